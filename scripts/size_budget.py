@@ -1,0 +1,35 @@
+"""Hold the size budget: a file stays under 400 lines and a function under 60.
+
+Where one is longer it is a flat table, and then it stands in ALLOWED with its reason.
+"""
+
+import ast
+import pathlib
+import sys
+
+FILE_LINES = 400
+FUNCTION_LINES = 60
+ALLOWED: dict[str, str] = {}
+
+
+def main() -> int:
+    """Print what is over the budget; the exit status is 1 if anything is."""
+    over = []
+    for root in ("src", "tests", "scripts"):
+        for path in sorted(pathlib.Path(root).rglob("*.py")):
+            text = path.read_text()
+            lines = text.count("\n")
+            if lines > FILE_LINES and str(path) not in ALLOWED:
+                over.append(f"{path}: {lines} lines (budget {FILE_LINES})")
+            for node in ast.walk(ast.parse(text)):
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                    length = (node.end_lineno or node.lineno) - node.lineno + 1
+                    if length > FUNCTION_LINES:
+                        over.append(f"{path}:{node.lineno} {node.name}: {length} lines (budget {FUNCTION_LINES})")
+    for line in over:
+        print(line)
+    return 1 if over else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Jeroboam: containers, and clusters that run containers, as cloud resources."""

@@ -1,0 +1,48 @@
+"""One way to reach a Docker Engine, and one way to say what it answered.
+
+Neighbours: the `docker` runtime, the `local` provider and the `swarm` COE. The API version is negotiated with
+each Engine, since the newest refuse what the oldest speak.
+"""
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import aiodocker
+import aiohttp
+
+from jeroboam.domain.errors import DriverError, Permanent, Temporary
+
+# What the Engine may take for one answer before the call counts as failed; streams have no limit as a whole.
+ANSWER_SECONDS = 60.0
+CONNECT_SECONDS = 5.0
+
+_TEMPORARY_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+
+
+def connect(url: str | None = None, *, tls: ssl.SSLContext | None = None) -> aiodocker.Docker:
+    """A client of the Engine at that URL (None: the environment's, else the local socket). Nothing is sent yet.
+
+    Proxies and certificate settings of the environment are not looked at. Raises `Temporary` when no Engine's
+    socket is found.
+    """
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=ANSWER_SECONDS)
+    try:
+        return aiodocker.Docker(url, ssl_context=tls, timeout=timeout)
+    except (AssertionError, ValueError) as error:
+        raise Temporary("no Docker Engine was found: neither DOCKER_HOST nor a local socket answers") from error
+
+
+@contextmanager
+def speaking(doing: str) -> Iterator[None]:
+    """Turn what the Engine client raises into `Temporary` or `Permanent`, with what was being done."""
+    try:
+        yield
+    except DriverError:
+        raise
+    except aiodocker.DockerError as error:
+        text = f"{doing}: {error.message}"
+        raise (Temporary(text) if error.status in _TEMPORARY_STATUS else Permanent(text)) from error
+    except (TimeoutError, aiohttp.ClientError, OSError) as error:
+        said = str(error) or type(error).__name__
+        raise Temporary(f"{doing}: the Docker Engine does not answer ({said})") from error

@@ -1,0 +1,1 @@
+"""What makes nodes one cluster: `base` is the contract, one module a driver."""

@@ -1,0 +1,109 @@
+"""The contract of COEs: what runs on a cluster's nodes and makes them one cluster.
+
+A COE never makes servers: it says in a `NodeScript` how one becomes a node, and from then on talks to the
+cluster's own API. Every method may be called again from any half-made state. `Temporary` means *not yet*: the
+loop asks again soon, until the cluster's deadline.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from jeroboam.domain.clusters import Health, TemplateSpec
+from jeroboam.domain.conditions import Condition
+from jeroboam.providers.base import NodeScript
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Authority:
+    """A certificate authority with its key, in memory only. `repr` shows no key."""
+
+    pem: str
+    key: bytes = field(repr=False)
+    """PKCS#8 PEM."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Member:
+    """A node as a COE sees it."""
+
+    uuid: str
+    name: str
+    role: str
+    """`master` or `worker`."""
+    group: str
+    address: str
+    labels: dict[str, str] = field(default_factory=dict)
+    taints: tuple[dict[str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CoePlan:
+    """All that a COE may know of one cluster."""
+
+    cluster_id: str
+    cluster_name: str
+    template: TemplateSpec
+    labels: dict[str, str]
+    members: tuple[Member, ...]
+    """Every node that should be in the cluster, masters first, with its reserved address."""
+    authorities: dict[str, Authority]
+    """By kind, `main` always."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MemberState:
+    """What the cluster's own API says of one node."""
+
+    uuid: str
+    ready: bool
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CoeObserved:
+    """What the cluster's own API said."""
+
+    api_address: str
+    members: tuple[MemberState, ...]
+    """One for each planned member; one that the cluster does not know is not ready and says so."""
+    strangers: tuple[str, ...] = ()
+    """Names of members that the cluster has and the plan has not."""
+    coe_version: str | None = None
+    container_version: str | None = None
+    health: Health = Health.UNKNOWN
+    health_reasons: dict[str, str] = field(default_factory=dict)
+    """As the published API shows it: `{"api": "ok", "<node>.Ready": "True"}`."""
+    conditions: tuple[Condition, ...] = ()
+
+
+class Coe(Protocol):
+    """Makes nodes one cluster."""
+
+    @property
+    def authorities(self) -> Sequence[str]:
+        """The kinds of certificate authority that a cluster needs; `main` is the first."""
+        ...
+
+    def check(self, template: TemplateSpec) -> None:
+        """Raise `Invalid` for labels and fields that this COE cannot honour; the text names the field."""
+        ...
+
+    def script(self, plan: CoePlan, member: Member) -> NodeScript:
+        """How that node boots. Pure: the same plan gives a script that is as good as the last one."""
+        ...
+
+    async def join(self, plan: CoePlan) -> CoeObserved:
+        """Bring every planned member into the cluster that is not in it and can be; say what is there now."""
+        ...
+
+    async def observe(self, plan: CoePlan) -> CoeObserved:
+        """What the cluster says, changing nothing. Raises `Temporary` when its API does not answer."""
+        ...
+
+    async def leave(self, plan: CoePlan, names: Sequence[str]) -> None:
+        """Take these nodes out: drain, wait until their work runs elsewhere or time is up, forget them.
+
+        Names that the cluster does not know, and nodes that do not answer, are no error.
+        """
+        ...

@@ -1,0 +1,233 @@
+"""Templates, clusters, node groups and their nodes.
+
+Every object has three parts: the wish (`spec`, written by its user), `desired` (written by the conductor) and
+`observed` (written by the one loop that looks at the real thing). Field names of the specs are those of the
+published container-infra API.
+"""
+
+import datetime as dt
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from jeroboam.domain.conditions import Condition
+
+MASTER = "master"
+WORKER = "worker"
+
+
+class Operation(StrEnum):
+    """What a cluster is on its way to; the first half of its public status."""
+
+    CREATE = "CREATE"
+    UPDATE = "UPDATE"
+    DELETE = "DELETE"
+    ROLLBACK = "ROLLBACK"
+
+
+class Outcome(StrEnum):
+    """How far it came; the second half of its public status."""
+
+    IN_PROGRESS = "IN_PROGRESS"
+    COMPLETE = "COMPLETE"
+    FAILED = "FAILED"
+
+
+class Health(StrEnum):
+    """`health_status` of the published API."""
+
+    HEALTHY = "HEALTHY"
+    UNHEALTHY = "UNHEALTHY"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TemplateSpec:
+    """What clusters of a kind look like (contract: container-infra, section 5)."""
+
+    coe: str
+    image_id: str
+    flavor_id: str | None = None
+    master_flavor_id: str | None = None
+    keypair_id: str | None = None
+    external_network_id: str | None = None
+    fixed_network: str | None = None
+    fixed_subnet: str | None = None
+    network_driver: str | None = None
+    volume_driver: str | None = None
+    dns_nameserver: str | None = None
+    apiserver_port: int | None = None
+    docker_volume_size: int | None = None
+    docker_storage_driver: str | None = None
+    cluster_distro: str | None = None
+    http_proxy: str | None = None
+    https_proxy: str | None = None
+    no_proxy: str | None = None
+    insecure_registry: str | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    registry_enabled: bool = False
+    tls_disabled: bool = False
+    master_lb_enabled: bool = False
+    floating_ip_enabled: bool = True
+    server_type: str = "vm"
+    tags: str | None = None
+    driver: str | None = None
+    """The provider: where nodes come from (`local`, `heat`)."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Template:
+    """A cluster template."""
+
+    uuid: str
+    name: str
+    project_id: str
+    user_id: str
+    spec: TemplateSpec
+    public: bool = False
+    hidden: bool = False
+    created_at: dt.datetime
+    updated_at: dt.datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClusterSpec:
+    """A cluster's wish. `template` is the template as it was when the wish was written."""
+
+    template: TemplateSpec
+    keypair: str | None = None
+    docker_volume_size: int | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    """The effective labels: the template's, or the cluster's own, or both merged."""
+    master_flavor_id: str | None = None
+    flavor_id: str | None = None
+    create_timeout: int = 60
+    """Minutes; 0 means the service's own limit."""
+    discovery_url: str | None = None
+    fixed_network: str | None = None
+    fixed_subnet: str | None = None
+    floating_ip_enabled: bool = True
+    master_lb_enabled: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClusterObserved:
+    """What the cluster loop last saw."""
+
+    generation: int = 0
+    """The generation of the wish that was last carried out in full."""
+    api_address: str | None = None
+    coe_version: str | None = None
+    container_version: str | None = None
+    health_status: Health | None = None
+    health_status_reason: dict[str, str] = field(default_factory=dict)
+    conditions: tuple[Condition, ...] = ()
+    phase: str = ""
+    """The phase that the loop is in, for people and for metrics."""
+    failure: str | None = None
+    """Why the current wish failed; set only when the loop gave up."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cluster:
+    """A cluster: nodes plus a COE, owned by a project."""
+
+    uuid: str
+    name: str
+    project_id: str
+    user_id: str
+    template_id: str
+    spec: ClusterSpec
+    observed: ClusterObserved = ClusterObserved()
+    operation: Operation = Operation.CREATE
+    generation: int = 1
+    """Counts wishes: each accepted write adds one."""
+    status: str = "CREATE_IN_PROGRESS"
+    status_reason: str | None = None
+    deadline_at: dt.datetime | None = None
+    """When the current operation is given up."""
+    created_at: dt.datetime
+    updated_at: dt.datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NodeGroupSpec:
+    """A node group's wish (contract: container-infra, section 7)."""
+
+    role: str
+    node_count: int
+    flavor_id: str | None = None
+    image_id: str | None = None
+    docker_volume_size: int | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    min_node_count: int = 0
+    max_node_count: int | None = None
+    is_default: bool = False
+    merge_labels: bool = False
+    node_labels: dict[str, str] = field(default_factory=dict)
+    node_taints: tuple[dict[str, str], ...] = ()
+    nodes_to_remove: tuple[str, ...] = ()
+    """Names, ids or addresses of the nodes that go first when the group shrinks."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Node:
+    """A node that should exist: the conductor's plan. The name is unique in its cluster and never used again."""
+
+    uuid: str
+    name: str
+
+
+class NodeState(StrEnum):
+    """What the provider says of a node."""
+
+    CREATING = "creating"
+    RUNNING = "running"
+    STOPPED = "stopped"
+    GONE = "gone"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NodeObserved:
+    """A node as the provider and the COE see it."""
+
+    uuid: str
+    name: str
+    state: NodeState
+    address: str | None = None
+    server_id: str | None = None
+    """The provider's own id of it: a container's, a server's."""
+    ready: bool = False
+    """Whether the COE counts it as a working member."""
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NodeGroup:
+    """Nodes of a cluster with one role, flavour and image."""
+
+    uuid: str
+    name: str
+    cluster_id: str
+    project_id: str
+    spec: NodeGroupSpec
+    desired: tuple[Node, ...] = ()
+    observed: tuple[NodeObserved, ...] = ()
+    status: str = "CREATE_IN_PROGRESS"
+    status_reason: str | None = None
+    deleting: bool = False
+    next_index: int = 0
+    """The number that the next new node gets, so that no name comes twice."""
+    created_at: dt.datetime
+    updated_at: dt.datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Certificate:
+    """A cluster's certificate authority. The key is sealed; its plain form exists only in memory."""
+
+    cluster_id: str
+    kind: str
+    """`main`, and where the COE asks for them `etcd`, `front-proxy`."""
+    pem: str
+    sealed_key: bytes
+    created_at: dt.datetime

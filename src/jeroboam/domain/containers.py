@@ -1,0 +1,185 @@
+"""Containers as cloud resources.
+
+The wish has two halves: `spec` (what the container is) and `ops` (what was asked of it, in order, each with a
+number). The agent carries out every op whose number is above `observed.seq`, once. Field names of the spec are
+those of the published container API.
+"""
+
+import datetime as dt
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Status(StrEnum):
+    """The public status (contract: container, section 2, States)."""
+
+    ERROR = "Error"
+    RUNNING = "Running"
+    STOPPED = "Stopped"
+    PAUSED = "Paused"
+    UNKNOWN = "Unknown"
+    CREATING = "Creating"
+    CREATED = "Created"
+    DELETED = "Deleted"
+    DELETING = "Deleting"
+    REBUILDING = "Rebuilding"
+    DEAD = "Dead"
+    RESTARTING = "Restarting"
+
+
+class OpKind(StrEnum):
+    """What can be asked of a container."""
+
+    CREATE = "create"
+    START = "start"
+    STOP = "stop"
+    REBOOT = "reboot"
+    PAUSE = "pause"
+    UNPAUSE = "unpause"
+    KILL = "kill"
+    UPDATE = "update"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Op:
+    """One thing asked of a container. `seq` is its number, from 1, without gaps."""
+
+    seq: int
+    kind: OpKind
+    params: dict[str, Any] = field(default_factory=dict)
+    """stop, reboot, delete: `timeout` in seconds; kill: `signal`; create: `run`; delete: `force`, `stop`."""
+    request_id: str = ""
+    at: dt.datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RestartPolicy:
+    """What the runtime does when the process ends: no, always, on-failure, unless-stopped."""
+
+    name: str = "no"
+    maximum_retry_count: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HealthCheck:
+    """A command that the runtime runs in the container; times in seconds."""
+
+    test: str
+    interval: int | None = None
+    retries: int | None = None
+    timeout: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContainerSpec:
+    """What the container is."""
+
+    image: str
+    command: tuple[str, ...] | None = None
+    entrypoint: tuple[str, ...] | None = None
+    cpu: float = 1.0
+    """Cores; a limit, not a weight."""
+    cpu_policy: str = "shared"
+    memory: int = 512
+    """MiB; a limit."""
+    disk: int | None = None
+    workdir: str | None = None
+    auto_remove: bool = False
+    image_pull_policy: str | None = None
+    """never, always or ifnotpresent; None is the service's default."""
+    image_driver: str = "docker"
+    labels: dict[str, str] = field(default_factory=dict)
+    hints: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, str] = field(default_factory=dict)
+    restart_policy: RestartPolicy | None = None
+    interactive: bool = False
+    tty: bool = False
+    security_groups: tuple[str, ...] = ()
+    exposed_ports: dict[str, dict[str, str]] = field(default_factory=dict)
+    nets: tuple[dict[str, str], ...] = ()
+    mounts: tuple[dict[str, str], ...] = ()
+    runtime: str | None = None
+    hostname: str | None = None
+    availability_zone: str | None = None
+    auto_heal: bool = False
+    privileged: bool = False
+    healthcheck: HealthCheck | None = None
+    registry_id: str | None = None
+    host: str | None = None
+    """The host that an admin asked for."""
+
+
+class RuntimeState(StrEnum):
+    """What the runtime says of a container."""
+
+    ABSENT = "absent"
+    CREATED = "created"
+    RUNNING = "running"
+    PAUSED = "paused"
+    RESTARTING = "restarting"
+    EXITED = "exited"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Address:
+    """One address of a container on one network."""
+
+    network: str
+    addr: str
+    version: int = 4
+    port: str = ""
+    subnet_id: str = ""
+    preserve_on_delete: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContainerObserved:
+    """What the agent last reported."""
+
+    seq: int = 0
+    """The last op that ended, well or not."""
+    state: RuntimeState = RuntimeState.ABSENT
+    runtime_id: str | None = None
+    step: str | None = None
+    """The public `task_state` while an op is on its way: image_pulling, container_creating, …"""
+    error: str | None = None
+    """Why the last op failed; None when it went well."""
+    failed_op: OpKind | None = None
+    exit_code: int | None = None
+    started_at: dt.datetime | None = None
+    finished_at: dt.datetime | None = None
+    addresses: tuple[Address, ...] = ()
+    ports: tuple[int, ...] = ()
+    hostname: str | None = None
+    health: str | None = None
+    reported_at: dt.datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Container:
+    """A container."""
+
+    uuid: str
+    name: str
+    project_id: str
+    user_id: str
+    spec: ContainerSpec
+    ops: tuple[Op, ...] = ()
+    """Asked for and not yet reported as ended, oldest first."""
+    generation: int = 1
+    """Counts wishes: each accepted write adds one."""
+    host_id: str | None = None
+    """Written by the container loop: the host that the container was placed on."""
+    host: str | None = None
+    """That host's name."""
+    observed: ContainerObserved = ContainerObserved()
+    status: Status = Status.CREATING
+    status_reason: str | None = None
+    task_state: str | None = None
+    deadline_at: dt.datetime | None = None
+    """When what is under way is given up."""
+    created_at: dt.datetime
+    updated_at: dt.datetime | None = None

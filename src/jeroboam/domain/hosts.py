@@ -1,0 +1,61 @@
+"""Hosts: machines that run an agent, and what they offer."""
+
+import datetime as dt
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HostFacts:
+    """What an agent says of its host (contract: container, section 5, hosts)."""
+
+    hostname: str
+    cpus: int
+    mem_total: int
+    """MiB."""
+    disk_total: int
+    """GiB."""
+    disk_quota_supported: bool = False
+    architecture: str = ""
+    os_type: str = ""
+    os: str = ""
+    kernel_version: str = ""
+    labels: dict[str, str] = field(default_factory=dict)
+    runtimes: tuple[str, ...] = ()
+    runtime_name: str = ""
+    runtime_version: str = ""
+    enable_cpu_pinning: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Host:
+    """A host as the store knows it."""
+
+    uuid: str
+    hostname: str
+    availability_zone: str = "nova"
+    facts: HostFacts
+    disabled: bool = False
+    disabled_reason: str | None = None
+    forced_down: bool = False
+    last_seen: dt.datetime | None = None
+    runtime_error: str | None = None
+    """Why the agent cannot use its runtime now; None while it can."""
+    created_at: dt.datetime
+    updated_at: dt.datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Service:
+    """A process of ours with its heartbeat (`mservices`, `services` of the published APIs)."""
+
+    id: int
+    host: str
+    binary: str
+    report_count: int = 0
+    disabled: bool = False
+    disabled_reason: str | None = None
+    forced_down: bool = False
+    last_seen: dt.datetime | None = None
+    availability_zone: str = "nova"
+    created_at: dt.datetime
+    updated_at: dt.datetime | None = None

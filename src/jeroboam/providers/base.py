@@ -1,0 +1,165 @@
+"""The contract of providers: where the nodes of clusters come from.
+
+A provider makes servers and a network for a cluster, and knows nothing of what runs on them: the COE hands it one
+`NodeScript` a node. Every method may be called again from any half-made state and does what is still to do.
+Everything a provider makes carries the cluster's uuid as a tag, and only what carries a tag is ever removed.
+All methods raise `Temporary` or `Permanent` (jeroboam.domain.errors) with a reason fit for a user's eyes.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from jeroboam.domain.clusters import NodeObserved
+from jeroboam.domain.conditions import Condition
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Image:
+    """A node image that the provider offers."""
+
+    id: str
+    name: str
+    os_distro: str
+    """The image's `os_distro` property; empty when it is not set."""
+    coes: tuple[str, ...] = ()
+    """The COEs that can boot from it; empty means that nobody said."""
+    lacking: str = ""
+    """Why no node can boot from it yet, and the command that helps; empty when one can."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Flavor:
+    """A size of nodes: cores, memory in MiB, root disk in GiB (0: no limit of its own)."""
+
+    id: str
+    name: str
+    vcpus: float
+    ram: int
+    disk: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Network:
+    """A network that templates may name."""
+
+    id: str
+    name: str
+    external: bool
+
+
+class Catalog(Protocol):
+    """What templates and clusters may name. A `ref` is an id or a name."""
+
+    async def image(self, ref: str) -> Image | None: ...
+
+    async def flavor(self, ref: str) -> Flavor | None: ...
+
+    async def networks(self, ref: str) -> Sequence[Network]:
+        """All networks of that id or name: more than one means that the name is ambiguous."""
+        ...
+
+    async def has_keypair(self, ref: str, user_id: str) -> bool: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class File:
+    """A file to lay into a node before its commands run."""
+
+    path: str
+    content: bytes
+    mode: int = 0o644
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NodeScript:
+    """How a server becomes a node: files, then commands in order, at every boot.
+
+    Each command is an argument vector. The last one is the node's service and stays in the foreground.
+    """
+
+    files: tuple[File, ...] = ()
+    commands: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NodeWant:
+    """One node to make."""
+
+    uuid: str
+    name: str
+    group: str
+    role: str
+    image: str
+    flavor: str
+    docker_volume_size: int | None = None
+    """GiB for the engine's data; None is no limit of its own."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class InfraWant:
+    """All the infrastructure of one cluster, as it should be."""
+
+    cluster_id: str
+    cluster_name: str
+    nodes: tuple[NodeWant, ...] = ()
+    network: str | None = None
+    """A network that the user asked for (`fixed_network`); None makes a private one."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Infra:
+    """What a provider saw of a cluster."""
+
+    network_id: str | None = None
+    nodes: tuple[NodeObserved, ...] = ()
+    conditions: tuple[Condition, ...] = field(default=())
+
+
+class Provider(Protocol):
+    """Makes, shows and removes the infrastructure of clusters."""
+
+    @property
+    def catalog(self) -> Catalog:
+        """What may be named in templates and clusters."""
+        ...
+
+    async def reserve(self, want: InfraWant) -> dict[str, str]:
+        """Make the network and give each wanted node its address: `{node uuid: address}`.
+
+        The same node has the same address in every call, for as long as the cluster lives.
+        """
+        ...
+
+    def ensure(self, want: InfraWant, scripts: dict[str, NodeScript]) -> AsyncIterator[Infra]:
+        """Make what is wanted and is not there, in parallel; yield what exists each time that more of it does.
+
+        `scripts` is by node uuid and needs to hold only nodes that may have to be made. A node that exists but
+        stands still is started. Nodes that are not wanted are left alone. The last thing yielded has every wanted
+        node, with its address, running.
+        """
+        ...
+
+    async def observe(self, cluster_id: str) -> Infra:
+        """What really exists of the cluster, asked of the real thing by tag."""
+        ...
+
+    async def remove(self, cluster_id: str, node_uuids: Sequence[str]) -> None:
+        """Remove these nodes and all that was made for them. Nodes that are gone already are no error."""
+        ...
+
+    async def destroy(self, cluster_id: str) -> None:
+        """Remove everything with the cluster's tag: nodes, volumes, the network, in that order."""
+        ...
+
+    async def owned(self) -> Sequence[str]:
+        """Uuids of all clusters of which anything exists, by tag. For the reaper."""
+        ...
+
+    async def limits(self) -> Sequence[Condition]:
+        """What this machine or cloud cannot give to clusters, as conditions; asked once in a while."""
+        ...
+
+    async def close(self) -> None:
+        """Give back connections. Nothing that was made is touched."""
+        ...

@@ -1,0 +1,137 @@
+"""The contract of runtimes: what starts containers on a host.
+
+Everything a runtime makes carries the container's uuid as a tag, and only what carries our tag is ever touched.
+All methods raise `Temporary` or `Permanent` (jeroboam.domain.errors) with a reason fit for a user's eyes; a
+container that is not there raises `Gone`. What only some runtimes can do is a Protocol of its own below.
+"""
+
+import datetime as dt
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from jeroboam.domain.containers import Address, ContainerSpec, RuntimeState
+from jeroboam.domain.errors import Permanent
+from jeroboam.domain.hosts import HostFacts
+from jeroboam.domain.ports import ExecResult
+
+
+class Gone(Permanent):
+    """The runtime has no such container."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
+    """A container as the runtime shows it."""
+
+    uuid: str
+    runtime_id: str
+    state: RuntimeState
+    exit_code: int | None = None
+    error: str = ""
+    started_at: dt.datetime | None = None
+    finished_at: dt.datetime | None = None
+    addresses: tuple[Address, ...] = ()
+    ports: tuple[int, ...] = ()
+    hostname: str | None = None
+    health: str | None = None
+
+
+class Runtime(Protocol):
+    """Starts and stops containers on this host. Containers are named by their uuid."""
+
+    async def facts(self) -> HostFacts:
+        """What the host offers. Raises `Temporary` while the runtime cannot be reached."""
+        ...
+
+    async def pull(self, image: str, policy: str | None) -> None:
+        """See to it that the image is here, by the pull policy (never, always, ifnotpresent; None: ifnotpresent).
+
+        `always` falls back to an image that is here only when its registry cannot be reached. Raises `Permanent`
+        when there is no such image, with what the registry said.
+        """
+        ...
+
+    async def create(self, uuid: str, name: str, spec: ContainerSpec) -> Seen:
+        """Make the container, not started. One that is there already is the answer, unchanged."""
+        ...
+
+    async def start(self, uuid: str) -> Seen:
+        """Start it. One that runs already is the answer."""
+        ...
+
+    async def stop(self, uuid: str, timeout: int | None) -> Seen:
+        """Ask it to end, and kill it after `timeout` seconds (None: 10). One that stands is the answer."""
+        ...
+
+    async def kill(self, uuid: str, signal: str) -> Seen:
+        """Send the signal, by its name with SIG."""
+        ...
+
+    async def remove(self, uuid: str, *, force: bool) -> None:
+        """Remove it with all that was made for it; with `force` also while it runs. One that is gone is no error."""
+        ...
+
+    async def inspect(self, uuid: str) -> Seen:
+        """What it is now."""
+        ...
+
+    async def owned(self) -> Sequence[Seen]:
+        """Every container with our tag."""
+        ...
+
+    def events(self) -> AsyncIterator[str]:
+        """Uuids of our containers as something happens to them.
+
+        Ends by raising `Temporary` when the runtime goes away; what happened meanwhile is not told, so the caller
+        asks `owned` after each new start of the stream.
+        """
+        ...
+
+
+@runtime_checkable
+class Pauses(Protocol):
+    """Can freeze containers."""
+
+    async def pause(self, uuid: str) -> Seen: ...
+
+    async def unpause(self, uuid: str) -> Seen: ...
+
+
+@runtime_checkable
+class Resizes(Protocol):
+    """Can change limits of a container that exists."""
+
+    async def resize(self, uuid: str, *, cpu: float, memory: int) -> Seen: ...
+
+
+@runtime_checkable
+class Logs(Protocol):
+    """Keeps what containers print."""
+
+    async def logs(
+        self, uuid: str, *, stdout: bool, stderr: bool, timestamps: bool, tail: int | None, since: float | None
+    ) -> str: ...
+
+
+@runtime_checkable
+class Executes(Protocol):
+    """Can run commands in containers."""
+
+    async def execute(self, uuid: str, command: Sequence[str], *, limit: float) -> ExecResult:
+        """Run it to its end; raises `Temporary` when that takes more than `limit` seconds."""
+        ...
+
+
+@runtime_checkable
+class Tops(Protocol):
+    """Can list processes. The answer has `Titles` and `Processes`."""
+
+    async def top(self, uuid: str, ps_args: str | None) -> Mapping[str, object]: ...
+
+
+@runtime_checkable
+class Measures(Protocol):
+    """Can sample use: the keys of `HostGateway.stats`."""
+
+    async def stats(self, uuid: str) -> Mapping[str, str | float]: ...
