@@ -5,7 +5,7 @@ did: the loop, never the driver, decides whether to try again. Anything else tha
 """
 
 
-class Refused(Exception):  # noqa: N818  (a refusal is the field's word, and the base of many)
+class Refused(Exception):
     """A request that cannot be granted. `detail` is shown to the caller; it holds no secret."""
 
     status = 400
