@@ -11,7 +11,7 @@ from typing import Protocol
 
 from jeroboam.domain.clusters import Health, TemplateSpec
 from jeroboam.domain.conditions import Condition
-from jeroboam.providers.base import NodeScript
+from jeroboam.domain.nodes import NodeScript
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,6 +12,7 @@ from typing import Protocol
 
 from jeroboam.domain.clusters import NodeObserved
 from jeroboam.domain.conditions import Condition
+from jeroboam.domain.nodes import NodeScript
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,26 +61,6 @@ class Catalog(Protocol):
         ...
 
     async def has_keypair(self, ref: str, user_id: str) -> bool: ...
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class File:
-    """A file to lay into a node before its commands run."""
-
-    path: str
-    content: bytes
-    mode: int = 0o644
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class NodeScript:
-    """How a server becomes a node: files, then commands in order, at every boot.
-
-    Each command is an argument vector. The last one is the node's service and stays in the foreground.
-    """
-
-    files: tuple[File, ...] = ()
-    commands: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

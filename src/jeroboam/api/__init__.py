@@ -1,0 +1,1 @@
+"""The ASGI edge: records wishes, shows facts, never drives anything."""

@@ -1,0 +1,1 @@
+"""The container API (Zun's): one module a resource."""

@@ -1,0 +1,1 @@
+"""The container-infra API (Magnum's): one module a resource."""

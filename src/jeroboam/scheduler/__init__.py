@@ -1,0 +1,1 @@
+"""A pure function: hosts and wants in, placements or an explanation out."""

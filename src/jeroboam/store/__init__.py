@@ -1,0 +1,1 @@
+"""The only home of SQLAlchemy: tables, unit of work, leases, outbox, migrations."""
