@@ -1,6 +1,6 @@
 """Hold the size budget: a file stays under 400 lines and a function under 60.
 
-Where one is longer it is a flat table, and then it stands in ALLOWED with its reason.
+Where one is longer it is a flat table, and then it stands in FLAT with its reason.
 """
 
 import ast
@@ -9,7 +9,7 @@ import sys
 
 FILE_LINES = 400
 FUNCTION_LINES = 60
-ALLOWED: dict[str, str] = {}
+FLAT = ("src/jeroboam/store/migrations/versions/",)  # a version is a flat list of statements
 
 
 def main() -> int:
@@ -17,9 +17,11 @@ def main() -> int:
     over = []
     for root in ("src", "tests", "scripts"):
         for path in sorted(pathlib.Path(root).rglob("*.py")):
+            if str(path).startswith(FLAT):
+                continue
             text = path.read_text()
             lines = text.count("\n")
-            if lines > FILE_LINES and str(path) not in ALLOWED:
+            if lines > FILE_LINES:
                 over.append(f"{path}: {lines} lines (budget {FILE_LINES})")
             for node in ast.walk(ast.parse(text)):
                 if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

@@ -176,6 +176,10 @@ class Container:
     host: str | None = None
     """That host's name."""
     observed: ContainerObserved = ContainerObserved()
+    given_up: int = 0
+    """Written by the container loop: the last op that will not be carried out any more."""
+    failure: str | None = None
+    """Why it gave up: no host has room, the host did not answer in time."""
     status: Status = Status.CREATING
     status_reason: str | None = None
     task_state: str | None = None

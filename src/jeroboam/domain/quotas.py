@@ -1,0 +1,38 @@
+"""What a project may have, and what it has."""
+
+import datetime as dt
+from dataclasses import dataclass
+
+UNLIMITED = -1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Quota:
+    """A limit that somebody set for one project. `resource` is `Cluster`, `containers`, `memory`, `cpu`, `disk`."""
+
+    id: int
+    project_id: str
+    resource: str
+    hard_limit: int
+    created_at: dt.datetime
+    updated_at: dt.datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContainerUse:
+    """What a project's containers take together: a count, MiB, cores, GiB."""
+
+    containers: int = 0
+    memory: int = 0
+    cpu: float = 0.0
+    disk: int = 0
+
+
+def exceeded(limits: dict[str, int], used: ContainerUse, asked: ContainerUse) -> list[str]:
+    """The resources whose limit the sum of both would pass, in the order of the published API."""
+    over = []
+    for resource in ("containers", "memory", "cpu", "disk"):
+        limit = limits[resource]
+        if limit != UNLIMITED and getattr(used, resource) + getattr(asked, resource) > limit:
+            over.append(resource)
+    return over

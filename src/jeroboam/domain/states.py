@@ -1,0 +1,193 @@
+"""States as data: what may be asked in which state, and the public status as one function of wish and observation.
+
+Nothing else in the service decides on a status. Sources: container-infra contract sections 6 and 7, container
+contract section 2 (States).
+"""
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Any
+
+from jeroboam.domain.clusters import Cluster, Operation, Outcome
+from jeroboam.domain.containers import Container, Op, OpKind, RuntimeState, Status
+from jeroboam.domain.errors import Conflict
+
+# ---------------------------------------------------------------------------------------------------- clusters
+
+# A cluster that failed accepts every new wish: asking again is how a user retries.
+_SETTLED = frozenset(
+    f"{operation}_{outcome}" for operation in Operation for outcome in (Outcome.COMPLETE, Outcome.FAILED)
+) - {"DELETE_COMPLETE"}
+CHANGEABLE = _SETTLED | {"UPDATE_IN_PROGRESS"}
+
+
+def cluster_status(operation: Operation, outcome: Outcome) -> str:
+    """The published word for both halves."""
+    return f"{operation}_{outcome}"
+
+
+def ask_cluster(cluster: Cluster, operation: Operation, *, now: dt.datetime, minutes: int) -> Cluster:
+    """The cluster with one more wish: in progress from this moment on, to be given up after so many minutes.
+
+    Raises `Conflict` where the state forbids it. A delete is never forbidden, and asking twice is asking once.
+    """
+    if operation is Operation.DELETE and cluster.operation is Operation.DELETE and in_progress(cluster):
+        return cluster
+    if operation is Operation.UPDATE and cluster.status not in CHANGEABLE:
+        raise Conflict(f'Changing a cluster when status is "{cluster.status}" is not supported.', field="status")
+    return replace(
+        cluster,
+        operation=operation,
+        generation=cluster.generation + 1,
+        status=cluster_status(operation, Outcome.IN_PROGRESS),
+        status_reason=None,
+        observed=replace(cluster.observed, failure=None),
+        deadline_at=now + dt.timedelta(minutes=minutes),
+        updated_at=now,
+    )
+
+
+def in_progress(cluster: Cluster) -> bool:
+    """Whether the last wish is still being carried out."""
+    return cluster.status.endswith(Outcome.IN_PROGRESS)
+
+
+def outcome_of(cluster: Cluster) -> Outcome:
+    """How far the last wish came, by what was observed."""
+    if cluster.observed.failure is not None:
+        return Outcome.FAILED
+    return Outcome.COMPLETE if cluster.observed.generation >= cluster.generation else Outcome.IN_PROGRESS
+
+
+def project_cluster(cluster: Cluster, *, waiting_for: str | None = None) -> Cluster:
+    """The cluster with its public status. `waiting_for` says why it is still in progress, once that is known."""
+    outcome = outcome_of(cluster)
+    reason = cluster.observed.failure if outcome is Outcome.FAILED else None
+    if outcome is Outcome.IN_PROGRESS:
+        reason = waiting_for
+    return replace(
+        cluster,
+        status=cluster_status(cluster.operation, outcome),
+        status_reason=reason,
+        deadline_at=cluster.deadline_at if outcome is Outcome.IN_PROGRESS else None,
+    )
+
+
+# -------------------------------------------------------------------------------------------------- containers
+
+_S = Status
+_ANY = frozenset(Status)
+
+ALLOWED: Mapping[str, frozenset[Status]] = MappingProxyType(
+    {
+        "start": frozenset({_S.CREATED, _S.STOPPED, _S.ERROR}),
+        "stop": frozenset({_S.RUNNING}),
+        "pause": frozenset({_S.RUNNING}),
+        "kill": frozenset({_S.RUNNING}),
+        "execute": frozenset({_S.RUNNING}),
+        "top": frozenset({_S.RUNNING}),
+        "stats": frozenset({_S.RUNNING}),
+        "unpause": frozenset({_S.PAUSED}),
+        "reboot": frozenset({_S.CREATED, _S.RUNNING, _S.STOPPED, _S.ERROR}),
+        "update": frozenset({_S.CREATED, _S.RUNNING, _S.STOPPED, _S.PAUSED}),
+        "logs": frozenset({_S.CREATED, _S.ERROR, _S.PAUSED, _S.RUNNING, _S.STOPPED, _S.UNKNOWN}),
+        "delete": frozenset({_S.CREATED, _S.ERROR, _S.STOPPED, _S.DELETED, _S.DEAD}),
+        "delete_force": _ANY - {_S.PAUSED},
+        "delete_after_stop": frozenset({_S.RUNNING, _S.CREATED, _S.ERROR, _S.STOPPED, _S.DELETED, _S.DEAD}),
+        "rename": _ANY,
+    }
+)
+
+_TASK: Mapping[OpKind, str] = MappingProxyType(
+    {
+        OpKind.CREATE: "container_creating",
+        OpKind.START: "container_starting",
+        OpKind.STOP: "container_stopping",
+        OpKind.REBOOT: "container_rebooting",
+        OpKind.PAUSE: "container_pausing",
+        OpKind.UNPAUSE: "container_unpausing",
+        OpKind.KILL: "container_killing",
+        OpKind.DELETE: "container_deleting",
+    }
+)
+
+# What is under way shows in the status itself only for these; otherwise the last seen state stands.
+_PENDING: Mapping[OpKind, Status] = MappingProxyType(
+    {OpKind.DELETE: _S.DELETING, OpKind.CREATE: _S.CREATING, OpKind.REBOOT: _S.RESTARTING}
+)
+
+_SEEN: Mapping[RuntimeState, Status] = MappingProxyType(
+    {
+        RuntimeState.CREATED: _S.CREATED,
+        RuntimeState.RUNNING: _S.RUNNING,
+        RuntimeState.PAUSED: _S.PAUSED,
+        RuntimeState.RESTARTING: _S.RESTARTING,
+        RuntimeState.EXITED: _S.STOPPED,
+        RuntimeState.DEAD: _S.DEAD,
+        RuntimeState.ABSENT: _S.ERROR,
+    }
+)
+
+# A failure of these leaves nothing that can be called by its runtime state.
+_FATAL = frozenset({OpKind.CREATE, OpKind.START, OpKind.REBOOT, OpKind.DELETE})
+
+VANISHED = "The container is gone from its host."
+
+
+def check_action(container: Container, action: str) -> None:
+    """Raise `Conflict` if the container's status forbids the action."""
+    if container.status not in ALLOWED[action]:
+        verb = action.split("_", maxsplit=1)[0]
+        text = f"Cannot {verb} container {container.uuid} in {container.status} status"
+        raise StateForbids(text, field="status")
+
+
+class StateForbids(Conflict):
+    """The container's status forbids the action."""
+
+    code = "invalid-state-exception"
+
+
+def pending(container: Container) -> tuple[Op, ...]:
+    """What was asked and is neither done nor given up, oldest first."""
+    ended = max(container.observed.seq, container.given_up)
+    return tuple(op for op in container.ops if op.seq > ended)
+
+
+def ask_container(
+    container: Container, kind: OpKind, *, now: dt.datetime, seconds: float, request_id: str, **params: Any
+) -> Container:
+    """The container with one more op, to be given up after so many seconds. The caller has checked the state."""
+    last = container.ops[-1].seq if container.ops else max(container.observed.seq, container.given_up)
+    op = Op(seq=last + 1, kind=kind, params=params, request_id=request_id, at=now)
+    asked = replace(
+        container,
+        ops=(*pending(container), op),
+        generation=container.generation + 1,
+        observed=replace(container.observed, error=None, failed_op=None),
+        failure=None,
+        deadline_at=now + dt.timedelta(seconds=seconds),
+        updated_at=now,
+    )
+    return project_container(asked)
+
+
+def project_container(container: Container) -> Container:
+    """The container with its public status, status_reason and task_state; a deadline only while something is due."""
+    waiting, seen = pending(container), container.observed
+    if waiting:
+        first = next((op for op in waiting if op.kind in _PENDING), waiting[0])
+        status = _PENDING.get(first.kind, _SEEN[seen.state])
+        task = seen.step or _TASK.get(waiting[0].kind)
+        return replace(container, status=status, status_reason=seen.error, task_state=task)
+    status, reason = _SEEN[seen.state], seen.error
+    if container.failure is not None:
+        status, reason = _S.ERROR, container.failure
+    elif seen.error is not None and seen.failed_op in _FATAL:
+        status = _S.ERROR
+    elif seen.state is RuntimeState.ABSENT:
+        status = _S.DELETED if container.spec.auto_remove else _S.ERROR
+        reason = reason or VANISHED
+    return replace(container, ops=(), status=status, status_reason=reason, task_state=None, deadline_at=None)

@@ -1,0 +1,161 @@
+"""Which dataclass lies in which table, and the few questions that only one kind is asked."""
+
+from typing import Any
+
+import sqlalchemy as sa
+
+from jeroboam.domain.clusters import WORKER, Certificate, Cluster, NodeGroup, Template
+from jeroboam.domain.containers import Container, Status
+from jeroboam.domain.hosts import Host, Service
+from jeroboam.domain.quotas import ContainerUse, Quota
+from jeroboam.store import tables
+from jeroboam.store.rows import Kind, Page, Rows
+
+
+def _in(table: sa.Table, column: str, *names: str) -> dict[str, sa.ColumnElement[Any]]:
+    """Text fields inside a JSON column, to sort and filter by."""
+    return {name: table.c[column][name].as_string() for name in names}
+
+
+TEMPLATE = Kind(
+    tables.template,
+    Template,
+    sortable=_in(tables.template, "spec", "coe", "image_id", "flavor_id", "master_flavor_id", "keypair_id")
+    | _in(tables.template, "spec", "external_network_id", "cluster_distro", "network_driver", "server_type", "tags"),
+)
+CLUSTER = Kind(
+    tables.cluster,
+    Cluster,
+    sortable=_in(tables.cluster, "spec", "keypair", "flavor_id", "master_flavor_id", "discovery_url")
+    | {
+        "cluster_template_id": tables.cluster.c.template_id,
+        "create_timeout": tables.cluster.c.spec["create_timeout"].as_integer(),
+        "docker_volume_size": tables.cluster.c.spec["docker_volume_size"].as_integer(),
+        "health_status": tables.cluster.c.observed["health_status"].as_string(),
+        "api_address": tables.cluster.c.observed["api_address"].as_string(),
+        "coe_version": tables.cluster.c.observed["coe_version"].as_string(),
+    },
+)
+NODEGROUP = Kind(
+    tables.nodegroup,
+    NodeGroup,
+    sortable=_in(tables.nodegroup, "spec", "role", "flavor_id", "image_id")
+    | {
+        "node_count": tables.nodegroup.c.spec["node_count"].as_integer(),
+        "min_node_count": tables.nodegroup.c.spec["min_node_count"].as_integer(),
+        "max_node_count": tables.nodegroup.c.spec["max_node_count"].as_integer(),
+        "is_default": tables.nodegroup.c.spec["is_default"].as_boolean(),
+    },
+)
+CERTIFICATE = Kind(tables.certificate, Certificate)
+CONTAINER = Kind(
+    tables.container,
+    Container,
+    sortable=_in(tables.container, "spec", "image", "cpu_policy", "workdir", "image_pull_policy", "image_driver")
+    | {
+        "memory": tables.container.c.spec["memory"].as_integer(),
+        "cpu": tables.container.c.spec["cpu"].as_float(),
+        "disk": tables.container.c.spec["disk"].as_integer(),
+        "auto_remove": tables.container.c.spec["auto_remove"].as_boolean(),
+        "hostname": tables.container.c.observed["hostname"].as_string(),
+    },
+)
+HOST = Kind(tables.host, Host)
+SERVICE = Kind(tables.service, Service)
+QUOTA = Kind(tables.quota, Quota)
+
+
+class Templates(Rows[Template]):
+    """Templates, with who may see which."""
+
+    def _visible(self, project_id: str | None, *, hidden: bool) -> list[sa.ColumnElement[bool]]:
+        if project_id is None:
+            return []
+        own, table = tables.template.c.project_id == project_id, tables.template
+        shared = table.c.public.is_(True) if hidden else sa.and_(table.c.public.is_(True), table.c.hidden.is_(False))
+        return [sa.or_(own, shared)]
+
+    async def visible(self, page: Page, project_id: str | None, *, hidden: bool) -> list[Template]:
+        """The project's own and the public ones (None: everybody's); `hidden`: public ones that are hidden too."""
+        return await self.page(page, *self._visible(project_id, hidden=hidden))
+
+    async def find_visible(self, ident: str, project_id: str | None, *, hidden: bool) -> list[Template]:
+        """Of the visible ones those that a user may mean by that id or name."""
+        seen = self._visible(project_id, hidden=hidden)
+        found = await self.find(ident)
+        if not found or not seen:
+            return found
+        return await self.where(tables.template.c.uuid.in_([template.uuid for template in found]), *seen)
+
+
+class Clusters(Rows[Cluster]):
+    """Clusters."""
+
+    async def totals(self, project_id: str | None) -> tuple[int, int]:
+        """How many clusters and how many nodes, masters included, a project wishes for (None: all projects)."""
+        group, cluster = tables.nodegroup, tables.cluster
+        mine = [] if project_id is None else [cluster.c.project_id == project_id]
+        clusters = sa.select(sa.func.count()).select_from(cluster).where(*mine).scalar_subquery()
+        mine = [] if project_id is None else [group.c.project_id == project_id]
+        size = sa.func.coalesce(sa.func.sum(group.c.spec["node_count"].as_integer()), 0)
+        nodes = sa.select(size).select_from(group).where(*mine).scalar_subquery()
+        row = (await self._connection.execute(sa.select(clusters, nodes))).one()
+        return int(row[0]), int(row[1])
+
+    async def due(self) -> list[str]:
+        """Uuids of all clusters, for a resync."""
+        return [row[0] for row in await self._connection.execute(sa.select(tables.cluster.c.uuid))]
+
+
+class NodeGroups(Rows[NodeGroup]):
+    """Node groups."""
+
+    async def of(self, *cluster_ids: str) -> dict[str, list[NodeGroup]]:
+        """The groups of each cluster, masters first, in one statement."""
+        groups: dict[str, list[NodeGroup]] = {cluster_id: [] for cluster_id in cluster_ids}
+        for group in await self.select(cluster_id=list(cluster_ids)):
+            groups[group.cluster_id].append(group)
+        for members in groups.values():
+            members.sort(key=lambda group: group.spec.role == WORKER)
+        return groups
+
+
+class Containers(Rows[Container]):
+    """Containers."""
+
+    async def used(self, project_id: str) -> ContainerUse:
+        """What the project's containers take, in any state but Deleted."""
+        table = tables.container
+        query = sa.select(
+            sa.func.count(),
+            sa.func.coalesce(sa.func.sum(table.c.spec["memory"].as_integer()), 0),
+            sa.func.coalesce(sa.func.sum(table.c.spec["cpu"].as_float()), 0.0),
+            sa.func.coalesce(sa.func.sum(table.c.spec["disk"].as_integer()), 0),
+        ).where(table.c.project_id == project_id, table.c.status != Status.DELETED)
+        row = (await self._connection.execute(query)).one()
+        return ContainerUse(containers=int(row[0]), memory=int(row[1]), cpu=float(row[2]), disk=int(row[3]))
+
+    async def use_by_host(self) -> dict[str, ContainerUse]:
+        """What each host holds, by host uuid."""
+        table = tables.container
+        query = (
+            sa.select(
+                table.c.host_id,
+                sa.func.count(),
+                sa.func.sum(table.c.spec["memory"].as_integer()),
+                sa.func.sum(table.c.spec["cpu"].as_float()),
+                sa.func.coalesce(sa.func.sum(table.c.spec["disk"].as_integer()), 0),
+            )
+            .where(table.c.host_id.is_not(None))
+            .group_by(table.c.host_id)
+        )
+        return {
+            row[0]: ContainerUse(containers=int(row[1]), memory=int(row[2]), cpu=float(row[3]), disk=int(row[4]))
+            for row in await self._connection.execute(query)
+        }
+
+    async def unsettled(self) -> list[str]:
+        """Uuids of containers that something is still to be done for, for a resync."""
+        table = tables.container
+        query = sa.select(table.c.uuid).where(sa.or_(table.c.deadline_at.is_not(None), table.c.host_id.is_(None)))
+        return [row[0] for row in await self._connection.execute(query)]

@@ -1,0 +1,62 @@
+"""Leases: who works on an object now, and the token that fences off whoever worked on it before."""
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from jeroboam.store.rows import Executes
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Lease:
+    """One holder's right to write what it finds out about one object."""
+
+    uuid: str
+    owner: str
+    token: int
+
+
+class Leases:
+    """The leases on the objects of one table, within one transaction."""
+
+    def __init__(self, connection: Executes, table: sa.Table, now: dt.datetime) -> None:
+        self._connection = connection
+        self._table = table
+        self._now = now
+
+    async def claim(self, uuid: str, owner: str, seconds: float) -> Lease | None:
+        """The lease, or None while another holds one that has not run out, or when there is no such object."""
+        table = self._table
+        free = sa.or_(table.c.lease_until.is_(None), table.c.lease_until <= self._now, table.c.lease_owner == owner)
+        claim = (
+            table.update()
+            .where(table.c.uuid == uuid, free)
+            .values(
+                lease_owner=owner,
+                lease_token=table.c.lease_token + 1,
+                lease_until=self._now + dt.timedelta(seconds=seconds),
+            )
+            .returning(table.c.lease_token)
+        )
+        token = (await self._connection.execute(claim)).scalar_one_or_none()
+        return None if token is None else Lease(uuid=uuid, owner=owner, token=int(token))
+
+    async def renew(self, lease: Lease, seconds: float) -> bool:
+        """Whether the lease was still held; it then runs that long from now on."""
+        return await self._change(lease, lease_until=self._now + dt.timedelta(seconds=seconds))
+
+    async def release(self, lease: Lease) -> bool:
+        """Give it back. False: it had been lost, so what was found out meanwhile is to be discarded."""
+        return await self._change(lease, lease_owner=None, lease_until=None)
+
+    async def release_all(self) -> None:
+        """Free every object. Only for a process that knows that it is alone."""
+        await self._connection.execute(self._table.update().values(lease_owner=None, lease_until=None))
+
+    async def _change(self, lease: Lease, **values: Any) -> bool:
+        table = self._table
+        held = sa.and_(table.c.uuid == lease.uuid, table.c.lease_token == lease.token)
+        result = await self._connection.execute(table.update().where(held).values(**values))
+        return bool(result.rowcount)

@@ -1,0 +1,194 @@
+"""Rows to dataclasses and back, and the few queries that every kind of object needs.
+
+The JSON columns travel as text and are decoded once, into the type that the dataclass's field has.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar, get_type_hints
+from uuid import UUID
+
+import msgspec
+import sqlalchemy as sa
+
+from jeroboam.domain.errors import Conflict, Invalid, NotFound
+from jeroboam.kit.ids import is_uuid
+
+T = TypeVar("T")
+
+
+class Executes(Protocol):
+    """The part of a database connection that the queries here need."""
+
+    @property
+    def dialect(self) -> sa.Dialect: ...
+
+    async def execute(self, statement: sa.Executable, /) -> sa.CursorResult[Any]: ...
+
+
+def encode_json(value: Any) -> str:
+    """How the engines write JSON columns."""
+    return msgspec.json.encode(value).decode()
+
+
+def keep_json(text: str | bytes) -> str | bytes:
+    """How the engines read JSON columns: not at all; `Rows` decodes them, typed."""
+    return text
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Page:
+    """One page of a list. `marker` is a uuid; `sort_key` a field of the public object."""
+
+    limit: int | None = None
+    marker: str | None = None
+    sort_key: str = "id"
+    descending: bool = False
+
+
+class Rows(Generic[T]):
+    """The objects of one table, within one transaction."""
+
+    def __init__(self, connection: Executes, kind: "Kind[T]", *, locking: bool) -> None:
+        self._connection = connection
+        self._kind = kind
+        self._locking = locking
+
+    async def get(self, uuid: str) -> T | None:
+        """The object; in a writing transaction its row is locked until the end."""
+        table = self._kind.table
+        found = await self.where(table.c.uuid == uuid)
+        return found[0] if found else None
+
+    async def where(self, *conditions: sa.ColumnElement[bool], limit: int | None = None) -> list[T]:
+        """Every object that meets all conditions, in order of arrival."""
+        query = self._kind.select.where(*conditions).order_by(self._kind.table.c.id)
+        if limit is not None:
+            query = query.limit(limit)
+        if self._locking:
+            query = query.with_for_update()
+        result = await self._connection.execute(query)
+        return [self._kind.load(row) for row in result.all()]
+
+    async def page(self, page: Page, *conditions: sa.ColumnElement[bool]) -> list[T]:
+        """A page of those that meet all conditions.
+
+        Raises `Invalid` for a sort key that is no field and `NotFound` for a marker that is not among them.
+        """
+        kind = self._kind
+        key = kind.sort_column(page.sort_key)
+        query = kind.select.where(*conditions)
+        if page.marker is not None:
+            query = query.where(await self._after(page, key, conditions))
+        absent, order = key.is_(None), (sa.desc if page.descending else sa.asc)
+        query = query.order_by(order(absent), order(key), order(kind.table.c.id))
+        if page.limit is not None:
+            query = query.limit(page.limit)
+        result = await self._connection.execute(query)
+        return [kind.load(row) for row in result.all()]
+
+    async def _after(
+        self, page: Page, key: sa.ColumnElement[Any], conditions: Sequence[sa.ColumnElement[bool]]
+    ) -> sa.ColumnElement[bool]:
+        """The condition that holds for what comes after the marker."""
+        table = self._kind.table
+        query = sa.select(key, table.c.id).where(table.c.uuid == page.marker, *conditions)
+        at = (await self._connection.execute(query)).first()
+        if at is None:
+            raise NotFound(f"The marker {page.marker} could not be found.", field="marker")
+        value, row_id = at
+        beyond = table.c.id < row_id if page.descending else table.c.id > row_id
+        if value is None:
+            same = sa.and_(key.is_(None), beyond)
+            return sa.or_(key.is_not(None), same) if page.descending else same
+        further = key < value if page.descending else sa.or_(key > value, key.is_(None))
+        return sa.or_(further, sa.and_(key == value, beyond))
+
+    async def count(self, **equals: Any) -> int:
+        """How many have these values."""
+        query = sa.select(sa.func.count()).select_from(self._kind.table).where(*self.matching(**equals))
+        return int((await self._connection.execute(query)).scalar_one())
+
+    async def select(self, page: Page | None = None, **equals: Any) -> list[T]:
+        """Those whose fields have these values (a list of values: any of them), as a page or all of them."""
+        conditions = self.matching(**equals)
+        return await self.where(*conditions) if page is None else await self.page(page, *conditions)
+
+    async def find(self, ident: str, **equals: Any) -> list[T]:
+        """Those that a user may mean: by uuid if the text is one, else by name."""
+        field = "uuid" if is_uuid(ident) else "name"
+        return await self.select(**{**equals, field: str(UUID(ident)) if field == "uuid" else ident})
+
+    def matching(self, **equals: Any) -> list[sa.ColumnElement[bool]]:
+        """The conditions that say so."""
+        conditions: list[sa.ColumnElement[bool]] = []
+        for name, value in equals.items():
+            column = self._kind.sort_column(name)
+            conditions.append(column.in_(value) if isinstance(value, list | tuple) else column == value)
+        return conditions
+
+    async def insert(self, item: T) -> None:
+        """Add the object. Raises `Conflict` for one that is there already."""
+        try:
+            await self._connection.execute(self._kind.table.insert().values(**self._kind.dump(item)))
+        except sa.exc.IntegrityError as error:
+            raise Conflict(f"A {self._kind.table.name} with the same identity already exists.") from error
+
+    async def update(self, item: T) -> None:
+        """Write the whole object over the one with its uuid."""
+        table, values = self._kind.table, self._kind.dump(item)
+        await self._connection.execute(table.update().where(table.c.uuid == values["uuid"]).values(**values))
+
+    async def remove(self, **equals: Any) -> int:
+        """Delete those that have these values; how many there were."""
+        result = await self._connection.execute(self._kind.table.delete().where(*self.matching(**equals)))
+        return int(result.rowcount)
+
+
+class Kind(Generic[T]):
+    """How one dataclass lies in one table. Made once a table."""
+
+    def __init__(
+        self, table: sa.Table, of: type[T], *, sortable: Mapping[str, sa.ColumnElement[Any]] | None = None
+    ) -> None:
+        self.table = table
+        self._of = of
+        hints = get_type_hints(of)
+        names = [field.name for field in dataclasses.fields(of)]  # type: ignore[arg-type]
+        self.columns = [table.c[name] for name in names]
+        self.select = sa.select(*self.columns)
+        self._names = names
+        self._decoders: list[Callable[[Any], Any] | None] = []
+        self._enums: set[str] = set()
+        for name, column in zip(names, self.columns, strict=True):
+            if isinstance(column.type, sa.JSON):
+                self._decoders.append(msgspec.json.Decoder(hints[name]).decode)
+            elif isinstance(hints[name], type) and issubclass(hints[name], str) and hints[name] is not str:
+                self._decoders.append(hints[name])
+            else:
+                self._decoders.append(None)
+        self._sortable: dict[str, sa.ColumnElement[Any]] = {
+            column.name: column for column in self.columns if not isinstance(column.type, sa.JSON)
+        }
+        self._sortable["id"] = table.c.id
+        self._sortable.update(sortable or {})
+
+    def load(self, row: sa.Row[Any]) -> T:
+        """The object that the row holds."""
+        values = {
+            name: value if decode is None else decode(value)
+            for name, decode, value in zip(self._names, self._decoders, row, strict=True)
+        }
+        return self._of(**values)
+
+    def dump(self, item: T) -> dict[str, Any]:
+        """The row that holds the object."""
+        return {name: getattr(item, name) for name in self._names}
+
+    def sort_column(self, key: str) -> sa.ColumnElement[Any]:
+        """The column behind a public field; raises `Invalid` if there is none."""
+        column = self._sortable.get(key)
+        if column is None:
+            raise Invalid(f'The sort_key value "{key}" is an invalid field for sorting', field="sort_key")
+        return column

@@ -1,0 +1,211 @@
+"""The tables, as data. Column names are the field names of the domain's dataclasses.
+
+What is filtered, sorted or claimed by has a column of its own; nested parts (spec, desired, observed) are JSON.
+The `id` is only an order of arrival: nothing outside the store sees it but where a published API shows one.
+"""
+
+import datetime as dt
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.engine import Dialect
+
+
+class Utc(sa.TypeDecorator[dt.datetime]):
+    """An aware time in UTC, on engines that know zones and on those that do not."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:
+        """Keep zones away from engines without them."""
+        if value is not None and dialect.name == "sqlite":
+            return value.astimezone(dt.UTC).replace(tzinfo=None)
+        return value
+
+    def process_result_value(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:
+        """Give every time its zone."""
+        del dialect
+        if value is not None and value.tzinfo is None:
+            return value.replace(tzinfo=dt.UTC)
+        return value
+
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _id() -> sa.Column[Any]:
+    return sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True)
+
+
+def _owned() -> list[sa.Column[Any]]:
+    """What every object of a project has."""
+    return [
+        _id(),
+        sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+        sa.Column("name", sa.String(255), nullable=False, index=True),
+        sa.Column("project_id", sa.String(255), nullable=False, index=True),
+    ]
+
+
+def _times() -> list[sa.Column[Any]]:
+    return [sa.Column("created_at", Utc, nullable=False), sa.Column("updated_at", Utc)]
+
+
+def _lease() -> list[sa.Column[Any]]:
+    """Who works on the object now; the token grows with each claim and fences off whoever held it before."""
+    return [
+        sa.Column("lease_owner", sa.String(64)),
+        sa.Column("lease_token", sa.BigInteger, nullable=False, server_default="0"),
+        sa.Column("lease_until", Utc),
+    ]
+
+
+def _json(name: str) -> sa.Column[Any]:
+    return sa.Column(name, sa.JSON, nullable=False)
+
+
+template = sa.Table(
+    "cluster_template",
+    metadata,
+    *_owned(),
+    sa.Column("user_id", sa.String(255), nullable=False),
+    _json("spec"),
+    sa.Column("public", sa.Boolean, nullable=False),
+    sa.Column("hidden", sa.Boolean, nullable=False),
+    *_times(),
+)
+
+cluster = sa.Table(
+    "cluster",
+    metadata,
+    *_owned(),
+    sa.Column("user_id", sa.String(255), nullable=False),
+    sa.Column("template_id", sa.String(36), sa.ForeignKey("cluster_template.uuid"), nullable=False, index=True),
+    _json("spec"),
+    _json("observed"),
+    sa.Column("operation", sa.String(16), nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("status", sa.String(32), nullable=False, index=True),
+    sa.Column("status_reason", sa.Text),
+    sa.Column("deadline_at", Utc),
+    *_times(),
+    *_lease(),
+)
+
+nodegroup = sa.Table(
+    "nodegroup",
+    metadata,
+    *_owned(),
+    sa.Column("cluster_id", sa.String(36), sa.ForeignKey("cluster.uuid"), nullable=False, index=True),
+    _json("spec"),
+    _json("desired"),
+    _json("observed"),
+    sa.Column("status", sa.String(32), nullable=False),
+    sa.Column("status_reason", sa.Text),
+    sa.Column("deleting", sa.Boolean, nullable=False),
+    sa.Column("next_index", sa.Integer, nullable=False),
+    *_times(),
+    sa.UniqueConstraint("cluster_id", "name"),
+)
+
+certificate = sa.Table(
+    "certificate",
+    metadata,
+    _id(),
+    sa.Column("cluster_id", sa.String(36), sa.ForeignKey("cluster.uuid"), nullable=False),
+    sa.Column("kind", sa.String(32), nullable=False),
+    sa.Column("pem", sa.Text, nullable=False),
+    sa.Column("sealed_key", sa.LargeBinary, nullable=False),
+    sa.Column("created_at", Utc, nullable=False),
+    sa.UniqueConstraint("cluster_id", "kind"),
+)
+
+container = sa.Table(
+    "container",
+    metadata,
+    *_owned(),
+    sa.Column("user_id", sa.String(255), nullable=False),
+    _json("spec"),
+    _json("ops"),
+    _json("observed"),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("host_id", sa.String(36), index=True),
+    sa.Column("host", sa.String(255)),
+    sa.Column("given_up", sa.Integer, nullable=False),
+    sa.Column("failure", sa.Text),
+    sa.Column("status", sa.String(32), nullable=False, index=True),
+    sa.Column("status_reason", sa.Text),
+    sa.Column("task_state", sa.String(32)),
+    sa.Column("deadline_at", Utc),
+    *_times(),
+    *_lease(),
+)
+
+host = sa.Table(
+    "host",
+    metadata,
+    _id(),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("hostname", sa.String(255), nullable=False, unique=True),
+    sa.Column("availability_zone", sa.String(255), nullable=False),
+    _json("facts"),
+    sa.Column("disabled", sa.Boolean, nullable=False),
+    sa.Column("disabled_reason", sa.Text),
+    sa.Column("forced_down", sa.Boolean, nullable=False),
+    sa.Column("last_seen", Utc),
+    sa.Column("runtime_error", sa.Text),
+    *_times(),
+)
+
+service = sa.Table(
+    "service",
+    metadata,
+    _id(),
+    sa.Column("host", sa.String(255), nullable=False),
+    sa.Column("binary", sa.String(64), nullable=False),
+    sa.Column("report_count", sa.Integer, nullable=False),
+    sa.Column("disabled", sa.Boolean, nullable=False),
+    sa.Column("disabled_reason", sa.Text),
+    sa.Column("forced_down", sa.Boolean, nullable=False),
+    sa.Column("last_seen", Utc),
+    sa.Column("availability_zone", sa.String(255), nullable=False),
+    *_times(),
+    sa.UniqueConstraint("host", "binary"),
+)
+
+quota = sa.Table(
+    "quota",
+    metadata,
+    _id(),
+    sa.Column("project_id", sa.String(255), nullable=False),
+    sa.Column("resource", sa.String(64), nullable=False),
+    sa.Column("hard_limit", sa.BigInteger, nullable=False),
+    *_times(),
+    sa.UniqueConstraint("project_id", "resource"),
+)
+
+quota_guard = sa.Table(
+    "quota_guard",
+    metadata,
+    sa.Column("project_id", sa.String(255), primary_key=True),
+    sa.Column("family", sa.String(32), primary_key=True),
+    sa.Column("uses", sa.BigInteger, nullable=False),
+)
+
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    _id(),
+    sa.Column("topic", sa.String(64), nullable=False),
+    sa.Column("key", sa.String(255), nullable=False),
+    sa.Column("payload", sa.JSON),
+    sa.Column("created_at", Utc, nullable=False),
+)

@@ -1,0 +1,115 @@
+"""The unit of work: everything that one transaction may read and write, and the messages that leave with it."""
+
+import datetime as dt
+from functools import cached_property
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+
+from jeroboam.domain.clusters import Certificate
+from jeroboam.domain.hosts import Host, Service
+from jeroboam.domain.quotas import Quota
+from jeroboam.store import kinds, tables
+from jeroboam.store.leases import Leases
+from jeroboam.store.rows import Executes, Rows
+
+
+class Transaction:
+    """What can be read and, in a writing one, written. Rows read in a writing one stay locked until its end."""
+
+    def __init__(self, connection: Executes, now: dt.datetime, *, writing: bool) -> None:
+        self._connection = connection
+        self._writing = writing
+        self.now = now
+        """The time of the transaction, for every stamp that it writes."""
+        self.messages: list[tuple[str, str]] = []
+        """Hints to publish after the commit."""
+
+    @cached_property
+    def templates(self) -> kinds.Templates:
+        return kinds.Templates(self._connection, kinds.TEMPLATE, locking=self._writing)
+
+    @cached_property
+    def clusters(self) -> kinds.Clusters:
+        return kinds.Clusters(self._connection, kinds.CLUSTER, locking=self._writing)
+
+    @cached_property
+    def nodegroups(self) -> kinds.NodeGroups:
+        return kinds.NodeGroups(self._connection, kinds.NODEGROUP, locking=self._writing)
+
+    @cached_property
+    def certificates(self) -> Rows[Certificate]:
+        return Rows(self._connection, kinds.CERTIFICATE, locking=self._writing)
+
+    @cached_property
+    def containers(self) -> kinds.Containers:
+        return kinds.Containers(self._connection, kinds.CONTAINER, locking=self._writing)
+
+    @cached_property
+    def hosts(self) -> Rows[Host]:
+        return Rows(self._connection, kinds.HOST, locking=self._writing)
+
+    @cached_property
+    def services(self) -> Rows[Service]:
+        return Rows(self._connection, kinds.SERVICE, locking=self._writing)
+
+    @cached_property
+    def quotas(self) -> Rows[Quota]:
+        return Rows(self._connection, kinds.QUOTA, locking=self._writing)
+
+    def leases(self, of: str) -> Leases:
+        """The leases on `cluster` or `container` objects."""
+        return Leases(self._connection, {"cluster": tables.cluster, "container": tables.container}[of], self.now)
+
+    def hint(self, topic: str, key: str) -> None:
+        """Say *look at this object now* once this is committed."""
+        self.messages.append((topic, key))
+
+    async def notify(self, event: str, key: str, payload: dict[str, Any]) -> None:
+        """Put a notification into the outbox: it leaves, at least once, if and only if this is committed."""
+        row = {"topic": event, "key": key, "payload": payload, "created_at": self.now}
+        await self._connection.execute(tables.outbox.insert().values(row))
+
+    async def serialise(self, project_id: str, family: str) -> None:
+        """Wait until no other transaction counts this project's objects of that family, and keep others waiting.
+
+        Between this and the commit a count and an insert are one step, on every engine.
+        """
+        insert = postgresql.insert if self._connection.dialect.name == "postgresql" else sqlite.insert
+        row = {"project_id": project_id, "family": family, "uses": 1}
+        guard = tables.quota_guard
+        statement = insert(guard).values(row)
+        statement = statement.on_conflict_do_update(
+            index_elements=[guard.c.project_id, guard.c.family], set_={"uses": guard.c.uses + 1}
+        )
+        await self._connection.execute(statement)
+
+    async def limit(self, project_id: str, resource: str, default: int) -> int:
+        """The limit that was set for the project, or the default."""
+        query = sa.select(tables.quota.c.hard_limit).where(
+            tables.quota.c.project_id == project_id, tables.quota.c.resource == resource
+        )
+        found = (await self._connection.execute(query)).scalar_one_or_none()
+        return default if found is None else int(found)
+
+    async def beat(self, host: str, binary: str) -> None:
+        """Note that a process of ours is alive."""
+        insert = postgresql.insert if self._connection.dialect.name == "postgresql" else sqlite.insert
+        table = tables.service
+        row = {
+            "host": host,
+            "binary": binary,
+            "report_count": 1,
+            "disabled": False,
+            "forced_down": False,
+            "last_seen": self.now,
+            "availability_zone": "nova",
+            "created_at": self.now,
+        }
+        statement = insert(table).values(row)
+        statement = statement.on_conflict_do_update(
+            index_elements=[table.c.host, table.c.binary],
+            set_={"report_count": table.c.report_count + 1, "last_seen": self.now, "updated_at": self.now},
+        )
+        await self._connection.execute(statement)
