@@ -127,9 +127,7 @@ class Clusters:
 
     async def _unhealthy(self, lease: Lease, cluster: Cluster, error: DriverError) -> None:
         """A cluster that was well and does not answer now keeps its status and shows its health."""
-        health = replace(
-            cluster.observed, health_status=Health.UNHEALTHY, health_status_reason={"api": error.reason}
-        )
+        health = replace(cluster.observed, health_status=Health.UNHEALTHY, health_status_reason={"api": error.reason})
         await self._records.save(lease, health)
 
     # --------------------------------------------------------------------------------------------------- phases
@@ -287,7 +285,7 @@ def _coe_plan(
     )
 
 
-def _observed(cluster: Cluster, infra: Infra, seen: CoeObserved, *) -> ClusterObserved:
+def _observed(cluster: Cluster, infra: Infra, seen: CoeObserved) -> ClusterObserved:
     return replace(
         cluster.observed,
         generation=cluster.generation,
@@ -309,4 +307,3 @@ def _nodes(infra: Infra, seen: CoeObserved) -> list[NodeObserved]:
         for node in infra.nodes
         if node.uuid in ready
     ]
-

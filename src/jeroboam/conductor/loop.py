@@ -1,8 +1,8 @@
-"""What every loop has: a queue by key, a lease an object, hints that wake it and a resync that forgets nothing.
+"""What every loop has: a queue by key, hints that wake it and a resync that forgets nothing.
 
-A loop's own part is `reconcile`: look at one object, do what is to be done outside, write what was found. It runs
-outside any transaction, under a lease that is renewed as long as it runs; if the lease is lost, or if its user
-wishes something else meanwhile, it is cancelled and starts again from what is really there.
+A `Reconciler` looks at one object, does what is to be done and writes what it found. `Leased` makes one of work
+that goes on outside any transaction: it holds a lease meanwhile, and cancels the work when the lease is lost or
+the user has wished something else.
 """
 
 import asyncio
@@ -26,54 +26,41 @@ log = structlog.get_logger("jeroboam.conductor")
 
 
 class Reconciler(Protocol):
-    """The part that differs from loop to loop."""
+    """What differs from loop to loop."""
 
     topic: str
-    """The topic of its hints; also the kind of object that is leased."""
+    """The topic of its hints."""
 
     async def everything(self) -> Iterable[str]:
         """Uuids of all objects that may need work, read from the store."""
         ...
 
-    async def generation(self, uuid: str) -> int | None:
-        """Counts the object's wishes; None when it is gone."""
+    async def work(self, uuid: str) -> float | None:
+        """Bring one object closer to its wish; in how many seconds to look again, or None."""
         ...
 
-    async def reconcile(self, lease: Lease) -> float | None:
-        """Bring one object closer to its wish; in how many seconds to look again, or None."""
+    async def hinted(self, uuid: str) -> None:
+        """Somebody said *look at this object now*; it is queued already."""
         ...
 
 
 class Loop:
     """Runs one reconciler."""
 
-    def __init__(
-        self,
-        reconciler: Reconciler,
-        *,
-        store: Store,
-        bus: Bus,
-        clock: Clock,
-        owner: str,
-        parallel: int,
-        resync_seconds: float,
-    ) -> None:
+    def __init__(self, reconciler: Reconciler, *, bus: Bus, clock: Clock, parallel: int, resync_seconds: float) -> None:
         self._reconciler = reconciler
-        self._store = store
         self._bus = bus
         self._clock = clock
-        self._owner = owner
         self._resync_seconds = resync_seconds
         self.name = reconciler.topic
-        self.queue = KeyedQueue(self.name, self._claim, clock=clock, parallel=parallel, on_error=report)
-        self._running: dict[str, tuple[asyncio.Task[float | None], int]] = {}
+        self.queue = KeyedQueue(self.name, reconciler.work, clock=clock, parallel=parallel, on_error=report)
 
     async def run(self) -> None:
         """Work until cancelled. The first thing done is to read everything."""
         hints = self._bus.subscribe(self.name)
         tasks = Tasks(report)
         tasks.start(f"{self.name}-resync", self._resync())
-        tasks.start(f"{self.name}-hints", self._follow(hints, tasks))
+        tasks.start(f"{self.name}-hints", self._follow(hints))
         try:
             await self.queue.run()
         finally:
@@ -88,48 +75,83 @@ class Loop:
         for uuid in await self._reconciler.everything():
             self.queue.add(uuid)
 
-    async def _follow(self, hints: AsyncIterator[str], tasks: Tasks) -> None:
+    async def _follow(self, hints: AsyncIterator[str]) -> None:
         async for uuid in hints:
             self.queue.add(uuid)
-            if uuid in self._running:
-                tasks.start(f"{self.name}-interrupt", self._interrupt(uuid))
+            await self._reconciler.hinted(uuid)
 
-    async def _interrupt(self, uuid: str) -> None:
-        """Cancel work on a wish that has been replaced."""
-        generation = await self._reconciler.generation(uuid)
+
+class Subject(Protocol):
+    """A reconciler whose work goes on outside transactions."""
+
+    topic: str
+    """Also the kind of object that is leased."""
+
+    async def everything(self) -> Iterable[str]: ...
+
+    async def generation(self, uuid: str) -> int | None:
+        """Counts the object's wishes; None when it is gone."""
+        ...
+
+    async def reconcile(self, lease: Lease) -> float | None:
+        """The work, under that lease."""
+        ...
+
+
+class Leased:
+    """Does a subject's work under leases."""
+
+    def __init__(self, subject: Subject, *, store: Store, clock: Clock, owner: str) -> None:
+        self._subject = subject
+        self._store = store
+        self._clock = clock
+        self._owner = owner
+        self._running: dict[str, tuple[asyncio.Future[float | None], int | None]] = {}
+        self.topic = subject.topic
+        self.everything = subject.everything
+
+    async def hinted(self, uuid: str) -> None:
+        """Cancel work on a wish that has been replaced; the queue starts it again."""
+        if uuid not in self._running:
+            return
+        generation = await self._subject.generation(uuid)
         running = self._running.get(uuid)
         if running is not None and generation != running[1]:
             running[0].cancel()
 
-    async def _claim(self, uuid: str) -> float | None:
+    async def work(self, uuid: str) -> float | None:
+        generation = await self._subject.generation(uuid)
+        if generation is None:
+            return None
         async with self._store.write() as tx:
-            lease = await tx.leases(self.name).claim(uuid, self._owner, LEASE_SECONDS)
-        generation = await self._reconciler.generation(uuid)
+            lease = await tx.leases(self.topic).claim(uuid, self._owner, LEASE_SECONDS)
         if lease is None:
-            return None if generation is None else HELD_SECONDS
-        work = asyncio.ensure_future(self._reconciler.reconcile(lease))
-        renewal = asyncio.ensure_future(self._renew(lease, work))
-        self._running[uuid] = (work, generation or 0)
+            return HELD_SECONDS
         try:
-            return await work
-        except asyncio.CancelledError:
-            if asyncio.current_task() is not None and asyncio.current_task().cancelling():  # type: ignore[union-attr]
-                raise
-            return 0.0
+            return await self._under(lease, generation)
         finally:
+            async with self._store.write() as tx:
+                await tx.leases(self.topic).release(lease)
+
+    async def _under(self, lease: Lease, generation: int) -> float | None:
+        work = asyncio.ensure_future(self._subject.reconcile(lease))
+        renewal = asyncio.ensure_future(self._renew(lease, work))
+        self._running[lease.uuid] = (work, generation)
+        try:
+            await asyncio.wait({work})
+            return 0.0 if work.cancelled() else work.result()
+        finally:
+            del self._running[lease.uuid]
             work.cancel()
             renewal.cancel()
             await asyncio.gather(work, renewal, return_exceptions=True)
-            self._running.pop(uuid, None)
-            async with self._store.write() as tx:
-                await tx.leases(self.name).release(lease)
 
     async def _renew(self, lease: Lease, work: "asyncio.Future[float | None]") -> None:
         """Keep the lease for as long as the work runs, and end the work when the lease is lost."""
         while True:
             await self._clock.sleep(RENEW_SECONDS)
             async with self._store.write() as tx:
-                held = await tx.leases(self.name).renew(lease, LEASE_SECONDS)
+                held = await tx.leases(self.topic).renew(lease, LEASE_SECONDS)
             if not held:
                 work.cancel()
                 return

@@ -61,9 +61,7 @@ class ClusterRecords:
             for planned in groups:
                 group = await tx.nodegroups.get(planned.uuid)
                 if group is not None:
-                    await tx.nodegroups.update(
-                        replace(group, desired=planned.desired, next_index=planned.next_index)
-                    )
+                    await tx.nodegroups.update(replace(group, desired=planned.desired, next_index=planned.next_index))
 
     async def save(
         self,
@@ -93,9 +91,7 @@ class ClusterRecords:
             if cluster.status != before.status:
                 await self._tell(tx, cluster)
 
-    async def _save_groups(
-        self, tx: Transaction, cluster: Cluster, nodes: dict[str, NodeObserved] | None
-    ) -> None:
+    async def _save_groups(self, tx: Transaction, cluster: Cluster, nodes: dict[str, NodeObserved] | None) -> None:
         outcome = states.outcome_of(cluster)
         for before in (await tx.nodegroups.of(cluster.uuid))[cluster.uuid]:
             if before.deleting and not before.desired and outcome is Outcome.COMPLETE:
