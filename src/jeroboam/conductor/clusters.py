@@ -123,7 +123,7 @@ class Clusters:
             return self._check_seconds
         attempt = self._attempts.get((cluster.uuid, cluster.generation), 0)
         self._attempts[cluster.uuid, cluster.generation] = attempt + 1
-        return min(FIRST_RETRY * 2**attempt, LONGEST_RETRY)
+        return min(FIRST_RETRY * 2.0**attempt, LONGEST_RETRY)
 
     async def _unhealthy(self, lease: Lease, cluster: Cluster, error: DriverError) -> None:
         """A cluster that was well and does not answer now keeps its status and shows its health."""
