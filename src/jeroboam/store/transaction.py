@@ -1,6 +1,7 @@
 """The unit of work: everything that one transaction may read and write, and the messages that leave with it."""
 
 import datetime as dt
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -96,12 +97,17 @@ class Transaction:
         table = tables.outbox
         await self._connection.execute(table.delete().where(table.c.id.in_([note.id for note in notifications])))
 
+    @property
+    def _insert(self) -> Callable[[sa.Table], postgresql.Insert | sqlite.Insert]:
+        """An INSERT that knows ON CONFLICT, which both engines have and SQL has not."""
+        return postgresql.insert if self._connection.dialect.name == "postgresql" else sqlite.insert
+
     async def serialise(self, project_id: str, family: str) -> None:
         """Wait until no other transaction counts this project's objects of that family, and keep others waiting.
 
         Between this and the commit a count and an insert are one step, on every engine.
         """
-        insert = postgresql.insert if self._connection.dialect.name == "postgresql" else sqlite.insert
+        insert = self._insert
         row = {"project_id": project_id, "family": family, "uses": 1}
         guard = tables.quota_guard
         statement = insert(guard).values(row)
@@ -120,7 +126,7 @@ class Transaction:
 
     async def beat(self, host: str, binary: str) -> None:
         """Note that a process of ours is alive."""
-        insert = postgresql.insert if self._connection.dialect.name == "postgresql" else sqlite.insert
+        insert = self._insert
         table = tables.service
         row = {
             "host": host,
