@@ -89,7 +89,7 @@ class Service:
         self._passwords = passwords(folder.path / "passwords.json")
         known = {"installation": self._installation, "url": settings.docker_url}
         self._providers = drivers.make("providers", settings.clusters.providers, clock=self._clock, **known)
-        self._coes = drivers.make("coes", settings.clusters.coes, clock=self._clock, **known)
+        self._coes = drivers.make("coes", settings.clusters.coes, clock=self._clock)
         self._runtime = drivers.load("runtimes", settings.containers.runtime)(**known)
         self._tasks = Tasks(report)
 
