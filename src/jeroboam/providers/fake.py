@@ -5,7 +5,7 @@ exists; it outlives any `FakeProvider` that works on it, as an Engine outlives o
 to fail are the names of the contract's methods, and `boot` for each single node.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field, replace
 
 from jeroboam.domain.clusters import NodeObserved, NodeState
@@ -101,7 +101,7 @@ class FakeProvider:
             cluster.addresses.setdefault(node.uuid, _free_address(set(cluster.addresses.values())))
         return {node.uuid: cluster.addresses[node.uuid] for node in want.nodes}
 
-    async def ensure(self, want: InfraWant, scripts: dict[str, NodeScript]) -> AsyncIterator[Infra]:
+    async def ensure(self, want: InfraWant, scripts: dict[str, NodeScript]) -> AsyncGenerator[Infra, None]:
         addresses = await self.reserve(want)
         await self.faults.meet("ensure")
         cluster = self._cluster(want.cluster_id)

@@ -5,7 +5,7 @@ Engine may give), `local_subnets` and `local_nodes` (pure choices). Nothing is r
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 
 import aiodocker
@@ -57,7 +57,7 @@ class LocalProvider:
         net = await self._network(want)
         return await self._addresses(want, net)
 
-    async def ensure(self, want: InfraWant, scripts: dict[str, NodeScript]) -> AsyncIterator[Infra]:
+    async def ensure(self, want: InfraWant, scripts: dict[str, NodeScript]) -> AsyncGenerator[Infra, None]:
         net = await self._network(want)
         addresses = await self._addresses(want, net)
         seen = {node.uuid: node for node in await self._estate.nodes(want.cluster_id)}
