@@ -58,6 +58,7 @@ class DockerRuntime:
         return spec_of.facts(info, await asyncio.to_thread(_disk_bytes, info.get("DockerRootDir", "")))
 
     async def pull(self, image: str, policy: str | None) -> None:
+        spec_of.check_image(image)
         if policy != "always" and await self._has(image):
             return
         if policy == "never":

@@ -4,6 +4,7 @@ The Engine's fields are those of its published API (1.41 and later).
 """
 
 import datetime as dt
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,9 @@ from jeroboam.runtimes.base import Seen
 
 OWNER = "jeroboam.installation"
 CONTAINER = "jeroboam.container"
+
+# What may stand in an image's name and in a path of the Engine's API alike.
+_REFERENCE = re.compile(r"[a-z0-9][A-Za-z0-9._:@-]*(/[A-Za-z0-9][A-Za-z0-9._:@-]*)*")
 
 _MIB = 1024 * 1024
 _GIB = 1024 * _MIB
@@ -36,12 +40,19 @@ def container_name(uuid: str) -> str:
     return f"jeroboam-{uuid}"
 
 
+def check_image(image: str) -> None:
+    """Raise `Permanent` for what cannot be an image's name, before it becomes part of a path."""
+    if not _REFERENCE.fullmatch(image):
+        raise Permanent(f"{image!r} is not the name of an image")
+
+
 def creation(*, installation: str, uuid: str, spec: ContainerSpec) -> dict[str, Any]:
     """The body that makes the container. Raises `Permanent` for what this runtime cannot give."""
     if spec.mounts:
         raise Permanent("the docker runtime does not mount volumes")
     if spec.nets:
         raise Permanent("the docker runtime attaches containers to the Engine's default network only")
+    check_image(spec.image)
     body: dict[str, Any] = {
         "Image": spec.image,
         "Env": [f"{key}={value}" for key, value in spec.environment.items()],
