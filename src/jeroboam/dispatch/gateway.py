@@ -14,7 +14,7 @@ ANSWER_SECONDS = 20.0
 class SessionGateway:
     """Asks the agent that holds a container, and says what it answers in the API's errors."""
 
-    def __init__(self, *, dispatcher: Dispatcher, answer_seconds: float = ANSWER_SECONDS) -> None:
+    def __init__(self, dispatcher: Dispatcher, *, answer_seconds: float = ANSWER_SECONDS) -> None:
         self._dispatcher = dispatcher
         self._answer_seconds = answer_seconds
 

@@ -133,7 +133,7 @@ class Session:
 class Dispatcher:
     """All sessions. `run` follows the hints; `serve` is called with each new session."""
 
-    def __init__(self, *, placed: Placed, bus: Bus, clock: Clock, resync: float = RESYNC_SECONDS) -> None:
+    def __init__(self, placed: Placed, *, bus: Bus, clock: Clock, resync: float = RESYNC_SECONDS) -> None:
         self._placed = placed
         self._clock = clock
         self._resync = resync

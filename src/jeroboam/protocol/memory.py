@@ -66,7 +66,7 @@ class _End(Generic[Sent, Received]):
         await self._inward.close()
 
 
-def pair() -> tuple[AgentEnd, ServerEnd]:
+def session_pair() -> tuple[AgentEnd, ServerEnd]:
     """The two ends of a new session."""
     up: _Channel[FromAgent] = _Channel()
     down: _Channel[ToAgent] = _Channel()

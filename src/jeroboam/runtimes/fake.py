@@ -189,6 +189,9 @@ class FakeRuntime:
             raise Permanent(f"container {uuid} is not running")
         return ExecResult(output=" ".join(command), exit_code=0)
 
+    async def close(self) -> None:
+        """Nothing to close."""
+
     async def _turn(self, method: str, uuid: str, before: RuntimeState, then: RuntimeState) -> Seen:
         await self._enter(method, uuid)
         if self._get(uuid).state is not before:
