@@ -97,6 +97,7 @@ class CoeRig:
     infra: ProviderRig
     cluster_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     members: list[Member] = field(default_factory=list)
+    wanted: list[NodeWant] = field(default_factory=list)
     authority: Authority = field(init=False)
 
     def __post_init__(self) -> None:
@@ -112,6 +113,7 @@ class CoeRig:
         """Make these nodes as well, and plan them as members."""
         known = {member.uuid for member in self.members}
         want = self.want(nodes)
+        self.wanted += [node for node in nodes if node not in self.wanted]
         addresses = await self.provider.reserve(want)
         self.members += [
             Member(
@@ -125,6 +127,12 @@ class CoeRig:
             for node in nodes
             if node.uuid not in known
         ]
+        await last(self.provider.ensure(want, self.scripts()))
+
+    async def start_all(self) -> None:
+        """Start what stands still and make what is gone, of the planned members."""
+        planned = {member.uuid for member in self.members}
+        want = self.want([node for node in self.wanted if node.uuid in planned])
         await last(self.provider.ensure(want, self.scripts()))
 
     def want(self, nodes: list[NodeWant]) -> InfraWant:

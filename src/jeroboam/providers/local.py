@@ -83,7 +83,8 @@ class LocalProvider:
 
     async def observe(self, cluster_id: str) -> Infra:
         net, nodes = await asyncio.gather(self._estate.network(cluster_id), self._estate.nodes(cluster_id))
-        return Infra(network_id=net.id if net else None, nodes=nodes, conditions=self._conditions())
+        told = await asyncio.gather(*(self._estate.last_words(node) for node in nodes))
+        return Infra(network_id=net.id if net else None, nodes=tuple(told), conditions=self._conditions())
 
     async def remove(self, cluster_id: str, node_uuids: Sequence[str]) -> None:
         await self._estate.remove_nodes(cluster_id, set(node_uuids), self._slots)
