@@ -1,0 +1,218 @@
+"""Certificates: an authority of one's own, leaves that it issues, and requests that it signs.
+
+Neighbours: the conductor makes a cluster's authorities here, the API signs users' requests, COEs issue the
+certificates of nodes. No clock and no policy of clusters: `now` comes from the caller.
+"""
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
+
+CA_DAYS = 3650
+LEAF_DAYS = 1825
+# Clocks of nodes and users differ: what is issued now is valid since yesterday.
+SKEW = dt.timedelta(days=1)
+
+SERVER = ExtendedKeyUsageOID.SERVER_AUTH
+CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
+
+_Signer = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
+_NAME_OCTETS = 64
+_USAGES = (
+    "digital_signature content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign "
+    "encipher_only decipher_only"
+).split()
+# Contract: container-infra, section 8. `content_commitment` is today's word for non-repudiation.
+_ALLOWED_USAGES = frozenset({"digital_signature", "key_encipherment", "content_commitment"})
+_ALLOWED_EXTENSIONS = frozenset(
+    {
+        ExtensionOID.KEY_USAGE,
+        ExtensionOID.EXTENDED_KEY_USAGE,
+        ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+        ExtensionOID.BASIC_CONSTRAINTS,
+        ExtensionOID.SUBJECT_KEY_IDENTIFIER,
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pair:
+    """A certificate with its key. `repr` shows no key."""
+
+    pem: str
+    key: bytes = field(repr=False)
+    """PKCS#8 PEM, not encrypted."""
+
+
+def make_ca(*, common_name: str, now: dt.datetime) -> Pair:
+    """A new self-signed authority that may sign leaves only. A long name is cut to what X.509 allows."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = _name(common_name, ())
+    builder = _builder(subject=name, issuer=name, now=now, days=CA_DAYS).public_key(key.public_key())
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    builder = builder.add_extension(_key_usage({"key_cert_sign", "crl_sign"}), critical=True)
+    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    return Pair(pem=_pem(builder.sign(key, hashes.SHA256())), key=_key_pem(key))
+
+
+def issue(
+    *,
+    ca: Pair,
+    common_name: str,
+    organizations: Sequence[str] = (),
+    dns: Iterable[str] = (),
+    ips: Iterable[str] = (),
+    usages: Sequence[x509.ObjectIdentifier] = (SERVER, CLIENT),
+    now: dt.datetime,
+) -> Pair:
+    """A new key with a certificate for those names, signed by the authority. Raises `ValueError` for a bad address."""
+    ca_cert, ca_key = _authority(ca)
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = _leaf(ca_cert, _name(common_name, organizations), now).public_key(key.public_key())
+    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+    builder = builder.add_extension(_key_usage({"digital_signature", "key_encipherment"}), critical=True)
+    builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+    names: list[x509.GeneralName] = [x509.DNSName(name) for name in dns]
+    names += [x509.IPAddress(ip_address(ip)) for ip in ips]
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    return Pair(pem=_pem(builder.sign(ca_key, _digest(ca_key))), key=_key_pem(key))
+
+
+def sign_csr(*, ca: Pair, csr: str, now: dt.datetime) -> str:
+    """The certificate, in PEM, for a request of a user; five years at most, and no longer than the authority.
+
+    Subject and the allowed extensions are the request's (contract: container-infra, section 8). Raises
+    `ValueError` whose text says why a request is refused.
+    """
+    ca_cert, ca_key = _authority(ca)
+    request = _request(csr)
+    public_key = request.public_key()
+    builder = _leaf(ca_cert, request.subject, now).public_key(public_key)
+    for extension in _granted(_extensions(request)):
+        builder = builder.add_extension(extension.value, critical=extension.critical)
+    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
+    return _pem(builder.sign(ca_key, _digest(ca_key)))
+
+
+def _request(csr: str) -> x509.CertificateSigningRequest:
+    try:
+        request = x509.load_pem_x509_csr(csr.encode())
+        sound = request.is_signature_valid
+        public_key = request.public_key()
+    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
+        raise ValueError(f"not a certificate request in PEM: {_said(error)}") from error
+    if not sound:
+        raise ValueError("the request's signature is not that of its key")
+    keys = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey
+    if not isinstance(public_key, keys):
+        raise ValueError("the request's key is of a kind that cannot be used for TLS")  # noqa: TRY004
+    return request
+
+
+def _extensions(request: x509.CertificateSigningRequest) -> x509.Extensions:
+    try:
+        return request.extensions
+    except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
+        raise ValueError(f"the request's extensions cannot be read: {_said(error)}") from error
+
+
+def _said(error: Exception) -> str:
+    return str(error).partition("\n")[0] or type(error).__name__
+
+
+def _granted(extensions: x509.Extensions) -> list[x509.Extension[x509.ExtensionType]]:
+    """What of the asked extensions goes into the certificate; the subject key identifier is computed anew."""
+    granted: list[x509.Extension[x509.ExtensionType]] = []
+    for extension in extensions:
+        if extension.oid not in _ALLOWED_EXTENSIONS:
+            if extension.critical:
+                raise ValueError(f"critical extension {extension.oid.dotted_string} is not allowed")
+            continue
+        value: x509.ExtensionType = extension.value
+        if isinstance(value, x509.SubjectKeyIdentifier):
+            continue
+        if isinstance(value, x509.BasicConstraints):
+            value = _without_ca(value, critical=extension.critical)
+        elif isinstance(value, x509.KeyUsage):
+            value = _without_usages(value, critical=extension.critical)
+        granted.append(x509.Extension(extension.oid, extension.critical, value))
+    return granted
+
+
+def _without_ca(asked: x509.BasicConstraints, *, critical: bool) -> x509.BasicConstraints:
+    if asked.ca and critical:
+        raise ValueError("a certificate of an authority (basicConstraints CA:true, critical) is not allowed")
+    return x509.BasicConstraints(ca=False, path_length=None)
+
+
+def _without_usages(asked: x509.KeyUsage, *, critical: bool) -> x509.KeyUsage:
+    wanted = {name for name in _USAGES if _wants(asked, name)}
+    refused = sorted(wanted - _ALLOWED_USAGES)
+    if refused and critical:
+        raise ValueError(f"critical key usage is not allowed: {', '.join(refused)}")
+    return _key_usage(wanted & _ALLOWED_USAGES)
+
+
+def _wants(asked: x509.KeyUsage, name: str) -> bool:
+    # The library raises for these two when they have no meaning.
+    if name in {"encipher_only", "decipher_only"} and not asked.key_agreement:
+        return False
+    return bool(getattr(asked, name))
+
+
+def _key_usage(wanted: set[str] | frozenset[str]) -> x509.KeyUsage:
+    return x509.KeyUsage(**{name: name in wanted for name in _USAGES})
+
+
+def _name(common_name: str, organizations: Sequence[str]) -> x509.Name:
+    cut = common_name.encode()[:_NAME_OCTETS].decode(errors="ignore")
+    attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, text) for text in organizations]
+    return x509.Name([*attributes, x509.NameAttribute(NameOID.COMMON_NAME, cut)])
+
+
+def _builder(*, subject: x509.Name, issuer: x509.Name, now: dt.datetime, days: int) -> x509.CertificateBuilder:
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer)
+    builder = builder.serial_number(x509.random_serial_number())
+    return builder.not_valid_before(now - SKEW).not_valid_after(now + dt.timedelta(days=days))
+
+
+def _leaf(ca: x509.Certificate, subject: x509.Name, now: dt.datetime) -> x509.CertificateBuilder:
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(ca.subject)
+    builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - SKEW)
+    until = min(now + dt.timedelta(days=LEAF_DAYS), ca.not_valid_after_utc)
+    if until <= now:
+        raise ValueError("the authority's own certificate has expired")
+    above = ca.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    identifier = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(above)
+    return builder.not_valid_after(until).add_extension(identifier, critical=False)
+
+
+def _authority(ca: Pair) -> tuple[x509.Certificate, _Signer]:
+    key = serialization.load_pem_private_key(ca.key, password=None)
+    if not isinstance(key, _Signer):
+        raise ValueError("the authority's key cannot sign certificates")  # noqa: TRY004
+    return x509.load_pem_x509_certificate(ca.pem.encode()), key
+
+
+def _digest(key: _Signer) -> hashes.SHA256 | None:
+    """Edwards curves bring their own digest and refuse any other."""
+    return None if isinstance(key, ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey) else hashes.SHA256()
+
+
+def _pem(certificate: x509.Certificate) -> str:
+    return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+
+def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )

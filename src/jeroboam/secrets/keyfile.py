@@ -1,0 +1,100 @@
+"""Seals secrets with AES-256-GCM under keys of a file.
+
+The file has one key a line in base64, newest first: the first seals, all of them open, so that a key is rotated
+by putting a new line on top. A sealed text is `format | key id | nonce | ciphertext`.
+"""
+
+import base64
+import binascii
+import contextlib
+import hashlib
+import os
+import secrets
+import stat
+from pathlib import Path
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from jeroboam.secrets.base import KeyTrouble
+
+_FORMAT = b"\x01"
+_KEY_OCTETS = 32
+_ID_OCTETS = 8
+_NONCE_OCTETS = 12
+_HEAD_OCTETS = len(_FORMAT) + _ID_OCTETS + _NONCE_OCTETS
+
+
+class KeyFileSealer:
+    """The port `Sealer` on a key file."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the file, or make one that only this user can read. Raises `KeyTrouble`."""
+        keys = _load(path)
+        self._newest = _key_id(keys[0])
+        self._ciphers = {_key_id(key): AESGCM(key) for key in keys}
+
+    def seal(self, plain: bytes, *, context: str) -> bytes:
+        nonce = secrets.token_bytes(_NONCE_OCTETS)
+        head = _FORMAT + self._newest + nonce
+        return head + self._ciphers[self._newest].encrypt(nonce, plain, _bound(head, context))
+
+    def open(self, sealed: bytes, *, context: str) -> bytes:
+        head, text = sealed[:_HEAD_OCTETS], sealed[_HEAD_OCTETS:]
+        if len(head) < _HEAD_OCTETS or not head.startswith(_FORMAT):
+            raise ValueError("not a sealed text")
+        cipher = self._ciphers.get(head[len(_FORMAT) : len(_FORMAT) + _ID_OCTETS])
+        if cipher is None:
+            raise ValueError("sealed with a key that is not in the key file")
+        try:
+            return cipher.decrypt(head[-_NONCE_OCTETS:], text, _bound(head, context))
+        except InvalidTag as error:
+            raise ValueError("the sealed text was changed, or belongs to something else") from error
+
+
+def _bound(head: bytes, context: str) -> bytes:
+    """What the seal covers beside the secret: its head, and what it belongs to."""
+    return head + context.encode()
+
+
+def _key_id(key: bytes) -> bytes:
+    return hashlib.sha256(b"jeroboam key id" + key).digest()[:_ID_OCTETS]
+
+
+def _load(path: Path) -> list[bytes]:
+    try:
+        if not path.exists():
+            _make(path)
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & 0o077:
+            raise KeyTrouble(f"key file {path} may be read by others (mode {mode:04o}): chmod 600 it")
+        lines = path.read_text(encoding="ascii", errors="replace").split()
+    except OSError as error:
+        raise KeyTrouble(f"key file {path} cannot be used: {error.strerror}") from error
+    keys = [_decode(line) for line in lines]
+    if not keys or any(len(key) != _KEY_OCTETS for key in keys):
+        raise KeyTrouble(f"key file {path} does not hold keys of {_KEY_OCTETS} octets in base64, one a line")
+    return keys
+
+
+def _decode(line: str) -> bytes:
+    try:
+        return base64.b64decode(line, validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
+def _make(path: Path) -> None:
+    """Write a new file beside and link it into place: a crash leaves no half, and of two starts one wins."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(base64.b64encode(secrets.token_bytes(_KEY_OCTETS)) + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        draft.unlink()

@@ -1,0 +1,209 @@
+"""Certificates: what an authority issues, and what it signs or refuses of users' requests."""
+
+import base64
+import datetime as dt
+from ipaddress import ip_address
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jeroboam.kit.x509 import CLIENT, issue, make_ca, sign_csr
+
+NOW = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
+CA = make_ca(common_name="demo", now=NOW)
+SHA256 = hashes.SHA256()
+USAGES = (
+    "digital_signature content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign "
+    "encipher_only decipher_only"
+).split()
+
+
+def load(pem: str) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(pem.encode())
+
+
+def usage(*names: str) -> x509.KeyUsage:
+    return x509.KeyUsage(**{name: name in names for name in USAGES})
+
+
+def request(*extensions, key=None, digest=SHA256, cn="admin") -> str:
+    key = key or ec.generate_private_key(ec.SECP256R1())
+    subject = [
+        x509.NameAttribute(NameOID.COMMON_NAME, cn),
+        x509.NameAttribute(NameOID.ORGANIZATION_NAME, "system:masters"),
+    ]
+    builder = x509.CertificateSigningRequestBuilder().subject_name(x509.Name(subject))
+    for value, critical in extensions:
+        builder = builder.add_extension(value, critical=critical)
+    return builder.sign(key, digest).public_bytes(serialization.Encoding.PEM).decode()
+
+
+def extension(cert: x509.Certificate, kind):
+    return cert.extensions.get_extension_for_class(kind)
+
+
+def has(cert: x509.Certificate, kind) -> bool:
+    return any(isinstance(each.value, kind) for each in cert.extensions)
+
+
+def test_an_authority_signs_leaves_only():
+    cert = load(CA.pem)
+    cert.verify_directly_issued_by(cert)
+    assert extension(cert, x509.BasicConstraints).value == x509.BasicConstraints(ca=True, path_length=0)
+    assert extension(cert, x509.BasicConstraints).critical
+    assert extension(cert, x509.KeyUsage).value.key_cert_sign
+    assert cert.subject == cert.issuer == x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "demo")])
+    assert cert.not_valid_before_utc == NOW - dt.timedelta(days=1)
+    assert cert.not_valid_after_utc == NOW + dt.timedelta(days=3650)
+
+
+@given(name=st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1, max_size=242))
+def test_any_name_of_a_cluster_makes_an_authority(name):
+    subject = load(make_ca(common_name=name, now=NOW).pem).subject
+    shown = subject.get_attributes_for_oid(NameOID.COMMON_NAME)[0].value
+    assert name.startswith(shown)
+    assert len(shown.encode()) > 60 or shown == name
+
+
+def test_no_key_shows():
+    assert "PRIVATE" not in repr(CA)
+
+
+def test_a_leaf_has_its_names_and_usages():
+    pair = issue(ca=CA, common_name="n0", organizations=["o"], dns=["n0", "localhost"], ips=["10.0.0.1"], now=NOW)
+    cert = load(pair.pem)
+    cert.verify_directly_issued_by(load(CA.pem))
+    names = extension(cert, x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["n0", "localhost"]
+    assert names.get_values_for_type(x509.IPAddress) == [ip_address("10.0.0.1")]
+    assert set(extension(cert, x509.ExtendedKeyUsage).value) == {
+        ExtendedKeyUsageOID.SERVER_AUTH,
+        ExtendedKeyUsageOID.CLIENT_AUTH,
+    }
+    assert not extension(cert, x509.BasicConstraints).value.ca
+    key = serialization.load_pem_private_key(pair.key, None)
+    assert key.public_key() == cert.public_key()
+
+
+def test_a_leaf_without_names_has_no_empty_extension():
+    cert = load(issue(ca=CA, common_name="x", usages=[CLIENT], now=NOW).pem)
+    assert not has(cert, x509.SubjectAlternativeName)
+    assert list(extension(cert, x509.ExtendedKeyUsage).value) == [ExtendedKeyUsageOID.CLIENT_AUTH]
+
+
+def test_a_leaf_never_outlives_its_authority():
+    late = NOW + dt.timedelta(days=3640)
+    assert load(issue(ca=CA, common_name="x", now=late).pem).not_valid_after_utc == load(CA.pem).not_valid_after_utc
+    with pytest.raises(ValueError, match="expired"):
+        issue(ca=CA, common_name="x", now=NOW + dt.timedelta(days=3651))
+
+
+@pytest.mark.parametrize(
+    ("key", "digest"),
+    [
+        (ec.generate_private_key(ec.SECP256R1()), hashes.SHA256()),
+        (rsa.generate_private_key(65537, 2048), hashes.SHA512()),
+        (ed25519.Ed25519PrivateKey.generate(), None),
+    ],
+    ids=["ec", "rsa", "ed25519"],
+)
+def test_a_request_is_signed_as_it_stands(key, digest):
+    csr = request(key=key, digest=digest)
+    cert = load(sign_csr(ca=CA, csr=csr, now=NOW))
+    cert.verify_directly_issued_by(load(CA.pem))
+    assert cert.subject == x509.load_pem_x509_csr(csr.encode()).subject
+    assert cert.issuer == load(CA.pem).subject
+    assert cert.public_key() == key.public_key()
+    assert cert.not_valid_before_utc == NOW - dt.timedelta(days=1)
+    assert cert.not_valid_after_utc == NOW + dt.timedelta(days=1825)
+    assert extension(cert, x509.SubjectKeyIdentifier).value == x509.SubjectKeyIdentifier.from_public_key(
+        key.public_key()
+    )
+    assert cert.signature_hash_algorithm is not None
+    assert cert.signature_hash_algorithm.name == "sha256"
+
+
+def test_serials_differ():
+    csr = request()
+    assert (
+        load(sign_csr(ca=CA, csr=csr, now=NOW)).serial_number != load(sign_csr(ca=CA, csr=csr, now=NOW)).serial_number
+    )
+
+
+def test_allowed_extensions_are_copied():
+    names = x509.SubjectAlternativeName([x509.DNSName("a"), x509.IPAddress(ip_address("10.1.2.3"))])
+    extended = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
+    csr = request((names, True), (extended, False), (usage("digital_signature"), True))
+    cert = load(sign_csr(ca=CA, csr=csr, now=NOW))
+    assert extension(cert, x509.SubjectAlternativeName).value == names
+    assert extension(cert, x509.SubjectAlternativeName).critical
+    assert extension(cert, x509.ExtendedKeyUsage).value == extended
+    assert extension(cert, x509.KeyUsage).value == usage("digital_signature")
+
+
+def test_a_wish_to_be_an_authority_is_stripped_or_refused():
+    asked = x509.BasicConstraints(ca=True, path_length=3)
+    cert = load(sign_csr(ca=CA, csr=request((asked, False)), now=NOW))
+    assert not extension(cert, x509.BasicConstraints).value.ca
+    with pytest.raises(ValueError, match="CA:true"):
+        sign_csr(ca=CA, csr=request((asked, True)), now=NOW)
+
+
+@given(names=st.sets(st.sampled_from(USAGES[:7])), critical=st.booleans())
+def test_key_usages_are_filtered_or_refused(names, critical):
+    allowed = {"digital_signature", "key_encipherment", "content_commitment"}
+    csr = request((usage(*names), critical))
+    if critical and names - allowed:
+        with pytest.raises(ValueError, match="key usage"):
+            sign_csr(ca=CA, csr=csr, now=NOW)
+    else:
+        cert = load(sign_csr(ca=CA, csr=csr, now=NOW))
+        assert extension(cert, x509.KeyUsage).value == usage(*(names & allowed))
+
+
+def test_other_extensions_are_dropped_or_refused():
+    asked = x509.OCSPNoCheck()
+    assert not has(load(sign_csr(ca=CA, csr=request((asked, False)), now=NOW)), x509.OCSPNoCheck)
+    with pytest.raises(ValueError, match="critical extension"):
+        sign_csr(ca=CA, csr=request((asked, True)), now=NOW)
+
+
+def test_the_requests_own_key_identifier_is_not_believed():
+    csr = request((x509.SubjectKeyIdentifier(b"not it"), False))
+    cert = load(sign_csr(ca=CA, csr=csr, now=NOW))
+    assert extension(cert, x509.SubjectKeyIdentifier).value.digest != b"not it"
+
+
+@given(junk=st.text(max_size=200))
+def test_junk_is_refused_with_a_reason(junk):
+    for csr in (junk, f"-----BEGIN CERTIFICATE REQUEST-----\n{junk}\n-----END CERTIFICATE REQUEST-----\n"):
+        with pytest.raises(ValueError, match="not a certificate request"):
+            sign_csr(ca=CA, csr=csr, now=NOW)
+
+
+# An RSA signature is the same for the same request, and hypothesis wants the same data for the same draws.
+WHOLE = x509.load_pem_x509_csr(request(key=rsa.generate_private_key(65537, 2048)).encode()).public_bytes(
+    serialization.Encoding.DER
+)
+
+
+@given(data=st.data())
+def test_a_damaged_request_is_signed_by_nobody(data):
+    der = bytearray(WHOLE)
+    at = data.draw(st.integers(0, len(der) - 1))
+    der[at] ^= 1 << data.draw(st.integers(0, 7))
+    body = base64.encodebytes(bytes(der)).decode()
+    csr = f"-----BEGIN CERTIFICATE REQUEST-----\n{body}-----END CERTIFICATE REQUEST-----\n"
+    with pytest.raises(ValueError, match="request"):
+        sign_csr(ca=CA, csr=csr, now=NOW)
+
+
+def test_a_key_that_tls_cannot_use_is_refused():
+    key = dsa.generate_private_key(2048)
+    with pytest.raises(ValueError, match="cannot be used"):
+        sign_csr(ca=CA, csr=request(key=key), now=NOW)
