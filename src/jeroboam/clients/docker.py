@@ -17,7 +17,10 @@ from jeroboam.domain.errors import DriverError, Permanent, Temporary
 ANSWER_SECONDS = 60.0
 CONNECT_SECONDS = 5.0
 
-_TEMPORARY_STATUS = frozenset({408, 429, 500, 502, 503, 504})
+# What aiodocker gives for a status when there was no answer at all.
+CONNECTION_LOST = 900
+
+_TEMPORARY_STATUS = frozenset({408, 429, 500, 502, 503, 504, CONNECTION_LOST})
 
 
 def connect(url: str | None = None, *, tls: ssl.SSLContext | None = None) -> aiodocker.Docker:

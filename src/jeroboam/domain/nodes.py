@@ -21,3 +21,16 @@ class NodeScript:
 
     files: tuple[File, ...] = ()
     commands: tuple[tuple[str, ...], ...] = ()
+
+
+# What a node image says of itself, in labels: `nodeimages` writes them, providers read them.
+IMAGE_LABEL = "jeroboam.node-image"
+"""The name in the catalogue, as `swarm-node`."""
+IMAGE_DISTRO_LABEL = "jeroboam.os-distro"
+IMAGE_COES_LABEL = "jeroboam.coes"
+"""Comma-separated; the COEs that can boot from it."""
+IMAGE_DATA_LABEL = "jeroboam.node-data"
+"""The folder that wants a volume of its own, and keeps what has to survive a new container."""
+
+COMMANDS_PATH = "/etc/jeroboam/node/commands"
+"""Where a node image looks for the script's commands, as one shell script."""

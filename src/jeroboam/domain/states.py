@@ -181,7 +181,7 @@ def project_container(container: Container) -> Container:
         first = next((op for op in waiting if op.kind in _PENDING), waiting[0])
         status = _PENDING.get(first.kind, _SEEN[seen.state])
         task = seen.step or _TASK.get(waiting[0].kind)
-        return replace(container, status=status, status_reason=seen.error, task_state=task)
+        return replace(container, status=status, status_reason=seen.error or container.failure, task_state=task)
     status, reason = _SEEN[seen.state], seen.error
     if container.failure is not None:
         status, reason = _S.ERROR, container.failure

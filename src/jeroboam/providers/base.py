@@ -6,7 +6,7 @@ Everything a provider makes carries the cluster's uuid as a tag, and only what c
 All methods raise `Temporary` or `Permanent` (jeroboam.domain.errors) with a reason fit for a user's eyes.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -112,7 +112,7 @@ class Provider(Protocol):
         """
         ...
 
-    def ensure(self, want: InfraWant, scripts: dict[str, NodeScript]) -> AsyncIterator[Infra]:
+    def ensure(self, want: InfraWant, scripts: dict[str, NodeScript]) -> AsyncGenerator[Infra, None]:
         """Make what is wanted and is not there, in parallel; yield what exists each time that more of it does.
 
         `scripts` is by node uuid and needs to hold only nodes that may have to be made. A node that exists but

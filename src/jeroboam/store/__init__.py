@@ -3,6 +3,6 @@
 from jeroboam.store.leases import Lease
 from jeroboam.store.rows import Page
 from jeroboam.store.store import Store
-from jeroboam.store.transaction import Transaction
+from jeroboam.store.transaction import Notification, Transaction
 
-__all__ = ["Lease", "Page", "Store", "Transaction"]
+__all__ = ["Lease", "Notification", "Page", "Store", "Transaction"]

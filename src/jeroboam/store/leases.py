@@ -47,6 +47,12 @@ class Leases:
         """Whether the lease was still held; it then runs that long from now on."""
         return await self._change(lease, lease_until=self._now + dt.timedelta(seconds=seconds))
 
+    async def held(self, lease: Lease) -> bool:
+        """Whether it is still held; the row stays as it is until the end of the transaction."""
+        table = self._table
+        query = sa.select(table.c.lease_token).where(table.c.uuid == lease.uuid).with_for_update()
+        return (await self._connection.execute(query)).scalar_one_or_none() == lease.token
+
     async def release(self, lease: Lease) -> bool:
         """Give it back. False: it had been lost, so what was found out meanwhile is to be discarded."""
         return await self._change(lease, lease_owner=None, lease_until=None)

@@ -1,6 +1,8 @@
 """The unit of work: everything that one transaction may read and write, and the messages that leave with it."""
 
 import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -13,6 +15,17 @@ from jeroboam.domain.quotas import Quota
 from jeroboam.store import kinds, tables
 from jeroboam.store.leases import Leases
 from jeroboam.store.rows import Executes, Rows
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Notification:
+    """Something that happened, on its way out. `payload` is JSON text."""
+
+    id: int
+    event: str
+    key: str
+    payload: str
+    at: dt.datetime
 
 
 class Transaction:
@@ -70,13 +83,31 @@ class Transaction:
         """Put a notification into the outbox: it leaves, at least once, if and only if this is committed."""
         row = {"topic": event, "key": key, "payload": payload, "created_at": self.now}
         await self._connection.execute(tables.outbox.insert().values(row))
+        self.hint("outbox", "")
+
+    async def outgoing(self, most: int) -> list[Notification]:
+        """The oldest notifications that have not left yet."""
+        table = tables.outbox
+        query = sa.select(table.c.id, table.c.topic, table.c.key, table.c.payload, table.c.created_at)
+        rows = await self._connection.execute(query.order_by(table.c.id).limit(most))
+        return [Notification(id=row[0], event=row[1], key=row[2], payload=row[3], at=row[4]) for row in rows.all()]
+
+    async def sent(self, notifications: list[Notification]) -> None:
+        """They have left: forget them."""
+        table = tables.outbox
+        await self._connection.execute(table.delete().where(table.c.id.in_([note.id for note in notifications])))
+
+    @property
+    def _insert(self) -> Callable[[sa.Table], postgresql.Insert | sqlite.Insert]:
+        """An INSERT that knows ON CONFLICT, which both engines have and SQL has not."""
+        return postgresql.insert if self._connection.dialect.name == "postgresql" else sqlite.insert
 
     async def serialise(self, project_id: str, family: str) -> None:
         """Wait until no other transaction counts this project's objects of that family, and keep others waiting.
 
         Between this and the commit a count and an insert are one step, on every engine.
         """
-        insert = postgresql.insert if self._connection.dialect.name == "postgresql" else sqlite.insert
+        insert = self._insert
         row = {"project_id": project_id, "family": family, "uses": 1}
         guard = tables.quota_guard
         statement = insert(guard).values(row)
@@ -95,7 +126,7 @@ class Transaction:
 
     async def beat(self, host: str, binary: str) -> None:
         """Note that a process of ours is alive."""
-        insert = postgresql.insert if self._connection.dialect.name == "postgresql" else sqlite.insert
+        insert = self._insert
         table = tables.service
         row = {
             "host": host,

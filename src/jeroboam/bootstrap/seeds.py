@@ -1,0 +1,48 @@
+"""The templates that every new installation has."""
+
+from dataclasses import replace
+
+from jeroboam.domain.clusters import Template, TemplateSpec
+from jeroboam.kit.ids import Ids
+from jeroboam.store import Store
+
+_COMMON = TemplateSpec(
+    coe="",
+    image_id="",
+    flavor_id="m1.small",
+    master_flavor_id="m1.small",
+    external_network_id="public",
+    dns_nameserver="8.8.8.8",
+    driver="local",
+    cluster_distro="jeroboam",
+)
+SPECS = {
+    "swarm": replace(_COMMON, coe="swarm", image_id="swarm-node", network_driver="overlay"),
+    "kubernetes": replace(
+        _COMMON,
+        coe="kubernetes",
+        image_id="kubernetes-node",
+        network_driver="flannel",
+        tags="not usable yet: this version has no kubernetes COE",
+    ),
+}
+
+
+async def seed(store: Store, ids: Ids, *, project_id: str, user_id: str) -> None:
+    """Write those of them that the project does not have."""
+    async with store.write() as tx:
+        known = {template.name for template in await tx.templates.select(project_id=project_id)}
+        for name, spec in SPECS.items():
+            if name in known:
+                continue
+            await tx.templates.insert(
+                Template(
+                    uuid=ids.uuid(),
+                    name=name,
+                    project_id=project_id,
+                    user_id=user_id,
+                    spec=spec,
+                    public=True,
+                    created_at=tx.now,
+                )
+            )

@@ -1,0 +1,271 @@
+"""The whole service in one process, as `jeroboam up` runs it: API, conductor, dispatch and an agent.
+
+The parts are the same objects that a larger installation runs in many processes; here the bus, the agent's session
+and the gateway to the host are the in-memory implementations of the same ports.
+"""
+
+import asyncio
+import contextlib
+import signal
+import socket
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+
+import structlog
+import uvicorn
+from starlette.types import ASGIApp
+
+from jeroboam.agent.journal import Journal
+from jeroboam.agent.session import Agent
+from jeroboam.api.app import create_app
+from jeroboam.api.options import ApiOptions
+from jeroboam.api.parts import ApiParts
+from jeroboam.bootstrap import drivers, seeds
+from jeroboam.bootstrap.state import StateFolder
+from jeroboam.conductor.admission import DriverAdmission
+from jeroboam.conductor.clusters import Clusters, Drivers
+from jeroboam.conductor.containers import Containers
+from jeroboam.conductor.heartbeat import Heartbeat
+from jeroboam.conductor.loop import Leased, Loop, report
+from jeroboam.conductor.outbox import Relay, to_log
+from jeroboam.conductor.reaper import Reaper
+from jeroboam.dispatch.gateway import SessionGateway
+from jeroboam.dispatch.records import DispatchRecords
+from jeroboam.dispatch.sessions import Dispatcher
+from jeroboam.identity.embedded import EmbeddedKeystone, passwords
+from jeroboam.identity.keystone import KeystoneProjects, KeystoneTokens
+from jeroboam.kit.bus import MemoryBus
+from jeroboam.kit.clock import SystemClock
+from jeroboam.kit.ids import RandomIds
+from jeroboam.kit.tasks import Tasks
+from jeroboam.protocol.memory import session_pair
+from jeroboam.secrets.keyfile import KeyFileSealer
+from jeroboam.settings import Settings, address
+from jeroboam.store import Store
+from jeroboam.store.migrations import upgrade
+
+CONDUCTOR_BINARY = "jeroboam-conductor"
+DRAIN_SECONDS = 4
+
+log = structlog.get_logger("jeroboam")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Addresses:
+    """Where a running service listens."""
+
+    api: str
+    keystone: str
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises `ValueError` that names the address when it cannot be had."""
+    try:
+        return socket.create_server((host, port), backlog=512, reuse_port=False)
+    except OSError as error:
+        raise ValueError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to us."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class Service:
+    """Everything of one process. Start it with `running`."""
+
+    def __init__(self, settings: Settings, folder: StateFolder) -> None:
+        self._settings = settings
+        self._folder = folder
+        self._installation = folder.installation()
+        self._clock = SystemClock()
+        self._ids = RandomIds()
+        self._bus = MemoryBus()
+        self._store = Store(settings.database_url, clock=self._clock, bus=self._bus)
+        self._sealer = KeyFileSealer(folder.path / "secrets.key")
+        self._passwords = passwords(folder.path / "passwords.json")
+        known = {"installation": self._installation, "url": settings.docker_url}
+        self._providers = drivers.make("providers", settings.clusters.providers, clock=self._clock, **known)
+        self._coes = drivers.make("coes", settings.clusters.coes, clock=self._clock)
+        self._runtime = drivers.load("runtimes", settings.containers.runtime)(**known)
+        self._tasks = Tasks(report)
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Addresses]:
+        """Run it for as long as the context lasts; at the end it drains and leaves clusters and containers alone."""
+        settings = self._settings
+        api_socket = _listen(*address(settings.api.listen, "[api] listen"))
+        host, port = api_socket.getsockname()[:2]
+        api_url = f"http://{host}:{port}"
+        keystone_host, keystone_port = address(settings.keystone.listen, "[keystone] listen")
+        keystone = EmbeddedKeystone(
+            self._folder.path / "keystone", host=keystone_host, port=keystone_port, passwords=self._passwords
+        )
+        async with contextlib.AsyncExitStack() as stack:
+            stack.callback(api_socket.close)
+            stack.push_async_callback(self._store.close)
+            stack.push_async_callback(keystone.stop)
+            await asyncio.gather(keystone.start(), self._open_store())
+            await keystone.register(api_url)
+            addresses = Addresses(api=api_url, keystone=keystone.url)
+            tokens = KeystoneTokens(
+                auth_url=keystone.url,
+                username="jeroboam",
+                password=self._passwords.service,
+                project_name="service",
+                clock=self._clock,
+            )
+            stack.push_async_callback(tokens.close)
+            await self._seed(tokens)
+            stack.push_async_callback(self._close_drivers)
+            stack.push_async_callback(self._tasks.close)
+            gateway = self._start_hosts()
+            self._start_conductor()
+            app = create_app(self._api_parts(addresses, tokens, gateway))
+            await stack.enter_async_context(self._serving(app, api_socket))
+            self._folder.write_addresses(api_url=api_url, auth_url=keystone.url)
+            self._folder.write_clients(auth_url=keystone.url, passwords=self._passwords)
+            yield addresses
+
+    async def _open_store(self) -> None:
+        await upgrade(self._store.engine)
+        async with self._store.write() as tx:
+            # The folder's lock says that no other process holds one.
+            await tx.leases("cluster").release_all()
+
+    async def _seed(self, tokens: KeystoneTokens) -> None:
+        marker = self._folder.path / "seeded"
+        if not marker.exists():
+            own = await tokens.own()
+            await seeds.seed(self._store, self._ids, project_id=own.project_id, user_id=own.user_id)
+            marker.touch()
+
+    def _api_parts(self, addresses: Addresses, tokens: KeystoneTokens, gateway: SessionGateway) -> ApiParts:
+        settings = self._settings
+        quota = settings.containers
+        options = ApiOptions(
+            auth_uri=addresses.keystone,
+            policy_file=settings.api.policy_file or None,
+            max_limit=settings.api.max_limit,
+            service_down_time=settings.conductor.service_down_seconds,
+            max_clusters_per_project=settings.clusters.max_per_project,
+            create_timeout=settings.clusters.operation_minutes,
+            container_quota={
+                "containers": quota.max_containers,
+                "memory": quota.max_memory,
+                "cpu": quota.max_cpu,
+                "disk": quota.max_disk,
+            },
+            create_seconds=quota.create_seconds,
+            op_seconds=quota.action_seconds,
+        )
+        return ApiParts(
+            store=self._store,
+            tokens=tokens,
+            projects=KeystoneProjects(tokens),
+            admission=DriverAdmission(
+                providers=self._providers, coes=self._coes, default_provider=settings.clusters.default_provider
+            ),
+            gateway=gateway,
+            sealer=self._sealer,
+            clock=self._clock,
+            ids=self._ids,
+            options=options,
+        )
+
+    def _start_hosts(self) -> SessionGateway:
+        """Dispatch, and the agent of this machine with a session to it."""
+        records = DispatchRecords(self._store, ids=self._ids)
+        dispatcher = Dispatcher(records, bus=self._bus, clock=self._clock)
+        self._tasks.start("dispatch", dispatcher.run())
+        agent = Agent(
+            runtime=self._runtime,
+            journal=Journal(self._folder.path / "agent.db"),
+            clock=self._clock,
+            hostname=self._settings.host,
+            open_session=lambda: self._open_session(dispatcher),
+        )
+        self._tasks.start("agent", agent.run())
+        return SessionGateway(dispatcher)
+
+    def _start_conductor(self) -> None:
+        conductor = self._settings.conductor
+        store, bus, clock = self._store, self._bus, self._clock
+        clusters = Clusters(
+            store=store,
+            drivers=Drivers(providers=self._providers, coes=self._coes),
+            sealer=self._sealer,
+            clock=clock,
+            ids=self._ids,
+            check_seconds=conductor.check_seconds,
+        )
+        containers = Containers(store=store, host_down_seconds=conductor.service_down_seconds)
+        leased = Leased(clusters, store=store, clock=clock, owner=self._ids.uuid())
+        common = {"bus": bus, "clock": clock, "resync_seconds": conductor.resync_seconds}
+        loops = [
+            Loop(leased, parallel=conductor.parallel_clusters, **common),
+            Loop(containers, parallel=conductor.parallel_containers, **common),
+        ]
+        runners = [
+            *((loop.name, loop.run()) for loop in loops),
+            ("outbox", Relay(store=store, bus=bus, clock=clock, publish=to_log).run()),
+            (
+                "reaper",
+                Reaper(
+                    store=store, providers=self._providers, clock=clock, every_seconds=conductor.reaper_seconds
+                ).run(),
+            ),
+            (
+                "heartbeat",
+                Heartbeat(
+                    store=store,
+                    clock=clock,
+                    host=self._settings.host,
+                    binary=CONDUCTOR_BINARY,
+                    every_seconds=conductor.heartbeat_seconds,
+                ).run(),
+            ),
+        ]
+        for name, work in runners:
+            self._tasks.start(name, work)
+
+    async def _open_session(self, dispatcher: Dispatcher) -> object:
+        agent_end, server_end = session_pair()
+        self._tasks.start("session", dispatcher.serve(server_end))
+        return agent_end
+
+    async def _close_drivers(self) -> None:
+        for provider in self._providers.values():
+            await provider.close()
+        await self._runtime.close()
+
+    @contextlib.asynccontextmanager
+    async def _serving(self, app: ASGIApp, listener: socket.socket) -> AsyncIterator[None]:
+        """Answer on the socket; at the end requests that are under way are answered, for some seconds."""
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+            server_header=False,
+        )
+        server = _Server(config)
+        task = self._tasks.start("http", server.serve(sockets=[listener]))
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            await asyncio.wait({task}, timeout=DRAIN_SECONDS)
+
+
+async def stopped() -> None:
+    """Until somebody asks this process to end (SIGTERM, Ctrl-C)."""
+    asked = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked.set)
+    await asked.wait()

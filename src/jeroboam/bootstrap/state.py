@@ -1,0 +1,103 @@
+"""The state folder: what lasts between two starts, who may use it now, and the files that clients read."""
+
+import fcntl
+import json
+import os
+import uuid
+from pathlib import Path
+from typing import Self
+
+from jeroboam.identity.embedded import Passwords, write_private
+
+
+class InUse(Exception):
+    """Another process works on this state. `pid` is that process's, as far as it is known."""
+
+    def __init__(self, folder: Path, pid: str) -> None:
+        super().__init__(f"another jeroboam (process {pid or '?'}) uses the state in {folder}")
+        self.pid = pid
+
+
+class StateFolder:
+    """One installation's folder. Used as a context it is locked; the lock goes with the process, however it ends."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: int | None = None
+
+    def __enter__(self) -> Self:
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            pid = os.read(self._lock, 32).decode().strip()
+            os.close(self._lock)
+            raise InUse(self.path, pid) from error
+        os.ftruncate(self._lock, 0)
+        os.write(self._lock, f"{os.getpid()}\n".encode())
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything was ever started here."""
+        return (self.path / "installation").exists()
+
+    def installation(self) -> str:
+        """What tells this installation's things from those of others; made once."""
+        path = self.path / "installation"
+        if not path.exists():
+            write_private(path, str(uuid.uuid4()))
+        return path.read_text().strip()
+
+    def write_clients(self, *, auth_url: str, passwords: Passwords) -> None:
+        """`clouds.yaml` and `openrc`, for the published clients; readable by the owner alone."""
+        write_private(self.path / "clouds.yaml", clouds(auth_url, passwords))
+        write_private(self.path / "openrc", openrc(auth_url, passwords))
+
+    def write_addresses(self, *, api_url: str, auth_url: str) -> None:
+        """Where the service listens now."""
+        write_private(self.path / "addresses.json", json.dumps({"api": api_url, "keystone": auth_url}))
+
+    def addresses(self) -> dict[str, str]:
+        """Where the service listened last; empty if it never did."""
+        path = self.path / "addresses.json"
+        return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def clouds(auth_url: str, passwords: Passwords) -> str:
+    """A clouds.yaml with the clouds `jeroboam` (project demo) and `jeroboam-admin`."""
+    entries = [("jeroboam", "demo", "demo", passwords.demo), ("jeroboam-admin", "admin", "admin", passwords.admin)]
+    lines = ["clouds:"]
+    for name, user, project, password in entries:
+        lines += [
+            f"  {name}:",
+            "    auth:",
+            f"      auth_url: {auth_url}",
+            f"      username: {user}",
+            f"      password: {json.dumps(password)}",
+            f"      project_name: {project}",
+            "      user_domain_name: Default",
+            "      project_domain_name: Default",
+            "    region_name: RegionOne",
+            "    identity_api_version: 3",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def openrc(auth_url: str, passwords: Passwords) -> str:
+    """Shell variables for the member `demo`."""
+    return f"""\
+export OS_AUTH_URL={auth_url}
+export OS_USERNAME=demo
+export OS_PASSWORD='{passwords.demo}'
+export OS_PROJECT_NAME=demo
+export OS_USER_DOMAIN_NAME=Default
+export OS_PROJECT_DOMAIN_NAME=Default
+export OS_REGION_NAME=RegionOne
+export OS_IDENTITY_API_VERSION=3
+"""

@@ -1,0 +1,130 @@
+"""What can be done to an installation from outside its service: look at it, examine the machine, remove it."""
+
+import asyncio
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from jeroboam.bootstrap import drivers
+from jeroboam.bootstrap.state import StateFolder
+from jeroboam.domain.conditions import Condition
+from jeroboam.domain.errors import DriverError
+from jeroboam.domain.hosts import Host, Service
+from jeroboam.kit.bus import MemoryBus
+from jeroboam.kit.clock import SystemClock
+from jeroboam.settings import Settings
+from jeroboam.store import Store
+
+MIN_FREE_GIB = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """A cluster or a container, in short."""
+
+    uuid: str
+    name: str
+    status: str
+    reason: str
+    size: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Overview:
+    """What an installation holds."""
+
+    clusters: tuple[Line, ...]
+    containers: tuple[Line, ...]
+    hosts: tuple[Host, ...]
+    services: tuple[Service, ...]
+
+
+async def overview(settings: Settings) -> Overview:
+    """Read it from the store; the service need not run."""
+    store = Store(settings.database_url, clock=SystemClock(), bus=MemoryBus())
+    try:
+        async with store.read() as tx:
+            clusters = await tx.clusters.select()
+            groups = await tx.nodegroups.of(*[cluster.uuid for cluster in clusters])
+            sizes = {uuid: sum(group.spec.node_count for group in members) for uuid, members in groups.items()}
+            containers = await tx.containers.select()
+            hosts, services = await tx.hosts.select(), await tx.services.select()
+    finally:
+        await store.close()
+    return Overview(
+        clusters=tuple(
+            Line(
+                uuid=cluster.uuid,
+                name=cluster.name,
+                status=cluster.status,
+                reason=cluster.status_reason or "",
+                size=f"{sizes[cluster.uuid]} nodes",
+            )
+            for cluster in clusters
+        ),
+        containers=tuple(
+            Line(
+                uuid=container.uuid,
+                name=container.name,
+                status=container.status,
+                reason=container.status_reason or "",
+                size=f"{container.spec.cpu:g} cores, {container.spec.memory} MiB",
+            )
+            for container in containers
+        ),
+        hosts=tuple(hosts),
+        services=tuple(services),
+    )
+
+
+async def examine(settings: Settings) -> list[Condition]:
+    """What of this machine will limit the service, as conditions; `status` True is well."""
+    clock = SystemClock()
+    known = {"installation": "doctor", "url": settings.docker_url}
+    found: list[Condition] = []
+    for name, provider in drivers.make("providers", settings.clusters.providers, clock=clock, **known).items():
+        try:
+            found += await provider.limits()
+        except DriverError as error:
+            found.append(
+                Condition(type=f"{name.title()}Provider", status=False, reason="Unreachable", message=error.reason)
+            )
+        finally:
+            await provider.close()
+    free = await asyncio.to_thread(_free_gib, settings.state)
+    enough = free >= MIN_FREE_GIB
+    message = f"{free} GiB are free in {settings.state}" + ("" if enough else "; free some, nodes and images need it")
+    found.append(Condition(type="StateDisk", status=enough, reason="Enough" if enough else "Low", message=message))
+    return found
+
+
+def _free_gib(path: Path) -> int:
+    while not path.exists():
+        path = path.parent
+    return shutil.disk_usage(path).free >> 30
+
+
+async def remove(settings: Settings, folder: StateFolder) -> tuple[int, int]:
+    """Remove everything that the installation made, then its state. How many clusters and containers there were.
+
+    The caller holds the folder's lock, so nothing makes anything meanwhile. Raises `DriverError` when the Engine
+    does not answer; the state is then still there, so that it can be done again.
+    """
+    known = {"installation": folder.installation(), "url": settings.docker_url}
+    clusters = containers = 0
+    for provider in drivers.make("providers", settings.clusters.providers, clock=SystemClock(), **known).values():
+        try:
+            for uuid in await provider.owned():
+                await provider.destroy(uuid)
+                clusters += 1
+        finally:
+            await provider.close()
+    runtime = drivers.load("runtimes", settings.containers.runtime)(**known)
+    try:
+        for seen in await runtime.owned():
+            await runtime.remove(seen.uuid, force=True)
+            containers += 1
+    finally:
+        await runtime.close()
+    await asyncio.to_thread(shutil.rmtree, folder.path)
+    return clusters, containers

@@ -1,0 +1,174 @@
+"""The command `jeroboam`. Thin: it reads options, calls bootstrap and prints."""
+
+import asyncio
+import contextlib
+import logging
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import structlog
+import typer
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from jeroboam import settings as options
+from jeroboam.domain.errors import DriverError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+images = typer.Typer(no_args_is_help=True, help="Images that nodes of clusters boot from.")
+app.add_typer(images, name="node-image")
+console = Console()
+
+State = Annotated[str | None, typer.Option(help="Folder of everything that lasts.")]
+Config = Annotated[Path | None, typer.Option(help="A jeroboam.conf.", exists=True, dir_okay=False)]
+
+
+@contextlib.contextmanager
+def _complaints() -> Iterator[None]:
+    """What a user can mend ends in one line and exit status 1."""
+    try:
+        yield
+    except DriverError as error:
+        console.print(f"[red]jeroboam: {error.reason}[/red]", highlight=False)
+        sys.exit(1)
+    except ValueError as error:
+        console.print(f"[red]jeroboam: {error}[/red]", highlight=False)
+        sys.exit(1)
+
+
+def _log(level: str) -> None:
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["timestamp", "level", "event"]),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelName(level.upper())),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+
+
+@app.command()
+def up(
+    state: State = None,
+    listen: Annotated[str | None, typer.Option(help="ADDRESS:PORT of the API.")] = None,
+    keystone_listen: Annotated[str | None, typer.Option(help="ADDRESS:PORT of the embedded Keystone.")] = None,
+    config: Config = None,
+) -> None:
+    """Run everything in the foreground: API, conductor, agent and a Keystone. Ctrl-C ends it; what it made stays."""
+    with _complaints():
+        settings = options.load(config, state=state, api__listen=listen, keystone__listen=keystone_listen)
+        _log(settings.log_level)
+        uvloop.run(_up(settings))
+
+
+async def _up(settings: options.Settings) -> None:
+    from jeroboam.bootstrap.service import Service, stopped  # noqa: PLC0415  (heavy, and only this command needs it)
+    from jeroboam.bootstrap.state import InUse, StateFolder  # noqa: PLC0415
+
+    try:
+        with StateFolder(settings.state) as folder:
+            async with Service(settings, folder).running() as addresses:
+                console.print(_greeting(settings.state, addresses.api, addresses.keystone), highlight=False)
+                await stopped()
+                console.print("draining; clusters and containers stay")
+    except InUse as error:
+        raise ValueError(str(error)) from error
+
+
+def _greeting(state: Path, api: str, keystone: str) -> str:
+    return (
+        f"jeroboam is up: {api}  (Keystone: {keystone})\n"
+        f"  export OS_CLIENT_CONFIG_FILE={state}/clouds.yaml OS_CLOUD=jeroboam\n"
+        "  openstack coe cluster template list\n"
+        "  openstack coe cluster create --cluster-template swarm --node-count 2 demo\n"
+        "  openstack appcontainer run --name hello busybox sleep 600\n"
+        "the cloud jeroboam-admin in the same file is the admin; Ctrl-C ends this process and nothing else"
+    )
+
+
+@app.command()
+def down(
+    state: State = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    config: Config = None,
+) -> None:
+    """Remove every cluster, container and network that this installation made, and its state."""
+    with _complaints():
+        settings = options.load(config, state=state)
+        if not yes:
+            typer.confirm(f"Remove everything of the installation in {settings.state}?", abort=True)
+        clusters, containers = asyncio.run(_down(settings))
+        console.print(f"removed {clusters} clusters, {containers} containers and {settings.state}")
+
+
+async def _down(settings: options.Settings) -> tuple[int, int]:
+    from jeroboam.bootstrap.state import InUse, StateFolder  # noqa: PLC0415
+    from jeroboam.bootstrap.upkeep import remove  # noqa: PLC0415
+
+    folder = StateFolder(settings.state)
+    if not folder.exists:
+        raise ValueError(f"there is no installation in {settings.state}")
+    try:
+        with folder:
+            return await remove(settings, folder)
+    except InUse as error:
+        raise ValueError(f"{error}; stop it first (Ctrl-C there, or kill {error.pid})") from error
+
+
+@app.command()
+def status(state: State = None, config: Config = None) -> None:
+    """Show clusters, containers, hosts and the service's own processes."""
+    with _complaints():
+        settings = options.load(config, state=state)
+        from jeroboam.bootstrap.state import StateFolder  # noqa: PLC0415
+        from jeroboam.bootstrap.upkeep import overview  # noqa: PLC0415
+
+        if not StateFolder(settings.state).exists:
+            raise ValueError(f"there is no installation in {settings.state}")
+        seen = asyncio.run(overview(settings))
+        for title, lines in (("clusters", seen.clusters), ("containers", seen.containers)):
+            rows = [(line.name, line.uuid, line.status, line.size, line.reason) for line in lines]
+            _table(title, ("name", "uuid", "status", "size", "reason"), rows)
+        hosts = [
+            (host.hostname, f"{host.facts.cpus} cores", f"{host.facts.mem_total} MiB", host.runtime_error or "")
+            for host in seen.hosts
+        ]
+        _table("hosts", ("host", "cores", "memory", "trouble"), hosts)
+        beats = [
+            (service.binary, service.host, f"{service.last_seen:%F %T}" if service.last_seen else "never")
+            for service in seen.services
+        ]
+        _table("loops and agents", ("process", "host", "last sign of life (UTC)"), beats)
+
+
+@app.command()
+def doctor(state: State = None, config: Config = None) -> None:
+    """Say what of this machine will limit the service, and what to do about it. Exit status 1 if anything does."""
+    with _complaints():
+        settings = options.load(config, state=state)
+        from jeroboam.bootstrap.upkeep import examine  # noqa: PLC0415
+
+        found = asyncio.run(examine(settings))
+        marks = {True: "[green]ok[/green]", False: "[red]no[/red]", None: "[yellow]?[/yellow]"}
+        rows = [(marks[condition.status], condition.type, condition.message) for condition in found]
+        _table("this machine", ("", "what", "finding"), rows)
+        sys.exit(0 if all(condition.status for condition in found) else 1)
+
+
+def _table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    table = Table(*columns, title=title, title_justify="left", show_edge=False)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+
+
+def main() -> None:
+    """The entry point."""
+    app()

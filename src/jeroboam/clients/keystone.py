@@ -1,0 +1,88 @@
+"""Keystone's REST API, as little of it as setting up an embedded one needs.
+
+Every `ensure_…` may be called again: what is there already is the answer. Raises `Temporary` when Keystone does not
+answer, `Permanent` when it refuses.
+"""
+
+from types import TracebackType
+from typing import Any, Self
+
+import aiohttp
+
+from jeroboam.domain.errors import Permanent, Temporary
+
+DOMAIN = "default"
+_CLIENT_ERRORS = 400
+
+
+class KeystoneAdmin:
+    """An admin's session with one Keystone."""
+
+    def __init__(self, url: str, *, password: str) -> None:
+        """The URL ends in `/v3`."""
+        self._url = url
+        self._password = password
+        timeout = aiohttp.ClientTimeout(total=30)
+        self._session = aiohttp.ClientSession(timeout=timeout, trust_env=False)
+        self._token = ""
+
+    async def __aenter__(self) -> Self:
+        self._token = await self._login()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._session.close()
+
+    async def _login(self) -> str:
+        user = {"name": "admin", "domain": {"id": DOMAIN}, "password": self._password}
+        scope = {"project": {"name": "admin", "domain": {"id": DOMAIN}}}
+        body = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}}
+        try:
+            async with self._session.post(f"{self._url}/auth/tokens", json=body) as answer:
+                if answer.status >= _CLIENT_ERRORS:
+                    raise Permanent(f"Keystone refuses the admin ({answer.status})")
+                return answer.headers["X-Subject-Token"]
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Temporary(f"Keystone does not answer: {error}") from error
+
+    async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        headers = {"X-Auth-Token": self._token}
+        try:
+            async with self._session.request(method, self._url + path, json=body, headers=headers) as answer:
+                if answer.status >= _CLIENT_ERRORS:
+                    raise Permanent(f"Keystone answers {answer.status} to {method} {path}: {await answer.text()}")
+                return dict(await answer.json()) if answer.content_length else {}
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise Temporary(f"Keystone does not answer: {error}") from error
+
+    async def _ensure(self, what: str, query: str, wanted: dict[str, Any]) -> str:
+        """The id of the one that the query finds; it is made, or brought to what is wanted."""
+        one = what.removesuffix("s")
+        found = (await self._call("GET", f"/{what}?{query}"))[what]
+        if not found:
+            made = await self._call("POST", f"/{what}", {one: wanted})
+            return str(made[one]["id"])
+        same = all(found[0].get(key) == value for key, value in wanted.items())
+        if not same:
+            await self._call("PATCH", f"/{what}/{found[0]['id']}", {one: wanted})
+        return str(found[0]["id"])
+
+    async def ensure_project(self, name: str) -> str:
+        return await self._ensure("projects", f"name={name}&domain_id={DOMAIN}", {"name": name, "domain_id": DOMAIN})
+
+    async def ensure_user(self, name: str, password: str) -> str:
+        """The password is set each time, so that the one that we keep is the one that works."""
+        wanted = {"name": name, "domain_id": DOMAIN, "password": password}
+        return await self._ensure("users", f"name={name}&domain_id={DOMAIN}", wanted)
+
+    async def ensure_role(self, role: str, *, user_id: str, project_id: str) -> None:
+        role_id = (await self._call("GET", f"/roles?name={role}"))["roles"][0]["id"]
+        await self._call("PUT", f"/projects/{project_id}/users/{user_id}/roles/{role_id}")
+
+    async def ensure_service(self, kind: str, name: str, url: str) -> None:
+        """A service in the catalogue with its public endpoint."""
+        service = await self._ensure("services", f"type={kind}", {"type": kind, "name": name})
+        endpoint = {"service_id": service, "interface": "public", "region_id": "RegionOne", "url": url}
+        await self._ensure("endpoints", f"service_id={service}&interface=public", endpoint)

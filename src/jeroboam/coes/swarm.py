@@ -1,0 +1,300 @@
+"""Docker Swarm: nodes whose Engines form one swarm, reached at the Engine API with the cluster's certificates.
+
+Neighbours: `swarm_api` (the calls), the provider that boots nodes with our script, the conductor that asks. Which
+Engine is which node is told by labels that the script gives each Engine, never by names or addresses.
+"""
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import Sequence
+
+from jeroboam.coes.base import CoeObserved, CoePlan, Member, MemberState
+from jeroboam.coes.swarm_api import NAME_LABEL, NODE_LABEL, POLL_SECONDS, Fleet, Standing, SwarmNode
+from jeroboam.domain.clusters import MASTER, Health, TemplateSpec
+from jeroboam.domain.errors import DriverError, Invalid, Temporary
+from jeroboam.domain.nodes import File, NodeScript
+from jeroboam.kit.clock import Clock
+from jeroboam.kit.tasks import Tasks
+from jeroboam.kit.x509 import SERVER, Pair, issue
+
+API_PORT = 2376
+GROUP_LABEL = "jeroboam.group"
+
+# How long one call waits: for Engines that boot, for nodes that joined, for work that moves away.
+_BOOT_SECONDS = 10.0
+_SETTLE_SECONDS = 10.0
+_DRAIN_SECONDS = 30.0
+_DEMOTE_SECONDS = 10.0
+
+_NETWORK_DRIVERS = frozenset({None, "docker", "overlay"})
+_STORAGE_DRIVERS = frozenset({None, "overlay2", "fuse-overlayfs", "btrfs", "zfs", "vfs"})
+_FOLDER = "/etc/docker"
+
+
+class SwarmCoe:
+    """The contract `Coe` for Docker Swarm."""
+
+    def __init__(self, *, clock: Clock) -> None:
+        self._clock = clock
+
+    @property
+    def authorities(self) -> Sequence[str]:
+        return ("main",)
+
+    def check(self, template: TemplateSpec) -> None:
+        if template.tls_disabled:
+            raise Invalid(
+                "tls_disabled cannot be true for swarm: its API would give root on every node to anyone.",
+                field="tls_disabled",
+            )
+        if template.network_driver not in _NETWORK_DRIVERS:
+            raise Invalid(
+                f"network_driver {template.network_driver} is not supported by swarm: docker and overlay are.",
+                field="network_driver",
+            )
+        if template.docker_storage_driver not in _STORAGE_DRIVERS:
+            raise Invalid(
+                f"docker_storage_driver {template.docker_storage_driver} is not supported by swarm.",
+                field="docker_storage_driver",
+            )
+        if template.volume_driver is not None:
+            raise Invalid(f"volume_driver {template.volume_driver} is not supported by swarm.", field="volume_driver")
+        if template.registry_enabled:
+            raise Invalid("registry_enabled cannot be true for swarm.", field="registry_enabled")
+
+    def script(self, plan: CoePlan, member: Member) -> NodeScript:
+        main = plan.authorities["main"]
+        own = issue(
+            ca=Pair(pem=main.pem, key=main.key),
+            common_name=member.name,
+            dns=[member.name, "localhost"],
+            ips=[member.address, "127.0.0.1"],
+            usages=[SERVER],
+            now=self._clock.now(),
+        )
+        return NodeScript(
+            files=(
+                File(path=f"{_FOLDER}/ca.pem", content=main.pem.encode()),
+                File(path=f"{_FOLDER}/cert.pem", content=own.pem.encode()),
+                File(path=f"{_FOLDER}/key.pem", content=own.key, mode=0o600),
+                File(path=f"{_FOLDER}/daemon.json", content=_daemon(plan.template, member)),
+            ),
+            commands=(("env", *_proxies(plan.template), "dockerd"),),
+        )
+
+    async def join(self, plan: CoePlan) -> CoeObserved:
+        async with self._fleet(plan) as fleet:
+            manager = await self._manager(fleet, plan, patience=_BOOT_SECONDS)
+            if manager is None:
+                manager = await self._found(fleet, plan)
+            troubles = await self._bring_in(fleet, manager, plan)
+            nodes = await self._settled(fleet, manager, plan, troubles)
+            await self._label(fleet, manager, plan, nodes)
+            nodes = await self._drop_former_lives(fleet, manager, nodes)
+            return _observed(plan, nodes, await fleet.version(manager), troubles)
+
+    async def observe(self, plan: CoePlan) -> CoeObserved:
+        async with self._fleet(plan) as fleet:
+            manager = await self._manager(fleet, plan, patience=0)
+            if manager is None:
+                raise Temporary("no master of the cluster is in a swarm")
+            nodes, version = await asyncio.gather(fleet.nodes(manager), fleet.version(manager))
+            return _observed(plan, nodes, version, {})
+
+    async def leave(self, plan: CoePlan, names: Sequence[str]) -> None:
+        async with self._fleet(plan) as fleet:
+            manager = await self._manager(fleet, plan, patience=0)
+            if manager is None:
+                return
+            going = [node for node in await fleet.nodes(manager) if node.name in names]
+            await asyncio.gather(*(self._take_out(fleet, manager, node) for node in going))
+
+    def _fleet(self, plan: CoePlan) -> Fleet:
+        return Fleet(authority=plan.authorities["main"], port=_port(plan.template), clock=self._clock)
+
+    async def _manager(self, fleet: Fleet, plan: CoePlan, *, patience: float) -> str | None:
+        """The address of a master that manages a swarm; None when all answered and none is in one.
+
+        Raises `Temporary` while some do not answer and the others are in none: a second swarm beside a first whose
+        managers are only away would lose all that runs in it.
+        """
+        masters = [member.address for member in plan.members if member.role == MASTER]
+        silent: list[str] = []
+        # A master's failure is read from its task.
+        tasks = Tasks(lambda _name, _error: None)
+        try:
+            waiting = {tasks.start(each, fleet.standing(each, patience=patience)) for each in masters}
+            while waiting:
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    if (error := task.exception()) is not None:
+                        silent.append(_reason(error))
+                    elif task.result().manages:
+                        return task.get_name()
+        finally:
+            await tasks.close()
+        if silent:
+            raise Temporary(f"no manager of the swarm answers: {'; '.join(sorted(silent))}")
+        return None
+
+    async def _found(self, fleet: Fleet, plan: CoePlan) -> str:
+        first = next(member.address for member in plan.members if member.role == MASTER)
+        if (await fleet.standing(first, patience=0)).state != "inactive":
+            await fleet.abandon(first)
+        await fleet.init(first)
+        return first
+
+    async def _bring_in(self, fleet: Fleet, manager: str, plan: CoePlan) -> dict[str, str]:
+        """Join every planned member that is not a ready node yet; why it could not be done, by node uuid."""
+        nodes, tokens = await asyncio.gather(fleet.nodes(manager), fleet.tokens(manager))
+        ids = {node.id for node in nodes}
+        there = {node.uuid for node in nodes if node.ready}
+
+        async def bring(member: Member) -> None:
+            standing = await fleet.standing(member.address, patience=_BOOT_SECONDS)
+            if _on_its_way(standing, ids):
+                return
+            if standing.state != "inactive":
+                await fleet.abandon(member.address)
+            token = tokens[0] if member.role == MASTER else tokens[1]
+            await fleet.join(member.address, managers=[manager], token=token)
+
+        missing = [member for member in plan.members if member.uuid not in there and member.address != manager]
+        results = await asyncio.gather(*(bring(member) for member in missing), return_exceptions=True)
+        troubles = {}
+        for member, result in zip(missing, results, strict=True):
+            if isinstance(result, DriverError):
+                troubles[member.uuid] = _reason(result)
+            elif result is not None:
+                raise result
+        return troubles
+
+    async def _settled(self, fleet: Fleet, manager: str, plan: CoePlan, troubles: dict[str, str]) -> list[SwarmNode]:
+        """The swarm's nodes once every member that could join is ready, or when waiting takes too long."""
+        wanted = {member.uuid for member in plan.members} - troubles.keys()
+        until = self._clock.monotonic() + _SETTLE_SECONDS
+        while True:
+            nodes = await fleet.nodes(manager)
+            if wanted <= {node.uuid for node in nodes if node.ready} or self._clock.monotonic() >= until:
+                return nodes
+            await self._clock.sleep(POLL_SECONDS)
+
+    async def _label(self, fleet: Fleet, manager: str, plan: CoePlan, nodes: Sequence[SwarmNode]) -> None:
+        """Give nodes the labels of their groups, for placement constraints; what users added stays."""
+        members = {member.uuid: member for member in plan.members}
+        changes = []
+        for node in nodes:
+            member = members.get(node.uuid or "")
+            if member is not None:
+                has = node.spec.get("Labels") or {}
+                labels = {**has, **member.labels, GROUP_LABEL: member.group}
+                if labels != has:
+                    changes.append(fleet.update(manager, node, {"Labels": labels}))
+        await asyncio.gather(*changes)
+
+    async def _drop_former_lives(self, fleet: Fleet, manager: str, nodes: Sequence[SwarmNode]) -> list[SwarmNode]:
+        """Forget entries of nodes that came back as new ones: same node of ours, other identity in the swarm."""
+        lives: dict[str, list[SwarmNode]] = defaultdict(list)
+        for node in nodes:
+            if node.uuid is not None:
+                lives[node.uuid].append(node)
+        former = [
+            node for same in lives.values() if any(each.ready for each in same) for node in same if not node.ready
+        ]
+        for node in former:
+            await self._demote(fleet, manager, node)
+            await fleet.forget(manager, node)
+        return [node for node in nodes if node not in former]
+
+    async def _take_out(self, fleet: Fleet, manager: str, node: SwarmNode) -> None:
+        await fleet.update(manager, node, {"Availability": "drain"})
+        until = self._clock.monotonic() + _DRAIN_SECONDS
+        while node.ready and await fleet.busy(manager, node) and self._clock.monotonic() < until:
+            await self._clock.sleep(POLL_SECONDS)
+        await self._demote(fleet, manager, node)
+        await fleet.forget(manager, node)
+
+    async def _demote(self, fleet: Fleet, manager: str, node: SwarmNode) -> None:
+        """Make a worker of a manager, and wait until the managers count without it."""
+        if not node.manager:
+            return
+        await fleet.update(manager, node, {"Availability": "drain", "Role": "worker"})
+        until = self._clock.monotonic() + _DEMOTE_SECONDS
+        while self._clock.monotonic() < until:
+            if not any(each.id == node.id and each.manager for each in await fleet.nodes(manager)):
+                return
+            await self._clock.sleep(POLL_SECONDS)
+
+
+def _on_its_way(standing: Standing, ids: set[str]) -> bool:
+    """Whether that Engine is in this very swarm and needs time, not help."""
+    return standing.state in {"active", "pending"} and standing.node_id in ids
+
+
+def _reason(error: BaseException) -> str:
+    return error.reason if isinstance(error, DriverError) else str(error) or type(error).__name__
+
+
+def _port(template: TemplateSpec) -> int:
+    return template.apiserver_port or API_PORT
+
+
+def _words(text: str | None) -> list[str]:
+    return [word.strip() for word in (text or "").split(",") if word.strip()]
+
+
+def _daemon(template: TemplateSpec, member: Member) -> bytes:
+    config: dict[str, object] = {
+        "hosts": ["unix:///run/docker.sock", f"tcp://0.0.0.0:{_port(template)}"],
+        "tlsverify": True,
+        "tlscacert": f"{_FOLDER}/ca.pem",
+        "tlscert": f"{_FOLDER}/cert.pem",
+        "tlskey": f"{_FOLDER}/key.pem",
+        "labels": [f"{NODE_LABEL}={member.uuid}", f"{NAME_LABEL}={member.name}"],
+    }
+    if template.docker_storage_driver is not None:
+        config["storage-driver"] = template.docker_storage_driver
+    if servers := _words(template.dns_nameserver):
+        config["dns"] = servers
+    if registries := _words(template.insecure_registry):
+        config["insecure-registries"] = registries
+    return json.dumps(config, indent=1).encode()
+
+
+def _proxies(template: TemplateSpec) -> list[str]:
+    named = {"HTTP_PROXY": template.http_proxy, "HTTPS_PROXY": template.https_proxy, "NO_PROXY": template.no_proxy}
+    return [f"{name}={value}" for name, value in named.items() if value]
+
+
+def _observed(plan: CoePlan, nodes: Sequence[SwarmNode], version: str, troubles: dict[str, str]) -> CoeObserved:
+    """What the manager's list means for the plan; of a node's several lives the ready one counts."""
+    known: dict[str | None, SwarmNode] = {}
+    for node in sorted(nodes, key=lambda each: each.ready):
+        known[node.uuid] = node
+    members = tuple(_member_state(member, known.get(member.uuid), troubles) for member in plan.members)
+    planned = {member.uuid for member in plan.members}
+    reasons = {"api": "ok"}
+    reasons |= {f"{member.name}.Ready": str(state.ready) for member, state in zip(plan.members, members, strict=True)}
+    healthy = all(state.ready for state in members)
+    first = next(member.address for member in plan.members if member.role == MASTER)
+    return CoeObserved(
+        api_address=f"tcp://{first}:{_port(plan.template)}",
+        members=members,
+        strangers=tuple(sorted(node.name or node.id for node in nodes if node.uuid not in planned)),
+        coe_version=version,
+        container_version=version,
+        health=Health.HEALTHY if healthy else Health.UNHEALTHY,
+        health_reasons=reasons,
+    )
+
+
+def _member_state(member: Member, node: SwarmNode | None, troubles: dict[str, str]) -> MemberState:
+    if node is not None and node.ready:
+        return MemberState(uuid=member.uuid, ready=True)
+    if member.uuid in troubles:
+        return MemberState(uuid=member.uuid, ready=False, reason=troubles[member.uuid])
+    if node is None:
+        return MemberState(uuid=member.uuid, ready=False, reason="the swarm does not know this node")
+    reason = f"the swarm says that the node is {node.state}"
+    return MemberState(uuid=member.uuid, ready=False, reason=f"{reason}: {node.message}" if node.message else reason)

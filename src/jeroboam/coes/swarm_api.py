@@ -1,0 +1,223 @@
+"""The Engines of a Swarm cluster, reached over mutual TLS, and what a manager says of the cluster's nodes.
+
+Neighbours: `swarm`, which decides what should happen. Nothing is kept between calls, and no key touches a disk.
+"""
+
+import asyncio
+import os
+import ssl
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Self
+
+import aiodocker
+
+from jeroboam.clients.docker import connect, speaking
+from jeroboam.coes.base import Authority
+from jeroboam.domain.errors import DriverError, Temporary
+from jeroboam.kit.clock import Clock
+from jeroboam.kit.x509 import CLIENT, Pair, issue
+
+NODE_LABEL = "jeroboam.node"
+NAME_LABEL = "jeroboam.node-name"
+
+RAFT_PORT = 2377
+POLL_SECONDS = 0.05
+# For one answer of an Engine that is known to be up; a join waits 20 s inside the Engine.
+_CALL_SECONDS = 30.0
+_UPDATE_TRIES = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SwarmNode:
+    """A node as a manager shows it."""
+
+    id: str
+    version: int
+    spec: Mapping[str, Any]
+    hostname: str
+    engine_labels: Mapping[str, str]
+    state: str
+    message: str
+    manager: bool
+
+    @property
+    def uuid(self) -> str | None:
+        """Ours; None until the node has told the manager about itself."""
+        return self.engine_labels.get(NODE_LABEL)
+
+    @property
+    def name(self) -> str:
+        """Ours: host names may have been cut."""
+        return self.engine_labels.get(NAME_LABEL, self.hostname)
+
+    @property
+    def ready(self) -> bool:
+        return self.state == "ready"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing:
+    """What one Engine says of its own part in a swarm."""
+
+    state: str
+    """inactive, pending, active, error or locked."""
+    node_id: str
+    manages: bool
+
+
+class Fleet:
+    """Clients of a cluster's Engines; an asynchronous context that closes them."""
+
+    def __init__(self, *, authority: Authority, port: int, clock: Clock) -> None:
+        self._tls = _client_tls(authority, clock)
+        self._port = port
+        self._clock = clock
+        self._clients: dict[str, aiodocker.Docker] = {}
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await asyncio.gather(*(client.close() for client in self._clients.values()))
+
+    def at(self, address: str) -> aiodocker.Docker:
+        """The client of the Engine at that address."""
+        if address not in self._clients:
+            self._clients[address] = connect(f"https://{address}:{self._port}", tls=self._tls)
+        return self._clients[address]
+
+    async def standing(self, address: str, *, patience: float) -> Standing:
+        """What that Engine says of itself, asked again until it answers or so many seconds have passed."""
+        until = self._clock.monotonic() + patience
+        while True:
+            try:
+                async with _call(f"asking the Docker Engine of node {address}"):
+                    info = await self.at(address).system.info()
+            except Temporary as error:
+                if self._clock.monotonic() >= until:
+                    raise Temporary(f"the Docker Engine of node {address} does not answer yet") from error
+                await self._clock.sleep(POLL_SECONDS)
+            else:
+                swarm = info["Swarm"]
+                return Standing(
+                    state=swarm["LocalNodeState"],
+                    node_id=swarm.get("NodeID", ""),
+                    manages=bool(swarm.get("ControlAvailable")),
+                )
+
+    async def init(self, address: str) -> None:
+        """Found a swarm there."""
+        async with _call("founding the swarm"):
+            await self.at(address).swarm.init(advertise_addr=address, listen_addr=f"0.0.0.0:{RAFT_PORT}")
+
+    async def join(self, address: str, *, managers: Sequence[str], token: str) -> None:
+        """Let the Engine at that address join the swarm of these managers."""
+        remotes = [f"{manager}:{RAFT_PORT}" for manager in managers]
+        async with _call(f"joining node {address} to the swarm"):
+            await self.at(address).swarm.join(
+                join_token=token,
+                remote_addrs=remotes,
+                advertise_addr=address,
+                listen_addr=f"0.0.0.0:{RAFT_PORT}",
+            )
+
+    async def abandon(self, address: str) -> None:
+        """Make that Engine forget whatever swarm it is in."""
+        async with _call(f"taking node {address} out of another swarm"):
+            await self.at(address).swarm.leave(force=True)
+
+    async def tokens(self, manager: str) -> tuple[str, str]:
+        """The join tokens for managers and for workers."""
+        async with _call("asking the swarm for its join tokens"):
+            tokens = (await self.at(manager).swarm.inspect())["JoinTokens"]
+        return tokens["Manager"], tokens["Worker"]
+
+    async def nodes(self, manager: str) -> list[SwarmNode]:
+        """Every node that the swarm has."""
+        async with _call("asking the swarm for its nodes"):
+            return [_node(each) for each in await self.at(manager).nodes.list()]
+
+    async def version(self, manager: str) -> str:
+        """The Engine's version, which is also Swarm's."""
+        async with _call("asking the swarm for its version"):
+            return str((await self.at(manager).version())["Version"])
+
+    async def update(self, manager: str, node: SwarmNode, change: Mapping[str, Any]) -> None:
+        """Put these fields into the node's spec. A node that is gone is no error.
+
+        The swarm refuses an update made from an old version, and nodes change by themselves as they come up.
+        """
+        for left in reversed(range(_UPDATE_TRIES)):
+            try:
+                async with _call(f"changing node {node.name} of the swarm"):
+                    await self.at(manager).nodes.update(
+                        node_id=node.id, version=node.version, spec={**node.spec, **change}
+                    )
+            except DriverError:
+                found = {each.id: each for each in await self.nodes(manager)}
+                if node.id not in found:
+                    return
+                if not left or found[node.id].version == node.version:
+                    raise
+                node = found[node.id]
+            else:
+                return
+
+    async def busy(self, manager: str, node: SwarmNode) -> bool:
+        """Whether anything still runs on that node."""
+        async with _call(f"asking what runs on node {node.name}"):
+            tasks = await self.at(manager).tasks.list(filters={"node": node.id})
+        over = {"complete", "shutdown", "failed", "rejected", "remove", "orphaned"}
+        return any(task["Status"]["State"] not in over for task in tasks)
+
+    async def forget(self, manager: str, node: SwarmNode) -> None:
+        """Take the node off the swarm's list. One that is not on it is no error."""
+        try:
+            async with _call(f"removing node {node.name} from the swarm"):
+                await self.at(manager).nodes.remove(node_id=node.id, force=True)
+        except DriverError:
+            if any(each.id == node.id for each in await self.nodes(manager)):
+                raise
+
+
+@asynccontextmanager
+async def _call(doing: str) -> AsyncIterator[None]:
+    """One question to an Engine, with a limit to how long it may take."""
+    with speaking(doing):
+        async with asyncio.timeout(_CALL_SECONDS):
+            yield
+
+
+def _node(shown: Mapping[str, Any]) -> SwarmNode:
+    description = shown.get("Description") or {}
+    engine = description.get("Engine") or {}
+    return SwarmNode(
+        id=shown["ID"],
+        version=shown["Version"]["Index"],
+        spec=shown["Spec"],
+        hostname=description.get("Hostname", ""),
+        engine_labels=engine.get("Labels") or {},
+        state=shown["Status"]["State"],
+        message=shown["Status"].get("Message", ""),
+        manager="ManagerStatus" in shown,
+    )
+
+
+def _client_tls(authority: Authority, clock: Clock) -> ssl.SSLContext:
+    """Trust that authority alone, and show a certificate that it issued just now.
+
+    The ssl module reads keys from files only: this one lies in memory and is gone with its descriptor.
+    """
+    ca = Pair(pem=authority.pem, key=authority.key)
+    own = issue(ca=ca, common_name="jeroboam", usages=[CLIENT], now=clock.now())
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=authority.pem)
+    handle = os.memfd_create("jeroboam-client")
+    try:
+        os.write(handle, own.pem.encode() + own.key)
+        context.load_cert_chain(f"/proc/self/fd/{handle}")
+    finally:
+        os.close(handle)
+    return context

@@ -1,0 +1,99 @@
+"""Whether a wish can be carried out at all, asked of the provider's catalogue and of the COE before it is stored.
+
+The API asks through the port `Admission`. Texts and statuses are those of the container-infra contract, sections 5
+and 6.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from jeroboam.coes.base import Coe
+from jeroboam.conductor.nodegroups import flavor_of
+from jeroboam.domain.caller import Caller
+from jeroboam.domain.clusters import Cluster, NodeGroup, TemplateSpec
+from jeroboam.domain.errors import Conflict, Invalid, NotFound
+from jeroboam.providers.base import Catalog, Image, Provider
+
+
+class DriverAdmission:
+    """Implements `Admission` with the drivers that this service has."""
+
+    def __init__(self, *, providers: Mapping[str, Provider], coes: Mapping[str, Coe], default_provider: str) -> None:
+        self._providers = providers
+        self._coes = coes
+        self._default = default_provider
+
+    async def template(self, spec: TemplateSpec, caller: Caller) -> TemplateSpec:
+        """The spec with its driver and its image's distribution filled in."""
+        coe = self._coe(spec)
+        driver = spec.driver or self._default
+        catalog = self._provider(driver).catalog
+        image = await self._image(catalog, spec.image_id, spec.coe)
+        for field, flavor in (("flavor_id", spec.flavor_id), ("master_flavor_id", spec.master_flavor_id)):
+            await self._flavor(catalog, flavor, field)
+        await self._networks(catalog, spec)
+        del caller
+        filled = replace(spec, driver=driver, cluster_distro=image.os_distro)
+        coe.check(filled)
+        return filled
+
+    async def cluster(self, cluster: Cluster, groups: Sequence[NodeGroup], caller: Caller) -> None:
+        """Raise for anything that the cluster names and the provider has not, or that cannot boot yet."""
+        template = replace(cluster.spec.template, labels=cluster.spec.labels)
+        self._coe(template).check(template)
+        catalog = self._provider(template.driver or self._default).catalog
+        image = await self._image(catalog, template.image_id, template.coe)
+        if image.lacking:
+            raise Invalid(f"Image {image.name} cannot be used yet: {image.lacking}", field="image_id")
+        for group in groups:
+            await self._flavor(catalog, flavor_of(cluster, group), "flavor_id")
+        keypair = cluster.spec.keypair
+        if keypair is not None and not await catalog.has_keypair(keypair, caller.user_id):
+            raise NotFound(f"Unable to find keypair {keypair}.", field="keypair")
+        network = cluster.spec.fixed_network
+        if network is not None and not await catalog.networks(network):
+            raise Invalid(f"Unable to find fixed network {network}.", field="fixed_network")
+
+    def _coe(self, spec: TemplateSpec) -> Coe:
+        coe = self._coes.get(spec.coe)
+        if coe is None:
+            raise Invalid(f"Requested COE type {spec.coe} is not supported.", field="coe")
+        return coe
+
+    def _provider(self, driver: str) -> Provider:
+        provider = self._providers.get(driver)
+        if provider is None:
+            known = ", ".join(sorted(self._providers))
+            raise Invalid(f"Cluster driver ({driver}) not supported. This service has: {known}.", field="driver")
+        return provider
+
+    async def _image(self, catalog: Catalog, ref: str, coe: str) -> Image:
+        image = await catalog.image(ref)
+        if image is None:
+            raise Invalid(f"Unable to find image {ref}.", field="image_id")
+        if not image.os_distro:
+            raise Invalid(f"Image {ref} doesn't contain os_distro field.", field="image_id")
+        if image.coes and coe not in image.coes:
+            raise Invalid(f"Image {ref} is not made for {coe}, but for {', '.join(image.coes)}.", field="image_id")
+        return image
+
+    async def _flavor(self, catalog: Catalog, ref: str | None, field: str) -> None:
+        if ref is not None and await catalog.flavor(ref) is None:
+            raise Invalid(f"Unable to find flavor {ref}.", field=field)
+
+    async def _networks(self, catalog: Catalog, spec: TemplateSpec) -> None:
+        if spec.external_network_id is not None:
+            found = [network for network in await catalog.networks(spec.external_network_id) if network.external]
+            if not found:
+                text = f"Unable to find external network {spec.external_network_id}."
+                raise Invalid(text, field="external_network_id")
+            if len(found) > 1:
+                text = f"Multiple external networks exist with same name '{spec.external_network_id}'."
+                raise Conflict(f"{text} Please use the external network ID instead.", field="external_network_id")
+        if spec.fixed_network is not None:
+            fixed = await catalog.networks(spec.fixed_network)
+            if not fixed:
+                raise Invalid(f"Unable to find fixed network {spec.fixed_network}.", field="fixed_network")
+            if len(fixed) > 1:
+                text = f"Multiple networks exist with same name '{spec.fixed_network}'."
+                raise Conflict(f"{text} Please use the network ID instead.", field="fixed_network")

@@ -1,0 +1,309 @@
+"""The cluster loop: brings a cluster's nodes and its COE to what its user wished.
+
+Create, resize, repair and a steady cluster's check are the same phases in the same order; each asks the real thing
+and does only what is missing, so that they may be entered again from any point. The provider makes nodes, the COE
+makes them a cluster, and this module alone decides what a failure means.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+
+import structlog
+
+from jeroboam.coes.base import Authority, Coe, CoeObserved, CoePlan, Member
+from jeroboam.conductor import nodegroups
+from jeroboam.conductor.records import ClusterRecords, LeaseLost, Whole
+from jeroboam.domain import states
+from jeroboam.domain.clusters import (
+    MASTER,
+    Certificate,
+    Cluster,
+    ClusterObserved,
+    Health,
+    Node,
+    NodeGroup,
+    NodeObserved,
+    NodeState,
+    Operation,
+    Outcome,
+)
+from jeroboam.domain.errors import DriverError, Permanent, Temporary
+from jeroboam.domain.nodes import NodeScript
+from jeroboam.domain.ports import Sealer
+from jeroboam.kit.clock import Clock
+from jeroboam.kit.ids import Ids
+from jeroboam.kit.x509 import make_ca
+from jeroboam.providers.base import Infra, InfraWant, NodeWant, Provider
+from jeroboam.store import Lease, Store
+
+FIRST_RETRY = 0.5
+LONGEST_RETRY = 10.0
+# A delete that passed its deadline is said to have failed, and goes on: delete always ends.
+DELETE_RETRY = 60.0
+
+log = structlog.get_logger("jeroboam.conductor.clusters")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Drivers:
+    """What clusters can be made with, by name."""
+
+    providers: Mapping[str, Provider]
+    coes: Mapping[str, Coe]
+
+
+def certificate_context(cluster_id: str, kind: str) -> str:
+    """What an authority's key is sealed for."""
+    return f"certificate/{cluster_id}/{kind}"
+
+
+class Clusters:
+    """The reconciler of clusters."""
+
+    topic = "cluster"
+
+    def __init__(
+        self, *, store: Store, drivers: Drivers, sealer: Sealer, clock: Clock, ids: Ids, check_seconds: float
+    ) -> None:
+        self._records = ClusterRecords(store)
+        self._drivers = drivers
+        self._sealer = sealer
+        self._clock = clock
+        self._ids = ids
+        self._check_seconds = check_seconds
+        self._attempts: dict[tuple[str, int], int] = {}
+        self.everything = self._records.everything
+        self.generation = self._records.generation
+
+    async def reconcile(self, lease: Lease) -> float | None:
+        """Carry the wish out, or come as near as can be now."""
+        whole = await self._records.load(lease.uuid)
+        if whole is None:
+            return None
+        cluster = whole.cluster
+        try:
+            async with asyncio.timeout(self._time_left(cluster)):
+                if cluster.operation is Operation.DELETE:
+                    await self._destroy(lease, cluster)
+                    return None
+                if states.outcome_of(cluster) is Outcome.FAILED:
+                    return await self._watch(lease, whole)
+                return await self._build(lease, whole)
+        except LeaseLost:
+            return None
+        except TimeoutError:
+            return await self._failed(lease, cluster, Temporary("the last step did not end"), over=True)
+        except DriverError as error:
+            return await self._failed(lease, cluster, error, over=self._time_left(cluster) == 0)
+
+    def _time_left(self, cluster: Cluster) -> float | None:
+        if cluster.deadline_at is None or cluster.status == "DELETE_FAILED":
+            return None
+        return max((cluster.deadline_at - self._clock.now()).total_seconds(), 0)
+
+    # ------------------------------------------------------------------------------------------------- failures
+
+    async def _failed(self, lease: Lease, cluster: Cluster, error: DriverError, *, over: bool) -> float | None:
+        """Write why; try again later if that can help and there is time."""
+        if not states.in_progress(cluster) and cluster.status != "DELETE_FAILED":
+            await self._unhealthy(lease, cluster, error)
+            return self._check_seconds
+        final = isinstance(error, Permanent) or over
+        observed = cluster.observed
+        if final:
+            reason = error.reason if not over else f"Timed out: {error.reason}"
+            observed = replace(observed, failure=reason)
+        log.warning("cluster waits" if not final else "cluster failed", cluster=cluster.uuid, reason=error.reason)
+        await self._records.save(lease, observed, waiting_for=error.reason)
+        if cluster.operation is Operation.DELETE and final:
+            return DELETE_RETRY
+        if final:
+            return self._check_seconds
+        attempt = self._attempts.get((cluster.uuid, cluster.generation), 0)
+        self._attempts[cluster.uuid, cluster.generation] = attempt + 1
+        return min(FIRST_RETRY * 2.0**attempt, LONGEST_RETRY)
+
+    async def _unhealthy(self, lease: Lease, cluster: Cluster, error: DriverError) -> None:
+        """A cluster that was well and does not answer now keeps its status and shows its health."""
+        health = replace(cluster.observed, health_status=Health.UNHEALTHY, health_status_reason={"api": error.reason})
+        await self._records.save(lease, health)
+
+    # --------------------------------------------------------------------------------------------------- phases
+
+    async def _build(self, lease: Lease, whole: Whole) -> float | None:
+        cluster = whole.cluster
+        provider, coe = self._parts(cluster)
+        authorities = await self._authorities(lease, whole, coe)
+        groups = await self._plan(lease, whole)
+        want = _want(cluster, groups)
+        infra = await provider.observe(cluster.uuid)
+        wanted = {node.uuid for node in want.nodes}
+        complete = wanted <= {node.uuid for node in infra.nodes if node.state is NodeState.RUNNING}
+        addresses = _addresses(infra) if complete else await provider.reserve(want)
+        plan = _coe_plan(cluster, groups, addresses, authorities)
+        extra = [node for node in infra.nodes if node.uuid not in wanted]
+        if extra:
+            await coe.leave(plan, [node.name for node in extra])
+            await provider.remove(cluster.uuid, [node.uuid for node in extra])
+        if not complete:
+            scripts = {member.uuid: coe.script(plan, member) for member in plan.members}
+            infra = await self._ensure(lease, cluster, provider, want, scripts)
+        seen = await self._join(coe, plan, fresh=not complete)
+        await self._records.save(lease, _observed(cluster, infra, seen), nodes=_nodes(infra, seen))
+        self._attempts.pop((cluster.uuid, cluster.generation), None)
+        return self._check_seconds
+
+    def _parts(self, cluster: Cluster) -> tuple[Provider, Coe]:
+        template = cluster.spec.template
+        try:
+            return self._drivers.providers[template.driver or ""], self._drivers.coes[template.coe]
+        except KeyError as error:
+            raise Permanent(f"this service has no driver {error} any more") from error
+
+    async def _authorities(self, lease: Lease, whole: Whole, coe: Coe) -> dict[str, Authority]:
+        """The cluster's certificate authorities; those that are missing are made and kept, sealed."""
+        uuid = whole.cluster.uuid
+        known = {certificate.kind: certificate for certificate in whole.certificates}
+        made = {}
+        for kind in coe.authorities:
+            if kind not in known:
+                ca = make_ca(common_name=whole.cluster.name, now=self._clock.now())
+                sealed = self._sealer.seal(ca.key, context=certificate_context(uuid, kind))
+                made[kind] = Certificate(
+                    cluster_id=uuid, kind=kind, pem=ca.pem, sealed_key=sealed, created_at=self._clock.now()
+                )
+        if made:
+            await self._records.add_certificates(lease, made.values())
+        return {
+            kind: Authority(
+                pem=certificate.pem,
+                key=self._sealer.open(certificate.sealed_key, context=certificate_context(uuid, kind)),
+            )
+            for kind, certificate in (known | made).items()
+        }
+
+    async def _plan(self, lease: Lease, whole: Whole) -> tuple[NodeGroup, ...]:
+        groups = tuple(nodegroups.plan(whole.cluster, group, self._ids.uuid) for group in whole.groups)
+        changed = [group for group, before in zip(groups, whole.groups, strict=True) if group != before]
+        if changed:
+            await self._records.save_plan(lease, changed)
+        return groups
+
+    async def _ensure(
+        self, lease: Lease, cluster: Cluster, provider: Provider, want: InfraWant, scripts: dict[str, NodeScript]
+    ) -> Infra:
+        """Make what is missing; each thing made is saved, so that users see it and a crash forgets nothing."""
+        infra = Infra()
+        async with aclosing(provider.ensure(want, scripts)) as steps:
+            async for infra in steps:
+                up = sum(node.state is NodeState.RUNNING for node in infra.nodes)
+                if up < len(want.nodes):
+                    progress = f"{up} of {len(want.nodes)} nodes are up"
+                    await self._records.save(lease, cluster.observed, nodes=infra.nodes, waiting_for=progress)
+        return infra
+
+    async def _join(self, coe: Coe, plan: CoePlan, *, fresh: bool) -> CoeObserved:
+        """Have every member in the cluster and working, and nobody else."""
+        seen = await (coe.join(plan) if fresh else coe.observe(plan))
+        if not fresh and not all(member.ready for member in seen.members):
+            seen = await coe.join(plan)
+        if seen.strangers:
+            await coe.leave(plan, seen.strangers)
+        late = [member for member in seen.members if not member.ready]
+        if late:
+            names = {member.uuid: member.name for member in plan.members}
+            raise Temporary("; ".join(f"{names[member.uuid]}: {member.reason or 'not ready'}" for member in late))
+        return seen
+
+    async def _watch(self, lease: Lease, whole: Whole) -> float | None:
+        """A cluster whose last wish failed: look at its nodes, change nothing."""
+        cluster = whole.cluster
+        provider, _coe = self._parts(cluster)
+        infra = await provider.observe(cluster.uuid)
+        await self._records.save(lease, cluster.observed, nodes=infra.nodes)
+        return self._check_seconds
+
+    async def _destroy(self, lease: Lease, cluster: Cluster) -> None:
+        """Remove it from wherever it may be. Parses nothing that a user wrote."""
+        provider = self._drivers.providers.get(cluster.spec.template.driver or "")
+        for driver in [provider] if provider is not None else self._drivers.providers.values():
+            await driver.destroy(cluster.uuid)
+        await self._records.forget(lease)
+
+
+def _want(cluster: Cluster, groups: Iterable[NodeGroup]) -> InfraWant:
+    def node(group: NodeGroup, node: Node) -> NodeWant:
+        return NodeWant(
+            uuid=node.uuid,
+            name=node.name,
+            group=group.name,
+            role=group.spec.role,
+            image=group.spec.image_id or cluster.spec.template.image_id,
+            flavor=nodegroups.flavor_of(cluster, group),
+            docker_volume_size=group.spec.docker_volume_size,
+        )
+
+    nodes = tuple(node(group, desired) for group in groups for desired in group.desired)
+    return InfraWant(
+        cluster_id=cluster.uuid, cluster_name=cluster.name, nodes=nodes, network=cluster.spec.fixed_network
+    )
+
+
+def _addresses(infra: Infra) -> dict[str, str]:
+    return {node.uuid: node.address for node in infra.nodes if node.address is not None}
+
+
+def _coe_plan(
+    cluster: Cluster,
+    groups: Iterable[NodeGroup],
+    addresses: Mapping[str, str],
+    authorities: dict[str, Authority],
+) -> CoePlan:
+    members = [
+        Member(
+            uuid=node.uuid,
+            name=node.name,
+            role=group.spec.role if group.spec.role == MASTER else "worker",
+            group=group.name,
+            address=addresses[node.uuid],
+            labels=group.spec.node_labels,
+            taints=group.spec.node_taints,
+        )
+        for group in groups
+        for node in group.desired
+    ]
+    members.sort(key=lambda member: member.role != MASTER)
+    return CoePlan(
+        cluster_id=cluster.uuid,
+        cluster_name=cluster.name,
+        template=cluster.spec.template,
+        labels=cluster.spec.labels,
+        members=tuple(members),
+        authorities=authorities,
+    )
+
+
+def _observed(cluster: Cluster, infra: Infra, seen: CoeObserved) -> ClusterObserved:
+    return replace(
+        cluster.observed,
+        generation=cluster.generation,
+        api_address=seen.api_address,
+        coe_version=seen.coe_version,
+        container_version=seen.container_version,
+        health_status=seen.health,
+        health_status_reason=seen.health_reasons,
+        conditions=(*infra.conditions, *seen.conditions),
+        failure=None,
+    )
+
+
+def _nodes(infra: Infra, seen: CoeObserved) -> list[NodeObserved]:
+    """The provider's view of each node with the COE's word on it."""
+    ready = {member.uuid: member for member in seen.members}
+    return [
+        replace(node, ready=ready[node.uuid].ready, reason=ready[node.uuid].reason)
+        for node in infra.nodes
+        if node.uuid in ready
+    ]

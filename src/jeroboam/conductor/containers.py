@@ -1,0 +1,101 @@
+"""The container loop: gives each container a host, and gives up on what is not carried out in time.
+
+It talks to nothing but the store: what a container does on its host is the agent's business. Each pass is one
+transaction, so it needs no lease.
+"""
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import replace
+
+from jeroboam.domain import states
+from jeroboam.domain.containers import Container, OpKind
+from jeroboam.domain.hosts import Host
+from jeroboam.domain.quotas import ContainerUse
+from jeroboam.scheduler.placement import Candidate, Refusal, Rules, Want, place
+from jeroboam.store import Store, Transaction
+
+# An agent reports what it gave up itself; only if it stays silent for so long after a deadline is it said for it.
+GRACE_SECONDS = 5.0
+# While every host that could take it is away.
+WAIT_SECONDS = 1.0
+
+
+class Containers:
+    """The reconciler of containers."""
+
+    topic = "container"
+
+    def __init__(self, *, store: Store, host_down_seconds: float) -> None:
+        self._store = store
+        self._host_down_seconds = host_down_seconds
+
+    async def everything(self) -> Iterable[str]:
+        async with self._store.read() as tx:
+            return await tx.containers.unsettled()
+
+    async def hinted(self, uuid: str) -> None:
+        """Nothing to interrupt: a pass is one transaction."""
+
+    async def work(self, uuid: str) -> float | None:
+        """One pass over one container."""
+        async with self._store.write() as tx:
+            container = await tx.containers.get(uuid)
+            if container is None:
+                return None
+            waiting = states.pending(container)
+            if not waiting:
+                return None
+            if container.host_id is None and waiting[-1].kind is OpKind.DELETE:
+                await tx.containers.remove(uuid=uuid)
+                return None
+            overdue = self._overdue(container, tx.now)
+            if overdue <= 0:
+                await self._give_up(tx, container, self._why(container))
+                return None
+            if container.host_id is None:
+                return await self._place(tx, container)
+            return overdue
+
+    def _overdue(self, container: Container, now: dt.datetime) -> float:
+        """Seconds until the loop gives up; an hour for what has no deadline."""
+        if container.deadline_at is None:
+            return 3600.0
+        return (container.deadline_at - now).total_seconds() + GRACE_SECONDS
+
+    def _why(self, container: Container) -> str:
+        reason = container.status_reason
+        if container.host is None:
+            return f"Timed out. {reason}" if reason else "Timed out: no host took the container."
+        return f"Timed out: {reason or f'host {container.host} did not answer'}"
+
+    async def _place(self, tx: Transaction, container: Container) -> float | None:
+        """Write the host down and tell its agent; or the reason why there is none."""
+        await tx.serialise("", "placement")
+        used = await tx.containers.use_by_host()
+        candidates = [
+            Candidate(host=host, used=used.get(host.uuid, ContainerUse())) for host in await tx.hosts.select()
+        ]
+        rules = Rules(now=tx.now, down_seconds=self._host_down_seconds)
+        answer = place([Want(uuid=container.uuid, spec=container.spec)], candidates, rules)[container.uuid]
+        if isinstance(answer, Host):
+            placed = replace(container, host_id=answer.uuid, host=answer.hostname, failure=None)
+            await tx.containers.update(states.project_container(placed))
+            tx.hint("dispatch", f"{answer.uuid}/{container.uuid}")
+            return self._overdue(placed, tx.now)
+        return await self._refuse(tx, container, answer)
+
+    async def _refuse(self, tx: Transaction, container: Container, refusal: Refusal) -> float | None:
+        if not refusal.temporary:
+            await self._give_up(tx, container, refusal.text)
+            return None
+        if container.failure != refusal.text:
+            await tx.containers.update(states.project_container(replace(container, failure=refusal.text)))
+        return WAIT_SECONDS
+
+    async def _give_up(self, tx: Transaction, container: Container, why: str) -> None:
+        last = container.ops[-1].seq
+        failed = replace(container, given_up=last, failure=why, updated_at=tx.now)
+        await tx.containers.update(states.project_container(failed))
+        if container.host_id is not None:
+            tx.hint("dispatch", f"{container.host_id}/{container.uuid}")

@@ -1,0 +1,26 @@
+"""Says in the store, now and then, that this process is alive (the published `mservices` and `services`)."""
+
+from jeroboam.conductor.loop import retrying
+from jeroboam.kit.clock import Clock
+from jeroboam.store import Store
+
+
+class Heartbeat:
+    """One process's sign of life."""
+
+    def __init__(self, *, store: Store, clock: Clock, host: str, binary: str, every_seconds: float) -> None:
+        self._store = store
+        self._clock = clock
+        self._host = host
+        self._binary = binary
+        self._every_seconds = every_seconds
+
+    async def run(self) -> None:
+        """Beat until cancelled."""
+        while True:
+            await retrying(self._beat, clock=self._clock, what="heartbeat")
+            await self._clock.sleep(self._every_seconds)
+
+    async def _beat(self) -> None:
+        async with self._store.write() as tx:
+            await tx.beat(self._host, self._binary)

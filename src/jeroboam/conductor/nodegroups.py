@@ -1,0 +1,71 @@
+"""Which nodes a group should have: a pure plan from its wish and what is there.
+
+Names are given once and never again, so that nothing that outlives a removed node can be taken for a new one's.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from jeroboam.domain.clusters import WORKER, Cluster, Node, NodeGroup, NodeObserved, NodeState
+
+_DEFAULT_GROUPS = frozenset({"default-master", "default-worker"})
+
+
+def plan(cluster: Cluster, group: NodeGroup, new_uuid: Callable[[], str]) -> NodeGroup:
+    """The group with as many desired nodes as it wishes for (none when it is being deleted).
+
+    What goes first: the nodes that the user named, then nodes that do not work, then the youngest.
+    """
+    wanted = 0 if group.deleting else group.spec.node_count
+    nodes, index = list(group.desired), group.next_index
+    if len(nodes) > wanted:
+        leaving = set(_leaving(group, len(nodes) - wanted))
+        nodes = [node for node in nodes if node.uuid not in leaving]
+    while len(nodes) < wanted:
+        nodes.append(Node(uuid=new_uuid(), name=_name(cluster, group, index)))
+        index += 1
+    if tuple(nodes) == group.desired:
+        return group
+    return replace(group, desired=tuple(nodes), next_index=index)
+
+
+def _name(cluster: Cluster, group: NodeGroup, index: int) -> str:
+    """`<cluster>-<start of its uuid>-<group or role>-<number>`, at most 63 characters, as host names go."""
+    part = group.spec.role if group.name in _DEFAULT_GROUPS else group.name
+    tail = f"-{cluster.uuid[:8]}-{part[:24]}-{index}".lower().replace("_", "-").replace(".", "-")
+    head = cluster.name.lower().replace("_", "-").replace(".", "-")[: 63 - len(tail)]
+    return head.rstrip("-") + tail
+
+
+def _leaving(group: NodeGroup, count: int) -> list[str]:
+    """Uuids of the nodes that go when so many have to."""
+    seen = {node.uuid: node for node in group.observed}
+    named = set(group.spec.nodes_to_remove)
+
+    def order(place: int) -> tuple[bool, bool, int]:
+        node = group.desired[place]
+        known = seen.get(node.uuid)
+        asked_for = bool(named & _idents(node, known))
+        works = known is not None and known.ready and known.state is NodeState.RUNNING
+        # The first master holds the cluster's address: it goes last.
+        return (not asked_for, works, -place)
+
+    places = sorted(range(len(group.desired)), key=order)
+    return [group.desired[place].uuid for place in places[:count]]
+
+
+def _idents(node: Node, seen: NodeObserved | None) -> set[str]:
+    """All that a user may call the node by."""
+    idents = {node.uuid, node.name}
+    if seen is not None:
+        idents |= {ident for ident in (seen.address, seen.server_id, (seen.server_id or "")[:12]) if ident}
+    return idents
+
+
+def flavor_of(cluster: Cluster, group: NodeGroup) -> str:
+    """The flavour of the group's nodes: its own, the cluster's, the template's."""
+    if group.spec.role == WORKER or cluster.spec.master_flavor_id is None:
+        default = cluster.spec.flavor_id or cluster.spec.template.flavor_id
+    else:
+        default = cluster.spec.master_flavor_id
+    return group.spec.flavor_id or default or "m1.small"

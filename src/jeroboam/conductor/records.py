@@ -1,0 +1,130 @@
+"""What the cluster loop reads before and writes after its work: one cluster whole, under its lease."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from jeroboam.domain import states
+from jeroboam.domain.clusters import Certificate, Cluster, ClusterObserved, NodeGroup, NodeObserved, NodeState, Outcome
+from jeroboam.domain.conditions import merge
+from jeroboam.store import Lease, Store, Transaction
+
+
+class LeaseLost(Exception):
+    """Another process works on the object now; what was found out is to be discarded."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Whole:
+    """A cluster with all that belongs to it, as it was when the work began."""
+
+    cluster: Cluster
+    groups: tuple[NodeGroup, ...]
+    certificates: tuple[Certificate, ...]
+
+
+class ClusterRecords:
+    """Reads and writes clusters for their loop."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def everything(self) -> Iterable[str]:
+        async with self._store.read() as tx:
+            return [cluster.uuid for cluster in await tx.clusters.select()]
+
+    async def generation(self, uuid: str) -> int | None:
+        async with self._store.read() as tx:
+            cluster = await tx.clusters.get(uuid)
+        return None if cluster is None else cluster.generation
+
+    async def load(self, uuid: str) -> Whole | None:
+        """The cluster, or None when it is gone."""
+        async with self._store.read() as tx:
+            cluster = await tx.clusters.get(uuid)
+            if cluster is None:
+                return None
+            groups = (await tx.nodegroups.of(uuid))[uuid]
+            certificates = await tx.certificates.select(cluster_id=uuid)
+        return Whole(cluster=cluster, groups=tuple(groups), certificates=tuple(certificates))
+
+    async def add_certificates(self, lease: Lease, certificates: Iterable[Certificate]) -> None:
+        """Store new authorities."""
+        async with self._store.write() as tx:
+            await self._hold(tx, lease)
+            for certificate in certificates:
+                await tx.certificates.insert(certificate)
+
+    async def save_plan(self, lease: Lease, groups: Iterable[NodeGroup]) -> None:
+        """Write which nodes are desired, before any of them is made."""
+        async with self._store.write() as tx:
+            await self._hold(tx, lease)
+            for planned in groups:
+                group = await tx.nodegroups.get(planned.uuid)
+                if group is not None:
+                    await tx.nodegroups.update(replace(group, desired=planned.desired, next_index=planned.next_index))
+
+    async def save(
+        self,
+        lease: Lease,
+        observed: ClusterObserved,
+        *,
+        nodes: Iterable[NodeObserved] | None = None,
+        waiting_for: str | None = None,
+    ) -> None:
+        """Write what was observed and what follows from it for the public status; nothing is written twice.
+
+        `observed.generation` says which wish is done: if the user has wished again meanwhile, the cluster stays in
+        progress.
+        """
+        by_uuid = None if nodes is None else {node.uuid: node for node in nodes}
+        async with self._store.write() as tx:
+            await self._hold(tx, lease)
+            before = await tx.clusters.get(lease.uuid)
+            if before is None:
+                return
+            conditions = merge(before.observed.conditions, observed.conditions, tx.now)
+            cluster = replace(before, observed=replace(observed, conditions=conditions))
+            cluster = states.project_cluster(cluster, waiting_for=waiting_for)
+            if cluster != before:
+                await tx.clusters.update(replace(cluster, updated_at=tx.now))
+            await self._save_groups(tx, cluster, by_uuid)
+            if cluster.status != before.status:
+                await self._tell(tx, cluster)
+
+    async def _save_groups(self, tx: Transaction, cluster: Cluster, nodes: dict[str, NodeObserved] | None) -> None:
+        outcome = states.outcome_of(cluster)
+        for before in (await tx.nodegroups.of(cluster.uuid))[cluster.uuid]:
+            if before.deleting and not before.desired and outcome is Outcome.COMPLETE:
+                await tx.nodegroups.remove(uuid=before.uuid)
+                continue
+            group = _seen(before, nodes)
+            group = replace(group, status=cluster.status, status_reason=cluster.status_reason)
+            if group != before:
+                await tx.nodegroups.update(replace(group, updated_at=tx.now))
+
+    async def forget(self, lease: Lease) -> None:
+        """Remove the cluster with its groups and its keys."""
+        async with self._store.write() as tx:
+            await self._hold(tx, lease)
+            cluster = await tx.clusters.get(lease.uuid)
+            await tx.certificates.remove(cluster_id=lease.uuid)
+            await tx.nodegroups.remove(cluster_id=lease.uuid)
+            await tx.clusters.remove(uuid=lease.uuid)
+            if cluster is not None:
+                await self._tell(tx, replace(cluster, status="DELETE_COMPLETE", status_reason=None))
+
+    async def _hold(self, tx: Transaction, lease: Lease) -> None:
+        if not await tx.leases("cluster").held(lease):
+            raise LeaseLost(lease.uuid)
+
+    async def _tell(self, tx: Transaction, cluster: Cluster) -> None:
+        payload = {"cluster": cluster.uuid, "project_id": cluster.project_id, "status": cluster.status}
+        await tx.notify(f"cluster.{cluster.operation.lower()}", cluster.uuid, payload)
+
+
+def _seen(group: NodeGroup, nodes: dict[str, NodeObserved] | None) -> NodeGroup:
+    """The group with what was seen of its desired nodes; None means that nobody looked."""
+    if nodes is None:
+        return group
+    absent = {node.uuid: NodeObserved(uuid=node.uuid, name=node.name, state=NodeState.GONE) for node in group.desired}
+    return replace(group, observed=tuple(nodes.get(node.uuid, absent[node.uuid]) for node in group.desired))

@@ -1,0 +1,115 @@
+"""What dispatch reads and writes in the store: assignments out, hosts and observations in."""
+
+from dataclasses import replace
+
+from jeroboam.domain import states
+from jeroboam.domain.containers import Container, OpKind, RuntimeState, Status
+from jeroboam.domain.hosts import Host, HostFacts
+from jeroboam.kit.ids import Ids
+from jeroboam.protocol import Assignment, Hello, HostReport, Report
+from jeroboam.store import Store, Transaction
+
+AGENT_BINARY = "jeroboam-agent"
+# A host whose agent has not said yet what it offers.
+_UNKNOWN = HostFacts(hostname="", cpus=0, mem_total=0, disk_total=0)
+
+
+class DispatchRecords:
+    """The store as dispatch sees it."""
+
+    def __init__(self, store: Store, *, ids: Ids) -> None:
+        self._store = store
+        self._ids = ids
+
+    async def assignments(self, host_id: str) -> tuple[Assignment, ...]:
+        """Everything that belongs on the host."""
+        async with self._store.read() as tx:
+            return tuple(_assignment(container) for container in await tx.containers.select(host_id=host_id))
+
+    async def assignment(self, host_id: str, container: str) -> Assignment | None:
+        """One container, if it belongs on the host."""
+        async with self._store.read() as tx:
+            found = await tx.containers.get(container)
+        return _assignment(found) if found is not None and found.host_id == host_id else None
+
+    async def hello(self, hello: Hello) -> str:
+        """The host's uuid; a host that is new is written down."""
+        async with self._store.write() as tx:
+            facts = hello.facts or replace(_UNKNOWN, hostname=hello.hostname)
+            known = await tx.hosts.select(hostname=hello.hostname)
+            if known:
+                seen = replace(known[0], facts=hello.facts or known[0].facts, runtime_error=hello.error)
+                await tx.hosts.update(replace(seen, last_seen=tx.now, updated_at=tx.now))
+            else:
+                seen = Host(
+                    uuid=self._ids.uuid(),
+                    hostname=hello.hostname,
+                    facts=facts,
+                    runtime_error=hello.error,
+                    last_seen=tx.now,
+                    created_at=tx.now,
+                )
+                await tx.hosts.insert(seen)
+            await tx.beat(hello.hostname, AGENT_BINARY)
+            await self._wake_waiting(tx)
+        return seen.uuid
+
+    async def heartbeat(self, host_id: str, report: HostReport) -> None:
+        """Note that the host is there, and what it offers now."""
+        async with self._store.write() as tx:
+            host = await tx.hosts.get(host_id)
+            if host is None:
+                return
+            back = host.runtime_error is not None and report.error is None
+            facts = report.facts or host.facts
+            await tx.hosts.update(replace(host, facts=facts, runtime_error=report.error, last_seen=tx.now))
+            await tx.beat(host.hostname, AGENT_BINARY)
+            if back:
+                await self._wake_waiting(tx)
+
+    async def _wake_waiting(self, tx: Transaction) -> None:
+        """A host is there that was not: what waits for one is looked at now."""
+        for container in await tx.containers.select(host_id=None, status=Status.CREATING):
+            tx.hint("container", container.uuid)
+
+    async def report(self, host_id: str, report: Report) -> bool:
+        """Write what the agent saw. False: the container does not belong on that host (any more)."""
+        async with self._store.write() as tx:
+            container = await tx.containers.get(report.uuid)
+            if container is None or container.host_id != host_id:
+                return False
+            observed = replace(report.observed, reported_at=tx.now)
+            if _is_gone(container, report):
+                await tx.containers.remove(uuid=container.uuid)
+                await self._tell(tx, container, "container.delete")
+                return False
+            seen = states.project_container(replace(container, observed=observed))
+            await tx.containers.update(replace(seen, updated_at=tx.now))
+            if not states.pending(seen) and container.ops:
+                await self._tell(tx, seen, f"container.{container.ops[-1].kind}")
+        return True
+
+    async def _tell(self, tx: Transaction, container: Container, event: str) -> None:
+        payload = {"container": container.uuid, "project_id": container.project_id, "status": container.status}
+        await tx.notify(event, container.uuid, payload)
+
+
+def _assignment(container: Container) -> Assignment:
+    return Assignment(
+        uuid=container.uuid,
+        name=container.name,
+        generation=container.generation,
+        spec=container.spec,
+        ops=states.pending(container),
+        done=max(container.observed.seq, container.given_up),
+        deadline_at=container.deadline_at,
+    )
+
+
+def _is_gone(container: Container, report: Report) -> bool:
+    """Whether the container has left for good: it was to be deleted, or removes itself when it ends."""
+    if report.observed.state is not RuntimeState.ABSENT or report.observed.error is not None:
+        return False
+    deleted = any(op.kind is OpKind.DELETE and op.seq <= report.observed.seq for op in container.ops)
+    ran = container.observed.state is not RuntimeState.ABSENT
+    return deleted or (container.spec.auto_remove and ran and not states.pending(container))

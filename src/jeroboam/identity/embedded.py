@@ -1,0 +1,180 @@
+"""A real Keystone as a child process on SQLite, for machines that have none.
+
+It is bootstrapped with a catalogue, an admin, a member (`demo`) and our own service user. Passwords are generated
+once and kept in the state folder, readable by its owner alone.
+"""
+
+import asyncio
+import json
+import os
+import secrets
+import socket
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import aiohttp
+
+from jeroboam.clients.keystone import KeystoneAdmin
+from jeroboam.domain.errors import Temporary
+
+START_SECONDS = 60.0
+STOP_SECONDS = 3.0
+
+CONFIG = """\
+[DEFAULT]
+use_stderr = true
+log_file =
+[database]
+connection = sqlite:///{folder}/keystone.db
+[fernet_tokens]
+key_repository = {folder}/fernet
+[fernet_receipts]
+key_repository = {folder}/fernet
+[credential]
+key_repository = {folder}/credential
+[token]
+provider = fernet
+expiration = 14400
+[identity]
+password_hash_rounds = 4
+[cache]
+enabled = true
+backend = oslo_cache.dict
+[oslo_policy]
+enforce_scope = false
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Passwords:
+    """What was generated for this installation. `repr` shows none of it."""
+
+    admin: str
+    demo: str
+    service: str
+
+    def __repr__(self) -> str:
+        return "Passwords(…)"
+
+
+def passwords(path: Path) -> Passwords:
+    """Those in the file; a file that is missing is made."""
+    if path.exists():
+        return Passwords(**json.loads(path.read_text()))
+    made = Passwords(admin=secrets.token_urlsafe(18), demo=secrets.token_urlsafe(18), service=secrets.token_urlsafe(18))
+    write_private(path, json.dumps(asdict(made)))
+    return made
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.unlink(missing_ok=True)
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+    part.replace(path)
+
+
+class EmbeddedKeystone:
+    """The child process."""
+
+    def __init__(self, folder: Path, *, host: str, port: int, passwords: Passwords) -> None:
+        self._folder = folder
+        self._passwords = passwords
+        self._listener = socket.create_server((host, port), reuse_port=False)
+        self.url = f"http://{host}:{self._listener.getsockname()[1]}/v3"
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Start it, preparing what is missing; returns once it answers. Raises `Temporary` when it does not."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        config = self._folder / "keystone.conf"
+        config.write_text(CONFIG.format(folder=self._folder))
+        prepared = self._folder / "prepared"
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("OS_")}
+        if not prepared.exists():
+            environment["OS_BOOTSTRAP_PASSWORD"] = self._passwords.admin
+        descriptor = self._listener.fileno()
+        first = "again" if prepared.exists() else "first"
+        command = [
+            sys.executable,
+            "-m",
+            "jeroboam.identity.keystone_child",
+            str(config),
+            str(descriptor),
+            self.url,
+            first,
+        ]
+        with (self._folder / "keystone.log").open("ab") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=environment,
+                pass_fds=[descriptor],
+                start_new_session=True,
+            )
+        await self._answering()
+        self._listener.close()
+        prepared.touch()
+
+    async def _answering(self) -> None:
+        """Until it answers. The socket listens from the start, so one request waits for the answer."""
+        assert self._process is not None
+        ended = asyncio.ensure_future(self._process.wait())
+        answer = asyncio.ensure_future(self._ask())
+        try:
+            done, _ = await asyncio.wait({ended, answer}, return_when=asyncio.FIRST_COMPLETED)
+            if ended in done:
+                log = self._folder / "keystone.log"
+                raise Temporary(f"the embedded Keystone ended ({ended.result()}); see {log}")
+            answer.result()
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise Temporary(f"the embedded Keystone does not answer: {error}") from error
+        finally:
+            ended.cancel()
+            answer.cancel()
+
+    async def _ask(self) -> None:
+        timeout = aiohttp.ClientTimeout(total=START_SECONDS)
+        async with aiohttp.ClientSession(timeout=timeout, trust_env=False) as session, session.get(self.url) as answer:
+            answer.raise_for_status()
+
+    async def register(self, api_url: str) -> None:
+        """Projects, users, roles and the catalogue, for an API at that URL. Done once for each pair of URLs."""
+        marker = self._folder / "registered"
+        said = f"{self.url} {api_url}"
+        if marker.exists() and marker.read_text() == said:
+            return
+        async with KeystoneAdmin(self.url, password=self._passwords.admin) as keystone:
+            service = await keystone.ensure_project("service")
+            demo = await keystone.ensure_project("demo")
+            user = await keystone.ensure_user("jeroboam", self._passwords.service)
+            member = await keystone.ensure_user("demo", self._passwords.demo)
+            await keystone.ensure_role("admin", user_id=user, project_id=service)
+            await keystone.ensure_role("member", user_id=member, project_id=demo)
+            await keystone.ensure_service("identity", "keystone", self.url)
+            await keystone.ensure_service("container-infra", "jeroboam-clusters", f"{api_url}/container-infra/v1")
+            await keystone.ensure_service("container", "jeroboam-containers", f"{api_url}/container/v1")
+        marker.write_text(said)
+
+    async def wait(self) -> int:
+        """Until it ends, which it should not."""
+        assert self._process is not None
+        return await self._process.wait()
+
+    async def stop(self) -> None:
+        """End it."""
+        self._listener.close()
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        process.terminate()
+        try:
+            await asyncio.wait_for(process.wait(), STOP_SECONDS)
+        except TimeoutError:
+            process.kill()
+            await process.wait()

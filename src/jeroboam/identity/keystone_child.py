@@ -1,0 +1,65 @@
+"""The child process in which an embedded Keystone runs: `python -m jeroboam.identity.keystone_child CONFIG FD`.
+
+Keystone reads the process's arguments and keeps its configuration in a global, so it gets a process of its own.
+It is told everything through its configuration file, one inherited listening socket and, on the first start,
+`OS_BOOTSTRAP_PASSWORD`; it ends when its parent does, however that ends.
+"""
+
+import ctypes
+import os
+import signal
+import socket
+import sys
+
+PR_SET_PDEATHSIG = 1
+FIRST = (
+    ("db_sync",),
+    ("fernet_setup",),
+    ("credential_setup",),
+    ("bootstrap", "--bootstrap-username", "admin", "--bootstrap-project-name", "admin"),
+)
+
+
+def main() -> None:
+    """Prepare what is missing, then serve until told to stop."""
+    config, descriptor, url, first = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4] == "first"
+    sys.argv = ["keystone", "--config-file", config]
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if first:
+        _prepare(config, url)
+    os.environ.pop("OS_BOOTSTRAP_PASSWORD", None)
+    folder, name = os.path.split(config)
+    os.environ |= {"OS_KEYSTONE_CONFIG_DIR": folder, "OS_KEYSTONE_CONFIG_FILES": name}
+
+    import waitress  # noqa: PLC0415  (only after the arguments were put out of Keystone's way)
+    from keystone.server.wsgi import initialize_public_application  # noqa: PLC0415
+
+    sys.argv = sys.argv[:1]
+    application = initialize_public_application()
+    listener = socket.socket(fileno=descriptor)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    waitress.serve(application, sockets=[listener], threads=4, ident=None, _quiet=True)
+
+
+def _prepare(config: str, url: str) -> None:
+    """Tables, keys and the first admin: Keystone's own commands, each in a fork that shares the loaded code."""
+    from keystone.cmd import cli  # noqa: PLC0415
+
+    for command in FIRST:
+        arguments = [*command]
+        if command[0].endswith("_setup"):
+            arguments += ["--keystone-user", "root", "--keystone-group", "root"] if os.getuid() == 0 else []
+        if command[0] == "bootstrap":
+            arguments += ["--bootstrap-region-id", "RegionOne", "--bootstrap-public-url", url]
+        pid = os.fork()
+        if pid == 0:
+            sys.argv = ["keystone-manage", "--config-file", config, *arguments]
+            cli.main(sys.argv)
+            os._exit(0)
+        _, status = os.waitpid(pid, 0)
+        if status != 0:
+            sys.exit(f"keystone: {command[0]} failed")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,121 @@
+"""A work queue by key: one piece of work a key at a time, many keys at once.
+
+A key that is added again while it waits is one piece of work; added while it is being worked on, it is worked on
+once more afterwards. Work that raises is tried again, later each time.
+"""
+
+import asyncio
+import heapq
+from collections.abc import Awaitable, Callable
+
+from jeroboam.kit.clock import Clock
+from jeroboam.kit.tasks import Tasks
+
+FIRST_BACKOFF = 1.0
+LONGEST_BACKOFF = 60.0
+
+
+class KeyedQueue:
+    """Calls `handle(key)`; what it returns is in how many seconds to look again, or None for not by itself."""
+
+    def __init__(
+        self,
+        name: str,
+        handle: Callable[[str], Awaitable[float | None]],
+        *,
+        clock: Clock,
+        parallel: int,
+        on_error: Callable[[str, BaseException], None],
+    ) -> None:
+        self._name = name
+        self._handle = handle
+        self._clock = clock
+        self._parallel = parallel
+        self._on_error = on_error
+        self._tasks = Tasks(on_error)
+        self._due: dict[str, float] = {}
+        self._heap: list[tuple[float, str]] = []
+        self._working: set[str] = set()
+        self._failures: dict[str, int] = {}
+        self._changed = asyncio.Event()
+
+    def add(self, key: str, after: float = 0.0) -> None:
+        """Have the key worked on in that many seconds, or earlier if that was said before."""
+        due = self._clock.monotonic() + after
+        known = self._due.get(key)
+        if known is None or due < known:
+            self._due[key] = due
+            heapq.heappush(self._heap, (due, key))
+            self._changed.set()
+
+    def working_on(self, key: str) -> bool:
+        """Whether the key is being worked on at this moment."""
+        return key in self._working
+
+    def __len__(self) -> int:
+        return len(self._due) + len(self._working)
+
+    async def run(self) -> None:
+        """Work until cancelled; what is under way is cancelled with it."""
+        try:
+            while True:
+                self._changed.clear()
+                wait = self._start_due()
+                if wait is None:
+                    await self._changed.wait()
+                else:
+                    await self._wait(wait)
+        finally:
+            await self._tasks.close()
+
+    def _start_due(self) -> float | None:
+        """Start what is due and may start; seconds until the next is due, or None if only a change can help."""
+        held: list[tuple[float, str]] = []
+        wait: float | None = None
+        while self._heap:
+            due, key = self._heap[0]
+            if self._due.get(key) != due:
+                heapq.heappop(self._heap)
+                continue
+            now = self._clock.monotonic()
+            if due > now:
+                wait = due - now
+                break
+            if len(self._working) >= self._parallel:
+                break
+            heapq.heappop(self._heap)
+            if key in self._working:
+                held.append((due, key))
+                continue
+            del self._due[key]
+            self._working.add(key)
+            self._tasks.start(f"{self._name}:{key}", self._work(key))
+        for entry in held:
+            heapq.heappush(self._heap, entry)
+        return wait
+
+    async def _wait(self, seconds: float) -> None:
+        """Until the time is over or something changed."""
+        timer = asyncio.ensure_future(self._clock.sleep(seconds))
+        change = asyncio.ensure_future(self._changed.wait())
+        try:
+            await asyncio.wait({timer, change}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            timer.cancel()
+            change.cancel()
+
+    async def _work(self, key: str) -> None:
+        again: float | None = None
+        try:
+            again = await self._handle(key)
+            self._failures.pop(key, None)
+        except Exception as error:  # noqa: BLE001  (one object's bug must not stop the others; it is reported)
+            failures = self._failures.get(key, 0)
+            self._failures[key] = failures + 1
+            again = min(FIRST_BACKOFF * 2**failures, LONGEST_BACKOFF)
+            self._on_error(f"{self._name}:{key}", error)
+        finally:
+            self._working.discard(key)
+            self._changed.set()
+        if again is not None:
+            self.add(key, again)

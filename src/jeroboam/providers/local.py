@@ -1,0 +1,198 @@
+"""Nodes as containers on a Docker Engine: the provider for one machine.
+
+Neighbours: `local_estate` (what is there, by label), `local_catalog` (what may be named), `local_engine` (what the
+Engine may give), `local_subnets` and `local_nodes` (pure choices). Nothing is remembered here between calls.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+
+import aiodocker
+
+from jeroboam.clients.docker import connect, speaking
+from jeroboam.domain.clusters import NodeObserved, NodeState
+from jeroboam.domain.conditions import Condition
+from jeroboam.domain.errors import Permanent, Temporary
+from jeroboam.domain.nodes import NodeScript
+from jeroboam.kit.clock import Clock
+from jeroboam.kit.tasks import Tasks
+from jeroboam.providers import local_subnets as subnets
+from jeroboam.providers.base import Infra, InfraWant, NodeWant
+from jeroboam.providers.local_catalog import LocalCatalog
+from jeroboam.providers.local_engine import LocalEngine
+from jeroboam.providers.local_estate import Estate, Net, volume_name
+from jeroboam.providers.local_nodes import (
+    INSTALLATION,
+    Place,
+    archive,
+    container_config,
+    container_name,
+    labels,
+)
+
+# More starts at once than this only wait in the Engine.
+_AT_ONCE = 8
+
+
+class LocalProvider:
+    """The contract `Provider` on a Docker Engine."""
+
+    def __init__(self, *, installation: str, clock: Clock, url: str | None = None) -> None:
+        """`installation` is the tag that tells our things from those of others; `url` names the Engine."""
+        del clock  # nothing here waits: every wait is the Engine's
+        self._installation = installation
+        self._url = url
+        self._client: aiodocker.Docker | None = None
+        self._catalog = LocalCatalog(self._docker)
+        self._engine = LocalEngine(self._docker, {INSTALLATION: installation})
+        self._estate = Estate(self._docker, installation)
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+
+    @property
+    def catalog(self) -> LocalCatalog:
+        return self._catalog
+
+    async def reserve(self, want: InfraWant) -> dict[str, str]:
+        net = await self._network(want)
+        return await self._addresses(want, net)
+
+    async def ensure(self, want: InfraWant, scripts: dict[str, NodeScript]) -> AsyncIterator[Infra]:
+        net = await self._network(want)
+        addresses = await self._addresses(want, net)
+        seen = {node.uuid: node for node in await self._estate.nodes(want.cluster_id)}
+        infra = Infra(network_id=net.id, nodes=tuple(seen.values()), conditions=self._conditions())
+        yield infra
+        failures: list[BaseException] = []
+        tasks = Tasks(lambda _, error: failures.append(error))
+        try:
+            waiting = {
+                tasks.start(node.name, self._make(node, self._place(want, net, node, addresses), seen, scripts))
+                for node in want.nodes
+                if node.uuid not in seen or seen[node.uuid].state is not NodeState.RUNNING
+            }
+            while waiting:
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                seen |= {node.uuid: node for node in (task.result() for task in done if not task.exception())}
+                if waiting:
+                    yield replace(infra, nodes=tuple(seen.values()))
+        finally:
+            await tasks.close()
+        _raise_worst(failures)
+        yield await self._complete(want)
+
+    async def observe(self, cluster_id: str) -> Infra:
+        net, nodes = await asyncio.gather(self._estate.network(cluster_id), self._estate.nodes(cluster_id))
+        return Infra(network_id=net.id if net else None, nodes=nodes, conditions=self._conditions())
+
+    async def remove(self, cluster_id: str, node_uuids: Sequence[str]) -> None:
+        await self._estate.remove_nodes(cluster_id, set(node_uuids), self._slots)
+
+    async def destroy(self, cluster_id: str) -> None:
+        await self._estate.remove_nodes(cluster_id, None, self._slots)
+        await self._estate.remove_network(cluster_id)
+
+    async def owned(self) -> Sequence[str]:
+        return await self._estate.clusters()
+
+    async def limits(self) -> Sequence[Condition]:
+        image = await self._catalog.any_image()
+        if image is None:
+            text = "There is no node image on this Engine: `jeroboam node-image build swarm` makes one."
+            return (Condition(type="NodeImages", status=False, reason="NoNodeImage", message=text),)
+        gift = await self._engine.gift(image)
+        return (Condition(type="NodeImages", status=True), *gift.conditions())
+
+    async def close(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            await client.close()
+
+    def _docker(self) -> aiodocker.Docker:
+        if self._client is None:
+            self._client = connect(self._url)
+        return self._client
+
+    def _conditions(self) -> tuple[Condition, ...]:
+        return self._engine.known.conditions() if self._engine.known else ()
+
+    async def _network(self, want: InfraWant) -> Net:
+        if want.network is not None:
+            raise Permanent(f"local clusters have a network of their own: {want.network} cannot be used")
+        net = await self._estate.network(want.cluster_id)
+        return net or await self._estate.make_network(want.cluster_id, len(want.nodes))
+
+    async def _addresses(self, want: InfraWant, net: Net) -> dict[str, str]:
+        """Every wanted node's address: the one that its volume carries, or a new one on a new volume."""
+        given = await self._estate.addresses(want.cluster_id)
+        new = [node for node in want.nodes if node.uuid not in given]
+        chosen = dict(given)
+        for node in new:
+            found = subnets.address(node.uuid, net.subnet, set(chosen.values()))
+            if found is None:
+                raise Permanent(f"the cluster's network {net.subnet} has no address left for another node")
+            chosen[node.uuid] = found
+
+        async def keep(node: NodeWant) -> str:
+            async with self._slots:
+                tags = labels(self._installation, want.cluster_id, node, chosen[node.uuid])
+                return await self._estate.make_volume(tags)
+
+        kept = await asyncio.gather(*(keep(node) for node in new))
+        chosen |= {node.uuid: address for node, address in zip(new, kept, strict=True)}
+        return {node.uuid: chosen[node.uuid] for node in want.nodes}
+
+    def _place(self, want: InfraWant, net: Net, node: NodeWant, addresses: dict[str, str]) -> Place:
+        address = addresses[node.uuid]
+        tags = labels(self._installation, want.cluster_id, node, address)
+        return Place(network=net.name, address=address, volume=volume_name(node.uuid), labels=tags)
+
+    async def _make(
+        self, want: NodeWant, place: Place, seen: dict[str, NodeObserved], scripts: dict[str, NodeScript]
+    ) -> NodeObserved:
+        """Bring one node from whatever state it is in to running."""
+        async with self._slots:
+            with speaking(f"starting node {want.name}"):
+                known = seen.get(want.uuid)
+                server_id = known.server_id if known else None
+                if server_id is None or known is None or known.state is NodeState.CREATING:
+                    script = scripts.get(want.uuid)
+                    if script is None:
+                        raise Permanent(f"node {want.name} has to be made, and there is no script for it")
+                    server_id = server_id or await self._create(want, place)
+                    await self._docker().containers.container(server_id).put_archive("/", archive(script))
+                container = self._docker().containers.container(server_id)
+                if (await container.show())["State"]["Paused"]:
+                    await container.unpause()
+                else:
+                    await container.start()
+        return NodeObserved(
+            uuid=want.uuid, name=want.name, state=NodeState.RUNNING, address=place.address, server_id=server_id
+        )
+
+    async def _create(self, want: NodeWant, place: Place) -> str:
+        image = await self._catalog.docker_image(want.image)
+        flavor = await self._catalog.flavor(want.flavor)
+        if flavor is None:
+            raise Permanent(f"node {want.name} cannot be made: there is no flavor {want.flavor}")
+        gift = await self._engine.gift(image.id)
+        config = container_config(want, place, image, flavor, gift)
+        return await self._estate.make_container(container_name(want), config, want.uuid)
+
+    async def _complete(self, want: InfraWant) -> Infra:
+        """What is there now. Raises `Temporary` when a wanted node does not run, with what it printed last."""
+        infra = await self.observe(want.cluster_id)
+        nodes = {node.uuid: node for node in infra.nodes}
+        for each in want.nodes:
+            node = nodes.get(each.uuid)
+            if node is None:
+                raise Temporary(f"node {each.name} was removed as it was started")
+            if node.state is not NodeState.RUNNING:
+                raise Temporary(f"node {each.name} does not stay up: {node.reason}")
+        return infra
+
+
+def _raise_worst(failures: Sequence[BaseException]) -> None:
+    """Raise what no retry can mend, else the first; nothing when there is none."""
+    for failure in sorted(failures, key=lambda each: isinstance(each, Temporary)):
+        raise failure

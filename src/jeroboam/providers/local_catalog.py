@@ -1,0 +1,121 @@
+"""What templates may name on the `local` provider: its flavours, one external network, and the Engine's node images.
+
+Neighbours: `local`. Node containers take no key pair, so that there is none to be found.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import aiodocker
+
+from jeroboam.clients.docker import speaking
+from jeroboam.domain.errors import Permanent
+from jeroboam.domain.nodes import IMAGE_COES_LABEL, IMAGE_DATA_LABEL, IMAGE_DISTRO_LABEL, IMAGE_LABEL
+from jeroboam.providers.base import Flavor, Image, Network
+
+DATA_FOLDER = "/var/lib/docker"
+"""Where an image's engine keeps its data when the image does not say."""
+
+# Names that users of the published clients know (m1.medium is the command line's default). Cores and memory are
+# limits, not reservations; the disk is the machine's, undivided.
+FLAVORS = tuple(
+    Flavor(id=name, name=name, vcpus=vcpus, ram=ram, disk=disk)
+    for name, vcpus, ram, disk in (
+        ("m1.tiny", 1, 512, 1),
+        ("m1.small", 1, 2048, 20),
+        ("m1.medium", 2, 4096, 40),
+        ("m1.large", 4, 8192, 80),
+        ("m1.xlarge", 8, 16384, 160),
+    )
+)
+NETWORKS = (Network(id="public", name="public", external=True),)
+
+# Images that we know how to make, for when they are not there yet.
+_KNOWN = {
+    "swarm-node": Image(
+        id="swarm-node",
+        name="swarm-node",
+        os_distro="jeroboam",
+        coes=("swarm",),
+        lacking="the node image is not on this Engine yet: `jeroboam node-image build swarm` makes it",
+    ),
+    "kubernetes-node": Image(
+        id="kubernetes-node",
+        name="kubernetes-node",
+        os_distro="jeroboam",
+        coes=("kubernetes",),
+        lacking="this release cannot make a Kubernetes node image yet; the swarm template works",
+    ),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DockerImage:
+    """A node image as the Engine has it."""
+
+    id: str
+    data_folder: str
+
+
+class LocalCatalog:
+    """The `Catalog` of the `local` provider."""
+
+    def __init__(self, docker: Callable[[], aiodocker.Docker]) -> None:
+        self._docker = docker
+
+    async def image(self, ref: str) -> Image | None:
+        """A node image by its catalogue name, its Docker name or its id; other images of the Engine are none."""
+        found = await self._inspect(ref)
+        if found is None:
+            return _KNOWN.get(ref)
+        return _described(found)
+
+    async def flavor(self, ref: str) -> Flavor | None:
+        return next((flavor for flavor in FLAVORS if ref in {flavor.id, flavor.name}), None)
+
+    async def networks(self, ref: str) -> Sequence[Network]:
+        return [network for network in NETWORKS if ref in {network.id, network.name}]
+
+    async def has_keypair(self, ref: str, user_id: str) -> bool:
+        del ref, user_id
+        return False
+
+    async def docker_image(self, ref: str) -> DockerImage:
+        """The Engine's own name of that node image. Raises `Permanent` for one that is not there."""
+        found = await self._inspect(ref)
+        if found is None:
+            known = _KNOWN.get(ref)
+            raise Permanent(
+                f"no node can boot from image {ref}: {known.lacking if known else 'there is no such image'}"
+            )
+        return DockerImage(id=found["Id"], data_folder=_labels(found).get(IMAGE_DATA_LABEL, DATA_FOLDER))
+
+    async def any_image(self) -> str | None:
+        """The id of some node image on the Engine, to try things with."""
+        with speaking("looking for node images"):
+            found = await self._docker().images.list(filters={"label": [IMAGE_LABEL]})
+        return found[0]["Id"] if found else None
+
+    async def _inspect(self, ref: str) -> dict[str, Any] | None:
+        with speaking(f"looking for the node image {ref}"):
+            name = f"jeroboam/{ref}:latest" if ref in _KNOWN else ref
+            try:
+                found = await self._docker().images.inspect(name)
+            except aiodocker.DockerError as error:
+                # 400 is a text that cannot be a reference.
+                if error.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}:
+                    return None
+                raise
+        return found if IMAGE_LABEL in _labels(found) else None
+
+
+def _labels(found: dict[str, Any]) -> dict[str, str]:
+    return (found.get("Config") or {}).get("Labels") or {}
+
+
+def _described(found: dict[str, Any]) -> Image:
+    labels = _labels(found)
+    coes = tuple(coe for coe in labels.get(IMAGE_COES_LABEL, "").split(",") if coe)
+    return Image(id=found["Id"], name=labels[IMAGE_LABEL], os_distro=labels.get(IMAGE_DISTRO_LABEL, ""), coes=coes)

@@ -1,0 +1,183 @@
+"""What an Engine may give to a container that plays a machine, found out by trying.
+
+Neighbours: `local`. Many machines refuse `--privileged` (nested virtual machines, hardened hosts) and many of
+those that accept it still lack something. One small container, once a process, tells which of two ways works and
+what will be missing; the answer becomes a part of every node's configuration, and conditions for users.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import aiodocker
+from aiodocker.types import JSONValue
+
+from jeroboam.clients.docker import CONNECTION_LOST, speaking
+from jeroboam.domain.conditions import Condition
+from jeroboam.domain.errors import Permanent
+
+PROBE = "jeroboam.probe"
+
+# The numbers are the kernel's (linux/capability.h).
+_SYS_RESOURCE = 24
+_NAMES = (
+    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
+    "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT "
+    "SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP "
+    "MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
+).split()
+_LOW_DISK_GIB = 5
+_PROBE_SECONDS = 30
+_NOT_A_REFUSAL = frozenset({HTTPStatus.NOT_FOUND, CONNECTION_LOST})
+
+# Prints facts as `name value` lines. The data folder is the volume's, hence the Engine's own disk.
+_QUESTIONS = """
+grep CapEff /proc/self/status | { read _ caps; echo caps $caps; }
+[ -e /proc/net/ip_vs ] && echo ipvs 1 || echo ipvs 0
+df -k /probe | tail -1 | { read _ _ _ free _; echo free_kib $free; }
+echo inotify $(cat /proc/sys/fs/inotify/max_user_instances)
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gift:
+    """What the Engine gives, and what the machine has."""
+
+    host_config: Mapping[str, Any]
+    """The part of HostConfig that makes a container into a machine."""
+    cpus: int
+    facts: Mapping[str, str]
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """What clusters here will do without, for users' eyes."""
+        caps = int(self.facts.get("caps", "0"), 16)
+        free = int(self.facts.get("free_kib", "0")) / (1 << 20)
+        ipvs = self.facts.get("ipvs") == "1"
+        raised = bool(caps >> _SYS_RESOURCE & 1)
+        enough = free >= _LOW_DISK_GIB
+        return (
+            Condition(
+                type="VirtualIPs",
+                status=ipvs,
+                reason="" if ipvs else "NoIPVS",
+                message=""
+                if ipvs
+                else "This kernel has no IPVS: a service's virtual address and ingress ports do not answer. "
+                "Use `--endpoint-mode dnsrr` and `--publish mode=host`.",
+            ),
+            Condition(
+                type="ResourceLimits",
+                status=raised,
+                reason="" if raised else "NoSysResource",
+                message="" if raised else "CAP_SYS_RESOURCE is missing: nodes cannot raise process limits.",
+            ),
+            Condition(
+                type="DiskSpace",
+                status=enough,
+                reason="" if enough else "LowDisk",
+                message="" if enough else f"The Engine's disk has {free:.1f} GiB left.",
+            ),
+            Condition(
+                type="VolumeSizes",
+                status=False,
+                reason="NoQuota",
+                message="Volumes of local nodes share the Engine's disk: docker_volume_size sets no limit.",
+            ),
+        )
+
+
+class LocalEngine:
+    """Asks the Engine once, and remembers."""
+
+    def __init__(self, docker: Callable[[], aiodocker.Docker], labels: Mapping[str, str]) -> None:
+        """`labels` are put on the container that tries."""
+        self._docker = docker
+        self._labels = {**labels, PROBE: "1"}
+        self._gift: Gift | None = None
+        self._asking = asyncio.Lock()
+
+    async def gift(self, image: str) -> Gift:
+        """What a node of that image gets. Raises `Permanent` with the Engine's words when no way works."""
+        async with self._asking:
+            if self._gift is None:
+                self._gift = await self._ask(image)
+            return self._gift
+
+    @property
+    def known(self) -> Gift | None:
+        """What was found out already."""
+        return self._gift
+
+    async def _ask(self, image: str) -> Gift:
+        refusals = []
+        with speaking("asking what the Docker Engine may give to a node"):
+            info = await self._docker().system.info()
+            await self._tidy()
+            for way in _ways(_own_caps()):
+                try:
+                    facts = await self._probe(image, way)
+                except aiodocker.DockerError as error:
+                    if error.status in _NOT_A_REFUSAL:
+                        raise
+                    refusals.append(error.message)
+                    continue
+                return Gift(host_config=way, cpus=int(info["NCPU"]), facts=facts)
+        raise Permanent(f"the Docker Engine refuses a container that can be a node: {'; '.join(refusals)}")
+
+    async def _tidy(self) -> None:
+        """Remove what a process that was killed while it tried has left."""
+        for old in await self._docker().containers.list(all=True, filters=as_filter(self._labels)):
+            await old.delete(force=True, v=True)
+
+    async def _probe(self, image: str, way: Mapping[str, Any]) -> dict[str, str]:
+        config: dict[str, JSONValue] = {
+            "Image": image,
+            "Entrypoint": ["/bin/sh", "-c", _QUESTIONS],
+            "Labels": dict(self._labels),
+            "Volumes": {"/probe": {}},
+            "HostConfig": {**way, "NetworkMode": "none", "RestartPolicy": {"Name": "no"}},
+        }
+        container = await self._docker().containers.create(config)
+        try:
+            await container.start()
+            async with asyncio.timeout(_PROBE_SECONDS):
+                await container.wait()
+            lines = "".join(await container.log(stdout=True, stderr=False)).splitlines()
+        finally:
+            await asyncio.shield(container.delete(force=True, v=True))
+        pairs = (line.split(None, 1) for line in lines)
+        return {pair[0]: pair[1] for pair in pairs if len(pair) > 1}
+
+
+def _own_caps() -> int | None:
+    """Capabilities that a process here can have at all; the Engine is nearly always on the same machine."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1], 16) for line in lines if line.startswith("CapBnd")), None)
+
+
+def _ways(caps: int | None) -> list[dict[str, Any]]:
+    """HostConfig parts, the likeliest to work first."""
+    missing = [name for number, name in enumerate(_NAMES) if caps is not None and not caps >> number & 1]
+    privileged = {"Privileged": True, "CgroupnsMode": "private"}
+    by_hand = {
+        "CapAdd": ["ALL"],
+        "CapDrop": missing or ["SYS_RESOURCE"],
+        "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
+        "MaskedPaths": [],
+        "ReadonlyPaths": [],
+        "DeviceCgroupRules": ["a *:* rwm"],
+        "CgroupnsMode": "private",
+    }
+    return [by_hand, privileged] if missing else [privileged, by_hand]
+
+
+def as_filter(labels: Mapping[str, str]) -> str:
+    """The Engine's filter for things that carry all these labels."""
+    return json.dumps({"label": [f"{name}={value}" for name, value in labels.items()]})

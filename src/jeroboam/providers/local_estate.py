@@ -1,0 +1,191 @@
+"""What is ours on a Docker Engine, by label: networks, volumes and containers of clusters.
+
+Neighbours: `local`, which decides what should be there. A cluster is one network, and a volume and a container a
+node. The volume carries the node's address as a label, so that an address outlives our process and the container.
+"""
+
+import asyncio
+import ipaddress
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import aiodocker
+from aiodocker.types import JSONValue
+
+from jeroboam.clients.docker import speaking
+from jeroboam.domain.clusters import NodeObserved
+from jeroboam.domain.errors import Permanent, Temporary
+from jeroboam.providers import local_subnets as subnets
+from jeroboam.providers.local_engine import as_filter
+from jeroboam.providers.local_nodes import ADDRESS, CLUSTER, INSTALLATION, NODE, observed
+
+_SUBNET_TRIES = 32
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Net:
+    """A cluster's network."""
+
+    id: str
+    name: str
+    subnet: ipaddress.IPv4Network
+
+
+class Estate:
+    """Our things on one Engine, as they are."""
+
+    def __init__(self, docker: Callable[[], aiodocker.Docker], installation: str) -> None:
+        self._docker = docker
+        self._installation = installation
+
+    async def network(self, cluster_id: str) -> Net | None:
+        """The cluster's network."""
+        with speaking("looking for the cluster's network"):
+            found = await self._docker().networks.list(filters=self._having(cluster_id))
+        return _net(found[0]) if found else None
+
+    async def make_network(self, cluster_id: str, nodes: int) -> Net:
+        """A new private network with room for that many nodes and as many more."""
+        with speaking("making the cluster's network"):
+            existing = await self._docker().networks.list()
+            used = [subnet for each in existing for subnet in _subnets(each)] + subnets.host_routes()
+            choice = subnets.candidates(cluster_id, nodes, used)
+            for subnet, _ in zip(choice, range(_SUBNET_TRIES), strict=False):
+                try:
+                    await self._docker().networks.create(self._network_config(cluster_id, subnet))
+                except aiodocker.DockerError as error:
+                    # Somebody was quicker: with this subnet, or with this very network.
+                    if "overlap" in error.message.lower():
+                        continue
+                    if error.status != HTTPStatus.CONFLICT:
+                        raise
+                found = await self.network(cluster_id)
+                if found is not None:
+                    return found
+        raise Temporary(f"no free subnet for the cluster's network was found in {subnets.POOL}")
+
+    async def addresses(self, cluster_id: str) -> dict[str, str]:
+        """Addresses that are given out in that cluster, by node uuid."""
+        with speaking("listing the cluster's volumes"):
+            found = await self._docker().volumes.list(filters=self._having(cluster_id))
+        return {each["Labels"][NODE]: each["Labels"][ADDRESS] for each in found["Volumes"] or ()}
+
+    async def make_volume(self, tags: Mapping[str, str]) -> str:
+        """The node's volume, made now or before; the address that it carries."""
+        with speaking("making the node's volume"):
+            config = {"Name": volume_name(tags[NODE]), "Labels": dict(tags)}
+            volume = await self._docker().volumes.create(config)
+            labels: dict[str, str] = (await volume.show()).get("Labels") or {}
+        if labels.get(INSTALLATION) != self._installation:
+            raise Permanent(f"there is a Docker volume {config['Name']} that is not ours")
+        return labels[ADDRESS]
+
+    async def nodes(self, cluster_id: str) -> tuple[NodeObserved, ...]:
+        """The cluster's node containers, in order of their names."""
+        with speaking("listing the cluster's nodes"):
+            found = await self._docker().containers.list(all=True, filters=as_filter(self._tags(cluster_id)))
+        return tuple(sorted((observed(each) for each in found), key=lambda node: node.name))
+
+    async def make_container(self, name: str, config: dict[str, JSONValue], node_uuid: str) -> str:
+        """The node's container, made now or before, not started; its id."""
+        try:
+            return (await self._docker().containers.create(config, name=name)).id
+        except aiodocker.DockerError as error:
+            if error.status != HTTPStatus.CONFLICT:
+                raise
+        found = await self._docker().containers.get(name)
+        labels = found["Config"]["Labels"] or {}
+        if labels.get(INSTALLATION) != self._installation or labels.get(NODE) != node_uuid:
+            raise Permanent(f"there is a container {name} on the Docker Engine that is not ours")
+        return found.id
+
+    async def clusters(self) -> list[str]:
+        """Uuids of all clusters of which anything is there."""
+        with speaking("listing what is ours on the Docker Engine"):
+            containers, volumes, networks = await asyncio.gather(
+                self._docker().containers.list(all=True, filters=as_filter(self._tags())),
+                self._docker().volumes.list(filters=self._having()),
+                self._docker().networks.list(filters=self._having()),
+            )
+        tags = [container["Labels"] for container in containers]
+        tags += [each["Labels"] for each in [*(volumes["Volumes"] or ()), *networks]]
+        return sorted({each[CLUSTER] for each in tags if CLUSTER in each})
+
+    async def remove_nodes(self, cluster_id: str, only: Collection[str] | None, slots: asyncio.Semaphore) -> None:
+        """Containers, then volumes, of these nodes (None: all) of the cluster."""
+
+        async def remove(what: aiodocker.containers.DockerContainer | aiodocker.volumes.DockerVolume) -> None:
+            async with slots:
+                await _delete(what)
+
+        with speaking("removing nodes"):
+            containers = await self._docker().containers.list(all=True, filters=as_filter(self._tags(cluster_id)))
+            await asyncio.gather(*(remove(each) for each in containers if _chosen(each["Labels"], only)))
+            found = await self._docker().volumes.list(filters=self._having(cluster_id))
+            volumes = [each for each in found["Volumes"] or () if _chosen(each["Labels"], only)]
+            await asyncio.gather(
+                *(remove(aiodocker.volumes.DockerVolume(self._docker(), each["Name"])) for each in volumes)
+            )
+
+    async def remove_network(self, cluster_id: str) -> None:
+        """The cluster's network, even where somebody else's container was attached to it."""
+        with speaking("removing the cluster's network"):
+            for found in await self._docker().networks.list(filters=self._having(cluster_id)):
+                network = await self._docker().networks.get(found["Id"])
+                for container in (await network.show())["Containers"] or {}:
+                    await network.disconnect({"Container": container, "Force": True})
+                await _delete(network)
+
+    def _tags(self, cluster_id: str | None = None) -> dict[str, str]:
+        tags = {INSTALLATION: self._installation}
+        return tags if cluster_id is None else {**tags, CLUSTER: cluster_id}
+
+    def _having(self, cluster_id: str | None = None) -> dict[str, list[str]]:
+        return {"label": [f"{name}={value}" for name, value in self._tags(cluster_id).items()]}
+
+    def _network_config(self, cluster_id: str, subnet: ipaddress.IPv4Network) -> dict[str, Any]:
+        return {
+            "Name": f"jeroboam-{cluster_id}",
+            "CheckDuplicate": True,
+            "Driver": "bridge",
+            "IPAM": {"Config": [{"Subnet": str(subnet), "Gateway": subnets.gateway(subnet)}]},
+            "Labels": self._tags(cluster_id),
+        }
+
+
+def volume_name(node_uuid: str) -> str:
+    """The Engine's name for a node's volume."""
+    return f"jeroboam-{node_uuid}"
+
+
+def _chosen(tags: Mapping[str, str], only: Collection[str] | None) -> bool:
+    return only is None or tags.get(NODE) in only
+
+
+def _subnets(network: Mapping[str, Any]) -> list[ipaddress.IPv4Network]:
+    configs = network["IPAM"]["Config"] or ()
+    found = [ipaddress.ip_network(each["Subnet"], strict=False) for each in configs if each.get("Subnet")]
+    return [subnet for subnet in found if isinstance(subnet, ipaddress.IPv4Network)]
+
+
+def _net(found: Mapping[str, Any]) -> Net:
+    return Net(id=found["Id"], name=found["Name"], subnet=_subnets(found)[0])
+
+
+async def _delete(
+    what: aiodocker.containers.DockerContainer | aiodocker.volumes.DockerVolume | aiodocker.networks.DockerNetwork,
+) -> None:
+    try:
+        if isinstance(what, aiodocker.networks.DockerNetwork):
+            await what.delete()
+        else:
+            await what.delete(force=True)
+    except aiodocker.DockerError as error:
+        if error.status == HTTPStatus.NOT_FOUND:
+            return
+        if error.status == HTTPStatus.CONFLICT:
+            # It is in use by something that is on its way out, or its removal is under way.
+            raise Temporary(f"removing what belongs to the cluster: {error.message}") from error
+        raise

@@ -1,0 +1,130 @@
+"""How a node looks as a container: its configuration, its files, and what the Engine's answer means.
+
+Neighbours: `local`, which does the asking. Pure.
+"""
+
+import io
+import shlex
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from aiodocker.containers import DockerContainer
+from aiodocker.types import JSONValue
+
+from jeroboam.domain.clusters import NodeObserved, NodeState
+from jeroboam.domain.nodes import COMMANDS_PATH, NodeScript
+from jeroboam.providers.base import Flavor, NodeWant
+from jeroboam.providers.local_catalog import DockerImage
+from jeroboam.providers.local_engine import Gift
+
+INSTALLATION = "jeroboam.installation"
+CLUSTER = "jeroboam.cluster"
+NODE = "jeroboam.node"
+NODE_NAME = "jeroboam.node-name"
+GROUP = "jeroboam.group"
+ROLE = "jeroboam.role"
+ADDRESS = "jeroboam.address"
+
+_HOSTNAME_LETTERS = 63
+_STATES = {
+    "created": NodeState.CREATING,
+    "running": NodeState.RUNNING,
+    "removing": NodeState.GONE,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """Where a node goes: decided before its container exists."""
+
+    network: str
+    address: str
+    volume: str
+    labels: Mapping[str, str]
+
+
+def container_name(want: NodeWant) -> str:
+    """Node names are unique in their cluster, container names on the whole Engine."""
+    return f"{want.name}.{want.uuid[:8]}"
+
+
+def container_config(
+    want: NodeWant, place: Place, image: DockerImage, flavor: Flavor, gift: Gift
+) -> dict[str, JSONValue]:
+    """The Engine's words for that node."""
+    memory = flavor.ram << 20
+    host_config: dict[str, JSONValue] = {
+        **gift.host_config,
+        "NanoCpus": int(min(flavor.vcpus, gift.cpus) * 1e9),
+        "Memory": memory,
+        "MemorySwap": memory,
+        "NetworkMode": place.network,
+        "Mounts": [{"Type": "volume", "Source": place.volume, "Target": image.data_folder}],
+        # A node comes back with its machine, and when its service dies.
+        "RestartPolicy": {"Name": "unless-stopped"},
+        "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}},
+    }
+    endpoint = {"IPAMConfig": {"IPv4Address": place.address}}
+    return {
+        "Image": image.id,
+        "Hostname": want.name[:_HOSTNAME_LETTERS].rstrip(".-_"),
+        "Labels": dict(place.labels),
+        "HostConfig": host_config,
+        "NetworkingConfig": {"EndpointsConfig": {place.network: endpoint}},
+    }
+
+
+def labels(installation: str, cluster_id: str, want: NodeWant, address: str) -> dict[str, str]:
+    """The tags of all that is made for a node."""
+    return {
+        INSTALLATION: installation,
+        CLUSTER: cluster_id,
+        NODE: want.uuid,
+        NODE_NAME: want.name,
+        GROUP: want.group,
+        ROLE: want.role,
+        ADDRESS: address,
+    }
+
+
+def archive(script: NodeScript) -> bytes:
+    """The script's files and commands, as a tar to lay over the node's root folder."""
+    *before, last = (shlex.join(command) for command in script.commands)
+    commands = "\n".join(["#!/bin/sh", "set -e", *before, f"exec {last}", ""])
+    files = [(file.path, file.content, file.mode) for file in script.files]
+    files.append((COMMANDS_PATH, commands.encode(), 0o700))
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        folders = {str(folder) for path, _, _ in files for folder in _parents(path)}
+        for folder in sorted(folders):
+            info = tarfile.TarInfo(folder)
+            info.type = tarfile.DIRTYPE
+            info.mode = 0o755
+            tar.addfile(info)
+        for path, content, mode in files:
+            info = tarfile.TarInfo(path.lstrip("/"))
+            info.size = len(content)
+            info.mode = mode
+            tar.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+def _parents(path: str) -> list[str]:
+    parts = path.strip("/").split("/")[:-1]
+    return ["/".join(parts[: count + 1]) for count in range(len(parts))]
+
+
+def observed(listed: DockerContainer) -> NodeObserved:
+    """A node from the Engine's list of containers."""
+    tags = listed["Labels"]
+    state = _STATES.get(listed["State"], NodeState.STOPPED)
+    reason = "" if state is NodeState.RUNNING else f"the node's container is {listed['State']}: {listed['Status']}"
+    return NodeObserved(
+        uuid=tags[NODE],
+        name=tags[NODE_NAME],
+        state=state,
+        address=tags[ADDRESS],
+        server_id=listed["Id"],
+        reason=reason,
+    )

@@ -1,0 +1,132 @@
+"""Every option, with its default and its sentence. Read only by the command line and by bootstrap."""
+
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from oslo_config import cfg
+
+
+def default_state() -> Path:
+    """`$XDG_STATE_HOME/jeroboam`, usually `~/.local/state/jeroboam`."""
+    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local" / "state")
+    return Path(base) / "jeroboam"
+
+
+DEFAULT = [
+    cfg.StrOpt("state", default="", help="Folder of everything that lasts; empty is a folder of the user."),
+    cfg.StrOpt("host", default="", help="This machine's name; empty is its host name."),
+    cfg.StrOpt("log_level", default="info", choices=["debug", "info", "warning", "error"], help="Least level logged."),
+]
+API = [
+    cfg.StrOpt("listen", default="127.0.0.1:9511", help="ADDRESS:PORT of the one HTTP port; port 0 takes a free one."),
+    cfg.IntOpt("max_limit", default=1000, min=1, help="Most objects on a page, and how many without a limit."),
+    cfg.StrOpt("policy_file", default="", help="The operator's policy.yaml, over the built-in defaults."),
+]
+KEYSTONE = [
+    cfg.StrOpt("listen", default="127.0.0.1:5000", help="ADDRESS:PORT of the embedded Keystone; port 0: a free one."),
+]
+DATABASE = [
+    cfg.StrOpt("connection", default="", help="SQLAlchemy URL; empty is SQLite in the state folder.", secret=True),
+]
+DOCKER = [
+    cfg.StrOpt("url", default="", help="The Docker Engine; empty is DOCKER_HOST, else the local socket."),
+]
+CONDUCTOR = [
+    cfg.IntOpt("parallel_clusters", default=16, min=1, help="Clusters that are worked on at once."),
+    cfg.IntOpt("parallel_containers", default=64, min=1, help="Containers that are placed at once."),
+    cfg.FloatOpt("resync_seconds", default=30.0, min=1, help="How often every loop reads everything again."),
+    cfg.FloatOpt("check_seconds", default=30.0, min=1, help="How often a cluster that is well is looked at."),
+    cfg.FloatOpt("reaper_seconds", default=60.0, min=1, help="How often leftovers are looked for."),
+    cfg.FloatOpt("heartbeat_seconds", default=10.0, min=1, help="How often a process says that it is alive."),
+    cfg.FloatOpt("service_down_seconds", default=180.0, min=1, help="After which silence a service counts as down."),
+]
+CLUSTERS = [
+    cfg.ListOpt("providers", default=["local"], help="Where nodes may come from."),
+    cfg.ListOpt("coes", default=["swarm"], help="What clusters may run."),
+    cfg.StrOpt("default_provider", default="local", help="The provider of templates that name none."),
+    cfg.IntOpt("operation_minutes", default=60, min=1, help="When an update or delete of a cluster is given up."),
+    cfg.IntOpt("max_per_project", default=20, min=-1, help="Clusters a project may have; -1 is no limit."),
+]
+CONTAINERS = [
+    cfg.StrOpt("runtime", default="docker", help="What starts containers on this host."),
+    cfg.IntOpt("max_containers", default=40, min=-1, help="Containers a project may have; -1 is no limit."),
+    cfg.IntOpt("max_memory", default=51200, min=-1, help="MiB that a project's containers may have together."),
+    cfg.IntOpt("max_cpu", default=20, min=-1, help="Cores that a project's containers may have together."),
+    cfg.IntOpt("max_disk", default=100, min=-1, help="GiB that a project's containers may have together."),
+    cfg.FloatOpt("execute_seconds", default=5.0, min=0.1, help="How long a command run in a container may take."),
+    cfg.IntOpt("create_seconds", default=600, min=1, help="When the creation of a container is given up."),
+    cfg.IntOpt("action_seconds", default=120, min=1, help="When any other action on a container is given up."),
+]
+GROUPS: dict[str, list[Any]] = {
+    "DEFAULT": DEFAULT,
+    "api": API,
+    "keystone": KEYSTONE,
+    "database": DATABASE,
+    "docker": DOCKER,
+    "conductor": CONDUCTOR,
+    "clusters": CLUSTERS,
+    "containers": CONTAINERS,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """The options' values, by group."""
+
+    state: Path
+    host: str
+    log_level: str
+    api: cfg.ConfigOpts.GroupAttr
+    keystone: cfg.ConfigOpts.GroupAttr
+    database_url: str
+    docker_url: str | None
+    conductor: cfg.ConfigOpts.GroupAttr
+    clusters: cfg.ConfigOpts.GroupAttr
+    containers: cfg.ConfigOpts.GroupAttr
+
+
+def load(config: Path | None, **overrides: str | None) -> Settings:
+    """The settings from a file, with overrides named `group__option` over them.
+
+    Raises `ValueError` with the option's name for a value that cannot be.
+    """
+    options = cfg.ConfigOpts()
+    for group, members in GROUPS.items():
+        options.register_opts(members, group=None if group == "DEFAULT" else group)
+    try:
+        options(args=[], project="jeroboam", default_config_files=[] if config is None else [str(config)])
+        for name, value in overrides.items():
+            if value is not None:
+                group, _, option = name.rpartition("__")
+                options.set_override(option, value, group=group or None)
+        return _read(options)
+    except (cfg.Error, ValueError) as error:
+        raise ValueError(str(error)) from error
+
+
+def _read(options: cfg.ConfigOpts) -> Settings:
+
+    state = Path(options.state).expanduser().absolute() if options.state else default_state()
+    return Settings(
+        state=state,
+        host=options.host or socket.gethostname(),
+        log_level=options.log_level,
+        api=options.api,
+        keystone=options.keystone,
+        database_url=options.database.connection or f"sqlite+aiosqlite:///{state}/jeroboam.db",
+        docker_url=options.docker.url or None,
+        conductor=options.conductor,
+        clusters=options.clusters,
+        containers=options.containers,
+    )
+
+
+def address(text: str, option: str) -> tuple[str, int]:
+    """`ADDRESS:PORT` as a pair. Raises `ValueError` naming the option."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004  (the last port)
+        raise ValueError(f"{option}: {text!r} is not ADDRESS:PORT")
+    return host.strip("[]") or "127.0.0.1", int(port)

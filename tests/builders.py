@@ -1,0 +1,73 @@
+"""Objects for tests, with everything that a test does not care about filled in."""
+
+import datetime as dt
+import itertools
+import uuid
+from dataclasses import replace
+
+from jeroboam.domain.clusters import Cluster, ClusterSpec, NodeGroup, NodeGroupSpec, Template, TemplateSpec
+from jeroboam.domain.containers import Container, ContainerSpec, Op, OpKind
+from jeroboam.domain.hosts import Host, HostFacts
+
+NOW = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
+_numbers = itertools.count(1)
+
+
+def new_uuid() -> str:
+    return str(uuid.uuid4())
+
+
+def template(**changes) -> Template:
+    spec = TemplateSpec(coe="fake", image_id="fake-node", flavor_id="m1.small", driver="fake")
+    base = Template(
+        uuid=new_uuid(), name=f"t{next(_numbers)}", project_id="p1", user_id="u1", spec=spec, created_at=NOW
+    )
+    return replace(base, **changes)
+
+
+def cluster(of: Template, **changes) -> Cluster:
+    base = Cluster(
+        uuid=new_uuid(),
+        name=f"c{next(_numbers)}",
+        project_id="p1",
+        user_id="u1",
+        template_id=of.uuid,
+        spec=ClusterSpec(template=of.spec),
+        deadline_at=NOW + dt.timedelta(minutes=60),
+        created_at=NOW,
+    )
+    return replace(base, **changes)
+
+
+def groups(of: Cluster, masters: int = 1, workers: int = 1) -> list[NodeGroup]:
+    return [
+        NodeGroup(
+            uuid=new_uuid(),
+            name=f"default-{role}",
+            cluster_id=of.uuid,
+            project_id=of.project_id,
+            spec=NodeGroupSpec(role=role, node_count=count, is_default=True),
+            created_at=NOW,
+        )
+        for role, count in (("master", masters), ("worker", workers))
+    ]
+
+
+def container(**changes) -> Container:
+    base = Container(
+        uuid=new_uuid(),
+        name=f"k{next(_numbers)}",
+        project_id="p1",
+        user_id="u1",
+        spec=ContainerSpec(image="busybox"),
+        ops=(Op(seq=1, kind=OpKind.CREATE, params={"run": True}),),
+        deadline_at=NOW + dt.timedelta(seconds=600),
+        created_at=NOW,
+    )
+    return replace(base, **changes)
+
+
+def host(**changes) -> Host:
+    facts = HostFacts(hostname="h1", cpus=4, mem_total=8192, disk_total=100)
+    base = Host(uuid=new_uuid(), hostname="h1", facts=facts, last_seen=NOW, created_at=NOW)
+    return replace(base, **changes)

@@ -1,0 +1,37 @@
+"""Every store test runs on SQLite and on PostgreSQL."""
+
+import pytest
+
+from jeroboam.kit.bus import MemoryBus
+from jeroboam.kit.clock import SystemClock
+from jeroboam.store import Store
+from jeroboam.store.migrations import upgrade
+from tests.postgres import database, running_server
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory):
+    with running_server(tmp_path_factory.mktemp("postgres")) as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+async def store_url(request, tmp_path):
+    if request.param == "sqlite":
+        yield f"sqlite+aiosqlite:///{tmp_path}/store.db"
+        return
+    async with database(request.getfixturevalue("postgres")) as url:
+        yield url
+
+
+@pytest.fixture
+def bus():
+    return MemoryBus()
+
+
+@pytest.fixture
+async def store(store_url, bus):
+    store = Store(store_url, clock=SystemClock(), bus=bus)
+    await upgrade(store.engine)
+    yield store
+    await store.close()
