@@ -1,0 +1,252 @@
+"""The ASGI edge: one application for both families.
+
+For each request: a request id, the token, the microversion, the route and its policy rule, then the handler, and
+an error body in the family's shape if anything is wrong. Handlers know nothing of ASGI. Neighbours: `edge` reads
+and writes messages, `call` is what a handler sees, each family's `family` module holds its routes and shapes.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import structlog
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry
+from prometheus_client.exposition import generate_latest
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from jeroboam.api.call import Answer, Call, Failure, Family, Route, Routes, reply
+from jeroboam.api.container.family import ContainerFamily
+from jeroboam.api.container_infra.family import ContainerInfraFamily
+from jeroboam.api.edge import INDEX, Head, Meter, TooLarge, read_body, read_head, respond
+from jeroboam.api.options import ApiOptions
+from jeroboam.api.parts import ApiParts
+from jeroboam.api.policy import Policy
+from jeroboam.api.versions import BadVersion, OutOfRange, negotiate, version_headers
+from jeroboam.domain.errors import Refused
+
+__all__ = ["ApiOptions", "ApiParts", "create_app"]
+
+log = structlog.get_logger("jeroboam.api")
+
+_UNAUTHORIZED = {
+    "error": {
+        "code": 401,
+        "title": "Unauthorized",
+        "message": "The request you have made requires authentication.",
+    }
+}
+
+
+def create_app(parts: ApiParts) -> ASGIApp:
+    """The application: both families, `/healthcheck`, `/metrics` and a page with links at `/`."""
+    registry = CollectorRegistry()
+    meter = Meter(registry)
+    families = (ContainerInfraFamily(), ContainerFamily())
+    mounts = {family.prefix: _Mount(family, parts) for family in families}
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await _lifespan(receive, send)
+        elif scope["type"] == "http":
+            await _http(scope, receive, send)
+        else:
+            await send({"type": "websocket.close", "code": 1000})
+
+    async def _http(scope: Scope, receive: Receive, send: Send) -> None:
+        started = parts.clock.monotonic()
+        head = read_head(scope, f"req-{parts.ids.uuid()}")
+        mount = mounts.get(head.segments[0]) if head.segments else None
+        trace = _Trace()
+        if mount is not None:
+            answer = await mount.answer(head, receive, trace)
+        else:
+            answer = await _plain(head, parts, registry)
+        seconds = parts.clock.monotonic() - started
+        meter.count(trace.family, trace.route, head.method, answer.status, seconds)
+        log.info(
+            "request",
+            method=head.method,
+            path=head.path,
+            status=answer.status,
+            seconds=round(seconds, 6),
+            request_id=head.request_id,
+            user_id=trace.user_id,
+            project_id=trace.project_id,
+        )
+        await respond(answer, head, send)
+
+    return app
+
+
+async def _lifespan(receive: Receive, send: Send) -> None:
+    """Parts are opened and closed by whoever made them; there is nothing to do here but say so."""
+    while True:
+        message = await receive()
+        await send({"type": f"{message['type']}.complete"})
+        if message["type"] == "lifespan.shutdown":
+            return
+
+
+async def _plain(head: Head, parts: ApiParts, registry: CollectorRegistry) -> Answer:
+    """What belongs to no family."""
+    name = "/".join(head.segments)
+    if name not in {"", "healthcheck", "metrics"}:
+        return reply({"error": {"code": 404, "title": "Not Found", "message": "There is nothing here."}}, 404)
+    if head.method not in {"GET", "HEAD"}:
+        return Answer(status=405, headers=(("Allow", "GET, HEAD"),))
+    if name == "metrics":
+        return Answer(body=generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    if name == "healthcheck":
+        return await _health(parts)
+    return Answer(body=INDEX, media_type="text/html; charset=utf-8")
+
+
+async def _health(parts: ApiParts) -> Answer:
+    wrong = [text for check in parts.health if (text := await check()) is not None]
+    return reply({"detailed": bool(wrong), "reasons": wrong}, 503 if wrong else 200)
+
+
+class _Trace:
+    """What the log and the counters want to know of a request, filled in on its way."""
+
+    __slots__ = ("family", "project_id", "route", "user_id")
+
+    def __init__(self) -> None:
+        self.family = self.route = ""
+        self.user_id: str | None = None
+        self.project_id: str | None = None
+
+
+class _Mount:
+    """One family under its prefix."""
+
+    def __init__(self, family: Family, parts: ApiParts) -> None:
+        self._family = family
+        self._parts = parts
+        self._routes = Routes(family.routes)
+        self._policy = Policy(family.rules, parts.options.policy_file)
+        unknown = {route.rule for route in family.routes if route.rule is not None and route.rule not in self._policy}
+        if unknown:
+            raise LookupError(f"routes name policy rules that nobody defined: {sorted(unknown)}")
+        self._challenge = (("WWW-Authenticate", f'Keystone uri="{parts.options.auth_uri}"'),)
+
+    async def answer(self, head: Head, receive: Receive, trace: _Trace) -> Answer:
+        """The family's answer; whatever is raised becomes one of its error bodies."""
+        trace.family = self._family.prefix
+        base = f"{head.origin}/{self._family.prefix}"
+        segments, versioned = self._inner(head.segments)
+        if not segments and not versioned:
+            return self._discovery(head, self._family.root(base))
+        if segments == ["healthcheck"]:
+            return await self._health()
+        if head.method == "OPTIONS":
+            return Answer(status=200, headers=(("Allow", "GET, POST, PATCH, PUT, DELETE, OPTIONS"),))
+        open_to_all = not segments
+        try:
+            if not open_to_all and (refusal := await self._identify(head, trace)) is not None:
+                return refusal
+            version = negotiate(head.headers.get("openstack-api-version"), self._family)
+        except BadVersion as error:
+            return self._failed(Failure(status=406, detail=str(error)))
+        except OutOfRange as error:
+            return reply(self._family.unsupported(str(error), base), 406, *version_headers(self._family, None))
+        except Refused as error:
+            return self._failed(_refusal(error))
+        headers = version_headers(self._family, version)
+        if open_to_all:
+            answer = self._discovery(head, self._family.about(base))
+        else:
+            answer = await self._routed(head, receive, trace, segments, base, version)
+        return Answer(
+            status=answer.status, body=answer.body, media_type=answer.media_type, headers=answer.headers + headers
+        )
+
+    def _inner(self, segments: list[str]) -> tuple[list[str], bool]:
+        """The path below the version, and whether a version was named.
+
+        Clients that follow a `next` link put its whole path behind their own endpoint, so the prefix may come twice.
+        """
+        rest, versioned = segments, False
+        while rest and rest[0] in {self._family.prefix, "v1"}:
+            versioned = versioned or rest[0] == "v1"
+            rest = rest[1:]
+        return rest, versioned
+
+    def _discovery(self, head: Head, content: object) -> Answer:
+        if head.method not in {"GET", "OPTIONS"}:
+            return self._failed(_status(405), ("Allow", "GET"))
+        return reply(content)
+
+    async def _health(self) -> Answer:
+        answer = await _health(self._parts)
+        if self._family.prefix == "container":
+            return Answer(status=answer.status, body=b"OK" if answer.status == 200 else b"", media_type="text/plain")  # noqa: PLR2004
+        return answer
+
+    async def _identify(self, head: Head, trace: _Trace) -> Answer | None:
+        """Note who asks; the answer that refuses whoever did not say."""
+        token = head.headers.get("x-auth-token")
+        head.caller = await self._parts.tokens.caller(token) if token else None
+        if head.caller is None:
+            return reply(_UNAUTHORIZED, 401, *self._challenge)
+        trace.user_id, trace.project_id = head.caller.user_id, head.caller.project_id
+        return None
+
+    async def _routed(
+        self, head: Head, receive: Receive, trace: _Trace, segments: list[str], base: str, version: int
+    ) -> Answer:
+        match = self._routes.match(segments)
+        if match is None or "\0" in head.path:
+            return self._failed(_status(404))
+        route = match.methods.get(head.method)
+        if route is None:
+            return self._failed(_status(405), ("Allow", ", ".join(sorted(match.methods))))
+        trace.route = route.path
+        if not route.since <= version <= route.until:
+            return self._failed(_status(406))
+        assert head.caller is not None
+        try:
+            query = self._arguments(head.query, route)
+            if route.rule is not None:
+                self._policy.enforce(route.rule, head.caller)
+            body = await read_body(head, receive, self._parts.options.max_body)
+            wrong = self._family.check_headers(head.method, head.headers, has_body=bool(body))
+            if wrong is not None:
+                return self._failed(wrong)
+            call = Call(
+                parts=self._parts,
+                policy=self._policy,
+                caller=head.caller,
+                version=version,
+                base=base,
+                path=match.path,
+                query=query,
+                body=body,
+                request_id=head.request_id,
+            )
+            return await route.handler(call)
+        except Refused as error:
+            return self._failed(_refusal(error))
+        except TooLarge:
+            return self._failed(Failure(status=413, detail="The request's body is too large."))
+        except Exception:
+            log.exception("bug", request_id=head.request_id, route=route.path)
+            detail = f"An unexpected error happened. It is logged under {head.request_id}."
+            return self._failed(Failure(status=500, detail=detail))
+
+    def _arguments(self, query: Mapping[str, str], route: Route) -> Mapping[str, str]:
+        for name in query:
+            if name not in route.query:
+                raise Refused(self._family.unknown_argument(name), field=name)
+        return query
+
+    def _failed(self, failure: Failure, *headers: tuple[str, str]) -> Answer:
+        return reply(self._family.failure(failure), failure.status, *headers)
+
+
+def _status(status: int) -> Failure:
+    phrase = HTTPStatus(status)
+    return Failure(status=status, detail=f"{phrase.phrase}. {phrase.description or phrase.phrase}.")
+
+
+def _refusal(error: Refused) -> Failure:
+    return Failure(status=error.status, detail=error.detail, code=error.code, handled=True)

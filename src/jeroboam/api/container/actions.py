@@ -1,0 +1,191 @@
+"""What can be asked of a container: wishes that are recorded, and live questions to its host.
+
+Arguments come in the query or in the body, as the published clients send them. A wish answers 202 with `null`; a
+question goes to the host outside any transaction, after the state has been looked at.
+"""
+
+import datetime as dt
+import re
+import signal
+from collections.abc import Mapping
+from typing import Any
+
+from jeroboam.api.call import Answer, Call, Handler, reply
+from jeroboam.api.container.lookup import ask, container_to_change
+from jeroboam.api.container.refusals import NotPlaced
+from jeroboam.api.container.schema import refuse_unknown, split_command
+from jeroboam.api.fields import BadField, Check, flag, optional, read, text, whole
+from jeroboam.domain.containers import Container, OpKind
+from jeroboam.domain.errors import Invalid
+
+STOP_SECONDS = 10
+LONGEST_STOP = 24 * 3600
+_SIGNALS = {member.name: int(member) for member in signal.Signals}
+_BY_NUMBER = {number: name for name, number in reversed(_SIGNALS.items())}
+_SINCE = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(?:[,.](\d{1,6}))?", re.ASCII)
+
+
+def arguments(call: Call, table: Mapping[str, Check]) -> dict[str, Any]:
+    """The action's checked arguments, from the query and the body together."""
+    body: dict[str, Any] = {}
+    if call.body.strip():
+        decoded = call.json()
+        if decoded is not None and not isinstance(decoded, dict):
+            raise Invalid("The body has to be a JSON object.", field="body")
+        body = decoded or {}
+    body = {**{name: said for name, said in call.query.items() if name != "all_projects"}, **body}
+    refuse_unknown(body, table)
+    return read(body, table)
+
+
+def _said_none(check: Check) -> Check:
+    """Clients in Python send the word None for what was not given."""
+
+    def run(name: str, value: Any) -> Any:
+        return None if value in {None, "None", ""} else check(name, value)
+
+    return run
+
+
+def wish(kind: OpKind) -> Handler:
+    """The handler of an action without arguments."""
+
+    async def handler(call: Call) -> Answer:
+        arguments(call, {})
+        return await _record(call, kind)
+
+    return handler
+
+
+async def _record(call: Call, kind: OpKind, **params: Any) -> Answer:
+    async with call.parts.store.write() as tx:
+        container = await container_to_change(tx, call, kind.value)
+        await ask(tx, call, container, kind, **params)
+    return reply(None, 202)
+
+
+def ending(kind: OpKind) -> Handler:
+    """The handler of stop and reboot, which give the process some time to end."""
+
+    async def handler(call: Call) -> Answer:
+        said = arguments(call, {"timeout": _said_none(whole(low=0, high=LONGEST_STOP))})
+        timeout = said.get("timeout")
+        return await _record(call, kind, timeout=STOP_SECONDS if timeout is None else timeout)
+
+    return handler
+
+
+async def kill(call: Call) -> Answer:
+    """POST /containers/{}/kill"""
+    said = arguments(call, {"signal": _said_none(_signal)})
+    return await _record(call, OpKind.KILL, signal=said.get("signal") or "SIGKILL")
+
+
+def _signal(name: str, value: Any) -> str:
+    """The signal's name with SIG, from its name in any spelling or its number."""
+    word = str(value).strip().upper() if isinstance(value, str | int) and not isinstance(value, bool) else ""
+    if word.isascii() and word.isdigit() and len(word) <= len("64"):
+        found = _BY_NUMBER.get(int(word))
+        if found is not None:
+            return found
+    full = word if word.startswith("SIG") else f"SIG{word}"
+    if full not in _SIGNALS:
+        raise BadField(name, value, "It has to be the name or the number of a signal.")
+    return full
+
+
+async def _placed(call: Call, action: str) -> tuple[Container, str]:
+    """The container, in a state that allows the question, and the host to ask."""
+    async with call.parts.store.read() as tx:
+        container = await container_to_change(tx, call, action)
+    if container.host_id is None:
+        raise NotPlaced(f"Container {container.uuid} is not on any host.")
+    return container, container.host_id
+
+
+async def logs(call: Call) -> Answer:
+    """GET /containers/{}/logs"""
+    said = arguments(
+        call,
+        {
+            "stdout": _said_none(flag),
+            "stderr": _said_none(flag),
+            "timestamps": _said_none(flag),
+            "tail": _said_none(_tail),
+            "since": _said_none(_since),
+        },
+    )
+    container, host_id = await _placed(call, "logs")
+    answer = await call.parts.gateway.logs(
+        host_id,
+        container.uuid,
+        stdout=_or(said.get("stdout"), default=True),
+        stderr=_or(said.get("stderr"), default=True),
+        timestamps=_or(said.get("timestamps"), default=False),
+        tail=said.get("tail"),
+        since=said.get("since"),
+    )
+    return reply(answer)
+
+
+def _or(value: bool | None, *, default: bool) -> bool:
+    return default if value is None else value
+
+
+def _tail(name: str, value: Any) -> int | None:
+    return None if value == "all" else int(whole(low=0)(name, value))
+
+
+def _since(name: str, value: Any) -> float:
+    """A Unix time, or a date and a time in UTC."""
+    said = str(value)
+    if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", said, re.ASCII):
+        return float(said)
+    match = _SINCE.fullmatch(said)
+    if match is None:
+        raise BadField(name, value, "It has to be a Unix time or look like 2026-11-21 21:32:11,000.")
+    try:
+        moment = dt.datetime.fromisoformat(f"{match[1]}T{match[2]}+00:00")
+    except ValueError as error:
+        raise BadField(name, value, "There is no such time.") from error
+    return moment.timestamp() + float(f"0.{match[3] or 0}")
+
+
+async def execute(call: Call) -> Answer:
+    """POST /containers/{}/execute, to the command's end"""
+    table = {"command": text(high=65536), "run": flag, "interactive": flag}
+    said = arguments(call, table)
+    if "command" not in said:
+        raise BadField("command", None, "It is required.")
+    if not said.get("run", True) or said.get("interactive", False):
+        raise Invalid("Interactive sessions are not available yet: run has to be true.", field="run")
+    words = split_command("command", said["command"])
+    if not words:
+        raise BadField("command", said["command"], "It holds no word.")
+    container, host_id = await _placed(call, "execute")
+    result = await call.parts.gateway.execute(host_id, container.uuid, words)
+    return reply({"output": result.output, "exit_code": result.exit_code, "exec_id": None, "proxy_url": None})
+
+
+async def top(call: Call) -> Answer:
+    """GET /containers/{}/top"""
+    said = arguments(call, {"ps_args": _said_none(optional(text(high=1024)))})
+    container, host_id = await _placed(call, "top")
+    return reply(await call.parts.gateway.top(host_id, container.uuid, said.get("ps_args")))
+
+
+async def stats(call: Call) -> Answer:
+    """GET /containers/{}/stats"""
+    container, host_id = await _placed(call, "stats")
+    sample = await call.parts.gateway.stats(host_id, container.uuid)
+    use, limit = float(sample["memory_mib"]), float(sample["memory_limit_mib"])
+    shown = {
+        "CONTAINER": container.name,
+        "CPU %": round(float(sample["cpu_percent"]), 2),
+        "MEM USAGE(MiB)": round(use, 2),
+        "MEM LIMIT(MiB)": round(limit, 2),
+        "MEM %": round(use / limit * 100, 2) if limit else 0.0,
+        "BLOCK I/O(B)": f"{int(sample['block_read'])}/{int(sample['block_write'])}",
+        "NET I/O(B)": f"{int(sample['net_rx'])}/{int(sample['net_tx'])}",
+    }
+    return reply(shown)

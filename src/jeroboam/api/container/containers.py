@@ -1,0 +1,187 @@
+"""Containers: making, showing, changing and deleting them (contract: section 2). Actions are in `actions`.
+
+A create is one transaction: quota, container with its first op, hint. Where the container goes is decided by the
+container loop afterwards, never in the request.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
+from jeroboam.api.container.lookup import ask, container_of, container_to_change, flag_of
+from jeroboam.api.container.refusals import NewerVersion, RegistryNotFound, RequestedHostNotFound
+from jeroboam.api.container.schema import NAME, cpu, digits, read_create, refuse_unknown, spec_of
+from jeroboam.api.container.views import hidden_from, single, view
+from jeroboam.api.fields import Check, flag, read
+from jeroboam.api.wire import next_page, page_of
+from jeroboam.domain.containers import Container, ContainerSpec, OpKind
+from jeroboam.domain.errors import Conflict, OverQuota
+from jeroboam.domain.quotas import ContainerUse, exceeded
+from jeroboam.domain.states import ask_container, check_action
+from jeroboam.store import Transaction
+
+FILTERS = frozenset("name image project_id user_id memory host task_state status auto_remove".split())
+FORCE, STOP = 7, 12
+
+
+async def index(call: Call) -> Answer:
+    """GET /containers"""
+    page = page_of(call)
+    everyones = flag_of(call, "all_projects")
+    if everyones:
+        call.enforce("container:get_all_all_projects")
+    equals = _filters(call)
+    if not everyones:
+        if equals.get("project_id", call.caller.project_id) != call.caller.project_id:
+            return reply({"containers": [], "next": None})
+        equals["project_id"] = call.caller.project_id
+    async with call.parts.store.read() as tx:
+        found = await tx.containers.select(page, **equals)
+    hidden, now = hidden_from(call), tx.now
+    shown = [view(container, hidden, now) for container in found]
+    return reply({"containers": shown, "next": next_page(call, page, "containers", found)})
+
+
+def _filters(call: Call) -> dict[str, Any]:
+    equals: dict[str, Any] = {name: call.query[name] for name in FILTERS if name in call.query}
+    if "host" in equals:
+        call.enforce("container:get_one:host")
+    if "memory" in equals:
+        equals["memory"] = digits(0, 2**31 - 1)("memory", equals["memory"])
+    if "auto_remove" in equals:
+        equals["auto_remove"] = flag("auto_remove", equals["auto_remove"])
+    return equals
+
+
+async def show(call: Call) -> Answer:
+    """GET /containers/{id or name}"""
+    async with call.parts.store.read() as tx:
+        container = await container_of(tx, call, "container:get_one_all_projects")
+    return reply(single(container, call))
+
+
+async def create(call: Call) -> Answer:
+    """POST /containers"""
+    run = flag_of(call, "run")
+    wish = read_create(call, call.fields())
+    _check_rights(call, wish)
+    spec = spec_of(wish, call.parts.options, call.version)
+    async with call.parts.store.write() as tx:
+        if spec.host is not None and not await tx.hosts.select(hostname=spec.host):
+            raise RequestedHostNotFound(f"The requested host {spec.host} could not be found.", field="host")
+        await check_quota(tx, call, call.caller.project_id, _use(spec, containers=1))
+        container = ask_container(
+            Container(
+                uuid=call.parts.ids.uuid(),
+                name=wish.get("name") or call.parts.ids.name("container"),
+                project_id=call.caller.project_id,
+                user_id=call.caller.user_id,
+                spec=spec,
+                generation=0,
+                created_at=tx.now,
+            ),
+            OpKind.CREATE,
+            now=tx.now,
+            seconds=call.parts.options.seconds_for(OpKind.CREATE),
+            request_id=call.request_id,
+            run=run,
+        )
+        container = replace(container, updated_at=None)
+        await tx.containers.insert(container)
+        tx.hint("container", container.uuid)
+    shown = single(container, call)
+    return reply(shown, 202, ("Location", shown["links"][0]["href"]))
+
+
+def _check_rights(call: Call, wish: dict[str, Any]) -> None:
+    rules = {
+        "runtime": "container:create:runtime",
+        "image_pull_policy": "container:create:image_pull_policy",
+        "host": "container:create:requested_destination",
+    }
+    for name, rule in rules.items():
+        if name in wish:
+            call.enforce(rule)
+    if wish.get("privileged"):
+        call.enforce("container:create:privileged")
+    if "registry" in wish:
+        raise RegistryNotFound(f"Registry {wish['registry']} could not be found.", field="registry")
+
+
+def _use(spec: ContainerSpec, *, containers: int) -> ContainerUse:
+    return ContainerUse(containers=containers, memory=spec.memory, cpu=spec.cpu, disk=spec.disk or 0)
+
+
+async def check_quota(tx: Transaction, call: Call, project_id: str, asked: ContainerUse) -> None:
+    """Raise `OverQuota` if that much more is too much. From here to the commit nobody else counts this project."""
+    await tx.serialise(project_id, "containers")
+    used = await tx.containers.used(project_id)
+    limits = await limits_of(tx, call, project_id)
+    over = exceeded(limits, used, asked)
+    if over:
+        raise OverQuota(f"Quota exceeded for resources: {over}")
+
+
+async def limits_of(tx: Transaction, call: Call, project_id: str) -> dict[str, int]:
+    """The project's limits: what was set for it over the service's defaults."""
+    limits = dict(call.parts.options.container_quota)
+    rows = await tx.quotas.select(project_id=project_id, resource=list(limits))
+    return limits | {row.resource: row.hard_limit for row in rows}
+
+
+async def update(call: Call) -> Answer:
+    """PATCH /containers/{id or name}: cpu, memory, name, auto_heal"""
+    options = call.parts.options
+    table: dict[str, Check] = {
+        "cpu": cpu(options),
+        "memory": digits(options.minimum_memory, options.maximum_memory),
+        "name": NAME,
+        "auto_heal": flag,
+    }
+    body = {**call.query, **call.fields()}
+    refuse_unknown(body, table)
+    wish = read(body, table)
+    async with call.parts.store.write() as tx:
+        container = await container_to_change(tx, call, "update")
+        limits = {name: wish[name] for name in ("cpu", "memory") if name in wish}
+        spec = replace(container.spec, auto_heal=wish.get("auto_heal", container.spec.auto_heal), **limits)
+        changed = replace(container, name=wish.get("name", container.name), spec=spec, updated_at=tx.now)
+        if limits:
+            more = ContainerUse(
+                memory=max(0, spec.memory - container.spec.memory), cpu=max(0.0, spec.cpu - container.spec.cpu)
+            )
+            await check_quota(tx, call, container.project_id, more)
+            await ask(tx, call, changed, OpKind.UPDATE, **limits)
+        else:
+            await tx.containers.update(replace(changed, generation=changed.generation + 1))
+        shown = await tx.containers.get(container.uuid)
+    assert shown is not None
+    return reply(single(shown, call))
+
+
+async def rename(call: Call) -> Answer:
+    """POST /containers/{id or name}/rename, up to version 1.13"""
+    said = {**call.query, **(call.fields() if call.body else {})}
+    name = NAME("name", said.get("name"))
+    async with call.parts.store.write() as tx:
+        container = await container_to_change(tx, call, "rename")
+        if container.name == name:
+            raise Conflict(f"Container {container.uuid} has that name already.", field="name")
+        renamed = replace(container, name=name, updated_at=tx.now, generation=container.generation + 1)
+        await tx.containers.update(renamed)
+    return reply(single(renamed, call))
+
+
+async def delete(call: Call) -> Answer:
+    """DELETE /containers/{id or name}"""
+    force, stop = flag_of(call, "force"), flag_of(call, "stop")
+    for name, since in (("force", FORCE), ("stop", STOP)):
+        if name in call.query and call.version < since:
+            raise NewerVersion(name, call.version, since)
+    if force and not stop:
+        call.enforce("container:delete_force")
+    async with call.parts.store.write() as tx:
+        container = await container_of(tx, call, "container:delete_all_projects")
+        check_action(container, "delete_after_stop" if stop else "delete_force" if force else "delete")
+        await ask(tx, call, container, OpKind.DELETE, force=force and not stop, stop=stop, timeout=10)
+    return NO_CONTENT

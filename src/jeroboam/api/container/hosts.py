@@ -1,0 +1,152 @@
+"""Hosts, the agents on them as the services of the published API, and availability zones (contract: section 5).
+
+A service is the agent of a host, under the name that the published API gives to it.
+"""
+
+import datetime as dt
+from dataclasses import replace
+from typing import Any
+
+from jeroboam.api.call import Answer, Call, Handler, reply
+from jeroboam.api.container.refusals import HostNotFound, ServiceNotFound
+from jeroboam.api.fields import BadField, flag, text
+from jeroboam.api.wire import limit_of, links, next_page, page_of
+from jeroboam.domain.errors import Invalid, NotFound
+from jeroboam.domain.hosts import Host
+from jeroboam.domain.quotas import ContainerUse
+from jeroboam.kit.ids import is_uuid
+
+BINARY = "zun-compute"
+HOSTS_SINCE = 4
+
+
+def _view(host: Host, used: ContainerUse, base: str) -> dict[str, Any]:
+    facts = host.facts
+    return {
+        "uuid": host.uuid,
+        "links": links(base, "hosts", host.uuid),
+        "hostname": host.hostname,
+        "mem_total": facts.mem_total,
+        "mem_used": used.memory,
+        "cpus": facts.cpus,
+        "cpu_used": used.cpu,
+        "disk_total": facts.disk_total,
+        "disk_used": used.disk,
+        "disk_quota_supported": facts.disk_quota_supported,
+        "total_containers": used.containers,
+        "architecture": facts.architecture,
+        "os_type": facts.os_type,
+        "os": facts.os,
+        "kernel_version": facts.kernel_version,
+        "labels": facts.labels,
+        "runtimes": facts.runtimes,
+        "enable_cpu_pinning": facts.enable_cpu_pinning,
+    }
+
+
+async def index(call: Call) -> Answer:
+    """GET /hosts"""
+    page = page_of(call, sort_key="hostname")
+    async with call.parts.store.read() as tx:
+        found = await tx.hosts.select(page)
+        used = await tx.containers.use_by_host()
+    shown = [_view(host, used.get(host.uuid, ContainerUse()), call.base) for host in found]
+    return reply({"hosts": shown, "next": next_page(call, page, "hosts", found)})
+
+
+async def show(call: Call) -> Answer:
+    """GET /hosts/{uuid or name}"""
+    ident = call.path["host"]
+    key = {"uuid": ident.lower()} if is_uuid(ident) else {"hostname": ident}
+    async with call.parts.store.read() as tx:
+        found = await tx.hosts.select(None, **key)
+        used = await tx.containers.use_by_host()
+    if not found:
+        raise HostNotFound(f"Compute node {ident} could not be found.")
+    return reply(_view(found[0], used.get(found[0].uuid, ContainerUse()), call.base))
+
+
+async def services(call: Call) -> Answer:
+    """GET /services"""
+    async with call.parts.store.read() as tx:
+        found = await tx.hosts.select()
+        alive_since = tx.now - dt.timedelta(seconds=call.parts.options.service_down_time)
+    shown = [_service(host, number, alive_since) for number, host in enumerate(found, start=1)]
+    return reply({"services": shown})
+
+
+def _service(host: Host, number: int, alive_since: dt.datetime) -> dict[str, Any]:
+    up = not host.forced_down and host.last_seen is not None and host.last_seen >= alive_since
+    return {
+        "id": number,
+        "host": host.hostname,
+        "binary": BINARY,
+        "availability_zone": host.availability_zone,
+        "disabled": host.disabled,
+        "disabled_reason": host.disabled_reason,
+        "forced_down": host.forced_down,
+        "last_seen_up": _stamp(host.last_seen),
+        "report_count": 0,
+        "state": "up" if up else "down",
+        "created_at": _stamp(host.created_at),
+        "updated_at": _stamp(host.updated_at),
+    }
+
+
+def _stamp(moment: dt.datetime | None) -> str | None:
+    return None if moment is None else moment.replace(tzinfo=None).isoformat()
+
+
+def switch(*, disabled: bool) -> Handler:
+    """The handler of enable and disable: whether new containers may come to the host."""
+
+    async def handler(call: Call) -> Answer:
+        reason = call.query.get("disabled_reason") if disabled else None
+        if reason is not None:
+            text(low=0)("disabled_reason", reason)
+        host = await _change(call, disabled=disabled, disabled_reason=reason)
+        named = {"host": host.hostname, "binary": BINARY, "disabled": disabled, "disabled_reason": reason}
+        return reply({"service": named})
+
+    return handler
+
+
+async def force_down(call: Call) -> Answer:
+    """PUT /services/force_down"""
+    if "forced_down" not in call.query:
+        raise BadField("forced_down", None, "It is required.")
+    forced = flag("forced_down", call.query["forced_down"])
+    host = await _change(call, forced_down=forced)
+    return reply({"service": {"host": host.hostname, "binary": BINARY, "forced_down": forced}})
+
+
+async def _change(call: Call, **values: Any) -> Host:
+    for name in ("host", "binary"):
+        if not call.query.get(name):
+            raise BadField(name, call.query.get(name), "It is required.")
+    hostname, binary = call.query["host"], call.query["binary"]
+    async with call.parts.store.write() as tx:
+        found = await tx.hosts.select(hostname=hostname) if binary == BINARY else []
+        if not found:
+            raise ServiceNotFound(f"Service {binary} on host {hostname} could not be found.")
+        changed = replace(found[0], updated_at=tx.now, **values)
+        await tx.hosts.update(changed)
+    return changed
+
+
+async def zones(call: Call) -> Answer:
+    """GET /availability_zones"""
+    limit = limit_of(call)
+    key, direction = call.query.get("sort_key", "availability_zone"), call.query.get("sort_dir", "asc")
+    if key != "availability_zone":
+        raise Invalid(f'The sort_key value "{key}" is an invalid field for sorting', field="sort_key")
+    if direction not in {"asc", "desc"}:
+        raise Invalid(f"Invalid sort direction: {direction}. Acceptable values are 'asc' or 'desc'", field="sort_dir")
+    async with call.parts.store.read() as tx:
+        found = sorted({host.availability_zone for host in await tx.hosts.select()}, reverse=direction == "desc")
+    marker = call.query.get("marker")
+    if marker is not None:
+        if marker not in found:
+            raise NotFound(f"The marker {marker} could not be found.", field="marker")
+        found = found[found.index(marker) + 1 :]
+    return reply({"availability_zones": [{"availability_zone": zone} for zone in found[:limit]], "next": None})

@@ -1,0 +1,53 @@
+"""Finding the container that a path names, and writing a wish about it."""
+
+from typing import Any
+
+from jeroboam.api.call import Call
+from jeroboam.api.container.refusals import ContainerNotFound
+from jeroboam.api.fields import flag
+from jeroboam.domain.containers import Container, OpKind
+from jeroboam.domain.errors import Conflict
+from jeroboam.domain.states import ask_container, check_action
+from jeroboam.kit.ids import is_uuid
+from jeroboam.store import Transaction
+
+
+def flag_of(call: Call, name: str) -> bool:
+    """A boolean of the query; absent is false."""
+    return flag(name, call.query[name]) if name in call.query else False
+
+
+async def container_of(tx: Transaction, call: Call, all_projects: str) -> Container:
+    """The container that the caller means: the project's own, or anybody's where the rule allows it.
+
+    Whom the rule allows it may name any container by its uuid, and by its name after asking for all projects.
+    """
+    ident = call.path["container"]
+    asked = flag_of(call, "all_projects")
+    if asked:
+        call.enforce(all_projects)
+    everyones = asked or (is_uuid(ident) and call.allows(all_projects))
+    found = await tx.containers.find(ident, **({} if everyones else {"project_id": call.caller.project_id}))
+    if not found:
+        raise ContainerNotFound(f"Container {ident} could not be found.")
+    if len(found) > 1:
+        raise Conflict("Multiple containers exist with same name. Please use the container uuid instead.")
+    return found[0]
+
+
+async def container_to_change(tx: Transaction, call: Call, action: str) -> Container:
+    """The container that the caller means, in a state that allows the action."""
+    container = await container_of(tx, call, "container:get_one_all_projects")
+    check_action(container, action)
+    return container
+
+
+async def ask(tx: Transaction, call: Call, container: Container, kind: OpKind, **params: Any) -> Container:
+    """Record one more op, and say so to whom it concerns."""
+    seconds = call.parts.options.seconds_for(kind) + float(params.get("timeout") or 0)
+    asked = ask_container(container, kind, now=tx.now, seconds=seconds, request_id=call.request_id, **params)
+    await tx.containers.update(asked)
+    tx.hint("container", asked.uuid)
+    if asked.host_id is not None:
+        tx.hint("dispatch", f"{asked.host_id}/{asked.uuid}")
+    return asked

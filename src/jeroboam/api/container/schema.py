@@ -1,0 +1,242 @@
+"""The body of a create, as a table: which field takes what, and since which version (contract: section 2)."""
+
+import re
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from jeroboam.api.call import Call
+from jeroboam.api.container.refusals import NewerVersion, SchemaError
+from jeroboam.api.fields import (
+    LARGEST,
+    BadField,
+    Check,
+    choice,
+    flag,
+    mapping,
+    optional,
+    read,
+    strict_flag,
+    strings,
+    text,
+    whole,
+)
+from jeroboam.api.options import ApiOptions
+from jeroboam.domain.containers import ContainerSpec, HealthCheck, RestartPolicy
+from jeroboam.domain.errors import Invalid
+
+_CPU = re.compile(r"[0-9]{0,9}(\.[0-9]{1,9})?", re.ASCII)
+_COUNTED = ("always", "unless-stopped")
+_PROTOCOLS = frozenset({"tcp", "udp"})
+_PORT_MOST = 65535
+_NET_KEYS = frozenset({"network", "port", "v4-fixed-ip", "v6-fixed-ip"})
+_MOUNT_KEYS = frozenset({"type", "source", "size", "destination"})
+
+# Versions from which a field is known to the schema at all …
+_SCHEMA_SINCE = {"tty": 36, "host": 39, "entrypoint": 40}
+# … and from which one that the schema knows may be used.
+_USABLE_SINCE = {
+    "auto_remove": 3,
+    "runtime": 5,
+    "hostname": 9,
+    "mounts": 11,
+    "privileged": 21,
+    "healthcheck": 22,
+    "exposed_ports": 24,
+    "registry": 31,
+}
+COMMAND_LIST = 20
+TTY_OF_ITS_OWN = 36
+
+NAME = text(low=2, pattern=r"\A[a-zA-Z0-9][a-zA-Z0-9_.-]+\Z", rule="It may hold letters, digits and _.- only.")
+
+
+def cpu(options: ApiOptions) -> Check:
+    """Cores, as a number or as its text."""
+
+    def run(name: str, value: Any) -> float:
+        said = str(value)
+        if isinstance(value, bool) or not isinstance(value, int | float | str) or not said or not _CPU.fullmatch(said):
+            raise BadField(name, value, "It has to be a number of cores.")
+        cores = float(said)
+        if not options.minimum_cpu <= cores <= options.maximum_cpu:
+            raise BadField(name, value, f"It has to be from {options.minimum_cpu} to {options.maximum_cpu}.")
+        return cores
+
+    return run
+
+
+def digits(low: int, high: int) -> Check:
+    """A whole number or its digits."""
+    return whole(low=low, high=high)
+
+
+def _command(name: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, str):
+        raise BadField(name, value, "It has to be a string.")
+    return split_command(name, value)
+
+
+def split_command(name: str, said: str) -> tuple[str, ...]:
+    """The words of a command line."""
+    try:
+        return tuple(shlex.split(said))
+    except ValueError as error:
+        raise BadField(name, said, f"It cannot be split into words: {error}.") from error
+
+
+def _restart_policy(name: str, value: Any) -> RestartPolicy:
+    if not isinstance(value, dict) or set(value) - {"Name", "MaximumRetryCount"}:
+        raise BadField(name, value, "It has to be an object with Name and MaximumRetryCount.")
+    word = choice("no", "always", "on-failure", "unless-stopped")(f"{name}/Name", value.get("Name"))
+    given = value.get("MaximumRetryCount")
+    count = 0 if given is None else digits(0, LARGEST)(f"{name}/MaximumRetryCount", given)
+    if count and word in _COUNTED:
+        raise BadField(f"{name}/MaximumRetryCount", given, f"It has to be 0 with {word}.")
+    return RestartPolicy(name=word, maximum_retry_count=0 if word == "no" else count)
+
+
+def _healthcheck(name: str, value: Any) -> HealthCheck:
+    if not isinstance(value, dict) or set(value) - {"cmd", "interval", "retries", "timeout"}:
+        raise BadField(name, value, "It has to be an object with cmd, interval, retries and timeout.")
+    test = text(high=4096)(f"{name}/cmd", value.get("cmd"))
+    number = optional(whole(low=0))
+    times = {key: number(f"{name}/{key}", value.get(key)) for key in ("interval", "retries", "timeout")}
+    return HealthCheck(test=test, **times)
+
+
+def _exposed_ports(name: str, value: Any) -> dict[str, dict[str, str]]:
+    if not isinstance(value, dict):
+        raise BadField(name, value, 'It has to be an object like {"80/tcp": {}}.')
+    checked: dict[str, dict[str, str]] = {}
+    for key, member in value.items():
+        port, _, protocol = key.partition("/")
+        good = port.isascii() and port.isdigit() and len(port) <= len(str(_PORT_MOST)) and 0 < int(port) <= _PORT_MOST
+        if not good or (protocol or "tcp") not in _PROTOCOLS or member:
+            raise BadField(f"{name}/{key}", member, "It has to be a port, optionally with /tcp or /udp.")
+        checked[f"{int(port)}/{protocol or 'tcp'}"] = {}
+    return checked
+
+
+def _nets(name: str, value: Any) -> tuple[dict[str, str], ...]:
+    checked = _objects(name, value, _NET_KEYS)
+    for member in checked:
+        if ("network" in member) == ("port" in member):
+            raise BadField(name, member, "Each has to name either a network or a port.")
+    return checked
+
+
+def _mounts(name: str, value: Any) -> tuple[dict[str, str], ...]:
+    checked = _objects(name, value, _MOUNT_KEYS)
+    for member in checked:
+        choice("volume", "bind")(f"{name}/type", member.setdefault("type", "volume"))
+        if not member.get("destination") or not (member.get("source") or member.get("size")):
+            raise BadField(name, member, "Each needs a destination, and a source or a size.")
+        if "size" in member:
+            whole(low=1)(f"{name}/size", member["size"])
+    return checked
+
+
+def _objects(name: str, value: Any, keys: frozenset[str]) -> tuple[dict[str, str], ...]:
+    if not isinstance(value, list):
+        raise BadField(name, value, "It has to be a list of objects.")
+    for member in value:
+        if not isinstance(member, dict) or set(member) - keys:
+            raise BadField(name, member, f"Each has to be an object of: {', '.join(sorted(keys))}.")
+    scalars = mapping(scalars=True)
+    return tuple(scalars(name, {key: said for key, said in member.items() if said is not None}) for member in value)
+
+
+def _drivers(options: ApiOptions) -> Check:
+    def run(name: str, value: Any) -> str | None:
+        if value in {"None", ""}:
+            return None
+        known = choice("docker", "glance")(name, value)
+        if known not in options.image_drivers:
+            raise BadField(name, value, f"This service has: {', '.join(options.image_drivers)}.")
+        return str(known)
+
+    return run
+
+
+def create_table(options: ApiOptions, version: int) -> dict[str, Check]:
+    """The fields of a create at that version. Those that the schema does not know yet are not in it."""
+    words = optional(strings(low=0, high=65536))
+    table: dict[str, Check] = {
+        "name": optional(NAME),
+        "image": text(low=2, pattern=r"[a-zA-Z0-9][a-zA-Z0-9_.-]", rule="It has to name an image."),
+        "command": words if version >= COMMAND_LIST else optional(_command),
+        "entrypoint": words,
+        "cpu": optional(cpu(options)),
+        "cpu_policy": optional(choice("dedicated", "shared")),
+        "memory": optional(digits(options.minimum_memory, options.maximum_memory)),
+        "disk": optional(digits(1, options.maximum_disk)),
+        "workdir": optional(text(low=0)),
+        "auto_remove": optional(strict_flag),
+        "image_pull_policy": optional(choice("never", "always", "ifnotpresent", "Never", "Always", "IfNotPresent")),
+        "image_driver": optional(_drivers(options)),
+        "labels": optional(mapping()),
+        "hints": optional(mapping()),
+        "environment": optional(mapping()),
+        "restart_policy": optional(_restart_policy),
+        "interactive": optional(flag),
+        "tty": optional(flag),
+        "security_groups": optional(strings()),
+        "exposed_ports": optional(_exposed_ports),
+        "nets": optional(_nets),
+        "mounts": optional(_mounts),
+        "runtime": optional(text()),
+        "hostname": optional(text(pattern=r"\A[a-zA-Z0-9._-]*\Z", high=63)),
+        "availability_zone": optional(text()),
+        "auto_heal": optional(flag),
+        "privileged": optional(flag),
+        "healthcheck": optional(_healthcheck),
+        "registry": optional(text(low=2)),
+        "host": optional(text()),
+    }
+    return {name: check for name, check in table.items() if version >= _SCHEMA_SINCE.get(name, 1)}
+
+
+def read_create(call: Call, body: Mapping[str, Any]) -> dict[str, Any]:
+    """The checked fields of a create; a null is the same as none."""
+    table = create_table(call.parts.options, call.version)
+    refuse_unknown(body, table)
+    if body.get("image") is None:
+        raise SchemaError("'image' is a required property.", field="image")
+    for name, since in _USABLE_SINCE.items():
+        if name in body and call.version < since:
+            raise NewerVersion(name, call.version, since)
+    return {name: value for name, value in read(body, table).items() if value is not None}
+
+
+def refuse_unknown(body: Mapping[str, Any], table: Mapping[str, Check]) -> None:
+    """Raise for a key that the schema does not have."""
+    for name in body:
+        if name not in table:
+            text = f"Additional properties are not allowed ('{name[:80]}' was unexpected)."
+            raise SchemaError(text, field=name)
+
+
+def spec_of(wish: Mapping[str, Any], options: ApiOptions, version: int) -> ContainerSpec:
+    """The spec of the checked fields."""
+    given = {name: wish[name] for name in _PLAIN if name in wish}
+    policy = wish.get("image_pull_policy")
+    groups = tuple(dict.fromkeys(wish.get("security_groups", ())))
+    if groups and wish.get("exposed_ports"):
+        raise Invalid("security_groups and exposed_ports cannot be used together.", field="exposed_ports")
+    interactive = wish.get("interactive", False)
+    return ContainerSpec(
+        **given,
+        cpu=wish.get("cpu", options.default_cpu),
+        memory=wish.get("memory", options.default_memory),
+        image_pull_policy=None if policy is None else policy.lower(),
+        security_groups=groups,
+        interactive=interactive,
+        tty=wish.get("tty", False) if version >= TTY_OF_ITS_OWN else interactive,
+    )
+
+
+_PLAIN = (
+    "image command entrypoint cpu_policy disk workdir auto_remove image_driver labels hints environment "
+    "restart_policy exposed_ports nets mounts runtime hostname availability_zone auto_heal privileged healthcheck host"
+).split()

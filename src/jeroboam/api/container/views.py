@@ -1,0 +1,129 @@
+"""How containers look from outside (contract: section 2, Fields)."""
+
+import datetime as dt
+from typing import Any
+
+from jeroboam.api.call import Call
+from jeroboam.api.wire import links
+from jeroboam.domain.containers import Container, Status
+
+# Shown only to whom policy lets see them.
+GUARDED = ("host", "image_pull_policy", "privileged", "runtime")
+_MINUTE, _HOUR, _DAY = 60, 3600, 86400
+
+
+def hidden_from(call: Call) -> tuple[str, ...]:
+    """The keys that this caller does not see."""
+    return tuple(key for key in GUARDED if not call.allows(f"container:get_one:{key}"))
+
+
+def stamp(moment: dt.datetime | None) -> str | None:
+    """`2026-11-21 21:32:11`, in UTC, with no zone."""
+    return None if moment is None else moment.replace(tzinfo=None).isoformat(" ")
+
+
+def single(container: Container, call: Call) -> dict[str, Any]:
+    """One container, with its links."""
+    shown = view(container, hidden_from(call), call.parts.clock.now())
+    shown["links"] = links(call.base, "containers", container.uuid)
+    return shown
+
+
+def view(container: Container, hidden: tuple[str, ...], now: dt.datetime) -> dict[str, Any]:
+    """A container as lists show it, without the keys that the caller may not see."""
+    spec, seen = container.spec, container.observed
+    policy, health = spec.restart_policy, spec.healthcheck
+    shown = {
+        "uuid": container.uuid,
+        "name": container.name,
+        "project_id": container.project_id,
+        "user_id": container.user_id,
+        "image": spec.image,
+        "cpu": spec.cpu,
+        "cpu_policy": spec.cpu_policy,
+        "memory": str(spec.memory),
+        "command": spec.command or (),
+        "status": container.status,
+        "status_reason": container.status_reason,
+        "task_state": container.task_state,
+        "environment": spec.environment,
+        "workdir": spec.workdir,
+        "auto_remove": spec.auto_remove,
+        "ports": seen.ports,
+        "hostname": seen.hostname or spec.hostname,
+        "labels": spec.labels,
+        "addresses": _addresses(container) if seen.addresses else {},
+        "image_pull_policy": spec.image_pull_policy or "always",
+        "host": container.host,
+        "restart_policy": None
+        if policy is None
+        else {"Name": policy.name, "MaximumRetryCount": str(policy.maximum_retry_count)},
+        "status_detail": status_detail(container, now),
+        "interactive": spec.interactive,
+        "tty": spec.tty,
+        "image_driver": spec.image_driver,
+        "security_groups": spec.security_groups,
+        "runtime": spec.runtime,
+        "disk": spec.disk or 0,
+        "auto_heal": spec.auto_heal,
+        "privileged": spec.privileged,
+        "healthcheck": {}
+        if health is None
+        else {
+            "test": health.test,
+            "interval": health.interval,
+            "retries": health.retries,
+            "timeout": health.timeout,
+        },
+        "registry_id": spec.registry_id,
+        "entrypoint": spec.entrypoint,
+        "created_at": stamp(container.created_at),
+        "updated_at": stamp(container.updated_at),
+    }
+    for key in hidden:
+        del shown[key]
+    return shown
+
+
+def _addresses(container: Container) -> dict[str, list[dict[str, Any]]]:
+    by_network: dict[str, list[dict[str, Any]]] = {}
+    for address in container.observed.addresses:
+        by_network.setdefault(address.network, []).append(
+            {
+                "addr": address.addr,
+                "version": address.version,
+                "port": address.port,
+                "subnet_id": address.subnet_id,
+                "preserve_on_delete": address.preserve_on_delete,
+            }
+        )
+    return by_network
+
+
+def status_detail(container: Container, now: dt.datetime) -> str | None:
+    """The status in words, with how long it has lasted: a fact of the moment it is looked at."""
+    seen = container.observed
+    match container.status:
+        case Status.RUNNING:
+            return f"Up {_ago(seen.started_at, now)}"
+        case Status.PAUSED:
+            return f"Up {_ago(seen.started_at, now)} (paused)"
+        case Status.STOPPED:
+            return f"Exited({seen.exit_code or 0}) {_ago(seen.finished_at, now)} ago "
+        case Status.CREATED | Status.RESTARTING | Status.DEAD:
+            return container.status.value
+        case Status.ERROR if seen.finished_at is not None:
+            return f"Exited({seen.exit_code or 0}) {_ago(seen.finished_at, now)} ago (error)"
+        case _:
+            return None
+
+
+def _ago(since: dt.datetime | None, now: dt.datetime) -> str:
+    if since is None:
+        return "a moment"
+    seconds = max(0, int((now - since).total_seconds()))
+    for size, word in ((_DAY, "day"), (_HOUR, "hour"), (_MINUTE, "min")):
+        if seconds >= size:
+            count = seconds // size
+            return f"{count} {word}{'' if count == 1 else 's'}"
+    return f"{seconds} sec{'' if seconds == 1 else 's'}"

@@ -1,0 +1,78 @@
+"""Node groups of a cluster, shown (contract: container-infra, section 7)."""
+
+from typing import Any
+
+from jeroboam.api.call import Answer, Call, reply
+from jeroboam.api.container_infra.clusters import addresses, label_difference
+from jeroboam.api.container_infra.lookup import cluster_of, group_of, project_scope
+from jeroboam.api.wire import iso, links, next_page, page_of
+from jeroboam.domain.clusters import Cluster, NodeGroup
+
+
+def short(group: NodeGroup) -> dict[str, Any]:
+    """The object as lists show it."""
+    spec = group.spec
+    return {
+        "uuid": group.uuid,
+        "name": group.name,
+        "flavor_id": spec.flavor_id,
+        "image_id": spec.image_id,
+        "node_count": spec.node_count,
+        "role": spec.role,
+        "min_node_count": spec.min_node_count,
+        "max_node_count": spec.max_node_count,
+        "is_default": spec.is_default,
+        "stack_id": group.cluster_id,
+        "status": group.status,
+        "merge_labels": spec.merge_labels,
+    }
+
+
+def full(group: NodeGroup, cluster: Cluster, base: str) -> dict[str, Any]:
+    """The whole object."""
+    spec = group.spec
+    added, overridden, skipped = label_difference(spec.labels, cluster.spec.labels)
+    shown = short(group)
+    shown.update(
+        id=None,
+        cluster_id=group.cluster_id,
+        project_id=group.project_id,
+        docker_volume_size=spec.docker_volume_size,
+        labels=spec.labels,
+        labels_overridden=overridden,
+        labels_added=added,
+        labels_skipped=skipped,
+        links=links(base, f"clusters/{cluster.uuid}/nodegroups", group.uuid),
+        node_addresses=addresses(group),
+        status_reason=group.status_reason,
+        version=None,
+        node_labels=spec.node_labels,
+        node_taints=spec.node_taints,
+        created_at=iso(group.created_at),
+        updated_at=iso(group.updated_at),
+    )
+    return shown
+
+
+async def index(call: Call) -> Answer:
+    """GET /clusters/{id or name}/nodegroups"""
+    page = page_of(call)
+    scope = project_scope(call, "nodegroup:get_all_all_projects")
+    role = {"role": call.query["role"]} if "role" in call.query else {}
+    async with call.parts.store.read() as tx:
+        cluster = await cluster_of(tx, call.path["cluster"], scope)
+        found = await tx.nodegroups.select(page, cluster_id=cluster.uuid, **role)
+    body: dict[str, Any] = {"nodegroups": [short(group) for group in found]}
+    following = next_page(call, page, f"clusters/{cluster.uuid}/nodegroups", found)
+    if following is not None:
+        body["next"] = following
+    return reply(body)
+
+
+async def show(call: Call) -> Answer:
+    """GET /clusters/{id or name}/nodegroups/{id or name}"""
+    scope = project_scope(call, "nodegroup:get_one_all_projects")
+    async with call.parts.store.read() as tx:
+        cluster = await cluster_of(tx, call.path["cluster"], scope)
+        group = await group_of(tx, cluster, call.path["group"])
+    return reply(full(group, cluster, call.base))

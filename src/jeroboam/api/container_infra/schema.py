@@ -1,0 +1,59 @@
+"""Checks that only container-infra objects need, and how this family refuses what it does not know."""
+
+import ast
+import ipaddress
+from collections.abc import Collection, Mapping
+from typing import Any
+
+import msgspec
+
+from jeroboam.api.fields import BadField, mapping
+from jeroboam.domain.errors import Invalid
+
+_WHOLE_LABELS = ("boot_volume_size", "min_node_count", "max_node_count")
+_scalars = mapping(scalars=True)
+_MOST_DIGITS = 9
+
+
+def refuse_unknown(
+    body: Mapping[str, Any], known: Collection[str], argument: str, *, read_only: Collection[str] = ()
+) -> None:
+    """Raise `Invalid` for an attribute that the argument does not have, or that nobody may set."""
+    for name in body:
+        if name in read_only:
+            raise Invalid(f"Cannot set read only field: {name}.", field=name)
+        if name not in known:
+            raise Invalid(f"Unknown attribute for argument {argument}: {name}", field=name)
+
+
+def labels(name: str, value: Any) -> dict[str, str]:
+    """Labels, as text; the ones that mean a number have to be one."""
+    checked: dict[str, str] = _scalars(name, value)
+    for key in _WHOLE_LABELS:
+        given = checked.get(key)
+        if given is not None and not (given.isascii() and given.isdigit() and len(given) <= _MOST_DIGITS):
+            raise BadField(f"{name}/{key}", given, "It has to be an integer.")
+    return checked
+
+
+def ipv4_list(name: str, value: Any) -> str:
+    """IPv4 addresses with commas between them."""
+    if not isinstance(value, str) or not value:
+        raise BadField(name, value, "It has to be a comma separated list of IPv4 addresses.")
+    for address in value.split(","):
+        try:
+            ipaddress.IPv4Address(address.strip())
+        except ValueError as error:
+            raise BadField(name, value, f"'{address}' is not an IPv4 address.") from error
+    return value
+
+
+def literal(said: str) -> Any:
+    """The value that a text in JSON, or in Python's spelling, stands for. Raises `ValueError`."""
+    try:
+        return msgspec.json.decode(said)
+    except (msgspec.DecodeError, RecursionError):
+        try:
+            return ast.literal_eval(said)
+        except (SyntaxError, RecursionError, MemoryError, TypeError) as error:
+            raise ValueError(said) from error

@@ -1,0 +1,50 @@
+"""Totals, and the processes that make clusters (contract: container-infra, section 9)."""
+
+import datetime as dt
+from typing import Any
+
+from jeroboam.api.call import Answer, Call, reply
+from jeroboam.api.wire import iso
+from jeroboam.domain.errors import Forbidden, Invalid
+from jeroboam.domain.hosts import Service
+
+CONDUCTOR = "jeroboam-conductor"
+"""The process that runs the loops, as it writes its heartbeat; the published API has its own word for it."""
+PUBLISHED = "magnum-conductor"
+
+
+async def totals(call: Call) -> Answer:
+    """GET /stats"""
+    if call.query.get("type", "cluster") != "cluster":
+        raise Invalid(f"Invalid type for stats: {call.query['type']}. It has to be cluster.", field="type")
+    project_id = call.query.get("project_id")
+    if not call.caller.is_admin:
+        if project_id not in {None, call.caller.project_id}:
+            raise Forbidden("Policy doesn't allow stats:get_all to be performed.")
+        project_id = call.caller.project_id
+    async with call.parts.store.read() as tx:
+        clusters, nodes = await tx.clusters.totals(project_id)
+    return reply({"clusters": clusters, "nodes": nodes})
+
+
+async def services(call: Call) -> Answer:
+    """GET /mservices"""
+    async with call.parts.store.read() as tx:
+        found = await tx.services.select(binary=CONDUCTOR)
+        alive_since = tx.now - dt.timedelta(seconds=call.parts.options.service_down_time)
+    return reply({"mservices": [_view(service, alive_since) for service in found]})
+
+
+def _view(service: Service, alive_since: dt.datetime) -> dict[str, Any]:
+    up = not service.forced_down and service.last_seen is not None and service.last_seen >= alive_since
+    return {
+        "id": service.id,
+        "host": service.host,
+        "binary": PUBLISHED,
+        "state": "up" if up else "down",
+        "report_count": service.report_count,
+        "disabled": service.disabled,
+        "disabled_reason": service.disabled_reason,
+        "created_at": iso(service.created_at),
+        "updated_at": iso(service.updated_at),
+    }

@@ -1,0 +1,242 @@
+"""Cluster templates (contract: container-infra, section 5).
+
+What can be told from the text alone is checked here; whether images, flavours and networks exist, and whether a
+provider and a COE can work with them, is the admission's to say.
+"""
+
+from dataclasses import asdict, fields, replace
+from typing import Any
+
+from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
+from jeroboam.api.container_infra.lookup import project_scope, template_of
+from jeroboam.api.container_infra.schema import ipv4_list, labels, literal, refuse_unknown
+from jeroboam.api.fields import Check, choice, flag, optional, read, text, whole
+from jeroboam.api.wire import Change, apply, changes_of, iso, links, next_page, page_of
+from jeroboam.domain.clusters import Template, TemplateSpec
+from jeroboam.domain.errors import Conflict, Forbidden, Invalid
+from jeroboam.kit.ids import is_uuid
+from jeroboam.store import Transaction
+
+_TEXT = optional(text())
+FIELDS: dict[str, Check] = {
+    "name": _TEXT,
+    "coe": text(),
+    "image_id": text(),
+    "flavor_id": _TEXT,
+    "master_flavor_id": _TEXT,
+    "keypair_id": _TEXT,
+    "external_network_id": _TEXT,
+    "fixed_network": _TEXT,
+    "fixed_subnet": _TEXT,
+    "network_driver": _TEXT,
+    "volume_driver": _TEXT,
+    "dns_nameserver": optional(ipv4_list),
+    "apiserver_port": optional(whole(low=1024, high=65535)),
+    "docker_volume_size": optional(whole(low=1)),
+    "docker_storage_driver": _TEXT,
+    "cluster_distro": _TEXT,
+    "http_proxy": _TEXT,
+    "https_proxy": _TEXT,
+    "no_proxy": _TEXT,
+    "insecure_registry": _TEXT,
+    "labels": labels,
+    "registry_enabled": flag,
+    "tls_disabled": flag,
+    "public": flag,
+    "hidden": flag,
+    "master_lb_enabled": flag,
+    "floating_ip_enabled": flag,
+    "server_type": choice("vm", "bm"),
+    "tags": optional(text(low=0)),
+    "driver": _TEXT,
+}
+_READ_ONLY = frozenset({"project_id", "user_id", "links", "created_at", "updated_at"})
+_INTERNAL = _READ_ONLY | {"id", "uuid"}
+_MANDATORY = frozenset(
+    "image_id coe network_driver external_network_id tls_disabled public server_type registry_enabled "
+    "cluster_distro hidden".split()
+)
+_SPEC = tuple(field.name for field in fields(TemplateSpec))
+_DEFAULTS: dict[str, Any] = {
+    field.name: getattr(TemplateSpec(coe="", image_id=""), field.name) for field in fields(TemplateSpec)
+}
+_ARGUMENT = "cluster_template"
+_FREE_IN_USE = frozenset({"public", "hidden", "tags"})
+_DEVICEMAPPER_LEAST = 3
+
+
+def view(template: Template, base: str) -> dict[str, Any]:
+    """The full object; lists have no shorter one."""
+    spec = template.spec
+    shown = {name: getattr(spec, name) for name in _SPEC}
+    shown.update(
+        uuid=template.uuid,
+        name=template.name,
+        public=template.public,
+        hidden=template.hidden,
+        project_id=template.project_id,
+        user_id=template.user_id,
+        links=links(base, "clustertemplates", template.uuid),
+        created_at=iso(template.created_at),
+        updated_at=iso(template.updated_at),
+    )
+    return shown
+
+
+async def index(call: Call) -> Answer:
+    """GET /clustertemplates"""
+    return await _list(call, "clustertemplates")
+
+
+async def detail(call: Call) -> Answer:
+    """GET /clustertemplates/detail"""
+    return await _list(call, "clustertemplates/detail")
+
+
+async def _list(call: Call, path: str) -> Answer:
+    page = page_of(call)
+    scope = project_scope(call, "clustertemplate:get_all_all_projects")
+    async with call.parts.store.read() as tx:
+        found = await tx.templates.visible(page, scope, hidden=scope is None)
+    body: dict[str, Any] = {"clustertemplates": [view(template, call.base) for template in found]}
+    following = next_page(call, page, path, found)
+    if following is not None:
+        body["next"] = following
+    return reply(body)
+
+
+async def show(call: Call) -> Answer:
+    """GET /clustertemplates/{id or name}"""
+    everyones = call.allows("clustertemplate:get_one_all_projects")
+    async with call.parts.store.read() as tx:
+        template = await template_of(tx, call, call.path["template"], everyones=everyones)
+    return reply(view(template, call.base))
+
+
+async def create(call: Call) -> Answer:
+    """POST /clustertemplates"""
+    body = call.fields()
+    uuid = body.pop("uuid", None)
+    if uuid is not None and not (isinstance(uuid, str) and is_uuid(uuid)):
+        raise Invalid(f"Expected a uuid but received {uuid}.", field="uuid")
+    refuse_unknown(body, FIELDS, _ARGUMENT, read_only=_READ_ONLY)
+    checked = _checked(body)
+    if checked.get("public") or checked.get("hidden"):
+        _may_publish(call)
+    spec = await call.parts.admission.template(_spec(checked), call.caller)
+    async with call.parts.store.write() as tx:
+        template = Template(
+            uuid=str(uuid).lower() if uuid else call.parts.ids.uuid(),
+            name=checked.get("name") or call.parts.ids.name("template"),
+            project_id=call.caller.project_id,
+            user_id=call.caller.user_id,
+            spec=spec,
+            public=checked.get("public", False),
+            hidden=checked.get("hidden", False),
+            created_at=tx.now,
+        )
+        await tx.templates.insert(template)
+    shown = view(template, call.base)
+    return reply(shown, 201, ("Location", shown["links"][0]["href"]))
+
+
+async def update(call: Call) -> Answer:
+    """PATCH /clustertemplates/{id or name}"""
+    changes = changes_of(call.json())
+    for change in changes:
+        if change.root in _INTERNAL:
+            raise Invalid(f"'/{change.root}' is an internal attribute and can not be updated", field=change.root)
+    async with call.parts.store.read() as tx:
+        old = await _mine(tx, call, "clustertemplate:update")
+    if not changes:
+        return reply(view(old, call.base))
+    document = {"name": old.name, "public": old.public, "hidden": old.hidden} | asdict(old.spec)
+    patched = apply(document, [_with_labels(change) for change in changes], mandatory=_MANDATORY)
+    checked = _checked({name: value for name, value in patched.items() if value is not None})
+    new = replace(
+        old,
+        name=checked.get("name") or old.name,
+        public=checked.get("public", False),
+        hidden=checked.get("hidden", False),
+        spec=_spec(checked),
+    )
+    if (new.public, new.hidden) != (old.public, old.hidden):
+        _may_publish(call)
+    new = replace(new, spec=await call.parts.admission.template(new.spec, call.caller))
+    async with call.parts.store.write() as tx:
+        current = await tx.templates.get(old.uuid)
+        if current != old:
+            raise Conflict(f"ClusterTemplate {old.uuid} was changed by another request. Please try again.")
+        await _check_use(tx, old, new)
+        new = replace(new, updated_at=tx.now)
+        await tx.templates.update(new)
+    return reply(view(new, call.base))
+
+
+async def delete(call: Call) -> Answer:
+    """DELETE /clustertemplates/{id or name}"""
+    async with call.parts.store.write() as tx:
+        template = await _mine(tx, call, "clustertemplate:delete")
+        if await tx.clusters.count(template_id=template.uuid):
+            raise Invalid(_in_use(template))
+        await tx.templates.remove(uuid=template.uuid)
+    return NO_CONTENT
+
+
+async def _mine(tx: Transaction, call: Call, rule: str) -> Template:
+    """The template to write to: seeing a public one does not mean owning it."""
+    everyones = call.allows(f"{rule}_all_projects")
+    template = await template_of(tx, call, call.path["template"], everyones=everyones)
+    call.enforce(rule, project_id=template.project_id)
+    return template
+
+
+async def _check_use(tx: Transaction, old: Template, new: Template) -> None:
+    changed = {name for name in _SPEC if getattr(old.spec, name) != getattr(new.spec, name)}
+    changed |= {name for name in ("public", "hidden") if getattr(old, name) != getattr(new, name)}
+    if not changed or (len(changed) == 1 and changed <= _FREE_IN_USE and (changed != {"public"} or new.public)):
+        return
+    if await tx.clusters.count(template_id=old.uuid):
+        raise Invalid(_in_use(old))
+
+
+def _in_use(template: Template) -> str:
+    return f"ClusterTemplate {template.uuid} is referenced by one or multiple clusters."
+
+
+def _may_publish(call: Call) -> None:
+    if not call.allows("clustertemplate:publish"):
+        raise Forbidden("Not authorized to set public or hidden flag for cluster template.")
+
+
+def _with_labels(change: Change) -> Change:
+    """Labels travel as text in a patch: JSON, or what Python prints for a dictionary."""
+    if change.root != "labels":
+        return change
+    if change.member is not None:
+        return replace(change, value=None if change.value is None else str(change.value))
+    if change.op == "remove":
+        return change
+    try:
+        return replace(change, value=literal(str(change.value)))
+    except ValueError as error:
+        raise Invalid(f"Invalid input for field/attribute labels. Value: '{change.value}'.", field="labels") from error
+
+
+def _checked(body: dict[str, Any]) -> dict[str, Any]:
+    if body.get("coe") is None:
+        raise Invalid("Requested COE type Unset is not supported.", field="coe")
+    if body.get("image_id") is None:
+        raise Invalid("Mandatory field missing: image_id. A cluster template needs an image.", field="image_id")
+    checked = read(body, FIELDS)
+    size, driver = checked.get("docker_volume_size"), checked.get("docker_storage_driver")
+    if driver == "devicemapper" and size is not None and size < _DEVICEMAPPER_LEAST:
+        least = _DEVICEMAPPER_LEAST
+        raise Invalid(f"docker volume size {size} GB is not valid, expecting minimum value {least}GB for devicemapper.")
+    return checked
+
+
+def _spec(checked: dict[str, Any]) -> TemplateSpec:
+    """The spec of checked fields; a null is the same as none."""
+    given = {name: checked[name] for name in _SPEC if checked.get(name) is not None}
+    return TemplateSpec(**(_DEFAULTS | given))

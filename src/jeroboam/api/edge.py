@@ -1,0 +1,129 @@
+"""Messages in and out: what of a request's head matters, its body within a limit, the answer, the counters."""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.types import Message, Receive, Scope, Send
+
+from jeroboam.api.call import Answer
+from jeroboam.domain.caller import Caller
+
+INDEX = b"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>Jeroboam</title></head><body>
+<h1>Jeroboam</h1>
+<p>Containers, and clusters that run containers, as cloud resources.</p>
+<ul>
+<li><a href="container-infra/">container-infra</a>: the Magnum API</li>
+<li><a href="container/">container</a>: the Zun API</li>
+<li><a href="healthcheck">healthcheck</a></li>
+<li><a href="metrics">metrics</a></li>
+</ul></body></html>
+"""
+
+_HOST = re.compile(r"[A-Za-z0-9._\-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?", re.ASCII)
+_PREFIX = re.compile(r"(/[A-Za-z0-9._\-]+)*", re.ASCII)
+
+
+class TooLarge(Exception):
+    """A body beyond the limit."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Head:
+    """A request without its body. The caller is filled in once the token is known to be good."""
+
+    method: str
+    path: str
+    segments: list[str]
+    headers: dict[str, str]
+    query: dict[str, str]
+    origin: str
+    """Scheme, host and whatever prefix a proxy adds: what all links start with."""
+    request_id: str
+    caller: Caller | None = None
+
+
+def read_head(scope: Scope, request_id: str) -> Head:
+    """What an ASGI scope says. Doubled slashes and one at the end mean nothing."""
+    headers: dict[str, str] = {}
+    for name, value in scope["headers"]:
+        headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
+    raw = scope.get("query_string", b"").decode("latin-1")
+    query = dict(parse_qsl(raw, keep_blank_values=True)) if raw else {}
+    path = scope["path"]
+    return Head(
+        method=scope["method"],
+        path=path,
+        segments=[segment for segment in path.split("/") if segment],
+        headers=headers,
+        query=query,
+        origin=_origin(scope, headers),
+        request_id=request_id,
+    )
+
+
+def _origin(scope: Scope, headers: dict[str, str]) -> str:
+    """The address that the client used, as far as proxies pass it on; nonsense is left out."""
+    scheme = headers.get("x-forwarded-proto", str(scope.get("scheme", "http"))).split(",")[0].strip().lower()
+    if scheme not in {"http", "https"}:
+        scheme = "http"
+    host = headers.get("x-forwarded-host", headers.get("host", "")).split(",")[0].strip()
+    if _HOST.fullmatch(host) is None:
+        address, port = scope.get("server") or ("localhost", None)
+        host = f"{address}:{port}" if port else str(address)
+    prefix = headers.get("x-forwarded-prefix", str(scope.get("root_path", ""))).rstrip("/")
+    if _PREFIX.fullmatch(prefix) is None:
+        prefix = ""
+    return f"{scheme}://{host}{prefix}"
+
+
+async def read_body(head: Head, receive: Receive, most: int) -> bytes:
+    """The whole body. Raises `TooLarge` as soon as it is known to be."""
+    if head.method in {"GET", "HEAD", "DELETE"}:
+        return b""
+    length = head.headers.get("content-length", "0")
+    if length.isdigit() and int(length) > most:
+        raise TooLarge
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message: Message = await receive()
+        part = message.get("body", b"")
+        size += len(part)
+        if size > most:
+            raise TooLarge
+        parts.append(part)
+        if not message.get("more_body", False):
+            return b"".join(parts)
+
+
+async def respond(answer: Answer, head: Head, send: Send) -> None:
+    """Send the answer, with the request's id; a HEAD gets no body."""
+    headers = [
+        (b"content-length", str(len(answer.body)).encode()),
+        (b"x-openstack-request-id", head.request_id.encode()),
+    ]
+    if answer.body:
+        headers.append((b"content-type", answer.media_type.encode()))
+    headers += [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in answer.headers]
+    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+    await send({"type": "http.response.body", "body": b"" if head.method == "HEAD" else answer.body})
+
+
+class Meter:
+    """Request counts and durations."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        names = ("family", "route", "method", "status")
+        self._requests = Counter("jeroboam_api_requests", "Requests answered", names, registry=registry)
+        self._seconds = Histogram(
+            "jeroboam_api_request_seconds", "Time to the answer", ("family", "route", "method"), registry=registry
+        )
+
+    def count(self, family: str, route: str, method: str, status: int, seconds: float) -> None:
+        """One more answer. The route is its template, so that no caller can make labels without end."""
+        known = method if method in {"GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS"} else "other"
+        self._requests.labels(family, route, known, str(status)).inc()
+        self._seconds.labels(family, route, known).observe(seconds)

@@ -1,0 +1,141 @@
+"""Checks of single fields of a body, as data: a table of names and checks is a resource's schema.
+
+Each check takes the field's name and its value, gives the value in the form that the domain wants, or raises
+`BadField`, whose text names the field, the value and the rule.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from jeroboam.domain.errors import Invalid
+
+Check = Callable[[str, Any], Any]
+
+# What every engine can store and every client can read.
+LARGEST = 2**31 - 1
+_SHOWN = 80
+
+_TRUE = frozenset({"1", "t", "true", "on", "y", "yes"})
+_FALSE = frozenset({"0", "f", "false", "off", "n", "no"})
+
+
+class BadField(Invalid):
+    """A field whose value breaks its rule."""
+
+    code = "schema-validation-error"
+
+    def __init__(self, name: str, value: Any, why: str) -> None:
+        shown = str(value)
+        if len(shown) > _SHOWN:
+            shown = shown[:_SHOWN] + "..."
+        super().__init__(f"Invalid input for field '{name}'. Value: '{shown}'. {why}", field=name)
+
+
+def optional(check: Check) -> Check:
+    """The check, or null."""
+
+    def run(name: str, value: Any) -> Any:
+        return None if value is None else check(name, value)
+
+    return run
+
+
+def text(*, low: int = 1, high: int = 255, pattern: str | None = None, rule: str = "") -> Check:
+    """A string of that length; `rule` says in words what the pattern means."""
+    matcher = re.compile(pattern) if pattern else None
+
+    def run(name: str, value: Any) -> str:
+        if not isinstance(value, str):
+            raise BadField(name, value, "It has to be a string.")
+        if not low <= len(value) <= high:
+            raise BadField(name, value, f"Its length has to be {low} to {high} characters.")
+        if matcher is not None and matcher.search(value) is None:
+            raise BadField(name, value, rule or f"It has to match {pattern}.")
+        return value
+
+    return run
+
+
+def whole(*, low: int | None = None, high: int = LARGEST, strings: bool = True) -> Check:
+    """An integer in that range; a numeric string counts as one unless `strings` is false."""
+
+    def run(name: str, value: Any) -> int:
+        if strings and isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value, re.ASCII):
+            value = int(value)
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise BadField(name, value, "It has to be an integer.")
+        if (low is not None and value < low) or value > high:
+            raise BadField(name, value, f"It has to be from {low} to {high}.")
+        return value
+
+    return run
+
+
+def flag(name: str, value: Any) -> bool:
+    """A boolean, or one of the words for it that both published APIs accept."""
+    if isinstance(value, bool):
+        return value
+    word = str(value).strip().lower() if isinstance(value, str | int) else ""
+    if word in _TRUE:
+        return True
+    if word in _FALSE:
+        return False
+    raise BadField(name, value, "It has to be true or false.")
+
+
+def strict_flag(name: str, value: Any) -> bool:
+    """A JSON boolean, no word for one."""
+    if not isinstance(value, bool):
+        raise BadField(name, value, "It has to be true or false.")
+    return value
+
+
+def choice(*words: str) -> Check:
+    """One of these strings."""
+
+    def run(name: str, value: Any) -> str:
+        if not isinstance(value, str) or value not in words:
+            raise BadField(name, value, f"It has to be one of: {', '.join(words)}.")
+        return value
+
+    return run
+
+
+def strings(*, low: int = 1, high: int = 255) -> Check:
+    """A list of strings of that length."""
+    item = text(low=low, high=high)
+
+    def run(name: str, value: Any) -> tuple[str, ...]:
+        if not isinstance(value, list):
+            raise BadField(name, value, "It has to be a list of strings.")
+        return tuple(item(name, member) for member in value)
+
+    return run
+
+
+def mapping(*, scalars: bool = False) -> Check:
+    """An object whose values are strings; with `scalars` numbers and booleans count, and become their text."""
+
+    def run(name: str, value: Any) -> dict[str, str]:
+        if not isinstance(value, dict):
+            raise BadField(name, value, "It has to be an object of strings.")
+        for key, member in value.items():
+            good = isinstance(member, str) or (scalars and isinstance(member, bool | int | float))
+            if not good:
+                raise BadField(f"{name}/{key}", member, "It has to be a string.")
+            if not key:
+                raise BadField(name, value, "A key must not be empty.")
+        return {key: str(member) for key, member in value.items()}
+
+    return run
+
+
+def ignored(name: str, value: Any) -> None:
+    """Tolerated, and of no effect."""
+    del name, value
+
+
+def read(body: Mapping[str, Any], table: Mapping[str, Check]) -> dict[str, Any]:
+    """The checked values of the fields that are there. The caller has refused those that the table lacks."""
+    return {name: table[name](name, value) for name, value in body.items()}

@@ -1,0 +1,33 @@
+"""What the API is made of: the seams that the composition root fills in.
+
+The API records wishes in the store and shows facts from it; everything else it needs comes through these ports.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from jeroboam.api.options import ApiOptions
+from jeroboam.domain.ports import Admission, HostGateway, Projects, Sealer, TokenCheck
+from jeroboam.kit.clock import Clock
+from jeroboam.kit.ids import Ids
+from jeroboam.store import Store
+
+HealthCheck = Callable[[], Awaitable[str | None]]
+"""Says what is wrong, or None."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ApiParts:
+    """Everything that requests are answered with."""
+
+    store: Store
+    tokens: TokenCheck
+    projects: Projects
+    admission: Admission
+    gateway: HostGateway
+    sealer: Sealer
+    clock: Clock
+    ids: Ids
+    options: ApiOptions = field(default_factory=ApiOptions)
+    health: tuple[HealthCheck, ...] = ()
+    """What `/healthcheck` asks, beside the store."""

@@ -1,0 +1,59 @@
+"""Who may do what: oslo.policy with a family's defaults under the operator's policy file.
+
+A rule is checked once a request by the dispatcher, against the caller's own project; handlers check again where
+the object belongs to somebody else. Neighbours: each family's `policies.py` holds its defaults.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from oslo_config import cfg
+from oslo_policy import opts
+from oslo_policy.policy import Enforcer, RuleDefault
+
+from jeroboam.domain.caller import Caller
+from jeroboam.domain.errors import Forbidden
+
+
+class Policy:
+    """The rules of one family. The operator's file is read once, at start; a broken one stops the start."""
+
+    def __init__(self, defaults: Mapping[str, str], policy_file: str | None) -> None:
+        conf = cfg.ConfigOpts()
+        conf([], project="jeroboam", default_config_files=[], default_config_dirs=[])
+        opts.set_defaults(conf, policy_file=policy_file or "policy.yaml")
+        if policy_file is not None and not Path(policy_file).is_file():
+            raise FileNotFoundError(f"there is no policy file {policy_file}")
+        self._enforcer = Enforcer(conf, policy_file=policy_file)
+        self._enforcer.suppress_default_change_warnings = True
+        conf.set_override("policy_dirs", [], group="oslo_policy")
+        for name, check in defaults.items():
+            self._enforcer.register_default(RuleDefault(name, check))
+        self._enforcer.load_rules()
+        # From here on no file is looked at: asking for its age at every check costs more than the check.
+        self._enforcer.use_conf = False
+        self._names = frozenset(defaults)
+
+    def __contains__(self, rule: str) -> bool:
+        return rule in self._names
+
+    def allows(self, rule: str, caller: Caller, *, project_id: str | None = None, user_id: str | None = None) -> bool:
+        """Whether the caller may; the target is the caller's own project unless another owner is named."""
+        target = {"project_id": project_id or caller.project_id, "user_id": user_id or caller.user_id}
+        return bool(self._enforcer.enforce(rule, target, _credentials(caller)))
+
+    def enforce(self, rule: str, caller: Caller, *, project_id: str | None = None, user_id: str | None = None) -> None:
+        """Raise `Forbidden` if the caller may not."""
+        if not self.allows(rule, caller, project_id=project_id, user_id=user_id):
+            raise Forbidden(f"Policy doesn't allow {rule} to be performed.")
+
+
+def _credentials(caller: Caller) -> dict[str, object]:
+    return {
+        "roles": list(caller.roles),
+        "user_id": caller.user_id,
+        "project_id": caller.project_id,
+        "user_domain_id": caller.user_domain_id,
+        "project_domain_id": caller.project_domain_id,
+        "is_admin": caller.is_admin,
+    }

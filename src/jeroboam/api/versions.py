@@ -1,0 +1,49 @@
+"""Microversions: what a request asks for, and the headers that say what it got."""
+
+import re
+
+from jeroboam.api.call import Family
+
+_NUMBER = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})", re.ASCII)
+
+
+class BadVersion(Exception):
+    """The header makes no sense."""
+
+
+class OutOfRange(Exception):
+    """The header is well-formed and asks for a version that is not there; the text is that version."""
+
+
+def negotiate(header: str | None, family: Family) -> int:
+    """The minor version to answer in. Raises `BadVersion` or `OutOfRange`."""
+    if header is None or not header.strip():
+        return 1
+    # Several services may be named in one header; the one that is ours counts.
+    for part in header.split(","):
+        words = part.split()
+        if len(words) == 2 and words[0].lower() in family.words:  # noqa: PLR2004
+            return _minor(words[1], family)
+    raise BadVersion("Invalid service type for OpenStack-API-Version header")
+
+
+def _minor(text: str, family: Family) -> int:
+    if text.lower() == "latest":
+        return family.newest
+    number = _NUMBER.fullmatch(text)
+    if number is None:
+        raise BadVersion(f"Invalid value for OpenStack-API-Version header: {text[:40]}")
+    major, minor = int(number[1]), int(number[2])
+    if major != 1 or not 1 <= minor <= family.newest:
+        raise OutOfRange(f"{major}.{minor}")
+    return minor
+
+
+def version_headers(family: Family, version: int | None) -> tuple[tuple[str, str], ...]:
+    """The headers of every answer below `/v1`; without the used version where none could be used."""
+    bounds = (
+        ("OpenStack-API-Minimum-Version", f"{family.word} 1.1"),
+        ("OpenStack-API-Maximum-Version", f"{family.word} 1.{family.newest}"),
+        ("vary", "OpenStack-API-Version"),
+    )
+    return bounds if version is None else (*bounds, ("OpenStack-API-Version", f"{family.word} 1.{version}"))

@@ -1,0 +1,163 @@
+"""What both families share on the wire: links, pages, booleans in a query, JSON patch.
+
+Neighbours: the handlers of both families. What differs between them comes in as an argument.
+"""
+
+import datetime as dt
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import urlencode
+
+from jeroboam.api.call import Call
+from jeroboam.api.fields import flag
+from jeroboam.domain.errors import Invalid
+from jeroboam.kit.ids import is_uuid
+from jeroboam.store import Page
+
+PAGING = frozenset({"limit", "marker", "sort_key", "sort_dir"})
+_PATH = re.compile(r"^(/[\w-]+)+$")
+_OPS = ("add", "replace", "remove")
+
+
+class Identified(Protocol):
+    """What a page can continue after."""
+
+    @property
+    def uuid(self) -> str: ...
+
+
+def links(base: str, collection: str, ident: str) -> list[dict[str, str]]:
+    """The `self` and `bookmark` pair of one object."""
+    return [
+        {"href": f"{base}/v1/{collection}/{ident}", "rel": "self"},
+        {"href": f"{base}/{collection}/{ident}", "rel": "bookmark"},
+    ]
+
+
+def iso(moment: dt.datetime | None) -> str | None:
+    """`2026-11-21T21:32:11+00:00`."""
+    return None if moment is None else moment.isoformat(timespec="seconds")
+
+
+def limit_of(call: Call) -> int:
+    """The effective size of a page. Raises `Invalid` for a limit that is no positive number."""
+    most = call.parts.options.max_limit
+    asked = call.query.get("limit")
+    if asked is None:
+        return most
+    if re.fullmatch(r"[0-9]{1,18}", asked, re.ASCII) is None or int(asked) <= 0:
+        raise Invalid("Limit must be positive", field="limit")
+    return min(int(asked), most)
+
+
+def page_of(call: Call, *, sort_key: str = "id") -> Page:
+    """The page that the query asks for; the store refuses keys that it cannot sort by."""
+    marker = call.query.get("marker")
+    if marker is not None and not is_uuid(marker):
+        raise Invalid(f"Expected a uuid but received {marker}.", field="marker")
+    direction = call.query.get("sort_dir", "asc")
+    if direction not in {"asc", "desc"}:
+        raise Invalid(f"Invalid sort direction: {direction}. Acceptable values are 'asc' or 'desc'", field="sort_dir")
+    return Page(
+        limit=limit_of(call),
+        marker=marker,
+        sort_key=call.query.get("sort_key", sort_key),
+        descending=direction == "desc",
+    )
+
+
+def next_page(call: Call, page: Page, path: str, items: Sequence[Identified]) -> str | None:
+    """Where the list goes on: known only by the page being exactly full, as in both published APIs."""
+    if not items or len(items) != page.limit:
+        return None
+    direction = "desc" if page.descending else "asc"
+    query = {"sort_key": page.sort_key, "sort_dir": direction, "limit": page.limit, "marker": items[-1].uuid}
+    return f"{call.base}/v1/{path}?{urlencode(query)}"
+
+
+def query_flag(query: Mapping[str, str], name: str, *, default: bool = False) -> bool:
+    """A boolean of the query string."""
+    return flag(name, query[name]) if name in query else default
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Change:
+    """One step of a JSON patch: `path` without its slash, split in two where it names a member."""
+
+    op: str
+    root: str
+    member: str | None
+    value: Any = None
+
+
+def changes_of(body: Any) -> list[Change]:
+    """The steps of a patch in the form that the container-infra API takes: add, replace, remove; plain values."""
+    if not isinstance(body, list):
+        raise Invalid("The body has to be a JSON patch: a list of operations.", field="patch")
+    return [_change(step) for step in body]
+
+
+def _change(step: Any) -> Change:
+    if not isinstance(step, dict):
+        raise Invalid(f"Invalid input for field/attribute patch. Value: '{step}'.", field="patch")
+    unknown = set(step) - {"op", "path", "value"}
+    if unknown:
+        raise Invalid(f"Unknown attribute for argument patch: {min(unknown)}", field="patch")
+    op, path, value = step.get("op"), step.get("path"), step.get("value")
+    if op not in _OPS:
+        raise Invalid(f"Invalid input for field/attribute op. Value: '{op}'. It has to be one of: {', '.join(_OPS)}.")
+    if not isinstance(path, str) or _PATH.match(path) is None or path.endswith("\n"):
+        raise Invalid(f"Invalid input for field/attribute path. Value: '{path}'. It has to look like /name.")
+    if op != "remove" and value is None:
+        raise Invalid("'add' and 'replace' operations need a value.", field="value")
+    if value is not None and not isinstance(value, str | int):
+        raise Invalid(f"Invalid input for field/attribute value. Value: '{value}'. It has to be text or an integer.")
+    root, _, member = path[1:].partition("/")
+    if "/" in member:
+        raise Invalid(f"Couldn't apply patch: there is nothing at '{path}'.", field=path)
+    return Change(op=op, root=root, member=member or None, value=value)
+
+
+def apply(document: dict[str, Any], changes: Sequence[Change], *, mandatory: Collection[str] = ()) -> dict[str, Any]:
+    """A copy of the document with the steps taken in order; a removed field is absent from it."""
+    result = {key: dict(value) if isinstance(value, dict) else value for key, value in document.items()}
+    for change in changes:
+        if change.member is None:
+            _change_root(result, change, mandatory)
+        else:
+            _change_member(result, change)
+    return result
+
+
+def _change_root(result: dict[str, Any], change: Change, mandatory: Collection[str]) -> None:
+    path = f"/{change.root}"
+    if change.op == "remove":
+        if change.root in mandatory:
+            raise Invalid(f"'{path}' is a mandatory attribute and can not be removed", field=change.root)
+        if change.root not in result:
+            raise Invalid(f"Couldn't apply patch. Reason: can't remove a non-existent object '{path}'")
+        del result[change.root]
+        return
+    if change.op == "add":
+        if change.root not in result:
+            raise Invalid(f"Adding a new attribute {path} to the root of the resource is not allowed.")
+        if result[change.root] is not None:
+            raise Invalid(f"The attribute {path} has existed, please use 'replace' operation instead.")
+    elif change.root not in result:
+        raise Invalid(f"Couldn't apply patch. Reason: can't replace a non-existent object '{path}'")
+    result[change.root] = change.value
+
+
+def _change_member(result: dict[str, Any], change: Change) -> None:
+    path = f"/{change.root}/{change.member}"
+    parent = result.get(change.root)
+    if not isinstance(parent, dict):
+        raise Invalid(f"Couldn't apply patch. Reason: there is nothing at '{path}'")
+    if change.op != "add" and change.member not in parent:
+        raise Invalid(f"Couldn't apply patch. Reason: can't {change.op} a non-existent object '{path}'")
+    if change.op == "remove":
+        del parent[change.member]
+    else:
+        parent[change.member] = change.value

@@ -1,0 +1,202 @@
+"""Tokens and projects, asked of a Keystone.
+
+A token is checked once a minute at most: what Keystone said is kept under the token's digest, never the token
+itself, for no longer than the token lives. Neighbours: the ports `TokenCheck` and `Projects` of the domain.
+"""
+
+import asyncio
+import datetime as dt
+import hashlib
+import json
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+
+from jeroboam.domain.caller import Caller
+from jeroboam.domain.errors import Unavailable
+from jeroboam.kit.clock import Clock
+
+ANSWER_SECONDS = 10.0
+GOOD_SECONDS = 60.0
+BAD_SECONDS = 10.0
+CACHED = 4096
+_TOKEN_LONGEST = 16384
+_UNAUTHORIZED = 401
+_NOT_FOUND = 404
+_SERVER_ERROR = 500
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Said:
+    """What Keystone said of a token, and how long (by the monotonic clock) that may be believed."""
+
+    caller: Caller | None
+    until: float
+
+
+class KeystoneTokens:
+    """Checks tokens with the rights of the service's own user. Implements `TokenCheck`."""
+
+    def __init__(
+        self,
+        *,
+        auth_url: str,
+        username: str,
+        password: str,
+        project_name: str,
+        clock: Clock,
+        user_domain: str = "Default",
+        project_domain: str = "Default",
+    ) -> None:
+        """Nothing is sent yet. The URL may end in `/v3` or not; domains are given by name."""
+        root = auth_url.rstrip("/")
+        self._url = root if root.endswith("/v3") else f"{root}/v3"
+        self._identity = {
+            "auth": {
+                "identity": {
+                    "methods": ["password"],
+                    "password": {"user": {"name": username, "domain": {"name": user_domain}, "password": password}},
+                },
+                "scope": {"project": {"name": project_name, "domain": {"name": project_domain}}},
+            }
+        }
+        self._clock = clock
+        self._session: aiohttp.ClientSession | None = None
+        self._own: tuple[str, Caller] | None = None
+        self._own_turn = asyncio.Lock()
+        self._cache: OrderedDict[bytes, _Said] = OrderedDict()
+        self._asking: dict[bytes, asyncio.Future[_Said]] = {}
+
+    async def caller(self, token: str) -> Caller | None:
+        """Who the token belongs to. Requests with one token that come together share one question."""
+        if not token or len(token) > _TOKEN_LONGEST or not token.isascii() or not token.isprintable():
+            return None
+        key = hashlib.sha256(token.encode()).digest()
+        said = self._cache.get(key)
+        if said is not None and said.until > self._clock.monotonic():
+            return said.caller
+        asking = self._asking.get(key)
+        if asking is not None:
+            return (await asyncio.shield(asking)).caller
+        return (await self._ask_once(key, token)).caller
+
+    async def _ask_once(self, key: bytes, token: str) -> _Said:
+        future: asyncio.Future[_Said] = asyncio.get_running_loop().create_future()
+        self._asking[key] = future
+        try:
+            said = await self._ask(token)
+        except BaseException as error:
+            # Whoever waits for this answer learns of the failure; nobody may be waiting.
+            shared = Unavailable("The identity service does not answer.")
+            future.set_exception(error if isinstance(error, Unavailable) else shared)
+            future.exception()
+            raise
+        else:
+            future.set_result(said)
+            self._remember(key, said)
+            return said
+        finally:
+            del self._asking[key]
+
+    def _remember(self, key: bytes, said: _Said) -> None:
+        self._cache[key] = said
+        self._cache.move_to_end(key)
+        while len(self._cache) > CACHED:
+            self._cache.popitem(last=False)
+
+    async def _ask(self, token: str) -> _Said:
+        status, body = await self.get("/auth/tokens?nocatalog", {"X-Subject-Token": token})
+        now = self._clock.monotonic()
+        if status == _NOT_FOUND:
+            return _Said(caller=None, until=now + BAD_SECONDS)
+        left = _seconds_left(body["token"], self._clock.now())
+        caller = _caller(body["token"]) if left > 0 else None
+        return _Said(caller=caller, until=now + (min(GOOD_SECONDS, left) if caller else BAD_SECONDS))
+
+    async def own(self) -> Caller:
+        """The service's own user and project."""
+        return (await self._authenticate(None))[1]
+
+    async def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, Any]:
+        """Ask with the service's own token: 200 with its body, or 404. Raises `Unavailable` for anything else."""
+        own, _ = await self._authenticate(None)
+        status, body, _ = await self._send("GET", path, {"X-Auth-Token": own, **(headers or {})})
+        if status == _UNAUTHORIZED:
+            own, _ = await self._authenticate(own)
+            status, body, _ = await self._send("GET", path, {"X-Auth-Token": own, **(headers or {})})
+        if status not in {200, _NOT_FOUND}:
+            raise Unavailable(f"The identity service answered {status}.")
+        return status, body
+
+    async def _authenticate(self, refused: str | None) -> tuple[str, Caller]:
+        """The service's own token; a new one if there is none, or if this one was refused."""
+        async with self._own_turn:
+            if self._own is None or self._own[0] == refused:
+                status, body, headers = await self._send("POST", "/auth/tokens", {}, self._identity)
+                token = headers.get("X-Subject-Token")
+                caller = _caller(body["token"]) if status in {200, 201} else None
+                if token is None or caller is None:
+                    raise Unavailable("The identity service does not accept this service's own user.")
+                self._own = token, caller
+            return self._own
+
+    async def _send(
+        self, method: str, path: str, headers: dict[str, str], body: Any = None
+    ) -> tuple[int, Any, dict[str, str]]:
+        if self._session is None:
+            timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
+            self._session = aiohttp.ClientSession(timeout=timeout, trust_env=False)
+        try:
+            async with self._session.request(method, self._url + path, headers=headers, json=body) as response:
+                text = await response.read()
+                status, answered = response.status, dict(response.headers)
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise Unavailable("The identity service does not answer.") from error
+        if status >= _SERVER_ERROR:
+            raise Unavailable(f"The identity service answered {status}.")
+        try:
+            return status, json.loads(text) if text else None, answered
+        except ValueError as error:
+            raise Unavailable("The identity service answered with something that is no JSON.") from error
+
+    async def close(self) -> None:
+        """Give back connections."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+
+class KeystoneProjects:
+    """What Keystone knows of projects. Implements `Projects`."""
+
+    def __init__(self, tokens: KeystoneTokens) -> None:
+        self._tokens = tokens
+
+    async def exists(self, project_id: str) -> bool:
+        """Whether there is such a project. Raises `Unavailable` when Keystone does not answer."""
+        status, _ = await self._tokens.get(f"/projects/{quote(project_id, safe='')}")
+        return status != _NOT_FOUND
+
+
+def _seconds_left(token: dict[str, Any], now: dt.datetime) -> float:
+    expires = dt.datetime.fromisoformat(token["expires_at"])
+    return (expires - now).total_seconds()
+
+
+def _caller(token: dict[str, Any]) -> Caller | None:
+    """The caller of a token that is scoped to a project; None for one that is not."""
+    project, user = token.get("project"), token["user"]
+    if project is None:
+        return None
+    return Caller(
+        user_id=user["id"],
+        project_id=project["id"],
+        roles=frozenset(role["name"].lower() for role in token.get("roles", ())),
+        user_name=user.get("name", ""),
+        project_name=project.get("name", ""),
+        user_domain_id=user.get("domain", {}).get("id", ""),
+        project_domain_id=project.get("domain", {}).get("id", ""),
+    )

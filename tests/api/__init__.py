@@ -1,0 +1,1 @@
+"""Tests of the API edge, in process, on a real store."""

@@ -1,0 +1,101 @@
+"""Stand-ins for what the API needs of others, simple enough to be right by looking at them."""
+
+from dataclasses import dataclass, field, replace
+
+from jeroboam.domain.caller import Caller
+from jeroboam.domain.errors import Invalid, Unavailable
+from jeroboam.domain.ports import ExecResult
+
+
+def caller(user: str = "u1", project: str = "p1", *roles: str) -> Caller:
+    return Caller(user_id=user, project_id=project, roles=frozenset(roles or ("member", "reader")))
+
+
+class KnownTokens:
+    """Tokens by what they are: a test writes its callers in."""
+
+    def __init__(self) -> None:
+        self.known = {
+            "member": caller(),
+            "colleague": caller("u2"),
+            "reader": caller("u3", "p1", "reader"),
+            "stranger": caller("u9", "p2"),
+            "admin": caller("root", "p0", "admin", "member", "reader"),
+        }
+        self.away = False
+
+    async def caller(self, token: str) -> Caller | None:
+        if self.away:
+            raise Unavailable("The identity service does not answer.")
+        return self.known.get(token)
+
+
+class AllProjects:
+    async def exists(self, project_id: str) -> bool:
+        return project_id.startswith("p")
+
+
+class EasyAdmission:
+    """Admits everything but what a test names."""
+
+    def __init__(self) -> None:
+        self.refused: str | None = None
+
+    async def template(self, spec, caller):
+        if spec.image_id == self.refused:
+            raise Invalid(f"Unable to find image {spec.image_id}.", field="image_id")
+        return replace(spec, driver=spec.driver or "fake", cluster_distro="busybox")
+
+    async def cluster(self, cluster, groups, caller) -> None:
+        if cluster.spec.flavor_id == self.refused and self.refused is not None:
+            raise Invalid(f"Unable to find flavor {cluster.spec.flavor_id}.", field="flavor_id")
+
+
+@dataclass
+class FakeGateway:
+    """Answers live questions and remembers them."""
+
+    asked: list[tuple] = field(default_factory=list)
+    fault: Exception | None = None
+
+    def _ask(self, *question) -> None:
+        self.asked.append(question)
+        if self.fault is not None:
+            raise self.fault
+
+    async def logs(self, host_id, container, **options) -> str:
+        self._ask("logs", host_id, container, options)
+        return "one\ntwo\n"
+
+    async def execute(self, host_id, container, command) -> ExecResult:
+        self._ask("execute", host_id, container, tuple(command))
+        return ExecResult(output="hello\n", exit_code=3)
+
+    async def top(self, host_id, container, ps_args):
+        self._ask("top", host_id, container, ps_args)
+        return {"Titles": ["PID", "CMD"], "Processes": [["1", "sh"]]}
+
+    async def stats(self, host_id, container):
+        self._ask("stats", host_id, container)
+        return {
+            "cpu_percent": 12.345,
+            "memory_mib": 64.0,
+            "memory_limit_mib": 512.0,
+            "block_read": 1,
+            "block_write": 2,
+            "net_rx": 3,
+            "net_tx": 4,
+        }
+
+
+class PlainSealer:
+    """Seals by naming the context in clear: enough to see that it is the right one."""
+
+    def seal(self, plain: bytes, *, context: str) -> bytes:
+        return context.encode() + b"|" + plain
+
+    def open(self, sealed: bytes, *, context: str) -> bytes:
+        said, _, plain = sealed.partition(b"|")
+        if said.decode() != context:
+            raise ValueError("another context")
+        return plain
