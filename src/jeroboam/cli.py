@@ -162,6 +162,19 @@ def doctor(state: State = None, config: Config = None) -> None:
         sys.exit(0 if all(condition.status for condition in found) else 1)
 
 
+@images.command("build")
+def build_image(
+    coe: Annotated[str, typer.Argument(help="What the nodes are to run: swarm.")],
+    config: Config = None,
+) -> None:
+    """Make the image that nodes boot from, out of this machine's own programs. Nothing is done twice."""
+    with _complaints():
+        from jeroboam.bootstrap.upkeep import build_node_image  # noqa: PLC0415
+
+        settings = options.load(config)
+        console.print(asyncio.run(build_node_image(settings, coe)))
+
+
 def _table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
     table = Table(*columns, title=title, title_justify="left", show_edge=False)
     for row in rows:
