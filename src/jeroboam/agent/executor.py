@@ -19,6 +19,7 @@ from jeroboam.runtimes.base import Gone, Pauses, Resizes, Runtime, Seen
 
 Tell = Callable[[str, ContainerObserved], Awaitable[None]]
 
+_NO_PAUSES = "this host's runtime cannot pause containers"
 _ENDED = frozenset({RuntimeState.EXITED, RuntimeState.DEAD})
 
 # What may be broken off at any moment without leaving anything half-made.
@@ -192,11 +193,19 @@ class Executor:
                 raise
             raise Permanent(f"it is not known whether {signal} was delivered: {error.reason}") from error
 
-    async def pause(self, assignment: Assignment, _: Due, before: Entry | None) -> Seen:
-        return await self._freeze(assignment, before, "container_pausing", RuntimeState.PAUSED)
+    async def pause(self, assignment: Assignment, wanted: Due, before: Entry | None) -> Seen:
+        if not isinstance(self._runtime, Pauses):
+            raise Permanent(_NO_PAUSES)
+        seen = await self._turned(assignment, wanted, before, RuntimeState.PAUSED)
+        await self._step(assignment, "container_pausing")
+        return seen or await self._runtime.pause(assignment.uuid)
 
-    async def unpause(self, assignment: Assignment, _: Due, before: Entry | None) -> Seen:
-        return await self._freeze(assignment, before, "container_unpausing", RuntimeState.RUNNING)
+    async def unpause(self, assignment: Assignment, wanted: Due, before: Entry | None) -> Seen:
+        if not isinstance(self._runtime, Pauses):
+            raise Permanent(_NO_PAUSES)
+        seen = await self._turned(assignment, wanted, before, RuntimeState.RUNNING)
+        await self._step(assignment, "container_unpausing")
+        return seen or await self._runtime.unpause(assignment.uuid)
 
     async def update(self, assignment: Assignment, *_: object) -> Seen:
         if not isinstance(self._runtime, Resizes):
@@ -216,17 +225,13 @@ class Executor:
         force = bool(params.get("force") or params.get("stop") or wanted.skipped)
         await self._runtime.remove(assignment.uuid, force=force)
 
-    async def _freeze(self, assignment: Assignment, before: Entry | None, step: str, then: RuntimeState) -> Seen:
-        if not isinstance(self._runtime, Pauses):
-            raise Permanent("this host's runtime cannot pause containers")
+    async def _turned(self, assignment: Assignment, wanted: Due, before: Entry | None, to: RuntimeState) -> Seen | None:
+        """The container, if an earlier attempt has brought it to that state already."""
         if before is not None:
             seen = await self._runtime.inspect(assignment.uuid)
-            if seen.state is then:
-                return seen
-        await self._step(assignment, step)
-        if then is RuntimeState.PAUSED:
-            return await self._runtime.pause(assignment.uuid)
-        return await self._runtime.unpause(assignment.uuid)
+            return seen if seen.state is to else None
+        self._begin(assignment.uuid, wanted.op, None)
+        return None
 
     async def _find(self, uuid: str) -> Seen | None:
         try:

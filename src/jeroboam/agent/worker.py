@@ -136,7 +136,8 @@ class Workers:
         """One step nearer; what goes wrong is logged or reported here."""
         try:
             if assignment is None:
-                if self._complete():
+                # Asked at this moment: it may have been assigned since the attempt was begun.
+                if self._complete() and self._assigned(uuid) is None:
                     await self._executor.remove_stray(uuid)
                 return _Outcome.IDLE
             if wanted is None:
