@@ -4,8 +4,11 @@ Neighbours: the `docker` runtime, the `local` provider and the `swarm` COE. The 
 each Engine, since the newest refuse what the oldest speak.
 """
 
+import asyncio
 import json
 import ssl
+import struct
+from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -21,6 +24,9 @@ CONNECT_SECONDS = 5.0
 
 # What aiodocker gives for a status when there was no answer at all.
 CONNECTION_LOST = 900
+
+_LONGEST_LINE = 4 * 1024 * 1024
+_FRAME = struct.Struct(">BxxxL")
 
 _TEMPORARY_STATUS = frozenset({408, 429, 500, 502, 503, 504, CONNECTION_LOST})
 
@@ -70,11 +76,38 @@ async def events(
     """The Engine's events from that Unix time on; ends when the Engine closes the stream."""
     patient = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=None)
     query = {"filters": json.dumps(filters), "since": f"{since:.6f}"}
-    async with engine.session.get(f"{engine.docker_host}/events", params=query, timeout=patient) as response:
+    url = f"{engine.docker_host}/events"
+    # An event is one line and carries all labels of its container.
+    async with engine.session.get(url, params=query, timeout=patient, read_bufsize=_LONGEST_LINE) as response:
         if not response.ok:
             raise aiodocker.DockerError(response.status, await _said(response))
         async for line in response.content:
             yield json.loads(line)
+
+
+async def printed(engine: aiodocker.Docker, container: str, query: Mapping[str, str], *, tty: bool, most: int) -> bytes:
+    """What the container printed, both streams in order; of more than `most` bytes, only the newest."""
+    kept: deque[bytes] = deque()
+    size = 0
+    async with engine.session.get(f"{engine.docker_host}/containers/{container}/logs", params=query) as response:
+        if not response.ok:
+            raise aiodocker.DockerError(response.status, await _said(response))
+        async for piece in response.content.iter_any() if tty else _frames(response.content):
+            kept.append(piece)
+            size += len(piece)
+            while size > most:
+                size -= len(kept.popleft())
+    return b"".join(kept)
+
+
+async def _frames(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """The pieces of the Engine's multiplexed stream (one byte of stream, three unused, four of length)."""
+    while True:
+        try:
+            _, length = _FRAME.unpack(await content.readexactly(_FRAME.size))
+            yield await content.readexactly(length)
+        except asyncio.IncompleteReadError:
+            return
 
 
 async def _said(response: aiohttp.ClientResponse) -> str:

@@ -43,12 +43,7 @@ class Rig:
         self.tasks.append(asyncio.ensure_future(self.dispatcher.serve(server)))
         heard = []
 
-        async def listen():
-            async for message in end:
-                heard += [message]
-            heard.append(None)
-
-        self.tasks.append(asyncio.ensure_future(listen()))
+        self.tasks.append(asyncio.ensure_future(_listen(end, heard)))
         await end.send(Hello(version=version, hostname=hostname, facts=None))
         await settle()
         return end, heard
@@ -225,6 +220,13 @@ async def test_a_session_in_memory_is_bounded_and_ends_on_both_sides():
         await sending
     assert len([message async for message in server]) == 1000
     assert [message async for message in end] == []
+
+
+async def _listen(end, heard):
+    """Note what comes as it comes, and None at the end."""
+    while (message := await anext(end, None)) is not None:
+        heard.append(message)
+    heard.append(None)
 
 
 async def _fill(end):
