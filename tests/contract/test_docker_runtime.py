@@ -181,7 +181,7 @@ async def test_logs_of_a_terminal(runtime, run, uuid):
 
 
 async def test_of_endless_logs_the_newest_are_given(runtime, run, uuid):
-    await run("sh", "-c", "yes 0123456789abcdef | head -c 20000000; echo end")
+    await run("sh", "-c", "yes $(seq 1 300 | tr '\\n' x) | head -c 20000000; echo end")
     await ended(runtime, uuid)
     text = await runtime.logs(uuid, stdout=True, stderr=True, timestamps=False, tail=None, since=None)
     assert text.endswith("end\n")

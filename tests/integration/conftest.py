@@ -47,6 +47,7 @@ class House:
         self.dispatcher = Dispatcher(_Telling(self), bus=self.bus, clock=self.clock)
         self.gateway = SessionGateway(self.dispatcher)
         self.host_id = ""
+        self.engine_url: str | None = None
         self._folder = folder
         self._tasks: list[asyncio.Task[None]] = []
         self._agent: asyncio.Task[None] | None = None
@@ -81,7 +82,7 @@ class House:
             self._agent = None
 
     async def _run_agent(self) -> None:
-        runtime = DockerRuntime(installation=self.installation)
+        runtime = DockerRuntime(installation=self.installation, url=self.engine_url)
         journal = Journal(self._folder / "agent.db")
         agent = Agent(
             runtime=runtime, journal=journal, clock=self.clock, hostname="h1", open_session=self._open_session
@@ -122,6 +123,15 @@ class House:
         async with self.store.read() as tx:
             return await tx.containers.get(uuid)
 
+    async def host_until(self, wanted) -> None:
+        """Wait until the host is as wanted."""
+        async with asyncio.timeout(SECONDS):
+            while True:
+                async with self.store.read() as tx:
+                    if wanted(await tx.hosts.get(self.host_id)):
+                        return
+                await anext(self.changes)
+
     async def until(self, uuid: str, wanted, seconds: float = SECONDS) -> Container | None:
         """The container once it is as wanted; looked at whenever the agent has said something."""
         container = await self.get(uuid)
@@ -147,6 +157,10 @@ class _Telling(DispatchRecords):
         self._house.host_id = host_id
         self._house.bus.publish("changed", host_id)
         return host_id
+
+    async def heartbeat(self, host_id, report):
+        await super().heartbeat(host_id, report)
+        self._house.bus.publish("changed", host_id)
 
     async def report(self, host_id, report):
         known = await super().report(host_id, report)

@@ -9,6 +9,7 @@ import pytest
 
 from jeroboam.domain.containers import OpKind, RuntimeState, Status
 from jeroboam.domain.errors import Conflict, NotFound
+from tests.engine_proxy import proxied
 
 pytestmark = pytest.mark.docker
 
@@ -110,6 +111,26 @@ async def test_a_missing_image_is_told_within_seconds_and_can_be_deleted(house):
     assert "127.0.0.1:1" in container.status_reason
     await house.ask(uuid, OpKind.DELETE, force=True)
     await house.until(uuid, lambda container: container is None)
+
+
+async def test_an_engine_that_is_away_is_told_and_made_up_for(house, tmp_path):
+    async with proxied(tmp_path / "engine.sock") as (proxy, url):
+        await house.kill_agent()
+        house.engine_url = url
+        await house.start_agent()
+        stopped, _ = await running(house)
+        await proxy.cut()
+        await house.host_until(lambda host: host.runtime_error)
+        await house.ask(stopped, OpKind.STOP, timeout=0)
+        made = await house.create("sleep", "600")
+        for uuid in (stopped, made):
+            container = await house.until(uuid, lambda container: container.status_reason, seconds=5)
+            assert "Docker Engine" in container.status_reason
+        await proxy.open()
+        await house.until(stopped, is_(Status.STOPPED))
+        await house.until(made, is_(Status.RUNNING))
+        await house.host_until(lambda host: host.runtime_error is None)
+        await house.kill_agent()
 
 
 async def test_twenty_at_once_and_none_is_left(house):

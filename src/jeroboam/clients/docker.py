@@ -4,7 +4,6 @@ Neighbours: the `docker` runtime, the `local` provider and the `swarm` COE. The 
 each Engine, since the newest refuse what the oldest speak.
 """
 
-import asyncio
 import json
 import ssl
 import struct
@@ -101,13 +100,22 @@ async def printed(engine: aiodocker.Docker, container: str, query: Mapping[str, 
 
 
 async def _frames(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """The pieces of the Engine's multiplexed stream (one byte of stream, three unused, four of length)."""
-    while True:
-        try:
-            _, length = _FRAME.unpack(await content.readexactly(_FRAME.size))
-            yield await content.readexactly(length)
-        except asyncio.IncompleteReadError:
-            return
+    """What the Engine's multiplexed stream carries (a frame: the stream's number, three unused, four of length).
+
+    A line is a frame, and there may be millions: they are taken by the chunk, which leaves others their turn.
+    """
+    waiting = bytearray()
+    async for chunk in content.iter_any():
+        waiting += chunk
+        whole, begin = bytearray(), 0
+        while len(waiting) - begin >= _FRAME.size:
+            end = begin + _FRAME.size + _FRAME.unpack_from(waiting, begin)[1]
+            if end > len(waiting):
+                break
+            whole += waiting[begin + _FRAME.size : end]
+            begin = end
+        del waiting[:begin]
+        yield bytes(whole)
 
 
 async def _said(response: aiohttp.ClientResponse) -> str:
