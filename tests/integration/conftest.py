@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import pathlib
-import subprocess
 import uuid
 
 import aiodocker
@@ -25,14 +24,7 @@ from jeroboam.store import Store
 from jeroboam.store.migrations import upgrade
 from tests import builders
 
-SCRIPT = pathlib.Path(__file__).parents[2] / "scripts" / "busybox_image.sh"
 SECONDS = 30.0
-
-
-@pytest.fixture(scope="session")
-def busybox():
-    subprocess.run([SCRIPT], check=True)
-    return "busybox:latest"
 
 
 class House:

@@ -158,7 +158,7 @@ class Agent:
         """Forget a container; if it is there none the less, its worker removes it as a stray."""
         self._assignments.pop(uuid, None)
         self._sent.pop(uuid, None)
-        self._journal.forget(uuid)
+        self._executor.forget(uuid)
         self._workers.call(uuid)
 
     async def _answer(self, request: Request) -> None:

@@ -27,7 +27,7 @@ CONNECTION_LOST = 900
 _LONGEST_LINE = 4 * 1024 * 1024
 _FRAME = struct.Struct(">BxxxL")
 
-_TEMPORARY_STATUS = frozenset({408, 429, 500, 502, 503, 504, CONNECTION_LOST})
+_TEMPORARY_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 
 # What the engine's own helpers refuse they refuse again: a missing program, a capability that the host has not got.
 _REFUSED_BY_THE_HOST = "OCI runtime"
@@ -54,6 +54,8 @@ def speaking(doing: str) -> Iterator[None]:
     except DriverError:
         raise
     except aiodocker.DockerError as error:
+        if error.status == CONNECTION_LOST:
+            raise Temporary(f"{doing}: the Docker Engine does not answer") from error
         text = f"{doing}: {error.message}"
         again = error.status in _TEMPORARY_STATUS and _REFUSED_BY_THE_HOST not in error.message
         raise (Temporary(text) if again else Permanent(text)) from error

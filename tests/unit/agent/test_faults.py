@@ -96,6 +96,20 @@ async def test_a_delete_breaks_off_a_long_stop(rig: Rig):
     assert (rig.last().seq, rig.last().state) == (3, RuntimeState.ABSENT)
 
 
+async def test_what_is_given_up_or_released_is_broken_off(rig: Rig):
+    await rig.start()
+    other = UUID[:-1] + "2"
+    rig.hold("pull")
+    await rig.assign(assignment(CREATE))
+    await rig.assign(assignment(CREATE, uuid=other))
+    await rig.assign(assignment(done=1))
+    await rig.release(other)
+    rig.runtime.behave("pull")
+    await rig.clock.advance(60)
+    assert rig.count("create") == 0
+    assert (rig.last().seq, rig.last().state, rig.last().step) == (1, RuntimeState.ABSENT, None)
+
+
 async def test_a_delete_does_not_wait_for_a_pause_between_retries(rig: Rig):
     await rig.start()
     rig.runtime.misbehave("pull", Fault(error=Temporary("busy")))
