@@ -40,7 +40,6 @@ _QUESTIONS = """
 grep CapEff /proc/self/status | { read _ caps; echo caps $caps; }
 [ -e /proc/net/ip_vs ] && echo ipvs 1 || echo ipvs 0
 df -k /probe | tail -1 | { read _ _ _ free _; echo free_kib $free; }
-echo inotify $(cat /proc/sys/fs/inotify/max_user_instances)
 """
 
 
