@@ -13,7 +13,7 @@ from jeroboam.domain.nodes import COMMANDS_PATH, File, NodeScript
 from jeroboam.providers import local_subnets as subnets
 from jeroboam.providers.base import Flavor, NodeWant
 from jeroboam.providers.local_catalog import DockerImage
-from jeroboam.providers.local_engine import Gift
+from jeroboam.providers.local_engine import Gift, ways
 from jeroboam.providers.local_nodes import Place, archive, container_config, container_name, labels
 
 SMALL = ipaddress.IPv4Network("10.200.0.0/22")
@@ -138,3 +138,24 @@ def test_what_is_missing_becomes_a_condition(facts, kind, holds):
     condition = next(each for each in gift.conditions() if each.type == kind)
     assert condition.status is holds
     assert holds == (condition.message == "")
+
+
+ALL_CAPS = (1 << 41) - 1
+
+
+def test_the_way_follows_what_this_machine_may_give():
+    assert [way.get("Privileged", False) for way in ways(ALL_CAPS, modules=False)] == [True, False]
+    assert [way.get("Privileged", False) for way in ways(None, modules=False)] == [True, False]
+    hobbled = ways(ALL_CAPS & ~(1 << 24 | 1 << 16), modules=False)
+    assert hobbled[0]["CapDrop"] == ["SYS_MODULE", "SYS_RESOURCE"]
+    assert hobbled[1]["Privileged"]
+
+
+def test_modules_are_shown_where_there_are_any_and_done_without_where_refused():
+    found = ways(ALL_CAPS, modules=True)
+    assert [bool(way.get("Mounts")) for way in found] == [True, True, False, False]
+    assert found[0]["Mounts"][0]["ReadOnly"]
+    gift = Gift(host_config=found[0], cpus=1, data_root="/", facts={})
+    flavor = Flavor(id="f", name="f", vcpus=1, ram=512, disk=1)
+    config = container_config(WANT, PLACE, DockerImage(id="sha256:1", data_folder="/data"), flavor, gift)
+    assert [mount["Target"] for mount in config["HostConfig"]["Mounts"]] == ["/lib/modules", "/data"]
