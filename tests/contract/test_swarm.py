@@ -1,6 +1,7 @@
 """Swarm for real: what a user of the cluster does with a docker command line, and what happens to nodes."""
 
 import asyncio
+import dataclasses
 import io
 import json
 import os
@@ -253,6 +254,13 @@ async def test_no_second_swarm_is_founded_beside_one_that_is_away(rig):
     again = await eventually(lambda: rig.coe.join(rig.plan()), lambda found: all(ready(found).values()))
     assert again.strangers == ()
     assert {await swarm_id(rig, member.address) for member in rig.members} == {swarm}
+
+
+async def test_taints_are_said_not_to_hold(rig):
+    await rig.boot(rig.nodes(1, 0))
+    rig.members[0] = dataclasses.replace(rig.members[0], taints=({"key": "k", "effect": "NoSchedule"},))
+    joined = await rig.coe.join(rig.plan())
+    assert [(each.type, each.status) for each in joined.conditions] == [("TaintsHonoured", False)]
 
 
 @pytest.mark.parametrize(
