@@ -18,7 +18,7 @@ def new_uuid() -> str:
 
 
 def template(**changes) -> Template:
-    spec = TemplateSpec(coe="fake", image_id="fake-node", flavor_id="m1.small", driver="fake")
+    spec = TemplateSpec(coe="fake", image_id="swarm-node", flavor_id="m1.small", driver="fake")
     base = Template(
         uuid=new_uuid(), name=f"t{next(_numbers)}", project_id="p1", user_id="u1", spec=spec, created_at=NOW
     )

@@ -38,6 +38,7 @@ from jeroboam.kit.bus import MemoryBus
 from jeroboam.kit.clock import SystemClock
 from jeroboam.kit.ids import RandomIds
 from jeroboam.kit.tasks import Tasks
+from jeroboam.protocol import AgentEnd
 from jeroboam.protocol.memory import session_pair
 from jeroboam.secrets.keyfile import KeyFileSealer
 from jeroboam.settings import Settings, address
@@ -232,7 +233,7 @@ class Service:
         for name, work in runners:
             self._tasks.start(name, work)
 
-    async def _open_session(self, dispatcher: Dispatcher) -> object:
+    async def _open_session(self, dispatcher: Dispatcher) -> AgentEnd:
         agent_end, server_end = session_pair()
         self._tasks.start("session", dispatcher.serve(server_end))
         return agent_end

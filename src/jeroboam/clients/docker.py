@@ -4,9 +4,11 @@ Neighbours: the `docker` runtime, the `local` provider and the `swarm` COE. The 
 each Engine, since the newest refuse what the oldest speak.
 """
 
+import json
 import ssl
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import aiodocker
 import aiohttp
@@ -21,6 +23,9 @@ CONNECT_SECONDS = 5.0
 CONNECTION_LOST = 900
 
 _TEMPORARY_STATUS = frozenset({408, 429, 500, 502, 503, 504, CONNECTION_LOST})
+
+# What the engine's own helpers refuse they refuse again: a missing program, a capability that the host has not got.
+_REFUSED_BY_THE_HOST = "OCI runtime"
 
 
 def connect(url: str | None = None, *, tls: ssl.SSLContext | None = None) -> aiodocker.Docker:
@@ -45,7 +50,37 @@ def speaking(doing: str) -> Iterator[None]:
         raise
     except aiodocker.DockerError as error:
         text = f"{doing}: {error.message}"
-        raise (Temporary(text) if error.status in _TEMPORARY_STATUS else Permanent(text)) from error
+        again = error.status in _TEMPORARY_STATUS and _REFUSED_BY_THE_HOST not in error.message
+        raise (Temporary(text) if again else Permanent(text)) from error
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
         said = str(error) or type(error).__name__
         raise Temporary(f"{doing}: the Docker Engine does not answer ({said})") from error
+
+
+async def post(engine: aiodocker.Docker, path: str, body: Mapping[str, Any]) -> None:
+    """Send what the client library has no word for. Raises `aiodocker.DockerError` as it does itself."""
+    async with engine.session.post(f"{engine.docker_host}/{path}", json=body) as response:
+        if not response.ok:
+            raise aiodocker.DockerError(response.status, await _said(response))
+
+
+async def events(
+    engine: aiodocker.Docker, filters: Mapping[str, list[str]], since: float
+) -> AsyncIterator[dict[str, Any]]:
+    """The Engine's events from that Unix time on; ends when the Engine closes the stream."""
+    patient = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=None)
+    query = {"filters": json.dumps(filters), "since": f"{since:.6f}"}
+    async with engine.session.get(f"{engine.docker_host}/events", params=query, timeout=patient) as response:
+        if not response.ok:
+            raise aiodocker.DockerError(response.status, await _said(response))
+        async for line in response.content:
+            yield json.loads(line)
+
+
+async def _said(response: aiohttp.ClientResponse) -> str:
+    """The Engine's own words for an error."""
+    text = await response.text()
+    try:
+        return str(json.loads(text)["message"])
+    except (ValueError, KeyError, TypeError):
+        return text.strip()

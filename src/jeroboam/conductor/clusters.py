@@ -5,7 +5,6 @@ and does only what is missing, so that they may be entered again from any point.
 makes them a cluster, and this module alone decides what a failure means.
 """
 
-import asyncio
 from collections.abc import Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -32,7 +31,7 @@ from jeroboam.domain.clusters import (
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
 from jeroboam.domain.nodes import NodeScript
 from jeroboam.domain.ports import Sealer
-from jeroboam.kit.clock import Clock
+from jeroboam.kit.clock import Clock, Overdue, within
 from jeroboam.kit.ids import Ids
 from jeroboam.kit.x509 import make_ca
 from jeroboam.providers.base import Infra, InfraWant, NodeWant, Provider
@@ -84,19 +83,22 @@ class Clusters:
             return None
         cluster = whole.cluster
         try:
-            async with asyncio.timeout(self._time_left(cluster)):
-                if cluster.operation is Operation.DELETE:
-                    await self._destroy(lease, cluster)
-                    return None
-                if states.outcome_of(cluster) is Outcome.FAILED:
-                    return await self._watch(lease, whole)
-                return await self._build(lease, whole)
+            return await within(self._clock, self._time_left(cluster), self._carry_out(lease, whole))
         except LeaseLost:
             return None
-        except TimeoutError:
-            return await self._failed(lease, cluster, Temporary("the last step did not end"), over=True)
+        except Overdue:
+            reason = cluster.status_reason or "the last step did not end"
+            return await self._failed(lease, cluster, Temporary(reason), over=True)
         except DriverError as error:
             return await self._failed(lease, cluster, error, over=self._time_left(cluster) == 0)
+
+    async def _carry_out(self, lease: Lease, whole: Whole) -> float | None:
+        if whole.cluster.operation is Operation.DELETE:
+            await self._destroy(lease, whole.cluster)
+            return None
+        if states.outcome_of(whole.cluster) is Outcome.FAILED:
+            return await self._watch(lease, whole)
+        return await self._build(lease, whole)
 
     def _time_left(self, cluster: Cluster) -> float | None:
         if cluster.deadline_at is None or cluster.status == "DELETE_FAILED":
@@ -150,7 +152,8 @@ class Clusters:
         if not complete:
             scripts = {member.uuid: coe.script(plan, member) for member in plan.members}
             infra = await self._ensure(lease, cluster, provider, want, scripts)
-        seen = await self._join(coe, plan, fresh=not complete)
+        steady = complete and not states.in_progress(cluster)
+        seen = await self._join(coe, plan, steady=steady)
         await self._records.save(lease, _observed(cluster, infra, seen), nodes=_nodes(infra, seen))
         self._attempts.pop((cluster.uuid, cluster.generation), None)
         return self._check_seconds
@@ -204,10 +207,10 @@ class Clusters:
                     await self._records.save(lease, cluster.observed, nodes=infra.nodes, waiting_for=progress)
         return infra
 
-    async def _join(self, coe: Coe, plan: CoePlan, *, fresh: bool) -> CoeObserved:
+    async def _join(self, coe: Coe, plan: CoePlan, *, steady: bool) -> CoeObserved:
         """Have every member in the cluster and working, and nobody else."""
-        seen = await (coe.join(plan) if fresh else coe.observe(plan))
-        if not fresh and not all(member.ready for member in seen.members):
+        seen = await (coe.observe(plan) if steady else coe.join(plan))
+        if steady and not all(member.ready for member in seen.members):
             seen = await coe.join(plan)
         if seen.strangers:
             await coe.leave(plan, seen.strangers)

@@ -3,7 +3,10 @@
 import asyncio
 import datetime as dt
 import time
-from typing import Protocol
+from collections.abc import Coroutine
+from typing import Any, Protocol, TypeVar
+
+T = TypeVar("T")
 
 
 class Clock(Protocol):
@@ -33,3 +36,24 @@ class SystemClock:
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
+
+
+class Overdue(Exception):
+    """The time for the work was over before the work was."""
+
+
+async def within(clock: Clock, seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
+    """What the work returns. After that many seconds (None: no limit) it is cancelled and `Overdue` is raised."""
+    if seconds is None:
+        return await work
+    doing = asyncio.ensure_future(work)
+    timer = asyncio.ensure_future(clock.sleep(seconds))
+    try:
+        await asyncio.wait({doing, timer}, return_when=asyncio.FIRST_COMPLETED)
+        if doing.done():
+            return doing.result()
+        raise Overdue
+    finally:
+        timer.cancel()
+        doing.cancel()
+        await asyncio.gather(doing, timer, return_exceptions=True)

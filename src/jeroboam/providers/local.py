@@ -5,7 +5,7 @@ Engine may give), `local_subnets` and `local_nodes` (pure choices). Nothing is r
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 
 import aiodocker
@@ -57,7 +57,7 @@ class LocalProvider:
         net = await self._network(want)
         return await self._addresses(want, net)
 
-    async def ensure(self, want: InfraWant, scripts: dict[str, NodeScript]) -> AsyncIterator[Infra]:
+    async def ensure(self, want: InfraWant, scripts: dict[str, NodeScript]) -> AsyncGenerator[Infra, None]:
         net = await self._network(want)
         addresses = await self._addresses(want, net)
         seen = {node.uuid: node for node in await self._estate.nodes(want.cluster_id)}
@@ -83,7 +83,8 @@ class LocalProvider:
 
     async def observe(self, cluster_id: str) -> Infra:
         net, nodes = await asyncio.gather(self._estate.network(cluster_id), self._estate.nodes(cluster_id))
-        return Infra(network_id=net.id if net else None, nodes=nodes, conditions=self._conditions())
+        told = await asyncio.gather(*(self._estate.last_words(node) for node in nodes))
+        return Infra(network_id=net.id if net else None, nodes=tuple(told), conditions=self._conditions())
 
     async def remove(self, cluster_id: str, node_uuids: Sequence[str]) -> None:
         await self._estate.remove_nodes(cluster_id, set(node_uuids), self._slots)

@@ -7,6 +7,7 @@ what will be missing; the answer becomes a part of every node's configuration, a
 
 import asyncio
 import json
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -50,12 +51,14 @@ class Gift:
     host_config: Mapping[str, Any]
     """The part of HostConfig that makes a container into a machine."""
     cpus: int
+    data_root: str
+    """The Engine's own folder, on its machine."""
     facts: Mapping[str, str]
 
     def conditions(self) -> tuple[Condition, ...]:
         """What clusters here will do without, for users' eyes."""
         caps = int(self.facts.get("caps", "0"), 16)
-        free = int(self.facts.get("free_kib", "0")) / (1 << 20)
+        free = self._free_gib()
         ipvs = self.facts.get("ipvs") == "1"
         raised = bool(caps >> _SYS_RESOURCE & 1)
         enough = free >= _LOW_DISK_GIB
@@ -88,6 +91,13 @@ class Gift:
                 message="Volumes of local nodes share the Engine's disk: docker_volume_size sets no limit.",
             ),
         )
+
+    def _free_gib(self) -> float:
+        """Now, where the Engine's folder is on this machine; else as it was when we asked."""
+        try:
+            return shutil.disk_usage(self.data_root).free / (1 << 30)
+        except OSError:
+            return int(self.facts.get("free_kib", "0")) / (1 << 20)
 
 
 class LocalEngine:
@@ -125,7 +135,7 @@ class LocalEngine:
                         raise
                     refusals.append(error.message)
                     continue
-                return Gift(host_config=way, cpus=int(info["NCPU"]), facts=facts)
+                return Gift(host_config=way, cpus=int(info["NCPU"]), data_root=info["DockerRootDir"], facts=facts)
         raise Permanent(f"the Docker Engine refuses a container that can be a node: {'; '.join(refusals)}")
 
     async def _tidy(self) -> None:

@@ -7,7 +7,7 @@ node. The volume carries the node's address as a label, so that an address outli
 import asyncio
 import ipaddress
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -15,13 +15,15 @@ import aiodocker
 from aiodocker.types import JSONValue
 
 from jeroboam.clients.docker import speaking
-from jeroboam.domain.clusters import NodeObserved
-from jeroboam.domain.errors import Permanent, Temporary
+from jeroboam.domain.clusters import NodeObserved, NodeState
+from jeroboam.domain.errors import DriverError, Permanent, Temporary
 from jeroboam.providers import local_subnets as subnets
 from jeroboam.providers.local_engine import as_filter
 from jeroboam.providers.local_nodes import ADDRESS, CLUSTER, INSTALLATION, NODE, observed
 
 _SUBNET_TRIES = 32
+# How much of a node's last line is shown.
+_WORDS = 300
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +89,20 @@ class Estate:
         with speaking("listing the cluster's nodes"):
             found = await self._docker().containers.list(all=True, filters=as_filter(self._tags(cluster_id)))
         return tuple(sorted((observed(each) for each in found), key=lambda node: node.name))
+
+    async def last_words(self, node: NodeObserved) -> NodeObserved:
+        """The node with what it printed last, if it does not run."""
+        if node.state is not NodeState.STOPPED or node.server_id is None:
+            return node
+        try:
+            with speaking(f"reading what node {node.name} printed"):
+                container = self._docker().containers.container(node.server_id)
+                lines = await container.log(stdout=True, stderr=True, tail=1)
+        except DriverError:
+            # The state alone has to do.
+            return node
+        said = "".join(lines).strip()[-_WORDS:]
+        return replace(node, reason=f"{node.reason}; it printed last: {said}") if said else node
 
     async def make_container(self, name: str, config: dict[str, JSONValue], node_uuid: str) -> str:
         """The node's container, made now or before, not started; its id."""

@@ -11,13 +11,17 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from jeroboam.domain.containers import Address, ContainerSpec, RuntimeState
-from jeroboam.domain.errors import Permanent
+from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.domain.ports import ExecResult
 
 
 class Gone(Permanent):
     """The runtime has no such container."""
+
+
+class TookTooLong(Temporary):
+    """A command in a container did not end within its limit. It may go on there."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,7 +123,7 @@ class Executes(Protocol):
     """Can run commands in containers."""
 
     async def execute(self, uuid: str, command: Sequence[str], *, limit: float) -> ExecResult:
-        """Run it to its end; raises `Temporary` when that takes more than `limit` seconds."""
+        """Run it to its end; raises `TookTooLong` when that takes more than `limit` seconds."""
         ...
 
 
@@ -135,3 +139,10 @@ class Measures(Protocol):
     """Can sample use: the keys of `HostGateway.stats`."""
 
     async def stats(self, uuid: str) -> Mapping[str, str | float]: ...
+
+
+@runtime_checkable
+class Closes(Protocol):
+    """Holds connections that want closing. What it runs is not touched."""
+
+    async def close(self) -> None: ...

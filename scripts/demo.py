@@ -1,0 +1,294 @@
+"""The main job, end to end, with the published clients against real things; `make demo` runs it.
+
+It starts `jeroboam up` on a state folder of its own, types what a user would type, checks what it sees, shows each
+step with its time, removes everything and leaves nothing. The exit status is 0 only if every step was seen to work.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+
+from rich.console import Console
+from rich.table import Table
+
+BIN = pathlib.Path(sys.executable).parent
+SENTINEL = "---done---"
+UP_SECONDS = 60
+COMPLETE_SECONDS = 60
+REPLICAS = 4
+console = Console(highlight=False, soft_wrap=True)
+times: list[tuple[str, float]] = []
+
+
+class Failed(Exception):
+    """A step did not do what it should."""
+
+
+@contextlib.contextmanager
+def step(title: str) -> Iterator[None]:
+    """One line while it runs, and its time when it is done."""
+    started = time.monotonic()
+    with console.status(title):
+        yield
+    took = time.monotonic() - started
+    times.append((title, took))
+    console.print(f"[green]ok[/green] {took:6.2f} s  {title}")
+
+
+class OpenStack:
+    """One `openstack` process that takes command after command, as a user at its prompt would type them."""
+
+    def __init__(self, environment: dict[str, str]) -> None:
+        self._process = subprocess.Popen(
+            [BIN / "openstack"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env=environment,
+        )
+
+    def __call__(self, command: str) -> str:
+        """What the command printed."""
+        console.print(f"[dim]            openstack {command}[/dim]")
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._process.stdin.write(f"{command}\n!echo {SENTINEL}\n")
+        self._process.stdin.flush()
+        lines = []
+        for line in self._process.stdout:
+            if line.strip() == SENTINEL:
+                return "".join(lines)
+            lines.append(line)
+        raise Failed(f"the client ended: {''.join(lines)}")
+
+    def json(self, command: str) -> object:
+        """What the command printed with `-f json`."""
+        text = self(f"{command} -f json")
+        try:
+            return json.loads(text)
+        except ValueError as error:
+            raise Failed(f"openstack {command}: {text}") from error
+
+    def close(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(timeout=10)
+
+
+def expect(seen: object, wanted: object, what: str) -> None:
+    """Both are equal, or the step failed."""
+    if seen != wanted:
+        raise Failed(f"{what}: {seen!r}, and not {wanted!r}")
+
+
+def until(what: str, look: Callable[[], object], wanted: object, seconds: float) -> None:
+    """Look until it is as wanted; what was seen last is in the error."""
+    end = time.monotonic() + seconds
+    while (seen := look()) != wanted:
+        if time.monotonic() > end:
+            raise Failed(f"{what}: {seen!r} after {seconds:.0f} s, and not {wanted!r}")
+        if isinstance(seen, str) and (seen.endswith("FAILED") or seen == "Error"):
+            raise Failed(f"{what}: {seen}")
+
+
+def run(*command: str | pathlib.Path, environment: dict[str, str] | None = None) -> str:
+    """What a command printed; it has to succeed."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=environment)
+    if done.returncode != 0:
+        raise Failed(f"{' '.join(map(str, command))}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+@contextlib.contextmanager
+def service(state: pathlib.Path) -> Iterator[None]:
+    """`jeroboam up`, until the block ends."""
+    log = (state.parent / "up.log").open("w")
+    command = [BIN / "jeroboam", "up", "--state", state, "--listen", "127.0.0.1:0", "--keystone-listen", "127.0.0.1:0"]
+    process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        end = time.monotonic() + UP_SECONDS
+        while "jeroboam is up" not in pathlib.Path(log.name).read_text():
+            if process.poll() is not None or time.monotonic() > end:
+                raise Failed(f"jeroboam up: {pathlib.Path(log.name).read_text()}")
+            time.sleep(0.05)
+        yield
+        process.send_signal(signal.SIGTERM)
+        expect(process.wait(timeout=15), 0, "exit status of jeroboam up")
+    except BaseException:
+        console.print(pathlib.Path(log.name).read_text()[-4000:])
+        raise
+    finally:
+        process.kill()
+        process.wait()
+
+
+def leftovers(installation: str) -> list[str]:
+    """What the Engine still has of this installation."""
+    found = []
+    for kind in (("container", "ls", "-a"), ("network", "ls"), ("volume", "ls")):
+        found += run("docker", *kind, "-q", "--filter", f"label=jeroboam.installation={installation}").split()
+    return found
+
+
+def swarm(openstack: OpenStack, folder: pathlib.Path) -> None:
+    """A Swarm of three, used, grown and looked at."""
+    with step("a Swarm of 1 + 2 nodes, from the request to CREATE_COMPLETE"):
+        said = openstack("coe cluster create --cluster-template swarm --master-count 1 --node-count 2 demo")
+        if "accepted" not in said:
+            raise Failed(said)
+        show = "coe cluster show demo -c status -f value"
+        until("cluster status", lambda: openstack(show).strip(), "CREATE_COMPLETE", COMPLETE_SECONDS)
+    with step("its configuration: docker --tlsverify node ls"):
+        exports = openstack(f"coe cluster config demo --dir {folder} --output-certs --force")
+        docker_host = next(line.split("=", 1)[1] for line in exports.splitlines() if "DOCKER_HOST" in line)
+        tls = [f"--tls{name}={folder}/{name}.pem" for name in ("cert", "key")]
+        docker = ["docker", "-H", docker_host, "--tlsverify", f"--tlscacert={folder}/ca.pem", *tls]
+        nodes = run(*docker, "node", "ls", "--format", "{{.Hostname}} {{.Status}}")
+        console.print(nodes.rstrip())
+        expect(sorted(line.split()[1] for line in nodes.splitlines()), ["Ready"] * 3, "nodes")
+    with step("a service of four replicas over the nodes, answering on a host-mode port"):
+        _service(docker)
+    with step("one node more: coe cluster resize"):
+        openstack("coe cluster resize demo 3")
+        until("cluster status", lambda: openstack(show).strip(), "UPDATE_COMPLETE", COMPLETE_SECONDS)
+        ready = run(*docker, "node", "ls", "--format", "{{.Status}}").split()
+        expect(ready, ["Ready"] * 4, "nodes")
+    with step("node groups, CA, stats"):
+        groups = openstack.json("coe nodegroup list demo")
+        expect(
+            {group["name"]: group["node_count"] for group in groups},
+            {"default-master": 1, "default-worker": 3},
+            "groups",
+        )
+        if "BEGIN CERTIFICATE" not in openstack("coe ca show demo"):
+            raise Failed("coe ca show printed no certificate")
+        project = openstack("token issue -f value -c project_id").strip()
+        console.print(openstack(f"coe stats list {project}").rstrip())
+
+
+def _service(docker: list[str]) -> None:
+    """Put a small image on the Swarm's nodes, run four replicas of it, and ask each on its own host-mode port."""
+    nodes = run(*docker, "node", "ls", "-q").split()
+    addresses = [run(*docker, "node", "inspect", node, "--format", "{{.Status.Addr}}").strip() for node in nodes]
+    engines = {
+        address: [f"tcp://{address}:2376" if part.startswith("tcp://") else part for part in docker]
+        for address in addresses
+    }
+    saved = subprocess.run(["docker", "image", "save", "busybox:latest"], capture_output=True, check=True).stdout
+    for engine in engines.values():
+        subprocess.run([*engine, "image", "load"], input=saved, capture_output=True, check=True, timeout=60)
+    serve = "while true; do echo served by $(hostname) | nc -l -p 8080; done"
+    publish = ["--publish", "mode=host,target=8080", "--endpoint-mode", "dnsrr", "--no-resolve-image", "--detach"]
+    run(*docker, "service", "create", *publish, "--replicas", "4", "--name", "web", "busybox", "sh", "-c", serve)
+    until("replicas", lambda: run(*docker, "service", "ls", "--format", "{{.Replicas}}").strip(), "4/4", 30)
+    answers = []
+    for address, engine in engines.items():
+        for ports in run(*engine, "ps", "--format", "{{.Ports}}").splitlines():
+            port = int(ports.split("->")[0].rsplit(":", 1)[1])
+            answers.append(f"{address}:{port} {_asked(address, port)}")
+    console.print("\n".join(answers))
+    if len(answers) != REPLICAS or not all("served by" in answer for answer in answers):
+        raise Failed(f"four replicas should answer: {answers}")
+
+
+def _asked(address: str, port: int) -> str:
+    """What is served there."""
+    end = time.monotonic() + 5
+    while time.monotonic() < end:
+        with contextlib.suppress(OSError), socket.create_connection((address, port), timeout=2) as connection:
+            if said := connection.recv(200).decode().strip():
+                return said
+    return ""
+
+
+def containers(openstack: OpenStack) -> None:
+    """A container through its whole life."""
+    show = "appcontainer show hello -c status -f value"
+
+    def to(status: str, command: str) -> None:
+        openstack(command)
+        until(f"status after {command}", lambda: openstack(show).strip(), status, 30)
+
+    with step("a container, from the request to Running"):
+        to("Running", "appcontainer run --name hello --cpu 0.5 --memory 64 busybox sh -c 'echo hello; sleep 600'")
+    with step("list, logs, exec, top, stats"):
+        expect([row["name"] for row in openstack.json("appcontainer list")], ["hello"], "containers")
+        if "hello" not in openstack("appcontainer logs hello"):
+            raise Failed("the log does not hold what was printed")
+        console.print(executed := openstack("appcontainer exec hello echo seen inside").rstrip())
+        if "seen inside" not in executed:
+            raise Failed(f"exec: {executed}")
+        if "sleep" not in openstack("appcontainer top hello"):
+            raise Failed("top shows no sleep")
+        console.print(openstack("appcontainer stats hello").rstrip())
+    with step("stop, start, restart, pause, unpause, kill"):
+        to("Stopped", "appcontainer stop hello --timeout 0")
+        to("Running", "appcontainer start hello")
+        to("Running", "appcontainer restart hello --timeout 0")
+        to("Paused", "appcontainer pause hello")
+        to("Running", "appcontainer unpause hello")
+        to("Stopped", "appcontainer kill hello")
+
+
+def main() -> int:
+    """Everything in order."""
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="jeroboam-demo-") as temporary:
+        folder = pathlib.Path(temporary)
+        state = folder / "state"
+        certs = folder / "certs"
+        certs.mkdir()
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("OS_", "DOCKER_"))}
+        environment |= {"OS_CLIENT_CONFIG_FILE": f"{state}/clouds.yaml", "OS_CLOUD": "jeroboam"}
+        environment.setdefault("SHELL", "/bin/sh")
+        try:
+            _story(state, certs, environment)
+        except Failed as error:
+            console.print(f"[red]failed[/red] {error}")
+            return 1
+        finally:
+            if (state / "installation").exists():
+                subprocess.run([BIN / "jeroboam", "down", "--state", state, "--yes"], check=False)
+    table = Table("step", "seconds", title=f"everything in {time.monotonic() - started:.1f} s", title_justify="left")
+    for title, took in times:
+        table.add_row(title, f"{took:.2f}")
+    console.print(table)
+    return 0
+
+
+def _story(state: pathlib.Path, certs: pathlib.Path, environment: dict[str, str]) -> None:
+    with contextlib.ExitStack() as stack:
+        with step("jeroboam up, with a Keystone of its own, from nothing"):
+            stack.enter_context(service(state))
+        installation = (state / "installation").read_text().strip()
+        with step("a token; two public templates"):
+            openstack = OpenStack(environment)
+            stack.callback(openstack.close)
+            openstack("token issue -c user_id -c project_id")
+            console.print(openstack("coe cluster template list").rstrip())
+            names = {row["name"] for row in openstack.json("coe cluster template list")}
+            expect(names, {"swarm", "kubernetes"}, "templates")
+        swarm(openstack, certs)
+        containers(openstack)
+        with step("everything deleted"):
+            openstack("appcontainer delete hello")
+            openstack("coe cluster delete demo")
+            until("clusters", lambda: openstack.json("coe cluster list"), [], 60)
+            until("containers", lambda: openstack.json("appcontainer list"), [], 30)
+            expect(leftovers(installation), [], "left on the Engine")
+    with step("jeroboam down"):
+        run(BIN / "jeroboam", "down", "--state", state, "--yes")
+        expect(state.exists(), False, "state folder")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,283 @@
+"""Brings one container to what its assignment asks, one op at a time.
+
+`due` decides, purely, what is next. `Executor` does it against the runtime, and is re-entrant: the agent may be killed
+at any moment, and doing the op again ends in the same state. The journal is written before and after each op; the
+time at which the container had last been started, noted before, tells whether a start or reboot has happened. The
+callers, one at a time for each container, are the workers; they also decide on retries.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+
+from jeroboam.agent.journal import Entry, Journal
+from jeroboam.domain.containers import ContainerObserved, Op, OpKind, RuntimeState
+from jeroboam.domain.errors import Permanent, Temporary
+from jeroboam.kit.clock import Clock
+from jeroboam.protocol import Assignment
+from jeroboam.runtimes.base import Gone, Pauses, Resizes, Runtime, Seen
+
+Tell = Callable[[str, ContainerObserved], Awaitable[None]]
+
+_ENDED = frozenset({RuntimeState.EXITED, RuntimeState.DEAD})
+
+# What may be broken off at any moment without leaving anything half-made.
+_INTERRUPTIBLE = frozenset({"image_pulling", "container_stopping"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Due:
+    """The next op. `skipped` says that others before it need not be done any more."""
+
+    op: Op
+    skipped: bool = False
+
+
+def due(assignment: Assignment, entry: Entry) -> Due | None:
+    """What is next, if anything: the oldest op that has not ended, or a delete, which makes the others moot."""
+    done = max(assignment.done, entry.observed.seq)
+    waiting = [op for op in assignment.ops if op.seq > done]
+    deletes = [op for op in waiting if op.kind is OpKind.DELETE]
+    if deletes:
+        return Due(op=deletes[-1], skipped=deletes[-1] is not waiting[0])
+    return Due(op=waiting[0]) if waiting else None
+
+
+def shown(seen: Seen | None, last: ContainerObserved) -> ContainerObserved:
+    """What is now seen over what was last reported. A container that is gone keeps its exit code and its times."""
+    if seen is None:
+        return replace(last, state=RuntimeState.ABSENT, addresses=(), health=None)
+    return replace(
+        last,
+        state=seen.state,
+        runtime_id=seen.runtime_id,
+        exit_code=seen.exit_code,
+        started_at=seen.started_at,
+        finished_at=seen.finished_at,
+        addresses=seen.addresses,
+        ports=seen.ports,
+        hostname=seen.hostname,
+        health=seen.health,
+    )
+
+
+class Executor:
+    """Carries ops out. `tell` receives what is to be reported; it drops what has been said already."""
+
+    def __init__(self, *, runtime: Runtime, journal: Journal, clock: Clock, tell: Tell) -> None:
+        self._runtime = runtime
+        self._journal = journal
+        self._clock = clock
+        self._tell = tell
+        self._under_way: dict[str, int] = {}
+        self._steps: dict[str, str] = {}
+        self._reasons: dict[str, str] = {}
+
+    def due(self, assignment: Assignment) -> Due | None:
+        return due(assignment, self._journal.entry(assignment.uuid))
+
+    def may_interrupt(self, assignment: Assignment) -> bool:
+        """Whether what is under way is no longer the next thing to do and can be broken off."""
+        seq, step = self._under_way.get(assignment.uuid), self._steps.get(assignment.uuid)
+        wanted = self.due(assignment)
+        return seq is not None and step in _INTERRUPTIBLE and wanted is not None and wanted.op.seq != seq
+
+    def differs(self, seen: Seen) -> bool:
+        """Whether the container is not as it was last observed."""
+        last = self._journal.entry(seen.uuid).observed
+        return shown(seen, last) != last
+
+    async def perform(self, assignment: Assignment, wanted: Due) -> None:
+        """Do the op to its end and report it, well or not. Raises `Temporary` when it has to be tried again."""
+        op, uuid = wanted.op, assignment.uuid
+        entry = self._journal.entry(uuid)
+        again = entry.begun == op.seq
+        self._under_way[uuid] = op.seq
+        try:
+            seen = await _OPERATIONS[op.kind](self, assignment, wanted, entry if again else None)
+        except Permanent as error:
+            await self._failed(assignment, op, error.reason)
+        else:
+            await self._ended(uuid, op, shown(seen, entry.observed))
+        finally:
+            self._under_way.pop(uuid, None)
+
+    async def waits(self, assignment: Assignment, reason: str) -> None:
+        """Report why the op under way has to be tried again."""
+        self._reasons[assignment.uuid] = reason
+        last = self._journal.entry(assignment.uuid).observed
+        step = self._steps.get(assignment.uuid)
+        await self._report(assignment.uuid, replace(last, step=step, error=reason, failed_op=None))
+
+    async def give_up(self, assignment: Assignment, op: Op) -> None:
+        """The op has met its deadline: it ends as failed. The runtime is not asked, since it may be what hangs."""
+        why = self._reasons.get(assignment.uuid, "it takes too long")
+        failed = replace(
+            self._journal.entry(assignment.uuid).observed,
+            error=f"{op.kind} was not done by its deadline: {why}",
+            failed_op=op.kind,
+        )
+        await self._close(assignment.uuid, op, failed)
+
+    async def observe(self, assignment: Assignment) -> None:
+        """Report the container if it has changed; clear away what a failed create or an auto-remove leaves."""
+        uuid = assignment.uuid
+        last = self._journal.entry(uuid).observed
+        seen = await self._find(uuid)
+        now = replace(shown(seen, last), seq=max(last.seq, assignment.done), step=None)
+        if seen is None and now.seq == 0:
+            return
+        if now != last:
+            self._journal.saw(uuid, now)
+        leftover = last.failed_op is OpKind.CREATE
+        if seen is not None and (leftover or (assignment.spec.auto_remove and seen.state in _ENDED)):
+            await self._runtime.remove(uuid, force=leftover)
+            now = shown(None, now)
+            self._journal.saw(uuid, now)
+        await self._report(uuid, now)
+
+    async def remove_stray(self, uuid: str) -> None:
+        """Remove what carries our tag and is asked for by nobody."""
+        await self._runtime.remove(uuid, force=True)
+
+    async def create(self, assignment: Assignment, wanted: Due, before: Entry | None) -> Seen:
+        uuid, spec = assignment.uuid, assignment.spec
+        seen = await self._find(uuid) if before is not None else None
+        self._begin(uuid, wanted.op, None)
+        if seen is None:
+            await self._step(assignment, "image_pulling")
+            await self._runtime.pull(spec.image, spec.image_pull_policy)
+            await self._step(assignment, "container_creating")
+            seen = await self._runtime.create(uuid, assignment.name, spec)
+        if wanted.op.params.get("run") and seen.started_at is None:
+            await self._step(assignment, "container_starting")
+            seen = await self._runtime.start(uuid)
+        return seen
+
+    async def start(self, assignment: Assignment, wanted: Due, before: Entry | None) -> Seen:
+        seen = await self._runtime.inspect(assignment.uuid)
+        if before is not None and seen.started_at != before.mark:
+            return seen
+        self._begin(assignment.uuid, wanted.op, seen)
+        await self._step(assignment, "container_starting")
+        return await self._runtime.start(assignment.uuid)
+
+    async def reboot(self, assignment: Assignment, wanted: Due, before: Entry | None) -> Seen:
+        seen = await self._runtime.inspect(assignment.uuid)
+        if before is not None and seen.started_at != before.mark:
+            return seen
+        self._begin(assignment.uuid, wanted.op, seen)
+        await self._step(assignment, "container_rebooting")
+        await self._runtime.stop(assignment.uuid, wanted.op.params.get("timeout"))
+        return await self._runtime.start(assignment.uuid)
+
+    async def stop(self, assignment: Assignment, wanted: Due, _: Entry | None) -> Seen:
+        await self._step(assignment, "container_stopping")
+        return await self._runtime.stop(assignment.uuid, wanted.op.params.get("timeout"))
+
+    async def kill(self, assignment: Assignment, wanted: Due, before: Entry | None) -> Seen:
+        signal = wanted.op.params.get("signal") or "SIGKILL"
+        seen = await self._runtime.inspect(assignment.uuid)
+        if before is not None:
+            # It may have been sent. SIGKILL to the same process twice is no more than once; any other signal is.
+            same = seen.started_at == before.mark and seen.state not in _ENDED
+            if not (same and signal == "SIGKILL"):
+                return seen
+        self._begin(assignment.uuid, wanted.op, seen)
+        await self._step(assignment, "container_killing")
+        try:
+            return await self._runtime.kill(assignment.uuid, signal)
+        except Temporary as error:
+            if signal == "SIGKILL":
+                raise
+            raise Permanent(f"it is not known whether {signal} was delivered: {error.reason}") from error
+
+    async def pause(self, assignment: Assignment, _: Due, before: Entry | None) -> Seen:
+        return await self._freeze(assignment, before, "container_pausing", RuntimeState.PAUSED)
+
+    async def unpause(self, assignment: Assignment, _: Due, before: Entry | None) -> Seen:
+        return await self._freeze(assignment, before, "container_unpausing", RuntimeState.RUNNING)
+
+    async def update(self, assignment: Assignment, *_: object) -> Seen:
+        if not isinstance(self._runtime, Resizes):
+            raise Permanent("this host's runtime cannot change the limits of a container")
+        spec = assignment.spec
+        return await self._runtime.resize(assignment.uuid, cpu=spec.cpu, memory=spec.memory)
+
+    async def delete(self, assignment: Assignment, wanted: Due, _: Entry | None) -> None:
+        params = wanted.op.params
+        if params.get("stop"):
+            await self._step(assignment, "container_stopping")
+            try:
+                await self._runtime.stop(assignment.uuid, params.get("timeout"))
+            except Gone:
+                return
+        await self._step(assignment, "container_deleting")
+        force = bool(params.get("force") or params.get("stop") or wanted.skipped)
+        await self._runtime.remove(assignment.uuid, force=force)
+
+    async def _freeze(self, assignment: Assignment, before: Entry | None, step: str, then: RuntimeState) -> Seen:
+        if not isinstance(self._runtime, Pauses):
+            raise Permanent("this host's runtime cannot pause containers")
+        if before is not None:
+            seen = await self._runtime.inspect(assignment.uuid)
+            if seen.state is then:
+                return seen
+        await self._step(assignment, step)
+        if then is RuntimeState.PAUSED:
+            return await self._runtime.pause(assignment.uuid)
+        return await self._runtime.unpause(assignment.uuid)
+
+    async def _find(self, uuid: str) -> Seen | None:
+        try:
+            return await self._runtime.inspect(uuid)
+        except Gone:
+            return None
+
+    def _begin(self, uuid: str, op: Op, seen: Seen | None) -> None:
+        self._journal.begin(uuid, op.seq, seen.started_at if seen is not None else None)
+
+    async def _step(self, assignment: Assignment, step: str) -> None:
+        uuid = assignment.uuid
+        self._steps[uuid] = step
+        last = self._journal.entry(uuid).observed
+        await self._report(uuid, replace(last, step=step, error=self._reasons.get(uuid), failed_op=None))
+
+    async def _failed(self, assignment: Assignment, op: Op, reason: str) -> None:
+        if op.kind is OpKind.CREATE:
+            await self._runtime.remove(assignment.uuid, force=True)
+            seen = None
+        else:
+            seen = await self._find(assignment.uuid)
+        last = self._journal.entry(assignment.uuid).observed
+        await self._close(assignment.uuid, op, replace(shown(seen, last), error=reason, failed_op=op.kind))
+
+    async def _ended(self, uuid: str, op: Op, observed: ContainerObserved) -> None:
+        await self._close(uuid, op, replace(observed, error=None, failed_op=None))
+
+    async def _close(self, uuid: str, op: Op, observed: ContainerObserved) -> None:
+        self._reasons.pop(uuid, None)
+        self._steps.pop(uuid, None)
+        observed = replace(observed, seq=op.seq, step=None)
+        self._journal.end(uuid, observed)
+        await self._report(uuid, observed)
+
+    async def _report(self, uuid: str, observed: ContainerObserved) -> None:
+        await self._tell(uuid, replace(observed, reported_at=self._clock.now()))
+
+
+_Operation = Callable[[Executor, Assignment, Due, Entry | None], Awaitable[Seen | None]]
+
+_OPERATIONS: Mapping[OpKind, _Operation] = MappingProxyType(
+    {
+        OpKind.CREATE: Executor.create,
+        OpKind.START: Executor.start,
+        OpKind.STOP: Executor.stop,
+        OpKind.REBOOT: Executor.reboot,
+        OpKind.PAUSE: Executor.pause,
+        OpKind.UNPAUSE: Executor.unpause,
+        OpKind.KILL: Executor.kill,
+        OpKind.UPDATE: Executor.update,
+        OpKind.DELETE: Executor.delete,
+    }
+)

@@ -1,0 +1,237 @@
+"""The agent: keeps a session to dispatch, follows the runtime's events, and has workers do what is assigned.
+
+Three things run beside each other, and each survives the others: the session (opened again for ever), the runtime's
+events (followed again for ever) and the heartbeat. Wherever a gap may have been, what the runtime has is compared
+with what is assigned. Ending the agent touches no container.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+import structlog
+
+from jeroboam.agent import live
+from jeroboam.agent.executor import Executor
+from jeroboam.agent.journal import Journal
+from jeroboam.agent.worker import Workers, pause
+from jeroboam.domain.containers import ContainerObserved, RuntimeState
+from jeroboam.domain.errors import DriverError, Temporary
+from jeroboam.domain.hosts import HostFacts
+from jeroboam.kit.clock import Clock
+from jeroboam.kit.tasks import Tasks
+from jeroboam.protocol import (
+    VERSION,
+    AgentEnd,
+    Assignment,
+    Assignments,
+    FromAgent,
+    Hello,
+    HostReport,
+    Released,
+    Report,
+    Request,
+    ToAgent,
+)
+from jeroboam.runtimes.base import Runtime
+
+log = structlog.get_logger(__name__)
+
+HEARTBEAT_SECONDS = 15.0
+EXECUTE_SECONDS = 5.0
+FACTS_SECONDS = 5.0
+
+# A comparison of everything each so many heartbeats, for events that were lost.
+_BEATS_A_COMPARISON = 4
+
+
+class Agent:
+    """One host's agent. `open_session` connects to dispatch and raises `OSError` when it cannot."""
+
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        journal: Journal,
+        clock: Clock,
+        hostname: str,
+        open_session: Callable[[], Awaitable[AgentEnd]],
+        execute_limit: float = EXECUTE_SECONDS,
+        heartbeat: float = HEARTBEAT_SECONDS,
+    ) -> None:
+        self._runtime = runtime
+        self._journal = journal
+        self._clock = clock
+        self._hostname = hostname
+        self._open_session = open_session
+        self._execute_limit = execute_limit
+        self._heartbeat = heartbeat
+        self._end: AgentEnd | None = None
+        self._facts: HostFacts | None = None
+        self._trouble: str | None = None
+        self._assignments: dict[str, Assignment] = {}
+        self._complete = False
+        self._sent: dict[str, ContainerObserved] = {}
+        self._tasks = Tasks(_report)
+        self._workers = Workers(
+            executor=(executor := Executor(runtime=runtime, journal=journal, clock=clock, tell=self._tell)),
+            assigned=self._assignments.get,
+            complete=lambda: self._complete,
+            clock=clock,
+        )
+        self._executor = executor
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        try:
+            await self._probe()
+            self._tasks.start("events", self._follow_events())
+            self._tasks.start("heartbeat", self._beat())
+            await self._keep_session()
+        finally:
+            await self._tasks.close()
+            await self._workers.close()
+
+    async def _keep_session(self) -> None:
+        failures = 0
+        while True:
+            try:
+                end = await self._open_session()
+            except OSError as error:
+                log.info("agent.no-session", error=str(error))
+            else:
+                failures = 0 if await self._serve(end) else failures
+            failures += 1
+            await self._clock.sleep(pause(failures))
+
+    async def _serve(self, end: AgentEnd) -> bool:
+        """One session to its end; whether the server ever said anything in it."""
+        heard = False
+        try:
+            await end.send(
+                Hello(version=VERSION, hostname=self._hostname, facts=self._facts, error=self._trouble),
+            )
+            self._sent.clear()
+            self._end = end
+            async for message in end:
+                heard = True
+                self._receive(message)
+        except OSError as error:
+            log.info("agent.session-lost", error=str(error))
+        finally:
+            self._end = None
+            await end.close()
+        return heard
+
+    def _receive(self, message: ToAgent) -> None:
+        match message:
+            case Assignments():
+                self._take_all(message)
+            case Assignment():
+                self._assignments[message.uuid] = message
+                self._workers.call(message.uuid)
+            case Released():
+                self._release(message.uuid)
+            case Request():
+                self._tasks.start(f"request {message.id}", self._answer(message))
+
+    def _take_all(self, message: Assignments) -> None:
+        wanted = {assignment.uuid: assignment for assignment in message.containers}
+        for uuid in (self._assignments.keys() | self._journal.known()) - wanted.keys():
+            self._release(uuid)
+        self._assignments.update(wanted)
+        self._complete = True
+        for uuid in wanted:
+            self._workers.call(uuid)
+        self._tasks.start("comparison", self._compare_quietly())
+
+    def _release(self, uuid: str) -> None:
+        """Forget a container; if it is there none the less, its worker removes it as a stray."""
+        self._assignments.pop(uuid, None)
+        self._sent.pop(uuid, None)
+        self._journal.forget(uuid)
+        self._workers.call(uuid)
+
+    async def _answer(self, request: Request) -> None:
+        await self._send(await live.answer(self._runtime, request, limit=self._execute_limit))
+
+    async def _follow_events(self) -> None:
+        failures = 0
+        while True:
+            try:
+                events = self._runtime.events()
+                await self._compare()
+                failures = 0
+                if self._trouble is not None:
+                    await self._probe()
+                    await self._send(HostReport(facts=self._facts, error=self._trouble))
+                async for uuid in events:
+                    self._workers.look(uuid)
+            except DriverError as error:
+                log.info("agent.runtime-away", error=error.reason)
+                self._facts, self._trouble = None, error.reason
+                await self._send(HostReport(facts=None, error=error.reason))
+            failures += 1
+            await self._clock.sleep(pause(failures))
+
+    async def _beat(self) -> None:
+        beats = 0
+        while True:
+            await self._clock.sleep(self._heartbeat)
+            await self._probe()
+            await self._send(HostReport(facts=self._facts, error=self._trouble))
+            beats += 1
+            if beats % _BEATS_A_COMPARISON == 0:
+                await self._compare_quietly()
+
+    async def _probe(self) -> None:
+        """Ask the runtime for facts; a runtime that hangs counts as away."""
+        try:
+            async with asyncio.timeout(FACTS_SECONDS):
+                facts = await self._runtime.facts()
+        except DriverError as error:
+            self._facts, self._trouble = None, error.reason
+        except TimeoutError:
+            self._facts, self._trouble = None, f"the runtime has not answered for {FACTS_SECONDS:g} seconds"
+        else:
+            self._facts, self._trouble = replace(facts, hostname=self._hostname), None
+
+    async def _compare(self) -> None:
+        """Have a worker look wherever what the runtime has is not what was last observed, or is nobody's."""
+        owned = {seen.uuid: seen for seen in await self._runtime.owned()}
+        for uuid, seen in owned.items():
+            if uuid not in self._assignments or self._executor.differs(seen):
+                self._workers.look(uuid)
+        for uuid in self._assignments.keys() - owned.keys():
+            if self._journal.entry(uuid).observed.state is not RuntimeState.ABSENT:
+                self._workers.look(uuid)
+
+    async def _compare_quietly(self) -> None:
+        """A comparison that may fail: the end of the events tells of a runtime that is away."""
+        try:
+            await self._compare()
+        except Temporary as error:
+            log.info("agent.no-comparison", error=error.reason)
+
+    async def _tell(self, uuid: str, observed: ContainerObserved) -> None:
+        """Report unless just this has been said in this session."""
+        said = replace(observed, reported_at=None)
+        if self._end is None or self._sent.get(uuid) == said:
+            return
+        self._sent[uuid] = said
+        if not await self._send(Report(uuid=uuid, observed=observed)):
+            self._sent.pop(uuid, None)
+
+    async def _send(self, message: FromAgent) -> bool:
+        """Whether it went out. What does not is said again in the next session."""
+        if self._end is None:
+            return False
+        try:
+            await self._end.send(message)
+        except OSError:
+            return False
+        return True
+
+
+def _report(name: str, error: BaseException) -> None:
+    log.error("agent.task-failed", task=name, error=repr(error))

@@ -1,0 +1,167 @@
+"""Who works on which container: at most one at a time for each, many containers at once.
+
+A container has a worker while something is to be done for it and none otherwise. A worker settles its container
+again and again until nothing is due: it retries what is temporary with growing pauses, ends what has met its
+deadline, and breaks off a pull or a stop that a delete has made moot.
+"""
+
+import asyncio
+import datetime as dt
+from collections.abc import Callable
+from enum import Enum, auto
+
+import structlog
+
+from jeroboam.agent.executor import Due, Executor
+from jeroboam.domain.errors import DriverError
+from jeroboam.kit.clock import Clock
+from jeroboam.kit.tasks import Tasks
+from jeroboam.protocol import Assignment
+
+log = structlog.get_logger(__name__)
+
+FIRST_PAUSE = 0.2
+LONGEST_PAUSE = 10.0
+
+# An op that is first seen past its deadline still gets this long: a delete has to be tried.
+GRACE_SECONDS = 30.0
+
+
+def pause(failures: int) -> float:
+    """How long to wait after so many failures in a row."""
+    return min(FIRST_PAUSE * 2.0 ** min(failures - 1, 30), LONGEST_PAUSE)
+
+
+class _Outcome(Enum):
+    IDLE = auto()
+    MORE = auto()
+    AGAIN = auto()
+
+
+class _Slot:
+    """One container's worker."""
+
+    def __init__(self) -> None:
+        self.dirty = True
+        self.called = asyncio.Event()
+        self.attempt: asyncio.Task[_Outcome] | None = None
+
+
+class Workers:
+    """Starts and ends workers. `assigned` gives what is asked of a container now; `complete`, whether all is known."""
+
+    def __init__(
+        self,
+        *,
+        executor: Executor,
+        assigned: Callable[[str], Assignment | None],
+        complete: Callable[[], bool],
+        clock: Clock,
+    ) -> None:
+        self._executor = executor
+        self._assigned = assigned
+        self._complete = complete
+        self._clock = clock
+        self._slots: dict[str, _Slot] = {}
+        self._tasks = Tasks(_report)
+
+    def look(self, uuid: str) -> None:
+        """Something may have changed with that container."""
+        slot = self._slots.get(uuid)
+        if slot is not None:
+            slot.dirty = True
+            return
+        slot = self._slots[uuid] = _Slot()
+        self._tasks.start(f"container {uuid}", self._work(uuid, slot))
+
+    def call(self, uuid: str) -> None:
+        """Something else is asked of that container: look at once, even if a retry was to wait."""
+        self.look(uuid)
+        slot = self._slots[uuid]
+        slot.called.set()
+        assignment = self._assigned(uuid)
+        if slot.attempt is not None and assignment is not None and self._executor.may_interrupt(assignment):
+            slot.attempt.cancel()
+
+    async def close(self) -> None:
+        """Let go of everything; what runs goes on running."""
+        await self._tasks.close()
+
+    async def _work(self, uuid: str, slot: _Slot) -> None:
+        failures = 0
+        try:
+            while slot.dirty:
+                slot.dirty = False
+                slot.called.clear()
+                outcome = await self._attempt(uuid, slot)
+                failures = failures + 1 if outcome is _Outcome.AGAIN else 0
+                if outcome is _Outcome.AGAIN:
+                    await self._wait(slot, pause(failures))
+                if outcome is not _Outcome.IDLE:
+                    slot.dirty = True
+        finally:
+            del self._slots[uuid]
+
+    async def _wait(self, slot: _Slot, seconds: float) -> None:
+        """Until the pause is over or something else is asked. Events do not shorten it: a failing op makes some."""
+        timer = self._tasks.start("pause", self._clock.sleep(seconds))
+        called = self._tasks.start("called", slot.called.wait())
+        await asyncio.wait({timer, called}, return_when=asyncio.FIRST_COMPLETED)
+        timer.cancel()
+        called.cancel()
+
+    async def _attempt(self, uuid: str, slot: _Slot) -> _Outcome:
+        assignment = self._assigned(uuid)
+        wanted = self._executor.due(assignment) if assignment is not None else None
+        slot.attempt = self._tasks.start(f"attempt {uuid}", self._settle(uuid, assignment, wanted))
+        racing: set[asyncio.Task[object]] = {slot.attempt}
+        if assignment is not None and wanted is not None and assignment.deadline_at is not None:
+            seconds = max(self._left(assignment.deadline_at), GRACE_SECONDS)
+            racing.add(self._tasks.start(f"deadline {uuid}", self._clock.sleep(seconds)))
+        try:
+            await asyncio.wait(racing, return_when=asyncio.FIRST_COMPLETED)
+            if slot.attempt.done():
+                return _Outcome.MORE if slot.attempt.cancelled() else slot.attempt.result()
+            slot.attempt.cancel()
+            await asyncio.wait({slot.attempt})
+            if assignment is not None and wanted is not None:
+                await self._executor.give_up(assignment, wanted.op)
+            return _Outcome.MORE
+        finally:
+            slot.attempt = None
+            for task in racing:
+                task.cancel()
+
+    async def _settle(self, uuid: str, assignment: Assignment | None, wanted: Due | None) -> _Outcome:
+        """One step nearer; what goes wrong is logged or reported here."""
+        try:
+            if assignment is None:
+                if self._complete():
+                    await self._executor.remove_stray(uuid)
+                return _Outcome.IDLE
+            if wanted is None:
+                await self._executor.observe(assignment)
+                return _Outcome.IDLE
+            await self._executor.perform(assignment, wanted)
+        except DriverError as error:
+            return await self._failed(assignment, wanted, error.reason)
+        except Exception:
+            log.exception("agent.bug", container=uuid)
+            return await self._failed(assignment, wanted, "the agent met an error of its own; its log has the details")
+        return _Outcome.MORE
+
+    async def _failed(self, assignment: Assignment | None, wanted: Due | None, reason: str) -> _Outcome:
+        if assignment is None or wanted is None:
+            return _Outcome.AGAIN
+        await self._executor.waits(assignment, reason)
+        if assignment.deadline_at is not None and self._left(assignment.deadline_at) <= 0:
+            await self._executor.give_up(assignment, wanted.op)
+            return _Outcome.MORE
+        return _Outcome.AGAIN
+
+    def _left(self, deadline: dt.datetime) -> float:
+        return (deadline - self._clock.now()).total_seconds()
+
+
+def _report(name: str, error: BaseException) -> None:
+    log.error("agent.task-failed", task=name, error=repr(error))

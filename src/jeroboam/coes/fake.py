@@ -1,0 +1,109 @@
+"""A COE in memory that can be told to misbehave.
+
+Neighbours: tests of the conductor. What the cluster's own API would know is a `FakeCluster` by cluster id, which
+outlives any `FakeCoe` that is given it. Stages that can be made to fail are the names of the contract's methods.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from jeroboam.coes.base import CoeObserved, CoePlan, Member, MemberState
+from jeroboam.domain.clusters import MASTER, Health, TemplateSpec
+from jeroboam.domain.errors import Invalid, Temporary
+from jeroboam.domain.nodes import File, NodeScript
+from jeroboam.kit.clock import Clock
+from jeroboam.kit.faults import Faults
+
+VERSION = "1.0-fake"
+
+
+@dataclass(slots=True)
+class FakeMembers:
+    """What one cluster's API knows."""
+
+    names: dict[str, str] = field(default_factory=dict)
+    """Names of members, by uuid."""
+    unready: set[str] = field(default_factory=set)
+    """Uuids of members that are down."""
+    dead: bool = False
+    """Whether the API answers nothing."""
+    left: list[str] = field(default_factory=list)
+    """Names in the order they were taken out."""
+
+
+class FakeCoe:
+    """The contract `Coe` without nodes."""
+
+    def __init__(self, *, clock: Clock, clusters: dict[str, FakeMembers] | None = None) -> None:
+        self.faults = Faults(clock)
+        self.clusters = {} if clusters is None else clusters
+
+    @property
+    def authorities(self) -> Sequence[str]:
+        return ("main",)
+
+    def check(self, template: TemplateSpec) -> None:
+        if template.network_driver == "unsupported":
+            raise Invalid("network_driver unsupported is not supported by the fake.", field="network_driver")
+
+    def script(self, plan: CoePlan, member: Member) -> NodeScript:
+        file = File(path="/etc/fake/cluster", content=plan.cluster_id.encode())
+        return NodeScript(files=(file,), commands=(("hold", member.name),))
+
+    async def join(self, plan: CoePlan) -> CoeObserved:
+        await self.faults.meet("join")
+        members = self._members(plan)
+        self._answer(members)
+        members.names |= {member.uuid: member.name for member in plan.members}
+        return _observed(plan, members)
+
+    async def observe(self, plan: CoePlan) -> CoeObserved:
+        await self.faults.meet("observe")
+        members = self._members(plan)
+        self._answer(members)
+        if not members.names:
+            raise Temporary("the cluster's API does not answer: nobody has joined")
+        return _observed(plan, members)
+
+    async def leave(self, plan: CoePlan, names: Sequence[str]) -> None:
+        await self.faults.meet("leave")
+        members = self._members(plan)
+        self._answer(members)
+        for uuid, name in list(members.names.items()):
+            if name in names:
+                del members.names[uuid]
+                members.unready.discard(uuid)
+                members.left.append(name)
+
+    def _members(self, plan: CoePlan) -> FakeMembers:
+        return self.clusters.setdefault(plan.cluster_id, FakeMembers())
+
+    @staticmethod
+    def _answer(members: FakeMembers) -> None:
+        if members.dead:
+            raise Temporary("the cluster's API does not answer")
+
+
+def _observed(plan: CoePlan, known: FakeMembers) -> CoeObserved:
+    members = tuple(_state(member, known) for member in plan.members)
+    reasons = {f"{each.name}.Ready": str(state.ready) for each, state in zip(plan.members, members, strict=True)}
+    planned = {member.uuid for member in plan.members}
+    healthy = all(state.ready for state in members)
+    first = next(member.address for member in plan.members if member.role == MASTER)
+    return CoeObserved(
+        api_address=f"fake://{first}",
+        members=members,
+        strangers=tuple(sorted(name for uuid, name in known.names.items() if uuid not in planned)),
+        coe_version=VERSION,
+        container_version=VERSION,
+        health=Health.HEALTHY if healthy else Health.UNHEALTHY,
+        health_reasons={"api": "ok", **reasons},
+    )
+
+
+def _state(member: Member, known: FakeMembers) -> MemberState:
+    if member.uuid not in known.names:
+        return MemberState(uuid=member.uuid, ready=False, reason="the cluster does not know this node")
+    if member.uuid in known.unready:
+        return MemberState(uuid=member.uuid, ready=False, reason="down")
+    return MemberState(uuid=member.uuid, ready=True)

@@ -1,0 +1,62 @@
+"""Live questions to containers, over the sessions of their hosts' agents: implements the port `HostGateway`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jeroboam.dispatch.sessions import Dispatcher
+from jeroboam.domain.errors import Conflict, NotFound, Unavailable
+from jeroboam.domain.ports import ExecResult
+
+# The agent has limits of its own; this is for one that hangs.
+ANSWER_SECONDS = 20.0
+
+
+class SessionGateway:
+    """Asks the agent that holds a container, and says what it answers in the API's errors."""
+
+    def __init__(self, dispatcher: Dispatcher, *, answer_seconds: float = ANSWER_SECONDS) -> None:
+        self._dispatcher = dispatcher
+        self._answer_seconds = answer_seconds
+
+    async def logs(
+        self,
+        host_id: str,
+        container: str,
+        *,
+        stdout: bool,
+        stderr: bool,
+        timestamps: bool,
+        tail: int | None,
+        since: float | None,
+    ) -> str:
+        text = await self._ask(
+            host_id, container, "logs", stdout=stdout, stderr=stderr, timestamps=timestamps, tail=tail, since=since
+        )
+        return str(text)
+
+    async def execute(self, host_id: str, container: str, command: Sequence[str]) -> ExecResult:
+        ended = await self._ask(host_id, container, "execute", command=list(command))
+        return ExecResult(output=ended["output"], exit_code=ended["exit_code"])
+
+    async def top(self, host_id: str, container: str, ps_args: str | None) -> Mapping[str, object]:
+        listed: Mapping[str, object] = await self._ask(host_id, container, "top", ps_args=ps_args)
+        return listed
+
+    async def stats(self, host_id: str, container: str) -> Mapping[str, str | float]:
+        sample: Mapping[str, str | float] = await self._ask(host_id, container, "stats")
+        return sample
+
+    async def _ask(self, host_id: str, container: str, method: str, **params: Any) -> Any:
+        session = self._dispatcher.session(host_id)
+        if session is None:
+            raise Unavailable("the agent of the container's host is away")
+        answer = await session.ask(method, container, params, self._answer_seconds)
+        match answer.error:
+            case None:
+                return answer.result
+            case "gone":
+                raise NotFound(answer.detail)
+            case "conflict":
+                raise Conflict(answer.detail)
+            case _:
+                raise Unavailable(answer.detail)

@@ -1,0 +1,29 @@
+"""What dispatch needs of the store. Bootstrap puts the store's own implementation behind it."""
+
+from typing import Protocol
+
+from jeroboam.protocol import Assignment, Hello, HostReport, Report
+
+
+class Placed(Protocol):
+    """Hosts, and the containers that were placed on them."""
+
+    async def hello(self, hello: Hello) -> str:
+        """Note that the host's agent is here; the host's id. A host that is new is written down."""
+        ...
+
+    async def heartbeat(self, host_id: str, report: HostReport) -> None:
+        """Note that the host's agent still is here, with its facts or with what is wrong."""
+        ...
+
+    async def assignments(self, host_id: str) -> tuple[Assignment, ...]:
+        """Every container that belongs on the host."""
+        ...
+
+    async def assignment(self, host_id: str, container_uuid: str) -> Assignment | None:
+        """One of them; None when it does not belong there (any more)."""
+        ...
+
+    async def report(self, host_id: str, report: Report) -> bool:
+        """Write what was seen; False when no such container belongs on the host (any more)."""
+        ...

@@ -1,0 +1,214 @@
+"""Sessions with agents, from the server's end.
+
+An agent that says hello is sent everything that belongs on its host, and from then on what changes: by hints (topic
+`dispatch`, key `<host id>/<container uuid>`) at once, by a slow resync in any case. What it reports goes to the
+store. Neighbours: `ports` (the store's side), `gateway` (live questions), `jeroboam.agent` at the other end.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Mapping
+from typing import Any
+
+import structlog
+
+from jeroboam.dispatch.ports import Placed
+from jeroboam.domain.errors import Unavailable
+from jeroboam.domain.ports import Bus
+from jeroboam.kit.clock import Clock
+from jeroboam.kit.tasks import Tasks
+from jeroboam.protocol import (
+    VERSION,
+    Assignment,
+    Assignments,
+    FromAgent,
+    Hello,
+    HostReport,
+    Released,
+    Report,
+    Request,
+    Response,
+    ServerEnd,
+)
+
+log = structlog.get_logger(__name__)
+
+TOPIC = "dispatch"
+RESYNC_SECONDS = 30.0
+
+
+class Session:
+    """One agent's session. Everything that is sent goes through one lock, so that no older state follows a newer."""
+
+    def __init__(self, *, host_id: str, end: ServerEnd, placed: Placed) -> None:
+        self.host_id = host_id
+        self._end = end
+        self._placed = placed
+        self._sending = asyncio.Lock()
+        self._sent: dict[str, Assignment] = {}
+        self._asked: dict[int, asyncio.Future[Response]] = {}
+        self._last_id = 0
+        self._hinted: dict[str, None] = {}
+        self._hints_wait = asyncio.Event()
+
+    async def open(self) -> None:
+        """Send everything."""
+        async with self._sending:
+            everything = await self._placed.assignments(self.host_id)
+            self._sent = {assignment.uuid: assignment for assignment in everything}
+            await self._end.send(Assignments(containers=everything))
+
+    async def resync(self) -> None:
+        """Send what differs from what was sent."""
+        async with self._sending:
+            everything = {found.uuid: found for found in await self._placed.assignments(self.host_id)}
+            for uuid in [*everything, *(self._sent.keys() - everything.keys())]:
+                await self._send(uuid, everything.get(uuid))
+
+    def hint(self, uuid: str) -> None:
+        """Have `follow_hints` look at that container."""
+        self._hinted[uuid] = None
+        self._hints_wait.set()
+
+    async def follow_hints(self) -> None:
+        """Look at each container that is hinted at, and send it if it differs from what was sent."""
+        while True:
+            await self._hints_wait.wait()
+            self._hints_wait.clear()
+            while self._hinted:
+                uuid = next(iter(self._hinted))
+                del self._hinted[uuid]
+                async with self._sending:
+                    await self._send(uuid, await self._placed.assignment(self.host_id, uuid))
+
+    async def receive(self, message: FromAgent) -> None:
+        """Take what the agent says."""
+        match message:
+            case Report():
+                if not await self._placed.report(self.host_id, message):
+                    async with self._sending:
+                        self._sent.pop(message.uuid, None)
+                        await self._end.send(Released(uuid=message.uuid))
+            case HostReport():
+                await self._placed.heartbeat(self.host_id, message)
+            case Response():
+                waiting = self._asked.pop(message.id, None)
+                if waiting is not None and not waiting.done():
+                    waiting.set_result(message)
+            case Hello():
+                log.warning("dispatch.second-hello", host=self.host_id)
+
+    async def ask(self, method: str, container: str, params: Mapping[str, Any], seconds: float) -> Response:
+        """One live question. Raises `Unavailable` when the answer does not come in time or the session ends."""
+        self._last_id += 1
+        number = self._last_id
+        waiting: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        self._asked[number] = waiting
+        try:
+            await self._end.send(Request(id=number, method=method, container=container, params=dict(params)))
+            async with asyncio.timeout(seconds):
+                return await waiting
+        except TimeoutError as error:
+            raise Unavailable(f"the agent did not answer within {seconds:g} seconds") from error
+        except OSError as error:
+            raise Unavailable("the agent of the container's host is away") from error
+        finally:
+            self._asked.pop(number, None)
+
+    async def close(self) -> None:
+        """End it; whoever still waits for an answer hears of it."""
+        for waiting in self._asked.values():
+            if not waiting.done():
+                waiting.set_exception(ConnectionError("the session is over"))
+        await self._end.close()
+
+    async def _send(self, uuid: str, assignment: Assignment | None) -> None:
+        if assignment is None:
+            self._sent.pop(uuid, None)
+            await self._end.send(Released(uuid=uuid))
+        elif self._sent.get(uuid) != assignment:
+            self._sent[uuid] = assignment
+            await self._end.send(assignment)
+
+
+class Dispatcher:
+    """All sessions. `run` follows the hints; `serve` is called with each new session."""
+
+    def __init__(self, placed: Placed, *, bus: Bus, clock: Clock, resync: float = RESYNC_SECONDS) -> None:
+        self._placed = placed
+        self._clock = clock
+        self._resync = resync
+        self._sessions: dict[str, Session] = {}
+        self._hints = bus.subscribe(TOPIC)
+
+    def session(self, host_id: str) -> Session | None:
+        """The session with that host's agent, if it is here."""
+        return self._sessions.get(host_id)
+
+    async def run(self) -> None:
+        """Hand hints to sessions until cancelled."""
+        async for key in self._hints:
+            host_id, _, uuid = key.partition("/")
+            session = self._sessions.get(host_id)
+            if session is not None:
+                session.hint(uuid)
+
+    async def serve(self, end: ServerEnd) -> None:
+        """One session from hello to its end."""
+        tasks = Tasks(_report)
+        session = None
+        try:
+            session = await self._greet(end)
+            if session is None:
+                return
+            await session.open()
+            tasks.start(f"hints {session.host_id}", _or_close(session, session.follow_hints()))
+            tasks.start(f"resync {session.host_id}", _or_close(session, self._keep_in_step(session)))
+            async for message in end:
+                await session.receive(message)
+        except OSError as error:
+            log.info("dispatch.session-lost", error=str(error))
+        finally:
+            await tasks.close()
+            await end.close()
+            if session is not None:
+                await session.close()
+                if self._sessions.get(session.host_id) is session:
+                    del self._sessions[session.host_id]
+                log.info("dispatch.session-over", host=session.host_id)
+
+    async def _greet(self, end: ServerEnd) -> Session | None:
+        first = await anext(aiter(end), None)
+        if not isinstance(first, Hello):
+            log.warning("dispatch.no-hello", got=type(first).__name__)
+            return None
+        if first.version != VERSION:
+            log.warning("dispatch.version-refused", hostname=first.hostname, theirs=first.version, ours=VERSION)
+            return None
+        host_id = await self._placed.hello(first)
+        session = Session(host_id=host_id, end=end, placed=self._placed)
+        before = self._sessions.get(host_id)
+        self._sessions[host_id] = session
+        if before is not None:
+            log.info("dispatch.session-replaced", host=host_id)
+            await before.close()
+        log.info("dispatch.session", host=host_id, hostname=first.hostname)
+        return session
+
+    async def _keep_in_step(self, session: Session) -> None:
+        while True:
+            await self._clock.sleep(self._resync)
+            await session.resync()
+
+
+async def _or_close(session: Session, work: Coroutine[Any, Any, None]) -> None:
+    """Work beside a session's reader. If it fails the session ends, and the agent's next one starts afresh."""
+    try:
+        await work
+    except OSError:
+        log.info("dispatch.session-lost", host=session.host_id)
+    finally:
+        await session.close()
+
+
+def _report(name: str, error: BaseException) -> None:
+    log.error("dispatch.task-failed", task=name, error=repr(error))

@@ -1,0 +1,183 @@
+"""A provider in memory that can be told to misbehave.
+
+Neighbours: tests of the conductor, and `jeroboam up` where nothing real is wanted. A `FakeCloud` is what really
+exists; it outlives any `FakeProvider` that works on it, as an Engine outlives our process. Stages that can be made
+to fail are the names of the contract's methods, and `boot` for each single node.
+"""
+
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass, field, replace
+
+from jeroboam.domain.clusters import NodeObserved, NodeState
+from jeroboam.domain.conditions import Condition
+from jeroboam.domain.errors import Permanent
+from jeroboam.domain.nodes import NodeScript
+from jeroboam.kit.clock import Clock
+from jeroboam.kit.faults import Faults
+from jeroboam.providers.base import Flavor, Image, Infra, InfraWant, Network, NodeWant
+
+
+@dataclass(slots=True)
+class FakeCluster:
+    """What exists of one cluster."""
+
+    installation: str
+    network_id: str | None = None
+    addresses: dict[str, str] = field(default_factory=dict)
+    nodes: dict[str, NodeObserved] = field(default_factory=dict)
+    scripts: dict[str, NodeScript] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class FakeCloud:
+    """What exists, for every provider that works on it; and the hands that reach in behind their backs."""
+
+    clusters: dict[str, FakeCluster] = field(default_factory=dict)
+    boots: list[str] = field(default_factory=list)
+    """Names of nodes in the order they were started, so that a doubled one shows."""
+
+    def kill(self, cluster_id: str, node_uuid: str) -> None:
+        """The node's power goes off."""
+        nodes = self.clusters[cluster_id].nodes
+        nodes[node_uuid] = replace(nodes[node_uuid], state=NodeState.STOPPED, reason="killed")
+
+    def lose(self, cluster_id: str, node_uuid: str) -> None:
+        """Somebody removes the node."""
+        del self.clusters[cluster_id].nodes[node_uuid]
+
+
+class FakeCatalog:
+    """One of each, and an image that is lacking."""
+
+    def __init__(self) -> None:
+        self.images = {
+            "swarm-node": Image(id="swarm-node", name="swarm-node", os_distro="jeroboam"),
+            "kubernetes-node": Image(
+                id="kubernetes-node", name="kubernetes-node", os_distro="jeroboam", lacking="it was never made"
+            ),
+        }
+        self.flavors = {
+            name: Flavor(id=name, name=name, vcpus=1, ram=ram, disk=10)
+            for name, ram in (("m1.tiny", 512), ("m1.small", 2048), ("m1.medium", 4096), ("m1.large", 8192))
+        }
+        self.nets = {"public": Network(id="public", name="public", external=True)}
+        self.keypairs: set[str] = set()
+
+    async def image(self, ref: str) -> Image | None:
+        return self.images.get(ref)
+
+    async def flavor(self, ref: str) -> Flavor | None:
+        return self.flavors.get(ref)
+
+    async def networks(self, ref: str) -> Sequence[Network]:
+        return [self.nets[ref]] if ref in self.nets else []
+
+    async def has_keypair(self, ref: str, user_id: str) -> bool:
+        del user_id
+        return ref in self.keypairs
+
+
+class FakeProvider:
+    """The contract `Provider` on a `FakeCloud`."""
+
+    def __init__(
+        self, *, installation: str, clock: Clock, url: str | None = None, cloud: FakeCloud | None = None
+    ) -> None:
+        del url
+        self._installation = installation
+        self.cloud = cloud or FakeCloud()
+        self.faults = Faults(clock)
+        self._catalog = FakeCatalog()
+
+    @property
+    def catalog(self) -> FakeCatalog:
+        return self._catalog
+
+    async def reserve(self, want: InfraWant) -> dict[str, str]:
+        await self.faults.meet("reserve")
+        cluster = self._cluster(want.cluster_id)
+        cluster.network_id = f"net-{want.cluster_id}"
+        for node in want.nodes:
+            cluster.addresses.setdefault(node.uuid, _free_address(set(cluster.addresses.values())))
+        return {node.uuid: cluster.addresses[node.uuid] for node in want.nodes}
+
+    async def ensure(self, want: InfraWant, scripts: dict[str, NodeScript]) -> AsyncGenerator[Infra, None]:
+        addresses = await self.reserve(want)
+        await self.faults.meet("ensure")
+        cluster = self._cluster(want.cluster_id)
+        yield self._infra(want.cluster_id)
+        for node in want.nodes:
+            known = cluster.nodes.get(node.uuid)
+            if known is not None and known.state is NodeState.RUNNING:
+                continue
+            if known is None:
+                await self._make(cluster, node, addresses[node.uuid], scripts)
+                yield self._infra(want.cluster_id)
+            await self.faults.meet("boot")
+            running = replace(cluster.nodes[node.uuid], state=NodeState.RUNNING, reason="")
+            cluster.nodes[node.uuid] = running
+            self.cloud.boots.append(node.name)
+            yield self._infra(want.cluster_id)
+        yield self._infra(want.cluster_id)
+
+    async def observe(self, cluster_id: str) -> Infra:
+        await self.faults.meet("observe")
+        return self._infra(cluster_id)
+
+    async def remove(self, cluster_id: str, node_uuids: Sequence[str]) -> None:
+        await self.faults.meet("remove")
+        if (cluster := self._own(cluster_id)) is not None:
+            for uuid in node_uuids:
+                cluster.nodes.pop(uuid, None)
+                cluster.addresses.pop(uuid, None)
+                cluster.scripts.pop(uuid, None)
+
+    async def destroy(self, cluster_id: str) -> None:
+        await self.faults.meet("destroy")
+        if self._own(cluster_id) is not None:
+            del self.cloud.clusters[cluster_id]
+
+    async def owned(self) -> Sequence[str]:
+        await self.faults.meet("owned")
+        return sorted(uuid for uuid in self.cloud.clusters if self._own(uuid) is not None)
+
+    async def limits(self) -> Sequence[Condition]:
+        await self.faults.meet("limits")
+        return (Condition(type="Fake", status=True, message="Nothing here is real."),)
+
+    async def close(self) -> None:
+        await self.faults.meet("close")
+
+    async def _make(self, cluster: FakeCluster, node: NodeWant, address: str, scripts: dict[str, NodeScript]) -> None:
+        if node.flavor not in self._catalog.flavors:
+            raise Permanent(f"node {node.name} cannot be made: there is no flavor {node.flavor}")
+        image = self._catalog.images.get(node.image)
+        if image is None or image.lacking:
+            raise Permanent(f"no node can boot from image {node.image}")
+        if node.uuid not in scripts:
+            raise Permanent(f"node {node.name} has to be made, and there is no script for it")
+        cluster.scripts[node.uuid] = scripts[node.uuid]
+        cluster.nodes[node.uuid] = NodeObserved(
+            uuid=node.uuid, name=node.name, state=NodeState.CREATING, address=address, server_id=f"server-{node.uuid}"
+        )
+
+    def _own(self, cluster_id: str) -> FakeCluster | None:
+        cluster = self.cloud.clusters.get(cluster_id)
+        return cluster if cluster is not None and cluster.installation == self._installation else None
+
+    def _cluster(self, cluster_id: str) -> FakeCluster:
+        cluster = self.cloud.clusters.setdefault(cluster_id, FakeCluster(self._installation))
+        if cluster.installation != self._installation:
+            raise Permanent(f"cluster {cluster_id} belongs to another installation")
+        return cluster
+
+    def _infra(self, cluster_id: str) -> Infra:
+        cluster = self._own(cluster_id)
+        if cluster is None:
+            return Infra()
+        return Infra(network_id=cluster.network_id, nodes=tuple(cluster.nodes.values()))
+
+
+def _free_address(used: set[str]) -> str:
+    candidates = (f"198.18.{number >> 8}.{number & 255}" for number in range(2, 1 << 16))
+    return next(address for address in candidates if address not in used)

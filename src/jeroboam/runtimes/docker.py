@@ -1,0 +1,276 @@
+"""The `docker` runtime: containers on one Docker Engine.
+
+Speed matters here, since the Engine's own time is all a user should wait for: what a call has told already is not
+asked again. A container that is not known yet as ours is inspected once, and its label decides; after that its
+Engine id is remembered. The mapping of JSON is in `docker_spec`, the client in `jeroboam.clients.docker`.
+"""
+
+import asyncio
+import shutil
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import aiodocker
+from aiodocker.containers import DockerContainer
+
+from jeroboam.clients import docker as client
+from jeroboam.clients.docker import speaking
+from jeroboam.domain.containers import ContainerSpec
+from jeroboam.domain.errors import Permanent, Temporary
+from jeroboam.domain.hosts import HostFacts
+from jeroboam.domain.ports import ExecResult
+from jeroboam.runtimes import docker_spec as spec_of
+from jeroboam.runtimes.base import Gone, Seen, TookTooLong
+
+_NOT_FOUND = 404
+_CONFLICT = 409
+
+# What changes what `inspect` shows. Output, exec and attach do not.
+_TELLING = "create start restart die stop kill oom pause unpause update destroy health_status".split()
+
+# Events are asked for from a little before the call on, so that none falls between it and the stream's first byte.
+_OVERLAP_SECONDS = 1.0
+
+# How registries refuse, as against not answering; the Engine passes their words on with all sorts of status.
+_REFUSALS = ("not found", "manifest unknown", "denied", "unauthorized", "no matching manifest", "invalid reference")
+
+_INSPECTIONS_AT_ONCE = 8
+
+
+class DockerRuntime:
+    """Implements Runtime, Pauses, Resizes, Logs, Executes, Tops, Measures and Closes.
+
+    `installation` tells our containers from those of another service on the same Engine; `url` is the Engine's
+    (None: the environment's, else the local socket).
+    """
+
+    def __init__(self, *, installation: str, url: str | None = None) -> None:
+        self._installation = installation
+        self._url = url
+        self._clients: dict[str, aiodocker.Docker] = {}
+        self._ids: dict[str, str] = {}
+
+    async def facts(self) -> HostFacts:
+        with speaking("asking the Engine for its facts"):
+            info = await self._live.system.info()
+        return spec_of.facts(info, await asyncio.to_thread(_disk_bytes, info.get("DockerRootDir", "")))
+
+    async def pull(self, image: str, policy: str | None) -> None:
+        spec_of.check_image(image)
+        if policy != "always" and await self._has(image):
+            return
+        if policy == "never":
+            raise Permanent(f"image {image} is not on this host, and the pull policy is never")
+        try:
+            with speaking(f"pulling image {image}"):
+                await self._pull(image)
+        except Temporary:
+            if policy != "always" or not await self._has(image):
+                raise
+
+    async def create(self, uuid: str, name: str, spec: ContainerSpec) -> Seen:
+        body = spec_of.creation(installation=self._installation, uuid=uuid, spec=spec)
+        try:
+            with speaking(f"creating container {name}"):
+                try:
+                    made = await self._ops.containers.create(body, name=spec_of.container_name(uuid))
+                except aiodocker.DockerError as error:
+                    if error.status != _CONFLICT:
+                        raise
+                    return await self.inspect(uuid)
+        except Gone as error:
+            raise Permanent(f"creating container {name}: its name on the Engine is taken by another's") from error
+        self._ids[uuid] = made.id
+        return spec_of.just_created(uuid=uuid, runtime_id=made.id, spec=spec)
+
+    async def start(self, uuid: str) -> Seen:
+        with self._speaking_of("starting", uuid):
+            await (await self._container(uuid)).start()
+        return await self.inspect(uuid)
+
+    async def stop(self, uuid: str, timeout: int | None) -> Seen:
+        with self._speaking_of("stopping", uuid):
+            await (await self._container(uuid)).stop(t=10 if timeout is None else timeout)
+        return await self.inspect(uuid)
+
+    async def kill(self, uuid: str, signal: str) -> Seen:
+        with self._speaking_of("killing", uuid):
+            await (await self._container(uuid)).kill(signal=signal)
+        return await self.inspect(uuid)
+
+    async def remove(self, uuid: str, *, force: bool) -> None:
+        try:
+            with self._speaking_of("removing", uuid):
+                container = await self._container(uuid)
+                try:
+                    await container.delete(force=force, v=True)
+                except aiodocker.DockerError as error:
+                    if error.status != _CONFLICT or "already in progress" not in error.message:
+                        raise
+                    await container.wait(condition="removed")
+        except Gone:
+            pass
+        self._ids.pop(uuid, None)
+
+    async def inspect(self, uuid: str) -> Seen:
+        with self._speaking_of("inspecting", uuid):
+            return await self._look(uuid, self._ops)
+
+    async def owned(self) -> Sequence[Seen]:
+        wanted = {"label": [f"{spec_of.OWNER}={self._installation}"]}
+        with speaking("listing containers"):
+            found = await self._ops.containers.list(all=True, filters=wanted)
+        uuids = [uuid for container in found if (uuid := container["Labels"].get(spec_of.CONTAINER))]
+        gate = asyncio.Semaphore(_INSPECTIONS_AT_ONCE)
+
+        async def look(uuid: str) -> Seen | None:
+            async with gate:
+                try:
+                    return await self.inspect(uuid)
+                except Gone:
+                    return None
+
+        return [seen for seen in await asyncio.gather(*map(look, uuids)) if seen is not None]
+
+    def events(self) -> AsyncIterator[str]:
+        return self._events(time.time() - _OVERLAP_SECONDS)
+
+    async def pause(self, uuid: str) -> Seen:
+        with self._speaking_of("pausing", uuid):
+            await (await self._container(uuid)).pause()
+        return await self.inspect(uuid)
+
+    async def unpause(self, uuid: str) -> Seen:
+        with self._speaking_of("unpausing", uuid):
+            await (await self._container(uuid)).unpause()
+        return await self.inspect(uuid)
+
+    async def resize(self, uuid: str, *, cpu: float, memory: int) -> Seen:
+        with self._speaking_of("resizing", uuid):
+            container = await self._container(uuid)
+            await client.post(self._ops, f"containers/{container.id}/update", spec_of.limits(cpu=cpu, memory=memory))
+        return await self.inspect(uuid)
+
+    async def logs(
+        self, uuid: str, *, stdout: bool, stderr: bool, timestamps: bool, tail: int | None, since: float | None
+    ) -> str:
+        if not (stdout or stderr):
+            return ""
+        wanted: dict[str, Any] = {"timestamps": timestamps, "tail": "all" if tail is None else str(tail)}
+        if since is not None:
+            wanted["since"] = f"{since:.9f}"
+        with self._speaking_of("reading the logs of", uuid):
+            container = await self._container(uuid, live=True)
+            return "".join(await container.log(stdout=stdout, stderr=stderr, **wanted))
+
+    async def execute(self, uuid: str, command: Sequence[str], *, limit: float) -> ExecResult:
+        with self._speaking_of("running a command in", uuid):
+            execution = await (await self._container(uuid, live=True)).exec(list(command))
+            parts: list[bytes] = []
+            try:
+                async with asyncio.timeout(limit), execution.start() as stream:
+                    while (message := await stream.read_out()) is not None:
+                        parts.append(message.data)
+            except TimeoutError as error:
+                raise TookTooLong(f"the command did not end within {limit:g} seconds") from error
+            ended = await execution.inspect()
+        return ExecResult(output=b"".join(parts).decode(errors="replace"), exit_code=ended["ExitCode"])
+
+    async def top(self, uuid: str, ps_args: str | None) -> Mapping[str, object]:
+        with self._speaking_of("listing the processes of", uuid):
+            listed = await (await self._container(uuid, live=True)).top(ps_args=ps_args)
+        return {"Titles": listed["Titles"], "Processes": listed["Processes"]}
+
+    async def stats(self, uuid: str) -> Mapping[str, str | float]:
+        with self._speaking_of("measuring", uuid):
+            (sample,) = await (await self._container(uuid, live=True)).stats(stream=False)
+        return spec_of.use(sample)
+
+    async def close(self) -> None:
+        for engine in self._clients.values():
+            await engine.close()
+        self._clients.clear()
+
+    @property
+    def _ops(self) -> aiodocker.Docker:
+        return self._client("ops")
+
+    @property
+    def _live(self) -> aiodocker.Docker:
+        """Connections of their own for live questions, facts and events: they never wait behind operations."""
+        return self._client("live")
+
+    def _client(self, purpose: str) -> aiodocker.Docker:
+        if purpose not in self._clients:
+            self._clients[purpose] = client.connect(self._url)
+        return self._clients[purpose]
+
+    @contextmanager
+    def _speaking_of(self, doing: str, uuid: str) -> Iterator[None]:
+        """`speaking` about one container: what the Engine does not have raises `Gone`, and its id is forgotten."""
+        with speaking(f"{doing} container {uuid}"):
+            try:
+                yield
+            except aiodocker.DockerError as error:
+                if error.status != _NOT_FOUND or "no such container" not in error.message.lower():
+                    raise
+                self._ids.pop(uuid, None)
+                raise Gone(f"container {uuid} is not on this host") from error
+
+    async def _container(self, uuid: str, *, live: bool = False) -> DockerContainer:
+        """A handle of a container that is known to be ours. Raises `Gone` for any other."""
+        engine = self._live if live else self._ops
+        known = self._ids.get(uuid)
+        if known is None:
+            known = (await self._look(uuid, engine)).runtime_id
+        return engine.containers.container(known)
+
+    async def _look(self, uuid: str, engine: aiodocker.Docker) -> Seen:
+        found = await engine.containers.container(self._ids.get(uuid, spec_of.container_name(uuid))).show()
+        labels = found["Config"]["Labels"] or {}
+        if labels.get(spec_of.OWNER) != self._installation or labels.get(spec_of.CONTAINER) != uuid:
+            raise Gone(f"container {uuid} is not on this host")
+        self._ids[uuid] = found["Id"]
+        return spec_of.seen(found)
+
+    async def _has(self, image: str) -> bool:
+        with speaking(f"looking for image {image}"):
+            try:
+                await self._ops.images.inspect(image)
+            except aiodocker.DockerError as error:
+                if error.status != _NOT_FOUND:
+                    raise
+                return False
+        return True
+
+    async def _pull(self, image: str) -> None:
+        try:
+            await self._ops.images.pull(image)
+        except aiodocker.DockerError as error:
+            text = f"pulling image {image}: {error.message}"
+            if any(refusal in error.message for refusal in _REFUSALS):
+                raise Permanent(text) from error
+            raise Temporary(text) from error
+
+    async def _events(self, since: float) -> AsyncIterator[str]:
+        wanted = {
+            "type": ["container"],
+            "event": _TELLING,
+            "label": [f"{spec_of.OWNER}={self._installation}"],
+        }
+        with speaking("following events"):
+            async for event in client.events(self._live, wanted, since):
+                uuid = event["Actor"]["Attributes"].get(spec_of.CONTAINER)
+                if uuid is not None:
+                    yield uuid
+        raise Temporary("following events: the Docker Engine has closed the stream")
+
+
+def _disk_bytes(folder: str) -> int:
+    """The size of the disk that holds the Engine's folder; 0 where that is not this machine's."""
+    try:
+        return shutil.disk_usage(folder).total if folder else 0
+    except OSError:
+        return 0

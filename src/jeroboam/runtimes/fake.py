@@ -1,0 +1,245 @@
+"""A runtime in memory, for tests and for trying things without an Engine.
+
+It keeps the contract, and can be told to misbehave: to hold a call until an event, to fail it, to die and come back,
+or to lose a container behind our back.
+"""
+# ruff: noqa: ARG002 (a fake has no use for much of what the contract hands over)
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, replace
+
+from jeroboam.domain.containers import Address, ContainerSpec, RuntimeState
+from jeroboam.domain.errors import DriverError, Permanent, Temporary
+from jeroboam.domain.hosts import HostFacts
+from jeroboam.domain.ports import ExecResult
+from jeroboam.kit.clock import Clock, SystemClock
+from jeroboam.runtimes.base import Gone, Seen, TookTooLong
+
+_ALIVE = frozenset({RuntimeState.RUNNING, RuntimeState.PAUSED, RuntimeState.RESTARTING})
+_FATAL_SIGNALS = frozenset({"SIGKILL", "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP"})
+_KILLED = 137
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fault:
+    """What is wrong with one method. `times` None: until it is lifted."""
+
+    error: DriverError | None = None
+    gate: asyncio.Event | None = None
+    after: bool = False
+    """Strikes once the effect is there and only the answer is missing."""
+    times: int | None = None
+
+
+class FakeRuntime:
+    """Implements Runtime, Pauses, Resizes, Logs and Executes. `calls` tells what was asked, in order."""
+
+    def __init__(self, *, installation: str = "fake", url: str | None = None, clock: Clock | None = None) -> None:
+        self.installation = installation
+        self.url = url
+        self.calls: list[tuple[str, str]] = []
+        self.images: set[str] | None = None
+        """What can be pulled; None: everything."""
+        self.here: dict[str, Seen] = {}
+        self.specs: dict[str, ContainerSpec] = {}
+        self.printed: dict[str, list[str]] = defaultdict(list)
+        self._clock = clock or SystemClock()
+        self._faults: dict[str, Fault] = {}
+        self._dead: Temporary | None = None
+        self._listeners: set[asyncio.Queue[str | None]] = set()
+        self._made = 0
+
+    def misbehave(self, method: str, fault: Fault) -> None:
+        """From now on calls of that method meet this fault."""
+        self._faults[method] = fault
+
+    def behave(self, method: str) -> None:
+        """Lift the fault."""
+        self._faults.pop(method, None)
+
+    def die(self, reason: str = "the fake runtime is away") -> None:
+        """Every call raises `Temporary`, and event streams end."""
+        self._dead = Temporary(reason)
+        for listener in self._listeners:
+            listener.put_nowait(None)
+
+    def revive(self) -> None:
+        self._dead = None
+
+    def end(self, uuid: str, exit_code: int = 0) -> None:
+        """The container's process ends by itself."""
+        self._put(uuid, state=RuntimeState.EXITED, exit_code=exit_code, finished_at=self._clock.now(), addresses=())
+
+    def lose(self, uuid: str) -> None:
+        """Somebody removes the container behind our back."""
+        self.here.pop(uuid)
+        self._tell(uuid)
+
+    async def facts(self) -> HostFacts:
+        await self._enter("facts", "")
+        return HostFacts(
+            hostname="fake", cpus=64, mem_total=262144, disk_total=1000, runtimes=("fake",), runtime_name="fake"
+        )
+
+    async def pull(self, image: str, policy: str | None) -> None:
+        await self._enter("pull", image)
+        if self.images is not None and image not in self.images:
+            text = "is not on this host" if policy == "never" else "not found"
+            raise Permanent(f"image {image}: {text}")
+        await self._leave("pull")
+
+    async def create(self, uuid: str, name: str, spec: ContainerSpec) -> Seen:
+        await self._enter("create", uuid)
+        if uuid not in self.here:
+            self._made += 1
+            self.specs[uuid] = spec
+            self.here[uuid] = Seen(
+                uuid=uuid,
+                runtime_id=f"fake-{self._made}",
+                state=RuntimeState.CREATED,
+                hostname=spec.hostname or f"fake-{self._made}",
+                ports=tuple(sorted({int(port.partition("/")[0]) for port in spec.exposed_ports})),
+            )
+            self._tell(uuid)
+        await self._leave("create")
+        return self._get(uuid)
+
+    async def start(self, uuid: str) -> Seen:
+        await self._enter("start", uuid)
+        if self._get(uuid).state not in _ALIVE:
+            address = Address(network="fake", addr=f"10.0.0.{self._made % 250 + 2}")
+            self._put(
+                uuid,
+                state=RuntimeState.RUNNING,
+                started_at=self._clock.now(),
+                finished_at=None,
+                exit_code=None,
+                addresses=(address,),
+            )
+        await self._leave("start")
+        return self._get(uuid)
+
+    async def stop(self, uuid: str, timeout: int | None) -> Seen:
+        await self._enter("stop", uuid)
+        if self._get(uuid).state in _ALIVE:
+            self.end(uuid, _KILLED)
+        await self._leave("stop")
+        return self._get(uuid)
+
+    async def kill(self, uuid: str, signal: str) -> Seen:
+        await self._enter("kill", uuid)
+        if self._get(uuid).state not in _ALIVE:
+            raise Permanent(f"container {uuid} is not running")
+        if signal in _FATAL_SIGNALS:
+            self.end(uuid, _KILLED)
+        await self._leave("kill")
+        return self._get(uuid)
+
+    async def remove(self, uuid: str, *, force: bool) -> None:
+        await self._enter("remove", uuid)
+        found = self.here.get(uuid)
+        if found is not None:
+            if found.state in _ALIVE and not force:
+                raise Permanent(f"container {uuid} is running")
+            self.lose(uuid)
+        await self._leave("remove")
+
+    async def inspect(self, uuid: str) -> Seen:
+        await self._enter("inspect", uuid)
+        return self._get(uuid)
+
+    async def owned(self) -> Sequence[Seen]:
+        await self._enter("owned", "")
+        return list(self.here.values())
+
+    def events(self) -> AsyncIterator[str]:
+        listener: asyncio.Queue[str | None] = asyncio.Queue()
+        self._listeners.add(listener)
+        return self._events(listener)
+
+    async def pause(self, uuid: str) -> Seen:
+        return await self._turn("pause", uuid, RuntimeState.RUNNING, RuntimeState.PAUSED)
+
+    async def unpause(self, uuid: str) -> Seen:
+        return await self._turn("unpause", uuid, RuntimeState.PAUSED, RuntimeState.RUNNING)
+
+    async def resize(self, uuid: str, *, cpu: float, memory: int) -> Seen:
+        await self._enter("resize", uuid)
+        self._get(uuid)
+        self.specs[uuid] = replace(self.specs[uuid], cpu=cpu, memory=memory)
+        return self._get(uuid)
+
+    async def logs(
+        self, uuid: str, *, stdout: bool, stderr: bool, timestamps: bool, tail: int | None, since: float | None
+    ) -> str:
+        await self._enter("logs", uuid)
+        self._get(uuid)
+        lines = self.printed[uuid]
+        return "".join(lines if tail is None else lines[-tail:] if tail else [])
+
+    async def execute(self, uuid: str, command: Sequence[str], *, limit: float) -> ExecResult:
+        try:
+            async with asyncio.timeout(limit):
+                await self._enter("execute", uuid)
+        except TimeoutError as error:
+            raise TookTooLong(f"the command did not end within {limit:g} seconds") from error
+        if self._get(uuid).state is not RuntimeState.RUNNING:
+            raise Permanent(f"container {uuid} is not running")
+        return ExecResult(output=" ".join(command), exit_code=0)
+
+    async def close(self) -> None:
+        """Nothing to close."""
+
+    async def _turn(self, method: str, uuid: str, before: RuntimeState, then: RuntimeState) -> Seen:
+        await self._enter(method, uuid)
+        if self._get(uuid).state is not before:
+            raise Permanent(f"container {uuid} is not {before}")
+        self._put(uuid, state=then)
+        await self._leave(method)
+        return self._get(uuid)
+
+    async def _events(self, listener: "asyncio.Queue[str | None]") -> AsyncIterator[str]:
+        try:
+            while self._dead is None and (uuid := await listener.get()) is not None:
+                yield uuid
+        finally:
+            self._listeners.discard(listener)
+        raise self._dead or Temporary("the fake runtime was away")
+
+    async def _enter(self, method: str, about: str) -> None:
+        self.calls.append((method, about))
+        await self._strike(method, after=False)
+        if self._dead is not None:
+            raise self._dead
+
+    async def _leave(self, method: str) -> None:
+        await self._strike(method, after=True)
+
+    async def _strike(self, method: str, *, after: bool) -> None:
+        fault = self._faults.get(method)
+        if fault is None or fault.after != after:
+            return
+        if fault.times is not None:
+            self._faults[method] = replace(fault, times=fault.times - 1)
+            if fault.times == 0:
+                self.behave(method)
+                return
+        if fault.gate is not None:
+            await fault.gate.wait()
+        if fault.error is not None:
+            raise fault.error
+
+    def _get(self, uuid: str) -> Seen:
+        if uuid not in self.here:
+            raise Gone(f"container {uuid} is not on this host")
+        return self.here[uuid]
+
+    def _put(self, uuid: str, **changes: object) -> None:
+        self.here[uuid] = replace(self._get(uuid), **changes)  # type: ignore[arg-type]
+        self._tell(uuid)
+
+    def _tell(self, uuid: str) -> None:
+        for listener in self._listeners:
+            listener.put_nowait(uuid)

@@ -1,0 +1,128 @@
+"""A conductor on a real store, with a fake provider and COE, in virtual time."""
+
+import asyncio
+import datetime as dt
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from jeroboam.coes.fake import FakeCoe
+from jeroboam.conductor.clusters import Clusters, Drivers
+from jeroboam.conductor.loop import Leased, Loop
+from jeroboam.domain import states
+from jeroboam.domain.clusters import Cluster, NodeGroup, Operation
+from jeroboam.kit.bus import MemoryBus
+from jeroboam.kit.ids import RandomIds
+from jeroboam.providers.fake import FakeCloud, FakeProvider
+from jeroboam.secrets.keyfile import KeyFileSealer
+from jeroboam.store import Store
+from jeroboam.store.migrations import upgrade
+from tests import builders
+from tests.clock import ManualClock
+
+PATIENCE = 20.0
+# While work goes on, virtual time stands still for so many looks, so that real reads and writes cost none of it.
+LOOKS = 20
+
+
+@dataclass
+class Rig:
+    """One process's worth of conductor; `restart` is a SIGKILL and a new start on the same store and cloud."""
+
+    store: Store
+    bus: MemoryBus
+    clock: ManualClock
+    sealer: KeyFileSealer
+    cloud: FakeCloud = field(default_factory=FakeCloud)
+    members: dict = field(default_factory=dict)
+    provider: FakeProvider = None
+    coe: FakeCoe = None
+    loop: Loop = None
+    _running: asyncio.Task = None
+
+    def start(self, owner: str = "a") -> None:
+        self.provider = FakeProvider(installation="i", clock=self.clock, cloud=self.cloud)
+        self.coe = FakeCoe(clock=self.clock, clusters=self.members)
+        subject = Clusters(
+            store=self.store,
+            drivers=Drivers(providers={"fake": self.provider}, coes={"fake": self.coe}),
+            sealer=self.sealer,
+            clock=self.clock,
+            ids=RandomIds(),
+            check_seconds=30,
+        )
+        leased = Leased(subject, store=self.store, clock=self.clock, owner=owner)
+        self.loop = Loop(leased, bus=self.bus, clock=self.clock, parallel=8, resync_seconds=60)
+        self._running = asyncio.ensure_future(self.loop.run())
+
+    async def stop(self) -> None:
+        self._running.cancel()
+        await asyncio.gather(self._running, return_exceptions=True)
+
+    async def restart(self) -> None:
+        await self.stop()
+        async with self.store.write() as tx:
+            await tx.leases("cluster").release_all()
+        self.start()
+
+    async def create(self, *, masters: int = 1, workers: int = 2, minutes: int = 60, **changes) -> Cluster:
+        template = builders.template()
+        cluster = builders.cluster(template, deadline_at=self.clock.now() + dt.timedelta(minutes=minutes), **changes)
+        async with self.store.write() as tx:
+            await tx.templates.insert(template)
+            await tx.clusters.insert(cluster)
+            for group in builders.groups(cluster, masters, workers):
+                await tx.nodegroups.insert(group)
+            tx.hint("cluster", cluster.uuid)
+        return cluster
+
+    async def ask(self, uuid: str, operation: Operation, *, workers: int | None = None, remove: tuple = ()) -> None:
+        async with self.store.write() as tx:
+            if workers is not None:
+                group = next(g for g in (await tx.nodegroups.of(uuid))[uuid] if g.spec.role == "worker")
+                spec = replace(group.spec, node_count=workers, nodes_to_remove=remove)
+                await tx.nodegroups.update(replace(group, spec=spec))
+            cluster = await tx.clusters.get(uuid)
+            await tx.clusters.update(states.ask_cluster(cluster, operation, now=self.clock.now(), minutes=60))
+            tx.hint("cluster", uuid)
+
+    async def get(self, uuid: str) -> Cluster | None:
+        async with self.store.read() as tx:
+            return await tx.clusters.get(uuid)
+
+    async def groups(self, uuid: str) -> list[NodeGroup]:
+        async with self.store.read() as tx:
+            return (await tx.nodegroups.of(uuid))[uuid]
+
+    async def until(self, uuid: str, condition) -> Cluster | None:
+        """The cluster once the condition holds for it; virtual time passes meanwhile, as far as it has to."""
+        looks = 0
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                cluster = await self.get(uuid)
+                if condition(cluster):
+                    return cluster
+                looks += 1
+                if looks % (LOOKS if self.loop.queue.working_on(uuid) else LOOKS // 4) == 0:
+                    await self.clock.advance(0.5)
+                await asyncio.sleep(0.001)
+
+    async def settled(self, uuid: str) -> Cluster | None:
+        return await self.until(uuid, lambda c: c is None or not states.in_progress(c))
+
+    def names(self, uuid: str) -> list[str]:
+        """What really exists."""
+        cluster = self.cloud.clusters.get(uuid)
+        return [] if cluster is None else sorted(node.name for node in cluster.nodes.values())
+
+
+@pytest.fixture
+async def rig(tmp_path):
+    clock, bus = ManualClock(), MemoryBus()
+    store = Store(f"sqlite+aiosqlite:///{tmp_path}/store.db", clock=clock, bus=bus)
+    await upgrade(store.engine)
+    rig = Rig(store, bus, clock, KeyFileSealer(tmp_path / "key"))
+    rig.start()
+    yield rig
+    await rig.stop()
+    await store.close()

@@ -1,0 +1,263 @@
+"""The cluster loop: what was wished is what is there, whatever goes wrong on the way."""
+
+import asyncio
+
+import pytest
+
+from jeroboam.conductor.reaper import Reaper
+from jeroboam.domain.clusters import Health, NodeState, Operation
+from jeroboam.domain.errors import Conflict, Permanent, Temporary
+
+STAGES = ["reserve", "ensure", "boot", "join"]
+
+
+async def test_a_cluster_is_made_and_shown(rig):
+    made = await rig.create(masters=1, workers=2)
+    cluster = await rig.settled(made.uuid)
+    assert (cluster.status, cluster.status_reason) == ("CREATE_COMPLETE", None)
+    assert cluster.observed.api_address.startswith("fake://")
+    assert cluster.observed.health_status is Health.HEALTHY
+    assert cluster.deadline_at is None
+    groups = await rig.groups(made.uuid)
+    assert [(g.spec.role, len(g.observed), g.status) for g in groups] == [
+        ("master", 1, "CREATE_COMPLETE"),
+        ("worker", 2, "CREATE_COMPLETE"),
+    ]
+    assert all(node.ready and node.state is NodeState.RUNNING for group in groups for node in group.observed)
+    assert rig.names(made.uuid) == sorted(node.name for group in groups for node in group.desired)
+
+
+async def test_its_key_is_sealed_and_goes_with_it(rig):
+    made = await rig.create()
+    await rig.settled(made.uuid)
+    async with rig.store.read() as tx:
+        (certificate,) = await tx.certificates.select(cluster_id=made.uuid)
+    assert b"PRIVATE KEY" not in certificate.sealed_key
+    assert certificate.pem.startswith("-----BEGIN CERTIFICATE-----")
+    await rig.ask(made.uuid, Operation.DELETE)
+    assert await rig.settled(made.uuid) is None
+    async with rig.store.read() as tx:
+        assert await tx.certificates.select() == []
+    assert rig.names(made.uuid) == []
+
+
+async def test_resize_up_keeps_names_and_down_takes_the_named_node(rig):
+    made = await rig.create(workers=2)
+    await rig.settled(made.uuid)
+    before = set(rig.names(made.uuid))
+    await rig.ask(made.uuid, Operation.UPDATE, workers=4)
+    assert (await rig.settled(made.uuid)).status == "UPDATE_COMPLETE"
+    grown = set(rig.names(made.uuid))
+    assert before < grown
+    assert len(grown) == 5
+    victim = next(name for name in sorted(before) if "worker" in name)
+    await rig.ask(made.uuid, Operation.UPDATE, workers=3, remove=(victim,))
+    assert (await rig.settled(made.uuid)).status == "UPDATE_COMPLETE"
+    assert set(rig.names(made.uuid)) == grown - {victim}
+    assert victim in rig.members[made.uuid].left
+    await rig.ask(made.uuid, Operation.UPDATE, workers=4)
+    await rig.settled(made.uuid)
+    assert victim not in rig.names(made.uuid), "a name comes once"
+
+
+async def test_shrinking_to_nothing_and_growing_again(rig):
+    made = await rig.create(workers=1)
+    await rig.settled(made.uuid)
+    await rig.ask(made.uuid, Operation.UPDATE, workers=0)
+    assert (await rig.settled(made.uuid)).status == "UPDATE_COMPLETE"
+    assert len(rig.names(made.uuid)) == 1
+    await rig.ask(made.uuid, Operation.UPDATE, workers=1)
+    assert (await rig.settled(made.uuid)).status == "UPDATE_COMPLETE"
+    assert len(rig.names(made.uuid)) == 2
+
+
+@pytest.mark.parametrize("stage", STAGES)
+async def test_a_passing_fault_is_told_within_seconds_and_waited_out(rig, stage):
+    rig.provider.faults.fail(stage, Temporary("the cloud is tired"))
+    rig.coe.faults.fail(stage, Temporary("the cloud is tired"))
+    made = await rig.create()
+    started = rig.clock.monotonic()
+    seen = await rig.until(made.uuid, lambda c: c.status_reason == "the cloud is tired")
+    assert seen.status == "CREATE_IN_PROGRESS"
+    assert rig.clock.monotonic() - started < 3
+    rig.provider.faults.mend(stage)
+    rig.coe.faults.mend(stage)
+    assert (await rig.settled(made.uuid)).status == "CREATE_COMPLETE"
+    assert len(rig.names(made.uuid)) == 3
+
+
+@pytest.mark.parametrize("stage", STAGES)
+async def test_a_lasting_fault_fails_at_once_with_its_reason_and_a_new_wish_mends_it(rig, stage):
+    rig.provider.faults.fail(stage, Permanent("the quota is used up"))
+    rig.coe.faults.fail(stage, Permanent("the quota is used up"))
+    made = await rig.create()
+    failed = await rig.settled(made.uuid)
+    assert (failed.status, failed.status_reason) == ("CREATE_FAILED", "the quota is used up")
+    assert all(group.status == "CREATE_FAILED" for group in await rig.groups(made.uuid))
+    rig.provider.faults.mend(stage)
+    rig.coe.faults.mend(stage)
+    await rig.ask(made.uuid, Operation.UPDATE, workers=1)
+    assert (await rig.settled(made.uuid)).status == "UPDATE_COMPLETE"
+    assert len(rig.names(made.uuid)) == 2
+
+
+async def test_a_failed_cluster_can_be_deleted(rig):
+    rig.provider.faults.fail("boot", Permanent("no"))
+    made = await rig.create()
+    await rig.settled(made.uuid)
+    await rig.ask(made.uuid, Operation.DELETE)
+    assert await rig.settled(made.uuid) is None
+    assert made.uuid not in rig.cloud.clusters
+
+
+@pytest.mark.parametrize("fault", ["fails", "hangs"])
+async def test_nothing_is_in_progress_for_ever(rig, fault):
+    if fault == "fails":
+        rig.provider.faults.fail("boot", Temporary("no room yet"))
+    else:
+        rig.provider.faults.hold("boot")
+    made = await rig.create(minutes=2)
+    failed = await rig.settled(made.uuid)
+    assert failed.status == "CREATE_FAILED"
+    assert failed.status_reason.startswith("Timed out: ")
+    assert rig.clock.monotonic() >= 115
+
+
+async def test_a_delete_overtakes_a_creation_that_hangs(rig):
+    rig.provider.faults.hold("boot")
+    made = await rig.create()
+    await asyncio.wait_for(rig.provider.faults.reached("boot").wait(), 5)
+    await rig.ask(made.uuid, Operation.DELETE)
+    assert await rig.settled(made.uuid) is None
+    assert made.uuid not in rig.cloud.clusters
+    assert rig.clock.monotonic() < 60
+
+
+async def test_a_delete_that_fails_says_so_and_goes_on_by_itself(rig):
+    made = await rig.create()
+    await rig.settled(made.uuid)
+    rig.provider.faults.fail("destroy", Permanent("a port is in use"))
+    await rig.ask(made.uuid, Operation.DELETE)
+    failed = await rig.settled(made.uuid)
+    assert (failed.status, failed.status_reason) == ("DELETE_FAILED", "a port is in use")
+    rig.provider.faults.mend("destroy")
+    assert await rig.until(made.uuid, lambda c: c is None) is None
+
+
+async def test_a_delete_needs_no_driver_that_still_knows_the_template(rig):
+    made = await rig.create()
+    await rig.settled(made.uuid)
+    async with rig.store.write() as tx:
+        cluster = await tx.clusters.get(made.uuid)
+        broken = cluster.spec.template.__class__(coe="gone", image_id="gone", driver="gone")
+        from dataclasses import replace
+
+        await tx.clusters.update(replace(cluster, spec=replace(cluster.spec, template=broken)))
+    await rig.ask(made.uuid, Operation.DELETE)
+    assert await rig.settled(made.uuid) is None
+    assert made.uuid not in rig.cloud.clusters
+
+
+@pytest.mark.parametrize("stage", STAGES)
+async def test_a_restart_at_any_stage_ends_as_asked_and_doubles_nothing(rig, stage):
+    rig.provider.faults.hold(stage)
+    rig.coe.faults.hold(stage)
+    made = await rig.create(workers=3)
+    reached = [asyncio.ensure_future(faults.reached(stage).wait()) for faults in (rig.provider.faults, rig.coe.faults)]
+    await asyncio.wait_for(asyncio.wait(reached, return_when=asyncio.FIRST_COMPLETED), 5)
+    await rig.restart()
+    assert (await rig.settled(made.uuid)).status == "CREATE_COMPLETE"
+    assert len(rig.names(made.uuid)) == 4
+    assert len(rig.cloud.boots) == len(set(rig.cloud.boots)) == 4
+    for waiting in reached:
+        waiting.cancel()
+
+
+async def test_two_conductors_do_not_work_on_one_cluster(rig):
+    rig.provider.faults.hold("boot")
+    made = await rig.create()
+    await asyncio.wait_for(rig.provider.faults.reached("boot").wait(), 5)
+    async with rig.store.write() as tx:
+        assert await tx.leases("cluster").claim(made.uuid, "another", 30) is None
+    await rig.clock.advance(25)
+    async with rig.store.write() as tx:
+        assert await tx.leases("cluster").claim(made.uuid, "another", 30) is None, "the lease is renewed meanwhile"
+
+
+async def test_work_under_a_lost_lease_is_discarded(rig):
+    rig.provider.faults.hold("boot")
+    made = await rig.create()
+    await asyncio.wait_for(rig.provider.faults.reached("boot").wait(), 5)
+    async with rig.store.write() as tx:
+        await tx.leases("cluster").release_all()
+        assert await tx.leases("cluster").claim(made.uuid, "another", 3600) is not None
+    rig.provider.faults.mend("boot")
+    await rig.clock.advance(20)
+    assert (await rig.get(made.uuid)).status == "CREATE_IN_PROGRESS"
+
+
+async def test_a_node_that_was_killed_comes_back_by_itself(rig):
+    made = await rig.create()
+    await rig.settled(made.uuid)
+    node = (await rig.groups(made.uuid))[1].desired[0]
+    rig.cloud.kill(made.uuid, node.uuid)
+    boots = len(rig.cloud.boots)
+    await rig.clock.advance(31)
+    await rig.until(made.uuid, lambda _: len(rig.cloud.boots) > boots)
+    assert rig.cloud.boots[boots:] == [node.name]
+    assert (await rig.get(made.uuid)).status == "CREATE_COMPLETE"
+
+
+async def test_a_node_that_was_removed_is_made_again(rig):
+    made = await rig.create()
+    await rig.settled(made.uuid)
+    node = (await rig.groups(made.uuid))[1].desired[0]
+    rig.cloud.lose(made.uuid, node.uuid)
+    boots = len(rig.cloud.boots)
+    await rig.clock.advance(31)
+    await rig.until(made.uuid, lambda _: len(rig.cloud.boots) > boots)
+    assert node.name in rig.names(made.uuid)
+
+
+async def test_an_api_that_does_not_answer_shows_in_health_and_not_in_status(rig):
+    made = await rig.create()
+    await rig.settled(made.uuid)
+    rig.members[made.uuid].dead = True
+    await rig.clock.advance(31)
+    sick = await rig.until(made.uuid, lambda c: c.observed.health_status is Health.UNHEALTHY)
+    assert sick.status == "CREATE_COMPLETE"
+    rig.members[made.uuid].dead = False
+    await rig.clock.advance(31)
+    await rig.until(made.uuid, lambda c: c.observed.health_status is Health.HEALTHY)
+
+
+async def test_a_wish_during_an_update_is_carried_out_too(rig):
+    made = await rig.create(workers=1)
+    await rig.settled(made.uuid)
+    rig.provider.faults.slow("boot", 5)
+    await rig.ask(made.uuid, Operation.UPDATE, workers=3)
+    await rig.ask(made.uuid, Operation.UPDATE, workers=2)
+    assert (await rig.settled(made.uuid)).status == "UPDATE_COMPLETE"
+    assert len(rig.names(made.uuid)) == 3
+
+
+async def test_a_change_during_creation_is_refused(rig):
+    rig.provider.faults.hold("boot")
+    made = await rig.create()
+    with pytest.raises(Conflict, match="CREATE_IN_PROGRESS"):
+        await rig.ask(made.uuid, Operation.UPDATE, workers=3)
+
+
+async def test_the_reaper_takes_what_no_row_knows_on_the_second_look(rig):
+    made = await rig.create()
+    await rig.settled(made.uuid)
+    reaper = Reaper(store=rig.store, providers={"fake": rig.provider}, clock=rig.clock, every_seconds=60)
+    assert await reaper.look("fake") == []
+    assert await reaper.look("fake") == []
+    async with rig.store.write() as tx:
+        await tx.certificates.remove(cluster_id=made.uuid)
+        await tx.nodegroups.remove(cluster_id=made.uuid)
+        await tx.clusters.remove(uuid=made.uuid)
+    assert await reaper.look("fake") == []
+    assert await reaper.look("fake") == [made.uuid]
+    assert made.uuid not in rig.cloud.clusters

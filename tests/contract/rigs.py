@@ -1,0 +1,193 @@
+"""What the contract suites drive: one rig a driver, with the hands that reach in behind the driver's back."""
+
+import asyncio
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import aiodocker
+
+from jeroboam.clients.docker import connect
+from jeroboam.coes.base import Authority, Coe, CoePlan, Member
+from jeroboam.coes.fake import FakeCoe
+from jeroboam.coes.swarm import SwarmCoe
+from jeroboam.domain.clusters import MASTER, WORKER, TemplateSpec
+from jeroboam.domain.nodes import File, NodeScript
+from jeroboam.kit.clock import SystemClock
+from jeroboam.kit.x509 import make_ca
+from jeroboam.nodeimages.swarm import build
+from jeroboam.providers.base import Infra, InfraWant, NodeWant, Provider
+from jeroboam.providers.fake import FakeCloud, FakeProvider
+from jeroboam.providers.local import LocalProvider
+
+CLOCK = SystemClock()
+IDLE = NodeScript(
+    files=(File(path="/etc/idle/file", content=b"laid in", mode=0o640),),
+    commands=(("echo", "it's up"), ("tail", "-f", "/dev/null")),
+)
+
+
+@dataclass(kw_only=True)
+class ProviderRig:
+    """A way to make providers on one world, and to meddle with that world."""
+
+    make: Callable[[str], Provider]
+    """A new provider for that installation, as after a restart of the process."""
+    kill: Callable[[str, str], Awaitable[None]]
+    """Stop a node of a cluster."""
+    lose: Callable[[str, str], Awaitable[None]]
+    """Remove a node of a cluster."""
+    installation: str = field(default_factory=lambda: f"test-{uuid.uuid4()}")
+    providers: list[Provider] = field(default_factory=list)
+
+    def provider(self, installation: str | None = None) -> Provider:
+        made = self.make(installation or self.installation)
+        self.providers.append(made)
+        return made
+
+    async def close(self) -> None:
+        for provider in self.providers:
+            for cluster_id in await provider.owned():
+                await provider.destroy(cluster_id)
+            await provider.close()
+
+
+def fake_rig() -> ProviderRig:
+    cloud = FakeCloud()
+
+    async def kill(cluster_id: str, node_uuid: str) -> None:
+        cloud.kill(cluster_id, node_uuid)
+
+    async def lose(cluster_id: str, node_uuid: str) -> None:
+        cloud.lose(cluster_id, node_uuid)
+
+    return ProviderRig(
+        make=lambda installation: FakeProvider(installation=installation, clock=CLOCK, cloud=cloud),
+        kill=kill,
+        lose=lose,
+    )
+
+
+async def local_rig() -> ProviderRig:
+    async with connect() as docker:
+        await build(docker)
+
+    async def the(docker: aiodocker.Docker, node_uuid: str) -> aiodocker.containers.DockerContainer:
+        found = await docker.containers.list(all=True, filters={"label": [f"jeroboam.node={node_uuid}"]})
+        return found[0]
+
+    async def kill(cluster_id: str, node_uuid: str) -> None:
+        async with connect() as docker:
+            await (await the(docker, node_uuid)).kill()
+
+    async def lose(cluster_id: str, node_uuid: str) -> None:
+        async with connect() as docker:
+            await (await the(docker, node_uuid)).delete(force=True)
+
+    return ProviderRig(
+        make=lambda installation: LocalProvider(installation=installation, clock=CLOCK), kill=kill, lose=lose
+    )
+
+
+@dataclass(kw_only=True)
+class CoeRig:
+    """A COE with a provider that boots its nodes, and one cluster in the making."""
+
+    coe: Coe
+    infra: ProviderRig
+    cluster_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    members: list[Member] = field(default_factory=list)
+    wanted: list[NodeWant] = field(default_factory=list)
+    authority: Authority = field(init=False)
+
+    def __post_init__(self) -> None:
+        pair = make_ca(common_name="contract", now=CLOCK.now())
+        self.authority = Authority(pem=pair.pem, key=pair.key)
+        self.provider = self.infra.provider()
+
+    def nodes(self, masters: int, workers: int, *, first: int = 0) -> list[NodeWant]:
+        roles = [MASTER] * masters + [WORKER] * workers
+        return [a_node(f"c-{role}-{first + number}", role=role) for number, role in enumerate(roles)]
+
+    async def boot(self, nodes: list[NodeWant]) -> None:
+        """Make these nodes as well, and plan them as members."""
+        known = {member.uuid for member in self.members}
+        want = self.want(nodes)
+        self.wanted += [node for node in nodes if node not in self.wanted]
+        addresses = await self.provider.reserve(want)
+        self.members += [
+            Member(
+                uuid=node.uuid,
+                name=node.name,
+                role=node.role,
+                group=node.group,
+                address=addresses[node.uuid],
+                labels={"tier": node.role},
+            )
+            for node in nodes
+            if node.uuid not in known
+        ]
+        await last(self.provider.ensure(want, self.scripts()))
+
+    async def start_all(self) -> None:
+        """Start what stands still and make what is gone, of the planned members."""
+        planned = {member.uuid for member in self.members}
+        want = self.want([node for node in self.wanted if node.uuid in planned])
+        await last(self.provider.ensure(want, self.scripts()))
+
+    def want(self, nodes: list[NodeWant]) -> InfraWant:
+        return InfraWant(cluster_id=self.cluster_id, cluster_name="contract", nodes=tuple(nodes))
+
+    def scripts(self) -> dict[str, NodeScript]:
+        plan = self.plan()
+        return {member.uuid: self.coe.script(plan, member) for member in self.members}
+
+    def plan(self, **changes: object) -> CoePlan:
+        given: dict[str, object] = {
+            "cluster_id": self.cluster_id,
+            "cluster_name": "contract",
+            "template": TemplateSpec(coe="any", image_id="swarm-node"),
+            "labels": {},
+            "members": tuple(self.members),
+            "authorities": {"main": self.authority},
+        }
+        return CoePlan(**{**given, **changes})
+
+
+async def fake_coe_rig() -> CoeRig:
+    return CoeRig(coe=FakeCoe(clock=CLOCK), infra=fake_rig())
+
+
+async def swarm_rig() -> CoeRig:
+    return CoeRig(coe=SwarmCoe(clock=CLOCK), infra=await local_rig())
+
+
+def a_node(name: str, *, role: str = WORKER, **changes: object) -> NodeWant:
+    given: dict[str, object] = {
+        "uuid": str(uuid.uuid4()),
+        "name": name,
+        "group": f"default-{role}",
+        "role": role,
+        "image": "swarm-node",
+        "flavor": "m1.small",
+    }
+    return NodeWant(**{**given, **changes})
+
+
+def a_want(count: int, **changes: object) -> InfraWant:
+    given: dict[str, object] = {
+        "cluster_id": str(uuid.uuid4()),
+        "cluster_name": "contract",
+        "nodes": tuple(a_node(f"n-{number}") for number in range(count)),
+    }
+    return InfraWant(**{**given, **changes})
+
+
+def idle(want: InfraWant) -> dict[str, NodeScript]:
+    return {node.uuid: IDLE for node in want.nodes}
+
+
+async def last(yielded) -> Infra:
+    async with asyncio.timeout(60):
+        seen = [infra async for infra in yielded]
+    return seen[-1]

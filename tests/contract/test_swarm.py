@@ -1,0 +1,313 @@
+"""Swarm for real: what a user of the cluster does with a docker command line, and what happens to nodes."""
+
+import asyncio
+import io
+import json
+import os
+import shutil
+import tarfile
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.x509.oid import NameOID
+
+from jeroboam.clients.docker import connect
+from jeroboam.domain.clusters import Health, TemplateSpec
+from jeroboam.domain.errors import Invalid, Temporary
+from jeroboam.kit.x509 import Pair, sign_csr
+from jeroboam.providers.local_estate import volume_name
+from tests.contract.rigs import CLOCK, last, swarm_rig
+from tests.contract.test_coe import eventually, ready
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.fixture
+async def rig():
+    made = await swarm_rig()
+    yield made
+    await made.infra.close()
+
+
+class User:
+    """Someone with a docker command line and what `coe cluster config` wrote: a key of their own, a signed request."""
+
+    def __init__(self, rig, folder: Path) -> None:
+        key = rsa.generate_private_key(65537, 2048)
+        subject = x509.Name(
+            [
+                x509.NameAttribute(NameOID.COMMON_NAME, "admin"),
+                x509.NameAttribute(NameOID.ORGANIZATION_NAME, "system:masters"),
+            ]
+        )
+        request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
+        csr = request.public_bytes(serialization.Encoding.PEM).decode()
+        ca = Pair(pem=rig.authority.pem, key=rig.authority.key)
+        pem, pkcs8, plain = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        (folder / "ca.pem").write_text(rig.authority.pem)
+        (folder / "cert.pem").write_text(sign_csr(ca=ca, csr=csr, now=CLOCK.now()))
+        (folder / "key.pem").write_bytes(key.private_bytes(pem, pkcs8, plain))
+        self.folder = folder
+        self.address = f"tcp://{rig.members[0].address}:2376"
+
+    async def docker(self, *words: str, stdin: bytes | None = None, address: str | None = None) -> str:
+        client = shutil.which("docker")
+        environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "DOCKER_CERT_PATH": str(self.folder)}
+        process = await asyncio.create_subprocess_exec(
+            client,
+            f"--host={address or self.address}",
+            "--tlsverify",
+            *words,
+            env=environment,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        async with asyncio.timeout(60):
+            out, err = await process.communicate(stdin)
+        assert process.returncode == 0, f"docker {' '.join(words)}: {err.decode()}"
+        return out.decode()
+
+    async def nodes(self) -> dict[str, str]:
+        shown = await self.docker("node", "ls", "--format", "{{.Hostname}} {{.Status}}")
+        return dict(line.split() for line in shown.splitlines())
+
+    async def running(self, service: str) -> dict[str, int]:
+        """How many tasks run, by node."""
+        shown = await self.docker("service", "ps", service, "--format", "{{.Node}} {{.CurrentState}}")
+        found: dict[str, int] = {}
+        for line in shown.splitlines():
+            node, state, *_ = line.split()
+            if state == "Running":
+                found[node] = found.get(node, 0) + 1
+        return found
+
+
+def busybox() -> bytes:
+    """A tar of a root folder with nothing but a static busybox."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        tar.add(shutil.which("busybox"), "bin/busybox")
+        for name in ("sh", "sleep", "nc", "cat", "echo", "timeout", "nslookup"):
+            link = tarfile.TarInfo(f"bin/{name}")
+            link.type, link.linkname = tarfile.SYMTYPE, "busybox"
+            tar.addfile(link)
+        folder = tarfile.TarInfo("tmp")
+        folder.type, folder.mode = tarfile.DIRTYPE, 0o1777
+        tar.addfile(folder)
+    return out.getvalue()
+
+
+async def give_busybox(rig, user: User) -> None:
+    image = busybox()
+    await asyncio.gather(
+        *(
+            user.docker("import", "-", "busybox:latest", stdin=image, address=f"tcp://{member.address}:2376")
+            for member in rig.members
+        )
+    )
+
+
+async def serve(user: User, name: str, replicas: int) -> None:
+    """A service of the kind that works without IPVS; every task answers with its host's name on port 8080."""
+    await user.docker("network", "create", "-d", "overlay", "--attachable", f"{name}-net")
+    script = "trap 'exit 0' TERM; while :; do echo hello | nc -l -p 8080; done & wait"
+    await user.docker(
+        "service", "create", "--detach", "--name", name, "--replicas", str(replicas), "--endpoint-mode", "dnsrr",
+        "--network", f"{name}-net", "--no-resolve-image", "--stop-grace-period", "1s",
+        "--constraint", "node.labels.tier==worker", "busybox:latest", "sh", "-c", script,
+    )  # fmt: skip
+
+
+async def test_a_user_runs_a_service_and_the_cluster_shrinks_under_it(rig, tmp_path):
+    await rig.boot(rig.nodes(1, 2))
+    await rig.coe.join(rig.plan())
+    user = User(rig, tmp_path)
+    assert await user.nodes() == {member.name: "Ready" for member in rig.members}
+
+    await give_busybox(rig, user)
+    await serve(user, "web", 4)
+    workers = [member for member in rig.members if member.role == "worker"]
+    spread = await eventually(lambda: user.running("web"), lambda found: sum(found.values()) == 4)
+    assert spread == {worker.name: 2 for worker in workers}
+
+    # One task reaches the others over the overlay, from the master, by the service's name.
+    answer = await user.docker(
+        "run", "--rm", "--network", "web-net", "busybox:latest", "sh", "-c",
+        "for i in 1 2 3 4 5 6 7 8; do timeout 2 nc web 8080 && exit 0; done; exit 1",
+    )  # fmt: skip
+    assert answer == "hello\n"
+
+    gone = workers[1]
+    rig.members.remove(gone)
+    await rig.coe.leave(rig.plan(), [gone.name])
+    assert gone.name not in await user.nodes()
+    await rig.provider.remove(rig.cluster_id, [gone.uuid])
+    await eventually(lambda: user.running("web"), lambda found: found == {workers[0].name: 4})
+
+
+async def test_a_host_port_is_reached_from_outside(rig, tmp_path):
+    await rig.boot(rig.nodes(1, 0))
+    await rig.coe.join(rig.plan())
+    user = User(rig, tmp_path)
+    await give_busybox(rig, user)
+    await user.docker(
+        "service", "create", "--detach", "--name", "web", "--no-resolve-image",
+        "--publish", "published=8080,target=8080,mode=host", "--stop-grace-period", "1s",
+        "busybox:latest", "sh", "-c", "while :; do echo hello | nc -l -p 8080; done",
+    )  # fmt: skip
+
+    async def ask() -> bytes:
+        try:
+            async with asyncio.timeout(2):
+                reader, writer = await asyncio.open_connection(rig.members[0].address, 8080)
+                said = await reader.read(100)
+                writer.close()
+        except (OSError, TimeoutError) as error:
+            raise Temporary(str(error)) from error
+        return said
+
+    assert await eventually(ask, lambda said: said == b"hello\n")
+
+
+async def test_a_stranger_is_not_let_in(rig):
+    await rig.boot(rig.nodes(1, 0))
+    await rig.coe.join(rig.plan())
+    other = await swarm_rig()
+    with pytest.raises(Temporary, match="no manager"):
+        await rig.coe.observe(rig.plan(authorities={"main": other.authority}))
+
+
+@pytest.mark.slow
+async def test_a_killed_worker_is_started_and_ready_again_by_itself(rig):
+    await rig.boot(rig.nodes(1, 1))
+    await rig.coe.join(rig.plan())
+    victim = rig.members[1]
+    await rig.infra.kill(rig.cluster_id, victim.uuid)
+    seen = await eventually(lambda: rig.coe.observe(rig.plan()), lambda found: not ready(found)[victim.uuid])
+    assert seen.health is Health.UNHEALTHY
+    assert seen.health_reasons[f"{victim.name}.Ready"] == "False"
+    await rig.start_all()
+    await eventually(lambda: rig.coe.observe(rig.plan()), lambda found: all(ready(found).values()))
+
+
+async def test_a_killed_master_takes_its_swarm_up_again(rig):
+    await rig.boot(rig.nodes(1, 1))
+    first = await rig.coe.join(rig.plan())
+    await rig.infra.kill(rig.cluster_id, rig.members[0].uuid)
+    with pytest.raises(Temporary):
+        await rig.coe.observe(rig.plan())
+    await rig.start_all()
+    again = await eventually(lambda: rig.coe.join(rig.plan()), lambda found: all(ready(found).values()))
+    assert again.strangers == first.strangers == ()
+
+
+async def test_a_node_that_lost_its_disk_comes_back_once(rig):
+    await rig.boot(rig.nodes(1, 1))
+    await rig.coe.join(rig.plan())
+    victim = rig.members[1]
+    await lose_with_disk(rig, victim.uuid)
+    await rig.start_all()
+    again = await eventually(lambda: rig.coe.join(rig.plan()), lambda found: all(ready(found).values()))
+    assert again.strangers == ()
+    seen = await eventually(
+        lambda: names_in_swarm(rig), lambda names: names == sorted(member.name for member in rig.members)
+    )
+    assert len(seen) == 2
+
+
+@pytest.mark.slow
+async def test_one_master_of_three_may_be_away_and_be_replaced(rig):
+    nodes = rig.nodes(3, 0)
+    await rig.boot(nodes)
+    assert all(ready(await rig.coe.join(rig.plan())).values())
+    victim = rig.members[0]
+    await rig.infra.lose(rig.cluster_id, victim.uuid)
+    seen = await eventually(lambda: rig.coe.observe(rig.plan()), lambda found: not ready(found)[victim.uuid])
+    assert seen.api_address == f"tcp://{victim.address}:2376"
+    rig.members.pop(0)
+    await rig.coe.leave(rig.plan(), [victim.name])
+    await rig.boot([*nodes[1:], *rig.nodes(1, 0, first=9)])
+    joined = await eventually(lambda: rig.coe.join(rig.plan()), lambda found: all(ready(found).values()))
+    assert len(joined.members) == 3
+    assert joined.strangers == ()
+
+
+@pytest.mark.slow
+async def test_no_second_swarm_is_founded_beside_one_that_is_away(rig):
+    nodes = rig.nodes(3, 0)
+    await rig.boot(nodes)
+    await rig.coe.join(rig.plan())
+    first, *others = rig.members
+    swarm = await swarm_id(rig, others[0].address)
+    for member in others:
+        await rig.infra.kill(rig.cluster_id, member.uuid)
+    await lose_with_disk(rig, first.uuid)
+    await last(rig.provider.ensure(rig.want(nodes[:1]), rig.scripts()))
+    with pytest.raises(Temporary, match="no manager of the swarm answers"):
+        await rig.coe.join(rig.plan())
+    await rig.start_all()
+    again = await eventually(lambda: rig.coe.join(rig.plan()), lambda found: all(ready(found).values()))
+    assert again.strangers == ()
+    assert {await swarm_id(rig, member.address) for member in rig.members} == {swarm}
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("tls_disabled", True),
+        ("network_driver", "flannel"),
+        ("volume_driver", "cinder"),
+        ("registry_enabled", True),
+        ("docker_storage_driver", "devicemapper"),
+    ],
+)
+def test_fields_that_swarm_cannot_honour_are_named(rig, field, value):
+    with pytest.raises(Invalid, match=field) as caught:
+        rig.coe.check(TemplateSpec(coe="swarm", image_id="swarm-node", **{field: value}))
+    assert caught.value.field == field
+
+
+async def test_template_fields_reach_the_engines(rig):
+    template = TemplateSpec(
+        coe="swarm",
+        image_id="swarm-node",
+        apiserver_port=3376,
+        dns_nameserver="192.0.2.53",
+        insecure_registry="registry.example:5000",
+        docker_storage_driver="overlay2",
+        http_proxy="http://proxy.example:3128",
+        no_proxy="example.org",
+    )
+    made = rig.plan
+    rig.plan = lambda **changes: made(**{"template": template, **changes})
+    await rig.boot(rig.nodes(1, 0))
+    joined = await rig.coe.join(rig.plan())
+    assert joined.api_address == f"tcp://{rig.members[0].address}:3376"
+    async with rig.coe._fleet(rig.plan()) as fleet:
+        info = await fleet.at(rig.members[0].address).system.info()
+    assert info["Driver"] == "overlay2"
+    assert "registry.example:5000" in info["RegistryConfig"]["IndexConfigs"]
+    assert info["HttpProxy"] == "http://proxy.example:3128"
+    assert info["NoProxy"] == "example.org"
+    daemon = next(file for file in rig.scripts()[rig.members[0].uuid].files if file.path.endswith("daemon.json"))
+    assert json.loads(daemon.content)["dns"] == ["192.0.2.53"]
+
+
+async def names_in_swarm(rig) -> list[str]:
+    async with rig.coe._fleet(rig.plan()) as fleet:
+        return sorted(node.name for node in await fleet.nodes(rig.members[0].address))
+
+
+async def swarm_id(rig, address: str) -> str:
+    async with rig.coe._fleet(rig.plan()) as fleet:
+        return (await fleet.at(address).system.info())["Swarm"]["Cluster"]["ID"]
+
+
+async def lose_with_disk(rig, node_uuid: str) -> None:
+    await rig.infra.lose(rig.cluster_id, node_uuid)
+    async with connect() as docker:
+        await (await docker.volumes.get(volume_name(node_uuid))).delete()
