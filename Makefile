@@ -42,3 +42,11 @@ run: install ## the service in the foreground, on a state of its own
 	$(BIN)/jeroboam up
 
 .PHONY: demo install run
+
+test: install ## the whole test suite, on real engines and databases
+	$(BIN)/python -m pytest
+
+bench: install ## the table of speed and memory
+	$(BIN)/python scripts/bench.py
+
+.PHONY: test bench
