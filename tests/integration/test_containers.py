@@ -87,6 +87,29 @@ async def test_what_happens_while_the_agent_is_away_is_seen_when_it_is_back(hous
     assert after.observed.started_at == before.observed.started_at
 
 
+STEPS = ["image_pulling", "container_creating", "container_starting", None]
+
+
+@pytest.mark.parametrize("step", STEPS)
+async def test_an_agent_that_is_killed_on_the_way_is_made_up_for(house, engine, step):
+    uuid = await house.create("sleep", "600")
+    later = STEPS[STEPS.index(step) :]
+    await house.until(uuid, lambda container: container.observed.reported_at and container.observed.step in later)
+    await house.kill_agent()
+    await house.start_agent()
+    container = await house.until(uuid, is_(Status.RUNNING))
+    ours = await engine.containers.list(all=True, filters={"label": [f"jeroboam.installation={house.installation}"]})
+    assert [found.id for found in ours] == [container.observed.runtime_id]
+    await house.ask(uuid, OpKind.DELETE, stop=True, timeout=0)
+    await house.until(uuid, lambda container: container is None or container.observed.step is not None)
+    await house.kill_agent()
+    await house.start_agent()
+    await house.until(uuid, lambda container: container is None)
+    assert not await engine.containers.list(
+        all=True, filters={"label": [f"jeroboam.installation={house.installation}"]}
+    )
+
+
 async def test_a_container_that_removes_itself(house):
     uuid = await house.create("sh", "-c", "exit 5", auto_remove=True)
     await house.until(uuid, lambda container: container is None)
@@ -143,7 +166,7 @@ async def test_twenty_at_once_and_none_is_left(house):
         await house.until(uuid, lambda container: container is None, seconds=60)
 
 
-async def test_our_share_of_the_time_is_small(house, engine, record_property):
+async def test_our_share_of_the_time_is_small(house, engine):
     """The Engine's own create and start against the way from the store through dispatch and agent."""
     engines, ours = [], []
     body = {"Image": "busybox", "Cmd": ["sleep", "600"], "HostConfig": {"NanoCpus": 5 * 10**8, "Memory": 2**26}}
@@ -159,7 +182,5 @@ async def test_our_share_of_the_time_is_small(house, engine, record_property):
         await house.ask(uuid, OpKind.DELETE, force=True)
         await house.until(uuid, lambda container: container is None)
     the_engine, we = statistics.median(engines), statistics.median(ours)
-    record_property("engine_ms", round(the_engine * 1000))
-    record_property("agent_ms", round(we * 1000))
     # The promise is 1.25 on a quiet machine; this bound only catches a superfluous wait.
-    assert we < the_engine * 2
+    assert we < the_engine * 2, f"the Engine {the_engine:.3f} s, through the agent {we:.3f} s"
