@@ -32,7 +32,7 @@ from jeroboam.conductor.reaper import Reaper
 from jeroboam.dispatch.gateway import SessionGateway
 from jeroboam.dispatch.records import DispatchRecords
 from jeroboam.dispatch.sessions import Dispatcher
-from jeroboam.identity.embedded import EmbeddedKeystone, passwords
+from jeroboam.identity.embedded import EmbeddedKeystone
 from jeroboam.identity.keystone import KeystoneProjects, KeystoneTokens
 from jeroboam.kit.bus import MemoryBus
 from jeroboam.kit.clock import SystemClock
@@ -78,16 +78,18 @@ class _Server(uvicorn.Server):
 class Service:
     """Everything of one process. Start it with `running`."""
 
-    def __init__(self, settings: Settings, folder: StateFolder) -> None:
+    def __init__(self, settings: Settings, folder: StateFolder, keystone: EmbeddedKeystone) -> None:
+        """The Keystone has been started; it need not answer yet."""
         self._settings = settings
         self._folder = folder
+        self._keystone = keystone
         self._installation = folder.installation()
         self._clock = SystemClock()
         self._ids = RandomIds()
         self._bus = MemoryBus()
         self._store = Store(settings.database_url, clock=self._clock, bus=self._bus)
         self._sealer = KeyFileSealer(folder.path / "secrets.key")
-        self._passwords = passwords(folder.path / "passwords.json")
+        self._passwords = folder.passwords()
         known = {"installation": self._installation, "url": settings.docker_url}
         self._providers = drivers.make("providers", settings.clusters.providers, clock=self._clock, **known)
         self._coes = drivers.make("coes", settings.clusters.coes, clock=self._clock)
@@ -101,15 +103,12 @@ class Service:
         api_socket = _listen(*address(settings.api.listen, "[api] listen"))
         host, port = api_socket.getsockname()[:2]
         api_url = f"http://{host}:{port}"
-        keystone_host, keystone_port = address(settings.keystone.listen, "[keystone] listen")
-        keystone = EmbeddedKeystone(
-            self._folder.path / "keystone", host=keystone_host, port=keystone_port, passwords=self._passwords
-        )
+        keystone = self._keystone
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(api_socket.close)
             stack.push_async_callback(self._store.close)
             stack.push_async_callback(keystone.stop)
-            await asyncio.gather(keystone.start(), self._open_store())
+            await asyncio.gather(keystone.ready(), self._open_store())
             await keystone.register(api_url)
             addresses = Addresses(api=api_url, keystone=keystone.url)
             tokens = KeystoneTokens(
