@@ -20,8 +20,7 @@ from jeroboam.domain.clusters import Health, TemplateSpec
 from jeroboam.domain.errors import Invalid, Temporary
 from jeroboam.kit.x509 import Pair, sign_csr
 from jeroboam.providers.local_estate import volume_name
-from tests.contract.rigs import CLOCK, last, swarm_rig
-from tests.contract.test_coe import eventually, ready
+from tests.contract.rigs import CLOCK, eventually, last, ready, swarm_rig
 
 pytestmark = pytest.mark.docker
 
