@@ -13,6 +13,7 @@ from jeroboam.kit.ids import RandomIds
 from jeroboam.store import Store
 from jeroboam.store.migrations import upgrade
 from tests.api.client import Client
+from tests.api.loops import run_on_host
 from tests.ports import AllProjects, EasyAdmission, FakeGateway, KnownTokens, PlainSealer
 
 
@@ -82,3 +83,13 @@ def make(infra, zun):
         return answer.json()
 
     return SimpleNamespace(template=template, cluster=cluster, container=container)
+
+
+@pytest.fixture
+def on_host(store):
+    """Lets a container run on a host, as far as the store knows."""
+
+    async def run(shown):
+        return await run_on_host(store, shown["uuid"])
+
+    return run
