@@ -2,6 +2,10 @@
 
 from dataclasses import replace
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from jeroboam.domain.clusters import Certificate
 from jeroboam.domain.containers import Container, ContainerObserved, RuntimeState, Status
 from jeroboam.kit.x509 import make_ca
@@ -43,3 +47,11 @@ async def run_on_host(store: Store, uuid: str) -> Container:
         )
         await tx.containers.update(running)
     return running
+
+
+def csr() -> str:
+    """A request as a user would make it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "admin")])
+    request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
+    return request.public_bytes(serialization.Encoding.PEM).decode()

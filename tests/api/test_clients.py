@@ -3,15 +3,12 @@
 import asyncio
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from keystoneauth1 import session, token_endpoint
 from magnumclient import client as magnum
 from openstack.connection import Connection
 from zunclient import client as zun
 
-from tests.api.loops import run_on_host, settle
+from tests.api.loops import csr, run_on_host, settle
 from tests.api.server import serving
 
 
@@ -23,13 +20,6 @@ async def url(app):
 
 def _session(url: str, token: str = "member") -> session.Session:
     return session.Session(auth=token_endpoint.Token(url, token))
-
-
-def _csr() -> str:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "admin")])
-    request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
-    return request.public_bytes(serialization.Encoding.PEM).decode()
 
 
 @pytest.mark.parametrize("path", ["/container-infra/v1", "/container-infra"])
@@ -55,7 +45,7 @@ async def test_magnumclient(url, store, path):
         assert [g.node_count for g in client.nodegroups.list("c")] == [1, 3]
         assert client.nodegroups.get("c", "default-worker").node_count == 3
         assert client.certificates.get("c").pem.startswith("-----BEGIN CERTIFICATE")
-        signed = client.certificates.create(cluster_uuid="c", csr=_csr())
+        signed = client.certificates.create(cluster_uuid="c", csr=csr())
         assert signed.pem.startswith("-----BEGIN CERTIFICATE")
         assert client.stats.list(project_id=None).nodes == 10
         assert client.quotas.get("p1", "Cluster").hard_limit == 1000
@@ -85,7 +75,7 @@ async def test_openstacksdk(url, store):
         assert sdk.get_cluster(uuid).api_address == "https://10.0.0.2:2376"
         assert sdk.find_cluster("c").status == "CREATE_COMPLETE"
         assert sdk.get_cluster_certificate(uuid).pem.startswith("-----BEGIN CERTIFICATE")
-        assert sdk.create_cluster_certificate(cluster_uuid=uuid, csr=_csr()).pem.startswith("-----BEGIN CERTIFICATE")
+        assert sdk.create_cluster_certificate(cluster_uuid=uuid, csr=csr()).pem.startswith("-----BEGIN CERTIFICATE")
         sdk.delete_cluster(uuid)
 
     await asyncio.to_thread(use)
