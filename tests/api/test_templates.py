@@ -7,8 +7,9 @@ from tests.builders import new_uuid
 FULL = set(
     "uuid name coe image_id flavor_id master_flavor_id keypair_id external_network_id fixed_network fixed_subnet "
     "network_driver volume_driver dns_nameserver apiserver_port docker_volume_size docker_storage_driver "
-    "cluster_distro http_proxy https_proxy no_proxy insecure_registry labels registry_enabled tls_disabled public hidden "
-    "master_lb_enabled floating_ip_enabled server_type tags driver project_id user_id links created_at "
+    "cluster_distro http_proxy https_proxy no_proxy insecure_registry labels "
+    "registry_enabled tls_disabled "
+    "public hidden master_lb_enabled floating_ip_enabled server_type tags driver project_id user_id links created_at "
     "updated_at".split()
 )
 

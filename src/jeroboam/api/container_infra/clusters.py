@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jeroboam.api.call import Answer, Call, reply
-from jeroboam.api.container_infra.lookup import cluster_of, project_scope, template_of
+from jeroboam.api.container_infra.lookup import cluster_of, only, project_scope
 from jeroboam.api.container_infra.schema import labels, refuse_unknown
 from jeroboam.api.fields import Check, flag, ignored, optional, read, text, whole
 from jeroboam.api.wire import iso, links, next_page, page_of
@@ -197,10 +197,10 @@ async def create(call: Call) -> Answer:
 async def _template_for(call: Call, ident: str) -> Template:
     admin = call.allows("clustertemplate:get_one_all_projects")
     async with call.parts.store.read() as tx:
-        try:
-            template = await template_of(tx, call, ident, everyones=admin)
-        except NotFound as error:
-            raise _unknown_template(call, ident) from error
+        found = await tx.templates.find_visible(ident, None if admin else call.caller.project_id, hidden=admin)
+    if not found:
+        raise _unknown_template(call, ident)
+    template = only(found, ident, "ClusterTemplate", "ClusterTemplates")
     if template.hidden and not admin:
         raise Forbidden(f"ClusterTemplate {ident} is hidden. It can not be used to create a cluster.")
     return template
