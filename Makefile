@@ -29,3 +29,24 @@ lock: $(STAMP) ## pin the newest releases that fit pyproject.toml
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate --all-extras pyproject.toml -o requirements.lock
 
 .PHONY: help venv check lock
+
+demo: install ## the main job: real clients make a real Swarm and real containers
+	$(BIN)/python scripts/demo.py
+
+install: $(STAMP) ## all the set-up: Engine, virtual environment, node image, a small image
+	bash scripts/setup.sh
+	bash scripts/busybox_image.sh
+	$(BIN)/jeroboam node-image build swarm
+
+run: install ## the service in the foreground, on a state of its own
+	$(BIN)/jeroboam up
+
+.PHONY: demo install run
+
+test: install ## the whole test suite, on real engines and databases
+	$(BIN)/python -m pytest
+
+bench: install ## the table of speed and memory
+	$(BIN)/python scripts/bench.py
+
+.PHONY: test bench

@@ -3,6 +3,8 @@
 # made of. Debian, as root; says one line a step, does only what is missing, and is safe to run again.
 set -euo pipefail
 
+# `su` without `-` leaves these out.
+PATH=$PATH:/usr/sbin:/sbin
 log=${JEROBOAM_DOCKERD_LOG:-/var/log/jeroboam-dockerd.log}
 wait_seconds=60
 
@@ -14,13 +16,15 @@ wants=(
 
 say() { echo "set-up: $*"; }
 die() { echo "set-up: $*" >&2; exit 1; }
-have() { command -v "$1" >/dev/null 2>&1 || [ -x "/usr/sbin/$1" ]; }
+have() { command -v "$1" >/dev/null 2>&1; }
 answers() { [ -S "$socket" ] && ping_engine; }
 
 socket=/var/run/docker.sock
+remote=''
+hosts=()
 case ${DOCKER_HOST:-} in
-    '') remote='' ;;
-    unix://*) remote='' socket=${DOCKER_HOST#unix://} ;;
+    '') ;;
+    unix://*) socket=${DOCKER_HOST#unix://} hosts=(--host "$DOCKER_HOST") ;;
     *) remote=$DOCKER_HOST ;;
 esac
 
@@ -73,7 +77,7 @@ else
     if [ -f /var/run/docker.pid ] && ! kill -0 "$(cat /var/run/docker.pid)" 2>/dev/null; then
         rm -f /var/run/docker.pid
     fi
-    setsid dockerd --host "unix://$socket" >>"$log" 2>&1 </dev/null &
+    setsid dockerd ${hosts[@]+"${hosts[@]}"} >>"$log" 2>&1 </dev/null &
     engine=$!
     for _ in $(seq $((wait_seconds * 10))); do
         answers && break

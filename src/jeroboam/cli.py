@@ -69,12 +69,16 @@ def up(
 
 
 async def _up(settings: options.Settings) -> None:
-    from jeroboam.bootstrap.service import Service, stopped  # noqa: PLC0415  (heavy, and only this command needs it)
     from jeroboam.bootstrap.state import InUse, StateFolder  # noqa: PLC0415
 
     try:
         with StateFolder(settings.state) as folder:
-            async with Service(settings, folder).running() as addresses:
+            keystone = folder.keystone(settings)
+            await keystone.start()
+            # Loading the service takes as long as a Keystone takes to start: both go on at once.
+            from jeroboam.bootstrap.service import Service, stopped  # noqa: PLC0415
+
+            async with Service(settings, folder, keystone).running() as addresses:
                 console.print(_greeting(settings.state, addresses.api, addresses.keystone), highlight=False)
                 await stopped()
                 console.print("draining; clusters and containers stay")
@@ -160,6 +164,19 @@ def doctor(state: State = None, config: Config = None) -> None:
         rows = [(marks[condition.status], condition.type, condition.message) for condition in found]
         _table("this machine", ("", "what", "finding"), rows)
         sys.exit(0 if all(condition.status for condition in found) else 1)
+
+
+@images.command("build")
+def build_image(
+    coe: Annotated[str, typer.Argument(help="What the nodes are to run: swarm.")],
+    config: Config = None,
+) -> None:
+    """Make the image that nodes boot from, out of this machine's own programs. Nothing is done twice."""
+    with _complaints():
+        from jeroboam.bootstrap.upkeep import build_node_image  # noqa: PLC0415
+
+        settings = options.load(config)
+        console.print(asyncio.run(build_node_image(settings, coe)))
 
 
 def _table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

@@ -11,6 +11,7 @@ from jeroboam.domain.containers import ContainerSpec, HealthCheck, RestartPolicy
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.runtimes.base import Gone, TookTooLong
 from jeroboam.runtimes.docker import DockerRuntime
+from tests.engine_proxy import proxied
 
 pytestmark = pytest.mark.docker
 
@@ -138,6 +139,8 @@ async def test_commands(runtime, run, uuid):
     missing = await runtime.execute(uuid, ["nosuchprogram"], limit=SECONDS)
     assert missing.exit_code in {126, 127}
     assert "nosuchprogram" in missing.output
+    with pytest.raises(Permanent, match="16 MiB"):
+        await runtime.execute(uuid, ["cat", "/dev/zero"], limit=SECONDS)
     with pytest.raises(TookTooLong):
         await runtime.execute(uuid, ["sleep", "600"], limit=0.3)
     await runtime.stop(uuid, 0)
@@ -175,6 +178,14 @@ async def test_logs_of_a_terminal(runtime, run, uuid):
     assert (await runtime.logs(uuid, stdout=True, stderr=True, timestamps=False, tail=None, since=None)).split() == [
         "one"
     ]
+
+
+async def test_of_endless_logs_the_newest_are_given(runtime, run, uuid):
+    await run("sh", "-c", "yes $(seq 1 300 | tr '\\n' x) | head -c 20000000; echo end")
+    await ended(runtime, uuid)
+    text = await runtime.logs(uuid, stdout=True, stderr=True, timestamps=False, tail=None, since=None)
+    assert text.endswith("end\n")
+    assert 15 * MIB < len(text) <= 16 * MIB
 
 
 async def test_processes_and_use(runtime, run, uuid):
@@ -253,6 +264,28 @@ async def test_another_installations_container_is_not_touched(runtime, run, uuid
     finally:
         await other.close()
     assert (await runtime.inspect(uuid)).state is RuntimeState.RUNNING
+
+
+async def test_an_engine_that_dies_is_noticed_and_found_again(tmp_path, run, uuid, runtime):
+    await run("sleep", "600")
+    async with proxied(tmp_path / "engine.sock") as (proxy, url):
+        through = DockerRuntime(installation=runtime.installation, url=url)
+        stream = through.events()
+        told = asyncio.ensure_future(anext(stream))
+        try:
+            await through.kill(uuid, "SIGKILL")
+            async with asyncio.timeout(SECONDS):
+                assert await told == uuid
+                await proxy.cut()
+                with pytest.raises(Temporary):
+                    while True:
+                        await anext(stream)
+                with pytest.raises(Temporary):
+                    await through.inspect(uuid)
+                await proxy.open()
+                assert (await through.inspect(uuid)).state is RuntimeState.EXITED
+        finally:
+            await through.close()
 
 
 async def test_an_absent_engine_is_told_quickly(tmp_path):

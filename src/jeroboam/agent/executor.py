@@ -19,6 +19,7 @@ from jeroboam.runtimes.base import Gone, Pauses, Resizes, Runtime, Seen
 
 Tell = Callable[[str, ContainerObserved], Awaitable[None]]
 
+_NO_PAUSES = "this host's runtime cannot pause containers"
 _ENDED = frozenset({RuntimeState.EXITED, RuntimeState.DEAD})
 
 # What may be broken off at any moment without leaving anything half-made.
@@ -71,16 +72,18 @@ class Executor:
         self._tell = tell
         self._under_way: dict[str, int] = {}
         self._steps: dict[str, str] = {}
-        self._reasons: dict[str, str] = {}
+        self._reasons: dict[str, tuple[int, str]] = {}
 
     def due(self, assignment: Assignment) -> Due | None:
         return due(assignment, self._journal.entry(assignment.uuid))
 
-    def may_interrupt(self, assignment: Assignment) -> bool:
+    def may_interrupt(self, uuid: str, assignment: Assignment | None) -> bool:
         """Whether what is under way is no longer the next thing to do and can be broken off."""
-        seq, step = self._under_way.get(assignment.uuid), self._steps.get(assignment.uuid)
-        wanted = self.due(assignment)
-        return seq is not None and step in _INTERRUPTIBLE and wanted is not None and wanted.op.seq != seq
+        seq, step = self._under_way.get(uuid), self._steps.get(uuid)
+        if seq is None or step not in _INTERRUPTIBLE:
+            return False
+        wanted = self.due(assignment) if assignment is not None else None
+        return wanted is None or wanted.op.seq != seq
 
     def differs(self, seen: Seen) -> bool:
         """Whether the container is not as it was last observed."""
@@ -93,6 +96,7 @@ class Executor:
         entry = self._journal.entry(uuid)
         again = entry.begun == op.seq
         self._under_way[uuid] = op.seq
+        self._steps.pop(uuid, None)
         try:
             seen = await _OPERATIONS[op.kind](self, assignment, wanted, entry if again else None)
         except Permanent as error:
@@ -102,16 +106,16 @@ class Executor:
         finally:
             self._under_way.pop(uuid, None)
 
-    async def waits(self, assignment: Assignment, reason: str) -> None:
-        """Report why the op under way has to be tried again."""
-        self._reasons[assignment.uuid] = reason
+    async def waits(self, assignment: Assignment, op: Op, reason: str) -> None:
+        """Report why the op has to be tried again."""
+        self._reasons[assignment.uuid] = (op.seq, reason)
         last = self._journal.entry(assignment.uuid).observed
         step = self._steps.get(assignment.uuid)
         await self._report(assignment.uuid, replace(last, step=step, error=reason, failed_op=None))
 
     async def give_up(self, assignment: Assignment, op: Op) -> None:
         """The op has met its deadline: it ends as failed. The runtime is not asked, since it may be what hangs."""
-        why = self._reasons.get(assignment.uuid, "it takes too long")
+        why = self._reason(assignment.uuid, op.seq) or "it takes too long"
         failed = replace(
             self._journal.entry(assignment.uuid).observed,
             error=f"{op.kind} was not done by its deadline: {why}",
@@ -135,6 +139,12 @@ class Executor:
             now = shown(None, now)
             self._journal.saw(uuid, now)
         await self._report(uuid, now)
+
+    def forget(self, uuid: str) -> None:
+        """The container is nobody's any more."""
+        self._journal.forget(uuid)
+        self._reasons.pop(uuid, None)
+        self._steps.pop(uuid, None)
 
     async def remove_stray(self, uuid: str) -> None:
         """Remove what carries our tag and is asked for by nobody."""
@@ -192,11 +202,19 @@ class Executor:
                 raise
             raise Permanent(f"it is not known whether {signal} was delivered: {error.reason}") from error
 
-    async def pause(self, assignment: Assignment, _: Due, before: Entry | None) -> Seen:
-        return await self._freeze(assignment, before, "container_pausing", RuntimeState.PAUSED)
+    async def pause(self, assignment: Assignment, wanted: Due, before: Entry | None) -> Seen:
+        if not isinstance(self._runtime, Pauses):
+            raise Permanent(_NO_PAUSES)
+        seen = await self._turned(assignment, wanted, before, RuntimeState.PAUSED)
+        await self._step(assignment, "container_pausing")
+        return seen or await self._runtime.pause(assignment.uuid)
 
-    async def unpause(self, assignment: Assignment, _: Due, before: Entry | None) -> Seen:
-        return await self._freeze(assignment, before, "container_unpausing", RuntimeState.RUNNING)
+    async def unpause(self, assignment: Assignment, wanted: Due, before: Entry | None) -> Seen:
+        if not isinstance(self._runtime, Pauses):
+            raise Permanent(_NO_PAUSES)
+        seen = await self._turned(assignment, wanted, before, RuntimeState.RUNNING)
+        await self._step(assignment, "container_unpausing")
+        return seen or await self._runtime.unpause(assignment.uuid)
 
     async def update(self, assignment: Assignment, *_: object) -> Seen:
         if not isinstance(self._runtime, Resizes):
@@ -216,17 +234,13 @@ class Executor:
         force = bool(params.get("force") or params.get("stop") or wanted.skipped)
         await self._runtime.remove(assignment.uuid, force=force)
 
-    async def _freeze(self, assignment: Assignment, before: Entry | None, step: str, then: RuntimeState) -> Seen:
-        if not isinstance(self._runtime, Pauses):
-            raise Permanent("this host's runtime cannot pause containers")
+    async def _turned(self, assignment: Assignment, wanted: Due, before: Entry | None, to: RuntimeState) -> Seen | None:
+        """The container, if an earlier attempt has brought it to that state already."""
         if before is not None:
             seen = await self._runtime.inspect(assignment.uuid)
-            if seen.state is then:
-                return seen
-        await self._step(assignment, step)
-        if then is RuntimeState.PAUSED:
-            return await self._runtime.pause(assignment.uuid)
-        return await self._runtime.unpause(assignment.uuid)
+            return seen if seen.state is to else None
+        self._begin(assignment.uuid, wanted.op, None)
+        return None
 
     async def _find(self, uuid: str) -> Seen | None:
         try:
@@ -241,7 +255,14 @@ class Executor:
         uuid = assignment.uuid
         self._steps[uuid] = step
         last = self._journal.entry(uuid).observed
-        await self._report(uuid, replace(last, step=step, error=self._reasons.get(uuid), failed_op=None))
+        await self._report(
+            uuid, replace(last, step=step, error=self._reason(uuid, self._under_way[uuid]), failed_op=None)
+        )
+
+    def _reason(self, uuid: str, seq: int) -> str | None:
+        """Why that op has had to be tried again, if it has."""
+        known, reason = self._reasons.get(uuid, (0, ""))
+        return reason if known == seq else None
 
     async def _failed(self, assignment: Assignment, op: Op, reason: str) -> None:
         if op.kind is OpKind.CREATE:

@@ -14,7 +14,7 @@ import structlog
 from jeroboam.agent import live
 from jeroboam.agent.executor import Executor
 from jeroboam.agent.journal import Journal
-from jeroboam.agent.worker import Workers, pause
+from jeroboam.agent.worker import LONGEST_PAUSE, Workers, pause
 from jeroboam.domain.containers import ContainerObserved, RuntimeState
 from jeroboam.domain.errors import DriverError, Temporary
 from jeroboam.domain.hosts import HostFacts
@@ -85,12 +85,21 @@ class Agent:
         """Work until cancelled."""
         try:
             await self._probe()
-            self._tasks.start("events", self._follow_events())
-            self._tasks.start("heartbeat", self._beat())
-            await self._keep_session()
+            self._tasks.start("events", self._forever(self._follow_events))
+            self._tasks.start("heartbeat", self._forever(self._beat))
+            await self._forever(self._keep_session)
         finally:
             await self._tasks.close()
             await self._workers.close()
+
+    async def _forever(self, work: Callable[[], Awaitable[None]]) -> None:
+        """A bug in one of them is told, and ends neither it nor the others."""
+        while True:
+            try:
+                await work()
+            except Exception:
+                log.exception("agent.bug")
+            await self._clock.sleep(LONGEST_PAUSE)
 
     async def _keep_session(self) -> None:
         failures = 0
@@ -149,7 +158,7 @@ class Agent:
         """Forget a container; if it is there none the less, its worker removes it as a stray."""
         self._assignments.pop(uuid, None)
         self._sent.pop(uuid, None)
-        self._journal.forget(uuid)
+        self._executor.forget(uuid)
         self._workers.call(uuid)
 
     async def _answer(self, request: Request) -> None:

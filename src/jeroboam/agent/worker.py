@@ -79,8 +79,7 @@ class Workers:
         self.look(uuid)
         slot = self._slots[uuid]
         slot.called.set()
-        assignment = self._assigned(uuid)
-        if slot.attempt is not None and assignment is not None and self._executor.may_interrupt(assignment):
+        if slot.attempt is not None and self._executor.may_interrupt(uuid, self._assigned(uuid)):
             slot.attempt.cancel()
 
     async def close(self) -> None:
@@ -136,7 +135,8 @@ class Workers:
         """One step nearer; what goes wrong is logged or reported here."""
         try:
             if assignment is None:
-                if self._complete():
+                # Asked at this moment: it may have been assigned since the attempt was begun.
+                if self._complete() and self._assigned(uuid) is None:
                     await self._executor.remove_stray(uuid)
                 return _Outcome.IDLE
             if wanted is None:
@@ -153,7 +153,7 @@ class Workers:
     async def _failed(self, assignment: Assignment | None, wanted: Due | None, reason: str) -> _Outcome:
         if assignment is None or wanted is None:
             return _Outcome.AGAIN
-        await self._executor.waits(assignment, reason)
+        await self._executor.waits(assignment, wanted.op, reason)
         if assignment.deadline_at is not None and self._left(assignment.deadline_at) <= 0:
             await self._executor.give_up(assignment, wanted.op)
             return _Outcome.MORE

@@ -6,6 +6,8 @@ each Engine, since the newest refuse what the oldest speak.
 
 import json
 import ssl
+import struct
+from collections import deque
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -22,7 +24,10 @@ CONNECT_SECONDS = 5.0
 # What aiodocker gives for a status when there was no answer at all.
 CONNECTION_LOST = 900
 
-_TEMPORARY_STATUS = frozenset({408, 429, 500, 502, 503, 504, CONNECTION_LOST})
+_LONGEST_LINE = 4 * 1024 * 1024
+_FRAME = struct.Struct(">BxxxL")
+
+_TEMPORARY_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 
 # What the engine's own helpers refuse they refuse again: a missing program, a capability that the host has not got.
 _REFUSED_BY_THE_HOST = "OCI runtime"
@@ -49,6 +54,8 @@ def speaking(doing: str) -> Iterator[None]:
     except DriverError:
         raise
     except aiodocker.DockerError as error:
+        if error.status == CONNECTION_LOST:
+            raise Temporary(f"{doing}: the Docker Engine does not answer") from error
         text = f"{doing}: {error.message}"
         again = error.status in _TEMPORARY_STATUS and _REFUSED_BY_THE_HOST not in error.message
         raise (Temporary(text) if again else Permanent(text)) from error
@@ -70,11 +77,47 @@ async def events(
     """The Engine's events from that Unix time on; ends when the Engine closes the stream."""
     patient = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=None)
     query = {"filters": json.dumps(filters), "since": f"{since:.6f}"}
-    async with engine.session.get(f"{engine.docker_host}/events", params=query, timeout=patient) as response:
+    url = f"{engine.docker_host}/events"
+    # An event is one line and carries all labels of its container.
+    async with engine.session.get(url, params=query, timeout=patient, read_bufsize=_LONGEST_LINE) as response:
         if not response.ok:
             raise aiodocker.DockerError(response.status, await _said(response))
         async for line in response.content:
             yield json.loads(line)
+
+
+async def printed(engine: aiodocker.Docker, container: str, query: Mapping[str, str], *, tty: bool, most: int) -> bytes:
+    """What the container printed, both streams in order; of more than `most` bytes, only the newest."""
+    kept: deque[bytes] = deque()
+    size = 0
+    async with engine.session.get(f"{engine.docker_host}/containers/{container}/logs", params=query) as response:
+        if not response.ok:
+            raise aiodocker.DockerError(response.status, await _said(response))
+        async for piece in response.content.iter_any() if tty else _frames(response.content):
+            kept.append(piece)
+            size += len(piece)
+            while size > most:
+                size -= len(kept.popleft())
+    return b"".join(kept)
+
+
+async def _frames(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
+    """What the Engine's multiplexed stream carries (a frame: the stream's number, three unused, four of length).
+
+    A line is a frame, and there may be millions: they are taken by the chunk, which leaves others their turn.
+    """
+    waiting = bytearray()
+    async for chunk in content.iter_any():
+        waiting += chunk
+        whole, begin = bytearray(), 0
+        while len(waiting) - begin >= _FRAME.size:
+            end = begin + _FRAME.size + _FRAME.unpack_from(waiting, begin)[1]
+            if end > len(waiting):
+                break
+            whole += waiting[begin + _FRAME.size : end]
+            begin = end
+        del waiting[:begin]
+        yield bytes(whole)
 
 
 async def _said(response: aiohttp.ClientResponse) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from jeroboam.coes.base import CoeObserved, CoePlan, Member, MemberState
 from jeroboam.coes.swarm_api import NAME_LABEL, NODE_LABEL, POLL_SECONDS, Fleet, Standing, SwarmNode
 from jeroboam.domain.clusters import MASTER, Health, TemplateSpec
+from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import DriverError, Invalid, Temporary
 from jeroboam.domain.nodes import File, NodeScript
 from jeroboam.kit.clock import Clock
@@ -286,7 +287,16 @@ def _observed(plan: CoePlan, nodes: Sequence[SwarmNode], version: str, troubles:
         container_version=version,
         health=Health.HEALTHY if healthy else Health.UNHEALTHY,
         health_reasons=reasons,
+        conditions=_unhonoured(plan),
     )
+
+
+def _unhonoured(plan: CoePlan) -> tuple[Condition, ...]:
+    """What of the plan Swarm has no word for."""
+    if not any(member.taints for member in plan.members):
+        return ()
+    text = "Swarm has no taints: use placement constraints on node labels."
+    return (Condition(type="TaintsHonoured", status=False, reason="NoTaintsInSwarm", message=text),)
 
 
 def _member_state(member: Member, node: SwarmNode | None, troubles: dict[str, str]) -> MemberState:

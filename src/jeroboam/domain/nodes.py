@@ -1,6 +1,6 @@
 """How a server becomes a node of a cluster: what a COE hands to a provider."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -8,7 +8,8 @@ class File:
     """A file to lay into a node before its commands run."""
 
     path: str
-    content: bytes
+    content: bytes = field(repr=False)
+    """Not shown by `repr`: it may be a key."""
     mode: int = 0o644
 
 

@@ -113,7 +113,8 @@ _TASK: Mapping[OpKind, str] = MappingProxyType(
     }
 )
 
-# What is under way shows in the status itself only for these; otherwise the last seen state stands.
+# What is under way shows in the status itself only for these, the first of them that was asked for; otherwise the
+# last seen state stands.
 _PENDING: Mapping[OpKind, Status] = MappingProxyType(
     {OpKind.DELETE: _S.DELETING, OpKind.CREATE: _S.CREATING, OpKind.REBOOT: _S.RESTARTING}
 )
@@ -178,9 +179,10 @@ def project_container(container: Container) -> Container:
     """The container with its public status, status_reason and task_state; a deadline only while something is due."""
     waiting, seen = pending(container), container.observed
     if waiting:
-        first = next((op for op in waiting if op.kind in _PENDING), waiting[0])
-        status = _PENDING.get(first.kind, _SEEN[seen.state])
-        task = seen.step or _TASK.get(waiting[0].kind)
+        kinds = [op.kind for op in waiting]
+        shown = next((kind for kind in _PENDING if kind in kinds), kinds[0])
+        status = _PENDING.get(shown, _SEEN[seen.state])
+        task = _TASK[OpKind.DELETE] if shown is OpKind.DELETE else seen.step or _TASK.get(kinds[0])
         return replace(container, status=status, status_reason=seen.error or container.failure, task_state=task)
     status, reason = _SEEN[seen.state], seen.error
     if container.failure is not None:

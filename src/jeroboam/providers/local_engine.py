@@ -31,6 +31,7 @@ _NAMES = (
     "SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP "
     "MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
 ).split()
+_MODULES = Path("/lib/modules")
 _LOW_DISK_GIB = 5
 _PROBE_SECONDS = 30
 _NOT_A_REFUSAL = frozenset({HTTPStatus.NOT_FOUND, CONNECTION_LOST})
@@ -38,9 +39,9 @@ _NOT_A_REFUSAL = frozenset({HTTPStatus.NOT_FOUND, CONNECTION_LOST})
 # Prints facts as `name value` lines. The data folder is the volume's, hence the Engine's own disk.
 _QUESTIONS = """
 grep CapEff /proc/self/status | { read _ caps; echo caps $caps; }
+[ -e /proc/net/ip_vs ] || modprobe ip_vs 2>/dev/null
 [ -e /proc/net/ip_vs ] && echo ipvs 1 || echo ipvs 0
 df -k /probe | tail -1 | { read _ _ _ free _; echo free_kib $free; }
-echo inotify $(cat /proc/sys/fs/inotify/max_user_instances)
 """
 
 
@@ -127,7 +128,7 @@ class LocalEngine:
         with speaking("asking what the Docker Engine may give to a node"):
             info = await self._docker().system.info()
             await self._tidy()
-            for way in _ways(_own_caps()):
+            for way in _ways_here():
                 try:
                     facts = await self._probe(image, way)
                 except aiodocker.DockerError as error:
@@ -172,11 +173,19 @@ def _own_caps() -> int | None:
     return next((int(line.split()[1], 16) for line in lines if line.startswith("CapBnd")), None)
 
 
-def _ways(caps: int | None) -> list[dict[str, Any]]:
-    """HostConfig parts, the likeliest to work first."""
+def _ways_here() -> list[dict[str, Any]]:
+    return ways(_own_caps(), modules=_MODULES.is_dir())
+
+
+def ways(caps: int | None, *, modules: bool) -> list[dict[str, Any]]:
+    """HostConfig parts, the likeliest and richest to work first.
+
+    `caps` are those that anything here can have at all (None: not known). With the kernel's modules in sight a node
+    can load what its engine needs, such as IPVS.
+    """
     missing = [name for number, name in enumerate(_NAMES) if caps is not None and not caps >> number & 1]
-    privileged = {"Privileged": True, "CgroupnsMode": "private"}
-    by_hand = {
+    privileged: dict[str, Any] = {"Privileged": True, "CgroupnsMode": "private"}
+    by_hand: dict[str, Any] = {
         "CapAdd": ["ALL"],
         "CapDrop": missing or ["SYS_RESOURCE"],
         "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
@@ -185,7 +194,9 @@ def _ways(caps: int | None) -> list[dict[str, Any]]:
         "DeviceCgroupRules": ["a *:* rwm"],
         "CgroupnsMode": "private",
     }
-    return [by_hand, privileged] if missing else [privileged, by_hand]
+    order = [by_hand, privileged] if missing else [privileged, by_hand]
+    mount = {"Type": "bind", "Source": str(_MODULES), "Target": str(_MODULES), "ReadOnly": True}
+    return [{**way, "Mounts": [mount]} for way in order if modules] + order
 
 
 def as_filter(labels: Mapping[str, str]) -> str:

@@ -60,7 +60,10 @@ def container_config(
         "Memory": memory,
         "MemorySwap": memory,
         "NetworkMode": place.network,
-        "Mounts": [{"Type": "volume", "Source": place.volume, "Target": image.data_folder}],
+        "Mounts": [
+            *gift.host_config.get("Mounts", ()),
+            {"Type": "volume", "Source": place.volume, "Target": image.data_folder},
+        ],
         # A node comes back with its machine, and when its service dies.
         "RestartPolicy": {"Name": "unless-stopped"},
         "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}},

@@ -10,7 +10,6 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import aiodocker
 from aiodocker.containers import DockerContainer
@@ -36,6 +35,8 @@ _OVERLAP_SECONDS = 1.0
 # How registries refuse, as against not answering; the Engine passes their words on with all sorts of status.
 _REFUSALS = ("not found", "manifest unknown", "denied", "unauthorized", "no matching manifest", "invalid reference")
 
+# What one answer may hold of logs (the newest) or of a command's output.
+_MOST_BYTES = 16 * 1024 * 1024
 _INSPECTIONS_AT_ONCE = 8
 
 
@@ -47,7 +48,7 @@ class DockerRuntime:
     """
 
     def __init__(self, *, installation: str, url: str | None = None) -> None:
-        self._installation = installation
+        self.installation = installation
         self._url = url
         self._clients: dict[str, aiodocker.Docker] = {}
         self._ids: dict[str, str] = {}
@@ -71,7 +72,7 @@ class DockerRuntime:
                 raise
 
     async def create(self, uuid: str, name: str, spec: ContainerSpec) -> Seen:
-        body = spec_of.creation(installation=self._installation, uuid=uuid, spec=spec)
+        body = spec_of.creation(installation=self.installation, uuid=uuid, spec=spec)
         try:
             with speaking(f"creating container {name}"):
                 try:
@@ -119,7 +120,7 @@ class DockerRuntime:
             return await self._look(uuid, self._ops)
 
     async def owned(self) -> Sequence[Seen]:
-        wanted = {"label": [f"{spec_of.OWNER}={self._installation}"]}
+        wanted = {"label": [f"{spec_of.OWNER}={self.installation}"]}
         with speaking("listing containers"):
             found = await self._ops.containers.list(all=True, filters=wanted)
         uuids = [uuid for container in found if (uuid := container["Labels"].get(spec_of.CONTAINER))]
@@ -158,25 +159,30 @@ class DockerRuntime:
     ) -> str:
         if not (stdout or stderr):
             return ""
-        wanted: dict[str, Any] = {"timestamps": timestamps, "tail": "all" if tail is None else str(tail)}
+        wanted = {"stdout": str(int(stdout)), "stderr": str(int(stderr)), "timestamps": str(int(timestamps))}
+        wanted["tail"] = "all" if tail is None else str(tail)
         if since is not None:
             wanted["since"] = f"{since:.9f}"
         with self._speaking_of("reading the logs of", uuid):
             container = await self._container(uuid, live=True)
-            return "".join(await container.log(stdout=stdout, stderr=stderr, **wanted))
+            tty = (await container.show())["Config"]["Tty"]
+            text = await client.printed(self._live, container.id, wanted, tty=tty, most=_MOST_BYTES)
+        return text.decode(errors="replace")
 
     async def execute(self, uuid: str, command: Sequence[str], *, limit: float) -> ExecResult:
         with self._speaking_of("running a command in", uuid):
             execution = await (await self._container(uuid, live=True)).exec(list(command))
-            parts: list[bytes] = []
+            output = bytearray()
             try:
                 async with asyncio.timeout(limit), execution.start() as stream:
                     while (message := await stream.read_out()) is not None:
-                        parts.append(message.data)
+                        output += message.data
+                        if len(output) > _MOST_BYTES:
+                            raise Permanent(f"the command printed more than {_MOST_BYTES >> 20} MiB")
             except TimeoutError as error:
                 raise TookTooLong(f"the command did not end within {limit:g} seconds") from error
             ended = await execution.inspect()
-        return ExecResult(output=b"".join(parts).decode(errors="replace"), exit_code=ended["ExitCode"])
+        return ExecResult(output=output.decode(errors="replace"), exit_code=ended["ExitCode"])
 
     async def top(self, uuid: str, ps_args: str | None) -> Mapping[str, object]:
         with self._speaking_of("listing the processes of", uuid):
@@ -230,7 +236,7 @@ class DockerRuntime:
     async def _look(self, uuid: str, engine: aiodocker.Docker) -> Seen:
         found = await engine.containers.container(self._ids.get(uuid, spec_of.container_name(uuid))).show()
         labels = found["Config"]["Labels"] or {}
-        if labels.get(spec_of.OWNER) != self._installation or labels.get(spec_of.CONTAINER) != uuid:
+        if labels.get(spec_of.OWNER) != self.installation or labels.get(spec_of.CONTAINER) != uuid:
             raise Gone(f"container {uuid} is not on this host")
         self._ids[uuid] = found["Id"]
         return spec_of.seen(found)
@@ -258,7 +264,7 @@ class DockerRuntime:
         wanted = {
             "type": ["container"],
             "event": _TELLING,
-            "label": [f"{spec_of.OWNER}={self._installation}"],
+            "label": [f"{spec_of.OWNER}={self.installation}"],
         }
         with speaking("following events"):
             async for event in client.events(self._live, wanted, since):

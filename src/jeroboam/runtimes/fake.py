@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 
 from jeroboam.domain.containers import Address, ContainerSpec, RuntimeState
-from jeroboam.domain.errors import DriverError, Permanent, Temporary
+from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.domain.ports import ExecResult
 from jeroboam.kit.clock import Clock, SystemClock
@@ -26,7 +26,7 @@ _KILLED = 137
 class Fault:
     """What is wrong with one method. `times` None: until it is lifted."""
 
-    error: DriverError | None = None
+    error: Exception | None = None
     gate: asyncio.Event | None = None
     after: bool = False
     """Strikes once the effect is there and only the answer is missing."""

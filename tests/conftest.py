@@ -1,11 +1,11 @@
-"""What conformance suites share: an image that is there without a registry."""
+"""What tests on a real Engine share: an image that is there without a registry."""
 
 import pathlib
 import subprocess
 
 import pytest
 
-SCRIPT = pathlib.Path(__file__).parents[2] / "scripts" / "busybox_image.sh"
+SCRIPT = pathlib.Path(__file__).parents[1] / "scripts" / "busybox_image.sh"
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,320 @@
+"""The table of speed and memory; `make bench` prints it.
+
+It starts `jeroboam up` on a state of its own, measures the real thing from outside (CPU from the kernel's accounts of
+the server process, wall time of whole operations), and sets each figure beside its bound and the peers' figures.
+"""
+
+import asyncio
+import contextlib
+import datetime as dt
+import json
+import os
+import pathlib
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import aiodocker
+import yaml
+from rich.console import Console
+from rich.table import Table
+
+from jeroboam.domain.containers import Container, ContainerSpec, RuntimeState, Status
+from jeroboam.kit.bus import MemoryBus
+from jeroboam.kit.clock import SystemClock
+from jeroboam.store import Store
+
+BIN = pathlib.Path(sys.executable).parent
+TICKS = os.sysconf("SC_CLK_TCK")
+MANY = 100
+REQUESTS = 200
+CONF = """\
+[DEFAULT]
+log_level = warning
+[clusters]
+providers = local,fake
+coes = swarm,fake
+max_per_project = 10000
+[containers]
+max_containers = -1
+max_memory = -1
+max_cpu = -1
+[conductor]
+check_seconds = 3600
+resync_seconds = 3600
+"""
+console = Console(highlight=False, soft_wrap=True)
+
+
+@dataclass
+class Row:
+    """One line of the table."""
+
+    what: str
+    seen: float
+    unit: str
+    bound: float | None
+    peer: str = ""
+
+    def cells(self) -> tuple[str, ...]:
+        verdict = (
+            "" if self.bound is None else ("[green]met[/green]" if self.seen <= self.bound else "[red]missed[/red]")
+        )
+        bound = "" if self.bound is None else f"≤ {self.bound:g} {self.unit}"
+        return self.what, f"{self.seen:.2f} {self.unit}", bound, verdict, self.peer
+
+
+@dataclass
+class Service:
+    """A running `jeroboam up` and a member's session with it."""
+
+    state: pathlib.Path
+    process: subprocess.Popen[bytes]
+    started: float
+    api: str = ""
+    token: str = ""
+    rows: list[Row] = field(default_factory=list)
+
+    def call(self, method: str, path: str, body: object = None, version: str = "") -> object:
+        """One request over HTTP; its JSON."""
+        headers = {"X-Auth-Token": self.token, "Content-Type": "application/json", "OpenStack-API-Version": version}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.api + path, data=data, method=method, headers=headers)
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            text = answer.read()
+        return json.loads(text) if text else None
+
+    def cpu(self, work: Callable[[], object], times: int) -> float:
+        """Milliseconds of the server's CPU for one of so many."""
+        work()
+        before = _ticks(self.process.pid)
+        for _ in range(times):
+            work()
+        return (_ticks(self.process.pid) - before) / TICKS / times * 1000
+
+
+def _ticks(pid: int) -> int:
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+def _rss(pid: int) -> float:
+    """MiB of the process and of all that it started."""
+    pages = int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1])
+    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20 + sum(_rss(int(child)) for child in children)
+
+
+def _login(state: pathlib.Path) -> str:
+    cloud = yaml.safe_load((state / "clouds.yaml").read_text())["clouds"]["jeroboam"]["auth"]
+    domain = {"id": "default"}
+    user = {"name": cloud["username"], "domain": domain, "password": cloud["password"]}
+    scope = {"project": {"name": cloud["project_name"], "domain": domain}}
+    body = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}}
+    request = urllib.request.Request(
+        cloud["auth_url"] + "/auth/tokens", json.dumps(body).encode(), {"Content-Type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return answer.headers["X-Subject-Token"]
+
+
+@contextlib.contextmanager
+def up(state: pathlib.Path, config: pathlib.Path) -> Iterator[Service]:
+    """The service, once a member's first request was answered."""
+    listen = ["--listen", "127.0.0.1:0", "--keystone-listen", "127.0.0.1:0"]
+    (state / "addresses.json").unlink(missing_ok=True)
+    started = time.monotonic()
+    process = subprocess.Popen(
+        [BIN / "jeroboam", "up", "--state", state, "--config", config, *listen], stdout=subprocess.DEVNULL
+    )
+    service = Service(state, process, started)
+    try:
+        while not (state / "addresses.json").exists():
+            assert process.poll() is None, "jeroboam up ended"
+            time.sleep(0.01)
+        service.api = json.loads((state / "addresses.json").read_text())["api"]
+        service.token = _login(state)
+        service.call("GET", "/container-infra/v1/clusters")
+        service.started = time.monotonic() - started
+        yield service
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=20)
+
+
+def clusters(service: Service) -> None:
+    """POST to CREATE_COMPLETE on real nodes."""
+    path = "/container-infra/v1/clusters"
+    took = []
+    for number in range(3):
+        body = {"name": f"bench{number}", "cluster_template_id": "swarm", "master_count": 1, "node_count": 2}
+        started = time.monotonic()
+        made = service.call("POST", path, body)["uuid"]
+        while (seen := service.call("GET", f"{path}/{made}"))["status"] == "CREATE_IN_PROGRESS":
+            time.sleep(0.02)
+        assert seen["status"] == "CREATE_COMPLETE", seen
+        took.append(time.monotonic() - started)
+        service.call("DELETE", f"{path}/{made}")
+        while service.call("GET", path)["clusters"]:
+            time.sleep(0.05)
+    peer = "Magnum: 8–18.5 s without nodes; by hand 2.1 s"
+    service.rows.append(Row("POST cluster to COMPLETE, 1+2 Swarm nodes", statistics.median(took), "s", 4, peer))
+
+
+def containers(service: Service) -> None:
+    """POST to Running, beside the Engine's own create and start; the two in turn, so that both meet the same noise."""
+    ours, engine = [], []
+    for _ in range(10):
+        engine.append(asyncio.run(_engine_start()))
+        started = time.monotonic()
+        body = {"image": "busybox", "command": ["sleep", "60"], "memory": 64}
+        made = service.call("POST", "/container/v1/containers?run=true", body, "container 1.40")["uuid"]
+        while service.call("GET", f"/container/v1/containers/{made}")["status"] == "Creating":
+            time.sleep(0.002)
+        ours.append(time.monotonic() - started)
+        service.call("DELETE", f"/container/v1/containers/{made}?stop=true", version="container 1.40")
+    ratio = statistics.median(ours) / statistics.median(engine)
+    spent = f"{statistics.median(ours) * 1000:.0f} ms beside {statistics.median(engine) * 1000:.0f} ms"
+    peer = f"{spent}; Zun: 360 ms to the 202 alone"
+    service.rows.append(Row("POST container to Running / Engine create+start", ratio, "x", 1.25, peer))
+
+
+async def _engine_start() -> float:
+    docker = aiodocker.Docker()
+    try:
+        config = {"Image": "busybox", "Cmd": ["sleep", "60"], "HostConfig": {"Memory": 64 << 20}}
+        started = time.monotonic()
+        container = await docker.containers.create(config)
+        await container.start()
+        took = time.monotonic() - started
+        await container.delete(force=True)
+    finally:
+        await docker.close()
+    return took
+
+
+def _until_settled(service: Service, wanted: int) -> None:
+    path = "/container-infra/v1/clusters"
+    while True:
+        seen = [cluster["status"] for cluster in service.call("GET", path)["clusters"]]
+        if seen.count("CREATE_COMPLETE") == wanted:
+            return
+        time.sleep(0.1)
+
+
+def lists(service: Service) -> None:
+    """The server's CPU for what clients poll."""
+    template = {"name": "fake", "coe": "fake", "driver": "fake", "image_id": "swarm-node", "flavor_id": "m1.small"}
+    service.call("POST", "/container-infra/v1/clustertemplates", template)
+    path = "/container-infra/v1/clusters"
+    spent = time.monotonic()
+    for number in range(MANY):
+        made = service.call("POST", path, {"name": f"c{number}", "cluster_template_id": "fake"})["uuid"]
+    _until_settled(service, MANY)
+    console.print(f"{MANY} clusters without nodes made in {time.monotonic() - spent:.1f} s")
+    get = service.call
+    rows = service.rows
+    rows.append(
+        Row(
+            f"GET {MANY} clusters, CPU",
+            service.cpu(lambda: get("GET", path), REQUESTS),
+            "ms",
+            5,
+            "Magnum: 102 ms, 222 statements",
+        )
+    )
+    rows.append(
+        Row(
+            "GET one cluster, CPU",
+            service.cpu(lambda: get("GET", f"{path}/{made}"), REQUESTS * 3),
+            "ms",
+            1,
+            "Magnum: 7.4 ms by name",
+        )
+    )
+    templates = "/container-infra/v1/clustertemplates"
+    rows.append(
+        Row(
+            "GET one template, CPU",
+            service.cpu(lambda: get("GET", f"{templates}/fake"), REQUESTS * 3),
+            "ms",
+            1,
+            "Magnum: 3.0 ms",
+        )
+    )
+    asyncio.run(_put_containers(service, MANY))
+    path = "/container/v1/containers"
+    rows.append(
+        Row(f"GET {MANY} containers, CPU", service.cpu(lambda: get("GET", path), REQUESTS), "ms", 5, "Zun: 62 ms")
+    )
+    one = get("GET", path)["containers"][-1]["uuid"]
+    rows.append(Row("GET one container, CPU", service.cpu(lambda: get("GET", f"{path}/{one}"), REQUESTS * 3), "ms", 1))
+    posts = iter(range(10**6))
+    post = service.cpu(lambda: get("POST", templates, template | {"name": f"t{next(posts)}"}), REQUESTS)
+    rows.append(Row("POST template, CPU", post, "ms", None, "Magnum: 36 ms"))
+
+
+async def _put_containers(service: Service, count: int) -> None:
+    """Rows of containers that ended, put into the store beside the running service."""
+    project = service.call("GET", "/container-infra/v1/clusters/detail")["clusters"][0]["project_id"]
+    store = Store(f"sqlite+aiosqlite:///{service.state}/jeroboam.db", clock=SystemClock(), bus=MemoryBus())
+    async with store.write() as tx:
+        for number in range(count):
+            item = Container(
+                uuid=str(uuid.uuid4()),
+                name=f"bench-{number}",
+                project_id=project,
+                user_id="bench",
+                spec=ContainerSpec(image="busybox", command=("sleep", "60"), environment={"A": "b"}),
+                host="bench",
+                status=Status.STOPPED,
+                created_at=dt.datetime.now(dt.UTC),
+            )
+            assert item.observed.state is RuntimeState.ABSENT
+            await tx.containers.insert(item)
+    await store.close()
+
+
+def main() -> int:
+    """Measure, print, remove everything."""
+    with tempfile.TemporaryDirectory(prefix="jeroboam-bench-") as temporary:
+        folder = pathlib.Path(temporary)
+        state, config = folder / "state", folder / "jeroboam.conf"
+        config.write_text(CONF)
+        rows: list[Row] = []
+        try:
+            with up(state, config) as service:
+                rows.append(Row("first `up` of all to the first authenticated answer", service.started, "s", None))
+            with up(state, config) as service:
+                peer = "Magnum 1.4–3.5 s, Zun 1.2–4.0 s, without Keystone"
+                rows.append(Row("`up` to the first authenticated answer", service.started, "s", 5, peer))
+                time.sleep(5)
+                memory = _rss(service.process.pid)
+                peer = "Magnum 340–493 MiB, and broker, database, Keystone"
+                rows.append(Row("RSS of everything, idle", memory, "MiB", 320, peer))
+                service.rows = rows
+                for measure in (clusters, containers, lists):
+                    measure(service)
+        except urllib.error.HTTPError as error:
+            console.print(error.read().decode())
+            raise
+        finally:
+            subprocess.run([BIN / "jeroboam", "down", "--state", state, "--yes"], check=False)
+    table = Table("what", "here", "bound", "", "peers (two cores)", title="speed and memory", title_justify="left")
+    for row in rows:
+        table.add_row(*row.cells())
+    console.print(table)
+    console.print(f"load average at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

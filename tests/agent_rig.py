@@ -1,0 +1,139 @@
+"""An agent on a fake runtime in virtual time, with the test in the place of the server."""
+
+import asyncio
+import contextlib
+import datetime as dt
+
+from jeroboam.agent.journal import Journal
+from jeroboam.agent.session import Agent
+from jeroboam.domain.containers import ContainerObserved, ContainerSpec, Op, OpKind
+from jeroboam.protocol import (
+    Assignment,
+    Assignments,
+    Hello,
+    HostReport,
+    Released,
+    Report,
+    Request,
+    Response,
+    ServerEnd,
+    ToAgent,
+)
+from jeroboam.protocol.memory import session_pair
+from jeroboam.runtimes.fake import FakeRuntime, Fault
+from tests.clock import ManualClock, settle
+
+UUID = "c0ffee00-0000-4000-8000-000000000001"
+
+
+def assignment(*ops: Op, uuid: str = UUID, done: int = 0, deadline: dt.datetime | None = None, **spec) -> Assignment:
+    return Assignment(
+        uuid=uuid,
+        name="a",
+        generation=1,
+        spec=ContainerSpec(**{"image": "busybox"} | spec),
+        ops=ops,
+        done=done,
+        deadline_at=deadline,
+    )
+
+
+def op(seq: int, kind: OpKind, **params) -> Op:
+    return Op(seq=seq, kind=kind, params=params)
+
+
+CREATE = op(1, OpKind.CREATE, run=True)
+
+
+class Rig:
+    """`start` and `kill` the agent at will: the runtime, the journal's file and the assignments survive it."""
+
+    def __init__(self, folder) -> None:
+        self.clock = ManualClock()
+        self.runtime = FakeRuntime(clock=self.clock)
+        self.assigned: dict[str, Assignment] = {}
+        self.reports: list[Report] = []
+        self.hosts: list[Hello | HostReport] = []
+        self.responses: list[Response] = []
+        self.refuse = False
+        self.end: ServerEnd | None = None
+        self._journal_path = folder / "agent.db"
+        self._journal: Journal | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self, runtime=None) -> None:
+        self._journal = Journal(self._journal_path)
+        agent = Agent(
+            runtime=runtime or self.runtime,
+            journal=self._journal,
+            clock=self.clock,
+            hostname="h1",
+            open_session=self._open,
+        )
+        self._tasks.append(asyncio.ensure_future(agent.run()))
+        await settle()
+
+    async def kill(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        self._tasks.clear()
+        if self._journal is not None:
+            self._journal.close()
+            self._journal = None
+
+    async def restart(self) -> None:
+        await self.kill()
+        await self.start()
+
+    async def _open(self):
+        if self.refuse:
+            raise ConnectionRefusedError("no server")
+        agent_end, self.end = session_pair()
+        self._tasks.append(asyncio.ensure_future(self._serve(self.end)))
+        return agent_end
+
+    async def _serve(self, end: ServerEnd) -> None:
+        async for message in end:
+            match message:
+                case Hello():
+                    self.hosts.append(message)
+                    await end.send(Assignments(containers=tuple(self.assigned.values())))
+                case HostReport():
+                    self.hosts.append(message)
+                case Report():
+                    self.reports.append(message)
+                case Response():
+                    self.responses.append(message)
+
+    async def send(self, message: ToAgent) -> None:
+        await self.end.send(message)
+        await settle()
+
+    async def assign(self, wanted: Assignment) -> None:
+        self.assigned[wanted.uuid] = wanted
+        await self.send(wanted)
+
+    async def release(self, uuid: str = UUID) -> None:
+        self.assigned.pop(uuid, None)
+        await self.send(Released(uuid=uuid))
+
+    async def ask(self, method: str, uuid: str = UUID, **params) -> Response:
+        await self.send(Request(id=len(self.responses) + 1, method=method, container=uuid, params=params))
+        return self.responses[-1]
+
+    def hold(self, method: str, *, after: bool = False) -> asyncio.Event:
+        """Calls of that method wait for the event, before or after their effect."""
+        gate = asyncio.Event()
+        self.runtime.misbehave(method, Fault(gate=gate, after=after))
+        return gate
+
+    def last(self, uuid: str = UUID) -> ContainerObserved:
+        return [report.observed for report in self.reports if report.uuid == uuid][-1]
+
+    def steps(self) -> list[str | None]:
+        return [report.observed.step for report in self.reports]
+
+    def count(self, method: str) -> int:
+        return sum(1 for called, _ in self.runtime.calls if called == method)

@@ -1,0 +1,188 @@
+"""What only `local` does: it shares an Engine with others, and nodes that cannot run say why."""
+
+import asyncio
+import uuid
+
+import pytest
+
+from jeroboam.clients.docker import connect
+from jeroboam.domain.clusters import NodeState
+from jeroboam.domain.errors import DriverError, Permanent, Temporary
+from jeroboam.domain.nodes import NodeScript
+from jeroboam.kit.clock import SystemClock
+from jeroboam.nodeimages.swarm import build
+from jeroboam.providers import local_subnets as subnets
+from jeroboam.providers.local import LocalProvider
+from jeroboam.providers.local_engine import LocalEngine
+from jeroboam.providers.local_estate import Estate, volume_name
+from jeroboam.providers.local_nodes import container_name
+from tests.contract.rigs import a_want, eventually, idle, last, local_rig
+
+pytestmark = pytest.mark.docker
+
+
+@pytest.fixture
+async def rig():
+    made = await local_rig()
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+async def docker():
+    async with connect() as client:
+        yield client
+
+
+async def test_a_second_build_takes_no_time(docker):
+    first = await build(docker)
+    second = await build(docker)
+    assert second.id == first.id
+    assert not second.fresh
+
+
+async def test_the_image_says_what_it_is(docker):
+    image = await docker.images.inspect((await build(docker)).name)
+    labels = image["Config"]["Labels"]
+    assert labels["jeroboam.node-image"] == "swarm-node"
+    assert labels["jeroboam.os-distro"] == "jeroboam"
+    assert labels["jeroboam.coes"] == "swarm"
+
+
+async def test_a_node_that_cannot_run_says_why(rig):
+    provider, want = rig.provider(), a_want(1)
+    broken = NodeScript(commands=(("sh", "-c", "echo this node is broken >&2; exit 3"),))
+
+    async def reason() -> str:
+        try:
+            await last(provider.ensure(want, {want.nodes[0].uuid: broken}))
+        except Temporary as error:
+            return error.reason
+        return ""
+
+    said = await eventually(reason, lambda text: "this node is broken" in text)
+    assert want.nodes[0].name in said
+    seen = (await provider.observe(want.cluster_id)).nodes[0]
+    assert seen.state is NodeState.STOPPED
+    assert "this node is broken" in seen.reason
+
+
+async def test_limits_of_the_flavour_hold(rig, docker):
+    provider, want = rig.provider(), a_want(1)
+    infra = await last(provider.ensure(want, idle(want)))
+    shown = await (await docker.containers.get(infra.nodes[0].server_id)).show()
+    assert shown["HostConfig"]["Memory"] == 2048 << 20
+    assert shown["HostConfig"]["NanoCpus"] == 1_000_000_000
+    assert shown["Config"]["Hostname"] == want.nodes[0].name
+
+
+async def test_files_are_laid_in_with_their_modes(rig, docker):
+    provider, want = rig.provider(), a_want(1)
+    infra = await last(provider.ensure(want, idle(want)))
+    archive = await (await docker.containers.get(infra.nodes[0].server_id)).get_archive("/etc/idle/file")
+    info = archive.getmembers()[0]
+    assert archive.extractfile(info).read() == b"laid in"
+    assert info.mode & 0o777 == 0o640
+
+
+async def test_a_paused_node_runs_again(rig, docker):
+    provider, want = rig.provider(), a_want(1)
+    infra = await last(provider.ensure(want, idle(want)))
+    await (await docker.containers.get(infra.nodes[0].server_id)).pause()
+    assert (await provider.observe(want.cluster_id)).nodes[0].state is NodeState.STOPPED
+    assert (await last(provider.ensure(want, {}))).nodes[0].state is NodeState.RUNNING
+
+
+async def test_a_container_of_the_same_name_is_not_taken_for_ours(rig, docker):
+    provider, want = rig.provider(), a_want(1)
+    foreign = await docker.containers.create({"Image": (await build(docker)).name}, name=container_name(want.nodes[0]))
+    try:
+        with pytest.raises(Permanent, match="not ours"):
+            await last(provider.ensure(want, idle(want)))
+        await provider.destroy(want.cluster_id)
+        assert (await foreign.show())["State"]["Status"] == "created"
+    finally:
+        await foreign.delete(force=True)
+
+
+async def test_a_volume_of_the_same_name_is_not_taken_for_ours(rig, docker):
+    provider, want = rig.provider(), a_want(1)
+    foreign = await docker.volumes.create({"Name": volume_name(want.nodes[0].uuid)})
+    try:
+        with pytest.raises(Permanent, match="not ours"):
+            await provider.reserve(want)
+        await provider.destroy(want.cluster_id)
+        assert (await foreign.show())["Name"] == foreign.name
+    finally:
+        await foreign.delete()
+
+
+async def test_a_subnet_that_somebody_has_is_passed_over(rig, docker):
+    provider, want = rig.provider(), a_want(1)
+    first = next(subnets.candidates(want.cluster_id, 1, []))
+    foreign = await docker.networks.create(
+        {"Name": f"foreign-{uuid.uuid4()}", "IPAM": {"Config": [{"Subnet": str(first)}]}}
+    )
+    try:
+        address = (await provider.reserve(want))[want.nodes[0].uuid]
+        assert not address.startswith(str(first.network_address).rpartition(".")[0] + ".")
+    finally:
+        await foreign.delete()
+
+
+async def test_one_network_comes_of_many_starts_at_once(rig):
+    want = a_want(2)
+    reserved = await asyncio.gather(*(rig.provider().reserve(want) for _ in range(4)), return_exceptions=True)
+    assert any(isinstance(each, dict) for each in reserved)
+    assert all(isinstance(each, dict | DriverError) for each in reserved)
+    assert len({tuple(sorted(each.items())) for each in reserved if isinstance(each, dict)}) == 1
+
+
+async def test_a_network_with_a_strangers_container_is_destroyed(rig, docker):
+    provider, want = rig.provider(), a_want(1)
+    infra = await last(provider.ensure(want, idle(want)))
+    config = {"Image": (await build(docker)).name, "Entrypoint": ["tail", "-f", "/dev/null"]}
+    foreign = await docker.containers.run(
+        {**config, "HostConfig": {"NetworkMode": infra.network_id}}, name=f"foreign-{uuid.uuid4()}"
+    )
+    try:
+        await provider.destroy(want.cluster_id)
+        assert await provider.owned() == []
+        assert (await foreign.show())["State"]["Running"]
+    finally:
+        await foreign.delete(force=True)
+
+
+async def test_what_a_killed_probe_left_is_tidied_up(rig, docker):
+    image = (await build(docker)).id
+    labels = {"jeroboam.installation": rig.installation, "jeroboam.probe": "1"}
+    left = await docker.containers.create({"Image": image, "Labels": labels})
+    await LocalEngine(lambda: docker, {"jeroboam.installation": rig.installation}).gift(image)
+    found = await docker.containers.list(all=True, filters={"label": [f"jeroboam.installation={rig.installation}"]})
+    assert left.id not in {each.id for each in found}
+    assert found == []
+
+
+async def test_an_engine_that_is_away_is_temporary(tmp_path):
+    provider = LocalProvider(installation="x", clock=SystemClock(), url=f"unix://{tmp_path}/none.sock")
+    want = a_want(1)
+    for asked in (
+        provider.reserve(want),
+        last(provider.ensure(want, {})),
+        provider.observe("c"),
+        provider.remove("c", ["n"]),
+        provider.destroy("c"),
+        provider.owned(),
+        provider.limits(),
+        provider.catalog.image("swarm-node"),
+    ):
+        with pytest.raises(Temporary):
+            await asked
+    await provider.close()
+
+
+async def test_nothing_is_found_of_a_cluster_that_never_was(docker):
+    estate = Estate(lambda: docker, f"test-{uuid.uuid4()}")
+    assert await estate.network("none") is None
+    assert await estate.addresses("none") == {}
+    assert await estate.clusters() == []

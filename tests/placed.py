@@ -1,0 +1,46 @@
+"""What dispatch needs of the store, in memory."""
+
+from dataclasses import replace
+
+from jeroboam.domain.containers import ContainerObserved
+from jeroboam.protocol import Assignment, Hello, HostReport, Report
+
+
+class MemoryPlaced:
+    """Implements `Placed` for hosts that are called by their names."""
+
+    def __init__(self) -> None:
+        self.containers: dict[str, dict[str, Assignment]] = {}
+        self.hosts: dict[str, Hello | HostReport] = {}
+        self.observed: dict[str, ContainerObserved] = {}
+        self.broken: Exception | None = None
+
+    def place(self, host_id: str, assignment: Assignment) -> None:
+        self.containers.setdefault(host_id, {})[assignment.uuid] = assignment
+
+    async def hello(self, hello: Hello) -> str:
+        self.hosts[hello.hostname] = hello
+        return hello.hostname
+
+    async def heartbeat(self, host_id: str, report: HostReport) -> None:
+        self.hosts[host_id] = report
+
+    async def assignments(self, host_id: str) -> tuple[Assignment, ...]:
+        if self.broken is not None:
+            raise self.broken
+        return tuple(self.containers.get(host_id, {}).values())
+
+    async def assignment(self, host_id: str, container_uuid: str) -> Assignment | None:
+        if self.broken is not None:
+            raise self.broken
+        return self.containers.get(host_id, {}).get(container_uuid)
+
+    async def report(self, host_id: str, report: Report) -> bool:
+        known = self.containers.get(host_id, {})
+        found = known.get(report.uuid)
+        if found is None:
+            return False
+        ops = tuple(op for op in found.ops if op.seq > report.observed.seq)
+        known[report.uuid] = replace(found, ops=ops, done=max(found.done, report.observed.seq))
+        self.observed[report.uuid] = report.observed
+        return True

@@ -1,0 +1,264 @@
+"""What goes wrong: slow, failing and dead runtimes, lost sessions, deadlines, strays."""
+
+import asyncio
+import datetime as dt
+
+import pytest
+
+from jeroboam.domain.containers import OpKind, RuntimeState
+from jeroboam.domain.errors import Permanent, Temporary
+from jeroboam.protocol import VERSION, Hello
+from jeroboam.runtimes.fake import Fault
+from tests.agent_rig import CREATE, UUID, Rig, assignment, op
+from tests.clock import settle
+
+
+@pytest.mark.parametrize("stage", ["pull", "create", "start"])
+async def test_a_create_that_cannot_work_leaves_nothing(rig: Rig, stage):
+    await rig.start()
+    rig.runtime.misbehave(stage, Fault(error=Permanent(f"no {stage} today")))
+    await rig.assign(assignment(CREATE))
+    seen = rig.last()
+    assert (seen.seq, seen.state, seen.failed_op) == (1, RuntimeState.ABSENT, OpKind.CREATE)
+    assert seen.error == f"no {stage} today"
+    assert seen.step is None
+    assert not rig.runtime.here
+
+
+@pytest.mark.parametrize("stage", ["pull", "create", "start"])
+@pytest.mark.parametrize("after", [False, True])
+async def test_what_is_temporary_is_tried_again_and_told_at_once(rig: Rig, stage, after):
+    await rig.start()
+    rig.runtime.misbehave(stage, Fault(error=Temporary("busy"), times=3, after=after))
+    await rig.assign(assignment(CREATE))
+    assert rig.last().error == "busy"
+    assert rig.last().step is not None
+    assert rig.last().failed_op is None
+    await rig.clock.advance(2.0)
+    assert (rig.last().state, rig.last().error, rig.last().step) == (RuntimeState.RUNNING, None, None)
+    assert len(rig.runtime.here) == 1
+
+
+async def test_pauses_grow_to_ten_seconds(rig: Rig):
+    await rig.start()
+    rig.runtime.misbehave("pull", Fault(error=Temporary("busy")))
+    await rig.assign(assignment(CREATE))
+    counts = []
+    for seconds in (0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0):
+        before = rig.count("pull")
+        await rig.clock.advance(seconds)
+        counts.append(rig.count("pull") - before)
+    assert counts == [1] * 8
+
+
+async def test_the_deadline_ends_what_never_works(rig: Rig):
+    await rig.start()
+    rig.runtime.misbehave("pull", Fault(error=Temporary("the registry is away")))
+    await rig.assign(assignment(CREATE, deadline=rig.clock.now() + dt.timedelta(seconds=60)))
+    await rig.clock.advance(59)
+    assert rig.last().seq == 0
+    await rig.clock.advance(20)
+    seen = rig.last()
+    assert (seen.seq, seen.failed_op, seen.step) == (1, OpKind.CREATE, None)
+    assert "deadline" in seen.error
+    assert "the registry is away" in seen.error
+    tried = rig.count("pull")
+    await rig.clock.advance(60)
+    assert rig.count("pull") == tried
+
+
+@pytest.mark.parametrize("stage", ["pull", "create", "start"])
+async def test_the_deadline_ends_what_hangs_and_leaves_nothing(rig: Rig, stage):
+    await rig.start()
+    rig.hold(stage)
+    await rig.assign(assignment(CREATE, deadline=rig.clock.now() + dt.timedelta(seconds=60)))
+    await rig.clock.advance(61)
+    assert rig.last().failed_op is OpKind.CREATE
+    assert not rig.runtime.here
+
+
+async def test_a_delete_breaks_off_a_pull(rig: Rig):
+    await rig.start()
+    rig.hold("pull")
+    await rig.assign(assignment(CREATE))
+    assert rig.last().step == "image_pulling"
+    await rig.assign(assignment(CREATE, op(2, OpKind.DELETE, force=True)))
+    assert (rig.last().seq, rig.last().state, rig.last().error) == (2, RuntimeState.ABSENT, None)
+    assert rig.count("create") == 0
+
+
+async def test_a_delete_breaks_off_a_long_stop(rig: Rig):
+    await rig.start()
+    await rig.assign(assignment(CREATE))
+    rig.hold("stop")
+    await rig.assign(assignment(op(2, OpKind.STOP, timeout=600), done=1))
+    await rig.assign(assignment(op(2, OpKind.STOP, timeout=600), op(3, OpKind.DELETE, force=True), done=1))
+    assert (rig.last().seq, rig.last().state) == (3, RuntimeState.ABSENT)
+
+
+async def test_what_is_given_up_or_released_is_broken_off(rig: Rig):
+    await rig.start()
+    other = UUID[:-1] + "2"
+    rig.hold("pull")
+    await rig.assign(assignment(CREATE))
+    await rig.assign(assignment(CREATE, uuid=other))
+    await rig.assign(assignment(done=1))
+    await rig.release(other)
+    rig.runtime.behave("pull")
+    await rig.clock.advance(60)
+    assert rig.count("create") == 0
+    assert (rig.last().seq, rig.last().state, rig.last().step) == (1, RuntimeState.ABSENT, None)
+
+
+async def test_a_delete_does_not_wait_for_a_pause_between_retries(rig: Rig):
+    await rig.start()
+    rig.runtime.misbehave("pull", Fault(error=Temporary("busy")))
+    await rig.assign(assignment(CREATE))
+    await rig.clock.advance(30)
+    await rig.assign(assignment(CREATE, op(2, OpKind.DELETE)))
+    assert (rig.last().seq, rig.last().error) == (2, None)
+
+
+async def test_a_bug_is_told_and_tried_again(rig: Rig):
+    await rig.start()
+    rig.runtime.misbehave("create", Fault(error=ZeroDivisionError("ours"), times=1))
+    await rig.assign(assignment(CREATE))
+    assert "error of its own" in rig.last().error
+    await rig.clock.advance(1)
+    assert rig.last().state is RuntimeState.RUNNING
+
+
+async def test_a_runtime_that_dies_and_comes_back(rig: Rig):
+    await rig.start()
+    await rig.assign(assignment(CREATE))
+    rig.runtime.die("the Engine is away")
+    await settle()
+    assert (rig.hosts[-1].facts, rig.hosts[-1].error) == (None, "the Engine is away")
+    await rig.assign(assignment(op(2, OpKind.STOP), done=1))
+    assert rig.last().error == "the Engine is away"
+    rig.runtime.revive()
+    await rig.clock.advance(11)
+    assert rig.hosts[-1].error is None
+    assert rig.hosts[-1].facts is not None
+    assert (rig.last().seq, rig.last().state, rig.last().error) == (2, RuntimeState.EXITED, None)
+
+
+async def test_what_happened_while_the_runtime_was_away_is_seen(rig: Rig):
+    await rig.start()
+    other = UUID[:-1] + "2"
+    await rig.assign(assignment(CREATE))
+    await rig.assign(assignment(CREATE, uuid=other))
+    rig.runtime.die()
+    await settle()
+    rig.runtime.end(UUID, 3)
+    rig.runtime.here.pop(other)
+    rig.runtime.revive()
+    await rig.clock.advance(11)
+    assert (rig.last().state, rig.last().exit_code) == (RuntimeState.EXITED, 3)
+    assert rig.last(other).state is RuntimeState.ABSENT
+
+
+async def test_an_agent_starts_without_its_runtime(rig: Rig):
+    rig.runtime.die("not yet")
+    rig.assigned[UUID] = assignment(CREATE)
+    await rig.start()
+    hello = rig.hosts[0]
+    assert isinstance(hello, Hello)
+    assert (hello.version, hello.hostname, hello.facts, hello.error) == (VERSION, "h1", None, "not yet")
+    assert rig.last().error == "not yet"
+    rig.runtime.revive()
+    await rig.clock.advance(11)
+    assert rig.last().state is RuntimeState.RUNNING
+
+
+async def test_hello_and_heartbeats_carry_facts(rig: Rig):
+    await rig.start()
+    assert rig.hosts[0].facts.hostname == "h1"
+    await rig.clock.advance(46)
+    assert len(rig.hosts) == 4
+
+
+async def test_a_lost_session_is_opened_again_and_everything_told_again(rig: Rig):
+    await rig.start()
+    await rig.assign(assignment(CREATE))
+    rig.assigned[UUID] = assignment(done=1)
+    rig.refuse = True
+    await rig.end.close()
+    await settle()
+    rig.runtime.end(UUID, 4)
+    await rig.clock.advance(60)
+    rig.reports.clear()
+    rig.refuse = False
+    await rig.clock.advance(11)
+    assert [(report.observed.seq, report.observed.exit_code) for report in rig.reports] == [(1, 4)]
+
+
+async def test_work_goes_on_without_a_session(rig: Rig):
+    await rig.start()
+    gate = rig.hold("pull")
+    await rig.assign(assignment(CREATE))
+    rig.refuse = True
+    await rig.end.close()
+    await settle()
+    gate.set()
+    await settle()
+    assert rig.runtime.here[UUID].state is RuntimeState.RUNNING
+    rig.refuse = False
+    await rig.clock.advance(11)
+    assert (rig.last().seq, rig.last().state) == (1, RuntimeState.RUNNING)
+
+
+async def test_strays_are_removed_once_everything_is_known(rig: Rig):
+    stray = await rig.runtime.create("stray", "s", assignment().spec)
+    await rig.runtime.start(stray.uuid)
+    rig.refuse = True
+    await rig.start()
+    await rig.clock.advance(120)
+    assert "stray" in rig.runtime.here
+    rig.refuse = False
+    rig.assigned[UUID] = assignment(CREATE)
+    await rig.clock.advance(11)
+    assert set(rig.runtime.here) == {UUID}
+
+
+async def test_what_is_released_is_forgotten_and_removed(rig: Rig):
+    await rig.start()
+    await rig.assign(assignment(CREATE))
+    await rig.release()
+    assert not rig.runtime.here
+    await rig.assign(assignment(CREATE))
+    assert rig.last().state is RuntimeState.RUNNING
+
+
+async def test_live_questions_do_not_wait_for_an_op(rig: Rig):
+    await rig.start()
+    await rig.assign(assignment(CREATE))
+    rig.runtime.printed[UUID] += ["one\n", "two\n"]
+    rig.hold("stop")
+    await rig.assign(assignment(op(2, OpKind.STOP), done=1))
+    answer = await rig.ask("logs", stdout=True, stderr=True, timestamps=False, tail=1, since=None)
+    assert answer.result == "two\n"
+    answer = await rig.ask("execute", command=["echo", "hi"])
+    assert answer.result == {"output": "echo hi", "exit_code": 0}
+
+
+async def test_live_questions_say_why_not(rig: Rig):
+    await rig.start()
+    await rig.assign(assignment(op(1, OpKind.CREATE)))
+    assert (await rig.ask("execute", command=["x"])).error == "conflict"
+    assert (await rig.ask("execute", "nobody", command=["x"])).error == "gone"
+    assert (await rig.ask("nonsense")).error == "conflict"
+    assert (await rig.ask("logs", nonsense=1)).error == "unavailable"
+    rig.runtime.die("away")
+    answer = await rig.ask("execute", command=["x"])
+    assert (answer.error, answer.detail) == ("unavailable", "away")
+
+
+async def test_ending_the_agent_touches_no_container(rig: Rig):
+    await rig.start()
+    await rig.assign(assignment(CREATE))
+    calls = len(rig.runtime.calls)
+    await rig.kill()
+    assert rig.runtime.here[UUID].state is RuntimeState.RUNNING
+    assert len(rig.runtime.calls) == calls
+    assert len(asyncio.all_tasks()) == 1

@@ -1,0 +1,79 @@
+"""The scheduler is a function: what fits goes to the least used host, what does not comes back with reasons."""
+
+import datetime as dt
+from dataclasses import replace
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jeroboam.domain.containers import ContainerSpec
+from jeroboam.domain.hosts import Host
+from jeroboam.domain.quotas import ContainerUse
+from jeroboam.scheduler.placement import Candidate, Refusal, Rules, Want, place
+from tests import builders
+
+RULES = Rules(now=builders.NOW)
+
+
+def want(**spec) -> Want:
+    return Want(uuid=builders.new_uuid(), spec=ContainerSpec(image="busybox", **spec))
+
+
+def candidate(name: str, *, memory: int = 8192, used: int = 0, **changes) -> Candidate:
+    host = builders.host(hostname=name)
+    facts = replace(host.facts, hostname=name, mem_total=memory, labels=changes.pop("labels", {}))
+    return Candidate(host=replace(host, facts=facts, **changes), used=ContainerUse(containers=1, memory=used))
+
+
+def one(want: Want, *candidates: Candidate) -> Host | Refusal:
+    return place([want], candidates, RULES)[want.uuid]
+
+
+def test_the_least_used_host_takes_it():
+    assert one(want(), candidate("busy", used=4096), candidate("idle")).hostname == "idle"
+
+
+def test_a_batch_spreads_because_each_counts_for_the_next():
+    wants = [want(memory=1024) for _ in range(4)]
+    placed = place(wants, [candidate("a"), candidate("b")], RULES)
+    assert sorted(host.hostname for host in placed.values()) == ["a", "a", "b", "b"]
+
+
+def test_a_refusal_counts_its_reasons():
+    silent = builders.NOW - dt.timedelta(seconds=181)
+    refusal = one(
+        want(memory=9000),
+        candidate("a", memory=1000),
+        candidate("b", memory=1000),
+        candidate("c", disabled=True),
+        candidate("d", memory=64000, last_seen=silent),
+    )
+    expected = "There are not enough hosts available. 2 hosts: not enough memory; 1 host: disabled; 1 host: down"
+    assert refusal == Refusal(text=expected, temporary=True)
+
+
+def test_only_hosts_that_may_come_back_make_it_temporary():
+    assert not one(want(memory=9000), candidate("a", memory=1000)).temporary
+    assert one(want(), candidate("a", runtime_error="away")).temporary
+    assert one(want()).temporary
+
+
+def test_zone_host_runtime_label_and_disk_are_kept():
+    ssd = candidate("ssd", labels={"disk": "ssd"})
+    plain = candidate("plain")
+    assert one(want(hints={"label:disk": "ssd"}), plain, ssd).hostname == "ssd"
+    assert one(want(host="plain"), plain, ssd).hostname == "plain"
+    assert "another availability zone" in one(want(availability_zone="z2"), plain).text
+    assert "no runtime kata" in one(want(runtime="kata"), plain).text
+    assert "cannot limit disk" in one(want(disk=5), plain).text
+
+
+@given(st.lists(st.integers(4, 4096), max_size=30), st.lists(st.integers(256, 8192), min_size=1, max_size=5))
+def test_no_host_is_ever_fuller_than_its_ratio(memories, hosts):
+    wants = [want(memory=memory, cpu=0.1) for memory in memories]
+    candidates = [candidate(f"h{index}", memory=memory) for index, memory in enumerate(hosts)]
+    placed = place(wants, candidates, RULES)
+    assert set(placed) == {each.uuid for each in wants}
+    for each in candidates:
+        taken = sum(w.spec.memory for w in wants if placed[w.uuid] == each.host)
+        assert taken <= each.host.facts.mem_total * RULES.memory_ratio
