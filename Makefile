@@ -24,6 +24,7 @@ check: $(STAMP) ## ruff, mypy, import-linter and the size budget
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/size_budget.py
+	$(BIN)/python scripts/house_rules.py
 
 lock: $(STAMP) ## pin the newest releases that fit pyproject.toml
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate --all-extras pyproject.toml -o requirements.lock
@@ -46,7 +47,10 @@ run: install ## the service in the foreground, on a state of its own
 test: install ## the whole test suite, on real engines and databases
 	$(BIN)/python -m pytest
 
+fault: install ## kills the service and takes its Engine away, at many moments
+	$(BIN)/python -m pytest tests/fault
+
 bench: install ## the table of speed and memory
 	$(BIN)/python scripts/bench.py
 
-.PHONY: test bench
+.PHONY: test fault bench

@@ -102,10 +102,6 @@ class Clusters(Rows[Cluster]):
         row = (await self._connection.execute(sa.select(clusters, nodes))).one()
         return int(row[0]), int(row[1])
 
-    async def due(self) -> list[str]:
-        """Uuids of all clusters, for a resync."""
-        return [row[0] for row in await self._connection.execute(sa.select(tables.cluster.c.uuid))]
-
 
 class NodeGroups(Rows[NodeGroup]):
     """Node groups."""
