@@ -13,11 +13,25 @@ async def engine():
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory, busybox):
-    """One installation for several tests, since its Keystone takes seconds to be made."""
-    made = Installation(tmp_path_factory.mktemp("shared"))
+def homes():
+    """Installations that tests share, the last one in use."""
+    made: list[Installation] = []
     yield made
-    made.down()
+    for each in made:
+        each.down()
+
+
+@pytest.fixture
+async def shared(homes, tmp_path_factory, busybox):
+    """One running installation for several tests, since its Keystone takes seconds to be made.
+
+    A test that fails leaves things behind, so the next one begins in a new one.
+    """
+    if not homes or not homes[-1].clean:
+        homes.append(Installation(tmp_path_factory.mktemp("shared")))
+        await homes[-1].up()
+    homes[-1].clean = False
+    return homes[-1]
 
 
 @pytest.fixture

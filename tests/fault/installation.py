@@ -39,6 +39,8 @@ class Installation:
         self.config.write_text(config)
         self.log = folder / "up.log"
         self.process: subprocess.Popen | None = None
+        self.clean = True
+        """Said by a test that has left nothing behind."""
         self._token = ""
         self._ports = ("127.0.0.1:0", "127.0.0.1:0")
 

@@ -75,7 +75,7 @@ ROUNDS = {
         create=on("container create", 3), change=on("network connect"), delete=on("container destroy", 3), second="kill"
     ),
     "first-runs": Round(
-        create=on("container start"), change=at(0.3), delete=on("container destroy", 4), workers=(2, 1), first="reboot"
+        create=on("container start"), change=at(0.3), delete=on("container destroy", 2), workers=(2, 1), first="reboot"
     ),
     "all-run": Round(
         create=on("container start", 4), change=on("container start", 1, 0.4), delete=on("network destroy"), first="kill"
@@ -230,9 +230,8 @@ class Life:
 
 @pytest.mark.parametrize("name", ROUNDS)
 async def test_wish_and_reality_are_equal_after_every_kill(shared, engine, name):
-    if shared.process is None:
-        await shared.up()
     life = Life(shared, engine, f"k-{name}", ROUNDS[name])
     await life.create()
     await life.change()
     await life.delete()
+    shared.clean = True
