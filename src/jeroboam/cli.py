@@ -69,12 +69,16 @@ def up(
 
 
 async def _up(settings: options.Settings) -> None:
-    from jeroboam.bootstrap.service import Service, stopped  # noqa: PLC0415  (heavy, and only this command needs it)
     from jeroboam.bootstrap.state import InUse, StateFolder  # noqa: PLC0415
 
     try:
         with StateFolder(settings.state) as folder:
-            async with Service(settings, folder).running() as addresses:
+            keystone = folder.keystone(settings)
+            await keystone.start()
+            # Loading the service takes as long as a Keystone takes to start: both go on at once.
+            from jeroboam.bootstrap.service import Service, stopped  # noqa: PLC0415
+
+            async with Service(settings, folder, keystone).running() as addresses:
                 console.print(_greeting(settings.state, addresses.api, addresses.keystone), highlight=False)
                 await stopped()
                 console.print("draining; clusters and containers stay")

@@ -12,6 +12,7 @@ from jeroboam.coes.base import Authority, Coe, CoePlan, Member
 from jeroboam.coes.fake import FakeCoe
 from jeroboam.coes.swarm import SwarmCoe
 from jeroboam.domain.clusters import MASTER, WORKER, TemplateSpec
+from jeroboam.domain.errors import Temporary
 from jeroboam.domain.nodes import File, NodeScript
 from jeroboam.kit.clock import SystemClock
 from jeroboam.kit.x509 import make_ca
@@ -191,3 +192,19 @@ async def last(yielded) -> Infra:
     async with asyncio.timeout(60):
         seen = [infra async for infra in yielded]
     return seen[-1]
+
+
+async def eventually(ask, until, *, seconds: float = 30):
+    """The first answer that satisfies; not-yet is waited out."""
+    async with asyncio.timeout(seconds):
+        while True:
+            try:
+                if until(found := await ask()):
+                    return found
+            except Temporary:
+                pass
+            await CLOCK.sleep(0.1)
+
+
+def ready(observed) -> dict[str, bool]:
+    return {member.uuid: member.ready for member in observed.members}

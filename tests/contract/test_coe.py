@@ -1,13 +1,12 @@
 """The contract of COEs, kept by the fake and by Swarm on nodes of a real Engine."""
 
-import asyncio
 import dataclasses
 
 import pytest
 
 from jeroboam.domain.clusters import Health, TemplateSpec
 from jeroboam.domain.errors import Invalid, Temporary
-from tests.contract.rigs import CLOCK, fake_coe_rig, swarm_rig
+from tests.contract.rigs import fake_coe_rig, ready, swarm_rig
 
 DRIVERS = ["fake", pytest.param("swarm", marks=pytest.mark.docker)]
 
@@ -17,22 +16,6 @@ async def rig(request):
     made = await fake_coe_rig() if request.param == "fake" else await swarm_rig()
     yield made
     await made.infra.close()
-
-
-def ready(observed) -> dict[str, bool]:
-    return {member.uuid: member.ready for member in observed.members}
-
-
-async def eventually(ask, until, *, seconds: float = 30):
-    """The first answer that satisfies; not-yet is waited out."""
-    async with asyncio.timeout(seconds):
-        while True:
-            try:
-                if until(found := await ask()):
-                    return found
-            except Temporary:
-                pass
-            await CLOCK.sleep(0.1)
 
 
 async def test_nodes_become_one_cluster_that_grows_and_shrinks(rig):

@@ -16,8 +16,7 @@ from jeroboam.providers.local import LocalProvider
 from jeroboam.providers.local_engine import LocalEngine
 from jeroboam.providers.local_estate import Estate, volume_name
 from jeroboam.providers.local_nodes import container_name
-from tests.contract.rigs import a_want, idle, last, local_rig
-from tests.contract.test_coe import eventually
+from tests.contract.rigs import a_want, eventually, idle, last, local_rig
 
 pytestmark = pytest.mark.docker
 

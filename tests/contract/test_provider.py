@@ -8,7 +8,7 @@ import pytest
 
 from jeroboam.domain.clusters import NodeState
 from jeroboam.domain.errors import DriverError, Permanent
-from tests.contract.rigs import IDLE, a_node, a_want, fake_rig, idle, last, local_rig
+from tests.contract.rigs import IDLE, a_node, a_want, eventually, fake_rig, idle, last, local_rig
 
 DRIVERS = ["fake", pytest.param("local", marks=pytest.mark.docker)]
 
@@ -90,9 +90,10 @@ async def test_a_killed_node_is_seen_and_started(rig):
     before = await last(provider.ensure(want, idle(want)))
     victim = want.nodes[0].uuid
     await rig.kill(want.cluster_id, victim)
-    seen = {node.uuid: node for node in (await provider.observe(want.cluster_id)).nodes}
-    assert seen[victim].state is NodeState.STOPPED
-    assert seen[victim].reason
+    seen = await eventually(
+        lambda: provider.observe(want.cluster_id), lambda infra: states(infra)[victim] is NodeState.STOPPED
+    )
+    assert next(node.reason for node in seen.nodes if node.uuid == victim)
     after = await last(provider.ensure(want, {}))
     assert states(after) == all_running(want)
     assert {node.uuid: node.server_id for node in after.nodes} == {node.uuid: node.server_id for node in before.nodes}

@@ -32,7 +32,8 @@ from jeroboam.conductor.reaper import Reaper
 from jeroboam.dispatch.gateway import SessionGateway
 from jeroboam.dispatch.records import DispatchRecords
 from jeroboam.dispatch.sessions import Dispatcher
-from jeroboam.identity.embedded import EmbeddedKeystone, passwords
+from jeroboam.domain.errors import DriverError
+from jeroboam.identity.embedded import EmbeddedKeystone
 from jeroboam.identity.keystone import KeystoneProjects, KeystoneTokens
 from jeroboam.kit.bus import MemoryBus
 from jeroboam.kit.clock import SystemClock
@@ -78,16 +79,18 @@ class _Server(uvicorn.Server):
 class Service:
     """Everything of one process. Start it with `running`."""
 
-    def __init__(self, settings: Settings, folder: StateFolder) -> None:
+    def __init__(self, settings: Settings, folder: StateFolder, keystone: EmbeddedKeystone) -> None:
+        """The Keystone has been started; it need not answer yet."""
         self._settings = settings
         self._folder = folder
+        self._keystone = keystone
         self._installation = folder.installation()
         self._clock = SystemClock()
         self._ids = RandomIds()
         self._bus = MemoryBus()
         self._store = Store(settings.database_url, clock=self._clock, bus=self._bus)
         self._sealer = KeyFileSealer(folder.path / "secrets.key")
-        self._passwords = passwords(folder.path / "passwords.json")
+        self._passwords = folder.passwords()
         known = {"installation": self._installation, "url": settings.docker_url}
         self._providers = drivers.make("providers", settings.clusters.providers, clock=self._clock, **known)
         self._coes = drivers.make("coes", settings.clusters.coes, clock=self._clock)
@@ -101,15 +104,12 @@ class Service:
         api_socket = _listen(*address(settings.api.listen, "[api] listen"))
         host, port = api_socket.getsockname()[:2]
         api_url = f"http://{host}:{port}"
-        keystone_host, keystone_port = address(settings.keystone.listen, "[keystone] listen")
-        keystone = EmbeddedKeystone(
-            self._folder.path / "keystone", host=keystone_host, port=keystone_port, passwords=self._passwords
-        )
+        keystone = self._keystone
         async with contextlib.AsyncExitStack() as stack:
             stack.callback(api_socket.close)
             stack.push_async_callback(self._store.close)
             stack.push_async_callback(keystone.stop)
-            await asyncio.gather(keystone.start(), self._open_store())
+            await asyncio.gather(keystone.ready(), self._open_store())
             await keystone.register(api_url)
             addresses = Addresses(api=api_url, keystone=keystone.url)
             tokens = KeystoneTokens(
@@ -190,6 +190,7 @@ class Service:
             open_session=lambda: self._open_session(dispatcher),
         )
         self._tasks.start("agent", agent.run())
+        self._tasks.start("limits", self._learn_limits())
         return SessionGateway(dispatcher)
 
     def _start_conductor(self) -> None:
@@ -232,6 +233,16 @@ class Service:
         ]
         for name, work in runners:
             self._tasks.start(name, work)
+
+    async def _learn_limits(self) -> None:
+        """Have each provider find out what its surroundings give, so that the first cluster need not wait for it."""
+        for name, provider in self._providers.items():
+            try:
+                for condition in await provider.limits():
+                    if condition.status is False:
+                        log.warning("limited", provider=name, what=condition.type, message=condition.message)
+            except DriverError as error:
+                log.warning("limits are not known yet", provider=name, reason=error.reason)
 
     async def _open_session(self, dispatcher: Dispatcher) -> AgentEnd:
         agent_end, server_end = session_pair()

@@ -7,7 +7,8 @@ import uuid
 from pathlib import Path
 from typing import Self
 
-from jeroboam.identity.embedded import Passwords, write_private
+from jeroboam.identity.embedded import EmbeddedKeystone, Passwords, passwords, write_private
+from jeroboam.settings import Settings, address
 
 
 class InUse(Exception):
@@ -53,6 +54,15 @@ class StateFolder:
         if not path.exists():
             write_private(path, str(uuid.uuid4()))
         return path.read_text().strip()
+
+    def passwords(self) -> Passwords:
+        """What was generated for the users of the embedded Keystone; made once."""
+        return passwords(self.path / "passwords.json")
+
+    def keystone(self, settings: Settings) -> EmbeddedKeystone:
+        """The embedded Keystone, not started, on its listening address."""
+        host, port = address(settings.keystone.listen, "[keystone] listen")
+        return EmbeddedKeystone(self.path / "keystone", host=host, port=port, passwords=self.passwords())
 
     def write_clients(self, *, auth_url: str, passwords: Passwords) -> None:
         """`clouds.yaml` and `openrc`, for the published clients; readable by the owner alone."""

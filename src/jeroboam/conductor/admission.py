@@ -4,15 +4,25 @@ The API asks through the port `Admission`. Texts and statuses are those of the c
 and 6.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from jeroboam.coes.base import Coe
 from jeroboam.conductor.nodegroups import flavor_of
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.clusters import Cluster, NodeGroup, TemplateSpec
-from jeroboam.domain.errors import Conflict, Invalid, NotFound
+from jeroboam.domain.errors import Conflict, DriverError, Invalid, NotFound, Unavailable
 from jeroboam.providers.base import Catalog, Image, Provider
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """A catalogue that cannot be asked now is no fault of the caller's."""
+    try:
+        yield
+    except DriverError as error:
+        raise Unavailable(f"The provider cannot be asked now: {error.reason}") from error
 
 
 class DriverAdmission:
@@ -25,6 +35,11 @@ class DriverAdmission:
 
     async def template(self, spec: TemplateSpec, caller: Caller) -> TemplateSpec:
         """The spec with its driver and its image's distribution filled in."""
+        del caller
+        with _answering():
+            return await self._template(spec)
+
+    async def _template(self, spec: TemplateSpec) -> TemplateSpec:
         coe = self._coe(spec)
         driver = spec.driver or self._default
         catalog = self._provider(driver).catalog
@@ -32,13 +47,16 @@ class DriverAdmission:
         for field, flavor in (("flavor_id", spec.flavor_id), ("master_flavor_id", spec.master_flavor_id)):
             await self._flavor(catalog, flavor, field)
         await self._networks(catalog, spec)
-        del caller
         filled = replace(spec, driver=driver, cluster_distro=image.os_distro)
         coe.check(filled)
         return filled
 
     async def cluster(self, cluster: Cluster, groups: Sequence[NodeGroup], caller: Caller) -> None:
         """Raise for anything that the cluster names and the provider has not, or that cannot boot yet."""
+        with _answering():
+            await self._cluster(cluster, groups, caller)
+
+    async def _cluster(self, cluster: Cluster, groups: Sequence[NodeGroup], caller: Caller) -> None:
         template = replace(cluster.spec.template, labels=cluster.spec.labels)
         self._coe(template).check(template)
         catalog = self._provider(template.driver or self._default).catalog

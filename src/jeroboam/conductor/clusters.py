@@ -289,6 +289,9 @@ def _coe_plan(
 
 
 def _observed(cluster: Cluster, infra: Infra, seen: CoeObserved) -> ClusterObserved:
+    """What was seen. The published object has no conditions: those that limit show among its health reasons."""
+    conditions = (*infra.conditions, *seen.conditions)
+    limits = {condition.type: condition.message for condition in conditions if condition.status is False}
     return replace(
         cluster.observed,
         generation=cluster.generation,
@@ -296,8 +299,8 @@ def _observed(cluster: Cluster, infra: Infra, seen: CoeObserved) -> ClusterObser
         coe_version=seen.coe_version,
         container_version=seen.container_version,
         health_status=seen.health,
-        health_status_reason=seen.health_reasons,
-        conditions=(*infra.conditions, *seen.conditions),
+        health_status_reason=limits | seen.health_reasons,
+        conditions=conditions,
         failure=None,
     )
 

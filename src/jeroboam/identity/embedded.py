@@ -85,19 +85,20 @@ class EmbeddedKeystone:
         self._passwords = passwords
         self._listener = socket.create_server((host, port), reuse_port=False)
         self.url = f"http://{host}:{self._listener.getsockname()[1]}/v3"
+        self._prepared = folder / "prepared"
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
-        """Start it, preparing what is missing; returns once it answers. Raises `Temporary` when it does not."""
+        """Start it; what is missing it prepares itself. It takes seconds until it is `ready`."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         config = self._folder / "keystone.conf"
         config.write_text(CONFIG.format(folder=self._folder))
-        prepared = self._folder / "prepared"
+        prepared = self._prepared.exists()
         environment = {key: value for key, value in os.environ.items() if not key.startswith("OS_")}
-        if not prepared.exists():
+        if not prepared:
             environment["OS_BOOTSTRAP_PASSWORD"] = self._passwords.admin
         descriptor = self._listener.fileno()
-        first = "again" if prepared.exists() else "first"
+        first = "again" if prepared else "first"
         command = [
             sys.executable,
             "-m",
@@ -117,12 +118,15 @@ class EmbeddedKeystone:
                 pass_fds=[descriptor],
                 start_new_session=True,
             )
+
+    async def ready(self) -> None:
+        """Until it answers. Raises `Temporary` when it ends or does not answer in time."""
         await self._answering()
         self._listener.close()
-        prepared.touch()
+        self._prepared.touch()
 
     async def _answering(self) -> None:
-        """Until it answers. The socket listens from the start, so one request waits for the answer."""
+        """The socket listens from the start, so one request waits for the answer."""
         assert self._process is not None
         ended = asyncio.ensure_future(self._process.wait())
         answer = asyncio.ensure_future(self._ask())
