@@ -54,7 +54,10 @@ class Installation:
         command = [BIN, "up", "--state", self.state, "--config", self.config]
         with self.log.open("a") as log:
             return subprocess.Popen(
-                [*command, "--listen", api, "--keystone-listen", keystone], stdout=log, stderr=log, start_new_session=True
+                [*command, "--listen", api, "--keystone-listen", keystone],
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
 
     async def up(self) -> None:
