@@ -97,8 +97,7 @@ class ClusterRecords:
             if before.deleting and not before.desired and outcome is Outcome.COMPLETE:
                 await tx.nodegroups.remove(uuid=before.uuid)
                 continue
-            group = _seen(before, nodes)
-            group = replace(group, status=cluster.status, status_reason=cluster.status_reason)
+            group = states.project_group(_seen(before, nodes), cluster)
             if group != before:
                 await tx.nodegroups.update(replace(group, updated_at=tx.now))
 

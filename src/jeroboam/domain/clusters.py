@@ -215,6 +215,8 @@ class NodeGroup:
     deleting: bool = False
     next_index: int = 0
     """The number that the next new node gets, so that no name comes twice."""
+    id: int | None = field(default=None, compare=False)
+    """The store's number for it, which the published object shows; None until it is stored."""
     created_at: dt.datetime
     updated_at: dt.datetime | None = None
 

@@ -1,7 +1,7 @@
 """What a project may have, and what it has."""
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 UNLIMITED = -1
 
@@ -10,7 +10,8 @@ UNLIMITED = -1
 class Quota:
     """A limit that somebody set for one project. `resource` is `Cluster`, `containers`, `memory`, `cpu`, `disk`."""
 
-    id: int
+    id: int | None = field(default=None, compare=False)
+    """The store's number for it, which the published object shows; None until it is stored."""
     project_id: str
     resource: str
     hard_limit: int

@@ -4,7 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from jeroboam.domain.clusters import MASTER, WORKER, Certificate, Cluster, NodeGroup, Template
+from jeroboam.domain.clusters import MASTER, Certificate, Cluster, NodeGroup, Template
 from jeroboam.domain.containers import Container, Status
 from jeroboam.domain.hosts import Host, Service
 from jeroboam.domain.quotas import ContainerUse, Quota
@@ -112,7 +112,7 @@ class NodeGroups(Rows[NodeGroup]):
         for group in await self.select(cluster_id=list(cluster_ids)):
             groups[group.cluster_id].append(group)
         for members in groups.values():
-            members.sort(key=lambda group: group.spec.role == WORKER)
+            members.sort(key=lambda group: group.spec.role != MASTER)
         return groups
 
     async def sizes(self, *cluster_ids: str) -> dict[str, tuple[int, int]]:
