@@ -44,10 +44,18 @@ async def test_magnumclient(url, store, path):
         client.clusters.resize("c", 3, [], None)
         assert [g.node_count for g in client.nodegroups.list("c")] == [1, 3]
         assert client.nodegroups.get("c", "default-worker").node_count == 3
+        made = client.nodegroups.create("c", name="fast", node_count=2, max_node_count=4, node_labels={"disk": "ssd"})
+        assert client.nodegroups.get("c", made.uuid).node_labels == {"disk": "ssd"}
+        taints = [{"op": "replace", "path": "/node_taints", "value": "[{'key': 'a', 'effect': 'NoSchedule'}]"}]
+        assert client.nodegroups.get("c", "default-worker").node_taints == []
+        changed = client.nodegroups.update("c", "default-worker", taints)
+        assert changed.node_taints == [{"key": "a", "effect": "NoSchedule"}]
+        client.nodegroups.delete("c", "fast")
+        assert client.nodegroups.get("c", "fast").status == "DELETE_IN_PROGRESS"
         assert client.certificates.get("c").pem.startswith("-----BEGIN CERTIFICATE")
         signed = client.certificates.create(cluster_uuid="c", csr=csr())
         assert signed.pem.startswith("-----BEGIN CERTIFICATE")
-        assert client.stats.list(project_id=None).nodes == 10
+        assert client.stats.list(project_id=None).nodes == 12
         assert client.quotas.get("p1", "Cluster").hard_limit == 1000
         client.clusters.delete("c")
         assert client.clusters.get("c").status == "DELETE_IN_PROGRESS"

@@ -7,7 +7,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from jeroboam.api.call import Failure, Route
-from jeroboam.api.container_infra import certificates, changes, clusters, nodegroups, quotas, stats, templates
+from jeroboam.api.container_infra import (
+    certificates,
+    changes,
+    clusters,
+    group_changes,
+    nodegroups,
+    quotas,
+    stats,
+    templates,
+)
 from jeroboam.api.container_infra.policies import RULES
 from jeroboam.api.wire import PAGING
 
@@ -26,6 +35,7 @@ _TEMPLATE = "/clustertemplates/{template}"
 _CLUSTER = "/clusters/{cluster}"
 _QUOTA = "/quotas/{project}/{resource}"
 _GROUPS = "/clusters/{cluster}/nodegroups"
+_GROUP = f"{_GROUPS}/{{group}}"
 _ROUTES = (
     Route(
         method="GET", path="/clustertemplates", handler=templates.index, rule="clustertemplate:get_all", query=PAGING
@@ -56,7 +66,10 @@ _ROUTES = (
         query=PAGING | {"role"},
         since=9,
     ),
-    Route(method="GET", path=f"{_GROUPS}/{{group}}", handler=nodegroups.show, rule="nodegroup:get", since=9),
+    Route(method="POST", path=_GROUPS, handler=group_changes.create, rule="nodegroup:create", since=9),
+    Route(method="GET", path=_GROUP, handler=nodegroups.show, rule="nodegroup:get", since=9),
+    Route(method="PATCH", path=_GROUP, handler=group_changes.update, rule="nodegroup:update", since=9),
+    Route(method="DELETE", path=_GROUP, handler=group_changes.delete, rule="nodegroup:delete", since=9),
     Route(
         method="GET",
         path="/certificates/{cluster}",
