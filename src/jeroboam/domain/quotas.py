@@ -4,6 +4,12 @@ import datetime as dt
 from dataclasses import dataclass, field
 
 UNLIMITED = -1
+DEFAULT_CLASS = "default"
+
+
+def class_owner(name: str) -> str:
+    """In whose name the limits of a quota class are kept: no project has such an id."""
+    return f"class/{name}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

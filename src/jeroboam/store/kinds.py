@@ -88,6 +88,16 @@ class Templates(Rows[Template]):
         return await self.where(tables.template.c.uuid.in_([template.uuid for template in found]), *seen)
 
 
+class Quotas(Rows[Quota]):
+    """Limits that somebody set; there is one a project and resource."""
+
+    async def change(self, quota: Quota) -> None:
+        """Write it over the one of its project and resource."""
+        table = tables.quota
+        mine = sa.and_(table.c.project_id == quota.project_id, table.c.resource == quota.resource)
+        await self._connection.execute(table.update().where(mine).values(**self._kind.dump(quota)))
+
+
 class Clusters(Rows[Cluster]):
     """Clusters."""
 
