@@ -79,7 +79,10 @@ _ROUTES = (
     ),
     Route(method="POST", path="/certificates", handler=certificates.sign, rule="certificate:create"),
     Route(method="GET", path="/quotas", handler=quotas.index, rule="quota:get_all", query=PAGING | {"all_tenants"}),
+    Route(method="POST", path="/quotas", handler=quotas.create, rule="quota:create"),
     Route(method="GET", path=_QUOTA, handler=quotas.show, rule="quota:get"),
+    Route(method="PATCH", path=_QUOTA, handler=quotas.update, rule="quota:update"),
+    Route(method="DELETE", path=_QUOTA, handler=quotas.delete, rule="quota:delete"),
     Route(
         method="GET",
         path="/stats",

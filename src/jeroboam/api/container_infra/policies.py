@@ -49,6 +49,9 @@ RULES = {
     "certificate:get": READER,
     "quota:get": READER,
     "quota:get_all": ADMIN,
+    "quota:create": ADMIN,
+    "quota:update": ADMIN,
+    "quota:delete": ADMIN,
     "stats:get_all": READER,
     "magnum-service:get_all": ADMIN,
 }
