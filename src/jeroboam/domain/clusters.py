@@ -107,6 +107,8 @@ class ClusterSpec:
     fixed_subnet: str | None = None
     floating_ip_enabled: bool = True
     master_lb_enabled: bool = False
+    rollback_to: dict[str, int] = field(default_factory=dict)
+    """Sizes of node groups, by uuid, to go back to should the update fail; empty where the user asked for none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
