@@ -72,7 +72,7 @@ async def update(call: Call) -> Answer:
             cluster = replace(cluster, observed=health, updated_at=tx.now)
             await tx.clusters.update(cluster)
         if "node_count" in named:
-            await _resize(tx, call, cluster, workers, wanted, ())
+            await _resize(tx, call, cluster, workers, wanted, (), rollback=query_flag(call.query, "rollback"))
     return reply({"uuid": cluster.uuid}, 202)
 
 
@@ -102,11 +102,21 @@ async def resize(call: Call) -> Answer:
 
 
 async def _resize(
-    tx: Transaction, call: Call, cluster: Cluster, group: NodeGroup, count: int, leavers: tuple[str, ...]
+    tx: Transaction,
+    call: Call,
+    cluster: Cluster,
+    group: NodeGroup,
+    count: int,
+    leavers: tuple[str, ...],
+    *,
+    rollback: bool = False,
 ) -> None:
     _check_size(call, group, count)
     _check_leavers(group, leavers)
-    await tx.clusters.update(ask_cluster(cluster, Operation.UPDATE, now=tx.now, minutes=minutes_for(call, cluster)))
+    asked = ask_cluster(cluster, Operation.UPDATE, now=tx.now, minutes=minutes_for(call, cluster))
+    if rollback:
+        asked = replace(asked, spec=replace(asked.spec, rollback_to={group.uuid: group.spec.node_count}))
+    await tx.clusters.update(asked)
     resized = replace(group, spec=replace(group.spec, node_count=count, nodes_to_remove=leavers))
     await tx.nodegroups.update(ask_group(resized, Operation.UPDATE, now=tx.now))
     tx.hint("cluster", cluster.uuid)

@@ -11,6 +11,8 @@ from jeroboam.api.container_infra import (
     certificates,
     changes,
     clusters,
+    credentials,
+    federations,
     group_changes,
     nodegroups,
     quotas,
@@ -33,6 +35,7 @@ _RESOURCES = {
 }
 _TEMPLATE = "/clustertemplates/{template}"
 _CLUSTER = "/clusters/{cluster}"
+_FEDERATION = "/federations/{federation}"
 _QUOTA = "/quotas/{project}/{resource}"
 _GROUPS = "/clusters/{cluster}/nodegroups"
 _GROUP = f"{_GROUPS}/{{group}}"
@@ -78,6 +81,15 @@ _ROUTES = (
         query=frozenset({"ca_cert_type"}),
     ),
     Route(method="POST", path="/certificates", handler=certificates.sign, rule="certificate:create"),
+    Route(
+        method="PATCH", path="/credentials/{cluster}", handler=credentials.rotate, rule="credential:rotate", since=12
+    ),
+    Route(method="GET", path="/federations", handler=federations.index, rule="federation:get_all", query=PAGING),
+    Route(method="GET", path="/federations/detail", handler=federations.index, rule="federation:detail", query=PAGING),
+    Route(method="POST", path="/federations", handler=federations.write, rule="federation:create"),
+    Route(method="GET", path=_FEDERATION, handler=federations.show, rule="federation:get"),
+    Route(method="PATCH", path=_FEDERATION, handler=federations.write, rule="federation:update"),
+    Route(method="DELETE", path=_FEDERATION, handler=federations.write, rule="federation:delete"),
     Route(method="GET", path="/quotas", handler=quotas.index, rule="quota:get_all", query=PAGING | {"all_tenants"}),
     Route(method="POST", path="/quotas", handler=quotas.create, rule="quota:create"),
     Route(method="GET", path=_QUOTA, handler=quotas.show, rule="quota:get"),
