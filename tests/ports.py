@@ -54,6 +54,10 @@ class EasyAdmission:
         if self.refused is not None and self.refused in {group.spec.flavor_id, group.spec.image_id}:
             raise Invalid(f"Unable to find {self.refused}.", field="flavor_id")
 
+    async def rotation(self, cluster) -> None:
+        if self.refused == "rotation":
+            raise Invalid("Rotating the CA certificate is not supported.")
+
 
 @dataclass
 class FakeGateway:

@@ -7,7 +7,7 @@ loop asks again soon, until the cluster's deadline.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jeroboam.domain.clusters import Health, TemplateSpec
 from jeroboam.domain.conditions import Condition
@@ -21,6 +21,13 @@ class Authority:
     pem: str
     key: bytes = field(repr=False)
     """PKCS#8 PEM."""
+    also: tuple["Authority", ...] = ()
+    """Others whose certificates count as much as its own, while one takes the place of another."""
+
+    @property
+    def trusted(self) -> str:
+        """The certificates of all of them, in PEM."""
+        return "".join(each.pem for each in (self, *self.also))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,5 +112,18 @@ class Coe(Protocol):
         """Take these nodes out: drain, wait until their work runs elsewhere or time is up, forget them.
 
         Names that the cluster does not know, and nodes that do not answer, are no error.
+        """
+        ...
+
+
+@runtime_checkable
+class Rotates(Protocol):
+    """What a COE can do besides whose clusters may get another authority."""
+
+    async def stale(self, plan: CoePlan, given: Authority) -> Sequence[str]:
+        """Uuids of members that do not show a certificate of `given`, or refuse one of those beside it.
+
+        They need a script with that authority, and a restart. Asked of the nodes themselves, which the plan's own
+        authority can speak to. Raises `Temporary` while one of them does not answer.
         """
         ...

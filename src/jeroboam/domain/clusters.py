@@ -107,6 +107,8 @@ class ClusterSpec:
     fixed_subnet: str | None = None
     floating_ip_enabled: bool = True
     master_lb_enabled: bool = False
+    ca_generation: int = 0
+    """Counts the authorities that were asked for after the first one."""
     rollback_to: dict[str, int] = field(default_factory=dict)
     """Sizes of node groups, by uuid, to go back to should the update fail; empty where the user asked for none."""
 
@@ -117,6 +119,8 @@ class ClusterObserved:
 
     generation: int = 0
     """The generation of the wish that was last carried out in full."""
+    ca_generation: int = 0
+    """The same for the cluster's authority."""
     api_address: str | None = None
     coe_version: str | None = None
     container_version: str | None = None
@@ -223,13 +227,21 @@ class NodeGroup:
     updated_at: dt.datetime | None = None
 
 
+# The main authority, and what stands beside it while it is replaced: one that nodes are being told of, one that all
+# of them accept already, and the one that was `main` until a moment ago. At most one of the three exists.
+MAIN = "main"
+NEXT = "next"
+READY = "ready"
+FORMER = "former"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Certificate:
     """A cluster's certificate authority. The key is sealed; its plain form exists only in memory."""
 
     cluster_id: str
     kind: str
-    """`main`, and where the COE asks for them `etcd`, `front-proxy`."""
+    """`main`, where the COE asks for them `etcd` and `front-proxy`, and during a rotation one of the kinds above."""
     pem: str
     sealed_key: bytes
     created_at: dt.datetime

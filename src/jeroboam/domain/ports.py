@@ -48,6 +48,10 @@ class Admission(Protocol):
         """Raise `Invalid`, `Conflict` or `NotFound` if that group could not be added to the cluster."""
         ...
 
+    async def rotation(self, cluster: Cluster) -> None:
+        """Raise `Invalid` if the cluster's authority cannot be replaced."""
+        ...
+
 
 class Sealer(Protocol):
     """Keeps secrets unreadable at rest."""

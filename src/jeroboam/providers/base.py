@@ -8,7 +8,7 @@ All methods raise `Temporary` or `Permanent` (jeroboam.domain.errors) with a rea
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from jeroboam.domain.clusters import NodeObserved
 from jeroboam.domain.conditions import Condition
@@ -146,4 +146,16 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Give back connections. Nothing that was made is touched."""
+        ...
+
+
+@runtime_checkable
+class Renews(Protocol):
+    """What a provider can do besides that gives a node another script while it lives."""
+
+    async def renew(self, cluster_id: str, node_uuid: str, script: NodeScript) -> None:
+        """Lay the script's files into the node and restart it; its disk and its address stay.
+
+        A node that is gone is no error. Broken off at any point it can be called again.
+        """
         ...
