@@ -42,7 +42,7 @@ class Rig:
 
     def start(self, owner: str = "a") -> None:
         self.provider = FakeProvider(installation="i", clock=self.clock, cloud=self.cloud)
-        self.coe = FakeCoe(clock=self.clock, clusters=self.members)
+        self.coe = FakeCoe(clock=self.clock, clusters=self.members, scripts=self.scripts)
         subject = Clusters(
             store=self.store,
             drivers=Drivers(providers={"fake": self.provider}, coes={"fake": self.coe}),
@@ -50,6 +50,7 @@ class Rig:
             clock=self.clock,
             ids=RandomIds(),
             check_seconds=30,
+            overlap_seconds=5,
         )
         leased = Leased(subject, store=self.store, clock=self.clock, owner=owner)
         self.loop = Loop(leased, bus=self.bus, clock=self.clock, parallel=8, resync_seconds=60)
@@ -109,6 +110,11 @@ class Rig:
 
     async def settled(self, uuid: str) -> Cluster | None:
         return await self.until(uuid, lambda c: c is None or not states.in_progress(c))
+
+    def scripts(self, uuid: str) -> dict:
+        """What the nodes that exist were booted with."""
+        cluster = self.cloud.clusters.get(uuid)
+        return {} if cluster is None else cluster.scripts
 
     def names(self, uuid: str) -> list[str]:
         """What really exists."""

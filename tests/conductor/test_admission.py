@@ -117,3 +117,13 @@ async def test_a_group_needs_a_flavor_and_an_image_that_are_there(admission, cha
     await admission.nodegroup(cluster, group, CALLER)
     with pytest.raises(Invalid, match=text):
         await admission.nodegroup(cluster, replace(group, spec=replace(group.spec, **changes)), CALLER)
+
+
+async def test_an_authority_is_replaced_where_both_drivers_can(admission, provider):
+    cluster = builders.cluster(builders.template())
+    await admission.rotation(cluster)
+
+    both = {"providers": {"fake": provider}, "coes": {"fake": FakeCoe(clock=ManualClock())}}
+    for lacking in ({"providers": {"fake": object()}}, {"coes": {"fake": object()}}):
+        with pytest.raises(Invalid, match="Rotating the CA certificate is not supported for fake on fake"):
+            await DriverAdmission(**(both | lacking), default_provider="fake").rotation(cluster)

@@ -4,10 +4,10 @@ Neighbours: tests of the conductor. What the cluster's own API would know is a `
 outlives any `FakeCoe` that is given it. Stages that can be made to fail are the names of the contract's methods.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from jeroboam.coes.base import CoeObserved, CoePlan, Member, MemberState
+from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Member, MemberState
 from jeroboam.domain.clusters import MASTER, Health, TemplateSpec
 from jeroboam.domain.errors import Invalid, Temporary
 from jeroboam.domain.nodes import File, NodeScript
@@ -15,6 +15,11 @@ from jeroboam.kit.clock import Clock
 from jeroboam.kit.faults import Faults
 
 VERSION = "1.0-fake"
+# Where a node keeps whose certificate it shows, and whose it accepts.
+SHOWN = "/etc/fake/shown.pem"
+TRUSTED = "/etc/fake/trusted.pem"
+
+Scripts = Callable[[str], Mapping[str, NodeScript]]
 
 
 @dataclass(slots=True)
@@ -34,8 +39,12 @@ class FakeMembers:
 class FakeCoe:
     """The contract `Coe` without nodes."""
 
-    def __init__(self, *, clock: Clock, clusters: dict[str, FakeMembers] | None = None) -> None:
+    def __init__(
+        self, *, clock: Clock, clusters: dict[str, FakeMembers] | None = None, scripts: Scripts | None = None
+    ) -> None:
+        """`scripts` shows what the nodes of a cluster were booted with, where somebody knows."""
         self.faults = Faults(clock)
+        self._scripts = scripts
         self.clusters = {} if clusters is None else clusters
 
     @property
@@ -47,8 +56,20 @@ class FakeCoe:
             raise Invalid("network_driver unsupported is not supported by the fake.", field="network_driver")
 
     def script(self, plan: CoePlan, member: Member) -> NodeScript:
-        file = File(path="/etc/fake/cluster", content=plan.cluster_id.encode())
-        return NodeScript(files=(file,), commands=(("hold", member.name),))
+        main = plan.authorities["main"]
+        files = (
+            File(path="/etc/fake/cluster", content=plan.cluster_id.encode()),
+            File(path=SHOWN, content=main.pem.encode()),
+            File(path=TRUSTED, content=main.trusted.encode()),
+        )
+        return NodeScript(files=files, commands=(("hold", member.name),))
+
+    async def stale(self, plan: CoePlan, given: Authority) -> Sequence[str]:
+        await self.faults.meet("stale")
+        plan = replace(plan, authorities=plan.authorities | {"main": given})
+        there = {} if self._scripts is None else self._scripts(plan.cluster_id)
+        wanted = {member.uuid: self.script(plan, member).files for member in plan.members}
+        return [uuid for uuid, files in wanted.items() if uuid in there and there[uuid].files != files]
 
     async def join(self, plan: CoePlan) -> CoeObserved:
         await self.faults.meet("join")

@@ -8,8 +8,9 @@ import asyncio
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 
-from jeroboam.coes.base import CoeObserved, CoePlan, Member, MemberState
+from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Member, MemberState
 from jeroboam.coes.swarm_api import NAME_LABEL, NODE_LABEL, POLL_SECONDS, Fleet, Standing, SwarmNode
 from jeroboam.domain.clusters import MASTER, Health, TemplateSpec
 from jeroboam.domain.conditions import Condition
@@ -76,7 +77,7 @@ class SwarmCoe:
         )
         return NodeScript(
             files=(
-                File(path=f"{_FOLDER}/ca.pem", content=main.pem.encode()),
+                File(path=f"{_FOLDER}/ca.pem", content=main.trusted.encode()),
                 File(path=f"{_FOLDER}/cert.pem", content=own.pem.encode()),
                 File(path=f"{_FOLDER}/key.pem", content=own.key, mode=0o600),
                 File(path=f"{_FOLDER}/daemon.json", content=_daemon(plan.template, member)),
@@ -110,6 +111,18 @@ class SwarmCoe:
                 return
             going = [node for node in await fleet.nodes(manager) if node.name in names]
             await asyncio.gather(*(self._take_out(fleet, manager, node) for node in going))
+
+    async def stale(self, plan: CoePlan, given: Authority) -> Sequence[str]:
+        async with self._fleet(plan) as fleet:
+            for member in plan.members:
+                await fleet.standing(member.address, patience=_BOOT_SECONDS)
+        alone = replace(given, also=())
+        old: set[str] = set()
+        for shown in (given, *given.also):
+            async with Fleet(authority=alone, shown=shown, port=_port(plan.template), clock=self._clock) as fleet:
+                answers = await asyncio.gather(*(fleet.answers(member.address) for member in plan.members))
+            old |= {member.uuid for member, good in zip(plan.members, answers, strict=True) if not good}
+        return [member.uuid for member in plan.members if member.uuid in old]
 
     def _fleet(self, plan: CoePlan) -> Fleet:
         return Fleet(authority=plan.authorities["main"], port=_port(plan.template), clock=self._clock)

@@ -70,8 +70,9 @@ class Standing:
 class Fleet:
     """Clients of a cluster's Engines; an asynchronous context that closes them."""
 
-    def __init__(self, *, authority: Authority, port: int, clock: Clock) -> None:
-        self._tls = _client_tls(authority, clock)
+    def __init__(self, *, authority: Authority, port: int, clock: Clock, shown: Authority | None = None) -> None:
+        """`authority` says whom to trust and, unless `shown` does, who issues the certificate that is shown."""
+        self._tls = _client_tls(authority, shown or authority, clock)
         self._port = port
         self._clock = clock
         self._clients: dict[str, aiodocker.Docker] = {}
@@ -106,6 +107,15 @@ class Fleet:
                     node_id=swarm.get("NodeID", ""),
                     manages=bool(swarm.get("ControlAvailable")),
                 )
+
+    async def answers(self, address: str) -> bool:
+        """Whether that Engine and we take each other's certificates, and it answers."""
+        try:
+            async with _call(f"asking the Docker Engine of node {address}"):
+                await self.at(address).version()
+        except DriverError:
+            return False
+        return True
 
     async def init(self, address: str) -> None:
         """Found a swarm there."""
@@ -205,15 +215,15 @@ def _node(shown: Mapping[str, Any]) -> SwarmNode:
     )
 
 
-def _client_tls(authority: Authority, clock: Clock) -> ssl.SSLContext:
-    """Trust that authority alone, and show a certificate that it issued just now.
+def _client_tls(authority: Authority, shown: Authority, clock: Clock) -> ssl.SSLContext:
+    """Trust that authority and those beside it, and show a certificate that was issued just now.
 
     The ssl module reads keys from files only: this one lies in memory and is gone with its descriptor.
     """
-    ca = Pair(pem=authority.pem, key=authority.key)
+    ca = Pair(pem=shown.pem, key=shown.key)
     own = issue(ca=ca, common_name="jeroboam", usages=[CLIENT], now=clock.now())
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(cadata=authority.pem)
+    context.load_verify_locations(cadata=authority.trusted)
     handle = os.memfd_create("jeroboam-client")
     try:
         os.write(handle, own.pem.encode() + own.key)

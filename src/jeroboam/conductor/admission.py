@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from jeroboam.coes.base import Coe
+from jeroboam.coes.base import Coe, Rotates
 from jeroboam.conductor.nodegroups import flavor_of
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.clusters import Cluster, NodeGroup, TemplateSpec
 from jeroboam.domain.errors import Conflict, DriverError, Invalid, NotFound, Temporary, Unavailable
-from jeroboam.providers.base import Catalog, Image, Provider
+from jeroboam.providers.base import Catalog, Image, Provider, Renews
 
 
 @contextmanager
@@ -79,6 +79,13 @@ class DriverAdmission:
             catalog = self._provider(template.driver or self._default).catalog
             await self._bootable(catalog, group.spec.image_id or template.image_id, template.coe)
             await self._flavor(catalog, flavor_of(cluster, group), "flavor_id")
+
+    async def rotation(self, cluster: Cluster) -> None:
+        """Raise unless both drivers of the cluster can do their part of it."""
+        template = cluster.spec.template
+        coe, provider = self._coe(template), self._provider(template.driver or self._default)
+        if not isinstance(coe, Rotates) or not isinstance(provider, Renews):
+            raise Invalid(f"Rotating the CA certificate is not supported for {template.coe} on {template.driver}.")
 
     async def _bootable(self, catalog: Catalog, ref: str, coe: str) -> None:
         """Refuse an image that no node can boot from.

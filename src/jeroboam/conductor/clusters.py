@@ -8,14 +8,18 @@ makes them a cluster, and this module alone decides what a failure means.
 from collections.abc import Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
 from jeroboam.coes.base import Authority, Coe, CoeObserved, CoePlan, Member
 from jeroboam.conductor import nodegroups
 from jeroboam.conductor.records import ClusterRecords, LeaseLost, Whole
+from jeroboam.conductor.rotation import Rotation, Site, certificate_context, given, spoken
 from jeroboam.domain import states
 from jeroboam.domain.clusters import (
+    FORMER,
+    MAIN,
     MASTER,
     Certificate,
     Cluster,
@@ -53,20 +57,24 @@ class Drivers:
     coes: Mapping[str, Coe]
 
 
-def certificate_context(cluster_id: str, kind: str) -> str:
-    """What an authority's key is sealed for."""
-    return f"certificate/{cluster_id}/{kind}"
-
-
 class Clusters:
     """The reconciler of clusters."""
 
     topic = "cluster"
 
     def __init__(
-        self, *, store: Store, drivers: Drivers, sealer: Sealer, clock: Clock, ids: Ids, check_seconds: float
+        self,
+        *,
+        store: Store,
+        drivers: Drivers,
+        sealer: Sealer,
+        clock: Clock,
+        ids: Ids,
+        check_seconds: float,
+        overlap_seconds: float,
     ) -> None:
         self._records = ClusterRecords(store)
+        self._rotation = Rotation(records=self._records, sealer=sealer, clock=clock, overlap_seconds=overlap_seconds)
         self._drivers = drivers
         self._sealer = sealer
         self._clock = clock
@@ -150,17 +158,28 @@ class Clusters:
         wanted = {node.uuid for node in want.nodes}
         complete = wanted <= {node.uuid for node in infra.nodes if node.state is NodeState.RUNNING}
         addresses = _addresses(infra) if complete else await provider.reserve(want)
-        plan = _coe_plan(cluster, groups, addresses, authorities)
+        plan = _coe_plan(cluster, groups, addresses, spoken(authorities))
+        boot = replace(plan, authorities=given(authorities))
         extra = [node.uuid for node in infra.nodes if node.uuid not in wanted]
         if not complete:
-            scripts = {member.uuid: coe.script(plan, member) for member in plan.members}
+            scripts = {member.uuid: coe.script(boot, member) for member in plan.members}
             infra = await self._ensure(lease, cluster, provider, want, scripts)
         steady = complete and not states.in_progress(cluster)
         seen = await self._join(coe, plan, steady=steady)
         if extra:
             await provider.remove(cluster.uuid, extra)
-        await self._records.save(lease, _observed(cluster, infra, seen), nodes=_nodes(infra, seen))
+        settle = partial(self._join, coe, plan, steady=False)
+        site = Site(
+            lease=lease, whole=whole, provider=provider, coe=coe, plan=plan, given=boot.authorities[MAIN], settle=settle
+        )
+        pause = await self._rotation.advance(site)
         self._attempts.pop(cluster.uuid, None)
+        nodes = _nodes(infra, seen)
+        if pause is not None:
+            await self._records.save(lease, cluster.observed, nodes=nodes, waiting_for=pause.reason)
+            return pause.seconds
+        over = (FORMER,) if FORMER in authorities else ()
+        await self._records.save(lease, _observed(cluster, infra, seen), nodes=nodes, over=over)
         return self._check_seconds
 
     def _parts(self, cluster: Cluster) -> tuple[Provider, Coe]:
@@ -306,6 +325,7 @@ def _observed(cluster: Cluster, infra: Infra, seen: CoeObserved) -> ClusterObser
     return replace(
         cluster.observed,
         generation=cluster.generation,
+        ca_generation=cluster.spec.ca_generation,
         api_address=seen.api_address,
         coe_version=seen.coe_version,
         container_version=seen.container_version,

@@ -1,6 +1,6 @@
 """What the cluster loop reads before and writes after its work: one cluster whole, under its lease."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from jeroboam.domain import states
@@ -66,6 +66,14 @@ class ClusterRecords:
             for certificate in certificates:
                 await tx.certificates.insert(certificate)
 
+    async def replace_certificates(self, lease: Lease, certificates: Sequence[Certificate], *old: str) -> None:
+        """Store these in place of those of the old kinds, as one step."""
+        async with self._store.write() as tx:
+            await self._hold(tx, lease)
+            await tx.certificates.remove(cluster_id=lease.uuid, kind=old)
+            for certificate in certificates:
+                await tx.certificates.insert(certificate)
+
     async def save_plan(self, lease: Lease, groups: Iterable[NodeGroup]) -> None:
         """Write which nodes are desired, before any of them is made."""
         async with self._store.write() as tx:
@@ -82,11 +90,12 @@ class ClusterRecords:
         *,
         nodes: Iterable[NodeObserved] | None = None,
         waiting_for: str | None = None,
+        over: Sequence[str] = (),
     ) -> None:
         """Write what was observed and what follows from it for the public status; nothing is written twice.
 
         `observed.generation` says which wish is done: if the user has wished again meanwhile, the cluster stays in
-        progress.
+        progress. Authorities of the kinds that are `over` go in the same step.
         """
         by_uuid = None if nodes is None else {node.uuid: node for node in nodes}
         async with self._store.write() as tx:
@@ -97,6 +106,8 @@ class ClusterRecords:
             conditions = merge(before.observed.conditions, observed.conditions, tx.now)
             cluster = replace(before, observed=replace(observed, conditions=conditions))
             cluster = states.project_cluster(cluster, waiting_for=waiting_for)
+            if over:
+                await tx.certificates.remove(cluster_id=lease.uuid, kind=over)
             if cluster != before:
                 await tx.clusters.update(replace(cluster, updated_at=tx.now))
             await self._save_groups(tx, cluster, by_uuid)

@@ -35,6 +35,8 @@ class FakeCloud:
     clusters: dict[str, FakeCluster] = field(default_factory=dict)
     boots: list[str] = field(default_factory=list)
     """Names of nodes in the order they were started, so that a doubled one shows."""
+    renewals: list[str] = field(default_factory=list)
+    """Names of nodes in the order they were given another script."""
 
     def kill(self, cluster_id: str, node_uuid: str) -> None:
         """The node's power goes off."""
@@ -131,6 +133,14 @@ class FakeProvider:
                 cluster.nodes.pop(uuid, None)
                 cluster.addresses.pop(uuid, None)
                 cluster.scripts.pop(uuid, None)
+
+    async def renew(self, cluster_id: str, node_uuid: str, script: NodeScript) -> None:
+        await self.faults.meet("renew")
+        cluster = self._own(cluster_id)
+        if cluster is not None and node_uuid in cluster.nodes:
+            cluster.scripts[node_uuid] = script
+            self.cloud.renewals.append(cluster.nodes[node_uuid].name)
+            await self.faults.meet("renewed")
 
     async def destroy(self, cluster_id: str) -> None:
         await self.faults.meet("destroy")

@@ -33,6 +33,8 @@ from jeroboam.providers.local_nodes import (
 
 # More starts at once than this only wait in the Engine.
 _AT_ONCE = 8
+# What a node's service gets to end by itself before it is killed.
+_STOP_SECONDS = 20
 
 
 class LocalProvider:
@@ -92,6 +94,14 @@ class LocalProvider:
 
     async def remove(self, cluster_id: str, node_uuids: Sequence[str]) -> None:
         await self._estate.remove_nodes(cluster_id, set(node_uuids), self._slots)
+
+    async def renew(self, cluster_id: str, node_uuid: str, script: NodeScript) -> None:
+        for node in await self._estate.nodes(cluster_id):
+            if node.uuid == node_uuid and node.server_id is not None:
+                with speaking(f"restarting node {node.name}"):
+                    container = self._docker().containers.container(node.server_id)
+                    await container.put_archive("/", archive(script))
+                    await container.restart(timeout=_STOP_SECONDS)
 
     async def destroy(self, cluster_id: str) -> None:
         await self._estate.remove_nodes(cluster_id, None, self._slots)

@@ -1,22 +1,24 @@
-"""A cluster's certificate authority: showing it, and signing requests with it (contract: section 8).
+"""A cluster's certificate authority: showing it, signing requests with it, asking for another (contract: section 8).
 
 The key is opened for the length of one signature and never leaves this module.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from jeroboam.api.call import Answer, Call, reply
-from jeroboam.api.container_infra.lookup import cluster_of
+from jeroboam.api.container_infra.changes import minutes_for
+from jeroboam.api.container_infra.lookup import cluster_of, project_scope
 from jeroboam.api.container_infra.schema import refuse_unknown
 from jeroboam.api.fields import Check, optional, read, text
 from jeroboam.api.wire import iso, links
-from jeroboam.domain.clusters import Certificate, Cluster
+from jeroboam.domain.clusters import FORMER, MAIN, NEXT, READY, Certificate, Cluster, Operation
 from jeroboam.domain.errors import Conflict, Invalid, NotFound
+from jeroboam.domain.states import ask_cluster, in_progress
 from jeroboam.kit.x509 import Pair, sign_csr
 from jeroboam.store import Transaction
 
 _KINDS = {"etcd": "etcd", "front-proxy": "front-proxy", "front_proxy": "front-proxy"}
-_MAIN = "main"
 _FIELDS: dict[str, Check] = {
     "cluster_uuid": text(),
     "csr": text(high=65536),
@@ -38,14 +40,35 @@ def _view(cluster: Cluster, pem: str, call: Call, kind: str | None, **more: Any)
     return shown | more
 
 
+async def rotate(call: Call) -> Answer:
+    """PATCH /certificates/{cluster}: another authority, as a wish; asking while one is on its way is asking once"""
+    scope = project_scope(call, "certificate:rotate_ca_all_projects")
+    async with call.parts.store.read() as tx:
+        cluster = await cluster_of(tx, call.path["cluster"], scope)
+    if cluster.spec.template.tls_disabled:
+        raise Invalid("Rotating the CA certificate on a non-TLS cluster is not supported")
+    await call.parts.admission.rotation(cluster)
+    async with call.parts.store.write() as tx:
+        cluster = await cluster_of(tx, cluster.uuid, scope)
+        due = cluster.spec.ca_generation > cluster.observed.ca_generation
+        if not (due and in_progress(cluster)):
+            asked = ask_cluster(cluster, Operation.UPDATE, now=tx.now, minutes=minutes_for(call, cluster))
+            spec = asked.spec if due else replace(asked.spec, ca_generation=cluster.observed.ca_generation + 1)
+            await tx.clusters.update(replace(asked, spec=spec))
+            tx.hint("cluster", cluster.uuid)
+    return reply({"uuid": cluster.uuid}, 202)
+
+
 async def show(call: Call) -> Answer:
     """GET /certificates/{cluster}: the authority's own certificate"""
     kind = call.query.get("ca_cert_type")
     async with call.parts.store.read() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], call.caller.project_id)
         call.enforce("certificate:get", project_id=cluster.project_id, user_id=cluster.user_id)
-        authority = await _authority(tx, cluster, kind)
-    return reply(_view(cluster, authority.pem, call, kind, created_at=iso(authority.created_at)))
+        authority, *others = await _authorities(tx, cluster, kind)
+    # While one takes the place of another, nodes show certificates of either.
+    pem = "".join(each.pem for each in (authority, *others))
+    return reply(_view(cluster, pem, call, kind, created_at=iso(authority.created_at)))
 
 
 async def sign(call: Call) -> Answer:
@@ -63,7 +86,7 @@ async def sign(call: Call) -> Answer:
         except NotFound as error:
             raise Invalid(error.detail, field="cluster_uuid") from error
         call.enforce("certificate:create", project_id=cluster.project_id, user_id=cluster.user_id)
-        authority = await _authority(tx, cluster, kind)
+        authority, *_ = await _authorities(tx, cluster, kind)
     key = call.parts.sealer.open(authority.sealed_key, context=f"certificate/{cluster.uuid}/{authority.kind}")
     now = call.parts.clock.now()
     try:
@@ -73,15 +96,17 @@ async def sign(call: Call) -> Answer:
     return reply(_view(cluster, pem, call, kind, csr=wish["csr"], created_at=iso(now)), 201)
 
 
-async def _authority(tx: Transaction, cluster: Cluster, asked: str | None) -> Certificate:
-    """The authority of that kind; any word that names none of the special ones means the main one."""
-    kind = _KINDS.get(asked or "", _MAIN)
-    found = await tx.certificates.select(cluster_id=cluster.uuid)
-    for certificate in found:
-        if certificate.kind == kind:
-            return certificate
-    if found:
+async def _authorities(tx: Transaction, cluster: Cluster, asked: str | None) -> list[Certificate]:
+    """The authority of that kind; any word that names none of the special ones means the main one.
+
+    During a rotation the first is the one that signs, which is the newest that every node accepts.
+    """
+    kind = _KINDS.get(asked or "", MAIN)
+    found = {certificate.kind: certificate for certificate in await tx.certificates.select(cluster_id=cluster.uuid)}
+    if not found:
+        text = f"The certificate authority of cluster {cluster.uuid} is not there yet"
+        raise Conflict(f"{text}; the cluster is {cluster.status}.")
+    if kind not in found:
         raise NotFound(f"Cluster {cluster.uuid} has no {kind} certificate authority.", field="ca_cert_type")
-    raise Conflict(
-        f"The certificate authority of cluster {cluster.uuid} is not there yet; the cluster is {cluster.status}."
-    )
+    order = (READY, MAIN, NEXT, FORMER) if kind == MAIN else (kind,)
+    return [found[each] for each in order if each in found]

@@ -80,6 +80,7 @@ _ROUTES = (
         rule="certificate:get",
         query=frozenset({"ca_cert_type"}),
     ),
+    Route(method="PATCH", path="/certificates/{cluster}", handler=certificates.rotate, rule="certificate:rotate_ca"),
     Route(method="POST", path="/certificates", handler=certificates.sign, rule="certificate:create"),
     Route(
         method="PATCH", path="/credentials/{cluster}", handler=credentials.rotate, rule="credential:rotate", since=12

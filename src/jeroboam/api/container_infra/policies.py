@@ -47,6 +47,8 @@ RULES = {
     "nodegroup:delete_all_projects": ADMIN,
     "certificate:create": MEMBER,
     "certificate:get": READER,
+    "certificate:rotate_ca": MEMBER,
+    "certificate:rotate_ca_all_projects": ADMIN,
     # Only the project's own members: an admin is none of them.
     "credential:rotate": "role:member and project_id:%(project_id)s",
     "federation:create": MEMBER,
