@@ -16,7 +16,7 @@ from pathlib import Path
 import aiohttp
 
 from jeroboam.clients.keystone import KeystoneAdmin
-from jeroboam.domain.errors import Temporary
+from jeroboam.domain.errors import Permanent, Temporary
 
 START_SECONDS = 60.0
 STOP_SECONDS = 3.0
@@ -77,13 +77,21 @@ def write_private(path: Path, text: str) -> None:
     part.replace(path)
 
 
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises `Permanent` that names the address when it cannot be had."""
+    try:
+        return socket.create_server((host, port), reuse_port=False)
+    except OSError as error:
+        raise Permanent(f"the embedded Keystone cannot listen on {host}:{port}: {error.strerror or error}") from error
+
+
 class EmbeddedKeystone:
     """The child process."""
 
     def __init__(self, folder: Path, *, host: str, port: int, passwords: Passwords) -> None:
         self._folder = folder
         self._passwords = passwords
-        self._listener = socket.create_server((host, port), reuse_port=False)
+        self._listener = _listen(host, port)
         self.url = f"http://{host}:{self._listener.getsockname()[1]}/v3"
         self._prepared = folder / "prepared"
         self._process: asyncio.subprocess.Process | None = None
