@@ -93,9 +93,16 @@ def children(state: pathlib.Path) -> list[str]:
 
 
 async def test_one_that_is_killed_as_it_starts_leaves_nothing_in_the_way(own):
-    for seconds in (0.9, 1.3, 2.0, 3.0, 4.5):
+    async def keystone():
+        return any("keystone_child" in said for said in children(own.state))
+
+    for seconds in (0.5, None, 1.5, 2.5, 4.0):
         process = own.spawn()
-        await asyncio.sleep(seconds)
+        if seconds is None:
+            # Its child is there and has done nothing yet.
+            await until(keystone)
+        else:
+            await asyncio.sleep(seconds)
         process.kill()
         process.wait()
 

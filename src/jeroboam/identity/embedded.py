@@ -115,6 +115,7 @@ class EmbeddedKeystone:
             str(descriptor),
             self.url,
             first,
+            str(os.getpid()),
         ]
         with (self._folder / "keystone.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
