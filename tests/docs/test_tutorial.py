@@ -18,7 +18,9 @@ import pytest
 
 ROOT = pathlib.Path(__file__).parents[2]
 TUTORIAL = ROOT / "docs" / "tutorial.md"
-BLOCK = re.compile(r"(?:^<!-- terminal: (?P<terminal>[^\n]*) -->\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(
+    r"(?:^<!-- terminal: (?P<terminal>[^\n]*) -->\n)?^```(?P<kind>\w+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL
+)
 DONE = "@@ typed @@"
 BLOCK_SECONDS = 180
 UP_SECONDS = 90
