@@ -24,6 +24,7 @@ check: $(STAMP) ## ruff, mypy, import-linter, the size budget, and tables in doc
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/size_budget.py
+	$(BIN)/python scripts/house_rules.py
 	$(BIN)/python scripts/options_doc.py --check
 
 docs: $(STAMP) ## the tables of the operator's guide, from the code
@@ -50,7 +51,10 @@ run: install ## the service in the foreground, on a state of its own
 test: install ## the whole test suite, on real engines and databases
 	$(BIN)/python -m pytest
 
+fault: install ## kills the service and takes its Engine away, at many moments
+	$(BIN)/python -m pytest tests/fault
+
 bench: install ## the table of speed and memory
 	$(BIN)/python scripts/bench.py
 
-.PHONY: test bench
+.PHONY: test fault bench

@@ -1,5 +1,7 @@
 """The application with a real store and stand-ins for everything else."""
 
+import asyncio
+import shutil
 from types import SimpleNamespace
 
 import pytest
@@ -13,19 +15,54 @@ from jeroboam.kit.ids import RandomIds
 from jeroboam.store import Store
 from jeroboam.store.migrations import upgrade
 from tests.api.client import Client
+from tests.api.loops import run_on_host, settle
 from tests.ports import AllProjects, EasyAdmission, FakeGateway, KnownTokens, PlainSealer
+from tests.postgres import database, running_server
+
+UNLIMITED = {"containers": -1, "memory": -1, "cpu": -1, "disk": -1}
+
+
+def _open(path) -> Store:
+    return Store(f"sqlite+aiosqlite:///{path}", clock=SystemClock(), bus=MemoryBus())
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory):
+    """A database of the newest version, to be copied: making one takes longer than most tests."""
+    path = tmp_path_factory.mktemp("empty") / "store.db"
+
+    async def make() -> None:
+        store = _open(path)
+        await upgrade(store.engine)
+        await store.close()
+
+    asyncio.run(make())
+    return path
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory):
+    with running_server(tmp_path_factory.mktemp("postgres")) as url:
+        yield url
 
 
 @pytest.fixture
-async def store(tmp_path):
-    store = Store(f"sqlite+aiosqlite:///{tmp_path}/store.db", clock=SystemClock(), bus=MemoryBus())
-    await upgrade(store.engine)
-    yield store
-    await store.close()
+async def store(request, tmp_path, empty_database):
+    """A store on SQLite, or on what a test asks for as this fixture's parameter."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        store = _open(shutil.copy(empty_database, tmp_path / "store.db"))
+        yield store
+        await store.close()
+        return
+    async with database(request.getfixturevalue("postgres")) as url:
+        store = Store(url, clock=SystemClock(), bus=MemoryBus())
+        await upgrade(store.engine)
+        yield store
+        await store.close()
 
 
-@pytest.fixture
-def parts(store):
+def parts_of(store: Store) -> ApiParts:
+    """The application's parts, with no limits in the way."""
     return ApiParts(
         store=store,
         tokens=KnownTokens(),
@@ -39,7 +76,9 @@ def parts(store):
     )
 
 
-UNLIMITED = {"containers": -1, "memory": -1, "cpu": -1, "disk": -1}
+@pytest.fixture
+def parts(store):
+    return parts_of(store)
 
 
 @pytest.fixture
@@ -82,3 +121,55 @@ def make(infra, zun):
         return answer.json()
 
     return SimpleNamespace(template=template, cluster=cluster, container=container)
+
+
+@pytest.fixture
+def on_host(store):
+    """Lets a container run on a host, as far as the store knows."""
+
+    async def run(shown):
+        return await run_on_host(store, shown["uuid"])
+
+    return run
+
+
+class _Asker:
+    """Asks from outside a loop: hypothesis runs plain functions."""
+
+    def __init__(self, run, clients) -> None:
+        self._run = run
+        self._clients = clients
+
+    def ask(self, family, method, path, raw, headers=None):
+        return self._run(self._clients[family].request(method, path, raw=raw, headers=headers))
+
+
+@pytest.fixture
+def bad_input_loop(tmp_path, empty_database):
+    """An application with a cluster and a container in it, on a loop of its own."""
+    with asyncio.Runner() as runner:
+        store = _open(shutil.copy(empty_database, tmp_path / "own.db"))
+        app = create_app(parts_of(store))
+        clients = {
+            "infra": Client(app, "/container-infra", version="latest"),
+            "zun": Client(app, "/container", version="latest"),
+        }
+        runner.run(_fill(store, clients))
+        yield _Asker(runner.run, clients)
+        runner.run(store.close())
+
+
+@pytest.fixture
+async def filled(store, infra, zun):
+    """Clients of an application with a template, a cluster and a container in it."""
+    clients = {"infra": infra, "zun": zun}
+    await _fill(store, clients)
+    return clients
+
+
+async def _fill(store, clients) -> None:
+    template = await clients["infra"].post("/v1/clustertemplates", {"name": "t", "coe": "swarm", "image_id": "i"})
+    body = {"name": "c", "cluster_template_id": template.json()["uuid"]}
+    await settle(store, (await clients["infra"].post("/v1/clusters", body)).json()["uuid"])
+    created = await clients["zun"].post("/v1/containers", {"name": "box", "image": "busybox"})
+    await run_on_host(store, created.json()["uuid"])

@@ -1,24 +1,15 @@
 """The published clients against the application: they find their way, and can read what it answers."""
 
 import asyncio
-from dataclasses import replace
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from keystoneauth1 import session, token_endpoint
 from magnumclient import client as magnum
 from openstack.connection import Connection
 from zunclient import client as zun
 
-from jeroboam.domain.clusters import Certificate
-from jeroboam.domain.containers import Container, ContainerObserved, RuntimeState, Status
-from jeroboam.kit.x509 import make_ca
-from jeroboam.store import Store
+from tests.api.loops import csr, run_on_host, settle
 from tests.api.server import serving
-from tests.builders import NOW, host
-from tests.ports import PlainSealer
 
 
 @pytest.fixture
@@ -29,48 +20,6 @@ async def url(app):
 
 def _session(url: str, token: str = "member") -> session.Session:
     return session.Session(auth=token_endpoint.Token(url, token))
-
-
-async def settle(store: Store, uuid: str) -> None:
-    """What the cluster loop writes once a cluster is as it was asked for."""
-    async with store.write() as tx:
-        cluster = await tx.clusters.get(uuid)
-        seen = replace(cluster.observed, generation=cluster.generation, api_address="https://10.0.0.2:2376")
-        await tx.clusters.update(replace(cluster, observed=seen, status="CREATE_COMPLETE", deadline_at=None))
-        authority = make_ca(common_name=cluster.name, now=tx.now)
-        sealed = PlainSealer().seal(authority.key, context=f"certificate/{uuid}/main")
-        await tx.certificates.insert(
-            Certificate(cluster_id=uuid, kind="main", pem=authority.pem, sealed_key=sealed, created_at=tx.now)
-        )
-
-
-async def run_on_host(store: Store, uuid: str) -> Container:
-    """What loop and agent write once a container runs."""
-    async with store.write() as tx:
-        if not await tx.hosts.select(hostname="h1"):
-            await tx.hosts.insert(host(last_seen=tx.now))
-        [on] = await tx.hosts.select(hostname="h1")
-        container = await tx.containers.get(uuid)
-        seen = ContainerObserved(seq=1, state=RuntimeState.RUNNING, started_at=NOW)
-        running = replace(
-            container,
-            host_id=on.uuid,
-            host=on.hostname,
-            ops=(),
-            observed=seen,
-            status=Status.RUNNING,
-            task_state=None,
-            deadline_at=None,
-        )
-        await tx.containers.update(running)
-    return running
-
-
-def _csr() -> str:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "admin")])
-    request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
-    return request.public_bytes(serialization.Encoding.PEM).decode()
 
 
 @pytest.mark.parametrize("path", ["/container-infra/v1", "/container-infra"])
@@ -96,7 +45,7 @@ async def test_magnumclient(url, store, path):
         assert [g.node_count for g in client.nodegroups.list("c")] == [1, 3]
         assert client.nodegroups.get("c", "default-worker").node_count == 3
         assert client.certificates.get("c").pem.startswith("-----BEGIN CERTIFICATE")
-        signed = client.certificates.create(cluster_uuid="c", csr=_csr())
+        signed = client.certificates.create(cluster_uuid="c", csr=csr())
         assert signed.pem.startswith("-----BEGIN CERTIFICATE")
         assert client.stats.list(project_id=None).nodes == 10
         assert client.quotas.get("p1", "Cluster").hard_limit == 1000
@@ -126,7 +75,7 @@ async def test_openstacksdk(url, store):
         assert sdk.get_cluster(uuid).api_address == "https://10.0.0.2:2376"
         assert sdk.find_cluster("c").status == "CREATE_COMPLETE"
         assert sdk.get_cluster_certificate(uuid).pem.startswith("-----BEGIN CERTIFICATE")
-        assert sdk.create_cluster_certificate(cluster_uuid=uuid, csr=_csr()).pem.startswith("-----BEGIN CERTIFICATE")
+        assert sdk.create_cluster_certificate(cluster_uuid=uuid, csr=csr()).pem.startswith("-----BEGIN CERTIFICATE")
         sdk.delete_cluster(uuid)
 
     await asyncio.to_thread(use)

@@ -4,6 +4,7 @@ import asyncio
 import uuid
 
 import pytest
+from aiodocker import DockerError
 
 from jeroboam.clients.docker import connect
 from jeroboam.domain.clusters import NodeState
@@ -91,6 +92,19 @@ async def test_a_paused_node_runs_again(rig, docker):
     await (await docker.containers.get(infra.nodes[0].server_id)).pause()
     assert (await provider.observe(want.cluster_id)).nodes[0].state is NodeState.STOPPED
     assert (await last(provider.ensure(want, {}))).nodes[0].state is NodeState.RUNNING
+
+
+async def test_a_removal_that_was_broken_off_is_seen_and_can_be_finished(rig, docker):
+    provider, want = rig.provider(), a_want(1)
+    await last(provider.ensure(want, idle(want)))
+    node = want.nodes[0]
+    await rig.lose(want.cluster_id, node.uuid)
+    (left,) = (await provider.observe(want.cluster_id)).nodes
+    assert (left.uuid, left.name, left.state) == (node.uuid, node.name, NodeState.GONE)
+    await provider.remove(want.cluster_id, [node.uuid])
+    assert (await provider.observe(want.cluster_id)).nodes == ()
+    with pytest.raises(DockerError):
+        await docker.volumes.get(volume_name(node.uuid))
 
 
 async def test_a_container_of_the_same_name_is_not_taken_for_ours(rig, docker):

@@ -49,9 +49,9 @@ class Call:
         """Whether the caller may also do that."""
         return self.policy.allows(rule, self.caller, project_id=project_id)
 
-    def enforce(self, rule: str, *, project_id: str | None = None) -> None:
-        """Raise `Forbidden` if the caller may not also do that."""
-        self.policy.enforce(rule, self.caller, project_id=project_id)
+    def enforce(self, rule: str, *, project_id: str | None = None, user_id: str | None = None) -> None:
+        """Raise `Forbidden` if the caller may not also do that to what that project and user own."""
+        self.policy.enforce(rule, self.caller, project_id=project_id, user_id=user_id)
 
 
 def decode(body: bytes) -> Any:

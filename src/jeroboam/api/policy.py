@@ -44,18 +44,17 @@ class Policy:
     def __contains__(self, rule: str) -> bool:
         return rule in self._names
 
-    def allows(self, rule: str, caller: Caller, *, project_id: str | None = None) -> bool:
+    def allows(self, rule: str, caller: Caller, *, project_id: str | None = None, user_id: str | None = None) -> bool:
         """Whether the caller may; the target is the caller's own project unless another owner is named."""
-        return self._decide(rule, caller, project_id or caller.project_id)
+        return self._decide(rule, caller, project_id or caller.project_id, user_id or caller.user_id)
 
-    def _ask(self, rule: str, caller: Caller, project_id: str) -> bool:
-        # The published defaults compare users only with the creator of a certificate's cluster, and ours do not.
-        target = {"project_id": project_id, "user_id": caller.user_id}
+    def _ask(self, rule: str, caller: Caller, project_id: str, user_id: str) -> bool:
+        target = {"project_id": project_id, "user_id": user_id}
         return bool(self._enforcer.enforce(rule, target, _credentials(caller)))
 
-    def enforce(self, rule: str, caller: Caller, *, project_id: str | None = None) -> None:
+    def enforce(self, rule: str, caller: Caller, *, project_id: str | None = None, user_id: str | None = None) -> None:
         """Raise `Forbidden` if the caller may not."""
-        if not self.allows(rule, caller, project_id=project_id):
+        if not self.allows(rule, caller, project_id=project_id, user_id=user_id):
             raise Forbidden(f"Policy doesn't allow {rule} to be performed.")
 
 

@@ -32,6 +32,7 @@ from jeroboam.conductor.reaper import Reaper
 from jeroboam.dispatch.gateway import SessionGateway
 from jeroboam.dispatch.records import DispatchRecords
 from jeroboam.dispatch.sessions import Dispatcher
+from jeroboam.domain.errors import DriverError
 from jeroboam.identity.embedded import EmbeddedKeystone
 from jeroboam.identity.keystone import KeystoneProjects, KeystoneTokens
 from jeroboam.kit.bus import MemoryBus
@@ -189,6 +190,7 @@ class Service:
             open_session=lambda: self._open_session(dispatcher),
         )
         self._tasks.start("agent", agent.run())
+        self._tasks.start("limits", self._learn_limits())
         return SessionGateway(dispatcher)
 
     def _start_conductor(self) -> None:
@@ -231,6 +233,16 @@ class Service:
         ]
         for name, work in runners:
             self._tasks.start(name, work)
+
+    async def _learn_limits(self) -> None:
+        """Have each provider find out what its surroundings give, so that the first cluster need not wait for it."""
+        for name, provider in self._providers.items():
+            try:
+                for condition in await provider.limits():
+                    if condition.status is False:
+                        log.warning("limited", provider=name, what=condition.type, message=condition.message)
+            except DriverError as error:
+                log.warning("limits are not known yet", provider=name, reason=error.reason)
 
     async def _open_session(self, dispatcher: Dispatcher) -> AgentEnd:
         agent_end, server_end = session_pair()

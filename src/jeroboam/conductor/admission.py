@@ -4,15 +4,25 @@ The API asks through the port `Admission`. Texts and statuses are those of the c
 and 6.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 
 from jeroboam.coes.base import Coe
 from jeroboam.conductor.nodegroups import flavor_of
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.clusters import Cluster, NodeGroup, TemplateSpec
-from jeroboam.domain.errors import Conflict, Invalid, NotFound
+from jeroboam.domain.errors import Conflict, DriverError, Invalid, NotFound, Temporary, Unavailable
 from jeroboam.providers.base import Catalog, Image, Provider
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """A catalogue that cannot be asked now is no fault of the caller's."""
+    try:
+        yield
+    except DriverError as error:
+        raise Unavailable(f"The provider cannot be asked now: {error.reason}") from error
 
 
 class DriverAdmission:
@@ -25,6 +35,11 @@ class DriverAdmission:
 
     async def template(self, spec: TemplateSpec, caller: Caller) -> TemplateSpec:
         """The spec with its driver and its image's distribution filled in."""
+        del caller
+        with _answering():
+            return await self._template(spec)
+
+    async def _template(self, spec: TemplateSpec) -> TemplateSpec:
         coe = self._coe(spec)
         driver = spec.driver or self._default
         catalog = self._provider(driver).catalog
@@ -32,19 +47,20 @@ class DriverAdmission:
         for field, flavor in (("flavor_id", spec.flavor_id), ("master_flavor_id", spec.master_flavor_id)):
             await self._flavor(catalog, flavor, field)
         await self._networks(catalog, spec)
-        del caller
         filled = replace(spec, driver=driver, cluster_distro=image.os_distro)
         coe.check(filled)
         return filled
 
     async def cluster(self, cluster: Cluster, groups: Sequence[NodeGroup], caller: Caller) -> None:
         """Raise for anything that the cluster names and the provider has not, or that cannot boot yet."""
+        with _answering():
+            await self._cluster(cluster, groups, caller)
+
+    async def _cluster(self, cluster: Cluster, groups: Sequence[NodeGroup], caller: Caller) -> None:
         template = replace(cluster.spec.template, labels=cluster.spec.labels)
         self._coe(template).check(template)
         catalog = self._provider(template.driver or self._default).catalog
-        image = await self._image(catalog, template.image_id, template.coe)
-        if image.lacking:
-            raise Invalid(f"Image {image.name} cannot be used yet: {image.lacking}", field="image_id")
+        await self._bootable(catalog, template)
         for group in groups:
             await self._flavor(catalog, flavor_of(cluster, group), "flavor_id")
         keypair = cluster.spec.keypair
@@ -53,6 +69,19 @@ class DriverAdmission:
         network = cluster.spec.fixed_network
         if network is not None and not await catalog.networks(network):
             raise Invalid(f"Unable to find fixed network {network}.", field="fixed_network")
+
+    async def _bootable(self, catalog: Catalog, template: TemplateSpec) -> None:
+        """Refuse an image that no node can boot from.
+
+        Where images cannot be looked up now, the wish is taken all the same: the template's image was looked up when
+        the template was made, and the cluster's status says what it waits for.
+        """
+        try:
+            image = await self._image(catalog, template.image_id, template.coe)
+        except Temporary:
+            return
+        if image.lacking:
+            raise Invalid(f"Image {image.name} cannot be used yet: {image.lacking}", field="image_id")
 
     def _coe(self, spec: TemplateSpec) -> Coe:
         coe = self._coes.get(spec.coe)

@@ -72,7 +72,7 @@ class Clusters:
         self._clock = clock
         self._ids = ids
         self._check_seconds = check_seconds
-        self._attempts: dict[tuple[str, int], int] = {}
+        self._attempts: dict[str, tuple[int, int]] = {}
         self.everything = self._records.everything
         self.generation = self._records.generation
 
@@ -113,6 +113,8 @@ class Clusters:
             await self._unhealthy(lease, cluster, error)
             return self._check_seconds
         final = isinstance(error, Permanent) or over
+        if final:
+            self._attempts.pop(cluster.uuid, None)
         observed = cluster.observed
         if final:
             reason = error.reason if not over else f"Timed out: {error.reason}"
@@ -123,8 +125,9 @@ class Clusters:
             return DELETE_RETRY
         if final:
             return self._check_seconds
-        attempt = self._attempts.get((cluster.uuid, cluster.generation), 0)
-        self._attempts[cluster.uuid, cluster.generation] = attempt + 1
+        generation, attempt = self._attempts.get(cluster.uuid, (cluster.generation, 0))
+        attempt = attempt if generation == cluster.generation else 0
+        self._attempts[cluster.uuid] = (cluster.generation, attempt + 1)
         return min(FIRST_RETRY * 2.0**attempt, LONGEST_RETRY)
 
     async def _unhealthy(self, lease: Lease, cluster: Cluster, error: DriverError) -> None:
@@ -145,17 +148,16 @@ class Clusters:
         complete = wanted <= {node.uuid for node in infra.nodes if node.state is NodeState.RUNNING}
         addresses = _addresses(infra) if complete else await provider.reserve(want)
         plan = _coe_plan(cluster, groups, addresses, authorities)
-        extra = [node for node in infra.nodes if node.uuid not in wanted]
-        if extra:
-            await coe.leave(plan, [node.name for node in extra])
-            await provider.remove(cluster.uuid, [node.uuid for node in extra])
+        extra = [node.uuid for node in infra.nodes if node.uuid not in wanted]
         if not complete:
             scripts = {member.uuid: coe.script(plan, member) for member in plan.members}
             infra = await self._ensure(lease, cluster, provider, want, scripts)
         steady = complete and not states.in_progress(cluster)
         seen = await self._join(coe, plan, steady=steady)
+        if extra:
+            await provider.remove(cluster.uuid, extra)
         await self._records.save(lease, _observed(cluster, infra, seen), nodes=_nodes(infra, seen))
-        self._attempts.pop((cluster.uuid, cluster.generation), None)
+        self._attempts.pop(cluster.uuid, None)
         return self._check_seconds
 
     def _parts(self, cluster: Cluster) -> tuple[Provider, Coe]:
@@ -208,7 +210,10 @@ class Clusters:
         return infra
 
     async def _join(self, coe: Coe, plan: CoePlan, *, steady: bool) -> CoeObserved:
-        """Have every member in the cluster and working, and nobody else."""
+        """Have every member in the cluster and working, and nobody else.
+
+        Nodes that have to go are strangers to the plan; they leave only after the others are well.
+        """
         seen = await (coe.observe(plan) if steady else coe.join(plan))
         if steady and not all(member.ready for member in seen.members):
             seen = await coe.join(plan)
@@ -233,6 +238,9 @@ class Clusters:
         provider = self._drivers.providers.get(cluster.spec.template.driver or "")
         for driver in [provider] if provider is not None else self._drivers.providers.values():
             await driver.destroy(cluster.uuid)
+            left = await driver.observe(cluster.uuid)
+            if left.nodes or left.network_id is not None:
+                raise Temporary("something of the cluster was still being made; it is removed next")
         await self._records.forget(lease)
 
 
@@ -289,6 +297,9 @@ def _coe_plan(
 
 
 def _observed(cluster: Cluster, infra: Infra, seen: CoeObserved) -> ClusterObserved:
+    """What was seen. The published object has no conditions: those that limit show among its health reasons."""
+    conditions = (*infra.conditions, *seen.conditions)
+    limits = {condition.type: condition.message for condition in conditions if condition.status is False}
     return replace(
         cluster.observed,
         generation=cluster.generation,
@@ -296,8 +307,8 @@ def _observed(cluster: Cluster, infra: Infra, seen: CoeObserved) -> ClusterObser
         coe_version=seen.coe_version,
         container_version=seen.container_version,
         health_status=seen.health,
-        health_status_reason=seen.health_reasons,
-        conditions=(*infra.conditions, *seen.conditions),
+        health_status_reason=limits | seen.health_reasons,
+        conditions=conditions,
         failure=None,
     )
 

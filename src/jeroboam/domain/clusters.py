@@ -121,8 +121,6 @@ class ClusterObserved:
     health_status: Health | None = None
     health_status_reason: dict[str, str] = field(default_factory=dict)
     conditions: tuple[Condition, ...] = ()
-    phase: str = ""
-    """The phase that the loop is in, for people and for metrics."""
     failure: str | None = None
     """Why the current wish failed; set only when the loop gave up."""
 

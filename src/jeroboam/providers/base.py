@@ -122,7 +122,10 @@ class Provider(Protocol):
         ...
 
     async def observe(self, cluster_id: str) -> Infra:
-        """What really exists of the cluster, asked of the real thing by tag."""
+        """What really exists of the cluster, asked of the real thing by tag.
+
+        A node of which only something is left, such as its disk, may be shown as gone: `remove` clears it away.
+        """
         ...
 
     async def remove(self, cluster_id: str, node_uuids: Sequence[str]) -> None:

@@ -82,9 +82,13 @@ class LocalProvider:
         yield await self._complete(want)
 
     async def observe(self, cluster_id: str) -> Infra:
-        net, nodes = await asyncio.gather(self._estate.network(cluster_id), self._estate.nodes(cluster_id))
+        net, nodes, disks = await asyncio.gather(
+            self._estate.network(cluster_id), self._estate.nodes(cluster_id), self._estate.disks(cluster_id)
+        )
         told = await asyncio.gather(*(self._estate.last_words(node) for node in nodes))
-        return Infra(network_id=net.id if net else None, nodes=tuple(told), conditions=self._conditions())
+        there = {node.uuid for node in nodes}
+        left = [disk for disk in disks if disk.uuid not in there]
+        return Infra(network_id=net.id if net else None, nodes=(*told, *left), conditions=self._conditions())
 
     async def remove(self, cluster_id: str, node_uuids: Sequence[str]) -> None:
         await self._estate.remove_nodes(cluster_id, set(node_uuids), self._slots)
@@ -186,7 +190,7 @@ class LocalProvider:
         nodes = {node.uuid: node for node in infra.nodes}
         for each in want.nodes:
             node = nodes.get(each.uuid)
-            if node is None:
+            if node is None or node.state is NodeState.GONE:
                 raise Temporary(f"node {each.name} was removed as it was started")
             if node.state is not NodeState.RUNNING:
                 raise Temporary(f"node {each.name} does not stay up: {node.reason}")

@@ -19,7 +19,7 @@ from jeroboam.domain.clusters import NodeObserved, NodeState
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
 from jeroboam.providers import local_subnets as subnets
 from jeroboam.providers.local_engine import as_filter
-from jeroboam.providers.local_nodes import ADDRESS, CLUSTER, INSTALLATION, NODE, observed
+from jeroboam.providers.local_nodes import ADDRESS, CLUSTER, INSTALLATION, NODE, NODE_NAME, observed
 
 _SUBNET_TRIES = 32
 # How much of a node's last line is shown.
@@ -70,9 +70,21 @@ class Estate:
 
     async def addresses(self, cluster_id: str) -> dict[str, str]:
         """Addresses that are given out in that cluster, by node uuid."""
+        return {tags[NODE]: tags[ADDRESS] for tags in await self._volumes(cluster_id)}
+
+    async def disks(self, cluster_id: str) -> list[NodeObserved]:
+        """Every node that has a volume, as it is without its container: not made yet, lost, or not wholly removed."""
+        reason = "the node's container is gone"
+        return [
+            NodeObserved(uuid=tags[NODE], name=tags[NODE_NAME], state=NodeState.GONE, reason=reason)
+            for tags in await self._volumes(cluster_id)
+        ]
+
+    async def _volumes(self, cluster_id: str) -> list[dict[str, str]]:
+        """The labels of the cluster's volumes."""
         with speaking("listing the cluster's volumes"):
             found = await self._docker().volumes.list(filters=self._having(cluster_id))
-        return {each["Labels"][NODE]: each["Labels"][ADDRESS] for each in found["Volumes"] or ()}
+        return [each["Labels"] for each in found["Volumes"] or ()]
 
     async def make_volume(self, tags: Mapping[str, str]) -> str:
         """The node's volume, made now or before; the address that it carries."""

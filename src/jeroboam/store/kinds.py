@@ -4,7 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from jeroboam.domain.clusters import WORKER, Certificate, Cluster, NodeGroup, Template
+from jeroboam.domain.clusters import MASTER, WORKER, Certificate, Cluster, NodeGroup, Template
 from jeroboam.domain.containers import Container, Status
 from jeroboam.domain.hosts import Host, Service
 from jeroboam.domain.quotas import ContainerUse, Quota
@@ -102,10 +102,6 @@ class Clusters(Rows[Cluster]):
         row = (await self._connection.execute(sa.select(clusters, nodes))).one()
         return int(row[0]), int(row[1])
 
-    async def due(self) -> list[str]:
-        """Uuids of all clusters, for a resync."""
-        return [row[0] for row in await self._connection.execute(sa.select(tables.cluster.c.uuid))]
-
 
 class NodeGroups(Rows[NodeGroup]):
     """Node groups."""
@@ -118,6 +114,17 @@ class NodeGroups(Rows[NodeGroup]):
         for members in groups.values():
             members.sort(key=lambda group: group.spec.role == WORKER)
         return groups
+
+    async def sizes(self, *cluster_ids: str) -> dict[str, tuple[int, int]]:
+        """How many masters and how many other nodes each cluster wishes for, without loading its groups."""
+        table = tables.nodegroup
+        role = table.c.spec["role"].as_string().label("of")
+        size = sa.func.sum(table.c.spec["node_count"].as_integer())
+        query = sa.select(table.c.cluster_id, role, size).where(table.c.cluster_id.in_(cluster_ids))
+        masters, others = dict.fromkeys(cluster_ids, 0), dict.fromkeys(cluster_ids, 0)
+        for cluster_id, of, count in await self._connection.execute(query.group_by(table.c.cluster_id, "of")):
+            (masters if of == MASTER else others)[cluster_id] += int(count)
+        return {cluster_id: (masters[cluster_id], others[cluster_id]) for cluster_id in cluster_ids}
 
 
 class Containers(Rows[Container]):

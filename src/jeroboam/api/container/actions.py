@@ -42,7 +42,8 @@ def _said_none(check: Check) -> Check:
     """Clients in Python send the word None for what was not given."""
 
     def run(name: str, value: Any) -> Any:
-        return None if value in {None, "None", ""} else check(name, value)
+        absent = value is None or (isinstance(value, str) and value in {"None", ""})
+        return None if absent else check(name, value)
 
     return run
 

@@ -149,7 +149,7 @@ def _objects(name: str, value: Any, keys: frozenset[str]) -> tuple[dict[str, str
 
 def _drivers(options: ApiOptions) -> Check:
     def run(name: str, value: Any) -> str | None:
-        if value in {"None", ""}:
+        if isinstance(value, str) and value in {"None", ""}:
             return None
         known = choice("docker", "glance")(name, value)
         if known not in options.image_drivers:

@@ -43,6 +43,7 @@ async def show(call: Call) -> Answer:
     kind = call.query.get("ca_cert_type")
     async with call.parts.store.read() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], call.caller.project_id)
+        call.enforce("certificate:get", project_id=cluster.project_id, user_id=cluster.user_id)
         authority = await _authority(tx, cluster, kind)
     return reply(_view(cluster, authority.pem, call, kind, created_at=iso(authority.created_at)))
 
@@ -61,6 +62,7 @@ async def sign(call: Call) -> Answer:
             cluster = await cluster_of(tx, wish["cluster_uuid"], call.caller.project_id)
         except NotFound as error:
             raise Invalid(error.detail, field="cluster_uuid") from error
+        call.enforce("certificate:create", project_id=cluster.project_id, user_id=cluster.user_id)
         authority = await _authority(tx, cluster, kind)
     key = call.parts.sealer.open(authority.sealed_key, context=f"certificate/{cluster.uuid}/{authority.kind}")
     now = call.parts.clock.now()

@@ -5,11 +5,10 @@ A create is one transaction: limit, cluster, both node groups and the hint. When
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from jeroboam.api.call import Answer, Call, reply
-from jeroboam.api.container_infra.lookup import cluster_of, project_scope, template_of
+from jeroboam.api.container_infra.lookup import cluster_of, only, project_scope
 from jeroboam.api.container_infra.schema import labels, refuse_unknown
 from jeroboam.api.fields import Check, flag, ignored, optional, read, text, whole
 from jeroboam.api.wire import iso, links, next_page, page_of
@@ -50,29 +49,16 @@ ZERO_NODES = 10
 CLUSTER_ID = 13
 
 
-@dataclass(frozen=True, slots=True)
-class _Counts:
-    """A cluster's size over its groups."""
-
-    nodes: int
-    masters: int
-
-
-def _counts(groups: Sequence[NodeGroup]) -> _Counts:
-    masters = sum(group.spec.node_count for group in groups if group.spec.role == MASTER)
-    return _Counts(sum(group.spec.node_count for group in groups) - masters, masters)
-
-
-def short(cluster: Cluster, groups: Sequence[NodeGroup], call: Call) -> dict[str, Any]:
-    """The object as lists show it."""
-    spec, size = cluster.spec, _counts(groups)
+def short(cluster: Cluster, masters: int, others: int, call: Call) -> dict[str, Any]:
+    """The object as lists show it; its size is that of its groups together."""
+    spec = cluster.spec
     return {
         "uuid": cluster.uuid,
         "name": cluster.name,
         "cluster_template_id": cluster.template_id,
         "keypair": spec.keypair,
-        "node_count": size.nodes,
-        "master_count": size.masters,
+        "node_count": others,
+        "master_count": masters,
         "docker_volume_size": spec.docker_volume_size,
         "labels": spec.labels,
         "master_flavor_id": spec.master_flavor_id,
@@ -91,7 +77,8 @@ def full(cluster: Cluster, groups: Sequence[NodeGroup], call: Call) -> dict[str,
     """The whole object; with `faults` once it failed."""
     spec, seen = cluster.spec, cluster.observed
     added, overridden, skipped = label_difference(spec.labels, spec.template.labels)
-    shown = short(cluster, groups, call)
+    masters = sum(group.spec.node_count for group in groups if group.spec.role == MASTER)
+    shown = short(cluster, masters, sum(group.spec.node_count for group in groups) - masters, call)
     shown.update(
         status_reason=cluster.status_reason,
         health_status_reason=seen.health_status_reason,
@@ -140,22 +127,28 @@ def label_difference(
 
 async def index(call: Call) -> Answer:
     """GET /clusters"""
-    return await _list(call, "clusters", short)
+    return await _list(call, "clusters", detailed=False)
 
 
 async def detail(call: Call) -> Answer:
     """GET /clusters/detail"""
-    return await _list(call, "clusters/detail", full)
+    return await _list(call, "clusters/detail", detailed=True)
 
 
-async def _list(call: Call, path: str, view: Any) -> Answer:
+async def _list(call: Call, path: str, *, detailed: bool) -> Answer:
     page = page_of(call)
     scope = project_scope(call, "cluster:get_all_all_projects")
     owner = {} if scope is None else {"project_id": scope}
     async with call.parts.store.read() as tx:
         found = await tx.clusters.select(page, **owner)
-        groups = await tx.nodegroups.of(*[cluster.uuid for cluster in found]) if found else {}
-    body: dict[str, Any] = {"clusters": [view(cluster, groups[cluster.uuid], call) for cluster in found]}
+        uuids = [cluster.uuid for cluster in found]
+        if detailed:
+            groups = await tx.nodegroups.of(*uuids)
+            shown = [full(cluster, groups[cluster.uuid], call) for cluster in found]
+        else:
+            sizes = await tx.nodegroups.sizes(*uuids)
+            shown = [short(cluster, *sizes[cluster.uuid], call) for cluster in found]
+    body: dict[str, Any] = {"clusters": shown}
     following = next_page(call, page, path, found)
     if following is not None:
         body["next"] = following
@@ -204,10 +197,10 @@ async def create(call: Call) -> Answer:
 async def _template_for(call: Call, ident: str) -> Template:
     admin = call.allows("clustertemplate:get_one_all_projects")
     async with call.parts.store.read() as tx:
-        try:
-            template = await template_of(tx, call, ident, everyones=admin)
-        except NotFound as error:
-            raise _unknown_template(call, ident) from error
+        found = await tx.templates.find_visible(ident, None if admin else call.caller.project_id, hidden=admin)
+    if not found:
+        raise _unknown_template(call, ident)
+    template = only(found, ident, "ClusterTemplate", "ClusterTemplates")
     if template.hidden and not admin:
         raise Forbidden(f"ClusterTemplate {ident} is hidden. It can not be used to create a cluster.")
     return template

@@ -1,0 +1,57 @@
+"""What loops and agents would write, written by hand: the API is tested without them."""
+
+from dataclasses import replace
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from jeroboam.domain.clusters import Certificate
+from jeroboam.domain.containers import Container, ContainerObserved, RuntimeState, Status
+from jeroboam.kit.x509 import make_ca
+from jeroboam.store import Store
+from tests.builders import NOW, host
+from tests.ports import PlainSealer
+
+
+async def settle(store: Store, uuid: str) -> None:
+    """What the cluster loop writes once a cluster is as it was asked for."""
+    async with store.write() as tx:
+        cluster = await tx.clusters.get(uuid)
+        seen = replace(cluster.observed, generation=cluster.generation, api_address="https://10.0.0.2:2376")
+        await tx.clusters.update(replace(cluster, observed=seen, status="CREATE_COMPLETE", deadline_at=None))
+        authority = make_ca(common_name=cluster.name, now=tx.now)
+        sealed = PlainSealer().seal(authority.key, context=f"certificate/{uuid}/main")
+        await tx.certificates.insert(
+            Certificate(cluster_id=uuid, kind="main", pem=authority.pem, sealed_key=sealed, created_at=tx.now)
+        )
+
+
+async def run_on_host(store: Store, uuid: str) -> Container:
+    """What loop and agent write once a container runs."""
+    async with store.write() as tx:
+        if not await tx.hosts.select(hostname="h1"):
+            await tx.hosts.insert(host(last_seen=tx.now))
+        [on] = await tx.hosts.select(hostname="h1")
+        container = await tx.containers.get(uuid)
+        seen = ContainerObserved(seq=1, state=RuntimeState.RUNNING, started_at=NOW)
+        running = replace(
+            container,
+            host_id=on.uuid,
+            host=on.hostname,
+            ops=(),
+            observed=seen,
+            status=Status.RUNNING,
+            task_state=None,
+            deadline_at=None,
+        )
+        await tx.containers.update(running)
+    return running
+
+
+def csr() -> str:
+    """A request as a user would make it."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "admin")])
+    request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
+    return request.public_bytes(serialization.Encoding.PEM).decode()

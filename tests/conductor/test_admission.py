@@ -1,0 +1,102 @@
+"""What can never work is refused before it is stored, in the words of the published API."""
+
+from dataclasses import replace
+
+import pytest
+
+from jeroboam.coes.fake import FakeCoe
+from jeroboam.conductor.admission import DriverAdmission
+from jeroboam.domain.caller import Caller
+from jeroboam.domain.errors import Conflict, Invalid, NotFound, Refused, Temporary, Unavailable
+from jeroboam.providers.base import Network
+from jeroboam.providers.fake import FakeProvider
+from tests import builders
+from tests.clock import ManualClock
+
+CALLER = Caller(user_id="u1", project_id="p1", roles=frozenset({"member"}))
+
+
+@pytest.fixture
+def provider():
+    return FakeProvider(installation="i", clock=ManualClock())
+
+
+@pytest.fixture
+def admission(provider):
+    coe = FakeCoe(clock=ManualClock())
+    return DriverAdmission(providers={"fake": provider}, coes={"fake": coe}, default_provider="fake")
+
+
+async def test_what_the_provider_decides_is_filled_in(admission):
+    spec = replace(builders.template().spec, driver=None, cluster_distro=None)
+    filled = await admission.template(spec, CALLER)
+    assert (filled.driver, filled.cluster_distro) == ("fake", "jeroboam")
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "text", "field"),
+    [
+        ({"coe": "nope"}, Invalid, "Requested COE type nope is not supported.", "coe"),
+        ({"driver": "nope"}, Invalid, "Cluster driver (nope) not supported. This service has: fake.", "driver"),
+        ({"image_id": "nope"}, Invalid, "Unable to find image nope.", "image_id"),
+        ({"flavor_id": "nope"}, Invalid, "Unable to find flavor nope.", "flavor_id"),
+        ({"master_flavor_id": "nope"}, Invalid, "Unable to find flavor nope.", "master_flavor_id"),
+        ({"external_network_id": "nope"}, Invalid, "Unable to find external network nope.", "external_network_id"),
+        ({"fixed_network": "nope"}, Invalid, "Unable to find fixed network nope.", "fixed_network"),
+        ({"external_network_id": "twice"}, Conflict, "Multiple external networks exist", "external_network_id"),
+        ({"fixed_network": "twice"}, Conflict, "Multiple networks exist", "fixed_network"),
+        ({"network_driver": "unsupported"}, Invalid, "network_driver unsupported", "network_driver"),
+    ],
+)
+async def test_a_template_that_cannot_work_is_refused_by_field(admission, provider, changes, kind, text, field):
+    twice = [Network(id=number, name="twice", external=True) for number in "12"]
+    original = provider.catalog.networks
+
+    async def networks(ref):
+        return twice if ref == "twice" else await original(ref)
+
+    provider.catalog.networks = networks
+    with pytest.raises(Refused) as refused:
+        await admission.template(replace(builders.template().spec, **changes), CALLER)
+    assert type(refused.value) is kind
+    assert text in refused.value.detail
+    assert refused.value.field == field
+
+
+async def test_an_image_that_was_never_made_is_refused_when_a_cluster_wants_it(admission):
+    template = builders.template()
+    template = replace(template, spec=replace(template.spec, image_id="kubernetes-node"))
+    assert await admission.template(template.spec, CALLER)
+    cluster = builders.cluster(template)
+    with pytest.raises(Invalid, match="cannot be used yet: it was never made"):
+        await admission.cluster(cluster, builders.groups(cluster), CALLER)
+
+
+async def test_a_keypair_that_nobody_has_is_not_found(admission, provider):
+    cluster = builders.cluster(builders.template())
+    cluster = replace(cluster, spec=replace(cluster.spec, keypair="mine"))
+    with pytest.raises(NotFound, match="keypair mine"):
+        await admission.cluster(cluster, builders.groups(cluster), CALLER)
+    provider.catalog.keypairs.add("mine")
+    await admission.cluster(cluster, builders.groups(cluster), CALLER)
+
+
+async def test_a_catalogue_that_does_not_answer_is_nobodys_fault(admission, provider):
+    async def away(ref):
+        raise Temporary("the Docker Engine does not answer")
+
+    provider.catalog.image = away
+    with pytest.raises(Unavailable, match="does not answer"):
+        await admission.template(builders.template().spec, CALLER)
+
+
+async def test_a_cluster_is_taken_while_images_cannot_be_looked_up(admission, provider):
+    async def away(ref):
+        raise Temporary("the Docker Engine does not answer")
+
+    provider.catalog.image = away
+    cluster = builders.cluster(builders.template())
+    await admission.cluster(cluster, builders.groups(cluster), CALLER)
+    cluster = replace(cluster, spec=replace(cluster.spec, flavor_id="nope"))
+    with pytest.raises(Invalid, match="flavor nope"):
+        await admission.cluster(cluster, builders.groups(cluster), CALLER)

@@ -1,0 +1,42 @@
+"""Installations for tests, removed with all that they made."""
+
+import aiodocker
+import pytest
+
+from tests.fault.installation import Installation
+
+
+@pytest.fixture
+async def engine():
+    async with aiodocker.Docker() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def homes():
+    """Installations that tests share, the last one in use."""
+    made: list[Installation] = []
+    yield made
+    for each in made:
+        each.down()
+
+
+@pytest.fixture
+async def shared(homes, tmp_path_factory, busybox):
+    """One running installation for several tests, since its Keystone takes seconds to be made.
+
+    A test that fails leaves things behind, so the next one begins in a new one.
+    """
+    if not homes or not homes[-1].clean:
+        homes.append(Installation(tmp_path_factory.mktemp("shared")))
+        await homes[-1].up()
+    homes[-1].clean = False
+    return homes[-1]
+
+
+@pytest.fixture
+def own(tmp_path, busybox):
+    """An installation for one test."""
+    made = Installation(tmp_path)
+    yield made
+    made.down()
