@@ -65,11 +65,11 @@ def _who(check: str) -> str:
 def filled(text: str, tables: Mapping[str, str]) -> str:
     """The text with each table between its two markers. Raises `LookupError` for a marker that is not there."""
     for name, table in tables.items():
-        start, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
+        start, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
         if start not in text or end not in text:
             raise LookupError(f"{GUIDE} has no markers for {name}")
         before, rest = text.split(start, 1)
-        text = f"{before}{start}{table}{end}{rest.split(end, 1)[1]}"
+        text = f"{before}{start}{table}\n{end}{rest.split(end, 1)[1]}"
     return text
 
 
