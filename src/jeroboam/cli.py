@@ -32,10 +32,10 @@ def _complaints() -> Iterator[None]:
     try:
         yield
     except DriverError as error:
-        console.print(f"[red]jeroboam: {error.reason}[/red]", highlight=False)
+        console.print(f"jeroboam: {error.reason}", style="red", highlight=False, markup=False)
         sys.exit(1)
     except ValueError as error:
-        console.print(f"[red]jeroboam: {error}[/red]", highlight=False)
+        console.print(f"jeroboam: {error}", style="red", highlight=False, markup=False)
         sys.exit(1)
 
 

@@ -60,9 +60,9 @@ class Client:
         return [(name.encode(), value.encode("latin-1")) for name, value in headers.items() if value is not None]
 
     async def request(
-        self, method: str, path: str, body: Any = None, *, raw: bytes | None = None, headers=None
+        self, method: str, path: str, body: Any = None, *, raw: bytes | None = None, headers=None, cut: bool = False
     ) -> Answer:
-        """One request. `path` starts below the family's prefix; `raw` is a body as it stands."""
+        """One request. `path` starts below the prefix; `raw` is a body as it stands, `cut` ends it early."""
         content = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
         plain, _, query = (self.prefix + path).partition("?")
         scope = {
@@ -79,9 +79,13 @@ class Client:
             "server": ("127.0.0.1", 80),
         }
         sent: list[dict[str, Any]] = []
+        received: list[bool] = []
 
         async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": content, "more_body": False}
+            if cut and received:
+                return {"type": "http.disconnect"}
+            received.append(True)
+            return {"type": "http.request", "body": content, "more_body": cut}
 
         async def send(message: dict[str, Any]) -> None:
             sent.append(message)

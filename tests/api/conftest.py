@@ -17,6 +17,7 @@ from jeroboam.store.migrations import upgrade
 from tests.api.client import Client
 from tests.api.loops import run_on_host, settle
 from tests.ports import AllProjects, EasyAdmission, FakeGateway, KnownTokens, PlainSealer
+from tests.postgres import database, running_server
 
 UNLIMITED = {"containers": -1, "memory": -1, "cpu": -1, "disk": -1}
 
@@ -39,11 +40,25 @@ def empty_database(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory):
+    with running_server(tmp_path_factory.mktemp("postgres")) as url:
+        yield url
+
+
 @pytest.fixture
-async def store(tmp_path, empty_database):
-    store = _open(shutil.copy(empty_database, tmp_path / "store.db"))
-    yield store
-    await store.close()
+async def store(request, tmp_path, empty_database):
+    """A store on SQLite, or on what a test asks for as this fixture's parameter."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        store = _open(shutil.copy(empty_database, tmp_path / "store.db"))
+        yield store
+        await store.close()
+        return
+    async with database(request.getfixturevalue("postgres")) as url:
+        store = Store(url, clock=SystemClock(), bus=MemoryBus())
+        await upgrade(store.engine)
+        yield store
+        await store.close()
 
 
 def parts_of(store: Store) -> ApiParts:

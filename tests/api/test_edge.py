@@ -245,3 +245,18 @@ async def test_health_says_what_is_wrong(parts):
     assert answer.status == 503
     assert answer.json() == {"detailed": True, "reasons": ["the conductor stands still"]}
     assert (await Client(app, "/container", token=None).get("/healthcheck")).status == 503
+
+
+async def test_a_body_that_is_cut_off_asks_for_nothing(zun, make, on_host):
+    await on_host(await make.container())
+    answer = await zun.post("/v1/containers/box/stop", raw=b"", cut=True)
+    assert answer.status == 400
+    assert (await zun.get("/v1/containers/box")).json()["task_state"] is None
+
+
+@BOTH
+async def test_a_bug_before_the_route_is_known_is_a_500_too(client, parts, prefix):
+    parts.tokens.known = None
+    answer = await client.get("/v1/quotas/p1")
+    assert answer.status == 500
+    assert answer.headers["x-openstack-request-id"] in answer.error["detail"]

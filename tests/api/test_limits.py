@@ -12,6 +12,8 @@ from jeroboam.domain.quotas import Quota
 from tests.api.client import Client
 from tests.builders import NOW
 
+BOTH = pytest.mark.parametrize("store", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True)
+
 
 @pytest.fixture
 def limited(parts):
@@ -23,6 +25,7 @@ def limited(parts):
     return create_app(replace(parts, options=options))
 
 
+@BOTH
 async def test_fifty_clusters_at_once_leave_ten(limited, make):
     template = await make.template()
     client = Client(limited, "/container-infra", version="latest")
@@ -37,6 +40,7 @@ async def test_fifty_clusters_at_once_leave_ten(limited, make):
     assert (await client.as_("stranger").get("/v1/clusters")).json() == {"clusters": []}
 
 
+@BOTH
 async def test_fifty_containers_at_once_leave_ten(limited):
     client = Client(limited, "/container", version="latest")
     answers = await asyncio.gather(*[client.post("/v1/containers", {"image": "busybox"}) for _ in range(50)])

@@ -88,3 +88,15 @@ async def test_a_catalogue_that_does_not_answer_is_nobodys_fault(admission, prov
     provider.catalog.image = away
     with pytest.raises(Unavailable, match="does not answer"):
         await admission.template(builders.template().spec, CALLER)
+
+
+async def test_a_cluster_is_taken_while_images_cannot_be_looked_up(admission, provider):
+    async def away(ref):
+        raise Temporary("the Docker Engine does not answer")
+
+    provider.catalog.image = away
+    cluster = builders.cluster(builders.template())
+    await admission.cluster(cluster, builders.groups(cluster), CALLER)
+    cluster = replace(cluster, spec=replace(cluster.spec, flavor_id="nope"))
+    with pytest.raises(Invalid, match="flavor nope"):
+        await admission.cluster(cluster, builders.groups(cluster), CALLER)

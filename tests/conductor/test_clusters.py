@@ -189,6 +189,29 @@ async def test_a_restart_at_any_stage_ends_as_asked_and_doubles_nothing(rig, sta
         waiting.cancel()
 
 
+async def test_shrinking_a_cluster_that_never_came_up_is_no_trap(rig):
+    rig.coe.faults.fail("join", Permanent("no quorum"))
+    made = await rig.create(workers=3)
+    assert (await rig.settled(made.uuid)).status == "CREATE_FAILED"
+    rig.coe.faults.mend("join")
+    rig.coe.faults.fail("leave", Temporary("nobody answers"), times=1)
+    await rig.ask(made.uuid, Operation.UPDATE, workers=1)
+    assert (await rig.settled(made.uuid)).status == "UPDATE_COMPLETE"
+    assert len(rig.names(made.uuid)) == 2
+
+
+async def test_a_node_that_goes_leaves_the_cluster_before_it_is_removed(rig):
+    made = await rig.create(workers=2)
+    await rig.settled(made.uuid)
+    rig.coe.faults.hold("leave")
+    await rig.ask(made.uuid, Operation.UPDATE, workers=1)
+    await asyncio.wait_for(rig.coe.faults.reached("leave").wait(), 5)
+    assert len(rig.names(made.uuid)) == 3
+    rig.coe.faults.mend("leave")
+    assert (await rig.settled(made.uuid)).status == "UPDATE_COMPLETE"
+    assert len(rig.names(made.uuid)) == 2
+
+
 async def test_two_conductors_do_not_work_on_one_cluster(rig):
     rig.provider.faults.hold("boot")
     made = await rig.create()

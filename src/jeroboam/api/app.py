@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from jeroboam.api.call import Answer, Call, Failure, Family, Route, Routes, reply
 from jeroboam.api.container.family import ContainerFamily
 from jeroboam.api.container_infra.family import ContainerInfraFamily
-from jeroboam.api.edge import INDEX, Head, Meter, TooLarge, read_body, read_head, respond
+from jeroboam.api.edge import INDEX, CutOff, Head, Meter, TooLarge, read_body, read_head, respond
 from jeroboam.api.options import ApiOptions
 from jeroboam.api.parts import ApiParts
 from jeroboam.api.policy import Policy
@@ -151,6 +151,8 @@ class _Mount:
             return reply(self._family.unsupported(str(error), base), 406, *version_headers(self._family, None))
         except Refused as error:
             return self._failed(_refusal(error))
+        except Exception as error:  # noqa: BLE001  (what nobody foresaw ends here, and in the log)
+            return self._bug(error, head, trace)
         headers = version_headers(self._family, version)
         if open_to_all:
             answer = self._discovery(head, self._family.about(base))
@@ -228,16 +230,22 @@ class _Mount:
             return self._failed(_refusal(error))
         except TooLarge:
             return self._failed(Failure(status=413, detail="The request's body is too large."))
-        except Exception:
-            log.exception("bug", request_id=head.request_id, route=route.path)
-            detail = f"An unexpected error happened. It is logged under {head.request_id}."
-            return self._failed(Failure(status=500, detail=detail))
+        except CutOff:
+            return self._failed(Failure(status=400, detail="The request's body was cut off.", handled=True))
+        except Exception as error:  # noqa: BLE001  (what nobody foresaw ends here, and in the log)
+            return self._bug(error, head, trace)
 
     def _arguments(self, query: Mapping[str, str], route: Route) -> Mapping[str, str]:
         for name in query:
             if name not in route.query:
                 raise Refused(self._family.unknown_argument(name), field=name)
         return query
+
+    def _bug(self, error: Exception, head: Head, trace: _Trace) -> Answer:
+        """The log has all of it, the answer only where to look."""
+        log.error("bug", exc_info=error, request_id=head.request_id, method=head.method, route=trace.route)
+        detail = f"An unexpected error happened. It is logged under {head.request_id}."
+        return self._failed(Failure(status=500, detail=detail))
 
     def _failed(self, failure: Failure, *headers: tuple[str, str]) -> Answer:
         return reply(self._family.failure(failure), failure.status, *headers)

@@ -25,9 +25,16 @@ INDEX = b"""<!doctype html>
 _HOST = re.compile(r"[A-Za-z0-9._\-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?", re.ASCII)
 _PREFIX = re.compile(r"(/[A-Za-z0-9._\-]+)*", re.ASCII)
 
+# More digits than this are a number beyond every limit anyway.
+_LENGTH_DIGITS = 18
+
 
 class TooLarge(Exception):
     """A body beyond the limit."""
+
+
+class CutOff(Exception):
+    """A body that ended before it was whole: the client went away."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -80,16 +87,18 @@ def _origin(scope: Scope, headers: dict[str, str]) -> str:
 
 
 async def read_body(head: Head, receive: Receive, most: int) -> bytes:
-    """The whole body. Raises `TooLarge` as soon as it is known to be."""
+    """The whole body. Raises `TooLarge` as soon as it is known to be, and `CutOff` when the rest will not come."""
     if head.method in {"GET", "HEAD", "DELETE"}:
         return b""
     length = head.headers.get("content-length", "0")
-    if length.isdigit() and int(length) > most:
+    if length.isascii() and length.isdigit() and int(length[:_LENGTH_DIGITS]) > most:
         raise TooLarge
     parts: list[bytes] = []
     size = 0
     while True:
         message: Message = await receive()
+        if message["type"] != "http.request":
+            raise CutOff
         part = message.get("body", b"")
         size += len(part)
         if size > most:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jeroboam.bootstrap import drivers
 from jeroboam.bootstrap.state import StateFolder
-from jeroboam.clients.docker import connect
+from jeroboam.clients.docker import asks_registry, connect, speaking
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import DriverError
 from jeroboam.domain.hosts import Host, Service
@@ -18,6 +18,8 @@ from jeroboam.settings import Settings
 from jeroboam.store import Store
 
 MIN_FREE_GIB = 5
+PROBE_IMAGE = "hello-world"
+REGISTRY_SECONDS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,11 +95,34 @@ async def examine(settings: Settings) -> list[Condition]:
             )
         finally:
             await provider.close()
-    free = await asyncio.to_thread(_free_gib, settings.state)
-    enough = free >= MIN_FREE_GIB
-    message = f"{free} GiB are free in {settings.state}" + ("" if enough else "; free some, nodes and images need it")
-    found.append(Condition(type="StateDisk", status=enough, reason="Enough" if enough else "Low", message=message))
+    found += [await _registry(settings), await asyncio.to_thread(_disk, settings.state)]
     return found
+
+
+async def _registry(settings: Settings) -> Condition:
+    """Whether images can be pulled from where the Engine pulls them when nothing else is said."""
+    try:
+        docker = connect(settings.docker_url)
+        try:
+            with speaking("asking the Engine for a registry"):
+                trouble = await asyncio.wait_for(asks_registry(docker, PROBE_IMAGE), REGISTRY_SECONDS)
+        finally:
+            await docker.close()
+    except DriverError as error:
+        return Condition(type="Registry", status=None, reason="Unreachable", message=error.reason)
+    except TimeoutError:
+        trouble = f"no answer within {REGISTRY_SECONDS:g} s"
+    if trouble is None:
+        return Condition(type="Registry", status=True, reason="Answers")
+    message = f"Images cannot be pulled ({trouble}): load or import them, or name a registry of your own in front."
+    return Condition(type="Registry", status=False, reason="Unreachable", message=message)
+
+
+def _disk(path: Path) -> Condition:
+    free = _free_gib(path)
+    enough = free >= MIN_FREE_GIB
+    message = f"{free} GiB are free in {path}" + ("" if enough else "; free some, nodes and images need it")
+    return Condition(type="StateDisk", status=enough, reason="Enough" if enough else "Low", message=message)
 
 
 def _free_gib(path: Path) -> int:

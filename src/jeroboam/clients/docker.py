@@ -64,6 +64,12 @@ def speaking(doing: str) -> Iterator[None]:
         raise Temporary(f"{doing}: the Docker Engine does not answer ({said})") from error
 
 
+async def asks_registry(engine: aiodocker.Docker, image: str) -> str | None:
+    """Have the Engine look an image up where it would pull it from: None if it can, else what stands in the way."""
+    async with engine.session.get(f"{engine.docker_host}/distribution/{image}/json") as response:
+        return None if response.ok else await _said(response)
+
+
 async def post(engine: aiodocker.Docker, path: str, body: Mapping[str, Any]) -> None:
     """Send what the client library has no word for. Raises `aiodocker.DockerError` as it does itself."""
     async with engine.session.post(f"{engine.docker_host}/{path}", json=body) as response:

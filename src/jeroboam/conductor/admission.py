@@ -12,7 +12,7 @@ from jeroboam.coes.base import Coe
 from jeroboam.conductor.nodegroups import flavor_of
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.clusters import Cluster, NodeGroup, TemplateSpec
-from jeroboam.domain.errors import Conflict, DriverError, Invalid, NotFound, Unavailable
+from jeroboam.domain.errors import Conflict, DriverError, Invalid, NotFound, Temporary, Unavailable
 from jeroboam.providers.base import Catalog, Image, Provider
 
 
@@ -60,9 +60,7 @@ class DriverAdmission:
         template = replace(cluster.spec.template, labels=cluster.spec.labels)
         self._coe(template).check(template)
         catalog = self._provider(template.driver or self._default).catalog
-        image = await self._image(catalog, template.image_id, template.coe)
-        if image.lacking:
-            raise Invalid(f"Image {image.name} cannot be used yet: {image.lacking}", field="image_id")
+        await self._bootable(catalog, template)
         for group in groups:
             await self._flavor(catalog, flavor_of(cluster, group), "flavor_id")
         keypair = cluster.spec.keypair
@@ -71,6 +69,19 @@ class DriverAdmission:
         network = cluster.spec.fixed_network
         if network is not None and not await catalog.networks(network):
             raise Invalid(f"Unable to find fixed network {network}.", field="fixed_network")
+
+    async def _bootable(self, catalog: Catalog, template: TemplateSpec) -> None:
+        """Refuse an image that no node can boot from.
+
+        Where images cannot be looked up now, the wish is taken all the same: the template's image was looked up when
+        the template was made, and the cluster's status says what it waits for.
+        """
+        try:
+            image = await self._image(catalog, template.image_id, template.coe)
+        except Temporary:
+            return
+        if image.lacking:
+            raise Invalid(f"Image {image.name} cannot be used yet: {image.lacking}", field="image_id")
 
     def _coe(self, spec: TemplateSpec) -> Coe:
         coe = self._coes.get(spec.coe)

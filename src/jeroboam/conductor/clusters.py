@@ -59,7 +59,11 @@ class _Pass:
 
     def begin(self, doing: str) -> None:
         """The pass is at this from now on."""
-        self.doing, self.since = doing, self._clock.monotonic()
+        self.doing, self._since = doing, self._clock.monotonic()
+
+    def is_slow(self) -> bool:
+        """Whether it has been at this for longer than a user should wait without a word."""
+        return self._clock.monotonic() - self._since >= SLOW_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,7 +93,7 @@ class Clusters:
         self._clock = clock
         self._ids = ids
         self._check_seconds = check_seconds
-        self._attempts: dict[tuple[str, int], int] = {}
+        self._attempts: dict[str, tuple[int, int]] = {}
         self.everything = self._records.everything
         self.generation = self._records.generation
 
@@ -107,7 +111,9 @@ class Clusters:
         except LeaseLost:
             return None
         except Overdue:
-            return await self._failed(lease, cluster, Temporary(f"{at.doing} did not end"), over=True)
+            # A pass that had no time tells nothing new: what the one before it met stands.
+            before = None if at.is_slow() else cluster.status_reason
+            return await self._failed(lease, cluster, Temporary(before or f"{at.doing} did not end"), over=True)
         except DriverError as error:
             return await self._failed(lease, cluster, error, over=self._time_left(cluster) == 0)
         finally:
@@ -127,8 +133,8 @@ class Clusters:
         told = None
         while True:
             await self._clock.sleep(GLANCE_SECONDS)
-            doing, taken = at.doing, self._clock.monotonic() - at.since
-            if taken >= SLOW_SECONDS and doing != told:
+            doing = at.doing
+            if at.is_slow() and doing != told:
                 await self._records.say(lease, f"{doing} takes more than {SLOW_SECONDS:g} seconds")
                 told = doing
 
@@ -145,6 +151,8 @@ class Clusters:
             await self._unhealthy(lease, cluster, error)
             return self._check_seconds
         final = isinstance(error, Permanent) or over
+        if final:
+            self._attempts.pop(cluster.uuid, None)
         observed = cluster.observed
         if final:
             reason = error.reason if not over else f"Timed out: {error.reason}"
@@ -155,8 +163,9 @@ class Clusters:
             return DELETE_RETRY
         if final:
             return self._check_seconds
-        attempt = self._attempts.get((cluster.uuid, cluster.generation), 0)
-        self._attempts[cluster.uuid, cluster.generation] = attempt + 1
+        generation, attempt = self._attempts.get(cluster.uuid, (cluster.generation, 0))
+        attempt = attempt if generation == cluster.generation else 0
+        self._attempts[cluster.uuid] = (cluster.generation, attempt + 1)
         return min(FIRST_RETRY * 2.0**attempt, LONGEST_RETRY)
 
     async def _unhealthy(self, lease: Lease, cluster: Cluster, error: DriverError) -> None:
@@ -179,11 +188,7 @@ class Clusters:
         at.begin("making the cluster's network")
         addresses = _addresses(infra) if complete else await provider.reserve(want)
         plan = _coe_plan(cluster, groups, addresses, authorities)
-        extra = [node for node in infra.nodes if node.uuid not in wanted]
-        if extra:
-            at.begin(f"removing {', '.join(node.name for node in extra)}")
-            await coe.leave(plan, [node.name for node in extra])
-            await provider.remove(cluster.uuid, [node.uuid for node in extra])
+        extra = [node.uuid for node in infra.nodes if node.uuid not in wanted]
         if not complete:
             at.begin(f"making {len(want.nodes)} nodes")
             scripts = {member.uuid: coe.script(plan, member) for member in plan.members}
@@ -191,8 +196,11 @@ class Clusters:
         at.begin("bringing the nodes into the cluster")
         steady = complete and not states.in_progress(cluster)
         seen = await self._join(coe, plan, steady=steady)
+        if extra:
+            at.begin("removing nodes")
+            await provider.remove(cluster.uuid, extra)
         await self._records.save(lease, _observed(cluster, infra, seen), nodes=_nodes(infra, seen))
-        self._attempts.pop((cluster.uuid, cluster.generation), None)
+        self._attempts.pop(cluster.uuid, None)
         return self._check_seconds
 
     def _parts(self, cluster: Cluster) -> tuple[Provider, Coe]:
@@ -245,7 +253,10 @@ class Clusters:
         return infra
 
     async def _join(self, coe: Coe, plan: CoePlan, *, steady: bool) -> CoeObserved:
-        """Have every member in the cluster and working, and nobody else."""
+        """Have every member in the cluster and working, and nobody else.
+
+        Nodes that have to go are strangers to the plan; they leave only after the others are well.
+        """
         seen = await (coe.observe(plan) if steady else coe.join(plan))
         if steady and not all(member.ready for member in seen.members):
             seen = await coe.join(plan)
@@ -270,6 +281,9 @@ class Clusters:
         provider = self._drivers.providers.get(cluster.spec.template.driver or "")
         for driver in [provider] if provider is not None else self._drivers.providers.values():
             await driver.destroy(cluster.uuid)
+            left = await driver.observe(cluster.uuid)
+            if left.nodes or left.network_id is not None:
+                raise Temporary("something of the cluster was still being made; it is removed next")
         await self._records.forget(lease)
 
 

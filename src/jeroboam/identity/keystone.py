@@ -75,24 +75,29 @@ class KeystoneTokens:
         if not token or len(token) > _TOKEN_LONGEST or not token.isascii() or not token.isprintable():
             return None
         key = hashlib.sha256(token.encode()).digest()
-        said = self._cache.get(key)
-        if said is not None and said.until > self._clock.monotonic():
-            return said.caller
-        asking = self._asking.get(key)
-        if asking is not None:
-            return (await asyncio.shield(asking)).caller
-        return (await self._ask_once(key, token)).caller
+        while True:
+            said = self._cache.get(key)
+            if said is not None and said.until > self._clock.monotonic():
+                return said.caller
+            asking = self._asking.get(key)
+            if asking is None:
+                return (await self._ask_once(key, token)).caller
+            try:
+                return (await asyncio.shield(asking)).caller
+            except asyncio.CancelledError:
+                # Only whoever asked may have been given up; then somebody who still waits asks again.
+                task = asyncio.current_task()
+                if not asking.cancelled() or (task is not None and task.cancelling()):
+                    raise
 
     async def _ask_once(self, key: bytes, token: str) -> _Said:
         future: asyncio.Future[_Said] = asyncio.get_running_loop().create_future()
         self._asking[key] = future
         try:
             said = await self._ask(token)
-        except BaseException as error:
-            # Whoever waits for this answer learns of the failure; nobody may be waiting.
-            shared = Unavailable("The identity service does not answer.")
-            future.set_exception(error if isinstance(error, Unavailable) else shared)
-            future.exception()
+        except Unavailable as error:
+            future.set_exception(error)
+            future.exception()  # nobody may be waiting for it
             raise
         else:
             future.set_result(said)
@@ -100,6 +105,7 @@ class KeystoneTokens:
             return said
         finally:
             del self._asking[key]
+            future.cancel()  # of no effect where there is an answer
 
     def _remember(self, key: bytes, said: _Said) -> None:
         self._cache[key] = said

@@ -118,11 +118,11 @@ class NodeGroups(Rows[NodeGroup]):
     async def sizes(self, *cluster_ids: str) -> dict[str, tuple[int, int]]:
         """How many masters and how many other nodes each cluster wishes for, without loading its groups."""
         table = tables.nodegroup
-        role = table.c.spec["role"].as_string()
+        role = table.c.spec["role"].as_string().label("of")
         size = sa.func.sum(table.c.spec["node_count"].as_integer())
         query = sa.select(table.c.cluster_id, role, size).where(table.c.cluster_id.in_(cluster_ids))
         masters, others = dict.fromkeys(cluster_ids, 0), dict.fromkeys(cluster_ids, 0)
-        for cluster_id, of, count in await self._connection.execute(query.group_by(table.c.cluster_id, role)):
+        for cluster_id, of, count in await self._connection.execute(query.group_by(table.c.cluster_id, "of")):
             (masters if of == MASTER else others)[cluster_id] += int(count)
         return {cluster_id: (masters[cluster_id], others[cluster_id]) for cluster_id in cluster_ids}
 
