@@ -69,12 +69,14 @@ class Proxy:
         task.add_done_callback(self._passing.discard)
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        engine_reader, engine_writer = await asyncio.open_unix_connection(ENGINE)
         try:
-            await asyncio.gather(self._ask(reader, engine_writer, writer), _copy(engine_reader, writer))
+            engine_reader, engine_writer = await asyncio.open_unix_connection(ENGINE)
+            try:
+                await asyncio.gather(self._ask(reader, engine_writer, writer), _copy(engine_reader, writer))
+            finally:
+                engine_writer.transport.abort()
         finally:
             writer.transport.abort()
-            engine_writer.transport.abort()
 
     async def _ask(
         self, reader: asyncio.StreamReader, engine: asyncio.StreamWriter, client: asyncio.StreamWriter

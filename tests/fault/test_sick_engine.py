@@ -103,32 +103,20 @@ async def gone(service, engine, *, clusters=(), containers=()) -> None:
 
 async def test_an_engine_that_goes_away_and_comes_back(sick, engine):
     service, proxy = sick
-    cluster = await service.cluster("away")
+    begun = await service.cluster("begun")
     await proxy.cut()
-    container = await service.container("away", "sleep", "600")
-    await cluster_until(service, cluster, says(AWAY), TOLD_SECONDS)
+    asked = await service.cluster("asked")
+    container = await service.container("asked", "sleep", "600")
+    for cluster in (begun, asked):
+        await cluster_until(service, cluster, says(AWAY), TOLD_SECONDS)
     await container_until(service, container, says("Docker Engine"), TOLD_SECONDS)
     await proxy.open()
-    await cluster_until(service, cluster, is_("CREATE_COMPLETE"))
+    for cluster in (begun, asked):
+        shown = await cluster_until(service, cluster, is_("CREATE_COMPLETE"))
+        assert shown["status_reason"] is None
     shown = await container_until(service, container, is_("Running"))
     assert shown["status_reason"] is None
-    await gone(service, engine, clusters=[cluster], containers=[container])
-
-
-async def test_what_is_asked_for_while_it_is_away_is_refused_or_made_later(sick, engine):
-    service, proxy = sick
-    await proxy.cut()
-    wish = {"name": "away", "cluster_template_id": "swarm", "node_count": 1}
-    answer = await service.ask("POST", "/container-infra/v1/clusters", wish)
-    # Whether its image is there cannot be asked now.
-    assert answer.status == 503
-    assert "Docker Engine" in answer.body["errors"][0]["detail"]
-    assert (await service.good("GET", "/container-infra/v1/clusters"))["clusters"] == []
-    container = await service.container("later", "sleep", "600")
-    await container_until(service, container, says("Docker Engine"), TOLD_SECONDS)
-    await proxy.open()
-    await container_until(service, container, is_("Running"))
-    await gone(service, engine, containers=[container])
+    await gone(service, engine, clusters=[begun, asked], containers=[container])
 
 
 async def test_one_that_stays_away_ends_in_a_failure_that_can_be_mended(sick, engine):
