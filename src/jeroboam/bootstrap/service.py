@@ -127,6 +127,7 @@ class Service:
             await self._seed(tokens)
             stack.push_async_callback(self._close_drivers)
             stack.push_async_callback(self._tasks.close)
+            self._tasks.start("keystone", keystone.keep(self._clock))
             gateway = self._start_hosts()
             self._start_conductor()
             app = create_app(self._api_parts(addresses, tokens, gateway))
