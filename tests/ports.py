@@ -50,6 +50,10 @@ class EasyAdmission:
         if cluster.spec.flavor_id == self.refused and self.refused is not None:
             raise Invalid(f"Unable to find flavor {cluster.spec.flavor_id}.", field="flavor_id")
 
+    async def nodegroup(self, cluster, group, caller) -> None:
+        if self.refused is not None and self.refused in {group.spec.flavor_id, group.spec.image_id}:
+            raise Invalid(f"Unable to find {self.refused}.", field="flavor_id")
+
 
 @dataclass
 class FakeGateway:

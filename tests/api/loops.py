@@ -20,6 +20,8 @@ async def settle(store: Store, uuid: str) -> None:
         cluster = await tx.clusters.get(uuid)
         seen = replace(cluster.observed, generation=cluster.generation, api_address="https://10.0.0.2:2376")
         await tx.clusters.update(replace(cluster, observed=seen, status="CREATE_COMPLETE", deadline_at=None))
+        for group in (await tx.nodegroups.of(uuid))[uuid]:
+            await tx.nodegroups.update(replace(group, status="CREATE_COMPLETE"))
         authority = make_ca(common_name=cluster.name, now=tx.now)
         sealed = PlainSealer().seal(authority.key, context=f"certificate/{uuid}/main")
         await tx.certificates.insert(

@@ -56,6 +56,27 @@ RESIZE = {
     "nodegroup": [5, [], {}, "nothing"],
     "bogus": [1],
 }
+GROUP = {
+    "name": [5, [], {}, "", LONG, None, "default-worker"],
+    **{name: [5, [], {}, "", LONG] for name in ("flavor_id", "image_id", "role")},
+    **{name: [*NOT_WHOLE, 10_001] for name in ("node_count", "min_node_count", "max_node_count")},
+    "docker_volume_size": [*NOT_WHOLE, 0],
+    "labels": NOT_LABELS[1:],
+    "merge_labels": NOT_FLAG,
+    "node_labels": [
+        *(5, "a=b", [], {"a": {}}, {"": "x"}, {"-a": "b"}, {"a" * 64: "b"}, {"a/b/c": "d"}, {"a": "b c"}, {"/a": "b"}),
+        *({key: "x"} for key in ("kubernetes.io/role", "node-role.kubernetes.io/master", "x.k8s.io/y", "A.b/c")),
+    ],
+    "node_taints": [
+        *(5, "a", {}, [5], [{}], [{"key": "a"}], [{"effect": "NoSchedule"}], [{"key": "a", "effect": "Never"}]),
+        *([{"key": "a", "effect": "NoSchedule", name: value}] for name, value in (("value", 5), ("bogus", "x"))),
+        [{"key": "a b", "effect": "NoSchedule"}],
+        [{"key": "a", "value": "b c", "effect": "NoSchedule"}],
+    ],
+    "uuid": [new_uuid()],
+    "is_default": [True],
+    "bogus": [1],
+}
 CONTAINER = {
     "name": [5, True, [], {}, "", "x", "-x", "a b", "a/b", LONG, "ab\n", "ä" * 5],
     "image": [*NOT_TEXT, None, "x", "//", LONG],
@@ -131,6 +152,32 @@ async def test_clusters(infra, make, name, value):
 async def test_resizes(infra, make, store, name, value):
     await settle(store, await make.cluster())
     refused(await infra.post("/v1/clusters/c/actions/resize", {"node_count": 1} | {name: value}))
+    assert (await infra.get("/v1/clusters/c")).json()["status"] == "CREATE_COMPLETE"
+
+
+@pytest.mark.parametrize(("name", "value"), rows(GROUP))
+async def test_node_groups(infra, make, store, name, value):
+    await settle(store, await make.cluster())
+    refused(await infra.post("/v1/clusters/c/nodegroups", {"name": "g"} | {name: value}))
+    assert len((await infra.get("/v1/clusters/c/nodegroups")).json()["nodegroups"]) == 2
+    assert (await infra.get("/v1/clusters/c")).json()["status"] == "CREATE_COMPLETE"
+
+
+GROUP_PATCHES = [
+    *(("min_node_count", value) for value in ("x", -1, 2, 3.5, [], {}, None)),
+    *(("max_node_count", value) for value in ("x", -1, 0, 3.5, None)),
+    *(("node_labels", value) for value in ("x", "[1]", "{'a': [1]}", "{'kubernetes.io/x': 'y'}", 5, {"a": "b"}, None)),
+    *(("node_taints", value) for value in ("x", "{}", "[{'key': 'a'}]", "[1]", 5, [], None)),
+    *((name, "x") for name in ("name", "node_count", "role", "flavor_id", "image_id", "uuid", "labels", "bogus")),
+    ("min_node_count/x", 1),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), GROUP_PATCHES)
+async def test_node_group_patches(infra, make, store, name, value):
+    await settle(store, await make.cluster())
+    step = {"op": "replace", "path": f"/{name}", "value": value}
+    refused(await infra.patch("/v1/clusters/c/nodegroups/default-worker", [step]))
     assert (await infra.get("/v1/clusters/c")).json()["status"] == "CREATE_COMPLETE"
 
 
@@ -253,6 +300,8 @@ WRITES = [
     ("infra", "POST", "/v1/clusters/c/actions/resize"),
     ("infra", "PATCH", "/v1/clusters/c"),
     ("infra", "PATCH", "/v1/clustertemplates/t"),
+    ("infra", "POST", "/v1/clusters/c/nodegroups"),
+    ("infra", "PATCH", "/v1/clusters/c/nodegroups/default-worker"),
     ("infra", "POST", "/v1/certificates"),
     ("zun", "POST", "/v1/containers"),
     ("zun", "PATCH", "/v1/containers/box"),
@@ -277,7 +326,7 @@ IDENTS = ["%00", "%20", "a%00b", "..", "%ED%A0%80", "%FF", "'", '"', "%", "x" * 
 async def test_odd_names_in_paths(app, family, ident):
     client = Client(app, f"/{family.prefix}", "admin", "latest")
     for route in family.routes:
-        if "{" not in route.path or route.path.startswith("/quotas"):
+        if "{" not in route.path or route.path.startswith(("/quota", "/federations")):
             continue
         path = "/v1" + "/".join(ident if part.startswith("{") else part for part in route.path.split("/"))
         answer = await client.request(route.method, path, {} if route.method in {"POST", "PATCH"} else None)
@@ -292,7 +341,9 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=8,
 )
-FIELDS = st.sampled_from([*TEMPLATE, *CLUSTER, *CONTAINER, *RESIZE, "op", "path", "value", "csr", "cluster_uuid"])
+FIELDS = st.sampled_from(
+    [*TEMPLATE, *CLUSTER, *CONTAINER, *RESIZE, *GROUP, "op", "path", "value", "csr", "cluster_uuid"]
+)
 ANY_BODY = st.dictionaries(FIELDS, JSON, max_size=6) | st.lists(st.dictionaries(FIELDS, JSON, max_size=3), max_size=3)
 
 

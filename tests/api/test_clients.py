@@ -26,6 +26,10 @@ def _session(url: str, token: str = "member") -> session.Session:
 async def test_magnumclient(url, store, path):
     client = magnum.Client("1", api_version="latest", session=_session(url + path), endpoint_override=url + path)
 
+    admin = magnum.Client(
+        "1", api_version="latest", session=_session(url + path, "admin"), endpoint_override=url + path
+    )
+
     def make() -> str:
         client.cluster_templates.create(name="t", coe="swarm", image_id="node", flavor_id="m1.small", labels={})
         assert [t.name for t in client.cluster_templates.list(detail=True)] == ["t"]
@@ -44,10 +48,25 @@ async def test_magnumclient(url, store, path):
         client.clusters.resize("c", 3, [], None)
         assert [g.node_count for g in client.nodegroups.list("c")] == [1, 3]
         assert client.nodegroups.get("c", "default-worker").node_count == 3
+        made = client.nodegroups.create("c", name="fast", node_count=2, max_node_count=4, node_labels={"disk": "ssd"})
+        assert client.nodegroups.get("c", made.uuid).node_labels == {"disk": "ssd"}
+        taints = [{"op": "replace", "path": "/node_taints", "value": "[{'key': 'a', 'effect': 'NoSchedule'}]"}]
+        assert client.nodegroups.get("c", "default-worker").node_taints == []
+        changed = client.nodegroups.update("c", "default-worker", taints)
+        assert changed.node_taints == [{"key": "a", "effect": "NoSchedule"}]
+        client.nodegroups.delete("c", "fast")
+        assert client.nodegroups.get("c", "fast").status == "DELETE_IN_PROGRESS"
         assert client.certificates.get("c").pem.startswith("-----BEGIN CERTIFICATE")
         signed = client.certificates.create(cluster_uuid="c", csr=csr())
         assert signed.pem.startswith("-----BEGIN CERTIFICATE")
-        assert client.stats.list(project_id=None).nodes == 10
+        assert client.stats.list(project_id=None).nodes == 12
+        assert client.quotas.get("p1", "Cluster").hard_limit == 1000
+        made = admin.quotas.create(project_id="p1", resource="Cluster", hard_limit=7)
+        assert (made.hard_limit, client.quotas.get("p1", "Cluster").hard_limit) == (7, 7)
+        patch = {"project_id": "p1", "resource": "Cluster", "hard_limit": 9}
+        assert admin.quotas.update("p1", "Cluster", patch).hard_limit == 9
+        assert [quota.hard_limit for quota in admin.quotas.list(all_tenants=True)] == [9]
+        admin.quotas.delete("p1", "Cluster")
         assert client.quotas.get("p1", "Cluster").hard_limit == 1000
         client.clusters.delete("c")
         assert client.clusters.get("c").status == "DELETE_IN_PROGRESS"
@@ -111,6 +130,11 @@ async def test_zunclient(url, store, path):
         assert client.containers.update("box2", memory="128").memory == "128"
         assert [zone.availability_zone for zone in client.availability_zones.list()] == ["nova"]
         assert client.quotas.get("p1", usages=True).containers["in_use"] == 4
+        assert admin.quotas.update("p1", containers=9, memory=-1).containers == 9
+        assert client.quotas.defaults("p1").containers == -1
+        admin.quotas.delete("p1")
+        assert admin.quota_classes.update("default", cpu=3).cpu == 3
+        assert (admin.quota_classes.get("default").cpu, client.quotas.get("p1").cpu) == (3, 3)
         assert [h.hostname for h in admin.hosts.list()] == ["h1"]
         assert admin.hosts.get("h1").cpus == 4
         assert [s.state for s in admin.services.list()] == ["up"]

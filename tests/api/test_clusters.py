@@ -290,3 +290,65 @@ async def test_pages_follow_each_other(infra, make):
         seen += [cluster["uuid"] for cluster in page["clusters"]]
         path = page.get("next", "").removeprefix("http://cloud:9511/container-infra")
     assert seen == uuids[::-1]
+
+
+async def test_a_removed_size_is_the_default_again(infra, make, store):
+    uuid = await make.cluster(node_count=4)
+    await settle(store, uuid)
+    assert (await infra.patch("/v1/clusters/c", [{"op": "remove", "path": "/node_count"}])).status == 202
+    assert (await infra.get("/v1/clusters/c")).json()["node_count"] == 1
+
+
+async def test_health_can_be_taken_back(infra, make, store):
+    await settle(store, await make.cluster())
+    said = [
+        {"op": "replace", "path": "/health_status", "value": "UNHEALTHY"},
+        {"op": "replace", "path": "/health_status_reason", "value": '{"api": "down"}'},
+    ]
+    assert (await infra.patch("/v1/clusters/c", said)).status == 202
+    back = [{"op": "remove", "path": "/health_status"}, {"op": "remove", "path": "/health_status_reason"}]
+    assert (await infra.patch("/v1/clusters/c", back)).status == 202
+    shown = (await infra.get("/v1/clusters/c")).json()
+    assert (shown["health_status"], shown["health_status_reason"]) == (None, {})
+
+
+@pytest.mark.parametrize(("asked", "kept"), [("?rollback=True", 1), ("?rollback=false", 0), ("", 0)])
+async def test_the_way_back_is_kept_where_it_was_asked_for(infra, make, store, asked, kept):
+    uuid = await make.cluster(node_count=2)
+    await settle(store, uuid)
+    change = [{"op": "replace", "path": "/node_count", "value": 5}]
+    assert (await infra.patch(f"/v1/clusters/c{asked}", change)).status == 202
+    async with store.read() as tx:
+        sizes = (await tx.clusters.get(uuid)).spec.rollback_to
+    assert list(sizes.values()) == [2] * kept
+    assert (await infra.post("/v1/clusters/c/actions/resize", {"node_count": 3})).status == 202
+    async with store.read() as tx:
+        assert (await tx.clusters.get(uuid)).spec.rollback_to == {}
+    assert (await infra.patch("/v1/clusters/c?rollback=maybe", change)).status == 400
+
+
+async def test_there_are_no_credentials_to_rotate(infra, make):
+    await make.cluster()
+    answer = await infra.patch("/v1/credentials/c")
+    assert (answer.status, answer.error["detail"]) == (
+        400,
+        "Rotating the credential is not supported by driver fake: its clusters hold none.",
+    )
+    assert (await infra.patch("/v1/credentials/nothing")).status == 404
+    assert (await infra.at("1.11").patch("/v1/credentials/c")).status == 406
+    assert (await infra.as_("reader").patch("/v1/credentials/c")).status == 403
+
+
+async def test_federations_are_not_offered(infra):
+    for path in ("/v1/federations", "/v1/federations/detail"):
+        assert (await infra.get(path)).json() == {"federations": []}
+    assert (await infra.get("/v1/federations/f")).status == 404
+    for method, path, body in (
+        ("POST", "/v1/federations", {"name": "f"}),
+        ("PATCH", "/v1/federations/f", []),
+        ("DELETE", "/v1/federations/f", None),
+    ):
+        answer = await infra.request(method, path, body)
+        assert (answer.status, answer.error["code"]) == (501, "server")
+        assert "not offered" in answer.error["detail"]
+        assert (await infra.as_("reader").request(method, path, body)).status == 403

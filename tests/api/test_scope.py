@@ -20,6 +20,12 @@ CLUSTER = [
     ("POST", "/v1/clusters/{}/actions/resize", {"node_count": 2}),
     ("GET", "/v1/clusters/{}/nodegroups", None),
     ("GET", "/v1/clusters/{}/nodegroups/default-worker", None),
+    ("POST", "/v1/clusters/{}/nodegroups", {"name": "g"}),
+    (
+        "PATCH",
+        "/v1/clusters/{}/nodegroups/default-worker",
+        [{"op": "replace", "path": "/max_node_count", "value": 9}],
+    ),
     ("GET", "/v1/certificates/{}", None),
 ]
 CONTAINER = [
@@ -67,14 +73,14 @@ async def test_a_reader_changes_no_cluster(infra, make, store, method, path, bod
     assert status == (200 if method == "GET" else 403)
 
 
-async def test_an_admin_sees_what_the_contract_lets_admins_see(infra, zun, make, store):
+async def test_an_admin_reaches_every_project(infra, zun, make, store):
     uuid = await make.cluster()
     await settle(store, uuid)
     admin = infra.as_("admin")
     assert len((await admin.get("/v1/clusters")).json()["clusters"]) == 1
     assert (await admin.get(f"/v1/clusters/{uuid}/nodegroups")).status == 200
     assert (await admin.get(f"/v1/certificates/{uuid}")).status == 404
-    assert (await admin.post(f"/v1/clusters/{uuid}/actions/resize", {"node_count": 2})).status == 404
+    assert (await admin.post(f"/v1/clusters/{uuid}/actions/resize", {"node_count": 2})).status == 202
     assert (await admin.delete(f"/v1/clusters/{uuid}")).status == 204
     box = (await make.container())["uuid"]
     admin = zun.as_("admin")

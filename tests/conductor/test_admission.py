@@ -100,3 +100,20 @@ async def test_a_cluster_is_taken_while_images_cannot_be_looked_up(admission, pr
     cluster = replace(cluster, spec=replace(cluster.spec, flavor_id="nope"))
     with pytest.raises(Invalid, match="flavor nope"):
         await admission.cluster(cluster, builders.groups(cluster), CALLER)
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"flavor_id": "nope"}, "flavor nope"),
+        ({"image_id": "nope"}, "image nope"),
+        ({"image_id": "kubernetes-node"}, "cannot be used yet"),
+    ],
+)
+async def test_a_group_needs_a_flavor_and_an_image_that_are_there(admission, changes, text):
+    cluster = builders.cluster(builders.template())
+    cluster = replace(cluster, spec=replace(cluster.spec, keypair="a colleague's"))
+    [_, group] = builders.groups(cluster)
+    await admission.nodegroup(cluster, group, CALLER)
+    with pytest.raises(Invalid, match=text):
+        await admission.nodegroup(cluster, replace(group, spec=replace(group.spec, **changes)), CALLER)

@@ -113,3 +113,14 @@ async def test_one_that_is_killed_as_it_starts_leaves_nothing_in_the_way(own):
     await own.up()
     templates = (await own.good("GET", "/container-infra/v1/clustertemplates"))["clustertemplates"]
     assert sorted(template["name"] for template in templates) == ["kubernetes", "swarm"]
+
+
+async def test_a_keystone_that_dies_is_started_again(shared):
+    children = pathlib.Path(f"/proc/{shared.process.pid}/task/{shared.process.pid}/children")
+    (keystone,) = map(int, children.read_text().split())
+    os.kill(keystone, signal.SIGKILL)
+    async with asyncio.timeout(30):
+        assert await shared.token(), "who logs in meanwhile waits, and is answered"
+    assert children.read_text().split() != [str(keystone)]
+    await shared.good("GET", "/container/v1/containers")
+    shared.clean = True

@@ -31,7 +31,7 @@ from jeroboam.conductor.heartbeat import Heartbeat
 from jeroboam.conductor.loop import Leased, Loop, report
 from jeroboam.conductor.outbox import Relay, to_log
 from jeroboam.conductor.reaper import Reaper
-from jeroboam.dispatch.gateway import SessionGateway
+from jeroboam.dispatch.gateway import ANSWER_SECONDS, SessionGateway
 from jeroboam.dispatch.records import DispatchRecords
 from jeroboam.dispatch.sessions import Dispatcher
 from jeroboam.domain.errors import DriverError
@@ -127,6 +127,7 @@ class Service:
             await self._seed(tokens)
             stack.push_async_callback(self._close_drivers)
             stack.push_async_callback(self._tasks.close)
+            self._tasks.start("keystone", keystone.keep(self._clock))
             gateway = self._start_hosts()
             self._start_conductor()
             app = create_app(self._api_parts(addresses, tokens, gateway))
@@ -192,10 +193,13 @@ class Service:
             clock=self._clock,
             hostname=self._settings.host,
             open_session=lambda: self._open_session(dispatcher),
+            execute_limit=self._settings.containers.execute_seconds,
         )
         self._tasks.start("agent", agent.run())
         self._tasks.start("limits", self._learn_limits())
-        return SessionGateway(dispatcher)
+        # A command has that long; the agent's other answers have the gateway's own limit.
+        patience = ANSWER_SECONDS + self._settings.containers.execute_seconds
+        return SessionGateway(dispatcher, answer_seconds=patience)
 
     def _start_conductor(self) -> None:
         conductor = self._settings.conductor

@@ -60,7 +60,7 @@ class DriverAdmission:
         template = replace(cluster.spec.template, labels=cluster.spec.labels)
         self._coe(template).check(template)
         catalog = self._provider(template.driver or self._default).catalog
-        await self._bootable(catalog, template)
+        await self._bootable(catalog, template.image_id, template.coe)
         for group in groups:
             await self._flavor(catalog, flavor_of(cluster, group), "flavor_id")
         keypair = cluster.spec.keypair
@@ -70,14 +70,24 @@ class DriverAdmission:
         if network is not None and not await catalog.networks(network):
             raise Invalid(f"Unable to find fixed network {network}.", field="fixed_network")
 
-    async def _bootable(self, catalog: Catalog, template: TemplateSpec) -> None:
+    async def nodegroup(self, cluster: Cluster, group: NodeGroup, caller: Caller) -> None:
+        """Raise for what the group names and the provider has not, and for labels that the COE cannot honour."""
+        del caller
+        with _answering():
+            template = replace(cluster.spec.template, labels=group.spec.labels)
+            self._coe(template).check(template)
+            catalog = self._provider(template.driver or self._default).catalog
+            await self._bootable(catalog, group.spec.image_id or template.image_id, template.coe)
+            await self._flavor(catalog, flavor_of(cluster, group), "flavor_id")
+
+    async def _bootable(self, catalog: Catalog, ref: str, coe: str) -> None:
         """Refuse an image that no node can boot from.
 
-        Where images cannot be looked up now, the wish is taken all the same: the template's image was looked up when
-        the template was made, and the cluster's status says what it waits for.
+        Where images cannot be looked up now, the wish is taken all the same: the cluster's status says what it waits
+        for.
         """
         try:
-            image = await self._image(catalog, template.image_id, template.coe)
+            image = await self._image(catalog, ref, coe)
         except Temporary:
             return
         if image.lacking:

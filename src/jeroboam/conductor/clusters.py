@@ -153,6 +153,9 @@ class Clusters:
         final = isinstance(error, Permanent) or over
         if final:
             self._attempts.pop(cluster.uuid, None)
+        if final and cluster.spec.rollback_to and await self._records.roll_back(lease, cluster.generation):
+            log.warning("cluster goes back", cluster=cluster.uuid, reason=error.reason)
+            return 0.0
         observed = cluster.observed
         if final:
             reason = error.reason if not over else f"Timed out: {error.reason}"

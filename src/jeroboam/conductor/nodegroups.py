@@ -3,12 +3,14 @@
 Names are given once and never again, so that nothing that outlives a removed node can be taken for a new one's.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from jeroboam.domain.clusters import WORKER, Cluster, Node, NodeGroup, NodeObserved, NodeState
+from jeroboam.domain.clusters import MASTER, WORKER, Cluster, Node, NodeGroup, NodeObserved, NodeState
 
-_DEFAULT_GROUPS = frozenset({"default-master", "default-worker"})
+_NAMED_BY_ROLE = frozenset({"default-master", "default-worker"})
+_PART = re.compile(r"[a-z0-9]([a-z0-9-]{0,22}[a-z0-9])?")
 
 
 def plan(cluster: Cluster, group: NodeGroup, new_uuid: Callable[[], str]) -> NodeGroup:
@@ -31,10 +33,22 @@ def plan(cluster: Cluster, group: NodeGroup, new_uuid: Callable[[], str]) -> Nod
 
 def _name(cluster: Cluster, group: NodeGroup, index: int) -> str:
     """`<cluster>-<start of its uuid>-<group or role>-<number>`, at most 63 characters, as host names go."""
-    part = group.spec.role if group.name in _DEFAULT_GROUPS else group.name
-    tail = f"-{cluster.uuid[:8]}-{part[:24]}-{index}".lower().replace("_", "-").replace(".", "-")
+    tail = f"-{cluster.uuid[:8]}-{_part(group)}-{index}"
     head = cluster.name.lower().replace("_", "-").replace(".", "-")[: 63 - len(tail)]
     return head.rstrip("-") + tail
+
+
+def _part(group: NodeGroup) -> str:
+    """What stands for the group in the names of its nodes; no other group of the cluster has the same.
+
+    A name that no host name can hold as it is, or that stands for a default group, is marked by the group's uuid.
+    """
+    if group.name in _NAMED_BY_ROLE:
+        return group.spec.role
+    if _PART.fullmatch(group.name) and group.name not in {MASTER, WORKER}:
+        return group.name
+    fit = re.sub(r"[^a-z0-9]+", "-", group.name.lower())[:15].strip("-") or "group"
+    return f"{fit}-{group.uuid[:8]}"
 
 
 def _leaving(group: NodeGroup, count: int) -> list[str]:
@@ -64,7 +78,7 @@ def _idents(node: Node, seen: NodeObserved | None) -> set[str]:
 
 def flavor_of(cluster: Cluster, group: NodeGroup) -> str:
     """The flavour of the group's nodes: its own, the cluster's, the template's."""
-    if group.spec.role == WORKER or cluster.spec.master_flavor_id is None:
+    if group.spec.role != MASTER or cluster.spec.master_flavor_id is None:
         default = cluster.spec.flavor_id or cluster.spec.template.flavor_id
     else:
         default = cluster.spec.master_flavor_id

@@ -4,9 +4,21 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from jeroboam.domain import states
-from jeroboam.domain.clusters import Certificate, Cluster, ClusterObserved, NodeGroup, NodeObserved, NodeState, Outcome
+from jeroboam.domain.clusters import (
+    Certificate,
+    Cluster,
+    ClusterObserved,
+    NodeGroup,
+    NodeObserved,
+    NodeState,
+    Operation,
+    Outcome,
+)
 from jeroboam.domain.conditions import merge
 from jeroboam.store import Lease, Store, Transaction
+
+ROLLBACK_MINUTES = 60
+"""How long a way back may take where the cluster names no limit of its own."""
 
 
 class LeaseLost(Exception):
@@ -107,10 +119,27 @@ class ClusterRecords:
             if before.deleting and not before.desired and outcome is Outcome.COMPLETE:
                 await tx.nodegroups.remove(uuid=before.uuid)
                 continue
-            group = _seen(before, nodes)
-            group = replace(group, status=cluster.status, status_reason=cluster.status_reason)
+            group = states.project_group(_seen(before, nodes), cluster)
             if group != before:
                 await tx.nodegroups.update(replace(group, updated_at=tx.now))
+
+    async def roll_back(self, lease: Lease, generation: int) -> bool:
+        """Wish the sizes back that the failed wish of that generation began with; False if it is not the last wish."""
+        async with self._store.write() as tx:
+            await self._hold(tx, lease)
+            cluster = await tx.clusters.get(lease.uuid)
+            if cluster is None or cluster.generation != generation:
+                return False
+            sizes = cluster.spec.rollback_to
+            for group in (await tx.nodegroups.of(cluster.uuid))[cluster.uuid]:
+                if group.uuid in sizes:
+                    back = replace(group, spec=replace(group.spec, node_count=sizes[group.uuid]))
+                    await tx.nodegroups.update(states.ask_group(back, Operation.ROLLBACK, now=tx.now))
+            minutes = cluster.spec.create_timeout or ROLLBACK_MINUTES
+            cluster = states.ask_cluster(cluster, Operation.ROLLBACK, now=tx.now, minutes=minutes)
+            await tx.clusters.update(cluster)
+            await self._tell(tx, cluster)
+        return True
 
     async def forget(self, lease: Lease) -> None:
         """Remove the cluster with its groups and its keys."""

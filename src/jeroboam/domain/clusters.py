@@ -107,6 +107,8 @@ class ClusterSpec:
     fixed_subnet: str | None = None
     floating_ip_enabled: bool = True
     master_lb_enabled: bool = False
+    rollback_to: dict[str, int] = field(default_factory=dict)
+    """Sizes of node groups, by uuid, to go back to should the update fail; empty where the user asked for none."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -215,6 +217,8 @@ class NodeGroup:
     deleting: bool = False
     next_index: int = 0
     """The number that the next new node gets, so that no name comes twice."""
+    id: int | None = field(default=None, compare=False)
+    """The store's number for it, which the published object shows; None until it is stored."""
     created_at: dt.datetime
     updated_at: dt.datetime | None = None
 

@@ -58,6 +58,13 @@ class Unavailable(Refused):
     code = "unavailable"
 
 
+class NotOffered(Refused):
+    """The published API has it, and this service does not do it."""
+
+    status = 501
+    code = "not-offered"
+
+
 class DriverError(Exception):
     """The outside world failed. `reason` is fit for a user's eyes: what failed, where, and what the other side said."""
 

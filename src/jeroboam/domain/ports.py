@@ -44,6 +44,10 @@ class Admission(Protocol):
         """Raise `Invalid`, `Conflict` or `NotFound` if these could not be made."""
         ...
 
+    async def nodegroup(self, cluster: Cluster, group: NodeGroup, caller: Caller) -> None:
+        """Raise `Invalid`, `Conflict` or `NotFound` if that group could not be added to the cluster."""
+        ...
+
 
 class Sealer(Protocol):
     """Keeps secrets unreadable at rest."""

@@ -1,16 +1,23 @@
 """What a project may have, and what it has."""
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 UNLIMITED = -1
+DEFAULT_CLASS = "default"
+
+
+def class_owner(name: str) -> str:
+    """In whose name the limits of a quota class are kept: no project has such an id."""
+    return f"class/{name}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Quota:
     """A limit that somebody set for one project. `resource` is `Cluster`, `containers`, `memory`, `cpu`, `disk`."""
 
-    id: int
+    id: int | None = field(default=None, compare=False)
+    """The store's number for it, which the published object shows; None until it is stored."""
     project_id: str
     resource: str
     hard_limit: int

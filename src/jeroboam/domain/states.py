@@ -10,7 +10,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from jeroboam.domain.clusters import Cluster, Operation, Outcome
+from jeroboam.domain.clusters import Cluster, NodeGroup, Operation, Outcome
 from jeroboam.domain.containers import Container, Op, OpKind, RuntimeState, Status
 from jeroboam.domain.errors import Conflict
 
@@ -43,6 +43,8 @@ def ask_cluster(cluster: Cluster, operation: Operation, *, now: dt.datetime, min
         generation=cluster.generation + 1,
         status=cluster_status(operation, Outcome.IN_PROGRESS),
         status_reason=None,
+        # What an earlier wish would have gone back to is of no meaning to this one.
+        spec=replace(cluster.spec, rollback_to={}),
         observed=replace(cluster.observed, failure=None),
         deadline_at=now + dt.timedelta(minutes=minutes),
         updated_at=now,
@@ -73,6 +75,39 @@ def project_cluster(cluster: Cluster, *, waiting_for: str | None = None) -> Clus
         status_reason=reason,
         deadline_at=cluster.deadline_at if outcome is Outcome.IN_PROGRESS else None,
     )
+
+
+# ------------------------------------------------------------------------------------------------- node groups
+
+
+def ask_group(group: NodeGroup, operation: Operation, *, now: dt.datetime) -> NodeGroup:
+    """The group in progress with that operation; the caller asks its cluster for an update beside it.
+
+    Raises `Conflict` where the state forbids it. A group that failed accepts a new wish, and a delete is never
+    forbidden.
+    """
+    if operation is Operation.UPDATE and (group.deleting or group.status == "CREATE_IN_PROGRESS"):
+        text = f'Changing nodegroup {group.name} when its status is "{group.status}" is not supported.'
+        raise Conflict(text, field="status")
+    return replace(
+        group,
+        deleting=group.deleting or operation is Operation.DELETE,
+        status=cluster_status(operation, Outcome.IN_PROGRESS),
+        status_reason=None,
+        updated_at=now,
+    )
+
+
+def project_group(group: NodeGroup, cluster: Cluster) -> NodeGroup:
+    """The group with its public status: how far its own last wish came, which its cluster carries out.
+
+    One whose wish is done keeps its status while the cluster works on something else.
+    """
+    operation, _, before = group.status.partition("_")
+    if before == Outcome.COMPLETE:
+        return group
+    status = cluster_status(Operation(operation), outcome_of(cluster))
+    return replace(group, status=status, status_reason=cluster.status_reason)
 
 
 # -------------------------------------------------------------------------------------------------- containers

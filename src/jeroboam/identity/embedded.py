@@ -14,12 +14,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import aiohttp
+import structlog
 
 from jeroboam.clients.keystone import KeystoneAdmin
 from jeroboam.domain.errors import Permanent, Temporary
+from jeroboam.kit.clock import Clock
 
 START_SECONDS = 60.0
 STOP_SECONDS = 3.0
+RESTART_SECONDS = 1.0
+
+log = structlog.get_logger("jeroboam.identity")
 
 CONFIG = """\
 [DEFAULT]
@@ -131,7 +136,6 @@ class EmbeddedKeystone:
     async def ready(self) -> None:
         """Until it answers. Raises `Temporary` when it ends or does not answer in time."""
         await self._answering()
-        self._listener.close()
         self._prepared.touch()
 
     async def _answering(self) -> None:
@@ -174,10 +178,14 @@ class EmbeddedKeystone:
             await keystone.ensure_service("container", "jeroboam-containers", f"{api_url}/container/v1")
         marker.write_text(said)
 
-    async def wait(self) -> int:
-        """Until it ends, which it should not."""
-        assert self._process is not None
-        return await self._process.wait()
+    async def keep(self, clock: Clock) -> None:
+        """Start it again whenever it ends, until cancelled. The socket stays ours: who asks meanwhile waits."""
+        while True:
+            assert self._process is not None
+            status = await self._process.wait()
+            log.error("keystone ended", status=status, log=str(self._folder / "keystone.log"))
+            await clock.sleep(RESTART_SECONDS)
+            await self.start()
 
     async def stop(self) -> None:
         """End it."""

@@ -4,7 +4,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from jeroboam.domain.clusters import MASTER, WORKER, Certificate, Cluster, NodeGroup, Template
+from jeroboam.domain.clusters import MASTER, Certificate, Cluster, NodeGroup, Template
 from jeroboam.domain.containers import Container, Status
 from jeroboam.domain.hosts import Host, Service
 from jeroboam.domain.quotas import ContainerUse, Quota
@@ -88,6 +88,16 @@ class Templates(Rows[Template]):
         return await self.where(tables.template.c.uuid.in_([template.uuid for template in found]), *seen)
 
 
+class Quotas(Rows[Quota]):
+    """Limits that somebody set; there is one a project and resource."""
+
+    async def change(self, quota: Quota) -> None:
+        """Write it over the one of its project and resource."""
+        table = tables.quota
+        mine = sa.and_(table.c.project_id == quota.project_id, table.c.resource == quota.resource)
+        await self._connection.execute(table.update().where(mine).values(**self._kind.dump(quota)))
+
+
 class Clusters(Rows[Cluster]):
     """Clusters."""
 
@@ -112,7 +122,7 @@ class NodeGroups(Rows[NodeGroup]):
         for group in await self.select(cluster_id=list(cluster_ids)):
             groups[group.cluster_id].append(group)
         for members in groups.values():
-            members.sort(key=lambda group: group.spec.role == WORKER)
+            members.sort(key=lambda group: group.spec.role != MASTER)
         return groups
 
     async def sizes(self, *cluster_ids: str) -> dict[str, tuple[int, int]]:

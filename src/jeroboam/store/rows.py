@@ -183,8 +183,11 @@ class Kind(Generic[T]):
         return self._of(**values)
 
     def dump(self, item: T) -> dict[str, Any]:
-        """The row that holds the object."""
-        return {name: getattr(item, name) for name in self._names}
+        """The row that holds the object. A number that the object has not got yet is the database's to give."""
+        row = {name: getattr(item, name) for name in self._names}
+        if row.get("id", 0) is None:
+            del row["id"]
+        return row
 
     def sort_column(self, key: str) -> sa.ColumnElement[Any]:
         """The column behind a public field; raises `Invalid` if there is none."""

@@ -11,7 +11,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from jeroboam.domain.clusters import Certificate
 from jeroboam.domain.hosts import Host, Service
-from jeroboam.domain.quotas import Quota
 from jeroboam.store import kinds, tables
 from jeroboam.store.leases import Leases
 from jeroboam.store.rows import Executes, Rows
@@ -68,8 +67,8 @@ class Transaction:
         return Rows(self._connection, kinds.SERVICE, locking=self._writing)
 
     @cached_property
-    def quotas(self) -> Rows[Quota]:
-        return Rows(self._connection, kinds.QUOTA, locking=self._writing)
+    def quotas(self) -> kinds.Quotas:
+        return kinds.Quotas(self._connection, kinds.QUOTA, locking=self._writing)
 
     def leases(self, of: str) -> Leases:
         """The leases on `cluster` or `container` objects."""

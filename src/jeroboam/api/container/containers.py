@@ -9,16 +9,16 @@ from typing import Any
 
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container.lookup import ask, container_of, container_to_change, flag_of
+from jeroboam.api.container.quotas import check_quota
 from jeroboam.api.container.refusals import NewerVersion, RegistryNotFound, RequestedHostNotFound
 from jeroboam.api.container.schema import NAME, cpu, digits, read_create, refuse_unknown, spec_of
 from jeroboam.api.container.views import hidden_from, single, view
 from jeroboam.api.fields import Check, flag, read
 from jeroboam.api.wire import next_page, page_of
 from jeroboam.domain.containers import Container, ContainerSpec, OpKind
-from jeroboam.domain.errors import Conflict, OverQuota
-from jeroboam.domain.quotas import ContainerUse, exceeded
+from jeroboam.domain.errors import Conflict
+from jeroboam.domain.quotas import ContainerUse
 from jeroboam.domain.states import ask_container, check_action
-from jeroboam.store import Transaction
 
 FILTERS = frozenset("name image project_id user_id memory host task_state status auto_remove".split())
 FORCE, STOP = 7, 12
@@ -110,23 +110,6 @@ def _check_rights(call: Call, wish: dict[str, Any]) -> None:
 
 def _use(spec: ContainerSpec, *, containers: int) -> ContainerUse:
     return ContainerUse(containers=containers, memory=spec.memory, cpu=spec.cpu, disk=spec.disk or 0)
-
-
-async def check_quota(tx: Transaction, call: Call, project_id: str, asked: ContainerUse) -> None:
-    """Raise `OverQuota` if that much more is too much. From here to the commit nobody else counts this project."""
-    await tx.serialise(project_id, "containers")
-    used = await tx.containers.used(project_id)
-    limits = await limits_of(tx, call, project_id)
-    over = exceeded(limits, used, asked)
-    if over:
-        raise OverQuota(f"Quota exceeded for resources: {over}")
-
-
-async def limits_of(tx: Transaction, call: Call, project_id: str) -> dict[str, int]:
-    """The project's limits: what was set for it over the service's defaults."""
-    limits = dict(call.parts.options.container_quota)
-    rows = await tx.quotas.select(project_id=project_id, resource=list(limits))
-    return limits | {row.resource: row.hard_limit for row in rows}
 
 
 async def update(call: Call) -> Answer:

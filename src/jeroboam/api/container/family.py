@@ -17,6 +17,7 @@ _RESOURCES = (
 )
 _ALL = frozenset({"all_projects"})
 _ONE = "/containers/{container}"
+_CLASS = "/quota_classes/{class}"
 
 
 def _action(name: str, handler: Handler, *arguments: str, method: str = "POST", until: int = 1 << 16) -> Route:
@@ -96,7 +97,23 @@ _ROUTES = (
         rule="quota:get",
         query=frozenset({"usages"}),
     ),
+    Route(
+        method="PUT",
+        path="/quotas/{project}",
+        handler=quotas.update,
+        rule="quota:update",
+        query=frozenset(quotas.FIELDS),
+    ),
+    Route(method="DELETE", path="/quotas/{project}", handler=quotas.delete, rule="quota:delete"),
     Route(method="GET", path="/quotas/{project}/defaults", handler=quotas.defaults, rule="quota:get_default"),
+    Route(method="GET", path=_CLASS, handler=quotas.show_class, rule="quota_class:get"),
+    Route(
+        method="PUT",
+        path=_CLASS,
+        handler=quotas.update_class,
+        rule="quota_class:update",
+        query=frozenset(quotas.FIELDS),
+    ),
 )
 
 

@@ -15,6 +15,7 @@ _ADMINS = (
     "container:delete_force container:delete_all_projects container:get_one_all_projects "
     "container:get_all_all_projects container:get_one:host container:get_one:image_pull_policy "
     "container:get_one:privileged container:get_one:runtime host:get_all host:get zun-service:get_all "
+    "quota:update quota:delete quota_class:get quota_class:update "
     "zun-service:enable zun-service:disable zun-service:force_down"
 ).split()
 

@@ -1,8 +1,44 @@
-"""What a project may have of containers, and what it has (contract: section 5, quotas)."""
+"""What a project may have of containers, and what it has (contract: section 5, quotas).
+
+Three layers, each over the one before: the service's options, the class `default`, the project's own limits. They
+are read inside the transaction of a create, so that a change counts from the next one on.
+"""
+
+from dataclasses import replace
+from typing import Any
 
 from jeroboam.api.call import Answer, Call, reply
-from jeroboam.api.container.containers import limits_of
 from jeroboam.api.container.lookup import flag_of
+from jeroboam.api.container.schema import refuse_unknown
+from jeroboam.api.fields import Check, read, whole
+from jeroboam.domain.errors import OverQuota
+from jeroboam.domain.quotas import DEFAULT_CLASS, UNLIMITED, ContainerUse, Quota, class_owner, exceeded
+from jeroboam.store import Transaction
+
+FIELDS: dict[str, Check] = dict.fromkeys(("containers", "memory", "cpu", "disk"), whole(low=UNLIMITED))
+
+
+async def limits_of(tx: Transaction, call: Call, project_id: str) -> dict[str, int]:
+    """The project's limits."""
+    return await _limits(tx, call, class_owner(DEFAULT_CLASS), project_id)
+
+
+async def check_quota(tx: Transaction, call: Call, project_id: str, asked: ContainerUse) -> None:
+    """Raise `OverQuota` if that much more is too much. From here to the commit nobody else counts this project."""
+    await tx.serialise(project_id, "containers")
+    used = await tx.containers.used(project_id)
+    limits = await limits_of(tx, call, project_id)
+    over = exceeded(limits, used, asked)
+    if over:
+        raise OverQuota(f"Quota exceeded for resources: {over}")
+
+
+async def _limits(tx: Transaction, call: Call, *owners: str) -> dict[str, int]:
+    """The service's limits under what was set for these, the last one on top."""
+    limits = dict(call.parts.options.container_quota)
+    rows = await tx.quotas.select(project_id=owners, resource=list(limits))
+    rows.sort(key=lambda row: owners.index(row.project_id))
+    return limits | {row.resource: row.hard_limit for row in rows}
 
 
 async def show(call: Call) -> Answer:
@@ -21,4 +57,52 @@ async def show(call: Call) -> Answer:
 async def defaults(call: Call) -> Answer:
     """GET /quotas/{project}/defaults"""
     call.enforce("quota:get_default", project_id=call.path["project"])
-    return reply(call.parts.options.container_quota)
+    async with call.parts.store.read() as tx:
+        return reply(await _limits(tx, call, class_owner(DEFAULT_CLASS)))
+
+
+async def update(call: Call) -> Answer:
+    """PUT /quotas/{project}: limits of that project; those that are not named stay"""
+    wish, project_id = _wish(call), call.path["project"]
+    async with call.parts.store.write() as tx:
+        await _set(tx, project_id, wish)
+        return reply(await limits_of(tx, call, project_id))
+
+
+async def delete(call: Call) -> Answer:
+    """DELETE /quotas/{project}: the project has the defaults again"""
+    async with call.parts.store.write() as tx:
+        await tx.quotas.remove(project_id=call.path["project"], resource=list(FIELDS))
+    return reply(None)
+
+
+async def show_class(call: Call) -> Answer:
+    """GET /quota_classes/{class}"""
+    async with call.parts.store.read() as tx:
+        return reply(await _limits(tx, call, class_owner(call.path["class"])))
+
+
+async def update_class(call: Call) -> Answer:
+    """PUT /quota_classes/{class}; the class `default` is under every project's own limits"""
+    wish, owner = _wish(call), class_owner(call.path["class"])
+    async with call.parts.store.write() as tx:
+        await _set(tx, owner, wish)
+        return reply(await _limits(tx, call, owner))
+
+
+def _wish(call: Call) -> dict[str, Any]:
+    body = {**call.query, **(call.fields() if call.body else {})}
+    refuse_unknown(body, FIELDS)
+    return read(body, FIELDS)
+
+
+async def _set(tx: Transaction, owner: str, limits: dict[str, int]) -> None:
+    await tx.serialise(owner, "quotas")
+    known = {quota.resource: quota for quota in await tx.quotas.select(project_id=owner, resource=list(limits))}
+    for resource, limit in limits.items():
+        old = known.get(resource)
+        if old is None:
+            quota = Quota(project_id=owner, resource=resource, hard_limit=limit, created_at=tx.now)
+            await tx.quotas.insert(quota)
+        else:
+            await tx.quotas.change(replace(old, hard_limit=limit, updated_at=tx.now))

@@ -9,12 +9,12 @@ from typing import Any
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra.clusters import ZERO_NODES, zero_refused
 from jeroboam.api.container_infra.lookup import cluster_of, group_of, project_scope
-from jeroboam.api.container_infra.schema import literal, refuse_unknown
+from jeroboam.api.container_infra.schema import MOST_NODES, NODES, literal, refuse_unknown
 from jeroboam.api.fields import Check, choice, mapping, optional, read, strings, text, whole
 from jeroboam.api.wire import apply, changes_of, query_flag
 from jeroboam.domain.clusters import MASTER, Cluster, Health, NodeGroup, Operation
 from jeroboam.domain.errors import Invalid
-from jeroboam.domain.states import ask_cluster
+from jeroboam.domain.states import ask_cluster, ask_group
 from jeroboam.store import Transaction
 
 _DEFAULT_WORKERS = "default-worker"
@@ -24,12 +24,12 @@ _INTERNAL = frozenset(
     "cluster_id ca_cert_ref magnum_cert_ref etcd_ca_cert_ref front_proxy_ca_cert_ref".split()
 )
 _PATCHED: dict[str, Check] = {
-    "node_count": whole(low=0, strings=False),
+    "node_count": whole(low=0, high=MOST_NODES, strings=False),
     "health_status": optional(choice(*Health)),
     "health_status_reason": mapping(scalars=True),
 }
 _RESIZE: dict[str, Check] = {
-    "node_count": whole(low=0),
+    "node_count": NODES,
     "nodes_to_remove": optional(strings()),
     "nodegroup": optional(text()),
 }
@@ -72,7 +72,7 @@ async def update(call: Call) -> Answer:
             cluster = replace(cluster, observed=health, updated_at=tx.now)
             await tx.clusters.update(cluster)
         if "node_count" in named:
-            await _resize(tx, call, cluster, workers, wanted, ())
+            await _resize(tx, call, cluster, workers, wanted, (), rollback=query_flag(call.query, "rollback"))
     return reply({"uuid": cluster.uuid}, 202)
 
 
@@ -95,27 +95,30 @@ async def resize(call: Call) -> Answer:
         raise Invalid("Mandatory field missing: node_count.", field="node_count")
     wish = read(body, _RESIZE)
     async with call.parts.store.write() as tx:
-        cluster = await cluster_of(tx, call.path["cluster"], call.caller.project_id)
+        cluster = await cluster_of(tx, call.path["cluster"], project_scope(call, "cluster:resize_all_projects"))
         group = await group_of(tx, cluster, wish.get("nodegroup") or _DEFAULT_WORKERS)
         await _resize(tx, call, cluster, group, wish["node_count"], wish.get("nodes_to_remove") or ())
     return reply({"uuid": cluster.uuid}, 202)
 
 
 async def _resize(
-    tx: Transaction, call: Call, cluster: Cluster, group: NodeGroup, count: int, leavers: tuple[str, ...]
+    tx: Transaction,
+    call: Call,
+    cluster: Cluster,
+    group: NodeGroup,
+    count: int,
+    leavers: tuple[str, ...],
+    *,
+    rollback: bool = False,
 ) -> None:
     _check_size(call, group, count)
     _check_leavers(group, leavers)
-    await tx.clusters.update(ask_cluster(cluster, Operation.UPDATE, now=tx.now, minutes=_minutes(call, cluster)))
-    await tx.nodegroups.update(
-        replace(
-            group,
-            spec=replace(group.spec, node_count=count, nodes_to_remove=leavers),
-            status="UPDATE_IN_PROGRESS",
-            status_reason=None,
-            updated_at=tx.now,
-        )
-    )
+    asked = ask_cluster(cluster, Operation.UPDATE, now=tx.now, minutes=minutes_for(call, cluster))
+    if rollback:
+        asked = replace(asked, spec=replace(asked.spec, rollback_to={group.uuid: group.spec.node_count}))
+    await tx.clusters.update(asked)
+    resized = replace(group, spec=replace(group.spec, node_count=count, nodes_to_remove=leavers))
+    await tx.nodegroups.update(ask_group(resized, Operation.UPDATE, now=tx.now))
     tx.hint("cluster", cluster.uuid)
 
 
@@ -145,7 +148,7 @@ async def delete(call: Call) -> Answer:
     scope = project_scope(call, "cluster:delete_all_projects")
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], scope)
-        leaving = ask_cluster(cluster, Operation.DELETE, now=tx.now, minutes=_minutes(call, cluster))
+        leaving = ask_cluster(cluster, Operation.DELETE, now=tx.now, minutes=minutes_for(call, cluster))
         if leaving is not cluster:
             await tx.clusters.update(leaving)
             status = leaving.status
@@ -155,5 +158,6 @@ async def delete(call: Call) -> Answer:
     return NO_CONTENT
 
 
-def _minutes(call: Call, cluster: Cluster) -> int:
+def minutes_for(call: Call, cluster: Cluster) -> int:
+    """How long a wish to that cluster may take."""
     return cluster.spec.create_timeout or call.parts.options.create_timeout

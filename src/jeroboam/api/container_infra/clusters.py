@@ -9,7 +9,7 @@ from typing import Any
 
 from jeroboam.api.call import Answer, Call, reply
 from jeroboam.api.container_infra.lookup import cluster_of, only, project_scope
-from jeroboam.api.container_infra.schema import labels, refuse_unknown
+from jeroboam.api.container_infra.schema import MOST_NODES, NODES, labels, refuse_unknown
 from jeroboam.api.fields import Check, flag, ignored, optional, read, text, whole
 from jeroboam.api.wire import iso, links, next_page, page_of
 from jeroboam.domain.clusters import MASTER, WORKER, Cluster, ClusterSpec, NodeGroup, NodeGroupSpec, Template
@@ -21,8 +21,8 @@ FIELDS: dict[str, Check] = {
     "name": optional(_NAME),
     "cluster_template_id": text(),
     "keypair": _TEXT,
-    "node_count": optional(whole(low=0)),
-    "master_count": optional(whole(low=1)),
+    "node_count": optional(NODES),
+    "master_count": optional(whole(low=1, high=MOST_NODES)),
     "docker_volume_size": optional(whole(low=1)),
     "labels": labels,
     "merge_labels": optional(flag),

@@ -7,7 +7,18 @@ from collections.abc import Mapping
 from typing import Any
 
 from jeroboam.api.call import Failure, Route
-from jeroboam.api.container_infra import certificates, changes, clusters, nodegroups, quotas, stats, templates
+from jeroboam.api.container_infra import (
+    certificates,
+    changes,
+    clusters,
+    credentials,
+    federations,
+    group_changes,
+    nodegroups,
+    quotas,
+    stats,
+    templates,
+)
 from jeroboam.api.container_infra.policies import RULES
 from jeroboam.api.wire import PAGING
 
@@ -24,8 +35,10 @@ _RESOURCES = {
 }
 _TEMPLATE = "/clustertemplates/{template}"
 _CLUSTER = "/clusters/{cluster}"
+_FEDERATION = "/federations/{federation}"
 _QUOTA = "/quotas/{project}/{resource}"
 _GROUPS = "/clusters/{cluster}/nodegroups"
+_GROUP = f"{_GROUPS}/{{group}}"
 _ROUTES = (
     Route(
         method="GET", path="/clustertemplates", handler=templates.index, rule="clustertemplate:get_all", query=PAGING
@@ -56,7 +69,10 @@ _ROUTES = (
         query=PAGING | {"role"},
         since=9,
     ),
-    Route(method="GET", path=f"{_GROUPS}/{{group}}", handler=nodegroups.show, rule="nodegroup:get", since=9),
+    Route(method="POST", path=_GROUPS, handler=group_changes.create, rule="nodegroup:create", since=9),
+    Route(method="GET", path=_GROUP, handler=nodegroups.show, rule="nodegroup:get", since=9),
+    Route(method="PATCH", path=_GROUP, handler=group_changes.update, rule="nodegroup:update", since=9),
+    Route(method="DELETE", path=_GROUP, handler=group_changes.delete, rule="nodegroup:delete", since=9),
     Route(
         method="GET",
         path="/certificates/{cluster}",
@@ -65,8 +81,20 @@ _ROUTES = (
         query=frozenset({"ca_cert_type"}),
     ),
     Route(method="POST", path="/certificates", handler=certificates.sign, rule="certificate:create"),
+    Route(
+        method="PATCH", path="/credentials/{cluster}", handler=credentials.rotate, rule="credential:rotate", since=12
+    ),
+    Route(method="GET", path="/federations", handler=federations.index, rule="federation:get_all", query=PAGING),
+    Route(method="GET", path="/federations/detail", handler=federations.index, rule="federation:detail", query=PAGING),
+    Route(method="POST", path="/federations", handler=federations.write, rule="federation:create"),
+    Route(method="GET", path=_FEDERATION, handler=federations.show, rule="federation:get"),
+    Route(method="PATCH", path=_FEDERATION, handler=federations.write, rule="federation:update"),
+    Route(method="DELETE", path=_FEDERATION, handler=federations.write, rule="federation:delete"),
     Route(method="GET", path="/quotas", handler=quotas.index, rule="quota:get_all", query=PAGING | {"all_tenants"}),
+    Route(method="POST", path="/quotas", handler=quotas.create, rule="quota:create"),
     Route(method="GET", path=_QUOTA, handler=quotas.show, rule="quota:get"),
+    Route(method="PATCH", path=_QUOTA, handler=quotas.update, rule="quota:update"),
+    Route(method="DELETE", path=_QUOTA, handler=quotas.delete, rule="quota:delete"),
     Route(
         method="GET",
         path="/stats",

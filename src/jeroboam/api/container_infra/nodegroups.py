@@ -34,7 +34,7 @@ def full(group: NodeGroup, cluster: Cluster, base: str) -> dict[str, Any]:
     added, overridden, skipped = label_difference(spec.labels, cluster.spec.labels)
     shown = short(group)
     shown.update(
-        id=None,
+        id=group.id,
         cluster_id=group.cluster_id,
         project_id=group.project_id,
         docker_volume_size=spec.docker_volume_size,

@@ -1,14 +1,23 @@
-"""Limits of projects, shown (contract: container-infra, section 9). They are kept in the create of a cluster."""
+"""Limits of projects (contract: container-infra, section 9). They are kept in the create of a cluster."""
 
-from dataclasses import fields
+import re
+from dataclasses import fields, replace
 from typing import Any
 
-from jeroboam.api.call import Answer, Call, reply
+from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
+from jeroboam.api.container_infra.schema import refuse_unknown
+from jeroboam.api.fields import Check, choice, read, text, whole
 from jeroboam.api.wire import iso, limit_of, query_flag
-from jeroboam.domain.errors import Invalid, NotFound
+from jeroboam.domain.errors import Conflict, Invalid, NotFound
 from jeroboam.domain.quotas import Quota
+from jeroboam.store import Transaction
 
 RESOURCES = frozenset({"Cluster"})
+FIELDS: dict[str, Check] = {"project_id": text(), "resource": choice(*RESOURCES), "hard_limit": whole(low=0)}
+_READ_ONLY = frozenset({"id", "created_at", "updated_at"})
+_DEFAULT_LIMIT = 1
+# What has another shape is no project's id; it is not put into a path of the identity service's.
+_PROJECT = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _SORTABLE = frozenset(field.name for field in fields(Quota))
 
 
@@ -68,3 +77,59 @@ async def show(call: Call) -> Answer:
         return reply(_view(found[0]))
     default = call.parts.options.max_clusters_per_project
     return reply({"hard_limit": default, "project_id": project_id, "resource": resource})
+
+
+async def create(call: Call) -> Answer:
+    """POST /quotas: the first limit of a project"""
+    wish = _wish(call)
+    for name in ("project_id", "resource"):
+        if name not in wish:
+            raise Invalid(f"Mandatory field missing: {name}.", field=name)
+    project_id, resource = wish["project_id"], wish["resource"]
+    if not _PROJECT.fullmatch(project_id) or not await call.parts.projects.exists(project_id):
+        raise NotFound(f"The project_id {project_id} could not be found.", field="project_id")
+    async with call.parts.store.write() as tx:
+        limit = wish.get("hard_limit", _DEFAULT_LIMIT)
+        quota = Quota(project_id=project_id, resource=resource, hard_limit=limit, created_at=tx.now)
+        try:
+            await tx.quotas.insert(quota)
+        except Conflict as error:
+            raise Conflict(f"Quota for project {project_id} already exists with resource {resource}.") from error
+        stored = await _one(tx, project_id, resource)
+    return reply(_view(stored), 201)
+
+
+async def update(call: Call) -> Answer:
+    """PATCH /quotas/{project}/{resource}: another limit. The body is a plain object"""
+    wish = _wish(call)
+    for name, said in (("project_id", call.path["project"]), ("resource", call.path["resource"])):
+        if wish.get(name, said) != said:
+            raise Invalid(f"Invalid input for field/attribute {name}: the path says {said}.", field=name)
+    if "hard_limit" not in wish:
+        raise Invalid("Mandatory field missing: hard_limit.", field="hard_limit")
+    async with call.parts.store.write() as tx:
+        old = await _one(tx, call.path["project"], call.path["resource"])
+        new = replace(old, hard_limit=wish["hard_limit"], updated_at=tx.now)
+        await tx.quotas.change(new)
+    return reply(_view(new), 202)
+
+
+async def delete(call: Call) -> Answer:
+    """DELETE /quotas/{project}/{resource}: the project has the default again"""
+    async with call.parts.store.write() as tx:
+        quota = await _one(tx, call.path["project"], call.path["resource"])
+        await tx.quotas.remove(project_id=quota.project_id, resource=quota.resource)
+    return NO_CONTENT
+
+
+def _wish(call: Call) -> dict[str, Any]:
+    body = call.fields()
+    refuse_unknown(body, FIELDS, "quota", read_only=_READ_ONLY)
+    return read(body, FIELDS)
+
+
+async def _one(tx: Transaction, project_id: str, resource: str) -> Quota:
+    found = await tx.quotas.select(project_id=project_id, resource=resource) if resource in RESOURCES else []
+    if not found:
+        raise NotFound(f"Quota for project {project_id} and resource {resource} could not be found.")
+    return found[0]

@@ -7,12 +7,16 @@ from typing import Any
 
 import msgspec
 
-from jeroboam.api.fields import BadField, mapping
+from jeroboam.api.fields import BadField, mapping, whole
 from jeroboam.domain.errors import Invalid
 
 _WHOLE_LABELS = ("boot_volume_size", "min_node_count", "max_node_count")
 _scalars = mapping(scalars=True)
 _MOST_DIGITS = 9
+# More than any provider can make, and few enough to plan for in memory.
+MOST_NODES = 10_000
+NODES = whole(low=0, high=MOST_NODES)
+"""How many nodes a group may be asked to have."""
 
 
 def refuse_unknown(

@@ -1,0 +1,16 @@
+"""Credentials that a cluster holds for its cloud (contract: container-infra, section 9).
+
+No provider puts any into a cluster, so there are none to rotate, and the answer says so.
+"""
+
+from jeroboam.api.call import Answer, Call
+from jeroboam.api.container_infra.lookup import cluster_of
+from jeroboam.domain.errors import Invalid
+
+
+async def rotate(call: Call) -> Answer:
+    """PATCH /credentials/{cluster}"""
+    async with call.parts.store.read() as tx:
+        cluster = await cluster_of(tx, call.path["cluster"], call.caller.project_id)
+    driver = cluster.spec.template.driver
+    raise Invalid(f"Rotating the credential is not supported by driver {driver}: its clusters hold none.")

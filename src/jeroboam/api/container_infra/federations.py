@@ -1,0 +1,24 @@
+"""Federations of clusters: nobody carries them out, so none is ever made, and every write says so at once."""
+
+from jeroboam.api.call import Answer, Call, reply
+from jeroboam.api.wire import page_of
+from jeroboam.domain.errors import NotFound, NotOffered
+
+
+async def index(call: Call) -> Answer:
+    """GET /federations and /federations/detail"""
+    page = page_of(call)
+    if page.marker is not None:
+        raise NotFound(f"The marker {page.marker} could not be found.", field="marker")
+    return reply({"federations": []})
+
+
+async def show(call: Call) -> Answer:
+    """GET /federations/{id or name}"""
+    raise NotFound(f"Federation {call.path['federation']} could not be found.")
+
+
+async def write(call: Call) -> Answer:
+    """POST, PATCH and DELETE"""
+    del call
+    raise NotOffered("Federations of clusters are not offered by this service. Nothing was changed.")

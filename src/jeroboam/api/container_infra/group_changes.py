@@ -1,0 +1,166 @@
+"""Node groups: making, changing and deleting them (contract: container-infra, section 7).
+
+Each is a wish to the cluster that holds the group, in one transaction with the group's row. What the state forbids is
+a 409 at once. Neighbours: `nodegroups` shows groups, `changes` resizes them, `group_schema` knows single fields.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
+from jeroboam.api.container_infra.changes import minutes_for
+from jeroboam.api.container_infra.clusters import ZERO_NODES, zero_refused
+from jeroboam.api.container_infra.group_schema import FIELDS, PATCHED, READ_ONLY, RICH, RICH_SINCE
+from jeroboam.api.container_infra.lookup import cluster_of, group_of, project_scope
+from jeroboam.api.container_infra.nodegroups import full
+from jeroboam.api.container_infra.schema import literal, refuse_unknown
+from jeroboam.api.fields import read
+from jeroboam.api.wire import Change, apply, changes_of
+from jeroboam.domain.clusters import MASTER, WORKER, Cluster, NodeGroup, NodeGroupSpec, Operation
+from jeroboam.domain.errors import Conflict, Invalid
+from jeroboam.domain.states import ask_cluster, ask_group
+from jeroboam.store import Transaction
+
+_ARGUMENT = "nodegroup"
+
+
+async def create(call: Call) -> Answer:
+    """POST /clusters/{id or name}/nodegroups"""
+    body = call.fields()
+    refuse_unknown(body, FIELDS, _ARGUMENT, read_only=READ_ONLY)
+    if body.get("name") is None:
+        raise Invalid("Mandatory field missing: name.", field="name")
+    wish = {name: value for name, value in read(body, FIELDS).items() if value is not None}
+    _check_version(call, wish)
+    scope = project_scope(call, "nodegroup:create_all_projects")
+    async with call.parts.store.read() as tx:
+        cluster = await cluster_of(tx, call.path["cluster"], scope)
+    group = _group(call, cluster, wish)
+    _check_sizes(group.name, group.spec)
+    await call.parts.admission.nodegroup(cluster, group, call.caller)
+    async with call.parts.store.write() as tx:
+        cluster = await cluster_of(tx, cluster.uuid, scope)
+        if cluster.observed.api_address is None:
+            raise Conflict(f"Cluster API address is not available yet. The cluster's status is {cluster.status}.")
+        if await tx.nodegroups.count(cluster_id=cluster.uuid, name=group.name):
+            raise Conflict(f"A node group with name {group.name} already exists in the cluster.", field="name")
+        await _ask(tx, call, cluster)
+        await tx.nodegroups.insert(group)
+        [stored] = await tx.nodegroups.select(uuid=group.uuid)
+    return reply(full(stored, cluster, call.base), 202)
+
+
+def _check_version(call: Call, named: Mapping[str, Any]) -> None:
+    for name in RICH:
+        if name in named and call.version < RICH_SINCE:
+            raise Invalid(f"{name} is only supported from version 1.{RICH_SINCE} of the API.", field=name)
+
+
+def _group(call: Call, cluster: Cluster, wish: dict[str, Any]) -> NodeGroup:
+    """The group of checked fields; what is unset is the cluster's or its template's."""
+    role: str = wish.get("role", WORKER)
+    if role == MASTER:
+        raise Invalid("Cannot create a nodegroup with role master: a cluster has one.", field="role")
+    count: int = wish.get("node_count", 1)
+    if count == 0 and call.version < ZERO_NODES:
+        raise zero_refused()
+    above, own = cluster.spec, wish.get("labels")
+    merge: bool = wish.get("merge_labels", False)
+    return NodeGroup(
+        uuid=call.parts.ids.uuid(),
+        name=wish["name"],
+        cluster_id=cluster.uuid,
+        project_id=cluster.project_id,
+        spec=NodeGroupSpec(
+            role=role,
+            node_count=count,
+            flavor_id=wish.get("flavor_id", above.flavor_id),
+            image_id=wish.get("image_id", above.template.image_id),
+            docker_volume_size=wish.get("docker_volume_size", above.docker_volume_size),
+            labels=above.labels if own is None else above.labels | own if merge else own,
+            min_node_count=wish.get("min_node_count", 0),
+            max_node_count=wish.get("max_node_count"),
+            merge_labels=merge,
+            node_labels=wish.get("node_labels", {}),
+            node_taints=wish.get("node_taints", ()),
+        ),
+        created_at=call.parts.clock.now(),
+    )
+
+
+def _check_sizes(name: str, spec: NodeGroupSpec) -> None:
+    """Raise `Conflict` unless least, count and most are in order."""
+    least, count, most = spec.min_node_count, spec.node_count, spec.max_node_count
+    if most is not None and least > most:
+        text = f"min_node_count ({least}) should be less or equal to max_node_count ({most})"
+        raise Conflict(f"max_node_count for {name} is invalid ({text}).", field="max_node_count")
+    if most is not None and count > most:
+        text = f"max_node_count ({most}) should be greater or equal to node_count ({count})"
+        raise Conflict(f"max_node_count for {name} is invalid ({text}).", field="max_node_count")
+    if least > count:
+        text = f"min_node_count ({least}) should be less or equal to node_count ({count})"
+        raise Conflict(f"min_node_count for {name} is invalid ({text}).", field="min_node_count")
+
+
+async def update(call: Call) -> Answer:
+    """PATCH /clusters/{id or name}/nodegroups/{id or name}: bounds, labels and taints of its nodes"""
+    changes = changes_of(call.json())
+    for change in changes:
+        if change.root not in PATCHED:
+            raise Invalid(f"'/{change.root}' is an internal attribute and can not be updated", field=change.root)
+        if change.member is not None and change.root != "node_labels":
+            raise Invalid(f"Couldn't apply patch. Reason: there is nothing at '/{change.root}/{change.member}'")
+    _check_version(call, {change.root: change for change in changes})
+    scope = project_scope(call, "nodegroup:update_all_projects")
+    async with call.parts.store.write() as tx:
+        cluster = await cluster_of(tx, call.path["cluster"], scope)
+        group = await group_of(tx, cluster, call.path["group"])
+        if not changes:
+            return reply(full(group, cluster, call.base), 202)
+        old = group.spec
+        document: dict[str, Any] = {name: getattr(old, name) for name in PATCHED}
+        patched = apply(document, [_with_value(change) for change in changes])
+        given = {name: value for name, value in patched.items() if value is not None}
+        # A field that was removed has its default again.
+        blank: dict[str, Any] = {"min_node_count": 0, "max_node_count": None, "node_labels": {}, "node_taints": ()}
+        spec = replace(old, **(blank | read(given, PATCHED)))
+        _check_sizes(group.name, spec)
+        if spec.role == MASTER and (spec.node_labels or spec.node_taints):
+            raise Conflict(f"Labels and taints of the nodes of {group.name} cannot be set: they are masters.")
+        changed = ask_group(replace(group, spec=spec), Operation.UPDATE, now=tx.now)
+        await _ask(tx, call, cluster)
+        await tx.nodegroups.update(changed)
+    return reply(full(changed, cluster, call.base), 202)
+
+
+def _with_value(change: Change) -> Change:
+    """Labels and taints travel as text in a patch: JSON, or what Python prints for them."""
+    if change.root not in RICH or change.op == "remove" or change.member is not None:
+        return change
+    try:
+        return replace(change, op="replace", value=literal(str(change.value)))
+    except ValueError as error:
+        text = f"Invalid input for field/attribute {change.root}. Value: '{change.value}'."
+        raise Invalid(text, field=change.root) from error
+
+
+async def delete(call: Call) -> Answer:
+    """DELETE /clusters/{id or name}/nodegroups/{id or name}; asking twice is asking once"""
+    scope = project_scope(call, "nodegroup:delete_all_projects")
+    async with call.parts.store.write() as tx:
+        cluster = await cluster_of(tx, call.path["cluster"], scope)
+        group = await group_of(tx, cluster, call.path["group"])
+        if group.spec.is_default:
+            raise Invalid(f"Deleting the default nodegroup {group.name} is not supported.", field="nodegroup")
+        leaving = ask_group(group, Operation.DELETE, now=tx.now)
+        if not (group.deleting and group.status == leaving.status):
+            await _ask(tx, call, cluster)
+            await tx.nodegroups.update(leaving)
+    return NO_CONTENT
+
+
+async def _ask(tx: Transaction, call: Call, cluster: Cluster) -> None:
+    asked = ask_cluster(cluster, Operation.UPDATE, now=tx.now, minutes=minutes_for(call, cluster))
+    await tx.clusters.update(asked)
+    tx.hint("cluster", cluster.uuid)

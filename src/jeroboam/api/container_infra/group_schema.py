@@ -1,0 +1,114 @@
+"""The fields of a node group, as tables; what may be said of its nodes in labels and taints.
+
+The rules for keys and values are those that Kubernetes publishes, and the statuses those of the container-infra
+contract, section 7: a wrong type is a 400, a label or taint that no node may have is a 409.
+"""
+
+import re
+from typing import Any
+
+from jeroboam.api.container_infra.schema import NODES, labels
+from jeroboam.api.fields import Check, flag, mapping, optional, text, whole
+from jeroboam.domain.errors import Conflict
+
+RICH = ("node_labels", "node_taints")
+RICH_SINCE = 14
+
+_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+_TAINT_KEYS = frozenset({"key", "value", "effect"})
+_WORD = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?", re.ASCII)
+_DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", re.ASCII)
+_DOMAIN_MOST = 253
+# Of the keys that Kubernetes keeps for itself a node may set only these.
+_RESERVED = ("kubernetes.io", "k8s.io")
+_FREE_DOMAINS = ("kubelet.kubernetes.io", "node.kubernetes.io")
+_FREE_KEYS = frozenset(
+    "kubernetes.io/hostname kubernetes.io/arch kubernetes.io/os beta.kubernetes.io/arch beta.kubernetes.io/os "
+    "beta.kubernetes.io/instance-type failure-domain.beta.kubernetes.io/region "
+    "failure-domain.beta.kubernetes.io/zone topology.kubernetes.io/region topology.kubernetes.io/zone".split()
+)
+
+
+def _check_key(kind: str, key: str) -> None:
+    domain, slash, word = key.rpartition("/")
+    if slash and (len(domain) > _DOMAIN_MOST or _DOMAIN.fullmatch(domain) is None):
+        raise Conflict(f"{kind} key '{key}' is invalid: what is before the slash has to be a domain name.", field=kind)
+    if _WORD.fullmatch(word) is None:
+        raise Conflict(
+            f"{kind} key '{key}' is invalid: a name has 1 to 63 letters, digits and -_. between two letters or digits.",
+            field=kind,
+        )
+
+
+def _check_value(kind: str, key: str, value: str) -> None:
+    if value and _WORD.fullmatch(value) is None:
+        raise Conflict(f"{kind} value '{value}' of key '{key}' is invalid: it has to look like a name.", field=kind)
+
+
+def _within(domain: str, *above: str) -> bool:
+    return any(domain == each or domain.endswith(f".{each}") for each in above)
+
+
+def node_labels(name: str, value: Any) -> dict[str, str]:
+    """Labels of nodes."""
+    checked: dict[str, str] = mapping(scalars=True)(name, value)
+    for key, said in checked.items():
+        _check_key(name, key)
+        _check_value(name, key, said)
+        domain = key.rpartition("/")[0]
+        if _within(domain, *_RESERVED) and not _within(domain, *_FREE_DOMAINS) and key not in _FREE_KEYS:
+            raise Conflict(f"{name} key '{key}' is invalid: Kubernetes keeps it for itself.", field=name)
+    return checked
+
+
+def node_taints(name: str, value: Any) -> tuple[dict[str, str], ...]:
+    """Taints of nodes."""
+    if not isinstance(value, list | tuple):
+        raise Conflict(f"{name} is invalid: it has to be a list of taints.", field=name)
+    return tuple(_taint(name, each) for each in value)
+
+
+def _taint(name: str, value: Any) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise Conflict(f"{name} is invalid: a taint is an object with key, value and effect.", field=name)
+    for key, said in value.items():
+        if key not in _TAINT_KEYS:
+            raise Conflict(f"{name} is invalid: a taint has no '{key}'.", field=name)
+        if not isinstance(said, str):
+            raise Conflict(f"{name} is invalid: '{key}' has to be a string.", field=name)
+    for key in ("key", "effect"):
+        if not value.get(key):
+            raise Conflict(f"{name} is invalid: a taint needs '{key}'.", field=name)
+    if value["effect"] not in _EFFECTS:
+        known = ", ".join(_EFFECTS)
+        raise Conflict(f"{name} effect '{value['effect']}' is invalid: it has to be one of {known}.", field=name)
+    _check_key(name, value["key"])
+    _check_value(name, value["key"], value.get("value", ""))
+    return dict(value)
+
+
+_TEXT = optional(text())
+FIELDS: dict[str, Check] = {
+    "name": text(),
+    "flavor_id": _TEXT,
+    "image_id": _TEXT,
+    "docker_volume_size": optional(whole(low=1)),
+    "labels": optional(labels),
+    "merge_labels": optional(flag),
+    "node_count": optional(NODES),
+    "min_node_count": optional(NODES),
+    "max_node_count": optional(NODES),
+    "role": _TEXT,
+    "node_labels": optional(node_labels),
+    "node_taints": optional(node_taints),
+}
+PATCHED: dict[str, Check] = {
+    "min_node_count": NODES,
+    "max_node_count": NODES,
+    "node_labels": node_labels,
+    "node_taints": node_taints,
+}
+READ_ONLY = frozenset(
+    "id uuid cluster_id project_id is_default stack_id status status_reason version node_addresses links "
+    "labels_overridden labels_added labels_skipped created_at updated_at".split()
+)
