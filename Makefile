@@ -10,6 +10,7 @@ help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 $(STAMP): requirements.lock pyproject.toml
+	@python3 -c 'import ensurepip' 2>/dev/null || { apt-get -qq update && apt-get -qq install -y python3-venv >/dev/null; }
 	python3 -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements.lock
@@ -18,18 +19,22 @@ $(STAMP): requirements.lock pyproject.toml
 
 venv: $(STAMP) ## the virtual environment alone, from the lock file
 
-check: $(STAMP) ## ruff, mypy, import-linter and the size budget
+check: $(STAMP) ## ruff, mypy, import-linter, the size budget, and tables in docs that are up to date
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/size_budget.py
 	$(BIN)/python scripts/house_rules.py
+	$(BIN)/python scripts/options_doc.py --check
+
+docs: $(STAMP) ## the tables of the operator's guide, from the code
+	$(BIN)/python scripts/options_doc.py
 
 lock: $(STAMP) ## pin the newest releases that fit pyproject.toml
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate --all-extras pyproject.toml -o requirements.lock
 
-.PHONY: help venv check lock
+.PHONY: help venv check docs lock
 
 demo: install ## the main job: real clients make a real Swarm and real containers
 	$(BIN)/python scripts/demo.py

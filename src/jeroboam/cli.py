@@ -16,6 +16,7 @@ from rich.table import Table
 
 from jeroboam import settings as options
 from jeroboam.domain.errors import DriverError
+from jeroboam.secrets.base import KeyTrouble
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 images = typer.Typer(no_args_is_help=True, help="Images that nodes of clusters boot from.")
@@ -34,7 +35,7 @@ def _complaints() -> Iterator[None]:
     except DriverError as error:
         console.print(f"jeroboam: {error.reason}", style="red", highlight=False, markup=False)
         sys.exit(1)
-    except ValueError as error:
+    except (ValueError, OSError, KeyTrouble) as error:
         console.print(f"jeroboam: {error}", style="red", highlight=False, markup=False)
         sys.exit(1)
 

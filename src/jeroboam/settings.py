@@ -109,7 +109,10 @@ def load(config: Path | None, **overrides: str | None) -> Settings:
 
 
 def _read(options: cfg.ConfigOpts) -> Settings:
-
+    # A value is only looked at when it is asked for: ask for all of them now, and not halfway through a start.
+    for group, members in GROUPS.items():
+        for member in members:
+            getattr(options if group == "DEFAULT" else options[group], member.name)
     state = Path(options.state).expanduser().absolute() if options.state else default_state()
     return Settings(
         state=state,

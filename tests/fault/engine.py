@@ -19,7 +19,7 @@ class Things:
     containers: dict[str, list[dict]]
     """Users' containers by their uuid."""
     others: list[str]
-    """Containers that are neither."""
+    """Containers that are neither, nor the provider's own short try at what the Engine gives."""
     networks: dict[str, list[str]]
     """By cluster uuid."""
     volumes: dict[str, set[str]]
@@ -38,7 +38,7 @@ async def things(engine: aiodocker.Docker, installation: str) -> Things:
             seen.nodes.setdefault(labels["jeroboam.cluster"], []).append(shown)
         elif "jeroboam.container" in labels:
             seen.containers.setdefault(labels["jeroboam.container"], []).append(shown)
-        else:
+        elif "jeroboam.probe" not in labels:
             seen.others.append(found.id)
     for network in await engine.networks.list(filters=having):
         seen.networks.setdefault(network["Labels"]["jeroboam.cluster"], []).append(network["Name"])

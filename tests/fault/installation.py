@@ -42,7 +42,7 @@ class Installation:
         self.clean = True
         """Said by a test that has left nothing behind."""
         self._token = ""
-        self._ports = ("127.0.0.1:0", "127.0.0.1:0")
+        self.ports = ("127.0.0.1:0", "127.0.0.1:0")
 
     @property
     def id(self) -> str:
@@ -50,7 +50,7 @@ class Installation:
 
     def spawn(self) -> subprocess.Popen:
         """Start the process. Once it has had ports it keeps them, as an installation with the default ones does."""
-        api, keystone = self._ports
+        api, keystone = self.ports
         command = [BIN, "up", "--state", self.state, "--config", self.config]
         with self.log.open("a") as log:
             return subprocess.Popen(
@@ -68,7 +68,7 @@ class Installation:
         if self.process.poll() is not None:
             pytest.fail(f"jeroboam up ended: {self.said(begin)}")
         addresses = json.loads((self.state / "addresses.json").read_text())
-        self._ports = tuple(re.search(r"//([^/]+)", addresses[part])[1] for part in ("api", "keystone"))
+        self.ports = tuple(re.search(r"//([^/]+)", addresses[part])[1] for part in ("api", "keystone"))
 
     async def _greeted(self, begin: int) -> bool:
         return self.process.poll() is not None or "jeroboam is up" in self.said(begin)
@@ -112,7 +112,7 @@ class Installation:
         """One request as the member `demo`. A token outlives the process that gave it."""
         self._token = self._token or await self.token()
         headers = {"X-Auth-Token": self._token, **_VERSION}
-        url = f"http://{self._ports[0]}{path}"
+        url = f"http://{self.ports[0]}{path}"
         timeout = aiohttp.ClientTimeout(total=30)
         async with (
             aiohttp.ClientSession(timeout=timeout) as session,

@@ -77,14 +77,12 @@ ROUNDS = {
     "first-runs": Round(
         create=on("container start"), change=at(0.3), delete=on("container destroy", 2), workers=(2, 1), first="reboot"
     ),
-    "all-run": Round(
-        create=on("container start", 4),
-        change=on("container start", 1, 0.4),
-        delete=on("network destroy"),
-        first="kill",
-    ),
     "joining": Round(
-        create=on("container start", 4, 0.5), change=at(1.0), delete=at(0.25), workers=(2, 1), second="start"
+        create=on("container start", 4, 0.3),
+        change=on("container start", 1, 0.4),
+        delete=at(0.25),
+        workers=(2, 1),
+        second="start",
     ),
     "late": Round(create=at(1.4), change=at(1.6), delete=at(0.6), second="stop"),
 }

@@ -23,6 +23,9 @@ log = structlog.get_logger(__name__)
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 10.0
 
+# After which whoever waits for an op is told; ops that give the process some time get that much more.
+SLOW_SECONDS = 5.0
+
 # An op that is first seen past its deadline still gets this long: a delete has to be tried.
 GRACE_SECONDS = 30.0
 
@@ -117,6 +120,7 @@ class Workers:
         if assignment is not None and wanted is not None and assignment.deadline_at is not None:
             seconds = max(self._left(assignment.deadline_at), GRACE_SECONDS)
             racing.add(self._tasks.start(f"deadline {uuid}", self._clock.sleep(seconds)))
+        beside = self._tasks.start(f"slow {uuid}", self._tell_if_slow(assignment, wanted))
         try:
             await asyncio.wait(racing, return_when=asyncio.FIRST_COMPLETED)
             if slot.attempt.done():
@@ -128,8 +132,16 @@ class Workers:
             return _Outcome.MORE
         finally:
             slot.attempt = None
-            for task in racing:
+            for task in (*racing, beside):
                 task.cancel()
+
+    async def _tell_if_slow(self, assignment: Assignment | None, wanted: Due | None) -> None:
+        """Report an op that takes longer than it should, so that whoever waits for it knows."""
+        if assignment is None or wanted is None:
+            return
+        patience = SLOW_SECONDS + (wanted.op.params.get("timeout") or 0)
+        await self._clock.sleep(patience)
+        await self._executor.waits(assignment, wanted.op, f"{wanted.op.kind} takes more than {patience:g} seconds")
 
     async def _settle(self, uuid: str, assignment: Assignment | None, wanted: Due | None) -> _Outcome:
         """One step nearer; what goes wrong is logged or reported here."""

@@ -6,8 +6,10 @@ and the gateway to the host are the in-memory implementations of the same ports.
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
+import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 
@@ -29,7 +31,7 @@ from jeroboam.conductor.heartbeat import Heartbeat
 from jeroboam.conductor.loop import Leased, Loop, report
 from jeroboam.conductor.outbox import Relay, to_log
 from jeroboam.conductor.reaper import Reaper
-from jeroboam.dispatch.gateway import SessionGateway
+from jeroboam.dispatch.gateway import ANSWER_SECONDS, SessionGateway
 from jeroboam.dispatch.records import DispatchRecords
 from jeroboam.dispatch.sessions import Dispatcher
 from jeroboam.domain.errors import DriverError
@@ -47,7 +49,9 @@ from jeroboam.store import Store
 from jeroboam.store.migrations import upgrade
 
 CONDUCTOR_BINARY = "jeroboam-conductor"
-DRAIN_SECONDS = 4
+# For answers that are under way; all of the end has to fit into the 5 seconds that are promised.
+DRAIN_SECONDS = 3
+LAST_SECONDS = 4.5
 
 log = structlog.get_logger("jeroboam")
 
@@ -123,6 +127,7 @@ class Service:
             await self._seed(tokens)
             stack.push_async_callback(self._close_drivers)
             stack.push_async_callback(self._tasks.close)
+            self._tasks.start("keystone", keystone.keep(self._clock))
             gateway = self._start_hosts()
             self._start_conductor()
             app = create_app(self._api_parts(addresses, tokens, gateway))
@@ -188,10 +193,13 @@ class Service:
             clock=self._clock,
             hostname=self._settings.host,
             open_session=lambda: self._open_session(dispatcher),
+            execute_limit=self._settings.containers.execute_seconds,
         )
         self._tasks.start("agent", agent.run())
         self._tasks.start("limits", self._learn_limits())
-        return SessionGateway(dispatcher)
+        # A command has that long; the agent's other answers have the gateway's own limit.
+        patience = ANSWER_SECONDS + self._settings.containers.execute_seconds
+        return SessionGateway(dispatcher, answer_seconds=patience)
 
     def _start_conductor(self) -> None:
         conductor = self._settings.conductor
@@ -276,9 +284,18 @@ class Service:
 
 
 async def stopped() -> None:
-    """Until somebody asks this process to end (SIGTERM, Ctrl-C)."""
+    """Until somebody asks this process to end (SIGTERM, Ctrl-C); it then has some seconds."""
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked.set)
     await asked.wait()
+    last = threading.Timer(LAST_SECONDS, _leave)
+    last.daemon = True
+    last.start()
+
+
+def _leave() -> None:
+    """End at once: an Engine that does not answer must not hold us. What is half done the next start finishes."""
+    log.warning("not everything has ended in time")
+    os._exit(0)

@@ -14,6 +14,7 @@ import structlog
 
 from jeroboam.coes.base import Authority, Coe, CoeObserved, CoePlan, Member
 from jeroboam.conductor import nodegroups
+from jeroboam.conductor.loop import report
 from jeroboam.conductor.records import ClusterRecords, LeaseLost, Whole
 from jeroboam.conductor.rotation import Rotation, Site, certificate_context, given, spoken
 from jeroboam.domain import states
@@ -37,16 +38,36 @@ from jeroboam.domain.nodes import NodeScript
 from jeroboam.domain.ports import Sealer
 from jeroboam.kit.clock import Clock, Overdue, within
 from jeroboam.kit.ids import Ids
+from jeroboam.kit.tasks import Tasks
 from jeroboam.kit.x509 import make_ca
 from jeroboam.providers.base import Infra, InfraWant, NodeWant, Provider
 from jeroboam.store import Lease, Store
 
 FIRST_RETRY = 0.5
 LONGEST_RETRY = 10.0
+# After which a user who waits is told what takes so long.
+SLOW_SECONDS = 5.0
+GLANCE_SECONDS = 0.5
 # A delete that passed its deadline is said to have failed, and goes on: delete always ends.
 DELETE_RETRY = 60.0
 
 log = structlog.get_logger("jeroboam.conductor.clusters")
+
+
+class _Pass:
+    """What one pass over a cluster is at, in words, and since when."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.begin("reading what the cluster should be")
+
+    def begin(self, doing: str) -> None:
+        """The pass is at this from now on."""
+        self.doing, self._since = doing, self._clock.monotonic()
+
+    def is_slow(self) -> bool:
+        """Whether it has been at this for longer than a user should wait without a word."""
+        return self._clock.monotonic() - self._since >= SLOW_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,24 +110,41 @@ class Clusters:
         whole = await self._records.load(lease.uuid)
         if whole is None:
             return None
-        cluster = whole.cluster
+        cluster, at = whole.cluster, _Pass(self._clock)
+        beside = Tasks(report)
+        if states.in_progress(cluster):
+            beside.start(f"slow {cluster.uuid}", self._tell_what_is_slow(lease, at))
         try:
-            return await within(self._clock, self._time_left(cluster), self._carry_out(lease, whole))
+            return await within(self._clock, self._time_left(cluster), self._carry_out(lease, whole, at))
         except LeaseLost:
             return None
         except Overdue:
-            reason = cluster.status_reason or "the last step did not end"
-            return await self._failed(lease, cluster, Temporary(reason), over=True)
+            # A pass that had no time tells nothing new: what the one before it met stands.
+            before = None if at.is_slow() else cluster.status_reason
+            return await self._failed(lease, cluster, Temporary(before or f"{at.doing} did not end"), over=True)
         except DriverError as error:
             return await self._failed(lease, cluster, error, over=self._time_left(cluster) == 0)
+        finally:
+            await beside.close()
 
-    async def _carry_out(self, lease: Lease, whole: Whole) -> float | None:
+    async def _carry_out(self, lease: Lease, whole: Whole, at: _Pass) -> float | None:
         if whole.cluster.operation is Operation.DELETE:
+            at.begin("removing the cluster")
             await self._destroy(lease, whole.cluster)
             return None
         if states.outcome_of(whole.cluster) is Outcome.FAILED:
             return await self._watch(lease, whole)
-        return await self._build(lease, whole)
+        return await self._build(lease, whole, at)
+
+    async def _tell_what_is_slow(self, lease: Lease, at: _Pass) -> None:
+        """Whenever the pass has been at one thing for long, write that down for its user."""
+        told = None
+        while True:
+            await self._clock.sleep(GLANCE_SECONDS)
+            doing = at.doing
+            if at.is_slow() and doing != told:
+                await self._records.say(lease, f"{doing} takes more than {SLOW_SECONDS:g} seconds")
+                told = doing
 
     def _time_left(self, cluster: Cluster) -> float | None:
         if cluster.deadline_at is None or cluster.status == "DELETE_FAILED":
@@ -148,26 +186,32 @@ class Clusters:
 
     # --------------------------------------------------------------------------------------------------- phases
 
-    async def _build(self, lease: Lease, whole: Whole) -> float | None:
+    async def _build(self, lease: Lease, whole: Whole, at: _Pass) -> float | None:
         cluster = whole.cluster
         provider, coe = self._parts(cluster)
         authorities = await self._authorities(lease, whole, coe)
         groups = await self._plan(lease, whole)
         want = _want(cluster, groups)
+        at.begin("looking for the cluster's nodes")
         infra = await provider.observe(cluster.uuid)
         wanted = {node.uuid for node in want.nodes}
         complete = wanted <= {node.uuid for node in infra.nodes if node.state is NodeState.RUNNING}
+        at.begin("making the cluster's network")
         addresses = _addresses(infra) if complete else await provider.reserve(want)
         plan = _coe_plan(cluster, groups, addresses, spoken(authorities))
         boot = replace(plan, authorities=given(authorities))
         extra = [node.uuid for node in infra.nodes if node.uuid not in wanted]
         if not complete:
+            at.begin(f"making {len(want.nodes)} nodes")
             scripts = {member.uuid: coe.script(boot, member) for member in plan.members}
             infra = await self._ensure(lease, cluster, provider, want, scripts)
+        at.begin("bringing the nodes into the cluster")
         steady = complete and not states.in_progress(cluster)
         seen = await self._join(coe, plan, steady=steady)
         if extra:
+            at.begin("removing nodes")
             await provider.remove(cluster.uuid, extra)
+        at.begin("telling nodes of another certificate authority")
         settle = partial(self._join, coe, plan, steady=False)
         site = Site(
             lease=lease, whole=whole, provider=provider, coe=coe, plan=plan, given=boot.authorities[MAIN], settle=settle

@@ -114,6 +114,16 @@ class ClusterRecords:
             if cluster.status != before.status:
                 await self._tell(tx, cluster)
 
+    async def say(self, lease: Lease, waiting_for: str) -> None:
+        """Write what the work waits for, and nothing else; nothing at all if it has ended or another does it."""
+        async with self._store.write() as tx:
+            before = await tx.clusters.get(lease.uuid)
+            if before is None or not await tx.leases("cluster").held(lease):
+                return
+            cluster = states.project_cluster(before, waiting_for=waiting_for)
+            if states.in_progress(cluster):
+                await tx.clusters.update(replace(cluster, updated_at=tx.now))
+
     async def _save_groups(self, tx: Transaction, cluster: Cluster, nodes: dict[str, NodeObserved] | None) -> None:
         outcome = states.outcome_of(cluster)
         for before in (await tx.nodegroups.of(cluster.uuid))[cluster.uuid]:

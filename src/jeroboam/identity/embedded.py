@@ -14,12 +14,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import aiohttp
+import structlog
 
 from jeroboam.clients.keystone import KeystoneAdmin
-from jeroboam.domain.errors import Temporary
+from jeroboam.domain.errors import Permanent, Temporary
+from jeroboam.kit.clock import Clock
 
 START_SECONDS = 60.0
 STOP_SECONDS = 3.0
+RESTART_SECONDS = 1.0
+
+log = structlog.get_logger("jeroboam.identity")
 
 CONFIG = """\
 [DEFAULT]
@@ -77,13 +82,21 @@ def write_private(path: Path, text: str) -> None:
     part.replace(path)
 
 
+def _listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises `Permanent` that names the address when it cannot be had."""
+    try:
+        return socket.create_server((host, port), reuse_port=False)
+    except OSError as error:
+        raise Permanent(f"the embedded Keystone cannot listen on {host}:{port}: {error.strerror or error}") from error
+
+
 class EmbeddedKeystone:
     """The child process."""
 
     def __init__(self, folder: Path, *, host: str, port: int, passwords: Passwords) -> None:
         self._folder = folder
         self._passwords = passwords
-        self._listener = socket.create_server((host, port), reuse_port=False)
+        self._listener = _listen(host, port)
         self.url = f"http://{host}:{self._listener.getsockname()[1]}/v3"
         self._prepared = folder / "prepared"
         self._process: asyncio.subprocess.Process | None = None
@@ -107,6 +120,7 @@ class EmbeddedKeystone:
             str(descriptor),
             self.url,
             first,
+            str(os.getpid()),
         ]
         with (self._folder / "keystone.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
@@ -122,7 +136,6 @@ class EmbeddedKeystone:
     async def ready(self) -> None:
         """Until it answers. Raises `Temporary` when it ends or does not answer in time."""
         await self._answering()
-        self._listener.close()
         self._prepared.touch()
 
     async def _answering(self) -> None:
@@ -165,10 +178,14 @@ class EmbeddedKeystone:
             await keystone.ensure_service("container", "jeroboam-containers", f"{api_url}/container/v1")
         marker.write_text(said)
 
-    async def wait(self) -> int:
-        """Until it ends, which it should not."""
-        assert self._process is not None
-        return await self._process.wait()
+    async def keep(self, clock: Clock) -> None:
+        """Start it again whenever it ends, until cancelled. The socket stays ours: who asks meanwhile waits."""
+        while True:
+            assert self._process is not None
+            status = await self._process.wait()
+            log.error("keystone ended", status=status, log=str(self._folder / "keystone.log"))
+            await clock.sleep(RESTART_SECONDS)
+            await self.start()
 
     async def stop(self) -> None:
         """End it."""

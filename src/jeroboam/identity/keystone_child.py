@@ -1,8 +1,9 @@
-"""The child process in which an embedded Keystone runs: `python -m jeroboam.identity.keystone_child CONFIG FD`.
+"""The child process in which an embedded Keystone runs.
 
+`python -m jeroboam.identity.keystone_child CONFIG FD URL first|again PARENT`; PARENT is the starter's process id.
 Keystone reads the process's arguments and keeps its configuration in a global, so it gets a process of its own.
 It is told everything through its configuration file, one inherited listening socket and, on the first start,
-`OS_BOOTSTRAP_PASSWORD`; it ends when its parent does, however that ends.
+`OS_BOOTSTRAP_PASSWORD`; it ends when its parent does, however and whenever that ends.
 """
 
 import ctypes
@@ -23,8 +24,8 @@ FIRST = (
 def main() -> None:
     """Prepare what is missing, then serve until told to stop."""
     config, descriptor, url, first = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4] == "first"
+    _end_with(int(sys.argv[5]))
     sys.argv = ["keystone", "--config-file", config]
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if first:
         _prepare(config, url)
     os.environ.pop("OS_BOOTSTRAP_PASSWORD", None)
@@ -37,8 +38,16 @@ def main() -> None:
     sys.argv = sys.argv[:1]
     application = initialize_public_application()
     listener = socket.socket(fileno=descriptor)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    # Nothing is lost: SQLite keeps what was committed, and whoever asks has ended before. Winding down takes seconds.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     waitress.serve(application, sockets=[listener], threads=4, ident=None, _quiet=True)
+
+
+def _end_with(parent: int) -> None:
+    """Have the kernel end this process with that parent; end at once if it has gone before we could ask."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit("keystone: the process that started this one is gone")
 
 
 def _prepare(config: str, url: str) -> None:
@@ -51,8 +60,10 @@ def _prepare(config: str, url: str) -> None:
             arguments += ["--keystone-user", "root", "--keystone-group", "root"] if os.getuid() == 0 else []
         if command[0] == "bootstrap":
             arguments += ["--bootstrap-region-id", "RegionOne", "--bootstrap-public-url", url]
+        here = os.getpid()
         pid = os.fork()
         if pid == 0:
+            _end_with(here)
             sys.argv = ["keystone-manage", "--config-file", config, *arguments]
             cli.main(sys.argv)
             os._exit(0)

@@ -108,6 +108,7 @@ class LocalProvider:
         await self._estate.remove_network(cluster_id)
 
     async def owned(self) -> Sequence[str]:
+        await self._engine.tidy()
         return await self._estate.clusters()
 
     async def limits(self) -> Sequence[Condition]:

@@ -127,7 +127,6 @@ class LocalEngine:
         refusals = []
         with speaking("asking what the Docker Engine may give to a node"):
             info = await self._docker().system.info()
-            await self._tidy()
             for way in _ways_here():
                 try:
                     facts = await self._probe(image, way)
@@ -139,10 +138,12 @@ class LocalEngine:
                 return Gift(host_config=way, cpus=int(info["NCPU"]), data_root=info["DockerRootDir"], facts=facts)
         raise Permanent(f"the Docker Engine refuses a container that can be a node: {'; '.join(refusals)}")
 
-    async def _tidy(self) -> None:
+    async def tidy(self) -> None:
         """Remove what a process that was killed while it tried has left."""
-        for old in await self._docker().containers.list(all=True, filters=as_filter(self._labels)):
-            await old.delete(force=True, v=True)
+        async with self._asking:
+            with speaking("clearing away an earlier try"):
+                for old in await self._docker().containers.list(all=True, filters=as_filter(self._labels)):
+                    await old.delete(force=True, v=True)
 
     async def _probe(self, image: str, way: Mapping[str, Any]) -> dict[str, str]:
         config: dict[str, JSONValue] = {

@@ -39,6 +39,20 @@ async def test_what_is_temporary_is_tried_again_and_told_at_once(rig: Rig, stage
     assert len(rig.runtime.here) == 1
 
 
+async def test_what_takes_long_is_told_before_it_ends(rig: Rig):
+    await rig.start()
+    gate = rig.hold("create")
+    await rig.assign(assignment(CREATE))
+    await rig.clock.advance(4)
+    assert rig.last().error is None
+    await rig.clock.advance(2)
+    assert (rig.last().error, rig.last().step) == ("create takes more than 5 seconds", "container_creating")
+    assert rig.last().seq == 0
+    gate.set()
+    await rig.clock.advance(1)
+    assert (rig.last().state, rig.last().error, rig.last().step) == (RuntimeState.RUNNING, None, None)
+
+
 async def test_pauses_grow_to_ten_seconds(rig: Rig):
     await rig.start()
     rig.runtime.misbehave("pull", Fault(error=Temporary("busy")))

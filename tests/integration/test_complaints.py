@@ -1,0 +1,55 @@
+"""What an operator can mend ends the start with one line that says so, and with no traceback."""
+
+import asyncio
+import pathlib
+import sys
+
+import pytest
+
+
+async def up(folder: pathlib.Path, conf: str = "") -> tuple[int, str]:
+    """Exit status and output of a start that is to fail."""
+    config = folder / "jeroboam.conf"
+    config.write_text(f"[keystone]\nlisten = 127.0.0.1:0\n[api]\nlisten = 127.0.0.1:0\n{conf}")
+    program = pathlib.Path(sys.executable).with_name("jeroboam")
+    process = await asyncio.create_subprocess_exec(
+        program,
+        *("up", "--state", folder / "state", "--config", config),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        async with asyncio.timeout(60):
+            output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    return process.returncode or 0, " ".join(output.decode().split())
+
+
+@pytest.mark.docker
+async def test_keys_that_others_may_read(tmp_path: pathlib.Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "secrets.key").touch(mode=0o644)
+    status, said = await up(tmp_path)
+    assert status == 1
+    assert said.startswith("jeroboam: key file")
+    assert "Traceback" not in said
+
+
+@pytest.mark.docker
+async def test_a_policy_file_that_is_not_there(tmp_path: pathlib.Path) -> None:
+    status, said = await up(tmp_path, "policy_file = /nowhere/policy.yaml\n")
+    assert status == 1
+    assert "jeroboam: there is no policy file /nowhere/policy.yaml" in said
+    assert "Traceback" not in said
+
+
+async def test_an_option_that_cannot_be(tmp_path: pathlib.Path) -> None:
+    status, said = await up(tmp_path, "max_limit = zero\n")
+    assert status == 1
+    assert said.startswith("jeroboam: ")
+    assert "max_limit" in said
+    assert not (tmp_path / "state").exists()

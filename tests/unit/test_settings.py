@@ -1,0 +1,37 @@
+"""Every option that an operator can set is read by somebody, and a value that cannot be is refused by name."""
+
+import ast
+import pathlib
+
+import pytest
+
+import jeroboam
+from jeroboam.settings import GROUPS, load
+
+SOURCE = pathlib.Path(jeroboam.__file__).parent
+
+
+def read_names() -> set[str]:
+    """The attributes that settings itself and those who may read it ask for."""
+    files = [SOURCE / "cli.py", SOURCE / "settings.py", *(SOURCE / "bootstrap").glob("*.py")]
+    trees = [ast.walk(ast.parse(path.read_text())) for path in files]
+    return {node.attr for tree in trees for node in tree if isinstance(node, ast.Attribute)}
+
+
+@pytest.mark.parametrize("option", [option.name for members in GROUPS.values() for option in members])
+def test_an_option_is_read(option: str) -> None:
+    assert option in read_names()
+
+
+def test_the_environment_sets_options_and_the_command_line_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OS_API__LISTEN", "127.0.0.1:1")
+    monkeypatch.setenv("OS_KEYSTONE__LISTEN", "127.0.0.1:2")
+    settings = load(None, keystone__listen="127.0.0.1:3")
+    assert (settings.api.listen, settings.keystone.listen) == ("127.0.0.1:1", "127.0.0.1:3")
+
+
+def test_a_value_that_cannot_be_names_its_option(tmp_path: pathlib.Path) -> None:
+    config = tmp_path / "jeroboam.conf"
+    config.write_text("[api]\nmax_limit = zero\n")
+    with pytest.raises(ValueError, match="max_limit"):
+        load(config)
