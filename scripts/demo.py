@@ -237,8 +237,9 @@ def containers(openstack: OpenStack, environment: dict[str, str]) -> None:
         to("Running", "appcontainer run --name hello --cpu 0.5 --memory 64 busybox top -b")
     with step("list, logs, exec, top, stats"):
         expect([row["name"] for row in openstack.json("appcontainer list")], ["hello"], "containers")
-        if "Mem:" not in openstack("appcontainer logs hello --tail 12"):
-            raise Failed("the log does not hold what was printed")
+        openstack("appcontainer logs hello --tail 12")
+        log = "appcontainer logs hello"
+        until("the log holds what was printed", lambda: "Mem:" in openstack.quietly(log), wanted=True, seconds=10)
         console.print(executed := openstack("appcontainer exec hello echo seen inside").rstrip())
         if "seen inside" not in executed:
             raise Failed(f"exec: {executed}")

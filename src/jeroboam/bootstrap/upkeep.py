@@ -166,4 +166,4 @@ async def build_node_image(settings: Settings, coe: str) -> str:
         built = await build_swarm_image(docker)
     finally:
         await docker.close()
-    return str(built)
+    return f"{built.name}: {'made' if built.fresh else 'there already'} ({built.id[:19]})"
