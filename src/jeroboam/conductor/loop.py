@@ -78,7 +78,10 @@ class Loop:
     async def _follow(self, hints: AsyncIterator[str]) -> None:
         async for uuid in hints:
             self.queue.add(uuid)
-            await self._reconciler.hinted(uuid)
+            try:
+                await self._reconciler.hinted(uuid)
+            except Exception as error:  # noqa: BLE001  (the next hint must be followed; this one is queued)
+                report(f"{self.name} hint", error)
 
 
 class Subject(Protocol):

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import structlog
 
+from jeroboam.conductor.loop import retrying
 from jeroboam.domain.errors import DriverError
 from jeroboam.kit.clock import Clock
 from jeroboam.providers.base import Provider
@@ -29,12 +30,15 @@ class Reaper:
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
-            for name in self._providers:
-                try:
-                    await self.look(name)
-                except DriverError as error:
-                    log.warning("cannot look for leftovers", provider=name, reason=error.reason)
+            await retrying(self._look_everywhere, clock=self._clock, what="reaper")
             await self._clock.sleep(self._every_seconds)
+
+    async def _look_everywhere(self) -> None:
+        for name in self._providers:
+            try:
+                await self.look(name)
+            except DriverError as error:
+                log.warning("cannot look for leftovers", provider=name, reason=error.reason)
 
     async def look(self, name: str) -> list[str]:
         """One look at one provider; the clusters whose leftovers were removed."""
