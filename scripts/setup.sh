@@ -28,6 +28,8 @@ case ${DOCKER_HOST:-} in
     *) remote=$DOCKER_HOST ;;
 esac
 
+lives() { [[ "$(cat "/proc/$1/stat" 2>/dev/null)" == "$1 ($2) "[!ZX]* ]]; }
+
 # No client is sure to be there; Python is.
 ping_engine() {
     python3 - "$socket" <<'PY' >/dev/null 2>&1
@@ -73,10 +75,12 @@ elif answers; then
 else
     [ "$(id -u)" = 0 ] || die "no Docker Engine answers at $socket, and only root can start one"
     say "starting the Docker Engine (log: $log)"
-    # What an Engine that was killed has left.
-    if [ -f /var/run/docker.pid ] && ! kill -0 "$(cat /var/run/docker.pid)" 2>/dev/null; then
-        rm -f /var/run/docker.pid
-    fi
+    # What an Engine that was killed has left. A process that nobody has reaped counts as gone, and so does another
+    # that has its number by now.
+    for left in docker.pid:dockerd docker/containerd/containerd.pid:containerd; do
+        file=/var/run/${left%%:*}
+        [ -f "$file" ] && ! lives "$(cat "$file")" "${left#*:}" && rm -f "$file"
+    done
     setsid dockerd ${hosts[@]+"${hosts[@]}"} >>"$log" 2>&1 </dev/null &
     engine=$!
     for _ in $(seq $((wait_seconds * 10))); do
