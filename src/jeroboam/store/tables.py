@@ -209,3 +209,39 @@ outbox = sa.Table(
     sa.Column("payload", sa.JSON),
     sa.Column("created_at", Utc, nullable=False),
 )
+
+# What is made inside a cluster through the API of 2015: pods, services, replication controllers, containers.
+workload = sa.Table(
+    "workload",
+    metadata,
+    *_owned(),
+    sa.Column("user_id", sa.String(255), nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False, index=True),
+    sa.Column("cluster_id", sa.String(36), sa.ForeignKey("cluster.uuid"), nullable=False, index=True),
+    _json("spec"),
+    _json("observed"),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("status", sa.String(32), nullable=False),
+    sa.Column("status_reason", sa.Text),
+    sa.Column("deleting", sa.Boolean, nullable=False),
+    sa.Column("deadline_at", Utc),
+    *_times(),
+    *_lease(),
+)
+
+# What happened to clusters. No foreign key: an event outlives what it tells of.
+event = sa.Table(
+    "event",
+    metadata,
+    _id(),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("cluster_id", sa.String(36), nullable=False, index=True),
+    sa.Column("project_id", sa.String(255), nullable=False, index=True),
+    sa.Column("nodegroup", sa.String(255)),
+    sa.Column("event_type", sa.String(64), nullable=False),
+    sa.Column("status", sa.String(32)),
+    sa.Column("message", sa.Text),
+    sa.Column("user_id", sa.String(255)),
+    sa.Column("request_id", sa.String(64)),
+    sa.Column("created_at", Utc, nullable=False, index=True),
+)
