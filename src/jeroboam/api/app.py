@@ -222,6 +222,7 @@ class _Mount:
                 base=base,
                 path=match.path,
                 query=query,
+                pairs=head.pairs,
                 body=body,
                 request_id=head.request_id,
             )

@@ -18,6 +18,18 @@ from jeroboam.domain.errors import Invalid
 _decode = msgspec.json.Decoder().decode
 
 
+@dataclass(slots=True)
+class Subject:
+    """What a request is about, as far as its handler has found out; for the audit."""
+
+    uuid: str | None = None
+    name: str | None = None
+
+    def is_(self, uuid: str, name: str | None = None) -> None:
+        """The object is that one."""
+        self.uuid, self.name = uuid, name
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Call:
     """An authenticated request whose route, version and policy rule have been checked."""
@@ -33,6 +45,13 @@ class Call:
     query: Mapping[str, str]
     body: bytes
     request_id: str
+    pairs: tuple[tuple[str, str], ...] = ()
+    """The query as it was sent, for arguments that may come more than once; `query` has the last of each."""
+    subject: Subject = field(default_factory=Subject)
+
+    def every(self, name: str) -> list[str]:
+        """All values of a query argument, in order."""
+        return [value for key, value in self.pairs if key == name]
 
     def json(self) -> Any:
         """The decoded body. Raises `Invalid` for what is no JSON, or holds what no engine can store."""

@@ -46,6 +46,8 @@ class Head:
     segments: list[str]
     headers: dict[str, str]
     query: dict[str, str]
+    pairs: tuple[tuple[str, str], ...]
+    """The query as it was sent; `query` has the last value of each name."""
     origin: str
     """Scheme, host and whatever prefix a proxy adds: what all links start with."""
     request_id: str
@@ -58,14 +60,15 @@ def read_head(scope: Scope, request_id: str) -> Head:
     for name, value in scope["headers"]:
         headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
     raw = scope.get("query_string", b"").decode("latin-1")
-    query = dict(parse_qsl(raw, keep_blank_values=True)) if raw else {}
+    pairs = tuple(parse_qsl(raw, keep_blank_values=True)) if raw else ()
     path = scope["path"]
     return Head(
         method=scope["method"],
         path=path,
         segments=[segment for segment in path.split("/") if segment],
         headers=headers,
-        query=query,
+        query=dict(pairs),
+        pairs=pairs,
         origin=_origin(scope, headers),
         request_id=request_id,
     )

@@ -69,12 +69,25 @@ def page_of(call: Call, *, sort_key: str = "id") -> Page:
 
 
 def next_page(call: Call, page: Page, path: str, items: Sequence[Identified]) -> str | None:
-    """Where the list goes on: known only by the page being exactly full, as in both published APIs."""
+    """Where the list goes on: known only by the page being exactly full, as in both published APIs.
+
+    What narrows the list goes along.
+    """
     if not items or len(items) != page.limit:
         return None
     direction = "desc" if page.descending else "asc"
-    query = {"sort_key": page.sort_key, "sort_dir": direction, "limit": page.limit, "marker": items[-1].uuid}
+    query = [("sort_key", page.sort_key), ("sort_dir", direction), ("limit", page.limit), ("marker", items[-1].uuid)]
+    query += [(name, value) for name, value in call.pairs if name not in PAGING]
     return f"{call.base}/v1/{path}?{urlencode(query)}"
+
+
+def with_total(call: Call) -> bool:
+    """Whether the list is to say how many objects there are on all its pages, in `total_count`.
+
+    An extension, and so only for whoever asks: it costs a statement. It stands in the body, beside `next`, since that
+    is where published clients hand on what they do not know.
+    """
+    return query_flag(call.query, "with_count")
 
 
 def query_flag(query: Mapping[str, str], name: str, *, default: bool = False) -> bool:

@@ -94,7 +94,7 @@ class Clusters:
         check_seconds: float,
         overlap_seconds: float,
     ) -> None:
-        self._records = ClusterRecords(store)
+        self._records = ClusterRecords(store, ids)
         self._rotation = Rotation(records=self._records, sealer=sealer, clock=clock, overlap_seconds=overlap_seconds)
         self._drivers = drivers
         self._sealer = sealer

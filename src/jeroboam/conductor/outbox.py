@@ -1,28 +1,35 @@
-"""Takes notifications out of the outbox and hands them on, at least once and in order."""
+"""Takes notifications out of the outbox, puts each into its envelope and hands it on, at least once and in order.
 
+Where they go is the port `Publish`: today the log, in a larger installation a broker.
+"""
+
+import dataclasses
 from collections.abc import Awaitable, Callable
 
 import structlog
 
 from jeroboam.conductor.loop import retrying
+from jeroboam.domain.notifications import Message, enveloped
 from jeroboam.domain.ports import Bus
 from jeroboam.kit.clock import Clock
-from jeroboam.store import Notification, Store
+from jeroboam.store import Store
 
 BATCH = 100
 log = structlog.get_logger("jeroboam.notification")
 
-Publish = Callable[[Notification], Awaitable[None]]
+Publish = Callable[[Message], Awaitable[None]]
 
 
 class Relay:
     """Empties the outbox whenever something is put in, and once at the start."""
 
-    def __init__(self, *, store: Store, bus: Bus, clock: Clock, publish: Publish) -> None:
+    def __init__(self, *, store: Store, bus: Bus, clock: Clock, publish: Publish, publisher_id: str) -> None:
+        """`publisher_id` is `<service>.<host>`, as every OpenStack service names itself on the bus."""
         self._store = store
         self._bus = bus
         self._clock = clock
         self._publish = publish
+        self._publisher_id = publisher_id
 
     async def run(self) -> None:
         """Relay until cancelled."""
@@ -38,12 +45,16 @@ class Relay:
                 batch = await tx.outgoing(BATCH)
             if not batch:
                 return
-            for notification in batch:
-                await self._publish(notification)
+            for note in batch:
+                message = enveloped(
+                    note.event, note.payload, number=note.id, at=note.at, publisher_id=self._publisher_id
+                )
+                await self._publish(message)
             async with self._store.write() as tx:
                 await tx.sent(batch)
 
 
-async def to_log(notification: Notification) -> None:
+async def to_log(message: Message) -> None:
     """Where notifications go while no broker is configured."""
-    log.info(notification.event, key=notification.key, payload=notification.payload)
+    shown = dataclasses.asdict(message)
+    log.info(shown.pop("event_type"), **shown)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from jeroboam.conductor.history import History
 from jeroboam.domain import states
 from jeroboam.domain.clusters import (
     Certificate,
@@ -15,6 +16,7 @@ from jeroboam.domain.clusters import (
     Outcome,
 )
 from jeroboam.domain.conditions import merge
+from jeroboam.kit.ids import Ids
 from jeroboam.store import Lease, Store, Transaction
 
 ROLLBACK_MINUTES = 60
@@ -37,8 +39,9 @@ class Whole:
 class ClusterRecords:
     """Reads and writes clusters for their loop."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, ids: Ids) -> None:
         self._store = store
+        self._history = History(ids)
 
     async def everything(self) -> Iterable[str]:
         async with self._store.read() as tx:
@@ -111,8 +114,7 @@ class ClusterRecords:
             if cluster != before:
                 await tx.clusters.update(replace(cluster, updated_at=tx.now))
             await self._save_groups(tx, cluster, by_uuid)
-            if cluster.status != before.status:
-                await self._tell(tx, cluster)
+            await self._history.changed(tx, before, cluster)
 
     async def say(self, lease: Lease, waiting_for: str) -> None:
         """Write what the work waits for, and nothing else; nothing at all if it has ended or another does it."""
@@ -123,6 +125,7 @@ class ClusterRecords:
             cluster = states.project_cluster(before, waiting_for=waiting_for)
             if states.in_progress(cluster):
                 await tx.clusters.update(replace(cluster, updated_at=tx.now))
+                await self._history.changed(tx, before, cluster)
 
     async def _save_groups(self, tx: Transaction, cluster: Cluster, nodes: dict[str, NodeObserved] | None) -> None:
         outcome = states.outcome_of(cluster)
@@ -147,9 +150,9 @@ class ClusterRecords:
                     back = replace(group, spec=replace(group.spec, node_count=sizes[group.uuid]))
                     await tx.nodegroups.update(states.ask_group(back, Operation.ROLLBACK, now=tx.now))
             minutes = cluster.spec.create_timeout or ROLLBACK_MINUTES
-            cluster = states.ask_cluster(cluster, Operation.ROLLBACK, now=tx.now, minutes=minutes)
+            failed, cluster = cluster, states.ask_cluster(cluster, Operation.ROLLBACK, now=tx.now, minutes=minutes)
             await tx.clusters.update(cluster)
-            await self._tell(tx, cluster)
+            await self._history.went_back(tx, failed, cluster)
         return True
 
     async def forget(self, lease: Lease) -> None:
@@ -157,19 +160,15 @@ class ClusterRecords:
         async with self._store.write() as tx:
             await self._hold(tx, lease)
             cluster = await tx.clusters.get(lease.uuid)
+            if cluster is not None:
+                await self._history.gone(tx, replace(cluster, status="DELETE_COMPLETE", status_reason=None))
             await tx.certificates.remove(cluster_id=lease.uuid)
             await tx.nodegroups.remove(cluster_id=lease.uuid)
             await tx.clusters.remove(uuid=lease.uuid)
-            if cluster is not None:
-                await self._tell(tx, replace(cluster, status="DELETE_COMPLETE", status_reason=None))
 
     async def _hold(self, tx: Transaction, lease: Lease) -> None:
         if not await tx.leases("cluster").held(lease):
             raise LeaseLost(lease.uuid)
-
-    async def _tell(self, tx: Transaction, cluster: Cluster) -> None:
-        payload = {"cluster": cluster.uuid, "project_id": cluster.project_id, "status": cluster.status}
-        await tx.notify(f"cluster.{cluster.operation.lower()}", cluster.uuid, payload)
 
 
 def _seen(group: NodeGroup, nodes: dict[str, NodeObserved] | None) -> NodeGroup:

@@ -71,14 +71,17 @@ class Rows(Generic[T]):
         result = await self._connection.execute(query)
         return [self._kind.load(row) for row in result.all()]
 
-    async def page(self, page: Page, *conditions: sa.ColumnElement[bool]) -> list[T]:
-        """A page of those that meet all conditions.
+    async def page(
+        self, page: Page, *conditions: sa.ColumnElement[bool], narrowed: Sequence[sa.ColumnElement[bool]] = ()
+    ) -> list[T]:
+        """A page of those that meet all conditions, and those by which the asker narrowed the list.
 
-        Raises `Invalid` for a sort key that is no field and `NotFound` for a marker that is not among them.
+        Raises `Invalid` for a sort key that is no field and `NotFound` for a marker that does not meet the conditions;
+        the narrowing is no business of the marker's, which may have changed since it was shown.
         """
         kind = self._kind
         key = kind.sort_column(page.sort_key)
-        query = kind.select.where(*conditions)
+        query = kind.select.where(*conditions, *narrowed)
         if page.marker is not None:
             query = query.where(await self._after(page, key, conditions))
         absent, order = key.is_(None), (sa.desc if page.descending else sa.asc)
@@ -107,7 +110,11 @@ class Rows(Generic[T]):
 
     async def count(self, **equals: Any) -> int:
         """How many have these values."""
-        query = sa.select(sa.func.count()).select_from(self._kind.table).where(*self.matching(**equals))
+        return await self.number(*self.matching(**equals))
+
+    async def number(self, *conditions: sa.ColumnElement[bool]) -> int:
+        """How many meet all conditions."""
+        query = sa.select(sa.func.count()).select_from(self._kind.table).where(*conditions)
         return int((await self._connection.execute(query)).scalar_one())
 
     async def select(self, page: Page | None = None, **equals: Any) -> list[T]:

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from jeroboam.domain.clusters import Certificate
 from jeroboam.domain.hosts import Host, Service
-from jeroboam.store import kinds, tables
+from jeroboam.store import history, kinds, tables
 from jeroboam.store.leases import Leases
 from jeroboam.store.rows import Executes, Rows
 
@@ -65,6 +65,10 @@ class Transaction:
     @cached_property
     def services(self) -> Rows[Service]:
         return Rows(self._connection, kinds.SERVICE, locking=self._writing)
+
+    @cached_property
+    def events(self) -> history.Events:
+        return history.Events(self._connection, history.EVENT, locking=False)
 
     @cached_property
     def quotas(self) -> kinds.Quotas:

@@ -8,12 +8,14 @@ from typing import Any
 
 from jeroboam.api.call import Answer, Call, reply
 from jeroboam.api.container_infra.changes import minutes_for
+from jeroboam.api.container_infra.history import record
 from jeroboam.api.container_infra.lookup import cluster_of, project_scope
 from jeroboam.api.container_infra.schema import refuse_unknown
 from jeroboam.api.fields import Check, optional, read, text
 from jeroboam.api.wire import iso, links
 from jeroboam.domain.clusters import FORMER, MAIN, NEXT, READY, Certificate, Cluster, Operation
 from jeroboam.domain.errors import Conflict, Invalid, NotFound
+from jeroboam.domain.events import CLUSTER_ROTATE_CA
 from jeroboam.domain.states import ask_cluster, in_progress
 from jeroboam.kit.x509 import Pair, sign_csr
 from jeroboam.store import Transaction
@@ -55,6 +57,7 @@ async def rotate(call: Call) -> Answer:
             asked = ask_cluster(cluster, Operation.UPDATE, now=tx.now, minutes=minutes_for(call, cluster))
             spec = asked.spec if due else replace(asked.spec, ca_generation=cluster.observed.ca_generation + 1)
             await tx.clusters.update(replace(asked, spec=spec))
+            await record(tx, call, asked, CLUSTER_ROTATE_CA, "Another certificate authority asked for.")
             tx.hint("cluster", cluster.uuid)
     return reply({"uuid": cluster.uuid}, 202)
 

@@ -8,12 +8,14 @@ from typing import Any
 
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra.clusters import ZERO_NODES, zero_refused
+from jeroboam.api.container_infra.history import record
 from jeroboam.api.container_infra.lookup import cluster_of, group_of, project_scope
 from jeroboam.api.container_infra.schema import MOST_NODES, NODES, literal, refuse_unknown
 from jeroboam.api.fields import Check, choice, mapping, optional, read, strings, text, whole
 from jeroboam.api.wire import apply, changes_of, query_flag
 from jeroboam.domain.clusters import MASTER, Cluster, Health, NodeGroup, Operation
 from jeroboam.domain.errors import Invalid
+from jeroboam.domain.events import CLUSTER_DELETE, CLUSTER_HEALTH, CLUSTER_RESIZE
 from jeroboam.domain.states import ask_cluster, ask_group
 from jeroboam.store import Transaction
 
@@ -71,6 +73,8 @@ async def update(call: Call) -> Answer:
         if health != seen:
             cluster = replace(cluster, observed=health, updated_at=tx.now)
             await tx.clusters.update(cluster)
+            if health.health_status != seen.health_status:
+                await record(tx, call, cluster, CLUSTER_HEALTH, "Set by request.")
         if "node_count" in named:
             await _resize(tx, call, cluster, workers, wanted, (), rollback=query_flag(call.query, "rollback"))
     return reply({"uuid": cluster.uuid}, 202)
@@ -119,6 +123,8 @@ async def _resize(
     await tx.clusters.update(asked)
     resized = replace(group, spec=replace(group.spec, node_count=count, nodes_to_remove=leavers))
     await tx.nodegroups.update(ask_group(resized, Operation.UPDATE, now=tx.now))
+    message = f"{group.name} resized from {group.spec.node_count} to {count} nodes."
+    await record(tx, call, asked, CLUSTER_RESIZE, message, nodegroup=group.name)
     tx.hint("cluster", cluster.uuid)
 
 
@@ -154,6 +160,7 @@ async def delete(call: Call) -> Answer:
             status = leaving.status
             for group in (await tx.nodegroups.of(cluster.uuid))[cluster.uuid]:
                 await tx.nodegroups.update(replace(group, status=status, status_reason=None, updated_at=tx.now))
+            await record(tx, call, leaving, CLUSTER_DELETE, "The cluster is to be deleted.")
         tx.hint("cluster", cluster.uuid)
     return NO_CONTENT
 

@@ -8,12 +8,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from jeroboam.api.call import Answer, Call, reply
+from jeroboam.api.container_infra.history import record
 from jeroboam.api.container_infra.lookup import cluster_of, only, project_scope
 from jeroboam.api.container_infra.schema import MOST_NODES, NODES, labels, refuse_unknown
 from jeroboam.api.fields import Check, flag, ignored, optional, read, text, whole
 from jeroboam.api.wire import iso, links, next_page, page_of
 from jeroboam.domain.clusters import MASTER, WORKER, Cluster, ClusterSpec, NodeGroup, NodeGroupSpec, Template
 from jeroboam.domain.errors import Forbidden, Invalid, NotFound, OverQuota
+from jeroboam.domain.events import CLUSTER_CREATE
 
 _TEXT = optional(text())
 _NAME = text(high=242, pattern=r"\A[a-zA-Z][a-zA-Z0-9_.-]*\Z", rule="It has to start with a letter.")
@@ -190,6 +192,8 @@ async def create(call: Call) -> Answer:
         await tx.clusters.insert(cluster)
         for group in groups:
             await tx.nodegroups.insert(group)
+        sizes = ", ".join(f"{group.name} of {group.spec.node_count}" for group in groups)
+        await record(tx, call, cluster, CLUSTER_CREATE, f"Cluster asked for from template {template.name}: {sizes}.")
         tx.hint("cluster", cluster.uuid)
     return reply({"uuid": cluster.uuid}, 202)
 

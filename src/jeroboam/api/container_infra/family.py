@@ -14,6 +14,7 @@ from jeroboam.api.container_infra import (
     credentials,
     federations,
     group_changes,
+    history,
     nodegroups,
     quotas,
     stats,
@@ -96,6 +97,20 @@ _ROUTES = (
     Route(method="GET", path=_QUOTA, handler=quotas.show, rule="quota:get"),
     Route(method="PATCH", path=_QUOTA, handler=quotas.update, rule="quota:update"),
     Route(method="DELETE", path=_QUOTA, handler=quotas.delete, rule="quota:delete"),
+    Route(
+        method="GET",
+        path=f"{_CLUSTER}/events",
+        handler=history.of_cluster,
+        rule="event:get_all",
+        query=PAGING | history.FILTERS,
+    ),
+    Route(
+        method="GET",
+        path="/events",
+        handler=history.index,
+        rule="event:get_all",
+        query=PAGING | history.FILTERS | {"cluster"},
+    ),
     Route(
         method="GET",
         path="/stats",

@@ -12,6 +12,7 @@ from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra.changes import minutes_for
 from jeroboam.api.container_infra.clusters import ZERO_NODES, zero_refused
 from jeroboam.api.container_infra.group_schema import FIELDS, PATCHED, READ_ONLY, RICH, RICH_SINCE
+from jeroboam.api.container_infra.history import record
 from jeroboam.api.container_infra.lookup import cluster_of, group_of, project_scope
 from jeroboam.api.container_infra.nodegroups import full
 from jeroboam.api.container_infra.schema import literal, refuse_unknown
@@ -19,6 +20,7 @@ from jeroboam.api.fields import read
 from jeroboam.api.wire import Change, apply, changes_of
 from jeroboam.domain.clusters import MASTER, WORKER, Cluster, NodeGroup, NodeGroupSpec, Operation
 from jeroboam.domain.errors import Conflict, Invalid
+from jeroboam.domain.events import NODEGROUP_CREATE, NODEGROUP_DELETE, NODEGROUP_UPDATE
 from jeroboam.domain.states import ask_cluster, ask_group
 from jeroboam.store import Transaction
 
@@ -45,8 +47,10 @@ async def create(call: Call) -> Answer:
             raise Conflict(f"Cluster API address is not available yet. The cluster's status is {cluster.status}.")
         if await tx.nodegroups.count(cluster_id=cluster.uuid, name=group.name):
             raise Conflict(f"A node group with name {group.name} already exists in the cluster.", field="name")
-        await _ask(tx, call, cluster)
+        asked = await _ask(tx, call, cluster)
         await tx.nodegroups.insert(group)
+        message = f"Node group {group.name} asked for, with {group.spec.node_count} nodes."
+        await record(tx, call, asked, NODEGROUP_CREATE, message, nodegroup=group.name)
         [stored] = await tx.nodegroups.select(uuid=group.uuid)
     return reply(full(stored, cluster, call.base), 202)
 
@@ -129,8 +133,10 @@ async def update(call: Call) -> Answer:
         if spec.role == MASTER and (spec.node_labels or spec.node_taints):
             raise Conflict(f"Labels and taints of the nodes of {group.name} cannot be set: they are masters.")
         changed = ask_group(replace(group, spec=spec), Operation.UPDATE, now=tx.now)
-        await _ask(tx, call, cluster)
+        asked = await _ask(tx, call, cluster)
         await tx.nodegroups.update(changed)
+        message = f"{group.name}: another {', '.join(dict.fromkeys(change.root for change in changes))} asked for."
+        await record(tx, call, asked, NODEGROUP_UPDATE, message, nodegroup=group.name)
     return reply(full(changed, cluster, call.base), 202)
 
 
@@ -155,12 +161,15 @@ async def delete(call: Call) -> Answer:
             raise Invalid(f"Deleting the default nodegroup {group.name} is not supported.", field="nodegroup")
         leaving = ask_group(group, Operation.DELETE, now=tx.now)
         if not (group.deleting and group.status == leaving.status):
-            await _ask(tx, call, cluster)
+            asked = await _ask(tx, call, cluster)
             await tx.nodegroups.update(leaving)
+            message = f"Node group {group.name} is to be deleted."
+            await record(tx, call, asked, NODEGROUP_DELETE, message, nodegroup=group.name)
     return NO_CONTENT
 
 
-async def _ask(tx: Transaction, call: Call, cluster: Cluster) -> None:
+async def _ask(tx: Transaction, call: Call, cluster: Cluster) -> Cluster:
     asked = ask_cluster(cluster, Operation.UPDATE, now=tx.now, minutes=minutes_for(call, cluster))
     await tx.clusters.update(asked)
     tx.hint("cluster", cluster.uuid)
+    return asked

@@ -1,0 +1,122 @@
+"""Events of clusters: writing one down with every wish, and showing them to the cluster's project.
+
+An extension: no published API has it. Neighbours: every handler that stores a wish calls `record` beside `tx.hint`;
+the conductor writes its own events (`conductor/history.py`).
+"""
+
+import datetime as dt
+from typing import Any
+
+from jeroboam.api.call import Answer, Call, reply
+from jeroboam.api.container_infra.lookup import cluster_of, project_scope
+from jeroboam.api.wire import iso, next_page, page_of, with_total
+from jeroboam.domain.clusters import Cluster
+from jeroboam.domain.errors import Invalid
+from jeroboam.domain.events import CLUSTER_HEALTH, TYPES, Event
+from jeroboam.domain.notifications import Initiator, cadf, event_of
+from jeroboam.store import EventFilter, Transaction
+
+FILTERS = frozenset({"event_type", "nodegroup", "since", "with_count"})
+
+
+async def record(
+    tx: Transaction, call: Call, cluster: Cluster, event_type: str, message: str, *, nodegroup: str | None = None
+) -> None:
+    """Write down that the caller's wish was accepted, in the transaction that stores it, once all of it is written.
+
+    `cluster` is the cluster with the wish, so already in progress; `event_type` one of `domain.events`; `message` a
+    plain sentence for its users; `nodegroup` the name of the group that it is about. Other services are told too.
+    """
+    call.subject.is_(cluster.uuid, cluster.name)
+    caller = call.caller
+    event = Event(
+        uuid=call.parts.ids.uuid(),
+        cluster_id=cluster.uuid,
+        cluster_name=cluster.name,
+        project_id=cluster.project_id,
+        event_type=event_type,
+        nodegroup=nodegroup,
+        status=cluster.observed.health_status if event_type == CLUSTER_HEALTH else cluster.status,
+        message=message,
+        user_id=caller.user_id,
+        user_project_id=caller.project_id,
+        request_id=call.request_id,
+        created_at=tx.now,
+    )
+    await tx.events.insert(event)
+    if event_type == CLUSTER_HEALTH:
+        return
+    initiator = Initiator(user_id=caller.user_id, project_id=caller.project_id, request_id=call.request_id)
+    groups = (await tx.nodegroups.of(cluster.uuid))[cluster.uuid]
+    payload = cadf(cluster, groups, initiator, ident=call.parts.ids.uuid(), now=tx.now)
+    await tx.notify(event_of(cluster), cluster.uuid, payload)
+
+
+def _view(event: Event) -> dict[str, Any]:
+    return {
+        "uuid": event.uuid,
+        "cluster_uuid": event.cluster_id,
+        "cluster_name": event.cluster_name,
+        "project_id": event.project_id,
+        "nodegroup": event.nodegroup,
+        "event_type": event.event_type,
+        "status": event.status,
+        "message": event.message,
+        "user_id": event.user_id,
+        "request_id": event.request_id,
+        "created_at": iso(event.created_at),
+    }
+
+
+async def of_cluster(call: Call) -> Answer:
+    """GET /clusters/{id or name}/events: the oldest first"""
+    scope = project_scope(call, "event:get_all_all_projects")
+    async with call.parts.store.read() as tx:
+        cluster = await cluster_of(tx, call.path["cluster"], scope)
+    return await _list(call, f"clusters/{cluster.uuid}/events", cluster.uuid)
+
+
+async def index(call: Call) -> Answer:
+    """GET /events: of all clusters of the project, those that are gone too"""
+    return await _list(call, "events", call.query.get("cluster"))
+
+
+async def _list(call: Call, path: str, cluster: str | None) -> Answer:
+    page = page_of(call)
+    wanted = EventFilter(
+        cluster=cluster, event_types=_types(call), nodegroup=call.query.get("nodegroup"), since=_since(call)
+    )
+    scope = project_scope(call, "event:get_all_all_projects")
+    async with call.parts.store.read() as tx:
+        found = await tx.events.listed(page, scope, wanted)
+        total = await tx.events.total(scope, wanted) if with_total(call) else None
+    body: dict[str, Any] = {"events": [_view(event) for event in found]}
+    following = next_page(call, page, path, found)
+    if following is not None:
+        body["next"] = following
+    if total is not None:
+        body["total_count"] = total
+    return reply(body)
+
+
+def _types(call: Call) -> tuple[str, ...]:
+    asked = tuple(word for word in call.query.get("event_type", "").split(",") if word)
+    for word in asked:
+        if word not in TYPES:
+            known = ", ".join(sorted(TYPES))
+            raise Invalid(f"Unknown event_type: {word}. There are: {known}.", field="event_type")
+    return asked
+
+
+def _since(call: Call) -> dt.datetime | None:
+    """A time in ISO 8601; one without a zone is UTC."""
+    said = call.query.get("since")
+    if said is None:
+        return None
+    try:
+        # A plus sign that was not encoded arrives as a space.
+        moment = dt.datetime.fromisoformat(said.strip().replace(" ", "+") if "T" in said else said)
+        return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
+    except (ValueError, OverflowError) as error:
+        text = f"Invalid value for since: {said}. It has to be a time such as 2026-11-21T21:32:11+00:00."
+        raise Invalid(text, field="since") from error

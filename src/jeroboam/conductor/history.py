@@ -1,0 +1,73 @@
+"""What the loop writes down of a cluster's changes, beside the change itself and in the same transaction.
+
+For the cluster's users an event, for other services a notification when what was asked for has ended. Neighbours:
+`records`, which calls this with a cluster before and after; `domain.events` and `domain.notifications`, which know what
+is worth telling and in which form.
+"""
+
+from jeroboam.domain import events
+from jeroboam.domain.clusters import Cluster, Operation
+from jeroboam.domain.events import Event, Told
+from jeroboam.domain.notifications import Initiator, Result, cadf, event_of, result_of
+from jeroboam.kit.ids import Ids
+from jeroboam.store import Transaction
+
+
+class History:
+    """Writes the story of clusters."""
+
+    def __init__(self, ids: Ids) -> None:
+        self._ids = ids
+
+    async def changed(self, tx: Transaction, before: Cluster, after: Cluster) -> None:
+        """The loop has written this over that."""
+        for told in events.worth_telling(before, after):
+            if not events.is_repeated(told, await tx.events.since_wish(after.uuid)):
+                await self._tell(tx, after, told)
+        if after.status != before.status and result_of(after) is not Result.PENDING:
+            await self._notify(tx, after)
+
+    async def went_back(self, tx: Transaction, before: Cluster, after: Cluster) -> None:
+        """A change has failed for good, and the way back has begun."""
+        why = f" ({before.status_reason})" if before.status_reason else ""
+        message = f"The change failed{why}; the cluster goes back to what it was before."
+        await self._tell(tx, after, Told(event_type=events.CLUSTER_ROLLBACK, status=after.status, message=message))
+
+    async def gone(self, tx: Transaction, cluster: Cluster) -> None:
+        """Nothing of the cluster is left."""
+        told = Told(event_type=events.CLUSTER_STATUS, status=cluster.status, message="The cluster is gone.")
+        await self._tell(tx, cluster, told)
+        await self._notify(tx, cluster)
+
+    async def aged(self, tx: Transaction, cluster: Cluster, message: str) -> None:
+        """The cluster is older than a limit allows; with a delete as its operation it is removed for that."""
+        deleted = cluster.operation is Operation.DELETE
+        kind = events.CLUSTER_DELETE if deleted else events.CLUSTER_AGE
+        await self._tell(tx, cluster, Told(event_type=kind, status=cluster.status, message=message))
+        if deleted:
+            await self._notify(tx, cluster)
+
+    async def _tell(self, tx: Transaction, cluster: Cluster, told: Told) -> None:
+        event = Event(
+            uuid=self._ids.uuid(),
+            cluster_id=cluster.uuid,
+            cluster_name=cluster.name,
+            project_id=cluster.project_id,
+            event_type=told.event_type,
+            status=told.status,
+            message=told.message,
+            created_at=tx.now,
+        )
+        await tx.events.insert(event)
+
+    async def _notify(self, tx: Transaction, cluster: Cluster) -> None:
+        """Whoever wished last is the initiator: the loop itself asks for nothing."""
+        wish = await tx.events.last_wish(cluster.uuid)
+        initiator = Initiator(
+            user_id=wish.user_id if wish else None,
+            project_id=(wish.user_project_id if wish else None) or cluster.project_id,
+            request_id=wish.request_id if wish else None,
+        )
+        groups = (await tx.nodegroups.of(cluster.uuid))[cluster.uuid]
+        payload = cadf(cluster, groups, initiator, ident=self._ids.uuid(), now=tx.now)
+        await tx.notify(event_of(cluster), cluster.uuid, payload)

@@ -1,0 +1,114 @@
+"""Events: what happened to a cluster, when, why, and who asked; for its users to read.
+
+The API writes one with every wish that it accepts, the conductor one with every change that it sees, each in the
+transaction that stores the thing itself. An event is never changed, and outlives its cluster. What is worth an event
+of the conductor's is decided here, by comparing two states of a cluster. Neighbours: `notifications` tells other
+services of the beginning and the end of what was asked for.
+"""
+
+import datetime as dt
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from jeroboam.domain.clusters import Cluster
+
+# What was asked for. The first half is the kind of thing that the wish is about.
+CLUSTER_CREATE = "cluster.create"
+CLUSTER_UPDATE = "cluster.update"
+CLUSTER_RESIZE = "cluster.resize"
+CLUSTER_UPGRADE = "cluster.upgrade"
+CLUSTER_ROTATE_CA = "cluster.rotate_ca"
+CLUSTER_DELETE = "cluster.delete"
+NODEGROUP_CREATE = "nodegroup.create"
+NODEGROUP_UPDATE = "nodegroup.update"
+NODEGROUP_DELETE = "nodegroup.delete"
+# What was seen.
+CLUSTER_ROLLBACK = "cluster.rollback"
+CLUSTER_STATUS = "cluster.status"
+CLUSTER_HEALTH = "cluster.health"
+CLUSTER_AGE = "cluster.age"
+
+WISHES = frozenset(
+    {
+        CLUSTER_CREATE,
+        CLUSTER_UPDATE,
+        CLUSTER_RESIZE,
+        CLUSTER_UPGRADE,
+        CLUSTER_ROTATE_CA,
+        CLUSTER_DELETE,
+        NODEGROUP_CREATE,
+        NODEGROUP_UPDATE,
+        NODEGROUP_DELETE,
+    }
+)
+TYPES = WISHES | {CLUSTER_ROLLBACK, CLUSTER_STATUS, CLUSTER_HEALTH, CLUSTER_AGE}
+
+_COUNTS = re.compile(r"[0-9]+ of [0-9]+ ")
+_NUMBERS = re.compile(r"[0-9]+")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Event:
+    """One thing that happened to one cluster."""
+
+    uuid: str
+    cluster_id: str
+    cluster_name: str
+    project_id: str
+    """The cluster's project: its members may read the event."""
+    event_type: str
+    nodegroup: str | None = None
+    """The name of the node group that it is about; None for the whole cluster."""
+    status: str | None = None
+    """The cluster's status, or its health, from that moment on."""
+    message: str | None = None
+    """A plain sentence, fit for its users' eyes."""
+    user_id: str | None = None
+    """Who asked; None for what the service saw or did by itself."""
+    user_project_id: str | None = None
+    request_id: str | None = None
+    created_at: dt.datetime
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Told:
+    """What is to be told of a change, before it has a number and a time."""
+
+    event_type: str
+    status: str
+    message: str | None
+
+
+def worth_telling(before: Cluster, after: Cluster) -> list[Told]:
+    """What its users should read of that change: another status, another reason for it, another health."""
+    told = []
+    reason = after.status_reason
+    if after.status != before.status or (reason and reason != before.status_reason and not counts(reason)):
+        told.append(Told(event_type=CLUSTER_STATUS, status=after.status, message=reason))
+    health = after.observed.health_status
+    if health is not None and health != before.observed.health_status:
+        reasons = after.observed.health_status_reason
+        message = "; ".join(f"{part}: {said}" for part, said in reasons.items()) or None
+        told.append(Told(event_type=CLUSTER_HEALTH, status=health, message=message))
+    return told
+
+
+def counts(reason: str) -> bool:
+    """Whether the text only says how far something has come: `2 of 3 nodes are up`."""
+    return _COUNTS.match(reason) is not None
+
+
+def is_repeated(told: Told, since_wish: Collection[Event]) -> bool:
+    """Whether the same was told since the last wish, numbers aside: what is tried again fails again in the same way."""
+    if told.event_type != CLUSTER_STATUS:
+        return False
+    same = _gist(told.message)
+    return any(
+        event.event_type == CLUSTER_STATUS and event.status == told.status and _gist(event.message) == same
+        for event in since_wish
+    )
+
+
+def _gist(message: str | None) -> str:
+    return _NUMBERS.sub("0", message or "")
