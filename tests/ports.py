@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.errors import Invalid, Unavailable
+from jeroboam.domain.limits import Owner
 from jeroboam.domain.ports import ExecResult
 
 
@@ -33,6 +34,10 @@ class KnownTokens:
 class AllProjects:
     async def exists(self, project_id: str) -> bool:
         return project_id.startswith("p")
+
+    async def describe(self, project_id: str) -> Owner | None:
+        known = {"p1": "demo", "p2": "strangers", "p0": "admin"}
+        return Owner(project_id=project_id, project_name=known.get(project_id, ""), domain_id=f"d-{project_id}")
 
 
 class EasyAdmission:

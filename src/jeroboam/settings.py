@@ -24,6 +24,8 @@ API = [
     cfg.StrOpt("listen", default="127.0.0.1:9511", help="ADDRESS:PORT of the one HTTP port; port 0 takes a free one."),
     cfg.IntOpt("max_limit", default=1000, min=1, help="Most objects on a page, and how many without a limit."),
     cfg.StrOpt("policy_file", default="", help="The operator's policy.yaml, over the built-in defaults."),
+    cfg.StrOpt("limits_file", default="", help="A file of limits for projects; empty is none."),
+    cfg.StrOpt("audit_file", default="", help="Where each write leaves a line of JSON, beside the log."),
 ]
 KEYSTONE = [
     cfg.StrOpt("listen", default="127.0.0.1:5000", help="ADDRESS:PORT of the embedded Keystone; port 0: a free one."),

@@ -9,14 +9,15 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 import structlog
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry
-from prometheus_client.exposition import generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from jeroboam.api.audit import Trace, record_of
 from jeroboam.api.call import Answer, Call, Failure, Family, Route, Routes, reply
 from jeroboam.api.container.family import ContainerFamily
 from jeroboam.api.container_infra.family import ContainerInfraFamily
 from jeroboam.api.edge import INDEX, CutOff, Head, Meter, TooLarge, read_body, read_head, respond
+from jeroboam.api.metrics import exposition
 from jeroboam.api.options import ApiOptions
 from jeroboam.api.parts import ApiParts
 from jeroboam.api.policy import Policy
@@ -38,8 +39,7 @@ _UNAUTHORIZED = {
 
 def create_app(parts: ApiParts) -> ASGIApp:
     """The application: both families, `/healthcheck`, `/metrics` and a page with links at `/`."""
-    registry = CollectorRegistry()
-    meter = Meter(registry)
+    meter = Meter(parts.registry)
     families = (ContainerInfraFamily(), ContainerFamily())
     mounts = {family.prefix: _Mount(family, parts) for family in families}
 
@@ -55,11 +55,11 @@ def create_app(parts: ApiParts) -> ASGIApp:
         started = parts.clock.monotonic()
         head = read_head(scope, f"req-{parts.ids.uuid()}")
         mount = mounts.get(head.segments[0]) if head.segments else None
-        trace = _Trace()
+        trace = Trace()
         if mount is not None:
             answer = await mount.answer(head, receive, trace)
         else:
-            answer = await _plain(head, parts, registry)
+            answer = await _plain(head, parts)
         seconds = parts.clock.monotonic() - started
         meter.count(trace.family, trace.route, head.method, answer.status, seconds)
         log.info(
@@ -69,9 +69,14 @@ def create_app(parts: ApiParts) -> ASGIApp:
             status=answer.status,
             seconds=round(seconds, 6),
             request_id=head.request_id,
-            user_id=trace.user_id,
-            project_id=trace.project_id,
+            user_id=trace.caller.user_id if trace.caller else None,
+            project_id=trace.caller.project_id if trace.caller else None,
         )
+        record = record_of(
+            trace, method=head.method, request_id=head.request_id, status=answer.status, answer=answer.body
+        )
+        if record is not None:
+            parts.audit(record)
         await respond(answer, head, send)
 
     return app
@@ -86,7 +91,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
             return
 
 
-async def _plain(head: Head, parts: ApiParts, registry: CollectorRegistry) -> Answer:
+async def _plain(head: Head, parts: ApiParts) -> Answer:
     """What belongs to no family."""
     name = "/".join(head.segments)
     if name not in {"", "healthcheck", "metrics"}:
@@ -94,7 +99,7 @@ async def _plain(head: Head, parts: ApiParts, registry: CollectorRegistry) -> An
     if head.method not in {"GET", "HEAD"}:
         return Answer(status=405, headers=(("Allow", "GET, HEAD"),))
     if name == "metrics":
-        return Answer(body=generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        return Answer(body=await exposition(parts.registry, parts.store), media_type=CONTENT_TYPE_LATEST)
     if name == "healthcheck":
         return await _health(parts)
     return Answer(body=INDEX, media_type="text/html; charset=utf-8")
@@ -103,17 +108,6 @@ async def _plain(head: Head, parts: ApiParts, registry: CollectorRegistry) -> An
 async def _health(parts: ApiParts) -> Answer:
     wrong = [text for check in parts.health if (text := await check()) is not None]
     return reply({"detailed": bool(wrong), "reasons": wrong}, 503 if wrong else 200)
-
-
-class _Trace:
-    """What the log and the counters want to know of a request, filled in on its way."""
-
-    __slots__ = ("family", "project_id", "route", "user_id")
-
-    def __init__(self) -> None:
-        self.family = self.route = ""
-        self.user_id: str | None = None
-        self.project_id: str | None = None
 
 
 class _Mount:
@@ -129,7 +123,7 @@ class _Mount:
             raise LookupError(f"routes name policy rules that nobody defined: {sorted(unknown)}")
         self._challenge = (("WWW-Authenticate", f'Keystone uri="{parts.options.auth_uri}"'),)
 
-    async def answer(self, head: Head, receive: Receive, trace: _Trace) -> Answer:
+    async def answer(self, head: Head, receive: Receive, trace: Trace) -> Answer:
         """The family's answer; whatever is raised becomes one of its error bodies."""
         trace.family = self._family.prefix
         base = f"{head.origin}/{self._family.prefix}"
@@ -184,17 +178,17 @@ class _Mount:
             return Answer(status=answer.status, body=b"OK" if answer.status == 200 else b"", media_type="text/plain")  # noqa: PLR2004
         return answer
 
-    async def _identify(self, head: Head, trace: _Trace) -> Answer | None:
+    async def _identify(self, head: Head, trace: Trace) -> Answer | None:
         """Note who asks; the answer that refuses whoever did not say."""
         token = head.headers.get("x-auth-token")
         head.caller = await self._parts.tokens.caller(token) if token else None
         if head.caller is None:
             return reply(_UNAUTHORIZED, 401, *self._challenge)
-        trace.user_id, trace.project_id = head.caller.user_id, head.caller.project_id
+        trace.caller = head.caller
         return None
 
     async def _routed(
-        self, head: Head, receive: Receive, trace: _Trace, segments: list[str], base: str, version: int
+        self, head: Head, receive: Receive, trace: Trace, segments: list[str], base: str, version: int
     ) -> Answer:
         match = self._routes.match(segments)
         if match is None or "\0" in head.path:
@@ -202,7 +196,7 @@ class _Mount:
         route = match.methods.get(head.method)
         if route is None:
             return self._failed(_status(405), ("Allow", ", ".join(sorted(match.methods))))
-        trace.route = route.path
+        trace.route, trace.rule, trace.path = route.path, route.rule, match.path
         if not route.since <= version <= route.until:
             return self._failed(_status(406))
         assert head.caller is not None
@@ -225,6 +219,7 @@ class _Mount:
                 pairs=head.pairs,
                 body=body,
                 request_id=head.request_id,
+                subject=trace.subject,
             )
             return await route.handler(call)
         except Refused as error:
@@ -242,7 +237,7 @@ class _Mount:
                 raise Refused(self._family.unknown_argument(name), field=name)
         return query
 
-    def _bug(self, error: Exception, head: Head, trace: _Trace) -> Answer:
+    def _bug(self, error: Exception, head: Head, trace: Trace) -> Answer:
         """The log has all of it, the answer only where to look."""
         log.error("bug", exc_info=error, request_id=head.request_id, method=head.method, route=trace.route)
         detail = f"An unexpected error happened. It is logged under {head.request_id}."

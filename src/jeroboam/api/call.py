@@ -10,24 +10,13 @@ from typing import Any, Protocol
 
 import msgspec
 
+from jeroboam.api.audit import Subject
 from jeroboam.api.parts import ApiParts
 from jeroboam.api.policy import Policy
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.errors import Invalid
 
 _decode = msgspec.json.Decoder().decode
-
-
-@dataclass(slots=True)
-class Subject:
-    """What a request is about, as far as its handler has found out; for the audit."""
-
-    uuid: str | None = None
-    name: str | None = None
-
-    def is_(self, uuid: str, name: str | None = None) -> None:
-        """The object is that one."""
-        self.uuid, self.name = uuid, name
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

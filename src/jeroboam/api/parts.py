@@ -6,7 +6,11 @@ The API records wishes in the store and shows facts from it; everything else it 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from prometheus_client import CollectorRegistry
+
+from jeroboam.api.audit import Record, to_log
 from jeroboam.api.options import ApiOptions
+from jeroboam.domain.limits import Limit
 from jeroboam.domain.ports import Admission, HostGateway, Projects, Sealer, TokenCheck
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.ids import Ids
@@ -31,3 +35,9 @@ class ApiParts:
     options: ApiOptions = field(default_factory=ApiOptions)
     health: tuple[HealthCheck, ...] = ()
     """What `/healthcheck` asks, beside the store."""
+    limits: tuple[Limit, ...] = ()
+    """The operator's, for all projects."""
+    audit: Callable[[Record], None] = to_log
+    """Where the record of each write goes."""
+    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    """What `/metrics` shows, and where the application counts; other parts of the process may count there too."""

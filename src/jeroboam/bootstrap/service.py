@@ -222,7 +222,7 @@ class Service:
         ]
         runners = [
             *((loop.name, loop.run()) for loop in loops),
-            ("outbox", Relay(store=store, bus=bus, clock=clock, publish=to_log).run()),
+            ("outbox", self._relay().run()),
             (
                 "reaper",
                 Reaper(
@@ -242,6 +242,10 @@ class Service:
         ]
         for name, work in runners:
             self._tasks.start(name, work)
+
+    def _relay(self) -> Relay:
+        publisher = f"container-infra.{self._settings.host}"
+        return Relay(store=self._store, bus=self._bus, clock=self._clock, publish=to_log, publisher_id=publisher)
 
     async def _learn_limits(self) -> None:
         """Have each provider find out what its surroundings give, so that the first cluster need not wait for it."""

@@ -11,6 +11,7 @@ from typing import Protocol
 
 import structlog
 
+from jeroboam.conductor.metrics import LoopMeter
 from jeroboam.domain.ports import Bus
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.queue import KeyedQueue
@@ -47,13 +48,25 @@ class Reconciler(Protocol):
 class Loop:
     """Runs one reconciler."""
 
-    def __init__(self, reconciler: Reconciler, *, bus: Bus, clock: Clock, parallel: int, resync_seconds: float) -> None:
+    def __init__(
+        self,
+        reconciler: Reconciler,
+        *,
+        bus: Bus,
+        clock: Clock,
+        parallel: int,
+        resync_seconds: float,
+        meter: LoopMeter | None = None,
+    ) -> None:
         self._reconciler = reconciler
         self._bus = bus
         self._clock = clock
         self._resync_seconds = resync_seconds
         self.name = reconciler.topic
-        self.queue = KeyedQueue(self.name, reconciler.work, clock=clock, parallel=parallel, on_error=report)
+        meter = meter or LoopMeter()
+        work = meter.timed(self.name, reconciler.work, clock)
+        self.queue = KeyedQueue(self.name, work, clock=clock, parallel=parallel, on_error=report)
+        meter.watch(self.name, self.queue.__len__)
 
     async def run(self) -> None:
         """Work until cancelled. The first thing done is to read everything."""

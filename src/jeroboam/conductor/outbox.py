@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from jeroboam.conductor.loop import retrying
+from jeroboam.conductor.metrics import LoopMeter
 from jeroboam.domain.notifications import Message, enveloped
 from jeroboam.domain.ports import Bus
 from jeroboam.kit.clock import Clock
@@ -23,13 +24,23 @@ Publish = Callable[[Message], Awaitable[None]]
 class Relay:
     """Empties the outbox whenever something is put in, and once at the start."""
 
-    def __init__(self, *, store: Store, bus: Bus, clock: Clock, publish: Publish, publisher_id: str) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        bus: Bus,
+        clock: Clock,
+        publish: Publish,
+        publisher_id: str,
+        meter: LoopMeter | None = None,
+    ) -> None:
         """`publisher_id` is `<service>.<host>`, as every OpenStack service names itself on the bus."""
         self._store = store
         self._bus = bus
         self._clock = clock
         self._publish = publish
         self._publisher_id = publisher_id
+        self._meter = meter or LoopMeter()
 
     async def run(self) -> None:
         """Relay until cancelled."""
@@ -50,6 +61,7 @@ class Relay:
                     note.event, note.payload, number=note.id, at=note.at, publisher_id=self._publisher_id
                 )
                 await self._publish(message)
+                self._meter.sent(message)
             async with self._store.write() as tx:
                 await tx.sent(batch)
 

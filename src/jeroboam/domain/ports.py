@@ -9,6 +9,7 @@ from typing import Protocol
 
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.clusters import Cluster, NodeGroup, TemplateSpec
+from jeroboam.domain.limits import Owner
 
 
 class TokenCheck(Protocol):
@@ -27,6 +28,13 @@ class Projects(Protocol):
 
     async def exists(self, project_id: str) -> bool:
         """Whether there is such a project."""
+        ...
+
+    async def describe(self, project_id: str) -> Owner | None:
+        """Its name and its domain; None where there is no such project.
+
+        Raises `Unavailable` when the identity service does not answer.
+        """
         ...
 
 

@@ -17,6 +17,7 @@ import aiohttp
 
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.errors import Unavailable
+from jeroboam.domain.limits import Owner
 from jeroboam.kit.clock import Clock
 
 ANSWER_SECONDS = 10.0
@@ -185,6 +186,16 @@ class KeystoneProjects:
         """Whether there is such a project. Raises `Unavailable` when Keystone does not answer."""
         status, _ = await self._tokens.get(f"/projects/{quote(project_id, safe='')}")
         return status != _NOT_FOUND
+
+    async def describe(self, project_id: str) -> Owner | None:
+        """Its name and its domain. Raises `Unavailable` when Keystone does not answer."""
+        status, body = await self._tokens.get(f"/projects/{quote(project_id, safe='')}")
+        if status == _NOT_FOUND:
+            return None
+        project = body["project"]
+        return Owner(
+            project_id=project_id, project_name=project.get("name", ""), domain_id=project.get("domain_id") or ""
+        )
 
 
 def _seconds_left(token: dict[str, Any], now: dt.datetime) -> float:

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from jeroboam.domain.clusters import Certificate
 from jeroboam.domain.hosts import Host, Service
-from jeroboam.store import history, kinds, tables
+from jeroboam.store import census, history, kinds, tables
 from jeroboam.store.leases import Leases
 from jeroboam.store.rows import Executes, Rows
 
@@ -87,6 +87,10 @@ class Transaction:
         row = {"topic": event, "key": key, "payload": payload, "created_at": self.now}
         await self._connection.execute(tables.outbox.insert().values(row))
         self.hint("outbox", "")
+
+    async def census(self) -> census.Census:
+        """How many there are of everything."""
+        return await census.take(self._connection)
 
     async def outgoing(self, most: int) -> list[Notification]:
         """The oldest notifications that have not left yet."""

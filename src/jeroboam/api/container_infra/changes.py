@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
+from jeroboam.api.container_infra.bounds import Bounds, bounds_of
 from jeroboam.api.container_infra.clusters import ZERO_NODES, zero_refused
 from jeroboam.api.container_infra.history import record
 from jeroboam.api.container_infra.lookup import cluster_of, group_of, project_scope
@@ -54,6 +55,7 @@ async def update(call: Call) -> Answer:
     if "health_status" in named or "health_status_reason" in named:
         call.enforce("cluster:update_health_status")
     scope = project_scope(call, "cluster:update_all_projects")
+    bounds = await bounds_of(call, call.path["cluster"], scope)
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], scope)
         workers = await group_of(tx, cluster, _DEFAULT_WORKERS)
@@ -76,7 +78,8 @@ async def update(call: Call) -> Answer:
             if health.health_status != seen.health_status:
                 await record(tx, call, cluster, CLUSTER_HEALTH, "Set by request.")
         if "node_count" in named:
-            await _resize(tx, call, cluster, workers, wanted, (), rollback=query_flag(call.query, "rollback"))
+            rollback = query_flag(call.query, "rollback")
+            await _resize(tx, call, bounds, cluster, workers, wanted, rollback=rollback)
     return reply({"uuid": cluster.uuid}, 202)
 
 
@@ -98,25 +101,30 @@ async def resize(call: Call) -> Answer:
     if "node_count" not in body:
         raise Invalid("Mandatory field missing: node_count.", field="node_count")
     wish = read(body, _RESIZE)
+    scope = project_scope(call, "cluster:resize_all_projects")
+    bounds = await bounds_of(call, call.path["cluster"], scope)
     async with call.parts.store.write() as tx:
-        cluster = await cluster_of(tx, call.path["cluster"], project_scope(call, "cluster:resize_all_projects"))
+        cluster = await cluster_of(tx, call.path["cluster"], scope)
         group = await group_of(tx, cluster, wish.get("nodegroup") or _DEFAULT_WORKERS)
-        await _resize(tx, call, cluster, group, wish["node_count"], wish.get("nodes_to_remove") or ())
+        leavers = wish.get("nodes_to_remove") or ()
+        await _resize(tx, call, bounds, cluster, group, wish["node_count"], leavers)
     return reply({"uuid": cluster.uuid}, 202)
 
 
 async def _resize(
     tx: Transaction,
     call: Call,
+    bounds: Bounds,
     cluster: Cluster,
     group: NodeGroup,
     count: int,
-    leavers: tuple[str, ...],
+    leavers: tuple[str, ...] = (),
     *,
     rollback: bool = False,
 ) -> None:
     _check_size(call, group, count)
     _check_leavers(group, leavers)
+    await bounds.check_growth(tx, cluster.project_id, count - group.spec.node_count, cluster_id=cluster.uuid)
     asked = ask_cluster(cluster, Operation.UPDATE, now=tx.now, minutes=minutes_for(call, cluster))
     if rollback:
         asked = replace(asked, spec=replace(asked.spec, rollback_to={group.uuid: group.spec.node_count}))

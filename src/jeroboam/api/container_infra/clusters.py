@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from jeroboam.api.call import Answer, Call, reply
+from jeroboam.api.container_infra.bounds import bounds_for
 from jeroboam.api.container_infra.history import record
 from jeroboam.api.container_infra.lookup import cluster_of, only, project_scope
 from jeroboam.api.container_infra.schema import MOST_NODES, NODES, labels, refuse_unknown
@@ -178,6 +179,8 @@ async def create(call: Call) -> Answer:
     now = call.parts.clock.now()
     cluster = _cluster(call, wish, template, now)
     groups = _groups(call, cluster, wish, now)
+    bounds = await bounds_for(call, cluster.project_id)
+    bounds.check_cluster(cluster, groups, template)
     await call.parts.admission.cluster(cluster, groups, call.caller)
     async with call.parts.store.write() as tx:
         await tx.serialise(cluster.project_id, "clusters")
@@ -187,6 +190,7 @@ async def create(call: Call) -> Answer:
                 "Resource limit exceeded: You have reached the maximum clusters per project, "
                 f"{limit}. You may delete a cluster to make room for a new one."
             )
+        await bounds.check_growth(tx, cluster.project_id, sum(group.spec.node_count for group in groups))
         if await tx.templates.get(template.uuid) is None:
             raise _unknown_template(call, template.uuid)
         await tx.clusters.insert(cluster)

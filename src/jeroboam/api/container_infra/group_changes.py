@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
+from jeroboam.api.container_infra.bounds import bounds_for, bounds_of
 from jeroboam.api.container_infra.changes import minutes_for
 from jeroboam.api.container_infra.clusters import ZERO_NODES, zero_refused
 from jeroboam.api.container_infra.group_schema import FIELDS, PATCHED, READ_ONLY, RICH, RICH_SINCE
@@ -21,6 +22,7 @@ from jeroboam.api.wire import Change, apply, changes_of
 from jeroboam.domain.clusters import MASTER, WORKER, Cluster, NodeGroup, NodeGroupSpec, Operation
 from jeroboam.domain.errors import Conflict, Invalid
 from jeroboam.domain.events import NODEGROUP_CREATE, NODEGROUP_DELETE, NODEGROUP_UPDATE
+from jeroboam.domain.limits import Asked
 from jeroboam.domain.states import ask_cluster, ask_group
 from jeroboam.store import Transaction
 
@@ -40,6 +42,8 @@ async def create(call: Call) -> Answer:
         cluster = await cluster_of(tx, call.path["cluster"], scope)
     group = _group(call, cluster, wish)
     _check_sizes(group.name, group.spec)
+    bounds = await bounds_for(call, cluster.project_id)
+    bounds.check_group(group)
     await call.parts.admission.nodegroup(cluster, group, call.caller)
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, cluster.uuid, scope)
@@ -47,10 +51,12 @@ async def create(call: Call) -> Answer:
             raise Conflict(f"Cluster API address is not available yet. The cluster's status is {cluster.status}.")
         if await tx.nodegroups.count(cluster_id=cluster.uuid, name=group.name):
             raise Conflict(f"A node group with name {group.name} already exists in the cluster.", field="name")
+        await bounds.check_growth(tx, cluster.project_id, group.spec.node_count, cluster_id=cluster.uuid)
         asked = await _ask(tx, call, cluster)
         await tx.nodegroups.insert(group)
         message = f"Node group {group.name} asked for, with {group.spec.node_count} nodes."
         await record(tx, call, asked, NODEGROUP_CREATE, message, nodegroup=group.name)
+        call.subject.is_(group.uuid, group.name)
         [stored] = await tx.nodegroups.select(uuid=group.uuid)
     return reply(full(stored, cluster, call.base), 202)
 
@@ -117,6 +123,7 @@ async def update(call: Call) -> Answer:
             raise Invalid(f"Couldn't apply patch. Reason: there is nothing at '/{change.root}/{change.member}'")
     _check_version(call, {change.root: change for change in changes})
     scope = project_scope(call, "nodegroup:update_all_projects")
+    bounds = await bounds_of(call, call.path["cluster"], scope)
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], scope)
         group = await group_of(tx, cluster, call.path["group"])
@@ -130,6 +137,8 @@ async def update(call: Call) -> Answer:
         blank: dict[str, Any] = {"min_node_count": 0, "max_node_count": None, "node_labels": {}, "node_taints": ()}
         spec = replace(old, **(blank | read(given, PATCHED)))
         _check_sizes(group.name, spec)
+        if spec.max_node_count != old.max_node_count:
+            bounds.check(Asked(cluster_nodes=spec.max_node_count))
         if spec.role == MASTER and (spec.node_labels or spec.node_taints):
             raise Conflict(f"Labels and taints of the nodes of {group.name} cannot be set: they are masters.")
         changed = ask_group(replace(group, spec=spec), Operation.UPDATE, now=tx.now)
@@ -137,6 +146,7 @@ async def update(call: Call) -> Answer:
         await tx.nodegroups.update(changed)
         message = f"{group.name}: another {', '.join(dict.fromkeys(change.root for change in changes))} asked for."
         await record(tx, call, asked, NODEGROUP_UPDATE, message, nodegroup=group.name)
+        call.subject.is_(group.uuid, group.name)
     return reply(full(changed, cluster, call.base), 202)
 
 
@@ -165,6 +175,7 @@ async def delete(call: Call) -> Answer:
             await tx.nodegroups.update(leaving)
             message = f"Node group {group.name} is to be deleted."
             await record(tx, call, asked, NODEGROUP_DELETE, message, nodegroup=group.name)
+            call.subject.is_(group.uuid, group.name)
     return NO_CONTENT
 
 

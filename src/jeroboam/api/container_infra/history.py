@@ -47,7 +47,7 @@ async def record(
     if event_type == CLUSTER_HEALTH:
         return
     initiator = Initiator(user_id=caller.user_id, project_id=caller.project_id, request_id=call.request_id)
-    groups = (await tx.nodegroups.of(cluster.uuid))[cluster.uuid]
+    groups = await tx.nodegroups.select(cluster_id=cluster.uuid)
     payload = cadf(cluster, groups, initiator, ident=call.parts.ids.uuid(), now=tx.now)
     await tx.notify(event_of(cluster), cluster.uuid, payload)
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, fields, replace
 from typing import Any
 
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
+from jeroboam.api.container_infra.bounds import bounds_for
 from jeroboam.api.container_infra.lookup import project_scope, template_of
 from jeroboam.api.container_infra.schema import ipv4_list, labels, literal, refuse_unknown
 from jeroboam.api.fields import Check, choice, flag, optional, read, text, whole
@@ -124,6 +125,7 @@ async def create(call: Call) -> Answer:
     if checked.get("public") or checked.get("hidden"):
         _may_publish(call)
     spec = await call.parts.admission.template(_spec(checked), call.caller)
+    (await bounds_for(call, call.caller.project_id)).check_template(spec)
     async with call.parts.store.write() as tx:
         template = Template(
             uuid=str(uuid).lower() if uuid else call.parts.ids.uuid(),
@@ -163,6 +165,7 @@ async def update(call: Call) -> Answer:
     if (new.public, new.hidden) != (old.public, old.hidden):
         _may_publish(call)
     new = replace(new, spec=await call.parts.admission.template(new.spec, call.caller))
+    (await bounds_for(call, new.project_id)).check_template(new.spec)
     async with call.parts.store.write() as tx:
         current = await tx.templates.get(old.uuid)
         if current != old:
@@ -187,6 +190,7 @@ async def _mine(tx: Transaction, call: Call, rule: str) -> Template:
     """The template to write to: seeing a public one does not mean owning it."""
     everyones = call.allows(f"{rule}_all_projects")
     template = await template_of(tx, call, call.path["template"], everyones=everyones)
+    call.subject.is_(template.uuid, template.name)
     call.enforce(rule, project_id=template.project_id)
     return template
 

@@ -1,0 +1,120 @@
+"""Who did what to which object: one record for every write that a known caller attempted, refused ones too.
+
+The edge (`app`) calls this once the answer is known. A record has no body, no query and no header, so no secret can be
+in it. Neighbours: `Call.subject`, in which handlers note what a request is about; the port `ApiParts.audit`, where
+records go.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+import msgspec
+import structlog
+
+from jeroboam.domain.caller import Caller
+from jeroboam.kit.ids import is_uuid
+
+log = structlog.get_logger("jeroboam.audit").bind(logger="jeroboam.audit")
+
+READS = frozenset({"GET", "HEAD", "OPTIONS"})
+_DENIED = frozenset({401, 403})
+_CLIENT_ERRORS = 400
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Record:
+    """One write, or the attempt at one."""
+
+    request_id: str
+    user_id: str
+    user_name: str
+    project_id: str
+    roles: tuple[str, ...]
+    action: str
+    """The policy rule that was asked."""
+    object_type: str
+    object: str | None
+    """What the path called it: an id or a name; None where the request makes the object."""
+    object_id: str | None
+    object_name: str | None
+    outcome: str
+    """`success`; `denied` where policy, a quota or a limit forbids it; else `failed`."""
+    status: int
+
+
+@dataclass(slots=True)
+class Subject:
+    """What a request is about, as far as its handler has found out; for the audit."""
+
+    uuid: str | None = None
+    name: str | None = None
+
+    def is_(self, uuid: str, name: str | None = None) -> None:
+        """The object is that one."""
+        self.uuid, self.name = uuid, name
+
+
+@dataclass(slots=True)
+class Trace:
+    """What log, counters and audit want to know of a request, filled in on its way."""
+
+    family: str = ""
+    route: str = ""
+    rule: str | None = None
+    caller: Caller | None = None
+    path: Mapping[str, str] = field(default_factory=dict)
+    subject: Subject = field(default_factory=Subject)
+
+
+class _Made(msgspec.Struct):
+    """What an answer says of the object that it is about."""
+
+    uuid: str | None = None
+    cluster_uuid: str | None = None
+    name: str | None = None
+
+
+_read = msgspec.json.Decoder(_Made).decode
+
+
+def to_log(record: Record) -> None:
+    """Where records go unless something else is said."""
+    log.info("audit", **asdict(record))
+
+
+def record_of(trace: Trace, *, method: str, request_id: str, status: int, answer: bytes) -> Record | None:
+    """The record of that request and its answer; None for one that reads, that leads nowhere, or of nobody known."""
+    caller = trace.caller
+    if method in READS or trace.rule is None or caller is None:
+        return None
+    named = list(trace.path.values())[-1] if trace.path else None
+    good = status < _CLIENT_ERRORS
+    uuid, name = _object(trace.subject, answer if good else b"", named)
+    return Record(
+        request_id=request_id,
+        user_id=caller.user_id,
+        user_name=caller.user_name,
+        project_id=caller.project_id,
+        roles=tuple(sorted(caller.roles)),
+        action=trace.rule,
+        object_type=trace.rule.partition(":")[0],
+        object=named,
+        object_id=uuid,
+        object_name=name,
+        outcome="success" if good else "denied" if status in _DENIED else "failed",
+        status=status,
+    )
+
+
+def _object(subject: Subject, answer: bytes, named: str | None) -> tuple[str | None, str | None]:
+    """Id and name, by the handler's word, the answer's, or the path's."""
+    if subject.uuid is not None:
+        return subject.uuid, subject.name
+    if answer:
+        try:
+            made = _read(answer)
+        except msgspec.DecodeError:
+            made = _Made()  # an answer that is no object, or no JSON
+        if (uuid := made.uuid or made.cluster_uuid) is not None:
+            return uuid, made.name
+    return (named, None) if named is not None and is_uuid(named) else (None, named)

@@ -1,0 +1,92 @@
+"""An operator's limits, applied to a request: which hold for the project, and whether the wish is within them.
+
+What a wish says by itself is checked before anything is stored; what counts nodes, in the transaction that stores it,
+so that parallel requests cannot pass it together. Only growth is refused: a cluster that was there before its limit
+may always become smaller. Neighbours: `domain.limits`, which judges; the handlers of clusters, groups and templates.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jeroboam.api.call import Call
+from jeroboam.api.container_infra.lookup import cluster_of
+from jeroboam.domain.clusters import Cluster, NodeGroup, Template, TemplateSpec
+from jeroboam.domain.limits import Asked, Limit, Owner, check, concerning
+from jeroboam.store import Transaction
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bounds:
+    """The limits of one project."""
+
+    limits: tuple[Limit, ...] = ()
+
+    def check(self, asked: Asked) -> None:
+        """Raise `Forbidden`, naming the limit, for what is beyond one."""
+        check(self.limits, asked)
+
+    def check_cluster(self, cluster: Cluster, groups: Sequence[NodeGroup], template: Template) -> None:
+        """Whether that cluster may be made."""
+        of = cluster.spec.template
+        asked = Asked(
+            cluster_name=cluster.name,
+            template=(template.uuid, template.name),
+            coe=of.coe,
+            provider=of.driver,
+            flavors=[group.spec.flavor_id for group in groups],
+            labels=cluster.spec.labels,
+            labels_complete=True,
+            cluster_nodes=sum(group.spec.node_count for group in groups),
+        )
+        self.check(asked)
+
+    def check_template(self, spec: TemplateSpec) -> None:
+        """Whether there may be a template of that kind; what it leaves open is the cluster's to say."""
+        named = [flavor for flavor in (spec.flavor_id, spec.master_flavor_id) if flavor is not None]
+        self.check(Asked(coe=spec.coe, provider=spec.driver, flavors=named, labels=spec.labels))
+
+    def check_group(self, group: NodeGroup) -> None:
+        """Whether nodes of that kind may be added to a cluster."""
+        self.check(Asked(flavors=(group.spec.flavor_id,), labels=group.spec.labels))
+
+    async def check_growth(self, tx: Transaction, project_id: str, more: int, *, cluster_id: str | None = None) -> None:
+        """Whether the project may have so many nodes more, in that cluster or in a new one."""
+        if more <= 0 or not any(_counts(limit) for limit in self.limits):
+            return
+        await tx.serialise(project_id, "clusters")
+        _, nodes = await tx.clusters.totals(project_id)
+        own = None
+        if cluster_id is not None:
+            groups = await tx.nodegroups.select(cluster_id=cluster_id)
+            own = sum(group.spec.node_count for group in groups) + more
+        self.check(Asked(cluster_nodes=own, project_nodes=nodes + more))
+
+
+def _counts(limit: Limit) -> bool:
+    return limit.max_nodes_per_cluster is not None or limit.max_nodes_per_project is not None
+
+
+async def bounds_for(call: Call, project_id: str) -> Bounds:
+    """What holds for the project, whoever asks: an admin in another project is held to that one's limits.
+
+    Raises `Unavailable` where that project has to be asked for and the identity service does not answer.
+    """
+    limits = call.parts.limits
+    if not limits:
+        return Bounds()
+    caller = call.caller
+    owner: Owner | None = Owner(
+        project_id=caller.project_id, project_name=caller.project_name, domain_id=caller.project_domain_id
+    )
+    if project_id != caller.project_id:
+        owner = await call.parts.projects.describe(project_id)
+    return Bounds(limits=concerning(limits, owner or Owner(project_id=project_id)))
+
+
+async def bounds_of(call: Call, ident: str, scope: str | None) -> Bounds:
+    """The same for the project of a cluster, by what the caller calls it. Raises `NotFound` where there is none."""
+    if not call.parts.limits:
+        return Bounds()
+    async with call.parts.store.read() as tx:
+        cluster = await cluster_of(tx, ident, scope)
+    return await bounds_for(call, cluster.project_id)

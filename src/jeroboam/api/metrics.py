@@ -1,0 +1,57 @@
+"""`/metrics`: what this process has counted, and how many of everything there are in the store.
+
+The second part is asked for at each look, with a constant number of statements and no label of a project's or a
+user's, so that neither the answer nor its price grows with them.
+"""
+
+from collections.abc import Iterable
+
+import structlog
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import generate_latest
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from jeroboam.store import Census, Store
+
+log = structlog.get_logger("jeroboam.api")
+
+
+async def exposition(registry: CollectorRegistry, store: Store) -> bytes:
+    """Both parts in Prometheus' text format. A store that cannot be read is a metric, too."""
+    try:
+        async with store.read() as tx:
+            census = await tx.census()
+    except Exception as error:  # noqa: BLE001  (whoever watches the service must see the rest all the same)
+        log.warning("the store cannot be counted", error=str(error))
+        census = None
+    return generate_latest(registry) + generate_latest(_registry(census))
+
+
+def _registry(census: Census | None) -> CollectorRegistry:
+    registry = CollectorRegistry()
+    registry.register(_Counted(census))
+    return registry
+
+
+class _Counted(Collector):
+    def __init__(self, census: Census | None) -> None:
+        self._census = census
+
+    def collect(self) -> Iterable[Metric]:
+        census = self._census
+        yield GaugeMetricFamily("jeroboam_store_up", "Whether the database answers", value=float(census is not None))
+        if census is None:
+            return
+        clusters = GaugeMetricFamily("jeroboam_clusters", "Clusters by status and COE", labels=("status", "coe"))
+        for (status, coe), number in census.clusters.items():
+            clusters.add_metric((status, coe), number)
+        yield clusters
+        containers = GaugeMetricFamily("jeroboam_containers", "Containers by status", labels=("status",))
+        for status, number in census.containers.items():
+            containers.add_metric((status,), number)
+        yield containers
+        yield GaugeMetricFamily("jeroboam_nodegroups", "Node groups of clusters", value=census.nodegroups)
+        yield GaugeMetricFamily("jeroboam_nodes", "Nodes that clusters are to have, masters too", value=census.nodes)
+        yield GaugeMetricFamily("jeroboam_events", "Events that are kept", value=census.events)
+        yield GaugeMetricFamily("jeroboam_outbox_depth", "Notifications still to be handed on", value=census.outbox)

@@ -1,0 +1,24 @@
+"""The operator's file of limits, read once at the start."""
+
+from pathlib import Path
+
+import yaml
+
+from jeroboam.domain.limits import Limit, parse
+
+
+def read_limits(file: str) -> tuple[Limit, ...]:
+    """The limits in that YAML file; none where no file is named.
+
+    Raises `ValueError` in one line that names the file, and in it the limit or the line, for what cannot be read.
+    """
+    if not file:
+        return ()
+    try:
+        return parse(yaml.safe_load(Path(file).read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ValueError(f"limits file {file}: {error.strerror or error}") from error
+    except yaml.YAMLError as error:
+        raise ValueError(f"limits file {file}: {' '.join(str(error).split())}") from error
+    except ValueError as error:
+        raise ValueError(f"limits file {file}: {error}") from error

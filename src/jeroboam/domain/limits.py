@@ -1,0 +1,207 @@
+"""Limits: what the clusters of a project may be, beyond how many there are.
+
+An operator states them in one file; each has a name, says whom it concerns, and bounds one thing or several. All that
+concern a project hold together, so that adding a limit never allows more; who is to be free of one is named in it.
+Nothing here reads a file or asks anybody: bootstrap reads, the API checks wishes, the conductor looks at ages.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Annotated, Any, Literal
+
+import msgspec
+
+from jeroboam.domain.errors import Forbidden
+
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+_Days = Annotated[float, msgspec.Meta(gt=0)]
+_Word = Annotated[str, msgspec.Meta(min_length=1)]
+_SELECTORS = frozenset({"name", "projects", "domains", "except_projects", "at_max_age"})
+
+
+class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One limit, as it stands in the file. A bound that is absent bounds nothing."""
+
+    name: _Word
+    projects: tuple[_Word, ...] = ()
+    """Ids or names; with neither projects nor domains it concerns everybody."""
+    domains: tuple[_Word, ...] = ()
+    """Ids of identity domains, for all their projects."""
+    except_projects: tuple[_Word, ...] = ()
+    allowed_templates: tuple[_Word, ...] | None = None
+    """Names or uuids; these and the next three may hold shell patterns: `m1.*`."""
+    allowed_flavors: tuple[_Word, ...] | None = None
+    allowed_coes: tuple[_Word, ...] | None = None
+    allowed_providers: tuple[_Word, ...] | None = None
+    max_nodes_per_cluster: _Count | None = None
+    max_nodes_per_project: _Count | None = None
+    required_labels: dict[_Word, str] = {}
+    """Labels that a cluster has to have, each with a regular expression for the whole of its value."""
+    forbidden_labels: tuple[_Word, ...] = ()
+    """Labels that no cluster, node group or template may have; shell patterns."""
+    cluster_name: str | None = None
+    """A regular expression for the whole name of a cluster."""
+    max_age_days: _Days | None = None
+    at_max_age: Literal["warn", "delete"] = "warn"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Owner:
+    """A project, as limits select it."""
+
+    project_id: str
+    project_name: str = ""
+    domain_id: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Asked:
+    """What a wish would lead to, as far as it says so: None is not judged."""
+
+    cluster_name: str | None = None
+    template: tuple[str, str] | None = None
+    """Uuid and name."""
+    coe: str | None = None
+    provider: str | None = None
+    flavors: Sequence[str | None] = ()
+    """Of the nodes that would be made; None where the wish leaves it to the provider."""
+    labels: Mapping[str, str] | None = None
+    """All that the object would have."""
+    labels_complete: bool = False
+    """Whether these are a cluster's, so that one that is required has to be among them."""
+    cluster_nodes: int | None = None
+    project_nodes: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What one bound of one limit says of a wish."""
+
+    limit: str
+    field: str
+    allowed: bool
+    text: str
+    """What would be allowed, and what was asked for."""
+
+
+def parse(document: Any) -> tuple[Limit, ...]:
+    """The limits of a file's content: `{"limits": [...]}`. Raises `ValueError` that says what is wrong, and where."""
+
+    class File(msgspec.Struct, forbid_unknown_fields=True):
+        limits: tuple[Limit, ...]
+
+    try:
+        limits = msgspec.convert(document, File).limits
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from error
+    seen: set[str] = set()
+    for limit in limits:
+        if limit.name in seen:
+            raise ValueError(f"limit {limit.name}: there are two of that name")
+        seen.add(limit.name)
+        _check(limit)
+    return limits
+
+
+def _check(limit: Limit) -> None:
+    patterns = {"cluster_name": limit.cluster_name} | {
+        f"required_labels/{key}": pattern for key, pattern in limit.required_labels.items()
+    }
+    for where, pattern in patterns.items():
+        try:
+            re.compile(pattern or "")
+        except re.error as error:
+            raise ValueError(f"limit {limit.name}: {where}: {pattern!r} is no regular expression: {error}") from error
+    if limit.at_max_age != "warn" and limit.max_age_days is None:
+        raise ValueError(f"limit {limit.name}: at_max_age says nothing without max_age_days")
+    bounds = [name for name in limit.__struct_fields__ if name not in _SELECTORS]
+    if all(getattr(limit, name) in (None, (), {}) for name in bounds if not name.startswith("allowed")) and all(
+        getattr(limit, name) is None for name in bounds if name.startswith("allowed")
+    ):
+        raise ValueError(f"limit {limit.name}: it bounds nothing; it may have {', '.join(bounds)}")
+
+
+def concerning(limits: Iterable[Limit], owner: Owner) -> tuple[Limit, ...]:
+    """Those that hold for that project."""
+    return tuple(limit for limit in limits if _concerns(limit, owner))
+
+
+def _concerns(limit: Limit, owner: Owner) -> bool:
+    names = {owner.project_id, owner.project_name} - {""}
+    if names & set(limit.except_projects):
+        return False
+    if not limit.projects and not limit.domains:
+        return True
+    return bool(names & set(limit.projects)) or owner.domain_id in limit.domains
+
+
+def judge(limits: Iterable[Limit], asked: Asked) -> Iterator[Verdict]:
+    """What each bound of each limit says, where the wish has anything to do with it."""
+    for limit in limits:
+        yield from _judge_kind(limit, asked)
+        yield from _judge_labels(limit, asked)
+        yield from _judge_size(limit, asked)
+
+
+def check(limits: Iterable[Limit], asked: Asked) -> None:
+    """Raise `Forbidden` with the first bound that the wish is beyond."""
+    for verdict in judge(limits, asked):
+        if not verdict.allowed:
+            raise Forbidden(f"Limit {verdict.limit}: {verdict.text}", field=verdict.field)
+
+
+def _judge_kind(limit: Limit, asked: Asked) -> Iterator[Verdict]:
+    def one_of(field: str, what: str, allowed: Sequence[str] | None, *names: str | None) -> Iterator[Verdict]:
+        """By any of its names the thing has to be among the allowed ones."""
+        if allowed is None:
+            return
+        named = [name for name in names if name]
+        good = any(fnmatchcase(name, pattern) for name in named for pattern in allowed)
+        asks = f"asked for is {named[-1]}" if named else "none is named"
+        text = f"{what} may be {_listed(allowed)}; {asks}."
+        yield Verdict(limit=limit.name, field=field, allowed=good, text=text)
+
+    if asked.template is not None:
+        yield from one_of("cluster_template_id", "the cluster template", limit.allowed_templates, *asked.template)
+    if asked.coe is not None:
+        yield from one_of("coe", "the COE", limit.allowed_coes, asked.coe)
+    if asked.provider is not None:
+        yield from one_of("driver", "the provider (driver)", limit.allowed_providers, asked.provider)
+    for flavor in dict.fromkeys(asked.flavors):
+        yield from one_of("flavor_id", "a flavor", limit.allowed_flavors, flavor)
+    if asked.cluster_name is not None and limit.cluster_name is not None:
+        text = f"a cluster's name has to match {limit.cluster_name}; asked for is {asked.cluster_name}."
+        good = re.fullmatch(limit.cluster_name, asked.cluster_name) is not None
+        yield Verdict(limit=limit.name, field="name", allowed=good, text=text)
+
+
+def _judge_labels(limit: Limit, asked: Asked) -> Iterator[Verdict]:
+    if asked.labels is None:
+        return
+    for pattern in limit.forbidden_labels:
+        found = sorted(key for key in asked.labels if fnmatchcase(key, pattern))
+        text = f"there may be no label {pattern}; asked for is {', '.join(found) or 'none'}."
+        yield Verdict(limit=limit.name, field="labels", allowed=not found, text=text)
+    for key, pattern in limit.required_labels.items() if asked.labels_complete else ():
+        value = asked.labels.get(key)
+        good = value is not None and re.fullmatch(pattern, value) is not None
+        asks = "there is none" if value is None else f"asked for is {value}"
+        text = f"a cluster has to have a label {key} that matches {pattern}; {asks}."
+        yield Verdict(limit=limit.name, field="labels", allowed=good, text=text)
+
+
+def _judge_size(limit: Limit, asked: Asked) -> Iterator[Verdict]:
+    sizes = (
+        ("cluster", limit.max_nodes_per_cluster, asked.cluster_nodes),
+        ("project", limit.max_nodes_per_project, asked.project_nodes),
+    )
+    for whole, most, nodes in sizes:
+        if most is not None and nodes is not None:
+            text = f"a {whole} may have {most} nodes, masters included; it would have {nodes}."
+            yield Verdict(limit=limit.name, field="node_count", allowed=nodes <= most, text=text)
+
+
+def _listed(allowed: Sequence[str]) -> str:
+    return ", ".join(allowed) or "none at all"
