@@ -79,7 +79,12 @@ async def test_an_admin_reaches_every_project(infra, zun, make, store):
     admin = infra.as_("admin")
     assert len((await admin.get("/v1/clusters")).json()["clusters"]) == 1
     assert (await admin.get(f"/v1/clusters/{uuid}/nodegroups")).status == 200
-    assert (await admin.get(f"/v1/certificates/{uuid}")).status == 404
+    assert (await admin.get(f"/v1/certificates/{uuid}")).status == 200
+    signed = await admin.post("/v1/certificates", {"cluster_uuid": "c", "csr": csr()})
+    assert (signed.status, signed.json()["cluster_uuid"]) == (201, uuid)
+    assert (await admin.get("/v1/clusters/c/events")).json()["events"]
+    # There is no credential to rotate, and an admin is told so, not that there is no cluster.
+    assert (await admin.patch(f"/v1/credentials/{uuid}")).status == 400
     assert (await admin.post(f"/v1/clusters/{uuid}/actions/resize", {"node_count": 2})).status == 202
     assert (await admin.delete(f"/v1/clusters/{uuid}")).status == 204
     box = (await make.container())["uuid"]

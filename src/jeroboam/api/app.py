@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 import structlog
-from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from jeroboam.api.audit import Trace, record_of
@@ -39,7 +39,8 @@ _UNAUTHORIZED = {
 
 def create_app(parts: ApiParts) -> ASGIApp:
     """The application: both families, `/healthcheck`, `/metrics` and a page with links at `/`."""
-    meter = Meter(parts.registry)
+    registry = CollectorRegistry()
+    meter = Meter(registry)
     families = (ContainerInfraFamily(), ContainerFamily())
     mounts = {family.prefix: _Mount(family, parts) for family in families}
 
@@ -59,7 +60,7 @@ def create_app(parts: ApiParts) -> ASGIApp:
         if mount is not None:
             answer = await mount.answer(head, receive, trace)
         else:
-            answer = await _plain(head, parts)
+            answer = await _plain(head, parts, registry)
         seconds = parts.clock.monotonic() - started
         meter.count(trace.family, trace.route, head.method, answer.status, seconds)
         log.info(
@@ -91,7 +92,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
             return
 
 
-async def _plain(head: Head, parts: ApiParts) -> Answer:
+async def _plain(head: Head, parts: ApiParts, registry: CollectorRegistry) -> Answer:
     """What belongs to no family."""
     name = "/".join(head.segments)
     if name not in {"", "healthcheck", "metrics"}:
@@ -99,7 +100,7 @@ async def _plain(head: Head, parts: ApiParts) -> Answer:
     if head.method not in {"GET", "HEAD"}:
         return Answer(status=405, headers=(("Allow", "GET, HEAD"),))
     if name == "metrics":
-        return Answer(body=await exposition(parts.registry, parts.store), media_type=CONTENT_TYPE_LATEST)
+        return Answer(body=await exposition((registry, *parts.counters), parts.store), media_type=CONTENT_TYPE_LATEST)
     if name == "healthcheck":
         return await _health(parts)
     return Answer(body=INDEX, media_type="text/html; charset=utf-8")

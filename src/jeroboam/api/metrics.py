@@ -17,7 +17,7 @@ from jeroboam.store import Census, Store
 log = structlog.get_logger("jeroboam.api")
 
 
-async def exposition(registry: CollectorRegistry, store: Store) -> bytes:
+async def exposition(counters: Iterable[CollectorRegistry], store: Store) -> bytes:
     """Both parts in Prometheus' text format. A store that cannot be read is a metric, too."""
     try:
         async with store.read() as tx:
@@ -25,7 +25,7 @@ async def exposition(registry: CollectorRegistry, store: Store) -> bytes:
     except Exception as error:  # noqa: BLE001  (whoever watches the service must see the rest all the same)
         log.warning("the store cannot be counted", error=str(error))
         census = None
-    return generate_latest(registry) + generate_latest(_registry(census))
+    return b"".join(generate_latest(registry) for registry in (*counters, _registry(census)))
 
 
 def _registry(census: Census | None) -> CollectorRegistry:

@@ -39,5 +39,5 @@ class ApiParts:
     """The operator's, for all projects."""
     audit: Callable[[Record], None] = to_log
     """Where the record of each write goes."""
-    registry: CollectorRegistry = field(default_factory=CollectorRegistry)
-    """What `/metrics` shows, and where the application counts; other parts of the process may count there too."""
+    counters: tuple[CollectorRegistry, ...] = ()
+    """Where other parts of the process count: `/metrics` shows them beside the application's own."""

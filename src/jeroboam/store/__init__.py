@@ -1,10 +1,21 @@
 """The only home of SQLAlchemy: tables, unit of work, leases, outbox, migrations."""
 
 from jeroboam.store.census import Census
+from jeroboam.store.filters import ClusterFilter, TemplateFilter
 from jeroboam.store.history import EventFilter
 from jeroboam.store.leases import Lease
 from jeroboam.store.rows import Page
 from jeroboam.store.store import Store
 from jeroboam.store.transaction import Notification, Transaction
 
-__all__ = ["Census", "EventFilter", "Lease", "Notification", "Page", "Store", "Transaction"]
+__all__ = [
+    "Census",
+    "ClusterFilter",
+    "EventFilter",
+    "Lease",
+    "Notification",
+    "Page",
+    "Store",
+    "TemplateFilter",
+    "Transaction",
+]

@@ -1,14 +1,16 @@
 """Which dataclass lies in which table, and the few questions that only one kind is asked."""
 
+import datetime as dt
 from typing import Any
 
 import sqlalchemy as sa
 
-from jeroboam.domain.clusters import MASTER, Certificate, Cluster, NodeGroup, Template
+from jeroboam.domain.clusters import MASTER, Certificate, Cluster, NodeGroup, Operation, Template
 from jeroboam.domain.containers import Container, Status
 from jeroboam.domain.hosts import Host, Service
 from jeroboam.domain.quotas import ContainerUse, Quota
-from jeroboam.store import tables
+from jeroboam.store import filters, tables
+from jeroboam.store.filters import ClusterFilter, TemplateFilter
 from jeroboam.store.rows import Kind, Page, Rows
 
 
@@ -75,9 +77,16 @@ class Templates(Rows[Template]):
         shared = table.c.public.is_(True) if hidden else sa.and_(table.c.public.is_(True), table.c.hidden.is_(False))
         return [sa.or_(own, shared)]
 
-    async def visible(self, page: Page, project_id: str | None, *, hidden: bool) -> list[Template]:
+    async def visible(
+        self, page: Page, project_id: str | None, *, hidden: bool, wanted: TemplateFilter | None = None
+    ) -> list[Template]:
         """The project's own and the public ones (None: everybody's); `hidden`: public ones that are hidden too."""
-        return await self.page(page, *self._visible(project_id, hidden=hidden))
+        narrowed = filters.of_templates(wanted or TemplateFilter())
+        return await self.page(page, *self._visible(project_id, hidden=hidden), narrowed=narrowed)
+
+    async def total(self, project_id: str | None, *, hidden: bool, wanted: TemplateFilter) -> int:
+        """How many there are on all pages of these together."""
+        return await self.number(*self._visible(project_id, hidden=hidden), *filters.of_templates(wanted))
 
     async def find_visible(self, ident: str, project_id: str | None, *, hidden: bool) -> list[Template]:
         """Of the visible ones those that a user may mean by that id or name."""
@@ -100,6 +109,22 @@ class Quotas(Rows[Quota]):
 
 class Clusters(Rows[Cluster]):
     """Clusters."""
+
+    async def listed(self, page: Page, project_id: str | None, wanted: ClusterFilter) -> list[Cluster]:
+        """A page of the project's clusters (None: everybody's)."""
+        return await self.page(page, *self._owned(project_id), narrowed=filters.of_clusters(wanted))
+
+    async def total(self, project_id: str | None, wanted: ClusterFilter) -> int:
+        """How many there are on all pages of these together."""
+        return await self.number(*self._owned(project_id), *filters.of_clusters(wanted))
+
+    def _owned(self, project_id: str | None) -> list[sa.ColumnElement[bool]]:
+        return [] if project_id is None else self.matching(project_id=project_id)
+
+    async def made_before(self, moment: dt.datetime) -> list[Cluster]:
+        """Those that are older, but for those that are on their way out."""
+        table = tables.cluster
+        return await self.where(table.c.created_at < moment, table.c.operation != Operation.DELETE)
 
     async def totals(self, project_id: str | None) -> tuple[int, int]:
         """How many clusters and how many nodes, masters included, a project wishes for (None: all projects)."""

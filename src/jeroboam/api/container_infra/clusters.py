@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from jeroboam.api.call import Answer, Call, reply
+from jeroboam.api.container_infra import filters
 from jeroboam.api.container_infra.bounds import bounds_for
 from jeroboam.api.container_infra.history import record
 from jeroboam.api.container_infra.lookup import cluster_of, only, project_scope
 from jeroboam.api.container_infra.schema import MOST_NODES, NODES, labels, refuse_unknown
 from jeroboam.api.fields import Check, flag, ignored, optional, read, text, whole
-from jeroboam.api.wire import iso, links, next_page, page_of
+from jeroboam.api.wire import iso, links, next_page, page_of, with_total
 from jeroboam.domain.clusters import MASTER, WORKER, Cluster, ClusterSpec, NodeGroup, NodeGroupSpec, Template
 from jeroboam.domain.errors import Forbidden, Invalid, NotFound, OverQuota
 from jeroboam.domain.events import CLUSTER_CREATE
@@ -141,9 +142,10 @@ async def detail(call: Call) -> Answer:
 async def _list(call: Call, path: str, *, detailed: bool) -> Answer:
     page = page_of(call)
     scope = project_scope(call, "cluster:get_all_all_projects")
-    owner = {} if scope is None else {"project_id": scope}
+    wanted = filters.of_clusters(call)
     async with call.parts.store.read() as tx:
-        found = await tx.clusters.select(page, **owner)
+        found = await tx.clusters.listed(page, scope, wanted)
+        total = await tx.clusters.total(scope, wanted) if with_total(call) else None
         uuids = [cluster.uuid for cluster in found]
         if detailed:
             groups = await tx.nodegroups.of(*uuids)
@@ -155,6 +157,8 @@ async def _list(call: Call, path: str, *, detailed: bool) -> Answer:
     following = next_page(call, page, path, found)
     if following is not None:
         body["next"] = following
+    if total is not None:
+        body["total_count"] = total
     return reply(body)
 
 

@@ -4,13 +4,14 @@ No provider puts any into a cluster, so there are none to rotate, and the answer
 """
 
 from jeroboam.api.call import Answer, Call
-from jeroboam.api.container_infra.lookup import cluster_of
+from jeroboam.api.container_infra.lookup import cluster_of, project_scope
 from jeroboam.domain.errors import Invalid
 
 
 async def rotate(call: Call) -> Answer:
     """PATCH /credentials/{cluster}"""
+    scope = project_scope(call, "credential:rotate_all_projects")
     async with call.parts.store.read() as tx:
-        cluster = await cluster_of(tx, call.path["cluster"], call.caller.project_id)
+        cluster = await cluster_of(tx, call.path["cluster"], scope)
     driver = cluster.spec.template.driver
     raise Invalid(f"Rotating the credential is not supported by driver {driver}: its clusters hold none.")

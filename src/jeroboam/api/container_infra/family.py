@@ -13,6 +13,7 @@ from jeroboam.api.container_infra import (
     clusters,
     credentials,
     federations,
+    filters,
     group_changes,
     history,
     nodegroups,
@@ -40,23 +41,28 @@ _FEDERATION = "/federations/{federation}"
 _QUOTA = "/quotas/{project}/{resource}"
 _GROUPS = "/clusters/{cluster}/nodegroups"
 _GROUP = f"{_GROUPS}/{{group}}"
+_CLUSTERS, _TEMPLATES = PAGING | filters.CLUSTERS, PAGING | filters.TEMPLATES
 _ROUTES = (
     Route(
-        method="GET", path="/clustertemplates", handler=templates.index, rule="clustertemplate:get_all", query=PAGING
+        method="GET",
+        path="/clustertemplates",
+        handler=templates.index,
+        rule="clustertemplate:get_all",
+        query=_TEMPLATES,
     ),
     Route(
         method="GET",
         path="/clustertemplates/detail",
         handler=templates.detail,
         rule="clustertemplate:detail",
-        query=PAGING,
+        query=_TEMPLATES,
     ),
     Route(method="POST", path="/clustertemplates", handler=templates.create, rule="clustertemplate:create"),
     Route(method="GET", path=_TEMPLATE, handler=templates.show, rule="clustertemplate:get"),
     Route(method="PATCH", path=_TEMPLATE, handler=templates.update, rule="clustertemplate:update"),
     Route(method="DELETE", path=_TEMPLATE, handler=templates.delete, rule="clustertemplate:delete"),
-    Route(method="GET", path="/clusters", handler=clusters.index, rule="cluster:get_all", query=PAGING),
-    Route(method="GET", path="/clusters/detail", handler=clusters.detail, rule="cluster:detail", query=PAGING),
+    Route(method="GET", path="/clusters", handler=clusters.index, rule="cluster:get_all", query=_CLUSTERS),
+    Route(method="GET", path="/clusters/detail", handler=clusters.detail, rule="cluster:detail", query=_CLUSTERS),
     Route(method="POST", path="/clusters", handler=clusters.create, rule="cluster:create"),
     Route(method="GET", path=_CLUSTER, handler=clusters.show, rule="cluster:get"),
     Route(method="PATCH", path=_CLUSTER, handler=changes.update, rule="cluster:update", query=frozenset({"rollback"})),
@@ -67,7 +73,7 @@ _ROUTES = (
         path=_GROUPS,
         handler=nodegroups.index,
         rule="nodegroup:get_all",
-        query=PAGING | {"role"},
+        query=PAGING | {"role", filters.TOTAL},
         since=9,
     ),
     Route(method="POST", path=_GROUPS, handler=group_changes.create, rule="nodegroup:create", since=9),

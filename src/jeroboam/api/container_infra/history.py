@@ -8,6 +8,7 @@ import datetime as dt
 from typing import Any
 
 from jeroboam.api.call import Answer, Call, reply
+from jeroboam.api.container_infra.filters import TOTAL
 from jeroboam.api.container_infra.lookup import cluster_of, project_scope
 from jeroboam.api.wire import iso, next_page, page_of, with_total
 from jeroboam.domain.clusters import Cluster
@@ -16,7 +17,7 @@ from jeroboam.domain.events import CLUSTER_HEALTH, TYPES, Event
 from jeroboam.domain.notifications import Initiator, cadf, event_of
 from jeroboam.store import EventFilter, Transaction
 
-FILTERS = frozenset({"event_type", "nodegroup", "since", "with_count"})
+FILTERS = frozenset({"event_type", "nodegroup", "since", TOTAL})
 
 
 async def record(

@@ -5,7 +5,7 @@ from typing import Any
 from jeroboam.api.call import Answer, Call, reply
 from jeroboam.api.container_infra.clusters import addresses, label_difference
 from jeroboam.api.container_infra.lookup import cluster_of, group_of, project_scope
-from jeroboam.api.wire import iso, links, next_page, page_of
+from jeroboam.api.wire import iso, links, next_page, page_of, with_total
 from jeroboam.domain.clusters import Cluster, NodeGroup
 
 
@@ -62,10 +62,13 @@ async def index(call: Call) -> Answer:
     async with call.parts.store.read() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], scope)
         found = await tx.nodegroups.select(page, cluster_id=cluster.uuid, **role)
+        total = await tx.nodegroups.count(cluster_id=cluster.uuid, **role) if with_total(call) else None
     body: dict[str, Any] = {"nodegroups": [short(group) for group in found]}
     following = next_page(call, page, f"clusters/{cluster.uuid}/nodegroups", found)
     if following is not None:
         body["next"] = following
+    if total is not None:
+        body["total_count"] = total
     return reply(body)
 
 

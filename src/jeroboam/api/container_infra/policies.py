@@ -48,9 +48,12 @@ RULES = {
     "certificate:create": MEMBER,
     "certificate:get": READER,
     "certificate:rotate_ca": MEMBER,
+    "certificate:create_all_projects": ADMIN,
+    "certificate:get_all_projects": ADMIN,
     "certificate:rotate_ca_all_projects": ADMIN,
-    # Only the project's own members: an admin is none of them.
+    # Published as a matter of the project's own members; an admin, who is a member of some project, reaches all.
     "credential:rotate": "role:member and project_id:%(project_id)s",
+    "credential:rotate_all_projects": ADMIN,
     # An extension: the published APIs have no events.
     "event:get_all": READER,
     "event:get_all_all_projects": ADMIN,

@@ -8,11 +8,12 @@ from dataclasses import asdict, fields, replace
 from typing import Any
 
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
+from jeroboam.api.container_infra import filters
 from jeroboam.api.container_infra.bounds import bounds_for
 from jeroboam.api.container_infra.lookup import project_scope, template_of
 from jeroboam.api.container_infra.schema import ipv4_list, labels, literal, refuse_unknown
 from jeroboam.api.fields import Check, choice, flag, optional, read, text, whole
-from jeroboam.api.wire import Change, apply, changes_of, iso, links, next_page, page_of
+from jeroboam.api.wire import Change, apply, changes_of, iso, links, next_page, page_of, with_total
 from jeroboam.domain.clusters import Template, TemplateSpec
 from jeroboam.domain.errors import Conflict, Forbidden, Invalid
 from jeroboam.kit.ids import is_uuid
@@ -97,12 +98,16 @@ async def detail(call: Call) -> Answer:
 async def _list(call: Call, path: str) -> Answer:
     page = page_of(call)
     scope = project_scope(call, "clustertemplate:get_all_all_projects")
+    wanted = filters.of_templates(call)
     async with call.parts.store.read() as tx:
-        found = await tx.templates.visible(page, scope, hidden=scope is None)
+        found = await tx.templates.visible(page, scope, hidden=scope is None, wanted=wanted)
+        total = await tx.templates.total(scope, hidden=scope is None, wanted=wanted) if with_total(call) else None
     body: dict[str, Any] = {"clustertemplates": [view(template, call.base) for template in found]}
     following = next_page(call, page, path, found)
     if following is not None:
         body["next"] = following
+    if total is not None:
+        body["total_count"] = total
     return reply(body)
 
 

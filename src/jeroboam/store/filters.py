@@ -1,0 +1,83 @@
+"""What narrows lists of clusters and templates, as conditions of the query: a list is never narrowed after it is read.
+
+Labels lie in a JSON column. They are reached step by step (`labels`, then the key), since that is the one way that
+takes any key on both engines; only the quotation mark has no spelling in SQLite's paths, and no key may have it here.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from jeroboam.store import tables
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClusterFilter:
+    """Which clusters a user asks for. What is empty narrows nothing; of several values any will do."""
+
+    name: str | None = None
+    statuses: tuple[str, ...] = ()
+    coes: tuple[str, ...] = ()
+    healths: tuple[str, ...] = ()
+    template: str | None = None
+    """Its uuid or its name."""
+    labels: tuple[tuple[str, str | None], ...] = ()
+    """All of these; without a value, whatever the value is."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TemplateFilter:
+    """Which templates a user asks for."""
+
+    name: str | None = None
+    coes: tuple[str, ...] = ()
+    drivers: tuple[str, ...] = ()
+    public: bool | None = None
+    hidden: bool | None = None
+    labels: tuple[tuple[str, str | None], ...] = ()
+
+
+def of_clusters(wanted: ClusterFilter) -> list[sa.ColumnElement[bool]]:
+    """The conditions that say so."""
+    table, template = tables.cluster, tables.template
+    conditions = _labelled(table.c.spec, wanted.labels)
+    if wanted.name is not None:
+        conditions.append(table.c.name == wanted.name)
+    if wanted.statuses:
+        conditions.append(table.c.status.in_(wanted.statuses))
+    if wanted.coes:
+        conditions.append(table.c.spec["template"]["coe"].as_string().in_(wanted.coes))
+    if wanted.healths:
+        conditions.append(table.c.observed["health_status"].as_string().in_(wanted.healths))
+    if wanted.template is not None:
+        named = sa.select(template.c.uuid).where(
+            sa.or_(template.c.uuid == wanted.template, template.c.name == wanted.template)
+        )
+        conditions.append(table.c.template_id.in_(named))
+    return conditions
+
+
+def of_templates(wanted: TemplateFilter) -> list[sa.ColumnElement[bool]]:
+    """The conditions that say so."""
+    table = tables.template
+    conditions = _labelled(table.c.spec, wanted.labels)
+    if wanted.name is not None:
+        conditions.append(table.c.name == wanted.name)
+    if wanted.coes:
+        conditions.append(table.c.spec["coe"].as_string().in_(wanted.coes))
+    if wanted.drivers:
+        conditions.append(table.c.spec["driver"].as_string().in_(wanted.drivers))
+    if wanted.public is not None:
+        conditions.append(table.c.public.is_(wanted.public))
+    if wanted.hidden is not None:
+        conditions.append(table.c.hidden.is_(wanted.hidden))
+    return conditions
+
+
+def _labelled(spec: sa.Column[Any], labels: tuple[tuple[str, str | None], ...]) -> list[sa.ColumnElement[bool]]:
+    conditions: list[sa.ColumnElement[bool]] = []
+    for key, value in labels:
+        label = spec["labels"][key].as_string()
+        conditions.append(label.is_not(None) if value is None else label == value)
+    return conditions
