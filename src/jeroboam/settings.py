@@ -52,6 +52,7 @@ CLUSTERS = [
     cfg.IntOpt("operation_minutes", default=60, min=1, help="When an update or delete of a cluster is given up."),
     cfg.FloatOpt("ca_overlap_seconds", default=60.0, min=0, help="How long a CA that is replaced still counts."),
     cfg.IntOpt("max_per_project", default=20, min=0, help="Clusters a project may have."),
+    cfg.IntOpt("event_days", default=30, min=1, help="How long events of clusters are kept."),
 ]
 CONTAINERS = [
     cfg.StrOpt("runtime", default="docker", help="What starts containers on this host."),

@@ -10,7 +10,7 @@ from jeroboam.api.container.family import ContainerFamily
 from jeroboam.api.container_infra.family import ContainerInfraFamily
 from jeroboam.api.policy import Policy
 from tests.api.client import Client
-from tests.api.loops import run_on_host, settle
+from tests.api.loops import csr, run_on_host, settle
 from tests.ports import caller
 
 CLUSTER = [

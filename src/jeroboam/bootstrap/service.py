@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 import structlog
 import uvicorn
+from prometheus_client import CollectorRegistry, ProcessCollector
 from starlette.types import ASGIApp
 
 from jeroboam.agent.journal import Journal
@@ -23,12 +24,16 @@ from jeroboam.api.app import create_app
 from jeroboam.api.options import ApiOptions
 from jeroboam.api.parts import ApiParts
 from jeroboam.bootstrap import drivers, seeds
+from jeroboam.bootstrap.audit import audit_into
+from jeroboam.bootstrap.limits import read_limits
 from jeroboam.bootstrap.state import StateFolder
 from jeroboam.conductor.admission import DriverAdmission
+from jeroboam.conductor.ageing import Ageing
 from jeroboam.conductor.clusters import Clusters, Drivers
 from jeroboam.conductor.containers import Containers
 from jeroboam.conductor.heartbeat import Heartbeat
 from jeroboam.conductor.loop import Leased, Loop, report
+from jeroboam.conductor.metrics import LoopMeter
 from jeroboam.conductor.outbox import Relay, to_log
 from jeroboam.conductor.reaper import Reaper
 from jeroboam.dispatch.gateway import ANSWER_SECONDS, SessionGateway
@@ -99,6 +104,11 @@ class Service:
         self._providers = drivers.make("providers", settings.clusters.providers, clock=self._clock, **known)
         self._coes = drivers.make("coes", settings.clusters.coes, clock=self._clock)
         self._runtime = drivers.load("runtimes", settings.containers.runtime)(**known)
+        self._limits = read_limits(settings.api.limits_file)
+        self._audit = audit_into(settings.api.audit_file, self._clock)
+        self._counters = CollectorRegistry()
+        ProcessCollector(registry=self._counters)
+        self._meter = LoopMeter(self._counters)
         self._tasks = Tasks(report)
 
     @contextlib.asynccontextmanager
@@ -129,7 +139,7 @@ class Service:
             stack.push_async_callback(self._tasks.close)
             self._tasks.start("keystone", keystone.keep(self._clock))
             gateway = self._start_hosts()
-            self._start_conductor()
+            self._start_conductor(tokens)
             app = create_app(self._api_parts(addresses, tokens, gateway))
             await stack.enter_async_context(self._serving(app, api_socket))
             self._folder.write_addresses(api_url=api_url, auth_url=keystone.url)
@@ -180,6 +190,9 @@ class Service:
             clock=self._clock,
             ids=self._ids,
             options=options,
+            limits=self._limits,
+            audit=self._audit,
+            counters=(self._counters,),
         )
 
     def _start_hosts(self) -> SessionGateway:
@@ -201,7 +214,7 @@ class Service:
         patience = ANSWER_SECONDS + self._settings.containers.execute_seconds
         return SessionGateway(dispatcher, answer_seconds=patience)
 
-    def _start_conductor(self) -> None:
+    def _start_conductor(self, tokens: KeystoneTokens) -> None:
         conductor = self._settings.conductor
         store, bus, clock = self._store, self._bus, self._clock
         clusters = Clusters(
@@ -215,7 +228,7 @@ class Service:
         )
         containers = Containers(store=store, host_down_seconds=conductor.service_down_seconds)
         leased = Leased(clusters, store=store, clock=clock, owner=self._ids.uuid())
-        common = {"bus": bus, "clock": clock, "resync_seconds": conductor.resync_seconds}
+        common = {"bus": bus, "clock": clock, "resync_seconds": conductor.resync_seconds, "meter": self._meter}
         loops = [
             Loop(leased, parallel=conductor.parallel_clusters, **common),
             Loop(containers, parallel=conductor.parallel_containers, **common),
@@ -229,6 +242,7 @@ class Service:
                     store=store, providers=self._providers, clock=clock, every_seconds=conductor.reaper_seconds
                 ).run(),
             ),
+            ("ageing", self._ageing(tokens).run()),
             (
                 "heartbeat",
                 Heartbeat(
@@ -245,7 +259,25 @@ class Service:
 
     def _relay(self) -> Relay:
         publisher = f"container-infra.{self._settings.host}"
-        return Relay(store=self._store, bus=self._bus, clock=self._clock, publish=to_log, publisher_id=publisher)
+        return Relay(
+            store=self._store,
+            bus=self._bus,
+            clock=self._clock,
+            publish=to_log,
+            publisher_id=publisher,
+            meter=self._meter,
+        )
+
+    def _ageing(self, tokens: KeystoneTokens) -> Ageing:
+        return Ageing(
+            store=self._store,
+            projects=KeystoneProjects(tokens),
+            limits=self._limits,
+            clock=self._clock,
+            ids=self._ids,
+            event_days=self._settings.clusters.event_days,
+            every_seconds=self._settings.conductor.reaper_seconds,
+        )
 
     async def _learn_limits(self) -> None:
         """Have each provider find out what its surroundings give, so that the first cluster need not wait for it."""
