@@ -21,6 +21,8 @@ from jeroboam.kit.x509 import CLIENT, Pair, issue
 
 NODE_LABEL = "jeroboam.node"
 NAME_LABEL = "jeroboam.node-name"
+DRAINED_LABEL = "jeroboam.drained"
+"""A node that has it takes no work for a while, by our doing."""
 
 RAFT_PORT = 2377
 POLL_SECONDS = 0.05
@@ -41,6 +43,8 @@ class SwarmNode:
     state: str
     message: str
     manager: bool
+    reachable: bool
+    """Whether the other managers count it among them; true for a worker."""
 
     @property
     def uuid(self) -> str | None:
@@ -54,7 +58,12 @@ class SwarmNode:
 
     @property
     def ready(self) -> bool:
-        return self.state == "ready"
+        return self.state == "ready" and self.reachable
+
+    @property
+    def drained(self) -> bool:
+        """Whether it was drained by us, and not by its user."""
+        return DRAINED_LABEL in (self.spec.get("Labels") or {})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -212,6 +221,7 @@ def _node(shown: Mapping[str, Any]) -> SwarmNode:
         state=shown["Status"]["State"],
         message=shown["Status"].get("Message", ""),
         manager="ManagerStatus" in shown,
+        reachable=(shown.get("ManagerStatus") or {}).get("Reachability", "reachable") == "reachable",
     )
 
 

@@ -40,6 +40,24 @@ class Bounds:
         )
         self.check(asked)
 
+    def check_change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> None:
+        """Whether the cluster may become that; what stays as it is may stay."""
+        was, spec = before.spec, after.spec
+        flavored = (was.flavor_id, was.master_flavor_id) != (spec.flavor_id, spec.master_flavor_id)
+        asked = Asked(
+            cluster_name=after.name if after.name != before.name else None,
+            flavors=[group.spec.flavor_id for group in groups] if flavored else (),
+            labels=spec.labels if spec.labels != was.labels else None,
+            labels_complete=True,
+        )
+        self.check(asked)
+
+    def check_upgrade(self, before: Cluster, after: Cluster, template: Template) -> None:
+        """Whether the cluster may go to that template."""
+        self.check_change(before, after, ())
+        spec = template.spec
+        self.check(Asked(template=(template.uuid, template.name), coe=spec.coe, provider=spec.driver))
+
     def check_template(self, spec: TemplateSpec) -> None:
         """Whether there may be a template of that kind; what it leaves open is the cluster's to say."""
         named = [flavor for flavor in (spec.flavor_id, spec.master_flavor_id) if flavor is not None]

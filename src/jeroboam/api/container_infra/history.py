@@ -13,8 +13,8 @@ from jeroboam.api.container_infra.lookup import cluster_of, project_scope
 from jeroboam.api.wire import iso, next_page, page_of, with_total
 from jeroboam.domain.clusters import Cluster
 from jeroboam.domain.errors import Invalid
-from jeroboam.domain.events import CLUSTER_HEALTH, TYPES, Event
-from jeroboam.domain.notifications import Initiator, cadf, event_of
+from jeroboam.domain.events import CLUSTER_HEALTH, TYPES, WISHES, Event
+from jeroboam.domain.notifications import Initiator, Result, cadf, event_of, result_of
 from jeroboam.store import EventFilter, Transaction
 
 FILTERS = frozenset({"event_type", "nodegroup", "since", TOTAL})
@@ -26,7 +26,8 @@ async def record(
     """Write down that the caller's wish was accepted, in the transaction that stores it, once all of it is written.
 
     `cluster` is the cluster with the wish, so already in progress; `event_type` one of `domain.events`; `message` a
-    plain sentence for its users; `nodegroup` the name of the group that it is about. Other services are told too.
+    plain sentence for its users; `nodegroup` the name of the group that it is about. Other services are told too, where
+    the cluster is in progress with it.
     """
     call.subject.is_(cluster.uuid, cluster.name)
     caller = call.caller
@@ -45,7 +46,7 @@ async def record(
         created_at=tx.now,
     )
     await tx.events.insert(event)
-    if event_type == CLUSTER_HEALTH:
+    if event_type not in WISHES or result_of(cluster) is not Result.PENDING:
         return
     initiator = Initiator(user_id=caller.user_id, project_id=caller.project_id, request_id=call.request_id)
     groups = await tx.nodegroups.select(cluster_id=cluster.uuid)
