@@ -125,9 +125,7 @@ async def update(call: Call) -> Answer:
         cluster = await cluster_of(tx, cluster.uuid, scope)
         group = await group_of(tx, cluster, group.uuid)
         wished = _patched(group, changes)
-        anew = reaches or wished.flavor_id != group.spec.flavor_id
-        changed = rebuilt(group, wished, reached=reaches) if anew else replace(group, spec=wished)
-        changed = ask_group(changed, Operation.UPDATE, now=tx.now)
+        changed = ask_group(rebuilt(group, wished, reached=reaches), Operation.UPDATE, now=tx.now)
         await _ask(tx, call, cluster, batch=batch)
         await tx.nodegroups.update(changed)
     return reply(full(changed, cluster, call.base), 202)
