@@ -264,7 +264,9 @@ class SwarmCoe:
             labels = {**(node.spec.get("Labels") or {}), DRAINED_LABEL: "true"}
             await fleet.update(manager, node, {"Availability": "drain", "Labels": labels})
         until = self._clock.monotonic() + _DRAIN_SECONDS
-        while node.ready and await fleet.busy(manager, node) and self._clock.monotonic() < until:
+        while self._clock.monotonic() < until:
+            if not (node.ready and await fleet.busy(manager, node)) and not await fleet.starting(manager):
+                return
             await self._clock.sleep(POLL_SECONDS)
 
     async def _demote(self, fleet: Fleet, manager: str, node: SwarmNode) -> None:

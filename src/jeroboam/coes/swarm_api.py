@@ -191,6 +191,13 @@ class Fleet:
         over = {"complete", "shutdown", "failed", "rejected", "remove", "orphaned"}
         return any(task["Status"]["State"] not in over for task in tasks)
 
+    async def starting(self, manager: str) -> bool:
+        """Whether work of services is on its way to a node; work that no node can take does not count."""
+        async with _call("asking what work is on its way"):
+            tasks = await self.at(manager).tasks.list(filters={"desired-state": "running"})
+        waiting = [task["Status"] for task in tasks if task["Status"]["State"] != "running"]
+        return any(status["State"] != "pending" or not status.get("Err") for status in waiting)
+
     async def forget(self, manager: str, node: SwarmNode) -> None:
         """Take the node off the swarm's list. One that is not on it is no error."""
         try:

@@ -38,21 +38,20 @@ def onto_template(cluster: Cluster, template: Template) -> Cluster:
 
 
 def rebuilt(group: NodeGroup, spec: NodeGroupSpec, *, reached: bool) -> NodeGroup:
-    """The group with that wish, and with another build if the wish differs in what nodes are made from.
+    """The group with that wish, and with another build if its image or its flavour differs.
 
-    `reached`: something above the group that its nodes are made from differs. Asking again for what is being rolled
-    out goes on with it; asking again for what has been rolled out makes every node anew.
+    `reached`: something else that its nodes are made from differs, or they are to be made anew in any case.
     """
     old = group.spec
-    differs = reached or (spec.image_id, spec.flavor_id) != (old.image_id, old.flavor_id)
-    if not differs and not _rolled_out(group):
-        return replace(group, spec=replace(spec, build=old.build, builds=old.builds))
+    if not reached and (spec.image_id, spec.flavor_id) == (old.image_id, old.flavor_id):
+        return replace(group, spec=spec)
     number = old.builds + 1
     return replace(group, spec=replace(spec, build=number, builds=number))
 
 
-def _rolled_out(group: NodeGroup) -> bool:
-    return all(node.build == group.spec.build for node in group.observed)
+def rolled_out(groups: Iterable[NodeGroup]) -> bool:
+    """Whether every node of these groups was last seen to be of the build that is wished for."""
+    return all(node.build == group.spec.build for group in groups for node in group.observed)
 
 
 def former_of(cluster: Cluster, groups: Iterable[NodeGroup]) -> Former:

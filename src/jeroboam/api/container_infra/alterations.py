@@ -69,6 +69,4 @@ def _follow(group: NodeGroup, before: Cluster, after: Cluster, *, reaches: bool)
             spec = replace(spec, flavor_id=getattr(after.spec, kind))
     if spec == old:
         return None
-    if spec.flavor_id == old.flavor_id and not reaches:
-        return replace(group, spec=spec)
     return rebuilt(group, spec, reached=reaches and labels != old.labels)

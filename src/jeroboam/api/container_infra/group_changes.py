@@ -127,7 +127,7 @@ async def update(call: Call) -> Answer:
         return reply(full(group, cluster, call.base), 202)
     wished = _patched(group, changes)
     bounds = await bounds_for(call, cluster.project_id)
-    if wished.max_node_count != group.spec.max_node_count:
+    if (wished.max_node_count or 0) > (group.spec.max_node_count or 0):
         bounds.check(Asked(cluster_nodes=wished.max_node_count))
     reaches = False
     if (wished.flavor_id, wished.labels) != (group.spec.flavor_id, group.spec.labels):
@@ -139,9 +139,7 @@ async def update(call: Call) -> Answer:
         cluster = await cluster_of(tx, cluster.uuid, scope)
         group = await group_of(tx, cluster, group.uuid)
         wished = _patched(group, changes)
-        anew = reaches or wished.flavor_id != group.spec.flavor_id
-        changed = rebuilt(group, wished, reached=reaches) if anew else replace(group, spec=wished)
-        changed = ask_group(changed, Operation.UPDATE, now=tx.now)
+        changed = ask_group(rebuilt(group, wished, reached=reaches), Operation.UPDATE, now=tx.now)
         asked = await _ask(tx, call, cluster, batch=batch)
         await tx.nodegroups.update(changed)
         message = f"{group.name}: another {', '.join(dict.fromkeys(change.root for change in changes))} asked for."

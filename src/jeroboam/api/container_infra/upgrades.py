@@ -19,7 +19,7 @@ from jeroboam.domain.clusters import Cluster, NodeGroup, Operation, Template
 from jeroboam.domain.errors import Conflict, Invalid, NotFound
 from jeroboam.domain.events import CLUSTER_UPGRADE
 from jeroboam.domain.states import ask_cluster, ask_group
-from jeroboam.domain.upgrades import onto_template, rebuilt
+from jeroboam.domain.upgrades import onto_template, rebuilt, rolled_out
 from jeroboam.kit.ids import is_uuid
 
 _FIELDS: dict[str, Check] = {
@@ -90,10 +90,12 @@ def _chosen(cluster: Cluster, groups: list[NodeGroup], template: Template, wish:
 def _upgraded(cluster: Cluster, groups: list[NodeGroup], template: Template) -> tuple[Cluster, list[NodeGroup]]:
     after = onto_template(cluster, template)
     moved = (after.template_id, after.spec) != (cluster.template_id, cluster.spec)
+    # Asking again while a roll-out is not at its end goes on with it: that is how a user retries.
+    anew = moved or rolled_out(groups)
     from_above = {key: after.spec.labels[key] for key in template.spec.labels.keys() & after.spec.labels.keys()}
     changed = []
     for group in groups:
         labels = after.spec.labels if group.spec.is_default else group.spec.labels | from_above
         spec = replace(group.spec, image_id=template.spec.image_id, labels=labels)
-        changed.append(rebuilt(group, spec, reached=moved or labels != group.spec.labels))
+        changed.append(rebuilt(group, spec, reached=anew or labels != group.spec.labels))
     return after, changed
