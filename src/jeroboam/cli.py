@@ -21,6 +21,8 @@ from jeroboam.secrets.base import KeyTrouble
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 images = typer.Typer(no_args_is_help=True, help="Images that nodes of clusters boot from.")
 app.add_typer(images, name="node-image")
+policies = typer.Typer(no_args_is_help=True, help="Who may do what, and why.")
+app.add_typer(policies, name="policy")
 console = Console()
 
 State = Annotated[str | None, typer.Option(help="Folder of everything that lasts.")]
@@ -178,6 +180,38 @@ def build_image(
 
         settings = options.load(config)
         console.print(asyncio.run(build_node_image(settings, coe)))
+
+
+@policies.command("explain")
+def explain_policy(
+    user: Annotated[str, typer.Argument(help="Name or id.")],
+    action: Annotated[str, typer.Argument(help="A policy rule, such as cluster:create.")],
+    what: Annotated[
+        str | None, typer.Argument(metavar="OBJECT", help="A cluster, a template, or template=swarm,node_count=5.")
+    ] = None,
+    project: Annotated[str | None, typer.Option(help="The project that the user acts in.")] = None,
+    state: State = None,
+    config: Config = None,
+) -> None:
+    """Say whether a user may do that, and which rule and limits say so. Exit status 1 if not."""
+    with _complaints():
+        from jeroboam.bootstrap.explain import explain  # noqa: PLC0415
+
+        settings = options.load(config, state=state)
+        found = asyncio.run(explain(settings, user, action, what, project))
+        for line in found.lines:
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+        sys.exit(0 if found.allowed else 1)
+
+
+@policies.command("check")
+def check_limits(file: Annotated[Path, typer.Argument(help="A file of limits.", metavar="FILE")]) -> None:
+    """Say whether a file of limits is well formed, before the service is started with it."""
+    with _complaints():
+        from jeroboam.bootstrap.limits import read_limits  # noqa: PLC0415
+
+        names = [limit.name for limit in read_limits(str(file))]
+        console.print(f"{file}: {len(names)} limits: {', '.join(names)}", highlight=False, markup=False, soft_wrap=True)
 
 
 def _table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:

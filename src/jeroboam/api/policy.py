@@ -44,6 +44,10 @@ class Policy:
     def __contains__(self, rule: str) -> bool:
         return rule in self._names
 
+    def check_of(self, rule: str) -> str:
+        """The check that stands behind a rule now, the operator's or the default."""
+        return str(self._enforcer.rules[rule])
+
     def allows(self, rule: str, caller: Caller, *, project_id: str | None = None, user_id: str | None = None) -> bool:
         """Whether the caller may; the target is the caller's own project unless another owner is named."""
         return self._decide(rule, caller, project_id or caller.project_id, user_id or caller.user_id)

@@ -4,15 +4,26 @@ Every `ensure_…` may be called again: what is there already is the answer. Rai
 answer, `Permanent` when it refuses.
 """
 
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import quote
 
 import aiohttp
 
 from jeroboam.domain.errors import Permanent, Temporary
+from jeroboam.domain.limits import Owner
 
 DOMAIN = "default"
 _CLIENT_ERRORS = 400
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Assignment:
+    """A role that a user has in a project, by whatever way."""
+
+    owner: Owner
+    role: str
 
 
 class KeystoneAdmin:
@@ -89,3 +100,31 @@ class KeystoneAdmin:
         service = await self._ensure("services", f"type={kind}", {"type": kind, "name": name})
         endpoint = {"service_id": service, "interface": "public", "region_id": "RegionOne", "url": url}
         await self._ensure("endpoints", f"service_id={service}&interface=public", endpoint)
+
+    async def find_user(self, ident: str) -> tuple[str, str]:
+        """Id and name of the user with that name or id. Raises `ValueError` for none, or for several."""
+        found = (await self._call("GET", f"/users?name={quote(ident, safe='')}"))["users"]
+        found = found or [user for user in (await self._call("GET", "/users"))["users"] if user["id"] == ident]
+        if len(found) != 1:
+            raise ValueError(f"there {'are several users' if found else 'is no user'} {ident}")
+        return str(found[0]["id"]), str(found[0]["name"])
+
+    async def assignments(self, user_id: str) -> list[Assignment]:
+        """The user's roles in projects, those from groups and those that others imply among them."""
+        query = f"user.id={quote(user_id, safe='')}&effective&include_names"
+        found = (await self._call("GET", f"/role_assignments?{query}"))["role_assignments"]
+        return [
+            Assignment(owner=_owner(each["scope"]["project"]), role=each["role"]["name"])
+            for each in found
+            if "project" in each["scope"]
+        ]
+
+    async def project(self, project_id: str) -> Owner:
+        """A project; one that is gone has no name."""
+        found = [each for each in (await self._call("GET", "/projects"))["projects"] if each["id"] == project_id]
+        return _owner(found[0]) if found else Owner(project_id=project_id)
+
+
+def _owner(project: dict[str, Any]) -> Owner:
+    domain = project.get("domain", {}).get("id") or project.get("domain_id") or ""
+    return Owner(project_id=project["id"], project_name=project["name"], domain_id=domain)

@@ -1,0 +1,226 @@
+"""Why a user may do something, or may not: the policy rule, the user's roles, and each limit with its verdict.
+
+Everything is looked up where the service itself looks: roles in Keystone, rules and limits in the operator's files,
+objects in the store. Nothing is changed. The Keystone has to answer; of the service only its database is needed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from jeroboam.api.container.policies import RULES as CONTAINER
+from jeroboam.api.container_infra.policies import RULES as CONTAINER_INFRA
+from jeroboam.api.policy import Policy
+from jeroboam.bootstrap.limits import read_limits
+from jeroboam.bootstrap.state import StateFolder
+from jeroboam.clients.keystone import Assignment, KeystoneAdmin
+from jeroboam.domain.caller import Caller
+from jeroboam.domain.clusters import Cluster, NodeGroup, Template
+from jeroboam.domain.limits import Asked, Limit, Owner, Verdict, concerning, judge
+from jeroboam.kit.bus import MemoryBus
+from jeroboam.kit.clock import SystemClock
+from jeroboam.settings import Settings
+from jeroboam.store import Store
+
+_WISHES = ("template", "name", "node_count", "master_count", "flavor", "master_flavor", "coe", "provider")
+_LABEL = "label."
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Explanation:
+    """The answer, line by line."""
+
+    lines: tuple[str, ...]
+    allowed: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Object:
+    """What the action would be done to."""
+
+    title: str
+    asked: Asked
+    owner: str | None = None
+    """The project that has it; None where the action would make it."""
+    creator: str | None = None
+
+
+async def explain(settings: Settings, user: str, action: str, what: str | None, project: str | None) -> Explanation:
+    """Raises `ValueError` for a user, a project, an action or an object that there is not."""
+    rules = next((family for family in (CONTAINER_INFRA, CONTAINER) if action in family), None)
+    if rules is None:
+        known = ", ".join(sorted(CONTAINER_INFRA | CONTAINER))
+        raise ValueError(f"there is no action {action}; there are: {known}")
+    limits = read_limits(settings.api.limits_file)
+    policy = Policy(rules, settings.api.policy_file or None)
+    async with _keystone(settings) as keystone:
+        user_id, name = await keystone.find_user(user)
+        caller, owner = _as_caller(user_id, name, await keystone.assignments(user_id), project)
+        found = None if what is None else await _look_up(settings, what, caller.project_id)
+        if found is not None and found.owner not in {None, owner.project_id}:
+            owner = await keystone.project(found.owner or "")
+    lines = [f"user {caller.user_name} ({caller.user_id}) in project {caller.project_name} ({caller.project_id})"]
+    lines.append(f"roles: {', '.join(sorted(caller.roles)) or 'none'}")
+    if found is not None:
+        lines.append(f"object: {found.title}")
+    passes = _ask(policy, rules, action, caller, found, lines)
+    within = found is None or _judge(concerning(limits, owner), found.asked, owner, lines)
+    lines.append("allowed" if passes and within else "not allowed")
+    return Explanation(lines=tuple(lines), allowed=passes and within)
+
+
+def _keystone(settings: Settings) -> KeystoneAdmin:
+    folder = StateFolder(settings.state)
+    if not folder.exists:
+        raise ValueError(f"there is no installation in {settings.state}")
+    url = folder.addresses().get("keystone")
+    if url is None:
+        raise ValueError("the service has not been started yet: its Keystone knows no users")
+    return KeystoneAdmin(url, password=folder.passwords().admin)
+
+
+def _as_caller(user_id: str, name: str, held: list[Assignment], project: str | None) -> tuple[Caller, Owner]:
+    """The user in the project that was named, or in the only one there is."""
+    there = {each.owner.project_id: each.owner for each in held}
+    if project is not None:
+        there = {uuid: owner for uuid, owner in there.items() if project in {uuid, owner.project_name}}
+    if len(there) != 1:
+        names = ", ".join(sorted({each.owner.project_name for each in held})) or "none"
+        raise ValueError(f"name one of the projects in which {name} has a role: {names}")
+    [owner] = there.values()
+    caller = Caller(
+        user_id=user_id,
+        project_id=owner.project_id,
+        roles=frozenset(each.role.lower() for each in held if each.owner == owner),
+        user_name=name,
+        project_name=owner.project_name,
+        project_domain_id=owner.domain_id,
+    )
+    return caller, owner
+
+
+def _ask(
+    policy: Policy, rules: Mapping[str, str], action: str, caller: Caller, found: _Object | None, lines: list[str]
+) -> bool:
+    """What the rule says, and for another project's object the rule that lets one see those."""
+    other = found is not None and found.owner is not None and found.owner != caller.project_id
+    asked = [action]
+    if other:
+        names = (f"{action}_all_projects", f"{action.replace(':get', ':get_one')}_all_projects")
+        beyond = next((name for name in names if name in rules), None)
+        if beyond is None:
+            lines.append("the object is in another project, and no rule lets anybody do that there")
+            return False
+        asked.append(beyond)
+    good = True
+    for rule in asked:
+        own = found is not None and not other
+        passes = policy.allows(rule, caller, user_id=found.creator if found is not None and own else None)
+        lines.append(f"rule {rule}: {policy.check_of(rule)}: {'passes' if passes else 'does not pass'}")
+        good = good and passes
+    return good
+
+
+def _judge(limits: tuple[Limit, ...], asked: Asked, owner: Owner, lines: list[str]) -> bool:
+    if not limits:
+        lines.append(f"limits: none concerns project {owner.project_name or owner.project_id}")
+        return True
+    good = True
+    for limit in limits:
+        verdicts: list[Verdict] = list(judge((limit,), asked))
+        if not verdicts:
+            lines.append(f"limit {limit.name}: says nothing of this")
+        for verdict in verdicts:
+            lines.append(f"limit {limit.name}: {'within' if verdict.allowed else 'BEYOND'}: {verdict.text}")
+            good = good and verdict.allowed
+    return good
+
+
+# ------------------------------------------------------------------------------------------------------- objects
+
+
+async def _look_up(settings: Settings, what: str, project_id: str) -> _Object:
+    store = Store(settings.database_url, clock=SystemClock(), bus=MemoryBus())
+    try:
+        if "=" in what:
+            return await _wish(store, what, project_id)
+        async with store.read() as tx:
+            clusters = await tx.clusters.find(what)
+            clusters = [each for each in clusters if each.project_id == project_id] or clusters
+            if len(clusters) == 1:
+                groups = (await tx.nodegroups.of(clusters[0].uuid))[clusters[0].uuid]
+                return _of_cluster(clusters[0], groups, await tx.templates.get(clusters[0].template_id))
+            templates = await tx.templates.find(what)
+        if len(clusters) > 1 or len(templates) > 1:
+            raise ValueError(f"there are several {what}; name one by its uuid")
+        if not templates:
+            raise ValueError(f"there is no cluster and no template {what}")
+        return _of_template(templates[0])
+    finally:
+        await store.close()
+
+
+def _of_cluster(cluster: Cluster, groups: list[NodeGroup], template: Template | None) -> _Object:
+    of = cluster.spec.template
+    asked = Asked(
+        cluster_name=cluster.name,
+        template=(cluster.template_id, template.name if template else ""),
+        coe=of.coe,
+        provider=of.driver,
+        flavors=[group.spec.flavor_id for group in groups],
+        labels=cluster.spec.labels,
+        labels_complete=True,
+        cluster_nodes=sum(group.spec.node_count for group in groups),
+    )
+    title = f"cluster {cluster.name} ({cluster.uuid}), {cluster.status}"
+    return _Object(title=title, asked=asked, owner=cluster.project_id, creator=cluster.user_id)
+
+
+def _of_template(template: Template) -> _Object:
+    spec = template.spec
+    asked = Asked(
+        template=(template.uuid, template.name),
+        coe=spec.coe,
+        provider=spec.driver,
+        flavors=[flavor for flavor in (spec.flavor_id, spec.master_flavor_id) if flavor],
+        labels=spec.labels,
+    )
+    owner = None if template.public else template.project_id
+    return _Object(title=f"template {template.name} ({template.uuid})", asked=asked, owner=owner)
+
+
+async def _wish(store: Store, what: str, project_id: str) -> _Object:
+    """`template=swarm,node_count=5,label.team=a`: a cluster that is not there yet."""
+    said = dict(part.strip().partition("=")[::2] for part in what.split(",") if part.strip())
+    for key in said:
+        if key not in _WISHES and not key.startswith(_LABEL):
+            raise ValueError(f"{key} is nothing that a wish says; it may say {', '.join(_WISHES)}, {_LABEL}KEY")
+    own = {key.removeprefix(_LABEL): value for key, value in said.items() if key.startswith(_LABEL)}
+    masters, workers = (_whole(said, key) for key in ("master_count", "node_count"))
+    async with store.read() as tx:
+        _, before = await tx.clusters.totals(project_id)
+        templates = await tx.templates.find(said["template"]) if "template" in said else []
+    if "template" in said and len(templates) != 1:
+        raise ValueError(f"there is no template {said['template']}, or there are several")
+    base = _of_template(templates[0]).asked if templates else Asked()
+    flavor, master = base.flavors if len(base.flavors) == 2 else (None, None)  # noqa: PLR2004  (workers and masters)
+    flavors = [said.get("master_flavor", master), said.get("flavor", flavor)]
+    nodes = masters + workers
+    asked = replace(
+        base,
+        cluster_name=said.get("name"),
+        coe=said.get("coe", base.coe),
+        provider=said.get("provider", base.provider),
+        flavors=flavors if templates else [flavor for flavor in flavors if flavor],
+        labels=own or base.labels or {},
+        labels_complete=True,
+        cluster_nodes=nodes,
+        project_nodes=before + nodes,
+    )
+    return _Object(title=f"a cluster with {masters} masters and {workers} workers", asked=asked)
+
+
+def _whole(said: dict[str, str], key: str) -> int:
+    value = said.get(key, "1")
+    if not (value.isascii() and value.isdigit()):
+        raise ValueError(f"{key} has to be a whole number, not {value}")
+    return int(value)
