@@ -1,7 +1,8 @@
 """What narrows lists of clusters and templates, as conditions of the query: a list is never narrowed after it is read.
 
 Labels lie in a JSON column. They are reached step by step (`labels`, then the key), since that is the one way that
-takes any key on both engines; only the quotation mark has no spelling in SQLite's paths, and no key may have it here.
+takes nearly any key on both engines; quotation marks, backslashes and control characters have no spelling in SQLite's
+paths, and no key may have them here.
 """
 
 from dataclasses import dataclass

@@ -3,6 +3,7 @@
 A word that no object can have is refused rather than answered with an empty list: it is a slip, not a question.
 """
 
+import re
 from collections.abc import Collection
 
 from jeroboam.api.call import Call
@@ -13,6 +14,8 @@ from jeroboam.domain.states import cluster_status
 from jeroboam.store import ClusterFilter, TemplateFilter
 
 TOTAL = "with_count"
+# What SQLite has no spelling for in the path to a label.
+_UNSPOKEN = re.compile(r'["\\\x00-\x1f]')
 CLUSTERS = frozenset({"name", "status", "coe", "label", "health_status", "cluster_template_id", TOTAL})
 TEMPLATES = frozenset({"name", "coe", "driver", "public", "hidden", "label", TOTAL})
 _STATUSES = tuple(cluster_status(operation, outcome) for operation in Operation for outcome in Outcome)
@@ -59,7 +62,7 @@ def _labels(call: Call) -> tuple[tuple[str, str | None], ...]:
     labels = []
     for said in _values(call, "label"):
         key, equals, value = said.partition("=")
-        if not key or '"' in key:
+        if not key or _UNSPOKEN.search(key):
             raise Invalid(f"Invalid value for label: {said}. It has to be KEY or KEY=VALUE.", field="label")
         labels.append((key, value if equals else None))
     return tuple(labels)
