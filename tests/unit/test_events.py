@@ -11,6 +11,7 @@ from jeroboam.domain.notifications import Initiator, cadf, enveloped, event_of, 
 from tests import builders
 
 NOW = builders.NOW
+KIND, HERE = "magnum.cluster.create", "container-infra.h"
 ASKER = Initiator(user_id="u1", project_id="p1", request_id="req-1")
 
 
@@ -126,11 +127,11 @@ def test_a_failure_says_why_and_has_another_priority(cluster):
     payload = cadf(cluster, (), Initiator(user_id=None, project_id="p1"), ident="i", now=NOW)
     assert payload["reason"]["reasonCode"] == "no room"
     assert "user_id" not in payload["initiator"]
-    message = enveloped("magnum.cluster.create", json.dumps(payload), number=7, at=NOW, publisher_id="container-infra.h")
-    assert (message.priority, message.publisher_id) == ("ERROR", "container-infra.h")
-    again = enveloped("magnum.cluster.create", json.dumps(payload), number=7, at=NOW, publisher_id="container-infra.h")
+    message = enveloped(KIND, json.dumps(payload), number=7, at=NOW, publisher_id="container-infra.h")
+    assert (message.priority, message.publisher_id) == ("ERROR", HERE)
+    again = enveloped(KIND, json.dumps(payload), number=7, at=NOW, publisher_id=HERE)
     assert message == again, "sent twice it is the same message"
-    other = enveloped("magnum.cluster.create", json.dumps(payload), number=8, at=NOW, publisher_id="container-infra.h")
+    other = enveloped(KIND, json.dumps(payload), number=8, at=NOW, publisher_id=HERE)
     assert other.message_id != message.message_id
     plain = enveloped("container.stop", '{"status": "Stopped"}', number=9, at=NOW, publisher_id="x")
     assert (plain.priority, plain.timestamp) == ("INFO", "2026-01-02 03:04:05.000000")

@@ -14,7 +14,7 @@ from jeroboam.bootstrap.limits import read_limits
 from jeroboam.bootstrap.state import StateFolder
 from jeroboam.clients.keystone import Assignment, KeystoneAdmin
 from jeroboam.domain.caller import Caller
-from jeroboam.domain.clusters import Cluster, NodeGroup, Template
+from jeroboam.domain.clusters import DEFAULT_FLAVOR, Cluster, NodeGroup, Template, TemplateSpec, flavor_of
 from jeroboam.domain.limits import Asked, Limit, Owner, Verdict, concerning, judge
 from jeroboam.kit.bus import MemoryBus
 from jeroboam.kit.clock import SystemClock
@@ -166,7 +166,7 @@ def _of_cluster(cluster: Cluster, groups: list[NodeGroup], template: Template | 
         template=(cluster.template_id, template.name if template else ""),
         coe=of.coe,
         provider=of.driver,
-        flavors=[group.spec.flavor_id for group in groups],
+        flavors=[flavor_of(cluster, group) for group in groups],
         labels=cluster.spec.labels,
         labels_complete=True,
         cluster_nodes=sum(group.spec.node_count for group in groups),
@@ -202,21 +202,25 @@ async def _wish(store: Store, what: str, project_id: str) -> _Object:
     if "template" in said and len(templates) != 1:
         raise ValueError(f"there is no template {said['template']}, or there are several")
     base = _of_template(templates[0]).asked if templates else Asked()
-    flavor, master = base.flavors if len(base.flavors) == 2 else (None, None)  # noqa: PLR2004  (workers and masters)
-    flavors = [said.get("master_flavor", master), said.get("flavor", flavor)]
     nodes = masters + workers
     asked = replace(
         base,
         cluster_name=said.get("name"),
         coe=said.get("coe", base.coe),
         provider=said.get("provider", base.provider),
-        flavors=flavors if templates else [flavor for flavor in flavors if flavor],
+        flavors=_flavors(said, templates[0].spec if templates else TemplateSpec(coe="", image_id="")),
         labels=own or base.labels or {},
         labels_complete=True,
         cluster_nodes=nodes,
         project_nodes=before + nodes,
     )
     return _Object(title=f"a cluster with {masters} masters and {workers} workers", asked=asked)
+
+
+def _flavors(said: Mapping[str, str], above: TemplateSpec) -> tuple[str, str]:
+    """Of the masters, and of the workers."""
+    workers = said.get("flavor") or above.flavor_id or DEFAULT_FLAVOR
+    return said.get("master_flavor") or above.master_flavor_id or workers, workers
 
 
 def _whole(said: dict[str, str], key: str) -> int:

@@ -9,9 +9,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from jeroboam.coes.base import Coe, RollsOut, Rotates
-from jeroboam.conductor.nodegroups import flavor_of
 from jeroboam.domain.caller import Caller
-from jeroboam.domain.clusters import Cluster, NodeGroup, TemplateSpec
+from jeroboam.domain.clusters import Cluster, NodeGroup, TemplateSpec, flavor_of
 from jeroboam.domain.errors import Conflict, DriverError, Invalid, NotFound, Temporary, Unavailable
 from jeroboam.providers.base import Catalog, Image, Provider, Renews
 

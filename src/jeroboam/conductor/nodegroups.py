@@ -74,12 +74,3 @@ def _idents(node: Node, seen: NodeObserved | None) -> set[str]:
     if seen is not None:
         idents |= {ident for ident in (seen.address, seen.server_id, (seen.server_id or "")[:12]) if ident}
     return idents
-
-
-def flavor_of(cluster: Cluster, group: NodeGroup) -> str:
-    """The flavour of the group's nodes: its own, the cluster's, the template's."""
-    if group.spec.role != MASTER or cluster.spec.master_flavor_id is None:
-        default = cluster.spec.flavor_id or cluster.spec.template.flavor_id
-    else:
-        default = cluster.spec.master_flavor_id
-    return group.spec.flavor_id or default or "m1.small"

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Member
-from jeroboam.conductor import nodegroups
-from jeroboam.domain.clusters import MASTER, WORKER, Cluster, ClusterObserved, Node, NodeGroup, NodeObserved
+from jeroboam.domain.clusters import MASTER, WORKER, Cluster, ClusterObserved, Node, NodeGroup, NodeObserved, flavor_of
 from jeroboam.providers.base import Infra, InfraWant, NodeWant
 
 
@@ -22,7 +21,7 @@ def want_of(cluster: Cluster, groups: Iterable[NodeGroup]) -> InfraWant:
             group=group.name,
             role=group.spec.role,
             image=group.spec.image_id or cluster.spec.template.image_id,
-            flavor=nodegroups.flavor_of(cluster, group),
+            flavor=flavor_of(cluster, group),
             docker_volume_size=group.spec.docker_volume_size,
             build=group.spec.build,
         )

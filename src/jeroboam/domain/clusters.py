@@ -249,6 +249,18 @@ class NodeGroup:
     updated_at: dt.datetime | None = None
 
 
+DEFAULT_FLAVOR = "m1.small"
+
+
+def flavor_of(cluster: Cluster, group: NodeGroup) -> str:
+    """The flavour of the group's nodes: its own, the cluster's, the template's."""
+    if group.spec.role != MASTER or cluster.spec.master_flavor_id is None:
+        default = cluster.spec.flavor_id or cluster.spec.template.flavor_id
+    else:
+        default = cluster.spec.master_flavor_id
+    return group.spec.flavor_id or default or DEFAULT_FLAVOR
+
+
 # The main authority, and what stands beside it while it is replaced: one that nodes are being told of, one that all
 # of them accept already, and the one that was `main` until a moment ago. At most one of the three exists.
 MAIN = "main"

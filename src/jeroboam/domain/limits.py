@@ -65,8 +65,8 @@ class Asked:
     """Uuid and name."""
     coe: str | None = None
     provider: str | None = None
-    flavors: Sequence[str | None] = ()
-    """Of the nodes that would be made; None where the wish leaves it to the provider."""
+    flavors: Sequence[str] = ()
+    """Of the nodes that would be made."""
     labels: Mapping[str, str] | None = None
     """All that the object would have."""
     labels_complete: bool = False

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from jeroboam.api.call import Call
 from jeroboam.api.container_infra.lookup import cluster_of
-from jeroboam.domain.clusters import Cluster, NodeGroup, Template, TemplateSpec
+from jeroboam.domain.clusters import Cluster, NodeGroup, Template, TemplateSpec, flavor_of
 from jeroboam.domain.limits import Asked, Limit, Owner, check, concerning
 from jeroboam.store import Transaction
 
@@ -33,7 +33,7 @@ class Bounds:
             template=(template.uuid, template.name),
             coe=of.coe,
             provider=of.driver,
-            flavors=[group.spec.flavor_id for group in groups],
+            flavors=[flavor_of(cluster, group) for group in groups],
             labels=cluster.spec.labels,
             labels_complete=True,
             cluster_nodes=sum(group.spec.node_count for group in groups),
@@ -46,7 +46,7 @@ class Bounds:
         flavored = (was.flavor_id, was.master_flavor_id) != (spec.flavor_id, spec.master_flavor_id)
         asked = Asked(
             cluster_name=after.name if after.name != before.name else None,
-            flavors=[group.spec.flavor_id for group in groups] if flavored else (),
+            flavors=[flavor_of(after, group) for group in groups] if flavored else (),
             labels=spec.labels if spec.labels != was.labels else None,
             labels_complete=True,
         )
@@ -63,9 +63,9 @@ class Bounds:
         named = [flavor for flavor in (spec.flavor_id, spec.master_flavor_id) if flavor is not None]
         self.check(Asked(coe=spec.coe, provider=spec.driver, flavors=named, labels=spec.labels))
 
-    def check_group(self, group: NodeGroup) -> None:
-        """Whether nodes of that kind may be added to a cluster."""
-        self.check(Asked(flavors=(group.spec.flavor_id,), labels=group.spec.labels))
+    def check_group(self, cluster: Cluster, group: NodeGroup) -> None:
+        """Whether the cluster may have nodes of that kind."""
+        self.check(Asked(flavors=(flavor_of(cluster, group),), labels=group.spec.labels))
 
     async def check_growth(self, tx: Transaction, project_id: str, more: int, *, cluster_id: str | None = None) -> None:
         """Whether the project may have so many nodes more, in that cluster or in a new one."""

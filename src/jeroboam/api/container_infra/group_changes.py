@@ -45,7 +45,7 @@ async def create(call: Call) -> Answer:
     group = _group(call, cluster, wish)
     _check_sizes(group.name, group.spec)
     bounds = await bounds_for(call, cluster.project_id)
-    bounds.check_group(group)
+    bounds.check_group(cluster, group)
     await call.parts.admission.nodegroup(cluster, group, call.caller)
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, cluster.uuid, scope)
@@ -133,7 +133,7 @@ async def update(call: Call) -> Answer:
     if (wished.flavor_id, wished.labels) != (group.spec.flavor_id, group.spec.labels):
         before, after = _labelled(cluster, group.spec), _labelled(cluster, wished)
         changing = replace(group, spec=wished)
-        bounds.check_group(changing)
+        bounds.check_group(cluster, changing)
         reaches = await call.parts.admission.change(before, after, (changing,), call.caller)
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, cluster.uuid, scope)
