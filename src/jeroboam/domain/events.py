@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from jeroboam.domain.clusters import Cluster
+from jeroboam.domain.clusters import Cluster, Health
 
 # What was asked for. The first half is the kind of thing that the wish is about.
 CLUSTER_CREATE = "cluster.create"
@@ -45,6 +45,7 @@ WISHES = frozenset(
 TYPES = WISHES | {CLUSTER_ROLLBACK, CLUSTER_STATUS, CLUSTER_HEALTH, CLUSTER_AGE}
 
 _COUNTS = re.compile(r"[0-9]+ of [0-9]+ ")
+_WELL = frozenset({"ok", "True"})
 _NUMBERS = re.compile(r"[0-9]+")
 
 
@@ -88,10 +89,22 @@ def worth_telling(before: Cluster, after: Cluster) -> list[Told]:
         told.append(Told(event_type=CLUSTER_STATUS, status=after.status, message=reason))
     health = after.observed.health_status
     if health is not None and health != before.observed.health_status:
-        reasons = after.observed.health_status_reason
-        message = "; ".join(f"{part}: {said}" for part, said in reasons.items()) or None
-        told.append(Told(event_type=CLUSTER_HEALTH, status=health, message=message))
+        told.append(Told(event_type=CLUSTER_HEALTH, status=health, message=_ailing(after)))
     return told
+
+
+def _ailing(cluster: Cluster) -> str | None:
+    """What of the cluster is not well; None if it is."""
+    seen = cluster.observed
+    if seen.health_status is Health.HEALTHY:
+        return None
+    ill = {part: said for part, said in seen.health_status_reason.items() if said not in _WELL}
+    return "; ".join(f"{part}: {said}" for part, said in ill.items()) or None
+
+
+def nodes(count: int) -> str:
+    """So many nodes, in words."""
+    return f"{count} node" if count == 1 else f"{count} nodes"
 
 
 def counts(reason: str) -> bool:

@@ -18,7 +18,7 @@ from jeroboam.api.fields import Check, choice, mapping, optional, read, strings,
 from jeroboam.api.wire import Change, apply, changes_of, query_flag
 from jeroboam.domain.clusters import MASTER, Cluster, Health, NodeGroup, Operation
 from jeroboam.domain.errors import Invalid
-from jeroboam.domain.events import CLUSTER_DELETE, CLUSTER_HEALTH, CLUSTER_RESIZE, CLUSTER_UPDATE
+from jeroboam.domain.events import CLUSTER_DELETE, CLUSTER_HEALTH, CLUSTER_RESIZE, CLUSTER_UPDATE, nodes
 from jeroboam.domain.states import ask_cluster, ask_group
 from jeroboam.domain.upgrades import former_of
 from jeroboam.store import Transaction
@@ -190,7 +190,7 @@ def _told(before: Cluster, alteration: Alteration, sizes: dict[str, int]) -> tup
     """The event of that change: its type, a sentence, and the node group if it is about one alone."""
     after = alteration.cluster
     sized = [group for group in alteration.groups if group.spec.node_count != sizes[group.uuid]]
-    parts = [f"{group.name} resized from {sizes[group.uuid]} to {group.spec.node_count} nodes" for group in sized]
+    parts = [f"{group.name} resized from {sizes[group.uuid]} to {nodes(group.spec.node_count)}" for group in sized]
     if after.name != before.name:
         parts.append(f"renamed from {before.name} to {after.name}")
     fields = ("labels", "flavor_id", "master_flavor_id")
@@ -198,10 +198,10 @@ def _told(before: Cluster, alteration: Alteration, sizes: dict[str, int]) -> tup
         parts.append(f"another {', '.join(changed)} asked for")
     alone = alteration.groups[0] if len(alteration.groups) == 1 else None
     if alone is not None and not parts:
-        parts.append(f"{alone.name} asked for again, with {alone.spec.node_count} nodes")
+        parts.append(f"{alone.name} asked for again, with {nodes(alone.spec.node_count)}")
     resize = alone is not None and after.name == before.name and not changed
     message = f"{'; '.join(parts)}." if parts else ""
-    return (CLUSTER_RESIZE if resize else CLUSTER_UPDATE), message, alone.name if alone else None
+    return (CLUSTER_RESIZE if resize else CLUSTER_UPDATE), message, alone.name if alone and resize else None
 
 
 def _check_size(call: Call, group: NodeGroup, count: int) -> None:

@@ -22,7 +22,7 @@ from jeroboam.api.fields import read
 from jeroboam.api.wire import Change, apply, changes_of
 from jeroboam.domain.clusters import MASTER, WORKER, Cluster, NodeGroup, NodeGroupSpec, Operation
 from jeroboam.domain.errors import Conflict, Invalid
-from jeroboam.domain.events import NODEGROUP_CREATE, NODEGROUP_DELETE, NODEGROUP_UPDATE
+from jeroboam.domain.events import NODEGROUP_CREATE, NODEGROUP_DELETE, NODEGROUP_UPDATE, nodes
 from jeroboam.domain.limits import Asked
 from jeroboam.domain.states import ask_cluster, ask_group
 from jeroboam.domain.upgrades import rebuilt
@@ -56,7 +56,7 @@ async def create(call: Call) -> Answer:
         await bounds.check_growth(tx, cluster.project_id, group.spec.node_count, cluster_id=cluster.uuid)
         asked = await _ask(tx, call, cluster)
         await tx.nodegroups.insert(group)
-        message = f"Node group {group.name} asked for, with {group.spec.node_count} nodes."
+        message = f"Node group {group.name} asked for, with {nodes(group.spec.node_count)}."
         await record(tx, call, asked, NODEGROUP_CREATE, message, nodegroup=group.name)
         call.subject.is_(group.uuid, group.name)
         [stored] = await tx.nodegroups.select(uuid=group.uuid)
