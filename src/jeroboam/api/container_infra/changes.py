@@ -54,7 +54,7 @@ async def update(call: Call) -> Answer:
     alteration = altered(before, groups, _patched(before, groups, changes))
     reaches = False
     if alteration.cluster.spec != before.spec or alteration.groups:
-        reaches = await call.parts.admission.change(before, alteration.cluster, alteration.groups, call.caller)
+        reaches = await call.parts.admission.change(before, alteration.cluster, alteration.groups)
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, before.uuid, scope)
         groups = await groups_of(tx, cluster)

@@ -46,7 +46,7 @@ async def upgrade(call: Call) -> Answer:
             raise NotFound(text_, field="cluster_template")
         groups = _chosen(before, await groups_of(tx, before), template, wish)
     after, changed = _upgraded(before, groups, template)
-    await call.parts.admission.change(before, after, changed, call.caller)
+    await call.parts.admission.change(before, after, changed)
     async with call.parts.store.write() as tx:
         if await tx.templates.get(template.uuid) is None:
             raise NotFound(f"ClusterTemplate {template.uuid} could not be found.", field="cluster_template")
