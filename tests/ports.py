@@ -59,10 +59,9 @@ class EasyAdmission:
         if self.refused is not None and self.refused in {group.spec.flavor_id, group.spec.image_id}:
             raise Invalid(f"Unable to find {self.refused}.", field="flavor_id")
 
-    async def change(self, before, after, groups, caller) -> bool:
-        await self.cluster(after, groups, caller)
+    async def change(self, before, after, groups) -> bool:
         for group in groups:
-            await self.nodegroup(after, group, caller)
+            await self.nodegroup(after, group, None)
         named = [each.spec.labels.get("fake_setting") for each in (before, after)]
         return before.spec.template != after.spec.template or named[0] != named[1]
 

@@ -79,20 +79,22 @@ class DriverAdmission:
             await self._bootable(catalog, group.spec.image_id or template.image_id, template.coe)
             await self._flavor(catalog, flavor_of(cluster, group), "flavor_id")
 
-    async def change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup], caller: Caller) -> bool:
+    async def change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> bool:
         """Raise unless the drivers can take the cluster there; whether its nodes have to be made anew for that."""
         with _answering():
-            return await self._change(before, after, groups, caller)
+            return await self._change(before, after, groups)
 
-    async def _change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup], caller: Caller) -> bool:
+    async def _change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> bool:
         old, new = before.spec.template, after.spec.template
         for field in ("coe", "driver", "server_type"):
             if getattr(old, field) != getattr(new, field):
                 text = f"A cluster with {field} {getattr(old, field)} cannot become one with {getattr(new, field)}."
                 raise Conflict(text, field="cluster_template")
-        await self._cluster(after, groups, caller)
+        # The key pair and the network are what they were: a colleague has no key pair of the creator's.
+        self._coe(new).check(replace(new, labels=after.spec.labels))
         catalog = self._provider(new.driver or self._default).catalog
         for group in groups:
+            await self._flavor(catalog, flavor_of(after, group), "flavor_id")
             await self._bootable(catalog, group.spec.image_id or new.image_id, new.coe)
         if old == new and before.spec.labels == after.spec.labels:
             return False

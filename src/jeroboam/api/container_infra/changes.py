@@ -59,7 +59,7 @@ async def update(call: Call) -> Answer:
     bounds = await bounds_for(call, before.project_id)
     bounds.check_change(before, alteration.cluster, alteration.groups)
     if alteration.cluster.spec != before.spec or alteration.groups:
-        reaches = await call.parts.admission.change(before, alteration.cluster, alteration.groups, call.caller)
+        reaches = await call.parts.admission.change(before, alteration.cluster, alteration.groups)
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, before.uuid, scope)
         groups = await groups_of(tx, cluster)

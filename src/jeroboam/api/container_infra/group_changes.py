@@ -134,7 +134,7 @@ async def update(call: Call) -> Answer:
         before, after = _labelled(cluster, group.spec), _labelled(cluster, wished)
         changing = replace(group, spec=wished)
         bounds.check_group(cluster, changing)
-        reaches = await call.parts.admission.change(before, after, (changing,), call.caller)
+        reaches = await call.parts.admission.change(before, after, (changing,))
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, cluster.uuid, scope)
         group = await group_of(tx, cluster, group.uuid)

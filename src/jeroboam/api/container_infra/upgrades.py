@@ -50,7 +50,7 @@ async def upgrade(call: Call) -> Answer:
         groups = _chosen(before, await groups_of(tx, before), template, wish)
     after, changed = _upgraded(before, groups, template)
     (await bounds_for(call, before.project_id)).check_upgrade(before, after, template)
-    await call.parts.admission.change(before, after, changed, call.caller)
+    await call.parts.admission.change(before, after, changed)
     async with call.parts.store.write() as tx:
         if await tx.templates.get(template.uuid) is None:
             raise NotFound(f"ClusterTemplate {template.uuid} could not be found.", field="cluster_template")
