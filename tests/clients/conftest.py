@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 import time
+from typing import ClassVar
 
 import pytest
 
@@ -19,6 +20,9 @@ PATIENCE = 120.0
 
 class Shell:
     """The `openstack` command of one user."""
+
+    spoken: ClassVar[list[str]] = []
+    """Every command line of the tour so far."""
 
     def __init__(self, state: pathlib.Path, cloud: str) -> None:
         environment = {key: value for key, value in os.environ.items() if not key.startswith("OS_")}
@@ -37,6 +41,7 @@ class Shell:
 
     def run(self, command: str) -> dict:
         """One command line; status, output and complaint."""
+        self.spoken.append(command)
         self._process.stdin.write(json.dumps(shlex.split(command)) + "\n")
         self._process.stdin.flush()
         return json.loads(self._process.stdout.readline())

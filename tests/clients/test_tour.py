@@ -8,6 +8,7 @@ openstacksdk, of what `jeroboam policy` explains, and of what the tour has left 
 import json
 import re
 import subprocess
+from importlib.metadata import entry_points
 from types import SimpleNamespace
 
 import openstack
@@ -236,7 +237,7 @@ def test_every_call_of_openstacksdk(installation, member):
     with pytest.raises(TypeError):
         cluster.resize(sdk, node_count=2)
     assert member.until("two", "UPDATE_COMPLETE")["node_count"] == 2
-    sdk.update_cluster(cluster, node_count=1)
+    sdk.update_cluster(sdk.get_cluster(cluster.uuid), node_count=1)
     assert member.until("two", "UPDATE_COMPLETE")["node_count"] == 1
     with pytest.raises(TypeError):
         cluster.upgrade(sdk, cluster_template="swarm", max_batch_size=1)
@@ -257,6 +258,26 @@ def test_the_end(member, tour):
     assert member.json("coe cluster list") == []
     totals = member.table(f"coe stats list {tour.project}")
     assert (totals["clusters"], totals["nodes"]) == ("0", "0")
+
+
+def flags_of(command: type) -> set[str]:
+    """The options that the command has beyond those of every command of its kind."""
+    kind = next(base for base in command.__mro__ if base.__module__.startswith("cliff."))
+    plain = type("Plain", (kind,), {"take_action": None, "__abstractmethods__": frozenset()})
+
+    def options(of: type) -> set[str]:
+        actions = of(SimpleNamespace(), None).get_parser("x")._actions
+        return {flag for action in actions for flag in action.option_strings if flag.startswith("--")}
+
+    return options(command) - options(plain)
+
+
+@pytest.mark.parametrize("entry", entry_points(group="openstack.container_infra.v1"), ids=lambda entry: entry.name)
+def test_every_command_was_given_with_every_flag(entry, member):
+    name = entry.name.replace("_", " ")
+    spoken = [f"{line} " for line in member.spoken if line.startswith(f"{name} ") or line == name]
+    assert spoken, f"nobody said {name}"
+    assert {flag for flag in flags_of(entry.load()) if not any(f"{flag} " in line for line in spoken)} == set()
 
 
 # --------------------------------------------------------------------------------------- what the operator sees of it
