@@ -120,6 +120,8 @@ async def test_what_is_beyond_already_may_shrink_and_stay(infra, make, parts, li
     assert (await infra.post("/v1/clusters/c/actions/resize", {"node_count": 4})).status == 202
     assert (await infra.post("/v1/clusters/c/actions/resize", {"node_count": 4})).status == 202
     refusal(await infra.post("/v1/clusters/c/actions/resize", {"node_count": 5}))
+    patch = [{"op": "replace", "path": "/labels", "value": '{"a": "b"}'}]
+    assert (await infra.patch("/v1/clusters/c/nodegroups/default-worker", patch)).status == 202
     assert (await infra.delete("/v1/clusters/c")).status == 204
 
 

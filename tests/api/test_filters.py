@@ -96,6 +96,25 @@ async def test_nobody_is_told_a_total_who_did_not_ask(infra, three):
         assert "total_count" not in (await infra.get(f"/v1/{path}")).json()
 
 
+@pytest.mark.parametrize("store", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True)
+@pytest.mark.parametrize(
+    "value", ["%00", "a%00", "%27", "%22", "%5C", "%25", "%C3%A4", "%ED%A0%80", "%FF", ";", "x" * 999]
+)
+async def test_strange_words_are_no_bug_of_ours(infra, make, store, value):
+    await make.cluster()
+    lists = {
+        "clusters": ("name", "status", "coe", "label", "health_status", "cluster_template_id", "with_count", "marker"),
+        "clustertemplates": ("name", "coe", "driver", "public", "hidden", "label", "sort_key", "sort_dir"),
+        "events": ("cluster", "event_type", "nodegroup", "since", "limit"),
+        "clusters/c/nodegroups": ("role",),
+    }
+    for path, names in lists.items():
+        for name in names:
+            answer = await infra.get(f"/v1/{path}?{name}={value}")
+            assert answer.status in {200, 400, 404}, answer.body
+            assert answer.status == 400 or "%00" not in value
+
+
 async def test_groups_by_role(infra, three):
     body = (await infra.get("/v1/clusters/one/nodegroups?role=worker&with_count=true")).json()
     assert ([group["role"] for group in body["nodegroups"]], body["total_count"]) == (["worker"], 1)

@@ -53,3 +53,30 @@ async def test_an_option_that_cannot_be(tmp_path: pathlib.Path) -> None:
     assert said.startswith("jeroboam: ")
     assert "max_limit" in said
     assert not (tmp_path / "state").exists()
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("limits: [{name: a, max_nodes: 3}]", "unknown field `max_nodes` - at `$.limits[0]`"),
+        ("limits: [", "while parsing a flow node"),
+        ("limits: [{name: a, cluster_name: '('}]", "limit a: cluster_name: '(' is no regular expression"),
+    ],
+)
+async def test_limits_that_cannot_be(tmp_path: pathlib.Path, text: str, said: str) -> None:
+    limits = tmp_path / "limits.yaml"
+    limits.write_text(text)
+    status, complaint = await up(tmp_path, f"limits_file = {limits}\n")
+    assert status == 1
+    assert "jeroboam: limits file " in complaint
+    assert said in complaint
+    assert "Traceback" not in complaint
+
+
+@pytest.mark.docker
+async def test_an_audit_file_that_cannot_be_written(tmp_path: pathlib.Path) -> None:
+    status, said = await up(tmp_path, f"audit_file = {tmp_path}/none/audit.json\n")
+    assert status == 1
+    assert "jeroboam: [api] audit_file: cannot write" in said
+    assert "Traceback" not in said

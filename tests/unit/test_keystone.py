@@ -8,6 +8,7 @@ import pytest
 from aiohttp import web
 
 from jeroboam.domain.errors import Unavailable
+from jeroboam.domain.limits import Owner
 from jeroboam.identity.keystone import CACHED, KeystoneProjects, KeystoneTokens
 from jeroboam.kit.clock import SystemClock
 
@@ -65,7 +66,9 @@ class Stub:
         return web.json_response(self.body(), status=self.answer)
 
     async def show_project(self, request: web.Request) -> web.Response:
-        return web.json_response({}, status=200 if request.match_info["id"] == "p1" else 404)
+        if request.match_info["id"] != "p1":
+            return web.json_response({}, status=404)
+        return web.json_response({"project": {"id": "p1", "name": "demo", "domain_id": "d1"}})
 
 
 @pytest.fixture
@@ -220,3 +223,5 @@ async def test_projects(tokens):
     assert await projects.exists("p1")
     assert not await projects.exists("p2")
     assert not await projects.exists("../auth")
+    assert await projects.describe("p1") == Owner(project_id="p1", project_name="demo", domain_id="d1")
+    assert await projects.describe("p2") is None

@@ -233,9 +233,11 @@ class _Mount:
             return self._bug(error, head, trace)
 
     def _arguments(self, query: Mapping[str, str], route: Route) -> Mapping[str, str]:
-        for name in query:
+        for name, value in query.items():
             if name not in route.query:
                 raise Refused(self._family.unknown_argument(name), field=name)
+            if "\0" in value:
+                raise Refused(f"The argument {name} holds a NUL character.", field=name)
         return query
 
     def _bug(self, error: Exception, head: Head, trace: Trace) -> Answer:

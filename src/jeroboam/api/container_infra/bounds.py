@@ -63,9 +63,12 @@ class Bounds:
         named = [flavor for flavor in (spec.flavor_id, spec.master_flavor_id) if flavor is not None]
         self.check(Asked(coe=spec.coe, provider=spec.driver, flavors=named, labels=spec.labels))
 
-    def check_group(self, cluster: Cluster, group: NodeGroup) -> None:
-        """Whether the cluster may have nodes of that kind."""
-        self.check(Asked(flavors=(flavor_of(cluster, group),), labels=group.spec.labels))
+    def check_group(self, cluster: Cluster, group: NodeGroup, before: NodeGroup | None = None) -> None:
+        """Whether the cluster may have nodes of that kind; what is as it was before may stay."""
+        flavor = flavor_of(cluster, group)
+        same_flavor = before is not None and flavor == flavor_of(cluster, before)
+        same_labels = before is not None and group.spec.labels == before.spec.labels
+        self.check(Asked(flavors=() if same_flavor else (flavor,), labels=None if same_labels else group.spec.labels))
 
     async def check_growth(self, tx: Transaction, project_id: str, more: int, *, cluster_id: str | None = None) -> None:
         """Whether the project may have so many nodes more, in that cluster or in a new one."""

@@ -133,7 +133,7 @@ async def update(call: Call) -> Answer:
     if (wished.flavor_id, wished.labels) != (group.spec.flavor_id, group.spec.labels):
         before, after = _labelled(cluster, group.spec), _labelled(cluster, wished)
         changing = replace(group, spec=wished)
-        bounds.check_group(cluster, changing)
+        bounds.check_group(cluster, changing, group)
         reaches = await call.parts.admission.change(before, after, (changing,))
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, cluster.uuid, scope)
