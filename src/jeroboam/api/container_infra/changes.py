@@ -234,9 +234,10 @@ async def delete(call: Call) -> Answer:
         if leaving is not cluster:
             await tx.clusters.update(leaving)
             status = leaving.status
-            for group in await groups_of(tx, cluster):
+            groups = await groups_of(tx, cluster)
+            for group in groups:
                 await tx.nodegroups.update(replace(group, status=status, status_reason=None, updated_at=tx.now))
-            await record(tx, call, leaving, CLUSTER_DELETE, "The cluster is to be deleted.")
+            await record(tx, call, leaving, CLUSTER_DELETE, "The cluster is to be deleted.", groups=groups)
         tx.hint("cluster", cluster.uuid)
     return NO_CONTENT
 

@@ -205,7 +205,8 @@ async def create(call: Call) -> Answer:
         for group in groups:
             await tx.nodegroups.insert(group)
         sizes = ", ".join(f"{group.name} of {group.spec.node_count}" for group in groups)
-        await record(tx, call, cluster, CLUSTER_CREATE, f"Cluster asked for from template {template.name}: {sizes}.")
+        message = f"Cluster asked for from template {template.name}: {sizes}."
+        await record(tx, call, cluster, CLUSTER_CREATE, message, groups=groups)
         tx.hint("cluster", cluster.uuid)
     return reply({"uuid": cluster.uuid}, 202)
 

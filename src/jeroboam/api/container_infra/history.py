@@ -5,13 +5,14 @@ the conductor writes its own events (`conductor/history.py`).
 """
 
 import datetime as dt
+from collections.abc import Sequence
 from typing import Any
 
 from jeroboam.api.call import Answer, Call, reply
 from jeroboam.api.container_infra.filters import TOTAL
 from jeroboam.api.container_infra.lookup import cluster_of, project_scope
 from jeroboam.api.wire import iso, next_page, page_of, with_total
-from jeroboam.domain.clusters import Cluster
+from jeroboam.domain.clusters import Cluster, NodeGroup
 from jeroboam.domain.errors import Invalid
 from jeroboam.domain.events import CLUSTER_HEALTH, TYPES, WISHES, Event
 from jeroboam.domain.notifications import Initiator, Result, cadf, event_of, result_of
@@ -21,13 +22,20 @@ FILTERS = frozenset({"event_type", "nodegroup", "since", TOTAL})
 
 
 async def record(
-    tx: Transaction, call: Call, cluster: Cluster, event_type: str, message: str, *, nodegroup: str | None = None
+    tx: Transaction,
+    call: Call,
+    cluster: Cluster,
+    event_type: str,
+    message: str,
+    *,
+    nodegroup: str | None = None,
+    groups: Sequence[NodeGroup] | None = None,
 ) -> None:
     """Write down that the caller's wish was accepted, in the transaction that stores it, once all of it is written.
 
     `cluster` is the cluster with the wish, so already in progress; `event_type` one of `domain.events`; `message` a
     plain sentence for its users; `nodegroup` the name of the group that it is about. Other services are told too, where
-    the cluster is in progress with it.
+    the cluster is in progress with it; `groups` spares reading the cluster's groups again for that.
     """
     call.subject.is_(cluster.uuid, cluster.name)
     caller = call.caller
@@ -49,7 +57,8 @@ async def record(
     if event_type not in WISHES or result_of(cluster) is not Result.PENDING:
         return
     initiator = Initiator(user_id=caller.user_id, project_id=caller.project_id, request_id=call.request_id)
-    groups = await tx.nodegroups.select(cluster_id=cluster.uuid)
+    if groups is None:
+        groups = await tx.nodegroups.select(cluster_id=cluster.uuid)
     payload = cadf(cluster, groups, initiator, ident=call.parts.ids.uuid(), now=tx.now)
     await tx.notify(event_of(cluster), cluster.uuid, payload)
 
