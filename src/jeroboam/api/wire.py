@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 from jeroboam.api.call import Call
 from jeroboam.api.fields import flag
+from jeroboam.api.shapes import Link
 from jeroboam.domain.errors import Invalid
 from jeroboam.kit.ids import is_uuid
 from jeroboam.store import Page
@@ -28,7 +29,7 @@ class Identified(Protocol):
     def uuid(self) -> str: ...
 
 
-def links(base: str, collection: str, ident: str) -> list[dict[str, str]]:
+def links(base: str, collection: str, ident: str) -> list[Link]:
     """The `self` and `bookmark` pair of one object."""
     return [
         {"href": f"{base}/v1/{collection}/{ident}", "rel": "self"},

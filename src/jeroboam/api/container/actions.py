@@ -14,6 +14,7 @@ from jeroboam.api.call import Answer, Call, Handler, reply
 from jeroboam.api.container.lookup import ask, container_to_change
 from jeroboam.api.container.refusals import NotPlaced
 from jeroboam.api.container.schema import refuse_unknown, split_command
+from jeroboam.api.container.shapes import Executed, Sample
 from jeroboam.api.fields import BadField, Check, flag, optional, read, text, whole
 from jeroboam.domain.containers import Container, OpKind
 from jeroboam.domain.errors import Invalid
@@ -165,7 +166,13 @@ async def execute(call: Call) -> Answer:
         raise BadField("command", said["command"], "It holds no word.")
     container, host_id = await _placed(call, "execute")
     result = await call.parts.gateway.execute(host_id, container.uuid, words)
-    return reply({"output": result.output, "exit_code": result.exit_code, "exec_id": None, "proxy_url": None})
+    shown: Executed = {
+        "output": result.output,
+        "exit_code": result.exit_code,
+        "exec_id": None,
+        "proxy_url": None,
+    }
+    return reply(shown)
 
 
 async def top(call: Call) -> Answer:
@@ -180,7 +187,7 @@ async def stats(call: Call) -> Answer:
     container, host_id = await _placed(call, "stats")
     sample = await call.parts.gateway.stats(host_id, container.uuid)
     use, limit = float(sample["memory_mib"]), float(sample["memory_limit_mib"])
-    shown = {
+    shown: Sample = {
         "CONTAINER": container.name,
         "CPU %": round(float(sample["cpu_percent"]), 2),
         "MEM USAGE(MiB)": round(use, 2),

@@ -12,6 +12,7 @@ from jeroboam.api.container.lookup import ask, container_of, container_to_change
 from jeroboam.api.container.quotas import check_quota
 from jeroboam.api.container.refusals import NewerVersion, RegistryNotFound, RequestedHostNotFound
 from jeroboam.api.container.schema import NAME, cpu, digits, read_create, refuse_unknown, spec_of
+from jeroboam.api.container.shapes import ContainerList
 from jeroboam.api.container.views import hidden_from, single, view
 from jeroboam.api.fields import Check, flag, read
 from jeroboam.api.wire import next_page, page_of
@@ -38,8 +39,11 @@ async def index(call: Call) -> Answer:
     async with call.parts.store.read() as tx:
         found = await tx.containers.select(page, **equals)
     hidden, now = hidden_from(call), tx.now
-    shown = [view(container, hidden, now) for container in found]
-    return reply({"containers": shown, "next": next_page(call, page, "containers", found)})
+    shown: ContainerList = {
+        "containers": [view(container, hidden, now) for container in found],
+        "next": next_page(call, page, "containers", found),
+    }
+    return reply(shown)
 
 
 def _filters(call: Call) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from jeroboam.api.call import Answer, Call, Handler, reply
 from jeroboam.api.container.refusals import HostNotFound, ServiceNotFound
+from jeroboam.api.container.shapes import HostList, HostShape, ServiceAnswer, ServiceList, ServiceShape, ZoneList
 from jeroboam.api.fields import BadField, flag, text
 from jeroboam.api.wire import limit_of, links, next_page, page_of
 from jeroboam.domain.errors import Invalid, NotFound
@@ -20,7 +21,7 @@ BINARY = "zun-compute"
 HOSTS_SINCE = 4
 
 
-def _view(host: Host, used: ContainerUse, base: str) -> dict[str, Any]:
+def _view(host: Host, used: ContainerUse, base: str) -> HostShape:
     facts = host.facts
     return {
         "uuid": host.uuid,
@@ -50,8 +51,11 @@ async def index(call: Call) -> Answer:
     async with call.parts.store.read() as tx:
         found = await tx.hosts.select(page)
         used = await tx.containers.use_by_host()
-    shown = [_view(host, used.get(host.uuid, ContainerUse()), call.base) for host in found]
-    return reply({"hosts": shown, "next": next_page(call, page, "hosts", found)})
+    shown: HostList = {
+        "hosts": [_view(host, used.get(host.uuid, ContainerUse()), call.base) for host in found],
+        "next": next_page(call, page, "hosts", found),
+    }
+    return reply(shown)
 
 
 async def show(call: Call) -> Answer:
@@ -71,11 +75,13 @@ async def services(call: Call) -> Answer:
     async with call.parts.store.read() as tx:
         found = await tx.hosts.select()
         alive_since = tx.now - dt.timedelta(seconds=call.parts.options.service_down_time)
-    shown = [_service(host, number, alive_since) for number, host in enumerate(found, start=1)]
-    return reply({"services": shown})
+    shown: ServiceList = {
+        "services": [_service(host, number, alive_since) for number, host in enumerate(found, start=1)]
+    }
+    return reply(shown)
 
 
-def _service(host: Host, number: int, alive_since: dt.datetime) -> dict[str, Any]:
+def _service(host: Host, number: int, alive_since: dt.datetime) -> ServiceShape:
     up = not host.forced_down and host.last_seen is not None and host.last_seen >= alive_since
     return {
         "id": number,
@@ -105,8 +111,10 @@ def switch(*, disabled: bool) -> Handler:
         if reason is not None:
             text(low=0)("disabled_reason", reason)
         host = await _change(call, disabled=disabled, disabled_reason=reason)
-        named = {"host": host.hostname, "binary": BINARY, "disabled": disabled, "disabled_reason": reason}
-        return reply({"service": named})
+        shown: ServiceAnswer = {
+            "service": {"host": host.hostname, "binary": BINARY, "disabled": disabled, "disabled_reason": reason}
+        }
+        return reply(shown)
 
     return handler
 
@@ -117,7 +125,8 @@ async def force_down(call: Call) -> Answer:
         raise BadField("forced_down", None, "It is required.")
     forced = flag("forced_down", call.query["forced_down"])
     host = await _change(call, forced_down=forced)
-    return reply({"service": {"host": host.hostname, "binary": BINARY, "forced_down": forced}})
+    shown: ServiceAnswer = {"service": {"host": host.hostname, "binary": BINARY, "forced_down": forced}}
+    return reply(shown)
 
 
 async def _change(call: Call, **values: Any) -> Host:
@@ -149,4 +158,5 @@ async def zones(call: Call) -> Answer:
         if marker not in found:
             raise NotFound(f"The marker {marker} could not be found.", field="marker")
         found = found[found.index(marker) + 1 :]
-    return reply({"availability_zones": [{"availability_zone": zone} for zone in found[:limit]], "next": None})
+    shown: ZoneList = {"availability_zones": [{"availability_zone": zone} for zone in found[:limit]], "next": None}
+    return reply(shown)

@@ -3,13 +3,14 @@
 The key is opened for the length of one signature and never leaves this module.
 """
 
+import datetime as dt
 from dataclasses import replace
-from typing import Any
 
 from jeroboam.api.call import Answer, Call, reply
 from jeroboam.api.container_infra.changes import minutes_for
 from jeroboam.api.container_infra.lookup import cluster_of, project_scope
 from jeroboam.api.container_infra.schema import refuse_unknown
+from jeroboam.api.container_infra.shapes import CertificateShape
 from jeroboam.api.fields import Check, optional, read, text
 from jeroboam.api.wire import iso, links
 from jeroboam.domain.clusters import FORMER, MAIN, NEXT, READY, Certificate, Cluster, Operation
@@ -27,17 +28,18 @@ _FIELDS: dict[str, Check] = {
 _READ_ONLY = frozenset({"pem", "links", "created_at", "updated_at"})
 
 
-def _view(cluster: Cluster, pem: str, call: Call, kind: str | None, **more: Any) -> dict[str, Any]:
-    shown = {
+def _view(
+    cluster: Cluster, pem: str, call: Call, kind: str | None, *, since: dt.datetime, csr: str | None = None
+) -> CertificateShape:
+    return {
         "cluster_uuid": cluster.uuid,
-        "csr": None,
+        "csr": csr,
         "pem": pem,
         "ca_cert_type": kind,
         "links": links(call.base, "certificates", cluster.uuid),
-        "created_at": None,
+        "created_at": iso(since),
         "updated_at": None,
     }
-    return shown | more
 
 
 async def rotate(call: Call) -> Answer:
@@ -68,7 +70,7 @@ async def show(call: Call) -> Answer:
         authority, *others = await _authorities(tx, cluster, kind)
     # While one takes the place of another, nodes show certificates of either.
     pem = "".join(each.pem for each in (authority, *others))
-    return reply(_view(cluster, pem, call, kind, created_at=iso(authority.created_at)))
+    return reply(_view(cluster, pem, call, kind, since=authority.created_at))
 
 
 async def sign(call: Call) -> Answer:
@@ -93,7 +95,7 @@ async def sign(call: Call) -> Answer:
         pem = sign_csr(ca=Pair(pem=authority.pem, key=key), csr=wish["csr"], now=now)
     except ValueError as error:
         raise Invalid(f"Received invalid csr. {error}", field="csr") from error
-    return reply(_view(cluster, pem, call, kind, csr=wish["csr"], created_at=iso(now)), 201)
+    return reply(_view(cluster, pem, call, kind, since=now, csr=wish["csr"]), 201)
 
 
 async def _authorities(tx: Transaction, cluster: Cluster, asked: str | None) -> list[Certificate]:

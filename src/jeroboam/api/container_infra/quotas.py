@@ -6,6 +6,7 @@ from typing import Any
 
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra.schema import refuse_unknown
+from jeroboam.api.container_infra.shapes import QuotaList, QuotaShape
 from jeroboam.api.fields import Check, choice, read, text, whole
 from jeroboam.api.wire import iso, limit_of, query_flag
 from jeroboam.domain.errors import Conflict, Invalid, NotFound
@@ -21,7 +22,7 @@ _PROJECT = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 _SORTABLE = frozenset(field.name for field in fields(Quota))
 
 
-def _view(quota: Quota) -> dict[str, Any]:
+def _view(quota: Quota) -> QuotaShape:
     return {
         "id": quota.id,
         "project_id": quota.project_id,
@@ -47,7 +48,7 @@ async def index(call: Call) -> Answer:
     if direction == "desc":
         found.reverse()
     shown = _after(found, call.query.get("marker"))[:limit]
-    body: dict[str, Any] = {"quotas": [_view(quota) for quota in shown]}
+    body: QuotaList = {"quotas": [_view(quota) for quota in shown]}
     if shown and len(shown) == limit:
         query = f"sort_key={key}&sort_dir={direction}&limit={limit}&marker={shown[-1].id}"
         body["next"] = f"{call.base}/v1/quotas?{query}"
@@ -76,7 +77,8 @@ async def show(call: Call) -> Answer:
     if found:
         return reply(_view(found[0]))
     default = call.parts.options.max_clusters_per_project
-    return reply({"hard_limit": default, "project_id": project_id, "resource": resource})
+    shown: QuotaShape = {"project_id": project_id, "resource": resource, "hard_limit": default}
+    return reply(shown)
 
 
 async def create(call: Call) -> Answer:

@@ -1,9 +1,9 @@
 """Totals, and the processes that make clusters (contract: container-infra, section 9)."""
 
 import datetime as dt
-from typing import Any
 
 from jeroboam.api.call import Answer, Call, reply
+from jeroboam.api.container_infra.shapes import ServiceList, ServiceShape, Totals
 from jeroboam.api.wire import iso
 from jeroboam.domain.errors import Forbidden, Invalid
 from jeroboam.domain.hosts import Service
@@ -24,7 +24,8 @@ async def totals(call: Call) -> Answer:
         project_id = call.caller.project_id
     async with call.parts.store.read() as tx:
         clusters, nodes = await tx.clusters.totals(project_id)
-    return reply({"clusters": clusters, "nodes": nodes})
+    shown: Totals = {"clusters": clusters, "nodes": nodes}
+    return reply(shown)
 
 
 async def services(call: Call) -> Answer:
@@ -32,10 +33,11 @@ async def services(call: Call) -> Answer:
     async with call.parts.store.read() as tx:
         found = await tx.services.select(binary=CONDUCTOR)
         alive_since = tx.now - dt.timedelta(seconds=call.parts.options.service_down_time)
-    return reply({"mservices": [_view(service, alive_since) for service in found]})
+    shown: ServiceList = {"mservices": [_view(service, alive_since) for service in found]}
+    return reply(shown)
 
 
-def _view(service: Service, alive_since: dt.datetime) -> dict[str, Any]:
+def _view(service: Service, alive_since: dt.datetime) -> ServiceShape:
     up = not service.forced_down and service.last_seen is not None and service.last_seen >= alive_since
     return {
         "id": service.id,

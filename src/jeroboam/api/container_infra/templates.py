@@ -10,6 +10,7 @@ from typing import Any
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra.lookup import project_scope, template_of
 from jeroboam.api.container_infra.schema import ipv4_list, labels, literal, refuse_unknown
+from jeroboam.api.container_infra.shapes import TemplateList, TemplateShape
 from jeroboam.api.fields import Check, choice, flag, optional, read, text, whole
 from jeroboam.api.wire import Change, apply, changes_of, iso, links, next_page, page_of
 from jeroboam.domain.clusters import Template, TemplateSpec
@@ -65,22 +66,47 @@ _FREE_IN_USE = frozenset({"public", "hidden", "tags"})
 _DEVICEMAPPER_LEAST = 3
 
 
-def view(template: Template, base: str) -> dict[str, Any]:
+def view(template: Template, base: str) -> TemplateShape:
     """The full object; lists have no shorter one."""
     spec = template.spec
-    shown = {name: getattr(spec, name) for name in _SPEC}
-    shown.update(
-        uuid=template.uuid,
-        name=template.name,
-        public=template.public,
-        hidden=template.hidden,
-        project_id=template.project_id,
-        user_id=template.user_id,
-        links=links(base, "clustertemplates", template.uuid),
-        created_at=iso(template.created_at),
-        updated_at=iso(template.updated_at),
-    )
-    return shown
+    return {
+        "uuid": template.uuid,
+        "name": template.name,
+        "coe": spec.coe,
+        "image_id": spec.image_id,
+        "flavor_id": spec.flavor_id,
+        "master_flavor_id": spec.master_flavor_id,
+        "keypair_id": spec.keypair_id,
+        "external_network_id": spec.external_network_id,
+        "fixed_network": spec.fixed_network,
+        "fixed_subnet": spec.fixed_subnet,
+        "network_driver": spec.network_driver,
+        "volume_driver": spec.volume_driver,
+        "dns_nameserver": spec.dns_nameserver,
+        "apiserver_port": spec.apiserver_port,
+        "docker_volume_size": spec.docker_volume_size,
+        "docker_storage_driver": spec.docker_storage_driver,
+        "cluster_distro": spec.cluster_distro,
+        "http_proxy": spec.http_proxy,
+        "https_proxy": spec.https_proxy,
+        "no_proxy": spec.no_proxy,
+        "insecure_registry": spec.insecure_registry,
+        "labels": spec.labels,
+        "registry_enabled": spec.registry_enabled,
+        "tls_disabled": spec.tls_disabled,
+        "master_lb_enabled": spec.master_lb_enabled,
+        "floating_ip_enabled": spec.floating_ip_enabled,
+        "server_type": spec.server_type,
+        "tags": spec.tags,
+        "driver": spec.driver,
+        "public": template.public,
+        "hidden": template.hidden,
+        "project_id": template.project_id,
+        "user_id": template.user_id,
+        "links": links(base, "clustertemplates", template.uuid),
+        "created_at": iso(template.created_at),
+        "updated_at": iso(template.updated_at),
+    }
 
 
 async def index(call: Call) -> Answer:
@@ -98,7 +124,7 @@ async def _list(call: Call, path: str) -> Answer:
     scope = project_scope(call, "clustertemplate:get_all_all_projects")
     async with call.parts.store.read() as tx:
         found = await tx.templates.visible(page, scope, hidden=scope is None)
-    body: dict[str, Any] = {"clustertemplates": [view(template, call.base) for template in found]}
+    body: TemplateList = {"clustertemplates": [view(template, call.base) for template in found]}
     following = next_page(call, page, path, found)
     if following is not None:
         body["next"] = following
