@@ -11,13 +11,12 @@ from typing import Any, Protocol
 from urllib.parse import urlencode
 
 from jeroboam.api.call import Call
-from jeroboam.api.fields import flag
+from jeroboam.api.fields import Check, Schema, flag, text
 from jeroboam.api.shapes import Link
 from jeroboam.domain.errors import Invalid
 from jeroboam.kit.ids import is_uuid
 from jeroboam.store import Page
 
-PAGING = frozenset({"limit", "marker", "sort_key", "sort_dir"})
 _PATH = re.compile(r"^(/[\w-]+)+$")
 _OPS = ("add", "replace", "remove")
 
@@ -42,30 +41,52 @@ def iso(moment: dt.datetime | None) -> str | None:
     return None if moment is None else moment.isoformat(timespec="seconds")
 
 
+def _limit(name: str, value: str) -> int:
+    if re.fullmatch(r"[0-9]{1,18}", value, re.ASCII) is None or int(value) <= 0:
+        raise Invalid("Limit must be positive", field=name)
+    return int(value)
+
+
+def _marker(name: str, value: str) -> str:
+    if not is_uuid(value):
+        raise Invalid(f"Expected a uuid but received {value}.", field=name)
+    return value
+
+
+def _descending(name: str, value: str) -> bool:
+    if value not in _DIRECTIONS:
+        raise Invalid(f"Invalid sort direction: {value}. Acceptable values are 'asc' or 'desc'", field=name)
+    return value == "desc"
+
+
+_DIRECTIONS = ("asc", "desc")
+PAGING: dict[str, Check] = {
+    "limit": Check(_limit, {"type": "integer", "minimum": 1}),
+    "marker": Check(_marker, {"type": "string", "format": "uuid"}),
+    "sort_key": text(),
+    "sort_dir": Check(_descending, {"enum": list(_DIRECTIONS)}),
+}
+"""The query arguments of a list."""
+
+
 def limit_of(call: Call) -> int:
     """The effective size of a page. Raises `Invalid` for a limit that is no positive number."""
     most = call.parts.options.max_limit
-    asked = call.query.get("limit")
-    if asked is None:
-        return most
-    if re.fullmatch(r"[0-9]{1,18}", asked, re.ASCII) is None or int(asked) <= 0:
-        raise Invalid("Limit must be positive", field="limit")
-    return min(int(asked), most)
+    return min(PAGING["limit"]("limit", call.query["limit"]), most) if "limit" in call.query else most
+
+
+def descending(call: Call) -> bool:
+    """Whether the last comes first. Raises `Invalid` for a direction that is none."""
+    return bool(PAGING["sort_dir"]("sort_dir", call.query.get("sort_dir", "asc")))
 
 
 def page_of(call: Call, *, sort_key: str = "id") -> Page:
     """The page that the query asks for; the store refuses keys that it cannot sort by."""
-    marker = call.query.get("marker")
-    if marker is not None and not is_uuid(marker):
-        raise Invalid(f"Expected a uuid but received {marker}.", field="marker")
-    direction = call.query.get("sort_dir", "asc")
-    if direction not in {"asc", "desc"}:
-        raise Invalid(f"Invalid sort direction: {direction}. Acceptable values are 'asc' or 'desc'", field="sort_dir")
     return Page(
+        marker=PAGING["marker"]("marker", call.query["marker"]) if "marker" in call.query else None,
+        descending=descending(call),
         limit=limit_of(call),
-        marker=marker,
         sort_key=call.query.get("sort_key", sort_key),
-        descending=direction == "desc",
     )
 
 
@@ -98,6 +119,21 @@ def changes_of(body: Any) -> list[Change]:
     if not isinstance(body, list):
         raise Invalid("The body has to be a JSON patch: a list of operations.", field="patch")
     return [_change(step) for step in body]
+
+
+def patch_of(*roots: str) -> Schema:
+    """The schema of a patch that may change these fields, or members of them."""
+    path = {"type": "string", "pattern": rf"^/({'|'.join(roots)})(/[\w-]+)?$"}
+    value = {"type": ["string", "integer", "boolean"]}
+    wanted: dict[str, Any] = {
+        "type": "object",
+        "properties": {"op": {"enum": ["add", "replace"]}, "path": path, "value": value},
+        "required": ["op", "path", "value"],
+        "additionalProperties": False,
+    }
+    properties = {"op": {"enum": ["remove"]}, "path": path, "value": {"type": [*value["type"], "null"]}}
+    unwanted = wanted | {"properties": properties, "required": ["op", "path"]}
+    return {"type": "array", "items": {"anyOf": [wanted, unwanted]}}
 
 
 def _change(step: Any) -> Change:

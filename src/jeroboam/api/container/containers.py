@@ -14,19 +14,21 @@ from jeroboam.api.container.refusals import NewerVersion, RegistryNotFound, Requ
 from jeroboam.api.container.schema import NAME, cpu, digits, read_create, refuse_unknown, spec_of
 from jeroboam.api.container.shapes import ContainerList
 from jeroboam.api.container.views import hidden_from, single, view
-from jeroboam.api.fields import Check, flag, read
+from jeroboam.api.fields import Check, flag, read, text
+from jeroboam.api.options import ApiOptions
 from jeroboam.api.wire import next_page, page_of
 from jeroboam.domain.containers import Container, ContainerSpec, OpKind
 from jeroboam.domain.errors import Conflict
 from jeroboam.domain.quotas import ContainerUse
 from jeroboam.domain.states import ask_container, check_action
 
-FILTERS = frozenset("name image project_id user_id memory host task_state status auto_remove".split())
+_TEXTS = "name image project_id user_id host task_state status".split()
+FILTERS = dict.fromkeys(_TEXTS, text(low=0)) | {"memory": digits(0, 2**31 - 1), "auto_remove": flag}
 FORCE, STOP = 7, 12
 
 
 async def index(call: Call) -> Answer:
-    """GET /containers"""
+    """GET /containers: the containers"""
     page = page_of(call)
     everyones = flag_of(call, "all_projects")
     if everyones:
@@ -50,22 +52,18 @@ def _filters(call: Call) -> dict[str, Any]:
     equals: dict[str, Any] = {name: call.query[name] for name in FILTERS if name in call.query}
     if "host" in equals:
         call.enforce("container:get_one:host")
-    if "memory" in equals:
-        equals["memory"] = digits(0, 2**31 - 1)("memory", equals["memory"])
-    if "auto_remove" in equals:
-        equals["auto_remove"] = flag("auto_remove", equals["auto_remove"])
-    return equals
+    return read(equals, FILTERS)
 
 
 async def show(call: Call) -> Answer:
-    """GET /containers/{id or name}"""
+    """GET /containers/{id or name}: a container"""
     async with call.parts.store.read() as tx:
         container = await container_of(tx, call, "container:get_one_all_projects")
     return reply(single(container, call))
 
 
 async def create(call: Call) -> Answer:
-    """POST /containers"""
+    """POST /containers: a new container"""
     run = flag_of(call, "run")
     wish = read_create(call, call.fields())
     _check_rights(call, wish)
@@ -116,15 +114,20 @@ def _use(spec: ContainerSpec, *, containers: int) -> ContainerUse:
     return ContainerUse(containers=containers, memory=spec.memory, cpu=spec.cpu, disk=spec.disk or 0)
 
 
-async def update(call: Call) -> Answer:
-    """PATCH /containers/{id or name}: cpu, memory, name, auto_heal"""
-    options = call.parts.options
-    table: dict[str, Check] = {
+def update_table(options: ApiOptions) -> dict[str, Check]:
+    """The fields of a change."""
+    return {
         "cpu": cpu(options),
         "memory": digits(options.minimum_memory, options.maximum_memory),
         "name": NAME,
         "auto_heal": flag,
     }
+
+
+async def update(call: Call) -> Answer:
+    """PATCH /containers/{id or name}: other cpu, memory, name, auto_heal"""
+    options = call.parts.options
+    table = update_table(options)
     body = {**call.query, **call.fields()}
     refuse_unknown(body, table)
     wish = read(body, table)
@@ -147,7 +150,7 @@ async def update(call: Call) -> Answer:
 
 
 async def rename(call: Call) -> Answer:
-    """POST /containers/{id or name}/rename, up to version 1.13"""
+    """POST /containers/{id or name}/rename: another name"""
     said = {**call.query, **(call.fields() if call.body else {})}
     name = NAME("name", said.get("name"))
     async with call.parts.store.write() as tx:
@@ -160,7 +163,7 @@ async def rename(call: Call) -> Answer:
 
 
 async def delete(call: Call) -> Answer:
-    """DELETE /containers/{id or name}"""
+    """DELETE /containers/{id or name}: the container's end"""
     force, stop = flag_of(call, "force"), flag_of(call, "stop")
     for name, since in (("force", FORCE), ("stop", STOP)):
         if name in call.query and call.version < since:

@@ -11,7 +11,7 @@ from jeroboam.api.call import Answer, Call, Handler, reply
 from jeroboam.api.container.refusals import HostNotFound, ServiceNotFound
 from jeroboam.api.container.shapes import HostList, HostShape, ServiceAnswer, ServiceList, ServiceShape, ZoneList
 from jeroboam.api.fields import BadField, flag, text
-from jeroboam.api.wire import limit_of, links, next_page, page_of
+from jeroboam.api.wire import descending, limit_of, links, next_page, page_of
 from jeroboam.domain.errors import Invalid, NotFound
 from jeroboam.domain.hosts import Host
 from jeroboam.domain.quotas import ContainerUse
@@ -19,6 +19,9 @@ from jeroboam.kit.ids import is_uuid
 
 BINARY = "zun-compute"
 HOSTS_SINCE = 4
+NAMED = {"host": text(), "binary": text()}
+SWITCHED = NAMED | {"disabled_reason": text(low=0)}
+FORCED = NAMED | {"forced_down": flag}
 
 
 def _view(host: Host, used: ContainerUse, base: str) -> HostShape:
@@ -46,7 +49,7 @@ def _view(host: Host, used: ContainerUse, base: str) -> HostShape:
 
 
 async def index(call: Call) -> Answer:
-    """GET /hosts"""
+    """GET /hosts: the hosts, with what is used of them"""
     page = page_of(call, sort_key="hostname")
     async with call.parts.store.read() as tx:
         found = await tx.hosts.select(page)
@@ -59,7 +62,7 @@ async def index(call: Call) -> Answer:
 
 
 async def show(call: Call) -> Answer:
-    """GET /hosts/{uuid or name}"""
+    """GET /hosts/{uuid or name}: a host, with what is used of it"""
     ident = call.path["host"]
     key = {"uuid": ident.lower()} if is_uuid(ident) else {"hostname": ident}
     async with call.parts.store.read() as tx:
@@ -71,7 +74,7 @@ async def show(call: Call) -> Answer:
 
 
 async def services(call: Call) -> Answer:
-    """GET /services"""
+    """GET /services: the agents, and whether they are up"""
     async with call.parts.store.read() as tx:
         found = await tx.hosts.select()
         alive_since = tx.now - dt.timedelta(seconds=call.parts.options.service_down_time)
@@ -107,9 +110,10 @@ def switch(*, disabled: bool) -> Handler:
     """The handler of enable and disable: whether new containers may come to the host."""
 
     async def handler(call: Call) -> Answer:
+        """PUT /services/enable and /services/disable: whether new containers may come to the host"""
         reason = call.query.get("disabled_reason") if disabled else None
         if reason is not None:
-            text(low=0)("disabled_reason", reason)
+            SWITCHED["disabled_reason"]("disabled_reason", reason)
         host = await _change(call, disabled=disabled, disabled_reason=reason)
         shown: ServiceAnswer = {
             "service": {"host": host.hostname, "binary": BINARY, "disabled": disabled, "disabled_reason": reason}
@@ -120,7 +124,7 @@ def switch(*, disabled: bool) -> Handler:
 
 
 async def force_down(call: Call) -> Answer:
-    """PUT /services/force_down"""
+    """PUT /services/force_down: call an agent down, whatever it says itself"""
     if "forced_down" not in call.query:
         raise BadField("forced_down", None, "It is required.")
     forced = flag("forced_down", call.query["forced_down"])
@@ -144,15 +148,13 @@ async def _change(call: Call, **values: Any) -> Host:
 
 
 async def zones(call: Call) -> Answer:
-    """GET /availability_zones"""
+    """GET /availability_zones: the zones that hosts are in"""
     limit = limit_of(call)
-    key, direction = call.query.get("sort_key", "availability_zone"), call.query.get("sort_dir", "asc")
+    key, backwards = call.query.get("sort_key", "availability_zone"), descending(call)
     if key != "availability_zone":
         raise Invalid(f'The sort_key value "{key}" is an invalid field for sorting', field="sort_key")
-    if direction not in {"asc", "desc"}:
-        raise Invalid(f"Invalid sort direction: {direction}. Acceptable values are 'asc' or 'desc'", field="sort_dir")
     async with call.parts.store.read() as tx:
-        found = sorted({host.availability_zone for host in await tx.hosts.select()}, reverse=direction == "desc")
+        found = sorted({host.availability_zone for host in await tx.hosts.select()}, reverse=backwards)
     marker = call.query.get("marker")
     if marker is not None:
         if marker not in found:

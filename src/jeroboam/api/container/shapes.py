@@ -220,3 +220,33 @@ class Usages(TypedDict):
     memory: LimitUse
     cpu: LimitUse
     disk: LimitUse
+
+
+class Error(TypedDict):
+    """What went wrong; the code begins with `container.`."""
+
+    request_id: str
+    code: str
+    status: int
+    title: str
+    detail: str
+    links: list[Link]
+
+
+class Errors(TypedDict):
+    """An error body."""
+
+    errors: list[Error]
+
+
+class VersionError(Error):
+    """A version that is not there, and those that are."""
+
+    max_version: str
+    min_version: str
+
+
+class Unsupported(TypedDict):
+    """The error body for such a version."""
+
+    errors: list[VersionError]

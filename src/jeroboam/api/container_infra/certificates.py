@@ -20,11 +20,12 @@ from jeroboam.kit.x509 import Pair, sign_csr
 from jeroboam.store import Transaction
 
 _KINDS = {"etcd": "etcd", "front-proxy": "front-proxy", "front_proxy": "front-proxy"}
-_FIELDS: dict[str, Check] = {
+FIELDS: dict[str, Check] = {
     "cluster_uuid": text(),
     "csr": text(high=65536),
     "ca_cert_type": optional(text()),
 }
+REQUIRED = ("cluster_uuid", "csr")
 _READ_ONLY = frozenset({"pem", "links", "created_at", "updated_at"})
 
 
@@ -43,7 +44,10 @@ def _view(
 
 
 async def rotate(call: Call) -> Answer:
-    """PATCH /certificates/{cluster}: another authority, as a wish; asking while one is on its way is asking once"""
+    """PATCH /certificates/{cluster}: another authority for the cluster
+
+    Asking while one is on its way is asking once.
+    """
     scope = project_scope(call, "certificate:rotate_ca_all_projects")
     async with call.parts.store.read() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], scope)
@@ -76,11 +80,11 @@ async def show(call: Call) -> Answer:
 async def sign(call: Call) -> Answer:
     """POST /certificates: a certificate for a request"""
     body = call.fields()
-    refuse_unknown(body, _FIELDS, "certificate", read_only=_READ_ONLY)
-    for name in ("cluster_uuid", "csr"):
+    refuse_unknown(body, FIELDS, "certificate", read_only=_READ_ONLY)
+    for name in REQUIRED:
         if body.get(name) is None:
             raise Invalid(f"Mandatory field missing: {name}.", field=name)
-    wish = read(body, _FIELDS)
+    wish = read(body, FIELDS)
     kind = wish.get("ca_cert_type")
     async with call.parts.store.read() as tx:
         try:

@@ -18,17 +18,16 @@ from jeroboam.domain.states import ask_cluster, ask_group
 from jeroboam.store import Transaction
 
 _DEFAULT_WORKERS = "default-worker"
-_CHANGEABLE = frozenset({"node_count", "health_status", "health_status_reason"})
 _INTERNAL = frozenset(
     "created_at id links updated_at uuid project_id user_id api_address node_addresses master_addresses stack_id "
     "cluster_id ca_cert_ref magnum_cert_ref etcd_ca_cert_ref front_proxy_ca_cert_ref".split()
 )
-_PATCHED: dict[str, Check] = {
+PATCHED: dict[str, Check] = {
     "node_count": whole(low=0, high=MOST_NODES, strings=False),
     "health_status": optional(choice(*Health)),
     "health_status_reason": mapping(scalars=True),
 }
-_RESIZE: dict[str, Check] = {
+RESIZE: dict[str, Check] = {
     "node_count": NODES,
     "nodes_to_remove": optional(strings()),
     "nodegroup": optional(text()),
@@ -37,7 +36,7 @@ ROLLBACK = 3
 
 
 async def update(call: Call) -> Answer:
-    """PATCH /clusters/{id or name}"""
+    """PATCH /clusters/{id or name}: another size, or another health"""
     if "rollback" in call.query:
         if call.version < ROLLBACK:
             raise Invalid('Unknown argument: "rollback"', field="rollback")
@@ -46,7 +45,7 @@ async def update(call: Call) -> Answer:
     for change in changes:
         if change.root in _INTERNAL:
             raise Invalid(f"'/{change.root}' is an internal attribute and can not be updated", field=change.root)
-        if change.root not in _CHANGEABLE or change.member is not None:
+        if change.root not in PATCHED or change.member is not None:
             raise Invalid(f"cannot change cluster property(ies) {change.root}.", field=change.root)
     named = {change.root for change in changes}
     if "health_status" in named or "health_status_reason" in named:
@@ -84,16 +83,16 @@ def _readable(patched: dict[str, Any]) -> dict[str, Any]:
         except ValueError as error:
             text = "Invalid input for field/attribute health_status_reason. It has to be a dictionary."
             raise Invalid(text, field="health_status_reason") from error
-    return read({name: value for name, value in patched.items() if value is not None}, _PATCHED)
+    return read({name: value for name, value in patched.items() if value is not None}, PATCHED)
 
 
 async def resize(call: Call) -> Answer:
-    """POST /clusters/{id or name}/actions/resize"""
+    """POST /clusters/{id or name}/actions/resize: another size of a node group"""
     body = call.fields()
-    refuse_unknown(body, _RESIZE, "cluster_resize_req")
+    refuse_unknown(body, RESIZE, "cluster_resize_req")
     if "node_count" not in body:
         raise Invalid("Mandatory field missing: node_count.", field="node_count")
-    wish = read(body, _RESIZE)
+    wish = read(body, RESIZE)
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], project_scope(call, "cluster:resize_all_projects"))
         group = await group_of(tx, cluster, wish.get("nodegroup") or _DEFAULT_WORKERS)
@@ -144,7 +143,7 @@ def _check_leavers(group: NodeGroup, leavers: tuple[str, ...]) -> None:
 
 
 async def delete(call: Call) -> Answer:
-    """DELETE /clusters/{id or name}"""
+    """DELETE /clusters/{id or name}: the cluster's end"""
     scope = project_scope(call, "cluster:delete_all_projects")
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], scope)

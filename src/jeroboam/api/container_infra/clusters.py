@@ -41,6 +41,7 @@ FIELDS: dict[str, Check] = {
     "health_status": ignored,
     "health_status_reason": ignored,
 }
+REQUIRED = "cluster_template_id"
 _READ_ONLY = frozenset(
     "uuid links stack_id cluster_id api_address coe_version container_version project_id user_id node_addresses "
     "master_addresses created_at updated_at".split()
@@ -132,12 +133,12 @@ def label_difference(
 
 
 async def index(call: Call) -> Answer:
-    """GET /clusters"""
+    """GET /clusters: the clusters, in short"""
     return await _list(call, "clusters", detailed=False)
 
 
 async def detail(call: Call) -> Answer:
-    """GET /clusters/detail"""
+    """GET /clusters/detail: the clusters, whole"""
     return await _list(call, "clusters/detail", detailed=True)
 
 
@@ -162,7 +163,7 @@ async def _list(call: Call, path: str, *, detailed: bool) -> Answer:
 
 
 async def show(call: Call) -> Answer:
-    """GET /clusters/{id or name}"""
+    """GET /clusters/{id or name}: a cluster"""
     scope = project_scope(call, "cluster:get_one_all_projects")
     async with call.parts.store.read() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], scope)
@@ -171,11 +172,11 @@ async def show(call: Call) -> Answer:
 
 
 async def create(call: Call) -> Answer:
-    """POST /clusters"""
+    """POST /clusters: a new cluster"""
     body = call.fields()
     refuse_unknown(body, FIELDS, "cluster", read_only=_READ_ONLY)
-    if body.get("cluster_template_id") is None:
-        raise Invalid("Mandatory field missing: cluster_template_id.", field="cluster_template_id")
+    if body.get(REQUIRED) is None:
+        raise Invalid(f"Mandatory field missing: {REQUIRED}.", field=REQUIRED)
     # A null is the same as none, as in what clients send for options that were not given.
     wish = {name: value for name, value in read(body, FIELDS).items() if value is not None}
     template = await _template_for(call, wish["cluster_template_id"])

@@ -53,7 +53,7 @@ def full(group: NodeGroup, cluster: Cluster, base: str) -> NodeGroupShape:
 
 
 async def index(call: Call) -> Answer:
-    """GET /clusters/{id or name}/nodegroups"""
+    """GET /clusters/{id or name}/nodegroups: the node groups of a cluster"""
     page = page_of(call)
     scope = project_scope(call, "nodegroup:get_all_all_projects")
     role = {"role": call.query["role"]} if "role" in call.query else {}
@@ -68,7 +68,7 @@ async def index(call: Call) -> Answer:
 
 
 async def show(call: Call) -> Answer:
-    """GET /clusters/{id or name}/nodegroups/{id or name}"""
+    """GET /clusters/{id or name}/nodegroups/{id or name}: a node group"""
     scope = project_scope(call, "nodegroup:get_one_all_projects")
     async with call.parts.store.read() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], scope)

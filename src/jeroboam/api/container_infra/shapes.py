@@ -227,3 +227,37 @@ class FederationList(TypedDict):
     """Federations: there are none."""
 
     federations: list[dict[str, str]]
+
+
+class Error(TypedDict):
+    """What went wrong: `client`, `server`, or nothing where the edge said so."""
+
+    request_id: str
+    code: str
+    status: int
+    title: str
+    detail: str
+    links: list[Link]
+
+
+class Errors(TypedDict):
+    """An error body."""
+
+    errors: list[Error]
+
+
+class VersionError(TypedDict):
+    """A version that is not there, and those that are."""
+
+    code: str
+    title: str
+    description: str
+    max_version: str
+    min_version: str
+    links: list[Link]
+
+
+class Unsupported(TypedDict):
+    """The error body for such a version."""
+
+    errors: list[VersionError]

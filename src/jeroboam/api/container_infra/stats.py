@@ -4,6 +4,7 @@ import datetime as dt
 
 from jeroboam.api.call import Answer, Call, reply
 from jeroboam.api.container_infra.shapes import ServiceList, ServiceShape, Totals
+from jeroboam.api.fields import Check, text
 from jeroboam.api.wire import iso
 from jeroboam.domain.errors import Forbidden, Invalid
 from jeroboam.domain.hosts import Service
@@ -13,10 +14,19 @@ CONDUCTOR = "jeroboam-conductor"
 PUBLISHED = "magnum-conductor"
 
 
+def _type(name: str, value: str) -> str:
+    if value != "cluster":
+        raise Invalid(f"Invalid type for stats: {value}. It has to be cluster.", field=name)
+    return value
+
+
+ARGUMENTS = {"project_id": text(), "type": Check(_type, {"enum": ["cluster"]})}
+
+
 async def totals(call: Call) -> Answer:
-    """GET /stats"""
-    if call.query.get("type", "cluster") != "cluster":
-        raise Invalid(f"Invalid type for stats: {call.query['type']}. It has to be cluster.", field="type")
+    """GET /stats: how many clusters and nodes there are"""
+    if "type" in call.query:
+        ARGUMENTS["type"]("type", call.query["type"])
     project_id = call.query.get("project_id")
     if not call.caller.is_admin:
         if project_id not in {None, call.caller.project_id}:
@@ -29,7 +39,7 @@ async def totals(call: Call) -> Answer:
 
 
 async def services(call: Call) -> Answer:
-    """GET /mservices"""
+    """GET /mservices: the processes that make clusters"""
     async with call.parts.store.read() as tx:
         found = await tx.services.select(binary=CONDUCTOR)
         alive_since = tx.now - dt.timedelta(seconds=call.parts.options.service_down_time)

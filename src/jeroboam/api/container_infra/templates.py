@@ -51,6 +51,7 @@ FIELDS: dict[str, Check] = {
     "tags": optional(text(low=0)),
     "driver": _TEXT,
 }
+REQUIRED = ("coe", "image_id")
 _READ_ONLY = frozenset({"project_id", "user_id", "links", "created_at", "updated_at"})
 _INTERNAL = _READ_ONLY | {"id", "uuid"}
 _MANDATORY = frozenset(
@@ -110,12 +111,12 @@ def view(template: Template, base: str) -> TemplateShape:
 
 
 async def index(call: Call) -> Answer:
-    """GET /clustertemplates"""
+    """GET /clustertemplates: the templates"""
     return await _list(call, "clustertemplates")
 
 
 async def detail(call: Call) -> Answer:
-    """GET /clustertemplates/detail"""
+    """GET /clustertemplates/detail: the templates, just the same"""
     return await _list(call, "clustertemplates/detail")
 
 
@@ -132,7 +133,7 @@ async def _list(call: Call, path: str) -> Answer:
 
 
 async def show(call: Call) -> Answer:
-    """GET /clustertemplates/{id or name}"""
+    """GET /clustertemplates/{id or name}: a template"""
     everyones = call.allows("clustertemplate:get_one_all_projects")
     async with call.parts.store.read() as tx:
         template = await template_of(tx, call, call.path["template"], everyones=everyones)
@@ -140,7 +141,7 @@ async def show(call: Call) -> Answer:
 
 
 async def create(call: Call) -> Answer:
-    """POST /clustertemplates"""
+    """POST /clustertemplates: a new template"""
     body = call.fields()
     uuid = body.pop("uuid", None)
     if uuid is not None and not (isinstance(uuid, str) and is_uuid(uuid)):
@@ -167,7 +168,7 @@ async def create(call: Call) -> Answer:
 
 
 async def update(call: Call) -> Answer:
-    """PATCH /clustertemplates/{id or name}"""
+    """PATCH /clustertemplates/{id or name}: a changed template"""
     changes = changes_of(call.json())
     for change in changes:
         if change.root in _INTERNAL:
@@ -200,7 +201,7 @@ async def update(call: Call) -> Answer:
 
 
 async def delete(call: Call) -> Answer:
-    """DELETE /clustertemplates/{id or name}"""
+    """DELETE /clustertemplates/{id or name}: the template's end"""
     async with call.parts.store.write() as tx:
         template = await _mine(tx, call, "clustertemplate:delete")
         if await tx.clusters.count(template_id=template.uuid):
