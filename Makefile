@@ -58,7 +58,10 @@ test: install ## the whole test suite, on real engines and databases
 fault: install ## kills the service and takes its Engine away, at many moments
 	$(BIN)/python -m pytest tests/fault
 
+fuzz: $(STAMP) ## 20,000 requests made up from the OpenAPI document, and whether answers are as documented
+	$(BIN)/python -m scripts.fuzz
+
 bench: install ## the table of speed and memory
 	$(BIN)/python scripts/bench.py
 
-.PHONY: test fault bench
+.PHONY: test fault fuzz bench

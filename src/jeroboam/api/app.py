@@ -7,6 +7,7 @@ and writes messages, `call` is what a handler sees, each family's `family` modul
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Any
 
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry
@@ -246,11 +247,16 @@ class _Mount:
         except Exception as error:  # noqa: BLE001  (what nobody foresaw ends here, and in the log)
             return self._bug(error, head, trace)
 
-    def _arguments(self, query: Mapping[str, str], route: Route) -> Mapping[str, str]:
-        for name in query:
-            if name not in route.query:
+    def _arguments(self, query: Mapping[str, str], route: Route) -> Mapping[str, Any]:
+        checked = {}
+        for name, said in query.items():
+            check = route.query.get(name)
+            if check is None:
                 raise Refused(self._family.unknown_argument(name), field=name)
-        return query
+            if "\0" in said:
+                raise Refused(f"The argument {name} holds a NUL character.", field=name)
+            checked[name] = check(name, said)
+        return checked
 
     def _bug(self, error: Exception, head: Head, trace: _Trace) -> Answer:
         """The log has all of it, the answer only where to look."""

@@ -32,7 +32,8 @@ class Call:
     base: str
     """The family's root as the client sees it, without a slash at the end."""
     path: Mapping[str, str]
-    query: Mapping[str, str]
+    query: Mapping[str, Any]
+    """The arguments as the route's checks have given them back."""
     body: bytes
     request_id: str
 
@@ -99,7 +100,7 @@ class Route:
     rule: str | None
     """The policy rule; None only where the published contract demands that nobody is asked."""
     query: Mapping[str, Check] = field(default_factory=dict)
-    """The query arguments that the method knows; any other is refused."""
+    """The query arguments that the method knows, with their checks; any other is refused."""
     body: Schema | None = None
     """What the method takes; None where it looks at no body."""
     body_needed: bool = True

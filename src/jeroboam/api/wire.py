@@ -9,9 +9,10 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlencode
+from uuid import UUID
 
 from jeroboam.api.call import Call
-from jeroboam.api.fields import Check, Schema, flag, text
+from jeroboam.api.fields import Check, Schema, text
 from jeroboam.api.shapes import Link
 from jeroboam.domain.errors import Invalid
 from jeroboam.kit.ids import is_uuid
@@ -50,7 +51,7 @@ def _limit(name: str, value: str) -> int:
 def _marker(name: str, value: str) -> str:
     if not is_uuid(value):
         raise Invalid(f"Expected a uuid but received {value}.", field=name)
-    return value
+    return str(UUID(value))
 
 
 def _descending(name: str, value: str) -> bool:
@@ -69,21 +70,33 @@ PAGING: dict[str, Check] = {
 """The query arguments of a list."""
 
 
+def paging(keys: Sequence[str]) -> dict[str, Check]:
+    """The same for a list that can be sorted by these fields."""
+
+    def run(name: str, value: str) -> str:
+        if value not in keys:
+            raise Invalid(f'The sort_key value "{value}" is an invalid field for sorting', field=name)
+        return value
+
+    return PAGING | {"sort_key": Check(run, {"enum": list(keys)})}
+
+
 def limit_of(call: Call) -> int:
-    """The effective size of a page. Raises `Invalid` for a limit that is no positive number."""
+    """The effective size of a page."""
     most = call.parts.options.max_limit
-    return min(PAGING["limit"]("limit", call.query["limit"]), most) if "limit" in call.query else most
+    asked: int = call.query.get("limit", most)
+    return min(asked, most)
 
 
 def descending(call: Call) -> bool:
-    """Whether the last comes first. Raises `Invalid` for a direction that is none."""
-    return bool(PAGING["sort_dir"]("sort_dir", call.query.get("sort_dir", "asc")))
+    """Whether the last comes first."""
+    return bool(call.query.get("sort_dir", False))
 
 
 def page_of(call: Call, *, sort_key: str = "id") -> Page:
     """The page that the query asks for; the store refuses keys that it cannot sort by."""
     return Page(
-        marker=PAGING["marker"]("marker", call.query["marker"]) if "marker" in call.query else None,
+        marker=call.query.get("marker"),
         descending=descending(call),
         limit=limit_of(call),
         sort_key=call.query.get("sort_key", sort_key),
@@ -99,9 +112,9 @@ def next_page(call: Call, page: Page, path: str, items: Sequence[Identified]) ->
     return f"{call.base}/v1/{path}?{urlencode(query)}"
 
 
-def query_flag(query: Mapping[str, str], name: str, *, default: bool = False) -> bool:
-    """A boolean of the query string."""
-    return flag(name, query[name]) if name in query else default
+def query_flag(query: Mapping[str, Any], name: str, *, default: bool = False) -> bool:
+    """A boolean among the checked arguments of a query."""
+    return bool(query.get(name, default))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,9 +134,10 @@ def changes_of(body: Any) -> list[Change]:
     return [_change(step) for step in body]
 
 
-def patch_of(*roots: str) -> Schema:
-    """The schema of a patch that may change these fields, or members of them."""
-    path = {"type": "string", "pattern": rf"^/({'|'.join(roots)})(/[\w-]+)?$"}
+def patch_of(*roots: str, members: str | None = None) -> Schema:
+    """The schema of a patch that may change these fields, and members of one of them."""
+    inner = "" if members is None else rf"|{members}/[\w-]+"
+    path = {"type": "string", "pattern": f"^/({'|'.join(roots)}{inner})$"}
     value = {"type": ["string", "integer", "boolean"]}
     wanted: dict[str, Any] = {
         "type": "object",

@@ -65,6 +65,12 @@ SERVICE = Kind(tables.service, Service)
 QUOTA = Kind(tables.quota, Quota)
 
 
+def sort_keys(of: type) -> list[str]:
+    """The fields that pages of such objects can be sorted by."""
+    kinds: tuple[Kind[Any], ...] = (TEMPLATE, CLUSTER, NODEGROUP, CONTAINER, HOST, QUOTA)
+    return next(kind.sort_keys for kind in kinds if kind.of is of)
+
+
 class Templates(Rows[Template]):
     """Templates, with who may see which."""
 

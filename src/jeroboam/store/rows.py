@@ -153,7 +153,7 @@ class Kind(Generic[T]):
         self, table: sa.Table, of: type[T], *, sortable: Mapping[str, sa.ColumnElement[Any]] | None = None
     ) -> None:
         self.table = table
-        self._of = of
+        self.of = of
         hints = get_type_hints(of)
         names = [field.name for field in dataclasses.fields(of)]  # type: ignore[arg-type]
         self.columns = [table.c[name] for name in names]
@@ -174,13 +174,18 @@ class Kind(Generic[T]):
         self._sortable["id"] = table.c.id
         self._sortable.update(sortable or {})
 
+    @property
+    def sort_keys(self) -> list[str]:
+        """The public fields that there is a column for."""
+        return sorted(map(str, self._sortable))
+
     def load(self, row: sa.Row[Any]) -> T:
         """The object that the row holds."""
         values = {
             name: value if decode is None else decode(value)
             for name, decode, value in zip(self._names, self._decoders, row, strict=True)
         }
-        return self._of(**values)
+        return self.of(**values)
 
     def dump(self, item: T) -> dict[str, Any]:
         """The row that holds the object. A number that the object has not got yet is the database's to give."""

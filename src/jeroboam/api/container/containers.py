@@ -52,7 +52,7 @@ def _filters(call: Call) -> dict[str, Any]:
     equals: dict[str, Any] = {name: call.query[name] for name in FILTERS if name in call.query}
     if "host" in equals:
         call.enforce("container:get_one:host")
-    return read(equals, FILTERS)
+    return equals
 
 
 async def show(call: Call) -> Answer:

@@ -12,7 +12,7 @@ from jeroboam.api.container.refusals import HostNotFound, ServiceNotFound
 from jeroboam.api.container.shapes import HostList, HostShape, ServiceAnswer, ServiceList, ServiceShape, ZoneList
 from jeroboam.api.fields import BadField, flag, text
 from jeroboam.api.wire import descending, limit_of, links, next_page, page_of
-from jeroboam.domain.errors import Invalid, NotFound
+from jeroboam.domain.errors import NotFound
 from jeroboam.domain.hosts import Host
 from jeroboam.domain.quotas import ContainerUse
 from jeroboam.kit.ids import is_uuid
@@ -112,8 +112,6 @@ def switch(*, disabled: bool) -> Handler:
     async def handler(call: Call) -> Answer:
         """PUT /services/enable and /services/disable: whether new containers may come to the host"""
         reason = call.query.get("disabled_reason") if disabled else None
-        if reason is not None:
-            SWITCHED["disabled_reason"]("disabled_reason", reason)
         host = await _change(call, disabled=disabled, disabled_reason=reason)
         shown: ServiceAnswer = {
             "service": {"host": host.hostname, "binary": BINARY, "disabled": disabled, "disabled_reason": reason}
@@ -127,7 +125,7 @@ async def force_down(call: Call) -> Answer:
     """PUT /services/force_down: call an agent down, whatever it says itself"""
     if "forced_down" not in call.query:
         raise BadField("forced_down", None, "It is required.")
-    forced = flag("forced_down", call.query["forced_down"])
+    forced: bool = call.query["forced_down"]
     host = await _change(call, forced_down=forced)
     shown: ServiceAnswer = {"service": {"host": host.hostname, "binary": BINARY, "forced_down": forced}}
     return reply(shown)
@@ -150,11 +148,8 @@ async def _change(call: Call, **values: Any) -> Host:
 async def zones(call: Call) -> Answer:
     """GET /availability_zones: the zones that hosts are in"""
     limit = limit_of(call)
-    key, backwards = call.query.get("sort_key", "availability_zone"), descending(call)
-    if key != "availability_zone":
-        raise Invalid(f'The sort_key value "{key}" is an invalid field for sorting', field="sort_key")
     async with call.parts.store.read() as tx:
-        found = sorted({host.availability_zone for host in await tx.hosts.select()}, reverse=backwards)
+        found = sorted({host.availability_zone for host in await tx.hosts.select()}, reverse=descending(call))
     marker = call.query.get("marker")
     if marker is not None:
         if marker not in found:

@@ -8,9 +8,11 @@ from collections.abc import Mapping
 
 from jeroboam.api.call import NEWEST, Handler, Route
 from jeroboam.api.container import actions, containers, hosts, quotas, schema, shapes
-from jeroboam.api.fields import Check, body_of, flag, text
-from jeroboam.api.wire import PAGING
-from jeroboam.domain.containers import OpKind
+from jeroboam.api.fields import Check, Schema, body_of, flag, text
+from jeroboam.api.wire import paging
+from jeroboam.domain.containers import Container, OpKind
+from jeroboam.domain.hosts import Host
+from jeroboam.store import sort_keys
 
 RENAME_UNTIL = 13
 _ALL: Mapping[str, Check] = {"all_projects": flag}
@@ -19,6 +21,11 @@ _QUOTA = "/quotas/{project}"
 _CLASS = "/quota_classes/{class}"
 _ORDER = "in the order of asking; a delete overtakes"
 _CHANGE = containers.update_table(schema.UNBOUNDED)
+
+
+def _or_null(table: Mapping[str, Check]) -> Schema:
+    """The schema of an action's arguments; clients send null for none."""
+    return {**body_of(table), "type": ["object", "null"]}
 
 
 def _wish(
@@ -32,7 +39,7 @@ def _wish(
         handler=handler,
         rule=f"container:{name}",
         query={**_ALL, **known},
-        body=body_of(known),
+        body=_or_null(known),
         body_needed=False,
         status=202,
         until=until,
@@ -48,6 +55,7 @@ def _switch(name: str, handler: Handler, table: Mapping[str, Check]) -> Route:
         rule=f"zun-service:{name}",
         query=table,
         answer=shapes.ServiceAnswer,
+        refusals=(404,),
     )
 
 
@@ -57,7 +65,7 @@ _CONTAINERS = (
         path="/containers",
         handler=containers.index,
         rule="container:get_all",
-        query={**PAGING, **containers.FILTERS, **_ALL},
+        query={**paging(sort_keys(Container)), **containers.FILTERS, **_ALL},
         answer=shapes.ContainerList,
     ),
     Route(
@@ -114,7 +122,7 @@ _ACTIONS = (
         handler=actions.execute,
         rule="container:execute",
         query={**_ALL, **actions.EXECUTE},
-        body=body_of(actions.EXECUTE),
+        body=_or_null(actions.EXECUTE),
         body_needed=False,
         answer=shapes.Executed,
         differs="`run=true` only; a command has 5 seconds",
@@ -161,7 +169,7 @@ _HOSTS = (
         path="/hosts",
         handler=hosts.index,
         rule="host:get_all",
-        query=PAGING,
+        query=paging(sort_keys(Host)),
         answer=shapes.HostList,
         since=hosts.HOSTS_SINCE,
     ),
@@ -189,7 +197,7 @@ _HOSTS = (
         path="/availability_zones",
         handler=hosts.zones,
         rule="availability_zones:get_all",
-        query={**PAGING, "marker": text()},
+        query={**paging(["availability_zone"]), "marker": text()},
         answer=shapes.ZoneList,
     ),
 )

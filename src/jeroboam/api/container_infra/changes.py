@@ -37,10 +37,8 @@ ROLLBACK = 3
 
 async def update(call: Call) -> Answer:
     """PATCH /clusters/{id or name}: another size, or another health"""
-    if "rollback" in call.query:
-        if call.version < ROLLBACK:
-            raise Invalid('Unknown argument: "rollback"', field="rollback")
-        query_flag(call.query, "rollback")
+    if "rollback" in call.query and call.version < ROLLBACK:
+        raise Invalid('Unknown argument: "rollback"', field="rollback")
     changes = changes_of(call.json())
     for change in changes:
         if change.root in _INTERNAL:

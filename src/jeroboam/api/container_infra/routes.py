@@ -21,7 +21,9 @@ from jeroboam.api.container_infra import (
 )
 from jeroboam.api.fields import body_of, flag, text
 from jeroboam.api.shapes import Accepted
-from jeroboam.api.wire import PAGING, patch_of
+from jeroboam.api.wire import PAGING, paging, patch_of
+from jeroboam.domain.clusters import Cluster, NodeGroup, Template
+from jeroboam.store import sort_keys
 
 RESIZE_SINCE, GROUPS_SINCE, CREDENTIALS_SINCE = 7, 9, 12
 _TEMPLATE = "/clustertemplates/{template}"
@@ -32,6 +34,8 @@ _CERTIFICATE = "/certificates/{cluster}"
 _FEDERATION = "/federations/{federation}"
 _QUOTA = "/quotas/{project}/{resource}"
 
+_TEMPLATE_PAGES = paging(sort_keys(Template))
+_CLUSTER_PAGES = paging(sort_keys(Cluster))
 _HONEST = "501, where Magnum answers 202 and does nothing"
 _AT_ONCE = "what the state forbids is a 409 at once, where Magnum answers 202 and writes a line into a log"
 _REACH = "admins reach every project's clusters, where Magnum answers them 404"
@@ -42,7 +46,7 @@ _TEMPLATES = (
         path="/clustertemplates",
         handler=templates.index,
         rule="clustertemplate:get_all",
-        query=PAGING,
+        query=_TEMPLATE_PAGES,
         answer=shapes.TemplateList,
     ),
     Route(
@@ -50,7 +54,7 @@ _TEMPLATES = (
         path="/clustertemplates/detail",
         handler=templates.detail,
         rule="clustertemplate:detail",
-        query=PAGING,
+        query=_TEMPLATE_PAGES,
         answer=shapes.TemplateList,
     ),
     Route(
@@ -58,7 +62,7 @@ _TEMPLATES = (
         path="/clustertemplates",
         handler=templates.create,
         rule="clustertemplate:create",
-        body=body_of(templates.FIELDS | {"uuid": text(high=36)}, *templates.REQUIRED),
+        body=body_of(templates.FIELDS | {"uuid": templates.IDENT}, *templates.REQUIRED),
         status=201,
         answer=shapes.TemplateShape,
         differs="images, flavours and networks are those of the provider's catalogue: there need be no Glance or Nova",
@@ -75,7 +79,7 @@ _TEMPLATES = (
         path=_TEMPLATE,
         handler=templates.update,
         rule="clustertemplate:update",
-        body=patch_of(*templates.FIELDS),
+        body=patch_of(*templates.FIELDS, members="labels"),
         answer=shapes.TemplateShape,
         differs="of two changes at the same moment one is a 409; admins reach every project's templates, where "
         "Magnum answers them 404",
@@ -88,7 +92,7 @@ _CLUSTERS = (
         path="/clusters",
         handler=clusters.index,
         rule="cluster:get_all",
-        query=PAGING,
+        query=_CLUSTER_PAGES,
         answer=shapes.ClusterList,
     ),
     Route(
@@ -96,7 +100,7 @@ _CLUSTERS = (
         path="/clusters/detail",
         handler=clusters.detail,
         rule="cluster:detail",
-        query=PAGING,
+        query=_CLUSTER_PAGES,
         answer=shapes.ClusterDetailList,
     ),
     Route(
@@ -158,7 +162,7 @@ _NODEGROUPS = (
         path=_GROUPS,
         handler=nodegroups.index,
         rule="nodegroup:get_all",
-        query=PAGING | {"role": text()},
+        query=paging(sort_keys(NodeGroup)) | {"role": text()},
         answer=shapes.NodeGroupList,
         since=GROUPS_SINCE,
         differs="a group's `status` is how far its own last wish came, not its cluster's",
@@ -188,7 +192,7 @@ _NODEGROUPS = (
         path=_GROUP,
         handler=group_changes.update,
         rule="nodegroup:update",
-        body=patch_of(*group_schema.PATCHED),
+        body=patch_of(*group_schema.PATCHED, members="node_labels"),
         status=202,
         answer=shapes.NodeGroupShape,
         since=GROUPS_SINCE,
@@ -253,7 +257,7 @@ _REST = (
         path="/quotas",
         handler=quotas.index,
         rule="quota:get_all",
-        query=PAGING | {"marker": quotas.MARKER, "all_tenants": flag},
+        query=paging(quotas.SORTABLE) | {"marker": quotas.MARKER, "all_tenants": flag},
         answer=shapes.QuotaList,
     ),
     Route(

@@ -6,6 +6,7 @@ provider and a COE can work with them, is the admission's to say.
 
 from dataclasses import asdict, fields, replace
 from typing import Any
+from uuid import UUID
 
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra.lookup import project_scope, template_of
@@ -140,12 +141,20 @@ async def show(call: Call) -> Answer:
     return reply(view(template, call.base))
 
 
+def _uuid(name: str, value: Any) -> str:
+    if not (isinstance(value, str) and is_uuid(value)):
+        raise Invalid(f"Expected a uuid but received {value}.", field=name)
+    return str(UUID(value))
+
+
+IDENT = optional(Check(_uuid, {"type": "string", "format": "uuid"}))
+"""A new template's own id, which its maker may choose."""
+
+
 async def create(call: Call) -> Answer:
     """POST /clustertemplates: a new template"""
     body = call.fields()
-    uuid = body.pop("uuid", None)
-    if uuid is not None and not (isinstance(uuid, str) and is_uuid(uuid)):
-        raise Invalid(f"Expected a uuid but received {uuid}.", field="uuid")
+    uuid: str | None = IDENT("uuid", body.pop("uuid", None))
     refuse_unknown(body, FIELDS, _ARGUMENT, read_only=_READ_ONLY)
     checked = _checked(body)
     if checked.get("public") or checked.get("hidden"):
@@ -153,7 +162,7 @@ async def create(call: Call) -> Answer:
     spec = await call.parts.admission.template(_spec(checked), call.caller)
     async with call.parts.store.write() as tx:
         template = Template(
-            uuid=str(uuid).lower() if uuid else call.parts.ids.uuid(),
+            uuid=uuid or call.parts.ids.uuid(),
             name=checked.get("name") or call.parts.ids.name("template"),
             project_id=call.caller.project_id,
             user_id=call.caller.user_id,
