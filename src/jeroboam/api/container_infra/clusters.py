@@ -15,6 +15,7 @@ from jeroboam.api.fields import Check, flag, ignored, optional, read, text, whol
 from jeroboam.api.wire import iso, links, next_page, page_of
 from jeroboam.domain.clusters import MASTER, WORKER, Cluster, ClusterSpec, NodeGroup, NodeGroupSpec, Template
 from jeroboam.domain.errors import Forbidden, Invalid, NotFound, OverQuota
+from jeroboam.store import ClusterBrief
 
 _TEXT = optional(text())
 _NAME = text(high=242, pattern=r"\A[a-zA-Z][a-zA-Z0-9_.-]*\Z", rule="It has to start with a letter.")
@@ -51,7 +52,7 @@ ZERO_NODES = 10
 CLUSTER_ID = 13
 
 
-def short(cluster: Cluster, masters: int, others: int, call: Call) -> ClusterInList:
+def short(cluster: Cluster | ClusterBrief, masters: int, others: int, call: Call) -> ClusterInList:
     """The object as lists show it; its size is that of its groups together."""
     spec = cluster.spec
     shown: ClusterInList = {
@@ -146,16 +147,16 @@ async def _list(call: Call, path: str, *, detailed: bool) -> Answer:
     page = page_of(call)
     scope = project_scope(call, "cluster:get_all_all_projects")
     owner = {} if scope is None else {"project_id": scope}
+    found: Sequence[Cluster] | Sequence[ClusterBrief]
+    body: ClusterList | ClusterDetailList
     async with call.parts.store.read() as tx:
-        found = await tx.clusters.select(page, **owner)
-        uuids = [cluster.uuid for cluster in found]
-        body: ClusterList | ClusterDetailList
         if detailed:
-            groups = await tx.nodegroups.of(*uuids)
+            found = await tx.clusters.select(page, **owner)
+            groups = await tx.nodegroups.of(*(cluster.uuid for cluster in found))
             body = {"clusters": [full(cluster, groups[cluster.uuid], call) for cluster in found]}
         else:
-            sizes = await tx.nodegroups.sizes(*uuids)
-            body = {"clusters": [short(cluster, *sizes[cluster.uuid], call) for cluster in found]}
+            found = await tx.clusters.brief(page, **owner)
+            body = {"clusters": [short(cluster, cluster.masters, cluster.others, call) for cluster in found]}
     following = next_page(call, page, path, found)
     if following is not None:
         body["next"] = following
