@@ -183,7 +183,7 @@ class Range:
         for cluster in {each.uuid: each for each in (*gone, *strange[:-PILE])}.values():
             await bury(self._store, cluster.uuid)
         async with self._store.write() as tx:
-            await tx.quotas.remove(project_id="p1")
+            await tx.quotas.remove()
             for rows, known in ((tx.containers, KNOWN["container"]), (tx.templates, KNOWN["template"])):
                 piled = [each for each in await rows.select() if each.name not in known][:-PILE]
                 for each in piled:
