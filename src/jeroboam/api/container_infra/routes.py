@@ -6,6 +6,7 @@ of the same data.
 
 from jeroboam.api.call import Route
 from jeroboam.api.container_infra import (
+    alterations,
     certificates,
     changes,
     clusters,
@@ -18,6 +19,7 @@ from jeroboam.api.container_infra import (
     shapes,
     stats,
     templates,
+    upgrades,
 )
 from jeroboam.api.fields import body_of, flag, text
 from jeroboam.api.shapes import Accepted
@@ -25,7 +27,7 @@ from jeroboam.api.wire import PAGING, paging, patch_of
 from jeroboam.domain.clusters import Cluster, NodeGroup, Template
 from jeroboam.store import sort_keys
 
-RESIZE_SINCE, GROUPS_SINCE, CREDENTIALS_SINCE = 7, 9, 12
+RESIZE_SINCE, UPGRADE_SINCE, GROUPS_SINCE, CREDENTIALS_SINCE = 7, 7, 9, 12
 _TEMPLATE = "/clustertemplates/{template}"
 _CLUSTER = "/clusters/{cluster}"
 _GROUPS = f"{_CLUSTER}/nodegroups"
@@ -129,12 +131,13 @@ _CLUSTERS = (
         path=_CLUSTER,
         handler=changes.update,
         rule="cluster:update",
-        query={"rollback": flag},
-        body=patch_of(*changes.PATCHED),
+        query={"rollback": flag, **alterations.BATCH},
+        body=patch_of(*changes.PATCHED, members="labels"),
         status=202,
         answer=Accepted,
-        differs=f"{_AT_ONCE}; a failed cluster accepts every change; with `rollback` a change that fails for good "
-        "goes back to the node counts before it",
+        differs=f"{_AT_ONCE}; a failed cluster accepts every change; `name`, `labels`, `flavor_id` and "
+        "`master_flavor_id` can be changed too, and nodes that this reaches are made anew, `max_batch_size` at a time; "
+        "with `rollback` a change that fails for good goes back to what was before it",
     ),
     Route(
         method="DELETE",
@@ -154,6 +157,18 @@ _CLUSTERS = (
         answer=Accepted,
         since=RESIZE_SINCE,
         differs=f"{_AT_ONCE}; unknown `nodes_to_remove` and masters are a 400; {_REACH}",
+    ),
+    Route(
+        method="POST",
+        path=f"{_CLUSTER}/actions/upgrade",
+        handler=upgrades.upgrade,
+        rule="cluster:upgrade",
+        body=body_of(upgrades.FIELDS, "cluster_template"),
+        status=202,
+        answer=Accepted,
+        since=UPGRADE_SINCE,
+        differs="a missing `cluster_template` is a 400, not a 500; the cluster's own template makes the nodes anew; "
+        f"{_REACH}",
     ),
 )
 _NODEGROUPS = (
@@ -192,7 +207,8 @@ _NODEGROUPS = (
         path=_GROUP,
         handler=group_changes.update,
         rule="nodegroup:update",
-        body=patch_of(*group_schema.PATCHED, members="node_labels"),
+        query=alterations.BATCH,
+        body=patch_of(*group_schema.PATCHED, members="(node_)?labels"),
         status=202,
         answer=shapes.NodeGroupShape,
         since=GROUPS_SINCE,
