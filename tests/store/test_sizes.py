@@ -2,7 +2,11 @@
 
 from dataclasses import replace
 
-from jeroboam.store import Page
+import sqlalchemy as sa
+
+from jeroboam.kit.clock import SystemClock
+from jeroboam.store import Page, Store, tables
+from jeroboam.store.migrations import upgrade
 from tests import builders
 
 
@@ -49,3 +53,28 @@ async def _one_with_workers(store):
         for group in builders.groups(cluster, 1, 2):
             await tx.nodegroups.insert(group)
     return cluster
+
+
+OLD = {"name": "x", "project_id": "p1", "spec": {}, "created_at": builders.NOW}
+OLD_ROWS = {
+    tables.template: OLD | {"uuid": "t", "user_id": "u1", "public": False, "hidden": False},
+    tables.cluster: OLD
+    | {"uuid": "c", "user_id": "u1", "template_id": "t", "operation": "CREATE", "generation": 1}
+    | {"observed": {}, "status": "CREATE_COMPLETE"},
+    tables.nodegroup: OLD
+    | {"uuid": "g", "cluster_id": "c", "spec": {"role": "worker", "node_count": 7}, "status": "CREATE_COMPLETE"}
+    | {"desired": [], "observed": [], "deleting": False, "next_index": 0},
+}
+
+
+async def test_an_older_database_gets_its_sizes(store_url, bus):
+    store = Store(store_url, clock=SystemClock(), bus=bus)
+    await upgrade(store.engine, to="0003")
+    async with store.engine.begin() as connection:
+        for table, row in OLD_ROWS.items():
+            await connection.execute(sa.insert(table).values(row))
+    await upgrade(store.engine)
+    async with store.read() as tx:
+        [brief] = await tx.clusters.brief(Page())
+        assert (brief.masters, brief.others) == (0, 7)
+    await store.close()
