@@ -27,6 +27,30 @@ class ObservedBrief(msgspec.Struct, frozen=True, gc=False):
     health_status: Health | None = None
 
 
+class GroupSpecBrief(msgspec.Struct, frozen=True, gc=False):
+    """Of a node group's wish."""
+
+    role: str
+    node_count: int
+
+
+class NodeBrief(msgspec.Struct, frozen=True, gc=False):
+    """Of a node that was seen."""
+
+    address: str | None = None
+
+
+class GroupBrief(msgspec.Struct, frozen=True, gc=False):
+    """A node group as far as its cluster shows it."""
+
+    cluster_id: str
+    name: str
+    spec: GroupSpecBrief
+    observed: tuple[NodeBrief, ...]
+    status: str
+    status_reason: str | None
+
+
 class ClusterBrief(msgspec.Struct, frozen=True, gc=False):
     """A cluster in short, with its size: how many masters and how many other nodes it wishes for."""
 

@@ -1,6 +1,7 @@
 """Which dataclass lies in which table, and the few questions that only one kind is asked."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -9,7 +10,7 @@ from jeroboam.domain.containers import Container, Status
 from jeroboam.domain.hosts import Host, Service
 from jeroboam.domain.quotas import ContainerUse, Quota
 from jeroboam.store import tables
-from jeroboam.store.briefs import ClusterBrief
+from jeroboam.store.briefs import ClusterBrief, GroupBrief
 from jeroboam.store.rows import Kind, Page, Rows
 
 
@@ -66,6 +67,7 @@ NODEGROUP = Kind(
         "is_default": tables.nodegroup.c.spec["is_default"].as_boolean(),
     },
 )
+NODEGROUP_BRIEF = Kind(tables.nodegroup, GroupBrief, sortable=NODEGROUP.sortable)
 CERTIFICATE = Kind(tables.certificate, Certificate)
 CONTAINER = Kind(
     tables.container,
@@ -142,17 +144,30 @@ class Clusters(Rows[Cluster]):
         return int(row[0]), int(row[1])
 
 
+_Group = TypeVar("_Group", NodeGroup, GroupBrief)
+
+
+def _by_cluster(cluster_ids: Iterable[str], found: Iterable[_Group]) -> dict[str, list[_Group]]:
+    """The groups of each, masters first."""
+    groups: dict[str, list[_Group]] = {cluster_id: [] for cluster_id in cluster_ids}
+    for group in found:
+        groups[group.cluster_id].append(group)
+    for members in groups.values():
+        members.sort(key=lambda group: group.spec.role != MASTER)
+    return groups
+
+
 class NodeGroups(Rows[NodeGroup]):
     """Node groups."""
 
     async def of(self, *cluster_ids: str) -> dict[str, list[NodeGroup]]:
         """The groups of each cluster, masters first, in one statement."""
-        groups: dict[str, list[NodeGroup]] = {cluster_id: [] for cluster_id in cluster_ids}
-        for group in await self.select(cluster_id=list(cluster_ids)):
-            groups[group.cluster_id].append(group)
-        for members in groups.values():
-            members.sort(key=lambda group: group.spec.role != MASTER)
-        return groups
+        return _by_cluster(cluster_ids, await self.select(cluster_id=list(cluster_ids)))
+
+    async def brief_of(self, *cluster_ids: str) -> dict[str, list[GroupBrief]]:
+        """The same, as far as clusters show them."""
+        rows = Rows(self._connection, NODEGROUP_BRIEF, locking=False)
+        return _by_cluster(cluster_ids, await rows.select(cluster_id=list(cluster_ids)))
 
 
 class Containers(Rows[Container]):

@@ -15,7 +15,7 @@ from jeroboam.api.fields import Check, flag, ignored, optional, read, text, whol
 from jeroboam.api.wire import iso, links, next_page, page_of
 from jeroboam.domain.clusters import MASTER, WORKER, Cluster, ClusterSpec, NodeGroup, NodeGroupSpec, Template
 from jeroboam.domain.errors import Invalid, NotFound, OverQuota
-from jeroboam.store import ClusterBrief
+from jeroboam.store import ClusterBrief, GroupBrief
 
 _TEXT = optional(text())
 _NAME = text(high=242, pattern=r"\A[a-zA-Z][a-zA-Z0-9_.-]*\Z", rule="It has to start with a letter.")
@@ -80,7 +80,7 @@ def short(cluster: Cluster | ClusterBrief, masters: int, others: int, call: Call
     return shown
 
 
-def full(cluster: Cluster, groups: Sequence[NodeGroup], call: Call) -> ClusterShape:
+def full(cluster: Cluster, groups: Sequence[NodeGroup] | Sequence[GroupBrief], call: Call) -> ClusterShape:
     """The whole object; with `faults` once it failed."""
     spec, seen = cluster.spec, cluster.observed
     added, overridden, skipped = label_difference(spec.labels, spec.template.labels)
@@ -117,7 +117,7 @@ def full(cluster: Cluster, groups: Sequence[NodeGroup], call: Call) -> ClusterSh
     return shown
 
 
-def addresses(group: NodeGroup) -> list[str]:
+def addresses(group: NodeGroup | GroupBrief) -> list[str]:
     """Where the group's nodes are, as far as they have been seen."""
     return [node.address for node in group.observed if node.address]
 
@@ -152,7 +152,7 @@ async def _list(call: Call, path: str, *, detailed: bool) -> Answer:
     async with call.parts.store.read() as tx:
         if detailed:
             found = await tx.clusters.select(page, **owner)
-            groups = await tx.nodegroups.of(*(cluster.uuid for cluster in found))
+            groups = await tx.nodegroups.brief_of(*(cluster.uuid for cluster in found))
             body = {"clusters": [full(cluster, groups[cluster.uuid], call) for cluster in found]}
         else:
             found = await tx.clusters.brief(page, **owner)
@@ -168,7 +168,7 @@ async def show(call: Call) -> Answer:
     scope = project_scope(call, "cluster:get_one_all_projects")
     async with call.parts.store.read() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], scope)
-        groups = await tx.nodegroups.of(cluster.uuid)
+        groups = await tx.nodegroups.brief_of(cluster.uuid)
     return reply(full(cluster, groups[cluster.uuid], call))
 
 
