@@ -8,13 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
+from jeroboam.api.container.actions import arguments
 from jeroboam.api.container.lookup import ask, container_of, container_to_change, flag_of
 from jeroboam.api.container.quotas import check_quota
 from jeroboam.api.container.refusals import NewerVersion, RegistryNotFound, RequestedHostNotFound
 from jeroboam.api.container.schema import NAME, cpu, digits, read_create, refuse_unknown, spec_of
 from jeroboam.api.container.shapes import ContainerList
 from jeroboam.api.container.views import hidden_from, single, view
-from jeroboam.api.fields import Check, flag, read, text
+from jeroboam.api.fields import BadField, Check, flag, read, text
 from jeroboam.api.options import ApiOptions
 from jeroboam.api.wire import next_page, page_of
 from jeroboam.domain.containers import Container, ContainerSpec, OpKind
@@ -149,10 +150,15 @@ async def update(call: Call) -> Answer:
     return reply(single(shown, call))
 
 
+RENAME = {"name": NAME}
+
+
 async def rename(call: Call) -> Answer:
     """POST /containers/{id or name}/rename: another name"""
-    said = {**call.query, **(call.fields() if call.body else {})}
-    name = NAME("name", said.get("name"))
+    said = arguments(call, RENAME)
+    if "name" not in said:
+        raise BadField("name", None, "It is required.")
+    name: str = said["name"]
     async with call.parts.store.write() as tx:
         container = await container_to_change(tx, call, "rename")
         if container.name == name:
