@@ -56,11 +56,15 @@ def wish(kind: OpKind) -> Handler:
     """The handler of an action without arguments."""
 
     async def handler(call: Call) -> Answer:
-        """POST /containers/{}/start, pause and unpause: a wish without arguments"""
         arguments(call, {})
         return await _record(call, kind)
 
+    handler.__doc__ = _summary(kind)
     return handler
+
+
+def _summary(kind: OpKind) -> str:
+    return f"POST /containers/{{}}/{kind}: {kind} the container"
 
 
 async def _record(call: Call, kind: OpKind, **params: Any) -> Answer:
@@ -74,11 +78,11 @@ def ending(kind: OpKind) -> Handler:
     """The handler of stop and reboot, which give the process some time to end."""
 
     async def handler(call: Call) -> Answer:
-        """POST /containers/{}/stop and reboot: a wish with some time for the process to end"""
         said = arguments(call, ENDING)
         timeout = said.get("timeout")
         return await _record(call, kind, timeout=STOP_SECONDS if timeout is None else timeout)
 
+    handler.__doc__ = _summary(kind)
     return handler
 
 

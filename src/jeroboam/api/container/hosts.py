@@ -110,7 +110,6 @@ def switch(*, disabled: bool) -> Handler:
     """The handler of enable and disable: whether new containers may come to the host."""
 
     async def handler(call: Call) -> Answer:
-        """PUT /services/enable and /services/disable: whether new containers may come to the host"""
         reason = call.query.get("disabled_reason") if disabled else None
         host = await _change(call, disabled=disabled, disabled_reason=reason)
         shown: ServiceAnswer = {
@@ -118,6 +117,7 @@ def switch(*, disabled: bool) -> Handler:
         }
         return reply(shown)
 
+    handler.__doc__ = f"PUT /services/…: new containers may {'not come' if disabled else 'come'} to the host"
     return handler
 
 

@@ -107,8 +107,7 @@ _CLUSTERS = (
         status=202,
         answer=Accepted,
         since=UPGRADE_SINCE,
-        differs="a missing `cluster_template` is a 400, not a 500; the cluster's own template makes the nodes anew; "
-        f"{_REACH}",
+        differs="a missing `cluster_template` is a 400, not a 500; the cluster's own template makes the nodes anew",
     ),
 )
 _NODEGROUPS = (
@@ -152,7 +151,7 @@ _NODEGROUPS = (
         status=202,
         answer=shapes.NodeGroupShape,
         since=GROUPS_SINCE,
-        differs=f"{_AT_ONCE}; {_REACH}",
+        differs=f"{_AT_ONCE}; `labels` and `flavor_id` can be changed too; {_REACH}",
     ),
     Route(
         method="DELETE",
