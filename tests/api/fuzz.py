@@ -164,7 +164,13 @@ class Range:
         """Let a well-formed body name what is there; where it is malformed it stays as it is."""
         if case.meta.generation.mode is not GenerationMode.POSITIVE or not isinstance(case.body, dict):
             return
-        there = {"cluster_template_id": "t0", "cluster_uuid": "c0", "csr": self._csr, "project_id": "p1"}
+        there = {
+            "cluster_template_id": "t0",
+            "cluster_template": "t1",
+            "cluster_uuid": "c0",
+            "csr": self._csr,
+            "project_id": "p1",
+        }
         case.body.update({name: value for name, value in there.items() if name in case.body})
 
     def _ask(self, request):
