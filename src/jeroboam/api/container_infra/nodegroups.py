@@ -3,9 +3,9 @@
 from jeroboam.api.call import Answer, Call, reply
 from jeroboam.api.container_infra.clusters import addresses, label_difference
 from jeroboam.api.container_infra.lookup import cluster_of, group_of, project_scope
-from jeroboam.api.container_infra.shapes import NodeGroupInList, NodeGroupList, NodeGroupShape
+from jeroboam.api.container_infra.shapes import NodeGroupInList, NodeGroupList, NodeGroupShape, NodeShape
 from jeroboam.api.wire import iso, links, next_page, page_of
-from jeroboam.domain.clusters import Cluster, NodeGroup
+from jeroboam.domain.clusters import Cluster, NodeGroup, NodeObserved
 
 
 def short(group: NodeGroup) -> NodeGroupInList:
@@ -43,12 +43,26 @@ def full(group: NodeGroup, cluster: Cluster, base: str) -> NodeGroupShape:
         "labels_skipped": skipped,
         "links": links(base, f"clusters/{cluster.uuid}/nodegroups", group.uuid),
         "node_addresses": addresses(group),
+        "nodes": [_node(node, group) for node in group.observed],
         "status_reason": group.status_reason,
         "version": None,
         "node_labels": spec.node_labels,
         "node_taints": spec.node_taints,
         "created_at": iso(group.created_at),
         "updated_at": iso(group.updated_at),
+    }
+
+
+def _node(node: NodeObserved, group: NodeGroup) -> NodeShape:
+    return {
+        "uuid": node.uuid,
+        "name": node.name,
+        "address": node.address,
+        "server_id": node.server_id,
+        "state": node.state,
+        "ready": node.ready,
+        "reason": node.reason,
+        "up_to_date": node.build == group.spec.build,
     }
 
 

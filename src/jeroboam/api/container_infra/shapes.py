@@ -7,7 +7,7 @@ Functions beside the handlers fill them; the OpenAPI document shows them. What o
 from typing import NotRequired, TypedDict
 
 from jeroboam.api.shapes import Link, Moment, NextPage, Uuid
-from jeroboam.domain.clusters import Health
+from jeroboam.domain.clusters import Health, NodeState
 
 Labels = dict[str, str]
 
@@ -138,6 +138,22 @@ class NodeGroupInList(TypedDict):
     merge_labels: bool
 
 
+class NodeShape(TypedDict):
+    """A node of a group, as it was last seen. An addition to the published API."""
+
+    uuid: Uuid
+    name: str
+    address: str | None
+    server_id: str | None
+    """The provider's own id of it."""
+    state: NodeState
+    ready: bool
+    """Whether the COE counts it as a working member."""
+    reason: str
+    up_to_date: bool
+    """Whether it was made from what the group is made from now; the others are made anew next."""
+
+
 class NodeGroupShape(NodeGroupInList):
     """A node group."""
 
@@ -151,6 +167,7 @@ class NodeGroupShape(NodeGroupInList):
     labels_skipped: Labels
     links: list[Link]
     node_addresses: list[str]
+    nodes: list[NodeShape]
     status_reason: str | None
     version: str | None
     node_labels: Labels
