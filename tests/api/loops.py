@@ -22,11 +22,21 @@ async def settle(store: Store, uuid: str) -> None:
         await tx.clusters.update(replace(cluster, observed=seen, status="CREATE_COMPLETE", deadline_at=None))
         for group in (await tx.nodegroups.of(uuid))[uuid]:
             await tx.nodegroups.update(replace(group, status="CREATE_COMPLETE"))
+        if await tx.certificates.select(cluster_id=uuid):
+            return
         authority = make_ca(common_name=cluster.name, now=tx.now)
         sealed = PlainSealer().seal(authority.key, context=f"certificate/{uuid}/main")
         await tx.certificates.insert(
             Certificate(cluster_id=uuid, kind="main", pem=authority.pem, sealed_key=sealed, created_at=tx.now)
         )
+
+
+async def bury(store: Store, uuid: str) -> None:
+    """What the cluster loop writes once nothing of a cluster is left."""
+    async with store.write() as tx:
+        await tx.certificates.remove(cluster_id=uuid)
+        await tx.nodegroups.remove(cluster_id=uuid)
+        await tx.clusters.remove(uuid=uuid)
 
 
 async def run_on_host(store: Store, uuid: str) -> Container:

@@ -23,7 +23,7 @@ SHORT = set(
 GROUP = set(
     "id uuid name cluster_id project_id docker_volume_size labels labels_overridden labels_added labels_skipped "
     "merge_labels links flavor_id image_id node_addresses node_count role min_node_count max_node_count is_default "
-    "stack_id status status_reason version node_labels node_taints created_at updated_at".split()
+    "stack_id status status_reason version node_labels node_taints nodes created_at updated_at".split()
 )
 
 

@@ -163,6 +163,28 @@ async def test_what_the_drivers_cannot_do_is_refused_before_it_is_stored(infra, 
     assert (await whole(store, ready))[0].generation == 1
 
 
+async def test_a_group_shows_its_nodes_and_how_far_a_roll_out_is(infra, store, ready):
+    assert (await infra.post(UP, {"cluster_template": "old", "nodegroup": "default-worker"})).status == 202
+    [master, worker] = [
+        (await infra.get(f"/v1/clusters/c/nodegroups/{name}")).json()["nodes"]
+        for name in ("default-master", "default-worker")
+    ]
+    assert [node["up_to_date"] for node in master + worker] == [True, False]
+    _, [_, group] = await whole(store, ready)
+    assert worker == [
+        {
+            "uuid": group.uuid,
+            "name": "n",
+            "address": None,
+            "server_id": None,
+            "state": "running",
+            "ready": False,
+            "reason": "",
+            "up_to_date": False,
+        }
+    ]
+
+
 # ------------------------------------------------------------------------------------------- labels and flavours
 
 

@@ -45,9 +45,8 @@ class Head:
     path: str
     segments: list[str]
     headers: dict[str, str]
-    query: dict[str, str]
     pairs: tuple[tuple[str, str], ...]
-    """The query as it was sent; `query` has the last value of each name."""
+    """The query as it was sent."""
     origin: str
     """Scheme, host and whatever prefix a proxy adds: what all links start with."""
     request_id: str
@@ -67,7 +66,6 @@ def read_head(scope: Scope, request_id: str) -> Head:
         path=path,
         segments=[segment for segment in path.split("/") if segment],
         headers=headers,
-        query=dict(pairs),
         pairs=pairs,
         origin=_origin(scope, headers),
         request_id=request_id,

@@ -1,8 +1,10 @@
 """The only home of SQLAlchemy: tables, unit of work, leases, outbox, migrations."""
 
+from jeroboam.store.briefs import ClusterBrief, GroupBrief
 from jeroboam.store.census import Census
 from jeroboam.store.filters import ClusterFilter, TemplateFilter
 from jeroboam.store.history import EventFilter
+from jeroboam.store.kinds import sort_keys
 from jeroboam.store.leases import Lease
 from jeroboam.store.rows import Page
 from jeroboam.store.store import Store
@@ -10,12 +12,15 @@ from jeroboam.store.transaction import Notification, Transaction
 
 __all__ = [
     "Census",
+    "ClusterBrief",
     "ClusterFilter",
     "EventFilter",
+    "GroupBrief",
     "Lease",
     "Notification",
     "Page",
     "Store",
     "TemplateFilter",
     "Transaction",
+    "sort_keys",
 ]

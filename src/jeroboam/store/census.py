@@ -30,7 +30,7 @@ async def take(connection: Executes) -> Census:
     coe = cluster.c.spec["template"]["coe"].as_string().label("coe")
     by_kind = sa.select(cluster.c.status, coe, sa.func.count()).group_by(cluster.c.status, "coe")
     clusters = {(row[0], row[1]): int(row[2]) for row in (await connection.execute(by_kind)).all()}
-    sizes = sa.func.coalesce(sa.func.sum(group.c.spec["node_count"].as_integer()), 0)
+    sizes = sa.func.coalesce(sa.func.sum(group.c.node_count), 0)
     nodes = (await connection.execute(sa.select(sa.func.count(), sizes).select_from(group))).one()
     by_status = sa.select(container.c.status, sa.func.count()).group_by(container.c.status)
     containers = {row[0]: int(row[1]) for row in (await connection.execute(by_status)).all()}

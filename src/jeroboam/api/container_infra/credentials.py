@@ -9,7 +9,7 @@ from jeroboam.domain.errors import Invalid
 
 
 async def rotate(call: Call) -> Answer:
-    """PATCH /credentials/{cluster}"""
+    """PATCH /credentials/{cluster}: another credential for the cluster"""
     scope = project_scope(call, "credential:rotate_all_projects")
     async with call.parts.store.read() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], scope)

@@ -1,35 +1,81 @@
-"""What narrows a list, read from its query. An extension: the published lists know none of these arguments.
+"""What narrows a list, as arguments of its query. An extension: the published lists know none of them.
 
 A word that no object can have is refused rather than answered with an empty list: it is a slip, not a question.
+Neighbours: `cluster_routes` and `routes` name the arguments; the store narrows.
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Sequence
 
 from jeroboam.api.call import Call
-from jeroboam.api.wire import query_flag
+from jeroboam.api.fields import BadField, Check, Several, flag, text
 from jeroboam.domain.clusters import Health, Operation, Outcome
-from jeroboam.domain.errors import Invalid
 from jeroboam.domain.states import cluster_status
 from jeroboam.store import ClusterFilter, TemplateFilter
 
-TOTAL = "with_count"
-# What SQLite has no spelling for in the path to a label.
-_UNSPOKEN = re.compile(r'["\\\x00-\x1f]')
-CLUSTERS = frozenset({"name", "status", "coe", "label", "health_status", "cluster_template_id", TOTAL})
-TEMPLATES = frozenset({"name", "coe", "driver", "public", "hidden", "label", TOTAL})
 _STATUSES = tuple(cluster_status(operation, outcome) for operation in Operation for outcome in Outcome)
+# What SQLite has no spelling for in the path to a label.
+_KEY = r'[^=,"\\\x00-\x1f]+'
+_LABEL = re.compile(rf"({_KEY})(?:=([^,]*))?", re.DOTALL)
+
+
+def words(known: Sequence[str] | None = None) -> Several:
+    """Words with commas between them, of these if there are only some."""
+
+    def run(name: str, value: str) -> tuple[str, ...]:
+        found = tuple(word for word in value.split(",") if word)
+        for word in found:
+            if known is not None and word not in known:
+                raise BadField(name, value, f"It has to be one of: {', '.join(known)}.")
+        if not found:
+            raise BadField(name, value, "It must not be empty.")
+        return found
+
+    one = "|".join(known) if known is not None else "[^,]+"
+    return Several(run, {"type": "string", "pattern": f"^({one})(,({one}))*$"})
+
+
+def _labels(name: str, value: str) -> tuple[tuple[str, str | None], ...]:
+    found = []
+    for said in value.split(","):
+        match = _LABEL.fullmatch(said)
+        if match is None:
+            raise BadField(name, value, "It has to be KEY or KEY=VALUE.")
+        found.append((match[1], match[2]))
+    return tuple(found)
+
+
+LABELS = Several(_labels, {"type": "string", "pattern": f"^{_KEY}(=[^,]*)?(,{_KEY}(=[^,]*)?)*$"})
+TOTAL: dict[str, Check] = {"with_count": flag}
+CLUSTERS: dict[str, Check] = {
+    "name": text(),
+    "status": words(_STATUSES),
+    "coe": words(),
+    "label": LABELS,
+    "health_status": words(tuple(Health)),
+    "cluster_template_id": text(),
+    **TOTAL,
+}
+TEMPLATES: dict[str, Check] = {
+    "name": text(),
+    "coe": words(),
+    "driver": words(),
+    "public": flag,
+    "hidden": flag,
+    "label": LABELS,
+    **TOTAL,
+}
 
 
 def of_clusters(call: Call) -> ClusterFilter:
     """The filter of a list of clusters."""
     return ClusterFilter(
         name=call.query.get("name"),
-        statuses=_words(call, "status", _STATUSES),
-        coes=_words(call, "coe"),
-        healths=_words(call, "health_status", tuple(Health)),
+        statuses=call.query.get("status", ()),
+        coes=call.query.get("coe", ()),
+        healths=call.query.get("health_status", ()),
         template=call.query.get("cluster_template_id"),
-        labels=_labels(call),
+        labels=call.query.get("label", ()),
     )
 
 
@@ -37,32 +83,9 @@ def of_templates(call: Call) -> TemplateFilter:
     """The filter of a list of templates."""
     return TemplateFilter(
         name=call.query.get("name"),
-        coes=_words(call, "coe"),
-        drivers=_words(call, "driver"),
-        public=query_flag(call.query, "public") if "public" in call.query else None,
-        hidden=query_flag(call.query, "hidden") if "hidden" in call.query else None,
-        labels=_labels(call),
+        coes=call.query.get("coe", ()),
+        drivers=call.query.get("driver", ()),
+        public=call.query.get("public"),
+        hidden=call.query.get("hidden"),
+        labels=call.query.get("label", ()),
     )
-
-
-def _values(call: Call, name: str) -> list[str]:
-    """What was given, with commas or by repeating the argument."""
-    return [word for said in call.every(name) for word in said.split(",") if word]
-
-
-def _words(call: Call, name: str, known: Collection[str] | None = None) -> tuple[str, ...]:
-    words = tuple(_values(call, name))
-    for word in words:
-        if known is not None and word not in known:
-            raise Invalid(f"Invalid value for {name}: {word}. It has to be one of: {', '.join(known)}.", field=name)
-    return words
-
-
-def _labels(call: Call) -> tuple[tuple[str, str | None], ...]:
-    labels = []
-    for said in _values(call, "label"):
-        key, equals, value = said.partition("=")
-        if not key or _UNSPOKEN.search(key):
-            raise Invalid(f"Invalid value for label: {said}. It has to be KEY or KEY=VALUE.", field="label")
-        labels.append((key, value if equals else None))
-    return tuple(labels)

@@ -6,19 +6,17 @@ the conductor writes its own events (`conductor/history.py`).
 
 import datetime as dt
 from collections.abc import Sequence
-from typing import Any
 
 from jeroboam.api.call import Answer, Call, reply
-from jeroboam.api.container_infra.filters import TOTAL
+from jeroboam.api.container_infra.filters import TOTAL, words
 from jeroboam.api.container_infra.lookup import cluster_of, project_scope
+from jeroboam.api.container_infra.shapes import EventList, EventShape
+from jeroboam.api.fields import BadField, Check, text
 from jeroboam.api.wire import iso, next_page, page_of, with_total
 from jeroboam.domain.clusters import Cluster, NodeGroup
-from jeroboam.domain.errors import Invalid
 from jeroboam.domain.events import CLUSTER_HEALTH, TYPES, WISHES, Event
 from jeroboam.domain.notifications import Initiator, Result, cadf, event_of, result_of
 from jeroboam.store import EventFilter, Transaction
-
-FILTERS = frozenset({"event_type", "nodegroup", "since", TOTAL})
 
 
 async def record(
@@ -63,7 +61,7 @@ async def record(
     await tx.notify(event_of(cluster), cluster.uuid, payload)
 
 
-def _view(event: Event) -> dict[str, Any]:
+def _view(event: Event) -> EventShape:
     return {
         "uuid": event.uuid,
         "cluster_uuid": event.cluster_id,
@@ -80,7 +78,7 @@ def _view(event: Event) -> dict[str, Any]:
 
 
 async def of_cluster(call: Call) -> Answer:
-    """GET /clusters/{id or name}/events: the oldest first"""
+    """GET /clusters/{id or name}/events: what happened to the cluster, the oldest first"""
     scope = project_scope(call, "event:get_all_all_projects")
     async with call.parts.store.read() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], scope)
@@ -88,46 +86,43 @@ async def of_cluster(call: Call) -> Answer:
 
 
 async def index(call: Call) -> Answer:
-    """GET /events: of all clusters of the project, those that are gone too"""
+    """GET /events: what happened to all clusters of the project, those that are gone too"""
     return await _list(call, "events", call.query.get("cluster"))
 
 
 async def _list(call: Call, path: str, cluster: str | None) -> Answer:
     page = page_of(call)
     wanted = EventFilter(
-        cluster=cluster, event_types=_types(call), nodegroup=call.query.get("nodegroup"), since=_since(call)
+        cluster=cluster,
+        event_types=call.query.get("event_type", ()),
+        nodegroup=call.query.get("nodegroup"),
+        since=call.query.get("since"),
     )
     scope = project_scope(call, "event:get_all_all_projects")
     async with call.parts.store.read() as tx:
         found = await tx.events.listed(page, scope, wanted)
-        total = await tx.events.total(scope, wanted) if with_total(call) else None
-    body: dict[str, Any] = {"events": [_view(event) for event in found]}
+        body: EventList = {"events": [_view(event) for event in found]}
+        if with_total(call):
+            body["total_count"] = await tx.events.total(scope, wanted)
     following = next_page(call, page, path, found)
     if following is not None:
         body["next"] = following
-    if total is not None:
-        body["total_count"] = total
     return reply(body)
 
 
-def _types(call: Call) -> tuple[str, ...]:
-    asked = tuple(word for word in call.query.get("event_type", "").split(",") if word)
-    for word in asked:
-        if word not in TYPES:
-            known = ", ".join(sorted(TYPES))
-            raise Invalid(f"Unknown event_type: {word}. There are: {known}.", field="event_type")
-    return asked
-
-
-def _since(call: Call) -> dt.datetime | None:
+def _since(name: str, value: str) -> dt.datetime:
     """A time in ISO 8601; one without a zone is UTC."""
-    said = call.query.get("since")
-    if said is None:
-        return None
     try:
         # A plus sign that was not encoded arrives as a space.
-        moment = dt.datetime.fromisoformat(said.strip().replace(" ", "+") if "T" in said else said)
+        moment = dt.datetime.fromisoformat(value.strip().replace(" ", "+") if "T" in value else value)
         return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
     except (ValueError, OverflowError) as error:
-        text = f"Invalid value for since: {said}. It has to be a time such as 2026-11-21T21:32:11+00:00."
-        raise Invalid(text, field="since") from error
+        raise BadField(name, value, "It has to be a time such as 2026-11-21T21:32:11+00:00.") from error
+
+
+ARGUMENTS: dict[str, Check] = {
+    "event_type": words(sorted(TYPES)),
+    "nodegroup": text(),
+    "since": Check(_since, {"type": "string", "format": "date-time"}),
+    **TOTAL,
+}
