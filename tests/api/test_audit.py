@@ -70,6 +70,10 @@ async def test_groups_certificates_and_containers_are_named(infra, zun, make, st
     await settle(store, uuid)
     group = (await infra.post("/v1/clusters/c/nodegroups", {"name": "fast"})).json()["uuid"]
     assert (records[-1].object_type, records[-1].object_id, records[-1].object_name) == ("nodegroup", group, "fast")
+    await infra.delete("/v1/clusters/c/nodegroups/fast")
+    assert (records[-1].object, records[-1].object_id) == ("c/fast", group)
+    await infra.as_("admin").delete("/v1/quotas/p1/Cluster")
+    assert (records[-1].object, records[-1].status) == ("p1/Cluster", 404)
     await infra.patch(f"/v1/certificates/{uuid}")
     assert (records[-1].action, records[-1].object_id) == ("certificate:rotate_ca", uuid)
     box = (await make.container())["uuid"]

@@ -80,6 +80,7 @@ async def test_one_that_has_to_go_goes(rig, ageing, old):
     await keeper.look()
     await keeper.look()
     assert (await rig.get(old.uuid)).status == "DELETE_IN_PROGRESS"
+    assert {group.status for group in await rig.groups(old.uuid)} == {"DELETE_IN_PROGRESS"}
     assert await told(rig, "cluster.delete") == ["Limit l1: the cluster is older than 2 days. It is deleted."]
     async with rig.store.read() as tx:
         events = [note.event for note in await tx.outgoing(10)]

@@ -34,7 +34,7 @@ class Record:
     """The policy rule that was asked."""
     object_type: str
     object: str | None
-    """What the path called it: an id or a name; None where the request makes the object."""
+    """What the path called it: ids or names, the cluster's before its group's; None where the path names none."""
     object_id: str | None
     object_name: str | None
     outcome: str
@@ -87,9 +87,9 @@ def record_of(trace: Trace, *, method: str, request_id: str, status: int, answer
     caller = trace.caller
     if method in READS or trace.rule is None or caller is None:
         return None
-    named = list(trace.path.values())[-1] if trace.path else None
+    named = list(trace.path.values())
     good = status < _CLIENT_ERRORS
-    uuid, name = _object(trace.subject, answer if good else b"", named)
+    uuid, name = _object(trace.subject, answer if good else b"", named[-1] if named else None)
     return Record(
         request_id=request_id,
         user_id=caller.user_id,
@@ -98,7 +98,7 @@ def record_of(trace: Trace, *, method: str, request_id: str, status: int, answer
         roles=tuple(sorted(caller.roles)),
         action=trace.rule,
         object_type=trace.rule.partition(":")[0],
-        object=named,
+        object="/".join(named) or None,
         object_id=uuid,
         object_name=name,
         outcome="success" if good else "denied" if status in _DENIED else "failed",

@@ -7,6 +7,7 @@ which finds what was left behind outside; `domain.limits`.
 
 import datetime as dt
 from collections.abc import Iterable
+from dataclasses import replace
 
 import structlog
 
@@ -20,7 +21,7 @@ from jeroboam.domain.ports import Projects
 from jeroboam.domain.states import ask_cluster
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.ids import Ids
-from jeroboam.store import Store
+from jeroboam.store import Store, Transaction
 
 log = structlog.get_logger("jeroboam.conductor.ageing")
 
@@ -89,17 +90,22 @@ class Ageing:
             if not passed:
                 return
             if passed[0].at_max_age == "delete":
-                minutes = cluster.spec.create_timeout or DELETE_MINUTES
-                leaving = ask_cluster(cluster, Operation.DELETE, now=tx.now, minutes=minutes)
-                await tx.clusters.update(leaving)
-                log.warning("cluster is too old", cluster=uuid, limit=passed[0].name)
-                await self._history.aged(tx, leaving, f"{_said(passed[0])} It is deleted.")
-                tx.hint("cluster", uuid)
+                await self._remove(tx, cluster, passed[0])
                 return
             told = {event.message for event in await tx.events.select(cluster_id=uuid, event_type=CLUSTER_AGE)}
             for limit in passed:
                 if _said(limit) not in told:
                     await self._history.aged(tx, cluster, _said(limit))
+
+    async def _remove(self, tx: Transaction, cluster: Cluster, limit: Limit) -> None:
+        minutes = cluster.spec.create_timeout or DELETE_MINUTES
+        leaving = ask_cluster(cluster, Operation.DELETE, now=tx.now, minutes=minutes)
+        await tx.clusters.update(leaving)
+        for group in await tx.nodegroups.select(cluster_id=cluster.uuid):
+            await tx.nodegroups.update(replace(group, status=leaving.status, status_reason=None, updated_at=tx.now))
+        log.warning("cluster is too old", cluster=cluster.uuid, limit=limit.name)
+        await self._history.aged(tx, leaving, f"{_said(limit)} It is deleted.")
+        tx.hint("cluster", cluster.uuid)
 
 
 def _is_past(cluster: Cluster, limit: Limit, now: dt.datetime) -> bool:
