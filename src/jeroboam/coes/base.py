@@ -188,6 +188,9 @@ class RunsContainers(Protocol):
         """What it printed, both streams in order; None when there is no such container."""
         ...
 
-    async def execute(self, plan: CoePlan, uuid: str, command: Sequence[str]) -> ExecResult | None:
-        """Run a command in it to its end; None when there is no such container. The caller sets the limit of time."""
+    async def execute(self, plan: CoePlan, uuid: str, command: Sequence[str], *, limit: float) -> ExecResult | None:
+        """Run a command in it to its end; None when there is no such container.
+
+        Raises `Permanent` for one that takes more than so many seconds; it may go on there.
+        """
         ...

@@ -22,6 +22,7 @@ from jeroboam.kit.x509 import CLIENT, Pair, issue
 NODE_LABEL = "jeroboam.node"
 NAME_LABEL = "jeroboam.node-name"
 
+API_PORT = 2376
 RAFT_PORT = 2377
 POLL_SECONDS = 0.05
 # For one answer of an Engine that is known to be up; a join waits 20 s inside the Engine.

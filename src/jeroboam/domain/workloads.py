@@ -247,7 +247,7 @@ def project_workload(workload: Workload, *, waiting_for: str | None = None) -> W
         reason = waiting_for or f"What was asked is under way: {', '.join(op.act for op in waiting)}."
         return replace(workload, status=_meanwhile(seen), status_reason=reason)
     status, reason = _settled(seen)
-    if seen.silent is not None:
+    if seen.silent is not None and seen.failure is None:
         status, reason = _S.UNKNOWN, seen.silent
     return replace(workload, ops=(), status=status, status_reason=reason, deadline_at=None)
 
