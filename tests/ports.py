@@ -96,6 +96,26 @@ class FakeGateway:
         }
 
 
+@dataclass
+class FakeBays:
+    """Answers live questions to containers in bays and remembers them."""
+
+    asked: list[tuple] = field(default_factory=list)
+    fault: Exception | None = None
+
+    async def logs(self, cluster_id, workload) -> str:
+        return self._answer("one\ntwo\n", "logs", cluster_id, workload)
+
+    async def execute(self, cluster_id, workload, command) -> ExecResult:
+        return self._answer(ExecResult(output="hello\n", exit_code=3), "execute", cluster_id, workload, tuple(command))
+
+    def _answer(self, answer, *question):
+        self.asked.append(question)
+        if self.fault is not None:
+            raise self.fault
+        return answer
+
+
 class PlainSealer:
     """Seals by naming the context in clear: enough to see that it is the right one."""
 

@@ -21,9 +21,12 @@ from jeroboam.store import Transaction
 _KINDS = {"etcd": "etcd", "front-proxy": "front-proxy", "front_proxy": "front-proxy"}
 _FIELDS: dict[str, Check] = {
     "cluster_uuid": text(),
+    # What the field was called while clusters were bays.
+    "bay_uuid": optional(text()),
     "csr": text(high=65536),
     "ca_cert_type": optional(text()),
 }
+_WITHOUT_BAYS = 11
 _READ_ONLY = frozenset({"pem", "links", "created_at", "updated_at"})
 
 
@@ -37,6 +40,8 @@ def _view(cluster: Cluster, pem: str, call: Call, kind: str | None, **more: Any)
         "created_at": None,
         "updated_at": None,
     }
+    if call.version < _WITHOUT_BAYS:
+        shown["bay_uuid"] = cluster.uuid
     return shown | more
 
 
@@ -75,6 +80,8 @@ async def sign(call: Call) -> Answer:
     """POST /certificates: a certificate for a request"""
     body = call.fields()
     refuse_unknown(body, _FIELDS, "certificate", read_only=_READ_ONLY)
+    if body.get("cluster_uuid") is None and "bay_uuid" in body:
+        body["cluster_uuid"] = body.pop("bay_uuid")
     for name in ("cluster_uuid", "csr"):
         if body.get(name) is None:
             raise Invalid(f"Mandatory field missing: {name}.", field=name)

@@ -17,7 +17,7 @@ from jeroboam.domain.errors import Invalid
 from jeroboam.domain.states import ask_cluster, ask_group
 from jeroboam.store import Transaction
 
-_DEFAULT_WORKERS = "default-worker"
+DEFAULT_WORKERS = "default-worker"
 _CHANGEABLE = frozenset({"node_count", "health_status", "health_status_reason"})
 _INTERNAL = frozenset(
     "created_at id links updated_at uuid project_id user_id api_address node_addresses master_addresses stack_id "
@@ -54,7 +54,7 @@ async def update(call: Call) -> Answer:
     scope = project_scope(call, "cluster:update_all_projects")
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], scope)
-        workers = await group_of(tx, cluster, _DEFAULT_WORKERS)
+        workers = await group_of(tx, cluster, DEFAULT_WORKERS)
         seen = cluster.observed
         document: dict[str, Any] = {
             "node_count": workers.spec.node_count,
@@ -72,7 +72,7 @@ async def update(call: Call) -> Answer:
             cluster = replace(cluster, observed=health, updated_at=tx.now)
             await tx.clusters.update(cluster)
         if "node_count" in named:
-            await _resize(tx, call, cluster, workers, wanted, (), rollback=query_flag(call.query, "rollback"))
+            await resized(tx, call, cluster, workers, wanted, (), rollback=query_flag(call.query, "rollback"))
     return reply({"uuid": cluster.uuid}, 202)
 
 
@@ -96,30 +96,32 @@ async def resize(call: Call) -> Answer:
     wish = read(body, _RESIZE)
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], project_scope(call, "cluster:resize_all_projects"))
-        group = await group_of(tx, cluster, wish.get("nodegroup") or _DEFAULT_WORKERS)
-        await _resize(tx, call, cluster, group, wish["node_count"], wish.get("nodes_to_remove") or ())
+        group = await group_of(tx, cluster, wish.get("nodegroup") or DEFAULT_WORKERS)
+        await resized(tx, call, cluster, group, wish["node_count"], wish.get("nodes_to_remove") or ())
     return reply({"uuid": cluster.uuid}, 202)
 
 
-async def _resize(
+async def resized(
     tx: Transaction,
     call: Call,
     cluster: Cluster,
     group: NodeGroup,
     count: int,
-    leavers: tuple[str, ...],
+    leavers: tuple[str, ...] = (),
     *,
     rollback: bool = False,
-) -> None:
+) -> Cluster:
+    """The cluster with a wish for another size of that group, written. Raises for a size that cannot be."""
     _check_size(call, group, count)
     _check_leavers(group, leavers)
     asked = ask_cluster(cluster, Operation.UPDATE, now=tx.now, minutes=minutes_for(call, cluster))
     if rollback:
         asked = replace(asked, spec=replace(asked.spec, rollback_to={group.uuid: group.spec.node_count}))
     await tx.clusters.update(asked)
-    resized = replace(group, spec=replace(group.spec, node_count=count, nodes_to_remove=leavers))
-    await tx.nodegroups.update(ask_group(resized, Operation.UPDATE, now=tx.now))
+    other = replace(group, spec=replace(group.spec, node_count=count, nodes_to_remove=leavers))
+    await tx.nodegroups.update(ask_group(other, Operation.UPDATE, now=tx.now))
     tx.hint("cluster", cluster.uuid)
+    return asked
 
 
 def _check_size(call: Call, group: NodeGroup, count: int) -> None:
@@ -147,15 +149,19 @@ async def delete(call: Call) -> Answer:
     """DELETE /clusters/{id or name}"""
     scope = project_scope(call, "cluster:delete_all_projects")
     async with call.parts.store.write() as tx:
-        cluster = await cluster_of(tx, call.path["cluster"], scope)
-        leaving = ask_cluster(cluster, Operation.DELETE, now=tx.now, minutes=minutes_for(call, cluster))
-        if leaving is not cluster:
-            await tx.clusters.update(leaving)
-            status = leaving.status
-            for group in (await tx.nodegroups.of(cluster.uuid))[cluster.uuid]:
-                await tx.nodegroups.update(replace(group, status=status, status_reason=None, updated_at=tx.now))
-        tx.hint("cluster", cluster.uuid)
+        await ended(tx, call, await cluster_of(tx, call.path["cluster"], scope))
     return NO_CONTENT
+
+
+async def ended(tx: Transaction, call: Call, cluster: Cluster) -> None:
+    """Write the wish that it be gone, over whatever else is under way."""
+    leaving = ask_cluster(cluster, Operation.DELETE, now=tx.now, minutes=minutes_for(call, cluster))
+    if leaving is not cluster:
+        await tx.clusters.update(leaving)
+        status = leaving.status
+        for group in (await tx.nodegroups.of(cluster.uuid))[cluster.uuid]:
+            await tx.nodegroups.update(replace(group, status=status, status_reason=None, updated_at=tx.now))
+    tx.hint("cluster", cluster.uuid)
 
 
 def minutes_for(call: Call, cluster: Cluster) -> int:

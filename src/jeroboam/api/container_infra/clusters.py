@@ -172,6 +172,12 @@ async def create(call: Call) -> Answer:
         raise Invalid("Mandatory field missing: cluster_template_id.", field="cluster_template_id")
     # A null is the same as none, as in what clients send for options that were not given.
     wish = {name: value for name, value in read(body, FIELDS).items() if value is not None}
+    cluster, _ = await made(call, wish)
+    return reply({"uuid": cluster.uuid}, 202)
+
+
+async def made(call: Call, wish: dict[str, Any]) -> tuple[Cluster, tuple[NodeGroup, NodeGroup]]:
+    """The cluster of a checked wish, stored with its node groups; what is absent from the wish is the template's."""
     template = await _template_for(call, wish["cluster_template_id"])
     now = call.parts.clock.now()
     cluster = _cluster(call, wish, template, now)
@@ -191,7 +197,7 @@ async def create(call: Call) -> Answer:
         for group in groups:
             await tx.nodegroups.insert(group)
         tx.hint("cluster", cluster.uuid)
-    return reply({"uuid": cluster.uuid}, 202)
+    return cluster, groups
 
 
 async def _template_for(call: Call, ident: str) -> Template:

@@ -19,6 +19,8 @@ from jeroboam.api.container_infra import (
     stats,
     templates,
 )
+from jeroboam.api.container_infra.kilo import routes as kilo
+from jeroboam.api.container_infra.kilo.policies import RULES as KILO_RULES
 from jeroboam.api.container_infra.policies import RULES
 from jeroboam.api.wire import PAGING
 
@@ -32,6 +34,7 @@ _RESOURCES = {
     "federations": "federations",
     "nodegroups": "clusters/{cluster_id}/nodegroups",
     "credentials": "credentials",
+    **{name: name for name in kilo.LINKED},
 }
 _TEMPLATE = "/clustertemplates/{template}"
 _CLUSTER = "/clusters/{cluster}"
@@ -114,8 +117,8 @@ class ContainerInfraFamily:
     word = "container-infrastructure-management"
     words = frozenset({"container-infra", "container-infrastructure", "container-infrastructure-management"})
     newest = 14
-    routes = _ROUTES
-    rules = RULES
+    routes = (*_ROUTES, *kilo.ROUTES)
+    rules = RULES | KILO_RULES
 
     def root(self, base: str) -> Any:
         version = {
@@ -161,7 +164,7 @@ class ContainerInfraFamily:
             "detail": failure.detail,
             "links": [],
         }
-        return {"errors": [item]}
+        return {"errors": [item], **kilo.told(failure)}
 
     def unsupported(self, asked: str, base: str) -> Any:
         text = f"Version {asked} is not supported by the API. Minimum is 1.1 and maximum is 1.{self.newest}."

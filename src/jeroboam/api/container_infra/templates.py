@@ -4,6 +4,7 @@ What can be told from the text alone is checked here; whether images, flavours a
 provider and a COE can work with them, is the admission's to say.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any
 
@@ -115,7 +116,12 @@ async def show(call: Call) -> Answer:
 
 async def create(call: Call) -> Answer:
     """POST /clustertemplates"""
-    body = call.fields()
+    shown = view(await made(call, call.fields()), call.base)
+    return reply(shown, 201, ("Location", shown["links"][0]["href"]))
+
+
+async def made(call: Call, body: dict[str, Any]) -> Template:
+    """The template of that body, stored."""
     uuid = body.pop("uuid", None)
     if uuid is not None and not (isinstance(uuid, str) and is_uuid(uuid)):
         raise Invalid(f"Expected a uuid but received {uuid}.", field="uuid")
@@ -136,20 +142,23 @@ async def create(call: Call) -> Answer:
             created_at=tx.now,
         )
         await tx.templates.insert(template)
-    shown = view(template, call.base)
-    return reply(shown, 201, ("Location", shown["links"][0]["href"]))
+    return template
 
 
 async def update(call: Call) -> Answer:
     """PATCH /clustertemplates/{id or name}"""
-    changes = changes_of(call.json())
+    return reply(view(await changed(call, changes_of(call.json())), call.base))
+
+
+async def changed(call: Call, changes: Sequence[Change]) -> Template:
+    """The template of the path with these changes, written."""
     for change in changes:
         if change.root in _INTERNAL:
             raise Invalid(f"'/{change.root}' is an internal attribute and can not be updated", field=change.root)
     async with call.parts.store.read() as tx:
         old = await _mine(tx, call, "clustertemplate:update")
     if not changes:
-        return reply(view(old, call.base))
+        return old
     document = {"name": old.name, "public": old.public, "hidden": old.hidden} | asdict(old.spec)
     patched = apply(document, [_with_labels(change) for change in changes], mandatory=_MANDATORY)
     checked = _checked({name: value for name, value in patched.items() if value is not None})
@@ -170,7 +179,7 @@ async def update(call: Call) -> Answer:
         await _check_use(tx, old, new)
         new = replace(new, updated_at=tx.now)
         await tx.templates.update(new)
-    return reply(view(new, call.base))
+    return new
 
 
 async def delete(call: Call) -> Answer:

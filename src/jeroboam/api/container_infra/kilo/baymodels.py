@@ -1,0 +1,111 @@
+"""Baymodels: cluster templates as 2015 saw them, with the fields that there were."""
+
+from dataclasses import replace
+from typing import Any
+
+from jeroboam.api.call import Answer, Call, reply
+from jeroboam.api.container_infra import templates
+from jeroboam.api.container_infra.kilo.lookup import baymodel_of
+from jeroboam.api.container_infra.lookup import project_scope
+from jeroboam.api.container_infra.schema import refuse_unknown
+from jeroboam.api.fields import Check, optional, text
+from jeroboam.api.wire import changes_of, iso, links, next_page, page_of
+from jeroboam.domain.clusters import Template
+from jeroboam.domain.errors import Invalid
+
+_SHOWN = (
+    "coe image_id flavor_id master_flavor_id dns_nameserver keypair_id external_network_id fixed_network "
+    "apiserver_port docker_volume_size cluster_distro network_driver volume_driver http_proxy https_proxy no_proxy "
+    "insecure_registry registry_enabled labels tls_disabled server_type"
+).split()
+_KEY = "ssh_authorized_key"
+FIELDS: dict[str, Check] = {
+    **{name: templates.FIELDS[name] for name in ("name", "public", *_SHOWN)},
+    # No node of ours takes one: it is checked, and of no effect.
+    _KEY: optional(text(high=65536)),
+}
+_READ_ONLY = frozenset({"project_id", "user_id", "links", "created_at", "updated_at"})
+
+
+def short(baymodel: Template, call: Call) -> dict[str, Any]:
+    """The object as lists show it."""
+    spec = baymodel.spec
+    return {
+        "uuid": baymodel.uuid,
+        "name": baymodel.name,
+        "image_id": spec.image_id,
+        "apiserver_port": spec.apiserver_port,
+        "coe": spec.coe,
+        "links": links(call.base, "baymodels", baymodel.uuid),
+    }
+
+
+def full(baymodel: Template, call: Call) -> dict[str, Any]:
+    """The whole object."""
+    return short(baymodel, call) | {
+        **{name: getattr(baymodel.spec, name) for name in _SHOWN},
+        _KEY: None,
+        "public": baymodel.public,
+        "created_at": iso(baymodel.created_at),
+        "updated_at": iso(baymodel.updated_at),
+    }
+
+
+async def index(call: Call) -> Answer:
+    """GET /baymodels"""
+    return await _list(call, "baymodels", detailed=False)
+
+
+async def detail(call: Call) -> Answer:
+    """GET /baymodels/detail"""
+    return await _list(call, "baymodels/detail", detailed=True)
+
+
+async def _list(call: Call, path: str, *, detailed: bool) -> Answer:
+    page = page_of(call)
+    scope = project_scope(call, "clustertemplate:get_all_all_projects")
+    async with call.parts.store.read() as tx:
+        found = await tx.templates.visible(page, scope, hidden=scope is None)
+    view = full if detailed else short
+    body: dict[str, Any] = {"baymodels": [view(baymodel, call) for baymodel in found]}
+    following = next_page(call, page, path, found)
+    if following is not None:
+        body["next"] = following
+    return reply(body)
+
+
+async def show(call: Call) -> Answer:
+    """GET /baymodels/{id or name}"""
+    async with call.parts.store.read() as tx:
+        baymodel = await baymodel_of(tx, call, call.path["baymodel"])
+    return reply(full(baymodel, call))
+
+
+async def create(call: Call) -> Answer:
+    """POST /baymodels"""
+    body = call.fields()
+    refuse_unknown(body, {*FIELDS, "uuid"}, "baymodel", read_only=_READ_ONLY)
+    FIELDS[_KEY](_KEY, body.pop(_KEY, None))
+    shown = full(await templates.made(call, body), call)
+    return reply(shown, 201, ("Location", shown["links"][0]["href"]))
+
+
+async def update(call: Call) -> Answer:
+    """PATCH /baymodels/{id or name}"""
+    steps = changes_of(call.json())
+    for step in steps:
+        if step.root == _KEY or step.root not in {*FIELDS, *_READ_ONLY, "id", "uuid"}:
+            raise Invalid(f"cannot change baymodel property(ies) {step.root}.", field=step.root)
+    return reply(full(await templates.changed(await _meant(call), steps), call))
+
+
+async def delete(call: Call) -> Answer:
+    """DELETE /baymodels/{id or name}"""
+    return await templates.delete(await _meant(call))
+
+
+async def _meant(call: Call) -> Call:
+    """The call as one to the template that its path means."""
+    async with call.parts.store.read() as tx:
+        baymodel = await baymodel_of(tx, call, call.path["baymodel"])
+    return replace(call, path={"template": baymodel.uuid})
