@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from jeroboam.domain.caller import Caller
-from jeroboam.domain.errors import Invalid, Unavailable
+from jeroboam.domain.errors import Invalid, NotFound, Unavailable
 from jeroboam.domain.ports import ExecResult
 
 
@@ -40,6 +40,8 @@ class EasyAdmission:
 
     def __init__(self) -> None:
         self.refused: str | None = None
+        self.keypairs = True
+        """Whether the provider has any."""
 
     async def template(self, spec, caller):
         if spec.image_id == self.refused:
@@ -47,6 +49,8 @@ class EasyAdmission:
         return replace(spec, driver=spec.driver or "fake", cluster_distro="busybox")
 
     async def cluster(self, cluster, groups, caller) -> None:
+        if cluster.spec.keypair is not None and not self.keypairs:
+            raise NotFound(f"Unable to find keypair {cluster.spec.keypair}.", field="keypair")
         if cluster.spec.flavor_id == self.refused and self.refused is not None:
             raise Invalid(f"Unable to find flavor {cluster.spec.flavor_id}.", field="flavor_id")
 

@@ -172,5 +172,7 @@ async def _fill(store, clients) -> None:
     template = await clients["infra"].post("/v1/clustertemplates", {"name": "t", "coe": "swarm", "image_id": "i"})
     body = {"name": "c", "cluster_template_id": template.json()["uuid"]}
     await settle(store, (await clients["infra"].post("/v1/clusters", body)).json()["uuid"])
+    inside = {"name": "box", "image": "busybox", "bay_uuid": "c"}
+    assert (await clients["infra"].post("/v1/containers", inside)).status == 201
     created = await clients["zun"].post("/v1/containers", {"name": "box", "image": "busybox"})
     await run_on_host(store, created.json()["uuid"])
