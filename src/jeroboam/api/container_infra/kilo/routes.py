@@ -11,7 +11,8 @@ from jeroboam.api.wire import PAGING
 
 LINKED = ("pods", "rcs", "baymodels", "bays", "containers", "services")
 """What the description of version 1 links to."""
-_COLLECTIONS = frozenset({*LINKED, "nodes"})
+# Where their clients may meet an error. Two of these are today's as well, and an error of theirs is told in both ways.
+_TOLD = frozenset({*LINKED, "nodes", "certificates", "mservices"})
 _WITHIN = frozenset({"bay_ident"})
 
 
@@ -89,11 +90,11 @@ ROUTES = (
 
 
 def told(failure: Failure) -> dict[str, str]:
-    """What an error body needs besides for the clients of 2015, if the route is theirs.
+    """What an error body needs besides for the clients of 2015, if the route is one that they know.
 
     They look for JSON within JSON, and print its `faultstring`.
     """
-    if failure.route.strip("/").partition("/")[0] not in _COLLECTIONS:
+    if failure.route.strip("/").partition("/")[0] not in _TOLD:
         return {}
     side = "Server" if failure.status >= 500 else "Client"  # noqa: PLR2004
     inner = {"faultcode": side, "faultstring": failure.detail, "debuginfo": None}
