@@ -58,6 +58,12 @@ class EasyAdmission:
         if self.refused is not None and self.refused in {group.spec.flavor_id, group.spec.image_id}:
             raise Invalid(f"Unable to find {self.refused}.", field="flavor_id")
 
+    async def change(self, before, after, groups) -> bool:
+        for group in groups:
+            await self.nodegroup(after, group, None)
+        named = [each.spec.labels.get("fake_setting") for each in (before, after)]
+        return before.spec.template != after.spec.template or named[0] != named[1]
+
     async def rotation(self, cluster) -> None:
         if self.refused == "rotation":
             raise Invalid("Rotating the CA certificate is not supported.")

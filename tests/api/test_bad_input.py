@@ -168,8 +168,11 @@ GROUP_PATCHES = [
     *(("max_node_count", value) for value in ("x", -1, 0, 3.5, None)),
     *(("node_labels", value) for value in ("x", "[1]", "{'a': [1]}", "{'kubernetes.io/x': 'y'}", 5, {"a": "b"}, None)),
     *(("node_taints", value) for value in ("x", "{}", "[{'key': 'a'}]", "[1]", 5, [], None)),
-    *((name, "x") for name in ("name", "node_count", "role", "flavor_id", "image_id", "uuid", "labels", "bogus")),
+    *((name, "x") for name in ("name", "node_count", "role", "image_id", "uuid", "labels", "bogus")),
+    *(("flavor_id", value) for value in ("", "x" * 256, 5, [], {}, None)),
+    *(("labels", value) for value in ("[1]", 5, "{'a': [1]}")),
     ("min_node_count/x", 1),
+    ("flavor_id/x", "y"),
 ]
 
 

@@ -196,7 +196,7 @@ async def test_resize_keeps_to_its_range_and_knows_its_nodes(infra, make, store)
         assert (await infra.post("/v1/clusters/c/actions/resize", body)).status == status, body
 
 
-async def test_only_size_and_health_can_be_patched(infra, make, store):
+async def test_health_can_be_patched_and_some_fields_cannot(infra, make, store):
     uuid = await make.cluster()
     await settle(store, uuid)
     change = [
@@ -208,8 +208,8 @@ async def test_only_size_and_health_can_be_patched(infra, make, store):
     assert (shown["health_status"], shown["health_status_reason"]) == ("UNHEALTHY", {"api": "down"})
     assert shown["status"] == "CREATE_COMPLETE"
     assert (await infra.at("1.2").patch("/v1/clusters/c?rollback=True", change[:1])).status == 400
-    answer = await infra.patch("/v1/clusters/c", [{"op": "replace", "path": "/name", "value": "x"}])
-    assert answer.error["detail"] == "cannot change cluster property(ies) name."
+    answer = await infra.patch("/v1/clusters/c", [{"op": "replace", "path": "/master_count", "value": 3}])
+    assert answer.error["detail"] == "cannot change cluster property(ies) master_count."
     answer = await infra.patch("/v1/clusters/c", [{"op": "replace", "path": "/api_address", "value": "x"}])
     assert "internal attribute" in answer.error["detail"]
 
@@ -319,11 +319,11 @@ async def test_the_way_back_is_kept_where_it_was_asked_for(infra, make, store, a
     change = [{"op": "replace", "path": "/node_count", "value": 5}]
     assert (await infra.patch(f"/v1/clusters/c{asked}", change)).status == 202
     async with store.read() as tx:
-        sizes = (await tx.clusters.get(uuid)).spec.rollback_to
-    assert list(sizes.values()) == [2] * kept
+        former = (await tx.clusters.get(uuid)).spec.former
+    assert [group.node_count for group in former.groups.values()] == [2] if kept else former is None
     assert (await infra.post("/v1/clusters/c/actions/resize", {"node_count": 3})).status == 202
     async with store.read() as tx:
-        assert (await tx.clusters.get(uuid)).spec.rollback_to == {}
+        assert (await tx.clusters.get(uuid)).spec.former is None
     assert (await infra.patch("/v1/clusters/c?rollback=maybe", change)).status == 400
 
 

@@ -8,6 +8,7 @@ from jeroboam.coes.fake import FakeCoe
 from jeroboam.conductor.admission import DriverAdmission
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.errors import Conflict, Invalid, NotFound, Refused, Temporary, Unavailable
+from jeroboam.domain.upgrades import onto_template
 from jeroboam.providers.base import Network
 from jeroboam.providers.fake import FakeProvider
 from tests import builders
@@ -127,3 +128,49 @@ async def test_an_authority_is_replaced_where_both_drivers_can(admission, provid
     for lacking in ({"providers": {"fake": object()}}, {"coes": {"fake": object()}}):
         with pytest.raises(Invalid, match="Rotating the CA certificate is not supported for fake on fake"):
             await DriverAdmission(**(both | lacking), default_provider="fake").rotation(cluster)
+
+
+def to(cluster, **changes):
+    """The cluster with that template."""
+    return onto_template(cluster, replace(builders.template(), spec=replace(cluster.spec.template, **changes)))
+
+
+async def test_a_change_says_whether_nodes_have_to_be_made_anew(admission):
+    cluster = builders.cluster(builders.template())
+    cluster = replace(cluster, spec=replace(cluster.spec, keypair="a colleague's"))
+    groups = builders.groups(cluster)
+
+    def labelled(**labels):
+        return replace(cluster, spec=replace(cluster.spec, labels=labels))
+
+    assert not await admission.change(cluster, cluster, groups)
+    assert not await admission.change(cluster, labelled(other="1"), groups)
+    assert await admission.change(cluster, labelled(fake_setting="1"), groups)
+    assert not await admission.change(labelled(fake_setting="1"), labelled(fake_setting="1", other="2"), groups)
+    assert await admission.change(cluster, to(cluster, insecure_registry="r:5000"), groups)
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind", "field"),
+    [
+        ({"coe": "swarm"}, Conflict, "cluster_template"),
+        ({"driver": "heat"}, Conflict, "cluster_template"),
+        ({"server_type": "bm"}, Conflict, "cluster_template"),
+        ({"image_id": "nope"}, Invalid, "image_id"),
+        ({"image_id": "kubernetes-node"}, Invalid, "image_id"),
+        ({"network_driver": "unsupported"}, Invalid, "network_driver"),
+        ({"docker_storage_driver": "vfs"}, Invalid, "docker_storage_driver"),
+    ],
+)
+async def test_a_template_that_a_cluster_cannot_go_to(admission, changes, kind, field):
+    cluster = builders.cluster(builders.template())
+    with pytest.raises(kind) as refused:
+        await admission.change(cluster, to(cluster, **changes), builders.groups(cluster))
+    assert refused.value.field == field
+
+
+async def test_a_flavour_that_a_group_cannot_go_to(admission):
+    cluster = builders.cluster(builders.template())
+    [_, workers] = builders.groups(cluster)
+    with pytest.raises(Invalid, match="flavor nope"):
+        await admission.change(cluster, cluster, [replace(workers, spec=replace(workers.spec, flavor_id="nope"))])

@@ -6,6 +6,7 @@ from dataclasses import replace
 from jeroboam.domain import states
 from jeroboam.domain.clusters import Operation
 from jeroboam.domain.errors import Permanent
+from jeroboam.domain.upgrades import former_of
 
 
 async def resize(rig, made, count) -> None:
@@ -13,8 +14,8 @@ async def resize(rig, made, count) -> None:
         cluster = await tx.clusters.get(made.uuid)
         [_, workers] = (await tx.nodegroups.of(made.uuid))[made.uuid]
         cluster = states.ask_cluster(cluster, Operation.UPDATE, now=rig.clock.now(), minutes=60)
-        back = {workers.uuid: workers.spec.node_count}
-        await tx.clusters.update(replace(cluster, spec=replace(cluster.spec, rollback_to=back)))
+        former = former_of(cluster, [workers])
+        await tx.clusters.update(replace(cluster, spec=replace(cluster.spec, former=former)))
         workers = states.ask_group(workers, Operation.UPDATE, now=rig.clock.now())
         await tx.nodegroups.update(replace(workers, spec=replace(workers.spec, node_count=count)))
         tx.hint("cluster", made.uuid)

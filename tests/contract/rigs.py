@@ -99,6 +99,8 @@ class CoeRig:
     cluster_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     members: list[Member] = field(default_factory=list)
     wanted: list[NodeWant] = field(default_factory=list)
+    options: dict[str, str] = field(default_factory=dict)
+    """Labels of the group of nodes that are booted from now on."""
     authority: Authority = field(init=False)
 
     def __post_init__(self) -> None:
@@ -124,6 +126,7 @@ class CoeRig:
                 group=node.group,
                 address=addresses[node.uuid],
                 labels={"tier": node.role},
+                options=self.options,
             )
             for node in nodes
             if node.uuid not in known

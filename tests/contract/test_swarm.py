@@ -260,7 +260,35 @@ async def test_taints_are_said_not_to_hold(rig):
     await rig.boot(rig.nodes(1, 0))
     rig.members[0] = dataclasses.replace(rig.members[0], taints=({"key": "k", "effect": "NoSchedule"},))
     joined = await rig.coe.join(rig.plan())
-    assert [(each.type, each.status) for each in joined.conditions] == [("TaintsHonoured", False)]
+    said = {each.type: each.status for each in joined.conditions}
+    assert said == {"TaintsHonoured": False, "LabelsHonoured": True}
+
+
+async def test_labels_without_a_meaning_are_named(rig):
+    await rig.boot(rig.nodes(1, 0))
+    await rig.coe.join(rig.plan())
+    seen = await rig.coe.observe(
+        rig.plan(labels={"kube_tag": "v1", "docker_log_max_size": "1m", "min_node_count": "1"})
+    )
+    [said] = [each for each in seen.conditions if each.type == "LabelsHonoured"]
+    assert (said.status, said.message) == (False, "These labels mean nothing to a Swarm: kube_tag.")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("docker_log_max_size", "10 m"),
+        ("docker_log_max_size", "0"),
+        ("docker_log_max_file", "3"),
+        ("docker_registry_mirror", "mirror.example"),
+        ("docker_registry_mirror", "https://user@mirror.example"),
+        ("docker_registry_mirror", "http://[mirror"),
+    ],
+)
+def test_labels_that_an_engine_would_not_start_with_are_refused(rig, name, value):
+    with pytest.raises(Invalid, match=name) as caught:
+        rig.coe.check(TemplateSpec(coe="swarm", image_id="swarm-node", labels={name: value}))
+    assert caught.value.field == f"labels/{name}"
 
 
 @pytest.mark.parametrize(
@@ -292,6 +320,11 @@ async def test_template_fields_reach_the_engines(rig):
     )
     made = rig.plan
     rig.plan = lambda **changes: made(**{"template": template, **changes})
+    rig.options = {
+        "docker_log_max_size": "1m",
+        "docker_log_max_file": "2",
+        "docker_registry_mirror": "https://mirror.example",
+    }
     await rig.boot(rig.nodes(1, 0))
     joined = await rig.coe.join(rig.plan())
     assert joined.api_address == f"tcp://{rig.members[0].address}:3376"
@@ -301,8 +334,11 @@ async def test_template_fields_reach_the_engines(rig):
     assert "registry.example:5000" in info["RegistryConfig"]["IndexConfigs"]
     assert info["HttpProxy"] == "http://proxy.example:3128"
     assert info["NoProxy"] == "example.org"
+    assert info["RegistryConfig"]["Mirrors"] == ["https://mirror.example/"]
     daemon = next(file for file in rig.scripts()[rig.members[0].uuid].files if file.path.endswith("daemon.json"))
-    assert json.loads(daemon.content)["dns"] == ["192.0.2.53"]
+    config = json.loads(daemon.content)
+    assert config["dns"] == ["192.0.2.53"]
+    assert config["log-opts"] == {"max-size": "1m", "max-file": "2"}
 
 
 async def names_in_swarm(rig) -> list[str]:

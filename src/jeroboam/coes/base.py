@@ -46,6 +46,8 @@ class Member:
     address: str
     labels: dict[str, str] = field(default_factory=dict)
     taints: tuple[dict[str, str], ...] = ()
+    options: dict[str, str] = field(default_factory=dict)
+    """What the published API calls the labels of the node's group: settings, not marks."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,6 +118,27 @@ class Coe(Protocol):
         """Take these nodes out: drain, wait until their work runs elsewhere or time is up, forget them.
 
         Names that the cluster does not know, and nodes that do not answer, are no error.
+        """
+        ...
+
+
+@runtime_checkable
+class RollsOut(Protocol):
+    """What a COE can do besides whose nodes may be made anew under the work that runs on them."""
+
+    @property
+    def node_options(self) -> frozenset[str]:
+        """The options that nodes are made from: a change of another one makes no node anew."""
+        ...
+
+    def check_change(self, old: TemplateSpec, new: TemplateSpec) -> None:
+        """Raise `Invalid` for a change that nodes cannot go through on their disks; the text names the field."""
+        ...
+
+    async def drain(self, plan: CoePlan, uuids: Sequence[str]) -> None:
+        """Have the work of these members move away, until none is left or time is up, and no new work come.
+
+        It lasts until `join` finds the member ready. Members that do not answer, or are alone, are no error.
         """
         ...
 

@@ -19,6 +19,8 @@ VERSION = "1.0-fake"
 # Where a node keeps whose certificate it shows, and whose it accepts.
 SHOWN = "/etc/fake/shown.pem"
 TRUSTED = "/etc/fake/trusted.pem"
+OPTION = "fake_setting"
+"""The one label that nodes are made from."""
 
 Scripts = Callable[[str], Mapping[str, NodeScript]]
 
@@ -35,6 +37,10 @@ class FakeMembers:
     """Whether the API answers nothing."""
     left: list[str] = field(default_factory=list)
     """Names in the order they were taken out."""
+    drained: set[str] = field(default_factory=set)
+    """Uuids of members that take no work."""
+    drains: list[tuple[str, ...]] = field(default_factory=list)
+    """Names that were drained at once, in order."""
     containers: dict[str, FakeContainer] = field(default_factory=dict)
     """Single containers, by uuid."""
 
@@ -61,12 +67,28 @@ class FakeCoe(FakeContainers):
 
     def script(self, plan: CoePlan, member: Member) -> NodeScript:
         main = plan.authorities["main"]
-        files = (
+        files: tuple[File, ...] = (
             File(path="/etc/fake/cluster", content=plan.cluster_id.encode()),
             File(path=SHOWN, content=main.pem.encode()),
             File(path=TRUSTED, content=main.trusted.encode()),
         )
+        if (setting := member.options.get(OPTION)) is not None:
+            files = (*files, File(path="/etc/fake/setting", content=setting.encode()))
         return NodeScript(files=files, commands=(("hold", member.name),))
+
+    @property
+    def node_options(self) -> frozenset[str]:
+        return frozenset({OPTION})
+
+    def check_change(self, old: TemplateSpec, new: TemplateSpec) -> None:
+        if old.docker_storage_driver != new.docker_storage_driver:
+            raise Invalid("docker_storage_driver cannot be changed.", field="docker_storage_driver")
+
+    async def drain(self, plan: CoePlan, uuids: Sequence[str]) -> None:
+        await self.faults.meet("drain")
+        members = self._members(plan)
+        members.drained |= set(uuids)
+        members.drains.append(tuple(member.name for member in plan.members if member.uuid in uuids))
 
     async def stale(self, plan: CoePlan, given: Authority) -> Sequence[str]:
         await self.faults.meet("stale")
@@ -80,6 +102,7 @@ class FakeCoe(FakeContainers):
         members = self._members(plan)
         self._answer(members)
         members.names |= {member.uuid: member.name for member in plan.members}
+        members.drained &= members.unready
         return _observed(plan, members)
 
     async def observe(self, plan: CoePlan) -> CoeObserved:

@@ -10,8 +10,18 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 
+from jeroboam.coes import swarm_options
 from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Member, MemberState
-from jeroboam.coes.swarm_api import API_PORT, NAME_LABEL, NODE_LABEL, POLL_SECONDS, Fleet, Standing, SwarmNode
+from jeroboam.coes.swarm_api import (
+    API_PORT,
+    DRAINED_LABEL,
+    NAME_LABEL,
+    NODE_LABEL,
+    POLL_SECONDS,
+    Fleet,
+    Standing,
+    SwarmNode,
+)
 from jeroboam.coes.swarm_containers import SwarmContainers
 from jeroboam.domain.clusters import MASTER, Health, TemplateSpec
 from jeroboam.domain.conditions import Condition
@@ -65,6 +75,22 @@ class SwarmCoe(SwarmContainers):
         if template.registry_enabled:
             raise Invalid("registry_enabled cannot be true for swarm.", field="registry_enabled")
 
+        swarm_options.check(template.labels)
+
+    @property
+    def node_options(self) -> frozenset[str]:
+        return swarm_options.KNOWN
+
+    def check_change(self, old: TemplateSpec, new: TemplateSpec) -> None:
+        if old.docker_storage_driver != new.docker_storage_driver:
+            text = "docker_storage_driver cannot be changed: what is on the nodes' disks would be lost."
+            raise Invalid(text, field="docker_storage_driver")
+        if _port(old) != _port(new):
+            text = (
+                f"apiserver_port cannot be changed from {_port(old)} to {_port(new)}: clients would lose the cluster."
+            )
+            raise Invalid(text, field="apiserver_port")
+
     def script(self, plan: CoePlan, member: Member) -> NodeScript:
         main = plan.authorities["main"]
         own = issue(
@@ -111,6 +137,14 @@ class SwarmCoe(SwarmContainers):
                 return
             going = [node for node in await fleet.nodes(manager) if node.name in names]
             await asyncio.gather(*(self._take_out(fleet, manager, node) for node in going))
+
+    async def drain(self, plan: CoePlan, uuids: Sequence[str]) -> None:
+        async with self._fleet(plan) as fleet:
+            manager = await self._manager(fleet, plan, patience=0)
+            if manager is None:
+                return
+            going = [node for node in await fleet.nodes(manager) if node.uuid in uuids]
+            await asyncio.gather(*(self._drain(fleet, manager, node) for node in going))
 
     async def stale(self, plan: CoePlan, given: Authority) -> Sequence[str]:
         async with self._fleet(plan) as fleet:
@@ -195,7 +229,10 @@ class SwarmCoe(SwarmContainers):
             await self._clock.sleep(POLL_SECONDS)
 
     async def _label(self, fleet: Fleet, manager: str, plan: CoePlan, nodes: Sequence[SwarmNode]) -> None:
-        """Give nodes the labels of their groups, for placement constraints; what users added stays."""
+        """Give nodes the labels of their groups, for placement constraints, and work to those that are well again.
+
+        What users added or decided stays.
+        """
         members = {member.uuid: member for member in plan.members}
         changes = []
         for node in nodes:
@@ -203,8 +240,12 @@ class SwarmCoe(SwarmContainers):
             if member is not None:
                 has = node.spec.get("Labels") or {}
                 labels = {**has, **member.labels, GROUP_LABEL: member.group}
+                change: dict[str, object] = {"Labels": labels}
+                if node.drained and node.ready:
+                    del labels[DRAINED_LABEL]
+                    change["Availability"] = "active"
                 if labels != has:
-                    changes.append(fleet.update(manager, node, {"Labels": labels}))
+                    changes.append(fleet.update(manager, node, change))
         await asyncio.gather(*changes)
 
     async def _drop_former_lives(self, fleet: Fleet, manager: str, nodes: Sequence[SwarmNode]) -> list[SwarmNode]:
@@ -222,12 +263,20 @@ class SwarmCoe(SwarmContainers):
         return [node for node in nodes if node not in former]
 
     async def _take_out(self, fleet: Fleet, manager: str, node: SwarmNode) -> None:
-        await fleet.update(manager, node, {"Availability": "drain"})
-        until = self._clock.monotonic() + _DRAIN_SECONDS
-        while node.ready and await fleet.busy(manager, node) and self._clock.monotonic() < until:
-            await self._clock.sleep(POLL_SECONDS)
+        await self._drain(fleet, manager, node)
         await self._demote(fleet, manager, node)
         await fleet.forget(manager, node)
+
+    async def _drain(self, fleet: Fleet, manager: str, node: SwarmNode) -> None:
+        """Move its work away; a node that its user has drained already stays that way afterwards."""
+        if node.spec.get("Availability") == "active":
+            labels = {**(node.spec.get("Labels") or {}), DRAINED_LABEL: "true"}
+            await fleet.update(manager, node, {"Availability": "drain", "Labels": labels})
+        until = self._clock.monotonic() + _DRAIN_SECONDS
+        while self._clock.monotonic() < until:
+            if not (node.ready and await fleet.busy(manager, node)) and not await fleet.starting(manager):
+                return
+            await self._clock.sleep(POLL_SECONDS)
 
     async def _demote(self, fleet: Fleet, manager: str, node: SwarmNode) -> None:
         """Make a worker of a manager, and wait until the managers count without it."""
@@ -269,6 +318,7 @@ def _daemon(template: TemplateSpec, member: Member) -> bytes:
     }
     if template.docker_storage_driver is not None:
         config["storage-driver"] = template.docker_storage_driver
+    config |= swarm_options.engine(member.options)
     if servers := _words(template.dns_nameserver):
         config["dns"] = servers
     if registries := _words(template.insecure_registry):
@@ -306,10 +356,11 @@ def _observed(plan: CoePlan, nodes: Sequence[SwarmNode], version: str, troubles:
 
 def _unhonoured(plan: CoePlan) -> tuple[Condition, ...]:
     """What of the plan Swarm has no word for."""
-    if not any(member.taints for member in plan.members):
-        return ()
-    text = "Swarm has no taints: use placement constraints on node labels."
-    return (Condition(type="TaintsHonoured", status=False, reason="NoTaintsInSwarm", message=text),)
+    conditions = [swarm_options.honoured(plan.labels)]
+    if any(member.taints for member in plan.members):
+        text = "Swarm has no taints: use placement constraints on node labels."
+        conditions.append(Condition(type="TaintsHonoured", status=False, reason="NoTaintsInSwarm", message=text))
+    return tuple(conditions)
 
 
 def _member_state(member: Member, node: SwarmNode | None, troubles: dict[str, str]) -> MemberState:
@@ -319,5 +370,7 @@ def _member_state(member: Member, node: SwarmNode | None, troubles: dict[str, st
         return MemberState(uuid=member.uuid, ready=False, reason=troubles[member.uuid])
     if node is None:
         return MemberState(uuid=member.uuid, ready=False, reason="the swarm does not know this node")
+    if not node.reachable:
+        return MemberState(uuid=member.uuid, ready=False, reason="the other managers of the swarm do not reach it")
     reason = f"the swarm says that the node is {node.state}"
     return MemberState(uuid=member.uuid, ready=False, reason=f"{reason}: {node.message}" if node.message else reason)

@@ -21,6 +21,8 @@ from jeroboam.kit.x509 import CLIENT, Pair, issue
 
 NODE_LABEL = "jeroboam.node"
 NAME_LABEL = "jeroboam.node-name"
+DRAINED_LABEL = "jeroboam.drained"
+"""A node that has it takes no work for a while, by our doing."""
 
 API_PORT = 2376
 RAFT_PORT = 2377
@@ -42,6 +44,8 @@ class SwarmNode:
     state: str
     message: str
     manager: bool
+    reachable: bool
+    """Whether the other managers count it among them; true for a worker."""
 
     @property
     def uuid(self) -> str | None:
@@ -55,7 +59,12 @@ class SwarmNode:
 
     @property
     def ready(self) -> bool:
-        return self.state == "ready"
+        return self.state == "ready" and self.reachable
+
+    @property
+    def drained(self) -> bool:
+        """Whether it was drained by us, and not by its user."""
+        return DRAINED_LABEL in (self.spec.get("Labels") or {})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -183,6 +192,13 @@ class Fleet:
         over = {"complete", "shutdown", "failed", "rejected", "remove", "orphaned"}
         return any(task["Status"]["State"] not in over for task in tasks)
 
+    async def starting(self, manager: str) -> bool:
+        """Whether work of services is on its way to a node; work that no node can take does not count."""
+        async with _call("asking what work is on its way"):
+            tasks = await self.at(manager).tasks.list(filters={"desired-state": "running"})
+        waiting = [task["Status"] for task in tasks if task["Status"]["State"] != "running"]
+        return any(status["State"] != "pending" or not status.get("Err") for status in waiting)
+
     async def forget(self, manager: str, node: SwarmNode) -> None:
         """Take the node off the swarm's list. One that is not on it is no error."""
         try:
@@ -213,6 +229,7 @@ def _node(shown: Mapping[str, Any]) -> SwarmNode:
         state=shown["Status"]["State"],
         message=shown["Status"].get("Message", ""),
         manager="ManagerStatus" in shown,
+        reachable=(shown.get("ManagerStatus") or {}).get("Reachability", "reachable") == "reachable",
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from jeroboam.coes.base import Coe, Rotates
+from jeroboam.coes.base import Coe, RollsOut, Rotates
 from jeroboam.conductor.nodegroups import flavor_of
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.clusters import Cluster, NodeGroup, TemplateSpec
@@ -79,6 +79,32 @@ class DriverAdmission:
             catalog = self._provider(template.driver or self._default).catalog
             await self._bootable(catalog, group.spec.image_id or template.image_id, template.coe)
             await self._flavor(catalog, flavor_of(cluster, group), "flavor_id")
+
+    async def change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> bool:
+        """Raise unless the drivers can take the cluster there; whether its nodes have to be made anew for that."""
+        with _answering():
+            return await self._change(before, after, groups)
+
+    async def _change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> bool:
+        old, new = before.spec.template, after.spec.template
+        for field in ("coe", "driver", "server_type"):
+            if getattr(old, field) != getattr(new, field):
+                text = f"A cluster with {field} {getattr(old, field)} cannot become one with {getattr(new, field)}."
+                raise Conflict(text, field="cluster_template")
+        # The key pair and the network are what they were: a colleague has no key pair of the creator's.
+        self._coe(new).check(replace(new, labels=after.spec.labels))
+        catalog = self._provider(new.driver or self._default).catalog
+        for group in groups:
+            await self._flavor(catalog, flavor_of(after, group), "flavor_id")
+            await self._bootable(catalog, group.spec.image_id or new.image_id, new.coe)
+        if old == new and before.spec.labels == after.spec.labels:
+            return False
+        coe = self._coe(new)
+        if not isinstance(coe, RollsOut):
+            return old != new
+        coe.check_change(old, new)
+        named = coe.node_options
+        return old != new or any(before.spec.labels.get(key) != after.spec.labels.get(key) for key in named)
 
     async def rotation(self, cluster: Cluster) -> None:
         """Raise unless both drivers of the cluster can do their part of it."""

@@ -5,42 +5,38 @@ and does only what is missing, so that they may be entered again from any point.
 makes them a cluster, and this module alone decides what a failure means.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
 
 import structlog
 
-from jeroboam.coes.base import Authority, Coe, CoeObserved, CoePlan, Member
-from jeroboam.conductor import nodegroups
+from jeroboam.coes.base import Authority, Coe, CoeObserved, CoePlan, MemberState
+from jeroboam.conductor import nodegroups, plans, rollout
 from jeroboam.conductor.loop import report
 from jeroboam.conductor.records import ClusterRecords, LeaseLost, Whole
-from jeroboam.conductor.rotation import Rotation, Site, certificate_context, given, spoken
+from jeroboam.conductor.rotation import Rotation, certificate_context, given, spoken
+from jeroboam.conductor.site import Site
 from jeroboam.domain import states
 from jeroboam.domain.clusters import (
     FORMER,
-    MAIN,
     MASTER,
     Certificate,
     Cluster,
-    ClusterObserved,
     Health,
-    Node,
     NodeGroup,
-    NodeObserved,
     NodeState,
     Operation,
     Outcome,
 )
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
-from jeroboam.domain.nodes import NodeScript
 from jeroboam.domain.ports import Sealer
 from jeroboam.kit.clock import Clock, Overdue, within
 from jeroboam.kit.ids import Ids
 from jeroboam.kit.tasks import Tasks
 from jeroboam.kit.x509 import make_ca
-from jeroboam.providers.base import Infra, InfraWant, NodeWant, Provider
+from jeroboam.providers.base import Infra, InfraWant, Provider
 from jeroboam.store import Lease, Store
 
 FIRST_RETRY = 0.5
@@ -50,8 +46,19 @@ SLOW_SECONDS = 5.0
 GLANCE_SECONDS = 0.5
 # A delete that passed its deadline is said to have failed, and goes on: delete always ends.
 DELETE_RETRY = 60.0
+# After so many looks at a cluster in which nobody answers, a master of a former build is taken to be the reason.
+SILENT_ATTEMPTS = 3
 
 log = structlog.get_logger("jeroboam.conductor.clusters")
+
+
+class _Late(Temporary):
+    """Members that are not ready yet."""
+
+    def __init__(self, plan: CoePlan, late: Iterable[MemberState]) -> None:
+        names = {member.uuid: member.name for member in plan.members}
+        super().__init__("; ".join(f"{names[member.uuid]}: {member.reason or 'not ready'}" for member in late))
+        self.uuids = [member.uuid for member in late]
 
 
 class _Pass:
@@ -161,7 +168,7 @@ class Clusters:
         final = isinstance(error, Permanent) or over
         if final:
             self._attempts.pop(cluster.uuid, None)
-        if final and cluster.spec.rollback_to and await self._records.roll_back(lease, cluster.generation):
+        if final and cluster.spec.former and await self._records.roll_back(lease, cluster.generation):
             log.warning("cluster goes back", cluster=cluster.uuid, reason=error.reason)
             return 0.0
         observed = cluster.observed
@@ -191,40 +198,70 @@ class Clusters:
         provider, coe = self._parts(cluster)
         authorities = await self._authorities(lease, whole, coe)
         groups = await self._plan(lease, whole)
-        want = _want(cluster, groups)
+        want = plans.want_of(cluster, groups)
         at.begin("looking for the cluster's nodes")
         infra = await provider.observe(cluster.uuid)
-        wanted = {node.uuid for node in want.nodes}
-        complete = wanted <= {node.uuid for node in infra.nodes if node.state is NodeState.RUNNING}
+        complete = _complete(want, infra)
         at.begin("making the cluster's network")
-        addresses = _addresses(infra) if complete else await provider.reserve(want)
-        plan = _coe_plan(cluster, groups, addresses, spoken(authorities))
-        boot = replace(plan, authorities=given(authorities))
-        extra = [node.uuid for node in infra.nodes if node.uuid not in wanted]
+        addresses = plans.addresses_of(infra) if complete else await provider.reserve(want)
+        plan = plans.plan_of(cluster, groups, addresses, spoken(authorities))
+        site = Site(
+            lease=lease,
+            whole=whole,
+            provider=provider,
+            coe=coe,
+            want=want,
+            infra=infra,
+            plan=plan,
+            boot=replace(plan, authorities=given(authorities)),
+            settle=partial(self._join, coe, plan, steady=False),
+        )
         if not complete:
             at.begin(f"making {len(want.nodes)} nodes")
-            scripts = {member.uuid: coe.script(boot, member) for member in plan.members}
-            infra = await self._ensure(lease, cluster, provider, want, scripts)
+            site = site.seeing(await self._ensure(site))
+        return await self._bring_together(site, at, steady=complete and not states.in_progress(cluster))
+
+    async def _bring_together(self, site: Site, at: _Pass, *, steady: bool) -> float | None:
+        """Make one cluster of nodes that run, and take one step of whatever else it is on its way to."""
+        cluster, infra = site.whole.cluster, site.infra
         at.begin("bringing the nodes into the cluster")
-        steady = complete and not states.in_progress(cluster)
-        seen = await self._join(coe, plan, steady=steady)
-        if extra:
-            at.begin("removing nodes")
-            await provider.remove(cluster.uuid, extra)
-        at.begin("telling nodes of another certificate authority")
-        settle = partial(self._join, coe, plan, steady=False)
-        site = Site(
-            lease=lease, whole=whole, provider=provider, coe=coe, plan=plan, given=boot.authorities[MAIN], settle=settle
-        )
-        pause = await self._rotation.advance(site)
-        self._attempts.pop(cluster.uuid, None)
-        nodes = _nodes(infra, seen)
-        if pause is not None:
-            await self._records.save(lease, cluster.observed, nodes=nodes, waiting_for=pause.reason)
+        try:
+            seen = await self._join(site.coe, site.plan, steady=steady)
+        except Temporary as error:
+            if (pause := await rollout.replace_lame(site, self._lame(site, error))) is None:
+                raise
+            await self._records.save(site.lease, cluster.observed, nodes=infra.nodes, waiting_for=pause.reason)
             return pause.seconds
-        over = (FORMER,) if FORMER in authorities else ()
-        await self._records.save(lease, _observed(cluster, infra, seen), nodes=nodes, over=over)
+        wanted = {node.uuid for node in site.want.nodes}
+        if extra := [node.uuid for node in infra.nodes if node.uuid not in wanted]:
+            at.begin("removing nodes")
+            await site.provider.remove(cluster.uuid, extra)
+        at.begin("making nodes anew")
+        pause = await rollout.advance(site)
+        if pause is None:
+            at.begin("telling nodes of another certificate authority")
+            pause = await self._rotation.advance(site)
+        self._attempts.pop(cluster.uuid, None)
+        nodes = plans.nodes_of(infra, seen)
+        if pause is not None:
+            await self._records.save(site.lease, cluster.observed, nodes=nodes, waiting_for=pause.reason)
+            return pause.seconds
+        over = [FORMER] if any(each.kind == FORMER for each in site.whole.certificates) else []
+        observed = plans.observed_of(cluster, infra, seen)
+        await self._records.save(site.lease, observed, nodes=nodes, over=over)
         return self._check_seconds
+
+    def _lame(self, site: Site, error: Temporary) -> Collection[str]:
+        """Uuids of members that cannot be what they should be, by what went wrong.
+
+        Where nobody in the cluster answers for long, that is one of its masters.
+        """
+        if isinstance(error, _Late):
+            return error.uuids
+        generation, attempt = self._attempts.get(site.whole.cluster.uuid, (0, 0))
+        if generation != site.whole.cluster.generation or attempt < SILENT_ATTEMPTS:
+            return ()
+        return [member.uuid for member in site.plan.members if member.role == MASTER][:1]
 
     def _parts(self, cluster: Cluster) -> tuple[Provider, Coe]:
         template = cluster.spec.template
@@ -262,17 +299,19 @@ class Clusters:
             await self._records.save_plan(lease, changed)
         return groups
 
-    async def _ensure(
-        self, lease: Lease, cluster: Cluster, provider: Provider, want: InfraWant, scripts: dict[str, NodeScript]
-    ) -> Infra:
+    async def _ensure(self, site: Site) -> Infra:
         """Make what is missing; each thing made is saved, so that users see it and a crash forgets nothing."""
-        infra = Infra()
-        async with aclosing(provider.ensure(want, scripts)) as steps:
+        cluster, want = site.whole.cluster, site.want
+        if await rollout.replace_dead(site):
+            site = site.seeing(await site.provider.observe(cluster.uuid))
+        infra = site.infra
+        scripts = {member.uuid: site.coe.script(site.boot, member) for member in site.plan.members}
+        async with aclosing(site.provider.ensure(want, scripts)) as steps:
             async for infra in steps:
                 up = sum(node.state is NodeState.RUNNING for node in infra.nodes)
                 if up < len(want.nodes):
                     progress = f"{up} of {len(want.nodes)} nodes are up"
-                    await self._records.save(lease, cluster.observed, nodes=infra.nodes, waiting_for=progress)
+                    await self._records.save(site.lease, cluster.observed, nodes=infra.nodes, waiting_for=progress)
         return infra
 
     async def _join(self, coe: Coe, plan: CoePlan, *, steady: bool) -> CoeObserved:
@@ -287,8 +326,7 @@ class Clusters:
             await coe.leave(plan, seen.strangers)
         late = [member for member in seen.members if not member.ready]
         if late:
-            names = {member.uuid: member.name for member in plan.members}
-            raise Temporary("; ".join(f"{names[member.uuid]}: {member.reason or 'not ready'}" for member in late))
+            raise _Late(plan, late)
         return seen
 
     async def _watch(self, lease: Lease, whole: Whole) -> float | None:
@@ -310,81 +348,5 @@ class Clusters:
         await self._records.forget(lease)
 
 
-def _want(cluster: Cluster, groups: Iterable[NodeGroup]) -> InfraWant:
-    def node(group: NodeGroup, node: Node) -> NodeWant:
-        return NodeWant(
-            uuid=node.uuid,
-            name=node.name,
-            group=group.name,
-            role=group.spec.role,
-            image=group.spec.image_id or cluster.spec.template.image_id,
-            flavor=nodegroups.flavor_of(cluster, group),
-            docker_volume_size=group.spec.docker_volume_size,
-        )
-
-    nodes = tuple(node(group, desired) for group in groups for desired in group.desired)
-    return InfraWant(
-        cluster_id=cluster.uuid, cluster_name=cluster.name, nodes=nodes, network=cluster.spec.fixed_network
-    )
-
-
-def _addresses(infra: Infra) -> dict[str, str]:
-    return {node.uuid: node.address for node in infra.nodes if node.address is not None}
-
-
-def _coe_plan(
-    cluster: Cluster,
-    groups: Iterable[NodeGroup],
-    addresses: Mapping[str, str],
-    authorities: dict[str, Authority],
-) -> CoePlan:
-    members = [
-        Member(
-            uuid=node.uuid,
-            name=node.name,
-            role=group.spec.role if group.spec.role == MASTER else "worker",
-            group=group.name,
-            address=addresses[node.uuid],
-            labels=group.spec.node_labels,
-            taints=group.spec.node_taints,
-        )
-        for group in groups
-        for node in group.desired
-    ]
-    members.sort(key=lambda member: member.role != MASTER)
-    return CoePlan(
-        cluster_id=cluster.uuid,
-        cluster_name=cluster.name,
-        template=cluster.spec.template,
-        labels=cluster.spec.labels,
-        members=tuple(members),
-        authorities=authorities,
-    )
-
-
-def _observed(cluster: Cluster, infra: Infra, seen: CoeObserved) -> ClusterObserved:
-    """What was seen. The published object has no conditions: those that limit show among its health reasons."""
-    conditions = (*infra.conditions, *seen.conditions)
-    limits = {condition.type: condition.message for condition in conditions if condition.status is False}
-    return replace(
-        cluster.observed,
-        generation=cluster.generation,
-        ca_generation=cluster.spec.ca_generation,
-        api_address=seen.api_address,
-        coe_version=seen.coe_version,
-        container_version=seen.container_version,
-        health_status=seen.health,
-        health_status_reason=limits | seen.health_reasons,
-        conditions=conditions,
-        failure=None,
-    )
-
-
-def _nodes(infra: Infra, seen: CoeObserved) -> list[NodeObserved]:
-    """The provider's view of each node with the COE's word on it."""
-    ready = {member.uuid: member for member in seen.members}
-    return [
-        replace(node, ready=ready[node.uuid].ready, reason=ready[node.uuid].reason)
-        for node in infra.nodes
-        if node.uuid in ready
-    ]
+def _complete(want: InfraWant, infra: Infra) -> bool:
+    return {node.uuid for node in want.nodes} <= {node.uuid for node in infra.nodes if node.state is NodeState.RUNNING}

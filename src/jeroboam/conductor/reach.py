@@ -5,12 +5,13 @@ from what it has just reserved; here they come from what it wrote down.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from jeroboam.coes.base import Authority, Coe, CoePlan, Member, RunsContainers
+from jeroboam.coes.base import Authority, Coe, CoePlan, RunsContainers
+from jeroboam.conductor.plans import plan_of
 from jeroboam.conductor.records import ClusterRecords, Whole
 from jeroboam.conductor.rotation import certificate_context, spoken
-from jeroboam.domain.clusters import MAIN, MASTER, WORKER, Operation
+from jeroboam.domain.clusters import MAIN, MASTER, NodeGroup, Operation
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.domain.ports import Sealer
 from jeroboam.store import Store
@@ -44,19 +45,14 @@ class Reach:
         coe = self._coes.get(cluster.spec.template.coe)
         if coe is None or not isinstance(coe, RunsContainers):
             raise Permanent(f"a cluster of {cluster.spec.template.coe} holds no single containers")
-        members = _members(whole)
         kinds = {certificate.kind for certificate in whole.certificates}
-        if cluster.observed.api_address is None or MAIN not in kinds or not members:
+        addresses = _addresses(whole)
+        there = [_known(group, addresses) for group in whole.groups]
+        has_master = any(group.desired for group in there if group.spec.role == MASTER)
+        if cluster.observed.api_address is None or MAIN not in kinds or not has_master:
             reason = f": {cluster.status_reason}" if cluster.status_reason else ""
             raise Temporary(f"bay {cluster.name} is not up: it is {cluster.status}{reason}")
-        plan = CoePlan(
-            cluster_id=cluster.uuid,
-            cluster_name=cluster.name,
-            template=cluster.spec.template,
-            labels=cluster.spec.labels,
-            members=members,
-            authorities=spoken(self._authorities(whole)),
-        )
+        plan = plan_of(cluster, there, addresses, spoken(self._authorities(whole)))
         return Reached(coe=coe, plan=plan)
 
     def _authorities(self, whole: Whole) -> dict[str, Authority]:
@@ -69,21 +65,11 @@ class Reach:
         }
 
 
-def _members(whole: Whole) -> tuple[Member, ...]:
-    """The nodes whose address is known, masters first; none at all while no master's is."""
-    members = []
-    for group in whole.groups:
-        addresses = {node.uuid: node.address for node in group.observed if node.address}
-        members += [
-            Member(
-                uuid=node.uuid,
-                name=node.name,
-                role=MASTER if group.spec.role == MASTER else WORKER,
-                group=group.name,
-                address=addresses[node.uuid],
-            )
-            for node in group.desired
-            if node.uuid in addresses
-        ]
-    members.sort(key=lambda member: member.role != MASTER)
-    return tuple(members) if members and members[0].role == MASTER else ()
+def _addresses(whole: Whole) -> dict[str, str]:
+    """Where the nodes were last seen, by uuid."""
+    return {node.uuid: node.address for group in whole.groups for node in group.observed if node.address}
+
+
+def _known(group: NodeGroup, addresses: Mapping[str, str]) -> NodeGroup:
+    """The group with those of its nodes that have an address."""
+    return replace(group, desired=tuple(node for node in group.desired if node.uuid in addresses))

@@ -15,6 +15,7 @@ from jeroboam.domain.clusters import (
     Outcome,
 )
 from jeroboam.domain.conditions import merge
+from jeroboam.domain.upgrades import group_taken_back, taken_back
 from jeroboam.store import Lease, Store, Transaction
 
 ROLLBACK_MINUTES = 60
@@ -135,19 +136,23 @@ class ClusterRecords:
                 await tx.nodegroups.update(replace(group, updated_at=tx.now))
 
     async def roll_back(self, lease: Lease, generation: int) -> bool:
-        """Wish the sizes back that the failed wish of that generation began with; False if it is not the last wish."""
+        """Wish back what the failed wish of that generation began with; False if it is not the last wish."""
         async with self._store.write() as tx:
             await self._hold(tx, lease)
             cluster = await tx.clusters.get(lease.uuid)
-            if cluster is None or cluster.generation != generation:
+            former = None if cluster is None else cluster.spec.former
+            if cluster is None or former is None or cluster.generation != generation:
                 return False
-            sizes = cluster.spec.rollback_to
             for group in (await tx.nodegroups.of(cluster.uuid))[cluster.uuid]:
-                if group.uuid in sizes:
-                    back = replace(group, spec=replace(group.spec, node_count=sizes[group.uuid]))
+                if group.uuid in former.groups:
+                    back = group_taken_back(group, former.groups[group.uuid])
                     await tx.nodegroups.update(states.ask_group(back, Operation.ROLLBACK, now=tx.now))
+            if await tx.templates.get(former.template_id) is None:
+                # Nobody had it any more, and its owner removed it: what was made from it is known all the same.
+                former = replace(former, template_id=cluster.template_id)
             minutes = cluster.spec.create_timeout or ROLLBACK_MINUTES
-            cluster = states.ask_cluster(cluster, Operation.ROLLBACK, now=tx.now, minutes=minutes)
+            back_again = taken_back(cluster, former)
+            cluster = states.ask_cluster(back_again, Operation.ROLLBACK, now=tx.now, minutes=minutes)
             await tx.clusters.update(cluster)
             await self._tell(tx, cluster)
         return True

@@ -14,18 +14,17 @@ cluster loop, which calls `advance` once all nodes are well; the API, which hand
 """
 
 import datetime as dt
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from jeroboam.coes.base import Authority, Coe, CoePlan, Rotates
-from jeroboam.conductor.records import ClusterRecords, Whole
+from jeroboam.coes.base import Authority, Rotates
+from jeroboam.conductor.records import ClusterRecords
+from jeroboam.conductor.site import Pause, Site
 from jeroboam.domain.clusters import FORMER, MAIN, NEXT, READY, Certificate, Cluster
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.domain.ports import Sealer
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.x509 import make_ca
-from jeroboam.providers.base import Provider, Renews
-from jeroboam.store import Lease
+from jeroboam.providers.base import Renews
 
 _BESIDE = (NEXT, READY, FORMER)
 
@@ -45,30 +44,6 @@ def spoken(authorities: dict[str, Authority]) -> dict[str, Authority]:
 def given(authorities: dict[str, Authority]) -> dict[str, Authority]:
     """The authorities that nodes are given: they stop accepting one that is over."""
     return spoken({kind: each for kind, each in authorities.items() if kind != FORMER})
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Pause:
-    """Not done yet: why, and in how many seconds to go on."""
-
-    reason: str
-    seconds: float
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Site:
-    """What a step of a rotation works with."""
-
-    lease: Lease
-    whole: Whole
-    provider: Provider
-    coe: Coe
-    plan: CoePlan
-    """With the authorities to speak to nodes with."""
-    given: Authority
-    """The main one that nodes are to have."""
-    settle: Callable[[], Awaitable[object]]
-    """Waits until every node works in the cluster; raises `Temporary` where that takes too long."""
 
 
 class Rotation:
@@ -113,15 +88,14 @@ class Rotation:
         """Give every node that has not got them yet the plan's authorities, one node after the other."""
         if not isinstance(site.coe, Rotates) or not isinstance(site.provider, Renews):
             raise Permanent("the drivers of this cluster cannot replace its certificate authority")
-        boot = replace(site.plan, authorities=site.plan.authorities | {MAIN: site.given})
         members = {member.uuid: member for member in site.plan.members}
         renewed: set[str] = set()
-        while stale := await site.coe.stale(site.plan, site.given):
+        while stale := await site.coe.stale(site.plan, site.boot.authorities[MAIN]):
             member = members[stale[0]]
             if member.uuid in renewed:
                 raise Temporary(f"node {member.name} did not take the certificates that it was given")
             renewed.add(member.uuid)
-            await site.provider.renew(site.plan.cluster_id, member.uuid, site.coe.script(boot, member))
+            await site.provider.renew(site.plan.cluster_id, member.uuid, site.script(member.uuid))
             await site.settle()
 
     def _made(self, cluster: Cluster) -> Certificate:

@@ -90,6 +90,44 @@ class Template:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class NodeGroupSpec:
+    """A node group's wish (contract: container-infra, section 7)."""
+
+    role: str
+    node_count: int
+    flavor_id: str | None = None
+    image_id: str | None = None
+    docker_volume_size: int | None = None
+    labels: dict[str, str] = field(default_factory=dict)
+    min_node_count: int = 0
+    max_node_count: int | None = None
+    is_default: bool = False
+    merge_labels: bool = False
+    node_labels: dict[str, str] = field(default_factory=dict)
+    node_taints: tuple[dict[str, str], ...] = ()
+    nodes_to_remove: tuple[str, ...] = ()
+    """Names, ids or addresses of the nodes that go first when the group shrinks."""
+    build: int = 0
+    """Which of the group's builds its nodes are to be of. A build is all that a node is made from: image, flavour,
+    what the template and the labels put into it. A node of another build is made anew, in its place."""
+    builds: int = 0
+    """The highest number that a build of the group has had; none is given twice."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Former:
+    """What a cluster was before a change that may have to be taken back."""
+
+    template_id: str
+    template: TemplateSpec
+    labels: dict[str, str]
+    master_flavor_id: str | None
+    flavor_id: str | None
+    groups: dict[str, NodeGroupSpec]
+    """The wishes of the groups that the change touches, by uuid."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ClusterSpec:
     """A cluster's wish. `template` is the template as it was when the wish was written."""
 
@@ -109,8 +147,10 @@ class ClusterSpec:
     master_lb_enabled: bool = False
     ca_generation: int = 0
     """Counts the authorities that were asked for after the first one."""
-    rollback_to: dict[str, int] = field(default_factory=dict)
-    """Sizes of node groups, by uuid, to go back to should the update fail; empty where the user asked for none."""
+    max_batch_size: int = 1
+    """How many workers of a group may be away at once while nodes are made anew."""
+    former: "Former | None" = None
+    """What to go back to should the update fail; None where the user asked for no way back."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,26 +194,6 @@ class Cluster:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class NodeGroupSpec:
-    """A node group's wish (contract: container-infra, section 7)."""
-
-    role: str
-    node_count: int
-    flavor_id: str | None = None
-    image_id: str | None = None
-    docker_volume_size: int | None = None
-    labels: dict[str, str] = field(default_factory=dict)
-    min_node_count: int = 0
-    max_node_count: int | None = None
-    is_default: bool = False
-    merge_labels: bool = False
-    node_labels: dict[str, str] = field(default_factory=dict)
-    node_taints: tuple[dict[str, str], ...] = ()
-    nodes_to_remove: tuple[str, ...] = ()
-    """Names, ids or addresses of the nodes that go first when the group shrinks."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Node:
     """A node that should exist: the conductor's plan. The name is unique in its cluster and never used again."""
 
@@ -200,6 +220,8 @@ class NodeObserved:
     address: str | None = None
     server_id: str | None = None
     """The provider's own id of it: a container's, a server's."""
+    build: int = 0
+    """The build of its group that it was made of."""
     ready: bool = False
     """Whether the COE counts it as a working member."""
     reason: str = ""

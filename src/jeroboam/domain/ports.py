@@ -48,6 +48,13 @@ class Admission(Protocol):
         """Raise `Invalid`, `Conflict` or `NotFound` if that group could not be added to the cluster."""
         ...
 
+    async def change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> bool:
+        """Whether the labels or the template that differ reach nodes, so that these have to be made anew.
+
+        `groups` are those that change. Raises `Invalid`, `Conflict` or `NotFound` for what cannot be carried out.
+        """
+        ...
+
     async def rotation(self, cluster: Cluster) -> None:
         """Raise `Invalid` if the cluster's authority cannot be replaced."""
         ...

@@ -44,7 +44,7 @@ def ask_cluster(cluster: Cluster, operation: Operation, *, now: dt.datetime, min
         status=cluster_status(operation, Outcome.IN_PROGRESS),
         status_reason=None,
         # What an earlier wish would have gone back to is of no meaning to this one.
-        spec=replace(cluster.spec, rollback_to={}),
+        spec=replace(cluster.spec, former=None),
         observed=replace(cluster.observed, failure=None),
         deadline_at=now + dt.timedelta(minutes=minutes),
         updated_at=now,

@@ -75,6 +75,8 @@ class NodeWant:
     flavor: str
     docker_volume_size: int | None = None
     """GiB for the engine's data; None is no limit of its own."""
+    build: int = 0
+    """The build of the group that it is to be of; kept with what is made, and shown by `observe`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -146,6 +148,19 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Give back connections. Nothing that was made is touched."""
+        ...
+
+
+@runtime_checkable
+class Rebuilds(Protocol):
+    """What a provider can do besides that makes a node anew in its place."""
+
+    async def rebuild(self, want: InfraWant, node_uuid: str, script: NodeScript) -> None:
+        """End what stands for that node of the want, and start a server of the wanted image, flavour and build.
+
+        Its disk and its address stay. A node that is gone is made. Broken off at any point it can be called again:
+        in between `observe` shows the node as it was, as gone, or as it is to be.
+        """
         ...
 
 

@@ -37,6 +37,8 @@ class FakeCloud:
     """Names of nodes in the order they were started, so that a doubled one shows."""
     renewals: list[str] = field(default_factory=list)
     """Names of nodes in the order they were given another script."""
+    rebuilds: list[str] = field(default_factory=list)
+    """Names of nodes in the order they were made anew."""
 
     def kill(self, cluster_id: str, node_uuid: str) -> None:
         """The node's power goes off."""
@@ -142,6 +144,19 @@ class FakeProvider:
             self.cloud.renewals.append(cluster.nodes[node_uuid].name)
             await self.faults.meet("renewed")
 
+    async def rebuild(self, want: InfraWant, node_uuid: str, script: NodeScript) -> None:
+        await self.faults.meet("rebuild")
+        addresses = await self.reserve(want)
+        cluster = self._cluster(want.cluster_id)
+        cluster.nodes.pop(node_uuid, None)
+        await self.faults.meet("rebuild between")
+        node = next(each for each in want.nodes if each.uuid == node_uuid)
+        await self._make(cluster, node, addresses[node_uuid], {node_uuid: script})
+        await self.faults.meet("boot")
+        cluster.nodes[node_uuid] = replace(cluster.nodes[node_uuid], state=NodeState.RUNNING)
+        self.cloud.rebuilds.append(node.name)
+        await self.faults.meet("rebuilt")
+
     async def destroy(self, cluster_id: str) -> None:
         await self.faults.meet("destroy")
         if self._own(cluster_id) is not None:
@@ -168,7 +183,12 @@ class FakeProvider:
             raise Permanent(f"node {node.name} has to be made, and there is no script for it")
         cluster.scripts[node.uuid] = scripts[node.uuid]
         cluster.nodes[node.uuid] = NodeObserved(
-            uuid=node.uuid, name=node.name, state=NodeState.CREATING, address=address, server_id=f"server-{node.uuid}"
+            uuid=node.uuid,
+            name=node.name,
+            state=NodeState.CREATING,
+            address=address,
+            server_id=f"server-{node.uuid}",
+            build=node.build,
         )
 
     def _own(self, cluster_id: str) -> FakeCluster | None:

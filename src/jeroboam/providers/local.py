@@ -101,7 +101,16 @@ class LocalProvider:
                 with speaking(f"restarting node {node.name}"):
                     container = self._docker().containers.container(node.server_id)
                     await container.put_archive("/", archive(script))
-                    await container.restart(timeout=_STOP_SECONDS)
+                    await container.restart(t=_STOP_SECONDS)
+
+    async def rebuild(self, want: InfraWant, node_uuid: str, script: NodeScript) -> None:
+        net = await self._network(want)
+        addresses = await self._addresses(want, net)
+        node = next(each for each in want.nodes if each.uuid == node_uuid)
+        for former in await self._estate.nodes(want.cluster_id):
+            if former.uuid == node_uuid and (former.build != node.build or former.state is not NodeState.CREATING):
+                await self._estate.end_node(former, _STOP_SECONDS)
+        await self._make(node, self._place(want, net, node, addresses), {}, {node_uuid: script})
 
     async def destroy(self, cluster_id: str) -> None:
         await self._estate.remove_nodes(cluster_id, None, self._slots)

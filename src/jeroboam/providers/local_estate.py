@@ -141,6 +141,20 @@ class Estate:
         tags += [each["Labels"] for each in [*(volumes["Volumes"] or ()), *networks]]
         return sorted({each[CLUSTER] for each in tags if CLUSTER in each})
 
+    async def end_node(self, node: NodeObserved, seconds: int) -> None:
+        """Stop the node's container, which gets so long to end by itself, and remove it; its volume stays."""
+        if node.server_id is None:
+            return
+        container = self._docker().containers.container(node.server_id)
+        with speaking(f"stopping node {node.name}"):
+            try:
+                await container.stop(t=seconds)
+            except aiodocker.DockerError as error:
+                # It is gone already, or it does not run.
+                if error.status not in {HTTPStatus.NOT_FOUND, HTTPStatus.NOT_MODIFIED}:
+                    raise
+            await _delete(container)
+
     async def remove_nodes(self, cluster_id: str, only: Collection[str] | None, slots: asyncio.Semaphore) -> None:
         """Containers, then volumes, of these nodes (None: all) of the cluster."""
 

@@ -25,6 +25,7 @@ NODE_NAME = "jeroboam.node-name"
 GROUP = "jeroboam.group"
 ROLE = "jeroboam.role"
 ADDRESS = "jeroboam.address"
+BUILD = "jeroboam.build"
 
 _HOSTNAME_LETTERS = 63
 _STATES = {
@@ -88,6 +89,7 @@ def labels(installation: str, cluster_id: str, want: NodeWant, address: str) -> 
         GROUP: want.group,
         ROLE: want.role,
         ADDRESS: address,
+        BUILD: str(want.build),
     }
 
 
@@ -129,5 +131,6 @@ def observed(listed: DockerContainer) -> NodeObserved:
         state=state,
         address=tags[ADDRESS],
         server_id=listed["Id"],
+        build=int(tags.get(BUILD, "0")),
         reason=reason,
     )

@@ -1,24 +1,26 @@
-"""What can be asked of a cluster that is there: another size, another health, its end.
+"""What can be asked of a cluster that is there: another size, other labels and flavours, another health, its end.
 
-Each is a new wish in one transaction; a state that forbids it is a 409 at once, never a line in a log.
+Each is a new wish in one transaction; a state that forbids it is a 409 at once, never a line in a log. Neighbours:
+`alterations` says what a change of labels or flavours means, `upgrades` takes a cluster to another template.
 """
 
 from dataclasses import replace
 from typing import Any
 
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
-from jeroboam.api.container_infra.clusters import ZERO_NODES, zero_refused
-from jeroboam.api.container_infra.lookup import cluster_of, group_of, project_scope
-from jeroboam.api.container_infra.schema import MOST_NODES, NODES, literal, refuse_unknown
+from jeroboam.api.container_infra.alterations import Alteration, altered, batch_of
+from jeroboam.api.container_infra.clusters import FIELDS, ZERO_NODES, zero_refused
+from jeroboam.api.container_infra.lookup import cluster_of, group_of, groups_of, project_scope
+from jeroboam.api.container_infra.schema import MOST_NODES, NODES, label_of, labels, literal, refuse_unknown
 from jeroboam.api.fields import Check, choice, mapping, optional, read, strings, text, whole
-from jeroboam.api.wire import apply, changes_of, query_flag
+from jeroboam.api.wire import Change, apply, changes_of, query_flag
 from jeroboam.domain.clusters import MASTER, Cluster, Health, NodeGroup, Operation
 from jeroboam.domain.errors import Invalid
 from jeroboam.domain.states import ask_cluster, ask_group
+from jeroboam.domain.upgrades import former_of
 from jeroboam.store import Transaction
 
 DEFAULT_WORKERS = "default-worker"
-_CHANGEABLE = frozenset({"node_count", "health_status", "health_status_reason"})
 _INTERNAL = frozenset(
     "created_at id links updated_at uuid project_id user_id api_address node_addresses master_addresses stack_id "
     "cluster_id ca_cert_ref magnum_cert_ref etcd_ca_cert_ref front_proxy_ca_cert_ref".split()
@@ -27,6 +29,10 @@ _PATCHED: dict[str, Check] = {
     "node_count": whole(low=0, high=MOST_NODES, strings=False),
     "health_status": optional(choice(*Health)),
     "health_status_reason": mapping(scalars=True),
+    "name": FIELDS["name"],
+    "labels": labels,
+    "flavor_id": text(),
+    "master_flavor_id": text(),
 }
 _RESIZE: dict[str, Check] = {
     "node_count": NODES,
@@ -38,6 +44,32 @@ ROLLBACK = 3
 
 async def update(call: Call) -> Answer:
     """PATCH /clusters/{id or name}"""
+    changes = _changes(call)
+    named = {change.root for change in changes}
+    batch = batch_of(call)
+    scope = project_scope(call, "cluster:update_all_projects")
+    async with call.parts.store.read() as tx:
+        before = await cluster_of(tx, call.path["cluster"], scope)
+        groups = await groups_of(tx, before)
+    alteration = altered(before, groups, _patched(before, groups, changes))
+    reaches = False
+    if alteration.cluster.spec != before.spec or alteration.groups:
+        reaches = await call.parts.admission.change(before, alteration.cluster, alteration.groups)
+    async with call.parts.store.write() as tx:
+        cluster = await cluster_of(tx, before.uuid, scope)
+        groups = await groups_of(tx, cluster)
+        wish = _patched(cluster, groups, changes)
+        alteration = altered(cluster, groups, wish, reaches=reaches)
+        if "node_count" in named:
+            workers = await group_of(tx, cluster, DEFAULT_WORKERS)
+            alteration = _with_size(call, alteration, workers, wish.get("node_count", 1))
+        rollback = query_flag(call.query, "rollback")
+        await _write(tx, call, cluster, alteration, batch=batch, rollback=rollback)
+    return reply({"uuid": cluster.uuid}, 202)
+
+
+def _changes(call: Call) -> list[Change]:
+    """The steps of the patch, which the caller may take at that version."""
     if "rollback" in call.query:
         if call.version < ROLLBACK:
             raise Invalid('Unknown argument: "rollback"', field="rollback")
@@ -46,45 +78,40 @@ async def update(call: Call) -> Answer:
     for change in changes:
         if change.root in _INTERNAL:
             raise Invalid(f"'/{change.root}' is an internal attribute and can not be updated", field=change.root)
-        if change.root not in _CHANGEABLE or change.member is not None:
+        if change.root not in _PATCHED or (change.member is not None and change.root != "labels"):
             raise Invalid(f"cannot change cluster property(ies) {change.root}.", field=change.root)
-    named = {change.root for change in changes}
-    if "health_status" in named or "health_status_reason" in named:
+    if any(change.root.startswith("health_status") for change in changes):
         call.enforce("cluster:update_health_status")
-    scope = project_scope(call, "cluster:update_all_projects")
-    async with call.parts.store.write() as tx:
-        cluster = await cluster_of(tx, call.path["cluster"], scope)
-        workers = await group_of(tx, cluster, DEFAULT_WORKERS)
-        seen = cluster.observed
-        document: dict[str, Any] = {
-            "node_count": workers.spec.node_count,
-            "health_status": seen.health_status,
-            "health_status_reason": seen.health_status_reason or None,
-        }
-        patched = _readable(apply(document, changes))
-        wanted = patched.get("node_count", 1)
-        health = replace(
-            seen,
-            health_status=Health(patched["health_status"]) if patched.get("health_status") else None,
-            health_status_reason=patched.get("health_status_reason", {}),
-        )
-        if health != seen:
-            cluster = replace(cluster, observed=health, updated_at=tx.now)
-            await tx.clusters.update(cluster)
-        if "node_count" in named:
-            await resized(tx, call, cluster, workers, wanted, (), rollback=query_flag(call.query, "rollback"))
-    return reply({"uuid": cluster.uuid}, 202)
+    return [label_of(change) for change in changes]
 
 
-def _readable(patched: dict[str, Any]) -> dict[str, Any]:
+def _patched(cluster: Cluster, groups: list[NodeGroup], changes: list[Change]) -> dict[str, Any]:
+    """What may be patched, as it is to be. A field that was removed is left out."""
+    sizes = {group.name: group.spec.node_count for group in groups}
+    seen, spec = cluster.observed, cluster.spec
+    document: dict[str, Any] = {
+        "node_count": sizes.get(DEFAULT_WORKERS),
+        "health_status": seen.health_status,
+        "health_status_reason": seen.health_status_reason or None,
+        "name": cluster.name,
+        "labels": spec.labels,
+        "flavor_id": spec.flavor_id,
+        "master_flavor_id": spec.master_flavor_id,
+    }
+    patched = apply(document, [_replacing(change) for change in changes], mandatory={"name"})
     reason = patched.get("health_status_reason")
     if isinstance(reason, str):
         try:
             patched["health_status_reason"] = literal(reason)
         except ValueError as error:
-            text = "Invalid input for field/attribute health_status_reason. It has to be a dictionary."
-            raise Invalid(text, field="health_status_reason") from error
+            said = "Invalid input for field/attribute health_status_reason. It has to be a dictionary."
+            raise Invalid(said, field="health_status_reason") from error
     return read({name: value for name, value in patched.items() if value is not None}, _PATCHED)
+
+
+def _replacing(change: Change) -> Change:
+    """A flavour that the cluster has only from its template may be added as well as replaced."""
+    return replace(change, op="replace") if change.op == "add" and change.root.endswith("flavor_id") else change
 
 
 async def resize(call: Call) -> Answer:
@@ -97,31 +124,54 @@ async def resize(call: Call) -> Answer:
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], project_scope(call, "cluster:resize_all_projects"))
         group = await group_of(tx, cluster, wish.get("nodegroup") or DEFAULT_WORKERS)
-        await resized(tx, call, cluster, group, wish["node_count"], wish.get("nodes_to_remove") or ())
+        leavers = wish.get("nodes_to_remove") or ()
+        alteration = _with_size(call, Alteration(cluster=cluster), group, wish["node_count"], leavers)
+        await _write(tx, call, cluster, alteration)
     return reply({"uuid": cluster.uuid}, 202)
 
 
-async def resized(
-    tx: Transaction,
-    call: Call,
-    cluster: Cluster,
-    group: NodeGroup,
-    count: int,
-    leavers: tuple[str, ...] = (),
-    *,
-    rollback: bool = False,
-) -> Cluster:
-    """The cluster with a wish for another size of that group, written. Raises for a size that cannot be."""
+async def resized(tx: Transaction, call: Call, cluster: Cluster, group: NodeGroup, count: int) -> None:
+    """Store the wish for another size of that group. Raises for a size, or at a time, that cannot be."""
+    await _write(tx, call, cluster, _with_size(call, Alteration(cluster=cluster), group, count))
+
+
+def _with_size(
+    call: Call, alteration: Alteration, group: NodeGroup, count: int, leavers: tuple[str, ...] = ()
+) -> Alteration:
+    """The alteration with another size of that group besides."""
     _check_size(call, group, count)
     _check_leavers(group, leavers)
-    asked = ask_cluster(cluster, Operation.UPDATE, now=tx.now, minutes=minutes_for(call, cluster))
+    changed = {each.uuid: each for each in alteration.groups}
+    group = changed.get(group.uuid, group)
+    resized = replace(group, spec=replace(group.spec, node_count=count, nodes_to_remove=leavers))
+    return replace(alteration, groups=tuple({**changed, group.uuid: resized}.values()))
+
+
+async def _write(
+    tx: Transaction,
+    call: Call,
+    before: Cluster,
+    alteration: Alteration,
+    *,
+    batch: int | None = None,
+    rollback: bool = False,
+) -> None:
+    """Store the wish that differs; with one for its nodes the cluster is in progress from now on."""
+    after = alteration.cluster
+    if not alteration.groups and after.spec == before.spec:
+        if after != before:
+            await tx.clusters.update(replace(after, updated_at=tx.now))
+        return
+    asked = ask_cluster(after, Operation.UPDATE, now=tx.now, minutes=minutes_for(call, before))
+    spec = replace(asked.spec, max_batch_size=batch or asked.spec.max_batch_size)
     if rollback:
-        asked = replace(asked, spec=replace(asked.spec, rollback_to={group.uuid: group.spec.node_count}))
-    await tx.clusters.update(asked)
-    other = replace(group, spec=replace(group.spec, node_count=count, nodes_to_remove=leavers))
-    await tx.nodegroups.update(ask_group(other, Operation.UPDATE, now=tx.now))
-    tx.hint("cluster", cluster.uuid)
-    return asked
+        touched = {group.uuid for group in alteration.groups}
+        groups = [group for group in await groups_of(tx, before) if group.uuid in touched]
+        spec = replace(spec, former=former_of(before, groups))
+    await tx.clusters.update(replace(asked, spec=spec))
+    for group in alteration.groups:
+        await tx.nodegroups.update(ask_group(group, Operation.UPDATE, now=tx.now))
+    tx.hint("cluster", before.uuid)
 
 
 def _check_size(call: Call, group: NodeGroup, count: int) -> None:
@@ -154,12 +204,12 @@ async def delete(call: Call) -> Answer:
 
 
 async def ended(tx: Transaction, call: Call, cluster: Cluster) -> None:
-    """Write the wish that it be gone, over whatever else is under way."""
+    """Store the wish that it be gone, over whatever else is under way."""
     leaving = ask_cluster(cluster, Operation.DELETE, now=tx.now, minutes=minutes_for(call, cluster))
     if leaving is not cluster:
         await tx.clusters.update(leaving)
         status = leaving.status
-        for group in (await tx.nodegroups.of(cluster.uuid))[cluster.uuid]:
+        for group in await groups_of(tx, cluster):
             await tx.nodegroups.update(replace(group, status=status, status_reason=None, updated_at=tx.now))
     tx.hint("cluster", cluster.uuid)
 

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from jeroboam.api.call import Answer, Call, reply
-from jeroboam.api.container_infra.lookup import cluster_of, only, project_scope
+from jeroboam.api.container_infra.lookup import cluster_of, project_scope, template_sight, usable
 from jeroboam.api.container_infra.schema import MOST_NODES, NODES, labels, refuse_unknown
 from jeroboam.api.fields import Check, flag, ignored, optional, read, text, whole
 from jeroboam.api.wire import iso, links, next_page, page_of
 from jeroboam.domain.clusters import MASTER, WORKER, Cluster, ClusterSpec, NodeGroup, NodeGroupSpec, Template
-from jeroboam.domain.errors import Forbidden, Invalid, NotFound, OverQuota
+from jeroboam.domain.errors import Invalid, NotFound, OverQuota
 
 _TEXT = optional(text())
 _NAME = text(high=242, pattern=r"\A[a-zA-Z][a-zA-Z0-9_.-]*\Z", rule="It has to start with a letter.")
@@ -178,7 +178,11 @@ async def create(call: Call) -> Answer:
 
 async def made(call: Call, wish: dict[str, Any]) -> tuple[Cluster, tuple[NodeGroup, NodeGroup]]:
     """The cluster of a checked wish, stored with its node groups; what is absent from the wish is the template's."""
-    template = await _template_for(call, wish["cluster_template_id"])
+    async with call.parts.store.read() as tx:
+        found = await tx.templates.find_visible(wish["cluster_template_id"], **template_sight(call))
+    template = usable(call, found, wish["cluster_template_id"])
+    if template is None:
+        raise _unknown_template(call, wish["cluster_template_id"])
     now = call.parts.clock.now()
     cluster = _cluster(call, wish, template, now)
     groups = _groups(call, cluster, wish, now)
@@ -198,18 +202,6 @@ async def made(call: Call, wish: dict[str, Any]) -> tuple[Cluster, tuple[NodeGro
             await tx.nodegroups.insert(group)
         tx.hint("cluster", cluster.uuid)
     return cluster, groups
-
-
-async def _template_for(call: Call, ident: str) -> Template:
-    admin = call.allows("clustertemplate:get_one_all_projects")
-    async with call.parts.store.read() as tx:
-        found = await tx.templates.find_visible(ident, None if admin else call.caller.project_id, hidden=admin)
-    if not found:
-        raise _unknown_template(call, ident)
-    template = only(found, ident, "ClusterTemplate", "ClusterTemplates")
-    if template.hidden and not admin:
-        raise Forbidden(f"ClusterTemplate {ident} is hidden. It can not be used to create a cluster.")
-    return template
 
 
 def _unknown_template(call: Call, ident: str) -> Invalid | NotFound:

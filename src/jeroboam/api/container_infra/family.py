@@ -18,6 +18,7 @@ from jeroboam.api.container_infra import (
     quotas,
     stats,
     templates,
+    upgrades,
 )
 from jeroboam.api.container_infra.kilo import routes as kilo
 from jeroboam.api.container_infra.kilo.policies import RULES as KILO_RULES
@@ -61,9 +62,16 @@ _ROUTES = (
     Route(method="GET", path="/clusters/detail", handler=clusters.detail, rule="cluster:detail", query=PAGING),
     Route(method="POST", path="/clusters", handler=clusters.create, rule="cluster:create"),
     Route(method="GET", path=_CLUSTER, handler=clusters.show, rule="cluster:get"),
-    Route(method="PATCH", path=_CLUSTER, handler=changes.update, rule="cluster:update", query=frozenset({"rollback"})),
+    Route(
+        method="PATCH",
+        path=_CLUSTER,
+        handler=changes.update,
+        rule="cluster:update",
+        query=frozenset({"rollback", "max_batch_size"}),
+    ),
     Route(method="DELETE", path=_CLUSTER, handler=changes.delete, rule="cluster:delete"),
     Route(method="POST", path=f"{_CLUSTER}/actions/resize", handler=changes.resize, rule="cluster:resize", since=7),
+    Route(method="POST", path=f"{_CLUSTER}/actions/upgrade", handler=upgrades.upgrade, rule="cluster:upgrade", since=7),
     Route(
         method="GET",
         path=_GROUPS,
@@ -74,7 +82,14 @@ _ROUTES = (
     ),
     Route(method="POST", path=_GROUPS, handler=group_changes.create, rule="nodegroup:create", since=9),
     Route(method="GET", path=_GROUP, handler=nodegroups.show, rule="nodegroup:get", since=9),
-    Route(method="PATCH", path=_GROUP, handler=group_changes.update, rule="nodegroup:update", since=9),
+    Route(
+        method="PATCH",
+        path=_GROUP,
+        handler=group_changes.update,
+        rule="nodegroup:update",
+        query=frozenset({"max_batch_size"}),
+        since=9,
+    ),
     Route(method="DELETE", path=_GROUP, handler=group_changes.delete, rule="nodegroup:delete", since=9),
     Route(
         method="GET",

@@ -4,22 +4,24 @@ Each is a wish to the cluster that holds the group, in one transaction with the 
 a 409 at once. Neighbours: `nodegroups` shows groups, `changes` resizes them, `group_schema` knows single fields.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
+from jeroboam.api.container_infra.alterations import batch_of
 from jeroboam.api.container_infra.changes import minutes_for
 from jeroboam.api.container_infra.clusters import ZERO_NODES, zero_refused
 from jeroboam.api.container_infra.group_schema import FIELDS, PATCHED, READ_ONLY, RICH, RICH_SINCE
 from jeroboam.api.container_infra.lookup import cluster_of, group_of, project_scope
 from jeroboam.api.container_infra.nodegroups import full
-from jeroboam.api.container_infra.schema import literal, refuse_unknown
+from jeroboam.api.container_infra.schema import label_of, literal, refuse_unknown
 from jeroboam.api.fields import read
 from jeroboam.api.wire import Change, apply, changes_of
 from jeroboam.domain.clusters import MASTER, WORKER, Cluster, NodeGroup, NodeGroupSpec, Operation
 from jeroboam.domain.errors import Conflict, Invalid
 from jeroboam.domain.states import ask_cluster, ask_group
+from jeroboam.domain.upgrades import rebuilt
 from jeroboam.store import Transaction
 
 _ARGUMENT = "nodegroup"
@@ -104,40 +106,68 @@ def _check_sizes(name: str, spec: NodeGroupSpec) -> None:
 
 
 async def update(call: Call) -> Answer:
-    """PATCH /clusters/{id or name}/nodegroups/{id or name}: bounds, labels and taints of its nodes"""
-    changes = changes_of(call.json())
-    for change in changes:
-        if change.root not in PATCHED:
-            raise Invalid(f"'/{change.root}' is an internal attribute and can not be updated", field=change.root)
-        if change.member is not None and change.root != "node_labels":
-            raise Invalid(f"Couldn't apply patch. Reason: there is nothing at '/{change.root}/{change.member}'")
-    _check_version(call, {change.root: change for change in changes})
+    """PATCH /clusters/{id or name}/nodegroups/{id or name}: bounds, labels, flavour, labels and taints of its nodes"""
+    changes = _changes(call)
+    batch = batch_of(call)
     scope = project_scope(call, "nodegroup:update_all_projects")
-    async with call.parts.store.write() as tx:
+    async with call.parts.store.read() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], scope)
         group = await group_of(tx, cluster, call.path["group"])
-        if not changes:
-            return reply(full(group, cluster, call.base), 202)
-        old = group.spec
-        document: dict[str, Any] = {name: getattr(old, name) for name in PATCHED}
-        patched = apply(document, [_with_value(change) for change in changes])
-        given = {name: value for name, value in patched.items() if value is not None}
-        # A field that was removed has its default again.
-        blank: dict[str, Any] = {"min_node_count": 0, "max_node_count": None, "node_labels": {}, "node_taints": ()}
-        spec = replace(old, **(blank | read(given, PATCHED)))
-        _check_sizes(group.name, spec)
-        if spec.role == MASTER and (spec.node_labels or spec.node_taints):
-            raise Conflict(f"Labels and taints of the nodes of {group.name} cannot be set: they are masters.")
-        changed = ask_group(replace(group, spec=spec), Operation.UPDATE, now=tx.now)
-        await _ask(tx, call, cluster)
+    if not changes:
+        return reply(full(group, cluster, call.base), 202)
+    wished = _patched(group, changes)
+    reaches = False
+    if (wished.flavor_id, wished.labels) != (group.spec.flavor_id, group.spec.labels):
+        before, after = _labelled(cluster, group.spec), _labelled(cluster, wished)
+        changing = replace(group, spec=wished)
+        reaches = await call.parts.admission.change(before, after, (changing,))
+    async with call.parts.store.write() as tx:
+        cluster = await cluster_of(tx, cluster.uuid, scope)
+        group = await group_of(tx, cluster, group.uuid)
+        wished = _patched(group, changes)
+        changed = ask_group(rebuilt(group, wished, reached=reaches), Operation.UPDATE, now=tx.now)
+        await _ask(tx, call, cluster, batch=batch)
         await tx.nodegroups.update(changed)
     return reply(full(changed, cluster, call.base), 202)
 
 
+def _changes(call: Call) -> list[Change]:
+    """The steps of the patch, which the caller may take at that version."""
+    changes = changes_of(call.json())
+    for change in changes:
+        if change.root not in PATCHED:
+            raise Invalid(f"'/{change.root}' is an internal attribute and can not be updated", field=change.root)
+        if change.member is not None and change.root not in {"node_labels", "labels"}:
+            raise Invalid(f"Couldn't apply patch. Reason: there is nothing at '/{change.root}/{change.member}'")
+    _check_version(call, {change.root: change for change in changes})
+    return [_with_value(change) for change in changes]
+
+
+def _patched(group: NodeGroup, changes: Sequence[Change]) -> NodeGroupSpec:
+    """The group's wish with what was patched."""
+    old = group.spec
+    patched = apply({name: getattr(old, name) for name in PATCHED}, changes, mandatory={"flavor_id"})
+    given = {name: value for name, value in patched.items() if value is not None}
+    # A field that was removed has its default again.
+    blank: dict[str, Any] = {"min_node_count": 0, "max_node_count": None, "node_labels": {}, "node_taints": ()}
+    spec = replace(old, **(blank | {"labels": {}} | read(given, PATCHED)))
+    _check_sizes(group.name, spec)
+    if spec.role == MASTER and (spec.node_labels or spec.node_taints):
+        raise Conflict(f"Labels and taints of the nodes of {group.name} cannot be set: they are masters.")
+    return spec
+
+
+def _labelled(cluster: Cluster, of: NodeGroupSpec) -> Cluster:
+    """The cluster as its drivers see it from that group."""
+    return replace(cluster, spec=replace(cluster.spec, labels=of.labels))
+
+
 def _with_value(change: Change) -> Change:
     """Labels and taints travel as text in a patch: JSON, or what Python prints for them."""
+    if change.root == "labels":
+        return label_of(change)
     if change.root not in RICH or change.op == "remove" or change.member is not None:
-        return change
+        return replace(change, op="replace") if change.root == "flavor_id" and change.op == "add" else change
     try:
         return replace(change, op="replace", value=literal(str(change.value)))
     except ValueError as error:
@@ -160,7 +190,8 @@ async def delete(call: Call) -> Answer:
     return NO_CONTENT
 
 
-async def _ask(tx: Transaction, call: Call, cluster: Cluster) -> None:
+async def _ask(tx: Transaction, call: Call, cluster: Cluster, *, batch: int | None = None) -> None:
     asked = ask_cluster(cluster, Operation.UPDATE, now=tx.now, minutes=minutes_for(call, cluster))
-    await tx.clusters.update(asked)
+    spec = replace(asked.spec, max_batch_size=batch or asked.spec.max_batch_size)
+    await tx.clusters.update(replace(asked, spec=spec))
     tx.hint("cluster", cluster.uuid)

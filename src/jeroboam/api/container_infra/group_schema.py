@@ -107,6 +107,8 @@ PATCHED: dict[str, Check] = {
     "max_node_count": NODES,
     "node_labels": node_labels,
     "node_taints": node_taints,
+    "labels": labels,
+    "flavor_id": text(),
 }
 READ_ONLY = frozenset(
     "id uuid cluster_id project_id is_default stack_id status status_reason version node_addresses links "

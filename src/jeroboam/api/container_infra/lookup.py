@@ -1,11 +1,11 @@
 """Finding what a path or a body names: by uuid or by name, within what the caller may see."""
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from jeroboam.api.call import Call
 from jeroboam.domain.clusters import Cluster, NodeGroup, Template
-from jeroboam.domain.errors import Conflict, NotFound
+from jeroboam.domain.errors import Conflict, Forbidden, NotFound
 from jeroboam.store import Transaction
 
 T = TypeVar("T")
@@ -36,6 +36,27 @@ async def template_of(tx: Transaction, call: Call, ident: str, *, everyones: boo
     scope = None if everyones else call.caller.project_id
     found = await tx.templates.find_visible(ident, scope, hidden=everyones)
     return only(found, ident, "ClusterTemplate", "ClusterTemplates")
+
+
+def template_sight(call: Call) -> dict[str, Any]:
+    """Among which templates the caller may look for one to use, as arguments of `find_visible`."""
+    admin = call.allows("clustertemplate:get_one_all_projects")
+    return {"project_id": None if admin else call.caller.project_id, "hidden": admin}
+
+
+def usable(call: Call, found: Sequence[Template], ident: str) -> Template | None:
+    """The one template that was found to be used, or None. Raises `Forbidden` for one that is hidden."""
+    if not found:
+        return None
+    template = only(found, ident, "ClusterTemplate", "ClusterTemplates")
+    if template.hidden and not template_sight(call)["hidden"]:
+        raise Forbidden(f"ClusterTemplate {ident} is hidden. It can not be used to create a cluster.")
+    return template
+
+
+async def groups_of(tx: Transaction, cluster: Cluster) -> list[NodeGroup]:
+    """The cluster's node groups, masters first."""
+    return (await tx.nodegroups.of(cluster.uuid))[cluster.uuid]
 
 
 async def group_of(tx: Transaction, cluster: Cluster, ident: str) -> NodeGroup:

@@ -26,6 +26,8 @@ RULES = {
     "cluster:update": MEMBER,
     "cluster:resize": MEMBER,
     "cluster:resize_all_projects": ADMIN,
+    "cluster:upgrade": MEMBER,
+    "cluster:upgrade_all_projects": ADMIN,
     "cluster:get": READER,
     "cluster:get_all": READER,
     "cluster:detail": READER,

@@ -3,11 +3,13 @@
 import ast
 import ipaddress
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from jeroboam.api.fields import BadField, mapping, whole
+from jeroboam.api.wire import Change
 from jeroboam.domain.errors import Invalid
 
 _WHOLE_LABELS = ("boot_volume_size", "min_node_count", "max_node_count")
@@ -61,3 +63,17 @@ def literal(said: str) -> Any:
             return ast.literal_eval(said)
         except (SyntaxError, RecursionError, MemoryError, TypeError) as error:
             raise ValueError(said) from error
+
+
+def label_of(change: Change) -> Change:
+    """Labels travel as text in a patch: JSON, or what Python prints for a dictionary."""
+    if change.root != "labels":
+        return change
+    if change.member is not None:
+        return replace(change, value=None if change.value is None else str(change.value))
+    if change.op == "remove":
+        return change
+    try:
+        return replace(change, value=literal(str(change.value)))
+    except ValueError as error:
+        raise Invalid(f"Invalid input for field/attribute labels. Value: '{change.value}'.", field="labels") from error

@@ -10,7 +10,7 @@ from typing import Any
 
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra.lookup import project_scope, template_of
-from jeroboam.api.container_infra.schema import ipv4_list, labels, literal, refuse_unknown
+from jeroboam.api.container_infra.schema import ipv4_list, label_of, labels, refuse_unknown
 from jeroboam.api.fields import Check, choice, flag, optional, read, text, whole
 from jeroboam.api.wire import Change, apply, changes_of, iso, links, next_page, page_of
 from jeroboam.domain.clusters import Template, TemplateSpec
@@ -160,7 +160,7 @@ async def changed(call: Call, changes: Sequence[Change]) -> Template:
     if not changes:
         return old
     document = {"name": old.name, "public": old.public, "hidden": old.hidden} | asdict(old.spec)
-    patched = apply(document, [_with_labels(change) for change in changes], mandatory=_MANDATORY)
+    patched = apply(document, [label_of(change) for change in changes], mandatory=_MANDATORY)
     checked = _checked({name: value for name, value in patched.items() if value is not None})
     new = replace(
         old,
@@ -216,20 +216,6 @@ def _in_use(template: Template) -> str:
 def _may_publish(call: Call) -> None:
     if not call.allows("clustertemplate:publish"):
         raise Forbidden("Not authorized to set public or hidden flag for cluster template.")
-
-
-def _with_labels(change: Change) -> Change:
-    """Labels travel as text in a patch: JSON, or what Python prints for a dictionary."""
-    if change.root != "labels":
-        return change
-    if change.member is not None:
-        return replace(change, value=None if change.value is None else str(change.value))
-    if change.op == "remove":
-        return change
-    try:
-        return replace(change, value=literal(str(change.value)))
-    except ValueError as error:
-        raise Invalid(f"Invalid input for field/attribute labels. Value: '{change.value}'.", field="labels") from error
 
 
 def _checked(body: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra import changes, clusters
 from jeroboam.api.container_infra.kilo.lookup import bay_of, baymodel_of
-from jeroboam.api.container_infra.lookup import group_of, project_scope
+from jeroboam.api.container_infra.lookup import group_of, groups_of, project_scope
 from jeroboam.api.container_infra.schema import MOST_NODES, refuse_unknown
 from jeroboam.api.fields import Check, optional, read, whole
 from jeroboam.api.wire import apply, changes_of, iso, links, next_page, page_of
@@ -103,8 +103,8 @@ async def show(call: Call) -> Answer:
     """GET /bays/{id or name}"""
     async with call.parts.store.read() as tx:
         bay = await bay_of(tx, call, call.path["bay"])
-        groups = await tx.nodegroups.of(bay.uuid)
-    return reply(full(bay, groups[bay.uuid], call))
+        groups = await groups_of(tx, bay)
+    return reply(full(bay, groups, call))
 
 
 async def create(call: Call) -> Answer:
@@ -151,9 +151,10 @@ async def update(call: Call) -> Answer:
         if steps:
             workers = await group_of(tx, bay, changes.DEFAULT_WORKERS)
             patched = apply({"node_count": workers.spec.node_count}, steps)
-            bay = await changes.resized(tx, call, bay, workers, _COUNT("node_count", patched.get("node_count", 1)))
-        groups = await tx.nodegroups.of(bay.uuid)
-    return reply(full(bay, groups[bay.uuid], call))
+            await changes.resized(tx, call, bay, workers, _COUNT("node_count", patched.get("node_count", 1)))
+            bay = await bay_of(tx, call, bay.uuid)
+        groups = await groups_of(tx, bay)
+    return reply(full(bay, groups, call))
 
 
 async def delete(call: Call) -> Answer:

@@ -1,0 +1,72 @@
+"""What other labels and flavours mean for a cluster and its groups, as a wish: pure, but for reading the query.
+
+Changing them in place is an extension of the published API, which lets only sizes and health be changed. Nodes that
+the change reaches are made anew in batches. Neighbours: `changes` and `group_changes` store the wish, `upgrades` takes
+a cluster to another template.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from jeroboam.api.call import Call
+from jeroboam.api.container_infra.schema import MOST_NODES
+from jeroboam.api.fields import whole
+from jeroboam.domain.clusters import MASTER, Cluster, Health, NodeGroup
+from jeroboam.domain.upgrades import rebased, rebuilt
+
+_BATCH = whole(low=1, high=MOST_NODES)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Alteration:
+    """A cluster as it is to be, and those of its groups that change with it."""
+
+    cluster: Cluster
+    groups: tuple[NodeGroup, ...] = ()
+
+
+def batch_of(call: Call) -> int | None:
+    """How many nodes of a group may be away at once, where the query says so."""
+    said = call.query.get("max_batch_size")
+    return None if said is None else int(_BATCH("max_batch_size", said))
+
+
+def altered(
+    cluster: Cluster, groups: Iterable[NodeGroup], wish: Mapping[str, Any], *, reaches: bool = False
+) -> Alteration:
+    """The wish's name, health, labels and flavours in the place of the cluster's. `reaches`: labels reach nodes."""
+    spec, seen = cluster.spec, cluster.observed
+    after = replace(
+        cluster,
+        name=wish["name"],
+        spec=replace(
+            spec,
+            labels=wish.get("labels", {}),
+            flavor_id=wish.get("flavor_id", spec.template.flavor_id),
+            master_flavor_id=wish.get("master_flavor_id", spec.template.master_flavor_id),
+        ),
+        observed=replace(
+            seen,
+            health_status=Health(wish["health_status"]) if wish.get("health_status") else None,
+            health_status_reason=wish.get("health_status_reason", {}),
+        ),
+    )
+    if after.spec == spec:
+        return Alteration(cluster=after)
+    changed = [_follow(group, cluster, after, reaches=reaches) for group in groups]
+    return Alteration(cluster=after, groups=tuple(group for group in changed if group is not None))
+
+
+def _follow(group: NodeGroup, before: Cluster, after: Cluster, *, reaches: bool) -> NodeGroup | None:
+    """The group as the cluster's change makes it; None where it does not."""
+    old = group.spec
+    labels = rebased(old.labels, before.spec.labels, after.spec.labels, keep_own=True)
+    spec = replace(old, labels=labels)
+    if old.is_default:
+        kind = "master_flavor_id" if old.role == MASTER else "flavor_id"
+        if getattr(before.spec, kind) != getattr(after.spec, kind):
+            spec = replace(spec, flavor_id=getattr(after.spec, kind))
+    if spec == old:
+        return None
+    return rebuilt(group, spec, reached=reaches and labels != old.labels)

@@ -1,0 +1,73 @@
+"""The labels that mean something to a Swarm: settings of the Engine on each node.
+
+Neighbours: `swarm`, which checks them and writes them into the Engine's configuration. A label that is none of these
+changes nothing, and the cluster says so.
+"""
+
+import re
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from jeroboam.domain.conditions import Condition
+from jeroboam.domain.errors import Invalid
+
+LOG_SIZE = "docker_log_max_size"
+"""Size at which a container's log is turned over, as `10m`; without it a log grows without end."""
+LOG_FILES = "docker_log_max_file"
+"""How many turned-over logs are kept, as `3`."""
+MIRROR = "docker_registry_mirror"
+"""URL of a mirror of Docker Hub."""
+KNOWN = frozenset({LOG_SIZE, LOG_FILES, MIRROR})
+# These are the service's own business, whatever a cluster runs.
+_ELSEWHERE = frozenset({"min_node_count", "max_node_count"})
+
+_SIZE = re.compile(r"[1-9][0-9]{0,8}[kmg]?", re.ASCII)
+_COUNT = re.compile(r"[1-9][0-9]{0,2}", re.ASCII)
+
+
+def check(labels: Mapping[str, str]) -> None:
+    """Raise `Invalid` for a label with a value that an Engine would not start with."""
+    if (size := labels.get(LOG_SIZE)) is not None and _SIZE.fullmatch(size) is None:
+        raise _bad(LOG_SIZE, size, "It has to be a number with k, m or g behind it, as 10m.")
+    if (count := labels.get(LOG_FILES)) is not None and _COUNT.fullmatch(count) is None:
+        raise _bad(LOG_FILES, count, "It has to be a number from 1 to 999.")
+    if LOG_FILES in labels and LOG_SIZE not in labels:
+        raise _bad(LOG_FILES, labels[LOG_FILES], f"It has no meaning without {LOG_SIZE}.")
+    if (mirror := labels.get(MIRROR)) is not None and not _is_url(mirror):
+        raise _bad(MIRROR, mirror, "It has to be a URL with http or https, a host and no path.")
+
+
+def _bad(name: str, value: str, why: str) -> Invalid:
+    return Invalid(f"Invalid input for field 'labels/{name}'. Value: '{value[:80]}'. {why}", field=f"labels/{name}")
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        return False
+    plain = not (parts.query or parts.fragment or "@" in parts.netloc)
+    return (
+        parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.path in {"", "/"} and plain and port != 0
+    )
+
+
+def engine(options: Mapping[str, str]) -> dict[str, object]:
+    """What of them goes into the Engine's configuration file."""
+    config: dict[str, object] = {}
+    if LOG_SIZE in options:
+        turned = {"max-size": options[LOG_SIZE], "max-file": options.get(LOG_FILES, "1")}
+        config |= {"log-driver": "json-file", "log-opts": turned}
+    if MIRROR in options:
+        config["registry-mirrors"] = [options[MIRROR]]
+    return config
+
+
+def honoured(labels: Mapping[str, str]) -> Condition:
+    """Whether every label of the cluster means something here."""
+    ignored = sorted(labels.keys() - KNOWN - _ELSEWHERE)
+    if not ignored:
+        return Condition(type="LabelsHonoured", status=True)
+    text = f"These labels mean nothing to a Swarm: {', '.join(ignored)}."
+    return Condition(type="LabelsHonoured", status=False, reason="NoMeaning", message=text)

@@ -1,0 +1,98 @@
+"""From a cluster's rows to what its drivers are asked for, and from what they saw back to rows. Pure.
+
+Neighbours: the cluster loop, which asks them.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Member
+from jeroboam.conductor import nodegroups
+from jeroboam.domain.clusters import MASTER, WORKER, Cluster, ClusterObserved, Node, NodeGroup, NodeObserved
+from jeroboam.providers.base import Infra, InfraWant, NodeWant
+
+
+def want_of(cluster: Cluster, groups: Iterable[NodeGroup]) -> InfraWant:
+    """The infrastructure of that cluster, as it should be."""
+
+    def node(group: NodeGroup, node: Node) -> NodeWant:
+        return NodeWant(
+            uuid=node.uuid,
+            name=node.name,
+            group=group.name,
+            role=group.spec.role,
+            image=group.spec.image_id or cluster.spec.template.image_id,
+            flavor=nodegroups.flavor_of(cluster, group),
+            docker_volume_size=group.spec.docker_volume_size,
+            build=group.spec.build,
+        )
+
+    nodes = tuple(node(group, desired) for group in groups for desired in group.desired)
+    return InfraWant(
+        cluster_id=cluster.uuid, cluster_name=cluster.name, nodes=nodes, network=cluster.spec.fixed_network
+    )
+
+
+def addresses_of(infra: Infra) -> dict[str, str]:
+    """Where the nodes are, by uuid."""
+    return {node.uuid: node.address for node in infra.nodes if node.address is not None}
+
+
+def plan_of(
+    cluster: Cluster,
+    groups: Iterable[NodeGroup],
+    addresses: Mapping[str, str],
+    authorities: dict[str, Authority],
+) -> CoePlan:
+    """The cluster as its COE is to know it."""
+    members = [
+        Member(
+            uuid=node.uuid,
+            name=node.name,
+            role=group.spec.role if group.spec.role == MASTER else WORKER,
+            group=group.name,
+            address=addresses[node.uuid],
+            labels=group.spec.node_labels,
+            taints=group.spec.node_taints,
+            options=group.spec.labels,
+        )
+        for group in groups
+        for node in group.desired
+    ]
+    members.sort(key=lambda member: member.role != MASTER)
+    return CoePlan(
+        cluster_id=cluster.uuid,
+        cluster_name=cluster.name,
+        template=cluster.spec.template,
+        labels=cluster.spec.labels,
+        members=tuple(members),
+        authorities=authorities,
+    )
+
+
+def observed_of(cluster: Cluster, infra: Infra, seen: CoeObserved) -> ClusterObserved:
+    """What was seen. The published object has no conditions: those that limit show among its health reasons."""
+    conditions = (*infra.conditions, *seen.conditions)
+    limits = {condition.type: condition.message for condition in conditions if condition.status is False}
+    return replace(
+        cluster.observed,
+        generation=cluster.generation,
+        ca_generation=cluster.spec.ca_generation,
+        api_address=seen.api_address,
+        coe_version=seen.coe_version,
+        container_version=seen.container_version,
+        health_status=seen.health,
+        health_status_reason=limits | seen.health_reasons,
+        conditions=conditions,
+        failure=None,
+    )
+
+
+def nodes_of(infra: Infra, seen: CoeObserved) -> list[NodeObserved]:
+    """The provider's view of each node with the COE's word on it."""
+    ready = {member.uuid: member for member in seen.members}
+    return [
+        replace(node, ready=ready[node.uuid].ready, reason=ready[node.uuid].reason)
+        for node in infra.nodes
+        if node.uuid in ready
+    ]

@@ -1,0 +1,48 @@
+"""What the steps that change a standing cluster work with: its rows, its drivers, and what is there.
+
+Neighbours: the cluster loop, which makes one a pass; `rollout` and `rotation`, which take their steps on it.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from jeroboam.coes.base import Coe, CoePlan
+from jeroboam.conductor.records import Whole
+from jeroboam.domain.nodes import NodeScript
+from jeroboam.providers.base import Infra, InfraWant, Provider
+from jeroboam.store import Lease
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pause:
+    """Not done yet: why, and in how many seconds to go on."""
+
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Site:
+    """One cluster in one pass."""
+
+    lease: Lease
+    whole: Whole
+    provider: Provider
+    coe: Coe
+    want: InfraWant
+    infra: Infra
+    """What the provider last saw."""
+    plan: CoePlan
+    """With the authorities to speak to nodes with."""
+    boot: CoePlan
+    """With the authorities that nodes are to have."""
+    settle: Callable[[], Awaitable[object]]
+    """Waits until every node works in the cluster; raises `Temporary` where that takes too long."""
+
+    def seeing(self, infra: Infra) -> "Site":
+        """The same with a newer look at what is there."""
+        return replace(self, infra=infra)
+
+    def script(self, node_uuid: str) -> NodeScript:
+        """How that node boots."""
+        return next(self.coe.script(self.boot, each) for each in self.plan.members if each.uuid == node_uuid)

@@ -1,0 +1,84 @@
+"""What a change of template, labels or flavours means for a cluster's wish: pure functions from wish to wish.
+
+A node group counts its builds. A change that reaches nodes wishes for another build; the loop then makes the nodes of
+the former one anew, in batches. Going back to a former wish goes back to its builds, so that only nodes that were made
+anew meanwhile are made anew again. Neighbours: the API, which asks; the conductor, which rolls out and goes back.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+
+from jeroboam.domain.clusters import Cluster, Former, NodeGroup, NodeGroupSpec, Template
+
+
+def rebased(
+    own: Mapping[str, str], old: Mapping[str, str], new: Mapping[str, str], *, keep_own: bool
+) -> dict[str, str]:
+    """Labels of something when those above it (its template's, its cluster's) change from `old` to `new`.
+
+    What changes above changes here; what was different here before stays so only with `keep_own`.
+    """
+    labels = dict(own)
+    for key in old.keys() | new.keys():
+        if old.get(key) == new.get(key) or (keep_own and own.get(key) != old.get(key)):
+            continue
+        if key in new:
+            labels[key] = new[key]
+        else:
+            labels.pop(key, None)
+    return labels
+
+
+def onto_template(cluster: Cluster, template: Template) -> Cluster:
+    """The cluster with that template in the place of its own; sizes, flavours and networks stay the cluster's."""
+    labels = rebased(cluster.spec.labels, cluster.spec.template.labels, template.spec.labels, keep_own=False)
+    return replace(
+        cluster, template_id=template.uuid, spec=replace(cluster.spec, template=template.spec, labels=labels)
+    )
+
+
+def rebuilt(group: NodeGroup, spec: NodeGroupSpec, *, reached: bool) -> NodeGroup:
+    """The group with that wish, and with another build if its image or its flavour differs.
+
+    `reached`: something else that its nodes are made from differs, or they are to be made anew in any case.
+    """
+    old = group.spec
+    if not reached and (spec.image_id, spec.flavor_id) == (old.image_id, old.flavor_id):
+        return replace(group, spec=spec)
+    number = old.builds + 1
+    return replace(group, spec=replace(spec, build=number, builds=number))
+
+
+def rolled_out(groups: Iterable[NodeGroup]) -> bool:
+    """Whether every node of these groups was last seen to be of the build that is wished for."""
+    return all(node.build == group.spec.build for group in groups for node in group.observed)
+
+
+def former_of(cluster: Cluster, groups: Iterable[NodeGroup]) -> Former:
+    """What to go back to if a change of these groups fails."""
+    spec = cluster.spec
+    return Former(
+        template_id=cluster.template_id,
+        template=spec.template,
+        labels=spec.labels,
+        master_flavor_id=spec.master_flavor_id,
+        flavor_id=spec.flavor_id,
+        groups={group.uuid: group.spec for group in groups},
+    )
+
+
+def taken_back(cluster: Cluster, former: Former) -> Cluster:
+    """The cluster as it was wished for before."""
+    spec = replace(
+        cluster.spec,
+        template=former.template,
+        labels=former.labels,
+        master_flavor_id=former.master_flavor_id,
+        flavor_id=former.flavor_id,
+    )
+    return replace(cluster, template_id=former.template_id, spec=spec)
+
+
+def group_taken_back(group: NodeGroup, former: NodeGroupSpec) -> NodeGroup:
+    """The group as it was wished for before; numbers of builds go on."""
+    return replace(group, spec=replace(former, builds=group.spec.builds))
