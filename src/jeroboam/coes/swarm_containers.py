@@ -20,7 +20,7 @@ from jeroboam.coes.base import CoePlan, ContainerSeen, ContainerWant
 from jeroboam.coes.swarm_api import API_PORT, Fleet
 from jeroboam.domain.clusters import MASTER
 from jeroboam.domain.containers import RuntimeState
-from jeroboam.domain.errors import DriverError, Permanent
+from jeroboam.domain.errors import DriverError, Permanent, Temporary
 from jeroboam.domain.ports import ExecResult
 from jeroboam.domain.workloads import Act
 from jeroboam.kit.clock import Clock
@@ -30,6 +30,8 @@ WORKLOAD_NAME_LABEL = "jeroboam.workload-name"
 
 # How long the Engine waits for a container that is asked to end.
 _STOP_SECONDS = 10
+# The Engine calls some of what a state forbids a fault of its own.
+_NEEDS = {Act.PAUSE: RuntimeState.RUNNING, Act.UNPAUSE: RuntimeState.PAUSED}
 _DONE = {Act.PAUSE: RuntimeState.PAUSED, Act.UNPAUSE: RuntimeState.RUNNING}
 
 
@@ -65,6 +67,8 @@ class SwarmContainers:
             seen = await _shown(found)
             if seen.state is _DONE.get(act):
                 return seen
+            if seen.state is not _NEEDS.get(act, seen.state):
+                raise Permanent(f"cannot {act} container {uuid}: it is {seen.state}")
             with speaking(f"asking for a {act} of container {uuid}"):
                 await _do(found, act)
             return await _shown(found)
@@ -153,11 +157,21 @@ async def _created(engine: aiodocker.Docker, want: ContainerWant) -> DockerConta
     except aiodocker.DockerError as error:
         if error.status != HTTPStatus.CONFLICT:
             raise
-        # One that an earlier try had asked for, and that had not been listed yet.
+        return await _taken(engine, want, name)
+
+
+async def _taken(engine: aiodocker.Docker, want: ContainerWant, name: str) -> DockerContainer:
+    """The container that has the name: ours, which an earlier try had asked for and nobody had seen yet."""
+    try:
         there = await engine.containers.get(name)
-        if there["Config"]["Labels"].get(WORKLOAD_LABEL) != want.uuid:
-            raise Permanent(f"creating container {want.name}: its name on the Engine is taken by another's") from error
-        return there
+    except aiodocker.DockerError as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        # The Engine keeps a name for a moment before it shows what has it.
+        raise Temporary(f"container {want.name} is still being made") from error
+    if there["Config"]["Labels"].get(WORKLOAD_LABEL) != want.uuid:
+        raise Permanent(f"creating container {want.name}: its name on the Engine is taken by another's")
+    return there
 
 
 async def _shown(container: DockerContainer) -> ContainerSeen:
