@@ -5,13 +5,10 @@ The tests of this module are one story and run in their order: a bay is made onc
 
 import json
 import re
-import subprocess
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.x509.oid import NameOID
+
+from tests.clients.engine import Engine, new_key
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
@@ -20,42 +17,15 @@ BAYMODEL = "--image-id swarm-node --keypair-id testkey --external-network-id pub
 KUBERNETES = {"pod": "Pod", "rc": "ReplicationController", "coe-service": "Service"}
 
 
-class Engine:
-    """The bay's own Engine, as somebody with `docker` and what the client wrote would reach it."""
-
-    def __init__(self, folder, address: str) -> None:
-        self._line = ["docker", "-H", address, "--tlsverify"]
-        self._line += [f"--tls{part}={folder}/{file}.pem" for part, file in
-                       (("cacert", "ca"), ("cert", "cert"), ("key", "key"))]  # fmt: skip
-
-    def __call__(self, *words: str, stdin: bytes | None = None) -> str:
-        done = subprocess.run([*self._line, *words], input=stdin, capture_output=True, timeout=60, check=False)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.decode()
-
-    def state(self, uuid: str) -> dict:
-        return json.loads(self("inspect", "--format", "{{json .State}}", f"jeroboam-{uuid}"))
-
-    def uuids(self) -> list[str]:
-        return self("ps", "-a", "--format", '{{.Label "jeroboam.workload"}}').split()
-
-
 @pytest.fixture(scope="module")
 def engine(magnum, tmp_path_factory):
     """Certificates by `ca-show` and `ca-sign`, and an image to run: there is no registry."""
     folder = tmp_path_factory.mktemp("certificates")
-    key = rsa.generate_private_key(65537, 2048)
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "admin")])
-    request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
-    pem = serialization.Encoding.PEM
-    (folder / "request.csr").write_bytes(request.public_bytes(pem))
-    form, sealed = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    (folder / "key.pem").write_bytes(key.private_bytes(pem, form, sealed))
+    (folder / "request.csr").write_text(new_key(folder))
     (folder / "ca.pem").write_text(magnum("ca-show", "--bay", "b"))
     (folder / "cert.pem").write_text(magnum("ca-sign", "--bay", "b", "--csr", folder / "request.csr"))
     engine = Engine(folder, magnum.shown("bay-show", "b")["api_address"])
-    image = subprocess.run(["docker", "image", "save", "busybox:latest"], capture_output=True, check=True).stdout
-    engine("image", "load", stdin=image)
+    engine.load("busybox:latest")
     return engine
 
 
