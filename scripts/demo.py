@@ -167,6 +167,11 @@ def swarm(openstack: OpenStack, folder: pathlib.Path) -> None:
         until("cluster status", lambda: openstack.quietly(show).strip(), "UPDATE_COMPLETE", COMPLETE_SECONDS)
         ready = run(*docker, "node", "ls", "--format", "{{.Status}}").split()
         expect(ready, ["Ready"] * 4, "nodes")
+    with step("every node made anew from its image, three workers at once: coe cluster upgrade"):
+        openstack("coe cluster upgrade demo swarm --max-batch-size 3")
+        until("cluster status", lambda: openstack.quietly(show).strip(), "UPDATE_COMPLETE", COMPLETE_SECONDS)
+        expect(run(*docker, "node", "ls", "--format", "{{.Status}}").split(), ["Ready"] * 4, "nodes")
+        until("replicas", lambda: run(*docker, "service", "ls", "--format", "{{.Replicas}}").strip(), "4/4", 30)
     with step("node groups, CA, stats"):
         groups = openstack.json("coe nodegroup list demo")
         expect(
@@ -193,7 +198,22 @@ def _service(docker: list[str]) -> None:
         subprocess.run([*engine, "image", "load"], input=saved, capture_output=True, check=True, timeout=60)
     serve = "while true; do echo served by $(hostname) | nc -l -p 8080; done"
     publish = ["--publish", "mode=host,target=8080", "--endpoint-mode", "dnsrr", "--no-resolve-image", "--detach"]
-    run(*docker, "service", "create", *publish, "--replicas", "4", "--name", "web", "busybox", "sh", "-c", serve)
+    run(
+        *docker,
+        "service",
+        "create",
+        *publish,
+        "--stop-grace-period",
+        "1s",
+        "--replicas",
+        "4",
+        "--name",
+        "web",
+        "busybox",
+        "sh",
+        "-c",
+        serve,
+    )
     until("replicas", lambda: run(*docker, "service", "ls", "--format", "{{.Replicas}}").strip(), "4/4", 30)
     answers = []
     for address, engine in engines.items():

@@ -21,14 +21,20 @@ def homes():
         each.down()
 
 
+@pytest.fixture(scope="module")
+def config():
+    """What the shared installation's configuration file says."""
+    return ""
+
+
 @pytest.fixture
-async def shared(homes, tmp_path_factory, busybox):
+async def shared(homes, tmp_path_factory, busybox, config):
     """One running installation for several tests, since its Keystone takes seconds to be made.
 
     A test that fails leaves things behind, so the next one begins in a new one.
     """
     if not homes or not homes[-1].clean:
-        homes.append(Installation(tmp_path_factory.mktemp("shared")))
+        homes.append(Installation(tmp_path_factory.mktemp("shared"), config))
         await homes[-1].up()
     homes[-1].clean = False
     return homes[-1]

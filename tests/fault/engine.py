@@ -1,6 +1,7 @@
 """What the Engine has of one installation, asked of the Engine itself, and what it tells as it happens."""
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass
 
 import aiodocker
@@ -49,13 +50,27 @@ async def things(engine: aiodocker.Docker, installation: str) -> Things:
 
 
 async def happens(
-    engine: aiodocker.Docker, installation: str, action: str, *, times: int, since: float, network: str = ""
+    engine: aiodocker.Docker,
+    installation: str,
+    action: str,
+    *,
+    times: int,
+    since: float,
+    names: Collection[str] = (),
+    role: str = "",
 ) -> None:
-    """Return once that has happened to so many of the installation's containers, or to that network."""
+    """Return once that has happened to so many of the installation's containers, or of things with these names.
+
+    With a role only nodes of that role count.
+
+    The Engine tells the labels of containers alone; a volume's name is its id.
+    """
     kind, _, verb = action.partition(" ")
     async for event in client.events(engine, {"type": [kind], "event": [verb]}, since):
         told = event["Actor"]["Attributes"]
-        if told.get(LABEL) == installation or (network and told.get("name") == network):
+        if role and told.get("jeroboam.role") != role:
+            continue
+        if told.get(LABEL) == installation or not {told.get("name"), event["Actor"]["ID"]}.isdisjoint(names):
             times -= 1
             if times == 0:
                 return

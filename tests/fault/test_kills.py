@@ -38,7 +38,7 @@ class Moment:
                     self.action,
                     times=self.times,
                     since=since,
-                    network=f"jeroboam-{cluster}",
+                    names={f"jeroboam-{cluster}"},
                 )
         await asyncio.sleep(self.seconds)
 

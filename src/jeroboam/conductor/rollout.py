@@ -32,7 +32,7 @@ async def replace_lame(site: Site, unready: Collection[str]) -> Pause | None:
     if not lame:
         return None
     await _rebuild(site, lame)
-    return Pause(reason=f"{_names(lame)} did not work and is made anew", seconds=0.0)
+    return Pause(reason=f"made anew, since they did not work: {_names(lame)}", seconds=0.0)
 
 
 async def advance(site: Site) -> Pause | None:
@@ -46,7 +46,7 @@ async def advance(site: Site) -> Pause | None:
     await site.coe.drain(site.plan, [node.uuid for node in batch])
     await _rebuild(site, batch)
     left = len(stale) - len(batch)
-    return Pause(reason=f"{_names(batch)} was made anew, {left} more to go", seconds=0.0)
+    return Pause(reason=f"made anew: {_names(batch)}; {left} more to go", seconds=0.0)
 
 
 def _stale(site: Site) -> list[NodeWant]:
