@@ -52,7 +52,7 @@ run: install ## the service in the foreground, on a state of its own
 .PHONY: demo install run
 
 $(OLD)/.installed: tests/clients/requirements-2015.txt $(STAMP)
-	python3 -m venv --clear $(OLD)
+	python3 -m venv --clear --without-pip $(OLD)
 	$(BIN)/uv pip sync --quiet --python $(OLD)/bin/python tests/clients/requirements-2015.txt
 	touch $@
 

@@ -3,6 +3,7 @@
 import asyncio
 import subprocess
 import uuid as uuids
+from dataclasses import replace
 
 import pytest
 
@@ -188,3 +189,16 @@ async def test_a_master_that_does_not_answer_is_no_word_on_what_exists(swarm):
             except Temporary:
                 continue
             break
+
+
+@pytest.mark.docker
+async def test_a_master_that_is_made_anew_keeps_its_containers(swarm):
+    coe, plan, box = swarm.coe, swarm.plan(), want()
+    await coe.make(plan, box)
+    await coe.act(plan, box.uuid, Act.START)
+    [node] = swarm.wanted
+    other = swarm.want([replace(node, build=1)])
+    await swarm.provider.rebuild(other, node.uuid, swarm.scripts()[node.uuid])
+    await coe.join(plan)
+    assert (await coe.look(plan, box.uuid)).state is RuntimeState.EXITED
+    assert (await coe.act(plan, box.uuid, Act.START)).state is RuntimeState.RUNNING

@@ -1,7 +1,7 @@
 """Single containers inside a Swarm cluster, on the Engines of its masters: what the API of 2015 makes there.
 
 They are plain containers and no services, since a service cannot be paused, entered or read like one container; and
-they lie on the first master, whose address is the cluster's own (docs/decisions/0010). Which container is which is
+they lie on the first master, whose address is the cluster's own (docs/decisions/0009). Which container is which is
 told by a label, never by names. Neighbours: `swarm_api` (the Engines), `swarm`, which is this too.
 """
 
