@@ -14,6 +14,7 @@ from jeroboam.domain.workloads import Act, octets, project_workload
 from tests.api.client import Client
 from tests.api.loops import settle
 
+BOTH = pytest.mark.parametrize("store", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True)
 ACTS = ("start", "stop", "reboot", "pause", "unpause")
 
 
@@ -88,6 +89,7 @@ async def test_the_bay_is_told_by_uuid_or_name_and_a_name_is_made_up(old, bay):
     assert made.json()["name"].endswith("-container")
 
 
+@BOTH
 async def test_lists_of_one_bay(old, box, make, store):
     await settle(store, await make.cluster(name="other"))
     first, second = await box(), await box(bay_uuid="other", name="box2")
@@ -165,6 +167,7 @@ async def test_one_for_a_bay_that_is_being_made_has_until_then_and_its_own_time(
     assert container.deadline_at - cluster.deadline_at == dt.timedelta(seconds=parts.options.create_seconds)
 
 
+@BOTH
 @pytest.mark.parametrize("form", ["/v1/containers/{name}/{act}", "/v1/containers/{act}/{name}"])
 async def test_acts_are_wishes_in_their_order(old, box, store, form):
     uuid = (await box())["uuid"]
@@ -225,6 +228,7 @@ async def test_logs_and_commands(old, box, loop, parts):
     assert (await old.put("/v1/containers/box/execute?command=true")).status == 409
 
 
+@BOTH
 async def test_a_delete_and_what_follows_it(old, box, store):
     uuid = (await box())["uuid"]
     await old.put("/v1/containers/box/start")

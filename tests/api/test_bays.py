@@ -9,6 +9,7 @@ from jeroboam.api.app import create_app
 from tests.api.client import Client
 from tests.api.loops import csr, settle
 
+BOTH = pytest.mark.parametrize("store", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True)
 BAYMODEL = {"name": "m", "coe": "swarm", "image_id": "node", "keypair_id": "mine", "external_network_id": "public"}
 SHORT = {
     "uuid",
@@ -94,6 +95,7 @@ async def test_a_template_is_a_baymodel(old, infra, make):
     assert (await infra.get("/v1/clustertemplates/t2")).status == 404
 
 
+@BOTH
 async def test_a_bay_is_a_cluster(old, infra, bay, store):
     made = await bay(node_count=2, master_count=3, bay_create_timeout=30, discovery_url="https://d/1")
     assert made.keys() == FULL
@@ -274,6 +276,7 @@ async def test_certificates_of_a_bay(infra, bay, store, version):
         assert (await client.post("/v1/certificates", body)).status == 400
 
 
+@BOTH
 async def test_nodes_are_written_down(old):
     wish = {"type": "virt", "image_id": "fedora", "ironic_node_id": "3c2f1a94-2b5c-4d39-a3b0-8d2e0d6d0a11"}
     answer = await old.post("/v1/nodes", wish)
