@@ -154,7 +154,8 @@ class Workloads:
             return None
         if not in_progress(workload) and not workload.deleting:
             await self._records.save(lease, replace(workload.observed, silent=error.reason))
-            return LONGEST_RETRY
+            # A bay that is only away for a moment is back soon; one that stays away is not asked all the time.
+            return LONGEST_RETRY if workload.observed.silent is None else self._check_seconds
         if over or isinstance(error, Permanent):
             log.warning("workload failed", workload=workload.uuid, reason=error.reason)
             self._met.pop(workload.uuid, None)
