@@ -29,9 +29,11 @@ check: $(STAMP) ## ruff, mypy, import-linter, the size budget, and tables in doc
 	$(BIN)/python scripts/size_budget.py
 	$(BIN)/python scripts/house_rules.py
 	$(BIN)/python scripts/options_doc.py --check
+	$(BIN)/python scripts/api_docs.py --check
 
-docs: $(STAMP) ## the tables of the operator's guide, from the code
+docs: $(STAMP) ## the tables of the operator's guide, the table of routes and the OpenAPI documents, from the code
 	$(BIN)/python scripts/options_doc.py
+	$(BIN)/python scripts/api_docs.py
 
 lock: $(STAMP) ## pin the newest releases that fit pyproject.toml
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate --all-extras pyproject.toml -o requirements.lock
@@ -64,7 +66,10 @@ test: install client-2015 ## the whole test suite, on real engines and databases
 fault: install ## kills the service and takes its Engine away, at many moments
 	$(BIN)/python -m pytest tests/fault
 
+fuzz: $(STAMP) ## 20,000 requests made up from the OpenAPI document, and whether answers are as documented
+	$(BIN)/python -m scripts.fuzz
+
 bench: install ## the table of speed and memory
 	$(BIN)/python scripts/bench.py
 
-.PHONY: client-2015 test fault bench
+.PHONY: client-2015 test fault fuzz bench

@@ -22,7 +22,7 @@ from tests.postgres import database, running_server
 UNLIMITED = {"containers": -1, "memory": -1, "cpu": -1, "disk": -1}
 
 
-def _open(path) -> Store:
+def open_store(path) -> Store:
     return Store(f"sqlite+aiosqlite:///{path}", clock=SystemClock(), bus=MemoryBus())
 
 
@@ -32,7 +32,7 @@ def empty_database(tmp_path_factory):
     path = tmp_path_factory.mktemp("empty") / "store.db"
 
     async def make() -> None:
-        store = _open(path)
+        store = open_store(path)
         await upgrade(store.engine)
         await store.close()
 
@@ -50,7 +50,7 @@ def postgres(tmp_path_factory):
 async def store(request, tmp_path, empty_database):
     """A store on SQLite, or on what a test asks for as this fixture's parameter."""
     if getattr(request, "param", "sqlite") == "sqlite":
-        store = _open(shutil.copy(empty_database, tmp_path / "store.db"))
+        store = open_store(shutil.copy(empty_database, tmp_path / "store.db"))
         yield store
         await store.close()
         return
@@ -149,7 +149,7 @@ class _Asker:
 def bad_input_loop(tmp_path, empty_database):
     """An application with a cluster and a container in it, on a loop of its own."""
     with asyncio.Runner() as runner:
-        store = _open(shutil.copy(empty_database, tmp_path / "own.db"))
+        store = open_store(shutil.copy(empty_database, tmp_path / "own.db"))
         app = create_app(parts_of(store))
         clients = {
             "infra": Client(app, "/container-infra", version="latest"),

@@ -10,9 +10,9 @@ from jeroboam.domain.clusters import Operation
 from jeroboam.domain.containers import RuntimeState
 from jeroboam.domain.errors import Unavailable
 from jeroboam.domain.states import ask_cluster
-from jeroboam.domain.workloads import Act, octets, project_workload
+from jeroboam.domain.workloads import Act, octets
 from tests.api.client import Client
-from tests.api.loops import settle
+from tests.api.loops import run_in_bay, settle
 
 BOTH = pytest.mark.parametrize("store", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True)
 ACTS = ("start", "stop", "reboot", "pause", "unpause")
@@ -43,12 +43,7 @@ def box(old, bay):
 @pytest.fixture
 def loop(store):
     async def run(uuid: str, state: RuntimeState) -> None:
-        """What the loop writes once all that was asked is done."""
-        async with store.write() as tx:
-            found = await tx.workloads.get(uuid)
-            seq = found.ops[-1].seq if found.ops else found.observed.seq
-            seen = replace(found.observed, seq=seq, state=state, touched=True)
-            await tx.workloads.update(project_workload(replace(found, observed=seen)))
+        await run_in_bay(store, uuid, state)
 
     return run
 
@@ -79,9 +74,11 @@ async def test_a_container_is_stored_with_its_wish(old, bay, box, store, loop):
     assert (await old.get("/v1/containers/detail")).json()["containers"] == [shown]
 
 
-async def test_what_kilo_called_an_image(box):
-    made = await box(image=None, image_id="busybox:1")
+async def test_what_kilo_called_an_image(old, bay):
+    wish = {"name": "box", "image_id": "busybox:1", "bay_uuid": bay}
+    made = (await old.post("/v1/containers", wish)).json()
     assert made["image"] == made["image_id"] == "busybox:1"
+    assert (await old.post("/v1/containers", wish | {"image": "busybox"})).status == 400
 
 
 async def test_the_bay_is_told_by_uuid_or_name_and_a_name_is_made_up(old, bay):

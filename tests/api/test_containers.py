@@ -253,6 +253,7 @@ async def test_rename_of_old(zun, make):
     assert (await old.post("/v1/containers/box/rename?name=bin")).json()["name"] == "bin"
     assert (await old.post("/v1/containers/bin/rename?name=bin")).status == 409
     assert (await old.post("/v1/containers/bin/rename")).status == 400
+    assert (await old.post("/v1/containers/bin/rename", {"name": "box", "more": 1})).status == 400
 
 
 async def test_lists_are_filtered_and_paged(zun, make, on_host):

@@ -182,3 +182,12 @@ async def test_admission_fills_in_and_refuses(infra, parts, make):
     await make.template()
     answer = await infra.patch("/v1/clustertemplates/t", [change("replace", "/image_id", "nope")])
     assert answer.status == 400
+
+
+async def test_an_id_of_ones_own_counts_in_any_spelling(infra, make):
+    hyphens = "0b5ee85a-7c06-4f6d-9a4e-2f1b1c6d2a11"
+    made = await make.template(uuid=hyphens.replace("-", "").upper())
+    assert made["uuid"] == hyphens
+    assert (await infra.get(f"/v1/clustertemplates/{hyphens}")).status == 200
+    page = await infra.get(f"/v1/clustertemplates?marker={hyphens.upper()}")
+    assert (page.status, page.json()["clustertemplates"]) == (200, [])

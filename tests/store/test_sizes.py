@@ -1,5 +1,12 @@
 """Sizes of clusters, as lists show them."""
 
+from dataclasses import replace
+
+import sqlalchemy as sa
+
+from jeroboam.kit.clock import SystemClock
+from jeroboam.store import Page, Store, tables
+from jeroboam.store.migrations import upgrade
 from tests import builders
 
 
@@ -13,5 +20,61 @@ async def test_sizes_are_sums_over_groups(store):
             for group in builders.groups(cluster, 3, workers):
                 await tx.nodegroups.insert(group)
     async with store.read() as tx:
-        assert await tx.nodegroups.sizes(small.uuid, large.uuid) == {small.uuid: (3, 0), large.uuid: (3, 7)}
-        assert await tx.nodegroups.sizes() == {}
+        brief = {cluster.uuid: (cluster.masters, cluster.others) for cluster in await tx.clusters.brief(Page())}
+    assert brief == {small.uuid: (3, 0), large.uuid: (3, 7), other.uuid: (3, 2)}
+
+
+async def test_a_cluster_without_groups_has_no_nodes(store):
+    cluster = await _one_with_workers(store)
+    async with store.write() as tx:
+        await tx.nodegroups.remove(cluster_id=cluster.uuid)
+    async with store.read() as tx:
+        [brief] = await tx.clusters.brief(Page())
+    assert (brief.masters, brief.others) == (0, 0)
+
+
+async def test_sizes_follow_every_change_of_a_group(store):
+    cluster = await _one_with_workers(store)
+    async with store.write() as tx:
+        _, workers = (await tx.nodegroups.of(cluster.uuid))[cluster.uuid]
+        await tx.nodegroups.update(replace(workers, spec=replace(workers.spec, node_count=9)))
+    async with store.read() as tx:
+        [brief] = await tx.clusters.brief(Page())
+        assert (brief.masters, brief.others) == (1, 9)
+        assert await tx.clusters.totals(None) == (1, 10)
+
+
+async def _one_with_workers(store):
+    template = builders.template()
+    cluster = builders.cluster(template)
+    async with store.write() as tx:
+        await tx.templates.insert(template)
+        await tx.clusters.insert(cluster)
+        for group in builders.groups(cluster, 1, 2):
+            await tx.nodegroups.insert(group)
+    return cluster
+
+
+OLD = {"name": "x", "project_id": "p1", "spec": {}, "created_at": builders.NOW}
+OLD_ROWS = {
+    tables.template: OLD | {"uuid": "t", "user_id": "u1", "public": False, "hidden": False},
+    tables.cluster: OLD
+    | {"uuid": "c", "user_id": "u1", "template_id": "t", "operation": "CREATE", "generation": 1}
+    | {"observed": {}, "status": "CREATE_COMPLETE"},
+    tables.nodegroup: OLD
+    | {"uuid": "g", "cluster_id": "c", "spec": {"role": "worker", "node_count": 7}, "status": "CREATE_COMPLETE"}
+    | {"desired": [], "observed": [], "deleting": False, "next_index": 0},
+}
+
+
+async def test_an_older_database_gets_its_sizes(store_url, bus):
+    store = Store(store_url, clock=SystemClock(), bus=bus)
+    await upgrade(store.engine, to="0003")
+    async with store.engine.begin() as connection:
+        for table, row in OLD_ROWS.items():
+            await connection.execute(sa.insert(table).values(row))
+    await upgrade(store.engine)
+    async with store.read() as tx:
+        [brief] = await tx.clusters.brief(Page())
+        assert (brief.masters, brief.others) == (0, 7)
+    await store.close()

@@ -9,12 +9,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
+from typing import Any
 
 import structlog
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry
 from prometheus_client.exposition import generate_latest
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from jeroboam.api import openapi
 from jeroboam.api.call import Answer, Call, Failure, Family, Route, Routes, reply
 from jeroboam.api.container.family import ContainerFamily
 from jeroboam.api.container_infra.family import ContainerInfraFamily
@@ -129,6 +131,7 @@ class _Mount:
         unknown = {route.rule for route in family.routes if route.rule is not None and route.rule not in self._policy}
         if unknown:
             raise LookupError(f"routes name policy rules that nobody defined: {sorted(unknown)}")
+        self._document = reply(openapi.document(family))
         self._challenge = (("WWW-Authenticate", f'Keystone uri="{parts.options.auth_uri}"'),)
 
     async def answer(self, head: Head, receive: Receive, trace: _Trace) -> Answer:
@@ -136,12 +139,9 @@ class _Mount:
         trace.family = self._family.prefix
         base = f"{head.origin}/{self._family.prefix}"
         segments, versioned = self._inner(head.segments)
-        if not segments and not versioned:
-            return self._discovery(head, self._family.root(base))
-        if segments == ["healthcheck"]:
-            return await self._health()
-        if head.method == "OPTIONS":
-            return Answer(status=200, headers=(("Allow", "GET, POST, PATCH, PUT, DELETE, OPTIONS"),))
+        public = await self._public(head, segments, versioned=versioned, base=base)
+        if public is not None:
+            return public
         open_to_all = not segments
         try:
             if not open_to_all and (refusal := await self._identify(head, trace)) is not None:
@@ -174,6 +174,18 @@ class _Mount:
             versioned = versioned or rest[0] == "v1"
             rest = rest[1:]
         return rest, versioned
+
+    async def _public(self, head: Head, segments: list[str], *, versioned: bool, base: str) -> Answer | None:
+        """What anyone may have without a word about versions, if it is that."""
+        if not segments and not versioned:
+            return self._discovery(head, self._family.root(base))
+        if segments == ["healthcheck"]:
+            return await self._health()
+        if segments == [openapi.NAME]:
+            return self._document if head.method == "GET" else self._failed(_status(405), ("Allow", "GET"))
+        if head.method == "OPTIONS":
+            return Answer(status=200, headers=(("Allow", "GET, POST, PATCH, PUT, DELETE, OPTIONS"),))
+        return None
 
     def _discovery(self, head: Head, content: object) -> Answer:
         if head.method not in {"GET", "OPTIONS"}:
@@ -238,11 +250,16 @@ class _Mount:
         except Exception as error:  # noqa: BLE001  (what nobody foresaw ends here, and in the log)
             return self._bug(error, head, trace)
 
-    def _arguments(self, query: Mapping[str, str], route: Route) -> Mapping[str, str]:
-        for name in query:
-            if name not in route.query:
+    def _arguments(self, query: Mapping[str, str], route: Route) -> Mapping[str, Any]:
+        checked = {}
+        for name, said in query.items():
+            check = route.query.get(name)
+            if check is None:
                 raise Refused(self._family.unknown_argument(name), field=name)
-        return query
+            if "\0" in said:
+                raise Refused(f"The argument {name} holds a NUL character.", field=name)
+            checked[name] = check(name, said)
+        return checked
 
     def _bug(self, error: Exception, head: Head, trace: _Trace) -> Answer:
         """The log has all of it, the answer only where to look."""

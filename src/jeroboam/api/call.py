@@ -1,7 +1,8 @@
 """One request as a handler sees it, what it answers with, and the table of routes that leads there.
 
 A route carries the name of its policy rule, so that no endpoint can be without one: the dispatcher in `app`
-checks it before the handler runs, and refuses to start with a rule that nobody defined.
+checks it before the handler runs, and refuses to start with a rule that nobody defined. It also carries what `openapi`
+and the table of routes in the docs say of it.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -10,6 +11,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from jeroboam.api.fields import Check, Schema
 from jeroboam.api.parts import ApiParts
 from jeroboam.api.policy import Policy
 from jeroboam.domain.caller import Caller
@@ -30,7 +32,8 @@ class Call:
     base: str
     """The family's root as the client sees it, without a slash at the end."""
     path: Mapping[str, str]
-    query: Mapping[str, str]
+    query: Mapping[str, Any]
+    """The arguments as the route's checks have given them back."""
     body: bytes
     request_id: str
 
@@ -81,6 +84,9 @@ def reply(content: Any, status: int = 200, *headers: tuple[str, str]) -> Answer:
 
 NO_CONTENT = Answer(status=204)
 
+NEWEST = 1 << 16
+"""Beyond every minor version."""
+
 Handler = Callable[[Call], Awaitable[Answer]]
 
 
@@ -93,11 +99,29 @@ class Route:
     handler: Handler
     rule: str | None
     """The policy rule; None only where the published contract demands that nobody is asked."""
-    query: frozenset[str] = frozenset()
-    """The query arguments that the method knows; any other is refused."""
+    query: Mapping[str, Check] = field(default_factory=dict)
+    """The query arguments that the method knows, with their checks; any other is refused."""
+    body: Schema | None = None
+    """What the method takes; None where it looks at no body."""
+    body_needed: bool = True
+    """Whether the body may not be left out."""
+    status: int = 200
+    """The status of its answer where nothing is refused."""
+    answer: Any = None
+    """The type of that answer's body, or several; None is JSON's null. A 204 has none."""
+    refusals: tuple[int, ...] = ()
+    """Statuses of refusals beyond those that `openapi` derives from the rest."""
     since: int = 1
-    until: int = 1 << 16
+    until: int = NEWEST
     """Minor versions that have the method."""
+    differs: str = ""
+    """Where and why it is not as the published API's own service does it; empty where it is."""
+
+    @property
+    def summary(self) -> str:
+        """What it is for, in half a sentence: the handler's first line, after the method and path in it."""
+        first = (self.handler.__doc__ or "").partition("\n")[0]
+        return first.partition(": ")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +204,16 @@ class Family(Protocol):
     @property
     def newest(self) -> int:
         """The newest minor version."""
+        ...
+
+    @property
+    def peer(self) -> str:
+        """The service whose API it is."""
+        ...
+
+    @property
+    def errors(self) -> tuple[Any, Any]:
+        """The types of an error body, and of the one for a version that is out of range."""
         ...
 
     @property

@@ -1,16 +1,32 @@
 """Checks of single fields of a body, as data: a table of names and checks is a resource's schema.
 
-Each check takes the field's name and its value, gives the value in the form that the domain wants, or raises
-`BadField`, whose text names the field, the value and the rule.
+A check takes the field's name and its value, gives the value in the form that the domain wants, or raises
+`BadField`, whose text names the field, the value and the rule. It knows the same rule as JSON Schema too, for the
+OpenAPI document: what its schema refuses the check refuses, and the check may refuse more than a schema can say.
 """
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from jeroboam.domain.errors import Invalid
 
-Check = Callable[[str, Any], Any]
+Schema = Mapping[str, Any]
+"""JSON Schema of the 2020-12 draft, which is what OpenAPI 3.1 speaks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One rule for a value."""
+
+    run: Callable[[str, Any], Any]
+    schema: Schema
+
+    def __call__(self, name: str, value: Any) -> Any:
+        """The value as the domain wants it."""
+        return self.run(name, value)
+
 
 # What every engine can store and every client can read.
 LARGEST = 2**31 - 1
@@ -38,7 +54,15 @@ def optional(check: Check) -> Check:
     def run(name: str, value: Any) -> Any:
         return None if value is None else check(name, value)
 
-    return run
+    return Check(run, _nullable(check.schema))
+
+
+def _nullable(schema: Schema) -> Schema:
+    if not schema:
+        return schema
+    if "enum" in schema or "type" not in schema:
+        return {"anyOf": [*schema.get("anyOf", [schema]), {"type": "null"}]}
+    return {**schema, "type": [schema["type"], "null"]}
 
 
 def text(*, low: int = 1, high: int = 255, pattern: str | None = None, rule: str = "") -> Check:
@@ -54,7 +78,13 @@ def text(*, low: int = 1, high: int = 255, pattern: str | None = None, rule: str
             raise BadField(name, value, rule or f"It has to match {pattern}.")
         return value
 
-    return run
+    schema: dict[str, Any] = {"type": "string", "maxLength": high}
+    if low:
+        schema["minLength"] = low
+    if pattern is not None:
+        # The two dialects of patterns differ in how they write the ends of a text.
+        schema["pattern"] = pattern.replace(r"\A", "^").replace(r"\Z", "$")
+    return Check(run, schema)
 
 
 def whole(*, low: int | None = None, high: int = LARGEST, strings: bool = True) -> Check:
@@ -69,11 +99,13 @@ def whole(*, low: int | None = None, high: int = LARGEST, strings: bool = True) 
             raise BadField(name, value, f"It has to be from {low} to {high}.")
         return value
 
-    return run
+    number: dict[str, Any] = {"type": "integer", "maximum": high}
+    if low is not None:
+        number["minimum"] = low
+    return Check(run, {"anyOf": [number, {"type": "string", "pattern": "^-?[0-9]{1,18}$"}]} if strings else number)
 
 
-def flag(name: str, value: Any) -> bool:
-    """A boolean, or one of the words for it that both published APIs accept."""
+def _flag(name: str, value: Any) -> bool:
     if isinstance(value, bool):
         return value
     word = str(value).strip().lower() if isinstance(value, str | int) else ""
@@ -84,11 +116,25 @@ def flag(name: str, value: Any) -> bool:
     raise BadField(name, value, "It has to be true or false.")
 
 
-def strict_flag(name: str, value: Any) -> bool:
-    """A JSON boolean, no word for one."""
+def _any_case(word: str) -> str:
+    return "".join(f"[{letter}{letter.upper()}]" if letter.isalpha() else letter for letter in word)
+
+
+_WORDS = "|".join(_any_case(word) for word in sorted(_TRUE | _FALSE))
+flag = Check(
+    _flag, {"anyOf": [{"type": "boolean"}, {"type": "string", "pattern": rf"^\s*({_WORDS})\s*$"}, {"enum": [0, 1]}]}
+)
+"""A boolean, or one of the words for it that both published APIs accept."""
+
+
+def _strict_flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
         raise BadField(name, value, "It has to be true or false.")
     return value
+
+
+strict_flag = Check(_strict_flag, {"type": "boolean"})
+"""A JSON boolean, no word for one."""
 
 
 def choice(*words: str) -> Check:
@@ -99,7 +145,7 @@ def choice(*words: str) -> Check:
             raise BadField(name, value, f"It has to be one of: {', '.join(words)}.")
         return value
 
-    return run
+    return Check(run, {"enum": [str(word) for word in words]})
 
 
 def strings(*, low: int = 1, high: int = 255) -> Check:
@@ -111,7 +157,7 @@ def strings(*, low: int = 1, high: int = 255) -> Check:
             raise BadField(name, value, "It has to be a list of strings.")
         return tuple(item(name, member) for member in value)
 
-    return run
+    return Check(run, {"type": "array", "items": item.schema})
 
 
 def mapping(*, scalars: bool = False) -> Check:
@@ -128,14 +174,28 @@ def mapping(*, scalars: bool = False) -> Check:
                 raise BadField(name, value, "A key must not be empty.")
         return {key: str(member) for key, member in value.items()}
 
-    return run
+    member = {"type": ["string", "number", "boolean"] if scalars else "string"}
+    return Check(run, {"type": "object", "propertyNames": {"minLength": 1}, "additionalProperties": member})
 
 
-def ignored(name: str, value: Any) -> None:
-    """Tolerated, and of no effect."""
+def _ignored(name: str, value: Any) -> None:
     del name, value
+
+
+ignored = Check(_ignored, {})
+"""Tolerated, and of no effect."""
 
 
 def read(body: Mapping[str, Any], table: Mapping[str, Check]) -> dict[str, Any]:
     """The checked values of the fields that are there. The caller has refused those that the table lacks."""
     return {name: table[name](name, value) for name, value in body.items()}
+
+
+def body_of(table: Mapping[str, Check], *required: str) -> Schema:
+    """The schema of a body with these fields, of which some have to be there, and no others."""
+    schema: dict[str, Any] = {
+        "type": "object",
+        "properties": {name: check.schema for name, check in table.items()},
+        "additionalProperties": False,
+    }
+    return schema | {"required": list(required)} if required else schema

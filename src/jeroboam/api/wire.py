@@ -9,14 +9,15 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlencode
+from uuid import UUID
 
 from jeroboam.api.call import Call
-from jeroboam.api.fields import flag
+from jeroboam.api.fields import Check, Schema, text
+from jeroboam.api.shapes import Link
 from jeroboam.domain.errors import Invalid
 from jeroboam.kit.ids import is_uuid
 from jeroboam.store import Page
 
-PAGING = frozenset({"limit", "marker", "sort_key", "sort_dir"})
 _PATH = re.compile(r"^(/[\w-]+)+$")
 _OPS = ("add", "replace", "remove")
 
@@ -28,7 +29,7 @@ class Identified(Protocol):
     def uuid(self) -> str: ...
 
 
-def links(base: str, collection: str, ident: str) -> list[dict[str, str]]:
+def links(base: str, collection: str, ident: str) -> list[Link]:
     """The `self` and `bookmark` pair of one object."""
     return [
         {"href": f"{base}/v1/{collection}/{ident}", "rel": "self"},
@@ -41,30 +42,64 @@ def iso(moment: dt.datetime | None) -> str | None:
     return None if moment is None else moment.isoformat(timespec="seconds")
 
 
+def _limit(name: str, value: str) -> int:
+    if re.fullmatch(r"[0-9]{1,18}", value, re.ASCII) is None or int(value) <= 0:
+        raise Invalid("Limit must be positive", field=name)
+    return int(value)
+
+
+def _marker(name: str, value: str) -> str:
+    if not is_uuid(value):
+        raise Invalid(f"Expected a uuid but received {value}.", field=name)
+    return str(UUID(value))
+
+
+def _descending(name: str, value: str) -> bool:
+    if value not in _DIRECTIONS:
+        raise Invalid(f"Invalid sort direction: {value}. Acceptable values are 'asc' or 'desc'", field=name)
+    return value == "desc"
+
+
+_DIRECTIONS = ("asc", "desc")
+PAGING: dict[str, Check] = {
+    "limit": Check(_limit, {"type": "integer", "minimum": 1}),
+    "marker": Check(_marker, {"type": "string", "format": "uuid"}),
+    "sort_key": text(),
+    "sort_dir": Check(_descending, {"enum": list(_DIRECTIONS)}),
+}
+"""The query arguments of a list."""
+
+
+def paging(keys: Sequence[str]) -> dict[str, Check]:
+    """The same for a list that can be sorted by these fields."""
+
+    def run(name: str, value: str) -> str:
+        if value not in keys:
+            raise Invalid(f'The sort_key value "{value}" is an invalid field for sorting', field=name)
+        return value
+
+    return PAGING | {"sort_key": Check(run, {"enum": list(keys)})}
+
+
 def limit_of(call: Call) -> int:
-    """The effective size of a page. Raises `Invalid` for a limit that is no positive number."""
+    """The effective size of a page."""
     most = call.parts.options.max_limit
-    asked = call.query.get("limit")
-    if asked is None:
-        return most
-    if re.fullmatch(r"[0-9]{1,18}", asked, re.ASCII) is None or int(asked) <= 0:
-        raise Invalid("Limit must be positive", field="limit")
-    return min(int(asked), most)
+    asked: int = call.query.get("limit", most)
+    return min(asked, most)
+
+
+def descending(call: Call) -> bool:
+    """Whether the last comes first."""
+    return bool(call.query.get("sort_dir", False))
 
 
 def page_of(call: Call, *, sort_key: str = "id") -> Page:
     """The page that the query asks for; the store refuses keys that it cannot sort by."""
-    marker = call.query.get("marker")
-    if marker is not None and not is_uuid(marker):
-        raise Invalid(f"Expected a uuid but received {marker}.", field="marker")
-    direction = call.query.get("sort_dir", "asc")
-    if direction not in {"asc", "desc"}:
-        raise Invalid(f"Invalid sort direction: {direction}. Acceptable values are 'asc' or 'desc'", field="sort_dir")
     return Page(
+        marker=call.query.get("marker"),
+        descending=descending(call),
         limit=limit_of(call),
-        marker=marker,
         sort_key=call.query.get("sort_key", sort_key),
-        descending=direction == "desc",
     )
 
 
@@ -77,9 +112,9 @@ def next_page(call: Call, page: Page, path: str, items: Sequence[Identified]) ->
     return f"{call.base}/v1/{path}?{urlencode(query)}"
 
 
-def query_flag(query: Mapping[str, str], name: str, *, default: bool = False) -> bool:
-    """A boolean of the query string."""
-    return flag(name, query[name]) if name in query else default
+def query_flag(query: Mapping[str, Any], name: str, *, default: bool = False) -> bool:
+    """A boolean among the checked arguments of a query."""
+    return bool(query.get(name, default))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,6 +132,22 @@ def changes_of(body: Any) -> list[Change]:
     if not isinstance(body, list):
         raise Invalid("The body has to be a JSON patch: a list of operations.", field="patch")
     return [_change(step) for step in body]
+
+
+def patch_of(*roots: str, members: str | None = None) -> Schema:
+    """The schema of a patch that may change these fields, and members of one of them."""
+    inner = "" if members is None else rf"|{members}/[\w-]+"
+    path = {"type": "string", "pattern": f"^/({'|'.join(roots)}{inner})$"}
+    value = {"type": ["string", "integer", "boolean"]}
+    wanted: dict[str, Any] = {
+        "type": "object",
+        "properties": {"op": {"enum": ["add", "replace"]}, "path": path, "value": value},
+        "required": ["op", "path", "value"],
+        "additionalProperties": False,
+    }
+    properties = {"op": {"enum": ["remove"]}, "path": path, "value": {"type": [*value["type"], "null"]}}
+    unwanted = wanted | {"properties": properties, "required": ["op", "path"]}
+    return {"type": "array", "items": {"anyOf": [wanted, unwanted]}}
 
 
 def _change(step: Any) -> Change:

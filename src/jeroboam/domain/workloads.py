@@ -111,15 +111,15 @@ class Workload:
 
 # ------------------------------------------------------------------------------------------------------ readings
 
-_MEMORY = re.compile(r"([0-9]{1,15})([bkmg]?)", re.ASCII)
+_MEMORY = re.compile(r"([0-9]{1,15})([bkmgBKMG]?)", re.ASCII)
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 MOST_MEMORY = 1 << 50
 
 
 def octets(memory: str) -> int:
     """`512m` as a number of octets. Raises `ValueError` for what is none, for nothing and for more than a PiB."""
-    match = _MEMORY.fullmatch(memory.lower())
-    size = int(match[1]) * _UNITS[match[2]] if match else 0
+    match = _MEMORY.fullmatch(memory)
+    size = int(match[1]) * _UNITS[match[2].lower()] if match else 0
     if not 0 < size <= MOST_MEMORY:
         raise ValueError(memory)
     return size

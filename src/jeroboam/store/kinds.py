@@ -1,6 +1,7 @@
 """Which dataclass lies in which table, and the few questions that only one kind is asked."""
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
@@ -11,6 +12,7 @@ from jeroboam.domain.noderecords import NodeRecord
 from jeroboam.domain.quotas import ContainerUse, Quota
 from jeroboam.domain.workloads import Workload
 from jeroboam.store import tables
+from jeroboam.store.briefs import ClusterBrief, GroupBrief
 from jeroboam.store.rows import Kind, Page, Rows
 
 
@@ -38,17 +40,36 @@ CLUSTER = Kind(
         "coe_version": tables.cluster.c.observed["coe_version"].as_string(),
     },
 )
+
+
+def _size(of: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+    """How many nodes such groups of a cluster have together."""
+    group = tables.nodegroup
+    size = sa.func.coalesce(sa.func.sum(group.c.node_count), 0)
+    return sa.select(size).where(group.c.cluster_id == tables.cluster.c.uuid, of).scalar_subquery()
+
+
+CLUSTER_BRIEF = Kind(
+    tables.cluster,
+    ClusterBrief,
+    computed={
+        "masters": _size(tables.nodegroup.c.role == MASTER),
+        "others": _size(tables.nodegroup.c.role != MASTER),
+    },
+    sortable=CLUSTER.sortable,
+)
 NODEGROUP = Kind(
     tables.nodegroup,
     NodeGroup,
-    sortable=_in(tables.nodegroup, "spec", "role", "flavor_id", "image_id")
+    derived={"role": lambda group: group.spec.role, "node_count": lambda group: group.spec.node_count},
+    sortable=_in(tables.nodegroup, "spec", "flavor_id", "image_id")
     | {
-        "node_count": tables.nodegroup.c.spec["node_count"].as_integer(),
         "min_node_count": tables.nodegroup.c.spec["min_node_count"].as_integer(),
         "max_node_count": tables.nodegroup.c.spec["max_node_count"].as_integer(),
         "is_default": tables.nodegroup.c.spec["is_default"].as_boolean(),
     },
 )
+NODEGROUP_BRIEF = Kind(tables.nodegroup, GroupBrief, sortable=NODEGROUP.sortable)
 CERTIFICATE = Kind(tables.certificate, Certificate)
 CONTAINER = Kind(
     tables.container,
@@ -71,6 +92,12 @@ WORKLOAD = Kind(
     sortable=_in(tables.workload, "spec", "image", "command", "memory") | {"bay_uuid": tables.workload.c.cluster_id},
 )
 NODE_RECORD = Kind(tables.node_record, NodeRecord)
+
+
+def sort_keys(of: type) -> list[str]:
+    """The fields that pages of such objects can be sorted by."""
+    kinds: tuple[Kind[Any], ...] = (TEMPLATE, CLUSTER, NODEGROUP, CONTAINER, HOST, QUOTA, WORKLOAD, NODE_RECORD)
+    return next(sorted(kind.sortable) for kind in kinds if kind.of is of)
 
 
 class Templates(Rows[Template]):
@@ -109,16 +136,33 @@ class Quotas(Rows[Quota]):
 class Clusters(Rows[Cluster]):
     """Clusters."""
 
+    async def brief(self, page: Page, **equals: Any) -> list[ClusterBrief]:
+        """A page of them, as lists show them, in one statement."""
+        return await Rows(self._connection, CLUSTER_BRIEF, locking=False).select(page, **equals)
+
     async def totals(self, project_id: str | None) -> tuple[int, int]:
         """How many clusters and how many nodes, masters included, a project wishes for (None: all projects)."""
         group, cluster = tables.nodegroup, tables.cluster
         mine = [] if project_id is None else [cluster.c.project_id == project_id]
         clusters = sa.select(sa.func.count()).select_from(cluster).where(*mine).scalar_subquery()
         mine = [] if project_id is None else [group.c.project_id == project_id]
-        size = sa.func.coalesce(sa.func.sum(group.c.spec["node_count"].as_integer()), 0)
+        size = sa.func.coalesce(sa.func.sum(group.c.node_count), 0)
         nodes = sa.select(size).select_from(group).where(*mine).scalar_subquery()
         row = (await self._connection.execute(sa.select(clusters, nodes))).one()
         return int(row[0]), int(row[1])
+
+
+_Group = TypeVar("_Group", NodeGroup, GroupBrief)
+
+
+def _by_cluster(cluster_ids: Iterable[str], found: Iterable[_Group]) -> dict[str, list[_Group]]:
+    """The groups of each, masters first."""
+    groups: dict[str, list[_Group]] = {cluster_id: [] for cluster_id in cluster_ids}
+    for group in found:
+        groups[group.cluster_id].append(group)
+    for members in groups.values():
+        members.sort(key=lambda group: group.spec.role != MASTER)
+    return groups
 
 
 class NodeGroups(Rows[NodeGroup]):
@@ -126,23 +170,12 @@ class NodeGroups(Rows[NodeGroup]):
 
     async def of(self, *cluster_ids: str) -> dict[str, list[NodeGroup]]:
         """The groups of each cluster, masters first, in one statement."""
-        groups: dict[str, list[NodeGroup]] = {cluster_id: [] for cluster_id in cluster_ids}
-        for group in await self.select(cluster_id=list(cluster_ids)):
-            groups[group.cluster_id].append(group)
-        for members in groups.values():
-            members.sort(key=lambda group: group.spec.role != MASTER)
-        return groups
+        return _by_cluster(cluster_ids, await self.select(cluster_id=list(cluster_ids)))
 
-    async def sizes(self, *cluster_ids: str) -> dict[str, tuple[int, int]]:
-        """How many masters and how many other nodes each cluster wishes for, without loading its groups."""
-        table = tables.nodegroup
-        role = table.c.spec["role"].as_string().label("of")
-        size = sa.func.sum(table.c.spec["node_count"].as_integer())
-        query = sa.select(table.c.cluster_id, role, size).where(table.c.cluster_id.in_(cluster_ids))
-        masters, others = dict.fromkeys(cluster_ids, 0), dict.fromkeys(cluster_ids, 0)
-        for cluster_id, of, count in await self._connection.execute(query.group_by(table.c.cluster_id, "of")):
-            (masters if of == MASTER else others)[cluster_id] += int(count)
-        return {cluster_id: (masters[cluster_id], others[cluster_id]) for cluster_id in cluster_ids}
+    async def brief_of(self, *cluster_ids: str) -> dict[str, list[GroupBrief]]:
+        """The same, as far as clusters show them."""
+        rows = Rows(self._connection, NODEGROUP_BRIEF, locking=False)
+        return _by_cluster(cluster_ids, await rows.select(cluster_id=list(cluster_ids)))
 
 
 class Containers(Rows[Container]):

@@ -3,7 +3,6 @@
 The JSON columns travel as text and are decoded once, into the type that the dataclass's field has.
 """
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, get_type_hints
@@ -81,8 +80,10 @@ class Rows(Generic[T]):
         query = kind.select.where(*conditions)
         if page.marker is not None:
             query = query.where(await self._after(page, key, conditions))
-        absent, order = key.is_(None), (sa.desc if page.descending else sa.asc)
-        query = query.order_by(order(absent), order(key), order(kind.table.c.id))
+        order = sa.desc if page.descending else sa.asc
+        if key is not kind.table.c.id:
+            query = query.order_by(order(key.is_(None)), order(key))
+        query = query.order_by(order(kind.table.c.id))
         if page.limit is not None:
             query = query.limit(page.limit)
         result = await self._connection.execute(query)
@@ -147,51 +148,64 @@ class Rows(Generic[T]):
 
 
 class Kind(Generic[T]):
-    """How one dataclass lies in one table. Made once a table."""
+    """How one dataclass, or one brief of it, lies in one table.
+
+    `computed` fields are no columns but expressions, which are only read. `derived` columns are no fields: they hold
+    once more what lies deeper in the object, for queries, and are only written.
+    """
 
     def __init__(
-        self, table: sa.Table, of: type[T], *, sortable: Mapping[str, sa.ColumnElement[Any]] | None = None
+        self,
+        table: sa.Table,
+        of: type[T],
+        *,
+        sortable: Mapping[str, sa.ColumnElement[Any]] | None = None,
+        computed: Mapping[str, sa.ColumnElement[Any]] | None = None,
+        derived: Mapping[str, Callable[[T], Any]] | None = None,
     ) -> None:
         self.table = table
-        self._of = of
+        self.of = of
         hints = get_type_hints(of)
-        names = [field.name for field in dataclasses.fields(of)]  # type: ignore[arg-type]
-        self.columns = [table.c[name] for name in names]
-        self.select = sa.select(*self.columns)
-        self._names = names
+        self._names = list(hints)
+        self._positional = issubclass(of, msgspec.Struct)
+        self._derived = derived or {}
+        expressions = computed or {}
+        columns = [expressions[name] if name in expressions else table.c[name] for name in hints]
+        self.select = sa.select(*columns)
         self._decoders: list[Callable[[Any], Any] | None] = []
-        self._enums: set[str] = set()
-        for name, column in zip(names, self.columns, strict=True):
+        for name, column in zip(hints, columns, strict=True):
             if isinstance(column.type, sa.JSON):
                 self._decoders.append(msgspec.json.Decoder(hints[name]).decode)
             elif isinstance(hints[name], type) and issubclass(hints[name], str) and hints[name] is not str:
                 self._decoders.append(hints[name])
             else:
                 self._decoders.append(None)
-        self._sortable: dict[str, sa.ColumnElement[Any]] = {
-            column.name: column for column in self.columns if not isinstance(column.type, sa.JSON)
+        own = [*(table.c[name] for name in hints if name in table.c), *(table.c[name] for name in self._derived)]
+        self.sortable: dict[str, sa.ColumnElement[Any]] = {
+            str(column.name): column for column in own if not isinstance(column.type, sa.JSON)
         }
-        self._sortable["id"] = table.c.id
-        self._sortable.update(sortable or {})
+        """The columns behind public fields, to sort and filter by."""
+        self.sortable["id"] = table.c.id
+        self.sortable.update(sortable or {})
 
     def load(self, row: sa.Row[Any]) -> T:
         """The object that the row holds."""
-        values = {
-            name: value if decode is None else decode(value)
-            for name, decode, value in zip(self._names, self._decoders, row, strict=True)
-        }
-        return self._of(**values)
+        values = [value if decode is None else decode(value) for decode, value in zip(self._decoders, row, strict=True)]
+        if self._positional:
+            return self.of(*values)
+        return self.of(**dict(zip(self._names, values, strict=True)))
 
     def dump(self, item: T) -> dict[str, Any]:
         """The row that holds the object. A number that the object has not got yet is the database's to give."""
         row = {name: getattr(item, name) for name in self._names}
+        row.update((name, of(item)) for name, of in self._derived.items())
         if row.get("id", 0) is None:
             del row["id"]
         return row
 
     def sort_column(self, key: str) -> sa.ColumnElement[Any]:
         """The column behind a public field; raises `Invalid` if there is none."""
-        column = self._sortable.get(key)
+        column = self.sortable.get(key)
         if column is None:
             raise Invalid(f'The sort_key value "{key}" is an invalid field for sorting', field="sort_key")
         return column

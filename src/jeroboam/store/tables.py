@@ -104,8 +104,11 @@ nodegroup = sa.Table(
     "nodegroup",
     metadata,
     *_owned(),
-    sa.Column("cluster_id", sa.String(36), sa.ForeignKey("cluster.uuid"), nullable=False, index=True),
+    sa.Column("cluster_id", sa.String(36), sa.ForeignKey("cluster.uuid"), nullable=False),
     _json("spec"),
+    # These two are the wish's, once more: lists of clusters add them up from the index alone.
+    sa.Column("role", sa.String(255), nullable=False, server_default=""),
+    sa.Column("node_count", sa.Integer, nullable=False, server_default="0"),
     _json("desired"),
     _json("observed"),
     sa.Column("status", sa.String(32), nullable=False),
@@ -114,6 +117,7 @@ nodegroup = sa.Table(
     sa.Column("next_index", sa.Integer, nullable=False),
     *_times(),
     sa.UniqueConstraint("cluster_id", "name"),
+    sa.Index("ix_nodegroup_sizes", "cluster_id", "role", "node_count"),
 )
 
 certificate = sa.Table(

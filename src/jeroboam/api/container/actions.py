@@ -14,7 +14,8 @@ from jeroboam.api.call import Answer, Call, Handler, reply
 from jeroboam.api.container.lookup import ask, container_to_change
 from jeroboam.api.container.refusals import NotPlaced
 from jeroboam.api.container.schema import refuse_unknown, split_command
-from jeroboam.api.fields import BadField, Check, flag, optional, read, text, whole
+from jeroboam.api.container.shapes import Executed, Sample
+from jeroboam.api.fields import BadField, Check, flag, read, text, whole
 from jeroboam.domain.containers import Container, OpKind
 from jeroboam.domain.errors import Invalid
 
@@ -45,7 +46,10 @@ def _said_none(check: Check) -> Check:
         absent = value is None or (isinstance(value, str) and value in {"None", ""})
         return None if absent else check(name, value)
 
-    return run
+    return Check(run, {"anyOf": [check.schema, {"enum": [None, "None", ""]}]})
+
+
+ENDING = {"timeout": _said_none(whole(low=0, high=LONGEST_STOP))}
 
 
 def wish(kind: OpKind) -> Handler:
@@ -55,7 +59,12 @@ def wish(kind: OpKind) -> Handler:
         arguments(call, {})
         return await _record(call, kind)
 
+    handler.__doc__ = _summary(kind)
     return handler
+
+
+def _summary(kind: OpKind) -> str:
+    return f"POST /containers/{{}}/{kind}: {kind} the container"
 
 
 async def _record(call: Call, kind: OpKind, **params: Any) -> Answer:
@@ -69,17 +78,12 @@ def ending(kind: OpKind) -> Handler:
     """The handler of stop and reboot, which give the process some time to end."""
 
     async def handler(call: Call) -> Answer:
-        said = arguments(call, {"timeout": _said_none(whole(low=0, high=LONGEST_STOP))})
+        said = arguments(call, ENDING)
         timeout = said.get("timeout")
         return await _record(call, kind, timeout=STOP_SECONDS if timeout is None else timeout)
 
+    handler.__doc__ = _summary(kind)
     return handler
-
-
-async def kill(call: Call) -> Answer:
-    """POST /containers/{}/kill"""
-    said = arguments(call, {"signal": _said_none(_signal)})
-    return await _record(call, OpKind.KILL, signal=said.get("signal") or "SIGKILL")
 
 
 def _signal(name: str, value: Any) -> str:
@@ -95,6 +99,15 @@ def _signal(name: str, value: Any) -> str:
     return full
 
 
+KILL = {"signal": _said_none(Check(_signal, {"type": ["string", "integer"]}))}
+
+
+async def kill(call: Call) -> Answer:
+    """POST /containers/{}/kill: a signal to the container's process"""
+    said = arguments(call, KILL)
+    return await _record(call, OpKind.KILL, signal=said.get("signal") or "SIGKILL")
+
+
 async def _placed(call: Call, action: str) -> tuple[Container, str]:
     """The container, in a state that allows the question, and the host to ask."""
     async with call.parts.store.read() as tx:
@@ -104,37 +117,15 @@ async def _placed(call: Call, action: str) -> tuple[Container, str]:
     return container, container.host_id
 
 
-async def logs(call: Call) -> Answer:
-    """GET /containers/{}/logs"""
-    said = arguments(
-        call,
-        {
-            "stdout": _said_none(flag),
-            "stderr": _said_none(flag),
-            "timestamps": _said_none(flag),
-            "tail": _said_none(_tail),
-            "since": _said_none(_since),
-        },
-    )
-    container, host_id = await _placed(call, "logs")
-    answer = await call.parts.gateway.logs(
-        host_id,
-        container.uuid,
-        stdout=_or(said.get("stdout"), default=True),
-        stderr=_or(said.get("stderr"), default=True),
-        timestamps=_or(said.get("timestamps"), default=False),
-        tail=said.get("tail"),
-        since=said.get("since"),
-    )
-    return reply(answer)
-
-
 def _or(value: bool | None, *, default: bool) -> bool:
     return default if value is None else value
 
 
+_LINES = whole(low=0)
+
+
 def _tail(name: str, value: Any) -> int | None:
-    return None if value == "all" else int(whole(low=0)(name, value))
+    return None if value == "all" else int(_LINES(name, value))
 
 
 def _since(name: str, value: Any) -> float:
@@ -152,10 +143,37 @@ def _since(name: str, value: Any) -> float:
     return moment.timestamp() + float(f"0.{match[3] or 0}")
 
 
+LOGS = {
+    "stdout": _said_none(flag),
+    "stderr": _said_none(flag),
+    "timestamps": _said_none(flag),
+    "tail": _said_none(Check(_tail, {"anyOf": [*_LINES.schema["anyOf"], {"enum": ["all"]}]})),
+    "since": _said_none(Check(_since, {"type": ["string", "number"]})),
+}
+
+
+async def logs(call: Call) -> Answer:
+    """GET /containers/{}/logs: what the container has written"""
+    said = arguments(call, LOGS)
+    container, host_id = await _placed(call, "logs")
+    answer = await call.parts.gateway.logs(
+        host_id,
+        container.uuid,
+        stdout=_or(said.get("stdout"), default=True),
+        stderr=_or(said.get("stderr"), default=True),
+        timestamps=_or(said.get("timestamps"), default=False),
+        tail=said.get("tail"),
+        since=said.get("since"),
+    )
+    return reply(answer)
+
+
+EXECUTE = {"command": text(high=65536), "run": flag, "interactive": flag}
+
+
 async def execute(call: Call) -> Answer:
-    """POST /containers/{}/execute, to the command's end"""
-    table = {"command": text(high=65536), "run": flag, "interactive": flag}
-    said = arguments(call, table)
+    """POST /containers/{}/execute: a command in the container, to its end"""
+    said = arguments(call, EXECUTE)
     if "command" not in said:
         raise BadField("command", None, "It is required.")
     if not said.get("run", True) or said.get("interactive", False):
@@ -165,22 +183,31 @@ async def execute(call: Call) -> Answer:
         raise BadField("command", said["command"], "It holds no word.")
     container, host_id = await _placed(call, "execute")
     result = await call.parts.gateway.execute(host_id, container.uuid, words)
-    return reply({"output": result.output, "exit_code": result.exit_code, "exec_id": None, "proxy_url": None})
+    shown: Executed = {
+        "output": result.output,
+        "exit_code": result.exit_code,
+        "exec_id": None,
+        "proxy_url": None,
+    }
+    return reply(shown)
+
+
+TOP = {"ps_args": _said_none(text(high=1024))}
 
 
 async def top(call: Call) -> Answer:
-    """GET /containers/{}/top"""
-    said = arguments(call, {"ps_args": _said_none(optional(text(high=1024)))})
+    """GET /containers/{}/top: the container's processes"""
+    said = arguments(call, TOP)
     container, host_id = await _placed(call, "top")
     return reply(await call.parts.gateway.top(host_id, container.uuid, said.get("ps_args")))
 
 
 async def stats(call: Call) -> Answer:
-    """GET /containers/{}/stats"""
+    """GET /containers/{}/stats: what the container uses"""
     container, host_id = await _placed(call, "stats")
     sample = await call.parts.gateway.stats(host_id, container.uuid)
     use, limit = float(sample["memory_mib"]), float(sample["memory_limit_mib"])
-    shown = {
+    shown: Sample = {
         "CONTAINER": container.name,
         "CPU %": round(float(sample["cpu_percent"]), 2),
         "MEM USAGE(MiB)": round(use, 2),

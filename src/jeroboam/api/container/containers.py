@@ -8,24 +8,28 @@ from dataclasses import replace
 from typing import Any
 
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
+from jeroboam.api.container.actions import arguments
 from jeroboam.api.container.lookup import ask, container_of, container_to_change, flag_of
 from jeroboam.api.container.quotas import check_quota
 from jeroboam.api.container.refusals import NewerVersion, RegistryNotFound, RequestedHostNotFound
 from jeroboam.api.container.schema import NAME, cpu, digits, read_create, refuse_unknown, spec_of
+from jeroboam.api.container.shapes import ContainerList
 from jeroboam.api.container.views import hidden_from, single, view
-from jeroboam.api.fields import Check, flag, read
+from jeroboam.api.fields import BadField, Check, flag, read, text
+from jeroboam.api.options import ApiOptions
 from jeroboam.api.wire import next_page, page_of
 from jeroboam.domain.containers import Container, ContainerSpec, OpKind
 from jeroboam.domain.errors import Conflict
 from jeroboam.domain.quotas import ContainerUse
 from jeroboam.domain.states import ask_container, check_action
 
-FILTERS = frozenset("name image project_id user_id memory host task_state status auto_remove".split())
+_TEXTS = "name image project_id user_id host task_state status".split()
+FILTERS = dict.fromkeys(_TEXTS, text(low=0)) | {"memory": digits(0, 2**31 - 1), "auto_remove": flag}
 FORCE, STOP = 7, 12
 
 
 async def index(call: Call) -> Answer:
-    """GET /containers"""
+    """GET /containers: the containers"""
     page = page_of(call)
     everyones = flag_of(call, "all_projects")
     if everyones:
@@ -38,30 +42,29 @@ async def index(call: Call) -> Answer:
     async with call.parts.store.read() as tx:
         found = await tx.containers.select(page, **equals)
     hidden, now = hidden_from(call), tx.now
-    shown = [view(container, hidden, now) for container in found]
-    return reply({"containers": shown, "next": next_page(call, page, "containers", found)})
+    shown: ContainerList = {
+        "containers": [view(container, hidden, now) for container in found],
+        "next": next_page(call, page, "containers", found),
+    }
+    return reply(shown)
 
 
 def _filters(call: Call) -> dict[str, Any]:
     equals: dict[str, Any] = {name: call.query[name] for name in FILTERS if name in call.query}
     if "host" in equals:
         call.enforce("container:get_one:host")
-    if "memory" in equals:
-        equals["memory"] = digits(0, 2**31 - 1)("memory", equals["memory"])
-    if "auto_remove" in equals:
-        equals["auto_remove"] = flag("auto_remove", equals["auto_remove"])
     return equals
 
 
 async def show(call: Call) -> Answer:
-    """GET /containers/{id or name}"""
+    """GET /containers/{id or name}: a container"""
     async with call.parts.store.read() as tx:
         container = await container_of(tx, call, "container:get_one_all_projects")
     return reply(single(container, call))
 
 
 async def create(call: Call) -> Answer:
-    """POST /containers"""
+    """POST /containers: a new container"""
     run = flag_of(call, "run")
     wish = read_create(call, call.fields())
     _check_rights(call, wish)
@@ -112,15 +115,20 @@ def _use(spec: ContainerSpec, *, containers: int) -> ContainerUse:
     return ContainerUse(containers=containers, memory=spec.memory, cpu=spec.cpu, disk=spec.disk or 0)
 
 
-async def update(call: Call) -> Answer:
-    """PATCH /containers/{id or name}: cpu, memory, name, auto_heal"""
-    options = call.parts.options
-    table: dict[str, Check] = {
+def update_table(options: ApiOptions) -> dict[str, Check]:
+    """The fields of a change."""
+    return {
         "cpu": cpu(options),
         "memory": digits(options.minimum_memory, options.maximum_memory),
         "name": NAME,
         "auto_heal": flag,
     }
+
+
+async def update(call: Call) -> Answer:
+    """PATCH /containers/{id or name}: other cpu, memory, name, auto_heal"""
+    options = call.parts.options
+    table = update_table(options)
     body = {**call.query, **call.fields()}
     refuse_unknown(body, table)
     wish = read(body, table)
@@ -142,10 +150,15 @@ async def update(call: Call) -> Answer:
     return reply(single(shown, call))
 
 
+RENAME = {"name": NAME}
+
+
 async def rename(call: Call) -> Answer:
-    """POST /containers/{id or name}/rename, up to version 1.13"""
-    said = {**call.query, **(call.fields() if call.body else {})}
-    name = NAME("name", said.get("name"))
+    """POST /containers/{id or name}/rename: another name"""
+    said = arguments(call, RENAME)
+    if "name" not in said:
+        raise BadField("name", None, "It is required.")
+    name: str = said["name"]
     async with call.parts.store.write() as tx:
         container = await container_to_change(tx, call, "rename")
         if container.name == name:
@@ -156,7 +169,7 @@ async def rename(call: Call) -> Answer:
 
 
 async def delete(call: Call) -> Answer:
-    """DELETE /containers/{id or name}"""
+    """DELETE /containers/{id or name}: the container's end"""
     force, stop = flag_of(call, "force"), flag_of(call, "stop")
     for name, since in (("force", FORCE), ("stop", STOP)):
         if name in call.query and call.version < since:

@@ -9,18 +9,22 @@ from typing import Any
 
 from jeroboam.api.call import Answer, Call, Handler, reply
 from jeroboam.api.container.refusals import HostNotFound, ServiceNotFound
+from jeroboam.api.container.shapes import HostList, HostShape, ServiceAnswer, ServiceList, ServiceShape, ZoneList
 from jeroboam.api.fields import BadField, flag, text
-from jeroboam.api.wire import limit_of, links, next_page, page_of
-from jeroboam.domain.errors import Invalid, NotFound
+from jeroboam.api.wire import descending, limit_of, links, next_page, page_of
+from jeroboam.domain.errors import NotFound
 from jeroboam.domain.hosts import Host
 from jeroboam.domain.quotas import ContainerUse
 from jeroboam.kit.ids import is_uuid
 
 BINARY = "zun-compute"
 HOSTS_SINCE = 4
+NAMED = {"host": text(), "binary": text()}
+SWITCHED = NAMED | {"disabled_reason": text(low=0)}
+FORCED = NAMED | {"forced_down": flag}
 
 
-def _view(host: Host, used: ContainerUse, base: str) -> dict[str, Any]:
+def _view(host: Host, used: ContainerUse, base: str) -> HostShape:
     facts = host.facts
     return {
         "uuid": host.uuid,
@@ -45,17 +49,20 @@ def _view(host: Host, used: ContainerUse, base: str) -> dict[str, Any]:
 
 
 async def index(call: Call) -> Answer:
-    """GET /hosts"""
+    """GET /hosts: the hosts, with what is used of them"""
     page = page_of(call, sort_key="hostname")
     async with call.parts.store.read() as tx:
         found = await tx.hosts.select(page)
         used = await tx.containers.use_by_host()
-    shown = [_view(host, used.get(host.uuid, ContainerUse()), call.base) for host in found]
-    return reply({"hosts": shown, "next": next_page(call, page, "hosts", found)})
+    shown: HostList = {
+        "hosts": [_view(host, used.get(host.uuid, ContainerUse()), call.base) for host in found],
+        "next": next_page(call, page, "hosts", found),
+    }
+    return reply(shown)
 
 
 async def show(call: Call) -> Answer:
-    """GET /hosts/{uuid or name}"""
+    """GET /hosts/{uuid or name}: a host, with what is used of it"""
     ident = call.path["host"]
     key = {"uuid": ident.lower()} if is_uuid(ident) else {"hostname": ident}
     async with call.parts.store.read() as tx:
@@ -67,15 +74,17 @@ async def show(call: Call) -> Answer:
 
 
 async def services(call: Call) -> Answer:
-    """GET /services"""
+    """GET /services: the agents, and whether they are up"""
     async with call.parts.store.read() as tx:
         found = await tx.hosts.select()
         alive_since = tx.now - dt.timedelta(seconds=call.parts.options.service_down_time)
-    shown = [_service(host, number, alive_since) for number, host in enumerate(found, start=1)]
-    return reply({"services": shown})
+    shown: ServiceList = {
+        "services": [_service(host, number, alive_since) for number, host in enumerate(found, start=1)]
+    }
+    return reply(shown)
 
 
-def _service(host: Host, number: int, alive_since: dt.datetime) -> dict[str, Any]:
+def _service(host: Host, number: int, alive_since: dt.datetime) -> ServiceShape:
     up = not host.forced_down and host.last_seen is not None and host.last_seen >= alive_since
     return {
         "id": number,
@@ -102,22 +111,24 @@ def switch(*, disabled: bool) -> Handler:
 
     async def handler(call: Call) -> Answer:
         reason = call.query.get("disabled_reason") if disabled else None
-        if reason is not None:
-            text(low=0)("disabled_reason", reason)
         host = await _change(call, disabled=disabled, disabled_reason=reason)
-        named = {"host": host.hostname, "binary": BINARY, "disabled": disabled, "disabled_reason": reason}
-        return reply({"service": named})
+        shown: ServiceAnswer = {
+            "service": {"host": host.hostname, "binary": BINARY, "disabled": disabled, "disabled_reason": reason}
+        }
+        return reply(shown)
 
+    handler.__doc__ = f"PUT /services/…: new containers may {'not come' if disabled else 'come'} to the host"
     return handler
 
 
 async def force_down(call: Call) -> Answer:
-    """PUT /services/force_down"""
+    """PUT /services/force_down: call an agent down, whatever it says itself"""
     if "forced_down" not in call.query:
         raise BadField("forced_down", None, "It is required.")
-    forced = flag("forced_down", call.query["forced_down"])
+    forced: bool = call.query["forced_down"]
     host = await _change(call, forced_down=forced)
-    return reply({"service": {"host": host.hostname, "binary": BINARY, "forced_down": forced}})
+    shown: ServiceAnswer = {"service": {"host": host.hostname, "binary": BINARY, "forced_down": forced}}
+    return reply(shown)
 
 
 async def _change(call: Call, **values: Any) -> Host:
@@ -135,18 +146,14 @@ async def _change(call: Call, **values: Any) -> Host:
 
 
 async def zones(call: Call) -> Answer:
-    """GET /availability_zones"""
+    """GET /availability_zones: the zones that hosts are in"""
     limit = limit_of(call)
-    key, direction = call.query.get("sort_key", "availability_zone"), call.query.get("sort_dir", "asc")
-    if key != "availability_zone":
-        raise Invalid(f'The sort_key value "{key}" is an invalid field for sorting', field="sort_key")
-    if direction not in {"asc", "desc"}:
-        raise Invalid(f"Invalid sort direction: {direction}. Acceptable values are 'asc' or 'desc'", field="sort_dir")
     async with call.parts.store.read() as tx:
-        found = sorted({host.availability_zone for host in await tx.hosts.select()}, reverse=direction == "desc")
+        found = sorted({host.availability_zone for host in await tx.hosts.select()}, reverse=descending(call))
     marker = call.query.get("marker")
     if marker is not None:
         if marker not in found:
             raise NotFound(f"The marker {marker} could not be found.", field="marker")
         found = found[found.index(marker) + 1 :]
-    return reply({"availability_zones": [{"availability_zone": zone} for zone in found[:limit]], "next": None})
+    shown: ZoneList = {"availability_zones": [{"availability_zone": zone} for zone in found[:limit]], "next": None}
+    return reply(shown)

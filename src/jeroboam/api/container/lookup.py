@@ -4,7 +4,6 @@ from typing import Any
 
 from jeroboam.api.call import Call
 from jeroboam.api.container.refusals import ContainerNotFound
-from jeroboam.api.fields import flag
 from jeroboam.domain.containers import Container, OpKind
 from jeroboam.domain.errors import Conflict
 from jeroboam.domain.states import ask_container, check_action
@@ -14,7 +13,7 @@ from jeroboam.store import Transaction
 
 def flag_of(call: Call, name: str) -> bool:
     """A boolean of the query; absent is false."""
-    return flag(name, call.query[name]) if name in call.query else False
+    return bool(call.query.get(name, False))
 
 
 async def container_of(tx: Transaction, call: Call, all_projects: str) -> Container:

@@ -42,7 +42,7 @@ async def _limits(tx: Transaction, call: Call, *owners: str) -> dict[str, int]:
 
 
 async def show(call: Call) -> Answer:
-    """GET /quotas/{project}; with `usages` beside each limit what is in use"""
+    """GET /quotas/{project}: a project's limits; with `usages` beside each what is in use"""
     project_id = call.path["project"]
     call.enforce("quota:get", project_id=project_id)
     usages = flag_of(call, "usages")
@@ -55,14 +55,14 @@ async def show(call: Call) -> Answer:
 
 
 async def defaults(call: Call) -> Answer:
-    """GET /quotas/{project}/defaults"""
+    """GET /quotas/{project}/defaults: the limits of a project without its own"""
     call.enforce("quota:get_default", project_id=call.path["project"])
     async with call.parts.store.read() as tx:
         return reply(await _limits(tx, call, class_owner(DEFAULT_CLASS)))
 
 
 async def update(call: Call) -> Answer:
-    """PUT /quotas/{project}: limits of that project; those that are not named stay"""
+    """PUT /quotas/{project}: a project's own limits; those that are not named stay"""
     wish, project_id = _wish(call), call.path["project"]
     async with call.parts.store.write() as tx:
         await _set(tx, project_id, wish)
@@ -77,13 +77,13 @@ async def delete(call: Call) -> Answer:
 
 
 async def show_class(call: Call) -> Answer:
-    """GET /quota_classes/{class}"""
+    """GET /quota_classes/{class}: the limits of a class"""
     async with call.parts.store.read() as tx:
         return reply(await _limits(tx, call, class_owner(call.path["class"])))
 
 
 async def update_class(call: Call) -> Answer:
-    """PUT /quota_classes/{class}; the class `default` is under every project's own limits"""
+    """PUT /quota_classes/{class}: limits of a class; the class `default` is under every project's own limits"""
     wish, owner = _wish(call), class_owner(call.path["class"])
     async with call.parts.store.write() as tx:
         await _set(tx, owner, wish)

@@ -5,12 +5,14 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from jeroboam.api.call import Call
+from jeroboam.api.call import NEWEST, Call
 from jeroboam.api.container.refusals import NewerVersion, SchemaError
 from jeroboam.api.fields import (
     LARGEST,
     BadField,
     Check,
+    Schema,
+    body_of,
     choice,
     flag,
     mapping,
@@ -47,6 +49,8 @@ _USABLE_SINCE = {
 }
 COMMAND_LIST = 20
 TTY_OF_ITS_OWN = 36
+UNBOUNDED = ApiOptions(minimum_memory=0, maximum_memory=LARGEST, maximum_disk=LARGEST)
+"""For schemas: what an operator may bound has no bounds in them."""
 
 NAME = text(low=2, pattern=r"\A[a-zA-Z0-9][a-zA-Z0-9_.-]+\Z", rule="It may hold letters, digits and _.- only.")
 
@@ -63,18 +67,12 @@ def cpu(options: ApiOptions) -> Check:
             raise BadField(name, value, f"It has to be from {options.minimum_cpu} to {options.maximum_cpu}.")
         return cores
 
-    return run
+    return Check(run, {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": f"^{_CPU.pattern}$"}]})
 
 
 def digits(low: int, high: int) -> Check:
     """A whole number or its digits."""
     return whole(low=low, high=high)
-
-
-def _command(name: str, value: Any) -> tuple[str, ...]:
-    if not isinstance(value, str):
-        raise BadField(name, value, "It has to be a string.")
-    return split_command(name, value)
 
 
 def split_command(name: str, said: str) -> tuple[str, ...]:
@@ -85,24 +83,55 @@ def split_command(name: str, said: str) -> tuple[str, ...]:
         raise BadField(name, said, f"It cannot be split into words: {error}.") from error
 
 
+def _command(name: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, str):
+        raise BadField(name, value, "It has to be a string.")
+    return split_command(name, value)
+
+
+COMMAND = Check(_command, {"type": "string"})
+"""A command line."""
+
+
+_POLICY_NAME = choice("no", "always", "on-failure", "unless-stopped")
+_RETRIES = digits(0, LARGEST)
+
+
+_WORDS = strings(low=0, high=65536)
+
+
 def _restart_policy(name: str, value: Any) -> RestartPolicy:
     if not isinstance(value, dict) or set(value) - {"Name", "MaximumRetryCount"}:
         raise BadField(name, value, "It has to be an object with Name and MaximumRetryCount.")
-    word = choice("no", "always", "on-failure", "unless-stopped")(f"{name}/Name", value.get("Name"))
+    word = _POLICY_NAME(f"{name}/Name", value.get("Name"))
     given = value.get("MaximumRetryCount")
-    count = 0 if given is None else digits(0, LARGEST)(f"{name}/MaximumRetryCount", given)
+    count = 0 if given is None else _RETRIES(f"{name}/MaximumRetryCount", given)
     if count and word in _COUNTED:
         raise BadField(f"{name}/MaximumRetryCount", given, f"It has to be 0 with {word}.")
     return RestartPolicy(name=word, maximum_retry_count=0 if word == "no" else count)
 
 
+_RESTART_POLICY = Check(
+    _restart_policy,
+    body_of({"Name": _POLICY_NAME, "MaximumRetryCount": optional(_RETRIES)}, "Name"),
+)
+
+
+_TEST = text(high=4096)
+_TIME = optional(whole(low=0))
+
+
 def _healthcheck(name: str, value: Any) -> HealthCheck:
     if not isinstance(value, dict) or set(value) - {"cmd", "interval", "retries", "timeout"}:
         raise BadField(name, value, "It has to be an object with cmd, interval, retries and timeout.")
-    test = text(high=4096)(f"{name}/cmd", value.get("cmd"))
-    number = optional(whole(low=0))
-    times = {key: number(f"{name}/{key}", value.get(key)) for key in ("interval", "retries", "timeout")}
+    test = _TEST(f"{name}/cmd", value.get("cmd"))
+    times = {key: _TIME(f"{name}/{key}", value.get(key)) for key in ("interval", "retries", "timeout")}
     return HealthCheck(test=test, **times)
+
+
+_HEALTHCHECK = Check(
+    _healthcheck, body_of({"cmd": _TEST, "interval": _TIME, "retries": _TIME, "timeout": _TIME}, "cmd")
+)
 
 
 def _exposed_ports(name: str, value: Any) -> dict[str, dict[str, str]]:
@@ -118,12 +147,34 @@ def _exposed_ports(name: str, value: Any) -> dict[str, dict[str, str]]:
     return checked
 
 
+_EXPOSED_PORTS = Check(_exposed_ports, {"type": "object", "propertyNames": {"pattern": "^[0-9]{1,5}(/(tcp|udp)?)?$"}})
+
+
+def _objects(name: str, value: Any, keys: frozenset[str]) -> tuple[dict[str, str], ...]:
+    if not isinstance(value, list):
+        raise BadField(name, value, "It has to be a list of objects.")
+    for member in value:
+        if not isinstance(member, dict) or set(member) - keys:
+            raise BadField(name, member, f"Each has to be an object of: {', '.join(sorted(keys))}.")
+    scalars = mapping(scalars=True)
+    return tuple(scalars(name, {key: said for key, said in member.items() if said is not None}) for member in value)
+
+
+def _list_of(keys: frozenset[str]) -> Schema:
+    member = {"type": ["string", "number", "boolean", "null"]}
+    shape = {"type": "object", "properties": dict.fromkeys(sorted(keys), member), "additionalProperties": False}
+    return {"type": "array", "items": shape}
+
+
 def _nets(name: str, value: Any) -> tuple[dict[str, str], ...]:
     checked = _objects(name, value, _NET_KEYS)
     for member in checked:
         if ("network" in member) == ("port" in member):
             raise BadField(name, member, "Each has to name either a network or a port.")
     return checked
+
+
+_NETS = Check(_nets, _list_of(_NET_KEYS))
 
 
 def _mounts(name: str, value: Any) -> tuple[dict[str, str], ...]:
@@ -137,14 +188,7 @@ def _mounts(name: str, value: Any) -> tuple[dict[str, str], ...]:
     return checked
 
 
-def _objects(name: str, value: Any, keys: frozenset[str]) -> tuple[dict[str, str], ...]:
-    if not isinstance(value, list):
-        raise BadField(name, value, "It has to be a list of objects.")
-    for member in value:
-        if not isinstance(member, dict) or set(member) - keys:
-            raise BadField(name, member, f"Each has to be an object of: {', '.join(sorted(keys))}.")
-    scalars = mapping(scalars=True)
-    return tuple(scalars(name, {key: said for key, said in member.items() if said is not None}) for member in value)
+_MOUNTS = Check(_mounts, _list_of(_MOUNT_KEYS))
 
 
 def _drivers(options: ApiOptions) -> Check:
@@ -156,16 +200,16 @@ def _drivers(options: ApiOptions) -> Check:
             raise BadField(name, value, f"This service has: {', '.join(options.image_drivers)}.")
         return str(known)
 
-    return run
+    return Check(run, {"enum": ["docker", "glance", "None", ""]})
 
 
 def create_table(options: ApiOptions, version: int) -> dict[str, Check]:
     """The fields of a create at that version. Those that the schema does not know yet are not in it."""
-    words = optional(strings(low=0, high=65536))
+    words = optional(_WORDS)
     table: dict[str, Check] = {
         "name": optional(NAME),
         "image": text(low=2, pattern=r"[a-zA-Z0-9][a-zA-Z0-9_.-]", rule="It has to name an image."),
-        "command": words if version >= COMMAND_LIST else optional(_command),
+        "command": words if version >= COMMAND_LIST else optional(COMMAND),
         "entrypoint": words,
         "cpu": optional(cpu(options)),
         "cpu_policy": optional(choice("dedicated", "shared")),
@@ -178,23 +222,30 @@ def create_table(options: ApiOptions, version: int) -> dict[str, Check]:
         "labels": optional(mapping()),
         "hints": optional(mapping()),
         "environment": optional(mapping()),
-        "restart_policy": optional(_restart_policy),
+        "restart_policy": optional(_RESTART_POLICY),
         "interactive": optional(flag),
         "tty": optional(flag),
         "security_groups": optional(strings()),
-        "exposed_ports": optional(_exposed_ports),
-        "nets": optional(_nets),
-        "mounts": optional(_mounts),
+        "exposed_ports": optional(_EXPOSED_PORTS),
+        "nets": optional(_NETS),
+        "mounts": optional(_MOUNTS),
         "runtime": optional(text()),
         "hostname": optional(text(pattern=r"\A[a-zA-Z0-9._-]*\Z", high=63)),
         "availability_zone": optional(text()),
         "auto_heal": optional(flag),
         "privileged": optional(flag),
-        "healthcheck": optional(_healthcheck),
+        "healthcheck": optional(_HEALTHCHECK),
         "registry": optional(text(low=2)),
         "host": optional(text()),
     }
     return {name: check for name, check in table.items() if version >= _SCHEMA_SINCE.get(name, 1)}
+
+
+def create_schema() -> Schema:
+    """The schema of a create, at the newest version but for a command, which once was a text."""
+    table = create_table(UNBOUNDED, NEWEST)
+    command = {"anyOf": [table["command"].schema, COMMAND.schema]}
+    return body_of(table | {"command": Check(_command, command)}, "image")
 
 
 def read_create(call: Call, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,18 +1,20 @@
 """How containers look from outside (contract: section 2, Fields)."""
 
 import datetime as dt
-from typing import Any
+from typing import Literal, get_args
 
 from jeroboam.api.call import Call
+from jeroboam.api.container.shapes import AddressShape, ContainerShape
 from jeroboam.api.wire import links
 from jeroboam.domain.containers import Container, Status
 
 # Shown only to whom policy lets see them.
-GUARDED = ("host", "image_pull_policy", "privileged", "runtime")
+Guarded = Literal["host", "image_pull_policy", "privileged", "runtime"]
+GUARDED: tuple[Guarded, ...] = get_args(Guarded)
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
-def hidden_from(call: Call) -> tuple[str, ...]:
+def hidden_from(call: Call) -> tuple[Guarded, ...]:
     """The keys that this caller does not see."""
     return tuple(key for key in GUARDED if not call.allows(f"container:get_one:{key}"))
 
@@ -22,18 +24,18 @@ def stamp(moment: dt.datetime | None) -> str | None:
     return None if moment is None else moment.replace(tzinfo=None).isoformat(" ")
 
 
-def single(container: Container, call: Call) -> dict[str, Any]:
+def single(container: Container, call: Call) -> ContainerShape:
     """One container, with its links."""
     shown = view(container, hidden_from(call), call.parts.clock.now())
     shown["links"] = links(call.base, "containers", container.uuid)
     return shown
 
 
-def view(container: Container, hidden: tuple[str, ...], now: dt.datetime) -> dict[str, Any]:
+def view(container: Container, hidden: tuple[Guarded, ...], now: dt.datetime) -> ContainerShape:
     """A container as lists show it, without the keys that the caller may not see."""
     spec, seen = container.spec, container.observed
     policy, health = spec.restart_policy, spec.healthcheck
-    shown = {
+    shown: ContainerShape = {
         "uuid": container.uuid,
         "name": container.name,
         "project_id": container.project_id,
@@ -85,8 +87,8 @@ def view(container: Container, hidden: tuple[str, ...], now: dt.datetime) -> dic
     return shown
 
 
-def _addresses(container: Container) -> dict[str, list[dict[str, Any]]]:
-    by_network: dict[str, list[dict[str, Any]]] = {}
+def _addresses(container: Container) -> dict[str, list[AddressShape]]:
+    by_network: dict[str, list[AddressShape]] = {}
     for address in container.observed.addresses:
         by_network.setdefault(address.network, []).append(
             {

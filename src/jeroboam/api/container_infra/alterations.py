@@ -15,7 +15,8 @@ from jeroboam.api.fields import whole
 from jeroboam.domain.clusters import MASTER, Cluster, Health, NodeGroup
 from jeroboam.domain.upgrades import rebased, rebuilt
 
-_BATCH = whole(low=1, high=MOST_NODES)
+BATCH = {"max_batch_size": whole(low=1, high=MOST_NODES)}
+"""The query argument of a change that makes nodes anew."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,8 +29,8 @@ class Alteration:
 
 def batch_of(call: Call) -> int | None:
     """How many nodes of a group may be away at once, where the query says so."""
-    said = call.query.get("max_batch_size")
-    return None if said is None else int(_BATCH("max_batch_size", said))
+    said: int | None = call.query.get("max_batch_size")
+    return said
 
 
 def altered(

@@ -3,14 +3,15 @@
 The key is opened for the length of one signature and never leaves this module.
 """
 
+import datetime as dt
 from dataclasses import replace
-from typing import Any
 
 from jeroboam.api.call import Answer, Call, reply
 from jeroboam.api.container_infra.changes import minutes_for
 from jeroboam.api.container_infra.lookup import cluster_of, project_scope
 from jeroboam.api.container_infra.schema import refuse_unknown
-from jeroboam.api.fields import Check, optional, read, text
+from jeroboam.api.container_infra.shapes import CertificateShape
+from jeroboam.api.fields import Check, Schema, body_of, optional, read, text
 from jeroboam.api.wire import iso, links
 from jeroboam.domain.clusters import FORMER, MAIN, NEXT, READY, Certificate, Cluster, Operation
 from jeroboam.domain.errors import Conflict, Invalid, NotFound
@@ -19,34 +20,43 @@ from jeroboam.kit.x509 import Pair, sign_csr
 from jeroboam.store import Transaction
 
 _KINDS = {"etcd": "etcd", "front-proxy": "front-proxy", "front_proxy": "front-proxy"}
-_FIELDS: dict[str, Check] = {
+FIELDS: dict[str, Check] = {
     "cluster_uuid": text(),
-    # What the field was called while clusters were bays.
-    "bay_uuid": optional(text()),
     "csr": text(high=65536),
     "ca_cert_type": optional(text()),
 }
+REQUIRED = ("cluster_uuid", "csr")
+# What a field was called while clusters were bays; the version without bays shows it no more.
+_NOW_CALLED = {"bay_uuid": "cluster_uuid"}
 _WITHOUT_BAYS = 11
+_OLD = {old: FIELDS[new] for old, new in _NOW_CALLED.items()} | {"csr": FIELDS["csr"]}
+BODY: Schema = {"anyOf": [body_of(FIELDS, *REQUIRED), body_of(_OLD, *_OLD)]}
+"""The schema of what is signed."""
 _READ_ONLY = frozenset({"pem", "links", "created_at", "updated_at"})
 
 
-def _view(cluster: Cluster, pem: str, call: Call, kind: str | None, **more: Any) -> dict[str, Any]:
-    shown = {
+def _view(
+    cluster: Cluster, pem: str, call: Call, kind: str | None, *, since: dt.datetime, csr: str | None = None
+) -> CertificateShape:
+    shown: CertificateShape = {
         "cluster_uuid": cluster.uuid,
-        "csr": None,
+        "csr": csr,
         "pem": pem,
         "ca_cert_type": kind,
         "links": links(call.base, "certificates", cluster.uuid),
-        "created_at": None,
+        "created_at": iso(since),
         "updated_at": None,
     }
     if call.version < _WITHOUT_BAYS:
         shown["bay_uuid"] = cluster.uuid
-    return shown | more
+    return shown
 
 
 async def rotate(call: Call) -> Answer:
-    """PATCH /certificates/{cluster}: another authority, as a wish; asking while one is on its way is asking once"""
+    """PATCH /certificates/{cluster}: another authority for the cluster
+
+    Asking while one is on its way is asking once.
+    """
     scope = project_scope(call, "certificate:rotate_ca_all_projects")
     async with call.parts.store.read() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], scope)
@@ -73,19 +83,20 @@ async def show(call: Call) -> Answer:
         authority, *others = await _authorities(tx, cluster, kind)
     # While one takes the place of another, nodes show certificates of either.
     pem = "".join(each.pem for each in (authority, *others))
-    return reply(_view(cluster, pem, call, kind, created_at=iso(authority.created_at)))
+    return reply(_view(cluster, pem, call, kind, since=authority.created_at))
 
 
 async def sign(call: Call) -> Answer:
     """POST /certificates: a certificate for a request"""
     body = call.fields()
-    refuse_unknown(body, _FIELDS, "certificate", read_only=_READ_ONLY)
-    if body.get("cluster_uuid") is None and "bay_uuid" in body:
-        body["cluster_uuid"] = body.pop("bay_uuid")
-    for name in ("cluster_uuid", "csr"):
+    for old, new in _NOW_CALLED.items():
+        if old in body and new not in body:
+            body[new] = body.pop(old)
+    refuse_unknown(body, FIELDS, "certificate", read_only=_READ_ONLY)
+    for name in REQUIRED:
         if body.get(name) is None:
             raise Invalid(f"Mandatory field missing: {name}.", field=name)
-    wish = read(body, _FIELDS)
+    wish = read(body, FIELDS)
     kind = wish.get("ca_cert_type")
     async with call.parts.store.read() as tx:
         try:
@@ -100,7 +111,7 @@ async def sign(call: Call) -> Answer:
         pem = sign_csr(ca=Pair(pem=authority.pem, key=key), csr=wish["csr"], now=now)
     except ValueError as error:
         raise Invalid(f"Received invalid csr. {error}", field="csr") from error
-    return reply(_view(cluster, pem, call, kind, csr=wish["csr"], created_at=iso(now)), 201)
+    return reply(_view(cluster, pem, call, kind, since=now, csr=wish["csr"]), 201)
 
 
 async def _authorities(tx: Transaction, cluster: Cluster, asked: str | None) -> list[Certificate]:

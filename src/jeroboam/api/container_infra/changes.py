@@ -25,7 +25,7 @@ _INTERNAL = frozenset(
     "created_at id links updated_at uuid project_id user_id api_address node_addresses master_addresses stack_id "
     "cluster_id ca_cert_ref magnum_cert_ref etcd_ca_cert_ref front_proxy_ca_cert_ref".split()
 )
-_PATCHED: dict[str, Check] = {
+PATCHED: dict[str, Check] = {
     "node_count": whole(low=0, high=MOST_NODES, strings=False),
     "health_status": optional(choice(*Health)),
     "health_status_reason": mapping(scalars=True),
@@ -34,7 +34,7 @@ _PATCHED: dict[str, Check] = {
     "flavor_id": text(),
     "master_flavor_id": text(),
 }
-_RESIZE: dict[str, Check] = {
+RESIZE: dict[str, Check] = {
     "node_count": NODES,
     "nodes_to_remove": optional(strings()),
     "nodegroup": optional(text()),
@@ -43,7 +43,7 @@ ROLLBACK = 3
 
 
 async def update(call: Call) -> Answer:
-    """PATCH /clusters/{id or name}"""
+    """PATCH /clusters/{id or name}: another size, other labels or flavours, another name or health"""
     changes = _changes(call)
     named = {change.root for change in changes}
     batch = batch_of(call)
@@ -70,15 +70,13 @@ async def update(call: Call) -> Answer:
 
 def _changes(call: Call) -> list[Change]:
     """The steps of the patch, which the caller may take at that version."""
-    if "rollback" in call.query:
-        if call.version < ROLLBACK:
-            raise Invalid('Unknown argument: "rollback"', field="rollback")
-        query_flag(call.query, "rollback")
+    if "rollback" in call.query and call.version < ROLLBACK:
+        raise Invalid('Unknown argument: "rollback"', field="rollback")
     changes = changes_of(call.json())
     for change in changes:
         if change.root in _INTERNAL:
             raise Invalid(f"'/{change.root}' is an internal attribute and can not be updated", field=change.root)
-        if change.root not in _PATCHED or (change.member is not None and change.root != "labels"):
+        if change.root not in PATCHED or (change.member is not None and change.root != "labels"):
             raise Invalid(f"cannot change cluster property(ies) {change.root}.", field=change.root)
     if any(change.root.startswith("health_status") for change in changes):
         call.enforce("cluster:update_health_status")
@@ -106,7 +104,7 @@ def _patched(cluster: Cluster, groups: list[NodeGroup], changes: list[Change]) -
         except ValueError as error:
             said = "Invalid input for field/attribute health_status_reason. It has to be a dictionary."
             raise Invalid(said, field="health_status_reason") from error
-    return read({name: value for name, value in patched.items() if value is not None}, _PATCHED)
+    return read({name: value for name, value in patched.items() if value is not None}, PATCHED)
 
 
 def _replacing(change: Change) -> Change:
@@ -115,12 +113,12 @@ def _replacing(change: Change) -> Change:
 
 
 async def resize(call: Call) -> Answer:
-    """POST /clusters/{id or name}/actions/resize"""
+    """POST /clusters/{id or name}/actions/resize: another size of a node group"""
     body = call.fields()
-    refuse_unknown(body, _RESIZE, "cluster_resize_req")
+    refuse_unknown(body, RESIZE, "cluster_resize_req")
     if "node_count" not in body:
         raise Invalid("Mandatory field missing: node_count.", field="node_count")
-    wish = read(body, _RESIZE)
+    wish = read(body, RESIZE)
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], project_scope(call, "cluster:resize_all_projects"))
         group = await group_of(tx, cluster, wish.get("nodegroup") or DEFAULT_WORKERS)
@@ -196,7 +194,7 @@ def _check_leavers(group: NodeGroup, leavers: tuple[str, ...]) -> None:
 
 
 async def delete(call: Call) -> Answer:
-    """DELETE /clusters/{id or name}"""
+    """DELETE /clusters/{id or name}: the cluster's end"""
     scope = project_scope(call, "cluster:delete_all_projects")
     async with call.parts.store.write() as tx:
         await ended(tx, call, await cluster_of(tx, call.path["cluster"], scope))

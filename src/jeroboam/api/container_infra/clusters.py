@@ -10,10 +10,12 @@ from typing import Any
 from jeroboam.api.call import Answer, Call, reply
 from jeroboam.api.container_infra.lookup import cluster_of, project_scope, template_sight, usable
 from jeroboam.api.container_infra.schema import MOST_NODES, NODES, labels, refuse_unknown
+from jeroboam.api.container_infra.shapes import ClusterDetailList, ClusterInList, ClusterList, ClusterShape
 from jeroboam.api.fields import Check, flag, ignored, optional, read, text, whole
 from jeroboam.api.wire import iso, links, next_page, page_of
 from jeroboam.domain.clusters import MASTER, WORKER, Cluster, ClusterSpec, NodeGroup, NodeGroupSpec, Template
 from jeroboam.domain.errors import Invalid, NotFound, OverQuota
+from jeroboam.store import ClusterBrief, GroupBrief
 
 _TEXT = optional(text())
 _NAME = text(high=242, pattern=r"\A[a-zA-Z][a-zA-Z0-9_.-]*\Z", rule="It has to start with a letter.")
@@ -40,6 +42,7 @@ FIELDS: dict[str, Check] = {
     "health_status": ignored,
     "health_status_reason": ignored,
 }
+REQUIRED = "cluster_template_id"
 _READ_ONLY = frozenset(
     "uuid links stack_id cluster_id api_address coe_version container_version project_id user_id node_addresses "
     "master_addresses created_at updated_at".split()
@@ -49,10 +52,10 @@ ZERO_NODES = 10
 CLUSTER_ID = 13
 
 
-def short(cluster: Cluster, masters: int, others: int, call: Call) -> dict[str, Any]:
+def short(cluster: Cluster | ClusterBrief, masters: int, others: int, call: Call) -> ClusterInList:
     """The object as lists show it; its size is that of its groups together."""
     spec = cluster.spec
-    return {
+    shown: ClusterInList = {
         "uuid": cluster.uuid,
         "name": cluster.name,
         "cluster_template_id": cluster.template_id,
@@ -65,51 +68,56 @@ def short(cluster: Cluster, masters: int, others: int, call: Call) -> dict[str, 
         "flavor_id": spec.flavor_id,
         "create_timeout": spec.create_timeout,
         "links": links(call.base, "clusters", cluster.uuid),
-        # There is no stack; the name of the field changed and its meaning, one id of the whole, is the cluster's.
-        "cluster_id" if call.version >= CLUSTER_ID else "stack_id": cluster.uuid,
         "status": cluster.status,
         "health_status": cluster.observed.health_status,
         "merge_labels": False,
     }
+    # There is no stack; the name of the field changed and its meaning, one id of the whole, is the cluster's.
+    if call.version >= CLUSTER_ID:
+        shown["cluster_id"] = cluster.uuid
+    else:
+        shown["stack_id"] = cluster.uuid
+    return shown
 
 
-def full(cluster: Cluster, groups: Sequence[NodeGroup], call: Call) -> dict[str, Any]:
+def full(cluster: Cluster, groups: Sequence[NodeGroup] | Sequence[GroupBrief], call: Call) -> ClusterShape:
     """The whole object; with `faults` once it failed."""
     spec, seen = cluster.spec, cluster.observed
     added, overridden, skipped = label_difference(spec.labels, spec.template.labels)
     masters = sum(group.spec.node_count for group in groups if group.spec.role == MASTER)
-    shown = short(cluster, masters, sum(group.spec.node_count for group in groups) - masters, call)
-    shown.update(
-        status_reason=cluster.status_reason,
-        health_status_reason=seen.health_status_reason,
-        discovery_url=spec.discovery_url,
-        api_address=seen.api_address,
-        coe_version=seen.coe_version,
-        container_version=seen.container_version,
-        project_id=cluster.project_id,
-        user_id=cluster.user_id,
-        node_addresses=[address for group in groups if group.spec.role != MASTER for address in addresses(group)],
-        master_addresses=[address for group in groups if group.spec.role == MASTER for address in addresses(group)],
-        fixed_network=spec.fixed_network,
-        fixed_subnet=spec.fixed_subnet,
-        floating_ip_enabled=spec.floating_ip_enabled,
-        master_lb_enabled=spec.master_lb_enabled,
-        labels_overridden=overridden,
-        labels_added=added,
-        labels_skipped=skipped,
-        created_at=iso(cluster.created_at),
-        updated_at=iso(cluster.updated_at),
-    )
-    if cluster.status.endswith("_FAILED"):
-        shown["faults"] = {
+    shown: ClusterShape = {
+        **short(cluster, masters, sum(group.spec.node_count for group in groups) - masters, call),
+        "status_reason": cluster.status_reason,
+        "health_status_reason": seen.health_status_reason,
+        "discovery_url": spec.discovery_url,
+        "api_address": seen.api_address,
+        "coe_version": seen.coe_version,
+        "container_version": seen.container_version,
+        "project_id": cluster.project_id,
+        "user_id": cluster.user_id,
+        "node_addresses": [address for group in groups if group.spec.role != MASTER for address in addresses(group)],
+        "master_addresses": [address for group in groups if group.spec.role == MASTER for address in addresses(group)],
+        "fixed_network": spec.fixed_network,
+        "fixed_subnet": spec.fixed_subnet,
+        "floating_ip_enabled": spec.floating_ip_enabled,
+        "master_lb_enabled": spec.master_lb_enabled,
+        "labels_overridden": overridden,
+        "labels_added": added,
+        "labels_skipped": skipped,
+        "created_at": iso(cluster.created_at),
+        "updated_at": iso(cluster.updated_at),
+        "faults": {
             group.name: group.status_reason or cluster.status_reason
             for group in groups
             if group.status.endswith("_FAILED")
-        }
+        },
+    }
+    if not cluster.status.endswith("_FAILED"):
+        del shown["faults"]
     return shown
 
 
-def addresses(group: NodeGroup) -> list[str]:
+def addresses(group: NodeGroup | GroupBrief) -> list[str]:
     """Where the group's nodes are, as far as they have been seen."""
     return [node.address for node in group.observed if node.address]
 
@@ -126,12 +134,12 @@ def label_difference(
 
 
 async def index(call: Call) -> Answer:
-    """GET /clusters"""
+    """GET /clusters: the clusters, in short"""
     return await _list(call, "clusters", detailed=False)
 
 
 async def detail(call: Call) -> Answer:
-    """GET /clusters/detail"""
+    """GET /clusters/detail: the clusters, whole"""
     return await _list(call, "clusters/detail", detailed=True)
 
 
@@ -139,16 +147,16 @@ async def _list(call: Call, path: str, *, detailed: bool) -> Answer:
     page = page_of(call)
     scope = project_scope(call, "cluster:get_all_all_projects")
     owner = {} if scope is None else {"project_id": scope}
+    found: Sequence[Cluster] | Sequence[ClusterBrief]
+    body: ClusterList | ClusterDetailList
     async with call.parts.store.read() as tx:
-        found = await tx.clusters.select(page, **owner)
-        uuids = [cluster.uuid for cluster in found]
         if detailed:
-            groups = await tx.nodegroups.of(*uuids)
-            shown = [full(cluster, groups[cluster.uuid], call) for cluster in found]
+            found = await tx.clusters.select(page, **owner)
+            groups = await tx.nodegroups.brief_of(*(cluster.uuid for cluster in found))
+            body = {"clusters": [full(cluster, groups[cluster.uuid], call) for cluster in found]}
         else:
-            sizes = await tx.nodegroups.sizes(*uuids)
-            shown = [short(cluster, *sizes[cluster.uuid], call) for cluster in found]
-    body: dict[str, Any] = {"clusters": shown}
+            found = await tx.clusters.brief(page, **owner)
+            body = {"clusters": [short(cluster, cluster.masters, cluster.others, call) for cluster in found]}
     following = next_page(call, page, path, found)
     if following is not None:
         body["next"] = following
@@ -156,20 +164,20 @@ async def _list(call: Call, path: str, *, detailed: bool) -> Answer:
 
 
 async def show(call: Call) -> Answer:
-    """GET /clusters/{id or name}"""
+    """GET /clusters/{id or name}: a cluster"""
     scope = project_scope(call, "cluster:get_one_all_projects")
     async with call.parts.store.read() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], scope)
-        groups = await tx.nodegroups.of(cluster.uuid)
+        groups = await tx.nodegroups.brief_of(cluster.uuid)
     return reply(full(cluster, groups[cluster.uuid], call))
 
 
 async def create(call: Call) -> Answer:
-    """POST /clusters"""
+    """POST /clusters: a new cluster"""
     body = call.fields()
     refuse_unknown(body, FIELDS, "cluster", read_only=_READ_ONLY)
-    if body.get("cluster_template_id") is None:
-        raise Invalid("Mandatory field missing: cluster_template_id.", field="cluster_template_id")
+    if body.get(REQUIRED) is None:
+        raise Invalid(f"Mandatory field missing: {REQUIRED}.", field=REQUIRED)
     # A null is the same as none, as in what clients send for options that were not given.
     wish = {name: value for name, value in read(body, FIELDS).items() if value is not None}
     cluster, _ = await made(call, wish)

@@ -9,7 +9,7 @@ from jeroboam.domain.errors import Invalid
 
 
 async def rotate(call: Call) -> Answer:
-    """PATCH /credentials/{cluster}"""
+    """PATCH /credentials/{cluster}: another credential for the cluster"""
     async with call.parts.store.read() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], call.caller.project_id)
     driver = cluster.spec.template.driver

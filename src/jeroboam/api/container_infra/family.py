@@ -1,4 +1,4 @@
-"""The container-infra family: its routes, its discovery documents, the shape of its errors.
+"""The container-infra family: its discovery documents, the shape of its errors; its routes are in `routes`.
 
 Contract: container-infra, sections 1 to 4. The other family is never imported here.
 """
@@ -6,24 +6,12 @@ Contract: container-infra, sections 1 to 4. The other family is never imported h
 from collections.abc import Mapping
 from typing import Any
 
-from jeroboam.api.call import Failure, Route
-from jeroboam.api.container_infra import (
-    certificates,
-    changes,
-    clusters,
-    credentials,
-    federations,
-    group_changes,
-    nodegroups,
-    quotas,
-    stats,
-    templates,
-    upgrades,
-)
+from jeroboam.api.call import Failure
 from jeroboam.api.container_infra.kilo import routes as kilo
 from jeroboam.api.container_infra.kilo.policies import RULES as KILO_RULES
 from jeroboam.api.container_infra.policies import RULES
-from jeroboam.api.wire import PAGING
+from jeroboam.api.container_infra.routes import ROUTES
+from jeroboam.api.container_infra.shapes import Errors, Unsupported
 
 _RESOURCES = {
     "clustertemplates": "clustertemplates",
@@ -37,92 +25,6 @@ _RESOURCES = {
     "credentials": "credentials",
     **{name: name for name in kilo.LINKED},
 }
-_TEMPLATE = "/clustertemplates/{template}"
-_CLUSTER = "/clusters/{cluster}"
-_FEDERATION = "/federations/{federation}"
-_QUOTA = "/quotas/{project}/{resource}"
-_GROUPS = "/clusters/{cluster}/nodegroups"
-_GROUP = f"{_GROUPS}/{{group}}"
-_ROUTES = (
-    Route(
-        method="GET", path="/clustertemplates", handler=templates.index, rule="clustertemplate:get_all", query=PAGING
-    ),
-    Route(
-        method="GET",
-        path="/clustertemplates/detail",
-        handler=templates.detail,
-        rule="clustertemplate:detail",
-        query=PAGING,
-    ),
-    Route(method="POST", path="/clustertemplates", handler=templates.create, rule="clustertemplate:create"),
-    Route(method="GET", path=_TEMPLATE, handler=templates.show, rule="clustertemplate:get"),
-    Route(method="PATCH", path=_TEMPLATE, handler=templates.update, rule="clustertemplate:update"),
-    Route(method="DELETE", path=_TEMPLATE, handler=templates.delete, rule="clustertemplate:delete"),
-    Route(method="GET", path="/clusters", handler=clusters.index, rule="cluster:get_all", query=PAGING),
-    Route(method="GET", path="/clusters/detail", handler=clusters.detail, rule="cluster:detail", query=PAGING),
-    Route(method="POST", path="/clusters", handler=clusters.create, rule="cluster:create"),
-    Route(method="GET", path=_CLUSTER, handler=clusters.show, rule="cluster:get"),
-    Route(
-        method="PATCH",
-        path=_CLUSTER,
-        handler=changes.update,
-        rule="cluster:update",
-        query=frozenset({"rollback", "max_batch_size"}),
-    ),
-    Route(method="DELETE", path=_CLUSTER, handler=changes.delete, rule="cluster:delete"),
-    Route(method="POST", path=f"{_CLUSTER}/actions/resize", handler=changes.resize, rule="cluster:resize", since=7),
-    Route(method="POST", path=f"{_CLUSTER}/actions/upgrade", handler=upgrades.upgrade, rule="cluster:upgrade", since=7),
-    Route(
-        method="GET",
-        path=_GROUPS,
-        handler=nodegroups.index,
-        rule="nodegroup:get_all",
-        query=PAGING | {"role"},
-        since=9,
-    ),
-    Route(method="POST", path=_GROUPS, handler=group_changes.create, rule="nodegroup:create", since=9),
-    Route(method="GET", path=_GROUP, handler=nodegroups.show, rule="nodegroup:get", since=9),
-    Route(
-        method="PATCH",
-        path=_GROUP,
-        handler=group_changes.update,
-        rule="nodegroup:update",
-        query=frozenset({"max_batch_size"}),
-        since=9,
-    ),
-    Route(method="DELETE", path=_GROUP, handler=group_changes.delete, rule="nodegroup:delete", since=9),
-    Route(
-        method="GET",
-        path="/certificates/{cluster}",
-        handler=certificates.show,
-        rule="certificate:get",
-        query=frozenset({"ca_cert_type"}),
-    ),
-    Route(method="PATCH", path="/certificates/{cluster}", handler=certificates.rotate, rule="certificate:rotate_ca"),
-    Route(method="POST", path="/certificates", handler=certificates.sign, rule="certificate:create"),
-    Route(
-        method="PATCH", path="/credentials/{cluster}", handler=credentials.rotate, rule="credential:rotate", since=12
-    ),
-    Route(method="GET", path="/federations", handler=federations.index, rule="federation:get_all", query=PAGING),
-    Route(method="GET", path="/federations/detail", handler=federations.index, rule="federation:detail", query=PAGING),
-    Route(method="POST", path="/federations", handler=federations.write, rule="federation:create"),
-    Route(method="GET", path=_FEDERATION, handler=federations.show, rule="federation:get"),
-    Route(method="PATCH", path=_FEDERATION, handler=federations.write, rule="federation:update"),
-    Route(method="DELETE", path=_FEDERATION, handler=federations.write, rule="federation:delete"),
-    Route(method="GET", path="/quotas", handler=quotas.index, rule="quota:get_all", query=PAGING | {"all_tenants"}),
-    Route(method="POST", path="/quotas", handler=quotas.create, rule="quota:create"),
-    Route(method="GET", path=_QUOTA, handler=quotas.show, rule="quota:get"),
-    Route(method="PATCH", path=_QUOTA, handler=quotas.update, rule="quota:update"),
-    Route(method="DELETE", path=_QUOTA, handler=quotas.delete, rule="quota:delete"),
-    Route(
-        method="GET",
-        path="/stats",
-        handler=stats.totals,
-        rule="stats:get_all",
-        query=frozenset({"project_id", "type"}),
-    ),
-    Route(method="GET", path="/mservices", handler=stats.services, rule="magnum-service:get_all"),
-)
 
 
 class ContainerInfraFamily:
@@ -132,7 +34,9 @@ class ContainerInfraFamily:
     word = "container-infrastructure-management"
     words = frozenset({"container-infra", "container-infrastructure", "container-infrastructure-management"})
     newest = 14
-    routes = (*_ROUTES, *kilo.ROUTES)
+    peer = "Magnum"
+    errors = (Errors, Unsupported)
+    routes = ROUTES
     rules = RULES | KILO_RULES
 
     def root(self, base: str) -> Any:

@@ -6,7 +6,7 @@ from jeroboam.domain.errors import NotFound, NotOffered
 
 
 async def index(call: Call) -> Answer:
-    """GET /federations and /federations/detail"""
+    """GET /federations and /federations/detail: none"""
     page = page_of(call)
     if page.marker is not None:
         raise NotFound(f"The marker {page.marker} could not be found.", field="marker")
@@ -14,11 +14,11 @@ async def index(call: Call) -> Answer:
 
 
 async def show(call: Call) -> Answer:
-    """GET /federations/{id or name}"""
+    """GET /federations/{id or name}: there is none"""
     raise NotFound(f"Federation {call.path['federation']} could not be found.")
 
 
 async def write(call: Call) -> Answer:
-    """POST, PATCH and DELETE"""
+    """POST, PATCH and DELETE: nothing that is offered"""
     del call
     raise NotOffered("Federations of clusters are not offered by this service. Nothing was changed.")

@@ -28,7 +28,7 @@ _ARGUMENT = "nodegroup"
 
 
 async def create(call: Call) -> Answer:
-    """POST /clusters/{id or name}/nodegroups"""
+    """POST /clusters/{id or name}/nodegroups: a new node group"""
     body = call.fields()
     refuse_unknown(body, FIELDS, _ARGUMENT, read_only=READ_ONLY)
     if body.get("name") is None:
@@ -106,7 +106,7 @@ def _check_sizes(name: str, spec: NodeGroupSpec) -> None:
 
 
 async def update(call: Call) -> Answer:
-    """PATCH /clusters/{id or name}/nodegroups/{id or name}: bounds, labels, flavour, labels and taints of its nodes"""
+    """PATCH /clusters/{id or name}/nodegroups/{id or name}: bounds, labels, flavour; labels and taints of its nodes"""
     changes = _changes(call)
     batch = batch_of(call)
     scope = project_scope(call, "nodegroup:update_all_projects")
@@ -176,7 +176,10 @@ def _with_value(change: Change) -> Change:
 
 
 async def delete(call: Call) -> Answer:
-    """DELETE /clusters/{id or name}/nodegroups/{id or name}; asking twice is asking once"""
+    """DELETE /clusters/{id or name}/nodegroups/{id or name}: the group's end
+
+    Asking twice is asking once.
+    """
     scope = project_scope(call, "nodegroup:delete_all_projects")
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], scope)

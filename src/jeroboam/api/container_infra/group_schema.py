@@ -14,6 +14,7 @@ from jeroboam.domain.errors import Conflict
 RICH = ("node_labels", "node_taints")
 RICH_SINCE = 14
 
+_scalars = mapping(scalars=True)
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _TAINT_KEYS = frozenset({"key", "value", "effect"})
 _WORD = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?", re.ASCII)
@@ -49,9 +50,8 @@ def _within(domain: str, *above: str) -> bool:
     return any(domain == each or domain.endswith(f".{each}") for each in above)
 
 
-def node_labels(name: str, value: Any) -> dict[str, str]:
-    """Labels of nodes."""
-    checked: dict[str, str] = mapping(scalars=True)(name, value)
+def _node_labels(name: str, value: Any) -> dict[str, str]:
+    checked: dict[str, str] = _scalars(name, value)
     for key, said in checked.items():
         _check_key(name, key)
         _check_value(name, key, said)
@@ -61,8 +61,7 @@ def node_labels(name: str, value: Any) -> dict[str, str]:
     return checked
 
 
-def node_taints(name: str, value: Any) -> tuple[dict[str, str], ...]:
-    """Taints of nodes."""
+def _node_taints(name: str, value: Any) -> tuple[dict[str, str], ...]:
     if not isinstance(value, list | tuple):
         raise Conflict(f"{name} is invalid: it has to be a list of taints.", field=name)
     return tuple(_taint(name, each) for each in value)
@@ -87,6 +86,21 @@ def _taint(name: str, value: Any) -> dict[str, str]:
     return dict(value)
 
 
+node_labels = Check(_node_labels, _scalars.schema)
+"""Labels of nodes."""
+node_taints = Check(
+    _node_taints,
+    {
+        "type": "array",
+        "items": {
+            "type": "object",
+            "properties": {"key": {"type": "string"}, "value": {"type": "string"}, "effect": {"enum": list(_EFFECTS)}},
+            "required": ["key", "effect"],
+            "additionalProperties": False,
+        },
+    },
+)
+"""Taints of nodes."""
 _TEXT = optional(text())
 FIELDS: dict[str, Check] = {
     "name": text(),

@@ -1,15 +1,14 @@
 """Node groups of a cluster, shown (contract: container-infra, section 7)."""
 
-from typing import Any
-
 from jeroboam.api.call import Answer, Call, reply
 from jeroboam.api.container_infra.clusters import addresses, label_difference
 from jeroboam.api.container_infra.lookup import cluster_of, group_of, project_scope
+from jeroboam.api.container_infra.shapes import NodeGroupInList, NodeGroupList, NodeGroupShape
 from jeroboam.api.wire import iso, links, next_page, page_of
 from jeroboam.domain.clusters import Cluster, NodeGroup
 
 
-def short(group: NodeGroup) -> dict[str, Any]:
+def short(group: NodeGroup) -> NodeGroupInList:
     """The object as lists show it."""
     spec = group.spec
     return {
@@ -28,41 +27,40 @@ def short(group: NodeGroup) -> dict[str, Any]:
     }
 
 
-def full(group: NodeGroup, cluster: Cluster, base: str) -> dict[str, Any]:
+def full(group: NodeGroup, cluster: Cluster, base: str) -> NodeGroupShape:
     """The whole object."""
     spec = group.spec
     added, overridden, skipped = label_difference(spec.labels, cluster.spec.labels)
-    shown = short(group)
-    shown.update(
-        id=group.id,
-        cluster_id=group.cluster_id,
-        project_id=group.project_id,
-        docker_volume_size=spec.docker_volume_size,
-        labels=spec.labels,
-        labels_overridden=overridden,
-        labels_added=added,
-        labels_skipped=skipped,
-        links=links(base, f"clusters/{cluster.uuid}/nodegroups", group.uuid),
-        node_addresses=addresses(group),
-        status_reason=group.status_reason,
-        version=None,
-        node_labels=spec.node_labels,
-        node_taints=spec.node_taints,
-        created_at=iso(group.created_at),
-        updated_at=iso(group.updated_at),
-    )
-    return shown
+    return {
+        **short(group),
+        "id": group.id,
+        "cluster_id": group.cluster_id,
+        "project_id": group.project_id,
+        "docker_volume_size": spec.docker_volume_size,
+        "labels": spec.labels,
+        "labels_overridden": overridden,
+        "labels_added": added,
+        "labels_skipped": skipped,
+        "links": links(base, f"clusters/{cluster.uuid}/nodegroups", group.uuid),
+        "node_addresses": addresses(group),
+        "status_reason": group.status_reason,
+        "version": None,
+        "node_labels": spec.node_labels,
+        "node_taints": spec.node_taints,
+        "created_at": iso(group.created_at),
+        "updated_at": iso(group.updated_at),
+    }
 
 
 async def index(call: Call) -> Answer:
-    """GET /clusters/{id or name}/nodegroups"""
+    """GET /clusters/{id or name}/nodegroups: the node groups of a cluster"""
     page = page_of(call)
     scope = project_scope(call, "nodegroup:get_all_all_projects")
     role = {"role": call.query["role"]} if "role" in call.query else {}
     async with call.parts.store.read() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], scope)
         found = await tx.nodegroups.select(page, cluster_id=cluster.uuid, **role)
-    body: dict[str, Any] = {"nodegroups": [short(group) for group in found]}
+    body: NodeGroupList = {"nodegroups": [short(group) for group in found]}
     following = next_page(call, page, f"clusters/{cluster.uuid}/nodegroups", found)
     if following is not None:
         body["next"] = following
@@ -70,7 +68,7 @@ async def index(call: Call) -> Answer:
 
 
 async def show(call: Call) -> Answer:
-    """GET /clusters/{id or name}/nodegroups/{id or name}"""
+    """GET /clusters/{id or name}/nodegroups/{id or name}: a node group"""
     scope = project_scope(call, "nodegroup:get_one_all_projects")
     async with call.parts.store.read() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], scope)

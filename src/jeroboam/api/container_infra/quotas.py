@@ -6,22 +6,24 @@ from typing import Any
 
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra.schema import refuse_unknown
+from jeroboam.api.container_infra.shapes import QuotaList, QuotaShape
 from jeroboam.api.fields import Check, choice, read, text, whole
-from jeroboam.api.wire import iso, limit_of, query_flag
+from jeroboam.api.wire import descending, iso, limit_of, query_flag
 from jeroboam.domain.errors import Conflict, Invalid, NotFound
 from jeroboam.domain.quotas import Quota
 from jeroboam.store import Transaction
 
 RESOURCES = frozenset({"Cluster"})
 FIELDS: dict[str, Check] = {"project_id": text(), "resource": choice(*RESOURCES), "hard_limit": whole(low=0)}
+REQUIRED = ("project_id", "resource")
 _READ_ONLY = frozenset({"id", "created_at", "updated_at"})
 _DEFAULT_LIMIT = 1
 # What has another shape is no project's id; it is not put into a path of the identity service's.
 _PROJECT = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
-_SORTABLE = frozenset(field.name for field in fields(Quota))
+SORTABLE = sorted(field.name for field in fields(Quota))
 
 
-def _view(quota: Quota) -> dict[str, Any]:
+def _view(quota: Quota) -> QuotaShape:
     return {
         "id": quota.id,
         "project_id": quota.project_id,
@@ -33,32 +35,38 @@ def _view(quota: Quota) -> dict[str, Any]:
 
 
 async def index(call: Call) -> Answer:
-    """GET /quotas: those that somebody set. They are few, and their marker is a number."""
+    """GET /quotas: the limits that somebody set
+
+    They are few, and their marker is a number.
+    """
     limit = limit_of(call)
-    key, direction = call.query.get("sort_key", "id"), call.query.get("sort_dir", "asc")
-    if key not in _SORTABLE:
-        raise Invalid(f'The sort_key value "{key}" is an invalid field for sorting', field="sort_key")
-    if direction not in {"asc", "desc"}:
-        raise Invalid(f"Invalid sort direction: {direction}. Acceptable values are 'asc' or 'desc'", field="sort_dir")
+    key, backwards = call.query.get("sort_key", "id"), descending(call)
     owner = {} if query_flag(call.query, "all_tenants") else {"project_id": call.caller.project_id}
     async with call.parts.store.read() as tx:
         found = [quota for quota in await tx.quotas.select(None, **owner) if quota.resource in RESOURCES]
     found.sort(key=lambda quota: (getattr(quota, key) is not None, getattr(quota, key), quota.id))
-    if direction == "desc":
+    if backwards:
         found.reverse()
     shown = _after(found, call.query.get("marker"))[:limit]
-    body: dict[str, Any] = {"quotas": [_view(quota) for quota in shown]}
+    body: QuotaList = {"quotas": [_view(quota) for quota in shown]}
     if shown and len(shown) == limit:
-        query = f"sort_key={key}&sort_dir={direction}&limit={limit}&marker={shown[-1].id}"
+        query = f"sort_key={key}&sort_dir={'desc' if backwards else 'asc'}&limit={limit}&marker={shown[-1].id}"
         body["next"] = f"{call.base}/v1/quotas?{query}"
     return reply(body)
+
+
+def _number(name: str, value: str) -> str:
+    if not (value.isascii() and value.isdigit()):
+        raise Invalid(f"Expected an integer but received {value}.", field=name)
+    return value
+
+
+MARKER = Check(_number, {"type": "integer", "minimum": 0})
 
 
 def _after(found: list[Quota], marker: str | None) -> list[Quota]:
     if marker is None:
         return found
-    if not (marker.isascii() and marker.isdigit()):
-        raise Invalid(f"Expected an integer but received {marker}.", field="marker")
     for position, quota in enumerate(found):
         if str(quota.id) == marker:
             return found[position + 1 :]
@@ -76,13 +84,14 @@ async def show(call: Call) -> Answer:
     if found:
         return reply(_view(found[0]))
     default = call.parts.options.max_clusters_per_project
-    return reply({"hard_limit": default, "project_id": project_id, "resource": resource})
+    shown: QuotaShape = {"project_id": project_id, "resource": resource, "hard_limit": default}
+    return reply(shown)
 
 
 async def create(call: Call) -> Answer:
     """POST /quotas: the first limit of a project"""
     wish = _wish(call)
-    for name in ("project_id", "resource"):
+    for name in REQUIRED:
         if name not in wish:
             raise Invalid(f"Mandatory field missing: {name}.", field=name)
     project_id, resource = wish["project_id"], wish["resource"]
@@ -100,7 +109,10 @@ async def create(call: Call) -> Answer:
 
 
 async def update(call: Call) -> Answer:
-    """PATCH /quotas/{project}/{resource}: another limit. The body is a plain object"""
+    """PATCH /quotas/{project}/{resource}: another limit
+
+    The body is a plain object.
+    """
     wish = _wish(call)
     for name, said in (("project_id", call.path["project"]), ("resource", call.path["resource"])):
         if wish.get(name, said) != said:

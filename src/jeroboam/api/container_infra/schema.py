@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from jeroboam.api.fields import BadField, mapping, whole
+from jeroboam.api.fields import BadField, Check, mapping, whole
 from jeroboam.api.wire import Change
 from jeroboam.domain.errors import Invalid
 
@@ -32,8 +32,7 @@ def refuse_unknown(
             raise Invalid(f"Unknown attribute for argument {argument}: {name}", field=name)
 
 
-def labels(name: str, value: Any) -> dict[str, str]:
-    """Labels, as text; the ones that mean a number have to be one."""
+def _labels(name: str, value: Any) -> dict[str, str]:
     checked: dict[str, str] = _scalars(name, value)
     for key in _WHOLE_LABELS:
         given = checked.get(key)
@@ -42,8 +41,11 @@ def labels(name: str, value: Any) -> dict[str, str]:
     return checked
 
 
-def ipv4_list(name: str, value: Any) -> str:
-    """IPv4 addresses with commas between them."""
+labels = Check(_labels, _scalars.schema)
+"""Labels, as text; the ones that mean a number have to be one."""
+
+
+def _ipv4_list(name: str, value: Any) -> str:
     if not isinstance(value, str) or not value:
         raise BadField(name, value, "It has to be a comma separated list of IPv4 addresses.")
     for address in value.split(","):
@@ -52,6 +54,10 @@ def ipv4_list(name: str, value: Any) -> str:
         except ValueError as error:
             raise BadField(name, value, f"'{address}' is not an IPv4 address.") from error
     return value
+
+
+ipv4_list = Check(_ipv4_list, {"type": "string", "minLength": 1})
+"""IPv4 addresses with commas between them."""
 
 
 def literal(said: str) -> Any:

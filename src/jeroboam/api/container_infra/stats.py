@@ -1,9 +1,10 @@
 """Totals, and the processes that make clusters (contract: container-infra, section 9)."""
 
 import datetime as dt
-from typing import Any
 
 from jeroboam.api.call import Answer, Call, reply
+from jeroboam.api.container_infra.shapes import ServiceList, ServiceShape, Totals
+from jeroboam.api.fields import Check, text
 from jeroboam.api.wire import iso
 from jeroboam.domain.errors import Forbidden, Invalid
 from jeroboam.domain.hosts import Service
@@ -13,10 +14,17 @@ CONDUCTOR = "jeroboam-conductor"
 PUBLISHED = "magnum-conductor"
 
 
+def _type(name: str, value: str) -> str:
+    if value != "cluster":
+        raise Invalid(f"Invalid type for stats: {value}. It has to be cluster.", field=name)
+    return value
+
+
+ARGUMENTS = {"project_id": text(low=0), "type": Check(_type, {"enum": ["cluster"]})}
+
+
 async def totals(call: Call) -> Answer:
-    """GET /stats"""
-    if call.query.get("type", "cluster") != "cluster":
-        raise Invalid(f"Invalid type for stats: {call.query['type']}. It has to be cluster.", field="type")
+    """GET /stats: how many clusters and nodes there are"""
     project_id = call.query.get("project_id")
     if not call.caller.is_admin:
         if project_id not in {None, call.caller.project_id}:
@@ -24,18 +32,20 @@ async def totals(call: Call) -> Answer:
         project_id = call.caller.project_id
     async with call.parts.store.read() as tx:
         clusters, nodes = await tx.clusters.totals(project_id)
-    return reply({"clusters": clusters, "nodes": nodes})
+    shown: Totals = {"clusters": clusters, "nodes": nodes}
+    return reply(shown)
 
 
 async def services(call: Call) -> Answer:
-    """GET /mservices"""
+    """GET /mservices: the processes that make clusters"""
     async with call.parts.store.read() as tx:
         found = await tx.services.select(binary=CONDUCTOR)
         alive_since = tx.now - dt.timedelta(seconds=call.parts.options.service_down_time)
-    return reply({"mservices": [_view(service, alive_since) for service in found]})
+    shown: ServiceList = {"mservices": [_view(service, alive_since) for service in found]}
+    return reply(shown)
 
 
-def _view(service: Service, alive_since: dt.datetime) -> dict[str, Any]:
+def _view(service: Service, alive_since: dt.datetime) -> ServiceShape:
     up = not service.forced_down and service.last_seen is not None and service.last_seen >= alive_since
     return {
         "id": service.id,

@@ -7,10 +7,12 @@ provider and a COE can work with them, is the admission's to say.
 from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any
+from uuid import UUID
 
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra.lookup import project_scope, template_of
 from jeroboam.api.container_infra.schema import ipv4_list, label_of, labels, refuse_unknown
+from jeroboam.api.container_infra.shapes import TemplateList, TemplateShape
 from jeroboam.api.fields import Check, choice, flag, optional, read, text, whole
 from jeroboam.api.wire import Change, apply, changes_of, iso, links, next_page, page_of
 from jeroboam.domain.clusters import Template, TemplateSpec
@@ -51,6 +53,7 @@ FIELDS: dict[str, Check] = {
     "tags": optional(text(low=0)),
     "driver": _TEXT,
 }
+REQUIRED = ("coe", "image_id")
 _READ_ONLY = frozenset({"project_id", "user_id", "links", "created_at", "updated_at"})
 _INTERNAL = _READ_ONLY | {"id", "uuid"}
 _MANDATORY = frozenset(
@@ -66,31 +69,56 @@ _FREE_IN_USE = frozenset({"public", "hidden", "tags"})
 _DEVICEMAPPER_LEAST = 3
 
 
-def view(template: Template, base: str) -> dict[str, Any]:
+def view(template: Template, base: str) -> TemplateShape:
     """The full object; lists have no shorter one."""
     spec = template.spec
-    shown = {name: getattr(spec, name) for name in _SPEC}
-    shown.update(
-        uuid=template.uuid,
-        name=template.name,
-        public=template.public,
-        hidden=template.hidden,
-        project_id=template.project_id,
-        user_id=template.user_id,
-        links=links(base, "clustertemplates", template.uuid),
-        created_at=iso(template.created_at),
-        updated_at=iso(template.updated_at),
-    )
-    return shown
+    return {
+        "uuid": template.uuid,
+        "name": template.name,
+        "coe": spec.coe,
+        "image_id": spec.image_id,
+        "flavor_id": spec.flavor_id,
+        "master_flavor_id": spec.master_flavor_id,
+        "keypair_id": spec.keypair_id,
+        "external_network_id": spec.external_network_id,
+        "fixed_network": spec.fixed_network,
+        "fixed_subnet": spec.fixed_subnet,
+        "network_driver": spec.network_driver,
+        "volume_driver": spec.volume_driver,
+        "dns_nameserver": spec.dns_nameserver,
+        "apiserver_port": spec.apiserver_port,
+        "docker_volume_size": spec.docker_volume_size,
+        "docker_storage_driver": spec.docker_storage_driver,
+        "cluster_distro": spec.cluster_distro,
+        "http_proxy": spec.http_proxy,
+        "https_proxy": spec.https_proxy,
+        "no_proxy": spec.no_proxy,
+        "insecure_registry": spec.insecure_registry,
+        "labels": spec.labels,
+        "registry_enabled": spec.registry_enabled,
+        "tls_disabled": spec.tls_disabled,
+        "master_lb_enabled": spec.master_lb_enabled,
+        "floating_ip_enabled": spec.floating_ip_enabled,
+        "server_type": spec.server_type,
+        "tags": spec.tags,
+        "driver": spec.driver,
+        "public": template.public,
+        "hidden": template.hidden,
+        "project_id": template.project_id,
+        "user_id": template.user_id,
+        "links": links(base, "clustertemplates", template.uuid),
+        "created_at": iso(template.created_at),
+        "updated_at": iso(template.updated_at),
+    }
 
 
 async def index(call: Call) -> Answer:
-    """GET /clustertemplates"""
+    """GET /clustertemplates: the templates"""
     return await _list(call, "clustertemplates")
 
 
 async def detail(call: Call) -> Answer:
-    """GET /clustertemplates/detail"""
+    """GET /clustertemplates/detail: the templates, just the same"""
     return await _list(call, "clustertemplates/detail")
 
 
@@ -99,7 +127,7 @@ async def _list(call: Call, path: str) -> Answer:
     scope = project_scope(call, "clustertemplate:get_all_all_projects")
     async with call.parts.store.read() as tx:
         found = await tx.templates.visible(page, scope, hidden=scope is None)
-    body: dict[str, Any] = {"clustertemplates": [view(template, call.base) for template in found]}
+    body: TemplateList = {"clustertemplates": [view(template, call.base) for template in found]}
     following = next_page(call, page, path, found)
     if following is not None:
         body["next"] = following
@@ -107,24 +135,32 @@ async def _list(call: Call, path: str) -> Answer:
 
 
 async def show(call: Call) -> Answer:
-    """GET /clustertemplates/{id or name}"""
+    """GET /clustertemplates/{id or name}: a template"""
     everyones = call.allows("clustertemplate:get_one_all_projects")
     async with call.parts.store.read() as tx:
         template = await template_of(tx, call, call.path["template"], everyones=everyones)
     return reply(view(template, call.base))
 
 
+def _uuid(name: str, value: Any) -> str:
+    if not (isinstance(value, str) and is_uuid(value)):
+        raise Invalid(f"Expected a uuid but received {value}.", field=name)
+    return str(UUID(value))
+
+
+IDENT = optional(Check(_uuid, {"type": "string", "format": "uuid"}))
+"""A new template's own id, which its maker may choose."""
+
+
 async def create(call: Call) -> Answer:
-    """POST /clustertemplates"""
+    """POST /clustertemplates: a new template"""
     shown = view(await made(call, call.fields()), call.base)
     return reply(shown, 201, ("Location", shown["links"][0]["href"]))
 
 
 async def made(call: Call, body: dict[str, Any]) -> Template:
     """The template of that body, stored."""
-    uuid = body.pop("uuid", None)
-    if uuid is not None and not (isinstance(uuid, str) and is_uuid(uuid)):
-        raise Invalid(f"Expected a uuid but received {uuid}.", field="uuid")
+    uuid: str | None = IDENT("uuid", body.pop("uuid", None))
     refuse_unknown(body, FIELDS, _ARGUMENT, read_only=_READ_ONLY)
     checked = _checked(body)
     if checked.get("public") or checked.get("hidden"):
@@ -132,7 +168,7 @@ async def made(call: Call, body: dict[str, Any]) -> Template:
     spec = await call.parts.admission.template(_spec(checked), call.caller)
     async with call.parts.store.write() as tx:
         template = Template(
-            uuid=str(uuid).lower() if uuid else call.parts.ids.uuid(),
+            uuid=uuid or call.parts.ids.uuid(),
             name=checked.get("name") or call.parts.ids.name("template"),
             project_id=call.caller.project_id,
             user_id=call.caller.user_id,
@@ -146,7 +182,7 @@ async def made(call: Call, body: dict[str, Any]) -> Template:
 
 
 async def update(call: Call) -> Answer:
-    """PATCH /clustertemplates/{id or name}"""
+    """PATCH /clustertemplates/{id or name}: a changed template"""
     return reply(view(await changed(call, changes_of(call.json())), call.base))
 
 
@@ -183,7 +219,7 @@ async def changed(call: Call, changes: Sequence[Change]) -> Template:
 
 
 async def delete(call: Call) -> Answer:
-    """DELETE /clustertemplates/{id or name}"""
+    """DELETE /clustertemplates/{id or name}: the template's end"""
     async with call.parts.store.write() as tx:
         template = await _mine(tx, call, "clustertemplate:delete")
         if await tx.clusters.count(template_id=template.uuid):

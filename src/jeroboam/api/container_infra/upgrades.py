@@ -19,7 +19,7 @@ from jeroboam.domain.states import ask_cluster, ask_group
 from jeroboam.domain.upgrades import onto_template, rebuilt, rolled_out
 from jeroboam.kit.ids import is_uuid
 
-_FIELDS: dict[str, Check] = {
+FIELDS: dict[str, Check] = {
     "cluster_template": text(),
     "max_batch_size": optional(whole(low=1, high=MOST_NODES)),
     "nodegroup": optional(text()),
@@ -28,14 +28,14 @@ SUPPORTED = 8
 
 
 async def upgrade(call: Call) -> Answer:
-    """POST /clusters/{id or name}/actions/upgrade"""
+    """POST /clusters/{id or name}/actions/upgrade: the cluster goes to another template"""
     if call.version < SUPPORTED:
         raise Invalid("Upgrading a cluster is not supported in the provided microversion.")
     body = call.fields()
-    refuse_unknown(body, _FIELDS, "cluster_upgrade_req")
+    refuse_unknown(body, FIELDS, "cluster_upgrade_req")
     if body.get("cluster_template") is None:
         raise Invalid("Mandatory field missing: cluster_template.", field="cluster_template")
-    wish = read(body, _FIELDS)
+    wish = read(body, FIELDS)
     scope = project_scope(call, "cluster:upgrade_all_projects")
     async with call.parts.store.read() as tx:
         before = await cluster_of(tx, call.path["cluster"], scope)

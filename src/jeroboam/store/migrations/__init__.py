@@ -35,13 +35,13 @@ async def current(engine: AsyncEngine) -> str | None:
         return await connection.run_sync(look)
 
 
-async def upgrade(engine: AsyncEngine) -> None:
-    """Bring the database to the newest version, in one transaction where the engine can."""
+async def upgrade(engine: AsyncEngine, *, to: str = "head") -> None:
+    """Bring the database to the newest version, or to that one, in one transaction where the engine can."""
 
     def run(connection: sa.Connection) -> None:
         config = _config()
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
 
     if await current(engine) == newest():
         return

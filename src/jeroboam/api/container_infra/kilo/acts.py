@@ -7,8 +7,9 @@ they were asked for. The others are questions: the answer comes from the bay its
 import datetime as dt
 
 from jeroboam.api.call import Answer, Call, Handler, reply
-from jeroboam.api.container_infra.kilo.containers import command, full
+from jeroboam.api.container_infra.kilo.containers import full
 from jeroboam.api.container_infra.kilo.lookup import container_of
+from jeroboam.api.container_infra.kilo.shapes import Output
 from jeroboam.domain.errors import Invalid
 from jeroboam.domain.workloads import Act, Workload, ask_workload, check_act, words
 
@@ -17,7 +18,7 @@ _EVERYONES = "container:update_all_projects"
 
 
 def asking(act: Act) -> Handler:
-    """PUT /containers/{id or name}/{act}, and its older form"""
+    """The handler for that act, in either form of its path."""
 
     async def ask(call: Call) -> Answer:
         async with call.parts.store.write() as tx:
@@ -29,26 +30,26 @@ def asking(act: Act) -> Handler:
             tx.hint("workload", container.uuid)
         return reply(full(container, call))
 
+    ask.__doc__ = f"PUT /containers/{{id or name}}/{act}: {act} a container in a bay"
     return ask
 
 
 async def logs(call: Call) -> Answer:
-    """GET /containers/{id or name}/logs"""
+    """GET /containers/{id or name}/logs: what a container in a bay printed"""
     container = await _asked(call, "logs")
-    return reply({"output": await call.parts.workloads.logs(container.cluster_id, container.uuid)})
+    shown: Output = {"output": await call.parts.workloads.logs(container.cluster_id, container.uuid)}
+    return reply(shown)
 
 
 async def execute(call: Call) -> Answer:
-    """PUT /containers/{id or name}/execute?command=…"""
-    line = call.query.get("command")
-    if line is None:
-        raise Invalid("Mandatory argument missing: command.", field="command")
-    told = words(command("command", line))
+    """PUT /containers/{id or name}/execute: what a command in a container in a bay prints"""
+    told = words(call.query.get("command", ""))
     if not told:
-        raise Invalid("Invalid input for argument command: it holds no word.", field="command")
+        raise Invalid("Mandatory argument missing: command. It has to hold a word.", field="command")
     container = await _asked(call, "execute")
     answer = await call.parts.workloads.execute(container.cluster_id, container.uuid, told)
-    return reply({"output": answer.output})
+    shown: Output = {"output": answer.output}
+    return reply(shown)
 
 
 async def _asked(call: Call, question: str) -> Workload:

@@ -11,12 +11,14 @@ from typing import Any
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra import changes, clusters
 from jeroboam.api.container_infra.kilo.lookup import bay_of, baymodel_of
+from jeroboam.api.container_infra.kilo.shapes import BayDetailList, BayInList, BayList, BayShape
 from jeroboam.api.container_infra.lookup import group_of, groups_of, project_scope
 from jeroboam.api.container_infra.schema import MOST_NODES, refuse_unknown
 from jeroboam.api.fields import Check, optional, read, whole
 from jeroboam.api.wire import apply, changes_of, iso, links, next_page, page_of
 from jeroboam.domain.clusters import MASTER, Cluster, NodeGroup
 from jeroboam.domain.errors import Invalid, NotFound
+from jeroboam.store import ClusterBrief, GroupBrief
 
 _COUNT = whole(low=1, high=MOST_NODES)
 FIELDS: dict[str, Check] = {
@@ -27,14 +29,15 @@ FIELDS: dict[str, Check] = {
     "bay_create_timeout": clusters.FIELDS["create_timeout"],
     "discovery_url": clusters.FIELDS["discovery_url"],
 }
-_NOW_CALLED = {"baymodel_id": "cluster_template_id", "bay_create_timeout": "create_timeout"}
+NOW_CALLED = {"baymodel_id": "cluster_template_id", "bay_create_timeout": "create_timeout"}
+REQUIRED = "baymodel_id"
 _READ_ONLY = frozenset(
     "uuid links stack_id status status_reason api_address node_addresses master_addresses ca_cert_ref project_id "
     "user_id created_at updated_at".split()
 )
 
 
-def short(bay: Cluster, masters: int, others: int, call: Call) -> dict[str, Any]:
+def short(bay: Cluster | ClusterBrief, masters: int, others: int, call: Call) -> BayInList:
     """The object as lists show it."""
     return {
         "uuid": bay.uuid,
@@ -49,11 +52,12 @@ def short(bay: Cluster, masters: int, others: int, call: Call) -> dict[str, Any]
     }
 
 
-def full(bay: Cluster, groups: Sequence[NodeGroup], call: Call) -> dict[str, Any]:
+def full(bay: Cluster, groups: Sequence[NodeGroup | GroupBrief], call: Call) -> BayShape:
     """The whole object."""
     masters = [group for group in groups if group.spec.role == MASTER]
     others = [group for group in groups if group.spec.role != MASTER]
-    return short(bay, _size(masters), _size(others), call) | {
+    return {
+        **short(bay, _size(masters), _size(others), call),
         "status_reason": bay.status_reason,
         "discovery_url": bay.spec.discovery_url,
         "api_address": bay.observed.api_address,
@@ -64,17 +68,17 @@ def full(bay: Cluster, groups: Sequence[NodeGroup], call: Call) -> dict[str, Any
     }
 
 
-def _size(groups: Sequence[NodeGroup]) -> int:
+def _size(groups: Sequence[NodeGroup | GroupBrief]) -> int:
     return sum(group.spec.node_count for group in groups)
 
 
 async def index(call: Call) -> Answer:
-    """GET /bays"""
+    """GET /bays: the bays, in short"""
     return await _list(call, "bays", detailed=False)
 
 
 async def detail(call: Call) -> Answer:
-    """GET /bays/detail"""
+    """GET /bays/detail: the bays, whole"""
     return await _list(call, "bays/detail", detailed=True)
 
 
@@ -82,17 +86,17 @@ async def _list(call: Call, path: str, *, detailed: bool) -> Answer:
     page = page_of(call)
     scope = project_scope(call, "cluster:get_all_all_projects")
     owner = {} if scope is None else {"project_id": scope}
-    by_key = replace(page, sort_key=_NOW_CALLED.get(page.sort_key, page.sort_key))
+    by_key = replace(page, sort_key=NOW_CALLED.get(page.sort_key, page.sort_key))
+    found: Sequence[Cluster] | Sequence[ClusterBrief]
+    body: BayList | BayDetailList
     async with call.parts.store.read() as tx:
-        found = await tx.clusters.select(by_key, **owner)
-        uuids = [bay.uuid for bay in found]
         if detailed:
-            groups = await tx.nodegroups.of(*uuids)
-            shown = [full(bay, groups[bay.uuid], call) for bay in found]
+            found = await tx.clusters.select(by_key, **owner)
+            groups = await tx.nodegroups.brief_of(*(bay.uuid for bay in found))
+            body = {"bays": [full(bay, groups[bay.uuid], call) for bay in found]}
         else:
-            sizes = await tx.nodegroups.sizes(*uuids)
-            shown = [short(bay, *sizes[bay.uuid], call) for bay in found]
-    body: dict[str, Any] = {"bays": shown}
+            found = await tx.clusters.brief(by_key, **owner)
+            body = {"bays": [short(bay, bay.masters, bay.others, call) for bay in found]}
     following = next_page(call, page, path, found)
     if following is not None:
         body["next"] = following
@@ -100,7 +104,7 @@ async def _list(call: Call, path: str, *, detailed: bool) -> Answer:
 
 
 async def show(call: Call) -> Answer:
-    """GET /bays/{id or name}"""
+    """GET /bays/{id or name}: a bay"""
     async with call.parts.store.read() as tx:
         bay = await bay_of(tx, call, call.path["bay"])
         groups = await groups_of(tx, bay)
@@ -108,15 +112,15 @@ async def show(call: Call) -> Answer:
 
 
 async def create(call: Call) -> Answer:
-    """POST /bays"""
+    """POST /bays: a new bay"""
     body = call.fields()
     refuse_unknown(body, FIELDS, "bay", read_only=_READ_ONLY)
-    if body.get("baymodel_id") is None:
-        raise Invalid("Mandatory field missing: baymodel_id.", field="baymodel_id")
+    if body.get(REQUIRED) is None:
+        raise Invalid(f"Mandatory field missing: {REQUIRED}.", field=REQUIRED)
     given = {name: value for name, value in read(body, FIELDS).items() if value is not None}
     async with call.parts.store.read() as tx:
         given["baymodel_id"] = (await baymodel_of(tx, call, given["baymodel_id"])).uuid
-    wish = {_NOW_CALLED.get(name, name): value for name, value in given.items()}
+    wish = {NOW_CALLED.get(name, name): value for name, value in given.items()}
     if given.get("master_count", 1) > 1:
         # A bay of several masters had its own way to them; there was no word to ask for one.
         wish["master_lb_enabled"] = True
@@ -139,7 +143,7 @@ async def _made(call: Call, wish: dict[str, Any]) -> tuple[Cluster, tuple[NodeGr
 
 
 async def update(call: Call) -> Answer:
-    """PATCH /bays/{id or name}: another number of nodes"""
+    """PATCH /bays/{id or name}: another number of nodes of a bay"""
     steps = changes_of(call.json())
     for step in steps:
         if step.root in _READ_ONLY | {"id"}:
@@ -158,7 +162,7 @@ async def update(call: Call) -> Answer:
 
 
 async def delete(call: Call) -> Answer:
-    """DELETE /bays/{id or name}"""
+    """DELETE /bays/{id or name}: the end of a bay"""
     async with call.parts.store.write() as tx:
         await changes.ended(tx, call, await bay_of(tx, call, call.path["bay"], "cluster:delete_all_projects"))
     return NO_CONTENT

@@ -10,14 +10,21 @@ from typing import Any
 
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra.kilo.lookup import bay_named, bay_of, check_coe, container_of
+from jeroboam.api.container_infra.kilo.shapes import (
+    BayContainerDetailList,
+    BayContainerInList,
+    BayContainerList,
+    BayContainerShape,
+)
 from jeroboam.api.container_infra.lookup import project_scope
 from jeroboam.api.container_infra.schema import refuse_unknown
-from jeroboam.api.fields import BadField, Check, ignored, optional, read, text
+from jeroboam.api.fields import BadField, Check, Schema, body_of, ignored, optional, read, text
 from jeroboam.api.wire import apply, changes_of, iso, links, next_page, page_of
 from jeroboam.domain.clusters import Cluster, Operation
 from jeroboam.domain.errors import Conflict, Invalid
 from jeroboam.domain.states import in_progress
 from jeroboam.domain.workloads import (
+    MOST_MEMORY,
     Act,
     Workload,
     WorkloadKind,
@@ -31,6 +38,13 @@ from jeroboam.domain.workloads import (
 
 WORDS = frozenset({*Act, "detail", "logs", "execute"} - {Act.CREATE})
 """What stands in a path where a container's name could: no container can be called so."""
+_LINE = text(low=0, high=4096)
+_MEMORY: Schema = {
+    "anyOf": [
+        {"type": "string", "pattern": "^[0-9]{1,15}[bkmgBKMG]?$"},
+        {"type": "integer", "minimum": 1, "maximum": MOST_MEMORY},
+    ]
+}
 _IMAGE = r"\A[a-z0-9][A-Za-z0-9._:@-]*(/[A-Za-z0-9][A-Za-z0-9._:@-]*)*\Z"
 
 
@@ -41,14 +55,17 @@ def _name(name: str, value: Any) -> str:
     return checked
 
 
-def command(name: str, value: Any) -> str:
-    """A command line whose quotes match."""
-    checked: str = text(low=0, high=4096)(name, value)
+def _command(name: str, value: Any) -> str:
+    checked: str = _LINE(name, value)
     try:
         words(checked)
     except ValueError as error:
         raise BadField(name, value, f"It cannot be taken apart into words: {error}.") from error
     return checked
+
+
+COMMAND = Check(_command, _LINE.schema)
+"""A command line whose quotes match."""
 
 
 def _memory(name: str, value: Any) -> str:
@@ -62,18 +79,24 @@ def _memory(name: str, value: Any) -> str:
 
 
 FIELDS: dict[str, Check] = {
-    "name": optional(_name),
+    "name": optional(Check(_name, text().schema)),
     "image": text(pattern=_IMAGE, rule="It has to be the name of an image."),
-    "command": optional(command),
-    "memory": optional(_memory),
+    "command": optional(COMMAND),
+    "memory": optional(Check(_memory, _MEMORY)),
     "bay_uuid": text(),
     # Clients send back what they have read.
     "status": ignored,
 }
+REQUIRED = ("bay_uuid", "image")
+# What a field was called in Kilo.
+NOW_CALLED = {"image_id": "image"}
+_OLD = {name: check for name, check in FIELDS.items() if name != "image"} | {"image_id": FIELDS["image"]}
+BODY: Schema = {"anyOf": [body_of(FIELDS, *REQUIRED), body_of(_OLD, "bay_uuid", "image_id")]}
+"""The schema of what a container is made of."""
 _READ_ONLY = frozenset("uuid links status_reason project_id user_id created_at updated_at".split())
 
 
-def short(container: Workload, call: Call) -> dict[str, Any]:
+def short(container: Workload, call: Call) -> BayContainerInList:
     """The object as lists show it."""
     return {
         "uuid": container.uuid,
@@ -84,10 +107,11 @@ def short(container: Workload, call: Call) -> dict[str, Any]:
     }
 
 
-def full(container: Workload, call: Call) -> dict[str, Any]:
+def full(container: Workload, call: Call) -> BayContainerShape:
     """The whole object; `image_id` is what Kilo called the image."""
     spec = container.spec
-    return short(container, call) | {
+    return {
+        **short(container, call),
         "image": spec.image,
         "image_id": spec.image,
         "command": spec.command,
@@ -99,16 +123,25 @@ def full(container: Workload, call: Call) -> dict[str, Any]:
 
 
 async def index(call: Call) -> Answer:
-    """GET /containers"""
-    return await _list(call, "containers", detailed=False)
+    """GET /containers: containers in bays, in short"""
+    found, following = await _found(call, "containers")
+    body: BayContainerList = {"containers": [short(container, call) for container in found]}
+    if following is not None:
+        body["next"] = following
+    return reply(body)
 
 
 async def detail(call: Call) -> Answer:
-    """GET /containers/detail"""
-    return await _list(call, "containers/detail", detailed=True)
+    """GET /containers/detail: containers in bays, whole"""
+    found, following = await _found(call, "containers/detail")
+    body: BayContainerDetailList = {"containers": [full(container, call) for container in found]}
+    if following is not None:
+        body["next"] = following
+    return reply(body)
 
 
-async def _list(call: Call, path: str, *, detailed: bool) -> Answer:
+async def _found(call: Call, path: str) -> tuple[list[Workload], str | None]:
+    """The page that the query asks for, and where it goes on."""
     page = page_of(call)
     scope = project_scope(call, "container:get_all_all_projects")
     equals: dict[str, Any] = {"kind": WorkloadKind.CONTAINER} | ({} if scope is None else {"project_id": scope})
@@ -116,30 +149,27 @@ async def _list(call: Call, path: str, *, detailed: bool) -> Answer:
         if "bay_ident" in call.query:
             equals["cluster_id"] = (await bay_of(tx, call, call.query["bay_ident"])).uuid
         found = await tx.workloads.select(page, **equals)
-    view = full if detailed else short
-    body: dict[str, Any] = {"containers": [view(container, call) for container in found]}
     following = next_page(call, page, path, found)
-    if following is not None:
-        within = f"&bay_ident={equals['cluster_id']}" if "cluster_id" in equals else ""
-        body["next"] = following + within
-    return reply(body)
+    if following is not None and "cluster_id" in equals:
+        following += f"&bay_ident={equals['cluster_id']}"
+    return found, following
 
 
 async def show(call: Call) -> Answer:
-    """GET /containers/{id or name}"""
+    """GET /containers/{id or name}: a container in a bay"""
     async with call.parts.store.read() as tx:
         container = await container_of(tx, call, "container:get_one_all_projects")
     return reply(full(container, call))
 
 
 async def create(call: Call) -> Answer:
-    """POST /containers"""
+    """POST /containers: a new container in a bay"""
     body = call.fields()
-    if body.get("image") is None and "image_id" in body:
-        body["image"] = body.pop("image_id")
-    refuse_unknown(body, {*FIELDS, "image_id"}, "container", read_only=_READ_ONLY)
-    body.pop("image_id", None)
-    for name in ("bay_uuid", "image"):
+    for old, new in NOW_CALLED.items():
+        if old in body and new not in body:
+            body[new] = body.pop(old)
+    refuse_unknown(body, FIELDS, "container", read_only=_READ_ONLY)
+    for name in REQUIRED:
         if body.get(name) is None:
             raise Invalid(f"Mandatory field missing: {name}.", field=name)
     wish = read(body, FIELDS)
@@ -179,7 +209,7 @@ def _container(call: Call, wish: dict[str, Any], bay: Cluster, now: dt.datetime)
 
 
 async def update(call: Call) -> Answer:
-    """PATCH /containers/{id or name}: another name"""
+    """PATCH /containers/{id or name}: another name for a container in a bay"""
     steps = changes_of(call.json())
     for step in steps:
         if step.root in _READ_ONLY | {"id"}:
@@ -195,7 +225,7 @@ async def update(call: Call) -> Answer:
 
 
 async def delete(call: Call) -> Answer:
-    """DELETE /containers/{id or name}"""
+    """DELETE /containers/{id or name}: the end of a container in a bay"""
     async with call.parts.store.write() as tx:
         container = await container_of(tx, call, "container:delete_all_projects")
         deadline = tx.now + dt.timedelta(seconds=call.parts.options.op_seconds)

@@ -1,29 +1,23 @@
 """Nodes of 2015: machines that users write down. No bay ever used one, and none does here."""
 
 from dataclasses import replace
-from typing import Any
 
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
+from jeroboam.api.container_infra.kilo.shapes import NodeRecordList, NodeRecordShape
 from jeroboam.api.container_infra.schema import refuse_unknown
-from jeroboam.api.fields import BadField, Check, optional, read, text
+from jeroboam.api.container_infra.templates import IDENT
+from jeroboam.api.fields import Check, optional, read, text
 from jeroboam.api.wire import apply, changes_of, iso, links, next_page, page_of
 from jeroboam.domain.errors import Invalid, NotFound
 from jeroboam.domain.noderecords import NodeRecord
 from jeroboam.kit.ids import is_uuid
 from jeroboam.store import Transaction
 
-
-def _uuid(name: str, value: Any) -> str:
-    if not isinstance(value, str) or not is_uuid(value):
-        raise BadField(name, value, "It has to be a uuid.")
-    return value
-
-
-FIELDS: dict[str, Check] = {"type": optional(text()), "image_id": optional(text()), "ironic_node_id": optional(_uuid)}
+FIELDS: dict[str, Check] = {"type": optional(text()), "image_id": optional(text()), "ironic_node_id": IDENT}
 _READ_ONLY = frozenset({"id", "uuid", "links", "project_id", "user_id", "created_at", "updated_at"})
 
 
-def _view(node: NodeRecord, call: Call) -> dict[str, Any]:
+def _view(node: NodeRecord, call: Call) -> NodeRecordShape:
     return {
         "uuid": node.uuid,
         "type": node.type,
@@ -36,12 +30,12 @@ def _view(node: NodeRecord, call: Call) -> dict[str, Any]:
 
 
 async def index(call: Call) -> Answer:
-    """GET /nodes"""
+    """GET /nodes: the machines that were written down"""
     return await _list(call, "nodes")
 
 
 async def detail(call: Call) -> Answer:
-    """GET /nodes/detail"""
+    """GET /nodes/detail: the machines, just the same"""
     return await _list(call, "nodes/detail")
 
 
@@ -49,7 +43,7 @@ async def _list(call: Call, path: str) -> Answer:
     page = page_of(call)
     async with call.parts.store.read() as tx:
         found = await tx.node_records.select(page, project_id=call.caller.project_id)
-    body: dict[str, Any] = {"nodes": [_view(node, call) for node in found]}
+    body: NodeRecordList = {"nodes": [_view(node, call) for node in found]}
     following = next_page(call, page, path, found)
     if following is not None:
         body["next"] = following
@@ -57,14 +51,14 @@ async def _list(call: Call, path: str) -> Answer:
 
 
 async def show(call: Call) -> Answer:
-    """GET /nodes/{uuid}"""
+    """GET /nodes/{uuid}: a machine"""
     async with call.parts.store.read() as tx:
         node = await _one(tx, call)
     return reply(_view(node, call))
 
 
 async def create(call: Call) -> Answer:
-    """POST /nodes"""
+    """POST /nodes: a machine that is written down"""
     body = call.fields()
     refuse_unknown(body, FIELDS, "node", read_only=_READ_ONLY)
     wish = read(body, FIELDS)
@@ -82,7 +76,7 @@ async def create(call: Call) -> Answer:
 
 
 async def update(call: Call) -> Answer:
-    """PATCH /nodes/{uuid}"""
+    """PATCH /nodes/{uuid}: a machine that is written down otherwise"""
     steps = changes_of(call.json())
     for step in steps:
         if step.root in _READ_ONLY:
@@ -96,7 +90,7 @@ async def update(call: Call) -> Answer:
 
 
 async def delete(call: Call) -> Answer:
-    """DELETE /nodes/{uuid}"""
+    """DELETE /nodes/{uuid}: a machine that is forgotten"""
     async with call.parts.store.write() as tx:
         node = await _one(tx, call)
         await tx.node_records.remove(uuid=node.uuid)

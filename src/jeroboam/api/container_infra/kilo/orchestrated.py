@@ -19,6 +19,7 @@ FIELDS: dict[str, Check] = {
     "manifest": optional(text(high=1 << 20)),
     "manifest_url": optional(text(high=4096)),
 }
+REQUIRED = "bay_uuid"
 
 
 class Orchestrated:
@@ -28,7 +29,7 @@ class Orchestrated:
         self._collection = collection
 
     async def index(self, call: Call) -> Answer:
-        """GET, and GET /detail: nothing, of a bay that is there"""
+        """GET of the collection: none, since no bay has them"""
         page = page_of(call)
         await self._check_bay(call)
         if page.marker is not None:
@@ -37,11 +38,11 @@ class Orchestrated:
         return reply(nothing)
 
     async def create(self, call: Call) -> Answer:
-        """POST"""
+        """POST: nothing that is offered yet"""
         body = call.fields()
         refuse_unknown(body, FIELDS, ONE[self._collection].lower())
-        if body.get("bay_uuid") is None:
-            raise Invalid("Mandatory field missing: bay_uuid.", field="bay_uuid")
+        if body.get(REQUIRED) is None:
+            raise Invalid(f"Mandatory field missing: {REQUIRED}.", field=REQUIRED)
         wish = read(body, FIELDS)
         if wish.get("manifest") is None and wish.get("manifest_url") is None:
             raise Invalid("Mandatory field missing: manifest or manifest_url.", field="manifest")
@@ -50,9 +51,10 @@ class Orchestrated:
         raise NotOffered(f"This service makes no {self._collection} in bays yet. Nothing was changed.")
 
     async def one(self, call: Call) -> Answer:
-        """GET, PATCH and DELETE of one"""
+        """GET, PATCH and DELETE of one: there is none"""
         await self._check_bay(call)
-        raise NotFound(f"{ONE[self._collection]} {call.path['ident']} could not be found.")
+        ident = call.path[self._collection[:-1]]
+        raise NotFound(f"{ONE[self._collection]} {ident} could not be found.")
 
     async def _check_bay(self, call: Call) -> None:
         ident = call.query.get("bay_ident")

@@ -1,0 +1,245 @@
+"""The routes of the container family, with what each takes and answers and where it differs from Zun.
+
+Contract: container, sections 2 and 5. The dispatcher finds handlers here; `openapi` and the table in the docs are made
+of the same data.
+"""
+
+from collections.abc import Mapping
+
+from jeroboam.api.call import NEWEST, Handler, Route
+from jeroboam.api.container import actions, containers, hosts, quotas, schema, shapes
+from jeroboam.api.fields import Check, Schema, body_of, flag, text
+from jeroboam.api.wire import paging
+from jeroboam.domain.containers import Container, OpKind
+from jeroboam.domain.hosts import Host
+from jeroboam.store import sort_keys
+
+RENAME_UNTIL = 13
+_ALL: Mapping[str, Check] = {"all_projects": flag}
+_ONE = "/containers/{container}"
+_QUOTA = "/quotas/{project}"
+_CLASS = "/quota_classes/{class}"
+_ORDER = "in the order of asking; a delete overtakes"
+_CHANGE = containers.update_table(schema.UNBOUNDED)
+
+
+def _or_null(table: Mapping[str, Check]) -> Schema:
+    """The schema of an action's arguments; clients send null for none."""
+    return {**body_of(table), "type": ["object", "null"]}
+
+
+def _wish(
+    name: str, handler: Handler, table: Mapping[str, Check] | None = None, *, differs: str = _ORDER, until: int = NEWEST
+) -> Route:
+    """An action that is recorded; its arguments may come in the query or in the body."""
+    known = table or {}
+    return Route(
+        method="POST",
+        path=f"{_ONE}/{name}",
+        handler=handler,
+        rule=f"container:{name}",
+        query={**_ALL, **known},
+        body=_or_null(known),
+        body_needed=False,
+        status=202,
+        until=until,
+        differs=differs,
+    )
+
+
+def _switch(name: str, handler: Handler, table: Mapping[str, Check]) -> Route:
+    return Route(
+        method="PUT",
+        path=f"/services/{name}",
+        handler=handler,
+        rule=f"zun-service:{name}",
+        query=table,
+        answer=shapes.ServiceAnswer,
+        refusals=(404,),
+    )
+
+
+_CONTAINERS = (
+    Route(
+        method="GET",
+        path="/containers",
+        handler=containers.index,
+        rule="container:get_all",
+        query={**paging(sort_keys(Container)), **containers.FILTERS, **_ALL},
+        answer=shapes.ContainerList,
+    ),
+    Route(
+        method="POST",
+        path="/containers",
+        handler=containers.create,
+        rule="container:create",
+        query={"run": flag},
+        body=schema.create_schema(),
+        status=202,
+        answer=shapes.ContainerShape,
+        refusals=(404,),
+        differs="stored, answered, then placed; where no host has room, `status_reason` says why for each",
+    ),
+    Route(
+        method="GET",
+        path=_ONE,
+        handler=containers.show,
+        rule="container:get_one",
+        query=_ALL,
+        answer=shapes.ContainerShape,
+        differs="from the store, never from the host, so that it waits for none",
+    ),
+    Route(
+        method="PATCH",
+        path=_ONE,
+        handler=containers.update,
+        rule="container:update",
+        query=_CHANGE,
+        body=body_of(_CHANGE),
+        answer=shapes.ContainerShape,
+        differs="200 with the new values at once, and the agent applies them next; null is a 400",
+    ),
+    Route(
+        method="DELETE",
+        path=_ONE,
+        handler=containers.delete,
+        rule="container:delete",
+        query={**_ALL, "force": flag, "stop": flag},
+        status=204,
+        differs="at once in every version, where old ones of Zun wait for the host",
+    ),
+)
+_ACTIONS = (
+    _wish("start", actions.wish(OpKind.START)),
+    _wish("stop", actions.ending(OpKind.STOP), actions.ENDING),
+    _wish("reboot", actions.ending(OpKind.REBOOT), actions.ENDING),
+    _wish("pause", actions.wish(OpKind.PAUSE)),
+    _wish("unpause", actions.wish(OpKind.UNPAUSE)),
+    _wish("kill", actions.kill, actions.KILL, differs=f"{_ORDER}; a signal that does not exist is a 400"),
+    Route(
+        method="POST",
+        path=f"{_ONE}/execute",
+        handler=actions.execute,
+        rule="container:execute",
+        query={**_ALL, **actions.EXECUTE},
+        body=_or_null(actions.EXECUTE),
+        body_needed=False,
+        answer=shapes.Executed,
+        differs="`run=true` only; a command has 5 seconds",
+    ),
+    Route(
+        method="GET",
+        path=f"{_ONE}/logs",
+        handler=actions.logs,
+        rule="container:logs",
+        query={**_ALL, **actions.LOGS},
+        answer=str,
+    ),
+    Route(
+        method="GET",
+        path=f"{_ONE}/top",
+        handler=actions.top,
+        rule="container:top",
+        query={**_ALL, **actions.TOP},
+        answer=shapes.Processes,
+    ),
+    Route(
+        method="GET",
+        path=f"{_ONE}/stats",
+        handler=actions.stats,
+        rule="container:stats",
+        query=_ALL,
+        answer=shapes.Sample,
+    ),
+    Route(
+        method="POST",
+        path=f"{_ONE}/rename",
+        handler=containers.rename,
+        rule="container:rename",
+        query={**_ALL, **containers.RENAME},
+        body=_or_null(containers.RENAME),
+        body_needed=False,
+        answer=shapes.ContainerShape,
+        until=RENAME_UNTIL,
+    ),
+)
+_HOSTS = (
+    Route(
+        method="GET",
+        path="/hosts",
+        handler=hosts.index,
+        rule="host:get_all",
+        query=paging(sort_keys(Host)),
+        answer=shapes.HostList,
+        since=hosts.HOSTS_SINCE,
+    ),
+    Route(
+        method="GET",
+        path="/hosts/{host}",
+        handler=hosts.show,
+        rule="host:get",
+        answer=shapes.HostShape,
+        since=hosts.HOSTS_SINCE,
+    ),
+    Route(
+        method="GET",
+        path="/services",
+        handler=hosts.services,
+        rule="zun-service:get_all",
+        answer=shapes.ServiceList,
+        differs="the agents are ours; their name is Zun's, since clients look for it",
+    ),
+    _switch("enable", hosts.switch(disabled=False), hosts.NAMED),
+    _switch("disable", hosts.switch(disabled=True), hosts.SWITCHED),
+    _switch("force_down", hosts.force_down, hosts.FORCED),
+    Route(
+        method="GET",
+        path="/availability_zones",
+        handler=hosts.zones,
+        rule="availability_zones:get_all",
+        query={**paging(["availability_zone"]), "marker": text()},
+        answer=shapes.ZoneList,
+    ),
+)
+_QUOTAS = (
+    Route(
+        method="GET",
+        path=_QUOTA,
+        handler=quotas.show,
+        rule="quota:get",
+        query={"usages": flag},
+        answer=(shapes.Limits, shapes.Usages),
+        differs="what was not given counts as the default that is stored, where Zun counts 0",
+    ),
+    Route(
+        method="PUT",
+        path=_QUOTA,
+        handler=quotas.update,
+        rule="quota:update",
+        query=quotas.FIELDS,
+        body=body_of(quotas.FIELDS),
+        body_needed=False,
+        answer=shapes.Limits,
+    ),
+    Route(method="DELETE", path=_QUOTA, handler=quotas.delete, rule="quota:delete"),
+    Route(
+        method="GET",
+        path=f"{_QUOTA}/defaults",
+        handler=quotas.defaults,
+        rule="quota:get_default",
+        answer=shapes.Limits,
+    ),
+    Route(method="GET", path=_CLASS, handler=quotas.show_class, rule="quota_class:get", answer=shapes.Limits),
+    Route(
+        method="PUT",
+        path=_CLASS,
+        handler=quotas.update_class,
+        rule="quota_class:update",
+        query=quotas.FIELDS,
+        body=body_of(quotas.FIELDS),
+        body_needed=False,
+        answer=shapes.Limits,
+    ),
+)
+
+ROUTES = (*_CONTAINERS, *_ACTIONS, *_HOSTS, *_QUOTAS)

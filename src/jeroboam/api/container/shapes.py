@@ -1,0 +1,252 @@
+"""The published objects of this family, as types (contract: container, sections 2 and 5).
+
+Functions in `views`, `hosts` and `quotas` fill them; the OpenAPI document shows them. What only some callers see is
+`NotRequired`; everything else is always there, null where it is unset. Times here are `2026-11-21 21:32:11`, in UTC.
+"""
+
+from typing import NotRequired, TypedDict
+
+from jeroboam.api.shapes import Link, NextPage, Uuid
+from jeroboam.domain.containers import Status
+
+
+class RestartPolicyShape(TypedDict):
+    """What the runtime does when the process ends."""
+
+    Name: str
+    MaximumRetryCount: str
+
+
+class HealthCheckShape(TypedDict, total=False):
+    """A command that the runtime runs in the container; empty where there is none."""
+
+    test: str
+    interval: int | None
+    retries: int | None
+    timeout: int | None
+
+
+class AddressShape(TypedDict):
+    """One address on one network."""
+
+    addr: str
+    version: int
+    port: str
+    subnet_id: str
+    preserve_on_delete: bool
+
+
+class ContainerShape(TypedDict):
+    """A container. Lists show it without links."""
+
+    uuid: Uuid
+    name: str
+    project_id: str
+    user_id: str
+    image: str
+    cpu: float
+    cpu_policy: str
+    memory: str
+    command: tuple[str, ...]
+    status: Status
+    status_reason: str | None
+    task_state: str | None
+    environment: dict[str, str]
+    workdir: str | None
+    auto_remove: bool
+    ports: tuple[int, ...]
+    hostname: str | None
+    labels: dict[str, str]
+    addresses: dict[str, list[AddressShape]]
+    image_pull_policy: NotRequired[str]
+    host: NotRequired[str | None]
+    restart_policy: RestartPolicyShape | None
+    status_detail: str | None
+    interactive: bool
+    tty: bool
+    image_driver: str
+    security_groups: tuple[str, ...]
+    runtime: NotRequired[str | None]
+    disk: int
+    auto_heal: bool
+    privileged: NotRequired[bool]
+    healthcheck: HealthCheckShape
+    registry_id: str | None
+    entrypoint: tuple[str, ...] | None
+    created_at: str | None
+    updated_at: str | None
+    links: NotRequired[list[Link]]
+
+
+class ContainerList(TypedDict):
+    """A page of containers."""
+
+    containers: list[ContainerShape]
+    next: NextPage | None
+
+
+class Executed(TypedDict):
+    """What a command wrote and how it ended."""
+
+    output: str
+    exit_code: int | None
+    exec_id: str | None
+    proxy_url: str | None
+
+
+class Processes(TypedDict):
+    """The processes of a container, as the host's `ps` shows them."""
+
+    Titles: list[str]
+    Processes: list[list[str]]
+
+
+Sample = TypedDict(
+    "Sample",
+    {
+        "CONTAINER": str,
+        "CPU %": float,
+        "MEM USAGE(MiB)": float,
+        "MEM LIMIT(MiB)": float,
+        "MEM %": float,
+        "BLOCK I/O(B)": str,
+        "NET I/O(B)": str,
+    },
+)
+
+
+class HostShape(TypedDict):
+    """A host: memory in MiB, disk in GiB."""
+
+    uuid: Uuid
+    links: list[Link]
+    hostname: str
+    mem_total: int
+    mem_used: int
+    cpus: int
+    cpu_used: float
+    disk_total: int
+    disk_used: int
+    disk_quota_supported: bool
+    total_containers: int
+    architecture: str
+    os_type: str
+    os: str
+    kernel_version: str
+    labels: dict[str, str]
+    runtimes: tuple[str, ...]
+    enable_cpu_pinning: bool
+
+
+class HostList(TypedDict):
+    """A page of hosts."""
+
+    hosts: list[HostShape]
+    next: NextPage | None
+
+
+class ServiceShape(TypedDict):
+    """The agent of a host."""
+
+    id: int
+    host: str
+    binary: str
+    availability_zone: str
+    disabled: bool
+    disabled_reason: str | None
+    forced_down: bool
+    last_seen_up: str | None
+    report_count: int
+    state: str
+    created_at: str | None
+    updated_at: str | None
+
+
+class ServiceList(TypedDict):
+    """The agents."""
+
+    services: list[ServiceShape]
+
+
+class SwitchedService(TypedDict):
+    """What was switched at an agent."""
+
+    host: str
+    binary: str
+    disabled: NotRequired[bool]
+    disabled_reason: NotRequired[str | None]
+    forced_down: NotRequired[bool]
+
+
+class ServiceAnswer(TypedDict):
+    """An agent after a switch."""
+
+    service: SwitchedService
+
+
+class Zone(TypedDict):
+    """An availability zone."""
+
+    availability_zone: str
+
+
+class ZoneList(TypedDict):
+    """The availability zones that hosts are in."""
+
+    availability_zones: list[Zone]
+    next: None
+
+
+class Limits(TypedDict):
+    """What a project may have: a count, MiB, cores, GiB; -1 is no limit."""
+
+    containers: int
+    memory: int
+    cpu: int
+    disk: int
+
+
+class LimitUse(TypedDict):
+    """A limit, and what is in use."""
+
+    limit: int
+    in_use: float
+
+
+class Usages(TypedDict):
+    """Each limit with what is in use of it."""
+
+    containers: LimitUse
+    memory: LimitUse
+    cpu: LimitUse
+    disk: LimitUse
+
+
+class Error(TypedDict):
+    """What went wrong; the code begins with `container.`."""
+
+    request_id: str
+    code: str
+    status: int
+    title: str
+    detail: str
+    links: list[Link]
+
+
+class Errors(TypedDict):
+    """An error body."""
+
+    errors: list[Error]
+
+
+class VersionError(Error):
+    """A version that is not there, and those that are."""
+
+    max_version: str
+    min_version: str
+
+
+class Unsupported(TypedDict):
+    """The error body for such a version."""
+
+    errors: list[VersionError]

@@ -1,0 +1,176 @@
+"""The routes of the container-infra family, with what each takes and answers and where it differs from Magnum.
+
+Contract: container-infra, section 4. The dispatcher finds handlers here; `openapi` and the table in the docs are made
+of the same data. Those of clusters, which are most, are in `cluster_routes`, those of 2015 in `kilo.routes`.
+"""
+
+from jeroboam.api.call import Route
+from jeroboam.api.container_infra import (
+    federations,
+    quotas,
+    shapes,
+    stats,
+    templates,
+)
+from jeroboam.api.container_infra.cluster_routes import CLUSTERS
+from jeroboam.api.container_infra.kilo.routes import ROUTES as KILO
+from jeroboam.api.fields import body_of, flag
+from jeroboam.api.wire import PAGING, paging, patch_of
+from jeroboam.domain.clusters import Template
+from jeroboam.store import sort_keys
+
+_TEMPLATE = "/clustertemplates/{template}"
+_FEDERATION = "/federations/{federation}"
+_QUOTA = "/quotas/{project}/{resource}"
+
+_TEMPLATE_PAGES = paging(sort_keys(Template))
+_HONEST = "501, where Magnum answers 202 and does nothing"
+
+_TEMPLATES = (
+    Route(
+        method="GET",
+        path="/clustertemplates",
+        handler=templates.index,
+        rule="clustertemplate:get_all",
+        query=_TEMPLATE_PAGES,
+        answer=shapes.TemplateList,
+    ),
+    Route(
+        method="GET",
+        path="/clustertemplates/detail",
+        handler=templates.detail,
+        rule="clustertemplate:detail",
+        query=_TEMPLATE_PAGES,
+        answer=shapes.TemplateList,
+    ),
+    Route(
+        method="POST",
+        path="/clustertemplates",
+        handler=templates.create,
+        rule="clustertemplate:create",
+        body=body_of(templates.FIELDS | {"uuid": templates.IDENT}, *templates.REQUIRED),
+        status=201,
+        answer=shapes.TemplateShape,
+        differs="images, flavours and networks are those of the provider's catalogue: there need be no Glance or Nova",
+    ),
+    Route(
+        method="GET",
+        path=_TEMPLATE,
+        handler=templates.show,
+        rule="clustertemplate:get",
+        answer=shapes.TemplateShape,
+    ),
+    Route(
+        method="PATCH",
+        path=_TEMPLATE,
+        handler=templates.update,
+        rule="clustertemplate:update",
+        body=patch_of(*templates.FIELDS, members="labels"),
+        answer=shapes.TemplateShape,
+        differs="of two changes at the same moment one is a 409; admins reach every project's templates, where "
+        "Magnum answers them 404",
+    ),
+    Route(method="DELETE", path=_TEMPLATE, handler=templates.delete, rule="clustertemplate:delete", status=204),
+)
+_REST = (
+    Route(
+        method="GET",
+        path="/quotas",
+        handler=quotas.index,
+        rule="quota:get_all",
+        query=paging(quotas.SORTABLE) | {"marker": quotas.MARKER, "all_tenants": flag},
+        answer=shapes.QuotaList,
+    ),
+    Route(
+        method="POST",
+        path="/quotas",
+        handler=quotas.create,
+        rule="quota:create",
+        body=body_of(quotas.FIELDS, *quotas.REQUIRED),
+        status=201,
+        answer=shapes.QuotaShape,
+        refusals=(404,),
+        differs="a missing `project_id` is a 400, not a 500",
+    ),
+    Route(method="GET", path=_QUOTA, handler=quotas.show, rule="quota:get", answer=shapes.QuotaShape),
+    Route(
+        method="PATCH",
+        path=_QUOTA,
+        handler=quotas.update,
+        rule="quota:update",
+        body=body_of(quotas.FIELDS, "hard_limit"),
+        status=202,
+        answer=shapes.QuotaShape,
+    ),
+    Route(method="DELETE", path=_QUOTA, handler=quotas.delete, rule="quota:delete", status=204),
+    Route(
+        method="GET",
+        path="/stats",
+        handler=stats.totals,
+        rule="stats:get_all",
+        query=stats.ARGUMENTS,
+        answer=shapes.Totals,
+    ),
+    Route(
+        method="GET",
+        path="/mservices",
+        handler=stats.services,
+        rule="magnum-service:get_all",
+        answer=shapes.ServiceList,
+        differs="the process is ours; its name is Magnum's, since clients look for it",
+    ),
+    Route(
+        method="GET",
+        path="/federations",
+        handler=federations.index,
+        rule="federation:get_all",
+        query=PAGING,
+        answer=shapes.FederationList,
+    ),
+    Route(
+        method="GET",
+        path="/federations/detail",
+        handler=federations.index,
+        rule="federation:detail",
+        query=PAGING,
+        answer=shapes.FederationList,
+    ),
+    Route(
+        method="POST",
+        path="/federations",
+        handler=federations.write,
+        rule="federation:create",
+        status=501,
+        answer=shapes.Errors,
+        differs=_HONEST,
+    ),
+    Route(
+        method="GET",
+        path=_FEDERATION,
+        handler=federations.show,
+        rule="federation:get",
+        status=404,
+        answer=shapes.Errors,
+        differs="there never is one",
+    ),
+    Route(
+        method="PATCH",
+        path=_FEDERATION,
+        handler=federations.write,
+        rule="federation:update",
+        status=501,
+        answer=shapes.Errors,
+        differs=_HONEST,
+    ),
+    Route(
+        method="DELETE",
+        path=_FEDERATION,
+        handler=federations.write,
+        rule="federation:delete",
+        status=501,
+        answer=shapes.Errors,
+        differs=_HONEST,
+    ),
+)
+
+ROUTES = (*_TEMPLATES, *CLUSTERS, *_REST, *KILO)

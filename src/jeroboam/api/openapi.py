@@ -1,0 +1,221 @@
+"""The OpenAPI document of a family, made from its table of routes: nothing of it is written by hand.
+
+Bodies and arguments are the schemas of the very checks that run; answers are the types of the views. So the document
+is true as long as those are, and `tests/api/test_openapi.py` asks the application whether they are. Pure: the same
+table gives the same document.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from jeroboam.api.call import NEWEST, Family, Route
+from jeroboam.api.fields import Schema
+
+NAME = "openapi.json"
+_SCHEMAS = "#/components/schemas/"
+_PARAMETER = re.compile(r"\{(\w+)\}")
+_WRITES = frozenset({"POST", "PATCH", "PUT"})
+_REFUSALS = {
+    400: ("BadRequest", "The request breaks a rule; the text names the field and the rule."),
+    401: ("Unauthorized", "There is no token that the identity service knows."),
+    403: ("Forbidden", "The policy or a limit of the project does not allow it."),
+    404: ("NotFound", "There is no such object in the caller's sight."),
+    406: ("NotAcceptable", "The method is not in that microversion, or nobody has such a version or media type."),
+    409: ("Conflict", "The state of the object, or another object, forbids it now."),
+    413: ("TooLarge", "The body is beyond the limit."),
+    415: ("UnsupportedMediaType", "The body is no JSON."),
+    501: ("NotOffered", "The published API has it, and this service does not do it."),
+    503: ("Unavailable", "A part that the answer needs cannot be reached now."),
+}
+_UNAUTHORIZED: Schema = {
+    "type": "object",
+    "properties": {
+        "error": {
+            "type": "object",
+            "properties": {"code": {"const": 401}, "title": {"type": "string"}, "message": {"type": "string"}},
+            "required": ["code", "title", "message"],
+        }
+    },
+    "required": ["error"],
+}
+
+
+def document(family: Family) -> dict[str, Any]:
+    """The whole document. Paths are those below `v1`, beside which it is served."""
+    schemas = _Schemas()
+    paths: dict[str, dict[str, Any]] = {}
+    for route in family.routes:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, family, schemas)
+    used = sorted({status for route in family.routes for status in _refusals(route)})
+    responses = {_REFUSALS[status][0]: _refused(status, family, schemas) for status in used}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": f"The {family.prefix} API",
+            "version": f"1.{family.newest}",
+            "description": f"The API of {family.peer}, as Jeroboam speaks it. An operation that came with a later "
+            "microversion names it as `x-openstack-min-version`, one that went as `x-openstack-max-version`.",
+        },
+        "servers": [{"url": "v1"}],
+        "security": [{"token": []}],
+        "paths": paths,
+        "components": {
+            "schemas": schemas.components(),
+            "responses": responses,
+            "parameters": {"version": _version(family)},
+            "headers": _headers(family),
+            "securitySchemes": {"token": {"type": "apiKey", "in": "header", "name": "X-Auth-Token"}},
+        },
+    }
+
+
+class _Schemas:
+    """The schemas of answers, by name, as far as routes have asked for them."""
+
+    def __init__(self) -> None:
+        self._named: dict[str, Any] = {}
+
+    def of(self, *types: Any) -> Schema:
+        """A schema of what is of any of these types."""
+        schemas, named = msgspec.json.schema_components(types, ref_template=f"{_SCHEMAS}{{name}}")
+        self._named.update(named)
+        found = [_closed(schema) for schema in schemas]
+        return found[0] if len(found) == 1 else {"anyOf": found}
+
+    def components(self) -> dict[str, Any]:
+        """All of them, in the order of their names."""
+        closed = {_published(name): _closed(schema) for name, schema in self._named.items()}
+        return dict(sorted(closed.items()))
+
+
+def _published(name: str) -> str:
+    return name.removesuffix("Shape")
+
+
+def _closed(schema: Any) -> Any:
+    """The schema with published names, where an object has no members but those that its type has."""
+    if isinstance(schema, list):
+        return [_closed(member) for member in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {key: _closed(member) for key, member in schema.items()}
+    if isinstance(schema.get("$ref"), str):
+        closed["$ref"] = _SCHEMAS + _published(schema["$ref"].removeprefix(_SCHEMAS))
+    if isinstance(schema.get("title"), str):
+        closed["title"] = _published(schema["title"])
+    if schema.get("type") == "object" and "properties" in schema:
+        closed.setdefault("additionalProperties", False)
+    return closed
+
+
+def _operation(route: Route, family: Family, schemas: _Schemas) -> dict[str, Any]:
+    words = [word for word in re.split(r"\W+", route.path) if word]
+    shown: dict[str, Any] = {"operationId": "_".join([route.method.lower(), *words]), "tags": words[:1]}
+    if route.summary:
+        shown["summary"] = route.summary
+    if route.differs:
+        shown["description"] = f"Not as {family.peer}: {route.differs}."
+    if route.since > 1:
+        shown["x-openstack-min-version"] = f"1.{route.since}"
+    if route.until != NEWEST:
+        shown["x-openstack-max-version"] = f"1.{route.until}"
+    shown["parameters"] = [
+        {"$ref": "#/components/parameters/version"},
+        *(
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[^/]+$"}}
+            for name in _PARAMETER.findall(route.path)
+        ),
+        *({"name": name, "in": "query", "schema": check.schema} for name, check in sorted(route.query.items())),
+    ]
+    if route.body is not None:
+        shown["requestBody"] = {"required": route.body_needed, "content": _content(route.body)}
+    responses: dict[str, Any] = {
+        str(status): {"$ref": f"#/components/responses/{_REFUSALS[status][0]}"} for status in _refusals(route)
+    }
+    responses[str(route.status)] = _answer(route, family, schemas)
+    shown["responses"] = dict(sorted(responses.items()))
+    return shown
+
+
+def _answer(route: Route, family: Family, schemas: _Schemas) -> dict[str, Any]:
+    shown: dict[str, Any] = {
+        "description": HTTPStatus(route.status).phrase,
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in _headers(family)},
+    }
+    if route.status != HTTPStatus.NO_CONTENT:
+        types = route.answer if isinstance(route.answer, tuple) else (route.answer,)
+        shown["content"] = _content(schemas.of(*types))
+    return shown
+
+
+def _content(schema: Schema) -> dict[str, Any]:
+    return {"application/json": {"schema": schema}}
+
+
+def _refusals(route: Route) -> Iterable[int]:
+    """The statuses of what can be wrong with a request to it."""
+    found = {400, 401, 406, 503, *route.refusals}
+    if route.rule is not None:
+        found.add(403)
+    if "{" in route.path:
+        found |= {404, 409}
+    if "marker" in route.query:
+        found.add(404)
+    if route.method in _WRITES:
+        found |= {409, 413, 415}
+    return sorted(found)
+
+
+def _refused(status: int, family: Family, schemas: _Schemas) -> dict[str, Any]:
+    usual, out_of_range = family.errors
+    schema: Schema
+    match status:
+        case HTTPStatus.UNAUTHORIZED:
+            schema = _UNAUTHORIZED
+        case HTTPStatus.NOT_ACCEPTABLE:
+            schema = {"anyOf": [schemas.of(usual), schemas.of(out_of_range)]}
+        case _:
+            schema = schemas.of(usual)
+    shown = {"description": _REFUSALS[status][1], "content": _content(schema)}
+    if status == HTTPStatus.UNAUTHORIZED:
+        challenge = {"required": True, "schema": {"type": "string"}}
+        return shown | {"headers": {"WWW-Authenticate": challenge}}
+    return shown
+
+
+def _version(family: Family) -> dict[str, Any]:
+    return {
+        "name": "OpenStack-API-Version",
+        "in": "header",
+        "description": f"The microversion to answer in; 1.1 without it. `{family.prefix} latest` is 1.{family.newest}.",
+        "schema": {
+            "type": "string",
+            "enum": [f"{family.prefix} 1.{minor}" for minor in range(1, family.newest + 1)]
+            + [f"{family.prefix} latest"],
+        },
+    }
+
+
+def _headers(family: Family) -> Mapping[str, Any]:
+    """The headers of every answer below `v1`."""
+    bounds = {
+        "OpenStack-API-Minimum-Version": "1.1",
+        "OpenStack-API-Maximum-Version": f"1.{family.newest}",
+        "OpenStack-API-Version": None,
+    }
+    versions = {
+        name: {
+            "required": True,
+            "schema": {"type": "string", "pattern": f"^{family.word} 1\\.[0-9]+$"}
+            if version is None
+            else {"const": f"{family.word} {version}"},
+        }
+        for name, version in bounds.items()
+    }
+    return versions | {
+        "X-OpenStack-Request-Id": {"required": True, "schema": {"type": "string", "pattern": "^req-[0-9a-f-]{36}$"}}
+    }
