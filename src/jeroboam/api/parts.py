@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from jeroboam.api.options import ApiOptions
-from jeroboam.domain.ports import Admission, HostGateway, Projects, Sealer, TokenCheck
+from jeroboam.domain.ports import Admission, HostGateway, Projects, Sealer, TokenCheck, WorkloadGateway
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.ids import Ids
 from jeroboam.store import Store
@@ -25,6 +25,7 @@ class ApiParts:
     projects: Projects
     admission: Admission
     gateway: HostGateway
+    workloads: WorkloadGateway
     sealer: Sealer
     clock: Clock
     ids: Ids

@@ -158,10 +158,11 @@ class ClusterRecords:
         return True
 
     async def forget(self, lease: Lease) -> None:
-        """Remove the cluster with its groups and its keys."""
+        """Remove the cluster with its groups, its keys and what was made inside it."""
         async with self._store.write() as tx:
             await self._hold(tx, lease)
             cluster = await tx.clusters.get(lease.uuid)
+            await tx.workloads.remove(cluster_id=lease.uuid)
             await tx.certificates.remove(cluster_id=lease.uuid)
             await tx.nodegroups.remove(cluster_id=lease.uuid)
             await tx.clusters.remove(uuid=lease.uuid)

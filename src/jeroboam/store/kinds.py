@@ -8,7 +8,9 @@ import sqlalchemy as sa
 from jeroboam.domain.clusters import MASTER, Certificate, Cluster, NodeGroup, Template
 from jeroboam.domain.containers import Container, Status
 from jeroboam.domain.hosts import Host, Service
+from jeroboam.domain.noderecords import NodeRecord
 from jeroboam.domain.quotas import ContainerUse, Quota
+from jeroboam.domain.workloads import Workload
 from jeroboam.store import tables
 from jeroboam.store.briefs import ClusterBrief, GroupBrief
 from jeroboam.store.rows import Kind, Page, Rows
@@ -84,11 +86,17 @@ CONTAINER = Kind(
 HOST = Kind(tables.host, Host)
 SERVICE = Kind(tables.service, Service)
 QUOTA = Kind(tables.quota, Quota)
+WORKLOAD = Kind(
+    tables.workload,
+    Workload,
+    sortable=_in(tables.workload, "spec", "image", "command", "memory") | {"bay_uuid": tables.workload.c.cluster_id},
+)
+NODE_RECORD = Kind(tables.node_record, NodeRecord)
 
 
 def sort_keys(of: type) -> list[str]:
     """The fields that pages of such objects can be sorted by."""
-    kinds: tuple[Kind[Any], ...] = (TEMPLATE, CLUSTER, NODEGROUP, CONTAINER, HOST, QUOTA)
+    kinds: tuple[Kind[Any], ...] = (TEMPLATE, CLUSTER, NODEGROUP, CONTAINER, HOST, QUOTA, WORKLOAD, NODE_RECORD)
     return next(sorted(kind.sortable) for kind in kinds if kind.of is of)
 
 
@@ -209,3 +217,11 @@ class Containers(Rows[Container]):
         table = tables.container
         query = sa.select(table.c.uuid).where(sa.or_(table.c.deadline_at.is_not(None), table.c.host_id.is_(None)))
         return [row[0] for row in await self._connection.execute(query)]
+
+
+class Workloads(Rows[Workload]):
+    """What was made inside clusters through the API of 2015."""
+
+    async def uuids(self) -> list[str]:
+        """All of them: each can change behind our back."""
+        return [row[0] for row in await self._connection.execute(sa.select(tables.workload.c.uuid))]
