@@ -3,6 +3,7 @@ SHELL := /bin/bash
 VENV  := .venv
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
+OLD   := .venv-2015
 
 .DEFAULT_GOAL := help
 
@@ -52,7 +53,14 @@ run: install ## the service in the foreground, on a state of its own
 
 .PHONY: demo install run
 
-test: install ## the whole test suite, on real engines and databases
+$(OLD)/.installed: tests/clients/requirements-2015.txt $(STAMP)
+	python3 -m venv --clear --without-pip $(OLD)
+	$(BIN)/uv pip sync --quiet --python $(OLD)/bin/python tests/clients/requirements-2015.txt
+	touch $@
+
+client-2015: $(OLD)/.installed ## python-magnumclient 2.0.0, in a virtual environment of its own
+
+test: install client-2015 ## the whole test suite, on real engines and databases
 	$(BIN)/python -m pytest
 
 fault: install ## kills the service and takes its Engine away, at many moments
@@ -64,4 +72,4 @@ fuzz: $(STAMP) ## 20,000 requests made up from the OpenAPI document, and whether
 bench: install ## the table of speed and memory
 	$(BIN)/python scripts/bench.py
 
-.PHONY: test fault fuzz bench
+.PHONY: client-2015 test fault fuzz bench

@@ -8,6 +8,7 @@ from dataclasses import replace
 from jeroboam.domain.clusters import Cluster, ClusterSpec, NodeGroup, NodeGroupSpec, Template, TemplateSpec
 from jeroboam.domain.containers import Container, ContainerSpec, Op, OpKind
 from jeroboam.domain.hosts import Host, HostFacts
+from jeroboam.domain.workloads import Act, Workload, WorkloadOp, WorkloadSpec
 
 NOW = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
 _numbers = itertools.count(1)
@@ -70,4 +71,19 @@ def container(**changes) -> Container:
 def host(**changes) -> Host:
     facts = HostFacts(hostname="h1", cpus=4, mem_total=8192, disk_total=100)
     base = Host(uuid=new_uuid(), hostname="h1", facts=facts, last_seen=NOW, created_at=NOW)
+    return replace(base, **changes)
+
+
+def workload(inside: Cluster, **changes) -> Workload:
+    base = Workload(
+        uuid=new_uuid(),
+        name=f"w{next(_numbers)}",
+        project_id=inside.project_id,
+        user_id="u1",
+        cluster_id=inside.uuid,
+        spec=WorkloadSpec(image="busybox"),
+        ops=(WorkloadOp(seq=1, act=Act.CREATE),),
+        deadline_at=NOW + dt.timedelta(seconds=600),
+        created_at=NOW,
+    )
     return replace(base, **changes)

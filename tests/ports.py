@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from jeroboam.domain.caller import Caller
-from jeroboam.domain.errors import Invalid, Unavailable
+from jeroboam.domain.errors import Invalid, NotFound, Unavailable
 from jeroboam.domain.limits import Owner
 from jeroboam.domain.ports import ExecResult
 
@@ -45,6 +45,8 @@ class EasyAdmission:
 
     def __init__(self) -> None:
         self.refused: str | None = None
+        self.keypairs = True
+        """Whether the provider has any."""
 
     async def template(self, spec, caller):
         if spec.image_id == self.refused:
@@ -52,6 +54,8 @@ class EasyAdmission:
         return replace(spec, driver=spec.driver or "fake", cluster_distro="busybox")
 
     async def cluster(self, cluster, groups, caller) -> None:
+        if cluster.spec.keypair is not None and not self.keypairs:
+            raise NotFound(f"Unable to find keypair {cluster.spec.keypair}.", field="keypair")
         if cluster.spec.flavor_id == self.refused and self.refused is not None:
             raise Invalid(f"Unable to find flavor {cluster.spec.flavor_id}.", field="flavor_id")
 
@@ -105,6 +109,26 @@ class FakeGateway:
             "net_rx": 3,
             "net_tx": 4,
         }
+
+
+@dataclass
+class FakeBays:
+    """Answers live questions to containers in bays and remembers them."""
+
+    asked: list[tuple] = field(default_factory=list)
+    fault: Exception | None = None
+
+    async def logs(self, cluster_id, workload) -> str:
+        return self._answer("one\ntwo\n", "logs", cluster_id, workload)
+
+    async def execute(self, cluster_id, workload, command) -> ExecResult:
+        return self._answer(ExecResult(output="hello\n", exit_code=3), "execute", cluster_id, workload, tuple(command))
+
+    def _answer(self, answer, *question):
+        self.asked.append(question)
+        if self.fault is not None:
+            raise self.fault
+        return answer
 
 
 class PlainSealer:

@@ -16,7 +16,7 @@ from jeroboam.store import Store
 from jeroboam.store.migrations import upgrade
 from tests.api.client import Client
 from tests.api.loops import run_on_host, settle
-from tests.ports import AllProjects, EasyAdmission, FakeGateway, KnownTokens, PlainSealer
+from tests.ports import AllProjects, EasyAdmission, FakeBays, FakeGateway, KnownTokens, PlainSealer
 from tests.postgres import database, running_server
 
 UNLIMITED = {"containers": -1, "memory": -1, "cpu": -1, "disk": -1}
@@ -69,6 +69,7 @@ def parts_of(store: Store) -> ApiParts:
         projects=AllProjects(),
         admission=EasyAdmission(),
         gateway=FakeGateway(),
+        workloads=FakeBays(),
         sealer=PlainSealer(),
         clock=SystemClock(),
         ids=RandomIds(),
@@ -171,5 +172,7 @@ async def _fill(store, clients) -> None:
     template = await clients["infra"].post("/v1/clustertemplates", {"name": "t", "coe": "swarm", "image_id": "i"})
     body = {"name": "c", "cluster_template_id": template.json()["uuid"]}
     await settle(store, (await clients["infra"].post("/v1/clusters", body)).json()["uuid"])
+    inside = {"name": "box", "image": "busybox", "bay_uuid": "c"}
+    assert (await clients["infra"].post("/v1/containers", inside)).status == 201
     created = await clients["zun"].post("/v1/containers", {"name": "box", "image": "busybox"})
     await run_on_host(store, created.json()["uuid"])

@@ -25,10 +25,11 @@ from schemathesis.specs.openapi import checks
 
 from jeroboam.api.app import create_app
 from jeroboam.domain.clusters import Operation
+from jeroboam.domain.noderecords import NodeRecord
 from jeroboam.store.migrations import upgrade
 from tests.api.client import Client
 from tests.api.conftest import open_store, parts_of
-from tests.api.loops import bury, csr, run_on_host, settle
+from tests.api.loops import bury, csr, run_in_bay, run_on_host, settle
 
 HOST = "http://cloud:9511"
 TOKENS = ("member", "member", "admin", "admin", "colleague", "reader", "stranger")
@@ -52,6 +53,11 @@ KNOWN = {
     "host": ("h1",),
     "class": ("default",),
     "federation": ("f0",),
+    # Of 2015: the same templates and clusters, the names of containers are those of the other family's.
+    "baymodel": ("t0", "t1"),
+    "bay": ("c0", "c1", "c2"),
+    "node": ("3c2f1a94-2b5c-4d39-a3b0-8d2e0d6d0a11",),
+    **dict.fromkeys(("pod", "service", "rc"), ("x0",)),
 }
 TEND_EVERY = 40
 PILE = 20
@@ -170,6 +176,8 @@ class Range:
             "cluster_uuid": "c0",
             "csr": self._csr,
             "project_id": "p1",
+            "baymodel_id": "t0",
+            "bay_uuid": "c0",
         }
         case.body.update({name: value for name, value in there.items() if name in case.body})
 
@@ -193,6 +201,11 @@ class Range:
             await bury(self._store, cluster.uuid)
         async with self._store.write() as tx:
             await tx.quotas.remove()
+            inside = [
+                each for each in await tx.workloads.select() if each.deleting or each.name not in KNOWN["container"]
+            ]
+            for each in inside:
+                await tx.workloads.remove(uuid=each.uuid)
             for rows, known in ((tx.containers, KNOWN["container"]), (tx.templates, KNOWN["template"])):
                 piled = [each for each in await rows.select() if each.name not in known][:-PILE]
                 for each in piled:
@@ -207,6 +220,16 @@ class Range:
         for name in KNOWN["container"]:
             made = await self._make(self._zun, "containers", name, image="busybox")
             await run_on_host(self._store, made["uuid"])
+            made = await self._make(self._infra, "containers", name, image="busybox", bay_uuid="c0")
+            await run_in_bay(self._store, made["uuid"])
+        await self._write_nodes_down()
+
+    async def _write_nodes_down(self) -> None:
+        async with self._store.write() as tx:
+            await tx.node_records.remove()
+            for uuid in KNOWN["node"]:
+                node = NodeRecord(uuid=uuid, project_id="p1", user_id="u1", created_at=tx.now)
+                await tx.node_records.insert(node)
 
     async def _make(self, client: Client, collection: str, name: str, **fields):
         found = await client.get(f"/v1/{collection}/{name}")

@@ -8,6 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from jeroboam.domain.clusters import Certificate
 from jeroboam.domain.containers import Container, ContainerObserved, RuntimeState, Status
+from jeroboam.domain.workloads import project_workload
 from jeroboam.kit.x509 import make_ca
 from jeroboam.store import Store
 from tests.builders import NOW, host
@@ -36,6 +37,7 @@ async def bury(store: Store, uuid: str) -> None:
     async with store.write() as tx:
         await tx.certificates.remove(cluster_id=uuid)
         await tx.nodegroups.remove(cluster_id=uuid)
+        await tx.workloads.remove(cluster_id=uuid)
         await tx.clusters.remove(uuid=uuid)
 
 
@@ -59,6 +61,15 @@ async def run_on_host(store: Store, uuid: str) -> Container:
         )
         await tx.containers.update(running)
     return running
+
+
+async def run_in_bay(store: Store, uuid: str, state: RuntimeState = RuntimeState.RUNNING) -> None:
+    """What the workload loop writes once all that was asked of a container in a bay is done."""
+    async with store.write() as tx:
+        found = await tx.workloads.get(uuid)
+        seq = found.ops[-1].seq if found.ops else found.observed.seq
+        seen = replace(found.observed, seq=seq, state=state, touched=True)
+        await tx.workloads.update(project_workload(replace(found, observed=seen)))
 
 
 def csr() -> str:

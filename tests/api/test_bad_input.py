@@ -306,6 +306,13 @@ WRITES = [
     ("infra", "POST", "/v1/clusters/c/nodegroups"),
     ("infra", "PATCH", "/v1/clusters/c/nodegroups/default-worker"),
     ("infra", "POST", "/v1/certificates"),
+    ("infra", "POST", "/v1/baymodels"),
+    ("infra", "PATCH", "/v1/baymodels/t"),
+    ("infra", "POST", "/v1/bays"),
+    ("infra", "PATCH", "/v1/bays/c"),
+    ("infra", "POST", "/v1/containers"),
+    ("infra", "PATCH", "/v1/containers/box"),
+    ("infra", "POST", "/v1/pods"),
     ("zun", "POST", "/v1/containers"),
     ("zun", "PATCH", "/v1/containers/box"),
 ]
@@ -344,8 +351,9 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=8,
 )
+OLD = ["bay_uuid", "baymodel_id", "bay_create_timeout", "manifest", "ssh_authorized_key"]
 FIELDS = st.sampled_from(
-    [*TEMPLATE, *CLUSTER, *CONTAINER, *RESIZE, *GROUP, "op", "path", "value", "csr", "cluster_uuid"]
+    [*TEMPLATE, *CLUSTER, *CONTAINER, *RESIZE, *GROUP, *OLD, "op", "path", "value", "csr", "cluster_uuid"]
 )
 ANY_BODY = st.dictionaries(FIELDS, JSON, max_size=6) | st.lists(st.dictionaries(FIELDS, JSON, max_size=3), max_size=3)
 

@@ -112,7 +112,7 @@ async def test_slashes_and_a_missing_version_mean_nothing(client, prefix, shape)
 
 @BOTH
 @pytest.mark.parametrize(
-    "path", ["/v1/bays", "/v1/pods", "/v1/clusters/a/b/c/d", "/v2/clusters", "/v1/containers/a/b/c"]
+    "path", ["/v1/x509keypairs", "/v1/nothing", "/v1/clusters/a/b/c/d", "/v2/clusters", "/v1/containers/a/b/c"]
 )
 async def test_a_path_that_leads_nowhere_is_404(client, prefix, path):
     answer = await client.get(path)

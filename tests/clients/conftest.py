@@ -1,118 +1,70 @@
-"""An installation with real Swarm clusters, and the published clients as their users have them."""
+"""An installation as a user runs it, with a Swarm bay, for clients that are programs of their own."""
 
 import asyncio
-import json
 import os
 import pathlib
-import shlex
+import re
 import subprocess
-import sys
 import time
-from typing import ClassVar
+from dataclasses import dataclass, field
 
 import pytest
 
 from tests.fault.installation import Installation
 
-HERE = pathlib.Path(__file__).parent
-PATIENCE = 120.0
+MAGNUM = pathlib.Path(__file__).parents[2] / ".venv-2015" / "bin" / "magnum"
+SECONDS = 60.0
 
 
-class Shell:
-    """The `openstack` command of one user."""
+@dataclass
+class Magnum:
+    """`magnum` of python-magnumclient 2.0.0, as somebody would type it."""
 
-    spoken: ClassVar[list[str]] = []
-    """Every command line of the tour so far."""
+    environment: dict[str, str]
+    typed: set[str] = field(default_factory=set)
+    """The commands that were given."""
 
-    def __init__(self, state: pathlib.Path, cloud: str) -> None:
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("OS_")}
-        environment |= {"OS_CLIENT_CONFIG_FILE": str(state / "clouds.yaml"), "OS_CLOUD": cloud, "SHELL": "/bin/bash"}
-        self._process = subprocess.Popen(
-            [sys.executable, HERE / "shell.py"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env=environment,
-            text=True,
-        )
+    def __call__(self, command: str, *words: object) -> str:
+        """What it printed, both streams; a failure is among it, since the client says of most that all went well."""
+        self.typed.add(command)
+        line = [MAGNUM, "--service-type", "container-infra", command, *map(str, words)]
+        done = subprocess.run(line, capture_output=True, text=True, timeout=60, env=self.environment, check=False)
+        assert "Traceback" not in done.stderr, done.stderr
+        return done.stdout + done.stderr
 
-    def close(self) -> None:
-        self._process.stdin.close()
-        self._process.wait(10)
+    def shown(self, command: str, *words: object) -> dict[str, str]:
+        """The table of properties that it printed."""
+        text = self(command, *words)
+        rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if "|" in line]
+        assert rows, text
+        return {row[0]: row[1] for row in rows[1:]}
 
-    def run(self, command: str) -> dict:
-        """One command line; status, output and complaint."""
-        self.spoken.append(command)
-        self._process.stdin.write(json.dumps(shlex.split(command)) + "\n")
-        self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
+    def listed(self, command: str, *words: object) -> list[dict[str, str]]:
+        """The table with a row an object that it printed."""
+        text = self(command, *words)
+        rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if "|" in line]
+        assert rows, text
+        return [dict(zip(rows[0], row, strict=True)) for row in rows[1:]]
 
-    def __call__(self, command: str) -> str:
-        """What a command that has to succeed prints."""
-        done = self.run(command)
-        assert done["status"] == 0, (command, done)
-        return done["out"].strip()
-
-    def json(self, command: str):
-        """The same, as it prints for programs."""
-        return json.loads(self(f"{command} -f json"))
-
-    def table(self, command: str) -> dict[str, str]:
-        """The same, of a command that prints properties and values for people alone."""
-        rows = [line.strip("|").split("|") for line in self(command).splitlines() if line.startswith("|")]
-        return {row[0].strip(): row[1].strip() for row in rows}
-
-    def rows(self, command: str) -> list[list[str]]:
-        """The same, of one that prints a list for people alone; without its head."""
-        lines = [line for line in self(command).splitlines() if line.startswith("|")]
-        return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[1:]]
-
-    def refused(self, command: str) -> str:
-        """What a command says that the service has to refuse."""
-        done = self.run(command)
-        assert done["status"] == 1, (command, done)
-        return done["err"].strip()
-
-    def until(self, cluster: str, status: str) -> dict:
-        """The cluster once it has that status; any other that lasts is a failure."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
-            shown = self.json(f"coe cluster show {cluster}")
-            if shown["status"] == status:
-                return shown
-            assert shown["status"].endswith("_IN_PROGRESS"), shown
-            assert time.monotonic() < deadline, shown
-            time.sleep(0.2)
-
-    def until_gone(self, cluster: str) -> None:
-        """Once nobody finds it any more."""
-        deadline = time.monotonic() + PATIENCE
-        while self.run(f"coe cluster show {cluster}")["status"] == 0:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+    def until(self, wanted: str, command: str, *words: object) -> dict[str, str]:
+        """What is shown once its status is that. The client takes its time: there is no need to wait between."""
+        end = time.monotonic() + SECONDS
+        while (shown := self.shown(command, *words))["status"] != wanted:
+            assert time.monotonic() < end, shown
+        return shown
 
 
 @pytest.fixture(scope="module")
 def installation(tmp_path_factory, busybox):
-    """One for the whole tour, with a limit and an audit file."""
-    folder = tmp_path_factory.mktemp("tour")
-    limits = folder / "limits.yaml"
-    limits.write_text("limits: [{name: nine, projects: [demo], max_nodes_per_cluster: 9}]\n")
-    files = f"limits_file = {limits}\naudit_file = {folder / 'audit.json'}"
-    made = Installation(folder, f"[api]\n{files}\n[clusters]\nca_overlap_seconds = 1\n")
+    made = Installation(tmp_path_factory.mktemp("old"))
     asyncio.run(made.up())
     yield made
     made.down()
 
 
 @pytest.fixture(scope="module")
-def member(installation):
-    shell = Shell(installation.state, "jeroboam")
-    yield shell
-    shell.close()
-
-
-@pytest.fixture(scope="module")
-def admin(installation):
-    shell = Shell(installation.state, "jeroboam-admin")
-    yield shell
-    shell.close()
+def magnum(installation):
+    assert MAGNUM.exists(), "`make client-2015` makes it"
+    said = dict(re.findall(r"export (OS_\w+)='?([^'\n]+)", (installation.state / "openrc").read_text()))
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("OS_", "DOCKER_"))}
+    return Magnum(kept | said | {"OS_TENANT_NAME": said["OS_PROJECT_NAME"]})

@@ -5,6 +5,7 @@ needs none. Texts that users' scripts look for are those of python-magnumclient.
 openstacksdk, of what `jeroboam policy` explains, and of what the tour has left in the audit.
 """
 
+import asyncio
 import json
 import re
 import subprocess
@@ -16,11 +17,39 @@ import pytest
 from openstack.exceptions import BadRequestException, ForbiddenException, HttpException, NotFoundException
 
 from tests.api.loops import csr
-from tests.fault.installation import BIN
+from tests.clients.openstack_shell import Shell
+from tests.fault.installation import BIN, Installation
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 COMMON = "--coe swarm --image swarm-node --external-network public"
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory, busybox):
+    """One for the whole tour, with a limit and an audit file."""
+    folder = tmp_path_factory.mktemp("tour")
+    limits = folder / "limits.yaml"
+    limits.write_text("limits: [{name: nine, projects: [demo], max_nodes_per_cluster: 9}]\n")
+    files = f"limits_file = {limits}\naudit_file = {folder / 'audit.json'}"
+    made = Installation(folder, f"[api]\n{files}\n[clusters]\nca_overlap_seconds = 1\n")
+    asyncio.run(made.up())
+    yield made
+    made.down()
+
+
+@pytest.fixture(scope="module")
+def member(installation):
+    shell = Shell(installation.state, "jeroboam")
+    yield shell
+    shell.close()
+
+
+@pytest.fixture(scope="module")
+def admin(installation):
+    shell = Shell(installation.state, "jeroboam-admin")
+    yield shell
+    shell.close()
 
 
 @pytest.fixture(scope="module")

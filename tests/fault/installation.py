@@ -141,7 +141,7 @@ class Installation:
         """How many there are of everything that a project owns, by table; the agent's memory is one of them."""
         counts = {}
         for file, tables in {
-            "jeroboam.db": ("cluster", "nodegroup", "certificate", "container"),
+            "jeroboam.db": ("cluster", "nodegroup", "certificate", "container", "workload"),
             "agent.db": ("container",),
         }.items():
             with sqlite3.connect(f"file:{self.state / file}?mode=ro", uri=True) as database:

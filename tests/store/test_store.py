@@ -6,8 +6,10 @@ from dataclasses import replace
 import pytest
 
 from jeroboam.domain.clusters import Health
-from jeroboam.domain.containers import ContainerSpec, Status
+from jeroboam.domain.containers import ContainerSpec, RuntimeState, Status
 from jeroboam.domain.errors import Conflict, Invalid, NotFound
+from jeroboam.domain.noderecords import NodeRecord
+from jeroboam.domain.workloads import Act, WorkloadKind, WorkloadSpec, WorkloadStatus, project_workload
 from jeroboam.store import Page, Store
 from jeroboam.store.migrations import current, newest, upgrade
 from tests import builders
@@ -35,6 +37,42 @@ async def test_what_is_written_is_read_back_whole(store):
         assert (await tx.nodegroups.of(cluster.uuid))[cluster.uuid] == groups
         assert await tx.containers.get(container.uuid) == container
         assert isinstance((await tx.containers.get(container.uuid)).status, Status)
+
+
+async def test_workloads_and_node_records_are_read_back_whole(store):
+    template = builders.template()
+    cluster = builders.cluster(template)
+    workload = builders.workload(cluster, spec=WorkloadSpec(image="busybox", command="top -b", memory="64m"))
+    seen = replace(workload.observed, state=RuntimeState.RUNNING, started_at=builders.NOW, failed=Act.PAUSE)
+    workload = project_workload(replace(workload, observed=seen))
+    node = NodeRecord(uuid=builders.new_uuid(), project_id="p1", user_id="u1", type="virt", created_at=builders.NOW)
+    await put(store, "templates", template)
+    await put(store, "clusters", cluster)
+    await put(store, "workloads", workload)
+    await put(store, "node_records", node)
+    async with store.read() as tx:
+        assert await tx.workloads.get(workload.uuid) == workload
+        assert isinstance((await tx.workloads.get(workload.uuid)).status, WorkloadStatus)
+        assert await tx.workloads.uuids() == [workload.uuid]
+        assert await tx.workloads.select(Page(sort_key="bay_uuid"), image="busybox", kind=WorkloadKind.CONTAINER)
+        assert await tx.node_records.get(node.uuid) == node
+    with pytest.raises(Exception, match=r"(?i)foreign key"):
+        async with store.write() as tx:
+            await tx.clusters.remove(uuid=cluster.uuid)
+
+
+async def test_leases_on_workloads(store):
+    template = builders.template()
+    cluster = builders.cluster(template)
+    workload = builders.workload(cluster)
+    await put(store, "templates", template)
+    await put(store, "clusters", cluster)
+    await put(store, "workloads", workload)
+    async with store.write() as tx:
+        lease = await tx.leases("workload").claim(workload.uuid, "a", 30)
+        assert await tx.leases("workload").claim(workload.uuid, "b", 30) is None
+        assert await tx.leases("cluster").claim(cluster.uuid, "b", 30) is not None
+        assert await tx.leases("workload").release(lease)
 
 
 async def test_a_block_that_raises_leaves_nothing_and_tells_nobody(store, bus):

@@ -6,6 +6,8 @@ and writes messages, `call` is what a handler sees, each family's `family` modul
 """
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -211,8 +213,9 @@ class _Mount:
         if route is None:
             return self._failed(_status(405), ("Allow", ", ".join(sorted(match.methods))))
         trace.route, trace.rule, trace.path = route.path, route.rule, match.path
+        failed = partial(self._failed, route=route.path)
         if not route.since <= version <= route.until:
-            return self._failed(_status(406))
+            return failed(_status(406))
         assert head.caller is not None
         try:
             query = self._arguments(head.pairs, route)
@@ -221,7 +224,7 @@ class _Mount:
             body = await read_body(head, receive, self._parts.options.max_body)
             wrong = self._family.check_headers(head.method, head.headers, has_body=bool(body))
             if wrong is not None:
-                return self._failed(wrong)
+                return failed(wrong)
             call = Call(
                 parts=self._parts,
                 policy=self._policy,
@@ -237,11 +240,11 @@ class _Mount:
             )
             return await route.handler(call)
         except Refused as error:
-            return self._failed(_refusal(error))
+            return failed(_refusal(error))
         except TooLarge:
-            return self._failed(Failure(status=413, detail="The request's body is too large."))
+            return failed(Failure(status=413, detail="The request's body is too large."))
         except CutOff:
-            return self._failed(Failure(status=400, detail="The request's body was cut off.", handled=True))
+            return failed(Failure(status=400, detail="The request's body was cut off.", handled=True))
         except Exception as error:  # noqa: BLE001  (what nobody foresaw ends here, and in the log)
             return self._bug(error, head, trace)
 
@@ -262,10 +265,10 @@ class _Mount:
         """The log has all of it, the answer only where to look."""
         log.error("bug", exc_info=error, request_id=head.request_id, method=head.method, route=trace.route)
         detail = f"An unexpected error happened. It is logged under {head.request_id}."
-        return self._failed(Failure(status=500, detail=detail))
+        return self._failed(Failure(status=500, detail=detail), route=trace.route)
 
-    def _failed(self, failure: Failure, *headers: tuple[str, str]) -> Answer:
-        return reply(self._family.failure(failure), failure.status, *headers)
+    def _failed(self, failure: Failure, *headers: tuple[str, str], route: str = "") -> Answer:
+        return reply(self._family.failure(replace(failure, route=route)), failure.status, *headers)
 
 
 def _status(status: int) -> Failure:

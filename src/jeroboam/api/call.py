@@ -183,6 +183,8 @@ class Failure:
     """A short name of what went wrong, where a handler raised it."""
     handled: bool = False
     """Whether a handler or the policy said so, rather than the edge."""
+    route: str = ""
+    """The path of the route, once one was found."""
 
 
 class Family(Protocol):

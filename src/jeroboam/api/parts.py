@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from jeroboam.api.audit import Record, to_log
 from jeroboam.api.options import ApiOptions
 from jeroboam.domain.limits import Limit
-from jeroboam.domain.ports import Admission, HostGateway, Projects, Sealer, TokenCheck
+from jeroboam.domain.ports import Admission, HostGateway, Projects, Sealer, TokenCheck, WorkloadGateway
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.ids import Ids
 from jeroboam.store import Store
@@ -29,6 +29,7 @@ class ApiParts:
     projects: Projects
     admission: Admission
     gateway: HostGateway
+    workloads: WorkloadGateway
     sealer: Sealer
     clock: Clock
     ids: Ids

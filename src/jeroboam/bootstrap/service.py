@@ -35,7 +35,11 @@ from jeroboam.conductor.heartbeat import Heartbeat
 from jeroboam.conductor.loop import Leased, Loop, report
 from jeroboam.conductor.metrics import LoopMeter
 from jeroboam.conductor.outbox import Relay, to_log
+from jeroboam.conductor.reach import Reach
 from jeroboam.conductor.reaper import Reaper
+from jeroboam.conductor.workload_questions import WorkloadQuestions
+from jeroboam.conductor.workload_strays import Strays
+from jeroboam.conductor.workloads import Workloads
 from jeroboam.dispatch.gateway import ANSWER_SECONDS, SessionGateway
 from jeroboam.dispatch.records import DispatchRecords
 from jeroboam.dispatch.sessions import Dispatcher
@@ -103,6 +107,7 @@ class Service:
         known = {"installation": self._installation, "url": settings.docker_url}
         self._providers = drivers.make("providers", settings.clusters.providers, clock=self._clock, **known)
         self._coes = drivers.make("coes", settings.clusters.coes, clock=self._clock)
+        self._reach = Reach(store=self._store, coes=self._coes, sealer=self._sealer)
         self._runtime = drivers.load("runtimes", settings.containers.runtime)(**known)
         self._limits = read_limits(settings.api.limits_file)
         self._audit = audit_into(settings.api.audit_file, self._clock)
@@ -140,6 +145,7 @@ class Service:
             self._tasks.start("keystone", keystone.keep(self._clock))
             gateway = self._start_hosts()
             self._start_conductor(tokens)
+            self._start_workloads()
             app = create_app(self._api_parts(addresses, tokens, gateway))
             await stack.enter_async_context(self._serving(app, api_socket))
             self._folder.write_addresses(api_url=api_url, auth_url=keystone.url)
@@ -150,7 +156,8 @@ class Service:
         await upgrade(self._store.engine)
         async with self._store.write() as tx:
             # The folder's lock says that no other process holds one.
-            await tx.leases("cluster").release_all()
+            for leased in ("cluster", "workload"):
+                await tx.leases(leased).release_all()
 
     async def _seed(self, tokens: KeystoneTokens) -> None:
         marker = self._folder.path / "seeded"
@@ -186,6 +193,7 @@ class Service:
                 providers=self._providers, coes=self._coes, default_provider=settings.clusters.default_provider
             ),
             gateway=gateway,
+            workloads=WorkloadQuestions(reach=self._reach, execute_seconds=quota.execute_seconds),
             sealer=self._sealer,
             clock=self._clock,
             ids=self._ids,
@@ -278,6 +286,18 @@ class Service:
             event_days=self._settings.clusters.event_days,
             every_seconds=self._settings.conductor.reaper_seconds,
         )
+
+    def _start_workloads(self) -> None:
+        """What looks after containers inside clusters."""
+        conductor, clock = self._settings.conductor, self._clock
+        workloads = Workloads(store=self._store, reach=self._reach, clock=clock, check_seconds=conductor.check_seconds)
+        leased = Leased(workloads, store=self._store, clock=clock, owner=self._ids.uuid())
+        parallel, resync = conductor.parallel_clusters, conductor.resync_seconds
+        loop = Loop(leased, bus=self._bus, clock=clock, parallel=parallel, resync_seconds=resync, meter=self._meter)
+        self._tasks.start(loop.name, loop.run())
+        every = conductor.reaper_seconds
+        strays = Strays(store=self._store, reach=self._reach, clock=clock, every_seconds=every)
+        self._tasks.start("strays", strays.run())
 
     async def _learn_limits(self) -> None:
         """Have each provider find out what its surroundings give, so that the first cluster need not wait for it."""

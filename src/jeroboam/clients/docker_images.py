@@ -1,13 +1,23 @@
-"""Bringing an image into a Docker Engine from a stream, which the Engine client has no public call for.
+"""Bringing images into a Docker Engine: from a registry, and from a stream, which its client has no public call for.
 
-Neighbours: `clients.docker`; node images are made of what is imported here.
+Neighbours: `clients.docker`; the runtime and the COE whose containers need images; node images, which are imported.
 """
 
+import re
 from collections.abc import AsyncIterable, Sequence
 from http import HTTPStatus
 
 import aiodocker
 import aiohttp
+
+from jeroboam.clients.docker import speaking
+from jeroboam.domain.errors import Permanent, Temporary
+
+# What may stand in an image's name and in a path of the Engine's API alike.
+_REFERENCE = re.compile(r"[a-z0-9][A-Za-z0-9._:@-]*(/[A-Za-z0-9][A-Za-z0-9._:@-]*)*")
+
+# How registries refuse, as against not answering; the Engine passes their words on with all sorts of status.
+_REFUSALS = ("not found", "manifest unknown", "denied", "unauthorized", "no matching manifest", "invalid reference")
 
 # Unpacking some hundred MB on a slow disk.
 IMPORT_SECONDS = 300.0
@@ -29,3 +39,33 @@ async def import_image(
         raise aiodocker.DockerError(max(answer.status, 500), said.strip())
     found: str = (await docker.images.inspect(f"{repository}:{tag}"))["Id"]
     return found
+
+
+def check_image(image: str) -> None:
+    """Raise `Permanent` for what cannot be an image's name, before it becomes part of a path."""
+    if not _REFERENCE.fullmatch(image):
+        raise Permanent(f"{image!r} is not the name of an image")
+
+
+async def has_image(docker: aiodocker.Docker, image: str) -> bool:
+    """Whether the Engine has the image."""
+    with speaking(f"looking for image {image}"):
+        try:
+            await docker.images.inspect(image)
+        except aiodocker.DockerError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            return False
+    return True
+
+
+async def pull_image(docker: aiodocker.Docker, image: str) -> None:
+    """Have the Engine pull it. Raises `Permanent` when a registry refuses, and `Temporary` when none answers."""
+    with speaking(f"pulling image {image}"):
+        try:
+            await docker.images.pull(image)
+        except aiodocker.DockerError as error:
+            text = f"pulling image {image}: {error.message}"
+            if any(refusal in error.message for refusal in _REFUSALS):
+                raise Permanent(text) from error
+            raise Temporary(text) from error

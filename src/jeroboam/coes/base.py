@@ -5,13 +5,17 @@ cluster's own API. Every method may be called again from any half-made state. `T
 loop asks again soon, until the cluster's deadline.
 """
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from jeroboam.domain.clusters import Health, TemplateSpec
 from jeroboam.domain.conditions import Condition
+from jeroboam.domain.containers import RuntimeState
 from jeroboam.domain.nodes import NodeScript
+from jeroboam.domain.ports import ExecResult
+from jeroboam.domain.workloads import Act
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,5 +152,68 @@ class Rotates(Protocol):
 
         They need a script with that authority, and a restart. Asked of the nodes themselves, which the plan's own
         authority can speak to. Raises `Temporary` while one of them does not answer.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContainerWant:
+    """A container that should exist inside a cluster."""
+
+    uuid: str
+    """Ours; what is made carries it, and only what carries it is ever changed or removed."""
+    name: str
+    image: str
+    command: tuple[str, ...] = ()
+    """Empty: the image's own."""
+    memory: int | None = None
+    """A limit, in octets."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContainerSeen:
+    """A container inside a cluster, as the cluster's own API shows it."""
+
+    state: RuntimeState
+    started_at: dt.datetime | None = None
+    """When it was last started; each start has another."""
+
+
+@runtime_checkable
+class RunsContainers(Protocol):
+    """What a COE can do besides that holds single containers, which can be paused, entered and read.
+
+    The cluster answers from where such a container may be; while a part of that is silent and the container is not
+    in the rest, nobody knows whether it exists, and every method raises `Temporary`.
+    """
+
+    async def make(self, plan: CoePlan, want: ContainerWant) -> ContainerSeen:
+        """Have the container, with its image brought in if it is not there; one that exists is left as it is."""
+        ...
+
+    async def look(self, plan: CoePlan, uuid: str) -> ContainerSeen | None:
+        """What it is now; None when the cluster has no such container."""
+        ...
+
+    async def act(self, plan: CoePlan, uuid: str, act: Act) -> ContainerSeen:
+        """Start, stop, reboot, pause or unpause it. One that is so already is no error; one that is gone is one."""
+        ...
+
+    async def remove(self, plan: CoePlan, uuid: str) -> None:
+        """Have no such container, whatever it does. One that is gone is no error."""
+        ...
+
+    async def owned(self, plan: CoePlan) -> Sequence[str]:
+        """Uuids of all the containers that were made here."""
+        ...
+
+    async def logs(self, plan: CoePlan, uuid: str) -> str | None:
+        """What it printed, both streams in order; None when there is no such container."""
+        ...
+
+    async def execute(self, plan: CoePlan, uuid: str, command: Sequence[str], *, limit: float) -> ExecResult | None:
+        """Run a command in it to its end; None when there is no such container.
+
+        Raises `Permanent` for one that takes more than so many seconds; it may go on there.
         """
         ...

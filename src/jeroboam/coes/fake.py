@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Member, MemberState
+from jeroboam.coes.fake_containers import FakeContainer, FakeContainers
 from jeroboam.domain.clusters import MASTER, Health, TemplateSpec
 from jeroboam.domain.errors import Invalid, Temporary
 from jeroboam.domain.nodes import File, NodeScript
@@ -40,9 +41,11 @@ class FakeMembers:
     """Uuids of members that take no work."""
     drains: list[tuple[str, ...]] = field(default_factory=list)
     """Names that were drained at once, in order."""
+    containers: dict[str, FakeContainer] = field(default_factory=dict)
+    """Single containers, by uuid."""
 
 
-class FakeCoe:
+class FakeCoe(FakeContainers):
     """The contract `Coe` without nodes."""
 
     def __init__(
@@ -50,6 +53,7 @@ class FakeCoe:
     ) -> None:
         """`scripts` shows what the nodes of a cluster were booted with, where somebody knows."""
         self.faults = Faults(clock)
+        super().__init__(clock=clock, faults=self.faults, of=self._containers)
         self._scripts = scripts
         self.clusters = {} if clusters is None else clusters
 
@@ -121,6 +125,11 @@ class FakeCoe:
 
     def _members(self, plan: CoePlan) -> FakeMembers:
         return self.clusters.setdefault(plan.cluster_id, FakeMembers())
+
+    def _containers(self, plan: CoePlan) -> dict[str, FakeContainer]:
+        members = self._members(plan)
+        self._answer(members)
+        return members.containers
 
     @staticmethod
     def _answer(members: FakeMembers) -> None:

@@ -12,7 +12,17 @@ from dataclasses import replace
 
 from jeroboam.coes import swarm_options
 from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Member, MemberState
-from jeroboam.coes.swarm_api import DRAINED_LABEL, NAME_LABEL, NODE_LABEL, POLL_SECONDS, Fleet, Standing, SwarmNode
+from jeroboam.coes.swarm_api import (
+    API_PORT,
+    DRAINED_LABEL,
+    NAME_LABEL,
+    NODE_LABEL,
+    POLL_SECONDS,
+    Fleet,
+    Standing,
+    SwarmNode,
+)
+from jeroboam.coes.swarm_containers import SwarmContainers
 from jeroboam.domain.clusters import MASTER, Health, TemplateSpec
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import DriverError, Invalid, Temporary
@@ -21,7 +31,6 @@ from jeroboam.kit.clock import Clock
 from jeroboam.kit.tasks import Tasks
 from jeroboam.kit.x509 import SERVER, Pair, issue
 
-API_PORT = 2376
 GROUP_LABEL = "jeroboam.group"
 
 # How long one call waits: for Engines that boot, for nodes that joined, for work that moves away.
@@ -35,11 +44,11 @@ _STORAGE_DRIVERS = frozenset({None, "overlay2", "fuse-overlayfs", "btrfs", "zfs"
 _FOLDER = "/etc/docker"
 
 
-class SwarmCoe:
-    """The contract `Coe` for Docker Swarm."""
+class SwarmCoe(SwarmContainers):
+    """The contract `Coe` for Docker Swarm, with what `SwarmContainers` adds."""
 
     def __init__(self, *, clock: Clock) -> None:
-        self._clock = clock
+        super().__init__(clock=clock)
 
     @property
     def authorities(self) -> Sequence[str]:

@@ -24,6 +24,7 @@ NAME_LABEL = "jeroboam.node-name"
 DRAINED_LABEL = "jeroboam.drained"
 """A node that has it takes no work for a while, by our doing."""
 
+API_PORT = 2376
 RAFT_PORT = 2377
 POLL_SECONDS = 0.05
 # For one answer of an Engine that is known to be up; a join waits 20 s inside the Engine.

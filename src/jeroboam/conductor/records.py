@@ -37,6 +37,17 @@ class Whole:
     certificates: tuple[Certificate, ...]
 
 
+async def whole_of(store: Store, uuid: str) -> Whole | None:
+    """The cluster with all that belongs to it, or None when it is gone."""
+    async with store.read() as tx:
+        cluster = await tx.clusters.get(uuid)
+        if cluster is None:
+            return None
+        groups = (await tx.nodegroups.of(uuid))[uuid]
+        certificates = await tx.certificates.select(cluster_id=uuid)
+    return Whole(cluster=cluster, groups=tuple(groups), certificates=tuple(certificates))
+
+
 class ClusterRecords:
     """Reads and writes clusters for their loop."""
 
@@ -55,13 +66,7 @@ class ClusterRecords:
 
     async def load(self, uuid: str) -> Whole | None:
         """The cluster, or None when it is gone."""
-        async with self._store.read() as tx:
-            cluster = await tx.clusters.get(uuid)
-            if cluster is None:
-                return None
-            groups = (await tx.nodegroups.of(uuid))[uuid]
-            certificates = await tx.certificates.select(cluster_id=uuid)
-        return Whole(cluster=cluster, groups=tuple(groups), certificates=tuple(certificates))
+        return await whole_of(self._store, uuid)
 
     async def add_certificates(self, lease: Lease, certificates: Iterable[Certificate]) -> None:
         """Store new authorities."""
@@ -161,12 +166,13 @@ class ClusterRecords:
         return True
 
     async def forget(self, lease: Lease) -> None:
-        """Remove the cluster with its groups and its keys."""
+        """Remove the cluster with its groups, its keys and what was made inside it."""
         async with self._store.write() as tx:
             await self._hold(tx, lease)
             cluster = await tx.clusters.get(lease.uuid)
             if cluster is not None:
                 await self._history.gone(tx, replace(cluster, status="DELETE_COMPLETE", status_reason=None))
+            await tx.workloads.remove(cluster_id=lease.uuid)
             await tx.certificates.remove(cluster_id=lease.uuid)
             await tx.nodegroups.remove(cluster_id=lease.uuid)
             await tx.clusters.remove(uuid=lease.uuid)

@@ -132,3 +132,19 @@ class HostGateway(Protocol):
     async def stats(self, host_id: str, container: str) -> Mapping[str, str | float]:
         """One sample: cpu_percent, memory_mib, memory_limit_mib, block_read, block_write, net_rx, net_tx (bytes)."""
         ...
+
+
+class WorkloadGateway(Protocol):
+    """Live questions to a container inside a cluster: api → conductor → the cluster's own API.
+
+    All raise `Unavailable` when the cluster does not answer, `NotFound` when the container is gone there and
+    `Conflict` when its state forbids it or the time limit is over.
+    """
+
+    async def logs(self, cluster_id: str, workload: str) -> str:
+        """What it printed, both streams in order."""
+        ...
+
+    async def execute(self, cluster_id: str, workload: str, command: Sequence[str]) -> ExecResult:
+        """Run a command to its end and give its output, both streams in order."""
+        ...

@@ -16,6 +16,8 @@ from aiodocker.containers import DockerContainer
 
 from jeroboam.clients import docker as client
 from jeroboam.clients.docker import speaking
+from jeroboam.clients.docker_containers import MOST_BYTES, executed
+from jeroboam.clients.docker_images import check_image, has_image, pull_image
 from jeroboam.domain.containers import ContainerSpec
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.domain.hosts import HostFacts
@@ -31,12 +33,6 @@ _TELLING = "create start restart die stop kill oom pause unpause update destroy 
 
 # Events are asked for from a little before the call on, so that none falls between it and the stream's first byte.
 _OVERLAP_SECONDS = 1.0
-
-# How registries refuse, as against not answering; the Engine passes their words on with all sorts of status.
-_REFUSALS = ("not found", "manifest unknown", "denied", "unauthorized", "no matching manifest", "invalid reference")
-
-# What one answer may hold of logs (the newest) or of a command's output.
-_MOST_BYTES = 16 * 1024 * 1024
 _INSPECTIONS_AT_ONCE = 8
 
 
@@ -59,16 +55,15 @@ class DockerRuntime:
         return spec_of.facts(info, await asyncio.to_thread(_disk_bytes, info.get("DockerRootDir", "")))
 
     async def pull(self, image: str, policy: str | None) -> None:
-        spec_of.check_image(image)
-        if policy != "always" and await self._has(image):
+        check_image(image)
+        if policy != "always" and await has_image(self._ops, image):
             return
         if policy == "never":
             raise Permanent(f"image {image} is not on this host, and the pull policy is never")
         try:
-            with speaking(f"pulling image {image}"):
-                await self._pull(image)
+            await pull_image(self._ops, image)
         except Temporary:
-            if policy != "always" or not await self._has(image):
+            if policy != "always" or not await has_image(self._ops, image):
                 raise
 
     async def create(self, uuid: str, name: str, spec: ContainerSpec) -> Seen:
@@ -166,23 +161,17 @@ class DockerRuntime:
         with self._speaking_of("reading the logs of", uuid):
             container = await self._container(uuid, live=True)
             tty = (await container.show())["Config"]["Tty"]
-            text = await client.printed(self._live, container.id, wanted, tty=tty, most=_MOST_BYTES)
+            text = await client.printed(self._live, container.id, wanted, tty=tty, most=MOST_BYTES)
         return text.decode(errors="replace")
 
     async def execute(self, uuid: str, command: Sequence[str], *, limit: float) -> ExecResult:
         with self._speaking_of("running a command in", uuid):
-            execution = await (await self._container(uuid, live=True)).exec(list(command))
-            output = bytearray()
+            container = await self._container(uuid, live=True)
             try:
-                async with asyncio.timeout(limit), execution.start() as stream:
-                    while (message := await stream.read_out()) is not None:
-                        output += message.data
-                        if len(output) > _MOST_BYTES:
-                            raise Permanent(f"the command printed more than {_MOST_BYTES >> 20} MiB")
+                async with asyncio.timeout(limit):
+                    return await executed(container, command)
             except TimeoutError as error:
                 raise TookTooLong(f"the command did not end within {limit:g} seconds") from error
-            ended = await execution.inspect()
-        return ExecResult(output=output.decode(errors="replace"), exit_code=ended["ExitCode"])
 
     async def top(self, uuid: str, ps_args: str | None) -> Mapping[str, object]:
         with self._speaking_of("listing the processes of", uuid):
@@ -240,25 +229,6 @@ class DockerRuntime:
             raise Gone(f"container {uuid} is not on this host")
         self._ids[uuid] = found["Id"]
         return spec_of.seen(found)
-
-    async def _has(self, image: str) -> bool:
-        with speaking(f"looking for image {image}"):
-            try:
-                await self._ops.images.inspect(image)
-            except aiodocker.DockerError as error:
-                if error.status != _NOT_FOUND:
-                    raise
-                return False
-        return True
-
-    async def _pull(self, image: str) -> None:
-        try:
-            await self._ops.images.pull(image)
-        except aiodocker.DockerError as error:
-            text = f"pulling image {image}: {error.message}"
-            if any(refusal in error.message for refusal in _REFUSALS):
-                raise Permanent(text) from error
-            raise Temporary(text) from error
 
     async def _events(self, since: float) -> AsyncIterator[str]:
         wanted = {

@@ -3,11 +3,11 @@
 The Engine's fields are those of its published API (1.41 and later).
 """
 
-import datetime as dt
-import re
 from collections.abc import Mapping
 from typing import Any
 
+from jeroboam.clients.docker_containers import moment, state_of
+from jeroboam.clients.docker_images import check_image
 from jeroboam.domain.containers import Address, ContainerSpec, HealthCheck, RuntimeState
 from jeroboam.domain.errors import Permanent
 from jeroboam.domain.hosts import HostFacts
@@ -16,34 +16,14 @@ from jeroboam.runtimes.base import Seen
 OWNER = "jeroboam.installation"
 CONTAINER = "jeroboam.container"
 
-# What may stand in an image's name and in a path of the Engine's API alike.
-_REFERENCE = re.compile(r"[a-z0-9][A-Za-z0-9._:@-]*(/[A-Za-z0-9][A-Za-z0-9._:@-]*)*")
-
 _MIB = 1024 * 1024
 _GIB = 1024 * _MIB
 _NANO = 1_000_000_000
-
-_STATES = {
-    "created": RuntimeState.CREATED,
-    "running": RuntimeState.RUNNING,
-    "paused": RuntimeState.PAUSED,
-    "restarting": RuntimeState.RESTARTING,
-    # Its process has ended; the rest is the Engine's housekeeping.
-    "removing": RuntimeState.EXITED,
-    "exited": RuntimeState.EXITED,
-    "dead": RuntimeState.DEAD,
-}
 
 
 def container_name(uuid: str) -> str:
     """The container's name on the Engine."""
     return f"jeroboam-{uuid}"
-
-
-def check_image(image: str) -> None:
-    """Raise `Permanent` for what cannot be an image's name, before it becomes part of a path."""
-    if not _REFERENCE.fullmatch(image):
-        raise Permanent(f"{image!r} is not the name of an image")
 
 
 def creation(*, installation: str, uuid: str, spec: ContainerSpec) -> dict[str, Any]:
@@ -125,7 +105,7 @@ def just_created(*, uuid: str, runtime_id: str, spec: ContainerSpec) -> Seen:
 def seen(inspected: Mapping[str, Any]) -> Seen:
     """What the Engine's inspection says."""
     state, config = inspected["State"], inspected["Config"]
-    status = _STATES.get(state["Status"], RuntimeState.DEAD)
+    status = state_of(state["Status"])
     ended = status in {RuntimeState.EXITED, RuntimeState.DEAD}
     return Seen(
         uuid=config["Labels"][CONTAINER],
@@ -140,13 +120,6 @@ def seen(inspected: Mapping[str, Any]) -> Seen:
         hostname=config.get("Hostname") or None,
         health=(state.get("Health") or {}).get("Status"),
     )
-
-
-def moment(text: str | None) -> dt.datetime | None:
-    """A time of the Engine's; it writes the year 1 for never."""
-    if not text or text.startswith("0001-"):
-        return None
-    return dt.datetime.fromisoformat(text).astimezone(dt.UTC)
 
 
 def _ports(exposed: Mapping[str, object]) -> tuple[int, ...]:

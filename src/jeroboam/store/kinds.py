@@ -9,7 +9,9 @@ import sqlalchemy as sa
 from jeroboam.domain.clusters import MASTER, Certificate, Cluster, NodeGroup, Operation, Template
 from jeroboam.domain.containers import Container, Status
 from jeroboam.domain.hosts import Host, Service
+from jeroboam.domain.noderecords import NodeRecord
 from jeroboam.domain.quotas import ContainerUse, Quota
+from jeroboam.domain.workloads import Workload
 from jeroboam.store import filters, tables
 from jeroboam.store.briefs import ClusterBrief, GroupBrief
 from jeroboam.store.filters import ClusterFilter, TemplateFilter
@@ -87,11 +89,20 @@ CONTAINER = Kind(
 HOST = Kind(tables.host, Host)
 SERVICE = Kind(tables.service, Service)
 QUOTA = Kind(tables.quota, Quota)
+WORKLOAD = Kind(
+    tables.workload,
+    Workload,
+    sortable=_in(tables.workload, "spec", "image", "command", "memory") | {"bay_uuid": tables.workload.c.cluster_id},
+)
+NODE_RECORD = Kind(tables.node_record, NodeRecord)
 
 
 def sort_keys(of: type) -> list[str]:
     """The fields that pages of such objects can be sorted by."""
-    kinds: tuple[Kind[Any], ...] = (TEMPLATE, CLUSTER, NODEGROUP, CONTAINER, HOST, QUOTA, EVENT)
+    kinds: tuple[Kind[Any], ...] = (
+        *(TEMPLATE, CLUSTER, NODEGROUP, CONTAINER, HOST, QUOTA),
+        *(WORKLOAD, NODE_RECORD, EVENT),
+    )
     return next(sorted(kind.sortable) for kind in kinds if kind.of is of)
 
 
@@ -138,9 +149,10 @@ class Quotas(Rows[Quota]):
 class Clusters(Rows[Cluster]):
     """Clusters."""
 
-    async def listed(self, page: Page, project_id: str | None, wanted: ClusterFilter) -> list[Cluster]:
+    async def listed(self, page: Page, project_id: str | None, wanted: ClusterFilter | None = None) -> list[Cluster]:
         """A page of the project's clusters (None: everybody's)."""
-        return await self.page(page, *self._owned(project_id), narrowed=filters.of_clusters(wanted))
+        narrowed = filters.of_clusters(wanted or ClusterFilter())
+        return await self.page(page, *self._owned(project_id), narrowed=narrowed)
 
     async def total(self, project_id: str | None, wanted: ClusterFilter) -> int:
         """How many there are on all pages of these together."""
@@ -238,3 +250,11 @@ class Containers(Rows[Container]):
         table = tables.container
         query = sa.select(table.c.uuid).where(sa.or_(table.c.deadline_at.is_not(None), table.c.host_id.is_(None)))
         return [row[0] for row in await self._connection.execute(query)]
+
+
+class Workloads(Rows[Workload]):
+    """What was made inside clusters through the API of 2015."""
+
+    async def uuids(self) -> list[str]:
+        """All of them: each can change behind our back."""
+        return [row[0] for row in await self._connection.execute(sa.select(tables.workload.c.uuid))]

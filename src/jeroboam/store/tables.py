@@ -223,6 +223,7 @@ workload = sa.Table(
     sa.Column("kind", sa.String(16), nullable=False, index=True),
     sa.Column("cluster_id", sa.String(36), sa.ForeignKey("cluster.uuid"), nullable=False, index=True),
     _json("spec"),
+    _json("ops"),
     _json("observed"),
     sa.Column("generation", sa.Integer, nullable=False),
     sa.Column("status", sa.String(32), nullable=False),
@@ -231,6 +232,20 @@ workload = sa.Table(
     sa.Column("deadline_at", Utc),
     *_times(),
     *_lease(),
+)
+
+# Machines that the API of 2015 lets users write down; nothing is made of them.
+node_record = sa.Table(
+    "node_record",
+    metadata,
+    _id(),
+    sa.Column("uuid", sa.String(36), nullable=False, unique=True),
+    sa.Column("project_id", sa.String(255), nullable=False, index=True),
+    sa.Column("user_id", sa.String(255), nullable=False),
+    sa.Column("type", sa.String(255)),
+    sa.Column("image_id", sa.String(255)),
+    sa.Column("ironic_node_id", sa.String(36)),
+    *_times(),
 )
 
 # What happened to clusters. No foreign key: an event outlives what it tells of.

@@ -11,6 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from jeroboam.domain.clusters import Certificate
 from jeroboam.domain.hosts import Host, Service
+from jeroboam.domain.noderecords import NodeRecord
 from jeroboam.store import census, history, kinds, tables
 from jeroboam.store.leases import Leases
 from jeroboam.store.rows import Executes, Rows
@@ -74,9 +75,18 @@ class Transaction:
     def quotas(self) -> kinds.Quotas:
         return kinds.Quotas(self._connection, kinds.QUOTA, locking=self._writing)
 
+    @cached_property
+    def workloads(self) -> kinds.Workloads:
+        return kinds.Workloads(self._connection, kinds.WORKLOAD, locking=self._writing)
+
+    @cached_property
+    def node_records(self) -> Rows[NodeRecord]:
+        return Rows(self._connection, kinds.NODE_RECORD, locking=self._writing)
+
     def leases(self, of: str) -> Leases:
-        """The leases on `cluster` or `container` objects."""
-        return Leases(self._connection, {"cluster": tables.cluster, "container": tables.container}[of], self.now)
+        """The leases on `cluster`, `container` or `workload` objects."""
+        leased = {"cluster": tables.cluster, "container": tables.container, "workload": tables.workload}
+        return Leases(self._connection, leased[of], self.now)
 
     def hint(self, topic: str, key: str) -> None:
         """Say *look at this object now* once this is committed."""

@@ -12,7 +12,7 @@ from jeroboam.api.container_infra.history import record
 from jeroboam.api.container_infra.lookup import cluster_of, project_scope
 from jeroboam.api.container_infra.schema import refuse_unknown
 from jeroboam.api.container_infra.shapes import CertificateShape
-from jeroboam.api.fields import Check, optional, read, text
+from jeroboam.api.fields import Check, Schema, body_of, optional, read, text
 from jeroboam.api.wire import iso, links
 from jeroboam.domain.clusters import FORMER, MAIN, NEXT, READY, Certificate, Cluster, Operation
 from jeroboam.domain.errors import Conflict, Invalid, NotFound
@@ -28,13 +28,19 @@ FIELDS: dict[str, Check] = {
     "ca_cert_type": optional(text()),
 }
 REQUIRED = ("cluster_uuid", "csr")
+# What a field was called while clusters were bays; the version without bays shows it no more.
+_NOW_CALLED = {"bay_uuid": "cluster_uuid"}
+_WITHOUT_BAYS = 11
+_OLD = {old: FIELDS[new] for old, new in _NOW_CALLED.items()} | {"csr": FIELDS["csr"]}
+BODY: Schema = {"anyOf": [body_of(FIELDS, *REQUIRED), body_of(_OLD, *_OLD)]}
+"""The schema of what is signed."""
 _READ_ONLY = frozenset({"pem", "links", "created_at", "updated_at"})
 
 
 def _view(
     cluster: Cluster, pem: str, call: Call, kind: str | None, *, since: dt.datetime, csr: str | None = None
 ) -> CertificateShape:
-    return {
+    shown: CertificateShape = {
         "cluster_uuid": cluster.uuid,
         "csr": csr,
         "pem": pem,
@@ -43,6 +49,9 @@ def _view(
         "created_at": iso(since),
         "updated_at": None,
     }
+    if call.version < _WITHOUT_BAYS:
+        shown["bay_uuid"] = cluster.uuid
+    return shown
 
 
 async def rotate(call: Call) -> Answer:
@@ -84,6 +93,9 @@ async def show(call: Call) -> Answer:
 async def sign(call: Call) -> Answer:
     """POST /certificates: a certificate for a request"""
     body = call.fields()
+    for old, new in _NOW_CALLED.items():
+        if old in body and new not in body:
+            body[new] = body.pop(old)
     refuse_unknown(body, FIELDS, "certificate", read_only=_READ_ONLY)
     for name in REQUIRED:
         if body.get(name) is None:

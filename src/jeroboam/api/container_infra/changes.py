@@ -23,7 +23,7 @@ from jeroboam.domain.states import ask_cluster, ask_group
 from jeroboam.domain.upgrades import former_of
 from jeroboam.store import Transaction
 
-_DEFAULT_WORKERS = "default-worker"
+DEFAULT_WORKERS = "default-worker"
 _INTERNAL = frozenset(
     "created_at id links updated_at uuid project_id user_id api_address node_addresses master_addresses stack_id "
     "cluster_id ca_cert_ref magnum_cert_ref etcd_ca_cert_ref front_proxy_ca_cert_ref".split()
@@ -66,7 +66,7 @@ async def update(call: Call) -> Answer:
         wish = _patched(cluster, groups, changes)
         alteration = altered(cluster, groups, wish, reaches=reaches)
         if "node_count" in named:
-            workers = await group_of(tx, cluster, _DEFAULT_WORKERS)
+            workers = await group_of(tx, cluster, DEFAULT_WORKERS)
             alteration = _with_size(call, alteration, workers, wish.get("node_count", 1))
         rollback = query_flag(call.query, "rollback")
         await _write(tx, call, bounds, cluster, alteration, batch=batch, rollback=rollback)
@@ -93,7 +93,7 @@ def _patched(cluster: Cluster, groups: list[NodeGroup], changes: list[Change]) -
     sizes = {group.name: group.spec.node_count for group in groups}
     seen, spec = cluster.observed, cluster.spec
     document: dict[str, Any] = {
-        "node_count": sizes.get(_DEFAULT_WORKERS),
+        "node_count": sizes.get(DEFAULT_WORKERS),
         "health_status": seen.health_status,
         "health_status_reason": seen.health_status_reason or None,
         "name": cluster.name,
@@ -128,11 +128,16 @@ async def resize(call: Call) -> Answer:
     bounds = await bounds_of(call, call.path["cluster"], scope)
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], scope)
-        group = await group_of(tx, cluster, wish.get("nodegroup") or _DEFAULT_WORKERS)
+        group = await group_of(tx, cluster, wish.get("nodegroup") or DEFAULT_WORKERS)
         leavers = wish.get("nodes_to_remove") or ()
         alteration = _with_size(call, Alteration(cluster=cluster), group, wish["node_count"], leavers)
         await _write(tx, call, bounds, cluster, alteration)
     return reply({"uuid": cluster.uuid}, 202)
+
+
+async def resized(tx: Transaction, call: Call, bounds: Bounds, cluster: Cluster, group: NodeGroup, count: int) -> None:
+    """Store the wish for another size of that group. Raises for a size, or at a time, that cannot be."""
+    await _write(tx, call, bounds, cluster, _with_size(call, Alteration(cluster=cluster), group, count))
 
 
 def _with_size(
@@ -227,17 +232,21 @@ async def delete(call: Call) -> Answer:
     """DELETE /clusters/{id or name}: the cluster's end"""
     scope = project_scope(call, "cluster:delete_all_projects")
     async with call.parts.store.write() as tx:
-        cluster = await cluster_of(tx, call.path["cluster"], scope)
-        leaving = ask_cluster(cluster, Operation.DELETE, now=tx.now, minutes=minutes_for(call, cluster))
-        if leaving is not cluster:
-            await tx.clusters.update(leaving)
-            status = leaving.status
-            groups = await groups_of(tx, cluster)
-            for group in groups:
-                await tx.nodegroups.update(replace(group, status=status, status_reason=None, updated_at=tx.now))
-            await record(tx, call, leaving, CLUSTER_DELETE, "The cluster is to be deleted.", groups=groups)
-        tx.hint("cluster", cluster.uuid)
+        await ended(tx, call, await cluster_of(tx, call.path["cluster"], scope))
     return NO_CONTENT
+
+
+async def ended(tx: Transaction, call: Call, cluster: Cluster) -> None:
+    """Store the wish that it be gone, over whatever else is under way."""
+    leaving = ask_cluster(cluster, Operation.DELETE, now=tx.now, minutes=minutes_for(call, cluster))
+    if leaving is not cluster:
+        await tx.clusters.update(leaving)
+        status = leaving.status
+        groups = await groups_of(tx, cluster)
+        for group in groups:
+            await tx.nodegroups.update(replace(group, status=status, status_reason=None, updated_at=tx.now))
+        await record(tx, call, leaving, CLUSTER_DELETE, "The cluster is to be deleted.", groups=groups)
+    tx.hint("cluster", cluster.uuid)
 
 
 def minutes_for(call: Call, cluster: Cluster) -> int:

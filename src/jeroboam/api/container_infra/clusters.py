@@ -186,6 +186,12 @@ async def create(call: Call) -> Answer:
         raise Invalid(f"Mandatory field missing: {REQUIRED}.", field=REQUIRED)
     # A null is the same as none, as in what clients send for options that were not given.
     wish = {name: value for name, value in read(body, FIELDS).items() if value is not None}
+    cluster, _ = await made(call, wish)
+    return reply({"uuid": cluster.uuid}, 202)
+
+
+async def made(call: Call, wish: dict[str, Any]) -> tuple[Cluster, tuple[NodeGroup, NodeGroup]]:
+    """The cluster of a checked wish, stored with its node groups; what is absent from the wish is the template's."""
     async with call.parts.store.read() as tx:
         found = await tx.templates.find_visible(wish["cluster_template_id"], **template_sight(call))
     template = usable(call, found, wish["cluster_template_id"])
@@ -215,7 +221,7 @@ async def create(call: Call) -> Answer:
         message = f"Cluster asked for from template {template.name}: {sizes}."
         await record(tx, call, cluster, CLUSTER_CREATE, message, groups=groups)
         tx.hint("cluster", cluster.uuid)
-    return reply({"uuid": cluster.uuid}, 202)
+    return cluster, groups
 
 
 def _unknown_template(call: Call, ident: str) -> Invalid | NotFound:

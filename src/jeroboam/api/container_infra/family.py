@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from jeroboam.api.call import Failure
+from jeroboam.api.container_infra.kilo import routes as kilo
+from jeroboam.api.container_infra.kilo.policies import RULES as KILO_RULES
 from jeroboam.api.container_infra.policies import RULES
 from jeroboam.api.container_infra.routes import ROUTES
 from jeroboam.api.container_infra.shapes import Errors, Unsupported
@@ -21,6 +23,7 @@ _RESOURCES = {
     "federations": "federations",
     "nodegroups": "clusters/{cluster_id}/nodegroups",
     "credentials": "credentials",
+    **{name: name for name in kilo.LINKED},
 }
 
 
@@ -34,7 +37,7 @@ class ContainerInfraFamily:
     peer = "Magnum"
     errors = (Errors, Unsupported)
     routes = ROUTES
-    rules = RULES
+    rules = RULES | KILO_RULES
 
     def root(self, base: str) -> Any:
         version = {
@@ -80,7 +83,7 @@ class ContainerInfraFamily:
             "detail": failure.detail,
             "links": [],
         }
-        return {"errors": [item]}
+        return {"errors": [item], **kilo.told(failure)}
 
     def unsupported(self, asked: str, base: str) -> Any:
         text = f"Version {asked} is not supported by the API. Minimum is 1.1 and maximum is 1.{self.newest}."

@@ -1,7 +1,7 @@
 """The routes of the container-infra family, with what each takes and answers and where it differs from Magnum.
 
 Contract: container-infra, section 4. The dispatcher finds handlers here; `openapi` and the table in the docs are made
-of the same data. Those of clusters, which are most, are in `cluster_routes`.
+of the same data. Those of clusters, which are most, are in `cluster_routes`, those of 2015 in `kilo.routes`.
 """
 
 from jeroboam.api.call import Route
@@ -14,6 +14,7 @@ from jeroboam.api.container_infra import (
     templates,
 )
 from jeroboam.api.container_infra.cluster_routes import CLUSTERS
+from jeroboam.api.container_infra.kilo.routes import ROUTES as KILO
 from jeroboam.api.fields import body_of, flag
 from jeroboam.api.wire import PAGING, paging, patch_of
 from jeroboam.domain.clusters import Template
@@ -176,4 +177,4 @@ _REST = (
     ),
 )
 
-ROUTES = (*_TEMPLATES, *CLUSTERS, *_REST)
+ROUTES = (*_TEMPLATES, *CLUSTERS, *_REST, *KILO)

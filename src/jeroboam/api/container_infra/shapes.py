@@ -215,6 +215,7 @@ class CertificateShape(TypedDict):
     """A cluster's authority, or a certificate that it signed."""
 
     cluster_uuid: Uuid
+    bay_uuid: NotRequired[Uuid]
     csr: str | None
     pem: str
     ca_cert_type: str | None
@@ -286,9 +287,10 @@ class Error(TypedDict):
 
 
 class Errors(TypedDict):
-    """An error body."""
+    """An error body; where clients of 2015 may meet it, with their form of it: JSON within JSON."""
 
     errors: list[Error]
+    error_message: NotRequired[str]
 
 
 class VersionError(TypedDict):

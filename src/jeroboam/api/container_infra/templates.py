@@ -4,6 +4,7 @@ What can be told from the text alone is checked here; whether images, flavours a
 provider and a COE can work with them, is the admission's to say.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any
 from uuid import UUID
@@ -15,7 +16,7 @@ from jeroboam.api.container_infra.lookup import project_scope, template_of
 from jeroboam.api.container_infra.schema import ipv4_list, label_of, labels, refuse_unknown
 from jeroboam.api.container_infra.shapes import TemplateList, TemplateShape
 from jeroboam.api.fields import Check, choice, flag, optional, read, text, whole
-from jeroboam.api.wire import apply, changes_of, iso, links, next_page, page_of, with_total
+from jeroboam.api.wire import Change, apply, changes_of, iso, links, next_page, page_of, with_total
 from jeroboam.domain.clusters import Template, TemplateSpec
 from jeroboam.domain.errors import Conflict, Forbidden, Invalid
 from jeroboam.kit.ids import is_uuid
@@ -159,7 +160,12 @@ IDENT = optional(Check(_uuid, {"type": "string", "format": "uuid"}))
 
 async def create(call: Call) -> Answer:
     """POST /clustertemplates: a new template"""
-    body = call.fields()
+    shown = view(await made(call, call.fields()), call.base)
+    return reply(shown, 201, ("Location", shown["links"][0]["href"]))
+
+
+async def made(call: Call, body: dict[str, Any]) -> Template:
+    """The template of that body, stored."""
     uuid: str | None = IDENT("uuid", body.pop("uuid", None))
     refuse_unknown(body, FIELDS, _ARGUMENT, read_only=_READ_ONLY)
     checked = _checked(body)
@@ -179,20 +185,23 @@ async def create(call: Call) -> Answer:
             created_at=tx.now,
         )
         await tx.templates.insert(template)
-    shown = view(template, call.base)
-    return reply(shown, 201, ("Location", shown["links"][0]["href"]))
+    return template
 
 
 async def update(call: Call) -> Answer:
     """PATCH /clustertemplates/{id or name}: a changed template"""
-    changes = changes_of(call.json())
+    return reply(view(await changed(call, changes_of(call.json())), call.base))
+
+
+async def changed(call: Call, changes: Sequence[Change]) -> Template:
+    """The template of the path with these changes, written."""
     for change in changes:
         if change.root in _INTERNAL:
             raise Invalid(f"'/{change.root}' is an internal attribute and can not be updated", field=change.root)
     async with call.parts.store.read() as tx:
         old = await _mine(tx, call, "clustertemplate:update")
     if not changes:
-        return reply(view(old, call.base))
+        return old
     document = {"name": old.name, "public": old.public, "hidden": old.hidden} | asdict(old.spec)
     patched = apply(document, [label_of(change) for change in changes], mandatory=_MANDATORY)
     checked = _checked({name: value for name, value in patched.items() if value is not None})
@@ -214,7 +223,7 @@ async def update(call: Call) -> Answer:
         await _check_use(tx, old, new)
         new = replace(new, updated_at=tx.now)
         await tx.templates.update(new)
-    return reply(view(new, call.base))
+    return new
 
 
 async def delete(call: Call) -> Answer:

@@ -1,0 +1,19 @@
+"""Policy defaults of the API of 2015, which had one: admins and owners. Today's roles tell readers from members.
+
+What is done with a bay or a baymodel is done with a cluster or a template, so the rules of those count beside these:
+`routes` asks both.
+"""
+
+from jeroboam.api.container_infra.policies import ADMIN, MEMBER, READER
+
+_COLLECTIONS = ("bay", "baymodel", "node", "pod", "service", "rc", "container")
+_READS = ("get", "get_all", "detail")
+_WRITES = ("create", "update", "delete")
+
+RULES = {
+    **{f"{one}:{verb}": READER for one in _COLLECTIONS for verb in _READS},
+    **{f"{one}:{verb}": MEMBER for one in _COLLECTIONS for verb in _WRITES},
+    "container:logs": READER,
+    **{f"container:{verb}": MEMBER for verb in ("start", "stop", "reboot", "pause", "unpause", "execute")},
+    **{f"container:{verb}_all_projects": ADMIN for verb in ("get_one", "get_all", "update", "delete")},
+}

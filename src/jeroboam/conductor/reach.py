@@ -1,0 +1,75 @@
+"""How the conductor speaks to the containers of a cluster that is there: its COE, and a plan of what is known of it.
+
+Neighbours: the workload loop and the live questions, which both need it. The cluster loop makes such plans itself,
+from what it has just reserved; here they come from what it wrote down.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from jeroboam.coes.base import Authority, Coe, CoePlan, RunsContainers
+from jeroboam.conductor.plans import plan_of
+from jeroboam.conductor.records import Whole, whole_of
+from jeroboam.conductor.rotation import certificate_context, spoken
+from jeroboam.domain.clusters import MAIN, MASTER, NodeGroup, Operation
+from jeroboam.domain.errors import Permanent, Temporary
+from jeroboam.domain.ports import Sealer
+from jeroboam.store import Store
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reached:
+    """A cluster that can be spoken to."""
+
+    coe: RunsContainers
+    plan: CoePlan
+
+
+class Reach:
+    """Finds the way to a cluster."""
+
+    def __init__(self, *, store: Store, coes: Mapping[str, Coe], sealer: Sealer) -> None:
+        self._store = store
+        self._coes = coes
+        self._sealer = sealer
+
+    async def to(self, cluster_id: str) -> Reached | None:
+        """The way there; None for a cluster that is gone or on its way out.
+
+        Raises `Temporary` while it is not up, and `Permanent` if it cannot hold single containers.
+        """
+        whole = await whole_of(self._store, cluster_id)
+        if whole is None or whole.cluster.operation is Operation.DELETE:
+            return None
+        cluster = whole.cluster
+        coe = self._coes.get(cluster.spec.template.coe)
+        if coe is None or not isinstance(coe, RunsContainers):
+            raise Permanent(f"a cluster of {cluster.spec.template.coe} holds no single containers")
+        kinds = {certificate.kind for certificate in whole.certificates}
+        addresses = _addresses(whole)
+        there = [_known(group, addresses) for group in whole.groups]
+        has_master = any(group.desired for group in there if group.spec.role == MASTER)
+        if cluster.observed.api_address is None or MAIN not in kinds or not has_master:
+            reason = f": {cluster.status_reason}" if cluster.status_reason else ""
+            raise Temporary(f"bay {cluster.name} is not up: it is {cluster.status}{reason}")
+        plan = plan_of(cluster, there, addresses, spoken(self._authorities(whole)))
+        return Reached(coe=coe, plan=plan)
+
+    def _authorities(self, whole: Whole) -> dict[str, Authority]:
+        uuid = whole.cluster.uuid
+        return {
+            each.kind: Authority(
+                pem=each.pem, key=self._sealer.open(each.sealed_key, context=certificate_context(uuid, each.kind))
+            )
+            for each in whole.certificates
+        }
+
+
+def _addresses(whole: Whole) -> dict[str, str]:
+    """Where the nodes were last seen, by uuid."""
+    return {node.uuid: node.address for group in whole.groups for node in group.observed if node.address}
+
+
+def _known(group: NodeGroup, addresses: Mapping[str, str]) -> NodeGroup:
+    """The group with those of its nodes that have an address."""
+    return replace(group, desired=tuple(node for node in group.desired if node.uuid in addresses))

@@ -1,0 +1,56 @@
+"""Finds containers inside clusters that were made for workloads which no longer exist, and removes them.
+
+One can be left where a process was killed between asking an Engine for a container and hearing of it, and its user
+asked for its end meanwhile. It goes by label alone, two looks apart, as the reaper does. Neighbours: `reach`.
+"""
+
+import structlog
+
+from jeroboam.conductor.loop import retrying
+from jeroboam.conductor.reach import Reach
+from jeroboam.conductor.workload_records import WorkloadRecords
+from jeroboam.domain.errors import DriverError
+from jeroboam.kit.clock import Clock
+from jeroboam.store import Store
+
+log = structlog.get_logger("jeroboam.conductor.workloads")
+
+
+class Strays:
+    """Looks into every cluster that answers now and then."""
+
+    def __init__(self, *, store: Store, reach: Reach, clock: Clock, every_seconds: float) -> None:
+        self._records = WorkloadRecords(store)
+        self._reach = reach
+        self._clock = clock
+        self._every_seconds = every_seconds
+        self._suspects: dict[str, frozenset[str]] = {}
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await retrying(self._look_everywhere, clock=self._clock, what="strays")
+            await self._clock.sleep(self._every_seconds)
+
+    async def _look_everywhere(self) -> None:
+        clusters = list(await self._records.clusters())
+        self._suspects = {uuid: self._suspects[uuid] for uuid in clusters if uuid in self._suspects}
+        for uuid in clusters:
+            try:
+                await self.look(uuid)
+            except DriverError as error:
+                log.debug("cannot look for strays", cluster=uuid, reason=error.reason)
+
+    async def look(self, cluster_id: str) -> list[str]:
+        """One look into one cluster; the strays that were removed."""
+        reached = await self._reach.to(cluster_id)
+        if reached is None:
+            return []
+        owned = await reached.coe.owned(reached.plan)
+        strays = frozenset(owned) - await self._records.known(cluster_id)
+        removed = sorted(strays & self._suspects.get(cluster_id, frozenset()))
+        for uuid in removed:
+            log.warning("removing a stray", cluster=cluster_id, workload=uuid)
+            await reached.coe.remove(reached.plan, uuid)
+        self._suspects[cluster_id] = strays.difference(removed)
+        return removed

@@ -1,0 +1,265 @@
+"""Workloads: what is made inside a cluster through the API of 2015. Today that is containers.
+
+The wish has two halves, as that of a container in the other family has: `spec` (what it is) and `ops` (what was asked
+of it, each with a number). The workload loop carries out every op above `observed.seq`, in order; a delete overtakes.
+Here is also what may be asked in which state, and the public status as one function of wish and observation: a bay's
+container knows five words (contract: container-infra, section 15).
+"""
+
+import datetime as dt
+import re
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from types import MappingProxyType
+
+from jeroboam.domain.containers import RuntimeState
+from jeroboam.domain.errors import Conflict
+
+
+class WorkloadKind(StrEnum):
+    """What it is. Pods, services and replication controllers come with a COE that has them."""
+
+    CONTAINER = "container"
+
+
+class WorkloadStatus(StrEnum):
+    """The public status of a container in a bay."""
+
+    ERROR = "Error"
+    RUNNING = "Running"
+    STOPPED = "Stopped"
+    PAUSED = "Paused"
+    UNKNOWN = "Unknown"
+
+
+class Act(StrEnum):
+    """What can be asked of a container in a bay."""
+
+    CREATE = "create"
+    START = "start"
+    STOP = "stop"
+    REBOOT = "reboot"
+    PAUSE = "pause"
+    UNPAUSE = "unpause"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkloadOp:
+    """One thing asked of a workload. `seq` is its number, from 1, without gaps."""
+
+    seq: int
+    act: Act
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkloadSpec:
+    """What a container in a bay is."""
+
+    image: str
+    command: str | None = None
+    """As its user wrote it; `words` takes it apart."""
+    memory: str | None = None
+    """A limit, as its user wrote it: a number and b, k, m or g."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WorkloadObserved:
+    """What the workload loop last saw, and how far it came."""
+
+    seq: int = 0
+    """The last op that ended, well or not."""
+    touched: bool = False
+    """Whether anything may have been made of it; noted before the first try."""
+    state: RuntimeState = RuntimeState.ABSENT
+    started_at: dt.datetime | None = None
+    begun: int = 0
+    """The reboot that was begun last; noted before it, with when the container had been started before."""
+    before: dt.datetime | None = None
+    failure: str | None = None
+    """Why the last op failed; None when it went well."""
+    failed: Act | None = None
+    silent: str | None = None
+    """Why the cluster could not be asked the last time."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Workload:
+    """Something that runs inside a cluster and was asked for here."""
+
+    uuid: str
+    name: str
+    project_id: str
+    user_id: str
+    kind: WorkloadKind = WorkloadKind.CONTAINER
+    cluster_id: str
+    spec: WorkloadSpec
+    ops: tuple[WorkloadOp, ...] = ()
+    """Asked for and not yet ended, oldest first."""
+    observed: WorkloadObserved = field(default_factory=WorkloadObserved)
+    generation: int = 1
+    """Counts wishes: each accepted write adds one."""
+    status: WorkloadStatus = WorkloadStatus.UNKNOWN
+    status_reason: str | None = None
+    deleting: bool = False
+    deadline_at: dt.datetime | None = None
+    """When what is under way is given up."""
+    created_at: dt.datetime
+    updated_at: dt.datetime | None = None
+
+
+# ------------------------------------------------------------------------------------------------------ readings
+
+_MEMORY = re.compile(r"([0-9]{1,15})([bkmgBKMG]?)", re.ASCII)
+_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+MOST_MEMORY = 1 << 50
+
+
+def octets(memory: str) -> int:
+    """`512m` as a number of octets. Raises `ValueError` for what is none, for nothing and for more than a PiB."""
+    match = _MEMORY.fullmatch(memory)
+    size = int(match[1]) * _UNITS[match[2].lower()] if match else 0
+    if not 0 < size <= MOST_MEMORY:
+        raise ValueError(memory)
+    return size
+
+
+def words(command: str) -> tuple[str, ...]:
+    """A command line as its words, as a shell would quote them. Raises `ValueError` where quotes do not match."""
+    return tuple(shlex.split(command))
+
+
+# -------------------------------------------------------------------------------------------------------- states
+
+_S = WorkloadStatus
+
+_SEEN: Mapping[RuntimeState, WorkloadStatus] = MappingProxyType(
+    {
+        RuntimeState.CREATED: _S.STOPPED,
+        RuntimeState.RUNNING: _S.RUNNING,
+        RuntimeState.PAUSED: _S.PAUSED,
+        RuntimeState.RESTARTING: _S.RUNNING,
+        RuntimeState.EXITED: _S.STOPPED,
+        RuntimeState.DEAD: _S.ERROR,
+        RuntimeState.ABSENT: _S.ERROR,
+    }
+)
+_AFTER: Mapping[Act, WorkloadStatus] = MappingProxyType(
+    {
+        Act.CREATE: _S.STOPPED,
+        Act.START: _S.RUNNING,
+        Act.STOP: _S.STOPPED,
+        Act.REBOOT: _S.RUNNING,
+        Act.PAUSE: _S.PAUSED,
+        Act.UNPAUSE: _S.RUNNING,
+    }
+)
+ALLOWED: Mapping[str, frozenset[WorkloadStatus]] = MappingProxyType(
+    {
+        Act.START: frozenset({_S.STOPPED, _S.ERROR}),
+        Act.STOP: frozenset({_S.RUNNING}),
+        Act.REBOOT: frozenset({_S.RUNNING, _S.STOPPED, _S.ERROR}),
+        Act.PAUSE: frozenset({_S.RUNNING}),
+        Act.UNPAUSE: frozenset({_S.PAUSED}),
+        "execute": frozenset({_S.RUNNING}),
+        "logs": frozenset({_S.RUNNING, _S.STOPPED, _S.PAUSED, _S.ERROR}),
+    }
+)
+
+# A failure of these leaves nothing that can be called by its state, unless it is seen to work all the same.
+_FATAL = frozenset({Act.CREATE, Act.START, Act.REBOOT})
+_WORKS = frozenset({_S.RUNNING, _S.PAUSED})
+
+VANISHED = "The container is gone from its bay."
+
+
+def pending(workload: Workload) -> tuple[WorkloadOp, ...]:
+    """What was asked and has not ended, oldest first."""
+    return tuple(op for op in workload.ops if op.seq > workload.observed.seq)
+
+
+def expected(workload: Workload) -> WorkloadStatus:
+    """The status once all that was asked is done. Clients of 2015 ask one thing after another and wait for none."""
+    waiting = pending(workload)
+    return _AFTER[waiting[-1].act] if waiting else _settled(workload.observed)[0]
+
+
+def check_act(workload: Workload, act: str) -> None:
+    """Raise `Conflict` if the state in which the act would find the container forbids it."""
+    if workload.deleting:
+        raise Conflict(f"Cannot {act} container {workload.uuid}: it is being deleted.", field="status")
+    status = expected(workload)
+    if status not in ALLOWED[act]:
+        raise Conflict(f"Cannot {act} container {workload.uuid} in {status} status", field="status")
+
+
+def ask_workload(workload: Workload, act: Act, *, now: dt.datetime, deadline: dt.datetime) -> Workload:
+    """The workload with one more op; none of what waits is given up before the last. The caller has checked it."""
+    waiting = pending(workload)
+    last = waiting[-1].seq if waiting else workload.observed.seq
+    until = max(deadline, workload.deadline_at) if waiting and workload.deadline_at else deadline
+    asked = replace(
+        workload,
+        ops=(*waiting, WorkloadOp(seq=last + 1, act=act)),
+        generation=workload.generation + 1,
+        observed=replace(workload.observed, failure=None, failed=None),
+        deadline_at=until,
+        updated_at=now,
+    )
+    return project_workload(asked)
+
+
+def ask_delete(workload: Workload, *, now: dt.datetime, deadline: dt.datetime) -> Workload:
+    """The workload on its way out: whatever waits is moot. Asking twice is asking once."""
+    if workload.deleting:
+        return workload
+    leaving = replace(
+        workload,
+        ops=(),
+        deleting=True,
+        generation=workload.generation + 1,
+        observed=replace(workload.observed, failure=None, failed=None),
+        deadline_at=deadline,
+        updated_at=now,
+    )
+    return project_workload(leaving)
+
+
+def in_progress(workload: Workload) -> bool:
+    """Whether something that was asked is still being carried out, and has a deadline."""
+    return workload.deadline_at is not None
+
+
+def project_workload(workload: Workload, *, waiting_for: str | None = None) -> Workload:
+    """The workload with its public status; a deadline only while something is due.
+
+    `waiting_for` says what the work waits for, once that is known.
+    """
+    seen, waiting = workload.observed, pending(workload)
+    reason: str | None
+    if workload.deleting:
+        if seen.failure is not None:
+            return replace(workload, status=_S.ERROR, status_reason=seen.failure, deadline_at=None)
+        reason = f"It is being deleted: {waiting_for}" if waiting_for else "It is being deleted."
+        return replace(workload, status=_meanwhile(seen), status_reason=reason)
+    if waiting:
+        reason = waiting_for or f"What was asked is under way: {', '.join(op.act for op in waiting)}."
+        return replace(workload, status=_meanwhile(seen), status_reason=reason)
+    status, reason = _settled(seen)
+    if seen.silent is not None and seen.failure is None:
+        status, reason = _S.UNKNOWN, seen.silent
+    return replace(workload, ops=(), status=status, status_reason=reason, deadline_at=None)
+
+
+def _meanwhile(seen: WorkloadObserved) -> WorkloadStatus:
+    """What shows while something is under way: the last seen state, if there is one."""
+    return _S.UNKNOWN if seen.state is RuntimeState.ABSENT else _SEEN[seen.state]
+
+
+def _settled(seen: WorkloadObserved) -> tuple[WorkloadStatus, str | None]:
+    """What the last look means where nothing is under way."""
+    status = _SEEN[seen.state]
+    if seen.failure is not None:
+        return (_S.ERROR if seen.failed in _FATAL and status not in _WORKS else status), seen.failure
+    return status, VANISHED if seen.state is RuntimeState.ABSENT else None

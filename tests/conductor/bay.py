@@ -1,0 +1,101 @@
+"""A conductor with the workload loop beside the cluster loop, and a cluster whose containers a test can meddle with."""
+
+import asyncio
+import datetime as dt
+
+from jeroboam.conductor.loop import Leased, Loop
+from jeroboam.conductor.reach import Reach
+from jeroboam.conductor.workload_strays import Strays
+from jeroboam.conductor.workloads import Workloads
+from jeroboam.domain.workloads import Act, Workload, ask_delete, ask_workload, check_act
+from tests import builders
+from tests.conductor.conftest import PATIENCE, Rig
+
+SECONDS = 120
+
+
+class BayRig(Rig):
+    """Also one process's worth: `restart` kills both loops."""
+
+    workloads: Loop = None
+    _beside: asyncio.Task = None
+
+    def start(self, owner: str = "a") -> None:
+        super().start(owner)
+        self.reach = Reach(store=self.store, coes={"fake": self.coe}, sealer=self.sealer)
+        subject = Workloads(store=self.store, reach=self.reach, clock=self.clock, check_seconds=30)
+        leased = Leased(subject, store=self.store, clock=self.clock, owner=owner)
+        self.workloads = Loop(leased, bus=self.bus, clock=self.clock, parallel=8, resync_seconds=60)
+        self._beside = asyncio.ensure_future(self.workloads.run())
+        self.strays = Strays(store=self.store, reach=self.reach, clock=self.clock, every_seconds=60)
+
+    async def stop(self) -> None:
+        self._beside.cancel()
+        await asyncio.gather(self._beside, return_exceptions=True)
+        await super().stop()
+
+    async def restart(self) -> None:
+        await self.stop()
+        async with self.store.write() as tx:
+            await tx.leases("cluster").release_all()
+            await tx.leases("workload").release_all()
+        self.start()
+
+    async def make(self, cluster, **changes) -> str:
+        """Ask for a container; its uuid."""
+        until = self.clock.now() + dt.timedelta(seconds=SECONDS)
+        made = builders.workload(cluster, deadline_at=until, created_at=self.clock.now(), **changes)
+        async with self.store.write() as tx:
+            await tx.workloads.insert(made)
+            tx.hint("workload", made.uuid)
+        return made.uuid
+
+    async def act(self, uuid: str, *acts: Act) -> None:
+        """Ask for these, one after the other, as the API does."""
+        for act in acts:
+            async with self.store.write() as tx:
+                workload = await tx.workloads.get(uuid)
+                check_act(workload, act)
+                until = self.clock.now() + dt.timedelta(seconds=SECONDS)
+                await tx.workloads.update(ask_workload(workload, act, now=self.clock.now(), deadline=until))
+                tx.hint("workload", uuid)
+
+    async def drop(self, uuid: str) -> None:
+        """Ask for its end."""
+        async with self.store.write() as tx:
+            workload = await tx.workloads.get(uuid)
+            until = self.clock.now() + dt.timedelta(seconds=SECONDS)
+            await tx.workloads.update(ask_delete(workload, now=self.clock.now(), deadline=until))
+            tx.hint("workload", uuid)
+
+    async def workload(self, uuid: str) -> Workload | None:
+        async with self.store.read() as tx:
+            return await tx.workloads.get(uuid)
+
+    async def seen(self, uuid: str, condition) -> Workload | None:
+        """The workload once the condition holds for it; virtual time passes meanwhile."""
+        looks, last = 0, None
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while True:
+                    last = await self.workload(uuid)
+                    if condition(last):
+                        return last
+                    looks += 1
+                    if looks % 5 == 0:
+                        await self.clock.advance(0.5)
+                    await asyncio.sleep(0.001)
+        except TimeoutError as error:
+            raise AssertionError(f"not so after {looks} looks: {last}") from error
+
+    async def is_(self, uuid: str, status: str) -> Workload:
+        """The workload once nothing is under way and its status is that."""
+        return await self.seen(uuid, lambda w: w.deadline_at is None and w.status == status)
+
+    async def reached(self, stage: str, uuid: str | None = None) -> None:
+        """Once the fake COE stands at that stage."""
+        await self.seen(uuid, lambda _: self.coe.faults.reached(stage).is_set())
+
+    def containers(self, cluster) -> dict:
+        """What really exists there."""
+        return self.members[cluster.uuid].containers if cluster.uuid in self.members else {}

@@ -1,0 +1,335 @@
+"""Containers inside clusters, whatever dies, stays away or is meddled with: none is lost, none is there twice."""
+
+import asyncio
+
+import pytest
+
+from jeroboam.coes.base import ContainerSeen, ContainerWant
+from jeroboam.coes.fake_containers import UNKNOWN_IMAGE, FakeContainer
+from jeroboam.conductor.workload_questions import WorkloadQuestions
+from jeroboam.domain.clusters import Operation
+from jeroboam.domain.containers import RuntimeState
+from jeroboam.domain.errors import Conflict, NotFound, Permanent, Temporary, Unavailable
+from jeroboam.domain.workloads import VANISHED, Act, WorkloadSpec
+from jeroboam.kit.bus import MemoryBus
+from jeroboam.secrets.keyfile import KeyFileSealer
+from jeroboam.store import Store
+from jeroboam.store.migrations import upgrade
+from tests.clock import ManualClock
+from tests.conductor.bay import BayRig
+
+
+@pytest.fixture
+async def rig(tmp_path):
+    clock, bus = ManualClock(), MemoryBus()
+    store = Store(f"sqlite+aiosqlite:///{tmp_path}/store.db", clock=clock, bus=bus)
+    await upgrade(store.engine)
+    rig = BayRig(store, bus, clock, KeyFileSealer(tmp_path / "key"))
+    rig.start()
+    yield rig
+    await rig.stop()
+    await store.close()
+
+
+@pytest.fixture
+async def bay(rig):
+    made = await rig.create()
+    return await rig.settled(made.uuid)
+
+
+async def test_a_container_is_made_and_waits_to_be_started(rig, bay):
+    uuid = await rig.make(bay, name="box", spec=WorkloadSpec(image="busybox", command="top -b", memory="64m"))
+    made = await rig.is_(uuid, "Stopped")
+    assert (made.status_reason, made.ops) == (None, ())
+    want = ContainerWant(uuid=uuid, name="box", image="busybox", command=("top", "-b"), memory=64 << 20)
+    assert rig.containers(bay)[uuid].want == want
+
+
+async def test_what_is_asked_is_done_once_and_in_order(rig, bay):
+    uuid = await rig.make(bay)
+    acts = (Act.START, Act.PAUSE, Act.UNPAUSE, Act.REBOOT, Act.STOP, Act.START)
+    await rig.act(uuid, *acts)
+    await rig.is_(uuid, "Running")
+    assert rig.containers(bay)[uuid].acts == list(acts)
+
+
+async def test_every_status_shows(rig, bay):
+    uuid = await rig.make(bay)
+    for act, status in (
+        (Act.START, "Running"), (Act.PAUSE, "Paused"), (Act.UNPAUSE, "Running"), (Act.STOP, "Stopped"),
+        (Act.REBOOT, "Running"),
+    ):  # fmt: skip
+        await rig.act(uuid, act)
+        await rig.is_(uuid, status)
+
+
+async def test_the_state_forbids_what_makes_no_sense(rig, bay):
+    uuid = await rig.make(bay)
+    for act in (Act.STOP, Act.PAUSE, Act.UNPAUSE):
+        with pytest.raises(Conflict):
+            await rig.act(uuid, act)
+    await rig.act(uuid, Act.START)
+    with pytest.raises(Conflict, match="Running status"):
+        await rig.act(uuid, Act.START)
+
+
+# Each op, and the stages of the fake at which a kill can find it.
+STAGES = [
+    ((), "container.make"),
+    ((), "container.made"),
+    ((Act.START,), "container.start"),
+    ((Act.START,), "container.start.done"),
+    ((Act.START, Act.STOP), "container.stop"),
+    ((Act.START, Act.STOP), "container.stop.done"),
+    ((Act.START, Act.REBOOT), "container.reboot"),
+    ((Act.START, Act.REBOOT), "container.reboot.done"),
+    ((Act.START, Act.PAUSE), "container.pause"),
+    ((Act.START, Act.PAUSE), "container.pause.done"),
+    ((Act.START, Act.PAUSE, Act.UNPAUSE), "container.unpause"),
+    ((Act.START, Act.PAUSE, Act.UNPAUSE), "container.unpause.done"),
+]
+AFTER = {(): "Stopped", Act.START: "Running", Act.STOP: "Stopped", Act.REBOOT: "Running", Act.PAUSE: "Paused"}
+
+
+@pytest.mark.parametrize(("acts", "stage"), STAGES)
+async def test_a_kill_at_any_moment_doubles_and_loses_nothing(rig, bay, acts, stage):
+    rig.coe.faults.hold(stage)
+    uuid = await rig.make(bay)
+    await rig.act(uuid, *acts)
+    await rig.reached(stage, uuid)
+    await rig.restart()
+    await rig.is_(uuid, AFTER.get(acts[-1] if acts else (), "Running"))
+    assert list(rig.containers(bay)) == [uuid]
+    assert rig.containers(bay)[uuid].acts == list(acts)
+
+
+@pytest.mark.parametrize("stage", ["container.remove", "container.removed"])
+async def test_a_kill_amid_a_delete(rig, bay, stage):
+    uuid = await rig.make(bay)
+    await rig.is_(uuid, "Stopped")
+    rig.coe.faults.hold(stage)
+    await rig.drop(uuid)
+    await rig.reached(stage, uuid)
+    await rig.restart()
+    assert await rig.seen(uuid, lambda w: w is None) is None
+    assert rig.containers(bay) == {}
+
+
+async def test_a_delete_overtakes_what_waits(rig, bay):
+    rig.coe.faults.hold("container.make")
+    uuid = await rig.make(bay)
+    await rig.act(uuid, Act.START)
+    await rig.reached("container.make", uuid)
+    await rig.drop(uuid)
+    await rig.seen(uuid, lambda w: w is None)
+    assert rig.containers(bay) == {}
+
+
+async def test_another_wish_breaks_nothing_off(rig, bay):
+    rig.coe.faults.hold("container.made")
+    uuid = await rig.make(bay)
+    await rig.reached("container.made", uuid)
+    await rig.act(uuid, Act.START)
+    rig.coe.faults.mend("container.made")
+    await rig.is_(uuid, "Running")
+    assert rig.containers(bay)[uuid].acts == [Act.START]
+
+
+async def test_an_unknown_image_is_an_error_in_the_engines_words_and_another_wish_tries_again(rig, bay):
+    uuid = await rig.make(bay, spec=WorkloadSpec(image=UNKNOWN_IMAGE))
+    await rig.act(uuid, Act.START)
+    failed = await rig.is_(uuid, "Error")
+    assert failed.status_reason == f"pulling image {UNKNOWN_IMAGE}: manifest unknown"
+    await rig.act(uuid, Act.START)
+    assert (await rig.is_(uuid, "Error")).observed.seq == 3
+    await rig.drop(uuid)
+    await rig.seen(uuid, lambda w: w is None)
+
+
+async def test_an_act_that_fails_says_so_and_the_state_stands(rig, bay):
+    uuid = await rig.make(bay)
+    await rig.act(uuid, Act.START)
+    await rig.is_(uuid, "Running")
+    rig.coe.faults.fail("container.pause", Permanent("cgroups are not there"), times=1)
+    await rig.act(uuid, Act.PAUSE)
+    failed = await rig.is_(uuid, "Running")
+    assert failed.status_reason == "cgroups are not there"
+    await rig.act(uuid, Act.PAUSE)
+    assert (await rig.is_(uuid, "Paused")).status_reason is None
+
+
+async def test_an_engine_that_is_away_is_waited_for(rig, bay):
+    rig.members[bay.uuid].dead = True
+    uuid = await rig.make(bay)
+    waiting = await rig.seen(uuid, lambda w: "does not answer" in (w.status_reason or ""))
+    assert waiting.status == "Unknown"
+    rig.members[bay.uuid].dead = False
+    await rig.is_(uuid, "Stopped")
+
+
+async def test_what_takes_too_long_is_given_up(rig, bay):
+    rig.members[bay.uuid].dead = True
+    uuid = await rig.make(bay)
+    failed = await rig.is_(uuid, "Error")
+    assert failed.status_reason == "Timed out: the cluster's API does not answer"
+
+
+@pytest.mark.parametrize("stage", ["container.make", "container.start"])
+async def test_a_call_that_never_ends_is_given_up_too(rig, bay, stage):
+    rig.coe.faults.hold(stage)
+    uuid = await rig.make(bay)
+    await rig.act(uuid, Act.START)
+    failed = await rig.is_(uuid, "Error")
+    assert failed.status_reason == "Timed out: its bay did not answer in time"
+
+
+async def test_a_bay_that_is_not_up_yet_is_waited_for(rig):
+    rig.provider.faults.hold("ensure")
+    cluster = await rig.create()
+    uuid = await rig.make(cluster)
+    waiting = await rig.seen(uuid, lambda w: "is not up" in (w.status_reason or ""))
+    assert cluster.name in waiting.status_reason
+    rig.provider.faults.mend("ensure")
+    await rig.is_(uuid, "Stopped")
+    assert list(rig.containers(cluster)) == [uuid]
+
+
+async def test_a_bay_that_is_away_shows_and_comes_back(rig, bay):
+    uuid = await rig.make(bay)
+    await rig.act(uuid, Act.START)
+    await rig.is_(uuid, "Running")
+    rig.members[bay.uuid].dead = True
+    lost = await rig.is_(uuid, "Unknown")
+    assert "does not answer" in lost.status_reason
+    rig.members[bay.uuid].dead = False
+    assert (await rig.is_(uuid, "Running")).status_reason is None
+
+
+async def test_what_happens_behind_our_back_shows(rig, bay):
+    uuid = await rig.make(bay)
+    await rig.act(uuid, Act.START)
+    await rig.is_(uuid, "Running")
+    rig.containers(bay)[uuid].seen = ContainerSeen(state=RuntimeState.EXITED)
+    await rig.is_(uuid, "Stopped")
+    del rig.containers(bay)[uuid]
+    assert (await rig.is_(uuid, "Error")).status_reason == VANISHED
+    await rig.act(uuid, Act.START)
+    await rig.is_(uuid, "Running")
+    assert list(rig.containers(bay)) == [uuid]
+
+
+async def test_a_reboot_of_one_that_has_started_anew_by_itself_is_done_all_the_same(rig, bay):
+    uuid = await rig.make(bay)
+    await rig.act(uuid, Act.START)
+    await rig.is_(uuid, "Running")
+    await rig.clock.advance(1)
+    rig.containers(bay)[uuid].seen = ContainerSeen(state=RuntimeState.RUNNING, started_at=rig.clock.now())
+    await rig.act(uuid, Act.REBOOT)
+    await rig.is_(uuid, "Running")
+    assert rig.containers(bay)[uuid].acts == [Act.START, Act.REBOOT]
+
+
+async def test_a_bay_takes_its_containers_along(rig, bay):
+    uuids = [await rig.make(bay) for _ in range(3)]
+    for uuid in uuids:
+        await rig.is_(uuid, "Stopped")
+    await rig.ask(bay.uuid, Operation.DELETE)
+    assert await rig.settled(bay.uuid) is None
+    async with rig.store.read() as tx:
+        assert await tx.workloads.count() == 0
+
+
+@pytest.mark.parametrize("stage", ["container.make", "container.made"])
+async def test_a_bay_that_goes_meanwhile_waits_for_no_container(rig, bay, stage):
+    rig.coe.faults.hold(stage)
+    uuid = await rig.make(bay)
+    await rig.reached(stage, uuid)
+    await rig.ask(bay.uuid, Operation.DELETE)
+    assert await rig.settled(bay.uuid) is None
+    rig.coe.faults.mend(stage)
+    assert await rig.seen(uuid, lambda w: w is None) is None
+
+
+async def test_while_its_bay_is_being_deleted_a_container_says_so(rig, bay):
+    rig.provider.faults.hold("destroy")
+    await rig.ask(bay.uuid, Operation.DELETE)
+    uuid = await rig.make(bay)
+    assert "being deleted" in (await rig.seen(uuid, lambda w: "bay" in (w.status_reason or ""))).status_reason
+    rig.provider.faults.mend("destroy")
+    assert await rig.settled(bay.uuid) is None
+
+
+async def test_one_that_was_never_begun_needs_no_bay_to_go(rig):
+    rig.provider.faults.hold("ensure")
+    cluster = await rig.create()
+    uuid = await rig.make(cluster)
+    await rig.seen(uuid, lambda w: "is not up" in (w.status_reason or ""))
+    await rig.drop(uuid)
+    assert await rig.seen(uuid, lambda w: w is None) is None
+
+
+async def test_a_delete_that_takes_too_long_says_so_and_goes_on(rig, bay):
+    uuid = await rig.make(bay)
+    await rig.is_(uuid, "Stopped")
+    rig.members[bay.uuid].dead = True
+    await rig.drop(uuid)
+    failed = await rig.is_(uuid, "Error")
+    assert failed.status_reason == "Timed out: the cluster's API does not answer"
+    rig.members[bay.uuid].dead = False
+    assert await rig.seen(uuid, lambda w: w is None) is None
+    assert rig.containers(bay) == {}
+
+
+async def test_two_of_one_name_are_two(rig, bay):
+    uuids = {await rig.make(bay, name="box"), await rig.make(bay, name="box")}
+    for uuid in uuids:
+        await rig.is_(uuid, "Stopped")
+    assert set(rig.containers(bay)) == uuids
+
+
+async def test_strays_go_after_two_looks_and_nothing_else_does(rig, bay):
+    uuid = await rig.make(bay)
+    await rig.is_(uuid, "Stopped")
+    stray = FakeContainer(ContainerWant(uuid="stray", name="s", image="busybox"))
+    rig.containers(bay)["stray"] = stray
+    assert await rig.strays.look(bay.uuid) == []
+    assert await rig.strays.look(bay.uuid) == ["stray"]
+    assert await rig.strays.look(bay.uuid) == []
+    assert list(rig.containers(bay)) == [uuid]
+
+
+async def test_live_questions(rig, bay):
+    ask = WorkloadQuestions(reach=rig.reach, execute_seconds=5)
+    uuid = await rig.make(bay, name="box")
+    await rig.act(uuid, Act.START)
+    await rig.is_(uuid, "Running")
+    assert await ask.logs(bay.uuid, uuid) == "box speaks\n"
+    assert (await ask.execute(bay.uuid, uuid, ["echo", "hi"])).output == "echo hi"
+    with pytest.raises(NotFound):
+        await ask.logs(bay.uuid, "another")
+    rig.coe.faults.fail("container.logs", Temporary("busy"), times=1)
+    with pytest.raises(Unavailable, match="busy"):
+        await ask.logs(bay.uuid, uuid)
+    await rig.act(uuid, Act.PAUSE)
+    await rig.is_(uuid, "Paused")
+    with pytest.raises(Conflict, match="not running"):
+        await ask.execute(bay.uuid, uuid, ["true"])
+    await rig.ask(bay.uuid, Operation.DELETE)
+    await rig.settled(bay.uuid)
+    with pytest.raises(NotFound):
+        await ask.logs(bay.uuid, uuid)
+
+
+async def test_a_lease_that_was_lost_writes_nothing(rig, bay):
+    rig.coe.faults.hold("container.made")
+    uuid = await rig.make(bay)
+    await rig.reached("container.made", uuid)
+    async with rig.store.write() as tx:
+        await tx.leases("workload").release_all()
+        assert await tx.leases("workload").claim(uuid, "b", 30) is not None
+    rig.coe.faults.mend("container.made")
+    await asyncio.sleep(0.05)
+    assert (await rig.workload(uuid)).observed.seq == 0
+    async with rig.store.write() as tx:
+        await tx.leases("workload").release_all()
+    await rig.is_(uuid, "Stopped")
