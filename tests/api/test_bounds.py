@@ -165,6 +165,18 @@ async def test_templates(infra, make, limits):
     refusal(await infra.patch("/v1/clustertemplates/t", [{"op": "replace", "path": "/coe", "value": "mesos"}]))
 
 
+async def test_bays_are_clusters(app, infra, make, limits, store):
+    allow(limits, max_nodes_per_cluster=3)
+    old = Client(app, "/container-infra")
+    await settle(store, await make.cluster(node_count=2))
+    patch = [{"op": "replace", "path": "/node_count", "value": 3}]
+    wish = {"name": "b", "baymodel_id": "t", "node_count": 3}
+    for answer in (await old.patch("/v1/bays/c", patch), await old.post("/v1/bays", wish)):
+        assert answer.status == 403
+        assert b"Limit campus: a cluster may have 3 nodes" in answer.body
+    assert (await old.post("/v1/bays", wish | {"node_count": 2})).status == 201
+
+
 @pytest.mark.parametrize("store", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True)
 async def test_parallel_requests_do_not_pass_a_project_s_limit_together(infra, make, limits, store):
     allow(limits, max_nodes_per_project=10)

@@ -5,6 +5,7 @@ import json
 
 import pytest
 
+from tests.api.client import Client
 from tests.api.loops import settle
 
 
@@ -54,6 +55,14 @@ async def test_every_wish_is_told_with_who_asked(infra, make, store):
         kinds = [note.event for note in await tx.outgoing(100)]
     assert [kinds[0], kinds[-1]] == ["magnum.cluster.create", "magnum.cluster.delete"]
     assert set(kinds[1:-1]) == {"magnum.cluster.update"}
+
+
+async def test_wishes_to_bays_are_told_too(app, infra, make, store):
+    await settle(store, await make.cluster())
+    old = Client(app, "/container-infra")
+    await old.patch("/v1/bays/c", [{"op": "replace", "path": "/node_count", "value": 2}])
+    await old.delete("/v1/bays/c")
+    assert [kind for kind, *_ in await told(infra)] == ["cluster.create", "cluster.resize", "cluster.delete"]
 
 
 async def test_a_refused_wish_leaves_none(infra, make, store):

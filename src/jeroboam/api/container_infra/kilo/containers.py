@@ -149,10 +149,7 @@ async def _found(call: Call, path: str) -> tuple[list[Workload], str | None]:
         if "bay_ident" in call.query:
             equals["cluster_id"] = (await bay_of(tx, call, call.query["bay_ident"])).uuid
         found = await tx.workloads.select(page, **equals)
-    following = next_page(call, page, path, found)
-    if following is not None and "cluster_id" in equals:
-        following += f"&bay_ident={equals['cluster_id']}"
-    return found, following
+    return found, next_page(call, page, path, found)
 
 
 async def show(call: Call) -> Answer:

@@ -28,7 +28,9 @@ async def container_of(tx: Transaction, call: Call, rule: str) -> Workload:
     ident, scope = call.path["container"], project_scope(call, rule)
     owner = {} if scope is None else {"project_id": scope}
     found = await tx.workloads.find(ident, kind=WorkloadKind.CONTAINER, **owner)
-    return only(found, ident, "Container", "containers")
+    container = only(found, ident, "Container", "containers")
+    call.subject.is_(container.uuid, container.name)
+    return container
 
 
 def check_coe(bay: Cluster, coe: str) -> None:
