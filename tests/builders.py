@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from jeroboam.domain.clusters import Cluster, ClusterSpec, NodeGroup, NodeGroupSpec, Template, TemplateSpec
 from jeroboam.domain.containers import Container, ContainerSpec, Op, OpKind
+from jeroboam.domain.events import Event
 from jeroboam.domain.hosts import Host, HostFacts
 from jeroboam.domain.workloads import Act, Workload, WorkloadOp, WorkloadSpec
 
@@ -52,6 +53,19 @@ def groups(of: Cluster, masters: int = 1, workers: int = 1) -> list[NodeGroup]:
         )
         for role, count in (("master", masters), ("worker", workers))
     ]
+
+
+def event(of: Cluster, **changes) -> Event:
+    base = Event(
+        uuid=new_uuid(),
+        cluster_id=of.uuid,
+        cluster_name=of.name,
+        project_id=of.project_id,
+        event_type="cluster.status",
+        status=of.status,
+        created_at=NOW,
+    )
+    return replace(base, **changes)
 
 
 def container(**changes) -> Container:

@@ -16,7 +16,10 @@ ENGINES = pytest.mark.parametrize(
 )
 LISTS = {
     "/container-infra/v1/clusters": 1,
+    "/container-infra/v1/clusters?label=a&coe=fake&with_count=true": 2,
     "/container-infra/v1/clusters/detail": 2,
+    "/container-infra/v1/events": 1,
+    "/container-infra/v1/clusters/many/events?with_count=true": 3,
     "/container-infra/v1/clustertemplates": 1,
     "/container-infra/v1/clustertemplates/detail": 1,
     "/container-infra/v1/clusters/many/nodegroups": 2,
@@ -46,6 +49,7 @@ async def _fill(store, start: int, end: int) -> None:
         for number in range(start, end):
             template, box = builders.template(), builders.container()
             cluster = builders.cluster(template)
+            cluster = replace(cluster, spec=replace(cluster.spec, labels={"a": "b"}))
             await tx.templates.insert(template)
             await tx.clusters.insert(cluster)
             for group in builders.groups(cluster, 1, 2):
@@ -55,6 +59,7 @@ async def _fill(store, start: int, end: int) -> None:
             limit = Quota(project_id=f"p{number}", resource="Cluster", hard_limit=number, created_at=tx.now)
             await tx.quotas.insert(limit)
             await tx.containers.insert(box)
+            await tx.events.insert(builders.event(holder))
 
 
 @ENGINES

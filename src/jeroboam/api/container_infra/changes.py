@@ -163,7 +163,8 @@ async def _write(
     rollback: bool = False,
 ) -> None:
     """Store the wish that differs; with one for its nodes the cluster is in progress from now on."""
-    after, sizes = alteration.cluster, {group.uuid: group.spec.node_count for group in await groups_of(tx, before)}
+    after, known = alteration.cluster, {group.uuid: group for group in await groups_of(tx, before)}
+    sizes = {uuid: group.spec.node_count for uuid, group in known.items()}
     more = sum(group.spec.node_count - sizes[group.uuid] for group in alteration.groups)
     await bounds.check_growth(tx, before.project_id, more, cluster_id=before.uuid)
     if after.observed.health_status != before.observed.health_status:
@@ -178,14 +179,13 @@ async def _write(
     asked = ask_cluster(after, Operation.UPDATE, now=tx.now, minutes=minutes_for(call, before))
     spec = replace(asked.spec, max_batch_size=batch or asked.spec.max_batch_size)
     if rollback:
-        touched = {group.uuid for group in alteration.groups}
-        groups = [group for group in await groups_of(tx, before) if group.uuid in touched]
-        spec = replace(spec, former=former_of(before, groups))
+        spec = replace(spec, former=former_of(before, [known[group.uuid] for group in alteration.groups]))
     asked = replace(asked, spec=spec)
     await tx.clusters.update(asked)
     for group in alteration.groups:
         await tx.nodegroups.update(ask_group(group, Operation.UPDATE, now=tx.now))
-    await record(tx, call, asked, event_type, message, nodegroup=nodegroup)
+    groups = tuple((known | {group.uuid: group for group in alteration.groups}).values())
+    await record(tx, call, asked, event_type, message, nodegroup=nodegroup, groups=groups)
     tx.hint("cluster", before.uuid)
 
 

@@ -55,8 +55,8 @@ async def upgrade(call: Call) -> Answer:
         if await tx.templates.get(template.uuid) is None:
             raise NotFound(f"ClusterTemplate {template.uuid} could not be found.", field="cluster_template")
         cluster = await cluster_of(tx, before.uuid, scope)
-        groups = _chosen(cluster, await groups_of(tx, cluster), template, wish)
-        after, changed = _upgraded(cluster, groups, template)
+        groups = await groups_of(tx, cluster)
+        after, changed = _upgraded(cluster, _chosen(cluster, groups, template, wish), template)
         asked = ask_cluster(after, Operation.UPDATE, now=tx.now, minutes=minutes_for(call, cluster))
         spec = replace(asked.spec, max_batch_size=wish.get("max_batch_size") or 1)
         asked = replace(asked, spec=spec)
@@ -66,7 +66,7 @@ async def upgrade(call: Call) -> Answer:
         names = [group.name for group in changed]
         message = f"Upgrade to template {template.name} asked for: {', '.join(names)}."
         nodegroup = names[0] if len(names) == 1 else None
-        await record(tx, call, asked, CLUSTER_UPGRADE, message, nodegroup=nodegroup)
+        await record(tx, call, asked, CLUSTER_UPGRADE, message, nodegroup=nodegroup, groups=groups)
         tx.hint("cluster", cluster.uuid)
     return reply({"uuid": cluster.uuid}, 202)
 
