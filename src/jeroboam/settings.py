@@ -38,7 +38,9 @@ DOCKER = [
 ]
 CONDUCTOR = [
     cfg.IntOpt("parallel_clusters", default=16, min=1, help="Clusters that are worked on at once."),
-    cfg.IntOpt("parallel_containers", default=64, min=1, help="Containers that are placed at once."),
+    cfg.IntOpt(
+        "parallel_containers", default=64, min=1, help="Containers that are placed, or seen to in bays, at once."
+    ),
     cfg.FloatOpt("resync_seconds", default=30.0, min=1, help="How often every loop reads everything again."),
     cfg.FloatOpt("check_seconds", default=30.0, min=1, help="How often a cluster that is well is looked at."),
     cfg.FloatOpt("reaper_seconds", default=60.0, min=1, help="How often leftovers are looked for."),

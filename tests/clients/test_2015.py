@@ -3,18 +3,38 @@
 The tests of this module are one story and run in their order: a bay is made once, and used until it is deleted.
 """
 
+import asyncio
 import json
+import os
 import re
 
 import pytest
 
 from tests.clients.engine import Engine, new_key
+from tests.clients.magnum import MAGNUM, Magnum
+from tests.fault.installation import Installation
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 BAYMODEL = "--image-id swarm-node --keypair-id testkey --external-network-id public --coe swarm".split()
 # What a Kubernetes bay has: here it is refused, in words.
 KUBERNETES = {"pod": "Pod", "rc": "ReplicationController", "coe-service": "Service"}
+
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory, busybox):
+    made = Installation(tmp_path_factory.mktemp("old"))
+    asyncio.run(made.up())
+    yield made
+    made.down()
+
+
+@pytest.fixture(scope="module")
+def magnum(installation):
+    assert MAGNUM.exists(), "`make client-2015` makes it"
+    said = dict(re.findall(r"export (OS_\w+)='?([^'\n]+)", (installation.state / "openrc").read_text()))
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("OS_", "DOCKER_"))}
+    return Magnum(kept | said | {"OS_TENANT_NAME": said["OS_PROJECT_NAME"]})
 
 
 @pytest.fixture(scope="module")

@@ -205,6 +205,20 @@ async def test_a_bay_that_is_away_shows_and_comes_back(rig, bay):
     assert (await rig.is_(uuid, "Running")).status_reason is None
 
 
+async def test_a_bay_that_is_away_is_not_asked_about_each_of_its_containers(rig, bay):
+    """Each question to it takes its time, in which containers of other bays would wait."""
+    uuids = [await rig.make(bay) for _ in range(40)]
+    for uuid in uuids:
+        await rig.is_(uuid, "Stopped")
+    rig.members[bay.uuid].dead, rig.members[bay.uuid].silence = True, 5.0
+    for uuid in uuids:
+        assert "does not answer" in (await rig.is_(uuid, "Unknown")).status_reason
+    assert rig.members[bay.uuid].unanswered < len(uuids)
+    rig.members[bay.uuid].dead = False
+    for uuid in uuids:
+        await rig.is_(uuid, "Stopped")
+
+
 async def test_what_happens_behind_our_back_shows(rig, bay):
     uuid = await rig.make(bay)
     await rig.act(uuid, Act.START)

@@ -292,7 +292,7 @@ class Service:
         conductor, clock = self._settings.conductor, self._clock
         workloads = Workloads(store=self._store, reach=self._reach, clock=clock, check_seconds=conductor.check_seconds)
         leased = Leased(workloads, store=self._store, clock=clock, owner=self._ids.uuid())
-        parallel, resync = conductor.parallel_clusters, conductor.resync_seconds
+        parallel, resync = conductor.parallel_containers, conductor.resync_seconds
         loop = Loop(leased, bus=self._bus, clock=clock, parallel=parallel, resync_seconds=resync, meter=self._meter)
         self._tasks.start(loop.name, loop.run())
         every = conductor.reaper_seconds

@@ -41,6 +41,10 @@ class FakeMembers:
     """Uuids of members that take no work."""
     drains: list[tuple[str, ...]] = field(default_factory=list)
     """Names that were drained at once, in order."""
+    silence: float = 0.0
+    """In how many seconds somebody who asks a dead one for its containers finds out."""
+    unanswered: int = 0
+    """How often a dead one was asked for its containers."""
     containers: dict[str, FakeContainer] = field(default_factory=dict)
     """Single containers, by uuid."""
 
@@ -126,8 +130,11 @@ class FakeCoe(FakeContainers):
     def _members(self, plan: CoePlan) -> FakeMembers:
         return self.clusters.setdefault(plan.cluster_id, FakeMembers())
 
-    def _containers(self, plan: CoePlan) -> dict[str, FakeContainer]:
+    async def _containers(self, plan: CoePlan) -> dict[str, FakeContainer]:
         members = self._members(plan)
+        if members.dead:
+            members.unanswered += 1
+            await self._clock.sleep(members.silence)
         self._answer(members)
         return members.containers
 

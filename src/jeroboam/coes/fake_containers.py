@@ -6,7 +6,7 @@ when the thing is done and nobody has been told (`container.made`, `container.st
 """
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from jeroboam.coes.base import CoePlan, ContainerSeen, ContainerWant
@@ -32,7 +32,9 @@ class FakeContainer:
 class FakeContainers:
     """The contract `RunsContainers` without an Engine."""
 
-    def __init__(self, *, clock: Clock, faults: Faults, of: Callable[[CoePlan], dict[str, FakeContainer]]) -> None:
+    def __init__(
+        self, *, clock: Clock, faults: Faults, of: Callable[[CoePlan], Awaitable[dict[str, FakeContainer]]]
+    ) -> None:
         """`of` gives the containers of a cluster, and raises `Temporary` for one whose API does not answer."""
         self._clock = clock
         self._met = faults
@@ -40,7 +42,7 @@ class FakeContainers:
 
     async def make(self, plan: CoePlan, want: ContainerWant) -> ContainerSeen:
         await self._met.meet("container.make")
-        there = self._of(plan)
+        there = await self._of(plan)
         if want.uuid not in there:
             if want.image == UNKNOWN_IMAGE:
                 raise Permanent(f"pulling image {want.image}: manifest unknown")
@@ -50,12 +52,12 @@ class FakeContainers:
 
     async def look(self, plan: CoePlan, uuid: str) -> ContainerSeen | None:
         await self._met.meet("container.look")
-        found = self._of(plan).get(uuid)
+        found = (await self._of(plan)).get(uuid)
         return None if found is None else found.seen
 
     async def act(self, plan: CoePlan, uuid: str, act: Act) -> ContainerSeen:
         await self._met.meet(f"container.{act}")
-        found = self._of(plan).get(uuid)
+        found = (await self._of(plan)).get(uuid)
         if found is None:
             raise Permanent(f"cannot {act} container {uuid}: it is gone")
         before = found.seen
@@ -81,22 +83,22 @@ class FakeContainers:
 
     async def remove(self, plan: CoePlan, uuid: str) -> None:
         await self._met.meet("container.remove")
-        self._of(plan).pop(uuid, None)
+        (await self._of(plan)).pop(uuid, None)
         await self._met.meet("container.removed")
 
     async def owned(self, plan: CoePlan) -> Sequence[str]:
         await self._met.meet("container.owned")
-        return list(self._of(plan))
+        return list(await self._of(plan))
 
     async def logs(self, plan: CoePlan, uuid: str) -> str | None:
         await self._met.meet("container.logs")
-        found = self._of(plan).get(uuid)
+        found = (await self._of(plan)).get(uuid)
         return None if found is None else f"{found.want.name} speaks\n"
 
     async def execute(self, plan: CoePlan, uuid: str, command: Sequence[str], *, limit: float) -> ExecResult | None:
         del limit
         await self._met.meet("container.execute")
-        found = self._of(plan).get(uuid)
+        found = (await self._of(plan)).get(uuid)
         if found is None:
             return None
         if found.seen.state is not RuntimeState.RUNNING:

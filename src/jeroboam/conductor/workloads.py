@@ -34,6 +34,8 @@ FIRST_RETRY = 0.5
 LONGEST_RETRY = 5.0
 # How soon to look again after a change, at the least: what was just started may end at once.
 FIRST_LOOK = 1.0
+# For so long a bay that did not answer is believed to be silent.
+SILENT_SECONDS = 10.0
 # A delete that passed its deadline is said to have failed, and goes on.
 DELETE_RETRY = 30.0
 
@@ -52,6 +54,8 @@ class Workloads:
         self._check_seconds = check_seconds
         self._met: dict[str, tuple[int, str]] = {}
         """How often a workload's work had to wait since it last went on, and for what."""
+        self._silent: dict[str, tuple[float, str]] = {}
+        """Until when a bay counts as one that does not answer, and why."""
         self.everything = self._records.everything
 
     async def generation(self, uuid: str) -> int | None:
@@ -89,6 +93,7 @@ class Workloads:
             return None
         reached = await self._reach.to(workload.cluster_id)
         if reached is None:
+            self._silent.pop(workload.cluster_id, None)
             # The row goes with its cluster's.
             await self._records.save(lease, workload.observed, waiting_for="its bay is being deleted")
             return self._check_seconds
@@ -100,10 +105,26 @@ class Workloads:
         for op in waiting:
             workload = await self._do(lease, workload, reached, op)
         if not waiting:
-            seen = await reached.coe.look(reached.plan, workload.uuid)
+            seen = await self._look(reached, workload)
             workload = await self._records.save(lease, _seen(workload.observed, seen))
         self._met.pop(workload.uuid, None)
         return self._next_look(workload)
+
+    async def _look(self, reached: Reached, workload: Workload) -> ContainerSeen | None:
+        """What it is now. A bay that has just not answered is not asked about each of its containers in turn.
+
+        Each would wait for it, and those of other bays behind them.
+        """
+        until, reason = self._silent.get(workload.cluster_id, (0.0, ""))
+        if self._clock.monotonic() < until:
+            raise Temporary(reason)
+        try:
+            seen = await reached.coe.look(reached.plan, workload.uuid)
+        except Temporary as error:
+            self._silent[workload.cluster_id] = (self._clock.monotonic() + SILENT_SECONDS, error.reason)
+            raise
+        self._silent.pop(workload.cluster_id, None)
+        return seen
 
     def _next_look(self, workload: Workload) -> float:
         """What has changed lately is looked at sooner."""

@@ -1,16 +1,9 @@
-"""An installation as a user runs it, with a Swarm bay, for clients that are programs of their own."""
+"""The client of 2015 as a program: what was typed, and the tables that it printed."""
 
-import asyncio
-import os
 import pathlib
-import re
 import subprocess
 import time
 from dataclasses import dataclass, field
-
-import pytest
-
-from tests.fault.installation import Installation
 
 MAGNUM = pathlib.Path(__file__).parents[2] / ".venv-2015" / "bin" / "magnum"
 SECONDS = 60.0
@@ -52,19 +45,3 @@ class Magnum:
         while (shown := self.shown(command, *words))["status"] != wanted:
             assert time.monotonic() < end, shown
         return shown
-
-
-@pytest.fixture(scope="module")
-def installation(tmp_path_factory, busybox):
-    made = Installation(tmp_path_factory.mktemp("old"))
-    asyncio.run(made.up())
-    yield made
-    made.down()
-
-
-@pytest.fixture(scope="module")
-def magnum(installation):
-    assert MAGNUM.exists(), "`make client-2015` makes it"
-    said = dict(re.findall(r"export (OS_\w+)='?([^'\n]+)", (installation.state / "openrc").read_text()))
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("OS_", "DOCKER_"))}
-    return Magnum(kept | said | {"OS_TENANT_NAME": said["OS_PROJECT_NAME"]})
