@@ -7,8 +7,8 @@ import uuid as uuids
 import pytest
 
 from jeroboam.domain.containers import ContainerSpec, RuntimeState
-from jeroboam.domain.errors import Permanent
-from jeroboam.runtimes.base import Closes, Gone, Pauses, Resizes, Runtime
+from jeroboam.domain.errors import Permanent, Temporary
+from jeroboam.runtimes.base import Closes, Gone, Pauses, Resizes, Runtime, Seen
 from jeroboam.runtimes.docker import DockerRuntime
 from jeroboam.runtimes.fake import FakeRuntime
 
@@ -46,6 +46,15 @@ async def test_facts(runtime: Runtime):
     assert facts.mem_total > 100
     assert facts.hostname
     assert facts.runtime_name
+
+
+async def test_a_create_amid_another_of_the_same_is_never_refused_for_good(runtime, sleeper, uuid):
+    """A try that was cut off may still be under way when the next one comes."""
+    await runtime.pull(sleeper.image, None)
+    for answer in await asyncio.gather(*(runtime.create(uuid, "a", sleeper) for _ in range(8)), return_exceptions=True):
+        assert isinstance(answer, Seen | Temporary), answer
+    assert (await runtime.create(uuid, "a", sleeper)).state is RuntimeState.CREATED
+    assert [seen.uuid for seen in await runtime.owned()] == [uuid]
 
 
 async def test_life(runtime, sleeper, uuid):

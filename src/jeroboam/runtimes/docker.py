@@ -75,11 +75,24 @@ class DockerRuntime:
                 except aiodocker.DockerError as error:
                     if error.status != _CONFLICT:
                         raise
+                    await self._wait_for_name(uuid, name)
                     return await self.inspect(uuid)
         except Gone as error:
             raise Permanent(f"creating container {name}: its name on the Engine is taken by another's") from error
         self._ids[uuid] = made.id
         return spec_of.just_created(uuid=uuid, runtime_id=made.id, spec=spec)
+
+    async def _wait_for_name(self, uuid: str, name: str) -> None:
+        """Raise `Temporary` while the Engine keeps the name for a container that it does not show yet.
+
+        An earlier try, cut off, may have asked for it a moment ago.
+        """
+        try:
+            await self._ops.containers.container(spec_of.container_name(uuid)).show()
+        except aiodocker.DockerError as error:
+            if error.status != _NOT_FOUND:
+                raise
+            raise Temporary(f"creating container {name}: it is still being made") from error
 
     async def start(self, uuid: str) -> Seen:
         with self._speaking_of("starting", uuid):
