@@ -8,7 +8,7 @@ OLD   := .venv-2015
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 $(STAMP): requirements.lock pyproject.toml
 	@python3 -c 'import ensurepip' 2>/dev/null || { apt-get -qq update && apt-get -qq install -y python3-venv >/dev/null; }
@@ -48,10 +48,13 @@ install: $(STAMP) ## all the set-up: Engine, virtual environment, node image, a 
 	bash scripts/busybox_image.sh
 	$(BIN)/jeroboam node-image build swarm
 
+kubernetes-image: install ## the image that Kubernetes nodes boot from: minutes the first time, then seconds
+	$(BIN)/jeroboam node-image build kubernetes
+
 run: install ## the service in the foreground, on a state of its own
 	$(BIN)/jeroboam up
 
-.PHONY: demo install run
+.PHONY: demo install kubernetes-image run
 
 $(OLD)/.installed: tests/clients/requirements-2015.txt $(STAMP)
 	python3 -m venv --clear --without-pip $(OLD)
@@ -63,6 +66,9 @@ client-2015: $(OLD)/.installed ## python-magnumclient 2.0.0, in a virtual enviro
 test: install client-2015 ## the whole test suite, on real engines and databases
 	$(BIN)/python -m pytest
 
+test-kubernetes: kubernetes-image ## the tests that need the Kubernetes node image
+	$(BIN)/python -m pytest -m kubernetes
+
 fault: install ## kills the service and takes its Engine away, at many moments
 	$(BIN)/python -m pytest tests/fault
 
@@ -72,4 +78,4 @@ fuzz: $(STAMP) ## 20,000 requests made up from the OpenAPI document, and whether
 bench: install ## the table of speed and memory
 	$(BIN)/python scripts/bench.py
 
-.PHONY: client-2015 test fault fuzz bench
+.PHONY: client-2015 test test-kubernetes fault fuzz bench

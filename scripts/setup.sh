@@ -1,6 +1,7 @@
 #!/bin/bash
-# What the machine needs before `make install`: a Docker Engine that answers, and the programs that node images are
-# made of. Debian, as root; says one line a step, does only what is missing, and is safe to run again.
+# What the machine needs before `make install`: a Docker Engine that answers, the programs that node images are made
+# of, and what compiles those that no package brings. Debian, as root; says one line a step, does only what is missing,
+# and is safe to run again.
 set -euo pipefail
 
 # `su` without `-` leaves these out.
@@ -12,6 +13,8 @@ wait_seconds=60
 wants=(
     docker.io:dockerd docker.io:docker-init docker.io:docker-proxy containerd:containerd
     containerd:containerd-shim-runc-v2 runc:runc iptables:iptables iproute2:ip busybox-static:busybox
+    nftables:nft conntrack:conntrack ethtool:ethtool socat:socat ebtables:ebtables util-linux:nsenter
+    mount:mount kmod:modprobe tar:tar gcc:gcc pkg-config:pkg-config
 )
 
 say() { echo "set-up: $*"; }
@@ -46,6 +49,11 @@ packages=()
 for want in "${wants[@]}"; do
     have "${want#*:}" || packages+=("${want%%:*}")
 done
+# Without a program of their own: what C programs are compiled with, and a library that runc is linked with.
+[ -e /usr/include/stdlib.h ] || packages+=(libc6-dev)
+if ! have pkg-config || ! pkg-config --exists libseccomp; then
+    packages+=(libseccomp-dev)
+fi
 # The server is for the store's tests, which start it themselves; Debian keeps it off the PATH.
 compgen -G '/usr/lib/postgresql/*/bin/postgres' >/dev/null || packages+=(postgresql)
 

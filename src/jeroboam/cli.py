@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
 
 import structlog
 import typer
@@ -171,15 +171,76 @@ def doctor(state: State = None, config: Config = None) -> None:
 
 @images.command("build")
 def build_image(
-    coe: Annotated[str, typer.Argument(help="What the nodes are to run: swarm.")],
+    coe: Annotated[str, typer.Argument(help="What the nodes are to run: swarm or kubernetes.")],
+    version: Annotated[str | None, typer.Option(help="Of Kubernetes, as v1.36.3; the newest without it.")] = None,
+    source: Annotated[
+        str | None,
+        typer.Option("--from", help="Where programs of Kubernetes come from: releases or modules."),
+    ] = None,
+    mirror: Annotated[str | None, typer.Option(help="URL of a mirror of releases.")] = None,
     config: Config = None,
 ) -> None:
-    """Make the image that nodes boot from, out of this machine's own programs. Nothing is done twice."""
+    """Make the image that nodes boot from. What was made before is not made again."""
     with _complaints():
-        from jeroboam.bootstrap.upkeep import build_node_image  # noqa: PLC0415
+        from jeroboam.bootstrap.images import build  # noqa: PLC0415
 
         settings = options.load(config)
-        console.print(asyncio.run(build_node_image(settings, coe)))
+        with _Progress() as progress:
+            made = asyncio.run(build(settings, coe, progress, version=version, source=source, mirror=mirror))
+        console.print(made)
+
+
+@images.command("list")
+def list_images(config: Config = None) -> None:
+    """Show the node images on the Engine."""
+    with _complaints():
+        from jeroboam.bootstrap.images import listed  # noqa: PLC0415
+
+        found = asyncio.run(listed(options.load(config)))
+        rows = [
+            (
+                "\n".join(image.names),
+                image.version,
+                ", ".join(image.coes),
+                f"{image.size / 1e6:.0f} MB",
+                f"{image.made:%F %T}",
+            )
+            for image in found
+        ]
+        _table("node images", ("name", "version", "for", "size", "made (UTC)"), rows)
+
+
+@images.command("remove")
+def remove_image(
+    name: Annotated[str, typer.Argument(help="As in the list, or as templates name it: kubernetes-node:v1.36.3.")],
+    config: Config = None,
+) -> None:
+    """Remove a node image from the Engine. What its programs were made of stays in the cache."""
+    with _complaints():
+        from jeroboam.bootstrap.images import remove  # noqa: PLC0415
+
+        console.print(f"removed {', '.join(asyncio.run(remove(options.load(config), name)))}", highlight=False)
+
+
+class _Progress:
+    """One line for each thing that is made, with its time; on a terminal, also what is being made."""
+
+    def __init__(self) -> None:
+        self._status = console.status("")
+
+    def __enter__(self) -> Self:
+        self._status.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._status.stop()
+
+    def begin(self, what: str) -> None:
+        self._status.update(what)
+
+    def end(self, what: str, seconds: float | None) -> None:
+        self._status.update("")
+        console.print(f"{what:<32}{'there already' if seconds is None else f'{seconds:.1f} s':>14}", highlight=False)
 
 
 @policies.command("explain")
@@ -215,7 +276,9 @@ def check_limits(file: Annotated[Path, typer.Argument(help="A file of limits.", 
 
 
 def _table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    table = Table(*columns, title=title, title_justify="left", show_edge=False)
+    table = Table(title=title, title_justify="left", show_edge=False)
+    for column in columns:
+        table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*row)
     console.print(table)

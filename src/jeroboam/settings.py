@@ -15,6 +15,12 @@ def default_state() -> Path:
     return Path(base) / "jeroboam"
 
 
+def default_cache() -> Path:
+    """`$XDG_CACHE_HOME/jeroboam`, usually `~/.cache/jeroboam`."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "jeroboam"
+
+
 DEFAULT = [
     cfg.StrOpt("state", default="", help="Folder of everything that lasts; empty is a folder of the user."),
     cfg.StrOpt("host", default="", help="This machine's name; empty is its host name."),
@@ -66,6 +72,10 @@ CONTAINERS = [
     cfg.IntOpt("create_seconds", default=600, min=1, help="When the creation of a container is given up."),
     cfg.IntOpt("action_seconds", default=120, min=1, help="When any other action on a container is given up."),
 ]
+NODE_IMAGES = [
+    cfg.StrOpt("cache", default="", help="Folder of programs that were made; empty is a folder of the user."),
+    cfg.StrOpt("mirror", default="", help="URL of a mirror of published programs; empty is their own homes."),
+]
 GROUPS: dict[str, list[Any]] = {
     "DEFAULT": DEFAULT,
     "api": API,
@@ -75,6 +85,7 @@ GROUPS: dict[str, list[Any]] = {
     "conductor": CONDUCTOR,
     "clusters": CLUSTERS,
     "containers": CONTAINERS,
+    "node_images": NODE_IMAGES,
 }
 
 
@@ -92,6 +103,8 @@ class Settings:
     conductor: cfg.ConfigOpts.GroupAttr
     clusters: cfg.ConfigOpts.GroupAttr
     containers: cfg.ConfigOpts.GroupAttr
+    image_cache: Path
+    image_mirror: str
 
 
 def load(config: Path | None, **overrides: str | None) -> Settings:
@@ -130,6 +143,8 @@ def _read(options: cfg.ConfigOpts) -> Settings:
         conductor=options.conductor,
         clusters=options.clusters,
         containers=options.containers,
+        image_cache=Path(cache).expanduser().absolute() if (cache := options.node_images.cache) else default_cache(),
+        image_mirror=options.node_images.mirror,
     )
 
 

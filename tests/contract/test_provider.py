@@ -170,7 +170,7 @@ async def test_what_cannot_work_is_permanent_and_says_why(rig):
     for change, said in (
         ({"flavor": "no-such"}, "no flavor no-such"),
         ({"image": "no-such"}, "no-such"),
-        ({"image": "kubernetes-node"}, "kubernetes-node"),
+        ({"image": "kubernetes-node:v0.0.1"}, "kubernetes-node"),
     ):
         want = a_want(0, nodes=(a_node("n", **change),))
         with pytest.raises(Permanent, match=said):
@@ -192,7 +192,7 @@ async def test_the_catalogue_knows_what_clients_ask_for(rig):
     assert await catalog.flavor("m9.none") is None
     image = await catalog.image("swarm-node")
     assert (image.name, image.os_distro, image.lacking) == ("swarm-node", "jeroboam", "")
-    assert (await catalog.image("kubernetes-node")).lacking
+    assert (await catalog.image("kubernetes-node:v0.0.1")).lacking
     assert await catalog.image("no such: image!") is None
     assert [network.external for network in await catalog.networks("public")] == [True]
     assert list(await catalog.networks("nowhere")) == []

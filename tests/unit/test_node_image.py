@@ -9,8 +9,9 @@ import tarfile
 import pytest
 
 from jeroboam.domain.errors import Permanent
-from jeroboam.nodeimages.host import find, write_tar
+from jeroboam.nodeimages.host import find
 from jeroboam.nodeimages.swarm import recipe
+from jeroboam.nodeimages.tree import write_tar
 
 
 @pytest.fixture
@@ -21,7 +22,7 @@ def small():
 
 def packed(of, parts) -> dict[str, tarfile.TarInfo]:
     out = io.BytesIO()
-    write_tar(of, parts, out)
+    write_tar(parts.tree(of), out)
     out.seek(0)
     with tarfile.open(fileobj=out) as tar:
         return {info.name: info for info in tar}
@@ -41,8 +42,8 @@ def test_programs_come_with_their_libraries(small):
 
 def test_the_same_parts_give_the_same_octets(small):
     first, second = io.BytesIO(), io.BytesIO()
-    write_tar(small, find(small), first)
-    write_tar(small, find(small), second)
+    write_tar(find(small).tree(small), first)
+    write_tar(find(small).tree(small), second)
     assert first.getvalue() == second.getvalue()
 
 

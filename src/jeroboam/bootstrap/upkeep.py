@@ -13,7 +13,6 @@ from jeroboam.domain.errors import DriverError
 from jeroboam.domain.hosts import Host, Service
 from jeroboam.kit.bus import MemoryBus
 from jeroboam.kit.clock import SystemClock
-from jeroboam.nodeimages.swarm import build as build_swarm_image
 from jeroboam.settings import Settings
 from jeroboam.store import Store
 
@@ -155,15 +154,3 @@ async def remove(settings: Settings, folder: StateFolder) -> tuple[int, int]:
         await runtime.close()
     await asyncio.to_thread(shutil.rmtree, folder.path)
     return clusters, containers
-
-
-async def build_node_image(settings: Settings, coe: str) -> str:
-    """Make the node image for that COE; what there is now, in a line. Raises `ValueError` for another COE."""
-    if coe != "swarm":
-        raise ValueError(f"there is no node image for {coe!r}; there is: swarm")
-    docker = connect(settings.docker_url)
-    try:
-        built = await build_swarm_image(docker)
-    finally:
-        await docker.close()
-    return f"{built.name}: {'made' if built.fresh else 'there already'} ({built.id[:19]})"

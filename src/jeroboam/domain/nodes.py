@@ -32,6 +32,14 @@ IMAGE_COES_LABEL = "jeroboam.coes"
 """Comma-separated; the COEs that can boot from it."""
 IMAGE_DATA_LABEL = "jeroboam.node-data"
 """The folder that wants a volume of its own, and keeps what has to survive a new container."""
+IMAGE_VERSION_LABEL = "jeroboam.kubernetes-version"
+"""Of the Kubernetes that a node image carries, as `v1.36.3`."""
 
 COMMANDS_PATH = "/etc/jeroboam/node/commands"
 """Where a node image looks for the script's commands, as one shell script."""
+
+
+def image_name(ref: str) -> str:
+    """The Docker name of a node image from its name in the catalogue, which may have a version behind a colon."""
+    name, _, version = ref.partition(":")
+    return f"jeroboam/{name}:{version or 'latest'}"

@@ -2,7 +2,7 @@
 
 A node image is a Docker image whose container behaves like a machine: it carries an engine, and an entry that runs
 the commands a provider lays into it (`domain.nodes.COMMANDS_PATH`). Each folder beside this file is one image;
-`host` is the source *this machine's own programs*.
+`host` is the source *this machine's own programs*, `programs` says what other sources are, `engine` is where images go.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ class BuiltImage:
 
     id: str
     name: str
-    """The stable name: `<repository>:latest`."""
+    """The name that stays: `<repository>:latest`, or its version behind the colon."""
     fresh: bool
     """False when the Engine had this very content already."""
 

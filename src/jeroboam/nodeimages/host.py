@@ -1,71 +1,115 @@
-"""The source *this host*: programs that are installed here, with the libraries they load, as a tar.
+"""The source *this host*: programs that are installed here, with the libraries they load.
 
-Neighbours: the recipes in the folders beside this file. Where no registry can be reached, the engine that runs
-here is the one engine that is sure to work here.
+Neighbours: the recipes in the folders beside this file; `tree`, which what is found becomes. Where no registry can be
+reached, the engine that runs here is the one engine that is sure to work here.
 """
 
 import hashlib
-import io
 import os
 import re
 import shutil
 import subprocess
-import tarfile
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib.resources import files
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 from jeroboam.domain.errors import Permanent
+from jeroboam.nodeimages.tree import Tree, stamp
 
 SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/libexec/docker:/usr/lib/docker/cli-plugins"
+ENTRY = "usr/lib/jeroboam/entry"
+MACHINE = "usr/lib/jeroboam/machine"
+"""The part of every entry that makes a container into a machine."""
 # Any change of the host's libraries passes through the linker's cache, so that it need not be asked for each.
 _LINKER_CACHE = Path("/etc/ld.so.cache")
 _LIBRARY = re.compile(r"(/\S+) \(0x")
 _LDD_SECONDS = 30
-_WHEN = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Recipe:
-    """What goes into an image. Programs keep their names and come into /usr/sbin; files keep their paths."""
+class Root:
+    """What goes into a root folder. Programs keep their names and come into /usr/sbin; files keep their paths."""
 
     name: str
-    repository: str
-    distro: str
-    coes: tuple[str, ...]
-    data: str
     programs: tuple[str, ...]
-    optional_programs: tuple[str, ...]
-    folders: tuple[str, ...]
-    """Folders of plug-ins; patterns, of which at least none has to match."""
-    files: tuple[str, ...]
-    """Copied where this host has them."""
-    directories: tuple[str, ...]
-    links: dict[str, str]
     packages: str
     """What to install where a program is missing."""
-    contents: dict[str, tuple[str, int]]
+    optional_programs: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
+    """Folders of plug-ins; patterns, of which at least none has to match."""
+    files: tuple[str, ...] = ()
+    """Copied where this host has them."""
+    directories: tuple[str, ...] = ()
+    links: Mapping[str, str] = field(default_factory=dict)
+    contents: Mapping[str, tuple[str, int]] = field(default_factory=dict)
     """Text and mode by path, of files that come with the recipe."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Recipe(Root):
+    """What goes into a node image, and what the image says of itself."""
+
+    repository: str
+    distro: str
+    coes: tuple[str, ...]
+    data: str
+
+
+def shipped(package: str, scripts: Mapping[str, str]) -> Recipe:
+    """The recipe that package came with: `recipe.toml`, its scripts by their file's name, and the machine's part."""
+    folder = files(package)
+    data = tomllib.loads((folder / "recipe.toml").read_text())
+    machine = (files(__package__) / "machine.sh").read_text()
+    executables = {MACHINE: machine, **{path: (folder / name).read_text() for name, path in scripts.items()}}
+    texts = {path: (text, 0o644) for path, text in data.pop("texts").items()}
+    return Recipe(**tuples(data), contents={**texts, **{path: (text, 0o755) for path, text in executables.items()}})
+
+
+def root(data: Mapping[str, Any]) -> Root:
+    """A root folder from its table in a recipe file."""
+    return Root(**tuples(data))
+
+
+def tuples(data: Mapping[str, Any]) -> dict[str, Any]:
+    """A table of a recipe file as arguments: nothing in a recipe can be changed."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Parts:
-    """What a recipe found on this host: paths here by paths in the image."""
+    """What a recipe found: paths here by paths in the image."""
 
-    files: dict[str, Path]
+    files: Mapping[str, Path]
 
-    def digest(self, recipe: Recipe) -> str:
+    def digest(self, recipe: Root) -> str:
         """Names this content: changes whenever a program, a library or the recipe does."""
         seen = hashlib.sha256(repr(recipe).encode())
-        for inside, path in sorted(self.files.items()):
-            seen.update(f"{inside}={_stamp(path)}\n".encode())
-        seen.update(_stamp(_LINKER_CACHE).encode())
+        seen.update(Tree(files=self.files).digest().encode())
+        seen.update(stamp(_LINKER_CACHE).encode())
         return seen.hexdigest()[:16]
 
+    def tree(self, recipe: Root) -> Tree:
+        """The root folder, libraries included."""
+        found = dict(self.files)
+        for library in _libraries(sorted(self.files.values())):
+            found.setdefault(library.lstrip("/"), Path(library))
+        links = {inside.lstrip("/"): target for inside, target in recipe.links.items()}
+        return Tree(
+            files=found,
+            contents={inside.lstrip("/"): (text.encode(), mode) for inside, (text, mode) in recipe.contents.items()},
+            links={**_applets(self), **links},
+            folders=tuple(folder.lstrip("/") for folder in recipe.directories),
+        )
 
-def find(recipe: Recipe) -> Parts:
-    """Look for the recipe's programs and files here. Raises `Permanent` naming what is missing."""
+
+def find(recipe: Root, own: Mapping[str, Path] | None = None) -> Parts:
+    """Look for the recipe's programs and files here; `own` are further ones, by their path inside.
+
+    Raises `Permanent` naming what is missing.
+    """
     wanted = {name: _program(name) for name in recipe.programs}
     missing = sorted(name for name, path in wanted.items() if path is None)
     if missing:
@@ -74,48 +118,17 @@ def find(recipe: Recipe) -> Parts:
             f"on Debian: apt-get install {recipe.packages}"
         )
     wanted |= {name: _program(name) for name in recipe.optional_programs}
-    files = {f"usr/sbin/{name}": path for name, path in wanted.items() if path is not None}
+    found = {f"usr/sbin/{name}": path for name, path in wanted.items() if path is not None}
     for pattern in recipe.folders:
         for folder in Path("/").glob(pattern.lstrip("/")):
-            files |= {str(path).lstrip("/"): path for path in folder.iterdir() if path.is_file()}
-    files |= {name.lstrip("/"): Path(name) for name in recipe.files if Path(name).is_file()}
-    return Parts(files=files)
-
-
-def write_tar(recipe: Recipe, parts: Parts, into: IO[bytes]) -> None:
-    """Write the image's root folder. The same parts give the same octets."""
-    files = dict(parts.files)
-    for library in _libraries(sorted(parts.files.values())):
-        files.setdefault(library.lstrip("/"), Path(library))
-    with tarfile.open(fileobj=into, mode="w", format=tarfile.PAX_FORMAT) as tar:
-        for folder in _folders([*recipe.directories, *files, *recipe.contents, *recipe.links], recipe.directories):
-            tar.addfile(_entry(folder, tarfile.DIRTYPE, 0o1777 if folder == "tmp" else 0o755))
-        for inside, path in sorted(files.items()):
-            info = _entry(inside, tarfile.REGTYPE, 0o755 if os.access(path, os.X_OK) else 0o644)
-            with path.open("rb") as source:
-                info.size = os.fstat(source.fileno()).st_size
-                tar.addfile(info, source)
-        for inside, (text, mode) in sorted(recipe.contents.items()):
-            info = _entry(inside.lstrip("/"), tarfile.REGTYPE, mode)
-            info.size = len(text.encode())
-            tar.addfile(info, io.BytesIO(text.encode()))
-        for inside, target in sorted({**_applets(parts), **recipe.links}.items()):
-            info = _entry(inside.lstrip("/"), tarfile.SYMTYPE, 0o777)
-            info.linkname = target
-            tar.addfile(info)
+            found |= {str(path).lstrip("/"): path for path in folder.iterdir() if path.is_file()}
+    found |= {name.lstrip("/"): Path(name) for name in recipe.files if Path(name).is_file()}
+    return Parts(files={**found, **(own or {})})
 
 
 def _program(name: str) -> Path | None:
     found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:{SEARCH}")
     return Path(found).resolve() if found else None
-
-
-def _stamp(path: Path) -> str:
-    try:
-        seen = path.stat()
-    except FileNotFoundError:
-        return "none"
-    return f"{path}:{seen.st_size}:{seen.st_mtime_ns}"
 
 
 def _libraries(paths: Sequence[Path]) -> set[str]:
@@ -140,23 +153,3 @@ def _applets(parts: Parts) -> dict[str, str]:
     ).stdout.split()
     own = {Path(inside).name for inside in parts.files}
     return {f"bin/{name}": "/usr/sbin/busybox" for name in listed if name not in own}
-
-
-def _folders(inside: Iterable[str], also: Iterable[str]) -> list[str]:
-    parents = {str(parent) for name in inside for parent in Path(name.lstrip("/")).parents}
-    return sorted((parents | {name.lstrip("/") for name in also}) - {"."})
-
-
-def _entry(name: str, kind: bytes, mode: int) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.type = kind
-    info.mode = mode
-    info.mtime = _WHEN
-    return info
-
-
-def blocks(source: IO[bytes], size: int = 1 << 20) -> Iterator[bytes]:
-    """The file from its start, in blocks."""
-    source.seek(0)
-    while block := source.read(size):
-        yield block

@@ -25,6 +25,8 @@ class Image:
     """The image's `os_distro` property; empty when it is not set."""
     coes: tuple[str, ...] = ()
     """The COEs that can boot from it; empty means that nobody said."""
+    version: str = ""
+    """Of what its nodes run, where the image says so: `v1.36.3` of Kubernetes."""
     lacking: str = ""
     """Why no node can boot from it yet, and the command that helps; empty when one can."""
 

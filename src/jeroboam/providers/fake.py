@@ -68,7 +68,11 @@ class FakeCatalog:
         self.keypairs: set[str] = set()
 
     async def image(self, ref: str) -> Image | None:
-        return self.images.get(ref)
+        return self.known(ref)
+
+    def known(self, ref: str) -> Image | None:
+        """Any version of an image is as the image itself."""
+        return self.images.get(ref) or self.images.get(ref.partition(":")[0])
 
     async def flavor(self, ref: str) -> Flavor | None:
         return self.flavors.get(ref)
@@ -176,7 +180,7 @@ class FakeProvider:
     async def _make(self, cluster: FakeCluster, node: NodeWant, address: str, scripts: dict[str, NodeScript]) -> None:
         if node.flavor not in self._catalog.flavors:
             raise Permanent(f"node {node.name} cannot be made: there is no flavor {node.flavor}")
-        image = self._catalog.images.get(node.image)
+        image = self._catalog.known(node.image)
         if image is None or image.lacking:
             raise Permanent(f"no node can boot from image {node.image}")
         if node.uuid not in scripts:

@@ -3,8 +3,9 @@
 Neighbours: `local`. Node containers take no key pair, so that there is none to be found.
 """
 
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
@@ -12,7 +13,14 @@ import aiodocker
 
 from jeroboam.clients.docker import speaking
 from jeroboam.domain.errors import Permanent
-from jeroboam.domain.nodes import IMAGE_COES_LABEL, IMAGE_DATA_LABEL, IMAGE_DISTRO_LABEL, IMAGE_LABEL
+from jeroboam.domain.nodes import (
+    IMAGE_COES_LABEL,
+    IMAGE_DATA_LABEL,
+    IMAGE_DISTRO_LABEL,
+    IMAGE_LABEL,
+    IMAGE_VERSION_LABEL,
+    image_name,
+)
 from jeroboam.providers.base import Flavor, Image, Network
 
 DATA_FOLDER = "/var/lib/docker"
@@ -32,6 +40,9 @@ FLAVORS = tuple(
 )
 NETWORKS = (Network(id="public", name="public", external=True),)
 
+_VERSIONED = frozenset({"kubernetes-node"})
+_VERSION = re.compile(r"v\d+\.\d+\.\d+")
+
 # Images that we know how to make, for when they are not there yet.
 _KNOWN = {
     "swarm-node": Image(
@@ -46,7 +57,7 @@ _KNOWN = {
         name="kubernetes-node",
         os_distro="jeroboam",
         coes=("kubernetes",),
-        lacking="this release cannot make a Kubernetes node image yet; the swarm template works",
+        lacking="the node image is not on this Engine yet: `jeroboam node-image build kubernetes` makes it",
     ),
 }
 
@@ -69,7 +80,7 @@ class LocalCatalog:
         """A node image by its catalogue name, its Docker name or its id; other images of the Engine are none."""
         found = await self._inspect(ref)
         if found is None:
-            return _KNOWN.get(ref)
+            return _known(ref)
         return _described(found)
 
     async def flavor(self, ref: str) -> Flavor | None:
@@ -86,7 +97,7 @@ class LocalCatalog:
         """The Engine's own name of that node image. Raises `Permanent` for one that is not there."""
         found = await self._inspect(ref)
         if found is None:
-            known = _KNOWN.get(ref)
+            known = _known(ref)
             raise Permanent(
                 f"no node can boot from image {ref}: {known.lacking if known else 'there is no such image'}"
             )
@@ -100,7 +111,7 @@ class LocalCatalog:
 
     async def _inspect(self, ref: str) -> dict[str, Any] | None:
         with speaking(f"looking for the node image {ref}"):
-            name = f"jeroboam/{ref}:latest" if ref in _KNOWN else ref
+            name = image_name(ref) if ref.partition(":")[0] in _KNOWN else ref
             try:
                 found = await self._docker().images.inspect(name)
             except aiodocker.DockerError as error:
@@ -111,6 +122,19 @@ class LocalCatalog:
         return found if IMAGE_LABEL in _labels(found) else None
 
 
+def _known(ref: str) -> Image | None:
+    """An image that could be made. `kubernetes-node:v1.36.3` is that version of it, without one the newest made."""
+    name, _, version = ref.partition(":")
+    known = _KNOWN.get(name)
+    if known is None or not version:
+        return known
+    if name not in _VERSIONED or not _VERSION.fullmatch(version):
+        return None
+    command = f"`jeroboam node-image build kubernetes --version {version}`"
+    lacking = f"that version is not on this Engine: {command} makes it, or says which versions there are"
+    return replace(known, id=ref, name=ref, version=version, lacking=lacking)
+
+
 def _labels(found: dict[str, Any]) -> dict[str, str]:
     return (found.get("Config") or {}).get("Labels") or {}
 
@@ -118,4 +142,10 @@ def _labels(found: dict[str, Any]) -> dict[str, str]:
 def _described(found: dict[str, Any]) -> Image:
     labels = _labels(found)
     coes = tuple(coe for coe in labels.get(IMAGE_COES_LABEL, "").split(",") if coe)
-    return Image(id=found["Id"], name=labels[IMAGE_LABEL], os_distro=labels.get(IMAGE_DISTRO_LABEL, ""), coes=coes)
+    return Image(
+        id=found["Id"],
+        name=labels[IMAGE_LABEL],
+        os_distro=labels.get(IMAGE_DISTRO_LABEL, ""),
+        coes=coes,
+        version=labels.get(IMAGE_VERSION_LABEL, ""),
+    )

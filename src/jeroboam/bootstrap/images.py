@@ -1,0 +1,89 @@
+"""Node images, from the command line's side: which there are, and the parts that make one, put together."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import aiodocker
+
+from jeroboam.clients.docker import connect
+from jeroboam.kit.clock import SystemClock
+from jeroboam.nodeimages import engine, kubernetes
+from jeroboam.nodeimages.engine import NodeImage
+from jeroboam.nodeimages.programs import ProgramCache, Report, Source
+from jeroboam.nodeimages.swarm import build as build_swarm_image
+from jeroboam.providers.local_engine import LocalEngine
+from jeroboam.settings import Settings
+
+COES = ("swarm", "kubernetes")
+SOURCES = ("releases", "modules")
+
+
+async def build(
+    settings: Settings,
+    coe: str,
+    report: Report,
+    *,
+    version: str | None = None,
+    source: str | None = None,
+    mirror: str | None = None,
+) -> str:
+    """Make the node image for that COE; what there is now, in a line.
+
+    Raises `ValueError` for another COE, version or source, and for what only Kubernetes has.
+    """
+    if coe not in COES:
+        raise ValueError(f"there is no node image for {coe!r}; there is: {', '.join(COES)}")
+    if source is not None and source not in SOURCES:
+        raise ValueError(f"there is no source {source!r}; there is: {', '.join(SOURCES)}")
+    if source == "modules" and mirror:
+        raise ValueError("a mirror is one of releases: Go modules come from where GOPROXY says")
+    if coe == "swarm" and (version or source or mirror):
+        raise ValueError("the Swarm node image is made of this machine's own Engine: it has no version and no source")
+    wanted = kubernetes.version(version)
+    async with _engine(settings) as docker:
+        if coe == "swarm":
+            built = await build_swarm_image(docker)
+        else:
+            cache = ProgramCache(settings.image_cache, SystemClock(), report)
+            chosen = await _source(wanted, source, mirror or settings.image_mirror)
+            built = await kubernetes.build(docker, wanted, chosen, cache, machine_of(docker))
+    return f"{built.name}: {'made' if built.fresh else 'there already'} ({built.id[:19]})"
+
+
+async def listed(settings: Settings) -> Sequence[NodeImage]:
+    """The node images on the Engine."""
+    async with _engine(settings) as docker:
+        return await engine.listed(docker)
+
+
+async def remove(settings: Settings, name: str) -> Sequence[str]:
+    """Remove a node image; the names that it had."""
+    async with _engine(settings) as docker:
+        return await engine.remove(docker, name)
+
+
+@asynccontextmanager
+async def _engine(settings: Settings) -> AsyncIterator[aiodocker.Docker]:
+    docker = connect(settings.docker_url)
+    try:
+        yield docker
+    finally:
+        await docker.close()
+
+
+def machine_of(docker: aiodocker.Docker) -> Callable[[str], Awaitable[Mapping[str, Any]]]:
+    """What that Engine gives to a container of an image that plays a machine."""
+
+    async def machine(image: str) -> Mapping[str, Any]:
+        return (await LocalEngine(lambda: docker, {}).gift(image)).host_config
+
+    return machine
+
+
+async def _source(wanted: kubernetes.Version, name: str | None, mirror: str) -> Source:
+    """That source; without a name the one that can be reached, published programs before compiled ones."""
+    releases = kubernetes.releases(mirror)
+    if name == "releases" or (name is None and (mirror or await releases.answers(wanted.programs[-1]))):
+        return releases
+    return kubernetes.modules()

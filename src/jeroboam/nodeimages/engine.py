@@ -1,0 +1,157 @@
+"""Node images on a Docker Engine: brought in as trees, found again, listed and removed.
+
+Neighbours: the folders beside this file make the trees; the label names are those that providers read.
+"""
+
+import asyncio
+import datetime as dt
+import json
+import tempfile
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import IO, Any
+
+import aiodocker
+
+from jeroboam.clients.docker import speaking
+from jeroboam.clients.docker_images import import_image
+from jeroboam.domain.errors import Permanent
+from jeroboam.domain.nodes import (
+    IMAGE_COES_LABEL,
+    IMAGE_DATA_LABEL,
+    IMAGE_DISTRO_LABEL,
+    IMAGE_LABEL,
+    IMAGE_VERSION_LABEL,
+    image_name,
+)
+from jeroboam.nodeimages.host import ENTRY, Recipe
+from jeroboam.nodeimages.tree import Tree, blocks, write_tar
+
+_PATH = "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NodeImage:
+    """A node image that an Engine has."""
+
+    id: str
+    name: str
+    """Of the catalogue."""
+    names: tuple[str, ...]
+    """The Engine's names for it, `latest` last."""
+    version: str
+    """Of what the nodes run; empty where the image does not say."""
+    coes: tuple[str, ...]
+    size: int
+    """Octets."""
+    made: dt.datetime
+
+
+async def existing(docker: aiodocker.Docker, name: str) -> dict[str, Any] | None:
+    """What the Engine knows of that image, or None."""
+    try:
+        found: dict[str, Any] = await docker.images.inspect(name)
+    except aiodocker.DockerError as error:
+        if error.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}:  # 400: a text that cannot be a reference
+            return None
+        raise
+    return found
+
+
+async def forget(docker: aiodocker.Docker, image: str) -> None:
+    """Remove an image that another has replaced, unless it is there no more, or something still needs it."""
+    try:
+        await docker.images.delete(image)
+    except aiodocker.DockerError as error:
+        if error.status not in {HTTPStatus.NOT_FOUND, HTTPStatus.CONFLICT}:
+            raise
+
+
+def labels(found: Mapping[str, Any]) -> dict[str, str]:
+    """An inspected image's labels."""
+    return (found.get("Config") or {}).get("Labels") or {}
+
+
+def marks(recipe: Recipe, also: Mapping[str, str]) -> list[str]:
+    """What makes an image one that providers know: the recipe's labels and others, as Dockerfile instructions."""
+    said = {
+        IMAGE_LABEL: recipe.name,
+        IMAGE_DISTRO_LABEL: recipe.distro,
+        IMAGE_COES_LABEL: ",".join(recipe.coes),
+        IMAGE_DATA_LABEL: recipe.data,
+        **also,
+    }
+    return [f'LABEL {name}="{value}"' for name, value in said.items()]
+
+
+async def bring(docker: aiodocker.Docker, recipe: Recipe, tree: Tree, tag: str, marked: Sequence[str]) -> str:
+    """Make an image with that root folder, which boots by the recipe's entry; its id. It is `marked` or nobody's."""
+    changes = [f"ENV PATH={_PATH}", f'ENTRYPOINT ["/usr/sbin/docker-init", "--", "/{ENTRY}"]', *marked]
+    with tempfile.TemporaryFile() as tar:
+        await asyncio.to_thread(write_tar, tree, tar)
+        return await import_image(docker, _stream(tar), repository=recipe.repository, tag=tag, changes=changes)
+
+
+async def _stream(tar: IO[bytes]) -> AsyncIterator[bytes]:
+    source = blocks(tar)
+    while (block := await asyncio.to_thread(next, source, b"")) != b"":
+        yield block
+
+
+async def listed(docker: aiodocker.Docker) -> Sequence[NodeImage]:
+    """The node images that have a name there, by name and version. Raises `Temporary` when no Engine answers."""
+    with speaking("listing node images"):
+        found = await docker.images.list(filters={"label": [IMAGE_LABEL]})
+    images = [_described(image) for image in found if _names(image)]
+    return sorted(images, key=lambda image: (image.name, version_key(image.version), image.made), reverse=True)
+
+
+def _names(found: Mapping[str, Any]) -> tuple[str, ...]:
+    names = [name for name in found.get("RepoTags") or () if name != "<none>:<none>"]
+    return tuple(sorted(names, key=lambda name: (name.endswith(":latest"), name)))
+
+
+def _described(found: Mapping[str, Any]) -> NodeImage:
+    said = found.get("Labels") or {}
+    return NodeImage(
+        id=found["Id"],
+        name=said[IMAGE_LABEL],
+        names=_names(found),
+        version=said.get(IMAGE_VERSION_LABEL, ""),
+        coes=tuple(coe for coe in said.get(IMAGE_COES_LABEL, "").split(",") if coe),
+        size=found["Size"],
+        made=dt.datetime.fromtimestamp(found["Created"], dt.UTC),
+    )
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """Orders `v1.36.3` after `v1.35.4` and `v1.9.0`."""
+    return tuple(int(part) if part.isdigit() else -1 for part in version.lstrip("v").split("."))
+
+
+async def name_newest(docker: aiodocker.Docker, name: str) -> None:
+    """Let `latest` be the image with the newest version."""
+    versions = [image for image in await listed(docker) if image.name == name and image.version]
+    if versions:
+        with speaking(f"naming the newest {name}"):
+            await docker.images.tag(versions[0].id, image_name(name).rpartition(":")[0], tag="latest")
+
+
+async def remove(docker: aiodocker.Docker, ref: str) -> Sequence[str]:
+    """Remove a node image by its catalogue or its Engine's name, with all its names, which are returned.
+
+    Raises `Permanent` when there is none such or when nodes run from it.
+    """
+    with speaking(f"removing the node image {ref}"):
+        found = await existing(docker, image_name(ref)) or await existing(docker, ref)
+        if found is None or IMAGE_LABEL not in labels(found):
+            raise Permanent(f"there is no node image {ref}: `jeroboam node-image list` shows those that there are")
+        users = await docker.containers.list(all=True, filters=json.dumps({"ancestor": [found["Id"]]}))
+        if users:
+            raise Permanent(f"{len(users)} nodes run from {ref}: remove them first")
+        for name in found["RepoTags"]:
+            await docker.images.delete(name)
+    if labels(found).get(IMAGE_VERSION_LABEL):
+        await name_newest(docker, labels(found)[IMAGE_LABEL])
+    return tuple(found["RepoTags"])

@@ -1,0 +1,218 @@
+"""The source *modules*: programs compiled from pinned Go modules, which needs a Go proxy and nothing else.
+
+Neighbours: `programs`, whose contract this is; the recipes (`modules.toml` and a folder of Go files) come with the
+node image that wants them. A recipe either installs a module's own commands as published, or builds a small main
+package of ours that has the module as its library. Checksums are those of Go's checksum database.
+"""
+
+import asyncio
+import json
+import os
+import re
+import shutil
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import as_file
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from jeroboam.domain.errors import DriverError, Permanent, Temporary
+from jeroboam.nodeimages.host import tuples
+from jeroboam.nodeimages.programs import Program
+
+_LAST_LINES = 12
+_LONGEST_LINE = 300
+_STAGING = re.compile(r"^\s*(k8s\.io/[a-z0-9-]+) => \./staging/", re.MULTILINE)
+_RELEASE = re.compile(r"go(\d+)\.(\d+)")
+_AWAY = re.compile(
+    r"dial tcp|no such host|i/o timeout|connection re(?:fused|set)|TLS handshake|50[0-9] |unexpected EOF"
+)
+_NO_ROOM = "no space left on device"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModuleRecipe:
+    """How a program is compiled."""
+
+    module: str
+    install: tuple[str, ...] = ()
+    """Commands of the module, as folders in it; each leaves a file of its name."""
+    folder: str = ""
+    """Or the folder with our own package; with `build` another package than that."""
+    build: str = "."
+    output: str = ""
+    """What the one program is called."""
+    names: tuple[str, ...] = ()
+    """Further names of it: it looks at the name that it is called by."""
+    staging: bool = False
+    """Whether the module's own `replace` lines name folders that are published as modules (Kubernetes)."""
+    replace: Mapping[str, str] = field(default_factory=dict)
+    """Modules to take from our folder."""
+    tags: str = ""
+    defines: Mapping[str, str] = field(default_factory=dict)
+    """Variables to set; `{version}`, `{bare}`, `{major}` and `{minor}` are filled in."""
+    static: bool = False
+    """Linked with C libraries, statically."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Toolchain:
+    """What compiling takes: the release of Go, and for C the programs and the libraries with their packages."""
+
+    go: str
+    programs: Mapping[str, str]
+    libraries: Mapping[str, str]
+
+
+class GoModules:
+    """The `Source` *modules*."""
+
+    def __init__(self, recipes: Mapping[str, ModuleRecipe], sources: Traversable, toolchain: Toolchain) -> None:
+        """`sources` holds the folders that recipes name."""
+        self._recipes = recipes
+        self._sources = sources
+        self._toolchain = toolchain
+        self._version: str | None = None
+
+    async def ready(self) -> None:
+        needed = self._toolchain.go
+        version = await self._go_version()
+        if _release(version) < _release(f"go{needed}"):
+            raise Permanent(
+                f"compiling needs Go {needed} or later, and this machine has {version or 'none'}: {_BRINGS}"
+            )
+        missing = [package for name, package in self._toolchain.programs.items() if shutil.which(name) is None]
+        if not missing:
+            for name, package in self._toolchain.libraries.items():
+                code, _, _ = await _run("pkg-config", "--exists", name, cwd=Path("/"), env={})
+                missing += [package] if code else []
+        if missing:
+            raise Permanent(f"compiling needs what this machine has not: apt-get install {' '.join(sorted(missing))}")
+
+    async def recipe(self, program: Program) -> str:
+        recipe = self._recipes[program.name]
+        ours = _texts(self._sources / recipe.folder) if recipe.folder else {}
+        return f"modules {await self._go_version()} {recipe!r} {sorted(ours.items())!r}"
+
+    async def make(self, program: Program, into: Path) -> None:
+        recipe = self._recipes[program.name]
+        flags = ["-trimpath", "-buildvcs=false", "-ldflags", _ldflags(recipe, program.version)]
+        flags += ["-tags", recipe.tags] if recipe.tags else []
+        env = {"CGO_ENABLED": "1" if recipe.static else "0", "GOBIN": str(into), "GOWORK": "off"}
+        if recipe.install:
+            wanted = [f"{recipe.module}/{place}".rstrip("/.") for place in recipe.install]
+            await self._go(program, into, env, "install", *flags, *(f"{name}@{program.version}" for name in wanted))
+            return
+        work = into / "src"
+        with as_file(self._sources / recipe.folder) as ours:
+            await asyncio.to_thread(shutil.copytree, ours, work)
+        (work / "go.mod").write_text(await self._go_mod(program, recipe, into, env))
+        await self._go(program, work, env, "mod", "tidy")
+        await self._go(program, work, env, "build", *flags, "-o", str(into / recipe.output), recipe.build)
+        await asyncio.to_thread(shutil.rmtree, work)
+        for name in recipe.names:
+            (into / name).hardlink_to(into / recipe.output)
+
+    async def _go_mod(self, program: Program, recipe: ModuleRecipe, cwd: Path, env: Mapping[str, str]) -> str:
+        lines = [
+            f"module jeroboam/{program.name}",
+            f"go {self._toolchain.go}",
+            f"require {recipe.module} {program.version}",
+            *(f"replace {module} => ./{folder}" for module, folder in recipe.replace.items()),
+        ]
+        if recipe.staging:
+            # The repository replaces its staging modules by folders, which a library's user does not get; each is
+            # published under a version that follows the repository's.
+            said = await self._go(program, cwd, env, "mod", "download", "-json", f"{recipe.module}@{program.version}")
+            theirs = await asyncio.to_thread(Path(json.loads(said)["GoMod"]).read_text)
+            published = f"v0.{program.version.removeprefix('v1.')}"
+            lines += [f"replace {module} => {module} {published}" for module in _STAGING.findall(theirs)]
+        return "\n".join([*lines, ""])
+
+    async def _go_version(self) -> str:
+        """The release of Go that would compile, `go1.26.3`; empty where there is none."""
+        if self._version is None:
+            self._version = "" if shutil.which("go") is None else await self._asked_version()
+        return self._version
+
+    async def _asked_version(self) -> str:
+        # A Go from 1.21 on takes the release that is asked for from its proxy, unless it is told not to.
+        code, said, _ = await _run("go", "env", "GOVERSION", cwd=Path("/"), env={"GOWORK": "off"})
+        version = said.split()[-1] if code == 0 and said.split() else ""
+        if _release(version) >= _release(f"go{self._toolchain.go}"):
+            return version
+        wanted = f"go{self._toolchain.go}"
+        code, _, _ = await _run("go", "env", "GOVERSION", cwd=Path("/"), env={"GOTOOLCHAIN": wanted, "GOWORK": "off"})
+        return wanted if code == 0 and _release(version) >= (1, 21) else version
+
+    async def _go(self, program: Program, cwd: Path, env: Mapping[str, str], *args: str) -> str:
+        code, out, said = await _run("go", *args, cwd=cwd, env=env)
+        if code != 0:
+            raise _trouble(f"compiling {program.name} {program.version}", said or out)
+        return out
+
+
+_BRINGS = "take it from Debian's golang-go where that is new enough, else from Go's own downloads"
+
+
+def _trouble(doing: str, said: str) -> DriverError:
+    """What a compiler's words mean; of many lines the last, where it says what stopped it."""
+    lines = [line[:_LONGEST_LINE] for line in said.splitlines() if line and not line.startswith("go: downloading ")]
+    if _NO_ROOM in said:
+        # Go writes to folders of its own too: it says which disk that is.
+        full = next(line for line in said.splitlines() if _NO_ROOM in line)[-_LONGEST_LINE:]
+        return Permanent(f"{doing}: {full}; free some GiB and start again, what was finished is kept")
+    text = "\n".join(lines[-_LAST_LINES:]) or "it was ended by something else"
+    if _AWAY.search(said):
+        return Temporary(f"{doing}: the Go proxy does not answer; a next try goes on from here\n{text}")
+    return Permanent(f"{doing} failed:\n{text}")
+
+
+async def _run(*args: str, cwd: Path, env: Mapping[str, str]) -> tuple[int, str, str]:
+    """Exit status, output and complaints of a command. Cancelled, it ends with all that it started."""
+    process = await asyncio.create_subprocess_exec(
+        *args,
+        cwd=cwd,
+        env={**os.environ, **env},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )
+    try:
+        out, err = await process.communicate()
+    finally:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+    return process.returncode or 0, out.decode(errors="replace"), err.decode(errors="replace")
+
+
+def recipes(data: Mapping[str, Any]) -> dict[str, ModuleRecipe]:
+    """The recipes of a `modules.toml`."""
+    return {name: ModuleRecipe(**tuples(table)) for name, table in data.items()}
+
+
+def _ldflags(recipe: ModuleRecipe, version: str) -> str:
+    bare = version.removeprefix("v")
+    major, minor = bare.split(".")[:2]
+    values = {"version": version, "bare": bare, "major": major, "minor": minor}
+    flags = ["-s", "-w", *(f"-X {name}={value.format(**values)}" for name, value in recipe.defines.items())]
+    return " ".join([*flags, *(["-linkmode external", "-extldflags -static"] if recipe.static else [])])
+
+
+def _texts(folder: Traversable) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            found |= {f"{entry.name}/{name}": text for name, text in _texts(entry).items()}
+        else:
+            found[entry.name] = entry.read_text()
+    return found
+
+
+def _release(version: str) -> tuple[int, int]:
+    found = _RELEASE.match(version)
+    return (int(found[1]), int(found[2])) if found else (0, 0)

@@ -1,0 +1,150 @@
+"""The Kubernetes node image: a machine with containerd, kubelet and kubeadm, and every image that kubeadm asks for.
+
+Its programs are compiled or fetched (`nodeimages.programs`), its tools are this host's (`nodeimages.host`), its
+container images are made of both (`layers`) and are unpacked already (`first_node`): no registry is asked for anything.
+
+What it promises to a COE:
+
+- The script's commands run when containerd answers on `/run/containerd/containerd.sock` (CRI v1, namespace `k8s.io`).
+  containerd is kept: whoever kills it, it comes back, and containers live on meanwhile.
+- `/usr/lib/jeroboam/keep COMMAND…` runs a command and runs it again whenever it ends; made for the last command, which
+  stays in the foreground: the kubelet. Orphans are reaped by the init. Output goes to the container's log.
+- `/usr/local/bin` has kubeadm, kubelet, kubectl, containerd, ctr, runc; `/opt/cni/bin` bridge, ptp, host-local,
+  loopback, portmap; `/usr/sbin` the host's tools (iptables in the family that the kernel knows, nft, conntrack, ip, …).
+  `/bin/sh` is busybox, which takes its own applets before programs on the path: name a tool by its path there.
+- The cgroup driver is `cgroupfs`; where the host has cgroups of version 1 the kubelet needs `failCgroupV1: false`.
+- The images that `kubeadm config images list` names are in the store under those names, pinned, and with them
+  `ghcr.io/flannel-io/flannel:VERSION` and `docker.io/library/busybox:latest`. The sandbox image is the first of them
+  that is called `pause`.
+- Pods get their network from `/etc/cni/net.d` as soon as there is something in it; before, containerd fills in
+  `/etc/cni/pods.conflist.template` (ptp, host-local, portmap) with the pod CIDRs of the node.
+- `/etc/containerd/certs.d/HOST/hosts.toml` says how a registry is reached, `/etc/containerd/conf.d/*.toml` changes
+  the configuration of containerd.
+- `/etc/resolv.conf` names a resolver that pods reach too. `/run` and `/tmp` are new at every boot.
+- `/var/lib` is the volume: it keeps the data of containerd, kubelet and etcd, and the machine's id. A node made anew
+  from another version on the same volume finds its own images, and what users pulled or loaded; those of the earlier
+  version that the image does not have any more are forgotten, unless the node has run `/usr/lib/jeroboam/images own`
+  while it was of that version, which copies them into the volume.
+- `/etc` is not in the volume: what a COE lays there it lays at every boot.
+"""
+
+import asyncio
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.resources import files
+from pathlib import Path
+
+import aiodocker
+
+from jeroboam.clients.docker import speaking
+from jeroboam.domain.nodes import IMAGE_VERSION_LABEL
+from jeroboam.nodeimages.base import BuiltImage
+from jeroboam.nodeimages.engine import bring, existing, forget, labels, marks, name_newest
+from jeroboam.nodeimages.gomodules import GoModules, Toolchain, recipes
+from jeroboam.nodeimages.host import ENTRY, Recipe, find, shipped
+from jeroboam.nodeimages.kubernetes.first_node import Bare, Machine, bake
+from jeroboam.nodeimages.kubernetes.layers import asked_for, brought_along, packed
+from jeroboam.nodeimages.kubernetes.versions import OUTPUTS, Version, version, versions
+from jeroboam.nodeimages.programs import ProgramCache, Source
+from jeroboam.nodeimages.releases import Releases
+from jeroboam.nodeimages.releases import releases as published
+from jeroboam.nodeimages.tree import Tree
+
+__all__ = ["Version", "assemble", "build", "modules", "recipe", "releases", "version", "versions"]
+
+CONTENT_LABEL = "jeroboam.content"
+"""Names what an image was made of, so that the same is not made twice."""
+_CONTENT_LETTERS = 16
+_LAYOUT = 1
+"""Counted up when the same parts are laid out in another way."""
+_SCRIPTS = {"entry.sh": ENTRY, "keep.sh": "usr/lib/jeroboam/keep", "images.sh": "usr/lib/jeroboam/images"}
+_CNI = frozenset(OUTPUTS["cni"])
+_BESIDE = frozenset({"etcd", "coredns", "flanneld"})
+_IN_PODS = frozenset({"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy"})
+
+
+def recipe(pause: str) -> Recipe:
+    """The recipe as it was shipped, for a sandbox image of that name."""
+    wanted = shipped(__package__, _SCRIPTS)
+    folder = files(__package__)
+    texts = {
+        "etc/containerd/config.toml": ((folder / "containerd.toml").read_text().replace("@PAUSE@", pause), 0o644),
+        "etc/cni/pods.conflist.template": ((folder / "pods.conflist").read_text(), 0o644),
+    }
+    return replace(wanted, contents={**wanted.contents, **texts})
+
+
+def modules() -> Source:
+    """The source that compiles the programs."""
+    folder = files(__package__)
+    data = tomllib.loads((folder / "modules.toml").read_text())
+    return GoModules(recipes(data["modules"]), folder / "go", Toolchain(**data["toolchain"]))
+
+
+def releases(mirror: str) -> Releases:
+    """The source that fetches what their makers publish, from that mirror where one is named."""
+    return Releases(published(tomllib.loads((files(__package__) / "releases.toml").read_text())), mirror)
+
+
+async def build(
+    docker: aiodocker.Docker, wanted: Version, source: Source, cache: ProgramCache, machine: Machine
+) -> BuiltImage:
+    """The image of that version on that Engine, made if its very content is not there yet.
+
+    Raises `Permanent` for what this machine lacks, `Temporary` when a source or the Engine does not answer.
+    """
+    # What takes no time is looked at before what takes minutes.
+    with speaking("looking for the Docker Engine"):
+        await docker.version()
+    await asyncio.to_thread(find, recipe(""))
+    programs = await cache.get(source, wanted.programs)
+    asked = await asked_for(programs["kubeadm"], wanted)
+    shape = recipe(asked["pause"])
+    name = f"{shape.repository}:{wanted.name}"
+    own = await asyncio.to_thread(find, shape, _placed(programs))
+    inner = await asyncio.to_thread(brought_along, wanted, programs, asked)
+    seen = hashlib.sha256(f"{_LAYOUT} {own.digest(shape)}".encode())
+    for layer in inner:
+        seen.update(f"{layer.names} {layer.config} {layer.tree.digest()}".encode())
+    content = seen.hexdigest()[:_CONTENT_LETTERS]
+    with speaking(f"making the node image {name}"):
+        async with cache.alone(f"image-{wanted.name}"):
+            there = await existing(docker, name)
+            fresh = there is None or labels(there).get(CONTENT_LABEL) != content
+            if fresh:
+                with cache.timed(f"image {wanted.name}"):
+                    tree = await asyncio.to_thread(own.tree, shape) | await asyncio.to_thread(packed, inner)
+                    await assemble(docker, shape, tree, wanted.name, content, machine)
+            await name_newest(docker, shape.name)
+            if fresh and there is not None:
+                await forget(docker, there["Id"])
+        made: str = (await docker.images.inspect(name))["Id"]
+    return BuiltImage(id=made, name=name, fresh=fresh)
+
+
+def _placed(programs: Mapping[str, Path]) -> dict[str, Path]:
+    """Where the node's own programs lie."""
+    inside = {name: f"opt/cni/bin/{name}" if name in _CNI else f"usr/local/bin/{name}" for name in programs}
+    return {inside[name]: path for name, path in programs.items() if name not in _BESIDE | _IN_PODS}
+
+
+async def assemble(
+    docker: aiodocker.Docker, shape: Recipe, tree: Tree, version: str, content: str, machine: Machine
+) -> str:
+    """An image of that tree, whose first node has run; its id."""
+    bare = f"bare-{content}"
+    # Without its marks no provider takes it for a node image while it is half of one.
+    await bring(docker, shape, tree, bare, [])
+    try:
+        return await bake(
+            docker,
+            Bare(name=f"{shape.repository}:{bare}", data=shape.data),
+            machine,
+            repository=shape.repository,
+            tag=version,
+            changes=marks(shape, {IMAGE_VERSION_LABEL: version, CONTENT_LABEL: content}),
+        )
+    finally:
+        await forget(docker, f"{shape.repository}:{bare}")

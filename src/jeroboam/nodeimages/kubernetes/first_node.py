@@ -1,0 +1,80 @@
+"""The first node of an image: it fills containerd's store once, so that no later node has to.
+
+Neighbours: `images.sh`, which does that in the node; the package beside it, which calls this. What the Engine gives to
+a container that plays a machine is the provider's knowledge, and comes as a function.
+"""
+
+import asyncio
+import io
+import tarfile
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import aiodocker
+
+from jeroboam.domain.errors import Permanent
+from jeroboam.domain.nodes import COMMANDS_PATH
+
+Machine = Callable[[str], Awaitable[Mapping[str, Any]]]
+"""The part of HostConfig that makes a container of that image into a machine."""
+
+_BAKE = b"#!/bin/sh\nexec /usr/lib/jeroboam/images bake\n"
+_SECONDS = 120
+_LAST_LINES = 8
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bare:
+    """An image that has no store yet."""
+
+    name: str
+    data: str
+    """The folder that wants a volume."""
+
+
+async def bake(
+    docker: aiodocker.Docker, bare: Bare, machine: Machine, *, repository: str, tag: str, changes: Sequence[str]
+) -> str:
+    """Boot the bare image once and keep what that made, as an image of its own; its id.
+
+    `changes` are Dockerfile instructions. Raises `Permanent` with the node's last words when it does not get there.
+    """
+    given = await machine(bare.name)
+    mounts = [*given.get("Mounts", ()), {"Type": "volume", "Target": bare.data}]
+    config: dict[str, Any] = {"Image": bare.name, "HostConfig": {**given, "NetworkMode": "none", "Mounts": mounts}}
+    name = f"jeroboam-bake-{tag}"
+    await _clear(docker, name)
+    container = await docker.containers.create(config, name=name)
+    try:
+        await container.put_archive("/", _commands())
+        await container.start()
+        async with asyncio.timeout(_SECONDS):
+            ended = await container.wait(timeout=None)
+        if ended["StatusCode"] != 0:
+            said = "".join(await container.log(stdout=True, stderr=True)).splitlines()
+            raise Permanent("the first node of the image failed:\n" + "\n".join(said[-_LAST_LINES:]))
+        await container.commit(repository=repository, tag=tag, changes=changes)
+    finally:
+        await container.delete(force=True, v=True)
+    made: str = (await docker.images.inspect(f"{repository}:{tag}"))["Id"]
+    return made
+
+
+async def _clear(docker: aiodocker.Docker, name: str) -> None:
+    """Remove what a build that was killed has left."""
+    try:
+        await (await docker.containers.get(name)).delete(force=True, v=True)
+    except aiodocker.DockerError as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+
+
+def _commands() -> bytes:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        info = tarfile.TarInfo(COMMANDS_PATH.lstrip("/"))
+        info.size, info.mode = len(_BAKE), 0o700
+        tar.addfile(info, io.BytesIO(_BAKE))
+    return out.getvalue()

@@ -1,0 +1,162 @@
+"""The source *releases*: the programs that their makers publish, from their homes or from a mirror of them.
+
+Neighbours: `programs`, whose contract this is; `releases.toml` comes with the node image that wants them. A mirror has
+each file under its home's name and path, which is what `wget --force-directories` leaves. A file counts only when its
+SHA-256 is the pinned one, or, where none is pinned, the one that is published beside it.
+"""
+
+import asyncio
+import hashlib
+import platform
+import re
+import shutil
+import tarfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from jeroboam.domain.errors import Permanent, Temporary
+from jeroboam.nodeimages.programs import Program
+
+_LOOK_SECONDS = 3.0
+_CONNECT_SECONDS = 10.0
+_READ_SECONDS = 60.0
+_BLOCK = 1 << 20
+_SHA256 = re.compile(r"\b[0-9a-f]{64}\b")
+_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Release:
+    """How a program is published. `{version}`, `{bare}`, `{arch}` and `{program}` are filled in."""
+
+    url: str
+    """With `{program}` a file for each output, else an archive with all of them."""
+    checksum: str
+    """The address of what is published beside it: a bare digest, or lines of digest and file name."""
+    output: str = ""
+    """What to call the one file that is no archive."""
+    pinned: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 by file name."""
+
+
+class Releases:
+    """The `Source` *releases*."""
+
+    def __init__(self, releases: Mapping[str, Release], mirror: str = "") -> None:
+        """`mirror` is the URL under which the homes' names lie; empty for the homes themselves."""
+        self._releases = releases
+        self._mirror = mirror.rstrip("/")
+
+    async def ready(self) -> None:
+        """Nothing of this machine is needed."""
+
+    async def answers(self, program: Program) -> bool:
+        """A quick look whether that program could be fetched."""
+        release = self._releases[program.name]
+        url = _filled(release.checksum, program, program.outputs[0])
+        try:
+            async with asyncio.timeout(_LOOK_SECONDS), _session() as session, session.get(self._at(url)) as answer:
+                return answer.ok
+        except (TimeoutError, aiohttp.ClientError):
+            return False
+
+    async def recipe(self, program: Program) -> str:
+        # A mirror's files are the homes' own: where they come from makes no difference.
+        return f"releases {self._releases[program.name]!r}"
+
+    async def make(self, program: Program, into: Path) -> None:
+        release = self._releases[program.name]
+        async with _session() as session:
+            if "{program}" in release.url:
+                for name in program.outputs:
+                    await self._fetch(session, release, program, name, into / name)
+                return
+            fetched = into / (release.output or "archive")
+            await self._fetch(session, release, program, release.output, fetched)
+        if not release.output:
+            await asyncio.to_thread(_unpack, fetched, program, into)
+            fetched.unlink()
+
+    async def _fetch(
+        self, session: aiohttp.ClientSession, release: Release, program: Program, name: str, path: Path
+    ) -> None:
+        url = _filled(release.url, program, name)
+        file = url.rpartition("/")[2]
+        expected = release.pinned.get(file) or await self._published(session, release, program, name, file)
+        seen = hashlib.sha256()
+        with path.open("wb") as out:
+            try:
+                async with session.get(self._at(url)) as answer:
+                    _known(answer)
+                    async for block in answer.content.iter_chunked(_BLOCK):
+                        seen.update(block)
+                        await asyncio.to_thread(out.write, block)
+            except (TimeoutError, aiohttp.ClientError) as error:
+                raise Temporary(f"{self._at(url)} does not answer: {str(error) or type(error).__name__}") from error
+        if seen.hexdigest() != expected:
+            raise Permanent(f"{self._at(url)} has the SHA-256 {seen.hexdigest()}, and {expected} was expected")
+
+    async def _published(
+        self, session: aiohttp.ClientSession, release: Release, program: Program, name: str, file: str
+    ) -> str:
+        url = self._at(_filled(release.checksum, program, name))
+        try:
+            async with session.get(url) as answer:
+                _known(answer)
+                text = await answer.text()
+        except (TimeoutError, aiohttp.ClientError) as error:
+            raise Temporary(f"{url} does not answer: {str(error) or type(error).__name__}") from error
+        lines = text.splitlines()
+        chosen = [line for line in lines if line.split()[-1:] == [file]] or lines[:1]
+        found = _SHA256.search(chosen[0]) if chosen else None
+        if found is None:
+            raise Permanent(f"{url} has no SHA-256 of {file}")
+        return found[0]
+
+    def _at(self, url: str) -> str:
+        return f"{self._mirror}/{url.removeprefix('https://')}" if self._mirror else url
+
+
+def releases(data: Mapping[str, Any]) -> dict[str, Release]:
+    """The releases of a `releases.toml`."""
+    return {name: Release(**table) for name, table in data.items()}
+
+
+def _session() -> aiohttp.ClientSession:
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_READ_SECONDS)
+    return aiohttp.ClientSession(timeout=timeout, trust_env=True)
+
+
+def _known(answer: aiohttp.ClientResponse) -> None:
+    if answer.status >= 500:  # noqa: PLR2004  (the server's own troubles)
+        raise Temporary(f"{answer.url} answers {answer.status} {answer.reason}")
+    if not answer.ok:
+        raise Permanent(f"{answer.url} answers {answer.status} {answer.reason}")
+
+
+def _filled(text: str, program: Program, name: str) -> str:
+    machine = platform.machine()
+    return text.format(
+        version=program.version,
+        bare=program.version.removeprefix("v"),
+        arch=_ARCHITECTURES.get(machine, machine),
+        program=name,
+    )
+
+
+def _unpack(archive: Path, program: Program, into: Path) -> None:
+    """Take the program's outputs out of the archive, wherever in it they lie."""
+    try:
+        with tarfile.open(archive) as tar:
+            for info in tar:
+                name = Path(info.name).name
+                source = tar.extractfile(info) if name in program.outputs else None
+                if source is not None:
+                    with (into / name).open("wb") as out:
+                        shutil.copyfileobj(source, out)
+    except tarfile.TarError as error:
+        raise Permanent(f"what is published as {program.name} {program.version} is no archive: {error}") from error
