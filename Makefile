@@ -63,7 +63,7 @@ $(OLD)/.installed: tests/clients/requirements-2015.txt $(STAMP)
 
 client-2015: $(OLD)/.installed ## python-magnumclient 2.0.0, in a virtual environment of its own
 
-test: install client-2015 ## the whole test suite, on real engines and databases
+test: install kubernetes-image client-2015 ## the whole test suite, on real engines and databases
 	$(BIN)/python -m pytest
 
 test-kubernetes: kubernetes-image ## the tests that need the Kubernetes node image

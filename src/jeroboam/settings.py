@@ -55,7 +55,7 @@ CONDUCTOR = [
 ]
 CLUSTERS = [
     cfg.ListOpt("providers", default=["local"], help="Where nodes may come from."),
-    cfg.ListOpt("coes", default=["swarm"], help="What clusters may run."),
+    cfg.ListOpt("coes", default=["swarm", "kubernetes"], help="What clusters may run."),
     cfg.StrOpt("default_provider", default="local", help="The provider of templates that name none."),
     cfg.IntOpt("operation_minutes", default=60, min=1, help="When an update or delete of a cluster is given up."),
     cfg.FloatOpt("ca_overlap_seconds", default=60.0, min=0, help="How long a CA that is replaced still counts."),

@@ -10,6 +10,7 @@ import aiodocker
 from jeroboam.clients.docker import connect
 from jeroboam.coes.base import Authority, Coe, CoePlan, Member
 from jeroboam.coes.fake import FakeCoe
+from jeroboam.coes.kubernetes import KubernetesCoe
 from jeroboam.coes.swarm import SwarmCoe
 from jeroboam.domain.clusters import MASTER, WORKER, TemplateSpec
 from jeroboam.domain.errors import Temporary
@@ -101,16 +102,19 @@ class CoeRig:
     wanted: list[NodeWant] = field(default_factory=list)
     options: dict[str, str] = field(default_factory=dict)
     """Labels of the group of nodes that are booted from now on."""
+    image: str = "swarm-node"
     authority: Authority = field(init=False)
+    others: dict[str, Authority] = field(default_factory=dict)
+    """Authorities beside the main one, for COEs that want some."""
 
     def __post_init__(self) -> None:
-        pair = make_ca(common_name="contract", now=CLOCK.now())
-        self.authority = Authority(pem=pair.pem, key=pair.key)
+        self.authority = an_authority()
+        self.others = {kind: an_authority() for kind in self.coe.authorities if kind != "main"}
         self.provider = self.infra.provider()
 
     def nodes(self, masters: int, workers: int, *, first: int = 0) -> list[NodeWant]:
         roles = [MASTER] * masters + [WORKER] * workers
-        return [a_node(f"c-{role}-{first + number}", role=role) for number, role in enumerate(roles)]
+        return [a_node(f"c-{role}-{first + number}", role=role, image=self.image) for number, role in enumerate(roles)]
 
     async def boot(self, nodes: list[NodeWant]) -> None:
         """Make these nodes as well, and plan them as members."""
@@ -153,7 +157,7 @@ class CoeRig:
             "template": TemplateSpec(coe="any", image_id="swarm-node"),
             "labels": {},
             "members": tuple(self.members),
-            "authorities": {"main": self.authority},
+            "authorities": {"main": self.authority, **self.others},
         }
         return CoePlan(**{**given, **changes})
 
@@ -164,6 +168,15 @@ async def fake_coe_rig() -> CoeRig:
 
 async def swarm_rig() -> CoeRig:
     return CoeRig(coe=SwarmCoe(clock=CLOCK), infra=await local_rig())
+
+
+async def kubernetes_rig() -> CoeRig:
+    return CoeRig(coe=KubernetesCoe(clock=CLOCK), infra=await local_rig(), image="kubernetes-node:v1.36.3")
+
+
+def an_authority() -> Authority:
+    pair = make_ca(common_name="contract", now=CLOCK.now())
+    return Authority(pem=pair.pem, key=pair.key)
 
 
 def a_node(name: str, *, role: str = WORKER, **changes: object) -> NodeWant:

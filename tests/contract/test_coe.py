@@ -1,4 +1,4 @@
-"""The contract of COEs, kept by the fake and by Swarm on nodes of a real Engine."""
+"""The contract of COEs, kept by the fake, and by Swarm and Kubernetes on nodes of a real Engine."""
 
 import dataclasses
 
@@ -6,14 +6,19 @@ import pytest
 
 from jeroboam.domain.clusters import Health, TemplateSpec
 from jeroboam.domain.errors import Invalid, Temporary
-from tests.contract.rigs import fake_coe_rig, ready, swarm_rig
+from tests.contract.rigs import fake_coe_rig, kubernetes_rig, ready, swarm_rig
 
-DRIVERS = ["fake", pytest.param("swarm", marks=pytest.mark.docker)]
+DRIVERS = [
+    "fake",
+    pytest.param("swarm", marks=pytest.mark.docker),
+    pytest.param("kubernetes", marks=[pytest.mark.docker, pytest.mark.kubernetes]),
+]
+MAKES = {"fake": fake_coe_rig, "swarm": swarm_rig, "kubernetes": kubernetes_rig}
 
 
 @pytest.fixture(params=DRIVERS)
 async def rig(request):
-    made = await fake_coe_rig() if request.param == "fake" else await swarm_rig()
+    made = await MAKES[request.param]()
     yield made
     await made.infra.close()
 

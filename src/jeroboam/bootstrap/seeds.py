@@ -23,7 +23,6 @@ SPECS = {
         coe="kubernetes",
         image_id="kubernetes-node",
         network_driver="flannel",
-        tags="not usable yet: this version has no kubernetes COE",
     ),
 }
 

@@ -48,6 +48,8 @@ class Member:
     taints: tuple[dict[str, str], ...] = ()
     options: dict[str, str] = field(default_factory=dict)
     """What the published API calls the labels of the node's group: settings, not marks."""
+    build: int = 0
+    """The build of its group that it is of; in a plan to boot from, the one that it is to be of."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -119,6 +121,15 @@ class Coe(Protocol):
 
         Names that the cluster does not know, and nodes that do not answer, are no error.
         """
+        ...
+
+
+@runtime_checkable
+class ChoosesImage(Protocol):
+    """What a COE can do besides whose labels say which version of a node image its nodes boot from."""
+
+    def image(self, ref: str, labels: dict[str, str]) -> str:
+        """The image to boot from, by what the template names and by the labels of the cluster or the group."""
         ...
 
 

@@ -4,8 +4,6 @@ Neighbours: `swarm`, which decides what should happen. Nothing is kept between c
 """
 
 import asyncio
-import os
-import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,9 +13,9 @@ import aiodocker
 
 from jeroboam.clients.docker import connect, speaking
 from jeroboam.coes.base import Authority
+from jeroboam.coes.tls import client_tls
 from jeroboam.domain.errors import DriverError, Temporary
 from jeroboam.kit.clock import Clock
-from jeroboam.kit.x509 import CLIENT, Pair, issue
 
 NODE_LABEL = "jeroboam.node"
 NAME_LABEL = "jeroboam.node-name"
@@ -82,7 +80,7 @@ class Fleet:
 
     def __init__(self, *, authority: Authority, port: int, clock: Clock, shown: Authority | None = None) -> None:
         """`authority` says whom to trust and, unless `shown` does, who issues the certificate that is shown."""
-        self._tls = _client_tls(authority, shown or authority, clock)
+        self._tls = client_tls(authority, shown or authority, clock)
         self._port = port
         self._clock = clock
         self._clients: dict[str, aiodocker.Docker] = {}
@@ -231,21 +229,3 @@ def _node(shown: Mapping[str, Any]) -> SwarmNode:
         manager="ManagerStatus" in shown,
         reachable=(shown.get("ManagerStatus") or {}).get("Reachability", "reachable") == "reachable",
     )
-
-
-def _client_tls(authority: Authority, shown: Authority, clock: Clock) -> ssl.SSLContext:
-    """Trust that authority and those beside it, and show a certificate that was issued just now.
-
-    The ssl module reads keys from files only: this one lies in memory and is gone with its descriptor.
-    """
-    ca = Pair(pem=shown.pem, key=shown.key)
-    own = issue(ca=ca, common_name="jeroboam", usages=[CLIENT], now=clock.now())
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(cadata=authority.trusted)
-    handle = os.memfd_create("jeroboam-client")
-    try:
-        os.write(handle, own.pem.encode() + own.key)
-        context.load_cert_chain(f"/proc/self/fd/{handle}")
-    finally:
-        os.close(handle)
-    return context

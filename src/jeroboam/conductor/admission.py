@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from jeroboam.coes.base import Coe, RollsOut, Rotates
+from jeroboam.conductor.plans import image_of
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.clusters import Cluster, NodeGroup, TemplateSpec, flavor_of
 from jeroboam.domain.errors import Conflict, DriverError, Invalid, NotFound, Temporary, Unavailable
@@ -42,7 +43,7 @@ class DriverAdmission:
         coe = self._coe(spec)
         driver = spec.driver or self._default
         catalog = self._provider(driver).catalog
-        image = await self._image(catalog, spec.image_id, spec.coe)
+        image = await self._image(catalog, image_of(coe, spec.image_id, spec.labels), spec.coe)
         for field, flavor in (("flavor_id", spec.flavor_id), ("master_flavor_id", spec.master_flavor_id)):
             await self._flavor(catalog, flavor, field)
         await self._networks(catalog, spec)
@@ -57,9 +58,10 @@ class DriverAdmission:
 
     async def _cluster(self, cluster: Cluster, groups: Sequence[NodeGroup], caller: Caller) -> None:
         template = replace(cluster.spec.template, labels=cluster.spec.labels)
-        self._coe(template).check(template)
+        coe = self._coe(template)
+        coe.check(template)
         catalog = self._provider(template.driver or self._default).catalog
-        await self._bootable(catalog, template.image_id, template.coe)
+        await self._bootable(catalog, image_of(coe, template.image_id, template.labels), template.coe)
         for group in groups:
             await self._flavor(catalog, flavor_of(cluster, group), "flavor_id")
         keypair = cluster.spec.keypair
@@ -74,9 +76,11 @@ class DriverAdmission:
         del caller
         with _answering():
             template = replace(cluster.spec.template, labels=group.spec.labels)
-            self._coe(template).check(template)
+            coe = self._coe(template)
+            coe.check(template)
             catalog = self._provider(template.driver or self._default).catalog
-            await self._bootable(catalog, group.spec.image_id or template.image_id, template.coe)
+            image = image_of(coe, group.spec.image_id or template.image_id, cluster.spec.labels | group.spec.labels)
+            await self._bootable(catalog, image, template.coe)
             await self._flavor(catalog, flavor_of(cluster, group), "flavor_id")
 
     async def change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> bool:
@@ -91,17 +95,18 @@ class DriverAdmission:
                 text = f"A cluster with {field} {getattr(old, field)} cannot become one with {getattr(new, field)}."
                 raise Conflict(text, field="cluster_template")
         # The key pair and the network are what they were: a colleague has no key pair of the creator's.
-        self._coe(new).check(replace(new, labels=after.spec.labels))
+        coe = self._coe(new)
+        coe.check(replace(new, labels=after.spec.labels))
         catalog = self._provider(new.driver or self._default).catalog
         for group in groups:
             await self._flavor(catalog, flavor_of(after, group), "flavor_id")
-            await self._bootable(catalog, group.spec.image_id or new.image_id, new.coe)
+            image = image_of(coe, group.spec.image_id or new.image_id, after.spec.labels | group.spec.labels)
+            await self._bootable(catalog, image, new.coe)
         if old == new and before.spec.labels == after.spec.labels:
             return False
-        coe = self._coe(new)
         if not isinstance(coe, RollsOut):
             return old != new
-        coe.check_change(old, new)
+        coe.check_change(replace(old, labels=before.spec.labels), replace(new, labels=after.spec.labels))
         named = coe.node_options
         return old != new or any(before.spec.labels.get(key) != after.spec.labels.get(key) for key in named)
 

@@ -198,7 +198,7 @@ class Clusters:
         provider, coe = self._parts(cluster)
         authorities = await self._authorities(lease, whole, coe)
         groups = await self._plan(lease, whole)
-        want = plans.want_of(cluster, groups)
+        want = plans.want_of(cluster, groups, coe)
         at.begin("looking for the cluster's nodes")
         infra = await provider.observe(cluster.uuid)
         complete = _complete(want, infra)
@@ -212,9 +212,9 @@ class Clusters:
             coe=coe,
             want=want,
             infra=infra,
-            plan=plan,
+            plan=plans.as_built(plan, infra),
             boot=replace(plan, authorities=given(authorities)),
-            settle=partial(self._join, coe, plan, steady=False),
+            settle=partial(self._join, coe, steady=False),
         )
         if not complete:
             at.begin(f"making {len(want.nodes)} nodes")
@@ -305,7 +305,7 @@ class Clusters:
         if await rollout.replace_dead(site):
             site = site.seeing(await site.provider.observe(cluster.uuid))
         infra = site.infra
-        scripts = {member.uuid: site.coe.script(site.boot, member) for member in site.plan.members}
+        scripts = {member.uuid: site.coe.script(site.boot, member) for member in site.boot.members}
         async with aclosing(site.provider.ensure(want, scripts)) as steps:
             async for infra in steps:
                 up = sum(node.state is NodeState.RUNNING for node in infra.nodes)

@@ -6,21 +6,37 @@ Neighbours: the cluster loop, which asks them.
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Member
-from jeroboam.domain.clusters import MASTER, WORKER, Cluster, ClusterObserved, Node, NodeGroup, NodeObserved, flavor_of
+from jeroboam.coes.base import Authority, ChoosesImage, Coe, CoeObserved, CoePlan, Member
+from jeroboam.domain.clusters import (
+    MASTER,
+    WORKER,
+    Cluster,
+    ClusterObserved,
+    Node,
+    NodeGroup,
+    NodeObserved,
+    NodeState,
+    flavor_of,
+)
 from jeroboam.providers.base import Infra, InfraWant, NodeWant
 
 
-def want_of(cluster: Cluster, groups: Iterable[NodeGroup]) -> InfraWant:
+def image_of(coe: Coe, ref: str, labels: dict[str, str]) -> str:
+    """What nodes boot from."""
+    return coe.image(ref, labels) if isinstance(coe, ChoosesImage) else ref
+
+
+def want_of(cluster: Cluster, groups: Iterable[NodeGroup], coe: Coe) -> InfraWant:
     """The infrastructure of that cluster, as it should be."""
 
     def node(group: NodeGroup, node: Node) -> NodeWant:
+        named = group.spec.image_id or cluster.spec.template.image_id
         return NodeWant(
             uuid=node.uuid,
             name=node.name,
             group=group.name,
             role=group.spec.role,
-            image=group.spec.image_id or cluster.spec.template.image_id,
+            image=image_of(coe, named, cluster.spec.labels | group.spec.labels),
             flavor=flavor_of(cluster, group),
             docker_volume_size=group.spec.docker_volume_size,
             build=group.spec.build,
@@ -54,6 +70,7 @@ def plan_of(
             labels=group.spec.node_labels,
             taints=group.spec.node_taints,
             options=group.spec.labels,
+            build=group.spec.build,
         )
         for group in groups
         for node in group.desired
@@ -69,9 +86,18 @@ def plan_of(
     )
 
 
+def as_built(plan: CoePlan, infra: Infra) -> CoePlan:
+    """The plan with each member as the build that stands for it now; one that is not there will be as wanted."""
+    builds = {node.uuid: node.build for node in infra.nodes if node.state is not NodeState.GONE}
+    members = tuple(replace(member, build=builds.get(member.uuid, member.build)) for member in plan.members)
+    return replace(plan, members=members)
+
+
 def observed_of(cluster: Cluster, infra: Infra, seen: CoeObserved) -> ClusterObserved:
     """What was seen. The published object has no conditions: those that limit show among its health reasons."""
-    conditions = (*infra.conditions, *seen.conditions)
+    # What the COE says of something counts more than what the provider says of it.
+    said = {condition.type: condition for condition in (*infra.conditions, *seen.conditions)}
+    conditions = tuple(said.values())
     limits = {condition.type: condition.message for condition in conditions if condition.status is False}
     return replace(
         cluster.observed,

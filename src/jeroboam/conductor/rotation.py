@@ -96,7 +96,7 @@ class Rotation:
                 raise Temporary(f"node {member.name} did not take the certificates that it was given")
             renewed.add(member.uuid)
             await site.provider.renew(site.plan.cluster_id, member.uuid, site.script(member.uuid))
-            await site.settle()
+            await site.settle(site.plan)
 
     def _made(self, cluster: Cluster) -> Certificate:
         now = self._clock.now()

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from jeroboam.coes.base import Coe, CoePlan
+from jeroboam.conductor.plans import as_built
 from jeroboam.conductor.records import Whole
 from jeroboam.domain.nodes import NodeScript
 from jeroboam.providers.base import Infra, InfraWant, Provider
@@ -33,16 +34,16 @@ class Site:
     infra: Infra
     """What the provider last saw."""
     plan: CoePlan
-    """With the authorities to speak to nodes with."""
+    """The nodes as they are, and the authorities to speak to them with."""
     boot: CoePlan
-    """With the authorities that nodes are to have."""
-    settle: Callable[[], Awaitable[object]]
+    """The nodes as they are to be, and the authorities that they are to have."""
+    settle: Callable[[CoePlan], Awaitable[object]]
     """Waits until every node works in the cluster; raises `Temporary` where that takes too long."""
 
     def seeing(self, infra: Infra) -> "Site":
         """The same with a newer look at what is there."""
-        return replace(self, infra=infra)
+        return replace(self, infra=infra, plan=as_built(self.plan, infra))
 
     def script(self, node_uuid: str) -> NodeScript:
         """How that node boots."""
-        return next(self.coe.script(self.boot, each) for each in self.plan.members if each.uuid == node_uuid)
+        return next(self.coe.script(self.boot, each) for each in self.boot.members if each.uuid == node_uuid)

@@ -87,6 +87,12 @@ def issue(
     return Pair(pem=_pem(builder.sign(ca_key, _digest(ca_key))), key=_key_pem(key))
 
 
+def public_key(pem: str) -> str:
+    """The public key of a certificate, in PEM."""
+    key = x509.load_pem_x509_certificate(pem.encode()).public_key()
+    return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+
+
 def sign_csr(*, ca: Pair, csr: str, now: dt.datetime) -> str:
     """The certificate, in PEM, for a request of a user; five years at most, and no longer than the authority.
 

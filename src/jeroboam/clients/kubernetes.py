@@ -1,0 +1,114 @@
+"""A client of one Kubernetes API, and one way to say what it answered.
+
+Plain HTTP over mutual TLS: what is asked is a dozen paths, and the key that is shown must not touch a disk, which the
+client libraries want it to. Neighbours: the `kubernetes` COE.
+"""
+
+import json
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from typing import Any, Self
+
+import aiohttp
+
+from jeroboam.domain.errors import Permanent, Temporary
+
+CONNECT_SECONDS = 3.0
+ANSWER_SECONDS = 20.0
+# Who owns what we apply, for the API's own account of fields.
+MANAGER = "jeroboam"
+
+_MERGE = "application/merge-patch+json"
+_APPLY = "application/apply-patch+yaml"
+_AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
+
+
+class Missing(Permanent):
+    """There is no such object."""
+
+
+class KubernetesApi:
+    """Requests to one API server; an asynchronous context that closes its connections."""
+
+    def __init__(self, url: str, tls: ssl.SSLContext) -> None:
+        """Nothing is sent yet. Proxies and certificate settings of the environment are not looked at."""
+        timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS, sock_connect=CONNECT_SECONDS)
+        connector = aiohttp.TCPConnector(ssl=tls)
+        self._url = url
+        self._session = aiohttp.ClientSession(timeout=timeout, connector=connector)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._session.close()
+
+    async def ready(self) -> None:
+        """Raise `Temporary` with what the API server says is not ready, or that it does not answer."""
+        async with self._asked("GET", "/readyz", "asking whether the API is ready") as answer:
+            await answer.read()
+
+    async def get(self, path: str, doing: str) -> dict[str, Any]:
+        """An object or a list of them. Raises `Missing` where there is none."""
+        async with self._asked("GET", path, doing) as answer:
+            found: dict[str, Any] = await answer.json()
+        return found
+
+    async def patch(self, path: str, change: Mapping[str, Any], doing: str) -> None:
+        """Merge a change into an object. Raises `Missing` where there is none."""
+        async with self._asked("PATCH", path, doing, body=change, media=_MERGE):
+            pass
+
+    async def apply(self, path: str, wanted: Mapping[str, Any], doing: str) -> None:
+        """Have the object so, whatever of it there is already."""
+        query = f"{path}?fieldManager={MANAGER}&force=true"
+        async with self._asked("PATCH", query, doing, body=wanted, media=_APPLY):
+            pass
+
+    async def post(self, path: str, body: Mapping[str, Any], doing: str) -> None:
+        """Make something. Raises `Missing` where the path leads nowhere."""
+        async with self._asked("POST", path, doing, body=body):
+            pass
+
+    async def delete(self, path: str, doing: str) -> None:
+        """Have no such object; one that is gone is no error."""
+        try:
+            async with self._asked("DELETE", path, doing):
+                pass
+        except Missing:
+            return
+
+    @asynccontextmanager
+    async def _asked(
+        self,
+        method: str,
+        path: str,
+        doing: str,
+        *,
+        body: Mapping[str, Any] | None = None,
+        media: str = "application/json",
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        headers = {"Accept": "application/json"}
+        data = None
+        if body is not None:
+            data, headers["Content-Type"] = json.dumps(body), media
+        try:
+            async with self._session.request(method, f"{self._url}{path}", data=data, headers=headers) as answer:
+                if answer.status >= HTTPStatus.BAD_REQUEST:
+                    raise _refusal(doing, answer.status, await answer.text())
+                yield answer
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            said = str(error) or type(error).__name__
+            raise Temporary(f"{doing}: the Kubernetes API does not answer ({said})") from error
+
+
+def _refusal(doing: str, status: int, text: str) -> Temporary | Permanent:
+    try:
+        said = str(json.loads(text)["message"])
+    except (ValueError, KeyError, TypeError):
+        said = " ".join(text.split())[:300]
+    if status == HTTPStatus.NOT_FOUND:
+        return Missing(f"{doing}: {said}")
+    return (Temporary if status in _AGAIN else Permanent)(f"{doing}: {said}")

@@ -1,0 +1,173 @@
+"""Kubernetes: nodes made one cluster by kubeadm, reached at its API with the cluster's certificates.
+
+Neighbours: `boot` (what a node boots with), `fleet` (what the API is asked), `options` (labels). Nothing is kept
+between calls: what there is, the cluster says.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+
+from jeroboam.clients.kubernetes import KubernetesApi
+from jeroboam.coes.base import CoeObserved, CoePlan, Member, MemberState
+from jeroboam.coes.kubernetes import boot, options
+from jeroboam.coes.kubernetes.fleet import POLL_SECONDS, KubeNode, Nodes
+from jeroboam.coes.tls import client_tls
+from jeroboam.domain.clusters import Health, TemplateSpec
+from jeroboam.domain.conditions import Condition
+from jeroboam.domain.errors import Invalid
+from jeroboam.domain.nodes import NodeScript
+from jeroboam.kit.clock import Clock
+
+# How long one call waits: for an API that boots, for nodes that join, for work that moves away.
+_BOOT_SECONDS = 20.0
+_SETTLE_SECONDS = 15.0
+_DRAIN_SECONDS = 60.0
+
+_NETWORK_DRIVERS = frozenset({None, "flannel"})
+_REFUSED = {
+    "tls_disabled": "its API would give everything on every node to anyone",
+    "registry_enabled": "a registry of the cluster's own is not there yet",
+    "master_lb_enabled": "several masters behind a load balancer are not there yet",
+}
+
+
+class KubernetesCoe:
+    """The contract `Coe` for Kubernetes."""
+
+    def __init__(self, *, clock: Clock) -> None:
+        self._clock = clock
+
+    @property
+    def authorities(self) -> Sequence[str]:
+        return boot.AUTHORITIES
+
+    def check(self, template: TemplateSpec) -> None:
+        for field, why in _REFUSED.items():
+            if getattr(template, field):
+                raise Invalid(f"{field} cannot be true for kubernetes: {why}.", field=field)
+        if template.network_driver not in _NETWORK_DRIVERS:
+            text = f"network_driver {template.network_driver} is not supported by kubernetes: flannel is."
+            raise Invalid(text, field="network_driver")
+        if template.volume_driver is not None:
+            text = f"volume_driver {template.volume_driver} is not supported by kubernetes."
+            raise Invalid(text, field="volume_driver")
+        options.check(template.labels)
+
+    def image(self, ref: str, labels: dict[str, str]) -> str:
+        version = labels.get(options.VERSION)
+        return ref if version is None or ":" in ref else f"{ref}:{version}"
+
+    @property
+    def node_options(self) -> frozenset[str]:
+        return options.NODE_OPTIONS
+
+    def check_change(self, old: TemplateSpec, new: TemplateSpec) -> None:
+        for name in options.FIXED:
+            if old.labels.get(name) != new.labels.get(name):
+                text = f"labels/{name} cannot be changed: pods and services have their addresses already."
+                raise Invalid(text, field=f"labels/{name}")
+        if (old.apiserver_port or boot.API_PORT) != (new.apiserver_port or boot.API_PORT):
+            raise Invalid("apiserver_port cannot be changed: clients would not find it.", field="apiserver_port")
+        _check_versions(old.labels.get(options.VERSION), new.labels.get(options.VERSION))
+
+    def script(self, plan: CoePlan, member: Member) -> NodeScript:
+        return boot.script(plan, member, self._clock)
+
+    async def join(self, plan: CoePlan) -> CoeObserved:
+        async with self._nodes(plan) as nodes:
+            await nodes.answers(patience=_BOOT_SECONDS)
+            await nodes.access()
+            await nodes.network(options.networks(plan.labels))
+            found = await self._settled(nodes, plan)
+            members = {member.name: member for member in plan.members}
+            known = [(node, members[node.name]) for node in found if node.name in members]
+            up = [(node, member) for node, member in known if node.machine == boot.machine_id(member)]
+            await asyncio.gather(*(nodes.describe(node, member) for node, member in up))
+            return _observed(plan, found, await nodes.version())
+
+    async def observe(self, plan: CoePlan) -> CoeObserved:
+        async with self._nodes(plan) as nodes:
+            await nodes.answers(patience=0)
+            return _observed(plan, await nodes.all(), await nodes.version())
+
+    async def leave(self, plan: CoePlan, names: Sequence[str]) -> None:
+        async with self._nodes(plan) as nodes:
+            going = [node for node in await nodes.all() if node.name in names]
+            await asyncio.gather(*(self._empty(nodes, node) for node in going))
+            await asyncio.gather(*(nodes.forget(node.name) for node in going))
+
+    async def drain(self, plan: CoePlan, uuids: Sequence[str]) -> None:
+        names = {member.name for member in plan.members if member.uuid in uuids}
+        async with self._nodes(plan) as nodes:
+            going = [node for node in await nodes.all() if node.name in names]
+            await asyncio.gather(*(self._empty(nodes, node) for node in going))
+
+    async def _empty(self, nodes: Nodes, node: KubeNode) -> None:
+        await nodes.cordon(node)
+        if node.ready:
+            await nodes.empty(node, seconds=_DRAIN_SECONDS)
+
+    async def _settled(self, nodes: Nodes, plan: CoePlan) -> list[KubeNode]:
+        """The cluster's nodes once every planned one is ready, or when waiting takes too long."""
+        until = self._clock.monotonic() + _SETTLE_SECONDS
+        while True:
+            found = await nodes.all()
+            known = {node.name: node for node in found}
+            good = all(_state(member, known.get(member.name)).ready for member in plan.members)
+            if good or self._clock.monotonic() >= until:
+                return found
+            await self._clock.sleep(POLL_SECONDS)
+
+    @asynccontextmanager
+    async def _nodes(self, plan: CoePlan) -> AsyncIterator[Nodes]:
+        main = plan.authorities["main"]
+        tls = client_tls(main, replace(main, also=()), self._clock, organizations=["system:masters"])
+        async with KubernetesApi(boot.api(plan), tls) as api:
+            yield Nodes(api, self._clock)
+
+
+def _check_versions(old: str | None, new: str | None) -> None:
+    """Raise `Invalid` for a way that Kubernetes does not go: down, or past a minor version."""
+    if old is None or new is None or old == new:
+        return
+    before, after = (tuple(int(part) for part in each.removeprefix("v").split(".")) for each in (old, new))
+    if after < before:
+        raise Invalid(f"Kubernetes cannot go back from {old} to {new}.", field=f"labels/{options.VERSION}")
+    if after[0] != before[0] or after[1] > before[1] + 1:
+        text = f"Kubernetes goes from one minor version to the next: {old} cannot become {new} at once."
+        raise Invalid(text, field=f"labels/{options.VERSION}")
+
+
+def _observed(plan: CoePlan, found: Sequence[KubeNode], version: str) -> CoeObserved:
+    known = {node.name: node for node in found}
+    members = tuple(_state(member, known.get(member.name)) for member in plan.members)
+    planned = {member.name for member in plan.members}
+    reasons = {"api": "ok"}
+    reasons |= {f"{member.name}.Ready": str(state.ready) for member, state in zip(plan.members, members, strict=True)}
+    healthy = all(state.ready for state in members)
+    text = "flannel enforces no NetworkPolicy: policies are stored and have no effect."
+    return CoeObserved(
+        api_address=boot.api(plan),
+        members=members,
+        strangers=tuple(sorted(node.name for node in found if node.name not in planned)),
+        coe_version=version,
+        container_version=next((node.runtime.rpartition("/")[2] for node in found if node.name in planned), None),
+        health=Health.HEALTHY if healthy else Health.UNHEALTHY,
+        health_reasons=reasons,
+        conditions=(
+            options.honoured(plan.labels),
+            # Its proxy works with nftables, and needs no IPVS.
+            Condition(type="VirtualIPs", status=True),
+            Condition(type="NetworkPolicies", status=False, reason="NotEnforced", message=text),
+        ),
+    )
+
+
+def _state(member: Member, node: KubeNode | None) -> MemberState:
+    if node is None:
+        return MemberState(uuid=member.uuid, ready=False, reason="the cluster does not know this node")
+    if node.machine != boot.machine_id(member):
+        return MemberState(uuid=member.uuid, ready=False, reason="its kubelet has not come up yet on the new machine")
+    return MemberState(uuid=member.uuid, ready=node.ready, reason="" if node.ready else node.reason)

@@ -1,0 +1,181 @@
+"""What a Kubernetes cluster's own API says of its nodes, and what is done to them there.
+
+Neighbours: the COE, which decides what should happen. Nodes are known by name: names of nodes are never used twice.
+"""
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import yaml
+
+from jeroboam.clients.kubernetes import KubernetesApi, Missing
+from jeroboam.coes.base import Member
+from jeroboam.coes.kubernetes.options import Networks
+from jeroboam.domain.clusters import MASTER
+from jeroboam.domain.errors import DriverError, Temporary
+from jeroboam.kit.clock import Clock
+
+GROUP_LABEL = "jeroboam.io/group"
+NODE_LABEL = "jeroboam.io/node"
+DRAINED = "jeroboam.io/drained"
+"""A node with this annotation takes no work for a while, by our doing."""
+FLANNEL_VERSION = "v0.28.10"
+POLL_SECONDS = 0.1
+
+_ROLE = "node-role.kubernetes.io/"
+_PLURALS = {
+    "Namespace": "api/v1/namespaces/{name}",
+    "ServiceAccount": "api/v1/namespaces/{namespace}/serviceaccounts/{name}",
+    "ConfigMap": "api/v1/namespaces/{namespace}/configmaps/{name}",
+    "ClusterRole": "apis/rbac.authorization.k8s.io/v1/clusterroles/{name}",
+    "ClusterRoleBinding": "apis/rbac.authorization.k8s.io/v1/clusterrolebindings/{name}",
+    "DaemonSet": "apis/apps/v1/namespaces/{namespace}/daemonsets/{name}",
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KubeNode:
+    """A node as the API shows it."""
+
+    name: str
+    ready: bool
+    reason: str
+    unschedulable: bool
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    machine: str
+    """What its kubelet says its machine is."""
+    runtime: str
+    """What runs its containers, as `containerd://2.2.1`."""
+
+
+class Nodes:
+    """The nodes of one cluster."""
+
+    def __init__(self, api: KubernetesApi, clock: Clock) -> None:
+        self._api = api
+        self._clock = clock
+
+    async def answers(self, *, patience: float) -> None:
+        """Wait until the API says that it is ready; raises `Temporary` after so many seconds."""
+        until = self._clock.monotonic() + patience
+        while True:
+            try:
+                await self._api.ready()
+            except DriverError as error:
+                if self._clock.monotonic() >= until:
+                    raise Temporary(error.reason) from error
+                await self._clock.sleep(POLL_SECONDS)
+            else:
+                return
+
+    async def all(self) -> list[KubeNode]:
+        """Every node that the cluster has."""
+        found = await self._api.get("/api/v1/nodes", "asking the cluster for its nodes")
+        return [_node(each) for each in found["items"]]
+
+    async def version(self) -> str:
+        """The API server's version, as `v1.36.3`."""
+        return str((await self._api.get("/version", "asking for the version"))["gitVersion"])
+
+    async def network(self, wanted: Networks) -> None:
+        """Have the network between pods of different nodes."""
+        await self._have(
+            "flannel.yaml",
+            {
+                "@PODS@": wanted.pods,
+                "@BITS@": wanted.node_bits,
+                "@BACKEND@": wanted.backend,
+                "@VERSION@": FLANNEL_VERSION,
+            },
+        )
+
+    async def access(self) -> None:
+        """Let the control plane's own certificates do what they are for."""
+        await self._have("access.yaml", {})
+
+    async def _have(self, name: str, words: Mapping[str, object]) -> None:
+        """Apply the objects of one of our files, with these words filled in."""
+        text = (files(__package__) / name).read_text()
+        for word, value in words.items():
+            text = text.replace(word, str(value))
+        for each in yaml.safe_load(text):
+            path = _PLURALS[each["kind"]].format_map({"namespace": "", **each["metadata"]})
+            await self._api.apply(f"/{path}", each, f"applying {each['kind']} {each['metadata']['name']}")
+
+    async def describe(self, node: KubeNode, member: Member) -> None:
+        """Give the node its labels, and work if it was drained by us and is well again. What users added stays."""
+        labels: dict[str, str] = {**member.labels, NODE_LABEL: member.uuid, GROUP_LABEL: member.group}
+        role = "control-plane" if member.role == MASTER else "worker"
+        labels[f"{_ROLE}{role}"] = ""
+        change: dict[str, Any] = {}
+        if any(node.labels.get(key) != value for key, value in labels.items()):
+            change["metadata"] = {"labels": labels}
+        if node.ready and DRAINED in node.annotations:
+            change.setdefault("metadata", {})["annotations"] = {DRAINED: None}
+            change["spec"] = {"unschedulable": False}
+        if change:
+            await self._api.patch(f"/api/v1/nodes/{node.name}", change, f"describing node {node.name}")
+
+    async def cordon(self, node: KubeNode) -> None:
+        """Let no new work come to it; a node that its user has cordoned stays that way afterwards."""
+        if not node.unschedulable:
+            change = {"metadata": {"annotations": {DRAINED: "true"}}, "spec": {"unschedulable": True}}
+            await self._api.patch(f"/api/v1/nodes/{node.name}", change, f"cordoning node {node.name}")
+
+    async def empty(self, node: KubeNode, *, seconds: float) -> None:
+        """Move its pods away, as far as disruption budgets let them go and time reaches."""
+        until = self._clock.monotonic() + seconds
+        while (pods := await self._movable(node.name)) and self._clock.monotonic() < until:
+            await asyncio.gather(*(self._evict(pod) for pod in pods if not pod["metadata"].get("deletionTimestamp")))
+            await self._clock.sleep(POLL_SECONDS)
+
+    async def forget(self, name: str) -> None:
+        """Take the node off the cluster's list."""
+        await self._api.delete(f"/api/v1/nodes/{name}", f"removing node {name} from the cluster")
+
+    async def _movable(self, node: str) -> list[dict[str, Any]]:
+        query = f"/api/v1/pods?fieldSelector=spec.nodeName%3D{node}"
+        found = await self._api.get(query, f"asking what runs on node {node}")
+        return [pod for pod in found["items"] if not _stays(pod)]
+
+    async def _evict(self, pod: Mapping[str, Any]) -> None:
+        name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
+        body = {
+            "apiVersion": "policy/v1",
+            "kind": "Eviction",
+            "metadata": {"name": name, "namespace": namespace},
+        }
+        path = f"/api/v1/namespaces/{namespace}/pods/{name}/eviction"
+        try:
+            await self._api.post(path, body, f"moving pod {namespace}/{name} away")
+        except (Missing, Temporary):
+            # It is gone, or a disruption budget keeps it for now.
+            return
+
+
+def _stays(pod: Mapping[str, Any]) -> bool:
+    """Whether a drain leaves it: it is the node's own, or it has ended."""
+    meta = pod["metadata"]
+    owners: Iterable[Mapping[str, Any]] = meta.get("ownerReferences") or ()
+    own = any(owner["kind"] in {"DaemonSet", "Node"} for owner in owners)
+    mirrored = "kubernetes.io/config.mirror" in (meta.get("annotations") or {})
+    return own or mirrored or pod["status"].get("phase") in {"Succeeded", "Failed"}
+
+
+def _node(shown: Mapping[str, Any]) -> KubeNode:
+    conditions: Sequence[Mapping[str, str]] = shown["status"].get("conditions") or ()
+    ready = next((each for each in conditions if each["type"] == "Ready"), {})
+    return KubeNode(
+        name=shown["metadata"]["name"],
+        ready=ready.get("status") == "True",
+        reason=ready.get("message", "it has not said anything yet"),
+        unschedulable=bool(shown["spec"].get("unschedulable")),
+        labels=shown["metadata"].get("labels") or {},
+        annotations=shown["metadata"].get("annotations") or {},
+        machine=shown["status"]["nodeInfo"]["machineID"],
+        runtime=shown["status"]["nodeInfo"]["containerRuntimeVersion"],
+    )

@@ -1,0 +1,100 @@
+"""The labels that mean something to a Kubernetes cluster, by the names that users of Magnum know, and their defaults.
+
+Neighbours: `boot`, which writes them into nodes; the COE, which checks them when they are asked for.
+"""
+
+import ipaddress
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from jeroboam.domain.conditions import Condition
+from jeroboam.domain.errors import Invalid
+
+VERSION = "kube_tag"
+"""Which Kubernetes: the version of the node image."""
+PODS = "flannel_network_cidr"
+SUBNET_BITS = "flannel_network_subnetlen"
+BACKEND = "flannel_backend"
+SERVICES = "service_cluster_ip_range"
+SANS = "api_server_cert_sans"
+"""Further names and addresses of the API, with commas between them."""
+
+# What nodes are made from: another value makes them anew. Networks are not among them, since they cannot change.
+NODE_OPTIONS = frozenset({VERSION, SANS})
+FIXED = (PODS, SUBNET_BITS, BACKEND, SERVICES)
+_KNOWN = frozenset({*NODE_OPTIONS, *FIXED})
+_ELSEWHERE = frozenset({"min_node_count", "max_node_count"})
+_TAG = re.compile(r"v[0-9]+\.[0-9]+\.[0-9]+", re.ASCII)
+_SAN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?", re.ASCII)
+_BACKENDS = ("vxlan", "host-gw")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Networks:
+    """The addresses of pods and services."""
+
+    pods: ipaddress.IPv4Network
+    services: ipaddress.IPv4Network
+    node_bits: int
+    """How long the prefix of one node's pods is."""
+    backend: str
+
+    @property
+    def dns(self) -> str:
+        """Where CoreDNS answers: the tenth address of services, as kubeadm has it."""
+        return str(self.services[10])
+
+
+def networks(labels: Mapping[str, str]) -> Networks:
+    """The networks that these labels ask for. Raises `Invalid` for what cannot be."""
+    pods = _network(labels, PODS, "10.100.0.0/16")
+    services = _network(labels, SERVICES, "10.254.0.0/16")
+    if pods.overlaps(services):
+        raise _bad(SERVICES, str(services), f"It overlaps {PODS} {pods}.")
+    said = labels.get(SUBNET_BITS, "24")
+    if not (said.isascii() and said.isdigit()) or not pods.prefixlen < int(said[:3]) <= 28:  # noqa: PLR2004  (room for some pods)
+        raise _bad(SUBNET_BITS, said, f"It has to be a number from {pods.prefixlen + 1} to 28.")
+    backend = labels.get(BACKEND, "vxlan")
+    if backend not in _BACKENDS:
+        raise _bad(BACKEND, backend, f"It has to be one of: {', '.join(_BACKENDS)}.")
+    return Networks(pods=pods, services=services, node_bits=int(said), backend=backend)
+
+
+def check(labels: Mapping[str, str]) -> None:
+    """Raise `Invalid` for a label whose value cannot be."""
+    networks(labels)
+    if (tag := labels.get(VERSION)) is not None and _TAG.fullmatch(tag) is None:
+        raise _bad(VERSION, tag, "It has to be a version such as v1.36.3.")
+    for name in sans(labels):
+        if _SAN.fullmatch(name) is None:
+            raise _bad(SANS, name, "It has to be a name or an address.")
+
+
+def sans(labels: Mapping[str, str]) -> list[str]:
+    """Further names of the API."""
+    return [word.strip() for word in labels.get(SANS, "").split(",") if word.strip()]
+
+
+def honoured(labels: Mapping[str, str]) -> Condition:
+    """Whether every label of the cluster means something here."""
+    ignored = sorted(labels.keys() - _KNOWN - _ELSEWHERE)
+    if not ignored:
+        return Condition(type="LabelsHonoured", status=True)
+    text = f"These labels mean nothing here yet: {', '.join(ignored)}."
+    return Condition(type="LabelsHonoured", status=False, reason="NoMeaning", message=text)
+
+
+def _network(labels: Mapping[str, str], name: str, default: str) -> ipaddress.IPv4Network:
+    said = labels.get(name, default)
+    try:
+        network = ipaddress.IPv4Network(said)
+    except ValueError as error:
+        raise _bad(name, said, "It has to be an IPv4 network such as 10.100.0.0/16.") from error
+    if not 8 <= network.prefixlen <= 24:  # noqa: PLR2004  (room for nodes, and for services)
+        raise _bad(name, said, "Its prefix has to have 8 to 24 bits.")
+    return network
+
+
+def _bad(name: str, value: str, why: str) -> Invalid:
+    return Invalid(f"Invalid input for field 'labels/{name}'. Value: '{value[:80]}'. {why}", field=f"labels/{name}")
