@@ -14,7 +14,7 @@ import structlog
 from jeroboam.domain.caller import Caller
 from jeroboam.kit.ids import is_uuid
 
-log = structlog.get_logger("jeroboam.audit").bind(logger="jeroboam.audit")
+log = structlog.get_logger("jeroboam.audit")
 
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _DENIED = frozenset({401, 403})
@@ -79,7 +79,7 @@ _read = msgspec.json.Decoder(_Made).decode
 
 def to_log(record: Record) -> None:
     """Where records go unless something else is said."""
-    log.info("audit", **asdict(record))
+    log.info("audit", logger="jeroboam.audit", **asdict(record))
 
 
 def record_of(trace: Trace, *, method: str, request_id: str, status: int, answer: bytes) -> Record | None:
