@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from jeroboam.domain.clusters import Health
-from jeroboam.domain.containers import ContainerSpec, RuntimeState, Status
+from jeroboam.domain.clusters import Cluster, Health, NodeGroup, Template
+from jeroboam.domain.containers import Container, ContainerSpec, RuntimeState, Status
 from jeroboam.domain.errors import Conflict, Invalid, NotFound
 from jeroboam.domain.noderecords import NodeRecord
 from jeroboam.domain.workloads import Act, WorkloadKind, WorkloadSpec, WorkloadStatus, project_workload
-from jeroboam.store import Page, Store
+from jeroboam.store import Page, Store, sort_keys
 from jeroboam.store.migrations import current, newest, upgrade
 from tests import builders
 
@@ -108,11 +108,14 @@ async def test_the_same_uuid_twice_is_a_conflict(store):
         await put(store, "templates", template)
 
 
-@pytest.mark.parametrize("key", ["id", "name", "coe", "created_at", "keypair_id"])
+@pytest.mark.parametrize("key", sort_keys(Template))
 @pytest.mark.parametrize("descending", [False, True])
 async def test_pages_meet_every_object_once_in_order(store, key, descending):
     templates = [builders.template(name=f"n{number % 3}") for number in range(7)]
-    some = [replace(t, spec=replace(t.spec, keypair_id=f"k{i}")) if i % 2 else t for i, t in enumerate(templates)]
+    some = [
+        replace(t, public=True, spec=replace(t.spec, keypair_id=f"k{i}")) if i % 2 else t
+        for i, t in enumerate(templates)
+    ]
     await put(store, "templates", *some)
     seen, marker = [], None
     async with store.read() as tx:
@@ -126,6 +129,20 @@ async def test_pages_meet_every_object_once_in_order(store, key, descending):
             marker = page[-1].uuid
     assert seen == whole
     assert sorted(t.uuid for t in seen) == sorted(t.uuid for t in some)
+
+
+async def test_every_object_can_be_paged_by_each_of_its_keys(store):
+    template = builders.template()
+    clusters = [builders.cluster(template) for _ in range(2)]
+    await put(store, "templates", template)
+    await put(store, "clusters", *clusters)
+    await put(store, "nodegroups", *builders.groups(clusters[0]))
+    await put(store, "containers", *(builders.container() for _ in range(2)))
+    async with store.read() as tx:
+        for rows, kind in ((tx.clusters, Cluster), (tx.nodegroups, NodeGroup), (tx.containers, Container)):
+            for key in sort_keys(kind):
+                first, second = await rows.page(Page(sort_key=key))
+                assert await rows.page(Page(sort_key=key, marker=first.uuid)) == [second], key
 
 
 async def test_bad_pages_are_refused_by_name(store):

@@ -106,8 +106,10 @@ class Rows(Generic[T]):
         if value is None:
             same = sa.and_(key.is_(None), beyond)
             return sa.or_(key.is_not(None), same) if page.descending else same
-        further = key < value if page.descending else sa.or_(key > value, key.is_(None))
-        return sa.or_(further, sa.and_(key == value, beyond))
+        # As a parameter of the column's type: of a plain True nobody may ask what is greater.
+        mark = sa.literal(value, key.type)
+        further = key < mark if page.descending else sa.or_(key > mark, key.is_(None))
+        return sa.or_(further, sa.and_(key == mark, beyond))
 
     async def count(self, **equals: Any) -> int:
         """How many have these values."""
