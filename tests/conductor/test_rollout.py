@@ -195,6 +195,30 @@ async def test_a_member_that_is_lame_and_old_is_made_anew_without_waiting_for_it
     await all_new(rig, made)
 
 
+async def test_members_that_are_away_for_a_moment_are_drained_in_batches_all_the_same(rig, made):
+    await upgrade(rig, made)
+    await rig.until(made, lambda _: len(rig.cloud.rebuilds) == 3)
+    [_, workers] = await rig.groups(made)
+    rig.members[made].unready |= {node.uuid for node in workers.desired}
+    await rig.until(made, lambda c: ": down" in (c.status_reason or ""))
+    rig.members[made].unready.clear()
+    await all_new(rig, made)
+    assert [len(batch) for batch in rig.members[made].drains] == [1] * 7
+
+
+async def test_members_that_stay_lame_are_made_anew_batch_by_batch(rig, made):
+    rig.provider.faults.hold("rebuild")
+    [_, workers] = await rig.groups(made)
+    rig.members[made].unready |= {node.uuid for node in workers.desired}
+    await upgrade(rig, made, batch=2)
+    rig.provider.faults.mend("rebuild")
+    rig.provider.faults.slow("rebuild", 1)
+    await rig.until(made, lambda _: rig.cloud.rebuilds)
+    assert len(rig.cloud.rebuilds) <= 2
+    rig.members[made].unready.clear()
+    await all_new(rig, made)
+
+
 async def test_a_cluster_that_does_not_answer_is_mended_from_its_first_master(rig):
     cluster = await rig.create(masters=1, workers=1)
     uuid = cluster.uuid

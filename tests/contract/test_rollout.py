@@ -181,12 +181,16 @@ async def test_a_service_lives_through_its_nodes_being_made_anew(swarm, tmp_path
 
 
 @pytest.mark.docker
-async def test_a_node_that_its_user_drained_stays_drained(swarm, tmp_path):
+@pytest.mark.parametrize("availability", ["drain", "pause"])
+async def test_what_its_user_decided_of_a_node_stays(swarm, tmp_path, availability):
     await swarm.boot(swarm.nodes(1, 1))
     await swarm.coe.join(swarm.plan())
     user = User(swarm, tmp_path)
     worker = swarm.members[1]
-    await user.docker("node", "update", "--availability", "drain", worker.name)
+    await user.docker("node", "update", "--availability", availability, worker.name)
     await swarm.coe.drain(swarm.plan(), [worker.uuid])
-    await swarm.coe.join(swarm.plan())
     assert await user.docker("node", "inspect", "--format", "{{.Spec.Availability}}", worker.name) == "drain\n"
+    await swarm.coe.join(swarm.plan())
+    assert (
+        await user.docker("node", "inspect", "--format", "{{.Spec.Availability}}", worker.name) == f"{availability}\n"
+    )

@@ -1,12 +1,15 @@
 """What a Kubernetes cluster may be asked for, checked before anything is made; and what its nodes boot with."""
 
 import json
+import tomllib
 from dataclasses import replace
+from importlib.resources import files
 
 import pytest
 
 from jeroboam.coes.base import Authority, CoePlan, Member
 from jeroboam.coes.kubernetes import KubernetesCoe
+from jeroboam.coes.kubernetes.fleet import FLANNEL_VERSION
 from jeroboam.domain.clusters import TemplateSpec
 from jeroboam.domain.errors import Invalid
 from jeroboam.kit.clock import SystemClock
@@ -117,12 +120,17 @@ def plan(coe, **labels) -> CoePlan:
     )
 
 
+def test_the_network_is_of_the_version_that_every_node_image_brings():
+    pinned = tomllib.loads((files("jeroboam.nodeimages.kubernetes") / "versions.toml").read_text())
+    assert {version["flannel"] for version in pinned.values()} == {FLANNEL_VERSION}
+
+
 def test_a_worker_has_no_authority_and_no_way_but_its_own(coe):
     made = plan(coe)
-    files = {file.path: file.content for file in coe.script(made, made.members[1]).files}
-    assert not [path for path in files if path.endswith(".key")]
-    assert json.loads(files["/etc/kubernetes/kubelet.yaml"])["authentication"]["anonymous"]["enabled"] is False
-    access = json.loads(files["/etc/kubernetes/kubelet.conf"])
+    laid = {file.path: file.content for file in coe.script(made, made.members[1]).files}
+    assert not [path for path in laid if path.endswith(".key")]
+    assert json.loads(laid["/etc/kubernetes/kubelet.yaml"])["authentication"]["anonymous"]["enabled"] is False
+    access = json.loads(laid["/etc/kubernetes/kubelet.conf"])
     assert access["clusters"][0]["cluster"]["server"] == "https://10.9.0.2:6443"
 
 
@@ -137,8 +145,8 @@ def test_keys_lie_where_only_root_reads_them_and_are_not_shown(coe):
 
 def test_labels_reach_the_control_plane(coe):
     made = plan(coe, flannel_network_cidr="10.50.0.0/16", service_cluster_ip_range="10.60.0.0/16")
-    files = {file.path: file.content.decode() for file in coe.script(made, made.members[0]).files}
-    config = files["/etc/kubernetes/kubeadm.yaml"]
+    laid = {file.path: file.content.decode() for file in coe.script(made, made.members[0]).files}
+    config = laid["/etc/kubernetes/kubeadm.yaml"]
     assert '"podSubnet": "10.50.0.0/16"' in config
     assert '"serviceSubnet": "10.60.0.0/16"' in config
-    assert json.loads(files["/etc/kubernetes/kubelet.yaml"])["clusterDNS"] == ["10.60.0.10"]
+    assert json.loads(laid["/etc/kubernetes/kubelet.yaml"])["clusterDNS"] == ["10.60.0.10"]

@@ -242,8 +242,7 @@ class SwarmCoe(SwarmContainers):
                 labels = {**has, **member.labels, GROUP_LABEL: member.group}
                 change: dict[str, object] = {"Labels": labels}
                 if node.drained and node.ready:
-                    del labels[DRAINED_LABEL]
-                    change["Availability"] = "active"
+                    change["Availability"] = labels.pop(DRAINED_LABEL)
                 if labels != has:
                     changes.append(fleet.update(manager, node, change))
         await asyncio.gather(*changes)
@@ -269,8 +268,9 @@ class SwarmCoe(SwarmContainers):
 
     async def _drain(self, fleet: Fleet, manager: str, node: SwarmNode) -> None:
         """Move its work away; a node that its user has drained already stays that way afterwards."""
-        if node.spec.get("Availability") == "active":
-            labels = {**(node.spec.get("Labels") or {}), DRAINED_LABEL: "true"}
+        before = node.spec.get("Availability", "active")
+        if before != "drain":
+            labels = {**(node.spec.get("Labels") or {}), DRAINED_LABEL: before}
             await fleet.update(manager, node, {"Availability": "drain", "Labels": labels})
         until = self._clock.monotonic() + _DRAIN_SECONDS
         while self._clock.monotonic() < until:

@@ -20,7 +20,7 @@ from jeroboam.kit.clock import Clock
 NODE_LABEL = "jeroboam.node"
 NAME_LABEL = "jeroboam.node-name"
 DRAINED_LABEL = "jeroboam.drained"
-"""A node that has it takes no work for a while, by our doing."""
+"""A node that has it takes no work for a while, by our doing; its value is the availability to go back to."""
 
 API_PORT = 2376
 RAFT_PORT = 2377

@@ -46,8 +46,8 @@ SLOW_SECONDS = 5.0
 GLANCE_SECONDS = 0.5
 # A delete that passed its deadline is said to have failed, and goes on: delete always ends.
 DELETE_RETRY = 60.0
-# After so many looks at a cluster in which nobody answers, a master of a former build is taken to be the reason.
-SILENT_ATTEMPTS = 3
+# After so many looks at nodes that are not ready, or at a cluster in which nobody answers, it is not for a moment.
+PATIENT_ATTEMPTS = 3
 
 log = structlog.get_logger("jeroboam.conductor.clusters")
 
@@ -252,15 +252,15 @@ class Clusters:
         return self._check_seconds
 
     def _lame(self, site: Site, error: Temporary) -> Collection[str]:
-        """Uuids of members that cannot be what they should be, by what went wrong.
+        """Uuids of members that have not been what they should be for long, by what went wrong.
 
-        Where nobody in the cluster answers for long, that is one of its masters.
+        Where nobody in the cluster answers, that is one of its masters.
         """
+        generation, attempt = self._attempts.get(site.whole.cluster.uuid, (0, 0))
+        if generation != site.whole.cluster.generation or attempt < PATIENT_ATTEMPTS:
+            return ()
         if isinstance(error, _Late):
             return error.uuids
-        generation, attempt = self._attempts.get(site.whole.cluster.uuid, (0, 0))
-        if generation != site.whole.cluster.generation or attempt < SILENT_ATTEMPTS:
-            return ()
         return [member.uuid for member in site.plan.members if member.role == MASTER][:1]
 
     def _parts(self, cluster: Cluster) -> tuple[Provider, Coe]:

@@ -27,10 +27,11 @@ async def replace_dead(site: Site) -> bool:
 
 
 async def replace_lame(site: Site, unready: Collection[str]) -> Pause | None:
-    """Make those stale nodes anew that the cluster cannot use: they have no work to lose. None when there are none."""
-    lame = [node for node in _stale(site) if node.uuid in unready]
-    if not lame:
+    """Make a batch anew of those stale nodes that the cluster cannot use, without a drain. None when there are none."""
+    unusable = [node for node in _stale(site) if node.uuid in unready]
+    if not unusable:
         return None
+    lame = _batch(site, unusable)
     await _rebuild(site, lame)
     return Pause(reason=f"made anew, since they did not work: {_names(lame)}", seconds=0.0)
 
