@@ -219,7 +219,7 @@ class RunsContainers(Protocol):
         ...
 
     async def logs(self, plan: CoePlan, uuid: str) -> str | None:
-        """What it printed, both streams in order; None when there is no such container."""
+        """What it printed, both streams as they came in; None when there is no such container."""
         ...
 
     async def execute(self, plan: CoePlan, uuid: str, command: Sequence[str], *, limit: float) -> ExecResult | None:
