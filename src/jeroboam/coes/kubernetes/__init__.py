@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from jeroboam.clients.kubernetes import KubernetesApi
 from jeroboam.coes.base import CoeObserved, CoePlan, Member, MemberState
-from jeroboam.coes.kubernetes import boot, options
+from jeroboam.coes.kubernetes import boot, components, options
 from jeroboam.coes.kubernetes.fleet import POLL_SECONDS, KubeNode, Nodes
 from jeroboam.coes.tls import client_tls
 from jeroboam.domain.clusters import Health, TemplateSpec
@@ -68,7 +68,7 @@ class KubernetesCoe:
             if old.labels.get(name) != new.labels.get(name):
                 text = f"labels/{name} cannot be changed: pods and services have their addresses already."
                 raise Invalid(text, field=f"labels/{name}")
-        if (old.apiserver_port or boot.API_PORT) != (new.apiserver_port or boot.API_PORT):
+        if (old.apiserver_port or components.API_PORT) != (new.apiserver_port or components.API_PORT):
             raise Invalid("apiserver_port cannot be changed: clients would not find it.", field="apiserver_port")
         _check_versions(old.labels.get(options.VERSION), new.labels.get(options.VERSION))
 

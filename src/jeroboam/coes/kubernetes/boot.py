@@ -3,7 +3,8 @@
 All nodes may boot at the same moment: every kubelet has a client certificate of the cluster's authority from the
 start, and waits for the API by itself. A master makes its own control plane with kubeadm, from authorities that are
 laid into it; what lies in /etc is made again at every boot, what has to last is in the node's volume. What the node
-image promises is said in `jeroboam.nodeimages.kubernetes`. Neighbours: the COE, which asks.
+image promises is said in `jeroboam.nodeimages.kubernetes`. Neighbours: `components` (what the programs are set to);
+the COE, which asks.
 """
 
 import base64
@@ -12,17 +13,15 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from jeroboam.coes.base import Authority, CoePlan, Member
-from jeroboam.coes.kubernetes.options import networks, sans
+from jeroboam.coes.kubernetes.components import API_PORT, PKI, kubeadm, kubelet
 from jeroboam.domain.clusters import MASTER
 from jeroboam.domain.nodes import File, NodeScript
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.x509 import CLIENT, Pair, issue, public_key
 
-API_PORT = 6443
 SERVICE_ACCOUNT = "service-account"
 AUTHORITIES = ("main", "etcd", "front-proxy", SERVICE_ACCOUNT)
 
-_PKI = "/etc/kubernetes/pki"
 _KUBEADM = "/etc/kubernetes/kubeadm.yaml"
 _KUBELET = "/etc/kubernetes/kubelet.yaml"
 _KUBELET_ACCESS = "/etc/kubernetes/kubelet.conf"
@@ -37,8 +36,8 @@ _LATER = (
 
 def script(plan: CoePlan, member: Member, clock: Clock) -> NodeScript:
     """How that node boots."""
-    kubelet = [
-        File(path=_KUBELET, content=_json(_kubelet(plan, member))),
+    own = [
+        File(path=_KUBELET, content=_json(kubelet(plan, member))),
         File(path=_KUBELET_ACCESS, content=_json(_access(plan, member, clock)), mode=0o600),
     ]
     stay = (
@@ -48,9 +47,9 @@ def script(plan: CoePlan, member: Member, clock: Clock) -> NodeScript:
     )
     named = ("sh", "-c", f"rm -f /etc/machine-id; echo {machine_id(member)} >/etc/machine-id")
     if member.role != MASTER:
-        ca = File(path=f"{_PKI}/ca.crt", content=plan.authorities["main"].trusted.encode())
-        return NodeScript(files=(ca, *kubelet), commands=(named, stay))
-    config = b"---\n".join(_json(each) + b"\n" for each in _kubeadm(plan, member))
+        ca = File(path=f"{PKI}/ca.crt", content=plan.authorities["main"].trusted.encode())
+        return NodeScript(files=(ca, *own), commands=(named, stay))
+    config = b"---\n".join(_json(each) + b"\n" for each in kubeadm(plan, member))
     init = f'sed -i "s/@VERSION@/$(kubeadm version -o short)/" {_KUBEADM}'
     local = ("kubeadm", "init", f"--config={_KUBEADM}", f"--skip-phases={_LATER}", "--ignore-preflight-errors=all")
     with_api = f"--config={_KUBEADM} --kubeconfig={_ADMIN}"
@@ -58,7 +57,7 @@ def script(plan: CoePlan, member: Member, clock: Clock) -> NodeScript:
         f"(until kubeadm init phase upload-config all {with_api} && kubeadm init phase addon all {with_api}; "
         "do sleep 0.3; done) >/var/log/kubeadm-after.log 2>&1 &"
     )
-    files = (*_authorities(plan), *kubelet, File(path=_KUBEADM, content=config, mode=0o600))
+    files = (*_authorities(plan), *own, File(path=_KUBEADM, content=config, mode=0o600))
     return NodeScript(files=files, commands=(named, ("sh", "-c", init), local, ("sh", "-c", after), stay))
 
 
@@ -75,11 +74,11 @@ def _authorities(plan: CoePlan) -> list[File]:
     files = []
     for kind, name in _FOLDERS.items():
         authority = plan.authorities[kind]
-        files.append(File(path=f"{_PKI}/{name}.crt", content=authority.trusted.encode()))
-        files.append(File(path=f"{_PKI}/{name}.key", content=authority.key, mode=0o600))
+        files.append(File(path=f"{PKI}/{name}.crt", content=authority.trusted.encode()))
+        files.append(File(path=f"{PKI}/{name}.key", content=authority.key, mode=0o600))
     tokens = plan.authorities[SERVICE_ACCOUNT]
-    files.append(File(path=f"{_PKI}/sa.key", content=tokens.key, mode=0o600))
-    files.append(File(path=f"{_PKI}/sa.pub", content=public_key(tokens.pem).encode()))
+    files.append(File(path=f"{PKI}/sa.key", content=tokens.key, mode=0o600))
+    files.append(File(path=f"{PKI}/sa.pub", content=public_key(tokens.pem).encode()))
     return files
 
 
@@ -112,82 +111,6 @@ def api(plan: CoePlan) -> str:
     """Where the cluster's API answers: its first master."""
     first = next(member.address for member in plan.members if member.role == MASTER)
     return f"https://{first}:{plan.template.apiserver_port or API_PORT}"
-
-
-def _kubelet(plan: CoePlan, member: Member) -> dict[str, Any]:
-    taints = [dict(taint) for taint in member.taints]
-    config: dict[str, Any] = {
-        "apiVersion": "kubelet.config.k8s.io/v1beta1",
-        "kind": "KubeletConfiguration",
-        "authentication": {
-            "anonymous": {"enabled": False},
-            "webhook": {"enabled": True},
-            "x509": {"clientCAFile": f"{_PKI}/ca.crt"},
-        },
-        "authorization": {"mode": "Webhook"},
-        "cgroupDriver": "cgroupfs",
-        "clusterDNS": [networks(plan.labels).dns],
-        "clusterDomain": "cluster.local",
-        "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
-        # Nodes that share a machine's disk must not each take its filling for their own.
-        "evictionHard": {"nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%"},
-        "imageGCHighThresholdPercent": 100,
-        "failCgroupV1": False,
-        "failSwapOn": False,
-        "nodeStatusUpdateFrequency": "2s",
-    }
-    if member.role == MASTER:
-        config["staticPodPath"] = "/etc/kubernetes/manifests"
-        taints.append({"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"})
-    if taints:
-        config["registerWithTaints"] = taints
-    return config
-
-
-def _kubeadm(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
-    nets = networks(plan.labels)
-    alone = sum(each.role == MASTER for each in plan.members) == 1
-    waiting = [] if not alone else [{"name": "leader-elect", "value": "false"}]
-    init = {
-        "apiVersion": "kubeadm.k8s.io/v1beta4",
-        "kind": "InitConfiguration",
-        "localAPIEndpoint": {
-            "advertiseAddress": member.address,
-            "bindPort": plan.template.apiserver_port or API_PORT,
-        },
-        "nodeRegistration": {
-            "name": member.name,
-            "criSocket": "unix:///run/containerd/containerd.sock",
-            "imagePullPolicy": "IfNotPresent",
-        },
-    }
-    cluster = {
-        "apiVersion": "kubeadm.k8s.io/v1beta4",
-        "kind": "ClusterConfiguration",
-        "clusterName": plan.cluster_name,
-        "kubernetesVersion": "@VERSION@",
-        "encryptionAlgorithm": "ECDSA-P256",
-        "networking": {"podSubnet": str(nets.pods), "serviceSubnet": str(nets.services)},
-        "apiServer": {"certSANs": [member.name, member.address, *sans(plan.labels)]},
-        # By default it spends seconds on making a token for each of its parts, and no node is ready before.
-        "controllerManager": {
-            "extraArgs": [
-                *waiting,
-                {"name": "kube-api-qps", "value": "500"},
-                {"name": "kube-api-burst", "value": "1000"},
-                {"name": "node-cidr-mask-size", "value": str(nets.node_bits)},
-            ]
-        },
-        "scheduler": {"extraArgs": waiting},
-    }
-    proxy = {
-        "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
-        "kind": "KubeProxyConfiguration",
-        "mode": "nftables",
-        # A node that is a container may not set these.
-        "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
-    }
-    return [init, cluster, proxy]
 
 
 def _trust(authority: Authority) -> str:
