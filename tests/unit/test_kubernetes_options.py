@@ -1,5 +1,6 @@
 """What a Kubernetes cluster may be asked for, checked before anything is made; and what its nodes boot with."""
 
+import base64
 import json
 import tomllib
 from dataclasses import replace
@@ -43,12 +44,65 @@ def coe():
         ("service_cluster_ip_range", "nonsense"),
         ("service_cluster_ip_range", "10.100.7.0/24"),
         ("api_server_cert_sans", "good.example,bad name"),
+        ("kubelet_options", "--no-such-option=1"),
+        ("kubelet_options", "--max-pods=many"),
+        ("kubelet_options", "max-pods=5"),
+        ("kubelet_options", "--max-pods=5 '"),
+        ("kubelet_options", "--anonymous-auth=true"),
+        ("kubelet_options", "--client-ca-file=/etc/ca"),
+        ("kubelet_options", "--node-labels=a=b"),
+        ("kubelet_options", "--root-dir=/"),
+        ("kubelet_options", "--topology-manager-policy=all"),
+        ("kubeapi_options", "--etcd-servers=http://10.0.0.1:2379"),
+        ("kubeapi_options", "--anonymous-auth"),
+        ("kubeapi_options", "--authorization-mode=AlwaysAllow"),
+        ("kubeapi_options", "--tls-cert-file=/x"),
+        ("kubeapi_options", "--bind-address=0.0.0.0"),
+        ("kubeapi_options", "--disable-admission-plugins=PodSecurity"),
+        ("kubeapi_options", "--feature-gates=NoSuchGate=true"),
+        ("kubeapi_options", "--feature-gates=AllAlpha"),
+        ("kubeapi_options", "--event-ttl=long"),
+        ("kubescheduler_options", "--kubeconfig=/x"),
+        ("kubecontroller_options", "--leader-elect=false"),
+        ("kubecontroller_options", "--cluster-cidr=10.0.0.0/8"),
+        ("kubeproxy_options", "--proxy-mode=ipvs"),
+        ("kubeproxy_options", "--bind-address=0.0.0.0"),
+        ("admission_control_list", "PodSecurityPolicy"),
+        ("admission_control_list", "NodeRestriction,AlwaysPullImages"),
+        ("audit_log_enabled", "perhaps"),
+        ("audit_log_maxage", "0"),
+        ("oidc_issuer_url", "http://plain.example"),
+        ("oidc_issuer_url", "https://id.example"),
+        ("oidc_client_id", "kubernetes"),
     ],
 )
 def test_labels_that_cannot_be_are_refused_by_name(coe, name, value):
     with pytest.raises(Invalid) as refused:
         coe.check(replace(SPEC, labels={name: value}))
     assert refused.value.field in {f"labels/{name}", "labels/service_cluster_ip_range"}
+
+
+def test_what_was_refused_is_said_with_the_reason(coe):
+    with pytest.raises(Invalid, match=r"labels/kubeapi_options.*--tls-cert-file.*names a file"):
+        coe.check(replace(SPEC, labels={"kubeapi_options": "--v=2 --tls-cert-file=/x"}))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"kubelet_options": "--max-pods=50 --eviction-hard=memory.available<100Mi --v=3 --seccomp-default"},
+        {"kubeapi_options": "--runtime-config=api/all=true --feature-gates=AllAlpha=false --event-ttl=1h30m"},
+        {"kubeapi_options": "--service-node-port-range=30000-31000 --tls-min-version=VersionTLS13"},
+        {"kubecontroller_options": "--node-monitor-grace-period=30s --terminated-pod-gc-threshold=100"},
+        {"kubescheduler_options": "--v=4"},
+        {"kubeproxy_options": "--proxy-mode=iptables --nodeport-addresses=10.0.0.0/8,192.168.0.0/16"},
+        {"admission_control_list": "NodeRestriction,PodNodeSelector"},
+        {"audit_log_enabled": "True", "audit_log_maxage": "7"},
+        {"oidc_issuer_url": "https://id.example/realms/a", "oidc_client_id": "k", "oidc_username_prefix": "-"},
+    ],
+)
+def test_what_operators_set_is_taken(coe, labels):
+    coe.check(replace(SPEC, labels=labels))
 
 
 @pytest.mark.parametrize(
@@ -138,7 +192,7 @@ def test_keys_lie_where_only_root_reads_them_and_are_not_shown(coe):
     made = plan(coe)
     script = coe.script(made, made.members[0])
     secret = [file for file in script.files if b"PRIVATE KEY" in file.content or file.path.endswith(".conf")]
-    assert len(secret) == 5
+    assert len(secret) == 5, [file.path for file in secret]
     assert {file.mode for file in secret} == {0o600}
     assert "PRIVATE" not in repr(script)
 
@@ -150,3 +204,119 @@ def test_labels_reach_the_control_plane(coe):
     assert '"podSubnet": "10.50.0.0/16"' in config
     assert '"serviceSubnet": "10.60.0.0/16"' in config
     assert json.loads(laid["/etc/kubernetes/kubelet.yaml"])["clusterDNS"] == ["10.60.0.10"]
+
+
+def laid_for(coe, number=0, **labels) -> dict[str, str]:
+    """What a node boots with, by path."""
+    made = plan(coe, **labels)
+    return {file.path: file.content.decode() for file in coe.script(made, made.members[number]).files}
+
+
+def arguments(laid: dict[str, str], part: str) -> list[tuple[str, str]]:
+    """What kubeadm is told to start that part with."""
+    cluster = json.loads(laid["/etc/kubernetes/kubeadm.yaml"].split("---\n")[1])
+    return [(each["name"], each["value"]) for each in cluster[part]["extraArgs"]]
+
+
+def commands(coe, **labels) -> list[str]:
+    """What the master runs as it boots."""
+    made = plan(coe, **labels)
+    return [" ".join(command) for command in coe.script(made, made.members[0]).commands]
+
+
+def test_options_reach_their_programs_and_take_the_place_of_ours(coe):
+    labels = {
+        "kubelet_options": "--max-pods=42",
+        "kubeapi_options": "--event-ttl=2h",
+        "kubecontroller_options": "--kube-api-qps=7",
+        "kubescheduler_options": "--v=4",
+        "kubeproxy_options": "--proxy-mode=iptables --v=3 --masquerade-all",
+    }
+    made = plan(coe, **labels)
+    for member in made.members:
+        assert "--max-pods=42" in coe.script(made, member).commands[-1]
+    own = replace(made.members[1], options={"kubelet_options": "--max-pods=43"})
+    assert "--max-pods=43" in coe.script(made, own).commands[-1]
+    laid = laid_for(coe, **labels)
+    assert ("event-ttl", "2h") in arguments(laid, "apiServer")
+    assert [value for name, value in arguments(laid, "controllerManager") if name == "kube-api-qps"] == ["7"]
+    assert ("v", "4") in arguments(laid, "scheduler")
+    proxy = json.loads(laid["/etc/kubernetes/kubeadm.yaml"].split("---\n")[2])
+    assert (proxy["mode"], proxy["logging"], proxy["linux"]) == ("iptables", {"verbosity": 3}, {"masqueradeAll": True})
+
+
+def test_proxies_read_what_was_set_anew_and_only_that(coe):
+    def patches(**labels):
+        return [line for line in commands(coe, **labels) if "patch daemonset kube-proxy" in line]
+
+    assert not patches()
+    assert patches(kubeproxy_options="--v=3") != patches(kubeproxy_options="--v=4")
+
+
+def test_secrets_are_sealed_with_a_key_of_the_clusters_own(coe):
+    made = plan(coe)
+
+    def keys(of):
+        laid = {file.path: file for file in coe.script(of, of.members[0]).files}
+        file = laid["/etc/kubernetes/security/encryption.yaml"]
+        assert file.mode == 0o600
+        [config] = json.loads(file.content)["resources"]
+        assert (config["resources"], config["providers"][-1]) == (["secrets"], {"identity": {}})
+        return config["providers"][0]["secretbox"]["keys"]
+
+    [key] = keys(made)
+    assert keys(made) == [key]
+    assert len(base64.b64decode(key["secret"])) == 32
+    [other] = keys(replace(made, cluster_id="another"))
+    assert other["secret"] != key["secret"]
+    # What was sealed with a key that another stands beside can still be read.
+    second = replace(made.authorities["etcd"], also=(made.authorities["encryption"],))
+    assert keys(replace(made, authorities=made.authorities | {"encryption": second}))[1] == key
+    # What other authorities become changes nothing.
+    assert keys(replace(made, authorities=made.authorities | {"main": made.authorities["etcd"]})) == [key]
+    worker = [file.path for file in coe.script(made, made.members[1]).files]
+    assert not [path for path in worker if "security" in path]
+
+
+def test_pods_are_held_to_baseline_and_nobody_is_anonymous(coe):
+    laid = laid_for(coe)
+    [plugin] = json.loads(laid["/etc/kubernetes/security/admission.yaml"])["plugins"]
+    assert plugin["configuration"]["defaults"]["enforce"] == "baseline"
+    assert plugin["configuration"]["exemptions"]["namespaces"] == ["kube-system"]
+    authentication = json.loads(laid["/etc/kubernetes/security/authentication.yaml"])
+    assert {each["path"] for each in authentication["anonymous"]["conditions"]} == {"/livez", "/readyz", "/healthz"}
+    assert "jwt" not in authentication
+    given = arguments(laid, "apiServer")
+    assert ("enable-admission-plugins", "NodeRestriction") in given
+    issuers = [value for name, value in given if name == "service-account-issuer"]
+    assert issuers[0] == "https://kubernetes.default.svc.cluster.local/clusters/c"
+    assert not [name for name, _ in given if name.startswith("audit")]
+
+
+def test_audit_and_admission_as_asked(coe):
+    labels = {"audit_log_enabled": "true", "audit_log_maxage": "7", "admission_control_list": "PodNodeSelector"}
+    given = arguments(laid_for(coe, **labels), "apiServer")
+    assert ("audit-log-path", "/var/lib/kubernetes/audit/audit.log") in given
+    numbers = {name: value for name, value in given if name.startswith("audit-log-max")}
+    assert numbers == {"audit-log-maxage": "7", "audit-log-maxbackup": "10", "audit-log-maxsize": "100"}
+    assert ("enable-admission-plugins", "NodeRestriction,PodNodeSelector") in given
+
+
+@pytest.mark.parametrize(
+    ("labels", "username", "groups"),
+    [
+        ({}, {"claim": "sub", "prefix": "https://id.example#"}, None),
+        ({"oidc_username_claim": "email"}, {"claim": "email", "prefix": ""}, None),
+        ({"oidc_username_prefix": "-"}, {"claim": "sub", "prefix": ""}, None),
+        (
+            {"oidc_username_prefix": "u:", "oidc_groups_claim": "roles", "oidc_groups_prefix": "g:"},
+            {"claim": "sub", "prefix": "u:"},
+            {"claim": "roles", "prefix": "g:"},
+        ),
+    ],
+)
+def test_tokens_of_an_issuer(coe, labels, username, groups):
+    laid = laid_for(coe, oidc_issuer_url="https://id.example", oidc_client_id="kube", **labels)
+    [jwt] = json.loads(laid["/etc/kubernetes/security/authentication.yaml"])["jwt"]
+    assert jwt["issuer"] == {"url": "https://id.example", "audiences": ["kube"]}
+    assert (jwt["claimMappings"]["username"], jwt["claimMappings"].get("groups")) == (username, groups)

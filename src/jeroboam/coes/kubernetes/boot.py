@@ -13,14 +13,23 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from jeroboam.coes.base import Authority, CoePlan, Member
-from jeroboam.coes.kubernetes.components import API_PORT, PKI, kubeadm, kubelet
+from jeroboam.coes.kubernetes import security
+from jeroboam.coes.kubernetes.components import (
+    API_PORT,
+    PKI,
+    PROXY_MODE,
+    kubeadm,
+    kubelet,
+    kubelet_options,
+    proxy_settings,
+)
 from jeroboam.domain.clusters import MASTER
 from jeroboam.domain.nodes import File, NodeScript
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.x509 import CLIENT, Pair, issue, public_key
 
 SERVICE_ACCOUNT = "service-account"
-AUTHORITIES = ("main", "etcd", "front-proxy", SERVICE_ACCOUNT)
+AUTHORITIES = ("main", "etcd", "front-proxy", SERVICE_ACCOUNT, security.ENCRYPTION)
 
 _KUBEADM = "/etc/kubernetes/kubeadm.yaml"
 _KUBELET = "/etc/kubernetes/kubelet.yaml"
@@ -31,6 +40,11 @@ _FOLDERS = {"main": "ca", "etcd": "etcd/ca", "front-proxy": "front-proxy-ca"}
 _LATER = (
     "preflight,kubelet-start,wait-control-plane,upload-config,upload-certs,mark-control-plane,bootstrap-token,"
     "kubelet-finalize,addon,show-join-command"
+)
+# kube-proxy in nftables mode wants maps of verdicts, which some kernels have not.
+_PROBE = (
+    "mode=nftables; /usr/sbin/nft 'add table ip jeroboam-probe; "
+    "add map ip jeroboam-probe m { type ipv4_addr : verdict; }; delete table ip jeroboam-probe' || mode=iptables"
 )
 
 
@@ -44,21 +58,32 @@ def script(plan: CoePlan, member: Member, clock: Clock) -> NodeScript:
         *("/usr/lib/jeroboam/keep", "kubelet", f"--config={_KUBELET}", f"--kubeconfig={_KUBELET_ACCESS}"),
         f"--node-ip={member.address}",
         f"--hostname-override={member.name}",
+        *kubelet_options(plan, member),
     )
     named = ("sh", "-c", f"rm -f /etc/machine-id; echo {machine_id(member)} >/etc/machine-id")
     if member.role != MASTER:
         ca = File(path=f"{PKI}/ca.crt", content=plan.authorities["main"].trusted.encode())
         return NodeScript(files=(ca, *own), commands=(named, stay))
     config = b"---\n".join(_json(each) + b"\n" for each in kubeadm(plan, member))
-    init = f'sed -i "s/@VERSION@/$(kubeadm version -o short)/" {_KUBEADM}'
+    init = f'{_PROBE}; sed -i "s/@VERSION@/$(kubeadm version -o short)/; s/{PROXY_MODE}/$mode/" {_KUBEADM}'
     local = ("kubeadm", "init", f"--config={_KUBEADM}", f"--skip-phases={_LATER}", "--ignore-preflight-errors=all")
     with_api = f"--config={_KUBEADM} --kubeconfig={_ADMIN}"
     after = (
-        f"(until kubeadm init phase upload-config all {with_api} && kubeadm init phase addon all {with_api}; "
-        "do sleep 0.3; done) >/var/log/kubeadm-after.log 2>&1 &"
+        f"(until kubeadm init phase upload-config all {with_api} && kubeadm init phase addon all {with_api}"
+        f"{_proxies_anew(plan)}; do sleep 0.3; done) >/var/log/kubeadm-after.log 2>&1 &"
     )
-    files = (*_authorities(plan), *own, File(path=_KUBEADM, content=config, mode=0o600))
+    files = (*_authorities(plan), *security.files(plan), *own, File(path=_KUBEADM, content=config, mode=0o600))
     return NodeScript(files=files, commands=(named, ("sh", "-c", init), local, ("sh", "-c", after), stay))
+
+
+def _proxies_anew(plan: CoePlan) -> str:
+    """What has kube-proxy's pods read what users set: kubeadm writes their file, which they read as they start."""
+    settings = proxy_settings(plan)
+    if settings is None:
+        return ""
+    marked = {"spec": {"template": {"metadata": {"annotations": {"jeroboam.io/settings": settings}}}}}
+    patch = json.dumps(marked, separators=(",", ":"))
+    return f" && kubectl --kubeconfig={_ADMIN} -n kube-system patch daemonset kube-proxy -p '{patch}'"
 
 
 def machine_id(member: Member) -> str:

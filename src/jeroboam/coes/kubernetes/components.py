@@ -1,16 +1,23 @@
 """What the programs of a node are set to: the kubelet, and the control plane by way of kubeadm.
 
-Neighbours: `boot`, which writes it into nodes; `options`, which reads the labels.
+Neighbours: `boot`, which writes it into nodes; `options` and `flags`, which read the labels; `security`, whose part of
+the API server's settings this is with.
 """
 
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from jeroboam.coes.base import CoePlan, Member
+from jeroboam.coes.kubernetes import flags, security
 from jeroboam.coes.kubernetes.options import networks, sans
 from jeroboam.domain.clusters import MASTER
 
 API_PORT = 6443
 PKI = "/etc/kubernetes/pki"
+PROXY_MODE = "@PROXY@"
+"""Filled in at boot, with what the node's kernel can."""
 
 
 def kubelet(plan: CoePlan, member: Member) -> dict[str, Any]:
@@ -44,11 +51,16 @@ def kubelet(plan: CoePlan, member: Member) -> dict[str, Any]:
     return config
 
 
+def kubelet_options(plan: CoePlan, member: Member) -> list[str]:
+    """What users set on that node's kubelet: its group's word counts more than the cluster's."""
+    return flags.words(flags.of(flags.KUBELET, {**plan.labels, **member.options}))
+
+
 def kubeadm(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
-    """What kubeadm makes of that master; the version is filled in where kubeadm is."""
+    """What kubeadm makes of that master; the version and the proxy's mode are filled in where kubeadm is."""
     nets = networks(plan.labels)
     alone = sum(each.role == MASTER for each in plan.members) == 1
-    waiting = [] if not alone else [{"name": "leader-elect", "value": "false"}]
+    waiting = [] if not alone else [("leader-elect", "false")]
     init = {
         "apiVersion": "kubeadm.k8s.io/v1beta4",
         "kind": "InitConfiguration",
@@ -69,23 +81,47 @@ def kubeadm(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
         "kubernetesVersion": "@VERSION@",
         "encryptionAlgorithm": "ECDSA-P256",
         "networking": {"podSubnet": str(nets.pods), "serviceSubnet": str(nets.services)},
-        "apiServer": {"certSANs": [member.name, member.address, *sans(plan.labels)]},
+        "apiServer": {
+            "certSANs": [member.name, member.address, *sans(plan.labels)],
+            "extraArgs": _args(
+                [*security.arguments(plan), ("enable-admission-plugins", ",".join(flags.admission(plan.labels)))],
+                flags.of(flags.API_SERVER, plan.labels),
+            ),
+            "extraVolumes": security.volumes(),
+        },
         # By default it spends seconds on making a token for each of its parts, and no node is ready before.
         "controllerManager": {
-            "extraArgs": [
-                *waiting,
-                {"name": "kube-api-qps", "value": "500"},
-                {"name": "kube-api-burst", "value": "1000"},
-                {"name": "node-cidr-mask-size", "value": str(nets.node_bits)},
-            ]
+            "extraArgs": _args(
+                [
+                    *waiting,
+                    ("kube-api-qps", "500"),
+                    ("kube-api-burst", "1000"),
+                    ("node-cidr-mask-size", str(nets.node_bits)),
+                ],
+                flags.of(flags.CONTROLLER_MANAGER, plan.labels),
+            )
         },
-        "scheduler": {"extraArgs": waiting},
+        "scheduler": {"extraArgs": _args(waiting, flags.of(flags.SCHEDULER, plan.labels))},
     }
     proxy = {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
-        "mode": "nftables",
+        "mode": PROXY_MODE,
         # A node that is a container may not set these.
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
+        **flags.proxy(plan.labels),
     }
     return [init, cluster, proxy]
+
+
+def proxy_settings(plan: CoePlan) -> str | None:
+    """Names what users set on kube-proxy; None where they set nothing. Its pods do not look at their file again."""
+    config = flags.proxy(plan.labels)
+    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16] if config else None
+
+
+def _args(own: Iterable[tuple[str, str]], users: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+    """Options as kubeadm has them; what users set takes the place of ours."""
+    said = {name for name, _ in users}
+    found = [*((name, value) for name, value in own if name not in said), *users]
+    return [{"name": name, "value": value} for name, value in found]

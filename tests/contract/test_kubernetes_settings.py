@@ -1,0 +1,120 @@
+"""What a Kubernetes cluster can be set to, for real: safe as it comes, and as its labels say."""
+
+import base64
+import json
+
+import aiohttp
+import pytest
+
+from jeroboam.clients.docker import connect
+from jeroboam.clients.docker_containers import executed
+from jeroboam.domain.errors import Temporary
+from tests.contract.rigs import eventually, kubernetes_rig
+from tests.contract.test_kubernetes import up
+
+pytestmark = [pytest.mark.docker, pytest.mark.kubernetes, pytest.mark.slow]
+
+LABELS = {
+    "kubelet_options": "--max-pods=42",
+    "kubeapi_options": "--event-ttl=2h",
+    "kubescheduler_options": "--v=1",
+    "kubecontroller_options": "--terminated-pod-gc-threshold=100",
+    "kubeproxy_options": "--proxy-mode=iptables",
+    "admission_control_list": "PodNodeSelector",
+    "audit_log_enabled": "true",
+    "oidc_issuer_url": "https://id.invalid",
+    "oidc_client_id": "kubernetes",
+    "oidc_groups_claim": "groups",
+}
+POD = """
+apiVersion: v1
+kind: Pod
+metadata: {name: %s}
+spec:
+  hostNetwork: %s
+  containers: [{name: c, image: "docker.io/library/busybox:latest", imagePullPolicy: Never, command: [sleep, "600"]}]
+"""
+
+
+@pytest.fixture
+async def rig():
+    made = await kubernetes_rig()
+    yield made
+    await made.infra.close()
+
+
+def labelled(rig, **changes):
+    """Plans of that rig are of a cluster with these labels, or of a template with these fields."""
+    made = rig.plan
+    rig.plan = lambda **more: made(**{**changes, **more})
+
+
+async def on_node(rig, number: int, *command: str) -> str:
+    """What a command on that node printed. Raises `Temporary` where it failed."""
+    async with connect() as docker:
+        found = await docker.containers.list(filters={"label": [f"jeroboam.node={rig.members[number].uuid}"]})
+        done = await executed(found[0], command)
+    if done.exit_code != 0:
+        raise Temporary(done.output)
+    return done.output
+
+
+async def status(url: str) -> int:
+    """What somebody without a certificate is answered there."""
+    async with aiohttp.ClientSession() as session, session.get(url, ssl=False) as answer:
+        return answer.status
+
+
+async def shown(user, *words: str) -> dict:
+    return json.loads(await user("get", *words, "-o", "json"))
+
+
+async def test_a_cluster_is_safe_as_it_comes_and_as_its_labels_say(rig):
+    labelled(rig, labels=LABELS)
+    user = await up(rig, workers=1)
+
+    # Secrets do not lie in etcd as they are.
+    await user("create", "secret", "generic", "s", "--from-literal=word=unmistakable")
+    grep = "grep -rqa %s /var/lib/etcd/member"
+    await on_node(rig, 0, "sh", "-c", grep % "k8s:enc:secretbox:v1:")
+    with pytest.raises(Temporary):
+        await on_node(rig, 0, "sh", "-c", grep % "unmistakable")
+
+    # A pod that reaches for its node is refused where nobody said that such pods may be.
+    with pytest.raises(Temporary, match="violates PodSecurity"):
+        await user("apply", "-f", "-", stdin=POD % ("bad", "true"))
+    await eventually(lambda: user("apply", "-f", "-", stdin=POD % ("good", "false")), bool)
+    await user("label", "namespace", "default", "pod-security.kubernetes.io/enforce=privileged")
+    await user("apply", "-f", "-", stdin=POD % ("bad", "true"))
+
+    # Nobody without a name learns even the version; that it is well, anyone may ask.
+    assert await status(f"{user.api}/readyz") == 200
+    assert await status(f"{user.api}/version") == 401
+    assert await status(f"https://{rig.members[1].address}:10250/pods") == 401
+
+    # Tokens name this very cluster, and its pods use them.
+    token = await user("create", "token", "default")
+    claims = json.loads(padded(token.split(".")[1]))
+    assert claims["iss"].endswith(f"/clusters/{rig.cluster_id}")
+
+    # What operators set is what programs run with.
+    for member in rig.members:
+        assert (await shown(user, "node", member.name))["status"]["capacity"]["pods"] == "42"
+    found = (await shown(user, "pods", "-n", "kube-system"))["items"]
+    pods = {each["metadata"]["labels"].get("component"): each for each in found}
+    assert "--event-ttl=2h" in pods["kube-apiserver"]["spec"]["containers"][0]["command"]
+    assert "--v=1" in pods["kube-scheduler"]["spec"]["containers"][0]["command"]
+    assert "--terminated-pod-gc-threshold=100" in pods["kube-controller-manager"]["spec"]["containers"][0]["command"]
+    proxy = await shown(user, "daemonset", "kube-proxy", "-n", "kube-system")
+    assert "jeroboam.io/settings" in proxy["spec"]["template"]["metadata"]["annotations"]
+    await eventually(lambda: on_node(rig, 1, "sh", "-c", "/usr/sbin/iptables-save | grep KUBE-SERVICES"), bool)
+    with pytest.raises(Temporary, match=r"No such|does not exist"):
+        await on_node(rig, 1, "/usr/sbin/nft", "list", "table", "ip", "kube-proxy")
+    log = await on_node(rig, 0, "sh", "-c", "grep '\"secrets\"' /var/lib/kubernetes/audit/audit.log")
+    said = [json.loads(line) for line in log.splitlines()]
+    assert any(each["user"]["username"] == "admin" and each["verb"] == "create" for each in said)
+    assert "unmistakable" not in log
+
+
+def padded(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
