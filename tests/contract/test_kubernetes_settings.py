@@ -105,8 +105,6 @@ async def test_a_cluster_is_safe_as_it_comes_and_as_its_labels_say(rig):
     assert "--event-ttl=2h" in pods["kube-apiserver"]["spec"]["containers"][0]["command"]
     assert "--v=1" in pods["kube-scheduler"]["spec"]["containers"][0]["command"]
     assert "--terminated-pod-gc-threshold=100" in pods["kube-controller-manager"]["spec"]["containers"][0]["command"]
-    proxy = await shown(user, "daemonset", "kube-proxy", "-n", "kube-system")
-    assert "jeroboam.io/settings" in proxy["spec"]["template"]["metadata"]["annotations"]
     await eventually(lambda: on_node(rig, 1, "sh", "-c", "/usr/sbin/iptables-save | grep KUBE-SERVICES"), bool)
     with pytest.raises(Temporary, match=r"No such|does not exist"):
         await on_node(rig, 1, "/usr/sbin/nft", "list", "table", "ip", "kube-proxy")

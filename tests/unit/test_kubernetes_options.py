@@ -9,7 +9,7 @@ from importlib.resources import files
 import pytest
 
 from jeroboam.coes.base import Authority, CoePlan, Member
-from jeroboam.coes.kubernetes import KubernetesCoe
+from jeroboam.coes.kubernetes import KubernetesCoe, components
 from jeroboam.coes.kubernetes.fleet import FLANNEL_VERSION
 from jeroboam.domain.clusters import TemplateSpec
 from jeroboam.domain.errors import Invalid
@@ -110,7 +110,6 @@ def test_what_operators_set_is_taken(coe, labels):
     [
         ("tls_disabled", True),
         ("registry_enabled", True),
-        ("master_lb_enabled", True),
         ("network_driver", "calico"),
         ("volume_driver", "cinder"),
     ],
@@ -218,12 +217,6 @@ def arguments(laid: dict[str, str], part: str) -> list[tuple[str, str]]:
     return [(each["name"], each["value"]) for each in cluster[part]["extraArgs"]]
 
 
-def commands(coe, **labels) -> list[str]:
-    """What the master runs as it boots."""
-    made = plan(coe, **labels)
-    return [" ".join(command) for command in coe.script(made, made.members[0]).commands]
-
-
 def test_options_reach_their_programs_and_take_the_place_of_ours(coe):
     labels = {
         "kubelet_options": "--max-pods=42",
@@ -241,16 +234,10 @@ def test_options_reach_their_programs_and_take_the_place_of_ours(coe):
     assert ("event-ttl", "2h") in arguments(laid, "apiServer")
     assert [value for name, value in arguments(laid, "controllerManager") if name == "kube-api-qps"] == ["7"]
     assert ("v", "4") in arguments(laid, "scheduler")
-    proxy = json.loads(laid["/etc/kubernetes/kubeadm.yaml"].split("---\n")[2])
+    proxy = components.proxy(made)
     assert (proxy["mode"], proxy["logging"], proxy["linux"]) == ("iptables", {"verbosity": 3}, {"masqueradeAll": True})
-
-
-def test_proxies_read_what_was_set_anew_and_only_that(coe):
-    def patches(**labels):
-        return [line for line in commands(coe, **labels) if "patch daemonset kube-proxy" in line]
-
-    assert not patches()
-    assert patches(kubeproxy_options="--v=3") != patches(kubeproxy_options="--v=4")
+    # Those of its proxy reach a cluster through its API: nodes are not made anew for them.
+    assert "kubeproxy_options" not in coe.node_options
 
 
 def test_secrets_are_sealed_with_a_key_of_the_clusters_own(coe):

@@ -9,20 +9,13 @@ the COE, which asks.
 
 import base64
 import json
+from importlib.resources import files
 from typing import Any
 from uuid import UUID, uuid5
 
 from jeroboam.coes.base import Authority, CoePlan, Member
 from jeroboam.coes.kubernetes import security
-from jeroboam.coes.kubernetes.components import (
-    API_PORT,
-    PKI,
-    PROXY_MODE,
-    kubeadm,
-    kubelet,
-    kubelet_options,
-    proxy_settings,
-)
+from jeroboam.coes.kubernetes.components import PKI, kubeadm, kubelet, kubelet_options, port
 from jeroboam.domain.clusters import MASTER
 from jeroboam.domain.nodes import File, NodeScript
 from jeroboam.kit.clock import Clock
@@ -34,17 +27,13 @@ AUTHORITIES = ("main", "etcd", "front-proxy", SERVICE_ACCOUNT, security.ENCRYPTI
 _KUBEADM = "/etc/kubernetes/kubeadm.yaml"
 _KUBELET = "/etc/kubernetes/kubelet.yaml"
 _KUBELET_ACCESS = "/etc/kubernetes/kubelet.conf"
+_ETCD_MEMBER = "/etc/kubernetes/etcd-member.sh"
 _ADMIN = "/etc/kubernetes/super-admin.conf"
 _FOLDERS = {"main": "ca", "etcd": "etcd/ca", "front-proxy": "front-proxy-ca"}
 # Of `kubeadm init` a node does what needs no API; what needs one comes afterwards, when there is one.
 _LATER = (
     "preflight,kubelet-start,wait-control-plane,upload-config,upload-certs,mark-control-plane,bootstrap-token,"
     "kubelet-finalize,addon,show-join-command"
-)
-# kube-proxy in nftables mode wants maps of verdicts, which some kernels have not.
-_PROBE = (
-    "mode=nftables; /usr/sbin/nft 'add table ip jeroboam-probe; "
-    "add map ip jeroboam-probe m { type ipv4_addr : verdict; }; delete table ip jeroboam-probe' || mode=iptables"
 )
 
 
@@ -65,25 +54,35 @@ def script(plan: CoePlan, member: Member, clock: Clock) -> NodeScript:
         ca = File(path=f"{PKI}/ca.crt", content=plan.authorities["main"].trusted.encode())
         return NodeScript(files=(ca, *own), commands=(named, stay))
     config = b"---\n".join(_json(each) + b"\n" for each in kubeadm(plan, member))
-    init = f'{_PROBE}; sed -i "s/@VERSION@/$(kubeadm version -o short)/; s/{PROXY_MODE}/$mode/" {_KUBEADM}'
+    init = f'sed -i "s/@VERSION@/$(kubeadm version -o short)/" {_KUBEADM}'
+    joining = _etcd(plan, member)
     local = ("kubeadm", "init", f"--config={_KUBEADM}", f"--skip-phases={_LATER}", "--ignore-preflight-errors=all")
     with_api = f"--config={_KUBEADM} --kubeconfig={_ADMIN}"
     after = (
-        f"(until kubeadm init phase upload-config all {with_api} && kubeadm init phase addon all {with_api}"
-        f"{_proxies_anew(plan)}; do sleep 0.3; done) >/var/log/kubeadm-after.log 2>&1 &"
+        f"(until kubeadm init phase upload-config all {with_api}; do sleep 0.3; done) "
+        ">/var/log/kubeadm-after.log 2>&1 &"
     )
-    files = (*_authorities(plan), *security.files(plan), *own, File(path=_KUBEADM, content=config, mode=0o600))
-    return NodeScript(files=files, commands=(named, ("sh", "-c", init), local, ("sh", "-c", after), stay))
+    member_script = (files(__package__) / "etcd_member.sh").read_bytes()
+    laid = (*_authorities(plan), *security.files(plan), *own, File(path=_KUBEADM, content=config, mode=0o600))
+    laid += (File(path=_ETCD_MEMBER, content=member_script),) if joining else ()
+    return NodeScript(files=laid, commands=(named, ("sh", "-c", init), *joining, local, ("sh", "-c", after), stay))
 
 
-def _proxies_anew(plan: CoePlan) -> str:
-    """What has kube-proxy's pods read what users set: kubeadm writes their file, which they read as they start."""
-    settings = proxy_settings(plan)
-    if settings is None:
-        return ""
-    marked = {"spec": {"template": {"metadata": {"annotations": {"jeroboam.io/settings": settings}}}}}
-    patch = json.dumps(marked, separators=(",", ":"))
-    return f" && kubectl --kubeconfig={_ADMIN} -n kube-system patch daemonset kube-proxy -p '{patch}'"
+def _etcd(plan: CoePlan, member: Member) -> tuple[tuple[str, ...], ...]:
+    """The commands that find out how this master's etcd comes together with the others'."""
+    if len(plan.masters) == 1:
+        return ()
+    listed = ",".join(f"{each.name}=https://{each.address}:2380" for each in plan.masters)
+    others = " ".join(each.address for each in plan.masters if each.uuid != member.uuid)
+    certs = tuple(
+        ("kubeadm", "init", "phase", "certs", each, f"--config={_KUBEADM}")
+        for each in ("etcd-ca", "etcd-healthcheck-client")
+    )
+    told = (
+        f"set -- $(sh {_ETCD_MEMBER} {member.name} {member.address} {listed} {others}); "
+        f'sed -i "s#@ETCD_STATE@#$1#; s#@ETCD_MEMBERS@#$2#" {_KUBEADM}'
+    )
+    return (*certs, ("sh", "-c", told))
 
 
 def machine_id(member: Member) -> str:
@@ -110,6 +109,7 @@ def _authorities(plan: CoePlan) -> list[File]:
 def _access(plan: CoePlan, member: Member, clock: Clock) -> dict[str, Any]:
     """The kubelet's way to the API, with a certificate that says which node it is."""
     main = plan.authorities["main"]
+    server = api_of(plan, member) if member.role == MASTER else api(plan)
     own = issue(
         ca=Pair(pem=main.pem, key=main.key),
         common_name=f"system:node:{member.name}",
@@ -120,7 +120,7 @@ def _access(plan: CoePlan, member: Member, clock: Clock) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "own", "cluster": {"server": api(plan), "certificate-authority-data": _trust(main)}}],
+        "clusters": [{"name": "own", "cluster": {"server": server, "certificate-authority-data": _trust(main)}}],
         "users": [
             {
                 "name": "kubelet",
@@ -133,9 +133,13 @@ def _access(plan: CoePlan, member: Member, clock: Clock) -> dict[str, Any]:
 
 
 def api(plan: CoePlan) -> str:
-    """Where the cluster's API answers: its first master."""
-    first = next(member.address for member in plan.members if member.role == MASTER)
-    return f"https://{first}:{plan.template.apiserver_port or API_PORT}"
+    """Where the cluster's API answers: its load balancer, or its one master."""
+    return f"https://{plan.balancer or plan.masters[0].address}:{port(plan)}"
+
+
+def api_of(plan: CoePlan, master: Member) -> str:
+    """Where that master's own API server answers."""
+    return f"https://{master.address}:{port(plan)}"
 
 
 def _trust(authority: Authority) -> str:

@@ -4,8 +4,6 @@ Neighbours: `boot`, which writes it into nodes; `options` and `flags`, which rea
 the API server's settings this is with.
 """
 
-import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -17,7 +15,12 @@ from jeroboam.domain.clusters import MASTER
 API_PORT = 6443
 PKI = "/etc/kubernetes/pki"
 PROXY_MODE = "@PROXY@"
-"""Filled in at boot, with what the node's kernel can."""
+"""Filled in where a proxy starts, with what that node's kernel can."""
+
+
+def port(plan: CoePlan) -> int:
+    """Where the API answers, on masters and on what stands before them."""
+    return plan.template.apiserver_port or API_PORT
 
 
 def kubelet(plan: CoePlan, member: Member) -> dict[str, Any]:
@@ -57,16 +60,21 @@ def kubelet_options(plan: CoePlan, member: Member) -> list[str]:
 
 
 def kubeadm(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
-    """What kubeadm makes of that master; the version and the proxy's mode are filled in where kubeadm is."""
+    """What kubeadm makes of that master; the version is filled in where kubeadm is."""
     nets = networks(plan.labels)
-    alone = sum(each.role == MASTER for each in plan.members) == 1
-    waiting = [] if not alone else [("leader-elect", "false")]
+    waiting = [] if len(plan.masters) > 1 else [("leader-elect", "false")]
+    endpoint = {} if plan.balancer is None else {"controlPlaneEndpoint": f"{plan.balancer}:{port(plan)}"}
+    names = [member.name, member.address, *([plan.balancer] if plan.balancer else []), *sans(plan.labels)]
+    together = [
+        {"name": "initial-cluster", "value": "@ETCD_MEMBERS@"},
+        {"name": "initial-cluster-state", "value": "@ETCD_STATE@"},
+    ]
     init = {
         "apiVersion": "kubeadm.k8s.io/v1beta4",
         "kind": "InitConfiguration",
         "localAPIEndpoint": {
             "advertiseAddress": member.address,
-            "bindPort": plan.template.apiserver_port or API_PORT,
+            "bindPort": port(plan),
         },
         "nodeRegistration": {
             "name": member.name,
@@ -78,17 +86,19 @@ def kubeadm(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
         "apiVersion": "kubeadm.k8s.io/v1beta4",
         "kind": "ClusterConfiguration",
         "clusterName": plan.cluster_name,
+        **endpoint,
         "kubernetesVersion": "@VERSION@",
         "encryptionAlgorithm": "ECDSA-P256",
         "networking": {"podSubnet": str(nets.pods), "serviceSubnet": str(nets.services)},
         "apiServer": {
-            "certSANs": [member.name, member.address, *sans(plan.labels)],
+            "certSANs": names,
             "extraArgs": _args(
                 [*security.arguments(plan), ("enable-admission-plugins", ",".join(flags.admission(plan.labels)))],
                 flags.of(flags.API_SERVER, plan.labels),
             ),
             "extraVolumes": security.volumes(),
         },
+        "etcd": {"local": {"dataDir": "/var/lib/etcd", "extraArgs": together if len(plan.masters) > 1 else []}},
         # By default it spends seconds on making a token for each of its parts, and no node is ready before.
         "controllerManager": {
             "extraArgs": _args(
@@ -103,21 +113,21 @@ def kubeadm(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
         },
         "scheduler": {"extraArgs": _args(waiting, flags.of(flags.SCHEDULER, plan.labels))},
     }
-    proxy = {
+    return [init, cluster]
+
+
+def proxy(plan: CoePlan) -> dict[str, Any]:
+    """The configuration of kube-proxy, on every node the same but for what its kernel can."""
+    return {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
         "mode": PROXY_MODE,
+        "clientConnection": {"kubeconfig": "/var/lib/kube-proxy/kubeconfig.conf"},
+        "clusterCIDR": str(networks(plan.labels).pods),
         # A node that is a container may not set these.
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
         **flags.proxy(plan.labels),
     }
-    return [init, cluster, proxy]
-
-
-def proxy_settings(plan: CoePlan) -> str | None:
-    """Names what users set on kube-proxy; None where they set nothing. Its pods do not look at their file again."""
-    config = flags.proxy(plan.labels)
-    return hashlib.sha256(json.dumps(config, sort_keys=True).encode()).hexdigest()[:16] if config else None
 
 
 def _args(own: Iterable[tuple[str, str]], users: Sequence[tuple[str, str]]) -> list[dict[str, str]]:

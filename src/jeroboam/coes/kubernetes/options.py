@@ -29,7 +29,6 @@ MASTER_OPTIONS = frozenset(
         flags.API_SERVER,
         flags.SCHEDULER,
         flags.CONTROLLER_MANAGER,
-        flags.PROXY,
         flags.ADMISSION,
         *security.LABELS,
     }
@@ -37,7 +36,7 @@ MASTER_OPTIONS = frozenset(
 """Those of them that only masters are made from."""
 NODE_OPTIONS = frozenset({VERSION, flags.KUBELET, *MASTER_OPTIONS})
 FIXED = (PODS, SUBNET_BITS, BACKEND, SERVICES)
-_KNOWN = frozenset({*NODE_OPTIONS, *FIXED})
+_KNOWN = frozenset({*NODE_OPTIONS, *FIXED, flags.PROXY})
 _ELSEWHERE = frozenset({"min_node_count", "max_node_count"})
 _TAG = re.compile(r"v[0-9]+\.[0-9]+\.[0-9]+", re.ASCII)
 _SAN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?", re.ASCII)
