@@ -64,6 +64,10 @@ class KubernetesCoe:
     def node_options(self) -> frozenset[str]:
         return options.NODE_OPTIONS
 
+    @property
+    def master_options(self) -> frozenset[str]:
+        return options.MASTER_OPTIONS
+
     def check_change(self, old: TemplateSpec, new: TemplateSpec) -> None:
         for name in options.FIXED:
             if old.labels.get(name) != new.labels.get(name):
