@@ -13,7 +13,6 @@ _CONFIG = "/etc/haproxy/haproxy.cfg"
 # Watches and `kubectl exec` last long and may say nothing for long.
 _TEMPLATE = """\
 global
-    maxconn 20000
     user nobody
     group nogroup
 defaults

@@ -52,7 +52,7 @@ def script(plan: CoePlan, member: Member, clock: Clock) -> NodeScript:
     named = ("sh", "-c", f"rm -f /etc/machine-id; echo {machine_id(member)} >/etc/machine-id")
     if member.role != MASTER:
         ca = File(path=f"{PKI}/ca.crt", content=plan.authorities["main"].trusted.encode())
-        return NodeScript(files=(ca, *own), commands=(named, stay))
+        return NodeScript(files=(ca, *own), commands=(named, ("sh", "-c", _patient(api(plan))), stay))
     config = b"---\n".join(_json(each) + b"\n" for each in kubeadm(plan, member))
     init = f'sed -i "s/@VERSION@/$(kubeadm version -o short)/" {_KUBEADM}'
     joining = _etcd(plan, member)
@@ -83,6 +83,12 @@ def _etcd(plan: CoePlan, member: Member) -> tuple[tuple[str, ...], ...]:
         f'sed -i "s#@ETCD_STATE@#$1#; s#@ETCD_MEMBERS@#$2#" {_KUBEADM}'
     )
     return (*certs, ("sh", "-c", told))
+
+
+def _patient(url: str) -> str:
+    """Wait for the API, a minute at most: a kubelet that finds none waits longer each time, up to seven seconds."""
+    asked = f"wget -q -O /dev/null -T 2 --no-check-certificate {url}/readyz"
+    return f"for _ in $(seq 300); do said=$({asked} 2>&1) && break; case $said in *401*) break;; esac; sleep 0.2; done"
 
 
 def machine_id(member: Member) -> str:

@@ -17,17 +17,20 @@ for other in "$@"; do
     }
     # Lines of: id, started or unstarted, name, peer address, client address, whether it learns.
     members=$(ask member list) || continue
-    known=$(echo "$members" | grep -F ", https://$address:2380," || true)
-    case $known in
-    "") ask member add "$name" "--peer-urls=https://$address:2380" >/dev/null ;;
-    *", unstarted, "*) ;;
-    *)
-        ask member remove "${known%%,*}" >/dev/null
-        ask member add "$name" "--peer-urls=https://$address:2380" >/dev/null
-        ;;
-    esac
+    # A change is refused for some seconds after another one.
+    tries=60
+    while [ $tries -gt 0 ]; do
+        known=$(echo "$members" | grep -F ", https://$address:2380," || true)
+        case $known in
+        *", unstarted, "*) break ;;
+        "") ask member add "$name" "--peer-urls=https://$address:2380" >/dev/null ;;
+        *) ask member remove "${known%%,*}" >/dev/null ;;
+        esac || sleep 1
+        members=$(ask member list)
+        tries=$((tries - 1))
+    done
     # One that has not started has no name yet; its identifier does as well.
-    all=$(ask member list | awk -F ', ' -v own="https://$address:2380" -v name="$name" \
+    all=$(echo "$members" | awk -F ', ' -v own="https://$address:2380" -v name="$name" \
         '{ print ($4 == own ? name : $3 == "" ? $1 : $3) "=" $4 }' | paste -sd, -)
     echo "existing $all"
     exit
