@@ -1,6 +1,7 @@
 """What a Kubernetes cluster can be set to, for real: safe as it comes, and as its labels say."""
 
 import base64
+import dataclasses
 import json
 
 import aiohttp
@@ -116,3 +117,71 @@ async def test_a_cluster_is_safe_as_it_comes_and_as_its_labels_say(rig):
 
 def padded(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+CLAIM = """
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: kept}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: writer}
+spec:
+  containers:
+    - name: c
+      image: docker.io/library/busybox:latest
+      imagePullPolicy: Never
+      command: [sh, -c, "echo written >/data/file; exec sleep 600"]
+      volumeMounts: [{name: data, mountPath: /data}]
+  volumes: [{name: data, persistentVolumeClaim: {claimName: kept}}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: pulled}
+spec: {containers: [{name: c, image: "localhost:5000/team/app:v1", imagePullPolicy: Always, command: [sleep, "600"]}]}
+"""
+PUSH = """
+ctr=/usr/local/bin/ctr
+$ctr -n k8s.io images tag --force docker.io/library/busybox:latest {name} >/dev/null &&
+$ctr -n k8s.io images push --plain-http --local {address}:5000/{name} docker.io/library/busybox:latest
+"""
+
+
+async def test_add_ons_and_registries(rig):
+    labelled(rig, template=dataclasses.replace(rig.plan().template, registry_enabled=True))
+    user = await up(rig, workers=2)
+    await eventually(lambda: user("apply", "-f", "-", stdin=CLAIM), bool)
+
+    # A claim without a class gets a folder on the disk of the node that its pod came to.
+    await eventually(lambda: user("exec", "writer", "--", "cat", "/data/file"), lambda said: said == "written\n")
+    volume = (await shown(user, "pvc", "kept"))["spec"]["volumeName"]
+    place = (await shown(user, "pod", "writer"))["spec"]["nodeName"]
+    number = [member.name for member in rig.members].index(place)
+    assert "written" in await on_node(rig, number, "sh", "-c", f"cat /var/lib/local-path/{volume}*/file")
+
+    # What is pushed to the cluster's registry runs on every node under the name that it has outside.
+    rollout = ("rollout", "status", "-n", "kube-system", "deployment/registry", "--timeout=5s")
+    await eventually(lambda: user(*rollout), bool, seconds=60)
+    address = (await shown(user, "service", "registry", "-n", "kube-system"))["spec"]["clusterIP"]
+    await on_node(rig, 0, "sh", "-c", PUSH.format(address=address, name="team/app:v1"))
+
+    def runs(pod):
+        return any(each.get("ready") for each in pod["status"].get("containerStatuses", ()))
+
+    await eventually(lambda: shown(user, "pod", "pulled"), runs, seconds=90)
+
+    # Metrics of nodes and pods come over connections whose both ends were looked at.
+    used = await eventually(
+        lambda: user("top", "nodes", "--no-headers"), lambda text: len(text.splitlines()) == 3, seconds=90
+    )
+    assert {line.split()[0] for line in used.splitlines()} == {member.name for member in rig.members}
+    assert "<unknown>" not in used
+    assert "hello" in await user("exec", "writer", "--", "echo", "hello")
+
+    # What is not wanted any more goes.
+    labelled(rig, labels={"metrics_server_enabled": "false"})
+    await rig.coe.join(rig.plan())
+    with pytest.raises(Temporary, match="NotFound"):
+        await user("get", "-n", "kube-system", "deployment", "metrics-server")

@@ -9,7 +9,7 @@ from importlib.resources import files
 import pytest
 
 from jeroboam.coes.base import Authority, CoePlan, Member
-from jeroboam.coes.kubernetes import KubernetesCoe, components
+from jeroboam.coes.kubernetes import KubernetesCoe, addons, components
 from jeroboam.coes.kubernetes.fleet import FLANNEL_VERSION
 from jeroboam.domain.clusters import TemplateSpec
 from jeroboam.domain.errors import Invalid
@@ -70,6 +70,10 @@ def coe():
         ("admission_control_list", "PodSecurityPolicy"),
         ("admission_control_list", "NodeRestriction,AlwaysPullImages"),
         ("audit_log_enabled", "perhaps"),
+        ("metrics_server_enabled", "maybe"),
+        ("local_storage_enabled", ""),
+        ("container_infra_prefix", "https://registry.example/"),
+        ("container_infra_prefix", "registry.example/UP"),
         ("audit_log_maxage", "0"),
         ("oidc_issuer_url", "http://plain.example"),
         ("oidc_issuer_url", "https://id.example"),
@@ -109,9 +113,10 @@ def test_what_operators_set_is_taken(coe, labels):
     ("field", "value"),
     [
         ("tls_disabled", True),
-        ("registry_enabled", True),
         ("network_driver", "calico"),
         ("volume_driver", "cinder"),
+        ("insecure_registry", "http://registry:5000"),
+        ("insecure_registry", "good:5000, bad/folder"),
     ],
 )
 def test_fields_that_cannot_be_honoured_are_refused_by_name(coe, field, value):
@@ -173,15 +178,22 @@ def plan(coe, **labels) -> CoePlan:
     )
 
 
-def test_the_network_is_of_the_version_that_every_node_image_brings():
+def test_what_is_applied_is_of_the_version_that_every_node_image_brings():
     pinned = tomllib.loads((files("jeroboam.nodeimages.kubernetes") / "versions.toml").read_text())
-    assert {version["flannel"] for version in pinned.values()} == {FLANNEL_VERSION}
+
+    def versions(name):
+        return {version[name] for version in pinned.values()}
+
+    assert versions("flannel") == {FLANNEL_VERSION}
+    assert versions("metrics_server") == {addons.METRICS_VERSION}
+    assert versions("local_path") == {addons.STORAGE_VERSION}
+    assert versions("registry") == {addons.REGISTRY_VERSION}
 
 
 def test_a_worker_has_no_authority_and_no_way_but_its_own(coe):
     made = plan(coe)
     laid = {file.path: file.content for file in coe.script(made, made.members[1]).files}
-    assert not [path for path in laid if path.endswith(".key")]
+    assert [path for path in laid if path.endswith(".key")] == ["/etc/kubernetes/pki/kubelet.key"]
     assert json.loads(laid["/etc/kubernetes/kubelet.yaml"])["authentication"]["anonymous"]["enabled"] is False
     access = json.loads(laid["/etc/kubernetes/kubelet.conf"])
     assert access["clusters"][0]["cluster"]["server"] == "https://10.9.0.2:6443"
@@ -191,7 +203,7 @@ def test_keys_lie_where_only_root_reads_them_and_are_not_shown(coe):
     made = plan(coe)
     script = coe.script(made, made.members[0])
     secret = [file for file in script.files if b"PRIVATE KEY" in file.content or file.path.endswith(".conf")]
-    assert len(secret) == 5, [file.path for file in secret]
+    assert len(secret) == 6, [file.path for file in secret]
     assert {file.mode for file in secret} == {0o600}
     assert "PRIVATE" not in repr(script)
 
@@ -307,3 +319,60 @@ def test_tokens_of_an_issuer(coe, labels, username, groups):
     [jwt] = json.loads(laid["/etc/kubernetes/security/authentication.yaml"])["jwt"]
     assert jwt["issuer"] == {"url": "https://id.example", "audiences": ["kube"]}
     assert (jwt["claimMappings"]["username"], jwt["claimMappings"].get("groups")) == (username, groups)
+
+
+def hosts(coe, labels=None, **fields) -> dict[str, dict]:
+    """What a worker's containerd is told of registries, by their names."""
+    made = plan(coe, **(labels or {}))
+    made = replace(made, template=replace(SPEC, **fields))
+    laid = {file.path: file.content.decode() for file in coe.script(made, made.members[1]).files}
+    folder = "/etc/containerd/certs.d/"
+    found = {path.removeprefix(folder): text for path, text in laid.items() if path.startswith(folder)}
+    return {path.removesuffix("/hosts.toml"): tomllib.loads(text) for path, text in found.items()}
+
+
+def test_registries_are_asked_as_their_users_say(coe):
+    assert hosts(coe) == {}
+    assert hosts(coe, insecure_registry="reg.example:5000, other") == {
+        name: {
+            "server": f"http://{name}",
+            "host": {f"https://{name}": {"capabilities": ["pull", "resolve"], "skip_verify": True}},
+        }
+        for name in ("reg.example:5000", "other")
+    }
+    [own] = hosts(coe, registry_enabled=True).items()
+    assert own == (
+        "localhost:5000",
+        {
+            "server": "http://10.254.0.11:5000",
+            "host": {"http://10.254.0.11:5000": {"capabilities": ["pull", "resolve"], "skip_verify": True}},
+        },
+    )
+
+
+def test_images_of_public_registries_are_looked_for_in_the_mirror_first(coe):
+    mirrored = hosts(coe, {"container_infra_prefix": "mirror.example/kube/"})
+    assert set(mirrored) == {"docker.io", "registry.k8s.io", "quay.io", "ghcr.io", "gcr.io"}
+    asked = {"https://mirror.example/v2/kube": {"capabilities": ["pull", "resolve"], "override_path": True}}
+    assert mirrored["docker.io"] == {"server": "https://registry-1.docker.io", "host": asked}
+    plain = hosts(coe, {"container_infra_prefix": "mirror:5000"}, insecure_registry="mirror:5000")
+    assert list(plain["quay.io"]["host"]) == ["https://mirror:5000", "http://mirror:5000"]
+
+
+def test_the_registry_needs_a_volume(coe):
+    coe.check(replace(SPEC, registry_enabled=True))
+    with pytest.raises(Invalid, match="registry_enabled cannot be true where local_storage_enabled is false"):
+        coe.check(replace(SPEC, registry_enabled=True, labels={"local_storage_enabled": "false"}))
+    with pytest.raises(Invalid, match="cannot be taken away"):
+        coe.check_change(SPEC, replace(SPEC, labels={"local_storage_enabled": "false"}))
+
+
+def test_a_network_of_ones_own(coe):
+    made = plan(coe)
+    own = replace(made, template=replace(SPEC, network_driver="none"))
+    laid = {file.path: file.content.decode() for file in coe.script(own, own.members[1]).files}
+    assert 'conf_template = ""' in laid["/etc/containerd/conf.d/network.toml"]
+    assert not [file for file in coe.script(made, made.members[1]).files if "conf.d" in file.path]
+    coe.check_change(SPEC, replace(SPEC, network_driver="flannel"))
+    with pytest.raises(Invalid, match="network_driver cannot be changed"):
+        coe.check_change(SPEC, replace(SPEC, network_driver="none"))

@@ -1,6 +1,7 @@
 """Kubernetes: nodes made one cluster by kubeadm, reached at its API with the cluster's certificates.
 
-Neighbours: `boot` (what a node boots with), `fleet` (what the API is asked), `options` (labels). Nothing is kept
+Neighbours: `boot` (what a node boots with), `fleet` (what the API is asked), `options` (labels),
+`addons`, `network`, `registries` (what clusters have as their users wish). Nothing is kept
 between calls: what there is, the cluster says.
 """
 
@@ -12,7 +13,7 @@ from dataclasses import replace
 
 from jeroboam.clients.kubernetes import KubernetesApi
 from jeroboam.coes.base import CoeObserved, CoePlan, Member, MemberState
-from jeroboam.coes.kubernetes import balancer, boot, components, options
+from jeroboam.coes.kubernetes import addons, balancer, boot, components, network, options, registries
 from jeroboam.coes.kubernetes.components import API_PORT
 from jeroboam.coes.kubernetes.fleet import POLL_SECONDS, KubeNode, Nodes
 from jeroboam.coes.tls import client_tls
@@ -27,12 +28,6 @@ _BOOT_SECONDS = 20.0
 _SETTLE_SECONDS = 15.0
 _DRAIN_SECONDS = 60.0
 
-_NETWORK_DRIVERS = frozenset({None, "flannel"})
-_REFUSED = {
-    "tls_disabled": "its API would give everything on every node to anyone",
-    "registry_enabled": "a registry of the cluster's own is not there yet",
-}
-
 
 class KubernetesCoe:
     """The contract `Coe` for Kubernetes."""
@@ -45,16 +40,16 @@ class KubernetesCoe:
         return boot.AUTHORITIES
 
     def check(self, template: TemplateSpec) -> None:
-        for field, why in _REFUSED.items():
-            if getattr(template, field):
-                raise Invalid(f"{field} cannot be true for kubernetes: {why}.", field=field)
-        if template.network_driver not in _NETWORK_DRIVERS:
-            text = f"network_driver {template.network_driver} is not supported by kubernetes: flannel is."
-            raise Invalid(text, field="network_driver")
+        if template.tls_disabled:
+            text = "tls_disabled cannot be true for kubernetes: its API would give everything on every node to anyone."
+            raise Invalid(text, field="tls_disabled")
+        network.check(template)
         if template.volume_driver is not None:
             text = f"volume_driver {template.volume_driver} is not supported by kubernetes."
             raise Invalid(text, field="volume_driver")
         options.check(template.labels)
+        registries.check(template)
+        addons.check(template)
 
     def image(self, ref: str, labels: dict[str, str]) -> str:
         version = labels.get(options.VERSION)
@@ -75,6 +70,8 @@ class KubernetesCoe:
                 raise Invalid(text, field=f"labels/{name}")
         if (old.apiserver_port or API_PORT) != (new.apiserver_port or API_PORT):
             raise Invalid("apiserver_port cannot be changed: clients would not find it.", field="apiserver_port")
+        network.check_change(old, new)
+        addons.check_change(old, new)
         _check_versions(old.labels.get(options.VERSION), new.labels.get(options.VERSION))
 
     def script(self, plan: CoePlan, member: Member) -> NodeScript:
@@ -92,12 +89,13 @@ class KubernetesCoe:
             await nodes.answers(patience=_BOOT_SECONDS)
             await nodes.access()
             nets = options.networks(plan.labels)
-            await nodes.network(nets)
+            if network.driver(plan.template) == network.FLANNEL:
+                await nodes.network(nets)
             version = await nodes.version()
             before = _oldest(await nodes.all(), version)
             proxy, api = components.proxy(plan), boot.api(plan)
             await nodes.services(proxy, nets.dns, api=api, version=before)
-            found, silent = await self._settled(nodes, plan)
+            (found, silent), _ = await asyncio.gather(self._settled(nodes, plan), addons.have(nodes, plan, self._clock))
             if (now := _oldest(found, version)) != before:
                 await nodes.services(proxy, nets.dns, api=api, version=now)
             members = {member.name: member for member in plan.members}
@@ -193,7 +191,6 @@ def _observed(plan: CoePlan, found: Sequence[KubeNode], silent: Mapping[str, str
     reasons = {"api": "ok"}
     reasons |= {f"{member.name}.Ready": str(state.ready) for member, state in zip(plan.members, members, strict=True)}
     healthy = all(state.ready for state in members)
-    text = "flannel enforces no NetworkPolicy: policies are stored and have no effect."
     return CoeObserved(
         api_address=boot.api(plan),
         members=members,
@@ -206,21 +203,22 @@ def _observed(plan: CoePlan, found: Sequence[KubeNode], silent: Mapping[str, str
             options.honoured(plan.labels),
             # Its proxy works with nftables, and needs no IPVS.
             Condition(type="VirtualIPs", status=True),
-            Condition(type="NetworkPolicies", status=False, reason="NotEnforced", message=text),
+            *network.conditions(plan, found),
         ),
     )
 
 
 def _states(plan: CoePlan, found: Sequence[KubeNode], silent: Mapping[str, str]) -> tuple[MemberState, ...]:
     known = {node.name: node for node in found}
-    return tuple(_state(member, known.get(member.name), silent.get(member.uuid)) for member in plan.members)
+    return tuple(_state(plan, member, known.get(member.name), silent.get(member.uuid)) for member in plan.members)
 
 
-def _state(member: Member, node: KubeNode | None, silent: str | None) -> MemberState:
+def _state(plan: CoePlan, member: Member, node: KubeNode | None, silent: str | None) -> MemberState:
     if node is None:
         return MemberState(uuid=member.uuid, ready=False, reason="the cluster does not know this node")
     if node.machine != boot.machine_id(member):
         return MemberState(uuid=member.uuid, ready=False, reason="its kubelet has not come up yet on the new machine")
     if silent is not None:
         return MemberState(uuid=member.uuid, ready=False, reason=f"its API server is not ready: {silent}")
-    return MemberState(uuid=member.uuid, ready=node.ready, reason="" if node.ready else node.reason)
+    ready = network.ready(plan, node)
+    return MemberState(uuid=member.uuid, ready=ready, reason="" if ready else node.reason)

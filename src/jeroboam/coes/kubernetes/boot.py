@@ -14,12 +14,20 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from jeroboam.coes.base import Authority, CoePlan, Member
-from jeroboam.coes.kubernetes import security
-from jeroboam.coes.kubernetes.components import PKI, kubeadm, kubelet, kubelet_options, port
+from jeroboam.coes.kubernetes import addons, network, registries, security
+from jeroboam.coes.kubernetes.components import (
+    KUBELET_CERTIFICATE,
+    KUBELET_KEY,
+    PKI,
+    kubeadm,
+    kubelet,
+    kubelet_options,
+    port,
+)
 from jeroboam.domain.clusters import MASTER
 from jeroboam.domain.nodes import File, NodeScript
 from jeroboam.kit.clock import Clock
-from jeroboam.kit.x509 import CLIENT, Pair, issue, public_key
+from jeroboam.kit.x509 import CLIENT, SERVER, Pair, issue, public_key
 
 SERVICE_ACCOUNT = "service-account"
 AUTHORITIES = ("main", "etcd", "front-proxy", SERVICE_ACCOUNT, security.ENCRYPTION)
@@ -42,6 +50,9 @@ def script(plan: CoePlan, member: Member, clock: Clock) -> NodeScript:
     own = [
         File(path=_KUBELET, content=_json(kubelet(plan, member))),
         File(path=_KUBELET_ACCESS, content=_json(_access(plan, member, clock)), mode=0o600),
+        *_serving(plan, member, clock),
+        *network.files(plan),
+        *registries.files(plan, addons.registry_address(plan.labels)),
     ]
     stay = (
         *("/usr/lib/jeroboam/keep", "kubelet", f"--config={_KUBELET}", f"--kubeconfig={_KUBELET_ACCESS}"),
@@ -87,8 +98,13 @@ def _etcd(plan: CoePlan, member: Member) -> tuple[tuple[str, ...], ...]:
 
 def _patient(url: str) -> str:
     """Wait for the API, a minute at most: a kubelet that finds none waits longer each time, up to seven seconds."""
-    asked = f"wget -q -O /dev/null -T 2 --no-check-certificate {url}/readyz"
-    return f"for _ in $(seq 300); do said=$({asked} 2>&1) && break; case $said in *401*) break;; esac; sleep 0.2; done"
+    # The static busybox's wget dies of some resolvers; kubectl takes a tenth of a second of a core, so nc goes before.
+    host, _, number = url.removeprefix("https://").rpartition(":")
+    ready = f"kubectl --kubeconfig={_KUBELET_ACCESS} --request-timeout=2s get --raw=/readyz"
+    return (
+        f"for _ in $(seq 300); do (nc -w 1 {host} {number} && {ready}) </dev/null >/dev/null 2>&1 && break; "
+        "sleep 0.2; done"
+    )
 
 
 def machine_id(member: Member) -> str:
@@ -110,6 +126,24 @@ def _authorities(plan: CoePlan) -> list[File]:
     files.append(File(path=f"{PKI}/sa.key", content=tokens.key, mode=0o600))
     files.append(File(path=f"{PKI}/sa.pub", content=public_key(tokens.pem).encode()))
     return files
+
+
+def _serving(plan: CoePlan, member: Member, clock: Clock) -> list[File]:
+    """What the kubelet shows to those who ask it, which they can look at."""
+    main = plan.authorities["main"]
+    own = issue(
+        ca=Pair(pem=main.pem, key=main.key),
+        common_name=f"system:node:{member.name}",
+        organizations=["system:nodes"],
+        dns=[member.name],
+        ips=[member.address],
+        usages=[SERVER],
+        now=clock.now(),
+    )
+    return [
+        File(path=KUBELET_CERTIFICATE, content=own.pem.encode()),
+        File(path=KUBELET_KEY, content=own.key, mode=0o600),
+    ]
 
 
 def _access(plan: CoePlan, member: Member, clock: Clock) -> dict[str, Any]:

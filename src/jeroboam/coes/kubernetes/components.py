@@ -14,6 +14,8 @@ from jeroboam.domain.clusters import MASTER
 
 API_PORT = 6443
 PKI = "/etc/kubernetes/pki"
+KUBELET_CERTIFICATE = f"{PKI}/kubelet.crt"
+KUBELET_KEY = f"{PKI}/kubelet.key"
 PROXY_MODE = "@PROXY@"
 """Filled in where a proxy starts, with what that node's kernel can."""
 
@@ -35,6 +37,8 @@ def kubelet(plan: CoePlan, member: Member) -> dict[str, Any]:
             "x509": {"clientCAFile": f"{PKI}/ca.crt"},
         },
         "authorization": {"mode": "Webhook"},
+        "tlsCertFile": KUBELET_CERTIFICATE,
+        "tlsPrivateKeyFile": KUBELET_KEY,
         "cgroupDriver": "cgroupfs",
         "clusterDNS": [networks(plan.labels).dns],
         "clusterDomain": "cluster.local",
@@ -93,7 +97,11 @@ def kubeadm(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
         "apiServer": {
             "certSANs": names,
             "extraArgs": _args(
-                [*security.arguments(plan), ("enable-admission-plugins", ",".join(flags.admission(plan.labels)))],
+                [
+                    *security.arguments(plan),
+                    ("enable-admission-plugins", ",".join(flags.admission(plan.labels))),
+                    ("kubelet-certificate-authority", f"{PKI}/ca.crt"),
+                ],
                 flags.of(flags.API_SERVER, plan.labels),
             ),
             "extraVolumes": security.volumes(),

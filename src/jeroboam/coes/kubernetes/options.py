@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from jeroboam.coes.kubernetes import flags, security
+from jeroboam.coes.kubernetes import flags, registries, security
 from jeroboam.coes.kubernetes.refusals import bad as _bad
 from jeroboam.domain.conditions import Condition
 
@@ -34,9 +34,9 @@ MASTER_OPTIONS = frozenset(
     }
 )
 """Those of them that only masters are made from."""
-NODE_OPTIONS = frozenset({VERSION, flags.KUBELET, *MASTER_OPTIONS})
+NODE_OPTIONS = frozenset({VERSION, flags.KUBELET, registries.MIRROR, *MASTER_OPTIONS})
 FIXED = (PODS, SUBNET_BITS, BACKEND, SERVICES)
-_KNOWN = frozenset({*NODE_OPTIONS, *FIXED, flags.PROXY})
+_KNOWN = frozenset({*NODE_OPTIONS, *FIXED, flags.PROXY, "metrics_server_enabled", "local_storage_enabled"})
 _ELSEWHERE = frozenset({"min_node_count", "max_node_count"})
 _TAG = re.compile(r"v[0-9]+\.[0-9]+\.[0-9]+", re.ASCII)
 _SAN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?", re.ASCII)

@@ -16,7 +16,7 @@ def bad(name: str, value: str, why: str) -> Invalid:
 
 def flag(name: str, value: str | None) -> bool:
     """A label that says yes or no; without it, no. Raises `Invalid` for another word."""
-    word = (value or "false").lower()
+    word = "false" if value is None else value.lower()
     if word not in {"true", "false"}:
         raise bad(name, value or "", "It has to be true or false.")
     return word == "true"
