@@ -21,6 +21,8 @@ from jeroboam.secrets.base import KeyTrouble
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 images = typer.Typer(no_args_is_help=True, help="Images that nodes of clusters boot from.")
 app.add_typer(images, name="node-image")
+clusters = typer.Typer(no_args_is_help=True, help="Clusters whose nodes are on this machine.")
+app.add_typer(clusters, name="cluster")
 policies = typer.Typer(no_args_is_help=True, help="Who may do what, and why.")
 app.add_typer(policies, name="policy")
 console = Console()
@@ -241,6 +243,21 @@ class _Progress:
     def end(self, what: str, seconds: float | None) -> None:
         self._status.update("")
         console.print(f"{what:<32}{'there already' if seconds is None else f'{seconds:.1f} s':>14}", highlight=False)
+
+
+@clusters.command("load-image")
+def load_image(
+    cluster: Annotated[str, typer.Argument(help="Its name or uuid.")],
+    image: Annotated[str, typer.Argument(help="As this machine's Docker Engine names it.")],
+    state: State = None,
+    config: Config = None,
+) -> None:
+    """Bring an image of this machine's Docker Engine onto every node of a Kubernetes cluster, with no registry."""
+    with _complaints():
+        from jeroboam.bootstrap.load import load_image as load  # noqa: PLC0415
+
+        nodes = asyncio.run(load(options.load(config, state=state), cluster, image))
+        console.print(f"{image} is on {', '.join(nodes)}", highlight=False, markup=False, soft_wrap=True)
 
 
 @policies.command("explain")

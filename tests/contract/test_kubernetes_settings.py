@@ -3,13 +3,15 @@
 import base64
 import dataclasses
 import json
+import uuid
 
 import aiohttp
 import pytest
 
 from jeroboam.clients.docker import connect
 from jeroboam.clients.docker_containers import executed
-from jeroboam.domain.errors import Temporary
+from jeroboam.domain.errors import Permanent, Temporary
+from jeroboam.providers.local_images import bring
 from tests.contract.rigs import eventually, kubernetes_rig
 from tests.contract.test_kubernetes import up
 
@@ -142,14 +144,39 @@ kind: Pod
 metadata: {name: pulled}
 spec: {containers: [{name: c, image: "localhost:5000/team/app:v1", imagePullPolicy: Always, command: [sleep, "600"]}]}
 """
-PUSH = """
-ctr=/usr/local/bin/ctr
-$ctr -n k8s.io images tag --force docker.io/library/busybox:latest {name} >/dev/null &&
-$ctr -n k8s.io images push --plain-http --local {address}:5000/{name} docker.io/library/busybox:latest
+OWN = """
+apiVersion: v1
+kind: Pod
+metadata: {name: loaded}
+spec: {containers: [{name: c, image: "@APP@", imagePullPolicy: Never, command: [sleep, "600"]}]}
 """
 
 
-async def test_add_ons_and_registries(rig):
+@pytest.fixture
+async def app(busybox):
+    """An image of a user's own, on this machine's Engine."""
+    async with connect() as docker:
+        name = f"test-{uuid.uuid4().hex[:8]}/app"
+        await docker.images.tag(busybox, name, tag="v1")
+        yield f"{name}:v1"
+        await docker.images.delete(f"{name}:v1")
+
+
+def taken_in(path: str) -> tuple[str, ...]:
+    return ("/usr/local/bin/ctr", "-n", "k8s.io", "images", "import", "--local", path)
+
+
+def runs(pod) -> bool:
+    return any(each.get("ready") for each in pod["status"].get("containerStatuses", ()))
+
+
+async def load(rig, image: str):
+    async with connect() as docker:
+        of = {"installation": rig.infra.installation, "cluster_id": rig.cluster_id}
+        return await bring(docker, **of, image=image, command=taken_in)
+
+
+async def test_add_ons_and_registries(rig, app):
     labelled(rig, template=dataclasses.replace(rig.plan().template, registry_enabled=True))
     user = await up(rig, workers=2)
     await eventually(lambda: user("apply", "-f", "-", stdin=CLAIM), bool)
@@ -165,10 +192,13 @@ async def test_add_ons_and_registries(rig):
     rollout = ("rollout", "status", "-n", "kube-system", "deployment/registry", "--timeout=5s")
     await eventually(lambda: user(*rollout), bool, seconds=60)
     address = (await shown(user, "service", "registry", "-n", "kube-system"))["spec"]["clusterIP"]
-    await on_node(rig, 0, "sh", "-c", PUSH.format(address=address, name="team/app:v1"))
-
-    def runs(pod):
-        return any(each.get("ready") for each in pod["status"].get("containerStatuses", ()))
+    assert await load(rig, app) == sorted(member.name for member in rig.members)
+    push = ("ctr", "-n", "k8s.io", "images", "push", "--plain-http", "--local")
+    await on_node(rig, 0, *push, f"{address}:5000/team/app:v1", f"docker.io/{app}")
+    await user("apply", "-f", "-", stdin=OWN.replace("@APP@", app))
+    await eventually(lambda: shown(user, "pod", "loaded"), runs, seconds=60)
+    with pytest.raises(Permanent, match="there is no image"):
+        await load(rig, "no-such/image:v1")
 
     await eventually(lambda: shown(user, "pod", "pulled"), runs, seconds=90)
 
