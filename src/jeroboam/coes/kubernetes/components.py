@@ -11,6 +11,7 @@ from jeroboam.domain.clusters import MASTER
 
 API_PORT = 6443
 PKI = "/etc/kubernetes/pki"
+SIGNING = f"{PKI}/signing.crt"
 
 
 def port(plan: CoePlan) -> int:
@@ -86,6 +87,8 @@ def kubeadm(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
         "controllerManager": {
             "extraArgs": [
                 *waiting,
+                # It signs with one authority, also while another is trusted beside it.
+                {"name": "cluster-signing-cert-file", "value": SIGNING},
                 {"name": "kube-api-qps", "value": "500"},
                 {"name": "kube-api-burst", "value": "1000"},
                 {"name": "node-cidr-mask-size", "value": str(nets.node_bits)},
