@@ -179,10 +179,12 @@ async def load(rig, image: str):
 async def test_add_ons_and_registries(rig, app):
     labelled(rig, template=dataclasses.replace(rig.plan().template, registry_enabled=True))
     user = await up(rig, workers=2)
-    await eventually(lambda: user("apply", "-f", "-", stdin=CLAIM), bool)
+    await eventually(lambda: user("apply", "-f", "-", stdin=CLAIM), bool, seconds=60)
 
     # A claim without a class gets a folder on the disk of the node that its pod came to.
-    await eventually(lambda: user("exec", "writer", "--", "cat", "/data/file"), lambda said: said == "written\n")
+    await eventually(
+        lambda: user("exec", "writer", "--", "cat", "/data/file"), lambda said: said == "written\n", seconds=90
+    )
     volume = (await shown(user, "pvc", "kept"))["spec"]["volumeName"]
     place = (await shown(user, "pod", "writer"))["spec"]["nodeName"]
     number = [member.name for member in rig.members].index(place)

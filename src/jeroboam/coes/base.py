@@ -6,7 +6,7 @@ loop asks again soon, until the cluster's deadline.
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
@@ -97,6 +97,8 @@ class CoeObserved:
     health_reasons: dict[str, str] = field(default_factory=dict)
     """As the published API shows it: `{"api": "ok", "<node>.Ready": "True"}`."""
     conditions: tuple[Condition, ...] = ()
+    due: tuple[str, ...] = ()
+    """Uuids of members whose own certificates end within months: they need their script again, and to take it up."""
 
 
 class Coe(Protocol):
@@ -184,12 +186,21 @@ class Balances(Protocol):
 class Rotates(Protocol):
     """What a COE can do besides whose clusters may get another authority."""
 
-    async def stale(self, plan: CoePlan, given: Authority) -> Sequence[str]:
-        """Uuids of members that do not show a certificate of `given`, or refuse one of those beside it.
+    @property
+    def rotating(self) -> Sequence[str]:
+        """The kinds of authorities that are replaced; `main` is one."""
+        ...
 
-        They need a script with that authority, and a restart. Asked of the nodes themselves, which the plan's own
-        authority can speak to. Raises `Temporary` while one of them does not answer.
+    async def stale(self, plan: CoePlan, given: Mapping[str, Authority]) -> Sequence[str]:
+        """Uuids of members that do not show certificates of these authorities, or refuse those of one beside them.
+
+        They need a script with those authorities, and to take it up, in this order. Asked of the nodes themselves,
+        which the plan's own authorities can speak to. Raises `Temporary` while one of them does not answer.
         """
+        ...
+
+    async def announce(self, plan: CoePlan) -> None:
+        """Have what runs in the cluster learn of the plan's authorities, which every member has taken up."""
         ...
 
 

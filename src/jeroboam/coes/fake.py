@@ -39,6 +39,8 @@ class FakeMembers:
     """Whether the API answers nothing."""
     left: list[str] = field(default_factory=list)
     """Names in the order they were taken out."""
+    announced: list[str] = field(default_factory=list)
+    """Whom the cluster's own work was told to trust, in order."""
     drained: set[str] = field(default_factory=set)
     """Uuids of members that take no work."""
     drains: list[tuple[str, ...]] = field(default_factory=list)
@@ -108,9 +110,17 @@ class FakeCoe(FakeContainers):
         members.drained |= set(uuids)
         members.drains.append(tuple(member.name for member in plan.members if member.uuid in uuids))
 
-    async def stale(self, plan: CoePlan, given: Authority) -> Sequence[str]:
+    @property
+    def rotating(self) -> Sequence[str]:
+        return self.authorities
+
+    async def announce(self, plan: CoePlan) -> None:
+        await self.faults.meet("announce")
+        self.clusters[plan.cluster_id].announced.append(plan.authorities["main"].trusted)
+
+    async def stale(self, plan: CoePlan, given: Mapping[str, Authority]) -> Sequence[str]:
         await self.faults.meet("stale")
-        plan = replace(plan, authorities=plan.authorities | {"main": given})
+        plan = replace(plan, authorities=dict(given))
         there = {} if self._scripts is None else self._scripts(plan.cluster_id)
         wanted = {member.uuid: self.script(plan, member).files for member in plan.members}
         return [uuid for uuid, files in wanted.items() if uuid in there and there[uuid].files != files]

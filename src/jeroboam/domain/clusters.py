@@ -276,6 +276,12 @@ MAIN = "main"
 NEXT = "next"
 READY = "ready"
 FORMER = "former"
+STEPS = (NEXT, READY, FORMER)
+
+
+def kind_at(kind: str, step: str) -> str:
+    """What the authority of that kind that is at that step of a replacement is stored as."""
+    return step if kind == MAIN else f"{kind}-{step}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -18,6 +18,7 @@ KUBELET_CERTIFICATE = f"{PKI}/kubelet.crt"
 KUBELET_KEY = f"{PKI}/kubelet.key"
 PROXY_MODE = "@PROXY@"
 """Filled in where a proxy starts, with what that node's kernel can."""
+SIGNING = f"{PKI}/signing.crt"
 
 
 def port(plan: CoePlan) -> int:
@@ -96,14 +97,7 @@ def kubeadm(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
         "networking": {"podSubnet": str(nets.pods), "serviceSubnet": str(nets.services)},
         "apiServer": {
             "certSANs": names,
-            "extraArgs": _args(
-                [
-                    *security.arguments(plan),
-                    ("enable-admission-plugins", ",".join(flags.admission(plan.labels))),
-                    ("kubelet-certificate-authority", f"{PKI}/ca.crt"),
-                ],
-                flags.of(flags.API_SERVER, plan.labels),
-            ),
+            "extraArgs": _args(_of_server(plan), flags.of(flags.API_SERVER, plan.labels)),
             "extraVolumes": security.volumes(),
         },
         "etcd": {"local": {"dataDir": "/var/lib/etcd", "extraArgs": together if len(plan.masters) > 1 else []}},
@@ -112,6 +106,8 @@ def kubeadm(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
             "extraArgs": _args(
                 [
                     *waiting,
+                    # It signs with one authority, also while another is trusted beside it.
+                    ("cluster-signing-cert-file", SIGNING),
                     ("kube-api-qps", "500"),
                     ("kube-api-burst", "1000"),
                     ("node-cidr-mask-size", str(nets.node_bits)),
@@ -136,6 +132,15 @@ def proxy(plan: CoePlan) -> dict[str, Any]:
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
         **flags.proxy(plan.labels),
     }
+
+
+def _of_server(plan: CoePlan) -> list[tuple[str, str]]:
+    """What the API server is set to by us."""
+    return [
+        *security.arguments(plan),
+        ("enable-admission-plugins", ",".join(flags.admission(plan.labels))),
+        ("kubelet-certificate-authority", f"{PKI}/ca.crt"),
+    ]
 
 
 def _args(own: Iterable[tuple[str, str]], users: Sequence[tuple[str, str]]) -> list[dict[str, str]]:

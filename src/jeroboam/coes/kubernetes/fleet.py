@@ -24,10 +24,13 @@ GROUP_LABEL = "jeroboam.io/group"
 NODE_LABEL = "jeroboam.io/node"
 DRAINED = "jeroboam.io/drained"
 """A node with this annotation takes no work for a while, by our doing."""
+TRUST = "jeroboam.io/trust"
+"""Pods with this annotation were started after the cluster's authority was replaced by the one that it names."""
 FLANNEL_VERSION = "v0.28.10"
 POLL_SECONDS = 0.1
 
 _ROLE = "node-role.kubernetes.io/"
+_OWN_NAMESPACES = ("kube-system", "kube-flannel", "local-path-storage")
 # Where a pod finds its own word of who it is.
 _POD_ACCESS = "/var/run/secrets/kubernetes.io/serviceaccount"
 _PLURALS = {
@@ -166,6 +169,17 @@ class Nodes:
             change["spec"] = {"unschedulable": False}
         if change:
             await self._api.patch(f"/api/v1/nodes/{node.name}", change, f"describing node {node.name}")
+
+    async def restart_own(self, mark: str) -> None:
+        """Have pods of ours made anew, a few at a time, unless they bear that mark already."""
+        for namespace in _OWN_NAMESPACES:
+            for kind in ("daemonsets", "deployments"):
+                path = f"/apis/apps/v1/namespaces/{namespace}/{kind}"
+                for each in (await self._api.get(path, f"asking for the {kind} of {namespace}"))["items"]:
+                    name, template = each["metadata"]["name"], each["spec"]["template"]
+                    if (template["metadata"].get("annotations") or {}).get(TRUST) != mark:
+                        change = {"spec": {"template": {"metadata": {"annotations": {TRUST: mark}}}}}
+                        await self._api.patch(f"{path}/{name}", change, f"restarting {name}")
 
     async def cordon(self, node: KubeNode) -> None:
         """Let no new work come to it; a node that its user has cordoned stays that way afterwards."""

@@ -91,6 +91,11 @@ def sans(labels: Mapping[str, str]) -> list[str]:
     return [word.strip() for word in labels.get(SANS, "").split(",") if word.strip()]
 
 
+def numbers(version: str) -> tuple[int, ...]:
+    """A version to compare with others, from `v1.36.3`."""
+    return tuple(int(part) for part in version.removeprefix("v").split("."))
+
+
 def honoured(labels: Mapping[str, str]) -> Condition:
     """Whether every label of the cluster means something here."""
     ignored = sorted(labels.keys() - _KNOWN - _ELSEWHERE)
