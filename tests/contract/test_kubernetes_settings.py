@@ -10,6 +10,7 @@ import pytest
 
 from jeroboam.clients.docker import connect
 from jeroboam.clients.docker_containers import executed
+from jeroboam.domain.clusters import Health
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.providers.local_images import bring
 from tests.contract.rigs import eventually, kubernetes_rig
@@ -217,3 +218,36 @@ async def test_add_ons_and_registries(rig, app):
     await rig.coe.join(rig.plan())
     with pytest.raises(Temporary, match="NotFound"):
         await user("get", "-n", "kube-system", "deployment", "metrics-server")
+
+
+CNI = """
+{"cniVersion": "1.0.0", "name": "own", "plugins": [
+    {"type": "ptp", "ipam": {
+        "type": "host-local", "ranges": [[{"subnet": "10.77.0.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]
+    }}
+]}
+"""
+
+
+async def test_a_cluster_comes_up_without_a_network_and_waits_for_its_users(rig):
+    labelled(rig, template=dataclasses.replace(rig.plan().template, network_driver="none"))
+    user = await up(rig, workers=0)
+    seen = await rig.coe.observe(rig.plan())
+    assert seen.health is Health.HEALTHY
+    [said] = [each for each in seen.conditions if each.type == "PodNetwork"]
+    assert (said.status, said.reason) == (False, "NoneYet")
+    assert "1 of 1 nodes" in said.message
+    assert "NotReady" in await user("get", "nodes", "--no-headers")
+    assert "flannel" not in await user("get", "daemonsets", "-A", "-o", "name")
+
+    await on_node(rig, 0, "sh", "-c", f"echo '{CNI}' >/etc/cni/net.d/10-own.conflist")
+
+    def has_network(found) -> bool:
+        return any(each.type == "PodNetwork" and each.status for each in found.conditions)
+
+    await eventually(lambda: rig.coe.observe(rig.plan()), has_network, seconds=60)
+    assert "NotReady" not in await user("get", "nodes", "--no-headers")
+    waiting = ("wait", "-n", "kube-system", "deployment/coredns", "--for=condition=Available", "--timeout=5s")
+    await eventually(lambda: user(*waiting), bool, seconds=60)
+    # Where the kernel can, services are the newer tables' business.
+    await on_node(rig, 0, "/usr/sbin/nft", "list", "table", "ip", "kube-proxy")
