@@ -37,6 +37,8 @@ class FakeMembers:
     """Whether the API answers nothing."""
     left: list[str] = field(default_factory=list)
     """Names in the order they were taken out."""
+    due: dict[str, NodeScript] = field(default_factory=dict)
+    """Members whose certificates end soon, by uuid, with the script that laid them."""
     announced: list[str] = field(default_factory=list)
     """Whom the cluster's own work was told to trust, in order."""
     drained: set[str] = field(default_factory=set)
@@ -125,7 +127,12 @@ class FakeCoe(FakeContainers):
         self._answer(members)
         members.names |= {member.uuid: member.name for member in plan.members}
         members.drained &= members.unready
-        return _observed(plan, members)
+        return self._observed(plan, members)
+
+    def _observed(self, plan: CoePlan, members: FakeMembers) -> CoeObserved:
+        there = {} if self._scripts is None else self._scripts(plan.cluster_id)
+        due = tuple(uuid for uuid, script in members.due.items() if there.get(uuid) is script)
+        return replace(_observed(plan, members), due=due)
 
     async def observe(self, plan: CoePlan) -> CoeObserved:
         await self.faults.meet("observe")
@@ -133,7 +140,7 @@ class FakeCoe(FakeContainers):
         self._answer(members)
         if not members.names:
             raise Temporary("the cluster's API does not answer: nobody has joined")
-        return _observed(plan, members)
+        return self._observed(plan, members)
 
     async def leave(self, plan: CoePlan, names: Sequence[str]) -> None:
         await self.faults.meet("leave")
