@@ -1,19 +1,18 @@
 """Kubernetes: nodes made one cluster by kubeadm, reached at its API with the cluster's certificates.
 
-Neighbours: `boot` (what a node boots with), `fleet` (what the API is asked), `options` (labels). Nothing is kept
-between calls: what there is, the cluster says.
+Neighbours: `boot` (what a node boots with), `fleet` (what the API is asked), `options` (labels), `manifests` (what
+users have in it). Nothing is kept between calls: what there is, the cluster says.
 """
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 
-from jeroboam.clients.kubernetes import KubernetesApi
 from jeroboam.coes.base import CoeObserved, CoePlan, Member, MemberState
 from jeroboam.coes.kubernetes import boot, components, options
 from jeroboam.coes.kubernetes.fleet import POLL_SECONDS, KubeNode, Nodes
-from jeroboam.coes.tls import client_tls
+from jeroboam.coes.kubernetes.manifests import KubernetesManifests
+from jeroboam.coes.kubernetes.reach import speaking_to
 from jeroboam.domain.clusters import Health, TemplateSpec
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import Invalid
@@ -38,6 +37,7 @@ class KubernetesCoe:
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
+        self.manifests = KubernetesManifests(clock=clock)
 
     @property
     def authorities(self) -> Sequence[str]:
@@ -122,9 +122,7 @@ class KubernetesCoe:
 
     @asynccontextmanager
     async def _nodes(self, plan: CoePlan) -> AsyncIterator[Nodes]:
-        main = plan.authorities["main"]
-        tls = client_tls(main, replace(main, also=()), self._clock, organizations=["system:masters"])
-        async with KubernetesApi(boot.api(plan), tls) as api:
+        async with speaking_to(plan, self._clock) as api:
             yield Nodes(api, self._clock)
 
 
