@@ -141,8 +141,9 @@ def test_what_changes_in_place(rig, run):
         await of.have(plan, rc)
         await of.have(plan, service)
         assert (await of.have(plan, changed(rc, spec=SPECS[RC] | {"replicas": 1}))).facts.replicas == 1
-        ports = [{"port": 81, "protocol": "TCP"}]
-        moved = await of.have(plan, changed(service, spec=SPECS[SERVICE] | {"ports": ports}))
+        moving = changed(service, spec=SPECS[SERVICE] | {"ports": [{"port": 81}]})
+        await of.check(plan, moving)
+        moved = await of.have(plan, moving)
         assert [port["port"] for port in moved.facts.ports] == [81]
         await gone(rig, rc.uuid, service.uuid)
 

@@ -106,8 +106,7 @@ async def _had(api: KubernetesApi, want: ManifestWant, trial: str = "") -> dict[
             raise Temporary(f"the former {called} is still on its way out of the cluster")
         # The one that was found and no other: somebody may put another in its place at any moment.
         body = _body(want, uid=found["metadata"]["uid"])
-        if not trial:
-            await _own(api, path, found, f"changing {called}")
+        await _own(api, path, found, f"changing {called}")
         return await api.apply(path, body, f"changing {called}", also=_STRICT + trial)
     except Permanent as error:
         raise Permanent(_words(error.reason)) from error
@@ -127,7 +126,11 @@ def _words(reason: str) -> str:
 
 
 async def _own(api: KubernetesApi, path: str, found: Mapping[str, Any], doing: str) -> None:
-    """Have the fields that our create set count as applied, so that an apply which leaves one out removes it."""
+    """Have the fields that our create set count as applied, so that an apply which leaves one out removes it.
+
+    It changes nothing of the object but who is said to have set what, so a trial may do it: it would not be told the
+    truth without.
+    """
     for number, each in enumerate(found["metadata"].get("managedFields") or ()):
         if (each.get("manager"), each.get("operation"), each.get("subresource")) == (MANAGER, "Update", None):
             at = f"/metadata/managedFields/{number}"
