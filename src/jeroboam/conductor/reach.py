@@ -7,9 +7,10 @@ makes such plans itself, from what it has just reserved; here they come from wha
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
+from urllib.parse import urlsplit
 
 from jeroboam.coes.base import Authority, Coe, CoePlan, Manifests, RunsContainers, RunsManifests
-from jeroboam.conductor.plans import plan_of
+from jeroboam.conductor.plans import balancer_of, plan_of
 from jeroboam.conductor.records import Whole, whole_of
 from jeroboam.conductor.rotation import certificate_context, spoken
 from jeroboam.domain.clusters import MAIN, MASTER, NodeGroup, Operation
@@ -86,8 +87,13 @@ def _manifests(coe: Coe) -> Manifests | None:
 
 
 def _addresses(whole: Whole) -> dict[str, str]:
-    """Where the nodes were last seen, by uuid."""
-    return {node.uuid: node.address for group in whole.groups for node in group.observed if node.address}
+    """Where the nodes were last seen, by uuid; the load balancer too, where it is the cluster's address."""
+    cluster = whole.cluster
+    found = {node.uuid: node.address for group in whole.groups for node in group.observed if node.address}
+    host = urlsplit(cluster.observed.api_address or "").hostname
+    if host is not None and host not in found.values():
+        found[balancer_of(cluster.uuid)] = host
+    return found
 
 
 def _known(group: NodeGroup, addresses: Mapping[str, str]) -> NodeGroup:

@@ -3,6 +3,7 @@
 Neighbours: the COE, which makes nodes one cluster, and `manifests`, which makes what users ask for in it.
 """
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -17,7 +18,11 @@ from jeroboam.kit.clock import Clock
 @asynccontextmanager
 async def speaking_to(plan: CoePlan, clock: Clock) -> AsyncIterator[KubernetesApi]:
     """The cluster's API; nothing is sent by this alone."""
-    main = plan.authorities["main"]
-    tls = client_tls(main, replace(main, also=()), clock, organizations=["system:masters"])
-    async with KubernetesApi(boot.api(plan), tls) as api:
+    async with KubernetesApi(boot.api(plan), admin_tls(plan, clock)) as api:
         yield api
+
+
+def admin_tls(plan: CoePlan, clock: Clock) -> ssl.SSLContext:
+    """What is shown to the API, and to that of each master."""
+    main = plan.authorities["main"]
+    return client_tls(main, replace(main, also=()), clock, organizations=["system:masters"])
