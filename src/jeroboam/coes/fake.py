@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Member, MemberState
 from jeroboam.coes.fake_containers import FakeContainer, FakeContainers
+from jeroboam.coes.fake_manifests import FakeManifests, Objects
 from jeroboam.domain.clusters import MASTER, Health, TemplateSpec
 from jeroboam.domain.errors import Invalid, Temporary
 from jeroboam.domain.nodes import File, NodeScript
@@ -51,6 +52,8 @@ class FakeMembers:
     """How often a dead one was asked for its containers."""
     containers: dict[str, FakeContainer] = field(default_factory=dict)
     """Single containers, by uuid."""
+    objects: Objects = field(default_factory=dict)
+    """What manifests made."""
 
 
 class FakeCoe(FakeContainers):
@@ -62,6 +65,7 @@ class FakeCoe(FakeContainers):
         """`scripts` shows what the nodes of a cluster were booted with, where somebody knows."""
         self.faults = Faults(clock)
         super().__init__(clock=clock, faults=self.faults, of=self._containers)
+        self.manifests = FakeManifests(faults=self.faults, of=self._objects)
         self._scripts = scripts
         self.clusters = {} if clusters is None else clusters
 
@@ -156,12 +160,18 @@ class FakeCoe(FakeContainers):
         return self.clusters.setdefault(plan.cluster_id, FakeMembers())
 
     async def _containers(self, plan: CoePlan) -> dict[str, FakeContainer]:
+        return (await self._asked(plan)).containers
+
+    async def _objects(self, plan: CoePlan) -> Objects:
+        return (await self._asked(plan)).objects
+
+    async def _asked(self, plan: CoePlan) -> FakeMembers:
         members = self._members(plan)
         if members.dead:
             members.unanswered += 1
             await self._clock.sleep(members.silence)
         self._answer(members)
-        return members.containers
+        return members
 
     @staticmethod
     def _answer(members: FakeMembers) -> None:
