@@ -47,6 +47,7 @@ install: $(STAMP) ## all the set-up: Engine, virtual environment, node image, a 
 	bash scripts/setup.sh
 	bash scripts/busybox_image.sh
 	$(BIN)/jeroboam node-image build swarm
+	$(BIN)/jeroboam node-image build load-balancer
 
 kubernetes-image: install ## the image that Kubernetes nodes boot from: minutes the first time, then seconds
 	$(BIN)/jeroboam node-image build kubernetes

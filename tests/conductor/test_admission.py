@@ -73,6 +73,17 @@ async def test_an_image_that_was_never_made_is_refused_when_a_cluster_wants_it(a
         await admission.cluster(cluster, builders.groups(cluster), CALLER)
 
 
+async def test_a_load_balancer_whose_image_was_never_made_is_refused_by_its_field(admission, provider):
+    cluster = builders.cluster(builders.template())
+    cluster = replace(cluster, spec=replace(cluster.spec, master_lb_enabled=True))
+    await admission.cluster(cluster, builders.groups(cluster), CALLER)
+    images = provider.catalog.images
+    images["load-balancer"] = replace(images["load-balancer"], lacking="`jeroboam node-image build load-balancer`")
+    with pytest.raises(Invalid, match="node-image build load-balancer") as refused:
+        await admission.cluster(cluster, builders.groups(cluster), CALLER)
+    assert refused.value.field == "master_lb_enabled"
+
+
 async def test_a_keypair_that_nobody_has_is_not_found(admission, provider):
     cluster = builders.cluster(builders.template())
     cluster = replace(cluster, spec=replace(cluster.spec, keypair="mine"))

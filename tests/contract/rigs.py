@@ -12,12 +12,12 @@ from jeroboam.coes.base import Authority, Coe, CoePlan, Member
 from jeroboam.coes.fake import FakeCoe
 from jeroboam.coes.kubernetes import KubernetesCoe
 from jeroboam.coes.swarm import SwarmCoe
-from jeroboam.domain.clusters import MASTER, WORKER, TemplateSpec
+from jeroboam.domain.clusters import LOAD_BALANCER, MASTER, WORKER, TemplateSpec
 from jeroboam.domain.errors import Temporary
 from jeroboam.domain.nodes import File, NodeScript
 from jeroboam.kit.clock import SystemClock
 from jeroboam.kit.x509 import make_ca
-from jeroboam.nodeimages.swarm import build
+from jeroboam.nodeimages import fromhost, swarm
 from jeroboam.providers.base import Infra, InfraWant, NodeWant, Provider
 from jeroboam.providers.fake import FakeCloud, FakeProvider
 from jeroboam.providers.local import LocalProvider
@@ -72,7 +72,7 @@ def fake_rig() -> ProviderRig:
 
 async def local_rig() -> ProviderRig:
     async with connect() as docker:
-        await build(docker)
+        await fromhost.build(docker, swarm.recipe())
 
     async def the(docker: aiodocker.Docker, node_uuid: str) -> aiodocker.containers.DockerContainer:
         found = await docker.containers.list(all=True, filters={"label": [f"jeroboam.node={node_uuid}"]})
@@ -107,6 +107,10 @@ class CoeRig:
     others: dict[str, Authority] = field(default_factory=dict)
     """Authorities beside the main one, for COEs that want some."""
 
+    front: NodeWant | None = None
+    """The load balancer, once `balance` was called."""
+    front_address: str | None = None
+
     def __post_init__(self) -> None:
         self.authority = an_authority()
         self.others = {kind: an_authority() for kind in self.coe.authorities if kind != "main"}
@@ -137,6 +141,11 @@ class CoeRig:
         ]
         await last(self.provider.ensure(want, self.scripts()))
 
+    async def balance(self) -> None:
+        """Have a load balancer before the masters that are booted from now on."""
+        self.front = a_node("c-lb", role=LOAD_BALANCER, image=self.coe.balancer_image)
+        self.front_address = (await self.provider.reserve(self.want([])))[self.front.uuid]
+
     async def start_all(self) -> None:
         """Start what stands still and make what is gone, of the planned members."""
         planned = {member.uuid for member in self.members}
@@ -144,11 +153,13 @@ class CoeRig:
         await last(self.provider.ensure(want, self.scripts()))
 
     def want(self, nodes: list[NodeWant]) -> InfraWant:
-        return InfraWant(cluster_id=self.cluster_id, cluster_name="contract", nodes=tuple(nodes))
+        front = [] if self.front is None else [self.front]
+        return InfraWant(cluster_id=self.cluster_id, cluster_name="contract", nodes=(*nodes, *front))
 
     def scripts(self) -> dict[str, NodeScript]:
         plan = self.plan()
-        return {member.uuid: self.coe.script(plan, member) for member in self.members}
+        front = {} if self.front is None else {self.front.uuid: self.coe.balancer(plan)}
+        return {member.uuid: self.coe.script(plan, member) for member in self.members} | front
 
     def plan(self, **changes: object) -> CoePlan:
         given: dict[str, object] = {
@@ -158,6 +169,7 @@ class CoeRig:
             "labels": {},
             "members": tuple(self.members),
             "authorities": {"main": self.authority, **self.others},
+            "balancer": self.front_address,
         }
         return CoePlan(**{**given, **changes})
 

@@ -86,7 +86,7 @@ class User:
 
     @property
     def api(self) -> str:
-        return f"https://{self.rig.members[0].address}:6443"
+        return f"https://{self.rig.front_address or self.rig.members[0].address}:6443"
 
     async def __call__(self, *words: str, stdin: str = "") -> str:
         """What kubectl printed. Raises `Temporary` with it where it failed, since much is not there at once."""

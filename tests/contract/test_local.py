@@ -11,7 +11,7 @@ from jeroboam.domain.clusters import NodeState
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
 from jeroboam.domain.nodes import NodeScript
 from jeroboam.kit.clock import SystemClock
-from jeroboam.nodeimages.swarm import build
+from jeroboam.nodeimages import fromhost, swarm
 from jeroboam.providers import local_subnets as subnets
 from jeroboam.providers.local import LocalProvider
 from jeroboam.providers.local_estate import Estate, volume_name
@@ -35,14 +35,14 @@ async def docker():
 
 
 async def test_a_second_build_takes_no_time(docker):
-    first = await build(docker)
-    second = await build(docker)
+    first = await fromhost.build(docker, swarm.recipe())
+    second = await fromhost.build(docker, swarm.recipe())
     assert second.id == first.id
     assert not second.fresh
 
 
 async def test_the_image_says_what_it_is(docker):
-    image = await docker.images.inspect((await build(docker)).name)
+    image = await docker.images.inspect((await fromhost.build(docker, swarm.recipe())).name)
     labels = image["Config"]["Labels"]
     assert labels["jeroboam.node-image"] == "swarm-node"
     assert labels["jeroboam.os-distro"] == "jeroboam"
@@ -108,7 +108,9 @@ async def test_a_removal_that_was_broken_off_is_seen_and_can_be_finished(rig, do
 
 async def test_a_container_of_the_same_name_is_not_taken_for_ours(rig, docker):
     provider, want = rig.provider(), a_want(1)
-    foreign = await docker.containers.create({"Image": (await build(docker)).name}, name=container_name(want.nodes[0]))
+    foreign = await docker.containers.create(
+        {"Image": (await fromhost.build(docker, swarm.recipe())).name}, name=container_name(want.nodes[0])
+    )
     try:
         with pytest.raises(Permanent, match="not ours"):
             await last(provider.ensure(want, idle(want)))
@@ -154,7 +156,7 @@ async def test_one_network_comes_of_many_starts_at_once(rig):
 async def test_a_network_with_a_strangers_container_is_destroyed(rig, docker):
     provider, want = rig.provider(), a_want(1)
     infra = await last(provider.ensure(want, idle(want)))
-    config = {"Image": (await build(docker)).name, "Entrypoint": ["tail", "-f", "/dev/null"]}
+    config = {"Image": (await fromhost.build(docker, swarm.recipe())).name, "Entrypoint": ["tail", "-f", "/dev/null"]}
     foreign = await docker.containers.run(
         {**config, "HostConfig": {"NetworkMode": infra.network_id}}, name=f"foreign-{uuid.uuid4()}"
     )
@@ -167,7 +169,7 @@ async def test_a_network_with_a_strangers_container_is_destroyed(rig, docker):
 
 
 async def test_what_a_killed_probe_left_is_tidied_up(rig, docker):
-    image = (await build(docker)).id
+    image = (await fromhost.build(docker, swarm.recipe())).id
     labels = {"jeroboam.installation": rig.installation, "jeroboam.probe": "1"}
     left = await docker.containers.create({"Image": image, "Labels": labels})
     assert await rig.provider().owned() == []

@@ -56,7 +56,6 @@ def test_labels_that_cannot_be_are_refused_by_name(coe, name, value):
     [
         ("tls_disabled", True),
         ("registry_enabled", True),
-        ("master_lb_enabled", True),
         ("network_driver", "calico"),
         ("volume_driver", "cinder"),
     ],

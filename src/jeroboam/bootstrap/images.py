@@ -8,42 +8,44 @@ import aiodocker
 
 from jeroboam.clients.docker import connect
 from jeroboam.kit.clock import SystemClock
-from jeroboam.nodeimages import engine, kubernetes
+from jeroboam.nodeimages import engine, fromhost, kubernetes, loadbalancer, swarm
 from jeroboam.nodeimages.engine import NodeImage
 from jeroboam.nodeimages.programs import ProgramCache, Report, Source
-from jeroboam.nodeimages.swarm import build as build_swarm_image
 from jeroboam.providers.local_engine import LocalEngine
 from jeroboam.settings import Settings
 
-COES = ("swarm", "kubernetes")
+KUBERNETES = "kubernetes"
+# Whose programs are this machine's own.
+FROM_HOST = {"swarm": swarm.recipe, "load-balancer": loadbalancer.recipe}
+IMAGES = ("swarm", KUBERNETES, "load-balancer")
 SOURCES = ("releases", "modules")
 
 
 async def build(
     settings: Settings,
-    coe: str,
+    name: str,
     report: Report,
     *,
     version: str | None = None,
     source: str | None = None,
     mirror: str | None = None,
 ) -> str:
-    """Make the node image for that COE; what there is now, in a line.
+    """Make that node image; what there is now, in a line.
 
-    Raises `ValueError` for another COE, version or source, and for what only Kubernetes has.
+    Raises `ValueError` for another name, version or source, and for what only Kubernetes has.
     """
-    if coe not in COES:
-        raise ValueError(f"there is no node image for {coe!r}; there is: {', '.join(COES)}")
+    if name not in IMAGES:
+        raise ValueError(f"there is no node image for {name!r}; there is: {', '.join(IMAGES)}")
     if source is not None and source not in SOURCES:
         raise ValueError(f"there is no source {source!r}; there is: {', '.join(SOURCES)}")
     if source == "modules" and mirror:
         raise ValueError("a mirror is one of releases: Go modules come from where GOPROXY says")
-    if coe == "swarm" and (version or source or mirror):
-        raise ValueError("the Swarm node image is made of this machine's own Engine: it has no version and no source")
+    if name in FROM_HOST and (version or source or mirror):
+        raise ValueError(f"the node image {name} is made of this machine's own programs: it has no version, no source")
     wanted = kubernetes.version(version)
     async with _engine(settings) as docker:
-        if coe == "swarm":
-            built = await build_swarm_image(docker)
+        if name in FROM_HOST:
+            built = await fromhost.build(docker, FROM_HOST[name]())
         else:
             cache = ProgramCache(settings.image_cache, SystemClock(), report)
             chosen = await _source(wanted, source, mirror or settings.image_mirror)

@@ -155,7 +155,7 @@ def doctor(state: State = None, config: Config = None) -> None:
 
 @images.command("build")
 def build_image(
-    coe: Annotated[str, typer.Argument(help="What the nodes are to run: swarm or kubernetes.")],
+    name: Annotated[str, typer.Argument(help="What the nodes are to run: swarm, kubernetes or load-balancer.")],
     version: Annotated[str | None, typer.Option(help="Of Kubernetes, as v1.36.3; the newest without it.")] = None,
     source: Annotated[
         str | None,
@@ -170,7 +170,7 @@ def build_image(
 
         settings = options.load(config)
         with _Progress() as progress:
-            made = asyncio.run(build(settings, coe, progress, version=version, source=source, mirror=mirror))
+            made = asyncio.run(build(settings, name, progress, version=version, source=source, mirror=mirror))
         console.print(made)
 
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from jeroboam.domain.clusters import Health, TemplateSpec
+from jeroboam.domain.clusters import MASTER, Health, TemplateSpec
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.containers import RuntimeState
 from jeroboam.domain.nodes import NodeScript
@@ -64,6 +64,13 @@ class CoePlan:
     """Every node that should be in the cluster, masters first, with its reserved address."""
     authorities: dict[str, Authority]
     """By kind, `main` always."""
+    balancer: str | None = None
+    """The address of the load balancer before the masters; None where there is none."""
+
+    @property
+    def masters(self) -> tuple[Member, ...]:
+        """Those of the members that are."""
+        return tuple(member for member in self.members if member.role == MASTER)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,6 +158,20 @@ class RollsOut(Protocol):
 
         It lasts until `join` finds the member ready. Members that do not answer, or are alone, are no error.
         """
+        ...
+
+
+@runtime_checkable
+class Balances(Protocol):
+    """What a COE can do besides whose masters may stand behind a load balancer, which is a server of its own."""
+
+    @property
+    def balancer_image(self) -> str:
+        """What it boots from."""
+        ...
+
+    def balancer(self, plan: CoePlan) -> NodeScript:
+        """How it boots. Pure; it holds for as long as the masters are the same."""
         ...
 
 

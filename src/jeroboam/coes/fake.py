@@ -69,6 +69,14 @@ class FakeCoe(FakeContainers):
         if template.network_driver == "unsupported":
             raise Invalid("network_driver unsupported is not supported by the fake.", field="network_driver")
 
+    @property
+    def balancer_image(self) -> str:
+        return "load-balancer"
+
+    def balancer(self, plan: CoePlan) -> NodeScript:
+        names = " ".join(member.address for member in plan.masters)
+        return NodeScript(files=(File(path="/etc/fake/masters", content=names.encode()),))
+
     def script(self, plan: CoePlan, member: Member) -> NodeScript:
         main = plan.authorities["main"]
         files: tuple[File, ...] = (

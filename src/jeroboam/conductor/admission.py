@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
-from jeroboam.coes.base import Coe, RollsOut, Rotates
+from jeroboam.coes.base import Balances, Coe, RollsOut, Rotates
 from jeroboam.conductor.plans import image_of
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.clusters import Cluster, NodeGroup, TemplateSpec, flavor_of
@@ -62,6 +62,8 @@ class DriverAdmission:
         coe.check(template)
         catalog = self._provider(template.driver or self._default).catalog
         await self._bootable(catalog, image_of(coe, template.image_id, template.labels), template.coe)
+        if cluster.spec.master_lb_enabled and isinstance(coe, Balances):
+            await self._balancer(catalog, coe.balancer_image)
         for group in groups:
             await self._flavor(catalog, flavor_of(cluster, group), "flavor_id")
         keypair = cluster.spec.keypair
@@ -129,6 +131,15 @@ class DriverAdmission:
             return
         if image.lacking:
             raise Invalid(f"Image {image.name} cannot be used yet: {image.lacking}", field="image_id")
+
+    async def _balancer(self, catalog: Catalog, ref: str) -> None:
+        try:
+            image = await catalog.image(ref)
+        except Temporary:
+            return
+        if image is None or image.lacking:
+            why = "there is no image for it" if image is None else image.lacking
+            raise Invalid(f"master_lb_enabled cannot be true: {why}", field="master_lb_enabled")
 
     def _coe(self, spec: TemplateSpec) -> Coe:
         coe = self._coes.get(spec.coe)

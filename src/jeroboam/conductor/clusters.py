@@ -305,7 +305,7 @@ class Clusters:
         if await rollout.replace_dead(site):
             site = site.seeing(await site.provider.observe(cluster.uuid))
         infra = site.infra
-        scripts = {member.uuid: site.coe.script(site.boot, member) for member in site.boot.members}
+        scripts = {node.uuid: site.script(node.uuid) for node in want.nodes}
         async with aclosing(site.provider.ensure(want, scripts)) as steps:
             async for infra in steps:
                 up = sum(node.state is NodeState.RUNNING for node in infra.nodes)

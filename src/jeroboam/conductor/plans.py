@@ -5,9 +5,12 @@ Neighbours: the cluster loop, which asks them.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from uuid import UUID, uuid5
 
-from jeroboam.coes.base import Authority, ChoosesImage, Coe, CoeObserved, CoePlan, Member
+from jeroboam.coes.base import Authority, Balances, ChoosesImage, Coe, CoeObserved, CoePlan, Member
 from jeroboam.domain.clusters import (
+    DEFAULT_FLAVOR,
+    LOAD_BALANCER,
     MASTER,
     WORKER,
     Cluster,
@@ -43,8 +46,27 @@ def want_of(cluster: Cluster, groups: Iterable[NodeGroup], coe: Coe) -> InfraWan
         )
 
     nodes = tuple(node(group, desired) for group in groups for desired in group.desired)
+    if cluster.spec.master_lb_enabled and isinstance(coe, Balances):
+        nodes = (*nodes, _balancer(cluster, coe))
     return InfraWant(
         cluster_id=cluster.uuid, cluster_name=cluster.name, nodes=nodes, network=cluster.spec.fixed_network
+    )
+
+
+def balancer_of(cluster_id: str) -> str:
+    """The uuid of the cluster's load balancer, as a server of the provider."""
+    return str(uuid5(UUID(cluster_id), LOAD_BALANCER))
+
+
+def _balancer(cluster: Cluster, coe: Balances) -> NodeWant:
+    tail = f"-{cluster.uuid[:8]}-lb"
+    return NodeWant(
+        uuid=balancer_of(cluster.uuid),
+        name=cluster.name.lower().replace("_", "-").replace(".", "-")[: 63 - len(tail)].rstrip("-") + tail,
+        group=LOAD_BALANCER,
+        role=LOAD_BALANCER,
+        image=coe.balancer_image,
+        flavor=cluster.spec.master_flavor_id or cluster.spec.template.master_flavor_id or DEFAULT_FLAVOR,
     )
 
 
@@ -83,6 +105,7 @@ def plan_of(
         labels=cluster.spec.labels,
         members=tuple(members),
         authorities=authorities,
+        balancer=addresses.get(balancer_of(cluster.uuid)),
     )
 
 

@@ -6,9 +6,10 @@ from what it has just reserved; here they come from what it wrote down.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
 from jeroboam.coes.base import Authority, Coe, CoePlan, RunsContainers
-from jeroboam.conductor.plans import plan_of
+from jeroboam.conductor.plans import balancer_of, plan_of
 from jeroboam.conductor.records import Whole, whole_of
 from jeroboam.conductor.rotation import certificate_context, spoken
 from jeroboam.domain.clusters import MAIN, MASTER, NodeGroup, Operation
@@ -66,8 +67,13 @@ class Reach:
 
 
 def _addresses(whole: Whole) -> dict[str, str]:
-    """Where the nodes were last seen, by uuid."""
-    return {node.uuid: node.address for group in whole.groups for node in group.observed if node.address}
+    """Where the nodes were last seen, by uuid; the load balancer too, where it is the cluster's address."""
+    cluster = whole.cluster
+    found = {node.uuid: node.address for group in whole.groups for node in group.observed if node.address}
+    host = urlsplit(cluster.observed.api_address or "").hostname
+    if host is not None and host not in found.values():
+        found[balancer_of(cluster.uuid)] = host
+    return found
 
 
 def _known(group: NodeGroup, addresses: Mapping[str, str]) -> NodeGroup:

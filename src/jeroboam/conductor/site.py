@@ -6,8 +6,8 @@ Neighbours: the cluster loop, which makes one a pass; `rollout` and `rotation`, 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from jeroboam.coes.base import Coe, CoePlan
-from jeroboam.conductor.plans import as_built
+from jeroboam.coes.base import Balances, Coe, CoePlan
+from jeroboam.conductor.plans import as_built, balancer_of
 from jeroboam.conductor.records import Whole
 from jeroboam.domain.nodes import NodeScript
 from jeroboam.providers.base import Infra, InfraWant, Provider
@@ -45,5 +45,7 @@ class Site:
         return replace(self, infra=infra, plan=as_built(self.plan, infra))
 
     def script(self, node_uuid: str) -> NodeScript:
-        """How that node boots."""
+        """How that node boots; the load balancer is one."""
+        if node_uuid == balancer_of(self.plan.cluster_id) and isinstance(self.coe, Balances):
+            return self.coe.balancer(self.boot)
         return next(self.coe.script(self.boot, each) for each in self.boot.members if each.uuid == node_uuid)

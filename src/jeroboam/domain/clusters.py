@@ -13,6 +13,8 @@ from jeroboam.domain.conditions import Condition
 
 MASTER = "master"
 WORKER = "worker"
+LOAD_BALANCER = "load-balancer"
+"""What stands before masters; no node of any group."""
 
 
 class Operation(StrEnum):

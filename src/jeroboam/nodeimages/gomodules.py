@@ -42,6 +42,8 @@ class ModuleRecipe:
     folder: str = ""
     """Or the folder with our own package; with `build` another package than that."""
     build: str = "."
+    beside: tuple[str, ...] = ()
+    """Further modules that our package is made of, of the same version."""
     output: str = ""
     """What the one program is called."""
     names: tuple[str, ...] = ()
@@ -119,7 +121,7 @@ class GoModules:
         lines = [
             f"module jeroboam/{program.name}",
             f"go {self._toolchain.go}",
-            f"require {recipe.module} {program.version}",
+            *(f"require {module} {program.version}" for module in (recipe.module, *recipe.beside)),
             *(f"replace {module} => ./{folder}" for module, folder in recipe.replace.items()),
         ]
         if recipe.staging:

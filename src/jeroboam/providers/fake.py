@@ -59,6 +59,7 @@ class FakeCatalog:
             "kubernetes-node": Image(
                 id="kubernetes-node", name="kubernetes-node", os_distro="jeroboam", lacking="it was never made"
             ),
+            "load-balancer": Image(id="load-balancer", name="load-balancer", os_distro=""),
         }
         self.flavors = {
             name: Flavor(id=name, name=name, vcpus=1, ram=ram, disk=10)

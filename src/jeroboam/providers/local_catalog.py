@@ -59,6 +59,13 @@ _KNOWN = {
         coes=("kubernetes",),
         lacking="the node image is not on this Engine yet: `jeroboam node-image build kubernetes` makes it",
     ),
+    # No nodes are made from it: it has no distribution.
+    "load-balancer": Image(
+        id="load-balancer",
+        name="load-balancer",
+        os_distro="",
+        lacking="the image is not on this Engine yet: `jeroboam node-image build load-balancer` makes it",
+    ),
 }
 
 
@@ -68,6 +75,8 @@ class DockerImage:
 
     id: str
     data_folder: str
+    machine: bool
+    """Whether its containers play machines: they get as many rights as the Engine gives."""
 
 
 class LocalCatalog:
@@ -101,13 +110,15 @@ class LocalCatalog:
             raise Permanent(
                 f"no node can boot from image {ref}: {known.lacking if known else 'there is no such image'}"
             )
-        return DockerImage(id=found["Id"], data_folder=_labels(found).get(IMAGE_DATA_LABEL, DATA_FOLDER))
+        labels = _labels(found)
+        folder = labels.get(IMAGE_DATA_LABEL, DATA_FOLDER)
+        return DockerImage(id=found["Id"], data_folder=folder, machine=bool(labels.get(IMAGE_DISTRO_LABEL)))
 
     async def any_image(self) -> str | None:
         """The id of some node image on the Engine, to try things with."""
         with speaking("looking for node images"):
             found = await self._docker().images.list(filters={"label": [IMAGE_LABEL]})
-        return found[0]["Id"] if found else None
+        return next((each["Id"] for each in found if each["Labels"].get(IMAGE_DISTRO_LABEL)), None)
 
     async def _inspect(self, ref: str) -> dict[str, Any] | None:
         with speaking(f"looking for the node image {ref}"):

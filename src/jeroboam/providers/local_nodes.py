@@ -55,14 +55,15 @@ def container_config(
 ) -> dict[str, JSONValue]:
     """The Engine's words for that node."""
     memory = flavor.ram << 20
+    rights = gift.host_config if image.machine else {}
     host_config: dict[str, JSONValue] = {
-        **gift.host_config,
+        **rights,
         "NanoCpus": int(min(flavor.vcpus, gift.cpus) * 1e9),
         "Memory": memory,
         "MemorySwap": memory,
         "NetworkMode": place.network,
         "Mounts": [
-            *gift.host_config.get("Mounts", ()),
+            *rights.get("Mounts", ()),
             {"Type": "volume", "Source": place.volume, "Target": image.data_folder},
         ],
         # A node comes back with its machine, and when its service dies.

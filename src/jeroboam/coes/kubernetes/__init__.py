@@ -5,18 +5,20 @@ between calls: what there is, the cluster says.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import ssl
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from jeroboam.clients.kubernetes import KubernetesApi
 from jeroboam.coes.base import CoeObserved, CoePlan, Member, MemberState
-from jeroboam.coes.kubernetes import boot, components, options
+from jeroboam.coes.kubernetes import balancer, boot, components, options
+from jeroboam.coes.kubernetes.components import API_PORT
 from jeroboam.coes.kubernetes.fleet import POLL_SECONDS, KubeNode, Nodes
 from jeroboam.coes.tls import client_tls
 from jeroboam.domain.clusters import Health, TemplateSpec
 from jeroboam.domain.conditions import Condition
-from jeroboam.domain.errors import Invalid
+from jeroboam.domain.errors import DriverError, Invalid
 from jeroboam.domain.nodes import NodeScript
 from jeroboam.kit.clock import Clock
 
@@ -29,7 +31,6 @@ _NETWORK_DRIVERS = frozenset({None, "flannel"})
 _REFUSED = {
     "tls_disabled": "its API would give everything on every node to anyone",
     "registry_enabled": "a registry of the cluster's own is not there yet",
-    "master_lb_enabled": "several masters behind a load balancer are not there yet",
 }
 
 
@@ -68,29 +69,44 @@ class KubernetesCoe:
             if old.labels.get(name) != new.labels.get(name):
                 text = f"labels/{name} cannot be changed: pods and services have their addresses already."
                 raise Invalid(text, field=f"labels/{name}")
-        if (old.apiserver_port or components.API_PORT) != (new.apiserver_port or components.API_PORT):
+        if (old.apiserver_port or API_PORT) != (new.apiserver_port or API_PORT):
             raise Invalid("apiserver_port cannot be changed: clients would not find it.", field="apiserver_port")
         _check_versions(old.labels.get(options.VERSION), new.labels.get(options.VERSION))
 
     def script(self, plan: CoePlan, member: Member) -> NodeScript:
         return boot.script(plan, member, self._clock)
 
+    @property
+    def balancer_image(self) -> str:
+        return balancer.IMAGE
+
+    def balancer(self, plan: CoePlan) -> NodeScript:
+        return balancer.script(plan)
+
     async def join(self, plan: CoePlan) -> CoeObserved:
         async with self._nodes(plan) as nodes:
             await nodes.answers(patience=_BOOT_SECONDS)
             await nodes.access()
-            await nodes.network(options.networks(plan.labels))
-            found = await self._settled(nodes, plan)
+            nets = options.networks(plan.labels)
+            await nodes.network(nets)
+            version = await nodes.version()
+            before = _oldest(await nodes.all(), version)
+            proxy, api = components.proxy(plan), boot.api(plan)
+            await nodes.services(proxy, nets.dns, api=api, version=before)
+            found, silent = await self._settled(nodes, plan)
+            if (now := _oldest(found, version)) != before:
+                await nodes.services(proxy, nets.dns, api=api, version=now)
             members = {member.name: member for member in plan.members}
             known = [(node, members[node.name]) for node in found if node.name in members]
             up = [(node, member) for node, member in known if node.machine == boot.machine_id(member)]
             await asyncio.gather(*(nodes.describe(node, member) for node, member in up))
-            return _observed(plan, found, await nodes.version())
+            return _observed(plan, found, silent, version)
 
     async def observe(self, plan: CoePlan) -> CoeObserved:
         async with self._nodes(plan) as nodes:
             await nodes.answers(patience=0)
-            return _observed(plan, await nodes.all(), await nodes.version())
+            found, silent = await asyncio.gather(nodes.all(), self._silent(plan))
+            return _observed(plan, found, silent, await nodes.version())
 
     async def leave(self, plan: CoePlan, names: Sequence[str]) -> None:
         async with self._nodes(plan) as nodes:
@@ -109,30 +125,57 @@ class KubernetesCoe:
         if node.ready:
             await nodes.empty(node, seconds=_DRAIN_SECONDS)
 
-    async def _settled(self, nodes: Nodes, plan: CoePlan) -> list[KubeNode]:
-        """The cluster's nodes once every planned one is ready, or when waiting takes too long."""
+    async def _settled(self, nodes: Nodes, plan: CoePlan) -> tuple[list[KubeNode], dict[str, str]]:
+        """The nodes and the silent masters, once every planned node is ready or when waiting takes too long."""
         until = self._clock.monotonic() + _SETTLE_SECONDS
         while True:
-            found = await nodes.all()
-            known = {node.name: node for node in found}
-            good = all(_state(member, known.get(member.name)).ready for member in plan.members)
+            found, silent = await asyncio.gather(nodes.all(), self._silent(plan))
+            good = all(state.ready for state in _states(plan, found, silent))
             if good or self._clock.monotonic() >= until:
-                return found
+                return found, silent
             await self._clock.sleep(POLL_SECONDS)
+
+    async def _silent(self, plan: CoePlan) -> dict[str, str]:
+        """Which of several masters do not answer themselves, by uuid, and why: together they have another face."""
+        if len(plan.masters) == 1:
+            return {}
+        tls = self._tls(plan)
+
+        async def ask(member: Member) -> str:
+            async with KubernetesApi(boot.api_of(plan, member), tls) as api:
+                try:
+                    await api.ready()
+                except DriverError as error:
+                    return error.reason
+                return ""
+
+        answers = await asyncio.gather(*(ask(member) for member in plan.masters))
+        return {member.uuid: why for member, why in zip(plan.masters, answers, strict=True) if why}
+
+    def _tls(self, plan: CoePlan) -> ssl.SSLContext:
+        main = plan.authorities["main"]
+        return client_tls(main, replace(main, also=()), self._clock, organizations=["system:masters"])
 
     @asynccontextmanager
     async def _nodes(self, plan: CoePlan) -> AsyncIterator[Nodes]:
-        main = plan.authorities["main"]
-        tls = client_tls(main, replace(main, also=()), self._clock, organizations=["system:masters"])
-        async with KubernetesApi(boot.api(plan), tls) as api:
+        async with KubernetesApi(boot.api(plan), self._tls(plan)) as api:
             yield Nodes(api, self._clock)
+
+
+def _oldest(found: Sequence[KubeNode], otherwise: str) -> str:
+    """The version of the node that is behind the others."""
+    return min((node.version for node in found), key=_numbers, default=otherwise)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.removeprefix("v").split("."))
 
 
 def _check_versions(old: str | None, new: str | None) -> None:
     """Raise `Invalid` for a way that Kubernetes does not go: down, or past a minor version."""
     if old is None or new is None or old == new:
         return
-    before, after = (tuple(int(part) for part in each.removeprefix("v").split(".")) for each in (old, new))
+    before, after = _numbers(old), _numbers(new)
     if after < before:
         raise Invalid(f"Kubernetes cannot go back from {old} to {new}.", field=f"labels/{options.VERSION}")
     if after[0] != before[0] or after[1] > before[1] + 1:
@@ -140,9 +183,8 @@ def _check_versions(old: str | None, new: str | None) -> None:
         raise Invalid(text, field=f"labels/{options.VERSION}")
 
 
-def _observed(plan: CoePlan, found: Sequence[KubeNode], version: str) -> CoeObserved:
-    known = {node.name: node for node in found}
-    members = tuple(_state(member, known.get(member.name)) for member in plan.members)
+def _observed(plan: CoePlan, found: Sequence[KubeNode], silent: Mapping[str, str], version: str) -> CoeObserved:
+    members = _states(plan, found, silent)
     planned = {member.name for member in plan.members}
     reasons = {"api": "ok"}
     reasons |= {f"{member.name}.Ready": str(state.ready) for member, state in zip(plan.members, members, strict=True)}
@@ -165,9 +207,16 @@ def _observed(plan: CoePlan, found: Sequence[KubeNode], version: str) -> CoeObse
     )
 
 
-def _state(member: Member, node: KubeNode | None) -> MemberState:
+def _states(plan: CoePlan, found: Sequence[KubeNode], silent: Mapping[str, str]) -> tuple[MemberState, ...]:
+    known = {node.name: node for node in found}
+    return tuple(_state(member, known.get(member.name), silent.get(member.uuid)) for member in plan.members)
+
+
+def _state(member: Member, node: KubeNode | None, silent: str | None) -> MemberState:
     if node is None:
         return MemberState(uuid=member.uuid, ready=False, reason="the cluster does not know this node")
     if node.machine != boot.machine_id(member):
         return MemberState(uuid=member.uuid, ready=False, reason="its kubelet has not come up yet on the new machine")
+    if silent is not None:
+        return MemberState(uuid=member.uuid, ready=False, reason=f"its API server is not ready: {silent}")
     return MemberState(uuid=member.uuid, ready=node.ready, reason="" if node.ready else node.reason)

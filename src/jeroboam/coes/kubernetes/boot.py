@@ -9,11 +9,12 @@ the COE, which asks.
 
 import base64
 import json
+from importlib.resources import files
 from typing import Any
 from uuid import UUID, uuid5
 
 from jeroboam.coes.base import Authority, CoePlan, Member
-from jeroboam.coes.kubernetes.components import API_PORT, PKI, kubeadm, kubelet
+from jeroboam.coes.kubernetes.components import PKI, kubeadm, kubelet, port
 from jeroboam.domain.clusters import MASTER
 from jeroboam.domain.nodes import File, NodeScript
 from jeroboam.kit.clock import Clock
@@ -25,6 +26,7 @@ AUTHORITIES = ("main", "etcd", "front-proxy", SERVICE_ACCOUNT)
 _KUBEADM = "/etc/kubernetes/kubeadm.yaml"
 _KUBELET = "/etc/kubernetes/kubelet.yaml"
 _KUBELET_ACCESS = "/etc/kubernetes/kubelet.conf"
+_ETCD_MEMBER = "/etc/kubernetes/etcd-member.sh"
 _ADMIN = "/etc/kubernetes/super-admin.conf"
 _FOLDERS = {"main": "ca", "etcd": "etcd/ca", "front-proxy": "front-proxy-ca"}
 # Of `kubeadm init` a node does what needs no API; what needs one comes afterwards, when there is one.
@@ -48,17 +50,43 @@ def script(plan: CoePlan, member: Member, clock: Clock) -> NodeScript:
     named = ("sh", "-c", f"rm -f /etc/machine-id; echo {machine_id(member)} >/etc/machine-id")
     if member.role != MASTER:
         ca = File(path=f"{PKI}/ca.crt", content=plan.authorities["main"].trusted.encode())
-        return NodeScript(files=(ca, *own), commands=(named, stay))
+        return NodeScript(files=(ca, *own), commands=(named, ("sh", "-c", _patient(api(plan))), stay))
     config = b"---\n".join(_json(each) + b"\n" for each in kubeadm(plan, member))
     init = f'sed -i "s/@VERSION@/$(kubeadm version -o short)/" {_KUBEADM}'
+    joining = _etcd(plan, member)
     local = ("kubeadm", "init", f"--config={_KUBEADM}", f"--skip-phases={_LATER}", "--ignore-preflight-errors=all")
     with_api = f"--config={_KUBEADM} --kubeconfig={_ADMIN}"
     after = (
-        f"(until kubeadm init phase upload-config all {with_api} && kubeadm init phase addon all {with_api}; "
-        "do sleep 0.3; done) >/var/log/kubeadm-after.log 2>&1 &"
+        f"(until kubeadm init phase upload-config all {with_api}; do sleep 0.3; done) "
+        ">/var/log/kubeadm-after.log 2>&1 &"
     )
-    files = (*_authorities(plan), *own, File(path=_KUBEADM, content=config, mode=0o600))
-    return NodeScript(files=files, commands=(named, ("sh", "-c", init), local, ("sh", "-c", after), stay))
+    member_script = (files(__package__) / "etcd_member.sh").read_bytes()
+    laid = (*_authorities(plan), *own, File(path=_KUBEADM, content=config, mode=0o600))
+    laid += (File(path=_ETCD_MEMBER, content=member_script),) if joining else ()
+    return NodeScript(files=laid, commands=(named, ("sh", "-c", init), *joining, local, ("sh", "-c", after), stay))
+
+
+def _etcd(plan: CoePlan, member: Member) -> tuple[tuple[str, ...], ...]:
+    """The commands that find out how this master's etcd comes together with the others'."""
+    if len(plan.masters) == 1:
+        return ()
+    listed = ",".join(f"{each.name}=https://{each.address}:2380" for each in plan.masters)
+    others = " ".join(each.address for each in plan.masters if each.uuid != member.uuid)
+    certs = tuple(
+        ("kubeadm", "init", "phase", "certs", each, f"--config={_KUBEADM}")
+        for each in ("etcd-ca", "etcd-healthcheck-client")
+    )
+    told = (
+        f"set -- $(sh {_ETCD_MEMBER} {member.name} {member.address} {listed} {others}); "
+        f'sed -i "s#@ETCD_STATE@#$1#; s#@ETCD_MEMBERS@#$2#" {_KUBEADM}'
+    )
+    return (*certs, ("sh", "-c", told))
+
+
+def _patient(url: str) -> str:
+    """Wait for the API, a minute at most: a kubelet that finds none waits longer each time, up to seven seconds."""
+    asked = f"wget -q -O /dev/null -T 2 --no-check-certificate {url}/readyz"
+    return f"for _ in $(seq 300); do said=$({asked} 2>&1) && break; case $said in *401*) break;; esac; sleep 0.2; done"
 
 
 def machine_id(member: Member) -> str:
@@ -85,6 +113,7 @@ def _authorities(plan: CoePlan) -> list[File]:
 def _access(plan: CoePlan, member: Member, clock: Clock) -> dict[str, Any]:
     """The kubelet's way to the API, with a certificate that says which node it is."""
     main = plan.authorities["main"]
+    server = api_of(plan, member) if member.role == MASTER else api(plan)
     own = issue(
         ca=Pair(pem=main.pem, key=main.key),
         common_name=f"system:node:{member.name}",
@@ -95,7 +124,7 @@ def _access(plan: CoePlan, member: Member, clock: Clock) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "own", "cluster": {"server": api(plan), "certificate-authority-data": _trust(main)}}],
+        "clusters": [{"name": "own", "cluster": {"server": server, "certificate-authority-data": _trust(main)}}],
         "users": [
             {
                 "name": "kubelet",
@@ -108,9 +137,13 @@ def _access(plan: CoePlan, member: Member, clock: Clock) -> dict[str, Any]:
 
 
 def api(plan: CoePlan) -> str:
-    """Where the cluster's API answers: its first master."""
-    first = next(member.address for member in plan.members if member.role == MASTER)
-    return f"https://{first}:{plan.template.apiserver_port or API_PORT}"
+    """Where the cluster's API answers: its load balancer, or its one master."""
+    return f"https://{plan.balancer or plan.masters[0].address}:{port(plan)}"
+
+
+def api_of(plan: CoePlan, master: Member) -> str:
+    """Where that master's own API server answers."""
+    return f"https://{master.address}:{port(plan)}"
 
 
 def _trust(authority: Authority) -> str:

@@ -13,6 +13,11 @@ API_PORT = 6443
 PKI = "/etc/kubernetes/pki"
 
 
+def port(plan: CoePlan) -> int:
+    """Where the API answers, on masters and on what stands before them."""
+    return plan.template.apiserver_port or API_PORT
+
+
 def kubelet(plan: CoePlan, member: Member) -> dict[str, Any]:
     """The configuration of that node's kubelet."""
     taints = [dict(taint) for taint in member.taints]
@@ -47,14 +52,19 @@ def kubelet(plan: CoePlan, member: Member) -> dict[str, Any]:
 def kubeadm(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
     """What kubeadm makes of that master; the version is filled in where kubeadm is."""
     nets = networks(plan.labels)
-    alone = sum(each.role == MASTER for each in plan.members) == 1
-    waiting = [] if not alone else [{"name": "leader-elect", "value": "false"}]
+    waiting = [] if len(plan.masters) > 1 else [{"name": "leader-elect", "value": "false"}]
+    endpoint = {} if plan.balancer is None else {"controlPlaneEndpoint": f"{plan.balancer}:{port(plan)}"}
+    names = [member.name, member.address, *([plan.balancer] if plan.balancer else []), *sans(plan.labels)]
+    together = [
+        {"name": "initial-cluster", "value": "@ETCD_MEMBERS@"},
+        {"name": "initial-cluster-state", "value": "@ETCD_STATE@"},
+    ]
     init = {
         "apiVersion": "kubeadm.k8s.io/v1beta4",
         "kind": "InitConfiguration",
         "localAPIEndpoint": {
             "advertiseAddress": member.address,
-            "bindPort": plan.template.apiserver_port or API_PORT,
+            "bindPort": port(plan),
         },
         "nodeRegistration": {
             "name": member.name,
@@ -66,10 +76,12 @@ def kubeadm(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
         "apiVersion": "kubeadm.k8s.io/v1beta4",
         "kind": "ClusterConfiguration",
         "clusterName": plan.cluster_name,
+        **endpoint,
         "kubernetesVersion": "@VERSION@",
         "encryptionAlgorithm": "ECDSA-P256",
         "networking": {"podSubnet": str(nets.pods), "serviceSubnet": str(nets.services)},
-        "apiServer": {"certSANs": [member.name, member.address, *sans(plan.labels)]},
+        "apiServer": {"certSANs": names},
+        "etcd": {"local": {"dataDir": "/var/lib/etcd", "extraArgs": together if len(plan.masters) > 1 else []}},
         # By default it spends seconds on making a token for each of its parts, and no node is ready before.
         "controllerManager": {
             "extraArgs": [
@@ -81,11 +93,17 @@ def kubeadm(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
         },
         "scheduler": {"extraArgs": waiting},
     }
-    proxy = {
+    return [init, cluster]
+
+
+def proxy(plan: CoePlan) -> dict[str, Any]:
+    """The configuration of kube-proxy, on every node the same."""
+    return {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
         "mode": "nftables",
+        "clientConnection": {"kubeconfig": "/var/lib/kube-proxy/kubeconfig.conf"},
+        "clusterCIDR": str(networks(plan.labels).pods),
         # A node that is a container may not set these.
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
     }
-    return [init, cluster, proxy]

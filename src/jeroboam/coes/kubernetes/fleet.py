@@ -4,6 +4,8 @@ Neighbours: the COE, which decides what should happen. Nodes are known by name: 
 """
 
 import asyncio
+import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -26,6 +28,8 @@ FLANNEL_VERSION = "v0.28.10"
 POLL_SECONDS = 0.1
 
 _ROLE = "node-role.kubernetes.io/"
+# Where a pod finds its own word of who it is.
+_POD_ACCESS = "/var/run/secrets/kubernetes.io/serviceaccount"
 _PLURALS = {
     "Namespace": "api/v1/namespaces/{name}",
     "ServiceAccount": "api/v1/namespaces/{namespace}/serviceaccounts/{name}",
@@ -33,6 +37,8 @@ _PLURALS = {
     "ClusterRole": "apis/rbac.authorization.k8s.io/v1/clusterroles/{name}",
     "ClusterRoleBinding": "apis/rbac.authorization.k8s.io/v1/clusterrolebindings/{name}",
     "DaemonSet": "apis/apps/v1/namespaces/{namespace}/daemonsets/{name}",
+    "Deployment": "apis/apps/v1/namespaces/{namespace}/deployments/{name}",
+    "Service": "api/v1/namespaces/{namespace}/services/{name}",
 }
 
 
@@ -48,6 +54,8 @@ class KubeNode:
     annotations: Mapping[str, str]
     machine: str
     """What its kubelet says its machine is."""
+    version: str
+    """Its kubelet's, as `v1.36.3`."""
     runtime: str
     """What runs its containers, as `containerd://2.2.1`."""
 
@@ -96,6 +104,26 @@ class Nodes:
     async def access(self) -> None:
         """Let the control plane's own certificates do what they are for."""
         await self._have("access.yaml", {})
+
+    async def services(self, config: Mapping[str, Any], dns: str, *, api: str, version: str) -> None:
+        """Have services' addresses and names lead to pods: kube-proxy and CoreDNS as nodes of that version bring them.
+
+        Every node has to have the images by then: the version is that of the oldest.
+        """
+        access = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "own", "cluster": {"server": api, "certificate-authority": f"{_POD_ACCESS}/ca.crt"}}],
+            "users": [{"name": "own", "user": {"tokenFile": f"{_POD_ACCESS}/token"}}],
+            "contexts": [{"name": "own", "context": {"cluster": "own", "user": "own"}}],
+            "current-context": "own",
+        }
+        # As strings of YAML, which JSON's are.
+        texts = [json.dumps(json.dumps(each, sort_keys=True)) for each in (config, access)]
+        digest = hashlib.sha256("".join(texts).encode()).hexdigest()[:16]
+        words = {"@CONFIG@": texts[0], "@ACCESS@": texts[1], "@DIGEST@": digest, "@VERSION@": version}
+        await self._have("proxy.yaml", words)
+        await self._have("coredns.yaml", {"@DNS@": dns, "@VERSION@": version})
 
     async def _have(self, name: str, words: Mapping[str, object]) -> None:
         """Apply the objects of one of our files, with these words filled in."""
@@ -177,5 +205,6 @@ def _node(shown: Mapping[str, Any]) -> KubeNode:
         labels=shown["metadata"].get("labels") or {},
         annotations=shown["metadata"].get("annotations") or {},
         machine=shown["status"]["nodeInfo"]["machineID"],
+        version=shown["status"]["nodeInfo"]["kubeletVersion"],
         runtime=shown["status"]["nodeInfo"]["containerRuntimeVersion"],
     )

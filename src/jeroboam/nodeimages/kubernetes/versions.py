@@ -15,7 +15,7 @@ OUTPUTS = {
     "runc": ("runc",),
     "cni": ("bridge", "loopback", "ptp", "host-local", "portmap"),
     "containerd": ("containerd", "ctr", "containerd-shim-runc-v2"),
-    "etcd": ("etcd",),
+    "etcd": ("etcd", "etcdctl"),
     "coredns": ("coredns",),
     "flannel": ("flanneld",),
     "kube": (

@@ -1,37 +1,12 @@
 """The Swarm node image: a Docker Engine that thinks it has a machine of its own.
 
-Assembled from the engine of this host (`nodeimages.host`), so that it needs no registry. The recipe and the entry
-script beside this file are data.
+Assembled from the engine of this host, so that it needs no registry. The recipe and the entry script beside this file
+are data.
 """
 
-import asyncio
-
-import aiodocker
-
-from jeroboam.clients.docker import speaking
-from jeroboam.nodeimages.base import BuiltImage
-from jeroboam.nodeimages.engine import bring, existing, marks
-from jeroboam.nodeimages.host import ENTRY, Recipe, find, shipped
+from jeroboam.nodeimages.host import ENTRY, Recipe, shipped
 
 
 def recipe() -> Recipe:
     """The recipe as it was shipped."""
     return shipped(__package__, {"entry.sh": ENTRY})
-
-
-async def build(docker: aiodocker.Docker) -> BuiltImage:
-    """The image on that Engine, made if its very content is not there yet.
-
-    Raises `Permanent` when this host lacks a program, `Temporary` when the Engine does not answer.
-    """
-    wanted = recipe()
-    parts = await asyncio.to_thread(find, wanted)
-    tag = await asyncio.to_thread(parts.digest, wanted)
-    with speaking(f"making the node image {wanted.name}"):
-        found = await existing(docker, f"{wanted.repository}:{tag}")
-        if found is None:
-            image = await bring(docker, wanted, await asyncio.to_thread(parts.tree, wanted), tag, marks(wanted, {}))
-        else:
-            image = found["Id"]
-        await docker.images.tag(image, wanted.repository, tag="latest")
-    return BuiltImage(id=image, name=f"{wanted.repository}:latest", fresh=found is None)

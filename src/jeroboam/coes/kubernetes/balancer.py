@@ -1,0 +1,48 @@
+"""What stands before several masters: HAProxy, which passes connections on to API servers that say they are ready.
+
+Neighbours: the COE, which asks for it; the image that it boots from (`jeroboam.nodeimages.loadbalancer`).
+"""
+
+from jeroboam.coes.base import CoePlan
+from jeroboam.coes.kubernetes.components import port
+from jeroboam.domain.nodes import File, NodeScript
+
+IMAGE = "load-balancer"
+
+_CONFIG = "/etc/haproxy/haproxy.cfg"
+# Watches and `kubectl exec` last long and may say nothing for long.
+_TEMPLATE = """\
+global
+    user nobody
+    group nogroup
+defaults
+    mode tcp
+    timeout connect 2s
+    timeout check 2s
+    timeout client 24h
+    timeout server 24h
+    option clitcpka
+    option srvtcpka
+    option redispatch
+    retries 3
+frontend api
+    bind :{port}
+    default_backend masters
+backend masters
+    balance leastconn
+    option httpchk GET /readyz
+    # An API server that answers nobody without a certificate answers for all that.
+    http-check expect rstatus ^(200|401)$
+    default-server check check-ssl verify none inter 500ms fall 2 rise 1 on-marked-down shutdown-sessions
+{servers}
+"""
+
+
+def script(plan: CoePlan) -> NodeScript:
+    """How the load balancer boots."""
+    servers = "\n".join(f"    server {member.name} {member.address}:{port(plan)}" for member in plan.masters)
+    config = _TEMPLATE.format(port=port(plan), servers=servers)
+    return NodeScript(
+        files=(File(path=_CONFIG, content=config.encode()),),
+        commands=(("/usr/sbin/haproxy", "-db", "-f", _CONFIG),),
+    )
