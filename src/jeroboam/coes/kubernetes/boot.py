@@ -11,6 +11,7 @@ import base64
 import json
 from importlib.resources import files
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID, uuid5
 
 from jeroboam.coes.base import Authority, CoePlan, Member
@@ -85,8 +86,10 @@ def _etcd(plan: CoePlan, member: Member) -> tuple[tuple[str, ...], ...]:
 
 def _patient(url: str) -> str:
     """Wait for the API, a minute at most: a kubelet that finds none waits longer each time, up to seven seconds."""
-    asked = f"wget -q -O /dev/null -T 2 --no-check-certificate {url}/readyz"
-    return f"for _ in $(seq 300); do said=$({asked} 2>&1) && break; case $said in *401*) break;; esac; sleep 0.2; done"
+    # The wget of a statically linked busybox does not survive TLS on every machine; socat is among the node's tools.
+    asked = f"/usr/sbin/socat -T 2 - OPENSSL:{urlsplit(url).netloc},verify=0"
+    get = f"printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n' | {asked} 2>&1"
+    return f'for _ in $(seq 300); do case $({get}) in *" 200 OK"*|*" 401 "*) break;; esac; sleep 0.2; done'
 
 
 def machine_id(member: Member) -> str:
