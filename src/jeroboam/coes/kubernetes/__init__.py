@@ -92,7 +92,7 @@ class KubernetesCoe:
             await nodes.answers(patience=_BOOT_SECONDS)
             await nodes.access()
             nets = options.networks(plan.labels)
-            await nodes.network(nets)
+            await nodes.network(nets, api=boot.api(plan))
             version = await nodes.version()
             before = oldest(await nodes.all(), version)
             proxy, api = components.proxy(plan), boot.api(plan)

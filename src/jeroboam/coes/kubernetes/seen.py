@@ -66,6 +66,8 @@ def _state(member: Member, node: KubeNode | None, silent: str | None) -> MemberS
         return MemberState(uuid=member.uuid, ready=False, reason="its kubelet has not come up yet on the new machine")
     if silent is not None:
         return MemberState(uuid=member.uuid, ready=False, reason=f"its API server is not ready: {silent}")
+    if node.ready and not node.networked:
+        return MemberState(uuid=member.uuid, ready=False, reason="the network of its pods is not up yet")
     return MemberState(uuid=member.uuid, ready=node.ready, reason="" if node.ready else node.reason)
 
 
