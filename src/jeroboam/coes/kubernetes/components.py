@@ -70,17 +70,11 @@ def kubeadm(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
     waiting = [] if len(plan.masters) > 1 else [("leader-elect", "false")]
     endpoint = {} if plan.balancer is None else {"controlPlaneEndpoint": f"{plan.balancer}:{port(plan)}"}
     names = [member.name, member.address, *([plan.balancer] if plan.balancer else []), *sans(plan.labels)]
-    together = [
-        {"name": "initial-cluster", "value": "@ETCD_MEMBERS@"},
-        {"name": "initial-cluster-state", "value": "@ETCD_STATE@"},
-    ]
+    together = [("initial-cluster", "@ETCD_MEMBERS@"), ("initial-cluster-state", "@ETCD_STATE@")]
     init = {
         "apiVersion": "kubeadm.k8s.io/v1beta4",
         "kind": "InitConfiguration",
-        "localAPIEndpoint": {
-            "advertiseAddress": member.address,
-            "bindPort": port(plan),
-        },
+        "localAPIEndpoint": {"advertiseAddress": member.address, "bindPort": port(plan)},
         "nodeRegistration": {
             "name": member.name,
             "criSocket": "unix:///run/containerd/containerd.sock",
@@ -107,7 +101,9 @@ def kubeadm(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
             ),
             "extraVolumes": security.volumes(),
         },
-        "etcd": {"local": {"dataDir": "/var/lib/etcd", "extraArgs": together if len(plan.masters) > 1 else []}},
+        "etcd": {
+            "local": {"dataDir": "/var/lib/etcd", "extraArgs": _args(together if len(plan.masters) > 1 else [], [])}
+        },
         # By default it spends seconds on making a token for each of its parts, and no node is ready before.
         "controllerManager": {
             "extraArgs": _args(
