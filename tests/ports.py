@@ -125,6 +125,9 @@ class FakeBays:
     async def logs(self, cluster_id, workload) -> str:
         return self._answer("one\ntwo\n", "logs", cluster_id, workload)
 
+    async def check(self, it) -> None:
+        self._answer(None, "check", it.cluster_id, it.uuid, it.spec.manifest)
+
     async def execute(self, cluster_id, workload, command) -> ExecResult:
         return self._answer(ExecResult(output="hello\n", exit_code=3), "execute", cluster_id, workload, tuple(command))
 
@@ -133,6 +136,18 @@ class FakeBays:
         if self.fault is not None:
             raise self.fault
         return answer
+
+
+class FakeManifestSource:
+    """Manifests by where they lie."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, bytes] = {}
+
+    async def fetch(self, url, *, most) -> bytes:
+        if url not in self.known:
+            raise Invalid("manifest_url at x cannot be used: nobody knows where that is.", field="manifest_url")
+        return self.known[url][: most + 1]
 
 
 class PlainSealer:

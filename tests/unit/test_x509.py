@@ -12,6 +12,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jeroboam.kit import x509 as kit
 from jeroboam.kit.x509 import CLIENT, issue, make_ca, sign_csr
 
 NOW = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
@@ -207,3 +208,13 @@ def test_a_key_that_tls_cannot_use_is_refused():
     key = dsa.generate_private_key(2048)
     with pytest.raises(ValueError, match="cannot be used"):
         sign_csr(ca=CA, csr=request(key=key), now=NOW)
+
+
+def test_a_request_of_our_own_is_signed_as_it_asks():
+    asked = kit.request(common_name="admin", organizations=["system:masters"])
+    signed = load(sign_csr(ca=CA, csr=asked.csr, now=NOW))
+    assert signed.subject.rfc4514_string() == "CN=admin,O=system:masters"
+    assert list(signed.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value) == [CLIENT]
+    own = serialization.load_pem_private_key(asked.key, password=None)
+    assert own.public_key() == signed.public_key()
+    assert "PRIVATE" not in repr(asked)

@@ -6,6 +6,7 @@ Neighbours: `clients.docker`; the runtime and the COE whose containers need imag
 import re
 from collections.abc import AsyncIterable, Sequence
 from http import HTTPStatus
+from typing import IO
 
 import aiodocker
 import aiohttp
@@ -39,6 +40,20 @@ async def import_image(
         raise aiodocker.DockerError(max(answer.status, 500), said.strip())
     found: str = (await docker.images.inspect(f"{repository}:{tag}"))["Id"]
     return found
+
+
+async def file_of(docker: aiodocker.Docker, image: str, path: str, into: IO[bytes]) -> None:
+    """Write a file of that image into a file, as a tar stream. Raises `aiodocker.DockerError` as the Engine does."""
+    container = await docker.containers.create({"Image": image, "Cmd": ["none"]})
+    try:
+        url = f"{docker.docker_host}/containers/{container.id}/archive"
+        async with docker.session.get(url, params={"path": f"/{path}"}) as answer:
+            if not answer.ok:
+                raise aiodocker.DockerError(answer.status, await answer.text())
+            async for block in answer.content.iter_chunked(1 << 20):
+                into.write(block)
+    finally:
+        await container.delete(force=True)
 
 
 def check_image(image: str) -> None:

@@ -1,12 +1,13 @@
 """A client of one Kubernetes API, and one way to say what it answered.
 
 Plain HTTP over mutual TLS: what is asked is a dozen paths, and the key that is shown must not touch a disk, which the
-client libraries want it to. Neighbours: the `kubernetes` COE.
+client libraries want it to. Neighbours: the `kubernetes` COE; the checks of a cluster; `kubernetes_streams` speaks to
+what runs.
 """
 
 import json
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from typing import Any, Self
@@ -20,7 +21,10 @@ ANSWER_SECONDS = 20.0
 # Who owns what we apply, for the API's own account of fields.
 MANAGER = "jeroboam"
 
+Socket = aiohttp.ClientWebSocketResponse
+
 _MERGE = "application/merge-patch+json"
+_STEPS = "application/json-patch+json"
 _APPLY = "application/apply-patch+yaml"
 _AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 
@@ -29,15 +33,27 @@ class Missing(Permanent):
     """There is no such object."""
 
 
+class Denied(Permanent):
+    """The API does not know who asks (401), or lets them not do it (403)."""
+
+    def __init__(self, reason: str, *, status: int) -> None:
+        super().__init__(reason)
+        self.status = status
+
+
 class KubernetesApi:
     """Requests to one API server; an asynchronous context that closes its connections."""
 
-    def __init__(self, url: str, tls: ssl.SSLContext) -> None:
-        """Nothing is sent yet. Proxies and certificate settings of the environment are not looked at."""
+    def __init__(self, url: str, tls: ssl.SSLContext, *, token: str | None = None) -> None:
+        """Nothing is sent yet. Proxies and certificate settings of the environment are not looked at.
+
+        With a token one is whom it names, where the context shows no certificate.
+        """
         timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS, sock_connect=CONNECT_SECONDS)
         connector = aiohttp.TCPConnector(ssl=tls)
+        headers = None if token is None else {"Authorization": f"Bearer {token}"}
         self._url = url
-        self._session = aiohttp.ClientSession(timeout=timeout, connector=connector)
+        self._session = aiohttp.ClientSession(timeout=timeout, connector=connector, headers=headers)
 
     async def __aenter__(self) -> Self:
         return self
@@ -56,29 +72,52 @@ class KubernetesApi:
             found: dict[str, Any] = await answer.json()
         return found
 
+    async def text(self, path: str, doing: str) -> str:
+        """What is no object, such as a log."""
+        async with self._asked("GET", path, doing) as answer:
+            return await answer.text()
+
     async def patch(self, path: str, change: Mapping[str, Any], doing: str) -> None:
         """Merge a change into an object. Raises `Missing` where there is none."""
         async with self._asked("PATCH", path, doing, body=change, media=_MERGE):
             pass
 
-    async def apply(self, path: str, wanted: Mapping[str, Any], doing: str) -> None:
-        """Have the object so, whatever of it there is already."""
-        query = f"{path}?fieldManager={MANAGER}&force=true"
-        async with self._asked("PATCH", query, doing, body=wanted, media=_APPLY):
+    async def steps(self, path: str, steps: Sequence[Mapping[str, Any]], doing: str) -> None:
+        """Change an object by the steps of a JSON patch, all of them or none."""
+        async with self._asked("PATCH", path, doing, body=steps, media=_STEPS):
             pass
 
-    async def post(self, path: str, body: Mapping[str, Any], doing: str) -> None:
-        """Make something. Raises `Missing` where the path leads nowhere."""
-        async with self._asked("POST", path, doing, body=body):
-            pass
+    async def apply(self, path: str, wanted: Mapping[str, Any], doing: str, *, also: str = "") -> dict[str, Any]:
+        """Have the object so, whatever of it there is already; the object. `also` are further words of the query."""
+        query = f"{path}?fieldManager={MANAGER}&force=true{also}"
+        async with self._asked("PATCH", query, doing, body=wanted, media=_APPLY) as answer:
+            found: dict[str, Any] = await answer.json()
+        return found
 
-    async def delete(self, path: str, doing: str) -> None:
-        """Have no such object; one that is gone is no error."""
+    async def post(self, path: str, body: Mapping[str, Any], doing: str) -> dict[str, Any]:
+        """Make something; the object. Raises `Missing` where the path leads nowhere."""
+        async with self._asked("POST", path, doing, body=body) as answer:
+            found: dict[str, Any] = await answer.json()
+        return found
+
+    async def delete(self, path: str, doing: str, *, how: Mapping[str, Any] | None = None) -> None:
+        """Have no such object; one that is gone is no error. `how` are Kubernetes' own options."""
         try:
-            async with self._asked("DELETE", path, doing):
+            async with self._asked("DELETE", path, doing, body=how):
                 pass
         except Missing:
             return
+
+    @asynccontextmanager
+    async def stream(self, path: str, doing: str, protocols: Sequence[str]) -> AsyncIterator[Socket]:
+        """A websocket to something that runs, which speaks one of these protocols."""
+        try:
+            async with self._session.ws_connect(f"{self._url}{path}", protocols=protocols, max_msg_size=0) as socket:
+                yield socket
+        except aiohttp.WSServerHandshakeError as error:
+            raise _refusal(doing, error.status, error.message) from error
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            raise Temporary(_unanswered(doing, error)) from error
 
     @asynccontextmanager
     async def _asked(
@@ -87,7 +126,7 @@ class KubernetesApi:
         path: str,
         doing: str,
         *,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         media: str = "application/json",
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         headers = {"Accept": "application/json"}
@@ -100,8 +139,11 @@ class KubernetesApi:
                     raise _refusal(doing, answer.status, await answer.text())
                 yield answer
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            said = str(error) or type(error).__name__
-            raise Temporary(f"{doing}: the Kubernetes API does not answer ({said})") from error
+            raise Temporary(_unanswered(doing, error)) from error
+
+
+def _unanswered(doing: str, error: Exception) -> str:
+    return f"{doing}: the Kubernetes API does not answer ({str(error) or type(error).__name__})"
 
 
 def _refusal(doing: str, status: int, text: str) -> Temporary | Permanent:
@@ -111,4 +153,6 @@ def _refusal(doing: str, status: int, text: str) -> Temporary | Permanent:
         said = " ".join(text.split())[:300]
     if status == HTTPStatus.NOT_FOUND:
         return Missing(f"{doing}: {said}")
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        return Denied(f"{doing}: {said}", status=status)
     return (Temporary if status in _AGAIN else Permanent)(f"{doing}: {said}")

@@ -8,12 +8,13 @@ loop asks again soon, until the cluster's deadline.
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from jeroboam.domain.clusters import MASTER, Health, TemplateSpec
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.containers import RuntimeState
 from jeroboam.domain.nodes import NodeScript
+from jeroboam.domain.orchestrated import OrchestratedKind, Seen
 from jeroboam.domain.ports import ExecResult
 from jeroboam.domain.workloads import Act
 
@@ -265,3 +266,46 @@ class RunsContainers(Protocol):
         Raises `Permanent` for one that takes more than so many seconds; it may go on there.
         """
         ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ManifestWant:
+    """An object of Kubernetes that should exist inside a cluster as its manifest says."""
+
+    uuid: str
+    """Ours; what is made carries it, and only what carries it is ever changed or removed."""
+    kind: OrchestratedKind
+    name: str
+    manifest: Mapping[str, Any]
+
+
+class Manifests(Protocol):
+    """The objects inside clusters that manifests make."""
+
+    async def check(self, plan: CoePlan, want: ManifestWant) -> None:
+        """Raise `Permanent`, in the cluster's words, for what `have` would be refused; nothing is changed."""
+        ...
+
+    async def have(self, plan: CoePlan, want: ManifestWant) -> Seen:
+        """Have the object, as the manifest says now. Fields that others set and it does not name stay as they are."""
+        ...
+
+    async def look(self, plan: CoePlan) -> Mapping[str, Seen]:
+        """All the objects that were made here, by uuid."""
+        ...
+
+    async def owned(self, plan: CoePlan) -> Sequence[str]:
+        """Their uuids."""
+        ...
+
+    async def remove(self, plan: CoePlan, uuid: str) -> None:
+        """Have no such object and nothing that it made; one that is gone is no error. Raises `Temporary` until so."""
+        ...
+
+
+@runtime_checkable
+class RunsManifests(Protocol):
+    """What a COE can do besides that speaks Kubernetes."""
+
+    @property
+    def manifests(self) -> Manifests: ...

@@ -10,6 +10,7 @@ from typing import Protocol
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.clusters import Cluster, NodeGroup, TemplateSpec
 from jeroboam.domain.limits import Owner
+from jeroboam.domain.orchestrated import Orchestrated
 
 
 class TokenCheck(Protocol):
@@ -135,10 +136,10 @@ class HostGateway(Protocol):
 
 
 class WorkloadGateway(Protocol):
-    """Live questions to a container inside a cluster: api → conductor → the cluster's own API.
+    """Live questions to what is inside a cluster: api → conductor → the cluster's own API.
 
-    All raise `Unavailable` when the cluster does not answer, `NotFound` when the container is gone there and
-    `Conflict` when its state forbids it or the time limit is over.
+    Those to a container raise `Unavailable` when the cluster does not answer, `NotFound` when the container is gone
+    there and `Conflict` when its state forbids it or the time limit is over.
     """
 
     async def logs(self, cluster_id: str, workload: str) -> str:
@@ -147,4 +148,23 @@ class WorkloadGateway(Protocol):
 
     async def execute(self, cluster_id: str, workload: str, command: Sequence[str]) -> ExecResult:
         """Run a command to its end and give its output, both streams in order."""
+        ...
+
+    async def check(self, it: Orchestrated) -> None:
+        """Raise `Invalid` with the words of its cluster for a manifest that it would refuse.
+
+        A cluster that is not up, or does not answer within some seconds, refuses nothing.
+        """
+        ...
+
+
+class ManifestSource(Protocol):
+    """Where manifests lie that users only point to."""
+
+    async def fetch(self, url: str, *, most: int) -> bytes:
+        """What is there, of so many octets at the most.
+
+        Raises `Invalid` with the reason, naming `manifest_url`: it leads where nobody may be led, answers nothing, too
+        slowly or too much.
+        """
         ...

@@ -1,7 +1,8 @@
 """Certificates: an authority of one's own, leaves that it issues, and requests that it signs.
 
 Neighbours: the conductor makes a cluster's authorities here, the API signs users' requests, COEs issue the
-certificates of nodes. No clock and no policy of clusters: `now` comes from the caller.
+certificates of nodes, the command line makes requests of its own. No clock and no policy of clusters: `now` comes
+from the caller.
 """
 
 import datetime as dt
@@ -87,6 +88,24 @@ def issue(
     return Pair(pem=_pem(builder.sign(ca_key, _digest(ca_key))), key=_key_pem(key))
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """A request for a certificate, with its key. `repr` shows no key."""
+
+    csr: str
+    key: bytes = field(repr=False)
+    """PKCS#8 PEM, not encrypted."""
+
+
+def request(*, common_name: str, organizations: Sequence[str] = ()) -> Request:
+    """A new key, and what an authority is asked with for a client's certificate of that name."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = x509.CertificateSigningRequestBuilder().subject_name(_name(common_name, organizations))
+    builder = builder.add_extension(x509.ExtendedKeyUsage([CLIENT]), critical=False)
+    asked = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+    return Request(csr=asked, key=_key_pem(key))
+
+
 def public_key(pem: str) -> str:
     """The public key of a certificate, in PEM."""
     key = x509.load_pem_x509_certificate(pem.encode()).public_key()
@@ -100,10 +119,10 @@ def sign_csr(*, ca: Pair, csr: str, now: dt.datetime) -> str:
     `ValueError` whose text says why a request is refused.
     """
     ca_cert, ca_key = _authority(ca)
-    request = _request(csr)
-    public_key = request.public_key()
-    builder = _leaf(ca_cert, request.subject, now).public_key(public_key)
-    for extension in _granted(_extensions(request)):
+    asked = _request(csr)
+    public_key = asked.public_key()
+    builder = _leaf(ca_cert, asked.subject, now).public_key(public_key)
+    for extension in _granted(_extensions(asked)):
         builder = builder.add_extension(extension.value, critical=extension.critical)
     builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
     return _pem(builder.sign(ca_key, _digest(ca_key)))

@@ -1,13 +1,12 @@
 """Kubernetes: nodes made one cluster by kubeadm, reached at its API with the cluster's certificates.
 
 Neighbours: `boot` (what a node boots with), `fleet` (what the API is asked), `seen` (what its answers mean),
-`balancer`, `options` (labels), `addons`, `network`, `registries` (what clusters have as their users wish). Nothing is
-kept between calls: what there is, the cluster says.
+`manifests` (what users have in it), `balancer`, `options` (labels), `addons`, `network`, `registries` (what clusters
+have as their users wish). Nothing is kept between calls: what there is, the cluster says.
 """
 
 import asyncio
 import hashlib
-import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -18,8 +17,9 @@ from jeroboam.coes.kubernetes import addons, balancer, boot, components, network
 from jeroboam.coes.kubernetes.components import API_PORT
 from jeroboam.coes.kubernetes.fleet import POLL_SECONDS, KubeNode, Nodes
 from jeroboam.coes.kubernetes.machine import Machine
+from jeroboam.coes.kubernetes.manifests import KubernetesManifests
+from jeroboam.coes.kubernetes.reach import admin_tls, speaking_to
 from jeroboam.coes.kubernetes.seen import observed, oldest, stands, states
-from jeroboam.coes.tls import client_tls
 from jeroboam.domain.clusters import TemplateSpec
 from jeroboam.domain.errors import DriverError, Invalid
 from jeroboam.domain.nodes import NodeScript
@@ -36,6 +36,7 @@ class KubernetesCoe:
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
+        self.manifests = KubernetesManifests(clock=clock)
 
     @property
     def authorities(self) -> Sequence[str]:
@@ -92,7 +93,7 @@ class KubernetesCoe:
             await nodes.access()
             nets = options.networks(plan.labels)
             if network.driver(plan.template) == network.FLANNEL:
-                await nodes.network(nets)
+                await nodes.network(nets, api=boot.api(plan))
             version = await nodes.version()
             before = oldest(await nodes.all(), version)
             proxy, api = components.proxy(plan), boot.api(plan)
@@ -165,7 +166,7 @@ class KubernetesCoe:
         """Which of several masters do not answer themselves, by uuid, and why: together they have another face."""
         if len(plan.masters) == 1:
             return {}
-        tls = self._tls(plan)
+        tls = admin_tls(plan, self._clock)
 
         async def ask(member: Member) -> str:
             async with KubernetesApi(boot.api_of(plan, member), tls) as api:
@@ -178,13 +179,9 @@ class KubernetesCoe:
         answers = await asyncio.gather(*(ask(member) for member in plan.masters))
         return {member.uuid: why for member, why in zip(plan.masters, answers, strict=True) if why}
 
-    def _tls(self, plan: CoePlan) -> ssl.SSLContext:
-        main = plan.authorities["main"]
-        return client_tls(main, replace(main, also=()), self._clock, organizations=["system:masters"])
-
     @asynccontextmanager
     async def _nodes(self, plan: CoePlan) -> AsyncIterator[Nodes]:
-        async with KubernetesApi(boot.api(plan), self._tls(plan)) as api:
+        async with speaking_to(plan, self._clock) as api:
             yield Nodes(api, self._clock)
 
 

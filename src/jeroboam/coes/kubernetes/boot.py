@@ -139,11 +139,9 @@ def _authorities(plan: CoePlan) -> list[File]:
 
 def _serving(plan: CoePlan, member: Member, clock: Clock) -> list[File]:
     """What the kubelet shows to those who ask it, which they can look at."""
-    main = plan.authorities["main"]
-    # Those who ask are told of the newest authority before, as they are for the kubelet's own way.
-    newest = main.also[0] if main.also else main
+    main = _newest(plan.authorities["main"])
     own = issue(
-        ca=Pair(pem=newest.pem, key=newest.key),
+        ca=Pair(pem=main.pem, key=main.key),
         common_name=f"system:node:{member.name}",
         organizations=["system:nodes"],
         dns=[member.name],
@@ -157,12 +155,16 @@ def _serving(plan: CoePlan, member: Member, clock: Clock) -> list[File]:
     ]
 
 
+def _newest(authority: Authority) -> Authority:
+    """The one that nodes show certificates of: masters are told first, and accept it whatever they show themselves."""
+    return (*authority.also, authority)[0]
+
+
 def _access(plan: CoePlan, member: Member, clock: Clock) -> dict[str, Any]:
     """The kubelet's way to the API, with a certificate that says which node it is."""
     main = plan.authorities["main"]
     server = api_of(plan, member) if member.role == MASTER else api(plan)
-    # Masters are given their authorities first: they accept the newest by then, whatever they show themselves.
-    newest = main.also[0] if main.also else main
+    newest = _newest(main)
     own = issue(
         ca=Pair(pem=newest.pem, key=newest.key),
         common_name=f"system:node:{member.name}",

@@ -14,11 +14,11 @@ from jeroboam.domain.clusters import MASTER
 
 API_PORT = 6443
 PKI = "/etc/kubernetes/pki"
+SIGNING = f"{PKI}/signing.crt"
 KUBELET_CERTIFICATE = f"{PKI}/kubelet.crt"
 KUBELET_KEY = f"{PKI}/kubelet.key"
 PROXY_MODE = "@PROXY@"
 """Filled in where a proxy starts, with what that node's kernel can."""
-SIGNING = f"{PKI}/signing.crt"
 
 
 def port(plan: CoePlan) -> int:
@@ -70,17 +70,11 @@ def kubeadm(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
     waiting = [] if len(plan.masters) > 1 else [("leader-elect", "false")]
     endpoint = {} if plan.balancer is None else {"controlPlaneEndpoint": f"{plan.balancer}:{port(plan)}"}
     names = [member.name, member.address, *([plan.balancer] if plan.balancer else []), *sans(plan.labels)]
-    together = [
-        {"name": "initial-cluster", "value": "@ETCD_MEMBERS@"},
-        {"name": "initial-cluster-state", "value": "@ETCD_STATE@"},
-    ]
+    together = [("initial-cluster", "@ETCD_MEMBERS@"), ("initial-cluster-state", "@ETCD_STATE@")]
     init = {
         "apiVersion": "kubeadm.k8s.io/v1beta4",
         "kind": "InitConfiguration",
-        "localAPIEndpoint": {
-            "advertiseAddress": member.address,
-            "bindPort": port(plan),
-        },
+        "localAPIEndpoint": {"advertiseAddress": member.address, "bindPort": port(plan)},
         "nodeRegistration": {
             "name": member.name,
             "criSocket": "unix:///run/containerd/containerd.sock",
@@ -97,10 +91,19 @@ def kubeadm(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
         "networking": {"podSubnet": str(nets.pods), "serviceSubnet": str(nets.services)},
         "apiServer": {
             "certSANs": names,
-            "extraArgs": _args(_of_server(plan), flags.of(flags.API_SERVER, plan.labels)),
+            "extraArgs": _args(
+                [
+                    *security.arguments(plan),
+                    ("enable-admission-plugins", ",".join(flags.admission(plan.labels))),
+                    ("kubelet-certificate-authority", f"{PKI}/ca.crt"),
+                ],
+                flags.of(flags.API_SERVER, plan.labels),
+            ),
             "extraVolumes": security.volumes(),
         },
-        "etcd": {"local": {"dataDir": "/var/lib/etcd", "extraArgs": together if len(plan.masters) > 1 else []}},
+        "etcd": {
+            "local": {"dataDir": "/var/lib/etcd", "extraArgs": _args(together if len(plan.masters) > 1 else [], [])}
+        },
         # By default it spends seconds on making a token for each of its parts, and no node is ready before.
         "controllerManager": {
             "extraArgs": _args(
@@ -132,15 +135,6 @@ def proxy(plan: CoePlan) -> dict[str, Any]:
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
         **flags.proxy(plan.labels),
     }
-
-
-def _of_server(plan: CoePlan) -> list[tuple[str, str]]:
-    """What the API server is set to by us."""
-    return [
-        *security.arguments(plan),
-        ("enable-admission-plugins", ",".join(flags.admission(plan.labels))),
-        ("kubelet-certificate-authority", f"{PKI}/ca.crt"),
-    ]
 
 
 def _args(own: Iterable[tuple[str, str]], users: Sequence[tuple[str, str]]) -> list[dict[str, str]]:

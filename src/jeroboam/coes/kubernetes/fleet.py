@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -57,6 +58,8 @@ class KubeNode:
     name: str
     ready: bool
     reason: str
+    networked: bool
+    """Whether its pods reach those of other nodes: flannel says so, once."""
     unschedulable: bool
     labels: Mapping[str, str]
     annotations: Mapping[str, str]
@@ -97,8 +100,9 @@ class Nodes:
         """The API server's version, as `v1.36.3`."""
         return str((await self._api.get("/version", "asking for the version"))["gitVersion"])
 
-    async def network(self, wanted: Networks) -> None:
-        """Have the network between pods of different nodes."""
+    async def network(self, wanted: Networks, *, api: str) -> None:
+        """Have the network between pods of different nodes. It has to find the API before any service can be found."""
+        at = urlsplit(api)
         await self.have(
             "flannel.yaml",
             {
@@ -106,6 +110,8 @@ class Nodes:
                 "@BITS@": wanted.node_bits,
                 "@BACKEND@": wanted.backend,
                 "@VERSION@": FLANNEL_VERSION,
+                "@HOST@": at.hostname,
+                "@PORT@": at.port,
             },
         )
 
@@ -241,11 +247,14 @@ def _stays(pod: Mapping[str, Any]) -> bool:
 
 def _node(shown: Mapping[str, Any]) -> KubeNode:
     conditions: Sequence[Mapping[str, str]] = shown["status"].get("conditions") or ()
-    ready = next((each for each in conditions if each["type"] == "Ready"), {})
+    ready, cut_off = (
+        next((each for each in conditions if each["type"] == kind), {}) for kind in ("Ready", "NetworkUnavailable")
+    )
     return KubeNode(
         name=shown["metadata"]["name"],
         ready=ready.get("status") == "True",
         reason=ready.get("message", "it has not said anything yet"),
+        networked=cut_off.get("status") == "False",
         unschedulable=bool(shown["spec"].get("unschedulable")),
         labels=shown["metadata"].get("labels") or {},
         annotations=shown["metadata"].get("annotations") or {},

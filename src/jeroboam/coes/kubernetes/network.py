@@ -54,9 +54,13 @@ def files(plan: CoePlan) -> list[File]:
     return [File(path="/etc/containerd/conf.d/network.toml", content=_CONTAINERD)] if own else []
 
 
-def ready(plan: CoePlan, node: KubeNode) -> bool:
-    """Whether a node is as it should be."""
-    return node.ready or (driver(plan.template) == OWN and node.reason.startswith(_MISSING))
+def lacks(plan: CoePlan, node: KubeNode) -> str:
+    """Why a node is not as it should be; empty when it is."""
+    if driver(plan.template) == OWN:
+        return "" if node.ready or node.reason.startswith(_MISSING) else node.reason
+    if not node.ready:
+        return node.reason
+    return "" if node.networked else "the network of its pods is not up yet"
 
 
 def conditions(plan: CoePlan, found: Sequence[KubeNode]) -> tuple[Condition, ...]:

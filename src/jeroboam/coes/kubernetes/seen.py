@@ -65,8 +65,8 @@ def _state(plan: CoePlan, member: Member, node: KubeNode | None, silent: str | N
         return MemberState(uuid=member.uuid, ready=False, reason="its kubelet has not come up yet on the new machine")
     if silent is not None:
         return MemberState(uuid=member.uuid, ready=False, reason=f"its API server is not ready: {silent}")
-    ready = network.ready(plan, node)
-    return MemberState(uuid=member.uuid, ready=ready, reason="" if ready else node.reason)
+    reason = network.lacks(plan, node)
+    return MemberState(uuid=member.uuid, ready=not reason, reason=reason)
 
 
 def oldest(found: Sequence[KubeNode], otherwise: str) -> str:

@@ -1,47 +1,29 @@
-"""The command `jeroboam`. Thin: it reads options, calls bootstrap and prints."""
+"""The command `jeroboam`. Thin: it reads options, calls bootstrap and prints.
+
+Neighbours: `terminal`, what commands share; `own_clusters`, the commands of a cluster's user.
+"""
 
 import asyncio
-import contextlib
 import logging
 import sys
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Self
 
 import structlog
 import typer
 import uvloop
-from rich.console import Console
-from rich.table import Table
 
 from jeroboam import settings as options
-from jeroboam.domain.errors import DriverError
-from jeroboam.secrets.base import KeyTrouble
+from jeroboam.cli import own_clusters
+from jeroboam.cli.terminal import Config, State, complaints, console, table
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 images = typer.Typer(no_args_is_help=True, help="Images that nodes of clusters boot from.")
 app.add_typer(images, name="node-image")
-clusters = typer.Typer(no_args_is_help=True, help="Clusters whose nodes are on this machine.")
-app.add_typer(clusters, name="cluster")
 policies = typer.Typer(no_args_is_help=True, help="Who may do what, and why.")
 app.add_typer(policies, name="policy")
-console = Console()
-
-State = Annotated[str | None, typer.Option(help="Folder of everything that lasts.")]
-Config = Annotated[Path | None, typer.Option(help="A jeroboam.conf.", exists=True, dir_okay=False)]
-
-
-@contextlib.contextmanager
-def _complaints() -> Iterator[None]:
-    """What a user can mend ends in one line and exit status 1."""
-    try:
-        yield
-    except DriverError as error:
-        console.print(f"jeroboam: {error.reason}", style="red", highlight=False, markup=False)
-        sys.exit(1)
-    except (ValueError, OSError, KeyTrouble) as error:
-        console.print(f"jeroboam: {error}", style="red", highlight=False, markup=False)
-        sys.exit(1)
+app.add_typer(own_clusters.clusters, name="cluster")
+app.command(context_settings=own_clusters.PASSED_ON)(own_clusters.kubectl)
 
 
 def _log(level: str) -> None:
@@ -67,7 +49,7 @@ def up(
     config: Config = None,
 ) -> None:
     """Run everything in the foreground: API, conductor, agent and a Keystone. Ctrl-C ends it; what it made stays."""
-    with _complaints():
+    with complaints():
         settings = options.load(config, state=state, api__listen=listen, keystone__listen=keystone_listen)
         _log(settings.log_level)
         uvloop.run(_up(settings))
@@ -109,7 +91,7 @@ def down(
     config: Config = None,
 ) -> None:
     """Remove every cluster, container and network that this installation made, and its state."""
-    with _complaints():
+    with complaints():
         settings = options.load(config, state=state)
         if not yes:
             typer.confirm(f"Remove everything of the installation in {settings.state}?", abort=True)
@@ -134,7 +116,7 @@ async def _down(settings: options.Settings) -> tuple[int, int]:
 @app.command()
 def status(state: State = None, config: Config = None) -> None:
     """Show clusters, containers, hosts and the service's own processes."""
-    with _complaints():
+    with complaints():
         settings = options.load(config, state=state)
         from jeroboam.bootstrap.state import StateFolder  # noqa: PLC0415
         from jeroboam.bootstrap.upkeep import overview  # noqa: PLC0415
@@ -144,30 +126,30 @@ def status(state: State = None, config: Config = None) -> None:
         seen = asyncio.run(overview(settings))
         for title, lines in (("clusters", seen.clusters), ("containers", seen.containers)):
             rows = [(line.name, line.uuid, line.status, line.size, line.reason) for line in lines]
-            _table(title, ("name", "uuid", "status", "size", "reason"), rows)
+            table(title, ("name", "uuid", "status", "size", "reason"), rows)
         hosts = [
             (host.hostname, f"{host.facts.cpus} cores", f"{host.facts.mem_total} MiB", host.runtime_error or "")
             for host in seen.hosts
         ]
-        _table("hosts", ("host", "cores", "memory", "trouble"), hosts)
+        table("hosts", ("host", "cores", "memory", "trouble"), hosts)
         beats = [
             (service.binary, service.host, f"{service.last_seen:%F %T}" if service.last_seen else "never")
             for service in seen.services
         ]
-        _table("loops and agents", ("process", "host", "last sign of life (UTC)"), beats)
+        table("loops and agents", ("process", "host", "last sign of life (UTC)"), beats)
 
 
 @app.command()
 def doctor(state: State = None, config: Config = None) -> None:
     """Say what of this machine will limit the service, and what to do about it. Exit status 1 if anything does."""
-    with _complaints():
+    with complaints():
         settings = options.load(config, state=state)
         from jeroboam.bootstrap.upkeep import examine  # noqa: PLC0415
 
         found = asyncio.run(examine(settings))
         marks = {True: "[green]ok[/green]", False: "[red]no[/red]", None: "[yellow]?[/yellow]"}
         rows = [(marks[condition.status], condition.type, condition.message) for condition in found]
-        _table("this machine", ("", "what", "finding"), rows)
+        table("this machine", ("", "what", "finding"), rows)
         sys.exit(0 if all(condition.status for condition in found) else 1)
 
 
@@ -183,7 +165,7 @@ def build_image(
     config: Config = None,
 ) -> None:
     """Make the image that nodes boot from. What was made before is not made again."""
-    with _complaints():
+    with complaints():
         from jeroboam.bootstrap.images import build  # noqa: PLC0415
 
         settings = options.load(config)
@@ -195,7 +177,7 @@ def build_image(
 @images.command("list")
 def list_images(config: Config = None) -> None:
     """Show the node images on the Engine."""
-    with _complaints():
+    with complaints():
         from jeroboam.bootstrap.images import listed  # noqa: PLC0415
 
         found = asyncio.run(listed(options.load(config)))
@@ -209,7 +191,7 @@ def list_images(config: Config = None) -> None:
             )
             for image in found
         ]
-        _table("node images", ("name", "version", "for", "size", "made (UTC)"), rows)
+        table("node images", ("name", "version", "for", "size", "made (UTC)"), rows)
 
 
 @images.command("remove")
@@ -218,7 +200,7 @@ def remove_image(
     config: Config = None,
 ) -> None:
     """Remove a node image from the Engine. What its programs were made of stays in the cache."""
-    with _complaints():
+    with complaints():
         from jeroboam.bootstrap.images import remove  # noqa: PLC0415
 
         console.print(f"removed {', '.join(asyncio.run(remove(options.load(config), name)))}", highlight=False)
@@ -245,7 +227,7 @@ class _Progress:
         console.print(f"{what:<32}{'there already' if seconds is None else f'{seconds:.1f} s':>14}", highlight=False)
 
 
-@clusters.command("load-image")
+@own_clusters.clusters.command("load-image")
 def load_image(
     cluster: Annotated[str, typer.Argument(help="Its name or uuid.")],
     image: Annotated[str, typer.Argument(help="As this machine's Docker Engine names it.")],
@@ -253,7 +235,7 @@ def load_image(
     config: Config = None,
 ) -> None:
     """Bring an image of this machine's Docker Engine onto every node of a Kubernetes cluster, with no registry."""
-    with _complaints():
+    with complaints():
         from jeroboam.bootstrap.load import load_image as load  # noqa: PLC0415
 
         nodes = asyncio.run(load(options.load(config, state=state), cluster, image))
@@ -272,7 +254,7 @@ def explain_policy(
     config: Config = None,
 ) -> None:
     """Say whether a user may do that, and which rule and limits say so. Exit status 1 if not."""
-    with _complaints():
+    with complaints():
         from jeroboam.bootstrap.explain import explain  # noqa: PLC0415
 
         settings = options.load(config, state=state)
@@ -285,20 +267,11 @@ def explain_policy(
 @policies.command("check")
 def check_limits(file: Annotated[Path, typer.Argument(help="A file of limits.", metavar="FILE")]) -> None:
     """Say whether a file of limits is well formed, before the service is started with it."""
-    with _complaints():
+    with complaints():
         from jeroboam.bootstrap.limits import read_limits  # noqa: PLC0415
 
         names = [limit.name for limit in read_limits(str(file))]
         console.print(f"{file}: {len(names)} limits: {', '.join(names)}", highlight=False, markup=False, soft_wrap=True)
-
-
-def _table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    table = Table(title=title, title_justify="left", show_edge=False)
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    console.print(table)
 
 
 def main() -> None:

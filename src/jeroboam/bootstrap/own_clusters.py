@@ -1,0 +1,100 @@
+"""What the command line does to a cluster as its user: checks it, and gives kubectl a way in.
+
+Who one is, the usual `OS_*` variables or a clouds.yaml say; where they say nothing, one is the member of this
+machine's own installation. Neighbours: the clients of both APIs; the checks; the cache of programs.
+"""
+
+import json
+import os
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jeroboam.checks import chosen
+from jeroboam.checks.base import Report, Result
+from jeroboam.checks.runner import carry_out
+from jeroboam.checks.site import Failed, enter
+from jeroboam.clients.container_infra import Access, ContainerInfra, SeenCluster, logged_in
+from jeroboam.clients.docker import connect
+from jeroboam.clients.kubernetes import KubernetesApi
+from jeroboam.kit.clock import SystemClock
+from jeroboam.kit.tls import showing, trusting
+from jeroboam.nodeimages.kubectl import cached, taken_out
+from jeroboam.settings import Settings
+
+_WHO = ("OS_CLOUD", "OS_AUTH_URL")
+
+
+async def check(
+    settings: Settings, ident: str, report: Report, *, only: Sequence[str], image: str, seconds: float
+) -> list[Result]:
+    """Run these checks (all for none) in that cluster.
+
+    Raises `ValueError` for a check that there is not and where nothing can be checked, `DriverError` for a cluster
+    that cannot be reached.
+    """
+    checks = chosen(only)
+    _, access = await _reached(settings, ident)
+
+    def bearer(token: str) -> KubernetesApi:
+        return KubernetesApi(access.url, trusting(access.trusted), token=token)
+
+    async with KubernetesApi(access.url, showing(access.own, access.trusted)) as api:
+        try:
+            site = await enter(api, bearer, SystemClock(), image=image, seconds=seconds)
+        except Failed as failed:
+            raise ValueError(str(failed)) from failed
+        return await carry_out(site, checks, report)
+
+
+async def kubectl_for(
+    settings: Settings, ident: str, words: Sequence[str]
+) -> tuple[Path, list[str], Mapping[str, str]]:
+    """What to run: the kubectl of the cluster's version, its arguments and its environment.
+
+    Its configuration lies in memory, in a descriptor that the program inherits: no key touches a disk.
+    """
+    cluster, access = await _reached(settings, ident)
+    program = cached(settings.image_cache, cluster.coe_version)
+    if program is None:
+        async with connect(settings.docker_url) as docker:
+            program = await taken_out(docker, settings.image_cache, cluster.coe_version)
+    handle = os.memfd_create("kubeconfig", 0)
+    os.write(handle, json.dumps(kubeconfig(cluster, access)).encode())
+    return program, ["kubectl", *words], {**os.environ, "KUBECONFIG": f"/proc/self/fd/{handle}"}
+
+
+def kubeconfig(cluster: SeenCluster, access: Access) -> dict[str, Any]:
+    """What kubectl reads to reach that cluster; JSON is YAML too."""
+    server = {"server": access.url, "certificate-authority-data": _b64(access.trusted.encode())}
+    shown = {"client-certificate-data": _b64(access.own.pem.encode()), "client-key-data": _b64(access.own.key)}
+    return {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": cluster.name, "cluster": server}],
+        "users": [{"name": "admin", "user": shown}],
+        "contexts": [{"name": "default", "context": {"cluster": cluster.name, "user": "admin"}}],
+        "current-context": "default",
+    }
+
+
+def _b64(content: bytes) -> str:
+    return b64encode(content).decode()
+
+
+async def _reached(settings: Settings, ident: str) -> tuple[SeenCluster, Access]:
+    infra = await _as_user(settings)
+    cluster = await infra.cluster(ident)
+    if cluster.coe != "kubernetes":
+        raise ValueError(f"cluster {cluster.name} is one of {cluster.coe}: this is for Kubernetes")
+    return cluster, await infra.access(cluster)
+
+
+async def _as_user(settings: Settings) -> ContainerInfra:
+    if any(os.environ.get(name) for name in _WHO):
+        return await logged_in(clouds=None)
+    clouds = settings.state / "clouds.yaml"
+    if not clouds.exists():
+        raise ValueError(f"set OS_CLOUD, or OS_AUTH_URL and so on: there is no installation in {settings.state}")
+    return await logged_in(clouds=clouds)

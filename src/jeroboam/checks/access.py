@@ -1,0 +1,74 @@
+"""Whether the cluster lets in whom it should, and lets them do what they may and nothing else.
+
+Neighbours: `site`, which gives connections to others than its own user.
+"""
+
+from http import HTTPStatus
+
+from jeroboam.checks.base import Check
+from jeroboam.checks.manifests import data
+from jeroboam.checks.site import Failed, Site
+from jeroboam.clients.kubernetes import Denied, KubernetesApi
+
+_NAME = "reader"
+_RULE = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list"]}
+_GROUP = "rbac.authorization.k8s.io"
+
+
+async def _rbac(site: Site) -> str:
+    await site.have({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": _NAME}})
+    await site.have(data("ConfigMap", "read", {"by": _NAME}))
+    asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 600}}
+    made = await site.api.post(f"{site.path('ServiceAccount', _NAME)}/token", asked, "asking for a token")
+    own, others = site.path("ConfigMap", "read"), "/api/v1/namespaces/kube-system/configmaps"
+    async with site.bearer(made["status"]["token"]) as reader:
+        await _refused(reader, own, HTTPStatus.FORBIDDEN)
+        role = {"apiVersion": f"{_GROUP}/v1", "kind": "Role", "metadata": {"name": _NAME}, "rules": [_RULE]}
+        await site.have(role)
+        await site.have(_binding(site))
+
+        async def reads() -> bool:
+            return await _status(reader, own) == HTTPStatus.OK
+
+        await site.until("a role that was given", reads, bool)
+        await _refused(reader, site.path("Secret"), HTTPStatus.FORBIDDEN)
+        await _refused(reader, others, HTTPStatus.FORBIDDEN)
+        await _refused(reader, "/api/v1/nodes", HTTPStatus.FORBIDDEN)
+        await site.api.delete(site.path("RoleBinding", _NAME), "taking a role away")
+
+        async def refused() -> bool:
+            return await _status(reader, own) == HTTPStatus.FORBIDDEN
+
+        await site.until("a role that was taken away", refused, bool)
+    async with site.bearer("no-token-of-anybody") as stranger:
+        await _refused(stranger, own, HTTPStatus.UNAUTHORIZED)
+    return ""
+
+
+def _binding(site: Site) -> dict[str, object]:
+    subject = {"kind": "ServiceAccount", "name": _NAME, "namespace": site.namespace}
+    return {
+        "apiVersion": f"{_GROUP}/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": _NAME},
+        "roleRef": {"apiGroup": _GROUP, "kind": "Role", "name": _NAME},
+        "subjects": [subject],
+    }
+
+
+async def _status(user: KubernetesApi, path: str) -> int:
+    """How the API answers whether that user may read what is there."""
+    try:
+        await user.get(path, "reading as another user")
+    except Denied as denied:
+        return denied.status
+    return HTTPStatus.OK
+
+
+async def _refused(user: KubernetesApi, path: str, wanted: HTTPStatus) -> None:
+    seen = await _status(user, path)
+    if seen != wanted:
+        raise Failed(f"{path} should be refused with {wanted:d}, and the answer is {seen:d}")
+
+
+CHECKS = (Check(name="rbac", about="users may do what their roles say, and strangers nothing", run=_rbac),)

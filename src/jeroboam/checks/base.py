@@ -1,0 +1,51 @@
+"""What a check is, and how it ends.
+
+Neighbours: the modules of checks; `runner`.
+"""
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from jeroboam.checks.site import Site
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Check:
+    """One promise of a cluster's, and how it is tried."""
+
+    name: str
+    about: str
+    """What is seen to work when it passes."""
+    run: Callable[[Site], Coroutine[Any, Any, str]]
+    """Tries it; what is worth saying when it passed, often nothing. Raises `Failed`, `Skipped` or a `DriverError`."""
+    alone: bool = False
+    """Whether it changes what others look at, and so runs when they are done."""
+
+
+class Outcome(StrEnum):
+    """How a check ended."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Result:
+    """A check that has ended."""
+
+    check: Check
+    outcome: Outcome
+    seconds: float
+    text: str
+    """Why it failed or was skipped, or what is worth saying."""
+
+
+class Report(Protocol):
+    """Who is told how far it is."""
+
+    def begin(self, check: Check) -> None: ...
+
+    def end(self, result: Result) -> None: ...

@@ -1,0 +1,116 @@
+"""The objects that checks make, as the Kubernetes API takes them.
+
+Neighbours: `site` and the checks. The image is one with busybox in it; a pod may run it whatever the cluster's Pod
+Security default is, since the namespace says that it wants the level *baseline*.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Json = dict[str, Any]
+
+MARK = "jeroboam.io/check"
+"""The label of everything that checks make; its value is their namespace."""
+PORT = 8080
+"""Where servers listen in their pods."""
+
+PLURALS = {
+    "Pod": "api/v1/namespaces/{namespace}/pods",
+    "Service": "api/v1/namespaces/{namespace}/services",
+    "ConfigMap": "api/v1/namespaces/{namespace}/configmaps",
+    "Secret": "api/v1/namespaces/{namespace}/secrets",
+    "ServiceAccount": "api/v1/namespaces/{namespace}/serviceaccounts",
+    "PersistentVolumeClaim": "api/v1/namespaces/{namespace}/persistentvolumeclaims",
+    "PersistentVolume": "api/v1/persistentvolumes",
+    "DaemonSet": "apis/apps/v1/namespaces/{namespace}/daemonsets",
+    "Deployment": "apis/apps/v1/namespaces/{namespace}/deployments",
+    "ReplicaSet": "apis/apps/v1/namespaces/{namespace}/replicasets",
+    "StatefulSet": "apis/apps/v1/namespaces/{namespace}/statefulsets",
+    "Job": "apis/batch/v1/namespaces/{namespace}/jobs",
+    "PodDisruptionBudget": "apis/policy/v1/namespaces/{namespace}/poddisruptionbudgets",
+    "Role": "apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/roles",
+    "RoleBinding": "apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings",
+}
+
+SLOW = ("DaemonSet", "Deployment", "StatefulSet", "Job", "Pod", "PersistentVolumeClaim")
+"""The kinds that take a moment to go: what runs, and what is used by what runs."""
+
+
+def namespace() -> Json:
+    """A namespace that the API finds a name for."""
+    labels = {MARK: "namespace", "pod-security.kubernetes.io/enforce": "baseline"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Namespace",
+        "metadata": {"generateName": "jeroboam-check-", "labels": labels},
+    }
+
+
+def container(image: str, script: str, **more: Any) -> Json:
+    """A container that runs a script."""
+    return {
+        "name": "main",
+        "image": image,
+        "imagePullPolicy": "IfNotPresent",
+        "command": ["sh", "-c", script],
+        **more,
+    }
+
+
+def server(image: str, says: str = "$POD", **more: Any) -> Json:
+    """A container that serves one line: without more words its pod's name."""
+    script = f'mkdir -p /www; echo "{says}" >/www/index.html; echo "$POD serves"; exec httpd -f -p {PORT} -h /www'
+    name = {"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
+    probe = {"tcpSocket": {"port": PORT}, "periodSeconds": 1}
+    return container(image, script, env=[name], readinessProbe=probe, **more)
+
+
+def pod_spec(*containers: Json, grace: int = 1, **more: Any) -> Json:
+    """How pods of checks run: they hold no token and end at once."""
+    return {
+        "terminationGracePeriodSeconds": grace,
+        "automountServiceAccountToken": False,
+        "containers": list(containers),
+        **more,
+    }
+
+
+def template(app: str, *containers: Json, grace: int = 1, **more: Any) -> Json:
+    """What a controller makes pods from."""
+    return {"metadata": {"labels": {"app": app}}, "spec": pod_spec(*containers, grace=grace, **more)}
+
+
+def daemon_set(app: str, *containers: Json) -> Json:
+    """A pod on every node that takes work."""
+    spec = {"selector": {"matchLabels": {"app": app}}, "template": template(app, *containers)}
+    return {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": app}, "spec": spec}
+
+
+def deployment(app: str, replicas: int, pods: Json, **more: Any) -> Json:
+    """So many pods anywhere."""
+    spec = {"replicas": replicas, "selector": {"matchLabels": {"app": app}}, "template": pods, **more}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": app}, "spec": spec}
+
+
+def apart(app: str) -> Sequence[Json]:
+    """A wish that the pods of that app run on different nodes."""
+    return [
+        {
+            "maxSkew": 1,
+            "topologyKey": "kubernetes.io/hostname",
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": {"app": app}},
+        }
+    ]
+
+
+def service(name: str, app: str, **more: Any) -> Json:
+    """An address before the pods of an app."""
+    spec = {"selector": {"app": app}, "ports": [{"port": 80, "targetPort": PORT}], **more}
+    return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
+
+
+def data(kind: str, name: str, words: Mapping[str, str]) -> Json:
+    """A ConfigMap or a Secret."""
+    place = "stringData" if kind == "Secret" else "data"
+    return {"apiVersion": "v1", "kind": kind, "metadata": {"name": name}, place: dict(words)}

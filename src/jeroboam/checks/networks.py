@@ -1,0 +1,113 @@
+"""Whether pods find and reach each other: across nodes, by services, by node ports, by name.
+
+Neighbours: `site`, whose servers on every node are asked.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from jeroboam.checks.base import Check
+from jeroboam.checks.manifests import PORT, service
+from jeroboam.checks.site import WEB, Failed, Pod, Site
+
+_DOMAIN = "svc.cluster.local"
+_HTTP = 80
+# How many nodes are asked where asking every one would take long.
+_SOME = 5
+# A service that spreads over two pods answers from one of them only so often in one of a billion tries.
+_TRIES = 30
+
+
+async def _pod_network(site: Site) -> str:
+    site.two_workers()
+    pods = await site.web()
+    around = [*pairwise(pods), (pods[-1], pods[0])]
+    for asking, asked in around:
+        await _answers(site, asking, asked.address, [asked.name], f"{asking.node} to {asked.node}", port=PORT)
+    return f"{len(around)} ways"
+
+
+async def _service(site: Site) -> str:
+    pods = await site.web()
+    address = await _cluster_address(site, "vip", WEB)
+    for asking in pods[:_SOME]:
+        what = f"service address {address} from {asking.node}"
+        await _answers(site, asking, address, _names(pods), what)
+        said = await site.ask(asking, address, _HTTP, times=_TRIES)
+        if len(said) < _TRIES or not set(said) <= set(_names(pods)):
+            raise Failed(f"{what}: of {_TRIES} times it answered {len(said)}: {', '.join(sorted(set(said)))}")
+        if len(set(said)) < min(2, len(pods)):
+            raise Failed(f"{what}: {_TRIES} answers, all of {said[0]}")
+    return ""
+
+
+async def _node_port(site: Site) -> str:
+    pods = await site.web()
+    await site.have(service("port", WEB, type="NodePort"))
+    made = await site.get("Service", "port")
+    port = made["spec"]["ports"][0]["nodePort"]
+    asked = [node for node in site.nodes if node.ready][:_SOME]
+    for node in asked:
+        asking = next((pod for pod in pods if pod.node != node.name), pods[0])
+        await _answers(site, asking, node.address, _names(pods), f"port {port} of node {node.name}", port=port)
+    return f"port {port} of {len(asked)} nodes"
+
+
+async def _dns(site: Site) -> str:
+    pods = await site.web()
+    address = await _cluster_address(site, "named", WEB)
+    await _finds(site, pods[0], f"named.{site.namespace}.{_DOMAIN}", {address})
+    for asking in pods[:_SOME]:
+        for name in ("named", f"named.{site.namespace}", f"named.{site.namespace}.{_DOMAIN}"):
+            await _answers(site, asking, name, _names(pods), f"{name} from {asking.node}")
+    kubernetes = await site.api.get("/api/v1/namespaces/default/services/kubernetes", "asking for service kubernetes")
+    await _finds(site, pods[0], f"kubernetes.default.{_DOMAIN}", {kubernetes["spec"]["clusterIP"]})
+    said = await site.run(pods[0], "nslookup", "-type=a", f"nobody.{site.namespace}.{_DOMAIN}")
+    if "NXDOMAIN" not in said.stdout + said.stderr:
+        raise Failed(f"a name that nobody has is found: {said.stdout}{said.stderr}")
+    return ""
+
+
+async def _headless(site: Site) -> str:
+    pods = await site.web()
+    await site.have(service("each", WEB, clusterIP="None"))
+    await _finds(site, pods[0], f"each.{site.namespace}.{_DOMAIN}", {pod.address for pod in pods})
+    return f"{len(pods)} addresses"
+
+
+def _names(pods: Sequence[Pod]) -> list[str]:
+    return [pod.name for pod in pods]
+
+
+async def _cluster_address(site: Site, name: str, app: str) -> str:
+    await site.have(service(name, app))
+    return str((await site.get("Service", name))["spec"]["clusterIP"])
+
+
+async def _answers(site: Site, asking: Pod, host: str, good: Sequence[str], what: str, *, port: int = _HTTP) -> None:
+    """One of those answers in the end: rules take a moment to reach every node."""
+
+    async def look() -> list[str]:
+        return await site.ask(asking, host, port)
+
+    await site.until(what, look, lambda said: said and said[0] in good)
+
+
+async def _finds(site: Site, asking: Pod, name: str, addresses: set[str]) -> None:
+    """The name has exactly these addresses in the end."""
+
+    async def look() -> set[str]:
+        said = await site.run(asking, "nslookup", "-type=a", name)
+        lines = said.stdout.partition("Name:")[2].splitlines()
+        return {line.split()[-1] for line in lines if line.startswith("Address")}
+
+    await site.until(f"addresses of {name} from {asking.node}", look, lambda seen: seen == addresses)
+
+
+CHECKS = (
+    Check(name="pod-network", about="pods reach pods on other nodes", run=_pod_network),
+    Check(name="service", about="a service's address answers, from every pod behind it", run=_service),
+    Check(name="node-port", about="a NodePort answers on every node", run=_node_port),
+    Check(name="dns", about="services are found by their names, and nobody by others", run=_dns),
+    Check(name="headless", about="a headless service's name has the address of each pod", run=_headless),
+)

@@ -1,0 +1,74 @@
+"""What users do with a pod: run commands in it, read its log, reach its port, give it configuration.
+
+Neighbours: `site`, whose servers are used where one will do.
+"""
+
+from jeroboam.checks.base import Check
+from jeroboam.checks.manifests import MARK, PORT, container, data, pod_spec
+from jeroboam.checks.site import Failed, Site, ready
+from jeroboam.clients.kubernetes_streams import Ran, ask_port
+
+_ASK_SECONDS = 10.0
+_EXIT = 7
+
+
+async def _exec(site: Site) -> str:
+    [where, *_] = await site.web()
+    seen = await site.run(where, "sh", "-c", f"cat; echo wrong >&2; exit {_EXIT}", stdin="handed in\n")
+    if seen != Ran(code=_EXIT, stdout="handed in\n", stderr="wrong\n"):
+        raise Failed(f"a command that repeats its input, complains and ends with {_EXIT}: {seen}")
+    return ""
+
+
+async def _logs(site: Site) -> str:
+    [where, *_] = await site.web()
+    path = f"{site.path('Pod', where.name)}/log"
+    line = f"{where.name} serves\n"
+    await site.until("what the pod printed", lambda: site.api.text(path, "reading a log"), lambda text: text == line)
+    stamped = await site.api.text(f"{path}?timestamps=true&tailLines=1", "reading the end of a log")
+    if not (stamped.endswith(line) and stamped[:2] == "20"):
+        raise Failed(f"the log with timestamps: {stamped}")
+    return ""
+
+
+async def _port_forward(site: Site) -> str:
+    [where, *_] = await site.web()
+    request = b"GET / HTTP/1.0\r\n\r\n"
+    said = await ask_port(site.api, where.name, PORT, request, namespace=site.namespace, seconds=_ASK_SECONDS)
+    if not said.decode(errors="replace").rstrip().endswith(where.name):
+        raise Failed(f"port {PORT} of pod {where.name}: {said!r}")
+    return ""
+
+
+async def _configuration(site: Site) -> str:
+    await site.have(data("ConfigMap", "settings", {"colour": "green", "shape": "round"}))
+    await site.have(data("Secret", "password", {"word": "sesame"}))
+    one = {"name": "COLOUR", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "colour"}}}
+    other = {"name": "WORD", "valueFrom": {"secretKeyRef": {"name": "password", "key": "word"}}}
+    volumes = [
+        {"name": "settings", "configMap": {"name": "settings"}},
+        {"name": "password", "secret": {"secretName": "password", "defaultMode": 0o400}},
+    ]
+    mounts = [{"name": each["name"], "mountPath": f"/{each['name']}", "readOnly": True} for each in volumes]
+    main = container(site.image, "exec sleep 3600", env=[one, other], volumeMounts=mounts)
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "configured", "labels": {"app": "configured", MARK: site.namespace}},
+        "spec": pod_spec(main, volumes=volumes),
+    }
+    await site.have(pod)
+    await site.until("a pod with a ConfigMap and a Secret", lambda: site.get("Pod", "configured"), ready)
+    shown = "cat /settings/colour /settings/shape /password/word; echo $COLOUR$WORD; touch /settings/x 2>&1 | wc -l"
+    seen = await site.run("configured", "sh", "-c", f"{shown}; stat -L -c %a /password/word")
+    if seen.stdout.split() != ["greenroundsesamegreensesame", "1", "400"]:
+        raise Failed(f"what the pod sees of them: {seen}")
+    return ""
+
+
+CHECKS = (
+    Check(name="exec", about="commands run in pods, with input, both outputs and the exit status", run=_exec),
+    Check(name="logs", about="what pods print can be read", run=_logs),
+    Check(name="port-forward", about="a pod's port is reached through the API", run=_port_forward),
+    Check(name="configuration", about="ConfigMaps and Secrets are files and variables of pods", run=_configuration),
+)

@@ -1,0 +1,57 @@
+"""Runs checks in one cluster: several at once, those that change what others look at one by one afterwards.
+
+Neighbours: the checks; bootstrap, which calls it. The namespace goes when it ends, in whatever way.
+"""
+
+import asyncio
+from collections.abc import Sequence
+
+from jeroboam.checks.base import Check, Outcome, Report, Result
+from jeroboam.checks.site import Failed, Site, Skipped
+from jeroboam.domain.errors import DriverError
+from jeroboam.kit.clock import Overdue, within
+
+# Enough that none waits for another's patience, and few enough for a cluster on a small machine.
+_AT_ONCE = 6
+# Of what a check waits for, this many in a row may be slow before it counts as hanging.
+_WAITS = 5
+
+
+async def carry_out(site: Site, checks: Sequence[Check], report: Report) -> list[Result]:
+    """What became of each check. Everything that they made is removed before this returns, or raises."""
+    try:
+        await site.open()
+        turns = asyncio.Semaphore(_AT_ONCE)
+        together = [check for check in checks if not check.alone]
+        # A bug in one of them ends the others before anything is removed under them.
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(_one(site, check, report, turns)) for check in together]
+        results = [task.result() for task in tasks]
+        results += [await _one(site, check, report, turns) for check in checks if check.alone]
+        return results
+    finally:
+        await site.close()
+
+
+async def _one(site: Site, check: Check, report: Report, turns: asyncio.Semaphore) -> Result:
+    async with turns:
+        begun = site.clock.monotonic()
+        report.begin(check)
+        outcome, text = await _tried(site, check)
+        result = Result(check=check, outcome=outcome, seconds=site.clock.monotonic() - begun, text=text)
+        report.end(result)
+        return result
+
+
+async def _tried(site: Site, check: Check) -> tuple[Outcome, str]:
+    limit = site.seconds * _WAITS
+    try:
+        return Outcome.PASSED, await within(site.clock, limit, check.run(site))
+    except Skipped as skipped:
+        return Outcome.SKIPPED, str(skipped)
+    except Failed as failed:
+        return Outcome.FAILED, str(failed)
+    except DriverError as error:
+        return Outcome.FAILED, error.reason
+    except Overdue:
+        return Outcome.FAILED, f"not over after {limit:g} s"

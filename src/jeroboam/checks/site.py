@@ -1,0 +1,211 @@
+"""Where checks work: a namespace of their own in a cluster, with a small server on every node that takes work.
+
+Neighbours: `manifests` says what is made; the checks make and ask; `runner` opens and closes it.
+"""
+
+import shlex
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from jeroboam.checks.manifests import MARK, PLURALS, PORT, SLOW, Json, daemon_set, namespace, server
+from jeroboam.clients.kubernetes import KubernetesApi, Missing
+from jeroboam.clients.kubernetes_streams import Ran, run
+from jeroboam.domain.errors import Temporary
+from jeroboam.kit.clock import Clock
+
+T = TypeVar("T")
+
+WEB = "web"
+"""The server on every node: its name, and the value of its label `app`."""
+
+_POLL_SECONDS = 0.2
+_RUN_SECONDS = 20.0
+_NO_WORK = frozenset({"NoSchedule", "NoExecute"})
+
+
+class Failed(Exception):
+    """The cluster does not do what it has to."""
+
+
+class Skipped(Exception):
+    """The cluster has not got what the check needs."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Node:
+    """A node of the cluster."""
+
+    name: str
+    address: str
+    ready: bool
+    takes_work: bool
+    """Whether pods that tolerate nothing may come to it."""
+    version: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pod:
+    """A pod that runs."""
+
+    name: str
+    node: str
+    address: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """One namespace. Whatever is made bears its mark, so that it can be removed again."""
+
+    api: KubernetesApi
+    bearer: Callable[[str], KubernetesApi]
+    """A connection as the one whom a token names, and as nobody else."""
+    clock: Clock
+    namespace: str
+    nodes: Sequence[Node]
+    image: str
+    seconds: float
+    """How long a check waits for one thing."""
+    _elsewhere: list[str] = field(default_factory=list)
+    """Paths of what was made outside the namespace."""
+
+    @property
+    def workers(self) -> list[Node]:
+        """The nodes that take work."""
+        return [node for node in self.nodes if node.takes_work]
+
+    def two_workers(self) -> list[Node]:
+        """Raises `Skipped` where there are fewer."""
+        if len(self.workers) < 2:  # noqa: PLR2004
+            raise Skipped("one node only takes work")
+        return self.workers
+
+    def path(self, kind: str, name: str = "") -> str:
+        """Where objects of that kind are, or one of them."""
+        own = PLURALS[kind].format(namespace=self.namespace)
+        return f"/{own}/{name}" if name else f"/{own}"
+
+    async def have(self, wanted: Json) -> Json:
+        """Apply an object; it is returned."""
+        kind, name = wanted["kind"], wanted["metadata"]["name"]
+        wanted["metadata"].setdefault("labels", {})[MARK] = self.namespace
+        path = self.path(kind, name)
+        if "{namespace}" not in PLURALS[kind]:
+            self._elsewhere.append(path)
+        await self.api.apply(path, wanted, f"making {kind} {name}")
+        return wanted
+
+    async def get(self, kind: str, name: str) -> Json:
+        """Raises `Missing` where there is none."""
+        return await self.api.get(self.path(kind, name), f"asking for {kind} {name}")
+
+    async def pods(self, app: str) -> list[Pod]:
+        """The pods with that label `app` that are ready."""
+        return [pod(each) for each in await self.every("Pod", app) if ready(each)]
+
+    async def every(self, kind: str, app: str) -> list[Json]:
+        """The objects of a kind with that label `app`."""
+        query = f"{self.path(kind)}?labelSelector=app%3D{app}"
+        return list((await self.api.get(query, f"asking for the {kind}s of {app}"))["items"])
+
+    async def until(self, what: str, look: Callable[[], Awaitable[T]], good: Callable[[T], object]) -> T:
+        """Look until it is good; what is not there yet is waited for. Raises `Failed` with what was seen last."""
+        end = self.clock.monotonic() + self.seconds
+        while True:
+            try:
+                seen: object = await look()
+                if good(seen):  # type: ignore[arg-type]
+                    return seen  # type: ignore[return-value]
+            except (Temporary, Missing) as error:
+                seen = error.reason
+            if self.clock.monotonic() >= end:
+                raise Failed(f"{what}: not after {self.seconds:g} s; the last thing seen: {_short(seen)}")
+            await self.clock.sleep(_POLL_SECONDS)
+
+    async def web(self) -> list[Pod]:
+        """The server's pods, one on each node that takes work, once all of them are ready."""
+        await self.until("a pod on every node", lambda: self.pods(WEB), lambda pods: len(pods) == len(self.workers))
+        return sorted(await self.pods(WEB), key=lambda each: each.node)
+
+    async def run(self, where: Pod | str, *command: str, stdin: str | None = None) -> Ran:
+        """Run a command in a pod."""
+        name = where if isinstance(where, str) else where.name
+        return await run(self.api, name, command, namespace=self.namespace, stdin=stdin, seconds=_RUN_SECONDS)
+
+    async def ask(self, where: Pod, host: str, port: int = PORT, *, times: int = 1) -> list[str]:
+        """What the server behind that address says to a pod, so many times; nothing for an answer that did not come.
+
+        Asked with `nc`: the `wget` of a statically linked busybox does not survive every look-up of a name.
+        """
+        one = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {shlex.quote(host)} {port} | tail -n 1; echo"
+        loop = f"i=0; while [ $i -lt {times} ]; do {one}; i=$((i + 1)); done"
+        said = await self.run(where, "sh", "-c", loop)
+        return said.stdout.split()
+
+    async def open(self) -> None:
+        """Put a server on every node that takes work."""
+        await self.have(daemon_set(WEB, server(self.image)))
+
+    async def close(self) -> None:
+        """Remove everything. What runs has ended when this returns; the cluster drops the empty namespace on its own.
+
+        What goes slowly goes first: a namespace in which something is left is looked at again a quarter of a minute
+        later.
+        """
+        try:
+            for kind in SLOW:
+                path = f"{self.path(kind)}?propagationPolicy=Background"
+                await self.api.delete(path, f"removing the {kind}s of the checks")
+            await self.until("what the checks made gone", self._left, lambda left: not left)
+        finally:
+            path = f"/api/v1/namespaces/{self.namespace}"
+            await self.api.delete(path, f"removing namespace {self.namespace}")
+            for elsewhere in self._elsewhere:
+                await self.api.delete(elsewhere, "removing what a check made")
+
+    async def _left(self) -> list[str]:
+        found = [await self.api.get(self.path(kind), "asking for what is left") for kind in SLOW]
+        return [each["metadata"]["name"] for some in found for each in some["items"]]
+
+
+async def enter(
+    api: KubernetesApi, bearer: Callable[[str], KubernetesApi], clock: Clock, *, image: str, seconds: float
+) -> Site:
+    """A new namespace in that cluster. Raises `Failed` where no node takes work."""
+    found = await api.get("/api/v1/nodes", "asking the cluster for its nodes")
+    nodes = tuple(_node(each) for each in found["items"])
+    if not any(node.takes_work for node in nodes):
+        raise Failed("no node of the cluster takes work: each is not ready, cordoned or tainted")
+    made = await api.post("/api/v1/namespaces", namespace(), "making a namespace")
+    name = made["metadata"]["name"]
+    return Site(api=api, bearer=bearer, clock=clock, namespace=name, nodes=nodes, image=image, seconds=seconds)
+
+
+def _node(shown: Mapping[str, Any]) -> Node:
+    conditions = {each["type"]: each["status"] for each in shown["status"].get("conditions") or ()}
+    tainted = any(taint["effect"] in _NO_WORK for taint in shown["spec"].get("taints") or ())
+    addresses = {each["type"]: each["address"] for each in shown["status"].get("addresses") or ()}
+    is_ready = conditions.get("Ready") == "True"
+    return Node(
+        name=shown["metadata"]["name"],
+        address=addresses.get("InternalIP", ""),
+        ready=is_ready,
+        takes_work=is_ready and not tainted and not shown["spec"].get("unschedulable"),
+        version=shown["status"]["nodeInfo"]["kubeletVersion"],
+    )
+
+
+def pod(shown: Mapping[str, Any]) -> Pod:
+    """A pod from what the API says of it."""
+    return Pod(name=shown["metadata"]["name"], node=shown["spec"]["nodeName"], address=shown["status"]["podIP"])
+
+
+def ready(shown: Mapping[str, Any]) -> bool:
+    """Whether a pod is ready and stays."""
+    conditions = {each["type"]: each["status"] for each in shown["status"].get("conditions") or ()}
+    return conditions.get("Ready") == "True" and "deletionTimestamp" not in shown["metadata"]
+
+
+def _short(seen: object) -> str:
+    text = " ".join(str(seen).split())
+    return text if len(text) < 300 else f"{text[:300]}…"  # noqa: PLR2004

@@ -1,0 +1,44 @@
+"""What all commands share: options, tables, and how a trouble is told.
+
+Neighbours: the commands.
+"""
+
+import contextlib
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from jeroboam.domain.errors import DriverError
+from jeroboam.secrets.base import KeyTrouble
+
+console = Console()
+
+State = Annotated[str | None, typer.Option(help="Folder of everything that lasts.")]
+Config = Annotated[Path | None, typer.Option(help="A jeroboam.conf.", exists=True, dir_okay=False)]
+
+
+@contextlib.contextmanager
+def complaints() -> Iterator[None]:
+    """What a user can mend ends in one line and exit status 1."""
+    try:
+        yield
+    except DriverError as error:
+        console.print(f"jeroboam: {error.reason}", style="red", highlight=False, markup=False)
+        sys.exit(1)
+    except (ValueError, OSError, KeyTrouble) as error:
+        console.print(f"jeroboam: {error}", style="red", highlight=False, markup=False)
+        sys.exit(1)
+
+
+def table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    drawn = Table(title=title, title_justify="left", show_edge=False)
+    for column in columns:
+        drawn.add_column(column, overflow="fold")
+    for row in rows:
+        drawn.add_row(*row)
+    console.print(drawn)

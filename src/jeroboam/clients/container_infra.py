@@ -1,0 +1,140 @@
+"""A user's view of a container-infra API: their own credentials, from `OS_*` variables or a clouds.yaml.
+
+openstacksdk reads them, since it knows every way to log in; it waits while it asks, so each question has a thread.
+Neighbours: bootstrap, for the commands that act on a cluster as its user would.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+from urllib.parse import quote
+
+from jeroboam.domain.errors import Permanent, Temporary
+from jeroboam.kit.x509 import Pair, request
+
+T = TypeVar("T")
+
+_COMMON_NAME = "admin"
+_ORGANIZATIONS = ("system:masters",)
+
+
+class Session(Protocol):
+    """A logged-in user at one API, as openstacksdk has it."""
+
+    def get(self, url: str, *, raise_exc: bool) -> Any: ...
+
+    def post(self, url: str, *, json: Mapping[str, Any], raise_exc: bool) -> Any: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SeenCluster:
+    """A cluster, as its user sees it."""
+
+    uuid: str
+    name: str
+    coe: str
+    status: str
+    api_address: str
+    coe_version: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Access:
+    """What a user reaches a cluster's own API with. `repr` shows no key."""
+
+    url: str
+    trusted: str
+    """Certificates of the cluster's authorities, in PEM."""
+    own: Pair = field(repr=False)
+    """Somebody who may do anything in the cluster."""
+
+
+class ContainerInfra:
+    """Questions to one API as one user. Raises `Permanent` for what is refused, `Temporary` when nobody answers."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    async def cluster(self, ident: str) -> SeenCluster:
+        """The cluster with that name or uuid."""
+        shown = await self._get(f"/clusters/{quote(ident, safe='')}", f"looking for cluster {ident}")
+        template = await self._get(f"/clustertemplates/{shown['cluster_template_id']}", f"looking at cluster {ident}")
+        return SeenCluster(
+            uuid=shown["uuid"],
+            name=shown["name"],
+            coe=template["coe"],
+            status=shown["status"],
+            api_address=shown["api_address"] or "",
+            coe_version=shown["coe_version"] or "",
+        )
+
+    async def access(self, cluster: SeenCluster) -> Access:
+        """A new key, with a certificate that the cluster's authority signs at our request."""
+        if not cluster.api_address:
+            raise Permanent(f"cluster {cluster.name} has no API yet: its status is {cluster.status}")
+        doing = f"asking for access to cluster {cluster.name}"
+        asked = request(common_name=_COMMON_NAME, organizations=_ORGANIZATIONS)
+        signed = await self._post("/certificates", {"cluster_uuid": cluster.uuid, "csr": asked.csr}, doing)
+        authority = await self._get(f"/certificates/{cluster.uuid}", doing)
+        own = Pair(pem=signed["pem"], key=asked.key)
+        return Access(url=cluster.api_address, trusted=authority["pem"], own=own)
+
+    async def _get(self, path: str, doing: str) -> dict[str, Any]:
+        return await self._asked(lambda: self._session.get(path, raise_exc=False), doing)
+
+    async def _post(self, path: str, body: Mapping[str, Any], doing: str) -> dict[str, Any]:
+        return await self._asked(lambda: self._session.post(path, json=body, raise_exc=False), doing)
+
+    async def _asked(self, ask: Callable[[], Any], doing: str) -> dict[str, Any]:
+        answer = await _in_a_thread(ask, doing)
+        if answer.status_code < HTTPStatus.BAD_REQUEST:
+            return dict(answer.json())
+        trouble = Temporary if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR else Permanent
+        raise trouble(f"{doing}: {_detail(answer)}")
+
+
+async def logged_in(*, clouds: Path | None) -> ContainerInfra:
+    """As the environment says who one is, or without that as the first cloud `jeroboam` of that clouds.yaml."""
+    return ContainerInfra(await _in_a_thread(lambda: _session(clouds), "logging in"))
+
+
+def _session(clouds: Path | None) -> Session:
+    try:
+        from openstack.config import OpenStackConfig  # noqa: PLC0415  (half a second, and an extra)
+        from openstack.connection import Connection  # noqa: PLC0415
+    except ImportError as error:
+        raise Permanent("openstacksdk is not installed: install jeroboam with its extra `clients`") from error
+    if clouds is None:
+        region = OpenStackConfig().get_one()
+    else:
+        region = OpenStackConfig(config_files=[str(clouds)]).get_one(cloud="jeroboam")
+    session: Session = Connection(config=region).container_infrastructure_management
+    return session
+
+
+async def _in_a_thread(ask: Callable[[], T], doing: str) -> T:
+    """What that returns. The library's errors say which credentials, which host, which cloud."""
+    try:
+        return await asyncio.to_thread(ask)
+    except _troubles() as error:
+        raise Temporary(f"{doing}: {error}") from error
+
+
+def _troubles() -> tuple[type[Exception], ...]:
+    try:
+        from keystoneauth1.exceptions import ClientException  # noqa: PLC0415
+        from openstack.exceptions import SDKException  # noqa: PLC0415
+    except ImportError:
+        return ()
+    return ClientException, SDKException
+
+
+def _detail(answer: Any) -> str:
+    try:
+        errors: Sequence[Mapping[str, Any]] = answer.json()["errors"]
+        return str(errors[0]["detail"])
+    except (ValueError, LookupError, TypeError):
+        return f"the API answers {answer.status_code}"

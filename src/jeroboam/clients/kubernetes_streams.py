@@ -1,0 +1,97 @@
+"""Speaking to what runs in a pod: commands, and its ports.
+
+Both go over a websocket whose messages begin with the number of a channel (kubernetes.io: *v5.channel.k8s.io* and its
+forerunner, that lacks the message by which a channel is closed). Neighbours: `kubernetes`, which opens it.
+"""
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode
+
+import aiohttp
+
+from jeroboam.clients.kubernetes import KubernetesApi, Socket
+from jeroboam.domain.errors import Permanent, Temporary
+
+_STDIN, _STDOUT, _STDERR, _STATUS = range(4)
+_CLOSE = 255
+_DATA, _ERROR = range(2)
+_CLOSING = "v5.channel.k8s.io"
+_BEFORE = "v4.channel.k8s.io"
+_PORT_OCTETS = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ran:
+    """A command that has ended."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+
+async def run(
+    api: KubernetesApi, pod: str, command: Sequence[str], *, namespace: str, stdin: str | None = None, seconds: float
+) -> Ran:
+    """Run a command in the pod's first container. Raises `Temporary` when it takes longer than that."""
+    doing = f"running {command[0]} in pod {pod}"
+    asked = [("command", word) for word in command] + [("stdout", "true"), ("stderr", "true")]
+    if stdin is not None:
+        asked.append(("stdin", "true"))
+    path = f"/api/v1/namespaces/{namespace}/pods/{pod}/exec?{urlencode(asked)}"
+    heard: dict[int, bytearray] = {_STDOUT: bytearray(), _STDERR: bytearray(), _STATUS: bytearray()}
+    try:
+        async with asyncio.timeout(seconds), api.stream(path, doing, [_CLOSING, _BEFORE]) as socket:
+            if stdin is not None:
+                await socket.send_bytes(bytes([_STDIN]) + stdin.encode())
+                if socket.protocol == _CLOSING:
+                    await socket.send_bytes(bytes([_CLOSE, _STDIN]))
+            async for message in socket:
+                if message.type == aiohttp.WSMsgType.BINARY and message.data[:1] != bytes([_CLOSE]):
+                    heard[message.data[0]] += message.data[1:]
+    except TimeoutError as error:
+        raise Temporary(f"{doing}: not over after {seconds:g} s") from error
+    if not heard[_STATUS]:
+        raise Temporary(f"{doing}: the connection was lost")
+    return Ran(
+        code=_exit_code(doing, bytes(heard[_STATUS])),
+        stdout=heard[_STDOUT].decode(errors="replace"),
+        stderr=heard[_STDERR].decode(errors="replace"),
+    )
+
+
+def _exit_code(doing: str, status: bytes) -> int:
+    said = json.loads(status)
+    if said["status"] == "Success":
+        return 0
+    causes = (said.get("details") or {}).get("causes") or ()
+    code = next((cause["message"] for cause in causes if cause.get("reason") == "ExitCode"), None)
+    if code is None:
+        raise Permanent(f"{doing}: {said.get('message', 'it could not be started')}")
+    return int(code)
+
+
+async def ask_port(api: KubernetesApi, pod: str, port: int, request: bytes, *, namespace: str, seconds: float) -> bytes:
+    """What a port of the pod answers, through the API server, until it closes the connection."""
+    doing = f"asking port {port} of pod {pod}"
+    path = f"/api/v1/namespaces/{namespace}/pods/{pod}/portforward?ports={port}"
+    try:
+        async with asyncio.timeout(seconds), api.stream(path, doing, [_BEFORE]) as socket:
+            await socket.send_bytes(bytes([_DATA]) + request)
+            return await _answer(doing, socket)
+    except TimeoutError as error:
+        raise Temporary(f"{doing}: no whole answer after {seconds:g} s") from error
+
+
+async def _answer(doing: str, socket: Socket) -> bytes:
+    heard: dict[int, bytearray] = {_DATA: bytearray(), _ERROR: bytearray()}
+    async for message in socket:
+        if message.type == aiohttp.WSMsgType.BINARY:
+            heard[message.data[0]] += message.data[1:]
+    # Each channel opens with the port's number.
+    trouble = heard[_ERROR][_PORT_OCTETS:].decode(errors="replace")
+    if trouble:
+        raise Temporary(f"{doing}: {trouble}")
+    return bytes(heard[_DATA][_PORT_OCTETS:])

@@ -1,0 +1,31 @@
+"""One way to show a certificate over TLS whose key lies on no disk.
+
+Neighbours: `x509` makes the certificates; the COEs and the client of a user's cluster speak to APIs with them.
+"""
+
+import os
+import ssl
+
+from jeroboam.kit.x509 import Pair
+
+
+def showing(own: Pair, trusted: str) -> ssl.SSLContext:
+    """Trust those authorities (PEM), and show that certificate.
+
+    The ssl module reads keys from files only: this one lies in memory and is gone with its descriptor.
+    """
+    context = trusting(trusted)
+    handle = os.memfd_create("jeroboam-client")
+    try:
+        os.write(handle, own.pem.encode() + own.key)
+        context.load_cert_chain(f"/proc/self/fd/{handle}")
+    finally:
+        os.close(handle)
+    return context
+
+
+def trusting(trusted: str) -> ssl.SSLContext:
+    """Trust those authorities (PEM), and show no certificate."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_verify_locations(cadata=trusted)
+    return context

@@ -1,0 +1,54 @@
+"""The kubectl of a version of Kubernetes, for users who have none: what the node image was made of, or the image's own.
+
+Neighbours: `programs`, whose cache has it where the image was made here; bootstrap, which runs it.
+"""
+
+import asyncio
+import os
+import tarfile
+import tempfile
+from pathlib import Path
+
+import aiodocker
+
+from jeroboam.clients.docker import speaking
+from jeroboam.clients.docker_images import file_of
+from jeroboam.domain.errors import Permanent
+from jeroboam.domain.nodes import image_name
+from jeroboam.nodeimages.engine import existing
+
+_INSIDE = "usr/local/bin/kubectl"
+
+
+def cached(cache: Path, version: str) -> Path | None:
+    """The newest of that version among the programs that were made."""
+    found = [path for path in cache.glob(f"kube*-{version}-*/kubectl") if not path.parent.name.endswith(".part")]
+    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+
+
+async def taken_out(docker: aiodocker.Docker, cache: Path, version: str) -> Path:
+    """The one in the node image of that version, laid into the cache. Raises `Permanent` where there is no image."""
+    name = image_name(f"kubernetes-node:{version}")
+    with speaking(f"looking for kubectl in {name}"):
+        there = await existing(docker, name)
+        if there is None:
+            text = f"there is no kubectl {version} here: `jeroboam node-image build kubernetes --version {version}`"
+            raise Permanent(f"{text} brings it")
+        folder = cache / f"kubectl-{version}-{there['Id'].removeprefix('sha256:')[:16]}"
+        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+        with tempfile.TemporaryFile() as tar:
+            await file_of(docker, there["Id"], _INSIDE, tar)
+            tar.seek(0)
+            return await asyncio.to_thread(_lay, tarfile.open(fileobj=tar), folder)
+
+
+def _lay(tar: tarfile.TarFile, folder: Path) -> Path:
+    """Unpack the one file that is in it; it is there whole or not at all."""
+    handle, part = tempfile.mkstemp(dir=folder)
+    with tar, os.fdopen(handle, "wb") as out:
+        source = tar.extractfile(tar.getmembers()[0])
+        assert source is not None
+        while block := source.read(1 << 20):
+            out.write(block)
+    Path(part).chmod(0o755)
+    return Path(part).rename(folder / "kubectl")

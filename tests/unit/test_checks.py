@@ -1,0 +1,203 @@
+"""Checks of a cluster: how they end, and that what they made goes, on an API that only keeps what it is given."""
+
+import asyncio
+import json
+import ssl
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from jeroboam.checks import ALL, chosen
+from jeroboam.checks.base import Check, Outcome
+from jeroboam.checks.runner import carry_out
+from jeroboam.checks.site import Failed, Skipped, enter
+from jeroboam.clients.kubernetes import KubernetesApi
+from jeroboam.domain.errors import Permanent
+from tests.clock import ManualClock
+
+IMAGE = "busybox"
+PLAIN = ssl.create_default_context()
+TAINT = {"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"}
+
+
+def node(name: str, *, ready: bool = True, **spec: object) -> dict:
+    return {
+        "metadata": {"name": name},
+        "spec": spec,
+        "status": {
+            "conditions": [{"type": "Ready", "status": str(ready)}],
+            "addresses": [{"type": "InternalIP", "address": "192.0.2.1"}],
+            "nodeInfo": {"kubeletVersion": "v1.36.3"},
+        },
+    }
+
+
+class Kept:
+    """An API server without controllers: objects by path."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, dict] = {"/api/v1/nodes": {"items": [node("m", taints=[TAINT]), node("a"), node("b")]}}
+        self.asked: list[str] = []
+
+    async def answer(self, request: web.Request) -> web.Response:
+        path = request.path
+        self.asked.append(f"{request.method} {path}")
+        if request.method == "GET":
+            found = self.objects.get(path)
+            if found is None and path.rpartition("/")[2] in {"pods", "daemonsets", "persistentvolumeclaims"}:
+                found = {"items": []}
+            for kind in ("deployments", "statefulsets", "jobs"):
+                found = found or ({"items": []} if path.endswith(kind) else None)
+            return web.json_response(found or {"message": "not there"}, status=404 if found is None else 200)
+        if request.method == "DELETE":
+            gone = [each for each in self.objects if each.startswith(path)]
+            for each in gone:
+                del self.objects[each]
+            return web.json_response({})
+        body = json.loads(await request.read())
+        if request.method == "POST":
+            name = body["metadata"]["generateName"] + "x"
+            body["metadata"]["name"] = name
+            path = f"{path}/{name}"
+        self.objects[path] = body
+        return web.json_response(body)
+
+
+@pytest.fixture
+async def kept():
+    server = Kept()
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", server.answer)
+    async with TestServer(app) as running, KubernetesApi(str(running.make_url("/"))[:-1], PLAIN) as api:
+        server.api = api
+        yield server
+
+
+class Told:
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.ended: list[str] = []
+
+    def begin(self, check: Check) -> None:
+        self.begun.append(check.name)
+
+    def end(self, result) -> None:
+        self.ended.append(f"{result.check.name} {result.outcome} {result.text}".rstrip())
+
+
+def a_check(name: str, *, raises: Exception | None = None, alone: bool = False, text: str = "") -> Check:
+    async def run(site) -> str:
+        await asyncio.sleep(0)
+        if raises is not None:
+            raise raises
+        return text
+
+    return Check(name=name, about=name, run=run, alone=alone)
+
+
+async def a_site(kept: Kept, clock=None):
+    return await enter(kept.api, lambda _: kept.api, clock or ManualClock(), image=IMAGE, seconds=10)
+
+
+async def test_each_end_is_told_and_everything_is_removed(kept):
+    site = await a_site(kept)
+    told = Told()
+    checks = [
+        a_check("last", alone=True),
+        a_check("good", text="twice"),
+        a_check("bad", raises=Failed("no answer")),
+        a_check("poor", raises=Skipped("one node only")),
+        a_check("cut", raises=Permanent("the API refuses")),
+    ]
+    results = await carry_out(site, checks, told)
+    assert sorted(told.ended[:-1]) == [
+        "bad failed no answer",
+        "cut failed the API refuses",
+        "good passed twice",
+        "poor skipped one node only",
+    ]
+    assert told.ended[-1] == "last passed"
+    assert sorted(each.outcome for each in results) == sorted(
+        [Outcome.PASSED, Outcome.PASSED, Outcome.FAILED, Outcome.FAILED, Outcome.SKIPPED]
+    )
+    assert set(kept.objects) == {"/api/v1/nodes"}
+    assert "PATCH /apis/apps/v1/namespaces/jeroboam-check-x/daemonsets/web" in kept.asked
+
+
+async def test_a_check_that_hangs_is_given_up(kept):
+    clock = ManualClock()
+    site = await a_site(kept, clock)
+
+    async def hang(site) -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    told = Told()
+    going = asyncio.ensure_future(carry_out(site, [Check(name="hung", about="", run=hang)], told))
+    while told.begun != ["hung"]:
+        await asyncio.sleep(0)
+    await clock.advance(49)
+    assert not told.ended
+    await clock.advance(2)
+    await going
+    assert told.ended == ["hung failed not over after 50 s"]
+
+
+async def test_a_bug_or_an_interruption_leaves_nothing_either(kept):
+    with pytest.raises(ExceptionGroup, match="unhandled"):
+        await carry_out(await a_site(kept), [a_check("buggy", raises=KeyError("x"))], Told())
+    assert set(kept.objects) == {"/api/v1/nodes"}
+
+    async def hang(site) -> str:
+        await asyncio.Event().wait()
+        return ""
+
+    told = Told()
+    going = asyncio.ensure_future(carry_out(await a_site(kept), [Check(name="hung", about="", run=hang)], told))
+    while told.begun != ["hung"]:
+        await asyncio.sleep(0)
+    going.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await going
+    assert set(kept.objects) == {"/api/v1/nodes"}
+
+
+async def test_what_is_waited_for_in_vain_is_told_with_what_was_seen(kept):
+    clock = ManualClock()
+    site = await a_site(kept, clock)
+
+    async def look() -> dict:
+        return await site.get("ConfigMap", "none")
+
+    going = asyncio.ensure_future(site.until("the settings", look, bool))
+    while not going.done():
+        await clock.advance(0.2)
+        await asyncio.sleep(0.001)
+    with pytest.raises(
+        Failed, match=r"the settings: not after 10 s; the last thing seen: asking for ConfigMap none: not there"
+    ):
+        await going
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [node("m", taints=[TAINT])],
+        [node("a", ready=False)],
+        [node("a", unschedulable=True)],
+    ],
+)
+async def test_a_cluster_without_room_is_told_before_anything_is_made(kept, nodes):
+    kept.objects["/api/v1/nodes"] = {"items": nodes}
+    with pytest.raises(Failed, match="no node of the cluster takes work"):
+        await a_site(kept)
+    assert not [line for line in kept.asked if not line.startswith("GET")]
+
+
+def test_checks_are_chosen_by_name():
+    assert chosen(()) == ALL
+    assert [check.name for check in chosen(("rbac", "dns"))] == ["dns", "rbac"]
+    with pytest.raises(ValueError, match=r"there is no check nonsense; there are: pod-network, .*drain.*rbac"):
+        chosen(("nonsense",))
+    assert len({check.name for check in ALL}) == len(ALL)

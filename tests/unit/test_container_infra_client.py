@@ -1,0 +1,98 @@
+"""What the command line asks a container-infra API as its user, and how refusals and silence are told."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from jeroboam.bootstrap.own_clusters import check, kubeconfig
+from jeroboam.clients.container_infra import ContainerInfra, logged_in
+from jeroboam.domain.errors import Permanent, Temporary
+from jeroboam.kit.clock import SystemClock
+from jeroboam.kit.x509 import make_ca, sign_csr
+from jeroboam.settings import load
+
+NOW = SystemClock().now()
+CA = make_ca(common_name="demo", now=NOW)
+SHOWN = {
+    "uuid": "u-1",
+    "name": "demo",
+    "cluster_template_id": "t-1",
+    "status": "CREATE_COMPLETE",
+    "api_address": "https://192.0.2.1:6443",
+    "coe_version": "v1.36.3",
+}
+
+
+class Server:
+    """Answers as the API does; a number in place of an answer is a status."""
+
+    def __init__(self, **answers: object) -> None:
+        self.answers: dict[str, object] = {
+            "/clusters/demo": SHOWN,
+            "/clustertemplates/t-1": {"coe": "kubernetes"},
+            "/certificates/u-1": {"pem": CA.pem},
+            **answers,
+        }
+
+    def get(self, url: str, *, raise_exc: bool) -> SimpleNamespace:
+        assert not raise_exc
+        return self._answer(self.answers.get(url, 404))
+
+    def post(self, url: str, *, json: dict, raise_exc: bool) -> SimpleNamespace:
+        assert not raise_exc
+        assert (url, json["cluster_uuid"]) == ("/certificates", "u-1")
+        return self._answer(self.answers.get(url) or {"pem": sign_csr(ca=CA, csr=json["csr"], now=NOW)})
+
+    def _answer(self, said: object) -> SimpleNamespace:
+        if isinstance(said, int):
+            return SimpleNamespace(status_code=said, json=lambda: {"errors": [{"detail": f"it says {said}"}]})
+        return SimpleNamespace(status_code=200, json=lambda: said)
+
+
+async def test_a_cluster_is_found_and_access_to_it_is_asked_for():
+    infra = ContainerInfra(Server())
+    cluster = await infra.cluster("demo")
+    assert (cluster.uuid, cluster.coe, cluster.coe_version) == ("u-1", "kubernetes", "v1.36.3")
+    access = await infra.access(cluster)
+    assert access.trusted == CA.pem
+    assert "BEGIN CERTIFICATE" in access.own.pem
+    assert "PRIVATE" not in repr(access)
+    config = kubeconfig(cluster, access)
+    assert config["clusters"][0]["cluster"]["server"] == "https://192.0.2.1:6443"
+
+
+@pytest.mark.parametrize(
+    ("answers", "kind", "text"),
+    [
+        ({"/clusters/demo": 404}, Permanent, "looking for cluster demo: it says 404"),
+        ({"/certificates": 403}, Permanent, "asking for access to cluster demo: it says 403"),
+        ({"/certificates/u-1": 503}, Temporary, "asking for access to cluster demo: it says 503"),
+        ({"/clusters/demo": SHOWN | {"api_address": None, "status": "CREATE_IN_PROGRESS"}}, Permanent, "no API yet"),
+    ],
+)
+async def test_what_is_refused_is_told(answers, kind, text):
+    infra = ContainerInfra(Server(**answers))
+    with pytest.raises(kind, match=text):
+        await infra.access(await infra.cluster("demo"))
+
+
+async def test_who_one_is_has_to_be_said(tmp_path, monkeypatch):
+    for name in ("OS_CLOUD", "OS_AUTH_URL"):
+        monkeypatch.delenv(name, raising=False)
+    settings = load(None, state=str(tmp_path))
+    with pytest.raises(ValueError, match=r"set OS_CLOUD, or OS_AUTH_URL and so on: there is no installation in"):
+        await check(settings, "demo", None, only=(), image="busybox", seconds=1)
+    with pytest.raises(ValueError, match="there is no check nonsense"):
+        await check(settings, "demo", None, only=("nonsense",), image="busybox", seconds=1)
+    (tmp_path / "clouds.yaml").write_text(
+        "clouds: {jeroboam: {auth: {auth_url: 'http://127.0.0.1:9/v3', username: demo, password: x, "
+        "project_name: demo, user_domain_name: Default, project_domain_name: Default}}}"
+    )
+    with pytest.raises(Temporary, match=r"logging in|looking for cluster demo"):
+        await check(settings, "demo", None, only=(), image="busybox", seconds=1)
+
+
+async def test_a_cloud_that_there_is_not_is_told(tmp_path):
+    (tmp_path / "clouds.yaml").write_text("clouds: {}")
+    with pytest.raises(Temporary, match="logging in: Cloud jeroboam was not found"):
+        await logged_in(clouds=tmp_path / "clouds.yaml")
