@@ -213,6 +213,21 @@ async def test_add_ons_and_registries(rig, app):
     assert "<unknown>" not in used
     assert "hello" in await user("exec", "writer", "--", "echo", "hello")
 
+    # What a group is given its nodes get; what it has no more goes, and what a user put there stays.
+    own, plain = rig.members[2], rig.members[2]
+    await user("label", "node", own.name, "mine=kept")
+    taint = {"key": "for", "value": "batch", "effect": "NoSchedule"}
+    rig.members[2] = dataclasses.replace(own, labels={"disk": "ssd"}, taints=(taint,))
+    await rig.coe.join(rig.plan())
+    node = await shown(user, "node", own.name)
+    assert (node["metadata"]["labels"]["disk"], node["spec"]["taints"]) == ("ssd", [taint])
+    assert "tier" not in node["metadata"]["labels"]
+    rig.members[2] = dataclasses.replace(plain, labels={})
+    await rig.coe.join(rig.plan())
+    node = await shown(user, "node", own.name)
+    assert "taints" not in node["spec"]
+    assert ("disk" in node["metadata"]["labels"], node["metadata"]["labels"]["mine"]) == (False, "kept")
+
     # What is not wanted any more goes.
     labelled(rig, labels={"metrics_server_enabled": "false"})
     await rig.coe.join(rig.plan())
