@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from jeroboam.domain import automation
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import Invalid
 
@@ -24,7 +25,7 @@ SANS = "api_server_cert_sans"
 NODE_OPTIONS = frozenset({VERSION, SANS})
 FIXED = (PODS, SUBNET_BITS, BACKEND, SERVICES)
 _KNOWN = frozenset({*NODE_OPTIONS, *FIXED})
-_ELSEWHERE = frozenset({"min_node_count", "max_node_count"})
+_ELSEWHERE = automation.LABELS
 _TAG = re.compile(r"v[0-9]+\.[0-9]+\.[0-9]+", re.ASCII)
 _SAN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?", re.ASCII)
 _BACKENDS = ("vxlan", "host-gw")
@@ -64,6 +65,7 @@ def networks(labels: Mapping[str, str]) -> Networks:
 def check(labels: Mapping[str, str]) -> None:
     """Raise `Invalid` for a label whose value cannot be."""
     networks(labels)
+    automation.check(labels)
     if (tag := labels.get(VERSION)) is not None and _TAG.fullmatch(tag) is None:
         raise _bad(VERSION, tag, "It has to be a version such as v1.36.3.")
     for name in sans(labels):

@@ -22,7 +22,10 @@ def observed(
     planned = {member.name for member in plan.members}
     reasons = {"api": "ok"}
     reasons |= {f"{member.name}.Ready": str(state.ready) for member, state in zip(plan.members, members, strict=True)}
-    healthy = all(state.ready for state in members)
+    short = {
+        f"{node.name}.{what}": said for node in found if node.name in planned for what, said in node.shortages.items()
+    }
+    healthy = all(state.ready for state in members) and not short
     text = "flannel enforces no NetworkPolicy: policies are stored and have no effect."
     known = {member.name: member for member in plan.members}
     due = (
@@ -38,7 +41,7 @@ def observed(
         coe_version=version,
         container_version=next((node.runtime.rpartition("/")[2] for node in found if node.name in planned), None),
         health=Health.HEALTHY if healthy else Health.UNHEALTHY,
-        health_reasons=reasons,
+        health_reasons=reasons | short,
         conditions=(
             options.honoured(plan.labels),
             # Its proxy works with nftables, and needs no IPVS.
@@ -68,7 +71,9 @@ def _state(member: Member, node: KubeNode | None, silent: str | None) -> MemberS
         return MemberState(uuid=member.uuid, ready=False, reason=f"its API server is not ready: {silent}")
     if node.ready and not node.networked:
         return MemberState(uuid=member.uuid, ready=False, reason="the network of its pods is not up yet")
-    return MemberState(uuid=member.uuid, ready=node.ready, reason="" if node.ready else node.reason)
+    if node.ready:
+        return MemberState(uuid=member.uuid, ready=True)
+    return MemberState(uuid=member.uuid, ready=False, reason=node.reason, since=node.since)
 
 
 def oldest(found: Sequence[KubeNode], otherwise: str) -> str:
