@@ -82,6 +82,8 @@ class MemberState:
     uuid: str
     ready: bool
     reason: str = ""
+    since: dt.datetime | None = None
+    """Since when it is not ready, where the cluster knows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,6 +4,7 @@ Neighbours: the COE, which decides what should happen. Nodes are known by name: 
 """
 
 import asyncio
+import datetime as dt
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ import yaml
 
 from jeroboam.clients.kubernetes import KubernetesApi, Missing
 from jeroboam.coes.base import Member
-from jeroboam.coes.kubernetes import marks
+from jeroboam.coes.kubernetes import health, marks
 from jeroboam.coes.kubernetes.options import Networks
 from jeroboam.domain.errors import DriverError, Temporary
 from jeroboam.kit.clock import Clock
@@ -56,6 +57,10 @@ class KubeNode:
     name: str
     ready: bool
     reason: str
+    since: dt.datetime | None
+    """Since when it is ready, or is not."""
+    shortages: Mapping[str, str]
+    """What it runs short of, with its word on that."""
     networked: bool
     """Whether its pods reach those of other nodes: flannel says so, once."""
     unschedulable: bool
@@ -274,6 +279,8 @@ def _node(shown: Mapping[str, Any]) -> KubeNode:
         name=shown["metadata"]["name"],
         ready=ready.get("status") == "True",
         reason=ready.get("message", "it has not said anything yet"),
+        since=health.changed_at(shown),
+        shortages=health.shortages(shown),
         networked=cut_off.get("status") == "False",
         unschedulable=bool(shown["spec"].get("unschedulable")),
         labels=shown["metadata"].get("labels") or {},
