@@ -9,6 +9,7 @@ from jeroboam.domain.clusters import Cluster, ClusterSpec, NodeGroup, NodeGroupS
 from jeroboam.domain.containers import Container, ContainerSpec, Op, OpKind
 from jeroboam.domain.events import Event
 from jeroboam.domain.hosts import Host, HostFacts
+from jeroboam.domain.orchestrated import CALLED, Orchestrated, OrchestratedKind, OrchestratedSpec
 from jeroboam.domain.workloads import Act, Workload, WorkloadOp, WorkloadSpec
 
 NOW = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
@@ -97,6 +98,36 @@ def workload(inside: Cluster, **changes) -> Workload:
         cluster_id=inside.uuid,
         spec=WorkloadSpec(image="busybox"),
         ops=(WorkloadOp(seq=1, act=Act.CREATE),),
+        deadline_at=NOW + dt.timedelta(seconds=600),
+        created_at=NOW,
+    )
+    return replace(base, **changes)
+
+
+def manifest(kind: OrchestratedKind = OrchestratedKind.POD, name: str = "it", *, image: str = "busybox") -> dict:
+    containers = [{"name": "it", "image": image, "command": ["sleep", "600"]}]
+    spec = {
+        OrchestratedKind.POD: {"containers": containers},
+        OrchestratedKind.SERVICE: {"selector": {"app": "x"}, "ports": [{"port": 80, "targetPort": "web"}]},
+        OrchestratedKind.RC: {
+            "replicas": 2,
+            "selector": {"app": "x"},
+            "template": {"spec": {"containers": containers}},
+        },
+    }[kind]
+    return {"apiVersion": "v1", "kind": CALLED[kind], "metadata": {"name": name, "labels": {"a": "b"}}, "spec": spec}
+
+
+def orchestrated(inside: Cluster, **changes) -> Orchestrated:
+    kind, name = changes.get("kind", OrchestratedKind.POD), changes.get("name", f"o{next(_numbers)}")
+    base = Orchestrated(
+        uuid=new_uuid(),
+        name=name,
+        project_id=inside.project_id,
+        user_id="u1",
+        kind=kind,
+        cluster_id=inside.uuid,
+        spec=OrchestratedSpec(manifest=manifest(kind, name), text="as it was written"),
         deadline_at=NOW + dt.timedelta(seconds=600),
         created_at=NOW,
     )

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from jeroboam.domain.caller import Caller
+from jeroboam.domain.clusters import MASTER, ROLES
 from jeroboam.domain.errors import Invalid, NotFound, Unavailable
 from jeroboam.domain.limits import Owner
 from jeroboam.domain.ports import ExecResult
@@ -63,11 +64,14 @@ class EasyAdmission:
         if self.refused is not None and self.refused in {group.spec.flavor_id, group.spec.image_id}:
             raise Invalid(f"Unable to find {self.refused}.", field="flavor_id")
 
-    async def change(self, before, after, groups) -> bool:
+    async def change(self, before, after, groups) -> frozenset[str]:
         for group in groups:
             await self.nodegroup(after, group, None)
-        named = [each.spec.labels.get("fake_setting") for each in (before, after)]
-        return before.spec.template != after.spec.template or named[0] != named[1]
+        changed = {key for key, value in before.spec.labels.items() if after.spec.labels.get(key) != value}
+        changed |= {key for key, value in after.spec.labels.items() if before.spec.labels.get(key) != value}
+        if before.spec.template != after.spec.template or "fake_setting" in changed:
+            return ROLES
+        return frozenset({MASTER}) if "fake_master_setting" in changed else frozenset()
 
     async def rotation(self, cluster) -> None:
         if self.refused == "rotation":
@@ -121,6 +125,9 @@ class FakeBays:
     async def logs(self, cluster_id, workload) -> str:
         return self._answer("one\ntwo\n", "logs", cluster_id, workload)
 
+    async def check(self, it) -> None:
+        self._answer(None, "check", it.cluster_id, it.uuid, it.spec.manifest)
+
     async def execute(self, cluster_id, workload, command) -> ExecResult:
         return self._answer(ExecResult(output="hello\n", exit_code=3), "execute", cluster_id, workload, tuple(command))
 
@@ -129,6 +136,18 @@ class FakeBays:
         if self.fault is not None:
             raise self.fault
         return answer
+
+
+class FakeManifestSource:
+    """Manifests by where they lie."""
+
+    def __init__(self) -> None:
+        self.known: dict[str, bytes] = {}
+
+    async def fetch(self, url, *, most) -> bytes:
+        if url not in self.known:
+            raise Invalid("manifest_url at x cannot be used: nobody knows where that is.", field="manifest_url")
+        return self.known[url][: most + 1]
 
 
 class PlainSealer:

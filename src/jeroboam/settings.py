@@ -1,7 +1,9 @@
 """Every option, with its default and its sentence. Read only by the command line and by bootstrap."""
 
+import ipaddress
 import os
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,9 @@ CLUSTERS = [
     cfg.IntOpt("operation_minutes", default=60, min=1, help="When an update or delete of a cluster is given up."),
     cfg.FloatOpt("ca_overlap_seconds", default=60.0, min=0, help="How long a CA that is replaced still counts."),
     cfg.IntOpt("max_per_project", default=20, min=0, help="Clusters a project may have."),
+    cfg.ListOpt(
+        "manifest_networks", default=[], help="Networks, none of the Internet's, that a manifest_url may lead into."
+    ),
     cfg.IntOpt("event_days", default=30, min=1, help="How long events of clusters are kept."),
 ]
 CONTAINERS = [
@@ -131,6 +136,7 @@ def _read(options: cfg.ConfigOpts) -> Settings:
     for group, members in GROUPS.items():
         for member in members:
             getattr(options if group == "DEFAULT" else options[group], member.name)
+    networks(options.clusters.manifest_networks)
     state = Path(options.state).expanduser().absolute() if options.state else default_state()
     return Settings(
         state=state,
@@ -154,3 +160,11 @@ def address(text: str, option: str) -> tuple[str, int]:
     if not colon or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004  (the last port)
         raise ValueError(f"{option}: {text!r} is not ADDRESS:PORT")
     return host.strip("[]") or "127.0.0.1", int(port)
+
+
+def networks(words: Iterable[str]) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """The networks that these are. Raises `ValueError` naming the option for one that is none."""
+    try:
+        return [ipaddress.ip_network(word) for word in words]
+    except ValueError as error:
+        raise ValueError(f"[clusters] manifest_networks: {error}") from error

@@ -1,6 +1,7 @@
 """The application with a real store and stand-ins for everything else."""
 
 import asyncio
+import json
 import shutil
 from types import SimpleNamespace
 
@@ -16,7 +17,8 @@ from jeroboam.store import Store
 from jeroboam.store.migrations import upgrade
 from tests.api.client import Client
 from tests.api.loops import run_on_host, settle
-from tests.ports import AllProjects, EasyAdmission, FakeBays, FakeGateway, KnownTokens, PlainSealer
+from tests.builders import manifest
+from tests.ports import AllProjects, EasyAdmission, FakeBays, FakeGateway, FakeManifestSource, KnownTokens, PlainSealer
 from tests.postgres import database, running_server
 
 UNLIMITED = {"containers": -1, "memory": -1, "cpu": -1, "disk": -1}
@@ -70,6 +72,7 @@ def parts_of(store: Store) -> ApiParts:
         admission=EasyAdmission(),
         gateway=FakeGateway(),
         workloads=FakeBays(),
+        manifests=FakeManifestSource(),
         sealer=PlainSealer(),
         clock=SystemClock(),
         ids=RandomIds(),
@@ -174,5 +177,12 @@ async def _fill(store, clients) -> None:
     await settle(store, (await clients["infra"].post("/v1/clusters", body)).json()["uuid"])
     inside = {"name": "box", "image": "busybox", "bay_uuid": "c"}
     assert (await clients["infra"].post("/v1/containers", inside)).status == 201
+    kubernetes = await clients["infra"].post(
+        "/v1/clustertemplates", {"name": "u", "coe": "kubernetes", "image_id": "i"}
+    )
+    body = {"name": "k", "cluster_template_id": kubernetes.json()["uuid"]}
+    await settle(store, (await clients["infra"].post("/v1/clusters", body)).json()["uuid"])
+    pod = {"bay_uuid": "k", "manifest": json.dumps(manifest())}
+    assert (await clients["infra"].post("/v1/pods", pod)).status == 201
     created = await clients["zun"].post("/v1/containers", {"name": "box", "image": "busybox"})
     await run_on_host(store, created.json()["uuid"])

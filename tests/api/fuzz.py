@@ -26,10 +26,12 @@ from schemathesis.specs.openapi import checks
 from jeroboam.api.app import create_app
 from jeroboam.domain.clusters import Operation
 from jeroboam.domain.noderecords import NodeRecord
+from jeroboam.domain.orchestrated import OrchestratedKind
 from jeroboam.store.migrations import upgrade
 from tests.api.client import Client
 from tests.api.conftest import open_store, parts_of
 from tests.api.loops import bury, csr, run_in_bay, run_on_host, settle
+from tests.builders import manifest
 
 HOST = "http://cloud:9511"
 TOKENS = ("member", "member", "admin", "admin", "colleague", "reader", "stranger")
@@ -57,8 +59,9 @@ KNOWN = {
     "baymodel": ("t0", "t1"),
     "bay": ("c0", "c1", "c2"),
     "node": ("3c2f1a94-2b5c-4d39-a3b0-8d2e0d6d0a11",),
-    **dict.fromkeys(("pod", "service", "rc"), ("x0",)),
+    **dict.fromkeys(("pod", "service", "rc"), ("x0", "x1")),
 }
+_MANIFESTS = {f"/{kind}s": kind for kind in OrchestratedKind}
 TEND_EVERY = 40
 PILE = 20
 SETTINGS = hypothesis.settings(
@@ -179,6 +182,11 @@ class Range:
             "baymodel_id": "t0",
             "bay_uuid": "c0",
         }
+        kind = _MANIFESTS.get(case.path)
+        if kind is not None:
+            there |= {"bay_uuid": "k0", "manifest": json.dumps(manifest(kind, KNOWN["pod"][1]))}
+            if "manifest" in case.body:
+                case.body.pop("manifest_url", None)
         case.body.update({name: value for name, value in there.items() if name in case.body})
 
     def _ask(self, request):
@@ -222,7 +230,23 @@ class Range:
             await run_on_host(self._store, made["uuid"])
             made = await self._make(self._infra, "containers", name, image="busybox", bay_uuid="c0")
             await run_in_bay(self._store, made["uuid"])
+        await self._fill_kubernetes()
         await self._write_nodes_down()
+
+    async def _fill_kubernetes(self) -> None:
+        """A bay that speaks Kubernetes, with one object of each kind and whatever requests have put beside them."""
+        await self._make(self._infra, "clustertemplates", "t2", coe="kubernetes", image_id="i", flavor_id="m1")
+        made = await self._make(self._infra, "clusters", "k0", cluster_template_id="t2", master_count=1)
+        await settle(self._store, made["uuid"])
+        async with self._store.write() as tx:
+            for each in await tx.orchestrated.select():
+                if each.deleting or each.name not in KNOWN["pod"]:
+                    await tx.orchestrated.remove(uuid=each.uuid)
+        for kind in OrchestratedKind:
+            for name in KNOWN["pod"][:1]:
+                wish = {"bay_uuid": "k0", "manifest": json.dumps(manifest(kind, name))}
+                answer = await self._infra.post(f"/v1/{kind}s", wish)
+                assert answer.status in {201, 409}, answer.body
 
     async def _write_nodes_down(self) -> None:
         async with self._store.write() as tx:

@@ -313,6 +313,7 @@ WRITES = [
     ("infra", "POST", "/v1/containers"),
     ("infra", "PATCH", "/v1/containers/box"),
     ("infra", "POST", "/v1/pods"),
+    ("infra", "PATCH", "/v1/pods/it"),
     ("zun", "POST", "/v1/containers"),
     ("zun", "PATCH", "/v1/containers/box"),
 ]
@@ -351,7 +352,7 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=8,
 )
-OLD = ["bay_uuid", "baymodel_id", "bay_create_timeout", "manifest", "ssh_authorized_key"]
+OLD = ["bay_uuid", "baymodel_id", "bay_create_timeout", "manifest", "manifest_url", "ssh_authorized_key"]
 FIELDS = st.sampled_from(
     [*TEMPLATE, *CLUSTER, *CONTAINER, *RESIZE, *GROUP, *OLD, "op", "path", "value", "csr", "cluster_uuid"]
 )

@@ -1,9 +1,13 @@
 """The client of 2015 as a program: what was typed, and the tables that it printed."""
 
+import os
 import pathlib
+import re
 import subprocess
 import time
 from dataclasses import dataclass, field
+
+from tests.fault.installation import Installation
 
 MAGNUM = pathlib.Path(__file__).parents[2] / ".venv-2015" / "bin" / "magnum"
 SECONDS = 60.0
@@ -45,3 +49,11 @@ class Magnum:
         while (shown := self.shown(command, *words))["status"] != wanted:
             assert time.monotonic() < end, shown
         return shown
+
+
+def magnum_of(installation: Installation) -> Magnum:
+    """The client with what `openrc` sets."""
+    assert MAGNUM.exists(), "`make client-2015` makes it"
+    said = dict(re.findall(r"export (OS_\w+)='?([^'\n]+)", (installation.state / "openrc").read_text()))
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("OS_", "DOCKER_"))}
+    return Magnum(kept | said | {"OS_TENANT_NAME": said["OS_PROJECT_NAME"]})

@@ -5,19 +5,18 @@ The tests of this module are one story and run in their order: a bay is made onc
 
 import asyncio
 import json
-import os
 import re
 
 import pytest
 
 from tests.clients.engine import Engine, new_key
-from tests.clients.magnum import MAGNUM, Magnum
+from tests.clients.magnum import magnum_of
 from tests.fault.installation import Installation
 
 pytestmark = [pytest.mark.docker, pytest.mark.slow]
 
 BAYMODEL = "--image-id swarm-node --keypair-id testkey --external-network-id public --coe swarm".split()
-# What a Kubernetes bay has: here it is refused, in words.
+# What a Kubernetes bay has (`test_2015_kubernetes`): here it is refused, in words.
 KUBERNETES = {"pod": "Pod", "rc": "ReplicationController", "coe-service": "Service"}
 
 
@@ -31,10 +30,7 @@ def installation(tmp_path_factory, busybox):
 
 @pytest.fixture(scope="module")
 def magnum(installation):
-    assert MAGNUM.exists(), "`make client-2015` makes it"
-    said = dict(re.findall(r"export (OS_\w+)='?([^'\n]+)", (installation.state / "openrc").read_text()))
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("OS_", "DOCKER_"))}
-    return Magnum(kept | said | {"OS_TENANT_NAME": said["OS_PROJECT_NAME"]})
+    return magnum_of(installation)
 
 
 @pytest.fixture(scope="module")

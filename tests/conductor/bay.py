@@ -17,17 +17,21 @@ SECONDS = 120
 class BayRig(Rig):
     """Also one process's worth: `restart` kills both loops."""
 
+    subject = Workloads
     workloads: Loop = None
     _beside: asyncio.Task = None
 
     def start(self, owner: str = "a") -> None:
         super().start(owner)
         self.reach = Reach(store=self.store, coes={"fake": self.coe}, sealer=self.sealer)
-        subject = Workloads(store=self.store, reach=self.reach, clock=self.clock, check_seconds=30)
+        subject = self.subject(store=self.store, reach=self.reach, clock=self.clock, check_seconds=30)
         leased = Leased(subject, store=self.store, clock=self.clock, owner=owner)
         self.workloads = Loop(leased, bus=self.bus, clock=self.clock, parallel=8, resync_seconds=60)
         self._beside = asyncio.ensure_future(self.workloads.run())
-        self.strays = Strays(store=self.store, reach=self.reach, clock=self.clock, every_seconds=60)
+        self.strays = Strays(store=self.store, way=self.way(), clock=self.clock, every_seconds=60)
+
+    def way(self):
+        return self.reach.containers
 
     async def stop(self) -> None:
         self._beside.cancel()

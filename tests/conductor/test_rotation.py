@@ -5,7 +5,9 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from jeroboam.coes.base import Authority
 from jeroboam.coes.fake import SHOWN, TRUSTED
+from jeroboam.conductor.rotation import given, spoken
 from jeroboam.domain import states
 from jeroboam.domain.clusters import FORMER, MAIN, NEXT, READY, Operation
 from jeroboam.domain.errors import Permanent, Temporary
@@ -107,6 +109,7 @@ async def test_old_and_new_overlap_and_then_the_new_one_is_alone(rig, witness):
     assert rig.clock.monotonic() - before >= 5
     assert sorted(rig.cloud.renewals) == sorted(rig.names(witness.uuid) * 2), "each node twice, and no more"
     assert len(rig.cloud.boots) == 3
+    assert {len(trusted.split("BEGIN")) - 1 for trusted in rig.coe.clusters[witness.uuid].announced} == {2}
     async with rig.store.read() as tx:
         [left] = await tx.certificates.select(cluster_id=witness.uuid)
     assert rig.sealer.open(left.sealed_key, context=f"certificate/{witness.uuid}/main").startswith(b"-----BEGIN")
@@ -178,3 +181,49 @@ async def test_a_delete_overtakes_a_rotation(rig, witness):
     assert await rig.settled(witness.uuid) is None
     async with rig.store.read() as tx:
         assert await tx.certificates.select() == []
+
+
+async def test_certificates_that_end_soon_are_renewed_one_node_after_the_other(rig, witness):
+    scripts = rig.scripts(witness.uuid)
+    master, worker, _ = rig.names(witness.uuid)
+    nodes = {node.name: node.uuid for node in rig.cloud.clusters[witness.uuid].nodes.values()}
+    members = rig.coe.clusters[witness.uuid]
+    members.due = {nodes[name]: scripts[nodes[name]] for name in (master, worker)}
+    await rig.ask(witness.uuid, Operation.UPDATE)
+    await rig.settled(witness.uuid)
+    assert sorted(rig.cloud.renewals) == [master, worker]
+    assert set(rig.cloud.boots) == {master, worker, *rig.names(witness.uuid)}
+    assert len(rig.cloud.boots) == 3, "nothing was restarted by anybody else"
+
+
+def named(*kinds: str) -> dict[str, Authority]:
+    return {kind: Authority(pem=f"<{kind}>", key=b"") for kind in kinds}
+
+
+def together(authorities: dict[str, Authority]) -> dict[str, str]:
+    return {kind: each.trusted for kind, each in authorities.items()}
+
+
+@pytest.mark.parametrize(
+    ("kinds", "speaking", "nodes"),
+    [
+        (("main", "etcd"), ("<main>", "<etcd>"), ("<main>", "<etcd>")),
+        (
+            ("main", "etcd", "next", "etcd-next"),
+            ("<main><next>", "<etcd><etcd-next>"),
+            ("<main><next>", "<etcd><etcd-next>"),
+        ),
+        (
+            ("main", "etcd", "ready", "etcd-ready"),
+            ("<main><ready>", "<etcd><etcd-ready>"),
+            # What only nodes know of each other turns first.
+            ("<main><ready>", "<etcd-ready><etcd>"),
+        ),
+        (("main", "etcd", "former", "etcd-former"), ("<main><former>", "<etcd><etcd-former>"), ("<main>", "<etcd>")),
+    ],
+    ids=["none", "told", "overlap", "parting"],
+)
+def test_what_nodes_are_given_of_several_authorities(kinds, speaking, nodes):
+    stored = named(*kinds)
+    assert together(spoken(stored)) == {"main": speaking[0], "etcd": speaking[1]}
+    assert together(given(stored)) == {"main": nodes[0], "etcd": nodes[1]}

@@ -313,7 +313,7 @@ async def test_strays_go_after_two_looks_and_nothing_else_does(rig, bay):
 
 
 async def test_live_questions(rig, bay):
-    ask = WorkloadQuestions(reach=rig.reach, execute_seconds=5)
+    ask = WorkloadQuestions(reach=rig.reach, clock=rig.clock, execute_seconds=5)
     uuid = await rig.make(bay, name="box")
     await rig.act(uuid, Act.START)
     await rig.is_(uuid, "Running")

@@ -73,15 +73,15 @@ async def test_engines_change_their_authority_and_the_swarm_lives_on(swarm):
         """Both nodes, one after the other, as the loop does it."""
         plan = swarm.plan(authorities={"main": spoken})
         for left in range(len(swarm.members), 0, -1):
-            stale = await swarm.coe.stale(plan, given)
+            stale = await swarm.coe.stale(plan, {"main": given})
             assert len(stale) == left
             member = next(each for each in swarm.members if each.uuid == stale[0])
             script = swarm.coe.script(swarm.plan(authorities={"main": given}), member)
             await swarm.provider.renew(swarm.cluster_id, member.uuid, script)
             assert all(ready(await swarm.coe.join(plan)).values())
-        assert await swarm.coe.stale(plan, given) == []
+        assert await swarm.coe.stale(plan, {"main": given}) == []
 
-    assert await swarm.coe.stale(swarm.plan(), old) == []
+    assert await swarm.coe.stale(swarm.plan(), {"main": old}) == []
     assert await takes(swarm, old, new) == [False, False]
     await renew(both, both)
     for client in (old, new):

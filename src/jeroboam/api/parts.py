@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from jeroboam.api.audit import Record, to_log
 from jeroboam.api.options import ApiOptions
 from jeroboam.domain.limits import Limit
-from jeroboam.domain.ports import Admission, HostGateway, Projects, Sealer, TokenCheck, WorkloadGateway
+from jeroboam.domain.ports import Admission, HostGateway, ManifestSource, Projects, Sealer, TokenCheck, WorkloadGateway
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.ids import Ids
 from jeroboam.store import Store
@@ -30,6 +30,7 @@ class ApiParts:
     admission: Admission
     gateway: HostGateway
     workloads: WorkloadGateway
+    manifests: ManifestSource
     sealer: Sealer
     clock: Clock
     ids: Ids

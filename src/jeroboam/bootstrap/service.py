@@ -27,6 +27,7 @@ from jeroboam.bootstrap import drivers, seeds
 from jeroboam.bootstrap.audit import audit_into
 from jeroboam.bootstrap.limits import read_limits
 from jeroboam.bootstrap.state import StateFolder
+from jeroboam.clients.manifest_url import UrlManifests
 from jeroboam.conductor.admission import DriverAdmission
 from jeroboam.conductor.ageing import Ageing
 from jeroboam.conductor.clusters import Clusters, Drivers
@@ -34,6 +35,7 @@ from jeroboam.conductor.containers import Containers
 from jeroboam.conductor.heartbeat import Heartbeat
 from jeroboam.conductor.loop import Leased, Loop, report
 from jeroboam.conductor.metrics import LoopMeter
+from jeroboam.conductor.orchestration import Orchestration
 from jeroboam.conductor.outbox import Relay, to_log
 from jeroboam.conductor.reach import Reach
 from jeroboam.conductor.reaper import Reaper
@@ -53,7 +55,7 @@ from jeroboam.kit.tasks import Tasks
 from jeroboam.protocol import AgentEnd
 from jeroboam.protocol.memory import session_pair
 from jeroboam.secrets.keyfile import KeyFileSealer
-from jeroboam.settings import Settings, address
+from jeroboam.settings import Settings, address, networks
 from jeroboam.store import Store
 from jeroboam.store.migrations import upgrade
 
@@ -193,7 +195,8 @@ class Service:
                 providers=self._providers, coes=self._coes, default_provider=settings.clusters.default_provider
             ),
             gateway=gateway,
-            workloads=WorkloadQuestions(reach=self._reach, execute_seconds=quota.execute_seconds),
+            workloads=WorkloadQuestions(reach=self._reach, clock=self._clock, execute_seconds=quota.execute_seconds),
+            manifests=UrlManifests(allowed=networks(settings.clusters.manifest_networks)),
             sealer=self._sealer,
             clock=self._clock,
             ids=self._ids,
@@ -288,16 +291,17 @@ class Service:
         )
 
     def _start_workloads(self) -> None:
-        """What looks after containers inside clusters."""
-        conductor, clock = self._settings.conductor, self._clock
-        workloads = Workloads(store=self._store, reach=self._reach, clock=clock, check_seconds=conductor.check_seconds)
-        leased = Leased(workloads, store=self._store, clock=clock, owner=self._ids.uuid())
+        """What looks after what users have inside clusters."""
+        conductor, clock, store, reach = self._settings.conductor, self._clock, self._store, self._reach
         parallel, resync = conductor.parallel_containers, conductor.resync_seconds
-        loop = Loop(leased, bus=self._bus, clock=clock, parallel=parallel, resync_seconds=resync, meter=self._meter)
-        self._tasks.start(loop.name, loop.run())
-        every = conductor.reaper_seconds
-        strays = Strays(store=self._store, reach=self._reach, clock=clock, every_seconds=every)
-        self._tasks.start("strays", strays.run())
+        known = {"store": store, "reach": reach, "clock": clock, "check_seconds": conductor.check_seconds}
+        for subject in (Workloads(**known), Orchestration(**known)):
+            leased = Leased(subject, store=store, clock=clock, owner=self._ids.uuid())
+            loop = Loop(leased, bus=self._bus, clock=clock, parallel=parallel, resync_seconds=resync, meter=self._meter)
+            self._tasks.start(loop.name, loop.run())
+        for what, way in (("containers", reach.containers), ("manifests", reach.manifests)):
+            strays = Strays(store=store, way=way, clock=clock, every_seconds=conductor.reaper_seconds)
+            self._tasks.start(f"strays among {what}", strays.run())
 
     async def _learn_limits(self) -> None:
         """Have each provider find out what its surroundings give, so that the first cluster need not wait for it."""

@@ -24,6 +24,7 @@ MANAGER = "jeroboam"
 Socket = aiohttp.ClientWebSocketResponse
 
 _MERGE = "application/merge-patch+json"
+_STEPS = "application/json-patch+json"
 _APPLY = "application/apply-patch+yaml"
 _AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 
@@ -81,22 +82,28 @@ class KubernetesApi:
         async with self._asked("PATCH", path, doing, body=change, media=_MERGE):
             pass
 
-    async def apply(self, path: str, wanted: Mapping[str, Any], doing: str) -> None:
-        """Have the object so, whatever of it there is already."""
-        query = f"{path}?fieldManager={MANAGER}&force=true"
-        async with self._asked("PATCH", query, doing, body=wanted, media=_APPLY):
+    async def steps(self, path: str, steps: Sequence[Mapping[str, Any]], doing: str) -> None:
+        """Change an object by the steps of a JSON patch, all of them or none."""
+        async with self._asked("PATCH", path, doing, body=steps, media=_STEPS):
             pass
 
-    async def post(self, path: str, body: Mapping[str, Any], doing: str) -> dict[str, Any]:
-        """Make something; what was made. Raises `Missing` where the path leads nowhere."""
-        async with self._asked("POST", path, doing, body=body) as answer:
-            made: dict[str, Any] = await answer.json()
-        return made
+    async def apply(self, path: str, wanted: Mapping[str, Any], doing: str, *, also: str = "") -> dict[str, Any]:
+        """Have the object so, whatever of it there is already; the object. `also` are further words of the query."""
+        query = f"{path}?fieldManager={MANAGER}&force=true{also}"
+        async with self._asked("PATCH", query, doing, body=wanted, media=_APPLY) as answer:
+            found: dict[str, Any] = await answer.json()
+        return found
 
-    async def delete(self, path: str, doing: str) -> None:
-        """Have no such object; one that is gone is no error."""
+    async def post(self, path: str, body: Mapping[str, Any], doing: str) -> dict[str, Any]:
+        """Make something; the object. Raises `Missing` where the path leads nowhere."""
+        async with self._asked("POST", path, doing, body=body) as answer:
+            found: dict[str, Any] = await answer.json()
+        return found
+
+    async def delete(self, path: str, doing: str, *, how: Mapping[str, Any] | None = None) -> None:
+        """Have no such object; one that is gone is no error. `how` are Kubernetes' own options."""
         try:
-            async with self._asked("DELETE", path, doing):
+            async with self._asked("DELETE", path, doing, body=how):
                 pass
         except Missing:
             return
@@ -119,7 +126,7 @@ class KubernetesApi:
         path: str,
         doing: str,
         *,
-        body: Mapping[str, Any] | None = None,
+        body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         media: str = "application/json",
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         headers = {"Accept": "application/json"}

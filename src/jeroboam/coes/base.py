@@ -6,14 +6,15 @@ loop asks again soon, until the cluster's deadline.
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from jeroboam.domain.clusters import MASTER, Health, TemplateSpec
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.containers import RuntimeState
 from jeroboam.domain.nodes import NodeScript
+from jeroboam.domain.orchestrated import OrchestratedKind, Seen
 from jeroboam.domain.ports import ExecResult
 from jeroboam.domain.workloads import Act
 
@@ -97,6 +98,8 @@ class CoeObserved:
     health_reasons: dict[str, str] = field(default_factory=dict)
     """As the published API shows it: `{"api": "ok", "<node>.Ready": "True"}`."""
     conditions: tuple[Condition, ...] = ()
+    due: tuple[str, ...] = ()
+    """Uuids of members whose own certificates end within months: they need their script again, and to take it up."""
 
 
 class Coe(Protocol):
@@ -149,6 +152,11 @@ class RollsOut(Protocol):
         """The options that nodes are made from: a change of another one makes no node anew."""
         ...
 
+    @property
+    def master_options(self) -> frozenset[str]:
+        """Those of them that only masters are made from."""
+        ...
+
     def check_change(self, old: TemplateSpec, new: TemplateSpec) -> None:
         """Raise `Invalid` for a change that nodes cannot go through on their disks; the text names the field."""
         ...
@@ -179,12 +187,21 @@ class Balances(Protocol):
 class Rotates(Protocol):
     """What a COE can do besides whose clusters may get another authority."""
 
-    async def stale(self, plan: CoePlan, given: Authority) -> Sequence[str]:
-        """Uuids of members that do not show a certificate of `given`, or refuse one of those beside it.
+    @property
+    def rotating(self) -> Sequence[str]:
+        """The kinds of authorities that are replaced; `main` is one."""
+        ...
 
-        They need a script with that authority, and a restart. Asked of the nodes themselves, which the plan's own
-        authority can speak to. Raises `Temporary` while one of them does not answer.
+    async def stale(self, plan: CoePlan, given: Mapping[str, Authority]) -> Sequence[str]:
+        """Uuids of members that do not show certificates of these authorities, or refuse those of one beside them.
+
+        They need a script with those authorities, and to take it up, in this order. Asked of the nodes themselves,
+        which the plan's own authorities can speak to. Raises `Temporary` while one of them does not answer.
         """
+        ...
+
+    async def announce(self, plan: CoePlan) -> None:
+        """Have what runs in the cluster learn of the plan's authorities, which every member has taken up."""
         ...
 
 
@@ -249,3 +266,46 @@ class RunsContainers(Protocol):
         Raises `Permanent` for one that takes more than so many seconds; it may go on there.
         """
         ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ManifestWant:
+    """An object of Kubernetes that should exist inside a cluster as its manifest says."""
+
+    uuid: str
+    """Ours; what is made carries it, and only what carries it is ever changed or removed."""
+    kind: OrchestratedKind
+    name: str
+    manifest: Mapping[str, Any]
+
+
+class Manifests(Protocol):
+    """The objects inside clusters that manifests make."""
+
+    async def check(self, plan: CoePlan, want: ManifestWant) -> None:
+        """Raise `Permanent`, in the cluster's words, for what `have` would be refused; nothing is changed."""
+        ...
+
+    async def have(self, plan: CoePlan, want: ManifestWant) -> Seen:
+        """Have the object, as the manifest says now. Fields that others set and it does not name stay as they are."""
+        ...
+
+    async def look(self, plan: CoePlan) -> Mapping[str, Seen]:
+        """All the objects that were made here, by uuid."""
+        ...
+
+    async def owned(self, plan: CoePlan) -> Sequence[str]:
+        """Their uuids."""
+        ...
+
+    async def remove(self, plan: CoePlan, uuid: str) -> None:
+        """Have no such object and nothing that it made; one that is gone is no error. Raises `Temporary` until so."""
+        ...
+
+
+@runtime_checkable
+class RunsManifests(Protocol):
+    """What a COE can do besides that speaks Kubernetes."""
+
+    @property
+    def manifests(self) -> Manifests: ...

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Member, MemberState
 from jeroboam.coes.fake_containers import FakeContainer, FakeContainers
+from jeroboam.coes.fake_manifests import FakeManifests, Objects
 from jeroboam.domain.clusters import MASTER, Health, TemplateSpec
 from jeroboam.domain.errors import Invalid, Temporary
 from jeroboam.domain.nodes import File, NodeScript
@@ -20,7 +21,9 @@ VERSION = "1.0-fake"
 SHOWN = "/etc/fake/shown.pem"
 TRUSTED = "/etc/fake/trusted.pem"
 OPTION = "fake_setting"
-"""The one label that nodes are made from."""
+"""The label that nodes are made from."""
+MASTER_OPTION = "fake_master_setting"
+"""The label that masters alone are made from."""
 
 Scripts = Callable[[str], Mapping[str, NodeScript]]
 
@@ -37,6 +40,10 @@ class FakeMembers:
     """Whether the API answers nothing."""
     left: list[str] = field(default_factory=list)
     """Names in the order they were taken out."""
+    due: dict[str, NodeScript] = field(default_factory=dict)
+    """Members whose certificates end soon, by uuid, with the script that laid them."""
+    announced: list[str] = field(default_factory=list)
+    """Whom the cluster's own work was told to trust, in order."""
     drained: set[str] = field(default_factory=set)
     """Uuids of members that take no work."""
     drains: list[tuple[str, ...]] = field(default_factory=list)
@@ -47,6 +54,8 @@ class FakeMembers:
     """How often a dead one was asked for its containers."""
     containers: dict[str, FakeContainer] = field(default_factory=dict)
     """Single containers, by uuid."""
+    objects: Objects = field(default_factory=dict)
+    """What manifests made."""
 
 
 class FakeCoe(FakeContainers):
@@ -58,6 +67,7 @@ class FakeCoe(FakeContainers):
         """`scripts` shows what the nodes of a cluster were booted with, where somebody knows."""
         self.faults = Faults(clock)
         super().__init__(clock=clock, faults=self.faults, of=self._containers)
+        self.manifests = FakeManifests(faults=self.faults, of=self._objects)
         self._scripts = scripts
         self.clusters = {} if clusters is None else clusters
 
@@ -90,7 +100,11 @@ class FakeCoe(FakeContainers):
 
     @property
     def node_options(self) -> frozenset[str]:
-        return frozenset({OPTION})
+        return frozenset({OPTION, MASTER_OPTION})
+
+    @property
+    def master_options(self) -> frozenset[str]:
+        return frozenset({MASTER_OPTION})
 
     def check_change(self, old: TemplateSpec, new: TemplateSpec) -> None:
         if old.docker_storage_driver != new.docker_storage_driver:
@@ -102,9 +116,17 @@ class FakeCoe(FakeContainers):
         members.drained |= set(uuids)
         members.drains.append(tuple(member.name for member in plan.members if member.uuid in uuids))
 
-    async def stale(self, plan: CoePlan, given: Authority) -> Sequence[str]:
+    @property
+    def rotating(self) -> Sequence[str]:
+        return self.authorities
+
+    async def announce(self, plan: CoePlan) -> None:
+        await self.faults.meet("announce")
+        self.clusters[plan.cluster_id].announced.append(plan.authorities["main"].trusted)
+
+    async def stale(self, plan: CoePlan, given: Mapping[str, Authority]) -> Sequence[str]:
         await self.faults.meet("stale")
-        plan = replace(plan, authorities=plan.authorities | {"main": given})
+        plan = replace(plan, authorities=dict(given))
         there = {} if self._scripts is None else self._scripts(plan.cluster_id)
         wanted = {member.uuid: self.script(plan, member).files for member in plan.members}
         return [uuid for uuid, files in wanted.items() if uuid in there and there[uuid].files != files]
@@ -115,7 +137,12 @@ class FakeCoe(FakeContainers):
         self._answer(members)
         members.names |= {member.uuid: member.name for member in plan.members}
         members.drained &= members.unready
-        return _observed(plan, members)
+        return self._observed(plan, members)
+
+    def _observed(self, plan: CoePlan, members: FakeMembers) -> CoeObserved:
+        there = {} if self._scripts is None else self._scripts(plan.cluster_id)
+        due = tuple(uuid for uuid, script in members.due.items() if there.get(uuid) is script)
+        return replace(_observed(plan, members), due=due)
 
     async def observe(self, plan: CoePlan) -> CoeObserved:
         await self.faults.meet("observe")
@@ -123,7 +150,7 @@ class FakeCoe(FakeContainers):
         self._answer(members)
         if not members.names:
             raise Temporary("the cluster's API does not answer: nobody has joined")
-        return _observed(plan, members)
+        return self._observed(plan, members)
 
     async def leave(self, plan: CoePlan, names: Sequence[str]) -> None:
         await self.faults.meet("leave")
@@ -139,12 +166,18 @@ class FakeCoe(FakeContainers):
         return self.clusters.setdefault(plan.cluster_id, FakeMembers())
 
     async def _containers(self, plan: CoePlan) -> dict[str, FakeContainer]:
+        return (await self._asked(plan)).containers
+
+    async def _objects(self, plan: CoePlan) -> Objects:
+        return (await self._asked(plan)).objects
+
+    async def _asked(self, plan: CoePlan) -> FakeMembers:
         members = self._members(plan)
         if members.dead:
             members.unanswered += 1
             await self._clock.sleep(members.silence)
         self._answer(members)
-        return members.containers
+        return members
 
     @staticmethod
     def _answer(members: FakeMembers) -> None:

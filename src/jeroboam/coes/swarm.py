@@ -7,7 +7,7 @@ Engine is which node is told by labels that the script gives each Engine, never 
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from jeroboam.coes import swarm_options
@@ -81,6 +81,10 @@ class SwarmCoe(SwarmContainers):
     def node_options(self) -> frozenset[str]:
         return swarm_options.KNOWN
 
+    @property
+    def master_options(self) -> frozenset[str]:
+        return frozenset()
+
     def check_change(self, old: TemplateSpec, new: TemplateSpec) -> None:
         if old.docker_storage_driver != new.docker_storage_driver:
             text = "docker_storage_driver cannot be changed: what is on the nodes' disks would be lost."
@@ -146,13 +150,21 @@ class SwarmCoe(SwarmContainers):
             going = [node for node in await fleet.nodes(manager) if node.uuid in uuids]
             await asyncio.gather(*(self._drain(fleet, manager, node) for node in going))
 
-    async def stale(self, plan: CoePlan, given: Authority) -> Sequence[str]:
+    @property
+    def rotating(self) -> Sequence[str]:
+        return self.authorities
+
+    async def announce(self, plan: CoePlan) -> None:
+        """Nothing in a Swarm knows its authority but its Engines."""
+
+    async def stale(self, plan: CoePlan, given: Mapping[str, Authority]) -> Sequence[str]:
         async with self._fleet(plan) as fleet:
             for member in plan.members:
                 await fleet.standing(member.address, patience=_BOOT_SECONDS)
-        alone = replace(given, also=())
+        main = given["main"]
+        alone = replace(main, also=())
         old: set[str] = set()
-        for shown in (given, *given.also):
+        for shown in (main, *main.also):
             async with Fleet(authority=alone, shown=shown, port=_port(plan.template), clock=self._clock) as fleet:
                 answers = await asyncio.gather(*(fleet.answers(member.address) for member in plan.members))
             old |= {member.uuid for member, good in zip(plan.members, answers, strict=True) if not good}

@@ -16,11 +16,10 @@ from jeroboam.coes.base import Authority, Coe, CoeObserved, CoePlan, MemberState
 from jeroboam.conductor import nodegroups, plans, rollout
 from jeroboam.conductor.loop import report
 from jeroboam.conductor.records import ClusterRecords, LeaseLost, Whole
-from jeroboam.conductor.rotation import Rotation, certificate_context, given, spoken
+from jeroboam.conductor.rotation import Rotation, certificate_context, given, over, spoken
 from jeroboam.conductor.site import Site
 from jeroboam.domain import states
 from jeroboam.domain.clusters import (
-    FORMER,
     MASTER,
     Certificate,
     Cluster,
@@ -241,14 +240,16 @@ class Clusters:
         if pause is None:
             at.begin("telling nodes of another certificate authority")
             pause = await self._rotation.advance(site)
+        if pause is None and seen.due:
+            at.begin("renewing certificates of nodes")
+            await self._rotation.refresh(site, seen.due)
         self._attempts.pop(cluster.uuid, None)
         nodes = plans.nodes_of(infra, seen)
         if pause is not None:
             await self._records.save(site.lease, cluster.observed, nodes=nodes, waiting_for=pause.reason)
             return pause.seconds
-        over = [FORMER] if any(each.kind == FORMER for each in site.whole.certificates) else []
         observed = plans.observed_of(cluster, infra, seen)
-        await self._records.save(site.lease, observed, nodes=nodes, over=over)
+        await self._records.save(site.lease, observed, nodes=nodes, over=over(site.whole.certificates))
         return self._check_seconds
 
     def _lame(self, site: Site, error: Temporary) -> Collection[str]:

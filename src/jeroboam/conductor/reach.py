@@ -1,14 +1,15 @@
-"""How the conductor speaks to the containers of a cluster that is there: its COE, and a plan of what is known of it.
+"""How the conductor speaks to what users have inside a cluster: its COE, and a plan of what is known of the cluster.
 
-Neighbours: the workload loop and the live questions, which both need it. The cluster loop makes such plans itself,
-from what it has just reserved; here they come from what it wrote down.
+Neighbours: the loops of workloads and of orchestration, and the live questions, which all need it. The cluster loop
+makes such plans itself, from what it has just reserved; here they come from what it wrote down.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
-from jeroboam.coes.base import Authority, Coe, CoePlan, RunsContainers
+from jeroboam.coes.base import Authority, Coe, CoePlan, Manifests, RunsContainers, RunsManifests
 from jeroboam.conductor.plans import balancer_of, plan_of
 from jeroboam.conductor.records import Whole, whole_of
 from jeroboam.conductor.rotation import certificate_context, spoken
@@ -17,12 +18,15 @@ from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.domain.ports import Sealer
 from jeroboam.store import Store
 
+T_co = TypeVar("T_co", covariant=True)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Reached:
+class Reached(Generic[T_co]):
     """A cluster that can be spoken to."""
 
-    coe: RunsContainers
+    coe: T_co
+    """The part of its COE that is spoken to."""
     plan: CoePlan
 
 
@@ -34,18 +38,26 @@ class Reach:
         self._coes = coes
         self._sealer = sealer
 
-    async def to(self, cluster_id: str) -> Reached | None:
-        """The way there; None for a cluster that is gone or on its way out.
+    async def containers(self, cluster_id: str) -> Reached[RunsContainers] | None:
+        """The way to its containers; None for a cluster that is gone or on its way out.
 
         Raises `Temporary` while it is not up, and `Permanent` if it cannot hold single containers.
         """
+        return await self._to(cluster_id, _containers, "single containers")
+
+    async def manifests(self, cluster_id: str) -> Reached[Manifests] | None:
+        """The way to what manifests made there; the same, but for clusters that speak Kubernetes."""
+        return await self._to(cluster_id, _manifests, "objects of Kubernetes")
+
+    async def _to(self, cluster_id: str, part: Callable[[Coe], T_co | None], what: str) -> Reached[T_co] | None:
         whole = await whole_of(self._store, cluster_id)
         if whole is None or whole.cluster.operation is Operation.DELETE:
             return None
         cluster = whole.cluster
         coe = self._coes.get(cluster.spec.template.coe)
-        if coe is None or not isinstance(coe, RunsContainers):
-            raise Permanent(f"a cluster of {cluster.spec.template.coe} holds no single containers")
+        spoken_to = None if coe is None else part(coe)
+        if spoken_to is None:
+            raise Permanent(f"a cluster of {cluster.spec.template.coe} holds no {what}")
         kinds = {certificate.kind for certificate in whole.certificates}
         addresses = _addresses(whole)
         there = [_known(group, addresses) for group in whole.groups]
@@ -54,7 +66,7 @@ class Reach:
             reason = f": {cluster.status_reason}" if cluster.status_reason else ""
             raise Temporary(f"bay {cluster.name} is not up: it is {cluster.status}{reason}")
         plan = plan_of(cluster, there, addresses, spoken(self._authorities(whole)))
-        return Reached(coe=coe, plan=plan)
+        return Reached(coe=spoken_to, plan=plan)
 
     def _authorities(self, whole: Whole) -> dict[str, Authority]:
         uuid = whole.cluster.uuid
@@ -64,6 +76,14 @@ class Reach:
             )
             for each in whole.certificates
         }
+
+
+def _containers(coe: Coe) -> RunsContainers | None:
+    return coe if isinstance(coe, RunsContainers) else None
+
+
+def _manifests(coe: Coe) -> Manifests | None:
+    return coe.manifests if isinstance(coe, RunsManifests) else None
 
 
 def _addresses(whole: Whole) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Live questions to containers inside clusters: what they printed, what a command in one answers.
+"""Live questions to clusters: what a container printed, what a command in one answers, what a manifest is worth.
 
 Implements the port `WorkloadGateway`, beside the workload loop and never behind it: a question waits for no lease.
 """
@@ -6,18 +6,25 @@ Implements the port `WorkloadGateway`, beside the workload loop and never behind
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
+from jeroboam.coes.base import ManifestWant, RunsContainers
 from jeroboam.conductor.reach import Reach, Reached
-from jeroboam.domain.errors import Conflict, NotFound, Permanent, Temporary, Unavailable
+from jeroboam.domain.errors import Conflict, Invalid, NotFound, Permanent, Temporary, Unavailable
+from jeroboam.domain.orchestrated import Orchestrated
 from jeroboam.domain.ports import ExecResult
+from jeroboam.kit.clock import Clock, Overdue, within
 
 T = TypeVar("T")
+
+# So long a cluster may think about a manifest before its user is told to wait and see.
+CHECK_SECONDS = 5.0
 
 
 class WorkloadQuestions:
     """Asks a cluster's own API."""
 
-    def __init__(self, *, reach: Reach, execute_seconds: float) -> None:
+    def __init__(self, *, reach: Reach, clock: Clock, execute_seconds: float) -> None:
         self._reach = reach
+        self._clock = clock
         self._execute_seconds = execute_seconds
 
     async def logs(self, cluster_id: str, workload: str) -> str:
@@ -29,9 +36,29 @@ class WorkloadQuestions:
         limit = self._execute_seconds
         return await self._ask(cluster_id, workload, lambda at: at.coe.execute(at.plan, workload, command, limit=limit))
 
-    async def _ask(self, cluster_id: str, workload: str, question: Callable[[Reached], Awaitable[T | None]]) -> T:
+    async def check(self, it: Orchestrated) -> None:
+        """Raise `Invalid` with the words of its cluster for a manifest that it refuses.
+
+        A cluster that does not answer now refuses nothing: what becomes of the manifest shows later.
+        """
         try:
-            reached = await self._reach.to(cluster_id)
+            await within(self._clock, CHECK_SECONDS, self._check(it))
+        except (Temporary, Overdue):
+            return
+        except Permanent as error:
+            raise Invalid(f"The bay refuses the manifest: {error.reason}", field="manifest") from error
+
+    async def _check(self, it: Orchestrated) -> None:
+        reached = await self._reach.manifests(it.cluster_id)
+        if reached is not None:
+            want = ManifestWant(uuid=it.uuid, kind=it.kind, name=it.name, manifest=it.spec.manifest)
+            await reached.coe.check(reached.plan, want)
+
+    async def _ask(
+        self, cluster_id: str, workload: str, question: Callable[[Reached[RunsContainers]], Awaitable[T | None]]
+    ) -> T:
+        try:
+            reached = await self._reach.containers(cluster_id)
             answer = None if reached is None else await question(reached)
         except Temporary as error:
             raise Unavailable(f"The bay cannot be asked now: {error.reason}") from error

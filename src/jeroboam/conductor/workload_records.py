@@ -23,9 +23,9 @@ class WorkloadRecords:
             return await tx.workloads.get(uuid)
 
     async def known(self, cluster_id: str) -> frozenset[str]:
-        """The uuids of a cluster's workloads."""
+        """The uuids of all that was made in a cluster."""
         async with self._store.read() as tx:
-            return frozenset(workload.uuid for workload in await tx.workloads.select(cluster_id=cluster_id))
+            return await tx.workloads.inside(cluster_id)
 
     async def clusters(self) -> Iterable[str]:
         """The uuids of all clusters."""

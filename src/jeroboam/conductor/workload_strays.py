@@ -1,13 +1,18 @@
-"""Finds containers inside clusters that were made for workloads which no longer exist, and removes them.
+"""Finds what was made inside clusters for workloads which no longer exist, and removes it.
 
-One can be left where a process was killed between asking an Engine for a container and hearing of it, and its user
-asked for its end meanwhile. It goes by label alone, two looks apart, as the reaper does. Neighbours: `reach`.
+A container can be left where a process was killed between asking an Engine for it and hearing of it, and its user
+asked for its end meanwhile; so can a pod. It goes by label alone, two looks apart, as the reaper does. Neighbours:
+`reach`, which knows the way to either.
 """
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 import structlog
 
+from jeroboam.coes.base import CoePlan
 from jeroboam.conductor.loop import retrying
-from jeroboam.conductor.reach import Reach
+from jeroboam.conductor.reach import Reached
 from jeroboam.conductor.workload_records import WorkloadRecords
 from jeroboam.domain.errors import DriverError
 from jeroboam.kit.clock import Clock
@@ -16,12 +21,27 @@ from jeroboam.store import Store
 log = structlog.get_logger("jeroboam.conductor.workloads")
 
 
+class Holds(Protocol):
+    """What is needed of that part of a COE which holds what users have in a cluster."""
+
+    async def owned(self, plan: CoePlan) -> Sequence[str]: ...
+
+    async def remove(self, plan: CoePlan, uuid: str) -> None: ...
+
+
 class Strays:
     """Looks into every cluster that answers now and then."""
 
-    def __init__(self, *, store: Store, reach: Reach, clock: Clock, every_seconds: float) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        way: Callable[[str], Awaitable[Reached[Holds] | None]],
+        clock: Clock,
+        every_seconds: float,
+    ) -> None:
         self._records = WorkloadRecords(store)
-        self._reach = reach
+        self._way = way
         self._clock = clock
         self._every_seconds = every_seconds
         self._suspects: dict[str, frozenset[str]] = {}
@@ -43,7 +63,7 @@ class Strays:
 
     async def look(self, cluster_id: str) -> list[str]:
         """One look into one cluster; the strays that were removed."""
-        reached = await self._reach.to(cluster_id)
+        reached = await self._way(cluster_id)
         if reached is None:
             return []
         owned = await reached.coe.owned(reached.plan)

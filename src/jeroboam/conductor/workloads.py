@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import structlog
 
-from jeroboam.coes.base import ContainerSeen, ContainerWant
+from jeroboam.coes.base import ContainerSeen, ContainerWant, RunsContainers
 from jeroboam.conductor.reach import Reach, Reached
 from jeroboam.conductor.records import LeaseLost
 from jeroboam.conductor.workload_records import WorkloadRecords
@@ -91,7 +91,7 @@ class Workloads:
         if workload.deleting and not workload.observed.touched:
             await self._records.forget(lease)
             return None
-        reached = await self._reach.to(workload.cluster_id)
+        reached = await self._reach.containers(workload.cluster_id)
         if reached is None:
             self._silent.pop(workload.cluster_id, None)
             # The row goes with its cluster's.
@@ -110,7 +110,7 @@ class Workloads:
         self._met.pop(workload.uuid, None)
         return self._next_look(workload)
 
-    async def _look(self, reached: Reached, workload: Workload) -> ContainerSeen | None:
+    async def _look(self, reached: Reached[RunsContainers], workload: Workload) -> ContainerSeen | None:
         """What it is now. A bay that has just not answered is not asked about each of its containers in turn.
 
         Each would wait for it, and those of other bays behind them.
@@ -133,7 +133,7 @@ class Workloads:
 
     # ------------------------------------------------------------------------------------------------------- ops
 
-    async def _do(self, lease: Lease, workload: Workload, reached: Reached, op: WorkloadOp) -> Workload:
+    async def _do(self, lease: Lease, workload: Workload, reached: Reached[RunsContainers], op: WorkloadOp) -> Workload:
         """One op, to its end; what was seen after it is written with it."""
         workload = await self._touch(lease, workload)
         coe, plan, uuid = reached.coe, reached.plan, workload.uuid
@@ -155,7 +155,7 @@ class Workloads:
         return await self._records.save(lease, replace(workload.observed, touched=True))
 
     async def _reboot(
-        self, lease: Lease, workload: Workload, reached: Reached, op: WorkloadOp, seen: ContainerSeen
+        self, lease: Lease, workload: Workload, reached: Reached[RunsContainers], op: WorkloadOp, seen: ContainerSeen
     ) -> tuple[Workload, ContainerSeen]:
         """Start it anew, once: one that was begun before and has been started since was done."""
         noted = workload.observed

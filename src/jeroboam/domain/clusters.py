@@ -13,6 +13,8 @@ from jeroboam.domain.conditions import Condition
 
 MASTER = "master"
 WORKER = "worker"
+ROLES = frozenset({MASTER, WORKER})
+"""What a node can be to its COE, whatever its group calls it."""
 LOAD_BALANCER = "load-balancer"
 """What stands before masters; no node of any group."""
 
@@ -251,6 +253,11 @@ class NodeGroup:
     updated_at: dt.datetime | None = None
 
 
+def role_of(spec: NodeGroupSpec) -> str:
+    """What the group's nodes are to their COE: a role that users made up is one of workers."""
+    return MASTER if spec.role == MASTER else WORKER
+
+
 DEFAULT_FLAVOR = "m1.small"
 
 
@@ -269,6 +276,12 @@ MAIN = "main"
 NEXT = "next"
 READY = "ready"
 FORMER = "former"
+STEPS = (NEXT, READY, FORMER)
+
+
+def kind_at(kind: str, step: str) -> str:
+    """What the authority of that kind that is at that step of a replacement is stored as."""
+    return step if kind == MAIN else f"{kind}-{step}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -22,6 +22,8 @@ class NodeScript:
 
     files: tuple[File, ...] = ()
     commands: tuple[tuple[str, ...], ...] = ()
+    reload: tuple[str, ...] = ()
+    """A command that has a running node take up its files again; empty: it has to be restarted for that."""
 
 
 # What a node image says of itself, in labels: `nodeimages` writes them, providers read them.

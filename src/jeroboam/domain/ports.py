@@ -10,6 +10,7 @@ from typing import Protocol
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.clusters import Cluster, NodeGroup, TemplateSpec
 from jeroboam.domain.limits import Owner
+from jeroboam.domain.orchestrated import Orchestrated
 
 
 class TokenCheck(Protocol):
@@ -56,8 +57,8 @@ class Admission(Protocol):
         """Raise `Invalid`, `Conflict` or `NotFound` if that group could not be added to the cluster."""
         ...
 
-    async def change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> bool:
-        """Whether the labels or the template that differ reach nodes, so that these have to be made anew.
+    async def change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> frozenset[str]:
+        """The roles of nodes that the labels or the template that differ reach, so that they have to be made anew.
 
         `groups` are those that change. Raises `Invalid`, `Conflict` or `NotFound` for what cannot be carried out.
         """
@@ -135,10 +136,10 @@ class HostGateway(Protocol):
 
 
 class WorkloadGateway(Protocol):
-    """Live questions to a container inside a cluster: api → conductor → the cluster's own API.
+    """Live questions to what is inside a cluster: api → conductor → the cluster's own API.
 
-    All raise `Unavailable` when the cluster does not answer, `NotFound` when the container is gone there and
-    `Conflict` when its state forbids it or the time limit is over.
+    Those to a container raise `Unavailable` when the cluster does not answer, `NotFound` when the container is gone
+    there and `Conflict` when its state forbids it or the time limit is over.
     """
 
     async def logs(self, cluster_id: str, workload: str) -> str:
@@ -147,4 +148,23 @@ class WorkloadGateway(Protocol):
 
     async def execute(self, cluster_id: str, workload: str, command: Sequence[str]) -> ExecResult:
         """Run a command to its end and give its output, both streams in order."""
+        ...
+
+    async def check(self, it: Orchestrated) -> None:
+        """Raise `Invalid` with the words of its cluster for a manifest that it would refuse.
+
+        A cluster that is not up, or does not answer within some seconds, refuses nothing.
+        """
+        ...
+
+
+class ManifestSource(Protocol):
+    """Where manifests lie that users only point to."""
+
+    async def fetch(self, url: str, *, most: int) -> bytes:
+        """What is there, of so many octets at the most.
+
+        Raises `Invalid` with the reason, naming `manifest_url`: it leads where nobody may be led, answers nothing, too
+        slowly or too much.
+        """
         ...

@@ -1,9 +1,9 @@
-"""Workloads: what is made inside a cluster through the API of 2015. Today that is containers.
+"""Workloads: the containers that are made inside a cluster through the API of 2015.
 
 The wish has two halves, as that of a container in the other family has: `spec` (what it is) and `ops` (what was asked
 of it, each with a number). The workload loop carries out every op above `observed.seq`, in order; a delete overtakes.
 Here is also what may be asked in which state, and the public status as one function of wish and observation: a bay's
-container knows five words (contract: container-infra, section 15).
+container knows five words (contract: container-infra, section 15). Neighbours: `orchestrated`, what manifests make.
 """
 
 import datetime as dt
@@ -19,7 +19,7 @@ from jeroboam.domain.errors import Conflict
 
 
 class WorkloadKind(StrEnum):
-    """What it is. Pods, services and replication controllers come with a COE that has them."""
+    """What it is: the table holds what manifests make too, under kinds of its own."""
 
     CONTAINER = "container"
 

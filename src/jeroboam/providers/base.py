@@ -171,7 +171,9 @@ class Renews(Protocol):
     """What a provider can do besides that gives a node another script while it lives."""
 
     async def renew(self, cluster_id: str, node_uuid: str, script: NodeScript) -> None:
-        """Lay the script's files into the node and restart it; its disk and its address stay.
+        """Lay the script's files into the node and have it take them up: by `reload`, or else by a restart.
+
+        Its disk and its address stay.
 
         A node that is gone is no error. Broken off at any point it can be called again.
         """

@@ -11,6 +11,7 @@ from dataclasses import replace
 import aiodocker
 
 from jeroboam.clients.docker import connect, speaking
+from jeroboam.clients.docker_containers import executed
 from jeroboam.domain.clusters import NodeObserved, NodeState
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import Permanent, Temporary
@@ -101,7 +102,8 @@ class LocalProvider:
                 with speaking(f"restarting node {node.name}"):
                     container = self._docker().containers.container(node.server_id)
                     await container.put_archive("/", archive(script))
-                    await container.restart(t=_STOP_SECONDS)
+                    if not script.reload or (await executed(container, script.reload)).exit_code != 0:
+                        await container.restart(t=_STOP_SECONDS)
 
     async def rebuild(self, want: InfraWant, node_uuid: str, script: NodeScript) -> None:
         net = await self._network(want)

@@ -10,8 +10,9 @@ from jeroboam.domain.clusters import MASTER, Certificate, Cluster, NodeGroup, Op
 from jeroboam.domain.containers import Container, Status
 from jeroboam.domain.hosts import Host, Service
 from jeroboam.domain.noderecords import NodeRecord
+from jeroboam.domain.orchestrated import Orchestrated, OrchestratedKind
 from jeroboam.domain.quotas import ContainerUse, Quota
-from jeroboam.domain.workloads import Workload
+from jeroboam.domain.workloads import Workload, WorkloadKind
 from jeroboam.store import filters, tables
 from jeroboam.store.briefs import ClusterBrief, GroupBrief
 from jeroboam.store.filters import ClusterFilter, TemplateFilter
@@ -89,10 +90,21 @@ CONTAINER = Kind(
 HOST = Kind(tables.host, Host)
 SERVICE = Kind(tables.service, Service)
 QUOTA = Kind(tables.quota, Quota)
+_OF_CONTAINERS = tables.workload.c.kind == WorkloadKind.CONTAINER
+_OF_MANIFESTS = tables.workload.c.kind.in_([str(kind) for kind in OrchestratedKind])
 WORKLOAD = Kind(
     tables.workload,
     Workload,
+    only=_OF_CONTAINERS,
     sortable=_in(tables.workload, "spec", "image", "command", "memory") | {"bay_uuid": tables.workload.c.cluster_id},
+)
+ORCHESTRATED = Kind(
+    tables.workload,
+    Orchestrated,
+    only=_OF_MANIFESTS,
+    # The table's other kind has a list of acts for a wish.
+    derived={"ops": lambda _: ()},
+    sortable={"bay_uuid": tables.workload.c.cluster_id},
 )
 NODE_RECORD = Kind(tables.node_record, NodeRecord)
 
@@ -101,7 +113,7 @@ def sort_keys(of: type) -> list[str]:
     """The fields that pages of such objects can be sorted by."""
     kinds: tuple[Kind[Any], ...] = (
         *(TEMPLATE, CLUSTER, NODEGROUP, CONTAINER, HOST, QUOTA),
-        *(WORKLOAD, NODE_RECORD, EVENT),
+        *(WORKLOAD, ORCHESTRATED, NODE_RECORD, EVENT),
     )
     return next(sorted(kind.sortable) for kind in kinds if kind.of is of)
 
@@ -253,8 +265,23 @@ class Containers(Rows[Container]):
 
 
 class Workloads(Rows[Workload]):
-    """What was made inside clusters through the API of 2015."""
+    """Containers that were made inside clusters through the API of 2015."""
 
     async def uuids(self) -> list[str]:
         """All of them: each can change behind our back."""
-        return [row[0] for row in await self._connection.execute(sa.select(tables.workload.c.uuid))]
+        query = sa.select(tables.workload.c.uuid).where(_OF_CONTAINERS)
+        return [row[0] for row in await self._connection.execute(query)]
+
+    async def inside(self, cluster_id: str) -> frozenset[str]:
+        """The uuids of everything that was made inside that cluster, containers or not."""
+        query = sa.select(tables.workload.c.uuid).where(tables.workload.c.cluster_id == cluster_id)
+        return frozenset(row[0] for row in await self._connection.execute(query))
+
+
+class OrchestratedRows(Rows[Orchestrated]):
+    """What manifests made inside clusters."""
+
+    async def uuids(self) -> list[str]:
+        """All of them: each can change behind our back."""
+        query = sa.select(tables.workload.c.uuid).where(_OF_MANIFESTS)
+        return [row[0] for row in await self._connection.execute(query)]

@@ -160,7 +160,8 @@ class Kind(Generic[T]):
     """How one dataclass, or one brief of it, lies in one table.
 
     `computed` fields are no columns but expressions, which are only read. `derived` columns are no fields: they hold
-    once more what lies deeper in the object, for queries, and are only written.
+    once more what lies deeper in the object, for queries, and are only written. Where a table holds more than one kind
+    of object, `only` says which rows are of this one.
     """
 
     def __init__(
@@ -171,6 +172,7 @@ class Kind(Generic[T]):
         sortable: Mapping[str, sa.ColumnElement[Any]] | None = None,
         computed: Mapping[str, sa.ColumnElement[Any]] | None = None,
         derived: Mapping[str, Callable[[T], Any]] | None = None,
+        only: sa.ColumnElement[bool] | None = None,
     ) -> None:
         self.table = table
         self.of = of
@@ -180,7 +182,7 @@ class Kind(Generic[T]):
         self._derived = derived or {}
         expressions = computed or {}
         columns = [expressions[name] if name in expressions else table.c[name] for name in hints]
-        self.select = sa.select(*columns)
+        self.select = sa.select(*columns) if only is None else sa.select(*columns).where(only)
         self._decoders: list[Callable[[Any], Any] | None] = []
         for name, column in zip(hints, columns, strict=True):
             if isinstance(column.type, sa.JSON):

@@ -80,12 +80,21 @@ class Transaction:
         return kinds.Workloads(self._connection, kinds.WORKLOAD, locking=self._writing)
 
     @cached_property
+    def orchestrated(self) -> kinds.OrchestratedRows:
+        return kinds.OrchestratedRows(self._connection, kinds.ORCHESTRATED, locking=self._writing)
+
+    @cached_property
     def node_records(self) -> Rows[NodeRecord]:
         return Rows(self._connection, kinds.NODE_RECORD, locking=self._writing)
 
     def leases(self, of: str) -> Leases:
-        """The leases on `cluster`, `container` or `workload` objects."""
-        leased = {"cluster": tables.cluster, "container": tables.container, "workload": tables.workload}
+        """The leases on `cluster`, `container`, `workload` or `orchestrated` objects."""
+        leased = {
+            "cluster": tables.cluster,
+            "container": tables.container,
+            "workload": tables.workload,
+            "orchestrated": tables.workload,
+        }
         return Leases(self._connection, leased[of], self.now)
 
     def hint(self, topic: str, key: str) -> None:

@@ -14,7 +14,7 @@ from jeroboam.api.container_infra.schema import refuse_unknown
 from jeroboam.api.container_infra.shapes import CertificateShape
 from jeroboam.api.fields import Check, Schema, body_of, optional, read, text
 from jeroboam.api.wire import iso, links
-from jeroboam.domain.clusters import FORMER, MAIN, NEXT, READY, Certificate, Cluster, Operation
+from jeroboam.domain.clusters import FORMER, MAIN, NEXT, READY, Certificate, Cluster, Operation, kind_at
 from jeroboam.domain.errors import Conflict, Invalid, NotFound
 from jeroboam.domain.events import CLUSTER_ROTATE_CA
 from jeroboam.domain.states import ask_cluster, in_progress
@@ -137,5 +137,5 @@ async def _authorities(tx: Transaction, cluster: Cluster, asked: str | None) -> 
         raise Conflict(f"{text}; the cluster is {cluster.status}.")
     if kind not in found:
         raise NotFound(f"Cluster {cluster.uuid} has no {kind} certificate authority.", field="ca_cert_type")
-    order = (READY, MAIN, NEXT, FORMER) if kind == MAIN else (kind,)
+    order = (kind_at(kind, READY), kind, kind_at(kind, NEXT), kind_at(kind, FORMER))
     return [found[each] for each in order if each in found]

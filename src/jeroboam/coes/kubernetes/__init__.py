@@ -1,23 +1,26 @@
 """Kubernetes: nodes made one cluster by kubeadm, reached at its API with the cluster's certificates.
 
-Neighbours: `boot` (what a node boots with), `fleet` (what the API is asked), `options` (labels). Nothing is kept
-between calls: what there is, the cluster says.
+Neighbours: `boot` (what a node boots with), `fleet` (what the API is asked), `seen` (what its answers mean),
+`manifests` (what users have in it), `balancer`, `options` (labels), `addons`, `network`, `registries` (what clusters
+have as their users wish). Nothing is kept between calls: what there is, the cluster says.
 """
 
 import asyncio
-import ssl
+import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from jeroboam.clients.kubernetes import KubernetesApi
-from jeroboam.coes.base import CoeObserved, CoePlan, Member, MemberState
-from jeroboam.coes.kubernetes import balancer, boot, components, options
+from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Member
+from jeroboam.coes.kubernetes import addons, balancer, boot, components, network, options, registries
 from jeroboam.coes.kubernetes.components import API_PORT
 from jeroboam.coes.kubernetes.fleet import POLL_SECONDS, KubeNode, Nodes
-from jeroboam.coes.tls import client_tls
-from jeroboam.domain.clusters import Health, TemplateSpec
-from jeroboam.domain.conditions import Condition
+from jeroboam.coes.kubernetes.machine import Machine
+from jeroboam.coes.kubernetes.manifests import KubernetesManifests
+from jeroboam.coes.kubernetes.reach import admin_tls, speaking_to
+from jeroboam.coes.kubernetes.seen import observed, oldest, stands, states
+from jeroboam.domain.clusters import TemplateSpec
 from jeroboam.domain.errors import DriverError, Invalid
 from jeroboam.domain.nodes import NodeScript
 from jeroboam.kit.clock import Clock
@@ -27,34 +30,29 @@ _BOOT_SECONDS = 20.0
 _SETTLE_SECONDS = 15.0
 _DRAIN_SECONDS = 60.0
 
-_NETWORK_DRIVERS = frozenset({None, "flannel"})
-_REFUSED = {
-    "tls_disabled": "its API would give everything on every node to anyone",
-    "registry_enabled": "a registry of the cluster's own is not there yet",
-}
-
 
 class KubernetesCoe:
     """The contract `Coe` for Kubernetes."""
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
+        self.manifests = KubernetesManifests(clock=clock)
 
     @property
     def authorities(self) -> Sequence[str]:
         return boot.AUTHORITIES
 
     def check(self, template: TemplateSpec) -> None:
-        for field, why in _REFUSED.items():
-            if getattr(template, field):
-                raise Invalid(f"{field} cannot be true for kubernetes: {why}.", field=field)
-        if template.network_driver not in _NETWORK_DRIVERS:
-            text = f"network_driver {template.network_driver} is not supported by kubernetes: flannel is."
-            raise Invalid(text, field="network_driver")
+        if template.tls_disabled:
+            text = "tls_disabled cannot be true for kubernetes: its API would give everything on every node to anyone."
+            raise Invalid(text, field="tls_disabled")
+        network.check(template)
         if template.volume_driver is not None:
             text = f"volume_driver {template.volume_driver} is not supported by kubernetes."
             raise Invalid(text, field="volume_driver")
         options.check(template.labels)
+        registries.check(template)
+        addons.check(template)
 
     def image(self, ref: str, labels: dict[str, str]) -> str:
         version = labels.get(options.VERSION)
@@ -64,6 +62,10 @@ class KubernetesCoe:
     def node_options(self) -> frozenset[str]:
         return options.NODE_OPTIONS
 
+    @property
+    def master_options(self) -> frozenset[str]:
+        return options.MASTER_OPTIONS
+
     def check_change(self, old: TemplateSpec, new: TemplateSpec) -> None:
         for name in options.FIXED:
             if old.labels.get(name) != new.labels.get(name):
@@ -71,6 +73,8 @@ class KubernetesCoe:
                 raise Invalid(text, field=f"labels/{name}")
         if (old.apiserver_port or API_PORT) != (new.apiserver_port or API_PORT):
             raise Invalid("apiserver_port cannot be changed: clients would not find it.", field="apiserver_port")
+        network.check_change(old, new)
+        addons.check_change(old, new)
         _check_versions(old.labels.get(options.VERSION), new.labels.get(options.VERSION))
 
     def script(self, plan: CoePlan, member: Member) -> NodeScript:
@@ -88,25 +92,26 @@ class KubernetesCoe:
             await nodes.answers(patience=_BOOT_SECONDS)
             await nodes.access()
             nets = options.networks(plan.labels)
-            await nodes.network(nets, api=boot.api(plan))
+            if network.driver(plan.template) == network.FLANNEL:
+                await nodes.network(nets, api=boot.api(plan))
             version = await nodes.version()
-            before = _oldest(await nodes.all(), version)
+            before = oldest(await nodes.all(), version)
             proxy, api = components.proxy(plan), boot.api(plan)
             await nodes.services(proxy, nets.dns, api=api, version=before)
-            found, silent = await self._settled(nodes, plan)
-            if (now := _oldest(found, version)) != before:
+            (found, silent), _ = await asyncio.gather(self._settled(nodes, plan), addons.have(nodes, plan, self._clock))
+            if (now := oldest(found, version)) != before:
                 await nodes.services(proxy, nets.dns, api=api, version=now)
             members = {member.name: member for member in plan.members}
             known = [(node, members[node.name]) for node in found if node.name in members]
-            up = [(node, member) for node, member in known if node.machine == boot.machine_id(member)]
+            up = [(node, member) for node, member in known if stands(node, member)]
             await asyncio.gather(*(nodes.describe(node, member) for node, member in up))
-            return _observed(plan, found, silent, version)
+            return observed(plan, found, silent, version=version, now=self._clock.now())
 
     async def observe(self, plan: CoePlan) -> CoeObserved:
         async with self._nodes(plan) as nodes:
             await nodes.answers(patience=0)
             found, silent = await asyncio.gather(nodes.all(), self._silent(plan))
-            return _observed(plan, found, silent, await nodes.version())
+            return observed(plan, found, silent, version=await nodes.version(), now=self._clock.now())
 
     async def leave(self, plan: CoePlan, names: Sequence[str]) -> None:
         async with self._nodes(plan) as nodes:
@@ -120,6 +125,28 @@ class KubernetesCoe:
             going = [node for node in await nodes.all() if node.name in names]
             await asyncio.gather(*(self._empty(nodes, node) for node in going))
 
+    @property
+    def rotating(self) -> Sequence[str]:
+        return boot.ROTATING
+
+    async def stale(self, plan: CoePlan, given: Mapping[str, Authority]) -> Sequence[str]:
+        async with self._nodes(plan) as nodes:
+            await nodes.answers(patience=_BOOT_SECONDS)
+            said = {node.name: Machine.said(node.machine) for node in await nodes.all()}
+        booted = replace(plan, authorities=dict(given))
+
+        def is_fresh(member: Member) -> bool:
+            wanted, now = Machine.of(booted, member, self._clock.now()), said.get(member.name)
+            return now is not None and now.trust == wanted.trust and not now.is_due(wanted)
+
+        return [member.uuid for member in plan.members if not is_fresh(member)]
+
+    async def announce(self, plan: CoePlan) -> None:
+        """Start our own pods anew: a client in a pod reads whom it trusts once. Pods of users are theirs to restart."""
+        newest = (*plan.authorities["main"].also, plan.authorities["main"])[0]
+        async with self._nodes(plan) as nodes:
+            await nodes.restart_own(hashlib.sha256(newest.pem.encode()).hexdigest()[:16])
+
     async def _empty(self, nodes: Nodes, node: KubeNode) -> None:
         await nodes.cordon(node)
         if node.ready:
@@ -130,7 +157,7 @@ class KubernetesCoe:
         until = self._clock.monotonic() + _SETTLE_SECONDS
         while True:
             found, silent = await asyncio.gather(nodes.all(), self._silent(plan))
-            good = all(state.ready for state in _states(plan, found, silent))
+            good = all(state.ready for state in states(plan, found, silent))
             if good or self._clock.monotonic() >= until:
                 return found, silent
             await self._clock.sleep(POLL_SECONDS)
@@ -139,7 +166,7 @@ class KubernetesCoe:
         """Which of several masters do not answer themselves, by uuid, and why: together they have another face."""
         if len(plan.masters) == 1:
             return {}
-        tls = self._tls(plan)
+        tls = admin_tls(plan, self._clock)
 
         async def ask(member: Member) -> str:
             async with KubernetesApi(boot.api_of(plan, member), tls) as api:
@@ -152,73 +179,19 @@ class KubernetesCoe:
         answers = await asyncio.gather(*(ask(member) for member in plan.masters))
         return {member.uuid: why for member, why in zip(plan.masters, answers, strict=True) if why}
 
-    def _tls(self, plan: CoePlan) -> ssl.SSLContext:
-        main = plan.authorities["main"]
-        return client_tls(main, replace(main, also=()), self._clock, organizations=["system:masters"])
-
     @asynccontextmanager
     async def _nodes(self, plan: CoePlan) -> AsyncIterator[Nodes]:
-        async with KubernetesApi(boot.api(plan), self._tls(plan)) as api:
+        async with speaking_to(plan, self._clock) as api:
             yield Nodes(api, self._clock)
-
-
-def _oldest(found: Sequence[KubeNode], otherwise: str) -> str:
-    """The version of the node that is behind the others."""
-    return min((node.version for node in found), key=_numbers, default=otherwise)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.removeprefix("v").split("."))
 
 
 def _check_versions(old: str | None, new: str | None) -> None:
     """Raise `Invalid` for a way that Kubernetes does not go: down, or past a minor version."""
     if old is None or new is None or old == new:
         return
-    before, after = _numbers(old), _numbers(new)
+    before, after = options.numbers(old), options.numbers(new)
     if after < before:
         raise Invalid(f"Kubernetes cannot go back from {old} to {new}.", field=f"labels/{options.VERSION}")
     if after[0] != before[0] or after[1] > before[1] + 1:
         text = f"Kubernetes goes from one minor version to the next: {old} cannot become {new} at once."
         raise Invalid(text, field=f"labels/{options.VERSION}")
-
-
-def _observed(plan: CoePlan, found: Sequence[KubeNode], silent: Mapping[str, str], version: str) -> CoeObserved:
-    members = _states(plan, found, silent)
-    planned = {member.name for member in plan.members}
-    reasons = {"api": "ok"}
-    reasons |= {f"{member.name}.Ready": str(state.ready) for member, state in zip(plan.members, members, strict=True)}
-    healthy = all(state.ready for state in members)
-    text = "flannel enforces no NetworkPolicy: policies are stored and have no effect."
-    return CoeObserved(
-        api_address=boot.api(plan),
-        members=members,
-        strangers=tuple(sorted(node.name for node in found if node.name not in planned)),
-        coe_version=version,
-        container_version=next((node.runtime.rpartition("/")[2] for node in found if node.name in planned), None),
-        health=Health.HEALTHY if healthy else Health.UNHEALTHY,
-        health_reasons=reasons,
-        conditions=(
-            options.honoured(plan.labels),
-            # Its proxy works with nftables, and needs no IPVS.
-            Condition(type="VirtualIPs", status=True),
-            Condition(type="NetworkPolicies", status=False, reason="NotEnforced", message=text),
-        ),
-    )
-
-
-def _states(plan: CoePlan, found: Sequence[KubeNode], silent: Mapping[str, str]) -> tuple[MemberState, ...]:
-    known = {node.name: node for node in found}
-    return tuple(_state(member, known.get(member.name), silent.get(member.uuid)) for member in plan.members)
-
-
-def _state(member: Member, node: KubeNode | None, silent: str | None) -> MemberState:
-    if node is None:
-        return MemberState(uuid=member.uuid, ready=False, reason="the cluster does not know this node")
-    if node.machine != boot.machine_id(member):
-        return MemberState(uuid=member.uuid, ready=False, reason="its kubelet has not come up yet on the new machine")
-    if silent is not None:
-        return MemberState(uuid=member.uuid, ready=False, reason=f"its API server is not ready: {silent}")
-    if node.ready and not node.networked:
-        return MemberState(uuid=member.uuid, ready=False, reason="the network of its pods is not up yet")
-    return MemberState(uuid=member.uuid, ready=node.ready, reason="" if node.ready else node.reason)

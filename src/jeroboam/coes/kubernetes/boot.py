@@ -11,24 +11,46 @@ import base64
 import json
 from importlib.resources import files
 from typing import Any
-from urllib.parse import urlsplit
-from uuid import UUID, uuid5
 
 from jeroboam.coes.base import Authority, CoePlan, Member
-from jeroboam.coes.kubernetes.components import PKI, kubeadm, kubelet, port
+from jeroboam.coes.kubernetes import addons, network, registries, security
+from jeroboam.coes.kubernetes.components import (
+    KUBELET_CERTIFICATE,
+    KUBELET_KEY,
+    PKI,
+    SIGNING,
+    kubeadm,
+    kubelet,
+    kubelet_options,
+    port,
+)
+from jeroboam.coes.kubernetes.machine import Machine
 from jeroboam.domain.clusters import MASTER
 from jeroboam.domain.nodes import File, NodeScript
 from jeroboam.kit.clock import Clock
-from jeroboam.kit.x509 import CLIENT, Pair, issue, public_key
+from jeroboam.kit.x509 import CLIENT, SERVER, Pair, issue, public_key
 
 SERVICE_ACCOUNT = "service-account"
-AUTHORITIES = ("main", "etcd", "front-proxy", SERVICE_ACCOUNT)
+ROTATING = ("main", "etcd", "front-proxy", SERVICE_ACCOUNT)
+AUTHORITIES = (*ROTATING, security.ENCRYPTION)
 
 _KUBEADM = "/etc/kubernetes/kubeadm.yaml"
 _KUBELET = "/etc/kubernetes/kubelet.yaml"
 _KUBELET_ACCESS = "/etc/kubernetes/kubelet.conf"
 _ETCD_MEMBER = "/etc/kubernetes/etcd-member.sh"
 _ADMIN = "/etc/kubernetes/super-admin.conf"
+# What kubeadm makes by itself; what is there from an earlier boot may be of an authority that is over.
+_LEAVES = "rm -f " + " ".join(
+    [
+        f"{PKI}/{name}.{end}"
+        for name in (
+            *("apiserver", "apiserver-kubelet-client", "apiserver-etcd-client", "front-proxy-client"),
+            *("etcd/server", "etcd/peer", "etcd/healthcheck-client"),
+        )
+        for end in ("crt", "key")
+    ]
+    + [f"/etc/kubernetes/{name}.conf" for name in ("admin", "super-admin", "controller-manager", "scheduler")]
+)
 _FOLDERS = {"main": "ca", "etcd": "etcd/ca", "front-proxy": "front-proxy-ca"}
 # Of `kubeadm init` a node does what needs no API; what needs one comes afterwards, when there is one.
 _LATER = (
@@ -42,16 +64,23 @@ def script(plan: CoePlan, member: Member, clock: Clock) -> NodeScript:
     own = [
         File(path=_KUBELET, content=_json(kubelet(plan, member))),
         File(path=_KUBELET_ACCESS, content=_json(_access(plan, member, clock)), mode=0o600),
+        *_serving(plan, member, clock),
+        *network.files(plan),
+        *registries.files(plan, addons.registry_address(plan.labels)),
     ]
     stay = (
         *("/usr/lib/jeroboam/keep", "kubelet", f"--config={_KUBELET}", f"--kubeconfig={_KUBELET_ACCESS}"),
         f"--node-ip={member.address}",
         f"--hostname-override={member.name}",
+        *kubelet_options(plan, member),
     )
-    named = ("sh", "-c", f"rm -f /etc/machine-id; echo {machine_id(member)} >/etc/machine-id")
+    naming = f"rm -f /etc/machine-id; echo {Machine.of(plan, member, clock.now())} >/etc/machine-id"
+    named = ("sh", "-c", naming)
     if member.role != MASTER:
         ca = File(path=f"{PKI}/ca.crt", content=plan.authorities["main"].trusted.encode())
-        return NodeScript(files=(ca, *own), commands=(named, ("sh", "-c", _patient(api(plan))), stay))
+        # Its kubelet is kept: a new one reads what is there by then, and pods run on meanwhile.
+        anew = ("sh", "-c", f"{naming}; killall kubelet")
+        return NodeScript(files=(ca, *own), commands=(named, ("sh", "-c", _patient(plan)), stay), reload=anew)
     config = b"---\n".join(_json(each) + b"\n" for each in kubeadm(plan, member))
     init = f'sed -i "s/@VERSION@/$(kubeadm version -o short)/" {_KUBEADM}'
     joining = _etcd(plan, member)
@@ -62,9 +91,12 @@ def script(plan: CoePlan, member: Member, clock: Clock) -> NodeScript:
         ">/var/log/kubeadm-after.log 2>&1 &"
     )
     member_script = (files(__package__) / "etcd_member.sh").read_bytes()
-    laid = (*_authorities(plan), *own, File(path=_KUBEADM, content=config, mode=0o600))
+    laid = (*_authorities(plan), *security.files(plan), *own, File(path=_KUBEADM, content=config, mode=0o600))
     laid += (File(path=_ETCD_MEMBER, content=member_script),) if joining else ()
-    return NodeScript(files=laid, commands=(named, ("sh", "-c", init), *joining, local, ("sh", "-c", after), stay))
+    return NodeScript(
+        files=laid,
+        commands=(named, ("sh", "-c", _LEAVES), ("sh", "-c", init), *joining, local, ("sh", "-c", after), stay),
+    )
 
 
 def _etcd(plan: CoePlan, member: Member) -> tuple[tuple[str, ...], ...]:
@@ -84,20 +116,10 @@ def _etcd(plan: CoePlan, member: Member) -> tuple[tuple[str, ...], ...]:
     return (*certs, ("sh", "-c", told))
 
 
-def _patient(url: str) -> str:
-    """Wait for the API, a minute at most: a kubelet that finds none waits longer each time, up to seven seconds."""
-    # The wget of a statically linked busybox does not survive TLS on every machine; socat is among the node's tools.
-    asked = f"/usr/sbin/socat -T 2 - OPENSSL:{urlsplit(url).netloc},verify=0"
-    get = f"printf 'GET /readyz HTTP/1.0\\r\\n\\r\\n' | {asked} 2>&1"
-    return f'for _ in $(seq 300); do case $({get}) in *" 200 OK"*|*" 401 "*) break;; esac; sleep 0.2; done'
-
-
-def machine_id(member: Member) -> str:
-    """What the node's kubelet says its machine is: another one for each build of the node.
-
-    A node that was made anew still stands as ready in the cluster, for as long as nobody misses its former kubelet.
-    """
-    return uuid5(UUID(member.uuid), str(member.build)).hex
+def _patient(plan: CoePlan) -> str:
+    """Wait for an API server, a minute at most: a kubelet that finds none waits ever longer, up to seven seconds."""
+    asked = " || ".join(f"nc -w 1 {each.address} {port(plan)} </dev/null 2>/dev/null" for each in plan.masters)
+    return f"for _ in $(seq 300); do {asked} && break; sleep 0.2; done"
 
 
 def _authorities(plan: CoePlan) -> list[File]:
@@ -107,18 +129,44 @@ def _authorities(plan: CoePlan) -> list[File]:
         authority = plan.authorities[kind]
         files.append(File(path=f"{PKI}/{name}.crt", content=authority.trusted.encode()))
         files.append(File(path=f"{PKI}/{name}.key", content=authority.key, mode=0o600))
+    files.append(File(path=SIGNING, content=plan.authorities["main"].pem.encode()))
     tokens = plan.authorities[SERVICE_ACCOUNT]
     files.append(File(path=f"{PKI}/sa.key", content=tokens.key, mode=0o600))
-    files.append(File(path=f"{PKI}/sa.pub", content=public_key(tokens.pem).encode()))
+    publics = "".join(public_key(each.pem) for each in (tokens, *tokens.also))
+    files.append(File(path=f"{PKI}/sa.pub", content=publics.encode()))
     return files
+
+
+def _serving(plan: CoePlan, member: Member, clock: Clock) -> list[File]:
+    """What the kubelet shows to those who ask it, which they can look at."""
+    main = _newest(plan.authorities["main"])
+    own = issue(
+        ca=Pair(pem=main.pem, key=main.key),
+        common_name=f"system:node:{member.name}",
+        organizations=["system:nodes"],
+        dns=[member.name],
+        ips=[member.address],
+        usages=[SERVER],
+        now=clock.now(),
+    )
+    return [
+        File(path=KUBELET_CERTIFICATE, content=own.pem.encode()),
+        File(path=KUBELET_KEY, content=own.key, mode=0o600),
+    ]
+
+
+def _newest(authority: Authority) -> Authority:
+    """The one that nodes show certificates of: masters are told first, and accept it whatever they show themselves."""
+    return (*authority.also, authority)[0]
 
 
 def _access(plan: CoePlan, member: Member, clock: Clock) -> dict[str, Any]:
     """The kubelet's way to the API, with a certificate that says which node it is."""
     main = plan.authorities["main"]
     server = api_of(plan, member) if member.role == MASTER else api(plan)
+    newest = _newest(main)
     own = issue(
-        ca=Pair(pem=main.pem, key=main.key),
+        ca=Pair(pem=newest.pem, key=newest.key),
         common_name=f"system:node:{member.name}",
         organizations=["system:nodes"],
         usages=[CLIENT],

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
-from jeroboam.api.container_infra.kilo.lookup import bay_named, bay_of, check_coe, container_of
+from jeroboam.api.container_infra.kilo.lookup import bay_named, bay_of, check_coe, check_open, container_of
 from jeroboam.api.container_infra.kilo.shapes import (
     BayContainerDetailList,
     BayContainerInList,
@@ -20,8 +20,8 @@ from jeroboam.api.container_infra.lookup import project_scope
 from jeroboam.api.container_infra.schema import refuse_unknown
 from jeroboam.api.fields import BadField, Check, Schema, body_of, ignored, optional, read, text
 from jeroboam.api.wire import apply, changes_of, iso, links, next_page, page_of
-from jeroboam.domain.clusters import Cluster, Operation
-from jeroboam.domain.errors import Conflict, Invalid
+from jeroboam.domain.clusters import Cluster
+from jeroboam.domain.errors import Invalid
 from jeroboam.domain.states import in_progress
 from jeroboam.domain.workloads import (
     MOST_MEMORY,
@@ -173,18 +173,12 @@ async def create(call: Call) -> Answer:
     async with call.parts.store.write() as tx:
         bay = await bay_named(tx, call, "bay_uuid", wish["bay_uuid"])
         check_coe(bay, "swarm")
-        _check_open(bay)
+        check_open(bay, "container")
         container = _container(call, wish, bay, tx.now)
         await tx.workloads.insert(container)
         tx.hint("workload", container.uuid)
     shown = full(container, call)
     return reply(shown, 201, ("Location", shown["links"][0]["href"]))
-
-
-def _check_open(bay: Cluster) -> None:
-    if bay.operation is Operation.DELETE or bay.status == "CREATE_FAILED":
-        text = f"Creating a container in bay {bay.uuid} when its status is {bay.status} is not supported."
-        raise Conflict(text, field="bay_uuid")
 
 
 def _container(call: Call, wish: dict[str, Any], bay: Cluster, now: dt.datetime) -> Workload:

@@ -2,8 +2,8 @@
 
 from jeroboam.api.call import Call
 from jeroboam.api.container_infra.lookup import only, project_scope
-from jeroboam.domain.clusters import Cluster, Template
-from jeroboam.domain.errors import Invalid, NotFound
+from jeroboam.domain.clusters import Cluster, Operation, Template
+from jeroboam.domain.errors import Conflict, Invalid, NotFound
 from jeroboam.domain.workloads import Workload, WorkloadKind
 from jeroboam.store import Transaction
 
@@ -39,6 +39,13 @@ def check_coe(bay: Cluster, coe: str) -> None:
     if actual != coe:
         text = f"Cannot fulfill request with a {actual} bay, expecting a {coe} bay."
         raise Invalid(text, field="bay_uuid")
+
+
+def check_open(bay: Cluster, one: str) -> None:
+    """Raise `Conflict` for a bay that goes or never came: nothing is made in it."""
+    if bay.operation is Operation.DELETE or bay.status == "CREATE_FAILED":
+        text = f"Creating a {one} in bay {bay.uuid} when its status is {bay.status} is not supported."
+        raise Conflict(text, field="bay_uuid")
 
 
 async def bay_named(tx: Transaction, call: Call, field: str, ident: str) -> Cluster:

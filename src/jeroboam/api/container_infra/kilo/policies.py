@@ -15,5 +15,9 @@ RULES = {
     **{f"{one}:{verb}": MEMBER for one in _COLLECTIONS for verb in _WRITES},
     "container:logs": READER,
     **{f"container:{verb}": MEMBER for verb in ("start", "stop", "reboot", "pause", "unpause", "execute")},
-    **{f"container:{verb}_all_projects": ADMIN for verb in ("get_one", "get_all", "update", "delete")},
+    **{
+        f"{one}:{verb}_all_projects": ADMIN
+        for one in ("container", "pod", "service", "rc")
+        for verb in ("get_one", "get_all", "update", "delete")
+    },
 }

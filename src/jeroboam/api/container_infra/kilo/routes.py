@@ -3,14 +3,15 @@
 import json
 from dataclasses import replace
 from functools import wraps
+from typing import Any
 
 from jeroboam.api.call import Answer, Call, Failure, Handler, Route
 from jeroboam.api.container_infra.kilo import acts, baymodels, bays, containers, nodes, orchestrated, shapes
-from jeroboam.api.container_infra.shapes import Errors
 from jeroboam.api.fields import Check, body_of, text
-from jeroboam.api.wire import PAGING, paging, patch_of
+from jeroboam.api.wire import paging, patch_of
 from jeroboam.domain.clusters import Cluster, Template
 from jeroboam.domain.noderecords import NodeRecord
+from jeroboam.domain.orchestrated import CALLED, Orchestrated
 from jeroboam.domain.workloads import Workload
 from jeroboam.store import sort_keys
 
@@ -221,32 +222,51 @@ def _asked() -> list[Route]:
     ]
 
 
-def _orchestrated(collection: str, answer: object) -> tuple[Route, ...]:
-    of, one = orchestrated.Orchestrated(collection), collection[:-1]
-    lists, single = f"/{collection}", f"/{collection}/{{{one}}}"
-    found = Route(
-        method="GET", path=lists, handler=of.index, rule=f"{one}:get_all", query=PAGING | _WITHIN, answer=answer
-    )
-    none = Route(method="GET", path=single, handler=of.one, rule=f"{one}:get", query=_WITHIN, status=404, answer=Errors)
-    made = Route(
-        method="POST",
-        path=lists,
-        handler=of.create,
-        rule=f"{one}:create",
-        body=body_of(orchestrated.FIELDS, orchestrated.REQUIRED),
-        status=501,
-        answer=Errors,
-        refusals=(404,),
-        differs="501, and a 400 for a bay that does not run Kubernetes: no COE has them yet",
-    )
+def _orchestrated(of: orchestrated.Resource, answers: tuple[object, object, object]) -> tuple[Route, ...]:
+    """The routes of pods, services or replication controllers; their answers in short, in a list and alone."""
+    many, one, called = of.collection, of.kind, CALLED[of.kind]
+    lists, single = f"/{many}", f"/{many}/{{{one}}}"
+    page = paging(sort_keys(Orchestrated)) | _WITHIN
+    in_short, in_full, alone = answers
+    made = body_of(orchestrated.FIELDS, orchestrated.REQUIRED)
+    refused = f"{_STORED}; what the bay would refuse is a 400"
+
+    def route(method: str, path: str, verb: str, handler: Handler, what: str, **more: Any) -> Route:
+        return Route(method=method, path=path, rule=f"{one}:{verb}", handler=_told(handler, what), **more)
+
     return (
-        found,
-        replace(found, path=f"{lists}/detail", rule=f"{one}:detail"),
-        made,
-        none,
-        replace(none, method="PATCH", rule=f"{one}:update"),
-        replace(none, method="DELETE", rule=f"{one}:delete"),
+        route("GET", lists, "get_all", of.index, f"{called}s, in short", query=page, answer=in_short),
+        route("GET", f"{lists}/detail", "detail", of.detail, f"{called}s, whole", query=page, answer=in_full),
+        route(
+            *("POST", lists, "create", of.create, f"a {called} of a manifest"),
+            body=made,
+            status=201,
+            answer=alone,
+            refusals=(404, 409),
+            differs=refused,
+        ),
+        route("GET", single, "get", of.show, f"a {called}", query=_WITHIN, answer=alone),
+        route(
+            *("PATCH", single, "update", of.update, f"another manifest for a {called}"),
+            query=_WITHIN,
+            body=patch_of(*orchestrated.CHANGEABLE),
+            answer=alone,
+            differs=refused,
+        ),
+        route(
+            "DELETE", single, "delete", of.delete, f"the end of a {called}", query=_WITHIN, status=204, differs=_STORED
+        ),
     )
+
+
+def _told(handler: Handler, what: str) -> Handler:
+    """The same handler, with what it is for."""
+
+    async def ask(call: Call) -> Answer:
+        return await handler(call)
+
+    ask.__doc__ = f"{handler.__name__}: {what}"
+    return ask
 
 
 def _both(routes: tuple[Route, ...], today: str) -> list[Route]:
@@ -270,9 +290,9 @@ ROUTES = (
     *_NODE_ROUTES,
     *_CONTAINER_ROUTES,
     *_asked(),
-    *_orchestrated("pods", shapes.Pods),
-    *_orchestrated("services", shapes.Services),
-    *_orchestrated("rcs", shapes.ReplicationControllers),
+    *_orchestrated(orchestrated.PODS, (shapes.PodList, shapes.PodDetailList, shapes.PodShape)),
+    *_orchestrated(orchestrated.SERVICES, (shapes.ServiceList, shapes.ServiceDetailList, shapes.ServiceShape)),
+    *_orchestrated(orchestrated.RCS, (shapes.RcList, shapes.RcDetailList, shapes.RcShape)),
 )
 
 

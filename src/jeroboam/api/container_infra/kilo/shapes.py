@@ -4,6 +4,7 @@ from typing import NotRequired, TypedDict
 
 from jeroboam.api.container_infra.shapes import Labels
 from jeroboam.api.shapes import Link, Moment, NextPage, Uuid
+from jeroboam.domain.orchestrated import OrchestratedStatus
 from jeroboam.domain.workloads import WorkloadStatus
 
 
@@ -160,19 +161,89 @@ class NodeRecordList(TypedDict):
     next: NotRequired[NextPage]
 
 
-class Pods(TypedDict):
-    """Pods: there are none."""
+class InBay(TypedDict):
+    """A pod, service or replication controller as lists show it."""
 
-    pods: list[dict[str, str]]
-
-
-class Services(TypedDict):
-    """Services: there are none."""
-
-    services: list[dict[str, str]]
+    uuid: Uuid
+    name: str
+    bay_uuid: Uuid
+    status: OrchestratedStatus
+    links: list[Link]
 
 
-class ReplicationControllers(TypedDict):
-    """Replication controllers: there are none."""
+class OrchestratedShape(InBay):
+    """What all three show."""
 
-    rcs: list[dict[str, str]]
+    status_reason: str | None
+    labels: Labels
+    manifest: str | None
+    manifest_url: str | None
+    created_at: Moment | None
+    updated_at: Moment | None
+
+
+class PodShape(OrchestratedShape):
+    """A pod in a bay."""
+
+    images: list[str]
+    host: str | None
+    desc: None
+
+
+class ServiceShape(OrchestratedShape):
+    """A service in a bay."""
+
+    selector: Labels
+    ip: str | None
+    ports: list[dict[str, int | str]]
+    port: int | None
+
+
+class RcShape(OrchestratedShape):
+    """A replication controller in a bay."""
+
+    images: list[str]
+    selector: Labels
+    replicas: int | None
+
+
+class PodList(TypedDict):
+    """A page of pods."""
+
+    pods: list[InBay]
+    next: NotRequired[NextPage]
+
+
+class PodDetailList(TypedDict):
+    """A page of pods, whole."""
+
+    pods: list[PodShape]
+    next: NotRequired[NextPage]
+
+
+class ServiceList(TypedDict):
+    """A page of services in bays."""
+
+    services: list[InBay]
+    next: NotRequired[NextPage]
+
+
+class ServiceDetailList(TypedDict):
+    """A page of services in bays, whole."""
+
+    services: list[ServiceShape]
+    next: NotRequired[NextPage]
+
+
+class RcList(TypedDict):
+    """A page of replication controllers."""
+
+    rcs: list[InBay]
+    next: NotRequired[NextPage]
+
+
+class RcDetailList(TypedDict):
+    """A page of replication controllers, whole."""
+
+    rcs: list[RcShape]
+    next: NotRequired[NextPage]

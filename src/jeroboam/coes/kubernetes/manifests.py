@@ -1,0 +1,221 @@
+"""Pods, services and replication controllers of users inside a Kubernetes cluster: what the API of 2015 makes there.
+
+They lie in the namespace `default`, as they did in 2015, under the names in their manifests. Which object is whose is
+told by a label with our uuid, never by names: what somebody else made under the same name is left alone. An object is
+made by a create, which cannot take another's for its own, and changed by a server-side apply, which leaves the fields
+of others alone. Neighbours: the COE, which has one.
+"""
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from jeroboam.clients.kubernetes import MANAGER, KubernetesApi, Missing
+from jeroboam.coes.base import CoePlan, ManifestWant
+from jeroboam.coes.kubernetes.reach import speaking_to
+from jeroboam.domain.errors import Permanent, Temporary
+from jeroboam.domain.orchestrated import CALLED, OrchestratedKind, OrchestratedStatus, Seen, facts_of
+from jeroboam.kit.clock import Clock
+
+LABEL = "jeroboam.io/workload"
+_OURS = "jeroboam.io/"
+NAMESPACE = "default"
+
+_PLURALS = {
+    OrchestratedKind.POD: "pods",
+    OrchestratedKind.SERVICE: "services",
+    OrchestratedKind.RC: "replicationcontrollers",
+}
+# A word that Kubernetes does not know is an error of whoever wrote it, and not left out in silence.
+_STRICT = "&fieldValidation=Strict"
+_TRIAL = "&dryRun=All"
+# For so long one call waits for an object that goes away.
+_GOING_SECONDS = 3.0
+_POLL_SECONDS = 0.2
+# What a container waits for on its usual way.
+_USUAL = frozenset({"ContainerCreating", "PodInitializing"})
+_LONGEST_WORDS = 500
+
+_S = OrchestratedStatus
+
+
+class KubernetesManifests:
+    """The contract `Manifests` for Kubernetes."""
+
+    def __init__(self, *, clock: Clock) -> None:
+        self._clock = clock
+
+    async def check(self, plan: CoePlan, want: ManifestWant) -> None:
+        async with speaking_to(plan, self._clock) as api:
+            await _had(api, want, _TRIAL)
+
+    async def have(self, plan: CoePlan, want: ManifestWant) -> Seen:
+        async with speaking_to(plan, self._clock) as api:
+            return _seen(want.kind, await _had(api, want))
+
+    async def look(self, plan: CoePlan) -> Mapping[str, Seen]:
+        async with speaking_to(plan, self._clock) as api:
+            found = await _labelled(api, LABEL)
+        return {each["metadata"]["labels"][LABEL]: _seen(kind, each) for kind, each in found}
+
+    async def owned(self, plan: CoePlan) -> Sequence[str]:
+        return list(await self.look(plan))
+
+    async def remove(self, plan: CoePlan, uuid: str) -> None:
+        async with speaking_to(plan, self._clock) as api:
+            until = self._clock.monotonic() + _GOING_SECONDS
+            while found := await _labelled(api, f"{LABEL}%3D{uuid}"):
+                await asyncio.gather(*(_delete(api, kind, each) for kind, each in found if not _is_going(each)))
+                if self._clock.monotonic() >= until:
+                    names = ", ".join(f"{CALLED[kind]} {each['metadata']['name']}" for kind, each in found)
+                    raise Temporary(f"the cluster is still ending {names}")
+                await self._clock.sleep(_POLL_SECONDS)
+
+
+def _path(kind: OrchestratedKind, name: str = "") -> str:
+    path = f"/api/v1/namespaces/{NAMESPACE}/{_PLURALS[kind]}"
+    return f"{path}/{name}" if name else path
+
+
+async def _labelled(api: KubernetesApi, selector: str) -> list[tuple[OrchestratedKind, dict[str, Any]]]:
+    """The objects of all three kinds with that label."""
+
+    async def one(kind: OrchestratedKind) -> list[tuple[OrchestratedKind, dict[str, Any]]]:
+        path = f"{_path(kind)}?labelSelector={selector}"
+        found = await api.get(path, f"asking the cluster for its {_PLURALS[kind]}")
+        return [(kind, each) for each in found["items"]]
+
+    return [each for found in await asyncio.gather(*map(one, _PLURALS)) for each in found]
+
+
+async def _had(api: KubernetesApi, want: ManifestWant, trial: str = "") -> dict[str, Any]:
+    """Make it, or change the one that is there; the object. With the word for a trial nothing is kept of it."""
+    called = f"{CALLED[want.kind]} {want.name}"
+    path = _path(want.kind, want.name)
+    try:
+        found = await api.get(path, f"looking for {called}")
+    except Missing:
+        found = None
+    try:
+        if found is None:
+            query = f"{_path(want.kind)}?fieldManager={MANAGER}{_STRICT}{trial}"
+            return await api.post(query, _body(want), f"making {called}")
+        if (found["metadata"].get("labels") or {}).get(LABEL) != want.uuid:
+            raise Permanent(f"there is another {called} in the cluster, which was not made here")
+        if _is_going(found):
+            raise Temporary(f"the former {called} is still on its way out of the cluster")
+        # The one that was found and no other: somebody may put another in its place at any moment.
+        body = _body(want, uid=found["metadata"]["uid"])
+        await _own(api, path, found, f"changing {called}")
+        return await api.apply(path, body, f"changing {called}", also=_STRICT + trial)
+    except Permanent as error:
+        raise Permanent(_words(error.reason)) from error
+
+
+def _body(want: ManifestWant, *, uid: str | None = None) -> dict[str, Any]:
+    meta: dict[str, Any] = {**want.manifest["metadata"], "namespace": NAMESPACE}
+    meta["labels"] = {**(meta.get("labels") or {}), LABEL: want.uuid}
+    if uid is not None:
+        meta["uid"] = uid
+    return {**want.manifest, "metadata": meta}
+
+
+def _words(reason: str) -> str:
+    """Without what follows the first line: it may show the whole object, with all that somebody put into it."""
+    return reason.partition("\n")[0][:_LONGEST_WORDS]
+
+
+async def _own(api: KubernetesApi, path: str, found: Mapping[str, Any], doing: str) -> None:
+    """Have the fields that our create set count as applied, so that an apply which leaves one out removes it.
+
+    It changes nothing of the object but who is said to have set what, so a trial may do it: it would not be told the
+    truth without.
+    """
+    for number, each in enumerate(found["metadata"].get("managedFields") or ()):
+        if (each.get("manager"), each.get("operation"), each.get("subresource")) == (MANAGER, "Update", None):
+            at = f"/metadata/managedFields/{number}"
+            steps = [
+                {"op": "test", "path": "/metadata/uid", "value": found["metadata"]["uid"]},
+                {"op": "test", "path": f"{at}/manager", "value": MANAGER},
+                {"op": "replace", "path": f"{at}/operation", "value": "Apply"},
+            ]
+            try:
+                await api.steps(path, steps, doing)
+            except Permanent as error:
+                raise Temporary(f"{doing}: it has changed meanwhile") from error
+            return
+
+
+async def _delete(api: KubernetesApi, kind: OrchestratedKind, found: Mapping[str, Any]) -> None:
+    meta = found["metadata"]
+    # A controller takes its pods along, and is there until they are gone.
+    how = {"propagationPolicy": "Foreground", "preconditions": {"uid": meta["uid"]}}
+    await api.delete(_path(kind, meta["name"]), f"removing {CALLED[kind]} {meta['name']}", how=how)
+
+
+def _is_going(found: Mapping[str, Any]) -> bool:
+    return bool(found["metadata"].get("deletionTimestamp"))
+
+
+# ------------------------------------------------------------------------------------------------- what is to be seen
+
+
+def _seen(kind: OrchestratedKind, found: Mapping[str, Any]) -> Seen:
+    status, reason = _STATES[kind](found)
+    if _is_going(found):
+        reason = "Somebody has removed it: it is on its way out."
+    told = {**found, "metadata": {**found["metadata"], "labels": _theirs(found["metadata"].get("labels") or {})}}
+    return Seen(status=status, reason=reason, facts=facts_of(kind, told))
+
+
+def _theirs(labels: Mapping[str, str]) -> dict[str, str]:
+    return {key: value for key, value in labels.items() if not key.startswith(_OURS)}
+
+
+def _pod(found: Mapping[str, Any]) -> tuple[OrchestratedStatus, str | None]:
+    status = found.get("status") or {}
+    phase = status.get("phase", "Pending")
+    known = _S(phase) if phase in set(_S) else _S.UNKNOWN
+    return known, next((why for why in _pod_reasons(status) if why), None)
+
+
+def _pod_reasons(status: Mapping[str, Any]) -> Iterator[str]:
+    """Why it is not as it might be, the most telling first."""
+    for each in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+        waiting = each.get("state", {}).get("waiting", {})
+        if waiting and waiting.get("reason") not in _USUAL:
+            yield _line(f"{each['name']}: {waiting.get('reason')}", waiting.get("message"))
+    if status.get("phase") == "Failed":
+        for each in status.get("containerStatuses") or ():
+            ended = each.get("state", {}).get("terminated", {})
+            if ended.get("exitCode"):
+                yield _line(f"{each['name']}: exit code {ended['exitCode']}", ended.get("reason"))
+    yield _line(status.get("reason") or "", status.get("message"))
+    for each in status.get("conditions") or ():
+        if each.get("type") == "PodScheduled" and each.get("status") == "False":
+            yield _line(each.get("reason") or "", each.get("message"))
+
+
+def _line(what: str, message: str | None) -> str:
+    return _words(f"{what}: {message}" if what and message else what or message or "")
+
+
+def _service(found: Mapping[str, Any]) -> tuple[OrchestratedStatus, str | None]:
+    outer = ((found.get("status") or {}).get("loadBalancer") or {}).get("ingress")
+    if found["spec"].get("type") == "LoadBalancer" and not outer:
+        return _S.PENDING, "Its load balancer has no address yet."
+    return _S.RUNNING, None
+
+
+def _rc(found: Mapping[str, Any]) -> tuple[OrchestratedStatus, str | None]:
+    status = found.get("status") or {}
+    wanted, ready = found["spec"].get("replicas", 1), status.get("readyReplicas", 0)
+    failed = next((each for each in status.get("conditions") or () if each.get("status") == "True"), None)
+    if failed is not None:
+        return _S.PENDING, _line(failed.get("reason") or "", failed.get("message"))
+    if ready < wanted:
+        return _S.PENDING, f"{ready} of {wanted} pods are ready."
+    return _S.RUNNING, None
+
+
+_STATES = {OrchestratedKind.POD: _pod, OrchestratedKind.SERVICE: _service, OrchestratedKind.RC: _rc}

@@ -1,0 +1,241 @@
+"""What a manifest makes inside a cluster through the API of 2015: pods, services and replication controllers.
+
+The wish is the manifest itself, with a number: whoever changes it adds one, and the orchestration loop carries the
+newest out. What the API shows beside it is what the cluster's own API said last; until that has said something, what
+the manifest says of itself. Neighbours: `workloads`, the containers, which can be started, stopped and entered and so
+have another kind of wish. Contract: container-infra, section 15.
+"""
+
+import datetime as dt
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any
+
+from jeroboam.domain.errors import Conflict
+
+
+class OrchestratedKind(StrEnum):
+    """What it is; the value is what the API of 2015 calls one."""
+
+    POD = "pod"
+    SERVICE = "service"
+    RC = "rc"
+
+
+class OrchestratedStatus(StrEnum):
+    """The public status. The first five are a pod's phases; a service or controller is running once it works."""
+
+    PENDING = "Pending"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+    UNKNOWN = "Unknown"
+    ERROR = "Error"
+
+
+CALLED = {
+    OrchestratedKind.POD: "Pod",
+    OrchestratedKind.SERVICE: "Service",
+    OrchestratedKind.RC: "ReplicationController",
+}
+"""What Kubernetes calls each, in manifests and in errors."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OrchestratedSpec:
+    """What should be there."""
+
+    manifest: dict[str, Any]
+    """The manifest as an object of JSON."""
+    text: str
+    """The same as its user wrote it."""
+    url: str | None = None
+    """Where it was fetched from, if it was."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Facts:
+    """What there is to be said of such an object, whether a manifest says it or the cluster."""
+
+    labels: dict[str, str] = field(default_factory=dict)
+    images: tuple[str, ...] = ()
+    host: str | None = None
+    """The node that a pod runs on."""
+    selector: dict[str, str] = field(default_factory=dict)
+    ip: str | None = None
+    """The address of a service."""
+    ports: tuple[dict[str, int | str], ...] = ()
+    replicas: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Seen:
+    """Such an object as the cluster's own API shows it."""
+
+    status: OrchestratedStatus
+    reason: str | None = None
+    facts: Facts = field(default_factory=Facts)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OrchestratedObserved:
+    """What the loop last saw, and how far it came."""
+
+    generation: int = 0
+    """The wish that was carried out last, or given up."""
+    touched: bool = False
+    """Whether anything may have been made of it; noted before the first try."""
+    seen: Seen | None = None
+    """None: it is not there."""
+    failure: str | None = None
+    """Why the last wish was given up; None when it was not."""
+    silent: str | None = None
+    """Why the cluster could not be asked the last time."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Orchestrated:
+    """A pod, service or replication controller that was asked for here."""
+
+    uuid: str
+    name: str
+    """The one in its manifest; it cannot be changed."""
+    project_id: str
+    user_id: str
+    kind: OrchestratedKind
+    cluster_id: str
+    spec: OrchestratedSpec
+    observed: OrchestratedObserved = field(default_factory=OrchestratedObserved)
+    generation: int = 1
+    """Counts wishes: each accepted write adds one."""
+    status: OrchestratedStatus = OrchestratedStatus.PENDING
+    status_reason: str | None = None
+    deleting: bool = False
+    deadline_at: dt.datetime | None = None
+    """When what is under way is given up."""
+    created_at: dt.datetime
+    updated_at: dt.datetime | None = None
+
+
+# ---------------------------------------------------------------------------------------------------------- facts
+
+
+def facts_of(kind: OrchestratedKind, told: Mapping[str, Any]) -> Facts:
+    """What an object of Kubernetes says of itself, be it a manifest or an answer. What has a wrong form is left out."""
+    meta, spec = _object(told.get("metadata")), _object(told.get("spec"))
+    labels = _texts(meta.get("labels"))
+    if kind is OrchestratedKind.SERVICE:
+        ip = spec.get("clusterIP")
+        return Facts(
+            labels=labels,
+            selector=_texts(spec.get("selector")),
+            ip=ip if isinstance(ip, str) and ip else None,
+            ports=tuple(_port(port) for port in _objects(spec.get("ports"))),
+        )
+    if kind is OrchestratedKind.RC:
+        inner = _object(_object(spec.get("template")).get("spec"))
+        replicas = spec.get("replicas", 1)
+        return Facts(
+            labels=labels,
+            images=tuple(_images(inner)),
+            selector=_texts(spec.get("selector")),
+            replicas=replicas if isinstance(replicas, int) else None,
+        )
+    node = spec.get("nodeName")
+    return Facts(labels=labels, images=tuple(_images(spec)), host=node if isinstance(node, str) else None)
+
+
+def shown(it: Orchestrated) -> Facts:
+    """What the API shows of it: what was seen last, and before that what its manifest says."""
+    return facts_of(it.kind, it.spec.manifest) if it.observed.seen is None else it.observed.seen.facts
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
+    return (each for each in value if isinstance(each, dict)) if isinstance(value, list) else iter(())
+
+
+def _texts(value: Any) -> dict[str, str]:
+    return {key: each for key, each in _object(value).items() if isinstance(each, str)}
+
+
+def _images(spec: Mapping[str, Any]) -> Iterator[str]:
+    return (each["image"] for each in _objects(spec.get("containers")) if isinstance(each.get("image"), str))
+
+
+def _port(port: Mapping[str, Any]) -> dict[str, int | str]:
+    known = ("name", "protocol", "port", "targetPort", "nodePort")
+    return {name: port[name] for name in known if isinstance(port.get(name), int | str)}
+
+
+# --------------------------------------------------------------------------------------------------------- states
+
+_S = OrchestratedStatus
+
+
+def vanished(kind: OrchestratedKind) -> str:
+    """What is said of one that somebody else has removed."""
+    return f"The {CALLED[kind]} is gone from its bay."
+
+
+def is_due(it: Orchestrated) -> bool:
+    """Whether its newest wish has neither been carried out nor given up."""
+    return not it.deleting and it.observed.generation < it.generation
+
+
+def in_progress(it: Orchestrated) -> bool:
+    """Whether something that was asked is still being carried out, and has a deadline."""
+    return it.deadline_at is not None
+
+
+def ask_change(it: Orchestrated, spec: OrchestratedSpec, *, now: dt.datetime, deadline: dt.datetime) -> Orchestrated:
+    """It with another manifest. Raises `Conflict` for one that is on its way out."""
+    if it.deleting:
+        raise Conflict(f"Cannot update {CALLED[it.kind]} {it.uuid}: it is being deleted.", field="status")
+    until = max(deadline, it.deadline_at) if is_due(it) and it.deadline_at else deadline
+    return project_orchestrated(replace(_asked(it, now, until), spec=spec))
+
+
+def ask_end(it: Orchestrated, *, now: dt.datetime, deadline: dt.datetime) -> Orchestrated:
+    """It on its way out. Asking twice is asking once."""
+    return it if it.deleting else project_orchestrated(replace(_asked(it, now, deadline), deleting=True))
+
+
+def _asked(it: Orchestrated, now: dt.datetime, deadline: dt.datetime) -> Orchestrated:
+    observed = replace(it.observed, failure=None)
+    return replace(it, generation=it.generation + 1, observed=observed, deadline_at=deadline, updated_at=now)
+
+
+def project_orchestrated(it: Orchestrated, *, waiting_for: str | None = None) -> Orchestrated:
+    """It with its public status; a deadline only while something is due.
+
+    `waiting_for` says what the work waits for, once that is known.
+    """
+    observed = it.observed
+    seen = observed.seen
+    if it.deleting:
+        if observed.failure is not None:
+            return replace(it, status=_S.ERROR, status_reason=observed.failure, deadline_at=None)
+        reason = f"It is being deleted: {waiting_for}" if waiting_for else "It is being deleted."
+        return replace(it, status=_S.UNKNOWN if seen is None else seen.status, status_reason=reason)
+    if is_due(it):
+        reason = waiting_for or "Its manifest is being applied."
+        return replace(it, status=_S.PENDING if seen is None else seen.status, status_reason=reason)
+    status, why = _settled(it)
+    return replace(it, status=status, status_reason=why, deadline_at=None)
+
+
+def _settled(it: Orchestrated) -> tuple[OrchestratedStatus, str | None]:
+    observed = it.observed
+    seen = observed.seen
+    if observed.failure is not None:
+        return _S.ERROR if seen is None else seen.status, observed.failure
+    if observed.silent is not None:
+        return _S.UNKNOWN, observed.silent
+    if seen is None:
+        return _S.ERROR, vanished(it.kind)
+    return seen.status, seen.reason
