@@ -12,9 +12,10 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 
 from jeroboam.clients.kubernetes import KubernetesApi
-from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Member
+from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Demand, GroupShape, Member
 from jeroboam.coes.kubernetes import balancer, boot, components, options
 from jeroboam.coes.kubernetes.components import API_PORT
+from jeroboam.coes.kubernetes.demand import demand
 from jeroboam.coes.kubernetes.fleet import POLL_SECONDS, KubeNode, Nodes
 from jeroboam.coes.kubernetes.machine import Machine
 from jeroboam.coes.kubernetes.manifests import KubernetesManifests
@@ -145,6 +146,11 @@ class KubernetesCoe:
         newest = (*plan.authorities["main"].also, plan.authorities["main"])[0]
         async with self._nodes(plan) as nodes:
             await nodes.restart_own(hashlib.sha256(newest.pem.encode()).hexdigest()[:16])
+
+    async def demand(self, plan: CoePlan, groups: Sequence[GroupShape]) -> Demand:
+        async with self._nodes(plan) as nodes:
+            there, pods = await nodes.load()
+        return demand(plan, groups, there, pods)
 
     async def _empty(self, nodes: Nodes, node: KubeNode) -> None:
         await nodes.cordon(node)

@@ -191,10 +191,18 @@ class Nodes:
         """Take the node off the cluster's list."""
         await self._api.delete(f"/api/v1/nodes/{name}", f"removing node {name} from the cluster")
 
+    async def load(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """All nodes and all pods, as the API shows them."""
+        nodes, pods = await asyncio.gather(
+            self._api.get("/api/v1/nodes", "asking the cluster for its nodes"),
+            self._api.get("/api/v1/pods", "asking the cluster for its pods"),
+        )
+        return nodes["items"], pods["items"]
+
     async def _movable(self, node: str) -> list[dict[str, Any]]:
         query = f"/api/v1/pods?fieldSelector=spec.nodeName%3D{node}"
         found = await self._api.get(query, f"asking what runs on node {node}")
-        return [pod for pod in found["items"] if not _stays(pod)]
+        return [pod for pod in found["items"] if not stays(pod)]
 
     async def _evict(self, pod: Mapping[str, Any]) -> None:
         name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
@@ -211,7 +219,7 @@ class Nodes:
             return
 
 
-def _stays(pod: Mapping[str, Any]) -> bool:
+def stays(pod: Mapping[str, Any]) -> bool:
     """Whether a drain leaves it: it is the node's own, or it has ended."""
     meta = pod["metadata"]
     owners: Iterable[Mapping[str, Any]] = meta.get("ownerReferences") or ()
