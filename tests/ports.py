@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field, replace
 
 from jeroboam.domain.caller import Caller
+from jeroboam.domain.clusters import MASTER, ROLES
 from jeroboam.domain.errors import Invalid, NotFound, Unavailable
 from jeroboam.domain.limits import Owner
 from jeroboam.domain.ports import ExecResult
@@ -63,11 +64,14 @@ class EasyAdmission:
         if self.refused is not None and self.refused in {group.spec.flavor_id, group.spec.image_id}:
             raise Invalid(f"Unable to find {self.refused}.", field="flavor_id")
 
-    async def change(self, before, after, groups) -> bool:
+    async def change(self, before, after, groups) -> frozenset[str]:
         for group in groups:
             await self.nodegroup(after, group, None)
-        named = [each.spec.labels.get("fake_setting") for each in (before, after)]
-        return before.spec.template != after.spec.template or named[0] != named[1]
+        changed = {key for key, value in before.spec.labels.items() if after.spec.labels.get(key) != value}
+        changed |= {key for key, value in after.spec.labels.items() if before.spec.labels.get(key) != value}
+        if before.spec.template != after.spec.template or "fake_setting" in changed:
+            return ROLES
+        return frozenset({MASTER}) if "fake_master_setting" in changed else frozenset()
 
     async def rotation(self, cluster) -> None:
         if self.refused == "rotation":

@@ -204,6 +204,9 @@ async def test_labels_change_in_place_and_nodes_follow_only_where_they_are_made_
     cluster, groups = await whole(store, ready)
     assert [group.spec.build for group in groups] == [1, 1]
     assert cluster.spec.max_batch_size == 2
+    assert (await patched(infra, ("add", "/labels/fake_master_setting", "on"))).status == 202
+    cluster, groups = await whole(store, ready)
+    assert [group.spec.build for group in groups] == [2, 1], "workers are not made from it"
 
 
 async def test_labels_as_a_whole_and_a_group_that_has_its_own(infra, store, ready):

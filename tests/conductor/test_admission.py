@@ -156,9 +156,10 @@ async def test_a_change_says_whether_nodes_have_to_be_made_anew(admission):
 
     assert not await admission.change(cluster, cluster, groups)
     assert not await admission.change(cluster, labelled(other="1"), groups)
-    assert await admission.change(cluster, labelled(fake_setting="1"), groups)
+    assert await admission.change(cluster, labelled(fake_setting="1"), groups) == {"master", "worker"}
+    assert await admission.change(cluster, labelled(fake_master_setting="1"), groups) == {"master"}
     assert not await admission.change(labelled(fake_setting="1"), labelled(fake_setting="1", other="2"), groups)
-    assert await admission.change(cluster, to(cluster, insecure_registry="r:5000"), groups)
+    assert await admission.change(cluster, to(cluster, insecure_registry="r:5000"), groups) == {"master", "worker"}
 
 
 @pytest.mark.parametrize(

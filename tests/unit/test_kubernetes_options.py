@@ -1,5 +1,6 @@
 """What a Kubernetes cluster may be asked for, checked before anything is made; and what its nodes boot with."""
 
+import base64
 import json
 import tomllib
 from dataclasses import replace
@@ -8,7 +9,7 @@ from importlib.resources import files
 import pytest
 
 from jeroboam.coes.base import Authority, CoePlan, Member
-from jeroboam.coes.kubernetes import KubernetesCoe
+from jeroboam.coes.kubernetes import KubernetesCoe, addons, components
 from jeroboam.coes.kubernetes.fleet import FLANNEL_VERSION
 from jeroboam.domain.clusters import TemplateSpec
 from jeroboam.domain.errors import Invalid
@@ -43,6 +44,40 @@ def coe():
         ("service_cluster_ip_range", "nonsense"),
         ("service_cluster_ip_range", "10.100.7.0/24"),
         ("api_server_cert_sans", "good.example,bad name"),
+        ("kubelet_options", "--no-such-option=1"),
+        ("kubelet_options", "--max-pods=many"),
+        ("kubelet_options", "max-pods=5"),
+        ("kubelet_options", "--max-pods=5 '"),
+        ("kubelet_options", "--anonymous-auth=true"),
+        ("kubelet_options", "--client-ca-file=/etc/ca"),
+        ("kubelet_options", "--node-labels=a=b"),
+        ("kubelet_options", "--root-dir=/"),
+        ("kubelet_options", "--topology-manager-policy=all"),
+        ("kubeapi_options", "--etcd-servers=http://10.0.0.1:2379"),
+        ("kubeapi_options", "--anonymous-auth"),
+        ("kubeapi_options", "--authorization-mode=AlwaysAllow"),
+        ("kubeapi_options", "--tls-cert-file=/x"),
+        ("kubeapi_options", "--bind-address=0.0.0.0"),
+        ("kubeapi_options", "--disable-admission-plugins=PodSecurity"),
+        ("kubeapi_options", "--feature-gates=NoSuchGate=true"),
+        ("kubeapi_options", "--feature-gates=AllAlpha"),
+        ("kubeapi_options", "--event-ttl=long"),
+        ("kubescheduler_options", "--kubeconfig=/x"),
+        ("kubecontroller_options", "--leader-elect=false"),
+        ("kubecontroller_options", "--cluster-cidr=10.0.0.0/8"),
+        ("kubeproxy_options", "--proxy-mode=ipvs"),
+        ("kubeproxy_options", "--bind-address=0.0.0.0"),
+        ("admission_control_list", "PodSecurityPolicy"),
+        ("admission_control_list", "NodeRestriction,AlwaysPullImages"),
+        ("audit_log_enabled", "perhaps"),
+        ("metrics_server_enabled", "maybe"),
+        ("local_storage_enabled", ""),
+        ("container_infra_prefix", "https://registry.example/"),
+        ("container_infra_prefix", "registry.example/UP"),
+        ("audit_log_maxage", "0"),
+        ("oidc_issuer_url", "http://plain.example"),
+        ("oidc_issuer_url", "https://id.example"),
+        ("oidc_client_id", "kubernetes"),
     ],
 )
 def test_labels_that_cannot_be_are_refused_by_name(coe, name, value):
@@ -51,13 +86,37 @@ def test_labels_that_cannot_be_are_refused_by_name(coe, name, value):
     assert refused.value.field in {f"labels/{name}", "labels/service_cluster_ip_range"}
 
 
+def test_what_was_refused_is_said_with_the_reason(coe):
+    with pytest.raises(Invalid, match=r"labels/kubeapi_options.*--tls-cert-file.*names a file"):
+        coe.check(replace(SPEC, labels={"kubeapi_options": "--v=2 --tls-cert-file=/x"}))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        {"kubelet_options": "--max-pods=50 --eviction-hard=memory.available<100Mi --v=3 --seccomp-default"},
+        {"kubeapi_options": "--runtime-config=api/all=true --feature-gates=AllAlpha=false --event-ttl=1h30m"},
+        {"kubeapi_options": "--service-node-port-range=30000-31000 --tls-min-version=VersionTLS13"},
+        {"kubecontroller_options": "--node-monitor-grace-period=30s --terminated-pod-gc-threshold=100"},
+        {"kubescheduler_options": "--v=4"},
+        {"kubeproxy_options": "--proxy-mode=iptables --nodeport-addresses=10.0.0.0/8,192.168.0.0/16"},
+        {"admission_control_list": "NodeRestriction,PodNodeSelector"},
+        {"audit_log_enabled": "True", "audit_log_maxage": "7"},
+        {"oidc_issuer_url": "https://id.example/realms/a", "oidc_client_id": "k", "oidc_username_prefix": "-"},
+    ],
+)
+def test_what_operators_set_is_taken(coe, labels):
+    coe.check(replace(SPEC, labels=labels))
+
+
 @pytest.mark.parametrize(
     ("field", "value"),
     [
         ("tls_disabled", True),
-        ("registry_enabled", True),
         ("network_driver", "calico"),
         ("volume_driver", "cinder"),
+        ("insecure_registry", "http://registry:5000"),
+        ("insecure_registry", "good:5000, bad/folder"),
     ],
 )
 def test_fields_that_cannot_be_honoured_are_refused_by_name(coe, field, value):
@@ -119,15 +178,22 @@ def plan(coe, **labels) -> CoePlan:
     )
 
 
-def test_the_network_is_of_the_version_that_every_node_image_brings():
+def test_what_is_applied_is_of_the_version_that_every_node_image_brings():
     pinned = tomllib.loads((files("jeroboam.nodeimages.kubernetes") / "versions.toml").read_text())
-    assert {version["flannel"] for version in pinned.values()} == {FLANNEL_VERSION}
+
+    def versions(name):
+        return {version[name] for version in pinned.values()}
+
+    assert versions("flannel") == {FLANNEL_VERSION}
+    assert versions("metrics_server") == {addons.METRICS_VERSION}
+    assert versions("local_path") == {addons.STORAGE_VERSION}
+    assert versions("registry") == {addons.REGISTRY_VERSION}
 
 
 def test_a_worker_has_no_authority_and_no_way_but_its_own(coe):
     made = plan(coe)
     laid = {file.path: file.content for file in coe.script(made, made.members[1]).files}
-    assert not [path for path in laid if path.endswith(".key")]
+    assert [path for path in laid if path.endswith(".key")] == ["/etc/kubernetes/pki/kubelet.key"]
     assert json.loads(laid["/etc/kubernetes/kubelet.yaml"])["authentication"]["anonymous"]["enabled"] is False
     access = json.loads(laid["/etc/kubernetes/kubelet.conf"])
     assert access["clusters"][0]["cluster"]["server"] == "https://10.9.0.2:6443"
@@ -137,7 +203,7 @@ def test_keys_lie_where_only_root_reads_them_and_are_not_shown(coe):
     made = plan(coe)
     script = coe.script(made, made.members[0])
     secret = [file for file in script.files if b"PRIVATE KEY" in file.content or file.path.endswith(".conf")]
-    assert len(secret) == 5
+    assert len(secret) == 6, [file.path for file in secret]
     assert {file.mode for file in secret} == {0o600}
     assert "PRIVATE" not in repr(script)
 
@@ -149,3 +215,164 @@ def test_labels_reach_the_control_plane(coe):
     assert '"podSubnet": "10.50.0.0/16"' in config
     assert '"serviceSubnet": "10.60.0.0/16"' in config
     assert json.loads(laid["/etc/kubernetes/kubelet.yaml"])["clusterDNS"] == ["10.60.0.10"]
+
+
+def laid_for(coe, number=0, **labels) -> dict[str, str]:
+    """What a node boots with, by path."""
+    made = plan(coe, **labels)
+    return {file.path: file.content.decode() for file in coe.script(made, made.members[number]).files}
+
+
+def arguments(laid: dict[str, str], part: str) -> list[tuple[str, str]]:
+    """What kubeadm is told to start that part with."""
+    cluster = json.loads(laid["/etc/kubernetes/kubeadm.yaml"].split("---\n")[1])
+    return [(each["name"], each["value"]) for each in cluster[part]["extraArgs"]]
+
+
+def test_options_reach_their_programs_and_take_the_place_of_ours(coe):
+    labels = {
+        "kubelet_options": "--max-pods=42",
+        "kubeapi_options": "--event-ttl=2h",
+        "kubecontroller_options": "--kube-api-qps=7",
+        "kubescheduler_options": "--v=4",
+        "kubeproxy_options": "--proxy-mode=iptables --v=3 --masquerade-all",
+    }
+    made = plan(coe, **labels)
+    for member in made.members:
+        assert "--max-pods=42" in coe.script(made, member).commands[-1]
+    own = replace(made.members[1], options={"kubelet_options": "--max-pods=43"})
+    assert "--max-pods=43" in coe.script(made, own).commands[-1]
+    laid = laid_for(coe, **labels)
+    assert ("event-ttl", "2h") in arguments(laid, "apiServer")
+    assert [value for name, value in arguments(laid, "controllerManager") if name == "kube-api-qps"] == ["7"]
+    assert ("v", "4") in arguments(laid, "scheduler")
+    proxy = components.proxy(made)
+    assert (proxy["mode"], proxy["logging"], proxy["linux"]) == ("iptables", {"verbosity": 3}, {"masqueradeAll": True})
+    # Those of its proxy reach a cluster through its API: nodes are not made anew for them.
+    assert "kubeproxy_options" not in coe.node_options
+
+
+def test_secrets_are_sealed_with_a_key_of_the_clusters_own(coe):
+    made = plan(coe)
+
+    def keys(of):
+        laid = {file.path: file for file in coe.script(of, of.members[0]).files}
+        file = laid["/etc/kubernetes/security/encryption.yaml"]
+        assert file.mode == 0o600
+        [config] = json.loads(file.content)["resources"]
+        assert (config["resources"], config["providers"][-1]) == (["secrets"], {"identity": {}})
+        return config["providers"][0]["secretbox"]["keys"]
+
+    [key] = keys(made)
+    assert keys(made) == [key]
+    assert len(base64.b64decode(key["secret"])) == 32
+    [other] = keys(replace(made, cluster_id="another"))
+    assert other["secret"] != key["secret"]
+    # What was sealed with a key that another stands beside can still be read.
+    second = replace(made.authorities["etcd"], also=(made.authorities["encryption"],))
+    assert keys(replace(made, authorities=made.authorities | {"encryption": second}))[1] == key
+    # What other authorities become changes nothing.
+    assert keys(replace(made, authorities=made.authorities | {"main": made.authorities["etcd"]})) == [key]
+    worker = [file.path for file in coe.script(made, made.members[1]).files]
+    assert not [path for path in worker if "security" in path]
+
+
+def test_pods_are_held_to_baseline_and_nobody_is_anonymous(coe):
+    laid = laid_for(coe)
+    [plugin] = json.loads(laid["/etc/kubernetes/security/admission.yaml"])["plugins"]
+    assert plugin["configuration"]["defaults"]["enforce"] == "baseline"
+    assert plugin["configuration"]["exemptions"]["namespaces"] == ["kube-system"]
+    authentication = json.loads(laid["/etc/kubernetes/security/authentication.yaml"])
+    assert {each["path"] for each in authentication["anonymous"]["conditions"]} == {"/livez", "/readyz", "/healthz"}
+    assert "jwt" not in authentication
+    given = arguments(laid, "apiServer")
+    assert ("enable-admission-plugins", "NodeRestriction") in given
+    issuers = [value for name, value in given if name == "service-account-issuer"]
+    assert issuers[0] == "https://kubernetes.default.svc.cluster.local/clusters/c"
+    assert not [name for name, _ in given if name.startswith("audit")]
+
+
+def test_audit_and_admission_as_asked(coe):
+    labels = {"audit_log_enabled": "true", "audit_log_maxage": "7", "admission_control_list": "PodNodeSelector"}
+    given = arguments(laid_for(coe, **labels), "apiServer")
+    assert ("audit-log-path", "/var/lib/kubernetes/audit/audit.log") in given
+    numbers = {name: value for name, value in given if name.startswith("audit-log-max")}
+    assert numbers == {"audit-log-maxage": "7", "audit-log-maxbackup": "10", "audit-log-maxsize": "100"}
+    assert ("enable-admission-plugins", "NodeRestriction,PodNodeSelector") in given
+
+
+@pytest.mark.parametrize(
+    ("labels", "username", "groups"),
+    [
+        ({}, {"claim": "sub", "prefix": "https://id.example#"}, None),
+        ({"oidc_username_claim": "email"}, {"claim": "email", "prefix": ""}, None),
+        ({"oidc_username_prefix": "-"}, {"claim": "sub", "prefix": ""}, None),
+        (
+            {"oidc_username_prefix": "u:", "oidc_groups_claim": "roles", "oidc_groups_prefix": "g:"},
+            {"claim": "sub", "prefix": "u:"},
+            {"claim": "roles", "prefix": "g:"},
+        ),
+    ],
+)
+def test_tokens_of_an_issuer(coe, labels, username, groups):
+    laid = laid_for(coe, oidc_issuer_url="https://id.example", oidc_client_id="kube", **labels)
+    [jwt] = json.loads(laid["/etc/kubernetes/security/authentication.yaml"])["jwt"]
+    assert jwt["issuer"] == {"url": "https://id.example", "audiences": ["kube"]}
+    assert (jwt["claimMappings"]["username"], jwt["claimMappings"].get("groups")) == (username, groups)
+
+
+def hosts(coe, labels=None, **fields) -> dict[str, dict]:
+    """What a worker's containerd is told of registries, by their names."""
+    made = plan(coe, **(labels or {}))
+    made = replace(made, template=replace(SPEC, **fields))
+    laid = {file.path: file.content.decode() for file in coe.script(made, made.members[1]).files}
+    folder = "/etc/containerd/certs.d/"
+    found = {path.removeprefix(folder): text for path, text in laid.items() if path.startswith(folder)}
+    return {path.removesuffix("/hosts.toml"): tomllib.loads(text) for path, text in found.items()}
+
+
+def test_registries_are_asked_as_their_users_say(coe):
+    assert hosts(coe) == {}
+    assert hosts(coe, insecure_registry="reg.example:5000, other") == {
+        name: {
+            "server": f"http://{name}",
+            "host": {f"https://{name}": {"capabilities": ["pull", "resolve"], "skip_verify": True}},
+        }
+        for name in ("reg.example:5000", "other")
+    }
+    [own] = hosts(coe, registry_enabled=True).items()
+    assert own == (
+        "localhost:5000",
+        {
+            "server": "http://10.254.0.11:5000",
+            "host": {"http://10.254.0.11:5000": {"capabilities": ["pull", "resolve"], "skip_verify": True}},
+        },
+    )
+
+
+def test_images_of_public_registries_are_looked_for_in_the_mirror_first(coe):
+    mirrored = hosts(coe, {"container_infra_prefix": "mirror.example/kube/"})
+    assert set(mirrored) == {"docker.io", "registry.k8s.io", "quay.io", "ghcr.io", "gcr.io"}
+    asked = {"https://mirror.example/v2/kube": {"capabilities": ["pull", "resolve"], "override_path": True}}
+    assert mirrored["docker.io"] == {"server": "https://registry-1.docker.io", "host": asked}
+    plain = hosts(coe, {"container_infra_prefix": "mirror:5000"}, insecure_registry="mirror:5000")
+    assert list(plain["quay.io"]["host"]) == ["https://mirror:5000", "http://mirror:5000"]
+
+
+def test_the_registry_needs_a_volume(coe):
+    coe.check(replace(SPEC, registry_enabled=True))
+    with pytest.raises(Invalid, match="registry_enabled cannot be true where local_storage_enabled is false"):
+        coe.check(replace(SPEC, registry_enabled=True, labels={"local_storage_enabled": "false"}))
+    with pytest.raises(Invalid, match="cannot be taken away"):
+        coe.check_change(SPEC, replace(SPEC, labels={"local_storage_enabled": "false"}))
+
+
+def test_a_network_of_ones_own(coe):
+    made = plan(coe)
+    own = replace(made, template=replace(SPEC, network_driver="none"))
+    laid = {file.path: file.content.decode() for file in coe.script(own, own.members[1]).files}
+    assert 'conf_template = ""' in laid["/etc/containerd/conf.d/network.toml"]
+    assert not [file for file in coe.script(made, made.members[1]).files if "conf.d" in file.path]
+    coe.check_change(SPEC, replace(SPEC, network_driver="flannel"))
+    with pytest.raises(Invalid, match="network_driver cannot be changed"):
+        coe.check_change(SPEC, replace(SPEC, network_driver="none"))

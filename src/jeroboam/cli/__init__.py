@@ -227,6 +227,21 @@ class _Progress:
         console.print(f"{what:<32}{'there already' if seconds is None else f'{seconds:.1f} s':>14}", highlight=False)
 
 
+@own_clusters.clusters.command("load-image")
+def load_image(
+    cluster: Annotated[str, typer.Argument(help="Its name or uuid.")],
+    image: Annotated[str, typer.Argument(help="As this machine's Docker Engine names it.")],
+    state: State = None,
+    config: Config = None,
+) -> None:
+    """Bring an image of this machine's Docker Engine onto every node of a Kubernetes cluster, with no registry."""
+    with complaints():
+        from jeroboam.bootstrap.load import load_image as load  # noqa: PLC0415
+
+        nodes = asyncio.run(load(options.load(config, state=state), cluster, image))
+        console.print(f"{image} is on {', '.join(nodes)}", highlight=False, markup=False, soft_wrap=True)
+
+
 @policies.command("explain")
 def explain_policy(
     user: Annotated[str, typer.Argument(help="Name or id.")],

@@ -154,6 +154,11 @@ class RollsOut(Protocol):
         """The options that nodes are made from: a change of another one makes no node anew."""
         ...
 
+    @property
+    def master_options(self) -> frozenset[str]:
+        """Those of them that only masters are made from."""
+        ...
+
     def check_change(self, old: TemplateSpec, new: TemplateSpec) -> None:
         """Raise `Invalid` for a change that nodes cannot go through on their disks; the text names the field."""
         ...

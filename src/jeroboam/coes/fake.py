@@ -21,7 +21,9 @@ VERSION = "1.0-fake"
 SHOWN = "/etc/fake/shown.pem"
 TRUSTED = "/etc/fake/trusted.pem"
 OPTION = "fake_setting"
-"""The one label that nodes are made from."""
+"""The label that nodes are made from."""
+MASTER_OPTION = "fake_master_setting"
+"""The label that masters alone are made from."""
 
 Scripts = Callable[[str], Mapping[str, NodeScript]]
 
@@ -102,7 +104,11 @@ class FakeCoe(FakeContainers):
 
     @property
     def node_options(self) -> frozenset[str]:
-        return frozenset({OPTION})
+        return frozenset({OPTION, MASTER_OPTION})
+
+    @property
+    def master_options(self) -> frozenset[str]:
+        return frozenset({MASTER_OPTION})
 
     def check_change(self, old: TemplateSpec, new: TemplateSpec) -> None:
         if old.docker_storage_driver != new.docker_storage_driver:

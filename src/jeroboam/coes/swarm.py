@@ -81,6 +81,10 @@ class SwarmCoe(SwarmContainers):
     def node_options(self) -> frozenset[str]:
         return swarm_options.KNOWN
 
+    @property
+    def master_options(self) -> frozenset[str]:
+        return frozenset()
+
     def check_change(self, old: TemplateSpec, new: TemplateSpec) -> None:
         if old.docker_storage_driver != new.docker_storage_driver:
             text = "docker_storage_driver cannot be changed: what is on the nodes' disks would be lost."

@@ -11,7 +11,7 @@ from dataclasses import replace
 from jeroboam.coes.base import Balances, Coe, RollsOut, Rotates
 from jeroboam.conductor.plans import image_of
 from jeroboam.domain.caller import Caller
-from jeroboam.domain.clusters import Cluster, NodeGroup, TemplateSpec, flavor_of
+from jeroboam.domain.clusters import MASTER, ROLES, Cluster, NodeGroup, TemplateSpec, flavor_of
 from jeroboam.domain.errors import Conflict, DriverError, Invalid, NotFound, Temporary, Unavailable
 from jeroboam.providers.base import Catalog, Image, Provider, Renews
 
@@ -85,12 +85,12 @@ class DriverAdmission:
             await self._bootable(catalog, image, template.coe)
             await self._flavor(catalog, flavor_of(cluster, group), "flavor_id")
 
-    async def change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> bool:
-        """Raise unless the drivers can take the cluster there; whether its nodes have to be made anew for that."""
+    async def change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> frozenset[str]:
+        """Raise unless the drivers can take the cluster there; which nodes have to be made anew for that, by role."""
         with _answering():
             return await self._change(before, after, groups)
 
-    async def _change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> bool:
+    async def _change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> frozenset[str]:
         old, new = before.spec.template, after.spec.template
         for field in ("coe", "driver", "server_type"):
             if getattr(old, field) != getattr(new, field):
@@ -105,12 +105,14 @@ class DriverAdmission:
             image = image_of(coe, group.spec.image_id or new.image_id, after.spec.labels | group.spec.labels)
             await self._bootable(catalog, image, new.coe)
         if old == new and before.spec.labels == after.spec.labels:
-            return False
+            return frozenset()
         if not isinstance(coe, RollsOut):
-            return old != new
+            return ROLES if old != new else frozenset()
         coe.check_change(replace(old, labels=before.spec.labels), replace(new, labels=after.spec.labels))
-        named = coe.node_options
-        return old != new or any(before.spec.labels.get(key) != after.spec.labels.get(key) for key in named)
+        named = {key for key in coe.node_options if before.spec.labels.get(key) != after.spec.labels.get(key)}
+        if old != new or named - coe.master_options:
+            return ROLES
+        return frozenset({MASTER}) if named else frozenset()
 
     async def rotation(self, cluster: Cluster) -> None:
         """Raise unless both drivers of the cluster can do their part of it."""

@@ -12,7 +12,6 @@ from jeroboam.domain.clusters import (
     DEFAULT_FLAVOR,
     LOAD_BALANCER,
     MASTER,
-    WORKER,
     Cluster,
     ClusterObserved,
     Health,
@@ -21,6 +20,7 @@ from jeroboam.domain.clusters import (
     NodeObserved,
     NodeState,
     flavor_of,
+    role_of,
 )
 from jeroboam.providers.base import Infra, InfraWant, NodeWant
 
@@ -87,7 +87,7 @@ def plan_of(
         Member(
             uuid=node.uuid,
             name=node.name,
-            role=group.spec.role if group.spec.role == MASTER else WORKER,
+            role=role_of(group.spec),
             group=group.name,
             address=addresses[node.uuid],
             labels=group.spec.node_labels,

@@ -13,6 +13,8 @@ from jeroboam.domain.conditions import Condition
 
 MASTER = "master"
 WORKER = "worker"
+ROLES = frozenset({MASTER, WORKER})
+"""What a node can be to its COE, whatever its group calls it."""
 LOAD_BALANCER = "load-balancer"
 """What stands before masters; no node of any group."""
 
@@ -255,6 +257,11 @@ class NodeGroup:
     """The store's number for it, which the published object shows; None until it is stored."""
     created_at: dt.datetime
     updated_at: dt.datetime | None = None
+
+
+def role_of(spec: NodeGroupSpec) -> str:
+    """What the group's nodes are to their COE: a role that users made up is one of workers."""
+    return MASTER if spec.role == MASTER else WORKER
 
 
 DEFAULT_FLAVOR = "m1.small"

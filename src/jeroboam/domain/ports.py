@@ -57,8 +57,8 @@ class Admission(Protocol):
         """Raise `Invalid`, `Conflict` or `NotFound` if that group could not be added to the cluster."""
         ...
 
-    async def change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> bool:
-        """Whether the labels or the template that differ reach nodes, so that these have to be made anew.
+    async def change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> frozenset[str]:
+        """The roles of nodes that the labels or the template that differ reach, so that they have to be made anew.
 
         `groups` are those that change. Raises `Invalid`, `Conflict` or `NotFound` for what cannot be carried out.
         """

@@ -5,14 +5,14 @@ the change reaches are made anew in batches. Neighbours: `changes` and `group_ch
 a cluster to another template.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from jeroboam.api.call import Call
 from jeroboam.api.container_infra.schema import MOST_NODES
 from jeroboam.api.fields import whole
-from jeroboam.domain.clusters import MASTER, Cluster, Health, NodeGroup
+from jeroboam.domain.clusters import MASTER, Cluster, Health, NodeGroup, role_of
 from jeroboam.domain.upgrades import rebased, rebuilt
 
 BATCH = {"max_batch_size": whole(low=1, high=MOST_NODES)}
@@ -34,9 +34,9 @@ def batch_of(call: Call) -> int | None:
 
 
 def altered(
-    cluster: Cluster, groups: Iterable[NodeGroup], wish: Mapping[str, Any], *, reaches: bool = False
+    cluster: Cluster, groups: Iterable[NodeGroup], wish: Mapping[str, Any], *, reaches: Collection[str] = ()
 ) -> Alteration:
-    """The wish's name, health, labels and flavours in the place of the cluster's. `reaches`: labels reach nodes."""
+    """The wish's name, health, labels and flavours in the place of the cluster's. `reaches`: which nodes, by role."""
     spec, seen = cluster.spec, cluster.observed
     after = replace(
         cluster,
@@ -59,7 +59,7 @@ def altered(
     return Alteration(cluster=after, groups=tuple(group for group in changed if group is not None))
 
 
-def _follow(group: NodeGroup, before: Cluster, after: Cluster, *, reaches: bool) -> NodeGroup | None:
+def _follow(group: NodeGroup, before: Cluster, after: Cluster, *, reaches: Collection[str]) -> NodeGroup | None:
     """The group as the cluster's change makes it; None where it does not."""
     old = group.spec
     labels = rebased(old.labels, before.spec.labels, after.spec.labels, keep_own=True)
@@ -70,4 +70,4 @@ def _follow(group: NodeGroup, before: Cluster, after: Cluster, *, reaches: bool)
             spec = replace(spec, flavor_id=getattr(after.spec, kind))
     if spec == old:
         return None
-    return rebuilt(group, spec, reached=reaches and labels != old.labels)
+    return rebuilt(group, spec, reached=role_of(spec) in reaches and labels != old.labels)

@@ -55,7 +55,7 @@ async def update(call: Call) -> Answer:
         before = await cluster_of(tx, call.path["cluster"], scope)
         groups = await groups_of(tx, before)
     alteration = altered(before, groups, _patched(before, groups, changes))
-    reaches = False
+    reaches: frozenset[str] = frozenset()
     bounds = await bounds_for(call, before.project_id)
     bounds.check_change(before, alteration.cluster, alteration.groups)
     if alteration.cluster.spec != before.spec or alteration.groups:

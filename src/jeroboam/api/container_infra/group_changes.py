@@ -20,7 +20,7 @@ from jeroboam.api.container_infra.nodegroups import full
 from jeroboam.api.container_infra.schema import label_of, literal, refuse_unknown
 from jeroboam.api.fields import read
 from jeroboam.api.wire import Change, apply, changes_of
-from jeroboam.domain.clusters import MASTER, WORKER, Cluster, NodeGroup, NodeGroupSpec, Operation
+from jeroboam.domain.clusters import MASTER, WORKER, Cluster, NodeGroup, NodeGroupSpec, Operation, role_of
 from jeroboam.domain.errors import Conflict, Invalid
 from jeroboam.domain.events import NODEGROUP_CREATE, NODEGROUP_DELETE, NODEGROUP_UPDATE, nodes
 from jeroboam.domain.limits import Asked
@@ -129,7 +129,7 @@ async def update(call: Call) -> Answer:
     bounds = await bounds_for(call, cluster.project_id)
     if (wished.max_node_count or 0) > (group.spec.max_node_count or 0):
         bounds.check(Asked(cluster_nodes=wished.max_node_count))
-    reaches = False
+    reaches: frozenset[str] = frozenset()
     if (wished.flavor_id, wished.labels) != (group.spec.flavor_id, group.spec.labels):
         before, after = _labelled(cluster, group.spec), _labelled(cluster, wished)
         changing = replace(group, spec=wished)
@@ -139,7 +139,7 @@ async def update(call: Call) -> Answer:
         cluster = await cluster_of(tx, cluster.uuid, scope)
         group = await group_of(tx, cluster, group.uuid)
         wished = _patched(group, changes)
-        changed = ask_group(rebuilt(group, wished, reached=reaches), Operation.UPDATE, now=tx.now)
+        changed = ask_group(rebuilt(group, wished, reached=role_of(wished) in reaches), Operation.UPDATE, now=tx.now)
         asked = await _ask(tx, call, cluster, batch=batch)
         await tx.nodegroups.update(changed)
         message = f"{group.name}: another {', '.join(dict.fromkeys(change.root for change in changes))} asked for."

@@ -1,8 +1,8 @@
 """Kubernetes: nodes made one cluster by kubeadm, reached at its API with the cluster's certificates.
 
 Neighbours: `boot` (what a node boots with), `fleet` (what the API is asked), `seen` (what its answers mean),
-`manifests` (what users have in it), `balancer`, `options` (labels). Nothing is kept between calls: what there is, the
-cluster says.
+`manifests` (what users have in it), `balancer`, `options` (labels), `addons`, `network`, `registries` (what clusters
+have as their users wish). Nothing is kept between calls: what there is, the cluster says.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from jeroboam.clients.kubernetes import KubernetesApi
 from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Demand, GroupShape, Member
-from jeroboam.coes.kubernetes import balancer, boot, components, options
+from jeroboam.coes.kubernetes import addons, balancer, boot, components, network, options, registries
 from jeroboam.coes.kubernetes.components import API_PORT
 from jeroboam.coes.kubernetes.demand import demand
 from jeroboam.coes.kubernetes.fleet import POLL_SECONDS, KubeNode, Nodes
@@ -31,12 +31,6 @@ _BOOT_SECONDS = 20.0
 _SETTLE_SECONDS = 15.0
 _DRAIN_SECONDS = 60.0
 
-_NETWORK_DRIVERS = frozenset({None, "flannel"})
-_REFUSED = {
-    "tls_disabled": "its API would give everything on every node to anyone",
-    "registry_enabled": "a registry of the cluster's own is not there yet",
-}
-
 
 class KubernetesCoe:
     """The contract `Coe` for Kubernetes."""
@@ -50,16 +44,16 @@ class KubernetesCoe:
         return boot.AUTHORITIES
 
     def check(self, template: TemplateSpec) -> None:
-        for field, why in _REFUSED.items():
-            if getattr(template, field):
-                raise Invalid(f"{field} cannot be true for kubernetes: {why}.", field=field)
-        if template.network_driver not in _NETWORK_DRIVERS:
-            text = f"network_driver {template.network_driver} is not supported by kubernetes: flannel is."
-            raise Invalid(text, field="network_driver")
+        if template.tls_disabled:
+            text = "tls_disabled cannot be true for kubernetes: its API would give everything on every node to anyone."
+            raise Invalid(text, field="tls_disabled")
+        network.check(template)
         if template.volume_driver is not None:
             text = f"volume_driver {template.volume_driver} is not supported by kubernetes."
             raise Invalid(text, field="volume_driver")
         options.check(template.labels)
+        registries.check(template)
+        addons.check(template)
 
     def image(self, ref: str, labels: dict[str, str]) -> str:
         version = labels.get(options.VERSION)
@@ -69,6 +63,10 @@ class KubernetesCoe:
     def node_options(self) -> frozenset[str]:
         return options.NODE_OPTIONS
 
+    @property
+    def master_options(self) -> frozenset[str]:
+        return options.MASTER_OPTIONS
+
     def check_change(self, old: TemplateSpec, new: TemplateSpec) -> None:
         for name in options.FIXED:
             if old.labels.get(name) != new.labels.get(name):
@@ -76,6 +74,8 @@ class KubernetesCoe:
                 raise Invalid(text, field=f"labels/{name}")
         if (old.apiserver_port or API_PORT) != (new.apiserver_port or API_PORT):
             raise Invalid("apiserver_port cannot be changed: clients would not find it.", field="apiserver_port")
+        network.check_change(old, new)
+        addons.check_change(old, new)
         _check_versions(old.labels.get(options.VERSION), new.labels.get(options.VERSION))
 
     def script(self, plan: CoePlan, member: Member) -> NodeScript:
@@ -93,12 +93,13 @@ class KubernetesCoe:
             await nodes.answers(patience=_BOOT_SECONDS)
             await nodes.access()
             nets = options.networks(plan.labels)
-            await nodes.network(nets, api=boot.api(plan))
+            if network.driver(plan.template) == network.FLANNEL:
+                await nodes.network(nets, api=boot.api(plan))
             version = await nodes.version()
             before = oldest(await nodes.all(), version)
             proxy, api = components.proxy(plan), boot.api(plan)
             await nodes.services(proxy, nets.dns, api=api, version=before)
-            found, silent = await self._settled(nodes, plan)
+            (found, silent), _ = await asyncio.gather(self._settled(nodes, plan), addons.have(nodes, plan, self._clock))
             if (now := oldest(found, version)) != before:
                 await nodes.services(proxy, nets.dns, api=api, version=now)
             members = {member.name: member for member in plan.members}

@@ -13,16 +13,26 @@ from importlib.resources import files
 from typing import Any
 
 from jeroboam.coes.base import Authority, CoePlan, Member
-from jeroboam.coes.kubernetes.components import PKI, SIGNING, kubeadm, kubelet, port
+from jeroboam.coes.kubernetes import addons, network, registries, security
+from jeroboam.coes.kubernetes.components import (
+    KUBELET_CERTIFICATE,
+    KUBELET_KEY,
+    PKI,
+    SIGNING,
+    kubeadm,
+    kubelet,
+    kubelet_options,
+    port,
+)
 from jeroboam.coes.kubernetes.machine import Machine
 from jeroboam.domain.clusters import MASTER
 from jeroboam.domain.nodes import File, NodeScript
 from jeroboam.kit.clock import Clock
-from jeroboam.kit.x509 import CLIENT, Pair, issue, public_key
+from jeroboam.kit.x509 import CLIENT, SERVER, Pair, issue, public_key
 
 SERVICE_ACCOUNT = "service-account"
 ROTATING = ("main", "etcd", "front-proxy", SERVICE_ACCOUNT)
-AUTHORITIES = ROTATING
+AUTHORITIES = (*ROTATING, security.ENCRYPTION)
 
 _KUBEADM = "/etc/kubernetes/kubeadm.yaml"
 _KUBELET = "/etc/kubernetes/kubelet.yaml"
@@ -54,11 +64,15 @@ def script(plan: CoePlan, member: Member, clock: Clock) -> NodeScript:
     own = [
         File(path=_KUBELET, content=_json(kubelet(plan, member))),
         File(path=_KUBELET_ACCESS, content=_json(_access(plan, member, clock)), mode=0o600),
+        *_serving(plan, member, clock),
+        *network.files(plan),
+        *registries.files(plan, addons.registry_address(plan.labels)),
     ]
     stay = (
         *("/usr/lib/jeroboam/keep", "kubelet", f"--config={_KUBELET}", f"--kubeconfig={_KUBELET_ACCESS}"),
         f"--node-ip={member.address}",
         f"--hostname-override={member.name}",
+        *kubelet_options(plan, member),
     )
     naming = f"rm -f /etc/machine-id; echo {Machine.of(plan, member, clock.now())} >/etc/machine-id"
     named = ("sh", "-c", naming)
@@ -77,7 +91,7 @@ def script(plan: CoePlan, member: Member, clock: Clock) -> NodeScript:
         ">/var/log/kubeadm-after.log 2>&1 &"
     )
     member_script = (files(__package__) / "etcd_member.sh").read_bytes()
-    laid = (*_authorities(plan), *own, File(path=_KUBEADM, content=config, mode=0o600))
+    laid = (*_authorities(plan), *security.files(plan), *own, File(path=_KUBEADM, content=config, mode=0o600))
     laid += (File(path=_ETCD_MEMBER, content=member_script),) if joining else ()
     return NodeScript(
         files=laid,
@@ -123,12 +137,34 @@ def _authorities(plan: CoePlan) -> list[File]:
     return files
 
 
+def _serving(plan: CoePlan, member: Member, clock: Clock) -> list[File]:
+    """What the kubelet shows to those who ask it, which they can look at."""
+    main = _newest(plan.authorities["main"])
+    own = issue(
+        ca=Pair(pem=main.pem, key=main.key),
+        common_name=f"system:node:{member.name}",
+        organizations=["system:nodes"],
+        dns=[member.name],
+        ips=[member.address],
+        usages=[SERVER],
+        now=clock.now(),
+    )
+    return [
+        File(path=KUBELET_CERTIFICATE, content=own.pem.encode()),
+        File(path=KUBELET_KEY, content=own.key, mode=0o600),
+    ]
+
+
+def _newest(authority: Authority) -> Authority:
+    """The one that nodes show certificates of: masters are told first, and accept it whatever they show themselves."""
+    return (*authority.also, authority)[0]
+
+
 def _access(plan: CoePlan, member: Member, clock: Clock) -> dict[str, Any]:
     """The kubelet's way to the API, with a certificate that says which node it is."""
     main = plan.authorities["main"]
     server = api_of(plan, member) if member.role == MASTER else api(plan)
-    # Masters are given their authorities first: they accept the newest by then, whatever they show themselves.
-    newest = main.also[0] if main.also else main
+    newest = _newest(main)
     own = issue(
         ca=Pair(pem=newest.pem, key=newest.key),
         common_name=f"system:node:{member.name}",

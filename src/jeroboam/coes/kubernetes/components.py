@@ -1,17 +1,24 @@
 """What the programs of a node are set to: the kubelet, and the control plane by way of kubeadm.
 
-Neighbours: `boot`, which writes it into nodes; `options`, which reads the labels.
+Neighbours: `boot`, which writes it into nodes; `options` and `flags`, which read the labels; `security`, whose part of
+the API server's settings this is with.
 """
 
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from jeroboam.coes.base import CoePlan, Member
+from jeroboam.coes.kubernetes import flags, security
 from jeroboam.coes.kubernetes.options import networks, sans
 from jeroboam.domain.clusters import MASTER
 
 API_PORT = 6443
 PKI = "/etc/kubernetes/pki"
 SIGNING = f"{PKI}/signing.crt"
+KUBELET_CERTIFICATE = f"{PKI}/kubelet.crt"
+KUBELET_KEY = f"{PKI}/kubelet.key"
+PROXY_MODE = "@PROXY@"
+"""Filled in where a proxy starts, with what that node's kernel can."""
 
 
 def port(plan: CoePlan) -> int:
@@ -31,6 +38,8 @@ def kubelet(plan: CoePlan, member: Member) -> dict[str, Any]:
             "x509": {"clientCAFile": f"{PKI}/ca.crt"},
         },
         "authorization": {"mode": "Webhook"},
+        "tlsCertFile": KUBELET_CERTIFICATE,
+        "tlsPrivateKeyFile": KUBELET_KEY,
         "cgroupDriver": "cgroupfs",
         "clusterDNS": [networks(plan.labels).dns],
         "clusterDomain": "cluster.local",
@@ -50,23 +59,22 @@ def kubelet(plan: CoePlan, member: Member) -> dict[str, Any]:
     return config
 
 
+def kubelet_options(plan: CoePlan, member: Member) -> list[str]:
+    """What users set on that node's kubelet: its group's word counts more than the cluster's."""
+    return flags.words(flags.of(flags.KUBELET, {**plan.labels, **member.options}))
+
+
 def kubeadm(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
     """What kubeadm makes of that master; the version is filled in where kubeadm is."""
     nets = networks(plan.labels)
-    waiting = [] if len(plan.masters) > 1 else [{"name": "leader-elect", "value": "false"}]
+    waiting = [] if len(plan.masters) > 1 else [("leader-elect", "false")]
     endpoint = {} if plan.balancer is None else {"controlPlaneEndpoint": f"{plan.balancer}:{port(plan)}"}
     names = [member.name, member.address, *([plan.balancer] if plan.balancer else []), *sans(plan.labels)]
-    together = [
-        {"name": "initial-cluster", "value": "@ETCD_MEMBERS@"},
-        {"name": "initial-cluster-state", "value": "@ETCD_STATE@"},
-    ]
+    together = [("initial-cluster", "@ETCD_MEMBERS@"), ("initial-cluster-state", "@ETCD_STATE@")]
     init = {
         "apiVersion": "kubeadm.k8s.io/v1beta4",
         "kind": "InitConfiguration",
-        "localAPIEndpoint": {
-            "advertiseAddress": member.address,
-            "bindPort": port(plan),
-        },
+        "localAPIEndpoint": {"advertiseAddress": member.address, "bindPort": port(plan)},
         "nodeRegistration": {
             "name": member.name,
             "criSocket": "unix:///run/containerd/containerd.sock",
@@ -81,32 +89,56 @@ def kubeadm(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
         "kubernetesVersion": "@VERSION@",
         "encryptionAlgorithm": "ECDSA-P256",
         "networking": {"podSubnet": str(nets.pods), "serviceSubnet": str(nets.services)},
-        "apiServer": {"certSANs": names},
-        "etcd": {"local": {"dataDir": "/var/lib/etcd", "extraArgs": together if len(plan.masters) > 1 else []}},
+        "apiServer": {
+            "certSANs": names,
+            "extraArgs": _args(
+                [
+                    *security.arguments(plan),
+                    ("enable-admission-plugins", ",".join(flags.admission(plan.labels))),
+                    ("kubelet-certificate-authority", f"{PKI}/ca.crt"),
+                ],
+                flags.of(flags.API_SERVER, plan.labels),
+            ),
+            "extraVolumes": security.volumes(),
+        },
+        "etcd": {
+            "local": {"dataDir": "/var/lib/etcd", "extraArgs": _args(together if len(plan.masters) > 1 else [], [])}
+        },
         # By default it spends seconds on making a token for each of its parts, and no node is ready before.
         "controllerManager": {
-            "extraArgs": [
-                *waiting,
-                # It signs with one authority, also while another is trusted beside it.
-                {"name": "cluster-signing-cert-file", "value": SIGNING},
-                {"name": "kube-api-qps", "value": "500"},
-                {"name": "kube-api-burst", "value": "1000"},
-                {"name": "node-cidr-mask-size", "value": str(nets.node_bits)},
-            ]
+            "extraArgs": _args(
+                [
+                    *waiting,
+                    # It signs with one authority, also while another is trusted beside it.
+                    ("cluster-signing-cert-file", SIGNING),
+                    ("kube-api-qps", "500"),
+                    ("kube-api-burst", "1000"),
+                    ("node-cidr-mask-size", str(nets.node_bits)),
+                ],
+                flags.of(flags.CONTROLLER_MANAGER, plan.labels),
+            )
         },
-        "scheduler": {"extraArgs": waiting},
+        "scheduler": {"extraArgs": _args(waiting, flags.of(flags.SCHEDULER, plan.labels))},
     }
     return [init, cluster]
 
 
 def proxy(plan: CoePlan) -> dict[str, Any]:
-    """The configuration of kube-proxy, on every node the same."""
+    """The configuration of kube-proxy, on every node the same but for what its kernel can."""
     return {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
-        "mode": "nftables",
+        "mode": PROXY_MODE,
         "clientConnection": {"kubeconfig": "/var/lib/kube-proxy/kubeconfig.conf"},
         "clusterCIDR": str(networks(plan.labels).pods),
         # A node that is a container may not set these.
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
+        **flags.proxy(plan.labels),
     }
+
+
+def _args(own: Iterable[tuple[str, str]], users: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+    """Options as kubeadm has them; what users set takes the place of ours."""
+    said = {name for name, _ in users}
+    found = [*((name, value) for name, value in own if name not in said), *users]
+    return [{"name": name, "value": value} for name, value in found]

@@ -44,6 +44,11 @@ _PLURALS = {
     "ClusterRoleBinding": "apis/rbac.authorization.k8s.io/v1/clusterrolebindings/{name}",
     "DaemonSet": "apis/apps/v1/namespaces/{namespace}/daemonsets/{name}",
     "Deployment": "apis/apps/v1/namespaces/{namespace}/deployments/{name}",
+    "Role": "apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/roles/{name}",
+    "RoleBinding": "apis/rbac.authorization.k8s.io/v1/namespaces/{namespace}/rolebindings/{name}",
+    "APIService": "apis/apiregistration.k8s.io/v1/apiservices/{name}",
+    "StorageClass": "apis/storage.k8s.io/v1/storageclasses/{name}",
+    "PersistentVolumeClaim": "api/v1/namespaces/{namespace}/persistentvolumeclaims/{name}",
     "Service": "api/v1/namespaces/{namespace}/services/{name}",
 }
 
@@ -104,7 +109,7 @@ class Nodes:
     async def network(self, wanted: Networks, *, api: str) -> None:
         """Have the network between pods of different nodes. It has to find the API before any service can be found."""
         at = urlsplit(api)
-        await self._have(
+        await self.have(
             "flannel.yaml",
             {
                 "@PODS@": wanted.pods,
@@ -118,7 +123,7 @@ class Nodes:
 
     async def access(self) -> None:
         """Let the control plane's own certificates do what they are for."""
-        await self._have("access.yaml", {})
+        await self.have("access.yaml", {})
 
     async def services(self, config: Mapping[str, Any], dns: str, *, api: str, version: str) -> None:
         """Have services' addresses and names lead to pods: kube-proxy and CoreDNS as nodes of that version bring them.
@@ -137,17 +142,31 @@ class Nodes:
         texts = [json.dumps(json.dumps(each, sort_keys=True)) for each in (config, access)]
         digest = hashlib.sha256("".join(texts).encode()).hexdigest()[:16]
         words = {"@CONFIG@": texts[0], "@ACCESS@": texts[1], "@DIGEST@": digest, "@VERSION@": version}
-        await self._have("proxy.yaml", words)
-        await self._have("coredns.yaml", {"@DNS@": dns, "@VERSION@": version})
+        await self.have("proxy.yaml", words)
+        await self.have("coredns.yaml", {"@DNS@": dns, "@VERSION@": version})
 
-    async def _have(self, name: str, words: Mapping[str, object]) -> None:
+    async def have(self, name: str, words: Mapping[str, object]) -> None:
         """Apply the objects of one of our files, with these words filled in."""
-        text = (files(__package__) / name).read_text()
-        for word, value in words.items():
-            text = text.replace(word, str(value))
-        for each in yaml.safe_load(text):
-            path = _PLURALS[each["kind"]].format_map({"namespace": "", **each["metadata"]})
-            await self._api.apply(f"/{path}", each, f"applying {each['kind']} {each['metadata']['name']}")
+        for each in _objects(name, words):
+            await self.apply(_path(each), each)
+
+    async def lack(self, name: str, words: Mapping[str, object]) -> None:
+        """Remove the objects of one of our files, the last first."""
+        for each in reversed(_objects(name, words)):
+            await self._api.delete(_path(each), f"removing {each['kind']} {each['metadata']['name']}")
+
+    async def apply(self, path: str, wanted: Mapping[str, Any]) -> None:
+        """Have that object so."""
+        await self._api.apply(path, wanted, f"applying {wanted['kind']} {wanted['metadata']['name']}")
+
+    async def annotations(self, path: str) -> Mapping[str, str] | None:
+        """Those of the object at that path; None where there is no such object."""
+        try:
+            found = await self._api.get(path, f"looking at {path}")
+        except Missing:
+            return None
+        said: Mapping[str, str] = found["metadata"].get("annotations") or {}
+        return said
 
     async def describe(self, node: KubeNode, member: Member) -> None:
         """Give the node its labels, and work if it was drained by us and is well again. What users added stays."""
@@ -217,6 +236,18 @@ class Nodes:
         except (Missing, Temporary):
             # It is gone, or a disruption budget keeps it for now.
             return
+
+
+def _objects(name: str, words: Mapping[str, object]) -> list[dict[str, Any]]:
+    text = (files(__package__) / name).read_text()
+    for word, value in words.items():
+        text = text.replace(word, str(value))
+    found: list[dict[str, Any]] = yaml.safe_load(text)
+    return found
+
+
+def _path(wanted: Mapping[str, Any]) -> str:
+    return "/" + _PLURALS[wanted["kind"]].format_map({"namespace": "", **wanted["metadata"]})
 
 
 def stays(pod: Mapping[str, Any]) -> bool:

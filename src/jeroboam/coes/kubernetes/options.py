@@ -1,6 +1,7 @@
 """The labels that mean something to a Kubernetes cluster, by the names that users of Magnum know, and their defaults.
 
-Neighbours: `boot`, which writes them into nodes; the COE, which checks them when they are asked for.
+Neighbours: `boot` and `components`, which write them into nodes; the COE, which checks them when they are asked for;
+`flags` and `security`, which know the labels of their own.
 """
 
 import ipaddress
@@ -8,9 +9,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from jeroboam.coes.kubernetes import flags, registries, security
+from jeroboam.coes.kubernetes.refusals import bad as _bad
 from jeroboam.domain import automation
 from jeroboam.domain.conditions import Condition
-from jeroboam.domain.errors import Invalid
 
 VERSION = "kube_tag"
 """Which Kubernetes: the version of the node image."""
@@ -22,9 +24,20 @@ SANS = "api_server_cert_sans"
 """Further names and addresses of the API, with commas between them."""
 
 # What nodes are made from: another value makes them anew. Networks are not among them, since they cannot change.
-NODE_OPTIONS = frozenset({VERSION, SANS})
+MASTER_OPTIONS = frozenset(
+    {
+        SANS,
+        flags.API_SERVER,
+        flags.SCHEDULER,
+        flags.CONTROLLER_MANAGER,
+        flags.ADMISSION,
+        *security.LABELS,
+    }
+)
+"""Those of them that only masters are made from."""
+NODE_OPTIONS = frozenset({VERSION, flags.KUBELET, registries.MIRROR, *MASTER_OPTIONS})
 FIXED = (PODS, SUBNET_BITS, BACKEND, SERVICES)
-_KNOWN = frozenset({*NODE_OPTIONS, *FIXED})
+_KNOWN = frozenset({*NODE_OPTIONS, *FIXED, flags.PROXY, "metrics_server_enabled", "local_storage_enabled"})
 _ELSEWHERE = automation.LABELS
 _TAG = re.compile(r"v[0-9]+\.[0-9]+\.[0-9]+", re.ASCII)
 _SAN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?", re.ASCII)
@@ -71,6 +84,8 @@ def check(labels: Mapping[str, str]) -> None:
     for name in sans(labels):
         if _SAN.fullmatch(name) is None:
             raise _bad(SANS, name, "It has to be a name or an address.")
+    flags.check(labels)
+    security.check(labels)
 
 
 def sans(labels: Mapping[str, str]) -> list[str]:
@@ -101,7 +116,3 @@ def _network(labels: Mapping[str, str], name: str, default: str) -> ipaddress.IP
     if not 8 <= network.prefixlen <= 24:  # noqa: PLR2004  (room for nodes, and for services)
         raise _bad(name, said, "Its prefix has to have 8 to 24 bits.")
     return network
-
-
-def _bad(name: str, value: str, why: str) -> Invalid:
-    return Invalid(f"Invalid input for field 'labels/{name}'. Value: '{value[:80]}'. {why}", field=f"labels/{name}")

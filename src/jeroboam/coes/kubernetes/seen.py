@@ -7,7 +7,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 
 from jeroboam.coes.base import CoeObserved, CoePlan, Member, MemberState
-from jeroboam.coes.kubernetes import boot, options
+from jeroboam.coes.kubernetes import boot, network, options
 from jeroboam.coes.kubernetes.fleet import KubeNode
 from jeroboam.coes.kubernetes.machine import Machine, build_id
 from jeroboam.domain.clusters import Health
@@ -26,7 +26,6 @@ def observed(
         f"{node.name}.{what}": said for node in found if node.name in planned for what, said in node.shortages.items()
     }
     healthy = all(state.ready for state in members) and not short
-    text = "flannel enforces no NetworkPolicy: policies are stored and have no effect."
     known = {member.name: member for member in plan.members}
     due = (
         known[node.name].uuid
@@ -46,7 +45,7 @@ def observed(
             options.honoured(plan.labels),
             # Its proxy works with nftables, and needs no IPVS.
             Condition(type="VirtualIPs", status=True),
-            Condition(type="NetworkPolicies", status=False, reason="NotEnforced", message=text),
+            *network.conditions(plan, found),
         ),
     )
 
@@ -54,7 +53,7 @@ def observed(
 def states(plan: CoePlan, found: Sequence[KubeNode], silent: Mapping[str, str]) -> tuple[MemberState, ...]:
     """One for each member. `silent` are masters that do not answer themselves, by uuid, and why."""
     known = {node.name: node for node in found}
-    return tuple(_state(member, known.get(member.name), silent.get(member.uuid)) for member in plan.members)
+    return tuple(_state(plan, member, known.get(member.name), silent.get(member.uuid)) for member in plan.members)
 
 
 def stands(node: KubeNode, member: Member) -> bool:
@@ -62,18 +61,16 @@ def stands(node: KubeNode, member: Member) -> bool:
     return Machine.said(node.machine).build == build_id(member)
 
 
-def _state(member: Member, node: KubeNode | None, silent: str | None) -> MemberState:
+def _state(plan: CoePlan, member: Member, node: KubeNode | None, silent: str | None) -> MemberState:
     if node is None:
         return MemberState(uuid=member.uuid, ready=False, reason="the cluster does not know this node")
     if not stands(node, member):
         return MemberState(uuid=member.uuid, ready=False, reason="its kubelet has not come up yet on the new machine")
     if silent is not None:
         return MemberState(uuid=member.uuid, ready=False, reason=f"its API server is not ready: {silent}")
-    if node.ready and not node.networked:
-        return MemberState(uuid=member.uuid, ready=False, reason="the network of its pods is not up yet")
-    if node.ready:
-        return MemberState(uuid=member.uuid, ready=True)
-    return MemberState(uuid=member.uuid, ready=False, reason=node.reason, since=node.since)
+    reason = network.lacks(plan, node)
+    since = node.since if reason and not node.ready else None
+    return MemberState(uuid=member.uuid, ready=not reason, reason=reason, since=since)
 
 
 def oldest(found: Sequence[KubeNode], otherwise: str) -> str:

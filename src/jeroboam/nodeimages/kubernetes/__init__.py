@@ -14,8 +14,9 @@ What it promises to a COE:
   `/bin/sh` is busybox, which takes its own applets before programs on the path: name a tool by its path there.
 - The cgroup driver is `cgroupfs`; where the host has cgroups of version 1 the kubelet needs `failCgroupV1: false`.
 - The images that `kubeadm config images list` names are in the store under those names, pinned, and with them
-  `ghcr.io/flannel-io/flannel:VERSION` and `docker.io/library/busybox:latest`. The sandbox image is the first of them
-  that is called `pause`.
+  `ghcr.io/flannel-io/flannel:VERSION`, `docker.io/library/busybox:latest`, and those of the add-ons:
+  `registry.k8s.io/metrics-server/metrics-server:VERSION`, `docker.io/rancher/local-path-provisioner:VERSION` and
+  `docker.io/library/registry:VERSION`. The sandbox image is the first of them that is called `pause`.
 - Pods get their network from `/etc/cni/net.d` as soon as there is something in it; before, containerd fills in
   `/etc/cni/pods.conflist.template` (ptp, host-local, portmap) with the pod CIDRs of the node.
 - `/etc/containerd/certs.d/HOST/hosts.toml` says how a registry is reached, `/etc/containerd/conf.d/*.toml` changes
@@ -61,7 +62,7 @@ _LAYOUT = 1
 """Counted up when the same parts are laid out in another way."""
 _SCRIPTS = {"entry.sh": ENTRY, "keep.sh": "usr/lib/jeroboam/keep", "images.sh": "usr/lib/jeroboam/images"}
 _CNI = frozenset(OUTPUTS["cni"])
-_BESIDE = frozenset({"etcd", "coredns", "flanneld"})
+_BESIDE = frozenset({"etcd", "coredns", "flanneld", "registry", "local-path-provisioner", "metrics-server"})
 _IN_PODS = frozenset({"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy"})
 
 

@@ -18,6 +18,9 @@ OUTPUTS = {
     "etcd": ("etcd", "etcdctl"),
     "coredns": ("coredns",),
     "flannel": ("flanneld",),
+    "registry": ("registry",),
+    "local_path": ("local-path-provisioner",),
+    "metrics_server": ("metrics-server",),
     "kube": (
         "kubeadm",
         "kubelet",

@@ -1,0 +1,57 @@
+"""A user's own image on the nodes of a cluster, for where no registry is: from the command line's side.
+
+The cluster is looked up in the store, its nodes on the Engine. What is loaded lies on the disks of the nodes and
+survives that they are made anew; nodes that come later do not have it.
+"""
+
+from collections.abc import Sequence
+
+from jeroboam.bootstrap.state import StateFolder
+from jeroboam.clients.docker import connect
+from jeroboam.kit.bus import MemoryBus
+from jeroboam.kit.clock import SystemClock
+from jeroboam.providers.local_images import bring
+from jeroboam.settings import Settings
+from jeroboam.store import Store
+
+_COE = "kubernetes"
+_PROVIDER = "local"
+
+
+async def load_image(settings: Settings, cluster: str, image: str) -> Sequence[str]:
+    """Bring that image of the Engine onto every node of the cluster; the names of the nodes.
+
+    Raises `ValueError` for a cluster that there is not, or that cannot take one, and `Permanent` as `bring` does.
+    """
+    folder = StateFolder(settings.state)
+    if not folder.exists:
+        raise ValueError(f"there is no installation in {settings.state}")
+    uuid = await _cluster(settings, cluster)
+    docker = connect(settings.docker_url)
+    try:
+        return await bring(
+            docker,
+            installation=folder.installation(),
+            cluster_id=uuid,
+            image=image,
+            command=lambda path: ("/usr/local/bin/ctr", "-n", "k8s.io", "images", "import", "--local", path),
+        )
+    finally:
+        await docker.close()
+
+
+async def _cluster(settings: Settings, named: str) -> str:
+    store = Store(settings.database_url, clock=SystemClock(), bus=MemoryBus())
+    try:
+        async with store.read() as tx:
+            found = await tx.clusters.find(named)
+    finally:
+        await store.close()
+    if not found:
+        raise ValueError(f"there is no cluster {named}")
+    if len(found) > 1:
+        raise ValueError(f"there are several clusters {named}; name one by its uuid")
+    of = found[0].spec.template
+    if (of.coe, of.driver) != (_COE, _PROVIDER):
+        raise ValueError(f"images are brought onto nodes of {_COE} on {_PROVIDER} only, and {named} is {of.coe}")
+    return found[0].uuid

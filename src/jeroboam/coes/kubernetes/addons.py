@@ -1,0 +1,129 @@
+"""What clusters have besides, as their labels say: metrics of nodes and pods, volumes, a registry.
+
+Nobody waits for any of it: it is applied while nodes join, and its pods start when there are nodes for them. Their
+images come with the node image. Neighbours: the COE, which calls; `fleet`, which speaks to the cluster's API; the YAML
+files beside this, which say what each of them is.
+"""
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from jeroboam.coes.base import Authority, CoePlan
+from jeroboam.coes.kubernetes.fleet import Nodes
+from jeroboam.coes.kubernetes.options import networks
+from jeroboam.coes.kubernetes.refusals import bad, flag
+from jeroboam.domain.clusters import TemplateSpec
+from jeroboam.domain.errors import Invalid
+from jeroboam.kit.clock import Clock
+from jeroboam.kit.x509 import SERVER, Pair, issue
+
+METRICS = "metrics_server_enabled"
+STORAGE = "local_storage_enabled"
+LABELS = frozenset({METRICS, STORAGE})
+METRICS_VERSION = "v0.9.0"
+STORAGE_VERSION = "v0.0.30"
+REGISTRY_VERSION = "v3.1.2"
+
+_AUTHORITY = "jeroboam.io/authority"
+_SERVING = "/api/v1/namespaces/kube-system/secrets/metrics-server"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _AddOn:
+    """One of them: the file that says what it is, and an object that is there only with it."""
+
+    file: str
+    mark: str
+    wanted: bool
+    words: Mapping[str, object]
+
+
+def check(template: TemplateSpec) -> None:
+    """Raise `Invalid` for labels and fields that cannot be."""
+    for name in LABELS:
+        flag(name, template.labels.get(name))
+    if template.registry_enabled and not _enabled(STORAGE, template.labels):
+        text = f"registry_enabled cannot be true where {STORAGE} is false: the registry keeps images on such a volume."
+        raise Invalid(text, field="registry_enabled")
+
+
+def check_change(old: TemplateSpec, new: TemplateSpec) -> None:
+    """Raise `Invalid` for a change that would take away what is in use."""
+    if _enabled(STORAGE, old.labels) and not _enabled(STORAGE, new.labels):
+        raise bad(STORAGE, "false", "It cannot be taken away: volumes that were made could not be given back.")
+
+
+def registry_address(labels: Mapping[str, str]) -> str:
+    """Where the cluster's own registry answers inside: beside CoreDNS."""
+    return str(networks(labels).services[11])
+
+
+async def have(nodes: Nodes, plan: CoePlan, clock: Clock) -> None:
+    """Have those add-ons that the cluster is to have, and none of the others."""
+    main = plan.authorities["main"]
+    authority = hashlib.sha256(main.trusted.encode()).hexdigest()[:16]
+    ca = _b64(main.trusted.encode())
+    metrics = _enabled(METRICS, plan.labels)
+    found = (
+        _AddOn(
+            file="metrics_server.yaml",
+            mark="/apis/apps/v1/namespaces/kube-system/deployments/metrics-server",
+            wanted=metrics,
+            words={"@AUTHORITY@": authority, "@CA@": ca, "@VERSION@": METRICS_VERSION},
+        ),
+        _AddOn(
+            file="local_storage.yaml",
+            mark="/apis/storage.k8s.io/v1/storageclasses/local-path",
+            wanted=_enabled(STORAGE, plan.labels),
+            words={"@VERSION@": STORAGE_VERSION},
+        ),
+        _AddOn(
+            file="registry.yaml",
+            mark="/apis/apps/v1/namespaces/kube-system/deployments/registry",
+            wanted=plan.template.registry_enabled,
+            words={"@ADDRESS@": registry_address(plan.labels), "@VERSION@": REGISTRY_VERSION},
+        ),
+    )
+    if metrics:
+        await _serving(nodes, main, authority, clock)
+    await asyncio.gather(*(_have(nodes, each) for each in found))
+
+
+async def _have(nodes: Nodes, addon: _AddOn) -> None:
+    if addon.wanted:
+        await nodes.have(addon.file, addon.words)
+    elif await nodes.annotations(addon.mark) is not None:
+        await nodes.lack(addon.file, addon.words)
+
+
+async def _serving(nodes: Nodes, main: Authority, authority: str, clock: Clock) -> None:
+    """Have a certificate of the cluster's authority for metrics-server, and another when that is another."""
+    there = await nodes.annotations(_SERVING)
+    if there is not None and there.get(_AUTHORITY) == authority:
+        return
+    own = issue(
+        ca=Pair(pem=main.pem, key=main.key),
+        common_name="metrics-server",
+        dns=["metrics-server.kube-system.svc"],
+        usages=[SERVER],
+        now=clock.now(),
+    )
+    secret = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": "metrics-server", "namespace": "kube-system", "annotations": {_AUTHORITY: authority}},
+        "type": "kubernetes.io/tls",
+        "data": {"tls.crt": _b64(own.pem.encode()), "tls.key": _b64(own.key)},
+    }
+    await nodes.apply(_SERVING, secret)
+
+
+def _enabled(name: str, labels: Mapping[str, str]) -> bool:
+    return flag(name, labels.get(name, "true"))
+
+
+def _b64(content: bytes) -> str:
+    return base64.b64encode(content).decode()

@@ -1,0 +1,234 @@
+"""Options that users set on Kubernetes' own programs, as `--a=b --c=d` in a label: which there are, and which are ours.
+
+A program that is given an option that it does not know ends at once, and a cluster would wait for it until its
+deadline. So names and values are checked against `flags.toml`, which was asked of the programs. What would cut the
+cluster off from itself or undo its safety is refused, with the reason. Neighbours: `components` and `boot`, which hand
+them on; `options`, whose `check` asks.
+"""
+
+import functools
+import re
+import shlex
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+
+from jeroboam.coes.kubernetes.refusals import bad
+
+KUBELET = "kubelet_options"
+API_SERVER = "kubeapi_options"
+SCHEDULER = "kubescheduler_options"
+CONTROLLER_MANAGER = "kubecontroller_options"
+PROXY = "kubeproxy_options"
+ADMISSION = "admission_control_list"
+"""Admission plugins of the API server, with commas, beside those that it has anyway."""
+
+_PROGRAMS = {
+    KUBELET: "kubelet",
+    API_SERVER: "kube-apiserver",
+    SCHEDULER: "kube-scheduler",
+    CONTROLLER_MANAGER: "kube-controller-manager",
+}
+_FLAG = re.compile(r"--([A-Za-z0-9][A-Za-z0-9-]*)(?:=(.*))?", re.DOTALL)
+
+# What is not for users to set, and why; the first that fits counts.
+_OWNED = tuple(
+    (re.compile(names), why)
+    for names, why in (
+        (r"help|version|runonce|exit-on-lock-contention", "it ends the program"),
+        (r"oidc-.*", "the labels oidc_issuer_url, oidc_client_id and their kin say that"),
+        (r"audit-log-max.*", "the labels audit_log_maxage, audit_log_maxbackup and audit_log_maxsize say that"),
+        (r"audit-.*", "the label audit_log_enabled says that"),
+        (r"(enable|disable)-admission-plugins|admission-control", f"the label {ADMISSION} says that"),
+        (r"service-cluster-ip-range|cluster-dns", "the label service_cluster_ip_range says that"),
+        (r"(cluster|pod)-cidr|node-cidr-mask-size.*|.*-node-cidrs", "the labels flannel_network_* say that"),
+        (r"node-labels", "the field node_labels of a node group says that"),
+        (r"register-with-taints", "the field node_taints of a node group says that"),
+        (r"runtime-config", ""),
+        (r"(.*-)?(files?|dirs?|directory|path|socket|kubeconfig|config)", "it names a file, and nodes have their own"),
+        (r"pv-recycler-pod-template-.*|.*-manifest", "it names a file, and nodes have their own"),
+        (r"manifest-url.*|tls-sni-cert-key|tracing-.*|container-hints", "it names what nodes do not have"),
+        (
+            r"etcd-.*|storage-(backend|media-type)|encryption-.*|storage-driver-.*",
+            "where the cluster keeps its state is its own",
+        ),
+        (r"service-account-.*|api-audiences|cluster-signing-.*", "what the cluster signs is its own"),
+        (r"anonymous-.*|auth.*|client-ca.*|token-auth.*|requestheader-.*|enable-bootstrap-token-auth", "access"),
+        (r"use-service-account-credentials|rotate-.*|controller-start-interval", "access"),
+        (r"(.*-)?(bind-address(-hard-fail)?|address|port)|advertise-.*|external-hostname", "address"),
+        (r"healthz-.*|permit-(address|port)-sharing|enable-server|peer-.*", "address"),
+        (r"service-node-port-range|kubernetes-service-node-port", ""),
+        (r"kubelet-.*|proxy-client-.*|master|cluster-name|.*leader.*|controllers", "how its parts meet is its own"),
+        (r"endpoint-reconciler-type|allow-privileged", "how its parts meet is its own"),
+        (r"cloud-provider|external-cloud-volume-plugin", "nodes here have no cloud's provider"),
+        (
+            r"node-ip|hostname-override|register-node|provider-id|cluster-domain|resolv-conf",
+            "a node's place is its own",
+        ),
+        (r"cgroup.*|(image|container)-.*-endpoint|containerd.*|.*-cgroups?|root-dir|fail-.*", "machine"),
+        (r"kernel-memcg-.*|protect-kernel-.*|make-iptables-.*|enforce-node-.*|oom-score-adj", "machine"),
+    )
+)
+_REASONS = {
+    "access": "who may ask is not for options to say",
+    "address": "where it answers is the cluster's own",
+    "machine": "it would not fit the machine that a node is",
+}
+_NUMBER = r"-?\d{1,10}"
+_VALUES = {
+    **dict.fromkeys(("int", "int32", "uint", "Level"), (_NUMBER, "a whole number")),
+    **dict.fromkeys(("float", "float32"), (r"-?\d{1,10}(\.\d{1,10})?", "a number")),
+    "duration": (r"0|(\d{1,10}(\.\d{1,10})?(ns|us|ms|s|m|h))+", "a duration such as 1m30s"),
+    **dict.fromkeys(("bool", "RuntimeDefault"), (r"true|false", "true or false")),
+    "quantity": (r"\d{1,12}(\.\d{1,6})?([KMGTPE]i?|k|m)?", "a quantity such as 64Mi"),
+    "mapStringBool": (r"\w+=(true|false)(,\w+=(true|false))*", "words such as Name=true, with commas"),
+    "portRange": (r"\d{1,5}[-+]\d{1,5}", "a range of ports such as 30000-32767"),
+}
+_CHOICES = {
+    "cpu-manager-policy": ("none", "static"),
+    "hairpin-mode": ("promiscuous-bridge", "hairpin-veth", "none"),
+    "logging-format": ("text", "json"),
+    "memory-manager-policy": ("None", "Static"),
+    "proxy-mode": ("nftables", "iptables"),
+    "tls-min-version": ("VersionTLS12", "VersionTLS13"),
+    "topology-manager-policy": ("none", "best-effort", "restricted", "single-numa-node"),
+    "topology-manager-scope": ("container", "pod"),
+}
+_GATES = "feature-gates"
+# Each would keep the cluster from coming up.
+_PLUGINS = {
+    "AlwaysDeny": "it lets nothing be made",
+    "AlwaysPullImages": "images that nodes bring along come from no registry",
+    "EventRateLimit": "it wants a file that nodes do not have",
+    "ImagePolicyWebhook": "it wants a file that nodes do not have",
+}
+# kube-proxy reads a file, which wins over its options: what each of them is called there.
+_PROXY = {
+    "config-sync-period": ("duration", ("configSyncPeriod",)),
+    "feature-gates": ("mapStringBool", ("featureGates",)),
+    "iptables-localhost-nodeports": ("bool", ("iptables", "localhostNodePorts")),
+    "iptables-masquerade-bit": ("int", ("iptables", "masqueradeBit")),
+    "iptables-min-sync-period": ("duration", ("iptables", "minSyncPeriod")),
+    "iptables-sync-period": ("duration", ("iptables", "syncPeriod")),
+    "masquerade-all": ("bool", ("linux", "masqueradeAll")),
+    "nodeport-addresses": ("strings", ("nodePortAddresses",)),
+    "profiling": ("bool", ("enableProfiling",)),
+    "proxy-mode": ("string", ("mode",)),
+    "v": ("int", ("logging", "verbosity")),
+}
+
+
+def check(labels: Mapping[str, str]) -> None:
+    """Raise `Invalid` for options that a program does not know, that are not for users to set, or cannot be."""
+    for label in _PROGRAMS:
+        of(label, labels)
+    proxy(labels)
+    admission(labels)
+
+
+def of(label: str, labels: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The options that this label sets, without dashes, each with its value. Raises `Invalid` as `check` does."""
+    kinds = _known()[_PROGRAMS[label]]
+    found = _split(label, labels.get(label, ""))
+    for name, value in found:
+        if name not in kinds:
+            raise bad(label, f"--{name}", f"{_PROGRAMS[label]} has no such option.")
+        for names, why in _OWNED:
+            if names.fullmatch(name):
+                if why:
+                    raise bad(label, f"--{name}", f"This option cannot be set: {_REASONS.get(why, why)}.")
+                break
+        _check_value(label, name, value, kinds[name])
+        if name == _GATES:
+            _check_gates(label, value)
+    return found
+
+
+def proxy(labels: Mapping[str, str]) -> dict[str, object]:
+    """What the options of kube-proxy mean in its configuration file. Raises `Invalid` as `check` does."""
+    config: dict[str, object] = {}
+    for name, value in _split(PROXY, labels.get(PROXY, "")):
+        if name not in _PROXY:
+            can = ", ".join(f"--{each}" for each in _PROXY)
+            raise bad(PROXY, f"--{name}", f"This option of kube-proxy cannot be set. These can: {can}.")
+        kind, (*above, last) = _PROXY[name]
+        _check_value(PROXY, name, value, kind)
+        if name == _GATES:
+            _check_gates(PROXY, value)
+        place = config
+        for key in above:
+            inner = place.setdefault(key, {})
+            if not isinstance(inner, dict):
+                raise TypeError(key)
+            place = inner
+        place[last] = _plain(kind, value)
+    return config
+
+
+def admission(labels: Mapping[str, str]) -> list[str]:
+    """The admission plugins that the API server runs beside its own. Raises `Invalid` for one that it has not."""
+    wanted = [word.strip() for word in labels.get(ADMISSION, "").split(",") if word.strip()]
+    for name in wanted:
+        if name not in _known()["admission"]:
+            raise bad(ADMISSION, name, "The API server has no such admission plugin.")
+        if name in _PLUGINS:
+            raise bad(ADMISSION, name, f"No cluster comes up with this plugin: {_PLUGINS[name]}.")
+    return list(dict.fromkeys(["NodeRestriction", *wanted]))
+
+
+def words(found: Sequence[tuple[str, str]]) -> list[str]:
+    """Options as words of a command line."""
+    return [f"--{name}={value}" for name, value in found]
+
+
+def _split(label: str, text: str) -> list[tuple[str, str]]:
+    try:
+        parts = shlex.split(text)
+    except ValueError as error:
+        raise bad(label, text, "A quote in it is not closed.") from error
+    found = {}
+    for part in parts:
+        match = _FLAG.fullmatch(part)
+        if match is None or not part.isprintable():
+            raise bad(label, part, "It has to be options such as --name=value, with spaces between them.")
+        found[match[1]] = "true" if match[2] is None else match[2]
+    return list(found.items())
+
+
+def _check_value(label: str, name: str, value: str, kind: str) -> None:
+    if name == _GATES:
+        kind = "mapStringBool"
+    if name in _CHOICES and value not in _CHOICES[name]:
+        raise bad(label, f"--{name}={value}", f"This option has to be one of: {', '.join(_CHOICES[name])}.")
+    expected, said = _VALUES.get(kind, (r".+", "something"))
+    if not re.fullmatch(expected, value, re.ASCII):
+        raise bad(label, f"--{name}={value}", f"The value of this option has to be {said}.")
+
+
+def _check_gates(label: str, value: str) -> None:
+    for word in value.split(","):
+        if word.partition("=")[0] not in _known()["gates"]:
+            raise bad(label, f"--{_GATES}={word}", "There is no such feature gate.")
+
+
+def _plain(kind: str, value: str) -> object:
+    """A value as a configuration file has it."""
+    if kind == "int":
+        return int(value)
+    if kind == "bool":
+        return value == "true"
+    if kind == "strings":
+        return value.split(",")
+    if kind == "mapStringBool":
+        return {key: said == "true" for key, _, said in (word.partition("=") for word in value.split(","))}
+    return value
+
+
+@functools.cache
+def _known() -> Mapping[str, Mapping[str, str]]:
+    """By program, what each of its options takes; feature gates and admission plugins are there by name, too."""
+    table = tomllib.loads((files(__package__) / "flags.toml").read_text())
+    return {
+        program: {name: kind for kind, names in kinds.items() for name in names.split()}
+        for program, kinds in table.items()
+    }

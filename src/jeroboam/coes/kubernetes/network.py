@@ -1,0 +1,75 @@
+"""The network between pods: flannel, or one that the cluster's users bring (`network_driver: none`).
+
+Without one no node is ready, and nobody can bring one before there is a cluster: so what counts for a node of such a
+cluster is whatever else its kubelet says. Neighbours: the COE, which asks; `boot`, which lays the file; `fleet`, whose
+nodes these are.
+"""
+
+from collections.abc import Sequence
+
+from jeroboam.coes.base import CoePlan
+from jeroboam.coes.kubernetes.fleet import KubeNode
+from jeroboam.domain.clusters import TemplateSpec
+from jeroboam.domain.conditions import Condition
+from jeroboam.domain.errors import Invalid
+from jeroboam.domain.nodes import File
+
+OWN = "none"
+FLANNEL = "flannel"
+_DRIVERS = (FLANNEL, OWN)
+
+# A node has a network between its own pods until another comes; here it is to wait for that.
+_CONTAINERD = b"""\
+version = 3
+[plugins."io.containerd.cri.v1.runtime".cni]
+bin_dirs = ["/opt/cni/bin"]
+conf_dir = "/etc/cni/net.d"
+conf_template = ""
+"""
+# What the kubelet says where this is all that is missing.
+_MISSING = "container runtime network not ready"
+
+
+def driver(template: TemplateSpec) -> str:
+    """Which network such a cluster has."""
+    return template.network_driver or FLANNEL
+
+
+def check(template: TemplateSpec) -> None:
+    """Raise `Invalid` for a driver that there is not."""
+    if driver(template) not in _DRIVERS:
+        text = f"network_driver {template.network_driver} is not supported by kubernetes: flannel and none are."
+        raise Invalid(text, field="network_driver")
+
+
+def check_change(old: TemplateSpec, new: TemplateSpec) -> None:
+    """Raise `Invalid` for another driver."""
+    if driver(old) != driver(new):
+        raise Invalid("network_driver cannot be changed: pods have their addresses already.", field="network_driver")
+
+
+def files(plan: CoePlan) -> list[File]:
+    """What a node has besides."""
+    own = driver(plan.template) == OWN
+    return [File(path="/etc/containerd/conf.d/network.toml", content=_CONTAINERD)] if own else []
+
+
+def lacks(plan: CoePlan, node: KubeNode) -> str:
+    """Why a node is not as it should be; empty when it is."""
+    if driver(plan.template) == OWN:
+        return "" if node.ready or node.reason.startswith(_MISSING) else node.reason
+    if not node.ready:
+        return node.reason
+    return "" if node.networked else "the network of its pods is not up yet"
+
+
+def conditions(plan: CoePlan, found: Sequence[KubeNode]) -> tuple[Condition, ...]:
+    """What users of the cluster have to know of its network."""
+    if driver(plan.template) != OWN:
+        text = "flannel enforces no NetworkPolicy: policies are stored and have no effect."
+        return (Condition(type="NetworkPolicies", status=False, reason="NotEnforced", message=text),)
+    waiting = [node.name for node in found if not node.ready and node.reason.startswith(_MISSING)]
+    if not waiting:
+        return (Condition(type="PodNetwork", status=True),)
+    text = f"network_driver is none: {len(waiting)} of {len(found)} nodes run no pods until a network (CNI) is applied."
+    return (Condition(type="PodNetwork", status=False, reason="NoneYet", message=text),)

@@ -1,0 +1,196 @@
+"""What makes a cluster safe as it comes, and who may come in and be watched doing so.
+
+Secrets are sealed in etcd, pods may not reach for their nodes, nobody without a name learns anything; a log of who did
+what and tokens of an issuer are there where they are asked for. All of it is files of the masters and options of the
+API server. Neighbours: `components`, which hands them to kubeadm; `boot`, which lays the files; `options`, whose
+`check` asks for the labels.
+"""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+
+from jeroboam.coes.base import Authority, CoePlan
+from jeroboam.coes.kubernetes.refusals import bad, flag
+from jeroboam.domain.nodes import File
+
+ENCRYPTION = "encryption"
+"""The authority whose key the cluster's secrets are sealed with: it signs nothing. It must not be replaced as the
+others are: who has only the new one cannot read what was sealed with the old one."""
+
+AUDIT = "audit_log_enabled"
+AUDIT_NUMBERS = {"audit_log_maxage": 30, "audit_log_maxbackup": 10, "audit_log_maxsize": 100}
+"""Days and files that are kept, and MB of one file."""
+OIDC_ISSUER = "oidc_issuer_url"
+OIDC_CLIENT = "oidc_client_id"
+OIDC = (
+    OIDC_ISSUER,
+    OIDC_CLIENT,
+    "oidc_username_claim",
+    "oidc_username_prefix",
+    "oidc_groups_claim",
+    "oidc_groups_prefix",
+)
+LABELS = frozenset({AUDIT, *AUDIT_NUMBERS, *OIDC})
+
+_FOLDER = "/etc/kubernetes/security"
+_AUDIT_FOLDER = "/var/lib/kubernetes/audit"
+_ISSUER = "https://kubernetes.default.svc.cluster.local"
+_KEY_OCTETS = 32
+_NAME_LETTERS = 12
+_NUMBER = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
+_URL = re.compile(r"https://[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?(/[A-Za-z0-9._~%/-]*)?", re.ASCII)
+_WORD = re.compile(r"[!-~]{1,200}", re.ASCII)
+# Whoever asks for these needs no name: they say nothing but that the server is well, and the kubelet asks.
+_HEALTH = ("/livez", "/readyz", "/healthz")
+
+
+def check(labels: Mapping[str, str]) -> None:
+    """Raise `Invalid` for a label whose value cannot be."""
+    flag(AUDIT, labels.get(AUDIT))
+    for name in AUDIT_NUMBERS:
+        if (said := labels.get(name)) is not None and _NUMBER.fullmatch(said) is None:
+            raise bad(name, said, "It has to be a number from 1 to 99999.")
+    issuer = labels.get(OIDC_ISSUER)
+    if issuer is not None and _URL.fullmatch(issuer) is None:
+        raise bad(OIDC_ISSUER, issuer, "It has to be a URL with https and no query.")
+    for name in OIDC:
+        if (said := labels.get(name)) is None:
+            continue
+        if issuer is None:
+            raise bad(name, said, f"It has no meaning without {OIDC_ISSUER}.")
+        if _WORD.fullmatch(said) is None:
+            raise bad(name, said, "It has to be letters, digits and signs without spaces.")
+    if issuer is not None and OIDC_CLIENT not in labels:
+        raise bad(OIDC_ISSUER, issuer, f"It has no meaning without {OIDC_CLIENT}.")
+
+
+def files(plan: CoePlan) -> list[File]:
+    """What a master has besides."""
+    laid = {
+        "encryption": _encryption(plan),
+        "admission": _admission(),
+        "authentication": _authentication(plan.labels),
+        "audit": _audit(),
+    }
+    return [File(path=f"{_FOLDER}/{name}.yaml", content=_json(each), mode=0o600) for name, each in laid.items()]
+
+
+def arguments(plan: CoePlan) -> list[tuple[str, str]]:
+    """Options of the API server."""
+    found = [
+        ("encryption-provider-config", f"{_FOLDER}/encryption.yaml"),
+        ("admission-control-config-file", f"{_FOLDER}/admission.yaml"),
+        ("authentication-config", f"{_FOLDER}/authentication.yaml"),
+        # The first is what new tokens say; who was given one under the usual name keeps it.
+        ("service-account-issuer", f"{_ISSUER}/clusters/{plan.cluster_id}"),
+        ("service-account-issuer", _ISSUER),
+    ]
+    if flag(AUDIT, plan.labels.get(AUDIT)):
+        found += [
+            ("audit-policy-file", f"{_FOLDER}/audit.yaml"),
+            ("audit-log-path", f"{_AUDIT_FOLDER}/audit.log"),
+            *((name.replace("_", "-"), plan.labels.get(name, str(default))) for name, default in AUDIT_NUMBERS.items()),
+        ]
+    return found
+
+
+def volumes() -> list[dict[str, object]]:
+    """What of the node the API server sees for that."""
+    return [
+        {"name": "security", "hostPath": _FOLDER, "mountPath": _FOLDER, "readOnly": True, "pathType": "Directory"},
+        {
+            "name": "audit",
+            "hostPath": _AUDIT_FOLDER,
+            "mountPath": _AUDIT_FOLDER,
+            "readOnly": False,
+            "pathType": "DirectoryOrCreate",
+        },
+    ]
+
+
+def _encryption(plan: CoePlan) -> dict[str, Any]:
+    """Secrets are sealed with the first key; those that were stored before, or with another, can be read."""
+    held = plan.authorities[ENCRYPTION]
+    keys = [_key(plan.cluster_id, each) for each in (held, *held.also)]
+    return {
+        "apiVersion": "apiserver.config.k8s.io/v1",
+        "kind": "EncryptionConfiguration",
+        "resources": [{"resources": ["secrets"], "providers": [{"secretbox": {"keys": keys}}, {"identity": {}}]}],
+    }
+
+
+def _key(cluster_id: str, authority: Authority) -> dict[str, str]:
+    """A key that follows from the authority's, under a name that tells nothing of it."""
+    private = load_pem_private_key(authority.key, password=None)
+    plain = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    derived = HKDF(
+        algorithm=hashes.SHA256(), length=_KEY_OCTETS, salt=cluster_id.encode(), info=b"jeroboam secrets in etcd"
+    ).derive(plain)
+    name = hashlib.sha256(authority.pem.encode()).hexdigest()[:_NAME_LETTERS]
+    return {"name": f"key-{name}", "secret": base64.b64encode(derived).decode()}
+
+
+def _admission() -> dict[str, Any]:
+    """Pods that reach for the node are refused, unless their namespace says that it is for such pods."""
+    level = dict.fromkeys(("enforce", "warn"), "baseline")
+    versions = {f"{mode}-version": "latest" for mode in level}
+    security = {
+        "apiVersion": "pod-security.admission.config.k8s.io/v1",
+        "kind": "PodSecurityConfiguration",
+        "defaults": {**level, **versions},
+        "exemptions": {"usernames": [], "runtimeClasses": [], "namespaces": ["kube-system"]},
+    }
+    return {
+        "apiVersion": "apiserver.config.k8s.io/v1",
+        "kind": "AdmissionConfiguration",
+        "plugins": [{"name": "PodSecurity", "configuration": security}],
+    }
+
+
+def _authentication(labels: Mapping[str, str]) -> dict[str, Any]:
+    """Nobody without a name gets further than to ask whether the server is well; tokens of an issuer may count."""
+    config: dict[str, Any] = {
+        "apiVersion": "apiserver.config.k8s.io/v1",
+        "kind": "AuthenticationConfiguration",
+        "anonymous": {"enabled": True, "conditions": [{"path": path} for path in _HEALTH]},
+    }
+    if (issuer := labels.get(OIDC_ISSUER)) is not None:
+        claim = labels.get("oidc_username_claim", "sub")
+        # As the API server's own options have it: a name is the issuer's, but for an address of mail.
+        usual = "" if claim == "email" else f"{issuer}#"
+        prefix = labels.get("oidc_username_prefix", usual)
+        mappings = {"username": {"claim": claim, "prefix": "" if prefix == "-" else prefix}}
+        if (groups := labels.get("oidc_groups_claim")) is not None:
+            mappings["groups"] = {"claim": groups, "prefix": labels.get("oidc_groups_prefix", "")}
+        given = {"issuer": {"url": issuer, "audiences": [labels[OIDC_CLIENT]]}, "claimMappings": mappings}
+        config["jwt"] = [given]
+    return config
+
+
+def _audit() -> dict[str, Any]:
+    """Who did what to which object, without its content; not what the cluster's own parts do all the time."""
+    own = ["system:kube-controller-manager", "system:kube-scheduler", "system:apiserver", "system:kube-proxy"]
+    return {
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "rules": [
+            {"level": "None", "nonResourceURLs": [f"{path}*" for path in _HEALTH]},
+            {"level": "None", "resources": [{"group": "coordination.k8s.io", "resources": ["leases"]}]},
+            {"level": "None", "users": own, "verbs": ["get", "list", "watch"]},
+            {"level": "None", "userGroups": ["system:nodes"], "verbs": ["get", "list", "watch"]},
+            {"level": "Metadata"},
+        ],
+    }
+
+
+def _json(content: dict[str, Any]) -> bytes:
+    return json.dumps(content, indent=1).encode()

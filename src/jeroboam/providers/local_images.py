@@ -1,0 +1,98 @@
+"""An image of the machine's own Engine, brought onto the nodes of a cluster.
+
+Neighbours: the command line, by way of bootstrap; `local_nodes`, whose labels say what a node is. What the node does
+with the file is for its COE's node image to say.
+"""
+
+import asyncio
+import tarfile
+import tempfile
+from collections.abc import AsyncIterator, Callable, Sequence
+from http import HTTPStatus
+from pathlib import Path
+
+import aiodocker
+
+from jeroboam.clients.docker import speaking
+from jeroboam.clients.docker_containers import executed
+from jeroboam.clients.docker_images import check_image
+from jeroboam.domain.clusters import LOAD_BALANCER
+from jeroboam.domain.errors import Permanent
+from jeroboam.providers.local_engine import as_filter
+from jeroboam.providers.local_nodes import CLUSTER, INSTALLATION, NODE_NAME, ROLE
+
+# Each copy is bound by the disk that all nodes share.
+_AT_ONCE = 2
+_FOLDER = "/var/lib/jeroboam"
+_FILE = "image.tar"
+_SECONDS = 600
+
+
+async def bring(
+    docker: aiodocker.Docker,
+    *,
+    installation: str,
+    cluster_id: str,
+    image: str,
+    command: Callable[[str], Sequence[str]],
+) -> Sequence[str]:
+    """Have that image on every node of the cluster that runs; the nodes' names.
+
+    `command` takes the image in from the file that it is given, as `docker save` writes it. Raises `Permanent` for an
+    image that the Engine has not, a cluster without nodes, and what a node has against it.
+    """
+    check_image(image)
+    with speaking(f"bringing image {image} onto nodes"), tempfile.TemporaryDirectory() as folder:
+        tags = {INSTALLATION: installation, CLUSTER: cluster_id}
+        found = await docker.containers.list(filters=as_filter(tags))
+        nodes = {each["Labels"][NODE_NAME]: each["Id"] for each in found if each["Labels"].get(ROLE) != LOAD_BALANCER}
+        if not nodes:
+            raise Permanent("no node of the cluster runs on this Engine")
+        packed = await _packed(docker, image, Path(folder))
+        slots = asyncio.Semaphore(_AT_ONCE)
+        await asyncio.gather(*(_take(docker, slots, name, node, packed, command) for name, node in nodes.items()))
+    return sorted(nodes)
+
+
+async def _packed(docker: aiodocker.Docker, image: str, folder: Path) -> Path:
+    """The image's own tar, in a tar as the Engine takes files for a container."""
+    inner, outer = folder / _FILE, folder / "outer.tar"
+    with inner.open("wb") as out:
+        async for block in _saved(docker, image):
+            await asyncio.to_thread(out.write, block)
+    with tarfile.open(outer, "w") as tar:
+        await asyncio.to_thread(tar.add, inner, arcname=_FILE)
+    inner.unlink()
+    return outer
+
+
+async def _saved(docker: aiodocker.Docker, image: str) -> AsyncIterator[bytes]:
+    try:
+        await docker.images.inspect(image)
+    except aiodocker.DockerError as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        raise Permanent(f"there is no image {image} on the Docker Engine of this machine") from error
+    async with docker.images.export_image(image) as content:
+        async for block in content.iter_chunked(1 << 20):
+            yield block
+
+
+async def _take(
+    docker: aiodocker.Docker,
+    slots: asyncio.Semaphore,
+    name: str,
+    node: str,
+    packed: Path,
+    command: Callable[[str], Sequence[str]],
+) -> None:
+    container = docker.containers.container(node)
+    path = f"{_FOLDER}/{_FILE}"
+    async with slots, asyncio.timeout(_SECONDS):
+        with packed.open("rb") as file:
+            await container.put_archive(_FOLDER, file)
+        done = await executed(container, command(path))
+        await executed(container, ("rm", "-f", path))
+    if done.exit_code != 0:
+        said = done.output.strip().rpartition("\n")[2]
+        raise Permanent(f"node {name} does not take the image: {said}")

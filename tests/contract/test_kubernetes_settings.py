@@ -1,0 +1,217 @@
+"""What a Kubernetes cluster can be set to, for real: safe as it comes, and as its labels say."""
+
+import base64
+import dataclasses
+import json
+import uuid
+
+import aiohttp
+import pytest
+
+from jeroboam.clients.docker import connect
+from jeroboam.clients.docker_containers import executed
+from jeroboam.domain.errors import Permanent, Temporary
+from jeroboam.providers.local_images import bring
+from tests.contract.rigs import eventually, kubernetes_rig
+from tests.contract.test_kubernetes import up
+
+pytestmark = [pytest.mark.docker, pytest.mark.kubernetes, pytest.mark.slow]
+
+LABELS = {
+    "kubelet_options": "--max-pods=42",
+    "kubeapi_options": "--event-ttl=2h",
+    "kubescheduler_options": "--v=1",
+    "kubecontroller_options": "--terminated-pod-gc-threshold=100",
+    "kubeproxy_options": "--proxy-mode=iptables",
+    "admission_control_list": "PodNodeSelector",
+    "audit_log_enabled": "true",
+    "oidc_issuer_url": "https://id.invalid",
+    "oidc_client_id": "kubernetes",
+    "oidc_groups_claim": "groups",
+}
+POD = """
+apiVersion: v1
+kind: Pod
+metadata: {name: %s}
+spec:
+  hostNetwork: %s
+  containers: [{name: c, image: "docker.io/library/busybox:latest", imagePullPolicy: Never, command: [sleep, "600"]}]
+"""
+
+
+@pytest.fixture
+async def rig():
+    made = await kubernetes_rig()
+    yield made
+    await made.infra.close()
+
+
+def labelled(rig, **changes):
+    """Plans of that rig are of a cluster with these labels, or of a template with these fields."""
+    made = rig.plan
+    rig.plan = lambda **more: made(**{**changes, **more})
+
+
+async def on_node(rig, number: int, *command: str) -> str:
+    """What a command on that node printed. Raises `Temporary` where it failed."""
+    async with connect() as docker:
+        found = await docker.containers.list(filters={"label": [f"jeroboam.node={rig.members[number].uuid}"]})
+        done = await executed(found[0], command)
+    if done.exit_code != 0:
+        raise Temporary(done.output)
+    return done.output
+
+
+async def status(url: str) -> int:
+    """What somebody without a certificate is answered there."""
+    async with aiohttp.ClientSession() as session, session.get(url, ssl=False) as answer:
+        return answer.status
+
+
+async def shown(user, *words: str) -> dict:
+    return json.loads(await user("get", *words, "-o", "json"))
+
+
+async def test_a_cluster_is_safe_as_it_comes_and_as_its_labels_say(rig):
+    labelled(rig, labels=LABELS)
+    user = await up(rig, workers=1)
+
+    # Secrets do not lie in etcd as they are.
+    await user("create", "secret", "generic", "s", "--from-literal=word=unmistakable")
+    grep = "grep -rqa %s /var/lib/etcd/member"
+    await on_node(rig, 0, "sh", "-c", grep % "k8s:enc:secretbox:v1:")
+    with pytest.raises(Temporary):
+        await on_node(rig, 0, "sh", "-c", grep % "unmistakable")
+
+    # A pod that reaches for its node is refused where nobody said that such pods may be.
+    with pytest.raises(Temporary, match="violates PodSecurity"):
+        await user("apply", "-f", "-", stdin=POD % ("bad", "true"))
+    await eventually(lambda: user("apply", "-f", "-", stdin=POD % ("good", "false")), bool)
+    await user("label", "namespace", "default", "pod-security.kubernetes.io/enforce=privileged")
+    await user("apply", "-f", "-", stdin=POD % ("bad", "true"))
+
+    # Nobody without a name learns even the version; that it is well, anyone may ask.
+    assert await status(f"{user.api}/readyz") == 200
+    assert await status(f"{user.api}/version") == 401
+    assert await status(f"https://{rig.members[1].address}:10250/pods") == 401
+
+    # Tokens name this very cluster, and its pods use them.
+    token = await user("create", "token", "default")
+    claims = json.loads(padded(token.split(".")[1]))
+    assert claims["iss"].endswith(f"/clusters/{rig.cluster_id}")
+
+    # What operators set is what programs run with.
+    for member in rig.members:
+        assert (await shown(user, "node", member.name))["status"]["capacity"]["pods"] == "42"
+    found = (await shown(user, "pods", "-n", "kube-system"))["items"]
+    pods = {each["metadata"]["labels"].get("component"): each for each in found}
+    assert "--event-ttl=2h" in pods["kube-apiserver"]["spec"]["containers"][0]["command"]
+    assert "--v=1" in pods["kube-scheduler"]["spec"]["containers"][0]["command"]
+    assert "--terminated-pod-gc-threshold=100" in pods["kube-controller-manager"]["spec"]["containers"][0]["command"]
+    await eventually(lambda: on_node(rig, 1, "sh", "-c", "/usr/sbin/iptables-save | grep KUBE-SERVICES"), bool)
+    with pytest.raises(Temporary, match=r"No such|does not exist"):
+        await on_node(rig, 1, "/usr/sbin/nft", "list", "table", "ip", "kube-proxy")
+    log = await on_node(rig, 0, "sh", "-c", "grep '\"secrets\"' /var/lib/kubernetes/audit/audit.log")
+    said = [json.loads(line) for line in log.splitlines()]
+    assert any(each["user"]["username"] == "admin" and each["verb"] == "create" for each in said)
+    assert "unmistakable" not in log
+
+
+def padded(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+CLAIM = """
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: kept}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: writer}
+spec:
+  containers:
+    - name: c
+      image: docker.io/library/busybox:latest
+      imagePullPolicy: Never
+      command: [sh, -c, "echo written >/data/file; exec sleep 600"]
+      volumeMounts: [{name: data, mountPath: /data}]
+  volumes: [{name: data, persistentVolumeClaim: {claimName: kept}}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: pulled}
+spec: {containers: [{name: c, image: "localhost:5000/team/app:v1", imagePullPolicy: Always, command: [sleep, "600"]}]}
+"""
+OWN = """
+apiVersion: v1
+kind: Pod
+metadata: {name: loaded}
+spec: {containers: [{name: c, image: "@APP@", imagePullPolicy: Never, command: [sleep, "600"]}]}
+"""
+
+
+@pytest.fixture
+async def app(busybox):
+    """An image of a user's own, on this machine's Engine."""
+    async with connect() as docker:
+        name = f"test-{uuid.uuid4().hex[:8]}/app"
+        await docker.images.tag(busybox, name, tag="v1")
+        yield f"{name}:v1"
+        await docker.images.delete(f"{name}:v1")
+
+
+def taken_in(path: str) -> tuple[str, ...]:
+    return ("/usr/local/bin/ctr", "-n", "k8s.io", "images", "import", "--local", path)
+
+
+def runs(pod) -> bool:
+    return any(each.get("ready") for each in pod["status"].get("containerStatuses", ()))
+
+
+async def load(rig, image: str):
+    async with connect() as docker:
+        of = {"installation": rig.infra.installation, "cluster_id": rig.cluster_id}
+        return await bring(docker, **of, image=image, command=taken_in)
+
+
+async def test_add_ons_and_registries(rig, app):
+    labelled(rig, template=dataclasses.replace(rig.plan().template, registry_enabled=True))
+    user = await up(rig, workers=2)
+    await eventually(lambda: user("apply", "-f", "-", stdin=CLAIM), bool)
+
+    # A claim without a class gets a folder on the disk of the node that its pod came to.
+    await eventually(lambda: user("exec", "writer", "--", "cat", "/data/file"), lambda said: said == "written\n")
+    volume = (await shown(user, "pvc", "kept"))["spec"]["volumeName"]
+    place = (await shown(user, "pod", "writer"))["spec"]["nodeName"]
+    number = [member.name for member in rig.members].index(place)
+    assert "written" in await on_node(rig, number, "sh", "-c", f"cat /var/lib/local-path/{volume}*/file")
+
+    # What is pushed to the cluster's registry runs on every node under the name that it has outside.
+    rollout = ("rollout", "status", "-n", "kube-system", "deployment/registry", "--timeout=5s")
+    await eventually(lambda: user(*rollout), bool, seconds=60)
+    address = (await shown(user, "service", "registry", "-n", "kube-system"))["spec"]["clusterIP"]
+    assert await load(rig, app) == sorted(member.name for member in rig.members)
+    push = ("ctr", "-n", "k8s.io", "images", "push", "--plain-http", "--local")
+    await on_node(rig, 0, *push, f"{address}:5000/team/app:v1", f"docker.io/{app}")
+    await user("apply", "-f", "-", stdin=OWN.replace("@APP@", app))
+    await eventually(lambda: shown(user, "pod", "loaded"), runs, seconds=60)
+    with pytest.raises(Permanent, match="there is no image"):
+        await load(rig, "no-such/image:v1")
+
+    await eventually(lambda: shown(user, "pod", "pulled"), runs, seconds=90)
+
+    # Metrics of nodes and pods come over connections whose both ends were looked at.
+    used = await eventually(
+        lambda: user("top", "nodes", "--no-headers"), lambda text: len(text.splitlines()) == 3, seconds=90
+    )
+    assert {line.split()[0] for line in used.splitlines()} == {member.name for member in rig.members}
+    assert "<unknown>" not in used
+    assert "hello" in await user("exec", "writer", "--", "echo", "hello")
+
+    # What is not wanted any more goes.
+    labelled(rig, labels={"metrics_server_enabled": "false"})
+    await rig.coe.join(rig.plan())
+    with pytest.raises(Temporary, match="NotFound"):
+        await user("get", "-n", "kube-system", "deployment", "metrics-server")
