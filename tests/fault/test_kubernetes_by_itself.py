@@ -55,79 +55,76 @@ def kubectl(uuid: str, *words: str, stdin: str | None = None) -> str:
     return inside(master, "kubectl", "--kubeconfig=/etc/kubernetes/super-admin.conf", *words, stdin=stdin)
 
 
+class Story:
+    """One cluster, and what its user sees of it."""
+
+    def __init__(self, up: Installation, uuid: str) -> None:
+        self.up, self.uuid = up, uuid
+
+    async def shown(self) -> dict:
+        return await self.up.good("GET", f"{CLUSTERS}/{self.uuid}")
+
+    async def is_well(self) -> bool:
+        cluster = await self.shown()
+        return cluster["status"].endswith("_COMPLETE") and cluster["health_status"] == "HEALTHY"
+
+    async def told(self, kind: str) -> list[str]:
+        events = (await self.up.good("GET", f"{CLUSTERS}/{self.uuid}/events?event_type={kind}"))["events"]
+        return [event["message"] for event in events]
+
+    async def is_healed(self) -> bool:
+        return bool(await self.told("node.heal"))
+
+    async def runs(self) -> bool:
+        found = json.loads(kubectl(self.uuid, "get", "deployment", "work", "-o", "json"))
+        return found["status"].get("readyReplicas") == 2
+
+    async def has_shrunk(self) -> bool:
+        return (await self.shown())["node_count"] == 1 and await self.is_well()
+
+
 async def test_it_heals_grows_and_shrinks(up):
     await up.up()
     wish = {"name": "k", "cluster_template_id": "kubernetes", "node_count": 1, "labels": LABELS, "merge_labels": True}
-    uuid = (await up.good("POST", CLUSTERS, wish))["uuid"]
+    story = Story(up, (await up.good("POST", CLUSTERS, wish))["uuid"])
+    await until(story.is_well, 90)
+    await heals(story)
+    await grows(story)
+    kubectl(story.uuid, "delete", "deployment", "work")
+    await until(story.has_shrunk, 120)
+    assert len([name for name in nodes(story.uuid) if "worker" in name]) == 1
 
-    async def shown() -> dict:
-        return await up.good("GET", f"{CLUSTERS}/{uuid}")
 
-    async def is_well() -> bool:
-        cluster = await shown()
-        return cluster["status"].endswith("_COMPLETE") and cluster["health_status"] == "HEALTHY"
-
-    async def told(kind: str) -> list[str]:
-        events = (await up.good("GET", f"{CLUSTERS}/{uuid}/events?event_type={kind}"))["events"]
-        return [event["message"] for event in events]
-
-    async def shown_reasons() -> str:
-        return json.dumps((await shown())["health_status_reason"])
-
-    await until(is_well, 90)
-
-    # The kubelet ends for good; its machine runs on.
-    worker = named(nodes(uuid), "worker-0")
+async def heals(story: Story) -> None:
+    """The kubelet ends for good; its machine runs on."""
+    worker = named(nodes(story.uuid), "worker-0")
     kubelet = inside(worker, "sh", "-c", "command -v kubelet").strip()
-    inside(
-        worker,
-        "sh",
-        "-c",
-        f"rm {kubelet}; for p in /proc/[0-9]*; do "
-        f"tr '\\0' ' ' <$p/cmdline | grep -q '^kubelet ' && kill ${{p#/proc/}}; done; true",
-    )
-
-    async def healed() -> bool:
-        return bool(await told("node.heal"))
-
-    await until(healed, 150, what=lambda: f"healed: {nodes(uuid)}")
-    await until(is_well, 90)
-    [message] = await told("node.heal")
+    kill = "tr '\\0' ' ' <$p/cmdline | grep -q '^kubelet ' && kill ${p#/proc/}"
+    inside(worker, "sh", "-c", f"rm {kubelet}; for p in /proc/[0-9]*; do {kill}; done; true")
+    await until(story.is_healed, 150, what=lambda: f"healed: {nodes(story.uuid)}")
+    await until(story.is_well, 90)
+    [message] = await story.told("node.heal")
     assert "worker-0 has not worked for" in message
-    again = named(nodes(uuid), "worker-0")
-    assert again != worker, "another container stands in its place"
+    assert named(nodes(story.uuid), "worker-0") != worker, "another container stands in its place"
 
-    # More work than a node holds.
-    cores = int(json.loads(kubectl(uuid, "get", "nodes", "-o", "json"))["items"][-1]["status"]["allocatable"]["cpu"])
+
+async def grows(story: Story) -> None:
+    """There is more work than a node holds."""
+    found = json.loads(kubectl(story.uuid, "get", "nodes", "-o", "json"))["items"]
+    cores = int(found[-1]["status"]["allocatable"]["cpu"])
     container = {
         "name": "it", "image": "docker.io/library/busybox:latest", "imagePullPolicy": "IfNotPresent",
         "command": ["sleep", "3600"], "resources": {"requests": {"cpu": f"{cores * 600}m"}},
     }  # fmt: skip
-    template = {
-        "metadata": {"labels": {"app": "x"}},
-        "spec": {"terminationGracePeriodSeconds": 0, "containers": [container]},
-    }
+    pod = {"terminationGracePeriodSeconds": 0, "containers": [container]}
+    template = {"metadata": {"labels": {"app": "x"}}, "spec": pod}
     work = {
         "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "work"},
         "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "x"}}, "template": template},
     }  # fmt: skip
-    kubectl(uuid, "apply", "-f", "-", stdin=json.dumps(work))
-
-    async def runs() -> bool:
-        found = json.loads(kubectl(uuid, "get", "deployment", "work", "-o", "json"))
-        return found["status"].get("readyReplicas") == 2
-
-    await until(runs, 90, what=lambda: kubectl(uuid, "get", "pods", "-o", "wide"))
-    await until(is_well, 60)
-    assert (await shown())["node_count"] == 2
-    [message] = await told("cluster.resize")
+    kubectl(story.uuid, "apply", "-f", "-", stdin=json.dumps(work))
+    await until(story.runs, 90, what=lambda: kubectl(story.uuid, "get", "pods", "-o", "wide"))
+    await until(story.is_well, 60)
+    assert (await story.shown())["node_count"] == 2
+    [message] = await story.told("cluster.resize")
     assert message.startswith("default-worker resized from 1 to 2 nodes: default/work-")
-
-    # And none at all.
-    kubectl(uuid, "delete", "deployment", "work")
-
-    async def shrunk() -> bool:
-        return (await shown())["node_count"] == 1 and await is_well()
-
-    await until(shrunk, 120)
-    assert len([name for name in nodes(uuid) if "worker" in name]) == 1
