@@ -40,8 +40,11 @@ lock: $(STAMP) ## pin the newest releases that fit pyproject.toml
 
 .PHONY: help venv check docs lock
 
-demo: install ## the main job: real clients make a real Swarm and real containers
+demo: install ## the main job: real clients make a real Swarm, real containers and a real Kubernetes
 	$(BIN)/python scripts/demo.py
+
+demo-quick: install ## the same without Kubernetes, whose node image takes minutes the first time
+	$(BIN)/python scripts/demo.py --quick
 
 install: $(STAMP) ## all the set-up: Engine, virtual environment, node image, a small image
 	bash scripts/setup.sh
@@ -55,7 +58,7 @@ kubernetes-image: install ## the image that Kubernetes nodes boot from: minutes 
 run: install ## the service in the foreground, on a state of its own
 	$(BIN)/jeroboam up
 
-.PHONY: demo install kubernetes-image run
+.PHONY: demo demo-quick install kubernetes-image run
 
 $(OLD)/.installed: tests/clients/requirements-2015.txt $(STAMP)
 	python3 -m venv --clear --without-pip $(OLD)

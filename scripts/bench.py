@@ -2,16 +2,15 @@
 
 It starts `jeroboam up` on a state of its own, measures the real thing from outside (CPU from the kernel's accounts of
 the server process, wall time of whole operations), and sets each figure beside its bound and the peers' figures.
+Neighbours: `measure`, what it is measured with; `bench_kubernetes`, the lines of real Kubernetes clusters.
 """
 
 import asyncio
 import contextlib
 import datetime as dt
 import functools
-import json
 import os
 import pathlib
-import signal
 import statistics
 import subprocess
 import sys
@@ -20,12 +19,18 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import replace
 
 import aiodocker
-import yaml
-from rich.console import Console
+from bench_kubernetes import (
+    kubernetes,
+    kubernetes_hundred,
+    kubernetes_masters,
+    kubernetes_twenty,
+    kubernetes_upgrade,
+)
+from measure import BIN, Row, Service, console, rss, up
 from rich.table import Table
 
 from jeroboam.domain.clusters import Cluster, NodeGroup
@@ -34,8 +39,6 @@ from jeroboam.kit.bus import MemoryBus
 from jeroboam.kit.clock import SystemClock
 from jeroboam.store import Store
 
-BIN = pathlib.Path(sys.executable).parent
-TICKS = os.sysconf("SC_CLK_TCK")
 MANY = 100
 MOST = 1000
 # How often a container that is being made is asked after: more often, and the asking is what is measured.
@@ -47,7 +50,7 @@ CONF = """\
 log_level = warning
 [clusters]
 providers = local,fake
-coes = swarm,fake
+coes = swarm,kubernetes,fake
 max_per_project = 10000
 [containers]
 max_containers = -1
@@ -57,107 +60,6 @@ max_cpu = -1
 check_seconds = 3600
 resync_seconds = 3600
 """
-console = Console(highlight=False, soft_wrap=True)
-
-
-@dataclass
-class Row:
-    """One line of the table."""
-
-    what: str
-    seen: float
-    unit: str
-    bound: float | None
-    peer: str = ""
-
-    def cells(self) -> tuple[str, ...]:
-        verdict = (
-            "" if self.bound is None else ("[green]met[/green]" if self.seen <= self.bound else "[red]missed[/red]")
-        )
-        bound = "" if self.bound is None else f"≤ {self.bound:g} {self.unit}"
-        return self.what, f"{self.seen:.2f} {self.unit}", bound, verdict, self.peer
-
-
-@dataclass
-class Service:
-    """A running `jeroboam up` and a member's session with it."""
-
-    state: pathlib.Path
-    process: subprocess.Popen[bytes]
-    started: float
-    api: str = ""
-    token: str = ""
-    rows: list[Row] = field(default_factory=list)
-
-    def call(self, method: str, path: str, body: object = None, version: str = "") -> object:
-        """One request over HTTP; its JSON."""
-        headers = {"X-Auth-Token": self.token, "Content-Type": "application/json", "OpenStack-API-Version": version}
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.api + path, data=data, method=method, headers=headers)
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            text = answer.read()
-        return json.loads(text) if text else None
-
-    def cpu(self, work: Callable[[], object], times: int) -> float:
-        """Milliseconds of the server's CPU for one of so many."""
-        work()
-        return self.cpu_of([work] * times)
-
-    def cpu_of(self, works: Sequence[Callable[[], object]]) -> float:
-        """Milliseconds of the server's CPU for one of these."""
-        before = _ticks(self.process.pid)
-        for work in works:
-            work()
-        return (_ticks(self.process.pid) - before) / TICKS / len(works) * 1000
-
-
-def _ticks(pid: int) -> int:
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
-    return int(fields[11]) + int(fields[12])
-
-
-def _rss(pid: int) -> float:
-    """MiB of the process and of all that it started."""
-    pages = int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1])
-    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20 + sum(_rss(int(child)) for child in children)
-
-
-def _login(state: pathlib.Path) -> str:
-    cloud = yaml.safe_load((state / "clouds.yaml").read_text())["clouds"]["jeroboam"]["auth"]
-    domain = {"id": "default"}
-    user = {"name": cloud["username"], "domain": domain, "password": cloud["password"]}
-    scope = {"project": {"name": cloud["project_name"], "domain": domain}}
-    body = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}}
-    request = urllib.request.Request(
-        cloud["auth_url"] + "/auth/tokens", json.dumps(body).encode(), {"Content-Type": "application/json"}
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return answer.headers["X-Subject-Token"]
-
-
-@contextlib.contextmanager
-def up(state: pathlib.Path, config: pathlib.Path) -> Iterator[Service]:
-    """The service, once a member's first request was answered."""
-    listen = ["--listen", "127.0.0.1:0", "--keystone-listen", "127.0.0.1:0"]
-    (state / "addresses.json").unlink(missing_ok=True)
-    started = time.monotonic()
-    process = subprocess.Popen(
-        [BIN / "jeroboam", "up", "--state", state, "--config", config, *listen], stdout=subprocess.DEVNULL
-    )
-    service = Service(state, process, started)
-    try:
-        while not (state / "addresses.json").exists():
-            assert process.poll() is None, "jeroboam up ended"
-            time.sleep(0.01)
-        service.api = json.loads((state / "addresses.json").read_text())["api"]
-        service.token = _login(state)
-        service.call("GET", "/container-infra/v1/clusters")
-        service.started = time.monotonic() - started
-        yield service
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(timeout=20)
 
 
 def clusters(service: Service) -> None:
@@ -345,9 +247,13 @@ async def _put_containers(service: Service, count: int) -> None:
 
 
 def main(*names: str) -> int:
-    """Measure all of it, or these parts; print, remove everything."""
-    parts = {part.__name__: part for part in (clusters, containers, lists, writes)}
-    chosen = [parts[name] for name in names or parts]
+    """Measure all of it but what takes many minutes, or these parts; print, remove everything."""
+    usual = (clusters, containers, kubernetes, kubernetes_masters, kubernetes_twenty, lists, writes)
+    parts = {part.__name__: part for part in (*usual, kubernetes_upgrade, kubernetes_hundred)}
+    if set(names) - set(parts):
+        console.print(f"the parts are {', '.join(parts)}")
+        return 2
+    chosen = [parts[name] for name in names] or usual
     with tempfile.TemporaryDirectory(prefix="jeroboam-bench-") as temporary:
         folder = pathlib.Path(temporary)
         state, config = folder / "state", folder / "jeroboam.conf"
@@ -360,7 +266,7 @@ def main(*names: str) -> int:
                 peer = "Magnum 1.4–3.5 s, Zun 1.2–4.0 s, without Keystone"
                 rows.append(Row("`up` to the first authenticated answer", service.started, "s", 5, peer))
                 time.sleep(5)
-                memory = _rss(service.process.pid)
+                memory = rss(service.process.pid)
                 peer = "Magnum 340–493 MiB, and broker, database, Keystone"
                 rows.append(Row("RSS of everything, idle", memory, "MiB", 320, peer))
                 service.rows = rows

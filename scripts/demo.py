@@ -2,146 +2,24 @@
 
 It starts `jeroboam up` on a state folder of its own, types what a user would type, checks what it sees, shows each
 step with its time, removes everything and leaves nothing. The exit status is 0 only if every step was seen to work.
+Neighbours: `stage`, what it is told with; `demo_kubernetes`, its second half, whose node image is made meanwhile.
 """
 
 import contextlib
 import json
 import os
 import pathlib
-import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
 
-from rich.console import Console
+from demo_kubernetes import NodeImage, kubernetes
 from rich.table import Table
+from stage import BIN, COMPLETE_SECONDS, Failed, OpenStack, console, expect, leftovers, run, service, step, times, until
 
-BIN = pathlib.Path(sys.executable).parent
-SENTINEL = "---done---"
-UP_SECONDS = 60
-COMPLETE_SECONDS = 60
 REPLICAS = 4
-console = Console(highlight=False, soft_wrap=True)
-times: list[tuple[str, float]] = []
-
-
-class Failed(Exception):
-    """A step did not do what it should."""
-
-
-@contextlib.contextmanager
-def step(title: str) -> Iterator[None]:
-    """One line while it runs, and its time when it is done."""
-    started = time.monotonic()
-    with console.status(title):
-        yield
-    took = time.monotonic() - started
-    times.append((title, took))
-    console.print(f"[green]ok[/green] {took:6.2f} s  {title}")
-
-
-class OpenStack:
-    """One `openstack` process that takes command after command, as a user at its prompt would type them."""
-
-    def __init__(self, environment: dict[str, str]) -> None:
-        self._process = subprocess.Popen(
-            [BIN / "openstack"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            env=environment,
-        )
-
-    def __call__(self, command: str) -> str:
-        """What the command printed; it is shown as a user would type it."""
-        console.print(f"[dim]            openstack {command}[/dim]")
-        return self.quietly(command)
-
-    def quietly(self, command: str) -> str:
-        """What the command printed; for looking at the same thing again and again."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._process.stdin.write(f"{command}\n!echo {SENTINEL}\n")
-        self._process.stdin.flush()
-        lines = []
-        for line in self._process.stdout:
-            if line.strip() == SENTINEL:
-                return "".join(lines)
-            lines.append(line)
-        raise Failed(f"the client ended: {''.join(lines)}")
-
-    def json(self, command: str) -> object:
-        """What the command printed with `-f json`."""
-        text = self.quietly(f"{command} -f json")
-        try:
-            return json.loads(text)
-        except ValueError as error:
-            raise Failed(f"openstack {command}: {text}") from error
-
-    def close(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
-        self._process.wait(timeout=10)
-
-
-def expect(seen: object, wanted: object, what: str) -> None:
-    """Both are equal, or the step failed."""
-    if seen != wanted:
-        raise Failed(f"{what}: {seen!r}, and not {wanted!r}")
-
-
-def until(what: str, look: Callable[[], object], wanted: object, seconds: float) -> None:
-    """Look until it is as wanted; what was seen last is in the error."""
-    end = time.monotonic() + seconds
-    while (seen := look()) != wanted:
-        if time.monotonic() > end:
-            raise Failed(f"{what}: {seen!r} after {seconds:.0f} s, and not {wanted!r}")
-        if isinstance(seen, str) and (seen.endswith("FAILED") or seen == "Error"):
-            raise Failed(f"{what}: {seen}")
-        time.sleep(0.1)
-
-
-def run(*command: str | pathlib.Path, environment: dict[str, str] | None = None) -> str:
-    """What a command printed; it has to succeed."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=environment)
-    if done.returncode != 0:
-        raise Failed(f"{' '.join(map(str, command))}: {done.stdout}{done.stderr}")
-    return done.stdout
-
-
-@contextlib.contextmanager
-def service(state: pathlib.Path) -> Iterator[None]:
-    """`jeroboam up`, until the block ends."""
-    log = (state.parent / "up.log").open("w")
-    command = [BIN / "jeroboam", "up", "--state", state, "--listen", "127.0.0.1:0", "--keystone-listen", "127.0.0.1:0"]
-    process = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        end = time.monotonic() + UP_SECONDS
-        while "jeroboam is up" not in pathlib.Path(log.name).read_text():
-            if process.poll() is not None or time.monotonic() > end:
-                raise Failed(f"jeroboam up: {pathlib.Path(log.name).read_text()}")
-            time.sleep(0.05)
-        yield
-        process.send_signal(signal.SIGTERM)
-        expect(process.wait(timeout=15), 0, "exit status of jeroboam up")
-    except BaseException:
-        console.print(pathlib.Path(log.name).read_text()[-4000:])
-        raise
-    finally:
-        process.kill()
-        process.wait()
-
-
-def leftovers(installation: str) -> list[str]:
-    """What the Engine still has of this installation."""
-    found = []
-    for kind in (("container", "ls", "-a"), ("network", "ls"), ("volume", "ls")):
-        found += run("docker", *kind, "-q", "--filter", f"label=jeroboam.installation={installation}").split()
-    return found
 
 
 def swarm(openstack: OpenStack, folder: pathlib.Path) -> None:
@@ -277,23 +155,27 @@ def containers(openstack: OpenStack, environment: dict[str, str]) -> None:
         to("Stopped", "appcontainer kill hello")
 
 
-def main() -> int:
-    """Everything in order."""
+def main(*options: str) -> int:
+    """Everything in order; with `--quick` all but Kubernetes."""
+    if set(options) - {"--quick"}:
+        console.print(f"{' '.join(options)}: the one option is --quick")
+        return 2
     started = time.monotonic()
+    image = None if options else NodeImage()
     with tempfile.TemporaryDirectory(prefix="jeroboam-demo-") as temporary:
         folder = pathlib.Path(temporary)
         state = folder / "state"
-        certs = folder / "certs"
-        certs.mkdir()
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("OS_", "DOCKER_"))}
         environment |= {"OS_CLIENT_CONFIG_FILE": f"{state}/clouds.yaml", "OS_CLOUD": "jeroboam"}
         environment.setdefault("SHELL", "/bin/sh")
         try:
-            _story(state, certs, environment)
+            _story(state, folder, environment, image)
         except Failed as error:
             console.print(f"[red]failed[/red] {error}")
             return 1
         finally:
+            if image is not None:
+                image.stop()
             if (state / "installation").exists():
                 subprocess.run([BIN / "jeroboam", "down", "--state", state, "--yes"], check=False)
     table = Table("step", "seconds", title=f"everything in {time.monotonic() - started:.1f} s", title_justify="left")
@@ -303,7 +185,10 @@ def main() -> int:
     return 0
 
 
-def _story(state: pathlib.Path, certs: pathlib.Path, environment: dict[str, str]) -> None:
+def _story(state: pathlib.Path, folder: pathlib.Path, environment: dict[str, str], image: NodeImage | None) -> None:
+    certs, kube = folder / "certs", folder / "kube"
+    certs.mkdir()
+    kube.mkdir()
     with contextlib.ExitStack() as stack:
         with step("jeroboam up, with a Keystone of its own, from nothing"):
             stack.enter_context(service(state))
@@ -317,9 +202,13 @@ def _story(state: pathlib.Path, certs: pathlib.Path, environment: dict[str, str]
             expect(names, {"swarm", "kubernetes"}, "templates")
         swarm(openstack, certs)
         containers(openstack, environment)
+        if image is not None:
+            with step("the Kubernetes node image, made meanwhile"):
+                image.wait()
+            kubernetes(openstack, kube)
         with step("everything deleted"):
             openstack("appcontainer delete hello")
-            openstack("coe cluster delete demo")
+            openstack("coe cluster delete demo" + (" kube" if image is not None else ""))
             until("clusters", lambda: openstack.json("coe cluster list"), [], 60)
             until("containers", lambda: openstack.json("appcontainer list"), [], 30)
             expect(leftovers(installation), [], "left on the Engine")
@@ -329,4 +218,4 @@ def _story(state: pathlib.Path, certs: pathlib.Path, environment: dict[str, str]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

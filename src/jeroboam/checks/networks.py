@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from jeroboam.checks.base import Check
 from jeroboam.checks.manifests import PORT, service
-from jeroboam.checks.site import WEB, Failed, Pod, Site
+from jeroboam.checks.site import WEB, Failed, Pod, Site, Skipped
 
 _DOMAIN = "svc.cluster.local"
 _HTTP = 80
@@ -19,8 +19,9 @@ _TRIES = 30
 
 
 async def _pod_network(site: Site) -> str:
-    site.two_workers()
     pods = await site.web()
+    if len(pods) < 2:  # noqa: PLR2004
+        raise Skipped("one node only has pods")
     around = [*pairwise(pods), (pods[-1], pods[0])]
     for asking, asked in around:
         await _answers(site, asking, asked.address, [asked.name], f"{asking.node} to {asked.node}", port=PORT)

@@ -1,4 +1,4 @@
-"""Where checks work: a namespace of their own in a cluster, with a small server on every node that takes work.
+"""Where checks work: a namespace of their own in a cluster, with a small server on every node.
 
 Neighbours: `manifests` says what is made; the checks make and ask; `runner` opens and closes it.
 """
@@ -6,6 +6,7 @@ Neighbours: `manifests` says what is made; the checks make and ask; `runner` ope
 import shlex
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from jeroboam.checks.manifests import MARK, PLURALS, PORT, SLOW, Json, daemon_set, namespace, server
@@ -21,7 +22,14 @@ WEB = "web"
 
 _POLL_SECONDS = 0.2
 _RUN_SECONDS = 20.0
+_TRIES = 4
+_AGAIN_SECONDS = 1.0
 _NO_WORK = frozenset({"NoSchedule", "NoExecute"})
+# What the cluster puts on a node that boots, and takes off it a moment after it is ready.
+# A node's being cordoned is told apart.
+_PASSING = frozenset(
+    f"node.kubernetes.io/{why}" for why in ("not-ready", "unreachable", "network-unavailable", "unschedulable")
+)
 
 
 class Failed(Exception):
@@ -39,8 +47,10 @@ class Node:
     name: str
     address: str
     ready: bool
+    serves: bool
+    """Whether pods of a DaemonSet that tolerates nothing run on it: those come to a cordoned node too."""
     takes_work: bool
-    """Whether pods that tolerate nothing may come to it."""
+    """Whether any other pods may come to it."""
     version: str
 
 
@@ -74,11 +84,10 @@ class Site:
         """The nodes that take work."""
         return [node for node in self.nodes if node.takes_work]
 
-    def two_workers(self) -> list[Node]:
-        """Raises `Skipped` where there are fewer."""
-        if len(self.workers) < 2:  # noqa: PLR2004
-            raise Skipped("one node only takes work")
-        return self.workers
+    @property
+    def servers(self) -> list[Node]:
+        """The nodes on which the server runs."""
+        return [node for node in self.nodes if node.serves]
 
     def path(self, kind: str, name: str = "") -> str:
         """Where objects of that kind are, or one of them."""
@@ -92,12 +101,12 @@ class Site:
         path = self.path(kind, name)
         if "{namespace}" not in PLURALS[kind]:
             self._elsewhere.append(path)
-        await self.api.apply(path, wanted, f"making {kind} {name}")
+        await self.again(lambda: self.api.apply(path, wanted, f"making {kind} {name}"))
         return wanted
 
     async def get(self, kind: str, name: str) -> Json:
         """Raises `Missing` where there is none."""
-        return await self.api.get(self.path(kind, name), f"asking for {kind} {name}")
+        return await self.again(lambda: self.api.get(self.path(kind, name), f"asking for {kind} {name}"))
 
     async def pods(self, app: str) -> list[Pod]:
         """The pods with that label `app` that are ready."""
@@ -106,7 +115,17 @@ class Site:
     async def every(self, kind: str, app: str) -> list[Json]:
         """The objects of a kind with that label `app`."""
         query = f"{self.path(kind)}?labelSelector=app%3D{app}"
-        return list((await self.api.get(query, f"asking for the {kind}s of {app}"))["items"])
+        found = await self.again(lambda: self.api.get(query, f"asking for the {kind}s of {app}"))
+        return list(found["items"])
+
+    async def again(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """What it returns, asked a few times where the API does not answer: that alone is no check's business."""
+        for _ in range(_TRIES - 1):
+            try:
+                return await ask()
+            except Temporary:
+                await self.clock.sleep(_AGAIN_SECONDS)
+        return await ask()
 
     async def until(self, what: str, look: Callable[[], Awaitable[T]], good: Callable[[T], object]) -> T:
         """Look until it is good; what is not there yet is waited for. Raises `Failed` with what was seen last."""
@@ -123,8 +142,8 @@ class Site:
             await self.clock.sleep(_POLL_SECONDS)
 
     async def web(self) -> list[Pod]:
-        """The server's pods, one on each node that takes work, once all of them are ready."""
-        await self.until("a pod on every node", lambda: self.pods(WEB), lambda pods: len(pods) == len(self.workers))
+        """The server's pods, one on each node that may have one, once all of them are ready."""
+        await self.until("a pod on every node", lambda: self.pods(WEB), lambda pods: len(pods) == len(self.servers))
         return sorted(await self.pods(WEB), key=lambda each: each.node)
 
     async def run(self, where: Pod | str, *command: str, stdin: str | None = None) -> Ran:
@@ -143,7 +162,7 @@ class Site:
         return said.stdout.split()
 
     async def open(self) -> None:
-        """Put a server on every node that takes work."""
+        """Put a server on every node that may have one."""
         await self.have(daemon_set(WEB, server(self.image)))
 
     async def close(self) -> None:
@@ -154,14 +173,23 @@ class Site:
         """
         try:
             for kind in SLOW:
-                path = f"{self.path(kind)}?propagationPolicy=Background"
-                await self.api.delete(path, f"removing the {kind}s of the checks")
+                await self._remove(f"{self.path(kind)}?propagationPolicy=Background")
             await self.until("what the checks made gone", self._left, lambda left: not left)
         finally:
-            path = f"/api/v1/namespaces/{self.namespace}"
-            await self.api.delete(path, f"removing namespace {self.namespace}")
-            for elsewhere in self._elsewhere:
-                await self.api.delete(elsewhere, "removing what a check made")
+            for path in (f"/api/v1/namespaces/{self.namespace}", *self._elsewhere):
+                await self._remove(path)
+        for path in self._elsewhere:
+            await self.until(f"{path} gone", partial(self._gone, path), bool)
+
+    async def _gone(self, path: str) -> bool:
+        try:
+            await self.api.get(path, f"looking for {path}")
+        except Missing:
+            return True
+        return False
+
+    async def _remove(self, path: str) -> None:
+        await self.again(lambda: self.api.delete(path, f"removing {path.partition('?')[0]}"))
 
     async def _left(self) -> list[str]:
         found = [await self.api.get(self.path(kind), "asking for what is left") for kind in SLOW]
@@ -183,13 +211,15 @@ async def enter(
 
 def _node(shown: Mapping[str, Any]) -> Node:
     conditions = {each["type"]: each["status"] for each in shown["status"].get("conditions") or ()}
-    tainted = any(taint["effect"] in _NO_WORK for taint in shown["spec"].get("taints") or ())
+    taints = shown["spec"].get("taints") or ()
+    tainted = any(taint["effect"] in _NO_WORK and taint["key"] not in _PASSING for taint in taints)
     addresses = {each["type"]: each["address"] for each in shown["status"].get("addresses") or ()}
     is_ready = conditions.get("Ready") == "True"
     return Node(
         name=shown["metadata"]["name"],
         address=addresses.get("InternalIP", ""),
         ready=is_ready,
+        serves=is_ready and not tainted,
         takes_work=is_ready and not tainted and not shown["spec"].get("unschedulable"),
         version=shown["status"]["nodeInfo"]["kubeletVersion"],
     )

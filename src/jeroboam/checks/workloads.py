@@ -8,7 +8,7 @@ from typing import Any
 
 from jeroboam.checks.base import Check
 from jeroboam.checks.manifests import Json, apart, container, deployment, pod_spec, server, service, template
-from jeroboam.checks.site import WEB, Failed, Pod, Site, pod, ready
+from jeroboam.checks.site import WEB, Failed, Pod, Site, Skipped, pod, ready
 from jeroboam.checks.volumes import claims
 from jeroboam.clients.kubernetes import MANAGER, Missing
 from jeroboam.domain.errors import Temporary
@@ -25,7 +25,7 @@ _UNCORDON = {"spec": {"unschedulable": False}, "metadata": {"annotations": {"jer
 async def _daemon_set(site: Site) -> str:
     pods = await site.web()
     seen = sorted(each.node for each in pods)
-    wanted = sorted(node.name for node in site.workers)
+    wanted = sorted(node.name for node in site.servers)
     if seen != wanted:
         raise Failed(f"pods are on {', '.join(seen)}, and should be on {', '.join(wanted)}")
     status = (await site.get("DaemonSet", WEB))["status"]
@@ -147,7 +147,8 @@ def _work(site: Site, name: str, script: str, **more: int) -> Json:
 
 async def _drain(site: Site) -> str:
     app = "moved"
-    site.two_workers()
+    if len(site.workers) < 2:  # noqa: PLR2004
+        raise Skipped("one node only takes work")
     pods = template(app, server(site.image), topologySpreadConstraints=apart(app))
     await site.have(deployment(app, _REPLICAS, pods))
     budget = {"minAvailable": _REPLICAS, "selector": {"matchLabels": {"app": app}}}
@@ -207,7 +208,7 @@ async def _evict(site: Site, going: Pod) -> bool:
 
 
 CHECKS = (
-    Check(name="daemon-set", about="a DaemonSet has a pod on every node that takes work", run=_daemon_set),
+    Check(name="daemon-set", about="a DaemonSet has a pod on every node", run=_daemon_set),
     Check(
         name="rolling-update",
         about="a Deployment is rolled out while its service goes on answering",

@@ -18,6 +18,9 @@ LOG_FILES = "docker_log_max_file"
 """How many turned-over logs are kept, as `3`."""
 MIRROR = "docker_registry_mirror"
 """URL of a mirror of Docker Hub."""
+GROUP_LABEL = "jeroboam.group"
+GIVEN_LABEL = "jeroboam.given"
+"""Names of the labels that a node has from its group, with commas between: they go when the group has them no more."""
 KNOWN = frozenset({LOG_SIZE, LOG_FILES, MIRROR})
 # These are the service's own business, whatever a cluster runs.
 _ELSEWHERE = automation.LABELS
@@ -73,3 +76,11 @@ def honoured(labels: Mapping[str, str]) -> Condition:
         return Condition(type="LabelsHonoured", status=True)
     text = f"These labels mean nothing to a Swarm: {', '.join(ignored)}."
     return Condition(type="LabelsHonoured", status=False, reason="NoMeaning", message=text)
+
+
+def labelled(has: Mapping[str, str], wanted: Mapping[str, str], group: str) -> dict[str, str]:
+    """The labels of a node in the swarm, as its group has them. What users added stays."""
+    given = {name for name in has.get(GIVEN_LABEL, "").split(",") if name}
+    kept = {name: value for name, value in has.items() if name not in given and name != GIVEN_LABEL}
+    own = {GIVEN_LABEL: ",".join(sorted(wanted))} if wanted else {}
+    return {**kept, **wanted, **own, GROUP_LABEL: group}

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from jeroboam.coes.kubernetes import flags, registries, security
 from jeroboam.coes.kubernetes.refusals import bad as _bad
 from jeroboam.domain import automation
+from jeroboam.domain.clusters import MASTER, WORKER
 from jeroboam.domain.conditions import Condition
 
 VERSION = "kube_tag"
@@ -36,6 +37,9 @@ MASTER_OPTIONS = frozenset(
 )
 """Those of them that only masters are made from."""
 NODE_OPTIONS = frozenset({VERSION, flags.KUBELET, registries.MIRROR, *MASTER_OPTIONS})
+# What nodes take before they run anything, as it was measured, with a little more: MiB of memory, GiB of disk.
+NODE_MEMORY = {MASTER: 640, WORKER: 192}
+NODE_DISK = 0.25
 FIXED = (PODS, SUBNET_BITS, BACKEND, SERVICES)
 _KNOWN = frozenset({*NODE_OPTIONS, *FIXED, flags.PROXY, "metrics_server_enabled", "local_storage_enabled"})
 _ELSEWHERE = automation.LABELS

@@ -1,0 +1,144 @@
+"""The second half of the demonstration: a Kubernetes cluster, from its node image to its last node.
+
+The node image is made from the first second on, beside the first half: minutes the first time, seconds afterwards.
+Neighbours: `demo`, `stage`.
+"""
+
+import json
+import pathlib
+import shlex
+import subprocess
+import threading
+
+from stage import BIN, COMPLETE_SECONDS, Failed, OpenStack, console, expect, run, step, until
+
+from jeroboam.nodeimages.kubectl import cached
+from jeroboam.settings import default_cache
+
+# Go compiles half an hour long on a slow machine.
+IMAGE_SECONDS = 1800
+IMAGE = "docker.io/library/busybox:latest"
+SERVE = "mkdir -p /www; echo served by $(hostname) >/www/index.html; exec httpd -f -p 80 -h /www"
+ASK = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 web 80 | tail -n 1"
+
+
+class NodeImage:
+    """The node image, being made by a process of its own; each line that it prints is shown."""
+
+    def __init__(self) -> None:
+        self._process = subprocess.Popen(
+            [BIN / "jeroboam", "node-image", "build", "kubernetes"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._lines: list[str] = []
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            self._lines.append(line)
+            # What was there already is worth no line here.
+            if "there already" not in line:
+                console.print(f"            node image | {line.rstrip()}", style="dim", markup=False)
+
+    def wait(self) -> None:
+        """Until it is there."""
+        if self._process.wait(timeout=IMAGE_SECONDS) != 0:
+            self._reader.join(timeout=5)
+            raise Failed(f"jeroboam node-image build kubernetes: {''.join(self._lines)}")
+
+    def stop(self) -> None:
+        """What was finished is kept; the next run goes on from there."""
+        if self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait(timeout=30)
+
+
+class Kubectl:
+    """kubectl, with what `openstack coe cluster config` wrote."""
+
+    def __init__(self, config: pathlib.Path, version: str) -> None:
+        # The one that the node image was made with is of the cluster's version.
+        self._program = cached(default_cache(), version) or "kubectl"
+        self._config = config
+
+    def __call__(self, *words: str) -> str:
+        """What it printed; the command is shown as a user would type it."""
+        console.print(f"            kubectl {shlex.join(words)}", style="dim", markup=False)
+        return self.quietly(*words)
+
+    def quietly(self, *words: str) -> str:
+        """What it printed, for looking at the same thing again and again."""
+        return run(self._program, "--kubeconfig", self._config, *words)
+
+    def ready(self) -> list[bool]:
+        """Whether nodes are ready, one by one."""
+        nodes = json.loads(self.quietly("get", "nodes", "-o", "json"))["items"]
+        conditions = [{each["type"]: each["status"] for each in node["status"]["conditions"]} for node in nodes]
+        return [each["Ready"] == "True" for each in conditions]
+
+
+def kubernetes(openstack: OpenStack, folder: pathlib.Path) -> None:
+    """A cluster of three nodes, used, grown and looked at."""
+    show = "coe cluster show kube -f value"
+
+    def until_status(wanted: str) -> None:
+        until("cluster status", lambda: openstack.quietly(f"{show} -c status").strip(), wanted, COMPLETE_SECONDS)
+
+    with step("a Kubernetes of 1 + 2 nodes, from the request to CREATE_COMPLETE"):
+        said = openstack("coe cluster create --cluster-template kubernetes --master-count 1 --node-count 2 kube")
+        if "accepted" not in said:
+            raise Failed(said)
+        until_status("CREATE_COMPLETE")
+    with step("its configuration: kubectl get nodes"):
+        exports = openstack(f"coe cluster config kube --dir {folder} --force")
+        version = openstack.quietly(f"{show} -c coe_version").strip()
+        kubectl = Kubectl(pathlib.Path(exports.strip().rpartition("=")[2]), version)
+        console.print(kubectl("get", "nodes").rstrip())
+        expect(kubectl.ready(), [True] * 3, "nodes that are ready")
+    with step("a Deployment with a Service, asked from another node by its name"):
+        _served(kubectl, folder)
+    with step("one node more: coe cluster resize"):
+        openstack("coe cluster resize kube 3")
+        until_status("UPDATE_COMPLETE")
+        console.print(kubectl("get", "nodes").rstrip())
+        expect(kubectl.ready(), [True] * 4, "nodes that are ready")
+
+
+def _served(kubectl: Kubectl, folder: pathlib.Path) -> None:
+    """A pod that serves, a service before it, and a pod on another node that asks."""
+    container = {"name": "web", "image": IMAGE, "imagePullPolicy": "IfNotPresent", "command": ["sh", "-c", SERVE]}
+    labels = {"app": "web"}
+    pods = {"metadata": {"labels": labels}, "spec": {"terminationGracePeriodSeconds": 1, "containers": [container]}}
+    deployment = _object("apps/v1", "Deployment", "web", {"selector": {"matchLabels": labels}, "template": pods})
+    service = _object("v1", "Service", "web", {"selector": labels, "ports": [{"port": 80}]})
+    written = folder / "web.json"
+    written.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": [deployment, service]}))
+    console.print(kubectl("apply", "-f", str(written)).rstrip())
+    kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+    home = kubectl.quietly("get", "pods", "-l", "app=web", "-o", "jsonpath={.items[0].spec.nodeName}")
+    other = next(name for name in _workers(kubectl) if name != home)
+    user = container | {"name": "user", "command": ["sleep", "3600"]}
+    asking = {"nodeName": other, "terminationGracePeriodSeconds": 0, "containers": [user]}
+    written.write_text(json.dumps(_object("v1", "Pod", "user", asking)))
+    console.print(kubectl("apply", "-f", str(written)).rstrip())
+    kubectl.quietly("wait", "--for=condition=Ready", "pod/user", "--timeout=60s")
+    console.print(answer := kubectl("exec", "user", "--", "sh", "-c", ASK).rstrip())
+    console.print(f"            asked on {other}, answered on {home}")
+    if not answer.startswith("served by web-"):
+        raise Failed(f"the service answers {answer!r}")
+
+
+def _workers(kubectl: Kubectl) -> list[str]:
+    return (
+        kubectl.quietly("get", "nodes", "-l", "node-role.kubernetes.io/worker", "-o", "name")
+        .replace("node/", "")
+        .split()
+    )
+
+
+def _object(version: str, kind: str, name: str, spec: dict[str, object]) -> dict[str, object]:
+    return {"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec}
