@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jeroboam.coes.base import CoePlan, Demand, GroupShape
-from jeroboam.coes.kubernetes.fleet import GROUP_LABEL, stays
+from jeroboam.coes.kubernetes.fleet import stays
+from jeroboam.coes.kubernetes.marks import GROUP_LABEL
 from jeroboam.coes.kubernetes.quantities import amounts, less, plus, within
 from jeroboam.domain.clusters import MASTER
 
