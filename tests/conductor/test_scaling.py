@@ -84,6 +84,16 @@ async def test_a_node_without_work_for_long_goes_and_no_other(rig):
     assert event.message == "default-worker resized from 3 to 2 nodes: 1 node had no work for 10 minutes."
 
 
+async def test_no_node_goes_while_what_waits_could_run_in_its_group(rig):
+    uuid = await made(rig)
+    rig.members[uuid].idle |= set(named(rig, uuid, "worker-0"))
+    rig.members[uuid].held.add("default-worker")
+    await passes(rig, 700)
+    assert await size(rig, uuid) == 2
+    rig.members[uuid].held.clear()
+    await settles(rig, uuid, 1)
+
+
 async def test_one_that_has_work_now_and_then_stays(rig):
     uuid = await made(rig)
     [idle] = named(rig, uuid, "worker-0")

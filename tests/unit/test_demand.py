@@ -4,6 +4,7 @@ import pytest
 
 from jeroboam.coes.base import CoePlan, GroupShape, Member
 from jeroboam.coes.kubernetes.demand import demand
+from jeroboam.coes.kubernetes.fleet import Load
 from jeroboam.coes.kubernetes.quantities import amount, within
 from jeroboam.domain.clusters import TemplateSpec
 
@@ -42,7 +43,7 @@ def pod(name="p", *, cpu="100m", memory="64Mi", on=None, owner=None, why="Unsche
 
 
 def more(pods, *shapes, nodes=None) -> dict[str, int]:
-    return demand(PLAN, shapes or (SHAPE,), nodes if nodes is not None else [node()], pods).more
+    return demand(PLAN, shapes or (SHAPE,), Load(nodes=nodes if nodes is not None else [node()], pods=pods)).more
 
 
 @pytest.mark.parametrize(
@@ -137,13 +138,44 @@ def test_what_one_group_has_no_room_for_goes_to_the_next():
 
 def test_who_has_no_work():
     pods = [pod(on="w0"), pod(on="m0"), pod(on="w1", owner="DaemonSet"), pod(on="w1", phase="Succeeded")]
-    found = demand(PLAN, (), [node()], pods)
+    found = demand(PLAN, (), Load(nodes=[node()], pods=pods))
     assert found.idle == {"u-w1"}
-    assert demand(PLAN, (), [node()], []).idle == {"u-w0", "u-w1"}, "a master never is"
+    assert demand(PLAN, (), Load(nodes=[node()])).idle == {"u-w0", "u-w1"}, "a master never is"
+
+
+def volume(on: str, claim: str, key="kubernetes.io/hostname") -> dict:
+    term = {"matchExpressions": [{"key": key, "operator": "In", "values": [on]}]}
+    affinity = {"required": {"nodeSelectorTerms": [term]}}
+    return {"spec": {"claimRef": {"namespace": "default", "name": claim}, "nodeAffinity": affinity}}
+
+
+def test_what_a_nodes_disk_holds_keeps_the_node_and_its_pods():
+    """A pod whose volume lies on a full node is not helped by another node, and that node does not go."""
+    volumes = [volume("w1", "data"), {"spec": {"claimRef": {"namespace": "default", "name": "far"}}}]
+    tied, free = (
+        pod(name, volumes=[{"persistentVolumeClaim": {"claimName": name}}, {"emptyDir": {}}])
+        for name in ("data", "far")
+    )
+    found = demand(PLAN, (SHAPE,), Load(nodes=[node()], pods=[tied], volumes=volumes))
+    assert (found.more, found.held, found.idle, found.waiting) == ({}, frozenset(), {"u-w0"}, ("default/data",))
+    assert demand(PLAN, (SHAPE,), Load(nodes=[node()], pods=[free], volumes=volumes)).more == {"default-worker": 1}
+
+
+@pytest.mark.parametrize(
+    ("ready", "cordoned", "expected"),
+    [("True", False, {}), ("False", False, {"default-worker": 1}), ("True", True, {"default-worker": 1})],
+)
+def test_a_node_without_work_that_helps_nobody_is_followed_by_no_other(ready, cordoned, expected):
+    idle = node("w1")
+    idle["status"]["conditions"] = [{"type": "Ready", "status": ready}]
+    idle["spec"]["unschedulable"] = cordoned
+    found = demand(PLAN, (SHAPE,), Load(nodes=[node(), idle], pods=[pod(on="w0"), pod()]))
+    assert found.more == expected
+    assert found.held == {"default-worker"}, "nor does it go, since the next pass would want it back"
 
 
 def test_what_waits_is_named():
-    assert demand(PLAN, (), [node()], [pod("b"), pod("a")]).waiting == ("default/a", "default/b")
+    assert demand(PLAN, (), Load(nodes=[node()], pods=[pod("b"), pod("a")])).waiting == ("default/a", "default/b")
 
 
 @pytest.mark.parametrize(

@@ -351,6 +351,8 @@ class Demand:
     """What finds no room, by name."""
     more: dict[str, int] = field(default_factory=dict)
     """How many nodes more of which group would give it some, within the room of the groups."""
+    held: frozenset[str] = frozenset()
+    """Names of the groups that it could run in: none of their nodes should go now."""
     idle: frozenset[str] = frozenset()
     """Uuids of the workers with no work but their own."""
 

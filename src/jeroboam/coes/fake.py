@@ -56,6 +56,8 @@ class FakeMembers:
     """Single containers, by uuid."""
     waiting: int = 0
     """How many nodes more there is work for."""
+    held: set[str] = field(default_factory=set)
+    """Names of groups whose nodes should stay."""
     idle: set[str] = field(default_factory=set)
     """Uuids of members with no work."""
     objects: Objects = field(default_factory=dict)
@@ -178,6 +180,7 @@ class FakeCoe(FakeContainers):
         return Demand(
             waiting=tuple(f"default/w{number}" for number in range(members.waiting)),
             more={name: count for name, count in more.items() if count},
+            held=frozenset(members.held),
             idle=frozenset(members.idle & workers),
         )
 

@@ -103,7 +103,7 @@ class Scaling:
             if more > 0:
                 what = ", ".join(demand.waiting[:3]) + (" and others" if len(demand.waiting) > 3 else "")  # noqa: PLR2004
                 return Step(group=group, count=count + more, leaving=(), why=f"{what} found no room")
-            if demand.more:
+            if demand.more or group.name in demand.held:
                 continue
             going = [node.uuid for node in group.desired if node.uuid in idle][: max(count - least, 0)]
             if going:

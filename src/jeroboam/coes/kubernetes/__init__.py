@@ -162,8 +162,7 @@ class KubernetesCoe:
 
     async def demand(self, plan: CoePlan, groups: Sequence[GroupShape]) -> Demand:
         async with self._nodes(plan) as nodes:
-            there, pods = await nodes.load()
-        return demand(plan, groups, there, pods)
+            return demand(plan, groups, await nodes.load())
 
     async def _empty(self, nodes: Nodes, node: KubeNode) -> None:
         await nodes.cordon(node)

@@ -1,9 +1,9 @@
 """How many nodes more a Kubernetes cluster has work for, and which have none: what its pods say. Pure.
 
 It does what the scheduler would do with nodes that are not there yet, as far as that can be told beforehand: requests,
-node selectors, required node affinity and taints count; spreading, affinity between pods, volumes and ports of the host
-do not. A node that is not there is taken to be as one of its group, or else as any other. Neighbours: the COE, which
-asks the API; `quantities`, which reads its numbers.
+node selectors, required node affinity and taints count, and volumes that lie on a node; spreading, affinity between
+pods and ports of the host do not. A node that is not there is taken to be as one of its group, or else as any other.
+Neighbours: the COE, which asks the API; `quantities`, which reads its numbers.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jeroboam.coes.base import CoePlan, Demand, GroupShape
-from jeroboam.coes.kubernetes.fleet import stays
+from jeroboam.coes.kubernetes.fleet import Load, stays
 from jeroboam.coes.kubernetes.marks import GROUP_LABEL
 from jeroboam.coes.kubernetes.quantities import amounts, less, plus, within
 from jeroboam.domain.clusters import MASTER
 
 _HOST = "kubernetes.io/hostname"
+# By what a volume says on which node it lies.
+_NAMES = frozenset({_HOST, "metadata.name"})
 # What the cluster itself puts onto nodes that are not well.
 _PASSING = "node.kubernetes.io/"
 _KEEPS_AWAY = frozenset({"NoSchedule", "NoExecute"})
@@ -40,24 +42,56 @@ class _New:
     left: Mapping[str, float] = field(default_factory=dict)
 
 
-def demand(
-    plan: CoePlan, groups: Sequence[GroupShape], nodes: Sequence[dict[str, Any]], pods: Sequence[dict[str, Any]]
-) -> Demand:
-    """What nodes and pods of the API come to."""
-    waiting = [pod for pod in pods if _waits(pod)]
-    busy = {pod["spec"].get("nodeName") for pod in pods if not stays(pod)}
-    idle = (member.uuid for member in plan.members if member.role != MASTER and member.name not in busy)
-    kinds = [kind for shape in groups if (kind := _kind(shape, nodes, pods)) is not None]
+def demand(plan: CoePlan, groups: Sequence[GroupShape], load: Load) -> Demand:
+    """What nodes, pods and volumes of the API come to."""
+    tied, holders = _on_disks(load.volumes)
+    waiting = [pod for pod in load.pods if _waits(pod)]
+    # What a node's own disk holds goes with the node: it is no node without work.
+    busy = holders | {pod["spec"].get("nodeName") for pod in load.pods if not stays(pod)}
+    idle = [member for member in plan.members if member.role != MASTER and member.name not in busy]
+    kinds = [kind for shape in groups if (kind := _kind(shape, load.nodes, load.pods)) is not None]
     new: list[_New] = []
     # The largest first: what is small fits beside it.
     for pod in sorted(waiting, key=_size, reverse=True):
-        _place(pod, kinds, new)
+        if not _claims(pod) & tied:
+            _place(pod, kinds, new)
+    # Where a node of the group has nothing to do already another one would help nobody.
+    ready = {node["metadata"]["name"] for node in load.nodes if _takes_work(node)}
+    sated = {member.group for member in idle if member.name in ready}
     more = {shape.name: sum(each.kind.shape.name == shape.name for each in new) for shape in groups}
     return Demand(
         waiting=tuple(sorted(f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in waiting)),
-        more={name: count for name, count in more.items() if count},
-        idle=frozenset(idle),
+        more={name: count for name, count in more.items() if count and name not in sated},
+        held=frozenset(name for name, count in more.items() if count),
+        idle=frozenset(member.uuid for member in idle),
     )
+
+
+def _on_disks(volumes: Iterable[Mapping[str, Any]]) -> tuple[set[tuple[str, str]], set[str]]:
+    """The claims that are tied to nodes by where their volumes lie, and the names of these nodes."""
+    claims, names = set(), set()
+    for volume in volumes:
+        required = (volume["spec"].get("nodeAffinity") or {}).get("required")
+        if required is None:
+            continue
+        claim = volume["spec"].get("claimRef") or {}
+        claims.add((claim.get("namespace", ""), claim.get("name", "")))
+        for term in required["nodeSelectorTerms"]:
+            named = [*(term.get("matchExpressions") or ()), *(term.get("matchFields") or ())]
+            names |= {name for each in named if each["key"] in _NAMES for name in each.get("values") or ()}
+    return claims, names
+
+
+def _claims(pod: Mapping[str, Any]) -> set[tuple[str, str]]:
+    volumes = pod["spec"].get("volumes") or ()
+    named = (each["persistentVolumeClaim"]["claimName"] for each in volumes if each.get("persistentVolumeClaim"))
+    return {(pod["metadata"]["namespace"], name) for name in named}
+
+
+def _takes_work(node: Mapping[str, Any]) -> bool:
+    conditions = node["status"].get("conditions") or ()
+    ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+    return ready and not node["spec"].get("unschedulable")
 
 
 def _waits(pod: Mapping[str, Any]) -> bool:

@@ -77,6 +77,15 @@ class KubeNode:
     """What runs its containers, as `containerd://2.2.1`."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Load:
+    """What a cluster has to do, and where: objects as the API shows them."""
+
+    nodes: Sequence[dict[str, Any]] = ()
+    pods: Sequence[dict[str, Any]] = ()
+    volumes: Sequence[dict[str, Any]] = ()
+
+
 class Nodes:
     """The nodes of one cluster."""
 
@@ -216,13 +225,12 @@ class Nodes:
         """Take the node off the cluster's list."""
         await self._api.delete(f"/api/v1/nodes/{name}", f"removing node {name} from the cluster")
 
-    async def load(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-        """All nodes and all pods, as the API shows them."""
-        nodes, pods = await asyncio.gather(
-            self._api.get("/api/v1/nodes", "asking the cluster for its nodes"),
-            self._api.get("/api/v1/pods", "asking the cluster for its pods"),
-        )
-        return nodes["items"], pods["items"]
+    async def load(self) -> Load:
+        """All nodes, pods and volumes, as the API shows them."""
+        kinds = ("nodes", "pods", "persistentvolumes")
+        asked = (self._api.get(f"/api/v1/{kind}", f"asking the cluster for its {kind}") for kind in kinds)
+        nodes, pods, volumes = await asyncio.gather(*asked)
+        return Load(nodes=nodes["items"], pods=pods["items"], volumes=volumes["items"])
 
     async def _movable(self, node: str) -> list[dict[str, Any]]:
         query = f"/api/v1/pods?fieldSelector=spec.nodeName%3D{node}"
