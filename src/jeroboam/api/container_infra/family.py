@@ -78,7 +78,7 @@ class ContainerInfraFamily:
         code = "client" if failure.handled else ""
         if failure.status >= 500:  # noqa: PLR2004
             code = "server"
-        item = {
+        item: dict[str, Any] = {
             "request_id": "",
             "code": code,
             "status": failure.status,
