@@ -61,6 +61,9 @@ CLUSTERS = [
     cfg.StrOpt("default_provider", default="local", help="The provider of templates that name none."),
     cfg.IntOpt("operation_minutes", default=60, min=1, help="When an update or delete of a cluster is given up."),
     cfg.FloatOpt("ca_overlap_seconds", default=60.0, min=0, help="How long a CA that is replaced still counts."),
+    cfg.FloatOpt(
+        "heal_after_seconds", default=300.0, min=1, help="When a node that does not work is replaced, where asked for."
+    ),
     cfg.IntOpt("max_per_project", default=20, min=0, help="Clusters a project may have."),
     cfg.ListOpt(
         "manifest_networks", default=[], help="Networks, none of the Internet's, that a manifest_url may lead into."

@@ -51,6 +51,7 @@ class Rig:
             ids=RandomIds(),
             check_seconds=30,
             overlap_seconds=5,
+            heal_after_seconds=300,
         )
         leased = Leased(subject, store=self.store, clock=self.clock, owner=owner)
         self.loop = Loop(leased, bus=self.bus, clock=self.clock, parallel=8, resync_seconds=60)

@@ -1,5 +1,6 @@
 """What can never work is refused before it is stored, in the words of the published API."""
 
+import ipaddress
 from dataclasses import replace
 
 import pytest
@@ -9,7 +10,7 @@ from jeroboam.conductor.admission import DriverAdmission
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.errors import Conflict, Invalid, NotFound, Refused, Temporary, Unavailable
 from jeroboam.domain.upgrades import onto_template
-from jeroboam.providers.base import Network
+from jeroboam.providers.base import Network, Surroundings
 from jeroboam.providers.fake import FakeProvider
 from tests import builders
 from tests.clock import ManualClock
@@ -186,3 +187,96 @@ async def test_a_flavour_that_a_group_cannot_go_to(admission):
     [_, workers] = builders.groups(cluster)
     with pytest.raises(Invalid, match="flavor nope"):
         await admission.change(cluster, cluster, [replace(workers, spec=replace(workers.spec, flavor_id="nope"))])
+
+
+class Particular(FakeCoe):
+    """A COE whose nodes take something, and whose clusters have networks inside."""
+
+    disk = 1.5
+
+    def memory(self, role):
+        return {"master": 1000, "worker": 100}[role]
+
+    def networks(self, labels):
+        return {"inner": ipaddress.IPv4Network(labels.get("inner", "10.1.0.0/16"))}
+
+
+class Placed(FakeProvider):
+    """A provider that knows what is around it."""
+
+    around = Surroundings(
+        networks=((ipaddress.IPv4Network("10.2.0.0/24"), "a route of this machine"),), memory=1200, disk=4.0
+    )
+    away = False
+
+    async def surroundings(self):
+        if self.away:
+            raise Temporary("the Docker Engine does not answer")
+        return self.around
+
+
+@pytest.fixture
+def placed():
+    return Placed(installation="i", clock=ManualClock())
+
+
+@pytest.fixture
+def particular(placed):
+    coe = Particular(clock=ManualClock())
+    return DriverAdmission(providers={"fake": placed}, coes={"fake": coe}, default_provider="fake")
+
+
+def sized(workers, **labels):
+    cluster = builders.cluster(builders.template())
+    cluster = replace(cluster, spec=replace(cluster.spec, labels=labels))
+    master, worker = builders.groups(cluster)
+    return cluster, [master, replace(worker, spec=replace(worker.spec, node_count=workers))]
+
+
+async def test_a_cluster_that_fits_is_taken(particular):
+    await particular.cluster(*sized(1, inner="10.3.0.0/16"), CALLER)
+
+
+async def test_a_network_that_would_hide_another_is_refused_by_its_label(particular, placed):
+    with pytest.raises(Invalid, match=r"labels/inner 10\.2\.0\.0/16 overlaps 10\.2\.0\.0/24, a route") as refused:
+        await particular.cluster(*sized(1, inner="10.2.0.0/16"), CALLER)
+    assert refused.value.field == "labels/inner"
+    placed.around = replace(placed.around, networks=((ipaddress.IPv4Network("10.0.0.0/8"), "a route"),))
+    with pytest.raises(Invalid, match="This is the default: name another network"):
+        await particular.cluster(*sized(1), CALLER)
+    placed.away = True
+    await particular.cluster(*sized(1), CALLER)
+
+
+@pytest.mark.parametrize(
+    ("memory", "disk", "text"),
+    [
+        (1099, 40.0, "2 nodes of fake take 1100 MiB of memory before they run anything; the machine has 1099 MiB"),
+        (None, 2.9, "2 nodes of fake take 3 GiB of disk before they run anything; the Engine's disk has 2.9 GiB"),
+    ],
+)
+async def test_what_the_machine_has_not_is_named(particular, placed, memory, disk, text):
+    placed.around = replace(placed.around, memory=memory, disk=disk)
+    with pytest.raises(Conflict, match=text):
+        await particular.cluster(*sized(1), CALLER)
+    placed.around = Surroundings()
+    await particular.cluster(*sized(1), CALLER)
+
+
+async def test_more_nodes_have_to_fit_too(particular, placed):
+    cluster, [_, workers] = sized(2)
+    await particular.nodegroup(cluster, workers, CALLER)
+    placed.around = replace(placed.around, memory=199)
+    with pytest.raises(Conflict, match="2 nodes of fake take 200 MiB"):
+        await particular.nodegroup(cluster, workers, CALLER)
+
+
+async def test_a_flavour_that_is_too_small_for_a_node_is_refused(particular):
+    cluster, [master, workers] = sized(1)
+    tiny = replace(master, spec=replace(master.spec, flavor_id="m1.tiny"))
+    text = "Flavor m1.tiny has 512 MiB of memory; a master of fake takes 1000 MiB"
+    with pytest.raises(Invalid, match=text):
+        await particular.cluster(cluster, [tiny, workers], CALLER)
+    with pytest.raises(Invalid, match=text):
+        await particular.change(cluster, cluster, [tiny])
+    await particular.change(cluster, cluster, [replace(workers, spec=replace(workers.spec, flavor_id="m1.tiny"))])

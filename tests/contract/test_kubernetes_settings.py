@@ -10,6 +10,7 @@ import pytest
 
 from jeroboam.clients.docker import connect
 from jeroboam.clients.docker_containers import executed
+from jeroboam.domain.clusters import Health
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.providers.local_images import bring
 from tests.contract.rigs import eventually, kubernetes_rig
@@ -179,10 +180,12 @@ async def load(rig, image: str):
 async def test_add_ons_and_registries(rig, app):
     labelled(rig, template=dataclasses.replace(rig.plan().template, registry_enabled=True))
     user = await up(rig, workers=2)
-    await eventually(lambda: user("apply", "-f", "-", stdin=CLAIM), bool)
+    await eventually(lambda: user("apply", "-f", "-", stdin=CLAIM), bool, seconds=60)
 
     # A claim without a class gets a folder on the disk of the node that its pod came to.
-    await eventually(lambda: user("exec", "writer", "--", "cat", "/data/file"), lambda said: said == "written\n")
+    await eventually(
+        lambda: user("exec", "writer", "--", "cat", "/data/file"), lambda said: said == "written\n", seconds=90
+    )
     volume = (await shown(user, "pvc", "kept"))["spec"]["volumeName"]
     place = (await shown(user, "pod", "writer"))["spec"]["nodeName"]
     number = [member.name for member in rig.members].index(place)
@@ -210,8 +213,56 @@ async def test_add_ons_and_registries(rig, app):
     assert "<unknown>" not in used
     assert "hello" in await user("exec", "writer", "--", "echo", "hello")
 
+    # What a group is given its nodes get; what it has no more goes, and what a user put there stays.
+    own, plain = rig.members[2], rig.members[2]
+    await user("label", "node", own.name, "mine=kept")
+    taint = {"key": "for", "value": "batch", "effect": "NoSchedule"}
+    rig.members[2] = dataclasses.replace(own, labels={"disk": "ssd"}, taints=(taint,))
+    await rig.coe.join(rig.plan())
+    node = await shown(user, "node", own.name)
+    assert (node["metadata"]["labels"]["disk"], node["spec"]["taints"]) == ("ssd", [taint])
+    assert "tier" not in node["metadata"]["labels"]
+    rig.members[2] = dataclasses.replace(plain, labels={})
+    await rig.coe.join(rig.plan())
+    node = await shown(user, "node", own.name)
+    assert "taints" not in node["spec"]
+    assert ("disk" in node["metadata"]["labels"], node["metadata"]["labels"]["mine"]) == (False, "kept")
+
     # What is not wanted any more goes.
     labelled(rig, labels={"metrics_server_enabled": "false"})
     await rig.coe.join(rig.plan())
     with pytest.raises(Temporary, match="NotFound"):
         await user("get", "-n", "kube-system", "deployment", "metrics-server")
+
+
+CNI = """
+{"cniVersion": "1.0.0", "name": "own", "plugins": [
+    {"type": "ptp", "ipam": {
+        "type": "host-local", "ranges": [[{"subnet": "10.77.0.0/24"}]], "routes": [{"dst": "0.0.0.0/0"}]
+    }}
+]}
+"""
+
+
+async def test_a_cluster_comes_up_without_a_network_and_waits_for_its_users(rig):
+    labelled(rig, template=dataclasses.replace(rig.plan().template, network_driver="none"))
+    user = await up(rig, workers=0)
+    seen = await rig.coe.observe(rig.plan())
+    assert seen.health is Health.HEALTHY
+    [said] = [each for each in seen.conditions if each.type == "PodNetwork"]
+    assert (said.status, said.reason) == (False, "NoneYet")
+    assert "1 of 1 nodes" in said.message
+    assert "NotReady" in await user("get", "nodes", "--no-headers")
+    assert "flannel" not in await user("get", "daemonsets", "-A", "-o", "name")
+
+    await on_node(rig, 0, "sh", "-c", f"echo '{CNI}' >/etc/cni/net.d/10-own.conflist")
+
+    def has_network(found) -> bool:
+        return any(each.type == "PodNetwork" and each.status for each in found.conditions)
+
+    await eventually(lambda: rig.coe.observe(rig.plan()), has_network, seconds=60)
+    assert "NotReady" not in await user("get", "nodes", "--no-headers")
+    waiting = ("wait", "-n", "kube-system", "deployment/coredns", "--for=condition=Available", "--timeout=5s")
+    await eventually(lambda: user(*waiting), bool, seconds=60)
+    # Where the kernel can, services are the newer tables' business.
+    await on_node(rig, 0, "/usr/sbin/nft", "list", "table", "ip", "kube-proxy")

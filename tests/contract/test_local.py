@@ -14,6 +14,7 @@ from jeroboam.kit.clock import SystemClock
 from jeroboam.nodeimages import fromhost, swarm
 from jeroboam.providers import local_subnets as subnets
 from jeroboam.providers.local import LocalProvider
+from jeroboam.providers.local_engine import disk_left, memory_left
 from jeroboam.providers.local_estate import Estate, volume_name
 from jeroboam.providers.local_nodes import container_name
 from tests.contract.rigs import a_want, eventually, idle, last, local_rig
@@ -200,3 +201,27 @@ async def test_nothing_is_found_of_a_cluster_that_never_was(docker):
     assert await estate.network("none") is None
     assert await estate.addresses("none") == {}
     assert await estate.clusters() == []
+
+
+async def test_what_is_around_is_known(rig, docker):
+    provider = rig.provider()
+    subnet = f"10.{208 + uuid.uuid4().int % 40}.77.0/24"
+    network = await docker.networks.create(
+        {"Name": f"{rig.installation}-around", "IPAM": {"Config": [{"Subnet": subnet}]}, "Driver": "bridge"}
+    )
+    try:
+        there = await provider.surroundings()
+    finally:
+        await network.delete()
+    said = {str(each): what for each, what in there.networks}
+    assert said[str(subnets.POOL)] == "where nodes have their addresses"
+    assert said[subnet] == "a network of the Docker Engine"
+    # Where others' clusters are is nobody's business.
+    assert not [each for each, _ in there.networks if each != subnets.POOL and each.overlaps(subnets.POOL)]
+    assert there.memory
+    assert there.disk
+
+
+def test_the_machine_of_another_engine_is_not_this_one():
+    elsewhere = {"Name": "elsewhere", "DockerRootDir": "/"}
+    assert (memory_left(elsewhere), disk_left(elsewhere)) == (None, None)

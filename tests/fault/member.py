@@ -20,7 +20,9 @@ async def authority(installation: Installation, cluster: str) -> str | None:
 async def credentials(installation: Installation, cluster: str, ca: str) -> ssl.SSLContext:
     """What a user holds from then on: trust in that CA alone, and a certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "demo")])
+    # The client asks to be a master of Kubernetes; a Swarm does not look.
+    asked = {NameOID.COMMON_NAME: "demo", NameOID.ORGANIZATION_NAME: "system:masters"}
+    name = x509.Name([x509.NameAttribute(oid, value) for oid, value in asked.items()])
     request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
     csr = request.public_bytes(serialization.Encoding.PEM).decode()
     body = {"cluster_uuid": cluster, "csr": csr}

@@ -236,6 +236,7 @@ class Service:
             ids=self._ids,
             check_seconds=conductor.check_seconds,
             overlap_seconds=self._settings.clusters.ca_overlap_seconds,
+            heal_after_seconds=self._settings.clusters.heal_after_seconds,
         )
         containers = Containers(store=store, host_down_seconds=conductor.service_down_seconds)
         leased = Leased(clusters, store=store, clock=clock, owner=self._ids.uuid())

@@ -8,6 +8,7 @@ loop asks again soon, until the cluster's deadline.
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from typing import Any, Protocol, runtime_checkable
 
 from jeroboam.domain.clusters import MASTER, Health, TemplateSpec
@@ -81,6 +82,8 @@ class MemberState:
     uuid: str
     ready: bool
     reason: str = ""
+    since: dt.datetime | None = None
+    """Since when it is not ready, where the cluster knows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,6 +143,24 @@ class ChoosesImage(Protocol):
 
     def image(self, ref: str, labels: dict[str, str]) -> str:
         """The image to boot from, by what the template names and by the labels of the cluster or the group."""
+        ...
+
+
+@runtime_checkable
+class Demands(Protocol):
+    """What a COE can say besides whose nodes take more than a flavour may give, and have networks inside."""
+
+    @property
+    def disk(self) -> float:
+        """What a node writes before it runs anything, in GiB."""
+        ...
+
+    def memory(self, role: str) -> int:
+        """What a node of that role takes before it runs anything, in MiB."""
+        ...
+
+    def networks(self, labels: Mapping[str, str]) -> Mapping[str, IPv4Network]:
+        """The networks inside a cluster with these labels, by the label that names each."""
         ...
 
 

@@ -31,8 +31,6 @@ from jeroboam.kit.clock import Clock
 from jeroboam.kit.tasks import Tasks
 from jeroboam.kit.x509 import SERVER, Pair, issue
 
-GROUP_LABEL = "jeroboam.group"
-
 # How long one call waits: for Engines that boot, for nodes that joined, for work that moves away.
 _BOOT_SECONDS = 10.0
 _SETTLE_SECONDS = 10.0
@@ -251,7 +249,7 @@ class SwarmCoe(SwarmContainers):
             member = members.get(node.uuid or "")
             if member is not None:
                 has = node.spec.get("Labels") or {}
-                labels = {**has, **member.labels, GROUP_LABEL: member.group}
+                labels = swarm_options.labelled(has, member.labels, member.group)
                 change: dict[str, object] = {"Labels": labels}
                 if node.drained and node.ready:
                     change["Availability"] = labels.pop(DRAINED_LABEL)

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from jeroboam.domain import automation
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import Invalid
 
@@ -17,9 +18,12 @@ LOG_FILES = "docker_log_max_file"
 """How many turned-over logs are kept, as `3`."""
 MIRROR = "docker_registry_mirror"
 """URL of a mirror of Docker Hub."""
+GROUP_LABEL = "jeroboam.group"
+GIVEN_LABEL = "jeroboam.given"
+"""Names of the labels that a node has from its group, with commas between: they go when the group has them no more."""
 KNOWN = frozenset({LOG_SIZE, LOG_FILES, MIRROR})
 # These are the service's own business, whatever a cluster runs.
-_ELSEWHERE = frozenset({"min_node_count", "max_node_count"})
+_ELSEWHERE = automation.LABELS
 
 _SIZE = re.compile(r"[1-9][0-9]{0,8}[kmg]?", re.ASCII)
 _COUNT = re.compile(r"[1-9][0-9]{0,2}", re.ASCII)
@@ -27,6 +31,7 @@ _COUNT = re.compile(r"[1-9][0-9]{0,2}", re.ASCII)
 
 def check(labels: Mapping[str, str]) -> None:
     """Raise `Invalid` for a label with a value that an Engine would not start with."""
+    automation.check(labels)
     if (size := labels.get(LOG_SIZE)) is not None and _SIZE.fullmatch(size) is None:
         raise _bad(LOG_SIZE, size, "It has to be a number with k, m or g behind it, as 10m.")
     if (count := labels.get(LOG_FILES)) is not None and _COUNT.fullmatch(count) is None:
@@ -71,3 +76,11 @@ def honoured(labels: Mapping[str, str]) -> Condition:
         return Condition(type="LabelsHonoured", status=True)
     text = f"These labels mean nothing to a Swarm: {', '.join(ignored)}."
     return Condition(type="LabelsHonoured", status=False, reason="NoMeaning", message=text)
+
+
+def labelled(has: Mapping[str, str], wanted: Mapping[str, str], group: str) -> dict[str, str]:
+    """The labels of a node in the swarm, as its group has them. What users added stays."""
+    given = {name for name in has.get(GIVEN_LABEL, "").split(",") if name}
+    kept = {name: value for name, value in has.items() if name not in given and name != GIVEN_LABEL}
+    own = {GIVEN_LABEL: ",".join(sorted(wanted))} if wanted else {}
+    return {**kept, **wanted, **own, GROUP_LABEL: group}

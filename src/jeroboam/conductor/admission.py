@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from jeroboam.coes.base import Balances, Coe, RollsOut, Rotates
+from jeroboam.conductor import fitting
 from jeroboam.conductor.plans import image_of
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.clusters import MASTER, ROLES, Cluster, NodeGroup, TemplateSpec, flavor_of
@@ -60,12 +61,16 @@ class DriverAdmission:
         template = replace(cluster.spec.template, labels=cluster.spec.labels)
         coe = self._coe(template)
         coe.check(template)
-        catalog = self._provider(template.driver or self._default).catalog
+        provider = self._provider(template.driver or self._default)
+        catalog = provider.catalog
         await self._bootable(catalog, image_of(coe, template.image_id, template.labels), template.coe)
         if cluster.spec.master_lb_enabled and isinstance(coe, Balances):
             await self._balancer(catalog, coe.balancer_image)
         for group in groups:
             await self._flavor(catalog, flavor_of(cluster, group), "flavor_id")
+        await fitting.check_flavors(coe, provider, cluster, groups)
+        await fitting.check_networks(coe, provider, template)
+        await fitting.check_room(coe, provider, cluster, groups)
         keypair = cluster.spec.keypair
         if keypair is not None and not await catalog.has_keypair(keypair, caller.user_id):
             raise NotFound(f"Unable to find keypair {keypair}.", field="keypair")
@@ -80,10 +85,12 @@ class DriverAdmission:
             template = replace(cluster.spec.template, labels=group.spec.labels)
             coe = self._coe(template)
             coe.check(template)
-            catalog = self._provider(template.driver or self._default).catalog
+            provider = self._provider(template.driver or self._default)
             image = image_of(coe, group.spec.image_id or template.image_id, cluster.spec.labels | group.spec.labels)
-            await self._bootable(catalog, image, template.coe)
-            await self._flavor(catalog, flavor_of(cluster, group), "flavor_id")
+            await self._bootable(provider.catalog, image, template.coe)
+            await self._flavor(provider.catalog, flavor_of(cluster, group), "flavor_id")
+            await fitting.check_flavors(coe, provider, cluster, [group])
+            await fitting.check_room(coe, provider, cluster, [group])
 
     async def change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> frozenset[str]:
         """Raise unless the drivers can take the cluster there; which nodes have to be made anew for that, by role."""
@@ -99,11 +106,12 @@ class DriverAdmission:
         # The key pair and the network are what they were: a colleague has no key pair of the creator's.
         coe = self._coe(new)
         coe.check(replace(new, labels=after.spec.labels))
-        catalog = self._provider(new.driver or self._default).catalog
+        provider = self._provider(new.driver or self._default)
         for group in groups:
-            await self._flavor(catalog, flavor_of(after, group), "flavor_id")
+            await self._flavor(provider.catalog, flavor_of(after, group), "flavor_id")
             image = image_of(coe, group.spec.image_id or new.image_id, after.spec.labels | group.spec.labels)
-            await self._bootable(catalog, image, new.coe)
+            await self._bootable(provider.catalog, image, new.coe)
+        await fitting.check_flavors(coe, provider, after, groups)
         if old == new and before.spec.labels == after.spec.labels:
             return frozenset()
         if not isinstance(coe, RollsOut):

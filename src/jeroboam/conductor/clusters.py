@@ -14,6 +14,7 @@ import structlog
 
 from jeroboam.coes.base import Authority, Coe, CoeObserved, CoePlan, MemberState
 from jeroboam.conductor import nodegroups, plans, rollout
+from jeroboam.conductor.healing import Healing
 from jeroboam.conductor.loop import report
 from jeroboam.conductor.records import ClusterRecords, LeaseLost, Whole
 from jeroboam.conductor.rotation import Rotation, certificate_context, given, over, spoken
@@ -54,10 +55,11 @@ log = structlog.get_logger("jeroboam.conductor.clusters")
 class _Late(Temporary):
     """Members that are not ready yet."""
 
-    def __init__(self, plan: CoePlan, late: Iterable[MemberState]) -> None:
+    def __init__(self, plan: CoePlan, seen: CoeObserved, late: Iterable[MemberState]) -> None:
         names = {member.uuid: member.name for member in plan.members}
         super().__init__("; ".join(f"{names[member.uuid]}: {member.reason or 'not ready'}" for member in late))
         self.uuids = [member.uuid for member in late]
+        self.seen = seen
 
 
 class _Pass:
@@ -99,8 +101,10 @@ class Clusters:
         ids: Ids,
         check_seconds: float,
         overlap_seconds: float,
+        heal_after_seconds: float,
     ) -> None:
         self._records = ClusterRecords(store, ids)
+        self._healing = Healing(records=self._records, clock=clock, after_seconds=heal_after_seconds)
         self._rotation = Rotation(records=self._records, sealer=sealer, clock=clock, overlap_seconds=overlap_seconds)
         self._drivers = drivers
         self._sealer = sealer
@@ -227,7 +231,10 @@ class Clusters:
         try:
             seen = await self._join(site.coe, site.plan, steady=steady)
         except Temporary as error:
-            if (pause := await rollout.replace_lame(site, self._lame(site, error))) is None:
+            pause = await rollout.replace_lame(site, self._lame(site, error))
+            if pause is None and steady and isinstance(error, _Late):
+                return await self._ailing(site, error.seen)
+            if pause is None:
                 raise
             await self._records.save(site.lease, cluster.observed, nodes=infra.nodes, waiting_for=pause.reason)
             return pause.seconds
@@ -251,6 +258,13 @@ class Clusters:
         observed = plans.observed_of(cluster, infra, seen)
         await self._records.save(site.lease, observed, nodes=nodes, over=over(site.whole.certificates))
         return self._check_seconds
+
+    async def _ailing(self, site: Site, seen: CoeObserved) -> float:
+        """A cluster that was well has nodes that are not: show that, and heal one where its users asked for it."""
+        cluster, nodes = site.whole.cluster, plans.nodes_of(site.infra, seen)
+        await self._records.save(site.lease, plans.ailing_of(cluster, site.infra, seen), nodes=nodes)
+        healed = await self._healing.advance(site)
+        return FIRST_RETRY if healed else self._check_seconds
 
     def _lame(self, site: Site, error: Temporary) -> Collection[str]:
         """Uuids of members that have not been what they should be for long, by what went wrong.
@@ -327,7 +341,7 @@ class Clusters:
             await coe.leave(plan, seen.strangers)
         late = [member for member in seen.members if not member.ready]
         if late:
-            raise _Late(plan, late)
+            raise _Late(plan, seen, late)
         return seen
 
     async def _watch(self, lease: Lease, whole: Whole) -> float | None:

@@ -6,7 +6,7 @@ is worth telling and in which form.
 """
 
 from jeroboam.domain import events
-from jeroboam.domain.clusters import Cluster, Operation
+from jeroboam.domain.clusters import Cluster, NodeGroup, Operation
 from jeroboam.domain.events import Event, Told
 from jeroboam.domain.notifications import Initiator, Result, cadf, event_of, result_of
 from jeroboam.kit.ids import Ids
@@ -47,12 +47,18 @@ class History:
         if deleted:
             await self._notify(tx, cluster)
 
-    async def _tell(self, tx: Transaction, cluster: Cluster, told: Told) -> None:
+    async def healed(self, tx: Transaction, cluster: Cluster, group: NodeGroup, message: str) -> None:
+        """A node of that group is replaced, since it has not worked for long."""
+        told = Told(event_type=events.NODE_HEAL, status=cluster.status, message=message)
+        await self._tell(tx, cluster, told, group)
+
+    async def _tell(self, tx: Transaction, cluster: Cluster, told: Told, group: NodeGroup | None = None) -> None:
         event = Event(
             uuid=self._ids.uuid(),
             cluster_id=cluster.uuid,
             cluster_name=cluster.name,
             project_id=cluster.project_id,
+            nodegroup=None if group is None else group.name,
             event_type=told.event_type,
             status=told.status,
             message=told.message,

@@ -14,6 +14,7 @@ from jeroboam.domain.clusters import (
     MASTER,
     Cluster,
     ClusterObserved,
+    Health,
     Node,
     NodeGroup,
     NodeObserved,
@@ -136,11 +137,20 @@ def observed_of(cluster: Cluster, infra: Infra, seen: CoeObserved) -> ClusterObs
     )
 
 
+def ailing_of(cluster: Cluster, infra: Infra, seen: CoeObserved) -> ClusterObserved:
+    """What was seen of a cluster that was well, and of which not every node is: its wish stays carried out."""
+    reasons = {f"{node.name}.NotReady": node.reason for node in nodes_of(infra, seen) if not node.ready}
+    health = replace(seen, health=Health.UNHEALTHY, health_reasons=seen.health_reasons | reasons)
+    return observed_of(cluster, infra, health)
+
+
 def nodes_of(infra: Infra, seen: CoeObserved) -> list[NodeObserved]:
     """The provider's view of each node with the COE's word on it."""
-    ready = {member.uuid: member for member in seen.members}
-    return [
-        replace(node, ready=ready[node.uuid].ready, reason=ready[node.uuid].reason)
-        for node in infra.nodes
-        if node.uuid in ready
-    ]
+    known = {member.uuid: member for member in seen.members}
+
+    def told(node: NodeObserved) -> NodeObserved:
+        member = known[node.uuid]
+        since = None if member.ready else member.since
+        return replace(node, ready=member.ready, reason=member.reason, unready_since=since)
+
+    return [told(node) for node in infra.nodes if node.uuid in known]

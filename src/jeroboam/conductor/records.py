@@ -1,5 +1,6 @@
 """What the cluster loop reads before and writes after its work: one cluster whole, under its lease."""
 
+import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
@@ -122,6 +123,21 @@ class ClusterRecords:
             await self._save_groups(tx, cluster, by_uuid)
             await self._history.changed(tx, before, cluster)
 
+    async def healing(self, lease: Lease, node: NodeObserved, message: str) -> None:
+        """Write that the node is replaced from now on, before that is begun."""
+        async with self._store.write() as tx:
+            await self._hold(tx, lease)
+            cluster = await tx.clusters.get(lease.uuid)
+            if cluster is None:
+                return
+            for group in (await tx.nodegroups.of(lease.uuid))[lease.uuid]:
+                if any(each.uuid == node.uuid for each in group.observed):
+                    begun = (
+                        replace(each, healed_at=tx.now) if each.uuid == node.uuid else each for each in group.observed
+                    )
+                    await tx.nodegroups.update(replace(group, observed=tuple(begun)))
+                    await self._history.healed(tx, cluster, group, message)
+
     async def say(self, lease: Lease, waiting_for: str) -> None:
         """Write what the work waits for, and nothing else; nothing at all if it has ended or another does it."""
         async with self._store.write() as tx:
@@ -139,7 +155,7 @@ class ClusterRecords:
             if before.deleting and not before.desired and outcome is Outcome.COMPLETE:
                 await tx.nodegroups.remove(uuid=before.uuid)
                 continue
-            group = states.project_group(_seen(before, nodes), cluster)
+            group = states.project_group(_seen(before, nodes, tx.now), cluster)
             if group != before:
                 await tx.nodegroups.update(replace(group, updated_at=tx.now))
 
@@ -182,9 +198,20 @@ class ClusterRecords:
             raise LeaseLost(lease.uuid)
 
 
-def _seen(group: NodeGroup, nodes: dict[str, NodeObserved] | None) -> NodeGroup:
+def _seen(group: NodeGroup, nodes: dict[str, NodeObserved] | None, now: dt.datetime) -> NodeGroup:
     """The group with what was seen of its desired nodes; None means that nobody looked."""
     if nodes is None:
         return group
     absent = {node.uuid: NodeObserved(uuid=node.uuid, name=node.name, state=NodeState.GONE) for node in group.desired}
-    return replace(group, observed=tuple(nodes.get(node.uuid, absent[node.uuid]) for node in group.desired))
+    before = {node.uuid: node for node in group.observed}
+    seen = (nodes.get(node.uuid, absent[node.uuid]) for node in group.desired)
+    return replace(group, observed=tuple(_remembering(node, before.get(node.uuid), now) for node in seen))
+
+
+def _remembering(node: NodeObserved, before: NodeObserved | None, now: dt.datetime) -> NodeObserved:
+    """The node with what is known of it from before: for how long it has not worked, and what was done about it."""
+    if node.ready:
+        return node
+    if before is None:
+        return replace(node, unready_since=node.unready_since or now)
+    return replace(node, unready_since=node.unready_since or before.unready_since or now, healed_at=before.healed_at)

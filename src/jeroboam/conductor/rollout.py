@@ -22,7 +22,7 @@ async def replace_dead(site: Site) -> bool:
     """Make those stale nodes anew that do not run: to start them first would help nobody. Whether there were any."""
     seen = {node.uuid: node for node in site.infra.nodes}
     dead = [node for node in _stale(site) if seen[node.uuid].state in _DOWN]
-    await _rebuild(site, dead)
+    await rebuild(site, dead)
     return bool(dead)
 
 
@@ -32,7 +32,7 @@ async def replace_lame(site: Site, unready: Collection[str]) -> Pause | None:
     if not unusable:
         return None
     lame = _batch(site, unusable)
-    await _rebuild(site, lame)
+    await rebuild(site, lame)
     return Pause(reason=f"made anew, since they did not work: {_names(lame)}", seconds=0.0)
 
 
@@ -45,7 +45,7 @@ async def advance(site: Site) -> Pause | None:
         raise Permanent("the nodes of this cluster cannot be made anew under their work")
     batch = _batch(site, stale)
     await site.coe.drain(site.plan, [node.uuid for node in batch])
-    await _rebuild(site, batch)
+    await rebuild(site, batch)
     left = len(stale) - len(batch)
     return Pause(reason=f"made anew: {_names(batch)}; {left} more to go", seconds=0.0)
 
@@ -63,7 +63,7 @@ def _batch(site: Site, stale: Sequence[NodeWant]) -> list[NodeWant]:
     return [node for node in stale if node.group == first.group][:most]
 
 
-async def _rebuild(site: Site, nodes: Sequence[NodeWant]) -> None:
+async def rebuild(site: Site, nodes: Sequence[NodeWant]) -> None:
     """Make these anew, all at once. Raises what no retry can mend, else the first failure."""
     if not nodes:
         return

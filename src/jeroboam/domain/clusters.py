@@ -229,6 +229,10 @@ class NodeObserved:
     ready: bool = False
     """Whether the COE counts it as a working member."""
     reason: str = ""
+    unready_since: dt.datetime | None = None
+    """Since when the COE has not counted it as one; None while it does."""
+    healed_at: dt.datetime | None = None
+    """When it was last replaced for that; None once it works again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

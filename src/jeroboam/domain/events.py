@@ -28,6 +28,7 @@ CLUSTER_ROLLBACK = "cluster.rollback"
 CLUSTER_STATUS = "cluster.status"
 CLUSTER_HEALTH = "cluster.health"
 CLUSTER_AGE = "cluster.age"
+NODE_HEAL = "node.heal"
 
 WISHES = frozenset(
     {
@@ -42,7 +43,7 @@ WISHES = frozenset(
         NODEGROUP_DELETE,
     }
 )
-TYPES = WISHES | {CLUSTER_ROLLBACK, CLUSTER_STATUS, CLUSTER_HEALTH, CLUSTER_AGE}
+TYPES = WISHES | {CLUSTER_ROLLBACK, CLUSTER_STATUS, CLUSTER_HEALTH, CLUSTER_AGE, NODE_HEAL}
 
 _COUNTS = re.compile(r"[0-9]+ of [0-9]+ ")
 _WELL = frozenset({"ok", "True"})

@@ -8,6 +8,7 @@ All methods raise `Temporary` or `Permanent` (jeroboam.domain.errors) with a rea
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from typing import Protocol, runtime_checkable
 
 from jeroboam.domain.clusters import NodeObserved
@@ -150,6 +151,27 @@ class Provider(Protocol):
 
     async def close(self) -> None:
         """Give back connections. Nothing that was made is touched."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Surroundings:
+    """Where nodes are made: what is left there, and which addresses somebody has."""
+
+    networks: tuple[tuple[IPv4Network, str], ...] = ()
+    """Each with what it is, fit for any user's eyes."""
+    memory: int | None = None
+    """MiB left; None where nobody knows."""
+    disk: float | None = None
+    """GiB left."""
+
+
+@runtime_checkable
+class HasSurroundings(Protocol):
+    """What a provider can say besides whose nodes share one machine."""
+
+    async def surroundings(self) -> Surroundings:
+        """As it is now."""
         ...
 
 

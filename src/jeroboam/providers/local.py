@@ -19,9 +19,9 @@ from jeroboam.domain.nodes import NodeScript
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.tasks import Tasks
 from jeroboam.providers import local_subnets as subnets
-from jeroboam.providers.base import Infra, InfraWant, NodeWant
+from jeroboam.providers.base import Infra, InfraWant, NodeWant, Surroundings
 from jeroboam.providers.local_catalog import LocalCatalog
-from jeroboam.providers.local_engine import LocalEngine
+from jeroboam.providers.local_engine import LocalEngine, disk_left, memory_left
 from jeroboam.providers.local_estate import Estate, Net, volume_name
 from jeroboam.providers.local_nodes import (
     INSTALLATION,
@@ -129,6 +129,12 @@ class LocalProvider:
             return (Condition(type="NodeImages", status=False, reason="NoNodeImage", message=text),)
         gift = await self._engine.gift(image)
         return (Condition(type="NodeImages", status=True), *gift.conditions())
+
+    async def surroundings(self) -> Surroundings:
+        with speaking("asking the Docker Engine about its machine"):
+            info = await self._docker().system.info()
+            networks = await self._estate.taken()
+        return Surroundings(networks=networks, memory=memory_left(info), disk=disk_left(info))
 
     async def close(self) -> None:
         client, self._client = self._client, None

@@ -7,6 +7,7 @@ what will be missing; the answer becomes a part of every node's configuration, a
 
 import asyncio
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -198,6 +199,29 @@ def ways(caps: int | None, *, modules: bool) -> list[dict[str, Any]]:
     order = [by_hand, privileged] if missing else [privileged, by_hand]
     mount = {"Type": "bind", "Source": str(_MODULES), "Target": str(_MODULES), "ReadOnly": True}
     return [{**way, "Mounts": [mount]} for way in order if modules] + order
+
+
+def memory_left(info: Mapping[str, Any], table: Path = Path("/proc/meminfo")) -> int | None:
+    """MiB that the machine of that Engine can still give; None where the Engine is on another one."""
+    if _folder_here(info) is None:
+        return None
+    try:
+        lines = table.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) >> 10 for line in lines if line.startswith("MemAvailable:")), None)
+
+
+def disk_left(info: Mapping[str, Any]) -> float | None:
+    """GiB that are left where the Engine keeps its data; None where the Engine is on another machine."""
+    folder = _folder_here(info)
+    return None if folder is None else shutil.disk_usage(folder).free / (1 << 30)
+
+
+def _folder_here(info: Mapping[str, Any]) -> Path | None:
+    """The Engine's own folder, where it is on this machine: its name alone may be on any."""
+    folder = Path(info["DockerRootDir"])
+    return folder if info.get("Name") == os.uname().nodename and folder.is_dir() else None
 
 
 def as_filter(labels: Mapping[str, str]) -> str:

@@ -68,6 +68,16 @@ class Estate:
                     return found
         raise Temporary(f"no free subnet for the cluster's network was found in {subnets.POOL}")
 
+    async def taken(self) -> tuple[tuple[ipaddress.IPv4Network, str], ...]:
+        """Networks that nodes here reach outside their cluster; not whose."""
+        existing = await self._docker().networks.list()
+        bridges = {subnet for each in existing for subnet in _subnets(each) if not subnet.overlaps(subnets.POOL)}
+        found = [(subnets.POOL, "where nodes have their addresses")]
+        found += [(subnet, "a network of the Docker Engine") for subnet in sorted(bridges)]
+        known = {*bridges, subnets.POOL}
+        routes = [each for each in subnets.host_routes() if not any(each.subnet_of(network) for network in known)]
+        return (*found, *((route, "a route of this machine") for route in routes))
+
     async def addresses(self, cluster_id: str) -> dict[str, str]:
         """Addresses that are given out in that cluster, by node uuid."""
         return {tags[NODE]: tags[ADDRESS] for tags in await self._volumes(cluster_id)}

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from ipaddress import IPv4Network
 
 from jeroboam.clients.kubernetes import KubernetesApi
 from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Member
@@ -57,6 +58,17 @@ class KubernetesCoe:
     def image(self, ref: str, labels: dict[str, str]) -> str:
         version = labels.get(options.VERSION)
         return ref if version is None or ":" in ref else f"{ref}:{version}"
+
+    @property
+    def disk(self) -> float:
+        return options.NODE_DISK
+
+    def memory(self, role: str) -> int:
+        return options.NODE_MEMORY[role]
+
+    def networks(self, labels: Mapping[str, str]) -> Mapping[str, IPv4Network]:
+        nets = options.networks(labels)
+        return {options.PODS: nets.pods, options.SERVICES: nets.services}
 
     @property
     def node_options(self) -> frozenset[str]:

@@ -4,6 +4,7 @@ Neighbours: the COE, which decides what should happen. Nodes are known by name: 
 """
 
 import asyncio
+import datetime as dt
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,22 +17,20 @@ import yaml
 
 from jeroboam.clients.kubernetes import KubernetesApi, Missing
 from jeroboam.coes.base import Member
+from jeroboam.coes.kubernetes import health, marks
 from jeroboam.coes.kubernetes.options import Networks
-from jeroboam.domain.clusters import MASTER
 from jeroboam.domain.errors import DriverError, Temporary
 from jeroboam.kit.clock import Clock
 
-GROUP_LABEL = "jeroboam.io/group"
-NODE_LABEL = "jeroboam.io/node"
 DRAINED = "jeroboam.io/drained"
 """A node with this annotation takes no work for a while, by our doing."""
 TRUST = "jeroboam.io/trust"
 """Pods with this annotation were started after the cluster's authority was replaced by the one that it names."""
 FLANNEL_VERSION = "v0.28.10"
 POLL_SECONDS = 0.1
+_DESCRIBE_TRIES = 5
 
-_ROLE = "node-role.kubernetes.io/"
-_OWN_NAMESPACES = ("kube-system", "kube-flannel")
+_OWN_NAMESPACES = ("kube-system", "kube-flannel", "local-path-storage")
 # Where a pod finds its own word of who it is.
 _POD_ACCESS = "/var/run/secrets/kubernetes.io/serviceaccount"
 _PLURALS = {
@@ -58,11 +57,18 @@ class KubeNode:
     name: str
     ready: bool
     reason: str
+    since: dt.datetime | None
+    """Since when it is ready, or is not."""
+    shortages: Mapping[str, str]
+    """What it runs short of, with its word on that."""
     networked: bool
     """Whether its pods reach those of other nodes: flannel says so, once."""
     unschedulable: bool
     labels: Mapping[str, str]
+    taints: Sequence[Mapping[str, str]]
     annotations: Mapping[str, str]
+    written: str
+    """Which of its states this is."""
     machine: str
     """What its kubelet says its machine is."""
     version: str
@@ -163,18 +169,24 @@ class Nodes:
         return said
 
     async def describe(self, node: KubeNode, member: Member) -> None:
-        """Give the node its labels, and work if it was drained by us and is well again. What users added stays."""
-        labels: dict[str, str] = {**member.labels, NODE_LABEL: member.uuid, GROUP_LABEL: member.group}
-        role = "control-plane" if member.role == MASTER else "worker"
-        labels[f"{_ROLE}{role}"] = ""
-        change: dict[str, Any] = {}
-        if any(node.labels.get(key) != value for key, value in labels.items()):
-            change["metadata"] = {"labels": labels}
-        if node.ready and DRAINED in node.annotations:
-            change.setdefault("metadata", {})["annotations"] = {DRAINED: None}
-            change["spec"] = {"unschedulable": False}
-        if change:
-            await self._api.patch(f"/api/v1/nodes/{node.name}", change, f"describing node {node.name}")
+        """Give the node its labels and taints, and work if it was drained by us and is well again.
+
+        What users added stays.
+        """
+        path, doing = f"/api/v1/nodes/{node.name}", f"describing node {node.name}"
+        for left in reversed(range(_DESCRIBE_TRIES)):
+            change = _description(node, member)
+            if not change:
+                return
+            try:
+                await self._api.patch(path, change, doing)
+            except Temporary:
+                # Its kubelet may have written in between, as it does every few seconds.
+                if not left:
+                    raise
+                node = _node(await self._api.get(path, doing))
+            else:
+                return
 
     async def restart_own(self, mark: str) -> None:
         """Have pods of ours made anew, a few at a time, unless they bear that mark already."""
@@ -224,6 +236,19 @@ class Nodes:
             return
 
 
+def _description(node: KubeNode, member: Member) -> dict[str, Any]:
+    """What to merge into the node so that it is as it should be."""
+    change = marks.change(node.labels, node.taints, node.annotations, member)
+    if "spec" in change:
+        # Taints are replaced as a whole, and the cluster's own controllers set some: not unless nothing changed.
+        change["metadata"] = {**change.get("metadata", {}), "resourceVersion": node.written}
+    if node.ready and DRAINED in node.annotations:
+        meta = change.setdefault("metadata", {})
+        meta["annotations"] = {**meta.get("annotations", {}), DRAINED: None}
+        change["spec"] = {**change.get("spec", {}), "unschedulable": False}
+    return change
+
+
 def _objects(name: str, words: Mapping[str, object]) -> list[dict[str, Any]]:
     text = (files(__package__) / name).read_text()
     for word, value in words.items():
@@ -254,10 +279,14 @@ def _node(shown: Mapping[str, Any]) -> KubeNode:
         name=shown["metadata"]["name"],
         ready=ready.get("status") == "True",
         reason=ready.get("message", "it has not said anything yet"),
+        since=health.changed_at(shown),
+        shortages=health.shortages(shown),
         networked=cut_off.get("status") == "False",
         unschedulable=bool(shown["spec"].get("unschedulable")),
         labels=shown["metadata"].get("labels") or {},
+        taints=shown["spec"].get("taints") or (),
         annotations=shown["metadata"].get("annotations") or {},
+        written=shown["metadata"]["resourceVersion"],
         machine=shown["status"]["nodeInfo"]["machineID"],
         version=shown["status"]["nodeInfo"]["kubeletVersion"],
         runtime=shown["status"]["nodeInfo"]["containerRuntimeVersion"],

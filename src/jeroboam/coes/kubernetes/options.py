@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 from jeroboam.coes.kubernetes import flags, registries, security
 from jeroboam.coes.kubernetes.refusals import bad as _bad
+from jeroboam.domain import automation
+from jeroboam.domain.clusters import MASTER, WORKER
 from jeroboam.domain.conditions import Condition
 
 VERSION = "kube_tag"
@@ -35,9 +37,12 @@ MASTER_OPTIONS = frozenset(
 )
 """Those of them that only masters are made from."""
 NODE_OPTIONS = frozenset({VERSION, flags.KUBELET, registries.MIRROR, *MASTER_OPTIONS})
+# What nodes take before they run anything, as it was measured, with a little more: MiB of memory, GiB of disk.
+NODE_MEMORY = {MASTER: 640, WORKER: 192}
+NODE_DISK = 0.25
 FIXED = (PODS, SUBNET_BITS, BACKEND, SERVICES)
 _KNOWN = frozenset({*NODE_OPTIONS, *FIXED, flags.PROXY, "metrics_server_enabled", "local_storage_enabled"})
-_ELSEWHERE = frozenset({"min_node_count", "max_node_count"})
+_ELSEWHERE = automation.LABELS
 _TAG = re.compile(r"v[0-9]+\.[0-9]+\.[0-9]+", re.ASCII)
 _SAN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?", re.ASCII)
 _BACKENDS = ("vxlan", "host-gw")
@@ -77,6 +82,7 @@ def networks(labels: Mapping[str, str]) -> Networks:
 def check(labels: Mapping[str, str]) -> None:
     """Raise `Invalid` for a label whose value cannot be."""
     networks(labels)
+    automation.check(labels)
     if (tag := labels.get(VERSION)) is not None and _TAG.fullmatch(tag) is None:
         raise _bad(VERSION, tag, "It has to be a version such as v1.36.3.")
     for name in sans(labels):

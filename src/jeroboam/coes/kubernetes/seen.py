@@ -22,7 +22,10 @@ def observed(
     planned = {member.name for member in plan.members}
     reasons = {"api": "ok"}
     reasons |= {f"{member.name}.Ready": str(state.ready) for member, state in zip(plan.members, members, strict=True)}
-    healthy = all(state.ready for state in members)
+    short = {
+        f"{node.name}.{what}": said for node in found if node.name in planned for what, said in node.shortages.items()
+    }
+    healthy = all(state.ready for state in members) and not short
     known = {member.name: member for member in plan.members}
     due = (
         known[node.name].uuid
@@ -37,7 +40,7 @@ def observed(
         coe_version=version,
         container_version=next((node.runtime.rpartition("/")[2] for node in found if node.name in planned), None),
         health=Health.HEALTHY if healthy else Health.UNHEALTHY,
-        health_reasons=reasons,
+        health_reasons=reasons | short,
         conditions=(
             options.honoured(plan.labels),
             # Its proxy works with nftables, and needs no IPVS.
@@ -66,7 +69,8 @@ def _state(plan: CoePlan, member: Member, node: KubeNode | None, silent: str | N
     if silent is not None:
         return MemberState(uuid=member.uuid, ready=False, reason=f"its API server is not ready: {silent}")
     reason = network.lacks(plan, node)
-    return MemberState(uuid=member.uuid, ready=not reason, reason=reason)
+    since = node.since if reason and not node.ready else None
+    return MemberState(uuid=member.uuid, ready=not reason, reason=reason, since=since)
 
 
 def oldest(found: Sequence[KubeNode], otherwise: str) -> str:
