@@ -13,7 +13,7 @@ SOURCE = pathlib.Path(jeroboam.__file__).parent
 
 def read_names() -> set[str]:
     """The attributes that settings itself and those who may read it ask for."""
-    files = [SOURCE / "cli.py", SOURCE / "settings.py", *(SOURCE / "bootstrap").glob("*.py")]
+    files = [SOURCE / "settings.py", *(SOURCE / "cli").glob("*.py"), *(SOURCE / "bootstrap").glob("*.py")]
     trees = [ast.walk(ast.parse(path.read_text())) for path in files]
     return {node.attr for tree in trees for node in tree if isinstance(node, ast.Attribute)}
 
