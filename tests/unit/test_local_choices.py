@@ -97,13 +97,14 @@ def test_files_come_with_their_folders_and_modes():
 
 WANT = NodeWant(uuid="0123456789ab", name="n" * 80, group="g", role="worker", image="i", flavor="f")
 GIFT = Gift(host_config={"Privileged": True}, cpus=2, data_root="/nowhere/at/all", facts={})
+IMAGE = DockerImage(id="sha256:1", data_folder="/data", machine=True)
 PLACE = Place(network="net", address="10.0.0.2", volume="vol", labels={"a": "b"})
 
 
 @pytest.mark.parametrize(("vcpus", "cores"), [(1, 1), (2, 2), (8, 2), (0.5, 0.5)])
 def test_limits_follow_the_flavour_and_the_host(vcpus, cores):
     flavor = Flavor(id="f", name="f", vcpus=vcpus, ram=512, disk=1)
-    config = container_config(WANT, PLACE, DockerImage(id="sha256:1", data_folder="/data"), flavor, GIFT)
+    config = container_config(WANT, PLACE, IMAGE, flavor, GIFT)
     host = config["HostConfig"]
     assert host["NanoCpus"] == cores * 1e9
     assert host["Memory"] == host["MemorySwap"] == 512 << 20
@@ -157,5 +158,5 @@ def test_modules_are_shown_where_there_are_any_and_done_without_where_refused():
     assert found[0]["Mounts"][0]["ReadOnly"]
     gift = Gift(host_config=found[0], cpus=1, data_root="/", facts={})
     flavor = Flavor(id="f", name="f", vcpus=1, ram=512, disk=1)
-    config = container_config(WANT, PLACE, DockerImage(id="sha256:1", data_folder="/data"), flavor, gift)
+    config = container_config(WANT, PLACE, IMAGE, flavor, gift)
     assert [mount["Target"] for mount in config["HostConfig"]["Mounts"]] == ["/lib/modules", "/data"]
