@@ -197,6 +197,16 @@ class Nodes:
             else:
                 return
 
+    async def serve(self, *, patience: float) -> None:
+        """Wait until what every node runs for services and pods' network is up everywhere, or so many seconds."""
+        until = self._clock.monotonic() + patience
+        while self._clock.monotonic() < until:
+            paths = (f"/apis/apps/v1/namespaces/{namespace}/daemonsets" for namespace in _OWN_NAMESPACES)
+            found = await asyncio.gather(*(self._api.get(path, "asking for what every node runs") for path in paths))
+            if all(_everywhere(each) for listed in found for each in listed["items"]):
+                return
+            await self._clock.sleep(POLL_SECONDS)
+
     async def restart_own(self, mark: str) -> None:
         """Have pods of ours made anew, a few at a time, unless they bear that mark already."""
         for namespace in _OWN_NAMESPACES:
