@@ -111,13 +111,15 @@ class KubernetesCoe:
             before = oldest(await nodes.all(), version)
             proxy, api = components.proxy(plan), boot.api(plan)
             await nodes.services(proxy, nets.dns, api=api, version=before)
-            (found, silent), _ = await asyncio.gather(self._settled(nodes, plan), addons.have(nodes, plan, self._clock))
+            found, silent = await self._settled(nodes, plan)
             if (now := oldest(found, version)) != before:
                 await nodes.services(proxy, nets.dns, api=api, version=now)
             members = {member.name: member for member in plan.members}
             known = [(node, members[node.name]) for node in found if node.name in members]
             up = [(node, member) for node, member in known if stands(node, member)]
-            await asyncio.gather(*(nodes.describe(node, member) for node, member in up))
+            # Add-ons come last: their pods would be in the way of what makes nodes ready, and fail without a network.
+            marks = (nodes.describe(node, member) for node, member in up)
+            await asyncio.gather(addons.have(nodes, plan, self._clock), *marks)
             return observed(plan, found, silent, version=version, now=self._clock.now())
 
     async def observe(self, plan: CoePlan) -> CoeObserved:

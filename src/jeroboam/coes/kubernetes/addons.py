@@ -1,7 +1,7 @@
 """What clusters have besides, as their labels say: metrics of nodes and pods, volumes, a registry.
 
-Nobody waits for any of it: it is applied while nodes join, and its pods start when there are nodes for them. Their
-images come with the node image. Neighbours: the COE, which calls; `fleet`, which speaks to the cluster's API; the YAML
+Nobody waits for any of it: it is applied when nodes have joined, and its pods start in their own time. Their images
+come with the node image. Neighbours: the COE, which calls; `fleet`, which speaks to the cluster's API; the YAML
 files beside this, which say what each of them is.
 """
 

@@ -53,6 +53,8 @@ def kubelet(plan: CoePlan, member: Member) -> dict[str, Any]:
     }
     if member.role == MASTER:
         config["staticPodPath"] = "/etc/kubernetes/manifests"
+        # Its programs end when the API is not there in time; ten seconds, twenty, forty are long for those who wait.
+        config["crashLoopBackOff"] = {"maxContainerRestartPeriod": "1s"}
         taints.append({"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"})
     if taints:
         config["registerWithTaints"] = taints
