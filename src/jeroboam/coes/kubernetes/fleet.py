@@ -296,6 +296,13 @@ def stays(pod: Mapping[str, Any]) -> bool:
     return own or mirrored or pod["status"].get("phase") in {"Succeeded", "Failed"}
 
 
+def _everywhere(daemons: Mapping[str, Any]) -> bool:
+    """Whether that DaemonSet has a pod that works on each of its nodes."""
+    status = daemons["status"]
+    current = status.get("observedGeneration") == daemons["metadata"]["generation"]
+    return current and status.get("numberReady", 0) >= status.get("desiredNumberScheduled", 0)
+
+
 def _node(shown: Mapping[str, Any]) -> KubeNode:
     conditions: Sequence[Mapping[str, str]] = shown["status"].get("conditions") or ()
     ready, cut_off = (
