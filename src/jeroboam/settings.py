@@ -64,6 +64,9 @@ CLUSTERS = [
     cfg.FloatOpt(
         "heal_after_seconds", default=300.0, min=1, help="When a node that does not work is replaced, where asked for."
     ),
+    cfg.FloatOpt(
+        "idle_seconds", default=600.0, min=1, help="When a node without work goes, where clusters scale themselves."
+    ),
     cfg.IntOpt("max_per_project", default=20, min=0, help="Clusters a project may have."),
     cfg.ListOpt(
         "manifest_networks", default=[], help="Networks, none of the Internet's, that a manifest_url may lead into."

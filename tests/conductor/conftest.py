@@ -9,6 +9,7 @@ import pytest
 from jeroboam.coes.fake import FakeCoe
 from jeroboam.conductor.clusters import Clusters, Drivers
 from jeroboam.conductor.loop import Leased, Loop
+from jeroboam.conductor.scaling import Scaling
 from jeroboam.domain import states
 from jeroboam.domain.clusters import Cluster, NodeGroup, Operation
 from jeroboam.kit.bus import MemoryBus
@@ -19,6 +20,7 @@ from jeroboam.store import Store
 from jeroboam.store.migrations import upgrade
 from tests import builders
 from tests.clock import ManualClock
+from tests.ports import AllProjects
 
 PATIENCE = 20.0
 # While work goes on, virtual time stands still for so many looks, so that real reads and writes cost none of it.
@@ -33,6 +35,7 @@ class Rig:
     bus: MemoryBus
     clock: ManualClock
     sealer: KeyFileSealer
+    limits: tuple = ()
     cloud: FakeCloud = field(default_factory=FakeCloud)
     members: dict = field(default_factory=dict)
     provider: FakeProvider = None
@@ -52,6 +55,14 @@ class Rig:
             check_seconds=30,
             overlap_seconds=5,
             heal_after_seconds=300,
+            scaling=Scaling(
+                store=self.store,
+                projects=AllProjects(),
+                limits=self.limits,
+                clock=self.clock,
+                ids=RandomIds(),
+                idle_seconds=600,
+            ),
         )
         leased = Leased(subject, store=self.store, clock=self.clock, owner=owner)
         self.loop = Loop(leased, bus=self.bus, clock=self.clock, parallel=8, resync_seconds=60)

@@ -4,8 +4,10 @@ The image is not made here: `make kubernetes-image` makes it.
 """
 
 import asyncio
+import tomllib
 import uuid
 from dataclasses import replace
+from importlib.resources import files
 
 import pytest
 
@@ -224,3 +226,36 @@ async def test_a_node_may_keep_its_images_for_the_next_one(variants, node):
     assert await new.images() == {"test.invalid/common:1", "test.invalid/first:1", "test.invalid/second:1"}
     assert await new.runs("test.invalid/first:1", *WHICH) == "from first"
     assert await new.runs("test.invalid/second:1", *WHICH) == "from second"
+
+
+# In the node: what each program says of itself; those of the control plane lie in the layers of their images.
+HELP = """
+for program in kubelet kube-apiserver kube-controller-manager kube-scheduler; do
+    found=$(ls /usr/local/bin/$program /usr/lib/jeroboam/layers/*/fs/usr/local/bin/$program 2>/dev/null | head -n 1)
+    echo "@ $program"
+    $found --help 2>&1
+done
+"""
+
+
+@pytest.mark.parametrize("version", sorted(kubernetes.versions()))
+async def test_programs_know_the_options_that_users_may_be_let_set(docker, version):
+    config = {"Image": f"jeroboam/kubernetes-node:{version}", "Entrypoint": ["/bin/sh", "-c", HELP]}
+    container = await docker.containers.create(config)
+    try:
+        await container.start()
+        async with asyncio.timeout(SECONDS):
+            await container.wait()
+        said = "".join(await container.log(stdout=True, stderr=True)).split("@ ")[1:]
+    finally:
+        await container.delete(force=True)
+    table = tomllib.loads((files("jeroboam.coes.kubernetes") / "flags.toml").read_text())
+    helps = {text.partition("\n")[0]: text for text in said}
+    for program, text in helps.items():
+        names = [name for names in table[program].values() for name in names.split()]
+        assert len(names) > 50
+        assert not [name for name in names if f"--{name} " not in text and f"--{name}[" not in text]
+    assert set(helps) == {"kubelet", "kube-apiserver", "kube-controller-manager", "kube-scheduler"}
+    server = helps["kube-apiserver"]
+    assert not [gate for gate in table["gates"]["names"].split() if f"{gate}=true|false" not in server]
+    assert not [plugin for plugin in table["admission"]["plugins"].split() if plugin not in server]

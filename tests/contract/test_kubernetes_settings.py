@@ -144,7 +144,18 @@ apiVersion: v1
 kind: Pod
 metadata: {name: pulled}
 spec: {containers: [{name: c, image: "localhost:5000/team/app:v1", imagePullPolicy: Always, command: [sleep, "600"]}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: insecure}
+spec: {containers: [{name: c, image: "10.254.0.11:5000/team/app:v1", imagePullPolicy: Always, command: [sleep, "600"]}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: mirrored}
+spec: {containers: [{name: c, image: "quay.io/somebody/thing:v1", imagePullPolicy: Always, command: [sleep, "600"]}]}
 """
+REGISTRY = "10.254.0.11:5000"
 OWN = """
 apiVersion: v1
 kind: Pod
@@ -178,7 +189,9 @@ async def load(rig, image: str):
 
 
 async def test_add_ons_and_registries(rig, app):
-    labelled(rig, template=dataclasses.replace(rig.plan().template, registry_enabled=True))
+    fields = {"registry_enabled": True, "insecure_registry": REGISTRY}
+    template = dataclasses.replace(rig.plan().template, **fields)
+    labelled(rig, template=template, labels={"container_infra_prefix": f"{REGISTRY}/mirror/"})
     user = await up(rig, workers=2)
     await eventually(lambda: user("apply", "-f", "-", stdin=CLAIM), bool, seconds=60)
 
@@ -194,16 +207,18 @@ async def test_add_ons_and_registries(rig, app):
     # What is pushed to the cluster's registry runs on every node under the name that it has outside.
     rollout = ("rollout", "status", "-n", "kube-system", "deployment/registry", "--timeout=5s")
     await eventually(lambda: user(*rollout), bool, seconds=60)
-    address = (await shown(user, "service", "registry", "-n", "kube-system"))["spec"]["clusterIP"]
     assert await load(rig, app) == sorted(member.name for member in rig.members)
     push = ("ctr", "-n", "k8s.io", "images", "push", "--plain-http", "--local")
-    await on_node(rig, 0, *push, f"{address}:5000/team/app:v1", f"docker.io/{app}")
+    for name in ("team/app:v1", "mirror/somebody/thing:v1"):
+        await on_node(rig, 0, *push, f"{REGISTRY}/{name}", f"docker.io/{app}")
     await user("apply", "-f", "-", stdin=OWN.replace("@APP@", app))
     await eventually(lambda: shown(user, "pod", "loaded"), runs, seconds=60)
     with pytest.raises(Permanent, match="there is no image"):
         await load(rig, "no-such/image:v1")
 
-    await eventually(lambda: shown(user, "pod", "pulled"), runs, seconds=90)
+    # That one is asked in plain by its own name too, and for what public registries have.
+    for name in ("pulled", "insecure", "mirrored"):
+        await eventually(lambda name=name: shown(user, "pod", name), runs, seconds=90)
 
     # Metrics of nodes and pods come over connections whose both ends were looked at.
     used = await eventually(
@@ -229,7 +244,7 @@ async def test_add_ons_and_registries(rig, app):
     assert ("disk" in node["metadata"]["labels"], node["metadata"]["labels"]["mine"]) == (False, "kept")
 
     # What is not wanted any more goes.
-    labelled(rig, labels={"metrics_server_enabled": "false"})
+    labelled(rig, template=template, labels={"metrics_server_enabled": "false"})
     await rig.coe.join(rig.plan())
     with pytest.raises(Temporary, match="NotFound"):
         await user("get", "-n", "kube-system", "deployment", "metrics-server")

@@ -6,7 +6,7 @@ import pathlib
 import pytest
 
 import jeroboam
-from jeroboam.settings import GROUPS, load
+from jeroboam.settings import GROUPS, load, networks
 
 SOURCE = pathlib.Path(jeroboam.__file__).parent
 
@@ -28,6 +28,15 @@ def test_the_environment_sets_options_and_the_command_line_wins(monkeypatch: pyt
     monkeypatch.setenv("OS_KEYSTONE__LISTEN", "127.0.0.1:2")
     settings = load(None, keystone__listen="127.0.0.1:3")
     assert (settings.api.listen, settings.keystone.listen) == ("127.0.0.1:1", "127.0.0.1:3")
+
+
+def test_networks_are_read_before_anything_starts(tmp_path: pathlib.Path) -> None:
+    config = tmp_path / "jeroboam.conf"
+    config.write_text("[clusters]\nmanifest_networks = 10.0.0.0/8,fd00::/8\n")
+    assert [str(each) for each in networks(load(config).clusters.manifest_networks)] == ["10.0.0.0/8", "fd00::/8"]
+    config.write_text("[clusters]\nmanifest_networks = everywhere\n")
+    with pytest.raises(ValueError, match="manifest_networks: 'everywhere'"):
+        load(config)
 
 
 def test_a_value_that_cannot_be_names_its_option(tmp_path: pathlib.Path) -> None:

@@ -53,5 +53,7 @@ async def _cluster(settings: Settings, named: str) -> str:
         raise ValueError(f"there are several clusters {named}; name one by its uuid")
     of = found[0].spec.template
     if (of.coe, of.driver) != (_COE, _PROVIDER):
-        raise ValueError(f"images are brought onto nodes of {_COE} on {_PROVIDER} only, and {named} is {of.coe}")
+        raise ValueError(
+            f"images are brought onto nodes of {_COE} on {_PROVIDER} only, and {named} is {of.coe} on {of.driver}"
+        )
     return found[0].uuid

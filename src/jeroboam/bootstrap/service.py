@@ -39,6 +39,7 @@ from jeroboam.conductor.orchestration import Orchestration
 from jeroboam.conductor.outbox import Relay, to_log
 from jeroboam.conductor.reach import Reach
 from jeroboam.conductor.reaper import Reaper
+from jeroboam.conductor.scaling import Scaling
 from jeroboam.conductor.workload_questions import WorkloadQuestions
 from jeroboam.conductor.workload_strays import Strays
 from jeroboam.conductor.workloads import Workloads
@@ -237,6 +238,7 @@ class Service:
             check_seconds=conductor.check_seconds,
             overlap_seconds=self._settings.clusters.ca_overlap_seconds,
             heal_after_seconds=self._settings.clusters.heal_after_seconds,
+            scaling=self._scaling(tokens),
         )
         containers = Containers(store=store, host_down_seconds=conductor.service_down_seconds)
         leased = Leased(clusters, store=store, clock=clock, owner=self._ids.uuid())
@@ -268,6 +270,16 @@ class Service:
         ]
         for name, work in runners:
             self._tasks.start(name, work)
+
+    def _scaling(self, tokens: KeystoneTokens) -> Scaling:
+        return Scaling(
+            store=self._store,
+            projects=KeystoneProjects(tokens),
+            limits=self._limits,
+            clock=self._clock,
+            ids=self._ids,
+            idle_seconds=self._settings.clusters.idle_seconds,
+        )
 
     def _relay(self) -> Relay:
         publisher = f"container-infra.{self._settings.host}"

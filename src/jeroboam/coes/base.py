@@ -330,3 +330,37 @@ class RunsManifests(Protocol):
 
     @property
     def manifests(self) -> Manifests: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GroupShape:
+    """A group of workers that may grow: what the cluster would take one more node of it for."""
+
+    name: str
+    labels: dict[str, str] = field(default_factory=dict)
+    taints: tuple[dict[str, str], ...] = ()
+    room: int = 0
+    """How many nodes more it may have."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Demand:
+    """What work a cluster has no room for, and which nodes have none."""
+
+    waiting: tuple[str, ...] = ()
+    """What finds no room, by name."""
+    more: dict[str, int] = field(default_factory=dict)
+    """How many nodes more of which group would give it some, within the room of the groups."""
+    held: frozenset[str] = frozenset()
+    """Names of the groups that it could run in: none of their nodes should go now."""
+    idle: frozenset[str] = frozenset()
+    """Uuids of the workers with no work but their own."""
+
+
+@runtime_checkable
+class Scales(Protocol):
+    """What a COE can do besides that knows how much work its cluster has."""
+
+    async def demand(self, plan: CoePlan, groups: Sequence[GroupShape]) -> Demand:
+        """What the cluster says now. Raises `Temporary` when its API does not answer."""
+        ...

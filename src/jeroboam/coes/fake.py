@@ -7,7 +7,7 @@ outlives any `FakeCoe` that is given it. Stages that can be made to fail are the
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Member, MemberState
+from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Demand, GroupShape, Member, MemberState
 from jeroboam.coes.fake_containers import FakeContainer, FakeContainers
 from jeroboam.coes.fake_manifests import FakeManifests, Objects
 from jeroboam.domain.clusters import MASTER, Health, TemplateSpec
@@ -54,6 +54,12 @@ class FakeMembers:
     """How often a dead one was asked for its containers."""
     containers: dict[str, FakeContainer] = field(default_factory=dict)
     """Single containers, by uuid."""
+    waiting: int = 0
+    """How many nodes more there is work for."""
+    held: set[str] = field(default_factory=set)
+    """Names of groups whose nodes should stay."""
+    idle: set[str] = field(default_factory=set)
+    """Uuids of members with no work."""
     objects: Objects = field(default_factory=dict)
     """What manifests made."""
 
@@ -161,6 +167,22 @@ class FakeCoe(FakeContainers):
                 del members.names[uuid]
                 members.unready.discard(uuid)
                 members.left.append(name)
+
+    async def demand(self, plan: CoePlan, groups: Sequence[GroupShape]) -> Demand:
+        await self.faults.meet("demand")
+        members, more = self._members(plan), {}
+        self._answer(members)
+        left = members.waiting
+        for group in groups:
+            more[group.name] = min(left, group.room)
+            left -= more[group.name]
+        workers = {member.uuid for member in plan.members if member.role != MASTER}
+        return Demand(
+            waiting=tuple(f"default/w{number}" for number in range(members.waiting)),
+            more={name: count for name, count in more.items() if count},
+            held=frozenset(members.held),
+            idle=frozenset(members.idle & workers),
+        )
 
     def _members(self, plan: CoePlan) -> FakeMembers:
         return self.clusters.setdefault(plan.cluster_id, FakeMembers())

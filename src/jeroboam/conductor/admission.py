@@ -140,7 +140,7 @@ class DriverAdmission:
         except Temporary:
             return
         if image.lacking:
-            raise Invalid(f"Image {image.name} cannot be used yet: {image.lacking}", field="image_id")
+            raise Invalid(f"Image {image.name.partition(':')[0]} cannot be used yet: {image.lacking}", field="image_id")
 
     async def _balancer(self, catalog: Catalog, ref: str) -> None:
         try:

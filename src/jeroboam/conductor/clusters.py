@@ -18,6 +18,7 @@ from jeroboam.conductor.healing import Healing
 from jeroboam.conductor.loop import report
 from jeroboam.conductor.records import ClusterRecords, LeaseLost, Whole
 from jeroboam.conductor.rotation import Rotation, certificate_context, given, over, spoken
+from jeroboam.conductor.scaling import Scaling
 from jeroboam.conductor.site import Site
 from jeroboam.domain import states
 from jeroboam.domain.clusters import (
@@ -102,8 +103,10 @@ class Clusters:
         check_seconds: float,
         overlap_seconds: float,
         heal_after_seconds: float,
+        scaling: Scaling | None = None,
     ) -> None:
         self._records = ClusterRecords(store, ids)
+        self._scaling = scaling
         self._healing = Healing(records=self._records, clock=clock, after_seconds=heal_after_seconds)
         self._rotation = Rotation(records=self._records, sealer=sealer, clock=clock, overlap_seconds=overlap_seconds)
         self._drivers = drivers
@@ -256,6 +259,9 @@ class Clusters:
             await self._records.save(site.lease, cluster.observed, nodes=nodes, waiting_for=pause.reason)
             return pause.seconds
         observed = plans.observed_of(cluster, infra, seen)
+        if steady and self._scaling is not None:
+            at.begin("asking the cluster for its work")
+            observed, nodes = await self._scaling.advance(site, observed, nodes)
         await self._records.save(site.lease, observed, nodes=nodes, over=over(site.whole.certificates))
         return self._check_seconds
 

@@ -52,6 +52,12 @@ class History:
         told = Told(event_type=events.NODE_HEAL, status=cluster.status, message=message)
         await self._tell(tx, cluster, told, group)
 
+    async def scaled(self, tx: Transaction, cluster: Cluster, group: NodeGroup, message: str) -> None:
+        """The service has wished for another size of that group by itself."""
+        told = Told(event_type=events.CLUSTER_RESIZE, status=cluster.status, message=message)
+        await self._tell(tx, cluster, told, group)
+        await self._notify(tx, cluster)
+
     async def _tell(self, tx: Transaction, cluster: Cluster, told: Told, group: NodeGroup | None = None) -> None:
         event = Event(
             uuid=self._ids.uuid(),

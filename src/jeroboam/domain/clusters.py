@@ -233,6 +233,8 @@ class NodeObserved:
     """Since when the COE has not counted it as one; None while it does."""
     healed_at: dt.datetime | None = None
     """When it was last replaced for that; None once it works again."""
+    idle_since: dt.datetime | None = None
+    """Since when it has no work; None while it has, or nobody asks."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

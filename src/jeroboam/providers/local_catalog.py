@@ -89,7 +89,8 @@ class LocalCatalog:
         """A node image by its catalogue name, its Docker name or its id; other images of the Engine are none."""
         found = await self._inspect(ref)
         if found is None:
-            return _known(ref)
+            known = _known(ref)
+            return known and replace(known, lacking=f"{known.lacking}; {await self._there(known)}")
         return _described(found)
 
     async def flavor(self, ref: str) -> Flavor | None:
@@ -120,6 +121,13 @@ class LocalCatalog:
             found = await self._docker().images.list(filters={"label": [IMAGE_LABEL]})
         return next((each["Id"] for each in found if each["Labels"].get(IMAGE_DISTRO_LABEL)), None)
 
+    async def _there(self, known: Image) -> str:
+        """Which versions of an image there are, in words."""
+        with speaking("looking for node images"):
+            images = await self._docker().images.list(filters={"label": [f"{IMAGE_LABEL}={known.name.split(':')[0]}"]})
+        found = {each["Labels"].get(IMAGE_VERSION_LABEL, "") for each in images} - {""}
+        return f"there is: {', '.join(sorted(found))}" if found else "there is none"
+
     async def _inspect(self, ref: str) -> dict[str, Any] | None:
         with speaking(f"looking for the node image {ref}"):
             name = image_name(ref) if ref.partition(":")[0] in _KNOWN else ref
@@ -141,8 +149,9 @@ def _known(ref: str) -> Image | None:
         return known
     if name not in _VERSIONED or not _VERSION.fullmatch(version):
         return None
+    # Clients print what they are told up to the first full stop, which a version has.
     command = f"`jeroboam node-image build kubernetes --version {version}`"
-    lacking = f"that version is not on this Engine: {command} makes it, or says which versions there are"
+    lacking = f"that version is not on this Engine, and has to be built first: {command}"
     return replace(known, id=ref, name=ref, version=version, lacking=lacking)
 
 

@@ -13,9 +13,10 @@ from dataclasses import replace
 from ipaddress import IPv4Network
 
 from jeroboam.clients.kubernetes import KubernetesApi
-from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Member
+from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Demand, GroupShape, Member
 from jeroboam.coes.kubernetes import addons, balancer, boot, components, network, options, registries
 from jeroboam.coes.kubernetes.components import API_PORT
+from jeroboam.coes.kubernetes.demand import demand
 from jeroboam.coes.kubernetes.fleet import POLL_SECONDS, KubeNode, Nodes
 from jeroboam.coes.kubernetes.machine import Machine
 from jeroboam.coes.kubernetes.manifests import KubernetesManifests
@@ -160,6 +161,10 @@ class KubernetesCoe:
         newest = (*plan.authorities["main"].also, plan.authorities["main"])[0]
         async with self._nodes(plan) as nodes:
             await nodes.restart_own(hashlib.sha256(newest.pem.encode()).hexdigest()[:16])
+
+    async def demand(self, plan: CoePlan, groups: Sequence[GroupShape]) -> Demand:
+        async with self._nodes(plan) as nodes:
+            return demand(plan, groups, await nodes.load())
 
     async def _empty(self, nodes: Nodes, node: KubeNode) -> None:
         await nodes.cordon(node)

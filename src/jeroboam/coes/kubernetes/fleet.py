@@ -77,6 +77,15 @@ class KubeNode:
     """What runs its containers, as `containerd://2.2.1`."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Load:
+    """What a cluster has to do, and where: objects as the API shows them."""
+
+    nodes: Sequence[dict[str, Any]] = ()
+    pods: Sequence[dict[str, Any]] = ()
+    volumes: Sequence[dict[str, Any]] = ()
+
+
 class Nodes:
     """The nodes of one cluster."""
 
@@ -216,10 +225,17 @@ class Nodes:
         """Take the node off the cluster's list."""
         await self._api.delete(f"/api/v1/nodes/{name}", f"removing node {name} from the cluster")
 
+    async def load(self) -> Load:
+        """All nodes, pods and volumes, as the API shows them."""
+        kinds = ("nodes", "pods", "persistentvolumes")
+        asked = (self._api.get(f"/api/v1/{kind}", f"asking the cluster for its {kind}") for kind in kinds)
+        nodes, pods, volumes = await asyncio.gather(*asked)
+        return Load(nodes=nodes["items"], pods=pods["items"], volumes=volumes["items"])
+
     async def _movable(self, node: str) -> list[dict[str, Any]]:
         query = f"/api/v1/pods?fieldSelector=spec.nodeName%3D{node}"
         found = await self._api.get(query, f"asking what runs on node {node}")
-        return [pod for pod in found["items"] if not _stays(pod)]
+        return [pod for pod in found["items"] if not stays(pod)]
 
     async def _evict(self, pod: Mapping[str, Any]) -> None:
         name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
@@ -261,7 +277,7 @@ def _path(wanted: Mapping[str, Any]) -> str:
     return "/" + _PLURALS[wanted["kind"]].format_map({"namespace": "", **wanted["metadata"]})
 
 
-def _stays(pod: Mapping[str, Any]) -> bool:
+def stays(pod: Mapping[str, Any]) -> bool:
     """Whether a drain leaves it: it is the node's own, or it has ended."""
     meta = pod["metadata"]
     owners: Iterable[Mapping[str, Any]] = meta.get("ownerReferences") or ()
