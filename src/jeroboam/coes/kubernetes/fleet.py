@@ -300,7 +300,7 @@ def _everywhere(daemons: Mapping[str, Any]) -> bool:
     """Whether that DaemonSet has a pod that works on each of its nodes."""
     status = daemons["status"]
     current = status.get("observedGeneration") == daemons["metadata"]["generation"]
-    return current and status.get("numberReady", 0) >= status.get("desiredNumberScheduled", 0)
+    return bool(current and status.get("numberReady", 0) >= status.get("desiredNumberScheduled", 0))
 
 
 def _node(shown: Mapping[str, Any]) -> KubeNode:
