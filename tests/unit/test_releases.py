@@ -12,7 +12,7 @@ from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.kit.clock import SystemClock
 from jeroboam.nodeimages import kubernetes
 from jeroboam.nodeimages.programs import Program, ProgramCache
-from jeroboam.nodeimages.releases import Release, Releases
+from jeroboam.nodeimages.releases import Release, Releases, checksums
 from tests.unit.test_programs import Told
 
 HOME = "https://home.invalid/{version}"
@@ -95,6 +95,23 @@ async def test_a_pinned_checksum_beats_the_published_one(mirror, cache, files):
     bad = Release(url=f"{HOME}/one.bin", checksum=f"{HOME}/SHA256SUMS", output="one", pinned={"one.bin": "0" * 64})
     with pytest.raises(Permanent, match="was expected"):
         await cache.get(Releases({"one": bad}, mirror._mirror), [ONE])
+
+
+async def test_checksums_that_are_brought_count_alone(mirror, cache):
+    own = checksums(
+        f"# ours\n{digest(b'one')}  ./home.invalid/v1.2.3/one.bin\n\n{'0' * 64} *home.invalid/v1.2.3/server\n"
+    )
+    source = Releases(RELEASES, mirror._mirror, own)
+    assert (await cache.get(source, [ONE]))["one"].read_bytes() == b"one"
+    with pytest.raises(Permanent, match=f"server has the SHA-256 {digest(b'server')}, and {'0' * 64} was expected"):
+        await cache.get(source, [FILES])
+    with pytest.raises(Permanent, match=r"brought have none of home\.invalid/v1\.2\.3/tool-1\.2\.3\.tar\.gz"):
+        await cache.get(source, [ARCHIVE])
+    pinned = Release(url=f"{HOME}/one.bin", checksum="", output="one", pinned={"one.bin": "1" * 64})
+    with pytest.raises(Permanent, match=f"is {digest(b'one')}, and {'1' * 64} is known"):
+        await cache.get(Releases({"one": pinned}, mirror._mirror, own), [ONE])
+    with pytest.raises(ValueError, match="line 2 is no SHA-256"):
+        checksums("\nnonsense\n")
 
 
 async def test_what_is_not_published_is_named(mirror, cache, files):

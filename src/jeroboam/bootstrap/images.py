@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import aiodocker
@@ -11,6 +12,7 @@ from jeroboam.kit.clock import SystemClock
 from jeroboam.nodeimages import engine, fromhost, kubernetes, loadbalancer, swarm
 from jeroboam.nodeimages.engine import NodeImage
 from jeroboam.nodeimages.programs import ProgramCache, Report, Source
+from jeroboam.nodeimages.releases import checksums as read_checksums
 from jeroboam.providers.local_engine import LocalEngine
 from jeroboam.settings import Settings
 
@@ -29,6 +31,7 @@ async def build(
     version: str | None = None,
     source: str | None = None,
     mirror: str | None = None,
+    checksums: Path | None = None,
 ) -> str:
     """Make that node image; what there is now, in a line.
 
@@ -40,7 +43,9 @@ async def build(
         raise ValueError(f"there is no source {source!r}; there is: {', '.join(SOURCES)}")
     if source == "modules" and mirror:
         raise ValueError("a mirror is one of releases: Go modules come from where GOPROXY says")
-    if name in FROM_HOST and (version or source or mirror):
+    if source == "modules" and checksums:
+        raise ValueError("checksums are those of releases: Go modules have their own")
+    if name in FROM_HOST and (version or source or mirror or checksums):
         raise ValueError(f"the node image {name} is made of this machine's own programs: it has no version, no source")
     wanted = kubernetes.version(version)
     async with _engine(settings) as docker:
@@ -48,7 +53,8 @@ async def build(
             built = await fromhost.build(docker, FROM_HOST[name]())
         else:
             cache = ProgramCache(settings.image_cache, SystemClock(), report)
-            chosen = await _source(wanted, source, mirror or settings.image_mirror)
+            brought = None if checksums is None else _read(checksums)
+            chosen = await _source(wanted, source, mirror or settings.image_mirror, brought)
             built = await kubernetes.build(docker, wanted, chosen, cache, machine_of(docker))
     return f"{built.name}: {'made' if built.fresh else 'there already'} ({built.id[:19]})"
 
@@ -83,9 +89,18 @@ def machine_of(docker: aiodocker.Docker) -> Callable[[str], Awaitable[Mapping[st
     return machine
 
 
-async def _source(wanted: kubernetes.Version, name: str | None, mirror: str) -> Source:
+def _read(checksums: Path) -> dict[str, str]:
+    try:
+        return read_checksums(checksums.read_text())
+    except ValueError as error:
+        raise ValueError(f"{checksums}: {error}") from error
+
+
+async def _source(
+    wanted: kubernetes.Version, name: str | None, mirror: str, checksums: Mapping[str, str] | None
+) -> Source:
     """That source; without a name the one that can be reached, published programs before compiled ones."""
-    releases = kubernetes.releases(mirror)
-    if name == "releases" or (name is None and (mirror or await releases.answers(wanted.programs[-1]))):
+    releases = kubernetes.releases(mirror, checksums)
+    if name == "releases" or (name is None and (mirror or checksums or await releases.answers(wanted.programs[-1]))):
         return releases
     return kubernetes.modules()

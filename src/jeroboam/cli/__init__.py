@@ -162,6 +162,10 @@ def build_image(
         typer.Option("--from", help="Where programs of Kubernetes come from: releases or modules."),
     ] = None,
     mirror: Annotated[str | None, typer.Option(help="URL of a mirror of releases.")] = None,
+    checksums: Annotated[
+        Path | None,
+        typer.Option(help="A SHA256SUMS of one's own, beside which no other counts.", exists=True, dir_okay=False),
+    ] = None,
     config: Config = None,
 ) -> None:
     """Make the image that nodes boot from. What was made before is not made again."""
@@ -170,7 +174,8 @@ def build_image(
 
         settings = options.load(config)
         with _Progress() as progress:
-            made = asyncio.run(build(settings, name, progress, version=version, source=source, mirror=mirror))
+            given = {"version": version, "source": source, "mirror": mirror}
+            made = asyncio.run(build(settings, name, progress, **given, checksums=checksums))
         console.print(made)
 
 

@@ -2,7 +2,8 @@
 
 Neighbours: `programs`, whose contract this is; `releases.toml` comes with the node image that wants them. A mirror has
 each file under its home's name and path, which is what `wget --force-directories` leaves. A file counts only when its
-SHA-256 is the pinned one, or, where none is pinned, the one that is published beside it.
+SHA-256 is the pinned one, or, where none is pinned, the one that is published beside it; where an operator brings
+checksums of their own, only with those.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ _CONNECT_SECONDS = 10.0
 _READ_SECONDS = 60.0
 _BLOCK = 1 << 20
 _SHA256 = re.compile(r"\b[0-9a-f]{64}\b")
+_LINE = re.compile(r"([0-9a-f]{64}) [ *](\S+)")
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -46,10 +48,16 @@ class Release:
 class Releases:
     """The `Source` *releases*."""
 
-    def __init__(self, releases: Mapping[str, Release], mirror: str = "") -> None:
-        """`mirror` is the URL under which the homes' names lie; empty for the homes themselves."""
+    def __init__(
+        self, releases: Mapping[str, Release], mirror: str = "", checksums: Mapping[str, str] | None = None
+    ) -> None:
+        """`mirror` is the URL under which the homes' names lie; empty for the homes themselves.
+
+        `checksums` are SHA-256 by home and path, as `github.com/…/runc.amd64`; with them no others count.
+        """
         self._releases = releases
         self._mirror = mirror.rstrip("/")
+        self._checksums = checksums
 
     async def ready(self) -> None:
         """Nothing of this machine is needed."""
@@ -66,7 +74,8 @@ class Releases:
 
     async def recipe(self, program: Program) -> str:
         # A mirror's files are the homes' own: where they come from makes no difference.
-        return f"releases {self._releases[program.name]!r}"
+        said = f"releases {self._releases[program.name]!r}"
+        return said if self._checksums is None else f"{said} {sorted(self._checksums.items())}"
 
     async def make(self, program: Program, into: Path) -> None:
         release = self._releases[program.name]
@@ -86,7 +95,7 @@ class Releases:
     ) -> None:
         url = _filled(release.url, program, name)
         file = url.rpartition("/")[2]
-        expected = release.pinned.get(file) or await self._published(session, release, program, name, file)
+        expected = self._pinned(release, url) or await self._published(session, release, program, name, file)
         seen = hashlib.sha256()
         with path.open("wb") as out:
             try:
@@ -99,6 +108,19 @@ class Releases:
                 raise Temporary(f"{self._at(url)} does not answer: {str(error) or type(error).__name__}") from error
         if seen.hexdigest() != expected:
             raise Permanent(f"{self._at(url)} has the SHA-256 {seen.hexdigest()}, and {expected} was expected")
+
+    def _pinned(self, release: Release, url: str) -> str | None:
+        """The SHA-256 that was known before. Raises `Permanent` where the operator's are others, or have none."""
+        pinned = release.pinned.get(url.rpartition("/")[2])
+        if self._checksums is None:
+            return pinned
+        path = url.removeprefix("https://")
+        brought = self._checksums.get(path)
+        if brought is None:
+            raise Permanent(f"the checksums that were brought have none of {path}")
+        if pinned not in {None, brought}:
+            raise Permanent(f"the checksum that was brought of {path} is {brought}, and {pinned} is known")
+        return brought
 
     async def _published(
         self, session: aiohttp.ClientSession, release: Release, program: Program, name: str, file: str
@@ -124,6 +146,19 @@ class Releases:
 def releases(data: Mapping[str, Any]) -> dict[str, Release]:
     """The releases of a `releases.toml`."""
     return {name: Release(**table) for name, table in data.items()}
+
+
+def checksums(text: str) -> dict[str, str]:
+    """SHA-256 by path, of lines as `sha256sum` prints them. Raises `ValueError` with the line that is none."""
+    found = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        said = _LINE.fullmatch(line.strip())
+        if said is None:
+            raise ValueError(f"line {number} is no SHA-256 with a path after it")
+        found[said[2].removeprefix("./")] = said[1]
+    return found
 
 
 def _session() -> aiohttp.ClientSession:

@@ -84,9 +84,13 @@ def modules() -> Source:
     return GoModules(recipes(data["modules"]), folder / "go", Toolchain(**data["toolchain"]))
 
 
-def releases(mirror: str) -> Releases:
-    """The source that fetches what their makers publish, from that mirror where one is named."""
-    return Releases(published(tomllib.loads((files(__package__) / "releases.toml").read_text())), mirror)
+def releases(mirror: str, checksums: Mapping[str, str] | None = None) -> Releases:
+    """The source that fetches what their makers publish, from that mirror where one is named.
+
+    Where checksums are brought, as SHA-256 by home and path, no others count.
+    """
+    found = published(tomllib.loads((files(__package__) / "releases.toml").read_text()))
+    return Releases(found, mirror, checksums)
 
 
 async def build(
