@@ -3,6 +3,7 @@
 Contract: container-infra, sections 1 to 4. The other family is never imported here.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,8 @@ from jeroboam.api.container_infra.policies import RULES
 from jeroboam.api.container_infra.routes import ROUTES
 from jeroboam.api.container_infra.shapes import Errors, Unsupported
 
+# Clients show an error's title, which is its first sentence: a dot within an address or a name ends none.
+_SENTENCE = re.compile(r"\.(?=\s|$)")
 _RESOURCES = {
     "clustertemplates": "clustertemplates",
     "clusters": "clusters",
@@ -75,11 +78,11 @@ class ContainerInfraFamily:
         code = "client" if failure.handled else ""
         if failure.status >= 500:  # noqa: PLR2004
             code = "server"
-        item = {
+        item: dict[str, Any] = {
             "request_id": "",
             "code": code,
             "status": failure.status,
-            "title": failure.detail.partition(".")[0],
+            "title": _SENTENCE.split(failure.detail, maxsplit=1)[0],
             "detail": failure.detail,
             "links": [],
         }

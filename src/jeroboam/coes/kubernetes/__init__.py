@@ -137,6 +137,8 @@ class KubernetesCoe:
     async def drain(self, plan: CoePlan, uuids: Sequence[str]) -> None:
         names = {member.name for member in plan.members if member.uuid in uuids}
         async with self._nodes(plan) as nodes:
+            # A node that has just come up is ready before services are reached through it.
+            await nodes.serve(patience=_SETTLE_SECONDS)
             going = [node for node in await nodes.all() if node.name in names]
             await asyncio.gather(*(self._empty(nodes, node) for node in going))
 

@@ -53,7 +53,7 @@ def check(template: TemplateSpec) -> None:
 def check_change(old: TemplateSpec, new: TemplateSpec) -> None:
     """Raise `Invalid` for a change that would take away what is in use."""
     if _enabled(STORAGE, old.labels) and not _enabled(STORAGE, new.labels):
-        raise bad(STORAGE, "false", "It cannot be taken away: volumes that were made could not be given back.")
+        raise bad(STORAGE, "false", "it cannot be taken away: volumes that were made could not be given back.")
 
 
 def registry_address(labels: Mapping[str, str]) -> str:

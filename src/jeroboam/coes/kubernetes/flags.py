@@ -136,7 +136,7 @@ def of(label: str, labels: Mapping[str, str]) -> list[tuple[str, str]]:
         for names, why in _OWNED:
             if names.fullmatch(name):
                 if why:
-                    raise bad(label, f"--{name}", f"This option cannot be set: {_REASONS.get(why, why)}.")
+                    raise bad(label, f"--{name}", f"this option cannot be set: {_REASONS.get(why, why)}.")
                 break
         _check_value(label, name, value, kinds[name])
         if name == _GATES:
@@ -150,7 +150,7 @@ def proxy(labels: Mapping[str, str]) -> dict[str, object]:
     for name, value in _split(PROXY, labels.get(PROXY, "")):
         if name not in _PROXY:
             can = ", ".join(f"--{each}" for each in _PROXY)
-            raise bad(PROXY, f"--{name}", f"This option of kube-proxy cannot be set. These can: {can}.")
+            raise bad(PROXY, f"--{name}", f"of the options of kube-proxy these alone can be set: {can}.")
         kind, (*above, last) = _PROXY[name]
         _check_value(PROXY, name, value, kind)
         if name == _GATES:
@@ -170,9 +170,9 @@ def admission(labels: Mapping[str, str]) -> list[str]:
     wanted = [word.strip() for word in labels.get(ADMISSION, "").split(",") if word.strip()]
     for name in wanted:
         if name not in _known()["admission"]:
-            raise bad(ADMISSION, name, "The API server has no such admission plugin.")
+            raise bad(ADMISSION, name, "the API server has no such admission plugin.")
         if name in _PLUGINS:
-            raise bad(ADMISSION, name, f"No cluster comes up with this plugin: {_PLUGINS[name]}.")
+            raise bad(ADMISSION, name, f"no cluster comes up with this plugin: {_PLUGINS[name]}.")
     return list(dict.fromkeys(["NodeRestriction", *wanted]))
 
 
@@ -185,12 +185,12 @@ def _split(label: str, text: str) -> list[tuple[str, str]]:
     try:
         parts = shlex.split(text)
     except ValueError as error:
-        raise bad(label, text, "A quote in it is not closed.") from error
+        raise bad(label, text, "a quote in it is not closed.") from error
     found = {}
     for part in parts:
         match = _FLAG.fullmatch(part)
         if match is None or not part.isprintable():
-            raise bad(label, part, "It has to be options such as --name=value, with spaces between them.")
+            raise bad(label, part, "it has to be options such as --name=value, with spaces between them.")
         found[match[1]] = "true" if match[2] is None else match[2]
     return list(found.items())
 
@@ -199,16 +199,16 @@ def _check_value(label: str, name: str, value: str, kind: str) -> None:
     if name == _GATES:
         kind = "mapStringBool"
     if name in _CHOICES and value not in _CHOICES[name]:
-        raise bad(label, f"--{name}={value}", f"This option has to be one of: {', '.join(_CHOICES[name])}.")
+        raise bad(label, f"--{name}={value}", f"this option has to be one of: {', '.join(_CHOICES[name])}.")
     expected, said = _VALUES.get(kind, (r".+", "something"))
     if not re.fullmatch(expected, value, re.ASCII):
-        raise bad(label, f"--{name}={value}", f"The value of this option has to be {said}.")
+        raise bad(label, f"--{name}={value}", f"the value of this option has to be {said}.")
 
 
 def _check_gates(label: str, value: str) -> None:
     for word in value.split(","):
         if word.partition("=")[0] not in _known()["gates"]:
-            raise bad(label, f"--{_GATES}={word}", "There is no such feature gate.")
+            raise bad(label, f"--{_GATES}={word}", "there is no such feature gate.")
 
 
 def _plain(kind: str, value: str) -> object:

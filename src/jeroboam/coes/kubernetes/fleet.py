@@ -197,6 +197,16 @@ class Nodes:
             else:
                 return
 
+    async def serve(self, *, patience: float) -> None:
+        """Wait until what every node runs for services and pods' network is up everywhere, or so many seconds."""
+        until = self._clock.monotonic() + patience
+        while self._clock.monotonic() < until:
+            paths = (f"/apis/apps/v1/namespaces/{namespace}/daemonsets" for namespace in _OWN_NAMESPACES)
+            found = await asyncio.gather(*(self._api.get(path, "asking for what every node runs") for path in paths))
+            if all(_everywhere(each) for listed in found for each in listed["items"]):
+                return
+            await self._clock.sleep(POLL_SECONDS)
+
     async def restart_own(self, mark: str) -> None:
         """Have pods of ours made anew, a few at a time, unless they bear that mark already."""
         for namespace in _OWN_NAMESPACES:
@@ -284,6 +294,13 @@ def stays(pod: Mapping[str, Any]) -> bool:
     own = any(owner["kind"] in {"DaemonSet", "Node"} for owner in owners)
     mirrored = "kubernetes.io/config.mirror" in (meta.get("annotations") or {})
     return own or mirrored or pod["status"].get("phase") in {"Succeeded", "Failed"}
+
+
+def _everywhere(daemons: Mapping[str, Any]) -> bool:
+    """Whether that DaemonSet has a pod that works on each of its nodes."""
+    status = daemons["status"]
+    current = status.get("observedGeneration") == daemons["metadata"]["generation"]
+    return bool(current and status.get("numberReady", 0) >= status.get("desiredNumberScheduled", 0))
 
 
 def _node(shown: Mapping[str, Any]) -> KubeNode:

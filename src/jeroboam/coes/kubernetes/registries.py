@@ -40,7 +40,7 @@ def check(template: TemplateSpec) -> None:
             text = f"insecure_registry {name[:80]!r} is no name or address of a registry, with or without a port."
             raise Invalid(text, field="insecure_registry")
     if (prefix := template.labels.get(MIRROR)) is not None and _PREFIX.fullmatch(prefix) is None:
-        raise bad(MIRROR, prefix, "It has to be a registry, and a folder in it, such as registry.example.com/mirror/.")
+        raise bad(MIRROR, prefix, "it has to be a registry, and a folder in it, such as registry.example.com/mirror/.")
 
 
 def files(plan: CoePlan, own: str) -> list[File]:

@@ -57,19 +57,19 @@ def check(labels: Mapping[str, str]) -> None:
     flag(AUDIT, labels.get(AUDIT))
     for name in AUDIT_NUMBERS:
         if (said := labels.get(name)) is not None and _NUMBER.fullmatch(said) is None:
-            raise bad(name, said, "It has to be a number from 1 to 99999.")
+            raise bad(name, said, "it has to be a number from 1 to 99999.")
     issuer = labels.get(OIDC_ISSUER)
     if issuer is not None and _URL.fullmatch(issuer) is None:
-        raise bad(OIDC_ISSUER, issuer, "It has to be a URL with https and no query.")
+        raise bad(OIDC_ISSUER, issuer, "it has to be a URL with https and no query.")
     for name in OIDC:
         if (said := labels.get(name)) is None:
             continue
         if issuer is None:
-            raise bad(name, said, f"It has no meaning without {OIDC_ISSUER}.")
+            raise bad(name, said, f"it has no meaning without {OIDC_ISSUER}.")
         if _WORD.fullmatch(said) is None:
-            raise bad(name, said, "It has to be letters, digits and signs without spaces.")
+            raise bad(name, said, "it has to be letters, digits and signs without spaces.")
     if issuer is not None and OIDC_CLIENT not in labels:
-        raise bad(OIDC_ISSUER, issuer, f"It has no meaning without {OIDC_CLIENT}.")
+        raise bad(OIDC_ISSUER, issuer, f"it has no meaning without {OIDC_CLIENT}.")
 
 
 def files(plan: CoePlan) -> list[File]:
