@@ -21,7 +21,7 @@ from jeroboam.coes.kubernetes.fleet import POLL_SECONDS, KubeNode, Nodes
 from jeroboam.coes.kubernetes.machine import Machine
 from jeroboam.coes.kubernetes.manifests import KubernetesManifests
 from jeroboam.coes.kubernetes.reach import admin_tls, speaking_to
-from jeroboam.coes.kubernetes.seen import observed, oldest, stands, states
+from jeroboam.coes.kubernetes.seen import observed, stands, states
 from jeroboam.domain.clusters import TemplateSpec
 from jeroboam.domain.errors import DriverError, Invalid
 from jeroboam.domain.nodes import NodeScript
@@ -107,13 +107,9 @@ class KubernetesCoe:
             nets = options.networks(plan.labels)
             if network.driver(plan.template) == network.FLANNEL:
                 await nodes.network(nets, api=boot.api(plan))
+            await nodes.services(components.proxy(plan), nets.dns, api=boot.api(plan))
             version = await nodes.version()
-            before = oldest(await nodes.all(), version)
-            proxy, api = components.proxy(plan), boot.api(plan)
-            await nodes.services(proxy, nets.dns, api=api, version=before)
             found, silent = await self._settled(nodes, plan)
-            if (now := oldest(found, version)) != before:
-                await nodes.services(proxy, nets.dns, api=api, version=now)
             members = {member.name: member for member in plan.members}
             known = [(node, members[node.name]) for node in found if node.name in members]
             up = [(node, member) for node, member in known if stands(node, member)]

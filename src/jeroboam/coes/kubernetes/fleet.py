@@ -71,8 +71,6 @@ class KubeNode:
     """Which of its states this is."""
     machine: str
     """What its kubelet says its machine is."""
-    version: str
-    """Its kubelet's, as `v1.36.3`."""
     runtime: str
     """What runs its containers, as `containerd://2.2.1`."""
 
@@ -134,11 +132,8 @@ class Nodes:
         """Let the control plane's own certificates do what they are for."""
         await self.have("access.yaml", {})
 
-    async def services(self, config: Mapping[str, Any], dns: str, *, api: str, version: str) -> None:
-        """Have services' addresses and names lead to pods: kube-proxy and CoreDNS as nodes of that version bring them.
-
-        Every node has to have the images by then: the version is that of the oldest.
-        """
+    async def services(self, config: Mapping[str, Any], dns: str, *, api: str) -> None:
+        """Have services' addresses and names lead to pods: by kube-proxy and CoreDNS, each node's as it brings them."""
         access = {
             "apiVersion": "v1",
             "kind": "Config",
@@ -150,9 +145,9 @@ class Nodes:
         # As strings of YAML, which JSON's are.
         texts = [json.dumps(json.dumps(each, sort_keys=True)) for each in (config, access)]
         digest = hashlib.sha256("".join(texts).encode()).hexdigest()[:16]
-        words = {"@CONFIG@": texts[0], "@ACCESS@": texts[1], "@DIGEST@": digest, "@VERSION@": version}
+        words = {"@CONFIG@": texts[0], "@ACCESS@": texts[1], "@DIGEST@": digest}
         await self.have("proxy.yaml", words)
-        await self.have("coredns.yaml", {"@DNS@": dns, "@VERSION@": version})
+        await self.have("coredns.yaml", {"@DNS@": dns})
 
     async def have(self, name: str, words: Mapping[str, object]) -> None:
         """Apply the objects of one of our files, with these words filled in."""
@@ -321,6 +316,5 @@ def _node(shown: Mapping[str, Any]) -> KubeNode:
         annotations=shown["metadata"].get("annotations") or {},
         written=shown["metadata"]["resourceVersion"],
         machine=shown["status"]["nodeInfo"]["machineID"],
-        version=shown["status"]["nodeInfo"]["kubeletVersion"],
         runtime=shown["status"]["nodeInfo"]["containerRuntimeVersion"],
     )

@@ -71,8 +71,3 @@ def _state(plan: CoePlan, member: Member, node: KubeNode | None, silent: str | N
     reason = network.lacks(plan, node)
     since = node.since if reason and not node.ready else None
     return MemberState(uuid=member.uuid, ready=not reason, reason=reason, since=since)
-
-
-def oldest(found: Sequence[KubeNode], otherwise: str) -> str:
-    """The version of the node that is behind the others."""
-    return min((node.version for node in found), key=options.numbers, default=otherwise)

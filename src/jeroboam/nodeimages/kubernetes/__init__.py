@@ -17,6 +17,8 @@ What it promises to a COE:
   `ghcr.io/flannel-io/flannel:VERSION`, `docker.io/library/busybox:latest`, and those of the add-ons:
   `registry.k8s.io/metrics-server/metrics-server:VERSION`, `docker.io/rancher/local-path-provisioner:VERSION` and
   `docker.io/library/registry:VERSION`. The sandbox image is the first of them that is called `pause`.
+- `jeroboam.io/kube-proxy:node` and `jeroboam.io/coredns:node` are this node image's own, of whatever version: what runs
+  on nodes of several versions names them so, and no node ever lacks its image.
 - Pods get their network from `/etc/cni/net.d` as soon as there is something in it; before, containerd fills in
   `/etc/cni/pods.conflist.template` (ptp, host-local, portmap) with the pod CIDRs of the node.
 - `/etc/containerd/certs.d/HOST/hosts.toml` says how a registry is reached, `/etc/containerd/conf.d/*.toml` changes
