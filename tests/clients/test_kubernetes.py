@@ -1,7 +1,7 @@
 """The life of a Kubernetes cluster of three masters, with the clients that its users have: `openstack` and `kubectl`.
 
-The tests of this module are one story and run in their order. While its nodes are upgraded somebody asks the service that
-runs in it all the time.
+The tests of this module are one story and run in their order. While its nodes are upgraded somebody asks the service
+that runs in it all the time.
 """
 
 import asyncio
