@@ -82,7 +82,9 @@ class _Schemas:
     def of(self, *types: Any) -> Schema:
         """A schema of what is of any of these types."""
         schemas, named = msgspec.json.schema_components(types, ref_template=f"{_SCHEMAS}{{name}}")
-        self._named.update(named)
+        for name, schema in named.items():
+            if self._named.setdefault(name, schema) != schema:
+                raise ValueError(f"two shapes of answers are called {name}")
         found = [_closed(schema) for schema in schemas]
         return found[0] if len(found) == 1 else {"anyOf": found}
 

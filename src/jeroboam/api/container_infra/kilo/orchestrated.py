@@ -13,7 +13,7 @@ from typing import Any, TypedDict
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra.kilo.lookup import bay_named, bay_of, check_coe, check_open
 from jeroboam.api.container_infra.kilo.manifests import MOST_OCTETS, manifest_of, name_of
-from jeroboam.api.container_infra.kilo.shapes import InBay, PodShape, RcShape, ServiceShape
+from jeroboam.api.container_infra.kilo.shapes import BayServiceShape, InBay, PodShape, RcShape
 from jeroboam.api.container_infra.lookup import only, project_scope
 from jeroboam.api.container_infra.schema import refuse_unknown
 from jeroboam.api.fields import Check, optional, read, text
@@ -58,7 +58,7 @@ class Resource:
 
     kind: OrchestratedKind
     collection: str
-    full: Callable[[Orchestrated, Call], PodShape | ServiceShape | RcShape]
+    full: Callable[[Orchestrated, Call], PodShape | BayServiceShape | RcShape]
     """The whole object, as it is shown."""
 
     async def index(self, call: Call) -> Answer:
@@ -247,7 +247,7 @@ def _pod(it: Orchestrated, call: Call) -> PodShape:
     }
 
 
-def _service(it: Orchestrated, call: Call) -> ServiceShape:
+def _service(it: Orchestrated, call: Call) -> BayServiceShape:
     facts = shown(it)
     numbers = [port["port"] for port in facts.ports if isinstance(port.get("port"), int)]
     return {

@@ -291,7 +291,7 @@ ROUTES = (
     *_CONTAINER_ROUTES,
     *_asked(),
     *_orchestrated(orchestrated.PODS, (shapes.PodList, shapes.PodDetailList, shapes.PodShape)),
-    *_orchestrated(orchestrated.SERVICES, (shapes.ServiceList, shapes.ServiceDetailList, shapes.ServiceShape)),
+    *_orchestrated(orchestrated.SERVICES, (shapes.BayServiceList, shapes.BayServiceDetailList, shapes.BayServiceShape)),
     *_orchestrated(orchestrated.RCS, (shapes.RcList, shapes.RcDetailList, shapes.RcShape)),
 )
 

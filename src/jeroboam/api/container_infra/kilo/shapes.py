@@ -190,7 +190,7 @@ class PodShape(OrchestratedShape):
     desc: None
 
 
-class ServiceShape(OrchestratedShape):
+class BayServiceShape(OrchestratedShape):
     """A service in a bay."""
 
     selector: Labels
@@ -221,17 +221,17 @@ class PodDetailList(TypedDict):
     next: NotRequired[NextPage]
 
 
-class ServiceList(TypedDict):
+class BayServiceList(TypedDict):
     """A page of services in bays."""
 
     services: list[InBay]
     next: NotRequired[NextPage]
 
 
-class ServiceDetailList(TypedDict):
+class BayServiceDetailList(TypedDict):
     """A page of services in bays, whole."""
 
-    services: list[ServiceShape]
+    services: list[BayServiceShape]
     next: NotRequired[NextPage]
 
 
