@@ -5,6 +5,7 @@ Neighbours: `test_kill_changes` and `test_kill_kubernetes`, which say what is as
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import pytest
@@ -38,7 +39,7 @@ DRAINING = Phase(seconds=0.1)
 ANEW = ("container kill", "container die", "container destroy", "container create", "container start")
 
 
-class Change:
+class Change(ABC):
     """One cluster, and one thing that is asked of it."""
 
     def __init__(self, installation: Installation, engine, name: str) -> None:
@@ -142,9 +143,9 @@ class Change:
         await self.members(shown["api_address"], tls, nodes)
         return nodes
 
+    @abstractmethod
     async def members(self, api: str, tls, nodes: list[dict]) -> None:
         """The cluster's own API knows these nodes and no others, all ready, none emptied."""
-        raise NotImplementedError
 
     async def credentials(self):
         ca = await authority(self.installation, self.uuid)
