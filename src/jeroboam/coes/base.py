@@ -35,6 +35,11 @@ class Authority:
         """The certificates of all of them, in PEM."""
         return "".join(each.pem for each in (self, *self.also))
 
+    @property
+    def newest(self) -> "Authority":
+        """The one that takes the place of the other, while one does; else this one."""
+        return (*self.also, self)[0]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Member:

@@ -156,7 +156,7 @@ class KubernetesCoe:
 
     async def announce(self, plan: CoePlan) -> None:
         """Start our own pods anew: a client in a pod reads whom it trusts once. Pods of users are theirs to restart."""
-        newest = (*plan.authorities["main"].also, plan.authorities["main"])[0]
+        newest = plan.authorities["main"].newest
         async with self._nodes(plan) as nodes:
             await nodes.restart_own(hashlib.sha256(newest.pem.encode()).hexdigest()[:16])
 

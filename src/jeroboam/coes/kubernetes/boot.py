@@ -139,7 +139,8 @@ def _authorities(plan: CoePlan) -> list[File]:
 
 def _serving(plan: CoePlan, member: Member, clock: Clock) -> list[File]:
     """What the kubelet shows to those who ask it, which they can look at."""
-    main = _newest(plan.authorities["main"])
+    # Masters are told first: they accept the newest, whatever they show themselves.
+    main = plan.authorities["main"].newest
     own = issue(
         ca=Pair(pem=main.pem, key=main.key),
         common_name=f"system:node:{member.name}",
@@ -155,16 +156,11 @@ def _serving(plan: CoePlan, member: Member, clock: Clock) -> list[File]:
     ]
 
 
-def _newest(authority: Authority) -> Authority:
-    """The one that nodes show certificates of: masters are told first, and accept it whatever they show themselves."""
-    return (*authority.also, authority)[0]
-
-
 def _access(plan: CoePlan, member: Member, clock: Clock) -> dict[str, Any]:
     """The kubelet's way to the API, with a certificate that says which node it is."""
     main = plan.authorities["main"]
     server = api_of(plan, member) if member.role == MASTER else api(plan)
-    newest = _newest(main)
+    newest = main.newest
     own = issue(
         ca=Pair(pem=newest.pem, key=newest.key),
         common_name=f"system:node:{member.name}",

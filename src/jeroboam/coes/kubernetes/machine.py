@@ -12,7 +12,7 @@ from uuid import UUID, uuid5
 
 from jeroboam.coes.base import CoePlan, Member
 
-# Certificates of nodes are good for a year; the halves of one are counted, and those of the half before are renewed.
+# Certificates of nodes are good for a year; its quarters are counted, and those that are two behind are renewed.
 _PERIOD_SECONDS = 91 * 24 * 3600
 _PERIODS = 1 << 16
 _DUE_PERIODS = 2
