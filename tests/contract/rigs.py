@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import aiodocker
 
 from jeroboam.clients.docker import connect
+from jeroboam.clients.docker_containers import executed
 from jeroboam.coes.base import Authority, Coe, CoePlan, Member
 from jeroboam.coes.fake import FakeCoe
 from jeroboam.coes.kubernetes import KubernetesCoe
@@ -236,3 +237,13 @@ async def eventually(ask, until, *, seconds: float = 30):
 
 def ready(observed) -> dict[str, bool]:
     return {member.uuid: member.ready for member in observed.members}
+
+
+async def on_node(rig: "CoeRig", number: int, *command: str) -> str:
+    """What a command on that node printed. Raises `Temporary` where it failed."""
+    async with connect() as docker:
+        found = await docker.containers.list(filters={"label": [f"jeroboam.node={rig.members[number].uuid}"]})
+        done = await executed(found[0], command)
+    if done.exit_code != 0:
+        raise Temporary(done.output)
+    return done.output

@@ -19,7 +19,7 @@ from jeroboam.domain.errors import Permanent
 from jeroboam.kit.tls import showing, trusting
 from jeroboam.kit.x509 import CLIENT, Pair, issue
 from jeroboam.nodeimages.kubectl import cached, taken_out
-from tests.contract.rigs import CLOCK, eventually, kubernetes_rig, ready
+from tests.contract.rigs import CLOCK, eventually, kubernetes_rig, on_node, ready
 from tests.unit.test_checks import Told
 
 pytestmark = [pytest.mark.docker, pytest.mark.kubernetes, pytest.mark.slow]
@@ -94,9 +94,10 @@ async def test_all_pass_on_a_cluster_that_is_well_and_each_fails_on_one_that_is_
         }
         await api.apply("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/everyone", everyone, "test")
         # Rules for services come from kube-proxy; flannel carries what goes from node to node.
-        path = "/apis/apps/v1/namespaces/kube-system/daemonsets/kube-proxy"
-        nowhere = {"spec": {"template": {"spec": {"nodeSelector": {"no": "node"}}}}}
-        await api.patch(path, nowhere, "test")
+        for name in ("jeroboam:kube-proxy", "system:node-proxier"):
+            await api.delete(f"/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/{name}", "test")
+        for number in range(len(rig.members)):
+            await on_node(rig, number, "killall", "kube-proxy")
         hurt = ("dns", "headless", "rbac", "service", "node-port")
         ends = await seen(access, *hurt, "exec", "pod-network", seconds=5)
         assert ends["dns"].startswith("failed addresses of named.jeroboam-check-")

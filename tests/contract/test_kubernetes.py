@@ -10,7 +10,6 @@ from http import HTTPStatus
 
 import aiohttp
 import pytest
-import yaml
 
 from jeroboam.clients.docker import connect
 from jeroboam.clients.docker_containers import executed
@@ -245,10 +244,3 @@ async def test_an_image_that_is_not_there_is_told():
             await asyncio.wait_for(rig.boot(rig.nodes(1, 0)), 30)
     finally:
         await rig.infra.close()
-
-
-def test_flannel_is_well_formed():
-    from importlib.resources import files
-
-    kinds = [each["kind"] for each in yaml.safe_load((files("jeroboam.coes.kubernetes") / "flannel.yaml").read_text())]
-    assert kinds[-1] == "DaemonSet"

@@ -114,6 +114,5 @@ async def test_authorities_are_replaced_under_what_runs(rig):
 
 
 async def settled(user) -> None:
-    for name in ("daemonset/kube-proxy", "deployment/coredns"):
-        words = ("-n", "kube-system", "rollout", "status", name, "--timeout=60s")
-        await eventually(lambda words=words: user(*words), bool, seconds=120)
+    words = ("-n", "kube-system", "rollout", "status", "deployment/coredns", "--timeout=60s")
+    await eventually(lambda: user(*words), bool, seconds=120)

@@ -9,11 +9,10 @@ import aiohttp
 import pytest
 
 from jeroboam.clients.docker import connect
-from jeroboam.clients.docker_containers import executed
 from jeroboam.domain.clusters import Health
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.providers.local_images import bring
-from tests.contract.rigs import eventually, kubernetes_rig
+from tests.contract.rigs import eventually, kubernetes_rig, on_node
 from tests.contract.test_kubernetes import up
 
 pytestmark = [pytest.mark.docker, pytest.mark.kubernetes, pytest.mark.slow]
@@ -51,16 +50,6 @@ def labelled(rig, **changes):
     """Plans of that rig are of a cluster with these labels, or of a template with these fields."""
     made = rig.plan
     rig.plan = lambda **more: made(**{**changes, **more})
-
-
-async def on_node(rig, number: int, *command: str) -> str:
-    """What a command on that node printed. Raises `Temporary` where it failed."""
-    async with connect() as docker:
-        found = await docker.containers.list(filters={"label": [f"jeroboam.node={rig.members[number].uuid}"]})
-        done = await executed(found[0], command)
-    if done.exit_code != 0:
-        raise Temporary(done.output)
-    return done.output
 
 
 async def status(url: str) -> int:
@@ -268,7 +257,9 @@ async def test_a_cluster_comes_up_without_a_network_and_waits_for_its_users(rig)
     assert (said.status, said.reason) == (False, "NoneYet")
     assert "1 of 1 nodes" in said.message
     assert "NotReady" in await user("get", "nodes", "--no-headers")
-    assert "flannel" not in await user("get", "daemonsets", "-A", "-o", "name")
+    await on_node(rig, 0, "pidof", "kube-proxy")
+    with pytest.raises(Temporary):
+        await on_node(rig, 0, "pidof", "flanneld")
 
     await on_node(rig, 0, "sh", "-c", f"echo '{CNI}' >/etc/cni/net.d/10-own.conflist")
 

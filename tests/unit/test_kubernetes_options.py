@@ -2,15 +2,16 @@
 
 import base64
 import json
+import re
 import tomllib
 from dataclasses import replace
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 
 from jeroboam.coes.base import Authority, CoePlan, Member
-from jeroboam.coes.kubernetes import KubernetesCoe, addons, components
-from jeroboam.coes.kubernetes.fleet import FLANNEL_VERSION
+from jeroboam.coes.kubernetes import KubernetesCoe, components
 from jeroboam.domain.clusters import TemplateSpec
 from jeroboam.domain.errors import Invalid
 from jeroboam.kit.clock import SystemClock
@@ -178,16 +179,12 @@ def plan(coe, **labels) -> CoePlan:
     )
 
 
-def test_what_is_applied_is_of_the_version_that_every_node_image_brings():
-    pinned = tomllib.loads((files("jeroboam.nodeimages.kubernetes") / "versions.toml").read_text())
-
-    def versions(name):
-        return {version[name] for version in pinned.values()}
-
-    assert versions("flannel") == {FLANNEL_VERSION}
-    assert versions("metrics_server") == {addons.METRICS_VERSION}
-    assert versions("local_path") == {addons.STORAGE_VERSION}
-    assert versions("registry") == {addons.REGISTRY_VERSION}
+def test_what_is_applied_names_images_that_every_node_image_brings():
+    layers = tomllib.loads((files("jeroboam.nodeimages.kubernetes") / "layers.toml").read_text())
+    brought = [name for layer in layers.values() for name in layer.get("names", ())]
+    applied = "".join(each.read_text() for each in Path(str(files("jeroboam.coes.kubernetes"))).glob("*.yaml"))
+    named = set(re.findall(r"image: (\S+)", applied))
+    assert named - set(layers["busybox"]["names"]) == {name for name in brought if name.endswith(":node")}
 
 
 def test_a_worker_has_no_authority_and_no_way_but_its_own(coe):
@@ -203,7 +200,7 @@ def test_keys_lie_where_only_root_reads_them_and_are_not_shown(coe):
     made = plan(coe)
     script = coe.script(made, made.members[0])
     secret = [file for file in script.files if b"PRIVATE KEY" in file.content or file.path.endswith(".conf")]
-    assert len(secret) == 6, [file.path for file in secret]
+    assert len(secret) == 8, [file.path for file in secret]
     assert {file.mode for file in secret} == {0o600}
     assert "PRIVATE" not in repr(script)
 
@@ -248,8 +245,7 @@ def test_options_reach_their_programs_and_take_the_place_of_ours(coe):
     assert ("v", "4") in arguments(laid, "scheduler")
     proxy = components.proxy(made)
     assert (proxy["mode"], proxy["logging"], proxy["linux"]) == ("iptables", {"verbosity": 3}, {"masqueradeAll": True})
-    # Those of its proxy reach a cluster through its API: nodes are not made anew for them.
-    assert "kubeproxy_options" not in coe.node_options
+    assert json.loads(laid["/etc/kubernetes/kube-proxy.yaml"]) == proxy
 
 
 def test_secrets_are_sealed_with_a_key_of_the_clusters_own(coe):

@@ -5,14 +5,14 @@ Engine may give), `local_subnets` and `local_nodes` (pure choices). Nothing is r
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import aiodocker
 
 from jeroboam.clients.docker import connect, speaking
 from jeroboam.clients.docker_containers import executed
-from jeroboam.domain.clusters import NodeObserved, NodeState
+from jeroboam.domain.clusters import LOAD_BALANCER, MASTER, NodeObserved, NodeState
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.domain.nodes import NodeScript
@@ -34,6 +34,7 @@ from jeroboam.providers.local_nodes import (
 
 # More starts at once than this only wait in the Engine.
 _AT_ONCE = 8
+_FIRST = frozenset({MASTER, LOAD_BALANCER})
 # What a node's service gets to end by itself before it is killed.
 _STOP_SECONDS = 20
 
@@ -69,15 +70,14 @@ class LocalProvider:
         failures: list[BaseException] = []
         tasks = Tasks(lambda _, error: failures.append(error))
         try:
-            waiting = {
-                tasks.start(node.name, self._make(node, self._place(want, net, node, addresses), seen, scripts))
-                for node in want.nodes
-                if node.uuid not in seen or seen[node.uuid].state is not NodeState.RUNNING
-            }
-            while waiting:
-                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                seen |= {node.uuid: node for node in (task.result() for task in done if not task.exception())}
-                if waiting:
+            for wave in _waves(want, seen):
+                waiting = {
+                    tasks.start(node.name, self._make(node, self._place(want, net, node, addresses), seen, scripts))
+                    for node in wave
+                }
+                while waiting:
+                    done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                    seen |= {node.uuid: node for node in (task.result() for task in done if not task.exception())}
                     yield replace(infra, nodes=tuple(seen.values()))
         finally:
             await tasks.close()
@@ -223,6 +223,13 @@ class LocalProvider:
             if node.state is not NodeState.RUNNING:
                 raise Temporary(f"node {each.name} does not stay up: {node.reason}")
         return infra
+
+
+def _waves(want: InfraWant, seen: Mapping[str, NodeObserved]) -> Iterator[Sequence[NodeWant]]:
+    """The nodes that do not run, those first that others wait for."""
+    missing = [node for node in want.nodes if node.uuid not in seen or seen[node.uuid].state is not NodeState.RUNNING]
+    yield [node for node in missing if node.role in _FIRST]
+    yield [node for node in missing if node.role not in _FIRST]
 
 
 def _raise_worst(failures: Sequence[BaseException]) -> None:

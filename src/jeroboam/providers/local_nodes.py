@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from aiodocker.containers import DockerContainer
 from aiodocker.types import JSONValue
 
-from jeroboam.domain.clusters import NodeObserved, NodeState
+from jeroboam.domain.clusters import MASTER, NodeObserved, NodeState
 from jeroboam.domain.nodes import COMMANDS_PATH, NodeScript
 from jeroboam.providers.base import Flavor, NodeWant
 from jeroboam.providers.local_catalog import DockerImage
@@ -28,6 +28,8 @@ ADDRESS = "jeroboam.address"
 BUILD = "jeroboam.build"
 
 _HOSTNAME_LETTERS = 63
+# Of the machine's time where there is not enough: the Engine's own measure, of which others get 1024.
+_MASTER_SHARES = 4096
 _STATES = {
     "created": NodeState.CREATING,
     "running": NodeState.RUNNING,
@@ -61,6 +63,8 @@ def container_config(
         "NanoCpus": int(min(flavor.vcpus, gift.cpus) * 1e9),
         "Memory": memory,
         "MemorySwap": memory,
+        # Where nodes crowd a machine, a cluster waits for its masters and not the other way round.
+        **({"CpuShares": _MASTER_SHARES} if want.role == MASTER else {}),
         "NetworkMode": place.network,
         "Mounts": [
             *rights.get("Mounts", ()),

@@ -14,7 +14,7 @@ from ipaddress import IPv4Network
 
 from jeroboam.clients.kubernetes import KubernetesApi
 from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Demand, GroupShape, Member
-from jeroboam.coes.kubernetes import addons, balancer, boot, components, network, options, registries
+from jeroboam.coes.kubernetes import addons, balancer, boot, network, options, registries
 from jeroboam.coes.kubernetes.components import API_PORT
 from jeroboam.coes.kubernetes.demand import demand
 from jeroboam.coes.kubernetes.fleet import POLL_SECONDS, KubeNode, Nodes
@@ -31,6 +31,7 @@ from jeroboam.kit.clock import Clock
 _BOOT_SECONDS = 20.0
 _SETTLE_SECONDS = 15.0
 _DRAIN_SECONDS = 60.0
+_POLL_SECONDS_A_NODE = 0.01
 
 
 class KubernetesCoe:
@@ -102,20 +103,13 @@ class KubernetesCoe:
 
     async def join(self, plan: CoePlan) -> CoeObserved:
         async with self._nodes(plan) as nodes:
-            await nodes.answers(patience=_BOOT_SECONDS)
-            await nodes.access()
-            nets = options.networks(plan.labels)
-            if network.driver(plan.template) == network.FLANNEL:
-                await nodes.network(nets, api=boot.api(plan))
-            await nodes.services(components.proxy(plan), nets.dns, api=boot.api(plan))
-            version = await nodes.version()
-            found, silent = await self._settled(nodes, plan)
+            await nodes.serves(patience=_BOOT_SECONDS)
+            await nodes.access(flannel=network.driver(plan.template) == network.FLANNEL)
+            version, (found, silent) = await asyncio.gather(self._ready(nodes, plan), self._settled(nodes, plan))
             members = {member.name: member for member in plan.members}
             known = [(node, members[node.name]) for node in found if node.name in members]
             up = [(node, member) for node, member in known if stands(node, member)]
-            # Add-ons come last: their pods would be in the way of what makes nodes ready, and fail without a network.
-            marks = (nodes.describe(node, member) for node, member in up)
-            await asyncio.gather(addons.have(nodes, plan, self._clock), *marks)
+            await asyncio.gather(*(nodes.describe(node, member) for node, member in up))
             return observed(plan, found, silent, version=version, now=self._clock.now())
 
     async def observe(self, plan: CoePlan) -> CoeObserved:
@@ -169,15 +163,26 @@ class KubernetesCoe:
         if node.ready:
             await nodes.empty(node, seconds=_DRAIN_SECONDS)
 
+    async def _ready(self, nodes: Nodes, plan: CoePlan) -> str:
+        """Have what the cluster needs when its API is ready; its version."""
+        await nodes.answers(patience=_BOOT_SECONDS)
+        dns = options.networks(plan.labels).dns
+        await asyncio.gather(nodes.names(dns), addons.have(nodes, plan, self._clock))
+        await nodes.works(patience=_SETTLE_SECONDS)
+        return await nodes.version()
+
     async def _settled(self, nodes: Nodes, plan: CoePlan) -> tuple[list[KubeNode], dict[str, str]]:
         """The nodes and the silent masters, once every planned node is ready or when waiting takes too long."""
         until = self._clock.monotonic() + _SETTLE_SECONDS
+        nets = options.networks(plan.labels)
         while True:
             found, silent = await asyncio.gather(nodes.all(), self._silent(plan))
+            await nodes.number(network.ranges(nets, found))
             good = all(state.ready for state in states(plan, found, silent))
             if good or self._clock.monotonic() >= until:
                 return found, silent
-            await self._clock.sleep(POLL_SECONDS)
+            # A long list is work for an API that has enough of it just now.
+            await self._clock.sleep(POLL_SECONDS + len(found) * _POLL_SECONDS_A_NODE)
 
     async def _silent(self, plan: CoePlan) -> dict[str, str]:
         """Which of several masters do not answer themselves, by uuid, and why: together they have another face."""

@@ -9,7 +9,7 @@ import asyncio
 import base64
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from jeroboam.coes.base import Authority, CoePlan
 from jeroboam.coes.kubernetes.fleet import Nodes
@@ -23,9 +23,6 @@ from jeroboam.kit.x509 import SERVER, Pair, issue
 METRICS = "metrics_server_enabled"
 STORAGE = "local_storage_enabled"
 LABELS = frozenset({METRICS, STORAGE})
-METRICS_VERSION = "v0.9.0"
-STORAGE_VERSION = "v0.0.30"
-REGISTRY_VERSION = "v3.1.2"
 
 _AUTHORITY = "jeroboam.io/authority"
 _SERVING = "/api/v1/namespaces/kube-system/secrets/metrics-server"
@@ -38,7 +35,7 @@ class _AddOn:
     file: str
     mark: str
     wanted: bool
-    words: Mapping[str, object]
+    words: Mapping[str, object] = field(default_factory=dict)
 
 
 def check(template: TemplateSpec) -> None:
@@ -72,19 +69,18 @@ async def have(nodes: Nodes, plan: CoePlan, clock: Clock) -> None:
             file="metrics_server.yaml",
             mark="/apis/apps/v1/namespaces/kube-system/deployments/metrics-server",
             wanted=metrics,
-            words={"@AUTHORITY@": authority, "@CA@": ca, "@VERSION@": METRICS_VERSION},
+            words={"@AUTHORITY@": authority, "@CA@": ca},
         ),
         _AddOn(
             file="local_storage.yaml",
             mark="/apis/storage.k8s.io/v1/storageclasses/local-path",
             wanted=_enabled(STORAGE, plan.labels),
-            words={"@VERSION@": STORAGE_VERSION},
         ),
         _AddOn(
             file="registry.yaml",
             mark="/apis/apps/v1/namespaces/kube-system/deployments/registry",
             wanted=plan.template.registry_enabled,
-            words={"@ADDRESS@": registry_address(plan.labels), "@VERSION@": REGISTRY_VERSION},
+            words={"@ADDRESS@": registry_address(plan.labels)},
         ),
     )
     if metrics:

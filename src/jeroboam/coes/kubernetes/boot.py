@@ -9,6 +9,7 @@ the COE, which asks.
 
 import base64
 import json
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -18,11 +19,13 @@ from jeroboam.coes.kubernetes.components import (
     KUBELET_CERTIFICATE,
     KUBELET_KEY,
     PKI,
+    PROXY_ACCESS,
     SIGNING,
     kubeadm,
     kubelet,
     kubelet_options,
     port,
+    proxy,
 )
 from jeroboam.coes.kubernetes.machine import Machine
 from jeroboam.domain.clusters import MASTER
@@ -37,8 +40,8 @@ AUTHORITIES = (*ROTATING, security.ENCRYPTION)
 _KUBEADM = "/etc/kubernetes/kubeadm.yaml"
 _KUBELET = "/etc/kubernetes/kubelet.yaml"
 _KUBELET_ACCESS = "/etc/kubernetes/kubelet.conf"
-_ETCD_MEMBER = "/etc/kubernetes/etcd-member.sh"
-_ADMIN = "/etc/kubernetes/super-admin.conf"
+_ETCD_MEMBER = "/etc/kubernetes/etcd_member.sh"
+_NODE = "/etc/kubernetes/node.sh"
 # What kubeadm makes by itself; what is there from an earlier boot may be of an authority that is over.
 _LEAVES = "rm -f " + " ".join(
     [
@@ -61,42 +64,77 @@ _LATER = (
 
 def script(plan: CoePlan, member: Member, clock: Clock) -> NodeScript:
     """How that node boots."""
-    own = [
-        File(path=_KUBELET, content=_json(kubelet(plan, member))),
-        File(path=_KUBELET_ACCESS, content=_json(_access(plan, member, clock)), mode=0o600),
-        *_serving(plan, member, clock),
-        *network.files(plan),
-        *registries.files(plan, addons.registry_address(plan.labels)),
-    ]
+    naming = f"rm -f /etc/machine-id; echo {Machine.of(plan, member, clock.now())} >/etc/machine-id"
+    named = ("sh", "-c", naming)
+    beside = [_beside(plan, member, program) for program in _programs(plan)]
     stay = (
         *("/usr/lib/jeroboam/keep", "kubelet", f"--config={_KUBELET}", f"--kubeconfig={_KUBELET_ACCESS}"),
         f"--node-ip={member.address}",
         f"--hostname-override={member.name}",
         *kubelet_options(plan, member),
     )
-    naming = f"rm -f /etc/machine-id; echo {Machine.of(plan, member, clock.now())} >/etc/machine-id"
-    named = ("sh", "-c", naming)
-    if member.role != MASTER:
-        ca = File(path=f"{PKI}/ca.crt", content=plan.authorities["main"].trusted.encode())
-        # Its kubelet is kept: a new one reads what is there by then, and pods run on meanwhile.
-        anew = ("sh", "-c", f"{naming}; killall kubelet")
-        return NodeScript(files=(ca, *own), commands=(named, ("sh", "-c", _patient(plan)), stay), reload=anew)
+    if member.role == MASTER:
+        return _master(plan, member, _files(plan, member, clock), named, (*beside, stay))
+    ca = File(path=f"{PKI}/ca.crt", content=plan.authorities["main"].trusted.encode())
+    # What runs is kept: new ones read what is there by then, and pods run on meanwhile.
+    anew = ("sh", "-c", f"{naming}; killall kubelet {' '.join(_programs(plan).values())}")
+    waiting = ("sh", _NODE, "kubelet", *_server(plan, member))
+    files = (ca, *_files(plan, member, clock))
+    return NodeScript(files=files, commands=(named, waiting, *beside, stay), reload=anew)
+
+
+def _master(
+    plan: CoePlan, member: Member, own: list[File], named: tuple[str, ...], last: tuple[tuple[str, ...], ...]
+) -> NodeScript:
+    """A master, from what every node has, and does first and last."""
     config = b"---\n".join(_json(each) + b"\n" for each in kubeadm(plan, member))
     init = f'sed -i "s/@VERSION@/$(kubeadm version -o short)/" {_KUBEADM}'
     joining = _etcd(plan, member)
     local = ("kubeadm", "init", f"--config={_KUBEADM}", f"--skip-phases={_LATER}", "--ignore-preflight-errors=all")
-    with_api = f"--config={_KUBEADM} --kubeconfig={_ADMIN}"
-    after = (
-        f"(until kubeadm init phase upload-config all {with_api}; do sleep 0.3; done) "
-        ">/var/log/kubeadm-after.log 2>&1 &"
-    )
-    member_script = (files(__package__) / "etcd_member.sh").read_bytes()
+    after = ("sh", _NODE, "control-plane", *_server(plan, member), "together" if joining else "alone")
     laid = (*_authorities(plan), *security.files(plan), *own, File(path=_KUBEADM, content=config, mode=0o600))
-    laid += (File(path=_ETCD_MEMBER, content=member_script),) if joining else ()
-    return NodeScript(
-        files=laid,
-        commands=(named, ("sh", "-c", _LEAVES), ("sh", "-c", init), *joining, local, ("sh", "-c", after), stay),
-    )
+    laid += (_shipped(_ETCD_MEMBER),) if joining else ()
+    commands = (named, ("sh", "-c", _LEAVES), ("sh", "-c", init), *joining, local, after, *last)
+    return NodeScript(files=laid, commands=commands)
+
+
+def _programs(plan: CoePlan) -> dict[str, str]:
+    """What runs beside a node's kubelet, with the name of its process."""
+    own = network.driver(plan.template) == network.OWN
+    return {"kube-proxy": "kube-proxy"} if own else {"kube-proxy": "kube-proxy", "flannel": "flanneld"}
+
+
+def _beside(plan: CoePlan, member: Member, program: str) -> tuple[str, ...]:
+    """The command that starts it."""
+    words = " ".join(["/usr/lib/jeroboam/keep", "sh", _NODE, program, *_server(plan, member), member.name])
+    return ("sh", "-c", f"{words} &")
+
+
+def _files(plan: CoePlan, member: Member, clock: Clock) -> list[File]:
+    """What every node has."""
+
+    def access(path: str, name: str, organizations: Sequence[str] = ()) -> File:
+        content = _access(plan, member, clock, common_name=name, organizations=organizations)
+        return File(path=path, content=_json(content), mode=0o600)
+
+    found = [
+        _shipped(_NODE),
+        File(path=_KUBELET, content=_json(kubelet(plan, member))),
+        access(_KUBELET_ACCESS, f"system:node:{member.name}", ["system:nodes"]),
+        File(path="/etc/kubernetes/kube-proxy.yaml", content=_json(proxy(plan))),
+        access(PROXY_ACCESS, "system:kube-proxy"),
+        *_serving(plan, member, clock),
+        *network.files(plan),
+        *registries.files(plan, addons.registry_address(plan.labels)),
+    ]
+    if "flannel" in _programs(plan):
+        found.append(access("/etc/kubernetes/flannel.conf", "jeroboam:flannel"))
+    return found
+
+
+def _shipped(path: str) -> File:
+    """The file of that name that lies beside this module."""
+    return File(path=path, content=(files(__package__) / path.rpartition("/")[2]).read_bytes())
 
 
 def _etcd(plan: CoePlan, member: Member) -> tuple[tuple[str, ...], ...]:
@@ -114,12 +152,6 @@ def _etcd(plan: CoePlan, member: Member) -> tuple[tuple[str, ...], ...]:
         f'sed -i "s#@ETCD_STATE@#$1#; s#@ETCD_MEMBERS@#$2#" {_KUBEADM}'
     )
     return (*certs, ("sh", "-c", told))
-
-
-def _patient(plan: CoePlan) -> str:
-    """Wait for an API server, a minute at most: a kubelet that finds none waits ever longer, up to seven seconds."""
-    asked = " || ".join(f"nc -w 1 {each.address} {port(plan)} </dev/null 2>/dev/null" for each in plan.masters)
-    return f"for _ in $(seq 300); do {asked} && break; sleep 0.2; done"
 
 
 def _authorities(plan: CoePlan) -> list[File]:
@@ -156,31 +188,40 @@ def _serving(plan: CoePlan, member: Member, clock: Clock) -> list[File]:
     ]
 
 
-def _access(plan: CoePlan, member: Member, clock: Clock) -> dict[str, Any]:
-    """The kubelet's way to the API, with a certificate that says which node it is."""
+def _access(
+    plan: CoePlan, member: Member, clock: Clock, *, common_name: str, organizations: Sequence[str]
+) -> dict[str, Any]:
+    """A program's way from that node to the API, with a certificate that says who it is."""
     main = plan.authorities["main"]
-    server = api_of(plan, member) if member.role == MASTER else api(plan)
     newest = main.newest
     own = issue(
         ca=Pair(pem=newest.pem, key=newest.key),
-        common_name=f"system:node:{member.name}",
-        organizations=["system:nodes"],
+        common_name=common_name,
+        organizations=organizations,
         usages=[CLIENT],
         now=clock.now(),
     )
+    server = "https://{}:{}".format(*_server(plan, member))
     return {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": "own", "cluster": {"server": server, "certificate-authority-data": _trust(main)}}],
         "users": [
             {
-                "name": "kubelet",
+                "name": "own",
                 "user": {"client-certificate-data": _b64(own.pem.encode()), "client-key-data": _b64(own.key)},
             }
         ],
-        "contexts": [{"name": "own", "context": {"cluster": "own", "user": "kubelet"}}],
+        "contexts": [{"name": "own", "context": {"cluster": "own", "user": "own"}}],
         "current-context": "own",
     }
+
+
+def _server(plan: CoePlan, member: Member) -> tuple[str, str]:
+    """Address and port of the API server that this node asks: a master its own."""
+    if member.role == MASTER:
+        return member.address, str(port(plan))
+    return plan.balancer or plan.masters[0].address, str(port(plan))
 
 
 def api(plan: CoePlan) -> str:

@@ -17,6 +17,7 @@ PKI = "/etc/kubernetes/pki"
 SIGNING = f"{PKI}/signing.crt"
 KUBELET_CERTIFICATE = f"{PKI}/kubelet.crt"
 KUBELET_KEY = f"{PKI}/kubelet.key"
+PROXY_ACCESS = "/etc/kubernetes/kube-proxy.conf"
 PROXY_MODE = "@PROXY@"
 """Filled in where a proxy starts, with what that node's kernel can."""
 
@@ -49,7 +50,10 @@ def kubelet(plan: CoePlan, member: Member) -> dict[str, Any]:
         "imageGCHighThresholdPercent": 100,
         "failCgroupV1": False,
         "failSwapOn": False,
+        # It looks often and tells what has changed; who said no more than that would tell all of it each time, and
+        # every node hears what every other tells.
         "nodeStatusUpdateFrequency": "2s",
+        "nodeStatusReportFrequency": "5m",
     }
     if member.role == MASTER:
         config["staticPodPath"] = "/etc/kubernetes/manifests"
@@ -72,7 +76,10 @@ def kubeadm(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
     waiting = [] if len(plan.masters) > 1 else [("leader-elect", "false")]
     endpoint = {} if plan.balancer is None else {"controlPlaneEndpoint": f"{plan.balancer}:{port(plan)}"}
     names = [member.name, member.address, *([plan.balancer] if plan.balancer else []), *sans(plan.labels)]
-    together = [("initial-cluster", "@ETCD_MEMBERS@"), ("initial-cluster-state", "@ETCD_STATE@")]
+    # Who is alone need not wait for others' votes.
+    etcd = [("heartbeat-interval", "50"), ("election-timeout", "250")]
+    if len(plan.masters) > 1:
+        etcd = [("initial-cluster", "@ETCD_MEMBERS@"), ("initial-cluster-state", "@ETCD_STATE@")]
     init = {
         "apiVersion": "kubeadm.k8s.io/v1beta4",
         "kind": "InitConfiguration",
@@ -103,9 +110,7 @@ def kubeadm(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
             ),
             "extraVolumes": security.volumes(),
         },
-        "etcd": {
-            "local": {"dataDir": "/var/lib/etcd", "extraArgs": _args(together if len(plan.masters) > 1 else [], [])}
-        },
+        "etcd": {"local": {"dataDir": "/var/lib/etcd", "extraArgs": _args(etcd, [])}},
         # By default it spends seconds on making a token for each of its parts, and no node is ready before.
         "controllerManager": {
             "extraArgs": _args(
@@ -115,7 +120,8 @@ def kubeadm(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
                     ("cluster-signing-cert-file", SIGNING),
                     ("kube-api-qps", "500"),
                     ("kube-api-burst", "1000"),
-                    ("node-cidr-mask-size", str(nets.node_bits)),
+                    # Nodes get the addresses of their pods from us, before it has come up.
+                    ("allocate-node-cidrs", "false"),
                 ],
                 flags.of(flags.CONTROLLER_MANAGER, plan.labels),
             )
@@ -131,7 +137,7 @@ def proxy(plan: CoePlan) -> dict[str, Any]:
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
         "mode": PROXY_MODE,
-        "clientConnection": {"kubeconfig": "/var/lib/kube-proxy/kubeconfig.conf"},
+        "clientConnection": {"kubeconfig": PROXY_ACCESS},
         "clusterCIDR": str(networks(plan.labels).pods),
         # A node that is a container may not set these.
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},

@@ -15,6 +15,8 @@ for other in "$@"; do
         etcdctl --endpoints "https://$other:2379" --cacert $pki/ca.crt --cert $pki/healthcheck-client.crt \
             --key $pki/healthcheck-client.key --command-timeout=3s --dial-timeout=1s "$@" 2>>/var/log/etcd-member.log
     }
+    # Whoever does not listen is not waited for: where none does, this is how a cluster begins.
+    nc -w 1 "$other" 2379 </dev/null >/dev/null 2>&1 || continue
     # Lines of: id, started or unstarted, name, peer address, client address, whether it learns.
     members=$(ask member list) || continue
     # A change is refused for some seconds after another one.

@@ -5,20 +5,16 @@ Neighbours: the COE, which decides what should happen. Nodes are known by name: 
 
 import asyncio
 import datetime as dt
-import hashlib
-import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
-from urllib.parse import urlsplit
 
 import yaml
 
 from jeroboam.clients.kubernetes import KubernetesApi, Missing
 from jeroboam.coes.base import Member
 from jeroboam.coes.kubernetes import health, marks
-from jeroboam.coes.kubernetes.options import Networks
 from jeroboam.domain.errors import DriverError, Temporary
 from jeroboam.kit.clock import Clock
 
@@ -26,13 +22,11 @@ DRAINED = "jeroboam.io/drained"
 """A node with this annotation takes no work for a while, by our doing."""
 TRUST = "jeroboam.io/trust"
 """Pods with this annotation were started after the cluster's authority was replaced by the one that it names."""
-FLANNEL_VERSION = "v0.28.10"
 POLL_SECONDS = 0.1
 _DESCRIBE_TRIES = 5
 
-_OWN_NAMESPACES = ("kube-system", "kube-flannel", "local-path-storage")
-# Where a pod finds its own word of who it is.
-_POD_ACCESS = "/var/run/secrets/kubernetes.io/serviceaccount"
+_OWN_NAMESPACES = ("kube-system", "local-path-storage")
+_PROXY_HEALTH = 10256
 _PLURALS = {
     "Namespace": "api/v1/namespaces/{name}",
     "ServiceAccount": "api/v1/namespaces/{namespace}/serviceaccounts/{name}",
@@ -61,6 +55,8 @@ class KubeNode:
     """Since when it is ready, or is not."""
     shortages: Mapping[str, str]
     """What it runs short of, with its word on that."""
+    pods: str
+    """The addresses of its pods, as `10.100.3.0/24`; empty until it is given some."""
     networked: bool
     """Whether its pods reach those of other nodes: flannel says so, once."""
     unschedulable: bool
@@ -91,12 +87,30 @@ class Nodes:
         self._api = api
         self._clock = clock
 
+    async def serves(self, *, patience: float) -> None:
+        """Wait until the API answers at all; raises `Temporary` after so many seconds.
+
+        Whoever may do everything can be served then; what is for others to do waits until it is ready.
+        """
+        await self._patiently(self.version, patience)
+
     async def answers(self, *, patience: float) -> None:
         """Wait until the API says that it is ready; raises `Temporary` after so many seconds."""
+        await self._patiently(self._api.ready, patience)
+
+    async def works(self, *, patience: float) -> None:
+        """Wait until what is wanted is made to be: pods are refused until the controller manager has done its first.
+
+        Raises `Temporary` after so many seconds.
+        """
+        first = "/api/v1/namespaces/default/serviceaccounts/default"
+        await self._patiently(lambda: self._api.get(first, "waiting for the controller manager"), patience)
+
+    async def _patiently(self, ask: Callable[[], Awaitable[object]], patience: float) -> None:
         until = self._clock.monotonic() + patience
         while True:
             try:
-                await self._api.ready()
+                await ask()
             except DriverError as error:
                 if self._clock.monotonic() >= until:
                     raise Temporary(error.reason) from error
@@ -113,40 +127,14 @@ class Nodes:
         """The API server's version, as `v1.36.3`."""
         return str((await self._api.get("/version", "asking for the version"))["gitVersion"])
 
-    async def network(self, wanted: Networks, *, api: str) -> None:
-        """Have the network between pods of different nodes. It has to find the API before any service can be found."""
-        at = urlsplit(api)
-        await self.have(
-            "flannel.yaml",
-            {
-                "@PODS@": wanted.pods,
-                "@BITS@": wanted.node_bits,
-                "@BACKEND@": wanted.backend,
-                "@VERSION@": FLANNEL_VERSION,
-                "@HOST@": at.hostname,
-                "@PORT@": at.port,
-            },
-        )
-
-    async def access(self) -> None:
-        """Let the control plane's own certificates do what they are for."""
+    async def access(self, *, flannel: bool) -> None:
+        """Let the cluster's own certificates do what they are for."""
         await self.have("access.yaml", {})
+        if flannel:
+            await self.have("flannel.yaml", {})
 
-    async def services(self, config: Mapping[str, Any], dns: str, *, api: str) -> None:
-        """Have services' addresses and names lead to pods: by kube-proxy and CoreDNS, each node's as it brings them."""
-        access = {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "own", "cluster": {"server": api, "certificate-authority": f"{_POD_ACCESS}/ca.crt"}}],
-            "users": [{"name": "own", "user": {"tokenFile": f"{_POD_ACCESS}/token"}}],
-            "contexts": [{"name": "own", "context": {"cluster": "own", "user": "own"}}],
-            "current-context": "own",
-        }
-        # As strings of YAML, which JSON's are.
-        texts = [json.dumps(json.dumps(each, sort_keys=True)) for each in (config, access)]
-        digest = hashlib.sha256("".join(texts).encode()).hexdigest()[:16]
-        words = {"@CONFIG@": texts[0], "@ACCESS@": texts[1], "@DIGEST@": digest}
-        await self.have("proxy.yaml", words)
+    async def names(self, dns: str) -> None:
+        """Have names of services and pods, answered by CoreDNS at that address."""
         await self.have("coredns.yaml", {"@DNS@": dns})
 
     async def have(self, name: str, words: Mapping[str, object]) -> None:
@@ -172,6 +160,12 @@ class Nodes:
         said: Mapping[str, str] = found["metadata"].get("annotations") or {}
         return said
 
+    async def number(self, ranges: Mapping[str, str]) -> None:
+        """Give the addresses of pods to nodes that have none, by name: for good, a node cannot get others."""
+        for name, addresses in ranges.items():
+            change = {"spec": {"podCIDR": addresses, "podCIDRs": [addresses]}}
+            await self._api.patch(f"/api/v1/nodes/{name}", change, f"giving node {name} addresses for its pods")
+
     async def describe(self, node: KubeNode, member: Member) -> None:
         """Give the node its labels and taints, and work if it was drained by us and is well again.
 
@@ -193,14 +187,23 @@ class Nodes:
                 return
 
     async def serve(self, *, patience: float) -> None:
-        """Wait until what every node runs for services and pods' network is up everywhere, or so many seconds."""
+        """Wait until services are reached through every node that is ready, or so many seconds."""
         until = self._clock.monotonic() + patience
         while self._clock.monotonic() < until:
-            paths = (f"/apis/apps/v1/namespaces/{namespace}/daemonsets" for namespace in _OWN_NAMESPACES)
-            found = await asyncio.gather(*(self._api.get(path, "asking for what every node runs") for path in paths))
-            if all(_everywhere(each) for listed in found for each in listed["items"]):
+            ready = [node.name for node in await self.all() if node.ready]
+            if all(await asyncio.gather(*(self._proxies(name) for name in ready))):
                 return
             await self._clock.sleep(POLL_SECONDS)
+
+    async def _proxies(self, name: str) -> bool:
+        """Whether that node's kube-proxy says that its rules are there."""
+        try:
+            await self._api.text(
+                f"/api/v1/nodes/{name}:{_PROXY_HEALTH}/proxy/healthz", f"asking {name} for its services"
+            )
+        except DriverError:
+            return False
+        return True
 
     async def restart_own(self, mark: str) -> None:
         """Have pods of ours made anew, a few at a time, unless they bear that mark already."""
@@ -291,13 +294,6 @@ def stays(pod: Mapping[str, Any]) -> bool:
     return own or mirrored or pod["status"].get("phase") in {"Succeeded", "Failed"}
 
 
-def _everywhere(daemons: Mapping[str, Any]) -> bool:
-    """Whether that DaemonSet has a pod that works on each of its nodes."""
-    status = daemons["status"]
-    current = status.get("observedGeneration") == daemons["metadata"]["generation"]
-    return bool(current and status.get("numberReady", 0) >= status.get("desiredNumberScheduled", 0))
-
-
 def _node(shown: Mapping[str, Any]) -> KubeNode:
     conditions: Sequence[Mapping[str, str]] = shown["status"].get("conditions") or ()
     ready, cut_off = (
@@ -309,6 +305,7 @@ def _node(shown: Mapping[str, Any]) -> KubeNode:
         reason=ready.get("message", "it has not said anything yet"),
         since=health.changed_at(shown),
         shortages=health.shortages(shown),
+        pods=shown["spec"].get("podCIDR", ""),
         networked=cut_off.get("status") == "False",
         unschedulable=bool(shown["spec"].get("unschedulable")),
         labels=shown["metadata"].get("labels") or {},

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from jeroboam.coes.base import CoePlan
 from jeroboam.coes.kubernetes.fleet import KubeNode
+from jeroboam.coes.kubernetes.options import Networks, networks
 from jeroboam.domain.clusters import TemplateSpec
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import Invalid
@@ -50,8 +51,22 @@ def check_change(old: TemplateSpec, new: TemplateSpec) -> None:
 
 def files(plan: CoePlan) -> list[File]:
     """What a node has besides."""
-    own = driver(plan.template) == OWN
-    return [File(path="/etc/containerd/conf.d/network.toml", content=_CONTAINERD)] if own else []
+    if driver(plan.template) == OWN:
+        return [File(path="/etc/containerd/conf.d/network.toml", content=_CONTAINERD)]
+    nets = networks(plan.labels)
+    # What its tables are is filled in where it starts.
+    text = (
+        f'{{"Network": "{nets.pods}", "SubnetLen": {nets.node_bits}, "EnableNFTables": @NFTABLES@, '
+        f'"Backend": {{"Type": "{nets.backend}"}}}}\n'
+    )
+    return [File(path="/etc/kubernetes/flannel.json", content=text.encode())]
+
+
+def ranges(nets: Networks, found: Sequence[KubeNode]) -> dict[str, str]:
+    """Addresses of pods for nodes that have none, by name, as far as they reach. Who asks has to be the only one."""
+    taken = {node.pods for node in found}
+    free = (str(each) for each in nets.pods.subnets(new_prefix=nets.node_bits) if str(each) not in taken)
+    return dict(zip((node.name for node in found if not node.pods), free, strict=False))
 
 
 def lacks(plan: CoePlan, node: KubeNode) -> str:

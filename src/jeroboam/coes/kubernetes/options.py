@@ -36,12 +36,12 @@ MASTER_OPTIONS = frozenset(
     }
 )
 """Those of them that only masters are made from."""
-NODE_OPTIONS = frozenset({VERSION, flags.KUBELET, registries.MIRROR, *MASTER_OPTIONS})
+NODE_OPTIONS = frozenset({VERSION, flags.KUBELET, flags.PROXY, registries.MIRROR, *MASTER_OPTIONS})
 # What nodes take before they run anything, as it was measured, with a little more: MiB of memory, GiB of disk.
 NODE_MEMORY = {MASTER: 640, WORKER: 192}
 NODE_DISK = 0.25
 FIXED = (PODS, SUBNET_BITS, BACKEND, SERVICES)
-_KNOWN = frozenset({*NODE_OPTIONS, *FIXED, flags.PROXY, "metrics_server_enabled", "local_storage_enabled"})
+_KNOWN = frozenset({*NODE_OPTIONS, *FIXED, "metrics_server_enabled", "local_storage_enabled"})
 _ELSEWHERE = automation.LABELS
 _TAG = re.compile(r"v[0-9]+\.[0-9]+\.[0-9]+", re.ASCII)
 _SAN = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.:-]{0,251}[A-Za-z0-9])?", re.ASCII)

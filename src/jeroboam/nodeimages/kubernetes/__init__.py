@@ -9,16 +9,17 @@ What it promises to a COE:
   containerd is kept: whoever kills it, it comes back, and containers live on meanwhile.
 - `/usr/lib/jeroboam/keep COMMAND…` runs a command and runs it again whenever it ends; made for the last command, which
   stays in the foreground: the kubelet. Orphans are reaped by the init. Output goes to the container's log.
-- `/usr/local/bin` has kubeadm, kubelet, kubectl, containerd, ctr, runc; `/opt/cni/bin` bridge, ptp, host-local,
-  loopback, portmap; `/usr/sbin` the host's tools (iptables in the family that the kernel knows, nft, conntrack, ip, …).
-  `/bin/sh` is busybox, which takes its own applets before programs on the path: name a tool by its path there.
+- `/usr/local/bin` has kubeadm, kubelet, kubectl, kube-proxy, flanneld, containerd, ctr, runc; `/opt/cni/bin` bridge,
+  ptp, host-local, loopback, portmap; `/usr/sbin` the host's tools (iptables in the family that the kernel knows, nft,
+  conntrack, ip, …). `/bin/sh` is busybox, which takes its own applets before programs on the path: name a tool by its
+  path there.
 - The cgroup driver is `cgroupfs`; where the host has cgroups of version 1 the kubelet needs `failCgroupV1: false`.
 - The images that `kubeadm config images list` names are in the store under those names, pinned, and with them
-  `ghcr.io/flannel-io/flannel:VERSION`, `docker.io/library/busybox:latest`, and those of the add-ons:
+  `docker.io/library/busybox:latest`, and those of the add-ons:
   `registry.k8s.io/metrics-server/metrics-server:VERSION`, `docker.io/rancher/local-path-provisioner:VERSION` and
   `docker.io/library/registry:VERSION`. The sandbox image is the first of them that is called `pause`.
-- `jeroboam.io/kube-proxy:node` and `jeroboam.io/coredns:node` are this node image's own, of whatever version: what runs
-  on nodes of several versions names them so, and no node ever lacks its image.
+- `jeroboam.io/NAME:node` (coredns, metrics-server, local-path-provisioner, registry) are this node image's own, of
+  whatever version: what runs on nodes of several versions names them so, and no node ever lacks its image.
 - Pods get their network from `/etc/cni/net.d` as soon as there is something in it; before, containerd fills in
   `/etc/cni/pods.conflist.template` (ptp, host-local, portmap) with the pod CIDRs of the node.
 - `/etc/containerd/certs.d/HOST/hosts.toml` says how a registry is reached, `/etc/containerd/conf.d/*.toml` changes
@@ -64,8 +65,8 @@ _LAYOUT = 1
 """Counted up when the same parts are laid out in another way."""
 _SCRIPTS = {"entry.sh": ENTRY, "keep.sh": "usr/lib/jeroboam/keep", "images.sh": "usr/lib/jeroboam/images"}
 _CNI = frozenset(OUTPUTS["cni"])
-_BESIDE = frozenset({"etcd", "coredns", "flanneld", "registry", "local-path-provisioner", "metrics-server"})
-_IN_PODS = frozenset({"kube-apiserver", "kube-controller-manager", "kube-scheduler", "kube-proxy"})
+_BESIDE = frozenset({"etcd", "coredns", "registry", "local-path-provisioner", "metrics-server"})
+_IN_PODS = frozenset({"kube-apiserver", "kube-controller-manager", "kube-scheduler"})
 
 
 def recipe(pause: str) -> Recipe:

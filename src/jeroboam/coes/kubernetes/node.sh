@@ -1,0 +1,102 @@
+#!/bin/sh
+# node WHAT ADDRESS PORT [NAME]: what a node does beside its kubelet, each part when the API server at that address can
+# be asked. A program that asks too early is refused, asks again after ever longer waits, and is late for good.
+#
+#   kubelet        wait until the API server answers: what a node does before its kubelet starts
+#   control-plane  start this master's controller manager and scheduler, then leave the words that kubeadm looks for;
+#                  NAME is `alone` where it is the only master
+#   kube-proxy     be the program by which services' addresses lead to pods
+#   flannel        be the program that joins the networks of nodes; it wants to know which addresses are this node's
+set -eu
+what=$1 address=$2 port=$3 name=${4:-}
+here=/etc/kubernetes
+
+# Try so many times, five in a second.
+patiently() {
+    tries=$1
+    shift
+    until "$@"; do
+        tries=$((tries - 1))
+        [ $tries -gt 0 ] || return 0
+        sleep 0.2
+    done
+}
+
+# Whoever speaks no TLS is told so, in a few octets.
+answers() { echo GET / HTTP/1.0 | nc -w 1 "$address" "$port" 2>/dev/null | grep -q HTTPS; }
+
+# When what it brings along is written: roles above all. It tells that to anybody.
+ready() {
+    printf 'GET /readyz HTTP/1.0\r\n\r\n' |
+        socat -t 5 - "OPENSSL:$address:$port,cafile=$here/pki/ca.crt,commonname=kube-apiserver" 2>/dev/null |
+        grep -q '^HTTP/1.. 200'
+}
+
+# The kubelet has told containerd.
+addressed() {
+    set -- /etc/cni/net.d/*
+    [ -e "$1" ]
+}
+
+# Whether this kernel's nftables can do what kube-proxy asks of them: some have no maps of verdicts. Both programs have
+# to do with the same tables.
+tables() {
+    /usr/sbin/nft '
+        add table ip jeroboam-probe
+        add map ip jeroboam-probe m { type ipv4_addr : verdict; }
+        delete table ip jeroboam-probe
+    ' 2>/dev/null
+}
+
+case $what in
+kubelet)
+    patiently 300 answers
+    ;;
+control-plane)
+    mkdir -p $here/held
+    for program in kube-controller-manager kube-scheduler; do
+        mv $here/manifests/$program.yaml $here/held
+    done
+    {
+        until answers; do
+            sleep 0.1
+        done
+        # One that need not become the leader first asks for nothing but whether the API server is ready, once a second:
+        # mostly that is so when it asks for the second time.
+        sleep 0.3
+        [ "$name" != alone ] || mv $here/held/kube-controller-manager.yaml $here/manifests
+        until ready; do
+            sleep 0.1
+        done
+        mv $here/held/*.yaml $here/manifests
+        until kubeadm init phase upload-config all --config=$here/kubeadm.yaml --kubeconfig=$here/super-admin.conf; do
+            sleep 0.3
+        done
+    } >/var/log/control-plane.log 2>&1 &
+    ;;
+kube-proxy)
+    # Who has addresses for pods may ask already. Where users bring the network, that can be long.
+    if [ -e $here/flannel.json ]; then
+        until addressed; do
+            sleep 0.2
+        done
+    else
+        patiently 300 answers
+        patiently 300 ready
+    fi
+    mode=nftables
+    tables || mode=iptables
+    sed "s/@PROXY@/$mode/" $here/kube-proxy.yaml >/run/kube-proxy.yaml
+    exec kube-proxy --config=/run/kube-proxy.yaml --hostname-override="$name"
+    ;;
+flannel)
+    until addressed; do
+        sleep 0.2
+    done
+    nftables=true
+    tables || nftables=false
+    sed "s/@NFTABLES@/$nftables/" $here/flannel.json >/run/flannel.json
+    export NODE_NAME="$name"
+    exec flanneld --ip-masq --kube-subnet-mgr --net-config-path=/run/flannel.json --kubeconfig-file=$here/flannel.conf
+    ;;
+esac
