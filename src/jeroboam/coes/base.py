@@ -210,6 +210,18 @@ class Balances(Protocol):
 
 
 @runtime_checkable
+class Welcomes(Protocol):
+    """What a COE can do besides for nodes that are up while others are still being made."""
+
+    async def welcome(self, plan: CoePlan) -> None:
+        """Give members what they wait for as they come, until it is cancelled.
+
+        Raises `DriverError` when the cluster cannot be spoken to; `join` comes afterwards and says what is wrong.
+        """
+        ...
+
+
+@runtime_checkable
 class Rotates(Protocol):
     """What a COE can do besides whose clusters may get another authority."""
 

@@ -12,7 +12,7 @@ from functools import partial
 
 import structlog
 
-from jeroboam.coes.base import Authority, Coe, CoeObserved, CoePlan, MemberState
+from jeroboam.coes.base import Authority, Coe, CoeObserved, CoePlan, MemberState, Welcomes
 from jeroboam.conductor import nodegroups, plans, rollout
 from jeroboam.conductor.healing import Healing
 from jeroboam.conductor.loop import report
@@ -327,12 +327,22 @@ class Clusters:
             site = site.seeing(await site.provider.observe(cluster.uuid))
         infra = site.infra
         scripts = {node.uuid: site.script(node.uuid) for node in want.nodes}
-        async with aclosing(site.provider.ensure(want, scripts)) as steps:
-            async for infra in steps:
-                up = sum(node.state is NodeState.RUNNING for node in infra.nodes)
-                if up < len(want.nodes):
-                    progress = f"{up} of {len(want.nodes)} nodes are up"
-                    await self._records.save(site.lease, cluster.observed, nodes=infra.nodes, waiting_for=progress)
+        masters = {member.uuid for member in site.plan.masters}
+        # What goes wrong with that is said when all nodes are up and join.
+        welcoming = Tasks(lambda *_: None)
+        welcomed = False
+        try:
+            async with aclosing(site.provider.ensure(want, scripts)) as steps:
+                async for infra in steps:
+                    up = {node.uuid for node in infra.nodes if node.state is NodeState.RUNNING}
+                    if len(up) < len(want.nodes):
+                        progress = f"{len(up)} of {len(want.nodes)} nodes are up"
+                        await self._records.save(site.lease, cluster.observed, nodes=infra.nodes, waiting_for=progress)
+                        if not welcomed and masters <= up and isinstance(site.coe, Welcomes):
+                            welcomed = True
+                            welcoming.start("welcome", site.coe.welcome(site.plan))
+        finally:
+            await welcoming.close()
         return infra
 
     async def _join(self, coe: Coe, plan: CoePlan, *, steady: bool) -> CoeObserved:

@@ -29,7 +29,7 @@ BUILD = "jeroboam.build"
 
 _HOSTNAME_LETTERS = 63
 # Of the machine's time where there is not enough: the Engine's own measure, of which others get 1024.
-_MASTER_SHARES = 4096
+_MASTER_SHARES = 65536
 _STATES = {
     "created": NodeState.CREATING,
     "running": NodeState.RUNNING,

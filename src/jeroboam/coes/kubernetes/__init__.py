@@ -103,14 +103,22 @@ class KubernetesCoe:
 
     async def join(self, plan: CoePlan) -> CoeObserved:
         async with self._nodes(plan) as nodes:
-            await nodes.serves(patience=_BOOT_SECONDS)
-            await nodes.access(flannel=network.driver(plan.template) == network.FLANNEL)
+            await self._opened(nodes, plan)
             version, (found, silent) = await asyncio.gather(self._ready(nodes, plan), self._settled(nodes, plan))
             members = {member.name: member for member in plan.members}
             known = [(node, members[node.name]) for node in found if node.name in members]
             up = [(node, member) for node, member in known if stands(node, member)]
             await asyncio.gather(*(nodes.describe(node, member) for node, member in up))
             return observed(plan, found, silent, version=version, now=self._clock.now())
+
+    async def welcome(self, plan: CoePlan) -> None:
+        nets = options.networks(plan.labels)
+        async with self._nodes(plan) as nodes:
+            await self._opened(nodes, plan)
+            while True:
+                found = await nodes.all()
+                await nodes.number(network.ranges(nets, found))
+                await self._pause(found)
 
     async def observe(self, plan: CoePlan) -> CoeObserved:
         async with self._nodes(plan) as nodes:
@@ -163,6 +171,15 @@ class KubernetesCoe:
         if node.ready:
             await nodes.empty(node, seconds=_DRAIN_SECONDS)
 
+    async def _opened(self, nodes: Nodes, plan: CoePlan) -> None:
+        """Wait until the API answers, and let the cluster's own programs in."""
+        await nodes.serves(patience=_BOOT_SECONDS)
+        await nodes.access(flannel=network.driver(plan.template) == network.FLANNEL)
+
+    async def _pause(self, found: Sequence[KubeNode]) -> None:
+        # A long list is work for an API that has enough of it just now.
+        await self._clock.sleep(POLL_SECONDS + len(found) * _POLL_SECONDS_A_NODE)
+
     async def _ready(self, nodes: Nodes, plan: CoePlan) -> str:
         """Have what the cluster needs when its API is ready; its version."""
         await nodes.answers(patience=_BOOT_SECONDS)
@@ -181,8 +198,7 @@ class KubernetesCoe:
             good = all(state.ready for state in states(plan, found, silent))
             if good or self._clock.monotonic() >= until:
                 return found, silent
-            # A long list is work for an API that has enough of it just now.
-            await self._clock.sleep(POLL_SECONDS + len(found) * _POLL_SECONDS_A_NODE)
+            await self._pause(found)
 
     async def _silent(self, plan: CoePlan) -> dict[str, str]:
         """Which of several masters do not answer themselves, by uuid, and why: together they have another face."""
