@@ -1,4 +1,7 @@
-"""Published programs come from a mirror on loopback, and count only with the right checksum."""
+"""Published programs come from a mirror on loopback, and count only with the right checksum.
+
+The mirror's files are the test's own, so that the pins that are shipped would refuse them: each test brings its own.
+"""
 
 import hashlib
 import io
@@ -56,8 +59,15 @@ def files():
 
 
 @pytest.fixture
-async def mirror(files):
+def asked():
+    """The paths that the mirror was asked for."""
+    return []
+
+
+@pytest.fixture
+async def mirror(files, asked):
     async def serve(request: web.Request) -> web.Response:
+        asked.append(request.match_info["path"])
         found = files.get(request.match_info["path"], 404)
         return web.Response(status=found) if isinstance(found, int) else web.Response(body=found)
 
@@ -82,36 +92,82 @@ async def test_files_and_archives_are_fetched(mirror, cache):
 
 async def test_a_wrong_checksum_is_refused(mirror, cache, files):
     files["home.invalid/v1.2.3/client"] = b"something else"
-    with pytest.raises(Permanent, match=f"client has the SHA-256 {digest(b'something else')}, and {digest(b'client')}"):
+    wrong = f"client has the SHA-256 {digest(b'something else')}, and {digest(b'client')} is published beside it"
+    with pytest.raises(Permanent, match=wrong):
         await cache.get(mirror, [FILES])
     files["home.invalid/v1.2.3/client"] = b"client"
     assert await cache.get(mirror, [FILES])
 
 
-async def test_a_pinned_checksum_beats_the_published_one(mirror, cache, files):
-    pinned = Release(url=f"{HOME}/one.bin", checksum=f"{HOME}/none", output="one", pinned={"one.bin": digest(b"one")})
-    source = Releases({"one": pinned}, mirror._mirror)
-    assert (await cache.get(source, [ONE]))["one"].read_bytes() == b"one"
-    bad = Release(url=f"{HOME}/one.bin", checksum=f"{HOME}/SHA256SUMS", output="one", pinned={"one.bin": "0" * 64})
-    with pytest.raises(Permanent, match="was expected"):
-        await cache.get(Releases({"one": bad}, mirror._mirror), [ONE])
+def pinning(mirror: Releases, **pins: str) -> Releases:
+    """The same mirror, with pins of files of that version."""
+    names = {"one": "one.bin", "tool": "tool-1.2.3.tar.gz"}
+    found = {f"home.invalid/v1.2.3/{names.get(name, name)}": pin for name, pin in pins.items()}
+    return Releases(RELEASES, mirror._mirror, pins=found)
+
+
+async def test_a_file_with_a_pin_counts_without_the_checksum_beside_it(mirror, cache, files, asked):
+    packed = files["home.invalid/v1.2.3/tool-1.2.3.tar.gz"]
+    files["home.invalid/v1.2.3/SHA256SUMS"] = f"{'0' * 64}  one.bin\n".encode()
+    made = await cache.get(pinning(mirror, one=digest(b"one"), tool=digest(packed)), [ONE, ARCHIVE])
+    assert {name: path.read_bytes() for name, path in made.items()} == {"one": b"one", "tool": b"tool"}
+    assert asked == ["home.invalid/v1.2.3/one.bin", "home.invalid/v1.2.3/tool-1.2.3.tar.gz"]
+
+
+async def test_a_file_that_is_not_the_pinned_one_is_refused_whole(mirror, cache, tmp_path):
+    # The checksum beside it is right, and so is the file before it: neither helps.
+    source = pinning(mirror, server=digest(b"server"), client="0" * 64)
+    with pytest.raises(Permanent, match=f"/client has the SHA-256 {digest(b'client')}, and {'0' * 64} is pinned"):
+        await cache.get(source, [FILES])
+    assert [path.name for path in (tmp_path / "cache").iterdir() if path.is_dir()] == []
+
+
+async def test_a_pin_is_of_one_file_of_one_version(mirror, cache, files):
+    later = Program(name="one", version="v1.2.4", outputs=("one",))
+    files["home.invalid/v1.2.4/one.bin"] = b"newer"
+    files["home.invalid/v1.2.4/SHA256SUMS"] = f"{digest(b'newer')}  one.bin\n".encode()
+    assert (await cache.get(pinning(mirror, one=digest(b"one")), [later]))["one"].read_bytes() == b"newer"
+
+
+async def test_what_was_fetched_before_there_was_a_pin_is_fetched_again(mirror, cache, asked):
+    await cache.get(mirror, [ONE, ARCHIVE])
+    asked.clear()
+    with pytest.raises(Permanent, match="is pinned"):
+        await cache.get(pinning(mirror, one="0" * 64), [ARCHIVE, ONE])
+    assert asked == ["home.invalid/v1.2.3/one.bin"]
 
 
 async def test_checksums_that_are_brought_count_alone(mirror, cache):
     own = checksums(
         f"# ours\n{digest(b'one')}  ./home.invalid/v1.2.3/one.bin\n\n{'0' * 64} *home.invalid/v1.2.3/server\n"
     )
-    source = Releases(RELEASES, mirror._mirror, own)
+    source = Releases(RELEASES, mirror._mirror, checksums=own)
     assert (await cache.get(source, [ONE]))["one"].read_bytes() == b"one"
-    with pytest.raises(Permanent, match=f"server has the SHA-256 {digest(b'server')}, and {'0' * 64} was expected"):
+    with pytest.raises(Permanent, match=f"server has the SHA-256 {digest(b'server')}, and {'0' * 64} was brought"):
         await cache.get(source, [FILES])
     with pytest.raises(Permanent, match=r"brought have none of home\.invalid/v1\.2\.3/tool-1\.2\.3\.tar\.gz"):
         await cache.get(source, [ARCHIVE])
-    pinned = Release(url=f"{HOME}/one.bin", checksum="", output="one", pinned={"one.bin": "1" * 64})
-    with pytest.raises(Permanent, match=f"is {digest(b'one')}, and {'1' * 64} is known"):
-        await cache.get(Releases({"one": pinned}, mirror._mirror, own), [ONE])
     with pytest.raises(ValueError, match="line 2 is no SHA-256"):
         checksums("\nnonsense\n")
+
+
+async def test_checksums_that_are_brought_win_over_pins(mirror, cache):
+    path = "home.invalid/v1.2.3/one.bin"
+    pins, own = {path: "1" * 64}, {path: digest(b"one")}
+    source = Releases(RELEASES, mirror._mirror, pins=pins, checksums=own)
+    assert (await cache.get(source, [ONE]))["one"].read_bytes() == b"one"
+    with pytest.raises(Permanent, match=f"{digest(b'one')}, and {'1' * 64} was brought"):
+        await cache.get(Releases(RELEASES, mirror._mirror, pins=own, checksums=pins), [ONE])
+    with pytest.raises(Permanent, match="brought have none of"):
+        await cache.get(Releases(RELEASES, mirror._mirror, pins=own, checksums={}), [ONE])
+
+
+def test_what_programs_were_checked_against_is_said_in_a_line(mirror):
+    assert pinning(mirror, one="0" * 64, server="0" * 64).checked([FILES, ONE, ARCHIVE]) == (
+        "programs were checked against pinned checksums: one; against those published beside them: files, archive"
+    )
+    assert pinning(mirror, one="0" * 64).checked([ONE]) == "programs were checked against pinned checksums: one"
+    assert "brought" in Releases(RELEASES, checksums={}).checked([ONE])
 
 
 async def test_what_is_not_published_is_named(mirror, cache, files):
@@ -145,8 +201,33 @@ async def test_a_quick_look_tells_whether_it_answers(mirror, files):
     assert not await mirror.answers(ONE)
 
 
-async def test_every_program_of_every_version_is_published_somewhere():
+UNPINNED = {("coredns", "v1.14.7"), ("flannel", "v0.28.10"), ("local_path", "v0.0.30"), ("metrics_server", "v0.9.0")}
+
+
+@pytest.mark.parametrize("architecture", ["amd64", "arm64"])
+def test_every_file_is_pinned_but_those_of_programs_that_are_named_here(architecture):
+    """A new version wants pins in SHA256SUMS, or a place in `UNPINNED` and in docs/node-images.md."""
+    source, pins = kubernetes.releases(""), kubernetes.pins()
+    programs = {program for version in kubernetes.versions().values() for program in version.programs}
+    lacking = {program for program in programs if any(path not in pins for path in source.paths(program, architecture))}
+    assert {(program.name, program.version) for program in lacking} == UNPINNED
+    assert not {path for program in lacking for path in source.paths(program, architecture)} & set(pins)
+
+
+def test_no_pin_is_of_a_version_that_is_not_built_any_more():
     source = kubernetes.releases("")
-    for version in kubernetes.versions().values():
-        for program in version.programs:
-            assert await source.recipe(program)
+    programs = {program for version in kubernetes.versions().values() for program in version.programs}
+    fetched = {path for program in programs for arch in ("amd64", "arm64") for path in source.paths(program, arch)}
+    assert set(kubernetes.pins()) - fetched == set()
+
+
+async def test_the_shipped_pins_are_those_that_count(mirror, cache, files):
+    (program,) = (found for found in kubernetes.version(None).programs if found.name == "runc")
+    source = kubernetes.releases(mirror._mirror)
+    (path,) = source.paths(program)
+    files[path] = b"compiled here"
+    files[f"{path.rpartition('/')[0]}/runc.sha256sum"] = digest(b"compiled here").encode()
+    with pytest.raises(Permanent, match=f"{digest(b'compiled here')}, and {kubernetes.pins()[path]} is pinned"):
+        await cache.get(source, [program])
+    own = kubernetes.releases(mirror._mirror, {path: digest(b"compiled here")})
+    assert (await cache.get(own, [program]))["runc"].read_bytes() == b"compiled here"

@@ -12,6 +12,7 @@ from jeroboam.kit.clock import SystemClock
 from jeroboam.nodeimages import engine, fromhost, kubernetes, loadbalancer, swarm
 from jeroboam.nodeimages.engine import NodeImage
 from jeroboam.nodeimages.programs import ProgramCache, Report, Source
+from jeroboam.nodeimages.releases import Releases
 from jeroboam.nodeimages.releases import checksums as read_checksums
 from jeroboam.providers.local_engine import LocalEngine
 from jeroboam.settings import Settings
@@ -33,7 +34,7 @@ async def build(
     mirror: str | None = None,
     checksums: Path | None = None,
 ) -> str:
-    """Make that node image; what there is now, in a line.
+    """Make that node image; what there is now, in a line, and before it what published programs were checked against.
 
     Raises `ValueError` for another name, version or source, and for what only Kubernetes has.
     """
@@ -48,6 +49,7 @@ async def build(
     if name in FROM_HOST and (version or source or mirror or checksums):
         raise ValueError(f"the node image {name} is made of this machine's own programs: it has no version, no source")
     wanted = kubernetes.version(version)
+    said = ""
     async with _engine(settings) as docker:
         if name in FROM_HOST:
             built = await fromhost.build(docker, FROM_HOST[name]())
@@ -56,7 +58,9 @@ async def build(
             brought = None if checksums is None else _read(checksums)
             chosen = await _source(wanted, source, mirror or settings.image_mirror, brought)
             built = await kubernetes.build(docker, wanted, chosen, cache, machine_of(docker))
-    return f"{built.name}: {'made' if built.fresh else 'there already'} ({built.id[:19]})"
+            if isinstance(chosen, Releases):
+                said = f"{chosen.checked(wanted.programs)}\n"
+    return f"{said}{built.name}: {'made' if built.fresh else 'there already'} ({built.id[:19]})"
 
 
 async def listed(settings: Settings) -> Sequence[NodeImage]:

@@ -164,7 +164,7 @@ def build_image(
     mirror: Annotated[str | None, typer.Option(help="URL of a mirror of releases.")] = None,
     checksums: Annotated[
         Path | None,
-        typer.Option(help="A SHA256SUMS of one's own, beside which no other counts.", exists=True, dir_okay=False),
+        typer.Option(help="A SHA256SUMS of one's own, with which no others count.", exists=True, dir_okay=False),
     ] = None,
     config: Config = None,
 ) -> None:

@@ -1,9 +1,9 @@
 """The source *releases*: the programs that their makers publish, from their homes or from a mirror of them.
 
-Neighbours: `programs`, whose contract this is; `releases.toml` comes with the node image that wants them. A mirror has
-each file under its home's name and path, which is what `wget --force-directories` leaves. A file counts only when its
-SHA-256 is the pinned one, or, where none is pinned, the one that is published beside it; where an operator brings
-checksums of their own, only with those.
+Neighbours: `programs`, whose contract this is; `releases.toml` and the pins in `SHA256SUMS` come with the node image
+that wants them. A mirror has each file under its home's name and path, which is what `wget --force-directories` leaves.
+A file counts only when its SHA-256 is the pinned one, or, where none is pinned, the one that is published beside it;
+where an operator brings checksums of their own, only with those.
 """
 
 import asyncio
@@ -12,8 +12,8 @@ import platform
 import re
 import shutil
 import tarfile
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -41,22 +41,28 @@ class Release:
     """The address of what is published beside it: a bare digest, or lines of digest and file name."""
     output: str = ""
     """What to call the one file that is no archive."""
-    pinned: Mapping[str, str] = field(default_factory=dict)
-    """SHA-256 by file name."""
 
 
 class Releases:
     """The `Source` *releases*."""
 
     def __init__(
-        self, releases: Mapping[str, Release], mirror: str = "", checksums: Mapping[str, str] | None = None
+        self,
+        releases: Mapping[str, Release],
+        mirror: str = "",
+        *,
+        pins: Mapping[str, str] | None = None,
+        checksums: Mapping[str, str] | None = None,
     ) -> None:
         """`mirror` is the URL under which the homes' names lie; empty for the homes themselves.
 
-        `checksums` are SHA-256 by home and path, as `github.com/…/runc.amd64`; with them no others count.
+        `pins` and `checksums` are SHA-256 by home and path, as `github.com/…/runc.amd64`. A file with a pin has to have
+        that, and what is published beside it is not asked for. `checksums` are an operator's own: with them no others
+        count, pins neither.
         """
         self._releases = releases
         self._mirror = mirror.rstrip("/")
+        self._pins = pins or {}
         self._checksums = checksums
 
     async def ready(self) -> None:
@@ -73,9 +79,30 @@ class Releases:
             return False
 
     async def recipe(self, program: Program) -> str:
-        # A mirror's files are the homes' own: where they come from makes no difference.
-        said = f"releases {self._releases[program.name]!r}"
-        return said if self._checksums is None else f"{said} {sorted(self._checksums.items())}"
+        # A mirror's files are the homes' own: where they come from makes no difference. Against what they were checked
+        # does: what was fetched before there was a pin of it is fetched again.
+        whose, known = ("pinned", self._pins) if self._checksums is None else ("brought", self._checksums)
+        sums = [known.get(path) for path in self.paths(program)]
+        return f"releases {self._releases[program.name]!r} {whose} {sums}"
+
+    def paths(self, program: Program, architecture: str | None = None) -> tuple[str, ...]:
+        """Home and path of each file that is fetched for it.
+
+        `architecture` is `amd64`, `arm64` or another as the makers name it; None is this machine's.
+        """
+        release = self._releases[program.name]
+        names = program.outputs if "{program}" in release.url else (release.output,)
+        return tuple(_filled(release.url, program, name, architecture).removeprefix("https://") for name in names)
+
+    def checked(self, programs: Sequence[Program]) -> str:
+        """Which of these count against which checksums, in a line."""
+        if self._checksums is not None:
+            return "all programs were checked against the checksums that were brought"
+        pinned = [program.name for program in programs if all(path in self._pins for path in self.paths(program))]
+        others = [program.name for program in programs if program.name not in pinned]
+        parts = {"pinned checksums": pinned, "those published beside them": others}
+        said = [f"{whose}: {', '.join(names)}" for whose, names in parts.items() if names]
+        return f"programs were checked against {'; against '.join(said)}"
 
     async def make(self, program: Program, into: Path) -> None:
         release = self._releases[program.name]
@@ -94,8 +121,7 @@ class Releases:
         self, session: aiohttp.ClientSession, release: Release, program: Program, name: str, path: Path
     ) -> None:
         url = _filled(release.url, program, name)
-        file = url.rpartition("/")[2]
-        expected = self._pinned(release, url) or await self._published(session, release, program, name, file)
+        expected, whose = await self._expected(session, release, program, name)
         seen = hashlib.sha256()
         with path.open("wb") as out:
             try:
@@ -107,20 +133,21 @@ class Releases:
             except (TimeoutError, aiohttp.ClientError) as error:
                 raise Temporary(f"{self._at(url)} does not answer: {str(error) or type(error).__name__}") from error
         if seen.hexdigest() != expected:
-            raise Permanent(f"{self._at(url)} has the SHA-256 {seen.hexdigest()}, and {expected} was expected")
+            raise Permanent(f"{self._at(url)} has the SHA-256 {seen.hexdigest()}, and {expected} {whose}")
 
-    def _pinned(self, release: Release, url: str) -> str | None:
-        """The SHA-256 that was known before. Raises `Permanent` where the operator's are others, or have none."""
-        pinned = release.pinned.get(url.rpartition("/")[2])
-        if self._checksums is None:
-            return pinned
-        path = url.removeprefix("https://")
-        brought = self._checksums.get(path)
-        if brought is None:
-            raise Permanent(f"the checksums that were brought have none of {path}")
-        if pinned not in {None, brought}:
-            raise Permanent(f"the checksum that was brought of {path} is {brought}, and {pinned} is known")
-        return brought
+    async def _expected(
+        self, session: aiohttp.ClientSession, release: Release, program: Program, name: str
+    ) -> tuple[str, str]:
+        """The SHA-256 that counts, and whose it is. Raises `Permanent` where the operator's have none."""
+        path = _filled(release.url, program, name).removeprefix("https://")
+        if self._checksums is not None:
+            if path not in self._checksums:
+                raise Permanent(f"the checksums that were brought have none of {path}")
+            return self._checksums[path], "was brought"
+        if path in self._pins:
+            return self._pins[path], "is pinned (files that a site has made itself need --checksums)"
+        file = path.rpartition("/")[2]
+        return await self._published(session, release, program, name, file), "is published beside it"
 
     async def _published(
         self, session: aiohttp.ClientSession, release: Release, program: Program, name: str, file: str
@@ -173,12 +200,12 @@ def _known(answer: aiohttp.ClientResponse) -> None:
         raise Permanent(f"{answer.url} answers {answer.status} {answer.reason}")
 
 
-def _filled(text: str, program: Program, name: str) -> str:
+def _filled(text: str, program: Program, name: str, architecture: str | None = None) -> str:
     machine = platform.machine()
     return text.format(
         version=program.version,
         bare=program.version.removeprefix("v"),
-        arch=_ARCHITECTURES.get(machine, machine),
+        arch=architecture or _ARCHITECTURES.get(machine, machine),
         program=name,
     )
 

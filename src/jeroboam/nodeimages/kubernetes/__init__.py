@@ -53,10 +53,11 @@ from jeroboam.nodeimages.kubernetes.layers import asked_for, brought_along, pack
 from jeroboam.nodeimages.kubernetes.versions import OUTPUTS, Version, version, versions
 from jeroboam.nodeimages.programs import ProgramCache, Source
 from jeroboam.nodeimages.releases import Releases
+from jeroboam.nodeimages.releases import checksums as sums
 from jeroboam.nodeimages.releases import releases as published
 from jeroboam.nodeimages.tree import Tree
 
-__all__ = ["Version", "assemble", "build", "modules", "recipe", "releases", "version", "versions"]
+__all__ = ["Version", "assemble", "build", "modules", "pins", "recipe", "releases", "version", "versions"]
 
 CONTENT_LABEL = "jeroboam.content"
 """Names what an image was made of, so that the same is not made twice."""
@@ -90,10 +91,16 @@ def modules() -> Source:
 def releases(mirror: str, checksums: Mapping[str, str] | None = None) -> Releases:
     """The source that fetches what their makers publish, from that mirror where one is named.
 
-    Where checksums are brought, as SHA-256 by home and path, no others count.
+    Files count against the pins of the `SHA256SUMS` beside this. Where checksums are brought, as SHA-256 by home and
+    path, no others count.
     """
     found = published(tomllib.loads((files(__package__) / "releases.toml").read_text()))
-    return Releases(found, mirror, checksums)
+    return Releases(found, mirror, pins=pins(), checksums=checksums)
+
+
+def pins() -> Mapping[str, str]:
+    """The SHA-256 that are pinned, by home and path."""
+    return sums((files(__package__) / "SHA256SUMS").read_text())
 
 
 async def build(
