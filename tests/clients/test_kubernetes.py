@@ -18,7 +18,7 @@ from tests.fault.installation import Installation
 
 pytestmark = [pytest.mark.docker, pytest.mark.kubernetes, pytest.mark.slow]
 
-CONFIG = "[conductor]\ncheck_seconds = 3\n"
+CONFIG = "[conductor]\ncheck_seconds = 3\n[clusters]\nca_overlap_seconds = 20\n"
 OLD, NEW = "v1.35.4", "v1.36.3"
 CREATE = "coe cluster template create --coe kubernetes --image kubernetes-node --external-network public"
 SECONDS = 240.0
@@ -261,12 +261,39 @@ def test_upgrade_under_visitors(member, user):
     assert "HTTP 4" in member.refused("coe cluster upgrade ha old"), "there is no way back"
 
 
+def test_every_authority_is_replaced_under_visitors(member, user, tmp_path):
+    """Of three masters behind a load balancer: the API and what runs answer throughout."""
+    former, pods = member("coe ca show ha"), identities(user)
+    workers = member.json("coe cluster show ha")["node_addresses"]
+    with Visitor(workers) as visitor:
+        member("coe ca rotate ha")
+        # The first is the one that signs: every node accepts it by then, and what was handed out before still counts.
+        until(lambda: not member("coe ca show ha").startswith(former.strip()))
+        later = User(member, tmp_path / "later")
+        assert later.nodes().keys() == user.nodes().keys()
+        done(member)
+    print(f"rotation: {visitor.asked} answers, none for at most {visitor.longest:.1f} s")  # noqa: T201
+    assert visitor.asked
+    assert visitor.longest < 10
+    assert user.tried("get", "nodes").returncode != 0, "what was handed out before is refused"
+    assert identities(later) == pods, "no pod of a user was touched"
+    assert member.json("coe cluster show ha")["health_status"] == "HEALTHY"
+
+
 def test_it_goes_and_leaves_nothing(member):
     uuid = member.json("coe cluster show ha")["uuid"]
     member("coe cluster delete ha")
     member.until_gone("ha")
     for kind in ("container", "volume", "network"):
         assert engine(kind, "ls", "-q", "--filter", f"label=jeroboam.cluster={uuid}") == []
+
+
+def identities(user) -> dict[str, tuple[str, int]]:
+    """Uid and restarts of the users' pods, by name."""
+    return {
+        each["metadata"]["name"]: (each["metadata"]["uid"], each["status"]["containerStatuses"][0]["restartCount"])
+        for each in user.json("get", "pods")["items"]
+    }
 
 
 def images(user) -> set[str]:

@@ -6,6 +6,9 @@ The mirror's files are the test's own, so that the pins that are shipped would r
 import hashlib
 import io
 import tarfile
+import tomllib
+from dataclasses import replace
+from importlib.resources import files as files_of
 
 import pytest
 from aiohttp import web
@@ -14,6 +17,7 @@ from aiohttp.test_utils import TestServer
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.kit.clock import SystemClock
 from jeroboam.nodeimages import kubernetes
+from jeroboam.nodeimages.both import Both
 from jeroboam.nodeimages.programs import Program, ProgramCache
 from jeroboam.nodeimages.releases import Release, Releases, checksums
 from tests.unit.test_programs import Told
@@ -65,7 +69,9 @@ def asked():
 
 
 @pytest.fixture
-async def mirror(files, asked):
+async def at(files, asked):
+    """Where the mirror answers."""
+
     async def serve(request: web.Request) -> web.Response:
         asked.append(request.match_info["path"])
         found = files.get(request.match_info["path"], 404)
@@ -74,7 +80,12 @@ async def mirror(files, asked):
     app = web.Application()
     app.router.add_get("/mirror/{path:.*}", serve)
     async with TestServer(app) as server:
-        yield Releases(RELEASES, str(server.make_url("/mirror/")))
+        yield str(server.make_url("/mirror"))
+
+
+@pytest.fixture
+def mirror(at):
+    return Releases(RELEASES, f"{at}/")
 
 
 @pytest.fixture
@@ -231,3 +242,46 @@ async def test_the_shipped_pins_are_those_that_count(mirror, cache, files):
         await cache.get(source, [program])
     own = kubernetes.releases(mirror._mirror, {path: digest(b"compiled here")})
     assert (await cache.get(own, [program]))["runc"].read_bytes() == b"compiled here"
+
+
+class Compiled:
+    """A source that compiles nothing: it leaves files that say so."""
+
+    async def ready(self) -> None: ...
+
+    async def recipe(self, program: Program) -> str:
+        return f"compiled {program.name}"
+
+    async def make(self, program: Program, into) -> None:
+        for name in program.outputs:
+            (into / name).write_text("compiled")
+
+
+async def test_what_makers_do_not_publish_is_compiled(cache, at):
+    homes = {name: replace(each, url=each.url.replace("https:/", at)) for name, each in RELEASES.items()}
+    homes["one"] = replace(homes["one"], at_home=False)
+    contents = {"server": b"server", "client": b"client", "tool": tar_gz("./bin/tool", b"tool")}
+    paths = {path: path.rpartition("/")[2][:6] for each in (FILES, ARCHIVE) for path in Releases(homes).paths(each)}
+    pins = {path: digest(contents["tool" if name.startswith("tool") else name]) for path, name in paths.items()}
+    both = Both(Releases(homes, pins=pins), Compiled())
+    got = await cache.get(both, [FILES, ONE, ARCHIVE])
+    assert {name: path.read_text() for name, path in got.items()} == {
+        "server": "server",
+        "client": "client",
+        "one": "compiled",
+        "tool": "tool",
+    }
+    said = both.checked([FILES, ONE, ARCHIVE])
+    assert said == "programs were checked against pinned checksums: files, archive; compiled from modules: one"
+
+
+def test_every_program_of_a_node_can_be_fetched_and_checked_or_compiled():
+    """Without a word on it and with the homes in reach nothing is refused for want of a checksum."""
+    releases = kubernetes.releases("")
+    modules = tomllib.loads((files_of("jeroboam.nodeimages.kubernetes") / "modules.toml").read_text())["modules"]
+    for version in kubernetes.versions().values():
+        for program in version.programs:
+            assert releases.has(program) or program.name in modules, program
+        assert not releases.has(next(each for each in version.programs if each.name == "flannel"))
+    mirrored = kubernetes.releases("http://mirror.invalid")
+    assert all(mirrored.has(program) for version in kubernetes.versions().values() for program in version.programs)

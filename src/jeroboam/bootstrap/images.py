@@ -10,6 +10,7 @@ import aiodocker
 from jeroboam.clients.docker import connect
 from jeroboam.kit.clock import SystemClock
 from jeroboam.nodeimages import engine, fromhost, kubernetes, loadbalancer, swarm
+from jeroboam.nodeimages.both import Both
 from jeroboam.nodeimages.engine import NodeImage
 from jeroboam.nodeimages.programs import ProgramCache, Report, Source
 from jeroboam.nodeimages.releases import Releases
@@ -58,7 +59,7 @@ async def build(
             brought = None if checksums is None else _read(checksums)
             chosen = await _source(wanted, source, mirror or settings.image_mirror, brought)
             built = await kubernetes.build(docker, wanted, chosen, cache, machine_of(docker))
-            if isinstance(chosen, Releases):
+            if isinstance(chosen, Releases | Both):
                 said = f"{chosen.checked(wanted.programs)}\n"
     return f"{said}{built.name}: {'made' if built.fresh else 'there already'} ({built.id[:19]})"
 
@@ -103,8 +104,11 @@ def _read(checksums: Path) -> dict[str, str]:
 async def _source(
     wanted: kubernetes.Version, name: str | None, mirror: str, checksums: Mapping[str, str] | None
 ) -> Source:
-    """That source; without a name the one that can be reached, published programs before compiled ones."""
+    """That source; without a name what can be reached: published programs, and compiled ones where there are none."""
     releases = kubernetes.releases(mirror, checksums)
-    if name == "releases" or (name is None and (mirror or checksums or await releases.answers(wanted.programs[-1]))):
+    if name == "releases" or (name is None and (mirror or checksums)):
         return releases
-    return kubernetes.modules()
+    modules = kubernetes.modules()
+    if name is None and await releases.answers(wanted.programs[-1]):
+        return Both(releases, modules)
+    return modules

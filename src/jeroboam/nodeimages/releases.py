@@ -41,6 +41,8 @@ class Release:
     """The address of what is published beside it: a bare digest, or lines of digest and file name."""
     output: str = ""
     """What to call the one file that is no archive."""
+    at_home: bool = True
+    """Whether its makers publish it with a checksum; else only a mirror has it, or who brings checksums."""
 
 
 class Releases:
@@ -67,6 +69,11 @@ class Releases:
 
     async def ready(self) -> None:
         """Nothing of this machine is needed."""
+
+    def has(self, program: Program) -> bool:
+        """Whether it can be had here and checked."""
+        known = self._checksums is not None or all(path in self._pins for path in self.paths(program))
+        return bool(self._mirror) or known or self._releases[program.name].at_home
 
     async def answers(self, program: Program) -> bool:
         """A quick look whether that program could be fetched."""

@@ -81,7 +81,7 @@ def recipe(pause: str) -> Recipe:
     return replace(wanted, contents={**wanted.contents, **texts})
 
 
-def modules() -> Source:
+def modules() -> GoModules:
     """The source that compiles the programs."""
     folder = files(__package__)
     data = tomllib.loads((folder / "modules.toml").read_text())

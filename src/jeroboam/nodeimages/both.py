@@ -1,0 +1,37 @@
+"""Both sources together: programs that their makers publish are fetched, those that they do not are compiled.
+
+Neighbours: `releases` and `gomodules`, the two. It is what is taken where nobody says which and the makers' homes can
+be reached.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from jeroboam.nodeimages.programs import Program, Source
+from jeroboam.nodeimages.releases import Releases
+
+
+class Both:
+    """A `Source` of published programs, and of compiled ones for the rest."""
+
+    def __init__(self, releases: Releases, modules: Source) -> None:
+        self._releases = releases
+        self._modules = modules
+
+    async def ready(self) -> None:
+        await self._modules.ready()
+
+    async def recipe(self, program: Program) -> str:
+        return await self._of(program).recipe(program)
+
+    async def make(self, program: Program, into: Path) -> None:
+        await self._of(program).make(program, into)
+
+    def checked(self, programs: Sequence[Program]) -> str:
+        """Which of these count against which checksums, and which were compiled, in a line."""
+        fetched = [program for program in programs if self._releases.has(program)]
+        compiled = ", ".join(program.name for program in programs if program not in fetched)
+        return f"{self._releases.checked(fetched)}; compiled from modules: {compiled}"
+
+    def _of(self, program: Program) -> Source:
+        return self._releases if self._releases.has(program) else self._modules
