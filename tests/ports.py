@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.clusters import MASTER, ROLES
-from jeroboam.domain.errors import Invalid, NotFound, Unavailable
+from jeroboam.domain.errors import Conflict, Invalid, NotFound, Unavailable
 from jeroboam.domain.limits import Owner
 from jeroboam.domain.ports import ExecResult
 
@@ -63,6 +63,10 @@ class EasyAdmission:
     async def nodegroup(self, cluster, group, caller) -> None:
         if self.refused is not None and self.refused in {group.spec.flavor_id, group.spec.image_id}:
             raise Invalid(f"Unable to find {self.refused}.", field="flavor_id")
+
+    async def growth(self, cluster, group, more) -> None:
+        if self.refused == "growth":
+            raise Conflict(f"{more} nodes have no room.", field="node_count")
 
     async def change(self, before, after, groups) -> frozenset[str]:
         for group in groups:

@@ -189,6 +189,20 @@ async def test_resize(infra, make, store):
     assert (workers.spec.node_count, workers.status) == (5, "UPDATE_IN_PROGRESS")
 
 
+async def test_more_nodes_than_there_is_room_for_are_refused_and_fewer_are_not(infra, make, parts, store):
+    uuid = await make.cluster(node_count=2)
+    await settle(store, uuid)
+    parts.admission.refused = "growth"
+    for answer in (
+        await infra.post("/v1/clusters/c/actions/resize", {"node_count": 5}),
+        await infra.patch("/v1/clusters/c", [{"op": "replace", "path": "/node_count", "value": 5}]),
+        await infra.patch("/v1/bays/c", [{"op": "replace", "path": "/node_count", "value": 5}]),
+    ):
+        assert (answer.status, answer.error["detail"]) == (409, "3 nodes have no room.")
+    assert (await infra.get("/v1/clusters/c")).json()["node_count"] == 2
+    assert (await infra.post("/v1/clusters/c/actions/resize", {"node_count": 1})).status == 202
+
+
 async def test_resize_keeps_to_its_range_and_knows_its_nodes(infra, make, store):
     uuid = await make.cluster(labels={"min_node_count": "1"})
     await settle(store, uuid)

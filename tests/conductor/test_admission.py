@@ -271,6 +271,15 @@ async def test_more_nodes_have_to_fit_too(particular, placed):
         await particular.nodegroup(cluster, workers, CALLER)
 
 
+async def test_a_group_that_grows_has_to_fit_with_what_is_new(particular, placed):
+    cluster, [_, workers] = sized(5)
+    placed.around = replace(placed.around, memory=299)
+    await particular.growth(cluster, workers, 2)
+    with pytest.raises(Conflict, match="3 nodes of fake take 300 MiB of memory before they run anything") as refused:
+        await particular.growth(cluster, workers, 3)
+    assert refused.value.field == "node_count"
+
+
 async def test_a_flavour_that_is_too_small_for_a_node_is_refused(particular):
     cluster, [master, workers] = sized(1)
     tiny = replace(master, spec=replace(master.spec, flavor_id="m1.tiny"))

@@ -92,6 +92,13 @@ class DriverAdmission:
             await fitting.check_flavors(coe, provider, cluster, [group])
             await fitting.check_room(coe, provider, cluster, [group])
 
+    async def growth(self, cluster: Cluster, group: NodeGroup, more: int) -> None:
+        with _answering():
+            template = cluster.spec.template
+            coe, provider = self._coe(template), self._provider(template.driver or self._default)
+            grown = replace(group, spec=replace(group.spec, node_count=more))
+            await fitting.check_room(coe, provider, cluster, [grown])
+
     async def change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> frozenset[str]:
         """Raise unless the drivers can take the cluster there; which nodes have to be made anew for that, by role."""
         with _answering():

@@ -57,6 +57,10 @@ class Admission(Protocol):
         """Raise `Invalid`, `Conflict` or `NotFound` if that group could not be added to the cluster."""
         ...
 
+    async def growth(self, cluster: Cluster, group: NodeGroup, more: int) -> None:
+        """Raise `Conflict` if so many more nodes of that group have no room where the cluster is."""
+        ...
+
     async def change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> frozenset[str]:
         """The roles of nodes that the labels or the template that differ reach, so that they have to be made anew.
 

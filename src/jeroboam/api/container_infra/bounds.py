@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from jeroboam.api.call import Call
-from jeroboam.api.container_infra.lookup import cluster_of
 from jeroboam.domain.clusters import Cluster, NodeGroup, Template, TemplateSpec, flavor_of
 from jeroboam.domain.limits import Asked, Limit, Owner, check, concerning
 from jeroboam.store import Transaction
@@ -102,12 +101,3 @@ async def bounds_for(call: Call, project_id: str) -> Bounds:
     if project_id != caller.project_id:
         owner = await call.parts.projects.describe(project_id)
     return Bounds(limits=concerning(limits, owner or Owner(project_id=project_id)))
-
-
-async def bounds_of(call: Call, ident: str, scope: str | None) -> Bounds:
-    """The same for the project of a cluster, by what the caller calls it. Raises `NotFound` where there is none."""
-    if not call.parts.limits:
-        return Bounds()
-    async with call.parts.store.read() as tx:
-        cluster = await cluster_of(tx, ident, scope)
-    return await bounds_for(call, cluster.project_id)

@@ -9,7 +9,7 @@ from typing import Any
 
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra.alterations import Alteration, altered, batch_of
-from jeroboam.api.container_infra.bounds import Bounds, bounds_for, bounds_of
+from jeroboam.api.container_infra.bounds import Bounds, bounds_for
 from jeroboam.api.container_infra.clusters import FIELDS, ZERO_NODES, zero_refused
 from jeroboam.api.container_infra.history import record
 from jeroboam.api.container_infra.lookup import cluster_of, group_of, groups_of, project_scope
@@ -58,6 +58,9 @@ async def update(call: Call) -> Answer:
     reaches: frozenset[str] = frozenset()
     bounds = await bounds_for(call, before.project_id)
     bounds.check_change(before, alteration.cluster, alteration.groups)
+    if "node_count" in named:
+        workers = next(group for group in groups if group.name == DEFAULT_WORKERS)
+        await check_growth(call, before, workers, _patched(before, groups, changes).get("node_count", 1))
     if alteration.cluster.spec != before.spec or alteration.groups:
         reaches = await call.parts.admission.change(before, alteration.cluster, alteration.groups)
     async with call.parts.store.write() as tx:
@@ -125,14 +128,24 @@ async def resize(call: Call) -> Answer:
         raise Invalid("Mandatory field missing: node_count.", field="node_count")
     wish = read(body, RESIZE)
     scope = project_scope(call, "cluster:resize_all_projects")
-    bounds = await bounds_of(call, call.path["cluster"], scope)
-    async with call.parts.store.write() as tx:
+    async with call.parts.store.read() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], scope)
         group = await group_of(tx, cluster, wish.get("nodegroup") or DEFAULT_WORKERS)
+    bounds = await bounds_for(call, cluster.project_id)
+    await check_growth(call, cluster, group, wish["node_count"])
+    async with call.parts.store.write() as tx:
+        cluster = await cluster_of(tx, cluster.uuid, scope)
+        group = await group_of(tx, cluster, group.uuid)
         leavers = wish.get("nodes_to_remove") or ()
         alteration = _with_size(call, Alteration(cluster=cluster), group, wish["node_count"], leavers)
         await _write(tx, call, bounds, cluster, alteration)
     return reply({"uuid": cluster.uuid}, 202)
+
+
+async def check_growth(call: Call, cluster: Cluster, group: NodeGroup, count: int) -> None:
+    """Raise `Conflict` where the nodes that the group gets for that size have no room. Asked before it is stored."""
+    if (more := count - group.spec.node_count) > 0:
+        await call.parts.admission.growth(cluster, group, more)
 
 
 async def resized(tx: Transaction, call: Call, bounds: Bounds, cluster: Cluster, group: NodeGroup, count: int) -> None:

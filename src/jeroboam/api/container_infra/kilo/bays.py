@@ -10,13 +10,13 @@ from typing import Any
 
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra import changes, clusters
-from jeroboam.api.container_infra.bounds import bounds_of
+from jeroboam.api.container_infra.bounds import bounds_for
 from jeroboam.api.container_infra.kilo.lookup import bay_of, baymodel_of
 from jeroboam.api.container_infra.kilo.shapes import BayDetailList, BayInList, BayList, BayShape
 from jeroboam.api.container_infra.lookup import group_of, groups_of, project_scope
 from jeroboam.api.container_infra.schema import MOST_NODES, refuse_unknown
 from jeroboam.api.fields import Check, optional, read, whole
-from jeroboam.api.wire import apply, changes_of, iso, links, next_page, page_of
+from jeroboam.api.wire import Change, apply, changes_of, iso, links, next_page, page_of
 from jeroboam.domain.clusters import MASTER, Cluster, NodeGroup
 from jeroboam.domain.errors import Invalid, NotFound
 from jeroboam.store import ClusterBrief, GroupBrief
@@ -150,16 +150,25 @@ async def update(call: Call) -> Answer:
             raise Invalid(f"'/{step.root}' is an internal attribute and can not be updated", field=step.root)
         if step.root != "node_count" or step.member is not None:
             raise Invalid(f"cannot change bay property(ies) {step.root}.", field=step.root)
-    bounds = await bounds_of(call, call.path["bay"], project_scope(call, "cluster:update_all_projects"))
-    async with call.parts.store.write() as tx:
+    async with call.parts.store.read() as tx:
         bay = await bay_of(tx, call, call.path["bay"], "cluster:update_all_projects")
+        workers = await group_of(tx, bay, changes.DEFAULT_WORKERS)
+    bounds = await bounds_for(call, bay.project_id)
+    await changes.check_growth(call, bay, workers, _patched(workers, steps))
+    async with call.parts.store.write() as tx:
+        bay = await bay_of(tx, call, bay.uuid, "cluster:update_all_projects")
         if steps:
             workers = await group_of(tx, bay, changes.DEFAULT_WORKERS)
-            patched = apply({"node_count": workers.spec.node_count}, steps)
-            await changes.resized(tx, call, bounds, bay, workers, _COUNT("node_count", patched.get("node_count", 1)))
+            await changes.resized(tx, call, bounds, bay, workers, _patched(workers, steps))
             bay = await bay_of(tx, call, bay.uuid)
         groups = await groups_of(tx, bay)
     return reply(full(bay, groups, call))
+
+
+def _patched(workers: NodeGroup, steps: list[Change]) -> int:
+    """How many nodes there are to be."""
+    patched = apply({"node_count": workers.spec.node_count}, steps)
+    return int(_COUNT("node_count", patched.get("node_count", 1)))
 
 
 async def delete(call: Call) -> Answer:
