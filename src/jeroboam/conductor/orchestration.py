@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 import structlog
 
 from jeroboam.coes.base import Manifests, ManifestWant
-from jeroboam.conductor.orchestration_records import OrchestrationRecords
 from jeroboam.conductor.reach import Reach, Reached
 from jeroboam.conductor.records import LeaseLost
+from jeroboam.conductor.workload_records import OrchestrationRecords
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
 from jeroboam.domain.orchestrated import Orchestrated, Seen, in_progress, is_due
 from jeroboam.kit.clock import Clock, Overdue, within
