@@ -1,7 +1,8 @@
 """What the loops of workloads read before and write after their work: one object, under its lease.
 
 Containers and what manifests make lie in one table and are kept alike; what differs is how far an object has come,
-and what of an earlier failure stands. Neighbours: `workloads`, `orchestration` and `workload_strays`, which use this.
+and what of an earlier failure stands. Neighbours: `inside`, `workloads`, `orchestration` and `workload_strays`, which
+use this.
 """
 
 from abc import ABC, abstractmethod
@@ -30,6 +31,10 @@ class Records(ABC, Generic[T]):
     def _rows(self, tx: Transaction) -> InsideRows[T]:
         """Where they lie."""
 
+    @abstractmethod
+    def _projected(self, it: T, *, waiting_for: str | None = None) -> T:
+        """It with its public status, as wish and observation make it."""
+
     async def everything(self) -> Iterable[str]:
         async with self._store.read() as tx:
             return await self._rows(tx).uuids()
@@ -37,6 +42,18 @@ class Records(ABC, Generic[T]):
     async def get(self, uuid: str) -> T | None:
         async with self._store.read() as tx:
             return await self._rows(tx).get(uuid)
+
+    async def wait(self, lease: Lease, reason: str) -> None:
+        """Write what its work waits for, and nothing else."""
+        await self._write(lease, lambda before: self._projected(before, waiting_for=reason))
+
+    async def unheard(self, lease: Lease, reason: str) -> None:
+        """Write why its cluster could not be asked."""
+
+        def silent(before: T) -> T:
+            return self._projected(replace(before, observed=replace(before.observed, silent=reason)))
+
+        await self._write(lease, silent)
 
     async def forget(self, lease: Lease) -> None:
         """Remove it."""
@@ -70,6 +87,9 @@ class WorkloadRecords(Records[Workload]):
     def _rows(self, tx: Transaction) -> InsideRows[Workload]:
         return tx.workloads
 
+    def _projected(self, it: Workload, *, waiting_for: str | None = None) -> Workload:
+        return project_workload(it, waiting_for=waiting_for)
+
     async def known(self, cluster_id: str) -> frozenset[str]:
         """The uuids of all that was made in a cluster."""
         async with self._store.read() as tx:
@@ -80,7 +100,7 @@ class WorkloadRecords(Records[Workload]):
         async with self._store.read() as tx:
             return [cluster.uuid for cluster in await tx.clusters.select()]
 
-    async def save(self, lease: Lease, observed: WorkloadObserved, *, waiting_for: str | None = None) -> Workload:
+    async def save(self, lease: Lease, observed: WorkloadObserved) -> Workload:
         """Write what was observed and what follows for the public status; nothing is written twice.
 
         `observed.seq` says which op has ended: what the user has asked for meanwhile still waits. An earlier failure
@@ -89,7 +109,7 @@ class WorkloadRecords(Records[Workload]):
 
         def saved(before: Workload) -> Workload:
             kept = replace(observed, failure=before.observed.failure, failed=before.observed.failed)
-            return project_workload(replace(before, observed=kept), waiting_for=waiting_for)
+            return project_workload(replace(before, observed=kept))
 
         return await self._write(lease, saved)
 
@@ -113,9 +133,10 @@ class OrchestrationRecords(Records[Orchestrated]):
     def _rows(self, tx: Transaction) -> InsideRows[Orchestrated]:
         return tx.orchestrated
 
-    async def save(
-        self, lease: Lease, observed: OrchestratedObserved, *, waiting_for: str | None = None
-    ) -> Orchestrated:
+    def _projected(self, it: Orchestrated, *, waiting_for: str | None = None) -> Orchestrated:
+        return project_orchestrated(it, waiting_for=waiting_for)
+
+    async def save(self, lease: Lease, observed: OrchestratedObserved) -> Orchestrated:
         """Write what was observed and what follows for the public status; nothing is written twice.
 
         `observed.generation` says which wish is done: what the user has asked for meanwhile still waits. An earlier
@@ -124,7 +145,7 @@ class OrchestrationRecords(Records[Orchestrated]):
 
         def saved(before: Orchestrated) -> Orchestrated:
             kept = replace(observed, failure=before.observed.failure)
-            return project_orchestrated(replace(before, observed=kept), waiting_for=waiting_for)
+            return project_orchestrated(replace(before, observed=kept))
 
         return await self._write(lease, saved)
 
