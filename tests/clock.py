@@ -4,10 +4,18 @@ import asyncio
 import datetime as dt
 import heapq
 import itertools
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 
 from tests.builders import NOW
 
+T = TypeVar("T")
+
 SETTLE_PASSES = 50
+LONGEST = 1200.0
+"""So many virtual seconds a test waits for something. A slow machine makes them longer and no more of them."""
+STUCK_SECONDS = 60.0
+"""Real seconds: what takes so long without virtual time passing will never end."""
 
 
 class ManualClock:
@@ -50,3 +58,27 @@ async def settle() -> None:
     """Let every task that can run do so."""
     for _ in range(SETTLE_PASSES):
         await asyncio.sleep(0)
+
+
+async def until(
+    clock: ManualClock,
+    look: Callable[[], Awaitable[T]],
+    condition: Callable[[T], bool],
+    *,
+    looks: Callable[[], int] = lambda: 5,
+) -> T:
+    """What a look shows once the condition holds for it; virtual time passes meanwhile, as far as it has to.
+
+    It stands still for so many `looks`, so that real reads and writes cost none of it.
+    """
+    end, made = clock.monotonic() + LONGEST, 0
+    while True:
+        async with asyncio.timeout(STUCK_SECONDS):
+            found = await look()
+        if condition(found):
+            return found
+        made += 1
+        if made % looks() == 0:
+            assert clock.monotonic() < end, f"not so within {LONGEST:g} virtual seconds: {found}"
+            await clock.advance(0.5)
+        await asyncio.sleep(0.001)

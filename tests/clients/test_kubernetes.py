@@ -15,6 +15,7 @@ import pytest
 
 from tests.clients.openstack_shell import Shell
 from tests.fault.installation import Installation
+from tests.kubernetes_objects import deployment, listed, service, written
 
 pytestmark = [pytest.mark.docker, pytest.mark.kubernetes, pytest.mark.slow]
 
@@ -22,39 +23,19 @@ CONFIG = "[conductor]\ncheck_seconds = 3\n[clusters]\nca_overlap_seconds = 20\n"
 OLD, NEW = "v1.35.4", "v1.36.3"
 CREATE = "coe cluster template create --coe kubernetes --image kubernetes-node --external-network public"
 SECONDS = 240.0
-WEB = """
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 2
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      terminationGracePeriodSeconds: 5
-      topologySpreadConstraints:
-        - {maxSkew: 1, topologyKey: kubernetes.io/hostname, whenUnsatisfiable: ScheduleAnyway,
-           labelSelector: {matchLabels: {app: web}}}
-      containers:
-        - name: web
-          image: docker.io/library/busybox:latest
-          imagePullPolicy: IfNotPresent
-          # Told to end it goes on for a moment: until every node knows that it is going.
-          command: [sh, -c, "mkdir /www; echo hello >/www/index.html; trap 'sleep 2; exit' TERM; httpd -p 80 -h /www;
-                             while :; do sleep 0.2; done"]
-          readinessProbe: {tcpSocket: {port: 80}, periodSeconds: 1}
----
-apiVersion: policy/v1
-kind: PodDisruptionBudget
-metadata: {name: web}
-spec: {minAvailable: 1, selector: {matchLabels: {app: web}}}
----
-apiVersion: v1
-kind: Service
-metadata: {name: web}
-spec: {type: NodePort, selector: {app: web}, ports: [{port: 80, nodePort: 30080}]}
-"""
+# Told to end it goes on for a moment: until every node knows that it is going.
+SERVE = (
+    "mkdir /www; echo hello >/www/index.html; trap 'sleep 2; exit' TERM; httpd -p 80 -h /www; "
+    "while :; do sleep 0.2; done"
+)
+PROBE = {"tcpSocket": {"port": 80}, "periodSeconds": 1}
+WEB = listed(
+    deployment("web", "sh", "-c", SERVE, grace_seconds=5, spread=True, readinessProbe=PROBE),
+    written(
+        "policy/v1", "PodDisruptionBudget", "web", {"minAvailable": 1, "selector": {"matchLabels": {"app": "web"}}}
+    ),
+    service("web", node_port=30080),
+)
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,8 @@ from jeroboam.conductor.workload_strays import Strays
 from jeroboam.conductor.workloads import Workloads
 from jeroboam.domain.workloads import Act, Workload, ask_delete, ask_workload, check_act
 from tests import builders
-from tests.conductor.conftest import PATIENCE, Rig
+from tests.clock import until
+from tests.conductor.conftest import Rig
 
 SECONDS = 120
 
@@ -47,8 +48,8 @@ class BayRig(Rig):
 
     async def make(self, cluster, **changes) -> str:
         """Ask for a container; its uuid."""
-        until = self.clock.now() + dt.timedelta(seconds=SECONDS)
-        made = builders.workload(cluster, deadline_at=until, created_at=self.clock.now(), **changes)
+        deadline = self.clock.now() + dt.timedelta(seconds=SECONDS)
+        made = builders.workload(cluster, deadline_at=deadline, created_at=self.clock.now(), **changes)
         async with self.store.write() as tx:
             await tx.workloads.insert(made)
             tx.hint("workload", made.uuid)
@@ -60,16 +61,16 @@ class BayRig(Rig):
             async with self.store.write() as tx:
                 workload = await tx.workloads.get(uuid)
                 check_act(workload, act)
-                until = self.clock.now() + dt.timedelta(seconds=SECONDS)
-                await tx.workloads.update(ask_workload(workload, act, now=self.clock.now(), deadline=until))
+                deadline = self.clock.now() + dt.timedelta(seconds=SECONDS)
+                await tx.workloads.update(ask_workload(workload, act, now=self.clock.now(), deadline=deadline))
                 tx.hint("workload", uuid)
 
     async def drop(self, uuid: str) -> None:
         """Ask for its end."""
         async with self.store.write() as tx:
             workload = await tx.workloads.get(uuid)
-            until = self.clock.now() + dt.timedelta(seconds=SECONDS)
-            await tx.workloads.update(ask_delete(workload, now=self.clock.now(), deadline=until))
+            deadline = self.clock.now() + dt.timedelta(seconds=SECONDS)
+            await tx.workloads.update(ask_delete(workload, now=self.clock.now(), deadline=deadline))
             tx.hint("workload", uuid)
 
     async def workload(self, uuid: str) -> Workload | None:
@@ -78,19 +79,7 @@ class BayRig(Rig):
 
     async def seen(self, uuid: str, condition) -> Workload | None:
         """The workload once the condition holds for it; virtual time passes meanwhile."""
-        looks, last = 0, None
-        try:
-            async with asyncio.timeout(PATIENCE):
-                while True:
-                    last = await self.workload(uuid)
-                    if condition(last):
-                        return last
-                    looks += 1
-                    if looks % 5 == 0:
-                        await self.clock.advance(0.5)
-                    await asyncio.sleep(0.001)
-        except TimeoutError as error:
-            raise AssertionError(f"not so after {looks} looks: {last}") from error
+        return await until(self.clock, lambda: self.workload(uuid), condition)
 
     async def is_(self, uuid: str, status: str) -> Workload:
         """The workload once nothing is under way and its status is that."""

@@ -19,10 +19,9 @@ from jeroboam.secrets.keyfile import KeyFileSealer
 from jeroboam.store import Store
 from jeroboam.store.migrations import upgrade
 from tests import builders
-from tests.clock import ManualClock
+from tests.clock import ManualClock, until
 from tests.ports import AllProjects
 
-PATIENCE = 20.0
 # While work goes on, virtual time stands still for so many looks, so that real reads and writes cost none of it.
 LOOKS = 20
 
@@ -109,16 +108,11 @@ class Rig:
 
     async def until(self, uuid: str, condition) -> Cluster | None:
         """The cluster once the condition holds for it; virtual time passes meanwhile, as far as it has to."""
-        looks = 0
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                cluster = await self.get(uuid)
-                if condition(cluster):
-                    return cluster
-                looks += 1
-                if looks % (LOOKS if self.loop.queue.working_on(uuid) else LOOKS // 4) == 0:
-                    await self.clock.advance(0.5)
-                await asyncio.sleep(0.001)
+
+        def looks() -> int:
+            return LOOKS if self.loop.queue.working_on(uuid) else LOOKS // 4
+
+        return await until(self.clock, lambda: self.get(uuid), condition, looks=looks)
 
     async def settled(self, uuid: str) -> Cluster | None:
         return await self.until(uuid, lambda c: c is None or not states.in_progress(c))

@@ -1,6 +1,5 @@
 """A cluster gets another certificate authority, nobody who holds what was handed out last is cut off, whatever dies."""
 
-import asyncio
 from dataclasses import dataclass, replace
 
 import pytest
@@ -11,8 +10,7 @@ from jeroboam.conductor.rotation import given, spoken
 from jeroboam.domain import states
 from jeroboam.domain.clusters import FORMER, MAIN, NEXT, READY, Operation
 from jeroboam.domain.errors import Permanent, Temporary
-
-LIMIT = 20
+from tests.clock import until
 
 
 @dataclass(frozen=True)
@@ -60,13 +58,7 @@ class Witness:
         return not states.in_progress(cluster)
 
     async def until(self, condition=lambda: False) -> None:
-        async with asyncio.timeout(LIMIT):
-            looks = 0
-            while not await self.look() and not condition():
-                looks += 1
-                if looks % 10 == 0:
-                    await self.rig.clock.advance(0.5)
-                await asyncio.sleep(0.001)
+        await until(self.rig.clock, self.look, lambda ended: ended or condition(), looks=lambda: 10)
 
     async def at(self, *kinds) -> None:
         await self.until(lambda: self.stages[-1] == frozenset(kinds))

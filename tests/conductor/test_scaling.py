@@ -1,6 +1,5 @@
 """Groups grow for work that finds no room and shrink where there is none, as a resize by a user would have them."""
 
-import asyncio
 from dataclasses import replace
 
 import pytest
@@ -11,6 +10,7 @@ from jeroboam.domain.clusters import ClusterSpec, Operation, TemplateSpec
 from jeroboam.domain.errors import Temporary
 from jeroboam.domain.limits import Limit
 from tests import builders
+from tests.clock import LONGEST
 from tests.conductor.test_healing import named, passes
 
 SCALING = ClusterSpec(
@@ -32,10 +32,16 @@ async def size(rig, uuid, name="default-worker") -> int:
 
 async def settles(rig, uuid, count: int):
     """Once the workers are wished to be so many, and are."""
-    async with asyncio.timeout(20):
-        while await size(rig, uuid) != count:
-            await passes(rig, 5)
+    await turns(rig, lambda: size(rig, uuid), count)
     return await rig.settled(uuid)
+
+
+async def turns(rig, look, wanted) -> None:
+    """Once a look shows what is wanted."""
+    end = rig.clock.monotonic() + LONGEST
+    while (found := await look()) != wanted:
+        assert rig.clock.monotonic() < end, found
+        await passes(rig, 5)
 
 
 async def resizes(rig, uuid) -> list:
@@ -146,9 +152,11 @@ async def test_a_group_of_a_users_has_bounds_of_its_own(rig):
         tx.hint("cluster", uuid)
     await rig.settled(uuid)
     rig.members[uuid].waiting = 4
-    async with asyncio.timeout(20):
-        while (await size(rig, uuid), await size(rig, uuid, "big")) != (4, 2):
-            await passes(rig, 5)
+
+    async def sizes() -> tuple[int, int]:
+        return await size(rig, uuid), await size(rig, uuid, "big")
+
+    await turns(rig, sizes, (4, 2))
     await rig.settled(uuid)
 
 

@@ -16,47 +16,17 @@ from jeroboam.clients.docker_containers import executed
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.kit.x509 import CLIENT, Pair, issue
 from tests.contract.rigs import CLOCK, eventually, kubernetes_rig, ready
+from tests.kubernetes_objects import BUSYBOX, deployment, listed, service, written
 
 pytestmark = [pytest.mark.docker, pytest.mark.kubernetes, pytest.mark.slow]
 
-WEB = """
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 2
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      terminationGracePeriodSeconds: 1
-      topologySpreadConstraints:
-        - maxSkew: 1
-          topologyKey: kubernetes.io/hostname
-          whenUnsatisfiable: ScheduleAnyway
-          labelSelector: {matchLabels: {app: web}}
-      containers:
-        - name: web
-          image: docker.io/library/busybox:latest
-          imagePullPolicy: IfNotPresent
-          command: [sh, -c, "mkdir -p /www; hostname >/www/index.html; exec httpd -f -p 80 -h /www"]
----
-apiVersion: v1
-kind: Service
-metadata: {name: web}
-spec: {selector: {app: web}, ports: [{port: 80}]}
----
-apiVersion: v1
-kind: Pod
-metadata: {name: user}
-spec:
-  terminationGracePeriodSeconds: 0
-  containers:
-    - name: user
-      image: docker.io/library/busybox:latest
-      imagePullPolicy: IfNotPresent
-      command: [sleep, "3600"]
-"""
+SERVE = "mkdir -p /www; hostname >/www/index.html; exec httpd -f -p 80 -h /www"
+USER = {"terminationGracePeriodSeconds": 0, "containers": [{"name": "user", **BUSYBOX, "command": ["sleep", "3600"]}]}
+WEB = listed(
+    deployment("web", "sh", "-c", SERVE, grace_seconds=1, spread=True),
+    service("web"),
+    written("v1", "Pod", "user", USER),
+)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import subprocess
 import pytest
 
 from tests.fault.installation import Installation, until
+from tests.kubernetes_objects import deployment
 
 pytestmark = [pytest.mark.docker, pytest.mark.kubernetes, pytest.mark.slow]
 
@@ -112,16 +113,8 @@ async def grows(story: Story) -> None:
     """There is more work than a node holds."""
     found = json.loads(kubectl(story.uuid, "get", "nodes", "-o", "json"))["items"]
     cores = int(found[-1]["status"]["allocatable"]["cpu"])
-    container = {
-        "name": "it", "image": "docker.io/library/busybox:latest", "imagePullPolicy": "IfNotPresent",
-        "command": ["sleep", "3600"], "resources": {"requests": {"cpu": f"{cores * 600}m"}},
-    }  # fmt: skip
-    pod = {"terminationGracePeriodSeconds": 0, "containers": [container]}
-    template = {"metadata": {"labels": {"app": "x"}}, "spec": pod}
-    work = {
-        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "work"},
-        "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "x"}}, "template": template},
-    }  # fmt: skip
+    requests = {"requests": {"cpu": f"{cores * 600}m"}}
+    work = deployment("work", "sleep", "3600", grace_seconds=0, resources=requests)
     kubectl(story.uuid, "apply", "-f", "-", stdin=json.dumps(work))
     await until(story.runs, 90, what=lambda: kubectl(story.uuid, "get", "pods", "-o", "wide"))
     await until(story.is_well, 60)

@@ -14,8 +14,8 @@ from jeroboam.bootstrap.limits import read_limits
 from jeroboam.bootstrap.state import StateFolder
 from jeroboam.clients.keystone import Assignment, KeystoneAdmin
 from jeroboam.domain.caller import Caller
-from jeroboam.domain.clusters import DEFAULT_FLAVOR, Cluster, NodeGroup, Template, TemplateSpec, flavor_of
-from jeroboam.domain.limits import Asked, Limit, Owner, Verdict, concerning, judge
+from jeroboam.domain.clusters import DEFAULT_FLAVOR, Cluster, NodeGroup, Template, TemplateSpec
+from jeroboam.domain.limits import Asked, Limit, Owner, Verdict, asked_by, concerning, judge
 from jeroboam.kit.bus import MemoryBus
 from jeroboam.kit.clock import SystemClock
 from jeroboam.settings import Settings
@@ -172,18 +172,8 @@ async def _look_up(settings: Settings, what: str, project_id: str) -> _Object:
 
 
 def _of_cluster(cluster: Cluster, groups: list[NodeGroup], template: Template | None) -> _Object:
-    of = cluster.spec.template
-    asked = Asked(
-        cluster_name=cluster.name,
-        template=(cluster.template_id, template.name if template else ""),
-        coe=of.coe,
-        provider=of.driver,
-        flavors=[flavor_of(cluster, group) for group in groups],
-        labels=cluster.spec.labels,
-        labels_complete=True,
-        cluster_nodes=sum(group.spec.node_count for group in groups),
-    )
     title = f"cluster {cluster.name} ({cluster.uuid}), {cluster.status}"
+    asked = asked_by(cluster, groups, template)
     return _Object(title=title, asked=asked, owner=cluster.project_id, creator=cluster.user_id)
 
 

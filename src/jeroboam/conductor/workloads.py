@@ -1,114 +1,65 @@
 """The workload loop: brings the containers inside clusters to what their users asked, and sees what becomes of them.
 
-Every pass asks the cluster's own API what there is and does only what is missing, so that it may be broken off and
-entered again anywhere; what cannot be told from the container itself (whether a reboot was done) is noted before it is
-begun. A container that changes behind our back is seen by the next look. Neighbours: `reach` (the way to a cluster),
-the COE (what a container is there), `domain.workloads` (what it means).
+A pass does only what is missing; what cannot be told from the container itself (whether a reboot was done) is noted
+before it is begun. A container that changes behind our back is seen by the next look. Neighbours: `inside` (deadlines,
+failures), `reach` (the way to a cluster), the COE (what a container is there), `domain.workloads` (what it means).
 """
 
-import datetime as dt
 from dataclasses import replace
 
-import structlog
-
 from jeroboam.coes.base import ContainerSeen, ContainerWant, RunsContainers
+from jeroboam.conductor.inside import SILENT_SECONDS, Inside
 from jeroboam.conductor.reach import Reach, Reached
-from jeroboam.conductor.records import LeaseLost
 from jeroboam.conductor.workload_records import WorkloadRecords
 from jeroboam.domain.containers import RuntimeState
-from jeroboam.domain.errors import DriverError, Permanent, Temporary
+from jeroboam.domain.errors import Temporary
 from jeroboam.domain.workloads import (
     Act,
     Workload,
     WorkloadObserved,
     WorkloadOp,
-    in_progress,
     octets,
     pending,
     words,
 )
-from jeroboam.kit.clock import Clock, Overdue, within
+from jeroboam.kit.clock import Clock
 from jeroboam.store import Lease, Store
 
-FIRST_RETRY = 0.5
-LONGEST_RETRY = 5.0
-# How soon to look again after a change, at the least: what was just started may end at once.
-FIRST_LOOK = 1.0
-# For so long a bay that did not answer is believed to be silent.
-SILENT_SECONDS = 10.0
-# A delete that passed its deadline is said to have failed, and goes on.
-DELETE_RETRY = 30.0
 
-log = structlog.get_logger("jeroboam.conductor.workloads")
-
-
-class Workloads:
+class Workloads(Inside[Workload, RunsContainers]):
     """The reconciler of workloads."""
 
     topic = "workload"
+    _records: WorkloadRecords
 
     def __init__(self, *, store: Store, reach: Reach, clock: Clock, check_seconds: float) -> None:
-        self._records = WorkloadRecords(store)
+        super().__init__(records=WorkloadRecords(store), clock=clock, check_seconds=check_seconds)
         self._reach = reach
-        self._clock = clock
-        self._check_seconds = check_seconds
-        self._met: dict[str, tuple[int, str]] = {}
-        """How often a workload's work had to wait since it last went on, and for what."""
         self._silent: dict[str, tuple[float, str]] = {}
         """Until when a bay counts as one that does not answer, and why."""
-        self.everything = self._records.everything
 
     async def generation(self, uuid: str) -> int | None:
         """Counts what work under way is broken off for: only the wish to be gone overtakes, all else waits its turn."""
         workload = await self._records.get(uuid)
         return None if workload is None else int(workload.deleting)
 
-    async def reconcile(self, lease: Lease) -> float | None:
-        """Do what was asked and has not ended; then look."""
-        workload = await self._records.get(lease.uuid)
-        if workload is None:
-            self._met.pop(lease.uuid, None)
-            return None
-        left = self._time_left(workload)
-        try:
-            try:
-                return await within(self._clock, left, self._carry_out(lease, workload))
-            except Overdue:
-                # A pass that had no time tells nothing new: what the one before it met stands.
-                _, met = self._met.get(workload.uuid, (0, "its bay did not answer in time"))
-                return await self._failed(lease, Temporary(met), over=True)
-            except DriverError as error:
-                return await self._failed(lease, error, over=left == 0)
-        except LeaseLost:
-            return None
+    async def _way(self, cluster_id: str) -> Reached[RunsContainers] | None:
+        return await self._reach.containers(cluster_id)
 
-    def _time_left(self, workload: Workload) -> float | None:
-        if workload.deadline_at is None:
-            return None
-        return max((workload.deadline_at - self._clock.now()).total_seconds(), 0)
+    def _bay_gone(self, cluster_id: str) -> None:
+        self._silent.pop(cluster_id, None)
 
-    async def _carry_out(self, lease: Lease, workload: Workload) -> float | None:
-        if workload.deleting and not workload.observed.touched:
-            await self._records.forget(lease)
-            return None
-        reached = await self._reach.containers(workload.cluster_id)
-        if reached is None:
-            self._silent.pop(workload.cluster_id, None)
-            # The row goes with its cluster's.
-            await self._records.save(lease, workload.observed, waiting_for="its bay is being deleted")
-            return self._check_seconds
-        if workload.deleting:
-            await reached.coe.remove(reached.plan, workload.uuid)
-            await self._records.forget(lease)
-            return None
-        waiting = pending(workload)
+    async def _give_up(self, lease: Lease, tried: Workload, reason: str) -> None:  # noqa: ARG002  (all that waits)
+        await self._records.fail(lease, reason)
+
+    async def _work(self, lease: Lease, it: Workload, reached: Reached[RunsContainers]) -> Workload:
+        waiting = pending(it)
         for op in waiting:
-            workload = await self._do(lease, workload, reached, op)
+            it = await self._do(lease, it, reached, op)
         if not waiting:
-            seen = await self._look(reached, workload)
-            workload = await self._records.save(lease, _seen(workload.observed, seen))
-        self._met.pop(workload.uuid, None)
-        return self._next_look(workload)
+            seen = await self._look(reached, it)
+            it = await self._records.save(lease, _seen(it.observed, seen))
+        return it
 
     async def _look(self, reached: Reached[RunsContainers], workload: Workload) -> ContainerSeen | None:
         """What it is now. A bay that has just not answered is not asked about each of its containers in turn.
@@ -125,11 +76,6 @@ class Workloads:
             raise
         self._silent.pop(workload.cluster_id, None)
         return seen
-
-    def _next_look(self, workload: Workload) -> float:
-        """What has changed lately is looked at sooner."""
-        since = self._clock.now() - (workload.updated_at or workload.created_at)
-        return min(max(since / dt.timedelta(seconds=1), FIRST_LOOK), self._check_seconds)
 
     # ------------------------------------------------------------------------------------------------------- ops
 
@@ -165,28 +111,6 @@ class Workloads:
             begun = replace(noted, begun=op.seq, before=seen.started_at)
             workload = await self._records.save(lease, begun)
         return workload, await reached.coe.act(reached.plan, workload.uuid, op.act)
-
-    # -------------------------------------------------------------------------------------------------- failures
-
-    async def _failed(self, lease: Lease, error: DriverError, *, over: bool) -> float | None:
-        """Write why; try again later if that can help and there is time."""
-        workload = await self._records.get(lease.uuid)
-        if workload is None:
-            return None
-        if not in_progress(workload) and not workload.deleting:
-            await self._records.save(lease, replace(workload.observed, silent=error.reason))
-            # A bay that is only away for a moment is back soon; one that stays away is not asked all the time.
-            return LONGEST_RETRY if workload.observed.silent is None else self._check_seconds
-        if over or isinstance(error, Permanent):
-            log.warning("workload failed", workload=workload.uuid, reason=error.reason)
-            self._met.pop(workload.uuid, None)
-            await self._records.fail(lease, f"Timed out: {error.reason}" if over else error.reason)
-            # What has become of it all the same shows at once.
-            return DELETE_RETRY if workload.deleting else 0.0
-        await self._records.save(lease, workload.observed, waiting_for=error.reason)
-        tries, _ = self._met.get(workload.uuid, (0, ""))
-        self._met[workload.uuid] = (tries + 1, error.reason)
-        return DELETE_RETRY if workload.observed.failure else min(FIRST_RETRY * 2.0**tries, LONGEST_RETRY)
 
 
 def _want(workload: Workload) -> ContainerWant:

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
+from jeroboam.domain.clusters import Cluster, NodeGroup, Template, flavor_of
 from jeroboam.domain.errors import Forbidden
 
 _Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -73,6 +74,21 @@ class Asked:
     """Whether these are a cluster's, so that one that is required has to be among them."""
     cluster_nodes: int | None = None
     project_nodes: int | None = None
+
+
+def asked_by(cluster: Cluster, groups: Sequence[NodeGroup], template: Template | None) -> Asked:
+    """The cluster as a wish for all that it is; None for a template that is not there any more."""
+    of = cluster.spec.template
+    return Asked(
+        cluster_name=cluster.name,
+        template=(cluster.template_id, template.name if template else ""),
+        coe=of.coe,
+        provider=of.driver,
+        flavors=[flavor_of(cluster, group) for group in groups],
+        labels=cluster.spec.labels,
+        labels_complete=True,
+        cluster_nodes=sum(group.spec.node_count for group in groups),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

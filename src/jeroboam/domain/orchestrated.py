@@ -187,11 +187,6 @@ def is_due(it: Orchestrated) -> bool:
     return not it.deleting and it.observed.generation < it.generation
 
 
-def in_progress(it: Orchestrated) -> bool:
-    """Whether something that was asked is still being carried out, and has a deadline."""
-    return it.deadline_at is not None
-
-
 def ask_change(it: Orchestrated, spec: OrchestratedSpec, *, now: dt.datetime, deadline: dt.datetime) -> Orchestrated:
     """It with another manifest. Raises `Conflict` for one that is on its way out."""
     if it.deleting:

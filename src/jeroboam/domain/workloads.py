@@ -226,11 +226,6 @@ def ask_delete(workload: Workload, *, now: dt.datetime, deadline: dt.datetime) -
     return project_workload(leaving)
 
 
-def in_progress(workload: Workload) -> bool:
-    """Whether something that was asked is still being carried out, and has a deadline."""
-    return workload.deadline_at is not None
-
-
 def project_workload(workload: Workload, *, waiting_for: str | None = None) -> Workload:
     """The workload with its public status; a deadline only while something is due.
 

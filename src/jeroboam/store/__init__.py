@@ -4,7 +4,7 @@ from jeroboam.store.briefs import ClusterBrief, GroupBrief
 from jeroboam.store.census import Census
 from jeroboam.store.filters import ClusterFilter, TemplateFilter
 from jeroboam.store.history import EventFilter
-from jeroboam.store.kinds import sort_keys
+from jeroboam.store.kinds import InsideRows, sort_keys
 from jeroboam.store.leases import Lease
 from jeroboam.store.rows import Page
 from jeroboam.store.store import Store
@@ -16,6 +16,7 @@ __all__ = [
     "ClusterFilter",
     "EventFilter",
     "GroupBrief",
+    "InsideRows",
     "Lease",
     "Notification",
     "Page",

@@ -19,6 +19,8 @@ from jeroboam.store.filters import ClusterFilter, TemplateFilter
 from jeroboam.store.history import EVENT
 from jeroboam.store.rows import Kind, Page, Rows
 
+T = TypeVar("T")
+
 
 def _in(table: sa.Table, column: str, *names: str) -> dict[str, sa.ColumnElement[Any]]:
     """Text fields inside a JSON column, to sort and filter by."""
@@ -264,24 +266,19 @@ class Containers(Rows[Container]):
         return [row[0] for row in await self._connection.execute(query)]
 
 
-class Workloads(Rows[Workload]):
-    """Containers that were made inside clusters through the API of 2015."""
+class InsideRows(Rows[T]):
+    """What was made inside clusters through the API of 2015, of one kind."""
 
     async def uuids(self) -> list[str]:
         """All of them: each can change behind our back."""
-        query = sa.select(tables.workload.c.uuid).where(_OF_CONTAINERS)
+        query = sa.select(self._kind.table.c.uuid).where(self._kind.only)
         return [row[0] for row in await self._connection.execute(query)]
+
+
+class Workloads(InsideRows[Workload]):
+    """Containers inside clusters."""
 
     async def inside(self, cluster_id: str) -> frozenset[str]:
         """The uuids of everything that was made inside that cluster, containers or not."""
         query = sa.select(tables.workload.c.uuid).where(tables.workload.c.cluster_id == cluster_id)
         return frozenset(row[0] for row in await self._connection.execute(query))
-
-
-class OrchestratedRows(Rows[Orchestrated]):
-    """What manifests made inside clusters."""
-
-    async def uuids(self) -> list[str]:
-        """All of them: each can change behind our back."""
-        query = sa.select(tables.workload.c.uuid).where(_OF_MANIFESTS)
-        return [row[0] for row in await self._connection.execute(query)]

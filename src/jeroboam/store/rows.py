@@ -180,6 +180,7 @@ class Kind(Generic[T]):
         self._names = list(hints)
         self._positional = issubclass(of, msgspec.Struct)
         self._derived = derived or {}
+        self.only: sa.ColumnElement[bool] = sa.true() if only is None else only
         expressions = computed or {}
         columns = [expressions[name] if name in expressions else table.c[name] for name in hints]
         self.select = sa.select(*columns) if only is None else sa.select(*columns).where(only)

@@ -12,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from jeroboam.domain.clusters import Certificate
 from jeroboam.domain.hosts import Host, Service
 from jeroboam.domain.noderecords import NodeRecord
+from jeroboam.domain.orchestrated import Orchestrated
 from jeroboam.store import census, history, kinds, tables
 from jeroboam.store.leases import Leases
 from jeroboam.store.rows import Executes, Rows
@@ -80,8 +81,8 @@ class Transaction:
         return kinds.Workloads(self._connection, kinds.WORKLOAD, locking=self._writing)
 
     @cached_property
-    def orchestrated(self) -> kinds.OrchestratedRows:
-        return kinds.OrchestratedRows(self._connection, kinds.ORCHESTRATED, locking=self._writing)
+    def orchestrated(self) -> kinds.InsideRows[Orchestrated]:
+        return kinds.InsideRows(self._connection, kinds.ORCHESTRATED, locking=self._writing)
 
     @cached_property
     def node_records(self) -> Rows[NodeRecord]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from jeroboam.api.call import Call
 from jeroboam.domain.clusters import Cluster, NodeGroup, Template, TemplateSpec, flavor_of
-from jeroboam.domain.limits import Asked, Limit, Owner, check, concerning
+from jeroboam.domain.limits import Asked, Limit, Owner, asked_by, check, concerning
 from jeroboam.store import Transaction
 
 
@@ -26,18 +26,7 @@ class Bounds:
 
     def check_cluster(self, cluster: Cluster, groups: Sequence[NodeGroup], template: Template) -> None:
         """Whether that cluster may be made."""
-        of = cluster.spec.template
-        asked = Asked(
-            cluster_name=cluster.name,
-            template=(template.uuid, template.name),
-            coe=of.coe,
-            provider=of.driver,
-            flavors=[flavor_of(cluster, group) for group in groups],
-            labels=cluster.spec.labels,
-            labels_complete=True,
-            cluster_nodes=sum(group.spec.node_count for group in groups),
-        )
-        self.check(asked)
+        self.check(asked_by(cluster, groups, template))
 
     def check_change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> None:
         """Whether the cluster may become that; what stays as it is may stay."""

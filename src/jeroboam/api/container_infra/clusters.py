@@ -12,10 +12,11 @@ from jeroboam.api.container_infra import filters
 from jeroboam.api.container_infra.bounds import bounds_for
 from jeroboam.api.container_infra.history import record
 from jeroboam.api.container_infra.lookup import cluster_of, project_scope, template_sight, usable
+from jeroboam.api.container_infra.pages import paged
 from jeroboam.api.container_infra.schema import MOST_NODES, NODES, labels, refuse_unknown
 from jeroboam.api.container_infra.shapes import ClusterDetailList, ClusterInList, ClusterList, ClusterShape
 from jeroboam.api.fields import Check, flag, ignored, optional, read, text, whole
-from jeroboam.api.wire import iso, links, next_page, page_of, with_total
+from jeroboam.api.wire import iso, links, page_of, with_total
 from jeroboam.domain.clusters import MASTER, WORKER, Cluster, ClusterSpec, NodeGroup, NodeGroupSpec, Template
 from jeroboam.domain.errors import Invalid, NotFound, OverQuota
 from jeroboam.domain.events import CLUSTER_CREATE
@@ -163,10 +164,7 @@ async def _list(call: Call, path: str, *, detailed: bool) -> Answer:
             body = {"clusters": [short(cluster, cluster.masters, cluster.others, call) for cluster in found]}
         if with_total(call):
             body["total_count"] = await tx.clusters.total(scope, wanted)
-    following = next_page(call, page, path, found)
-    if following is not None:
-        body["next"] = following
-    return reply(body)
+    return paged(call, page, path, found, body)
 
 
 async def show(call: Call) -> Answer:

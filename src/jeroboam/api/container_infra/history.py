@@ -7,12 +7,13 @@ the conductor writes its own events (`conductor/history.py`).
 import datetime as dt
 from collections.abc import Sequence
 
-from jeroboam.api.call import Answer, Call, reply
+from jeroboam.api.call import Answer, Call
 from jeroboam.api.container_infra.filters import TOTAL, words
 from jeroboam.api.container_infra.lookup import cluster_of, project_scope
+from jeroboam.api.container_infra.pages import paged
 from jeroboam.api.container_infra.shapes import EventList, EventShape
 from jeroboam.api.fields import BadField, Check, text
-from jeroboam.api.wire import iso, next_page, page_of, with_total
+from jeroboam.api.wire import iso, page_of, with_total
 from jeroboam.domain.clusters import Cluster, NodeGroup
 from jeroboam.domain.events import CLUSTER_HEALTH, TYPES, WISHES, Event
 from jeroboam.domain.notifications import Initiator, Result, cadf, event_of, result_of
@@ -104,10 +105,7 @@ async def _list(call: Call, path: str, cluster: str | None) -> Answer:
         body: EventList = {"events": [_view(event) for event in found]}
         if with_total(call):
             body["total_count"] = await tx.events.total(scope, wanted)
-    following = next_page(call, page, path, found)
-    if following is not None:
-        body["next"] = following
-    return reply(body)
+    return paged(call, page, path, found, body)
 
 
 def _since(name: str, value: str) -> dt.datetime:

@@ -3,8 +3,9 @@
 from jeroboam.api.call import Answer, Call, reply
 from jeroboam.api.container_infra.clusters import addresses, label_difference
 from jeroboam.api.container_infra.lookup import cluster_of, group_of, project_scope
+from jeroboam.api.container_infra.pages import paged
 from jeroboam.api.container_infra.shapes import NodeGroupInList, NodeGroupList, NodeGroupShape, NodeShape
-from jeroboam.api.wire import iso, links, next_page, page_of, with_total
+from jeroboam.api.wire import iso, links, page_of, with_total
 from jeroboam.domain.clusters import Cluster, NodeGroup, NodeObserved
 
 
@@ -76,12 +77,9 @@ async def index(call: Call) -> Answer:
         found = await tx.nodegroups.select(page, cluster_id=cluster.uuid, **role)
         total = await tx.nodegroups.count(cluster_id=cluster.uuid, **role) if with_total(call) else None
     body: NodeGroupList = {"nodegroups": [short(group) for group in found]}
-    following = next_page(call, page, f"clusters/{cluster.uuid}/nodegroups", found)
-    if following is not None:
-        body["next"] = following
     if total is not None:
         body["total_count"] = total
-    return reply(body)
+    return paged(call, page, f"clusters/{cluster.uuid}/nodegroups", found, body)
 
 
 async def show(call: Call) -> Answer:

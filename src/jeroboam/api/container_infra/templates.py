@@ -13,10 +13,11 @@ from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra import filters
 from jeroboam.api.container_infra.bounds import bounds_for
 from jeroboam.api.container_infra.lookup import project_scope, template_of
+from jeroboam.api.container_infra.pages import paged
 from jeroboam.api.container_infra.schema import ipv4_list, label_of, labels, refuse_unknown
 from jeroboam.api.container_infra.shapes import TemplateList, TemplateShape
 from jeroboam.api.fields import Check, choice, flag, optional, read, text, whole
-from jeroboam.api.wire import Change, apply, changes_of, iso, links, next_page, page_of, with_total
+from jeroboam.api.wire import Change, apply, changes_of, iso, links, page_of, with_total
 from jeroboam.domain.clusters import Template, TemplateSpec
 from jeroboam.domain.errors import Conflict, Forbidden, Invalid
 from jeroboam.kit.ids import is_uuid
@@ -132,12 +133,9 @@ async def _list(call: Call, path: str) -> Answer:
         found = await tx.templates.visible(page, scope, hidden=scope is None, wanted=wanted)
         total = await tx.templates.total(scope, hidden=scope is None, wanted=wanted) if with_total(call) else None
     body: TemplateList = {"clustertemplates": [view(template, call.base) for template in found]}
-    following = next_page(call, page, path, found)
-    if following is not None:
-        body["next"] = following
     if total is not None:
         body["total_count"] = total
-    return reply(body)
+    return paged(call, page, path, found, body)
 
 
 async def show(call: Call) -> Answer:

@@ -7,9 +7,10 @@ from jeroboam.api.container_infra import templates
 from jeroboam.api.container_infra.kilo.lookup import baymodel_of
 from jeroboam.api.container_infra.kilo.shapes import BayModelDetailList, BayModelInList, BayModelList, BayModelShape
 from jeroboam.api.container_infra.lookup import project_scope
+from jeroboam.api.container_infra.pages import paged
 from jeroboam.api.container_infra.schema import refuse_unknown
 from jeroboam.api.fields import Check, optional, text
-from jeroboam.api.wire import changes_of, iso, links, next_page, page_of
+from jeroboam.api.wire import changes_of, iso, links, page_of
 from jeroboam.domain.clusters import Template
 from jeroboam.domain.errors import Invalid
 from jeroboam.store import Page
@@ -77,20 +78,14 @@ async def index(call: Call) -> Answer:
     """GET /baymodels: the baymodels, in short"""
     page, found = await _found(call)
     body: BayModelList = {"baymodels": [short(baymodel, call) for baymodel in found]}
-    following = next_page(call, page, "baymodels", found)
-    if following is not None:
-        body["next"] = following
-    return reply(body)
+    return paged(call, page, "baymodels", found, body)
 
 
 async def detail(call: Call) -> Answer:
     """GET /baymodels/detail: the baymodels, whole"""
     page, found = await _found(call)
     body: BayModelDetailList = {"baymodels": [full(baymodel, call) for baymodel in found]}
-    following = next_page(call, page, "baymodels/detail", found)
-    if following is not None:
-        body["next"] = following
-    return reply(body)
+    return paged(call, page, "baymodels/detail", found, body)
 
 
 async def _found(call: Call) -> tuple[Page, list[Template]]:

@@ -14,9 +14,10 @@ from jeroboam.api.container_infra.bounds import bounds_for
 from jeroboam.api.container_infra.kilo.lookup import bay_of, baymodel_of
 from jeroboam.api.container_infra.kilo.shapes import BayDetailList, BayInList, BayList, BayShape
 from jeroboam.api.container_infra.lookup import group_of, groups_of, project_scope
+from jeroboam.api.container_infra.pages import paged
 from jeroboam.api.container_infra.schema import MOST_NODES, refuse_unknown
 from jeroboam.api.fields import Check, optional, read, whole
-from jeroboam.api.wire import Change, apply, changes_of, iso, links, next_page, page_of
+from jeroboam.api.wire import Change, apply, changes_of, iso, links, page_of
 from jeroboam.domain.clusters import MASTER, Cluster, NodeGroup
 from jeroboam.domain.errors import Invalid, NotFound
 from jeroboam.store import ClusterBrief, GroupBrief
@@ -97,10 +98,7 @@ async def _list(call: Call, path: str, *, detailed: bool) -> Answer:
         else:
             found = await tx.clusters.brief(by_key, scope)
             body = {"bays": [short(bay, bay.masters, bay.others, call) for bay in found]}
-    following = next_page(call, page, path, found)
-    if following is not None:
-        body["next"] = following
-    return reply(body)
+    return paged(call, page, path, found, body)
 
 
 async def show(call: Call) -> Answer:

@@ -17,9 +17,10 @@ from jeroboam.api.container_infra.kilo.shapes import (
     BayContainerShape,
 )
 from jeroboam.api.container_infra.lookup import project_scope
+from jeroboam.api.container_infra.pages import paged
 from jeroboam.api.container_infra.schema import refuse_unknown
 from jeroboam.api.fields import BadField, Check, Schema, body_of, ignored, optional, read, text
-from jeroboam.api.wire import apply, changes_of, iso, links, next_page, page_of
+from jeroboam.api.wire import apply, changes_of, iso, links, page_of
 from jeroboam.domain.clusters import Cluster
 from jeroboam.domain.errors import Invalid
 from jeroboam.domain.states import in_progress
@@ -35,6 +36,7 @@ from jeroboam.domain.workloads import (
     project_workload,
     words,
 )
+from jeroboam.store import Page
 
 WORDS = frozenset({*Act, "detail", "logs", "execute"} - {Act.CREATE})
 """What stands in a path where a container's name could: no container can be called so."""
@@ -124,24 +126,20 @@ def full(container: Workload, call: Call) -> BayContainerShape:
 
 async def index(call: Call) -> Answer:
     """GET /containers: containers in bays, in short"""
-    found, following = await _found(call, "containers")
+    page, found = await _found(call)
     body: BayContainerList = {"containers": [short(container, call) for container in found]}
-    if following is not None:
-        body["next"] = following
-    return reply(body)
+    return paged(call, page, "containers", found, body)
 
 
 async def detail(call: Call) -> Answer:
     """GET /containers/detail: containers in bays, whole"""
-    found, following = await _found(call, "containers/detail")
+    page, found = await _found(call)
     body: BayContainerDetailList = {"containers": [full(container, call) for container in found]}
-    if following is not None:
-        body["next"] = following
-    return reply(body)
+    return paged(call, page, "containers/detail", found, body)
 
 
-async def _found(call: Call, path: str) -> tuple[list[Workload], str | None]:
-    """The page that the query asks for, and where it goes on."""
+async def _found(call: Call) -> tuple[Page, list[Workload]]:
+    """The page that the query asks for, and what is on it."""
     page = page_of(call)
     scope = project_scope(call, "container:get_all_all_projects")
     equals: dict[str, Any] = {"kind": WorkloadKind.CONTAINER} | ({} if scope is None else {"project_id": scope})
@@ -149,7 +147,7 @@ async def _found(call: Call, path: str) -> tuple[list[Workload], str | None]:
         if "bay_ident" in call.query:
             equals["cluster_id"] = (await bay_of(tx, call, call.query["bay_ident"])).uuid
         found = await tx.workloads.select(page, **equals)
-    return found, next_page(call, page, path, found)
+    return page, found
 
 
 async def show(call: Call) -> Answer:

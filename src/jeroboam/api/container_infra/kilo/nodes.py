@@ -4,10 +4,11 @@ from dataclasses import replace
 
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra.kilo.shapes import NodeRecordList, NodeRecordShape
+from jeroboam.api.container_infra.pages import paged
 from jeroboam.api.container_infra.schema import refuse_unknown
 from jeroboam.api.container_infra.templates import IDENT
 from jeroboam.api.fields import Check, optional, read, text
-from jeroboam.api.wire import apply, changes_of, iso, links, next_page, page_of
+from jeroboam.api.wire import apply, changes_of, iso, links, page_of
 from jeroboam.domain.errors import Invalid, NotFound
 from jeroboam.domain.noderecords import NodeRecord
 from jeroboam.kit.ids import is_uuid
@@ -44,10 +45,7 @@ async def _list(call: Call, path: str) -> Answer:
     async with call.parts.store.read() as tx:
         found = await tx.node_records.select(page, project_id=call.caller.project_id)
     body: NodeRecordList = {"nodes": [_view(node, call) for node in found]}
-    following = next_page(call, page, path, found)
-    if following is not None:
-        body["next"] = following
-    return reply(body)
+    return paged(call, page, path, found, body)
 
 
 async def show(call: Call) -> Answer:

@@ -15,9 +15,10 @@ from jeroboam.api.container_infra.kilo.lookup import bay_named, bay_of, check_co
 from jeroboam.api.container_infra.kilo.manifests import MOST_OCTETS, manifest_of, name_of
 from jeroboam.api.container_infra.kilo.shapes import BayServiceShape, InBay, PodShape, RcShape
 from jeroboam.api.container_infra.lookup import only, project_scope
+from jeroboam.api.container_infra.pages import paged
 from jeroboam.api.container_infra.schema import refuse_unknown
 from jeroboam.api.fields import Check, optional, read, text
-from jeroboam.api.wire import apply, changes_of, iso, links, next_page, page_of
+from jeroboam.api.wire import apply, changes_of, iso, links, page_of
 from jeroboam.domain.clusters import Cluster
 from jeroboam.domain.errors import Conflict, Invalid
 from jeroboam.domain.orchestrated import (
@@ -31,7 +32,7 @@ from jeroboam.domain.orchestrated import (
     shown,
 )
 from jeroboam.domain.states import in_progress
-from jeroboam.store import Transaction
+from jeroboam.store import Page, Transaction
 
 _WISHES = ("manifest", "manifest_url")
 FIELDS: dict[str, Check] = {
@@ -63,28 +64,25 @@ class Resource:
 
     async def index(self, call: Call) -> Answer:
         """Those that there are, in short."""
-        found, following = await self._found(call, self.collection)
-        return self._list([short(it, self.collection, call) for it in found], following)
+        page, found = await self._found(call)
+        body = {self.collection: [short(it, self.collection, call) for it in found]}
+        return paged(call, page, self.collection, found, body)
 
     async def detail(self, call: Call) -> Answer:
         """Those that there are, whole but for their manifests, which may hold what is nobody else's business."""
-        found, following = await self._found(call, f"{self.collection}/detail")
-        return self._list([self.full(it, call) | {"manifest": None} for it in found], following)
+        page, found = await self._found(call)
+        body = {self.collection: [self.full(it, call) | {"manifest": None} for it in found]}
+        return paged(call, page, f"{self.collection}/detail", found, body)
 
-    def _list(self, items: list[Any], following: str | None) -> Answer:
-        body: dict[str, Any] = {self.collection: items}
-        if following is not None:
-            body["next"] = following
-        return reply(body)
-
-    async def _found(self, call: Call, path: str) -> tuple[list[Orchestrated], str | None]:
+    async def _found(self, call: Call) -> tuple[Page, list[Orchestrated]]:
+        """The page that the query asks for, and what is on it."""
         page = page_of(call)
         scope = project_scope(call, f"{self.kind}:get_all_all_projects")
         equals: dict[str, Any] = {"kind": self.kind} | ({} if scope is None else {"project_id": scope})
         async with call.parts.store.read() as tx:
             equals |= await _inside(tx, call)
             found = await tx.orchestrated.select(page, **equals)
-        return found, next_page(call, page, path, found)
+        return page, found
 
     async def show(self, call: Call) -> Answer:
         """One of them."""
