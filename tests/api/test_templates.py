@@ -1,5 +1,7 @@
 """Cluster templates: their fields, their patches, who may see and change them."""
 
+import json
+
 import pytest
 
 from tests.builders import new_uuid
@@ -69,6 +71,16 @@ async def test_a_client_may_send_everything_and_choose_the_uuid(infra):
     assert (created.json()["uuid"], created.json()["apiserver_port"]) == (uuid, 6443)
     assert created.json()["name"].endswith("-template")
     assert (await infra.post("/v1/clustertemplates", body)).status == 409
+
+
+@pytest.mark.parametrize("field", ["http_proxy", "https_proxy"])
+@pytest.mark.parametrize("value", ["http://u:hunter2@" + "p" * 300, ["http://u:hunter2@proxy"]])
+async def test_a_proxy_that_is_refused_is_not_repeated(infra, field, value):
+    refused = await infra.post("/v1/clustertemplates", {"name": "t", "coe": "swarm", "image_id": "i", field: value})
+    assert refused.status == 400
+    said = json.dumps(refused.json())
+    assert f"field '{field}'" in said
+    assert "hunter2" not in said
 
 
 PATCHES = [

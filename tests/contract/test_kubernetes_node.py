@@ -13,7 +13,7 @@ import pytest
 
 from jeroboam.bootstrap.images import machine_of
 from jeroboam.clients.docker import connect
-from jeroboam.domain.nodes import NodeScript
+from jeroboam.domain.nodes import File, NodeScript
 from jeroboam.kit.clock import SystemClock
 from jeroboam.nodeimages import kubernetes
 from jeroboam.nodeimages.host import Root, find
@@ -48,13 +48,13 @@ class Node:
         self._volume = volume
         self._container = None
 
-    async def start(self, *commands: tuple[str, ...], network: str = "none") -> "Node":
+    async def start(self, *commands: tuple[str, ...], network: str = "none", laid: tuple[File, ...] = ()) -> "Node":
         config = await machine_of(self._docker)(self._image)
         data = {"Type": "volume", "Source": self._volume, "Target": "/var/lib"}
         host = {**config, "NetworkMode": network, "Mounts": [*config.get("Mounts", ()), data]}
         self._container = await self._docker.containers.create({"Image": self._image, "HostConfig": host})
         last = ("sh", "-c", "touch /run/up; exec /usr/lib/jeroboam/keep sleep 600")
-        await self._container.put_archive("/", archive(NodeScript(commands=(*commands, last))))
+        await self._container.put_archive("/", archive(NodeScript(files=laid, commands=(*commands, last))))
         await self._container.start()
         async with asyncio.timeout(SECONDS):
             while await self.status("test", "-f", "/run/up") != 0:
@@ -154,6 +154,21 @@ async def test_containerd_that_is_killed_and_a_node_that_is_killed_come_back(nod
     await up.kill()
     assert await up.images() == before
     assert await up.says("cat", "/etc/machine-id") == machine
+
+
+async def test_containerd_alone_has_the_environment_that_is_laid_as_it_is(node, image):
+    lines = ["HTTP_PROXY=http://u:hunter2@p.invalid", r"""NO_PROXY= a $(touch /run/bad) `touch /run/bad` '"\n ;="""]
+    file = File(path="/etc/containerd/environment", content="".join(f"{line}\n" for line in lines).encode(), mode=0o600)
+    up = await node(image).start(laid=(file,))
+    environment = "tr '\\0' '\\n' </proc/$(pidof %s)/environ"
+    assert set(lines) <= set((await up.says("sh", "-c", environment % "containerd")).splitlines())
+    assert await up.status("test", "-e", "/run/bad") == 1
+    assert "PATH=" in (beside := await up.says("sh", "-c", environment % "sleep"))
+    assert "PROXY" not in beside
+    # Everybody on the machine sees what a process was called with.
+    called = await up.says("sh", "-c", "cat /proc/[0-9]*/cmdline")
+    assert "/usr/lib/jeroboam/keep" in called
+    assert "hunter" not in called
 
 
 @pytest.fixture

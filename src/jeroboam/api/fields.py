@@ -70,17 +70,21 @@ def _nullable(schema: Schema) -> Schema:
     return {**schema, "type": [schema["type"], "null"]}
 
 
-def text(*, low: int = 1, high: int = 255, pattern: str | None = None, rule: str = "") -> Check:
-    """A string of that length; `rule` says in words what the pattern means."""
+def text(*, low: int = 1, high: int = 255, pattern: str | None = None, rule: str = "", secret: bool = False) -> Check:
+    """A string of that length; `rule` says in words what the pattern means.
+
+    Where there may be a password in it, `secret`, no refusal repeats the value.
+    """
     matcher = re.compile(pattern) if pattern else None
 
     def run(name: str, value: Any) -> str:
+        shown = "(not shown)" if secret else value
         if not isinstance(value, str):
-            raise BadField(name, value, "It has to be a string.")
+            raise BadField(name, shown, "It has to be a string.")
         if not low <= len(value) <= high:
-            raise BadField(name, value, f"Its length has to be {low} to {high} characters.")
+            raise BadField(name, shown, f"Its length has to be {low} to {high} characters.")
         if matcher is not None and matcher.search(value) is None:
-            raise BadField(name, value, rule or f"It has to match {pattern}.")
+            raise BadField(name, shown, rule or f"It has to match {pattern}.")
         return value
 
     schema: dict[str, Any] = {"type": "string", "maxLength": high}

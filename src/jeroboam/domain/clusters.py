@@ -63,8 +63,10 @@ class TemplateSpec:
     docker_volume_size: int | None = None
     docker_storage_driver: str | None = None
     cluster_distro: str | None = None
-    http_proxy: str | None = None
-    https_proxy: str | None = None
+    http_proxy: str | None = field(default=None, repr=False)
+    """Not shown by `repr`: there may be a password in it."""
+    https_proxy: str | None = field(default=None, repr=False)
+    """The same."""
     no_proxy: str | None = None
     insecure_registry: str | None = None
     labels: dict[str, str] = field(default_factory=dict)

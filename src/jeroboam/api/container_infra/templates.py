@@ -24,6 +24,7 @@ from jeroboam.kit.ids import is_uuid
 from jeroboam.store import Transaction
 
 _TEXT = optional(text())
+_SECRET = optional(text(secret=True))
 FIELDS: dict[str, Check] = {
     "name": _TEXT,
     "coe": text(),
@@ -41,8 +42,8 @@ FIELDS: dict[str, Check] = {
     "docker_volume_size": optional(whole(low=1)),
     "docker_storage_driver": _TEXT,
     "cluster_distro": _TEXT,
-    "http_proxy": _TEXT,
-    "https_proxy": _TEXT,
+    "http_proxy": _SECRET,
+    "https_proxy": _SECRET,
     "no_proxy": _TEXT,
     "insecure_registry": _TEXT,
     "labels": labels,

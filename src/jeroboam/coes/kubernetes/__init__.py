@@ -1,8 +1,8 @@
 """Kubernetes: nodes made one cluster by kubeadm, reached at its API with the cluster's certificates.
 
 Neighbours: `boot` (what a node boots with), `fleet` (what the API is asked), `seen` (what its answers mean),
-`manifests` (what users have in it), `balancer`, `options` (labels), `addons`, `network`, `registries` (what clusters
-have as their users wish). Nothing is kept between calls: what there is, the cluster says.
+`manifests` (what users have in it), `balancer`, `options` (labels), `addons`, `network`, `registries`, `proxies` (what
+clusters have as their users wish). Nothing is kept between calls: what there is, the cluster says.
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from ipaddress import IPv4Network
 
 from jeroboam.clients.kubernetes import KubernetesApi
 from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Demand, GroupShape, Member
-from jeroboam.coes.kubernetes import addons, balancer, boot, network, options, registries
+from jeroboam.coes.kubernetes import addons, balancer, boot, network, options, proxies, registries
 from jeroboam.coes.kubernetes.components import API_PORT
 from jeroboam.coes.kubernetes.demand import demand
 from jeroboam.coes.kubernetes.fleet import POLL_SECONDS, KubeNode, Nodes
@@ -55,6 +55,7 @@ class KubernetesCoe:
             raise Invalid(text, field="volume_driver")
         options.check(template.labels)
         registries.check(template)
+        proxies.check(template)
         addons.check(template)
 
     def image(self, ref: str, labels: dict[str, str]) -> str:

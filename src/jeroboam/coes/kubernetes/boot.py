@@ -14,7 +14,7 @@ from importlib.resources import files
 from typing import Any
 
 from jeroboam.coes.base import Authority, CoePlan, Member
-from jeroboam.coes.kubernetes import addons, network, registries, security
+from jeroboam.coes.kubernetes import addons, network, proxies, registries, security
 from jeroboam.coes.kubernetes.components import (
     KUBELET_CERTIFICATE,
     KUBELET_KEY,
@@ -117,6 +117,7 @@ def _files(plan: CoePlan, member: Member, clock: Clock) -> list[File]:
         content = _access(plan, member, clock, common_name=name, organizations=organizations)
         return File(path=path, content=_json(content), mode=0o600)
 
+    registry = addons.registry_address(plan.labels)
     found = [
         _shipped(_NODE),
         File(path=_KUBELET, content=_json(kubelet(plan, member))),
@@ -125,7 +126,8 @@ def _files(plan: CoePlan, member: Member, clock: Clock) -> list[File]:
         access(PROXY_ACCESS, "system:kube-proxy"),
         *_serving(plan, member, clock),
         *network.files(plan),
-        *registries.files(plan, addons.registry_address(plan.labels)),
+        *registries.files(plan, registry),
+        *proxies.files(plan, registry),
     ]
     if "flannel" in _programs(plan):
         found.append(access("/etc/kubernetes/flannel.conf", "jeroboam:flannel"))

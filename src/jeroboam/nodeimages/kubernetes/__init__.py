@@ -23,7 +23,8 @@ What it promises to a COE:
 - Pods get their network from `/etc/cni/net.d` as soon as there is something in it; before, containerd fills in
   `/etc/cni/pods.conflist.template` (ptp, host-local, portmap) with the pod CIDRs of the node.
 - `/etc/containerd/certs.d/HOST/hosts.toml` says how a registry is reached, `/etc/containerd/conf.d/*.toml` changes
-  the configuration of containerd.
+  the configuration of containerd. `/etc/containerd/environment`, where it is laid, is what containerd has in its
+  environment besides: lines NAME=value, taken literally to the end of the line. Nothing else of the node gets it.
 - `/etc/resolv.conf` names a resolver that pods reach too. `/run` and `/tmp` are new at every boot.
 - `/var/lib` is the volume: it keeps the data of containerd, kubelet and etcd, and the machine's id. A node made anew
   from another version on the same volume finds its own images, and what users pulled or loaded; those of the earlier
