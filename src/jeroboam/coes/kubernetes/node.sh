@@ -32,10 +32,11 @@ ready() {
         grep -q '^HTTP/1.. 200'
 }
 
-# The kubelet has told containerd.
+# Wait until the kubelet has told containerd which addresses are for pods. A node that boots again knows them still.
 addressed() {
-    set -- /etc/cni/net.d/*
-    [ -e "$1" ]
+    until set -- /etc/cni/net.d/* && [ -e "$1" ]; do
+        sleep 0.2
+    done
 }
 
 # Whether this kernel's nftables can do what kube-proxy asks of them: some have no maps of verdicts. Both programs have
@@ -76,23 +77,17 @@ control-plane)
     ;;
 kube-proxy)
     # Who has addresses for pods may ask already. Where users bring the network, that can be long.
-    if [ -e $here/flannel.json ]; then
-        until addressed; do
-            sleep 0.2
-        done
-    else
-        patiently 300 answers
-        patiently 300 ready
-    fi
+    [ ! -e $here/flannel.json ] || addressed
+    patiently 300 answers
+    [ -e $here/flannel.json ] || patiently 300 ready
     mode=nftables
     tables || mode=iptables
     sed "s/@PROXY@/$mode/" $here/kube-proxy.yaml >/run/kube-proxy.yaml
     exec kube-proxy --config=/run/kube-proxy.yaml --hostname-override="$name"
     ;;
 flannel)
-    until addressed; do
-        sleep 0.2
-    done
+    addressed
+    patiently 300 answers
     nftables=true
     tables || nftables=false
     sed "s/@NFTABLES@/$nftables/" $here/flannel.json >/run/flannel.json
