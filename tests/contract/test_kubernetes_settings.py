@@ -93,8 +93,14 @@ async def test_a_cluster_is_safe_as_it_comes_and_as_its_labels_say(rig):
     # What operators set is what programs run with.
     for member in rig.members:
         assert (await shown(user, "node", member.name))["status"]["capacity"]["pods"] == "42"
-    found = (await shown(user, "pods", "-n", "kube-system"))["items"]
-    pods = {each["metadata"]["labels"].get("component"): each for each in found}
+    parts = {"kube-apiserver", "kube-scheduler", "kube-controller-manager"}
+
+    async def components() -> dict[str, dict]:
+        found = (await shown(user, "pods", "-n", "kube-system"))["items"]
+        return {each["metadata"]["labels"].get("component"): each for each in found}
+
+    # They run before they are shown.
+    pods = await eventually(components, lambda found: parts <= found.keys())
     assert "--event-ttl=2h" in pods["kube-apiserver"]["spec"]["containers"][0]["command"]
     assert "--v=1" in pods["kube-scheduler"]["spec"]["containers"][0]["command"]
     assert "--terminated-pod-gc-threshold=100" in pods["kube-controller-manager"]["spec"]["containers"][0]["command"]
