@@ -39,12 +39,14 @@ class Rig:
     members: dict = field(default_factory=dict)
     provider: FakeProvider = None
     coe: FakeCoe = None
+    coes: type[FakeCoe] = FakeCoe
+    """What kind of COE a start takes."""
     loop: Loop = None
     _running: asyncio.Task = None
 
     def start(self, owner: str = "a") -> None:
         self.provider = FakeProvider(installation="i", clock=self.clock, cloud=self.cloud)
-        self.coe = FakeCoe(clock=self.clock, clusters=self.members, scripts=self.scripts)
+        self.coe = self.coes(clock=self.clock, clusters=self.members, scripts=self.scripts)
         subject = Clusters(
             store=self.store,
             drivers=Drivers(providers={"fake": self.provider}, coes={"fake": self.coe}),

@@ -4,7 +4,7 @@ import base64
 import json
 import re
 import tomllib
-from dataclasses import replace
+from dataclasses import fields, replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -12,6 +12,9 @@ import pytest
 
 from jeroboam.coes.base import Authority, CoePlan, Member
 from jeroboam.coes.kubernetes import KubernetesCoe, components
+from jeroboam.coes.kubernetes.fleet import KubeNode
+from jeroboam.coes.kubernetes.network import ranges
+from jeroboam.coes.kubernetes.options import networks
 from jeroboam.domain.clusters import TemplateSpec
 from jeroboam.domain.errors import Invalid
 from jeroboam.kit.clock import SystemClock
@@ -372,3 +375,17 @@ def test_a_network_of_ones_own(coe):
     coe.check_change(SPEC, replace(SPEC, network_driver="flannel"))
     with pytest.raises(Invalid, match="network_driver cannot be changed"):
         coe.check_change(SPEC, replace(SPEC, network_driver="none"))
+
+
+def node(name: str, pods: str = "") -> KubeNode:
+    """A node of which only that is told."""
+    rest = {each.name: None for each in fields(KubeNode)}
+    return KubeNode(**{**rest, "name": name, "pods": pods})
+
+
+def test_nodes_get_addresses_that_no_other_has_as_far_as_they_reach():
+    nets = networks({"flannel_network_cidr": "10.50.0.0/22", "flannel_network_subnetlen": "24"})
+    found = [node("a", "10.50.1.0/24"), node("b"), node("c"), node("d"), node("e")]
+    given = {"b": "10.50.0.0/24", "c": "10.50.2.0/24", "d": "10.50.3.0/24"}
+    assert ranges(nets, found) == given
+    assert ranges(nets, [node(name, addresses) for name, addresses in given.items()]) == {}
