@@ -19,7 +19,9 @@ from jeroboam.settings import default_cache
 IMAGE_SECONDS = 1800
 IMAGE = "docker.io/library/busybox:latest"
 SERVE = "mkdir -p /www; echo served by $(hostname) >/www/index.html; exec httpd -f -p 80 -h /www"
-ASK = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 web 80 | tail -n 1"
+# Names are known, and a new service is reached, some moments after a cluster is complete.
+ASKED = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 web 80 | grep served"
+ASK = f'timeout 20 sh -c "until {ASKED}; do sleep 0.3; done"'
 
 
 class NodeImage:

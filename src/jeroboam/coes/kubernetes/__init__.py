@@ -109,7 +109,9 @@ class KubernetesCoe:
             members = {member.name: member for member in plan.members}
             known = [(node, members[node.name]) for node in found if node.name in members]
             up = [(node, member) for node, member in known if stands(node, member)]
-            await asyncio.gather(*(nodes.describe(node, member) for node, member in up))
+            # Its pods spread over the nodes that there are when they are made.
+            names = nodes.names(options.networks(plan.labels).dns)
+            await asyncio.gather(names, *(nodes.describe(node, member) for node, member in up))
             return observed(plan, found, silent, version=version, now=self._clock.now())
 
     async def welcome(self, plan: CoePlan) -> None:
@@ -184,8 +186,7 @@ class KubernetesCoe:
     async def _ready(self, nodes: Nodes, plan: CoePlan) -> str:
         """Have what the cluster needs when its API is ready; its version."""
         await nodes.answers(patience=_BOOT_SECONDS)
-        dns = options.networks(plan.labels).dns
-        await asyncio.gather(nodes.names(dns), addons.have(nodes, plan, self._clock))
+        await addons.have(nodes, plan, self._clock)
         await nodes.works(patience=_SETTLE_SECONDS)
         return await nodes.version()
 
