@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import pytest
 
-from jeroboam.clients.docker import speaking
+from jeroboam.clients.docker import connect, speaking
 from jeroboam.coes.base import ContainerSeen, ContainerWant, RunsContainers
 from jeroboam.coes.swarm_api import Fleet
-from jeroboam.coes.swarm_containers import WORKLOAD_LABEL
+from jeroboam.coes.swarm_containers import WORKLOAD_LABEL, shown
 from jeroboam.domain.containers import RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.domain.workloads import Act
@@ -112,6 +112,14 @@ async def test_two_at_once_are_one(rig):
 
 
 # --------------------------------------------------------------------------------------------- on a real Swarm only
+
+
+@pytest.mark.docker
+async def test_one_that_is_listed_and_not_there_is_asked_for_again():
+    """The Engine lists a container before it shows it, and after: nothing is wrong with the wish for it."""
+    async with connect() as docker:
+        with pytest.raises(Temporary, match="the Engine lists container 000000000000 and does not show it"):
+            await shown(docker.containers.container("0" * 64))
 
 
 @pytest.fixture

@@ -46,32 +46,32 @@ class SwarmContainers:
         async with self._engines(plan) as fleet:
             found = await _find(fleet, plan, want.uuid)
             if found is not None:
-                return await _shown(found)
+                return await shown(found)
             engine = fleet.at(_masters(plan)[0])
             if not await has_image(engine, want.image):
                 await pull_image(engine, want.image)
             with speaking(f"creating container {want.name}"):
                 made = await _created(engine, want)
-            return await _shown(made)
+            return await shown(made)
 
     async def look(self, plan: CoePlan, uuid: str) -> ContainerSeen | None:
         async with self._engines(plan) as fleet:
             found = await _find(fleet, plan, uuid)
-            return None if found is None else await _shown(found)
+            return None if found is None else await shown(found)
 
     async def act(self, plan: CoePlan, uuid: str, act: Act) -> ContainerSeen:
         async with self._engines(plan) as fleet:
             found = await _find(fleet, plan, uuid)
             if found is None:
                 raise Permanent(f"cannot {act} container {uuid}: it is gone")
-            seen = await _shown(found)
+            seen = await shown(found)
             if seen.state is _DONE.get(act):
                 return seen
             if seen.state is not _NEEDS.get(act, seen.state):
                 raise Permanent(f"cannot {act} container {uuid}: it is {seen.state}")
             with speaking(f"asking for a {act} of container {uuid}"):
                 await _do(found, act)
-            return await _shown(found)
+            return await shown(found)
 
     async def remove(self, plan: CoePlan, uuid: str) -> None:
         async with self._engines(plan) as fleet:
@@ -174,9 +174,15 @@ async def _taken(engine: aiodocker.Docker, want: ContainerWant, name: str) -> Do
     return there
 
 
-async def _shown(container: DockerContainer) -> ContainerSeen:
+async def shown(container: DockerContainer) -> ContainerSeen:
+    """How it is. Raises `Temporary` for one that is listed and cannot be looked at: it is just coming, or going."""
     with speaking("asking a master of the cluster for a container"):
-        state = (await container.show())["State"]
+        try:
+            state = (await container.show())["State"]
+        except aiodocker.DockerError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            raise Temporary(f"the Engine lists container {container.id[:12]} and does not show it") from error
     return ContainerSeen(state=state_of(state["Status"]), started_at=moment(state.get("StartedAt")))
 
 
