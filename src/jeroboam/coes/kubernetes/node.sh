@@ -76,10 +76,16 @@ control-plane)
     } >/var/log/control-plane.log 2>&1 &
     ;;
 kube-proxy)
-    # Who has addresses for pods may ask already. Where users bring the network, that can be long.
-    [ ! -e $here/flannel.json ] || addressed
-    patiently 300 answers
-    [ -e $here/flannel.json ] || patiently 300 ready
+    # Whoever hears that it is well counts on pods of other nodes too: flannel comes first, which has left its file by
+    # then, new at every boot. Where users bring the network, that can be long.
+    if [ -e $here/flannel.json ]; then
+        until [ -e /run/flannel/subnet.env ]; do
+            sleep 0.2
+        done
+    else
+        patiently 300 answers
+        patiently 300 ready
+    fi
     mode=nftables
     tables || mode=iptables
     sed "s/@PROXY@/$mode/" $here/kube-proxy.yaml >/run/kube-proxy.yaml
