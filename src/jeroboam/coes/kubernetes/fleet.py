@@ -6,6 +6,7 @@ Neighbours: the COE, which decides what should happen. Nodes are known by name: 
 import asyncio
 import datetime as dt
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -164,7 +165,9 @@ class Nodes:
         """Give the addresses of pods to nodes that have none, by name: for good, a node cannot get others."""
         for name, addresses in ranges.items():
             change = {"spec": {"podCIDR": addresses, "podCIDRs": [addresses]}}
-            await self._api.patch(f"/api/v1/nodes/{name}", change, f"giving node {name} addresses for its pods")
+            # One that somebody has just removed needs none.
+            with suppress(Missing):
+                await self._api.patch(f"/api/v1/nodes/{name}", change, f"giving node {name} addresses for its pods")
 
     async def describe(self, node: KubeNode, member: Member) -> None:
         """Give the node its labels and taints, and work if it was drained by us and is well again.
