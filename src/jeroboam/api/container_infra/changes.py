@@ -54,13 +54,14 @@ async def update(call: Call) -> Answer:
     async with call.parts.store.read() as tx:
         before = await cluster_of(tx, call.path["cluster"], scope)
         groups = await groups_of(tx, before)
-    alteration = altered(before, groups, _patched(before, groups, changes))
+        workers = await group_of(tx, before, DEFAULT_WORKERS) if "node_count" in named else None
+    wish = _patched(before, groups, changes)
+    alteration = altered(before, groups, wish)
     reaches: frozenset[str] = frozenset()
     bounds = await bounds_for(call, before.project_id)
     bounds.check_change(before, alteration.cluster, alteration.groups)
-    if "node_count" in named:
-        workers = next(group for group in groups if group.name == DEFAULT_WORKERS)
-        await check_growth(call, before, workers, _patched(before, groups, changes).get("node_count", 1))
+    if workers is not None:
+        await check_growth(call, before, workers, wish.get("node_count", 1))
     if alteration.cluster.spec != before.spec or alteration.groups:
         reaches = await call.parts.admission.change(before, alteration.cluster, alteration.groups)
     async with call.parts.store.write() as tx:
