@@ -111,7 +111,7 @@ def kubeadm(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
             "extraVolumes": security.volumes(),
         },
         "etcd": {"local": {"dataDir": "/var/lib/etcd", "extraArgs": _args(etcd, [])}},
-        # By default it spends seconds on making a token for each of its parts, and no node is ready before.
+        # By default it spends seconds on making a token for each of its parts, and nothing is made before.
         "controllerManager": {
             "extraArgs": _args(
                 [
