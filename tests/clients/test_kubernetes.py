@@ -101,18 +101,11 @@ class Visitor(threading.Thread):
     def run(self) -> None:
         last = time.monotonic()
         while not self._leaving.wait(0.05):
-            if any(self._answers(address) for address in self.addresses):
+            if any(answers(address) for address in self.addresses):
                 self.asked += 1
                 self.longest = max(self.longest, time.monotonic() - last)
                 last = time.monotonic()
         self.longest = max(self.longest, time.monotonic() - last)
-
-    def _answers(self, address: str) -> bool:
-        try:
-            with urllib.request.urlopen(f"http://{address}:30080/", timeout=1) as answer:
-                return answer.read() == b"hello\n"
-        except OSError:
-            return False
 
     def __enter__(self):
         self.start()
@@ -121,6 +114,15 @@ class Visitor(threading.Thread):
     def __exit__(self, *_) -> None:
         self._leaving.set()
         self.join()
+
+
+def answers(address: str) -> bool:
+    """Whether the service is reached through that node, from outside."""
+    try:
+        with urllib.request.urlopen(f"http://{address}:30080/", timeout=1) as answer:
+            return answer.read() == b"hello\n"
+    except OSError:
+        return False
 
 
 def engine(*words: str) -> list[str]:
@@ -219,11 +221,14 @@ def test_the_host_is_rebooted(member, user):
         lambda: member.json("coe cluster show ha")["health_status"] == "HEALTHY" and all(map(running, servers(member)))
     )
     assert user("get", "configmap", "while-one-is-away", "-o", "name").strip() == "configmap/while-one-is-away"
-    user("rollout", "status", "deployment/web", "--timeout=120s")
-    for name in ("kubelet", "containerd", "etcd"):
-        node = servers(member, "=master")[1]
-        engine("exec", node, "killall", "-9", name)
+    workers = member.json("coe cluster show ha")["node_addresses"]
+    until(lambda: all(map(answers, workers)))
+    node = servers(member, "=master")[1]
+    before = {name: pids(node, name) for name in ("kubelet", "containerd", "etcd")}
+    engine("exec", node, "killall", "-9", *before)
+    until(lambda: all(set(pids(node, name)) - set(before[name]) for name in before), seconds=60)
     until(lambda: member.json("coe cluster show ha")["health_status"] == "HEALTHY")
+    until(lambda: all(map(answers, workers)))
 
 
 def test_upgrade_under_visitors(member, user):
@@ -284,6 +289,11 @@ def images(user) -> set[str]:
 
 def ready(node: dict) -> bool:
     return next(each for each in node["status"]["conditions"] if each["type"] == "Ready")["status"] == "True"
+
+
+def pids(container: str, program: str) -> list[str]:
+    line = ["docker", "exec", container, "pidof", program]
+    return subprocess.run(line, capture_output=True, text=True, check=False, timeout=60).stdout.split()
 
 
 def running(container: str) -> bool:

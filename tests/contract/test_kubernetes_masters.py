@@ -4,7 +4,7 @@ import pytest
 
 from jeroboam.clients.docker import connect
 from jeroboam.domain.errors import Temporary
-from tests.contract.rigs import eventually, kubernetes_rig, ready
+from tests.contract.rigs import eventually, kubernetes_rig, on_node, ready
 from tests.contract.test_kubernetes import User, rebuild
 
 pytestmark = [pytest.mark.docker, pytest.mark.kubernetes, pytest.mark.slow]
@@ -52,6 +52,33 @@ async def test_one_master_of_three_may_go_and_its_disk_too(rig):
     assert all(", started, " in line for line in members)
     assert third.address in "".join(members)
     assert "while-one-is-away" in await user("get", "configmap", "-o", "name")
+
+
+async def test_a_master_that_loses_its_programs_has_them_back_and_nothing_moves_without_a_leader(rig):
+    await rig.boot(rig.nodes(3, 1))
+    await all_ready(rig)
+    user = User(rig)
+
+    # All at once: the kubelet that comes back must start the etcd before anybody answers it.
+    before = await on_node(rig, 1, "pidof", "etcd")
+    await on_node(rig, 1, "killall", "-9", "kubelet", "containerd", "etcd")
+    await eventually(lambda: on_node(rig, 1, "pidof", "etcd"), lambda now: now != before, seconds=30)
+    await all_ready(rig)
+
+    # Pods that leave must be replaced, and services must follow them: somebody has to lead.
+    leader = await leading(user)
+    [lost] = (member for member in rig.members if leader.startswith(f"{member.name}_"))
+    await rig.infra.kill(rig.cluster_id, lost.uuid)
+    await rig.start_all()
+    worker = next(member for member in rig.members if member.role == "worker")
+    await eventually(lambda: rig.coe.drain(rig.plan(), [worker.uuid]), lambda done: done is None, seconds=60)
+    assert await leading(user) != leader
+
+
+async def leading(user) -> str:
+    """Which controller manager leads: a master's name, and what tells it from the same master's next one."""
+    lease = ("-n", "kube-system", "get", "lease", "kube-controller-manager")
+    return await eventually(lambda: user(*lease, "-o", "jsonpath={.spec.holderIdentity}"), bool)
 
 
 async def forget_disk(member) -> None:

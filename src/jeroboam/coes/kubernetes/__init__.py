@@ -31,6 +31,8 @@ from jeroboam.kit.clock import Clock
 _BOOT_SECONDS = 20.0
 _SETTLE_SECONDS = 15.0
 _DRAIN_SECONDS = 60.0
+# Until another controller manager leads, and knows what there is.
+_LEAD_SECONDS = 30.0
 _POLL_SECONDS_A_NODE = 0.01
 
 
@@ -141,6 +143,8 @@ class KubernetesCoe:
             # A node that has just come up is ready before services are reached through it.
             await nodes.serve(patience=_SETTLE_SECONDS)
             going = [node for node in await nodes.all() if node.name in names]
+            if any(await asyncio.gather(*(nodes.movable(node) for node in going))):
+                await nodes.follow(patience=_LEAD_SECONDS)
             await asyncio.gather(*(self._empty(nodes, node) for node in going))
 
     @property

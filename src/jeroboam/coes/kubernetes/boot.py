@@ -67,13 +67,15 @@ def script(plan: CoePlan, member: Member, clock: Clock) -> NodeScript:
     naming = f"rm -f /etc/machine-id; echo {Machine.of(plan, member, clock.now())} >/etc/machine-id"
     named = ("sh", "-c", naming)
     beside = [_beside(plan, member, program) for program in _programs(plan)]
+    own = member.role == MASTER
+    program = ("sh", _NODE, "own-kubelet", *_server(plan, member), member.name) if own else ("kubelet",)
     stay = (
-        *("/usr/lib/jeroboam/keep", "kubelet", f"--config={_KUBELET}", f"--kubeconfig={_KUBELET_ACCESS}"),
+        *("/usr/lib/jeroboam/keep", *program, f"--config={_KUBELET}", f"--kubeconfig={_KUBELET_ACCESS}"),
         f"--node-ip={member.address}",
         f"--hostname-override={member.name}",
         *kubelet_options(plan, member),
     )
-    if member.role == MASTER:
+    if own:
         return _master(plan, member, _files(plan, member, clock), named, (*beside, stay))
     ca = File(path=f"{PKI}/ca.crt", content=plan.authorities["main"].trusted.encode())
     # What runs is kept: new ones read what is there by then, and pods run on meanwhile.

@@ -5,6 +5,7 @@ Neighbours: the COE, which decides what should happen. Nodes are known by name: 
 
 import asyncio
 import datetime as dt
+import secrets
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,11 +24,15 @@ DRAINED = "jeroboam.io/drained"
 """A node with this annotation takes no work for a while, by our doing."""
 TRUST = "jeroboam.io/trust"
 """Pods with this annotation were started after the cluster's authority was replaced by the one that it names."""
+FOLLOWED = "jeroboam.io/followed"
+"""What this label of a service says, its endpoints say after it as soon as somebody keeps them."""
 POLL_SECONDS = 0.1
 _DESCRIBE_TRIES = 5
 
 _OWN_NAMESPACES = ("kube-system", "local-path-storage")
 _PROXY_HEALTH = 10256
+# The service that every cluster of ours has.
+_NAMES = "kube-dns"
 _PLURALS = {
     "Namespace": "api/v1/namespaces/{name}",
     "ServiceAccount": "api/v1/namespaces/{namespace}/serviceaccounts/{name}",
@@ -198,6 +203,26 @@ class Nodes:
                 return
             await self._clock.sleep(POLL_SECONDS)
 
+    async def follow(self, *, patience: float) -> None:
+        """Wait until services follow their pods: nobody sees to that before a controller manager leads.
+
+        When a master goes with the one that led, another takes its place 15 seconds later. Raises `Temporary` after so
+        many seconds.
+        """
+        mark, doing = secrets.token_hex(8), "asking whether services follow their pods"
+        asked = f"kubernetes.io%2Fservice-name%3D{_NAMES},{FOLLOWED.replace('/', '%2F')}%3D{mark}"
+        slices = f"/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices?labelSelector={asked}"
+        try:
+            change = {"metadata": {"labels": {FOLLOWED: mark}}}
+            await self._api.patch(f"/api/v1/namespaces/kube-system/services/{_NAMES}", change, doing)
+        except Missing:
+            return
+        until = self._clock.monotonic() + patience
+        while not (await self._api.get(slices, doing))["items"]:
+            if self._clock.monotonic() >= until:
+                raise Temporary("no controller manager of the cluster does its work")
+            await self._clock.sleep(POLL_SECONDS)
+
     async def _proxies(self, name: str) -> bool:
         """Whether that node's kube-proxy says that its rules are there."""
         try:
@@ -228,7 +253,7 @@ class Nodes:
     async def empty(self, node: KubeNode, *, seconds: float) -> None:
         """Move its pods away, as far as disruption budgets let them go and time reaches."""
         until = self._clock.monotonic() + seconds
-        while (pods := await self._movable(node.name)) and self._clock.monotonic() < until:
+        while (pods := await self.movable(node)) and self._clock.monotonic() < until:
             await asyncio.gather(*(self._evict(pod) for pod in pods if not pod["metadata"].get("deletionTimestamp")))
             await self._clock.sleep(POLL_SECONDS)
 
@@ -243,9 +268,10 @@ class Nodes:
         nodes, pods, volumes = await asyncio.gather(*asked)
         return Load(nodes=nodes["items"], pods=pods["items"], volumes=volumes["items"])
 
-    async def _movable(self, node: str) -> list[dict[str, Any]]:
-        query = f"/api/v1/pods?fieldSelector=spec.nodeName%3D{node}"
-        found = await self._api.get(query, f"asking what runs on node {node}")
+    async def movable(self, node: KubeNode) -> list[dict[str, Any]]:
+        """Its pods that a drain moves away, as the API shows them."""
+        query = f"/api/v1/pods?fieldSelector=spec.nodeName%3D{node.name}"
+        found = await self._api.get(query, f"asking what runs on node {node.name}")
         return [pod for pod in found["items"] if not stays(pod)]
 
     async def _evict(self, pod: Mapping[str, Any]) -> None:

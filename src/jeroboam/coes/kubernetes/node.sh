@@ -3,6 +3,7 @@
 # be asked. A program that asks too early is refused, asks again after ever longer waits, and is late for good.
 #
 #   kubelet        wait until the API server answers: what a node does before its kubelet starts
+#   own-kubelet    be a master's kubelet, with the options after NAME
 #   control-plane  start this master's controller manager and scheduler, then leave the words that kubeadm looks for;
 #                  NAME is `alone` where it is the only master
 #   kube-proxy     be the program by which services' addresses lead to pods
@@ -52,6 +53,13 @@ tables() {
 case $what in
 kubelet)
     patiently 300 answers
+    ;;
+own-kubelet)
+    # An API server without its etcd answers nobody and refuses nobody: a kubelet that starts beside it waits two
+    # minutes for its word before it starts the etcd. Where there is none it does what it does at boot.
+    pidof etcd >/dev/null || killall -9 kube-apiserver 2>/dev/null || :
+    shift 4
+    exec kubelet "$@"
     ;;
 control-plane)
     mkdir -p $here/held
