@@ -41,11 +41,12 @@ class Rig:
     coe: FakeCoe = None
     coes: type[FakeCoe] = FakeCoe
     """What kind of COE a start takes."""
+    providers: type[FakeProvider] = FakeProvider
     loop: Loop = None
     _running: asyncio.Task = None
 
     def start(self, owner: str = "a") -> None:
-        self.provider = FakeProvider(installation="i", clock=self.clock, cloud=self.cloud)
+        self.provider = self.providers(installation="i", clock=self.clock, cloud=self.cloud)
         self.coe = self.coes(clock=self.clock, clusters=self.members, scripts=self.scripts)
         subject = Clusters(
             store=self.store,

@@ -251,8 +251,8 @@ async def test_a_network_that_would_hide_another_is_refused_by_its_label(particu
 @pytest.mark.parametrize(
     ("memory", "disk", "text"),
     [
-        (1099, 40.0, "2 nodes of fake take 1100 MiB of memory before they run anything; the machine has 1099 MiB"),
-        (None, 2.9, "2 nodes of fake take 3 GiB of disk before they run anything; the Engine's disk has 2.9 GiB"),
+        (1099, 40.0, "2 nodes of fake would use 1100 MiB of memory before running anything; the machine has 1099 MiB"),
+        (None, 2.9, "2 nodes of fake would use 3 GiB of disk before running anything; the Engine's disk has 2.9 GiB"),
     ],
 )
 async def test_what_the_machine_has_not_is_named(particular, placed, memory, disk, text):
@@ -275,7 +275,9 @@ async def test_a_group_that_grows_has_to_fit_with_what_is_new(particular, placed
     cluster, [_, workers] = sized(5)
     placed.around = replace(placed.around, memory=299)
     await particular.growth(cluster, workers, 2)
-    with pytest.raises(Conflict, match="3 nodes of fake take 300 MiB of memory before they run anything") as refused:
+    with pytest.raises(
+        Conflict, match="3 nodes of fake would use 300 MiB of memory before running anything"
+    ) as refused:
         await particular.growth(cluster, workers, 3)
     assert refused.value.field == "node_count"
 

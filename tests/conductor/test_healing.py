@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from jeroboam.conductor.healing import due
-from jeroboam.domain.clusters import ClusterSpec, NodeObserved, NodeState, TemplateSpec
-from jeroboam.domain.errors import Temporary
+from jeroboam.domain.clusters import ClusterSpec, NodeObserved, NodeState, Operation, TemplateSpec
+from jeroboam.domain.errors import Permanent, Temporary
 from tests import builders
 from tests.builders import NOW
 
@@ -224,3 +224,23 @@ def group(role: str, *ages: int | None, healed: int | None = None):
 def test_who_is_due(groups, chosen):
     found = due(groups, NOW, AFTER)
     assert (found.name if found else None) == chosen
+
+
+async def test_a_cluster_whose_last_wish_failed_still_tells_how_it_fares(rig):
+    uuid = await made(rig)
+    rig.provider.faults.fail("boot", Permanent("no room for so large a node"))
+    await rig.ask(uuid, Operation.UPDATE, workers=4)
+    failed = await rig.settled(uuid)
+    assert (failed.status, failed.observed.health_status) == ("UPDATE_FAILED", "HEALTHY")
+    [ill] = named(rig, uuid, "worker-1")
+    rig.members[uuid].unready.add(ill)
+    lame = await rig.until(uuid, lambda c: c.observed.health_status == "UNHEALTHY")
+    assert lame.observed.health_status_reason[f"{(await shown(rig, uuid))[ill].name}.NotReady"] == "down"
+    rig.members[uuid].dead = True
+    silent = await rig.until(uuid, lambda c: "does not answer" in c.observed.health_status_reason["api"])
+    assert silent.status_reason == "no room for so large a node"
+    rig.members[uuid].dead = False
+    rig.members[uuid].unready.clear()
+    well = await rig.until(uuid, lambda c: c.observed.health_status == "HEALTHY")
+    assert (well.status, well.status_reason) == ("UPDATE_FAILED", "no room for so large a node")
+    assert rig.cloud.rebuilds == [], "its users decide what comes next"

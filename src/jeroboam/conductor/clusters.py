@@ -25,7 +25,6 @@ from jeroboam.domain.clusters import (
     MASTER,
     Certificate,
     Cluster,
-    Health,
     NodeGroup,
     NodeState,
     Operation,
@@ -194,8 +193,7 @@ class Clusters:
 
     async def _unhealthy(self, lease: Lease, cluster: Cluster, error: DriverError) -> None:
         """A cluster that was well and does not answer now keeps its status and shows its health."""
-        health = replace(cluster.observed, health_status=Health.UNHEALTHY, health_status_reason={"api": error.reason})
-        await self._records.save(lease, health)
+        await self._records.save(lease, plans.silent_of(cluster, error.reason))
 
     # --------------------------------------------------------------------------------------------------- phases
 
@@ -361,11 +359,21 @@ class Clusters:
         return seen
 
     async def _watch(self, lease: Lease, whole: Whole) -> float | None:
-        """A cluster whose last wish failed: look at its nodes, change nothing."""
+        """A cluster whose last wish failed: see how what there is of it fares, change nothing."""
         cluster = whole.cluster
-        provider, _coe = self._parts(cluster)
+        provider, coe = self._parts(cluster)
         infra = await provider.observe(cluster.uuid)
-        await self._records.save(lease, cluster.observed, nodes=infra.nodes)
+        observed, nodes = cluster.observed, infra.nodes
+        plan = plans.plan_of(cluster, plans.standing(whole.groups, infra), plans.addresses_of(infra), {})
+        if plan.masters:
+            known = await self._authorities(lease, whole, coe)
+            try:
+                seen = await coe.observe(plans.as_built(replace(plan, authorities=spoken(known)), infra))
+            except DriverError as error:
+                observed = plans.silent_of(cluster, error.reason)
+            else:
+                observed, nodes = plans.failed_of(cluster, infra, seen), plans.all_of(infra, seen)
+        await self._records.save(lease, observed, nodes=nodes)
         return self._check_seconds
 
     async def _destroy(self, lease: Lease, cluster: Cluster) -> None:

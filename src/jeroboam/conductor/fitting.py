@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from jeroboam.coes.base import Coe, Demands
 from jeroboam.domain.clusters import Cluster, NodeGroup, TemplateSpec, flavor_of, role_of
 from jeroboam.domain.errors import Conflict, Invalid, Temporary
+from jeroboam.domain.events import nodes as so_many
 from jeroboam.providers.base import HasSurroundings, Provider, Surroundings
 
 
@@ -32,13 +33,14 @@ async def check_room(coe: Coe, provider: Provider, cluster: Cluster, groups: Seq
     if not isinstance(coe, Demands) or (there := await _around(provider)) is None:
         return
     nodes = sum(group.spec.node_count for group in groups)
+    who = f"{so_many(nodes)} of {cluster.spec.template.coe}"
     needed = sum(coe.memory(role_of(group.spec)) * group.spec.node_count for group in groups)
     if there.memory is not None and needed > there.memory:
-        text = f"{nodes} nodes of {cluster.spec.template.coe} take {needed} MiB of memory before they run anything"
+        text = f"{who} would use {needed} MiB of memory before running anything"
         raise Conflict(f"{text}; the machine has {there.memory} MiB left.", field="node_count")
     disk = math.ceil(coe.disk * nodes)
     if there.disk is not None and disk > there.disk:
-        text = f"{nodes} nodes of {cluster.spec.template.coe} take {disk} GiB of disk before they run anything"
+        text = f"{who} would use {disk} GiB of disk before running anything"
         raise Conflict(f"{text}; the Engine's disk has {there.disk:.1f} GiB left.", field="node_count")
 
 

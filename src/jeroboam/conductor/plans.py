@@ -76,6 +76,12 @@ def addresses_of(infra: Infra) -> dict[str, str]:
     return {node.uuid: node.address for node in infra.nodes if node.address is not None}
 
 
+def standing(groups: Iterable[NodeGroup], infra: Infra) -> list[NodeGroup]:
+    """The groups, with only those of their nodes that were made."""
+    made = {node.uuid for node in infra.nodes if node.address is not None and node.state is not NodeState.CREATING}
+    return [replace(group, desired=tuple(node for node in group.desired if node.uuid in made)) for group in groups]
+
+
 def plan_of(
     cluster: Cluster,
     groups: Iterable[NodeGroup],
@@ -144,6 +150,19 @@ def ailing_of(cluster: Cluster, infra: Infra, seen: CoeObserved) -> ClusterObser
     return observed_of(cluster, infra, health)
 
 
+def failed_of(cluster: Cluster, infra: Infra, seen: CoeObserved) -> ClusterObserved:
+    """What was seen of a cluster whose last wish failed, and stays so."""
+    now, before = ailing_of(cluster, infra, seen), cluster.observed
+    if all(member.ready for member in seen.members):
+        now = observed_of(cluster, infra, seen)
+    return replace(now, generation=before.generation, ca_generation=before.ca_generation, failure=before.failure)
+
+
+def silent_of(cluster: Cluster, reason: str) -> ClusterObserved:
+    """What is known of a cluster that does not answer."""
+    return replace(cluster.observed, health_status=Health.UNHEALTHY, health_status_reason={"api": reason})
+
+
 def nodes_of(infra: Infra, seen: CoeObserved) -> list[NodeObserved]:
     """The provider's view of each node with the COE's word on it."""
     known = {member.uuid: member for member in seen.members}
@@ -154,3 +173,9 @@ def nodes_of(infra: Infra, seen: CoeObserved) -> list[NodeObserved]:
         return replace(node, ready=member.ready, reason=member.reason, unready_since=since)
 
     return [told(node) for node in infra.nodes if node.uuid in known]
+
+
+def all_of(infra: Infra, seen: CoeObserved) -> tuple[NodeObserved, ...]:
+    """The same, with those that the COE was not asked about."""
+    told = {node.uuid: node for node in nodes_of(infra, seen)}
+    return tuple(told.get(node.uuid, node) for node in infra.nodes)

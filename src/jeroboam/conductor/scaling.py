@@ -15,12 +15,13 @@ from dataclasses import dataclass, replace
 import structlog
 
 from jeroboam.coes.base import Demand, GroupShape, Scales
+from jeroboam.conductor.fitting import check_room
 from jeroboam.conductor.history import History
 from jeroboam.conductor.site import Site
 from jeroboam.domain import automation
 from jeroboam.domain.clusters import MASTER, Cluster, ClusterObserved, NodeGroup, NodeObserved, Operation
 from jeroboam.domain.conditions import Condition, merge
-from jeroboam.domain.errors import Forbidden, Unavailable
+from jeroboam.domain.errors import Conflict, Forbidden, Unavailable
 from jeroboam.domain.events import nodes as so_many
 from jeroboam.domain.limits import Asked, Limit, Owner, check, concerning
 from jeroboam.domain.ports import Projects
@@ -114,14 +115,15 @@ class Scaling:
 
     async def _wish(self, site: Site, step: Step) -> str | None:
         """Write the wish; why it could not be, if it could not."""
+        cluster, more = site.whole.cluster, step.count - step.group.spec.node_count
         try:
-            owner = await self._owner(site.whole.cluster) if self._limits else None
-        except Unavailable as error:
-            return error.detail
-        try:
+            owner = await self._owner(cluster) if self._limits else None
+            if more > 0:
+                grown = replace(step.group, spec=replace(step.group.spec, node_count=more))
+                await check_room(site.coe, site.provider, cluster, [grown])
             async with self._store.write() as tx:
                 await self._resize(tx, site, step, owner)
-        except Forbidden as error:
+        except (Conflict, Forbidden, Unavailable) as error:
             return error.detail
         return None
 
