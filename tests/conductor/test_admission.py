@@ -267,7 +267,7 @@ async def test_more_nodes_have_to_fit_too(particular, placed):
     cluster, [_, workers] = sized(2)
     await particular.nodegroup(cluster, workers, CALLER)
     placed.around = replace(placed.around, memory=199)
-    with pytest.raises(Conflict, match="2 nodes of fake take 200 MiB"):
+    with pytest.raises(Conflict, match="2 nodes of fake would use 200 MiB"):
         await particular.nodegroup(cluster, workers, CALLER)
 
 
