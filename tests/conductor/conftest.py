@@ -57,6 +57,7 @@ class Rig:
             check_seconds=30,
             overlap_seconds=5,
             heal_after_seconds=300,
+            operation_minutes=60,
             scaling=Scaling(
                 store=self.store,
                 projects=AllProjects(),
@@ -64,6 +65,7 @@ class Rig:
                 clock=self.clock,
                 ids=RandomIds(),
                 idle_seconds=600,
+                operation_minutes=60,
             ),
         )
         leased = Leased(subject, store=self.store, clock=self.clock, owner=owner)

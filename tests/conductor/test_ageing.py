@@ -5,10 +5,12 @@ import datetime as dt
 import pytest
 
 from jeroboam.conductor.ageing import Ageing
+from jeroboam.domain.clusters import ClusterSpec
 from jeroboam.domain.errors import Unavailable
 from jeroboam.domain.limits import Owner, parse
 from jeroboam.kit.ids import RandomIds
 from jeroboam.store import EventFilter, Page
+from tests import builders
 
 
 class Projects:
@@ -42,6 +44,7 @@ def ageing(rig, projects):
             ids=RandomIds(),
             event_days=30,
             every_seconds=60,
+            operation_minutes=7,
         )
 
     return make
@@ -58,8 +61,11 @@ async def pass_days(rig, days: float) -> None:
 
 @pytest.fixture
 async def old(rig):
-    """A cluster that was made a while ago; nobody looks at it meanwhile, for the test's sake."""
-    made = await rig.create()
+    """A cluster that was made a while ago, without a limit of time of its own.
+
+    Nobody looks at it meanwhile, for the test's sake.
+    """
+    made = await rig.create(spec=ClusterSpec(template=builders.template().spec, create_timeout=0))
     await rig.settled(made.uuid)
     await rig.stop()
     await pass_days(rig, 3)
@@ -79,7 +85,9 @@ async def test_one_that_has_to_go_goes(rig, ageing, old):
     keeper = ageing({"max_age_days": 1}, {"max_age_days": 2, "at_max_age": "delete"})
     await keeper.look()
     await keeper.look()
-    assert (await rig.get(old.uuid)).status == "DELETE_IN_PROGRESS"
+    going = await rig.get(old.uuid)
+    assert going.status == "DELETE_IN_PROGRESS"
+    assert going.deadline_at == rig.clock.now() + dt.timedelta(minutes=7)
     assert {group.status for group in await rig.groups(old.uuid)} == {"DELETE_IN_PROGRESS"}
     assert await told(rig, "cluster.delete") == ["Limit l1: the cluster is older than 2 days. It is deleted."]
     async with rig.store.read() as tx:

@@ -238,6 +238,7 @@ class Service:
             check_seconds=conductor.check_seconds,
             overlap_seconds=self._settings.clusters.ca_overlap_seconds,
             heal_after_seconds=self._settings.clusters.heal_after_seconds,
+            operation_minutes=self._settings.clusters.operation_minutes,
             scaling=self._scaling(tokens),
         )
         containers = Containers(store=store, host_down_seconds=conductor.service_down_seconds)
@@ -279,6 +280,7 @@ class Service:
             clock=self._clock,
             ids=self._ids,
             idle_seconds=self._settings.clusters.idle_seconds,
+            operation_minutes=self._settings.clusters.operation_minutes,
         )
 
     def _relay(self) -> Relay:
@@ -301,6 +303,7 @@ class Service:
             ids=self._ids,
             event_days=self._settings.clusters.event_days,
             every_seconds=self._settings.conductor.reaper_seconds,
+            operation_minutes=self._settings.clusters.operation_minutes,
         )
 
     def _start_workloads(self) -> None:

@@ -25,9 +25,6 @@ from jeroboam.store import Store, Transaction
 
 log = structlog.get_logger("jeroboam.conductor.ageing")
 
-DELETE_MINUTES = 60
-"""How long the end of a cluster may take that names no limit of its own."""
-
 
 class Ageing:
     """Looks at the age of clusters and of events."""
@@ -42,7 +39,9 @@ class Ageing:
         ids: Ids,
         event_days: int,
         every_seconds: float,
+        operation_minutes: int,
     ) -> None:
+        """`operation_minutes` is how long the end of a cluster may take that names no limit of its own."""
         self._store = store
         self._projects = projects
         self._limits = [limit for limit in limits if limit.max_age_days is not None]
@@ -50,6 +49,7 @@ class Ageing:
         self._history = History(ids)
         self._event_days = event_days
         self._every_seconds = every_seconds
+        self._operation_minutes = operation_minutes
 
     async def run(self) -> None:
         """Look until cancelled."""
@@ -98,7 +98,7 @@ class Ageing:
                     await self._history.aged(tx, cluster, _said(limit))
 
     async def _remove(self, tx: Transaction, cluster: Cluster, limit: Limit) -> None:
-        minutes = cluster.spec.create_timeout or DELETE_MINUTES
+        minutes = cluster.spec.create_timeout or self._operation_minutes
         leaving = ask_cluster(cluster, Operation.DELETE, now=tx.now, minutes=minutes)
         await tx.clusters.update(leaving)
         for group in await tx.nodegroups.select(cluster_id=cluster.uuid):

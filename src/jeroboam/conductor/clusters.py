@@ -102,9 +102,10 @@ class Clusters:
         check_seconds: float,
         overlap_seconds: float,
         heal_after_seconds: float,
+        operation_minutes: int,
         scaling: Scaling | None = None,
     ) -> None:
-        self._records = ClusterRecords(store, ids)
+        self._records = ClusterRecords(store, ids, operation_minutes=operation_minutes)
         self._scaling = scaling
         self._healing = Healing(records=self._records, clock=clock, after_seconds=heal_after_seconds)
         self._rotation = Rotation(records=self._records, sealer=sealer, clock=clock, overlap_seconds=overlap_seconds)

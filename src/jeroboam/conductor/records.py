@@ -21,9 +21,6 @@ from jeroboam.domain.upgrades import group_taken_back, taken_back
 from jeroboam.kit.ids import Ids
 from jeroboam.store import Lease, Store, Transaction
 
-ROLLBACK_MINUTES = 60
-"""How long a way back may take where the cluster names no limit of its own."""
-
 
 class LeaseLost(Exception):
     """Another process works on the object now; what was found out is to be discarded."""
@@ -52,8 +49,10 @@ async def whole_of(store: Store, uuid: str) -> Whole | None:
 class ClusterRecords:
     """Reads and writes clusters for their loop."""
 
-    def __init__(self, store: Store, ids: Ids) -> None:
+    def __init__(self, store: Store, ids: Ids, *, operation_minutes: int) -> None:
+        """`operation_minutes` is how long a way back may take where the cluster names no limit of its own."""
         self._store = store
+        self._operation_minutes = operation_minutes
         self._history = History(ids)
 
     async def everything(self) -> Iterable[str]:
@@ -174,7 +173,7 @@ class ClusterRecords:
             if await tx.templates.get(former.template_id) is None:
                 # Nobody had it any more, and its owner removed it: what was made from it is known all the same.
                 former = replace(former, template_id=cluster.template_id)
-            minutes = cluster.spec.create_timeout or ROLLBACK_MINUTES
+            minutes = cluster.spec.create_timeout or self._operation_minutes
             back_again = taken_back(cluster, former)
             failed, cluster = cluster, states.ask_cluster(back_again, Operation.ROLLBACK, now=tx.now, minutes=minutes)
             await tx.clusters.update(cluster)

@@ -30,8 +30,6 @@ from jeroboam.kit.clock import Clock
 from jeroboam.kit.ids import Ids
 from jeroboam.store import Store, Transaction
 
-RESIZE_MINUTES = 60
-"""How long a resize may take in a cluster that names no limit of its own."""
 # The scheduler is given so long to find nodes that have just come.
 SETTLE_SECONDS = 10.0
 _DEFAULT_WORKERS = "default-worker"
@@ -62,13 +60,16 @@ class Scaling:
         clock: Clock,
         ids: Ids,
         idle_seconds: float,
+        operation_minutes: int,
     ) -> None:
+        """`operation_minutes` is how long a resize may take in a cluster that names no limit of its own."""
         self._store = store
         self._projects = projects
         self._limits = tuple(limits)
         self._clock = clock
         self._history = History(ids)
         self._idle = dt.timedelta(seconds=idle_seconds)
+        self._operation_minutes = operation_minutes
 
     async def advance(
         self, site: Site, observed: ClusterObserved, nodes: Sequence[NodeObserved]
@@ -141,7 +142,7 @@ class Scaling:
             return
         if owner is not None and step.count > group.spec.node_count:
             await self._check_growth(tx, cluster, step.count - group.spec.node_count, owner)
-        minutes = cluster.spec.create_timeout or RESIZE_MINUTES
+        minutes = cluster.spec.create_timeout or self._operation_minutes
         asked = ask_cluster(cluster, Operation.UPDATE, now=tx.now, minutes=minutes)
         spec = replace(group.spec, node_count=step.count, nodes_to_remove=step.leaving)
         await tx.clusters.update(asked)
