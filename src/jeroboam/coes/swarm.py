@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from jeroboam.coes import swarm_options
+from jeroboam.coes import proxies, swarm_options
 from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Member, MemberState
 from jeroboam.coes.swarm_api import (
     API_PORT,
@@ -73,6 +73,7 @@ class SwarmCoe(SwarmContainers):
         if template.registry_enabled:
             raise Invalid("registry_enabled cannot be true for swarm.", field="registry_enabled")
 
+        proxies.check(template)
         swarm_options.check(template.labels)
 
     @property
@@ -109,8 +110,10 @@ class SwarmCoe(SwarmContainers):
                 File(path=f"{_FOLDER}/cert.pem", content=own.pem.encode()),
                 File(path=f"{_FOLDER}/key.pem", content=own.key, mode=0o600),
                 File(path=f"{_FOLDER}/daemon.json", content=_daemon(plan.template, member)),
+                # The Engines of a cluster speak to each other, too.
+                *proxies.environment(f"{_FOLDER}/environment", plan.template, (each.address for each in plan.members)),
             ),
-            commands=(("env", *_proxies(plan.template), "dockerd"),),
+            commands=(("dockerd",),),
         )
 
     async def join(self, plan: CoePlan) -> CoeObserved:
@@ -334,11 +337,6 @@ def _daemon(template: TemplateSpec, member: Member) -> bytes:
     if registries := _words(template.insecure_registry):
         config["insecure-registries"] = registries
     return json.dumps(config, indent=1).encode()
-
-
-def _proxies(template: TemplateSpec) -> list[str]:
-    named = {"HTTP_PROXY": template.http_proxy, "HTTPS_PROXY": template.https_proxy, "NO_PROXY": template.no_proxy}
-    return [f"{name}={value}" for name, value in named.items() if value]
 
 
 def _observed(plan: CoePlan, nodes: Sequence[SwarmNode], version: str, troubles: dict[str, str]) -> CoeObserved:

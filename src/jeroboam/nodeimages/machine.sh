@@ -1,9 +1,18 @@
 #!/bin/sh
 # The part that every node image's entry begins with (it reads this file, under an init that reaps): make this
 # container as much of a machine as its Engine allows. What cannot be had is said on stderr, where `docker logs` shows
-# it. Leaves `say`, `try` and `commands`, the script that the entry ends with.
+# it. Leaves `say`, `try`, `environment` and `commands`, the script that the entry ends with.
 say() { echo "node: $*" >&2; }
 try() { "$@" 2>/dev/null || say "cannot: $*"; }
+
+# environment FILE: what is run from here on has its lines NAME=value, taken literally. There may be a password among
+# them, so they are no arguments, which everybody sees.
+environment() {
+    [ -f "$1" ] || return 0
+    while IFS= read -r line; do
+        export "$line"
+    done <"$1"
+}
 
 commands=/etc/jeroboam/node/commands
 if [ ! -f "$commands" ]; then

@@ -14,7 +14,7 @@ from ipaddress import IPv4Network
 
 from jeroboam.clients.kubernetes import KubernetesApi
 from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Demand, GroupShape, Member
-from jeroboam.coes.kubernetes import addons, balancer, boot, network, options, proxies, registries
+from jeroboam.coes.kubernetes import addons, balancer, boot, network, options, registries
 from jeroboam.coes.kubernetes.components import API_PORT
 from jeroboam.coes.kubernetes.demand import demand
 from jeroboam.coes.kubernetes.fleet import POLL_SECONDS, KubeNode, Nodes
@@ -22,6 +22,7 @@ from jeroboam.coes.kubernetes.machine import Machine
 from jeroboam.coes.kubernetes.manifests import KubernetesManifests
 from jeroboam.coes.kubernetes.reach import admin_tls, speaking_to
 from jeroboam.coes.kubernetes.seen import observed, stands, states
+from jeroboam.coes.proxies import check as check_proxies
 from jeroboam.domain.clusters import TemplateSpec
 from jeroboam.domain.errors import DriverError, Invalid
 from jeroboam.domain.nodes import NodeScript
@@ -57,7 +58,7 @@ class KubernetesCoe:
             raise Invalid(text, field="volume_driver")
         options.check(template.labels)
         registries.check(template)
-        proxies.check(template)
+        check_proxies(template)
         addons.check(template)
 
     def image(self, ref: str, labels: dict[str, str]) -> str:

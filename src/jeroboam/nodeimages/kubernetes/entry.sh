@@ -33,14 +33,9 @@ done
 grep -q '^nameserver 127\.0\.0\.11' /etc/resolv.conf && say "cannot: give pods a resolver; the Engine's is not to be found"
 
 /usr/lib/jeroboam/images lay || say "cannot: lay the images of this node image"
-# What containerd alone has in its environment: lines NAME=value, taken literally. There may be a password among them, so
-# they are no arguments, which everybody sees.
+# Which containerd alone has.
 (
-    if [ -f /etc/containerd/environment ]; then
-        while IFS= read -r line; do
-            export "$line"
-        done </etc/containerd/environment
-    fi
+    environment /etc/containerd/environment
     exec /usr/lib/jeroboam/keep containerd
 ) &
 echo $! >/run/jeroboam-containerd.pid

@@ -5,18 +5,22 @@ from dataclasses import replace
 import pytest
 
 from jeroboam.coes.kubernetes import KubernetesCoe
+from jeroboam.coes.swarm import SwarmCoe
 from jeroboam.domain.errors import Invalid
 from tests.unit.test_kubernetes_options import CLOCK, SPEC, plan
 
 URL = "http://u:p%40ss@proxy.example:3128"
 ENVIRONMENT = "/etc/containerd/environment"
+ENGINE = "/etc/docker/environment"
+BOTH = pytest.mark.parametrize("coe", [KubernetesCoe, SwarmCoe], indirect=True)
 
 
 @pytest.fixture
-def coe():
-    return KubernetesCoe(clock=CLOCK)
+def coe(request):
+    return getattr(request, "param", KubernetesCoe)(clock=CLOCK)
 
 
+@BOTH
 @pytest.mark.parametrize("field", ["http_proxy", "https_proxy"])
 @pytest.mark.parametrize(
     "value",
@@ -33,6 +37,7 @@ def test_urls_of_proxies_are_taken(coe, field, value):
     coe.check(replace(SPEC, **{field: value}))
 
 
+@BOTH
 @pytest.mark.parametrize("field", ["http_proxy", "https_proxy"])
 @pytest.mark.parametrize(
     "value",
@@ -65,11 +70,13 @@ def test_others_are_refused_by_name_and_not_repeated(coe, field, value):
     assert "hunter2" not in str(refused.value)
 
 
+@BOTH
 @pytest.mark.parametrize("value", ["a.example", ".example,10.0.0.0/8,[::1]:80,*.b.example,", "*", "2001:db8::/32"])
 def test_lists_of_whom_to_ask_directly_are_taken(coe, value):
     coe.check(replace(SPEC, no_proxy=value))
 
 
+@BOTH
 @pytest.mark.parametrize("value", ["a, b", "a b", "a\nPATH=/tmp", "a\t", "$(reboot)", "é.example"])
 def test_other_lists_are_refused_with_the_word(coe, value):
     with pytest.raises(Invalid, match=r"no_proxy has '.+', but takes names") as refused:
@@ -98,6 +105,19 @@ def test_every_node_is_told_the_proxies_and_whom_to_ask_without(coe):
             "NO_PROXY=a.example,10.9.0.3,localhost,127.0.0.1,.svc,.cluster.local,10.9.0.2,10.9.0.9,"
             "10.100.0.0/16,10.60.0.0/16,10.60.0.11"
         )
+
+
+@pytest.mark.parametrize("coe", [SwarmCoe], indirect=True)
+def test_an_engine_of_a_swarm_is_told_and_asks_the_others_without(coe):
+    made = plan(coe)
+    fields = {"http_proxy": URL, "no_proxy": "a.example"}
+    for member in made.members:
+        told = coe.script(replace(made, template=replace(SPEC, **fields)), member)
+        [file] = [file for file in told.files if file.path == ENGINE]
+        text = f"HTTP_PROXY={URL}\nNO_PROXY=a.example,localhost,127.0.0.1,10.9.0.2,10.9.0.3\n"
+        assert (file.content.decode(), file.mode) == (text, 0o600)
+        assert "p%40ss" not in repr(told)
+        assert ENGINE not in {file.path for file in coe.script(made, member).files}
 
 
 def test_one_of_the_two_is_enough(coe):

@@ -1,0 +1,55 @@
+"""The proxies that a template names: which can be, and how a node's program is told of them.
+
+Only what fetches images gets them, in a file: an argument would show a password to everybody on the node.
+"""
+
+import re
+from collections.abc import Iterable
+
+from jeroboam.domain.clusters import TemplateSpec
+from jeroboam.domain.errors import Invalid
+from jeroboam.domain.nodes import File
+
+_LARGEST_PORT = 65535
+# What Go's programs can read; without a user in it, it has no secret.
+_USER = r"([A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})+@"
+_HOST = r"([A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])"
+_URL = re.compile(rf"[Hh][Tt][Tt][Pp][Ss]?://({_USER})?{_HOST}(:(?P<port>[1-9][0-9]{{0,4}}))?/?", re.ASCII)
+_DIRECT = re.compile(r"[A-Za-z0-9.:*/_\[\]-]+", re.ASCII)
+# A node itself.
+_OWN = ("localhost", "127.0.0.1")
+
+
+def check(template: TemplateSpec) -> None:
+    """Raise `Invalid` for proxies that cannot be. What was said is not repeated: there may be a password in it."""
+    for name, url in (("http_proxy", template.http_proxy), ("https_proxy", template.https_proxy)):
+        if url is not None and not _is_url(url):
+            text = (
+                f"{name} is no URL of a proxy such as http://user:password@proxy.example.com:3128, "
+                "with a host and no path; other signs in a user or a password are written as %40."
+            )
+            raise Invalid(text, field=name)
+    for word in (template.no_proxy or "").split(","):
+        if word and _DIRECT.fullmatch(word) is None:
+            text = f"no_proxy has {word[:80]!r}, but takes names, addresses and networks, with commas and no spaces."
+            raise Invalid(text, field="no_proxy")
+
+
+def environment(path: str, template: TemplateSpec, inside: Iterable[str]) -> list[File]:
+    """The file for a program's environment; none where there is no proxy.
+
+    `inside` is what belongs to the cluster: it is asked directly, and so is what users say.
+    """
+    said = {"HTTP_PROXY": template.http_proxy, "HTTPS_PROXY": template.https_proxy}
+    named = {name: url for name, url in said.items() if url}
+    if not named:
+        return []
+    words = [word for word in (template.no_proxy or "").split(",") if word]
+    named["NO_PROXY"] = ",".join(dict.fromkeys([*words, *_OWN, *inside]))
+    text = "".join(f"{name}={value}\n" for name, value in named.items())
+    return [File(path=path, content=text.encode(), mode=0o600)]
+
+
+def _is_url(text: str) -> bool:
+    found = _URL.fullmatch(text)
+    return found is not None and int(found["port"] or "1") <= _LARGEST_PORT
