@@ -10,8 +10,8 @@ BUILD_ALL := $(BIN)/jeroboam node-image build kubernetes --version v1.35.4 && $(
 
 # Clusters wait more than they work: two halves go side by side.
 TEST_KUBERNETES := mkdir -p build; \
-	$(BIN)/python -m pytest -m kubernetes tests/contract >build/contract.log 2>&1 & half=$$!; \
-	$(BIN)/python -m pytest -m kubernetes --ignore=tests/contract; others=$$?; \
+	$(BIN)/python -m pytest -m kubernetes tests/contract tests/docs >build/contract.log 2>&1 & half=$$!; \
+	$(BIN)/python -m pytest -m kubernetes --ignore=tests/contract --ignore=tests/docs; others=$$?; \
 	wait $$half; half=$$?; cat build/contract.log; [ $$half = 0 ] && [ $$others = 0 ]
 
 .DEFAULT_GOAL := help
