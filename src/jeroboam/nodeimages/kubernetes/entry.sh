@@ -33,7 +33,7 @@ done
 grep -q '^nameserver 127\.0\.0\.11' /etc/resolv.conf && say "cannot: give pods a resolver; the Engine's is not to be found"
 
 /usr/lib/jeroboam/images lay || say "cannot: lay the images of this node image"
-# Which containerd alone has.
+# The proxies that images are fetched through: containerd alone is told of them.
 (
     environment /etc/containerd/environment
     exec /usr/lib/jeroboam/keep containerd
