@@ -275,10 +275,11 @@ def test_it_goes_and_leaves_nothing(member):
 
 
 def identities(user) -> dict[str, tuple[str, int]]:
-    """Uid and restarts of the users' pods, by name."""
+    """Uid and restarts of the users' pods, by name; without those that are on their way out."""
     return {
         each["metadata"]["name"]: (each["metadata"]["uid"], each["status"]["containerStatuses"][0]["restartCount"])
         for each in user.json("get", "pods")["items"]
+        if "deletionTimestamp" not in each["metadata"]
     }
 
 

@@ -100,7 +100,9 @@ class GoModules:
 
     async def make(self, program: Program, into: Path) -> None:
         recipe = self._recipes[program.name]
-        flags = ["-trimpath", "-buildvcs=false", "-ldflags", _ldflags(recipe, program.version)]
+        # What a debugger wants to know is left out when linking: it need not be compiled, which saves a tenth.
+        flags = ["-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false"]
+        flags += ["-ldflags", _ldflags(recipe, program.version)]
         flags += ["-tags", recipe.tags] if recipe.tags else []
         env = {"CGO_ENABLED": "1" if recipe.static else "0", "GOBIN": str(into), "GOWORK": "off"}
         if recipe.install:

@@ -254,7 +254,7 @@ class Nodes:
         """Move its pods away, as far as disruption budgets let them go and time reaches."""
         until = self._clock.monotonic() + seconds
         while (pods := await self.movable(node)) and self._clock.monotonic() < until:
-            await asyncio.gather(*(self._evict(pod) for pod in pods if not pod["metadata"].get("deletionTimestamp")))
+            await asyncio.gather(*(self._evict(pod) for pod in pods if not _goes(pod)))
             await self._clock.sleep(POLL_SECONDS)
 
     async def forget(self, name: str) -> None:
@@ -269,10 +269,13 @@ class Nodes:
         return Load(nodes=nodes["items"], pods=pods["items"], volumes=volumes["items"])
 
     async def movable(self, node: KubeNode) -> list[dict[str, Any]]:
-        """Its pods that a drain moves away, as the API shows them."""
+        """Its pods that a drain moves away, as the API shows them; also those that have ended while they go.
+
+        Only its kubelet takes them off the list, and may be long about it after it was started anew.
+        """
         query = f"/api/v1/pods?fieldSelector=spec.nodeName%3D{node.name}"
         found = await self._api.get(query, f"asking what runs on node {node.name}")
-        return [pod for pod in found["items"] if not stays(pod)]
+        return [pod for pod in found["items"] if not stays(pod) or (_goes(pod) and not _is_own(pod))]
 
     async def _evict(self, pod: Mapping[str, Any]) -> None:
         name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
@@ -316,11 +319,18 @@ def _path(wanted: Mapping[str, Any]) -> str:
 
 def stays(pod: Mapping[str, Any]) -> bool:
     """Whether a drain leaves it: it is the node's own, or it has ended."""
+    return _is_own(pod) or pod["status"].get("phase") in {"Succeeded", "Failed"}
+
+
+def _is_own(pod: Mapping[str, Any]) -> bool:
     meta = pod["metadata"]
     owners: Iterable[Mapping[str, Any]] = meta.get("ownerReferences") or ()
     own = any(owner["kind"] in {"DaemonSet", "Node"} for owner in owners)
-    mirrored = "kubernetes.io/config.mirror" in (meta.get("annotations") or {})
-    return own or mirrored or pod["status"].get("phase") in {"Succeeded", "Failed"}
+    return own or "kubernetes.io/config.mirror" in (meta.get("annotations") or {})
+
+
+def _goes(pod: Mapping[str, Any]) -> bool:
+    return "deletionTimestamp" in pod["metadata"]
 
 
 def _node(shown: Mapping[str, Any]) -> KubeNode:
