@@ -86,7 +86,8 @@ async def test_a_pod_is_waited_for_until_it_is_gone_and_not_only_until_it_has_en
 
 
 @pytest.mark.parametrize(
-    "left", [pod("Succeeded"), pod("Failed"), pod("Running", owner="DaemonSet"), pod("Running", owner="Node", going=True)]
+    "left",
+    [pod("Succeeded"), pod("Failed"), pod("Running", owner="DaemonSet"), pod("Running", owner="Node", going=True)],
 )
 async def test_what_a_drain_leaves(shown, left):
     assert await shown.emptied(left) == 0
