@@ -187,6 +187,13 @@ async def kubernetes_rig() -> CoeRig:
     return CoeRig(coe=KubernetesCoe(clock=CLOCK), infra=await local_rig(), image="kubernetes-node:v1.36.3")
 
 
+async def gateway(cluster_id: str) -> str:
+    """This machine's address in the network of that cluster."""
+    async with connect() as docker:
+        [network] = await docker.networks.list(filters={"label": [f"jeroboam.cluster={cluster_id}"]})
+    return network["IPAM"]["Config"][0]["Gateway"]
+
+
 def an_authority() -> Authority:
     pair = make_ca(common_name="contract", now=CLOCK.now())
     return Authority(pem=pair.pem, key=pair.key)

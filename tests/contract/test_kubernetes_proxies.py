@@ -19,8 +19,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from jeroboam.clients.docker import connect
-from tests.contract.rigs import eventually, kubernetes_rig, on_node, ready
+from tests.contract.rigs import eventually, gateway, kubernetes_rig, on_node, ready
 from tests.contract.test_kubernetes import User
 from tests.contract.test_kubernetes_settings import runs, shown
 
@@ -100,13 +99,6 @@ async def proxied(proxy: Proxy, host: str):
     server = await asyncio.start_server(proxy.serve, host, 0)
     async with server:
         yield server.sockets[0].getsockname()[1]
-
-
-async def gateway(cluster_id: str) -> str:
-    """This machine's address in the network of that cluster."""
-    async with connect() as docker:
-        [network] = await docker.networks.list(filters={"label": [f"jeroboam.cluster={cluster_id}"]})
-    return network["IPAM"]["Config"][0]["Gateway"]
 
 
 @pytest.fixture

@@ -1,5 +1,9 @@
 """All authorities of a Kubernetes cluster are replaced, for real: who is let in at each step, and what runs on."""
 
+import base64
+import hashlib
+import json
+
 import pytest
 import yaml
 
@@ -11,6 +15,7 @@ from jeroboam.domain.clusters import kind_at
 from jeroboam.domain.errors import DriverError
 from tests.contract.rigs import CLOCK, an_authority, eventually, kubernetes_rig, ready
 from tests.contract.test_kubernetes import WEB, User, asked
+from tests.contract.test_kubernetes_masters import etcdctl
 
 pytestmark = [pytest.mark.docker, pytest.mark.kubernetes, pytest.mark.slow]
 
@@ -80,6 +85,7 @@ async def test_authorities_are_replaced_under_what_runs(rig):
     await eventually(lambda: rig.coe.join(rig.plan()), lambda found: all(ready(found).values()), seconds=60)
     user, old = User(rig), rig.authority
     await user("apply", "-f", "-", stdin=WEB)
+    await user("create", "secret", "generic", "kept", "--from-literal=word=here")
     await asked(user, "web")
     before = await pods(user)
     rotation = Rotation(rig)
@@ -97,6 +103,7 @@ async def test_authorities_are_replaced_under_what_runs(rig):
     assert await takes(rig, old, new["main"])
     assert await asked(user, "web"), "with the kubeconfig of before"
     await settled(user)
+    assert await sealing(rig, user) == {sealed_by(new["encryption"])}, "who has only the new key can read everything"
 
     rotation.turn()
     await rotation.step()
@@ -106,11 +113,24 @@ async def test_authorities_are_replaced_under_what_runs(rig):
     rig.authority = new["main"]
     again = User(rig)
     assert await pods(again) == before, "no pod of a user was touched"
+    assert await again("get", "secret", "kept", "-o", "jsonpath={.data.word}") == base64.b64encode(b"here").decode()
     # Whatever reads the API from inside a pod still does: a new name is known, and its address leads somewhere.
     await again("create", "service", "clusterip", "later", "--tcp=80:80")
     await again("set", "selector", "service", "later", "app=web")
     assert await asked(again, "later")
     await settled(again)
+
+
+def sealed_by(authority: Authority) -> str:
+    """How what lies in etcd begins when it is sealed with that one's key."""
+    return f"k8s:enc:secretbox:v1:key-{hashlib.sha256(authority.pem.encode()).hexdigest()[:12]}"
+
+
+async def sealing(rig, user) -> set[str]:
+    """How the secrets in etcd begin."""
+    found = json.loads(await etcdctl(user, rig.members[0], "get", "/registry/secrets/", "--prefix", "-w", "json"))
+    values = [base64.b64decode(each["value"]) for each in found["kvs"]]
+    return {value[: value.index(b":", len("k8s:enc:secretbox:v1:"))].decode(errors="replace") for value in values}
 
 
 async def settled(user) -> None:

@@ -22,6 +22,9 @@ from jeroboam.kit.x509 import make_ca
 
 CLOCK = SystemClock()
 SPEC = TemplateSpec(coe="kubernetes", image_id="kubernetes-node")
+CA = make_ca(common_name="somebody", now=CLOCK.now())
+KEY = CA.key.decode()
+ISSUER = {"oidc_issuer_url": "https://id.example", "oidc_client_id": "kube"}
 
 
 @pytest.fixture
@@ -82,6 +85,7 @@ def coe():
         ("oidc_issuer_url", "http://plain.example"),
         ("oidc_issuer_url", "https://id.example"),
         ("oidc_client_id", "kubernetes"),
+        ("oidc_ca", CA.pem),
     ],
 )
 def test_labels_that_cannot_be_are_refused_by_name(coe, name, value):
@@ -318,6 +322,21 @@ def test_tokens_of_an_issuer(coe, labels, username, groups):
     [jwt] = json.loads(laid["/etc/kubernetes/security/authentication.yaml"])["jwt"]
     assert jwt["issuer"] == {"url": "https://id.example", "audiences": ["kube"]}
     assert (jwt["claimMappings"]["username"], jwt["claimMappings"].get("groups")) == (username, groups)
+
+
+@pytest.mark.parametrize("said", [CA.pem, base64.b64encode(CA.pem.encode()).decode(), CA.pem * 2], ids=range(3))
+def test_who_vouches_for_an_issuer(coe, said):
+    coe.check(replace(SPEC, labels=ISSUER | {"oidc_ca": said}))
+    [jwt] = json.loads(laid_for(coe, **ISSUER, oidc_ca=said)["/etc/kubernetes/security/authentication.yaml"])["jwt"]
+    assert jwt["issuer"]["certificateAuthority"] in {CA.pem, CA.pem * 2}
+
+
+@pytest.mark.parametrize("said", ["", "somebody", "AAAA", "/8z+", CA.pem[:200], KEY, CA.pem + KEY], ids=range(7))
+def test_who_cannot_vouch_for_an_issuer(coe, said):
+    with pytest.raises(Invalid, match="certificates in PEM") as refused:
+        coe.check(replace(SPEC, labels=ISSUER | {"oidc_ca": said}))
+    assert refused.value.field == "labels/oidc_ca"
+    assert KEY[40:60] not in str(refused.value)
 
 
 def hosts(coe, labels=None, **fields) -> dict[str, dict]:

@@ -7,7 +7,7 @@ and writes messages, `call` is what a handler sees, each family's `family` modul
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from http import HTTPStatus
 from typing import Any
 
@@ -127,8 +127,12 @@ class _Mount:
         unknown = {route.rule for route in family.routes if route.rule is not None and route.rule not in self._policy}
         if unknown:
             raise LookupError(f"routes name policy rules that nobody defined: {sorted(unknown)}")
-        self._document = reply(openapi.document(family))
         self._challenge = (("WWW-Authenticate", f'Keystone uri="{parts.options.auth_uri}"'),)
+
+    @cached_property
+    def _document(self) -> Answer:
+        """The family's OpenAPI document. Made when somebody asks: it takes longer than the rest of the start."""
+        return reply(openapi.document(self._family))
 
     async def answer(self, head: Head, receive: Receive, trace: Trace) -> Answer:
         """The family's answer; whatever is raised becomes one of its error bodies."""

@@ -26,6 +26,7 @@ Socket = aiohttp.ClientWebSocketResponse
 _MERGE = "application/merge-patch+json"
 _STEPS = "application/json-patch+json"
 _APPLY = "application/apply-patch+yaml"
+_OUTLINES = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
 _AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 
 
@@ -71,6 +72,12 @@ class KubernetesApi:
         async with self._asked("GET", path, doing) as answer:
             found: dict[str, Any] = await answer.json()
         return found
+
+    async def outlines(self, path: str, doing: str) -> list[dict[str, Any]]:
+        """The metadata of every object of a list, and nothing of what is in them."""
+        async with self._asked("GET", path, doing, accept=_OUTLINES) as answer:
+            found = await answer.json()
+        return [each["metadata"] for each in found["items"]]
 
     async def text(self, path: str, doing: str) -> str:
         """What is no object, such as a log."""
@@ -128,8 +135,9 @@ class KubernetesApi:
         *,
         body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         media: str = "application/json",
+        accept: str = "application/json",
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": accept}
         data = None
         if body is not None:
             data, headers["Content-Type"] = json.dumps(body), media

@@ -150,7 +150,7 @@ class KubernetesCoe:
 
     @property
     def rotating(self) -> Sequence[str]:
-        return boot.ROTATING
+        return boot.AUTHORITIES
 
     async def stale(self, plan: CoePlan, given: Mapping[str, Authority]) -> Sequence[str]:
         async with self._nodes(plan) as nodes:
@@ -165,9 +165,13 @@ class KubernetesCoe:
         return [member.uuid for member in plan.members if not is_fresh(member)]
 
     async def announce(self, plan: CoePlan) -> None:
-        """Start our own pods anew: a client in a pod reads whom it trusts once. Pods of users are theirs to restart."""
+        """Start our own pods anew: a client in a pod reads whom it trusts once. Pods of users are theirs to restart.
+
+        Secrets are sealed with the new key: who has only that can read them all.
+        """
         newest = plan.authorities["main"].newest
         async with self._nodes(plan) as nodes:
+            await nodes.seal()
             await nodes.restart_own(hashlib.sha256(newest.pem.encode()).hexdigest()[:16])
 
     async def demand(self, plan: CoePlan, groups: Sequence[GroupShape]) -> Demand:

@@ -34,8 +34,7 @@ from jeroboam.kit.clock import Clock
 from jeroboam.kit.x509 import CLIENT, SERVER, Pair, issue, public_key
 
 SERVICE_ACCOUNT = "service-account"
-ROTATING = ("main", "etcd", "front-proxy", SERVICE_ACCOUNT)
-AUTHORITIES = (*ROTATING, security.ENCRYPTION)
+AUTHORITIES = ("main", "etcd", "front-proxy", SERVICE_ACCOUNT, security.ENCRYPTION)
 
 _KUBEADM = "/etc/kubernetes/kubeadm.yaml"
 _KUBELET = "/etc/kubernetes/kubelet.yaml"

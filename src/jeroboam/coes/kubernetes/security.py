@@ -16,21 +16,23 @@ from typing import Any
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from cryptography.x509 import load_pem_x509_certificates
 
 from jeroboam.coes.base import Authority, CoePlan
 from jeroboam.coes.kubernetes.refusals import bad, flag
 from jeroboam.domain.nodes import File
 
 ENCRYPTION = "encryption"
-"""The authority whose key the cluster's secrets are sealed with: it signs nothing. It must not be replaced as the
-others are: who has only the new one cannot read what was sealed with the old one."""
+"""The authority whose key the cluster's secrets are sealed with: it signs nothing. Before one goes, every secret has to
+be sealed with the next one's."""
 
 AUDIT = "audit_log_enabled"
 AUDIT_NUMBERS = {"audit_log_maxage": 30, "audit_log_maxbackup": 10, "audit_log_maxsize": 100}
 """Days and files that are kept, and MB of one file."""
 OIDC_ISSUER = "oidc_issuer_url"
 OIDC_CLIENT = "oidc_client_id"
-OIDC = (
+OIDC_CA = "oidc_ca"
+_OIDC_WORDS = (
     OIDC_ISSUER,
     OIDC_CLIENT,
     "oidc_username_claim",
@@ -38,7 +40,7 @@ OIDC = (
     "oidc_groups_claim",
     "oidc_groups_prefix",
 )
-LABELS = frozenset({AUDIT, *AUDIT_NUMBERS, *OIDC})
+LABELS = frozenset({AUDIT, *AUDIT_NUMBERS, *_OIDC_WORDS, OIDC_CA})
 
 _FOLDER = "/etc/kubernetes/security"
 _AUDIT_FOLDER = "/var/lib/kubernetes/audit"
@@ -47,6 +49,8 @@ _KEY_OCTETS = 32
 _NAME_LETTERS = 12
 _NUMBER = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 _URL = re.compile(r"https://[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?(/[A-Za-z0-9._~%/-]*)?", re.ASCII)
+# So much of a text that may be a key by mistake is said again.
+_FEW = 10
 _WORD = re.compile(r"[!-~]{1,200}", re.ASCII)
 # Whoever asks for these needs no name: they say nothing but that the server is well, and the kubelet asks.
 _HEALTH = ("/livez", "/readyz", "/healthz")
@@ -58,18 +62,40 @@ def check(labels: Mapping[str, str]) -> None:
     for name in AUDIT_NUMBERS:
         if (said := labels.get(name)) is not None and _NUMBER.fullmatch(said) is None:
             raise bad(name, said, "it has to be a number from 1 to 99999.")
+    _check_issuer(labels)
+
+
+def _check_issuer(labels: Mapping[str, str]) -> None:
     issuer = labels.get(OIDC_ISSUER)
     if issuer is not None and _URL.fullmatch(issuer) is None:
         raise bad(OIDC_ISSUER, issuer, "it has to be a URL with https and no query.")
-    for name in OIDC:
+    for name in (*_OIDC_WORDS, OIDC_CA):
         if (said := labels.get(name)) is None:
             continue
         if issuer is None:
-            raise bad(name, said, f"it has no meaning without {OIDC_ISSUER}.")
-        if _WORD.fullmatch(said) is None:
+            raise bad(name, said[:_FEW], f"it has no meaning without {OIDC_ISSUER}.")
+        if name != OIDC_CA and _WORD.fullmatch(said) is None:
             raise bad(name, said, "it has to be letters, digits and signs without spaces.")
     if issuer is not None and OIDC_CLIENT not in labels:
         raise bad(OIDC_ISSUER, issuer, f"it has no meaning without {OIDC_CLIENT}.")
+    if (said := labels.get(OIDC_CA)) is not None:
+        try:
+            _certificates(said)
+        except ValueError as error:
+            why = "it has to be certificates in PEM and nothing else, as they are or in base64."
+            raise bad(OIDC_CA, said[:_FEW], why) from error
+
+
+def _certificates(text: str) -> str:
+    """PEM that may have been put into base64, since a command line takes one line more readily.
+
+    Raises `ValueError` where it is anything else; labels are shown to others, so a key beside it is.
+    """
+    pem = text if "-----BEGIN" in text else base64.b64decode("".join(text.split()), validate=True).decode()
+    load_pem_x509_certificates(pem.encode())
+    if "KEY-----" in pem:
+        raise ValueError("a key is not for others to see")
+    return pem
 
 
 def files(plan: CoePlan) -> list[File]:
@@ -170,8 +196,10 @@ def _authentication(labels: Mapping[str, str]) -> dict[str, Any]:
         mappings = {"username": {"claim": claim, "prefix": "" if prefix == "-" else prefix}}
         if (groups := labels.get("oidc_groups_claim")) is not None:
             mappings["groups"] = {"claim": groups, "prefix": labels.get("oidc_groups_prefix", "")}
-        given = {"issuer": {"url": issuer, "audiences": [labels[OIDC_CLIENT]]}, "claimMappings": mappings}
-        config["jwt"] = [given]
+        whom = {"url": issuer, "audiences": [labels[OIDC_CLIENT]]}
+        if (authorities := labels.get(OIDC_CA)) is not None:
+            whom["certificateAuthority"] = _certificates(authorities)
+        config["jwt"] = [{"issuer": whom, "claimMappings": mappings}]
     return config
 
 
