@@ -1,0 +1,56 @@
+"""Users of a Kubernetes cluster who come with tokens of somebody else's: what its API server is told of the issuer."""
+
+import base64
+import json
+from dataclasses import replace
+
+import pytest
+
+from jeroboam.coes.kubernetes import KubernetesCoe
+from jeroboam.domain.errors import Invalid
+from jeroboam.kit.x509 import make_ca
+from tests.unit.test_kubernetes_options import CLOCK, SPEC, laid_for
+
+CA = make_ca(common_name="somebody", now=CLOCK.now())
+KEY = CA.key.decode()
+ISSUER = {"oidc_issuer_url": "https://id.example", "oidc_client_id": "kube"}
+
+
+@pytest.fixture
+def coe():
+    return KubernetesCoe(clock=CLOCK)
+
+
+@pytest.mark.parametrize(
+    ("labels", "username", "groups"),
+    [
+        ({}, {"claim": "sub", "prefix": "https://id.example#"}, None),
+        ({"oidc_username_claim": "email"}, {"claim": "email", "prefix": ""}, None),
+        ({"oidc_username_prefix": "-"}, {"claim": "sub", "prefix": ""}, None),
+        (
+            {"oidc_username_prefix": "u:", "oidc_groups_claim": "roles", "oidc_groups_prefix": "g:"},
+            {"claim": "sub", "prefix": "u:"},
+            {"claim": "roles", "prefix": "g:"},
+        ),
+    ],
+)
+def test_tokens_of_an_issuer(coe, labels, username, groups):
+    laid = laid_for(coe, oidc_issuer_url="https://id.example", oidc_client_id="kube", **labels)
+    [jwt] = json.loads(laid["/etc/kubernetes/security/authentication.yaml"])["jwt"]
+    assert jwt["issuer"] == {"url": "https://id.example", "audiences": ["kube"]}
+    assert (jwt["claimMappings"]["username"], jwt["claimMappings"].get("groups")) == (username, groups)
+
+
+@pytest.mark.parametrize("said", [CA.pem, base64.b64encode(CA.pem.encode()).decode(), CA.pem * 2], ids=range(3))
+def test_who_vouches_for_an_issuer(coe, said):
+    coe.check(replace(SPEC, labels=ISSUER | {"oidc_ca": said}))
+    [jwt] = json.loads(laid_for(coe, **ISSUER, oidc_ca=said)["/etc/kubernetes/security/authentication.yaml"])["jwt"]
+    assert jwt["issuer"]["certificateAuthority"] in {CA.pem, CA.pem * 2}
+
+
+@pytest.mark.parametrize("said", ["", "somebody", "AAAA", "/8z+", CA.pem[:200], KEY, CA.pem + KEY], ids=range(7))
+def test_who_cannot_vouch_for_an_issuer(coe, said):
+    with pytest.raises(Invalid, match="certificates in PEM") as refused:
+        coe.check(replace(SPEC, labels=ISSUER | {"oidc_ca": said}))
+    assert refused.value.field == "labels/oidc_ca"
+    assert KEY[40:60] not in str(refused.value)
