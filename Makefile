@@ -8,7 +8,7 @@ OLD   := .venv-2015
 # The newest last: it is the one without a version.
 BUILD_ALL := $(BIN)/jeroboam node-image build kubernetes --version v1.35.4 && $(BIN)/jeroboam node-image build kubernetes
 
-# Tests wait more than they work: two halves go side by side. Marker and folders of the one; the other is the rest.
+# One by one, tests wait more than they work: two halves go side by side. Marker and folders of the one; the other is the rest.
 HALVES = mkdir -p build; \
 	$(BIN)/python -m pytest -m '$(1)' $(2) >build/half.log 2>&1 & half=$$!; \
 	$(BIN)/python -m pytest -m '$(1)' $(2:%=--ignore=%); others=$$?; \
