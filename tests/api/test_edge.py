@@ -187,6 +187,15 @@ async def test_content_type_of_the_other_family(zun):
         ({"host": 'bad"host'}, "http://127.0.0.1:80"),
         ({"host": None}, "http://127.0.0.1:80"),
         ({"x-forwarded-proto": "javascript"}, "http://cloud:9511"),
+        ({"forwarded": "for=1.2.3.4;proto=https;host=cloud.example, for=5.6.7.8"}, "https://cloud.example"),
+        ({"forwarded": 'host="[::1]:8443";Proto=HTTPS'}, "https://[::1]:8443"),
+        ({"forwarded": "proto=https", "x-forwarded-proto": "http", "host": "a"}, "https://a"),
+        ({"forwarded": "host=bad host;proto=x", "host": "a"}, "http://127.0.0.1:80"),
+        ({"host": "a", "x-forwarded-port": "8443", "x-forwarded-proto": "https"}, "https://a:8443"),
+        ({"host": "a", "x-forwarded-port": "443", "x-forwarded-proto": "https"}, "https://a"),
+        ({"host": "a:1", "x-forwarded-port": "8443"}, "http://a:1"),
+        ({"host": "[::1]", "x-forwarded-port": "8443"}, "http://[::1]:8443"),
+        ({"host": "a", "x-forwarded-port": "99999"}, "http://a"),
     ],
 )
 async def test_links_start_where_the_client_does(infra, headers, origin):

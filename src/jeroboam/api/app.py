@@ -26,6 +26,7 @@ from jeroboam.api.metrics import exposition
 from jeroboam.api.options import ApiOptions
 from jeroboam.api.parts import ApiParts
 from jeroboam.api.policy import Policy
+from jeroboam.api.turns import Turns
 from jeroboam.api.versions import BadVersion, OutOfRange, negotiate, version_headers
 from jeroboam.domain.errors import Refused
 
@@ -47,7 +48,8 @@ def create_app(parts: ApiParts) -> ASGIApp:
     registry = CollectorRegistry()
     meter = Meter(registry)
     families = (ContainerInfraFamily(), ContainerFamily())
-    mounts = {family.prefix: _Mount(family, parts) for family in families}
+    turns = Turns(parts.options.parallel_requests)
+    mounts = {family.prefix: _Mount(family, parts, turns) for family in families}
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -119,9 +121,10 @@ async def _health(parts: ApiParts) -> Answer:
 class _Mount:
     """One family under its prefix."""
 
-    def __init__(self, family: Family, parts: ApiParts) -> None:
+    def __init__(self, family: Family, parts: ApiParts, turns: Turns) -> None:
         self._family = family
         self._parts = parts
+        self._turns = turns
         self._routes = Routes(family.routes)
         self._policy = Policy(family.rules, parts.options.policy_file)
         unknown = {route.rule for route in family.routes if route.rule is not None and route.rule not in self._policy}
@@ -159,7 +162,9 @@ class _Mount:
         if open_to_all:
             answer = self._discovery(head, self._family.about(base))
         else:
-            answer = await self._routed(head, receive, trace, segments, base, version)
+            assert head.caller is not None
+            async with self._turns.hold(head.caller.project_id):
+                answer = await self._routed(head, receive, trace, segments, base, version)
         return Answer(
             status=answer.status, body=answer.body, media_type=answer.media_type, headers=answer.headers + headers
         )

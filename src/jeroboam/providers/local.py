@@ -36,6 +36,8 @@ from jeroboam.providers.local_nodes import (
 
 # More starts at once than this only wait in the Engine.
 _AT_ONCE = 8
+# An Engine answers a question in milliseconds, and somebody waits for the answer.
+_QUESTION_SECONDS = 10.0
 _FIRST = frozenset({MASTER, LOAD_BALANCER})
 # What a node's service gets to end by itself before it is killed.
 _STOP_SECONDS = 20
@@ -50,7 +52,8 @@ class LocalProvider:
         self._installation = installation
         self._url = url
         self._client: aiodocker.Docker | None = None
-        self._catalog = LocalCatalog(self._docker)
+        self._asked: aiodocker.Docker | None = None
+        self._catalog = LocalCatalog(self._questions)
         self._engine = LocalEngine(self._docker, {INSTALLATION: installation})
         self._estate = Estate(self._docker, installation)
         self._slots = asyncio.Semaphore(_AT_ONCE)
@@ -135,19 +138,26 @@ class LocalProvider:
 
     async def surroundings(self) -> Surroundings:
         with speaking("asking the Docker Engine about its machine"):
-            info = await self._docker().system.info()
-            networks = await self._estate.taken()
+            info = await self._questions().system.info()
+            networks = await Estate(self._questions, self._installation).taken()
         return Surroundings(networks=networks, memory=memory_left(info), disk=disk_left(info))
 
     async def close(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
+        clients = [client for client in (self._client, self._asked) if client is not None]
+        self._client = self._asked = None
+        for client in clients:
             await client.close()
 
     def _docker(self) -> aiodocker.Docker:
         if self._client is None:
             self._client = connect(self._url)
         return self._client
+
+    def _questions(self) -> aiodocker.Docker:
+        """Connections of their own for what requests ask: while those wait, work on clusters goes on."""
+        if self._asked is None:
+            self._asked = connect(self._url, answer_seconds=_QUESTION_SECONDS)
+        return self._asked
 
     def _conditions(self, cluster_id: str) -> tuple[Condition, ...]:
         limits = self._engine.known.conditions() if self._engine.known else ()
