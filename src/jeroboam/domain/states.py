@@ -115,25 +115,30 @@ def project_group(group: NodeGroup, cluster: Cluster) -> NodeGroup:
 _S = Status
 _ANY = frozenset(Status)
 
+# The published table, and beyond it what keeps every state from being a dead end for its owner: what runs or tries to
+# can be stopped, everything can be read, and deleted.
 ALLOWED: Mapping[str, frozenset[Status]] = MappingProxyType(
     {
         "start": frozenset({_S.CREATED, _S.STOPPED, _S.ERROR}),
-        "stop": frozenset({_S.RUNNING}),
+        "stop": frozenset({_S.RUNNING, _S.RESTARTING, _S.PAUSED}),
         "pause": frozenset({_S.RUNNING}),
-        "kill": frozenset({_S.RUNNING}),
+        "kill": frozenset({_S.RUNNING, _S.RESTARTING, _S.PAUSED}),
         "execute": frozenset({_S.RUNNING}),
-        "top": frozenset({_S.RUNNING}),
-        "stats": frozenset({_S.RUNNING}),
+        "top": frozenset({_S.RUNNING, _S.PAUSED}),
+        "stats": frozenset({_S.RUNNING, _S.PAUSED}),
         "unpause": frozenset({_S.PAUSED}),
-        "reboot": frozenset({_S.CREATED, _S.RUNNING, _S.STOPPED, _S.ERROR}),
-        "update": frozenset({_S.CREATED, _S.RUNNING, _S.STOPPED, _S.PAUSED}),
-        "logs": frozenset({_S.CREATED, _S.ERROR, _S.PAUSED, _S.RUNNING, _S.STOPPED, _S.UNKNOWN}),
-        "delete": frozenset({_S.CREATED, _S.ERROR, _S.STOPPED, _S.DELETED, _S.DEAD}),
-        "delete_force": _ANY - {_S.PAUSED},
-        "delete_after_stop": frozenset({_S.RUNNING, _S.CREATED, _S.ERROR, _S.STOPPED, _S.DELETED, _S.DEAD}),
+        "reboot": frozenset({_S.CREATED, _S.RUNNING, _S.STOPPED, _S.ERROR, _S.RESTARTING}),
+        "update": frozenset({_S.CREATED, _S.RUNNING, _S.STOPPED, _S.PAUSED, _S.ERROR, _S.RESTARTING}),
+        "logs": _ANY,
+        "delete": _ANY - {_S.RUNNING},
+        "delete_force": _ANY,
+        "delete_after_stop": _ANY,
         "rename": _ANY,
     }
 )
+
+STANDS = frozenset({_S.CREATED, _S.ERROR, _S.STOPPED, _S.DELETED, _S.DEAD})
+"""In these nothing runs: a container is removed without force."""
 
 _TASK: Mapping[OpKind, str] = MappingProxyType(
     {
@@ -166,7 +171,7 @@ _SEEN: Mapping[RuntimeState, Status] = MappingProxyType(
     }
 )
 
-# A failure of these leaves nothing that can be called by its runtime state.
+# A failure of these counts more than the state in which it left the container.
 _FATAL = frozenset({OpKind.CREATE, OpKind.START, OpKind.REBOOT, OpKind.DELETE})
 
 VANISHED = "The container is gone from its host."
