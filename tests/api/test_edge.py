@@ -1,11 +1,15 @@
 """What holds for every request: versions, tokens, paths, headers, error bodies, ids, metrics."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from jeroboam.api.app import create_app
+from jeroboam.domain.caller import AccessRule
+from jeroboam.domain.errors import Forbidden
 from tests.api.client import Client
+from tests.ports import caller
 
 FAMILIES = {"/container-infra": ("container-infrastructure-management", "1.14"), "/container": ("container", "1.40")}
 BOTH = pytest.mark.parametrize("prefix", FAMILIES)
@@ -269,3 +273,41 @@ async def test_a_bug_before_the_route_is_known_is_a_500_too(client, parts, prefi
     answer = await client.get("/v1/quotas/p1")
     assert answer.status == 500
     assert answer.headers["x-openstack-request-id"] in answer.error["detail"]
+
+
+ONLY_LISTS = (
+    AccessRule(service="container", method="GET", path="/v1/containers"),
+    AccessRule(service="container-infra", method="GET", path="/container-infra/v1/clusters"),
+)
+
+
+@pytest.mark.security
+@pytest.mark.parametrize(
+    ("prefix", "method", "path", "status"),
+    [
+        ("/container", "GET", "/v1/containers", 200),
+        ("/container", "GET", "//v1//containers/", 200),
+        ("/container", "GET", "/containers", 200),
+        ("/container", "POST", "/v1/containers", 401),
+        ("/container", "GET", "/v1/containers/x", 401),
+        ("/container", "GET", "/v1/hosts", 401),
+        ("/container-infra", "GET", "/v1/clusters", 200),
+        ("/container-infra", "GET", "/v1/clusters/detail", 401),
+        ("/container-infra", "GET", "/v1/containers", 401),
+        ("/container-infra", "GET", "/v1", 200),
+    ],
+)
+async def test_access_rules_of_application_credentials_hold(app, parts, prefix, method, path, status):
+    parts.tokens.known["limited"] = replace(caller(), access_rules=ONLY_LISTS)
+    assert (await Client(app, prefix, "limited").request(method, path)).status == status
+
+
+@BOTH
+async def test_a_token_of_another_scope_is_a_403_that_says_so(app, parts, prefix):
+    async def refuse(_):
+        raise Forbidden("This token is scoped to the system.")
+
+    parts.tokens.caller = refuse
+    answer = await Client(app, prefix, "system").get("/v1/services")
+    assert answer.status == 403
+    assert "scoped to the system" in answer.error["detail"]

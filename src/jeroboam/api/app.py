@@ -28,6 +28,7 @@ from jeroboam.api.parts import ApiParts
 from jeroboam.api.policy import Policy
 from jeroboam.api.turns import Turns
 from jeroboam.api.versions import BadVersion, OutOfRange, negotiate, version_headers
+from jeroboam.domain.caller import Caller
 from jeroboam.domain.errors import Refused
 
 __all__ = ["ApiOptions", "ApiParts", "create_app"]
@@ -147,7 +148,7 @@ class _Mount:
             return public
         open_to_all = not segments
         try:
-            if not open_to_all and (refusal := await self._identify(head, trace)) is not None:
+            if not open_to_all and (refusal := await self._identify(head, trace, segments)) is not None:
                 return refusal
             version = negotiate(head.headers.get("openstack-api-version"), self._family)
         except BadVersion as error:
@@ -203,14 +204,26 @@ class _Mount:
             return Answer(status=answer.status, body=b"OK" if answer.status == 200 else b"", media_type="text/plain")  # noqa: PLR2004
         return answer
 
-    async def _identify(self, head: Head, trace: Trace) -> Answer | None:
-        """Note who asks; the answer that refuses whoever did not say."""
+    async def _identify(self, head: Head, trace: Trace, segments: list[str]) -> Answer | None:
+        """Note who asks; the answer that refuses whoever did not say, or may not ask that with this token."""
         token = head.headers.get("x-auth-token")
-        head.caller = await self._parts.tokens.caller(token) if token else None
-        if head.caller is None:
+        caller = await self._parts.tokens.caller(token) if token else None
+        if caller is None or not self._permits(caller, head.method, segments):
             return reply(_UNAUTHORIZED, 401, *self._challenge)
-        trace.caller = head.caller
+        head.caller = trace.caller = caller
         return None
+
+    def _permits(self, caller: Caller, method: str, segments: list[str]) -> bool:
+        """Whether the access rules of an application credential, if it has any, allow the request.
+
+        They are written for the path as it is published, below the prefix or with it; what the client writes in
+        other ways (twice a slash, without a version) is the same path.
+        """
+        if caller.access_rules is None:
+            return True
+        plain = "/".join(["", "v1", *segments])
+        paths = (plain, f"/{self._family.prefix}{plain}")
+        return any(rule.permits(self._family.words, method, paths) for rule in caller.access_rules)
 
     async def _routed(
         self, head: Head, receive: Receive, trace: Trace, segments: list[str], base: str, version: int

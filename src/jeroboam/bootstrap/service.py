@@ -97,7 +97,7 @@ class Service:
         self._ids = RandomIds()
         self._bus = MemoryBus()
         self._store = Store(settings.database_url, clock=self._clock, bus=self._bus)
-        self._sealer = KeyFileSealer(folder.path / "secrets.key")
+        self._sealer = KeyFileSealer(folder.key_file)
         self._passwords = folder.passwords()
         known = {"installation": self._installation, "url": settings.docker_url}
         self._providers = drivers.make("providers", settings.clusters.providers, clock=self._clock, **known)
@@ -155,6 +155,11 @@ class Service:
             # The folder's lock says that no other process holds one.
             for leased in ("cluster", "workload"):
                 await tx.leases(leased).release_all()
+            sealed = [certificate.sealed_key for certificate in await tx.certificates.select()]
+        lost = sum(not self._sealer.has_key_of(key) for key in sealed)
+        if lost:
+            text = f"{lost} of {len(sealed)} keys of clusters were sealed with a key that is not in it; put it back"
+            raise ValueError(f"{self._folder.key_file}: {text}")
 
     async def _seed(self, tokens: KeystoneTokens) -> None:
         marker = self._folder.path / "seeded"
