@@ -352,11 +352,11 @@ class Clusters:
         seen = await (coe.observe(plan) if steady else coe.join(plan))
         if steady and not all(member.ready for member in seen.members):
             seen = await coe.join(plan)
-        if seen.strangers:
-            await coe.leave(plan, seen.strangers)
         late = [member for member in seen.members if not member.ready]
         if late:
             raise _Late(plan, seen, late)
+        if seen.strangers:
+            await coe.leave(plan, seen.strangers)
         return seen
 
     async def _watch(self, lease: Lease, whole: Whole) -> float | None:

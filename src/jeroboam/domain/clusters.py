@@ -112,7 +112,7 @@ class NodeGroupSpec:
     node_labels: dict[str, str] = field(default_factory=dict)
     node_taints: tuple[dict[str, str], ...] = ()
     nodes_to_remove: tuple[str, ...] = ()
-    """Names, ids or addresses of the nodes that go first when the group shrinks."""
+    """Uuids of the nodes that go. Others take their places where the group does not shrink by as many."""
     build: int = 0
     """Which of the group's builds its nodes are to be of. A build is all that a node is made from: image, flavour,
     what the template and the labels put into it. A node of another build is made anew, in its place."""
