@@ -33,6 +33,9 @@ API = [
     cfg.IntOpt("max_limit", default=1000, min=1, help="Most objects on a page, and how many without a limit."),
     cfg.StrOpt("policy_file", default="", help="The operator's policy.yaml, over the built-in defaults."),
     cfg.StrOpt("limits_file", default="", help="A file of limits for projects; empty is none."),
+    cfg.BoolOpt(
+        "heat_views", default=False, help="Show clusters as stacks of Heat too, for autoscaler and auto-healer."
+    ),
     cfg.StrOpt("audit_file", default="", help="Where each write leaves a line of JSON, beside the log."),
 ]
 KEYSTONE = [

@@ -113,7 +113,8 @@ class ClusterRecords:
             if before is None:
                 return
             conditions = merge(before.observed.conditions, observed.conditions, tx.now)
-            cluster = replace(before, observed=replace(observed, conditions=conditions))
+            seen = states.keep_reported_health(before.observed, replace(observed, conditions=conditions))
+            cluster = replace(before, observed=seen)
             cluster = states.project_cluster(cluster, waiting_for=waiting_for)
             if over:
                 await tx.certificates.remove(cluster_id=lease.uuid, kind=over)

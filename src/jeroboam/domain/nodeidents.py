@@ -8,10 +8,12 @@ which writes the wish with uuids; the conductor's plan, which knows wishes from 
 
 import re
 from collections.abc import Iterable
+from uuid import UUID, uuid5
 
 from jeroboam.domain.clusters import Node, NodeGroup, NodeObserved
 
 _SHORT_ID = 12
+_BUILD_DIGITS = 16
 _HEX_UUID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -40,7 +42,21 @@ def find_node(group: NodeGroup, ident: str) -> Node | None:
     """The node of the group that is meant, or None."""
     observed = {node.uuid: node for node in group.observed}
     wanted = plain_ident(ident)
-    return next((node for node in group.desired if wanted in node_idents(node, observed.get(node.uuid))), None)
+    for node in group.desired:
+        known = observed.get(node.uuid)
+        if wanted in node_idents(node, known) or (known is not None and _is_machine_id(wanted, known)):
+            return node
+    return None
+
+
+def machine_build(node_uuid: str, build: int) -> str:
+    """The first half of the machine id that the kubelet of a node of that build reports."""
+    return uuid5(UUID(node_uuid), str(build)).hex[:_BUILD_DIGITS]
+
+
+def _is_machine_id(plain: str, observed: NodeObserved) -> bool:
+    """Whether that is what the node's kubelet reports as its machine id: the auto-healer of Kubernetes reads that."""
+    return _HEX_UUID.fullmatch(plain) is not None and plain.startswith(machine_build(observed.uuid, observed.build))
 
 
 def leaving_nodes(group: NodeGroup) -> list[Node]:

@@ -144,6 +144,16 @@ async def resize(call: Call) -> Answer:
     return reply({"uuid": cluster.uuid}, 202)
 
 
+async def replaced(call: Call, cluster: Cluster, group: NodeGroup, node: Node) -> None:
+    """Store the wish that another node take the place of this one, as a resize to the same size does."""
+    bounds = await bounds_for(call, cluster.project_id)
+    async with call.parts.store.write() as tx:
+        cluster = await cluster_of(tx, cluster.uuid, cluster.project_id)
+        group = await group_of(tx, cluster, group.uuid)
+        alteration = _with_size(call, Alteration(cluster=cluster), group, group.spec.node_count, (node.uuid,))
+        await _write(tx, call, bounds, cluster, alteration)
+
+
 async def check_growth(call: Call, cluster: Cluster, group: NodeGroup, count: int) -> None:
     """Raise `Conflict` where the nodes that the group gets for that size have no room. Asked before it is stored."""
     if (more := count - group.spec.node_count) > 0:

@@ -80,8 +80,8 @@ def short(cluster: Cluster | ClusterBrief, masters: int, others: int, call: Call
     # There is no stack; the name of the field changed and its meaning, one id of the whole, is the cluster's.
     if call.version >= CLUSTER_ID:
         shown["cluster_id"] = cluster.uuid
-    else:
-        shown["stack_id"] = cluster.uuid
+    # The auto-healer of Kubernetes asks for the latest version and reads this all the same.
+    shown["stack_id"] = cluster.uuid
     return shown
 
 
