@@ -13,8 +13,8 @@ FULL = set(
     "uuid name cluster_template_id keypair node_count master_count docker_volume_size labels master_flavor_id "
     "flavor_id create_timeout links cluster_id stack_id status status_reason health_status health_status_reason "
     "discovery_url api_address coe_version container_version project_id user_id node_addresses master_addresses "
-    "fixed_network fixed_subnet floating_ip_enabled master_lb_enabled merge_labels labels_overridden labels_added labels_skipped "
-    "created_at updated_at".split()
+    "fixed_network fixed_subnet floating_ip_enabled master_lb_enabled merge_labels labels_overridden labels_added "
+    "labels_skipped created_at updated_at".split()
 )
 SHORT = set(
     "uuid name cluster_template_id keypair node_count master_count docker_volume_size labels master_flavor_id "

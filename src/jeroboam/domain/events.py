@@ -29,6 +29,7 @@ CLUSTER_STATUS = "cluster.status"
 CLUSTER_HEALTH = "cluster.health"
 CLUSTER_AGE = "cluster.age"
 NODE_HEAL = "node.heal"
+NODE_DRAIN = "node.drain"
 
 WISHES = frozenset(
     {
@@ -43,7 +44,7 @@ WISHES = frozenset(
         NODEGROUP_DELETE,
     }
 )
-TYPES = WISHES | {CLUSTER_ROLLBACK, CLUSTER_STATUS, CLUSTER_HEALTH, CLUSTER_AGE, NODE_HEAL}
+TYPES = WISHES | {CLUSTER_ROLLBACK, CLUSTER_STATUS, CLUSTER_HEALTH, CLUSTER_AGE, NODE_HEAL, NODE_DRAIN}
 
 _COUNTS = re.compile(r"[0-9]+ of [0-9]+ ")
 _WELL = frozenset({"ok", "True"})

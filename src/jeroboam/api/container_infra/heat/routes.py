@@ -4,9 +4,10 @@ Contract: clients, sections 5 and 6. All but one read: to mark a server as unhea
 `nodes_to_remove` is. Neighbours: `stacks` has the shapes, `changes` writes the wish.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
-from jeroboam.api.call import Answer, Call, Route, reply
+from jeroboam.api.call import Answer, Call, Handler, Route, reply
 from jeroboam.api.container_infra.changes import replaced
 from jeroboam.api.container_infra.heat import stacks
 from jeroboam.api.container_infra.heat.stacks import Stack
@@ -110,13 +111,16 @@ async def _stack_of(tx: Transaction, cluster: Cluster) -> Stack:
     return Stack(cluster=cluster, groups=groups)
 
 
-_GET = {"method": "GET", "rule": "cluster:get", "answer": dict[str, Any]}
+def _view(path: str, handler: Handler, query: Mapping[str, Check] | None = None) -> Route:
+    return Route(method="GET", path=path, handler=handler, rule="cluster:get", query=query or {}, answer=dict[str, Any])
+
+
 ROUTES = (
-    Route(path=_STACK, handler=show, **_GET),
-    Route(path=_NAMED, handler=show, **_GET),
-    Route(path=f"{_STACK}/resources", handler=resources, query=_DEPTH, **_GET),
-    Route(path=f"{_NAMED}/resources", handler=resources, query=_DEPTH, **_GET),
-    Route(path=f"{_NAMED}/resources/{{resource}}", handler=resource, **_GET),
+    _view(_STACK, show),
+    _view(_NAMED, show),
+    _view(f"{_STACK}/resources", resources, _DEPTH),
+    _view(f"{_NAMED}/resources", resources, _DEPTH),
+    _view(f"{_NAMED}/resources/{{resource}}", resource),
     Route(
         method="PATCH",
         path=f"{_NAMED}/resources/{{resource}}",
