@@ -6,11 +6,12 @@ OpenAPI document: what its schema refuses the check refuses, and the check may r
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from jeroboam.domain.errors import Invalid
+from jeroboam.domain.marks import is_reserved
 
 Schema = Mapping[str, Any]
 """JSON Schema of the 2020-12 draft, which is what OpenAPI 3.1 speaks."""
@@ -185,6 +186,24 @@ def mapping(*, scalars: bool = False) -> Check:
 
     member = {"type": ["string", "number", "boolean"] if scalars else "string"}
     return Check(run, {"type": "object", "propertyNames": {"minLength": 1}, "additionalProperties": member})
+
+
+def check_unreserved(name: str, keys: Iterable[str]) -> None:
+    """Raise `BadField` for a key that the service keeps for its own marks."""
+    for key in keys:
+        if is_reserved(key):
+            raise BadField(f"{name}/{key}", key, "Names that begin with 'jeroboam.' are the service's own.")
+
+
+def unreserved(check: Check) -> Check:
+    """The check of an object whose keys must not be among the service's own marks."""
+
+    def run(name: str, value: Any) -> Any:
+        checked = check(name, value)
+        check_unreserved(name, checked)
+        return checked
+
+    return Check(run, check.schema)
 
 
 def _ignored(name: str, value: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from jeroboam.api.fields import BadField, Check, mapping, whole
+from jeroboam.api.fields import BadField, Check, check_unreserved, mapping, whole
 from jeroboam.api.wire import Change
 from jeroboam.domain.errors import Invalid
 
@@ -34,6 +34,7 @@ def refuse_unknown(
 
 def _labels(name: str, value: Any) -> dict[str, str]:
     checked: dict[str, str] = _scalars(name, value)
+    check_unreserved(name, checked)
     for key in _WHOLE_LABELS:
         given = checked.get(key)
         if given is not None and not (given.isascii() and given.isdigit() and len(given) <= _MOST_DIGITS):
