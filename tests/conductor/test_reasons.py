@@ -90,3 +90,15 @@ async def test_nodes_that_are_made_are_named(rig):
     seen = await rig.until(uuid, lambda c: "takes more than" in (c.status_reason or ""))
     new = (await rig.groups(uuid))[1].desired[2]
     assert seen.status_reason == f"making node {new.name} takes more than 5 seconds"
+
+
+async def test_a_network_that_was_removed_is_told_and_made_again(rig):
+    uuid = await made(rig)
+    before = dict(rig.cloud.clusters[uuid].addresses)
+    rig.cloud.lose_network(uuid)
+    await rig.clock.advance(31)
+    await rig.until(uuid, lambda _: rig.cloud.clusters[uuid].network_id is not None)
+    await rig.until(uuid, lambda c: c.observed.health_status == "HEALTHY" and not rig.loop.queue.working_on(uuid))
+    assert await events(rig, uuid, "cluster.repair") == ["The network was removed; it is made again."]
+    assert rig.cloud.clusters[uuid].addresses == before
+    assert (await rig.get(uuid)).status == "CREATE_COMPLETE"

@@ -122,7 +122,7 @@ class Clusters:
             return await self._failed(lease, cluster, error, over=self._time_left(cluster) == 0)
         finally:
             await beside.close()
-            await self._records.note_drains(lease, at.take_notes())
+            await self._records.tell(lease, at.take_notes())
 
     async def _carry_out(self, lease: Lease, whole: Whole, at: PassProgress) -> float | None:
         if whole.cluster.operation is Operation.DELETE:
@@ -138,7 +138,7 @@ class Clusters:
         written, step = "", ""
         while True:
             await self._clock.sleep(GLANCE_SECONDS)
-            await self._records.note_drains(lease, at.take_notes())
+            await self._records.tell(lease, at.take_notes())
             if at.is_slow() and (wait := at.describe_wait()) != written:
                 # What one step waits for changes by the second: one event is enough.
                 await self._records.say(lease, wait, telling=at.step != step)
@@ -191,6 +191,8 @@ class Clusters:
         want = plans.want_of(cluster, groups, coe)
         at.begin("looking for the cluster's nodes")
         infra = await provider.observe(cluster.uuid)
+        for trouble in infra.troubles:
+            at.report_repair(trouble)
         complete = not _missing(want, infra)
         at.begin("making the cluster's network")
         addresses = plans.addresses_of(infra) if complete else await provider.reserve(want)
@@ -233,6 +235,7 @@ class Clusters:
             await site.provider.remove(cluster.uuid, extra)
         at.begin("making nodes anew")
         pause = await rollout.advance(site)
+        await self._records.tell(site.lease, at.take_notes())
         if pause is None:
             at.begin("telling nodes of another certificate authority")
             pause = await self._rotation.advance(site)

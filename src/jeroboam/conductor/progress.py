@@ -6,6 +6,7 @@ same object as `domain.progress.Progress`.
 
 from collections.abc import Iterable, Sequence
 
+from jeroboam.domain.events import CLUSTER_REPAIR, NODE_DRAIN
 from jeroboam.kit.clock import Clock
 
 # After which a user who waits is told what takes so long.
@@ -18,7 +19,7 @@ class PassProgress:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._notes: list[str] = []
+        self._notes: list[tuple[str, str]] = []
         self.begin("reading what the cluster should be")
 
     def begin(self, step: str) -> None:
@@ -30,10 +31,14 @@ class PassProgress:
         self._things = tuple(things)
 
     def note(self, sentence: str) -> None:
-        self._notes.append(sentence)
+        self._notes.append((NODE_DRAIN, sentence))
 
-    def take_notes(self) -> list[str]:
-        """The notes since the last call."""
+    def report_repair(self, trouble: str) -> None:
+        """Something that was taken away is made again."""
+        self._notes.append((CLUSTER_REPAIR, f"{trouble[:1].upper()}{trouble[1:]}; it is made again."))
+
+    def take_notes(self) -> list[tuple[str, str]]:
+        """The notes since the last call, each with the type of its event."""
         notes, self._notes = self._notes, []
         return notes
 

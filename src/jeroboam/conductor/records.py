@@ -138,15 +138,15 @@ class ClusterRecords:
                     await tx.nodegroups.update(replace(group, observed=tuple(begun)))
                     await self._history.healed(tx, cluster, group, message)
 
-    async def note_drains(self, lease: Lease, sentences: Sequence[str]) -> None:
-        """Write down what nodes were taken down over; nothing if another works on the cluster now."""
-        if not sentences:
+    async def tell(self, lease: Lease, notes: Sequence[tuple[str, str]]) -> None:
+        """Write events of these types; nothing if another works on the cluster now."""
+        if not notes:
             return
         async with self._store.write() as tx:
             cluster = await tx.clusters.get(lease.uuid)
             if cluster is not None and await tx.leases("cluster").held(lease):
-                for sentence in sentences:
-                    await self._history.drained(tx, cluster, sentence)
+                for event_type, sentence in notes:
+                    await self._history.noted(tx, cluster, event_type, sentence)
 
     async def say(self, lease: Lease, waiting_for: str, *, telling: bool = True) -> None:
         """Write what the work waits for, and nothing else; nothing at all if it has ended or another does it.
