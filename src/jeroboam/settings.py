@@ -37,6 +37,9 @@ API = [
     cfg.ListOpt("cors_origins", default=[], help="Origins whose pages may use the API from a browser; * is any."),
     cfg.StrOpt("policy_file", default="", help="The operator's policy.yaml, over the built-in defaults."),
     cfg.StrOpt("limits_file", default="", help="A file of limits for projects; empty is none."),
+    cfg.BoolOpt(
+        "heat_views", default=False, help="Show clusters as stacks of Heat too, for autoscaler and auto-healer."
+    ),
     cfg.StrOpt("audit_file", default="", help="Where each write leaves a line of JSON, beside the log."),
 ]
 KEYSTONE = [

@@ -20,6 +20,7 @@ from jeroboam.api.audit import Trace, record_of
 from jeroboam.api.call import Answer, Call, Failure, Family, Route, Routes, reply
 from jeroboam.api.container.family import ContainerFamily
 from jeroboam.api.container_infra.family import ContainerInfraFamily
+from jeroboam.api.container_infra.heat.family import HeatViews
 from jeroboam.api.edge import INDEX, CutOff, Head, Meter, TooLarge, read_body, read_head, respond
 from jeroboam.api.fields import Several
 from jeroboam.api.metrics import exposition
@@ -48,7 +49,9 @@ def create_app(parts: ApiParts) -> ASGIApp:
     """The application: both families, `/healthcheck`, `/metrics` and a page with links at `/`."""
     registry = CollectorRegistry()
     meter = Meter(registry)
-    families = (ContainerInfraFamily(), ContainerFamily())
+    families: tuple[Family, ...] = (ContainerInfraFamily(), ContainerFamily())
+    if parts.options.heat_views:
+        families = (*families, HeatViews())
     turns = Turns(parts.options.parallel_requests)
     mounts = {family.prefix: _Mount(family, parts, turns) for family in families}
 

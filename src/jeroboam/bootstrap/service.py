@@ -124,7 +124,7 @@ class Service:
             stack.push_async_callback(self._store.close)
             stack.push_async_callback(keystone.stop)
             await asyncio.gather(keystone.ready(), self._open_store())
-            await keystone.register(api_url)
+            await keystone.register(api_url, heat_views=settings.api.heat_views)
             addresses = Addresses(api=api_url, keystone=keystone.url)
             tokens = KeystoneTokens(
                 auth_url=keystone.url,
@@ -176,6 +176,7 @@ class Service:
             policy_file=settings.api.policy_file or None,
             max_limit=settings.api.max_limit,
             parallel_requests=settings.api.parallel_requests,
+            heat_views=settings.api.heat_views,
             service_down_time=settings.conductor.service_down_seconds,
             max_clusters_per_project=settings.clusters.max_per_project,
             create_timeout=settings.clusters.operation_minutes,

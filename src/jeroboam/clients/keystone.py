@@ -103,6 +103,11 @@ class KeystoneAdmin:
             endpoint = {"service_id": service, "interface": interface, "region_id": "RegionOne", "url": url}
             await self._ensure("endpoints", f"service_id={service}&interface={interface}", endpoint)
 
+    async def remove_service(self, name: str) -> None:
+        """Have no service of that name in the catalogue."""
+        for service in (await self._call("GET", f"/services?name={name}"))["services"]:
+            await self._call("DELETE", f"/services/{service['id']}")
+
     async def find_user(self, ident: str) -> tuple[str, str]:
         """Id and name of the user with that name or id. Raises `ValueError` for none, or for several."""
         found = (await self._call("GET", f"/users?name={quote(ident, safe='')}"))["users"]

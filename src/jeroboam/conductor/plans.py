@@ -22,6 +22,7 @@ from jeroboam.domain.clusters import (
     flavor_of,
     role_of,
 )
+from jeroboam.domain.states import look_at_health
 from jeroboam.providers.base import Infra, InfraWant, NodeWant
 
 
@@ -129,7 +130,7 @@ def observed_of(cluster: Cluster, infra: Infra, seen: CoeObserved) -> ClusterObs
     said = {condition.type: condition for condition in (*infra.conditions, *seen.conditions)}
     conditions = tuple(said.values())
     limits = {condition.type: condition.message for condition in conditions if condition.status is False}
-    return replace(
+    observed = replace(
         cluster.observed,
         generation=cluster.generation,
         ca_generation=cluster.spec.ca_generation,
@@ -141,6 +142,7 @@ def observed_of(cluster: Cluster, infra: Infra, seen: CoeObserved) -> ClusterObs
         conditions=conditions,
         failure=None,
     )
+    return look_at_health(observed, cluster.generation)
 
 
 def ailing_of(cluster: Cluster, infra: Infra, seen: CoeObserved) -> ClusterObserved:
@@ -160,7 +162,8 @@ def failed_of(cluster: Cluster, infra: Infra, seen: CoeObserved) -> ClusterObser
 
 def silent_of(cluster: Cluster, reason: str) -> ClusterObserved:
     """What is known of a cluster that does not answer."""
-    return replace(cluster.observed, health_status=Health.UNHEALTHY, health_status_reason={"api": reason})
+    observed = replace(cluster.observed, health_status=Health.UNHEALTHY, health_status_reason={"api": reason})
+    return look_at_health(observed, cluster.generation)
 
 
 def nodes_of(infra: Infra, seen: CoeObserved) -> list[NodeObserved]:

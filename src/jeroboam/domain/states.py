@@ -10,7 +10,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from jeroboam.domain.clusters import Cluster, NodeGroup, Operation, Outcome
+from jeroboam.domain.clusters import Cluster, ClusterObserved, HealthLook, NodeGroup, Operation, Outcome
 from jeroboam.domain.containers import Container, Op, OpKind, RuntimeState, Status
 from jeroboam.domain.errors import Conflict
 
@@ -74,6 +74,28 @@ def project_cluster(cluster: Cluster, *, waiting_for: str | None = None) -> Clus
         status=cluster_status(cluster.operation, outcome),
         status_reason=reason,
         deadline_at=cluster.deadline_at if outcome is Outcome.IN_PROGRESS else None,
+    )
+
+
+_WELL = frozenset({"ok", "True"})
+
+
+def look_at_health(observed: ClusterObserved, generation: int) -> ClusterObserved:
+    """What was observed, with what this look at the health came to."""
+    parts = tuple(sorted(part for part, text in observed.health_status_reason.items() if text not in _WELL))
+    look = HealthLook(status=observed.health_status, parts=parts, generation=generation)
+    return replace(observed, health_look=look, health_reported=False)
+
+
+def keep_reported_health(before: ClusterObserved, after: ClusterObserved) -> ClusterObserved:
+    """What was observed, with the health that was reported from outside where the loop saw nothing newer itself."""
+    if not before.health_reported or after.health_look != before.health_look:
+        return replace(after, health_reported=False)
+    return replace(
+        after,
+        health_status=before.health_status,
+        health_status_reason=before.health_status_reason,
+        health_reported=True,
     )
 
 

@@ -167,10 +167,10 @@ class EmbeddedKeystone:
         async with aiohttp.ClientSession(timeout=timeout, trust_env=False) as session, session.get(self.url) as answer:
             answer.raise_for_status()
 
-    async def register(self, api_url: str) -> None:
+    async def register(self, api_url: str, *, heat_views: bool = False) -> None:
         """Projects, users, roles and the catalogue, for an API at that URL. Done once for each pair of URLs."""
         marker = self._folder / "registered"
-        said = f"{self.url} {api_url} {' '.join(INTERFACES)}"
+        said = f"{self.url} {api_url} {' '.join(INTERFACES)}{' heat' if heat_views else ''}"
         if marker.exists() and marker.read_text() == said:
             return
         async with KeystoneAdmin(self.url, password=self._passwords.admin) as keystone:
@@ -183,6 +183,11 @@ class EmbeddedKeystone:
             await keystone.ensure_service("identity", "keystone", self.url)
             await keystone.ensure_service("container-infra", "jeroboam-clusters", f"{api_url}/container-infra/v1")
             await keystone.ensure_service("container", "jeroboam-containers", f"{api_url}/container/v1")
+            if heat_views:
+                stacks = f"{api_url}/orchestration/v1/$(project_id)s"
+                await keystone.ensure_service("orchestration", "jeroboam-stacks", stacks)
+            else:
+                await keystone.remove_service("jeroboam-stacks")
         marker.write_text(said)
 
     async def keep(self, clock: Clock) -> None:

@@ -100,6 +100,8 @@ class Infra:
     network_id: str | None = None
     nodes: tuple[NodeObserved, ...] = ()
     conditions: tuple[Condition, ...] = field(default=())
+    troubles: tuple[str, ...] = ()
+    """What somebody has taken away from it outside this service, in clauses; `ensure` mends that."""
 
 
 class Provider(Protocol):

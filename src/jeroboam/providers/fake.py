@@ -49,6 +49,13 @@ class FakeCloud:
         """Somebody removes the node."""
         del self.clusters[cluster_id].nodes[node_uuid]
 
+    def lose_network(self, cluster_id: str) -> None:
+        """Somebody removes the cluster's network: nobody reaches a node any more."""
+        cluster = self.clusters[cluster_id]
+        cluster.network_id = None
+        for uuid in cluster.nodes:
+            self.kill(cluster_id, uuid)
+
 
 class FakeCatalog:
     """One of each, and an image that is lacking."""
@@ -210,7 +217,8 @@ class FakeProvider:
         cluster = self._own(cluster_id)
         if cluster is None:
             return Infra()
-        return Infra(network_id=cluster.network_id, nodes=tuple(cluster.nodes.values()))
+        troubles = ("the network was removed",) if cluster.network_id is None and cluster.nodes else ()
+        return Infra(network_id=cluster.network_id, nodes=tuple(cluster.nodes.values()), troubles=troubles)
 
 
 def _free_address(used: set[str]) -> str:

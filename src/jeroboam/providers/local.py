@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import aiodocker
+from aiodocker.containers import DockerContainer
 
 from jeroboam.clients.docker import connect, speaking
 from jeroboam.clients.docker_containers import executed
@@ -24,6 +25,7 @@ from jeroboam.providers.base import Infra, InfraWant, NodeWant, Surroundings
 from jeroboam.providers.local_catalog import LocalCatalog
 from jeroboam.providers.local_engine import LocalEngine, disk_left, memory_left
 from jeroboam.providers.local_estate import Estate, Net
+from jeroboam.providers.local_networks import NETWORK_GONE, has_lost
 from jeroboam.providers.local_nodes import (
     INSTALLATION,
     Place,
@@ -97,7 +99,8 @@ class LocalProvider:
         there = {node.uuid for node in nodes}
         left = [disk for disk in disks if disk.uuid not in there]
         conditions = self._conditions(cluster_id)
-        return Infra(network_id=net.id if net else None, nodes=(*told, *left), conditions=conditions)
+        troubles = (NETWORK_GONE,) if net is None and nodes else ()
+        return Infra(network_id=net.id if net else None, nodes=(*told, *left), conditions=conditions, troubles=troubles)
 
     async def remove(self, cluster_id: str, node_uuids: Sequence[str]) -> None:
         await self._estate.remove_nodes(cluster_id, set(node_uuids), self._slots)
@@ -192,7 +195,7 @@ class LocalProvider:
     def _place(self, want: InfraWant, net: Net, node: NodeWant, addresses: dict[str, str]) -> Place:
         address = addresses[node.uuid]
         tags = labels(self._installation, want.cluster_id, node, address, Kind.NODE)
-        return Place(network=net.name, address=address, volume=volume_name(node.uuid), labels=tags)
+        return Place(network=net.name, network_id=net.id, address=address, volume=volume_name(node.uuid), labels=tags)
 
     async def _make(
         self, want: NodeWant, place: Place, seen: dict[str, NodeObserved], scripts: dict[str, NodeScript]
@@ -208,14 +211,22 @@ class LocalProvider:
                         raise Permanent(f"node {want.name} has to be made, and there is no script for it")
                     server_id = server_id or await self._create(want, place)
                     await self._docker().containers.container(server_id).put_archive("/", archive(script))
-                container = self._docker().containers.container(server_id)
-                if (await container.show())["State"]["Paused"]:
-                    await container.unpause()
-                else:
-                    await container.start()
+                await self._start(self._docker().containers.container(server_id), place)
         return NodeObserved(
             uuid=want.uuid, name=want.name, state=NodeState.RUNNING, address=place.address, server_id=server_id
         )
+
+    async def _start(self, container: DockerContainer, place: Place) -> None:
+        """Have the container run, on its network."""
+        shown = await container.show()
+        if shown["State"]["Paused"]:
+            await container.unpause()
+        if not has_lost(shown["NetworkSettings"]["Networks"], place.network, place.network_id, place.address):
+            await container.start()
+            return
+        await self._estate.attach(container, place)
+        # What runs in it has looked for its address when it was started.
+        await (container.restart(t=_STOP_SECONDS) if shown["State"]["Running"] else container.start())
 
     async def _create(self, want: NodeWant, place: Place) -> str:
         image = await self._catalog.docker_image(want.image)

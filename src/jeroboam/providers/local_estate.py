@@ -6,6 +6,7 @@ What carries our tag without having been made here (its kind, its marks and its 
 """
 
 import asyncio
+import contextlib
 import ipaddress
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -25,12 +26,14 @@ from jeroboam.domain.marks import KIND, Kind
 from jeroboam.domain.subnets import PROJECTS
 from jeroboam.providers import local_subnets as subnets
 from jeroboam.providers.local_engine import as_filter
+from jeroboam.providers.local_networks import NETWORK_GONE, NOT_ATTACHED, judge, subnet_around
 from jeroboam.providers.local_nodes import (
     ADDRESS,
     CLUSTER,
     INSTALLATION,
     NODE,
     NODE_NAME,
+    Place,
     is_cluster_network,
     is_node,
     is_node_volume,
@@ -40,6 +43,7 @@ from jeroboam.providers.local_nodes import (
 )
 
 _SUBNET_TRIES = 32
+_CUT_OFF = frozenset({NETWORK_GONE, NOT_ATTACHED})
 _STRAYS_TOLD = 5
 
 log = structlog.get_logger("jeroboam.providers.local")
@@ -78,11 +82,20 @@ class Estate:
         return owned
 
     async def make_network(self, cluster_id: str, nodes: int) -> Net:
-        """A new private network with room for that many nodes and as many more."""
+        """A new private network with room for that many nodes and as many more.
+
+        Where nodes have addresses already it is the one that they had them in.
+        """
+        known = (await self.addresses(cluster_id)).values()
         with speaking("making the cluster's network"):
             existing = await self._docker().networks.list()
             used = [subnet for each in existing for subnet in _subnets(each)] + subnets.host_routes()
             choice = subnets.candidates(cluster_id, nodes, used)
+            if known and (former := subnet_around(known)) is not None:
+                taken = sorted(each["Name"] for each in existing if any(map(former.overlaps, _subnets(each))))
+                if taken:
+                    raise Temporary(f"{NETWORK_GONE}, and {former} is taken by {', '.join(taken)}")
+                choice = iter([former])
             for subnet, _ in zip(choice, range(_SUBNET_TRIES), strict=False):
                 try:
                     await self._docker().networks.create(self._network_config(cluster_id, subnet))
@@ -171,13 +184,24 @@ class Estate:
         return labels[ADDRESS]
 
     async def nodes(self, cluster_id: str) -> tuple[NodeObserved, ...]:
-        """The cluster's node containers, in order of their names."""
-        owned = await self.containers(cluster_id)
-        return tuple(sorted((observed(container) for container in owned), key=lambda node: node.name))
+        """The cluster's node containers, in order of their names; one that is not on its network has stopped."""
+        net, owned = await asyncio.gather(self.network(cluster_id), self.containers(cluster_id))
+        known = net.id if net is not None else None
+        found = (judge(observed(each), each["NetworkSettings"]["Networks"], known) for each in owned)
+        return tuple(sorted(found, key=lambda node: node.name))
+
+    async def attach(self, container: DockerContainer, place: Place) -> None:
+        """Have the container on the cluster's network, with its address there, and forget what it had before."""
+        network = await self._docker().networks.get(place.network)
+        with contextlib.suppress(aiodocker.DockerError):
+            # What it was on may be gone altogether.
+            await network.disconnect({"Container": container.id, "Force": True})
+        endpoint = {"IPAMConfig": {"IPv4Address": place.address}}
+        await network.connect({"Container": container.id, "EndpointConfig": endpoint})
 
     async def last_words(self, node: NodeObserved) -> NodeObserved:
         """The node with what it printed last, if it does not run."""
-        if node.state is not NodeState.STOPPED or node.server_id is None:
+        if node.state is not NodeState.STOPPED or node.server_id is None or node.reason in _CUT_OFF:
             return node
         try:
             with speaking(f"reading what node {node.name} printed"):

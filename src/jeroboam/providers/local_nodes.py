@@ -45,6 +45,7 @@ class Place:
     """Where a node goes: decided before its container exists."""
 
     network: str
+    network_id: str
     address: str
     volume: str
     labels: Mapping[str, str]
