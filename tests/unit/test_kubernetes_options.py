@@ -283,12 +283,11 @@ def test_pods_are_held_to_baseline_and_nobody_is_anonymous(coe):
     assert plugin["configuration"]["defaults"]["enforce"] == "baseline"
     assert plugin["configuration"]["exemptions"]["namespaces"] == ["kube-system"]
     authentication = json.loads(laid["/etc/kubernetes/security/authentication.yaml"])
-    assert {each["path"] for each in authentication["anonymous"]["conditions"]} == {"/livez", "/readyz", "/healthz"}
+    public = {"/livez", "/readyz", "/healthz", "/.well-known/openid-configuration", "/openid/v1/jwks"}
+    assert {each["path"] for each in authentication["anonymous"]["conditions"]} == public
     assert "jwt" not in authentication
     given = arguments(laid, "apiServer")
     assert ("enable-admission-plugins", "NodeRestriction") in given
-    issuers = [value for name, value in given if name == "service-account-issuer"]
-    assert issuers[0] == "https://kubernetes.default.svc.cluster.local/clusters/c"
     assert not [name for name, _ in given if name.startswith("audit")]
 
 

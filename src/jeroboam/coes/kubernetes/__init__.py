@@ -15,7 +15,7 @@ from ipaddress import IPv4Network
 from jeroboam.clients.kubernetes import KubernetesApi
 from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Demand, GroupShape, Member
 from jeroboam.coes.kubernetes import addons, balancer, boot, network, options, registries
-from jeroboam.coes.kubernetes.components import API_PORT
+from jeroboam.coes.kubernetes.components import API_PORT, api_of
 from jeroboam.coes.kubernetes.demand import demand
 from jeroboam.coes.kubernetes.fleet import POLL_SECONDS, KubeNode, Nodes
 from jeroboam.coes.kubernetes.machine import Machine
@@ -218,7 +218,7 @@ class KubernetesCoe:
         tls = admin_tls(plan, self._clock)
 
         async def ask(member: Member) -> str:
-            async with KubernetesApi(boot.api_of(plan, member), tls) as api:
+            async with KubernetesApi(api_of(plan, member), tls) as api:
                 try:
                     await api.ready()
                 except DriverError as error:

@@ -2,6 +2,8 @@
 # node WHAT ADDRESS PORT [NAME]: what a node does beside its kubelet, each part when the API server at that address can
 # be asked. A program that asks too early is refused, asks again after ever longer waits, and is late for good.
 #
+#   size           have everything in this node read what its container may take, not what the machine has; ADDRESS is
+#                  the node's uuid here, which becomes that of its system
 #   kubelet        wait until the API server answers: what a node does before its kubelet starts
 #   own-kubelet    be a master's kubelet, with the options after NAME
 #   control-plane  start this master's controller manager and scheduler, then leave the words that kubeadm looks for;
@@ -9,7 +11,7 @@
 #   kube-proxy     be the program by which services' addresses lead to pods
 #   flannel        be the program that joins the networks of nodes; it wants to know which addresses are this node's
 set -eu
-what=$1 address=$2 port=$3 name=${4:-}
+what=$1 address=$2 port=${3:-} name=${4:-}
 here=/etc/kubernetes
 
 # Try so many times, five in a second.
@@ -50,7 +52,57 @@ tables() {
     ' 2>/dev/null
 }
 
+# cover FILE: whoever reads that file of the kernel in this node reads standard input from now on.
+cover() {
+    file=$(readlink -f "$1")
+    mkdir -p /run/jeroboam
+    cat >"/run/jeroboam/$(basename "$file")"
+    grep -q " $file " /proc/mounts || mount -o bind "/run/jeroboam/$(basename "$file")" "$file"
+}
+
+# The first of these files that there is.
+first_of() {
+    for file in "$@"; do
+        if [ -r "$file" ]; then
+            cat "$file"
+            return
+        fi
+    done
+}
+
+# The kubelet asks the kernel how large its machine is, and the kernel knows nothing of containers: pods would be
+# scheduled here that the node's own limits end.
+cover_memory() {
+    most=$(first_of $groups/memory.max $groups/memory/memory.limit_in_bytes)
+    case $most in "" | max) return ;; esac
+    has=$(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo)
+    [ $((most / 1024)) -lt "$has" ] || return 0
+    table=$(awk -v most=$((most / 1024)) '
+        /^Mem(Total|Free|Available):/ { if ($2 > most) $2 = most }
+        /^Swap/ { $2 = 0 }
+        { print }
+    ' /proc/meminfo)
+    echo "$table" | cover /proc/meminfo
+}
+
+cover_cores() {
+    set -- $(first_of $groups/cpu.max) $(first_of $groups/cpu/cpu.cfs_quota_us) $(first_of $groups/cpu/cpu.cfs_period_us)
+    case ${1:-max} in max | -1) return ;; esac
+    cores=$(($1 / $2))
+    [ $cores -gt 0 ] || cores=1
+    numbers=$(sed -n 's/^processor[^:]*: //p' /proc/cpuinfo)
+    [ "$(echo "$numbers" | wc -l)" -gt $cores ] && [ -e /sys/devices/system/cpu/online ] || return 0
+    echo "$numbers" | head -n $cores | paste -sd, - | cover /sys/devices/system/cpu/online
+}
+
 case $what in
+size)
+    groups=/sys/fs/cgroup
+    cover_memory
+    cover_cores
+    # Where there is no such file, what /etc/machine-id says counts.
+    [ ! -e /sys/class/dmi/id/product_uuid ] || echo "$address" | cover /sys/class/dmi/id/product_uuid
+    ;;
 kubelet)
     patiently 300 answers
     ;;

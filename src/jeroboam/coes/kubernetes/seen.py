@@ -7,7 +7,8 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 
 from jeroboam.coes.base import CoeObserved, CoePlan, Member, MemberState
-from jeroboam.coes.kubernetes import boot, network, options
+from jeroboam.coes.kubernetes import network, options
+from jeroboam.coes.kubernetes.components import api
 from jeroboam.coes.kubernetes.fleet import KubeNode
 from jeroboam.coes.kubernetes.machine import Machine, build_id
 from jeroboam.domain.clusters import Health
@@ -34,7 +35,7 @@ def observed(
     )
     return CoeObserved(
         due=tuple(due),
-        api_address=boot.api(plan),
+        api_address=api(plan),
         members=members,
         strangers=tuple(sorted(node.name for node in found if node.name not in planned)),
         coe_version=version,
