@@ -247,14 +247,21 @@ class SwarmCoe(SwarmContainers):
         What users added or decided stays.
         """
         members = {member.uuid: member for member in plan.members}
+        former = {node.uuid: node.spec for node in sorted(nodes, key=lambda each: each.version) if not node.ready}
         changes = []
         for node in nodes:
             member = members.get(node.uuid or "")
             if member is not None:
                 has = node.spec.get("Labels") or {}
-                labels = swarm_options.labelled(has, member.labels, member.group)
+                # A membership that was made anew knows nothing yet: what its user gave the former one holds for it.
+                is_new = node.ready and swarm_options.GROUP_LABEL not in has
+                before = former.get(node.uuid) if is_new else None
+                spec = node.spec if before is None else before
+                labels = swarm_options.labelled(spec.get("Labels") or {}, member.labels, member.group)
                 change: dict[str, object] = {"Labels": labels}
-                if node.drained and node.ready:
+                if before is not None:
+                    change["Availability"] = before.get("Availability", "active")
+                if node.ready and DRAINED_LABEL in labels:
                     change["Availability"] = labels.pop(DRAINED_LABEL)
                 if labels != has:
                     changes.append(fleet.update(manager, node, change))
