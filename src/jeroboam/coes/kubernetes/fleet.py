@@ -97,6 +97,11 @@ class Nodes:
         self._api = api
         self._clock = clock
 
+    @property
+    def api(self) -> KubernetesApi:
+        """The cluster's API, for what is not about nodes that are there."""
+        return self._api
+
     async def serves(self, *, patience: float) -> None:
         """Wait until the API answers at all; raises `Temporary` after so many seconds.
 
