@@ -18,8 +18,9 @@ pytestmark = [pytest.mark.docker, pytest.mark.kubernetes, pytest.mark.slow]
 CORES, MEMORY = 1, 2048 << 20
 # A disk of a little more than the gibibyte that has to be left, so that it is full soon.
 SMALL_DISK = ("sh", "-c", "mkdir -p /var/lib/kubelet && mount -t tmpfs -o size=1200m tmpfs /var/lib/kubelet")
-# More than the pods of the node may have together; slowly, so that the kubelet sees it before the kernel ends it.
-EAT = "for i in $(seq 190); do dd if=/dev/zero of=/eaten/$i bs=1M count=10 2>/dev/null; sleep 0.3; done"
+# As much as pods of the node may have together, less what it says is short; no volume may have all of it.
+FILL = "for i in $(seq 185); do dd if=/dev/zero of=/eaten$((i % 2))/$i bs=1M count=10 2>/dev/null; done; sleep 3600"
+IN_MEMORY = {"emptyDir": {"medium": "Memory"}}
 
 
 @pytest.fixture
@@ -65,7 +66,7 @@ async def test_a_node_is_as_large_as_its_flavour_and_says_when_it_runs_short(rig
     assert await eventually(wanted, bool) == {worker.group: 1}
     await user("delete", "deployment/two", "pod/large", "--wait=true")
 
-    await apply(user, pod("eater", EAT, volumes={"eaten": {"emptyDir": {"medium": "Memory"}}}))
+    await apply(user, pod("eater", FILL, volumes={"eaten0": IN_MEMORY, "eaten1": IN_MEMORY}))
     await eventually(lambda: pressure(rig, worker, "MemoryPressure"), bool, seconds=120)
     ended = await eventually(lambda: status(user, "eater"), lambda seen: seen.get("phase") == "Failed", seconds=60)
     assert ended["reason"] == "Evicted"
