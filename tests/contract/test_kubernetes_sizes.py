@@ -1,6 +1,7 @@
 """What a node of a real Kubernetes says of its size: that of its flavour, and when it runs short of it."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -120,3 +121,29 @@ async def pressure(rig, member, what: str) -> str:
 
 def memory(node: dict, which: str) -> float:
     return amount(node["status"][which]["memory"])
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (
+            {"kubelet_options": "--system-reserved=memory=3Gi"},
+            r"its service ended with status 1 and printed last: .*memory",
+        ),
+        ({"kubeapi_options": "--watch-cache-sizes=foo"}, r"kube-apiserver has ended \d+ times and printed last: .*foo"),
+    ],
+)
+async def test_what_a_program_printed_when_it_ended_is_read(options, told):
+    rig = await kubernetes_rig()
+    plan = rig.plan
+    rig.plan = lambda **more: plan(**{"labels": options, **more})
+    try:
+        await rig.boot(rig.nodes(1, 0))
+        master = rig.members[0]
+
+        async def ask() -> str:
+            return await rig.provider.diagnose(rig.cluster_id, master.uuid, rig.scripts()[master.uuid])
+
+        await eventually(ask, lambda words: re.search(told, words), seconds=90)
+    finally:
+        await rig.infra.close()

@@ -19,11 +19,12 @@ from jeroboam.domain.clusters import NodeObserved, NodeState
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
 from jeroboam.providers import local_subnets as subnets
 from jeroboam.providers.local_engine import as_filter
-from jeroboam.providers.local_nodes import ADDRESS, CLUSTER, INSTALLATION, NODE, NODE_NAME, observed
+from jeroboam.providers.local_nodes import ADDRESS, CLUSTER, INSTALLATION, NODE, NODE_NAME, last_words, observed
 
 _SUBNET_TRIES = 32
 # How much of a node's last line is shown.
 _WORDS = 300
+_LINES = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,6 +126,13 @@ class Estate:
             return node
         said = "".join(lines).strip()[-_WORDS:]
         return replace(node, reason=f"{node.reason}; it printed last: {said}") if said else node
+
+    async def ended_lately(self, node: NodeObserved, since: int) -> str:
+        """Which of the running node's programs has ended by itself since then (Unix time), and its own last words."""
+        with speaking(f"reading what node {node.name} printed"):
+            container = self._docker().containers.container(node.server_id or "")
+            lines = await container.log(stdout=True, stderr=True, since=since, tail=_LINES)
+        return last_words("".join(lines))[:_WORDS]
 
     async def make_container(self, name: str, config: dict[str, JSONValue], node_uuid: str) -> str:
         """The node's container, made now or before, not started; its id."""

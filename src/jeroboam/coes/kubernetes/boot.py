@@ -109,7 +109,7 @@ def _master(
     laid = (*_authorities(plan), *security.files(plan), *own, File(path=_KUBEADM, content=config, mode=0o600))
     laid += (_shipped(_ETCD_MEMBER),) if joining else ()
     commands = (*first, ("sh", "-c", _LEAVES), ("sh", "-c", init), *joining, local, after, *last)
-    return NodeScript(files=laid, commands=commands)
+    return NodeScript(files=laid, commands=commands, diagnosis=("sh", _NODE, "why"))
 
 
 def _programs(plan: CoePlan) -> dict[str, str]:

@@ -2,8 +2,8 @@
 
 A program that is given an option that it does not know ends at once, and a cluster would wait for it until its
 deadline. So names are checked against `flags.toml`, which was asked of the programs, and values by `flag_values`.
-What would cut the cluster off from itself or undo its safety is refused, with the reason. Neighbours: `components` and `boot`, which hand
-them on; `options`, whose `check` asks.
+What would cut the cluster off from itself or undo its safety is refused, with the reason. Neighbours: `components` and
+`boot`, which hand them on; `options`, whose `check` asks.
 """
 
 import functools
