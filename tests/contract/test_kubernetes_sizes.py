@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from jeroboam.clients.kubernetes_quantities import amount
 from jeroboam.coes.base import GroupShape
-from jeroboam.coes.kubernetes.quantities import amount
 from jeroboam.domain.clusters import WORKER, Health
 from tests.contract.rigs import eventually, kubernetes_rig, on_node
 from tests.contract.test_kubernetes import User, up
