@@ -226,6 +226,8 @@ class Issuing(Kept):
             shown["status"]["allocatable"] = {"memory": "2Gi"}
         if request.path.endswith("/token"):
             return web.json_response({"status": {"token": token({"iss": self.issuer}, self.kid)}})
+        if request.path.endswith("/jwks") and "*/*" not in request.headers["Accept"]:
+            return web.json_response({}, status=406)
         answer = await super().answer(request)
         if request.method == "PATCH" and request.path.endswith("/pods/large"):
             wanted = self.objects[request.path]["spec"]["containers"][0]["resources"]["requests"]["memory"]

@@ -70,7 +70,7 @@ async def _issuer(site: Site) -> str:
     document = await site.api.get(_DISCOVERY, "asking for the issuer's document")
     if document["issuer"] != claims["iss"]:
         raise Failed(f"tokens are of {claims['iss']}, and the document is of {document['issuer']}")
-    keys = await site.api.get(urlsplit(document["jwks_uri"]).path, "asking for the issuer's keys")
+    keys = json.loads(await site.api.text(urlsplit(document["jwks_uri"]).path, "asking for the issuer's keys"))
     if head["kid"] not in {key["kid"] for key in keys["keys"]}:
         raise Failed(f"the token is signed with {head['kid']}, which is not among the keys of {document['jwks_uri']}")
     async with site.bearer("") as stranger:

@@ -11,7 +11,7 @@ from jeroboam.coes.base import CoePlan, Member
 from jeroboam.coes.kubernetes import flags, security
 from jeroboam.coes.kubernetes.machine import provider_id
 from jeroboam.coes.kubernetes.options import networks, sans
-from jeroboam.domain.clusters import MASTER
+from jeroboam.domain.clusters import MASTER, WORKER
 
 API_PORT = 6443
 PKI = "/etc/kubernetes/pki"
@@ -23,8 +23,8 @@ PROXY_MODE = "@PROXY@"
 """Filled in where a proxy starts, with what that node's kernel can."""
 
 
-# What a node's programs take beside its pods, as it was measured, with a little more.
-_OWN_PROGRAMS = {"cpu": "100m", "memory": "128Mi"}
+# Memory that a node's programs take beside its pods, as it was measured, with a little more.
+_OWN_PROGRAMS = {MASTER: "192Mi", WORKER: "128Mi"}
 # When a node is short of something. Its memory is its own; the disk and the processes are the machine's, of which a
 # part of a large machine is plenty, and on which nodes must not each take the filling for their own.
 _EVICTION = {
@@ -71,7 +71,7 @@ def kubelet(plan: CoePlan, member: Member) -> dict[str, Any]:
         "clusterDomain": "cluster.local",
         "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
         "providerID": provider_id(member),
-        "systemReserved": _OWN_PROGRAMS,
+        "systemReserved": {"cpu": "100m", "memory": _OWN_PROGRAMS[member.role]},
         "evictionHard": _EVICTION,
         "imageGCHighThresholdPercent": 100,
         "failCgroupV1": False,
