@@ -326,6 +326,15 @@ def test_fields_that_swarm_cannot_honour_are_named(rig, field, value):
     assert caught.value.field == field
 
 
+async def test_a_node_has_the_memory_of_its_flavour(rig, tmp_path):
+    await rig.boot(rig.nodes(1, 0))
+    await rig.coe.join(rig.plan())
+    shown = await User(rig, tmp_path).docker(
+        "node", "inspect", "self", "--format", "{{.Description.Resources.MemoryBytes}}"
+    )
+    assert int(shown) == 2048 << 20
+
+
 async def test_template_fields_reach_the_engines(rig):
     template = TemplateSpec(
         coe="swarm",

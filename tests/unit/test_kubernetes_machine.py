@@ -29,7 +29,7 @@ def test_a_node_says_which_server_it_is_and_what_it_was_booted_with(coe, number)
     assert f"--machine-id-file={BOOTED}" in commands[-1]
     booted = Machine.of(made, member, CLOCK.now())
     assert f"echo {member.uuid} >/etc/machine-id; echo {booted} >{BOOTED}" in commands[0][-1]
-    assert commands[1] == ("sh", "/etc/kubernetes/node.sh", "size", member.uuid)
+    assert commands[1] == ("sh", "/etc/jeroboam/node/size.sh", member.uuid)
 
 
 @pytest.mark.parametrize("number", [0, 1], ids=["master", "worker"])
@@ -46,7 +46,7 @@ def test_a_worker_that_booted_before_takes_up_its_size_and_stays_the_same_to_us(
     [*_, reload] = coe.script(made, made.members[1]).reload
     # Its kubelet reads the usual file until it boots again.
     assert f"[ -e {BOOTED} ] || {{ rm -f /etc/machine-id; ln -s {BOOTED} /etc/machine-id; }}" in reload
-    assert reload.index("node.sh size") < reload.index("killall kubelet")
+    assert reload.index("size.sh") < reload.index("killall kubelet")
 
 
 def test_a_node_that_was_there_before_is_told_once_which_server_it_is(coe):

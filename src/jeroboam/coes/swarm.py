@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from jeroboam.coes import proxies, swarm_options
+from jeroboam.coes import proxies, sizes, swarm_options
 from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Member, MemberState
 from jeroboam.coes.swarm_api import (
     API_PORT,
@@ -106,6 +106,7 @@ class SwarmCoe(SwarmContainers):
         )
         return NodeScript(
             files=(
+                sizes.script_file(),
                 File(path=f"{_FOLDER}/ca.pem", content=main.trusted.encode()),
                 File(path=f"{_FOLDER}/cert.pem", content=own.pem.encode()),
                 File(path=f"{_FOLDER}/key.pem", content=own.key, mode=0o600),
@@ -113,7 +114,7 @@ class SwarmCoe(SwarmContainers):
                 # The Engines of a cluster speak to each other, too.
                 *proxies.environment(f"{_FOLDER}/environment", plan.template, (each.address for each in plan.members)),
             ),
-            commands=(("dockerd",),),
+            commands=(sizes.command(member.uuid), ("dockerd",)),
         )
 
     async def join(self, plan: CoePlan) -> CoeObserved:

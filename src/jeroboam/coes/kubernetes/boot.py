@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
+from jeroboam.coes import sizes
 from jeroboam.coes.base import Authority, CoePlan, Member
 from jeroboam.coes.kubernetes import addons, network, proxies, registries, security
 from jeroboam.coes.kubernetes.components import (
@@ -68,7 +69,7 @@ def script(plan: CoePlan, member: Member, clock: Clock) -> NodeScript:
     booted = Machine.of(plan, member, clock.now())
     # Where the kernel knows no uuid of the system, the kubelet takes the machine's id for it.
     named = ("sh", "-c", f"rm -f /etc/machine-id; echo {member.uuid} >/etc/machine-id; echo {booted} >{_BOOTED}")
-    size = ("sh", _NODE, "size", member.uuid)
+    size = sizes.command(member.uuid)
     beside = [_beside(plan, member, program) for program in _programs(plan)]
     own = member.role == MASTER
     program = ("sh", _NODE, "own-kubelet", *_server(plan, member), member.name) if own else ("kubelet",)
@@ -134,6 +135,7 @@ def _files(plan: CoePlan, member: Member, clock: Clock) -> list[File]:
     registry = addons.registry_address(plan.labels)
     found = [
         _shipped(_NODE),
+        sizes.script_file(),
         File(path=_KUBELET, content=_json(kubelet(plan, member))),
         access(_KUBELET_ACCESS, f"system:node:{member.name}", ["system:nodes"]),
         File(path="/etc/kubernetes/kube-proxy.yaml", content=_json(proxy(plan))),

@@ -2,8 +2,6 @@
 # node WHAT ADDRESS PORT [NAME]: what a node does beside its kubelet, each part when the API server at that address can
 # be asked. A program that asks too early is refused, asks again after ever longer waits, and is late for good.
 #
-#   size           have everything in this node read what its container may take, not what the machine has; ADDRESS is
-#                  the node's uuid here, which becomes that of its system
 #   why            say which of a master's programs keeps ending, and what it printed when it did
 #   kubelet        wait until the API server answers: what a node does before its kubelet starts
 #   own-kubelet    be a master's kubelet, with the options after NAME
@@ -53,49 +51,6 @@ tables() {
     ' 2>/dev/null
 }
 
-# cover FILE: whoever reads that file of the kernel in this node reads standard input from now on.
-cover() {
-    file=$(readlink -f "$1")
-    mkdir -p /run/jeroboam
-    cat >"/run/jeroboam/$(basename "$file")"
-    grep -q " $file " /proc/mounts || mount -o bind "/run/jeroboam/$(basename "$file")" "$file"
-}
-
-# The first of these files that there is.
-first_of() {
-    for file in "$@"; do
-        if [ -r "$file" ]; then
-            cat "$file"
-            return
-        fi
-    done
-}
-
-# The kubelet asks the kernel how large its machine is, and the kernel knows nothing of containers: pods would be
-# scheduled here that the node's own limits end.
-cover_memory() {
-    most=$(first_of $groups/memory.max $groups/memory/memory.limit_in_bytes)
-    case $most in "" | max) return ;; esac
-    has=$(sed -n 's/^MemTotal: *\([0-9]*\) kB/\1/p' /proc/meminfo)
-    [ $((most / 1024)) -lt "$has" ] || return 0
-    table=$(awk -v most=$((most / 1024)) '
-        /^Mem(Total|Free|Available):/ { if ($2 > most) $2 = most }
-        /^Swap/ { $2 = 0 }
-        { print }
-    ' /proc/meminfo)
-    echo "$table" | cover /proc/meminfo
-}
-
-cover_cores() {
-    set -- $(first_of $groups/cpu.max) $(first_of $groups/cpu/cpu.cfs_quota_us) $(first_of $groups/cpu/cpu.cfs_period_us)
-    case ${1:-max} in max | -1) return ;; esac
-    cores=$(($1 / $2))
-    [ $cores -gt 0 ] || cores=1
-    numbers=$(sed -n 's/^processor[^:]*: //p' /proc/cpuinfo)
-    [ "$(echo "$numbers" | wc -l)" -gt $cores ] && [ -e /sys/devices/system/cpu/online ] || return 0
-    echo "$numbers" | head -n $cores | paste -sd, - | cover /sys/devices/system/cpu/online
-}
-
 # The newest log of that program, whose name is how often it was started again.
 log_of() { ls -t /var/log/pods/kube-system_"$1"-*/"$1"/*.log 2>/dev/null | head -n 1; }
 
@@ -114,13 +69,6 @@ why)
             tail -n 1 | sed 's/^[A-Z][0-9]\{4\} [^]]*\] //')
         [ -z "$words" ] || echo "$program has ended $times times and printed last: $words"
     done
-    ;;
-size)
-    groups=/sys/fs/cgroup
-    cover_memory
-    cover_cores
-    # Where there is no such file, what /etc/machine-id says counts.
-    [ ! -e /sys/class/dmi/id/product_uuid ] || echo "$address" | cover /sys/class/dmi/id/product_uuid
     ;;
 kubelet)
     patiently 300 answers
