@@ -359,3 +359,26 @@ async def test_the_reaper_takes_what_no_row_knows_on_the_second_look(rig):
     assert await reaper.look("fake") == []
     assert await reaper.look("fake") == [made.uuid]
     assert made.uuid not in rig.cloud.clusters
+
+
+async def test_what_a_program_of_a_node_printed_when_it_ended_is_quoted_with_the_nodes_name(rig):
+    made = await rig.create(masters=1, workers=1, minutes=5)
+    rig.coe.faults.fail("join", Temporary("the API does not answer"), times=1000)
+    await rig.until(made.uuid, lambda c: rig.names(made.uuid))
+    master = next(name for name in rig.names(made.uuid) if "master" in name)
+    words = "kube-apiserver has ended 7 times and printed last: emulation version 1.20 is not there"
+    rig.cloud.words[master] = words
+    seen = await rig.until(made.uuid, lambda c: words in (c.status_reason or ""))
+    assert seen.status_reason == f"the API does not answer; on node {master} {words}"
+    ended = await rig.settled(made.uuid)
+    assert ended.status == "CREATE_FAILED"
+    assert f"on node {master} {words}" in ended.status_reason
+
+
+async def test_a_node_that_cannot_be_asked_leaves_the_reason_that_is_known(rig):
+    made = await rig.create(masters=1, workers=0)
+    rig.coe.faults.fail("join", Temporary("the API does not answer"), times=3)
+    rig.provider.faults.fail("diagnose", Temporary("the Engine does not answer"), times=3)
+    seen = await rig.until(made.uuid, lambda c: c.status_reason == "the API does not answer")
+    assert seen.status == "CREATE_IN_PROGRESS"
+    assert (await rig.settled(made.uuid)).status == "CREATE_COMPLETE"

@@ -27,6 +27,7 @@ NODE = KubeNode(
     annotations={},
     written="1",
     machine="",
+    provider_id="openstack:///u",
     runtime="",
 )
 

@@ -96,7 +96,7 @@ class KubernetesApi:
 
     async def text(self, path: str, doing: str) -> str:
         """What is no object, such as a log."""
-        async with self._asked("GET", path, doing) as answer:
+        async with self._asked("GET", path, doing, accept="*/*") as answer:
             return await answer.text()
 
     async def patch(self, path: str, change: Mapping[str, Any], doing: str) -> None:

@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from jeroboam.coes import proxies, swarm_drains, swarm_options
+from jeroboam.coes import proxies, sizes, swarm_drains, swarm_options
 from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Member, MemberState, describe_unready
 from jeroboam.coes.swarm_api import (
     API_PORT,
@@ -105,6 +105,7 @@ class SwarmCoe(SwarmContainers):
         )
         return NodeScript(
             files=(
+                sizes.script_file(),
                 File(path=f"{_FOLDER}/ca.pem", content=main.trusted.encode()),
                 File(path=f"{_FOLDER}/cert.pem", content=own.pem.encode()),
                 File(path=f"{_FOLDER}/key.pem", content=own.key, mode=0o600),
@@ -112,7 +113,7 @@ class SwarmCoe(SwarmContainers):
                 # The Engines of a cluster speak to each other, too.
                 *proxies.environment(f"{_FOLDER}/environment", plan.template, (each.address for each in plan.members)),
             ),
-            commands=(("dockerd",),),
+            commands=(sizes.command(member.uuid), ("dockerd",)),
         )
 
     async def join(self, plan: CoePlan, progress: Progress = UNWATCHED) -> CoeObserved:
@@ -263,14 +264,21 @@ class SwarmCoe(SwarmContainers):
         What users added or decided stays.
         """
         members = {member.uuid: member for member in plan.members}
+        former = {node.uuid: node.spec for node in sorted(nodes, key=lambda each: each.version) if not node.ready}
         changes = []
         for node in nodes:
             member = members.get(node.uuid or "")
             if member is not None:
                 has = node.spec.get("Labels") or {}
-                labels = swarm_options.labelled(has, member.labels, member.group)
+                # A membership that was made anew knows nothing yet: what its user gave the former one holds for it.
+                is_new = node.ready and swarm_options.GROUP_LABEL not in has
+                before = former.get(node.uuid) if is_new else None
+                spec = node.spec if before is None else before
+                labels = swarm_options.labelled(spec.get("Labels") or {}, member.labels, member.group)
                 change: dict[str, object] = {"Labels": labels}
-                if node.drained and node.ready:
+                if before is not None:
+                    change["Availability"] = before.get("Availability", "active")
+                if node.ready and DRAINED_LABEL in labels:
                     change["Availability"] = labels.pop(DRAINED_LABEL)
                 if labels != has:
                     changes.append(fleet.update(manager, node, change))

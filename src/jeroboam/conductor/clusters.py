@@ -14,6 +14,7 @@ import structlog
 
 from jeroboam.coes.base import Authority, Coe, CoeObserved, CoePlan, MemberState, Welcomes
 from jeroboam.conductor import nodegroups, plans, rollout
+from jeroboam.conductor.diagnosis import Diagnoses
 from jeroboam.conductor.healing import Healing
 from jeroboam.conductor.loop import report
 from jeroboam.conductor.progress import PassProgress, list_names
@@ -23,7 +24,6 @@ from jeroboam.conductor.scaling import Scaling
 from jeroboam.conductor.site import Site
 from jeroboam.domain import states
 from jeroboam.domain.clusters import (
-    MASTER,
     Certificate,
     Cluster,
     NodeGroup,
@@ -98,6 +98,7 @@ class Clusters:
         self._ids = ids
         self._check_seconds = check_seconds
         self._attempts: dict[str, tuple[int, int]] = {}
+        self._diagnoses = Diagnoses()
         self.everything = self._records.everything
         self.generation = self._records.generation
 
@@ -159,6 +160,7 @@ class Clusters:
         final = isinstance(error, Permanent) or over
         if final:
             self._attempts.pop(cluster.uuid, None)
+            self._diagnoses.forget(cluster.uuid)
         if final and cluster.spec.former and await self._records.roll_back(lease, cluster.generation):
             log.warning("cluster goes back", cluster=cluster.uuid, reason=error.reason)
             return 0.0
@@ -217,7 +219,7 @@ class Clusters:
     async def _bring_together(self, site: Site, at: PassProgress, *, steady: bool) -> float | None:
         """Make one cluster of nodes that run, and take one step of whatever else it is on its way to."""
         cluster, infra = site.whole.cluster, site.infra
-        at.begin("bringing the nodes into the cluster")
+        at.begin(f"bringing the nodes into the cluster{self._diagnoses.known(cluster.uuid)}")
         try:
             seen = await self._join(site.coe, at, site.plan, steady=steady)
         except Temporary as error:
@@ -225,7 +227,7 @@ class Clusters:
             if pause is None and steady and isinstance(error, _Late):
                 return await self._ailing(site, error.seen)
             if pause is None:
-                raise
+                raise await self._diagnoses.explain(site, error, self._late(site, error)) from error
             await self._records.save(site.lease, cluster.observed, nodes=infra.nodes, waiting_for=pause.reason)
             return pause.seconds
         wanted = {node.uuid for node in site.want.nodes}
@@ -243,6 +245,7 @@ class Clusters:
             at.begin("renewing certificates of nodes")
             await self._rotation.refresh(site, seen.due)
         self._attempts.pop(cluster.uuid, None)
+        self._diagnoses.forget(cluster.uuid)
         nodes = plans.nodes_of(infra, seen)
         if pause is not None:
             await self._records.save(site.lease, cluster.observed, nodes=nodes, waiting_for=pause.reason)
@@ -269,9 +272,11 @@ class Clusters:
         generation, attempt = self._attempts.get(site.whole.cluster.uuid, (0, 0))
         if generation != site.whole.cluster.generation or attempt < PATIENT_ATTEMPTS:
             return ()
-        if isinstance(error, _Late):
-            return error.uuids
-        return [member.uuid for member in site.plan.members if member.role == MASTER][:1]
+        return self._late(site, error)[: None if isinstance(error, _Late) else 1]
+
+    def _late(self, site: Site, error: Temporary) -> list[str]:
+        """Uuids of the members that are waited for; where nobody in the cluster answers, of its masters."""
+        return error.uuids if isinstance(error, _Late) else [member.uuid for member in site.plan.masters]
 
     def _parts(self, cluster: Cluster) -> tuple[Provider, Coe]:
         template = cluster.spec.template

@@ -191,6 +191,19 @@ class Rebuilds(Protocol):
 
 
 @runtime_checkable
+class Diagnoses(Protocol):
+    """What a provider can do besides that reaches into a node, whatever the cluster on it does."""
+
+    async def diagnose(self, cluster_id: str, node_uuid: str, script: NodeScript) -> str:
+        """Which program of that node keeps ending and what it printed last, fit for a user's eyes; often nothing.
+
+        `script` says how the node boots. It takes some seconds at most. Raises `DriverError` for a node that cannot be
+        reached.
+        """
+        ...
+
+
+@runtime_checkable
 class Renews(Protocol):
     """What a provider can do besides that gives a node another script while it lives."""
 

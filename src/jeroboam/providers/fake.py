@@ -40,6 +40,9 @@ class FakeCloud:
     rebuilds: list[str] = field(default_factory=list)
     """Names of nodes in the order they were made anew."""
 
+    words: dict[str, str] = field(default_factory=dict)
+    """What nodes have to say of programs that keep ending, by name."""
+
     def kill(self, cluster_id: str, node_uuid: str) -> None:
         """The node's power goes off."""
         nodes = self.clusters[cluster_id].nodes
@@ -155,6 +158,12 @@ class FakeProvider:
             cluster.scripts[node_uuid] = script
             self.cloud.renewals.append(cluster.nodes[node_uuid].name)
             await self.faults.meet("renewed")
+
+    async def diagnose(self, cluster_id: str, node_uuid: str, script: NodeScript) -> str:
+        del script
+        await self.faults.meet("diagnose")
+        cluster = self._own(cluster_id)
+        return "" if cluster is None else self.cloud.words.get(cluster.nodes[node_uuid].name, "")
 
     async def rebuild(self, want: InfraWant, node_uuid: str, script: NodeScript) -> None:
         await self.faults.meet("rebuild")

@@ -43,6 +43,10 @@ _QUESTION_SECONDS = 10.0
 _FIRST = frozenset({MASTER, LOAD_BALANCER})
 # What a node's service gets to end by itself before it is killed.
 _STOP_SECONDS = 20
+# A program that ended longer ago is not why its node does not come up.
+_LATELY_SECONDS = 60
+_DIAGNOSIS_SECONDS = 10
+_LETTERS = 400
 
 
 class LocalProvider:
@@ -50,7 +54,7 @@ class LocalProvider:
 
     def __init__(self, *, installation: str, clock: Clock, url: str | None = None) -> None:
         """`installation` is the tag that tells our things from those of others; `url` names the Engine."""
-        del clock  # nothing here waits: every wait is the Engine's
+        self._clock = clock
         self._installation = installation
         self._url = url
         self._client: aiodocker.Docker | None = None
@@ -113,6 +117,20 @@ class LocalProvider:
                     await container.put_archive("/", archive(script))
                     if not script.reload or (await executed(container, script.reload)).exit_code != 0:
                         await container.restart(t=_STOP_SECONDS)
+
+    async def diagnose(self, cluster_id: str, node_uuid: str, script: NodeScript) -> str:
+        for node in await self._estate.nodes(cluster_id):
+            if node.uuid != node_uuid or node.state is not NodeState.RUNNING or node.server_id is None:
+                continue
+            since = int(self._clock.now().timestamp()) - _LATELY_SECONDS
+            if (words := await self._estate.ended_lately(node, since)) or not script.diagnosis:
+                return words
+            container = self._docker().containers.container(node.server_id)
+            with speaking(f"asking node {node.name} for what ails it"):
+                async with asyncio.timeout(_DIAGNOSIS_SECONDS):
+                    done = await executed(container, script.diagnosis)
+            return " ".join(done.output.split())[:_LETTERS] if done.exit_code == 0 else ""
+        return ""
 
     async def rebuild(self, want: InfraWant, node_uuid: str, script: NodeScript) -> None:
         net = await self._network(want)

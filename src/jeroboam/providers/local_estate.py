@@ -37,6 +37,7 @@ from jeroboam.providers.local_nodes import (
     is_cluster_network,
     is_node,
     is_node_volume,
+    last_words,
     network_name,
     observed,
     volume_name,
@@ -49,6 +50,7 @@ _STRAYS_TOLD = 5
 log = structlog.get_logger("jeroboam.providers.local")
 # How much of a node's last line is shown.
 _WORDS = 300
+_LINES = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -212,6 +214,13 @@ class Estate:
             return node
         said = "".join(lines).strip()[-_WORDS:]
         return replace(node, reason=f"{node.reason}; it printed last: {said}") if said else node
+
+    async def ended_lately(self, node: NodeObserved, since: int) -> str:
+        """Which of the running node's programs has ended by itself since then (Unix time), and its own last words."""
+        with speaking(f"reading what node {node.name} printed"):
+            container = self._docker().containers.container(node.server_id or "")
+            lines = await container.log(stdout=True, stderr=True, since=since, tail=_LINES)
+        return last_words("".join(lines))[:_WORDS]
 
     async def make_container(self, name: str, config: dict[str, JSONValue], node_uuid: str) -> str:
         """The node's container, made now or before, not started; its id."""

@@ -14,8 +14,8 @@ from ipaddress import IPv4Network
 
 from jeroboam.clients.kubernetes import KubernetesApi
 from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Demand, GroupShape, Member, describe_unready
-from jeroboam.coes.kubernetes import addons, balancer, boot, drains, network, options, registries
-from jeroboam.coes.kubernetes.components import API_PORT
+from jeroboam.coes.kubernetes import addons, balancer, boot, drains, leftovers, network, options, registries
+from jeroboam.coes.kubernetes.components import API_PORT, api_of
 from jeroboam.coes.kubernetes.demand import demand
 from jeroboam.coes.kubernetes.fleet import POLL_SECONDS, KubeNode, Nodes
 from jeroboam.coes.kubernetes.machine import Machine
@@ -117,7 +117,8 @@ class KubernetesCoe:
             # Its pods spread over the nodes that there are when they are made.
             names = nodes.names(options.networks(plan.labels).dns)
             await asyncio.gather(names, *(nodes.describe(node, member) for node, member in up))
-            return observed(plan, found, silent, version=version, now=self._clock.now())
+            left = await leftovers.find(nodes.api, _names(plan, found))
+            return observed(plan, found, silent, left, version=version, now=self._clock.now())
 
     async def welcome(self, plan: CoePlan) -> None:
         nets = options.networks(plan.labels)
@@ -132,13 +133,15 @@ class KubernetesCoe:
         async with self._nodes(plan) as nodes:
             await nodes.answers(patience=0)
             found, silent = await asyncio.gather(nodes.all(), self._silent(plan))
-            return observed(plan, found, silent, version=await nodes.version(), now=self._clock.now())
+            left = await leftovers.find(nodes.api, _names(plan, found))
+            return observed(plan, found, silent, left, version=await nodes.version(), now=self._clock.now())
 
     async def leave(self, plan: CoePlan, names: Sequence[str], progress: Progress = UNWATCHED) -> None:
         async with self._nodes(plan) as nodes:
             going = [node for node in await nodes.all() if node.name in names]
             await self._empty(nodes, going, progress)
             await asyncio.gather(*(nodes.forget(node.name) for node in going))
+            await leftovers.clear(nodes.api, names, _names(plan, await nodes.all()))
 
     async def drain(self, plan: CoePlan, uuids: Sequence[str], progress: Progress = UNWATCHED) -> None:
         names = {member.name for member in plan.members if member.uuid in uuids}
@@ -226,7 +229,7 @@ class KubernetesCoe:
         tls = admin_tls(plan, self._clock)
 
         async def ask(member: Member) -> str:
-            async with KubernetesApi(boot.api_of(plan, member), tls) as api:
+            async with KubernetesApi(api_of(plan, member), tls) as api:
                 try:
                     await api.ready()
                 except DriverError as error:
@@ -240,6 +243,11 @@ class KubernetesCoe:
     async def _nodes(self, plan: CoePlan) -> AsyncIterator[Nodes]:
         async with speaking_to(plan, self._clock) as api:
             yield Nodes(api, self._clock)
+
+
+def _names(plan: CoePlan, found: Sequence[KubeNode]) -> set[str]:
+    """Of nodes that the cluster has or is to have."""
+    return {node.name for node in found} | {member.name for member in plan.members}
 
 
 def _check_versions(old: str | None, new: str | None) -> None:

@@ -17,6 +17,7 @@ import yaml
 from jeroboam.clients.kubernetes import Held, KubernetesApi, Missing
 from jeroboam.coes.base import Member
 from jeroboam.coes.kubernetes import health, marks
+from jeroboam.coes.kubernetes.machine import provider_id
 from jeroboam.domain.errors import DriverError, Temporary
 from jeroboam.kit.clock import Clock
 
@@ -74,6 +75,8 @@ class KubeNode:
     """Which of its states this is."""
     machine: str
     """What its kubelet says its machine is."""
+    provider_id: str
+    """Which server it is, as `openstack:///UUID`; empty until somebody says."""
     runtime: str
     """What runs its containers, as `containerd://2.2.1`."""
 
@@ -93,6 +96,11 @@ class Nodes:
     def __init__(self, api: KubernetesApi, clock: Clock) -> None:
         self._api = api
         self._clock = clock
+
+    @property
+    def api(self) -> KubernetesApi:
+        """The cluster's API, for what is not about nodes that are there."""
+        return self._api
 
     async def serves(self, *, patience: float) -> None:
         """Wait until the API answers at all; raises `Temporary` after so many seconds.
@@ -182,7 +190,7 @@ class Nodes:
         """
         path, doing = f"/api/v1/nodes/{node.name}", f"describing node {node.name}"
         for left in reversed(range(_DESCRIBE_TRIES)):
-            change = _description(node, member)
+            change = description(node, member)
             if not change:
                 return
             try:
@@ -308,12 +316,15 @@ class Nodes:
         return ""
 
 
-def _description(node: KubeNode, member: Member) -> dict[str, Any]:
+def description(node: KubeNode, member: Member) -> dict[str, Any]:
     """What to merge into the node so that it is as it should be."""
     change = marks.change(node.labels, node.taints, node.annotations, member)
     if "spec" in change:
         # Taints are replaced as a whole, and the cluster's own controllers set some: not unless nothing changed.
         change["metadata"] = {**change.get("metadata", {}), "resourceVersion": node.written}
+    if not node.provider_id:
+        # It was a node before its kubelet said this; once said it cannot be changed.
+        change["spec"] = {**change.get("spec", {}), "providerID": provider_id(member)}
     if node.ready and DRAINED in node.annotations:
         meta = change.setdefault("metadata", {})
         meta["annotations"] = {**meta.get("annotations", {}), DRAINED: None}
@@ -368,5 +379,6 @@ def _node(shown: Mapping[str, Any]) -> KubeNode:
         annotations=shown["metadata"].get("annotations") or {},
         written=shown["metadata"]["resourceVersion"],
         machine=shown["status"]["nodeInfo"]["machineID"],
+        provider_id=shown["spec"].get("providerID", ""),
         runtime=shown["status"]["nodeInfo"]["containerRuntimeVersion"],
     )

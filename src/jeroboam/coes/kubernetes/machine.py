@@ -54,6 +54,11 @@ class Machine:
         return (now.period - self.period) % _PERIODS >= _DUE_PERIODS
 
 
+def provider_id(member: Member) -> str:
+    """Which server a node is, as the programs of OpenStack look for it: by the same uuid that its system shows."""
+    return f"openstack:///{member.uuid}"
+
+
 def build_id(member: Member) -> str:
     """The part of what a node says that is of its build."""
     return machine_build(member.uuid, member.build)
