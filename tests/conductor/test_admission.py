@@ -6,6 +6,8 @@ from dataclasses import replace
 import pytest
 
 from jeroboam.coes.fake import FakeCoe
+from jeroboam.coes.kubernetes import KubernetesCoe
+from jeroboam.coes.swarm import SwarmCoe
 from jeroboam.conductor.admission import DriverAdmission
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.errors import Conflict, Invalid, NotFound, Refused, Temporary, Unavailable
@@ -45,13 +47,14 @@ async def test_what_the_provider_decides_is_filled_in(admission):
         ({"master_flavor_id": "nope"}, Invalid, "Unable to find flavor nope.", "master_flavor_id"),
         ({"external_network_id": "nope"}, Invalid, "Unable to find external network nope.", "external_network_id"),
         ({"fixed_network": "nope"}, Invalid, "Unable to find fixed network nope.", "fixed_network"),
+        ({"fixed_subnet": "nope"}, Invalid, "Unable to find fixed subnet nope.", "fixed_subnet"),
         ({"external_network_id": "twice"}, Conflict, "Multiple external networks exist", "external_network_id"),
         ({"fixed_network": "twice"}, Conflict, "Multiple networks exist", "fixed_network"),
         ({"network_driver": "unsupported"}, Invalid, "network_driver unsupported", "network_driver"),
     ],
 )
 async def test_a_template_that_cannot_work_is_refused_by_field(admission, provider, changes, kind, text, field):
-    twice = [Network(id=number, name="twice", external=True) for number in "12"]
+    twice = [Network(id=number, name="twice", external=external) for number in "12" for external in (True, False)]
     original = provider.catalog.networks
 
     async def networks(ref):
@@ -92,6 +95,78 @@ async def test_a_keypair_that_nobody_has_is_not_found(admission, provider):
         await admission.cluster(cluster, builders.groups(cluster), CALLER)
     provider.catalog.keypairs.add("mine")
     await admission.cluster(cluster, builders.groups(cluster), CALLER)
+
+
+@pytest.fixture
+def local(provider):
+    """The admission of a machine whose provider is called local, with the COEs that there are."""
+    provider.catalog.images["kubernetes-node"] = replace(provider.catalog.images["swarm-node"], id="kubernetes-node")
+    coes = {"swarm": SwarmCoe(clock=ManualClock()), "kubernetes": KubernetesCoe(clock=ManualClock())}
+    return DriverAdmission(providers={"local": provider}, coes=coes, default_provider="local")
+
+
+def on(coe, **fields):
+    """A template of that COE."""
+    base = builders.template()
+    return replace(base, spec=replace(base.spec, coe=coe, driver="local", image_id=f"{coe}-node", **fields))
+
+
+@pytest.mark.parametrize("coe", ["swarm", "kubernetes"])
+async def test_a_key_pair_can_be_named_where_nobody_logs_in(local, coe):
+    template = on(coe, keypair_id="mine")
+    assert (await local.template(template.spec, CALLER)).keypair_id == "mine"
+    cluster = builders.cluster(template)
+    cluster = replace(cluster, spec=replace(cluster.spec, keypair="another"))
+    await local.cluster(cluster, builders.groups(cluster), CALLER)
+
+
+@pytest.mark.parametrize(
+    ("coe", "fields"),
+    [
+        *(("swarm", {name: "nope"}) for name in ("fixed_network", "fixed_subnet", "network_driver", "volume_driver")),
+        ("swarm", {"server_type": "bm"}),
+        ("swarm", {"docker_storage_driver": "bogus"}),
+        ("kubernetes", {"docker_storage_driver": "bogus"}),
+        ("kubernetes", {"fixed_network": "public"}),
+        ("kubernetes", {"server_type": "bm"}),
+    ],
+)
+async def test_a_field_that_a_driver_refuses_makes_no_template_and_no_cluster(local, coe, fields):
+    [field] = fields
+    template = on(coe, **fields)
+    with pytest.raises(Invalid) as refused:
+        await local.template(template.spec, CALLER)
+    assert refused.value.field == field
+    # A template may be older than the rule.
+    cluster = builders.cluster(template)
+    with pytest.raises(Invalid) as refused:
+        await local.cluster(cluster, builders.groups(cluster), CALLER)
+    assert refused.value.field == field
+
+
+@pytest.mark.parametrize("field", ["fixed_network", "fixed_subnet"])
+async def test_a_clusters_own_networks_are_checked_as_its_templates(local, field):
+    cluster = builders.cluster(on("swarm"))
+    cluster = replace(cluster, spec=replace(cluster.spec, **{field: "nope"}))
+    with pytest.raises(Invalid) as refused:
+        await local.cluster(cluster, builders.groups(cluster), CALLER)
+    assert refused.value.field == field
+
+
+async def test_a_fixed_network_is_one_inside(admission, provider):
+    provider.catalog.nets["inner"] = Network(id="inner", name="inner", external=False)
+    provider.catalog.subnet_names.add("s")
+    spec = replace(builders.template().spec, fixed_network="inner", fixed_subnet="s")
+    assert await admission.template(spec, CALLER)
+    with pytest.raises(Invalid, match="public: it is an external network") as refused:
+        await admission.template(replace(spec, fixed_network="public"), CALLER)
+    assert refused.value.field == "fixed_network"
+    cluster = builders.cluster(builders.template())
+    for changes in ({"fixed_network": "public"}, {"fixed_subnet": "nope"}):
+        wish = replace(cluster, spec=replace(cluster.spec, **changes))
+        with pytest.raises(Invalid) as refused:
+            await admission.cluster(wish, builders.groups(wish), CALLER)
+        assert {refused.value.field} == set(changes)
 
 
 async def test_a_catalogue_that_does_not_answer_is_nobodys_fault(admission, provider):

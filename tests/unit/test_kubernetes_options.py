@@ -119,7 +119,8 @@ def test_what_operators_set_is_taken(coe, labels):
     [
         ("tls_disabled", True),
         ("network_driver", "calico"),
-        ("volume_driver", "cinder"),
+        ("volume_driver", "rexray"),
+        ("docker_storage_driver", "bogus"),
         ("insecure_registry", "http://registry:5000"),
         ("insecure_registry", "good:5000, bad/folder"),
     ],

@@ -6,7 +6,7 @@ and 6.
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from jeroboam.coes.base import Balances, Coe, RollsOut, Rotates
 from jeroboam.conductor import fitting
@@ -14,6 +14,7 @@ from jeroboam.conductor.plans import image_of
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.clusters import MASTER, ROLES, Cluster, NodeGroup, TemplateSpec, flavor_of
 from jeroboam.domain.errors import Conflict, DriverError, Invalid, NotFound, Temporary, Unavailable
+from jeroboam.domain.field_effects import CLUSTERS, NODE_GROUPS, TEMPLATES, check_fields, is_ignored
 from jeroboam.providers.base import Catalog, Image, Provider, Renews
 
 
@@ -44,6 +45,7 @@ class DriverAdmission:
         coe = self._coe(spec)
         driver = spec.driver or self._default
         catalog = self._provider(driver).catalog
+        check_fields(TEMPLATES, asdict(spec), driver)
         image = await self._image(catalog, image_of(coe, spec.image_id, spec.labels), spec.coe)
         for field, flavor in (("flavor_id", spec.flavor_id), ("master_flavor_id", spec.master_flavor_id)):
             await self._flavor(catalog, flavor, field)
@@ -61,8 +63,11 @@ class DriverAdmission:
         template = replace(cluster.spec.template, labels=cluster.spec.labels)
         coe = self._coe(template)
         coe.check(template)
-        provider = self._provider(template.driver or self._default)
+        driver = template.driver or self._default
+        provider = self._provider(driver)
         catalog = provider.catalog
+        check_fields(TEMPLATES, asdict(template), driver)
+        check_fields(CLUSTERS, asdict(cluster.spec), driver, template.coe)
         await self._bootable(catalog, image_of(coe, template.image_id, template.labels), template.coe)
         if cluster.spec.master_lb_enabled and isinstance(coe, Balances):
             await self._balancer(catalog, coe.balancer_image)
@@ -72,11 +77,11 @@ class DriverAdmission:
         await fitting.check_networks(coe, provider, template)
         await fitting.check_room(coe, provider, cluster, groups)
         keypair = cluster.spec.keypair
-        if keypair is not None and not await catalog.has_keypair(keypair, caller.user_id):
+        named = keypair is not None and not is_ignored(CLUSTERS, "keypair", keypair, driver)
+        if named and not await catalog.has_keypair(str(keypair), caller.user_id):
             raise NotFound(f"Unable to find keypair {keypair}.", field="keypair")
-        network = cluster.spec.fixed_network
-        if network is not None and not await catalog.networks(network):
-            raise Invalid(f"Unable to find fixed network {network}.", field="fixed_network")
+        await self._fixed_network(catalog, cluster.spec.fixed_network)
+        await self._fixed_subnet(catalog, cluster.spec.fixed_subnet)
 
     async def nodegroup(self, cluster: Cluster, group: NodeGroup, caller: Caller) -> None:
         """Raise for what the group names and the provider has not, and for labels that the COE cannot honour."""
@@ -85,7 +90,9 @@ class DriverAdmission:
             template = replace(cluster.spec.template, labels=group.spec.labels)
             coe = self._coe(template)
             coe.check(template)
-            provider = self._provider(template.driver or self._default)
+            driver = template.driver or self._default
+            provider = self._provider(driver)
+            check_fields(NODE_GROUPS, asdict(group.spec), driver, template.coe)
             image = image_of(coe, group.spec.image_id or template.image_id, cluster.spec.labels | group.spec.labels)
             await self._bootable(provider.catalog, image, template.coe)
             await self._flavor(provider.catalog, flavor_of(cluster, group), "flavor_id")
@@ -192,12 +199,31 @@ class DriverAdmission:
                 text = f"Unable to find external network {spec.external_network_id}."
                 raise Invalid(text, field="external_network_id")
             if len(found) > 1:
-                text = f"Multiple external networks exist with same name '{spec.external_network_id}'."
-                raise Conflict(f"{text} Please use the external network ID instead.", field="external_network_id")
-        if spec.fixed_network is not None:
-            fixed = await catalog.networks(spec.fixed_network)
-            if not fixed:
-                raise Invalid(f"Unable to find fixed network {spec.fixed_network}.", field="fixed_network")
-            if len(fixed) > 1:
-                text = f"Multiple networks exist with same name '{spec.fixed_network}'."
-                raise Conflict(f"{text} Please use the network ID instead.", field="fixed_network")
+                text = f"Multiple external networks exist with same name '{spec.external_network_id}'"
+                raise Conflict(f"{text}, please use the external network ID instead.", field="external_network_id")
+        await self._fixed_network(catalog, spec.fixed_network)
+        await self._fixed_subnet(catalog, spec.fixed_subnet)
+
+    async def _fixed_network(self, catalog: Catalog, ref: str | None) -> None:
+        if ref is None:
+            return
+        networks = await catalog.networks(ref)
+        inner = [network for network in networks if not network.external]
+        if networks and not inner:
+            text = f"Unable to use fixed network {ref}: it is an external network, and nodes need one inside."
+            raise Invalid(text, field="fixed_network")
+        if not inner:
+            raise Invalid(f"Unable to find fixed network {ref}.", field="fixed_network")
+        if len(inner) > 1:
+            text = f"Multiple networks exist with same name '{ref}', please use the network ID instead."
+            raise Conflict(text, field="fixed_network")
+
+    async def _fixed_subnet(self, catalog: Catalog, ref: str | None) -> None:
+        if ref is None:
+            return
+        subnets = await catalog.subnets(ref)
+        if not subnets:
+            raise Invalid(f"Unable to find fixed subnet {ref}.", field="fixed_subnet")
+        if len(subnets) > 1:
+            text = f"Multiple subnets exist with same name '{ref}', please use the subnet ID instead."
+            raise Conflict(text, field="fixed_subnet")

@@ -52,6 +52,14 @@ class Network:
     external: bool
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subnet:
+    """A subnet that templates may name."""
+
+    id: str
+    name: str
+
+
 class Catalog(Protocol):
     """What templates and clusters may name. A `ref` is an id or a name."""
 
@@ -61,6 +69,10 @@ class Catalog(Protocol):
 
     async def networks(self, ref: str) -> Sequence[Network]:
         """All networks of that id or name: more than one means that the name is ambiguous."""
+        ...
+
+    async def subnets(self, ref: str) -> Sequence[Subnet]:
+        """All subnets of that id or name."""
         ...
 
     async def has_keypair(self, ref: str, user_id: str) -> bool: ...

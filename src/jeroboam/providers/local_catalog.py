@@ -21,7 +21,7 @@ from jeroboam.domain.nodes import (
     IMAGE_VERSION_LABEL,
     image_name,
 )
-from jeroboam.providers.base import Flavor, Image, Network
+from jeroboam.providers.base import Flavor, Image, Network, Subnet
 
 DATA_FOLDER = "/var/lib/docker"
 """Where an image's engine keeps its data when the image does not say."""
@@ -98,6 +98,10 @@ class LocalCatalog:
 
     async def networks(self, ref: str) -> Sequence[Network]:
         return [network for network in NETWORKS if ref in {network.id, network.name}]
+
+    async def subnets(self, ref: str) -> Sequence[Subnet]:
+        del ref
+        return ()
 
     async def has_keypair(self, ref: str, user_id: str) -> bool:
         del ref, user_id

@@ -157,7 +157,7 @@ async def rename(call: Call) -> Answer:
     """POST /containers/{id or name}/rename: another name"""
     said = arguments(call, RENAME)
     if "name" not in said:
-        raise BadField("name", None, "It is required.")
+        raise BadField("name", None, "it is required.")
     name: str = said["name"]
     async with call.parts.store.write() as tx:
         container = await container_to_change(tx, call, "rename")

@@ -26,9 +26,9 @@ def words(known: Sequence[str] | None = None) -> Several:
         found = tuple(word for word in value.split(",") if word)
         for word in found:
             if known is not None and word not in known:
-                raise BadField(name, value, f"It has to be one of: {', '.join(known)}.")
+                raise BadField(name, value, f"it has to be one of: {', '.join(known)}.")
         if not found:
-            raise BadField(name, value, "It must not be empty.")
+            raise BadField(name, value, "it must not be empty.")
         return found
 
     one = "|".join(known) if known is not None else "[^,]+"
@@ -40,7 +40,7 @@ def _labels(name: str, value: str) -> tuple[tuple[str, str | None], ...]:
     for said in value.split(","):
         match = _LABEL.fullmatch(said)
         if match is None:
-            raise BadField(name, value, "It has to be KEY or KEY=VALUE.")
+            raise BadField(name, value, "it has to be KEY or KEY=VALUE.")
         found.append((match[1], match[2]))
     return tuple(found)
 

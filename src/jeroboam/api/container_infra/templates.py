@@ -206,7 +206,7 @@ async def changed(call: Call, changes: Sequence[Change]) -> Template:
     checked = _checked({name: value for name, value in patched.items() if value is not None})
     new = replace(
         old,
-        name=checked.get("name") or old.name,
+        name=checked.get("name") or call.parts.ids.name("template"),
         public=checked.get("public", False),
         hidden=checked.get("hidden", False),
         spec=_spec(checked),
