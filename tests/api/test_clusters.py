@@ -5,7 +5,10 @@ from dataclasses import replace
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 
+from jeroboam.api.app import create_app
+from tests.api.client import Client
 from tests.api.loops import csr, settle
 from tests.builders import new_uuid
 
@@ -314,6 +317,17 @@ async def test_pages_follow_each_other(infra, make):
         seen += [cluster["uuid"] for cluster in page["clusters"]]
         path = page.get("next", "").removeprefix("http://cloud:9511/container-infra")
     assert seen == uuids[::-1]
+
+
+async def test_certificates_are_for_keys_that_protect_and_for_as_long_as_the_operator_says(parts, infra, make, store):
+    await settle(store, await make.cluster())
+    refused = await infra.post("/v1/certificates", {"cluster_uuid": "c", "csr": csr(ec.SECP192R1())})
+    assert refused.status == 400
+    assert "secp192r1, and a key has to be RSA of 2048 to 8192 bits" in refused.error["title"]
+    client = Client(create_app(replace(parts, options=replace(parts.options, certificate_days=2))), "/container-infra")
+    pem = (await client.post("/v1/certificates", {"cluster_uuid": "c", "csr": csr()})).json()["pem"]
+    lasts = x509.load_pem_x509_certificate(pem.encode())
+    assert lasts.not_valid_after_utc - lasts.not_valid_before_utc == dt.timedelta(days=3)
 
 
 @pytest.mark.parametrize("key", ["node_count", "master_count", "labels", "stack_id", "health_status_reason"])

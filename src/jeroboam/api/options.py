@@ -24,6 +24,8 @@ class ApiOptions:
     create_timeout: int = 60
     """Minutes for a cluster operation whose own limit is 0."""
 
+    certificate_days: int = 365
+    """How long the certificates last that users ask for."""
     container_quota: dict[str, int] = field(
         default_factory=lambda: {"containers": 40, "memory": 51200, "cpu": 20, "disk": 100}
     )

@@ -179,6 +179,7 @@ class Service:
             service_down_time=settings.conductor.service_down_seconds,
             max_clusters_per_project=settings.clusters.max_per_project,
             create_timeout=settings.clusters.operation_minutes,
+            certificate_days=settings.x509.term_of_validity,
             container_quota={
                 "containers": quota.max_containers,
                 "memory": quota.max_memory,
