@@ -30,6 +30,7 @@ def assignment(*ops: Op, uuid: str = UUID, done: int = 0, deadline: dt.datetime 
     return Assignment(
         uuid=uuid,
         name="a",
+        project_id="p",
         generation=1,
         spec=ContainerSpec(**{"image": "busybox"} | spec),
         ops=ops,

@@ -90,6 +90,12 @@ CONTAINERS = [
     cfg.IntOpt("max_disk", default=100, min=-1, help="GiB that a project's containers may have together."),
     cfg.FloatOpt("execute_seconds", default=5.0, min=0.1, help="How long a command run in a container may take."),
     cfg.IntOpt("create_seconds", default=600, min=1, help="When the creation of a container is given up."),
+    cfg.IntOpt("max_processes", default=2048, min=16, help="Processes and threads that a container may have at once."),
+    cfg.IntOpt("log_mib", default=10, min=1, help="MiB of a container's output that are kept in one file."),
+    cfg.IntOpt("log_files", default=2, min=1, help="Files of a container's output that are kept."),
+    cfg.ListOpt(
+        "registry_networks", default=[], help="Networks, none of the Internet's, that images may be pulled from."
+    ),
     cfg.IntOpt("action_seconds", default=120, min=1, help="When any other action on a container is given up."),
 ]
 NODE_IMAGES = [
@@ -153,7 +159,8 @@ def _read(options: cfg.ConfigOpts) -> Settings:
     for group, members in GROUPS.items():
         for member in members:
             getattr(options if group == "DEFAULT" else options[group], member.name)
-    networks(options.clusters.manifest_networks)
+    networks(options.clusters.manifest_networks, "[clusters] manifest_networks")
+    networks(options.containers.registry_networks, "[containers] registry_networks")
     state = Path(options.state).expanduser().absolute() if options.state else default_state()
     return Settings(
         state=state,
@@ -180,9 +187,9 @@ def address(text: str, option: str) -> tuple[str, int]:
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
-def networks(words: Iterable[str]) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+def networks(words: Iterable[str], option: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
     """The networks that these are. Raises `ValueError` naming the option for one that is none."""
     try:
         return [ipaddress.ip_network(word) for word in words]
     except ValueError as error:
-        raise ValueError(f"[clusters] manifest_networks: {error}") from error
+        raise ValueError(f"{option}: {error}") from error

@@ -1,6 +1,7 @@
 """What only a real Engine can show: limits, output, commands, labels, other people's containers, an absent Engine."""
 
 import asyncio
+import ipaddress
 import time
 import uuid as uuids
 
@@ -9,7 +10,7 @@ import pytest
 
 from jeroboam.domain.containers import ContainerSpec, HealthCheck, RestartPolicy, RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary
-from jeroboam.runtimes.base import Gone, TookTooLong
+from jeroboam.runtimes.base import Gone, RegistryAway, RuntimeOptions, TookTooLong
 from jeroboam.runtimes.docker import DockerRuntime
 from tests.engine_proxy import proxied
 
@@ -19,12 +20,18 @@ SECONDS = 20.0
 MIB = 1024 * 1024
 
 
+LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
+
+
 @pytest.fixture
 async def runtime(busybox):
-    made = DockerRuntime(installation=f"test-{uuids.uuid4()}")
+    options = RuntimeOptions(registry_networks=(LOOPBACK,), log_files=4)
+    made = DockerRuntime(installation=f"test-{uuids.uuid4()}", options=options)
     yield made
     for seen in await made.owned():
         await made.remove(seen.uuid, force=True)
+    # Networks go once nobody is on them.
+    await made.owned()
     await made.close()
 
 
@@ -43,7 +50,7 @@ def uuid():
 def run(runtime, uuid):
     async def make(*command, **changes):
         spec = ContainerSpec(image="busybox", command=command, cpu=0.5, memory=64, **changes)
-        await runtime.create(uuid, "a", spec)
+        await runtime.create(uuid, "a", spec, project="p")
         return await runtime.start(uuid)
 
     return make
@@ -107,7 +114,7 @@ async def test_the_whole_spec_reaches_the_engine(runtime, engine, uuid):
         hostname="box",
         healthcheck=HealthCheck(test="true", interval=7, retries=2, timeout=3),
     )
-    await runtime.create(uuid, "a", spec)
+    await runtime.create(uuid, "a", spec, project="p")
     seen = await runtime.start(uuid)
     assert seen.ports == (53, 80)
     assert seen.hostname == "box"
@@ -207,7 +214,7 @@ async def test_images(runtime):
     await runtime.pull("busybox", "ifnotpresent")
     with pytest.raises(Permanent, match="never"):
         await runtime.pull("nosuch/image:1", "never")
-    with pytest.raises(Temporary, match=r"127\.0\.0\.1:1/nosuch"):
+    with pytest.raises(RegistryAway, match=r"127\.0\.0\.1:1/nosuch"):
         await runtime.pull("127.0.0.1:1/nosuch:1", None)
     for wrong in ("NOT/An//Image", "../containers/json?", "a/../b", "a b", "busybox:"):
         with pytest.raises(Permanent):
@@ -246,7 +253,7 @@ async def test_what_this_runtime_cannot_give_is_refused(runtime, uuid):
         ContainerSpec(image="busybox", cpu=10_000.0),
     ):
         with pytest.raises(Permanent):
-            await runtime.create(uuid, "a", spec)
+            await runtime.create(uuid, "a", spec, project="p")
     assert await runtime.owned() == []
 
 
@@ -259,7 +266,7 @@ async def test_another_installations_container_is_not_touched(runtime, run, uuid
                 await asked
         await other.remove(uuid, force=True)
         with pytest.raises(Permanent, match="taken"):
-            await other.create(uuid, "a", ContainerSpec(image="busybox"))
+            await other.create(uuid, "a", ContainerSpec(image="busybox"), project="p")
         assert await other.owned() == []
     finally:
         await other.close()

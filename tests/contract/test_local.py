@@ -10,13 +10,14 @@ from jeroboam.clients.docker import connect
 from jeroboam.domain.clusters import NodeState
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
 from jeroboam.domain.nodes import NodeScript
+from jeroboam.domain.subnets import PROJECTS
 from jeroboam.kit.clock import SystemClock
 from jeroboam.nodeimages import fromhost, swarm
 from jeroboam.providers import local_subnets as subnets
 from jeroboam.providers.local import LocalProvider
 from jeroboam.providers.local_engine import disk_left, memory_left
-from jeroboam.providers.local_estate import Estate, volume_name
-from jeroboam.providers.local_nodes import container_name
+from jeroboam.providers.local_estate import Estate
+from jeroboam.providers.local_nodes import container_name, volume_name
 from tests.contract.rigs import a_want, eventually, idle, last, local_rig
 
 pytestmark = pytest.mark.docker
@@ -110,7 +111,8 @@ async def test_a_removal_that_was_broken_off_is_seen_and_can_be_finished(rig, do
 async def test_a_container_of_the_same_name_is_not_taken_for_ours(rig, docker):
     provider, want = rig.provider(), a_want(1)
     foreign = await docker.containers.create(
-        {"Image": (await fromhost.build(docker, swarm.recipe())).name}, name=container_name(want.nodes[0])
+        {"Image": (await fromhost.build(docker, swarm.recipe())).name},
+        name=container_name(want.nodes[0].name, want.nodes[0].uuid),
     )
     try:
         with pytest.raises(Permanent, match="not ours"):
@@ -172,7 +174,7 @@ async def test_a_network_with_a_strangers_container_is_destroyed(rig, docker):
 async def test_what_a_killed_probe_left_is_tidied_up(rig, docker):
     image = (await fromhost.build(docker, swarm.recipe())).id
     labels = {"jeroboam.installation": rig.installation, "jeroboam.probe": "1"}
-    left = await docker.containers.create({"Image": image, "Labels": labels})
+    left = await docker.containers.create({"Image": image, "Labels": labels}, name=f"jeroboam-probe.{uuid.uuid4()}")
     assert await rig.provider().owned() == []
     found = await docker.containers.list(all=True, filters={"label": [f"jeroboam.installation={rig.installation}"]})
     assert found == [], f"{left.id} was left"
@@ -205,7 +207,7 @@ async def test_nothing_is_found_of_a_cluster_that_never_was(docker):
 
 async def test_what_is_around_is_known(rig, docker):
     provider = rig.provider()
-    subnet = f"10.{208 + uuid.uuid4().int % 40}.77.0/24"
+    subnet = f"10.{216 + uuid.uuid4().int % 30}.77.0/24"
     network = await docker.networks.create(
         {"Name": f"{rig.installation}-around", "IPAM": {"Config": [{"Subnet": subnet}]}, "Driver": "bridge"}
     )
@@ -217,7 +219,8 @@ async def test_what_is_around_is_known(rig, docker):
     assert said[str(subnets.POOL)] == "where nodes have their addresses"
     assert said[subnet] == "a network of the Docker Engine"
     # Where others' clusters are is nobody's business.
-    assert not [each for each, _ in there.networks if each != subnets.POOL and each.overlaps(subnets.POOL)]
+    for pool in (subnets.POOL, PROJECTS):
+        assert not [each for each, _ in there.networks if each != pool and each.overlaps(pool)]
     assert there.memory
     assert there.disk
 

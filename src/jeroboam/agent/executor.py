@@ -158,7 +158,7 @@ class Executor:
             await self._step(assignment, "image_pulling")
             await self._runtime.pull(spec.image, spec.image_pull_policy)
             await self._step(assignment, "container_creating")
-            seen = await self._runtime.create(uuid, assignment.name, spec)
+            seen = await self._runtime.create(uuid, assignment.name, spec, project=assignment.project_id)
         if wanted.op.params.get("run") and seen.started_at is None:
             await self._step(assignment, "container_starting")
             seen = await self._runtime.start(uuid)

@@ -6,11 +6,12 @@ OpenAPI document: what its schema refuses the check refuses, and the check may r
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from jeroboam.domain.errors import Invalid, describe_bad_value
+from jeroboam.domain.marks import is_reserved
 from jeroboam.domain.words import FALSE_WORDS, TRUE_WORDS, read_flag
 
 Schema = Mapping[str, Any]
@@ -177,6 +178,24 @@ def mapping(*, scalars: bool = False) -> Check:
 
     member = {"type": ["string", "number", "boolean"] if scalars else "string"}
     return Check(run, {"type": "object", "propertyNames": {"minLength": 1}, "additionalProperties": member})
+
+
+def check_unreserved(name: str, keys: Iterable[str]) -> None:
+    """Raise `BadField` for a key that the service keeps for its own marks."""
+    for key in keys:
+        if is_reserved(key):
+            raise BadField(f"{name}/{key}", key, "names that begin with 'jeroboam.' are the service's own.")
+
+
+def unreserved(check: Check) -> Check:
+    """The check of an object whose keys must not be among the service's own marks."""
+
+    def run(name: str, value: Any) -> Any:
+        checked = check(name, value)
+        check_unreserved(name, checked)
+        return checked
+
+    return Check(run, check.schema)
 
 
 def _ignored(name: str, value: Any) -> None:

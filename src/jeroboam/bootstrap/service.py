@@ -27,6 +27,7 @@ from jeroboam.bootstrap import drivers, seeds
 from jeroboam.bootstrap.audit import audit_into
 from jeroboam.bootstrap.limits import read_limits
 from jeroboam.bootstrap.state import StateFolder
+from jeroboam.clients.addresses import AddressRules
 from jeroboam.clients.manifest_url import UrlManifests
 from jeroboam.conductor.admission import DriverAdmission
 from jeroboam.conductor.ageing import Ageing
@@ -111,7 +112,7 @@ class Service:
         self._providers = drivers.make("providers", settings.clusters.providers, clock=self._clock, **known)
         self._coes = drivers.make("coes", settings.clusters.coes, clock=self._clock)
         self._reach = Reach(store=self._store, coes=self._coes, sealer=self._sealer)
-        self._runtime = drivers.load("runtimes", settings.containers.runtime)(**known)
+        self._runtime = drivers.make_runtime(settings, self._installation)
         self._limits = read_limits(settings.api.limits_file)
         self._audit = audit_into(settings.api.audit_file, self._clock)
         self._counters = CollectorRegistry()
@@ -198,7 +199,9 @@ class Service:
             ),
             gateway=gateway,
             workloads=WorkloadQuestions(reach=self._reach, clock=self._clock, execute_seconds=quota.execute_seconds),
-            manifests=UrlManifests(allowed=networks(settings.clusters.manifest_networks)),
+            manifests=UrlManifests(
+                AddressRules(allowed=networks(settings.clusters.manifest_networks, "[clusters] manifest_networks"))
+            ),
             sealer=self._sealer,
             clock=self._clock,
             ids=self._ids,

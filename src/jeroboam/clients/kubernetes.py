@@ -6,6 +6,7 @@ what runs.
 """
 
 import json
+import re
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -27,6 +28,11 @@ _MERGE = "application/merge-patch+json"
 _STEPS = "application/json-patch+json"
 _APPLY = "application/apply-patch+yaml"
 _OUTLINES = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+# Names of objects, and queries whose values are written as a URL has them.
+_PATH = re.compile(r"(?:/[A-Za-z0-9_.:~-]+)+", re.ASCII)
+_QUERY = re.compile(r"[A-Za-z0-9_.:~!*'(),/%=&+-]*", re.ASCII)
+_DOTS = frozenset({".", ".."})
+_SHOWN = 80
 _AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 
 
@@ -118,6 +124,7 @@ class KubernetesApi:
     @asynccontextmanager
     async def stream(self, path: str, doing: str, protocols: Sequence[str]) -> AsyncIterator[Socket]:
         """A websocket to something that runs, which speaks one of these protocols."""
+        check_path(path)
         try:
             async with self._session.ws_connect(f"{self._url}{path}", protocols=protocols, max_msg_size=0) as socket:
                 yield socket
@@ -137,6 +144,7 @@ class KubernetesApi:
         media: str = "application/json",
         accept: str = "application/json",
     ) -> AsyncIterator[aiohttp.ClientResponse]:
+        check_path(path)
         headers = {"Accept": accept}
         data = None
         if body is not None:
@@ -148,6 +156,13 @@ class KubernetesApi:
                 yield answer
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise Temporary(_unanswered(doing, error)) from error
+
+
+def check_path(path: str) -> None:
+    """Raise `Permanent` for a path that a name in it has turned into another."""
+    plain, _, query = path.partition("?")
+    if _PATH.fullmatch(plain) is None or not _DOTS.isdisjoint(plain.split("/")) or _QUERY.fullmatch(query) is None:
+        raise Permanent(f"{path[:_SHOWN]!r} cannot be asked of the Kubernetes API: a name in it is none")
 
 
 def _unanswered(doing: str, error: Exception) -> str:

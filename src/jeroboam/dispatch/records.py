@@ -98,6 +98,7 @@ def _assignment(container: Container) -> Assignment:
     return Assignment(
         uuid=container.uuid,
         name=container.name,
+        project_id=container.project_id,
         generation=container.generation,
         spec=container.spec,
         ops=states.pending(container),

@@ -42,6 +42,7 @@ class Assignment:
 
     uuid: str
     name: str
+    project_id: str
     generation: int
     spec: ContainerSpec
     ops: tuple[Op, ...]

@@ -15,6 +15,7 @@ from jeroboam.clients.docker_containers import executed
 from jeroboam.domain.clusters import LOAD_BALANCER, MASTER, NodeObserved, NodeState
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import Permanent, Temporary
+from jeroboam.domain.marks import Kind
 from jeroboam.domain.nodes import NodeScript
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.tasks import Tasks
@@ -22,7 +23,7 @@ from jeroboam.providers import local_subnets as subnets
 from jeroboam.providers.base import Infra, InfraWant, NodeWant, Surroundings
 from jeroboam.providers.local_catalog import LocalCatalog
 from jeroboam.providers.local_engine import LocalEngine, disk_left, memory_left
-from jeroboam.providers.local_estate import Estate, Net, volume_name
+from jeroboam.providers.local_estate import Estate, Net
 from jeroboam.providers.local_nodes import (
     INSTALLATION,
     Place,
@@ -30,6 +31,7 @@ from jeroboam.providers.local_nodes import (
     container_config,
     container_name,
     labels,
+    volume_name,
 )
 
 # More starts at once than this only wait in the Engine.
@@ -65,7 +67,7 @@ class LocalProvider:
         net = await self._network(want)
         addresses = await self._addresses(want, net)
         seen = {node.uuid: node for node in await self._estate.nodes(want.cluster_id)}
-        infra = Infra(network_id=net.id, nodes=tuple(seen.values()), conditions=self._conditions())
+        infra = Infra(network_id=net.id, nodes=tuple(seen.values()), conditions=self._conditions(want.cluster_id))
         yield infra
         failures: list[BaseException] = []
         tasks = Tasks(lambda _, error: failures.append(error))
@@ -91,7 +93,8 @@ class LocalProvider:
         told = await asyncio.gather(*(self._estate.last_words(node) for node in nodes))
         there = {node.uuid for node in nodes}
         left = [disk for disk in disks if disk.uuid not in there]
-        return Infra(network_id=net.id if net else None, nodes=(*told, *left), conditions=self._conditions())
+        conditions = self._conditions(cluster_id)
+        return Infra(network_id=net.id if net else None, nodes=(*told, *left), conditions=conditions)
 
     async def remove(self, cluster_id: str, node_uuids: Sequence[str]) -> None:
         await self._estate.remove_nodes(cluster_id, set(node_uuids), self._slots)
@@ -146,8 +149,9 @@ class LocalProvider:
             self._client = connect(self._url)
         return self._client
 
-    def _conditions(self) -> tuple[Condition, ...]:
-        return self._engine.known.conditions() if self._engine.known else ()
+    def _conditions(self, cluster_id: str) -> tuple[Condition, ...]:
+        limits = self._engine.known.conditions() if self._engine.known else ()
+        return (*limits, *self._estate.conditions(cluster_id))
 
     async def _network(self, want: InfraWant) -> Net:
         if want.network is not None:
@@ -168,7 +172,7 @@ class LocalProvider:
 
         async def keep(node: NodeWant) -> str:
             async with self._slots:
-                tags = labels(self._installation, want.cluster_id, node, chosen[node.uuid])
+                tags = labels(self._installation, want.cluster_id, node, chosen[node.uuid], Kind.NODE_VOLUME)
                 return await self._estate.make_volume(tags)
 
         kept = await asyncio.gather(*(keep(node) for node in new))
@@ -177,7 +181,7 @@ class LocalProvider:
 
     def _place(self, want: InfraWant, net: Net, node: NodeWant, addresses: dict[str, str]) -> Place:
         address = addresses[node.uuid]
-        tags = labels(self._installation, want.cluster_id, node, address)
+        tags = labels(self._installation, want.cluster_id, node, address, Kind.NODE)
         return Place(network=net.name, address=address, volume=volume_name(node.uuid), labels=tags)
 
     async def _make(
@@ -210,7 +214,7 @@ class LocalProvider:
             raise Permanent(f"node {want.name} cannot be made: there is no flavor {want.flavor}")
         gift = await self._engine.gift(image.id)
         config = container_config(want, place, image, flavor, gift)
-        return await self._estate.make_container(container_name(want), config, want.uuid)
+        return await self._estate.make_container(container_name(want.name, want.uuid), config, want.uuid)
 
     async def _complete(self, want: InfraWant) -> Infra:
         """What is there now. Raises `Temporary` when a wanted node does not run, with what it printed last."""

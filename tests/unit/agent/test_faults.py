@@ -223,7 +223,7 @@ async def test_work_goes_on_without_a_session(rig: Rig):
 
 
 async def test_strays_are_removed_once_everything_is_known(rig: Rig):
-    stray = await rig.runtime.create("stray", "s", assignment().spec)
+    stray = await rig.runtime.create("stray", "s", assignment().spec, project="p")
     await rig.runtime.start(stray.uuid)
     rig.refuse = True
     await rig.start()

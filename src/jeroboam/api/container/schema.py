@@ -21,6 +21,7 @@ from jeroboam.api.fields import (
     strict_flag,
     strings,
     text,
+    unreserved,
     whole,
 )
 from jeroboam.api.options import ApiOptions
@@ -223,8 +224,8 @@ def create_table(options: ApiOptions, version: int) -> dict[str, Check]:
         "auto_remove": optional(strict_flag),
         "image_pull_policy": optional(choice("never", "always", "ifnotpresent", "Never", "Always", "IfNotPresent")),
         "image_driver": optional(_drivers(options)),
-        "labels": optional(mapping()),
-        "hints": optional(mapping()),
+        "labels": optional(unreserved(mapping())),
+        "hints": optional(unreserved(mapping())),
         "environment": optional(mapping()),
         "restart_policy": optional(_RESTART_POLICY),
         "interactive": optional(flag),

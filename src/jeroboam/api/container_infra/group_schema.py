@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from jeroboam.api.container_infra.schema import NODES, UNUSED_UUID, labels
-from jeroboam.api.fields import Check, flag, mapping, optional, text, whole
+from jeroboam.api.fields import Check, check_unreserved, flag, mapping, optional, text, whole
 from jeroboam.domain.errors import Conflict
 
 RICH = ("node_labels", "node_taints")
@@ -31,6 +31,7 @@ _FREE_KEYS = frozenset(
 
 
 def _check_key(kind: str, key: str) -> None:
+    check_unreserved(kind, [key])
     domain, slash, word = key.rpartition("/")
     if slash and (len(domain) > _DOMAIN_MOST or _DOMAIN.fullmatch(domain) is None):
         raise Conflict(f"{kind} key '{key}' is invalid: what is before the slash has to be a domain name.", field=kind)

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from jeroboam.api.fields import BadField, Check, mapping, optional, whole
+from jeroboam.api.fields import BadField, Check, check_unreserved, mapping, optional, whole
 from jeroboam.api.wire import Change
 from jeroboam.domain.errors import Invalid
 from jeroboam.kit.ids import is_uuid
@@ -35,6 +35,7 @@ def refuse_unknown(
 
 def _labels(name: str, value: Any) -> dict[str, str]:
     checked: dict[str, str] = _scalars(name, value)
+    check_unreserved(name, checked)
     for key, said in checked.items():
         if key != key.strip():
             raise BadField(f"{name}/{key}", said, "a key has no space at its start or end.")
