@@ -41,6 +41,8 @@ class ApiOptions:
     """How long a container may take to be created, its image's pull included."""
     op_seconds: float = 120.0
     """How long any other operation on a container may take, beyond its own time-out."""
+    runtime: str = "docker"
+    """What starts containers on hosts."""
     default_zone: str = "nova"
 
     def seconds_for(self, kind: OpKind) -> float:

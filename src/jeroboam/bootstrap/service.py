@@ -187,6 +187,7 @@ class Service:
                 "cpu": quota.max_cpu,
                 "disk": quota.max_disk,
             },
+            runtime=quota.runtime,
             create_seconds=quota.create_seconds,
             op_seconds=quota.action_seconds,
         )

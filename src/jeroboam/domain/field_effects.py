@@ -98,7 +98,7 @@ _DISCOVERY_URL = _coes(
 )
 _LABELS = _coes(
     _carried_out("those that a Swarm knows; the condition LabelsHonoured names the others"),
-    _carried_out("those that this page's neighbour on Kubernetes lists; LabelsHonoured names the others"),
+    _carried_out("those that docs/kubernetes.md lists; the condition LabelsHonoured names the others"),
 )
 _PROXY = _coes(
     _carried_out("the Engine of each node uses it to pull images"),

@@ -192,7 +192,9 @@ async def execute(call: Call) -> Answer:
     return reply(shown)
 
 
-TOP = {"ps_args": _said_none(text(high=1024))}
+# What the options of ps are written with: it runs on the host.
+_PS_ARGS = text(high=1024, pattern=r"\A[A-Za-z0-9 ,=:+%_.-]+\Z", rule="it has to be options of ps.")
+TOP = {"ps_args": _said_none(_PS_ARGS)}
 
 
 async def top(call: Call) -> Answer:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jeroboam.api.call import NEWEST, Call
+from jeroboam.api.container.fitting import LABEL_HINT
 from jeroboam.api.container.refusals import NewerVersion, SchemaError
 from jeroboam.api.fields import (
     LARGEST,
@@ -196,6 +197,24 @@ def _mounts(name: str, value: Any) -> tuple[dict[str, str], ...]:
 _MOUNTS = Check(_mounts, _list_of(_MOUNT_KEYS))
 
 
+def _hints(name: str, value: Any) -> dict[str, str]:
+    checked: dict[str, str] = mapping()(name, value)
+    for key, said in checked.items():
+        if not key.startswith(LABEL_HINT) or key == LABEL_HINT:
+            raise BadField(f"{name}/{key}", said, f"a hint is {LABEL_HINT}KEY, a label of a host's Engine.")
+    return checked
+
+
+_HINTS = Check(
+    _hints,
+    {
+        "type": "object",
+        "propertyNames": {"pattern": f"^{LABEL_HINT}.+$"},
+        "additionalProperties": {"type": "string"},
+    },
+)
+
+
 def _drivers(options: ApiOptions) -> Check:
     def run(name: str, value: Any) -> str | None:
         if isinstance(value, str) and value in {"None", ""}:
@@ -225,7 +244,7 @@ def create_table(options: ApiOptions, version: int) -> dict[str, Check]:
         "image_pull_policy": optional(choice("never", "always", "ifnotpresent", "Never", "Always", "IfNotPresent")),
         "image_driver": optional(_drivers(options)),
         "labels": optional(unreserved(mapping())),
-        "hints": optional(unreserved(mapping())),
+        "hints": optional(unreserved(_HINTS)),
         "environment": optional(mapping()),
         "restart_policy": optional(_RESTART_POLICY),
         "interactive": optional(flag),
@@ -280,6 +299,10 @@ def spec_of(wish: Mapping[str, Any], options: ApiOptions, version: int) -> Conta
     groups = tuple(dict.fromkeys(wish.get("security_groups", ())))
     if groups and wish.get("exposed_ports"):
         raise Invalid("security_groups and exposed_ports cannot be used together.", field="exposed_ports")
+    policy_name = wish["restart_policy"].name if "restart_policy" in wish else "no"
+    if wish.get("auto_remove") and policy_name in _COUNTED:
+        why = f"restart_policy {policy_name} starts the container again, so that its end never comes."
+        raise BadField("auto_remove", wish["auto_remove"], why)
     interactive = wish.get("interactive", False)
     return ContainerSpec(
         **given,
