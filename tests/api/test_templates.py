@@ -180,6 +180,16 @@ async def test_a_name_that_is_taken_away_is_made_up_anew(infra, make, store):
     assert (await infra.get(f"/v1/clusters/{uuid}")).json()["name"].endswith("-cluster")
 
 
+@pytest.mark.parametrize("value", ["a. b", "v1. 36", "x.", ". "])
+async def test_a_title_goes_on_behind_a_quoted_value(infra, value):
+    body = {"name": "t", "coe": "swarm", "image_id": "i", "server_type": value}
+    refused = await infra.post("/v1/clustertemplates", body)
+    assert refused.status == 400
+    assert (
+        refused.error["title"] == f"Invalid input for field 'server_type', value '{value}': it has to be one of: vm, bm"
+    )
+
+
 async def test_an_empty_patch_changes_nothing(infra, make):
     before = await make.template()
     assert (await infra.patch("/v1/clustertemplates/t", [])).json() == before

@@ -41,7 +41,7 @@ async def test_what_the_provider_decides_is_filled_in(admission):
     ("changes", "kind", "text", "field"),
     [
         ({"coe": "nope"}, Invalid, "Requested COE type nope is not supported.", "coe"),
-        ({"driver": "nope"}, Invalid, "Cluster driver (nope) not supported. This service has: fake.", "driver"),
+        ({"driver": "nope"}, Invalid, "Cluster driver (nope) not supported, this service has: fake.", "driver"),
         ({"image_id": "nope"}, Invalid, "Unable to find image nope.", "image_id"),
         ({"flavor_id": "nope"}, Invalid, "Unable to find flavor nope.", "flavor_id"),
         ({"master_flavor_id": "nope"}, Invalid, "Unable to find flavor nope.", "master_flavor_id"),
@@ -142,6 +142,42 @@ async def test_a_field_that_a_driver_refuses_makes_no_template_and_no_cluster(lo
     with pytest.raises(Invalid) as refused:
         await local.cluster(cluster, builders.groups(cluster), CALLER)
     assert refused.value.field == field
+
+
+@pytest.mark.parametrize("tag", ["1.36.3", "v1.36", "latest", "v1.36.3 "])
+async def test_a_version_that_cannot_be_is_told_by_its_label_with_those_that_there_are(local, provider, tag):
+    images = provider.catalog.images
+    images["kubernetes-node"] = replace(images["kubernetes-node"], version="v1.36.3")
+    template = on("kubernetes", labels={"kube_tag": tag})
+    cluster = builders.cluster(template)
+    cluster = replace(cluster, spec=replace(cluster.spec, labels=template.spec.labels))
+    [_, group] = builders.groups(cluster)
+    group = replace(group, spec=replace(group.spec, labels=template.spec.labels))
+    for asked in (
+        local.template(template.spec, CALLER),
+        local.cluster(cluster, [group], CALLER),
+        local.nodegroup(cluster, group, CALLER),
+    ):
+        with pytest.raises(Invalid) as refused:
+            await asked
+        assert refused.value.field == "labels/kube_tag"
+        assert refused.value.detail == (
+            f"Invalid input for field 'labels/kube_tag', value '{tag}': it has to be a version such as v1.36.3; "
+            "there is: v1.36.3."
+        )
+
+
+async def test_a_version_that_is_not_there_is_told_by_its_label(local, provider):
+    images = provider.catalog.images
+    images["kubernetes-node"] = replace(images["kubernetes-node"], lacking="it was never made")
+    cluster = builders.cluster(on("kubernetes"))
+    with pytest.raises(Invalid) as refused:
+        await local.cluster(cluster, builders.groups(cluster), CALLER)
+    assert refused.value.field == "image_id"
+    cluster = replace(cluster, spec=replace(cluster.spec, labels={"kube_tag": "v1.2.3"}))
+    with pytest.raises(Invalid, match=r"field 'labels/kube_tag', value 'v1\.2\.3': it was never made") as refused:
+        await local.cluster(cluster, builders.groups(cluster), CALLER)
+    assert refused.value.field == "labels/kube_tag"
 
 
 @pytest.mark.parametrize("field", ["fixed_network", "fixed_subnet"])

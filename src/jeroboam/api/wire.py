@@ -45,7 +45,7 @@ def iso(moment: dt.datetime | None) -> str | None:
 
 def _limit(name: str, value: str) -> int:
     if re.fullmatch(r"[0-9]{1,18}", value, re.ASCII) is None or int(value) <= 0:
-        raise Invalid("Limit must be positive", field=name)
+        raise Invalid(f"Limit must be positive, and '{value[:80]}' is no positive number.", field=name)
     return int(value)
 
 
@@ -57,7 +57,7 @@ def _marker(name: str, value: str) -> str:
 
 def _descending(name: str, value: str) -> bool:
     if value not in _DIRECTIONS:
-        raise Invalid(f"Invalid sort direction: {value}. Acceptable values are 'asc' or 'desc'", field=name)
+        raise Invalid(f"Invalid sort direction: {value}, acceptable values are 'asc' or 'desc'", field=name)
     return value == "desc"
 
 
@@ -215,7 +215,7 @@ def _change_root(result: dict[str, Any], change: Change, mandatory: Collection[s
         if change.root in mandatory:
             raise Invalid(f"'{path}' is a mandatory attribute and can not be removed", field=change.root)
         if change.root not in result:
-            raise Invalid(f"Couldn't apply patch. Reason: can't remove a non-existent object '{path}'")
+            raise Invalid(f"Couldn't apply patch, reason: can't remove a non-existent object '{path}'")
         del result[change.root]
         return
     if change.op == "add":
@@ -224,7 +224,7 @@ def _change_root(result: dict[str, Any], change: Change, mandatory: Collection[s
         if result[change.root] is not None:
             raise Invalid(f"The attribute {path} has existed, please use 'replace' operation instead.")
     elif change.root not in result:
-        raise Invalid(f"Couldn't apply patch. Reason: can't replace a non-existent object '{path}'")
+        raise Invalid(f"Couldn't apply patch, reason: can't replace a non-existent object '{path}'")
     result[change.root] = change.value
 
 
@@ -232,9 +232,9 @@ def _change_member(result: dict[str, Any], change: Change) -> None:
     path = f"/{change.root}/{change.member}"
     parent = result.get(change.root)
     if not isinstance(parent, dict):
-        raise Invalid(f"Couldn't apply patch. Reason: there is nothing at '{path}'")
+        raise Invalid(f"Couldn't apply patch, reason: there is nothing at '{path}'")
     if change.op != "add" and change.member not in parent:
-        raise Invalid(f"Couldn't apply patch. Reason: can't {change.op} a non-existent object '{path}'")
+        raise Invalid(f"Couldn't apply patch, reason: can't {change.op} a non-existent object '{path}'")
     if change.op == "remove":
         del parent[change.member]
     else:

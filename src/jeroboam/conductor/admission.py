@@ -5,15 +5,15 @@ and 6.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 
-from jeroboam.coes.base import Balances, Coe, RollsOut, Rotates
+from jeroboam.coes.base import Balances, ChoosesImage, Coe, RollsOut, Rotates
 from jeroboam.conductor import fitting
 from jeroboam.conductor.plans import image_of
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.clusters import MASTER, ROLES, Cluster, NodeGroup, TemplateSpec, flavor_of
-from jeroboam.domain.errors import Conflict, DriverError, Invalid, NotFound, Temporary, Unavailable
+from jeroboam.domain.errors import Conflict, DriverError, Invalid, NotFound, Temporary, Unavailable, describe_bad_value
 from jeroboam.domain.field_effects import CLUSTERS, NODE_GROUPS, TEMPLATES, check_fields, is_ignored
 from jeroboam.providers.base import Catalog, Image, Provider, Renews
 
@@ -46,13 +46,12 @@ class DriverAdmission:
         driver = spec.driver or self._default
         catalog = self._provider(driver).catalog
         check_fields(TEMPLATES, asdict(spec), driver)
+        await self._check(coe, catalog, spec)
         image = await self._image(catalog, image_of(coe, spec.image_id, spec.labels), spec.coe)
         for field, flavor in (("flavor_id", spec.flavor_id), ("master_flavor_id", spec.master_flavor_id)):
             await self._flavor(catalog, flavor, field)
         await self._networks(catalog, spec)
-        filled = replace(spec, driver=driver, cluster_distro=image.os_distro)
-        coe.check(filled)
-        return filled
+        return replace(spec, driver=driver, cluster_distro=image.os_distro)
 
     async def cluster(self, cluster: Cluster, groups: Sequence[NodeGroup], caller: Caller) -> None:
         """Raise for anything that the cluster names and the provider has not, or that cannot boot yet."""
@@ -62,13 +61,13 @@ class DriverAdmission:
     async def _cluster(self, cluster: Cluster, groups: Sequence[NodeGroup], caller: Caller) -> None:
         template = replace(cluster.spec.template, labels=cluster.spec.labels)
         coe = self._coe(template)
-        coe.check(template)
         driver = template.driver or self._default
         provider = self._provider(driver)
         catalog = provider.catalog
+        await self._check(coe, catalog, template)
         check_fields(TEMPLATES, asdict(template), driver)
         check_fields(CLUSTERS, asdict(cluster.spec), driver, template.coe)
-        await self._bootable(catalog, image_of(coe, template.image_id, template.labels), template.coe)
+        await self._bootable(catalog, coe, template.coe, template.image_id, template.labels)
         if cluster.spec.master_lb_enabled and isinstance(coe, Balances):
             await self._balancer(catalog, coe.balancer_image)
         for group in groups:
@@ -89,12 +88,12 @@ class DriverAdmission:
         with _answering():
             template = replace(cluster.spec.template, labels=group.spec.labels)
             coe = self._coe(template)
-            coe.check(template)
             driver = template.driver or self._default
             provider = self._provider(driver)
+            await self._check(coe, provider.catalog, template)
             check_fields(NODE_GROUPS, asdict(group.spec), driver, template.coe)
-            image = image_of(coe, group.spec.image_id or template.image_id, cluster.spec.labels | group.spec.labels)
-            await self._bootable(provider.catalog, image, template.coe)
+            image, labels = group.spec.image_id or template.image_id, cluster.spec.labels | group.spec.labels
+            await self._bootable(provider.catalog, coe, template.coe, image, labels)
             await self._flavor(provider.catalog, flavor_of(cluster, group), "flavor_id")
             await fitting.check_flavors(coe, provider, cluster, [group])
             await fitting.check_room(coe, provider, cluster, [group])
@@ -119,12 +118,12 @@ class DriverAdmission:
                 raise Conflict(text, field="cluster_template")
         # The key pair and the network are what they were: a colleague has no key pair of the creator's.
         coe = self._coe(new)
-        coe.check(replace(new, labels=after.spec.labels))
         provider = self._provider(new.driver or self._default)
+        await self._check(coe, provider.catalog, replace(new, labels=after.spec.labels))
         for group in groups:
             await self._flavor(provider.catalog, flavor_of(after, group), "flavor_id")
-            image = image_of(coe, group.spec.image_id or new.image_id, after.spec.labels | group.spec.labels)
-            await self._bootable(provider.catalog, image, new.coe)
+            image, labels = group.spec.image_id or new.image_id, after.spec.labels | group.spec.labels
+            await self._bootable(provider.catalog, coe, new.coe, image, labels)
         await fitting.check_flavors(coe, provider, after, groups)
         if old == new and before.spec.labels == after.spec.labels:
             return frozenset()
@@ -143,16 +142,32 @@ class DriverAdmission:
         if not isinstance(coe, Rotates) or not isinstance(provider, Renews):
             raise Invalid(f"Rotating the CA certificate is not supported for {template.coe} on {template.driver}.")
 
-    async def _bootable(self, catalog: Catalog, ref: str, coe: str) -> None:
-        """Refuse an image that no node can boot from.
+    async def _check(self, coe: Coe, catalog: Catalog, spec: TemplateSpec) -> None:
+        """What the COE says of the spec; with a version that cannot be, which ones there are."""
+        try:
+            coe.check(spec)
+        except Invalid as error:
+            if not isinstance(coe, ChoosesImage) or error.field != f"labels/{coe.version_label}":
+                raise
+            with suppress(Temporary):
+                if versions := await catalog.versions(spec.image_id):
+                    text = f"{error.detail.rstrip('.')}; there is: {', '.join(versions)}."
+                    raise Invalid(text, field=error.field) from error
+            raise
+
+    async def _bootable(self, catalog: Catalog, coe: Coe, name: str, ref: str, labels: dict[str, str]) -> None:
+        """Refuse an image that no node can boot from, by the label where that says which.
 
         Where images cannot be looked up now, the wish is taken all the same: the cluster's status says what it waits
         for.
         """
         try:
-            image = await self._image(catalog, ref, coe)
+            image = await self._image(catalog, image_of(coe, ref, labels), name)
         except Temporary:
             return
+        if image.lacking and isinstance(coe, ChoosesImage) and image_of(coe, ref, labels) != ref:
+            field = f"labels/{coe.version_label}"
+            raise Invalid(describe_bad_value(field, labels[coe.version_label], image.lacking), field=field)
         if image.lacking:
             raise Invalid(f"Image {image.name.partition(':')[0]} cannot be used yet: {image.lacking}", field="image_id")
 
@@ -175,7 +190,7 @@ class DriverAdmission:
         provider = self._providers.get(driver)
         if provider is None:
             known = ", ".join(sorted(self._providers))
-            raise Invalid(f"Cluster driver ({driver}) not supported. This service has: {known}.", field="driver")
+            raise Invalid(f"Cluster driver ({driver}) not supported, this service has: {known}.", field="driver")
         return provider
 
     async def _image(self, catalog: Catalog, ref: str, coe: str) -> Image:

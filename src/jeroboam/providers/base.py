@@ -65,6 +65,10 @@ class Catalog(Protocol):
 
     async def image(self, ref: str) -> Image | None: ...
 
+    async def versions(self, ref: str) -> Sequence[str]:
+        """The versions of the image of that name that nodes can boot from now; none for one without versions."""
+        ...
+
     async def flavor(self, ref: str) -> Flavor | None: ...
 
     async def networks(self, ref: str) -> Sequence[Network]:

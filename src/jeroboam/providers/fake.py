@@ -76,6 +76,10 @@ class FakeCatalog:
         """Any version of an image is as the image itself."""
         return self.images.get(ref) or self.images.get(ref.partition(":")[0])
 
+    async def versions(self, ref: str) -> Sequence[str]:
+        image = self.known(ref)
+        return [image.version] if image is not None and image.version and not image.lacking else []
+
     async def flavor(self, ref: str) -> Flavor | None:
         return self.flavors.get(ref)
 

@@ -254,7 +254,9 @@ def create_table(options: ApiOptions, version: int) -> dict[str, Check]:
         "nets": optional(_NETS),
         "mounts": optional(_MOUNTS),
         "runtime": optional(text()),
-        "hostname": optional(text(pattern=r"\A[a-zA-Z0-9._-]*\Z", high=63)),
+        "hostname": optional(
+            text(pattern=r"\A[a-zA-Z0-9._-]*\Z", high=63, rule="it has to be letters, digits and ._- only.")
+        ),
         "availability_zone": optional(text()),
         "auto_heal": optional(flag),
         "privileged": optional(flag),

@@ -267,7 +267,8 @@ def _groups(call: Call, cluster: Cluster, wish: dict[str, Any], now: dt.datetime
     if masters % 2 == 0:
         raise Invalid(f"master nodegroup size of {masters} is invalid, size cannot be an even number.")
     if masters > 1 and not cluster.spec.master_lb_enabled:
-        raise Invalid("master_count must be 1 when master_lb_enabled is False", field="master_count")
+        why = f"master_count must be 1 when master_lb_enabled is False, and it is {masters}."
+        raise Invalid(why, field="master_count")
     if workers == 0 and call.version < ZERO_NODES:
         raise zero_refused()
     least = int(cluster.spec.labels.get("min_node_count", 0))

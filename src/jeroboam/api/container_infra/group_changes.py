@@ -60,7 +60,7 @@ async def create(call: Call) -> Answer:
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, cluster.uuid, scope)
         if cluster.observed.api_address is None:
-            raise Conflict(f"Cluster API address is not available yet. The cluster's status is {cluster.status}.")
+            raise Conflict(f"Cluster API address is not available yet: the cluster's status is {cluster.status}.")
         if await tx.nodegroups.count(cluster_id=cluster.uuid, name=group.name):
             raise Conflict(f"A node group with name {group.name} already exists in the cluster.", field="name")
         await bounds.check_growth(tx, cluster.project_id, group.spec.node_count, cluster_id=cluster.uuid)
@@ -165,7 +165,7 @@ def _changes(call: Call) -> list[Change]:
         if change.root not in PATCHED:
             raise Invalid(f"'/{change.root}' is an internal attribute and can not be updated", field=change.root)
         if change.member is not None and change.root not in {"node_labels", "labels"}:
-            raise Invalid(f"Couldn't apply patch. Reason: there is nothing at '/{change.root}/{change.member}'")
+            raise Invalid(f"Couldn't apply patch, reason: there is nothing at '/{change.root}/{change.member}'")
     _check_version(call, {change.root: change for change in changes})
     return [_with_value(change) for change in changes]
 

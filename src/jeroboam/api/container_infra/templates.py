@@ -218,7 +218,7 @@ async def changed(call: Call, changes: Sequence[Change]) -> Template:
     async with call.parts.store.write() as tx:
         current = await tx.templates.get(old.uuid)
         if current != old:
-            raise Conflict(f"ClusterTemplate {old.uuid} was changed by another request. Please try again.")
+            raise Conflict(f"ClusterTemplate {old.uuid} was changed by another request, please try again.")
         await _check_use(tx, old, new)
         new = replace(new, updated_at=tx.now)
         await tx.templates.update(new)

@@ -56,6 +56,10 @@ class KubernetesCoe:
         check_proxies(template)
         addons.check(template)
 
+    @property
+    def version_label(self) -> str:
+        return options.VERSION
+
     def image(self, ref: str, labels: dict[str, str]) -> str:
         version = labels.get(options.VERSION)
         return ref if version is None or ":" in ref else f"{ref}:{version}"
