@@ -80,6 +80,15 @@ CLUSTERS = [
     ),
     cfg.IntOpt("event_days", default=30, min=1, help="How long events of clusters are kept."),
 ]
+X509 = [
+    cfg.IntOpt(
+        "term_of_validity",
+        default=365,
+        min=1,
+        max=3650,
+        help="Days that a certificate lasts which a user asks for; none outlives its cluster's authority.",
+    ),
+]
 CONTAINERS = [
     cfg.StrOpt("runtime", default="docker", help="What starts containers on this host."),
     cfg.IntOpt("max_containers", default=40, min=-1, help="Containers a project may have; -1 is no limit."),
@@ -108,6 +117,7 @@ GROUPS: dict[str, list[Any]] = {
     "docker": DOCKER,
     "conductor": CONDUCTOR,
     "clusters": CLUSTERS,
+    "x509": X509,
     "containers": CONTAINERS,
     "node_images": NODE_IMAGES,
 }
@@ -126,6 +136,7 @@ class Settings:
     docker_url: str | None
     conductor: cfg.ConfigOpts.GroupAttr
     clusters: cfg.ConfigOpts.GroupAttr
+    x509: cfg.ConfigOpts.GroupAttr
     containers: cfg.ConfigOpts.GroupAttr
     image_cache: Path
     image_mirror: str
@@ -168,6 +179,7 @@ def _read(options: cfg.ConfigOpts) -> Settings:
         docker_url=options.docker.url or None,
         conductor=options.conductor,
         clusters=options.clusters,
+        x509=options.x509,
         containers=options.containers,
         image_cache=Path(cache).expanduser().absolute() if (cache := options.node_images.cache) else default_cache(),
         image_mirror=options.node_images.mirror,

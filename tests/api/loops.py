@@ -92,9 +92,9 @@ async def run_in_bay(store: Store, uuid: str, state: RuntimeState = RuntimeState
         await tx.workloads.update(project_workload(replace(found, observed=seen)))
 
 
-def csr() -> str:
+def csr(curve: ec.EllipticCurve | None = None) -> str:
     """A request as a user would make it."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = ec.generate_private_key(curve or ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "admin")])
     request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
     return request.public_bytes(serialization.Encoding.PEM).decode()

@@ -41,12 +41,12 @@ CLUSTER = {
     "master_count": [*NOT_WHOLE, 0, 2, 3],
     "create_timeout": NOT_WHOLE,
     "docker_volume_size": [*NOT_WHOLE, 0],
-    "labels": [*NOT_LABELS, {"min_node_count": "5"}, {"min_node_count": "-1"}, {"max_node_count": "x"}],
+    "labels": [*NOT_LABELS[1:], {"min_node_count": "5"}, {"min_node_count": "-1"}, {"max_node_count": "x"}],
     "merge_labels": NOT_FLAG,
     "floating_ip_enabled": NOT_FLAG,
     "master_lb_enabled": NOT_FLAG,
     **{name: [*NOT_TEXT, LONG] for name in ("keypair", "flavor_id", "master_flavor_id", "discovery_url")},
-    "uuid": [new_uuid()],
+    "uuid": ["x", 5],
     "api_address": ["x"],
     "bogus": [None],
 }
@@ -73,7 +73,7 @@ GROUP = {
         [{"key": "a b", "effect": "NoSchedule"}],
         [{"key": "a", "value": "b c", "effect": "NoSchedule"}],
     ],
-    "uuid": [new_uuid()],
+    "uuid": ["x", 5],
     "is_default": [True],
     "bogus": [1],
 }

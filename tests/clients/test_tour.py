@@ -111,10 +111,10 @@ def test_templates(member, admin):
         ("plain", "swarm"),
     ]
     refused = {
-        "--tls-disabled": "tls_disabled cannot be true for swarm",
-        "--registry-enabled": "registry_enabled cannot be true for swarm",
-        "--volume-driver cinder": "volume_driver cinder is not supported by swarm",
-        "--fixed-network n --fixed-subnet s": "Unable to find fixed network n",
+        "--tls-disabled": "field 'tls_disabled', value 'True': swarm cannot do it",
+        "--registry-enabled": "field 'registry_enabled', value 'True': swarm cannot do it",
+        "--volume-driver cinder": "field 'volume_driver', value 'cinder': swarm takes rexray",
+        "--fixed-network n --fixed-subnet s": "field 'fixed_network', value 'n': local cannot do it",
         "--insecure-registry r:5 --public": "Not authorized to set public or hidden flag",
         "--hidden": "Not authorized to set public or hidden flag",
     }

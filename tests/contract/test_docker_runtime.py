@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import re
 import time
 import uuid as uuids
 
@@ -10,7 +11,7 @@ import pytest
 
 from jeroboam.domain.containers import ContainerSpec, HealthCheck, RestartPolicy, RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary
-from jeroboam.runtimes.base import Gone, RegistryAway, RuntimeOptions, TookTooLong
+from jeroboam.runtimes.base import BadQuestion, Gone, RegistryAway, RuntimeOptions, TookTooLong
 from jeroboam.runtimes.docker import DockerRuntime
 from tests.engine_proxy import proxied
 
@@ -191,8 +192,12 @@ async def test_of_endless_logs_the_newest_are_given(runtime, run, uuid):
     await run("sh", "-c", "yes $(seq 1 300 | tr '\\n' x) | head -c 20000000; echo end")
     await ended(runtime, uuid)
     text = await runtime.logs(uuid, stdout=True, stderr=True, timestamps=False, tail=None, since=None)
+    first, _, rest = text.partition("\n")
+    assert re.fullmatch(r"\[the first \d{7,8} bytes of this log are left out; .*\]", first)
+    assert int(first.split()[2]) + len(rest) == 20_000_004
     assert text.endswith("end\n")
     assert 15 * MIB < len(text) <= 16 * MIB
+    assert (await runtime.logs(uuid, stdout=True, stderr=True, timestamps=False, tail=2, since=None)).endswith("end\n")
 
 
 async def test_processes_and_use(runtime, run, uuid):
@@ -201,6 +206,10 @@ async def test_processes_and_use(runtime, run, uuid):
     assert any("sleep 600" in row[-1] for row in listed["Processes"])
     assert len(listed["Titles"]) == len(listed["Processes"][0])
     assert (await runtime.top(uuid, "-o pid,comm"))["Titles"] == ["PID", "COMMAND"]
+    assert (await runtime.top(uuid, "-p 1"))["Processes"] == []
+    for nonsense in ("nonsense", "--help", "-o cmd", "-C x"):
+        with pytest.raises(BadQuestion, match=f"field 'ps_args', value '{nonsense}'"):
+            await runtime.top(uuid, nonsense)
     sample = await runtime.stats(uuid)
     assert sample["memory_limit_mib"] == 64
     assert 0 < sample["memory_mib"] < 64

@@ -157,7 +157,8 @@ def test_a_version_is_emulated_as_far_back_as_that_of_the_cluster_can(coe):
     [
         ("tls_disabled", True),
         ("network_driver", "calico"),
-        ("volume_driver", "cinder"),
+        ("volume_driver", "rexray"),
+        ("docker_storage_driver", "bogus"),
         ("insecure_registry", "http://registry:5000"),
         ("insecure_registry", "good:5000, bad/folder"),
     ],

@@ -239,8 +239,8 @@ class _Mount:
             return self._failed(_status(405), ("Allow", ", ".join(sorted(match.methods))))
         trace.route, trace.rule, trace.path = route.path, route.rule, match.path
         failed = partial(self._failed, route=route.path)
-        if not route.since <= version <= route.until:
-            return failed(_status(406))
+        if (refused := route.refuse_version(version)) is not None:
+            return failed(refused)
         assert head.caller is not None
         try:
             query = self._arguments(head.pairs, route)

@@ -180,12 +180,14 @@ class Service:
             service_down_time=settings.conductor.service_down_seconds,
             max_clusters_per_project=settings.clusters.max_per_project,
             create_timeout=settings.clusters.operation_minutes,
+            certificate_days=settings.x509.term_of_validity,
             container_quota={
                 "containers": quota.max_containers,
                 "memory": quota.max_memory,
                 "cpu": quota.max_cpu,
                 "disk": quota.max_disk,
             },
+            runtime=quota.runtime,
             create_seconds=quota.create_seconds,
             op_seconds=quota.action_seconds,
         )

@@ -128,9 +128,12 @@ async def events(
 
 
 async def printed(engine: aiodocker.Docker, container: str, query: Mapping[str, str], *, tty: bool, most: int) -> bytes:
-    """What the container printed, both streams in order; of more than `most` bytes, only the newest."""
+    """What the container printed, both streams in order; of more than `most` bytes, only the newest.
+
+    What is left out is told in a first line, since clients show the text and nothing beside it.
+    """
     kept: deque[bytes] = deque()
-    size = 0
+    size = left_out = 0
     async with engine.session.get(_url(engine, f"containers/{container}/logs"), params=query) as response:
         if not response.ok:
             raise aiodocker.DockerError(response.status, await _said(response))
@@ -138,8 +141,15 @@ async def printed(engine: aiodocker.Docker, container: str, query: Mapping[str, 
             kept.append(piece)
             size += len(piece)
             while size > most:
-                size -= len(kept.popleft())
-    return b"".join(kept)
+                size -= len(kept[0])
+                left_out += len(kept.popleft())
+    text = b"".join(kept)
+    if not left_out:
+        return text
+    _part, newline, whole_lines = text.partition(b"\n")
+    shown = whole_lines if newline else text
+    left_out += len(text) - len(shown)
+    return f"[the first {left_out} bytes of this log are left out; ask for fewer lines with tail]\n".encode() + shown
 
 
 async def _frames(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:

@@ -153,6 +153,11 @@ class Coe(Protocol):
 class ChoosesImage(Protocol):
     """What a COE can do besides whose labels say which version of a node image its nodes boot from."""
 
+    @property
+    def version_label(self) -> str:
+        """The label that says the version."""
+        ...
+
     def image(self, ref: str, labels: dict[str, str]) -> str:
         """The image to boot from, by what the template names and by the labels of the cluster or the group."""
         ...

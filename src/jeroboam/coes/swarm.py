@@ -8,7 +8,7 @@ import asyncio
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from jeroboam.coes import proxies, sizes, swarm_drains, swarm_options
 from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Member, MemberState, describe_unready
@@ -26,6 +26,7 @@ from jeroboam.coes.swarm_containers import SwarmContainers
 from jeroboam.domain.clusters import MASTER, Health, TemplateSpec
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import DriverError, Invalid, Temporary
+from jeroboam.domain.field_effects import SWARM, TEMPLATES, check_fields
 from jeroboam.domain.nodes import File, NodeScript
 from jeroboam.domain.progress import UNWATCHED, Progress, Together
 from jeroboam.kit.clock import Clock
@@ -36,8 +37,8 @@ from jeroboam.kit.x509 import SERVER, Pair, issue
 _BOOT_SECONDS = 10.0
 _SETTLE_SECONDS = 10.0
 
-_NETWORK_DRIVERS = frozenset({None, "docker", "overlay"})
-_STORAGE_DRIVERS = frozenset({None, "overlay2", "fuse-overlayfs", "btrfs", "zfs", "vfs"})
+# What Magnum's own templates call a driver that Engines know by another name; None leaves the choice to the Engine.
+_STORAGE_DRIVERS = {"overlay": "overlay2", "devicemapper": None}
 _FOLDER = "/etc/docker"
 
 
@@ -52,26 +53,7 @@ class SwarmCoe(SwarmContainers):
         return ("main",)
 
     def check(self, template: TemplateSpec) -> None:
-        if template.tls_disabled:
-            raise Invalid(
-                "tls_disabled cannot be true for swarm: its API would give root on every node to anyone.",
-                field="tls_disabled",
-            )
-        if template.network_driver not in _NETWORK_DRIVERS:
-            raise Invalid(
-                f"network_driver {template.network_driver} is not supported by swarm: docker and overlay are.",
-                field="network_driver",
-            )
-        if template.docker_storage_driver not in _STORAGE_DRIVERS:
-            raise Invalid(
-                f"docker_storage_driver {template.docker_storage_driver} is not supported by swarm.",
-                field="docker_storage_driver",
-            )
-        if template.volume_driver is not None:
-            raise Invalid(f"volume_driver {template.volume_driver} is not supported by swarm.", field="volume_driver")
-        if template.registry_enabled:
-            raise Invalid("registry_enabled cannot be true for swarm.", field="registry_enabled")
-
+        check_fields(TEMPLATES, asdict(template), SWARM)
         proxies.check(template)
         swarm_options.check(template.labels)
 
@@ -84,7 +66,7 @@ class SwarmCoe(SwarmContainers):
         return frozenset()
 
     def check_change(self, old: TemplateSpec, new: TemplateSpec) -> None:
-        if old.docker_storage_driver != new.docker_storage_driver:
+        if _storage_driver(old) != _storage_driver(new):
             text = "docker_storage_driver cannot be changed: what is on the nodes' disks would be lost."
             raise Invalid(text, field="docker_storage_driver")
         if _port(old) != _port(new):
@@ -312,6 +294,11 @@ def _port(template: TemplateSpec) -> int:
     return template.apiserver_port or API_PORT
 
 
+def _storage_driver(template: TemplateSpec) -> str | None:
+    asked = template.docker_storage_driver
+    return None if asked is None else _STORAGE_DRIVERS.get(asked, asked)
+
+
 def _words(text: str | None) -> list[str]:
     return [word.strip() for word in (text or "").split(",") if word.strip()]
 
@@ -325,8 +312,8 @@ def _daemon(template: TemplateSpec, member: Member) -> bytes:
         "tlskey": f"{_FOLDER}/key.pem",
         "labels": [f"{NODE_LABEL}={member.uuid}", f"{NAME_LABEL}={member.name}"],
     }
-    if template.docker_storage_driver is not None:
-        config["storage-driver"] = template.docker_storage_driver
+    if (driver := _storage_driver(template)) is not None:
+        config["storage-driver"] = driver
     config |= swarm_options.engine(member.options)
     if servers := _words(template.dns_nameserver):
         config["dns"] = servers

@@ -22,6 +22,7 @@ from jeroboam.domain.clusters import (
     flavor_of,
     role_of,
 )
+from jeroboam.domain.field_effects import fields_honoured
 from jeroboam.domain.states import look_at_health
 from jeroboam.providers.base import Infra, InfraWant, NodeWant
 
@@ -127,7 +128,8 @@ def as_built(plan: CoePlan, infra: Infra) -> CoePlan:
 def observed_of(cluster: Cluster, infra: Infra, seen: CoeObserved) -> ClusterObserved:
     """What was seen. The published object has no conditions: those that limit show among its health reasons."""
     # What the COE says of something counts more than what the provider says of it.
-    said = {condition.type: condition for condition in (*infra.conditions, *seen.conditions)}
+    told = (*infra.conditions, *seen.conditions, fields_honoured(cluster))
+    said = {condition.type: condition for condition in told}
     conditions = tuple(said.values())
     limits = {condition.type: condition.message for condition in conditions if condition.status is False}
     observed = replace(

@@ -86,7 +86,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Response:
-    """The answer. `error` is None, or one of `gone`, `conflict`, `unavailable`, with `detail` for the user."""
+    """The answer. `error` is None or `gone`, `invalid`, `conflict`, `unavailable`, with `detail` for the user."""
 
     id: int
     result: Any = None

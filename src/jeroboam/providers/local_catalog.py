@@ -23,7 +23,7 @@ from jeroboam.domain.nodes import (
     IMAGE_VERSION_LABEL,
     image_name,
 )
-from jeroboam.providers.base import Flavor, Image, Network
+from jeroboam.providers.base import Flavor, Image, Network, Subnet
 
 DATA_FOLDER = "/var/lib/docker"
 """Where an image's engine keeps its data when the image does not say."""
@@ -48,6 +48,7 @@ _NO_TAG = f"{_NO_NAME}:{_NO_NAME}"
 
 _VERSIONED = frozenset({"kubernetes-node"})
 _VERSION = re.compile(r"v\d+\.\d+\.\d+")
+_KNOWN_NAME = re.compile(r"[a-z]+(-[a-z]+)*")
 
 # Images that we know how to make, for when they are not there yet.
 _KNOWN = {
@@ -105,6 +106,10 @@ class LocalCatalog:
     async def networks(self, ref: str) -> Sequence[Network]:
         return [network for network in NETWORKS if ref in {network.id, network.name}]
 
+    async def subnets(self, ref: str) -> Sequence[Subnet]:
+        del ref
+        return ()
+
     async def has_keypair(self, ref: str, user_id: str) -> bool:
         del ref, user_id
         return False
@@ -129,12 +134,17 @@ class LocalCatalog:
             (each["Id"] for each in found if is_node_image(each) and _labels(each).get(IMAGE_DISTRO_LABEL)), None
         )
 
+    async def versions(self, ref: str) -> Sequence[str]:
+        if not _KNOWN_NAME.fullmatch(name := ref.partition(":")[0]):
+            return ()
+        with speaking("looking for node images"):
+            images = await self._docker().images.list(filters={"label": [f"{IMAGE_LABEL}={name}"]})
+        return sorted({_labels(each).get(IMAGE_VERSION_LABEL, "") for each in images if is_node_image(each)} - {""})
+
     async def _there(self, known: Image) -> str:
         """Which versions of an image there are, in words."""
-        with speaking("looking for node images"):
-            images = await self._docker().images.list(filters={"label": [f"{IMAGE_LABEL}={known.name.split(':')[0]}"]})
-        found = {_labels(each).get(IMAGE_VERSION_LABEL, "") for each in images if is_node_image(each)} - {""}
-        return f"there is: {', '.join(sorted(found))}" if found else "there is none"
+        versions = await self.versions(known.name)
+        return f"there is: {', '.join(versions)}" if versions else "there is none"
 
     async def _inspect(self, ref: str) -> dict[str, Any] | None:
         name = image_name(ref) if ref.partition(":")[0] in _KNOWN else ref
@@ -172,9 +182,8 @@ def _known(ref: str) -> Image | None:
         return known
     if name not in _VERSIONED or not _VERSION.fullmatch(version):
         return None
-    # Clients print what they are told up to the first full stop, which a version has.
     command = f"`jeroboam node-image build kubernetes --version {version}`"
-    lacking = f"that version is not on this Engine, and has to be built first: {command}"
+    lacking = f"that version is not on this Engine yet, and {command} makes it if it was published"
     return replace(known, id=ref, name=ref, version=version, lacking=lacking)
 
 

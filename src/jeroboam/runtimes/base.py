@@ -25,6 +25,10 @@ class TookTooLong(Temporary):
     """A command in a container did not end within its limit. It may go on there."""
 
 
+class BadQuestion(Permanent):
+    """What was asked makes no sense to the runtime; the container is as it was."""
+
+
 class RegistryAway(Temporary):
     """No registry answers for an image that is not on this host."""
 

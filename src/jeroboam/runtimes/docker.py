@@ -21,13 +21,15 @@ from jeroboam.clients.docker_containers import MOST_BYTES, executed
 from jeroboam.clients.docker_images import RegistryAway as Away
 from jeroboam.clients.docker_images import check_image, check_pull, has_image, pull_image
 from jeroboam.domain.containers import ContainerSpec
-from jeroboam.domain.errors import Permanent, Temporary
+from jeroboam.domain.errors import Permanent, Temporary, describe_bad_value
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.domain.ports import ExecResult
 from jeroboam.runtimes import docker_spec as spec_of
-from jeroboam.runtimes.base import Gone, RegistryAway, RuntimeOptions, Seen, TookTooLong
+from jeroboam.runtimes.base import BadQuestion, Gone, RegistryAway, RuntimeOptions, Seen, TookTooLong
 from jeroboam.runtimes.docker_networks import ProjectNetworks
 
+# How the Engine says that ps does not know its options, or does not show what the Engine chooses by.
+_PS_REFUSES = ("ps:", "Couldn't find PID field")
 _NOT_FOUND = 404
 _CONFLICT = 409
 
@@ -200,8 +202,15 @@ class DockerRuntime:
 
     async def top(self, uuid: str, ps_args: str | None) -> Mapping[str, object]:
         with self._speaking_of("listing the processes of", uuid):
-            listed = await (await self._container(uuid, live=True)).top(ps_args=ps_args)
-        return {"Titles": listed["Titles"], "Processes": listed["Processes"]}
+            container = await self._container(uuid, live=True)
+            try:
+                listed = await container.top(ps_args=ps_args)
+            except aiodocker.DockerError as error:
+                if ps_args is None or not error.message.startswith(_PS_REFUSES):
+                    raise
+                text = describe_bad_value("ps_args", ps_args, f"{error.message}.")
+                raise BadQuestion(text) from error
+        return {"Titles": listed["Titles"], "Processes": listed["Processes"] or []}
 
     async def stats(self, uuid: str) -> Mapping[str, str | float]:
         with self._speaking_of("measuring", uuid):

@@ -14,7 +14,7 @@ from jeroboam.api.container_infra.clusters import FIELDS, ZERO_NODES, zero_refus
 from jeroboam.api.container_infra.history import record
 from jeroboam.api.container_infra.lookup import cluster_of, group_of, groups_of, project_scope
 from jeroboam.api.container_infra.schema import MOST_NODES, NODES, label_of, labels, literal, refuse_unknown
-from jeroboam.api.fields import Check, choice, mapping, optional, read, strings, text, whole
+from jeroboam.api.fields import BadField, Check, choice, mapping, optional, read, strings, text, whole
 from jeroboam.api.wire import Change, apply, changes_of, query_flag
 from jeroboam.domain.clusters import MASTER, Cluster, Health, Node, NodeGroup, Operation
 from jeroboam.domain.errors import Invalid
@@ -56,7 +56,9 @@ async def update(call: Call) -> Answer:
         before = await cluster_of(tx, call.path["cluster"], scope)
         groups = await groups_of(tx, before)
         workers = await group_of(tx, before, DEFAULT_WORKERS) if "node_count" in named else None
-    wish = _patched(before, groups, changes)
+    # A cluster whose name is taken away gets one, as one that was made without.
+    spare = {"name": call.parts.ids.name("cluster")}
+    wish = spare | _patched(before, groups, changes)
     alteration = altered(before, groups, wish)
     reaches: frozenset[str] = frozenset()
     bounds = await bounds_for(call, before.project_id)
@@ -68,7 +70,7 @@ async def update(call: Call) -> Answer:
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, before.uuid, scope)
         groups = await groups_of(tx, cluster)
-        wish = _patched(cluster, groups, changes)
+        wish = spare | _patched(cluster, groups, changes)
         alteration = altered(cluster, groups, wish, reaches=reaches)
         if "node_count" in named:
             workers = await group_of(tx, cluster, DEFAULT_WORKERS)
@@ -106,14 +108,13 @@ def _patched(cluster: Cluster, groups: list[NodeGroup], changes: list[Change]) -
         "flavor_id": spec.flavor_id,
         "master_flavor_id": spec.master_flavor_id,
     }
-    patched = apply(document, [_replacing(change) for change in changes], mandatory={"name"})
+    patched = apply(document, [_replacing(change) for change in changes])
     reason = patched.get("health_status_reason")
     if isinstance(reason, str):
         try:
             patched["health_status_reason"] = literal(reason)
         except ValueError as error:
-            said = "Invalid input for field/attribute health_status_reason. It has to be a dictionary."
-            raise Invalid(said, field="health_status_reason") from error
+            raise BadField("health_status_reason", reason, "it has to be an object of strings, in JSON.") from error
     return read({name: value for name, value in patched.items() if value is not None}, PATCHED)
 
 

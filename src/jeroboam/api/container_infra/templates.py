@@ -206,7 +206,7 @@ async def changed(call: Call, changes: Sequence[Change]) -> Template:
     checked = _checked({name: value for name, value in patched.items() if value is not None})
     new = replace(
         old,
-        name=checked.get("name") or old.name,
+        name=checked.get("name") or call.parts.ids.name("template"),
         public=checked.get("public", False),
         hidden=checked.get("hidden", False),
         spec=_spec(checked),
@@ -218,7 +218,7 @@ async def changed(call: Call, changes: Sequence[Change]) -> Template:
     async with call.parts.store.write() as tx:
         current = await tx.templates.get(old.uuid)
         if current != old:
-            raise Conflict(f"ClusterTemplate {old.uuid} was changed by another request. Please try again.")
+            raise Conflict(f"ClusterTemplate {old.uuid} was changed by another request, please try again.")
         await _check_use(tx, old, new)
         new = replace(new, updated_at=tx.now)
         await tx.templates.update(new)

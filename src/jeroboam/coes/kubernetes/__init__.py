@@ -9,7 +9,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from ipaddress import IPv4Network
 
 from jeroboam.clients.kubernetes import KubernetesApi
@@ -25,6 +25,7 @@ from jeroboam.coes.kubernetes.seen import observed, stands, states
 from jeroboam.coes.proxies import check as check_proxies
 from jeroboam.domain.clusters import TemplateSpec
 from jeroboam.domain.errors import DriverError, Invalid
+from jeroboam.domain.field_effects import KUBERNETES, TEMPLATES, check_fields
 from jeroboam.domain.nodes import NodeScript
 from jeroboam.domain.progress import UNWATCHED, Progress, Together
 from jeroboam.kit.clock import Clock
@@ -50,17 +51,15 @@ class KubernetesCoe:
         return boot.AUTHORITIES
 
     def check(self, template: TemplateSpec) -> None:
-        if template.tls_disabled:
-            text = "tls_disabled cannot be true for kubernetes: its API would give everything on every node to anyone."
-            raise Invalid(text, field="tls_disabled")
-        network.check(template)
-        if template.volume_driver is not None:
-            text = f"volume_driver {template.volume_driver} is not supported by kubernetes."
-            raise Invalid(text, field="volume_driver")
+        check_fields(TEMPLATES, asdict(template), KUBERNETES)
         options.check(template.labels)
         registries.check(template)
         check_proxies(template)
         addons.check(template)
+
+    @property
+    def version_label(self) -> str:
+        return options.VERSION
 
     def image(self, ref: str, labels: dict[str, str]) -> str:
         version = labels.get(options.VERSION)
