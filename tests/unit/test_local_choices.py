@@ -99,7 +99,7 @@ def test_files_come_with_their_folders_and_modes():
 WANT = NodeWant(uuid="0123456789ab", name="n" * 80, group="g", role="worker", image="i", flavor="f")
 GIFT = Gift(host_config={"Privileged": True}, cpus=2, data_root="/nowhere/at/all", facts={})
 IMAGE = DockerImage(id="sha256:1", data_folder="/data", machine=True)
-PLACE = Place(network="net", address="10.0.0.2", volume="vol", labels={"a": "b"})
+PLACE = Place(network="net", network_id="n1", address="10.0.0.2", volume="vol", labels={"a": "b"})
 
 
 @pytest.mark.parametrize(("vcpus", "cores"), [(1, 1), (2, 2), (8, 2), (0.5, 0.5)])
