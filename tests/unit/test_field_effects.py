@@ -1,6 +1,7 @@
 """Every field of a request is carried out, refused, or named as without effect: the table says which."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -8,11 +9,14 @@ import pytest
 from jeroboam.api.call import NEWEST
 from jeroboam.api.container import containers as container_routes
 from jeroboam.api.container import schema
+from jeroboam.api.container.family import ContainerFamily
 from jeroboam.api.container_infra import changes, clusters, group_schema, templates
+from jeroboam.api.container_infra.family import ContainerInfraFamily
 from jeroboam.api.container_infra.kilo import baymodels, bays
 from jeroboam.coes.base import Authority, CoePlan, Member
 from jeroboam.coes.kubernetes import KubernetesCoe
 from jeroboam.coes.swarm import SwarmCoe
+from jeroboam.domain import action_fields
 from jeroboam.domain import field_effects as effects
 from jeroboam.domain.clusters import Cluster, ClusterSpec, TemplateSpec
 from jeroboam.domain.errors import Invalid
@@ -40,6 +44,56 @@ DRIVERS = ({effects.SERVICE}, {effects.LOCAL}, {effects.DOCKER}, set(effects.COE
 def test_every_field_that_a_request_may_have_is_in_the_table(kind):
     accepted, table = ACCEPTED[kind]
     assert accepted == set(table)
+
+
+# By family: whose fields a request to a path changes, and those of its actions.
+OBJECTS = {
+    "/clustertemplates": effects.TEMPLATES,
+    "/clusters/{cluster}/nodegroups": effects.NODE_GROUPS,
+    "/clusters": effects.CLUSTERS,
+    "/baymodels": effects.BAYMODELS,
+    "/bays": effects.BAYS,
+}
+FAMILIES = {
+    "container-infra": (ContainerInfraFamily(), OBJECTS, action_fields.CONTAINER_INFRA),
+    "container": (ContainerFamily(), {"/containers": effects.CONTAINERS}, action_fields.CONTAINER),
+}
+
+
+def fields_of(schema) -> set[str]:
+    """The fields that a body of that schema may have; those of a patch are in the pattern of its paths."""
+    if schema.get("type") == "array":
+        found = set()
+        for step in schema["items"]["anyOf"]:
+            found |= set(re.match(r"\^/\(([\w|]+)", step["properties"]["path"]["pattern"])[1].strip("|").split("|"))
+        return found
+    return set(schema.get("properties", ())).union(*(fields_of(each) for each in schema.get("anyOf", ())))
+
+
+def is_of(path: str, of: str) -> bool:
+    """Whether that path is the list's, or one object's in it."""
+    return re.fullmatch(re.escape(of) + r"(/\{\w+\})?", path) is not None
+
+
+def changing(family):
+    """Its routes that change something and are there, each with all that a request to it may say."""
+    for route in family.routes:
+        if route.method != "GET" and route.status != 501:
+            yield route, fields_of(route.body or {}) | set(route.query) - {"all_projects"}
+
+
+@pytest.mark.parametrize("prefix", FAMILIES)
+def test_every_field_and_argument_of_a_route_that_changes_something_is_in_a_table(prefix):
+    family, objects, actions = FAMILIES[prefix]
+    for route, said in changing(family):
+        own = actions.get(f"{route.method} {route.path}", {})
+        of = next((table for path, table in objects.items() if is_of(route.path, path)), {})
+        known = {*own, *of}
+        assert said <= known, (route.method, route.path, said - known)
+    routes = {f"{route.method} {route.path}": said for route, said in changing(family)}
+    for key, table in actions.items():
+        assert key in routes, key
+        assert set(table) <= routes[key], key
 
 
 @pytest.mark.parametrize("kind", ACCEPTED)
