@@ -19,7 +19,7 @@ TEST_OTHERS = $(call HALVES,not kubernetes,tests/fault tests/clients tests/docs)
 .DEFAULT_GOAL := help
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-17s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-22s %s\n", $$1, $$2}'
 
 $(STAMP): requirements.lock pyproject.toml
 	@python3 -c 'import ensurepip' 2>/dev/null || { apt-get -qq update && apt-get -qq install -y python3-venv >/dev/null; }
@@ -95,10 +95,14 @@ test-kubernetes: kubernetes-images ## the tests that need the Kubernetes node im
 fault: install ## kills the service and takes its Engine away, at many moments
 	$(BIN)/python -m pytest tests/fault
 
+# FOCUS='a regular expression' runs only tests with such names.
+conformance-kubernetes: install ## upstream's conformance suite against a cluster of ours: half an hour, and as long to make it once
+	$(BIN)/python scripts/conformance_kubernetes.py $(if $(FOCUS),--focus='$(FOCUS)') $(if $(CACHE),--cache='$(CACHE)')
+
 fuzz: $(STAMP) ## 20,000 requests made up from the OpenAPI document, and whether answers are as documented
 	$(BIN)/python -m scripts.fuzz
 
 bench: install ## the table of speed and memory
 	$(BIN)/python scripts/bench.py
 
-.PHONY: client-2015 test test-kubernetes kubernetes-images fault fuzz bench
+.PHONY: client-2015 test test-kubernetes kubernetes-images fault conformance-kubernetes fuzz bench

@@ -31,8 +31,15 @@ DEFAULT = [
 API = [
     cfg.StrOpt("listen", default="127.0.0.1:9511", help="ADDRESS:PORT of the one HTTP port; port 0 takes a free one."),
     cfg.IntOpt("max_limit", default=1000, min=1, help="Most objects on a page, and how many without a limit."),
+    cfg.IntOpt("parallel_requests", default=64, min=1, help="Requests of a project that are answered at once."),
+    cfg.IntOpt("max_connections", default=1000, min=16, help="Connections that are open at once."),
+    cfg.IntOpt("idle_seconds", default=75, min=1, help="How long a connection stays open between two requests."),
+    cfg.ListOpt("cors_origins", default=[], help="Origins whose pages may use the API from a browser; * is any."),
     cfg.StrOpt("policy_file", default="", help="The operator's policy.yaml, over the built-in defaults."),
     cfg.StrOpt("limits_file", default="", help="A file of limits for projects; empty is none."),
+    cfg.BoolOpt(
+        "heat_views", default=False, help="Show clusters as stacks of Heat too, for autoscaler and auto-healer."
+    ),
     cfg.StrOpt("audit_file", default="", help="Where each write leaves a line of JSON, beside the log."),
 ]
 KEYSTONE = [

@@ -4,7 +4,7 @@ import pytest
 
 from jeroboam.api.container.views import status_detail
 from jeroboam.domain.containers import ContainerObserved, OpKind, RuntimeState, Status
-from jeroboam.domain.errors import Conflict, Unavailable
+from jeroboam.domain.errors import Conflict, NotFound, Unavailable
 from tests.api.loops import run_on_host
 from tests.builders import NOW, container, host, new_uuid
 
@@ -221,7 +221,6 @@ async def test_live_questions_that_cannot_be_answered(zun, make, parts, store, o
 async def test_delete_by_state_and_right(zun, make, store):
     created = await make.container()
     path = f"/v1/containers/{created['uuid']}"
-    assert (await zun.delete(path)).status == 409
     assert (await zun.delete(f"{path}?force=true")).status == 403
     assert (await zun.at("1.6").delete(f"{path}?force=true")).status == 400
     assert (await zun.at("1.11").delete(f"{path}?stop=true")).status == 400
@@ -337,3 +336,37 @@ async def test_hosts_services_zones_and_quotas(zun, make, on_host):
 def test_status_in_words(status, seen, text):
     state = RuntimeState.RUNNING
     assert status_detail(container(status=status, observed=ContainerObserved(state=state, **seen)), NOW) == text
+
+
+@pytest.mark.parametrize("status", list(Status))
+async def test_no_state_is_out_of_its_owners_reach(zun, parts, store, status):
+    """What runs can be stopped, everything can be read and deleted: by a member, whatever happened to it."""
+    async with store.write() as tx:
+        mine = container(status=status, name="mine", project_id="p1", host_id="h", host="h1")
+        await tx.containers.insert(mine)
+    path = f"/v1/containers/{mine.uuid}"
+    assert (await zun.get(path)).status == 200
+    assert (await zun.get(f"{path}/logs")).status == 200
+    if status in {Status.RUNNING, Status.RESTARTING, Status.PAUSED}:
+        for action in ("stop", "kill"):
+            assert (await zun.post(f"{path}/{action}")).status == 202
+            async with store.write() as tx:
+                await tx.containers.update(mine)
+    # As published: what runs is deleted with `stop`.
+    query = "?stop=true" if status is Status.RUNNING else ""
+    assert (await zun.delete(f"{path}{query}")).status == 204
+    async with store.read() as tx:
+        op = (await tx.containers.get(mine.uuid)).ops[-1]
+    stands = {Status.CREATED, Status.ERROR, Status.STOPPED, Status.DELETED, Status.DEAD}
+    assert op.params["force"] is (status not in stands | {Status.RUNNING})
+
+
+async def test_logs_of_what_is_on_no_host_are_empty(zun, make, parts, on_host):
+    created = await make.container()
+    path = f"/v1/containers/{created['uuid']}/logs"
+    answer = await zun.get(path)
+    assert (answer.status, answer.json()) == (200, "")
+    await on_host(created)
+    parts.gateway.fault = NotFound("it is not on this host")
+    answer = await zun.get(path)
+    assert (answer.status, answer.json()) == (200, "")

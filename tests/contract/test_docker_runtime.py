@@ -313,3 +313,31 @@ async def test_an_absent_engine_is_told_quickly(tmp_path):
                     await asked
     finally:
         await runtime.close()
+
+
+@pytest.mark.parametrize("end", ["stop", "kill", "remove"])
+async def test_what_crashes_again_and_again_can_be_ended(runtime, run, uuid, end):
+    await run("sh", "-c", "exit 1", restart_policy=RestartPolicy(name="always"))
+    stream = runtime.events()
+    async with asyncio.timeout(SECONDS):
+        while (await runtime.inspect(uuid)).state is not RuntimeState.RESTARTING:
+            await anext(stream)
+    if end == "remove":
+        await runtime.remove(uuid, force=True)
+        assert await runtime.owned() == []
+        return
+    await (runtime.stop(uuid, 1) if end == "stop" else runtime.kill(uuid, "SIGKILL"))
+    assert (await ended(runtime, uuid)).state is RuntimeState.EXITED
+    assert isinstance(await runtime.logs(uuid, stdout=True, stderr=True, timestamps=False, tail=None, since=None), str)
+
+
+@pytest.mark.parametrize("end", ["stop", "kill", "remove"])
+async def test_what_is_paused_can_be_ended(runtime, run, uuid, end):
+    await run("sleep", "600")
+    await runtime.pause(uuid)
+    if end == "remove":
+        await runtime.remove(uuid, force=True)
+        assert await runtime.owned() == []
+        return
+    await (runtime.stop(uuid, 1) if end == "stop" else runtime.kill(uuid, "SIGKILL"))
+    assert (await ended(runtime, uuid)).state is RuntimeState.EXITED

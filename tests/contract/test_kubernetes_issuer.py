@@ -7,10 +7,13 @@ labels vouch for.
 import base64
 import copy
 import dataclasses
+import json
 import ssl
 import time
 from contextlib import asynccontextmanager
+from http import HTTPStatus
 
+import aiohttp
 import jwt
 import pytest
 from aiohttp import web
@@ -119,3 +122,46 @@ async def test_tokens_of_an_issuer_that_only_the_labels_vouch_for(rig, tmp_path)
         for stranger in (issuer.token("ann", audience="others"), issuer.token("ann")[:-8] + "AAAAAAAA"):
             with pytest.raises(Temporary, match=r"Unauthorized|logged in"):
                 await bearing(admin, stranger)("get", "services", "-n", "default")
+
+
+FORMER = "https://kubernetes.default.svc.cluster.local"
+
+
+async def test_tokens_of_service_accounts_are_verified_where_they_say_they_are_from(rig):
+    await rig.boot(rig.nodes(1, 0))
+    assert all(ready(await rig.coe.join(rig.plan())).values())
+    user = User(rig)
+    token = await eventually(lambda: user("create", "token", "default", "--audience=others"), bool)
+    claims = jwt.decode(token, options={"verify_signature": False})
+    # One's own cluster, and no other, and whoever is shown a token may ask there without a name.
+    assert claims["iss"] == user.api
+    context = ssl.create_default_context(cadata=rig.authority.pem)
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=context)) as stranger:
+        async with stranger.get(f"{claims['iss']}/.well-known/openid-configuration") as answer:
+            document = await answer.json()
+        assert document["issuer"] == claims["iss"]
+        async with stranger.get(document["jwks_uri"]) as answer:
+            keys = jwt.PyJWKSet.from_dict(await answer.json())
+        async with stranger.get(f"{claims['iss']}/api/v1/namespaces") as answer:
+            assert answer.status == HTTPStatus.UNAUTHORIZED
+    key = keys[jwt.get_unverified_header(token)["kid"]]
+    assert jwt.decode(token, key, algorithms=["ES256"], audience="others")["sub"] == claims["sub"]
+
+    # Tokens that say what issuers were called before are good as long as they last.
+    account = json.loads(await user("get", "serviceaccount", "default", "-o", "json"))["metadata"]
+    about = {"namespace": "default", "serviceaccount": {"name": "default", "uid": account["uid"]}}
+    now = int(time.time())
+    for issuer in (f"{FORMER}/clusters/{rig.cluster_id}", FORMER):
+        given = claims | {
+            "iss": issuer,
+            "aud": [issuer],
+            "iat": now,
+            "nbf": now,
+            "exp": now + 600,
+            "kubernetes.io": about,
+        }
+        former = jwt.encode(given, rig.others["service-account"].key, algorithm="ES256")
+        assert "system:serviceaccount:default:default" in await bearing(user, former)("auth", "whoami")
+    with pytest.raises(Temporary, match=r"Unauthorized|logged in"):
+        other = jwt.encode(given | {"iss": f"{FORMER}/clusters/another"}, rig.others["service-account"].key, "ES256")
+        await bearing(user, other)("auth", "whoami")

@@ -177,10 +177,10 @@ def runs(pod) -> bool:
     return any(each.get("ready") for each in pod["status"].get("containerStatuses", ()))
 
 
-async def load(rig, image: str):
+async def load(rig, *images: str):
     async with connect() as docker:
         of = {"installation": rig.infra.installation, "cluster_id": rig.cluster_id}
-        return await bring(docker, **of, image=image, command=taken_in)
+        return await bring(docker, **of, images=images, command=taken_in)
 
 
 async def test_add_ons_and_registries(rig, app):
@@ -202,14 +202,14 @@ async def test_add_ons_and_registries(rig, app):
     # What is pushed to the cluster's registry runs on every node under the name that it has outside.
     rollout = ("rollout", "status", "-n", "kube-system", "deployment/registry", "--timeout=5s")
     await eventually(lambda: user(*rollout), bool, seconds=60)
-    assert await load(rig, app) == sorted(member.name for member in rig.members)
+    assert await load(rig, app, "busybox:latest") == sorted(member.name for member in rig.members)
     push = ("ctr", "-n", "k8s.io", "images", "push", "--plain-http", "--local")
     for name in ("team/app:v1", "mirror/somebody/thing:v1"):
         await on_node(rig, 0, *push, f"{REGISTRY}/{name}", f"docker.io/{app}")
     await user("apply", "-f", "-", stdin=OWN.replace("@APP@", app))
     await eventually(lambda: shown(user, "pod", "loaded"), runs, seconds=60)
     with pytest.raises(Permanent, match="there is no image"):
-        await load(rig, "no-such/image:v1")
+        await load(rig, app, "no-such/image:v1")
 
     # That one is asked in plain by its own name too, and for what public registries have.
     for name in ("pulled", "insecure", "mirrored"):

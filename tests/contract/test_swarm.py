@@ -220,6 +220,25 @@ async def test_a_node_that_lost_its_disk_comes_back_once(rig):
 
 
 @pytest.mark.slow
+async def test_a_membership_that_is_made_anew_keeps_what_its_user_gave(rig, tmp_path):
+    await rig.boot(rig.nodes(1, 1))
+    await rig.coe.join(rig.plan())
+    user, worker = User(rig, tmp_path), rig.members[1]
+    [node] = (await user.docker("node", "ls", "-q", "--filter", f"name={worker.name}")).split()
+    await user.docker("node", "update", "--availability", "pause", "--label-add", "disk=ssd", node)
+    # Its Engine is started anew without what it knew, and is another node to the swarm.
+    await lose_with_disk(rig, worker.uuid)
+    await eventually(lambda: rig.coe.observe(rig.plan()), lambda found: not ready(found)[worker.uuid])
+    await rig.start_all()
+    joined = await eventually(lambda: rig.coe.join(rig.plan()), lambda found: all(ready(found).values()))
+    assert joined.strangers == ()
+    shown = '{{.Spec.Availability}} {{index .Spec.Labels "disk"}} {{index .Spec.Labels "tier"}}'
+    [again] = (await user.docker("node", "ls", "-q", "--filter", f"name={worker.name}")).split()
+    assert again != node
+    assert (await user.docker("node", "inspect", "--format", shown, again)).split() == ["pause", "ssd", "worker"]
+
+
+@pytest.mark.slow
 async def test_one_master_of_three_may_be_away_and_be_replaced(rig):
     nodes = rig.nodes(3, 0)
     await rig.boot(nodes)
@@ -305,6 +324,15 @@ def test_fields_that_swarm_cannot_honour_are_named(rig, field, value):
     with pytest.raises(Invalid, match=field) as caught:
         rig.coe.check(TemplateSpec(coe="swarm", image_id="swarm-node", **{field: value}))
     assert caught.value.field == field
+
+
+async def test_a_node_has_the_memory_of_its_flavour(rig, tmp_path):
+    await rig.boot(rig.nodes(1, 0))
+    await rig.coe.join(rig.plan())
+    shown = await User(rig, tmp_path).docker(
+        "node", "inspect", "self", "--format", "{{.Description.Resources.MemoryBytes}}"
+    )
+    assert int(shown) == 2048 << 20
 
 
 async def test_template_fields_reach_the_engines(rig):

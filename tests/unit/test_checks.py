@@ -1,6 +1,7 @@
 """Checks of a cluster: how they end, and that what they made goes, on an API that only keeps what it is given."""
 
 import asyncio
+import base64
 import json
 import ssl
 
@@ -14,7 +15,7 @@ from jeroboam.checks.runner import carry_out
 from jeroboam.checks.site import Failed, Skipped, enter
 from jeroboam.clients.kubernetes import KubernetesApi
 from jeroboam.domain.errors import Permanent
-from tests.clock import ManualClock
+from tests.clock import ManualClock, until
 
 IMAGE = "busybox"
 PLAIN = ssl.create_default_context()
@@ -201,3 +202,94 @@ def test_checks_are_chosen_by_name():
     with pytest.raises(ValueError, match=r"there is no check nonsense; there are: pod-network, .*drain.*rbac"):
         chosen(("nonsense",))
     assert len({check.name for check in ALL}) == len(ALL)
+
+
+def token(claims: dict, kid: str = "one") -> str:
+    def encoded(part: dict) -> str:
+        return base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=")
+
+    return f"{encoded({'kid': kid})}.{encoded(claims)}.signature"
+
+
+class Issuing(Kept):
+    """One that hands out tokens and shows whose they are, and where a scheduler has a word for each pod."""
+
+    issuer, kid, pod = "https://192.0.2.1:6443", "one", {}
+
+    async def answer(self, request: web.Request) -> web.Response:
+        self.objects["/.well-known/openid-configuration"] = {
+            "issuer": "https://192.0.2.1:6443",
+            "jwks_uri": "https://192.0.2.1:6443/openid/v1/jwks",
+        }
+        self.objects["/openid/v1/jwks"] = {"keys": [{"kid": "one"}]}
+        for shown in self.objects["/api/v1/nodes"]["items"]:
+            shown["status"]["allocatable"] = {"memory": "2Gi"}
+        if request.path.endswith("/token"):
+            return web.json_response({"status": {"token": token({"iss": self.issuer}, self.kid)}})
+        if request.path.endswith("/jwks") and "*/*" not in request.headers["Accept"]:
+            return web.json_response({}, status=406)
+        answer = await super().answer(request)
+        if request.method == "PATCH" and request.path.endswith("/pods/large"):
+            wanted = self.objects[request.path]["spec"]["containers"][0]["resources"]["requests"]["memory"]
+            assert int(wanted) > 2 << 30
+            self.objects[request.path] |= {"status": self.pod.get("status", {})}
+            self.objects[request.path]["spec"] |= self.pod.get("spec", {})
+        return answer
+
+
+@pytest.fixture
+async def issuing():
+    server, app = Issuing(), web.Application()
+    app.router.add_route("*", "/{path:.*}", server.answer)
+    async with TestServer(app) as running:
+        server.url = str(running.make_url("/"))[:-1]
+        async with KubernetesApi(server.url, PLAIN) as server.api:
+            yield server
+
+
+async def ended(kept: Kept, name: str) -> str:
+    clock, told = ManualClock(), Told()
+    site = await enter(kept.api, lambda _: KubernetesApi(kept.url, PLAIN), clock, image=IMAGE, seconds=10)
+    task = asyncio.create_task(carry_out(site, chosen([name]), told))
+
+    async def look() -> bool:
+        return task.done()
+
+    await until(site.clock, look, bool)
+    await task
+    return told.ended[0]
+
+
+@pytest.mark.parametrize(
+    ("issuer", "kid", "said"),
+    [
+        ("https://192.0.2.1:6443", "one", "passed https://192.0.2.1:6443; anybody may ask"),
+        ("https://elsewhere", "one", "failed tokens are of https://elsewhere, and the document is of"),
+        ("https://192.0.2.1:6443", "two", "failed the token is signed with two, which is not among the keys"),
+    ],
+)
+async def test_a_token_whose_issuer_cannot_be_looked_up_is_told(issuing, issuer, kid, said):
+    issuing.issuer, issuing.kid = issuer, kid
+    assert (await ended(issuing, "issuer")).startswith(f"issuer {said}")
+
+
+def unscheduled(message: str) -> dict:
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    return {"status": {"conditions": [condition]}}
+
+
+@pytest.mark.parametrize(
+    ("pod", "said"),
+    [
+        (
+            unscheduled("0/2 nodes are available: 2 Insufficient memory."),
+            "passed the largest node has 2.0 GiB for pods",
+        ),
+        (unscheduled("0/2 nodes are available: 2 had a taint."), "failed it is not scheduled, and the reason is: 0/2"),
+        ({"spec": {"nodeName": "a"}}, "failed it came to node a, although no node has so much memory"),
+        ({}, "failed why it is not scheduled: not after 10 s"),
+    ],
+)
+async def test_a_pod_that_is_too_large_has_to_wait_and_say_so(issuing, pod, said):
+    issuing.pod = pod
+    assert (await ended(issuing, "too-large")).startswith(f"too-large {said}")

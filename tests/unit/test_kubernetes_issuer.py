@@ -9,7 +9,7 @@ import pytest
 from jeroboam.coes.kubernetes import KubernetesCoe
 from jeroboam.domain.errors import Invalid
 from jeroboam.kit.x509 import make_ca
-from tests.unit.test_kubernetes_options import CLOCK, SPEC, laid_for
+from tests.unit.test_kubernetes_options import CLOCK, SPEC, arguments, laid_for, plan
 
 CA = make_ca(common_name="somebody", now=CLOCK.now())
 KEY = CA.key.decode()
@@ -39,6 +39,20 @@ def test_tokens_of_an_issuer(coe, labels, username, groups):
     [jwt] = json.loads(laid["/etc/kubernetes/security/authentication.yaml"])["jwt"]
     assert jwt["issuer"] == {"url": "https://id.example", "audiences": ["kube"]}
     assert (jwt["claimMappings"]["username"], jwt["claimMappings"].get("groups")) == (username, groups)
+
+
+@pytest.mark.parametrize(
+    ("balancer", "address"), [(None, "https://10.9.0.2:6443"), ("10.9.0.9", "https://10.9.0.9:6443")]
+)
+def test_the_issuer_of_service_accounts_is_where_the_api_answers(coe, balancer, address):
+    made = replace(plan(coe), balancer=balancer)
+    laid = {file.path: file.content.decode() for file in coe.script(made, made.members[0]).files}
+    given = arguments(laid, "apiServer")
+    # The first is what new tokens say; those of earlier releases are accepted.
+    former = "https://kubernetes.default.svc.cluster.local"
+    issuers = [value for name, value in given if name == "service-account-issuer"]
+    assert issuers == [address, f"{former}/clusters/c", former]
+    assert ("service-account-jwks-uri", f"{address}/openid/v1/jwks") in given
 
 
 @pytest.mark.parametrize("said", [CA.pem, base64.b64encode(CA.pem.encode()).decode(), CA.pem * 2], ids=range(3))

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from jeroboam.coes.base import Authority, CoePlan, Member
-from jeroboam.coes.kubernetes import KubernetesCoe, components
+from jeroboam.coes.kubernetes import KubernetesCoe, components, flag_values
 from jeroboam.coes.kubernetes.fleet import KubeNode
 from jeroboam.coes.kubernetes.network import ranges
 from jeroboam.coes.kubernetes.options import networks
@@ -19,6 +19,7 @@ from jeroboam.domain.clusters import TemplateSpec
 from jeroboam.domain.errors import Invalid
 from jeroboam.kit.clock import SystemClock
 from jeroboam.kit.x509 import make_ca
+from jeroboam.nodeimages import kubernetes
 
 CLOCK = SystemClock()
 SPEC = TemplateSpec(coe="kubernetes", image_id="kubernetes-node")
@@ -66,6 +67,30 @@ def coe():
         ("kubeapi_options", "--feature-gates=NoSuchGate=true"),
         ("kubeapi_options", "--feature-gates=AllAlpha"),
         ("kubeapi_options", "--event-ttl=long"),
+        *(
+            ("kubelet_options", option)
+            for option in (
+                "--max-pods=-1",
+                "--max-pods=3000000000",
+                "--image-gc-high-threshold=101",
+                "--image-gc-high-threshold=70",
+                "--container-log-max-files=1",
+                "--eviction-hard=memory.free<100Mi",
+                "--eviction-hard=memory.available<much",
+                "--eviction-soft=memory.available<200Mi",
+                "--system-reserved=gpu=1",
+                "--kube-reserved=memory",
+                "--event-qps=-1",
+            )
+        ),
+        ("kubeapi_options", "--emulated-version=1.20"),
+        ("kubeapi_options", "--emulated-version=1.99"),
+        ("kubeapi_options", "--min-compatibility-version=new"),
+        ("kubeapi_options", "--goaway-chance=0.5"),
+        ("kubecontroller_options", "--emulated-version=1.20"),
+        ("kubecontroller_options", "--concurrent-deployment-syncs=0"),
+        ("kubescheduler_options", "--kube-api-burst=-5"),
+        ("kubeproxy_options", "--iptables-masquerade-bit=32"),
         ("kubescheduler_options", "--kubeconfig=/x"),
         ("kubecontroller_options", "--leader-elect=false"),
         ("kubecontroller_options", "--cluster-cidr=10.0.0.0/8"),
@@ -104,6 +129,11 @@ def test_what_was_refused_is_said_with_the_reason(coe):
         {"kubeapi_options": "--service-node-port-range=30000-31000 --tls-min-version=VersionTLS13"},
         {"kubecontroller_options": "--node-monitor-grace-period=30s --terminated-pod-gc-threshold=100"},
         {"kubescheduler_options": "--v=4"},
+        {"kubelet_options": "--pod-max-pids=-1 --image-gc-high-threshold=90 --system-reserved=cpu=200m,memory=1Gi"},
+        {"kubelet_options": "--eviction-soft=pid.available<10% --eviction-soft-grace-period=pid.available=1m"},
+        {"kubeapi_options": "--emulated-version=1.34 --min-compatibility-version=kube=1.33"},
+        {"kubeapi_options": "--emulated-version=1.32", "kube_tag": "v1.35.4"},
+        {"kubecontroller_options": "--terminated-pod-gc-threshold=-1 --horizontal-pod-autoscaler-tolerance=0.2"},
         {"kubeproxy_options": "--proxy-mode=iptables --nodeport-addresses=10.0.0.0/8,192.168.0.0/16"},
         {"admission_control_list": "NodeRestriction,PodNodeSelector"},
         {"audit_log_enabled": "True", "audit_log_maxage": "7"},
@@ -112,6 +142,14 @@ def test_what_was_refused_is_said_with_the_reason(coe):
 )
 def test_what_operators_set_is_taken(coe, labels):
     coe.check(replace(SPEC, labels=labels))
+
+
+def test_a_version_is_emulated_as_far_back_as_that_of_the_cluster_can(coe):
+    labels = {"kubeapi_options": "--emulated-version=1.32", "kube_tag": "v1.36.3"}
+    with pytest.raises(Invalid, match=r"--emulated-version=1\.32.*a version from 1\.33 to 1\.36"):
+        coe.check(replace(SPEC, labels=labels))
+    minors = {int(name.split(".")[1]) for name in kubernetes.versions()}
+    assert (min(minors), max(minors)) == (flag_values.OLDEST, flag_values.NEWEST)
 
 
 @pytest.mark.parametrize(
@@ -284,12 +322,11 @@ def test_pods_are_held_to_baseline_and_nobody_is_anonymous(coe):
     assert plugin["configuration"]["defaults"]["enforce"] == "baseline"
     assert plugin["configuration"]["exemptions"]["namespaces"] == ["kube-system"]
     authentication = json.loads(laid["/etc/kubernetes/security/authentication.yaml"])
-    assert {each["path"] for each in authentication["anonymous"]["conditions"]} == {"/livez", "/readyz", "/healthz"}
+    public = {"/livez", "/readyz", "/healthz", "/.well-known/openid-configuration", "/openid/v1/jwks"}
+    assert {each["path"] for each in authentication["anonymous"]["conditions"]} == public
     assert "jwt" not in authentication
     given = arguments(laid, "apiServer")
     assert ("enable-admission-plugins", "NodeRestriction") in given
-    issuers = [value for name, value in given if name == "service-account-issuer"]
-    assert issuers[0] == "https://kubernetes.default.svc.cluster.local/clusters/c"
     assert not [name for name, _ in given if name.startswith("audit")]
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from jeroboam.bootstrap.load import load_image
+from jeroboam.bootstrap.load import load_images
 from jeroboam.bootstrap.state import StateFolder
 from jeroboam.cli import app
 from jeroboam.domain.errors import Permanent
@@ -48,15 +48,15 @@ async def settings(tmp_path):
 )
 async def test_a_cluster_that_takes_none_is_told_apart(settings, cluster, said):
     with pytest.raises(ValueError, match=said):
-        await load_image(settings, cluster, "busybox:latest")
+        await load_images(settings, cluster, ["busybox:latest"])
 
 
 async def test_what_is_no_name_of_an_image_goes_nowhere(settings):
     with pytest.raises(Permanent, match="is not the name of an image"):
-        await load_image(settings, "kube", "../images")
+        await load_images(settings, "kube", ["busybox:latest", "../images"])
 
 
 def test_without_an_installation_one_line_says_so(tmp_path):
-    done = CliRunner().invoke(app, ["cluster", "load-image", "c", "i", "--state", str(tmp_path)])
+    done = CliRunner().invoke(app, ["cluster", "load-image", "c", "i", "j", "--state", str(tmp_path)])
     assert done.exit_code == 1
     assert "there is no installation" in done.output.replace("\n", " ")

@@ -15,7 +15,7 @@ from jeroboam.providers import local_subnets as subnets
 from jeroboam.providers.base import Flavor, NodeWant
 from jeroboam.providers.local_catalog import DockerImage
 from jeroboam.providers.local_engine import Gift, ways
-from jeroboam.providers.local_nodes import Place, archive, container_config, container_name, labels
+from jeroboam.providers.local_nodes import Place, archive, container_config, container_name, labels, last_words
 
 SMALL = ipaddress.IPv4Network("10.200.0.0/22")
 
@@ -161,3 +161,29 @@ def test_modules_are_shown_where_there_are_any_and_done_without_where_refused():
     flavor = Flavor(id="f", name="f", vcpus=1, ram=512, disk=1)
     config = container_config(WANT, PLACE, IMAGE, flavor, gift)
     assert [mount["Target"] for mount in config["HostConfig"]["Mounts"]] == ["/lib/modules", "/data"]
+
+
+@pytest.mark.parametrize(
+    ("printed", "words"),
+    [
+        ("", ""),
+        ("all is well\n", ""),
+        ("node: kubelet ended with status 143; it is started again\n", ""),
+        (
+            (
+                "Flag --max-pods has been deprecated\n"
+                'E1129 03:05:18.63    1340 run.go:72] "command failed" err="maxPods -1 must not be negative"\n'
+                "node: kubelet ended with status 1; it is started again\n"
+                "Flag --max-pods has been deprecated\n"
+            ),
+            ('kubelet ended with status 1 and printed last: "command failed" err="maxPods -1 must not be negative"'),
+        ),
+        (
+            "no such file\nnode: flanneld ended with status 2; it is started again\n",
+            "flanneld ended with status 2 and printed last: no such file",
+        ),
+        ("node: sh ended with status 1; it is started again", "its service ended with status 1 and printed last: "),
+    ],
+)
+def test_last_words_of_a_program_that_ended(printed, words):
+    assert last_words(printed) == words

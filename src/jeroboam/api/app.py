@@ -20,13 +20,16 @@ from jeroboam.api.audit import Trace, record_of
 from jeroboam.api.call import Answer, Call, Failure, Family, Route, Routes, reply
 from jeroboam.api.container.family import ContainerFamily
 from jeroboam.api.container_infra.family import ContainerInfraFamily
+from jeroboam.api.container_infra.heat.family import HeatViews
 from jeroboam.api.edge import INDEX, CutOff, Head, Meter, TooLarge, read_body, read_head, respond
 from jeroboam.api.fields import Several
 from jeroboam.api.metrics import exposition
 from jeroboam.api.options import ApiOptions
 from jeroboam.api.parts import ApiParts
 from jeroboam.api.policy import Policy
+from jeroboam.api.turns import Turns
 from jeroboam.api.versions import BadVersion, OutOfRange, negotiate, version_headers
+from jeroboam.domain.caller import Caller
 from jeroboam.domain.errors import Refused
 
 __all__ = ["ApiOptions", "ApiParts", "create_app"]
@@ -46,8 +49,11 @@ def create_app(parts: ApiParts) -> ASGIApp:
     """The application: both families, `/healthcheck`, `/metrics` and a page with links at `/`."""
     registry = CollectorRegistry()
     meter = Meter(registry)
-    families = (ContainerInfraFamily(), ContainerFamily())
-    mounts = {family.prefix: _Mount(family, parts) for family in families}
+    families: tuple[Family, ...] = (ContainerInfraFamily(), ContainerFamily())
+    if parts.options.heat_views:
+        families = (*families, HeatViews())
+    turns = Turns(parts.options.parallel_requests)
+    mounts = {family.prefix: _Mount(family, parts, turns) for family in families}
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -119,9 +125,10 @@ async def _health(parts: ApiParts) -> Answer:
 class _Mount:
     """One family under its prefix."""
 
-    def __init__(self, family: Family, parts: ApiParts) -> None:
+    def __init__(self, family: Family, parts: ApiParts, turns: Turns) -> None:
         self._family = family
         self._parts = parts
+        self._turns = turns
         self._routes = Routes(family.routes)
         self._policy = Policy(family.rules, parts.options.policy_file)
         unknown = {route.rule for route in family.routes if route.rule is not None and route.rule not in self._policy}
@@ -144,7 +151,7 @@ class _Mount:
             return public
         open_to_all = not segments
         try:
-            if not open_to_all and (refusal := await self._identify(head, trace)) is not None:
+            if not open_to_all and (refusal := await self._identify(head, trace, segments)) is not None:
                 return refusal
             version = negotiate(head.headers.get("openstack-api-version"), self._family)
         except BadVersion as error:
@@ -159,7 +166,9 @@ class _Mount:
         if open_to_all:
             answer = self._discovery(head, self._family.about(base))
         else:
-            answer = await self._routed(head, receive, trace, segments, base, version)
+            assert head.caller is not None
+            async with self._turns.hold(head.caller.project_id):
+                answer = await self._routed(head, receive, trace, segments, base, version)
         return Answer(
             status=answer.status, body=answer.body, media_type=answer.media_type, headers=answer.headers + headers
         )
@@ -198,14 +207,26 @@ class _Mount:
             return Answer(status=answer.status, body=b"OK" if answer.status == 200 else b"", media_type="text/plain")  # noqa: PLR2004
         return answer
 
-    async def _identify(self, head: Head, trace: Trace) -> Answer | None:
-        """Note who asks; the answer that refuses whoever did not say."""
+    async def _identify(self, head: Head, trace: Trace, segments: list[str]) -> Answer | None:
+        """Note who asks; the answer that refuses whoever did not say, or may not ask that with this token."""
         token = head.headers.get("x-auth-token")
-        head.caller = await self._parts.tokens.caller(token) if token else None
-        if head.caller is None:
+        caller = await self._parts.tokens.caller(token) if token else None
+        if caller is None or not self._permits(caller, head.method, segments):
             return reply(_UNAUTHORIZED, 401, *self._challenge)
-        trace.caller = head.caller
+        head.caller = trace.caller = caller
         return None
+
+    def _permits(self, caller: Caller, method: str, segments: list[str]) -> bool:
+        """Whether the access rules of an application credential, if it has any, allow the request.
+
+        They are written for the path as it is published, below the prefix or with it; what the client writes in
+        other ways (twice a slash, without a version) is the same path.
+        """
+        if caller.access_rules is None:
+            return True
+        plain = "/".join(["", "v1", *segments])
+        paths = (plain, f"/{self._family.prefix}{plain}")
+        return any(rule.permits(self._family.words, method, paths) for rule in caller.access_rules)
 
     async def _routed(
         self, head: Head, receive: Receive, trace: Trace, segments: list[str], base: str, version: int

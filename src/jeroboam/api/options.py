@@ -17,6 +17,10 @@ class ApiOptions:
     """Objects on one page, at most and by default."""
     max_body: int = 1 << 20
     """Octets of a request's body, at most."""
+    parallel_requests: int = 64
+    """Requests of one project that are answered at once; those above it wait for their turn."""
+    heat_views: bool = False
+    """Whether clusters are shown in the shapes of Heat's API too."""
     service_down_time: float = 180.0
     """Seconds without a heartbeat after which a process or a host counts as down."""
 

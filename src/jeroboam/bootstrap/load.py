@@ -1,4 +1,4 @@
-"""A user's own image on the nodes of a cluster, for where no registry is: from the command line's side.
+"""A user's own images on the nodes of a cluster, for where no registry is: from the command line's side.
 
 The cluster is looked up in the store, its nodes on the Engine. What is loaded lies on the disks of the nodes and
 survives that they are made anew; nodes that come later do not have it.
@@ -18,10 +18,10 @@ _COE = "kubernetes"
 _PROVIDER = "local"
 
 
-async def load_image(settings: Settings, cluster: str, image: str) -> Sequence[str]:
-    """Bring that image of the Engine onto every node of the cluster; the names of the nodes.
+async def load_images(settings: Settings, cluster: str, images: Sequence[str]) -> Sequence[str]:
+    """Bring these images of the Engine onto every node of the cluster; the names of the nodes.
 
-    Raises `ValueError` for a cluster that there is not, or that cannot take one, and `Permanent` as `bring` does.
+    Raises `ValueError` for a cluster that there is not, or that cannot take any, and `Permanent` as `bring` does.
     """
     folder = StateFolder(settings.state)
     if not folder.exists:
@@ -33,7 +33,7 @@ async def load_image(settings: Settings, cluster: str, image: str) -> Sequence[s
             docker,
             installation=folder.installation(),
             cluster_id=uuid,
-            image=image,
+            images=images,
             command=lambda path: ("/usr/local/bin/ctr", "-n", "k8s.io", "images", "import", "--local", path),
         )
     finally:

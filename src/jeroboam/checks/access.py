@@ -3,7 +3,11 @@
 Neighbours: `site`, which gives connections to others than its own user.
 """
 
+import json
+from base64 import urlsafe_b64decode
 from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlsplit
 
 from jeroboam.checks.base import Check
 from jeroboam.checks.manifests import data
@@ -12,6 +16,7 @@ from jeroboam.clients.kubernetes import Denied, KubernetesApi
 
 _NAME = "reader"
 _RULE = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list"]}
+_DISCOVERY = "/.well-known/openid-configuration"
 _GROUP = "rbac.authorization.k8s.io"
 
 
@@ -56,6 +61,29 @@ def _binding(site: Site) -> dict[str, object]:
     }
 
 
+async def _issuer(site: Site) -> str:
+    name = "shown"
+    await site.have({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}})
+    asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 600}}
+    made = await site.api.post(f"{site.path('ServiceAccount', name)}/token", asked, "asking for a token")
+    head, claims = (_decoded(part) for part in made["status"]["token"].split(".")[:2])
+    document = await site.api.get(_DISCOVERY, "asking for the issuer's document")
+    if document["issuer"] != claims["iss"]:
+        raise Failed(f"tokens are of {claims['iss']}, and the document is of {document['issuer']}")
+    keys = json.loads(await site.api.text(urlsplit(document["jwks_uri"]).path, "asking for the issuer's keys"))
+    if head["kid"] not in {key["kid"] for key in keys["keys"]}:
+        raise Failed(f"the token is signed with {head['kid']}, which is not among the keys of {document['jwks_uri']}")
+    async with site.bearer("") as stranger:
+        is_public = await _status(stranger, _DISCOVERY) == HTTPStatus.OK
+    return f"{claims['iss']}; {'anybody' if is_public else 'nobody without a name'} may ask"
+
+
+def _decoded(part: str) -> dict[str, Any]:
+    """A part of a token; its signature is not looked at."""
+    found: dict[str, Any] = json.loads(urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    return found
+
+
 async def _status(user: KubernetesApi, path: str) -> int:
     """How the API answers whether that user may read what is there."""
     try:
@@ -71,4 +99,7 @@ async def _refused(user: KubernetesApi, path: str, wanted: HTTPStatus) -> None:
         raise Failed(f"{path} should be refused with {wanted:d}, and the answer is {seen:d}")
 
 
-CHECKS = (Check(name="rbac", about="users may do what their roles say, and strangers nothing", run=_rbac),)
+CHECKS = (
+    Check(name="rbac", about="users may do what their roles say, and strangers nothing", run=_rbac),
+    Check(name="issuer", about="whoever is shown a service account's token can look up whose it is", run=_issuer),
+)

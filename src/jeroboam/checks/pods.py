@@ -4,12 +4,14 @@ Neighbours: `site`, whose servers are used where one will do.
 """
 
 from jeroboam.checks.base import Check
-from jeroboam.checks.manifests import MARK, PORT, container, data, pod_spec
+from jeroboam.checks.manifests import MARK, PORT, Json, container, data, pod_spec
 from jeroboam.checks.site import Failed, Site, ready
+from jeroboam.clients.kubernetes_quantities import amount
 from jeroboam.clients.kubernetes_streams import Ran, ask_port
 
 _ASK_SECONDS = 10.0
 _EXIT = 7
+_MORE = 1 << 20
 
 
 async def _exec(site: Site) -> str:
@@ -66,9 +68,36 @@ async def _configuration(site: Site) -> str:
     return ""
 
 
+async def _too_large(site: Site) -> str:
+    found = await site.api.get("/api/v1/nodes", "asking the cluster for its nodes")
+    most = max(amount(node["status"]["allocatable"]["memory"]) for node in found["items"])
+    resources = {"requests": {"memory": str(int(most) + _MORE)}}
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "large", "labels": {"app": "large", MARK: site.namespace}},
+        "spec": pod_spec(container(site.image, "exec sleep 3600", resources=resources)),
+    }
+    await site.have(pod)
+
+    async def look() -> tuple[str, str]:
+        shown = await site.get("Pod", "large")
+        if "nodeName" in shown["spec"]:
+            raise Failed(f"it came to node {shown['spec']['nodeName']}, although no node has so much memory")
+        conditions = shown["status"].get("conditions") or ()
+        told: Json = next((each for each in conditions if each["type"] == "PodScheduled"), {})
+        return told.get("reason", ""), told.get("message", "")
+
+    _, why = await site.until("why it is not scheduled", look, lambda seen: seen[0] == "Unschedulable")
+    if "Insufficient memory" not in why:
+        raise Failed(f"it is not scheduled, and the reason is: {why}")
+    return f"the largest node has {most / (1 << 30):.1f} GiB for pods"
+
+
 CHECKS = (
     Check(name="exec", about="commands run in pods, with input, both outputs and the exit status", run=_exec),
     Check(name="logs", about="what pods print can be read", run=_logs),
     Check(name="port-forward", about="a pod's port is reached through the API", run=_port_forward),
+    Check(name="too-large", about="a pod that asks for more than a node has waits, and says for what", run=_too_large),
     Check(name="configuration", about="ConfigMaps and Secrets are files and variables of pods", run=_configuration),
 )

@@ -233,18 +233,23 @@ class _Progress:
 
 
 @own_clusters.clusters.command("load-image")
-def load_image(
+def load_images(
     cluster: Annotated[str, typer.Argument(help="Its name or uuid.")],
-    image: Annotated[str, typer.Argument(help="As this machine's Docker Engine names it.")],
+    images: Annotated[
+        list[str], typer.Argument(metavar="IMAGE...", help="As this machine's Docker Engine names them.")
+    ],
     state: State = None,
     config: Config = None,
 ) -> None:
-    """Bring an image of this machine's Docker Engine onto every node of a Kubernetes cluster, with no registry."""
-    with complaints():
-        from jeroboam.bootstrap.load import load_image as load  # noqa: PLC0415
+    """Bring images of this machine's Docker Engine onto every node of a Kubernetes cluster, with no registry.
 
-        nodes = asyncio.run(load(options.load(config, state=state), cluster, image))
-        console.print(f"{image} is on {', '.join(nodes)}", highlight=False, markup=False, soft_wrap=True)
+    Several travel in one archive, in which a layer that they share lies once.
+    """
+    with complaints():
+        from jeroboam.bootstrap.load import load_images as load  # noqa: PLC0415
+
+        nodes = asyncio.run(load(options.load(config, state=state), cluster, images))
+        console.print(f"{', '.join(images)}: on {', '.join(nodes)}", highlight=False, markup=False, soft_wrap=True)
 
 
 @policies.command("explain")

@@ -4,7 +4,7 @@ Neighbours: `clients.docker`; the runtime and the COE whose containers need imag
 """
 
 import asyncio
-from collections.abc import AsyncIterable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from http import HTTPStatus
 from typing import IO
 
@@ -75,6 +75,18 @@ async def file_of(docker: aiodocker.Docker, image: str, path: str, into: IO[byte
                 into.write(block)
     finally:
         await container.delete(force=True)
+
+
+async def exported_images(docker: aiodocker.Docker, images: Sequence[str]) -> AsyncIterator[bytes]:
+    """These images in one archive, as `docker save` writes it: a layer that several of them have is in it once."""
+    for image in images:
+        check_image(image)
+    url = f"{docker.docker_host}/images/get"
+    async with docker.session.get(url, params=[("names", image) for image in images]) as answer:
+        if not answer.ok:
+            raise aiodocker.DockerError(answer.status, await answer.text())
+        async for block in answer.content.iter_chunked(1 << 20):
+            yield block
 
 
 class RegistryAway(Temporary):

@@ -40,6 +40,15 @@ class Missing(Permanent):
     """There is no such object."""
 
 
+class Held(Temporary):
+    """A disruption budget keeps a pod where it is."""
+
+    def __init__(self, reason: str, *, rule: str) -> None:
+        super().__init__(reason)
+        self.rule = rule
+        """The budget and what it needs, in the cluster's words."""
+
+
 class Denied(Permanent):
     """The API does not know who asks (401), or lets them not do it (403)."""
 
@@ -87,7 +96,7 @@ class KubernetesApi:
 
     async def text(self, path: str, doing: str) -> str:
         """What is no object, such as a log."""
-        async with self._asked("GET", path, doing) as answer:
+        async with self._asked("GET", path, doing, accept="*/*") as answer:
             return await answer.text()
 
     async def patch(self, path: str, change: Mapping[str, Any], doing: str) -> None:
@@ -178,4 +187,15 @@ def _refusal(doing: str, status: int, text: str) -> Temporary | Permanent:
         return Missing(f"{doing}: {said}")
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         return Denied(f"{doing}: {said}", status=status)
+    if status == HTTPStatus.TOO_MANY_REQUESTS and (rule := _budget(text)):
+        return Held(f"{doing}: {said}", rule=rule)
     return (Temporary if status in _AGAIN else Permanent)(f"{doing}: {said}")
+
+
+def _budget(text: str) -> str:
+    """The disruption budget that a refused eviction names, with what it needs; empty where none is named."""
+    try:
+        causes = json.loads(text)["details"]["causes"]
+        return "; ".join(str(cause["message"]) for cause in causes if cause.get("reason") == "DisruptionBudget")
+    except (ValueError, KeyError, TypeError):
+        return ""

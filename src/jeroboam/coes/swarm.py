@@ -10,8 +10,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 
-from jeroboam.coes import proxies, swarm_options
-from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Member, MemberState
+from jeroboam.coes import proxies, sizes, swarm_drains, swarm_options
+from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Member, MemberState, describe_unready
 from jeroboam.coes.swarm_api import (
     API_PORT,
     DRAINED_LABEL,
@@ -28,15 +28,14 @@ from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import DriverError, Invalid, Temporary
 from jeroboam.domain.field_effects import SWARM, TEMPLATES, check_fields
 from jeroboam.domain.nodes import File, NodeScript
+from jeroboam.domain.progress import UNWATCHED, Progress, Together
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.tasks import Tasks
 from jeroboam.kit.x509 import SERVER, Pair, issue
 
-# How long one call waits: for Engines that boot, for nodes that joined, for work that moves away.
+# How long one call waits: for Engines that boot, for nodes that joined.
 _BOOT_SECONDS = 10.0
 _SETTLE_SECONDS = 10.0
-_DRAIN_SECONDS = 30.0
-_DEMOTE_SECONDS = 10.0
 
 # What Magnum's own templates call a driver that Engines know by another name; None leaves the choice to the Engine.
 _STORAGE_DRIVERS = {"overlay": "overlay2", "devicemapper": None}
@@ -88,6 +87,7 @@ class SwarmCoe(SwarmContainers):
         )
         return NodeScript(
             files=(
+                sizes.script_file(),
                 File(path=f"{_FOLDER}/ca.pem", content=main.trusted.encode()),
                 File(path=f"{_FOLDER}/cert.pem", content=own.pem.encode()),
                 File(path=f"{_FOLDER}/key.pem", content=own.key, mode=0o600),
@@ -95,16 +95,16 @@ class SwarmCoe(SwarmContainers):
                 # The Engines of a cluster speak to each other, too.
                 *proxies.environment(f"{_FOLDER}/environment", plan.template, (each.address for each in plan.members)),
             ),
-            commands=(("dockerd",),),
+            commands=(sizes.command(member.uuid), ("dockerd",)),
         )
 
-    async def join(self, plan: CoePlan) -> CoeObserved:
+    async def join(self, plan: CoePlan, progress: Progress = UNWATCHED) -> CoeObserved:
         async with self._fleet(plan) as fleet:
             manager = await self._manager(fleet, plan, patience=_BOOT_SECONDS)
             if manager is None:
                 manager = await self._found(fleet, plan)
-            troubles = await self._bring_in(fleet, manager, plan)
-            nodes = await self._settled(fleet, manager, plan, troubles)
+            troubles = await self._bring_in(fleet, manager, plan, progress)
+            nodes = await self._settled(fleet, manager, plan, troubles, progress)
             await self._label(fleet, manager, plan, nodes)
             nodes = await self._drop_former_lives(fleet, manager, nodes)
             return _observed(plan, nodes, await fleet.version(manager), troubles)
@@ -117,21 +117,31 @@ class SwarmCoe(SwarmContainers):
             nodes, version = await asyncio.gather(fleet.nodes(manager), fleet.version(manager))
             return _observed(plan, nodes, version, {})
 
-    async def leave(self, plan: CoePlan, names: Sequence[str]) -> None:
+    async def leave(self, plan: CoePlan, names: Sequence[str], progress: Progress = UNWATCHED) -> None:
         async with self._fleet(plan) as fleet:
             manager = await self._manager(fleet, plan, patience=0)
             if manager is None:
                 return
             going = [node for node in await fleet.nodes(manager) if node.name in names]
-            await asyncio.gather(*(self._take_out(fleet, manager, node) for node in going))
+            parts = Together(progress, len(going)).parts
+            work = (
+                swarm_drains.take_out(fleet, manager, node, self._clock, own)
+                for node, own in zip(going, parts, strict=True)
+            )
+            await asyncio.gather(*work)
 
-    async def drain(self, plan: CoePlan, uuids: Sequence[str]) -> None:
+    async def drain(self, plan: CoePlan, uuids: Sequence[str], progress: Progress = UNWATCHED) -> None:
         async with self._fleet(plan) as fleet:
             manager = await self._manager(fleet, plan, patience=0)
             if manager is None:
                 return
             going = [node for node in await fleet.nodes(manager) if node.uuid in uuids]
-            await asyncio.gather(*(self._drain(fleet, manager, node) for node in going))
+            parts = Together(progress, len(going)).parts
+            work = (
+                swarm_drains.drain(fleet, manager, node, self._clock, own)
+                for node, own in zip(going, parts, strict=True)
+            )
+            await asyncio.gather(*work)
 
     @property
     def rotating(self) -> Sequence[str]:
@@ -188,14 +198,16 @@ class SwarmCoe(SwarmContainers):
         await fleet.init(first)
         return first
 
-    async def _bring_in(self, fleet: Fleet, manager: str, plan: CoePlan) -> dict[str, str]:
+    async def _bring_in(self, fleet: Fleet, manager: str, plan: CoePlan, progress: Progress) -> dict[str, str]:
         """Join every planned member that is not a ready node yet; why it could not be done, by node uuid."""
         nodes, tokens = await asyncio.gather(fleet.nodes(manager), fleet.tokens(manager))
         ids = {node.id for node in nodes}
         there = {node.uuid for node in nodes if node.ready}
 
-        async def bring(member: Member) -> None:
+        async def bring(member: Member, own: Progress) -> None:
+            own.wait_for([f"the Docker Engine of node {member.name} has not answered yet"])
             standing = await fleet.standing(member.address, patience=_BOOT_SECONDS)
+            own.wait_for([f"node {member.name} has not joined the swarm yet"])
             if _on_its_way(standing, ids):
                 return
             if standing.state != "inactive":
@@ -204,7 +216,9 @@ class SwarmCoe(SwarmContainers):
             await fleet.join(member.address, managers=[manager], token=token)
 
         missing = [member for member in plan.members if member.uuid not in there and member.address != manager]
-        results = await asyncio.gather(*(bring(member) for member in missing), return_exceptions=True)
+        parts = Together(progress, len(missing)).parts
+        work = (bring(member, own) for member, own in zip(missing, parts, strict=True))
+        results = await asyncio.gather(*work, return_exceptions=True)
         troubles = {}
         for member, result in zip(missing, results, strict=True):
             if isinstance(result, DriverError):
@@ -213,12 +227,15 @@ class SwarmCoe(SwarmContainers):
                 raise result
         return troubles
 
-    async def _settled(self, fleet: Fleet, manager: str, plan: CoePlan, troubles: dict[str, str]) -> list[SwarmNode]:
+    async def _settled(
+        self, fleet: Fleet, manager: str, plan: CoePlan, troubles: dict[str, str], progress: Progress
+    ) -> list[SwarmNode]:
         """The swarm's nodes once every member that could join is ready, or when waiting takes too long."""
         wanted = {member.uuid for member in plan.members} - troubles.keys()
         until = self._clock.monotonic() + _SETTLE_SECONDS
         while True:
             nodes = await fleet.nodes(manager)
+            progress.wait_for(describe_unready(plan, _states(plan, nodes, troubles)))
             if wanted <= {node.uuid for node in nodes if node.ready} or self._clock.monotonic() >= until:
                 return nodes
             await self._clock.sleep(POLL_SECONDS)
@@ -229,14 +246,21 @@ class SwarmCoe(SwarmContainers):
         What users added or decided stays.
         """
         members = {member.uuid: member for member in plan.members}
+        former = {node.uuid: node.spec for node in sorted(nodes, key=lambda each: each.version) if not node.ready}
         changes = []
         for node in nodes:
             member = members.get(node.uuid or "")
             if member is not None:
                 has = node.spec.get("Labels") or {}
-                labels = swarm_options.labelled(has, member.labels, member.group)
+                # A membership that was made anew knows nothing yet: what its user gave the former one holds for it.
+                is_new = node.ready and swarm_options.GROUP_LABEL not in has
+                before = former.get(node.uuid) if is_new else None
+                spec = node.spec if before is None else before
+                labels = swarm_options.labelled(spec.get("Labels") or {}, member.labels, member.group)
                 change: dict[str, object] = {"Labels": labels}
-                if node.drained and node.ready:
+                if before is not None:
+                    change["Availability"] = before.get("Availability", "active")
+                if node.ready and DRAINED_LABEL in labels:
                     change["Availability"] = labels.pop(DRAINED_LABEL)
                 if labels != has:
                     changes.append(fleet.update(manager, node, change))
@@ -252,37 +276,9 @@ class SwarmCoe(SwarmContainers):
             node for same in lives.values() if any(each.ready for each in same) for node in same if not node.ready
         ]
         for node in former:
-            await self._demote(fleet, manager, node)
+            await swarm_drains.demote(fleet, manager, node, self._clock)
             await fleet.forget(manager, node)
         return [node for node in nodes if node not in former]
-
-    async def _take_out(self, fleet: Fleet, manager: str, node: SwarmNode) -> None:
-        await self._drain(fleet, manager, node)
-        await self._demote(fleet, manager, node)
-        await fleet.forget(manager, node)
-
-    async def _drain(self, fleet: Fleet, manager: str, node: SwarmNode) -> None:
-        """Move its work away; a node that its user has drained already stays that way afterwards."""
-        before = node.spec.get("Availability", "active")
-        if before != "drain":
-            labels = {**(node.spec.get("Labels") or {}), DRAINED_LABEL: before}
-            await fleet.update(manager, node, {"Availability": "drain", "Labels": labels})
-        until = self._clock.monotonic() + _DRAIN_SECONDS
-        while self._clock.monotonic() < until:
-            if not (node.ready and await fleet.busy(manager, node)) and not await fleet.starting(manager):
-                return
-            await self._clock.sleep(POLL_SECONDS)
-
-    async def _demote(self, fleet: Fleet, manager: str, node: SwarmNode) -> None:
-        """Make a worker of a manager, and wait until the managers count without it."""
-        if not node.manager:
-            return
-        await fleet.update(manager, node, {"Availability": "drain", "Role": "worker"})
-        until = self._clock.monotonic() + _DEMOTE_SECONDS
-        while self._clock.monotonic() < until:
-            if not any(each.id == node.id and each.manager for each in await fleet.nodes(manager)):
-                return
-            await self._clock.sleep(POLL_SECONDS)
 
 
 def _on_its_way(standing: Standing, ids: set[str]) -> bool:
@@ -328,10 +324,7 @@ def _daemon(template: TemplateSpec, member: Member) -> bytes:
 
 def _observed(plan: CoePlan, nodes: Sequence[SwarmNode], version: str, troubles: dict[str, str]) -> CoeObserved:
     """What the manager's list means for the plan; of a node's several lives the ready one counts."""
-    known: dict[str | None, SwarmNode] = {}
-    for node in sorted(nodes, key=lambda each: each.ready):
-        known[node.uuid] = node
-    members = tuple(_member_state(member, known.get(member.uuid), troubles) for member in plan.members)
+    members = _states(plan, nodes, troubles)
     planned = {member.uuid for member in plan.members}
     reasons = {"api": "ok"}
     reasons |= {f"{member.name}.Ready": str(state.ready) for member, state in zip(plan.members, members, strict=True)}
@@ -349,6 +342,13 @@ def _observed(plan: CoePlan, nodes: Sequence[SwarmNode], version: str, troubles:
     )
 
 
+def _states(plan: CoePlan, nodes: Sequence[SwarmNode], troubles: Mapping[str, str]) -> tuple[MemberState, ...]:
+    known: dict[str | None, SwarmNode] = {}
+    for node in sorted(nodes, key=lambda each: each.ready):
+        known[node.uuid] = node
+    return tuple(_member_state(member, known.get(member.uuid), troubles) for member in plan.members)
+
+
 def _unhonoured(plan: CoePlan) -> tuple[Condition, ...]:
     """What of the plan Swarm has no word for."""
     conditions = [swarm_options.honoured(plan.labels)]
@@ -358,7 +358,7 @@ def _unhonoured(plan: CoePlan) -> tuple[Condition, ...]:
     return tuple(conditions)
 
 
-def _member_state(member: Member, node: SwarmNode | None, troubles: dict[str, str]) -> MemberState:
+def _member_state(member: Member, node: SwarmNode | None, troubles: Mapping[str, str]) -> MemberState:
     if node is not None and node.ready:
         return MemberState(uuid=member.uuid, ready=True)
     if member.uuid in troubles:

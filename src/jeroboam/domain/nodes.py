@@ -24,6 +24,8 @@ class NodeScript:
     commands: tuple[tuple[str, ...], ...] = ()
     reload: tuple[str, ...] = ()
     """A command that has a running node take up its files again; empty: it has to be restarted for that."""
+    diagnosis: tuple[str, ...] = ()
+    """A command that prints which of a running node's programs keeps ending, with its last words; empty: none can."""
 
 
 # What a node image says of itself, in labels: `nodeimages` writes them, providers read them.

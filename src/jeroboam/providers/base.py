@@ -116,6 +116,8 @@ class Infra:
     network_id: str | None = None
     nodes: tuple[NodeObserved, ...] = ()
     conditions: tuple[Condition, ...] = field(default=())
+    troubles: tuple[str, ...] = ()
+    """What somebody has taken away from it outside this service, in clauses; `ensure` mends that."""
 
 
 class Provider(Protocol):
@@ -200,6 +202,19 @@ class Rebuilds(Protocol):
 
         Its disk and its address stay. A node that is gone is made. Broken off at any point it can be called again:
         in between `observe` shows the node as it was, as gone, or as it is to be.
+        """
+        ...
+
+
+@runtime_checkable
+class Diagnoses(Protocol):
+    """What a provider can do besides that reaches into a node, whatever the cluster on it does."""
+
+    async def diagnose(self, cluster_id: str, node_uuid: str, script: NodeScript) -> str:
+        """Which program of that node keeps ending and what it printed last, fit for a user's eyes; often nothing.
+
+        `script` says how the node boots. It takes some seconds at most. Raises `DriverError` for a node that cannot be
+        reached.
         """
         ...
 

@@ -40,6 +40,9 @@ class FakeCloud:
     rebuilds: list[str] = field(default_factory=list)
     """Names of nodes in the order they were made anew."""
 
+    words: dict[str, str] = field(default_factory=dict)
+    """What nodes have to say of programs that keep ending, by name."""
+
     def kill(self, cluster_id: str, node_uuid: str) -> None:
         """The node's power goes off."""
         nodes = self.clusters[cluster_id].nodes
@@ -48,6 +51,13 @@ class FakeCloud:
     def lose(self, cluster_id: str, node_uuid: str) -> None:
         """Somebody removes the node."""
         del self.clusters[cluster_id].nodes[node_uuid]
+
+    def lose_network(self, cluster_id: str) -> None:
+        """Somebody removes the cluster's network: nobody reaches a node any more."""
+        cluster = self.clusters[cluster_id]
+        cluster.network_id = None
+        for uuid in cluster.nodes:
+            self.kill(cluster_id, uuid)
 
 
 class FakeCatalog:
@@ -157,6 +167,12 @@ class FakeProvider:
             self.cloud.renewals.append(cluster.nodes[node_uuid].name)
             await self.faults.meet("renewed")
 
+    async def diagnose(self, cluster_id: str, node_uuid: str, script: NodeScript) -> str:
+        del script
+        await self.faults.meet("diagnose")
+        cluster = self._own(cluster_id)
+        return "" if cluster is None else self.cloud.words.get(cluster.nodes[node_uuid].name, "")
+
     async def rebuild(self, want: InfraWant, node_uuid: str, script: NodeScript) -> None:
         await self.faults.meet("rebuild")
         addresses = await self.reserve(want)
@@ -218,7 +234,8 @@ class FakeProvider:
         cluster = self._own(cluster_id)
         if cluster is None:
             return Infra()
-        return Infra(network_id=cluster.network_id, nodes=tuple(cluster.nodes.values()))
+        troubles = ("the network was removed",) if cluster.network_id is None and cluster.nodes else ()
+        return Infra(network_id=cluster.network_id, nodes=tuple(cluster.nodes.values()), troubles=troubles)
 
 
 def _free_address(used: set[str]) -> str:

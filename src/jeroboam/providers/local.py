@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import aiodocker
+from aiodocker.containers import DockerContainer
 
 from jeroboam.clients.docker import connect, speaking
 from jeroboam.clients.docker_containers import executed
@@ -24,6 +25,7 @@ from jeroboam.providers.base import Infra, InfraWant, NodeWant, Surroundings
 from jeroboam.providers.local_catalog import LocalCatalog
 from jeroboam.providers.local_engine import LocalEngine, disk_left, memory_left
 from jeroboam.providers.local_estate import Estate, Net
+from jeroboam.providers.local_networks import NETWORK_GONE, has_lost
 from jeroboam.providers.local_nodes import (
     INSTALLATION,
     Place,
@@ -36,9 +38,15 @@ from jeroboam.providers.local_nodes import (
 
 # More starts at once than this only wait in the Engine.
 _AT_ONCE = 8
+# An Engine answers a question in milliseconds, and somebody waits for the answer.
+_QUESTION_SECONDS = 10.0
 _FIRST = frozenset({MASTER, LOAD_BALANCER})
 # What a node's service gets to end by itself before it is killed.
 _STOP_SECONDS = 20
+# A program that ended longer ago is not why its node does not come up.
+_LATELY_SECONDS = 60
+_DIAGNOSIS_SECONDS = 10
+_LETTERS = 400
 
 
 class LocalProvider:
@@ -46,11 +54,12 @@ class LocalProvider:
 
     def __init__(self, *, installation: str, clock: Clock, url: str | None = None) -> None:
         """`installation` is the tag that tells our things from those of others; `url` names the Engine."""
-        del clock  # nothing here waits: every wait is the Engine's
+        self._clock = clock
         self._installation = installation
         self._url = url
         self._client: aiodocker.Docker | None = None
-        self._catalog = LocalCatalog(self._docker)
+        self._asked: aiodocker.Docker | None = None
+        self._catalog = LocalCatalog(self._questions)
         self._engine = LocalEngine(self._docker, {INSTALLATION: installation})
         self._estate = Estate(self._docker, installation)
         self._slots = asyncio.Semaphore(_AT_ONCE)
@@ -94,7 +103,8 @@ class LocalProvider:
         there = {node.uuid for node in nodes}
         left = [disk for disk in disks if disk.uuid not in there]
         conditions = self._conditions(cluster_id)
-        return Infra(network_id=net.id if net else None, nodes=(*told, *left), conditions=conditions)
+        troubles = (NETWORK_GONE,) if net is None and nodes else ()
+        return Infra(network_id=net.id if net else None, nodes=(*told, *left), conditions=conditions, troubles=troubles)
 
     async def remove(self, cluster_id: str, node_uuids: Sequence[str]) -> None:
         await self._estate.remove_nodes(cluster_id, set(node_uuids), self._slots)
@@ -107,6 +117,20 @@ class LocalProvider:
                     await container.put_archive("/", archive(script))
                     if not script.reload or (await executed(container, script.reload)).exit_code != 0:
                         await container.restart(t=_STOP_SECONDS)
+
+    async def diagnose(self, cluster_id: str, node_uuid: str, script: NodeScript) -> str:
+        for node in await self._estate.nodes(cluster_id):
+            if node.uuid != node_uuid or node.state is not NodeState.RUNNING or node.server_id is None:
+                continue
+            since = int(self._clock.now().timestamp()) - _LATELY_SECONDS
+            if (words := await self._estate.ended_lately(node, since)) or not script.diagnosis:
+                return words
+            container = self._docker().containers.container(node.server_id)
+            with speaking(f"asking node {node.name} for what ails it"):
+                async with asyncio.timeout(_DIAGNOSIS_SECONDS):
+                    done = await executed(container, script.diagnosis)
+            return " ".join(done.output.split())[:_LETTERS] if done.exit_code == 0 else ""
+        return ""
 
     async def rebuild(self, want: InfraWant, node_uuid: str, script: NodeScript) -> None:
         net = await self._network(want)
@@ -135,19 +159,26 @@ class LocalProvider:
 
     async def surroundings(self) -> Surroundings:
         with speaking("asking the Docker Engine about its machine"):
-            info = await self._docker().system.info()
-            networks = await self._estate.taken()
+            info = await self._questions().system.info()
+            networks = await Estate(self._questions, self._installation).taken()
         return Surroundings(networks=networks, memory=memory_left(info), disk=disk_left(info))
 
     async def close(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
+        clients = [client for client in (self._client, self._asked) if client is not None]
+        self._client = self._asked = None
+        for client in clients:
             await client.close()
 
     def _docker(self) -> aiodocker.Docker:
         if self._client is None:
             self._client = connect(self._url)
         return self._client
+
+    def _questions(self) -> aiodocker.Docker:
+        """Connections of their own for what requests ask: while those wait, work on clusters goes on."""
+        if self._asked is None:
+            self._asked = connect(self._url, answer_seconds=_QUESTION_SECONDS)
+        return self._asked
 
     def _conditions(self, cluster_id: str) -> tuple[Condition, ...]:
         limits = self._engine.known.conditions() if self._engine.known else ()
@@ -182,7 +213,7 @@ class LocalProvider:
     def _place(self, want: InfraWant, net: Net, node: NodeWant, addresses: dict[str, str]) -> Place:
         address = addresses[node.uuid]
         tags = labels(self._installation, want.cluster_id, node, address, Kind.NODE)
-        return Place(network=net.name, address=address, volume=volume_name(node.uuid), labels=tags)
+        return Place(network=net.name, network_id=net.id, address=address, volume=volume_name(node.uuid), labels=tags)
 
     async def _make(
         self, want: NodeWant, place: Place, seen: dict[str, NodeObserved], scripts: dict[str, NodeScript]
@@ -198,14 +229,22 @@ class LocalProvider:
                         raise Permanent(f"node {want.name} has to be made, and there is no script for it")
                     server_id = server_id or await self._create(want, place)
                     await self._docker().containers.container(server_id).put_archive("/", archive(script))
-                container = self._docker().containers.container(server_id)
-                if (await container.show())["State"]["Paused"]:
-                    await container.unpause()
-                else:
-                    await container.start()
+                await self._start(self._docker().containers.container(server_id), place)
         return NodeObserved(
             uuid=want.uuid, name=want.name, state=NodeState.RUNNING, address=place.address, server_id=server_id
         )
+
+    async def _start(self, container: DockerContainer, place: Place) -> None:
+        """Have the container run, on its network."""
+        shown = await container.show()
+        if shown["State"]["Paused"]:
+            await container.unpause()
+        if not has_lost(shown["NetworkSettings"]["Networks"], place.network, place.network_id, place.address):
+            await container.start()
+            return
+        await self._estate.attach(container, place)
+        # What runs in it has looked for its address when it was started.
+        await (container.restart(t=_STOP_SECONDS) if shown["State"]["Running"] else container.start())
 
     async def _create(self, want: NodeWant, place: Place) -> str:
         image = await self._catalog.docker_image(want.image)

@@ -6,6 +6,7 @@ What carries our tag without having been made here (its kind, its marks and its 
 """
 
 import asyncio
+import contextlib
 import ipaddress
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -25,26 +26,31 @@ from jeroboam.domain.marks import KIND, Kind
 from jeroboam.domain.subnets import PROJECTS
 from jeroboam.providers import local_subnets as subnets
 from jeroboam.providers.local_engine import as_filter
+from jeroboam.providers.local_networks import NETWORK_GONE, NOT_ATTACHED, judge, subnet_around
 from jeroboam.providers.local_nodes import (
     ADDRESS,
     CLUSTER,
     INSTALLATION,
     NODE,
     NODE_NAME,
+    Place,
     is_cluster_network,
     is_node,
     is_node_volume,
+    last_words,
     network_name,
     observed,
     volume_name,
 )
 
 _SUBNET_TRIES = 32
+_CUT_OFF = frozenset({NETWORK_GONE, NOT_ATTACHED})
 _STRAYS_TOLD = 5
 
 log = structlog.get_logger("jeroboam.providers.local")
 # How much of a node's last line is shown.
 _WORDS = 300
+_LINES = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,11 +84,20 @@ class Estate:
         return owned
 
     async def make_network(self, cluster_id: str, nodes: int) -> Net:
-        """A new private network with room for that many nodes and as many more."""
+        """A new private network with room for that many nodes and as many more.
+
+        Where nodes have addresses already it is the one that they had them in.
+        """
+        known = (await self.addresses(cluster_id)).values()
         with speaking("making the cluster's network"):
             existing = await self._docker().networks.list()
             used = [subnet for each in existing for subnet in _subnets(each)] + subnets.host_routes()
             choice = subnets.candidates(cluster_id, nodes, used)
+            if known and (former := subnet_around(known)) is not None:
+                taken = sorted(each["Name"] for each in existing if any(map(former.overlaps, _subnets(each))))
+                if taken:
+                    raise Temporary(f"{NETWORK_GONE}, and {former} is taken by {', '.join(taken)}")
+                choice = iter([former])
             for subnet, _ in zip(choice, range(_SUBNET_TRIES), strict=False):
                 try:
                     await self._docker().networks.create(self._network_config(cluster_id, subnet))
@@ -171,13 +186,24 @@ class Estate:
         return labels[ADDRESS]
 
     async def nodes(self, cluster_id: str) -> tuple[NodeObserved, ...]:
-        """The cluster's node containers, in order of their names."""
-        owned = await self.containers(cluster_id)
-        return tuple(sorted((observed(container) for container in owned), key=lambda node: node.name))
+        """The cluster's node containers, in order of their names; one that is not on its network has stopped."""
+        net, owned = await asyncio.gather(self.network(cluster_id), self.containers(cluster_id))
+        known = net.id if net is not None else None
+        found = (judge(observed(each), each["NetworkSettings"]["Networks"], known) for each in owned)
+        return tuple(sorted(found, key=lambda node: node.name))
+
+    async def attach(self, container: DockerContainer, place: Place) -> None:
+        """Have the container on the cluster's network, with its address there, and forget what it had before."""
+        network = await self._docker().networks.get(place.network)
+        with contextlib.suppress(aiodocker.DockerError):
+            # What it was on may be gone altogether.
+            await network.disconnect({"Container": container.id, "Force": True})
+        endpoint = {"IPAMConfig": {"IPv4Address": place.address}}
+        await network.connect({"Container": container.id, "EndpointConfig": endpoint})
 
     async def last_words(self, node: NodeObserved) -> NodeObserved:
         """The node with what it printed last, if it does not run."""
-        if node.state is not NodeState.STOPPED or node.server_id is None:
+        if node.state is not NodeState.STOPPED or node.server_id is None or node.reason in _CUT_OFF:
             return node
         try:
             with speaking(f"reading what node {node.name} printed"):
@@ -188,6 +214,13 @@ class Estate:
             return node
         said = "".join(lines).strip()[-_WORDS:]
         return replace(node, reason=f"{node.reason}; it printed last: {said}") if said else node
+
+    async def ended_lately(self, node: NodeObserved, since: int) -> str:
+        """Which of the running node's programs has ended by itself since then (Unix time), and its own last words."""
+        with speaking(f"reading what node {node.name} printed"):
+            container = self._docker().containers.container(node.server_id or "")
+            lines = await container.log(stdout=True, stderr=True, since=since, tail=_LINES)
+        return last_words("".join(lines))[:_WORDS]
 
     async def make_container(self, name: str, config: dict[str, JSONValue], node_uuid: str) -> str:
         """The node's container, made now or before, not started; its id."""

@@ -1,4 +1,4 @@
-"""An image of the machine's own Engine, brought onto the nodes of a cluster.
+"""Images of the machine's own Engine, brought onto the nodes of a cluster.
 
 Neighbours: the command line, by way of bootstrap; `local_nodes`, whose labels say what a node is. What the node does
 with the file is for its COE's node image to say.
@@ -8,14 +8,13 @@ import asyncio
 import tarfile
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
-from http import HTTPStatus
 from pathlib import Path
 
 import aiodocker
 
 from jeroboam.clients.docker import speaking
 from jeroboam.clients.docker_containers import executed
-from jeroboam.clients.docker_images import check_image
+from jeroboam.clients.docker_images import check_image, exported_images, has_image
 from jeroboam.domain.clusters import LOAD_BALANCER
 from jeroboam.domain.errors import Permanent
 from jeroboam.providers.local_engine import as_filter
@@ -24,7 +23,7 @@ from jeroboam.providers.local_nodes import CLUSTER, INSTALLATION, NODE_NAME, ROL
 # Each copy is bound by the disk that all nodes share.
 _AT_ONCE = 2
 _FOLDER = "/var/lib/jeroboam"
-_FILE = "image.tar"
+_FILE = "images.tar"
 _SECONDS = 600
 
 
@@ -33,32 +32,34 @@ async def bring(
     *,
     installation: str,
     cluster_id: str,
-    image: str,
+    images: Sequence[str],
     command: Callable[[str], Sequence[str]],
 ) -> Sequence[str]:
-    """Have that image on every node of the cluster that runs; the nodes' names.
+    """Have these images on every node of the cluster that runs; the nodes' names.
 
-    `command` takes the image in from the file that it is given, as `docker save` writes it. Raises `Permanent` for an
-    image that the Engine has not, a cluster without nodes, and what a node has against it.
+    They travel together, and a layer that several of them have travels once. `command` takes them in from the file
+    that it is given, as `docker save` writes it. Raises `Permanent` for an image that the Engine has not, a cluster
+    without nodes, and what a node has against it.
     """
-    check_image(image)
-    with speaking(f"bringing image {image} onto nodes"), tempfile.TemporaryDirectory() as folder:
+    for image in images:
+        check_image(image)
+    with speaking(f"bringing {', '.join(images)} onto nodes"), tempfile.TemporaryDirectory() as folder:
         tags = {INSTALLATION: installation, CLUSTER: cluster_id}
         found = await docker.containers.list(filters=as_filter(tags))
         nodes = {each["Labels"][NODE_NAME]: each["Id"] for each in found if each["Labels"].get(ROLE) != LOAD_BALANCER}
         if not nodes:
             raise Permanent("no node of the cluster runs on this Engine")
-        packed = await _packed(docker, image, Path(folder))
+        packed = await _packed(docker, images, Path(folder))
         slots = asyncio.Semaphore(_AT_ONCE)
         await asyncio.gather(*(_take(docker, slots, name, node, packed, command) for name, node in nodes.items()))
     return sorted(nodes)
 
 
-async def _packed(docker: aiodocker.Docker, image: str, folder: Path) -> Path:
-    """The image's own tar, in a tar as the Engine takes files for a container."""
+async def _packed(docker: aiodocker.Docker, images: Sequence[str], folder: Path) -> Path:
+    """The images' own tar, in a tar as the Engine takes files for a container."""
     inner, outer = folder / _FILE, folder / "outer.tar"
     with inner.open("wb") as out:
-        async for block in _saved(docker, image):
+        async for block in _saved(docker, images):
             await asyncio.to_thread(out.write, block)
     with tarfile.open(outer, "w") as tar:
         await asyncio.to_thread(tar.add, inner, arcname=_FILE)
@@ -66,16 +67,12 @@ async def _packed(docker: aiodocker.Docker, image: str, folder: Path) -> Path:
     return outer
 
 
-async def _saved(docker: aiodocker.Docker, image: str) -> AsyncIterator[bytes]:
-    try:
-        await docker.images.inspect(image)
-    except aiodocker.DockerError as error:
-        if error.status != HTTPStatus.NOT_FOUND:
-            raise
-        raise Permanent(f"there is no image {image} on the Docker Engine of this machine") from error
-    async with docker.images.export_image(image) as content:
-        async for block in content.iter_chunked(1 << 20):
-            yield block
+async def _saved(docker: aiodocker.Docker, images: Sequence[str]) -> AsyncIterator[bytes]:
+    for image in images:
+        if not await has_image(docker, image):
+            raise Permanent(f"there is no image {image} on the Docker Engine of this machine")
+    async for block in exported_images(docker, images):
+        yield block
 
 
 async def _take(
@@ -95,4 +92,4 @@ async def _take(
         await executed(container, ("rm", "-f", path))
     if done.exit_code != 0:
         said = done.output.strip().rpartition("\n")[2]
-        raise Permanent(f"node {name} does not take the image: {said}")
+        raise Permanent(f"node {name} does not take the images: {said}")

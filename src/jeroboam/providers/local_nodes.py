@@ -4,6 +4,7 @@ Neighbours: `local`, which does the asking. Pure.
 """
 
 import io
+import re
 import shlex
 import tarfile
 from collections.abc import Collection, Mapping
@@ -31,6 +32,15 @@ BUILD = "jeroboam.build"
 
 _NODE_TAGS = frozenset({CLUSTER, NODE, NODE_NAME, ADDRESS})
 _HOSTNAME_LETTERS = 63
+# What the keeper of a node's programs says, with the program and its status; TERM and KILL are others' doing.
+_ENDED = re.compile(r"node: (\S+) ended with status (\d{1,3}); it is started again")
+# Under a shell one program is as good as another.
+_SERVICE = "its service"
+_BY_SIGNAL = frozenset({0, 137, 143})
+_WORDS_BEFORE = 20
+_COMPLAINT = re.compile(r"^[EF]\d{4} |^panic: |^fatal |^[Ee]rror: |\blevel=(error|fatal)\b")
+# Severity, time, process and place, as programs of Kubernetes begin their lines.
+_PREFIX = re.compile(r"^[A-Z]\d{4} \S+ +\d+ \S+\] ")
 # Of the machine's time where there is not enough: the Engine's own measure, of which others get 1024.
 _MASTER_SHARES = 65536
 _STATES = {
@@ -45,6 +55,7 @@ class Place:
     """Where a node goes: decided before its container exists."""
 
     network: str
+    network_id: str
     address: str
     volume: str
     labels: Mapping[str, str]
@@ -156,6 +167,20 @@ def is_node_volume(tags: Mapping[str, str], name: str) -> bool:
 def is_cluster_network(tags: Mapping[str, str], name: str) -> bool:
     """Whether a network with these labels and this name was made for a cluster."""
     return has_kind(tags, Kind.CLUSTER_NETWORK) and network_name(tags.get(CLUSTER, "")) == name
+
+
+def last_words(printed: str) -> str:
+    """Of what a node printed lately: which program ended by itself and is started again, and its own last words."""
+    lines = printed.splitlines()
+    for at in reversed(range(len(lines))):
+        ended = _ENDED.search(lines[at])
+        if ended is None or int(ended[2]) in _BY_SIGNAL:
+            continue
+        before = lines[max(0, at - _WORDS_BEFORE) : at]
+        words = next((line for line in reversed(before) if _COMPLAINT.search(line)), before[-1] if before else "")
+        program = _SERVICE if ended[1] == "sh" else ended[1]
+        return f"{program} ended with status {ended[2]} and printed last: {_PREFIX.sub('', words.strip())}"
+    return ""
 
 
 def observed(listed: DockerContainer) -> NodeObserved:

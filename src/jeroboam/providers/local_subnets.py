@@ -11,9 +11,9 @@ from jeroboam.domain import subnets
 
 POOL = subnets.CLUSTERS
 
-_WIDEST = 24
+WIDEST = 24
 # A Linux bridge takes 1024 ports.
-_NARROWEST = 22
+NARROWEST = 22
 # The network's, the gateway's and the broadcast address.
 _NOT_NODES = 3
 
@@ -22,7 +22,7 @@ def candidates(
     key: str, nodes: int, used: Iterable[ipaddress.IPv4Network], pool: ipaddress.IPv4Network = POOL
 ) -> Iterator[ipaddress.IPv4Network]:
     """Subnets of the pool with room for twice that many nodes that overlap nothing used, the key's own first."""
-    prefix = max(_NARROWEST, min(_WIDEST, 32 - (2 * nodes + _NOT_NODES - 1).bit_length()))
+    prefix = max(NARROWEST, min(WIDEST, 32 - (2 * nodes + _NOT_NODES - 1).bit_length()))
     return subnets.list_candidates(key, prefix, used, pool)
 
 

@@ -91,7 +91,10 @@ class Runtime(Protocol):
         ...
 
     async def stop(self, uuid: str, timeout: int | None) -> Seen:
-        """Ask it to end, and kill it after `timeout` seconds (None: 10). One that stands is the answer."""
+        """Ask it to end, and kill it after `timeout` seconds (None: 10). One that stands is the answer.
+
+        One that is paused, or is just being started again by its restart policy, ends too, and stays so.
+        """
         ...
 
     async def kill(self, uuid: str, signal: str) -> Seen:

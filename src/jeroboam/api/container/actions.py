@@ -17,7 +17,7 @@ from jeroboam.api.container.schema import refuse_unknown, split_command
 from jeroboam.api.container.shapes import Executed, Sample
 from jeroboam.api.fields import BadField, Check, flag, read, text, whole
 from jeroboam.domain.containers import Container, OpKind
-from jeroboam.domain.errors import Invalid
+from jeroboam.domain.errors import Invalid, NotFound
 
 STOP_SECONDS = 10
 LONGEST_STOP = 24 * 3600
@@ -155,16 +155,24 @@ LOGS = {
 async def logs(call: Call) -> Answer:
     """GET /containers/{}/logs: what the container has written"""
     said = arguments(call, LOGS)
-    container, host_id = await _placed(call, "logs")
-    answer = await call.parts.gateway.logs(
-        host_id,
-        container.uuid,
-        stdout=_or(said.get("stdout"), default=True),
-        stderr=_or(said.get("stderr"), default=True),
-        timestamps=_or(said.get("timestamps"), default=False),
-        tail=said.get("tail"),
-        since=said.get("since"),
-    )
+    async with call.parts.store.read() as tx:
+        container = await container_to_change(tx, call, "logs")
+    if container.host_id is None:
+        # It has never run, and so has written nothing.
+        return reply("")
+    try:
+        answer = await call.parts.gateway.logs(
+            container.host_id,
+            container.uuid,
+            stdout=_or(said.get("stdout"), default=True),
+            stderr=_or(said.get("stderr"), default=True),
+            timestamps=_or(said.get("timestamps"), default=False),
+            tail=said.get("tail"),
+            since=said.get("since"),
+        )
+    except NotFound:
+        # Its host has it no longer, or not yet: the record is there, and why is in its status_reason.
+        answer = ""
     return reply(answer)
 
 

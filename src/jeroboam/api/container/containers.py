@@ -23,7 +23,7 @@ from jeroboam.domain.containers import Container, ContainerSpec, OpKind
 from jeroboam.domain.errors import Conflict
 from jeroboam.domain.field_effects import CONTAINERS, check_fields
 from jeroboam.domain.quotas import ContainerUse
-from jeroboam.domain.states import ask_container, check_action
+from jeroboam.domain.states import STANDS, ask_container, check_action
 
 _TEXTS = "name image project_id user_id host task_state status".split()
 FILTERS = dict.fromkeys(_TEXTS, text(low=0)) | {"memory": digits(0, 2**31 - 1), "auto_remove": flag}
@@ -188,5 +188,6 @@ async def delete(call: Call) -> Answer:
     async with call.parts.store.write() as tx:
         container = await container_of(tx, call, "container:delete_all_projects")
         check_action(container, "delete_after_stop" if stop else "delete_force" if force else "delete")
-        await ask(tx, call, container, OpKind.DELETE, force=force and not stop, stop=stop, timeout=10)
+        forced = not stop and (force or container.status not in STANDS)
+        await ask(tx, call, container, OpKind.DELETE, force=forced, stop=stop, timeout=10)
     return NO_CONTENT

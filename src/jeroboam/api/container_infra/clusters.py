@@ -79,12 +79,12 @@ def short(cluster: Cluster | ClusterBrief, masters: int, others: int, call: Call
         "status": cluster.status,
         "health_status": cluster.observed.health_status,
         "merge_labels": False,
+        # The auto-healer of Kubernetes asks for the latest version and reads this all the same.
+        "stack_id": cluster.uuid,
     }
     # There is no stack; the name of the field changed and its meaning, one id of the whole, is the cluster's.
     if call.version >= CLUSTER_ID:
         shown["cluster_id"] = cluster.uuid
-    else:
-        shown["stack_id"] = cluster.uuid
     return shown
 
 

@@ -13,9 +13,9 @@ from dataclasses import asdict, replace
 from ipaddress import IPv4Network
 
 from jeroboam.clients.kubernetes import KubernetesApi
-from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Demand, GroupShape, Member
-from jeroboam.coes.kubernetes import addons, balancer, boot, network, options, registries
-from jeroboam.coes.kubernetes.components import API_PORT
+from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Demand, GroupShape, Member, describe_unready
+from jeroboam.coes.kubernetes import addons, balancer, boot, drains, leftovers, network, options, registries
+from jeroboam.coes.kubernetes.components import API_PORT, api_of
 from jeroboam.coes.kubernetes.demand import demand
 from jeroboam.coes.kubernetes.fleet import POLL_SECONDS, KubeNode, Nodes
 from jeroboam.coes.kubernetes.machine import Machine
@@ -27,6 +27,7 @@ from jeroboam.domain.clusters import TemplateSpec
 from jeroboam.domain.errors import DriverError, Invalid
 from jeroboam.domain.field_effects import KUBERNETES, TEMPLATES, check_fields
 from jeroboam.domain.nodes import NodeScript
+from jeroboam.domain.progress import UNWATCHED, Progress, Together
 from jeroboam.kit.clock import Clock
 
 # How long one call waits: for an API that boots, for nodes that join, for work that moves away.
@@ -104,17 +105,19 @@ class KubernetesCoe:
     def balancer(self, plan: CoePlan) -> NodeScript:
         return balancer.script(plan)
 
-    async def join(self, plan: CoePlan) -> CoeObserved:
+    async def join(self, plan: CoePlan, progress: Progress = UNWATCHED) -> CoeObserved:
         async with self._nodes(plan) as nodes:
             await self._opened(nodes, plan)
-            version, (found, silent) = await asyncio.gather(self._ready(nodes, plan), self._settled(nodes, plan))
+            settled = self._settled(nodes, plan, progress)
+            version, (found, silent) = await asyncio.gather(self._ready(nodes, plan), settled)
             members = {member.name: member for member in plan.members}
             known = [(node, members[node.name]) for node in found if node.name in members]
             up = [(node, member) for node, member in known if stands(node, member)]
             # Its pods spread over the nodes that there are when they are made.
             names = nodes.names(options.networks(plan.labels).dns)
             await asyncio.gather(names, *(nodes.describe(node, member) for node, member in up))
-            return observed(plan, found, silent, version=version, now=self._clock.now())
+            left = await leftovers.find(nodes.api, _names(plan, found))
+            return observed(plan, found, silent, left, version=version, now=self._clock.now())
 
     async def welcome(self, plan: CoePlan) -> None:
         nets = options.networks(plan.labels)
@@ -129,15 +132,17 @@ class KubernetesCoe:
         async with self._nodes(plan) as nodes:
             await nodes.answers(patience=0)
             found, silent = await asyncio.gather(nodes.all(), self._silent(plan))
-            return observed(plan, found, silent, version=await nodes.version(), now=self._clock.now())
+            left = await leftovers.find(nodes.api, _names(plan, found))
+            return observed(plan, found, silent, left, version=await nodes.version(), now=self._clock.now())
 
-    async def leave(self, plan: CoePlan, names: Sequence[str]) -> None:
+    async def leave(self, plan: CoePlan, names: Sequence[str], progress: Progress = UNWATCHED) -> None:
         async with self._nodes(plan) as nodes:
             going = [node for node in await nodes.all() if node.name in names]
-            await asyncio.gather(*(self._empty(nodes, node) for node in going))
+            await self._empty(nodes, going, progress)
             await asyncio.gather(*(nodes.forget(node.name) for node in going))
+            await leftovers.clear(nodes.api, names, _names(plan, await nodes.all()))
 
-    async def drain(self, plan: CoePlan, uuids: Sequence[str]) -> None:
+    async def drain(self, plan: CoePlan, uuids: Sequence[str], progress: Progress = UNWATCHED) -> None:
         names = {member.name for member in plan.members if member.uuid in uuids}
         async with self._nodes(plan) as nodes:
             # A node that has just come up is ready before services are reached through it.
@@ -145,7 +150,7 @@ class KubernetesCoe:
             going = [node for node in await nodes.all() if node.name in names]
             if any(await asyncio.gather(*(nodes.movable(node) for node in going))):
                 await nodes.follow(patience=_LEAD_SECONDS)
-            await asyncio.gather(*(self._empty(nodes, node) for node in going))
+            await self._empty(nodes, going, progress)
 
     @property
     def rotating(self) -> Sequence[str]:
@@ -177,10 +182,15 @@ class KubernetesCoe:
         async with self._nodes(plan) as nodes:
             return demand(plan, groups, await nodes.load())
 
-    async def _empty(self, nodes: Nodes, node: KubeNode) -> None:
-        await nodes.cordon(node)
-        if node.ready:
-            await nodes.empty(node, seconds=_DRAIN_SECONDS)
+    async def _empty(self, nodes: Nodes, going: Sequence[KubeNode], progress: Progress) -> None:
+        together = Together(progress, len(going))
+
+        async def drain(node: KubeNode, own: Progress) -> None:
+            await nodes.cordon(node)
+            if node.ready:
+                await drains.empty(nodes, node, seconds=_DRAIN_SECONDS, clock=self._clock, progress=own)
+
+        await asyncio.gather(*(drain(node, own) for node, own in zip(going, together.parts, strict=True)))
 
     async def _opened(self, nodes: Nodes, plan: CoePlan) -> None:
         """Wait until the API answers, and let the cluster's own programs in."""
@@ -198,15 +208,16 @@ class KubernetesCoe:
         await nodes.works(patience=_SETTLE_SECONDS)
         return await nodes.version()
 
-    async def _settled(self, nodes: Nodes, plan: CoePlan) -> tuple[list[KubeNode], dict[str, str]]:
+    async def _settled(self, nodes: Nodes, plan: CoePlan, progress: Progress) -> tuple[list[KubeNode], dict[str, str]]:
         """The nodes and the silent masters, once every planned node is ready or when waiting takes too long."""
         until = self._clock.monotonic() + _SETTLE_SECONDS
         nets = options.networks(plan.labels)
         while True:
             found, silent = await asyncio.gather(nodes.all(), self._silent(plan))
             await nodes.number(network.ranges(nets, found))
-            good = all(state.ready for state in states(plan, found, silent))
-            if good or self._clock.monotonic() >= until:
+            known = states(plan, found, silent)
+            progress.wait_for(describe_unready(plan, known))
+            if all(state.ready for state in known) or self._clock.monotonic() >= until:
                 return found, silent
             await self._pause(found)
 
@@ -217,7 +228,7 @@ class KubernetesCoe:
         tls = admin_tls(plan, self._clock)
 
         async def ask(member: Member) -> str:
-            async with KubernetesApi(boot.api_of(plan, member), tls) as api:
+            async with KubernetesApi(api_of(plan, member), tls) as api:
                 try:
                     await api.ready()
                 except DriverError as error:
@@ -231,6 +242,11 @@ class KubernetesCoe:
     async def _nodes(self, plan: CoePlan) -> AsyncIterator[Nodes]:
         async with speaking_to(plan, self._clock) as api:
             yield Nodes(api, self._clock)
+
+
+def _names(plan: CoePlan, found: Sequence[KubeNode]) -> set[str]:
+    """Of nodes that the cluster has or is to have."""
+    return {node.name for node in found} | {member.name for member in plan.members}
 
 
 def _check_versions(old: str | None, new: str | None) -> None:

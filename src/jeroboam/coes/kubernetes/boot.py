@@ -9,10 +9,12 @@ the COE, which asks.
 
 import base64
 import json
+import shlex
 from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
+from jeroboam.coes import sizes
 from jeroboam.coes.base import Authority, CoePlan, Member
 from jeroboam.coes.kubernetes import addons, network, proxies, registries, security
 from jeroboam.coes.kubernetes.components import (
@@ -41,6 +43,7 @@ _KUBELET = "/etc/kubernetes/kubelet.yaml"
 _KUBELET_ACCESS = "/etc/kubernetes/kubelet.conf"
 _ETCD_MEMBER = "/etc/kubernetes/etcd_member.sh"
 _NODE = "/etc/kubernetes/node.sh"
+_BOOTED = "/etc/kubernetes/booted-with"
 # What kubeadm makes by itself; what is there from an earlier boot may be of an authority that is over.
 _LEAVES = "rm -f " + " ".join(
     [
@@ -63,29 +66,40 @@ _LATER = (
 
 def script(plan: CoePlan, member: Member, clock: Clock) -> NodeScript:
     """How that node boots."""
-    naming = f"rm -f /etc/machine-id; echo {Machine.of(plan, member, clock.now())} >/etc/machine-id"
-    named = ("sh", "-c", naming)
+    booted = Machine.of(plan, member, clock.now())
+    # Where the kernel knows no uuid of the system, the kubelet takes the machine's id for it.
+    named = ("sh", "-c", f"rm -f /etc/machine-id; echo {member.uuid} >/etc/machine-id; echo {booted} >{_BOOTED}")
+    size = sizes.command(member.uuid)
     beside = [_beside(plan, member, program) for program in _programs(plan)]
     own = member.role == MASTER
     program = ("sh", _NODE, "own-kubelet", *_server(plan, member), member.name) if own else ("kubelet",)
     stay = (
         *("/usr/lib/jeroboam/keep", *program, f"--config={_KUBELET}", f"--kubeconfig={_KUBELET_ACCESS}"),
+        f"--machine-id-file={_BOOTED}",
         f"--node-ip={member.address}",
         f"--hostname-override={member.name}",
         *kubelet_options(plan, member),
     )
     if own:
-        return _master(plan, member, _files(plan, member, clock), named, (*beside, stay))
+        return _master(plan, member, _files(plan, member, clock), (named, size), (*beside, stay))
     ca = File(path=f"{PKI}/ca.crt", content=plan.authorities["main"].trusted.encode())
     # What runs is kept: new ones read what is there by then, and pods run on meanwhile.
-    anew = ("sh", "-c", f"{naming}; killall kubelet {' '.join(_programs(plan).values())}")
+    # A kubelet that was started before this file was thought of reads the usual one.
+    naming = (
+        f"[ -e {_BOOTED} ] || {{ rm -f /etc/machine-id; ln -s {_BOOTED} /etc/machine-id; }}; echo {booted} >{_BOOTED}"
+    )
+    anew = ("sh", "-c", f"{naming}; {shlex.join(size)}; killall kubelet {' '.join(_programs(plan).values())}")
     waiting = ("sh", _NODE, "kubelet", *_server(plan, member))
     files = (ca, *_files(plan, member, clock))
-    return NodeScript(files=files, commands=(named, waiting, *beside, stay), reload=anew)
+    return NodeScript(files=files, commands=(named, size, waiting, *beside, stay), reload=anew)
 
 
 def _master(
-    plan: CoePlan, member: Member, own: list[File], named: tuple[str, ...], last: tuple[tuple[str, ...], ...]
+    plan: CoePlan,
+    member: Member,
+    own: list[File],
+    first: tuple[tuple[str, ...], ...],
+    last: tuple[tuple[str, ...], ...],
 ) -> NodeScript:
     """A master, from what every node has, and does first and last."""
     config = b"---\n".join(_json(each) + b"\n" for each in kubeadm(plan, member))
@@ -95,8 +109,8 @@ def _master(
     after = ("sh", _NODE, "control-plane", *_server(plan, member), "together" if joining else "alone")
     laid = (*_authorities(plan), *security.files(plan), *own, File(path=_KUBEADM, content=config, mode=0o600))
     laid += (_shipped(_ETCD_MEMBER),) if joining else ()
-    commands = (named, ("sh", "-c", _LEAVES), ("sh", "-c", init), *joining, local, after, *last)
-    return NodeScript(files=laid, commands=commands)
+    commands = (*first, ("sh", "-c", _LEAVES), ("sh", "-c", init), *joining, local, after, *last)
+    return NodeScript(files=laid, commands=commands, diagnosis=("sh", _NODE, "why"))
 
 
 def _programs(plan: CoePlan) -> dict[str, str]:
@@ -121,6 +135,7 @@ def _files(plan: CoePlan, member: Member, clock: Clock) -> list[File]:
     registry = addons.registry_address(plan.labels)
     found = [
         _shipped(_NODE),
+        sizes.script_file(),
         File(path=_KUBELET, content=_json(kubelet(plan, member))),
         access(_KUBELET_ACCESS, f"system:node:{member.name}", ["system:nodes"]),
         File(path="/etc/kubernetes/kube-proxy.yaml", content=_json(proxy(plan))),
@@ -225,16 +240,6 @@ def _server(plan: CoePlan, member: Member) -> tuple[str, str]:
     if member.role == MASTER:
         return member.address, str(port(plan))
     return plan.balancer or plan.masters[0].address, str(port(plan))
-
-
-def api(plan: CoePlan) -> str:
-    """Where the cluster's API answers: its load balancer, or its one master."""
-    return f"https://{plan.balancer or plan.masters[0].address}:{port(plan)}"
-
-
-def api_of(plan: CoePlan, master: Member) -> str:
-    """Where that master's own API server answers."""
-    return f"https://{master.address}:{port(plan)}"
 
 
 def _trust(authority: Authority) -> str:

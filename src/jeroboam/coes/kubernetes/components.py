@@ -9,8 +9,9 @@ from typing import Any
 
 from jeroboam.coes.base import CoePlan, Member
 from jeroboam.coes.kubernetes import flags, security
+from jeroboam.coes.kubernetes.machine import provider_id
 from jeroboam.coes.kubernetes.options import networks, sans
-from jeroboam.domain.clusters import MASTER
+from jeroboam.domain.clusters import MASTER, WORKER
 
 API_PORT = 6443
 PKI = "/etc/kubernetes/pki"
@@ -22,9 +23,33 @@ PROXY_MODE = "@PROXY@"
 """Filled in where a proxy starts, with what that node's kernel can."""
 
 
+# Memory that a node's programs take beside its pods, as it was measured, with a little more.
+_OWN_PROGRAMS = {MASTER: "192Mi", WORKER: "128Mi"}
+# When a node is short of something. Its memory is its own; the disk and the processes are the machine's, of which a
+# part of a large machine is plenty, and on which nodes must not each take the filling for their own.
+_EVICTION = {
+    "memory.available": "5%",
+    "nodefs.available": "1Gi",
+    "nodefs.inodesFree": "1%",
+    "imagefs.available": "1Gi",
+    "imagefs.inodesFree": "1%",
+    "pid.available": "1000",
+}
+
+
 def port(plan: CoePlan) -> int:
     """Where the API answers, on masters and on what stands before them."""
     return plan.template.apiserver_port or API_PORT
+
+
+def api(plan: CoePlan) -> str:
+    """Where the cluster's API answers: its load balancer, or its one master."""
+    return f"https://{plan.balancer or plan.masters[0].address}:{port(plan)}"
+
+
+def api_of(plan: CoePlan, master: Member) -> str:
+    """Where that master's own API server answers."""
+    return f"https://{master.address}:{port(plan)}"
 
 
 def kubelet(plan: CoePlan, member: Member) -> dict[str, Any]:
@@ -45,8 +70,9 @@ def kubelet(plan: CoePlan, member: Member) -> dict[str, Any]:
         "clusterDNS": [networks(plan.labels).dns],
         "clusterDomain": "cluster.local",
         "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
-        # Nodes that share a machine's disk must not each take its filling for their own.
-        "evictionHard": {"nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%"},
+        "providerID": provider_id(member),
+        "systemReserved": {"cpu": "100m", "memory": _OWN_PROGRAMS[member.role]},
+        "evictionHard": _EVICTION,
         "imageGCHighThresholdPercent": 100,
         "failCgroupV1": False,
         "failSwapOn": False,
@@ -102,7 +128,7 @@ def kubeadm(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
             "certSANs": names,
             "extraArgs": _args(
                 [
-                    *security.arguments(plan),
+                    *security.arguments(plan, api(plan)),
                     ("enable-admission-plugins", ",".join(flags.admission(plan.labels))),
                     ("kubelet-certificate-authority", f"{PKI}/ca.crt"),
                 ],

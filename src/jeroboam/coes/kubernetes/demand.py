@@ -3,22 +3,20 @@
 It does what the scheduler would do with nodes that are not there yet, as far as that can be told beforehand: requests,
 node selectors, required node affinity and taints count, and volumes that lie on a node; spreading, affinity between
 pods and ports of the host do not. A node that is not there is taken to be as one of its group, or else as any other.
-Neighbours: the COE, which asks the API; `quantities`, which reads its numbers.
+Neighbours: the COE, which asks the API; `quantities`, which reads its numbers; `disks`, which reads its volumes.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from jeroboam.clients.kubernetes_quantities import amounts, less, plus, within
 from jeroboam.coes.base import CoePlan, Demand, GroupShape
+from jeroboam.coes.kubernetes import disks
 from jeroboam.coes.kubernetes.fleet import Load, stays
 from jeroboam.coes.kubernetes.marks import GROUP_LABEL
-from jeroboam.coes.kubernetes.quantities import amounts, less, plus, within
 from jeroboam.domain.clusters import MASTER
 
-_HOST = "kubernetes.io/hostname"
-# By what a volume says on which node it lies.
-_NAMES = frozenset({_HOST, "metadata.name"})
 # What the cluster itself puts onto nodes that are not well.
 _PASSING = "node.kubernetes.io/"
 _KEEPS_AWAY = frozenset({"NoSchedule", "NoExecute"})
@@ -44,7 +42,11 @@ class _New:
 
 def demand(plan: CoePlan, groups: Sequence[GroupShape], load: Load) -> Demand:
     """What nodes, pods and volumes of the API come to."""
-    tied, holders = _on_disks(load.volumes)
+    on_disks = [
+        (disks.claim_of(volume), names) for volume in load.volumes if (names := disks.nodes_of(volume)) is not None
+    ]
+    tied = {claim for claim, _ in on_disks}
+    holders: set[str] = set().union(*(names for _, names in on_disks))
     waiting = [pod for pod in load.pods if _waits(pod)]
     # What a node's own disk holds goes with the node: it is no node without work.
     busy = holders | {pod["spec"].get("nodeName") for pod in load.pods if not stays(pod)}
@@ -53,7 +55,7 @@ def demand(plan: CoePlan, groups: Sequence[GroupShape], load: Load) -> Demand:
     new: list[_New] = []
     # The largest first: what is small fits beside it.
     for pod in sorted(waiting, key=_size, reverse=True):
-        if not _claims(pod) & tied:
+        if not disks.claims_of(pod) & tied:
             _place(pod, kinds, new)
     # Where a node of the group has nothing to do already another one would help nobody.
     ready = {node["metadata"]["name"] for node in load.nodes if _takes_work(node)}
@@ -65,27 +67,6 @@ def demand(plan: CoePlan, groups: Sequence[GroupShape], load: Load) -> Demand:
         held=frozenset(name for name, count in more.items() if count),
         idle=frozenset(member.uuid for member in idle),
     )
-
-
-def _on_disks(volumes: Iterable[Mapping[str, Any]]) -> tuple[set[tuple[str, str]], set[str]]:
-    """The claims that are tied to nodes by where their volumes lie, and the names of these nodes."""
-    claims, names = set(), set()
-    for volume in volumes:
-        required = (volume["spec"].get("nodeAffinity") or {}).get("required")
-        if required is None:
-            continue
-        claim = volume["spec"].get("claimRef") or {}
-        claims.add((claim.get("namespace", ""), claim.get("name", "")))
-        for term in required["nodeSelectorTerms"]:
-            named = [*(term.get("matchExpressions") or ()), *(term.get("matchFields") or ())]
-            names |= {name for each in named if each["key"] in _NAMES for name in each.get("values") or ()}
-    return claims, names
-
-
-def _claims(pod: Mapping[str, Any]) -> set[tuple[str, str]]:
-    volumes = pod["spec"].get("volumes") or ()
-    named = (each["persistentVolumeClaim"]["claimName"] for each in volumes if each.get("persistentVolumeClaim"))
-    return {(pod["metadata"]["namespace"], name) for name in named}
 
 
 def _takes_work(node: Mapping[str, Any]) -> bool:
@@ -121,7 +102,7 @@ def _kind(shape: GroupShape, nodes: Sequence[dict[str, Any]], pods: Iterable[dic
     for pod in taken:
         room = less(room, _requests(pod))
     if own:
-        labels = {key: value for key, value in _labels(example).items() if key != _HOST}
+        labels = {key: value for key, value in _labels(example).items() if key != disks.HOST}
         taints = [each for each in example["spec"].get("taints") or () if not each["key"].startswith(_PASSING)]
     else:
         labels, taints = {**shape.labels, GROUP_LABEL: shape.name}, list(shape.taints)

@@ -1,9 +1,9 @@
 """Options that users set on Kubernetes' own programs, as `--a=b --c=d` in a label: which there are, and which are ours.
 
 A program that is given an option that it does not know ends at once, and a cluster would wait for it until its
-deadline. So names and values are checked against `flags.toml`, which was asked of the programs. What would cut the
-cluster off from itself or undo its safety is refused, with the reason. Neighbours: `components` and `boot`, which hand
-them on; `options`, whose `check` asks.
+deadline. So names are checked against `flags.toml`, which was asked of the programs, and values by `flag_values`.
+What would cut the cluster off from itself or undo its safety is refused, with the reason. Neighbours: `components` and
+`boot`, which hand them on; `options`, whose `check` asks.
 """
 
 import functools
@@ -13,6 +13,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 
+from jeroboam.coes.kubernetes import flag_values
 from jeroboam.coes.kubernetes.refusals import bad
 
 KUBELET = "kubelet_options"
@@ -74,27 +75,8 @@ _REASONS = {
     "address": "where it answers is the cluster's own",
     "machine": "it would not fit the machine that a node is",
 }
-_NUMBER = r"-?\d{1,10}"
-_VALUES = {
-    **dict.fromkeys(("int", "int32", "uint", "Level"), (_NUMBER, "a whole number")),
-    **dict.fromkeys(("float", "float32"), (r"-?\d{1,10}(\.\d{1,10})?", "a number")),
-    "duration": (r"0|(\d{1,10}(\.\d{1,10})?(ns|us|ms|s|m|h))+", "a duration such as 1m30s"),
-    **dict.fromkeys(("bool", "RuntimeDefault"), (r"true|false", "true or false")),
-    "quantity": (r"\d{1,12}(\.\d{1,6})?([KMGTPE]i?|k|m)?", "a quantity such as 64Mi"),
-    "mapStringBool": (r"\w+=(true|false)(,\w+=(true|false))*", "words such as Name=true, with commas"),
-    "portRange": (r"\d{1,5}[-+]\d{1,5}", "a range of ports such as 30000-32767"),
-}
-_CHOICES = {
-    "cpu-manager-policy": ("none", "static"),
-    "hairpin-mode": ("promiscuous-bridge", "hairpin-veth", "none"),
-    "logging-format": ("text", "json"),
-    "memory-manager-policy": ("None", "Static"),
-    "proxy-mode": ("nftables", "iptables"),
-    "tls-min-version": ("VersionTLS12", "VersionTLS13"),
-    "topology-manager-policy": ("none", "best-effort", "restricted", "single-numa-node"),
-    "topology-manager-scope": ("container", "pod"),
-}
 _GATES = "feature-gates"
+_VERSION = "kube_tag"
 # Each would keep the cluster from coming up.
 _PLUGINS = {
     "AlwaysDeny": "it lets nothing be made",
@@ -138,9 +120,11 @@ def of(label: str, labels: Mapping[str, str]) -> list[tuple[str, str]]:
                 if why:
                     raise bad(label, f"--{name}", f"this option cannot be set: {_REASONS.get(why, why)}.")
                 break
-        _check_value(label, name, value, kinds[name])
+        _check_value(label, name, value, kinds[name], labels.get(_VERSION))
         if name == _GATES:
             _check_gates(label, value)
+    if label == KUBELET and (why := flag_values.together_reason(dict(found))):
+        raise bad(label, labels.get(label, ""), why)
     return found
 
 
@@ -152,7 +136,7 @@ def proxy(labels: Mapping[str, str]) -> dict[str, object]:
             can = ", ".join(f"--{each}" for each in _PROXY)
             raise bad(PROXY, f"--{name}", f"of the options of kube-proxy these alone can be set: {can}.")
         kind, (*above, last) = _PROXY[name]
-        _check_value(PROXY, name, value, kind)
+        _check_value(PROXY, name, value, kind, None)
         if name == _GATES:
             _check_gates(PROXY, value)
         place = config
@@ -195,14 +179,10 @@ def _split(label: str, text: str) -> list[tuple[str, str]]:
     return list(found.items())
 
 
-def _check_value(label: str, name: str, value: str, kind: str) -> None:
-    if name == _GATES:
-        kind = "mapStringBool"
-    if name in _CHOICES and value not in _CHOICES[name]:
-        raise bad(label, f"--{name}={value}", f"this option has to be one of: {', '.join(_CHOICES[name])}.")
-    expected, said = _VALUES.get(kind, (r".+", "something"))
-    if not re.fullmatch(expected, value, re.ASCII):
-        raise bad(label, f"--{name}={value}", f"the value of this option has to be {said}.")
+def _check_value(label: str, name: str, value: str, kind: str, tag: str | None) -> None:
+    why = flag_values.reason(name, value, "mapStringBool" if name == _GATES else kind, tag)
+    if why:
+        raise bad(label, f"--{name}={value}", why)
 
 
 def _check_gates(label: str, value: str) -> None:

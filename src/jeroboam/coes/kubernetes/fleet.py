@@ -14,9 +14,10 @@ from typing import Any
 
 import yaml
 
-from jeroboam.clients.kubernetes import KubernetesApi, Missing
+from jeroboam.clients.kubernetes import Held, KubernetesApi, Missing
 from jeroboam.coes.base import Member
 from jeroboam.coes.kubernetes import health, marks
+from jeroboam.coes.kubernetes.machine import provider_id
 from jeroboam.domain.errors import DriverError, Temporary
 from jeroboam.kit.clock import Clock
 
@@ -74,6 +75,8 @@ class KubeNode:
     """Which of its states this is."""
     machine: str
     """What its kubelet says its machine is."""
+    provider_id: str
+    """Which server it is, as `openstack:///UUID`; empty until somebody says."""
     runtime: str
     """What runs its containers, as `containerd://2.2.1`."""
 
@@ -93,6 +96,11 @@ class Nodes:
     def __init__(self, api: KubernetesApi, clock: Clock) -> None:
         self._api = api
         self._clock = clock
+
+    @property
+    def api(self) -> KubernetesApi:
+        """The cluster's API, for what is not about nodes that are there."""
+        return self._api
 
     async def serves(self, *, patience: float) -> None:
         """Wait until the API answers at all; raises `Temporary` after so many seconds.
@@ -182,7 +190,7 @@ class Nodes:
         """
         path, doing = f"/api/v1/nodes/{node.name}", f"describing node {node.name}"
         for left in reversed(range(_DESCRIBE_TRIES)):
-            change = _description(node, member)
+            change = description(node, member)
             if not change:
                 return
             try:
@@ -268,13 +276,6 @@ class Nodes:
             change = {"metadata": {"annotations": {DRAINED: "true"}}, "spec": {"unschedulable": True}}
             await self._api.patch(f"/api/v1/nodes/{node.name}", change, f"cordoning node {node.name}")
 
-    async def empty(self, node: KubeNode, *, seconds: float) -> None:
-        """Move its pods away, as far as disruption budgets let them go and time reaches."""
-        until = self._clock.monotonic() + seconds
-        while (pods := await self.movable(node)) and self._clock.monotonic() < until:
-            await asyncio.gather(*(self._evict(pod) for pod in pods if not _goes(pod)))
-            await self._clock.sleep(POLL_SECONDS)
-
     async def forget(self, name: str) -> None:
         """Take the node off the cluster's list."""
         await self._api.delete(f"/api/v1/nodes/{name}", f"removing node {name} from the cluster")
@@ -293,9 +294,10 @@ class Nodes:
         """
         query = f"/api/v1/pods?fieldSelector=spec.nodeName%3D{node.name}"
         found = await self._api.get(query, f"asking what runs on node {node.name}")
-        return [pod for pod in found["items"] if not stays(pod) or (_goes(pod) and not _is_own(pod))]
+        return [pod for pod in found["items"] if not stays(pod) or (is_going(pod) and not _is_own(pod))]
 
-    async def _evict(self, pod: Mapping[str, Any]) -> None:
+    async def evict(self, pod: Mapping[str, Any]) -> str:
+        """Have the pod end, for its controller to start it elsewhere; why it stays for now, if it does."""
         name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
         body = {
             "apiVersion": "policy/v1",
@@ -305,17 +307,24 @@ class Nodes:
         path = f"/api/v1/namespaces/{namespace}/pods/{name}/eviction"
         try:
             await self._api.post(path, body, f"moving pod {namespace}/{name} away")
-        except (Missing, Temporary):
-            # It is gone, or a disruption budget keeps it for now.
-            return
+        except Missing:
+            return ""
+        except Held as error:
+            return f"is kept by a disruption budget: {error.rule}"
+        except Temporary as error:
+            return f"stays: {error.reason}"
+        return ""
 
 
-def _description(node: KubeNode, member: Member) -> dict[str, Any]:
+def description(node: KubeNode, member: Member) -> dict[str, Any]:
     """What to merge into the node so that it is as it should be."""
     change = marks.change(node.labels, node.taints, node.annotations, member)
     if "spec" in change:
         # Taints are replaced as a whole, and the cluster's own controllers set some: not unless nothing changed.
         change["metadata"] = {**change.get("metadata", {}), "resourceVersion": node.written}
+    if not node.provider_id:
+        # It was a node before its kubelet said this; once said it cannot be changed.
+        change["spec"] = {**change.get("spec", {}), "providerID": provider_id(member)}
     if node.ready and DRAINED in node.annotations:
         meta = change.setdefault("metadata", {})
         meta["annotations"] = {**meta.get("annotations", {}), DRAINED: None}
@@ -347,7 +356,7 @@ def _is_own(pod: Mapping[str, Any]) -> bool:
     return own or "kubernetes.io/config.mirror" in (meta.get("annotations") or {})
 
 
-def _goes(pod: Mapping[str, Any]) -> bool:
+def is_going(pod: Mapping[str, Any]) -> bool:
     return "deletionTimestamp" in pod["metadata"]
 
 
@@ -370,5 +379,6 @@ def _node(shown: Mapping[str, Any]) -> KubeNode:
         annotations=shown["metadata"].get("annotations") or {},
         written=shown["metadata"]["resourceVersion"],
         machine=shown["status"]["nodeInfo"]["machineID"],
+        provider_id=shown["spec"].get("providerID", ""),
         runtime=shown["status"]["nodeInfo"]["containerRuntimeVersion"],
     )

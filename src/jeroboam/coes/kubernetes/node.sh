@@ -2,6 +2,7 @@
 # node WHAT ADDRESS PORT [NAME]: what a node does beside its kubelet, each part when the API server at that address can
 # be asked. A program that asks too early is refused, asks again after ever longer waits, and is late for good.
 #
+#   why            say which of a master's programs keeps ending, and what it printed when it did
 #   kubelet        wait until the API server answers: what a node does before its kubelet starts
 #   own-kubelet    be a master's kubelet, with the options after NAME
 #   control-plane  start this master's controller manager and scheduler, then leave the words that kubeadm looks for;
@@ -9,7 +10,7 @@
 #   kube-proxy     be the program by which services' addresses lead to pods
 #   flannel        be the program that joins the networks of nodes; it wants to know which addresses are this node's
 set -eu
-what=$1 address=$2 port=$3 name=${4:-}
+what=$1 address=${2:-} port=${3:-} name=${4:-}
 here=/etc/kubernetes
 
 # Try so many times, five in a second.
@@ -50,7 +51,25 @@ tables() {
     ' 2>/dev/null
 }
 
+# The newest log of that program, whose name is how often it was started again.
+log_of() { ls -t /var/log/pods/kube-system_"$1"-*/"$1"/*.log 2>/dev/null | head -n 1; }
+
 case $what in
+why)
+    programs="etcd kube-apiserver kube-controller-manager kube-scheduler"
+    before=$(for program in $programs; do log_of "$program"; done)
+    sleep 3
+    for program in $programs; do
+        log=$(log_of "$program")
+        times=$(basename "$log" .log)
+        # One that has run since we looked first has come up by now.
+        echo "$before" | grep -qxF "$log" && pidof "$program" >/dev/null && continue
+        [ "${times:-0}" -gt 1 ] || continue
+        words=$(sed -n 's/^[^ ]* std[a-z]* F //p' "$log" | grep -E '^[EF][0-9]{4} |^panic: |^fatal |^[Ee]rror: |"level":"fatal"' |
+            tail -n 1 | sed 's/^[A-Z][0-9]\{4\} [^]]*\] //')
+        [ -z "$words" ] || echo "$program has ended $times times and printed last: $words"
+    done
+    ;;
 kubelet)
     patiently 300 answers
     ;;

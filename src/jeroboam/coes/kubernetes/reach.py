@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from jeroboam.clients.kubernetes import KubernetesApi
 from jeroboam.coes.base import CoePlan
-from jeroboam.coes.kubernetes import boot
+from jeroboam.coes.kubernetes.components import api
 from jeroboam.coes.tls import client_tls
 from jeroboam.kit.clock import Clock
 
@@ -18,8 +18,8 @@ from jeroboam.kit.clock import Clock
 @asynccontextmanager
 async def speaking_to(plan: CoePlan, clock: Clock) -> AsyncIterator[KubernetesApi]:
     """The cluster's API; nothing is sent by this alone."""
-    async with KubernetesApi(boot.api(plan), admin_tls(plan, clock)) as api:
-        yield api
+    async with KubernetesApi(api(plan), admin_tls(plan, clock)) as connection:
+        yield connection
 
 
 def admin_tls(plan: CoePlan, clock: Clock) -> ssl.SSLContext:

@@ -44,7 +44,7 @@ LABELS = frozenset({AUDIT, *AUDIT_NUMBERS, *_OIDC_WORDS, OIDC_CA})
 
 _FOLDER = "/etc/kubernetes/security"
 _AUDIT_FOLDER = "/var/lib/kubernetes/audit"
-_ISSUER = "https://kubernetes.default.svc.cluster.local"
+_FORMER_ISSUER = "https://kubernetes.default.svc.cluster.local"
 _KEY_OCTETS = 32
 _NAME_LETTERS = 12
 _NUMBER = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
@@ -54,6 +54,8 @@ _FEW = 10
 _WORD = re.compile(r"[!-~]{1,200}", re.ASCII)
 # Whoever asks for these needs no name: they say nothing but that the server is well, and the kubelet asks.
 _HEALTH = ("/livez", "/readyz", "/healthz")
+# Who is shown a token of a service account asks for these, and has no name here. They hold public keys.
+_DISCOVERY = ("/.well-known/openid-configuration", "/openid/v1/jwks")
 
 
 def check(labels: Mapping[str, str]) -> None:
@@ -109,15 +111,18 @@ def files(plan: CoePlan) -> list[File]:
     return [File(path=f"{_FOLDER}/{name}.yaml", content=_json(each), mode=0o600) for name, each in laid.items()]
 
 
-def arguments(plan: CoePlan) -> list[tuple[str, str]]:
-    """Options of the API server."""
+def arguments(plan: CoePlan, issuer: str) -> list[tuple[str, str]]:
+    """Options of the API server; the issuer of service accounts' tokens is the address where it answers."""
     found = [
         ("encryption-provider-config", f"{_FOLDER}/encryption.yaml"),
         ("admission-control-config-file", f"{_FOLDER}/admission.yaml"),
         ("authentication-config", f"{_FOLDER}/authentication.yaml"),
-        # The first is what new tokens say; who was given one under the usual name keeps it.
-        ("service-account-issuer", f"{_ISSUER}/clusters/{plan.cluster_id}"),
-        ("service-account-issuer", _ISSUER),
+        # The first is what new tokens say. The others are names that it had, and whose tokens are good as long as they
+        # last.
+        ("service-account-issuer", issuer),
+        ("service-account-issuer", f"{_FORMER_ISSUER}/clusters/{plan.cluster_id}"),
+        ("service-account-issuer", _FORMER_ISSUER),
+        ("service-account-jwks-uri", f"{issuer}{_DISCOVERY[1]}"),
     ]
     if flag(AUDIT, plan.labels.get(AUDIT)):
         found += [
@@ -182,11 +187,11 @@ def _admission() -> dict[str, Any]:
 
 
 def _authentication(labels: Mapping[str, str]) -> dict[str, Any]:
-    """Nobody without a name gets further than to ask whether the server is well; tokens of an issuer may count."""
+    """Nobody without a name learns more than the server's health and its public keys; tokens of an issuer may count."""
     config: dict[str, Any] = {
         "apiVersion": "apiserver.config.k8s.io/v1",
         "kind": "AuthenticationConfiguration",
-        "anonymous": {"enabled": True, "conditions": [{"path": path} for path in _HEALTH]},
+        "anonymous": {"enabled": True, "conditions": [{"path": path} for path in (*_HEALTH, *_DISCOVERY)]},
     }
     if (issuer := labels.get(OIDC_ISSUER)) is not None:
         claim = labels.get("oidc_username_claim", "sub")

@@ -7,15 +7,23 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 
 from jeroboam.coes.base import CoeObserved, CoePlan, Member, MemberState
-from jeroboam.coes.kubernetes import boot, network, options
+from jeroboam.coes.kubernetes import network, options
+from jeroboam.coes.kubernetes.components import api
 from jeroboam.coes.kubernetes.fleet import KubeNode
+from jeroboam.coes.kubernetes.leftovers import Leftovers
 from jeroboam.coes.kubernetes.machine import Machine, build_id
 from jeroboam.domain.clusters import Health
 from jeroboam.domain.conditions import Condition
 
 
 def observed(
-    plan: CoePlan, found: Sequence[KubeNode], silent: Mapping[str, str], *, version: str, now: dt.datetime
+    plan: CoePlan,
+    found: Sequence[KubeNode],
+    silent: Mapping[str, str],
+    left: Leftovers,
+    *,
+    version: str,
+    now: dt.datetime,
 ) -> CoeObserved:
     """What the cluster said in all."""
     members = states(plan, found, silent)
@@ -25,6 +33,8 @@ def observed(
     short = {
         f"{node.name}.{what}": said for node in found if node.name in planned for what, said in node.shortages.items()
     }
+    if left.waiting:
+        short["LostVolumes"] = left.reason()
     healthy = all(state.ready for state in members) and not short
     known = {member.name: member for member in plan.members}
     due = (
@@ -34,9 +44,10 @@ def observed(
     )
     return CoeObserved(
         due=tuple(due),
-        api_address=boot.api(plan),
+        api_address=api(plan),
         members=members,
-        strangers=tuple(sorted(node.name for node in found if node.name not in planned)),
+        # Also those of which only what lay on them is left: they are taken out the same way.
+        strangers=tuple(sorted({node.name for node in found if node.name not in planned} | left.nodes)),
         coe_version=version,
         container_version=next((node.runtime.rpartition("/")[2] for node in found if node.name in planned), None),
         health=Health.HEALTHY if healthy else Health.UNHEALTHY,

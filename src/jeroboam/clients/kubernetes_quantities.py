@@ -1,4 +1,7 @@
-"""Kubernetes' way of writing amounts: `100m` of a core, `64Mi` of memory."""
+"""Kubernetes' way of writing amounts: `100m` of a core, `64Mi` of memory.
+
+Neighbours: all who read them in what the API shows.
+"""
 
 import re
 from collections.abc import Mapping

@@ -1,0 +1,44 @@
+"""Volumes that lie on the disk of one node: which claims are tied to it, and what is left when it is gone. Pure.
+
+Neighbours: `demand`, which places pods, and `leftovers`, which clears away what removed nodes leave.
+"""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+HOST = "kubernetes.io/hostname"
+# By what a volume says on which node it lies.
+_NAMES = frozenset({HOST, "metadata.name"})
+
+Claim = tuple[str, str]
+"""Namespace and name."""
+
+
+def nodes_of(volume: Mapping[str, Any]) -> set[str] | None:
+    """The names of the nodes that the volume lies on; None for one that is tied to none."""
+    required = (volume["spec"].get("nodeAffinity") or {}).get("required")
+    if required is None:
+        return None
+    names: set[str] = set()
+    for term in required["nodeSelectorTerms"]:
+        named = [*(term.get("matchExpressions") or ()), *(term.get("matchFields") or ())]
+        names |= {name for each in named if each["key"] in _NAMES for name in each.get("values") or ()}
+    return names
+
+
+def claim_of(volume: Mapping[str, Any]) -> Claim:
+    """The claim that has the volume."""
+    claim = volume["spec"].get("claimRef") or {}
+    return claim.get("namespace", ""), claim.get("name", "")
+
+
+def claims_of(pod: Mapping[str, Any]) -> set[Claim]:
+    """The claims that the pod mounts."""
+    volumes = pod["spec"].get("volumes") or ()
+    named = (each["persistentVolumeClaim"]["claimName"] for each in volumes if each.get("persistentVolumeClaim"))
+    return {(pod["metadata"]["namespace"], name) for name in named}
+
+
+def lost(volumes: Iterable[Mapping[str, Any]], present: Collection[str]) -> list[Mapping[str, Any]]:
+    """The volumes that lay on nodes of which none is there any more."""
+    return [volume for volume in volumes if (names := nodes_of(volume)) and not names & set(present)]

@@ -1,0 +1,103 @@
+"""Values of options that a program of Kubernetes starts with: of the right kind, and in the bounds that it has.
+
+A program that is given another one ends at once, and a cluster would wait for it until its deadline. The bounds are
+those of the programs' own validation. Neighbours: `flags`, which knows the options.
+"""
+
+import re
+
+_NUMBER = r"-?\d{1,10}"
+_VALUES = {
+    **dict.fromkeys(("int", "int32", "uint", "Level"), (_NUMBER, "a whole number")),
+    **dict.fromkeys(("float", "float32"), (r"-?\d{1,10}(\.\d{1,10})?", "a number")),
+    "duration": (r"0|(\d{1,10}(\.\d{1,10})?(ns|us|ms|s|m|h))+", "a duration such as 1m30s"),
+    **dict.fromkeys(("bool", "RuntimeDefault"), (r"true|false", "true or false")),
+    "quantity": (r"\d{1,12}(\.\d{1,6})?([KMGTPE]i?|k|m)?", "a quantity such as 64Mi"),
+    "mapStringBool": (r"\w+=(true|false)(,\w+=(true|false))*", "words such as Name=true, with commas"),
+    "portRange": (r"\d{1,5}[-+]\d{1,5}", "a range of ports such as 30000-32767"),
+}
+_NUMBERS = frozenset({"int", "int32", "uint", "Level", "float", "float32"})
+_CHOICES = {
+    "cpu-manager-policy": ("none", "static"),
+    "hairpin-mode": ("promiscuous-bridge", "hairpin-veth", "none"),
+    "logging-format": ("text", "json"),
+    "memory-manager-policy": ("None", "Static"),
+    "proxy-mode": ("nftables", "iptables"),
+    "tls-min-version": ("VersionTLS12", "VersionTLS13"),
+    "topology-manager-policy": ("none", "best-effort", "restricted", "single-numa-node"),
+    "topology-manager-scope": ("container", "pod"),
+}
+_MOST = 2**31 - 1
+_UNLIMITED = frozenset(
+    {"pod-max-pids", "node-status-max-images", "maximum-dead-containers", "maximum-dead-containers-per-container"}
+)
+_BOUNDS: dict[str, tuple[float, float]] = {
+    **dict.fromkeys(_UNLIMITED, (-1, _MOST)),
+    "terminated-pod-gc-threshold": (-_MOST, _MOST),
+    "image-gc-high-threshold": (0, 100),
+    "image-gc-low-threshold": (0, 100),
+    "container-log-max-files": (2, _MOST),
+    "goaway-chance": (0, 0.02),
+    "iptables-masquerade-bit": (0, 31),
+    "unhealthy-zone-threshold": (0, 1),
+}
+_QUANTITY = r"\d{1,12}(\.\d{1,6})?([KMGTPE]i?|k|m)?"
+_RESERVED = rf"(cpu|memory|ephemeral-storage|pid)={_QUANTITY}"
+_SIGNAL = r"(memory\.available|(nodefs|imagefs)\.(available|inodesFree)|pid\.available)"
+_AMOUNT = rf"({_QUANTITY}|\d{{1,2}}(\.\d{{1,6}})?%|100%)"
+_FORMS = {
+    **dict.fromkeys(
+        ("kube-reserved", "system-reserved"),
+        (rf"{_RESERVED}(,{_RESERVED})*", "amounts of cpu, memory, ephemeral-storage or pid, as cpu=100m,memory=64Mi"),
+    ),
+    **dict.fromkeys(
+        ("eviction-hard", "eviction-soft"),
+        (rf"{_SIGNAL}<{_AMOUNT}(,{_SIGNAL}<{_AMOUNT})*", "thresholds of a kubelet, as memory.available<100Mi"),
+    ),
+    "eviction-minimum-reclaim": (rf"{_SIGNAL}={_AMOUNT}(,{_SIGNAL}={_AMOUNT})*", "amounts, as nodefs.available=1Gi"),
+}
+_VERSIONS = frozenset({"emulated-version", "min-compatibility-version"})
+_VERSION = re.compile(r"(?:kube=)?1\.([0-9]{1,3})", re.ASCII)
+# A program plays those before it, as far back as this.
+_EMULATED_MINORS = 3
+OLDEST, NEWEST = 35, 36
+"""The minor versions that there are node images for."""
+_TAG = re.compile(r"v1\.([0-9]{1,3})\.[0-9]+", re.ASCII)
+
+
+def reason(name: str, value: str, kind: str, tag: str | None) -> str:
+    """Why a program of the version with that tag (None: any that there is) does not start so; empty when it does."""
+    if name in _CHOICES and value not in _CHOICES[name]:
+        return f"this option has to be one of: {', '.join(_CHOICES[name])}."
+    expected, words = _FORMS.get(name) or _VALUES.get(kind, (r".+", "something"))
+    if not re.fullmatch(expected, value, re.ASCII):
+        return f"the value of this option has to be {words}."
+    if kind in _NUMBERS:
+        low, high = _BOUNDS.get(name, (1 if name.startswith("concurrent-") else 0, _MOST))
+        if not low <= float(value) <= high:
+            return f"the value of this option has to be a number from {low:g} to {high:.15g}."
+    if name in _VERSIONS:
+        return _version_reason(value, tag)
+    return ""
+
+
+def together_reason(options: dict[str, str]) -> str:
+    """Why a kubelet does not start with all of these; empty when it does."""
+    high, low = (float(options.get(f"image-gc-{which}-threshold", at)) for which, at in (("high", 100), ("low", 80)))
+    if low >= high:
+        return f"image-gc-low-threshold ({low:g}) has to be less than image-gc-high-threshold ({high:g})."
+    soft = {part.partition("<")[0] for part in options.get("eviction-soft", "").split(",") if part}
+    grace = {part.partition("=")[0] for part in options.get("eviction-soft-grace-period", "").split(",") if part}
+    if soft != grace:
+        return "eviction-soft and eviction-soft-grace-period have to name the same signals."
+    return ""
+
+
+def _version_reason(value: str, tag: str | None) -> str:
+    found = [_VERSION.fullmatch(word) for word in value.split(",")]
+    named = _TAG.fullmatch(tag or "")
+    oldest, newest = (int(named[1]), int(named[1])) if named else (OLDEST, NEWEST)
+    first = oldest - _EMULATED_MINORS
+    if any(match is None or not first <= int(match[1]) <= newest for match in found):
+        return f"the value of this option has to be a version from 1.{first} to 1.{newest}."
+    return ""

@@ -1,0 +1,101 @@
+"""What a cluster has of nodes that are gone: volumes that lay on their disks, and pods that wait for such a volume.
+
+A volume that nobody claims any more goes; its provisioner would look for the node for ever. One that is claimed stays
+until its user gives it up, and the cluster's health says who waits for it. Neighbours: the COE, which asks; `disks`,
+which reads volumes.
+"""
+
+import asyncio
+from collections.abc import Collection, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from jeroboam.clients.kubernetes import KubernetesApi, Missing
+from jeroboam.coes.kubernetes import disks
+
+_VOLUMES = "/api/v1/persistentvolumes"
+_PODS = "/api/v1/pods"
+_OWN = "local-path-storage"
+_HELPERS = f"/api/v1/namespaces/{_OWN}/pods"
+_PROVISIONER = "rancher.io/local-path"
+_PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
+_UNCLAIMED = frozenset({"Released", "Failed"})
+_OVER = frozenset({"Succeeded", "Failed"})
+# A health that named every one of thousands would help nobody.
+_NAMED = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Leftovers:
+    """What was found."""
+
+    nodes: frozenset[str] = frozenset()
+    """Names of nodes that are gone and of which something is left that can go too."""
+    waiting: Mapping[str, str] = field(default_factory=dict)
+    """Pods by namespace and name, each with what it waits for."""
+
+    def reason(self) -> str:
+        """What users of the cluster have to know; empty when nobody waits."""
+        told = [f"pod {name} waits for {what}" for name, what in sorted(self.waiting.items())]
+        more = [f"and {len(told) - _NAMED} pods more wait so"] if len(told) > _NAMED else []
+        return "; ".join([*told[:_NAMED], *more])
+
+
+async def find(api: KubernetesApi, present: Collection[str]) -> Leftovers:
+    """What is left of nodes that are not among these."""
+    volumes = (await api.get(_VOLUMES, "asking the cluster for its volumes"))["items"]
+    lost = disks.lost(volumes, present)
+    if not lost:
+        return Leftovers()
+    pods = (await api.get(_PODS, "asking the cluster for its pods"))["items"]
+    return Leftovers(
+        nodes=frozenset(name for volume in lost if _may_go(volume) for name in disks.nodes_of(volume) or ()),
+        waiting=_waiting(lost, pods),
+    )
+
+
+async def clear(api: KubernetesApi, names: Collection[str], present: Collection[str]) -> None:
+    """Remove what is left of nodes with these names, as far as they are not present and nobody claims it."""
+    volumes = (await api.get(_VOLUMES, "asking the cluster for its volumes"))["items"]
+    going = [volume for volume in disks.lost(volumes, present) if _may_go(volume)]
+    going = [volume for volume in going if (disks.nodes_of(volume) or set()) & set(names)]
+    await asyncio.gather(*(_remove(api, volume["metadata"]["name"]) for volume in going))
+    if going:
+        helpers = (await api.get(_HELPERS, f"asking for the pods of {_OWN}"))["items"]
+        tied = [pod["metadata"]["name"] for pod in helpers if pod["spec"].get("nodeName") in names]
+        await asyncio.gather(
+            *(api.delete(f"{_HELPERS}/{each}?gracePeriodSeconds=0", f"removing {each}") for each in tied)
+        )
+
+
+async def _remove(api: KubernetesApi, name: str) -> None:
+    doing = f"removing volume {name}, whose node is gone"
+    # Its provisioner would hold it until it has cleared the folder, which went with the node.
+    with suppress(Missing):
+        await api.patch(f"{_VOLUMES}/{name}", {"metadata": {"finalizers": None}}, doing)
+    await api.delete(f"{_VOLUMES}/{name}", doing)
+
+
+def _may_go(volume: Mapping[str, Any]) -> bool:
+    """Whether it is one of ours that nobody claims and that nobody wants kept."""
+    notes = volume["metadata"].get("annotations") or {}
+    ours = notes.get(_PROVISIONED_BY) == _PROVISIONER
+    unclaimed = (volume.get("status") or {}).get("phase") in _UNCLAIMED
+    return ours and unclaimed and volume["spec"].get("persistentVolumeReclaimPolicy") == "Delete"
+
+
+def _waiting(lost: Collection[Mapping[str, Any]], pods: Collection[Mapping[str, Any]]) -> dict[str, str]:
+    tied = {disks.claim_of(volume): volume for volume in lost}
+    found = {}
+    for pod in pods:
+        meta, is_placed = pod["metadata"], bool(pod["spec"].get("nodeName"))
+        if is_placed or meta.get("deletionTimestamp") or pod["status"].get("phase") in _OVER:
+            continue
+        for claim in sorted(disks.claims_of(pod) & tied.keys()):
+            nodes = ", ".join(sorted(disks.nodes_of(tied[claim]) or ()))
+            found[f"{meta['namespace']}/{meta['name']}"] = (
+                f"volume {tied[claim]['metadata']['name']} of claim {'/'.join(claim)}, which lay on node {nodes} "
+                "that is gone: delete the claim and the pod to have another one made"
+            )
+    return found
