@@ -168,6 +168,23 @@ def test_what_has_no_effect_is_accepted(coe, fields):
     coe(clock=SystemClock()).check(replace(SPEC, **fields))
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("tls_disabled", True),
+        ("network_driver", "calico"),
+        ("volume_driver", "rexray"),
+        ("docker_storage_driver", "bogus"),
+        ("insecure_registry", "http://registry:5000"),
+        ("insecure_registry", "good:5000, bad/folder"),
+    ],
+)
+def test_fields_that_kubernetes_cannot_honour_are_refused_by_name(field, value):
+    with pytest.raises(Invalid, match=field) as refused:
+        KubernetesCoe(clock=SystemClock()).check(replace(SPEC, coe="kubernetes", **{field: value}))
+    assert refused.value.field == field
+
+
 @pytest.mark.parametrize(("asked", "written"), [("overlay", "overlay2"), ("devicemapper", None), ("vfs", "vfs")])
 def test_a_swarms_engines_get_the_storage_driver_that_they_know(asked, written):
     authority = make_ca(common_name="c", now=builders.NOW)
