@@ -6,12 +6,13 @@
 import json
 import pathlib
 import sys
+from collections.abc import Mapping
 
 from jeroboam.api.call import NEWEST, Family, Route
 from jeroboam.api.container.family import ContainerFamily
 from jeroboam.api.container_infra.family import ContainerInfraFamily
 from jeroboam.api.openapi import document
-from jeroboam.domain import field_effects
+from jeroboam.domain import action_fields, field_effects
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 FAMILIES: tuple[Family, ...] = (ContainerInfraFamily(), ContainerFamily())
@@ -48,6 +49,7 @@ FIELD_TABLES = {
     "Baymodels": field_effects.BAYMODELS,
     "Bays": field_effects.BAYS,
 }
+ACTION_TABLES = {"container-infra": action_fields.CONTAINER_INFRA, "container": action_fields.CONTAINER}
 
 
 def fields_table(table: field_effects.FieldTable) -> str:
@@ -59,6 +61,27 @@ def fields_table(table: field_effects.FieldTable) -> str:
             effects = {" and ".join(rules): next(iter(effects.values()))}
         rows.append(f"| `{name}` | {'; '.join(f'*{driver}*: {effect}' for driver, effect in effects.items())} |")
     return "\n".join(rows)
+
+
+def actions_table(tables: Mapping[str, field_effects.FieldTable]) -> str:
+    """A row an action."""
+    rows = ["| action | what becomes of its fields and arguments |", "|---|---|"]
+    for action, table in tables.items():
+        plain = [f"`{name}`" for name, rules in table.items() if all(map(_is_plain, rules.values()))]
+        told = [f"{', '.join(plain)}: carried out"] if plain else []
+        for name, rules in table.items():
+            if not all(map(_is_plain, rules.values())):
+                effects = (
+                    describe_rule(rule) if driver == field_effects.SERVICE else f"*{driver}*: {describe_rule(rule)}"
+                    for driver, rule in rules.items()
+                )
+                told.append(f"`{name}`: {'; '.join(effects)}")
+        rows.append(f"| `{action}` | {'. '.join(told)} |")
+    return "\n".join(rows)
+
+
+def _is_plain(rule: field_effects.FieldRule) -> bool:
+    return rule.carries is None and not rule.note
 
 
 def describe_rule(rule: field_effects.FieldRule) -> str:
@@ -101,6 +124,7 @@ def files() -> dict[pathlib.Path, str]:
     """Everything that is written, by its place."""
     tables = [f"\n## {family.prefix}\n\n{routes(family)}\n" for family in FAMILIES]
     fields = [f"\n## {title}\n\n{fields_table(table)}\n" for title, table in FIELD_TABLES.items()]
+    fields += [f"\n## Actions of {family}\n\n{actions_table(tables)}\n" for family, tables in ACTION_TABLES.items()]
     written = {DOCS / "routes.md": HEAD + "".join(tables), DOCS / "fields.md": FIELDS_HEAD + "".join(fields)}
     for family in FAMILIES:
         text = json.dumps(document(family), indent=1, ensure_ascii=False)

@@ -337,7 +337,7 @@ IDENTS = ["%00", "%20", "a%00b", "..", "%ED%A0%80", "%FF", "'", '"', "%", "x" * 
 async def test_odd_names_in_paths(app, family, ident):
     client = Client(app, f"/{family.prefix}", "admin", "latest")
     for route in family.routes:
-        if "{" not in route.path or route.path.startswith(("/quota", "/federations")):
+        if "{" not in route.path or route.path.startswith("/quota") or route.status == 501:
             continue
         path = "/v1" + "/".join(ident if part.startswith("{") else part for part in route.path.split("/"))
         answer = await client.request(route.method, path, {} if route.method in {"POST", "PATCH"} else None)

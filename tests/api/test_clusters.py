@@ -122,7 +122,7 @@ async def test_a_name_is_made_up_and_need_not_be_unique(infra, make):
         await make.cluster(name="twin", cluster_template_id="t")
     answer = await infra.get("/v1/clusters/twin")
     assert answer.status == 409
-    assert answer.error["title"] == "Multiple clusters exist with same name"
+    assert answer.error["title"].startswith("Multiple clusters exist with same name, please use")
     created = await infra.post("/v1/clusters", {"cluster_template_id": template["uuid"]})
     shown = (await infra.get(f"/v1/clusters/{created.json()['uuid']}")).json()
     letter, number, word = shown["name"].split("-")

@@ -18,7 +18,7 @@ PARAMETERS = ("container", "request", "capsule", "image", "network", "registry")
         ({"mounts": [{"source": "v", "destination": "/d"}]}, "mounts", "volumes cannot be mounted yet"),
         ({"security_groups": ["web"]}, "security_groups", "nothing filters the traffic of containers yet"),
         ({"auto_heal": True}, "auto_heal", "lost containers are not made anew yet"),
-        ({"cpu_policy": "dedicated"}, "cpu_policy", "docker takes shared: cores are shared"),
+        ({"cpu_policy": "dedicated"}, "cpu_policy", "docker takes shared only: cores are shared"),
         ({"hints": {"group": "x"}}, "hints/group", "a hint is label:KEY, a label of a host's Engine"),
         ({"hints": {"label:": "x"}}, "hints/label:", "a hint is label:KEY"),
         ({"auto_remove": True, "restart_policy": {"Name": "always"}}, "auto_remove", "restart_policy always starts"),

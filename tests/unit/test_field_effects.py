@@ -1,6 +1,7 @@
 """Every field of a request is carried out, refused, or named as without effect: the table says which."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -8,11 +9,14 @@ import pytest
 from jeroboam.api.call import NEWEST
 from jeroboam.api.container import containers as container_routes
 from jeroboam.api.container import schema
+from jeroboam.api.container.family import ContainerFamily
 from jeroboam.api.container_infra import changes, clusters, group_schema, templates
+from jeroboam.api.container_infra.family import ContainerInfraFamily
 from jeroboam.api.container_infra.kilo import baymodels, bays
 from jeroboam.coes.base import Authority, CoePlan, Member
 from jeroboam.coes.kubernetes import KubernetesCoe
 from jeroboam.coes.swarm import SwarmCoe
+from jeroboam.domain import action_fields
 from jeroboam.domain import field_effects as effects
 from jeroboam.domain.clusters import Cluster, ClusterSpec, TemplateSpec
 from jeroboam.domain.errors import Invalid
@@ -42,6 +46,56 @@ def test_every_field_that_a_request_may_have_is_in_the_table(kind):
     assert accepted == set(table)
 
 
+# By family: whose fields a request to a path changes, and those of its actions.
+OBJECTS = {
+    "/clustertemplates": effects.TEMPLATES,
+    "/clusters/{cluster}/nodegroups": effects.NODE_GROUPS,
+    "/clusters": effects.CLUSTERS,
+    "/baymodels": effects.BAYMODELS,
+    "/bays": effects.BAYS,
+}
+FAMILIES = {
+    "container-infra": (ContainerInfraFamily(), OBJECTS, action_fields.CONTAINER_INFRA),
+    "container": (ContainerFamily(), {"/containers": effects.CONTAINERS}, action_fields.CONTAINER),
+}
+
+
+def fields_of(schema) -> set[str]:
+    """The fields that a body of that schema may have; those of a patch are in the pattern of its paths."""
+    if schema.get("type") == "array":
+        found = set()
+        for step in schema["items"]["anyOf"]:
+            found |= set(re.match(r"\^/\(([\w|]+)", step["properties"]["path"]["pattern"])[1].strip("|").split("|"))
+        return found
+    return set(schema.get("properties", ())).union(*(fields_of(each) for each in schema.get("anyOf", ())))
+
+
+def is_of(path: str, of: str) -> bool:
+    """Whether that path is the list's, or one object's in it."""
+    return re.fullmatch(re.escape(of) + r"(/\{\w+\})?", path) is not None
+
+
+def changing(family):
+    """Its routes that change something and are there, each with all that a request to it may say."""
+    for route in family.routes:
+        if route.method != "GET" and route.status != 501:
+            yield route, fields_of(route.body or {}) | set(route.query) - {"all_projects"}
+
+
+@pytest.mark.parametrize("prefix", FAMILIES)
+def test_every_field_and_argument_of_a_route_that_changes_something_is_in_a_table(prefix):
+    family, objects, actions = FAMILIES[prefix]
+    for route, said in changing(family):
+        own = actions.get(f"{route.method} {route.path}", {})
+        of = next((table for path, table in objects.items() if is_of(route.path, path)), {})
+        known = {*own, *of}
+        assert said <= known, (route.method, route.path, said - known)
+    routes = {f"{route.method} {route.path}": said for route, said in changing(family)}
+    for key, table in actions.items():
+        assert key in routes, key
+        assert set(table) <= routes[key], key
+
+
 @pytest.mark.parametrize("kind", ACCEPTED)
 def test_every_field_has_a_word_of_every_driver_that_could_carry_it_out(kind):
     for name, rules in ACCEPTED[kind][1].items():
@@ -55,11 +109,11 @@ def test_every_field_has_a_word_of_every_driver_that_could_carry_it_out(kind):
     [
         ("fixed_subnet", "nope", "local", "local cannot do it: every cluster gets a network of its own"),
         ("fixed_network", "public", "local", "every cluster gets a network of its own"),
-        ("server_type", "bm", "local", "local takes vm: nodes are containers of this machine"),
+        ("server_type", "bm", "local", "local takes vm only: nodes are containers of this machine"),
         ("docker_storage_driver", "bogus", "kubernetes", "kubernetes takes overlay2, overlay, fuse-overlayfs"),
         ("docker_storage_driver", "bogus", "swarm", "swarm takes overlay2, overlay, fuse-overlayfs"),
-        ("volume_driver", "rexray", "kubernetes", "kubernetes takes cinder"),
-        ("network_driver", "calico", "kubernetes", "kubernetes takes flannel, none"),
+        ("volume_driver", "rexray", "kubernetes", "kubernetes takes cinder only."),
+        ("network_driver", "calico", "kubernetes", "kubernetes takes flannel, none only: `none` leaves"),
         ("tls_disabled", True, "kubernetes", "its API would give everything on every node to anyone"),
         ("registry_enabled", True, "swarm", "swarm cannot do it: it has no registry of its own"),
     ],
@@ -112,6 +166,23 @@ def test_nothing_is_named_where_nothing_is_without_effect(template):
 )
 def test_what_has_no_effect_is_accepted(coe, fields):
     coe(clock=SystemClock()).check(replace(SPEC, **fields))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("tls_disabled", True),
+        ("network_driver", "calico"),
+        ("volume_driver", "rexray"),
+        ("docker_storage_driver", "bogus"),
+        ("insecure_registry", "http://registry:5000"),
+        ("insecure_registry", "good:5000, bad/folder"),
+    ],
+)
+def test_fields_that_kubernetes_cannot_honour_are_refused_by_name(field, value):
+    with pytest.raises(Invalid, match=field) as refused:
+        KubernetesCoe(clock=SystemClock()).check(replace(SPEC, coe="kubernetes", **{field: value}))
+    assert refused.value.field == field
 
 
 @pytest.mark.parametrize(("asked", "written"), [("overlay", "overlay2"), ("devicemapper", None), ("vfs", "vfs")])

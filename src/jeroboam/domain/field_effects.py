@@ -129,7 +129,7 @@ TEMPLATES: FieldTable = {
     "docker_volume_size": _VOLUME_SIZE,
     "docker_storage_driver": _coes(
         _carried_out(
-            "`overlay` is read as `overlay2`; Engines have no `devicemapper` any more and choose for themselves",
+            "Engines have no `devicemapper` any more and choose for themselves; `overlay` is read as `overlay2`",
             values=("overlay2", "overlay", "fuse-overlayfs", "btrfs", "zfs", "vfs"),
             ignores=("devicemapper",),
         ),
@@ -268,8 +268,9 @@ def check_fields(table: FieldTable, asked: Mapping[str, Any], *drivers: str) -> 
     """Raise `Invalid` for the first field whose value one of these drivers refuses; the text names both, and why."""
     for name, value, driver, rule in _ruled(table, asked, drivers):
         if rule.effect_of(value) is Effect.REFUSED:
-            takes = f"takes {', '.join(rule.words)}" if rule.words else "cannot do it"
-            why = f"{driver} {takes}: {rule.note}." if rule.note else f"{driver} {takes}."
+            takes = f"takes {', '.join(rule.words)} only" if rule.words else "cannot do it"
+            # Where some words have no effect, the note is about them.
+            why = f"{driver} {takes}." if rule.ignores or not rule.note else f"{driver} {takes}: {rule.note}."
             raise Invalid(describe_bad_value(name, value, why), field=name)
 
 

@@ -198,7 +198,7 @@ _MOUNTS = Check(_mounts, _list_of(_MOUNT_KEYS))
 
 
 def _hints(name: str, value: Any) -> dict[str, str]:
-    checked: dict[str, str] = mapping()(name, value)
+    checked: dict[str, str] = unreserved(mapping())(name, value)
     for key, said in checked.items():
         if not key.startswith(LABEL_HINT) or key == LABEL_HINT:
             raise BadField(f"{name}/{key}", said, f"a hint is {LABEL_HINT}KEY, a label of a host's Engine.")
@@ -244,7 +244,7 @@ def create_table(options: ApiOptions, version: int) -> dict[str, Check]:
         "image_pull_policy": optional(choice("never", "always", "ifnotpresent", "Never", "Always", "IfNotPresent")),
         "image_driver": optional(_drivers(options)),
         "labels": optional(unreserved(mapping())),
-        "hints": optional(unreserved(_HINTS)),
+        "hints": optional(_HINTS),
         "environment": optional(mapping()),
         "restart_policy": optional(_RESTART_POLICY),
         "interactive": optional(flag),
