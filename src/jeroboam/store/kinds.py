@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 def _in(table: sa.Table, column: str, *names: str) -> dict[str, sa.ColumnElement[Any]]:
     """Text fields inside a JSON column, to sort and filter by."""
-    return {name: table.c[column][name].as_string() for name in names}
+    return {name: tables.readable(table.c[column])[name].as_string() for name in names}
 
 
 TEMPLATE = Kind(
@@ -39,11 +39,11 @@ CLUSTER = Kind(
     sortable=_in(tables.cluster, "spec", "keypair", "flavor_id", "master_flavor_id", "discovery_url")
     | {
         "cluster_template_id": tables.cluster.c.template_id,
-        "create_timeout": tables.cluster.c.spec["create_timeout"].as_integer(),
-        "docker_volume_size": tables.cluster.c.spec["docker_volume_size"].as_integer(),
-        "health_status": tables.cluster.c.observed["health_status"].as_string(),
-        "api_address": tables.cluster.c.observed["api_address"].as_string(),
-        "coe_version": tables.cluster.c.observed["coe_version"].as_string(),
+        "create_timeout": tables.readable(tables.cluster.c.spec)["create_timeout"].as_integer(),
+        "docker_volume_size": tables.readable(tables.cluster.c.spec)["docker_volume_size"].as_integer(),
+        "health_status": tables.readable(tables.cluster.c.observed)["health_status"].as_string(),
+        "api_address": tables.readable(tables.cluster.c.observed)["api_address"].as_string(),
+        "coe_version": tables.readable(tables.cluster.c.observed)["coe_version"].as_string(),
     },
 )
 
@@ -70,9 +70,9 @@ NODEGROUP = Kind(
     derived={"role": lambda group: group.spec.role, "node_count": lambda group: group.spec.node_count},
     sortable=_in(tables.nodegroup, "spec", "flavor_id", "image_id")
     | {
-        "min_node_count": tables.nodegroup.c.spec["min_node_count"].as_integer(),
-        "max_node_count": tables.nodegroup.c.spec["max_node_count"].as_integer(),
-        "is_default": tables.nodegroup.c.spec["is_default"].as_boolean(),
+        "min_node_count": tables.readable(tables.nodegroup.c.spec)["min_node_count"].as_integer(),
+        "max_node_count": tables.readable(tables.nodegroup.c.spec)["max_node_count"].as_integer(),
+        "is_default": tables.readable(tables.nodegroup.c.spec)["is_default"].as_boolean(),
     },
 )
 NODEGROUP_BRIEF = Kind(tables.nodegroup, GroupBrief, sortable=NODEGROUP.sortable)
@@ -82,11 +82,11 @@ CONTAINER = Kind(
     Container,
     sortable=_in(tables.container, "spec", "image", "cpu_policy", "workdir", "image_pull_policy", "image_driver")
     | {
-        "memory": tables.container.c.spec["memory"].as_integer(),
-        "cpu": tables.container.c.spec["cpu"].as_float(),
-        "disk": tables.container.c.spec["disk"].as_integer(),
-        "auto_remove": tables.container.c.spec["auto_remove"].as_boolean(),
-        "hostname": tables.container.c.observed["hostname"].as_string(),
+        "memory": tables.readable(tables.container.c.spec)["memory"].as_integer(),
+        "cpu": tables.readable(tables.container.c.spec)["cpu"].as_float(),
+        "disk": tables.readable(tables.container.c.spec)["disk"].as_integer(),
+        "auto_remove": tables.readable(tables.container.c.spec)["auto_remove"].as_boolean(),
+        "hostname": tables.readable(tables.container.c.observed)["hostname"].as_string(),
     },
 )
 HOST = Kind(tables.host, Host)
@@ -216,8 +216,12 @@ class NodeGroups(Rows[NodeGroup]):
     """Node groups."""
 
     async def of(self, *cluster_ids: str) -> dict[str, list[NodeGroup]]:
-        """The groups of each cluster, masters first, in one statement."""
-        return _by_cluster(cluster_ids, await self.select(cluster_id=list(cluster_ids)))
+        """The groups of each cluster, masters first, in one statement.
+
+        In a transaction that writes, what is wished would leave out a group that cannot be read: it raises `BrokenRow`.
+        """
+        found = await self.where(*self.matching(cluster_id=list(cluster_ids)), strict=self._locking)
+        return _by_cluster(cluster_ids, found)
 
     async def brief_of(self, *cluster_ids: str) -> dict[str, list[GroupBrief]]:
         """The same, as far as clusters show them."""
@@ -233,9 +237,9 @@ class Containers(Rows[Container]):
         table = tables.container
         query = sa.select(
             sa.func.count(),
-            sa.func.coalesce(sa.func.sum(table.c.spec["memory"].as_integer()), 0),
-            sa.func.coalesce(sa.func.sum(table.c.spec["cpu"].as_float()), 0.0),
-            sa.func.coalesce(sa.func.sum(table.c.spec["disk"].as_integer()), 0),
+            sa.func.coalesce(sa.func.sum(tables.readable(table.c.spec)["memory"].as_integer()), 0),
+            sa.func.coalesce(sa.func.sum(tables.readable(table.c.spec)["cpu"].as_float()), 0.0),
+            sa.func.coalesce(sa.func.sum(tables.readable(table.c.spec)["disk"].as_integer()), 0),
         ).where(table.c.project_id == project_id, table.c.status != Status.DELETED)
         row = (await self._connection.execute(query)).one()
         return ContainerUse(containers=int(row[0]), memory=int(row[1]), cpu=float(row[2]), disk=int(row[3]))
@@ -247,9 +251,9 @@ class Containers(Rows[Container]):
             sa.select(
                 table.c.host_id,
                 sa.func.count(),
-                sa.func.sum(table.c.spec["memory"].as_integer()),
-                sa.func.sum(table.c.spec["cpu"].as_float()),
-                sa.func.coalesce(sa.func.sum(table.c.spec["disk"].as_integer()), 0),
+                sa.func.sum(tables.readable(table.c.spec)["memory"].as_integer()),
+                sa.func.sum(tables.readable(table.c.spec)["cpu"].as_float()),
+                sa.func.coalesce(sa.func.sum(tables.readable(table.c.spec)["disk"].as_integer()), 0),
             )
             .where(table.c.host_id.is_not(None))
             .group_by(table.c.host_id)
@@ -267,12 +271,7 @@ class Containers(Rows[Container]):
 
 
 class InsideRows(Rows[T]):
-    """What was made inside clusters through the API of 2015, of one kind."""
-
-    async def uuids(self) -> list[str]:
-        """All of them: each can change behind our back."""
-        query = sa.select(self._kind.table.c.uuid).where(self._kind.only)
-        return [row[0] for row in await self._connection.execute(query)]
+    """What was made inside clusters through the API of 2015, of one kind: each can change behind our back."""
 
 
 class Workloads(InsideRows[Workload]):
