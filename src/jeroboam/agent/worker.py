@@ -59,7 +59,7 @@ class Workers:
         *,
         executor: Executor,
         assigned: Callable[[str], Assignment | None],
-        complete: Callable[[], bool],
+        complete: Callable[[str], bool],
         clock: Clock,
     ) -> None:
         self._executor = executor
@@ -154,7 +154,7 @@ class Workers:
         try:
             if assignment is None:
                 # Asked at this moment: it may have been assigned since the attempt was begun.
-                if self._complete() and self._assigned(uuid) is None:
+                if self._complete(uuid) and self._assigned(uuid) is None:
                     await self._executor.remove_stray(uuid)
                 return _Outcome.IDLE
             if wanted is None:

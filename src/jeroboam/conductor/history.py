@@ -84,6 +84,6 @@ class History:
             project_id=(wish.user_project_id if wish else None) or cluster.project_id,
             request_id=wish.request_id if wish else None,
         )
-        groups = (await tx.nodegroups.of(cluster.uuid))[cluster.uuid]
+        groups = await tx.nodegroups.select(cluster_id=cluster.uuid)
         payload = cadf(cluster, groups, initiator, ident=self._ids.uuid(), now=tx.now)
         await tx.notify(event_of(cluster), cluster.uuid, payload)

@@ -36,11 +36,16 @@ class Whole:
 
 
 async def whole_of(store: Store, uuid: str) -> Whole | None:
-    """The cluster with all that belongs to it, or None when it is gone."""
+    """The cluster with all that belongs to it, or None when it is gone.
+
+    Raises `BrokenRow` where a part cannot be read: nodes of a group that is left out would be removed. A cluster that
+    is to be removed needs none of its parts.
+    """
     async with store.read() as tx:
         cluster = await tx.clusters.get(uuid)
-        if cluster is None:
-            return None
+    if cluster is None:
+        return None
+    async with store.read(strict=cluster.operation is not Operation.DELETE) as tx:
         groups = (await tx.nodegroups.of(uuid))[uuid]
         certificates = await tx.certificates.select(cluster_id=uuid)
     return Whole(cluster=cluster, groups=tuple(groups), certificates=tuple(certificates))
@@ -57,7 +62,7 @@ class ClusterRecords:
 
     async def everything(self) -> Iterable[str]:
         async with self._store.read() as tx:
-            return [cluster.uuid for cluster in await tx.clusters.select()]
+            return await tx.clusters.uuids()
 
     async def generation(self, uuid: str) -> int | None:
         async with self._store.read() as tx:
@@ -165,7 +170,7 @@ class ClusterRecords:
 
     async def _save_groups(self, tx: Transaction, cluster: Cluster, nodes: dict[str, NodeObserved] | None) -> None:
         outcome = states.outcome_of(cluster)
-        for before in (await tx.nodegroups.of(cluster.uuid))[cluster.uuid]:
+        for before in await tx.nodegroups.select(cluster_id=cluster.uuid):
             if before.deleting and not before.desired and outcome is Outcome.COMPLETE:
                 await tx.nodegroups.remove(uuid=before.uuid)
                 continue

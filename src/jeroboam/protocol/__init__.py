@@ -57,6 +57,8 @@ class Assignments:
     """All containers that belong on this host. What carries our tag there and is not among them is to be removed."""
 
     containers: tuple[Assignment, ...]
+    kept: tuple[str, ...] = ()
+    """Uuids of those that belong there too, and of which nothing can be read now: they stay as they are."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -24,17 +24,17 @@ T = TypeVar("T")
 
 def _in(table: sa.Table, column: str, *names: str) -> dict[str, sa.ColumnElement[Any]]:
     """Text fields inside a JSON column, to sort and filter by."""
-    return {name: table.c[column][name].as_string() for name in names}
+    return {name: tables.readable(table.c[column])[name].as_string() for name in names}
 
 
 def _numbers(table: sa.Table, *names: str) -> dict[str, sa.ColumnElement[Any]]:
     """The same for whole numbers of a wish."""
-    return {name: table.c.spec[name].as_integer() for name in names}
+    return {name: tables.readable(table.c.spec)[name].as_integer() for name in names}
 
 
 def _flags(table: sa.Table, *names: str) -> dict[str, sa.ColumnElement[Any]]:
     """The same for booleans."""
-    return {name: table.c.spec[name].as_boolean() for name in names}
+    return {name: tables.readable(table.c.spec)[name].as_boolean() for name in names}
 
 
 def _size(of: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
@@ -99,11 +99,11 @@ CONTAINER = Kind(
     Container,
     sortable=_in(tables.container, "spec", "image", "cpu_policy", "workdir", "image_pull_policy", "image_driver")
     | {
-        "memory": tables.container.c.spec["memory"].as_integer(),
-        "cpu": tables.container.c.spec["cpu"].as_float(),
-        "disk": tables.container.c.spec["disk"].as_integer(),
-        "auto_remove": tables.container.c.spec["auto_remove"].as_boolean(),
-        "hostname": tables.container.c.observed["hostname"].as_string(),
+        "memory": tables.readable(tables.container.c.spec)["memory"].as_integer(),
+        "cpu": tables.readable(tables.container.c.spec)["cpu"].as_float(),
+        "disk": tables.readable(tables.container.c.spec)["disk"].as_integer(),
+        "auto_remove": tables.readable(tables.container.c.spec)["auto_remove"].as_boolean(),
+        "hostname": tables.readable(tables.container.c.observed)["hostname"].as_string(),
     },
 )
 HOST = Kind(tables.host, Host)
@@ -233,8 +233,12 @@ class NodeGroups(Rows[NodeGroup]):
     """Node groups."""
 
     async def of(self, *cluster_ids: str) -> dict[str, list[NodeGroup]]:
-        """The groups of each cluster, masters first, in one statement."""
-        return _by_cluster(cluster_ids, await self.select(cluster_id=list(cluster_ids)))
+        """The groups of each cluster, masters first, in one statement.
+
+        In a transaction that writes, what is wished would leave out a group that cannot be read: it raises `BrokenRow`.
+        """
+        found = await self.where(*self.matching(cluster_id=list(cluster_ids)), strict=self._locking)
+        return _by_cluster(cluster_ids, found)
 
     async def brief_of(self, *cluster_ids: str) -> dict[str, list[GroupBrief]]:
         """The same, as far as clusters show them."""
@@ -250,9 +254,9 @@ class Containers(Rows[Container]):
         table = tables.container
         query = sa.select(
             sa.func.count(),
-            sa.func.coalesce(sa.func.sum(table.c.spec["memory"].as_integer()), 0),
-            sa.func.coalesce(sa.func.sum(table.c.spec["cpu"].as_float()), 0.0),
-            sa.func.coalesce(sa.func.sum(table.c.spec["disk"].as_integer()), 0),
+            sa.func.coalesce(sa.func.sum(tables.readable(table.c.spec)["memory"].as_integer()), 0),
+            sa.func.coalesce(sa.func.sum(tables.readable(table.c.spec)["cpu"].as_float()), 0.0),
+            sa.func.coalesce(sa.func.sum(tables.readable(table.c.spec)["disk"].as_integer()), 0),
         ).where(table.c.project_id == project_id, table.c.status != Status.DELETED)
         row = (await self._connection.execute(query)).one()
         return ContainerUse(containers=int(row[0]), memory=int(row[1]), cpu=float(row[2]), disk=int(row[3]))
@@ -264,9 +268,9 @@ class Containers(Rows[Container]):
             sa.select(
                 table.c.host_id,
                 sa.func.count(),
-                sa.func.sum(table.c.spec["memory"].as_integer()),
-                sa.func.sum(table.c.spec["cpu"].as_float()),
-                sa.func.coalesce(sa.func.sum(table.c.spec["disk"].as_integer()), 0),
+                sa.func.sum(tables.readable(table.c.spec)["memory"].as_integer()),
+                sa.func.sum(tables.readable(table.c.spec)["cpu"].as_float()),
+                sa.func.coalesce(sa.func.sum(tables.readable(table.c.spec)["disk"].as_integer()), 0),
             )
             .where(table.c.host_id.is_not(None))
             .group_by(table.c.host_id)
@@ -284,12 +288,7 @@ class Containers(Rows[Container]):
 
 
 class InsideRows(Rows[T]):
-    """What was made inside clusters through the API of 2015, of one kind."""
-
-    async def uuids(self) -> list[str]:
-        """All of them: each can change behind our back."""
-        query = sa.select(self._kind.table.c.uuid).where(self._kind.only)
-        return [row[0] for row in await self._connection.execute(query)]
+    """What was made inside clusters through the API of 2015, of one kind: each can change behind our back."""
 
 
 class Workloads(InsideRows[Workload]):

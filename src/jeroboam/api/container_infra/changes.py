@@ -282,7 +282,8 @@ async def ended(tx: Transaction, call: Call, cluster: Cluster) -> None:
     if leaving is not cluster:
         await tx.clusters.update(leaving)
         status = leaving.status
-        groups = await groups_of(tx, cluster)
+        # A delete needs no group that cannot be read.
+        groups = await tx.nodegroups.select(cluster_id=cluster.uuid)
         for group in groups:
             await tx.nodegroups.update(replace(group, status=status, status_reason=None, updated_at=tx.now))
         await record(tx, call, leaving, CLUSTER_DELETE, "The cluster is to be deleted.", groups=groups)
