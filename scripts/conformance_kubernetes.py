@@ -109,7 +109,7 @@ def cluster() -> Iterator[pathlib.Path]:
                 openstack.close()
         finally:
             installation = (state / "installation").read_text().strip()
-            run(BIN / "jeroboam", "down", "--state", state)
+            run(BIN / "jeroboam", "down", "--state", state, "--yes")
         if left := leftovers(installation):
             raise Failed(f"the Engine still has {left}")
 
