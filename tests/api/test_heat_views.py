@@ -134,7 +134,7 @@ async def test_a_node_that_cannot_be_made_tells_the_autoscaler_why(infra, heat, 
 
 async def test_another_group_has_a_stack_of_its_own(infra, heat, cluster, store):
     uuid, nodes = cluster
-    assert (await infra.post("/v1/clusters/c/nodegroups", {"name": "a group, of sorts", "node_count": 1})).status == 202
+    assert (await infra.post("/v1/clusters/c/nodegroups", {"name": "a.group_of-sorts", "node_count": 1})).status == 202
     await settle(store, uuid)
     workers, other = await discovered(infra)
     assert workers["stack_id"] == uuid
