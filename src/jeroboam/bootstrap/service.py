@@ -96,8 +96,8 @@ class Service:
         self._clock = SystemClock()
         self._ids = RandomIds()
         self._bus = MemoryBus()
-        self._store = Store(settings.database_url, clock=self._clock, bus=self._bus)
         self._sealer = KeyFileSealer(folder.key_file)
+        self._store = Store(settings.database_url, clock=self._clock, bus=self._bus, sealer=self._sealer)
         self._passwords = folder.passwords()
         known = {"installation": self._installation, "url": settings.docker_url}
         self._providers = drivers.make("providers", settings.clusters.providers, clock=self._clock, **known)

@@ -47,11 +47,6 @@ def encode_json(value: Any) -> str:
     return msgspec.json.encode(value).decode()
 
 
-def keep_json(text: str | bytes) -> str | bytes:
-    """How the engines read JSON columns: not at all; `Rows` decodes them, typed."""
-    return text
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page:
     """One page of a list. `marker` is a uuid; `sort_key` a field of the public object."""

@@ -14,11 +14,12 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from jeroboam.domain.ports import Bus
+from jeroboam.domain.ports import Bus, Sealer
 from jeroboam.kit.clock import Clock
 from jeroboam.store.access import Access, StoreUnavailable, Trouble
 from jeroboam.store.broken import BrokenRows
-from jeroboam.store.rows import Executes, encode_json, keep_json
+from jeroboam.store.rows import Executes
+from jeroboam.store.sealing import SealedJson
 from jeroboam.store.transaction import Transaction
 
 # What a PostgreSQL server may take for one statement.
@@ -52,10 +53,13 @@ class _Reading:
 class Store:
     """The one home of all objects."""
 
-    def __init__(self, url: str, *, clock: Clock, bus: Bus, lock_seconds: float = 10.0) -> None:
+    def __init__(
+        self, url: str, *, clock: Clock, bus: Bus, sealer: Sealer | None = None, lock_seconds: float = 10.0
+    ) -> None:
         """Nothing is opened yet. The URL is SQLAlchemy's: `sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`.
 
-        `lock_seconds` is how long a write waits for another program, or for the writes before it.
+        With a sealer secrets inside objects lie sealed in the database. `lock_seconds` is how long a write waits for
+        another program, or for the writes before it.
         """
         self.broken = BrokenRows()
         """Rows that cannot be read."""
@@ -64,7 +68,8 @@ class Store:
         self._clock = clock
         self._bus = bus
         self._sqlite = url.startswith("sqlite")
-        options: dict[str, Any] = {"json_serializer": encode_json, "json_deserializer": keep_json}
+        json = SealedJson(sealer)
+        options: dict[str, Any] = {"json_serializer": json.encode, "json_deserializer": json.decode}
         self._file = DatabaseFile(url) if self._sqlite else None
         if self._sqlite:
             self._writer = create_async_engine(url, pool_size=1, max_overflow=0, **options)

@@ -17,7 +17,7 @@ from jeroboam.api.container.schema import refuse_unknown, split_command
 from jeroboam.api.container.shapes import Executed, Sample
 from jeroboam.api.fields import BadField, Check, flag, read, text, whole
 from jeroboam.domain.containers import Container, OpKind
-from jeroboam.domain.errors import Invalid, NotFound
+from jeroboam.domain.errors import Invalid, NotFound, NotOffered
 
 STOP_SECONDS = 10
 LONGEST_STOP = 24 * 3600
@@ -185,7 +185,7 @@ async def execute(call: Call) -> Answer:
     if "command" not in said:
         raise BadField("command", None, "it is required.")
     if not said.get("run", True) or said.get("interactive", False):
-        raise Invalid("Interactive sessions are not available yet: run has to be true.", field="run")
+        raise NotOffered("Interactive sessions are not available yet: run has to be true.", field="run")
     words = split_command("command", said["command"])
     if not words:
         raise BadField("command", said["command"], "it holds no word.")

@@ -125,7 +125,8 @@ _ACTIONS = (
         body=_or_null(actions.EXECUTE),
         body_needed=False,
         answer=shapes.Executed,
-        differs="`run=true` only; a command has 5 seconds",
+        refusals=(501,),
+        differs="`run=true` only (else 501: not there yet); a command has 5 seconds",
     ),
     Route(
         method="GET",

@@ -140,7 +140,7 @@ def _parsed(text: str) -> Any:
             # YAML has a way of writing objects that looks much like it.
             pass
     _check_events(text)
-    return yaml.load(text, Loader=_Loader)  # noqa: S506  (a safe loader, made safer)
+    return yaml.load(text, Loader=_Loader)  # noqa: S506  # nosec B506  (a safe loader, made safer)
 
 
 def _check_events(text: str) -> None:
