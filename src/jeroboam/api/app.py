@@ -113,13 +113,27 @@ async def _plain(head: Head, parts: ApiParts, registry: CollectorRegistry) -> An
     if name == "metrics":
         return Answer(body=await exposition((registry, *parts.counters), parts.store), media_type=CONTENT_TYPE_LATEST)
     if name == "healthcheck":
-        return await _health(parts)
+        return await _health(parts, detailed=any(key == "detailed" for key, _ in head.pairs))
     return Answer(body=INDEX, media_type="text/html; charset=utf-8")
 
 
-async def _health(parts: ApiParts) -> Answer:
-    wrong = [text for check in parts.health if (text := await check()) is not None]
-    return reply({"detailed": bool(wrong), "reasons": wrong}, 503 if wrong else 200)
+async def _health(parts: ApiParts, *, detailed: bool = False) -> Answer:
+    """Whether this process can serve requests: 503 while it cannot.
+
+    That the runtime of a host does not answer is among the reasons, and no reason for a 503: all else is served.
+    """
+    broken = [text for check in (parts.store.check, *parts.health) if (text := await check()) is not None]
+    away = [] if broken else await _silent_hosts(parts)
+    body: dict[str, object] = {"detailed": detailed or bool(broken), "reasons": [*broken, *away]}
+    if detailed:
+        body["checks"] = {"database": not broken, "hosts": not away}
+    return reply(body, 503 if broken else 200)
+
+
+async def _silent_hosts(parts: ApiParts) -> list[str]:
+    async with parts.store.read() as tx:
+        hosts = await tx.hosts.select()
+    return [f"The runtime of host {host.hostname} does not answer." for host in hosts if host.runtime_error is not None]
 
 
 class _Mount:
@@ -189,7 +203,7 @@ class _Mount:
         if not segments and not versioned:
             return self._discovery(head, self._family.root(base))
         if segments == ["healthcheck"]:
-            return await self._health()
+            return await self._health(head)
         if segments == [openapi.NAME]:
             return self._document if head.method == "GET" else self._failed(_status(405), ("Allow", "GET"))
         if head.method == "OPTIONS":
@@ -201,8 +215,8 @@ class _Mount:
             return self._failed(_status(405), ("Allow", "GET"))
         return reply(content)
 
-    async def _health(self) -> Answer:
-        answer = await _health(self._parts)
+    async def _health(self, head: Head) -> Answer:
+        answer = await _health(self._parts, detailed=any(key == "detailed" for key, _ in head.pairs))
         if self._family.prefix == "container":
             return Answer(status=answer.status, body=b"OK" if answer.status == 200 else b"", media_type="text/plain")  # noqa: PLR2004
         return answer
