@@ -177,3 +177,25 @@ async def test_what_lies_in_the_state_is_its_owners_alone(own):
         database.execute("DELETE FROM certificate")
         database.commit()
     key.write_bytes(kept)
+
+
+async def test_a_file_that_cannot_be_used_is_named(own):
+    own.state.mkdir(mode=0o700)
+    for name in ("jeroboam.db", "agent.db", "passwords.json"):
+        file = own.state / name
+        kept = file.read_bytes() if file.exists() else None
+        file.write_bytes(b"\x00junk" * 1000)
+        status, words = await ends(own)
+        assert status == 1
+        assert str(file).replace("/", "") in words.replace("/", "").replace(" ", "")
+        assert "Traceback" not in words
+        for left in own.state.glob(f"{name}*"):
+            left.unlink()
+        if kept is not None:
+            file.write_bytes(kept)
+    own.config.write_text("[database]\nconnection = postgresql+asyncpg://user:secretpw@127.0.0.1:1/none\n")
+    status, words = await ends(own)
+    assert status == 1
+    assert "[database] connection: the database does not work: it does not answer" in words
+    assert "secretpw" not in words
+    own.config.write_text("")

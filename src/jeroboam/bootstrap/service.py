@@ -9,9 +9,11 @@ import contextlib
 import os
 import signal
 import socket
+import sqlite3
 import threading
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -57,7 +59,7 @@ from jeroboam.protocol import AgentEnd
 from jeroboam.protocol.memory import session_pair
 from jeroboam.secrets.keyfile import KeyFileSealer
 from jeroboam.settings import Settings, address, networks
-from jeroboam.store import Store
+from jeroboam.store import Store, fault_of
 from jeroboam.store.migrations import upgrade
 
 CONDUCTOR_BINARY = "jeroboam-conductor"
@@ -150,7 +152,15 @@ class Service:
             yield addresses
 
     async def _open_store(self) -> None:
-        await upgrade(self._store.engine)
+        try:
+            await upgrade(self._store.engine)
+        except Exception as error:
+            reason = fault_of(error)
+            if reason is None:
+                raise
+            url = self._settings.database_url
+            name = url.partition("///")[2] if url.startswith("sqlite") else "[database] connection"
+            raise ValueError(f"{name}: the database does not work: {reason}") from error
         async with self._store.write() as tx:
             # The folder's lock says that no other process holds one.
             for leased in ("cluster", "workload"):
@@ -219,7 +229,7 @@ class Service:
         self._tasks.start("dispatch", dispatcher.run())
         agent = Agent(
             runtime=self._runtime,
-            journal=Journal(self._folder.path / "agent.db"),
+            journal=_open_journal(self._folder.path / "agent.db"),
             clock=self._clock,
             hostname=self._settings.host,
             open_session=lambda: self._open_session(dispatcher),
@@ -343,6 +353,13 @@ class Service:
         for provider in self._providers.values():
             await provider.close()
         await self._runtime.close()
+
+
+def _open_journal(path: Path) -> Journal:
+    try:
+        return Journal(path)
+    except sqlite3.Error as error:
+        raise ValueError(f"{path}: the agent's journal cannot be used: {error}") from error
 
 
 async def stopped() -> None:

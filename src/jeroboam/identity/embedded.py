@@ -67,7 +67,10 @@ class Passwords:
 def passwords(path: Path) -> Passwords:
     """Those in the file; a file that is missing is made."""
     if path.exists():
-        return Passwords(**json.loads(path.read_text()))
+        try:
+            return Passwords(**json.loads(path.read_text(encoding="utf-8")))
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path} does not hold the passwords of an installation; put it back") from error
     made = Passwords(admin=secrets.token_urlsafe(18), demo=secrets.token_urlsafe(18), service=secrets.token_urlsafe(18))
     write_private(path, json.dumps(asdict(made)))
     return made

@@ -1,6 +1,6 @@
 """The only home of SQLAlchemy: tables, unit of work, leases, outbox, migrations."""
 
-from jeroboam.store.access import StoreUnavailable
+from jeroboam.store.access import StoreUnavailable, fault_of
 from jeroboam.store.briefs import ClusterBrief, GroupBrief
 from jeroboam.store.broken import BrokenRow
 from jeroboam.store.census import Census
@@ -27,5 +27,6 @@ __all__ = [
     "StoreUnavailable",
     "TemplateFilter",
     "Transaction",
+    "fault_of",
     "sort_keys",
 ]
