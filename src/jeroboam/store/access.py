@@ -8,7 +8,6 @@ statement stay what they are: bugs. Neighbours: `store`, which opens transaction
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import sqlalchemy as sa
 import structlog
@@ -59,14 +58,10 @@ class Access:
     """A connection with what belongs to one transaction on it."""
 
     def __init__(self, connection: Executes, broken: BrokenRows, *, strict: bool) -> None:
-        self._connection = connection
+        self.execute = connection.execute
         self.dialect = connection.dialect
         self.broken = broken
         self.strict = strict
-
-    async def execute(self, statement: sa.Executable, /) -> sa.CursorResult[Any]:
-        """What the connection says."""
-        return await self._connection.execute(statement)
 
 
 class Trouble:

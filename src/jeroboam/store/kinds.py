@@ -17,24 +17,24 @@ from jeroboam.store import filters, tables
 from jeroboam.store.briefs import ClusterBrief, GroupBrief
 from jeroboam.store.filters import ClusterFilter, TemplateFilter
 from jeroboam.store.history import EVENT
-from jeroboam.store.rows import Kind, Page, Rows
+from jeroboam.store.rows import Kind, Page, Rows, readable
 
 T = TypeVar("T")
 
 
 def _in(table: sa.Table, column: str, *names: str) -> dict[str, sa.ColumnElement[Any]]:
     """Text fields inside a JSON column, to sort and filter by."""
-    return {name: tables.readable(table.c[column])[name].as_string() for name in names}
+    return {name: readable(table.c[column])[name].as_string() for name in names}
 
 
 def _numbers(table: sa.Table, *names: str) -> dict[str, sa.ColumnElement[Any]]:
     """The same for whole numbers of a wish."""
-    return {name: tables.readable(table.c.spec)[name].as_integer() for name in names}
+    return {name: readable(table.c.spec)[name].as_integer() for name in names}
 
 
 def _flags(table: sa.Table, *names: str) -> dict[str, sa.ColumnElement[Any]]:
     """The same for booleans."""
-    return {name: tables.readable(table.c.spec)[name].as_boolean() for name in names}
+    return {name: readable(table.c.spec)[name].as_boolean() for name in names}
 
 
 def _size(of: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
@@ -99,11 +99,11 @@ CONTAINER = Kind(
     Container,
     sortable=_in(tables.container, "spec", "image", "cpu_policy", "workdir", "image_pull_policy", "image_driver")
     | {
-        "memory": tables.readable(tables.container.c.spec)["memory"].as_integer(),
-        "cpu": tables.readable(tables.container.c.spec)["cpu"].as_float(),
-        "disk": tables.readable(tables.container.c.spec)["disk"].as_integer(),
-        "auto_remove": tables.readable(tables.container.c.spec)["auto_remove"].as_boolean(),
-        "hostname": tables.readable(tables.container.c.observed)["hostname"].as_string(),
+        "memory": readable(tables.container.c.spec)["memory"].as_integer(),
+        "cpu": readable(tables.container.c.spec)["cpu"].as_float(),
+        "disk": readable(tables.container.c.spec)["disk"].as_integer(),
+        "auto_remove": readable(tables.container.c.spec)["auto_remove"].as_boolean(),
+        "hostname": readable(tables.container.c.observed)["hostname"].as_string(),
     },
 )
 HOST = Kind(tables.host, Host)
@@ -254,9 +254,9 @@ class Containers(Rows[Container]):
         table = tables.container
         query = sa.select(
             sa.func.count(),
-            sa.func.coalesce(sa.func.sum(tables.readable(table.c.spec)["memory"].as_integer()), 0),
-            sa.func.coalesce(sa.func.sum(tables.readable(table.c.spec)["cpu"].as_float()), 0.0),
-            sa.func.coalesce(sa.func.sum(tables.readable(table.c.spec)["disk"].as_integer()), 0),
+            sa.func.coalesce(sa.func.sum(readable(table.c.spec)["memory"].as_integer()), 0),
+            sa.func.coalesce(sa.func.sum(readable(table.c.spec)["cpu"].as_float()), 0.0),
+            sa.func.coalesce(sa.func.sum(readable(table.c.spec)["disk"].as_integer()), 0),
         ).where(table.c.project_id == project_id, table.c.status != Status.DELETED)
         row = (await self._connection.execute(query)).one()
         return ContainerUse(containers=int(row[0]), memory=int(row[1]), cpu=float(row[2]), disk=int(row[3]))
@@ -268,9 +268,9 @@ class Containers(Rows[Container]):
             sa.select(
                 table.c.host_id,
                 sa.func.count(),
-                sa.func.sum(tables.readable(table.c.spec)["memory"].as_integer()),
-                sa.func.sum(tables.readable(table.c.spec)["cpu"].as_float()),
-                sa.func.coalesce(sa.func.sum(tables.readable(table.c.spec)["disk"].as_integer()), 0),
+                sa.func.sum(readable(table.c.spec)["memory"].as_integer()),
+                sa.func.sum(readable(table.c.spec)["cpu"].as_float()),
+                sa.func.coalesce(sa.func.sum(readable(table.c.spec)["disk"].as_integer()), 0),
             )
             .where(table.c.host_id.is_not(None))
             .group_by(table.c.host_id)

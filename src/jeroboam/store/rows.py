@@ -10,6 +10,9 @@ from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
 from jeroboam.domain.errors import Conflict, Invalid, NotFound
 from jeroboam.kit.ids import is_uuid
@@ -45,6 +48,25 @@ class Session(Executes, Protocol):
 def encode_json(value: Any) -> str:
     """How the engines write JSON columns."""
     return msgspec.json.encode(value).decode()
+
+
+class readable(FunctionElement[Any]):  # noqa: N801  (SQLAlchemy's functions are classes, named as functions)
+    """A JSON column of which parts are asked: NULL where it holds none, which SQLite would take for an error."""
+
+    type = sa.JSON()
+    name = "readable"
+    inherit_cache = True
+
+
+@compiles(readable)
+def _plain(element: readable, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(element.clauses, **options)
+
+
+@compiles(readable, "sqlite")
+def _checked(element: readable, compiler: SQLCompiler, **options: Any) -> str:
+    column = compiler.process(element.clauses, **options)
+    return f"CASE WHEN json_valid({column}) THEN {column} END"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

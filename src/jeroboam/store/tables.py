@@ -11,9 +11,6 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.functions import FunctionElement
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,25 +50,6 @@ class Utc(sa.TypeDecorator[dt.datetime]):
                 return Junk(str(value)[:80])
 
         return run
-
-
-class readable(FunctionElement[Any]):  # noqa: N801  (SQLAlchemy's functions are classes, named as functions)
-    """A JSON column of which parts are asked: NULL where it holds none, which SQLite would take for an error."""
-
-    type = sa.JSON()
-    name = "readable"
-    inherit_cache = True
-
-
-@compiles(readable)
-def _plain(element: readable, compiler: SQLCompiler, **options: Any) -> str:
-    return compiler.process(element.clauses, **options)
-
-
-@compiles(readable, "sqlite")
-def _checked(element: readable, compiler: SQLCompiler, **options: Any) -> str:
-    column = compiler.process(element.clauses, **options)
-    return f"CASE WHEN json_valid({column}) THEN {column} END"
 
 
 metadata = sa.MetaData(
