@@ -4,6 +4,7 @@ VENV  := .venv
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
 OLD   := .venv-2015
+AUDIT := .venv-audit
 
 # The newest last: it is the one without a version.
 BUILD_ALL := $(BIN)/jeroboam node-image build kubernetes --version v1.35.4 && $(BIN)/jeroboam node-image build kubernetes
@@ -99,10 +100,21 @@ fault: install ## kills the service and takes its Engine away, at many moments
 conformance-kubernetes: install ## upstream's conformance suite against a cluster of ours: half an hour, and as long to make it once
 	$(BIN)/python scripts/conformance_kubernetes.py $(if $(FOCUS),--focus='$(FOCUS)') $(if $(CACHE),--cache='$(CACHE)')
 
+# In an environment of their own: pip-audit asks PyPI, and neither is any of the service's business.
+$(AUDIT)/.installed: requirements.lock
+	python3 -m venv --clear $(AUDIT)
+	$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check bandit pip-audit
+	touch $@
+
+security: install $(AUDIT)/.installed ## bandit on the code, pip-audit on the lock, and the attacks that have to fail
+	$(AUDIT)/bin/bandit --quiet --recursive -ll --configfile pyproject.toml src
+	$(BIN)/python scripts/audit.py $(AUDIT)/bin/pip-audit
+	$(BIN)/python -m pytest -m security
+
 fuzz: $(STAMP) ## 20,000 requests made up from the OpenAPI document, and whether answers are as documented
 	$(BIN)/python -m scripts.fuzz
 
 bench: install ## the table of speed and memory
 	$(BIN)/python scripts/bench.py
 
-.PHONY: client-2015 test test-kubernetes kubernetes-images fault conformance-kubernetes fuzz bench
+.PHONY: client-2015 test test-kubernetes kubernetes-images fault conformance-kubernetes security fuzz bench

@@ -1,4 +1,4 @@
-"""Writes the OpenAPI documents and the table of routes, from the tables that the dispatcher works with.
+"""Writes the OpenAPI documents and the tables of routes and fields, from the tables that the service works with.
 
 `make docs` runs it; `make check` runs it with `--check`, which changes nothing and fails when a file is out of date.
 """
@@ -6,11 +6,13 @@
 import json
 import pathlib
 import sys
+from collections.abc import Mapping
 
 from jeroboam.api.call import NEWEST, Family, Route
 from jeroboam.api.container.family import ContainerFamily
 from jeroboam.api.container_infra.family import ContainerInfraFamily
 from jeroboam.api.openapi import document
+from jeroboam.domain import action_fields, field_effects
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 FAMILIES: tuple[Family, ...] = (ContainerInfraFamily(), ContainerFamily())
@@ -25,6 +27,78 @@ Paths are below `/container-infra/v1` and `/container/v1`. *Versions* are the mi
 none is named, all have it. *Rule* is its [policy rule](operators.md#policy). What holds for all routes, such as a 4xx
 for malformed input and a 409 for what the state forbids, is in the [API notes](api-notes.md).
 """
+
+
+FIELDS_HEAD = """\
+# What becomes of each field
+
+Every field that a request may have, written by `make docs` from the table that the checks and the conditions work
+with. A field is *carried out*; or it is *refused* with a 400 that names the field, the value and the reason, before
+anything is stored; or it is taken *without effect*, and the cluster says so: `health_status_reason` has
+`FieldsHonoured` with the fields that were set and do nothing (labels: `LabelsHonoured`). Of containers no field is
+without effect: they are carried out or refused. Null, an empty text and an empty list ask for nothing.
+
+*Service* is what the service does itself; *local* is the provider, *swarm* and *kubernetes* are the COEs, *docker* is
+the runtime.
+"""
+FIELD_TABLES = {
+    "Cluster templates": field_effects.TEMPLATES,
+    "Clusters": field_effects.CLUSTERS,
+    "Node groups": field_effects.NODE_GROUPS,
+    "Containers": field_effects.CONTAINERS,
+    "Baymodels": field_effects.BAYMODELS,
+    "Bays": field_effects.BAYS,
+}
+ACTION_TABLES = {"container-infra": action_fields.CONTAINER_INFRA, "container": action_fields.CONTAINER}
+
+
+def fields_table(table: field_effects.FieldTable) -> str:
+    """A row a field."""
+    rows = ["| field | what becomes of it |", "|---|---|"]
+    for name, rules in sorted(table.items()):
+        effects = {driver: describe_rule(rule) for driver, rule in rules.items()}
+        if len(rules) > 1 and len(set(effects.values())) == 1:
+            effects = {" and ".join(rules): next(iter(effects.values()))}
+        rows.append(f"| `{name}` | {'; '.join(f'*{driver}*: {effect}' for driver, effect in effects.items())} |")
+    return "\n".join(rows)
+
+
+def actions_table(tables: Mapping[str, field_effects.FieldTable]) -> str:
+    """A row an action."""
+    rows = ["| action | what becomes of its fields and arguments |", "|---|---|"]
+    for action, table in tables.items():
+        plain = [f"`{name}`" for name, rules in table.items() if all(map(_is_plain, rules.values()))]
+        told = [f"{', '.join(plain)}: carried out"] if plain else []
+        for name, rules in table.items():
+            if not all(map(_is_plain, rules.values())):
+                effects = (
+                    describe_rule(rule) if driver == field_effects.SERVICE else f"*{driver}*: {describe_rule(rule)}"
+                    for driver, rule in rules.items()
+                )
+                told.append(f"`{name}`: {'; '.join(effects)}")
+        rows.append(f"| `{action}` | {'. '.join(told)} |")
+    return "\n".join(rows)
+
+
+def _is_plain(rule: field_effects.FieldRule) -> bool:
+    return rule.carries is None and not rule.note
+
+
+def describe_rule(rule: field_effects.FieldRule) -> str:
+    """What the rule says, in words."""
+    parts = []
+    for values, effect in ((rule.carries, "carried out"), (rule.ignores, "without effect")):
+        if values is None:
+            parts.append(f"others {effect}" if parts else effect)
+        elif values:
+            parts.append(f"{', '.join(_value(value) for value in values)} {effect}")
+    if rule.carries is not None and rule.ignores is not None:
+        parts.append("others refused" if parts else "refused")
+    return ", ".join(parts) + (f" ({rule.note})" if rule.note else "")
+
+
+def _value(value: object) -> str:
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
 def routes(family: Family) -> str:
@@ -49,7 +123,9 @@ def _versions(route: Route) -> str:
 def files() -> dict[pathlib.Path, str]:
     """Everything that is written, by its place."""
     tables = [f"\n## {family.prefix}\n\n{routes(family)}\n" for family in FAMILIES]
-    written = {DOCS / "routes.md": HEAD + "".join(tables)}
+    fields = [f"\n## {title}\n\n{fields_table(table)}\n" for title, table in FIELD_TABLES.items()]
+    fields += [f"\n## Actions of {family}\n\n{actions_table(tables)}\n" for family, tables in ACTION_TABLES.items()]
+    written = {DOCS / "routes.md": HEAD + "".join(tables), DOCS / "fields.md": FIELDS_HEAD + "".join(fields)}
     for family in FAMILIES:
         text = json.dumps(document(family), indent=1, ensure_ascii=False)
         written[DOCS / "openapi" / f"{family.prefix}.json"] = text + "\n"

@@ -1,6 +1,7 @@
 """Programs of the conformance suite of Kubernetes, compiled from published Go modules.
 
-They are the tests, their runner, and what runs in the images that tests ask for. Each is made once and kept. Neighbours: `conformance_kubernetes`, which runs the tests.
+They are the tests, their runner, and what runs in the images that tests ask for. Each is made once and kept.
+Neighbours: `conformance_kubernetes`, which runs the tests.
 """
 
 import json

@@ -35,7 +35,8 @@ def _default(value: Any) -> str:
 
 def _values(option: Any) -> str:
     kind = type(option).__name__.removesuffix("Opt")
-    word = {"Str": "text", "Int": "whole number", "Float": "number", "List": "words with commas between"}[kind]
+    words = {"Bool": "true or false", "Str": "text", "Int": "whole number", "Float": "number"}
+    word = words.get(kind, "words with commas between")
     if getattr(option.type, "choices", None):
         return ", ".join(f"`{choice}`" for choice in option.type.choices)
     least = getattr(option.type, "min", None)

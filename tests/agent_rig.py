@@ -30,6 +30,7 @@ def assignment(*ops: Op, uuid: str = UUID, done: int = 0, deadline: dt.datetime 
     return Assignment(
         uuid=uuid,
         name="a",
+        project_id="p",
         generation=1,
         spec=ContainerSpec(**{"image": "busybox"} | spec),
         ops=ops,
@@ -52,6 +53,8 @@ class Rig:
         self.clock = ManualClock()
         self.runtime = FakeRuntime(clock=self.clock)
         self.assigned: dict[str, Assignment] = {}
+        self.kept: set[str] = set()
+        """Uuids of containers that belong here, and of which the server can tell nothing."""
         self.reports: list[Report] = []
         self.hosts: list[Hello | HostReport] = []
         self.responses: list[Response] = []
@@ -99,7 +102,7 @@ class Rig:
             match message:
                 case Hello():
                     self.hosts.append(message)
-                    await end.send(Assignments(containers=tuple(self.assigned.values())))
+                    await end.send(Assignments(containers=tuple(self.assigned.values()), kept=tuple(self.kept)))
                 case HostReport():
                     self.hosts.append(message)
                 case Report():

@@ -14,6 +14,8 @@ class MemoryPlaced:
         self.hosts: dict[str, Hello | HostReport] = {}
         self.observed: dict[str, ContainerObserved] = {}
         self.broken: Exception | None = None
+        self.unread: set[str] = set()
+        """Uuids of containers whose rows are broken."""
 
     def place(self, host_id: str, assignment: Assignment) -> None:
         self.containers.setdefault(host_id, {})[assignment.uuid] = assignment
@@ -28,7 +30,10 @@ class MemoryPlaced:
     async def assignments(self, host_id: str) -> tuple[Assignment, ...]:
         if self.broken is not None:
             raise self.broken
-        return tuple(self.containers.get(host_id, {}).values())
+        return tuple(found for uuid, found in self.containers.get(host_id, {}).items() if uuid not in self.unread)
+
+    async def unreadable(self, host_id: str) -> tuple[str, ...]:
+        return tuple(self.containers.get(host_id, {}).keys() & self.unread)
 
     async def assignment(self, host_id: str, container_uuid: str) -> Assignment | None:
         if self.broken is not None:

@@ -31,8 +31,15 @@ DEFAULT = [
 API = [
     cfg.StrOpt("listen", default="127.0.0.1:9511", help="ADDRESS:PORT of the one HTTP port; port 0 takes a free one."),
     cfg.IntOpt("max_limit", default=1000, min=1, help="Most objects on a page, and how many without a limit."),
+    cfg.IntOpt("parallel_requests", default=64, min=1, help="Requests of a project that are answered at once."),
+    cfg.IntOpt("max_connections", default=1000, min=16, help="Connections that are open at once."),
+    cfg.IntOpt("idle_seconds", default=75, min=1, help="How long a connection stays open between two requests."),
+    cfg.ListOpt("cors_origins", default=[], help="Origins whose pages may use the API from a browser; * is any."),
     cfg.StrOpt("policy_file", default="", help="The operator's policy.yaml, over the built-in defaults."),
     cfg.StrOpt("limits_file", default="", help="A file of limits for projects; empty is none."),
+    cfg.BoolOpt(
+        "heat_views", default=False, help="Show clusters as stacks of Heat too, for autoscaler and auto-healer."
+    ),
     cfg.StrOpt("audit_file", default="", help="Where each write leaves a line of JSON, beside the log."),
 ]
 KEYSTONE = [
@@ -73,6 +80,15 @@ CLUSTERS = [
     ),
     cfg.IntOpt("event_days", default=30, min=1, help="How long events of clusters are kept."),
 ]
+X509 = [
+    cfg.IntOpt(
+        "term_of_validity",
+        default=365,
+        min=1,
+        max=3650,
+        help="Days that a certificate lasts which a user asks for; none outlives its cluster's authority.",
+    ),
+]
 CONTAINERS = [
     cfg.StrOpt("runtime", default="docker", help="What starts containers on this host."),
     cfg.IntOpt("max_containers", default=40, min=-1, help="Containers a project may have; -1 is no limit."),
@@ -81,6 +97,12 @@ CONTAINERS = [
     cfg.IntOpt("max_disk", default=100, min=-1, help="GiB that a project's containers may have together."),
     cfg.FloatOpt("execute_seconds", default=5.0, min=0.1, help="How long a command run in a container may take."),
     cfg.IntOpt("create_seconds", default=600, min=1, help="When the creation of a container is given up."),
+    cfg.IntOpt("max_processes", default=2048, min=16, help="Processes and threads that a container may have at once."),
+    cfg.IntOpt("log_mib", default=10, min=1, help="MiB of a container's output that are kept in one file."),
+    cfg.IntOpt("log_files", default=2, min=1, help="Files of a container's output that are kept."),
+    cfg.ListOpt(
+        "registry_networks", default=[], help="Networks, none of the Internet's, that images may be pulled from."
+    ),
     cfg.IntOpt("action_seconds", default=120, min=1, help="When any other action on a container is given up."),
 ]
 NODE_IMAGES = [
@@ -95,6 +117,7 @@ GROUPS: dict[str, list[Any]] = {
     "docker": DOCKER,
     "conductor": CONDUCTOR,
     "clusters": CLUSTERS,
+    "x509": X509,
     "containers": CONTAINERS,
     "node_images": NODE_IMAGES,
 }
@@ -113,6 +136,7 @@ class Settings:
     docker_url: str | None
     conductor: cfg.ConfigOpts.GroupAttr
     clusters: cfg.ConfigOpts.GroupAttr
+    x509: cfg.ConfigOpts.GroupAttr
     containers: cfg.ConfigOpts.GroupAttr
     image_cache: Path
     image_mirror: str
@@ -142,7 +166,8 @@ def _read(options: cfg.ConfigOpts) -> Settings:
     for group, members in GROUPS.items():
         for member in members:
             getattr(options if group == "DEFAULT" else options[group], member.name)
-    networks(options.clusters.manifest_networks)
+    networks(options.clusters.manifest_networks, "[clusters] manifest_networks")
+    networks(options.containers.registry_networks, "[containers] registry_networks")
     state = Path(options.state).expanduser().absolute() if options.state else default_state()
     return Settings(
         state=state,
@@ -154,6 +179,7 @@ def _read(options: cfg.ConfigOpts) -> Settings:
         docker_url=options.docker.url or None,
         conductor=options.conductor,
         clusters=options.clusters,
+        x509=options.x509,
         containers=options.containers,
         image_cache=Path(cache).expanduser().absolute() if (cache := options.node_images.cache) else default_cache(),
         image_mirror=options.node_images.mirror,
@@ -168,9 +194,9 @@ def address(text: str, option: str) -> tuple[str, int]:
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
-def networks(words: Iterable[str]) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+def networks(words: Iterable[str], option: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
     """The networks that these are. Raises `ValueError` naming the option for one that is none."""
     try:
         return [ipaddress.ip_network(word) for word in words]
     except ValueError as error:
-        raise ValueError(f"[clusters] manifest_networks: {error}") from error
+        raise ValueError(f"{option}: {error}") from error

@@ -186,3 +186,12 @@ async def _fill(store, clients) -> None:
     assert (await clients["infra"].post("/v1/pods", pod)).status == 201
     created = await clients["zun"].post("/v1/containers", {"name": "box", "image": "busybox"})
     await run_on_host(store, created.json()["uuid"])
+
+
+async def fill_both(clients) -> None:
+    """One more of each, so that a list goes on after the first."""
+    assert (
+        await clients["infra"].post("/v1/pods", {"bay_uuid": "k", "manifest": json.dumps(manifest(name="b"))})
+    ).status == 201
+    assert (await clients["infra"].post("/v1/containers", {"name": "b", "image": "i", "bay_uuid": "c"})).status == 201
+    assert (await clients["zun"].post("/v1/containers", {"name": "b2", "image": "busybox"})).status == 202

@@ -55,6 +55,8 @@ KNOWN = {
     "host": ("h1",),
     "class": ("default",),
     "federation": ("f0",),
+    # Of what is not there yet.
+    **dict.fromkeys(("capsule", "image", "network", "registry", "request"), ("n0",)),
     # Of 2015: the same templates and clusters, the names of containers are those of the other family's.
     "baymodel": ("t0", "t1"),
     "bay": ("c0", "c1", "c2"),

@@ -6,12 +6,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from jeroboam.domain.clusters import Certificate
+from jeroboam.domain.clusters import Certificate, Node, NodeObserved, NodeState
 from jeroboam.domain.containers import Container, ContainerObserved, RuntimeState, Status
 from jeroboam.domain.workloads import project_workload
 from jeroboam.kit.x509 import make_ca
 from jeroboam.store import Store
-from tests.builders import NOW, host
+from tests.builders import NOW, host, new_uuid
 from tests.ports import PlainSealer
 
 
@@ -30,6 +30,26 @@ async def settle(store: Store, uuid: str) -> None:
         await tx.certificates.insert(
             Certificate(cluster_id=uuid, kind="main", pem=authority.pem, sealed_key=sealed, created_at=tx.now)
         )
+
+
+async def place_nodes(store: Store, uuid: str) -> list[Node]:
+    """What the cluster loop writes once it has made two workers."""
+    nodes = tuple(Node(uuid=new_uuid(), name=f"c-{uuid[:8]}-worker-{number}") for number in (3, 4))
+    async with store.write() as tx:
+        group = next(each for each in (await tx.nodegroups.of(uuid))[uuid] if each.spec.role == "worker")
+        observed = tuple(
+            NodeObserved(
+                uuid=node.uuid,
+                name=node.name,
+                state=NodeState.RUNNING,
+                address=f"172.20.0.{number}",
+                server_id=f"{number:x}" * 64,
+                ready=True,
+            )
+            for number, node in enumerate(nodes, 10)
+        )
+        await tx.nodegroups.update(replace(group, desired=nodes, observed=observed))
+    return list(nodes)
 
 
 async def bury(store: Store, uuid: str) -> None:
@@ -72,9 +92,9 @@ async def run_in_bay(store: Store, uuid: str, state: RuntimeState = RuntimeState
         await tx.workloads.update(project_workload(replace(found, observed=seen)))
 
 
-def csr() -> str:
+def csr(curve: ec.EllipticCurve | None = None) -> str:
     """A request as a user would make it."""
-    key = ec.generate_private_key(ec.SECP256R1())
+    key = ec.generate_private_key(curve or ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "admin")])
     request = x509.CertificateSigningRequestBuilder().subject_name(name).sign(key, hashes.SHA256())
     return request.public_bytes(serialization.Encoding.PEM).decode()

@@ -41,12 +41,12 @@ CLUSTER = {
     "master_count": [*NOT_WHOLE, 0, 2, 3],
     "create_timeout": NOT_WHOLE,
     "docker_volume_size": [*NOT_WHOLE, 0],
-    "labels": [*NOT_LABELS, {"min_node_count": "5"}, {"min_node_count": "-1"}, {"max_node_count": "x"}],
+    "labels": [*NOT_LABELS[1:], {"min_node_count": "5"}, {"min_node_count": "-1"}, {"max_node_count": "x"}],
     "merge_labels": NOT_FLAG,
     "floating_ip_enabled": NOT_FLAG,
     "master_lb_enabled": NOT_FLAG,
     **{name: [*NOT_TEXT, LONG] for name in ("keypair", "flavor_id", "master_flavor_id", "discovery_url")},
-    "uuid": [new_uuid()],
+    "uuid": ["x", 5],
     "api_address": ["x"],
     "bogus": [None],
 }
@@ -73,7 +73,7 @@ GROUP = {
         [{"key": "a b", "effect": "NoSchedule"}],
         [{"key": "a", "value": "b c", "effect": "NoSchedule"}],
     ],
-    "uuid": [new_uuid()],
+    "uuid": ["x", 5],
     "is_default": [True],
     "bogus": [1],
 }
@@ -337,7 +337,7 @@ IDENTS = ["%00", "%20", "a%00b", "..", "%ED%A0%80", "%FF", "'", '"', "%", "x" * 
 async def test_odd_names_in_paths(app, family, ident):
     client = Client(app, f"/{family.prefix}", "admin", "latest")
     for route in family.routes:
-        if "{" not in route.path or route.path.startswith(("/quota", "/federations")):
+        if "{" not in route.path or route.path.startswith("/quota") or route.status == 501:
             continue
         path = "/v1" + "/".join(ident if part.startswith("{") else part for part in route.path.split("/"))
         answer = await client.request(route.method, path, {} if route.method in {"POST", "PATCH"} else None)

@@ -138,10 +138,11 @@ async def test_a_bay_counts_as_a_cluster(parts, store):
     assert "maximum clusters per project" in said(over)
 
 
-async def test_a_key_pair_that_the_provider_has_not_is_left_out(old, bay, parts, infra):
-    parts.admission.keypairs = False
+async def test_a_bay_has_its_baymodels_key_pair_or_none_is_made(old, bay, parts, infra):
     await bay()
-    assert (await infra.get("/v1/clusters/b")).json()["keypair"] is None
+    assert (await infra.get("/v1/clusters/b")).json()["keypair"] == "mine"
+    parts.admission.keypairs = False
+    assert (await old.post("/v1/bays", {"baymodel_id": "m", "name": "other"})).status == 404
     assert (await infra.post("/v1/clusters", {"cluster_template_id": "m"})).status == 404
 
 

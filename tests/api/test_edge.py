@@ -1,11 +1,15 @@
 """What holds for every request: versions, tokens, paths, headers, error bodies, ids, metrics."""
 
 import re
+from dataclasses import replace
 
 import pytest
 
 from jeroboam.api.app import create_app
+from jeroboam.domain.caller import AccessRule
+from jeroboam.domain.errors import Forbidden
 from tests.api.client import Client
+from tests.ports import caller
 
 FAMILIES = {"/container-infra": ("container-infrastructure-management", "1.14"), "/container": ("container", "1.40")}
 BOTH = pytest.mark.parametrize("prefix", FAMILIES)
@@ -140,7 +144,12 @@ async def test_options_is_answered(client, prefix):
 
 
 async def test_a_method_of_a_later_version_is_406(infra, zun):
-    assert (await infra.at("1.8").get("/v1/clusters/x/nodegroups")).status == 406
+    refused = await infra.at("1.8").get("/v1/clusters/x/nodegroups")
+    assert refused.status == 406
+    assert "GET /clusters/{cluster}/nodegroups is there from version 1.9 on" in refused.error["title"]
+    assert "the request asks for version 1.8" in refused.error["title"]
+    gone = await zun.at("1.14").post("/v1/containers/x/rename?name=other")
+    assert "up to version 1.13" in gone.error["title"]
     assert (await infra.at("1.6").post("/v1/clusters/x/actions/resize", {"node_count": 1})).status == 406
     assert (await zun.as_("admin").at("1.3").get("/v1/hosts")).status == 406
     assert (await zun.at("1.14").post("/v1/containers/x/rename?name=other")).status == 406
@@ -187,6 +196,15 @@ async def test_content_type_of_the_other_family(zun):
         ({"host": 'bad"host'}, "http://127.0.0.1:80"),
         ({"host": None}, "http://127.0.0.1:80"),
         ({"x-forwarded-proto": "javascript"}, "http://cloud:9511"),
+        ({"forwarded": "for=1.2.3.4;proto=https;host=cloud.example, for=5.6.7.8"}, "https://cloud.example"),
+        ({"forwarded": 'host="[::1]:8443";Proto=HTTPS'}, "https://[::1]:8443"),
+        ({"forwarded": "proto=https", "x-forwarded-proto": "http", "host": "a"}, "https://a"),
+        ({"forwarded": "host=bad host;proto=x", "host": "a"}, "http://127.0.0.1:80"),
+        ({"host": "a", "x-forwarded-port": "8443", "x-forwarded-proto": "https"}, "https://a:8443"),
+        ({"host": "a", "x-forwarded-port": "443", "x-forwarded-proto": "https"}, "https://a"),
+        ({"host": "a:1", "x-forwarded-port": "8443"}, "http://a:1"),
+        ({"host": "[::1]", "x-forwarded-port": "8443"}, "http://[::1]:8443"),
+        ({"host": "a", "x-forwarded-port": "99999"}, "http://a"),
     ],
 )
 async def test_links_start_where_the_client_does(infra, headers, origin):
@@ -260,3 +278,41 @@ async def test_a_bug_before_the_route_is_known_is_a_500_too(client, parts, prefi
     answer = await client.get("/v1/quotas/p1")
     assert answer.status == 500
     assert answer.headers["x-openstack-request-id"] in answer.error["detail"]
+
+
+ONLY_LISTS = (
+    AccessRule(service="container", method="GET", path="/v1/containers"),
+    AccessRule(service="container-infra", method="GET", path="/container-infra/v1/clusters"),
+)
+
+
+@pytest.mark.security
+@pytest.mark.parametrize(
+    ("prefix", "method", "path", "status"),
+    [
+        ("/container", "GET", "/v1/containers", 200),
+        ("/container", "GET", "//v1//containers/", 200),
+        ("/container", "GET", "/containers", 200),
+        ("/container", "POST", "/v1/containers", 401),
+        ("/container", "GET", "/v1/containers/x", 401),
+        ("/container", "GET", "/v1/hosts", 401),
+        ("/container-infra", "GET", "/v1/clusters", 200),
+        ("/container-infra", "GET", "/v1/clusters/detail", 401),
+        ("/container-infra", "GET", "/v1/containers", 401),
+        ("/container-infra", "GET", "/v1", 200),
+    ],
+)
+async def test_access_rules_of_application_credentials_hold(app, parts, prefix, method, path, status):
+    parts.tokens.known["limited"] = replace(caller(), access_rules=ONLY_LISTS)
+    assert (await Client(app, prefix, "limited").request(method, path)).status == status
+
+
+@BOTH
+async def test_a_token_of_another_scope_is_a_403_that_says_so(app, parts, prefix):
+    async def refuse(_):
+        raise Forbidden("This token is scoped to the system.")
+
+    parts.tokens.caller = refuse
+    answer = await Client(app, prefix, "system").get("/v1/services")
+    assert answer.status == 403
+    assert "scoped to the system" in answer.error["detail"]

@@ -130,3 +130,14 @@ async def test_a_stranger_finds_and_counts_nothing(infra, three):
 async def test_the_published_refusal_of_an_unknown_argument_stands(infra):
     answer = await infra.get("/v1/clusters?flavor=x")
     assert (answer.status, answer.error["detail"]) == (400, 'Unknown argument: "flavor"')
+
+
+@pytest.mark.parametrize("name", ["label", "coe"])
+async def test_a_list_is_narrowed_by_some_hundred_words_at_most(infra, make, name):
+    await make.cluster(labels={f"k{number}": "1" for number in range(200)})
+    many = ",".join(f"k{number}" for number in range(200))
+    assert (await infra.get(f"/v1/clusters?{name}={many}")).status == 200
+    # The same ones again are no more.
+    assert (await infra.get(f"/v1/clusters?{name}={many}&{name}={many}")).status == 200
+    refused = await infra.get(f"/v1/clusters?{name}={many}&{name}=more")
+    assert (refused.status, "at most 200" in refused.error["title"]) == (400, True)

@@ -49,6 +49,25 @@ async def test_a_new_group_is_a_wish_to_its_cluster(infra, store, ready):
     assert [group["name"] for group in others] == ["default-master", "default-worker", "fast"]
 
 
+@pytest.mark.parametrize("name", ["g$(reboot)", "a/../../b", "-g", "g-", "g h", "ä", "g" * 64, "g\n", ".", "../x"])
+async def test_a_name_that_no_node_can_have_is_refused_with_the_rule(infra, ready, name):
+    refused = await infra.post(GROUPS, {"name": name})
+    assert refused.status == 400
+    assert "field 'name'" in refused.error["title"]
+    assert "letters, digits and _.-" in refused.error["title"] or "1 to 63 characters" in refused.error["title"]
+
+
+@pytest.mark.parametrize("name", ["G_1.b", "a", "0", "g" * 63])
+async def test_names_that_nodes_can_have(infra, ready, name):
+    assert (await infra.post(GROUPS, {"name": name, "uuid": ready})).status == 202
+
+
+@pytest.mark.parametrize("role", ["master", "load-balancer"])
+async def test_a_role_that_the_cluster_has_itself_is_refused(infra, ready, role):
+    refused = await infra.post(GROUPS, {"name": "g", "role": role})
+    assert (refused.status, role in refused.error["title"]) == (400, True)
+
+
 async def test_what_is_unset_is_the_clusters(infra, ready):
     shown = (await infra.post(GROUPS, {"name": "g", "flavor_id": None, "labels": None})).json()
     assert (shown["flavor_id"], shown["node_count"], shown["role"]) == ("m1.small", 1, "worker")
@@ -72,7 +91,7 @@ async def test_a_cluster_without_an_address_takes_no_groups(infra, make):
     await make.cluster()
     answer = await infra.post(GROUPS, {"name": "g"})
     assert answer.status == 409
-    assert answer.error["title"] == "Cluster API address is not available yet"
+    assert answer.error["title"].startswith("Cluster API address is not available yet: the cluster's status is")
 
 
 @pytest.mark.parametrize(

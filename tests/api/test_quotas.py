@@ -37,7 +37,8 @@ async def test_a_limit_of_clusters_from_its_first_to_its_last_day(infra, make):
 
 async def test_a_limit_is_one_unless_it_is_said_and_may_be_none_at_all(infra):
     admin = infra.as_("admin")
-    made = await admin.post("/v1/quotas", {"project_id": "p1", "resource": "Cluster"})
+    made = await admin.post("/v1/quotas", {"project_id": "p1"})
+    assert (made.status, made.json()["resource"]) == (201, "Cluster")
     assert made.json()["hard_limit"] == 1
     assert (await admin.patch(CLUSTERS, limit(0))).json()["hard_limit"] == 0
     assert (await infra.post("/v1/clustertemplates", {"name": "t", "coe": "swarm", "image_id": "i"})).status == 201

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from tests.api.loops import settle
 from tests.builders import new_uuid
 
 FULL = set(
@@ -112,7 +113,16 @@ PATCHES = [
     (change("replace", "name", "t"), 400),
     (change("replace", "/", "t"), 400),
     (change("replace", "/labels/a/b", "t"), 400),
+    (change("add", "/labels/a.b", "t"), 200),
+    (change("add", "/labels/example.com~1a~0b", "t"), 200),
+    (change("add", "/labels/with space", "t"), 200),
     (change("replace", "/labels/a.b", "t"), 400),
+    (change("add", "/labels/a~2", "t"), 400),
+    (change("add", "/labels/a~", "t"), 400),
+    (change("add", "/labels/", "t"), 400),
+    (change("add", "/labels/ a", "t"), 400),
+    (change("add", "/labels/a ", "t"), 400),
+    (change("remove", "/name"), 200),
     (change("replace", "/flavor_id/x", "t"), 400),
     (change("replace", "/labels", {"a": "b"}), 400),
     (change("replace", "/name", ["t"]), 400),
@@ -137,6 +147,47 @@ async def test_patches(infra, make, step, status):
     assert answer.status == status, answer.body
     after = (await infra.get(f"/v1/clustertemplates/{before['uuid']}")).json()
     assert (after == before) is (status != 200)
+
+
+async def test_labels_with_dots_and_slashes_are_changed_and_removed_by_pointers(infra, make):
+    await make.template(labels={"example.com/a": "1", "b.c": "1", "d~e": "1", "f~1": "1"})
+
+    async def labels_after(*steps):
+        answer = await infra.patch("/v1/clustertemplates/t", list(steps))
+        assert answer.status == 200, answer.body
+        return answer.json()["labels"]
+
+    assert await labels_after(change("replace", "/labels/example.com~1a", "2"), change("remove", "/labels/d~0e")) == {
+        "example.com/a": "2",
+        "b.c": "1",
+        "f~1": "1",
+    }
+    removals = [change("remove", f"/labels/{key}") for key in ("example.com~1a", "b.c", "f~01")]
+    assert await labels_after(*removals) == {}
+    refused = await infra.patch("/v1/clustertemplates/t", [change("add", "/labels/a/b", "x")])
+    assert refused.status == 400
+    assert "value '/labels/a/b': it has to be /FIELD or /FIELD/KEY" in refused.error["title"]
+    assert "a slash within KEY is written ~1" in refused.error["title"]
+
+
+async def test_a_name_that_is_taken_away_is_made_up_anew(infra, make, store):
+    template = await make.template()
+    changed = await infra.patch(f"/v1/clustertemplates/{template['uuid']}", [change("remove", "/name")])
+    assert changed.json()["name"].endswith("-template")
+    uuid = await make.cluster(cluster_template_id=template["uuid"])
+    await settle(store, uuid)
+    assert (await infra.patch("/v1/clusters/c", [change("remove", "/name")])).status == 202
+    assert (await infra.get(f"/v1/clusters/{uuid}")).json()["name"].endswith("-cluster")
+
+
+@pytest.mark.parametrize("value", ["a. b", "v1. 36", "x.", ". "])
+async def test_a_title_goes_on_behind_a_quoted_value(infra, value):
+    body = {"name": "t", "coe": "swarm", "image_id": "i", "server_type": value}
+    refused = await infra.post("/v1/clustertemplates", body)
+    assert refused.status == 400
+    assert (
+        refused.error["title"] == f"Invalid input for field 'server_type', value '{value}': it has to be one of: vm, bm"
+    )
 
 
 async def test_an_empty_patch_changes_nothing(infra, make):
@@ -203,3 +254,20 @@ async def test_an_id_of_ones_own_counts_in_any_spelling(infra, make):
     assert (await infra.get(f"/v1/clustertemplates/{hyphens}")).status == 200
     page = await infra.get(f"/v1/clustertemplates?marker={hyphens.upper()}")
     assert (page.status, page.json()["clustertemplates"]) == (200, [])
+
+
+@pytest.mark.security
+async def test_the_password_of_a_proxy_is_shown_to_its_own_project_alone(infra, make):
+    url = "http://user:secretpw@proxy.example:3128"
+    admin = infra.as_("admin")
+    template = await make.template(admin, public=True, http_proxy=url, https_proxy=url)
+    path = f"/v1/clustertemplates/{template['uuid']}"
+    assert (await admin.get(path)).json()["http_proxy"] == url
+    for answer in (
+        await infra.get(path),
+        await infra.get("/v1/clustertemplates"),
+        await infra.at("1.1").get(f"/v1/baymodels/{template['uuid']}"),
+    ):
+        assert answer.status == 200
+        assert b"secretpw" not in answer.body
+        assert b"http://***@proxy.example:3128" in answer.body

@@ -269,7 +269,6 @@ async def test_a_groups_own_labels_and_flavour(infra, store, ready):
         ("replace", "/flavor_id", ""),
         ("replace", "/flavor_id", 5),
         ("replace", "/name", "1bad"),
-        ("remove", "/name"),
         ("replace", "/master_count", 3),
         ("replace", "/name/x", "y"),
     ],

@@ -74,7 +74,9 @@ def test_a_bay_comes_up(magnum):
 def test_its_authority(magnum, engine, tmp_path):
     assert engine("version", "--format", "{{.Server.Version}}")
     (tmp_path / "bad.csr").write_text("nothing")
-    assert "Received invalid csr." in magnum("ca-sign", "--bay", "b", "--csr", tmp_path / "bad.csr")
+    assert "Received invalid csr: not a certificate request" in magnum(
+        "ca-sign", "--bay", "b", "--csr", tmp_path / "bad.csr"
+    )
 
 
 def test_a_container_through_its_life(magnum, engine):

@@ -93,14 +93,16 @@ class Rig:
             tx.hint("cluster", cluster.uuid)
         return cluster
 
-    async def ask(self, uuid: str, operation: Operation, *, workers: int | None = None, remove: tuple = ()) -> None:
+    async def ask(
+        self, uuid: str, operation: Operation, *, workers: int | None = None, remove: tuple = (), minutes: int = 60
+    ) -> None:
         async with self.store.write() as tx:
             if workers is not None:
                 group = next(g for g in (await tx.nodegroups.of(uuid))[uuid] if g.spec.role == "worker")
                 spec = replace(group.spec, node_count=workers, nodes_to_remove=remove)
                 await tx.nodegroups.update(replace(group, spec=spec))
             cluster = await tx.clusters.get(uuid)
-            await tx.clusters.update(states.ask_cluster(cluster, operation, now=self.clock.now(), minutes=60))
+            await tx.clusters.update(states.ask_cluster(cluster, operation, now=self.clock.now(), minutes=minutes))
             tx.hint("cluster", uuid)
 
     async def get(self, uuid: str) -> Cluster | None:

@@ -39,19 +39,20 @@ async def test_what_the_provider_decides_is_filled_in(admission):
     ("changes", "kind", "text", "field"),
     [
         ({"coe": "nope"}, Invalid, "Requested COE type nope is not supported.", "coe"),
-        ({"driver": "nope"}, Invalid, "Cluster driver (nope) not supported. This service has: fake.", "driver"),
+        ({"driver": "nope"}, Invalid, "Cluster driver (nope) not supported, this service has: fake.", "driver"),
         ({"image_id": "nope"}, Invalid, "Unable to find image nope.", "image_id"),
         ({"flavor_id": "nope"}, Invalid, "Unable to find flavor nope.", "flavor_id"),
         ({"master_flavor_id": "nope"}, Invalid, "Unable to find flavor nope.", "master_flavor_id"),
         ({"external_network_id": "nope"}, Invalid, "Unable to find external network nope.", "external_network_id"),
         ({"fixed_network": "nope"}, Invalid, "Unable to find fixed network nope.", "fixed_network"),
+        ({"fixed_subnet": "nope"}, Invalid, "Unable to find fixed subnet nope.", "fixed_subnet"),
         ({"external_network_id": "twice"}, Conflict, "Multiple external networks exist", "external_network_id"),
         ({"fixed_network": "twice"}, Conflict, "Multiple networks exist", "fixed_network"),
         ({"network_driver": "unsupported"}, Invalid, "network_driver unsupported", "network_driver"),
     ],
 )
 async def test_a_template_that_cannot_work_is_refused_by_field(admission, provider, changes, kind, text, field):
-    twice = [Network(id=number, name="twice", external=True) for number in "12"]
+    twice = [Network(id=number, name="twice", external=external) for number in "12" for external in (True, False)]
     original = provider.catalog.networks
 
     async def networks(ref):
@@ -92,6 +93,22 @@ async def test_a_keypair_that_nobody_has_is_not_found(admission, provider):
         await admission.cluster(cluster, builders.groups(cluster), CALLER)
     provider.catalog.keypairs.add("mine")
     await admission.cluster(cluster, builders.groups(cluster), CALLER)
+
+
+async def test_a_fixed_network_is_one_inside(admission, provider):
+    provider.catalog.nets["inner"] = Network(id="inner", name="inner", external=False)
+    provider.catalog.subnet_names.add("s")
+    spec = replace(builders.template().spec, fixed_network="inner", fixed_subnet="s")
+    assert await admission.template(spec, CALLER)
+    with pytest.raises(Invalid, match="public: it is an external network") as refused:
+        await admission.template(replace(spec, fixed_network="public"), CALLER)
+    assert refused.value.field == "fixed_network"
+    cluster = builders.cluster(builders.template())
+    for changes in ({"fixed_network": "public"}, {"fixed_subnet": "nope"}):
+        wish = replace(cluster, spec=replace(cluster.spec, **changes))
+        with pytest.raises(Invalid) as refused:
+            await admission.cluster(wish, builders.groups(wish), CALLER)
+        assert {refused.value.field} == set(changes)
 
 
 async def test_a_catalogue_that_does_not_answer_is_nobodys_fault(admission, provider):

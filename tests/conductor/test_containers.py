@@ -127,6 +127,18 @@ async def test_a_delete_of_what_was_never_placed_removes_it(rig):
     assert await rig.loop.work(uuid) is None
 
 
+async def test_a_delete_ends_also_where_the_host_is_silent(rig):
+    await rig.host()
+    uuid = await rig.put()
+    await rig.loop.work(uuid)
+    await rig.ask(uuid, OpKind.DELETE)
+    assert await rig.loop.work(uuid)
+    assert (await rig.get(uuid)).status is Status.DELETING
+    await rig.clock.advance(1200)
+    await rig.loop.work(uuid)
+    assert await rig.get(uuid) is None
+
+
 async def test_a_resync_finds_what_is_unsettled_and_only_that(rig):
     waiting = await rig.put()
     settled = await rig.put(ops=(), host_id="h", host="h1", deadline_at=None)

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from jeroboam.api.container_infra.alterations import altered
 from jeroboam.conductor.healing import due
-from jeroboam.domain.clusters import ClusterSpec, NodeObserved, NodeState, Operation, TemplateSpec
+from jeroboam.domain.clusters import ClusterSpec, Health, NodeObserved, NodeState, Operation, TemplateSpec
 from jeroboam.domain.errors import Permanent, Temporary
 from tests import builders
 from tests.builders import NOW
@@ -244,3 +245,45 @@ async def test_a_cluster_whose_last_wish_failed_still_tells_how_it_fares(rig):
     well = await rig.until(uuid, lambda c: c.observed.health_status == "HEALTHY")
     assert (well.status, well.status_reason) == ("UPDATE_FAILED", "no room for so large a node")
     assert rig.cloud.rebuilds == [], "its users decide what comes next"
+
+
+async def report(rig, uuid, status: str, reason: dict[str, str]) -> None:
+    """What a PATCH of somebody who heals the cluster from outside writes."""
+    async with rig.store.write() as tx:
+        cluster = await tx.clusters.get(uuid)
+        wish = {"name": cluster.name, "labels": cluster.spec.labels} | {
+            "health_status": status,
+            "health_status_reason": reason,
+        }
+        await tx.clusters.update(altered(cluster, [], wish).cluster)
+
+
+async def test_a_reported_health_stays_until_our_look_has_something_newer_to_say(rig):
+    uuid = await made(rig)
+    worker = named(rig, uuid, "worker-1")[0]
+    said = {"updated_at": "now", "c-worker-0.Ready": "error"}
+    await report(rig, uuid, "UNHEALTHY", said)
+    await passes(rig, 120)
+    observed = (await rig.get(uuid)).observed
+    assert (observed.health_status, observed.health_status_reason) == (Health.UNHEALTHY, said)
+    rig.members[uuid].unready.add(worker)
+    await passes(rig, 60)
+    observed = (await rig.get(uuid)).observed
+    assert "updated_at" not in observed.health_status_reason
+    assert observed.health_status is Health.UNHEALTHY
+    # Somebody outside knows better while we see the same.
+    await report(rig, uuid, "HEALTHY", {"api": "ok", "nodes": "ok"})
+    await passes(rig, 60)
+    assert (await rig.get(uuid)).observed.health_status is Health.HEALTHY
+    rig.members[uuid].unready.clear()
+    await passes(rig, 60)
+    observed = (await rig.get(uuid)).observed
+    assert observed.health_status is Health.HEALTHY
+    assert "nodes" not in observed.health_status_reason
+
+
+async def test_a_reported_health_ends_with_the_repair_that_followed_it(rig):
+    uuid = await made(rig)
+    await report(rig, uuid, "UNHEALTHY", {"c-worker-0.Ready": "error"})
+    await rig.ask(uuid, Operation.UPDATE, workers=3, remove=(named(rig, uuid, "worker-0")[0],))
+    assert (await rig.settled(uuid)).observed.health_status is Health.HEALTHY

@@ -25,7 +25,7 @@ class Hospitable(FakeCoe):
         finally:
             self.told.append("over")
 
-    async def join(self, plan):
+    async def join(self, plan, progress):
         self.told.append("join")
         return await super().join(plan)
 

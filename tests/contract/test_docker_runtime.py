@@ -1,6 +1,8 @@
 """What only a real Engine can show: limits, output, commands, labels, other people's containers, an absent Engine."""
 
 import asyncio
+import ipaddress
+import re
 import time
 import uuid as uuids
 
@@ -9,7 +11,7 @@ import pytest
 
 from jeroboam.domain.containers import ContainerSpec, HealthCheck, RestartPolicy, RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary
-from jeroboam.runtimes.base import Gone, TookTooLong
+from jeroboam.runtimes.base import BadQuestion, Gone, RegistryAway, RuntimeOptions, TookTooLong
 from jeroboam.runtimes.docker import DockerRuntime
 from tests.engine_proxy import proxied
 
@@ -19,12 +21,18 @@ SECONDS = 20.0
 MIB = 1024 * 1024
 
 
+LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
+
+
 @pytest.fixture
 async def runtime(busybox):
-    made = DockerRuntime(installation=f"test-{uuids.uuid4()}")
+    options = RuntimeOptions(registry_networks=(LOOPBACK,), log_files=4)
+    made = DockerRuntime(installation=f"test-{uuids.uuid4()}", options=options)
     yield made
     for seen in await made.owned():
         await made.remove(seen.uuid, force=True)
+    # Networks go once nobody is on them.
+    await made.owned()
     await made.close()
 
 
@@ -43,7 +51,7 @@ def uuid():
 def run(runtime, uuid):
     async def make(*command, **changes):
         spec = ContainerSpec(image="busybox", command=command, cpu=0.5, memory=64, **changes)
-        await runtime.create(uuid, "a", spec)
+        await runtime.create(uuid, "a", spec, project="p")
         return await runtime.start(uuid)
 
     return make
@@ -107,7 +115,7 @@ async def test_the_whole_spec_reaches_the_engine(runtime, engine, uuid):
         hostname="box",
         healthcheck=HealthCheck(test="true", interval=7, retries=2, timeout=3),
     )
-    await runtime.create(uuid, "a", spec)
+    await runtime.create(uuid, "a", spec, project="p")
     seen = await runtime.start(uuid)
     assert seen.ports == (53, 80)
     assert seen.hostname == "box"
@@ -184,8 +192,12 @@ async def test_of_endless_logs_the_newest_are_given(runtime, run, uuid):
     await run("sh", "-c", "yes $(seq 1 300 | tr '\\n' x) | head -c 20000000; echo end")
     await ended(runtime, uuid)
     text = await runtime.logs(uuid, stdout=True, stderr=True, timestamps=False, tail=None, since=None)
+    first, _, rest = text.partition("\n")
+    assert re.fullmatch(r"\[the first \d{7,8} bytes of this log are left out; .*\]", first)
+    assert int(first.split()[2]) + len(rest) == 20_000_004
     assert text.endswith("end\n")
     assert 15 * MIB < len(text) <= 16 * MIB
+    assert (await runtime.logs(uuid, stdout=True, stderr=True, timestamps=False, tail=2, since=None)).endswith("end\n")
 
 
 async def test_processes_and_use(runtime, run, uuid):
@@ -194,6 +206,10 @@ async def test_processes_and_use(runtime, run, uuid):
     assert any("sleep 600" in row[-1] for row in listed["Processes"])
     assert len(listed["Titles"]) == len(listed["Processes"][0])
     assert (await runtime.top(uuid, "-o pid,comm"))["Titles"] == ["PID", "COMMAND"]
+    assert (await runtime.top(uuid, "-p 1"))["Processes"] == []
+    for nonsense in ("nonsense", "--help", "-o cmd", "-C x"):
+        with pytest.raises(BadQuestion, match=f"field 'ps_args', value '{nonsense}'"):
+            await runtime.top(uuid, nonsense)
     sample = await runtime.stats(uuid)
     assert sample["memory_limit_mib"] == 64
     assert 0 < sample["memory_mib"] < 64
@@ -207,7 +223,7 @@ async def test_images(runtime):
     await runtime.pull("busybox", "ifnotpresent")
     with pytest.raises(Permanent, match="never"):
         await runtime.pull("nosuch/image:1", "never")
-    with pytest.raises(Temporary, match=r"127\.0\.0\.1:1/nosuch"):
+    with pytest.raises(RegistryAway, match=r"127\.0\.0\.1:1/nosuch"):
         await runtime.pull("127.0.0.1:1/nosuch:1", None)
     for wrong in ("NOT/An//Image", "../containers/json?", "a/../b", "a b", "busybox:"):
         with pytest.raises(Permanent):
@@ -246,7 +262,7 @@ async def test_what_this_runtime_cannot_give_is_refused(runtime, uuid):
         ContainerSpec(image="busybox", cpu=10_000.0),
     ):
         with pytest.raises(Permanent):
-            await runtime.create(uuid, "a", spec)
+            await runtime.create(uuid, "a", spec, project="p")
     assert await runtime.owned() == []
 
 
@@ -259,7 +275,7 @@ async def test_another_installations_container_is_not_touched(runtime, run, uuid
                 await asked
         await other.remove(uuid, force=True)
         with pytest.raises(Permanent, match="taken"):
-            await other.create(uuid, "a", ContainerSpec(image="busybox"))
+            await other.create(uuid, "a", ContainerSpec(image="busybox"), project="p")
         assert await other.owned() == []
     finally:
         await other.close()
@@ -297,3 +313,31 @@ async def test_an_absent_engine_is_told_quickly(tmp_path):
                     await asked
     finally:
         await runtime.close()
+
+
+@pytest.mark.parametrize("end", ["stop", "kill", "remove"])
+async def test_what_crashes_again_and_again_can_be_ended(runtime, run, uuid, end):
+    await run("sh", "-c", "exit 1", restart_policy=RestartPolicy(name="always"))
+    stream = runtime.events()
+    async with asyncio.timeout(SECONDS):
+        while (await runtime.inspect(uuid)).state is not RuntimeState.RESTARTING:
+            await anext(stream)
+    if end == "remove":
+        await runtime.remove(uuid, force=True)
+        assert await runtime.owned() == []
+        return
+    await (runtime.stop(uuid, 1) if end == "stop" else runtime.kill(uuid, "SIGKILL"))
+    assert (await ended(runtime, uuid)).state is RuntimeState.EXITED
+    assert isinstance(await runtime.logs(uuid, stdout=True, stderr=True, timestamps=False, tail=None, since=None), str)
+
+
+@pytest.mark.parametrize("end", ["stop", "kill", "remove"])
+async def test_what_is_paused_can_be_ended(runtime, run, uuid, end):
+    await run("sleep", "600")
+    await runtime.pause(uuid)
+    if end == "remove":
+        await runtime.remove(uuid, force=True)
+        assert await runtime.owned() == []
+        return
+    await (runtime.stop(uuid, 1) if end == "stop" else runtime.kill(uuid, "SIGKILL"))
+    assert (await ended(runtime, uuid)).state is RuntimeState.EXITED

@@ -10,13 +10,15 @@ from jeroboam.clients.docker import connect
 from jeroboam.domain.clusters import NodeState
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
 from jeroboam.domain.nodes import NodeScript
+from jeroboam.domain.subnets import PROJECTS
 from jeroboam.kit.clock import SystemClock
 from jeroboam.nodeimages import fromhost, swarm
 from jeroboam.providers import local_subnets as subnets
 from jeroboam.providers.local import LocalProvider
 from jeroboam.providers.local_engine import disk_left, memory_left
-from jeroboam.providers.local_estate import Estate, volume_name
-from jeroboam.providers.local_nodes import container_name
+from jeroboam.providers.local_estate import Estate
+from jeroboam.providers.local_networks import NETWORK_GONE, NOT_ATTACHED
+from jeroboam.providers.local_nodes import container_name, volume_name
 from tests.contract.rigs import a_want, eventually, idle, last, local_rig
 
 pytestmark = pytest.mark.docker
@@ -110,7 +112,8 @@ async def test_a_removal_that_was_broken_off_is_seen_and_can_be_finished(rig, do
 async def test_a_container_of_the_same_name_is_not_taken_for_ours(rig, docker):
     provider, want = rig.provider(), a_want(1)
     foreign = await docker.containers.create(
-        {"Image": (await fromhost.build(docker, swarm.recipe())).name}, name=container_name(want.nodes[0])
+        {"Image": (await fromhost.build(docker, swarm.recipe())).name},
+        name=container_name(want.nodes[0].name, want.nodes[0].uuid),
     )
     try:
         with pytest.raises(Permanent, match="not ours"):
@@ -172,7 +175,7 @@ async def test_a_network_with_a_strangers_container_is_destroyed(rig, docker):
 async def test_what_a_killed_probe_left_is_tidied_up(rig, docker):
     image = (await fromhost.build(docker, swarm.recipe())).id
     labels = {"jeroboam.installation": rig.installation, "jeroboam.probe": "1"}
-    left = await docker.containers.create({"Image": image, "Labels": labels})
+    left = await docker.containers.create({"Image": image, "Labels": labels}, name=f"jeroboam-probe.{uuid.uuid4()}")
     assert await rig.provider().owned() == []
     found = await docker.containers.list(all=True, filters={"label": [f"jeroboam.installation={rig.installation}"]})
     assert found == [], f"{left.id} was left"
@@ -205,7 +208,7 @@ async def test_nothing_is_found_of_a_cluster_that_never_was(docker):
 
 async def test_what_is_around_is_known(rig, docker):
     provider = rig.provider()
-    subnet = f"10.{208 + uuid.uuid4().int % 40}.77.0/24"
+    subnet = f"10.{216 + uuid.uuid4().int % 30}.77.0/24"
     network = await docker.networks.create(
         {"Name": f"{rig.installation}-around", "IPAM": {"Config": [{"Subnet": subnet}]}, "Driver": "bridge"}
     )
@@ -217,7 +220,8 @@ async def test_what_is_around_is_known(rig, docker):
     assert said[str(subnets.POOL)] == "where nodes have their addresses"
     assert said[subnet] == "a network of the Docker Engine"
     # Where others' clusters are is nobody's business.
-    assert not [each for each, _ in there.networks if each != subnets.POOL and each.overlaps(subnets.POOL)]
+    for pool in (subnets.POOL, PROJECTS):
+        assert not [each for each, _ in there.networks if each != pool and each.overlaps(pool)]
     assert there.memory
     assert there.disk
 
@@ -225,3 +229,53 @@ async def test_what_is_around_is_known(rig, docker):
 def test_the_machine_of_another_engine_is_not_this_one():
     elsewhere = {"Name": "elsewhere", "DockerRootDir": "/"}
     assert (memory_left(elsewhere), disk_left(elsewhere)) == (None, None)
+
+
+async def test_a_network_that_was_removed_is_told_and_made_again_around_its_nodes(rig, docker):
+    provider, want = rig.provider(), a_want(3)
+    before = await last(provider.ensure(want, idle(want)))
+    running, stopped, alone = (docker.containers.container(node.server_id) for node in before.nodes)
+    await stopped.stop(t=0)
+    network = await docker.networks.get(before.network_id)
+    for container in (running, alone):
+        await network.disconnect({"Container": container.id, "Force": True})
+    await network.delete()
+    seen = await provider.observe(want.cluster_id)
+    assert seen.troubles == (NETWORK_GONE,)
+    assert {node.state for node in seen.nodes} == {NodeState.STOPPED}
+    assert [node.reason for node in seen.nodes].count(NETWORK_GONE) == 2
+    after = await last(provider.ensure(want, {}))
+    assert after.troubles == ()
+    assert after.network_id not in {None, before.network_id}
+    assert addresses(after) == addresses(before)
+    for node in after.nodes:
+        shown = await docker.containers.container(node.server_id).show()
+        (endpoint,) = shown["NetworkSettings"]["Networks"].values()
+        assert (endpoint["NetworkID"], endpoint["IPAddress"]) == (after.network_id, node.address)
+    # One node alone is taken off it.
+    await (await docker.networks.get(after.network_id)).disconnect({"Container": alone.id, "Force": True})
+    seen = await provider.observe(want.cluster_id)
+    assert [node.reason for node in seen.nodes if node.state is NodeState.STOPPED] == [NOT_ATTACHED]
+    assert addresses(await last(provider.ensure(want, {}))) == addresses(before)
+
+
+async def test_a_network_whose_subnet_somebody_took_says_so(rig, docker):
+    provider, want = rig.provider(), a_want(1)
+    before = await last(provider.ensure(want, idle(want)))
+    network = await docker.networks.get(before.network_id)
+    subnet = (await network.show())["IPAM"]["Config"][0]["Subnet"]
+    await network.disconnect({"Container": before.nodes[0].server_id, "Force": True})
+    await network.delete()
+    name = f"taker-{want.cluster_id[:8]}"
+    config = {"Name": name, "Driver": "bridge", "IPAM": {"Config": [{"Subnet": subnet}]}}
+    taker = await docker.networks.create(config)
+    try:
+        with pytest.raises(Temporary, match=f"was removed outside this service, and .* is taken by {name}"):
+            await last(provider.ensure(want, {}))
+    finally:
+        await taker.delete()
+    assert addresses(await last(provider.ensure(want, {}))) == addresses(before)
+
+
+def addresses(infra) -> dict[str, str]:
+    return {node.uuid: node.address for node in infra.nodes}

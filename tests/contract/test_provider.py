@@ -197,6 +197,8 @@ async def test_the_catalogue_knows_what_clients_ask_for(rig):
     assert [network.external for network in await catalog.networks("public")] == [True]
     assert list(await catalog.networks("nowhere")) == []
     assert not await catalog.has_keypair("nobody", "user")
+    assert not await catalog.subnets("nothing")
+    assert not await catalog.versions("nothing")
 
 
 async def test_limits_are_conditions_with_words(rig):

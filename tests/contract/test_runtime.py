@@ -36,7 +36,7 @@ def uuid():
 
 
 async def running(runtime, uuid, spec):
-    await runtime.create(uuid, "a", spec)
+    await runtime.create(uuid, "a", spec, project="p")
     return await runtime.start(uuid)
 
 
@@ -51,15 +51,17 @@ async def test_facts(runtime: Runtime):
 async def test_a_create_amid_another_of_the_same_is_never_refused_for_good(runtime, sleeper, uuid):
     """A try that was cut off may still be under way when the next one comes."""
     await runtime.pull(sleeper.image, None)
-    for answer in await asyncio.gather(*(runtime.create(uuid, "a", sleeper) for _ in range(8)), return_exceptions=True):
+    for answer in await asyncio.gather(
+        *(runtime.create(uuid, "a", sleeper, project="p") for _ in range(8)), return_exceptions=True
+    ):
         assert isinstance(answer, Seen | Temporary), answer
-    assert (await runtime.create(uuid, "a", sleeper)).state is RuntimeState.CREATED
+    assert (await runtime.create(uuid, "a", sleeper, project="p")).state is RuntimeState.CREATED
     assert [seen.uuid for seen in await runtime.owned()] == [uuid]
 
 
 async def test_life(runtime, sleeper, uuid):
     await runtime.pull(sleeper.image, None)
-    created = await runtime.create(uuid, "a", sleeper)
+    created = await runtime.create(uuid, "a", sleeper, project="p")
     assert created.uuid == uuid
     assert created.state is RuntimeState.CREATED
     assert created.started_at is None
@@ -87,11 +89,11 @@ async def test_life(runtime, sleeper, uuid):
 
 
 async def test_everything_may_be_asked_twice(runtime, sleeper, uuid):
-    first = await runtime.create(uuid, "a", sleeper)
-    assert (await runtime.create(uuid, "a", sleeper)).runtime_id == first.runtime_id
+    first = await runtime.create(uuid, "a", sleeper, project="p")
+    assert (await runtime.create(uuid, "a", sleeper, project="p")).runtime_id == first.runtime_id
     started = await runtime.start(uuid)
     assert await runtime.start(uuid) == started
-    assert (await runtime.create(uuid, "a", sleeper)).state is RuntimeState.RUNNING
+    assert (await runtime.create(uuid, "a", sleeper, project="p")).state is RuntimeState.RUNNING
     stopped = await runtime.stop(uuid, 0)
     assert await runtime.stop(uuid, 0) == stopped
     await runtime.remove(uuid, force=False)
@@ -148,7 +150,7 @@ async def test_resize_keeps_it_running(runtime, sleeper, uuid):
 async def test_owned_lists_all_that_is_ours(runtime, sleeper):
     mine = {str(uuids.uuid4()) for _ in range(3)}
     for uuid in mine:
-        await runtime.create(uuid, "a", sleeper)
+        await runtime.create(uuid, "a", sleeper, project="p")
     found = {seen.uuid: seen for seen in await runtime.owned()}
     assert found.keys() == mine
     assert {seen.state for seen in found.values()} == {RuntimeState.CREATED}

@@ -19,7 +19,7 @@ from jeroboam.clients.docker import connect
 from jeroboam.domain.clusters import Health, TemplateSpec
 from jeroboam.domain.errors import Invalid, Temporary
 from jeroboam.kit.x509 import Pair, sign_csr
-from jeroboam.providers.local_estate import volume_name
+from jeroboam.providers.local_nodes import volume_name
 from tests.contract.rigs import CLOCK, eventually, last, ready, swarm_rig
 
 pytestmark = pytest.mark.docker
@@ -317,7 +317,7 @@ def test_labels_that_an_engine_would_not_start_with_are_refused(rig, name, value
         ("network_driver", "flannel"),
         ("volume_driver", "cinder"),
         ("registry_enabled", True),
-        ("docker_storage_driver", "devicemapper"),
+        ("docker_storage_driver", "bogus"),
     ],
 )
 def test_fields_that_swarm_cannot_honour_are_named(rig, field, value):

@@ -42,6 +42,9 @@ async def things(engine: aiodocker.Docker, installation: str) -> Things:
         elif "jeroboam.probe" not in labels:
             seen.others.append(found.id)
     for network in await engine.networks.list(filters=having):
+        if "jeroboam.project" in network["Labels"]:
+            # It stays for a minute after its last container.
+            continue
         seen.networks.setdefault(network["Labels"]["jeroboam.cluster"], []).append(network["Name"])
     for volume in (await engine.volumes.list(filters=having))["Volumes"] or ():
         labels = volume["Labels"]

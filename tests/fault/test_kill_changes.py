@@ -1,7 +1,7 @@
 """`kill -9` of `jeroboam up` at every phase of one change after another: each goes on where it was and ends as asked.
 
 Where `test_kills` kills once in many operations, here one operation is killed many times, at each step that it takes:
-upgrade, rotation of the authority, resize down, delete of a node group, delete of a cluster.
+upgrade, rotation of the authority, resize down, replacement of a node, delete of a node group, delete of a cluster.
 """
 
 import pytest
@@ -23,6 +23,7 @@ ROTATION = (
     on("container restart", 0.3),
 )
 SMALLER = (AT_ONCE, DRAINING, on("container die"), on("container destroy"), on("volume destroy"))
+REPLACED = (AT_ONCE, on("container create"), on("container start"), on("container die"), on("volume destroy"))
 GONE = (AT_ONCE, on("container die"), on("container destroy"), on("volume destroy"), on("network destroy"))
 
 
@@ -93,6 +94,23 @@ async def test_resize_down(change):
     await change.settled("UPDATE_COMPLETE")
     after = await change.compare({"default-master": 1, "default-worker": 1}, tls)
     assert {node["Id"] for node in after} == {node["Id"] for node in before} - {leaver["Id"]}
+    await change.end()
+
+
+async def test_replacement(change):
+    before = await change.made(2)
+    tls = await change.credentials()
+    leaver = next(node for node in before if node["Labels"]["jeroboam.node-name"].endswith("worker-0"))
+    # As the auto-healer of Kubernetes asks: the same size, and the machine's id without dashes.
+    body = {"node_count": 2, "nodes_to_remove": [leaver["Labels"]["jeroboam.node"].replace("-", "").upper()]}
+    await change.ask("POST", f"{change.path}/actions/resize", body, phases=REPLACED)
+    await change.settled("UPDATE_COMPLETE")
+    after = await change.compare({"default-master": 1, "default-worker": 2}, tls)
+    assert {node["Id"] for node in before} - {node["Id"] for node in after} == {leaver["Id"]}
+    assert len(after) == len(before)
+    events = (await change.installation.good("GET", f"{change.path}/events"))["events"]
+    name = leaver["Labels"]["jeroboam.node-name"]
+    assert f"{name} to be replaced in default-worker." in [event["message"] for event in events]
     await change.end()
 
 

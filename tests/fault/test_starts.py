@@ -1,10 +1,13 @@
 """Starting, ending and starting again: nothing that was made minds, and no half-made state is in the way."""
 
 import asyncio
+import contextlib
+import json
 import os
 import pathlib
 import signal
 import socket
+import sqlite3
 import time
 
 import pytest
@@ -124,3 +127,53 @@ async def test_a_keystone_that_dies_is_started_again(shared):
     assert children.read_text().split() != [str(keystone)]
     await shared.good("GET", "/container/v1/containers")
     shared.clean = True
+
+
+@pytest.mark.security
+async def test_what_lies_in_the_state_is_its_owners_alone(own):
+    await own.up()
+    files = [path for path in own.state.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert len(files) > 10
+    assert [path for path in files if path.stat().st_mode & 0o077] == []
+    passwords = json.loads((own.state / "passwords.json").read_text()).values()
+    (keystone,) = pathlib.Path(f"/proc/{own.process.pid}/task/{own.process.pid}/children").read_text().split()
+    for number in (keystone, own.process.pid):
+        for name in ("environ", "cmdline"):
+            shown = pathlib.Path(f"/proc/{number}/{name}").read_text(errors="replace")
+            assert not [word for word in passwords if word in shown], (number, name)
+    await own.stop()
+    # What was left open to others, by a copy perhaps, is closed at the next start.
+    (own.state / "jeroboam.db").chmod(0o644)
+    await own.up()
+    assert (own.state / "jeroboam.db").stat().st_mode & 0o077 == 0
+    await own.stop()
+
+    installation = own.state / "installation"
+    name = installation.read_text()
+    for junk in ("", "\n", "none\n", "\xff\xfe", None):
+        if junk is None:
+            installation.unlink()
+        else:
+            installation.write_text(junk)
+        status, words = await ends(own)
+        assert status == 1
+        assert str(installation).replace("/", "") in words.replace("/", "").replace(" ", "")
+        assert "Traceback" not in words
+    installation.write_text(name)
+
+    key = own.state / "secrets.key"
+    with contextlib.closing(sqlite3.connect(own.state / "jeroboam.db")) as database:
+        database.execute(
+            "INSERT INTO certificate (cluster_id, kind, pem, sealed_key, created_at) VALUES (?, ?, ?, ?, ?)",
+            ("c", "main", "", b"\x01" + b"x" * 40, "2026-01-01 00:00:00"),
+        )
+        database.commit()
+        kept = key.read_bytes()
+        key.unlink()
+        status, words = await ends(own)
+        assert status == 1
+        assert "1 of 1 keys of clusters were sealed with a key that is not in it" in words
+        assert "Traceback" not in words
+        database.execute("DELETE FROM certificate")
+        database.commit()
+    key.write_bytes(kept)

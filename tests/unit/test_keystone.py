@@ -7,7 +7,8 @@ import socket
 import pytest
 from aiohttp import web
 
-from jeroboam.domain.errors import Unavailable
+from jeroboam.domain.caller import AccessRule
+from jeroboam.domain.errors import Forbidden, Unavailable
 from jeroboam.domain.limits import Owner
 from jeroboam.identity.keystone import CACHED, KeystoneProjects, KeystoneTokens
 from jeroboam.kit.clock import SystemClock
@@ -35,6 +36,8 @@ class Stub:
         self.own_made = 0
         self.answer = 200
         self.lifetime = 3600.0
+        self.more: dict = {}
+        self.headers: list = []
         self.project: dict | None = {"id": "p1", "name": "demo", "domain": {"id": "default"}}
         self.hold = asyncio.Event()
         self.hold.set()
@@ -47,7 +50,7 @@ class Stub:
             "user": {"id": "u1", "name": "demo", "domain": {"id": "default"}},
             "roles": [{"id": "1", "name": "Member"}, {"id": "2", "name": "reader"}],
         }
-        return {"token": token | ({"project": self.project} if self.project else {})}
+        return {"token": token | ({"project": self.project} if self.project else {}) | self.more}
 
     async def log_in(self, request: web.Request) -> web.Response:
         said = await request.json()
@@ -57,6 +60,7 @@ class Stub:
 
     async def validate(self, request: web.Request) -> web.Response:
         self.asked.append(request.headers["X-Subject-Token"])
+        self.headers.append(request.headers)
         self.reached.set()
         await self.hold.wait()
         if request.headers["X-Auth-Token"] != self.own:
@@ -149,10 +153,53 @@ async def test_nothing_is_believed_beyond_its_end(tokens, stub, clock):
     assert await tokens.caller("short") is None
 
 
-async def test_a_token_without_a_project_is_nobody_s(tokens, stub):
+@pytest.mark.parametrize(
+    ("scope", "words"),
+    [
+        ({}, "scoped to nothing"),
+        ({"domain": {"id": "default", "name": "Default"}}, "scoped to the domain Default"),
+        ({"system": {"all": True}}, "scoped to the system"),
+    ],
+)
+async def test_a_token_without_a_project_is_told_which_scope_it_has(tokens, stub, scope, words):
     await tokens.own()
-    stub.project = None
-    assert await tokens.caller("unscoped") is None
+    stub.project, stub.more = None, scope
+    for _ in range(2):
+        with pytest.raises(Forbidden, match=words):
+            await tokens.caller("elsewhere")
+    assert len(stub.asked) == 1
+
+
+async def test_access_rules_are_asked_for_and_kept(tokens, stub):
+    rule = {"id": "r1", "service": "container", "method": "GET", "path": "/v1/containers"}
+    stub.more = {"application_credential": {"id": "a", "restricted": True, "access_rules": [rule]}}
+    caller = await tokens.caller("good")
+    assert caller.access_rules == (AccessRule(service="container", method="GET", path="/v1/containers"),)
+    assert stub.headers[-1]["OpenStack-Identity-Access-Rules"] == "1.0"
+    stub.more = {"application_credential": {"id": "a", "restricted": True}}
+    assert (await tokens.caller("another")).access_rules is None
+
+
+@pytest.mark.parametrize(
+    ("pattern", "path", "permitted"),
+    [
+        ("/v1/containers", "/v1/containers", True),
+        ("/v1/containers", "/v1/containers/x", False),
+        ("/v1/containers/*", "/v1/containers/x", True),
+        ("/v1/containers/{id}", "/v1/containers/x", True),
+        ("/v1/containers/{id}", "/v1/containers/x/logs", False),
+        ("/v1/containers/*/logs", "/v1/containers/x/logs", True),
+        ("/v1/**", "/v1/containers/x/logs", True),
+        ("/v1.containers", "/v1/containers", False),
+        ("/v1/(a|b)", "/v1/a", False),
+        ("**", "/v1/a", True),
+    ],
+)
+def test_patterns_of_access_rules(pattern, path, permitted):
+    rule = AccessRule(service="container", method="GET", path=pattern)
+    assert rule.permits({"container"}, "GET", [path]) is permitted
+    assert not rule.permits({"container"}, "POST", [path])
+    assert not rule.permits({"container-infra"}, "GET", [path])
 
 
 @pytest.mark.parametrize("token", ["", "x" * 20000, "a\nb", "ä", "a\0b"])

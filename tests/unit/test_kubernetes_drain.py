@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from jeroboam.clients.kubernetes import KubernetesApi
+from jeroboam.coes.kubernetes.drains import empty
 from jeroboam.coes.kubernetes.fleet import KubeNode, Nodes
 from tests.clock import ManualClock, until
 
@@ -39,16 +40,53 @@ def pod(phase: str, *, going: bool = False, owner: str = "ReplicaSet") -> dict:
     }
 
 
+# As the eviction API answers.
+HELD = {
+    "kind": "Status",
+    "message": "Cannot evict pod as it would violate the pod's disruption budget.",
+    "reason": "TooManyRequests",
+    "details": {
+        "causes": [
+            {
+                "reason": "DisruptionBudget",
+                "message": "The disruption budget web needs 1 healthy pods and has 1 currently",
+            }
+        ]
+    },
+    "code": 429,
+}
+
+
+class Heard:
+    """What was told of the drain."""
+
+    def __init__(self) -> None:
+        self.waits: list[tuple[str, ...]] = []
+        self.notes: list[str] = []
+
+    def wait_for(self, things) -> None:
+        if not self.waits or self.waits[-1] != tuple(things):
+            self.waits.append(tuple(things))
+
+    def note(self, sentence) -> None:
+        self.notes.append(sentence)
+
+
 class Shown:
     """Each look at the pods shows what comes next; the last one stays."""
 
     def __init__(self) -> None:
         self.next: list[dict] = []
         self.evicted: list[str] = []
+        self.held = False
+        """Whether a disruption budget lets no pod go."""
+        self.progress = Heard()
 
     async def answer(self, request: web.Request) -> web.Response:
         if request.method == "POST":
             self.evicted.append(json.loads(await request.read())["metadata"]["name"])
+            if self.held:
+                return web.json_response(HELD, status=429)
             return web.json_response({})
         found = self.next.pop(0) if len(self.next) > 1 else self.next[0]
         return web.json_response({"items": [found] if found else []})
@@ -66,7 +104,8 @@ async def shown():
         async def emptied(*looks: dict, seconds: float = 60.0) -> float:
             """How long it took."""
             server.next, begun = list(looks), clock.monotonic()
-            task = asyncio.create_task(Nodes(api, clock).empty(NODE, seconds=seconds))
+            work = empty(Nodes(api, clock), NODE, seconds=seconds, clock=clock, progress=server.progress)
+            task = asyncio.create_task(work)
 
             async def look() -> bool:
                 return task.done()
@@ -98,3 +137,18 @@ async def test_what_a_drain_leaves(shown, left):
 async def test_one_that_never_goes_is_waited_for_as_long_as_was_said(shown):
     assert 5 <= await shown.emptied(pod("Failed", going=True), seconds=5) < 7
     assert shown.evicted == []
+
+
+async def test_a_budget_that_keeps_a_pod_is_named_while_it_does_and_its_override_is_noted(shown):
+    shown.held = True
+    await shown.emptied(pod("Running"), seconds=5)
+    budget = "The disruption budget web needs 1 healthy pods and has 1 currently"
+    kept = f"pod default/p is kept by a disruption budget: {budget}"
+    assert shown.progress.waits == [(kept,)]
+    assert shown.progress.notes == [f"Node w0 is taken down after 5 seconds with pods on it: {kept}."]
+
+
+async def test_a_drain_that_ends_notes_nothing_and_waits_for_nothing(shown):
+    await shown.emptied(pod("Running"), pod("Running", going=True), {})
+    assert shown.progress.waits == [("pod default/p has not ended yet",), ()]
+    assert shown.progress.notes == []

@@ -153,22 +153,6 @@ def test_a_version_is_emulated_as_far_back_as_that_of_the_cluster_can(coe):
 
 
 @pytest.mark.parametrize(
-    ("field", "value"),
-    [
-        ("tls_disabled", True),
-        ("network_driver", "calico"),
-        ("volume_driver", "cinder"),
-        ("insecure_registry", "http://registry:5000"),
-        ("insecure_registry", "good:5000, bad/folder"),
-    ],
-)
-def test_fields_that_cannot_be_honoured_are_refused_by_name(coe, field, value):
-    with pytest.raises(Invalid, match=field) as refused:
-        coe.check(replace(SPEC, **{field: value}))
-    assert refused.value.field == field
-
-
-@pytest.mark.parametrize(
     ("old", "new", "good"),
     [
         ("v1.35.4", "v1.36.3", True),

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jeroboam.domain.marks import Kind
 from jeroboam.domain.nodes import COMMANDS_PATH, File, NodeScript
 from jeroboam.providers import local_subnets as subnets
 from jeroboam.providers.base import Flavor, NodeWant
@@ -98,7 +99,7 @@ def test_files_come_with_their_folders_and_modes():
 WANT = NodeWant(uuid="0123456789ab", name="n" * 80, group="g", role="worker", image="i", flavor="f")
 GIFT = Gift(host_config={"Privileged": True}, cpus=2, data_root="/nowhere/at/all", facts={})
 IMAGE = DockerImage(id="sha256:1", data_folder="/data", machine=True)
-PLACE = Place(network="net", address="10.0.0.2", volume="vol", labels={"a": "b"})
+PLACE = Place(network="net", network_id="n1", address="10.0.0.2", volume="vol", labels={"a": "b"})
 
 
 @pytest.mark.parametrize(("vcpus", "cores"), [(1, 1), (2, 2), (8, 2), (0.5, 0.5)])
@@ -115,11 +116,11 @@ def test_limits_follow_the_flavour_and_the_host(vcpus, cores):
 
 
 def test_tags_say_whose_a_thing_is():
-    tags = labels("here", "cluster", WANT, "10.0.0.2")
+    tags = labels("here", "cluster", WANT, "10.0.0.2", Kind.NODE)
     assert tags["jeroboam.installation"] == "here"
     assert tags["jeroboam.cluster"] == "cluster"
     assert tags["jeroboam.node"] == WANT.uuid
-    assert container_name(WANT).endswith(".01234567")
+    assert container_name(WANT.name, WANT.uuid).endswith(".01234567")
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jeroboam.clients.manifest_url import UrlManifests, connected_networks
+from jeroboam.clients.addresses import AddressRules, connected_networks
+from jeroboam.clients.manifest_url import UrlManifests
 from jeroboam.domain.errors import Invalid
 
 PAGES = {
@@ -52,7 +53,7 @@ async def pages():
 
 
 def anywhere(seconds: float = 5.0) -> UrlManifests:
-    return UrlManifests(allowed=[ipaddress.ip_network("0.0.0.0/0")], seconds=seconds)
+    return UrlManifests(AddressRules(allowed=[ipaddress.ip_network("0.0.0.0/0")]), seconds=seconds)
 
 
 async def refusal(of: UrlManifests, url: str) -> str:
@@ -104,7 +105,9 @@ async def test_this_machines_own_networks_are_not_asked(pages):
         "[2002:7f00:1::]",
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("of", [UrlManifests(), UrlManifests(allowed=[ipaddress.ip_network("0.0.0.0/0")])])
+@pytest.mark.parametrize(
+    "of", [UrlManifests(), UrlManifests(AddressRules(allowed=[ipaddress.ip_network("0.0.0.0/0")]))]
+)
 async def test_what_nobody_may_be_led_to_whatever_is_allowed(host, of):
     assert "a network that manifests are not fetched from" in await refusal(of, f"http://{host}:1/")
 
@@ -113,13 +116,13 @@ async def test_what_nobody_may_be_led_to_whatever_is_allowed(host, of):
     "host", ["10.1.2.3", "172.16.5.5", "192.168.1.1", "100.64.0.1", "[fd00::1]", "198.51.100.7", "240.0.0.1"]
 )
 async def test_what_no_route_of_the_internet_leads_to(host):
-    of = UrlManifests(connected=list)
+    of = UrlManifests(AddressRules(connected=list))
     assert "a network that manifests are not fetched from" in await refusal(of, f"http://{host}:1/")
 
 
 async def test_a_public_network_that_this_machine_stands_in():
     own = ipaddress.ip_network("93.184.216.0/24")
-    of = UrlManifests(connected=lambda: [own])
+    of = UrlManifests(AddressRules(connected=lambda: [own]))
     assert "a network that manifests are not fetched from" in await refusal(of, "http://93.184.216.34:1/")
 
 

@@ -101,6 +101,16 @@ def test_a_date_stays_the_text_that_it_is():
             POD.replace("{containers: []}", "{template: {metadata: {labels: {jeroboam.io/workload: a}}}}"),
             "spec.template.metadata.labels must not",
         ),
+        (POD.replace("{name: x}", "{name: x, annotations: {jeroboam.io/given: a}}"), "metadata.annotations must not"),
+        (
+            POD.replace("{containers: []}", "{template: {metadata: {annotations: {Jeroboam.io/x: a}}}}"),
+            "spec.template.metadata.annotations must not",
+        ),
+        (POD.replace("{containers: []}", "{selector: {jeroboam.io/workload: a}}"), "spec.selector must not"),
+        (
+            POD.replace("{containers: []}", "{a: [{selector: {matchLabels: {x.jeroboam.io/y: a}}}]}"),
+            "spec.a.0.selector.matchLabels must not",
+        ),
     ],
 )
 def test_what_is_not_taken(text, word):

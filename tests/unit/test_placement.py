@@ -33,6 +33,14 @@ def test_the_least_used_host_takes_it():
     assert one(want(), candidate("busy", used=4096), candidate("idle")).hostname == "idle"
 
 
+def test_a_host_with_fewer_cores_than_asked_for_takes_it_not():
+    small = candidate("small")
+    refusal = one(want(cpu=4.5), small)
+    assert refusal == Refusal(text="There are not enough hosts available. 1 host: has fewer cores", temporary=False)
+    large = replace(small.host, hostname="large", facts=replace(small.host.facts, cpus=8))
+    assert one(want(cpu=4.5), small, Candidate(host=large)).hostname == "large"
+
+
 def test_a_batch_spreads_because_each_counts_for_the_next():
     wants = [want(memory=1024) for _ in range(4)]
     placed = place(wants, [candidate("a"), candidate("b")], RULES)

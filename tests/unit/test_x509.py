@@ -7,7 +7,7 @@ from ipaddress import ip_address
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import given
 from hypothesis import strategies as st
@@ -121,7 +121,7 @@ def test_a_request_is_signed_as_it_stands(key, digest):
     assert cert.issuer == load(CA.pem).subject
     assert cert.public_key() == key.public_key()
     assert cert.not_valid_before_utc == NOW - dt.timedelta(days=1)
-    assert cert.not_valid_after_utc == NOW + dt.timedelta(days=1825)
+    assert cert.not_valid_after_utc == NOW + dt.timedelta(days=365)
     assert extension(cert, x509.SubjectKeyIdentifier).value == x509.SubjectKeyIdentifier.from_public_key(
         key.public_key()
     )
@@ -204,12 +204,6 @@ def test_a_damaged_request_is_signed_by_nobody(data):
         sign_csr(ca=CA, csr=csr, now=NOW)
 
 
-def test_a_key_that_tls_cannot_use_is_refused():
-    key = dsa.generate_private_key(2048)
-    with pytest.raises(ValueError, match="cannot be used"):
-        sign_csr(ca=CA, csr=request(key=key), now=NOW)
-
-
 def test_a_request_of_our_own_is_signed_as_it_asks():
     asked = kit.request(common_name="admin", organizations=["system:masters"])
     signed = load(sign_csr(ca=CA, csr=asked.csr, now=NOW))
@@ -218,3 +212,119 @@ def test_a_request_of_our_own_is_signed_as_it_asks():
     own = serialization.load_pem_private_key(asked.key, password=None)
     assert own.public_key() == signed.public_key()
     assert "PRIVATE" not in repr(asked)
+
+
+# What the library signs with no more, and clients of users still do.
+SHA256_WITH_RSA, SHA1_WITH_RSA, MD5_WITH_RSA = (
+    bytes.fromhex(f"300d06092a864886f70d0101{last}0500") for last in ("0b", "05", "04")
+)
+ECDSA_WITH_SHA1 = bytes.fromhex("300906072a8648ce3d0401")
+
+
+def der(tag: int, *parts: bytes) -> bytes:
+    """A value in DER."""
+    content = b"".join(parts)
+    size = len(content).to_bytes((len(content).bit_length() + 7) // 8 or 1, "big")
+    return bytes([tag]) + (size if len(content) < 128 else bytes([0x80 | len(size)]) + size) + content
+
+
+def signed(asked: bytes, algorithm: bytes, signature: bytes) -> str:
+    """The request in PEM, with that signature."""
+    body = base64.encodebytes(der(0x30, asked, algorithm, der(0x03, b"\0", signature))).decode()
+    return f"-----BEGIN CERTIFICATE REQUEST-----\n{body}-----END CERTIFICATE REQUEST-----\n"
+
+
+def with_numbers(n: int, e: int) -> str:
+    """A request whose RSA key has these numbers; nobody has the other half."""
+    whole = request(key=rsa.generate_private_key(65537, 2048))
+    der = x509.load_pem_x509_csr(whole.encode()).public_bytes(serialization.Encoding.DER)
+    own = x509.load_pem_x509_csr(whole.encode()).public_key()
+    info = (serialization.Encoding.DER, serialization.PublicFormat.PKCS1)
+    former, changed = own.public_bytes(*info), rsa.RSAPublicNumbers(e=e, n=n).public_key().public_bytes(*info)
+    assert len(former) == len(changed)
+    body = base64.encodebytes(der.replace(former, changed)).decode()
+    return f"-----BEGIN CERTIFICATE REQUEST-----\n{body}-----END CERTIFICATE REQUEST-----\n"
+
+
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        (lambda: rsa.generate_private_key(65537, 1024), "RSA of 1024 bits"),
+        (lambda: ec.generate_private_key(ec.SECP192R1()), "ECDSA on secp192r1"),
+        (lambda: ec.generate_private_key(ec.SECP224R1()), "ECDSA on secp224r1"),
+        (lambda: ec.generate_private_key(ec.SECP256K1()), "ECDSA on secp256k1"),
+        (lambda: ec.generate_private_key(ec.BrainpoolP256R1()), "ECDSA on brainpoolP256r1"),
+        (lambda: dsa.generate_private_key(2048), "of the kind DSA"),
+        (lambda: rsa.generate_private_key(3, 2048), "RSA with the exponent 3"),
+    ],
+)
+def test_a_key_that_protects_nothing_or_that_nobody_reads_is_refused_with_the_rule(key, why):
+    with pytest.raises(ValueError, match=f"the request's key is {why}, and a key has to be RSA of 2048 to 8192 bits"):
+        sign_csr(ca=CA, csr=request(key=key()), now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("n", "e", "why"),
+    [
+        ((1 << 2047) + 3 * 5 * 7, 65537, "a broken modulus"),
+        # A third of what has ones only is one, too.
+        ((1 << 2048) - 1, 65537, "a broken modulus"),
+    ],
+)
+def test_an_rsa_key_that_nobody_made_is_refused(n, e, why):
+    with pytest.raises(ValueError, match=why):
+        sign_csr(ca=CA, csr=with_numbers(n, e), now=NOW)
+
+
+def test_a_huge_rsa_key_is_refused_before_its_signature_is_looked_at():
+    # 16384 bits take seconds to make, and a public half takes none.
+    numbers = rsa.RSAPublicNumbers(e=65537, n=(1 << 16383) + 1)
+    huge = numbers.public_key().public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+
+    def field(tag: int, *parts: bytes) -> bytes:
+        content = b"".join(parts)
+        size = len(content).to_bytes((len(content).bit_length() + 7) // 8 or 1, "big")
+        head = bytes([tag]) + (size if len(content) < 128 else bytes([0x80 | len(size)]) + size)
+        return head + content
+
+    sha256_with_rsa = bytes.fromhex("300d06092a864886f70d01010b0500")
+    asked = field(0x30, b"\x02\x01\x00", field(0x30), huge, field(0xA0))
+    der = field(0x30, asked, sha256_with_rsa, field(0x03, b"\x00", b"\x01" * 2048))
+    body = base64.encodebytes(der).decode()
+    with pytest.raises(ValueError, match="RSA of 16384 bits"):
+        sign_csr(ca=CA, csr=f"-----BEGIN CERTIFICATE REQUEST-----\n{body}-----END CERTIFICATE REQUEST-----\n", now=NOW)
+
+
+@pytest.mark.parametrize(
+    "key", [rsa.generate_private_key(65537, 2048), ec.generate_private_key(ec.SECP256R1())], ids=["rsa", "ec"]
+)
+def test_a_request_signed_with_sha1_is_answered_with_sha256(key):
+    asked = x509.load_pem_x509_csr(request(key=key).encode()).tbs_certrequest_bytes
+    if isinstance(key, rsa.RSAPrivateKey):
+        algorithm, signature = SHA1_WITH_RSA, key.sign(asked, padding.PKCS1v15(), hashes.SHA1())
+    else:
+        algorithm, signature = ECDSA_WITH_SHA1, key.sign(asked, ec.ECDSA(hashes.SHA1()))
+    csr = signed(asked, algorithm, signature)
+    cert = load(sign_csr(ca=CA, csr=csr, now=NOW))
+    assert cert.signature_hash_algorithm.name == "sha256"
+    assert cert.public_key() == key.public_key()
+    other = x509.load_pem_x509_csr(request(key=key, cn="root").encode()).tbs_certrequest_bytes
+    with pytest.raises(ValueError, match=r"the request's signature \(\S+\) is not that of its key"):
+        sign_csr(ca=CA, csr=signed(other, algorithm, signature), now=NOW)
+
+
+def test_a_request_signed_with_md5_is_refused_for_that():
+    key = rsa.generate_private_key(65537, 2048)
+    csr = signed(x509.load_pem_x509_csr(request(key=key).encode()).tbs_certrequest_bytes, MD5_WITH_RSA, b"\1" * 256)
+    with pytest.raises(
+        ValueError, match="signed with md5WithRSAEncryption, which proves nothing; sign it with SHA-256"
+    ):
+        sign_csr(ca=CA, csr=csr, now=NOW)
+
+
+@pytest.mark.parametrize("days", [1, 365, 3650])
+def test_a_certificate_lasts_as_long_as_the_operator_says(days):
+    cert = load(sign_csr(ca=CA, csr=request(), now=NOW, days=days))
+    assert cert.not_valid_after_utc == NOW + dt.timedelta(days=days)

@@ -15,12 +15,15 @@ from jeroboam.domain.containers import ContainerObserved, Op, OpKind, RuntimeSta
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.kit.clock import Clock
 from jeroboam.protocol import Assignment
-from jeroboam.runtimes.base import Gone, Pauses, Resizes, Runtime, Seen
+from jeroboam.runtimes.base import Gone, Pauses, RegistryAway, Resizes, Runtime, Seen
 
 Tell = Callable[[str, ContainerObserved], Awaitable[None]]
 
 _NO_PAUSES = "this host's runtime cannot pause containers"
 _ENDED = frozenset({RuntimeState.EXITED, RuntimeState.DEAD})
+_STARTING = frozenset({OpKind.CREATE, OpKind.START, OpKind.REBOOT})
+PULL_SECONDS = 20.0
+"""For so long a registry may not answer; one try that has begun by then is waited for."""
 
 # What may be broken off at any moment without leaving anything half-made.
 _INTERRUPTIBLE = frozenset({"image_pulling", "container_stopping"})
@@ -73,6 +76,7 @@ class Executor:
         self._under_way: dict[str, int] = {}
         self._steps: dict[str, str] = {}
         self._reasons: dict[str, tuple[int, str]] = {}
+        self._pulling: dict[str, tuple[int, float]] = {}
 
     def due(self, assignment: Assignment) -> Due | None:
         return due(assignment, self._journal.entry(assignment.uuid))
@@ -124,18 +128,20 @@ class Executor:
         await self._close(assignment.uuid, op, failed)
 
     async def observe(self, assignment: Assignment) -> None:
-        """Report the container if it has changed; clear away what a failed create or an auto-remove leaves."""
+        """Report the container if it has changed; clear away what an auto-remove leaves."""
         uuid = assignment.uuid
         last = self._journal.entry(uuid).observed
         seen = await self._find(uuid)
         now = replace(shown(seen, last), seq=max(last.seq, assignment.done), step=None)
         if seen is None and now.seq == 0:
             return
+        if now.state is RuntimeState.RUNNING and last.failed_op in _STARTING:
+            # It was given up, and came all the same.
+            now = replace(now, error=None, failed_op=None)
         if now != last:
             self._journal.saw(uuid, now)
-        leftover = last.failed_op is OpKind.CREATE
-        if seen is not None and (leftover or (assignment.spec.auto_remove and seen.state in _ENDED)):
-            await self._runtime.remove(uuid, force=leftover)
+        if seen is not None and assignment.spec.auto_remove and seen.state in _ENDED:
+            await self._runtime.remove(uuid, force=False)
             now = shown(None, now)
             self._journal.saw(uuid, now)
         await self._report(uuid, now)
@@ -145,27 +151,53 @@ class Executor:
         self._journal.forget(uuid)
         self._reasons.pop(uuid, None)
         self._steps.pop(uuid, None)
+        self._pulling.pop(uuid, None)
 
     async def remove_stray(self, uuid: str) -> None:
         """Remove what carries our tag and is asked for by nobody."""
         await self._runtime.remove(uuid, force=True)
 
     async def create(self, assignment: Assignment, wanted: Due, before: Entry | None) -> Seen:
-        uuid, spec = assignment.uuid, assignment.spec
-        seen = await self._find(uuid) if before is not None else None
-        self._begin(uuid, wanted.op, None)
-        if seen is None:
-            await self._step(assignment, "image_pulling")
-            await self._runtime.pull(spec.image, spec.image_pull_policy)
-            await self._step(assignment, "container_creating")
-            seen = await self._runtime.create(uuid, assignment.name, spec)
+        seen = await self._find(assignment.uuid) if before is not None else None
+        self._begin(assignment.uuid, wanted.op, None)
+        seen = seen or await self._make(assignment, wanted.op)
         if wanted.op.params.get("run") and seen.started_at is None:
             await self._step(assignment, "container_starting")
-            seen = await self._runtime.start(uuid)
+            seen = await self._runtime.start(assignment.uuid)
         return seen
 
+    async def _make(self, assignment: Assignment, op: Op) -> Seen:
+        """The container, made from its image, which is brought here first."""
+        spec = assignment.spec
+        await self._step(assignment, "image_pulling")
+        await self._pull(assignment, op)
+        await self._step(assignment, "container_creating")
+        return await self._runtime.create(assignment.uuid, assignment.name, spec, project=assignment.project_id)
+
+    async def _pull(self, assignment: Assignment, op: Op) -> None:
+        """Raises `Permanent` once no registry has answered for `PULL_SECONDS`: a name with a typo is no long wait."""
+        spec, key = assignment.spec, assignment.uuid
+        seq, since = self._pulling.get(key, (0, 0.0))
+        if seq != op.seq:
+            since = self._clock.monotonic()
+            self._pulling[key] = (op.seq, since)
+        try:
+            await self._runtime.pull(spec.image, spec.image_pull_policy)
+        except RegistryAway as error:
+            if self._clock.monotonic() - since >= PULL_SECONDS:
+                raise Permanent(error.reason) from error
+            raise
+
+    async def _have(self, assignment: Assignment, wanted: Due) -> Seen:
+        """The container; one that is not there, since it was never made or somebody removed it, is made now."""
+        try:
+            return await self._runtime.inspect(assignment.uuid)
+        except Gone:
+            self._begin(assignment.uuid, wanted.op, None)
+            return await self._make(assignment, wanted.op)
+
     async def start(self, assignment: Assignment, wanted: Due, before: Entry | None) -> Seen:
-        seen = await self._runtime.inspect(assignment.uuid)
+        seen = await self._have(assignment, wanted)
         if before is not None and seen.started_at != before.mark:
             return seen
         self._begin(assignment.uuid, wanted.op, seen)
@@ -173,7 +205,7 @@ class Executor:
         return await self._runtime.start(assignment.uuid)
 
     async def reboot(self, assignment: Assignment, wanted: Due, before: Entry | None) -> Seen:
-        seen = await self._runtime.inspect(assignment.uuid)
+        seen = await self._have(assignment, wanted)
         if before is not None and seen.started_at != before.mark:
             return seen
         self._begin(assignment.uuid, wanted.op, seen)
@@ -216,11 +248,15 @@ class Executor:
         await self._step(assignment, "container_unpausing")
         return seen or await self._runtime.unpause(assignment.uuid)
 
-    async def update(self, assignment: Assignment, *_: object) -> Seen:
+    async def update(self, assignment: Assignment, *_: object) -> Seen | None:
         if not isinstance(self._runtime, Resizes):
             raise Permanent("this host's runtime cannot change the limits of a container")
         spec = assignment.spec
-        return await self._runtime.resize(assignment.uuid, cpu=spec.cpu, memory=spec.memory)
+        try:
+            return await self._runtime.resize(assignment.uuid, cpu=spec.cpu, memory=spec.memory)
+        except Gone:
+            # It is made with these limits the next time it is started.
+            return None
 
     async def delete(self, assignment: Assignment, wanted: Due, _: Entry | None) -> None:
         params = wanted.op.params
@@ -265,11 +301,8 @@ class Executor:
         return reason if known == seq else None
 
     async def _failed(self, assignment: Assignment, op: Op, reason: str) -> None:
-        if op.kind is OpKind.CREATE:
-            await self._runtime.remove(assignment.uuid, force=True)
-            seen = None
-        else:
-            seen = await self._find(assignment.uuid)
+        # What was made stays, also where it could not be started: its owner can read, change, start or delete it.
+        seen = await self._find(assignment.uuid)
         last = self._journal.entry(assignment.uuid).observed
         await self._close(assignment.uuid, op, replace(shown(seen, last), error=reason, failed_op=op.kind))
 
@@ -279,6 +312,7 @@ class Executor:
     async def _close(self, uuid: str, op: Op, observed: ContainerObserved) -> None:
         self._reasons.pop(uuid, None)
         self._steps.pop(uuid, None)
+        self._pulling.pop(uuid, None)
         observed = replace(observed, seq=op.seq, step=None)
         self._journal.end(uuid, observed)
         await self._report(uuid, observed)

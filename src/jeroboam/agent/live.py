@@ -7,7 +7,7 @@ import structlog
 
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.protocol import Request, Response
-from jeroboam.runtimes.base import Executes, Gone, Logs, Measures, Runtime, TookTooLong, Tops
+from jeroboam.runtimes.base import BadQuestion, Executes, Gone, Logs, Measures, Runtime, TookTooLong, Tops
 
 log = structlog.get_logger(__name__)
 
@@ -18,6 +18,8 @@ async def answer(runtime: Runtime, request: Request, *, limit: float) -> Respons
         result = await _ask(runtime, request.method, request.container, request.params, limit)
     except Gone as error:
         return Response(id=request.id, error="gone", detail=error.reason)
+    except BadQuestion as error:
+        return Response(id=request.id, error="invalid", detail=error.reason)
     except (Permanent, TookTooLong) as error:
         return Response(id=request.id, error="conflict", detail=error.reason)
     except Temporary as error:

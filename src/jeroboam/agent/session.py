@@ -71,12 +71,14 @@ class Agent:
         self._trouble: str | None = None
         self._assignments: dict[str, Assignment] = {}
         self._complete = False
+        self._kept: set[str] = set()
+        """Uuids of containers that belong here and of which the server could tell nothing."""
         self._sent: dict[str, ContainerObserved] = {}
         self._tasks = Tasks(_report)
         self._workers = Workers(
             executor=(executor := Executor(runtime=runtime, journal=journal, clock=clock, tell=self._tell)),
             assigned=self._assignments.get,
-            complete=lambda: self._complete,
+            complete=lambda uuid: self._complete and uuid not in self._kept,
             clock=clock,
         )
         self._executor = executor
@@ -146,7 +148,8 @@ class Agent:
 
     def _take_all(self, message: Assignments) -> None:
         wanted = {assignment.uuid: assignment for assignment in message.containers}
-        for uuid in (self._assignments.keys() | self._journal.known()) - wanted.keys():
+        self._kept = set(message.kept)
+        for uuid in (self._assignments.keys() | self._journal.known()) - wanted.keys() - self._kept:
             self._release(uuid)
         self._assignments.update(wanted)
         self._complete = True
@@ -157,6 +160,7 @@ class Agent:
     def _release(self, uuid: str) -> None:
         """Forget a container; if it is there none the less, its worker removes it as a stray."""
         self._assignments.pop(uuid, None)
+        self._kept.discard(uuid)
         self._sent.pop(uuid, None)
         self._executor.forget(uuid)
         self._workers.call(uuid)

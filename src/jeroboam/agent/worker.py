@@ -13,6 +13,7 @@ from enum import Enum, auto
 import structlog
 
 from jeroboam.agent.executor import Due, Executor
+from jeroboam.domain.containers import OpKind
 from jeroboam.domain.errors import DriverError
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.tasks import Tasks
@@ -58,7 +59,7 @@ class Workers:
         *,
         executor: Executor,
         assigned: Callable[[str], Assignment | None],
-        complete: Callable[[], bool],
+        complete: Callable[[str], bool],
         clock: Clock,
     ) -> None:
         self._executor = executor
@@ -117,7 +118,12 @@ class Workers:
         wanted = self._executor.due(assignment) if assignment is not None else None
         slot.attempt = self._tasks.start(f"attempt {uuid}", self._settle(uuid, assignment, wanted))
         racing: set[asyncio.Task[object]] = {slot.attempt}
-        if assignment is not None and wanted is not None and assignment.deadline_at is not None:
+        if (
+            assignment is not None
+            and wanted is not None
+            and _is_given_up(wanted)
+            and assignment.deadline_at is not None
+        ):
             seconds = max(self._left(assignment.deadline_at), GRACE_SECONDS)
             racing.add(self._tasks.start(f"deadline {uuid}", self._clock.sleep(seconds)))
         beside = self._tasks.start(f"slow {uuid}", self._tell_if_slow(assignment, wanted))
@@ -148,7 +154,7 @@ class Workers:
         try:
             if assignment is None:
                 # Asked at this moment: it may have been assigned since the attempt was begun.
-                if self._complete() and self._assigned(uuid) is None:
+                if self._complete(uuid) and self._assigned(uuid) is None:
                     await self._executor.remove_stray(uuid)
                 return _Outcome.IDLE
             if wanted is None:
@@ -166,13 +172,18 @@ class Workers:
         if assignment is None or wanted is None:
             return _Outcome.AGAIN
         await self._executor.waits(assignment, wanted.op, reason)
-        if assignment.deadline_at is not None and self._left(assignment.deadline_at) <= 0:
+        if _is_given_up(wanted) and assignment.deadline_at is not None and self._left(assignment.deadline_at) <= 0:
             await self._executor.give_up(assignment, wanted.op)
             return _Outcome.MORE
         return _Outcome.AGAIN
 
     def _left(self, deadline: dt.datetime) -> float:
         return (deadline - self._clock.now()).total_seconds()
+
+
+def _is_given_up(wanted: Due) -> bool:
+    """Whether an op ends at its deadline. A delete does not: the record goes then, and the container when it can."""
+    return wanted.op.kind is not OpKind.DELETE
 
 
 def _report(name: str, error: BaseException) -> None:

@@ -20,13 +20,16 @@ from jeroboam.api.audit import Trace, record_of
 from jeroboam.api.call import Answer, Call, Failure, Family, Route, Routes, reply
 from jeroboam.api.container.family import ContainerFamily
 from jeroboam.api.container_infra.family import ContainerInfraFamily
+from jeroboam.api.container_infra.heat.family import HeatViews
 from jeroboam.api.edge import INDEX, CutOff, Head, Meter, TooLarge, read_body, read_head, respond
 from jeroboam.api.fields import Several
 from jeroboam.api.metrics import exposition
 from jeroboam.api.options import ApiOptions
 from jeroboam.api.parts import ApiParts
 from jeroboam.api.policy import Policy
+from jeroboam.api.turns import Turns
 from jeroboam.api.versions import BadVersion, OutOfRange, negotiate, version_headers
+from jeroboam.domain.caller import Caller
 from jeroboam.domain.errors import Refused
 
 __all__ = ["ApiOptions", "ApiParts", "create_app"]
@@ -46,8 +49,11 @@ def create_app(parts: ApiParts) -> ASGIApp:
     """The application: both families, `/healthcheck`, `/metrics` and a page with links at `/`."""
     registry = CollectorRegistry()
     meter = Meter(registry)
-    families = (ContainerInfraFamily(), ContainerFamily())
-    mounts = {family.prefix: _Mount(family, parts) for family in families}
+    families: tuple[Family, ...] = (ContainerInfraFamily(), ContainerFamily())
+    if parts.options.heat_views:
+        families = (*families, HeatViews())
+    turns = Turns(parts.options.parallel_requests)
+    mounts = {family.prefix: _Mount(family, parts, turns) for family in families}
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -107,21 +113,36 @@ async def _plain(head: Head, parts: ApiParts, registry: CollectorRegistry) -> An
     if name == "metrics":
         return Answer(body=await exposition((registry, *parts.counters), parts.store), media_type=CONTENT_TYPE_LATEST)
     if name == "healthcheck":
-        return await _health(parts)
+        return await _health(parts, detailed=any(key == "detailed" for key, _ in head.pairs))
     return Answer(body=INDEX, media_type="text/html; charset=utf-8")
 
 
-async def _health(parts: ApiParts) -> Answer:
-    wrong = [text for check in parts.health if (text := await check()) is not None]
-    return reply({"detailed": bool(wrong), "reasons": wrong}, 503 if wrong else 200)
+async def _health(parts: ApiParts, *, detailed: bool = False) -> Answer:
+    """Whether this process can serve requests: 503 while it cannot.
+
+    That the runtime of a host does not answer is among the reasons, and no reason for a 503: all else is served.
+    """
+    broken = [text for check in (parts.store.check, *parts.health) if (text := await check()) is not None]
+    away = [] if broken else await _silent_hosts(parts)
+    body: dict[str, object] = {"detailed": detailed or bool(broken), "reasons": [*broken, *away]}
+    if detailed:
+        body["checks"] = {"database": not broken, "hosts": not away}
+    return reply(body, 503 if broken else 200)
+
+
+async def _silent_hosts(parts: ApiParts) -> list[str]:
+    async with parts.store.read() as tx:
+        hosts = await tx.hosts.select()
+    return [f"The runtime of host {host.hostname} does not answer." for host in hosts if host.runtime_error is not None]
 
 
 class _Mount:
     """One family under its prefix."""
 
-    def __init__(self, family: Family, parts: ApiParts) -> None:
+    def __init__(self, family: Family, parts: ApiParts, turns: Turns) -> None:
         self._family = family
         self._parts = parts
+        self._turns = turns
         self._routes = Routes(family.routes)
         self._policy = Policy(family.rules, parts.options.policy_file)
         unknown = {route.rule for route in family.routes if route.rule is not None and route.rule not in self._policy}
@@ -144,7 +165,7 @@ class _Mount:
             return public
         open_to_all = not segments
         try:
-            if not open_to_all and (refusal := await self._identify(head, trace)) is not None:
+            if not open_to_all and (refusal := await self._identify(head, trace, segments)) is not None:
                 return refusal
             version = negotiate(head.headers.get("openstack-api-version"), self._family)
         except BadVersion as error:
@@ -159,7 +180,9 @@ class _Mount:
         if open_to_all:
             answer = self._discovery(head, self._family.about(base))
         else:
-            answer = await self._routed(head, receive, trace, segments, base, version)
+            assert head.caller is not None
+            async with self._turns.hold(head.caller.project_id):
+                answer = await self._routed(head, receive, trace, segments, base, version)
         return Answer(
             status=answer.status, body=answer.body, media_type=answer.media_type, headers=answer.headers + headers
         )
@@ -180,7 +203,7 @@ class _Mount:
         if not segments and not versioned:
             return self._discovery(head, self._family.root(base))
         if segments == ["healthcheck"]:
-            return await self._health()
+            return await self._health(head)
         if segments == [openapi.NAME]:
             return self._document if head.method == "GET" else self._failed(_status(405), ("Allow", "GET"))
         if head.method == "OPTIONS":
@@ -192,20 +215,32 @@ class _Mount:
             return self._failed(_status(405), ("Allow", "GET"))
         return reply(content)
 
-    async def _health(self) -> Answer:
-        answer = await _health(self._parts)
+    async def _health(self, head: Head) -> Answer:
+        answer = await _health(self._parts, detailed=any(key == "detailed" for key, _ in head.pairs))
         if self._family.prefix == "container":
             return Answer(status=answer.status, body=b"OK" if answer.status == 200 else b"", media_type="text/plain")  # noqa: PLR2004
         return answer
 
-    async def _identify(self, head: Head, trace: Trace) -> Answer | None:
-        """Note who asks; the answer that refuses whoever did not say."""
+    async def _identify(self, head: Head, trace: Trace, segments: list[str]) -> Answer | None:
+        """Note who asks; the answer that refuses whoever did not say, or may not ask that with this token."""
         token = head.headers.get("x-auth-token")
-        head.caller = await self._parts.tokens.caller(token) if token else None
-        if head.caller is None:
+        caller = await self._parts.tokens.caller(token) if token else None
+        if caller is None or not self._permits(caller, head.method, segments):
             return reply(_UNAUTHORIZED, 401, *self._challenge)
-        trace.caller = head.caller
+        head.caller = trace.caller = caller
         return None
+
+    def _permits(self, caller: Caller, method: str, segments: list[str]) -> bool:
+        """Whether the access rules of an application credential, if it has any, allow the request.
+
+        They are written for the path as it is published, below the prefix or with it; what the client writes in
+        other ways (twice a slash, without a version) is the same path.
+        """
+        if caller.access_rules is None:
+            return True
+        plain = "/".join(["", "v1", *segments])
+        paths = (plain, f"/{self._family.prefix}{plain}")
+        return any(rule.permits(self._family.words, method, paths) for rule in caller.access_rules)
 
     async def _routed(
         self, head: Head, receive: Receive, trace: Trace, segments: list[str], base: str, version: int
@@ -218,8 +253,8 @@ class _Mount:
             return self._failed(_status(405), ("Allow", ", ".join(sorted(match.methods))))
         trace.route, trace.rule, trace.path = route.path, route.rule, match.path
         failed = partial(self._failed, route=route.path)
-        if not route.since <= version <= route.until:
-            return failed(_status(406))
+        if (refused := route.refuse_version(version)) is not None:
+            return failed(refused)
         assert head.caller is not None
         try:
             query = self._arguments(head.pairs, route)

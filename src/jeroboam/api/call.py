@@ -7,6 +7,7 @@ and the table of routes in the docs say of it.
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, Protocol
 
 import msgspec
@@ -120,6 +121,16 @@ class Route:
     """Minor versions that have the method."""
     differs: str = ""
     """Where and why it is not as the published API's own service does it; empty where it is."""
+
+    def refuse_version(self, version: int) -> "Failure | None":
+        """The refusal for a version that does not have the method; it names those that do."""
+        if self.since <= version <= self.until:
+            return None
+        span = f"from version 1.{self.since} on" if version < self.since else f"up to version 1.{self.until}"
+        text = (
+            f"Not Acceptable: {self.method} {self.path} is there {span}, and the request asks for version 1.{version}."
+        )
+        return Failure(status=HTTPStatus.NOT_ACCEPTABLE, detail=text)
 
     @property
     def summary(self) -> str:

@@ -25,6 +25,9 @@ INDEX = b"""<!doctype html>
 _HOST = re.compile(r"[A-Za-z0-9._\-]+(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]+\](:[0-9]{1,5})?", re.ASCII)
 _PREFIX = re.compile(r"(/[A-Za-z0-9._\-]+)*", re.ASCII)
 
+_PORTS = {"http": "80", "https": "443"}
+_LAST_PORT = 65535
+
 # More digits than this are a number beyond every limit anyway.
 _LENGTH_DIGITS = 18
 
@@ -73,18 +76,39 @@ def read_head(scope: Scope, request_id: str) -> Head:
 
 
 def _origin(scope: Scope, headers: dict[str, str]) -> str:
-    """The address that the client used, as far as proxies pass it on; nonsense is left out."""
-    scheme = headers.get("x-forwarded-proto", str(scope.get("scheme", "http"))).split(",")[0].strip().lower()
-    if scheme not in {"http", "https"}:
+    """The address that the client used, as far as proxies pass it on; nonsense is left out.
+
+    Of several proxies the first counts, which the client spoke to. `Forwarded` (RFC 7239) goes before the older words.
+    """
+    standard = _forwarded(headers.get("forwarded", ""))
+    scheme = standard.get("proto") or headers.get("x-forwarded-proto") or str(scope.get("scheme", "http"))
+    scheme = scheme.split(",")[0].strip().lower()
+    if scheme not in _PORTS:
         scheme = "http"
-    host = headers.get("x-forwarded-host", headers.get("host", "")).split(",")[0].strip()
+    host = standard.get("host") or headers.get("x-forwarded-host") or headers.get("host", "")
+    host = host.split(",")[0].strip()
     if _HOST.fullmatch(host) is None:
         address, port = scope.get("server") or ("localhost", None)
         host = f"{address}:{port}" if port else str(address)
     prefix = headers.get("x-forwarded-prefix", str(scope.get("root_path", ""))).rstrip("/")
     if _PREFIX.fullmatch(prefix) is None:
         prefix = ""
-    return f"{scheme}://{host}{prefix}"
+    return f"{scheme}://{_with_port(host, scheme, headers.get('x-forwarded-port', ''))}{prefix}"
+
+
+def _forwarded(text: str) -> dict[str, str]:
+    """What the first element of a `Forwarded` header says."""
+    pairs = (pair.partition("=") for pair in text.split(",", maxsplit=1)[0].split(";"))
+    return {name.strip().lower(): value.strip().strip('"') for name, _, value in pairs}
+
+
+def _with_port(host: str, scheme: str, port: str) -> str:
+    """The host with the port that a proxy names beside it, unless it has one or that is the scheme's own."""
+    port = port.split(",", maxsplit=1)[0].strip()
+    named = host.rpartition(":")[2].isdigit() and not host.endswith("]")
+    if named or not (port.isascii() and port.isdigit() and 0 < int(port[:6]) <= _LAST_PORT) or _PORTS[scheme] == port:
+        return host
+    return f"{host}:{port}"
 
 
 async def read_body(head: Head, receive: Receive, most: int) -> bytes:

@@ -6,11 +6,13 @@ OpenAPI document: what its schema refuses the check refuses, and the check may r
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jeroboam.domain.errors import Invalid
+from jeroboam.domain.errors import Invalid, describe_bad_value
+from jeroboam.domain.marks import is_reserved
+from jeroboam.domain.words import FALSE_WORDS, TRUE_WORDS, read_flag
 
 Schema = Mapping[str, Any]
 """JSON Schema of the 2020-12 draft, which is what OpenAPI 3.1 speaks."""
@@ -35,10 +37,6 @@ class Several(Check):
 
 # What every engine can store and every client can read.
 LARGEST = 2**31 - 1
-_SHOWN = 80
-
-_TRUE = frozenset({"1", "t", "true", "on", "y", "yes"})
-_FALSE = frozenset({"0", "f", "false", "off", "n", "no"})
 
 
 class BadField(Invalid):
@@ -47,10 +45,7 @@ class BadField(Invalid):
     code = "schema-validation-error"
 
     def __init__(self, name: str, value: Any, why: str) -> None:
-        shown = str(value)
-        if len(shown) > _SHOWN:
-            shown = shown[:_SHOWN] + "..."
-        super().__init__(f"Invalid input for field '{name}'. Value: '{shown}'. {why}", field=name)
+        super().__init__(describe_bad_value(name, value, why), field=name)
 
 
 def optional(check: Check) -> Check:
@@ -80,11 +75,11 @@ def text(*, low: int = 1, high: int = 255, pattern: str | None = None, rule: str
     def run(name: str, value: Any) -> str:
         shown = "(not shown)" if secret else value
         if not isinstance(value, str):
-            raise BadField(name, shown, "It has to be a string.")
+            raise BadField(name, shown, "it has to be a string.")
         if not low <= len(value) <= high:
-            raise BadField(name, shown, f"Its length has to be {low} to {high} characters.")
+            raise BadField(name, shown, f"its length has to be {low} to {high} characters.")
         if matcher is not None and matcher.search(value) is None:
-            raise BadField(name, shown, rule or f"It has to match {pattern}.")
+            raise BadField(name, shown, rule or f"it has to match {pattern}.")
         return value
 
     schema: dict[str, Any] = {"type": "string", "maxLength": high}
@@ -103,9 +98,9 @@ def whole(*, low: int | None = None, high: int = LARGEST, strings: bool = True) 
         if strings and isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value, re.ASCII):
             value = int(value)
         if not isinstance(value, int) or isinstance(value, bool):
-            raise BadField(name, value, "It has to be an integer.")
+            raise BadField(name, value, "it has to be an integer.")
         if (low is not None and value < low) or value > high:
-            raise BadField(name, value, f"It has to be from {low} to {high}.")
+            raise BadField(name, value, f"it has to be from {low} to {high}.")
         return value
 
     number: dict[str, Any] = {"type": "integer", "maximum": high}
@@ -117,19 +112,17 @@ def whole(*, low: int | None = None, high: int = LARGEST, strings: bool = True) 
 def _flag(name: str, value: Any) -> bool:
     if isinstance(value, bool):
         return value
-    word = str(value).strip().lower() if isinstance(value, str | int) else ""
-    if word in _TRUE:
-        return True
-    if word in _FALSE:
-        return False
-    raise BadField(name, value, "It has to be true or false.")
+    found = read_flag(str(value)) if isinstance(value, str | int) else None
+    if found is not None:
+        return found
+    raise BadField(name, value, "it has to be true or false.")
 
 
 def _any_case(word: str) -> str:
     return "".join(f"[{letter}{letter.upper()}]" if letter.isalpha() else letter for letter in word)
 
 
-_WORDS = "|".join(_any_case(word) for word in sorted(_TRUE | _FALSE))
+_WORDS = "|".join(_any_case(word) for word in sorted(TRUE_WORDS | FALSE_WORDS))
 flag = Check(
     _flag, {"anyOf": [{"type": "boolean"}, {"type": "string", "pattern": rf"^\s*({_WORDS})\s*$"}, {"enum": [0, 1]}]}
 )
@@ -138,7 +131,7 @@ flag = Check(
 
 def _strict_flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise BadField(name, value, "It has to be true or false.")
+        raise BadField(name, value, "it has to be true or false.")
     return value
 
 
@@ -151,7 +144,7 @@ def choice(*words: str) -> Check:
 
     def run(name: str, value: Any) -> str:
         if not isinstance(value, str) or value not in words:
-            raise BadField(name, value, f"It has to be one of: {', '.join(words)}.")
+            raise BadField(name, value, f"it has to be one of: {', '.join(words)}.")
         return value
 
     return Check(run, {"enum": [str(word) for word in words]})
@@ -163,7 +156,7 @@ def strings(*, low: int = 1, high: int = 255) -> Check:
 
     def run(name: str, value: Any) -> tuple[str, ...]:
         if not isinstance(value, list):
-            raise BadField(name, value, "It has to be a list of strings.")
+            raise BadField(name, value, "it has to be a list of strings.")
         return tuple(item(name, member) for member in value)
 
     return Check(run, {"type": "array", "items": item.schema})
@@ -174,17 +167,35 @@ def mapping(*, scalars: bool = False) -> Check:
 
     def run(name: str, value: Any) -> dict[str, str]:
         if not isinstance(value, dict):
-            raise BadField(name, value, "It has to be an object of strings.")
+            raise BadField(name, value, "it has to be an object of strings.")
         for key, member in value.items():
             good = isinstance(member, str) or (scalars and isinstance(member, bool | int | float))
             if not good:
-                raise BadField(f"{name}/{key}", member, "It has to be a string.")
+                raise BadField(f"{name}/{key}", member, "it has to be a string.")
             if not key:
-                raise BadField(name, value, "A key must not be empty.")
+                raise BadField(name, value, "a key must not be empty.")
         return {key: str(member) for key, member in value.items()}
 
     member = {"type": ["string", "number", "boolean"] if scalars else "string"}
     return Check(run, {"type": "object", "propertyNames": {"minLength": 1}, "additionalProperties": member})
+
+
+def check_unreserved(name: str, keys: Iterable[str]) -> None:
+    """Raise `BadField` for a key that the service keeps for its own marks."""
+    for key in keys:
+        if is_reserved(key):
+            raise BadField(f"{name}/{key}", key, "names that begin with 'jeroboam.' are the service's own.")
+
+
+def unreserved(check: Check) -> Check:
+    """The check of an object whose keys must not be among the service's own marks."""
+
+    def run(name: str, value: Any) -> Any:
+        checked = check(name, value)
+        check_unreserved(name, checked)
+        return checked
+
+    return Check(run, check.schema)
 
 
 def _ignored(name: str, value: Any) -> None:

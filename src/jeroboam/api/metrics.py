@@ -4,7 +4,7 @@ The second part is asked for at each look, with a constant number of statements 
 user's, so that neither the answer nor its price grows with them.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import structlog
 from prometheus_client import CollectorRegistry
@@ -12,7 +12,7 @@ from prometheus_client.exposition import generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from jeroboam.store import Census, Store
+from jeroboam.store import Census, Store, StoreUnavailable
 
 log = structlog.get_logger("jeroboam.api")
 
@@ -22,25 +22,33 @@ async def exposition(counters: Iterable[CollectorRegistry], store: Store) -> byt
     try:
         async with store.read() as tx:
             census = await tx.census()
+    except StoreUnavailable:
+        # The store has logged it.
+        census = None
     except Exception as error:  # noqa: BLE001  (whoever watches the service must see the rest all the same)
         log.warning("the store cannot be counted", error=str(error))
         census = None
-    return b"".join(generate_latest(registry) for registry in (*counters, _registry(census)))
+    return b"".join(generate_latest(registry) for registry in (*counters, _registry(census, store.broken.counts())))
 
 
-def _registry(census: Census | None) -> CollectorRegistry:
+def _registry(census: Census | None, broken: Mapping[str, int]) -> CollectorRegistry:
     registry = CollectorRegistry()
-    registry.register(_Counted(census))
+    registry.register(_Counted(census, broken))
     return registry
 
 
 class _Counted(Collector):
-    def __init__(self, census: Census | None) -> None:
+    def __init__(self, census: Census | None, broken: Mapping[str, int]) -> None:
         self._census = census
+        self._broken = broken
 
     def collect(self) -> Iterable[Metric]:
         census = self._census
         yield GaugeMetricFamily("jeroboam_store_up", "Whether the database answers", value=float(census is not None))
+        rows = GaugeMetricFamily("jeroboam_store_broken_rows", "Rows that cannot be read", labels=("table",))
+        for table, number in self._broken.items():
+            rows.add_metric((table,), number)
+        yield rows
         if census is None:
             return
         clusters = GaugeMetricFamily("jeroboam_clusters", "Clusters by status and COE", labels=("status", "coe"))

@@ -17,6 +17,10 @@ class ApiOptions:
     """Objects on one page, at most and by default."""
     max_body: int = 1 << 20
     """Octets of a request's body, at most."""
+    parallel_requests: int = 64
+    """Requests of one project that are answered at once; those above it wait for their turn."""
+    heat_views: bool = False
+    """Whether clusters are shown in the shapes of Heat's API too."""
     service_down_time: float = 180.0
     """Seconds without a heartbeat after which a process or a host counts as down."""
 
@@ -24,6 +28,8 @@ class ApiOptions:
     create_timeout: int = 60
     """Minutes for a cluster operation whose own limit is 0."""
 
+    certificate_days: int = 365
+    """How long the certificates last that users ask for."""
     container_quota: dict[str, int] = field(
         default_factory=lambda: {"containers": 40, "memory": 51200, "cpu": 20, "disk": 100}
     )
@@ -39,6 +45,8 @@ class ApiOptions:
     """How long a container may take to be created, its image's pull included."""
     op_seconds: float = 120.0
     """How long any other operation on a container may take, beyond its own time-out."""
+    runtime: str = "docker"
+    """What starts containers on hosts."""
     default_zone: str = "nova"
 
     def seconds_for(self, kind: OpKind) -> float:

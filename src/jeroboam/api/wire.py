@@ -14,11 +14,12 @@ from uuid import UUID
 from jeroboam.api.call import Call
 from jeroboam.api.fields import Check, Schema, text
 from jeroboam.api.shapes import Link
-from jeroboam.domain.errors import Invalid
+from jeroboam.domain.errors import Invalid, describe_bad_value
 from jeroboam.kit.ids import is_uuid
 from jeroboam.store import Page
 
-_PATH = re.compile(r"^(/[\w-]+)+$")
+# A member is written as a JSON pointer writes it: `~1` is a slash, `~0` a tilde.
+_PATH = re.compile(r"/([\w-]+)(?:/((?:[^/~]|~[01])+))?", re.DOTALL)
 _OPS = ("add", "replace", "remove")
 
 
@@ -44,7 +45,7 @@ def iso(moment: dt.datetime | None) -> str | None:
 
 def _limit(name: str, value: str) -> int:
     if re.fullmatch(r"[0-9]{1,18}", value, re.ASCII) is None or int(value) <= 0:
-        raise Invalid("Limit must be positive", field=name)
+        raise Invalid(f"Limit must be positive, and '{value[:80]}' is no positive number.", field=name)
     return int(value)
 
 
@@ -56,7 +57,7 @@ def _marker(name: str, value: str) -> str:
 
 def _descending(name: str, value: str) -> bool:
     if value not in _DIRECTIONS:
-        raise Invalid(f"Invalid sort direction: {value}. Acceptable values are 'asc' or 'desc'", field=name)
+        raise Invalid(f"Invalid sort direction: {value}, acceptable values are 'asc' or 'desc'", field=name)
     return value == "desc"
 
 
@@ -140,6 +141,18 @@ class Change:
     value: Any = None
 
 
+_POINTER = (
+    "it has to be /FIELD or /FIELD/KEY, and a slash within KEY is written ~1, a tilde ~0, as in /labels/example.com~1a."
+)
+
+
+class BadPatch(Invalid):
+    """A step of a patch that cannot be."""
+
+    def __init__(self, name: str, value: Any, why: str) -> None:
+        super().__init__(describe_bad_value(name, value, why), field=name)
+
+
 def changes_of(body: Any) -> list[Change]:
     """The steps of a patch in the form that the container-infra API takes: add, replace, remove; plain values."""
     if not isinstance(body, list):
@@ -149,7 +162,7 @@ def changes_of(body: Any) -> list[Change]:
 
 def patch_of(*roots: str, members: str | None = None) -> Schema:
     """The schema of a patch that may change these fields, and members of one of them."""
-    inner = "" if members is None else rf"|{members}/[\w-]+"
+    inner = "" if members is None else rf"|{members}/([^/~]|~[01])+"
     path = {"type": "string", "pattern": f"^/({'|'.join(roots)}{inner})$"}
     value = {"type": ["string", "integer", "boolean"]}
     wanted: dict[str, Any] = {
@@ -165,23 +178,24 @@ def patch_of(*roots: str, members: str | None = None) -> Schema:
 
 def _change(step: Any) -> Change:
     if not isinstance(step, dict):
-        raise Invalid(f"Invalid input for field/attribute patch. Value: '{step}'.", field="patch")
+        raise BadPatch("patch", step, "a step is an object with op, path and value.")
     unknown = set(step) - {"op", "path", "value"}
     if unknown:
         raise Invalid(f"Unknown attribute for argument patch: {min(unknown)}", field="patch")
     op, path, value = step.get("op"), step.get("path"), step.get("value")
     if op not in _OPS:
-        raise Invalid(f"Invalid input for field/attribute op. Value: '{op}'. It has to be one of: {', '.join(_OPS)}.")
-    if not isinstance(path, str) or _PATH.match(path) is None or path.endswith("\n"):
-        raise Invalid(f"Invalid input for field/attribute path. Value: '{path}'. It has to look like /name.")
+        raise BadPatch("op", op, f"it has to be one of: {', '.join(_OPS)}.")
+    match = _PATH.fullmatch(path) if isinstance(path, str) else None
+    if match is None:
+        raise BadPatch("path", path, _POINTER)
     if op != "remove" and value is None:
-        raise Invalid("'add' and 'replace' operations need a value.", field="value")
+        raise Invalid(f"The step {op} of '{path}' needs a value.", field="value")
     if value is not None and not isinstance(value, str | int):
-        raise Invalid(f"Invalid input for field/attribute value. Value: '{value}'. It has to be text or an integer.")
-    root, _, member = path[1:].partition("/")
-    if "/" in member:
-        raise Invalid(f"Couldn't apply patch: there is nothing at '{path}'.", field=path)
-    return Change(op=op, root=root, member=member or None, value=value)
+        raise BadPatch("value", value, f"the value of '{path}' has to be text or an integer.")
+    root, member = match.groups()
+    if member is not None:
+        member = member.replace("~1", "/").replace("~0", "~")
+    return Change(op=op, root=root, member=member, value=value)
 
 
 def apply(document: dict[str, Any], changes: Sequence[Change], *, mandatory: Collection[str] = ()) -> dict[str, Any]:
@@ -201,7 +215,7 @@ def _change_root(result: dict[str, Any], change: Change, mandatory: Collection[s
         if change.root in mandatory:
             raise Invalid(f"'{path}' is a mandatory attribute and can not be removed", field=change.root)
         if change.root not in result:
-            raise Invalid(f"Couldn't apply patch. Reason: can't remove a non-existent object '{path}'")
+            raise Invalid(f"Couldn't apply patch, reason: can't remove a non-existent object '{path}'")
         del result[change.root]
         return
     if change.op == "add":
@@ -210,7 +224,7 @@ def _change_root(result: dict[str, Any], change: Change, mandatory: Collection[s
         if result[change.root] is not None:
             raise Invalid(f"The attribute {path} has existed, please use 'replace' operation instead.")
     elif change.root not in result:
-        raise Invalid(f"Couldn't apply patch. Reason: can't replace a non-existent object '{path}'")
+        raise Invalid(f"Couldn't apply patch, reason: can't replace a non-existent object '{path}'")
     result[change.root] = change.value
 
 
@@ -218,9 +232,9 @@ def _change_member(result: dict[str, Any], change: Change) -> None:
     path = f"/{change.root}/{change.member}"
     parent = result.get(change.root)
     if not isinstance(parent, dict):
-        raise Invalid(f"Couldn't apply patch. Reason: there is nothing at '{path}'")
+        raise Invalid(f"Couldn't apply patch, reason: there is nothing at '{path}'")
     if change.op != "add" and change.member not in parent:
-        raise Invalid(f"Couldn't apply patch. Reason: can't {change.op} a non-existent object '{path}'")
+        raise Invalid(f"Couldn't apply patch, reason: can't {change.op} a non-existent object '{path}'")
     if change.op == "remove":
         del parent[change.member]
     else:

@@ -4,6 +4,9 @@ from collections.abc import Iterable
 from importlib.metadata import entry_points
 from typing import Any
 
+from jeroboam.runtimes.base import RuntimeOptions
+from jeroboam.settings import Settings, networks
+
 
 def load(family: str, name: str) -> Any:
     """The driver's class. `family` is `providers`, `coes` or `runtimes`.
@@ -14,6 +17,21 @@ def load(family: str, name: str) -> Any:
     if name not in found.names:
         raise ValueError(f"{family}: there is no driver {name!r}; there are: {', '.join(sorted(found.names))}")
     return found[name].load()
+
+
+def make_runtime(settings: Settings, installation: str) -> Any:
+    """The runtime of this host, as the operator wants it."""
+    options = settings.containers
+    return load("runtimes", options.runtime)(
+        installation=installation,
+        url=settings.docker_url,
+        options=RuntimeOptions(
+            max_processes=options.max_processes,
+            log_mib=options.log_mib,
+            log_files=options.log_files,
+            registry_networks=tuple(networks(options.registry_networks, "[containers] registry_networks")),
+        ),
+    )
 
 
 def make(family: str, names: Iterable[str], **arguments: Any) -> dict[str, Any]:

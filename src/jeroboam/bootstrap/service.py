@@ -10,13 +10,11 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import structlog
-import uvicorn
 from prometheus_client import CollectorRegistry, ProcessCollector
-from starlette.types import ASGIApp
 
 from jeroboam.agent.journal import Journal
 from jeroboam.agent.session import Agent
@@ -25,8 +23,10 @@ from jeroboam.api.options import ApiOptions
 from jeroboam.api.parts import ApiParts
 from jeroboam.bootstrap import drivers, seeds
 from jeroboam.bootstrap.audit import audit_into
+from jeroboam.bootstrap.http import HttpLimits, allow_origins, serving
 from jeroboam.bootstrap.limits import read_limits
 from jeroboam.bootstrap.state import StateFolder
+from jeroboam.clients.addresses import AddressRules
 from jeroboam.clients.manifest_url import UrlManifests
 from jeroboam.conductor.admission import DriverAdmission
 from jeroboam.conductor.ageing import Ageing
@@ -84,14 +84,6 @@ def _listen(host: str, port: int) -> socket.socket:
         raise ValueError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
 
 
-class _Server(uvicorn.Server):
-    """A server that leaves signals to us."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
 class Service:
     """Everything of one process. Start it with `running`."""
 
@@ -104,14 +96,14 @@ class Service:
         self._clock = SystemClock()
         self._ids = RandomIds()
         self._bus = MemoryBus()
-        self._store = Store(settings.database_url, clock=self._clock, bus=self._bus)
-        self._sealer = KeyFileSealer(folder.path / "secrets.key")
+        self._sealer = KeyFileSealer(folder.key_file)
+        self._store = Store(settings.database_url, clock=self._clock, bus=self._bus, sealer=self._sealer)
         self._passwords = folder.passwords()
         known = {"installation": self._installation, "url": settings.docker_url}
         self._providers = drivers.make("providers", settings.clusters.providers, clock=self._clock, **known)
         self._coes = drivers.make("coes", settings.clusters.coes, clock=self._clock)
         self._reach = Reach(store=self._store, coes=self._coes, sealer=self._sealer)
-        self._runtime = drivers.load("runtimes", settings.containers.runtime)(**known)
+        self._runtime = drivers.make_runtime(settings, self._installation)
         self._limits = read_limits(settings.api.limits_file)
         self._audit = audit_into(settings.api.audit_file, self._clock)
         self._counters = CollectorRegistry()
@@ -132,7 +124,7 @@ class Service:
             stack.push_async_callback(self._store.close)
             stack.push_async_callback(keystone.stop)
             await asyncio.gather(keystone.ready(), self._open_store())
-            await keystone.register(api_url)
+            await keystone.register(api_url, heat_views=settings.api.heat_views)
             addresses = Addresses(api=api_url, keystone=keystone.url)
             tokens = KeystoneTokens(
                 auth_url=keystone.url,
@@ -149,8 +141,10 @@ class Service:
             gateway = self._start_hosts()
             self._start_conductor(tokens)
             self._start_workloads()
-            app = create_app(self._api_parts(addresses, tokens, gateway))
-            await stack.enter_async_context(self._serving(app, api_socket))
+            app = allow_origins(create_app(self._api_parts(addresses, tokens, gateway)), settings.api.cors_origins)
+            limits = HttpLimits(idle_seconds=settings.api.idle_seconds, connections=settings.api.max_connections)
+            server = serving(app, api_socket, tasks=self._tasks, drain_seconds=DRAIN_SECONDS, limits=limits)
+            await stack.enter_async_context(server)
             self._folder.write_addresses(api_url=api_url, auth_url=keystone.url)
             self._folder.write_clients(auth_url=keystone.url, passwords=self._passwords)
             yield addresses
@@ -161,6 +155,11 @@ class Service:
             # The folder's lock says that no other process holds one.
             for leased in ("cluster", "workload"):
                 await tx.leases(leased).release_all()
+            sealed = [certificate.sealed_key for certificate in await tx.certificates.select()]
+        lost = sum(not self._sealer.has_key_of(key) for key in sealed)
+        if lost:
+            text = f"{lost} of {len(sealed)} keys of clusters were sealed with a key that is not in it; put it back"
+            raise ValueError(f"{self._folder.key_file}: {text}")
 
     async def _seed(self, tokens: KeystoneTokens) -> None:
         marker = self._folder.path / "seeded"
@@ -176,15 +175,19 @@ class Service:
             auth_uri=addresses.keystone,
             policy_file=settings.api.policy_file or None,
             max_limit=settings.api.max_limit,
+            parallel_requests=settings.api.parallel_requests,
+            heat_views=settings.api.heat_views,
             service_down_time=settings.conductor.service_down_seconds,
             max_clusters_per_project=settings.clusters.max_per_project,
             create_timeout=settings.clusters.operation_minutes,
+            certificate_days=settings.x509.term_of_validity,
             container_quota={
                 "containers": quota.max_containers,
                 "memory": quota.max_memory,
                 "cpu": quota.max_cpu,
                 "disk": quota.max_disk,
             },
+            runtime=quota.runtime,
             create_seconds=quota.create_seconds,
             op_seconds=quota.action_seconds,
         )
@@ -197,7 +200,9 @@ class Service:
             ),
             gateway=gateway,
             workloads=WorkloadQuestions(reach=self._reach, clock=self._clock, execute_seconds=quota.execute_seconds),
-            manifests=UrlManifests(allowed=networks(settings.clusters.manifest_networks)),
+            manifests=UrlManifests(
+                AddressRules(allowed=networks(settings.clusters.manifest_networks, "[clusters] manifest_networks"))
+            ),
             sealer=self._sealer,
             clock=self._clock,
             ids=self._ids,
@@ -338,25 +343,6 @@ class Service:
         for provider in self._providers.values():
             await provider.close()
         await self._runtime.close()
-
-    @contextlib.asynccontextmanager
-    async def _serving(self, app: ASGIApp, listener: socket.socket) -> AsyncIterator[None]:
-        """Answer on the socket; at the end requests that are under way are answered, for some seconds."""
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            timeout_graceful_shutdown=DRAIN_SECONDS,
-            server_header=False,
-        )
-        server = _Server(config)
-        task = self._tasks.start("http", server.serve(sockets=[listener]))
-        try:
-            yield
-        finally:
-            server.should_exit = True
-            await asyncio.wait({task}, timeout=DRAIN_SECONDS)
 
 
 async def stopped() -> None:

@@ -3,12 +3,16 @@
 import fcntl
 import json
 import os
+import stat
 import uuid
 from pathlib import Path
 from typing import Self
 
 from jeroboam.identity.embedded import EmbeddedKeystone, Passwords, passwords, write_private
+from jeroboam.kit.ids import is_uuid
 from jeroboam.settings import Settings, address
+
+KEY_FILE = "secrets.key"
 
 
 class InUse(Exception):
@@ -25,9 +29,12 @@ class StateFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock: int | None = None
+        self._mask: int | None = None
 
     def __enter__(self) -> Self:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._close_files()
+        self._mask = os.umask(0o077)
         self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -40,8 +47,16 @@ class StateFolder:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._mask is not None:
+            os.umask(self._mask)
         if self._lock is not None:
             os.close(self._lock)
+
+    def _close_files(self) -> None:
+        """Let nobody else read what lies here, also where a copy or an earlier version left it open to others."""
+        for path in [*self.path.glob("*"), *(self.path / "keystone").glob("*")]:
+            if path.is_file() and stat.S_IMODE(path.stat().st_mode) & 0o077 and path.name != KEY_FILE:
+                path.chmod(0o600)
 
     @property
     def exists(self) -> bool:
@@ -52,8 +67,18 @@ class StateFolder:
         """What tells this installation's things from those of others; made once."""
         path = self.path / "installation"
         if not path.exists():
+            if (self.path / "seeded").exists():
+                raise ValueError(f"{path} is missing: without it nothing of what was made is known; put it back")
             write_private(path, str(uuid.uuid4()))
-        return path.read_text().strip()
+        name = path.read_text(encoding="ascii", errors="replace").strip()
+        if not is_uuid(name):
+            raise ValueError(f"{path} does not hold a UUID, which the labels of all that was made have; put it back")
+        return name
+
+    @property
+    def key_file(self) -> Path:
+        """What secrets in the database are sealed with."""
+        return self.path / KEY_FILE
 
     def passwords(self) -> Passwords:
         """What was generated for the users of the embedded Keystone; made once."""

@@ -145,11 +145,13 @@ async def remove(settings: Settings, folder: StateFolder) -> tuple[int, int]:
                 clusters += 1
         finally:
             await provider.close()
-    runtime = drivers.load("runtimes", settings.containers.runtime)(**known)
+    runtime = drivers.make_runtime(settings, folder.installation())
     try:
         for seen in await runtime.owned():
             await runtime.remove(seen.uuid, force=True)
             containers += 1
+        # Once more: what was made for those that are gone now goes too.
+        await runtime.owned()
     finally:
         await runtime.close()
     await asyncio.to_thread(shutil.rmtree, folder.path)

@@ -48,7 +48,7 @@ def _volume(site: Site, owner: str, number: int) -> Json:
         "persistentVolumeReclaimPolicy": "Retain",
         "storageClassName": "",
         "claimRef": {"namespace": site.namespace, "name": f"data-{owner}"},
-        "hostPath": {"path": f"/tmp/{site.namespace}-{owner}", "type": "DirectoryOrCreate"},  # noqa: S108  (on the node)
+        "hostPath": {"path": f"/tmp/{site.namespace}-{owner}", "type": "DirectoryOrCreate"},  # noqa: S108  # nosec B108  (a node)
         "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [here]}]}},
     }
     name = f"{site.namespace}-{owner}"

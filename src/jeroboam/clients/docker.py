@@ -5,6 +5,7 @@ each Engine, since the newest refuse what the oldest speak.
 """
 
 import json
+import re
 import ssl
 import struct
 from collections import deque
@@ -14,6 +15,7 @@ from typing import Any
 
 import aiodocker
 import aiohttp
+from yarl import URL
 
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
 
@@ -24,7 +26,15 @@ CONNECT_SECONDS = 5.0
 # What aiodocker gives for a status when there was no answer at all.
 CONNECTION_LOST = 900
 
+# What may stand in a path of the Engine's API; all else could lead to another one, or become a query.
+_SEGMENT = r"[A-Za-z0-9_.:@+\[\]-]+"
+_PATH = re.compile(rf"{_SEGMENT}(?:/{_SEGMENT})*", re.ASCII)
+_DOTS = frozenset({".", ".."})
+# One client has so many calls under way at once; those above it wait for a connection.
+_CONNECTIONS = 1024
+
 _LONGEST_LINE = 4 * 1024 * 1024
+_SHOWN = 80
 _FRAME = struct.Struct(">BxxxL")
 
 _TEMPORARY_STATUS = frozenset({408, 429, 500, 502, 503, 504})
@@ -33,17 +43,37 @@ _TEMPORARY_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 _REFUSED_BY_THE_HOST = "OCI runtime"
 
 
-def connect(url: str | None = None, *, tls: ssl.SSLContext | None = None) -> aiodocker.Docker:
+class Engine(aiodocker.Docker):
+    """The library's client, which puts names into paths as they are: this one refuses those that are no names."""
+
+    def _canonicalize_url(self, path: str | URL, *, versioned_api: bool = True) -> URL:
+        if isinstance(path, str):
+            check_path(path)
+        return super()._canonicalize_url(path, versioned_api=versioned_api)
+
+
+def check_path(path: str) -> None:
+    """Raise `Permanent` for a path of the Engine's API that a name in it has turned into another."""
+    if not _PATH.fullmatch(path) or not _DOTS.isdisjoint(path.split("/")):
+        raise Permanent(f"{path[:_SHOWN]!r} cannot be asked of the Docker Engine: a name in it is none")
+
+
+def connect(
+    url: str | None = None, *, tls: ssl.SSLContext | None = None, answer_seconds: float | None = None
+) -> aiodocker.Docker:
     """A client of the Engine at that URL (None: the environment's, else the local socket). Nothing is sent yet.
 
-    Proxies and certificate settings of the environment are not looked at. Raises `Temporary` when no Engine's
-    socket is found.
+    With `answer_seconds` no call takes longer than that as a whole, the wait for a connection included. Proxies and
+    certificate settings of the environment are not looked at. Raises `Temporary` when no Engine's socket is found.
     """
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=ANSWER_SECONDS)
+    timeout = aiohttp.ClientTimeout(total=answer_seconds, sock_connect=CONNECT_SECONDS, sock_read=ANSWER_SECONDS)
     try:
-        return aiodocker.Docker(url, ssl_context=tls, timeout=timeout)
+        engine = Engine(url, ssl_context=tls, timeout=timeout)
     except (AssertionError, ValueError) as error:
         raise Temporary("no Docker Engine was found: neither DOCKER_HOST nor a local socket answers") from error
+    # The library takes 100 connections, and has no word for it: as many hanging calls would hold up all others.
+    engine.connector._limit = _CONNECTIONS  # noqa: SLF001
+    return engine
 
 
 @contextmanager
@@ -64,15 +94,20 @@ def speaking(doing: str) -> Iterator[None]:
         raise Temporary(f"{doing}: the Docker Engine does not answer ({said})") from error
 
 
+def _url(engine: aiodocker.Docker, path: str) -> str:
+    check_path(path)
+    return f"{engine.docker_host}/{path}"
+
+
 async def asks_registry(engine: aiodocker.Docker, image: str) -> str | None:
     """Have the Engine look an image up where it would pull it from: None if it can, else what stands in the way."""
-    async with engine.session.get(f"{engine.docker_host}/distribution/{image}/json") as response:
+    async with engine.session.get(_url(engine, f"distribution/{image}/json")) as response:
         return None if response.ok else await _said(response)
 
 
 async def post(engine: aiodocker.Docker, path: str, body: Mapping[str, Any]) -> None:
     """Send what the client library has no word for. Raises `aiodocker.DockerError` as it does itself."""
-    async with engine.session.post(f"{engine.docker_host}/{path}", json=body) as response:
+    async with engine.session.post(_url(engine, path), json=body) as response:
         if not response.ok:
             raise aiodocker.DockerError(response.status, await _said(response))
 
@@ -83,7 +118,7 @@ async def events(
     """The Engine's events from that Unix time on; ends when the Engine closes the stream."""
     patient = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=None)
     query = {"filters": json.dumps(filters), "since": f"{since:.6f}"}
-    url = f"{engine.docker_host}/events"
+    url = _url(engine, "events")
     # An event is one line and carries all labels of its container.
     async with engine.session.get(url, params=query, timeout=patient, read_bufsize=_LONGEST_LINE) as response:
         if not response.ok:
@@ -93,18 +128,28 @@ async def events(
 
 
 async def printed(engine: aiodocker.Docker, container: str, query: Mapping[str, str], *, tty: bool, most: int) -> bytes:
-    """What the container printed, both streams in order; of more than `most` bytes, only the newest."""
+    """What the container printed, both streams in order; of more than `most` bytes, only the newest.
+
+    What is left out is told in a first line, since clients show the text and nothing beside it.
+    """
     kept: deque[bytes] = deque()
-    size = 0
-    async with engine.session.get(f"{engine.docker_host}/containers/{container}/logs", params=query) as response:
+    size = left_out = 0
+    async with engine.session.get(_url(engine, f"containers/{container}/logs"), params=query) as response:
         if not response.ok:
             raise aiodocker.DockerError(response.status, await _said(response))
         async for piece in response.content.iter_any() if tty else _frames(response.content):
             kept.append(piece)
             size += len(piece)
             while size > most:
-                size -= len(kept.popleft())
-    return b"".join(kept)
+                size -= len(kept[0])
+                left_out += len(kept.popleft())
+    text = b"".join(kept)
+    if not left_out:
+        return text
+    _part, newline, whole_lines = text.partition(b"\n")
+    shown = whole_lines if newline else text
+    left_out += len(text) - len(shown)
+    return f"[the first {left_out} bytes of this log are left out; ask for fewer lines with tail]\n".encode() + shown
 
 
 async def _frames(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:

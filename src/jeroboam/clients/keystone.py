@@ -15,6 +15,7 @@ from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.domain.limits import Owner
 
 DOMAIN = "default"
+INTERFACES = ("public", "internal", "admin")
 _CLIENT_ERRORS = 400
 
 
@@ -96,10 +97,16 @@ class KeystoneAdmin:
         await self._call("PUT", f"/projects/{project_id}/users/{user_id}/roles/{role_id}")
 
     async def ensure_service(self, kind: str, name: str, url: str) -> None:
-        """A service in the catalogue with its public endpoint."""
+        """A service in the catalogue with the same endpoint for each interface: there is one way to it."""
         service = await self._ensure("services", f"type={kind}", {"type": kind, "name": name})
-        endpoint = {"service_id": service, "interface": "public", "region_id": "RegionOne", "url": url}
-        await self._ensure("endpoints", f"service_id={service}&interface=public", endpoint)
+        for interface in INTERFACES:
+            endpoint = {"service_id": service, "interface": interface, "region_id": "RegionOne", "url": url}
+            await self._ensure("endpoints", f"service_id={service}&interface={interface}", endpoint)
+
+    async def remove_service(self, name: str) -> None:
+        """Have no service of that name in the catalogue."""
+        for service in (await self._call("GET", f"/services?name={name}"))["services"]:
+            await self._call("DELETE", f"/services/{service['id']}")
 
     async def find_user(self, ident: str) -> tuple[str, str]:
         """Id and name of the user with that name or id. Raises `ValueError` for none, or for several."""

@@ -6,6 +6,7 @@ what runs.
 """
 
 import json
+import re
 import ssl
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -27,11 +28,25 @@ _MERGE = "application/merge-patch+json"
 _STEPS = "application/json-patch+json"
 _APPLY = "application/apply-patch+yaml"
 _OUTLINES = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
+# Names of objects, and queries whose values are written as a URL has them.
+_PATH = re.compile(r"(?:/[A-Za-z0-9_.:~-]+)+", re.ASCII)
+_QUERY = re.compile(r"[A-Za-z0-9_.:~!*'(),/%=&+-]*", re.ASCII)
+_DOTS = frozenset({".", ".."})
+_SHOWN = 80
 _AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 
 
 class Missing(Permanent):
     """There is no such object."""
+
+
+class Held(Temporary):
+    """A disruption budget keeps a pod where it is."""
+
+    def __init__(self, reason: str, *, rule: str) -> None:
+        super().__init__(reason)
+        self.rule = rule
+        """The budget and what it needs, in the cluster's words."""
 
 
 class Denied(Permanent):
@@ -118,6 +133,7 @@ class KubernetesApi:
     @asynccontextmanager
     async def stream(self, path: str, doing: str, protocols: Sequence[str]) -> AsyncIterator[Socket]:
         """A websocket to something that runs, which speaks one of these protocols."""
+        check_path(path)
         try:
             async with self._session.ws_connect(f"{self._url}{path}", protocols=protocols, max_msg_size=0) as socket:
                 yield socket
@@ -137,6 +153,7 @@ class KubernetesApi:
         media: str = "application/json",
         accept: str = "application/json",
     ) -> AsyncIterator[aiohttp.ClientResponse]:
+        check_path(path)
         headers = {"Accept": accept}
         data = None
         if body is not None:
@@ -148,6 +165,13 @@ class KubernetesApi:
                 yield answer
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise Temporary(_unanswered(doing, error)) from error
+
+
+def check_path(path: str) -> None:
+    """Raise `Permanent` for a path that a name in it has turned into another."""
+    plain, _, query = path.partition("?")
+    if _PATH.fullmatch(plain) is None or not _DOTS.isdisjoint(plain.split("/")) or _QUERY.fullmatch(query) is None:
+        raise Permanent(f"{path[:_SHOWN]!r} cannot be asked of the Kubernetes API: a name in it is none")
 
 
 def _unanswered(doing: str, error: Exception) -> str:
@@ -163,4 +187,15 @@ def _refusal(doing: str, status: int, text: str) -> Temporary | Permanent:
         return Missing(f"{doing}: {said}")
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         return Denied(f"{doing}: {said}", status=status)
+    if status == HTTPStatus.TOO_MANY_REQUESTS and (rule := _budget(text)):
+        return Held(f"{doing}: {said}", rule=rule)
     return (Temporary if status in _AGAIN else Permanent)(f"{doing}: {said}")
+
+
+def _budget(text: str) -> str:
+    """The disruption budget that a refused eviction names, with what it needs; empty where none is named."""
+    try:
+        causes = json.loads(text)["details"]["causes"]
+        return "; ".join(str(cause["message"]) for cause in causes if cause.get("reason") == "DisruptionBudget")
+    except (ValueError, KeyError, TypeError):
+        return ""

@@ -17,6 +17,7 @@ from jeroboam.domain.containers import RuntimeState
 from jeroboam.domain.nodes import NodeScript
 from jeroboam.domain.orchestrated import OrchestratedKind, Seen
 from jeroboam.domain.ports import ExecResult
+from jeroboam.domain.progress import UNWATCHED, Progress
 from jeroboam.domain.workloads import Act
 
 
@@ -110,8 +111,14 @@ class CoeObserved:
     """Uuids of members whose own certificates end within months: they need their script again, and to take it up."""
 
 
+def describe_unready(plan: CoePlan, states: Sequence[MemberState]) -> list[str]:
+    """Each member that is not ready, with the reason."""
+    names = {member.uuid: member.name for member in plan.members}
+    return [f"{names[state.uuid]}: {state.reason or 'not ready'}" for state in states if not state.ready]
+
+
 class Coe(Protocol):
-    """Makes nodes one cluster."""
+    """Makes nodes one cluster. Where a method takes a `Progress`, it tells there what it waits for meanwhile."""
 
     @property
     def authorities(self) -> Sequence[str]:
@@ -126,7 +133,7 @@ class Coe(Protocol):
         """How that node boots. Pure: the same plan gives a script that is as good as the last one."""
         ...
 
-    async def join(self, plan: CoePlan) -> CoeObserved:
+    async def join(self, plan: CoePlan, progress: Progress = UNWATCHED) -> CoeObserved:
         """Bring every planned member into the cluster that is not in it and can be; say what is there now."""
         ...
 
@@ -134,7 +141,7 @@ class Coe(Protocol):
         """What the cluster says, changing nothing. Raises `Temporary` when its API does not answer."""
         ...
 
-    async def leave(self, plan: CoePlan, names: Sequence[str]) -> None:
+    async def leave(self, plan: CoePlan, names: Sequence[str], progress: Progress = UNWATCHED) -> None:
         """Take these nodes out: drain, wait until their work runs elsewhere or time is up, forget them.
 
         Names that the cluster does not know, and nodes that do not answer, are no error.
@@ -145,6 +152,11 @@ class Coe(Protocol):
 @runtime_checkable
 class ChoosesImage(Protocol):
     """What a COE can do besides whose labels say which version of a node image its nodes boot from."""
+
+    @property
+    def version_label(self) -> str:
+        """The label that says the version."""
+        ...
 
     def image(self, ref: str, labels: dict[str, str]) -> str:
         """The image to boot from, by what the template names and by the labels of the cluster or the group."""
@@ -187,7 +199,7 @@ class RollsOut(Protocol):
         """Raise `Invalid` for a change that nodes cannot go through on their disks; the text names the field."""
         ...
 
-    async def drain(self, plan: CoePlan, uuids: Sequence[str]) -> None:
+    async def drain(self, plan: CoePlan, uuids: Sequence[str], progress: Progress = UNWATCHED) -> None:
         """Have the work of these members move away, until none is left or time is up, and no new work come.
 
         It lasts until `join` finds the member ready. Members that do not answer, or are alone, are no error.

@@ -7,12 +7,22 @@ outlives any `FakeCoe` that is given it. Stages that can be made to fail are the
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Demand, GroupShape, Member, MemberState
+from jeroboam.coes.base import (
+    Authority,
+    CoeObserved,
+    CoePlan,
+    Demand,
+    GroupShape,
+    Member,
+    MemberState,
+    describe_unready,
+)
 from jeroboam.coes.fake_containers import FakeContainer, FakeContainers
 from jeroboam.coes.fake_manifests import FakeManifests, Objects
 from jeroboam.domain.clusters import MASTER, Health, TemplateSpec
 from jeroboam.domain.errors import Invalid, Temporary
 from jeroboam.domain.nodes import File, NodeScript
+from jeroboam.domain.progress import UNWATCHED, Progress
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.faults import Faults
 
@@ -48,6 +58,8 @@ class FakeMembers:
     """Uuids of members that take no work."""
     drains: list[tuple[str, ...]] = field(default_factory=list)
     """Names that were drained at once, in order."""
+    holding: list[str] = field(default_factory=list)
+    """What keeps work on nodes that are drained."""
     silence: float = 0.0
     """In how many seconds somebody who asks a dead one for its containers finds out."""
     unanswered: int = 0
@@ -75,6 +87,8 @@ class FakeCoe(FakeContainers):
         super().__init__(clock=clock, faults=self.faults, of=self._containers)
         self.manifests = FakeManifests(faults=self.faults, of=self._objects)
         self._scripts = scripts
+        self.progress: Progress = UNWATCHED
+        """Where the last drain tells how it goes on."""
         self.clusters = {} if clusters is None else clusters
 
     @property
@@ -116,9 +130,13 @@ class FakeCoe(FakeContainers):
         if old.docker_storage_driver != new.docker_storage_driver:
             raise Invalid("docker_storage_driver cannot be changed.", field="docker_storage_driver")
 
-    async def drain(self, plan: CoePlan, uuids: Sequence[str]) -> None:
-        await self.faults.meet("drain")
+    async def drain(self, plan: CoePlan, uuids: Sequence[str], progress: Progress = UNWATCHED) -> None:
         members = self._members(plan)
+        self.progress = progress
+        progress.wait_for(members.holding)
+        await self.faults.meet("drain")
+        for thing in members.holding:
+            progress.note(f"Taken down with {thing}.")
         members.drained |= set(uuids)
         members.drains.append(tuple(member.name for member in plan.members if member.uuid in uuids))
 
@@ -137,9 +155,10 @@ class FakeCoe(FakeContainers):
         wanted = {member.uuid: self.script(plan, member).files for member in plan.members}
         return [uuid for uuid, files in wanted.items() if uuid in there and there[uuid].files != files]
 
-    async def join(self, plan: CoePlan) -> CoeObserved:
-        await self.faults.meet("join")
+    async def join(self, plan: CoePlan, progress: Progress = UNWATCHED) -> CoeObserved:
         members = self._members(plan)
+        progress.wait_for(describe_unready(plan, [_state(member, members) for member in plan.members]))
+        await self.faults.meet("join")
         self._answer(members)
         members.names |= {member.uuid: member.name for member in plan.members}
         members.drained &= members.unready
@@ -158,9 +177,13 @@ class FakeCoe(FakeContainers):
             raise Temporary("the cluster's API does not answer: nobody has joined")
         return self._observed(plan, members)
 
-    async def leave(self, plan: CoePlan, names: Sequence[str]) -> None:
-        await self.faults.meet("leave")
+    async def leave(self, plan: CoePlan, names: Sequence[str], progress: Progress = UNWATCHED) -> None:
         members = self._members(plan)
+        self.progress = progress
+        progress.wait_for(members.holding)
+        await self.faults.meet("leave")
+        for thing in members.holding:
+            progress.note(f"Taken down with {thing}.")
         self._answer(members)
         for uuid, name in list(members.names.items()):
             if name in names:

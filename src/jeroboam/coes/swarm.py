@@ -8,10 +8,10 @@ import asyncio
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 
-from jeroboam.coes import proxies, sizes, swarm_options
-from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Member, MemberState
+from jeroboam.coes import proxies, sizes, swarm_drains, swarm_options
+from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Member, MemberState, describe_unready
 from jeroboam.coes.swarm_api import (
     API_PORT,
     DRAINED_LABEL,
@@ -26,19 +26,19 @@ from jeroboam.coes.swarm_containers import SwarmContainers
 from jeroboam.domain.clusters import MASTER, Health, TemplateSpec
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import DriverError, Invalid, Temporary
+from jeroboam.domain.field_effects import SWARM, TEMPLATES, check_fields
 from jeroboam.domain.nodes import File, NodeScript
+from jeroboam.domain.progress import UNWATCHED, Progress, Together
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.tasks import Tasks
 from jeroboam.kit.x509 import SERVER, Pair, issue
 
-# How long one call waits: for Engines that boot, for nodes that joined, for work that moves away.
+# How long one call waits: for Engines that boot, for nodes that joined.
 _BOOT_SECONDS = 10.0
 _SETTLE_SECONDS = 10.0
-_DRAIN_SECONDS = 30.0
-_DEMOTE_SECONDS = 10.0
 
-_NETWORK_DRIVERS = frozenset({None, "docker", "overlay"})
-_STORAGE_DRIVERS = frozenset({None, "overlay2", "fuse-overlayfs", "btrfs", "zfs", "vfs"})
+# What Magnum's own templates call a driver that Engines know by another name; None leaves the choice to the Engine.
+_STORAGE_DRIVERS = {"overlay": "overlay2", "devicemapper": None}
 _FOLDER = "/etc/docker"
 
 
@@ -53,26 +53,7 @@ class SwarmCoe(SwarmContainers):
         return ("main",)
 
     def check(self, template: TemplateSpec) -> None:
-        if template.tls_disabled:
-            raise Invalid(
-                "tls_disabled cannot be true for swarm: its API would give root on every node to anyone.",
-                field="tls_disabled",
-            )
-        if template.network_driver not in _NETWORK_DRIVERS:
-            raise Invalid(
-                f"network_driver {template.network_driver} is not supported by swarm: docker and overlay are.",
-                field="network_driver",
-            )
-        if template.docker_storage_driver not in _STORAGE_DRIVERS:
-            raise Invalid(
-                f"docker_storage_driver {template.docker_storage_driver} is not supported by swarm.",
-                field="docker_storage_driver",
-            )
-        if template.volume_driver is not None:
-            raise Invalid(f"volume_driver {template.volume_driver} is not supported by swarm.", field="volume_driver")
-        if template.registry_enabled:
-            raise Invalid("registry_enabled cannot be true for swarm.", field="registry_enabled")
-
+        check_fields(TEMPLATES, asdict(template), SWARM)
         proxies.check(template)
         swarm_options.check(template.labels)
 
@@ -85,7 +66,7 @@ class SwarmCoe(SwarmContainers):
         return frozenset()
 
     def check_change(self, old: TemplateSpec, new: TemplateSpec) -> None:
-        if old.docker_storage_driver != new.docker_storage_driver:
+        if _storage_driver(old) != _storage_driver(new):
             text = "docker_storage_driver cannot be changed: what is on the nodes' disks would be lost."
             raise Invalid(text, field="docker_storage_driver")
         if _port(old) != _port(new):
@@ -117,13 +98,13 @@ class SwarmCoe(SwarmContainers):
             commands=(sizes.command(member.uuid), ("dockerd",)),
         )
 
-    async def join(self, plan: CoePlan) -> CoeObserved:
+    async def join(self, plan: CoePlan, progress: Progress = UNWATCHED) -> CoeObserved:
         async with self._fleet(plan) as fleet:
             manager = await self._manager(fleet, plan, patience=_BOOT_SECONDS)
             if manager is None:
                 manager = await self._found(fleet, plan)
-            troubles = await self._bring_in(fleet, manager, plan)
-            nodes = await self._settled(fleet, manager, plan, troubles)
+            troubles = await self._bring_in(fleet, manager, plan, progress)
+            nodes = await self._settled(fleet, manager, plan, troubles, progress)
             await self._label(fleet, manager, plan, nodes)
             nodes = await self._drop_former_lives(fleet, manager, nodes)
             return _observed(plan, nodes, await fleet.version(manager), troubles)
@@ -136,21 +117,31 @@ class SwarmCoe(SwarmContainers):
             nodes, version = await asyncio.gather(fleet.nodes(manager), fleet.version(manager))
             return _observed(plan, nodes, version, {})
 
-    async def leave(self, plan: CoePlan, names: Sequence[str]) -> None:
+    async def leave(self, plan: CoePlan, names: Sequence[str], progress: Progress = UNWATCHED) -> None:
         async with self._fleet(plan) as fleet:
             manager = await self._manager(fleet, plan, patience=0)
             if manager is None:
                 return
             going = [node for node in await fleet.nodes(manager) if node.name in names]
-            await asyncio.gather(*(self._take_out(fleet, manager, node) for node in going))
+            parts = Together(progress, len(going)).parts
+            work = (
+                swarm_drains.take_out(fleet, manager, node, self._clock, own)
+                for node, own in zip(going, parts, strict=True)
+            )
+            await asyncio.gather(*work)
 
-    async def drain(self, plan: CoePlan, uuids: Sequence[str]) -> None:
+    async def drain(self, plan: CoePlan, uuids: Sequence[str], progress: Progress = UNWATCHED) -> None:
         async with self._fleet(plan) as fleet:
             manager = await self._manager(fleet, plan, patience=0)
             if manager is None:
                 return
             going = [node for node in await fleet.nodes(manager) if node.uuid in uuids]
-            await asyncio.gather(*(self._drain(fleet, manager, node) for node in going))
+            parts = Together(progress, len(going)).parts
+            work = (
+                swarm_drains.drain(fleet, manager, node, self._clock, own)
+                for node, own in zip(going, parts, strict=True)
+            )
+            await asyncio.gather(*work)
 
     @property
     def rotating(self) -> Sequence[str]:
@@ -207,14 +198,16 @@ class SwarmCoe(SwarmContainers):
         await fleet.init(first)
         return first
 
-    async def _bring_in(self, fleet: Fleet, manager: str, plan: CoePlan) -> dict[str, str]:
+    async def _bring_in(self, fleet: Fleet, manager: str, plan: CoePlan, progress: Progress) -> dict[str, str]:
         """Join every planned member that is not a ready node yet; why it could not be done, by node uuid."""
         nodes, tokens = await asyncio.gather(fleet.nodes(manager), fleet.tokens(manager))
         ids = {node.id for node in nodes}
         there = {node.uuid for node in nodes if node.ready}
 
-        async def bring(member: Member) -> None:
+        async def bring(member: Member, own: Progress) -> None:
+            own.wait_for([f"the Docker Engine of node {member.name} has not answered yet"])
             standing = await fleet.standing(member.address, patience=_BOOT_SECONDS)
+            own.wait_for([f"node {member.name} has not joined the swarm yet"])
             if _on_its_way(standing, ids):
                 return
             if standing.state != "inactive":
@@ -223,7 +216,9 @@ class SwarmCoe(SwarmContainers):
             await fleet.join(member.address, managers=[manager], token=token)
 
         missing = [member for member in plan.members if member.uuid not in there and member.address != manager]
-        results = await asyncio.gather(*(bring(member) for member in missing), return_exceptions=True)
+        parts = Together(progress, len(missing)).parts
+        work = (bring(member, own) for member, own in zip(missing, parts, strict=True))
+        results = await asyncio.gather(*work, return_exceptions=True)
         troubles = {}
         for member, result in zip(missing, results, strict=True):
             if isinstance(result, DriverError):
@@ -232,12 +227,15 @@ class SwarmCoe(SwarmContainers):
                 raise result
         return troubles
 
-    async def _settled(self, fleet: Fleet, manager: str, plan: CoePlan, troubles: dict[str, str]) -> list[SwarmNode]:
+    async def _settled(
+        self, fleet: Fleet, manager: str, plan: CoePlan, troubles: dict[str, str], progress: Progress
+    ) -> list[SwarmNode]:
         """The swarm's nodes once every member that could join is ready, or when waiting takes too long."""
         wanted = {member.uuid for member in plan.members} - troubles.keys()
         until = self._clock.monotonic() + _SETTLE_SECONDS
         while True:
             nodes = await fleet.nodes(manager)
+            progress.wait_for(describe_unready(plan, _states(plan, nodes, troubles)))
             if wanted <= {node.uuid for node in nodes if node.ready} or self._clock.monotonic() >= until:
                 return nodes
             await self._clock.sleep(POLL_SECONDS)
@@ -278,37 +276,9 @@ class SwarmCoe(SwarmContainers):
             node for same in lives.values() if any(each.ready for each in same) for node in same if not node.ready
         ]
         for node in former:
-            await self._demote(fleet, manager, node)
+            await swarm_drains.demote(fleet, manager, node, self._clock)
             await fleet.forget(manager, node)
         return [node for node in nodes if node not in former]
-
-    async def _take_out(self, fleet: Fleet, manager: str, node: SwarmNode) -> None:
-        await self._drain(fleet, manager, node)
-        await self._demote(fleet, manager, node)
-        await fleet.forget(manager, node)
-
-    async def _drain(self, fleet: Fleet, manager: str, node: SwarmNode) -> None:
-        """Move its work away; a node that its user has drained already stays that way afterwards."""
-        before = node.spec.get("Availability", "active")
-        if before != "drain":
-            labels = {**(node.spec.get("Labels") or {}), DRAINED_LABEL: before}
-            await fleet.update(manager, node, {"Availability": "drain", "Labels": labels})
-        until = self._clock.monotonic() + _DRAIN_SECONDS
-        while self._clock.monotonic() < until:
-            if not (node.ready and await fleet.busy(manager, node)) and not await fleet.starting(manager):
-                return
-            await self._clock.sleep(POLL_SECONDS)
-
-    async def _demote(self, fleet: Fleet, manager: str, node: SwarmNode) -> None:
-        """Make a worker of a manager, and wait until the managers count without it."""
-        if not node.manager:
-            return
-        await fleet.update(manager, node, {"Availability": "drain", "Role": "worker"})
-        until = self._clock.monotonic() + _DEMOTE_SECONDS
-        while self._clock.monotonic() < until:
-            if not any(each.id == node.id and each.manager for each in await fleet.nodes(manager)):
-                return
-            await self._clock.sleep(POLL_SECONDS)
 
 
 def _on_its_way(standing: Standing, ids: set[str]) -> bool:
@@ -324,6 +294,11 @@ def _port(template: TemplateSpec) -> int:
     return template.apiserver_port or API_PORT
 
 
+def _storage_driver(template: TemplateSpec) -> str | None:
+    asked = template.docker_storage_driver
+    return None if asked is None else _STORAGE_DRIVERS.get(asked, asked)
+
+
 def _words(text: str | None) -> list[str]:
     return [word.strip() for word in (text or "").split(",") if word.strip()]
 
@@ -337,8 +312,8 @@ def _daemon(template: TemplateSpec, member: Member) -> bytes:
         "tlskey": f"{_FOLDER}/key.pem",
         "labels": [f"{NODE_LABEL}={member.uuid}", f"{NAME_LABEL}={member.name}"],
     }
-    if template.docker_storage_driver is not None:
-        config["storage-driver"] = template.docker_storage_driver
+    if (driver := _storage_driver(template)) is not None:
+        config["storage-driver"] = driver
     config |= swarm_options.engine(member.options)
     if servers := _words(template.dns_nameserver):
         config["dns"] = servers
@@ -349,10 +324,7 @@ def _daemon(template: TemplateSpec, member: Member) -> bytes:
 
 def _observed(plan: CoePlan, nodes: Sequence[SwarmNode], version: str, troubles: dict[str, str]) -> CoeObserved:
     """What the manager's list means for the plan; of a node's several lives the ready one counts."""
-    known: dict[str | None, SwarmNode] = {}
-    for node in sorted(nodes, key=lambda each: each.ready):
-        known[node.uuid] = node
-    members = tuple(_member_state(member, known.get(member.uuid), troubles) for member in plan.members)
+    members = _states(plan, nodes, troubles)
     planned = {member.uuid for member in plan.members}
     reasons = {"api": "ok"}
     reasons |= {f"{member.name}.Ready": str(state.ready) for member, state in zip(plan.members, members, strict=True)}
@@ -370,6 +342,13 @@ def _observed(plan: CoePlan, nodes: Sequence[SwarmNode], version: str, troubles:
     )
 
 
+def _states(plan: CoePlan, nodes: Sequence[SwarmNode], troubles: Mapping[str, str]) -> tuple[MemberState, ...]:
+    known: dict[str | None, SwarmNode] = {}
+    for node in sorted(nodes, key=lambda each: each.ready):
+        known[node.uuid] = node
+    return tuple(_member_state(member, known.get(member.uuid), troubles) for member in plan.members)
+
+
 def _unhonoured(plan: CoePlan) -> tuple[Condition, ...]:
     """What of the plan Swarm has no word for."""
     conditions = [swarm_options.honoured(plan.labels)]
@@ -379,7 +358,7 @@ def _unhonoured(plan: CoePlan) -> tuple[Condition, ...]:
     return tuple(conditions)
 
 
-def _member_state(member: Member, node: SwarmNode | None, troubles: dict[str, str]) -> MemberState:
+def _member_state(member: Member, node: SwarmNode | None, troubles: Mapping[str, str]) -> MemberState:
     if node is not None and node.ready:
         return MemberState(uuid=member.uuid, ready=True)
     if member.uuid in troubles:

@@ -183,19 +183,21 @@ class Fleet:
             else:
                 return
 
-    async def busy(self, manager: str, node: SwarmNode) -> bool:
-        """Whether anything still runs on that node."""
+    async def running(self, manager: str, node: SwarmNode) -> list[str]:
+        """What still runs on that node: each task's service or id, and its state."""
         async with _call(f"asking what runs on node {node.name}"):
             tasks = await self.at(manager).tasks.list(filters={"node": node.id})
         over = {"complete", "shutdown", "failed", "rejected", "remove", "orphaned"}
-        return any(task["Status"]["State"] not in over for task in tasks)
+        return [_task(task) for task in tasks if task["Status"]["State"] not in over]
 
-    async def starting(self, manager: str) -> bool:
-        """Whether work of services is on its way to a node; work that no node can take does not count."""
+    async def starting(self, manager: str) -> list[str]:
+        """Work of services that is on its way to a node; work that no node can take does not count."""
         async with _call("asking what work is on its way"):
             tasks = await self.at(manager).tasks.list(filters={"desired-state": "running"})
-        waiting = [task["Status"] for task in tasks if task["Status"]["State"] != "running"]
-        return any(status["State"] != "pending" or not status.get("Err") for status in waiting)
+        waiting = [task for task in tasks if task["Status"]["State"] != "running"]
+        return [
+            _task(task) for task in waiting if task["Status"]["State"] != "pending" or not task["Status"].get("Err")
+        ]
 
     async def forget(self, manager: str, node: SwarmNode) -> None:
         """Take the node off the swarm's list. One that is not on it is no error."""
@@ -229,3 +231,9 @@ def _node(shown: Mapping[str, Any]) -> SwarmNode:
         manager="ManagerStatus" in shown,
         reachable=(shown.get("ManagerStatus") or {}).get("Reachability", "reachable") == "reachable",
     )
+
+
+def _task(shown: Mapping[str, Any]) -> str:
+    """A task as users find it: the start of its id, and its image."""
+    image = ((shown.get("Spec") or {}).get("ContainerSpec") or {}).get("Image", "")
+    return f"{shown['ID'][:12]} ({image.partition('@')[0] or 'no container'}, {shown['Status']['State']})"

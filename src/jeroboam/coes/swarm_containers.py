@@ -6,7 +6,8 @@ told by a label, never by names. Neighbours: `swarm_api` (the Engines), `swarm`,
 """
 
 import asyncio
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -21,6 +22,7 @@ from jeroboam.coes.swarm_api import API_PORT, Fleet
 from jeroboam.domain.clusters import MASTER
 from jeroboam.domain.containers import RuntimeState
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
+from jeroboam.domain.marks import KIND, Kind, has_kind
 from jeroboam.domain.ports import ExecResult
 from jeroboam.domain.workloads import Act
 from jeroboam.kit.clock import Clock
@@ -116,9 +118,22 @@ def _masters(plan: CoePlan) -> list[str]:
 
 
 async def _listed(engine: aiodocker.Docker, label: str) -> list[DockerContainer]:
-    """The containers of that Engine with the label, in any state."""
+    """The containers of that Engine with the label that were made here, in any state.
+
+    Images have labels too, and whoever has the cluster's certificates sets what he likes: the name has to fit.
+    """
     with speaking("asking a master of the cluster for its containers"):
-        return await engine.containers.list(all=1, filters=f'{{"label":["{label}"]}}')
+        listed = await engine.containers.list(all=1, filters=json.dumps({"label": [label]}))
+    return [container for container in listed if _is_ours(container["Labels"], container["Names"] or ())]
+
+
+def _is_ours(labels: Mapping[str, str], names: Sequence[str]) -> bool:
+    uuid = labels.get(WORKLOAD_LABEL, "")
+    return has_kind(labels, Kind.WORKLOAD) and f"/{_engine_name(uuid)}" in names
+
+
+def _engine_name(uuid: str) -> str:
+    return f"jeroboam-{uuid}"
 
 
 async def _find(fleet: Fleet, plan: CoePlan, uuid: str) -> DockerContainer | None:
@@ -139,7 +154,7 @@ async def _find(fleet: Fleet, plan: CoePlan, uuid: str) -> DockerContainer | Non
 
 async def _created(engine: aiodocker.Docker, want: ContainerWant) -> DockerContainer:
     """Make it, not started. Its name on the Engine is its own, so that two of it cannot be."""
-    name = f"jeroboam-{want.uuid}"
+    name = _engine_name(want.uuid)
     host: dict[str, Any] = {}
     if want.memory is not None:
         # Memory and swap together: a limit is a limit.
@@ -147,7 +162,7 @@ async def _created(engine: aiodocker.Docker, want: ContainerWant) -> DockerConta
     body: dict[str, Any] = {
         "Image": want.image,
         "Hostname": want.uuid,
-        "Labels": {WORKLOAD_LABEL: want.uuid, WORKLOAD_NAME_LABEL: want.name},
+        "Labels": {KIND: Kind.WORKLOAD.value, WORKLOAD_LABEL: want.uuid, WORKLOAD_NAME_LABEL: want.name},
         "HostConfig": host,
     }
     if want.command:
@@ -169,7 +184,8 @@ async def _taken(engine: aiodocker.Docker, want: ContainerWant, name: str) -> Do
             raise
         # The Engine keeps a name for a moment before it shows what has it.
         raise Temporary(f"container {want.name} is still being made") from error
-    if there["Config"]["Labels"].get(WORKLOAD_LABEL) != want.uuid:
+    labels = there["Config"]["Labels"] or {}
+    if labels.get(WORKLOAD_LABEL) != want.uuid or not _is_ours(labels, [there["Name"]]):
         raise Permanent(f"creating container {want.name}: its name on the Engine is taken by another's")
     return there
 

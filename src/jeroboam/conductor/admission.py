@@ -5,15 +5,16 @@ and 6.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 
-from jeroboam.coes.base import Balances, Coe, RollsOut, Rotates
+from jeroboam.coes.base import Balances, ChoosesImage, Coe, RollsOut, Rotates
 from jeroboam.conductor import fitting
 from jeroboam.conductor.plans import image_of
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.clusters import MASTER, ROLES, Cluster, NodeGroup, TemplateSpec, flavor_of
-from jeroboam.domain.errors import Conflict, DriverError, Invalid, NotFound, Temporary, Unavailable
+from jeroboam.domain.errors import Conflict, DriverError, Invalid, NotFound, Temporary, Unavailable, describe_bad_value
+from jeroboam.domain.field_effects import CLUSTERS, NODE_GROUPS, TEMPLATES, check_fields, is_ignored
 from jeroboam.providers.base import Catalog, Image, Provider, Renews
 
 
@@ -44,13 +45,13 @@ class DriverAdmission:
         coe = self._coe(spec)
         driver = spec.driver or self._default
         catalog = self._provider(driver).catalog
+        check_fields(TEMPLATES, asdict(spec), driver)
+        await self._check(coe, catalog, spec)
         image = await self._image(catalog, image_of(coe, spec.image_id, spec.labels), spec.coe)
         for field, flavor in (("flavor_id", spec.flavor_id), ("master_flavor_id", spec.master_flavor_id)):
             await self._flavor(catalog, flavor, field)
         await self._networks(catalog, spec)
-        filled = replace(spec, driver=driver, cluster_distro=image.os_distro)
-        coe.check(filled)
-        return filled
+        return replace(spec, driver=driver, cluster_distro=image.os_distro)
 
     async def cluster(self, cluster: Cluster, groups: Sequence[NodeGroup], caller: Caller) -> None:
         """Raise for anything that the cluster names and the provider has not, or that cannot boot yet."""
@@ -60,10 +61,13 @@ class DriverAdmission:
     async def _cluster(self, cluster: Cluster, groups: Sequence[NodeGroup], caller: Caller) -> None:
         template = replace(cluster.spec.template, labels=cluster.spec.labels)
         coe = self._coe(template)
-        coe.check(template)
-        provider = self._provider(template.driver or self._default)
+        driver = template.driver or self._default
+        provider = self._provider(driver)
         catalog = provider.catalog
-        await self._bootable(catalog, image_of(coe, template.image_id, template.labels), template.coe)
+        await self._check(coe, catalog, template)
+        check_fields(TEMPLATES, asdict(template), driver)
+        check_fields(CLUSTERS, asdict(cluster.spec), driver, template.coe)
+        await self._bootable(catalog, coe, template.coe, template.image_id, template.labels)
         if cluster.spec.master_lb_enabled and isinstance(coe, Balances):
             await self._balancer(catalog, coe.balancer_image)
         for group in groups:
@@ -72,11 +76,11 @@ class DriverAdmission:
         await fitting.check_networks(coe, provider, template)
         await fitting.check_room(coe, provider, cluster, groups)
         keypair = cluster.spec.keypair
-        if keypair is not None and not await catalog.has_keypair(keypair, caller.user_id):
+        named = keypair is not None and not is_ignored(CLUSTERS, "keypair", keypair, driver)
+        if named and not await catalog.has_keypair(str(keypair), caller.user_id):
             raise NotFound(f"Unable to find keypair {keypair}.", field="keypair")
-        network = cluster.spec.fixed_network
-        if network is not None and not await catalog.networks(network):
-            raise Invalid(f"Unable to find fixed network {network}.", field="fixed_network")
+        await self._fixed_network(catalog, cluster.spec.fixed_network)
+        await self._fixed_subnet(catalog, cluster.spec.fixed_subnet)
 
     async def nodegroup(self, cluster: Cluster, group: NodeGroup, caller: Caller) -> None:
         """Raise for what the group names and the provider has not, and for labels that the COE cannot honour."""
@@ -84,10 +88,12 @@ class DriverAdmission:
         with _answering():
             template = replace(cluster.spec.template, labels=group.spec.labels)
             coe = self._coe(template)
-            coe.check(template)
-            provider = self._provider(template.driver or self._default)
-            image = image_of(coe, group.spec.image_id or template.image_id, cluster.spec.labels | group.spec.labels)
-            await self._bootable(provider.catalog, image, template.coe)
+            driver = template.driver or self._default
+            provider = self._provider(driver)
+            await self._check(coe, provider.catalog, template)
+            check_fields(NODE_GROUPS, asdict(group.spec), driver, template.coe)
+            image, labels = group.spec.image_id or template.image_id, cluster.spec.labels | group.spec.labels
+            await self._bootable(provider.catalog, coe, template.coe, image, labels)
             await self._flavor(provider.catalog, flavor_of(cluster, group), "flavor_id")
             await fitting.check_flavors(coe, provider, cluster, [group])
             await fitting.check_room(coe, provider, cluster, [group])
@@ -112,12 +118,12 @@ class DriverAdmission:
                 raise Conflict(text, field="cluster_template")
         # The key pair and the network are what they were: a colleague has no key pair of the creator's.
         coe = self._coe(new)
-        coe.check(replace(new, labels=after.spec.labels))
         provider = self._provider(new.driver or self._default)
+        await self._check(coe, provider.catalog, replace(new, labels=after.spec.labels))
         for group in groups:
             await self._flavor(provider.catalog, flavor_of(after, group), "flavor_id")
-            image = image_of(coe, group.spec.image_id or new.image_id, after.spec.labels | group.spec.labels)
-            await self._bootable(provider.catalog, image, new.coe)
+            image, labels = group.spec.image_id or new.image_id, after.spec.labels | group.spec.labels
+            await self._bootable(provider.catalog, coe, new.coe, image, labels)
         await fitting.check_flavors(coe, provider, after, groups)
         if old == new and before.spec.labels == after.spec.labels:
             return frozenset()
@@ -136,16 +142,32 @@ class DriverAdmission:
         if not isinstance(coe, Rotates) or not isinstance(provider, Renews):
             raise Invalid(f"Rotating the CA certificate is not supported for {template.coe} on {template.driver}.")
 
-    async def _bootable(self, catalog: Catalog, ref: str, coe: str) -> None:
-        """Refuse an image that no node can boot from.
+    async def _check(self, coe: Coe, catalog: Catalog, spec: TemplateSpec) -> None:
+        """What the COE says of the spec; with a version that cannot be, which ones there are."""
+        try:
+            coe.check(spec)
+        except Invalid as error:
+            if not isinstance(coe, ChoosesImage) or error.field != f"labels/{coe.version_label}":
+                raise
+            with suppress(Temporary):
+                if versions := await catalog.versions(spec.image_id):
+                    text = f"{error.detail.rstrip('.')}; there is: {', '.join(versions)}."
+                    raise Invalid(text, field=error.field) from error
+            raise
+
+    async def _bootable(self, catalog: Catalog, coe: Coe, name: str, ref: str, labels: dict[str, str]) -> None:
+        """Refuse an image that no node can boot from, by the label where that says which.
 
         Where images cannot be looked up now, the wish is taken all the same: the cluster's status says what it waits
         for.
         """
         try:
-            image = await self._image(catalog, ref, coe)
+            image = await self._image(catalog, image_of(coe, ref, labels), name)
         except Temporary:
             return
+        if image.lacking and isinstance(coe, ChoosesImage) and image_of(coe, ref, labels) != ref:
+            field = f"labels/{coe.version_label}"
+            raise Invalid(describe_bad_value(field, labels[coe.version_label], image.lacking), field=field)
         if image.lacking:
             raise Invalid(f"Image {image.name.partition(':')[0]} cannot be used yet: {image.lacking}", field="image_id")
 
@@ -168,7 +190,7 @@ class DriverAdmission:
         provider = self._providers.get(driver)
         if provider is None:
             known = ", ".join(sorted(self._providers))
-            raise Invalid(f"Cluster driver ({driver}) not supported. This service has: {known}.", field="driver")
+            raise Invalid(f"Cluster driver ({driver}) not supported, this service has: {known}.", field="driver")
         return provider
 
     async def _image(self, catalog: Catalog, ref: str, coe: str) -> Image:
@@ -192,12 +214,31 @@ class DriverAdmission:
                 text = f"Unable to find external network {spec.external_network_id}."
                 raise Invalid(text, field="external_network_id")
             if len(found) > 1:
-                text = f"Multiple external networks exist with same name '{spec.external_network_id}'."
-                raise Conflict(f"{text} Please use the external network ID instead.", field="external_network_id")
-        if spec.fixed_network is not None:
-            fixed = await catalog.networks(spec.fixed_network)
-            if not fixed:
-                raise Invalid(f"Unable to find fixed network {spec.fixed_network}.", field="fixed_network")
-            if len(fixed) > 1:
-                text = f"Multiple networks exist with same name '{spec.fixed_network}'."
-                raise Conflict(f"{text} Please use the network ID instead.", field="fixed_network")
+                text = f"Multiple external networks exist with same name '{spec.external_network_id}'"
+                raise Conflict(f"{text}, please use the external network ID instead.", field="external_network_id")
+        await self._fixed_network(catalog, spec.fixed_network)
+        await self._fixed_subnet(catalog, spec.fixed_subnet)
+
+    async def _fixed_network(self, catalog: Catalog, ref: str | None) -> None:
+        if ref is None:
+            return
+        networks = await catalog.networks(ref)
+        inner = [network for network in networks if not network.external]
+        if networks and not inner:
+            text = f"Unable to use fixed network {ref}: it is an external network, and nodes need one inside."
+            raise Invalid(text, field="fixed_network")
+        if not inner:
+            raise Invalid(f"Unable to find fixed network {ref}.", field="fixed_network")
+        if len(inner) > 1:
+            text = f"Multiple networks exist with same name '{ref}', please use the network ID instead."
+            raise Conflict(text, field="fixed_network")
+
+    async def _fixed_subnet(self, catalog: Catalog, ref: str | None) -> None:
+        if ref is None:
+            return
+        subnets = await catalog.subnets(ref)
+        if not subnets:
+            raise Invalid(f"Unable to find fixed subnet {ref}.", field="fixed_subnet")
+        if len(subnets) > 1:
+            text = f"Multiple subnets exist with same name '{ref}', please use the subnet ID instead."
+            raise Conflict(text, field="fixed_subnet")

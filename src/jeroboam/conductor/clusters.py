@@ -17,6 +17,7 @@ from jeroboam.conductor import nodegroups, plans, rollout
 from jeroboam.conductor.diagnosis import Diagnoses
 from jeroboam.conductor.healing import Healing
 from jeroboam.conductor.loop import report
+from jeroboam.conductor.progress import PassProgress, list_names
 from jeroboam.conductor.records import ClusterRecords, LeaseLost, Whole
 from jeroboam.conductor.rotation import Rotation, certificate_context, given, over, spoken
 from jeroboam.conductor.scaling import Scaling
@@ -41,8 +42,6 @@ from jeroboam.store import Lease, Store
 
 FIRST_RETRY = 0.5
 LONGEST_RETRY = 10.0
-# After which a user who waits is told what takes so long.
-SLOW_SECONDS = 5.0
 GLANCE_SECONDS = 0.5
 # A delete that passed its deadline is said to have failed, and goes on: delete always ends.
 DELETE_RETRY = 60.0
@@ -60,22 +59,6 @@ class _Late(Temporary):
         super().__init__("; ".join(f"{names[member.uuid]}: {member.reason or 'not ready'}" for member in late))
         self.uuids = [member.uuid for member in late]
         self.seen = seen
-
-
-class _Pass:
-    """What one pass over a cluster is at, in words, and since when."""
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self.begin("reading what the cluster should be")
-
-    def begin(self, doing: str) -> None:
-        """The pass is at this from now on."""
-        self.doing, self._since = doing, self._clock.monotonic()
-
-    def is_slow(self) -> bool:
-        """Whether it has been at this for longer than a user should wait without a word."""
-        return self._clock.monotonic() - self._since >= SLOW_SECONDS
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -124,7 +107,7 @@ class Clusters:
         whole = await self._records.load(lease.uuid)
         if whole is None:
             return None
-        cluster, at = whole.cluster, _Pass(self._clock)
+        cluster, at = whole.cluster, PassProgress(self._clock)
         beside = Tasks(report)
         if states.in_progress(cluster):
             beside.start(f"slow {cluster.uuid}", self._tell_what_is_slow(lease, at))
@@ -135,13 +118,14 @@ class Clusters:
         except Overdue:
             # A pass that had no time tells nothing new: what the one before it met stands.
             before = None if at.is_slow() else cluster.status_reason
-            return await self._failed(lease, cluster, Temporary(before or f"{at.doing} did not end"), over=True)
+            return await self._failed(lease, cluster, Temporary(before or at.describe_end()), over=True)
         except DriverError as error:
             return await self._failed(lease, cluster, error, over=self._time_left(cluster) == 0)
         finally:
             await beside.close()
+            await self._records.tell(lease, at.take_notes())
 
-    async def _carry_out(self, lease: Lease, whole: Whole, at: _Pass) -> float | None:
+    async def _carry_out(self, lease: Lease, whole: Whole, at: PassProgress) -> float | None:
         if whole.cluster.operation is Operation.DELETE:
             at.begin("removing the cluster")
             await self._destroy(lease, whole.cluster)
@@ -150,15 +134,16 @@ class Clusters:
             return await self._watch(lease, whole)
         return await self._build(lease, whole, at)
 
-    async def _tell_what_is_slow(self, lease: Lease, at: _Pass) -> None:
-        """Whenever the pass has been at one thing for long, write that down for its user."""
-        told = None
+    async def _tell_what_is_slow(self, lease: Lease, at: PassProgress) -> None:
+        """Whenever the pass has been at one thing for long, write down for its user what it waits for."""
+        written, step = "", ""
         while True:
             await self._clock.sleep(GLANCE_SECONDS)
-            doing = at.doing
-            if at.is_slow() and doing != told:
-                await self._records.say(lease, f"{doing} takes more than {SLOW_SECONDS:g} seconds")
-                told = doing
+            await self._records.tell(lease, at.take_notes())
+            if at.is_slow() and (wait := at.describe_wait()) != written:
+                # What one step waits for changes by the second: one event is enough.
+                await self._records.say(lease, wait, telling=at.step != step)
+                written, step = wait, at.step
 
     def _time_left(self, cluster: Cluster) -> float | None:
         if cluster.deadline_at is None or cluster.status == "DELETE_FAILED":
@@ -200,7 +185,7 @@ class Clusters:
 
     # --------------------------------------------------------------------------------------------------- phases
 
-    async def _build(self, lease: Lease, whole: Whole, at: _Pass) -> float | None:
+    async def _build(self, lease: Lease, whole: Whole, at: PassProgress) -> float | None:
         cluster = whole.cluster
         provider, coe = self._parts(cluster)
         authorities = await self._authorities(lease, whole, coe)
@@ -208,7 +193,9 @@ class Clusters:
         want = plans.want_of(cluster, groups, coe)
         at.begin("looking for the cluster's nodes")
         infra = await provider.observe(cluster.uuid)
-        complete = _complete(want, infra)
+        for trouble in infra.troubles:
+            at.report_repair(trouble)
+        complete = not _missing(want, infra)
         at.begin("making the cluster's network")
         addresses = plans.addresses_of(infra) if complete else await provider.reserve(want)
         plan = plans.plan_of(cluster, groups, addresses, spoken(authorities))
@@ -221,19 +208,20 @@ class Clusters:
             infra=infra,
             plan=plans.as_built(plan, infra),
             boot=replace(plan, authorities=given(authorities)),
-            settle=partial(self._join, coe, steady=False),
+            settle=partial(self._join, coe, at, steady=False),
+            progress=at,
         )
         if not complete:
-            at.begin(f"making {len(want.nodes)} nodes")
+            at.begin(f"making {list_names(_missing(want, infra))}")
             site = site.seeing(await self._ensure(site))
         return await self._bring_together(site, at, steady=complete and not states.in_progress(cluster))
 
-    async def _bring_together(self, site: Site, at: _Pass, *, steady: bool) -> float | None:
+    async def _bring_together(self, site: Site, at: PassProgress, *, steady: bool) -> float | None:
         """Make one cluster of nodes that run, and take one step of whatever else it is on its way to."""
         cluster, infra = site.whole.cluster, site.infra
         at.begin(f"bringing the nodes into the cluster{self._diagnoses.known(cluster.uuid)}")
         try:
-            seen = await self._join(site.coe, site.plan, steady=steady)
+            seen = await self._join(site.coe, at, site.plan, steady=steady)
         except Temporary as error:
             pause = await rollout.replace_lame(site, self._lame(site, error))
             if pause is None and steady and isinstance(error, _Late):
@@ -244,10 +232,12 @@ class Clusters:
             return pause.seconds
         wanted = {node.uuid for node in site.want.nodes}
         if extra := [node.uuid for node in infra.nodes if node.uuid not in wanted]:
-            at.begin("removing nodes")
+            gone = [node.name for node in infra.nodes if node.uuid in extra]
+            at.begin(f"removing {list_names(gone)}")
             await site.provider.remove(cluster.uuid, extra)
         at.begin("making nodes anew")
         pause = await rollout.advance(site)
+        await self._records.tell(site.lease, at.take_notes())
         if pause is None:
             at.begin("telling nodes of another certificate authority")
             pause = await self._rotation.advance(site)
@@ -349,19 +339,20 @@ class Clusters:
             await welcoming.close()
         return infra
 
-    async def _join(self, coe: Coe, plan: CoePlan, *, steady: bool) -> CoeObserved:
+    async def _join(self, coe: Coe, at: PassProgress, plan: CoePlan, *, steady: bool) -> CoeObserved:
         """Have every member in the cluster and working, and nobody else.
 
         Nodes that have to go are strangers to the plan; they leave only after the others are well.
         """
-        seen = await (coe.observe(plan) if steady else coe.join(plan))
+        seen = await (coe.observe(plan) if steady else coe.join(plan, at))
         if steady and not all(member.ready for member in seen.members):
-            seen = await coe.join(plan)
-        if seen.strangers:
-            await coe.leave(plan, seen.strangers)
+            seen = await coe.join(plan, at)
         late = [member for member in seen.members if not member.ready]
         if late:
             raise _Late(plan, seen, late)
+        if seen.strangers:
+            at.begin(f"draining {list_names(seen.strangers)} before the end")
+            await coe.leave(plan, seen.strangers, at)
         return seen
 
     async def _watch(self, lease: Lease, whole: Whole) -> float | None:
@@ -393,5 +384,7 @@ class Clusters:
         await self._records.forget(lease)
 
 
-def _complete(want: InfraWant, infra: Infra) -> bool:
-    return {node.uuid for node in want.nodes} <= {node.uuid for node in infra.nodes if node.state is NodeState.RUNNING}
+def _missing(want: InfraWant, infra: Infra) -> list[str]:
+    """Names of wanted nodes that do not run."""
+    running = {node.uuid for node in infra.nodes if node.state is NodeState.RUNNING}
+    return [node.name for node in want.nodes if node.uuid not in running]

@@ -50,6 +50,9 @@ class Containers:
                 await tx.containers.remove(uuid=uuid)
                 return None
             overdue = self._overdue(container, tx.now)
+            if overdue <= 0 and any(op.kind is OpKind.DELETE for op in waiting):
+                await self._let_go(tx, container)
+                return None
             if overdue <= 0:
                 await self._give_up(tx, container, self._why(container))
                 return None
@@ -92,6 +95,14 @@ class Containers:
         if container.failure != refusal.text:
             await tx.containers.update(states.project_container(replace(container, failure=refusal.text)))
         return WAIT_SECONDS
+
+    async def _let_go(self, tx: Transaction, container: Container) -> None:
+        """A delete always ends: the record goes now, and an agent removes what is on its host and in no record."""
+        await tx.containers.remove(uuid=container.uuid)
+        payload = {"container": container.uuid, "project_id": container.project_id, "status": container.status}
+        await tx.notify("container.delete", container.uuid, payload)
+        if container.host_id is not None:
+            tx.hint("dispatch", f"{container.host_id}/{container.uuid}")
 
     async def _give_up(self, tx: Transaction, container: Container, why: str) -> None:
         last = container.ops[-1].seq

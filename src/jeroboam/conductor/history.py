@@ -52,6 +52,10 @@ class History:
         told = Told(event_type=events.NODE_HEAL, status=cluster.status, message=message)
         await self._tell(tx, cluster, told, group)
 
+    async def noted(self, tx: Transaction, cluster: Cluster, event_type: str, message: str) -> None:
+        """Something beside the wish was done on the way, of a type of its own."""
+        await self._tell(tx, cluster, Told(event_type=event_type, status=cluster.status, message=message))
+
     async def scaled(self, tx: Transaction, cluster: Cluster, group: NodeGroup, message: str) -> None:
         """The service has wished for another size of that group by itself."""
         told = Told(event_type=events.CLUSTER_RESIZE, status=cluster.status, message=message)
@@ -80,6 +84,6 @@ class History:
             project_id=(wish.user_project_id if wish else None) or cluster.project_id,
             request_id=wish.request_id if wish else None,
         )
-        groups = (await tx.nodegroups.of(cluster.uuid))[cluster.uuid]
+        groups = await tx.nodegroups.select(cluster_id=cluster.uuid)
         payload = cadf(cluster, groups, initiator, ident=self._ids.uuid(), now=tx.now)
         await tx.notify(event_of(cluster), cluster.uuid, payload)

@@ -16,7 +16,7 @@ from jeroboam.domain.ports import Bus
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.queue import KeyedQueue
 from jeroboam.kit.tasks import Tasks
-from jeroboam.store import Lease, Store
+from jeroboam.store import BrokenRow, Lease, Store, StoreUnavailable
 
 LEASE_SECONDS = 30.0
 RENEW_SECONDS = 10.0
@@ -188,5 +188,8 @@ async def retrying(work: Callable[[], Awaitable[None]], *, clock: Clock, what: s
 
 
 def report(what: str, error: BaseException) -> None:
-    """Log a failure that nobody else will see."""
+    """Log a failure that nobody else will see. The store logs its own, once."""
+    if isinstance(error, BrokenRow | StoreUnavailable):
+        log.debug("waits for the store", what=what, reason=error.detail)
+        return
     log.error("failed", what=what, error=str(error), exc_info=error)

@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from jeroboam.domain.clusters import MASTER, WORKER, Cluster, Node, NodeGroup, NodeObserved, NodeState
+from jeroboam.domain.clusters import MASTER, WORKER, Cluster, Node, NodeGroup, NodeState
+from jeroboam.domain.nodeidents import leaving_nodes, node_idents, plain_ident
 
 _NAMED_BY_ROLE = frozenset({"default-master", "default-worker"})
 _PART = re.compile(r"[a-z0-9]([a-z0-9-]{0,22}[a-z0-9])?")
@@ -16,12 +17,15 @@ _PART = re.compile(r"[a-z0-9]([a-z0-9-]{0,22}[a-z0-9])?")
 def plan(cluster: Cluster, group: NodeGroup, new_uuid: Callable[[], str]) -> NodeGroup:
     """The group with as many desired nodes as it wishes for (none when it is being deleted).
 
-    What goes first: the nodes that the user named, then nodes that do not work, then the youngest.
+    The nodes that the wish names go in any case, and others take their places where the group does not shrink by as
+    many. What goes beyond them: nodes that do not work, then the youngest.
     """
     wanted = 0 if group.deleting else group.spec.node_count
-    nodes, index = list(group.desired), group.next_index
+    named = {node.uuid for node in leaving_nodes(group)}
+    nodes, index = [node for node in group.desired if node.uuid not in named], group.next_index
+    group_left = replace(group, desired=tuple(nodes))
     if len(nodes) > wanted:
-        leaving = set(_leaving(group, len(nodes) - wanted))
+        leaving = set(_leaving(group_left, len(nodes) - wanted))
         nodes = [node for node in nodes if node.uuid not in leaving]
     while len(nodes) < wanted:
         nodes.append(Node(uuid=new_uuid(), name=_name(cluster, group, index)))
@@ -54,23 +58,16 @@ def _part(group: NodeGroup) -> str:
 def _leaving(group: NodeGroup, count: int) -> list[str]:
     """Uuids of the nodes that go when so many have to."""
     seen = {node.uuid: node for node in group.observed}
-    named = set(group.spec.nodes_to_remove)
+    # A wish that an earlier version of the service wrote holds them as the user did.
+    named = {plain_ident(ident) for ident in group.spec.nodes_to_remove}
 
     def order(place: int) -> tuple[bool, bool, int]:
         node = group.desired[place]
         known = seen.get(node.uuid)
-        asked_for = bool(named & _idents(node, known))
+        asked_for = bool(named & node_idents(node, known))
         works = known is not None and known.ready and known.state is NodeState.RUNNING
         # The first master holds the cluster's address: it goes last.
         return (not asked_for, works, -place)
 
     places = sorted(range(len(group.desired)), key=order)
     return [group.desired[place].uuid for place in places[:count]]
-
-
-def _idents(node: Node, seen: NodeObserved | None) -> set[str]:
-    """All that a user may call the node by."""
-    idents = {node.uuid, node.name}
-    if seen is not None:
-        idents |= {ident for ident in (seen.address, seen.server_id, (seen.server_id or "")[:12]) if ident}
-    return idents

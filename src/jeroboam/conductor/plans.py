@@ -22,6 +22,8 @@ from jeroboam.domain.clusters import (
     flavor_of,
     role_of,
 )
+from jeroboam.domain.field_effects import fields_honoured
+from jeroboam.domain.states import look_at_health
 from jeroboam.providers.base import Infra, InfraWant, NodeWant
 
 
@@ -126,10 +128,11 @@ def as_built(plan: CoePlan, infra: Infra) -> CoePlan:
 def observed_of(cluster: Cluster, infra: Infra, seen: CoeObserved) -> ClusterObserved:
     """What was seen. The published object has no conditions: those that limit show among its health reasons."""
     # What the COE says of something counts more than what the provider says of it.
-    said = {condition.type: condition for condition in (*infra.conditions, *seen.conditions)}
+    told = (*infra.conditions, *seen.conditions, fields_honoured(cluster))
+    said = {condition.type: condition for condition in told}
     conditions = tuple(said.values())
     limits = {condition.type: condition.message for condition in conditions if condition.status is False}
-    return replace(
+    observed = replace(
         cluster.observed,
         generation=cluster.generation,
         ca_generation=cluster.spec.ca_generation,
@@ -141,6 +144,7 @@ def observed_of(cluster: Cluster, infra: Infra, seen: CoeObserved) -> ClusterObs
         conditions=conditions,
         failure=None,
     )
+    return look_at_health(observed, cluster.generation)
 
 
 def ailing_of(cluster: Cluster, infra: Infra, seen: CoeObserved) -> ClusterObserved:
@@ -160,7 +164,8 @@ def failed_of(cluster: Cluster, infra: Infra, seen: CoeObserved) -> ClusterObser
 
 def silent_of(cluster: Cluster, reason: str) -> ClusterObserved:
     """What is known of a cluster that does not answer."""
-    return replace(cluster.observed, health_status=Health.UNHEALTHY, health_status_reason={"api": reason})
+    observed = replace(cluster.observed, health_status=Health.UNHEALTHY, health_status_reason={"api": reason})
+    return look_at_health(observed, cluster.generation)
 
 
 def nodes_of(infra: Infra, seen: CoeObserved) -> list[NodeObserved]:

@@ -45,7 +45,8 @@ class Reaper:
         provider = self._providers[name]
         owned = await provider.owned()
         async with self._store.read() as tx:
-            known = {cluster.uuid for cluster in await tx.clusters.select(uuid=list(owned))}
+            # Those of rows that cannot be read are nobody's leftovers.
+            known = set(await tx.clusters.uuids(uuid=list(owned)))
         orphans = frozenset(owned) - known
         removed = []
         for uuid in sorted(orphans & self._suspects.get(name, frozenset())):

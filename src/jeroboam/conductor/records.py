@@ -36,11 +36,16 @@ class Whole:
 
 
 async def whole_of(store: Store, uuid: str) -> Whole | None:
-    """The cluster with all that belongs to it, or None when it is gone."""
+    """The cluster with all that belongs to it, or None when it is gone.
+
+    Raises `BrokenRow` where a part cannot be read: nodes of a group that is left out would be removed. A cluster that
+    is to be removed needs none of its parts.
+    """
     async with store.read() as tx:
         cluster = await tx.clusters.get(uuid)
-        if cluster is None:
-            return None
+    if cluster is None:
+        return None
+    async with store.read(strict=cluster.operation is not Operation.DELETE) as tx:
         groups = (await tx.nodegroups.of(uuid))[uuid]
         certificates = await tx.certificates.select(cluster_id=uuid)
     return Whole(cluster=cluster, groups=tuple(groups), certificates=tuple(certificates))
@@ -57,7 +62,7 @@ class ClusterRecords:
 
     async def everything(self) -> Iterable[str]:
         async with self._store.read() as tx:
-            return [cluster.uuid for cluster in await tx.clusters.select()]
+            return await tx.clusters.uuids()
 
     async def generation(self, uuid: str) -> int | None:
         async with self._store.read() as tx:
@@ -113,7 +118,8 @@ class ClusterRecords:
             if before is None:
                 return
             conditions = merge(before.observed.conditions, observed.conditions, tx.now)
-            cluster = replace(before, observed=replace(observed, conditions=conditions))
+            seen = states.keep_reported_health(before.observed, replace(observed, conditions=conditions))
+            cluster = replace(before, observed=seen)
             cluster = states.project_cluster(cluster, waiting_for=waiting_for)
             if over:
                 await tx.certificates.remove(cluster_id=lease.uuid, kind=over)
@@ -137,8 +143,21 @@ class ClusterRecords:
                     await tx.nodegroups.update(replace(group, observed=tuple(begun)))
                     await self._history.healed(tx, cluster, group, message)
 
-    async def say(self, lease: Lease, waiting_for: str) -> None:
-        """Write what the work waits for, and nothing else; nothing at all if it has ended or another does it."""
+    async def tell(self, lease: Lease, notes: Sequence[tuple[str, str]]) -> None:
+        """Write events of these types; nothing if another works on the cluster now."""
+        if not notes:
+            return
+        async with self._store.write() as tx:
+            cluster = await tx.clusters.get(lease.uuid)
+            if cluster is not None and await tx.leases("cluster").held(lease):
+                for event_type, sentence in notes:
+                    await self._history.noted(tx, cluster, event_type, sentence)
+
+    async def say(self, lease: Lease, waiting_for: str, *, telling: bool = True) -> None:
+        """Write what the work waits for, and nothing else; nothing at all if it has ended or another does it.
+
+        With `telling` an event tells it too.
+        """
         async with self._store.write() as tx:
             before = await tx.clusters.get(lease.uuid)
             if before is None or not await tx.leases("cluster").held(lease):
@@ -146,11 +165,12 @@ class ClusterRecords:
             cluster = states.project_cluster(before, waiting_for=waiting_for)
             if states.in_progress(cluster):
                 await tx.clusters.update(replace(cluster, updated_at=tx.now))
-                await self._history.changed(tx, before, cluster)
+                if telling:
+                    await self._history.changed(tx, before, cluster)
 
     async def _save_groups(self, tx: Transaction, cluster: Cluster, nodes: dict[str, NodeObserved] | None) -> None:
         outcome = states.outcome_of(cluster)
-        for before in (await tx.nodegroups.of(cluster.uuid))[cluster.uuid]:
+        for before in await tx.nodegroups.select(cluster_id=cluster.uuid):
             if before.deleting and not before.desired and outcome is Outcome.COMPLETE:
                 await tx.nodegroups.remove(uuid=before.uuid)
                 continue

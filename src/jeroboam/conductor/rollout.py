@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Collection, Sequence
 
 from jeroboam.coes.base import RollsOut
+from jeroboam.conductor.progress import list_names
 from jeroboam.conductor.site import Pause, Site
 from jeroboam.domain.clusters import MASTER, NodeState
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
@@ -44,7 +45,8 @@ async def advance(site: Site) -> Pause | None:
     if not isinstance(site.coe, RollsOut):
         raise Permanent("the nodes of this cluster cannot be made anew under their work")
     batch = _batch(site, stale)
-    await site.coe.drain(site.plan, [node.uuid for node in batch])
+    site.progress.begin(f"draining {list_names(node.name for node in batch)}")
+    await site.coe.drain(site.plan, [node.uuid for node in batch], site.progress)
     await rebuild(site, batch)
     left = len(stale) - len(batch)
     return Pause(reason=f"made anew: {_names(batch)}; {left} more to go", seconds=0.0)
@@ -68,6 +70,7 @@ async def rebuild(site: Site, nodes: Sequence[NodeWant]) -> None:
     if not nodes:
         return
     provider = site.provider
+    site.progress.begin(f"making {list_names(node.name for node in nodes)} anew")
     if not isinstance(provider, Rebuilds):
         raise Permanent("the provider of this cluster cannot make nodes anew in their places")
     work = (provider.rebuild(site.want, node.uuid, site.script(node.uuid)) for node in nodes)

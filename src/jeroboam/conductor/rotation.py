@@ -145,8 +145,10 @@ class Rotation:
     async def _give(self, site: Site, member: Member) -> None:
         """Have that node take up what it is to have, and wait until it works again."""
         coe, provider = _drivers(site)
+        site.progress.begin(f"giving node {member.name} certificates of another authority")
         await provider.renew(site.plan.cluster_id, member.uuid, site.script(member.uuid))
         await site.settle(site.plan)
+        site.progress.begin(f"waiting until node {member.name} shows its certificates")
         until = self._clock.monotonic() + TAKING_SECONDS
         while member.uuid in await coe.stale(site.plan, site.boot.authorities) and self._clock.monotonic() < until:
             await self._clock.sleep(GLANCE_SECONDS)

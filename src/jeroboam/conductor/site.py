@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from jeroboam.coes.base import Balances, Coe, CoePlan
 from jeroboam.conductor.plans import as_built, balancer_of
+from jeroboam.conductor.progress import PassProgress
 from jeroboam.conductor.records import Whole
 from jeroboam.domain.nodes import NodeScript
 from jeroboam.providers.base import Infra, InfraWant, Provider
@@ -39,6 +40,7 @@ class Site:
     """The nodes as they are to be, and the authorities that they are to have."""
     settle: Callable[[CoePlan], Awaitable[object]]
     """Waits until every node works in the cluster; raises `Temporary` where that takes too long."""
+    progress: PassProgress
 
     def seeing(self, infra: Infra) -> "Site":
         """The same with a newer look at what is there."""

@@ -98,7 +98,7 @@ class WorkloadRecords(Records[Workload]):
     async def clusters(self) -> Iterable[str]:
         """The uuids of all clusters."""
         async with self._store.read() as tx:
-            return [cluster.uuid for cluster in await tx.clusters.select()]
+            return await tx.clusters.uuids()
 
     async def save(self, lease: Lease, observed: WorkloadObserved) -> Workload:
         """Write what was observed and what follows for the public status; nothing is written twice.

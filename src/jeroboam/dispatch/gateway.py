@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jeroboam.dispatch.sessions import Dispatcher
-from jeroboam.domain.errors import Conflict, NotFound, Unavailable
+from jeroboam.domain.errors import Conflict, Invalid, NotFound, Unavailable
 from jeroboam.domain.ports import ExecResult
 
 # The agent has limits of its own; this is for one that hangs.
@@ -56,6 +56,8 @@ class SessionGateway:
                 return answer.result
             case "gone":
                 raise NotFound(answer.detail)
+            case "invalid":
+                raise Invalid(answer.detail)
             case "conflict":
                 raise Conflict(answer.detail)
             case _:

@@ -17,11 +17,15 @@ class Placed(Protocol):
         ...
 
     async def assignments(self, host_id: str) -> tuple[Assignment, ...]:
-        """Every container that belongs on the host."""
+        """Every container that belongs on the host and can be read."""
+        ...
+
+    async def unreadable(self, host_id: str) -> tuple[str, ...]:
+        """Uuids of those that belong there and cannot be read: nobody may take them for strays."""
         ...
 
     async def assignment(self, host_id: str, container_uuid: str) -> Assignment | None:
-        """One of them; None when it does not belong there (any more)."""
+        """One of them; None when it does not belong there (any more). Raises `Unavailable` where nobody can tell."""
         ...
 
     async def report(self, host_id: str, report: Report) -> bool:

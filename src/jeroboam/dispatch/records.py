@@ -26,6 +26,12 @@ class DispatchRecords:
         async with self._store.read() as tx:
             return tuple(_assignment(container) for container in await tx.containers.select(host_id=host_id))
 
+    async def unreadable(self, host_id: str) -> tuple[str, ...]:
+        """Uuids of those that belong on the host and cannot be read."""
+        async with self._store.read() as tx:
+            readable = {container.uuid for container in await tx.containers.select(host_id=host_id)}
+            return tuple(sorted(set(await tx.containers.uuids(host_id=host_id)) - readable))
+
     async def assignment(self, host_id: str, container: str) -> Assignment | None:
         """One container, if it belongs on the host."""
         async with self._store.read() as tx:
@@ -98,6 +104,7 @@ def _assignment(container: Container) -> Assignment:
     return Assignment(
         uuid=container.uuid,
         name=container.name,
+        project_id=container.project_id,
         generation=container.generation,
         spec=container.spec,
         ops=states.pending(container),

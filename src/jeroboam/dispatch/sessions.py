@@ -6,6 +6,7 @@ store. Neighbours: `ports` (the store's side), `gateway` (live questions), `jero
 """
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine, Mapping
 from typing import Any
 
@@ -55,13 +56,15 @@ class Session:
         async with self._sending:
             everything = await self._placed.assignments(self.host_id)
             self._sent = {assignment.uuid: assignment for assignment in everything}
-            await self._end.send(Assignments(containers=everything))
+            kept = await self._placed.unreadable(self.host_id)
+            await self._end.send(Assignments(containers=everything, kept=kept))
 
     async def resync(self) -> None:
         """Send what differs from what was sent."""
         async with self._sending:
             everything = {found.uuid: found for found in await self._placed.assignments(self.host_id)}
-            for uuid in [*everything, *(self._sent.keys() - everything.keys())]:
+            kept = await self._placed.unreadable(self.host_id)
+            for uuid in [*everything, *self._sent.keys() - everything.keys() - set(kept)]:
                 await self._send(uuid, everything.get(uuid))
 
     def hint(self, uuid: str) -> None:
@@ -77,14 +80,21 @@ class Session:
             while self._hinted:
                 uuid = next(iter(self._hinted))
                 del self._hinted[uuid]
-                async with self._sending:
-                    await self._send(uuid, await self._placed.assignment(self.host_id, uuid))
+                # Where the store cannot tell now, the next resync does.
+                with contextlib.suppress(Unavailable):
+                    async with self._sending:
+                        await self._send(uuid, await self._placed.assignment(self.host_id, uuid))
 
     async def receive(self, message: FromAgent) -> None:
         """Take what the agent says."""
         match message:
             case Report():
-                if not await self._placed.report(self.host_id, message):
+                try:
+                    known = await self._placed.report(self.host_id, message)
+                except Unavailable as error:
+                    log.debug("dispatch.report-lost", container=message.uuid, reason=error.detail)
+                    return
+                if not known:
                     async with self._sending:
                         self._sent.pop(message.uuid, None)
                         await self._end.send(Released(uuid=message.uuid))
@@ -167,6 +177,9 @@ class Dispatcher:
                 await session.receive(message)
         except OSError as error:
             log.info("dispatch.session-lost", error=str(error))
+        except Unavailable as error:
+            # The store has logged it; the agent comes again.
+            log.debug("dispatch.session-lost", error=error.detail)
         finally:
             await tasks.close()
             await end.close()
@@ -197,7 +210,8 @@ class Dispatcher:
     async def _keep_in_step(self, session: Session) -> None:
         while True:
             await self._clock.sleep(self._resync)
-            await session.resync()
+            with contextlib.suppress(Unavailable):
+                await session.resync()
 
 
 async def _or_close(session: Session, work: Coroutine[Any, Any, None]) -> None:

@@ -6,7 +6,8 @@ Neighbours: admission, which checks them; the conductor's `healing` and `scaling
 import re
 from collections.abc import Mapping
 
-from jeroboam.domain.errors import Invalid
+from jeroboam.domain.errors import Invalid, describe_bad_value
+from jeroboam.domain.words import read_flag
 
 HEALING = "auto_healing_enabled"
 """Nodes that do not work for long are replaced."""
@@ -17,14 +18,12 @@ MOST = "max_node_count"
 """Between how many nodes the default workers stay while they are scaled; other groups have fields of their own."""
 LABELS = frozenset({HEALING, SCALING, LEAST, MOST})
 
-_TRUE = frozenset({"true", "1", "t", "yes", "on"})
-_FALSE = frozenset({"false", "0", "f", "no", "off", ""})
 _COUNT = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 
 def wants(labels: Mapping[str, str], name: str) -> bool:
     """Whether that label is there and says yes."""
-    return labels.get(name, "").strip().lower() in _TRUE
+    return read_flag(labels.get(name, "")) is True
 
 
 def count(labels: Mapping[str, str], name: str) -> int | None:
@@ -36,15 +35,15 @@ def count(labels: Mapping[str, str], name: str) -> int | None:
 def check(labels: Mapping[str, str]) -> None:
     """Raise `Invalid` for one of these labels whose value cannot be."""
     for name in (HEALING, SCALING):
-        if labels.get(name, "").strip().lower() not in _TRUE | _FALSE:
-            raise _bad(name, labels[name], "It has to be true or false.")
+        if name in labels and read_flag(labels[name]) is None:
+            raise _bad(name, labels[name], "it has to be true or false.")
     for name in (LEAST, MOST):
         if name in labels and count(labels, name) is None:
-            raise _bad(name, labels[name], "It has to be a number of nodes.")
+            raise _bad(name, labels[name], "it has to be a number of nodes.")
     least, most = count(labels, LEAST), count(labels, MOST)
     if least is not None and most is not None and least > most:
-        raise _bad(LEAST, labels[LEAST], f"It is above {MOST} {most}.")
+        raise _bad(LEAST, labels[LEAST], f"it is above {MOST} {most}.")
 
 
 def _bad(name: str, value: str, why: str) -> Invalid:
-    return Invalid(f"Invalid input for field 'labels/{name}'. Value: '{value[:80]}'. {why}", field=f"labels/{name}")
+    return Invalid(describe_bad_value(f"labels/{name}", value, why), field=f"labels/{name}")

@@ -1,6 +1,34 @@
 """Who asks: the identity that a validated token carries."""
 
+import re
+from collections.abc import Collection
 from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AccessRule:
+    """What an application credential with access rules may ask (Keystone: *access rules*)."""
+
+    service: str
+    method: str
+    path: str
+    """`*` and `{name}` stand for one segment, `**` for any number of letters."""
+
+    def permits(self, services: Collection[str], method: str, paths: Collection[str]) -> bool:
+        """Whether it allows that request to a service of these types; its path may be written in several ways."""
+        if self.service not in services or self.method != method:
+            return False
+        pattern = "".join(
+            _LETTERS.get(part[:1] if part != "**" else part, re.escape(part)) for part in _split(self.path)
+        )
+        return any(re.fullmatch(pattern, path) for path in paths)
+
+
+_LETTERS = {"**": ".*", "*": "[^/]+", "{": "[^/]+"}
+
+
+def _split(path: str) -> list[str]:
+    return re.findall(r"\{[^}]*\}|\*\*|\*|[^{}*]+|[{}]", path)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -14,6 +42,8 @@ class Caller:
     project_name: str = ""
     user_domain_id: str = ""
     project_domain_id: str = ""
+    access_rules: tuple[AccessRule, ...] | None = None
+    """Of an application credential that has any: it may ask nothing else."""
 
     @property
     def is_admin(self) -> bool:

@@ -112,7 +112,7 @@ class NodeGroupSpec:
     node_labels: dict[str, str] = field(default_factory=dict)
     node_taints: tuple[dict[str, str], ...] = ()
     nodes_to_remove: tuple[str, ...] = ()
-    """Names, ids or addresses of the nodes that go first when the group shrinks."""
+    """Uuids of the nodes that go. Others take their places where the group does not shrink by as many."""
     build: int = 0
     """Which of the group's builds its nodes are to be of. A build is all that a node is made from: image, flavour,
     what the template and the labels put into it. A node of another build is made anew, in its place."""
@@ -160,6 +160,17 @@ class ClusterSpec:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class HealthLook:
+    """What the cluster loop's own last look at the cluster's health came to, without the words."""
+
+    status: Health | None
+    parts: tuple[str, ...] = ()
+    """What of the cluster was not well."""
+    generation: int = 0
+    """The wish that was being carried out, or was done."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ClusterObserved:
     """What the cluster loop last saw."""
 
@@ -172,6 +183,9 @@ class ClusterObserved:
     container_version: str | None = None
     health_status: Health | None = None
     health_status_reason: dict[str, str] = field(default_factory=dict)
+    health_reported: bool = False
+    """Whether that health was reported by somebody outside. It stays until a look comes to something else."""
+    health_look: HealthLook | None = None
     conditions: tuple[Condition, ...] = ()
     failure: str | None = None
     """Why the current wish failed; set only when the loop gave up."""

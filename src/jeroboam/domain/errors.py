@@ -23,6 +23,17 @@ class Invalid(Refused):
     code = "invalid-value"
 
 
+_SHOWN = 80
+
+
+def describe_bad_value(field: str, value: object, why: str) -> str:
+    """Field, value and rule in one sentence: clients show no more than the first."""
+    shown = str(list(value) if isinstance(value, tuple) else value)
+    if len(shown) > _SHOWN:
+        shown = f"{shown[:_SHOWN]}..."
+    return f"Invalid input for field '{field}', value '{shown}': {why}"
+
+
 class NotFound(Refused):
     """No such object in the caller's sight."""
 

@@ -29,6 +29,8 @@ CLUSTER_STATUS = "cluster.status"
 CLUSTER_HEALTH = "cluster.health"
 CLUSTER_AGE = "cluster.age"
 NODE_HEAL = "node.heal"
+NODE_DRAIN = "node.drain"
+CLUSTER_REPAIR = "cluster.repair"
 
 WISHES = frozenset(
     {
@@ -43,7 +45,7 @@ WISHES = frozenset(
         NODEGROUP_DELETE,
     }
 )
-TYPES = WISHES | {CLUSTER_ROLLBACK, CLUSTER_STATUS, CLUSTER_HEALTH, CLUSTER_AGE, NODE_HEAL}
+TYPES = WISHES | {CLUSTER_ROLLBACK, CLUSTER_STATUS, CLUSTER_HEALTH, CLUSTER_AGE, NODE_HEAL, NODE_DRAIN, CLUSTER_REPAIR}
 
 _COUNTS = re.compile(r"[0-9]+ of [0-9]+ ")
 _WELL = frozenset({"ok", "True"})

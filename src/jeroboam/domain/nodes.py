@@ -39,6 +39,9 @@ IMAGE_DATA_LABEL = "jeroboam.node-data"
 IMAGE_VERSION_LABEL = "jeroboam.kubernetes-version"
 """Of the Kubernetes that a node image carries, as `v1.36.3`."""
 
+IMAGE_REPOSITORY = "jeroboam/"
+"""What the Docker names of our own images begin with. No user's pull may bring one of that name."""
+
 COMMANDS_PATH = "/etc/jeroboam/node/commands"
 """Where a node image looks for the script's commands, as one shell script."""
 
@@ -46,4 +49,4 @@ COMMANDS_PATH = "/etc/jeroboam/node/commands"
 def image_name(ref: str) -> str:
     """The Docker name of a node image from its name in the catalogue, which may have a version behind a colon."""
     name, _, version = ref.partition(":")
-    return f"jeroboam/{name}:{version or 'latest'}"
+    return f"{IMAGE_REPOSITORY}{name}:{version or 'latest'}"

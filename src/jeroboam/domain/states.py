@@ -10,7 +10,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from jeroboam.domain.clusters import Cluster, NodeGroup, Operation, Outcome
+from jeroboam.domain.clusters import Cluster, ClusterObserved, HealthLook, NodeGroup, Operation, Outcome
 from jeroboam.domain.containers import Container, Op, OpKind, RuntimeState, Status
 from jeroboam.domain.errors import Conflict
 
@@ -77,6 +77,28 @@ def project_cluster(cluster: Cluster, *, waiting_for: str | None = None) -> Clus
     )
 
 
+_WELL = frozenset({"ok", "True"})
+
+
+def look_at_health(observed: ClusterObserved, generation: int) -> ClusterObserved:
+    """What was observed, with what this look at the health came to."""
+    parts = tuple(sorted(part for part, text in observed.health_status_reason.items() if text not in _WELL))
+    look = HealthLook(status=observed.health_status, parts=parts, generation=generation)
+    return replace(observed, health_look=look, health_reported=False)
+
+
+def keep_reported_health(before: ClusterObserved, after: ClusterObserved) -> ClusterObserved:
+    """What was observed, with the health that was reported from outside where the loop saw nothing newer itself."""
+    if not before.health_reported or after.health_look != before.health_look:
+        return replace(after, health_reported=False)
+    return replace(
+        after,
+        health_status=before.health_status,
+        health_status_reason=before.health_status_reason,
+        health_reported=True,
+    )
+
+
 # ------------------------------------------------------------------------------------------------- node groups
 
 
@@ -115,25 +137,30 @@ def project_group(group: NodeGroup, cluster: Cluster) -> NodeGroup:
 _S = Status
 _ANY = frozenset(Status)
 
+# The published table, and beyond it what keeps every state from being a dead end for its owner: what runs or tries to
+# can be stopped, everything can be read, and deleted.
 ALLOWED: Mapping[str, frozenset[Status]] = MappingProxyType(
     {
         "start": frozenset({_S.CREATED, _S.STOPPED, _S.ERROR}),
-        "stop": frozenset({_S.RUNNING}),
+        "stop": frozenset({_S.RUNNING, _S.RESTARTING, _S.PAUSED}),
         "pause": frozenset({_S.RUNNING}),
-        "kill": frozenset({_S.RUNNING}),
+        "kill": frozenset({_S.RUNNING, _S.RESTARTING, _S.PAUSED}),
         "execute": frozenset({_S.RUNNING}),
-        "top": frozenset({_S.RUNNING}),
-        "stats": frozenset({_S.RUNNING}),
+        "top": frozenset({_S.RUNNING, _S.PAUSED}),
+        "stats": frozenset({_S.RUNNING, _S.PAUSED}),
         "unpause": frozenset({_S.PAUSED}),
-        "reboot": frozenset({_S.CREATED, _S.RUNNING, _S.STOPPED, _S.ERROR}),
-        "update": frozenset({_S.CREATED, _S.RUNNING, _S.STOPPED, _S.PAUSED}),
-        "logs": frozenset({_S.CREATED, _S.ERROR, _S.PAUSED, _S.RUNNING, _S.STOPPED, _S.UNKNOWN}),
-        "delete": frozenset({_S.CREATED, _S.ERROR, _S.STOPPED, _S.DELETED, _S.DEAD}),
-        "delete_force": _ANY - {_S.PAUSED},
-        "delete_after_stop": frozenset({_S.RUNNING, _S.CREATED, _S.ERROR, _S.STOPPED, _S.DELETED, _S.DEAD}),
+        "reboot": frozenset({_S.CREATED, _S.RUNNING, _S.STOPPED, _S.ERROR, _S.RESTARTING}),
+        "update": frozenset({_S.CREATED, _S.RUNNING, _S.STOPPED, _S.PAUSED, _S.ERROR, _S.RESTARTING}),
+        "logs": _ANY,
+        "delete": _ANY - {_S.RUNNING},
+        "delete_force": _ANY,
+        "delete_after_stop": _ANY,
         "rename": _ANY,
     }
 )
+
+STANDS = frozenset({_S.CREATED, _S.ERROR, _S.STOPPED, _S.DELETED, _S.DEAD})
+"""In these nothing runs: a container is removed without force."""
 
 _TASK: Mapping[OpKind, str] = MappingProxyType(
     {
@@ -166,7 +193,7 @@ _SEEN: Mapping[RuntimeState, Status] = MappingProxyType(
     }
 )
 
-# A failure of these leaves nothing that can be called by its runtime state.
+# A failure of these counts more than the state in which it left the container.
 _FATAL = frozenset({OpKind.CREATE, OpKind.START, OpKind.REBOOT, OpKind.DELETE})
 
 VANISHED = "The container is gone from its host."

@@ -5,6 +5,7 @@ once and kept in the state folder, readable by its owner alone.
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import secrets
@@ -16,7 +17,7 @@ from pathlib import Path
 import aiohttp
 import structlog
 
-from jeroboam.clients.keystone import KeystoneAdmin
+from jeroboam.clients.keystone import INTERFACES, KeystoneAdmin
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.kit.clock import Clock
 
@@ -108,8 +109,6 @@ class EmbeddedKeystone:
         config.write_text(CONFIG.format(folder=self._folder))
         prepared = self._prepared.exists()
         environment = {key: value for key, value in os.environ.items() if not key.startswith("OS_")}
-        if not prepared:
-            environment["OS_BOOTSTRAP_PASSWORD"] = self._passwords.admin
         descriptor = self._listener.fileno()
         first = "again" if prepared else "first"
         command = [
@@ -125,13 +124,21 @@ class EmbeddedKeystone:
         with (self._folder / "keystone.log").open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *command,
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=asyncio.subprocess.PIPE,
                 stdout=log,
                 stderr=log,
                 env=environment,
                 pass_fds=[descriptor],
                 start_new_session=True,
             )
+        # Not among its environment or arguments, which stay to be read for as long as it runs.
+        pipe = self._process.stdin
+        assert pipe is not None
+        with contextlib.suppress(OSError):
+            if not prepared:
+                pipe.write(self._passwords.admin.encode())
+            pipe.close()
+            await pipe.wait_closed()
 
     async def ready(self) -> None:
         """Until it answers. Raises `Temporary` when it ends or does not answer in time."""
@@ -160,10 +167,10 @@ class EmbeddedKeystone:
         async with aiohttp.ClientSession(timeout=timeout, trust_env=False) as session, session.get(self.url) as answer:
             answer.raise_for_status()
 
-    async def register(self, api_url: str) -> None:
+    async def register(self, api_url: str, *, heat_views: bool = False) -> None:
         """Projects, users, roles and the catalogue, for an API at that URL. Done once for each pair of URLs."""
         marker = self._folder / "registered"
-        said = f"{self.url} {api_url}"
+        said = f"{self.url} {api_url} {' '.join(INTERFACES)}{' heat' if heat_views else ''}"
         if marker.exists() and marker.read_text() == said:
             return
         async with KeystoneAdmin(self.url, password=self._passwords.admin) as keystone:
@@ -176,6 +183,11 @@ class EmbeddedKeystone:
             await keystone.ensure_service("identity", "keystone", self.url)
             await keystone.ensure_service("container-infra", "jeroboam-clusters", f"{api_url}/container-infra/v1")
             await keystone.ensure_service("container", "jeroboam-containers", f"{api_url}/container/v1")
+            if heat_views:
+                stacks = f"{api_url}/orchestration/v1/$(project_id)s"
+                await keystone.ensure_service("orchestration", "jeroboam-stacks", stacks)
+            else:
+                await keystone.remove_service("jeroboam-stacks")
         marker.write_text(said)
 
     async def keep(self, clock: Clock) -> None:

@@ -15,8 +15,8 @@ from urllib.parse import quote
 
 import aiohttp
 
-from jeroboam.domain.caller import Caller
-from jeroboam.domain.errors import Unavailable
+from jeroboam.domain.caller import AccessRule, Caller
+from jeroboam.domain.errors import Forbidden, Unavailable
 from jeroboam.domain.limits import Owner
 from jeroboam.kit.clock import Clock
 
@@ -36,6 +36,8 @@ class _Said:
 
     caller: Caller | None
     until: float
+    wrong_scope: str | None = None
+    """What a token that is good is scoped to, where that is no project."""
 
 
 class KeystoneTokens:
@@ -72,19 +74,29 @@ class KeystoneTokens:
         self._asking: dict[bytes, asyncio.Future[_Said]] = {}
 
     async def caller(self, token: str) -> Caller | None:
-        """Who the token belongs to. Requests with one token that come together share one question."""
+        """Who the token belongs to. Requests with one token that come together share one question.
+
+        Raises `Forbidden` for a good token that is scoped to no project.
+        """
+        said = await self._say(token)
+        if said is not None and said.wrong_scope is not None:
+            text = f"This token is scoped to {said.wrong_scope}, and a token that is scoped to a project is needed."
+            raise Forbidden(text, field="X-Auth-Token")
+        return None if said is None else said.caller
+
+    async def _say(self, token: str) -> _Said | None:
         if not token or len(token) > _TOKEN_LONGEST or not token.isascii() or not token.isprintable():
             return None
         key = hashlib.sha256(token.encode()).digest()
         while True:
             said = self._cache.get(key)
             if said is not None and said.until > self._clock.monotonic():
-                return said.caller
+                return said
             asking = self._asking.get(key)
             if asking is None:
-                return (await self._ask_once(key, token)).caller
+                return await self._ask_once(key, token)
             try:
-                return (await asyncio.shield(asking)).caller
+                return await asyncio.shield(asking)
             except asyncio.CancelledError:
                 # Only whoever asked may have been given up; then somebody who still waits asks again.
                 task = asyncio.current_task()
@@ -115,13 +127,18 @@ class KeystoneTokens:
             self._cache.popitem(last=False)
 
     async def _ask(self, token: str) -> _Said:
-        status, body = await self.get("/auth/tokens?nocatalog", {"X-Subject-Token": token})
+        # Without the second header Keystone knows no token that belongs to access rules: whoever sends it keeps them.
+        headers = {"X-Subject-Token": token, "OpenStack-Identity-Access-Rules": "1.0"}
+        status, body = await self.get("/auth/tokens?nocatalog", headers)
         now = self._clock.monotonic()
         if status == _NOT_FOUND:
             return _Said(caller=None, until=now + BAD_SECONDS)
         left = _seconds_left(body["token"], self._clock.now())
-        caller = _caller(body["token"]) if left > 0 else None
-        return _Said(caller=caller, until=now + (min(GOOD_SECONDS, left) if caller else BAD_SECONDS))
+        if left <= 0:
+            return _Said(caller=None, until=now + BAD_SECONDS)
+        caller = _caller(body["token"])
+        wrong_scope = _scope(body["token"]) if caller is None else None
+        return _Said(caller=caller, until=now + min(GOOD_SECONDS, left), wrong_scope=wrong_scope)
 
     async def own(self) -> Caller:
         """The service's own user and project."""
@@ -216,4 +233,21 @@ def _caller(token: dict[str, Any]) -> Caller | None:
         project_name=project.get("name", ""),
         user_domain_id=user.get("domain", {}).get("id", ""),
         project_domain_id=project.get("domain", {}).get("id", ""),
+        access_rules=_access_rules(token.get("application_credential") or {}),
     )
+
+
+def _access_rules(credential: dict[str, Any]) -> tuple[AccessRule, ...] | None:
+    rules = credential.get("access_rules")
+    if rules is None:
+        return None
+    return tuple(AccessRule(service=rule["service"], method=rule["method"], path=rule["path"]) for rule in rules)
+
+
+def _scope(token: dict[str, Any]) -> str:
+    """What a token that is scoped to no project is scoped to, in words."""
+    if "domain" in token:
+        return f"the domain {token['domain'].get('name') or token['domain'].get('id', '')}"
+    if "system" in token:
+        return "the system"
+    return "nothing"

@@ -2,8 +2,8 @@
 
 `python -m jeroboam.identity.keystone_child CONFIG FD URL first|again PARENT`; PARENT is the starter's process id.
 Keystone reads the process's arguments and keeps its configuration in a global, so it gets a process of its own.
-It is told everything through its configuration file, one inherited listening socket and, on the first start,
-`OS_BOOTSTRAP_PASSWORD`; it ends when its parent does, however and whenever that ends.
+It is told everything through its configuration file, one inherited listening socket and, on the first start, the
+admin's password on its standard input; it ends when its parent does, however and whenever that ends.
 """
 
 import ctypes
@@ -26,9 +26,10 @@ def main() -> None:
     config, descriptor, url, first = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4] == "first"
     _end_with(int(sys.argv[5]))
     sys.argv = ["keystone", "--config-file", config]
+    # Databases and keys are its owner's alone.
+    os.umask(0o077)
     if first:
-        _prepare(config, url)
-    os.environ.pop("OS_BOOTSTRAP_PASSWORD", None)
+        _prepare(config, url, sys.stdin.read())
     folder, name = os.path.split(config)
     os.environ |= {"OS_KEYSTONE_CONFIG_DIR": folder, "OS_KEYSTONE_CONFIG_FILES": name}
 
@@ -50,10 +51,12 @@ def _end_with(parent: int) -> None:
         sys.exit("keystone: the process that started this one is gone")
 
 
-def _prepare(config: str, url: str) -> None:
+def _prepare(config: str, url: str, password: str) -> None:
     """Tables, keys and the first admin: Keystone's own commands, each in a fork that shares the loaded code."""
     from keystone.cmd import cli  # noqa: PLC0415
 
+    if not password:
+        sys.exit("keystone: the process that started this one has not said the admin's password")
     for command in FIRST:
         arguments = [*command]
         if command[0].endswith("_setup"):
@@ -64,6 +67,8 @@ def _prepare(config: str, url: str) -> None:
         pid = os.fork()
         if pid == 0:
             _end_with(here)
+            # It ends with this command; what a process sets itself shows in no list of processes.
+            os.environ["OS_BOOTSTRAP_PASSWORD"] = password
             sys.argv = ["keystone-manage", "--config-file", config, *arguments]
             cli.main(sys.argv)
             os._exit(0)

@@ -6,18 +6,22 @@ from the caller.
 """
 
 import datetime as dt
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID
 
 CA_DAYS = 3650
 LEAF_DAYS = 1825
+"""How long certificates of nodes last; they are made anew before their end."""
+CLIENT_DAYS = 365
+"""The same of those that users' requests are answered with, unless the operator says otherwise."""
 # Clocks of nodes and users differ: what is issued now is valid since yesterday.
 SKEW = dt.timedelta(days=1)
 
@@ -26,6 +30,16 @@ CLIENT = ExtendedKeyUsageOID.CLIENT_AUTH
 
 _Signer = rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey
 _NAME_OCTETS = 64
+KEY_RULE = "a key has to be RSA of 2048 to 8192 bits, ECDSA on P-256, P-384 or P-521, or Ed25519"
+"""What servers of clusters can read, and nobody can break."""
+_CURVES = (ec.SECP256R1, ec.SECP384R1, ec.SECP521R1)
+_RSA_BITS = range(2048, 8193)
+# Smaller ones have known attacks, larger ones no program of a cluster reads (and they cost time).
+_RSA_EXPONENTS = range(65537, 2**31, 2)
+# No modulus that somebody made has a small factor.
+_SMALL_PRIMES = math.prod(number for number in range(3, 752, 2) if all(number % lower for lower in range(3, number, 2)))
+# They prove only that whoever asks has the key, which SHA-1 still does; the certificate has SHA-256.
+_DIGESTS = (hashes.SHA1, hashes.SHA224, hashes.SHA256, hashes.SHA384, hashes.SHA512)
 _USAGES = (
     "digital_signature content_commitment key_encipherment data_encipherment key_agreement key_cert_sign crl_sign "
     "encipher_only decipher_only"
@@ -112,8 +126,8 @@ def public_key(pem: str) -> str:
     return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
 
 
-def sign_csr(*, ca: Pair, csr: str, now: dt.datetime) -> str:
-    """The certificate, in PEM, for a request of a user; five years at most, and no longer than the authority.
+def sign_csr(*, ca: Pair, csr: str, now: dt.datetime, days: int = CLIENT_DAYS) -> str:
+    """The certificate, in PEM, for a request of a user; so many days, and no longer than the authority.
 
     Subject and the allowed extensions are the request's (contract: container-infra, section 8). Raises
     `ValueError` whose text says why a request is refused.
@@ -121,7 +135,7 @@ def sign_csr(*, ca: Pair, csr: str, now: dt.datetime) -> str:
     ca_cert, ca_key = _authority(ca)
     asked = _request(csr)
     public_key = asked.public_key()
-    builder = _leaf(ca_cert, asked.subject, now).public_key(public_key)
+    builder = _leaf(ca_cert, asked.subject, now, days=days).public_key(public_key)
     for extension in _granted(_extensions(asked)):
         builder = builder.add_extension(extension.value, critical=extension.critical)
     builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
@@ -131,16 +145,61 @@ def sign_csr(*, ca: Pair, csr: str, now: dt.datetime) -> str:
 def _request(csr: str) -> x509.CertificateSigningRequest:
     try:
         request = x509.load_pem_x509_csr(csr.encode())
-        sound = request.is_signature_valid
         public_key = request.public_key()
     except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
         raise ValueError(f"not a certificate request in PEM: {_said(error)}") from error
-    if not sound:
-        raise ValueError("the request's signature is not that of its key")
-    keys = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | ed448.Ed448PublicKey
-    if not isinstance(public_key, keys):
-        raise ValueError("the request's key is of a kind that cannot be used for TLS")  # noqa: TRY004
+    # First, since looking at the signature of a key without bounds takes time without bounds.
+    if weakness := _weakness(public_key):
+        raise ValueError(f"the request's key is {weakness}, and {KEY_RULE}")
+    _check_signature(request)
     return request
+
+
+def _weakness(key: object) -> str:
+    """What is wrong with a key; empty where nothing is."""
+    match key:
+        case rsa.RSAPublicKey():
+            numbers = key.public_numbers()
+            if key.key_size not in _RSA_BITS:
+                return f"RSA of {key.key_size} bits"
+            if numbers.e not in _RSA_EXPONENTS:
+                return f"RSA with the exponent {numbers.e if numbers.e < _RSA_EXPONENTS.stop else 'above 2^31'}"
+            return "" if numbers.n % 2 and math.gcd(numbers.n, _SMALL_PRIMES) == 1 else "RSA with a broken modulus"
+        case ec.EllipticCurvePublicKey():
+            return "" if isinstance(key.curve, _CURVES) else f"ECDSA on {key.curve.name}"
+        case ed25519.Ed25519PublicKey():
+            return ""
+        case _:
+            return f"of the kind {type(key).__name__.removesuffix('PublicKey')}"
+
+
+def _check_signature(request: x509.CertificateSigningRequest) -> None:
+    """Raise `ValueError` with the reason unless the request is signed with its own key."""
+    name = getattr(request.signature_algorithm_oid, "_name", request.signature_algorithm_oid.dotted_string)
+    try:
+        digest = request.signature_hash_algorithm
+    except UnsupportedAlgorithm as error:
+        text = f"the request is signed with {request.signature_algorithm_oid.dotted_string}, which is not known here"
+        raise ValueError(text) from error
+    if digest is not None and not isinstance(digest, _DIGESTS):
+        raise ValueError(f"the request is signed with {name}, which proves nothing; sign it with SHA-256")
+    if not (_is_signed_with_sha1(request) if isinstance(digest, hashes.SHA1) else request.is_signature_valid):
+        raise ValueError(f"the request's signature ({name}) is not that of its key")
+
+
+def _is_signed_with_sha1(request: x509.CertificateSigningRequest) -> bool:
+    """The library takes no such signature for valid, whoever made it."""
+    key, signature, content = request.public_key(), request.signature, request.tbs_certrequest_bytes
+    try:
+        if isinstance(key, rsa.RSAPublicKey):
+            key.verify(signature, content, padding.PKCS1v15(), hashes.SHA1())  # noqa: S303  (not our choice)  # nosec B303
+        elif isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(signature, content, ec.ECDSA(hashes.SHA1()))  # noqa: S303  # nosec B303
+        else:
+            return False
+    except InvalidSignature:
+        return False
+    return True
 
 
 def _extensions(request: x509.CertificateSigningRequest) -> x509.Extensions:
@@ -210,10 +269,12 @@ def _builder(*, subject: x509.Name, issuer: x509.Name, now: dt.datetime, days: i
     return builder.not_valid_before(now - SKEW).not_valid_after(now + dt.timedelta(days=days))
 
 
-def _leaf(ca: x509.Certificate, subject: x509.Name, now: dt.datetime) -> x509.CertificateBuilder:
+def _leaf(
+    ca: x509.Certificate, subject: x509.Name, now: dt.datetime, *, days: int = LEAF_DAYS
+) -> x509.CertificateBuilder:
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(ca.subject)
     builder = builder.serial_number(x509.random_serial_number()).not_valid_before(now - SKEW)
-    until = min(now + dt.timedelta(days=LEAF_DAYS), ca.not_valid_after_utc)
+    until = min(now + dt.timedelta(days=days), ca.not_valid_after_utc)
     if until <= now:
         raise ValueError("the authority's own certificate has expired")
     above = ca.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value

@@ -42,6 +42,7 @@ class Assignment:
 
     uuid: str
     name: str
+    project_id: str
     generation: int
     spec: ContainerSpec
     ops: tuple[Op, ...]
@@ -56,6 +57,8 @@ class Assignments:
     """All containers that belong on this host. What carries our tag there and is not among them is to be removed."""
 
     containers: tuple[Assignment, ...]
+    kept: tuple[str, ...] = ()
+    """Uuids of those that belong there too, and of which nothing can be read now: they stay as they are."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,7 +88,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Response:
-    """The answer. `error` is None, or one of `gone`, `conflict`, `unavailable`, with `detail` for the user."""
+    """The answer. `error` is None or `gone`, `invalid`, `conflict`, `unavailable`, with `detail` for the user."""
 
     id: int
     result: Any = None

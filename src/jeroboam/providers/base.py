@@ -52,15 +52,31 @@ class Network:
     external: bool
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Subnet:
+    """A subnet that templates may name."""
+
+    id: str
+    name: str
+
+
 class Catalog(Protocol):
     """What templates and clusters may name. A `ref` is an id or a name."""
 
     async def image(self, ref: str) -> Image | None: ...
 
+    async def versions(self, ref: str) -> Sequence[str]:
+        """The versions of the image of that name that nodes can boot from now; none for one without versions."""
+        ...
+
     async def flavor(self, ref: str) -> Flavor | None: ...
 
     async def networks(self, ref: str) -> Sequence[Network]:
         """All networks of that id or name: more than one means that the name is ambiguous."""
+        ...
+
+    async def subnets(self, ref: str) -> Sequence[Subnet]:
+        """All subnets of that id or name."""
         ...
 
     async def has_keypair(self, ref: str, user_id: str) -> bool: ...
@@ -100,6 +116,8 @@ class Infra:
     network_id: str | None = None
     nodes: tuple[NodeObserved, ...] = ()
     conditions: tuple[Condition, ...] = field(default=())
+    troubles: tuple[str, ...] = ()
+    """What somebody has taken away from it outside this service, in clauses; `ensure` mends that."""
 
 
 class Provider(Protocol):

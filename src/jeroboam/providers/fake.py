@@ -14,7 +14,7 @@ from jeroboam.domain.errors import Permanent
 from jeroboam.domain.nodes import NodeScript
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.faults import Faults
-from jeroboam.providers.base import Flavor, Image, Infra, InfraWant, Network, NodeWant
+from jeroboam.providers.base import Flavor, Image, Infra, InfraWant, Network, NodeWant, Subnet
 
 
 @dataclass(slots=True)
@@ -52,6 +52,13 @@ class FakeCloud:
         """Somebody removes the node."""
         del self.clusters[cluster_id].nodes[node_uuid]
 
+    def lose_network(self, cluster_id: str) -> None:
+        """Somebody removes the cluster's network: nobody reaches a node any more."""
+        cluster = self.clusters[cluster_id]
+        cluster.network_id = None
+        for uuid in cluster.nodes:
+            self.kill(cluster_id, uuid)
+
 
 class FakeCatalog:
     """One of each, and an image that is lacking."""
@@ -69,6 +76,7 @@ class FakeCatalog:
             for name, ram in (("m1.tiny", 512), ("m1.small", 2048), ("m1.medium", 4096), ("m1.large", 8192))
         }
         self.nets = {"public": Network(id="public", name="public", external=True)}
+        self.subnet_names: set[str] = set()
         self.keypairs: set[str] = set()
 
     async def image(self, ref: str) -> Image | None:
@@ -78,11 +86,18 @@ class FakeCatalog:
         """Any version of an image is as the image itself."""
         return self.images.get(ref) or self.images.get(ref.partition(":")[0])
 
+    async def versions(self, ref: str) -> Sequence[str]:
+        image = self.known(ref)
+        return [image.version] if image is not None and image.version and not image.lacking else []
+
     async def flavor(self, ref: str) -> Flavor | None:
         return self.flavors.get(ref)
 
     async def networks(self, ref: str) -> Sequence[Network]:
         return [self.nets[ref]] if ref in self.nets else []
+
+    async def subnets(self, ref: str) -> Sequence[Subnet]:
+        return [Subnet(id=ref, name=ref)] if ref in self.subnet_names else []
 
     async def has_keypair(self, ref: str, user_id: str) -> bool:
         del user_id
@@ -219,7 +234,8 @@ class FakeProvider:
         cluster = self._own(cluster_id)
         if cluster is None:
             return Infra()
-        return Infra(network_id=cluster.network_id, nodes=tuple(cluster.nodes.values()))
+        troubles = ("the network was removed",) if cluster.network_id is None and cluster.nodes else ()
+        return Infra(network_id=cluster.network_id, nodes=tuple(cluster.nodes.values()), troubles=troubles)
 
 
 def _free_address(used: set[str]) -> str:

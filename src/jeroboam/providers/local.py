@@ -9,12 +9,14 @@ from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 import aiodocker
+from aiodocker.containers import DockerContainer
 
 from jeroboam.clients.docker import connect, speaking
 from jeroboam.clients.docker_containers import executed
 from jeroboam.domain.clusters import LOAD_BALANCER, MASTER, NodeObserved, NodeState
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import Permanent, Temporary
+from jeroboam.domain.marks import Kind
 from jeroboam.domain.nodes import NodeScript
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.tasks import Tasks
@@ -22,7 +24,8 @@ from jeroboam.providers import local_subnets as subnets
 from jeroboam.providers.base import Infra, InfraWant, NodeWant, Surroundings
 from jeroboam.providers.local_catalog import LocalCatalog
 from jeroboam.providers.local_engine import LocalEngine, disk_left, memory_left
-from jeroboam.providers.local_estate import Estate, Net, volume_name
+from jeroboam.providers.local_estate import Estate, Net
+from jeroboam.providers.local_networks import NETWORK_GONE, has_lost
 from jeroboam.providers.local_nodes import (
     INSTALLATION,
     Place,
@@ -30,10 +33,13 @@ from jeroboam.providers.local_nodes import (
     container_config,
     container_name,
     labels,
+    volume_name,
 )
 
 # More starts at once than this only wait in the Engine.
 _AT_ONCE = 8
+# An Engine answers a question in milliseconds, and somebody waits for the answer.
+_QUESTION_SECONDS = 10.0
 _FIRST = frozenset({MASTER, LOAD_BALANCER})
 # What a node's service gets to end by itself before it is killed.
 _STOP_SECONDS = 20
@@ -52,7 +58,8 @@ class LocalProvider:
         self._installation = installation
         self._url = url
         self._client: aiodocker.Docker | None = None
-        self._catalog = LocalCatalog(self._docker)
+        self._asked: aiodocker.Docker | None = None
+        self._catalog = LocalCatalog(self._questions)
         self._engine = LocalEngine(self._docker, {INSTALLATION: installation})
         self._estate = Estate(self._docker, installation)
         self._slots = asyncio.Semaphore(_AT_ONCE)
@@ -69,7 +76,7 @@ class LocalProvider:
         net = await self._network(want)
         addresses = await self._addresses(want, net)
         seen = {node.uuid: node for node in await self._estate.nodes(want.cluster_id)}
-        infra = Infra(network_id=net.id, nodes=tuple(seen.values()), conditions=self._conditions())
+        infra = Infra(network_id=net.id, nodes=tuple(seen.values()), conditions=self._conditions(want.cluster_id))
         yield infra
         failures: list[BaseException] = []
         tasks = Tasks(lambda _, error: failures.append(error))
@@ -95,7 +102,9 @@ class LocalProvider:
         told = await asyncio.gather(*(self._estate.last_words(node) for node in nodes))
         there = {node.uuid for node in nodes}
         left = [disk for disk in disks if disk.uuid not in there]
-        return Infra(network_id=net.id if net else None, nodes=(*told, *left), conditions=self._conditions())
+        conditions = self._conditions(cluster_id)
+        troubles = (NETWORK_GONE,) if net is None and nodes else ()
+        return Infra(network_id=net.id if net else None, nodes=(*told, *left), conditions=conditions, troubles=troubles)
 
     async def remove(self, cluster_id: str, node_uuids: Sequence[str]) -> None:
         await self._estate.remove_nodes(cluster_id, set(node_uuids), self._slots)
@@ -150,13 +159,14 @@ class LocalProvider:
 
     async def surroundings(self) -> Surroundings:
         with speaking("asking the Docker Engine about its machine"):
-            info = await self._docker().system.info()
-            networks = await self._estate.taken()
+            info = await self._questions().system.info()
+            networks = await Estate(self._questions, self._installation).taken()
         return Surroundings(networks=networks, memory=memory_left(info), disk=disk_left(info))
 
     async def close(self) -> None:
-        client, self._client = self._client, None
-        if client is not None:
+        clients = [client for client in (self._client, self._asked) if client is not None]
+        self._client = self._asked = None
+        for client in clients:
             await client.close()
 
     def _docker(self) -> aiodocker.Docker:
@@ -164,8 +174,15 @@ class LocalProvider:
             self._client = connect(self._url)
         return self._client
 
-    def _conditions(self) -> tuple[Condition, ...]:
-        return self._engine.known.conditions() if self._engine.known else ()
+    def _questions(self) -> aiodocker.Docker:
+        """Connections of their own for what requests ask: while those wait, work on clusters goes on."""
+        if self._asked is None:
+            self._asked = connect(self._url, answer_seconds=_QUESTION_SECONDS)
+        return self._asked
+
+    def _conditions(self, cluster_id: str) -> tuple[Condition, ...]:
+        limits = self._engine.known.conditions() if self._engine.known else ()
+        return (*limits, *self._estate.conditions(cluster_id))
 
     async def _network(self, want: InfraWant) -> Net:
         if want.network is not None:
@@ -186,7 +203,7 @@ class LocalProvider:
 
         async def keep(node: NodeWant) -> str:
             async with self._slots:
-                tags = labels(self._installation, want.cluster_id, node, chosen[node.uuid])
+                tags = labels(self._installation, want.cluster_id, node, chosen[node.uuid], Kind.NODE_VOLUME)
                 return await self._estate.make_volume(tags)
 
         kept = await asyncio.gather(*(keep(node) for node in new))
@@ -195,8 +212,8 @@ class LocalProvider:
 
     def _place(self, want: InfraWant, net: Net, node: NodeWant, addresses: dict[str, str]) -> Place:
         address = addresses[node.uuid]
-        tags = labels(self._installation, want.cluster_id, node, address)
-        return Place(network=net.name, address=address, volume=volume_name(node.uuid), labels=tags)
+        tags = labels(self._installation, want.cluster_id, node, address, Kind.NODE)
+        return Place(network=net.name, network_id=net.id, address=address, volume=volume_name(node.uuid), labels=tags)
 
     async def _make(
         self, want: NodeWant, place: Place, seen: dict[str, NodeObserved], scripts: dict[str, NodeScript]
@@ -212,14 +229,22 @@ class LocalProvider:
                         raise Permanent(f"node {want.name} has to be made, and there is no script for it")
                     server_id = server_id or await self._create(want, place)
                     await self._docker().containers.container(server_id).put_archive("/", archive(script))
-                container = self._docker().containers.container(server_id)
-                if (await container.show())["State"]["Paused"]:
-                    await container.unpause()
-                else:
-                    await container.start()
+                await self._start(self._docker().containers.container(server_id), place)
         return NodeObserved(
             uuid=want.uuid, name=want.name, state=NodeState.RUNNING, address=place.address, server_id=server_id
         )
+
+    async def _start(self, container: DockerContainer, place: Place) -> None:
+        """Have the container run, on its network."""
+        shown = await container.show()
+        if shown["State"]["Paused"]:
+            await container.unpause()
+        if not has_lost(shown["NetworkSettings"]["Networks"], place.network, place.network_id, place.address):
+            await container.start()
+            return
+        await self._estate.attach(container, place)
+        # What runs in it has looked for its address when it was started.
+        await (container.restart(t=_STOP_SECONDS) if shown["State"]["Running"] else container.start())
 
     async def _create(self, want: NodeWant, place: Place) -> str:
         image = await self._catalog.docker_image(want.image)
@@ -228,7 +253,7 @@ class LocalProvider:
             raise Permanent(f"node {want.name} cannot be made: there is no flavor {want.flavor}")
         gift = await self._engine.gift(image.id)
         config = container_config(want, place, image, flavor, gift)
-        return await self._estate.make_container(container_name(want), config, want.uuid)
+        return await self._estate.make_container(container_name(want.name, want.uuid), config, want.uuid)
 
     async def _complete(self, want: InfraWant) -> Infra:
         """What is there now. Raises `Temporary` when a wanted node does not run, with what it printed last."""

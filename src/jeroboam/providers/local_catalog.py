@@ -4,7 +4,7 @@ Neighbours: `local`. Node containers take no key pair, so that there is none to 
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
@@ -13,15 +13,17 @@ import aiodocker
 
 from jeroboam.clients.docker import speaking
 from jeroboam.domain.errors import Permanent
+from jeroboam.domain.images import is_reference
 from jeroboam.domain.nodes import (
     IMAGE_COES_LABEL,
     IMAGE_DATA_LABEL,
     IMAGE_DISTRO_LABEL,
     IMAGE_LABEL,
+    IMAGE_REPOSITORY,
     IMAGE_VERSION_LABEL,
     image_name,
 )
-from jeroboam.providers.base import Flavor, Image, Network
+from jeroboam.providers.base import Flavor, Image, Network, Subnet
 
 DATA_FOLDER = "/var/lib/docker"
 """Where an image's engine keeps its data when the image does not say."""
@@ -40,8 +42,13 @@ FLAVORS = tuple(
 )
 NETWORKS = (Network(id="public", name="public", external=True),)
 
+# What the Engine lists for an image without a name.
+_NO_NAME = "<none>"
+_NO_TAG = f"{_NO_NAME}:{_NO_NAME}"
+
 _VERSIONED = frozenset({"kubernetes-node"})
 _VERSION = re.compile(r"v\d+\.\d+\.\d+")
+_KNOWN_NAME = re.compile(r"[a-z]+(-[a-z]+)*")
 
 # Images that we know how to make, for when they are not there yet.
 _KNOWN = {
@@ -99,6 +106,10 @@ class LocalCatalog:
     async def networks(self, ref: str) -> Sequence[Network]:
         return [network for network in NETWORKS if ref in {network.id, network.name}]
 
+    async def subnets(self, ref: str) -> Sequence[Subnet]:
+        del ref
+        return ()
+
     async def has_keypair(self, ref: str, user_id: str) -> bool:
         del ref, user_id
         return False
@@ -119,18 +130,27 @@ class LocalCatalog:
         """The id of some node image on the Engine, to try things with."""
         with speaking("looking for node images"):
             found = await self._docker().images.list(filters={"label": [IMAGE_LABEL]})
-        return next((each["Id"] for each in found if each["Labels"].get(IMAGE_DISTRO_LABEL)), None)
+        return next(
+            (each["Id"] for each in found if is_node_image(each) and _labels(each).get(IMAGE_DISTRO_LABEL)), None
+        )
+
+    async def versions(self, ref: str) -> Sequence[str]:
+        if not _KNOWN_NAME.fullmatch(name := ref.partition(":")[0]):
+            return ()
+        with speaking("looking for node images"):
+            images = await self._docker().images.list(filters={"label": [f"{IMAGE_LABEL}={name}"]})
+        return sorted({_labels(each).get(IMAGE_VERSION_LABEL, "") for each in images if is_node_image(each)} - {""})
 
     async def _there(self, known: Image) -> str:
         """Which versions of an image there are, in words."""
-        with speaking("looking for node images"):
-            images = await self._docker().images.list(filters={"label": [f"{IMAGE_LABEL}={known.name.split(':')[0]}"]})
-        found = {each["Labels"].get(IMAGE_VERSION_LABEL, "") for each in images} - {""}
-        return f"there is: {', '.join(sorted(found))}" if found else "there is none"
+        versions = await self.versions(known.name)
+        return f"there is: {', '.join(versions)}" if versions else "there is none"
 
     async def _inspect(self, ref: str) -> dict[str, Any] | None:
+        name = image_name(ref) if ref.partition(":")[0] in _KNOWN else ref
+        if not is_reference(name):
+            return None
         with speaking(f"looking for the node image {ref}"):
-            name = image_name(ref) if ref.partition(":")[0] in _KNOWN else ref
             try:
                 found = await self._docker().images.inspect(name)
             except aiodocker.DockerError as error:
@@ -138,7 +158,20 @@ class LocalCatalog:
                 if error.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}:
                     return None
                 raise
-        return found if IMAGE_LABEL in _labels(found) else None
+        return found if is_node_image(found) else None
+
+
+def is_node_image(image: Mapping[str, Any]) -> bool:
+    """Whether nodes may be made from that image, as the Engine lists or shows it: they get the rights of a machine.
+
+    Anybody can put our labels on an image and have a host pull it. So it also has a name that no pull gives
+    (`images.check_pull`), or none at all, as a former build of ours has.
+    """
+    if IMAGE_LABEL not in _labels(image):
+        return False
+    tags = [tag for tag in image.get("RepoTags") or () if tag != _NO_TAG]
+    pulled = any(not digest.startswith(_NO_NAME) for digest in image.get("RepoDigests") or ())
+    return any(tag.startswith(IMAGE_REPOSITORY) for tag in tags) or not (tags or pulled)
 
 
 def _known(ref: str) -> Image | None:
@@ -149,14 +182,14 @@ def _known(ref: str) -> Image | None:
         return known
     if name not in _VERSIONED or not _VERSION.fullmatch(version):
         return None
-    # Clients print what they are told up to the first full stop, which a version has.
     command = f"`jeroboam node-image build kubernetes --version {version}`"
-    lacking = f"that version is not on this Engine, and has to be built first: {command}"
+    lacking = f"that version is not on this Engine yet, and {command} makes it if it was published"
     return replace(known, id=ref, name=ref, version=version, lacking=lacking)
 
 
-def _labels(found: dict[str, Any]) -> dict[str, str]:
-    return (found.get("Config") or {}).get("Labels") or {}
+def _labels(image: Mapping[str, Any]) -> dict[str, str]:
+    """Of an image that is shown, or of one in a list."""
+    return (image.get("Config") or image).get("Labels") or {}
 
 
 def _described(found: dict[str, Any]) -> Image:

@@ -16,13 +16,17 @@ from pathlib import Path
 from typing import Any
 
 import aiodocker
+from aiodocker.containers import DockerContainer
 from aiodocker.types import JSONValue
 
 from jeroboam.clients.docker import CONNECTION_LOST, speaking
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import Permanent
+from jeroboam.domain.marks import KIND, Kind, has_kind
 
 PROBE = "jeroboam.probe"
+# No container of a user's has a dot in its name on the Engine.
+_PROBE_NAME = "jeroboam-probe."
 
 # The numbers are the kernel's (linux/capability.h).
 _SYS_RESOURCE = 24
@@ -109,6 +113,7 @@ class LocalEngine:
         """`labels` are put on the container that tries."""
         self._docker = docker
         self._labels = {**labels, PROBE: "1"}
+        self._tries = 0
         self._gift: Gift | None = None
         self._asking = asyncio.Lock()
 
@@ -144,17 +149,20 @@ class LocalEngine:
         async with self._asking:
             with speaking("clearing away an earlier try"):
                 for old in await self._docker().containers.list(all=True, filters=as_filter(self._labels)):
-                    await old.delete(force=True, v=True)
+                    if _is_probe(old):
+                        await old.delete(force=True, v=True)
 
     async def _probe(self, image: str, way: Mapping[str, Any]) -> dict[str, str]:
         config: dict[str, JSONValue] = {
             "Image": image,
             "Entrypoint": ["/bin/sh", "-c", _QUESTIONS],
-            "Labels": dict(self._labels),
+            "Labels": {**self._labels, KIND: Kind.PROBE.value},
             "Volumes": {"/probe": {}},
             "HostConfig": {**way, "NetworkMode": "none", "RestartPolicy": {"Name": "no"}},
         }
-        container = await self._docker().containers.create(config)
+        self._tries += 1
+        name = f"{_PROBE_NAME}{os.getpid()}.{self._tries}"
+        container = await self._docker().containers.create(config, name=name)
         try:
             await container.start()
             async with asyncio.timeout(_PROBE_SECONDS):
@@ -164,6 +172,11 @@ class LocalEngine:
             await asyncio.shield(container.delete(force=True, v=True))
         pairs = (line.split(None, 1) for line in lines)
         return {pair[0]: pair[1] for pair in pairs if len(pair) > 1}
+
+
+def _is_probe(listed: DockerContainer) -> bool:
+    names = [name.lstrip("/") for name in listed["Names"] or ()]
+    return has_kind(listed["Labels"], Kind.PROBE) and any(name.startswith(_PROBE_NAME) for name in names)
 
 
 def _own_caps() -> int | None:

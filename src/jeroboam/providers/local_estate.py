@@ -2,26 +2,52 @@
 
 Neighbours: `local`, which decides what should be there. A cluster is one network, and a volume and a container a
 node. The volume carries the node's address as a label, so that an address outlives our process and the container.
+What carries our tag without having been made here (its kind, its marks and its name do not fit) is left alone and told.
 """
 
 import asyncio
+import contextlib
 import ipaddress
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Any
 
 import aiodocker
+import structlog
+from aiodocker.containers import DockerContainer
 from aiodocker.types import JSONValue
 
 from jeroboam.clients.docker import speaking
 from jeroboam.domain.clusters import NodeObserved, NodeState
+from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
+from jeroboam.domain.marks import KIND, Kind
+from jeroboam.domain.subnets import PROJECTS
 from jeroboam.providers import local_subnets as subnets
 from jeroboam.providers.local_engine import as_filter
-from jeroboam.providers.local_nodes import ADDRESS, CLUSTER, INSTALLATION, NODE, NODE_NAME, last_words, observed
+from jeroboam.providers.local_networks import NETWORK_GONE, NOT_ATTACHED, judge, subnet_around
+from jeroboam.providers.local_nodes import (
+    ADDRESS,
+    CLUSTER,
+    INSTALLATION,
+    NODE,
+    NODE_NAME,
+    Place,
+    is_cluster_network,
+    is_node,
+    is_node_volume,
+    last_words,
+    network_name,
+    observed,
+    volume_name,
+)
 
 _SUBNET_TRIES = 32
+_CUT_OFF = frozenset({NETWORK_GONE, NOT_ATTACHED})
+_STRAYS_TOLD = 5
+
+log = structlog.get_logger("jeroboam.providers.local")
 # How much of a node's last line is shown.
 _WORDS = 300
 _LINES = 200
@@ -42,19 +68,36 @@ class Estate:
     def __init__(self, docker: Callable[[], aiodocker.Docker], installation: str) -> None:
         self._docker = docker
         self._installation = installation
+        self._strays: dict[tuple[Kind, str | None], tuple[str, ...]] = {}
 
     async def network(self, cluster_id: str) -> Net | None:
         """The cluster's network."""
+        owned = await self._networks(cluster_id)
+        return _net(owned[0]) if owned else None
+
+    async def _networks(self, cluster_id: str | None) -> list[dict[str, Any]]:
+        """The networks that were made for that cluster (None: for any), as the Engine lists them."""
         with speaking("looking for the cluster's network"):
-            found = await self._docker().networks.list(filters=self._having(cluster_id))
-        return _net(found[0]) if found else None
+            listed = await self._docker().networks.list(filters=self._having(cluster_id))
+        owned = [network for network in listed if is_cluster_network(network["Labels"], network["Name"])]
+        self._note_strays(Kind.CLUSTER_NETWORK, cluster_id, (net["Name"] for net in listed if net not in owned))
+        return owned
 
     async def make_network(self, cluster_id: str, nodes: int) -> Net:
-        """A new private network with room for that many nodes and as many more."""
+        """A new private network with room for that many nodes and as many more.
+
+        Where nodes have addresses already it is the one that they had them in.
+        """
+        known = (await self.addresses(cluster_id)).values()
         with speaking("making the cluster's network"):
             existing = await self._docker().networks.list()
             used = [subnet for each in existing for subnet in _subnets(each)] + subnets.host_routes()
             choice = subnets.candidates(cluster_id, nodes, used)
+            if known and (former := subnet_around(known)) is not None:
+                taken = sorted(each["Name"] for each in existing if any(map(former.overlaps, _subnets(each))))
+                if taken:
+                    raise Temporary(f"{NETWORK_GONE}, and {former} is taken by {', '.join(taken)}")
+                choice = iter([former])
             for subnet, _ in zip(choice, range(_SUBNET_TRIES), strict=False):
                 try:
                     await self._docker().networks.create(self._network_config(cluster_id, subnet))
@@ -72,50 +115,95 @@ class Estate:
     async def taken(self) -> tuple[tuple[ipaddress.IPv4Network, str], ...]:
         """Networks that nodes here reach outside their cluster; not whose."""
         existing = await self._docker().networks.list()
-        bridges = {subnet for each in existing for subnet in _subnets(each) if not subnet.overlaps(subnets.POOL)}
-        found = [(subnets.POOL, "where nodes have their addresses")]
+        pools = (subnets.POOL, PROJECTS)
+        bridges = {subnet for each in existing for subnet in _subnets(each) if not any(map(subnet.overlaps, pools))}
+        found = [
+            (subnets.POOL, "where nodes have their addresses"),
+            (PROJECTS, "where containers of projects have their addresses"),
+        ]
         found += [(subnet, "a network of the Docker Engine") for subnet in sorted(bridges)]
-        known = {*bridges, subnets.POOL}
+        known = {*bridges, *pools}
         routes = [each for each in subnets.host_routes() if not any(each.subnet_of(network) for network in known)]
         return (*found, *((route, "a route of this machine") for route in routes))
 
     async def addresses(self, cluster_id: str) -> dict[str, str]:
         """Addresses that are given out in that cluster, by node uuid."""
-        return {tags[NODE]: tags[ADDRESS] for tags in await self._volumes(cluster_id)}
+        volumes = await self._volumes(cluster_id)
+        return {volume["Labels"][NODE]: volume["Labels"][ADDRESS] for volume in volumes}
 
     async def disks(self, cluster_id: str) -> list[NodeObserved]:
         """Every node that has a volume, as it is without its container: not made yet, lost, or not wholly removed."""
         reason = "the node's container is gone"
         return [
             NodeObserved(uuid=tags[NODE], name=tags[NODE_NAME], state=NodeState.GONE, reason=reason)
-            for tags in await self._volumes(cluster_id)
+            for tags in (volume["Labels"] for volume in await self._volumes(cluster_id))
         ]
 
-    async def _volumes(self, cluster_id: str) -> list[dict[str, str]]:
-        """The labels of the cluster's volumes."""
+    async def _volumes(self, cluster_id: str | None) -> list[dict[str, Any]]:
+        """The volumes that were made for nodes of that cluster (None: of any), as the Engine lists them."""
         with speaking("listing the cluster's volumes"):
-            found = await self._docker().volumes.list(filters=self._having(cluster_id))
-        return [each["Labels"] for each in found["Volumes"] or ()]
+            answer = await self._docker().volumes.list(filters=self._having(cluster_id))
+        listed = answer["Volumes"] or ()
+        owned = [volume for volume in listed if is_node_volume(volume["Labels"], volume["Name"])]
+        self._note_strays(Kind.NODE_VOLUME, cluster_id, (each["Name"] for each in listed if each not in owned))
+        return owned
+
+    async def containers(self, cluster_id: str | None) -> list[DockerContainer]:
+        """The containers that were made as nodes of that cluster (None: of any), as the Engine lists them."""
+        with speaking("listing the cluster's nodes"):
+            listed = await self._docker().containers.list(all=True, filters=as_filter(self._tags(cluster_id)))
+        names = {container.id: [name.lstrip("/") for name in container["Names"] or ()] for container in listed}
+        owned = [container for container in listed if is_node(container["Labels"], names[container.id])]
+        claims = (each for each in listed if each not in owned and _claims_node(each["Labels"]))
+        self._note_strays(Kind.NODE, cluster_id, (", ".join(names[each.id]) or each.id[:12] for each in claims))
+        return owned
+
+    def _note_strays(self, kind: Kind, cluster_id: str | None, names: Iterable[str]) -> None:
+        """Log what carries our marks and was not made here, once, and keep it for `conditions`."""
+        now = tuple(sorted(names))
+        new = set(now).difference(self._strays.get((kind, cluster_id), ()))
+        self._strays[kind, cluster_id] = now
+        if new:
+            log.warning("marks that were not set here", kind=kind, cluster=cluster_id, names=sorted(new))
+
+    def conditions(self, cluster_id: str) -> tuple[Condition, ...]:
+        """Whether all that carries the cluster's marks was made for it, as it was when it was last listed."""
+        strays = [name for (_, owner), names in self._strays.items() if owner == cluster_id for name in names]
+        if not strays:
+            return (Condition(type="Inventory", status=True),)
+        shown = ", ".join(strays[:_STRAYS_TOLD]) + (", …" if len(strays) > _STRAYS_TOLD else "")
+        text = f"The Docker Engine has objects with this cluster's marks that were not made for it: {shown}."
+        return (Condition(type="Inventory", status=False, reason="ForeignObjects", message=text),)
 
     async def make_volume(self, tags: Mapping[str, str]) -> str:
         """The node's volume, made now or before; the address that it carries."""
         with speaking("making the node's volume"):
-            config = {"Name": volume_name(tags[NODE]), "Labels": dict(tags)}
-            volume = await self._docker().volumes.create(config)
+            name = volume_name(tags[NODE])
+            volume = await self._docker().volumes.create({"Name": name, "Labels": dict(tags)})
             labels: dict[str, str] = (await volume.show()).get("Labels") or {}
-        if labels.get(INSTALLATION) != self._installation:
-            raise Permanent(f"there is a Docker volume {config['Name']} that is not ours")
+        if labels.get(INSTALLATION) != self._installation or not is_node_volume(labels, name):
+            raise Permanent(f"there is a Docker volume {name} that is not ours")
         return labels[ADDRESS]
 
     async def nodes(self, cluster_id: str) -> tuple[NodeObserved, ...]:
-        """The cluster's node containers, in order of their names."""
-        with speaking("listing the cluster's nodes"):
-            found = await self._docker().containers.list(all=True, filters=as_filter(self._tags(cluster_id)))
-        return tuple(sorted((observed(each) for each in found), key=lambda node: node.name))
+        """The cluster's node containers, in order of their names; one that is not on its network has stopped."""
+        net, owned = await asyncio.gather(self.network(cluster_id), self.containers(cluster_id))
+        known = net.id if net is not None else None
+        found = (judge(observed(each), each["NetworkSettings"]["Networks"], known) for each in owned)
+        return tuple(sorted(found, key=lambda node: node.name))
+
+    async def attach(self, container: DockerContainer, place: Place) -> None:
+        """Have the container on the cluster's network, with its address there, and forget what it had before."""
+        network = await self._docker().networks.get(place.network)
+        with contextlib.suppress(aiodocker.DockerError):
+            # What it was on may be gone altogether.
+            await network.disconnect({"Container": container.id, "Force": True})
+        endpoint = {"IPAMConfig": {"IPv4Address": place.address}}
+        await network.connect({"Container": container.id, "EndpointConfig": endpoint})
 
     async def last_words(self, node: NodeObserved) -> NodeObserved:
         """The node with what it printed last, if it does not run."""
-        if node.state is not NodeState.STOPPED or node.server_id is None:
+        if node.state is not NodeState.STOPPED or node.server_id is None or node.reason in _CUT_OFF:
             return node
         try:
             with speaking(f"reading what node {node.name} printed"):
@@ -143,7 +231,8 @@ class Estate:
                 raise
         found = await self._docker().containers.get(name)
         labels = found["Config"]["Labels"] or {}
-        if labels.get(INSTALLATION) != self._installation or labels.get(NODE) != node_uuid:
+        owned = labels.get(INSTALLATION) == self._installation and is_node(labels, [name])
+        if not owned or labels[NODE] != node_uuid:
             raise Permanent(f"there is a container {name} on the Docker Engine that is not ours")
         return found.id
 
@@ -151,13 +240,11 @@ class Estate:
         """Uuids of all clusters of which anything is there."""
         with speaking("listing what is ours on the Docker Engine"):
             containers, volumes, networks = await asyncio.gather(
-                self._docker().containers.list(all=True, filters=as_filter(self._tags())),
-                self._docker().volumes.list(filters=self._having()),
-                self._docker().networks.list(filters=self._having()),
+                self.containers(None), self._volumes(None), self._networks(None)
             )
         tags = [container["Labels"] for container in containers]
-        tags += [each["Labels"] for each in [*(volumes["Volumes"] or ()), *networks]]
-        return sorted({each[CLUSTER] for each in tags if CLUSTER in each})
+        tags += [listed["Labels"] for listed in [*volumes, *networks]]
+        return sorted({labels[CLUSTER] for labels in tags})
 
     async def end_node(self, node: NodeObserved, seconds: int) -> None:
         """Stop the node's container, which gets so long to end by itself, and remove it; its volume stays."""
@@ -181,10 +268,9 @@ class Estate:
                 await _delete(what)
 
         with speaking("removing nodes"):
-            containers = await self._docker().containers.list(all=True, filters=as_filter(self._tags(cluster_id)))
+            containers = await self.containers(cluster_id)
             await asyncio.gather(*(remove(each) for each in containers if _chosen(each["Labels"], only)))
-            found = await self._docker().volumes.list(filters=self._having(cluster_id))
-            volumes = [each for each in found["Volumes"] or () if _chosen(each["Labels"], only)]
+            volumes = [each for each in await self._volumes(cluster_id) if _chosen(each["Labels"], only)]
             await asyncio.gather(
                 *(remove(aiodocker.volumes.DockerVolume(self._docker(), each["Name"])) for each in volumes)
             )
@@ -192,7 +278,7 @@ class Estate:
     async def remove_network(self, cluster_id: str) -> None:
         """The cluster's network, even where somebody else's container was attached to it."""
         with speaking("removing the cluster's network"):
-            for found in await self._docker().networks.list(filters=self._having(cluster_id)):
+            for found in await self._networks(cluster_id):
                 network = await self._docker().networks.get(found["Id"])
                 for container in (await network.show())["Containers"] or {}:
                     await network.disconnect({"Container": container, "Force": True})
@@ -207,17 +293,17 @@ class Estate:
 
     def _network_config(self, cluster_id: str, subnet: ipaddress.IPv4Network) -> dict[str, Any]:
         return {
-            "Name": f"jeroboam-{cluster_id}",
+            "Name": network_name(cluster_id),
             "CheckDuplicate": True,
             "Driver": "bridge",
             "IPAM": {"Config": [{"Subnet": str(subnet), "Gateway": subnets.gateway(subnet)}]},
-            "Labels": self._tags(cluster_id),
+            "Labels": {KIND: Kind.CLUSTER_NETWORK.value, **self._tags(cluster_id)},
         }
 
 
-def volume_name(node_uuid: str) -> str:
-    """The Engine's name for a node's volume."""
-    return f"jeroboam-{node_uuid}"
+def _claims_node(tags: Mapping[str, str]) -> bool:
+    """Whether the labels say that it is a node: containers of users carry our installation's tag too."""
+    return CLUSTER in tags or NODE in tags
 
 
 def _chosen(tags: Mapping[str, str], only: Collection[str] | None) -> bool:

@@ -7,14 +7,16 @@ import io
 import re
 import shlex
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from aiodocker.containers import DockerContainer
 from aiodocker.types import JSONValue
 
 from jeroboam.domain.clusters import MASTER, NodeObserved, NodeState
+from jeroboam.domain.marks import KIND, Kind, has_kind
 from jeroboam.domain.nodes import COMMANDS_PATH, NodeScript
+from jeroboam.providers import local_subnets as subnets
 from jeroboam.providers.base import Flavor, NodeWant
 from jeroboam.providers.local_catalog import DockerImage
 from jeroboam.providers.local_engine import Gift
@@ -28,6 +30,7 @@ ROLE = "jeroboam.role"
 ADDRESS = "jeroboam.address"
 BUILD = "jeroboam.build"
 
+_NODE_TAGS = frozenset({CLUSTER, NODE, NODE_NAME, ADDRESS})
 _HOSTNAME_LETTERS = 63
 # What the keeper of a node's programs says, with the program and its status; TERM and KILL are others' doing.
 _ENDED = re.compile(r"node: (\S+) ended with status (\d{1,3}); it is started again")
@@ -52,14 +55,25 @@ class Place:
     """Where a node goes: decided before its container exists."""
 
     network: str
+    network_id: str
     address: str
     volume: str
     labels: Mapping[str, str]
 
 
-def container_name(want: NodeWant) -> str:
+def container_name(name: str, uuid: str) -> str:
     """Node names are unique in their cluster, container names on the whole Engine."""
-    return f"{want.name}.{want.uuid[:8]}"
+    return f"{name}.{uuid[:8]}"
+
+
+def volume_name(node_uuid: str) -> str:
+    """The Engine's name for a node's volume."""
+    return f"jeroboam-{node_uuid}"
+
+
+def network_name(cluster_id: str) -> str:
+    """The Engine's name for a cluster's network."""
+    return f"jeroboam-{cluster_id}"
 
 
 def container_config(
@@ -94,9 +108,10 @@ def container_config(
     }
 
 
-def labels(installation: str, cluster_id: str, want: NodeWant, address: str) -> dict[str, str]:
-    """The tags of all that is made for a node."""
+def labels(installation: str, cluster_id: str, want: NodeWant, address: str, kind: Kind) -> dict[str, str]:
+    """The tags of what is made for a node."""
     return {
+        KIND: kind,
         INSTALLATION: installation,
         CLUSTER: cluster_id,
         NODE: want.uuid,
@@ -135,6 +150,25 @@ def _parents(path: str) -> list[str]:
     return ["/".join(parts[: count + 1]) for count in range(len(parts))]
 
 
+def is_node(tags: Mapping[str, str], names: Collection[str]) -> bool:
+    """Whether a container with these labels and names was made as a node: its marks are whole and fit its name."""
+    build = tags.get(BUILD, "0")
+    if not has_kind(tags, Kind.NODE) or not tags.keys() >= _NODE_TAGS or not (build.isascii() and build.isdigit()):
+        return False
+    return container_name(tags[NODE_NAME], tags[NODE]) in names
+
+
+def is_node_volume(tags: Mapping[str, str], name: str) -> bool:
+    """Whether a volume with these labels and this name was made for a node."""
+    whole = has_kind(tags, Kind.NODE_VOLUME) and tags.keys() >= _NODE_TAGS
+    return whole and volume_name(tags[NODE]) == name and subnets.is_address(tags[ADDRESS])
+
+
+def is_cluster_network(tags: Mapping[str, str], name: str) -> bool:
+    """Whether a network with these labels and this name was made for a cluster."""
+    return has_kind(tags, Kind.CLUSTER_NETWORK) and network_name(tags.get(CLUSTER, "")) == name
+
+
 def last_words(printed: str) -> str:
     """Of what a node printed lately: which program ended by itself and is started again, and its own last words."""
     lines = printed.splitlines()
@@ -150,7 +184,7 @@ def last_words(printed: str) -> str:
 
 
 def observed(listed: DockerContainer) -> NodeObserved:
-    """A node from the Engine's list of containers."""
+    """A node from the Engine's list of containers; the caller has seen that it is one."""
     tags = listed["Labels"]
     state = _STATES.get(listed["State"], NodeState.STOPPED)
     reason = "" if state is NodeState.RUNNING else f"the node's container is {listed['State']}: {listed['Status']}"

@@ -3,16 +3,17 @@
 Neighbours: `local`, which asks the Engine and writes the choice into labels.
 """
 
-import hashlib
 import ipaddress
 from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-POOL = ipaddress.IPv4Network("10.200.0.0/13")
+from jeroboam.domain import subnets
 
-_WIDEST = 24
+POOL = subnets.CLUSTERS
+
+WIDEST = 24
 # A Linux bridge takes 1024 ports.
-_NARROWEST = 22
+NARROWEST = 22
 # The network's, the gateway's and the broadcast address.
 _NOT_NODES = 3
 
@@ -21,27 +22,28 @@ def candidates(
     key: str, nodes: int, used: Iterable[ipaddress.IPv4Network], pool: ipaddress.IPv4Network = POOL
 ) -> Iterator[ipaddress.IPv4Network]:
     """Subnets of the pool with room for twice that many nodes that overlap nothing used, the key's own first."""
-    prefix = max(_NARROWEST, min(_WIDEST, 32 - (2 * nodes + _NOT_NODES - 1).bit_length()))
-    taken = [network for network in used if network.overlaps(pool)]
-    count = 1 << (prefix - pool.prefixlen)
-    size = 1 << (32 - prefix)
-    start = _spread(key)
-    for step in range(count):
-        first = int(pool.network_address) + (start + step) % count * size
-        subnet = ipaddress.IPv4Network((first, prefix))
-        if not any(subnet.overlaps(network) for network in taken):
-            yield subnet
+    prefix = max(NARROWEST, min(WIDEST, 32 - (2 * nodes + _NOT_NODES - 1).bit_length()))
+    return subnets.list_candidates(key, prefix, used, pool)
 
 
 def address(key: str, subnet: ipaddress.IPv4Network, used: Collection[str]) -> str | None:
     """An address for that node which nobody uses; None when the subnet is full. The same key tends to the same."""
     room = subnet.num_addresses - _NOT_NODES
-    start = _spread(key)
+    start = subnets.spread(key)
     for step in range(room):
         found = str(subnet.network_address + 2 + (start + step) % room)
         if found not in used:
             return found
     return None
+
+
+def is_address(text: str) -> bool:
+    """Whether that is an address of version 4."""
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def gateway(subnet: ipaddress.IPv4Network) -> str:
@@ -62,7 +64,3 @@ def host_routes(table: Path = Path("/proc/net/route")) -> list[ipaddress.IPv4Net
         if mask:
             found.append(ipaddress.IPv4Network((target, mask.bit_count())))
     return found
-
-
-def _spread(key: str) -> int:
-    return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8])

@@ -8,6 +8,7 @@ container that is not there raises `Gone`. What only some runtimes can do is a P
 import datetime as dt
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network
 from typing import Protocol, runtime_checkable
 
 from jeroboam.domain.containers import Address, ContainerSpec, RuntimeState
@@ -22,6 +23,28 @@ class Gone(Permanent):
 
 class TookTooLong(Temporary):
     """A command in a container did not end within its limit. It may go on there."""
+
+
+class BadQuestion(Permanent):
+    """What was asked makes no sense to the runtime; the container is as it was."""
+
+
+class RegistryAway(Temporary):
+    """No registry answers for an image that is not on this host."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RuntimeOptions:
+    """What an operator sets for all containers of a host."""
+
+    max_processes: int = 2048
+    """In each container, threads included."""
+    log_mib: int = 10
+    """Of what a container prints, as much as is kept in one file …"""
+    log_files: int = 2
+    """… and so many files of that."""
+    registry_networks: tuple[IPv4Network | IPv6Network, ...] = ()
+    """Networks from which images may be pulled although only this machine may speak to them."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,12 +75,15 @@ class Runtime(Protocol):
         """See to it that the image is here, by the pull policy (never, always, ifnotpresent; None: ifnotpresent).
 
         `always` falls back to an image that is here only when its registry cannot be reached. Raises `Permanent`
-        when there is no such image, with what the registry said.
+        when there is no such image or it may not be pulled, `RegistryAway` when no registry answers.
         """
         ...
 
-    async def create(self, uuid: str, name: str, spec: ContainerSpec) -> Seen:
-        """Make the container, not started. One that is there already is the answer, unchanged."""
+    async def create(self, uuid: str, name: str, spec: ContainerSpec, *, project: str) -> Seen:
+        """Make the container, not started, where only those of its project reach it.
+
+        One that is there already is the answer, unchanged.
+        """
         ...
 
     async def start(self, uuid: str) -> Seen:
@@ -65,7 +91,10 @@ class Runtime(Protocol):
         ...
 
     async def stop(self, uuid: str, timeout: int | None) -> Seen:
-        """Ask it to end, and kill it after `timeout` seconds (None: 10). One that stands is the answer."""
+        """Ask it to end, and kill it after `timeout` seconds (None: 10). One that stands is the answer.
+
+        One that is paused, or is just being started again by its restart policy, ends too, and stays so.
+        """
         ...
 
     async def kill(self, uuid: str, signal: str) -> Seen:

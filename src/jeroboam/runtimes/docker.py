@@ -15,16 +15,21 @@ import aiodocker
 from aiodocker.containers import DockerContainer
 
 from jeroboam.clients import docker as client
+from jeroboam.clients.addresses import AddressRules
 from jeroboam.clients.docker import speaking
 from jeroboam.clients.docker_containers import MOST_BYTES, executed
-from jeroboam.clients.docker_images import check_image, has_image, pull_image
+from jeroboam.clients.docker_images import RegistryAway as Away
+from jeroboam.clients.docker_images import check_image, check_pull, has_image, pull_image
 from jeroboam.domain.containers import ContainerSpec
-from jeroboam.domain.errors import Permanent, Temporary
+from jeroboam.domain.errors import Permanent, Temporary, describe_bad_value
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.domain.ports import ExecResult
 from jeroboam.runtimes import docker_spec as spec_of
-from jeroboam.runtimes.base import Gone, Seen, TookTooLong
+from jeroboam.runtimes.base import BadQuestion, Gone, RegistryAway, RuntimeOptions, Seen, TookTooLong
+from jeroboam.runtimes.docker_networks import ProjectNetworks
 
+# How the Engine says that ps does not know its options, or does not show what the Engine chooses by.
+_PS_REFUSES = ("ps:", "Couldn't find PID field")
 _NOT_FOUND = 404
 _CONFLICT = 409
 
@@ -43,10 +48,13 @@ class DockerRuntime:
     (None: the environment's, else the local socket).
     """
 
-    def __init__(self, *, installation: str, url: str | None = None) -> None:
+    def __init__(self, *, installation: str, url: str | None = None, options: RuntimeOptions | None = None) -> None:
         self.installation = installation
+        self._options = options or RuntimeOptions()
+        self._registries = AddressRules(allowed=self._options.registry_networks, may_allow_own=True)
         self._url = url
         self._clients: dict[str, aiodocker.Docker] = {}
+        self._networks = ProjectNetworks(lambda: self._ops, installation)
         self._ids: dict[str, str] = {}
 
     async def facts(self) -> HostFacts:
@@ -61,17 +69,21 @@ class DockerRuntime:
         if policy == "never":
             raise Permanent(f"image {image} is not on this host, and the pull policy is never")
         try:
+            await check_pull(image, self._registries)
             await pull_image(self._ops, image)
-        except Temporary:
-            if policy != "always" or not await has_image(self._ops, image):
-                raise
+        except Temporary as error:
+            if policy == "always" and await has_image(self._ops, image):
+                return
+            raise (RegistryAway(error.reason) if isinstance(error, Away) else error) from error
 
-    async def create(self, uuid: str, name: str, spec: ContainerSpec) -> Seen:
-        body = spec_of.creation(installation=self.installation, uuid=uuid, spec=spec)
+    async def create(self, uuid: str, name: str, spec: ContainerSpec, *, project: str) -> Seen:
+        body = spec_of.creation(installation=self.installation, uuid=uuid, spec=spec, options=self._options)
         try:
             with speaking(f"creating container {name}"):
                 try:
-                    made = await self._ops.containers.create(body, name=spec_of.container_name(uuid))
+                    async with self._networks.of(project) as network:
+                        body["HostConfig"]["NetworkMode"] = network
+                        made = await self._ops.containers.create(body, name=spec_of.container_name(uuid))
                 except aiodocker.DockerError as error:
                     if error.status != _CONFLICT:
                         raise
@@ -128,10 +140,12 @@ class DockerRuntime:
             return await self._look(uuid, self._ops)
 
     async def owned(self) -> Sequence[Seen]:
+        await self._networks.shield()
+        await self._networks.tidy()
         wanted = {"label": [f"{spec_of.OWNER}={self.installation}"]}
         with speaking("listing containers"):
             found = await self._ops.containers.list(all=True, filters=wanted)
-        uuids = [uuid for container in found if (uuid := container["Labels"].get(spec_of.CONTAINER))]
+        uuids = [uuid for container in found if (uuid := spec_of.uuid_of(container["Labels"], container["Names"]))]
         gate = asyncio.Semaphore(_INSPECTIONS_AT_ONCE)
 
         async def look(uuid: str) -> Seen | None:
@@ -188,8 +202,15 @@ class DockerRuntime:
 
     async def top(self, uuid: str, ps_args: str | None) -> Mapping[str, object]:
         with self._speaking_of("listing the processes of", uuid):
-            listed = await (await self._container(uuid, live=True)).top(ps_args=ps_args)
-        return {"Titles": listed["Titles"], "Processes": listed["Processes"]}
+            container = await self._container(uuid, live=True)
+            try:
+                listed = await container.top(ps_args=ps_args)
+            except aiodocker.DockerError as error:
+                if ps_args is None or not error.message.startswith(_PS_REFUSES):
+                    raise
+                text = describe_bad_value("ps_args", ps_args, f"{error.message}.")
+                raise BadQuestion(text) from error
+        return {"Titles": listed["Titles"], "Processes": listed["Processes"] or []}
 
     async def stats(self, uuid: str) -> Mapping[str, str | float]:
         with self._speaking_of("measuring", uuid):
@@ -238,7 +259,7 @@ class DockerRuntime:
     async def _look(self, uuid: str, engine: aiodocker.Docker) -> Seen:
         found = await engine.containers.container(self._ids.get(uuid, spec_of.container_name(uuid))).show()
         labels = found["Config"]["Labels"] or {}
-        if labels.get(spec_of.OWNER) != self.installation or labels.get(spec_of.CONTAINER) != uuid:
+        if labels.get(spec_of.OWNER) != self.installation or spec_of.uuid_of(labels, [found["Name"]]) != uuid:
             raise Gone(f"container {uuid} is not on this host")
         self._ids[uuid] = found["Id"]
         return spec_of.seen(found)

@@ -3,7 +3,7 @@
 The Engine's fields are those of its published API (1.41 and later).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from jeroboam.clients.docker_containers import moment, state_of
@@ -11,7 +11,8 @@ from jeroboam.clients.docker_images import check_image
 from jeroboam.domain.containers import Address, ContainerSpec, HealthCheck, RuntimeState
 from jeroboam.domain.errors import Permanent
 from jeroboam.domain.hosts import HostFacts
-from jeroboam.runtimes.base import Seen
+from jeroboam.domain.marks import KIND, Kind, has_kind, is_reserved
+from jeroboam.runtimes.base import RuntimeOptions, Seen
 
 OWNER = "jeroboam.installation"
 CONTAINER = "jeroboam.container"
@@ -26,22 +27,29 @@ def container_name(uuid: str) -> str:
     return f"jeroboam-{uuid}"
 
 
-def creation(*, installation: str, uuid: str, spec: ContainerSpec) -> dict[str, Any]:
+def uuid_of(labels: Mapping[str, str], names: Sequence[str]) -> str | None:
+    """The uuid of the container with these labels and names on the Engine; None for one that we have not made."""
+    uuid = labels.get(CONTAINER)
+    owned = uuid and has_kind(labels, Kind.CONTAINER) and f"/{container_name(uuid)}" in names
+    return uuid if owned else None
+
+
+def creation(*, installation: str, uuid: str, spec: ContainerSpec, options: RuntimeOptions) -> dict[str, Any]:
     """The body that makes the container. Raises `Permanent` for what this runtime cannot give."""
     if spec.mounts:
         raise Permanent("the docker runtime does not mount volumes")
     if spec.nets:
-        raise Permanent("the docker runtime attaches containers to the Engine's default network only")
+        raise Permanent("the docker runtime attaches containers to the network of their project only")
     check_image(spec.image)
     body: dict[str, Any] = {
         "Image": spec.image,
         "Env": [f"{key}={value}" for key, value in spec.environment.items()],
-        # Ours come last: a user cannot claim another's container, nor lose their own.
-        "Labels": {**spec.labels, OWNER: installation, CONTAINER: uuid},
+        # Ours come last, over those of the image too; none of a user's may look like one.
+        "Labels": {**_free(spec.labels), KIND: Kind.CONTAINER.value, OWNER: installation, CONTAINER: uuid},
         "Tty": spec.tty,
         "OpenStdin": spec.interactive,
         "ExposedPorts": {port: {} for port in spec.exposed_ports},
-        "HostConfig": _host_config(spec),
+        "HostConfig": _host_config(spec, options),
     }
     if spec.command is not None:
         body["Cmd"] = list(spec.command)
@@ -66,8 +74,22 @@ def limits(*, cpu: float, memory: int) -> dict[str, int]:
     return found
 
 
-def _host_config(spec: ContainerSpec) -> dict[str, Any]:
-    config: dict[str, Any] = {"Privileged": spec.privileged, **limits(cpu=spec.cpu, memory=spec.memory)}
+def _free(labels: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in labels.items() if not is_reserved(name)}
+
+
+def _host_config(spec: ContainerSpec, options: RuntimeOptions) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "Privileged": spec.privileged,
+        **limits(cpu=spec.cpu, memory=spec.memory),
+        # Frames that a container makes up itself could speak for its neighbours.
+        "CapDrop": ["NET_RAW"],
+        "PidsLimit": options.max_processes,
+        "LogConfig": {
+            "Type": "json-file",
+            "Config": {"max-size": f"{options.log_mib}m", "max-file": str(options.log_files)},
+        },
+    }
     if spec.restart_policy is not None:
         config["RestartPolicy"] = {
             "Name": spec.restart_policy.name,

@@ -15,7 +15,7 @@ from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.domain.ports import ExecResult
 from jeroboam.kit.clock import Clock, SystemClock
-from jeroboam.runtimes.base import Gone, Seen, TookTooLong
+from jeroboam.runtimes.base import Gone, RuntimeOptions, Seen, TookTooLong
 
 _ALIVE = frozenset({RuntimeState.RUNNING, RuntimeState.PAUSED, RuntimeState.RESTARTING})
 _FATAL_SIGNALS = frozenset({"SIGKILL", "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP"})
@@ -36,7 +36,14 @@ class Fault:
 class FakeRuntime:
     """Implements Runtime, Pauses, Resizes, Logs and Executes. `calls` tells what was asked, in order."""
 
-    def __init__(self, *, installation: str = "fake", url: str | None = None, clock: Clock | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        installation: str = "fake",
+        url: str | None = None,
+        options: RuntimeOptions | None = None,
+        clock: Clock | None = None,
+    ) -> None:
         self.installation = installation
         self.url = url
         self.calls: list[tuple[str, str]] = []
@@ -90,7 +97,7 @@ class FakeRuntime:
             raise Permanent(f"image {image}: {text}")
         await self._leave("pull")
 
-    async def create(self, uuid: str, name: str, spec: ContainerSpec) -> Seen:
+    async def create(self, uuid: str, name: str, spec: ContainerSpec, *, project: str) -> Seen:
         await self._enter("create", uuid)
         if uuid not in self.here:
             self._made += 1

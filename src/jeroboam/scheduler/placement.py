@@ -98,6 +98,8 @@ def room(want: Want, candidate: Candidate, rules: Rules) -> str | None:
     facts, used, spec = candidate.host.facts, candidate.used, want.spec
     if used.memory + spec.memory > facts.mem_total * rules.memory_ratio:
         return "not enough memory"
+    if spec.cpu > facts.cpus:
+        return "has fewer cores"
     if used.cpu + spec.cpu > facts.cpus * rules.cpu_ratio:
         return "not enough cores"
     if spec.disk is not None and not facts.disk_quota_supported:

@@ -1,6 +1,8 @@
 """The only home of SQLAlchemy: tables, unit of work, leases, outbox, migrations."""
 
+from jeroboam.store.access import StoreUnavailable
 from jeroboam.store.briefs import ClusterBrief, GroupBrief
+from jeroboam.store.broken import BrokenRow
 from jeroboam.store.census import Census
 from jeroboam.store.filters import ClusterFilter, TemplateFilter
 from jeroboam.store.history import EventFilter
@@ -11,6 +13,7 @@ from jeroboam.store.store import Store
 from jeroboam.store.transaction import Notification, Transaction
 
 __all__ = [
+    "BrokenRow",
     "Census",
     "ClusterBrief",
     "ClusterFilter",
@@ -21,6 +24,7 @@ __all__ = [
     "Notification",
     "Page",
     "Store",
+    "StoreUnavailable",
     "TemplateFilter",
     "Transaction",
     "sort_keys",

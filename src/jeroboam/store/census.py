@@ -27,7 +27,7 @@ class Census:
 async def take(connection: Executes) -> Census:
     """Count now; four statements, however many objects there are."""
     cluster, group, container = tables.cluster, tables.nodegroup, tables.container
-    coe = cluster.c.spec["template"]["coe"].as_string().label("coe")
+    coe = tables.readable(cluster.c.spec)["template"]["coe"].as_string().label("coe")
     by_kind = sa.select(cluster.c.status, coe, sa.func.count()).group_by(cluster.c.status, "coe")
     clusters = {(row[0], row[1]): int(row[2]) for row in (await connection.execute(by_kind)).all()}
     sizes = sa.func.coalesce(sa.func.sum(group.c.node_count), 0)

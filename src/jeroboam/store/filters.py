@@ -48,9 +48,9 @@ def of_clusters(wanted: ClusterFilter) -> list[sa.ColumnElement[bool]]:
     if wanted.statuses:
         conditions.append(table.c.status.in_(wanted.statuses))
     if wanted.coes:
-        conditions.append(table.c.spec["template"]["coe"].as_string().in_(wanted.coes))
+        conditions.append(tables.readable(table.c.spec)["template"]["coe"].as_string().in_(wanted.coes))
     if wanted.healths:
-        conditions.append(table.c.observed["health_status"].as_string().in_(wanted.healths))
+        conditions.append(tables.readable(table.c.observed)["health_status"].as_string().in_(wanted.healths))
     if wanted.template is not None:
         named = sa.select(template.c.uuid).where(
             sa.or_(template.c.uuid == wanted.template, template.c.name == wanted.template)
@@ -66,9 +66,9 @@ def of_templates(wanted: TemplateFilter) -> list[sa.ColumnElement[bool]]:
     if wanted.name is not None:
         conditions.append(table.c.name == wanted.name)
     if wanted.coes:
-        conditions.append(table.c.spec["coe"].as_string().in_(wanted.coes))
+        conditions.append(tables.readable(table.c.spec)["coe"].as_string().in_(wanted.coes))
     if wanted.drivers:
-        conditions.append(table.c.spec["driver"].as_string().in_(wanted.drivers))
+        conditions.append(tables.readable(table.c.spec)["driver"].as_string().in_(wanted.drivers))
     if wanted.public is not None:
         conditions.append(table.c.public.is_(wanted.public))
     if wanted.hidden is not None:
@@ -79,6 +79,6 @@ def of_templates(wanted: TemplateFilter) -> list[sa.ColumnElement[bool]]:
 def _labelled(spec: sa.Column[Any], labels: tuple[tuple[str, str | None], ...]) -> list[sa.ColumnElement[bool]]:
     conditions: list[sa.ColumnElement[bool]] = []
     for key, value in labels:
-        label = spec["labels"][key].as_string()
+        label = tables.readable(spec)["labels"][key].as_string()
         conditions.append(label.is_not(None) if value is None else label == value)
     return conditions

@@ -44,9 +44,9 @@ class Events(Rows[Event]):
         table = tables.event
         query = EVENT.select.where(table.c.cluster_id == cluster_id).order_by(table.c.id.desc()).limit(_LOOK_BACK)
         found = []
-        for row in (await self._connection.execute(query)).all():
-            found.append(EVENT.load(row))
-            if found[-1].event_type in WISHES:
+        for event in self._load(EVENT, (await self._connection.execute(query)).all()):
+            found.append(event)
+            if event.event_type in WISHES:
                 break
         return found
 
@@ -54,8 +54,8 @@ class Events(Rows[Event]):
         """The last wish to that cluster, if it is still known."""
         table = tables.event
         query = EVENT.select.where(table.c.cluster_id == cluster_id, table.c.event_type.in_(WISHES))
-        row = (await self._connection.execute(query.order_by(table.c.id.desc()).limit(1))).first()
-        return None if row is None else EVENT.load(row)
+        rows = (await self._connection.execute(query.order_by(table.c.id.desc()).limit(1))).all()
+        return next(iter(self._load(EVENT, rows)), None)
 
     async def forget(self, before: dt.datetime) -> int:
         """Remove those that are older; how many there were."""

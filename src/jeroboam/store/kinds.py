@@ -24,28 +24,17 @@ T = TypeVar("T")
 
 def _in(table: sa.Table, column: str, *names: str) -> dict[str, sa.ColumnElement[Any]]:
     """Text fields inside a JSON column, to sort and filter by."""
-    return {name: table.c[column][name].as_string() for name in names}
+    return {name: tables.readable(table.c[column])[name].as_string() for name in names}
 
 
-TEMPLATE = Kind(
-    tables.template,
-    Template,
-    sortable=_in(tables.template, "spec", "coe", "image_id", "flavor_id", "master_flavor_id", "keypair_id")
-    | _in(tables.template, "spec", "external_network_id", "cluster_distro", "network_driver", "server_type", "tags"),
-)
-CLUSTER = Kind(
-    tables.cluster,
-    Cluster,
-    sortable=_in(tables.cluster, "spec", "keypair", "flavor_id", "master_flavor_id", "discovery_url")
-    | {
-        "cluster_template_id": tables.cluster.c.template_id,
-        "create_timeout": tables.cluster.c.spec["create_timeout"].as_integer(),
-        "docker_volume_size": tables.cluster.c.spec["docker_volume_size"].as_integer(),
-        "health_status": tables.cluster.c.observed["health_status"].as_string(),
-        "api_address": tables.cluster.c.observed["api_address"].as_string(),
-        "coe_version": tables.cluster.c.observed["coe_version"].as_string(),
-    },
-)
+def _numbers(table: sa.Table, *names: str) -> dict[str, sa.ColumnElement[Any]]:
+    """The same for whole numbers of a wish."""
+    return {name: tables.readable(table.c.spec)[name].as_integer() for name in names}
+
+
+def _flags(table: sa.Table, *names: str) -> dict[str, sa.ColumnElement[Any]]:
+    """The same for booleans."""
+    return {name: tables.readable(table.c.spec)[name].as_boolean() for name in names}
 
 
 def _size(of: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
@@ -55,25 +44,53 @@ def _size(of: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
     return sa.select(size).where(group.c.cluster_id == tables.cluster.c.uuid, of).scalar_subquery()
 
 
+_MASTERS = _size(tables.nodegroup.c.role == MASTER)
+_OTHERS = _size(tables.nodegroup.c.role != MASTER)
+
+TEMPLATE = Kind(
+    tables.template,
+    Template,
+    sortable=_in(tables.template, "spec", "coe", "image_id", "flavor_id", "master_flavor_id", "keypair_id")
+    | _in(tables.template, "spec", "external_network_id", "cluster_distro", "network_driver", "server_type", "tags")
+    | _in(tables.template, "spec", "fixed_network", "fixed_subnet", "volume_driver", "dns_nameserver", "driver")
+    | _in(tables.template, "spec", "docker_storage_driver", "no_proxy", "insecure_registry", "labels")
+    | _numbers(tables.template, "apiserver_port", "docker_volume_size")
+    | _flags(tables.template, "registry_enabled", "tls_disabled", "master_lb_enabled", "floating_ip_enabled"),
+)
+CLUSTER = Kind(
+    tables.cluster,
+    Cluster,
+    sortable=_in(tables.cluster, "spec", "keypair", "flavor_id", "master_flavor_id", "discovery_url")
+    | _in(tables.cluster, "spec", "fixed_network", "fixed_subnet", "labels")
+    | _in(tables.cluster, "observed", "health_status", "health_status_reason", "api_address", "coe_version")
+    | _in(tables.cluster, "observed", "container_version")
+    | _numbers(tables.cluster, "create_timeout", "docker_volume_size")
+    | _flags(tables.cluster, "floating_ip_enabled", "master_lb_enabled")
+    | {
+        "cluster_template_id": tables.cluster.c.template_id,
+        # There is no stack: what shows as its id is the cluster's.
+        "stack_id": tables.cluster.c.uuid,
+        "cluster_id": tables.cluster.c.uuid,
+        "node_count": _OTHERS,
+        "master_count": _MASTERS,
+    },
+)
+
+
 CLUSTER_BRIEF = Kind(
     tables.cluster,
     ClusterBrief,
-    computed={
-        "masters": _size(tables.nodegroup.c.role == MASTER),
-        "others": _size(tables.nodegroup.c.role != MASTER),
-    },
+    computed={"masters": _MASTERS, "others": _OTHERS},
     sortable=CLUSTER.sortable,
 )
 NODEGROUP = Kind(
     tables.nodegroup,
     NodeGroup,
     derived={"role": lambda group: group.spec.role, "node_count": lambda group: group.spec.node_count},
-    sortable=_in(tables.nodegroup, "spec", "flavor_id", "image_id")
-    | {
-        "min_node_count": tables.nodegroup.c.spec["min_node_count"].as_integer(),
-        "max_node_count": tables.nodegroup.c.spec["max_node_count"].as_integer(),
-        "is_default": tables.nodegroup.c.spec["is_default"].as_boolean(),
-    },
+    sortable=_in(tables.nodegroup, "spec", "flavor_id", "image_id", "labels")
+    | _numbers(tables.nodegroup, "min_node_count", "max_node_count", "docker_volume_size")
+    | _flags(tables.nodegroup, "is_default", "merge_labels")
+    | {"stack_id": tables.nodegroup.c.cluster_id},
 )
 NODEGROUP_BRIEF = Kind(tables.nodegroup, GroupBrief, sortable=NODEGROUP.sortable)
 CERTIFICATE = Kind(tables.certificate, Certificate)
@@ -82,11 +99,11 @@ CONTAINER = Kind(
     Container,
     sortable=_in(tables.container, "spec", "image", "cpu_policy", "workdir", "image_pull_policy", "image_driver")
     | {
-        "memory": tables.container.c.spec["memory"].as_integer(),
-        "cpu": tables.container.c.spec["cpu"].as_float(),
-        "disk": tables.container.c.spec["disk"].as_integer(),
-        "auto_remove": tables.container.c.spec["auto_remove"].as_boolean(),
-        "hostname": tables.container.c.observed["hostname"].as_string(),
+        "memory": tables.readable(tables.container.c.spec)["memory"].as_integer(),
+        "cpu": tables.readable(tables.container.c.spec)["cpu"].as_float(),
+        "disk": tables.readable(tables.container.c.spec)["disk"].as_integer(),
+        "auto_remove": tables.readable(tables.container.c.spec)["auto_remove"].as_boolean(),
+        "hostname": tables.readable(tables.container.c.observed)["hostname"].as_string(),
     },
 )
 HOST = Kind(tables.host, Host)
@@ -216,8 +233,12 @@ class NodeGroups(Rows[NodeGroup]):
     """Node groups."""
 
     async def of(self, *cluster_ids: str) -> dict[str, list[NodeGroup]]:
-        """The groups of each cluster, masters first, in one statement."""
-        return _by_cluster(cluster_ids, await self.select(cluster_id=list(cluster_ids)))
+        """The groups of each cluster, masters first, in one statement.
+
+        In a transaction that writes, what is wished would leave out a group that cannot be read: it raises `BrokenRow`.
+        """
+        found = await self.where(*self.matching(cluster_id=list(cluster_ids)), strict=self._locking)
+        return _by_cluster(cluster_ids, found)
 
     async def brief_of(self, *cluster_ids: str) -> dict[str, list[GroupBrief]]:
         """The same, as far as clusters show them."""
@@ -233,9 +254,9 @@ class Containers(Rows[Container]):
         table = tables.container
         query = sa.select(
             sa.func.count(),
-            sa.func.coalesce(sa.func.sum(table.c.spec["memory"].as_integer()), 0),
-            sa.func.coalesce(sa.func.sum(table.c.spec["cpu"].as_float()), 0.0),
-            sa.func.coalesce(sa.func.sum(table.c.spec["disk"].as_integer()), 0),
+            sa.func.coalesce(sa.func.sum(tables.readable(table.c.spec)["memory"].as_integer()), 0),
+            sa.func.coalesce(sa.func.sum(tables.readable(table.c.spec)["cpu"].as_float()), 0.0),
+            sa.func.coalesce(sa.func.sum(tables.readable(table.c.spec)["disk"].as_integer()), 0),
         ).where(table.c.project_id == project_id, table.c.status != Status.DELETED)
         row = (await self._connection.execute(query)).one()
         return ContainerUse(containers=int(row[0]), memory=int(row[1]), cpu=float(row[2]), disk=int(row[3]))
@@ -247,9 +268,9 @@ class Containers(Rows[Container]):
             sa.select(
                 table.c.host_id,
                 sa.func.count(),
-                sa.func.sum(table.c.spec["memory"].as_integer()),
-                sa.func.sum(table.c.spec["cpu"].as_float()),
-                sa.func.coalesce(sa.func.sum(table.c.spec["disk"].as_integer()), 0),
+                sa.func.sum(tables.readable(table.c.spec)["memory"].as_integer()),
+                sa.func.sum(tables.readable(table.c.spec)["cpu"].as_float()),
+                sa.func.coalesce(sa.func.sum(tables.readable(table.c.spec)["disk"].as_integer()), 0),
             )
             .where(table.c.host_id.is_not(None))
             .group_by(table.c.host_id)
@@ -267,12 +288,7 @@ class Containers(Rows[Container]):
 
 
 class InsideRows(Rows[T]):
-    """What was made inside clusters through the API of 2015, of one kind."""
-
-    async def uuids(self) -> list[str]:
-        """All of them: each can change behind our back."""
-        query = sa.select(self._kind.table.c.uuid).where(self._kind.only)
-        return [row[0] for row in await self._connection.execute(query)]
+    """What was made inside clusters through the API of 2015, of one kind: each can change behind our back."""
 
 
 class Workloads(InsideRows[Workload]):

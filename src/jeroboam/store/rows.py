@@ -13,6 +13,8 @@ import sqlalchemy as sa
 
 from jeroboam.domain.errors import Conflict, Invalid, NotFound
 from jeroboam.kit.ids import is_uuid
+from jeroboam.store.broken import BrokenRow, BrokenRows
+from jeroboam.store.tables import Junk, Utc
 
 T = TypeVar("T")
 
@@ -26,14 +28,23 @@ class Executes(Protocol):
     async def execute(self, statement: sa.Executable, /) -> sa.CursorResult[Any]: ...
 
 
+class Session(Executes, Protocol):
+    """A connection with what belongs to the transaction on it."""
+
+    @property
+    def broken(self) -> BrokenRows:
+        """Where rows that cannot be read are noted."""
+        ...
+
+    @property
+    def strict(self) -> bool:
+        """Whether a row that cannot be read is an error, and not left out."""
+        ...
+
+
 def encode_json(value: Any) -> str:
     """How the engines write JSON columns."""
     return msgspec.json.encode(value).decode()
-
-
-def keep_json(text: str | bytes) -> str | bytes:
-    """How the engines read JSON columns: not at all; `Rows` decodes them, typed."""
-    return text
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,26 +60,55 @@ class Page:
 class Rows(Generic[T]):
     """The objects of one table, within one transaction."""
 
-    def __init__(self, connection: Executes, kind: "Kind[T]", *, locking: bool) -> None:
+    def __init__(self, connection: Session, kind: "Kind[T]", *, locking: bool) -> None:
         self._connection = connection
         self._kind = kind
         self._locking = locking
 
     async def get(self, uuid: str) -> T | None:
-        """The object; in a writing transaction its row is locked until the end."""
+        """The object; in a writing transaction its row is locked until the end.
+
+        Raises `BrokenRow` for one that is there and cannot be read.
+        """
         table = self._kind.table
-        found = await self.where(table.c.uuid == uuid)
+        found = await self.where(table.c.uuid == uuid, strict=True)
         return found[0] if found else None
 
-    async def where(self, *conditions: sa.ColumnElement[bool], limit: int | None = None) -> list[T]:
-        """Every object that meets all conditions, in order of arrival."""
+    async def uuids(self, **equals: Any) -> list[str]:
+        """The uuids of those whose fields have these values, of those that cannot be read too."""
+        query = sa.select(self._kind.table.c.uuid).where(self._kind.only, *self.matching(**equals))
+        return [row[0] for row in (await self._connection.execute(query)).all()]
+
+    async def where(
+        self, *conditions: sa.ColumnElement[bool], limit: int | None = None, strict: bool = False
+    ) -> list[T]:
+        """Every object that meets all conditions, in order of arrival; those that cannot be read are left out.
+
+        With `strict`, as in a strict transaction, such a one raises `BrokenRow`.
+        """
         query = self._kind.select.where(*conditions).order_by(self._kind.table.c.id)
         if limit is not None:
             query = query.limit(limit)
         if self._locking:
             query = query.with_for_update()
         result = await self._connection.execute(query)
-        return [self._kind.load(row) for row in result.all()]
+        return self._load(self._kind, result.all(), strict=strict)
+
+    def _load(self, kind: "Kind[T]", rows: Sequence[sa.Row[Any]], *, strict: bool = False) -> list[T]:
+        broken, strict = self._connection.broken, strict or self._connection.strict
+        objects = []
+        for row in rows:
+            try:
+                objects.append(kind.load(row))
+            except (ValueError, TypeError) as error:
+                key = kind.key(row)
+                broken.add(kind.table.name, key, error)
+                if strict:
+                    raise BrokenRow(kind.table.name, key) from error
+            else:
+                if broken:
+                    broken.repaired(kind.table.name, kind.key(row))
+        return objects
 
     async def page(
         self, page: Page, *conditions: sa.ColumnElement[bool], narrowed: Sequence[sa.ColumnElement[bool]] = ()
@@ -87,10 +127,18 @@ class Rows(Generic[T]):
         if key is not kind.table.c.id:
             query = query.order_by(order(key.is_(None)), order(key))
         query = query.order_by(order(kind.table.c.id))
-        if page.limit is not None:
-            query = query.limit(page.limit)
-        result = await self._connection.execute(query)
-        return [kind.load(row) for row in result.all()]
+        return await self._fill(query, page.limit)
+
+    async def _fill(self, query: sa.Select[Any], limit: int | None) -> list[T]:
+        """So many of what the query finds: a page that is not full says that the list is over."""
+        left_out = 0
+        while True:
+            asked = None if limit is None else limit + left_out
+            rows = (await self._connection.execute(query if asked is None else query.limit(asked))).all()
+            found = self._load(self._kind, rows)
+            left_out = len(rows) - len(found)
+            if limit is None or len(found) >= limit or len(rows) < (asked or 0):
+                return found[:limit]
 
     async def _after(
         self, page: Page, key: sa.ColumnElement[Any], conditions: Sequence[sa.ColumnElement[bool]]
@@ -126,9 +174,16 @@ class Rows(Generic[T]):
         return await self.where(*conditions) if page is None else await self.page(page, *conditions)
 
     async def find(self, ident: str, **equals: Any) -> list[T]:
-        """Those that a user may mean: by uuid if the text is one, else by name."""
+        """Those that a user may mean: by uuid if the text is one, else by name.
+
+        Raises `BrokenRow` where there are some and none of them can be read.
+        """
         field = "uuid" if is_uuid(ident) else "name"
-        return await self.select(**{**equals, field: str(UUID(ident)) if field == "uuid" else ident})
+        conditions = self.matching(**{**equals, field: str(UUID(ident)) if field == "uuid" else ident})
+        found = await self.where(*conditions)
+        if not found and self._connection.broken:
+            return await self.where(*conditions, strict=True)
+        return found
 
     def matching(self, **equals: Any) -> list[sa.ColumnElement[bool]]:
         """The conditions that say so."""
@@ -178,6 +233,7 @@ class Kind(Generic[T]):
         self.of = of
         hints = get_type_hints(of)
         self._names = list(hints)
+        self._key = next((self._names.index(name) for name in ("uuid", "id") if name in hints), 0)
         self._positional = issubclass(of, msgspec.Struct)
         self._derived = derived or {}
         self.only: sa.ColumnElement[bool] = sa.true() if only is None else only
@@ -188,6 +244,8 @@ class Kind(Generic[T]):
         for name, column in zip(hints, columns, strict=True):
             if isinstance(column.type, sa.JSON):
                 self._decoders.append(msgspec.json.Decoder(hints[name]).decode)
+            elif isinstance(column.type, Utc):
+                self._decoders.append(_moment)
             elif isinstance(hints[name], type) and issubclass(hints[name], str) and hints[name] is not str:
                 self._decoders.append(hints[name])
             else:
@@ -200,8 +258,12 @@ class Kind(Generic[T]):
         self.sortable["id"] = table.c.id
         self.sortable.update(sortable or {})
 
+    def key(self, row: sa.Row[Any]) -> str:
+        """What tells the row from others, for the operator who looks for it."""
+        return str(row[self._key])
+
     def load(self, row: sa.Row[Any]) -> T:
-        """The object that the row holds."""
+        """The object that the row holds. Raises `ValueError` or `TypeError` for one that holds none."""
         values = [value if decode is None else decode(value) for decode, value in zip(self._decoders, row, strict=True)]
         if self._positional:
             return self.of(*values)
@@ -221,3 +283,9 @@ class Kind(Generic[T]):
         if column is None:
             raise Invalid(f'The sort_key value "{key}" is an invalid field for sorting', field="sort_key")
         return column
+
+
+def _moment(value: Any) -> Any:
+    if isinstance(value, Junk):
+        raise ValueError(f"{value.text!r} is no time")  # noqa: TRY004  (the column has the type, the text is wrong)
+    return value

@@ -6,16 +6,24 @@ Nobody above this package sees SQLAlchemy, and nobody holds a transaction open o
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from jeroboam.domain.ports import Bus
+from jeroboam.domain.ports import Bus, Sealer
 from jeroboam.kit.clock import Clock
-from jeroboam.store.rows import encode_json, keep_json
+from jeroboam.store.access import Access, StoreUnavailable, Trouble
+from jeroboam.store.broken import BrokenRows
+from jeroboam.store.rows import Executes
+from jeroboam.store.sealing import SealedJson
 from jeroboam.store.transaction import Transaction
+
+# What a PostgreSQL server may take for one statement.
+_ANSWER_SECONDS = 30.0
 
 
 class _Reading:
@@ -45,23 +53,38 @@ class _Reading:
 class Store:
     """The one home of all objects."""
 
-    def __init__(self, url: str, *, clock: Clock, bus: Bus) -> None:
-        """Nothing is opened yet. The URL is SQLAlchemy's: `sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`."""
+    def __init__(
+        self, url: str, *, clock: Clock, bus: Bus, sealer: Sealer | None = None, lock_seconds: float = 10.0
+    ) -> None:
+        """Nothing is opened yet. The URL is SQLAlchemy's: `sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`.
+
+        With a sealer secrets inside objects lie sealed in the database. `lock_seconds` is how long a write waits for
+        another program, or for the writes before it.
+        """
+        self.broken = BrokenRows()
+        """Rows that cannot be read."""
+        self._trouble = Trouble()
+        self._lock_seconds = lock_seconds
         self._clock = clock
         self._bus = bus
         self._sqlite = url.startswith("sqlite")
-        options: dict[str, Any] = {"json_serializer": encode_json, "json_deserializer": keep_json}
+        json = SealedJson(sealer)
+        options: dict[str, Any] = {"json_serializer": json.encode, "json_deserializer": json.decode}
+        self._file = DatabaseFile(url) if self._sqlite else None
         if self._sqlite:
             self._writer = create_async_engine(url, pool_size=1, max_overflow=0, **options)
             reader = sa.create_engine(
                 url.replace("sqlite+aiosqlite", "sqlite"), poolclass=sa.pool.StaticPool, **options
             )
             self._reader: _Reading | None = _Reading(reader)
-            sa.event.listen(self._writer.sync_engine, "connect", _sqlite_writer)
+            sa.event.listen(self._writer.sync_engine, "connect", partial(_sqlite_writer, seconds=lock_seconds))
             sa.event.listen(reader, "connect", _sqlite_reader)
             sa.event.listen(self._writer.sync_engine, "begin", _begin_immediate)
         else:
-            self._writer = create_async_engine(url, pool_pre_ping=True, **options)
+            limits = {"timeout": lock_seconds, "command_timeout": _ANSWER_SECONDS}
+            self._writer = create_async_engine(
+                url, pool_pre_ping=True, pool_timeout=lock_seconds, connect_args=limits, **options
+            )
             self._reader = None
         self._turn = asyncio.Lock()
 
@@ -71,25 +94,66 @@ class Store:
         return self._writer
 
     @contextlib.asynccontextmanager
-    async def read(self) -> AsyncIterator[Transaction]:
-        """A transaction that only reads."""
-        if self._reader is not None:
-            yield Transaction(self._reader, self._clock.now(), writing=False)
-            return
-        async with self._writer.connect() as connection:
-            yield Transaction(connection, self._clock.now(), writing=False)
+    async def read(self, *, strict: bool = False) -> AsyncIterator[Transaction]:
+        """A transaction that only reads. With `strict` a row that cannot be read is an error, and not left out.
+
+        Raises `StoreUnavailable` when the database does not work.
+        """
+        with self._trouble.watching():
+            if self._file is not None:
+                self._file.check()
+            if self._reader is not None:
+                yield self._transaction(self._reader, writing=False, strict=strict)
+                return
+            async with self._writer.connect() as connection:
+                yield self._transaction(connection, writing=False, strict=strict)
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[Transaction]:
         """A transaction that is committed at the end of the block, and undone whole if the block raises.
 
-        Its hints are published after the commit.
+        Its hints are published after the commit. Raises `StoreUnavailable` when the database does not work.
         """
-        async with self._turn if self._sqlite else contextlib.nullcontext(), self._writer.begin() as connection:
-            transaction = Transaction(connection, self._clock.now(), writing=True)
-            yield transaction
+        with self._trouble.watching():
+            async with self._its_turn(), self._writer.begin() as connection:
+                if self._file is not None:
+                    self._file.check()
+                transaction = self._transaction(connection, writing=True)
+                yield transaction
+        self._trouble.is_over()
         for topic, key in transaction.messages:
             self._bus.publish(topic, key)
+
+    def _transaction(self, connection: Executes, *, writing: bool, strict: bool = False) -> Transaction:
+        access = Access(connection, self.broken, strict=strict)
+        return Transaction(access, self._clock.now(), writing=writing)
+
+    @contextlib.asynccontextmanager
+    async def _its_turn(self) -> AsyncIterator[None]:
+        """SQLite has one writer; whoever waits too long behind others is told."""
+        if not self._sqlite:
+            yield
+            return
+        try:
+            async with asyncio.timeout(self._lock_seconds):
+                await self._turn.acquire()
+        except TimeoutError as error:
+            raise StoreUnavailable("too many writes wait for it") from error
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    async def check(self) -> str | None:
+        """What is wrong with the database, in a sentence: asked of it now, and as the last write found it."""
+        try:
+            async with asyncio.timeout(self._lock_seconds), self.read() as tx:
+                await tx.ping()
+        except StoreUnavailable as error:
+            return error.detail
+        except TimeoutError:
+            return StoreUnavailable("it does not answer").detail
+        return None if self._trouble.reason is None else StoreUnavailable(self._trouble.reason).detail
 
     async def close(self) -> None:
         """Close every connection."""
@@ -98,14 +162,37 @@ class Store:
             self._reader.close()
 
 
-def _sqlite_writer(connection: Any, _record: Any) -> None:
+class DatabaseFile:
+    """The file that SQLite works on. One that is removed under it would take every write and keep none."""
+
+    def __init__(self, url: str) -> None:
+        self._path = sa.make_url(url).database or ""
+        self._identity: tuple[int, int] | None = None
+
+    def check(self) -> None:
+        """Raise `StoreUnavailable` if the file is another one than at the last call, or gone."""
+        if not self._path or self._path == ":memory:":
+            return
+        try:
+            status = os.stat(self._path)  # noqa: PTH116  (asked with every transaction: a Path takes longer to make)
+        except OSError as error:
+            if self._identity is None:
+                return
+            raise StoreUnavailable("its file is gone") from error
+        identity = (status.st_dev, status.st_ino)
+        if self._identity not in {None, identity}:
+            raise StoreUnavailable("its file was replaced by another one")
+        self._identity = identity
+
+
+def _sqlite_writer(connection: Any, _record: Any, *, seconds: float) -> None:
     """The writer's settings: WAL, so that readers never wait; a commit is safe from a crash of the process."""
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
     cursor.execute("PRAGMA synchronous=NORMAL")
     cursor.execute("PRAGMA foreign_keys=ON")
-    cursor.execute("PRAGMA busy_timeout=10000")
+    cursor.execute(f"PRAGMA busy_timeout={int(seconds * 1000)}")
     cursor.close()
 
 
@@ -114,7 +201,8 @@ def _sqlite_reader(connection: Any, _record: Any) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute("PRAGMA query_only=ON")
-    cursor.execute("PRAGMA busy_timeout=10000")
+    # In WAL mode a reader hardly ever waits, and while it does so does everybody: it runs in the event loop.
+    cursor.execute("PRAGMA busy_timeout=100")
     cursor.close()
 
 

@@ -5,10 +5,22 @@ The `id` is only an order of arrival: nothing outside the store sees it but wher
 """
 
 import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.engine import Dialect
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+
+
+@dataclass(frozen=True, slots=True)
+class Junk:
+    """What a column holds that is of no value of its type: whoever makes an object of the row finds it."""
+
+    text: str
 
 
 class Utc(sa.TypeDecorator[dt.datetime]):
@@ -29,6 +41,37 @@ class Utc(sa.TypeDecorator[dt.datetime]):
         if value is not None and value.tzinfo is None:
             return value.replace(tzinfo=dt.UTC)
         return value
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
+        """One value that is no time must not take the rows around it along."""
+        read = super().result_processor(dialect, coltype)
+
+        def run(value: Any) -> Any:
+            try:
+                return value if read is None else read(value)
+            except (ValueError, TypeError):
+                return Junk(str(value)[:80])
+
+        return run
+
+
+class readable(FunctionElement[Any]):  # noqa: N801  (SQLAlchemy's functions are classes, named as functions)
+    """A JSON column of which parts are asked: NULL where it holds none, which SQLite would take for an error."""
+
+    type = sa.JSON()
+    name = "readable"
+    inherit_cache = True
+
+
+@compiles(readable)
+def _plain(element: readable, compiler: SQLCompiler, **options: Any) -> str:
+    return compiler.process(element.clauses, **options)
+
+
+@compiles(readable, "sqlite")
+def _checked(element: readable, compiler: SQLCompiler, **options: Any) -> str:
+    column = compiler.process(element.clauses, **options)
+    return f"CASE WHEN json_valid({column}) THEN {column} END"
 
 
 metadata = sa.MetaData(

@@ -15,7 +15,7 @@ from jeroboam.domain.noderecords import NodeRecord
 from jeroboam.domain.orchestrated import Orchestrated
 from jeroboam.store import census, history, kinds, tables
 from jeroboam.store.leases import Leases
-from jeroboam.store.rows import Executes, Rows
+from jeroboam.store.rows import Rows, Session
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +32,7 @@ class Notification:
 class Transaction:
     """What can be read and, in a writing one, written. Rows read in a writing one stay locked until its end."""
 
-    def __init__(self, connection: Executes, now: dt.datetime, *, writing: bool) -> None:
+    def __init__(self, connection: Session, now: dt.datetime, *, writing: bool) -> None:
         self._connection = connection
         self._writing = writing
         self.now = now
@@ -107,6 +107,10 @@ class Transaction:
         row = {"topic": event, "key": key, "payload": payload, "created_at": self.now}
         await self._connection.execute(tables.outbox.insert().values(row))
         self.hint("outbox", "")
+
+    async def ping(self) -> None:
+        """Ask the database for something of a table, however little."""
+        await self._connection.execute(sa.select(tables.quota.c.id).limit(1))
 
     async def census(self) -> census.Census:
         """How many there are of everything."""

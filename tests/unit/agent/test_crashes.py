@@ -149,3 +149,17 @@ def test_the_journal_survives_its_process(tmp_path):
     assert second.entry("b").observed.state is RuntimeState.RUNNING
     first.close()
     second.close()
+
+
+async def test_a_container_of_which_the_server_can_tell_nothing_is_no_stray(rig: Rig):
+    await rig.start()
+    await rig.assign(assignment(CREATE))
+    rig.kept.add(UUID)
+    del rig.assigned[UUID]
+    await rig.restart()
+    await rig.clock.advance(60)
+    assert UUID in rig.runtime.here
+    rig.kept.clear()
+    await rig.restart()
+    await rig.clock.advance(60)
+    assert UUID not in rig.runtime.here

@@ -8,12 +8,13 @@ import pytest
 from jeroboam.domain.containers import OpKind, RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.protocol import VERSION, Hello
+from jeroboam.runtimes.base import RegistryAway
 from jeroboam.runtimes.fake import Fault
 from tests.agent_rig import CREATE, UUID, Rig, assignment, op
 from tests.clock import settle
 
 
-@pytest.mark.parametrize("stage", ["pull", "create", "start"])
+@pytest.mark.parametrize("stage", ["pull", "create"])
 async def test_a_create_that_cannot_work_leaves_nothing(rig: Rig, stage):
     await rig.start()
     rig.runtime.misbehave(stage, Fault(error=Permanent(f"no {stage} today")))
@@ -22,6 +23,90 @@ async def test_a_create_that_cannot_work_leaves_nothing(rig: Rig, stage):
     assert (seen.seq, seen.state, seen.failed_op) == (1, RuntimeState.ABSENT, OpKind.CREATE)
     assert seen.error == f"no {stage} today"
     assert seen.step is None
+    assert not rig.runtime.here
+
+
+async def test_a_container_that_could_not_be_started_stays_with_its_reason(rig: Rig):
+    """Its owner can read it, change it and start it again, and is told the first cause until then."""
+    await rig.start()
+    rig.runtime.misbehave("start", Fault(error=Permanent("no such program")))
+    await rig.assign(assignment(CREATE))
+    seen = rig.last()
+    assert (seen.state, seen.failed_op, seen.error) == (RuntimeState.CREATED, OpKind.CREATE, "no such program")
+    await rig.restart()
+    await rig.clock.advance(600)
+    assert (rig.last().error, list(rig.runtime.here)) == ("no such program", [UUID])
+    assert (await rig.ask("logs", stdout=True, stderr=True, timestamps=False, tail=None, since=None)).error is None
+    rig.runtime.behave("start")
+    await rig.assign(assignment(op(2, OpKind.START), done=1))
+    assert (rig.last().state, rig.last().error) == (RuntimeState.RUNNING, None)
+    assert rig.count("create") == 1
+
+
+@pytest.mark.parametrize("kind", [OpKind.START, OpKind.REBOOT])
+async def test_a_container_that_was_never_made_is_made_by_the_next_start(rig: Rig, kind):
+    await rig.start()
+    rig.runtime.misbehave("pull", Fault(error=Permanent("no such image")))
+    await rig.assign(assignment(CREATE))
+    await rig.assign(assignment(op(2, kind), done=1))
+    assert (rig.last().seq, rig.last().state, rig.last().error) == (2, RuntimeState.ABSENT, "no such image")
+    rig.runtime.behave("pull")
+    await rig.assign(assignment(op(3, kind), done=2))
+    assert (rig.last().seq, rig.last().state, rig.last().error) == (3, RuntimeState.RUNNING, None)
+
+
+async def test_what_was_given_up_and_runs_all_the_same_is_no_failure(rig: Rig):
+    await rig.start()
+    gate = rig.hold("start", after=True)
+    await rig.assign(assignment(CREATE, deadline=rig.clock.now() + dt.timedelta(seconds=60)))
+    await rig.clock.advance(61)
+    gate.set()
+    await rig.clock.advance(120)
+    assert (rig.last().state, rig.last().error, rig.last().failed_op) == (RuntimeState.RUNNING, None, None)
+
+
+async def test_a_change_of_limits_waits_for_a_container_that_is_still_to_be_made(rig: Rig):
+    await rig.start()
+    rig.runtime.misbehave("pull", Fault(error=Permanent("no such image")))
+    await rig.assign(assignment(CREATE))
+    await rig.assign(assignment(op(2, OpKind.UPDATE), done=1, memory=1024))
+    assert (rig.last().seq, rig.last().failed_op) == (2, None)
+    rig.runtime.behave("pull")
+    await rig.assign(assignment(op(3, OpKind.START), done=2, memory=1024))
+    assert rig.runtime.specs[UUID].memory == 1024
+
+
+async def test_a_registry_that_does_not_answer_costs_less_than_half_a_minute(rig: Rig):
+    await rig.start()
+    rig.runtime.misbehave("pull", Fault(error=RegistryAway("its registry does not answer")))
+    await rig.assign(assignment(CREATE, deadline=rig.clock.now() + dt.timedelta(seconds=600)))
+    assert (rig.last().error, rig.last().failed_op) == ("its registry does not answer", None)
+    await rig.clock.advance(30)
+    assert (rig.last().error, rig.last().failed_op) == ("its registry does not answer", OpKind.CREATE)
+    # Another try has a time of its own.
+    await rig.assign(assignment(op(2, OpKind.START), done=1))
+    assert rig.last().failed_op is None
+
+
+async def test_an_engine_that_is_away_is_waited_for_longer(rig: Rig):
+    await rig.start()
+    rig.runtime.misbehave("pull", Fault(error=Temporary("the Engine does not answer")))
+    await rig.assign(assignment(CREATE, deadline=rig.clock.now() + dt.timedelta(seconds=600)))
+    await rig.clock.advance(300)
+    assert rig.last().failed_op is None
+
+
+async def test_a_delete_is_tried_until_it_is_done(rig: Rig):
+    await rig.start()
+    await rig.assign(assignment(CREATE))
+    rig.runtime.misbehave("remove", Fault(error=Temporary("the Engine does not answer")))
+    await rig.assign(assignment(op(2, OpKind.DELETE), done=1, deadline=rig.clock.now() + dt.timedelta(seconds=60)))
+    await rig.clock.advance(600)
+    assert (rig.last().error, rig.last().failed_op) == ("the Engine does not answer", None)
+    # The server has forgotten it meanwhile: it is nobody's, and goes as soon as it can.
+    await rig.release()
+    rig.runtime.behave("remove")
+    await rig.clock.advance(600)
     assert not rig.runtime.here
 
 
@@ -82,13 +167,13 @@ async def test_the_deadline_ends_what_never_works(rig: Rig):
 
 
 @pytest.mark.parametrize("stage", ["pull", "create", "start"])
-async def test_the_deadline_ends_what_hangs_and_leaves_nothing(rig: Rig, stage):
+async def test_the_deadline_ends_what_hangs(rig: Rig, stage):
     await rig.start()
     rig.hold(stage)
     await rig.assign(assignment(CREATE, deadline=rig.clock.now() + dt.timedelta(seconds=60)))
     await rig.clock.advance(61)
     assert rig.last().failed_op is OpKind.CREATE
-    assert not rig.runtime.here
+    assert list(rig.runtime.here) == ([UUID] if stage == "start" else [])
 
 
 async def test_a_delete_breaks_off_a_pull(rig: Rig):
@@ -223,7 +308,7 @@ async def test_work_goes_on_without_a_session(rig: Rig):
 
 
 async def test_strays_are_removed_once_everything_is_known(rig: Rig):
-    stray = await rig.runtime.create("stray", "s", assignment().spec)
+    stray = await rig.runtime.create("stray", "s", assignment().spec, project="p")
     await rig.runtime.start(stray.uuid)
     rig.refuse = True
     await rig.start()

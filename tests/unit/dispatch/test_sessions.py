@@ -9,7 +9,7 @@ import pytest
 from jeroboam.dispatch.gateway import SessionGateway
 from jeroboam.dispatch.sessions import Dispatcher
 from jeroboam.domain.containers import ContainerObserved, OpKind, RuntimeState
-from jeroboam.domain.errors import Conflict, NotFound, Unavailable
+from jeroboam.domain.errors import Conflict, Invalid, NotFound, Unavailable
 from jeroboam.domain.ports import ExecResult
 from jeroboam.kit.bus import MemoryBus
 from jeroboam.protocol import (
@@ -172,7 +172,8 @@ async def test_questions_wait_for_their_own_answer(rig):
 
 
 @pytest.mark.parametrize(
-    ("error", "raised"), [("gone", NotFound), ("conflict", Conflict), ("unavailable", Unavailable)]
+    ("error", "raised"),
+    [("gone", NotFound), ("invalid", Invalid), ("conflict", Conflict), ("unavailable", Unavailable)],
 )
 async def test_what_the_agent_refuses(rig, error, raised):
     end, heard = await rig.connect()

@@ -17,7 +17,7 @@ from jeroboam.api.container.schema import refuse_unknown, split_command
 from jeroboam.api.container.shapes import Executed, Sample
 from jeroboam.api.fields import BadField, Check, flag, read, text, whole
 from jeroboam.domain.containers import Container, OpKind
-from jeroboam.domain.errors import Invalid
+from jeroboam.domain.errors import Invalid, NotFound, NotOffered
 
 STOP_SECONDS = 10
 LONGEST_STOP = 24 * 3600
@@ -95,7 +95,7 @@ def _signal(name: str, value: Any) -> str:
             return found
     full = word if word.startswith("SIG") else f"SIG{word}"
     if full not in _SIGNALS:
-        raise BadField(name, value, "It has to be the name or the number of a signal.")
+        raise BadField(name, value, "it has to be the name or the number of a signal.")
     return full
 
 
@@ -135,11 +135,11 @@ def _since(name: str, value: Any) -> float:
         return float(said)
     match = _SINCE.fullmatch(said)
     if match is None:
-        raise BadField(name, value, "It has to be a Unix time or look like 2026-11-21 21:32:11,000.")
+        raise BadField(name, value, "it has to be a Unix time or look like 2026-11-21 21:32:11,000.")
     try:
         moment = dt.datetime.fromisoformat(f"{match[1]}T{match[2]}+00:00")
     except ValueError as error:
-        raise BadField(name, value, "There is no such time.") from error
+        raise BadField(name, value, "there is no such time.") from error
     return moment.timestamp() + float(f"0.{match[3] or 0}")
 
 
@@ -155,16 +155,24 @@ LOGS = {
 async def logs(call: Call) -> Answer:
     """GET /containers/{}/logs: what the container has written"""
     said = arguments(call, LOGS)
-    container, host_id = await _placed(call, "logs")
-    answer = await call.parts.gateway.logs(
-        host_id,
-        container.uuid,
-        stdout=_or(said.get("stdout"), default=True),
-        stderr=_or(said.get("stderr"), default=True),
-        timestamps=_or(said.get("timestamps"), default=False),
-        tail=said.get("tail"),
-        since=said.get("since"),
-    )
+    async with call.parts.store.read() as tx:
+        container = await container_to_change(tx, call, "logs")
+    if container.host_id is None:
+        # It has never run, and so has written nothing.
+        return reply("")
+    try:
+        answer = await call.parts.gateway.logs(
+            container.host_id,
+            container.uuid,
+            stdout=_or(said.get("stdout"), default=True),
+            stderr=_or(said.get("stderr"), default=True),
+            timestamps=_or(said.get("timestamps"), default=False),
+            tail=said.get("tail"),
+            since=said.get("since"),
+        )
+    except NotFound:
+        # Its host has it no longer, or not yet: the record is there, and why is in its status_reason.
+        answer = ""
     return reply(answer)
 
 
@@ -175,12 +183,12 @@ async def execute(call: Call) -> Answer:
     """POST /containers/{}/execute: a command in the container, to its end"""
     said = arguments(call, EXECUTE)
     if "command" not in said:
-        raise BadField("command", None, "It is required.")
+        raise BadField("command", None, "it is required.")
     if not said.get("run", True) or said.get("interactive", False):
-        raise Invalid("Interactive sessions are not available yet: run has to be true.", field="run")
+        raise NotOffered("Interactive sessions are not available yet: run has to be true.", field="run")
     words = split_command("command", said["command"])
     if not words:
-        raise BadField("command", said["command"], "It holds no word.")
+        raise BadField("command", said["command"], "it holds no word.")
     container, host_id = await _placed(call, "execute")
     result = await call.parts.gateway.execute(host_id, container.uuid, words)
     shown: Executed = {
@@ -192,7 +200,9 @@ async def execute(call: Call) -> Answer:
     return reply(shown)
 
 
-TOP = {"ps_args": _said_none(text(high=1024))}
+# What the options of ps are written with: it runs on the host.
+_PS_ARGS = text(high=1024, pattern=r"\A[A-Za-z0-9 ,=:+%_.-]+\Z", rule="it has to be options of ps.")
+TOP = {"ps_args": _said_none(_PS_ARGS)}
 
 
 async def top(call: Call) -> Answer:

@@ -9,6 +9,7 @@ from typing import Any
 
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container.actions import arguments
+from jeroboam.api.container.fitting import asks_for_something, check_hosts, check_limits
 from jeroboam.api.container.lookup import ask, container_of, container_to_change, flag_of
 from jeroboam.api.container.quotas import check_quota
 from jeroboam.api.container.refusals import NewerVersion, RegistryNotFound, RequestedHostNotFound
@@ -20,8 +21,9 @@ from jeroboam.api.options import ApiOptions
 from jeroboam.api.wire import next_page, page_of
 from jeroboam.domain.containers import Container, ContainerSpec, OpKind
 from jeroboam.domain.errors import Conflict
+from jeroboam.domain.field_effects import CONTAINERS, check_fields
 from jeroboam.domain.quotas import ContainerUse
-from jeroboam.domain.states import ask_container, check_action
+from jeroboam.domain.states import STANDS, ask_container, check_action
 
 _TEXTS = "name image project_id user_id host task_state status".split()
 FILTERS = dict.fromkeys(_TEXTS, text(low=0)) | {"memory": digits(0, 2**31 - 1), "auto_remove": flag}
@@ -68,8 +70,11 @@ async def create(call: Call) -> Answer:
     run = flag_of(call, "run")
     wish = read_create(call, call.fields())
     _check_rights(call, wish)
+    check_fields(CONTAINERS, wish, call.parts.options.runtime)
     spec = spec_of(wish, call.parts.options, call.version)
     async with call.parts.store.write() as tx:
+        if asks_for_something(spec):
+            check_hosts(await tx.hosts.select(), spec)
         if spec.host is not None and not await tx.hosts.select(hostname=spec.host):
             raise RequestedHostNotFound(f"The requested host {spec.host} could not be found.", field="host")
         await check_quota(tx, call, call.caller.project_id, _use(spec, containers=1))
@@ -108,7 +113,8 @@ def _check_rights(call: Call, wish: dict[str, Any]) -> None:
     if wish.get("privileged"):
         call.enforce("container:create:privileged")
     if "registry" in wish:
-        raise RegistryNotFound(f"Registry {wish['registry']} could not be found.", field="registry")
+        text = f"Registry {wish['registry']} could not be found: there are no registries with credentials yet."
+        raise RegistryNotFound(text, field="registry")
 
 
 def _use(spec: ContainerSpec, *, containers: int) -> ContainerUse:
@@ -132,8 +138,11 @@ async def update(call: Call) -> Answer:
     body = {**call.query, **call.fields()}
     refuse_unknown(body, table)
     wish = read(body, table)
+    check_fields(CONTAINERS, wish, options.runtime)
     async with call.parts.store.write() as tx:
         container = await container_to_change(tx, call, "update")
+        if "cpu" in wish and container.host_id is not None:
+            check_limits(await tx.hosts.get(container.host_id), wish["cpu"])
         limits = {name: wish[name] for name in ("cpu", "memory") if name in wish}
         spec = replace(container.spec, auto_heal=wish.get("auto_heal", container.spec.auto_heal), **limits)
         changed = replace(container, name=wish.get("name", container.name), spec=spec, updated_at=tx.now)
@@ -157,7 +166,7 @@ async def rename(call: Call) -> Answer:
     """POST /containers/{id or name}/rename: another name"""
     said = arguments(call, RENAME)
     if "name" not in said:
-        raise BadField("name", None, "It is required.")
+        raise BadField("name", None, "it is required.")
     name: str = said["name"]
     async with call.parts.store.write() as tx:
         container = await container_to_change(tx, call, "rename")
@@ -179,5 +188,6 @@ async def delete(call: Call) -> Answer:
     async with call.parts.store.write() as tx:
         container = await container_of(tx, call, "container:delete_all_projects")
         check_action(container, "delete_after_stop" if stop else "delete_force" if force else "delete")
-        await ask(tx, call, container, OpKind.DELETE, force=force and not stop, stop=stop, timeout=10)
+        forced = not stop and (force or container.status not in STANDS)
+        await ask(tx, call, container, OpKind.DELETE, force=forced, stop=stop, timeout=10)
     return NO_CONTENT

@@ -124,7 +124,7 @@ def switch(*, disabled: bool) -> Handler:
 async def force_down(call: Call) -> Answer:
     """PUT /services/force_down: call an agent down, whatever it says itself"""
     if "forced_down" not in call.query:
-        raise BadField("forced_down", None, "It is required.")
+        raise BadField("forced_down", None, "it is required.")
     forced: bool = call.query["forced_down"]
     host = await _change(call, forced_down=forced)
     shown: ServiceAnswer = {"service": {"host": host.hostname, "binary": BINARY, "forced_down": forced}}
@@ -134,7 +134,7 @@ async def force_down(call: Call) -> Answer:
 async def _change(call: Call, **values: Any) -> Host:
     for name in ("host", "binary"):
         if not call.query.get(name):
-            raise BadField(name, call.query.get(name), "It is required.")
+            raise BadField(name, call.query.get(name), "it is required.")
     hostname, binary = call.query["host"], call.query["binary"]
     async with call.parts.store.write() as tx:
         found = await tx.hosts.select(hostname=hostname) if binary == BINARY else []

@@ -30,7 +30,7 @@ async def container_of(tx: Transaction, call: Call, all_projects: str) -> Contai
     if not found:
         raise ContainerNotFound(f"Container {ident} could not be found.")
     if len(found) > 1:
-        raise Conflict("Multiple containers exist with same name. Please use the container uuid instead.")
+        raise Conflict("Multiple containers exist with same name, please use the container uuid instead.")
     call.subject.is_(found[0].uuid, found[0].name)
     return found[0]
 

@@ -7,7 +7,7 @@ of the same data.
 from collections.abc import Mapping
 
 from jeroboam.api.call import NEWEST, Handler, Route
-from jeroboam.api.container import actions, containers, hosts, quotas, schema, shapes
+from jeroboam.api.container import absent, actions, containers, hosts, quotas, schema, shapes
 from jeroboam.api.fields import Check, Schema, body_of, flag, text
 from jeroboam.api.wire import paging
 from jeroboam.domain.containers import Container, OpKind
@@ -125,7 +125,8 @@ _ACTIONS = (
         body=_or_null(actions.EXECUTE),
         body_needed=False,
         answer=shapes.Executed,
-        differs="`run=true` only; a command has 5 seconds",
+        refusals=(501,),
+        differs="`run=true` only (else 501: not there yet); a command has 5 seconds",
     ),
     Route(
         method="GET",
@@ -242,4 +243,4 @@ _QUOTAS = (
     ),
 )
 
-ROUTES = (*_CONTAINERS, *_ACTIONS, *_HOSTS, *_QUOTAS)
+ROUTES = (*_CONTAINERS, *_ACTIONS, *_HOSTS, *_QUOTAS, *absent.ROUTES)

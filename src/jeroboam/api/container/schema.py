@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from jeroboam.api.call import NEWEST, Call
+from jeroboam.api.container.fitting import LABEL_HINT
 from jeroboam.api.container.refusals import NewerVersion, SchemaError
 from jeroboam.api.fields import (
     LARGEST,
@@ -21,6 +22,7 @@ from jeroboam.api.fields import (
     strict_flag,
     strings,
     text,
+    unreserved,
     whole,
 )
 from jeroboam.api.options import ApiOptions
@@ -52,7 +54,11 @@ TTY_OF_ITS_OWN = 36
 UNBOUNDED = ApiOptions(minimum_memory=0, maximum_memory=LARGEST, maximum_disk=LARGEST)
 """For schemas: what an operator may bound has no bounds in them."""
 
-NAME = text(low=2, pattern=r"\A[a-zA-Z0-9][a-zA-Z0-9_.-]+\Z", rule="It may hold letters, digits and _.- only.")
+NAME = text(
+    low=2,
+    pattern=r"\A[a-zA-Z0-9][a-zA-Z0-9_.-]+\Z",
+    rule="it has to be letters, digits and _.- with a letter or a digit first.",
+)
 
 
 def cpu(options: ApiOptions) -> Check:
@@ -61,10 +67,10 @@ def cpu(options: ApiOptions) -> Check:
     def run(name: str, value: Any) -> float:
         said = str(value)
         if isinstance(value, bool) or not isinstance(value, int | float | str) or not said or not _CPU.fullmatch(said):
-            raise BadField(name, value, "It has to be a number of cores.")
+            raise BadField(name, value, "it has to be a number of cores.")
         cores = float(said)
         if not options.minimum_cpu <= cores <= options.maximum_cpu:
-            raise BadField(name, value, f"It has to be from {options.minimum_cpu} to {options.maximum_cpu}.")
+            raise BadField(name, value, f"it has to be from {options.minimum_cpu} to {options.maximum_cpu}.")
         return cores
 
     return Check(run, {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": f"^{_CPU.pattern}$"}]})
@@ -80,12 +86,12 @@ def split_command(name: str, said: str) -> tuple[str, ...]:
     try:
         return tuple(shlex.split(said))
     except ValueError as error:
-        raise BadField(name, said, f"It cannot be split into words: {error}.") from error
+        raise BadField(name, said, f"it cannot be split into words: {error}.") from error
 
 
 def _command(name: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, str):
-        raise BadField(name, value, "It has to be a string.")
+        raise BadField(name, value, "it has to be a string.")
     return split_command(name, value)
 
 
@@ -102,12 +108,12 @@ _WORDS = strings(low=0, high=65536)
 
 def _restart_policy(name: str, value: Any) -> RestartPolicy:
     if not isinstance(value, dict) or set(value) - {"Name", "MaximumRetryCount"}:
-        raise BadField(name, value, "It has to be an object with Name and MaximumRetryCount.")
+        raise BadField(name, value, "it has to be an object with Name and MaximumRetryCount.")
     word = _POLICY_NAME(f"{name}/Name", value.get("Name"))
     given = value.get("MaximumRetryCount")
     count = 0 if given is None else _RETRIES(f"{name}/MaximumRetryCount", given)
     if count and word in _COUNTED:
-        raise BadField(f"{name}/MaximumRetryCount", given, f"It has to be 0 with {word}.")
+        raise BadField(f"{name}/MaximumRetryCount", given, f"it has to be 0 with {word}.")
     return RestartPolicy(name=word, maximum_retry_count=0 if word == "no" else count)
 
 
@@ -123,7 +129,7 @@ _TIME = optional(whole(low=0))
 
 def _healthcheck(name: str, value: Any) -> HealthCheck:
     if not isinstance(value, dict) or set(value) - {"cmd", "interval", "retries", "timeout"}:
-        raise BadField(name, value, "It has to be an object with cmd, interval, retries and timeout.")
+        raise BadField(name, value, "it has to be an object with cmd, interval, retries and timeout.")
     test = _TEST(f"{name}/cmd", value.get("cmd"))
     times = {key: _TIME(f"{name}/{key}", value.get(key)) for key in ("interval", "retries", "timeout")}
     return HealthCheck(test=test, **times)
@@ -136,13 +142,13 @@ _HEALTHCHECK = Check(
 
 def _exposed_ports(name: str, value: Any) -> dict[str, dict[str, str]]:
     if not isinstance(value, dict):
-        raise BadField(name, value, 'It has to be an object like {"80/tcp": {}}.')
+        raise BadField(name, value, 'it has to be an object like {"80/tcp": {}}.')
     checked: dict[str, dict[str, str]] = {}
     for key, member in value.items():
         port, _, protocol = key.partition("/")
         good = port.isascii() and port.isdigit() and len(port) <= len(str(_PORT_MOST)) and 0 < int(port) <= _PORT_MOST
         if not good or (protocol or "tcp") not in _PROTOCOLS or member:
-            raise BadField(f"{name}/{key}", member, "It has to be a port, optionally with /tcp or /udp.")
+            raise BadField(f"{name}/{key}", member, "it has to be a port, optionally with /tcp or /udp.")
         checked[f"{int(port)}/{protocol or 'tcp'}"] = {}
     return checked
 
@@ -152,10 +158,10 @@ _EXPOSED_PORTS = Check(_exposed_ports, {"type": "object", "propertyNames": {"pat
 
 def _objects(name: str, value: Any, keys: frozenset[str]) -> tuple[dict[str, str], ...]:
     if not isinstance(value, list):
-        raise BadField(name, value, "It has to be a list of objects.")
+        raise BadField(name, value, "it has to be a list of objects.")
     for member in value:
         if not isinstance(member, dict) or set(member) - keys:
-            raise BadField(name, member, f"Each has to be an object of: {', '.join(sorted(keys))}.")
+            raise BadField(name, member, f"each has to be an object of: {', '.join(sorted(keys))}.")
     scalars = mapping(scalars=True)
     return tuple(scalars(name, {key: said for key, said in member.items() if said is not None}) for member in value)
 
@@ -170,7 +176,7 @@ def _nets(name: str, value: Any) -> tuple[dict[str, str], ...]:
     checked = _objects(name, value, _NET_KEYS)
     for member in checked:
         if ("network" in member) == ("port" in member):
-            raise BadField(name, member, "Each has to name either a network or a port.")
+            raise BadField(name, member, "each has to name either a network or a port.")
     return checked
 
 
@@ -182,7 +188,7 @@ def _mounts(name: str, value: Any) -> tuple[dict[str, str], ...]:
     for member in checked:
         choice("volume", "bind")(f"{name}/type", member.setdefault("type", "volume"))
         if not member.get("destination") or not (member.get("source") or member.get("size")):
-            raise BadField(name, member, "Each needs a destination, and a source or a size.")
+            raise BadField(name, member, "each needs a destination, and a source or a size.")
         if "size" in member:
             whole(low=1)(f"{name}/size", member["size"])
     return checked
@@ -191,13 +197,31 @@ def _mounts(name: str, value: Any) -> tuple[dict[str, str], ...]:
 _MOUNTS = Check(_mounts, _list_of(_MOUNT_KEYS))
 
 
+def _hints(name: str, value: Any) -> dict[str, str]:
+    checked: dict[str, str] = unreserved(mapping())(name, value)
+    for key, said in checked.items():
+        if not key.startswith(LABEL_HINT) or key == LABEL_HINT:
+            raise BadField(f"{name}/{key}", said, f"a hint is {LABEL_HINT}KEY, a label of a host's Engine.")
+    return checked
+
+
+_HINTS = Check(
+    _hints,
+    {
+        "type": "object",
+        "propertyNames": {"pattern": f"^{LABEL_HINT}.+$"},
+        "additionalProperties": {"type": "string"},
+    },
+)
+
+
 def _drivers(options: ApiOptions) -> Check:
     def run(name: str, value: Any) -> str | None:
         if isinstance(value, str) and value in {"None", ""}:
             return None
         known = choice("docker", "glance")(name, value)
         if known not in options.image_drivers:
-            raise BadField(name, value, f"This service has: {', '.join(options.image_drivers)}.")
+            raise BadField(name, value, f"this service has: {', '.join(options.image_drivers)}.")
         return str(known)
 
     return Check(run, {"enum": ["docker", "glance", "None", ""]})
@@ -208,7 +232,7 @@ def create_table(options: ApiOptions, version: int) -> dict[str, Check]:
     words = optional(_WORDS)
     table: dict[str, Check] = {
         "name": optional(NAME),
-        "image": text(low=2, pattern=r"[a-zA-Z0-9][a-zA-Z0-9_.-]", rule="It has to name an image."),
+        "image": text(low=2, pattern=r"[a-zA-Z0-9][a-zA-Z0-9_.-]", rule="it has to name an image."),
         "command": words if version >= COMMAND_LIST else optional(COMMAND),
         "entrypoint": words,
         "cpu": optional(cpu(options)),
@@ -219,8 +243,8 @@ def create_table(options: ApiOptions, version: int) -> dict[str, Check]:
         "auto_remove": optional(strict_flag),
         "image_pull_policy": optional(choice("never", "always", "ifnotpresent", "Never", "Always", "IfNotPresent")),
         "image_driver": optional(_drivers(options)),
-        "labels": optional(mapping()),
-        "hints": optional(mapping()),
+        "labels": optional(unreserved(mapping())),
+        "hints": optional(_HINTS),
         "environment": optional(mapping()),
         "restart_policy": optional(_RESTART_POLICY),
         "interactive": optional(flag),
@@ -230,7 +254,9 @@ def create_table(options: ApiOptions, version: int) -> dict[str, Check]:
         "nets": optional(_NETS),
         "mounts": optional(_MOUNTS),
         "runtime": optional(text()),
-        "hostname": optional(text(pattern=r"\A[a-zA-Z0-9._-]*\Z", high=63)),
+        "hostname": optional(
+            text(pattern=r"\A[a-zA-Z0-9._-]*\Z", high=63, rule="it has to be letters, digits and ._- only.")
+        ),
         "availability_zone": optional(text()),
         "auto_heal": optional(flag),
         "privileged": optional(flag),
@@ -275,6 +301,10 @@ def spec_of(wish: Mapping[str, Any], options: ApiOptions, version: int) -> Conta
     groups = tuple(dict.fromkeys(wish.get("security_groups", ())))
     if groups and wish.get("exposed_ports"):
         raise Invalid("security_groups and exposed_ports cannot be used together.", field="exposed_ports")
+    policy_name = wish["restart_policy"].name if "restart_policy" in wish else "no"
+    if wish.get("auto_remove") and policy_name in _COUNTED:
+        why = f"restart_policy {policy_name} starts the container again, so that its end never comes."
+        raise BadField("auto_remove", wish["auto_remove"], why)
     interactive = wish.get("interactive", False)
     return ContainerSpec(
         **given,

@@ -38,6 +38,9 @@ def altered(
 ) -> Alteration:
     """The wish's name, health, labels and flavours in the place of the cluster's. `reaches`: which nodes, by role."""
     spec, seen = cluster.spec, cluster.observed
+    status = Health(wish["health_status"]) if wish.get("health_status") else None
+    reason = wish.get("health_status_reason", {})
+    reported = (status, reason) != (seen.health_status, seen.health_status_reason)
     after = replace(
         cluster,
         name=wish["name"],
@@ -49,8 +52,9 @@ def altered(
         ),
         observed=replace(
             seen,
-            health_status=Health(wish["health_status"]) if wish.get("health_status") else None,
-            health_status_reason=wish.get("health_status_reason", {}),
+            health_status=status,
+            health_status_reason=reason,
+            health_reported=seen.health_reported or reported,
         ),
     )
     if after.spec == spec:

@@ -113,9 +113,11 @@ async def sign(call: Call) -> Answer:
     key = call.parts.sealer.open(authority.sealed_key, context=f"certificate/{cluster.uuid}/{authority.kind}")
     now = call.parts.clock.now()
     try:
-        pem = sign_csr(ca=Pair(pem=authority.pem, key=key), csr=wish["csr"], now=now)
+        pem = sign_csr(
+            ca=Pair(pem=authority.pem, key=key), csr=wish["csr"], now=now, days=call.parts.options.certificate_days
+        )
     except ValueError as error:
-        raise Invalid(f"Received invalid csr. {error}", field="csr") from error
+        raise Invalid(f"Received invalid csr: {error}.", field="csr") from error
     return reply(_view(cluster, pem, call, kind, since=now, csr=wish["csr"]), 201)
 
 

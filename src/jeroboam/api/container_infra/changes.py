@@ -14,11 +14,12 @@ from jeroboam.api.container_infra.clusters import FIELDS, ZERO_NODES, zero_refus
 from jeroboam.api.container_infra.history import record
 from jeroboam.api.container_infra.lookup import cluster_of, group_of, groups_of, project_scope
 from jeroboam.api.container_infra.schema import MOST_NODES, NODES, label_of, labels, literal, refuse_unknown
-from jeroboam.api.fields import Check, choice, mapping, optional, read, strings, text, whole
+from jeroboam.api.fields import BadField, Check, choice, mapping, optional, read, strings, text, whole
 from jeroboam.api.wire import Change, apply, changes_of, query_flag
-from jeroboam.domain.clusters import MASTER, Cluster, Health, NodeGroup, Operation
+from jeroboam.domain.clusters import MASTER, Cluster, Health, Node, NodeGroup, Operation
 from jeroboam.domain.errors import Invalid
 from jeroboam.domain.events import CLUSTER_DELETE, CLUSTER_HEALTH, CLUSTER_RESIZE, CLUSTER_UPDATE, nodes
+from jeroboam.domain.nodeidents import find_node, leaving_nodes, node_names
 from jeroboam.domain.states import ask_cluster, ask_group
 from jeroboam.domain.upgrades import former_of
 from jeroboam.store import Transaction
@@ -55,7 +56,9 @@ async def update(call: Call) -> Answer:
         before = await cluster_of(tx, call.path["cluster"], scope)
         groups = await groups_of(tx, before)
         workers = await group_of(tx, before, DEFAULT_WORKERS) if "node_count" in named else None
-    wish = _patched(before, groups, changes)
+    # A cluster whose name is taken away gets one, as one that was made without.
+    spare = {"name": call.parts.ids.name("cluster")}
+    wish = spare | _patched(before, groups, changes)
     alteration = altered(before, groups, wish)
     reaches: frozenset[str] = frozenset()
     bounds = await bounds_for(call, before.project_id)
@@ -67,7 +70,7 @@ async def update(call: Call) -> Answer:
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, before.uuid, scope)
         groups = await groups_of(tx, cluster)
-        wish = _patched(cluster, groups, changes)
+        wish = spare | _patched(cluster, groups, changes)
         alteration = altered(cluster, groups, wish, reaches=reaches)
         if "node_count" in named:
             workers = await group_of(tx, cluster, DEFAULT_WORKERS)
@@ -105,14 +108,13 @@ def _patched(cluster: Cluster, groups: list[NodeGroup], changes: list[Change]) -
         "flavor_id": spec.flavor_id,
         "master_flavor_id": spec.master_flavor_id,
     }
-    patched = apply(document, [_replacing(change) for change in changes], mandatory={"name"})
+    patched = apply(document, [_replacing(change) for change in changes])
     reason = patched.get("health_status_reason")
     if isinstance(reason, str):
         try:
             patched["health_status_reason"] = literal(reason)
         except ValueError as error:
-            said = "Invalid input for field/attribute health_status_reason. It has to be a dictionary."
-            raise Invalid(said, field="health_status_reason") from error
+            raise BadField("health_status_reason", reason, "it has to be an object of strings, in JSON.") from error
     return read({name: value for name, value in patched.items() if value is not None}, PATCHED)
 
 
@@ -143,6 +145,16 @@ async def resize(call: Call) -> Answer:
     return reply({"uuid": cluster.uuid}, 202)
 
 
+async def replaced(call: Call, cluster: Cluster, group: NodeGroup, node: Node) -> None:
+    """Store the wish that another node take the place of this one, as a resize to the same size does."""
+    bounds = await bounds_for(call, cluster.project_id)
+    async with call.parts.store.write() as tx:
+        cluster = await cluster_of(tx, cluster.uuid, cluster.project_id)
+        group = await group_of(tx, cluster, group.uuid)
+        alteration = _with_size(call, Alteration(cluster=cluster), group, group.spec.node_count, (node.uuid,))
+        await _write(tx, call, bounds, cluster, alteration)
+
+
 async def check_growth(call: Call, cluster: Cluster, group: NodeGroup, count: int) -> None:
     """Raise `Conflict` where the nodes that the group gets for that size have no room. Asked before it is stored."""
     if (more := count - group.spec.node_count) > 0:
@@ -159,10 +171,11 @@ def _with_size(
 ) -> Alteration:
     """The alteration with another size of that group besides."""
     _check_size(call, group, count)
-    _check_leavers(group, leavers)
+    # What an earlier wish named and has not gone yet still goes: both were accepted.
+    going = dict.fromkeys(node.uuid for node in (*leaving_nodes(group), *_find_leavers(group, leavers)))
     changed = {each.uuid: each for each in alteration.groups}
     group = changed.get(group.uuid, group)
-    resized = replace(group, spec=replace(group.spec, node_count=count, nodes_to_remove=leavers))
+    resized = replace(group, spec=replace(group.spec, node_count=count, nodes_to_remove=tuple(going)))
     return replace(alteration, groups=tuple({**changed, group.uuid: resized}.values()))
 
 
@@ -208,6 +221,7 @@ def _told(before: Cluster, alteration: Alteration, sizes: dict[str, int]) -> tup
     after = alteration.cluster
     sized = [group for group in alteration.groups if group.spec.node_count != sizes[group.uuid]]
     parts = [f"{group.name} resized from {sizes[group.uuid]} to {nodes(group.spec.node_count)}" for group in sized]
+    parts += [text for group in alteration.groups if (text := _describe_leavers(group, sizes[group.uuid]))]
     if after.name != before.name:
         parts.append(f"renamed from {before.name} to {after.name}")
     fields = ("labels", "flavor_id", "master_flavor_id")
@@ -219,6 +233,15 @@ def _told(before: Cluster, alteration: Alteration, sizes: dict[str, int]) -> tup
     resize = alone is not None and after.name == before.name and not changed
     message = f"{'; '.join(parts)}." if parts else ""
     return (CLUSTER_RESIZE if resize else CLUSTER_UPDATE), message, alone.name if alone and resize else None
+
+
+def _describe_leavers(group: NodeGroup, size: int) -> str:
+    """What happens to the nodes that the wish names."""
+    going = leaving_nodes(group)
+    if not going:
+        return ""
+    verb = "removed from" if group.spec.node_count < size else "replaced in"
+    return f"{node_names(going)} to be {verb} {group.name}"
 
 
 def _check_size(call: Call, group: NodeGroup, count: int) -> None:
@@ -234,12 +257,15 @@ def _check_size(call: Call, group: NodeGroup, count: int) -> None:
         )
 
 
-def _check_leavers(group: NodeGroup, leavers: tuple[str, ...]) -> None:
-    known = {word for node in group.desired for word in (node.uuid, node.name)}
-    known |= {word for seen in group.observed for word in (seen.uuid, seen.name, seen.address, seen.server_id) if word}
-    for leaver in leavers:
-        if leaver not in known:
-            raise Invalid(f"Nodegroup {group.name} has no node {leaver} to remove.", field="nodes_to_remove")
+def _find_leavers(group: NodeGroup, idents: tuple[str, ...]) -> list[Node]:
+    """The nodes that the request names. Raises `Invalid` for a name that no node of the group has."""
+    nodes = []
+    for ident in idents:
+        node = find_node(group, ident)
+        if node is None:
+            raise Invalid(f"Nodegroup {group.name} has no node {ident} to remove.", field="nodes_to_remove")
+        nodes.append(node)
+    return nodes
 
 
 async def delete(call: Call) -> Answer:
@@ -256,7 +282,8 @@ async def ended(tx: Transaction, call: Call, cluster: Cluster) -> None:
     if leaving is not cluster:
         await tx.clusters.update(leaving)
         status = leaving.status
-        groups = await groups_of(tx, cluster)
+        # A delete needs no group that cannot be read.
+        groups = await tx.nodegroups.select(cluster_id=cluster.uuid)
         for group in groups:
             await tx.nodegroups.update(replace(group, status=status, status_reason=None, updated_at=tx.now))
         await record(tx, call, leaving, CLUSTER_DELETE, "The cluster is to be deleted.", groups=groups)

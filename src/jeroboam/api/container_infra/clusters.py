@@ -13,7 +13,7 @@ from jeroboam.api.container_infra.bounds import bounds_for
 from jeroboam.api.container_infra.history import record
 from jeroboam.api.container_infra.lookup import cluster_of, project_scope, template_sight, usable
 from jeroboam.api.container_infra.pages import paged
-from jeroboam.api.container_infra.schema import MOST_NODES, NODES, labels, refuse_unknown
+from jeroboam.api.container_infra.schema import MOST_NODES, NODES, UNUSED_UUID, labels, refuse_unknown
 from jeroboam.api.container_infra.shapes import ClusterDetailList, ClusterInList, ClusterList, ClusterShape
 from jeroboam.api.fields import Check, flag, ignored, optional, read, text, whole
 from jeroboam.api.wire import iso, links, page_of, with_total
@@ -23,15 +23,18 @@ from jeroboam.domain.events import CLUSTER_CREATE
 from jeroboam.store import ClusterBrief, GroupBrief
 
 _TEXT = optional(text())
-_NAME = text(high=242, pattern=r"\A[a-zA-Z][a-zA-Z0-9_.-]*\Z", rule="It has to start with a letter.")
+_NAME = text(
+    high=242, pattern=r"\A[a-zA-Z][a-zA-Z0-9_.-]*\Z", rule="it has to be letters, digits and _.- with a letter first."
+)
 FIELDS: dict[str, Check] = {
+    "uuid": UNUSED_UUID,
     "name": optional(_NAME),
     "cluster_template_id": text(),
     "keypair": _TEXT,
     "node_count": optional(NODES),
     "master_count": optional(whole(low=1, high=MOST_NODES)),
     "docker_volume_size": optional(whole(low=1)),
-    "labels": labels,
+    "labels": optional(labels),
     "merge_labels": optional(flag),
     "master_flavor_id": _TEXT,
     "flavor_id": _TEXT,
@@ -49,7 +52,7 @@ FIELDS: dict[str, Check] = {
 }
 REQUIRED = "cluster_template_id"
 _READ_ONLY = frozenset(
-    "uuid links stack_id cluster_id api_address coe_version container_version project_id user_id node_addresses "
+    "links stack_id cluster_id api_address coe_version container_version project_id user_id node_addresses "
     "master_addresses created_at updated_at".split()
 )
 # Versions from which a behaviour holds.
@@ -76,12 +79,12 @@ def short(cluster: Cluster | ClusterBrief, masters: int, others: int, call: Call
         "status": cluster.status,
         "health_status": cluster.observed.health_status,
         "merge_labels": False,
+        # The auto-healer of Kubernetes asks for the latest version and reads this all the same.
+        "stack_id": cluster.uuid,
     }
     # There is no stack; the name of the field changed and its meaning, one id of the whole, is the cluster's.
     if call.version >= CLUSTER_ID:
         shown["cluster_id"] = cluster.uuid
-    else:
-        shown["stack_id"] = cluster.uuid
     return shown
 
 
@@ -264,7 +267,8 @@ def _groups(call: Call, cluster: Cluster, wish: dict[str, Any], now: dt.datetime
     if masters % 2 == 0:
         raise Invalid(f"master nodegroup size of {masters} is invalid, size cannot be an even number.")
     if masters > 1 and not cluster.spec.master_lb_enabled:
-        raise Invalid("master_count must be 1 when master_lb_enabled is False", field="master_count")
+        why = f"master_count must be 1 when master_lb_enabled is False, and it is {masters}."
+        raise Invalid(why, field="master_count")
     if workers == 0 and call.version < ZERO_NODES:
         raise zero_refused()
     least = int(cluster.spec.labels.get("min_node_count", 0))

@@ -14,8 +14,10 @@ from jeroboam.api.container_infra.policies import RULES
 from jeroboam.api.container_infra.routes import ROUTES
 from jeroboam.api.container_infra.shapes import Errors, Unsupported
 
-# Clients show an error's title, which is its first sentence: a dot within an address or a name ends none.
+# Clients show an error's title, which is its first sentence: a dot within an address, a name or a quoted value ends
+# none.
 _SENTENCE = re.compile(r"\.(?=\s|$)")
+_QUOTED = re.compile(r"'[^']*'(?=[\s:;,.)]|$)")
 _RESOURCES = {
     "clustertemplates": "clustertemplates",
     "clusters": "clusters",
@@ -82,7 +84,7 @@ class ContainerInfraFamily:
             "request_id": "",
             "code": code,
             "status": failure.status,
-            "title": _SENTENCE.split(failure.detail, maxsplit=1)[0],
+            "title": _title(failure.detail),
             "detail": failure.detail,
             "links": [],
         }
@@ -103,17 +105,23 @@ class ContainerInfraFamily:
     def check_headers(self, method: str, headers: Mapping[str, str], *, has_body: bool) -> Failure | None:
         accept = headers.get("accept", "")
         if accept and not any(word in accept for word in ("application/json", "application/*", "*/*")):
-            return Failure(status=406, detail="Not Acceptable. The answer can only be application/json.")
+            return Failure(status=406, detail="Not Acceptable: the answer can only be application/json.")
         if method not in {"POST", "PATCH"}:
             return None
         media = headers.get("content-type", "").partition(";")[0].strip().lower()
         if media == "application/json" or media.endswith("+json") or (method == "PATCH" and not has_body):
             return None
         if media in {"", "application/x-www-form-urlencoded", "multipart/form-data"}:
-            return Failure(status=400, detail="Unknown argument. The body has to be application/json.", handled=True)
+            return Failure(status=400, detail="Unknown argument: the body has to be application/json.", handled=True)
         return Failure(
-            status=415, detail=f"Unknown mimetype: {media}. The body has to be application/json.", handled=True
+            status=415, detail=f"Unknown mimetype: {media}, the body has to be application/json.", handled=True
         )
 
     def unknown_argument(self, name: str) -> str:
         return f'Unknown argument: "{name}"'
+
+
+def _title(detail: str) -> str:
+    """The first sentence."""
+    found = _SENTENCE.search(_QUOTED.sub(lambda quoted: "-" * len(quoted[0]), detail))
+    return detail if found is None else detail[: found.start()]

@@ -6,6 +6,7 @@ Neighbours: `cluster_routes` and `routes` name the arguments; the store narrows.
 
 import re
 from collections.abc import Sequence
+from typing import Any
 
 from jeroboam.api.call import Call
 from jeroboam.api.fields import BadField, Check, Several, flag, text
@@ -16,6 +17,7 @@ from jeroboam.store import ClusterFilter, TemplateFilter
 _STATUSES = tuple(cluster_status(operation, outcome) for operation in Operation for outcome in Outcome)
 # What SQLite has no spelling for in the path to a label.
 _KEY = r'[^=,"\\\x00-\x1f]+'
+_MOST_WORDS = 200
 _LABEL = re.compile(rf"({_KEY})(?:=([^,]*))?", re.DOTALL)
 
 
@@ -26,9 +28,9 @@ def words(known: Sequence[str] | None = None) -> Several:
         found = tuple(word for word in value.split(",") if word)
         for word in found:
             if known is not None and word not in known:
-                raise BadField(name, value, f"It has to be one of: {', '.join(known)}.")
+                raise BadField(name, value, f"it has to be one of: {', '.join(known)}.")
         if not found:
-            raise BadField(name, value, "It must not be empty.")
+            raise BadField(name, value, "it must not be empty.")
         return found
 
     one = "|".join(known) if known is not None else "[^,]+"
@@ -40,7 +42,7 @@ def _labels(name: str, value: str) -> tuple[tuple[str, str | None], ...]:
     for said in value.split(","):
         match = _LABEL.fullmatch(said)
         if match is None:
-            raise BadField(name, value, "It has to be KEY or KEY=VALUE.")
+            raise BadField(name, value, "it has to be KEY or KEY=VALUE.")
         found.append((match[1], match[2]))
     return tuple(found)
 
@@ -67,15 +69,23 @@ TEMPLATES: dict[str, Check] = {
 }
 
 
+def _words_of(call: Call, name: str) -> tuple[Any, ...]:
+    """What is asked for, each once. Raises `BadField` for more of it than a database takes in one question."""
+    asked: tuple[Any, ...] = tuple(dict.fromkeys(call.query.get(name, ())))
+    if len(asked) > _MOST_WORDS:
+        raise BadField(name, f"{len(asked)} of them", f"a list is narrowed by at most {_MOST_WORDS}.")
+    return asked
+
+
 def of_clusters(call: Call) -> ClusterFilter:
     """The filter of a list of clusters."""
     return ClusterFilter(
         name=call.query.get("name"),
-        statuses=call.query.get("status", ()),
-        coes=call.query.get("coe", ()),
-        healths=call.query.get("health_status", ()),
+        statuses=_words_of(call, "status"),
+        coes=_words_of(call, "coe"),
+        healths=_words_of(call, "health_status"),
         template=call.query.get("cluster_template_id"),
-        labels=call.query.get("label", ()),
+        labels=_words_of(call, "label"),
     )
 
 
@@ -83,9 +93,9 @@ def of_templates(call: Call) -> TemplateFilter:
     """The filter of a list of templates."""
     return TemplateFilter(
         name=call.query.get("name"),
-        coes=call.query.get("coe", ()),
-        drivers=call.query.get("driver", ()),
+        coes=_words_of(call, "coe"),
+        drivers=_words_of(call, "driver"),
         public=call.query.get("public"),
         hidden=call.query.get("hidden"),
-        labels=call.query.get("label", ()),
+        labels=_words_of(call, "label"),
     )

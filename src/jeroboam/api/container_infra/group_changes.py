@@ -18,9 +18,18 @@ from jeroboam.api.container_infra.history import record
 from jeroboam.api.container_infra.lookup import cluster_of, group_of, project_scope
 from jeroboam.api.container_infra.nodegroups import full
 from jeroboam.api.container_infra.schema import label_of, literal, refuse_unknown
-from jeroboam.api.fields import read
+from jeroboam.api.fields import BadField, read
 from jeroboam.api.wire import Change, apply, changes_of
-from jeroboam.domain.clusters import MASTER, WORKER, Cluster, NodeGroup, NodeGroupSpec, Operation, role_of
+from jeroboam.domain.clusters import (
+    LOAD_BALANCER,
+    MASTER,
+    WORKER,
+    Cluster,
+    NodeGroup,
+    NodeGroupSpec,
+    Operation,
+    role_of,
+)
 from jeroboam.domain.errors import Conflict, Invalid
 from jeroboam.domain.events import NODEGROUP_CREATE, NODEGROUP_DELETE, NODEGROUP_UPDATE, nodes
 from jeroboam.domain.limits import Asked
@@ -29,6 +38,7 @@ from jeroboam.domain.upgrades import rebuilt
 from jeroboam.store import Transaction
 
 _ARGUMENT = "nodegroup"
+_TAKEN_ROLES = frozenset({MASTER, LOAD_BALANCER})
 
 
 async def create(call: Call) -> Answer:
@@ -50,7 +60,7 @@ async def create(call: Call) -> Answer:
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, cluster.uuid, scope)
         if cluster.observed.api_address is None:
-            raise Conflict(f"Cluster API address is not available yet. The cluster's status is {cluster.status}.")
+            raise Conflict(f"Cluster API address is not available yet: the cluster's status is {cluster.status}.")
         if await tx.nodegroups.count(cluster_id=cluster.uuid, name=group.name):
             raise Conflict(f"A node group with name {group.name} already exists in the cluster.", field="name")
         await bounds.check_growth(tx, cluster.project_id, group.spec.node_count, cluster_id=cluster.uuid)
@@ -72,8 +82,8 @@ def _check_version(call: Call, named: Mapping[str, Any]) -> None:
 def _group(call: Call, cluster: Cluster, wish: dict[str, Any]) -> NodeGroup:
     """The group of checked fields; what is unset is the cluster's or its template's."""
     role: str = wish.get("role", WORKER)
-    if role == MASTER:
-        raise Invalid("Cannot create a nodegroup with role master: a cluster has one.", field="role")
+    if role in _TAKEN_ROLES:
+        raise Invalid(f"Cannot create a nodegroup with role {role}: a cluster has its own.", field="role")
     count: int = wish.get("node_count", 1)
     if count == 0 and call.version < ZERO_NODES:
         raise zero_refused()
@@ -155,7 +165,7 @@ def _changes(call: Call) -> list[Change]:
         if change.root not in PATCHED:
             raise Invalid(f"'/{change.root}' is an internal attribute and can not be updated", field=change.root)
         if change.member is not None and change.root not in {"node_labels", "labels"}:
-            raise Invalid(f"Couldn't apply patch. Reason: there is nothing at '/{change.root}/{change.member}'")
+            raise Invalid(f"Couldn't apply patch, reason: there is nothing at '/{change.root}/{change.member}'")
     _check_version(call, {change.root: change for change in changes})
     return [_with_value(change) for change in changes]
 
@@ -188,8 +198,7 @@ def _with_value(change: Change) -> Change:
     try:
         return replace(change, op="replace", value=literal(str(change.value)))
     except ValueError as error:
-        text = f"Invalid input for field/attribute {change.root}. Value: '{change.value}'."
-        raise Invalid(text, field=change.root) from error
+        raise BadField(change.root, change.value, "it has to be JSON.") from error
 
 
 async def delete(call: Call) -> Answer:

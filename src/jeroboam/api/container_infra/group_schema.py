@@ -7,8 +7,8 @@ contract, section 7: a wrong type is a 400, a label or taint that no node may ha
 import re
 from typing import Any
 
-from jeroboam.api.container_infra.schema import NODES, labels
-from jeroboam.api.fields import Check, flag, mapping, optional, text, whole
+from jeroboam.api.container_infra.schema import NODES, UNUSED_UUID, labels
+from jeroboam.api.fields import Check, check_unreserved, flag, mapping, optional, text, whole
 from jeroboam.domain.errors import Conflict
 
 RICH = ("node_labels", "node_taints")
@@ -31,6 +31,7 @@ _FREE_KEYS = frozenset(
 
 
 def _check_key(kind: str, key: str) -> None:
+    check_unreserved(kind, [key])
     domain, slash, word = key.rpartition("/")
     if slash and (len(domain) > _DOMAIN_MOST or _DOMAIN.fullmatch(domain) is None):
         raise Conflict(f"{kind} key '{key}' is invalid: what is before the slash has to be a domain name.", field=kind)
@@ -102,8 +103,16 @@ node_taints = Check(
 )
 """Taints of nodes."""
 _TEXT = optional(text())
+# It becomes a label of every node, and a part of the node's name.
+_NAME = text(
+    high=63,
+    pattern=r"\A[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?\Z",
+    rule="it has to be letters, digits and _.- with a letter or a digit first and last, since its nodes are named "
+    "after it.",
+)
 FIELDS: dict[str, Check] = {
-    "name": text(),
+    "uuid": UNUSED_UUID,
+    "name": _NAME,
     "flavor_id": _TEXT,
     "image_id": _TEXT,
     "docker_volume_size": optional(whole(low=1)),
@@ -125,6 +134,6 @@ PATCHED: dict[str, Check] = {
     "flavor_id": text(),
 }
 READ_ONLY = frozenset(
-    "id uuid cluster_id project_id is_default stack_id status status_reason version node_addresses links "
+    "id cluster_id project_id is_default stack_id status status_reason version node_addresses links "
     "labels_overridden labels_added labels_skipped created_at updated_at".split()
 )

@@ -115,7 +115,7 @@ def _since(name: str, value: str) -> dt.datetime:
         moment = dt.datetime.fromisoformat(value.strip().replace(" ", "+") if "T" in value else value)
         return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
     except (ValueError, OverflowError) as error:
-        raise BadField(name, value, "It has to be a time such as 2026-11-21T21:32:11+00:00.") from error
+        raise BadField(name, value, "it has to be a time such as 2026-11-21T21:32:11+00:00.") from error
 
 
 ARGUMENTS: dict[str, Check] = {

@@ -16,7 +16,7 @@ def only(found: Sequence[T], ident: str, one: str, many: str) -> T:
     if not found:
         raise NotFound(f"{one} {ident} could not be found.")
     if len(found) > 1:
-        raise Conflict(f"Multiple {many} exist with same name. Please use the {one.lower()} uuid instead.")
+        raise Conflict(f"Multiple {many} exist with same name, please use the {one.lower()} uuid instead.")
     return found[0]
 
 
@@ -50,7 +50,7 @@ def usable(call: Call, found: Sequence[Template], ident: str) -> Template | None
         return None
     template = only(found, ident, "ClusterTemplate", "ClusterTemplates")
     if template.hidden and not template_sight(call)["hidden"]:
-        raise Forbidden(f"ClusterTemplate {ident} is hidden. It can not be used to create a cluster.")
+        raise Forbidden(f"ClusterTemplate {ident} is hidden and can not be used to create a cluster.")
     return template
 
 

@@ -22,7 +22,8 @@ def short(group: NodeGroup) -> NodeGroupInList:
         "min_node_count": spec.min_node_count,
         "max_node_count": spec.max_node_count,
         "is_default": spec.is_default,
-        "stack_id": group.cluster_id,
+        # As in Magnum: groups that the cluster was made with belong to its stack, others have one each.
+        "stack_id": group.cluster_id if spec.is_default else group.uuid,
         "status": group.status,
         "merge_labels": spec.merge_labels,
     }

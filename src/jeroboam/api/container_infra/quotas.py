@@ -7,7 +7,7 @@ from typing import Any
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra.schema import refuse_unknown
 from jeroboam.api.container_infra.shapes import QuotaList, QuotaShape
-from jeroboam.api.fields import Check, choice, read, text, whole
+from jeroboam.api.fields import BadField, Check, choice, read, text, whole
 from jeroboam.api.wire import descending, iso, limit_of, query_flag
 from jeroboam.domain.errors import Conflict, Invalid, NotFound
 from jeroboam.domain.quotas import Quota
@@ -15,7 +15,8 @@ from jeroboam.store import Transaction
 
 RESOURCES = frozenset({"Cluster"})
 FIELDS: dict[str, Check] = {"project_id": text(), "resource": choice(*RESOURCES), "hard_limit": whole(low=0)}
-REQUIRED = ("project_id", "resource")
+REQUIRED = ("project_id",)
+_DEFAULT_RESOURCE = "Cluster"
 _READ_ONLY = frozenset({"id", "created_at", "updated_at"})
 _DEFAULT_LIMIT = 1
 # What has another shape is no project's id; it is not put into a path of the identity service's.
@@ -77,7 +78,7 @@ async def show(call: Call) -> Answer:
     """GET /quotas/{project}/{resource}: what was set, or the default"""
     project_id, resource = call.path["project"], call.path["resource"]
     if resource not in RESOURCES:
-        raise Invalid(f"Invalid input for field/attribute resource. Value: '{resource}'.", field="resource")
+        raise BadField("resource", resource, f"it has to be one of: {', '.join(sorted(RESOURCES))}.")
     call.enforce("quota:get", project_id=project_id)
     async with call.parts.store.read() as tx:
         found = await tx.quotas.select(project_id=project_id, resource=resource)
@@ -94,7 +95,7 @@ async def create(call: Call) -> Answer:
     for name in REQUIRED:
         if name not in wish:
             raise Invalid(f"Mandatory field missing: {name}.", field=name)
-    project_id, resource = wish["project_id"], wish["resource"]
+    project_id, resource = wish["project_id"], wish.get("resource", _DEFAULT_RESOURCE)
     if not _PROJECT.fullmatch(project_id) or not await call.parts.projects.exists(project_id):
         raise NotFound(f"The project_id {project_id} could not be found.", field="project_id")
     async with call.parts.store.write() as tx:
@@ -116,7 +117,7 @@ async def update(call: Call) -> Answer:
     wish = _wish(call)
     for name, said in (("project_id", call.path["project"]), ("resource", call.path["resource"])):
         if wish.get(name, said) != said:
-            raise Invalid(f"Invalid input for field/attribute {name}: the path says {said}.", field=name)
+            raise BadField(name, wish[name], f"the path says {said}.")
     if "hard_limit" not in wish:
         raise Invalid("Mandatory field missing: hard_limit.", field="hard_limit")
     async with call.parts.store.write() as tx:

@@ -8,9 +8,10 @@ from typing import Any
 
 import msgspec
 
-from jeroboam.api.fields import BadField, Check, mapping, whole
+from jeroboam.api.fields import BadField, Check, check_unreserved, mapping, optional, whole
 from jeroboam.api.wire import Change
 from jeroboam.domain.errors import Invalid
+from jeroboam.kit.ids import is_uuid
 
 _WHOLE_LABELS = ("boot_volume_size", "min_node_count", "max_node_count")
 _scalars = mapping(scalars=True)
@@ -34,10 +35,14 @@ def refuse_unknown(
 
 def _labels(name: str, value: Any) -> dict[str, str]:
     checked: dict[str, str] = _scalars(name, value)
+    check_unreserved(name, checked)
+    for key, said in checked.items():
+        if key != key.strip():
+            raise BadField(f"{name}/{key}", said, "a key has no space at its start or end.")
     for key in _WHOLE_LABELS:
         given = checked.get(key)
         if given is not None and not (given.isascii() and given.isdigit() and len(given) <= _MOST_DIGITS):
-            raise BadField(f"{name}/{key}", given, "It has to be an integer.")
+            raise BadField(f"{name}/{key}", given, "it has to be an integer.")
     return checked
 
 
@@ -45,14 +50,23 @@ labels = Check(_labels, _scalars.schema)
 """Labels, as text; the ones that mean a number have to be one."""
 
 
+def _uuid(name: str, value: Any) -> None:
+    if not (isinstance(value, str) and is_uuid(value)):
+        raise BadField(name, value, "it has to be a uuid.")
+
+
+UNUSED_UUID = optional(Check(_uuid, {"type": "string", "format": "uuid"}))
+"""The id in the body of something new, as clients of Magnum may send it: checked, and replaced by one of ours."""
+
+
 def _ipv4_list(name: str, value: Any) -> str:
     if not isinstance(value, str) or not value:
-        raise BadField(name, value, "It has to be a comma separated list of IPv4 addresses.")
+        raise BadField(name, value, "it has to be a comma separated list of IPv4 addresses.")
     for address in value.split(","):
         try:
             ipaddress.IPv4Address(address.strip())
         except ValueError as error:
-            raise BadField(name, value, f"'{address}' is not an IPv4 address.") from error
+            raise BadField(name, value, f"'{address.strip()}' is not an IPv4 address.") from error
     return value
 
 
@@ -82,4 +96,4 @@ def label_of(change: Change) -> Change:
     try:
         return replace(change, value=literal(str(change.value)))
     except ValueError as error:
-        raise Invalid(f"Invalid input for field/attribute labels. Value: '{change.value}'.", field="labels") from error
+        raise BadField("labels", change.value, "it has to be an object of strings, in JSON.") from error

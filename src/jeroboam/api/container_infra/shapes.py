@@ -77,7 +77,7 @@ class ClusterInList(TypedDict):
     create_timeout: int
     links: list[Link]
     cluster_id: NotRequired[Uuid]
-    stack_id: NotRequired[Uuid]
+    stack_id: Uuid
     status: str
     health_status: Health | None
     merge_labels: bool

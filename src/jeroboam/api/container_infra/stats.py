@@ -4,9 +4,9 @@ import datetime as dt
 
 from jeroboam.api.call import Answer, Call, reply
 from jeroboam.api.container_infra.shapes import ServiceList, ServiceShape, Totals
-from jeroboam.api.fields import Check, text
+from jeroboam.api.fields import BadField, Check, text
 from jeroboam.api.wire import iso
-from jeroboam.domain.errors import Forbidden, Invalid
+from jeroboam.domain.errors import Forbidden
 from jeroboam.domain.hosts import Service
 
 CONDUCTOR = "jeroboam-conductor"
@@ -16,7 +16,7 @@ PUBLISHED = "magnum-conductor"
 
 def _type(name: str, value: str) -> str:
     if value != "cluster":
-        raise Invalid(f"Invalid type for stats: {value}. It has to be cluster.", field=name)
+        raise BadField(name, value, "it has to be cluster.")
     return value
 
 

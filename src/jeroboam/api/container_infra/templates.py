@@ -4,6 +4,7 @@ What can be told from the text alone is checked here; whether images, flavours a
 provider and a COE can work with them, is the admission's to say.
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any
@@ -71,11 +72,19 @@ _DEFAULTS: dict[str, Any] = {
 _ARGUMENT = "cluster_template"
 _FREE_IN_USE = frozenset({"public", "hidden", "tags"})
 _DEVICEMAPPER_LEAST = 3
+# User and password in a URL.
+_USER = re.compile(r"//[^/@]*@")
 
 
-def view(template: Template, base: str) -> TemplateShape:
+def shown_proxy(call: Call, template: Template, url: str | None) -> str | None:
+    """The URL of a template's proxy as the caller may see it: the password is that of the project that wrote it."""
+    own = template.project_id == call.caller.project_id or call.caller.is_admin
+    return url if url is None or own else _USER.sub("//***@", url)
+
+
+def view(call: Call, template: Template) -> TemplateShape:
     """The full object; lists have no shorter one."""
-    spec = template.spec
+    spec, base = template.spec, call.base
     return {
         "uuid": template.uuid,
         "name": template.name,
@@ -94,8 +103,8 @@ def view(template: Template, base: str) -> TemplateShape:
         "docker_volume_size": spec.docker_volume_size,
         "docker_storage_driver": spec.docker_storage_driver,
         "cluster_distro": spec.cluster_distro,
-        "http_proxy": spec.http_proxy,
-        "https_proxy": spec.https_proxy,
+        "http_proxy": shown_proxy(call, template, spec.http_proxy),
+        "https_proxy": shown_proxy(call, template, spec.https_proxy),
         "no_proxy": spec.no_proxy,
         "insecure_registry": spec.insecure_registry,
         "labels": spec.labels,
@@ -133,7 +142,7 @@ async def _list(call: Call, path: str) -> Answer:
     async with call.parts.store.read() as tx:
         found = await tx.templates.visible(page, scope, hidden=scope is None, wanted=wanted)
         total = await tx.templates.total(scope, hidden=scope is None, wanted=wanted) if with_total(call) else None
-    body: TemplateList = {"clustertemplates": [view(template, call.base) for template in found]}
+    body: TemplateList = {"clustertemplates": [view(call, template) for template in found]}
     if total is not None:
         body["total_count"] = total
     return paged(call, page, path, found, body)
@@ -144,7 +153,7 @@ async def show(call: Call) -> Answer:
     everyones = call.allows("clustertemplate:get_one_all_projects")
     async with call.parts.store.read() as tx:
         template = await template_of(tx, call, call.path["template"], everyones=everyones)
-    return reply(view(template, call.base))
+    return reply(view(call, template))
 
 
 def _uuid(name: str, value: Any) -> str:
@@ -159,7 +168,7 @@ IDENT = optional(Check(_uuid, {"type": "string", "format": "uuid"}))
 
 async def create(call: Call) -> Answer:
     """POST /clustertemplates: a new template"""
-    shown = view(await made(call, call.fields()), call.base)
+    shown = view(call, await made(call, call.fields()))
     return reply(shown, 201, ("Location", shown["links"][0]["href"]))
 
 
@@ -189,7 +198,7 @@ async def made(call: Call, body: dict[str, Any]) -> Template:
 
 async def update(call: Call) -> Answer:
     """PATCH /clustertemplates/{id or name}: a changed template"""
-    return reply(view(await changed(call, changes_of(call.json())), call.base))
+    return reply(view(call, await changed(call, changes_of(call.json()))))
 
 
 async def changed(call: Call, changes: Sequence[Change]) -> Template:
@@ -206,7 +215,7 @@ async def changed(call: Call, changes: Sequence[Change]) -> Template:
     checked = _checked({name: value for name, value in patched.items() if value is not None})
     new = replace(
         old,
-        name=checked.get("name") or old.name,
+        name=checked.get("name") or call.parts.ids.name("template"),
         public=checked.get("public", False),
         hidden=checked.get("hidden", False),
         spec=_spec(checked),
@@ -218,7 +227,7 @@ async def changed(call: Call, changes: Sequence[Change]) -> Template:
     async with call.parts.store.write() as tx:
         current = await tx.templates.get(old.uuid)
         if current != old:
-            raise Conflict(f"ClusterTemplate {old.uuid} was changed by another request. Please try again.")
+            raise Conflict(f"ClusterTemplate {old.uuid} was changed by another request, please try again.")
         await _check_use(tx, old, new)
         new = replace(new, updated_at=tx.now)
         await tx.templates.update(new)

@@ -9,12 +9,12 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from ipaddress import IPv4Network
 
 from jeroboam.clients.kubernetes import KubernetesApi
-from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Demand, GroupShape, Member
-from jeroboam.coes.kubernetes import addons, balancer, boot, leftovers, network, options, registries
+from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Demand, GroupShape, Member, describe_unready
+from jeroboam.coes.kubernetes import addons, balancer, boot, drains, leftovers, network, options, registries
 from jeroboam.coes.kubernetes.components import API_PORT, api_of
 from jeroboam.coes.kubernetes.demand import demand
 from jeroboam.coes.kubernetes.fleet import POLL_SECONDS, KubeNode, Nodes
@@ -25,7 +25,9 @@ from jeroboam.coes.kubernetes.seen import observed, stands, states
 from jeroboam.coes.proxies import check as check_proxies
 from jeroboam.domain.clusters import TemplateSpec
 from jeroboam.domain.errors import DriverError, Invalid
+from jeroboam.domain.field_effects import KUBERNETES, TEMPLATES, check_fields
 from jeroboam.domain.nodes import NodeScript
+from jeroboam.domain.progress import UNWATCHED, Progress, Together
 from jeroboam.kit.clock import Clock
 
 # How long one call waits: for an API that boots, for nodes that join, for work that moves away.
@@ -49,17 +51,15 @@ class KubernetesCoe:
         return boot.AUTHORITIES
 
     def check(self, template: TemplateSpec) -> None:
-        if template.tls_disabled:
-            text = "tls_disabled cannot be true for kubernetes: its API would give everything on every node to anyone."
-            raise Invalid(text, field="tls_disabled")
-        network.check(template)
-        if template.volume_driver is not None:
-            text = f"volume_driver {template.volume_driver} is not supported by kubernetes."
-            raise Invalid(text, field="volume_driver")
+        check_fields(TEMPLATES, asdict(template), KUBERNETES)
         options.check(template.labels)
         registries.check(template)
         check_proxies(template)
         addons.check(template)
+
+    @property
+    def version_label(self) -> str:
+        return options.VERSION
 
     def image(self, ref: str, labels: dict[str, str]) -> str:
         version = labels.get(options.VERSION)
@@ -105,10 +105,11 @@ class KubernetesCoe:
     def balancer(self, plan: CoePlan) -> NodeScript:
         return balancer.script(plan)
 
-    async def join(self, plan: CoePlan) -> CoeObserved:
+    async def join(self, plan: CoePlan, progress: Progress = UNWATCHED) -> CoeObserved:
         async with self._nodes(plan) as nodes:
             await self._opened(nodes, plan)
-            version, (found, silent) = await asyncio.gather(self._ready(nodes, plan), self._settled(nodes, plan))
+            settled = self._settled(nodes, plan, progress)
+            version, (found, silent) = await asyncio.gather(self._ready(nodes, plan), settled)
             members = {member.name: member for member in plan.members}
             known = [(node, members[node.name]) for node in found if node.name in members]
             up = [(node, member) for node, member in known if stands(node, member)]
@@ -134,14 +135,14 @@ class KubernetesCoe:
             left = await leftovers.find(nodes.api, _names(plan, found))
             return observed(plan, found, silent, left, version=await nodes.version(), now=self._clock.now())
 
-    async def leave(self, plan: CoePlan, names: Sequence[str]) -> None:
+    async def leave(self, plan: CoePlan, names: Sequence[str], progress: Progress = UNWATCHED) -> None:
         async with self._nodes(plan) as nodes:
             going = [node for node in await nodes.all() if node.name in names]
-            await asyncio.gather(*(self._empty(nodes, node) for node in going))
+            await self._empty(nodes, going, progress)
             await asyncio.gather(*(nodes.forget(node.name) for node in going))
             await leftovers.clear(nodes.api, names, _names(plan, await nodes.all()))
 
-    async def drain(self, plan: CoePlan, uuids: Sequence[str]) -> None:
+    async def drain(self, plan: CoePlan, uuids: Sequence[str], progress: Progress = UNWATCHED) -> None:
         names = {member.name for member in plan.members if member.uuid in uuids}
         async with self._nodes(plan) as nodes:
             # A node that has just come up is ready before services are reached through it.
@@ -149,7 +150,7 @@ class KubernetesCoe:
             going = [node for node in await nodes.all() if node.name in names]
             if any(await asyncio.gather(*(nodes.movable(node) for node in going))):
                 await nodes.follow(patience=_LEAD_SECONDS)
-            await asyncio.gather(*(self._empty(nodes, node) for node in going))
+            await self._empty(nodes, going, progress)
 
     @property
     def rotating(self) -> Sequence[str]:
@@ -181,10 +182,15 @@ class KubernetesCoe:
         async with self._nodes(plan) as nodes:
             return demand(plan, groups, await nodes.load())
 
-    async def _empty(self, nodes: Nodes, node: KubeNode) -> None:
-        await nodes.cordon(node)
-        if node.ready:
-            await nodes.empty(node, seconds=_DRAIN_SECONDS)
+    async def _empty(self, nodes: Nodes, going: Sequence[KubeNode], progress: Progress) -> None:
+        together = Together(progress, len(going))
+
+        async def drain(node: KubeNode, own: Progress) -> None:
+            await nodes.cordon(node)
+            if node.ready:
+                await drains.empty(nodes, node, seconds=_DRAIN_SECONDS, clock=self._clock, progress=own)
+
+        await asyncio.gather(*(drain(node, own) for node, own in zip(going, together.parts, strict=True)))
 
     async def _opened(self, nodes: Nodes, plan: CoePlan) -> None:
         """Wait until the API answers, and let the cluster's own programs in."""
@@ -202,15 +208,16 @@ class KubernetesCoe:
         await nodes.works(patience=_SETTLE_SECONDS)
         return await nodes.version()
 
-    async def _settled(self, nodes: Nodes, plan: CoePlan) -> tuple[list[KubeNode], dict[str, str]]:
+    async def _settled(self, nodes: Nodes, plan: CoePlan, progress: Progress) -> tuple[list[KubeNode], dict[str, str]]:
         """The nodes and the silent masters, once every planned node is ready or when waiting takes too long."""
         until = self._clock.monotonic() + _SETTLE_SECONDS
         nets = options.networks(plan.labels)
         while True:
             found, silent = await asyncio.gather(nodes.all(), self._silent(plan))
             await nodes.number(network.ranges(nets, found))
-            good = all(state.ready for state in states(plan, found, silent))
-            if good or self._clock.monotonic() >= until:
+            known = states(plan, found, silent)
+            progress.wait_for(describe_unready(plan, known))
+            if all(state.ready for state in known) or self._clock.monotonic() >= until:
                 return found, silent
             await self._pause(found)
 

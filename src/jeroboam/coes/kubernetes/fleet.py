@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from jeroboam.clients.kubernetes import KubernetesApi, Missing
+from jeroboam.clients.kubernetes import Held, KubernetesApi, Missing
 from jeroboam.coes.base import Member
 from jeroboam.coes.kubernetes import health, marks
 from jeroboam.coes.kubernetes.machine import provider_id
@@ -276,13 +276,6 @@ class Nodes:
             change = {"metadata": {"annotations": {DRAINED: "true"}}, "spec": {"unschedulable": True}}
             await self._api.patch(f"/api/v1/nodes/{node.name}", change, f"cordoning node {node.name}")
 
-    async def empty(self, node: KubeNode, *, seconds: float) -> None:
-        """Move its pods away, as far as disruption budgets let them go and time reaches."""
-        until = self._clock.monotonic() + seconds
-        while (pods := await self.movable(node)) and self._clock.monotonic() < until:
-            await asyncio.gather(*(self._evict(pod) for pod in pods if not _goes(pod)))
-            await self._clock.sleep(POLL_SECONDS)
-
     async def forget(self, name: str) -> None:
         """Take the node off the cluster's list."""
         await self._api.delete(f"/api/v1/nodes/{name}", f"removing node {name} from the cluster")
@@ -301,9 +294,10 @@ class Nodes:
         """
         query = f"/api/v1/pods?fieldSelector=spec.nodeName%3D{node.name}"
         found = await self._api.get(query, f"asking what runs on node {node.name}")
-        return [pod for pod in found["items"] if not stays(pod) or (_goes(pod) and not _is_own(pod))]
+        return [pod for pod in found["items"] if not stays(pod) or (is_going(pod) and not _is_own(pod))]
 
-    async def _evict(self, pod: Mapping[str, Any]) -> None:
+    async def evict(self, pod: Mapping[str, Any]) -> str:
+        """Have the pod end, for its controller to start it elsewhere; why it stays for now, if it does."""
         name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
         body = {
             "apiVersion": "policy/v1",
@@ -313,9 +307,13 @@ class Nodes:
         path = f"/api/v1/namespaces/{namespace}/pods/{name}/eviction"
         try:
             await self._api.post(path, body, f"moving pod {namespace}/{name} away")
-        except (Missing, Temporary):
-            # It is gone, or a disruption budget keeps it for now.
-            return
+        except Missing:
+            return ""
+        except Held as error:
+            return f"is kept by a disruption budget: {error.rule}"
+        except Temporary as error:
+            return f"stays: {error.reason}"
+        return ""
 
 
 def description(node: KubeNode, member: Member) -> dict[str, Any]:
@@ -358,7 +356,7 @@ def _is_own(pod: Mapping[str, Any]) -> bool:
     return own or "kubernetes.io/config.mirror" in (meta.get("annotations") or {})
 
 
-def _goes(pod: Mapping[str, Any]) -> bool:
+def is_going(pod: Mapping[str, Any]) -> bool:
     return "deletionTimestamp" in pod["metadata"]
 
 

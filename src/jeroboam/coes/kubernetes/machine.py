@@ -8,9 +8,9 @@ import datetime as dt
 import hashlib
 import re
 from dataclasses import dataclass
-from uuid import UUID, uuid5
 
 from jeroboam.coes.base import CoePlan, Member
+from jeroboam.domain.nodeidents import machine_build
 
 # Certificates of nodes are good for a year; its quarters are counted, and those that are two behind are renewed.
 _PERIOD_SECONDS = 91 * 24 * 3600
@@ -61,4 +61,4 @@ def provider_id(member: Member) -> str:
 
 def build_id(member: Member) -> str:
     """The part of what a node says that is of its build."""
-    return uuid5(UUID(member.uuid), str(member.build)).hex[:16]
+    return machine_build(member.uuid, member.build)

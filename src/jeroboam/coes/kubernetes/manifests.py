@@ -1,7 +1,8 @@
 """Pods, services and replication controllers of users inside a Kubernetes cluster: what the API of 2015 makes there.
 
 They lie in the namespace `default`, as they did in 2015, under the names in their manifests. Which object is whose is
-told by a label with our uuid, never by names: what somebody else made under the same name is left alone. An object is
+told by a label with our uuid that we have set ourselves, never by names: what somebody else made under the same name,
+or with such a label, is left alone. An object is
 made by a create, which cannot take another's for its own, and changed by a server-side apply, which leaves the fields
 of others alone. Neighbours: the COE, which has one.
 """
@@ -14,11 +15,11 @@ from jeroboam.clients.kubernetes import MANAGER, KubernetesApi, Missing
 from jeroboam.coes.base import CoePlan, ManifestWant
 from jeroboam.coes.kubernetes.reach import speaking_to
 from jeroboam.domain.errors import Permanent, Temporary
+from jeroboam.domain.marks import is_reserved
 from jeroboam.domain.orchestrated import CALLED, OrchestratedKind, OrchestratedStatus, Seen, facts_of
 from jeroboam.kit.clock import Clock
 
 LABEL = "jeroboam.io/workload"
-_OURS = "jeroboam.io/"
 NAMESPACE = "default"
 
 _PLURALS = {
@@ -82,10 +83,19 @@ async def _labelled(api: KubernetesApi, selector: str) -> list[tuple[Orchestrate
 
     async def one(kind: OrchestratedKind) -> list[tuple[OrchestratedKind, dict[str, Any]]]:
         path = f"{_path(kind)}?labelSelector={selector}"
-        found = await api.get(path, f"asking the cluster for its {_PLURALS[kind]}")
-        return [(kind, each) for each in found["items"]]
+        listed = await api.get(path, f"asking the cluster for its {_PLURALS[kind]}")
+        return [(kind, found) for found in listed["items"] if _is_marked(found)]
 
     return [each for found in await asyncio.gather(*map(one, _PLURALS)) for each in found]
+
+
+def _is_marked(found: Mapping[str, Any]) -> bool:
+    """Whether it was we who gave the object its label: the API keeps account of who set which field."""
+    for entry in found["metadata"].get("managedFields") or ():
+        fields = (entry.get("fieldsV1") or {}).get("f:metadata") or {}
+        if entry.get("manager") == MANAGER and f"f:{LABEL}" in (fields.get("f:labels") or {}):
+            return True
+    return False
 
 
 async def _had(api: KubernetesApi, want: ManifestWant, trial: str = "") -> dict[str, Any]:
@@ -100,7 +110,7 @@ async def _had(api: KubernetesApi, want: ManifestWant, trial: str = "") -> dict[
         if found is None:
             query = f"{_path(want.kind)}?fieldManager={MANAGER}{_STRICT}{trial}"
             return await api.post(query, _body(want), f"making {called}")
-        if (found["metadata"].get("labels") or {}).get(LABEL) != want.uuid:
+        if (found["metadata"].get("labels") or {}).get(LABEL) != want.uuid or not _is_marked(found):
             raise Permanent(f"there is another {called} in the cluster, which was not made here")
         if _is_going(found):
             raise Temporary(f"the former {called} is still on its way out of the cluster")
@@ -169,7 +179,7 @@ def _seen(kind: OrchestratedKind, found: Mapping[str, Any]) -> Seen:
 
 
 def _theirs(labels: Mapping[str, str]) -> dict[str, str]:
-    return {key: value for key, value in labels.items() if not key.startswith(_OURS)}
+    return {key: value for key, value in labels.items() if not is_reserved(key)}
 
 
 def _pod(found: Mapping[str, Any]) -> tuple[OrchestratedStatus, str | None]:

@@ -17,7 +17,6 @@ from jeroboam.domain.nodes import File
 
 OWN = "none"
 FLANNEL = "flannel"
-_DRIVERS = (FLANNEL, OWN)
 
 # A node has a network between its own pods until another comes; here it is to wait for that.
 _CONTAINERD = b"""\
@@ -34,13 +33,6 @@ _MISSING = "container runtime network not ready"
 def driver(template: TemplateSpec) -> str:
     """Which network such a cluster has."""
     return template.network_driver or FLANNEL
-
-
-def check(template: TemplateSpec) -> None:
-    """Raise `Invalid` for a driver that there is not."""
-    if driver(template) not in _DRIVERS:
-        text = f"network_driver {template.network_driver} is not supported by kubernetes: flannel and none are."
-        raise Invalid(text, field="network_driver")
 
 
 def check_change(old: TemplateSpec, new: TemplateSpec) -> None:

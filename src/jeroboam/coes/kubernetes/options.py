@@ -118,5 +118,5 @@ def _network(labels: Mapping[str, str], name: str, default: str) -> ipaddress.IP
     except ValueError as error:
         raise _bad(name, said, "it has to be an IPv4 network such as 10.100.0.0/16.") from error
     if not 8 <= network.prefixlen <= 24:  # noqa: PLR2004  (room for nodes, and for services)
-        raise _bad(name, said, "Its prefix has to have 8 to 24 bits.")
+        raise _bad(name, said, "its prefix has to have 8 to 24 bits.")
     return network

@@ -3,20 +3,20 @@
 Neighbours: every module here that reads labels.
 """
 
-from jeroboam.domain.errors import Invalid
-
-_LETTERS = 80
+from jeroboam.domain.errors import Invalid, describe_bad_value
+from jeroboam.domain.words import read_flag
 
 
 def bad(name: str, value: str, why: str) -> Invalid:
-    """The refusal of that label, in one sentence: clients show no more than the first."""
-    text = f"Invalid input for field 'labels/{name}', value '{value[:_LETTERS]}': {why}"
-    return Invalid(text, field=f"labels/{name}")
+    """The refusal of that label, in one sentence."""
+    return Invalid(describe_bad_value(f"labels/{name}", value, why), field=f"labels/{name}")
 
 
 def flag(name: str, value: str | None) -> bool:
     """A label that says yes or no; without it, no. Raises `Invalid` for another word."""
-    word = "false" if value is None else value.lower()
-    if word not in {"true", "false"}:
-        raise bad(name, value or "", "it has to be true or false.")
-    return word == "true"
+    if value is None:
+        return False
+    found = read_flag(value)
+    if found is None:
+        raise bad(name, value, "it has to be true or false.")
+    return found

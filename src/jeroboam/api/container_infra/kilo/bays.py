@@ -6,7 +6,6 @@ status tells the rest. Sizes are those of a cluster's node groups together.
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra import changes, clusters
@@ -15,15 +14,16 @@ from jeroboam.api.container_infra.kilo.lookup import bay_of, baymodel_of
 from jeroboam.api.container_infra.kilo.shapes import BayDetailList, BayInList, BayList, BayShape
 from jeroboam.api.container_infra.lookup import group_of, groups_of, project_scope
 from jeroboam.api.container_infra.pages import paged
-from jeroboam.api.container_infra.schema import MOST_NODES, refuse_unknown
+from jeroboam.api.container_infra.schema import MOST_NODES, UNUSED_UUID, refuse_unknown
 from jeroboam.api.fields import Check, optional, read, whole
 from jeroboam.api.wire import Change, apply, changes_of, iso, links, page_of
 from jeroboam.domain.clusters import MASTER, Cluster, NodeGroup
-from jeroboam.domain.errors import Invalid, NotFound
+from jeroboam.domain.errors import Invalid
 from jeroboam.store import ClusterBrief, GroupBrief
 
 _COUNT = whole(low=1, high=MOST_NODES)
 FIELDS: dict[str, Check] = {
+    "uuid": UNUSED_UUID,
     "name": clusters.FIELDS["name"],
     "baymodel_id": clusters.FIELDS["cluster_template_id"],
     "node_count": optional(_COUNT),
@@ -34,7 +34,7 @@ FIELDS: dict[str, Check] = {
 NOW_CALLED = {"baymodel_id": "cluster_template_id", "bay_create_timeout": "create_timeout"}
 REQUIRED = "baymodel_id"
 _READ_ONLY = frozenset(
-    "uuid links stack_id status status_reason api_address node_addresses master_addresses ca_cert_ref project_id "
+    "links stack_id status status_reason api_address node_addresses master_addresses ca_cert_ref project_id "
     "user_id created_at updated_at".split()
 )
 
@@ -122,29 +122,16 @@ async def create(call: Call) -> Answer:
     if given.get("master_count", 1) > 1:
         # A bay of several masters had its own way to them; there was no word to ask for one.
         wish["master_lb_enabled"] = True
-    bay, groups = await _made(call, wish)
+    bay, groups = await clusters.made(call, wish)
     shown = full(bay, groups, call)
     return reply(shown, 201, ("Location", shown["links"][0]["href"]))
-
-
-async def _made(call: Call, wish: dict[str, Any]) -> tuple[Cluster, tuple[NodeGroup, NodeGroup]]:
-    """The cluster of the wish, with its baymodel's key pair where the provider has such a thing.
-
-    The clients of 2015 demand a key pair of every baymodel; nodes that nobody logs in to have none.
-    """
-    try:
-        return await clusters.made(call, wish)
-    except NotFound as error:
-        if error.field != "keypair":
-            raise
-        return await clusters.made(call, wish | {"keypair": None})
 
 
 async def update(call: Call) -> Answer:
     """PATCH /bays/{id or name}: another number of nodes of a bay"""
     steps = changes_of(call.json())
     for step in steps:
-        if step.root in _READ_ONLY | {"id"}:
+        if step.root in _READ_ONLY | {"id", "uuid"}:
             raise Invalid(f"'/{step.root}' is an internal attribute and can not be updated", field=step.root)
         if step.root != "node_count" or step.member is not None:
             raise Invalid(f"cannot change bay property(ies) {step.root}.", field=step.root)

@@ -62,7 +62,7 @@ def _command(name: str, value: Any) -> str:
     try:
         words(checked)
     except ValueError as error:
-        raise BadField(name, value, f"It cannot be taken apart into words: {error}.") from error
+        raise BadField(name, value, f"it cannot be taken apart into words: {error}.") from error
     return checked
 
 
@@ -76,13 +76,13 @@ def _memory(name: str, value: Any) -> str:
     try:
         octets(checked)
     except ValueError as error:
-        raise BadField(name, value, "It has to be a number above 0 with b, k, m or g behind it, or none.") from error
+        raise BadField(name, value, "it has to be a number above 0 with b, k, m or g behind it, or none.") from error
     return checked
 
 
 FIELDS: dict[str, Check] = {
     "name": optional(Check(_name, text().schema)),
-    "image": text(pattern=_IMAGE, rule="It has to be the name of an image."),
+    "image": text(pattern=_IMAGE, rule="it has to be the name of an image."),
     "command": optional(COMMAND),
     "memory": optional(Check(_memory, _MEMORY)),
     "bay_uuid": text(),

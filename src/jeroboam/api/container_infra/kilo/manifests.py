@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from jeroboam.domain.errors import Invalid
+from jeroboam.domain.marks import is_reserved
 from jeroboam.domain.orchestrated import CALLED, OrchestratedKind
 
 MOST_OCTETS = 64 << 10
@@ -22,7 +23,8 @@ _NAMESPACE = "default"
 _WORDS = frozenset({"detail"})
 _LONGEST_NAME = {OrchestratedKind.POD: 253, OrchestratedKind.SERVICE: 63, OrchestratedKind.RC: 253}
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
-_OURS = "jeroboam.io/"
+# Where names are labels, annotations, or what objects are chosen by.
+_NAMED = frozenset({"labels", "annotations", "selector", "matchLabels"})
 # Kubernetes' own to give, or ours.
 _GIVEN = frozenset("uid resourceVersion generation creationTimestamp managedFields ownerReferences selfLink".split())
 _LARGEST = 2**63
@@ -55,6 +57,7 @@ def manifest_of(kind: OrchestratedKind, text: str, field: str = "manifest") -> d
     template = found["spec"].get("template")
     inner = template.get("metadata") if isinstance(template, dict) else None
     _check_labels(inner.get("labels") if isinstance(inner, dict) else None, "spec.template.metadata.labels", field)
+    _check_names(found, "", field)
     # What the cluster says of an object is no wish.
     found.pop("status", None)
     return found
@@ -91,8 +94,18 @@ def _check_labels(labels: Any, where: str, field: str) -> None:
         return
     if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
         raise _bad(field, f"{where} has to be an object of texts")
-    if any(key.startswith(_OURS) for key in labels):
-        raise _bad(field, f"{where} must not have any that begins with {_OURS}: they are the service's own")
+
+
+def _check_names(part: Any, where: str, field: str) -> None:
+    """Raise for a name of ours wherever objects are marked or chosen by one, however deep in the manifest."""
+    members = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
+    for key, value in members:
+        place = f"{where}.{key}" if where else str(key)
+        if key in _NAMED and isinstance(value, dict):
+            reserved = next((name for name in value if is_reserved(str(name))), None)
+            if reserved is not None:
+                raise _bad(field, f"{place} must not have {_said(reserved)}: names like it are the service's own")
+        _check_names(value, place, field)
 
 
 # --------------------------------------------------------------------------------------------------- how it is written
@@ -127,7 +140,7 @@ def _parsed(text: str) -> Any:
             # YAML has a way of writing objects that looks much like it.
             pass
     _check_events(text)
-    return yaml.load(text, Loader=_Loader)  # noqa: S506  (a safe loader, made safer)
+    return yaml.load(text, Loader=_Loader)  # noqa: S506  # nosec B506  (a safe loader, made safer)
 
 
 def _check_events(text: str) -> None:

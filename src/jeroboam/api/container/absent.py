@@ -1,0 +1,145 @@
+"""What Zun publishes and this service does not have yet: each route answers 501 with a sentence, not a typo's 404.
+
+Neighbours: `routes`, which serves these beside its own. A route leaves this file when its work is done.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jeroboam.api.call import NEWEST, Answer, Call, Handler, Route
+from jeroboam.api.container import shapes
+from jeroboam.api.container.policies import ABSENT_RULES
+from jeroboam.api.fields import Check, ignored
+from jeroboam.domain.errors import NotOffered
+
+_ONE = "/containers/{container}"
+_PAGING = "limit marker sort_key sort_dir all_projects"
+_REGISTRIES = f"{_PAGING} name domain project_id user_id username"
+
+
+def _handler(summary: str, sentence: str) -> Handler:
+    async def handler(call: Call) -> Answer:
+        del call
+        raise NotOffered(sentence)
+
+    handler.__doc__ = summary
+    return handler
+
+
+def _absent(
+    method: str, path: str, what: str, sentence: str, *, arguments: str = "", since: int = 1, until: int = NEWEST
+) -> Route:
+    query: Mapping[str, Check] = dict.fromkeys(arguments.split(), ignored)
+    rule = ABSENT_RULES[f"{method} {path}"]
+    body: dict[str, Any] = {"body": {}, "body_needed": False} if method in {"POST", "PATCH"} else {}
+    return Route(
+        method=method,
+        path=path,
+        handler=_handler(f"{method} {path}: {what}", sentence),
+        rule=rule,
+        query=query,
+        status=501,
+        answer=shapes.Errors,
+        since=since,
+        until=until,
+        differs="501: not there yet",
+        **body,
+    )
+
+
+_TERMINALS = (
+    "Terminals of containers are not available yet: `execute` runs a command to its end, `logs` shows the output."
+)
+_ARCHIVES = "Copying files into and out of containers is not available yet."
+_IMAGES_MADE = "Images cannot be made of containers yet: there is no place to put them."
+_NETWORKS = "Containers cannot be attached to networks of their own choice yet."
+_GROUPS = "Security groups are not available yet: nothing filters the traffic of containers."
+_ACTIONS = "The history of a container's actions is not kept yet; the container shows how its last action ended."
+_CAPSULES = "Capsules are not available yet: this service runs single containers."
+_IMAGES = "Images of hosts are not listed here yet: a container's image is pulled when the container is created."
+_REGISTRY = "Registries with credentials are not available yet: hosts pull from registries without a login."
+_DRIVER = "Networks of Neutron are not available yet: there is no Neutron."
+
+ROUTES = (
+    _absent(
+        "POST",
+        f"{_ONE}/rebuild",
+        "the container made anew",
+        "Containers cannot be rebuilt yet: delete the container and create it anew.",
+        arguments="image image_driver all_projects",
+    ),
+    _absent("GET", f"{_ONE}/attach", "the container's terminal", _TERMINALS, arguments="all_projects"),
+    _absent("POST", f"{_ONE}/resize", "another size of the terminal", _TERMINALS, arguments="h w all_projects"),
+    _absent(
+        "POST",
+        f"{_ONE}/execute_resize",
+        "another size of a command's terminal",
+        _TERMINALS,
+        arguments="exec_id h w all_projects",
+    ),
+    _absent("GET", f"{_ONE}/get_archive", "files of the container", _ARCHIVES, arguments="path all_projects"),
+    _absent("POST", f"{_ONE}/put_archive", "files for the container", _ARCHIVES, arguments="path all_projects"),
+    _absent("POST", f"{_ONE}/commit", "an image of it", _IMAGES_MADE, arguments="repository tag all_projects"),
+    _absent(
+        "POST",
+        f"{_ONE}/resize_container",
+        "other limits of the container",
+        "This way to resize a container is not available yet: PATCH the container's cpu and memory.",
+        arguments="cpu memory all_projects",
+        since=19,
+    ),
+    _absent(
+        "POST", f"{_ONE}/add_security_group", "a security group more", _GROUPS, arguments="name all_projects", until=14
+    ),
+    _absent(
+        "POST",
+        f"{_ONE}/remove_security_group",
+        "a security group less",
+        _GROUPS,
+        arguments="name all_projects",
+        until=14,
+    ),
+    _absent(
+        "POST",
+        f"{_ONE}/network_attach",
+        "a network more",
+        _NETWORKS,
+        arguments="network port fixed_ip all_projects",
+        since=8,
+    ),
+    _absent(
+        "POST", f"{_ONE}/network_detach", "a network less", _NETWORKS, arguments="network port all_projects", since=6
+    ),
+    _absent("GET", f"{_ONE}/network_list", "its networks", _NETWORKS, arguments="all_projects", since=13),
+    _absent("GET", f"{_ONE}/container_actions", "what was done to it", _ACTIONS, arguments="all_projects"),
+    _absent("GET", f"{_ONE}/container_actions/{{request}}", "one of these", _ACTIONS, arguments="all_projects"),
+    _absent("GET", "/capsules", "the capsules", _CAPSULES, arguments=_PAGING),
+    _absent("POST", "/capsules", "a new capsule", _CAPSULES),
+    _absent("GET", "/capsules/{capsule}", "a capsule", _CAPSULES, arguments="all_projects"),
+    _absent("DELETE", "/capsules/{capsule}", "the capsule's end", _CAPSULES, arguments="all_projects"),
+    _absent("GET", "/images", "the images of hosts", _IMAGES, arguments=_PAGING),
+    _absent("POST", "/images", "a pull on a host", _IMAGES, arguments="repo host image_id tag size image_pull_policy"),
+    _absent("GET", "/images/{image}", "an image", _IMAGES),
+    _absent("DELETE", "/images/{image}", "the image's end", _IMAGES),
+    _absent(
+        "GET",
+        "/images/{image}/search",
+        "images of that name",
+        "Searching for images is not available yet.",
+        arguments="image_driver exact_match",
+    ),
+    _absent("POST", "/networks", "a network for containers", _DRIVER, arguments="name neutron_net_id"),
+    _absent("DELETE", "/networks/{network}", "the network's end", _DRIVER, since=27),
+    _absent("GET", "/registries", "the registries", _REGISTRY, arguments=_REGISTRIES),
+    _absent("POST", "/registries", "a new registry", _REGISTRY),
+    _absent("GET", "/registries/{registry}", "a registry", _REGISTRY, arguments="all_projects"),
+    _absent("PATCH", "/registries/{registry}", "a changed registry", _REGISTRY, arguments="all_projects"),
+    _absent("DELETE", "/registries/{registry}", "the registry's end", _REGISTRY, arguments="all_projects"),
+    _absent(
+        "DELETE",
+        "/services",
+        "a service forgotten",
+        "Services cannot be deleted yet: a host that is gone for good can be disabled.",
+        arguments="host binary",
+    ),
+)

@@ -1,0 +1,54 @@
+"""Whether any host could ever run a container: what no host has is refused before the container is stored.
+
+How full hosts are is not asked: that changes, and the container loop decides by it when it places the container.
+While no host has reported yet, nobody knows, and the container is taken.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from jeroboam.api.container.refusals import SchemaError
+from jeroboam.domain.containers import ContainerSpec
+from jeroboam.domain.errors import describe_bad_value
+from jeroboam.domain.hosts import Host
+
+LABEL_HINT = "label:"
+
+
+def asks_for_something(spec: ContainerSpec) -> bool:
+    """Whether the container asks for what not every host has."""
+    return spec.cpu > 1 or any((spec.disk, spec.runtime, spec.availability_zone, spec.hints))
+
+
+def check_hosts(hosts: Sequence[Host], spec: ContainerSpec) -> None:
+    """Raise `SchemaError`, naming field and value, for what none of the hosts has."""
+    if not hosts:
+        return
+    most = max(host.facts.cpus for host in hosts)
+    if spec.cpu > most:
+        raise _refused("cpu", spec.cpu, f"no host has more than {most} cores.")
+    if spec.disk is not None and not any(host.facts.disk_quota_supported for host in hosts):
+        raise _refused("disk", spec.disk, "no host can limit the disk of a container.")
+    if spec.runtime is not None:
+        _check_word("runtime", spec.runtime, (name for host in hosts for name in host.facts.runtimes), "runtimes")
+    if spec.availability_zone:
+        _check_word("availability_zone", spec.availability_zone, (host.availability_zone for host in hosts), "zones")
+    for key, value in spec.hints.items():
+        name = key.removeprefix(LABEL_HINT)
+        if not any(host.facts.labels.get(name) == value for host in hosts):
+            raise _refused(f"hints/{key}", value, f"no host's Engine has the label {name} with that value.")
+
+
+def check_limits(host: Host | None, cpu: float) -> None:
+    """Raise `SchemaError` for more cores than the container's own host has."""
+    if host is not None and cpu > host.facts.cpus:
+        raise _refused("cpu", cpu, f"the container's host has {host.facts.cpus} cores.")
+
+
+def _check_word(field: str, value: str, known: Iterable[str], what: str) -> None:
+    words = sorted(set(known))
+    if value not in words:
+        raise _refused(field, value, f"the {what} of all hosts are: {', '.join(words) or 'none'}.")
+
+
+def _refused(field: str, value: object, why: str) -> SchemaError:
+    return SchemaError(describe_bad_value(field, value, why), field=field)

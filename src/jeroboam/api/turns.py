@@ -1,0 +1,31 @@
+"""Turns: how many requests of one project are answered at once.
+
+Whatever a request holds while it is answered (a connection to an Engine, a host's time for a command), a project holds
+only so often, and others are not kept waiting. Those above wait, and are not refused: clients send in bursts.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+
+class Turns:
+    """Turns by key. A key that nobody uses costs nothing."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._turns: dict[str, asyncio.Semaphore] = {}
+        self._users: dict[str, int] = {}
+
+    @asynccontextmanager
+    async def hold(self, key: str) -> AsyncIterator[None]:
+        """A turn of that key, once there is one."""
+        turn = self._turns.setdefault(key, asyncio.Semaphore(self._most))
+        self._users[key] = self._users.get(key, 0) + 1
+        try:
+            async with turn:
+                yield
+        finally:
+            self._users[key] -= 1
+            if not self._users[key]:
+                del self._users[key], self._turns[key]

@@ -1,0 +1,229 @@
+"""The HTTP server in front of the application: uvicorn's, with limits for those who have not said yet who they are.
+
+A request's head has a size and a time, its body a time, an answer a time in which it is taken; what is malformed is
+answered in JSON, in the shape that both families share. Neighbours: `service`, which starts it; the application, which
+limits the size of bodies and knows callers.
+"""
+
+import asyncio
+import contextlib
+import json
+import socket
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import uvicorn
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from jeroboam.kit.tasks import Tasks
+
+# What browsers may send and see, as the published services have it.
+_CORS_METHODS = ("GET", "PUT", "POST", "DELETE", "PATCH", "HEAD")
+_CORS_SENT = ("X-Auth-Token", "X-Openstack-Request-Id", "X-Service-Token", "OpenStack-API-Version", "Content-Type")
+_CORS_SEEN = (
+    "X-Openstack-Request-Id",
+    "OpenStack-API-Version",
+    "OpenStack-API-Minimum-Version",
+    "OpenStack-API-Maximum-Version",
+    "Location",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HttpLimits:
+    """What one connection may take. Times are in seconds."""
+
+    head_octets: int = 64 << 10
+    head_seconds: float = 10.0
+    body_seconds: float = 60.0
+    answer_seconds: float = 60.0
+    """How long a client may leave an answer untaken."""
+    idle_seconds: int = 75
+    """Between two requests. Clients that poll do so every few seconds, and must not meet the close."""
+    connections: int = 1000
+    """Open at once; above that one without a request is closed for each new one."""
+
+
+def limit_protocol(limits: HttpLimits) -> type[HttpToolsProtocol]:
+    """The class of a connection with these limits."""
+
+    class LimitedProtocol(_LimitedProtocol):
+        pass
+
+    LimitedProtocol.limits = limits
+    return LimitedProtocol
+
+
+class _LimitedProtocol(HttpToolsProtocol):
+    limits = HttpLimits()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._in_head = True
+        self._head_octets = self._header_octets = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._untaken: asyncio.TimerHandle | None = None
+        self._make_room()
+        self._arm(self.limits.head_seconds)
+
+    def _make_room(self) -> None:
+        """Close a connection that has no request under way, where there are too many."""
+        if len(self.connections) <= self.limits.connections:
+            return
+        for other in self.connections:
+            if isinstance(other, _LimitedProtocol) and other is not self and other.is_idle():
+                other.transport.close()
+                return
+        self.transport.close()
+
+    def is_idle(self) -> bool:
+        """Whether no request is being answered on it."""
+        return self.cycle is None or self.cycle.response_complete
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._disarm()
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._in_head:
+            self._head_octets += len(data)
+            if self._timer is None:
+                self._arm(self.limits.head_seconds)
+        super().data_received(data)
+        if self._in_head and self._head_octets > self.limits.head_octets and not self.transport.is_closing():
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The request's head is too large.")
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self._head_octets = max(self._head_octets, 1)
+        self._arm(self.limits.head_seconds)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        super().on_header(name, value)
+        self._header_octets += len(name) + len(value)
+        if self._header_octets > self.limits.head_octets:
+            self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The request's head is too large.")
+            raise ValueError("too large")
+
+    def on_headers_complete(self) -> None:
+        self._in_head = False
+        self._head_octets = self._header_octets = 0
+        self._arm(self.limits.body_seconds)
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        self._disarm()
+        # What comes next belongs to the next request.
+        self._in_head = True
+        super().on_message_complete()
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._untaken = self.loop.call_later(self.limits.answer_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._untaken is not None:
+            self._untaken.cancel()
+            self._untaken = None
+
+    def send_400_response(self, msg: str) -> None:
+        """What uvicorn says of a request that is none, or that it cannot take up."""
+        if not self.transport.is_closing():
+            self._refuse(HTTPStatus.BAD_REQUEST, msg)
+
+    def _arm(self, seconds: float) -> None:
+        self._disarm()
+        self._timer = self.loop.call_later(seconds, self._is_late)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _is_late(self) -> None:
+        if self.transport.is_closing():
+            return
+        if self._in_head and self._head_octets:
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, "The request's head took too long.")
+        elif self._in_head or self.cycle is None or self.cycle.response_started:
+            # Whoever has said nothing, or has an answer already, gets none.
+            self.transport.close()
+        else:
+            self._refuse(HTTPStatus.REQUEST_TIMEOUT, "The request's body took too long.")
+
+    def _refuse(self, status: HTTPStatus, detail: str) -> None:
+        error = {"request_id": "", "code": "", "status": int(status), "title": status.phrase, "detail": detail}
+        body = json.dumps({"errors": [{**error, "links": []}]}).encode()
+        lines = [
+            f"HTTP/1.1 {int(status)} {status.phrase}",
+            "content-type: application/json",
+            f"content-length: {len(body)}",
+            "connection: close",
+        ]
+        self.transport.write("\r\n".join([*lines, "", ""]).encode() + body)
+        self.transport.close()
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to us."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.ready = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        self.ready.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def allow_origins(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
+    """The application for pages of these origins too (CORS); `*` is any. Without origins, as it is."""
+    if not origins:
+        return app
+    return CORSMiddleware(
+        app,
+        allow_origins=list(origins),
+        allow_methods=list(_CORS_METHODS),
+        allow_headers=list(_CORS_SENT),
+        expose_headers=list(_CORS_SEEN),
+    )
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    app: ASGIApp, listener: socket.socket, *, tasks: Tasks, drain_seconds: int, limits: HttpLimits | None = None
+) -> AsyncIterator[None]:
+    """Answer on the socket; at the end requests that are under way are answered, for so many seconds."""
+    limits = limits or HttpLimits()
+    protocol: Any = limit_protocol(limits)
+    config = uvicorn.Config(
+        app,
+        http=protocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        timeout_graceful_shutdown=drain_seconds,
+        timeout_keep_alive=limits.idle_seconds,
+        server_header=False,
+    )
+    server = _Server(config)
+    task = tasks.start("http", server.serve(sockets=[listener]))
+    started = tasks.start("http ready", server.ready.wait())
+    await asyncio.wait({task, started}, return_when=asyncio.FIRST_COMPLETED)
+    started.cancel()
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await asyncio.wait({task}, timeout=drain_seconds)

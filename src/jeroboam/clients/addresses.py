@@ -1,0 +1,90 @@
+"""Which addresses the service may be sent to by a user, who names a host that the service then speaks to.
+
+Neighbours: `manifest_url` and the registries of images. What counts as one's own is refused: this machine, whatever
+network it stands in, whatever no route of the Internet leads to. An operator may allow networks.
+"""
+
+import asyncio
+import ipaddress
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+# Addresses of version 6 that stand for one of version 4 behind a translator.
+_TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
+# No longer anybody's, and global to Python all the same: site-local addresses, and relays of 6to4 (RFC 3879, 7526).
+_DEPRECATED: tuple[Network, ...] = (ipaddress.IPv6Network("fec0::/10"), ipaddress.IPv4Network("192.88.99.0/24"))
+_MASK_FIELD, _PREFIX_FIELD = 7, 2
+
+
+def connected_networks() -> list[Network]:
+    """The networks that this machine stands in, as Linux tells them; none where nobody tells."""
+    networks: list[Network] = []
+    for line in _lines("/proc/net/route")[1:]:
+        fields = line.split()
+        network, gateway, mask = (_little_endian(fields[place]) for place in (1, 2, _MASK_FIELD))
+        if int(gateway) == 0 and int(mask) != 0:
+            networks.append(ipaddress.IPv4Network(f"{network}/{mask}", strict=False))
+    for line in _lines("/proc/net/if_inet6"):
+        fields = line.split()
+        address, prefix = ipaddress.IPv6Address(bytes.fromhex(fields[0])), int(fields[_PREFIX_FIELD], 16)
+        networks.append(ipaddress.IPv6Network((address, prefix), strict=False))
+    return networks
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AddressRules:
+    """The rules, with what an operator allows. `connected` are the networks of this machine, looked up each time."""
+
+    allowed: Sequence[Network] = ()
+    may_allow_own: bool = False
+    """Whether `allowed` counts for loopback and link-local addresses too."""
+    connected: Callable[[], Iterable[Network]] = connected_networks
+
+    def permits(self, address: Address) -> bool:
+        """Whether the service may speak to that address for a user."""
+        meant = _meant(address)
+        own = meant.is_loopback or meant.is_link_local or meant.is_multicast or meant.is_unspecified
+        if own and not self.may_allow_own:
+            return False
+        if _within(meant, self.allowed):
+            return True
+        elsewhere = meant.is_global and not meant.is_reserved and not own
+        return elsewhere and not _within(meant, _DEPRECATED) and not _within(meant, self.connected())
+
+
+async def look_up(host: str, port: int) -> list[Address]:
+    """Every address that the host has. Raises `OSError` or `UnicodeError` where nobody knows it."""
+    loop = asyncio.get_running_loop()
+    answers = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    # A zone belongs to link-local addresses, which are refused without it.
+    return [ipaddress.ip_address(str(answer[4][0]).partition("%")[0]) for answer in answers]
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text(encoding="ascii").splitlines()
+    except OSError:
+        return []
+
+
+def _little_endian(word: str) -> ipaddress.IPv4Address:
+    return ipaddress.IPv4Address(bytes.fromhex(word)[::-1])
+
+
+def _meant(address: Address) -> Address:
+    """The address that is spoken to in the end, where one stands for another."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return address
+    if address in _TRANSLATED:
+        return ipaddress.IPv4Address(address.packed[-4:])
+    teredo = address.teredo
+    return address.ipv4_mapped or address.sixtofour or (teredo[1] if teredo else address)
+
+
+def _within(address: Address, networks: Iterable[Network]) -> bool:
+    return any(address in network for network in networks if network.version == address.version)

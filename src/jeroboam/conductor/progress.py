@@ -1,0 +1,70 @@
+"""What one pass over a cluster is at, in words: what it does, what it waits for, and what it did over an objection.
+
+Neighbours: the cluster loop, which begins each step here and writes the words down; drivers, which tell through the
+same object as `domain.progress.Progress`.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from jeroboam.domain.events import CLUSTER_REPAIR, NODE_DRAIN
+from jeroboam.kit.clock import Clock
+
+# After which a user who waits is told what takes so long.
+SLOW_SECONDS = 5.0
+_SHOWN = 3
+
+
+class PassProgress:
+    """Implements `Progress` for one pass."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._notes: list[tuple[str, str]] = []
+        self.begin("reading what the cluster should be")
+
+    def begin(self, step: str) -> None:
+        """The pass is at this from now on."""
+        self.step, self._since = step, self._clock.monotonic()
+        self._things: tuple[str, ...] = ()
+
+    def wait_for(self, things: Sequence[str]) -> None:
+        self._things = tuple(things)
+
+    def note(self, sentence: str) -> None:
+        self._notes.append((NODE_DRAIN, sentence))
+
+    def report_repair(self, trouble: str) -> None:
+        """Something that was taken away is made again."""
+        self._notes.append((CLUSTER_REPAIR, f"{trouble[:1].upper()}{trouble[1:]}; it is made again."))
+
+    def take_notes(self) -> list[tuple[str, str]]:
+        """The notes since the last call, each with the type of its event."""
+        notes, self._notes = self._notes, []
+        return notes
+
+    def is_slow(self) -> bool:
+        """Whether it has been at this step for longer than a user should wait without a word."""
+        return self._clock.monotonic() - self._since >= SLOW_SECONDS
+
+    def describe_wait(self) -> str:
+        """What takes so long."""
+        if not self._things:
+            return f"{self.step} takes more than {SLOW_SECONDS:g} seconds"
+        return f"{self.step}: {list_some(self._things)}"
+
+    def describe_end(self) -> str:
+        """What had not ended when time was up."""
+        return self.describe_wait() if self._things else f"{self.step} did not end"
+
+
+def list_some(things: Sequence[str]) -> str:
+    """The first of them, and how many more there are."""
+    more = f"; and {len(things) - _SHOWN} more" if len(things) > _SHOWN else ""
+    return f"{'; '.join(things[:_SHOWN])}{more}"
+
+
+def list_names(names: Iterable[str]) -> str:
+    """Names of nodes for a sentence: `node a`, `nodes a, b, c and 4 more`."""
+    known = list(names)
+    more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
+    return f"{'node' if len(known) == 1 else 'nodes'} {', '.join(known[:_SHOWN])}{more}"

@@ -1,0 +1,319 @@
+"""What becomes of each field of a request: one table, from which checks, conditions and the page in the docs come.
+
+A field is carried out, or it is refused before anything is stored, or it is accepted and named as without effect: no
+field is shown as true and does nothing. Neighbours: admission and the COEs, which ask `check_fields`; the container
+API, which does the same; the cluster loop, which stores `fields_honoured`; `scripts/api_docs.py`, which writes the
+page. A test holds every field that a request may have to this table.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from typing import Any
+
+from jeroboam.domain.clusters import Cluster, ClusterSpec, TemplateSpec
+from jeroboam.domain.conditions import Condition
+from jeroboam.domain.errors import Invalid, describe_bad_value
+
+SERVICE = "service"
+"""What the service does itself, whatever the driver is."""
+LOCAL, SWARM, KUBERNETES, DOCKER = "local", "swarm", "kubernetes", "docker"
+COES = (SWARM, KUBERNETES)
+
+Values = tuple[object, ...] | None
+"""Some values of a field; None is every value."""
+
+
+class Effect(StrEnum):
+    """What becomes of a value."""
+
+    CARRIED_OUT = "carried out"
+    WITHOUT_EFFECT = "without effect"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FieldRule:
+    """What one driver does with one field."""
+
+    carries: Values = ()
+    """The values that it carries out."""
+    ignores: Values = ()
+    """Of the others, those that it takes without effect. All the rest it refuses."""
+    note: str = ""
+    """How it carries the field out, or why it does not; half a sentence."""
+
+    def effect_of(self, value: object) -> Effect:
+        """What becomes of that value. No value, or an empty one, asks for nothing."""
+        if value is None or value in ((), {}, "") or self.carries is None or value in self.carries:
+            return Effect.CARRIED_OUT
+        if self.ignores is None or value in self.ignores:
+            return Effect.WITHOUT_EFFECT
+        return Effect.REFUSED
+
+    @property
+    def words(self) -> list[str]:
+        """The values that it takes, where they are words."""
+        return [value for value in (*(self.carries or ()), *(self.ignores or ())) if isinstance(value, str)]
+
+
+def _carried_out(note: str = "", *, values: Values = None, ignores: Values = ()) -> FieldRule:
+    return FieldRule(carries=values, ignores=ignores, note=note)
+
+
+def _without_effect(note: str, *, values: Values = None, carries: Values = ()) -> FieldRule:
+    return FieldRule(carries=carries, ignores=values, note=note)
+
+
+def _refused(note: str, *, carries: Values = ()) -> FieldRule:
+    return FieldRule(carries=carries, note=note)
+
+
+Rules = Mapping[str, FieldRule]
+"""The rules of one field, by driver."""
+FieldTable = Mapping[str, Rules]
+
+
+def _service(note: str = "") -> Rules:
+    return {SERVICE: _carried_out(note)}
+
+
+def _coes(swarm: FieldRule, kubernetes: FieldRule) -> Rules:
+    return {SWARM: swarm, KUBERNETES: kubernetes}
+
+
+_KEYPAIR: Rules = {LOCAL: _without_effect("nodes are containers, and nobody logs in to them")}
+_FIXED_NETWORK: Rules = {LOCAL: _refused("every cluster gets a network of its own")}
+_FIXED_SUBNET: Rules = {LOCAL: _refused("every cluster gets a network of its own, with a subnet that is free")}
+_FLOATING_IP: Rules = {LOCAL: _without_effect("there are none: clusters answer at the addresses of their masters")}
+_VOLUME_SIZE: Rules = {LOCAL: _without_effect("the disks of nodes share the disk of the Engine")}
+_FLAVOR: Rules = {LOCAL: _carried_out("cores and memory are limits of the node; its disk is not limited")}
+_MASTER_LB = _coes(
+    _without_effect("clients name one manager, and each of them answers", carries=(False,)),
+    _carried_out("a load balancer in front of the masters"),
+)
+_DISCOVERY_URL = _coes(
+    _without_effect("masters find each other without a discovery service"),
+    _without_effect("masters find each other without a discovery service"),
+)
+_LABELS = _coes(
+    _carried_out("those that a Swarm knows; the condition LabelsHonoured names the others"),
+    _carried_out("those that docs/kubernetes.md lists; the condition LabelsHonoured names the others"),
+)
+_PROXY = _coes(
+    _carried_out("the Engine of each node uses it to pull images"),
+    _carried_out("containerd of each node uses it to pull images"),
+)
+
+_UNUSED_UUID: Rules = {SERVICE: _without_effect("checked, and replaced by an id of the service's own")}
+
+TEMPLATES: FieldTable = {
+    "uuid": _service("the id of the new template"),
+    "name": _service(),
+    "coe": _service("one of the COEs that the operator has switched on"),
+    "driver": _service("the provider; the operator's default without it"),
+    "public": _service(),
+    "hidden": _service(),
+    "tags": _service("stored for its users"),
+    "labels": _LABELS,
+    "image_id": {LOCAL: _carried_out("a node image that the Engine has or that can be built")},
+    "cluster_distro": _service("read from the image, whatever the request says"),
+    "flavor_id": _FLAVOR,
+    "master_flavor_id": _FLAVOR,
+    "keypair_id": _KEYPAIR,
+    "external_network_id": {LOCAL: _carried_out("`public`: the way out of this machine")},
+    "fixed_network": _FIXED_NETWORK,
+    "fixed_subnet": _FIXED_SUBNET,
+    "floating_ip_enabled": _FLOATING_IP,
+    "server_type": {LOCAL: _refused("nodes are containers of this machine", carries=("vm",))},
+    "docker_volume_size": _VOLUME_SIZE,
+    "docker_storage_driver": _coes(
+        _carried_out(
+            "Engines have no `devicemapper` any more and choose for themselves; `overlay` is read as `overlay2`",
+            values=("overlay2", "overlay", "fuse-overlayfs", "btrfs", "zfs", "vfs"),
+            ignores=("devicemapper",),
+        ),
+        FieldRule(
+            carries=("overlay2", "overlay"),
+            ignores=("fuse-overlayfs", "btrfs", "zfs", "vfs", "devicemapper"),
+            note="nodes run containerd, which keeps images in overlayfs",
+        ),
+    ),
+    "network_driver": _coes(
+        _carried_out("users make overlay networks in either", values=("docker", "overlay")),
+        _carried_out("`none` leaves the network to its users", values=("flannel", "none")),
+    ),
+    "volume_driver": _coes(
+        _without_effect("there is no volume service to take volumes from", values=("rexray",)),
+        _without_effect("there is no Cinder; volumes of class local-path lie on the nodes", values=("cinder",)),
+    ),
+    "dns_nameserver": _coes(
+        _carried_out("the Engine of each node asks it for its containers"),
+        _without_effect("pods ask CoreDNS, which asks the resolver of the node"),
+    ),
+    "apiserver_port": _coes(_carried_out(), _carried_out()),
+    "http_proxy": _PROXY,
+    "https_proxy": _PROXY,
+    "no_proxy": _PROXY,
+    "insecure_registry": _coes(_carried_out(), _carried_out()),
+    "registry_enabled": _coes(
+        _refused("it has no registry of its own", carries=(False,)), _carried_out("a registry inside the cluster")
+    ),
+    "tls_disabled": _coes(
+        _refused("its API would give root on every node to anyone", carries=(False,)),
+        _refused("its API would give everything on every node to anyone", carries=(False,)),
+    ),
+    "master_lb_enabled": _MASTER_LB,
+}
+_SENT_BACK = _service("not read: clients send back what they have read")
+CLUSTERS: FieldTable = {
+    "uuid": _UNUSED_UUID,
+    "name": _service("a part of the names of its nodes"),
+    "cluster_template_id": _service(),
+    "node_count": _service(),
+    "master_count": _service(),
+    "create_timeout": _service("minutes"),
+    "merge_labels": _service(),
+    "labels": _LABELS,
+    "flavor_id": _FLAVOR,
+    "master_flavor_id": _FLAVOR,
+    "keypair": _KEYPAIR,
+    "docker_volume_size": _VOLUME_SIZE,
+    "discovery_url": _DISCOVERY_URL,
+    "fixed_network": _FIXED_NETWORK,
+    "fixed_subnet": _FIXED_SUBNET,
+    "floating_ip_enabled": _FLOATING_IP,
+    "master_lb_enabled": _MASTER_LB,
+    **dict.fromkeys(("status", "status_reason"), _SENT_BACK),
+    **dict.fromkeys(
+        ("health_status", "health_status_reason"),
+        _service("set by a PATCH; a POST does not read it"),
+    ),
+}
+NODE_GROUPS: FieldTable = {
+    "uuid": _UNUSED_UUID,
+    "name": _service("a part of the names of its nodes"),
+    "role": _service("any word but `master`"),
+    "node_count": _service(),
+    "min_node_count": _service("a bound of resizing and of autoscaling"),
+    "max_node_count": _service("a bound of resizing and of autoscaling"),
+    "merge_labels": _service(),
+    "labels": _LABELS,
+    "image_id": TEMPLATES["image_id"],
+    "flavor_id": _FLAVOR,
+    "docker_volume_size": _VOLUME_SIZE,
+    "node_labels": _coes(_carried_out("labels of Swarm nodes"), _carried_out()),
+    "node_taints": _coes(
+        _without_effect("Swarm has no taints; the condition TaintsHonoured says so"), _carried_out("taints of nodes")
+    ),
+}
+_NOT_BAYMODEL = frozenset(
+    "uuid hidden tags driver fixed_subnet floating_ip_enabled docker_storage_driver master_lb_enabled".split()
+)
+BAYMODELS: FieldTable = {
+    **{name: rules for name, rules in TEMPLATES.items() if name not in _NOT_BAYMODEL},
+    "uuid": TEMPLATES["uuid"],
+    "ssh_authorized_key": {SERVICE: _without_effect("nobody logs in to nodes; it is shown as null")},
+}
+BAYS: FieldTable = {
+    "uuid": _UNUSED_UUID,
+    "name": CLUSTERS["name"],
+    "baymodel_id": _service(),
+    "node_count": _service(),
+    "master_count": _service("with a load balancer in front of several, where the COE has one"),
+    "bay_create_timeout": CLUSTERS["create_timeout"],
+    "discovery_url": _DISCOVERY_URL,
+}
+
+
+def _docker(note: str = "", *, values: Values = None) -> Rules:
+    return {DOCKER: _carried_out(note, values=values)}
+
+
+CONTAINERS: FieldTable = {
+    "name": _service(),
+    "image": _docker(),
+    "command": _docker(),
+    "entrypoint": _docker(),
+    "environment": _docker(),
+    "workdir": _docker(),
+    "labels": _docker("labels of the Engine's container"),
+    "hostname": _docker(),
+    "interactive": _docker(),
+    "tty": _docker(),
+    "cpu": _docker("a limit, in cores"),
+    "memory": _docker("a limit, in MiB"),
+    "disk": _docker("a limit where the storage driver of a host can hold one; refused where no host's can"),
+    "cpu_policy": {DOCKER: _refused("cores are shared: no host pins them", carries=("shared",))},
+    "image_pull_policy": _docker("`always`, `never`, `ifnotpresent`"),
+    "image_driver": _docker(values=("docker",)),
+    "registry": {SERVICE: _refused("there are no registries with credentials yet")},
+    "restart_policy": _docker(),
+    "auto_remove": _docker("not together with a restart policy that starts it again"),
+    "auto_heal": {DOCKER: _refused("lost containers are not made anew yet", carries=(False,))},
+    "healthcheck": _docker(),
+    "runtime": _docker("a low-level runtime that a host has"),
+    "host": _docker("the host to be placed on"),
+    "availability_zone": _docker("the zone of the host to be placed on"),
+    "hints": _docker("`label:KEY`: a label that the Engine of the host has; others are refused"),
+    "privileged": _docker("where the policy allows it, which by default is nowhere"),
+    "exposed_ports": _docker("ports that the image or the user names; nothing filters others"),
+    "security_groups": {DOCKER: _refused("nothing filters the traffic of containers yet")},
+    "nets": {DOCKER: _refused("a container cannot be attached to a network that one names yet")},
+    "mounts": {DOCKER: _refused("volumes cannot be mounted yet")},
+}
+
+
+def check_fields(table: FieldTable, asked: Mapping[str, Any], *drivers: str) -> None:
+    """Raise `Invalid` for the first field whose value one of these drivers refuses; the text names both, and why."""
+    for name, value, driver, rule in _ruled(table, asked, drivers):
+        if rule.effect_of(value) is Effect.REFUSED:
+            takes = f"takes {', '.join(rule.words)} only" if rule.words else "cannot do it"
+            # Where some words have no effect, the note is about them.
+            why = f"{driver} {takes}." if rule.ignores or not rule.note else f"{driver} {takes}: {rule.note}."
+            raise Invalid(describe_bad_value(name, value, why), field=name)
+
+
+def is_ignored(table: FieldTable, name: str, value: object, *drivers: str) -> bool:
+    """Whether one of these drivers takes that value without effect."""
+    found = _ruled(table, {name: value}, drivers)
+    return any(rule.effect_of(value) is Effect.WITHOUT_EFFECT for _name, _value, _driver, rule in found)
+
+
+def fields_honoured(cluster: Cluster) -> Condition:
+    """Whether every field that the cluster's users set has an effect; the message names the others, and why."""
+    spec = cluster.spec
+    drivers = (spec.template.coe, spec.template.driver or "")
+    above = {name: value for name, value in _changed(spec.template).items() if name not in _OVERRIDDEN}
+    own = _changed(spec)
+    ruled = [*_ruled(TEMPLATES, above, drivers), *_ruled(CLUSTERS, own, drivers)]
+    idle = {
+        name: f"{name} ({rule.note})"
+        for name, value, _driver, rule in ruled
+        if rule.effect_of(value) is Effect.WITHOUT_EFFECT
+    }
+    if not idle:
+        return Condition(type="FieldsHonoured", status=True)
+    text = f"These fields have no effect here: {'; '.join(idle[name] for name in sorted(idle))}."
+    return Condition(type="FieldsHonoured", status=False, reason="NoEffect", message=text)
+
+
+# What a cluster says itself, with its template's value where it says nothing.
+_OVERRIDDEN = frozenset({"keypair_id", *CLUSTERS})
+
+
+def _changed(spec: TemplateSpec | ClusterSpec) -> dict[str, Any]:
+    """The fields that are not as they are when nobody says anything."""
+    blank = TemplateSpec(coe="", image_id="")
+    usual: TemplateSpec | ClusterSpec = blank if isinstance(spec, TemplateSpec) else ClusterSpec(template=blank)
+    values = {field.name: getattr(spec, field.name) for field in fields(spec)}
+    return {name: value for name, value in values.items() if value != getattr(usual, name)}
+
+
+def _ruled(
+    table: FieldTable, asked: Mapping[str, Any], drivers: tuple[str, ...]
+) -> Iterator[tuple[str, Any, str, FieldRule]]:
+    for name, value in asked.items():
+        for driver, rule in table.get(name, {}).items():
+            if driver in drivers:
+                yield name, value, driver, rule

@@ -1,0 +1,50 @@
+"""Rows that cannot be read: left out, logged once, counted.
+
+A row breaks when somebody edits the database by hand, or when a disk loses a page. Whoever lists objects goes on with
+the others. Whoever would act on what is *not* there, as the conductor does with nodes that no group wishes for, reads
+strictly and gets `BrokenRow`. Neighbours: `rows`, which reads; the API, whose `/metrics` shows the counts.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+
+import structlog
+
+from jeroboam.domain.errors import Unavailable
+
+log = structlog.get_logger("jeroboam.store")
+
+
+class BrokenRow(Unavailable):
+    """A row cannot be read, and the work at hand cannot do without it."""
+
+    code = "broken-row"
+
+    def __init__(self, table: str, key: str) -> None:
+        super().__init__(f"The row {key} of table {table} cannot be read: the operator has to repair it.")
+
+
+class BrokenRows:
+    """Those that this process has met and that have not been read since."""
+
+    def __init__(self) -> None:
+        self._known: set[tuple[str, str]] = set()
+
+    def add(self, table: str, key: str, error: Exception) -> None:
+        """Note that the row could not be read."""
+        if (table, key) not in self._known:
+            self._known.add((table, key))
+            log.error("row cannot be read", table=table, key=key, error=f"{type(error).__name__}: {error}"[:300])
+
+    def repaired(self, table: str, key: str) -> None:
+        """The row has been read."""
+        if (table, key) in self._known:
+            self._known.discard((table, key))
+            log.info("row can be read again", table=table, key=key)
+
+    def __bool__(self) -> bool:
+        return bool(self._known)
+
+    def counts(self) -> Mapping[str, int]:
+        """How many there are, by table."""
+        return Counter(table for table, _ in self._known)

@@ -1,0 +1,48 @@
+"""Secrets inside JSON columns: sealed on the way into the database, opened on the way out.
+
+The URL of a proxy may hold a password, and lies in templates, in each cluster's copy of its template, and wherever else
+a field has that name. The text is changed and not the objects, so that no place is forgotten. Neighbours: `store`,
+whose engines write and read JSON through this.
+"""
+
+import base64
+import re
+from typing import Any
+
+from jeroboam.domain.ports import Sealer
+from jeroboam.store.rows import encode_json
+
+_CONTEXT = "store/proxy"
+_KEY = r'"(https?_proxy)":'
+_PLAIN = re.compile(_KEY + r'"((?:[^"\\]|\\.)+)"')
+_SEALED = re.compile(_KEY + r'"sealed:([A-Za-z0-9_=-]+)"')
+
+
+class SealedJson:
+    """How JSON columns are written and read. Without a sealer nothing is sealed, and what is stays so."""
+
+    def __init__(self, sealer: Sealer | None) -> None:
+        self._sealer = sealer
+
+    def encode(self, value: Any) -> str:
+        """The text of the column."""
+        text = encode_json(value)
+        if self._sealer is None or '_proxy":"' not in text:
+            return text
+        return _PLAIN.sub(self._seal, text)
+
+    def decode(self, text: str | bytes) -> str | bytes:
+        """The text with its secrets, which `Rows` decodes, typed. Raises `ValueError` for what no key opens."""
+        if self._sealer is None or not isinstance(text, str) or '_proxy":"sealed:' not in text:
+            return text
+        return _SEALED.sub(self._open, text)
+
+    def _seal(self, match: re.Match[str]) -> str:
+        assert self._sealer is not None
+        sealed = self._sealer.seal(match[2].encode(), context=_CONTEXT)
+        return f'"{match[1]}":"sealed:{base64.urlsafe_b64encode(sealed).decode()}"'
+
+    def _open(self, match: re.Match[str]) -> str:
+        assert self._sealer is not None
+        plain = self._sealer.open(base64.urlsafe_b64decode(match[2]), context=_CONTEXT)
+        return f'"{match[1]}":"{plain.decode()}"'

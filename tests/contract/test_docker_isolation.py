@@ -1,0 +1,192 @@
+"""What containers of one project can reach and use up, on a real Engine: nothing of others, nothing without end."""
+
+import asyncio
+import ipaddress
+import uuid as uuids
+
+import pytest
+
+from jeroboam.clients.docker import connect
+from jeroboam.domain.containers import ContainerSpec, RuntimeState
+from jeroboam.domain.errors import Permanent
+from jeroboam.runtimes.base import RegistryAway, RuntimeOptions
+from jeroboam.runtimes.docker import DockerRuntime
+from jeroboam.runtimes.docker_networks import ProjectNetworks
+from tests.unit.test_manifest_url import own_address
+
+pytestmark = [pytest.mark.docker, pytest.mark.security]
+
+SECONDS = 20.0
+SECRET = b'<html>{"role": "admin", "key": "AKIA-not-yours"}</html>'
+
+
+@pytest.fixture
+async def runtime(busybox):
+    made = DockerRuntime(installation=f"test-{uuids.uuid4()}", options=RuntimeOptions(max_processes=32))
+    yield made
+    for seen in await made.owned():
+        await made.remove(seen.uuid, force=True)
+    await made.owned()
+    await made.close()
+
+
+@pytest.fixture
+async def docker():
+    async with connect() as client:
+        yield client
+
+
+async def a_container(runtime, project, *command):
+    """A running container of that project, with its address."""
+    uuid = str(uuids.uuid4())
+    spec = ContainerSpec(image="busybox", command=command or ("sleep", "600"), cpu=0.2, memory=64)
+    await runtime.create(uuid, "a", spec, project=project)
+    return await runtime.start(uuid)
+
+
+async def a_server(runtime, project):
+    return await a_container(runtime, project, "sh", "-c", "while true; do echo hello | nc -l -p 8080; done")
+
+
+async def reaches(runtime, container, address, port) -> bool:
+    """Whether the container can connect to the port; what listens says hello."""
+    command = ["sh", "-c", f"nc -w 2 {address} {port} </dev/null"]
+    return "hello" in (await runtime.execute(container.uuid, command, limit=SECONDS)).output
+
+
+async def test_projects_do_not_reach_each_other(runtime):
+    one, two = await a_server(runtime, "one"), await a_container(runtime, "one")
+    other = await a_container(runtime, "two")
+    (address,) = one.addresses
+    assert await reaches(runtime, two, address.addr, 8080)
+    assert not await reaches(runtime, other, address.addr, 8080)
+    assert {address.network} == {each.network for each in two.addresses}
+    assert {address.network} != {each.network for each in other.addresses}
+
+
+async def test_neither_the_machine_nor_a_bridge_of_somebody_else_is_reached(runtime, docker):
+    async def greet(_, writer):
+        writer.write(b"hello\n")
+        writer.close()
+
+    server = await asyncio.start_server(greet, "0.0.0.0", 0)
+    port = server.sockets[0].getsockname()[1]
+    network = await docker.networks.create({"Name": f"nodes-{uuids.uuid4()}", "Driver": "bridge"})
+    config = {
+        "Image": "busybox",
+        "Cmd": ["sh", "-c", "while true; do echo hello | nc -l -p 8080; done"],
+        "HostConfig": {"NetworkMode": network.id},
+    }
+    node = await docker.containers.create(config)
+    try:
+        await node.start()
+        shown = (await network.show())["Containers"][node.id]["IPv4Address"].partition("/")[0]
+        mine = await a_container(runtime, "one")
+        gateway = (
+            await runtime.execute(
+                mine.uuid, ["sh", "-c", "ip route | sed -n 's/default via \\([^ ]*\\).*/\\1/p'"], limit=SECONDS
+            )
+        ).output.strip()
+        assert ipaddress.ip_address(gateway), "there is a way out"
+        for address in (gateway, own_address(), "172.17.0.1"):
+            assert not await reaches(runtime, mine, address, port), address
+        assert not await reaches(runtime, mine, shown, 8080)
+    finally:
+        server.close()
+        await node.delete(force=True)
+        await network.delete()
+
+
+async def test_a_network_that_cannot_be_shielded_is_closed(runtime, docker, monkeypatch):
+    """As on a machine where this process may not set rules of the packet filter."""
+    monkeypatch.setenv("PATH", "/nowhere")
+    mine, peer = await a_container(runtime, "closed"), await a_server(runtime, "closed")
+    address = peer.addresses[0].addr
+    assert await reaches(runtime, mine, address, 8080)
+    shown = await (await docker.networks.get(peer.addresses[0].network)).show()
+    assert shown["Internal"]
+    # Nobody answers for the bridge itself, which is the way to the machine.
+    gateway = shown["IPAM"]["Config"][0]["Gateway"]
+    command = ["sh", "-c", f"nc -w 2 {gateway} 22; grep -w {gateway} /proc/net/arp"]
+    _, _, flags, hardware, *_ = (
+        (await runtime.execute(mine.uuid, command, limit=SECONDS)).output.splitlines()[-1].split()
+    )
+    assert (flags, hardware) == ("0x0", "00:00:00:00:00:00")
+
+
+async def test_a_network_goes_with_the_last_container_and_stays_before(runtime, docker):
+    networks = ProjectNetworks(lambda: docker, runtime.installation)
+    mine = await a_container(runtime, "one")
+    await networks.tidy()
+    assert len(await networks._list()) == 1
+    await runtime.remove(mine.uuid, force=True)
+    async with networks.of("one"):
+        await networks.tidy()
+        assert len(await networks._list()) == 1
+    await networks.tidy()
+    assert await networks._list() == []
+
+
+async def test_no_container_makes_up_frames_or_has_a_right_too_many(runtime):
+    mine = await a_container(runtime, "one")
+    status = (await runtime.execute(mine.uuid, ["cat", "/proc/self/status"], limit=SECONDS)).output
+    caps = next(int(line.split()[1], 16) for line in status.splitlines() if line.startswith("CapEff"))
+    assert not caps >> 13 & 1, "CAP_NET_RAW"
+    assert not caps >> 12 & 1, "CAP_NET_ADMIN"
+
+
+async def test_processes_have_a_limit(runtime):
+    mine = await a_container(runtime, "one")
+    bomb = "for n in $(seq 200); do sleep 60 & done; wait"
+    output = (await runtime.execute(mine.uuid, ["sh", "-c", f"({bomb}) 2>&1 | head -n 1"], limit=SECONDS)).output
+    assert "fork" in output
+    assert (await runtime.inspect(mine.uuid)).state is RuntimeState.RUNNING
+
+
+async def test_what_is_kept_of_output_has_a_limit(runtime, docker):
+    mine = await a_container(runtime, "one")
+    shown = await docker.containers.container(mine.runtime_id).show()
+    config = shown["HostConfig"]
+    assert config["LogConfig"] == {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}}
+    assert config["PidsLimit"] == 32
+
+
+# ---------------------------------------------------------------------------------------------- registries as a way in
+
+
+@pytest.fixture
+async def listener():
+    """Something on this machine that is no registry, and whose answers are nobody's business. Its port and requests."""
+    met = []
+
+    async def answer(reader, writer):
+        met.append(await reader.readline())
+        writer.write(b"HTTP/1.1 500 X\r\nContent-Length: %d\r\n\r\n" % len(SECRET) + SECRET)
+        writer.close()
+
+    server = await asyncio.start_server(answer, "0.0.0.0", 0)
+    yield server.sockets[0].getsockname()[1], met
+    server.close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.9.9.9", "localhost", "169.254.169.254", "own", "0.0.0.0"])
+async def test_no_pull_leads_into_the_services_own_networks(runtime, listener, host):
+    port, met = listener
+    name = own_address() if host == "own" else host
+    with pytest.raises(Permanent, match="a network that images are not pulled from"):
+        await runtime.pull(f"{name}:{port}/a/b:1", None)
+    assert met == []
+
+
+async def test_what_answers_a_pull_is_not_repeated(busybox, listener):
+    port, met = listener
+    options = RuntimeOptions(registry_networks=(ipaddress.ip_network("127.0.0.0/8"),))
+    runtime = DockerRuntime(installation=f"test-{uuids.uuid4()}", options=options)
+    try:
+        with pytest.raises(RegistryAway) as caught:
+            await runtime.pull(f"127.0.0.1:{port}/a/b:1", None)
+    finally:
+        await runtime.close()
+    assert met
+    assert "AKIA" not in caught.value.reason
+    assert "html" not in caught.value.reason

@@ -1,0 +1,162 @@
+"""Rows that cannot be read: all else goes on, they are told once and counted, and nobody acts on their lack."""
+
+from dataclasses import replace
+
+import pytest
+import sqlalchemy as sa
+from structlog.testing import capture_logs
+
+from jeroboam.domain.clusters import Certificate
+from jeroboam.domain.orchestrated import OrchestratedKind
+from jeroboam.store import BrokenRow, ClusterFilter, EventFilter, Page, TemplateFilter, tables
+from tests import builders
+from tests.builders import NOW
+
+# What of each kind of row is broken: a value that is JSON and of no object of ours, on either engine.
+KINDS = {
+    "templates": (tables.template, "spec"),
+    "clusters": (tables.cluster, "observed"),
+    "nodegroups": (tables.nodegroup, "desired"),
+    "containers": (tables.container, "ops"),
+    "hosts": (tables.host, "facts"),
+    "workloads": (tables.workload, "spec"),
+    "orchestrated": (tables.workload, "observed"),
+}
+
+
+async def fill(store) -> dict[str, list]:
+    """Two of each."""
+    made: dict[str, list] = {kind: [] for kind in (*KINDS, "certificates")}
+    async with store.write() as tx:
+        for number in range(2):
+            template = builders.template()
+            cluster = builders.cluster(template)
+            certificate = Certificate(cluster_id=cluster.uuid, kind="main", pem="p", sealed_key=b"k", created_at=NOW)
+            rows = {
+                "templates": template,
+                "clusters": cluster,
+                "nodegroups": builders.groups(cluster)[0],
+                "certificates": certificate,
+                "containers": builders.container(),
+                "hosts": builders.host(hostname=f"h{number}-{template.name}"),
+                "workloads": builders.workload(cluster),
+                "orchestrated": builders.orchestrated(cluster, kind=OrchestratedKind.POD),
+            }
+            for kind, item in rows.items():
+                await getattr(tx, kind).insert(item)
+                made[kind].append(item)
+            await tx.events.insert(builders.event(cluster))
+    return made
+
+
+async def damage(store, table, column: str, *conditions) -> None:
+    """What somebody does who edits a database by hand."""
+    value = sa.text("'no time'" if column == "created_at" else "'[1]'")
+    async with store.engine.begin() as connection:
+        await connection.execute(table.update().where(*conditions).values({column: value}))
+
+
+def identity(table, item):
+    if table is tables.certificate:
+        return table.c.cluster_id == item.cluster_id
+    return table.c.uuid == item.uuid
+
+
+# PostgreSQL itself keeps text out of columns of times, and JSON that is none out of those of JSON.
+SQLITE = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_row_of_any_kind_is_left_out_told_once_and_counted(store, kind):
+    table, column = KINDS[kind]
+    await is_left_out(store, kind, table, column)
+
+
+@SQLITE
+@pytest.mark.parametrize(("kind", "table"), [("certificates", tables.certificate), ("clusters", tables.cluster)])
+async def test_so_is_one_whose_time_is_none(store, kind, table):
+    await is_left_out(store, kind, table, "created_at")
+
+
+async def is_left_out(store, kind, table, column) -> None:
+    broken, sound = (await fill(store))[kind]
+    await damage(store, table, column, identity(table, broken))
+    with capture_logs() as logs:
+        for _ in range(3):
+            async with store.read() as tx:
+                assert await getattr(tx, kind).select() == [sound]
+                assert await getattr(tx, kind).select(Page(limit=10)) == [sound]
+    told = [line for line in logs if line["event"] == "row cannot be read"]
+    assert [line["table"] for line in told] == [table.name]
+    assert dict(store.broken.counts()) == {table.name: 1}
+
+
+async def test_one_that_is_asked_for_alone_says_so_and_one_that_is_repaired_counts_no_more(store):
+    broken, sound = (await fill(store))["clusters"]
+    await damage(store, tables.cluster, "observed", tables.cluster.c.uuid == broken.uuid)
+    async with store.read() as tx:
+        assert await tx.clusters.get(sound.uuid) == sound
+        for question in (tx.clusters.get(broken.uuid), tx.clusters.find(broken.name), tx.clusters.find(broken.uuid)):
+            with pytest.raises(BrokenRow, match=broken.uuid):
+                await question
+        assert await tx.clusters.find("nothing") == []
+        assert set(await tx.clusters.uuids()) == {broken.uuid, sound.uuid}
+    async with store.write() as tx:
+        await tx.clusters.update(broken)
+    async with store.read() as tx:
+        assert await tx.clusters.select() == [broken, sound]
+    assert not store.broken.counts()
+
+
+async def test_a_strict_transaction_leaves_nothing_out(store):
+    broken, sound = (await fill(store))["nodegroups"]
+    await damage(store, tables.nodegroup, "observed", tables.nodegroup.c.uuid == broken.uuid)
+    async with store.read() as tx:
+        assert (await tx.nodegroups.of(broken.cluster_id))[broken.cluster_id] == []
+    async with store.read(strict=True) as tx:
+        assert (await tx.nodegroups.of(sound.cluster_id))[sound.cluster_id] == [sound]
+        with pytest.raises(BrokenRow):
+            await tx.nodegroups.of(broken.cluster_id)
+
+
+async def test_a_page_with_one_in_it_is_as_full_as_others(store):
+    made = (await fill(store))["templates"]
+    for _ in range(3):
+        made += (await fill(store))["templates"]
+    for broken in (made[1], made[2]):
+        await damage(store, tables.template, "spec", tables.template.c.uuid == broken.uuid)
+    sound = [template for template in made if template not in made[1:3]]
+    async with store.read() as tx:
+        assert await tx.templates.select(Page(limit=3)) == sound[:3]
+        assert await tx.templates.select(Page(limit=3, marker=sound[2].uuid)) == sound[3:]
+        assert await tx.templates.select(Page(limit=6)) == sound
+
+
+@SQLITE
+async def test_text_that_is_no_json_takes_no_count_and_no_filter_along(store):
+    made = await fill(store)
+    for table in (tables.cluster, tables.template, tables.container):
+        broken = {tables.cluster: "clusters", tables.template: "templates", tables.container: "containers"}[table]
+        async with store.engine.begin() as connection:
+            where = table.c.uuid == made[broken][0].uuid
+            await connection.execute(table.update().where(where).values(spec=sa.text("'{\"half'")))
+    async with store.read() as tx:
+        wanted = ClusterFilter(coes=("fake",), labels=(("a", None),))
+        assert await tx.clusters.listed(Page(), None, wanted) == []
+        assert len(await tx.clusters.brief(Page(sort_key="flavor_id"), None, ClusterFilter(coes=("fake",)))) == 1
+        assert len(await tx.templates.visible(Page(), None, hidden=True, wanted=TemplateFilter(coes=("fake",)))) == 1
+        assert (await tx.containers.used("p1")).containers == 2
+        assert sum((await tx.census()).clusters.values()) == 2
+        assert len(await tx.events.listed(Page(), None, EventFilter())) == 2
+
+
+@SQLITE
+async def test_an_event_that_is_broken_is_left_out_of_the_story(store):
+    cluster = (await fill(store))["clusters"][0]
+    async with store.write() as tx:
+        await tx.events.insert(builders.event(cluster, event_type="cluster.resize"))
+        await tx.events.insert(replace(builders.event(cluster), message="the last"))
+    await damage(store, tables.event, "created_at", tables.event.c.event_type == "cluster.resize")
+    async with store.read() as tx:
+        assert [event.message for event in await tx.events.since_wish(cluster.uuid)] == ["the last", None]
+        assert await tx.events.last_wish(cluster.uuid) is None

@@ -1,0 +1,108 @@
+"""Names of images: what they say, which may be pulled, and that none leads anywhere else on the way to an Engine."""
+
+import ipaddress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from jeroboam.clients.addresses import AddressRules
+from jeroboam.clients.docker import check_path, connect
+from jeroboam.clients.docker_images import RegistryAway, check_pull
+from jeroboam.domain.errors import Permanent
+from jeroboam.domain.images import ImageReference, is_reference, parse_reference
+
+pytestmark = pytest.mark.security
+
+DIGEST = "sha256:" + "0f" * 32
+
+
+@pytest.mark.parametrize(
+    ("text", "registry", "repository"),
+    [
+        ("busybox", "docker.io", "busybox"),
+        ("library/busybox:1.36", "docker.io", "library/busybox"),
+        ("team/app", "docker.io", "team/app"),
+        ("docker.io/team/app", "docker.io", "team/app"),
+        ("Index.Docker.IO/team/app", "docker.io", "team/app"),
+        ("localhost/app", "localhost", "app"),
+        ("127.0.0.1:5000/app:v1", "127.0.0.1:5000", "app"),
+        (f"registry.example.org/a/b/c@{DIGEST}", "registry.example.org", "a/b/c"),
+        ("[::1]:5000/app", "[::1]:5000", "app"),
+        ("UPPER/app", "upper", "app"),
+    ],
+)
+def test_what_a_name_says(text, registry, repository):
+    assert parse_reference(text) == ImageReference(registry=registry, repository=repository)
+
+
+@pytest.mark.parametrize("text", [DIGEST, "0123456789ab", "busybox"])
+def test_ids_name_images_too(text):
+    assert is_reference(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", ".", "..", "../events?x=", "a/../b", "a/./b", "a//b", "/a", "a/", "a b", "a\n", "a?b", "a#b", "a%2fb",
+     "A", "a:", "a@b", "a:b:c", "http://x/y", "x" * 600, "a\0", "\u0430bc", "sha256:short@", "a:..", "a/..:x"],
+)  # fmt: skip
+def test_what_names_no_image(text):
+    assert not is_reference(text)
+
+
+@given(st.text(max_size=60))
+def test_no_name_of_an_image_becomes_another_path(text):
+    if is_reference(text):
+        check_path(f"images/{text}/json")
+    for path in (f"images/{text}/json", f"containers/{text}/json"):
+        try:
+            check_path(path)
+        except Permanent:
+            continue
+        assert path.split("/")[0] in {"images", "containers"}
+        assert not set(path) & set("?#%\\ ")
+        assert ".." not in path.split("/")
+
+
+async def test_the_client_sends_no_name_that_is_none(tmp_path):
+    """There is no Engine at that address: whatever is sent fails as unreachable, and this is refused before."""
+    engine = connect(f"unix://{tmp_path}/none.sock")
+    # As after the first answer, which tells the version.
+    engine.api_version = "v1.41"
+    try:
+        for asked in (
+            engine.images.inspect("../events?x="),
+            engine.containers.get("../../info"),
+            engine.volumes.get("a?b"),
+            engine.networks.get("a/../../b"),
+            engine.images.delete("x%2f..%2fy"),
+        ):
+            with pytest.raises(Permanent, match="a name in it is none"):
+                await asked
+    finally:
+        await engine.close()
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "127.1", "localhost", "localhost:80", "[::1]:5000",
+     "169.254.169.254", "0.0.0.0", "10.0.0.1", "192.168.1.1:5000", "172.17.0.1:2375",
+     "[fe80::1]:1", "[fec0::1]:1", "[fd00::1]:1", "192.88.99.1",
+     "[64:ff9b::7f00:1]:1", "[2002:7f00:1::]:1", "100.64.0.1", "0x7f.1", "224.0.0.1"],
+)  # fmt: skip
+async def test_registries_on_the_services_own_networks_are_refused(host):
+    name = f"{host}/team/app"
+    if parse_reference(name).registry == "docker.io":
+        pytest.fail(f"{name} is no name with a host")
+    with pytest.raises((Permanent, RegistryAway)) as caught:
+        await check_pull(name, AddressRules(may_allow_own=True))
+    assert "not pulled from" in caught.value.reason or "nobody knows the host" in caught.value.reason
+
+
+async def test_an_operator_may_allow_loopback():
+    allowed = [ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("10.0.0.0/24")]
+    rules = AddressRules(allowed=allowed, may_allow_own=True)
+    await check_pull("127.0.0.1:5000/app", rules)
+    await check_pull("10.0.0.7/app", rules)
+    with pytest.raises(Permanent):
+        await check_pull("10.0.1.7/app", rules)
