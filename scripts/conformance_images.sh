@@ -10,6 +10,9 @@ e2e=registry.k8s.io/e2e-test-images
 images="busybox:1.37.0-1 nginx:1.15-4 nginx:1.27-0 agnhost:2.63.0 agnhost:2.55 kitten:1.8 nautilus:1.8 nonewprivs:1.4
     sample-apiserver:1.29.2 nonroot:1.5 glibc-dns-testing:2.0.0"
 
+# Images are as good as what made them: another script or another program makes them again.
+recipe=$(cat "$0" "$here/conformance_registry.py" "$cache"/bin/{agnhost,nnp,sample-apiserver} | sha256sum)
+[ "$(cat "$cache/images.made" 2>/dev/null)" = "$recipe" ] || missing=1
 for image in $images; do
     docker image inspect "$e2e/$image" >/dev/null 2>&1 || missing=1
 done
@@ -168,3 +171,4 @@ FROM e2e-debian:bookworm
 USER 1234
 C
 docker tag e2e-debian:bookworm $e2e/glibc-dns-testing:2.0.0
+echo "$recipe" >"$cache/images.made"
