@@ -224,7 +224,6 @@ ACTIONS = [
     ("POST", "execute?command=%20"),
     ("POST", "execute?command=sh%20%27"),
     ("POST", "execute?command=sh&run=maybe"),
-    ("POST", "execute?command=sh&run=false"),
     ("GET", "logs?tail=x"),
     ("GET", "logs?tail=-5"),
     ("GET", "logs?since=yesterday"),

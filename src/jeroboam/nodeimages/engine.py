@@ -17,6 +17,7 @@ import aiodocker
 from jeroboam.clients.docker import speaking
 from jeroboam.clients.docker_images import import_image
 from jeroboam.domain.errors import Permanent
+from jeroboam.domain.images import is_reference
 from jeroboam.domain.nodes import (
     IMAGE_COES_LABEL,
     IMAGE_DATA_LABEL,
@@ -144,7 +145,10 @@ async def remove(docker: aiodocker.Docker, ref: str) -> Sequence[str]:
     Raises `Permanent` when there is none such or when nodes run from it.
     """
     with speaking(f"removing the node image {ref}"):
-        found = await existing(docker, image_name(ref)) or await existing(docker, ref)
+        names = [name for name in (image_name(ref), ref) if is_reference(name)]
+        found = None
+        for name in names:
+            found = found or await existing(docker, name)
         if found is None or IMAGE_LABEL not in labels(found):
             raise Permanent(f"there is no node image {ref}: `jeroboam node-image list` shows those that there are")
         users = await docker.containers.list(all=True, filters=json.dumps({"ancestor": [found["Id"]]}))
