@@ -79,7 +79,7 @@ async def test_the_row_is_there_at_the_202_and_the_way_is_short(infra, make, sto
     the stack at the deepest moment there is, be it a check, a read, an insert or the commit. Modules of `domain`
     and `kit` are left out: they are data and pure functions, which return to where they were called from and hand
     the request to nobody; so do the types of columns in `store.tables`, which the database library calls back while it
-    runs a statement of somebody else's. Test doubles are not ours. No other part than the API and the store may be entered at all.
+    runs a statement. Test doubles are not ours. No other part than the API and the store may be entered at all.
     """
     template = await make.template()
     longest: list[str] = []
