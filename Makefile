@@ -90,7 +90,7 @@ test: install client-2015 ## the whole test suite, on real engines and databases
 	wait $$images; images=$$?; cat build/images.log; [ $$images = 0 ] && [ $$others = 0 ]
 	@$(TEST_KUBERNETES)
 
-test-kubernetes: kubernetes-images ## the tests that need the Kubernetes node images
+test-kubernetes: kubernetes-images client-2015 ## the tests that need the Kubernetes node images
 	@$(TEST_KUBERNETES)
 
 fault: install ## kills the service and takes its Engine away, at many moments
