@@ -131,8 +131,13 @@ def service(state: pathlib.Path) -> Iterator[None]:
 
 
 def leftovers(installation: str) -> list[str]:
-    """What the Engine still has of this installation."""
+    """What the Engine still has of this installation.
+
+    The network of a project counts for nothing: it stays for a minute after its last container.
+    """
+    label = f"label=jeroboam.installation={installation}"
     found = []
     for kind in (("container", "ls", "-a"), ("network", "ls"), ("volume", "ls")):
-        found += run("docker", *kind, "-q", "--filter", f"label=jeroboam.installation={installation}").split()
-    return found
+        found += run("docker", *kind, "-q", "--filter", label).split()
+    networks = run("docker", "network", "ls", "-q", "--filter", label, "--filter", "label=jeroboam.project").split()
+    return [ident for ident in found if ident not in networks]

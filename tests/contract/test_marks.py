@@ -156,6 +156,13 @@ async def test_volumes_and_networks_with_our_marks_are_not_ours(rig, docker):
         await network.delete()
 
 
+async def test_the_network_of_a_project_is_no_stray(rig, runtime):
+    await a_container(runtime)
+    with capture_logs() as logs:
+        assert await rig.provider().owned() == []
+    assert not [line for line in logs if "marks" in line["event"]]
+
+
 @pytest.mark.parametrize("by", ["label", "image"])
 async def test_a_container_that_calls_itself_a_probe_stays(rig, docker, runtime, by):
     labels = {"jeroboam.probe": "1", "jeroboam.kind": "probe", "jeroboam.installation": rig.installation}

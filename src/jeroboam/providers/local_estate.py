@@ -80,7 +80,8 @@ class Estate:
         with speaking("looking for the cluster's network"):
             listed = await self._docker().networks.list(filters=self._having(cluster_id))
         owned = [network for network in listed if is_cluster_network(network["Labels"], network["Name"])]
-        self._note_strays(Kind.CLUSTER_NETWORK, cluster_id, (net["Name"] for net in listed if net not in owned))
+        claims = (net["Name"] for net in listed if net not in owned and CLUSTER in net["Labels"])
+        self._note_strays(Kind.CLUSTER_NETWORK, cluster_id, claims)
         return owned
 
     async def make_network(self, cluster_id: str, nodes: int) -> Net:
