@@ -112,8 +112,10 @@ async def heals(story: Story) -> None:
 async def grows(story: Story) -> None:
     """There is more work than a node holds."""
     found = json.loads(kubectl(story.uuid, "get", "nodes", "-o", "json"))["items"]
-    cores = int(found[-1]["status"]["allocatable"]["cpu"])
-    requests = {"requests": {"cpu": f"{cores * 600}m"}}
+    told = found[-1]["status"]["allocatable"]["cpu"]
+    cpu = int(told[:-1]) / 1000 if told.endswith("m") else int(told)
+    # Each of the two pods takes more than half of a node.
+    requests = {"requests": {"cpu": f"{int(cpu * 600)}m"}}
     work = deployment("work", "sleep", "3600", grace_seconds=0, resources=requests)
     kubectl(story.uuid, "apply", "-f", "-", stdin=json.dumps(work))
     await until(story.runs, 90, what=lambda: kubectl(story.uuid, "get", "pods", "-o", "wide"))
