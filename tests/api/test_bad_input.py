@@ -79,7 +79,10 @@ GROUP = {
 }
 CONTAINER = {
     "name": [5, True, [], {}, "", "x", "-x", "a b", "a/b", LONG, "ab\n", "ä" * 5],
-    "image": [*NOT_TEXT, None, "x", "//", LONG],
+    "image": [
+        *(*NOT_TEXT, None, "x", "//", LONG, "../etc", "busybox?x=1", "busybox#x", "busybox%2f..", "/etc/passwd"),
+        *("-busybox", "user:pw@127.0.0.1:18080/x", "127.0.0.1:99999/x", "Busybox", "a b", "busybox:"),
+    ],
     "command": ["sh", 5, {}, [5], [None], [[]]],
     "entrypoint": ["sh", 5, {}, [5]],
     "cpu": ["x", "", ".", "1.", -1, 0, 0.05, 17, "1e1", True, [], {}, 10**30, "9" * 40],

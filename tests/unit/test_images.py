@@ -3,7 +3,7 @@
 import ipaddress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jeroboam.clients.addresses import AddressRules
@@ -44,7 +44,8 @@ def test_ids_name_images_too(text):
 @pytest.mark.parametrize(
     "text",
     ["", ".", "..", "../events?x=", "a/../b", "a/./b", "a//b", "/a", "a/", "a b", "a\n", "a?b", "a#b", "a%2fb",
-     "A", "a:", "a@b", "a:b:c", "http://x/y", "x" * 600, "a\0", "\u0430bc", "sha256:short@", "a:..", "a/..:x"],
+     "A", "a:", "a@b", "a:b:c", "http://x/y", "x" * 600, "a\0", "\u0430bc", "sha256:short@", "a:..", "a/..:x",
+     "a.b:0/c", "a.b:65536/c", "a.b:99999/c"],
 )  # fmt: skip
 def test_what_names_no_image(text):
     assert not is_reference(text)
@@ -97,6 +98,24 @@ async def test_registries_on_the_services_own_networks_are_refused(host):
     with pytest.raises((Permanent, RegistryAway)) as caught:
         await check_pull(name, AddressRules(may_allow_own=True))
     assert "not pulled from" in caught.value.reason or "nobody knows the host" in caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("registry", "host", "port"),
+    [("a.b", "a.b", 443), ("a.b:5000", "a.b", 5000), ("[::1]:5000", "::1", 5000), ("[::1]", "::1", 443)],
+)
+def test_where_a_registry_is(registry, host, port):
+    reference = parse_reference(f"{registry}/x")
+    assert (reference.host, reference.port) == (host, port)
+
+
+@given(st.from_regex(r"[A-Za-z0-9._:\[\]-]{1,30}/[a-z]{1,5}", fullmatch=True))
+@settings(max_examples=200, deadline=None)
+def test_no_name_of_an_image_is_a_bug(text):
+    reference = parse_reference(text)
+    if reference is not None:
+        assert reference.host
+        assert 0 < reference.port < 1 << 16
 
 
 async def test_an_operator_may_allow_loopback():

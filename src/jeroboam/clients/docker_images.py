@@ -11,7 +11,6 @@ from typing import IO
 import aiodocker
 import aiohttp
 import structlog
-from yarl import URL
 
 from jeroboam.clients.addresses import AddressRules, look_up
 from jeroboam.clients.docker import CONNECTION_LOST, speaking
@@ -33,7 +32,6 @@ _REFUSALS = (
     (("invalid reference",), "its name is none"),
 )
 _LOGGED = 500
-_LOOK_UP_PORT = 443
 # From the request to the registry's first word; after that the Engine's own limits hold.
 CONTACT_SECONDS = 10.0
 
@@ -115,14 +113,13 @@ async def check_pull(image: str, rules: AddressRules) -> None:
         )
     if reference.registry == DOCKER_HUB:
         return
-    target = URL(f"https://{reference.registry}")
     try:
-        addresses = await look_up(target.raw_host or "", target.port or _LOOK_UP_PORT)
+        addresses = await look_up(reference.host, reference.port)
     except (OSError, UnicodeError) as error:
-        raise RegistryAway(f"pulling image {image}: nobody knows the host {target.host}") from error
+        raise RegistryAway(f"pulling image {image}: nobody knows the host {reference.host}") from error
     if not all(rules.permits(address) for address in addresses):
         raise Permanent(
-            f"image {image} cannot be pulled: {target.host} leads into a network that images are not pulled from "
+            f"image {image} cannot be pulled: {reference.host} leads into a network that images are not pulled from "
             "([containers] registry_networks)"
         )
 

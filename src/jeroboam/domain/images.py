@@ -9,6 +9,8 @@ DOCKER_HUB = "docker.io"
 # The names by which Docker takes its own registry for itself.
 _HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
 _LONGEST = 512
+_HTTPS = 443
+_LAST_PORT = 65535
 
 _HOST = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?"
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
@@ -28,6 +30,18 @@ class ImageReference:
     repository: str
 
     @property
+    def host(self) -> str:
+        """The registry's host: a name, or an address without its brackets."""
+        host, _, port = self.registry.rpartition(":")
+        return (host if host and port.isdigit() else self.registry).strip("[]")
+
+    @property
+    def port(self) -> int:
+        """The registry's port, or that of HTTPS."""
+        host, _, port = self.registry.rpartition(":")
+        return int(port) if host and port.isdigit() else _HTTPS
+
+    @property
     def is_ours(self) -> bool:
         """Whether a pull of that name would bring an image under the name of our own."""
         return self.registry == DOCKER_HUB and self.repository.startswith(IMAGE_REPOSITORY)
@@ -43,7 +57,8 @@ def parse_reference(text: str) -> ImageReference | None:
         # Docker takes a first part without a dot or a port for a part of the path.
         host, path = None, f"{host}/{path}"
     registry = (host or DOCKER_HUB).lower()
-    return ImageReference(registry=DOCKER_HUB if registry in _HUB_NAMES else registry, repository=path)
+    reference = ImageReference(registry=DOCKER_HUB if registry in _HUB_NAMES else registry, repository=path)
+    return reference if 0 < reference.port <= _LAST_PORT else None
 
 
 def is_reference(text: str) -> bool:

@@ -28,6 +28,7 @@ from jeroboam.api.fields import (
 from jeroboam.api.options import ApiOptions
 from jeroboam.domain.containers import ContainerSpec, HealthCheck, RestartPolicy
 from jeroboam.domain.errors import Invalid
+from jeroboam.domain.images import is_reference
 
 _CPU = re.compile(r"[0-9]{0,9}(\.[0-9]{1,9})?", re.ASCII)
 _COUNTED = ("always", "unless-stopped")
@@ -215,6 +216,19 @@ _HINTS = Check(
 )
 
 
+_IMAGE_TEXT = text(low=2, pattern=r"[a-zA-Z0-9][a-zA-Z0-9_.-]", rule="it has to name an image.")
+
+
+def _image(name: str, value: Any) -> str:
+    checked: str = _IMAGE_TEXT(name, value)
+    if not is_reference(checked):
+        raise BadField(name, value, "it has to be a reference such as registry.example.org/team/app:1.2, or an id.")
+    return checked
+
+
+_IMAGE = Check(_image, _IMAGE_TEXT.schema)
+
+
 def _drivers(options: ApiOptions) -> Check:
     def run(name: str, value: Any) -> str | None:
         if isinstance(value, str) and value in {"None", ""}:
@@ -232,7 +246,7 @@ def create_table(options: ApiOptions, version: int) -> dict[str, Check]:
     words = optional(_WORDS)
     table: dict[str, Check] = {
         "name": optional(NAME),
-        "image": text(low=2, pattern=r"[a-zA-Z0-9][a-zA-Z0-9_.-]", rule="it has to name an image."),
+        "image": _IMAGE,
         "command": words if version >= COMMAND_LIST else optional(COMMAND),
         "entrypoint": words,
         "cpu": optional(cpu(options)),
