@@ -107,11 +107,11 @@ async def test_a_network_that_cannot_be_shielded_is_closed(runtime, docker, monk
     assert shown["Internal"]
     # Nobody answers for the bridge itself, which is the way to the machine.
     gateway = shown["IPAM"]["Config"][0]["Gateway"]
-    command = ["sh", "-c", f"nc -w 2 {gateway} 22; grep -w {gateway} /proc/net/arp"]
-    _, _, flags, hardware, *_ = (
-        (await runtime.execute(mine.uuid, command, limit=SECONDS)).output.splitlines()[-1].split()
-    )
-    assert (flags, hardware) == ("0x0", "00:00:00:00:00:00")
+    peer_and_gateway = f"nc -w 2 {gateway} 22; nc -w 2 {address} 8080 </dev/null; cat /proc/net/arp"
+    lines = (await runtime.execute(mine.uuid, ["sh", "-c", peer_and_gateway], limit=SECONDS)).output.splitlines()
+    neighbours = {line.split()[0] for line in lines if len(line.split()) == 6 and line.split()[2] == "0x2"}
+    assert address in neighbours
+    assert gateway not in neighbours
 
 
 async def test_a_network_goes_with_the_last_container_and_stays_before(runtime, docker):
