@@ -152,12 +152,12 @@ async def test_no_nodes_came_with_a_later_version(infra, make, store):
         assert (await client.patch("/v1/clusters/c", change)).status == status
 
 
-async def test_the_title_that_clients_show_is_the_whole_first_sentence(infra, make, parts):
+async def test_the_title_that_clients_show_is_the_first_sentence_and_names_the_field(infra, make, parts):
     await make.template()
     parts.admission.refused = "m1.tiny"
     answer = await infra.post("/v1/clusters", {"cluster_template_id": "t", "flavor_id": "m1.tiny"})
     assert (answer.error["title"], answer.error["detail"]) == (
-        "Unable to find flavor m1.tiny",
+        "Unable to find flavor m1.tiny (flavor_id)",
         "Unable to find flavor m1.tiny.",
     )
 

@@ -119,6 +119,8 @@ async def test_a_cluster_that_goes_takes_no_wishes(infra, store, ready, method, 
         ({"min_node_count": 2}, 409, "min_node_count for g is invalid"),
         ({"node_labels": {"kubernetes.io/x": "y"}}, 409, "node_labels"),
         ({"node_taints": [{"key": "a", "effect": "Sometimes"}]}, 409, "node_taints"),
+        ({"node_taints": ["a"]}, 400, "'node_taints', value 'a': a taint is an object"),
+        ({"node_taints": "a"}, 400, "'node_taints', value 'a': it has to be a list"),
     ],
 )
 async def test_what_no_group_may_be(infra, ready, body, status, text):
@@ -168,8 +170,8 @@ async def test_bounds_labels_and_taints_are_patched(infra, store, ready):
     back = [{"op": "remove", "path": f"/{name}"} for name in ("max_node_count", "node_labels", "node_taints")]
     shown = (await infra.patch(f"{GROUPS}/default-worker", back)).json()
     assert (shown["max_node_count"], shown["node_labels"], shown["node_taints"]) == (None, {}, [])
-    for name, value in (("max_node_count", 0), ("min_node_count", 2)):
-        assert (await infra.patch(f"{GROUPS}/default-worker", change(name, value))).status == 409
+    for name, value, status in (("max_node_count", 0, 400), ("min_node_count", 2, 409)):
+        assert (await infra.patch(f"{GROUPS}/default-worker", change(name, value))).status == status
 
 
 async def test_masters_keep_their_labels(infra, ready):

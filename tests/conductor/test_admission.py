@@ -38,7 +38,7 @@ async def test_what_the_provider_decides_is_filled_in(admission):
 @pytest.mark.parametrize(
     ("changes", "kind", "text", "field"),
     [
-        ({"coe": "nope"}, Invalid, "Requested COE type nope is not supported.", "coe"),
+        ({"coe": "nope"}, Invalid, "Requested COE type nope is not supported, this service has: fake.", "coe"),
         ({"driver": "nope"}, Invalid, "Cluster driver (nope) not supported, this service has: fake.", "driver"),
         ({"image_id": "nope"}, Invalid, "Unable to find image nope.", "image_id"),
         ({"flavor_id": "nope"}, Invalid, "Unable to find flavor nope.", "flavor_id"),

@@ -318,6 +318,10 @@ def test_labels_that_an_engine_would_not_start_with_are_refused(rig, name, value
         ("volume_driver", "cinder"),
         ("registry_enabled", True),
         ("docker_storage_driver", "bogus"),
+        ("insecure_registry", "a b"),
+        ("insecure_registry", "r:5000,http://r"),
+        ("insecure_registry", "r\nx"),
+        ("insecure_registry", "10.0.0.0/33"),
     ],
 )
 def test_fields_that_swarm_cannot_honour_are_named(rig, field, value):

@@ -180,6 +180,19 @@ def test_the_requests_own_key_identifier_is_not_believed():
     assert extension(cert, x509.SubjectKeyIdentifier).value.digest != b"not it"
 
 
+def test_a_key_on_a_curve_that_nobody_knows_is_refused_with_the_keys_there_are():
+    # secp256k1 is known to the library, so the request names a curve that nobody has.
+    known = request(key=ec.generate_private_key(ec.SECP256K1()))
+    der = base64.b64decode("".join(known.splitlines()[1:-1])).replace(
+        bytes.fromhex("2b8104000a"), b"\x2b\x81\x04\x00\x7f"
+    )
+    pem = f"-----BEGIN CERTIFICATE REQUEST-----\n{base64.encodebytes(der).decode()}-----END CERTIFICATE REQUEST-----\n"
+    with pytest.raises(
+        ValueError, match=r"the request's key is of a kind .* ECDSA on P-256, P-384 or P-521, or Ed25519"
+    ):
+        sign_csr(ca=CA, csr=pem, now=NOW)
+
+
 @given(junk=st.text(max_size=200))
 def test_junk_is_refused_with_a_reason(junk):
     for csr in (junk, f"-----BEGIN CERTIFICATE REQUEST-----\n{junk}\n-----END CERTIFICATE REQUEST-----\n"):

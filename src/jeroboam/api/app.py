@@ -316,4 +316,4 @@ def _status(status: int) -> Failure:
 
 
 def _refusal(error: Refused) -> Failure:
-    return Failure(status=error.status, detail=error.detail, code=error.code, handled=True)
+    return Failure(status=error.status, detail=error.detail, code=error.code, handled=True, field=error.field or "")

@@ -196,6 +196,8 @@ class Failure:
     """Whether a handler or the policy said so, rather than the edge."""
     route: str = ""
     """The path of the route, once one was found."""
+    field: str = ""
+    """The field or parameter that was refused, where it was one."""
 
 
 class Family(Protocol):

@@ -12,6 +12,7 @@ from dataclasses import asdict, replace
 
 from jeroboam.coes import proxies, sizes, swarm_drains, swarm_options
 from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Member, MemberState, describe_unready
+from jeroboam.coes.insecure_registries import check_insecure_registries, insecure_registries
 from jeroboam.coes.swarm_api import (
     API_PORT,
     DRAINED_LABEL,
@@ -55,6 +56,7 @@ class SwarmCoe(SwarmContainers):
     def check(self, template: TemplateSpec) -> None:
         check_fields(TEMPLATES, asdict(template), SWARM)
         proxies.check(template)
+        check_insecure_registries(template, networks=True)
         swarm_options.check(template.labels)
 
     @property
@@ -317,7 +319,7 @@ def _daemon(template: TemplateSpec, member: Member) -> bytes:
     config |= swarm_options.engine(member.options)
     if servers := _words(template.dns_nameserver):
         config["dns"] = servers
-    if registries := _words(template.insecure_registry):
+    if registries := insecure_registries(template):
         config["insecure-registries"] = registries
     return json.dumps(config, indent=1).encode()
 

@@ -183,7 +183,8 @@ class DriverAdmission:
     def _coe(self, spec: TemplateSpec) -> Coe:
         coe = self._coes.get(spec.coe)
         if coe is None:
-            raise Invalid(f"Requested COE type {spec.coe} is not supported.", field="coe")
+            known = ", ".join(sorted(self._coes))
+            raise Invalid(f"Requested COE type {spec.coe} is not supported, this service has: {known}.", field="coe")
         return coe
 
     def _provider(self, driver: str) -> Provider:

@@ -146,8 +146,11 @@ def _request(csr: str) -> x509.CertificateSigningRequest:
     try:
         request = x509.load_pem_x509_csr(csr.encode())
         public_key = request.public_key()
-    except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion) as error:
-        raise ValueError(f"not a certificate request in PEM: {_said(error)}") from error
+    except UnsupportedAlgorithm as error:
+        raise ValueError(f"the request's key is of a kind that is not known here, and {KEY_RULE}") from error
+    except (ValueError, TypeError, x509.InvalidVersion) as error:
+        text = "not a certificate request: it has to be PKCS #10 in PEM, from -----BEGIN CERTIFICATE REQUEST----- on"
+        raise ValueError(text) from error
     # First, since looking at the signature of a key without bounds takes time without bounds.
     if weakness := _weakness(public_key):
         raise ValueError(f"the request's key is {weakness}, and {KEY_RULE}")

@@ -216,6 +216,15 @@ _HINTS = Check(
 )
 
 
+def _environment(name: str, value: Any) -> dict[str, str]:
+    variables: dict[str, str] = mapping()(name, value)
+    for variable in variables:
+        if "=" in variable:
+            raise BadField(f"{name}/{variable}", variable, "the name of a variable must not hold '='.")
+    return variables
+
+
+_ENVIRONMENT = Check(_environment, dict(mapping().schema) | {"propertyNames": {"minLength": 1, "pattern": "^[^=]+$"}})
 _IMAGE_TEXT = text(low=2, pattern=r"[a-zA-Z0-9][a-zA-Z0-9_.-]", rule="it has to name an image.")
 
 
@@ -253,13 +262,13 @@ def create_table(options: ApiOptions, version: int) -> dict[str, Check]:
         "cpu_policy": optional(choice("dedicated", "shared")),
         "memory": optional(digits(options.minimum_memory, options.maximum_memory)),
         "disk": optional(digits(1, options.maximum_disk)),
-        "workdir": optional(text(low=0)),
+        "workdir": optional(text(low=0, pattern=r"\A(/|\Z)", rule="it has to be an absolute path.")),
         "auto_remove": optional(strict_flag),
         "image_pull_policy": optional(choice("never", "always", "ifnotpresent", "Never", "Always", "IfNotPresent")),
         "image_driver": optional(_drivers(options)),
         "labels": optional(unreserved(mapping())),
         "hints": optional(_HINTS),
-        "environment": optional(mapping()),
+        "environment": optional(_ENVIRONMENT),
         "restart_policy": optional(_RESTART_POLICY),
         "interactive": optional(flag),
         "tty": optional(flag),

@@ -84,7 +84,7 @@ class ContainerInfraFamily:
             "request_id": "",
             "code": code,
             "status": failure.status,
-            "title": _title(failure.detail),
+            "title": _title(failure),
             "detail": failure.detail,
             "links": [],
         }
@@ -121,7 +121,10 @@ class ContainerInfraFamily:
         return f'Unknown argument: "{name}"'
 
 
-def _title(detail: str) -> str:
-    """The first sentence."""
-    found = _SENTENCE.search(_QUOTED.sub(lambda quoted: "-" * len(quoted[0]), detail))
-    return detail if found is None else detail[: found.start()]
+def _title(failure: Failure) -> str:
+    """The first sentence, with the name of the field that was refused."""
+    text = failure.detail
+    if (end := _SENTENCE.search(_QUOTED.sub(lambda quoted: "-" * len(quoted[0]), text))) is not None:
+        text = text[: end.start()]
+    name = failure.field.rpartition("/")[2]
+    return text if name in text else f"{text} ({name})"

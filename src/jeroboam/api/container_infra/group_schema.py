@@ -7,8 +7,8 @@ contract, section 7: a wrong type is a 400, a label or taint that no node may ha
 import re
 from typing import Any
 
-from jeroboam.api.container_infra.schema import NODES, UNUSED_UUID, labels
-from jeroboam.api.fields import Check, check_unreserved, flag, mapping, optional, text, whole
+from jeroboam.api.container_infra.schema import MOST_NODES, NODES, UNUSED_UUID, labels
+from jeroboam.api.fields import BadField, Check, check_unreserved, flag, mapping, optional, text, whole
 from jeroboam.domain.errors import Conflict
 
 RICH = ("node_labels", "node_taints")
@@ -64,18 +64,18 @@ def _node_labels(name: str, value: Any) -> dict[str, str]:
 
 def _node_taints(name: str, value: Any) -> tuple[dict[str, str], ...]:
     if not isinstance(value, list | tuple):
-        raise Conflict(f"{name} is invalid: it has to be a list of taints.", field=name)
+        raise BadField(name, value, "it has to be a list of taints.")
     return tuple(_taint(name, each) for each in value)
 
 
 def _taint(name: str, value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
-        raise Conflict(f"{name} is invalid: a taint is an object with key, value and effect.", field=name)
+        raise BadField(name, value, "a taint is an object with key, value and effect.")
     for key, said in value.items():
         if key not in _TAINT_KEYS:
             raise Conflict(f"{name} is invalid: a taint has no '{key}'.", field=name)
         if not isinstance(said, str):
-            raise Conflict(f"{name} is invalid: '{key}' has to be a string.", field=name)
+            raise BadField(name, said, f"the {key} of a taint has to be a string.")
     for key in ("key", "effect"):
         if not value.get(key):
             raise Conflict(f"{name} is invalid: a taint needs '{key}'.", field=name)
@@ -110,6 +110,7 @@ _NAME = text(
     rule="it has to be letters, digits and _.- with a letter or a digit first and last, since its nodes are named "
     "after it.",
 )
+_MOST_NODES = whole(low=1, high=MOST_NODES)
 FIELDS: dict[str, Check] = {
     "uuid": UNUSED_UUID,
     "name": _NAME,
@@ -120,14 +121,14 @@ FIELDS: dict[str, Check] = {
     "merge_labels": optional(flag),
     "node_count": optional(NODES),
     "min_node_count": optional(NODES),
-    "max_node_count": optional(NODES),
+    "max_node_count": optional(_MOST_NODES),
     "role": _TEXT,
     "node_labels": optional(node_labels),
     "node_taints": optional(node_taints),
 }
 PATCHED: dict[str, Check] = {
     "min_node_count": NODES,
-    "max_node_count": NODES,
+    "max_node_count": _MOST_NODES,
     "node_labels": node_labels,
     "node_taints": node_taints,
     "labels": labels,

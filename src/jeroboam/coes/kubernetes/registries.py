@@ -8,9 +8,9 @@ import re
 from collections.abc import Mapping
 
 from jeroboam.coes.base import CoePlan
+from jeroboam.coes.insecure_registries import HOST, check_insecure_registries, insecure_registries
 from jeroboam.coes.kubernetes.refusals import bad
 from jeroboam.domain.clusters import TemplateSpec
-from jeroboam.domain.errors import Invalid
 from jeroboam.domain.nodes import File
 
 MIRROR = "container_infra_prefix"
@@ -27,25 +27,20 @@ _PUBLIC = {
     "ghcr.io": "ghcr.io",
     "gcr.io": "gcr.io",
 }
-_HOST = r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(:[1-9][0-9]{0,4})?"
-_REGISTRY = re.compile(_HOST, re.ASCII)
-_PREFIX = re.compile(rf"{_HOST}(/[a-z0-9][a-z0-9._-]*)*/?", re.ASCII)
+_PREFIX = re.compile(rf"{HOST}(/[a-z0-9][a-z0-9._-]*)*/?", re.ASCII)
 _FOLDER = "/etc/containerd/certs.d"
 
 
 def check(template: TemplateSpec) -> None:
     """Raise `Invalid` for registries whose names cannot be."""
-    for name in _words(template.insecure_registry):
-        if _REGISTRY.fullmatch(name) is None:
-            text = f"insecure_registry {name[:80]!r} is no name or address of a registry, with or without a port."
-            raise Invalid(text, field="insecure_registry")
+    check_insecure_registries(template, networks=False)
     if (prefix := template.labels.get(MIRROR)) is not None and _PREFIX.fullmatch(prefix) is None:
         raise bad(MIRROR, prefix, "it has to be a registry, and a folder in it, such as registry.example.com/mirror/.")
 
 
 def files(plan: CoePlan, own: str) -> list[File]:
     """What a node is told of registries; `own` is the address of the cluster's, where it has one."""
-    insecure = _words(plan.template.insecure_registry)
+    insecure = insecure_registries(plan.template)
     hosts = {name: (f"http://{name}", [_asked(f"https://{name}", insecure=True)]) for name in insecure}
     if (prefix := plan.labels.get(MIRROR)) is not None:
         hosts |= _mirrored(prefix.rstrip("/"), insecure)
@@ -73,7 +68,3 @@ def _asked(url: str, *, insecure: bool, whole: bool = False) -> str:
     lines += ["skip_verify = true"] if insecure else []
     lines += ["override_path = true"] if whole else []
     return "\n".join([*lines, ""])
-
-
-def _words(text: str | None) -> list[str]:
-    return [word.strip() for word in (text or "").split(",") if word.strip()]
