@@ -4,6 +4,7 @@ import contextlib
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import uuid
@@ -19,33 +20,61 @@ def _as_server(*command: str) -> list[str]:
     return ["runuser", "-u", "postgres", "--", *command] if os.getuid() == 0 else list(command)
 
 
-def _run(*command: str, cwd: pathlib.Path) -> None:
-    done = subprocess.run(_as_server(*command), cwd=cwd, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+class Server:
+    """A server that can be stopped, started again and made to hang."""
+
+    def __init__(self, home: pathlib.Path) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.url = f"postgresql+asyncpg://jeroboam@127.0.0.1:{port}/"
+        """Without a database."""
+        self._home, self._data = home, home / "data"
+        self._options = f"-c listen_addresses=127.0.0.1 -c port={port} -c fsync=off -c unix_socket_directories={home}"
+        self._run("initdb", "-A", "trust", "-U", "jeroboam", "--no-sync")
+
+    def _run(self, program: str, *arguments: str) -> None:
+        command = _as_server(str(PROGRAMS[-1] / program), "-D", str(self._data), *arguments)
+        done = subprocess.run(command, cwd=self._home, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+    def start(self) -> None:
+        self._run("pg_ctl", "-w", "-l", str(self._home / "log"), "-o", self._options, "start")
+
+    def stop(self) -> None:
+        """At once: connections break."""
+        self._run("pg_ctl", "-m", "immediate", "stop")
+
+    @contextlib.contextmanager
+    def hanging(self) -> Iterator[None]:
+        """The server keeps its connections and answers nothing."""
+        main = int((self._data / "postmaster.pid").read_text().split()[0])
+        children = pathlib.Path(f"/proc/{main}/task/{main}/children").read_text().split()
+        processes = [main, *map(int, children)]
+        for process in processes:
+            os.kill(process, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for process in processes:
+                os.kill(process, signal.SIGCONT)
 
 
 @contextlib.contextmanager
-def running_server(folder: pathlib.Path) -> Iterator[str]:
-    """A running server's URL, without a database."""
+def running_server() -> Iterator[Server]:
+    """A server, until the end of the block."""
     assert PROGRAMS, "PostgreSQL is not installed: `make install` does it"
-    programs = PROGRAMS[-1]
     home = pathlib.Path("/tmp") / f"jeroboam-pg-{uuid.uuid4().hex[:8]}"  # a path that the server's user may enter
     home.mkdir()
     if os.getuid() == 0:
         shutil.chown(home, "postgres", "postgres")
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    data = home / "data"
     try:
-        _run(str(programs / "initdb"), "-D", str(data), "-A", "trust", "-U", "jeroboam", "--no-sync", cwd=home)
-        options = f"-c listen_addresses=127.0.0.1 -c port={port} -c fsync=off -c unix_socket_directories={home}"
-        start = [str(programs / "pg_ctl"), "-D", str(data), "-w", "-l", str(home / "log"), "-o", options, "start"]
-        _run(*start, cwd=home)
+        server = Server(home)
+        server.start()
         try:
-            yield f"postgresql+asyncpg://jeroboam@127.0.0.1:{port}/"
+            yield server
         finally:
-            _run(str(programs / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop", cwd=home)
+            server.stop()
     finally:
         shutil.rmtree(home)
 

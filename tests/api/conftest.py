@@ -43,9 +43,9 @@ def empty_database(tmp_path_factory):
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory):
-    with running_server(tmp_path_factory.mktemp("postgres")) as url:
-        yield url
+def postgres():
+    with running_server() as server:
+        yield server.url
 
 
 @pytest.fixture
@@ -88,6 +88,12 @@ def parts(store):
 @pytest.fixture
 def app(parts):
     return create_app(parts)
+
+
+@pytest.fixture
+def plain(app):
+    """A client without a token, of neither family."""
+    return Client(app, "", token=None)
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ from jeroboam.kit.bus import MemoryBus
 from jeroboam.kit.clock import SystemClock
 from jeroboam.store import Store
 from tests import builders
-from tests.api.client import Client
 
 
 @pytest.fixture
@@ -27,11 +26,6 @@ async def store(tmp_path, empty_database):
 @pytest.fixture
 def path(store):
     return Path(store.engine.url.database)
-
-
-@pytest.fixture
-def plain(app):
-    return Client(app, "", token=None)
 
 
 @pytest.fixture
@@ -57,6 +51,24 @@ async def test_a_database_that_is_locked(zun, infra, plain, locked):
     assert answer.json()["reasons"] == ["The database does not work: another program holds it locked."]
     assert len([line for line in logs if line["log_level"] == "error"]) == 1
     locked.execute("ROLLBACK")
+    assert (await zun.post("/v1/containers", {"image": "busybox"})).status == 202
+    assert (await plain.get("/healthcheck")).status == 200
+
+
+async def test_a_disk_that_is_full(zun, plain, store):
+    async with store.engine.connect() as writer:
+        [pages] = (await writer.exec_driver_sql("PRAGMA page_count")).one()
+        await writer.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+    accepted = [await zun.post("/v1/containers", {"image": "busybox", "labels": {"a": "b" * 200}}) for _ in range(60)]
+    full = [answer for answer in accepted if answer.status != 202]
+    assert {(answer.status, answer.error["detail"]) for answer in full} == {
+        (503, "The database does not work: its disk is full.")
+    }
+    rows = (await zun.get("/v1/containers")).json()["containers"]
+    assert len(rows) == len(accepted) - len(full)
+    assert (await plain.get("/healthcheck")).json()["reasons"] == ["The database does not work: its disk is full."]
+    async with store.engine.connect() as writer:
+        await writer.exec_driver_sql("PRAGMA max_page_count=1000000")
     assert (await zun.post("/v1/containers", {"image": "busybox"})).status == 202
     assert (await plain.get("/healthcheck")).status == 200
 

@@ -10,9 +10,9 @@ from tests.postgres import database, running_server
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory):
-    with running_server(tmp_path_factory.mktemp("postgres")) as url:
-        yield url
+def postgres():
+    with running_server() as server:
+        yield server.url
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])

@@ -22,9 +22,6 @@ from jeroboam.store.rows import Executes
 from jeroboam.store.sealing import SealedJson
 from jeroboam.store.transaction import Transaction
 
-# What a PostgreSQL server may take for one statement.
-_ANSWER_SECONDS = 30.0
-
 
 class _Reading:
     """A SQLite reader that answers at once.
@@ -54,12 +51,20 @@ class Store:
     """The one home of all objects."""
 
     def __init__(
-        self, url: str, *, clock: Clock, bus: Bus, sealer: Sealer | None = None, lock_seconds: float = 10.0
+        self,
+        url: str,
+        *,
+        clock: Clock,
+        bus: Bus,
+        sealer: Sealer | None = None,
+        lock_seconds: float = 10.0,
+        answer_seconds: float = 30.0,
     ) -> None:
         """Nothing is opened yet. The URL is SQLAlchemy's: `sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`.
 
         With a sealer secrets inside objects lie sealed in the database. `lock_seconds` is how long a write waits for
-        another program, or for the writes before it.
+        another program, or for the writes before it; `answer_seconds` is what a PostgreSQL server may take for one
+        statement.
         """
         self.broken = BrokenRows()
         """Rows that cannot be read."""
@@ -81,7 +86,7 @@ class Store:
             sa.event.listen(reader, "connect", _sqlite_reader)
             sa.event.listen(self._writer.sync_engine, "begin", _begin_immediate)
         else:
-            limits = {"timeout": lock_seconds, "command_timeout": _ANSWER_SECONDS}
+            limits = {"timeout": lock_seconds, "command_timeout": answer_seconds}
             self._writer = create_async_engine(
                 url, pool_pre_ping=True, pool_timeout=lock_seconds, connect_args=limits, **options
             )
