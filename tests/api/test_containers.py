@@ -361,12 +361,23 @@ async def test_no_state_is_out_of_its_owners_reach(zun, parts, store, status):
     assert op.params["force"] is (status not in stands | {Status.RUNNING})
 
 
-async def test_logs_of_what_is_on_no_host_are_empty(zun, make, parts, on_host):
+async def test_logs_of_what_never_ran_are_empty(zun, make, parts, store):
     created = await make.container()
-    path = f"/v1/containers/{created['uuid']}/logs"
-    answer = await zun.get(path)
+    answer = await zun.get(f"/v1/containers/{created['uuid']}/logs")
     assert (answer.status, answer.json()) == (200, "")
-    await on_host(created)
+    async with store.write() as tx:
+        failed = container(status=Status.ERROR, name="failed", project_id="p1", host_id="h", host="h1")
+        await tx.containers.insert(failed)
     parts.gateway.fault = NotFound("it is not on this host")
-    answer = await zun.get(path)
+    answer = await zun.get(f"/v1/containers/{failed.uuid}/logs")
     assert (answer.status, answer.json()) == (200, "")
+
+
+async def test_logs_that_are_lost_are_not_empty(zun, parts, store):
+    async with store.write() as tx:
+        seen = ContainerObserved(state=RuntimeState.RUNNING, started_at=NOW)
+        lost = container(status=Status.RUNNING, name="lost", project_id="p1", host_id="h", host="h1", observed=seen)
+        await tx.containers.insert(lost)
+    parts.gateway.fault = NotFound("it is not on this host")
+    answer = await zun.get(f"/v1/containers/{lost.uuid}/logs")
+    assert (answer.status, "is gone from its host" in answer.error["detail"]) == (404, True)

@@ -196,6 +196,18 @@ async def test_the_auto_healer_marks_a_server_unhealthy(infra, heat, cluster, st
     assert (await infra.get("/v1/clusters/c")).json()["status"] == "UPDATE_IN_PROGRESS"
 
 
+async def test_who_may_only_read_other_projects_replaces_no_node_of_theirs(parts, cluster, tmp_path):
+    uuid, _ = cluster
+    rules = tmp_path / "policy.yaml"
+    rules.write_text('"cluster:get_one_all_projects": "role:reader"\n"cluster:resize": "role:reader"\n')
+    options = replace(parts.options, policy_file=rules)
+    stranger = Client(create_app(replace(parts, options=options)), "/orchestration", version=None).as_("stranger")
+    stack = (await stranger.get(f"{HEAT}/stacks/{uuid}")).json()["stack"]
+    assert stack["id"] == uuid
+    path = f"{HEAT}/stacks/{stack['stack_name']}/{uuid}/resources/kube_masters"
+    assert (await stranger.patch(path, {"mark_unhealthy": False})).status == 403
+
+
 async def test_refusals_have_the_shape_of_heat(heat, cluster):
     uuid, _ = cluster
     missing = await heat.get(f"{HEAT}/stacks/00000000-0000-4000-8000-00000000000a")

@@ -103,5 +103,5 @@ async def test_a_host_whose_runtime_hangs_is_told(plain, store):
     for query in ("", "?detailed"):
         answer = await plain.get(f"/healthcheck{query}")
         assert answer.status == 200
-        assert answer.json()["reasons"] == ["The runtime of host h7 does not answer."]
+        assert answer.json()["reasons"] == ["The runtimes of 1 of 1 hosts do not answer."]
     assert answer.json()["checks"] == {"database": True, "hosts": False}

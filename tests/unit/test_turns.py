@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from jeroboam.api.turns import Turns
+from jeroboam.api.turns import TooManyRequests, Turns
 
 pytestmark = pytest.mark.security
 
@@ -17,7 +17,7 @@ async def test_one_project_does_not_hold_up_another():
             inside.append(project)
             await gate.wait()
 
-    many = [asyncio.ensure_future(request("one")) for _ in range(10)]
+    many = [asyncio.ensure_future(request("one")) for _ in range(8)]
     while len(inside) < 2:
         await asyncio.wait(many, timeout=0)
     other = asyncio.ensure_future(request("two"))
@@ -26,8 +26,25 @@ async def test_one_project_does_not_hold_up_another():
     assert inside.count("one") == 2
     gate.set()
     await asyncio.gather(*many, other)
-    assert inside.count("one") == 10
+    assert inside.count("one") == 8
     assert not turns._turns
+
+
+async def test_one_project_does_not_take_every_connection():
+    turns, gate = Turns(2), asyncio.Event()
+
+    async def request(project):
+        async with turns.hold(project):
+            await gate.wait()
+
+    many = [asyncio.ensure_future(request("one")) for _ in range(8)]
+    await asyncio.wait(many, timeout=0)
+    with pytest.raises(TooManyRequests, match="8 requests under way"):
+        await request("one")
+    other = asyncio.ensure_future(request("two"))
+    gate.set()
+    await asyncio.gather(*many, other)
+    await request("one")
 
 
 async def test_who_gives_up_gives_the_turn_back():

@@ -27,7 +27,7 @@ from jeroboam.api.metrics import exposition
 from jeroboam.api.options import ApiOptions
 from jeroboam.api.parts import ApiParts
 from jeroboam.api.policy import Policy
-from jeroboam.api.turns import Turns
+from jeroboam.api.turns import TooManyRequests, Turns
 from jeroboam.api.versions import BadVersion, OutOfRange, negotiate, version_headers
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.errors import Refused
@@ -131,9 +131,11 @@ async def _health(parts: ApiParts, *, detailed: bool = False) -> Answer:
 
 
 async def _silent_hosts(parts: ApiParts) -> list[str]:
+    """How many hosts have a runtime that does not answer; which ones, administrators see in the list of hosts."""
     async with parts.store.read() as tx:
         hosts = await tx.hosts.select()
-    return [f"The runtime of host {host.hostname} does not answer." for host in hosts if host.runtime_error is not None]
+    away = sum(host.runtime_error is not None for host in hosts)
+    return [f"The runtimes of {away} of {len(hosts)} hosts do not answer."] if away else []
 
 
 class _Mount:
@@ -181,8 +183,11 @@ class _Mount:
             answer = self._discovery(head, self._family.about(base))
         else:
             assert head.caller is not None
-            async with self._turns.hold(head.caller.project_id):
-                answer = await self._routed(head, receive, trace, segments, base, version)
+            try:
+                async with self._turns.hold(head.caller.project_id):
+                    answer = await self._routed(head, receive, trace, segments, base, version)
+            except TooManyRequests as error:
+                answer = self._failed(_refusal(error), ("Retry-After", "1"))
         return Answer(
             status=answer.status, body=answer.body, media_type=answer.media_type, headers=answer.headers + headers
         )

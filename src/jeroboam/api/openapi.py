@@ -28,6 +28,7 @@ _REFUSALS = {
     409: ("Conflict", "The state of the object, or another object, forbids it now."),
     413: ("TooLarge", "The body is beyond the limit."),
     415: ("UnsupportedMediaType", "The body is no JSON."),
+    429: ("TooManyRequests", "Too many requests of the project are under way."),
     501: ("NotOffered", "The published API has it, and this service does not do it."),
     503: ("Unavailable", "A part that the answer needs cannot be reached now."),
 }
@@ -160,7 +161,7 @@ def _content(schema: Schema) -> dict[str, Any]:
 
 def _refusals(route: Route) -> Iterable[int]:
     """The statuses of what can be wrong with a request to it."""
-    found = {400, 401, 406, 503, *route.refusals}
+    found = {400, 401, 406, 429, 503, *route.refusals}
     if route.rule is not None:
         found.add(403)
     if "{" in route.path:

@@ -1,12 +1,25 @@
 """Turns: how many requests of one project are answered at once.
 
 Whatever a request holds while it is answered (a connection to an Engine, a host's time for a command), a project holds
-only so often, and others are not kept waiting. Those above wait, and are not refused: clients send in bursts.
+only so often, and others are not kept waiting. Those above wait, since clients send in bursts; so many that they would
+take the connections of others are refused.
 """
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+
+from jeroboam.domain.errors import Refused
+
+# For each request that is answered, so many wait.
+_WAITING = 3
+
+
+class TooManyRequests(Refused):
+    """The project has too many requests under way."""
+
+    status = 429
+    code = "too-many-requests"
 
 
 class Turns:
@@ -19,7 +32,10 @@ class Turns:
 
     @asynccontextmanager
     async def hold(self, key: str) -> AsyncIterator[None]:
-        """A turn of that key, once there is one."""
+        """A turn of that key, once there is one. Raises `TooManyRequests` where too many wait for one."""
+        if self._users.get(key, 0) >= self._most * (1 + _WAITING):
+            text = f"The project has {self._users[key]} requests under way: try again when some are answered."
+            raise TooManyRequests(text)
         turn = self._turns.setdefault(key, asyncio.Semaphore(self._most))
         self._users[key] = self._users.get(key, 0) + 1
         try:

@@ -171,7 +171,10 @@ async def logs(call: Call) -> Answer:
             since=said.get("since"),
         )
     except NotFound:
-        # Its host has it no longer, or not yet: the record is there, and why is in its status_reason.
+        if container.observed.started_at is not None:
+            text_ = f"Container {container.uuid} is gone from its host, and what it has written with it."
+            raise NotFound(text_) from None
+        # Its host has it not yet, or never could make it: why is in its status_reason.
         answer = ""
     return reply(answer)
 

@@ -56,7 +56,7 @@ async def mark(call: Call) -> Answer:
         raise Invalid("Mandatory field missing: mark_unhealthy.", field="mark_unhealthy")
     wish = read(body, MARK)
     async with call.parts.store.read() as tx:
-        stack = await _find(tx, call)
+        stack = await _find(tx, call, "cluster:resize_all_projects")
         groups = await groups_of(tx, stack.cluster)
     physical = _resource(stack, call)["physical_resource_id"]
     for group in groups:
@@ -77,10 +77,13 @@ def _resource(stack: Stack, call: Call) -> dict[str, Any]:
     return shown
 
 
-async def _find(tx: Transaction, call: Call) -> Stack:
-    """The stack that the path names, by its id where there is one; else by id or name."""
+async def _find(tx: Transaction, call: Call, foreign: str = "cluster:get_one_all_projects") -> Stack:
+    """The stack that the path names, by its id where there is one; else by id or name.
+
+    `foreign` is the rule that opens other projects.
+    """
     tenant = call.path["tenant"]
-    if project_scope(call, "cluster:get_one_all_projects") not in {None, tenant}:
+    if project_scope(call, foreign) not in {None, tenant}:
         raise Forbidden(f"The token is of project {call.caller.project_id}, the path names {tenant}.")
     ident = call.path.get("stack_id") or call.path["stack"]
     if is_uuid(ident):
