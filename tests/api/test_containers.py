@@ -339,7 +339,7 @@ def test_status_in_words(status, seen, text):
 
 
 @pytest.mark.parametrize("status", list(Status))
-async def test_no_state_is_out_of_its_owners_reach(zun, parts, store, status):
+async def test_no_state_is_out_of_its_owners_reach(zun, store, status):
     """What runs can be stopped, everything can be read and deleted: by a member, whatever happened to it."""
     async with store.write() as tx:
         mine = container(status=status, name="mine", project_id="p1", host_id="h", host="h1")

@@ -106,18 +106,24 @@ async def test_a_body_that_does_not_come_is_given_up(url, token):
     assert answer.startswith(b"HTTP/1.1 408" if token else b"HTTP/1.1 401")
 
 
-async def test_an_answer_that_nobody_takes_is_given_up(parts):
+async def test_an_answer_that_nobody_takes_is_given_up():
+    over = asyncio.Event()
+
     async def app(scope, receive, send):
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        block = b"x" * (1 << 20)
-        for _ in range(64):
-            await send({"type": "http.response.body", "body": block, "more_body": True})
-        await send({"type": "http.response.body", "body": b""})
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            block = b"x" * (1 << 20)
+            for _ in range(64):
+                await send({"type": "http.response.body", "body": block, "more_body": True})
+            await send({"type": "http.response.body", "body": b""})
+        finally:
+            over.set()
 
     async with serving(app, SHORT) as url, connection(url) as (reader, writer):
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        # Nothing is read for so long; then what was on its way ends before the whole.
-        await asyncio.wait({asyncio.ensure_future(asyncio.Event().wait())}, timeout=1.0)
+        # Nothing is read until the server has given up; what was on its way then ends before the whole.
+        async with asyncio.timeout(SECONDS):
+            await over.wait()
         try:
             got = len(await rest(reader))
         except ConnectionError:

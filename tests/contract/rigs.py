@@ -2,7 +2,8 @@
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 import aiodocker
@@ -22,6 +23,8 @@ from jeroboam.nodeimages import fromhost, swarm
 from jeroboam.providers.base import Infra, InfraWant, NodeWant, Provider
 from jeroboam.providers.fake import FakeCloud, FakeProvider
 from jeroboam.providers.local import LocalProvider
+from jeroboam.runtimes.base import RuntimeOptions
+from jeroboam.runtimes.docker import DockerRuntime
 
 CLOCK = SystemClock()
 IDLE = NodeScript(
@@ -90,6 +93,22 @@ async def local_rig() -> ProviderRig:
     return ProviderRig(
         make=lambda installation: LocalProvider(installation=installation, clock=CLOCK), kill=kill, lose=lose
     )
+
+
+@asynccontextmanager
+async def docker_runtime(
+    *, installation: str | None = None, options: RuntimeOptions | None = None
+) -> AsyncIterator[DockerRuntime]:
+    """The runtime of an installation, of its own if none is named; what it owns goes with it."""
+    made = DockerRuntime(installation=installation or f"test-{uuid.uuid4()}", options=options)
+    try:
+        yield made
+    finally:
+        for seen in await made.owned():
+            await made.remove(seen.uuid, force=True)
+        # Networks go once nobody is on them.
+        await made.owned()
+        await made.close()
 
 
 @dataclass(kw_only=True)

@@ -6,12 +6,11 @@ import uuid as uuids
 
 import pytest
 
-from jeroboam.clients.docker import connect
 from jeroboam.domain.containers import ContainerSpec, RuntimeState
 from jeroboam.domain.errors import Permanent
 from jeroboam.runtimes.base import RegistryAway, RuntimeOptions
-from jeroboam.runtimes.docker import DockerRuntime
 from jeroboam.runtimes.docker_networks import ProjectNetworks
+from tests.contract.rigs import docker_runtime
 from tests.unit.test_manifest_url import own_address
 
 pytestmark = [pytest.mark.docker, pytest.mark.security]
@@ -22,18 +21,8 @@ SECRET = b'<html>{"role": "admin", "key": "AKIA-not-yours"}</html>'
 
 @pytest.fixture
 async def runtime(busybox):
-    made = DockerRuntime(installation=f"test-{uuids.uuid4()}", options=RuntimeOptions(max_processes=32))
-    yield made
-    for seen in await made.owned():
-        await made.remove(seen.uuid, force=True)
-    await made.owned()
-    await made.close()
-
-
-@pytest.fixture
-async def docker():
-    async with connect() as client:
-        yield client
+    async with docker_runtime(options=RuntimeOptions(max_processes=32)) as made:
+        yield made
 
 
 async def a_container(runtime, project, *command):
@@ -178,15 +167,12 @@ async def test_no_pull_leads_into_the_services_own_networks(runtime, listener, h
     assert met == []
 
 
-async def test_what_answers_a_pull_is_not_repeated(busybox, listener):
+async def test_what_answers_a_pull_is_not_repeated(listener):
     port, met = listener
     options = RuntimeOptions(registry_networks=(ipaddress.ip_network("127.0.0.0/8"),))
-    runtime = DockerRuntime(installation=f"test-{uuids.uuid4()}", options=options)
-    try:
+    async with docker_runtime(options=options) as runtime:
         with pytest.raises(RegistryAway) as caught:
             await runtime.pull(f"127.0.0.1:{port}/a/b:1", None)
-    finally:
-        await runtime.close()
     assert met
     assert "AKIA" not in caught.value.reason
     assert "html" not in caught.value.reason

@@ -13,6 +13,7 @@ from jeroboam.domain.containers import ContainerSpec, HealthCheck, RestartPolicy
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.runtimes.base import BadQuestion, Gone, RegistryAway, RuntimeOptions, TookTooLong
 from jeroboam.runtimes.docker import DockerRuntime
+from tests.contract.rigs import docker_runtime
 from tests.engine_proxy import proxied
 
 pytestmark = pytest.mark.docker
@@ -27,13 +28,8 @@ LOOPBACK = ipaddress.ip_network("127.0.0.0/8")
 @pytest.fixture
 async def runtime(busybox):
     options = RuntimeOptions(registry_networks=(LOOPBACK,), log_files=4)
-    made = DockerRuntime(installation=f"test-{uuids.uuid4()}", options=options)
-    yield made
-    for seen in await made.owned():
-        await made.remove(seen.uuid, force=True)
-    # Networks go once nobody is on them.
-    await made.owned()
-    await made.close()
+    async with docker_runtime(options=options) as made:
+        yield made
 
 
 @pytest.fixture
@@ -315,13 +311,18 @@ async def test_an_absent_engine_is_told_quickly(tmp_path):
         await runtime.close()
 
 
+@pytest.mark.parametrize("what", ["crashes again and again", "is paused"])
 @pytest.mark.parametrize("end", ["stop", "kill", "remove"])
-async def test_what_crashes_again_and_again_can_be_ended(runtime, run, uuid, end):
-    await run("sh", "-c", "exit 1", restart_policy=RestartPolicy(name="always"))
-    stream = runtime.events()
-    async with asyncio.timeout(SECONDS):
-        while (await runtime.inspect(uuid)).state is not RuntimeState.RESTARTING:
-            await anext(stream)
+async def test_what_does_not_run_as_it_should_can_be_ended(runtime, run, uuid, what, end):
+    if what == "is paused":
+        await run("sleep", "600")
+        await runtime.pause(uuid)
+    else:
+        await run("sh", "-c", "exit 1", restart_policy=RestartPolicy(name="always"))
+        stream = runtime.events()
+        async with asyncio.timeout(SECONDS):
+            while (await runtime.inspect(uuid)).state is not RuntimeState.RESTARTING:
+                await anext(stream)
     if end == "remove":
         await runtime.remove(uuid, force=True)
         assert await runtime.owned() == []
@@ -329,15 +330,3 @@ async def test_what_crashes_again_and_again_can_be_ended(runtime, run, uuid, end
     await (runtime.stop(uuid, 1) if end == "stop" else runtime.kill(uuid, "SIGKILL"))
     assert (await ended(runtime, uuid)).state is RuntimeState.EXITED
     assert isinstance(await runtime.logs(uuid, stdout=True, stderr=True, timestamps=False, tail=None, since=None), str)
-
-
-@pytest.mark.parametrize("end", ["stop", "kill", "remove"])
-async def test_what_is_paused_can_be_ended(runtime, run, uuid, end):
-    await run("sleep", "600")
-    await runtime.pause(uuid)
-    if end == "remove":
-        await runtime.remove(uuid, force=True)
-        assert await runtime.owned() == []
-        return
-    await (runtime.stop(uuid, 1) if end == "stop" else runtime.kill(uuid, "SIGKILL"))
-    assert (await ended(runtime, uuid)).state is RuntimeState.EXITED

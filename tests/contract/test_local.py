@@ -6,7 +6,6 @@ import uuid
 import pytest
 from aiodocker import DockerError
 
-from jeroboam.clients.docker import connect
 from jeroboam.domain.clusters import NodeState
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
 from jeroboam.domain.nodes import NodeScript
@@ -29,12 +28,6 @@ async def rig():
     made = await local_rig()
     yield made
     await made.close()
-
-
-@pytest.fixture
-async def docker():
-    async with connect() as client:
-        yield client
 
 
 async def test_a_second_build_takes_no_time(docker):

@@ -5,15 +5,13 @@ import uuid as uuids
 import pytest
 from structlog.testing import capture_logs
 
-from jeroboam.clients.docker import connect
 from jeroboam.domain.containers import ContainerSpec, RuntimeState
 from jeroboam.domain.nodes import NodeScript
 from jeroboam.nodeimages import fromhost, swarm
 from jeroboam.providers.local_nodes import volume_name
-from jeroboam.runtimes.docker import DockerRuntime
-from tests.contract.rigs import a_want, idle, last, local_rig
+from tests.contract.rigs import a_want, docker_runtime, idle, last, local_rig
 
-pytestmark = [pytest.mark.docker, pytest.mark.security]
+pytestmark = [pytest.mark.docker, pytest.mark.security, pytest.mark.usefixtures("busybox")]
 
 
 @pytest.fixture
@@ -24,20 +22,10 @@ async def rig():
 
 
 @pytest.fixture
-async def docker(busybox):
-    async with connect() as client:
-        yield client
-
-
-@pytest.fixture
 async def runtime(rig):
     """The runtime of the same installation as the provider."""
-    made = DockerRuntime(installation=rig.installation)
-    yield made
-    for seen in await made.owned():
-        await made.remove(seen.uuid, force=True)
-    await made.owned()
-    await made.close()
+    async with docker_runtime(installation=rig.installation) as made:
+        yield made
 
 
 def forged(rig, want, *, name="stolen-worker-0", uuid=None, **more) -> dict[str, str]:

@@ -39,10 +39,13 @@ class DispatchRecords:
         return _assignment(found) if found is not None and found.host_id == host_id else None
 
     async def hello(self, hello: Hello) -> str:
-        """The host's uuid; a host that is new is written down."""
+        """The host's uuid; a host that is new is written down.
+
+        Raises `BrokenRow` for a host that is known and cannot be read: it is not new.
+        """
         async with self._store.write() as tx:
             facts = hello.facts or replace(_UNKNOWN, hostname=hello.hostname)
-            known = await tx.hosts.select(hostname=hello.hostname)
+            known = await tx.hosts.where(*tx.hosts.matching(hostname=hello.hostname), strict=True)
             if known:
                 seen = replace(known[0], facts=hello.facts or known[0].facts, runtime_error=hello.error)
                 await tx.hosts.update(replace(seen, last_seen=tx.now, updated_at=tx.now))

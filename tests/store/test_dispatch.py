@@ -1,0 +1,157 @@
+"""Dispatch on a real store with rows in it that cannot be read: they cost their own host or container, and no other."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from structlog.testing import capture_logs
+
+from jeroboam.dispatch.records import DispatchRecords
+from jeroboam.dispatch.sessions import RESYNC_SECONDS, Dispatcher
+from jeroboam.domain.containers import ContainerObserved, RuntimeState
+from jeroboam.domain.hosts import HostFacts
+from jeroboam.kit.ids import RandomIds
+from jeroboam.protocol import VERSION, Assignment, Assignments, Hello, HostReport, Released, Report
+from jeroboam.protocol.memory import session_pair
+from jeroboam.store import tables
+from tests import builders
+from tests.clock import ManualClock
+from tests.store.test_broken_rows import damage
+
+SECONDS = 10.0
+
+
+class Rig:
+    """Dispatch with two hosts that have a container each, and the test in the place of their agents."""
+
+    def __init__(self, store, bus) -> None:
+        self.store = store
+        self.clock = ManualClock()
+        self.dispatcher = Dispatcher(DispatchRecords(store, ids=RandomIds()), bus=bus, clock=self.clock)
+        self.hosts = [builders.host(hostname=name) for name in ("h1", "h2")]
+        self.containers = [builders.container(host_id=host.uuid, host=host.hostname) for host in self.hosts]
+        self.tasks = [asyncio.ensure_future(self.dispatcher.run())]
+
+    async def fill(self) -> None:
+        async with self.store.write() as tx:
+            for host, container in zip(self.hosts, self.containers, strict=True):
+                await tx.hosts.insert(host)
+                await tx.containers.insert(container)
+
+    async def connect(self, hostname):
+        """An agent's end after its hello, and the server's work on it."""
+        end, server = session_pair()
+        serving = asyncio.ensure_future(self.dispatcher.serve(server))
+        self.tasks.append(serving)
+        await end.send(Hello(version=VERSION, hostname=hostname, facts=facts(hostname)))
+        return end, serving
+
+    async def close(self) -> None:
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
+
+def facts(hostname) -> HostFacts:
+    return HostFacts(hostname=hostname, cpus=2, mem_total=1024, disk_total=10)
+
+
+async def heard(end):
+    """The next message; None once the session is over."""
+    async with asyncio.timeout(SECONDS):
+        return await anext(end, None)
+
+
+@pytest.fixture
+async def rig(store, bus):
+    made = Rig(store, bus)
+    await made.fill()
+    yield made
+    await made.close()
+
+
+async def break_host(rig) -> None:
+    await damage(rig.store, tables.host, "facts", tables.host.c.uuid == rig.hosts[0].uuid)
+
+
+async def break_container(rig, container) -> None:
+    await damage(rig.store, tables.container, "ops", tables.container.c.uuid == container.uuid)
+
+
+async def test_an_agent_whose_hosts_row_is_broken_is_sent_away_until_it_is_repaired(rig):
+    await break_host(rig)
+    with capture_logs() as logs:
+        for _ in range(2):
+            end, serving = await rig.connect("h1")
+            assert await heard(end) is None
+            # The session ends as any other does: it raises nothing, and the log has the row alone.
+            await serving
+        other, _ = await rig.connect("h2")
+        assert [each.uuid for each in (await heard(other)).containers] == [rig.containers[1].uuid]
+    told = [line for line in logs if line["log_level"] == "error"]
+    assert [(line["event"], line["key"]) for line in told] == [("row cannot be read", rig.hosts[0].uuid)]
+    async with rig.store.write() as tx:
+        await tx.hosts.update(rig.hosts[0])
+    end, _ = await rig.connect("h1")
+    assert [each.uuid for each in (await heard(end)).containers] == [rig.containers[0].uuid]
+    async with rig.store.read() as tx:
+        assert {host.uuid: host.facts for host in await tx.hosts.select()} == {
+            host.uuid: facts(host.hostname) for host in rig.hosts
+        }
+
+
+async def test_a_hosts_row_that_breaks_ends_the_session_of_its_agent_alone(rig):
+    (end, serving), (other, _) = await rig.connect("h1"), await rig.connect("h2")
+    assert isinstance(await heard(end), Assignments)
+    assert isinstance(await heard(other), Assignments)
+    await break_host(rig)
+    for each in (end, other):
+        await each.send(HostReport(facts=None, error="away"))
+    assert await heard(end) is None
+    await serving
+    async with rig.store.write() as tx:
+        await tx.containers.remove(uuid=rig.containers[1].uuid)
+    await hint(rig, rig.containers[1])
+    assert await heard(other) == Released(uuid=rig.containers[1].uuid)
+    async with rig.store.read() as tx:
+        assert [(host.uuid, host.runtime_error) for host in await tx.hosts.select()] == [(rig.hosts[1].uuid, "away")]
+
+
+@pytest.mark.parametrize("when", ["before the hello", "later"])
+async def test_a_container_that_cannot_be_read_is_kept_and_sent_once_it_is_repaired(rig, when):
+    broken, sound = rig.containers[0], builders.container(host_id=rig.hosts[0].uuid, host="h1")
+    async with rig.store.write() as tx:
+        await tx.containers.insert(sound)
+    if when == "before the hello":
+        await break_container(rig, broken)
+    end, _ = await rig.connect("h1")
+    everything = await heard(end)
+    if when == "before the hello":
+        assert [each.uuid for each in everything.containers] == [sound.uuid]
+        assert everything.kept == (broken.uuid,)
+    else:
+        assert [each.uuid for each in everything.containers] == [broken.uuid, sound.uuid]
+        await break_container(rig, broken)
+    # Neither a report of it nor a hint at it is answered: what comes next is about another.
+    await end.send(Report(uuid=broken.uuid, observed=ContainerObserved(seq=0, state=RuntimeState.RUNNING)))
+    await hint(rig, broken)
+    async with rig.store.write() as tx:
+        await tx.containers.update(replace(sound, generation=sound.generation + 1))
+    await hint(rig, sound)
+    assert (await heard(end)).uuid == sound.uuid
+    # A resync, which finds that the other has left, does not release it either.
+    async with rig.store.write() as tx:
+        await tx.containers.remove(uuid=sound.uuid)
+    await rig.clock.advance(RESYNC_SECONDS + 1)
+    assert await heard(end) == Released(uuid=sound.uuid)
+    async with rig.store.write() as tx:
+        await tx.containers.update(replace(broken, generation=broken.generation + 1))
+    await hint(rig, broken)
+    repaired = await heard(end)
+    assert isinstance(repaired, Assignment)
+    assert repaired.uuid == broken.uuid
+
+
+async def hint(rig, container) -> None:
+    async with rig.store.write() as tx:
+        tx.hint("dispatch", f"{container.host_id}/{container.uuid}")
