@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from jeroboam.domain.errors import Invalid, describe_bad_value
+from jeroboam.domain.errors import BadValue
 from jeroboam.domain.marks import is_reserved
 from jeroboam.domain.words import FALSE_WORDS, TRUE_WORDS, read_flag
 
@@ -39,13 +39,10 @@ class Several(Check):
 LARGEST = 2**31 - 1
 
 
-class BadField(Invalid):
-    """A field whose value breaks its rule."""
+class BadField(BadValue):
+    """A field of a body whose value breaks its rule."""
 
     code = "schema-validation-error"
-
-    def __init__(self, name: str, value: Any, why: str) -> None:
-        super().__init__(describe_bad_value(name, value, why), field=name)
 
 
 def optional(check: Check) -> Check:

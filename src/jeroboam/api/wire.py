@@ -14,7 +14,7 @@ from uuid import UUID
 from jeroboam.api.call import Call
 from jeroboam.api.fields import Check, Schema, text
 from jeroboam.api.shapes import Link
-from jeroboam.domain.errors import Invalid, describe_bad_value
+from jeroboam.domain.errors import BadValue, Invalid
 from jeroboam.kit.ids import is_uuid
 from jeroboam.store import Page
 
@@ -146,13 +146,6 @@ _POINTER = (
 )
 
 
-class BadPatch(Invalid):
-    """A step of a patch that cannot be."""
-
-    def __init__(self, name: str, value: Any, why: str) -> None:
-        super().__init__(describe_bad_value(name, value, why), field=name)
-
-
 def changes_of(body: Any) -> list[Change]:
     """The steps of a patch in the form that the container-infra API takes: add, replace, remove; plain values."""
     if not isinstance(body, list):
@@ -178,20 +171,20 @@ def patch_of(*roots: str, members: str | None = None) -> Schema:
 
 def _change(step: Any) -> Change:
     if not isinstance(step, dict):
-        raise BadPatch("patch", step, "a step is an object with op, path and value.")
+        raise BadValue("patch", step, "a step is an object with op, path and value.")
     unknown = set(step) - {"op", "path", "value"}
     if unknown:
         raise Invalid(f"Unknown attribute for argument patch: {min(unknown)}", field="patch")
     op, path, value = step.get("op"), step.get("path"), step.get("value")
     if op not in _OPS:
-        raise BadPatch("op", op, f"it has to be one of: {', '.join(_OPS)}.")
+        raise BadValue("op", op, f"it has to be one of: {', '.join(_OPS)}.")
     match = _PATH.fullmatch(path) if isinstance(path, str) else None
     if match is None:
-        raise BadPatch("path", path, _POINTER)
+        raise BadValue("path", path, _POINTER)
     if op != "remove" and value is None:
         raise Invalid(f"The step {op} of '{path}' needs a value.", field="value")
     if value is not None and not isinstance(value, str | int):
-        raise BadPatch("value", value, f"the value of '{path}' has to be text or an integer.")
+        raise BadValue("value", value, f"the value of '{path}' has to be text or an integer.")
     root, member = match.groups()
     if member is not None:
         member = member.replace("~1", "/").replace("~0", "~")

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from jeroboam.domain import automation
 from jeroboam.domain.conditions import Condition
-from jeroboam.domain.errors import Invalid, describe_bad_value
+from jeroboam.domain.errors import bad_label
 
 LOG_SIZE = "docker_log_max_size"
 """Size at which a container's log is turned over, as `10m`; without it a log grows without end."""
@@ -33,17 +33,13 @@ def check(labels: Mapping[str, str]) -> None:
     """Raise `Invalid` for a label with a value that an Engine would not start with."""
     automation.check(labels)
     if (size := labels.get(LOG_SIZE)) is not None and _SIZE.fullmatch(size) is None:
-        raise _bad(LOG_SIZE, size, "it has to be a number with k, m or g behind it, as 10m.")
+        raise bad_label(LOG_SIZE, size, "it has to be a number with k, m or g behind it, as 10m.")
     if (count := labels.get(LOG_FILES)) is not None and _COUNT.fullmatch(count) is None:
-        raise _bad(LOG_FILES, count, "it has to be a number from 1 to 999.")
+        raise bad_label(LOG_FILES, count, "it has to be a number from 1 to 999.")
     if LOG_FILES in labels and LOG_SIZE not in labels:
-        raise _bad(LOG_FILES, labels[LOG_FILES], f"it has no meaning without {LOG_SIZE}.")
+        raise bad_label(LOG_FILES, labels[LOG_FILES], f"it has no meaning without {LOG_SIZE}.")
     if (mirror := labels.get(MIRROR)) is not None and not _is_url(mirror):
-        raise _bad(MIRROR, mirror, "it has to be a URL with http or https, a host and no path.")
-
-
-def _bad(name: str, value: str, why: str) -> Invalid:
-    return Invalid(describe_bad_value(f"labels/{name}", value, why), field=f"labels/{name}")
+        raise bad_label(MIRROR, mirror, "it has to be a URL with http or https, a host and no path.")
 
 
 def _is_url(text: str) -> bool:

@@ -13,7 +13,7 @@ from jeroboam.conductor import fitting
 from jeroboam.conductor.plans import image_of
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.clusters import MASTER, ROLES, Cluster, NodeGroup, TemplateSpec, flavor_of
-from jeroboam.domain.errors import Conflict, DriverError, Invalid, NotFound, Temporary, Unavailable, describe_bad_value
+from jeroboam.domain.errors import BadValue, Conflict, DriverError, Invalid, NotFound, Temporary, Unavailable
 from jeroboam.domain.field_effects import CLUSTERS, NODE_GROUPS, TEMPLATES, check_fields, is_ignored
 from jeroboam.providers.base import Catalog, Image, Provider, Renews
 
@@ -167,7 +167,7 @@ class DriverAdmission:
             return
         if image.lacking and isinstance(coe, ChoosesImage) and image_of(coe, ref, labels) != ref:
             field = f"labels/{coe.version_label}"
-            raise Invalid(describe_bad_value(field, labels[coe.version_label], image.lacking), field=field)
+            raise BadValue(field, labels[coe.version_label], image.lacking)
         if image.lacking:
             raise Invalid(f"Image {image.name.partition(':')[0]} cannot be used yet: {image.lacking}", field="image_id")
 

@@ -6,7 +6,7 @@ Neighbours: admission, which checks them; the conductor's `healing` and `scaling
 import re
 from collections.abc import Mapping
 
-from jeroboam.domain.errors import Invalid, describe_bad_value
+from jeroboam.domain.errors import bad_label
 from jeroboam.domain.words import read_flag
 
 HEALING = "auto_healing_enabled"
@@ -36,14 +36,10 @@ def check(labels: Mapping[str, str]) -> None:
     """Raise `Invalid` for one of these labels whose value cannot be."""
     for name in (HEALING, SCALING):
         if name in labels and read_flag(labels[name]) is None:
-            raise _bad(name, labels[name], "it has to be true or false.")
+            raise bad_label(name, labels[name], "it has to be true or false.")
     for name in (LEAST, MOST):
         if name in labels and count(labels, name) is None:
-            raise _bad(name, labels[name], "it has to be a number of nodes.")
+            raise bad_label(name, labels[name], "it has to be a number of nodes.")
     least, most = count(labels, LEAST), count(labels, MOST)
     if least is not None and most is not None and least > most:
-        raise _bad(LEAST, labels[LEAST], f"it is above {MOST} {most}.")
-
-
-def _bad(name: str, value: str, why: str) -> Invalid:
-    return Invalid(describe_bad_value(f"labels/{name}", value, why), field=f"labels/{name}")
+        raise bad_label(LEAST, labels[LEAST], f"it is above {MOST} {most}.")

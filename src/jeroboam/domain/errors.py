@@ -34,6 +34,18 @@ def describe_bad_value(field: str, value: object, why: str) -> str:
     return f"Invalid input for field '{field}', value '{shown}': {why}"
 
 
+class BadValue(Invalid):
+    """A field whose value breaks its rule."""
+
+    def __init__(self, field: str, value: object, why: str) -> None:
+        super().__init__(describe_bad_value(field, value, why), field=field)
+
+
+def bad_label(name: str, value: str, why: str) -> BadValue:
+    """The refusal of that label of a cluster or a template."""
+    return BadValue(f"labels/{name}", value, why)
+
+
 class NotFound(Refused):
     """No such object in the caller's sight."""
 

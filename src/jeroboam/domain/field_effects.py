@@ -13,7 +13,7 @@ from typing import Any
 
 from jeroboam.domain.clusters import Cluster, ClusterSpec, TemplateSpec
 from jeroboam.domain.conditions import Condition
-from jeroboam.domain.errors import Invalid, describe_bad_value
+from jeroboam.domain.errors import BadValue
 
 SERVICE = "service"
 """What the service does itself, whatever the driver is."""
@@ -271,7 +271,7 @@ def check_fields(table: FieldTable, asked: Mapping[str, Any], *drivers: str) -> 
             takes = f"takes {', '.join(rule.words)} only" if rule.words else "cannot do it"
             # Where some words have no effect, the note is about them.
             why = f"{driver} {takes}." if rule.ignores or not rule.note else f"{driver} {takes}: {rule.note}."
-            raise Invalid(describe_bad_value(name, value, why), field=name)
+            raise BadValue(name, value, why)
 
 
 def is_ignored(table: FieldTable, name: str, value: object, *drivers: str) -> bool:

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 
 from jeroboam.coes.base import Authority, CoePlan
 from jeroboam.coes.kubernetes.fleet import Nodes
+from jeroboam.coes.kubernetes.label_flags import flag
 from jeroboam.coes.kubernetes.options import networks
-from jeroboam.coes.kubernetes.refusals import bad, flag
 from jeroboam.domain.clusters import TemplateSpec
-from jeroboam.domain.errors import Invalid
+from jeroboam.domain.errors import Invalid, bad_label
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.x509 import SERVER, Pair, issue
 
@@ -50,7 +50,7 @@ def check(template: TemplateSpec) -> None:
 def check_change(old: TemplateSpec, new: TemplateSpec) -> None:
     """Raise `Invalid` for a change that would take away what is in use."""
     if _enabled(STORAGE, old.labels) and not _enabled(STORAGE, new.labels):
-        raise bad(STORAGE, "false", "it cannot be taken away: volumes that were made could not be given back.")
+        raise bad_label(STORAGE, "false", "it cannot be taken away: volumes that were made could not be given back.")
 
 
 def registry_address(labels: Mapping[str, str]) -> str:

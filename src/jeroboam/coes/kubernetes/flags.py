@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 
 from jeroboam.coes.kubernetes import flag_values
-from jeroboam.coes.kubernetes.refusals import bad
+from jeroboam.domain.errors import bad_label
 
 KUBELET = "kubelet_options"
 API_SERVER = "kubeapi_options"
@@ -114,17 +114,17 @@ def of(label: str, labels: Mapping[str, str]) -> list[tuple[str, str]]:
     found = _split(label, labels.get(label, ""))
     for name, value in found:
         if name not in kinds:
-            raise bad(label, f"--{name}", f"{_PROGRAMS[label]} has no such option.")
+            raise bad_label(label, f"--{name}", f"{_PROGRAMS[label]} has no such option.")
         for names, why in _OWNED:
             if names.fullmatch(name):
                 if why:
-                    raise bad(label, f"--{name}", f"this option cannot be set: {_REASONS.get(why, why)}.")
+                    raise bad_label(label, f"--{name}", f"this option cannot be set: {_REASONS.get(why, why)}.")
                 break
         _check_value(label, name, value, kinds[name], labels.get(_VERSION))
         if name == _GATES:
             _check_gates(label, value)
     if label == KUBELET and (why := flag_values.together_reason(dict(found))):
-        raise bad(label, labels.get(label, ""), why)
+        raise bad_label(label, labels.get(label, ""), why)
     return found
 
 
@@ -134,7 +134,7 @@ def proxy(labels: Mapping[str, str]) -> dict[str, object]:
     for name, value in _split(PROXY, labels.get(PROXY, "")):
         if name not in _PROXY:
             can = ", ".join(f"--{each}" for each in _PROXY)
-            raise bad(PROXY, f"--{name}", f"of the options of kube-proxy these alone can be set: {can}.")
+            raise bad_label(PROXY, f"--{name}", f"of the options of kube-proxy these alone can be set: {can}.")
         kind, (*above, last) = _PROXY[name]
         _check_value(PROXY, name, value, kind, None)
         if name == _GATES:
@@ -154,9 +154,9 @@ def admission(labels: Mapping[str, str]) -> list[str]:
     wanted = [word.strip() for word in labels.get(ADMISSION, "").split(",") if word.strip()]
     for name in wanted:
         if name not in _known()["admission"]:
-            raise bad(ADMISSION, name, "the API server has no such admission plugin.")
+            raise bad_label(ADMISSION, name, "the API server has no such admission plugin.")
         if name in _PLUGINS:
-            raise bad(ADMISSION, name, f"no cluster comes up with this plugin: {_PLUGINS[name]}.")
+            raise bad_label(ADMISSION, name, f"no cluster comes up with this plugin: {_PLUGINS[name]}.")
     return list(dict.fromkeys(["NodeRestriction", *wanted]))
 
 
@@ -169,12 +169,12 @@ def _split(label: str, text: str) -> list[tuple[str, str]]:
     try:
         parts = shlex.split(text)
     except ValueError as error:
-        raise bad(label, text, "a quote in it is not closed.") from error
+        raise bad_label(label, text, "a quote in it is not closed.") from error
     found = {}
     for part in parts:
         match = _FLAG.fullmatch(part)
         if match is None or not part.isprintable():
-            raise bad(label, part, "it has to be options such as --name=value, with spaces between them.")
+            raise bad_label(label, part, "it has to be options such as --name=value, with spaces between them.")
         found[match[1]] = "true" if match[2] is None else match[2]
     return list(found.items())
 
@@ -182,13 +182,13 @@ def _split(label: str, text: str) -> list[tuple[str, str]]:
 def _check_value(label: str, name: str, value: str, kind: str, tag: str | None) -> None:
     why = flag_values.reason(name, value, "mapStringBool" if name == _GATES else kind, tag)
     if why:
-        raise bad(label, f"--{name}={value}", why)
+        raise bad_label(label, f"--{name}={value}", why)
 
 
 def _check_gates(label: str, value: str) -> None:
     for word in value.split(","):
         if word.partition("=")[0] not in _known()["gates"]:
-            raise bad(label, f"--{_GATES}={word}", "there is no such feature gate.")
+            raise bad_label(label, f"--{_GATES}={word}", "there is no such feature gate.")
 
 
 def _plain(kind: str, value: str) -> object:

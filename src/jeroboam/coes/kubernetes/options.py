@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from jeroboam.coes.kubernetes import flags, registries, security
-from jeroboam.coes.kubernetes.refusals import bad as _bad
 from jeroboam.domain import automation
 from jeroboam.domain.clusters import MASTER, WORKER
 from jeroboam.domain.conditions import Condition
+from jeroboam.domain.errors import bad_label
 
 VERSION = "kube_tag"
 """Which Kubernetes: the version of the node image."""
@@ -69,13 +69,13 @@ def networks(labels: Mapping[str, str]) -> Networks:
     pods = _network(labels, PODS, "10.100.0.0/16")
     services = _network(labels, SERVICES, "10.254.0.0/16")
     if pods.overlaps(services):
-        raise _bad(SERVICES, str(services), f"it overlaps {PODS} {pods}.")
+        raise bad_label(SERVICES, str(services), f"it overlaps {PODS} {pods}.")
     said = labels.get(SUBNET_BITS, "24")
     if not (said.isascii() and said.isdigit()) or not pods.prefixlen < int(said[:3]) <= 28:  # noqa: PLR2004  (room for some pods)
-        raise _bad(SUBNET_BITS, said, f"it has to be a number from {pods.prefixlen + 1} to 28.")
+        raise bad_label(SUBNET_BITS, said, f"it has to be a number from {pods.prefixlen + 1} to 28.")
     backend = labels.get(BACKEND, "vxlan")
     if backend not in _BACKENDS:
-        raise _bad(BACKEND, backend, f"it has to be one of: {', '.join(_BACKENDS)}.")
+        raise bad_label(BACKEND, backend, f"it has to be one of: {', '.join(_BACKENDS)}.")
     return Networks(pods=pods, services=services, node_bits=int(said), backend=backend)
 
 
@@ -84,10 +84,10 @@ def check(labels: Mapping[str, str]) -> None:
     networks(labels)
     automation.check(labels)
     if (tag := labels.get(VERSION)) is not None and _TAG.fullmatch(tag) is None:
-        raise _bad(VERSION, tag, "it has to be a version such as v1.36.3.")
+        raise bad_label(VERSION, tag, "it has to be a version such as v1.36.3.")
     for name in sans(labels):
         if _SAN.fullmatch(name) is None:
-            raise _bad(SANS, name, "it has to be a name or an address.")
+            raise bad_label(SANS, name, "it has to be a name or an address.")
     flags.check(labels)
     security.check(labels)
 
@@ -116,7 +116,7 @@ def _network(labels: Mapping[str, str], name: str, default: str) -> ipaddress.IP
     try:
         network = ipaddress.IPv4Network(said)
     except ValueError as error:
-        raise _bad(name, said, "it has to be an IPv4 network such as 10.100.0.0/16.") from error
+        raise bad_label(name, said, "it has to be an IPv4 network such as 10.100.0.0/16.") from error
     if not 8 <= network.prefixlen <= 24:  # noqa: PLR2004  (room for nodes, and for services)
-        raise _bad(name, said, "its prefix has to have 8 to 24 bits.")
+        raise bad_label(name, said, "its prefix has to have 8 to 24 bits.")
     return network

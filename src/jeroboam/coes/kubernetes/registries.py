@@ -9,8 +9,8 @@ from collections.abc import Mapping
 
 from jeroboam.coes.base import CoePlan
 from jeroboam.coes.insecure_registries import HOST, check_insecure_registries, insecure_registries
-from jeroboam.coes.kubernetes.refusals import bad
 from jeroboam.domain.clusters import TemplateSpec
+from jeroboam.domain.errors import bad_label
 from jeroboam.domain.nodes import File
 
 MIRROR = "container_infra_prefix"
@@ -35,7 +35,9 @@ def check(template: TemplateSpec) -> None:
     """Raise `Invalid` for registries whose names cannot be."""
     check_insecure_registries(template, networks=False)
     if (prefix := template.labels.get(MIRROR)) is not None and _PREFIX.fullmatch(prefix) is None:
-        raise bad(MIRROR, prefix, "it has to be a registry, and a folder in it, such as registry.example.com/mirror/.")
+        raise bad_label(
+            MIRROR, prefix, "it has to be a registry, and a folder in it, such as registry.example.com/mirror/."
+        )
 
 
 def files(plan: CoePlan, own: str) -> list[File]:

@@ -19,7 +19,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509 import load_pem_x509_certificates
 
 from jeroboam.coes.base import Authority, CoePlan
-from jeroboam.coes.kubernetes.refusals import bad, flag
+from jeroboam.coes.kubernetes.label_flags import flag
+from jeroboam.domain.errors import bad_label
 from jeroboam.domain.nodes import File
 
 ENCRYPTION = "encryption"
@@ -63,29 +64,29 @@ def check(labels: Mapping[str, str]) -> None:
     flag(AUDIT, labels.get(AUDIT))
     for name in AUDIT_NUMBERS:
         if (said := labels.get(name)) is not None and _NUMBER.fullmatch(said) is None:
-            raise bad(name, said, "it has to be a number from 1 to 99999.")
+            raise bad_label(name, said, "it has to be a number from 1 to 99999.")
     _check_issuer(labels)
 
 
 def _check_issuer(labels: Mapping[str, str]) -> None:
     issuer = labels.get(OIDC_ISSUER)
     if issuer is not None and _URL.fullmatch(issuer) is None:
-        raise bad(OIDC_ISSUER, issuer, "it has to be a URL with https and no query.")
+        raise bad_label(OIDC_ISSUER, issuer, "it has to be a URL with https and no query.")
     for name in (*_OIDC_WORDS, OIDC_CA):
         if (said := labels.get(name)) is None:
             continue
         if issuer is None:
-            raise bad(name, said[:_FEW], f"it has no meaning without {OIDC_ISSUER}.")
+            raise bad_label(name, said[:_FEW], f"it has no meaning without {OIDC_ISSUER}.")
         if name != OIDC_CA and _WORD.fullmatch(said) is None:
-            raise bad(name, said, "it has to be letters, digits and signs without spaces.")
+            raise bad_label(name, said, "it has to be letters, digits and signs without spaces.")
     if issuer is not None and OIDC_CLIENT not in labels:
-        raise bad(OIDC_ISSUER, issuer, f"it has no meaning without {OIDC_CLIENT}.")
+        raise bad_label(OIDC_ISSUER, issuer, f"it has no meaning without {OIDC_CLIENT}.")
     if (said := labels.get(OIDC_CA)) is not None:
         try:
             _certificates(said)
         except ValueError as error:
             why = "it has to be certificates in PEM and nothing else, as they are or in base64."
-            raise bad(OIDC_CA, said[:_FEW], why) from error
+            raise bad_label(OIDC_CA, said[:_FEW], why) from error
 
 
 def _certificates(text: str) -> str:

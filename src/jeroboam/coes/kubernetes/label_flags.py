@@ -1,0 +1,14 @@
+"""Labels that say yes or no. Neighbours: every module here that reads labels."""
+
+from jeroboam.domain.errors import bad_label
+from jeroboam.domain.words import read_flag
+
+
+def flag(name: str, value: str | None) -> bool:
+    """A label that says yes or no; without it, no. Raises `Invalid` for another word."""
+    if value is None:
+        return False
+    found = read_flag(value)
+    if found is None:
+        raise bad_label(name, value, "it has to be true or false.")
+    return found
