@@ -32,7 +32,7 @@ async def runtime(busybox):
     for seen in await made.owned():
         await made.remove(seen.uuid, force=True)
     # Networks go once nobody is on them.
-    await made.owned()
+    await made.tidy()
     await made.close()
 
 

@@ -36,7 +36,7 @@ async def runtime(rig):
     yield made
     for seen in await made.owned():
         await made.remove(seen.uuid, force=True)
-    await made.owned()
+    await made.tidy()
     await made.close()
 
 
