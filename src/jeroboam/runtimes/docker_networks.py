@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import os
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from http import HTTPStatus
 from ipaddress import IPv4Network, ip_network
@@ -21,7 +21,7 @@ import aiodocker
 import structlog
 from aiodocker.containers import DockerContainer
 
-from jeroboam.clients.addresses import connected_networks
+from jeroboam.clients.addresses import Route, list_routes
 from jeroboam.clients.docker import speaking
 from jeroboam.clients.firewall import shield_host
 from jeroboam.domain import subnets
@@ -208,8 +208,7 @@ class ProjectNetworks:
         return idle and not self._in_use[name] and await self._remove(network["Id"])
 
     async def _make(self, name: str, project: str, networks: Sequence[dict[str, Any]], *, shielded: bool) -> None:
-        used = [subnet for network in networks for subnet in _subnets(network)]
-        used += [network for network in connected_networks() if isinstance(network, IPv4Network)]
+        used = list_taken(networks, list_routes())
         candidates = subnets.list_candidates(name, _PREFIX, used, subnets.PROJECTS)
         for subnet, _ in zip(candidates, range(_TRIES), strict=False):
             try:
@@ -245,6 +244,18 @@ class ProjectNetworks:
             "Options": options,
             "Labels": {KIND: Kind.PROJECT_NETWORK.value, OWNER: self._installation, PROJECT: project},
         }
+
+
+def list_taken(networks: Iterable[dict[str, Any]], routes: Iterable[Route]) -> list[IPv4Network]:
+    """What no new network may overlap: the Engine's networks, and whatever this machine has a route to.
+
+    A route through a gateway to the whole pool and more, as `10.0.0.0/8` to a company's network, counts as little as
+    a default route does: there would be no room anywhere.
+    """
+    taken = [subnet for network in networks for subnet in _subnets(network)]
+    return taken + [
+        route.network for route in routes if not (route.has_gateway and subnets.PROJECTS.subnet_of(route.network))
+    ]
 
 
 def _network_name(installation: str, project: str) -> str:
