@@ -1,10 +1,13 @@
 """What is known of this machine's surroundings: its routes, and where names lead."""
 
-from ipaddress import IPv4Network
+import asyncio
+import socket
+import threading
+from ipaddress import IPv4Address, IPv4Network
 
 import pytest
 
-from jeroboam.clients.addresses import Route, list_routes
+from jeroboam.clients.addresses import Route, list_routes, look_up
 from jeroboam.domain import subnets
 from jeroboam.runtimes.docker_networks import list_taken
 
@@ -39,3 +42,28 @@ def test_a_route_to_the_whole_pool_leaves_room_if_it_leads_through_a_gateway(wid
     assert list_taken([], [route]) == []
     own = Route(network=IPv4Network(wide), has_gateway=False)
     assert list_taken([], [own]) == [own.network]
+
+
+@pytest.fixture
+def silence(monkeypatch):
+    """A name server that never answers, until the test is over."""
+    over = threading.Event()
+
+    def never(*_, **__):
+        over.wait()
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", never)
+    yield
+    over.set()
+
+
+async def test_a_name_server_that_never_answers_holds_up_nothing_else(silence):
+    """As many look-ups as there are containers to be pulled for; threads of the event loop stay free for others."""
+    async with asyncio.timeout(20):
+        waiting = [asyncio.ensure_future(look_up(f"r{number}.example.org", 443, seconds=0.5)) for number in range(40)]
+        await asyncio.sleep(0)
+        assert await asyncio.to_thread(lambda: "free") == "free"
+        assert await look_up("192.0.2.1", 443) == [IPv4Address("192.0.2.1")]
+        for answer in await asyncio.gather(*waiting, return_exceptions=True):
+            assert isinstance(answer, TimeoutError)

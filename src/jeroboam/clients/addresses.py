@@ -5,9 +5,12 @@ network it stands in, whatever no route of the Internet leads to. An operator ma
 """
 
 import asyncio
+import contextlib
+import functools
 import ipaddress
 import socket
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +23,10 @@ _TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
 _DEPRECATED: tuple[Network, ...] = (ipaddress.IPv6Network("fec0::/10"), ipaddress.IPv4Network("192.88.99.0/24"))
 _MASK_FIELD, _PREFIX_FIELD = 7, 2
 _ROUTES, _ADDRESSES = Path("/proc/net/route"), Path("/proc/net/if_inet6")
+
+LOOK_UP_SECONDS = 5.0
+# A thread that waits for a name server cannot be ended: those of the event loop are for what must not wait behind it.
+_LOOK_UPS = ThreadPoolExecutor(max_workers=8, thread_name_prefix="look-up")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -74,10 +81,17 @@ class AddressRules:
         return elsewhere and not _within(meant, _DEPRECATED) and not _within(meant, self.connected())
 
 
-async def look_up(host: str, port: int) -> list[Address]:
-    """Every address that the host has. Raises `OSError` or `UnicodeError` where nobody knows it."""
-    loop = asyncio.get_running_loop()
-    answers = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+async def look_up(host: str, port: int, *, seconds: float = LOOK_UP_SECONDS) -> list[Address]:
+    """Every address that the host has.
+
+    Raises `OSError` or `UnicodeError` where nobody knows it, `TimeoutError` (an `OSError`) where no name server has
+    said so in time.
+    """
+    with contextlib.suppress(ValueError):
+        return [ipaddress.ip_address(host)]
+    ask = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    async with asyncio.timeout(seconds):
+        answers = await asyncio.get_running_loop().run_in_executor(_LOOK_UPS, ask)
     # A zone belongs to link-local addresses, which are refused without it.
     return [ipaddress.ip_address(str(answer[4][0]).partition("%")[0]) for answer in answers]
 

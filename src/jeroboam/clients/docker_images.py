@@ -128,6 +128,8 @@ async def check_pull(image: str, rules: AddressRules) -> None:
         return
     try:
         addresses = await look_up(reference.host, reference.port)
+    except TimeoutError as error:
+        raise RegistryAway(f"pulling image {image}: no name server says where {reference.host} is") from error
     except (OSError, UnicodeError) as error:
         raise RegistryAway(f"pulling image {image}: nobody knows the host {reference.host}") from error
     if not all(rules.permits(address) for address in addresses):
