@@ -140,6 +140,9 @@ class Agent:
             case Assignments():
                 self._take_all(message)
             case Assignment():
+                if self._assignments.get(message.uuid) == message:
+                    # What is asked again has had no answer that could be kept.
+                    self._sent.pop(message.uuid, None)
                 self._assignments[message.uuid] = message
                 self._workers.call(message.uuid)
             case Released():

@@ -380,3 +380,13 @@ async def test_what_cannot_be_tidied_is_no_trouble_of_the_host(rig: Rig):
     rig.runtime.behave("tidy")
     await rig.clock.advance(60)
     assert rig.count("tidy") > tidied
+
+
+async def test_what_is_asked_again_is_answered_again(rig: Rig):
+    """The server has not been able to keep the first answer."""
+    await rig.start()
+    await rig.assign(assignment(CREATE))
+    count = len(rig.reports)
+    await rig.assign(assignment(CREATE))
+    assert rig.reports[count:] == [rig.reports[count]]
+    assert rig.last().state is RuntimeState.RUNNING
