@@ -114,7 +114,10 @@ async def check_pull(image: str, rules: AddressRules) -> None:
     """Raise `Permanent` for an image that users may not have pulled.
 
     That is one under the name of our own node images, and one whose registry lies where only this machine may speak.
-    Raises `RegistryAway` where nobody knows the registry's host.
+    Raises `RegistryAway` where nobody knows the registry's host, as behind a proxy that alone resolves names.
+
+    The Engine looks the name up again and follows redirects and realms: this keeps users from naming an address, and
+    no registry from sending the Engine to one (SECURITY.md says what an operator does about it).
     """
     check_image(image)
     reference = parse_reference(image)
