@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from jeroboam.domain.containers import ContainerObserved
+from jeroboam.domain.errors import Unavailable
 from jeroboam.protocol import Assignment, Hello, HostReport, Report
 
 
@@ -41,6 +42,10 @@ class MemoryPlaced:
         return self.containers.get(host_id, {}).get(container_uuid)
 
     async def report(self, host_id: str, report: Report) -> bool:
+        if self.broken is not None:
+            raise self.broken
+        if report.uuid in self.unread:
+            raise Unavailable("the row cannot be read")
         known = self.containers.get(host_id, {})
         found = known.get(report.uuid)
         if found is None:

@@ -107,7 +107,7 @@ async def docker_runtime(
         for seen in await made.owned():
             await made.remove(seen.uuid, force=True)
         # Networks go once nobody is on them.
-        await made.owned()
+        await made.tidy()
         await made.close()
 
 

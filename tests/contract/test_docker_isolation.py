@@ -5,12 +5,14 @@ import ipaddress
 import uuid as uuids
 
 import pytest
+from structlog.testing import capture_logs
 
 from jeroboam.domain.containers import ContainerSpec, RuntimeState
-from jeroboam.domain.errors import Permanent
+from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.runtimes.base import RegistryAway, RuntimeOptions
 from jeroboam.runtimes.docker_networks import ProjectNetworks
 from tests.contract.rigs import docker_runtime
+from tests.engine_proxy import proxied
 from tests.unit.test_manifest_url import own_address
 
 pytestmark = [pytest.mark.docker, pytest.mark.security]
@@ -114,6 +116,115 @@ async def test_a_network_goes_with_the_last_container_and_stays_before(runtime, 
         assert len(await networks._list()) == 1
     await networks.tidy()
     assert await networks._list() == []
+
+
+@pytest.fixture
+async def restarted(runtime):
+    """Another process for the same containers, as after a restart, when nothing is known of the packet filter."""
+    made = DockerRuntime(installation=runtime.installation)
+    yield made
+    await made.close()
+
+
+async def is_closed(docker, container) -> bool:
+    (address,) = container.addresses
+    return (await (await docker.networks.get(address.network)).show())["Internal"]
+
+
+async def test_an_open_network_gets_no_container_once_the_machine_is_not_shielded(
+    runtime, restarted, docker, monkeypatch
+):
+    stands, runs = await a_container(runtime, "one"), await a_container(runtime, "one")
+    await runtime.stop(stands.uuid, 0)
+    assert not await is_closed(docker, runs)
+    monkeypatch.setenv("PATH", "/nowhere")
+    with pytest.raises(Temporary, match="cannot be set any more"):
+        await a_container(restarted, "one")
+    with pytest.raises(Temporary, match="cannot be set any more"):
+        await restarted.start(stands.uuid)
+    assert (await restarted.start(runs.uuid)).state is RuntimeState.RUNNING
+    with capture_logs() as logs:
+        await restarted.tidy()
+        await restarted.tidy()
+    assert [(line["log_level"], line["event"]) for line in logs] == [
+        ("error", "containers on open networks may reach the Engine's machine")
+    ]
+    # As soon as nothing runs on it, it is a closed one for those that come, old and new.
+    await restarted.stop(runs.uuid, 0)
+    assert await is_closed(docker, await restarted.start(stands.uuid))
+    assert await is_closed(docker, await restarted.start(runs.uuid))
+
+
+async def test_a_closed_network_is_opened_when_the_machine_is_shielded_and_nothing_runs(
+    runtime, restarted, docker, monkeypatch
+):
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", "/nowhere")
+        first = await a_container(runtime, "one")
+    assert await is_closed(docker, first)
+    assert await is_closed(docker, await a_container(restarted, "one"))
+    for seen in await restarted.owned():
+        await restarted.stop(seen.uuid, 0)
+    assert not await is_closed(docker, await a_container(restarted, "one"))
+    assert not await is_closed(docker, await restarted.start(first.uuid))
+
+
+async def test_a_network_that_is_lost_is_made_again_by_the_next_start(runtime, docker):
+    """As after `docker network prune`, which counts containers that run."""
+    was, never_ran = await a_container(runtime, "one"), str(uuids.uuid4())
+    spec = ContainerSpec(image="busybox", command=("sleep", "600"), cpu=0.2, memory=64)
+    await runtime.create(never_ran, "a", spec, project="one")
+    await runtime.stop(was.uuid, 0)
+    await (await docker.networks.get(was.addresses[0].network)).delete()
+    one, two = await runtime.start(was.uuid), await runtime.start(never_ran)
+    assert one.addresses[0].network == two.addresses[0].network != was.addresses[0].network
+    assert not await is_closed(docker, one)
+
+
+class Meanwhile:
+    """The Engine, where something happens between its first list of containers and whoever reads that."""
+
+    def __init__(self, docker, happens):
+        self.networks, self.system, self.containers = docker.networks, docker.system, self
+        self._docker, self._happens = docker, happens
+
+    async def list(self, **asked):
+        found = await self._docker.containers.list(**asked)
+        happens, self._happens = self._happens, None
+        if happens is not None:
+            await happens
+        return found
+
+
+async def test_a_network_stays_for_containers_that_do_not_run(runtime, docker):
+    """Also for one that comes while it is looked for what may go: the Engine itself would let the network go."""
+    mine, late = await a_container(runtime, "one"), str(uuids.uuid4())
+    await runtime.stop(mine.uuid, 0)
+    networks = ProjectNetworks(lambda: docker, runtime.installation)
+    await networks.tidy()
+    [network] = await networks._list()
+    await runtime.remove(mine.uuid, force=True)
+    coming = runtime.create(late, "a", ContainerSpec(image="busybox", cpu=0.2, memory=64), project="one")
+    engine = Meanwhile(docker, coming)
+    await ProjectNetworks(lambda: engine, runtime.installation).tidy()
+    assert [each["Id"] for each in await networks._list()] == [network["Id"]]
+
+
+async def test_one_network_that_cannot_be_removed_keeps_no_other_and_no_listing(runtime, docker, tmp_path):
+    for project in ("one", "two"):
+        await runtime.remove((await a_container(runtime, project)).uuid, force=True)
+    networks = ProjectNetworks(lambda: docker, runtime.installation)
+    stuck, _ = await networks._list()
+    async with proxied(tmp_path / "engine.sock") as (proxy, url):
+        through = DockerRuntime(installation=runtime.installation, url=url)
+        proxy.refuse(rf"DELETE \S+/networks/{stuck['Id']}", 500, "error while removing network")
+        try:
+            with pytest.raises(Temporary, match="error while removing network"):
+                await through.tidy()
+            assert [each["Name"] for each in await networks._list()] == [stuck["Name"]]
+            assert await through.owned() == []
+        finally:
+            await through.close()
 
 
 async def test_no_container_makes_up_frames_or_has_a_right_too_many(runtime):

@@ -21,6 +21,7 @@ async def runtime(request, busybox):
     yield made
     for seen in await made.owned():
         await made.remove(seen.uuid, force=True)
+    await made.tidy()
     if isinstance(made, Closes):
         await made.close()
 

@@ -60,6 +60,7 @@ class House:
         runtime = DockerRuntime(installation=self.installation)
         for seen in await runtime.owned():
             await runtime.remove(seen.uuid, force=True)
+        await runtime.tidy()
         await runtime.close()
         await self.store.close()
 

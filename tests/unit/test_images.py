@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from jeroboam.clients.addresses import AddressRules
 from jeroboam.clients.docker import check_path, connect
-from jeroboam.clients.docker_images import RegistryAway, check_pull
+from jeroboam.clients.docker_images import RegistryAway, check_pull, explain_failure
 from jeroboam.domain.errors import Permanent
 from jeroboam.domain.images import ImageReference, is_reference, parse_reference
 
@@ -125,3 +125,50 @@ async def test_an_operator_may_allow_loopback():
     await check_pull("10.0.0.7/app", rules)
     with pytest.raises(Permanent):
         await check_pull("10.0.1.7/app", rules)
+
+
+@pytest.mark.parametrize(
+    ("image", "message", "why"),
+    [
+        ("busybox:nosuch", "manifest for busybox:nosuch not found: manifest unknown", "no such image"),
+        ("a.b/x:1", "manifest for a.b/x:1 not found", "no such image"),
+        ("a.b/x", "name unknown: repository name not known to registry", "no such image"),
+        ("a.b/x:1", 'failed to resolve reference "a.b/x:1": a.b/x:1: not found', "no such image"),
+        ("a.b/x:1", "error parsing HTTP 404 response body: invalid character '<'", "no such image"),
+        ("a.b/x:1", "unexpected status from HEAD request to https://a.b/v2/x/manifests/1: 403 Forbidden", "private"),
+        ("a.b/x:1", "received unexpected HTTP status: 403 Forbidden", "private"),
+        ("a.b/x:1", "error parsing HTTP 401 response body: unexpected end of JSON input", "private"),
+        ("denied", "pull access denied for denied, repository does not exist or may require 'docker login'", "private"),
+        ("denied", "denied: requested access to the resource is denied", "private"),
+        ("a.b/x", 'Head "https://a.b/v2/x/manifests/latest": no basic auth credentials', "private"),
+        ("a.b/x", "unauthorized: access to the requested resource is not authorized", "private"),
+        ("x", "toomanyrequests: You have reached your pull rate limit.", "too many"),
+        ("a.b/x", "error parsing HTTP 429 response body: invalid character 'T'", "too many"),
+        ("x", "no matching manifest for linux/arm64 in the manifest list entries", "other platforms"),
+    ],
+)  # fmt: skip
+def test_how_registries_refuse(image, message, why):
+    error = explain_failure(image, message)
+    assert isinstance(error, Permanent), error.reason
+    assert why in error.reason
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        ("registry.x:4043/a/b:1", 'Get "https://registry.x:4043/v2/": dial tcp 192.0.2.1:4043: i/o timeout'),
+        ("a.b/x:404", 'Get "https://a.b/v2/x/manifests/404": net/http: request canceled (Client.Timeout exceeded)'),
+        ("a.b/denied/x:403", 'Head "https://a.b/v2/denied/x/manifests/403": EOF'),
+        ("denied:5000/x", 'Get "https://denied:5000/v2/": dial tcp: lookup denied on 192.0.2.53:53: no such host'),
+        ("denied:5000/x", 'Get "https://denied:5000/v2/": dial tcp: lookup denied: no such host'),
+        ("unauthorized.example.org/x", "failed to do request: lookup unauthorized.example.org: server misbehaving"),
+        (f"a.b/x@sha256:{'429a' * 16}", f"failed to copy a.b/x@sha256:{'429a' * 16}: connection reset by peer"),
+        ("a.b/toomanyrequests/x:unauthorized", "pulling a.b/toomanyrequests/x:unauthorized: unexpected EOF"),
+        ("a.b/x", "error parsing HTTP 500 response body: invalid character '<': \"<p>denied: 404 not found</p>\""),
+        ("a.b/x", "received unexpected HTTP status: 503 Service Unavailable"),
+        ("a.b/x", 'Get "https://a.b/v2/": dial tcp 192.0.2.3:443: connect: connection refused'),
+        ("a.b/x", "write /var/lib/docker/tmp/x: permission denied"),
+    ],
+)
+def test_what_is_no_refusal_of_a_registry(image, message):
+    assert isinstance(explain_failure(image, message), RegistryAway)

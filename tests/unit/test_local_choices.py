@@ -64,17 +64,6 @@ def test_a_full_subnet_has_no_address():
     assert subnets.address("k", subnet, used - {"10.200.3.4"}) == "10.200.3.4"
 
 
-def test_routes_of_the_host_are_read(tmp_path):
-    table = tmp_path / "route"
-    table.write_text(
-        "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
-        "eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n"
-        "eth1\t0000C80A\t00000000\t0001\t0\t0\t0\t0000FFFF\t0\t0\t0\n"
-    )
-    assert subnets.host_routes(table) == [ipaddress.IPv4Network("10.200.0.0/16")]
-    assert subnets.host_routes(tmp_path / "none") == []
-
-
 WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
 
 

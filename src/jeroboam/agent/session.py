@@ -33,7 +33,7 @@ from jeroboam.protocol import (
     Request,
     ToAgent,
 )
-from jeroboam.runtimes.base import Runtime
+from jeroboam.runtimes.base import Runtime, Tidies
 
 log = structlog.get_logger(__name__)
 
@@ -75,6 +75,7 @@ class Agent:
         """Uuids of containers that belong here and of which the server could tell nothing."""
         self._sent: dict[str, ContainerObserved] = {}
         self._tasks = Tasks(_report)
+        self._tidying: asyncio.Task[None] | None = None
         self._workers = Workers(
             executor=(executor := Executor(runtime=runtime, journal=journal, clock=clock, tell=self._tell)),
             assigned=self._assignments.get,
@@ -139,6 +140,9 @@ class Agent:
             case Assignments():
                 self._take_all(message)
             case Assignment():
+                if self._assignments.get(message.uuid) == message:
+                    # What is asked again has had no answer that could be kept.
+                    self._sent.pop(message.uuid, None)
                 self._assignments[message.uuid] = message
                 self._workers.call(message.uuid)
             case Released():
@@ -212,12 +216,22 @@ class Agent:
     async def _compare(self) -> None:
         """Have a worker look wherever what the runtime has is not what was last observed, or is nobody's."""
         owned = {seen.uuid: seen for seen in await self._runtime.owned()}
+        if self._tidying is None or self._tidying.done():
+            self._tidying = self._tasks.start("tidying", self._tidy())
         for uuid, seen in owned.items():
             if uuid not in self._assignments or self._executor.differs(seen):
                 self._workers.look(uuid)
         for uuid in self._assignments.keys() - owned.keys():
             if self._journal.entry(uuid).observed.state is not RuntimeState.ABSENT:
                 self._workers.look(uuid)
+
+    async def _tidy(self) -> None:
+        """Beside everything else: no container waits for it, and a failure is one of nothing else."""
+        if isinstance(self._runtime, Tidies):
+            try:
+                await self._runtime.tidy()
+            except DriverError as error:
+                log.warning("agent.not-tidied", error=error.reason)
 
     async def _compare_quietly(self) -> None:
         """A comparison that may fail: the end of the events tells of a runtime that is away."""

@@ -13,6 +13,7 @@ from jeroboam.domain.errors import DriverError
 from jeroboam.domain.hosts import Host, Service
 from jeroboam.kit.bus import MemoryBus
 from jeroboam.kit.clock import SystemClock
+from jeroboam.runtimes.base import Tidies
 from jeroboam.settings import Settings
 from jeroboam.store import Store
 
@@ -150,8 +151,9 @@ async def remove(settings: Settings, folder: StateFolder) -> tuple[int, int]:
         for seen in await runtime.owned():
             await runtime.remove(seen.uuid, force=True)
             containers += 1
-        # Once more: what was made for those that are gone now goes too.
-        await runtime.owned()
+        if isinstance(runtime, Tidies):
+            # What was made for those that are gone now goes too.
+            await runtime.tidy()
     finally:
         await runtime.close()
     await asyncio.to_thread(shutil.rmtree, folder.path)

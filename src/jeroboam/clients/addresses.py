@@ -5,9 +5,12 @@ network it stands in, whatever no route of the Internet leads to. An operator ma
 """
 
 import asyncio
+import contextlib
+import functools
 import ipaddress
 import socket
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,17 +22,38 @@ _TRANSLATED = ipaddress.IPv6Network("64:ff9b::/96")
 # No longer anybody's, and global to Python all the same: site-local addresses, and relays of 6to4 (RFC 3879, 7526).
 _DEPRECATED: tuple[Network, ...] = (ipaddress.IPv6Network("fec0::/10"), ipaddress.IPv4Network("192.88.99.0/24"))
 _MASK_FIELD, _PREFIX_FIELD = 7, 2
+_ROUTES, _ADDRESSES = Path("/proc/net/route"), Path("/proc/net/if_inet6")
+
+LOOK_UP_SECONDS = 5.0
+# A thread that waits for a name server cannot be ended: those of the event loop are for what must not wait behind it.
+_LOOK_UPS = ThreadPoolExecutor(max_workers=8, thread_name_prefix="look-up")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Route:
+    """A route of this machine, version 4."""
+
+    network: ipaddress.IPv4Network
+    has_gateway: bool
+    """Whether it leads through another machine; else this one stands in that network."""
+
+
+def list_routes(table: Path = _ROUTES) -> list[Route]:
+    """The routes of this machine, default routes left out; none where there is no such table."""
+    routes = []
+    for line in _lines(table)[1:]:
+        fields = line.split()
+        network, gateway, mask = (_little_endian(fields[place]) for place in (1, 2, _MASK_FIELD))
+        if int(mask) != 0:
+            found = ipaddress.IPv4Network((int(network), int(mask).bit_count()), strict=False)
+            routes.append(Route(network=found, has_gateway=int(gateway) != 0))
+    return routes
 
 
 def connected_networks() -> list[Network]:
     """The networks that this machine stands in, as Linux tells them; none where nobody tells."""
-    networks: list[Network] = []
-    for line in _lines("/proc/net/route")[1:]:
-        fields = line.split()
-        network, gateway, mask = (_little_endian(fields[place]) for place in (1, 2, _MASK_FIELD))
-        if int(gateway) == 0 and int(mask) != 0:
-            networks.append(ipaddress.IPv4Network(f"{network}/{mask}", strict=False))
-    for line in _lines("/proc/net/if_inet6"):
+    networks: list[Network] = [route.network for route in list_routes() if not route.has_gateway]
+    for line in _lines(_ADDRESSES):
         fields = line.split()
         address, prefix = ipaddress.IPv6Address(bytes.fromhex(fields[0])), int(fields[_PREFIX_FIELD], 16)
         networks.append(ipaddress.IPv6Network((address, prefix), strict=False))
@@ -57,17 +81,24 @@ class AddressRules:
         return elsewhere and not _within(meant, _DEPRECATED) and not _within(meant, self.connected())
 
 
-async def look_up(host: str, port: int) -> list[Address]:
-    """Every address that the host has. Raises `OSError` or `UnicodeError` where nobody knows it."""
-    loop = asyncio.get_running_loop()
-    answers = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+async def look_up(host: str, port: int, *, seconds: float = LOOK_UP_SECONDS) -> list[Address]:
+    """Every address that the host has.
+
+    Raises `OSError` or `UnicodeError` where nobody knows it, `TimeoutError` (an `OSError`) where no name server has
+    said so in time.
+    """
+    with contextlib.suppress(ValueError):
+        return [ipaddress.ip_address(host)]
+    ask = functools.partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    async with asyncio.timeout(seconds):
+        answers = await asyncio.get_running_loop().run_in_executor(_LOOK_UPS, ask)
     # A zone belongs to link-local addresses, which are refused without it.
     return [ipaddress.ip_address(str(answer[4][0]).partition("%")[0]) for answer in answers]
 
 
-def _lines(path: str) -> list[str]:
+def _lines(path: Path) -> list[str]:
     try:
-        return Path(path).read_text(encoding="ascii").splitlines()
+        return path.read_text(encoding="ascii").splitlines()
     except OSError:
         return []
 

@@ -4,6 +4,7 @@ Neighbours: `clients.docker`; the runtime and the COE whose containers need imag
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from http import HTTPStatus
 from typing import IO
@@ -20,17 +21,29 @@ from jeroboam.domain.nodes import IMAGE_REPOSITORY
 
 # How registries refuse, as against not answering, in the words in which the Engine passes that on: its own, and the
 # codes of the distribution API. Only our sentence for it is shown: what answers under the name of a registry may be
-# anything, and its words are for the operator's log.
-_REFUSALS = (
-    (("toomanyrequests", "429"), "its registry refuses for now: too many requests"),
-    (
-        ("denied", "unauthorized", "authentication required", "403"),
-        "its registry has no such image, or keeps it private",
-    ),
-    (("manifest unknown", "not found", "name unknown", "404"), "its registry has no such image"),
-    (("no matching manifest",), "its registry has it for other platforms only"),
-    (("invalid reference",), "its name is none"),
+# anything, and its words are for the operator's log. Whole phrases count, after every name is taken out.
+_STATUS = r"\b(?:http|status(?: code)?:?) "
+_MANY = rf"\btoomanyrequests\b|\btoo many requests\b|{_STATUS}429\b"
+_PRIVATE = (
+    r"\baccess denied\b|\bis denied\b|\bdenied: |\bunauthorized\b|\bauthentication required\b"
+    rf"|\bauthorization failed\b|\bno basic auth credentials\b|\b403 forbidden\b|{_STATUS}40[13]\b"
 )
+_NONE = (
+    r"\bmanifest unknown\b|\bname unknown\b|\bmanifest for \S* ?not found\b|\brepository \S* ?not found\b"
+    rf"|: not found\b|\b404 not found\b|{_STATUS}404\b"
+)
+_REFUSALS = (
+    (re.compile(_MANY), "its registry refuses for now: too many requests"),
+    (re.compile(_PRIVATE), "its registry has no such image, or keeps it private"),
+    (re.compile(_NONE), "its registry has no such image"),
+    (re.compile(r"\bno matching manifest\b"), "its registry has it for other platforms only"),
+    (re.compile(r"\binvalid reference\b"), "its name is none"),
+)
+# What follows is whatever answered, which may be no registry.
+_FOREIGN = "response body:"
+# Where names stand in the Engine's words that are not the image's own: URLs, and hosts that are looked up.
+_PLACES = re.compile(r"https?://[^\s\"]+|\blookup \S+|\bdial \w+ \S+|\breference \"[^\"]*\"|\bsha256:[0-9a-f]+")
+_NAME = r"(?<![\w.:/@-]){}(?![\w/@-])"
 _LOGGED = 500
 # From the request to the registry's first word; after that the Engine's own limits hold.
 CONTACT_SECONDS = 10.0
@@ -101,7 +114,10 @@ async def check_pull(image: str, rules: AddressRules) -> None:
     """Raise `Permanent` for an image that users may not have pulled.
 
     That is one under the name of our own node images, and one whose registry lies where only this machine may speak.
-    Raises `RegistryAway` where nobody knows the registry's host.
+    Raises `RegistryAway` where nobody knows the registry's host, as behind a proxy that alone resolves names.
+
+    The Engine looks the name up again and follows redirects and realms: this keeps users from naming an address, and
+    no registry from sending the Engine to one (SECURITY.md says what an operator does about it).
     """
     check_image(image)
     reference = parse_reference(image)
@@ -115,6 +131,8 @@ async def check_pull(image: str, rules: AddressRules) -> None:
         return
     try:
         addresses = await look_up(reference.host, reference.port)
+    except TimeoutError as error:
+        raise RegistryAway(f"pulling image {image}: no name server says where {reference.host} is") from error
     except (OSError, UnicodeError) as error:
         raise RegistryAway(f"pulling image {image}: nobody knows the host {reference.host}") from error
     if not all(rules.permits(address) for address in addresses):
@@ -157,12 +175,29 @@ async def pull_image(docker: aiodocker.Docker, image: str) -> None:
             if error.status == CONNECTION_LOST:
                 raise
             log.warning("image not pulled", image=image, error=error.message[:_LOGGED])
-            raise _refusal(doing, error.message) from error
+            raise explain_failure(image, error.message) from error
 
 
-def _refusal(doing: str, message: str) -> DriverError:
-    plain = message.lower()
-    for words, sentence in _REFUSALS:
-        if any(word in plain for word in words):
+def explain_failure(image: str, message: str) -> DriverError:
+    """What the Engine's words say of a pull of that image: a refusal is `Permanent`, all else `RegistryAway`."""
+    doing = f"pulling image {image}"
+    plain = _PLACES.sub("", message.lower().partition(_FOREIGN)[0])
+    for name in _list_names(image.lower()):
+        plain = re.sub(_NAME.format(re.escape(name)), "", plain)
+    for phrase, sentence in _REFUSALS:
+        if phrase.search(plain):
             return Permanent(f"{doing}: {sentence}")
     return RegistryAway(f"{doing}: its registry cannot be reached, or its answer is none of a registry's")
+
+
+def _list_names(image: str) -> list[str]:
+    """As what the image and its registry may stand in the Engine's words, the longest first.
+
+    A single word is none of them: it may as well be one of the Engine's.
+    """
+    reference = parse_reference(image)
+    if reference is None:
+        return [image]
+    whole = f"{reference.registry}/{reference.repository}"
+    names = {image, image.partition("@")[0], whole, reference.repository, reference.registry, reference.host}
+    return sorted((name for name in names if set(name) & set("./:")), key=len, reverse=True)

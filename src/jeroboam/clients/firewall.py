@@ -6,43 +6,57 @@ runtime, whose bridges are matched by the beginning of their names, so that the 
 
 import asyncio
 from collections.abc import Sequence
-
-import structlog
-
-log = structlog.get_logger("jeroboam.clients.firewall")
+from pathlib import Path
 
 _SECONDS = 15.0
 # Instance metadata and whatever else belongs to the machine's own link.
 _LINK_LOCAL = "169.254.0.0/16"
+_IPV6 = Path("/proc/sys/net/ipv6/conf/default/disable_ipv6")
+_IPV6_ADDRESSES = Path("/proc/net/if_inet6")
 
 
-async def shield_host(bridges: str) -> bool:
-    """Let nothing that comes in by a bridge whose name begins so begin to speak to this machine.
+async def shield_host(bridges: str) -> tuple[str, ...]:
+    """Let nothing that comes in by a bridge whose name begins so begin to speak to this machine or its link.
 
-    What the machine itself has begun is answered. Whether the rules stand now: False where this process may not set
-    them, or there is no `iptables`. Asking again changes nothing.
+    What the machine itself has begun is answered. The answer is what does not hold, a sentence each: nothing where
+    every rule stands now. That fails where this process may not set rules, where there is no `iptables`, and where
+    the Engine does not pass packets through its chain DOCKER-USER (its option `iptables` is off, or it filters with
+    nftables). Asking again changes nothing.
     """
     entering = ["-i", f"{bridges}+"]
     unasked = ["-m", "conntrack", "!", "--ctstate", "ESTABLISHED,RELATED"]
-    rules = (
+    rules = [
         ("iptables", "INPUT", [*entering, *unasked, "-j", "DROP"]),
         ("iptables", "DOCKER-USER", [*entering, "-d", _LINK_LOCAL, "-j", "DROP"]),
-        ("ip6tables", "INPUT", [*entering, *unasked, "-j", "DROP"]),
-    )
-    for program, chain, rule in rules:
-        if not await _ensure(program, chain, rule) and (program, chain) == ("iptables", "INPUT"):
-            return False
-    return True
+    ]
+    if _has_ipv6():
+        rules.append(("ip6tables", "INPUT", [*entering, *unasked, "-j", "DROP"]))
+    missing = [trouble for rule in rules if (trouble := await _ensure(*rule)) is not None]
+    if not missing:
+        # The chain outlives an Engine that does not use it any more.
+        code, error = await _run("iptables", "-C", "FORWARD", "-j", "DOCKER-USER")
+        if code != 0:
+            missing.append(f"iptables: FORWARD does not lead to DOCKER-USER ({error})")
+    return tuple(missing)
 
 
-async def _ensure(program: str, chain: str, rule: Sequence[str]) -> bool:
+async def _ensure(program: str, chain: str, rule: Sequence[str]) -> str | None:
+    """Why the rule does not stand; None if it does."""
     code, _ = await _run(program, "-C", chain, *rule)
     if code == 0:
+        return None
+    code, error = await _run(program, "-I", chain, "1", *rule)
+    return None if code == 0 else f"{program}: no rule in {chain} ({error})"
+
+
+def _has_ipv6() -> bool:
+    """Whether bridges of this machine get addresses of version 6; where that is not certain, they do."""
+    try:
+        return _IPV6.read_text(encoding="ascii").strip() != "1" or bool(_IPV6_ADDRESSES.read_text(encoding="ascii"))
+    except FileNotFoundError:
+        return False
+    except OSError:
         return True
-    code, words = await _run(program, "-I", chain, "1", *rule)
-    if code != 0:
-        log.warning("a rule of the packet filter cannot be set", program=program, chain=chain, error=words)
-    return code == 0
 
 
 async def _run(program: str, *arguments: str) -> tuple[int, str]:

@@ -92,7 +92,12 @@ class Session:
                 try:
                     known = await self._placed.report(self.host_id, message)
                 except Unavailable as error:
-                    log.debug("dispatch.report-lost", container=message.uuid, reason=error.detail)
+                    if message.uuid not in await self._placed.unreadable(self.host_id):
+                        # The agent says it again in its next session.
+                        raise
+                    # One row that is broken ends no session. Once it can be read it is sent again, and answered.
+                    self._sent.pop(message.uuid, None)
+                    log.warning("dispatch.report-lost", container=message.uuid, reason=error.detail)
                     return
                 if not known:
                     async with self._sending:

@@ -18,6 +18,7 @@ import structlog
 from aiodocker.containers import DockerContainer
 from aiodocker.types import JSONValue
 
+from jeroboam.clients.addresses import list_routes
 from jeroboam.clients.docker import speaking
 from jeroboam.domain.clusters import NodeObserved, NodeState
 from jeroboam.domain.conditions import Condition
@@ -92,7 +93,9 @@ class Estate:
         known = (await self.addresses(cluster_id)).values()
         with speaking("making the cluster's network"):
             existing = await self._docker().networks.list()
-            used = [subnet for each in existing for subnet in _subnets(each)] + subnets.host_routes()
+            used = [subnet for each in existing for subnet in _subnets(each)] + [
+                route.network for route in list_routes()
+            ]
             choice = subnets.candidates(cluster_id, nodes, used)
             if known and (former := subnet_around(known)) is not None:
                 taken = sorted(each["Name"] for each in existing if any(map(former.overlaps, _subnets(each))))
@@ -124,7 +127,8 @@ class Estate:
         ]
         found += [(subnet, "a network of the Docker Engine") for subnet in sorted(bridges)]
         known = {*bridges, *pools}
-        routes = [each for each in subnets.host_routes() if not any(each.subnet_of(network) for network in known)]
+        targets = [route.network for route in list_routes()]
+        routes = [each for each in targets if not any(each.subnet_of(network) for network in known)]
         return (*found, *((route, "a route of this machine") for route in routes))
 
     async def addresses(self, cluster_id: str) -> dict[str, str]:

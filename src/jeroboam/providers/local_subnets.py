@@ -5,7 +5,6 @@ Neighbours: `local`, which asks the Engine and writes the choice into labels.
 
 import ipaddress
 from collections.abc import Collection, Iterable, Iterator
-from pathlib import Path
 
 from jeroboam.domain import subnets
 
@@ -49,18 +48,3 @@ def is_address(text: str) -> bool:
 def gateway(subnet: ipaddress.IPv4Network) -> str:
     """The bridge's own address."""
     return str(subnet.network_address + 1)
-
-
-def host_routes(table: Path = Path("/proc/net/route")) -> list[ipaddress.IPv4Network]:
-    """What this machine routes somewhere, default routes left out; empty where there is no such table."""
-    try:
-        lines = table.read_text(encoding="ascii").splitlines()[1:]
-    except OSError:
-        return []
-    found = []
-    for line in lines:
-        fields = line.split()
-        target, mask = (int.from_bytes(bytes.fromhex(fields[at])[::-1]) for at in (1, 7))
-        if mask:
-            found.append(ipaddress.IPv4Network((target, mask.bit_count())))
-    return found

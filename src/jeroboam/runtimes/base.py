@@ -171,6 +171,15 @@ class Measures(Protocol):
 
 
 @runtime_checkable
+class Tidies(Protocol):
+    """Keeps more than containers on its host: networks, rules of the packet filter."""
+
+    async def tidy(self) -> None:
+        """Set up again what was lost, and remove what is there for containers that are gone. It may be called often."""
+        ...
+
+
+@runtime_checkable
 class Closes(Protocol):
     """Holds connections that want closing. What it runs is not touched."""
 

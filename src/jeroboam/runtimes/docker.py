@@ -6,6 +6,7 @@ Engine id is remembered. The mapping of JSON is in `docker_spec`, the client in 
 """
 
 import asyncio
+import re
 import shutil
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ from jeroboam.runtimes.docker_networks import ProjectNetworks
 
 # How the Engine says that ps does not know its options, or does not show what the Engine chooses by.
 _PS_REFUSES = ("ps:", "Couldn't find PID field")
+_NO_NETWORK = re.compile(r"\bnetwork \S+ not found")
 _NOT_FOUND = 404
 _CONFLICT = 409
 
@@ -42,7 +44,7 @@ _INSPECTIONS_AT_ONCE = 8
 
 
 class DockerRuntime:
-    """Implements Runtime, Pauses, Resizes, Logs, Executes, Tops, Measures and Closes.
+    """Implements Runtime, Pauses, Resizes, Logs, Executes, Tops, Measures, Tidies and Closes.
 
     `installation` tells our containers from those of another service on the same Engine; `url` is the Engine's
     (None: the environment's, else the local socket).
@@ -77,7 +79,9 @@ class DockerRuntime:
             raise (RegistryAway(error.reason) if isinstance(error, Away) else error) from error
 
     async def create(self, uuid: str, name: str, spec: ContainerSpec, *, project: str) -> Seen:
-        body = spec_of.creation(installation=self.installation, uuid=uuid, spec=spec, options=self._options)
+        body = spec_of.creation(
+            installation=self.installation, uuid=uuid, project=project, spec=spec, options=self._options
+        )
         try:
             with speaking(f"creating container {name}"):
                 try:
@@ -108,7 +112,10 @@ class DockerRuntime:
 
     async def start(self, uuid: str) -> Seen:
         with self._speaking_of("starting", uuid):
-            await (await self._container(uuid)).start()
+            container = await self._container(uuid)
+            if not (await self._networks.is_shielded() and await _start_where_it_is(container)):
+                async with self._networks.rejoined(container):
+                    await container.start()
         return await self.inspect(uuid)
 
     async def stop(self, uuid: str, timeout: int | None) -> Seen:
@@ -140,8 +147,6 @@ class DockerRuntime:
             return await self._look(uuid, self._ops)
 
     async def owned(self) -> Sequence[Seen]:
-        await self._networks.shield()
-        await self._networks.tidy()
         wanted = {"label": [f"{spec_of.OWNER}={self.installation}"]}
         with speaking("listing containers"):
             found = await self._ops.containers.list(all=True, filters=wanted)
@@ -156,6 +161,9 @@ class DockerRuntime:
                     return None
 
         return [seen for seen in await asyncio.gather(*map(look, uuids)) if seen is not None]
+
+    async def tidy(self) -> None:
+        await self._networks.tidy()
 
     def events(self) -> AsyncIterator[str]:
         return self._events(time.time() - _OVERLAP_SECONDS)
@@ -276,6 +284,17 @@ class DockerRuntime:
                 if uuid is not None:
                     yield uuid
         raise Temporary("following events: the Docker Engine has closed the stream")
+
+
+async def _start_where_it_is(container: DockerContainer) -> bool:
+    """False where the network that the container was on is gone."""
+    try:
+        await container.start()
+    except aiodocker.DockerError as error:
+        if error.status == _NOT_FOUND and _NO_NETWORK.search(error.message):
+            return False
+        raise
+    return True
 
 
 def _disk_bytes(folder: str) -> int:

@@ -16,6 +16,7 @@ from jeroboam.runtimes.base import RuntimeOptions, Seen
 
 OWNER = "jeroboam.installation"
 CONTAINER = "jeroboam.container"
+PROJECT = "jeroboam.project"
 
 _MIB = 1024 * 1024
 _GIB = 1024 * _MIB
@@ -34,7 +35,9 @@ def uuid_of(labels: Mapping[str, str], names: Sequence[str]) -> str | None:
     return uuid if owned else None
 
 
-def creation(*, installation: str, uuid: str, spec: ContainerSpec, options: RuntimeOptions) -> dict[str, Any]:
+def creation(
+    *, installation: str, uuid: str, project: str, spec: ContainerSpec, options: RuntimeOptions
+) -> dict[str, Any]:
     """The body that makes the container. Raises `Permanent` for what this runtime cannot give."""
     if spec.mounts:
         raise Permanent("the docker runtime does not mount volumes")
@@ -45,7 +48,7 @@ def creation(*, installation: str, uuid: str, spec: ContainerSpec, options: Runt
         "Image": spec.image,
         "Env": [f"{key}={value}" for key, value in spec.environment.items()],
         # Ours come last, over those of the image too; none of a user's may look like one.
-        "Labels": {**_free(spec.labels), KIND: Kind.CONTAINER.value, OWNER: installation, CONTAINER: uuid},
+        "Labels": {**_free(spec.labels), **_marks(installation, uuid, project)},
         "Tty": spec.tty,
         "OpenStdin": spec.interactive,
         "ExposedPorts": {port: {} for port in spec.exposed_ports},
@@ -72,6 +75,10 @@ def limits(*, cpu: float, memory: int) -> dict[str, int]:
     if memory:
         found["Memory"] = found["MemorySwap"] = memory * _MIB
     return found
+
+
+def _marks(installation: str, uuid: str, project: str) -> dict[str, str]:
+    return {KIND: Kind.CONTAINER.value, OWNER: installation, CONTAINER: uuid, PROJECT: project}
 
 
 def _free(labels: Mapping[str, str]) -> dict[str, str]:

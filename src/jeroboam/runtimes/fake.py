@@ -34,7 +34,7 @@ class Fault:
 
 
 class FakeRuntime:
-    """Implements Runtime, Pauses, Resizes, Logs and Executes. `calls` tells what was asked, in order."""
+    """Implements Runtime, Pauses, Resizes, Logs, Executes and Tidies. `calls` tells what was asked, in order."""
 
     def __init__(
         self,
@@ -195,6 +195,9 @@ class FakeRuntime:
         if self._get(uuid).state is not RuntimeState.RUNNING:
             raise Permanent(f"container {uuid} is not running")
         return ExecResult(output=" ".join(command), exit_code=0)
+
+    async def tidy(self) -> None:
+        await self._enter("tidy", "")
 
     async def close(self) -> None:
         """Nothing to close."""

@@ -361,3 +361,32 @@ async def test_ending_the_agent_touches_no_container(rig: Rig):
     assert rig.runtime.here[UUID].state is RuntimeState.RUNNING
     assert len(rig.runtime.calls) == calls
     assert len(asyncio.all_tasks()) == 1
+
+
+async def test_what_cannot_be_tidied_is_no_trouble_of_the_host(rig: Rig):
+    """Neither where tidying fails nor where it never ends, and it is not begun again before that."""
+    rig.runtime.misbehave("tidy", Fault(error=Temporary("a network cannot be removed")))
+    await rig.start()
+    await rig.assign(assignment(CREATE))
+    assert rig.count("tidy") >= 1
+    never_ends = rig.hold("tidy")
+    await rig.clock.advance(600)
+    rig.runtime.end(UUID, 3)
+    await settle()
+    assert {host.error for host in rig.hosts} == {None}
+    assert rig.last().exit_code == 3
+    tidied = rig.count("tidy")
+    never_ends.set()
+    rig.runtime.behave("tidy")
+    await rig.clock.advance(60)
+    assert rig.count("tidy") > tidied
+
+
+async def test_what_is_asked_again_is_answered_again(rig: Rig):
+    """The server has not been able to keep the first answer."""
+    await rig.start()
+    await rig.assign(assignment(CREATE))
+    count = len(rig.reports)
+    await rig.assign(assignment(CREATE))
+    assert rig.reports[count:] == [rig.reports[count]]
+    assert rig.last().state is RuntimeState.RUNNING

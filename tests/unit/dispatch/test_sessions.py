@@ -155,6 +155,27 @@ async def test_a_store_that_fails_ends_the_session_and_the_next_one_works(rig):
     assert heard == [Assignments(containers=())]
 
 
+async def test_a_report_that_the_store_cannot_take_ends_the_session_so_that_it_is_said_again(rig):
+    rig.placed.place("h1", assignment(CREATE))
+    end, heard = await rig.connect()
+    rig.placed.broken = Unavailable("the database does not answer")
+    await end.send(Report(uuid=UUID, observed=ContainerObserved(seq=1, state=RuntimeState.RUNNING)))
+    await settle()
+    assert heard[-1] is None
+
+
+async def test_a_report_on_a_broken_row_ends_no_session_and_is_asked_for_once_the_row_is_whole(rig):
+    rig.placed.place("h1", assignment(CREATE))
+    end, heard = await rig.connect()
+    rig.placed.unread.add(UUID)
+    await end.send(Report(uuid=UUID, observed=ContainerObserved(seq=1, state=RuntimeState.RUNNING)))
+    await rig.clock.advance(31)
+    assert len(heard) == 1
+    rig.placed.unread.clear()
+    await rig.clock.advance(31)
+    assert heard[1:] == [assignment(CREATE)]
+
+
 async def test_questions_wait_for_their_own_answer(rig):
     end, heard = await rig.connect()
     first = asyncio.ensure_future(rig.gateway.execute("h1", UUID, ["a"]))
