@@ -286,7 +286,16 @@ class Kind(Generic[T]):
 
     def load(self, row: sa.Row[Any]) -> T:
         """The object that the row holds. Raises `ValueError` or `TypeError` for one that holds none."""
-        values = [value if decode is None else decode(value) for decode, value in zip(self._decoders, row, strict=True)]
+        try:
+            values = [
+                value if decode is None else decode(value) for decode, value in zip(self._decoders, row, strict=True)
+            ]
+        except TypeError:
+            # Looked for only now: this runs for each of thousands of rows.
+            for value in row:
+                if isinstance(value, Junk):
+                    raise TypeError(value.text) from None
+            raise
         if self._positional:
             return self.of(*values)
         return self.of(**dict(zip(self._names, values, strict=True)))
