@@ -6,7 +6,8 @@ same object as `domain.progress.Progress`.
 
 from collections.abc import Iterable, Sequence
 
-from jeroboam.domain.events import CLUSTER_REPAIR, NODE_DRAIN
+from jeroboam.conductor.notes import Notes
+from jeroboam.domain.events import NODE_DRAIN
 from jeroboam.kit.clock import Clock
 
 # After which a user who waits is told what takes so long.
@@ -17,9 +18,9 @@ _SHOWN = 3
 class PassProgress:
     """Implements `Progress` for one pass."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, notes: Notes) -> None:
         self._clock = clock
-        self._notes: list[tuple[str, str]] = []
+        self.notes = notes
         self.begin("reading what the cluster should be")
 
     def begin(self, step: str) -> None:
@@ -31,16 +32,7 @@ class PassProgress:
         self._things = tuple(things)
 
     def note(self, sentence: str) -> None:
-        self._notes.append((NODE_DRAIN, sentence))
-
-    def report_repair(self, trouble: str) -> None:
-        """Something that was taken away is made again."""
-        self._notes.append((CLUSTER_REPAIR, f"{trouble[:1].upper()}{trouble[1:]}; it is made again."))
-
-    def take_notes(self) -> list[tuple[str, str]]:
-        """The notes since the last call, each with the type of its event."""
-        notes, self._notes = self._notes, []
-        return notes
+        self.notes.add(NODE_DRAIN, sentence)
 
     def is_slow(self) -> bool:
         """Whether it has been at this step for longer than a user should wait without a word."""
