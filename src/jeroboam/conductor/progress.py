@@ -8,11 +8,11 @@ from collections.abc import Iterable, Sequence
 
 from jeroboam.conductor.notes import Notes
 from jeroboam.domain.events import NODE_DRAIN
+from jeroboam.domain.progress import SHOWN, list_some
 from jeroboam.kit.clock import Clock
 
 # After which a user who waits is told what takes so long.
 SLOW_SECONDS = 5.0
-_SHOWN = 3
 
 
 class PassProgress:
@@ -49,14 +49,8 @@ class PassProgress:
         return self.describe_wait() if self._things else f"{self.step} did not end"
 
 
-def list_some(things: Sequence[str]) -> str:
-    """The first of them, and how many more there are."""
-    more = f"; and {len(things) - _SHOWN} more" if len(things) > _SHOWN else ""
-    return f"{'; '.join(things[:_SHOWN])}{more}"
-
-
 def list_names(names: Iterable[str]) -> str:
     """Names of nodes for a sentence: `node a`, `nodes a, b, c and 4 more`."""
     known = list(names)
-    more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
-    return f"{'node' if len(known) == 1 else 'nodes'} {', '.join(known[:_SHOWN])}{more}"
+    more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
+    return f"{'node' if len(known) == 1 else 'nodes'} {', '.join(known[:SHOWN])}{more}"
