@@ -65,6 +65,11 @@ class Transaction:
         return Rows(self._connection, kinds.HOST, locking=self._writing)
 
     @cached_property
+    def seen_hosts(self) -> Rows[Host]:
+        """Hosts to choose from: no row is locked, so that no heartbeat waits for the end of the transaction."""
+        return Rows(self._connection, kinds.HOST, locking=False)
+
+    @cached_property
     def services(self) -> Rows[Service]:
         return Rows(self._connection, kinds.SERVICE, locking=self._writing)
 
