@@ -1,10 +1,26 @@
 """While a pass takes long its reason names the node, the object and what is waited for; an event tells an override."""
 
+from structlog.testing import capture_logs
+
 from jeroboam.domain.clusters import Operation
+from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.store import EventFilter, Page
 from tests.conductor.test_rollout import upgrade
 
 KEPT = "pod default/web-1 is kept by a disruption budget: The disruption budget web needs 1 healthy pods and has 1"
+
+
+REPAIRED = "The network was removed; it was made again."
+# The database's own refusal of one kind of row, while all else is stored.
+REFUSAL = (
+    "CREATE TRIGGER refusal BEFORE INSERT ON event WHEN NEW.event_type = 'node.drain' "
+    "BEGIN SELECT RAISE(ABORT, 'refused'); END"
+)
+
+
+async def run_sql(rig, statement: str) -> None:
+    async with rig.store.engine.begin() as connection:
+        await connection.exec_driver_sql(statement)
 
 
 async def events(rig, uuid: str, kind: str) -> list[str]:
@@ -99,6 +115,59 @@ async def test_a_network_that_was_removed_is_told_and_made_again(rig):
     await rig.clock.advance(31)
     await rig.until(uuid, lambda _: rig.cloud.clusters[uuid].network_id is not None)
     await rig.until(uuid, lambda c: c.observed.health_status == "HEALTHY" and not rig.loop.queue.working_on(uuid))
-    assert await events(rig, uuid, "cluster.repair") == ["The network was removed; it is made again."]
+    assert await events(rig, uuid, "cluster.repair") == [REPAIRED]
     assert rig.cloud.clusters[uuid].addresses == before
     assert (await rig.get(uuid)).status == "CREATE_COMPLETE"
+
+
+async def test_a_network_that_cannot_be_made_again_yet_is_told_once_it_is(rig):
+    uuid = await made(rig)
+    rig.provider.faults.fail("reserve", Temporary("its former subnet is taken"))
+    rig.cloud.lose_network(uuid)
+    await rig.clock.advance(31)
+    await rig.until(uuid, lambda c: c.observed.health_status == "UNHEALTHY")
+    for _ in range(3):
+        await rig.clock.advance(31)
+        await rig.until(uuid, lambda _: not rig.loop.queue.working_on(uuid))
+    assert await events(rig, uuid, "cluster.repair") == []
+    rig.provider.faults.mend("reserve")
+    await rig.clock.advance(31)
+    await rig.until(uuid, lambda c: c.observed.health_status == "HEALTHY" and not rig.loop.queue.working_on(uuid))
+    assert await events(rig, uuid, "cluster.repair") == [REPAIRED]
+
+
+async def test_an_override_that_cannot_be_stored_is_told_once_it_can(rig):
+    uuid = await made(rig)
+    rig.members[uuid].holding.append(KEPT)
+    await run_sql(rig, REFUSAL)
+    rig.provider.faults.fail("remove", Permanent("the node is stuck"))
+    await rig.ask(uuid, Operation.UPDATE, workers=1)
+    with capture_logs() as logs:
+        # What the pass came to is stored, and is its outcome.
+        assert (await rig.settled(uuid)).status_reason == "the node is stuck"
+        await rig.until(uuid, lambda _: not rig.loop.queue.working_on(uuid))
+    failed = [line["what"] for line in logs if line["event"] == "failed"]
+    assert failed == [f"events of cluster {uuid}"]
+    assert await events(rig, uuid, "node.drain") == []
+    await run_sql(rig, "DROP TRIGGER refusal")
+    rig.members[uuid].holding.clear()
+    await rig.clock.advance(31)
+    await rig.until(uuid, lambda _: not rig.loop.queue.working_on(uuid))
+    assert await events(rig, uuid, "node.drain") == [f"Taken down with {KEPT}."]
+
+
+async def test_nothing_is_remembered_of_a_cluster_that_is_deleted_while_it_is_built(rig):
+    rig.coe.faults.fail("join", Temporary("nobody answers"))
+    cluster = await rig.create(workers=1)
+    await rig.until(cluster.uuid, lambda _: bool(rig.names(cluster.uuid)))
+    node = rig.names(cluster.uuid)[0]
+    rig.cloud.words[node] = "it printed this"
+    seen = await rig.until(cluster.uuid, lambda c: "it printed this" in (c.status_reason or ""))
+    assert seen.status == "CREATE_IN_PROGRESS"
+    assert rig.subject._diagnoses.known(cluster.uuid)
+    await rig.ask(cluster.uuid, Operation.DELETE)
+    assert await rig.settled(cluster.uuid) is None
+    await rig.until(cluster.uuid, lambda _: not rig.loop.queue.working_on(cluster.uuid))
+    assert not rig.subject._diagnoses.known(cluster.uuid)
+    assert not rig.subject._notes
+    assert not rig.subject._attempts

@@ -9,6 +9,7 @@ from structlog.testing import capture_logs
 from jeroboam.domain.clusters import Certificate
 from jeroboam.domain.orchestrated import OrchestratedKind
 from jeroboam.store import BrokenRow, ClusterFilter, EventFilter, Page, TemplateFilter, tables
+from jeroboam.store.broken import BrokenRows
 from tests import builders
 from tests.builders import NOW
 
@@ -49,9 +50,9 @@ async def fill(store) -> dict[str, list]:
     return made
 
 
-async def damage(store, table, column: str, *conditions) -> None:
+async def damage(store, table, column: str, *conditions, value: str = "[1]") -> None:
     """What somebody does who edits a database by hand."""
-    value = sa.text("'no time'" if column == "created_at" else "'[1]'")
+    value = sa.text("'no time'" if column == "created_at" else f"'{value}'")
     async with store.engine.begin() as connection:
         await connection.execute(table.update().where(*conditions).values({column: value}))
 
@@ -106,6 +107,84 @@ async def test_one_that_is_asked_for_alone_says_so_and_one_that_is_repaired_coun
     async with store.read() as tx:
         assert await tx.clusters.select() == [broken, sound]
     assert not store.broken.counts()
+
+
+async def test_what_a_brief_does_not_read_is_not_told_as_repaired_by_it(store):
+    broken, _ = (await fill(store))["clusters"]
+    # A wish without a template: lists show nothing of it.
+    await damage(store, tables.cluster, "spec", identity(tables.cluster, broken), value="{}")
+    with capture_logs() as logs:
+        for _ in range(3):
+            async with store.read() as tx:
+                assert len(await tx.clusters.select()) == 1
+                assert len(await tx.clusters.brief(Page())) == 2
+    assert [line["event"] for line in logs] == ["row cannot be read"]
+    assert dict(store.broken.counts()) == {"cluster": 1}
+
+
+async def test_a_brief_and_its_whole_name_the_same_row(store):
+    broken, _ = (await fill(store))["nodegroups"]
+    await damage(store, tables.nodegroup, "observed", identity(tables.nodegroup, broken))
+    with capture_logs() as logs:
+        async with store.read() as tx:
+            await tx.nodegroups.brief_of(broken.cluster_id)
+            await tx.nodegroups.of(broken.cluster_id)
+    assert [(line["table"], line["key"]) for line in logs] == [("nodegroup", broken.uuid)]
+
+
+@SQLITE
+async def test_each_certificate_of_a_cluster_is_a_row_of_its_own(store):
+    broken, _ = (await fill(store))["certificates"]
+    async with store.write() as tx:
+        await tx.certificates.insert(replace(broken, kind="etcd"))
+    await damage(store, tables.certificate, "created_at", tables.certificate.c.kind == "main")
+    with capture_logs() as logs:
+        for _ in range(2):
+            async with store.read() as tx:
+                assert len(await tx.certificates.select(cluster_id=broken.cluster_id)) == 1
+    assert [line["event"] for line in logs] == ["row cannot be read"]
+    assert dict(store.broken.counts()) == {"certificate": 1}
+
+
+async def count_now(store) -> dict[str, int]:
+    """As `/metrics` does."""
+    async with store.read() as tx:
+        await tx.look_at_broken_rows()
+    return dict(store.broken.counts())
+
+
+async def test_known_ones_are_looked_at_again_when_they_are_counted(store):
+    made = await fill(store)
+    async with store.read() as tx:
+        for kind, (table, column) in KINDS.items():
+            await damage(store, table, column, identity(table, made[kind][0]))
+            await getattr(tx, kind).select()
+    with capture_logs() as logs:
+        assert sum((await count_now(store)).values()) == len(KINDS)
+        assert logs == []
+        # The operator mends some, and removes others.
+        async with store.write() as tx:
+            await tx.templates.update(made["templates"][0])
+            await tx.orchestrated.update(made["orchestrated"][0])
+        async with store.engine.begin() as connection:
+            await connection.execute(tables.host.delete().where(tables.host.c.uuid == made["hosts"][0].uuid))
+            await connection.execute(tables.container.delete().where(identity(tables.container, made["containers"][0])))
+        left = {"cluster": 1, "nodegroup": 1, "workload": 1}
+        assert await count_now(store) == left
+    events = [(line["event"], line["table"]) for line in logs]
+    again, gone = "row can be read again", "row that could not be read is gone"
+    assert sorted(events) == sorted(
+        [(again, "cluster_template"), (again, "workload"), (gone, "host"), (gone, "container")]
+    )
+
+
+async def test_more_than_one_look_at_them_takes_are_taken_in_turn(store):
+    broken = BrokenRows()
+    for number in range(5):
+        broken.add("cluster", f"c{number}", ValueError())
+    assert broken.keys_of("cluster", most=3) == ["c0", "c1", "c2"]
+    assert broken.keys_of("cluster", most=3) == ["c3", "c4", "c0"]
+    assert broken.keys_of("host", most=3) == []
 
 
 async def test_a_strict_transaction_leaves_nothing_out(store):

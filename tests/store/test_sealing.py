@@ -5,12 +5,14 @@ from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
+from structlog.testing import capture_logs
 
 from jeroboam.domain.clusters import TemplateSpec
 from jeroboam.kit.clock import SystemClock
 from jeroboam.secrets.keyfile import KeyFileSealer
-from jeroboam.store import Store, tables
+from jeroboam.store import BrokenRow, Page, Store, tables
 from jeroboam.store.sealing import SealedJson
+from jeroboam.store.tables import Junk
 from tests import builders
 
 pytestmark = pytest.mark.security
@@ -65,8 +67,35 @@ async def test_what_was_written_before_is_read(store, store_url, bus, tmp_path):
         await sealed.close()
 
 
+async def test_what_no_key_opens_is_one_broken_row_among_others(store, store_url, bus, tmp_path):
+    sealed, plain = builders.template(spec=spec()), builders.template()
+    writer = Store(store_url, clock=SystemClock(), bus=bus, sealer=KeyFileSealer(tmp_path / "one"))
+    reader = Store(store_url, clock=SystemClock(), bus=bus, sealer=KeyFileSealer(tmp_path / "two"))
+    try:
+        async with writer.write() as tx:
+            await tx.templates.insert(sealed)
+            await tx.templates.insert(plain)
+        with capture_logs() as logs:
+            async with reader.read() as tx:
+                assert await tx.templates.select() == [plain]
+                assert await tx.templates.visible(Page(limit=10), None, hidden=True) == [plain]
+                with pytest.raises(BrokenRow, match=sealed.uuid):
+                    await tx.templates.get(sealed.uuid)
+        assert dict(reader.broken.counts()) == {"cluster_template": 1}
+        assert ["key that is not in the key file" in line["error"] for line in logs] == [True]
+    finally:
+        await writer.close()
+        await reader.close()
+
+
 def test_another_key_opens_nothing(tmp_path):
     text = SealedJson(KeyFileSealer(tmp_path / "one")).encode(spec())
     assert json.loads(text)["http_proxy"].startswith("sealed:")
-    with pytest.raises(ValueError, match="key"):
-        SealedJson(KeyFileSealer(tmp_path / "two")).decode(text)
+    opened = SealedJson(KeyFileSealer(tmp_path / "two")).decode(text)
+    assert isinstance(opened, Junk)
+    assert "key" in opened.text
+
+
+@pytest.mark.parametrize("text", ["sealed:x", "sealed:AQ==", "sealed:" + "A" * 64])
+def test_what_only_looks_sealed_is_opened_by_no_key(tmp_path, text):
+    assert isinstance(SealedJson(KeyFileSealer(tmp_path / "one")).decode(f'{{"http_proxy":"{text}"}}'), Junk)

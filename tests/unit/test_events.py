@@ -8,6 +8,7 @@ import pytest
 from jeroboam.domain.clusters import Health, NodeObserved, NodeState, Operation
 from jeroboam.domain.events import CLUSTER_STATUS, Event, Told, counts, is_repeated, worth_telling
 from jeroboam.domain.notifications import Initiator, cadf, enveloped, event_of, result_of
+from jeroboam.domain.progress import list_some
 from tests import builders
 
 NOW = builders.NOW
@@ -135,3 +136,12 @@ def test_a_failure_says_why_and_has_another_priority(cluster):
     assert other.message_id != message.message_id
     plain = enveloped("container.stop", '{"status": "Stopped"}', number=9, at=NOW, publisher_id="x")
     assert (plain.priority, plain.timestamp) == ("INFO", "2026-01-02 03:04:05.000000")
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, ""), (3, "t0; t1; t2"), (4, "t0; t1; t2; and 1 more"), (100, "t0; t1; t2; and 97 more")]
+)
+def test_of_many_things_a_sentence_names_three(count, text):
+    things = [f"t{number}" for number in range(count)]
+    assert list_some(things) == text
+    assert list_some(things, between=", ") == text.replace("; ", ", ")

@@ -32,8 +32,8 @@ NODE = KubeNode(
 )
 
 
-def pod(phase: str, *, going: bool = False, owner: str = "ReplicaSet") -> dict:
-    meta = {"name": "p", "namespace": "default", "ownerReferences": [{"kind": owner}]}
+def pod(phase: str, *, going: bool = False, owner: str = "ReplicaSet", name: str = "p") -> dict:
+    meta = {"name": name, "namespace": "default", "ownerReferences": [{"kind": owner}]}
     return {
         "metadata": meta | ({"deletionTimestamp": "2026-01-01T00:00:00Z"} if going else {}),
         "status": {"phase": phase},
@@ -80,16 +80,23 @@ class Shown:
         self.evicted: list[str] = []
         self.held = False
         """Whether a disruption budget lets no pod go."""
+        self.silent: asyncio.Event | None = None
+        """What evictions wait for before they are answered."""
+        self.asked = asyncio.Condition()
         self.progress = Heard()
 
     async def answer(self, request: web.Request) -> web.Response:
         if request.method == "POST":
-            self.evicted.append(json.loads(await request.read())["metadata"]["name"])
+            async with self.asked:
+                self.evicted.append(json.loads(await request.read())["metadata"]["name"])
+                self.asked.notify_all()
+            if self.silent is not None:
+                await self.silent.wait()
             if self.held:
                 return web.json_response(HELD, status=429)
             return web.json_response({})
         found = self.next.pop(0) if len(self.next) > 1 else self.next[0]
-        return web.json_response({"items": [found] if found else []})
+        return web.json_response({"items": found if isinstance(found, list) else [found] if found else []})
 
 
 @pytest.fixture
@@ -114,8 +121,10 @@ async def shown():
             await task
             return clock.monotonic() - begun
 
-        server.emptied = emptied
+        server.emptied, server.clock, server.nodes = emptied, clock, Nodes(api, clock)
         yield server
+        if server.silent is not None:
+            server.silent.set()
 
 
 async def test_a_pod_is_waited_for_until_it_is_gone_and_not_only_until_it_has_ended(shown):
@@ -152,3 +161,18 @@ async def test_a_drain_that_ends_notes_nothing_and_waits_for_nothing(shown):
     await shown.emptied(pod("Running"), pod("Running", going=True), {})
     assert shown.progress.waits == [("pod default/p has not ended yet",), ()]
     assert shown.progress.notes == []
+
+
+async def test_an_api_that_does_not_answer_evictions_makes_a_drain_no_longer(shown):
+    shown.silent = asyncio.Event()
+    shown.next = [[pod("Running", name=f"p{number}") for number in range(20)]]
+    drain = asyncio.create_task(empty(shown.nodes, NODE, seconds=5, clock=shown.clock, progress=shown.progress))
+    async with asyncio.timeout(10), shown.asked:
+        # Several are asked at once, and not all.
+        await shown.asked.wait_for(lambda: len(shown.evicted) == 8)
+    await shown.clock.advance(5)
+    async with asyncio.timeout(10):
+        await drain
+    assert len(shown.evicted) == 8
+    left = "; ".join(f"pod default/p{number} has not ended yet" for number in range(3))
+    assert shown.progress.notes == [f"Node w0 is taken down after 5 seconds with pods on it: {left}; and 17 more."]

@@ -87,7 +87,7 @@ async def test_who_waits_for_what_lay_on_a_node_that_is_gone_is_named(cluster):
 async def test_a_health_names_a_few_and_counts_the_others(cluster):
     cluster.volumes = [volume("a", "w7", "Bound")]
     cluster.pods = [pod(f"p{number}", "claim-a") for number in range(9)]
-    assert (await find(cluster.api, PRESENT)).reason().endswith("; and 4 pods more wait so")
+    assert (await find(cluster.api, PRESENT)).reason().endswith("; and 4 more")
 
 
 async def test_what_nobody_claims_goes_with_its_node(cluster):

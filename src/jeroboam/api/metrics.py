@@ -22,6 +22,7 @@ async def exposition(counters: Iterable[CollectorRegistry], store: Store) -> byt
     try:
         async with store.read() as tx:
             census = await tx.census()
+            await tx.look_at_broken_rows()
     except StoreUnavailable:
         # The store has logged it.
         census = None

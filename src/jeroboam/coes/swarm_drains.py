@@ -6,7 +6,7 @@ Neighbours: the COE, which decides when; `swarm_api`, which asks a manager.
 from collections.abc import Sequence
 
 from jeroboam.coes.swarm_api import DRAINED_LABEL, POLL_SECONDS, Fleet, SwarmNode
-from jeroboam.domain.progress import Progress
+from jeroboam.domain.progress import Progress, list_some
 from jeroboam.kit.clock import Clock
 
 _DRAIN_SECONDS = 30.0
@@ -40,7 +40,7 @@ async def drain(fleet: Fleet, manager: str, node: SwarmNode, clock: Clock, progr
         if clock.monotonic() >= until:
             if here:
                 text = f"Node {node.name} is taken down after {_DRAIN_SECONDS:g} seconds with tasks on it"
-                progress.note(f"{text}: {', '.join(here)}.")
+                progress.note(f"{text}: {list_some(here, between=', ')}.")
             return
         progress.wait_for(waits)
         await clock.sleep(POLL_SECONDS)

@@ -12,19 +12,19 @@ from functools import partial
 
 import structlog
 
-from jeroboam.coes.base import Authority, Coe, CoeObserved, CoePlan, MemberState, Welcomes
+from jeroboam.coes.base import Coe, CoeObserved, CoePlan, MemberState, Welcomes
 from jeroboam.conductor import nodegroups, plans, rollout
 from jeroboam.conductor.diagnosis import Diagnoses
 from jeroboam.conductor.healing import Healing
 from jeroboam.conductor.loop import report
+from jeroboam.conductor.notes import Notes
 from jeroboam.conductor.progress import PassProgress, list_names
 from jeroboam.conductor.records import ClusterRecords, LeaseLost, Whole
-from jeroboam.conductor.rotation import Rotation, certificate_context, given, over, spoken
+from jeroboam.conductor.rotation import Rotation, given, over, spoken
 from jeroboam.conductor.scaling import Scaling
 from jeroboam.conductor.site import Site
 from jeroboam.domain import states
 from jeroboam.domain.clusters import (
-    Certificate,
     Cluster,
     NodeGroup,
     NodeState,
@@ -36,9 +36,8 @@ from jeroboam.domain.ports import Sealer
 from jeroboam.kit.clock import Clock, Overdue, within
 from jeroboam.kit.ids import Ids
 from jeroboam.kit.tasks import Tasks
-from jeroboam.kit.x509 import make_ca
 from jeroboam.providers.base import Infra, InfraWant, Provider
-from jeroboam.store import Lease, Store
+from jeroboam.store import Lease, Store, StoreUnavailable
 
 FIRST_RETRY = 0.5
 LONGEST_RETRY = 10.0
@@ -93,12 +92,12 @@ class Clusters:
         self._healing = Healing(records=self._records, clock=clock, after_seconds=heal_after_seconds)
         self._rotation = Rotation(records=self._records, sealer=sealer, clock=clock, overlap_seconds=overlap_seconds)
         self._drivers = drivers
-        self._sealer = sealer
         self._clock = clock
         self._ids = ids
         self._check_seconds = check_seconds
         self._attempts: dict[str, tuple[int, int]] = {}
         self._diagnoses = Diagnoses()
+        self._notes: dict[str, Notes] = {}
         self.everything = self._records.everything
         self.generation = self._records.generation
 
@@ -106,8 +105,9 @@ class Clusters:
         """Carry the wish out, or come as near as can be now."""
         whole = await self._records.load(lease.uuid)
         if whole is None:
+            self._forget(lease.uuid)
             return None
-        cluster, at = whole.cluster, PassProgress(self._clock)
+        cluster, at = whole.cluster, PassProgress(self._clock, self._notes.setdefault(lease.uuid, Notes()))
         beside = Tasks(report)
         if states.in_progress(cluster):
             beside.start(f"slow {cluster.uuid}", self._tell_what_is_slow(lease, at))
@@ -123,7 +123,7 @@ class Clusters:
             return await self._failed(lease, cluster, error, over=self._time_left(cluster) == 0)
         finally:
             await beside.close()
-            await self._records.tell(lease, at.take_notes())
+            await self._tell_last(lease, at)
 
     async def _carry_out(self, lease: Lease, whole: Whole, at: PassProgress) -> float | None:
         if whole.cluster.operation is Operation.DELETE:
@@ -134,16 +134,37 @@ class Clusters:
             return await self._watch(lease, whole)
         return await self._build(lease, whole, at)
 
+    async def _tell(self, lease: Lease, at: PassProgress) -> None:
+        await at.notes.write(partial(self._records.tell, lease))
+
+    async def _tell_last(self, lease: Lease, at: PassProgress) -> None:
+        """Tell what is left at the end of a pass; what cannot be stored now is left to the next one."""
+        try:
+            await self._tell(lease, at)
+        except Exception as error:  # noqa: BLE001  (it must not stand for what the pass came to)
+            report(f"events of cluster {lease.uuid}", error)
+        if at.notes.are_over():
+            self._notes.pop(lease.uuid, None)
+
+    def _forget(self, uuid: str) -> None:
+        """Nobody waits for that cluster any more."""
+        self._attempts.pop(uuid, None)
+        self._diagnoses.forget(uuid)
+        self._notes.pop(uuid, None)
+
     async def _tell_what_is_slow(self, lease: Lease, at: PassProgress) -> None:
         """Whenever the pass has been at one thing for long, write down for its user what it waits for."""
         written, step = "", ""
         while True:
             await self._clock.sleep(GLANCE_SECONDS)
-            await self._records.tell(lease, at.take_notes())
-            if at.is_slow() and (wait := at.describe_wait()) != written:
-                # What one step waits for changes by the second: one event is enough.
-                await self._records.say(lease, wait, telling=at.step != step)
-                written, step = wait, at.step
+            try:
+                await self._tell(lease, at)
+                if at.is_slow() and (wait := at.describe_wait()) != written:
+                    # What one step waits for changes by the second: one event is enough.
+                    await self._records.say(lease, wait, telling=at.step != step)
+                    written, step = wait, at.step
+            except StoreUnavailable as error:
+                report(f"what cluster {lease.uuid} waits for", error)
 
     def _time_left(self, cluster: Cluster) -> float | None:
         if cluster.deadline_at is None or cluster.status == "DELETE_FAILED":
@@ -188,13 +209,12 @@ class Clusters:
     async def _build(self, lease: Lease, whole: Whole, at: PassProgress) -> float | None:
         cluster = whole.cluster
         provider, coe = self._parts(cluster)
-        authorities = await self._authorities(lease, whole, coe)
+        authorities = await self._rotation.have_authorities(lease, whole, coe.authorities)
         groups = await self._plan(lease, whole)
         want = plans.want_of(cluster, groups, coe)
         at.begin("looking for the cluster's nodes")
         infra = await provider.observe(cluster.uuid)
-        for trouble in infra.troubles:
-            at.report_repair(trouble)
+        at.notes.compare_troubles(infra.troubles)
         complete = not _missing(want, infra)
         at.begin("making the cluster's network")
         addresses = plans.addresses_of(infra) if complete else await provider.reserve(want)
@@ -237,7 +257,7 @@ class Clusters:
             await site.provider.remove(cluster.uuid, extra)
         at.begin("making nodes anew")
         pause = await rollout.advance(site)
-        await self._records.tell(site.lease, at.take_notes())
+        await self._tell(site.lease, at)
         if pause is None:
             at.begin("telling nodes of another certificate authority")
             pause = await self._rotation.advance(site)
@@ -285,28 +305,6 @@ class Clusters:
         except KeyError as error:
             raise Permanent(f"this service has no driver {error} any more") from error
 
-    async def _authorities(self, lease: Lease, whole: Whole, coe: Coe) -> dict[str, Authority]:
-        """The cluster's certificate authorities; those that are missing are made and kept, sealed."""
-        uuid = whole.cluster.uuid
-        known = {certificate.kind: certificate for certificate in whole.certificates}
-        made = {}
-        for kind in coe.authorities:
-            if kind not in known:
-                ca = make_ca(common_name=whole.cluster.name, now=self._clock.now())
-                sealed = self._sealer.seal(ca.key, context=certificate_context(uuid, kind))
-                made[kind] = Certificate(
-                    cluster_id=uuid, kind=kind, pem=ca.pem, sealed_key=sealed, created_at=self._clock.now()
-                )
-        if made:
-            await self._records.add_certificates(lease, made.values())
-        return {
-            kind: Authority(
-                pem=certificate.pem,
-                key=self._sealer.open(certificate.sealed_key, context=certificate_context(uuid, kind)),
-            )
-            for kind, certificate in (known | made).items()
-        }
-
     async def _plan(self, lease: Lease, whole: Whole) -> tuple[NodeGroup, ...]:
         groups = tuple(nodegroups.plan(whole.cluster, group, self._ids.uuid) for group in whole.groups)
         changed = [group for group, before in zip(groups, whole.groups, strict=True) if group != before]
@@ -328,6 +326,7 @@ class Clusters:
         try:
             async with aclosing(site.provider.ensure(want, scripts)) as steps:
                 async for infra in steps:
+                    site.progress.notes.compare_troubles(infra.troubles)
                     up = {node.uuid for node in infra.nodes if node.state is NodeState.RUNNING}
                     if len(up) < len(want.nodes):
                         progress = f"{len(up)} of {len(want.nodes)} nodes are up"
@@ -363,7 +362,7 @@ class Clusters:
         observed, nodes = cluster.observed, infra.nodes
         plan = plans.plan_of(cluster, plans.standing(whole.groups, infra), plans.addresses_of(infra), {})
         if plan.masters:
-            known = await self._authorities(lease, whole, coe)
+            known = await self._rotation.have_authorities(lease, whole, coe.authorities)
             try:
                 seen = await coe.observe(plans.as_built(replace(plan, authorities=spoken(known)), infra))
             except DriverError as error:
@@ -382,6 +381,7 @@ class Clusters:
             if left.nodes or left.network_id is not None:
                 raise Temporary("something of the cluster was still being made; it is removed next")
         await self._records.forget(lease)
+        self._forget(cluster.uuid)
 
 
 def _missing(want: InfraWant, infra: Infra) -> list[str]:

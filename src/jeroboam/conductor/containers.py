@@ -76,9 +76,8 @@ class Containers:
         """Write the host down and tell its agent; or the reason why there is none."""
         await tx.serialise("", "placement")
         used = await tx.containers.use_by_host()
-        candidates = [
-            Candidate(host=host, used=used.get(host.uuid, ContainerUse())) for host in await tx.hosts.select()
-        ]
+        hosts = await tx.seen_hosts.select()
+        candidates = [Candidate(host=host, used=used.get(host.uuid, ContainerUse())) for host in hosts]
         rules = Rules(now=tx.now, down_seconds=self._host_down_seconds)
         answer = place([Want(uuid=container.uuid, spec=container.spec)], candidates, rules)[container.uuid]
         if isinstance(answer, Host):

@@ -146,8 +146,15 @@ class Leased:
         try:
             return await self._under(lease, generation)
         finally:
+            await self._release(lease)
+
+    async def _release(self, lease: Lease) -> None:
+        """Give the lease back. Where that fails it runs out, and what the work came to stands."""
+        try:
             async with self._store.write() as tx:
                 await tx.leases(self.topic).release(lease)
+        except Exception as error:  # noqa: BLE001  (reported)
+            report(f"the lease of {self.topic} {lease.uuid}", error)
 
     async def _under(self, lease: Lease, generation: int) -> float | None:
         work = asyncio.ensure_future(self._subject.reconcile(lease))

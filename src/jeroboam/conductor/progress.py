@@ -6,20 +6,21 @@ same object as `domain.progress.Progress`.
 
 from collections.abc import Iterable, Sequence
 
-from jeroboam.domain.events import CLUSTER_REPAIR, NODE_DRAIN
+from jeroboam.conductor.notes import Notes
+from jeroboam.domain.events import NODE_DRAIN
+from jeroboam.domain.progress import SHOWN, list_some
 from jeroboam.kit.clock import Clock
 
 # After which a user who waits is told what takes so long.
 SLOW_SECONDS = 5.0
-_SHOWN = 3
 
 
 class PassProgress:
     """Implements `Progress` for one pass."""
 
-    def __init__(self, clock: Clock) -> None:
+    def __init__(self, clock: Clock, notes: Notes) -> None:
         self._clock = clock
-        self._notes: list[tuple[str, str]] = []
+        self.notes = notes
         self.begin("reading what the cluster should be")
 
     def begin(self, step: str) -> None:
@@ -31,16 +32,7 @@ class PassProgress:
         self._things = tuple(things)
 
     def note(self, sentence: str) -> None:
-        self._notes.append((NODE_DRAIN, sentence))
-
-    def report_repair(self, trouble: str) -> None:
-        """Something that was taken away is made again."""
-        self._notes.append((CLUSTER_REPAIR, f"{trouble[:1].upper()}{trouble[1:]}; it is made again."))
-
-    def take_notes(self) -> list[tuple[str, str]]:
-        """The notes since the last call, each with the type of its event."""
-        notes, self._notes = self._notes, []
-        return notes
+        self.notes.add(NODE_DRAIN, sentence)
 
     def is_slow(self) -> bool:
         """Whether it has been at this step for longer than a user should wait without a word."""
@@ -57,14 +49,8 @@ class PassProgress:
         return self.describe_wait() if self._things else f"{self.step} did not end"
 
 
-def list_some(things: Sequence[str]) -> str:
-    """The first of them, and how many more there are."""
-    more = f"; and {len(things) - _SHOWN} more" if len(things) > _SHOWN else ""
-    return f"{'; '.join(things[:_SHOWN])}{more}"
-
-
 def list_names(names: Iterable[str]) -> str:
     """Names of nodes for a sentence: `node a`, `nodes a, b, c and 4 more`."""
     known = list(names)
-    more = f" and {len(known) - _SHOWN} more" if len(known) > _SHOWN else ""
-    return f"{'node' if len(known) == 1 else 'nodes'} {', '.join(known[:_SHOWN])}{more}"
+    more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
+    return f"{'node' if len(known) == 1 else 'nodes'} {', '.join(known[:SHOWN])}{more}"

@@ -20,7 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from jeroboam.coes.base import Authority, Member, Rotates
-from jeroboam.conductor.records import ClusterRecords
+from jeroboam.conductor.records import ClusterRecords, Whole
 from jeroboam.conductor.site import Pause, Site
 from jeroboam.domain.clusters import FORMER, MAIN, NEXT, READY, STEPS, Certificate, Cluster, kind_at
 from jeroboam.domain.errors import Permanent, Temporary
@@ -28,6 +28,7 @@ from jeroboam.domain.ports import Sealer
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.x509 import make_ca
 from jeroboam.providers.base import Renews
+from jeroboam.store import Lease
 
 # How long a node that works again may take to show what it was given.
 TAKING_SECONDS = 20.0
@@ -81,6 +82,28 @@ class Rotation:
         self._sealer = sealer
         self._clock = clock
         self._overlap = dt.timedelta(seconds=overlap_seconds)
+
+    async def have_authorities(self, lease: Lease, whole: Whole, kinds: Iterable[str]) -> dict[str, Authority]:
+        """The cluster's certificate authorities; those that are missing are made and kept, sealed."""
+        uuid = whole.cluster.uuid
+        known = {certificate.kind: certificate for certificate in whole.certificates}
+        made = {}
+        for kind in kinds:
+            if kind not in known:
+                ca = make_ca(common_name=whole.cluster.name, now=self._clock.now())
+                sealed = self._sealer.seal(ca.key, context=certificate_context(uuid, kind))
+                made[kind] = Certificate(
+                    cluster_id=uuid, kind=kind, pem=ca.pem, sealed_key=sealed, created_at=self._clock.now()
+                )
+        if made:
+            await self._records.add_certificates(lease, made.values())
+        return {
+            kind: Authority(
+                pem=certificate.pem,
+                key=self._sealer.open(certificate.sealed_key, context=certificate_context(uuid, kind)),
+            )
+            for kind, certificate in (known | made).items()
+        }
 
     async def advance(self, site: Site) -> Pause | None:
         """One step; None when there is none left."""

@@ -13,7 +13,7 @@ from typing import ClassVar, Generic, TypeVar
 from jeroboam.conductor.records import LeaseLost
 from jeroboam.domain.orchestrated import Orchestrated, OrchestratedObserved, project_orchestrated
 from jeroboam.domain.workloads import Workload, WorkloadObserved, pending, project_workload
-from jeroboam.store import InsideRows, Lease, Store, Transaction
+from jeroboam.store import Lease, Rows, Store, Transaction
 
 T = TypeVar("T", Workload, Orchestrated)
 
@@ -28,7 +28,7 @@ class Records(ABC, Generic[T]):
         self._store = store
 
     @abstractmethod
-    def _rows(self, tx: Transaction) -> InsideRows[T]:
+    def _rows(self, tx: Transaction) -> Rows[T]:
         """Where they lie."""
 
     @abstractmethod
@@ -84,7 +84,7 @@ class WorkloadRecords(Records[Workload]):
 
     topic = "workload"
 
-    def _rows(self, tx: Transaction) -> InsideRows[Workload]:
+    def _rows(self, tx: Transaction) -> Rows[Workload]:
         return tx.workloads
 
     def _projected(self, it: Workload, *, waiting_for: str | None = None) -> Workload:
@@ -130,7 +130,7 @@ class OrchestrationRecords(Records[Orchestrated]):
 
     topic = "orchestrated"
 
-    def _rows(self, tx: Transaction) -> InsideRows[Orchestrated]:
+    def _rows(self, tx: Transaction) -> Rows[Orchestrated]:
         return tx.orchestrated
 
     def _projected(self, it: Orchestrated, *, waiting_for: str | None = None) -> Orchestrated:

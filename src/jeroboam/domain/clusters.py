@@ -44,6 +44,10 @@ class Health(StrEnum):
     UNKNOWN = "UNKNOWN"
 
 
+WELL = frozenset({"ok", "True"})
+"""What a part of `health_status_reason` says that is well."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TemplateSpec:
     """What clusters of a kind look like (contract: container-infra, section 5)."""

@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from jeroboam.domain.clusters import Cluster, Health
+from jeroboam.domain.clusters import WELL, Cluster, Health
 
 # What was asked for. The first half is the kind of thing that the wish is about.
 CLUSTER_CREATE = "cluster.create"
@@ -48,7 +48,6 @@ WISHES = frozenset(
 TYPES = WISHES | {CLUSTER_ROLLBACK, CLUSTER_STATUS, CLUSTER_HEALTH, CLUSTER_AGE, NODE_HEAL, NODE_DRAIN, CLUSTER_REPAIR}
 
 _COUNTS = re.compile(r"[0-9]+ of [0-9]+ ")
-_WELL = frozenset({"ok", "True"})
 _NUMBERS = re.compile(r"[0-9]+")
 
 
@@ -101,7 +100,7 @@ def _ailing(cluster: Cluster) -> str | None:
     seen = cluster.observed
     if seen.health_status is Health.HEALTHY:
         return None
-    ill = {part: said for part, said in seen.health_status_reason.items() if said not in _WELL}
+    ill = {part: said for part, said in seen.health_status_reason.items() if said not in WELL}
     return "; ".join(f"{part}: {said}" for part, said in ill.items()) or None
 
 

@@ -6,6 +6,15 @@ Neighbours: drivers, which tell; the cluster loop, which writes what they told i
 from collections.abc import Sequence
 from typing import Protocol
 
+SHOWN = 3
+"""So many things of a kind a sentence names."""
+
+
+def list_some(things: Sequence[str], *, most: int = SHOWN, between: str = "; ") -> str:
+    """The first of them, and how many more there are."""
+    more = [f"and {len(things) - most} more"] if len(things) > most else []
+    return between.join([*things[:most], *more])
+
 
 class Progress(Protocol):
     """Where a driver tells how its work goes on. Both are cheap, and may be called as often as it likes."""

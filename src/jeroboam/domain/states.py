@@ -10,7 +10,7 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from jeroboam.domain.clusters import Cluster, ClusterObserved, HealthLook, NodeGroup, Operation, Outcome
+from jeroboam.domain.clusters import WELL, Cluster, ClusterObserved, HealthLook, NodeGroup, Operation, Outcome
 from jeroboam.domain.containers import Container, Op, OpKind, RuntimeState, Status
 from jeroboam.domain.errors import Conflict
 
@@ -77,12 +77,9 @@ def project_cluster(cluster: Cluster, *, waiting_for: str | None = None) -> Clus
     )
 
 
-_WELL = frozenset({"ok", "True"})
-
-
 def look_at_health(observed: ClusterObserved, generation: int) -> ClusterObserved:
     """What was observed, with what this look at the health came to."""
-    parts = tuple(sorted(part for part, text in observed.health_status_reason.items() if text not in _WELL))
+    parts = tuple(sorted(part for part, text in observed.health_status_reason.items() if text not in WELL))
     look = HealthLook(status=observed.health_status, parts=parts, generation=generation)
     return replace(observed, health_look=look, health_reported=False)
 

@@ -6,9 +6,9 @@ from jeroboam.store.broken import BrokenRow
 from jeroboam.store.census import Census
 from jeroboam.store.filters import ClusterFilter, TemplateFilter
 from jeroboam.store.history import EventFilter
-from jeroboam.store.kinds import InsideRows, sort_keys
+from jeroboam.store.kinds import sort_keys
 from jeroboam.store.leases import Lease
-from jeroboam.store.rows import Page
+from jeroboam.store.rows import Page, Rows
 from jeroboam.store.store import Store
 from jeroboam.store.transaction import Notification, Transaction
 
@@ -19,10 +19,10 @@ __all__ = [
     "ClusterFilter",
     "EventFilter",
     "GroupBrief",
-    "InsideRows",
     "Lease",
     "Notification",
     "Page",
+    "Rows",
     "Store",
     "StoreUnavailable",
     "TemplateFilter",

@@ -82,6 +82,7 @@ CLUSTER_BRIEF = Kind(
     ClusterBrief,
     computed={"masters": _MASTERS, "others": _OTHERS},
     sortable=CLUSTER.sortable,
+    whole=False,
 )
 NODEGROUP = Kind(
     tables.nodegroup,
@@ -92,8 +93,8 @@ NODEGROUP = Kind(
     | _flags(tables.nodegroup, "is_default", "merge_labels")
     | {"stack_id": tables.nodegroup.c.cluster_id},
 )
-NODEGROUP_BRIEF = Kind(tables.nodegroup, GroupBrief, sortable=NODEGROUP.sortable)
-CERTIFICATE = Kind(tables.certificate, Certificate)
+NODEGROUP_BRIEF = Kind(tables.nodegroup, GroupBrief, sortable=NODEGROUP.sortable, whole=False)
+CERTIFICATE = Kind(tables.certificate, Certificate, key="id")
 CONTAINER = Kind(
     tables.container,
     Container,
@@ -107,8 +108,8 @@ CONTAINER = Kind(
     },
 )
 HOST = Kind(tables.host, Host)
-SERVICE = Kind(tables.service, Service)
-QUOTA = Kind(tables.quota, Quota)
+SERVICE = Kind(tables.service, Service, key="id")
+QUOTA = Kind(tables.quota, Quota, key="id")
 _OF_CONTAINERS = tables.workload.c.kind == WorkloadKind.CONTAINER
 _OF_MANIFESTS = tables.workload.c.kind.in_([str(kind) for kind in OrchestratedKind])
 WORKLOAD = Kind(
@@ -126,15 +127,16 @@ ORCHESTRATED = Kind(
     sortable={"bay_uuid": tables.workload.c.cluster_id},
 )
 NODE_RECORD = Kind(tables.node_record, NodeRecord)
+WHOLE: tuple[Kind[Any], ...] = (
+    *(TEMPLATE, CLUSTER, NODEGROUP, CERTIFICATE, CONTAINER, HOST, SERVICE, QUOTA),
+    *(WORKLOAD, ORCHESTRATED, NODE_RECORD, EVENT),
+)
+"""Every kind but the briefs."""
 
 
 def sort_keys(of: type) -> list[str]:
     """The fields that pages of such objects can be sorted by."""
-    kinds: tuple[Kind[Any], ...] = (
-        *(TEMPLATE, CLUSTER, NODEGROUP, CONTAINER, HOST, QUOTA),
-        *(WORKLOAD, ORCHESTRATED, NODE_RECORD, EVENT),
-    )
-    return next(sorted(kind.sortable) for kind in kinds if kind.of is of)
+    return next(sorted(kind.sortable) for kind in WHOLE if kind.of is of)
 
 
 class Templates(Rows[Template]):
@@ -287,11 +289,7 @@ class Containers(Rows[Container]):
         return [row[0] for row in await self._connection.execute(query)]
 
 
-class InsideRows(Rows[T]):
-    """What was made inside clusters through the API of 2015, of one kind: each can change behind our back."""
-
-
-class Workloads(InsideRows[Workload]):
+class Workloads(Rows[Workload]):
     """Containers inside clusters."""
 
     async def inside(self, cluster_id: str) -> frozenset[str]:

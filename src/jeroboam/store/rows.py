@@ -128,7 +128,7 @@ class Rows(Generic[T]):
                 if strict:
                     raise BrokenRow(kind.table.name, key) from error
             else:
-                if broken:
+                if broken and kind.whole:
                     broken.repaired(kind.table.name, kind.key(row))
         return objects
 
@@ -238,7 +238,8 @@ class Kind(Generic[T]):
 
     `computed` fields are no columns but expressions, which are only read. `derived` columns are no fields: they hold
     once more what lies deeper in the object, for queries, and are only written. Where a table holds more than one kind
-    of object, `only` says which rows are of this one.
+    of object, `only` says which rows are of this one. `key` is the column that tells a row from others. A kind that is
+    not `whole` leaves out columns of which another kind of the table makes its objects.
     """
 
     def __init__(
@@ -250,18 +251,24 @@ class Kind(Generic[T]):
         computed: Mapping[str, sa.ColumnElement[Any]] | None = None,
         derived: Mapping[str, Callable[[T], Any]] | None = None,
         only: sa.ColumnElement[bool] | None = None,
+        key: str = "uuid",
+        whole: bool = True,
     ) -> None:
         self.table = table
+        self.whole = whole
         self.of = of
         hints = get_type_hints(of)
         self._names = list(hints)
-        self._key = next((self._names.index(name) for name in ("uuid", "id") if name in hints), 0)
         self._positional = issubclass(of, msgspec.Struct)
         self._derived = derived or {}
         self.only: sa.ColumnElement[bool] = sa.true() if only is None else only
         expressions = computed or {}
         columns = [expressions[name] if name in expressions else table.c[name] for name in hints]
-        self.select = sa.select(*columns) if only is None else sa.select(*columns).where(only)
+        self.key_column: sa.ColumnElement[Any] = table.c[key]
+        # Behind the columns of the fields there is the key where it is none of them.
+        self._key = self._names.index(key) if key in self._names else len(columns)
+        selected = columns if key in self._names else [*columns, self.key_column]
+        self.select = sa.select(*selected) if only is None else sa.select(*selected).where(only)
         self._decoders: list[Callable[[Any], Any] | None] = []
         for name, column in zip(hints, columns, strict=True):
             if isinstance(column.type, sa.JSON):
@@ -280,13 +287,23 @@ class Kind(Generic[T]):
         self.sortable["id"] = table.c.id
         self.sortable.update(sortable or {})
 
-    def key(self, row: sa.Row[Any]) -> str:
+    def key(self, row: sa.Row[Any]) -> str | int:
         """What tells the row from others, for the operator who looks for it."""
-        return str(row[self._key])
+        key: str | int = row[self._key]
+        return key
 
     def load(self, row: sa.Row[Any]) -> T:
         """The object that the row holds. Raises `ValueError` or `TypeError` for one that holds none."""
-        values = [value if decode is None else decode(value) for decode, value in zip(self._decoders, row, strict=True)]
+        try:
+            values = [
+                value if decode is None else decode(value) for decode, value in zip(self._decoders, row, strict=False)
+            ]
+        except TypeError:
+            # Looked for only now: this runs for each of thousands of rows.
+            for value in row:
+                if isinstance(value, Junk):
+                    raise TypeError(value.text) from None
+            raise
         if self._positional:
             return self.of(*values)
         return self.of(**dict(zip(self._names, values, strict=True)))

@@ -11,6 +11,7 @@ from typing import Any
 
 from jeroboam.domain.ports import Sealer
 from jeroboam.store.rows import encode_json
+from jeroboam.store.tables import Junk
 
 _CONTEXT = "store/proxy"
 _KEY = r'"(https?_proxy)":'
@@ -31,11 +32,17 @@ class SealedJson:
             return text
         return _PLAIN.sub(self._seal, text)
 
-    def decode(self, text: str | bytes) -> str | bytes:
-        """The text with its secrets, which `Rows` decodes, typed. Raises `ValueError` for what no key opens."""
+    def decode(self, text: str | bytes) -> str | bytes | Junk:
+        """The text with its secrets, which `Rows` decodes, typed; `Junk` for what no key opens.
+
+        It runs while a result is fetched: an error here would take the rows around this one along.
+        """
         if self._sealer is None or not isinstance(text, str) or '_proxy":"sealed:' not in text:
             return text
-        return _SEALED.sub(self._open, text)
+        try:
+            return _SEALED.sub(self._open, text)
+        except ValueError as error:
+            return Junk(f"a secret cannot be opened: {error}")
 
     def _seal(self, match: re.Match[str]) -> str:
         assert self._sealer is not None

@@ -154,6 +154,7 @@ class Store:
         try:
             async with asyncio.timeout(self._lock_seconds), self.read() as tx:
                 await tx.ping()
+                await tx.look_at_broken_rows()
         except StoreUnavailable as error:
             return error.detail
         except TimeoutError:

@@ -13,7 +13,7 @@ from jeroboam.domain.clusters import Certificate
 from jeroboam.domain.hosts import Host, Service
 from jeroboam.domain.noderecords import NodeRecord
 from jeroboam.domain.orchestrated import Orchestrated
-from jeroboam.store import census, history, kinds, tables
+from jeroboam.store import census, history, kinds, recheck, tables
 from jeroboam.store.leases import Leases
 from jeroboam.store.rows import Rows, Session
 
@@ -65,6 +65,11 @@ class Transaction:
         return Rows(self._connection, kinds.HOST, locking=self._writing)
 
     @cached_property
+    def seen_hosts(self) -> Rows[Host]:
+        """Hosts to choose from: no row is locked, so that no heartbeat waits for the end of the transaction."""
+        return Rows(self._connection, kinds.HOST, locking=False)
+
+    @cached_property
     def services(self) -> Rows[Service]:
         return Rows(self._connection, kinds.SERVICE, locking=self._writing)
 
@@ -81,8 +86,8 @@ class Transaction:
         return kinds.Workloads(self._connection, kinds.WORKLOAD, locking=self._writing)
 
     @cached_property
-    def orchestrated(self) -> kinds.InsideRows[Orchestrated]:
-        return kinds.InsideRows(self._connection, kinds.ORCHESTRATED, locking=self._writing)
+    def orchestrated(self) -> Rows[Orchestrated]:
+        return Rows(self._connection, kinds.ORCHESTRATED, locking=self._writing)
 
     @cached_property
     def node_records(self) -> Rows[NodeRecord]:
@@ -111,6 +116,11 @@ class Transaction:
     async def ping(self) -> None:
         """Ask the database for something of a table, however little."""
         await self._connection.execute(sa.select(tables.quota.c.id).limit(1))
+
+    async def look_at_broken_rows(self) -> None:
+        """Forget those that have been repaired or removed since they were met."""
+        if self._connection.broken:
+            await recheck.look_again(self._connection)
 
     async def census(self) -> census.Census:
         """How many there are of everything."""

@@ -72,11 +72,8 @@ async def create(call: Call) -> Answer:
     _check_rights(call, wish)
     check_fields(CONTAINERS, wish, call.parts.options.runtime)
     spec = spec_of(wish, call.parts.options, call.version)
+    await _check_hosts(call, spec)
     async with call.parts.store.write() as tx:
-        if asks_for_something(spec):
-            check_hosts(await tx.hosts.select(), spec)
-        if spec.host is not None and not await tx.hosts.select(hostname=spec.host):
-            raise RequestedHostNotFound(f"The requested host {spec.host} could not be found.", field="host")
         await check_quota(tx, call, call.caller.project_id, _use(spec, containers=1))
         container = ask_container(
             Container(
@@ -99,6 +96,18 @@ async def create(call: Call) -> Answer:
         tx.hint("container", container.uuid)
     shown = single(container, call)
     return reply(shown, 202, ("Location", shown["links"][0]["href"]))
+
+
+async def _check_hosts(call: Call, spec: ContainerSpec) -> None:
+    """In a transaction of its own that only reads: one that writes would hold up the heartbeats of all hosts."""
+    if not asks_for_something(spec) and spec.host is None:
+        return
+    async with call.parts.store.read() as tx:
+        hosts = await tx.hosts.select()
+    if asks_for_something(spec):
+        check_hosts(hosts, spec)
+    if spec.host is not None and spec.host not in {host.hostname for host in hosts}:
+        raise RequestedHostNotFound(f"The requested host {spec.host} could not be found.", field="host")
 
 
 def _check_rights(call: Call, wish: dict[str, Any]) -> None:

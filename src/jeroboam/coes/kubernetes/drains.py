@@ -3,39 +3,60 @@
 Neighbours: the COE, which decides when; `fleet`, which asks the API.
 """
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
 from jeroboam.coes.kubernetes.fleet import POLL_SECONDS, KubeNode, Nodes, is_going
-from jeroboam.domain.progress import Progress
-from jeroboam.kit.clock import Clock
+from jeroboam.domain.progress import Progress, list_some
+from jeroboam.kit.clock import Clock, Overdue, within
 
-_SHOWN = 3
+# Several nodes are drained at once, and the API has others to serve.
+_AT_ONCE = 8
+_GOING = "has not ended yet"
 
 
 async def empty(nodes: Nodes, node: KubeNode, *, seconds: float, clock: Clock, progress: Progress) -> None:
     """Move the node's pods away, as far as disruption budgets let them go and time reaches.
 
-    Pods that are left when time is up go down with the node; that is noted, with what kept them.
+    Pods that are left when time is up go down with the node; that is noted, with what kept them. An API that is slow
+    to answer makes it no longer.
     """
-    until = clock.monotonic() + seconds
-    left: list[str] = []
+    left: dict[str, str] = {}
+    try:
+        await within(clock, seconds, _move_away(nodes, node, left, clock, progress))
+    except Overdue:
+        kept = " without an answer to what runs on it"
+        if left:
+            kept = f" with pods on it: {list_some(list(left.values()))}"
+        progress.note(f"Node {node.name} is taken down after {seconds:g} seconds{kept}.")
+
+
+async def _move_away(nodes: Nodes, node: KubeNode, left: dict[str, str], clock: Clock, progress: Progress) -> None:
+    """Ask its pods to go until none is there; `left` has what is waited for, by pod."""
+    slots = asyncio.Semaphore(_AT_ONCE)
+
+    async def ask(pod: Mapping[str, Any]) -> None:
+        async with slots:
+            left[_name(pod)] = f"{_name(pod)} {await _ask_to_go(nodes, pod)}"
+            progress.wait_for(list(left.values()))
+
     while pods := await nodes.movable(node):
-        left = [f"{_name(pod)} {await _ask_to_go(nodes, pod)}" for pod in pods]
-        if clock.monotonic() >= until:
-            shown = "; ".join(left[:_SHOWN]) + (f"; and {len(left) - _SHOWN} more" if len(left) > _SHOWN else "")
-            progress.note(f"Node {node.name} is taken down after {seconds:g} seconds with pods on it: {shown}.")
-            return
-        progress.wait_for(left)
+        names = [_name(pod) for pod in pods]
+        known = {name: left.get(name, f"{name} {_GOING}") for name in names}
+        left.clear()
+        left.update(known)
+        await asyncio.gather(*map(ask, pods))
         await clock.sleep(POLL_SECONDS)
+    left.clear()
     progress.wait_for(())
 
 
 async def _ask_to_go(nodes: Nodes, pod: Mapping[str, Any]) -> str:
     """Have the pod evicted unless it is on its way; what is waited for."""
     if is_going(pod):
-        return "has not ended yet"
-    return await nodes.evict(pod) or "has not ended yet"
+        return _GOING
+    return await nodes.evict(pod) or _GOING
 
 
 def _name(pod: Mapping[str, Any]) -> str:

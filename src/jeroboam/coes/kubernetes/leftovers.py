@@ -13,6 +13,7 @@ from typing import Any
 
 from jeroboam.clients.kubernetes import KubernetesApi, Missing
 from jeroboam.coes.kubernetes import disks
+from jeroboam.domain.progress import list_some
 
 _VOLUMES = "/api/v1/persistentvolumes"
 _PODS = "/api/v1/pods"
@@ -38,8 +39,7 @@ class Leftovers:
     def reason(self) -> str:
         """What users of the cluster have to know; empty when nobody waits."""
         told = [f"pod {name} waits for {what}" for name, what in sorted(self.waiting.items())]
-        more = [f"and {len(told) - _NAMED} pods more wait so"] if len(told) > _NAMED else []
-        return "; ".join([*told[:_NAMED], *more])
+        return list_some(told, most=_NAMED)
 
 
 async def find(api: KubernetesApi, present: Collection[str]) -> Leftovers:
