@@ -94,9 +94,9 @@ CONTAINER = {
     "auto_remove": ["true", 1, [], {}],
     "image_pull_policy": ["sometimes", 5, [], {}],
     "image_driver": ["glance", "rkt", 5, [], {}],
-    "labels": [5, "x", [], {"a": 1}, {"a": None}, {"": "b"}],
+    "labels": [5, "x", [], {"a": 1}, {"a": None}, {"": "b"}, {"a\nb": "c"}, {"a": "\x1b[2J"}],
     "hints": [5, "x", []],
-    "environment": [5, "x", [], {"A": 1}, {"A": None}, {"A": []}, {"A=B": "c"}, {"=": "c"}],
+    "environment": [5, "x", [], {"A": 1}, {"A": None}, {"A": []}, {"A=B": "c"}, {"=": "c"}, {"A\nB": "c"}],
     "restart_policy": [
         *(5, "always", [], {}, {"Name": "sometimes"}, {"Name": 5}, {"Name": "always", "MaximumRetryCount": 1}),
         *({"Name": "on-failure", "MaximumRetryCount": value} for value in ("x", -1, [], 1.5)),

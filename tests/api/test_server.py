@@ -3,6 +3,7 @@
 import asyncio
 import json
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
@@ -104,6 +105,22 @@ async def test_a_body_that_does_not_come_is_given_up(url, token):
         writer.write(f"{head}Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{".encode())
         answer = await rest(reader)
     assert answer.startswith(b"HTTP/1.1 408" if token else b"HTTP/1.1 401")
+
+
+async def test_a_body_that_goes_on_after_its_answer_is_cut_off(app):
+    async with serving(app, replace(SHORT, body_seconds=SECONDS)) as url, connection(url) as (_, writer):
+        head = "POST /container/v1/containers HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        writer.write(f"{head}Transfer-Encoding: chunked\r\n\r\n".encode())
+        chunk = b"10000\r\n" + b"x" * 0x10000 + b"\r\n"
+        sent = 0
+        with pytest.raises(ConnectionError):
+            async with asyncio.timeout(SECONDS / 2):
+                while True:
+                    writer.write(chunk)
+                    await writer.drain()
+                    sent += len(chunk)
+        # What the system's own buffers hold comes on top.
+        assert sent < 8 * SHORT.untaken_octets
 
 
 async def test_an_answer_that_nobody_takes_is_given_up():

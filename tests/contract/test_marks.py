@@ -1,6 +1,7 @@
 """Marks that somebody else has set: no container, volume or network of a user passes for one of the service's own."""
 
 import uuid as uuids
+from dataclasses import replace
 
 import pytest
 from structlog.testing import capture_logs
@@ -8,8 +9,9 @@ from structlog.testing import capture_logs
 from jeroboam.domain.containers import ContainerSpec, RuntimeState
 from jeroboam.domain.nodes import NodeScript
 from jeroboam.nodeimages import fromhost, swarm
+from jeroboam.providers.local_images import bring
 from jeroboam.providers.local_nodes import volume_name
-from tests.contract.rigs import a_want, docker_runtime, idle, last, local_rig
+from tests.contract.rigs import IDLE, a_want, docker_runtime, idle, last, local_rig
 
 pytestmark = [pytest.mark.docker, pytest.mark.security, pytest.mark.usefixtures("busybox")]
 
@@ -65,7 +67,8 @@ async def an_image(docker, labels) -> str:
 @pytest.mark.parametrize("by", ["label", "image"])
 async def test_a_container_of_a_user_is_no_node(rig, docker, runtime, by):
     provider, want = rig.provider(), a_want(1)
-    await last(provider.ensure(want, idle(want)))
+    folder = replace(IDLE, commands=(("mkdir", "-p", "/var/lib/jeroboam"), *IDLE.commands))
+    await last(provider.ensure(want, dict.fromkeys(idle(want), folder)))
     labels = forged(rig, want)
     if by == "label":
         mine = await a_container(runtime, **labels)
@@ -73,7 +76,17 @@ async def test_a_container_of_a_user_is_no_node(rig, docker, runtime, by):
         image = await an_image(docker, labels)
         mine = await a_container(runtime, image)
     try:
-        assert [node.name for node in (await provider.observe(want.cluster_id)).nodes] == [want.nodes[0].name]
+        seen = await provider.observe(want.cluster_id)
+        assert [node.name for node in seen.nodes] == [want.nodes[0].name]
+        assert [each.status for each in seen.conditions if each.type == "Inventory"] == [True]
+        names = await bring(
+            docker,
+            installation=rig.installation,
+            cluster_id=want.cluster_id,
+            images=["busybox"],
+            command=lambda _: ["true"],
+        )
+        assert names == [want.nodes[0].name]
         # A cluster's new keys go to its nodes alone, and its end takes nothing of a user's along.
         script = NodeScript(commands=(("true",),), reload=("true",))
         await provider.renew(want.cluster_id, labels["jeroboam.node"], script)

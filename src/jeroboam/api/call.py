@@ -69,7 +69,8 @@ def decode(body: bytes) -> Any:
     try:
         return _decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        raise Invalid(f"The body is not valid JSON: {error}", field="body") from error
+        why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise Invalid(f"The body is not valid JSON: {why}.", field="body") from error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

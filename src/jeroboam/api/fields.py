@@ -169,8 +169,8 @@ def mapping(*, scalars: bool = False) -> Check:
             good = isinstance(member, str) or (scalars and isinstance(member, bool | int | float))
             if not good:
                 raise BadField(f"{name}/{key}", member, "it has to be a string.")
-            if not key:
-                raise BadField(name, value, "a key must not be empty.")
+            if not key or not key.isprintable():
+                raise BadField(name, key, "a key must not be empty, and hold no line break or other control character.")
         return {key: str(member) for key, member in value.items()}
 
     member = {"type": ["string", "number", "boolean"] if scalars else "string"}

@@ -40,6 +40,8 @@ class HttpLimits:
     head_octets: int = 64 << 10
     head_seconds: float = 10.0
     body_seconds: float = 60.0
+    untaken_octets: int = 4 << 20
+    """How much of a body may come after its request has its answer: clients read one once all is sent."""
     answer_seconds: float = 60.0
     """How long a client may leave an answer untaken."""
     idle_seconds: int = 75
@@ -64,7 +66,7 @@ class _LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._in_head = True
-        self._head_octets = self._header_octets = 0
+        self._head_octets = self._header_octets = self._untaken_octets = 0
         self._timer: asyncio.TimerHandle | None = None
         self._untaken: asyncio.TimerHandle | None = None
         self._make_room()
@@ -95,6 +97,10 @@ class _LimitedProtocol(HttpToolsProtocol):
             if self._timer is None:
                 self._arm(self.limits.head_seconds)
         super().data_received(data)
+        if not self._in_head and self.cycle is not None and self.cycle.response_complete:
+            self._untaken_octets += len(data)
+            if self._untaken_octets > self.limits.untaken_octets:
+                self.transport.close()
         if self._in_head and self._head_octets > self.limits.head_octets and not self.transport.is_closing():
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, "The request's head is too large.")
 
@@ -112,7 +118,7 @@ class _LimitedProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._in_head = False
-        self._head_octets = self._header_octets = 0
+        self._head_octets = self._header_octets = self._untaken_octets = 0
         self._arm(self.limits.body_seconds)
         super().on_headers_complete()
 

@@ -231,6 +231,9 @@ def _granted(extensions: x509.Extensions) -> list[x509.Extension[x509.ExtensionT
             value = _without_ca(value, critical=extension.critical)
         elif isinstance(value, x509.KeyUsage):
             value = _without_usages(value, critical=extension.critical)
+            if not any(_wants(value, name) for name in _USAGES):
+                # As if it had not been asked for: an extension that allows nothing is read as it pleases.
+                continue
         granted.append(x509.Extension(extension.oid, extension.critical, value))
     return granted
 

@@ -23,7 +23,7 @@ from jeroboam.clients.docker import speaking
 from jeroboam.domain.clusters import NodeObserved, NodeState
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
-from jeroboam.domain.marks import KIND, Kind
+from jeroboam.domain.marks import KIND, Kind, has_kind
 from jeroboam.domain.subnets import PROJECTS
 from jeroboam.providers import local_subnets as subnets
 from jeroboam.providers.local_engine import as_filter
@@ -307,8 +307,11 @@ class Estate:
 
 
 def _claims_node(tags: Mapping[str, str]) -> bool:
-    """Whether the labels say that it is a node: containers of users carry our installation's tag too."""
-    return CLUSTER in tags or NODE in tags
+    """Whether the labels say that it is a node: containers of users carry our installation's tag too.
+
+    Those are of another kind, and what their images say of clusters is nobody's business.
+    """
+    return has_kind(tags, Kind.NODE) and (CLUSTER in tags or NODE in tags)
 
 
 def _chosen(tags: Mapping[str, str], only: Collection[str] | None) -> bool:

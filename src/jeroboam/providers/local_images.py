@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import aiodocker
+from aiodocker.containers import DockerContainer
 
 from jeroboam.clients.docker import speaking
 from jeroboam.clients.docker_containers import executed
@@ -18,7 +19,7 @@ from jeroboam.clients.docker_images import check_image, exported_images, has_ima
 from jeroboam.domain.clusters import LOAD_BALANCER
 from jeroboam.domain.errors import Permanent
 from jeroboam.providers.local_engine import as_filter
-from jeroboam.providers.local_nodes import CLUSTER, INSTALLATION, NODE_NAME, ROLE
+from jeroboam.providers.local_nodes import CLUSTER, INSTALLATION, NODE_NAME, ROLE, is_node
 
 # Each copy is bound by the disk that all nodes share.
 _AT_ONCE = 2
@@ -46,13 +47,19 @@ async def bring(
     with speaking(f"bringing {', '.join(images)} onto nodes"), tempfile.TemporaryDirectory() as folder:
         tags = {INSTALLATION: installation, CLUSTER: cluster_id}
         found = await docker.containers.list(filters=as_filter(tags))
-        nodes = {each["Labels"][NODE_NAME]: each["Id"] for each in found if each["Labels"].get(ROLE) != LOAD_BALANCER}
+        nodes = {each["Labels"][NODE_NAME]: each["Id"] for each in found if _takes_images(each)}
         if not nodes:
             raise Permanent("no node of the cluster runs on this Engine")
         packed = await _packed(docker, images, Path(folder))
         slots = asyncio.Semaphore(_AT_ONCE)
         await asyncio.gather(*(_take(docker, slots, name, node, packed, command) for name, node in nodes.items()))
     return sorted(nodes)
+
+
+def _takes_images(container: DockerContainer) -> bool:
+    """Whether it is a node that runs images; what an image or a user says of a container makes none."""
+    names = [name.lstrip("/") for name in container["Names"] or ()]
+    return is_node(container["Labels"], names) and container["Labels"].get(ROLE) != LOAD_BALANCER
 
 
 async def _packed(docker: aiodocker.Docker, images: Sequence[str], folder: Path) -> Path:

@@ -68,7 +68,7 @@ def cpu(options: ApiOptions) -> Check:
     def run(name: str, value: Any) -> float:
         said = str(value)
         if isinstance(value, bool) or not isinstance(value, int | float | str) or not said or not _CPU.fullmatch(said):
-            raise BadField(name, value, "it has to be a number of cores.")
+            raise BadField(name, value, "it has to be a number of cores, with at most 9 digits behind the point.")
         cores = float(said)
         if not options.minimum_cpu <= cores <= options.maximum_cpu:
             raise BadField(name, value, f"it has to be from {options.minimum_cpu} to {options.maximum_cpu}.")
@@ -216,6 +216,18 @@ _HINTS = Check(
 )
 
 
+def _labels(name: str, value: Any) -> dict[str, str]:
+    labels: dict[str, str] = unreserved(mapping())(name, value)
+    for key, word in labels.items():
+        if not word.isprintable():
+            why = "it has to hold no line break or other control character: labels are shown on terminals."
+            raise BadField(f"{name}/{key}", repr(word), why)
+    return labels
+
+
+_LABELS = Check(_labels, mapping().schema)
+
+
 def _environment(name: str, value: Any) -> dict[str, str]:
     variables: dict[str, str] = mapping()(name, value)
     for variable in variables:
@@ -266,7 +278,7 @@ def create_table(options: ApiOptions, version: int) -> dict[str, Check]:
         "auto_remove": optional(strict_flag),
         "image_pull_policy": optional(choice("never", "always", "ifnotpresent", "Never", "Always", "IfNotPresent")),
         "image_driver": optional(_drivers(options)),
-        "labels": optional(unreserved(mapping())),
+        "labels": optional(_LABELS),
         "hints": optional(_HINTS),
         "environment": optional(_ENVIRONMENT),
         "restart_policy": optional(_RESTART_POLICY),
