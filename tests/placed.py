@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from jeroboam.domain.containers import ContainerObserved
-from jeroboam.domain.errors import Unavailable
+from jeroboam.domain.errors import Unreadable
 from jeroboam.protocol import Assignment, Hello, HostReport, Report
 
 
@@ -28,13 +28,12 @@ class MemoryPlaced:
     async def heartbeat(self, host_id: str, report: HostReport) -> None:
         self.hosts[host_id] = report
 
-    async def assignments(self, host_id: str) -> tuple[Assignment, ...]:
+    async def assignments(self, host_id: str) -> tuple[tuple[Assignment, ...], tuple[str, ...]]:
         if self.broken is not None:
             raise self.broken
-        return tuple(found for uuid, found in self.containers.get(host_id, {}).items() if uuid not in self.unread)
-
-    async def unreadable(self, host_id: str) -> tuple[str, ...]:
-        return tuple(self.containers.get(host_id, {}).keys() & self.unread)
+        placed = self.containers.get(host_id, {})
+        readable = tuple(found for uuid, found in placed.items() if uuid not in self.unread)
+        return readable, tuple(placed.keys() & self.unread)
 
     async def assignment(self, host_id: str, container_uuid: str) -> Assignment | None:
         if self.broken is not None:
@@ -45,7 +44,7 @@ class MemoryPlaced:
         if self.broken is not None:
             raise self.broken
         if report.uuid in self.unread:
-            raise Unavailable("the row cannot be read")
+            raise Unreadable("the row cannot be read")
         known = self.containers.get(host_id, {})
         found = known.get(report.uuid)
         if found is None:

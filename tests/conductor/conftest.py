@@ -43,13 +43,13 @@ class Rig:
     """What kind of COE a start takes."""
     providers: type[FakeProvider] = FakeProvider
     loop: Loop = None
-    subject: Clusters = None
+    conductor: Clusters = None
     _running: asyncio.Task = None
 
     def start(self, owner: str = "a") -> None:
         self.provider = self.providers(installation="i", clock=self.clock, cloud=self.cloud)
         self.coe = self.coes(clock=self.clock, clusters=self.members, scripts=self.scripts)
-        self.subject = Clusters(
+        self.conductor = Clusters(
             store=self.store,
             drivers=Drivers(providers={"fake": self.provider}, coes={"fake": self.coe}),
             sealer=self.sealer,
@@ -69,7 +69,7 @@ class Rig:
                 operation_minutes=60,
             ),
         )
-        leased = Leased(self.subject, store=self.store, clock=self.clock, owner=owner)
+        leased = Leased(self.conductor, store=self.store, clock=self.clock, owner=owner)
         self.loop = Loop(leased, bus=self.bus, clock=self.clock, parallel=8, resync_seconds=60)
         self._running = asyncio.ensure_future(self.loop.run())
 

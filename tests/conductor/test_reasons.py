@@ -164,10 +164,10 @@ async def test_nothing_is_remembered_of_a_cluster_that_is_deleted_while_it_is_bu
     rig.cloud.words[node] = "it printed this"
     seen = await rig.until(cluster.uuid, lambda c: "it printed this" in (c.status_reason or ""))
     assert seen.status == "CREATE_IN_PROGRESS"
-    assert rig.subject._diagnoses.known(cluster.uuid)
+    assert rig.conductor._diagnoses.known(cluster.uuid)
     await rig.ask(cluster.uuid, Operation.DELETE)
     assert await rig.settled(cluster.uuid) is None
     await rig.until(cluster.uuid, lambda _: not rig.loop.queue.working_on(cluster.uuid))
-    assert not rig.subject._diagnoses.known(cluster.uuid)
-    assert not rig.subject._notes
-    assert not rig.subject._attempts
+    assert not rig.conductor._diagnoses.known(cluster.uuid)
+    assert not rig.conductor._notes
+    assert not rig.conductor._attempts

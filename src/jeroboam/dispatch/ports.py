@@ -16,12 +16,11 @@ class Placed(Protocol):
         """Note that the host's agent still is here, with its facts or with what is wrong."""
         ...
 
-    async def assignments(self, host_id: str) -> tuple[Assignment, ...]:
-        """Every container that belongs on the host and can be read."""
-        ...
+    async def assignments(self, host_id: str) -> tuple[tuple[Assignment, ...], tuple[str, ...]]:
+        """Every container that belongs on the host; and the uuids of those of them that cannot be read.
 
-    async def unreadable(self, host_id: str) -> tuple[str, ...]:
-        """Uuids of those that belong there and cannot be read: nobody may take them for strays."""
+        Nobody may take these for strays.
+        """
         ...
 
     async def assignment(self, host_id: str, container_uuid: str) -> Assignment | None:

@@ -21,16 +21,14 @@ class DispatchRecords:
         self._store = store
         self._ids = ids
 
-    async def assignments(self, host_id: str) -> tuple[Assignment, ...]:
-        """Everything that belongs on the host."""
+    async def assignments(self, host_id: str) -> tuple[tuple[Assignment, ...], tuple[str, ...]]:
+        """Everything that belongs on the host; and the uuids of what of it cannot be read."""
         async with self._store.read() as tx:
-            return tuple(_assignment(container) for container in await tx.containers.select(host_id=host_id))
-
-    async def unreadable(self, host_id: str) -> tuple[str, ...]:
-        """Uuids of those that belong on the host and cannot be read."""
-        async with self._store.read() as tx:
-            readable = {container.uuid for container in await tx.containers.select(host_id=host_id)}
-            return tuple(sorted(set(await tx.containers.uuids(host_id=host_id)) - readable))
+            # First: what breaks in between is then among those that cannot be read, and not among none.
+            known = await tx.containers.uuids(host_id=host_id)
+            found = tuple(_assignment(container) for container in await tx.containers.select(host_id=host_id))
+        readable = {assignment.uuid for assignment in found}
+        return found, tuple(sorted(set(known) - readable))
 
     async def assignment(self, host_id: str, container: str) -> Assignment | None:
         """One container, if it belongs on the host."""

@@ -13,7 +13,7 @@ from typing import Any
 import structlog
 
 from jeroboam.dispatch.ports import Placed
-from jeroboam.domain.errors import Unavailable
+from jeroboam.domain.errors import Unavailable, Unreadable
 from jeroboam.domain.ports import Bus
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.tasks import Tasks
@@ -54,16 +54,15 @@ class Session:
     async def open(self) -> None:
         """Send everything."""
         async with self._sending:
-            everything = await self._placed.assignments(self.host_id)
+            everything, kept = await self._placed.assignments(self.host_id)
             self._sent = {assignment.uuid: assignment for assignment in everything}
-            kept = await self._placed.unreadable(self.host_id)
             await self._end.send(Assignments(containers=everything, kept=kept))
 
     async def resync(self) -> None:
         """Send what differs from what was sent."""
         async with self._sending:
-            everything = {found.uuid: found for found in await self._placed.assignments(self.host_id)}
-            kept = await self._placed.unreadable(self.host_id)
+            readable, kept = await self._placed.assignments(self.host_id)
+            everything = {found.uuid: found for found in readable}
             for uuid in [*everything, *self._sent.keys() - everything.keys() - set(kept)]:
                 await self._send(uuid, everything.get(uuid))
 
@@ -91,10 +90,7 @@ class Session:
             case Report():
                 try:
                     known = await self._placed.report(self.host_id, message)
-                except Unavailable as error:
-                    if message.uuid not in await self._placed.unreadable(self.host_id):
-                        # The agent says it again in its next session.
-                        raise
+                except Unreadable as error:
                     # One row that is broken ends no session. Once it can be read it is sent again, and answered.
                     self._sent.pop(message.uuid, None)
                     log.warning("dispatch.report-lost", container=message.uuid, reason=error.detail)

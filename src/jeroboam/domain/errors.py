@@ -81,6 +81,12 @@ class Unavailable(Refused):
     code = "unavailable"
 
 
+class Unreadable(Unavailable):
+    """What is stored of an object cannot be read: nobody can tell what it is until the operator repairs it."""
+
+    code = "broken-row"
+
+
 class NotOffered(Refused):
     """The published API has it, and this service does not do it."""
 

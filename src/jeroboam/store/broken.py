@@ -11,15 +11,13 @@ from collections.abc import Mapping
 
 import structlog
 
-from jeroboam.domain.errors import Unavailable
+from jeroboam.domain.errors import Unreadable
 
 log = structlog.get_logger("jeroboam.store")
 
 
-class BrokenRow(Unavailable):
+class BrokenRow(Unreadable):
     """A row cannot be read, and the work at hand cannot do without it."""
-
-    code = "broken-row"
 
     def __init__(self, table: str, key: str | int) -> None:
         super().__init__(f"The row {key} of table {table} cannot be read: the operator has to repair it.")

@@ -90,7 +90,11 @@ async def _labelled(api: KubernetesApi, selector: str) -> list[tuple[Orchestrate
 
 
 def _is_marked(found: Mapping[str, Any]) -> bool:
-    """Whether it was we who gave the object its label: the API keeps account of who set which field."""
+    """Whether it was we who gave the object its label: the API keeps account of who set which field.
+
+    That keeps what was copied with its labels apart. It is no proof against an administrator of the cluster, who can
+    name himself as he likes, and has every right over these objects anyway.
+    """
     for entry in found["metadata"].get("managedFields") or ():
         fields = (entry.get("fieldsV1") or {}).get("f:metadata") or {}
         if entry.get("manager") == MANAGER and f"f:{LABEL}" in (fields.get("f:labels") or {}):
