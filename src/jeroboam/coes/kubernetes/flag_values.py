@@ -18,6 +18,8 @@ _VALUES = {
 }
 _NUMBERS = frozenset({"int", "int32", "uint", "Level", "float", "float32"})
 _CHOICES = {
+    "cidr-allocator-type": ("RangeAllocator", "CloudAllocator"),
+    "kube-api-content-type": ("application/json", "application/vnd.kubernetes.protobuf"),
     "cpu-manager-policy": ("none", "static"),
     "hairpin-mode": ("promiscuous-bridge", "hairpin-veth", "none"),
     "logging-format": ("text", "json"),
@@ -45,16 +47,58 @@ _QUANTITY = r"\d{1,12}(\.\d{1,6})?([KMGTPE]i?|k|m)?"
 _RESERVED = rf"(cpu|memory|ephemeral-storage|pid)={_QUANTITY}"
 _SIGNAL = r"(memory\.available|(nodefs|imagefs)\.(available|inodesFree)|pid\.available)"
 _AMOUNT = rf"({_QUANTITY}|\d{{1,2}}(\.\d{{1,6}})?%|100%)"
+_DURATION = r"(\d{1,10}(\.\d{1,10})?(ns|us|ms|s|m|h))+"
+_BULK = r"(AES_(128|256)_CBC_SHA|AES_128_(CBC|GCM)_SHA256|AES_256_GCM_SHA384|RC4_128_SHA|3DES_EDE_CBC_SHA)"
+_SUITE = (
+    r"TLS_(AES_128_GCM_SHA256|AES_256_GCM_SHA384|CHACHA20_POLY1305_SHA256"
+    rf"|ECDHE_(ECDSA|RSA)_WITH_({_BULK}|CHACHA20_POLY1305(_SHA256)?)|RSA_WITH_{_BULK})"
+)
+_SYSCTL = r"(kernel\.(shm|msg)[a-z_]*\*?|kernel\.sem|(fs\.mqueue|net)\.([a-z0-9_]+[./])*([a-z0-9_]+|\*))"
+_CPU_OPTIONS = (
+    "full-pcpus-only|distribute-cpus-across-numa|align-by-socket|distribute-cpus-across-cores|strict-cpu-reservation"
+    "|prefer-align-cpus-by-uncorecache"
+)
+_TOPOLOGY = r"(prefer-closest-numa-nodes=(true|false)|max-allowable-numa-nodes=\d{1,4})"
+_NETWORK = r"\d{1,3}(\.\d{1,3}){3}/\d{1,2}"
+_RESOURCE = r"[a-z][a-z0-9.-]*"
+
+
+def _list(item: str) -> str:
+    """One or more of them, with commas."""
+    return f"{item}(,{item})*"
+
+
 _FORMS = {
+    "allow-metric-labels": (r"\w+,\w+=.+", "a metric, a label and its values, as metric,label=a,b"),
+    "allowed-unsafe-sysctls": (_list(_SYSCTL), "sysctls that belong to a pod, as net.core.somaxconn, with commas"),
+    "container-log-max-size": (_QUANTITY, "a quantity such as 10Mi"),
+    "cpu-manager-policy-options": (_list(rf"({_CPU_OPTIONS})=(true|false)"), "as full-pcpus-only=true"),
+    "disabled-metrics": (_list(r"\w+"), "names of metrics, with commas"),
+    "eviction-soft-grace-period": (_list(rf"{_SIGNAL}={_DURATION}"), "times, as memory.available=1m30s"),
+    "nodeport-addresses": (rf"primary|{_list(_NETWORK)}", "networks such as 192.0.2.0/24, with commas"),
+    "qos-reserved": (r"memory=(\d{1,2}|100)%", "a share of memory, as memory=50%"),
+    "reserved-cpus": (_list(r"\d{1,4}(-\d{1,4})?"), "numbers of cores, as 0-1,3"),
+    "reserved-memory": (
+        rf"\d{{1,3}}:{_list(rf'(memory|hugepages-[0-9]+[KMG]i)={_QUANTITY}')}",
+        "a NUMA node and its amounts, as 0:memory=1Gi",
+    ),
+    "strict-transport-security-directives": (
+        _list(r"(max-age=\d{1,10}|includeSubDomains|preload)"),
+        "of max-age=SECONDS, includeSubDomains and preload",
+    ),
+    "tls-cipher-suites": (_list(_SUITE), "cipher suites such as TLS_AES_128_GCM_SHA256, with commas"),
+    "topology-manager-policy-options": (_list(_TOPOLOGY), "as prefer-closest-numa-nodes=true"),
+    "vmodule": (_list(r"[^=,\s]+=\d{1,3}"), "levels by file, as file=2, with commas"),
+    "watch-cache-sizes": (_list(rf"{_RESOURCE}#\d{{1,9}}"), "sizes by resource, as pods#200, with commas"),
     **dict.fromkeys(
         ("kube-reserved", "system-reserved"),
-        (rf"{_RESERVED}(,{_RESERVED})*", "amounts of cpu, memory, ephemeral-storage or pid, as cpu=100m,memory=64Mi"),
+        (_list(_RESERVED), "amounts of cpu, memory, ephemeral-storage or pid, as cpu=100m,memory=64Mi"),
     ),
     **dict.fromkeys(
         ("eviction-hard", "eviction-soft"),
-        (rf"{_SIGNAL}<{_AMOUNT}(,{_SIGNAL}<{_AMOUNT})*", "thresholds of a kubelet, as memory.available<100Mi"),
+        (_list(f"{_SIGNAL}<{_AMOUNT}"), "thresholds of a kubelet, as memory.available<100Mi"),
     ),
-    "eviction-minimum-reclaim": (rf"{_SIGNAL}={_AMOUNT}(,{_SIGNAL}={_AMOUNT})*", "amounts, as nodefs.available=1Gi"),
+    "eviction-minimum-reclaim": (_list(f"{_SIGNAL}={_AMOUNT}"), "amounts, as nodefs.available=1Gi"),
 }
 _VERSIONS = frozenset({"emulated-version", "min-compatibility-version"})
 _VERSION = re.compile(r"(?:kube=)?1\.([0-9]{1,3})", re.ASCII)

@@ -36,7 +36,7 @@ _FLAG = re.compile(r"--([A-Za-z0-9][A-Za-z0-9-]*)(?:=(.*))?", re.DOTALL)
 _OWNED = tuple(
     (re.compile(names), why)
     for names, why in (
-        (r"help|version|runonce|exit-on-lock-contention", "it ends the program"),
+        (r"help|version|runonce|exit-on-lock-contention|write-config-to", "it ends the program"),
         (r"oidc-.*", "the labels oidc_issuer_url, oidc_client_id and their kin say that"),
         (r"audit-log-max.*", "the labels audit_log_maxage, audit_log_maxbackup and audit_log_maxsize say that"),
         (r"audit-.*", "the label audit_log_enabled says that"),
