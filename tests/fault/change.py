@@ -95,7 +95,7 @@ class Change(ABC):
             await until(lambda: self._says(phase.said), SETTLED_SECONDS, what=lambda: phase.said)
         if phase.action:
             try:
-                async with asyncio.timeout(30):
+                async with asyncio.timeout(SETTLED_SECONDS):
                     await happens(
                         self.engine,
                         self.installation.id,
