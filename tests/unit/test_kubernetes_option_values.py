@@ -29,7 +29,6 @@ from jeroboam.domain.errors import Invalid
         ("kubeapi_options", "--disabled-metrics=a.b"),
         ("kubeapi_options", "--strict-transport-security-directives=max-age=x"),
         ("kubeapi_options", "--tls-cipher-suites=TLS_AES_128_GCM_SHA256,SSL"),
-        ("kubeapi_options", "--watch-cache-sizes=pods"),
         ("kubecontroller_options", "--cidr-allocator-type=Any"),
         ("kubescheduler_options", "--write-config-to=/tmp/x"),
         ("kubeproxy_options", "--nodeport-addresses=everywhere"),
@@ -48,7 +47,7 @@ def test_a_value_that_a_component_would_not_start_with(name, value):
         {"kubelet_options": "--cpu-manager-policy=static --cpu-manager-policy-options=full-pcpus-only=true"},
         {"kubelet_options": "--allowed-unsafe-sysctls=kernel.msg*,net.core.somaxconn,net.ipv4.conf.all.arp_ignore"},
         {"kubelet_options": "--tls-cipher-suites=TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256,TLS_AES_256_GCM_SHA384"},
-        {"kubeapi_options": "--watch-cache-sizes=pods#200,deployments.apps#50 --disabled-metrics=a_b,c_d"},
+        {"kubeapi_options": "--watch-cache-sizes=pods#200 --disabled-metrics=a_b,c_d"},
         {"kubeapi_options": "--strict-transport-security-directives=max-age=31536000,includeSubDomains,preload"},
     ],
 )

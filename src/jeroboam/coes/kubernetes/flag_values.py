@@ -60,7 +60,6 @@ _CPU_OPTIONS = (
 )
 _TOPOLOGY = r"(prefer-closest-numa-nodes=(true|false)|max-allowable-numa-nodes=\d{1,4})"
 _NETWORK = r"\d{1,3}(\.\d{1,3}){3}/\d{1,2}"
-_RESOURCE = r"[a-z][a-z0-9.-]*"
 
 
 def _list(item: str) -> str:
@@ -89,7 +88,6 @@ _FORMS = {
     "tls-cipher-suites": (_list(_SUITE), "cipher suites such as TLS_AES_128_GCM_SHA256, with commas"),
     "topology-manager-policy-options": (_list(_TOPOLOGY), "as prefer-closest-numa-nodes=true"),
     "vmodule": (_list(r"[^=,\s]+=\d{1,3}"), "levels by file, as file=2, with commas"),
-    "watch-cache-sizes": (_list(rf"{_RESOURCE}#\d{{1,9}}"), "sizes by resource, as pods#200, with commas"),
     **dict.fromkeys(
         ("kube-reserved", "system-reserved"),
         (_list(_RESERVED), "amounts of cpu, memory, ephemeral-storage or pid, as cpu=100m,memory=64Mi"),
