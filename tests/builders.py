@@ -5,12 +5,12 @@ import itertools
 import uuid
 from dataclasses import replace
 
+from jeroboam.domain.bay_containers import Act, Workload, WorkloadOp, WorkloadSpec
+from jeroboam.domain.bay_manifests import CALLED, Orchestrated, OrchestratedKind, OrchestratedSpec
 from jeroboam.domain.clusters import Cluster, ClusterSpec, NodeGroup, NodeGroupSpec, Template, TemplateSpec
 from jeroboam.domain.containers import Container, ContainerSpec, Op, OpKind
 from jeroboam.domain.events import Event
 from jeroboam.domain.hosts import Host, HostFacts
-from jeroboam.domain.orchestrated import CALLED, Orchestrated, OrchestratedKind, OrchestratedSpec
-from jeroboam.domain.workloads import Act, Workload, WorkloadOp, WorkloadSpec
 
 NOW = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
 _numbers = itertools.count(1)

@@ -24,9 +24,9 @@ from schemathesis.core.parameters import ParameterLocation
 from schemathesis.specs.openapi import checks
 
 from jeroboam.api.app import create_app
+from jeroboam.domain.bay_manifests import OrchestratedKind
 from jeroboam.domain.clusters import Operation
 from jeroboam.domain.noderecords import NodeRecord
-from jeroboam.domain.orchestrated import OrchestratedKind
 from jeroboam.store.migrations import upgrade
 from tests.api.client import Client
 from tests.api.conftest import open_store, parts_of

@@ -6,9 +6,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from jeroboam.domain.bay_containers import project_workload
 from jeroboam.domain.clusters import Certificate, Node, NodeObserved, NodeState
 from jeroboam.domain.containers import Container, ContainerObserved, RuntimeState, Status
-from jeroboam.domain.workloads import project_workload
 from jeroboam.kit.x509 import make_ca
 from jeroboam.store import Store
 from tests.builders import NOW, host, new_uuid

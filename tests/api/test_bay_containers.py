@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
+from jeroboam.domain.bay_containers import Act, octets
 from jeroboam.domain.clusters import Operation
 from jeroboam.domain.containers import RuntimeState
 from jeroboam.domain.errors import Unavailable
 from jeroboam.domain.states import ask_cluster
-from jeroboam.domain.workloads import Act, octets
 from tests.api.client import Client
 from tests.api.loops import run_in_bay, settle
 

@@ -106,7 +106,7 @@ async def test_the_row_is_there_at_the_202_and_the_way_is_short(infra, make, sto
     finally:
         sys.setprofile(None)
     assert answer.status == 202
-    assert "jeroboam.api.container_infra.clusters" in entered
+    assert "jeroboam.api.container_infra.clusters.clusters" in entered
     assert "jeroboam.store.transaction" in entered
     assert 3 <= len(longest) <= 5, longest
     assert {name.split(".")[1] for name in entered} == {"api", "store", "domain", "kit"}

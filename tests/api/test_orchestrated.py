@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from jeroboam.domain.bay_manifests import Facts, OrchestratedKind, OrchestratedStatus, Seen, project_orchestrated
 from jeroboam.domain.clusters import Operation
 from jeroboam.domain.errors import Invalid
-from jeroboam.domain.orchestrated import Facts, OrchestratedKind, OrchestratedStatus, Seen, project_orchestrated
 from tests.api.client import Client
 from tests.api.loops import settle
 from tests.builders import manifest

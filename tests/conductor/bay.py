@@ -3,11 +3,11 @@
 import asyncio
 import datetime as dt
 
+from jeroboam.conductor.bays.connector import Reach
+from jeroboam.conductor.bays.containers import Workloads
+from jeroboam.conductor.bays.strays import Strays
 from jeroboam.conductor.loop import Leased, Loop
-from jeroboam.conductor.reach import Reach
-from jeroboam.conductor.workload_strays import Strays
-from jeroboam.conductor.workloads import Workloads
-from jeroboam.domain.workloads import Act, Workload, ask_delete, ask_workload, check_act
+from jeroboam.domain.bay_containers import Act, Workload, ask_delete, ask_workload, check_act
 from tests import builders
 from tests.clock import until
 from tests.conductor.conftest import Rig

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from jeroboam.coes.fake import FakeCoe
-from jeroboam.conductor.clusters import Clusters, Drivers
+from jeroboam.coes.fake.coe import FakeCoe
+from jeroboam.conductor.clusters.loop import Clusters, Drivers
+from jeroboam.conductor.clusters.scaling import Scaling
 from jeroboam.conductor.loop import Leased, Loop
-from jeroboam.conductor.scaling import Scaling
 from jeroboam.domain import states
 from jeroboam.domain.clusters import Cluster, NodeGroup, Operation
 from jeroboam.kit.bus import MemoryBus

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from jeroboam.coes.fake import FakeCoe
-from jeroboam.conductor.admission import DriverAdmission
+from jeroboam.coes.fake.coe import FakeCoe
+from jeroboam.conductor.admission.admission import DriverAdmission
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.errors import Conflict, Invalid, NotFound, Refused, Temporary, Unavailable
 from jeroboam.domain.upgrades import onto_template

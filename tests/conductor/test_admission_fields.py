@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from jeroboam.coes.kubernetes import KubernetesCoe
-from jeroboam.coes.swarm import SwarmCoe
-from jeroboam.conductor.admission import DriverAdmission
+from jeroboam.coes.kubernetes.coe import KubernetesCoe
+from jeroboam.coes.swarm.coe import SwarmCoe
+from jeroboam.conductor.admission.admission import DriverAdmission
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.errors import Invalid
 from jeroboam.providers.fake import FakeProvider

@@ -4,7 +4,7 @@ import datetime as dt
 
 import pytest
 
-from jeroboam.conductor.ageing import Ageing
+from jeroboam.conductor.periodic.ageing import Ageing
 from jeroboam.domain.clusters import ClusterSpec
 from jeroboam.domain.errors import Unavailable
 from jeroboam.domain.limits import Owner, parse

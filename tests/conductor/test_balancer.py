@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from jeroboam.conductor.plans import balancer_of
+from jeroboam.conductor.clusters.plans import balancer_of
 from jeroboam.domain.clusters import Operation
 
 

@@ -2,7 +2,7 @@
 
 import sqlalchemy as sa
 
-from jeroboam.conductor.reaper import Reaper
+from jeroboam.conductor.periodic.reaper import Reaper
 from jeroboam.domain.clusters import Operation
 from jeroboam.store import tables
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from jeroboam.conductor.reaper import Reaper
+from jeroboam.conductor.periodic.reaper import Reaper
 from jeroboam.domain.clusters import Health, NodeState, Operation
 from jeroboam.domain.errors import Conflict, Permanent, Temporary
 

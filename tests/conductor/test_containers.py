@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from jeroboam.conductor.containers import GRACE_SECONDS, WAIT_SECONDS, Containers
+from jeroboam.conductor.containers.loop import GRACE_SECONDS, WAIT_SECONDS, Containers
 from jeroboam.domain import states
 from jeroboam.domain.containers import ContainerSpec, OpKind, Status
 from jeroboam.kit.bus import MemoryBus

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from jeroboam.api.container_infra.alterations import altered
-from jeroboam.conductor.healing import due
+from jeroboam.api.container_infra.clusters.updates import altered
+from jeroboam.conductor.clusters.healing import due
 from jeroboam.domain.clusters import ClusterSpec, Health, NodeObserved, NodeState, Operation, TemplateSpec
 from jeroboam.domain.errors import Permanent, Temporary
 from tests import builders

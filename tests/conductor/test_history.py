@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from jeroboam.conductor.metrics import LoopMeter
-from jeroboam.conductor.outbox import Relay
+from jeroboam.conductor.periodic.outbox import Relay
 from jeroboam.domain.clusters import Operation
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.domain.events import Event

@@ -3,7 +3,7 @@
 import asyncio
 
 from jeroboam.conductor.loop import Loop
-from jeroboam.conductor.reaper import Reaper
+from jeroboam.conductor.periodic.reaper import Reaper
 from jeroboam.kit.bus import MemoryBus
 from tests.clock import ManualClock, settle
 

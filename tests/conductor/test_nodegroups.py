@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from jeroboam.conductor.nodegroups import plan
+from jeroboam.conductor.clusters.nodegroups import plan
 from jeroboam.domain import states
 from jeroboam.domain.clusters import NodeGroup, NodeGroupSpec, Operation
 from jeroboam.domain.errors import Conflict, Permanent

@@ -7,12 +7,10 @@ from dataclasses import replace
 import pytest
 
 from jeroboam.coes.base import ManifestWant
-from jeroboam.coes.fake_manifests import REFUSED, FakeObject
-from jeroboam.conductor.orchestration import Orchestration
-from jeroboam.conductor.workload_questions import CHECK_SECONDS, WorkloadQuestions
-from jeroboam.domain.clusters import Operation
-from jeroboam.domain.errors import Invalid, Permanent, Temporary
-from jeroboam.domain.orchestrated import (
+from jeroboam.coes.fake.manifests import REFUSED, FakeObject
+from jeroboam.conductor.bays.manifests import Orchestration
+from jeroboam.conductor.bays.queries import CHECK_SECONDS, WorkloadQuestions
+from jeroboam.domain.bay_manifests import (
     Orchestrated,
     OrchestratedKind,
     OrchestratedStatus,
@@ -21,6 +19,8 @@ from jeroboam.domain.orchestrated import (
     is_due,
     shown,
 )
+from jeroboam.domain.clusters import Operation
+from jeroboam.domain.errors import Invalid, Permanent, Temporary
 from jeroboam.kit.bus import MemoryBus
 from jeroboam.secrets.keyfile import KeyFileSealer
 from jeroboam.store import Store

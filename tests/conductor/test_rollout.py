@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from jeroboam.coes.fake import OPTION
+from jeroboam.coes.fake.coe import OPTION
 from jeroboam.domain import states
 from jeroboam.domain.clusters import Operation
 from jeroboam.domain.errors import Permanent, Temporary

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 import pytest
 
 from jeroboam.coes.base import Authority
-from jeroboam.coes.fake import SHOWN, TRUSTED
-from jeroboam.conductor.rotation import given, spoken
+from jeroboam.coes.fake.coe import SHOWN, TRUSTED
+from jeroboam.conductor.clusters.rotation import given, spoken
 from jeroboam.domain import states
 from jeroboam.domain.clusters import FORMER, MAIN, NEXT, READY, Operation
 from jeroboam.domain.errors import Permanent, Temporary

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from jeroboam.conductor.scaling import bounds_of
+from jeroboam.conductor.clusters.scaling import bounds_of
 from jeroboam.domain import states
 from jeroboam.domain.clusters import ClusterSpec, Operation, TemplateSpec
 from jeroboam.domain.errors import Temporary

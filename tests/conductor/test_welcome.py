@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from jeroboam.coes.fake import FakeCoe
+from jeroboam.coes.fake.coe import FakeCoe
 from jeroboam.domain.errors import Temporary
 
 

@@ -5,12 +5,12 @@ import asyncio
 import pytest
 
 from jeroboam.coes.base import ContainerSeen, ContainerWant
-from jeroboam.coes.fake_containers import UNKNOWN_IMAGE, FakeContainer
-from jeroboam.conductor.workload_questions import WorkloadQuestions
+from jeroboam.coes.fake.containers import UNKNOWN_IMAGE, FakeContainer
+from jeroboam.conductor.bays.queries import WorkloadQuestions
+from jeroboam.domain.bay_containers import VANISHED, Act, WorkloadSpec
 from jeroboam.domain.clusters import Operation
 from jeroboam.domain.containers import RuntimeState
 from jeroboam.domain.errors import Conflict, NotFound, Permanent, Temporary, Unavailable
-from jeroboam.domain.workloads import VANISHED, Act, WorkloadSpec
 from jeroboam.kit.bus import MemoryBus
 from jeroboam.secrets.keyfile import KeyFileSealer
 from jeroboam.store import Store

@@ -11,9 +11,9 @@ import aiodocker
 from jeroboam.clients.docker import connect
 from jeroboam.clients.docker_containers import executed
 from jeroboam.coes.base import Authority, Coe, CoePlan, Member
-from jeroboam.coes.fake import FakeCoe
-from jeroboam.coes.kubernetes import KubernetesCoe
-from jeroboam.coes.swarm import SwarmCoe
+from jeroboam.coes.fake.coe import FakeCoe
+from jeroboam.coes.kubernetes.coe import KubernetesCoe
+from jeroboam.coes.swarm.coe import SwarmCoe
 from jeroboam.domain.clusters import LOAD_BALANCER, MASTER, WORKER, TemplateSpec
 from jeroboam.domain.errors import Temporary
 from jeroboam.domain.nodes import File, NodeScript
@@ -22,9 +22,9 @@ from jeroboam.kit.x509 import make_ca
 from jeroboam.nodeimages import fromhost, swarm
 from jeroboam.providers.base import Infra, InfraWant, NodeWant, Provider
 from jeroboam.providers.fake import FakeCloud, FakeProvider
-from jeroboam.providers.local import LocalProvider
+from jeroboam.providers.local.provider import LocalProvider
 from jeroboam.runtimes.base import RuntimeOptions
-from jeroboam.runtimes.docker import DockerRuntime
+from jeroboam.runtimes.docker.runtime import DockerRuntime
 
 CLOCK = SystemClock()
 IDLE = NodeScript(

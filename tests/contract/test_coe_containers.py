@@ -9,11 +9,11 @@ import pytest
 
 from jeroboam.clients.docker import connect, speaking
 from jeroboam.coes.base import ContainerSeen, ContainerWant, RunsContainers
-from jeroboam.coes.swarm_api import Fleet
-from jeroboam.coes.swarm_containers import WORKLOAD_LABEL, shown
+from jeroboam.coes.swarm.containers import WORKLOAD_LABEL, shown
+from jeroboam.coes.swarm.engines import Fleet
+from jeroboam.domain.bay_containers import Act
 from jeroboam.domain.containers import RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary
-from jeroboam.domain.workloads import Act
 from tests.contract.rigs import CLOCK, fake_coe_rig, swarm_rig
 
 # The first process of a container takes no heed of a signal that it has no handler for.

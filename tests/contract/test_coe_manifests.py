@@ -11,9 +11,9 @@ from dataclasses import replace
 import pytest
 
 from jeroboam.coes.base import ManifestWant, RunsManifests
-from jeroboam.coes.kubernetes.reach import speaking_to
+from jeroboam.coes.kubernetes.api_access import speaking_to
+from jeroboam.domain.bay_manifests import OrchestratedKind, OrchestratedStatus
 from jeroboam.domain.errors import Permanent, Temporary
-from jeroboam.domain.orchestrated import OrchestratedKind, OrchestratedStatus
 from tests.contract.rigs import CLOCK, eventually, fake_coe_rig, kubernetes_rig, ready
 
 KUBERNETES = pytest.param("kubernetes", marks=[pytest.mark.docker, pytest.mark.kubernetes, pytest.mark.slow])

@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 from jeroboam.domain.containers import ContainerSpec, RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.runtimes.base import RegistryAway, RuntimeOptions
-from jeroboam.runtimes.docker import DockerRuntime
-from jeroboam.runtimes.docker_networks import ProjectNetworks
+from jeroboam.runtimes.docker.networks import ProjectNetworks
+from jeroboam.runtimes.docker.runtime import DockerRuntime
 from tests.contract.rigs import docker_runtime
 from tests.engine_proxy import proxied
 from tests.unit.test_manifest_url import own_address

@@ -12,7 +12,7 @@ import pytest
 from jeroboam.domain.containers import ContainerSpec, HealthCheck, RestartPolicy, RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.runtimes.base import BadQuestion, Gone, RegistryAway, RuntimeOptions, TookTooLong
-from jeroboam.runtimes.docker import DockerRuntime
+from jeroboam.runtimes.docker.runtime import DockerRuntime
 from tests.contract.rigs import docker_runtime
 from tests.engine_proxy import proxied
 

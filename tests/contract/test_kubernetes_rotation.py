@@ -10,7 +10,7 @@ import yaml
 from jeroboam.clients.kubernetes import KubernetesApi
 from jeroboam.coes.base import Authority
 from jeroboam.coes.tls import client_tls
-from jeroboam.conductor.rotation import given, spoken
+from jeroboam.conductor.clusters.rotation import given, spoken
 from jeroboam.domain.clusters import kind_at
 from jeroboam.domain.errors import DriverError
 from tests.contract.rigs import CLOCK, an_authority, eventually, kubernetes_rig, ready

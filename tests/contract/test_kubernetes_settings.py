@@ -11,7 +11,7 @@ import pytest
 from jeroboam.clients.docker import connect
 from jeroboam.domain.clusters import Health
 from jeroboam.domain.errors import Permanent, Temporary
-from jeroboam.providers.local_images import bring
+from jeroboam.providers.local.images import bring
 from tests.contract.rigs import eventually, kubernetes_rig, on_node
 from tests.contract.test_kubernetes import up
 

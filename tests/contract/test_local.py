@@ -12,12 +12,12 @@ from jeroboam.domain.nodes import NodeScript
 from jeroboam.domain.subnets import PROJECTS
 from jeroboam.kit.clock import SystemClock
 from jeroboam.nodeimages import fromhost, swarm
-from jeroboam.providers import local_subnets as subnets
-from jeroboam.providers.local import LocalProvider
-from jeroboam.providers.local_engine import disk_left, memory_left
-from jeroboam.providers.local_estate import Estate
-from jeroboam.providers.local_networks import NETWORK_GONE, NOT_ATTACHED
-from jeroboam.providers.local_nodes import container_name, volume_name
+from jeroboam.providers.local import subnets
+from jeroboam.providers.local.engine import disk_left, memory_left
+from jeroboam.providers.local.inventory import Estate
+from jeroboam.providers.local.networks import NETWORK_GONE, NOT_ATTACHED
+from jeroboam.providers.local.nodes import container_name, volume_name
+from jeroboam.providers.local.provider import LocalProvider
 from tests.contract.rigs import a_want, eventually, idle, last, local_rig
 
 pytestmark = pytest.mark.docker

@@ -9,8 +9,8 @@ from structlog.testing import capture_logs
 from jeroboam.domain.containers import ContainerSpec, RuntimeState
 from jeroboam.domain.nodes import NodeScript
 from jeroboam.nodeimages import fromhost, swarm
-from jeroboam.providers.local_images import bring
-from jeroboam.providers.local_nodes import volume_name
+from jeroboam.providers.local.images import bring
+from jeroboam.providers.local.nodes import volume_name
 from tests.contract.rigs import IDLE, a_want, docker_runtime, idle, last, local_rig
 
 pytestmark = [pytest.mark.docker, pytest.mark.security, pytest.mark.usefixtures("busybox")]

@@ -11,7 +11,7 @@ from jeroboam.domain.nodes import IMAGE_VERSION_LABEL
 from jeroboam.nodeimages.engine import bring, existing, listed, marks, name_newest, remove
 from jeroboam.nodeimages.swarm import recipe
 from jeroboam.nodeimages.tree import Tree
-from jeroboam.providers.local_catalog import LocalCatalog
+from jeroboam.providers.local.catalog import LocalCatalog
 
 pytestmark = pytest.mark.docker
 

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from jeroboam.coes.base import Authority, Rotates
-from jeroboam.coes.swarm_api import Fleet
+from jeroboam.coes.swarm.engines import Fleet
 from jeroboam.domain.clusters import NodeState
 from jeroboam.kit.x509 import make_ca
 from jeroboam.providers.base import Renews

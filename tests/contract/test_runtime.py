@@ -9,7 +9,7 @@ import pytest
 from jeroboam.domain.containers import ContainerSpec, RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.runtimes.base import Closes, Gone, Pauses, Resizes, Runtime, Seen
-from jeroboam.runtimes.docker import DockerRuntime
+from jeroboam.runtimes.docker.runtime import DockerRuntime
 from jeroboam.runtimes.fake import FakeRuntime
 
 SECONDS = 20.0

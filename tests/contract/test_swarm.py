@@ -19,7 +19,7 @@ from jeroboam.clients.docker import connect
 from jeroboam.domain.clusters import Health, TemplateSpec
 from jeroboam.domain.errors import Invalid, Temporary
 from jeroboam.kit.x509 import Pair, sign_csr
-from jeroboam.providers.local_nodes import volume_name
+from jeroboam.providers.local.nodes import volume_name
 from tests.contract.rigs import CLOCK, eventually, last, ready, swarm_rig
 
 pytestmark = pytest.mark.docker

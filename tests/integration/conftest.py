@@ -19,7 +19,7 @@ from jeroboam.kit.bus import MemoryBus
 from jeroboam.kit.clock import SystemClock
 from jeroboam.kit.ids import RandomIds
 from jeroboam.protocol.memory import session_pair
-from jeroboam.runtimes.docker import DockerRuntime
+from jeroboam.runtimes.docker.runtime import DockerRuntime
 from jeroboam.store import Store
 from jeroboam.store.migrations import upgrade
 from tests import builders

@@ -6,8 +6,8 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
+from jeroboam.domain.bay_manifests import OrchestratedKind
 from jeroboam.domain.clusters import Certificate
-from jeroboam.domain.orchestrated import OrchestratedKind
 from jeroboam.store import BrokenRow, ClusterFilter, EventFilter, Page, TemplateFilter, tables
 from jeroboam.store.broken import BrokenRows
 from tests import builders

@@ -5,11 +5,11 @@ from dataclasses import replace
 
 import pytest
 
+from jeroboam.domain.bay_containers import Act, WorkloadKind, WorkloadSpec, WorkloadStatus, project_workload
 from jeroboam.domain.clusters import Cluster, Health, NodeGroup, Template
 from jeroboam.domain.containers import Container, ContainerSpec, RuntimeState, Status
 from jeroboam.domain.errors import Conflict, Invalid, NotFound
 from jeroboam.domain.noderecords import NodeRecord
-from jeroboam.domain.workloads import Act, WorkloadKind, WorkloadSpec, WorkloadStatus, project_workload
 from jeroboam.store import Page, Store, sort_keys
 from jeroboam.store.migrations import current, newest, upgrade
 from tests import builders

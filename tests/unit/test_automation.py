@@ -6,7 +6,7 @@ import pytest
 
 from jeroboam.coes.kubernetes import options
 from jeroboam.coes.kubernetes.health import changed_at, shortages
-from jeroboam.coes.swarm_options import check as check_swarm
+from jeroboam.coes.swarm.options import check as check_swarm
 from jeroboam.domain import automation
 from jeroboam.domain.errors import Invalid
 

@@ -5,7 +5,7 @@ import pytest
 from jeroboam.clients.kubernetes_quantities import amount, within
 from jeroboam.coes.base import CoePlan, GroupShape, Member
 from jeroboam.coes.kubernetes.demand import demand
-from jeroboam.coes.kubernetes.fleet import Load
+from jeroboam.coes.kubernetes.node_ops import Load
 from jeroboam.domain.clusters import TemplateSpec
 
 PLAN = CoePlan(

@@ -6,16 +6,18 @@ from dataclasses import replace
 
 import pytest
 
+from jeroboam.api.bays import baymodels, bays
 from jeroboam.api.call import NEWEST
 from jeroboam.api.container import containers as container_routes
 from jeroboam.api.container import schema
 from jeroboam.api.container.family import ContainerFamily
-from jeroboam.api.container_infra import changes, clusters, group_schema, templates
+from jeroboam.api.container_infra import templates
+from jeroboam.api.container_infra.clusters import changes, clusters
 from jeroboam.api.container_infra.family import ContainerInfraFamily
-from jeroboam.api.container_infra.kilo import baymodels, bays
+from jeroboam.api.container_infra.nodegroups import schema as group_schema
 from jeroboam.coes.base import Authority, CoePlan, Member
-from jeroboam.coes.kubernetes import KubernetesCoe
-from jeroboam.coes.swarm import SwarmCoe
+from jeroboam.coes.kubernetes.coe import KubernetesCoe
+from jeroboam.coes.swarm.coe import SwarmCoe
 from jeroboam.domain import action_fields
 from jeroboam.domain import field_effects as effects
 from jeroboam.domain.clusters import Cluster, ClusterSpec, TemplateSpec

@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestServer
 
 from jeroboam.clients.kubernetes import KubernetesApi
 from jeroboam.coes.kubernetes.drains import empty
-from jeroboam.coes.kubernetes.fleet import KubeNode, Nodes
+from jeroboam.coes.kubernetes.node_ops import KubeNode, Nodes
 from tests.clock import ManualClock, until
 
 NODE = KubeNode(

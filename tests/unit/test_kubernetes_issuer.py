@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from jeroboam.coes.kubernetes import KubernetesCoe
+from jeroboam.coes.kubernetes.coe import KubernetesCoe
 from jeroboam.domain.errors import Invalid
 from jeroboam.kit.x509 import make_ca
 from tests.unit.test_kubernetes_options import CLOCK, SPEC, arguments, laid_for, plan

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from jeroboam.coes.kubernetes import KubernetesCoe
-from jeroboam.coes.kubernetes.fleet import description
-from jeroboam.coes.kubernetes.machine import Machine
+from jeroboam.coes.kubernetes.coe import KubernetesCoe
+from jeroboam.coes.kubernetes.machine_id import Machine
+from jeroboam.coes.kubernetes.node_ops import description
 from tests.unit.test_kubernetes_drain import NODE
 from tests.unit.test_kubernetes_options import CLOCK, laid_for, plan
 

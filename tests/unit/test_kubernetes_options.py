@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from jeroboam.coes.base import Authority, CoePlan, Member
-from jeroboam.coes.kubernetes import KubernetesCoe, components, flag_values
-from jeroboam.coes.kubernetes.fleet import KubeNode
+from jeroboam.coes.kubernetes import components, flag_values
+from jeroboam.coes.kubernetes.coe import KubernetesCoe
 from jeroboam.coes.kubernetes.network import ranges
+from jeroboam.coes.kubernetes.node_ops import KubeNode
 from jeroboam.coes.kubernetes.options import networks
 from jeroboam.domain.clusters import TemplateSpec
 from jeroboam.domain.errors import Invalid
@@ -208,7 +209,7 @@ def plan(coe, **labels) -> CoePlan:
 def test_what_is_applied_names_images_that_every_node_image_brings():
     layers = tomllib.loads((files("jeroboam.nodeimages.kubernetes") / "layers.toml").read_text())
     brought = [name for layer in layers.values() for name in layer.get("names", ())]
-    applied = "".join(each.read_text() for each in Path(str(files("jeroboam.coes.kubernetes"))).glob("*.yaml"))
+    applied = "".join(each.read_text() for each in Path(str(files("jeroboam.coes.kubernetes.coe"))).glob("*.yaml"))
     named = set(re.findall(r"image: (\S+)", applied))
     assert named - set(layers["busybox"]["names"]) == {name for name in brought if name.endswith(":node")}
 

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jeroboam.domain.marks import Kind
 from jeroboam.domain.nodes import COMMANDS_PATH, File, NodeScript
-from jeroboam.providers import local_subnets as subnets
+from jeroboam.domain.owner_labels import Kind
 from jeroboam.providers.base import Flavor, NodeWant
-from jeroboam.providers.local_catalog import DockerImage
-from jeroboam.providers.local_engine import Gift, ways
-from jeroboam.providers.local_nodes import Place, archive, container_config, container_name, labels, last_words
+from jeroboam.providers.local import subnets
+from jeroboam.providers.local.catalog import DockerImage
+from jeroboam.providers.local.engine import Gift, ways
+from jeroboam.providers.local.nodes import Place, archive, container_config, container_name, labels, last_words
 
 SMALL = ipaddress.IPv4Network("10.200.0.0/22")
 

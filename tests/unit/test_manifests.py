@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jeroboam.api.container_infra.kilo.manifests import MOST_OCTETS, manifest_of, name_of
+from jeroboam.api.bays.manifest_reader import MOST_OCTETS, manifest_of, name_of
+from jeroboam.domain.bay_manifests import OrchestratedKind, facts_of
 from jeroboam.domain.errors import Invalid
-from jeroboam.domain.orchestrated import OrchestratedKind, facts_of
 
 POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {containers: []}\n"
 

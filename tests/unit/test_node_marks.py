@@ -5,8 +5,8 @@ import json
 import pytest
 
 from jeroboam.coes.base import Member
-from jeroboam.coes.kubernetes import marks
-from jeroboam.coes.swarm_options import labelled
+from jeroboam.coes.kubernetes import node_annotations as marks
+from jeroboam.coes.swarm.options import labelled
 
 OWN = {marks.NODE_LABEL: "u", marks.GROUP_LABEL: "g", "node-role.kubernetes.io/worker": ""}
 THEIRS = {"key": "theirs", "effect": "NoExecute", "timeAdded": "2026-01-01T00:00:00Z"}

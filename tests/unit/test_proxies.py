@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from jeroboam.coes.kubernetes import KubernetesCoe
-from jeroboam.coes.swarm import SwarmCoe
+from jeroboam.coes.kubernetes.coe import KubernetesCoe
+from jeroboam.coes.swarm.coe import SwarmCoe
 from jeroboam.domain.errors import Invalid
 from tests.unit.test_kubernetes_options import CLOCK, SPEC, plan
 

@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestServer
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.kit.clock import SystemClock
 from jeroboam.nodeimages import kubernetes
-from jeroboam.nodeimages.both import Both
+from jeroboam.nodeimages.fetch_or_compile import Both
 from jeroboam.nodeimages.programs import Program, ProgramCache
 from jeroboam.nodeimages.releases import Release, Releases, checksums
 from tests.unit.test_programs import Told

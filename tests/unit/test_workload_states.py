@@ -8,9 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jeroboam.domain.containers import RuntimeState
-from jeroboam.domain.errors import Conflict
-from jeroboam.domain.workloads import (
+from jeroboam.domain.bay_containers import (
     VANISHED,
     Act,
     ask_delete,
@@ -22,6 +20,8 @@ from jeroboam.domain.workloads import (
     project_workload,
     words,
 )
+from jeroboam.domain.containers import RuntimeState
+from jeroboam.domain.errors import Conflict
 from tests import builders
 from tests.builders import NOW
 

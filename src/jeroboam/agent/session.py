@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import structlog
 
-from jeroboam.agent import live
+from jeroboam.agent import queries as live
 from jeroboam.agent.executor import Executor
 from jeroboam.agent.journal import Journal
 from jeroboam.agent.worker import LONGEST_PAUSE, Workers, pause

@@ -20,9 +20,9 @@ from jeroboam.api.audit import Trace, record_of
 from jeroboam.api.call import Answer, Call, Failure, Family, Route, Routes, reply
 from jeroboam.api.container.family import ContainerFamily
 from jeroboam.api.container_infra.family import ContainerInfraFamily
-from jeroboam.api.container_infra.heat.family import HeatViews
 from jeroboam.api.edge import INDEX, CutOff, Head, Meter, TooLarge, read_body, read_head, respond
 from jeroboam.api.fields import Several
+from jeroboam.api.heat_views.family import HeatViews
 from jeroboam.api.metrics import exposition
 from jeroboam.api.options import ApiOptions
 from jeroboam.api.parts import ApiParts

@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from jeroboam.domain.booleans import FALSE_WORDS, TRUE_WORDS, read_flag
 from jeroboam.domain.errors import BadValue
-from jeroboam.domain.marks import is_reserved
-from jeroboam.domain.words import FALSE_WORDS, TRUE_WORDS, read_flag
+from jeroboam.domain.owner_labels import is_reserved
 
 Schema = Mapping[str, Any]
 """JSON Schema of the 2020-12 draft, which is what OpenAPI 3.1 speaks."""

@@ -10,12 +10,12 @@ import aiodocker
 from jeroboam.clients.docker import connect
 from jeroboam.kit.clock import SystemClock
 from jeroboam.nodeimages import engine, fromhost, kubernetes, loadbalancer, swarm
-from jeroboam.nodeimages.both import Both
 from jeroboam.nodeimages.engine import NodeImage
+from jeroboam.nodeimages.fetch_or_compile import Both
 from jeroboam.nodeimages.programs import ProgramCache, Report, Source
 from jeroboam.nodeimages.releases import Releases
 from jeroboam.nodeimages.releases import checksums as read_checksums
-from jeroboam.providers.local_engine import LocalEngine
+from jeroboam.providers.local.engine import LocalEngine
 from jeroboam.settings import Settings
 
 KUBERNETES = "kubernetes"

@@ -10,7 +10,7 @@ from jeroboam.bootstrap.state import StateFolder
 from jeroboam.clients.docker import connect
 from jeroboam.kit.bus import MemoryBus
 from jeroboam.kit.clock import SystemClock
-from jeroboam.providers.local_images import bring
+from jeroboam.providers.local.images import bring
 from jeroboam.settings import Settings
 from jeroboam.store import Store
 

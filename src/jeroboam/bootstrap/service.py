@@ -30,21 +30,21 @@ from jeroboam.bootstrap.limits import read_limits
 from jeroboam.bootstrap.state import StateFolder
 from jeroboam.clients.addresses import AddressRules
 from jeroboam.clients.manifest_url import UrlManifests
-from jeroboam.conductor.admission import DriverAdmission
-from jeroboam.conductor.ageing import Ageing
-from jeroboam.conductor.clusters import Clusters, Drivers
-from jeroboam.conductor.containers import Containers
-from jeroboam.conductor.heartbeat import Heartbeat
+from jeroboam.conductor.admission.admission import DriverAdmission
+from jeroboam.conductor.bays.connector import Reach
+from jeroboam.conductor.bays.containers import Workloads
+from jeroboam.conductor.bays.manifests import Orchestration
+from jeroboam.conductor.bays.queries import WorkloadQuestions
+from jeroboam.conductor.bays.strays import Strays
+from jeroboam.conductor.clusters.loop import Clusters, Drivers
+from jeroboam.conductor.clusters.scaling import Scaling
+from jeroboam.conductor.containers.loop import Containers
 from jeroboam.conductor.loop import Leased, Loop, report
 from jeroboam.conductor.metrics import LoopMeter
-from jeroboam.conductor.orchestration import Orchestration
-from jeroboam.conductor.outbox import Relay, to_log
-from jeroboam.conductor.reach import Reach
-from jeroboam.conductor.reaper import Reaper
-from jeroboam.conductor.scaling import Scaling
-from jeroboam.conductor.workload_questions import WorkloadQuestions
-from jeroboam.conductor.workload_strays import Strays
-from jeroboam.conductor.workloads import Workloads
+from jeroboam.conductor.periodic.ageing import Ageing
+from jeroboam.conductor.periodic.heartbeat import Heartbeat
+from jeroboam.conductor.periodic.outbox import Relay, to_log
+from jeroboam.conductor.periodic.reaper import Reaper
 from jeroboam.dispatch.gateway import ANSWER_SECONDS, SessionGateway
 from jeroboam.dispatch.records import DispatchRecords
 from jeroboam.dispatch.sessions import Dispatcher

@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from typing import Any, Protocol, runtime_checkable
 
+from jeroboam.domain.bay_containers import Act
+from jeroboam.domain.bay_manifests import OrchestratedKind, Seen
 from jeroboam.domain.clusters import MASTER, Health, TemplateSpec
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.containers import RuntimeState
 from jeroboam.domain.nodes import NodeScript
-from jeroboam.domain.orchestrated import OrchestratedKind, Seen
 from jeroboam.domain.ports import ExecResult
 from jeroboam.domain.progress import UNWATCHED, Progress
-from jeroboam.domain.workloads import Act
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

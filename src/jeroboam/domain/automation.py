@@ -6,8 +6,8 @@ Neighbours: admission, which checks them; the conductor's `healing` and `scaling
 import re
 from collections.abc import Mapping
 
+from jeroboam.domain.booleans import read_flag
 from jeroboam.domain.errors import bad_label
-from jeroboam.domain.words import read_flag
 
 HEALING = "auto_healing_enabled"
 """Nodes that do not work for long are replaced."""

@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from jeroboam.domain.bay_manifests import Orchestrated
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.clusters import Cluster, NodeGroup, TemplateSpec
 from jeroboam.domain.limits import Owner
-from jeroboam.domain.orchestrated import Orchestrated
 
 
 class TokenCheck(Protocol):

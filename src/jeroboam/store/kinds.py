@@ -6,13 +6,13 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
+from jeroboam.domain.bay_containers import Workload, WorkloadKind
+from jeroboam.domain.bay_manifests import Orchestrated, OrchestratedKind
 from jeroboam.domain.clusters import MASTER, Certificate, Cluster, NodeGroup, Operation, Template
 from jeroboam.domain.containers import Container, Status
 from jeroboam.domain.hosts import Host, Service
 from jeroboam.domain.noderecords import NodeRecord
-from jeroboam.domain.orchestrated import Orchestrated, OrchestratedKind
 from jeroboam.domain.quotas import ContainerUse, Quota
-from jeroboam.domain.workloads import Workload, WorkloadKind
 from jeroboam.store import filters, tables
 from jeroboam.store.briefs import ClusterBrief, GroupBrief
 from jeroboam.store.filters import ClusterFilter, TemplateFilter

@@ -9,10 +9,10 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
+from jeroboam.domain.bay_manifests import Orchestrated
 from jeroboam.domain.clusters import Certificate
 from jeroboam.domain.hosts import Host, Service
 from jeroboam.domain.noderecords import NodeRecord
-from jeroboam.domain.orchestrated import Orchestrated
 from jeroboam.store import census, history, kinds, recheck, tables
 from jeroboam.store.leases import Leases
 from jeroboam.store.rows import Rows, Session

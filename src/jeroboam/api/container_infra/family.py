@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from jeroboam.api.bays import routes as kilo
+from jeroboam.api.bays.policies import RULES as KILO_RULES
 from jeroboam.api.call import Failure
-from jeroboam.api.container_infra.kilo import routes as kilo
-from jeroboam.api.container_infra.kilo.policies import RULES as KILO_RULES
 from jeroboam.api.container_infra.policies import RULES
 from jeroboam.api.container_infra.routes import ROUTES
 from jeroboam.api.container_infra.shapes import Errors, Unsupported

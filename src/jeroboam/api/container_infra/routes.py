@@ -4,6 +4,7 @@ Contract: container-infra, section 4. The dispatcher finds handlers here; `opena
 of the same data. Those of clusters, which are most, are in `cluster_routes`, those of 2015 in `kilo.routes`.
 """
 
+from jeroboam.api.bays.routes import ROUTES as KILO
 from jeroboam.api.call import Route
 from jeroboam.api.container_infra import (
     federations,
@@ -13,8 +14,7 @@ from jeroboam.api.container_infra import (
     stats,
     templates,
 )
-from jeroboam.api.container_infra.cluster_routes import CLUSTERS
-from jeroboam.api.container_infra.kilo.routes import ROUTES as KILO
+from jeroboam.api.container_infra.clusters.routes import CLUSTERS
 from jeroboam.api.fields import body_of, flag
 from jeroboam.api.wire import PAGING, paging, patch_of
 from jeroboam.domain.clusters import Template

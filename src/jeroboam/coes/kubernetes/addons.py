@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from jeroboam.coes.base import Authority, CoePlan
-from jeroboam.coes.kubernetes.fleet import Nodes
 from jeroboam.coes.kubernetes.label_flags import flag
+from jeroboam.coes.kubernetes.node_ops import Nodes
 from jeroboam.coes.kubernetes.options import networks
 from jeroboam.domain.clusters import TemplateSpec
 from jeroboam.domain.errors import Invalid, bad_label

@@ -9,7 +9,7 @@ from typing import Any
 
 from jeroboam.coes.base import CoePlan, Member
 from jeroboam.coes.kubernetes import flags, security
-from jeroboam.coes.kubernetes.machine import provider_id
+from jeroboam.coes.kubernetes.machine_id import provider_id
 from jeroboam.coes.kubernetes.options import networks, sans
 from jeroboam.domain.clusters import MASTER, WORKER
 

@@ -13,8 +13,8 @@ from typing import Any
 from jeroboam.clients.kubernetes_quantities import amounts, less, plus, within
 from jeroboam.coes.base import CoePlan, Demand, GroupShape
 from jeroboam.coes.kubernetes import disks
-from jeroboam.coes.kubernetes.fleet import Load, stays
-from jeroboam.coes.kubernetes.marks import GROUP_LABEL
+from jeroboam.coes.kubernetes.node_annotations import GROUP_LABEL
+from jeroboam.coes.kubernetes.node_ops import Load, stays
 from jeroboam.domain.clusters import MASTER
 
 # What the cluster itself puts onto nodes that are not well.

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from jeroboam.coes.kubernetes.fleet import POLL_SECONDS, KubeNode, Nodes, is_going
+from jeroboam.coes.kubernetes.node_ops import POLL_SECONDS, KubeNode, Nodes, is_going
 from jeroboam.domain.progress import Progress, list_some
 from jeroboam.kit.clock import Clock, Overdue, within
 

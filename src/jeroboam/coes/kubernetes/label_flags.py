@@ -1,7 +1,7 @@
 """Labels that say yes or no. Neighbours: every module here that reads labels."""
 
+from jeroboam.domain.booleans import read_flag
 from jeroboam.domain.errors import bad_label
-from jeroboam.domain.words import read_flag
 
 
 def flag(name: str, value: str | None) -> bool:

@@ -13,10 +13,10 @@ from typing import Any
 
 from jeroboam.clients.kubernetes import MANAGER, KubernetesApi, Missing
 from jeroboam.coes.base import CoePlan, ManifestWant
-from jeroboam.coes.kubernetes.reach import speaking_to
+from jeroboam.coes.kubernetes.api_access import speaking_to
+from jeroboam.domain.bay_manifests import CALLED, OrchestratedKind, OrchestratedStatus, Seen, facts_of
 from jeroboam.domain.errors import Permanent, Temporary
-from jeroboam.domain.marks import is_reserved
-from jeroboam.domain.orchestrated import CALLED, OrchestratedKind, OrchestratedStatus, Seen, facts_of
+from jeroboam.domain.owner_labels import is_reserved
 from jeroboam.kit.clock import Clock
 
 LABEL = "jeroboam.io/workload"

@@ -8,7 +8,7 @@ nodes these are.
 from collections.abc import Sequence
 
 from jeroboam.coes.base import CoePlan
-from jeroboam.coes.kubernetes.fleet import KubeNode
+from jeroboam.coes.kubernetes.node_ops import KubeNode
 from jeroboam.coes.kubernetes.options import Networks, networks
 from jeroboam.domain.clusters import TemplateSpec
 from jeroboam.domain.conditions import Condition

@@ -1,0 +1,132 @@
+"""Baymodels: cluster templates as 2015 saw them, with the fields that there were."""
+
+from dataclasses import replace
+
+from jeroboam.api.bays.lookup import baymodel_of
+from jeroboam.api.bays.shapes import BayModelDetailList, BayModelInList, BayModelList, BayModelShape
+from jeroboam.api.call import Answer, Call, reply
+from jeroboam.api.container_infra import templates
+from jeroboam.api.container_infra.lookup import project_scope
+from jeroboam.api.container_infra.pages import paged
+from jeroboam.api.container_infra.schema import refuse_unknown
+from jeroboam.api.fields import Check, optional, text
+from jeroboam.api.wire import changes_of, iso, links, page_of
+from jeroboam.domain.clusters import Template
+from jeroboam.domain.errors import Invalid
+from jeroboam.store import Page
+
+_TAKEN = (
+    "name public coe image_id flavor_id master_flavor_id dns_nameserver keypair_id external_network_id fixed_network "
+    "apiserver_port docker_volume_size cluster_distro network_driver volume_driver http_proxy https_proxy no_proxy "
+    "insecure_registry registry_enabled labels tls_disabled server_type"
+).split()
+_KEY = "ssh_authorized_key"
+FIELDS: dict[str, Check] = {
+    **{name: templates.FIELDS[name] for name in _TAKEN},
+    # No node of ours takes one: it is checked, and of no effect.
+    _KEY: optional(text(high=65536)),
+}
+IDENT, REQUIRED = templates.IDENT, templates.REQUIRED
+CHANGEABLE = tuple(name for name in FIELDS if name != _KEY)
+_READ_ONLY = frozenset({"project_id", "user_id", "links", "created_at", "updated_at"})
+
+
+def short(baymodel: Template, call: Call) -> BayModelInList:
+    """The object as lists show it."""
+    spec = baymodel.spec
+    return {
+        "uuid": baymodel.uuid,
+        "name": baymodel.name,
+        "image_id": spec.image_id,
+        "apiserver_port": spec.apiserver_port,
+        "coe": spec.coe,
+        "links": links(call.base, "baymodels", baymodel.uuid),
+    }
+
+
+def full(baymodel: Template, call: Call) -> BayModelShape:
+    """The whole object."""
+    spec = baymodel.spec
+    return {
+        **short(baymodel, call),
+        "flavor_id": spec.flavor_id,
+        "master_flavor_id": spec.master_flavor_id,
+        "dns_nameserver": spec.dns_nameserver,
+        "keypair_id": spec.keypair_id,
+        "external_network_id": spec.external_network_id,
+        "fixed_network": spec.fixed_network,
+        "docker_volume_size": spec.docker_volume_size,
+        "cluster_distro": spec.cluster_distro,
+        "network_driver": spec.network_driver,
+        "volume_driver": spec.volume_driver,
+        "http_proxy": templates.shown_proxy(call, baymodel, spec.http_proxy),
+        "https_proxy": templates.shown_proxy(call, baymodel, spec.https_proxy),
+        "no_proxy": spec.no_proxy,
+        "insecure_registry": spec.insecure_registry,
+        "registry_enabled": spec.registry_enabled,
+        "labels": spec.labels,
+        "tls_disabled": spec.tls_disabled,
+        "server_type": spec.server_type,
+        "ssh_authorized_key": None,
+        "public": baymodel.public,
+        "created_at": iso(baymodel.created_at),
+        "updated_at": iso(baymodel.updated_at),
+    }
+
+
+async def index(call: Call) -> Answer:
+    """GET /baymodels: the baymodels, in short"""
+    page, found = await _found(call)
+    body: BayModelList = {"baymodels": [short(baymodel, call) for baymodel in found]}
+    return paged(call, page, "baymodels", found, body)
+
+
+async def detail(call: Call) -> Answer:
+    """GET /baymodels/detail: the baymodels, whole"""
+    page, found = await _found(call)
+    body: BayModelDetailList = {"baymodels": [full(baymodel, call) for baymodel in found]}
+    return paged(call, page, "baymodels/detail", found, body)
+
+
+async def _found(call: Call) -> tuple[Page, list[Template]]:
+    page = page_of(call)
+    scope = project_scope(call, "clustertemplate:get_all_all_projects")
+    async with call.parts.store.read() as tx:
+        return page, await tx.templates.visible(page, scope, hidden=scope is None)
+
+
+async def show(call: Call) -> Answer:
+    """GET /baymodels/{id or name}: a baymodel"""
+    async with call.parts.store.read() as tx:
+        baymodel = await baymodel_of(tx, call, call.path["baymodel"])
+    return reply(full(baymodel, call))
+
+
+async def create(call: Call) -> Answer:
+    """POST /baymodels: a new baymodel"""
+    body = call.fields()
+    refuse_unknown(body, {*FIELDS, "uuid"}, "baymodel", read_only=_READ_ONLY)
+    FIELDS[_KEY](_KEY, body.pop(_KEY, None))
+    shown = full(await templates.made(call, body), call)
+    return reply(shown, 201, ("Location", shown["links"][0]["href"]))
+
+
+async def update(call: Call) -> Answer:
+    """PATCH /baymodels/{id or name}: a changed baymodel"""
+    steps = changes_of(call.json())
+    for step in steps:
+        if step.root not in {*CHANGEABLE, *_READ_ONLY, "id", "uuid"}:
+            raise Invalid(f"cannot change baymodel property(ies) {step.root}.", field=step.root)
+    return reply(full(await templates.changed(await _meant(call), steps), call))
+
+
+async def delete(call: Call) -> Answer:
+    """DELETE /baymodels/{id or name}: the end of a baymodel"""
+    return await templates.delete(await _meant(call))
+
+
+async def _meant(call: Call) -> Call:
+    """The call as one to the template that its path means."""
+    async with call.parts.store.read() as tx:
+        baymodel = await baymodel_of(tx, call, call.path["baymodel"])
+    return replace(call, path={"template": baymodel.uuid})

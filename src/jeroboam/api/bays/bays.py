@@ -1,0 +1,163 @@
+"""Bays: clusters as 2015 saw them.
+
+Their clients waited for no call and asked for no version: a bay is answered whole once its wish is stored, and its
+status tells the rest. Sizes are those of a cluster's node groups together.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from jeroboam.api.bays.lookup import bay_of, baymodel_of
+from jeroboam.api.bays.shapes import BayDetailList, BayInList, BayList, BayShape
+from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
+from jeroboam.api.container_infra.bounds import bounds_for
+from jeroboam.api.container_infra.clusters import changes, clusters
+from jeroboam.api.container_infra.lookup import group_of, groups_of, project_scope
+from jeroboam.api.container_infra.pages import paged
+from jeroboam.api.container_infra.schema import MOST_NODES, UNUSED_UUID, refuse_unknown
+from jeroboam.api.fields import Check, optional, read, whole
+from jeroboam.api.wire import Change, apply, changes_of, iso, links, page_of
+from jeroboam.domain.clusters import MASTER, Cluster, NodeGroup
+from jeroboam.domain.errors import Invalid
+from jeroboam.store import ClusterBrief, GroupBrief
+
+_COUNT = whole(low=1, high=MOST_NODES)
+FIELDS: dict[str, Check] = {
+    "uuid": UNUSED_UUID,
+    "name": clusters.FIELDS["name"],
+    "baymodel_id": clusters.FIELDS["cluster_template_id"],
+    "node_count": optional(_COUNT),
+    "master_count": optional(_COUNT),
+    "bay_create_timeout": clusters.FIELDS["create_timeout"],
+    "discovery_url": clusters.FIELDS["discovery_url"],
+}
+NOW_CALLED = {"baymodel_id": "cluster_template_id", "bay_create_timeout": "create_timeout"}
+REQUIRED = "baymodel_id"
+_READ_ONLY = frozenset(
+    "links stack_id status status_reason api_address node_addresses master_addresses ca_cert_ref project_id "
+    "user_id created_at updated_at".split()
+)
+
+
+def short(bay: Cluster | ClusterBrief, masters: int, others: int, call: Call) -> BayInList:
+    """The object as lists show it."""
+    return {
+        "uuid": bay.uuid,
+        "name": bay.name,
+        "baymodel_id": bay.template_id,
+        "node_count": others,
+        "master_count": masters,
+        "bay_create_timeout": bay.spec.create_timeout,
+        "stack_id": bay.uuid,
+        "status": bay.status,
+        "links": links(call.base, "bays", bay.uuid),
+    }
+
+
+def full(bay: Cluster, groups: Sequence[NodeGroup | GroupBrief], call: Call) -> BayShape:
+    """The whole object."""
+    masters = [group for group in groups if group.spec.role == MASTER]
+    others = [group for group in groups if group.spec.role != MASTER]
+    return {
+        **short(bay, _size(masters), _size(others), call),
+        "status_reason": bay.status_reason,
+        "discovery_url": bay.spec.discovery_url,
+        "api_address": bay.observed.api_address,
+        "node_addresses": [address for group in others for address in clusters.addresses(group)],
+        "master_addresses": [address for group in masters for address in clusters.addresses(group)],
+        "created_at": iso(bay.created_at),
+        "updated_at": iso(bay.updated_at),
+    }
+
+
+def _size(groups: Sequence[NodeGroup | GroupBrief]) -> int:
+    return sum(group.spec.node_count for group in groups)
+
+
+async def index(call: Call) -> Answer:
+    """GET /bays: the bays, in short"""
+    return await _list(call, "bays", detailed=False)
+
+
+async def detail(call: Call) -> Answer:
+    """GET /bays/detail: the bays, whole"""
+    return await _list(call, "bays/detail", detailed=True)
+
+
+async def _list(call: Call, path: str, *, detailed: bool) -> Answer:
+    page = page_of(call)
+    scope = project_scope(call, "cluster:get_all_all_projects")
+    by_key = replace(page, sort_key=NOW_CALLED.get(page.sort_key, page.sort_key))
+    found: Sequence[Cluster] | Sequence[ClusterBrief]
+    body: BayList | BayDetailList
+    async with call.parts.store.read() as tx:
+        if detailed:
+            found = await tx.clusters.listed(by_key, scope)
+            groups = await tx.nodegroups.brief_of(*(bay.uuid for bay in found))
+            body = {"bays": [full(bay, groups[bay.uuid], call) for bay in found]}
+        else:
+            found = await tx.clusters.brief(by_key, scope)
+            body = {"bays": [short(bay, bay.masters, bay.others, call) for bay in found]}
+    return paged(call, page, path, found, body)
+
+
+async def show(call: Call) -> Answer:
+    """GET /bays/{id or name}: a bay"""
+    async with call.parts.store.read() as tx:
+        bay = await bay_of(tx, call, call.path["bay"])
+        groups = await groups_of(tx, bay)
+    return reply(full(bay, groups, call))
+
+
+async def create(call: Call) -> Answer:
+    """POST /bays: a new bay"""
+    body = call.fields()
+    refuse_unknown(body, FIELDS, "bay", read_only=_READ_ONLY)
+    if body.get(REQUIRED) is None:
+        raise Invalid(f"Mandatory field missing: {REQUIRED}.", field=REQUIRED)
+    given = {name: value for name, value in read(body, FIELDS).items() if value is not None}
+    async with call.parts.store.read() as tx:
+        given["baymodel_id"] = (await baymodel_of(tx, call, given["baymodel_id"])).uuid
+    wish = {NOW_CALLED.get(name, name): value for name, value in given.items()}
+    if given.get("master_count", 1) > 1:
+        # A bay of several masters had its own way to them; there was no word to ask for one.
+        wish["master_lb_enabled"] = True
+    bay, groups = await clusters.made(call, wish)
+    shown = full(bay, groups, call)
+    return reply(shown, 201, ("Location", shown["links"][0]["href"]))
+
+
+async def update(call: Call) -> Answer:
+    """PATCH /bays/{id or name}: another number of nodes of a bay"""
+    steps = changes_of(call.json())
+    for step in steps:
+        if step.root in _READ_ONLY | {"id", "uuid"}:
+            raise Invalid(f"'/{step.root}' is an internal attribute and can not be updated", field=step.root)
+        if step.root != "node_count" or step.member is not None:
+            raise Invalid(f"cannot change bay property(ies) {step.root}.", field=step.root)
+    async with call.parts.store.read() as tx:
+        bay = await bay_of(tx, call, call.path["bay"], "cluster:update_all_projects")
+        workers = await group_of(tx, bay, changes.DEFAULT_WORKERS)
+    bounds = await bounds_for(call, bay.project_id)
+    await changes.check_growth(call, bay, workers, _patched(workers, steps))
+    async with call.parts.store.write() as tx:
+        bay = await bay_of(tx, call, bay.uuid, "cluster:update_all_projects")
+        if steps:
+            workers = await group_of(tx, bay, changes.DEFAULT_WORKERS)
+            await changes.resized(tx, call, bounds, bay, workers, _patched(workers, steps))
+            bay = await bay_of(tx, call, bay.uuid)
+        groups = await groups_of(tx, bay)
+    return reply(full(bay, groups, call))
+
+
+def _patched(workers: NodeGroup, steps: list[Change]) -> int:
+    """How many nodes there are to be."""
+    patched = apply({"node_count": workers.spec.node_count}, steps)
+    return int(_COUNT("node_count", patched.get("node_count", 1)))
+
+
+async def delete(call: Call) -> Answer:
+    """DELETE /bays/{id or name}: the end of a bay"""
+    async with call.parts.store.write() as tx:
+        await changes.ended(tx, call, await bay_of(tx, call, call.path["bay"], "cluster:delete_all_projects"))
+    return NO_CONTENT

@@ -1,0 +1,60 @@
+"""What can be asked of a container inside a bay: to start, to stop, to pause; what it printed; a command in it.
+
+The first are wishes, refused at once where the state forbids them, and otherwise carried out in the order in which
+they were asked for. The others are questions: the answer comes from the bay itself, and nothing is stored.
+"""
+
+import datetime as dt
+
+from jeroboam.api.bays.containers import full
+from jeroboam.api.bays.lookup import container_of
+from jeroboam.api.bays.shapes import Output
+from jeroboam.api.call import Answer, Call, Handler, reply
+from jeroboam.domain.bay_containers import Act, Workload, ask_workload, check_act, words
+from jeroboam.domain.errors import Invalid
+
+ACTS = tuple(act for act in Act if act is not Act.CREATE)
+_EVERYONES = "container:update_all_projects"
+
+
+def asking(act: Act) -> Handler:
+    """The handler for that act, in either form of its path."""
+
+    async def ask(call: Call) -> Answer:
+        async with call.parts.store.write() as tx:
+            container = await container_of(tx, call, _EVERYONES)
+            check_act(container, act)
+            deadline = tx.now + dt.timedelta(seconds=call.parts.options.op_seconds)
+            container = ask_workload(container, act, now=tx.now, deadline=deadline)
+            await tx.workloads.update(container)
+            tx.hint("workload", container.uuid)
+        return reply(full(container, call))
+
+    ask.__doc__ = f"PUT /containers/{{id or name}}/{act}: {act} a container in a bay"
+    return ask
+
+
+async def logs(call: Call) -> Answer:
+    """GET /containers/{id or name}/logs: what a container in a bay printed"""
+    container = await _asked(call, "logs")
+    shown: Output = {"output": await call.parts.workloads.logs(container.cluster_id, container.uuid)}
+    return reply(shown)
+
+
+async def execute(call: Call) -> Answer:
+    """PUT /containers/{id or name}/execute: what a command in a container in a bay prints"""
+    told = words(call.query.get("command", ""))
+    if not told:
+        raise Invalid("Mandatory argument missing: command. It has to hold a word.", field="command")
+    container = await _asked(call, "execute")
+    answer = await call.parts.workloads.execute(container.cluster_id, container.uuid, told)
+    shown: Output = {"output": answer.output}
+    return reply(shown)
+
+
+async def _asked(call: Call, question: str) -> Workload:
+    """The container that is asked; the transaction has ended before the bay is."""
+    async with call.parts.store.read() as tx:
+        container = await container_of(tx, call, _EVERYONES)
+    check_act(container, question)
+    return container

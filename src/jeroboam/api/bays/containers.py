@@ -1,0 +1,225 @@
+"""Containers inside a Swarm bay: making, showing and ending them. What can be asked of one is in `acts`.
+
+Every change is a wish in one transaction; the workload loop makes it so, and the status tells how far it came. A
+container that was made is not started: that is a wish of its own, as it was in 2015.
+"""
+
+import datetime as dt
+from dataclasses import replace
+from typing import Any
+
+from jeroboam.api.bays.lookup import bay_named, bay_of, check_coe, check_open, container_of
+from jeroboam.api.bays.shapes import (
+    BayContainerDetailList,
+    BayContainerInList,
+    BayContainerList,
+    BayContainerShape,
+)
+from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
+from jeroboam.api.container_infra.lookup import project_scope
+from jeroboam.api.container_infra.pages import paged
+from jeroboam.api.container_infra.schema import refuse_unknown
+from jeroboam.api.fields import BadField, Check, Schema, body_of, ignored, optional, read, text
+from jeroboam.api.wire import apply, changes_of, iso, links, page_of
+from jeroboam.domain.bay_containers import (
+    MOST_MEMORY,
+    Act,
+    Workload,
+    WorkloadKind,
+    WorkloadOp,
+    WorkloadSpec,
+    ask_delete,
+    octets,
+    project_workload,
+    words,
+)
+from jeroboam.domain.clusters import Cluster
+from jeroboam.domain.errors import Invalid
+from jeroboam.domain.states import in_progress
+from jeroboam.store import Page
+
+WORDS = frozenset({*Act, "detail", "logs", "execute"} - {Act.CREATE})
+"""What stands in a path where a container's name could: no container can be called so."""
+_LINE = text(low=0, high=4096)
+_MEMORY: Schema = {
+    "anyOf": [
+        {"type": "string", "pattern": "^[0-9]{1,15}[bkmgBKMG]?$"},
+        {"type": "integer", "minimum": 1, "maximum": MOST_MEMORY},
+    ]
+}
+_IMAGE = r"\A[a-z0-9][A-Za-z0-9._:@-]*(/[A-Za-z0-9][A-Za-z0-9._:@-]*)*\Z"
+
+
+def _name(name: str, value: Any) -> str:
+    checked: str = text()(name, value)
+    if checked in WORDS:
+        raise BadField(name, value, "A container cannot be called by a word of the API's paths.")
+    return checked
+
+
+def _command(name: str, value: Any) -> str:
+    checked: str = _LINE(name, value)
+    try:
+        words(checked)
+    except ValueError as error:
+        raise BadField(name, value, f"it cannot be taken apart into words: {error}.") from error
+    return checked
+
+
+COMMAND = Check(_command, _LINE.schema)
+"""A command line whose quotes match."""
+
+
+def _memory(name: str, value: Any) -> str:
+    said = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    checked: str = text()(name, said)
+    try:
+        octets(checked)
+    except ValueError as error:
+        raise BadField(name, value, "it has to be a number above 0 with b, k, m or g behind it, or none.") from error
+    return checked
+
+
+FIELDS: dict[str, Check] = {
+    "name": optional(Check(_name, text().schema)),
+    "image": text(pattern=_IMAGE, rule="it has to be the name of an image."),
+    "command": optional(COMMAND),
+    "memory": optional(Check(_memory, _MEMORY)),
+    "bay_uuid": text(),
+    # Clients send back what they have read.
+    "status": ignored,
+}
+REQUIRED = ("bay_uuid", "image")
+# What a field was called in Kilo.
+NOW_CALLED = {"image_id": "image"}
+_OLD = {name: check for name, check in FIELDS.items() if name != "image"} | {"image_id": FIELDS["image"]}
+BODY: Schema = {"anyOf": [body_of(FIELDS, *REQUIRED), body_of(_OLD, "bay_uuid", "image_id")]}
+"""The schema of what a container is made of."""
+_READ_ONLY = frozenset("uuid links status_reason project_id user_id created_at updated_at".split())
+
+
+def short(container: Workload, call: Call) -> BayContainerInList:
+    """The object as lists show it."""
+    return {
+        "uuid": container.uuid,
+        "name": container.name,
+        "bay_uuid": container.cluster_id,
+        "status": container.status,
+        "links": links(call.base, "containers", container.uuid),
+    }
+
+
+def full(container: Workload, call: Call) -> BayContainerShape:
+    """The whole object; `image_id` is what Kilo called the image."""
+    spec = container.spec
+    return {
+        **short(container, call),
+        "image": spec.image,
+        "image_id": spec.image,
+        "command": spec.command,
+        "memory": spec.memory,
+        "status_reason": container.status_reason,
+        "created_at": iso(container.created_at),
+        "updated_at": iso(container.updated_at),
+    }
+
+
+async def index(call: Call) -> Answer:
+    """GET /containers: containers in bays, in short"""
+    page, found = await _found(call)
+    body: BayContainerList = {"containers": [short(container, call) for container in found]}
+    return paged(call, page, "containers", found, body)
+
+
+async def detail(call: Call) -> Answer:
+    """GET /containers/detail: containers in bays, whole"""
+    page, found = await _found(call)
+    body: BayContainerDetailList = {"containers": [full(container, call) for container in found]}
+    return paged(call, page, "containers/detail", found, body)
+
+
+async def _found(call: Call) -> tuple[Page, list[Workload]]:
+    """The page that the query asks for, and what is on it."""
+    page = page_of(call)
+    scope = project_scope(call, "container:get_all_all_projects")
+    equals: dict[str, Any] = {"kind": WorkloadKind.CONTAINER} | ({} if scope is None else {"project_id": scope})
+    async with call.parts.store.read() as tx:
+        if "bay_ident" in call.query:
+            equals["cluster_id"] = (await bay_of(tx, call, call.query["bay_ident"])).uuid
+        found = await tx.workloads.select(page, **equals)
+    return page, found
+
+
+async def show(call: Call) -> Answer:
+    """GET /containers/{id or name}: a container in a bay"""
+    async with call.parts.store.read() as tx:
+        container = await container_of(tx, call, "container:get_one_all_projects")
+    return reply(full(container, call))
+
+
+async def create(call: Call) -> Answer:
+    """POST /containers: a new container in a bay"""
+    body = call.fields()
+    for old, new in NOW_CALLED.items():
+        if old in body and new not in body:
+            body[new] = body.pop(old)
+    refuse_unknown(body, FIELDS, "container", read_only=_READ_ONLY)
+    for name in REQUIRED:
+        if body.get(name) is None:
+            raise Invalid(f"Mandatory field missing: {name}.", field=name)
+    wish = read(body, FIELDS)
+    async with call.parts.store.write() as tx:
+        bay = await bay_named(tx, call, "bay_uuid", wish["bay_uuid"])
+        check_coe(bay, "swarm")
+        check_open(bay, "container")
+        container = _container(call, wish, bay, tx.now)
+        await tx.workloads.insert(container)
+        tx.hint("workload", container.uuid)
+    shown = full(container, call)
+    return reply(shown, 201, ("Location", shown["links"][0]["href"]))
+
+
+def _container(call: Call, wish: dict[str, Any], bay: Cluster, now: dt.datetime) -> Workload:
+    # While its bay is still being made a container waits for that first.
+    begin = bay.deadline_at if in_progress(bay) and bay.deadline_at is not None else now
+    spec = WorkloadSpec(image=wish["image"], command=wish.get("command") or None, memory=wish.get("memory"))
+    made = Workload(
+        uuid=call.parts.ids.uuid(),
+        name=wish.get("name") or call.parts.ids.name("container"),
+        project_id=bay.project_id,
+        user_id=call.caller.user_id,
+        cluster_id=bay.uuid,
+        spec=spec,
+        ops=(WorkloadOp(seq=1, act=Act.CREATE),),
+        deadline_at=begin + dt.timedelta(seconds=call.parts.options.create_seconds),
+        created_at=now,
+    )
+    return project_workload(made)
+
+
+async def update(call: Call) -> Answer:
+    """PATCH /containers/{id or name}: another name for a container in a bay"""
+    steps = changes_of(call.json())
+    for step in steps:
+        if step.root in _READ_ONLY | {"id"}:
+            raise Invalid(f"'/{step.root}' is an internal attribute and can not be updated", field=step.root)
+        if step.root != "name" or step.member is not None:
+            raise Invalid(f"cannot change container property(ies) {step.root}.", field=step.root)
+    async with call.parts.store.write() as tx:
+        container = await container_of(tx, call, "container:update_all_projects")
+        patched = apply({"name": container.name}, steps, mandatory=("name",))
+        container = replace(container, name=_name("name", patched["name"]), updated_at=tx.now)
+        await tx.workloads.update(container)
+    return reply(full(container, call))
+
+
+async def delete(call: Call) -> Answer:
+    """DELETE /containers/{id or name}: the end of a container in a bay"""
+    async with call.parts.store.write() as tx:
+        container = await container_of(tx, call, "container:delete_all_projects")
+        deadline = tx.now + dt.timedelta(seconds=call.parts.options.op_seconds)
+        leaving = ask_delete(container, now=tx.now, deadline=deadline)
+        if leaving is not container:
+            await tx.workloads.update(leaving)
+        tx.hint("workload", container.uuid)
+    return NO_CONTENT

@@ -1,0 +1,56 @@
+"""Finding bays, baymodels and containers by what their users call them, in the words of 2015."""
+
+from jeroboam.api.call import Call
+from jeroboam.api.container_infra.lookup import only, project_scope
+from jeroboam.domain.bay_containers import Workload, WorkloadKind
+from jeroboam.domain.clusters import Cluster, Operation, Template
+from jeroboam.domain.errors import Conflict, Invalid, NotFound
+from jeroboam.store import Transaction
+
+
+async def bay_of(tx: Transaction, call: Call, ident: str, rule: str = "cluster:get_one_all_projects") -> Cluster:
+    """The bay that the caller means; whoever the rule allows may mean any project's."""
+    scope = project_scope(call, rule)
+    owner = {} if scope is None else {"project_id": scope}
+    return only(await tx.clusters.find(ident, **owner), ident, "Bay", "bays")
+
+
+async def baymodel_of(tx: Transaction, call: Call, ident: str) -> Template:
+    """The baymodel that the caller means, among the project's own and the public ones."""
+    everyones = call.allows("clustertemplate:get_one_all_projects")
+    scope = None if everyones else call.caller.project_id
+    found = await tx.templates.find_visible(ident, scope, hidden=everyones)
+    return only(found, ident, "BayModel", "baymodels")
+
+
+async def container_of(tx: Transaction, call: Call, rule: str) -> Workload:
+    """The container that the path names; whoever the rule allows may mean any project's."""
+    ident, scope = call.path["container"], project_scope(call, rule)
+    owner = {} if scope is None else {"project_id": scope}
+    found = await tx.workloads.find(ident, kind=WorkloadKind.CONTAINER, **owner)
+    container = only(found, ident, "Container", "containers")
+    call.subject.is_(container.uuid, container.name)
+    return container
+
+
+def check_coe(bay: Cluster, coe: str) -> None:
+    """Raise `Invalid` unless the bay runs that COE."""
+    actual = bay.spec.template.coe
+    if actual != coe:
+        text = f"Cannot fulfill request with a {actual} bay, expecting a {coe} bay."
+        raise Invalid(text, field="bay_uuid")
+
+
+def check_open(bay: Cluster, one: str) -> None:
+    """Raise `Conflict` for a bay that goes or never came: nothing is made in it."""
+    if bay.operation is Operation.DELETE or bay.status == "CREATE_FAILED":
+        text = f"Creating a {one} in bay {bay.uuid} when its status is {bay.status} is not supported."
+        raise Conflict(text, field="bay_uuid")
+
+
+async def bay_named(tx: Transaction, call: Call, field: str, ident: str) -> Cluster:
+    """The bay that a field of the body names; the refusal names the field."""
+    try:
+        return await bay_of(tx, call, ident)
+    except NotFound as error:
+        raise NotFound(f"{error.detail} ({field})", field=field) from error

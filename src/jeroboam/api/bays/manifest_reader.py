@@ -1,0 +1,201 @@
+"""Reading manifests: one document of YAML or JSON that says one object of Kubernetes, or a refusal that says why not.
+
+What is read was written by anybody: nothing of it is made into anything but plain JSON, nothing refers to something
+else in it, and it is neither large nor deep. Whether Kubernetes likes what it says is for the bay to tell.
+"""
+
+import json
+import math
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import yaml
+
+from jeroboam.domain.bay_manifests import CALLED, OrchestratedKind
+from jeroboam.domain.errors import Invalid
+from jeroboam.domain.owner_labels import is_reserved
+
+MOST_OCTETS = 64 << 10
+_MOST_DEPTH = 40
+_API_VERSION = "v1"
+_NAMESPACE = "default"
+_WORDS = frozenset({"detail"})
+_LONGEST_NAME = {OrchestratedKind.POD: 253, OrchestratedKind.SERVICE: 63, OrchestratedKind.RC: 253}
+_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
+# Where names are labels, annotations, or what objects are chosen by.
+_NAMED = frozenset({"labels", "annotations", "selector", "matchLabels"})
+# Kubernetes' own to give, or ours.
+_GIVEN = frozenset("uid resourceVersion generation creationTimestamp managedFields ownerReferences selfLink".split())
+_LARGEST = 2**63
+
+_BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+class _Loader(_BASE):  # type: ignore[misc]
+    """Plain scalars are what JSON knows: a date stays the text that it is, as Kubernetes has it."""
+
+    yaml_implicit_resolvers = {  # noqa: RUF012  (the class attribute that the base reads)
+        first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:timestamp"]
+        for first, pairs in _BASE.yaml_implicit_resolvers.items()
+    }
+
+
+def manifest_of(kind: OrchestratedKind, text: str, field: str = "manifest") -> dict[str, Any]:
+    """The manifest as an object of JSON. Raises `Invalid`, naming the field of the body that it came in."""
+    found = _plain(text, field)
+    if not isinstance(found, dict):
+        raise _bad(field, "it has to be an object with apiVersion, kind, metadata and spec")
+    called = CALLED[kind]
+    if found.get("kind") != called:
+        raise _bad(field, f"its kind is {_said(found.get('kind'))}, and has to be {called}")
+    if found.get("apiVersion") != _API_VERSION:
+        raise _bad(field, f"its apiVersion is {_said(found.get('apiVersion'))}, and has to be {_API_VERSION}")
+    if not isinstance(found.get("spec"), dict):
+        raise _bad(field, "its spec has to be an object")
+    _check_metadata(kind, found.get("metadata"), field)
+    template = found["spec"].get("template")
+    inner = template.get("metadata") if isinstance(template, dict) else None
+    _check_labels(inner.get("labels") if isinstance(inner, dict) else None, "spec.template.metadata.labels", field)
+    _check_names(found, "", field)
+    # What the cluster says of an object is no wish.
+    found.pop("status", None)
+    return found
+
+
+def name_of(manifest: dict[str, Any]) -> str:
+    """What the object of a manifest that was read is called."""
+    return str(manifest["metadata"]["name"])
+
+
+# ------------------------------------------------------------------------------------------------------- what it says
+
+
+def _check_metadata(kind: OrchestratedKind, meta: Any, field: str) -> None:
+    if meta is not None and not isinstance(meta, dict):
+        raise _bad(field, "its metadata has to be an object")
+    if meta is None or meta.get("name") in (None, ""):
+        raise Invalid("Field metadata['name'] can't be empty in manifest.", field=field)
+    name, longest = meta["name"], _LONGEST_NAME[kind]
+    if not isinstance(name, str) or len(name) > longest or _NAME.fullmatch(name) is None:
+        rule = f"small letters, digits, '-' and '.', at most {longest} of them, a letter or digit at both ends"
+        raise _bad(field, f"metadata.name {_said(name)} is no name: it takes {rule}")
+    if name in _WORDS:
+        raise _bad(field, f"metadata.name {_said(name)} is a word of the API's paths: nobody could call it")
+    if meta.get("namespace") not in (None, _NAMESPACE):
+        raise _bad(field, f"metadata.namespace has to be {_NAMESPACE}, or absent")
+    if given := sorted(_GIVEN & meta.keys()):
+        raise _bad(field, f"metadata.{given[0]} is not a user's to set")
+    _check_labels(meta.get("labels"), "metadata.labels", field)
+
+
+def _check_labels(labels: Any, where: str, field: str) -> None:
+    if labels is None:
+        return
+    if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
+        raise _bad(field, f"{where} has to be an object of texts")
+
+
+def _check_names(part: Any, where: str, field: str) -> None:
+    """Raise for a name of ours wherever objects are marked or chosen by one, however deep in the manifest."""
+    members = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
+    for key, value in members:
+        place = f"{where}.{key}" if where else str(key)
+        if key in _NAMED and isinstance(value, dict):
+            reserved = next((name for name in value if is_reserved(str(name))), None)
+            if reserved is not None:
+                raise _bad(field, f"{place} must not have {_said(reserved)}: names like it are the service's own")
+        _check_names(value, place, field)
+
+
+# --------------------------------------------------------------------------------------------------- how it is written
+
+
+def _plain(text: str, field: str) -> Any:
+    """What the text says, as plain JSON."""
+    if len(text.encode(errors="replace")) > MOST_OCTETS:
+        raise _bad(field, f"it has more than {MOST_OCTETS} octets")
+    try:
+        found = _parsed(text)
+    except _Refused as error:
+        raise _bad(field, str(error)) from error
+    except yaml.YAMLError as error:
+        raise _bad(field, f"it is not YAML: {_where(error)}") from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _bad(field, "it is neither JSON nor plain YAML") from error
+    if (why := next(_oddities(found), None)) is not None:
+        raise _bad(field, why)
+    return found
+
+
+class _Refused(Exception):
+    """What is YAML, and not taken."""
+
+
+def _parsed(text: str) -> Any:
+    if text.lstrip().startswith("{"):
+        try:
+            return json.loads(text)
+        except (ValueError, RecursionError):
+            # YAML has a way of writing objects that looks much like it.
+            pass
+    _check_events(text)
+    return yaml.load(text, Loader=_Loader)  # noqa: S506  # nosec B506  (a safe loader, made safer)
+
+
+def _check_events(text: str) -> None:
+    """Read it once without making anything of it, so that nothing large is made of something small."""
+    depth = documents = 0
+    for event in yaml.parse(text, Loader=_BASE):
+        if isinstance(event, yaml.AliasEvent):
+            raise _Refused("it refers to a part of itself (an alias), which is not taken")
+        documents += isinstance(event, yaml.DocumentStartEvent)
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if documents > 1:
+            raise _Refused("it holds more than one document: one is taken")
+        if depth > _MOST_DEPTH:
+            raise _Refused("it is too deep")
+
+
+def _oddities(found: Any, depth: int = 0) -> Iterator[str]:
+    """What of it has no counterpart in JSON."""
+    if depth > _MOST_DEPTH:
+        yield "it is too deep"
+    elif isinstance(found, dict):
+        yield from (f"a key has to be a text, and {_said(key)} is none" for key in found if not isinstance(key, str))
+        for each in (*found, *found.values()):
+            yield from _oddities(each, depth + 1)
+    elif isinstance(found, list):
+        for each in found:
+            yield from _oddities(each, depth + 1)
+    elif (why := _oddity(found)) is not None:
+        yield why
+
+
+def _oddity(found: Any) -> str | None:
+    """The same of something that holds nothing else."""
+    match found:
+        case None | bool():
+            return None
+        case str():
+            odd = "\0" in found or any("\ud800" <= letter <= "\udfff" for letter in found)
+            return "it holds a letter that no text can have" if odd else None
+        case int():
+            return "it holds a number that is too large" if abs(found) >= _LARGEST else None
+        case float():
+            return None if math.isfinite(found) else "it holds a number that is none"
+    return f"it holds something that JSON does not know: {_said(found)}"
+
+
+def _where(error: yaml.YAMLError) -> str:
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    said = str(problem or getattr(error, "reason", None) or "it cannot be read")
+    return said if mark is None else f"{said} in line {mark.line + 1}"
+
+
+def _said(value: Any) -> str:
+    return "missing" if value is None else f"'{str(value)[:80]}'"
+
+
+def _bad(field: str, why: str) -> Invalid:
+    return Invalid(f"Invalid input for field '{field}': {why}.", field=field)

@@ -1,0 +1,274 @@
+"""Pods, services and replication controllers of a Kubernetes bay: made of manifests, shown as the bay last showed them.
+
+Every change is a wish in one transaction; the orchestration loop carries it into the bay, and the status tells how far
+that came. Before a wish is stored the bay is asked, without anything being changed there, whether it would take it:
+what it refuses is refused at once. Neighbours: `manifests`, which reads them; `shapes`.
+"""
+
+import datetime as dt
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypedDict
+
+from jeroboam.api.bays.lookup import bay_named, bay_of, check_coe, check_open
+from jeroboam.api.bays.manifest_reader import MOST_OCTETS, manifest_of, name_of
+from jeroboam.api.bays.shapes import BayServiceShape, InBay, PodShape, RcShape
+from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
+from jeroboam.api.container_infra.lookup import only, project_scope
+from jeroboam.api.container_infra.pages import paged
+from jeroboam.api.container_infra.schema import refuse_unknown
+from jeroboam.api.fields import Check, optional, read, text
+from jeroboam.api.wire import apply, changes_of, iso, links, page_of
+from jeroboam.domain.bay_manifests import (
+    CALLED,
+    Orchestrated,
+    OrchestratedKind,
+    OrchestratedSpec,
+    ask_change,
+    ask_end,
+    project_orchestrated,
+    shown,
+)
+from jeroboam.domain.clusters import Cluster
+from jeroboam.domain.errors import Conflict, Invalid
+from jeroboam.domain.states import in_progress
+from jeroboam.store import Page, Transaction
+
+_WISHES = ("manifest", "manifest_url")
+FIELDS: dict[str, Check] = {
+    "bay_uuid": text(),
+    "manifest": optional(text(high=MOST_OCTETS)),
+    "manifest_url": optional(text(high=2048)),
+}
+REQUIRED = "bay_uuid"
+CHANGEABLE = _WISHES
+
+
+class _Common(TypedDict):
+    status_reason: str | None
+    labels: dict[str, str]
+    manifest: str | None
+    manifest_url: str | None
+    created_at: str | None
+    updated_at: str | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resource:
+    """What differs from one of the three to the next, and what is done with each."""
+
+    kind: OrchestratedKind
+    collection: str
+    full: Callable[[Orchestrated, Call], PodShape | BayServiceShape | RcShape]
+    """The whole object, as it is shown."""
+
+    async def index(self, call: Call) -> Answer:
+        """Those that there are, in short."""
+        page, found = await self._found(call)
+        body = {self.collection: [short(it, self.collection, call) for it in found]}
+        return paged(call, page, self.collection, found, body)
+
+    async def detail(self, call: Call) -> Answer:
+        """Those that there are, whole but for their manifests, which may hold what is nobody else's business."""
+        page, found = await self._found(call)
+        body = {self.collection: [self.full(it, call) | {"manifest": None} for it in found]}
+        return paged(call, page, f"{self.collection}/detail", found, body)
+
+    async def _found(self, call: Call) -> tuple[Page, list[Orchestrated]]:
+        """The page that the query asks for, and what is on it."""
+        page = page_of(call)
+        scope = project_scope(call, f"{self.kind}:get_all_all_projects")
+        equals: dict[str, Any] = {"kind": self.kind} | ({} if scope is None else {"project_id": scope})
+        async with call.parts.store.read() as tx:
+            equals |= await _inside(tx, call)
+            found = await tx.orchestrated.select(page, **equals)
+        return page, found
+
+    async def show(self, call: Call) -> Answer:
+        """One of them."""
+        async with call.parts.store.read() as tx:
+            it = await self._one(tx, call, "get_one_all_projects")
+        return reply(self.full(it, call))
+
+    async def create(self, call: Call) -> Answer:
+        """A new one of a manifest."""
+        body = call.fields()
+        refuse_unknown(body, FIELDS, CALLED[self.kind].lower())
+        if body.get(REQUIRED) is None:
+            raise Invalid(f"Mandatory field missing: {REQUIRED}.", field=REQUIRED)
+        wish = read(body, FIELDS)
+        async with call.parts.store.read() as tx:
+            bay = await self._bay(tx, call, wish["bay_uuid"])
+        spec = await self._spec(call, {name: wish.get(name) for name in _WISHES})
+        it = self._made(call, spec, bay, call.parts.clock.now())
+        await call.parts.workloads.check(it)
+        async with call.parts.store.write() as tx:
+            await self._check_name(tx, it, await self._bay(tx, call, bay.uuid))
+            await tx.orchestrated.insert(it)
+            tx.hint("orchestrated", it.uuid)
+        answer = self.full(it, call)
+        return reply(answer, 201, ("Location", answer["links"][0]["href"]))
+
+    async def update(self, call: Call) -> Answer:
+        """Another manifest for it."""
+        steps = changes_of(call.json())
+        for step in steps:
+            if step.root not in CHANGEABLE or step.member is not None:
+                text = f"cannot change {CALLED[self.kind].lower()} property(ies) {step.root}."
+                raise Invalid(text, field=step.root)
+        async with call.parts.store.read() as tx:
+            it = await self._one(tx, call, "update_all_projects")
+        if not steps:
+            return reply(self.full(it, call))
+        # Whichever is not there now may be added as well as replaced, which is what clients do.
+        patched = apply(dict.fromkeys(_WISHES), steps)
+        spec = await self._spec(call, {name: patched.get(name) for name in _WISHES})
+        if name_of(spec.manifest) != it.name:
+            reason = f"its metadata.name is {name_of(spec.manifest)}, and has to stay {it.name}"
+            raise Invalid(f"Invalid input for field 'manifest': {reason}.", field="manifest")
+        await call.parts.workloads.check(self._changed(call, it, spec, call.parts.clock.now()))
+        async with call.parts.store.write() as tx:
+            it = await self._one(tx, call, "update_all_projects")
+            it = self._changed(call, it, spec, tx.now)
+            await tx.orchestrated.update(it)
+            tx.hint("orchestrated", it.uuid)
+        return reply(self.full(it, call))
+
+    async def delete(self, call: Call) -> Answer:
+        """Its end."""
+        async with call.parts.store.write() as tx:
+            it = await self._one(tx, call, "delete_all_projects")
+            deadline = tx.now + dt.timedelta(seconds=call.parts.options.op_seconds)
+            leaving = ask_end(it, now=tx.now, deadline=deadline)
+            if leaving is not it:
+                await tx.orchestrated.update(leaving)
+            tx.hint("orchestrated", it.uuid)
+        return NO_CONTENT
+
+    # ------------------------------------------------------------------------------------------------- its parts
+
+    async def _one(self, tx: Transaction, call: Call, verb: str) -> Orchestrated:
+        """The one that the path names, and the query's bay holds."""
+        ident, scope = call.path[self.kind], project_scope(call, f"{self.kind}:{verb}")
+        owner: dict[str, Any] = {} if scope is None else {"project_id": scope}
+        owner |= await _inside(tx, call)
+        found = await tx.orchestrated.find(ident, kind=self.kind, **owner)
+        it = only(found, ident, CALLED[self.kind], self.collection)
+        call.subject.is_(it.uuid, it.name)
+        return it
+
+    async def _bay(self, tx: Transaction, call: Call, ident: str) -> Cluster:
+        bay = await bay_named(tx, call, REQUIRED, ident)
+        check_coe(bay, "kubernetes")
+        check_open(bay, CALLED[self.kind])
+        return bay
+
+    async def _spec(self, call: Call, wish: dict[str, Any]) -> OrchestratedSpec:
+        """What the wish's manifest says, fetched if need be."""
+        told = [name for name, value in wish.items() if value is not None]
+        if not told:
+            raise Invalid("Mandatory field missing: manifest or manifest_url.", field="manifest")
+        if len(told) > 1:
+            raise Invalid("manifest and manifest_url cannot both be given: which one counts?", field="manifest_url")
+        [field] = told
+        given: str = FIELDS[field](field, wish[field])
+        if field == "manifest_url":
+            fetched = await call.parts.manifests.fetch(given, most=MOST_OCTETS)
+            try:
+                written = fetched.decode()
+            except UnicodeDecodeError as error:
+                raise Invalid(f"Invalid input for field '{field}': what is there is no text.", field=field) from error
+            return OrchestratedSpec(manifest=manifest_of(self.kind, written, field), text=written, url=given)
+        return OrchestratedSpec(manifest=manifest_of(self.kind, given, field), text=given)
+
+    async def _check_name(self, tx: Transaction, it: Orchestrated, bay: Cluster) -> None:
+        for other in await tx.orchestrated.select(kind=self.kind, cluster_id=bay.uuid, name=it.name):
+            going = ", and is being deleted" if other.deleting else ""
+            raise Conflict(f"A {CALLED[self.kind]} called {it.name} exists in bay {bay.uuid} already{going}.")
+
+    def _made(self, call: Call, spec: OrchestratedSpec, bay: Cluster, now: dt.datetime) -> Orchestrated:
+        # While its bay is still being made it waits for that first.
+        begin = bay.deadline_at if in_progress(bay) and bay.deadline_at is not None else now
+        made = Orchestrated(
+            uuid=call.parts.ids.uuid(),
+            name=name_of(spec.manifest),
+            project_id=bay.project_id,
+            user_id=call.caller.user_id,
+            kind=self.kind,
+            cluster_id=bay.uuid,
+            spec=spec,
+            deadline_at=begin + dt.timedelta(seconds=call.parts.options.create_seconds),
+            created_at=now,
+        )
+        return project_orchestrated(made)
+
+    def _changed(self, call: Call, it: Orchestrated, spec: OrchestratedSpec, now: dt.datetime) -> Orchestrated:
+        return ask_change(it, spec, now=now, deadline=now + dt.timedelta(seconds=call.parts.options.op_seconds))
+
+
+async def _inside(tx: Transaction, call: Call) -> dict[str, Any]:
+    """The condition that the query's bay, if it names one, makes."""
+    ident = call.query.get("bay_ident")
+    return {} if ident is None else {"cluster_id": (await bay_of(tx, call, ident)).uuid}
+
+
+def short(it: Orchestrated, collection: str, call: Call) -> InBay:
+    """The object as lists show it."""
+    return {
+        "uuid": it.uuid,
+        "name": it.name,
+        "bay_uuid": it.cluster_id,
+        "status": it.status,
+        "links": links(call.base, collection, it.uuid),
+    }
+
+
+def _common(it: Orchestrated) -> _Common:
+    return {
+        "status_reason": it.status_reason,
+        "labels": shown(it).labels,
+        "manifest": it.spec.text,
+        "manifest_url": it.spec.url,
+        "created_at": iso(it.created_at),
+        "updated_at": iso(it.updated_at),
+    }
+
+
+def _pod(it: Orchestrated, call: Call) -> PodShape:
+    facts = shown(it)
+    return {
+        **short(it, "pods", call),
+        **_common(it),
+        "images": list(facts.images),
+        "host": facts.host,
+        "desc": None,
+    }
+
+
+def _service(it: Orchestrated, call: Call) -> BayServiceShape:
+    facts = shown(it)
+    numbers = [port["port"] for port in facts.ports if isinstance(port.get("port"), int)]
+    return {
+        **short(it, "services", call),
+        **_common(it),
+        "selector": facts.selector,
+        "ip": facts.ip,
+        "ports": list(facts.ports),
+        "port": int(numbers[0]) if numbers else None,
+    }
+
+
+def _rc(it: Orchestrated, call: Call) -> RcShape:
+    facts = shown(it)
+    return {
+        **short(it, "rcs", call),
+        **_common(it),
+        "images": list(facts.images),
+        "selector": facts.selector,
+        "replicas": facts.replicas,
+    }
+
+
+PODS = Resource(kind=OrchestratedKind.POD, collection="pods", full=_pod)
+SERVICES = Resource(kind=OrchestratedKind.SERVICE, collection="services", full=_service)
+RCS = Resource(kind=OrchestratedKind.RC, collection="rcs", full=_rc)

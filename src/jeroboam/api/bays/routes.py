@@ -1,0 +1,310 @@
+"""The routes of 2015, with what each takes and answers, and how an error is told there."""
+
+import json
+from dataclasses import replace
+from functools import wraps
+from typing import Any
+
+from jeroboam.api.bays import baymodels, bays, containers, nodes, shapes
+from jeroboam.api.bays import container_actions as acts
+from jeroboam.api.bays import manifests as orchestrated
+from jeroboam.api.call import Answer, Call, Failure, Handler, Route
+from jeroboam.api.fields import Check, body_of, text
+from jeroboam.api.wire import paging, patch_of
+from jeroboam.domain.bay_containers import Workload
+from jeroboam.domain.bay_manifests import CALLED, Orchestrated
+from jeroboam.domain.clusters import Cluster, Template
+from jeroboam.domain.noderecords import NodeRecord
+from jeroboam.store import sort_keys
+
+LINKED = ("pods", "rcs", "baymodels", "bays", "containers", "services")
+"""What the description of version 1 links to."""
+# Where their clients may meet an error. Two of these are today's as well, and an error of theirs is told in both ways.
+_TOLD = frozenset({*LINKED, "nodes", "certificates", "mservices"})
+_WITHIN: dict[str, Check] = {"bay_ident": text()}
+_STORED = "answered once the wish is stored, not once it is done"
+
+_BAY, _BAYS = "/bays/{bay}", paging([*sort_keys(Cluster), *bays.NOW_CALLED])
+_BAY_ROUTES = (
+    Route(method="GET", path="/bays", handler=bays.index, rule="bay:get_all", query=_BAYS, answer=shapes.BayList),
+    Route(
+        method="GET",
+        path="/bays/detail",
+        handler=bays.detail,
+        rule="bay:detail",
+        query=_BAYS,
+        answer=shapes.BayDetailList,
+    ),
+    Route(
+        method="POST",
+        path="/bays",
+        handler=bays.create,
+        rule="bay:create",
+        body=body_of(bays.FIELDS, bays.REQUIRED),
+        status=201,
+        answer=shapes.BayShape,
+        refusals=(404,),
+        differs=f"{_STORED}; it counts as a cluster; a key pair that the provider does not have is left out",
+    ),
+    Route(method="GET", path=_BAY, handler=bays.show, rule="bay:get", answer=shapes.BayShape),
+    Route(
+        method="PATCH",
+        path=_BAY,
+        handler=bays.update,
+        rule="bay:update",
+        body=patch_of("node_count"),
+        answer=shapes.BayShape,
+        differs=f"{_STORED}; `node_count` alone",
+    ),
+    Route(method="DELETE", path=_BAY, handler=bays.delete, rule="bay:delete", status=204, differs=_STORED),
+)
+
+_MODEL, _MODELS = "/baymodels/{baymodel}", paging(sort_keys(Template))
+_BAYMODEL_ROUTES = (
+    Route(
+        method="GET",
+        path="/baymodels",
+        handler=baymodels.index,
+        rule="baymodel:get_all",
+        query=_MODELS,
+        answer=shapes.BayModelList,
+    ),
+    Route(
+        method="GET",
+        path="/baymodels/detail",
+        handler=baymodels.detail,
+        rule="baymodel:detail",
+        query=_MODELS,
+        answer=shapes.BayModelDetailList,
+    ),
+    Route(
+        method="POST",
+        path="/baymodels",
+        handler=baymodels.create,
+        rule="baymodel:create",
+        body=body_of(baymodels.FIELDS | {"uuid": baymodels.IDENT}, *baymodels.REQUIRED),
+        status=201,
+        answer=shapes.BayModelShape,
+        differs="`ssh_authorized_key` has no effect: nobody logs in to a node",
+    ),
+    Route(method="GET", path=_MODEL, handler=baymodels.show, rule="baymodel:get", answer=shapes.BayModelShape),
+    Route(
+        method="PATCH",
+        path=_MODEL,
+        handler=baymodels.update,
+        rule="baymodel:update",
+        body=patch_of(*baymodels.CHANGEABLE, members="labels"),
+        answer=shapes.BayModelShape,
+    ),
+    Route(method="DELETE", path=_MODEL, handler=baymodels.delete, rule="baymodel:delete", status=204),
+)
+
+_NODE, _NODES = "/nodes/{node}", paging(sort_keys(NodeRecord))
+_NODE_ROUTES = (
+    Route(
+        method="GET",
+        path="/nodes",
+        handler=nodes.index,
+        rule="node:get_all",
+        query=_NODES,
+        answer=shapes.NodeRecordList,
+    ),
+    Route(
+        method="GET",
+        path="/nodes/detail",
+        handler=nodes.detail,
+        rule="node:detail",
+        query=_NODES,
+        answer=shapes.NodeRecordList,
+    ),
+    Route(
+        method="POST",
+        path="/nodes",
+        handler=nodes.create,
+        rule="node:create",
+        body=body_of(nodes.FIELDS),
+        status=201,
+        answer=shapes.NodeRecordShape,
+    ),
+    Route(method="GET", path=_NODE, handler=nodes.show, rule="node:get", answer=shapes.NodeRecordShape),
+    Route(
+        method="PATCH",
+        path=_NODE,
+        handler=nodes.update,
+        rule="node:update",
+        body=patch_of(*nodes.FIELDS),
+        answer=shapes.NodeRecordShape,
+    ),
+    Route(method="DELETE", path=_NODE, handler=nodes.delete, rule="node:delete", status=204),
+)
+
+_CONTAINER, _CONTAINERS = "/containers/{container}", paging(sort_keys(Workload)) | _WITHIN
+_CONTAINER_ROUTES = (
+    Route(
+        method="GET",
+        path="/containers",
+        handler=containers.index,
+        rule="container:get_all",
+        query=_CONTAINERS,
+        answer=shapes.BayContainerList,
+    ),
+    Route(
+        method="GET",
+        path="/containers/detail",
+        handler=containers.detail,
+        rule="container:detail",
+        query=_CONTAINERS,
+        answer=shapes.BayContainerDetailList,
+    ),
+    Route(
+        method="POST",
+        path="/containers",
+        handler=containers.create,
+        rule="container:create",
+        body=containers.BODY,
+        status=201,
+        answer=shapes.BayContainerShape,
+        refusals=(404,),
+        differs=f"{_STORED}; `status_reason` says what is waited for, and what failed",
+    ),
+    Route(
+        method="GET",
+        path=_CONTAINER,
+        handler=containers.show,
+        rule="container:get",
+        answer=shapes.BayContainerShape,
+    ),
+    Route(
+        method="PATCH",
+        path=_CONTAINER,
+        handler=containers.update,
+        rule="container:update",
+        body=patch_of("name"),
+        answer=shapes.BayContainerShape,
+    ),
+    Route(
+        method="DELETE",
+        path=_CONTAINER,
+        handler=containers.delete,
+        rule="container:delete",
+        status=204,
+        differs=_STORED,
+    ),
+)
+
+
+def _asked() -> list[Route]:
+    """What is asked of one container: in Kilo before its name, from Liberty on behind it."""
+    wishes = [
+        Route(
+            method="PUT",
+            path=act.value,
+            handler=acts.asking(act),
+            rule=f"container:{act}",
+            answer=shapes.BayContainerShape,
+            differs=f"{_STORED}; what the state forbids is a 409",
+        )
+        for act in acts.ACTS
+    ]
+    questions = [
+        Route(method="GET", path="logs", handler=acts.logs, rule="container:logs", answer=shapes.Output),
+        Route(
+            method="PUT",
+            path="execute",
+            handler=acts.execute,
+            rule="container:execute",
+            query={"command": containers.COMMAND},
+            answer=shapes.Output,
+        ),
+    ]
+    return [
+        replace(route, path=path)
+        for route in wishes + questions
+        for path in (f"/containers/{route.path}/{{container}}", f"{_CONTAINER}/{route.path}")
+    ]
+
+
+def _orchestrated(of: orchestrated.Resource, answers: tuple[object, object, object]) -> tuple[Route, ...]:
+    """The routes of pods, services or replication controllers; their answers in short, in a list and alone."""
+    many, one, called = of.collection, of.kind, CALLED[of.kind]
+    lists, single = f"/{many}", f"/{many}/{{{one}}}"
+    page = paging(sort_keys(Orchestrated)) | _WITHIN
+    in_short, in_full, alone = answers
+    made = body_of(orchestrated.FIELDS, orchestrated.REQUIRED)
+    refused = f"{_STORED}; what the bay would refuse is a 400"
+
+    def route(method: str, path: str, verb: str, handler: Handler, what: str, **more: Any) -> Route:
+        return Route(method=method, path=path, rule=f"{one}:{verb}", handler=_told(handler, what), **more)
+
+    return (
+        route("GET", lists, "get_all", of.index, f"{called}s, in short", query=page, answer=in_short),
+        route("GET", f"{lists}/detail", "detail", of.detail, f"{called}s, whole", query=page, answer=in_full),
+        route(
+            *("POST", lists, "create", of.create, f"a {called} of a manifest"),
+            body=made,
+            status=201,
+            answer=alone,
+            refusals=(404, 409),
+            differs=refused,
+        ),
+        route("GET", single, "get", of.show, f"a {called}", query=_WITHIN, answer=alone),
+        route(
+            *("PATCH", single, "update", of.update, f"another manifest for a {called}"),
+            query=_WITHIN,
+            body=patch_of(*orchestrated.CHANGEABLE),
+            answer=alone,
+            differs=refused,
+        ),
+        route(
+            "DELETE", single, "delete", of.delete, f"the end of a {called}", query=_WITHIN, status=204, differs=_STORED
+        ),
+    )
+
+
+def _told(handler: Handler, what: str) -> Handler:
+    """The same handler, with what it is for."""
+
+    async def ask(call: Call) -> Answer:
+        return await handler(call)
+
+    ask.__doc__ = f"{handler.__name__}: {what}"
+    return ask
+
+
+def _both(routes: tuple[Route, ...], today: str) -> list[Route]:
+    """The routes of what is a view of something: who may not do it there may not do it here."""
+
+    def asking(rule: str, handler: Handler) -> Handler:
+        @wraps(handler)
+        async def ask(call: Call) -> Answer:
+            call.enforce(rule)
+            return await handler(call)
+
+        return ask
+
+    verbs = [(route, str(route.rule).partition(":")[2]) for route in routes]
+    return [replace(route, handler=asking(f"{today}:{verb}", route.handler)) for route, verb in verbs]
+
+
+ROUTES = (
+    *_both(_BAY_ROUTES, "cluster"),
+    *_both(_BAYMODEL_ROUTES, "clustertemplate"),
+    *_NODE_ROUTES,
+    *_CONTAINER_ROUTES,
+    *_asked(),
+    *_orchestrated(orchestrated.PODS, (shapes.PodList, shapes.PodDetailList, shapes.PodShape)),
+    *_orchestrated(orchestrated.SERVICES, (shapes.BayServiceList, shapes.BayServiceDetailList, shapes.BayServiceShape)),
+    *_orchestrated(orchestrated.RCS, (shapes.RcList, shapes.RcDetailList, shapes.RcShape)),
+)
+
+
+def told(failure: Failure) -> dict[str, str]:
+    """What an error body needs besides for the clients of 2015, if the route is one that they know.
+
+    They look for JSON within JSON, and print its `faultstring`.
+    """
+    if failure.route.strip("/").partition("/")[0] not in _TOLD:
+        return {}
+    side = "Server" if failure.status >= 500 else "Client"  # noqa: PLR2004
+    inner = {"faultcode": side, "faultstring": failure.detail, "debuginfo": None}
+    return {"error_message": json.dumps(inner)}

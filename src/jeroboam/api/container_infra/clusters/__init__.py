@@ -1,0 +1,1 @@
+"""Clusters: made, shown, changed, upgraded; their certificates and their events."""

@@ -1,0 +1,143 @@
+"""A cluster's certificate authority: showing it, signing requests with it, asking for another (contract: section 8).
+
+The key is opened for the length of one signature and never leaves this module.
+"""
+
+import datetime as dt
+from dataclasses import replace
+
+from jeroboam.api.call import Answer, Call, reply
+from jeroboam.api.container_infra.clusters.changes import minutes_for
+from jeroboam.api.container_infra.clusters.events import record
+from jeroboam.api.container_infra.lookup import cluster_of, project_scope
+from jeroboam.api.container_infra.schema import refuse_unknown
+from jeroboam.api.container_infra.shapes import CertificateShape
+from jeroboam.api.fields import Check, Schema, body_of, optional, read, text
+from jeroboam.api.wire import iso, links
+from jeroboam.domain.clusters import FORMER, MAIN, NEXT, READY, Certificate, Cluster, Operation, kind_at
+from jeroboam.domain.errors import Conflict, Invalid, NotFound
+from jeroboam.domain.events import CLUSTER_ROTATE_CA
+from jeroboam.domain.states import ask_cluster, in_progress
+from jeroboam.kit.x509 import Pair, sign_csr
+from jeroboam.store import Transaction
+
+_KINDS = {"etcd": "etcd", "front-proxy": "front-proxy", "front_proxy": "front-proxy"}
+FIELDS: dict[str, Check] = {
+    "cluster_uuid": text(),
+    "csr": text(high=65536),
+    "ca_cert_type": optional(text()),
+}
+REQUIRED = ("cluster_uuid", "csr")
+# What a field was called while clusters were bays; the version without bays shows it no more.
+_NOW_CALLED = {"bay_uuid": "cluster_uuid"}
+_WITHOUT_BAYS = 11
+_OLD = {old: FIELDS[new] for old, new in _NOW_CALLED.items()} | {"csr": FIELDS["csr"]}
+BODY: Schema = {"anyOf": [body_of(FIELDS, *REQUIRED), body_of(_OLD, *_OLD)]}
+"""The schema of what is signed."""
+_READ_ONLY = frozenset({"pem", "links", "created_at", "updated_at"})
+
+
+def _view(
+    cluster: Cluster, pem: str, call: Call, kind: str | None, *, since: dt.datetime, csr: str | None = None
+) -> CertificateShape:
+    shown: CertificateShape = {
+        "cluster_uuid": cluster.uuid,
+        "csr": csr,
+        "pem": pem,
+        "ca_cert_type": kind,
+        "links": links(call.base, "certificates", cluster.uuid),
+        "created_at": iso(since),
+        "updated_at": None,
+    }
+    if call.version < _WITHOUT_BAYS:
+        shown["bay_uuid"] = cluster.uuid
+    return shown
+
+
+async def rotate(call: Call) -> Answer:
+    """PATCH /certificates/{cluster}: another authority for the cluster
+
+    Asking while one is on its way is asking once.
+    """
+    scope = project_scope(call, "certificate:rotate_ca_all_projects")
+    async with call.parts.store.read() as tx:
+        cluster = await cluster_of(tx, call.path["cluster"], scope)
+    if cluster.spec.template.tls_disabled:
+        raise Invalid("Rotating the CA certificate on a non-TLS cluster is not supported")
+    await call.parts.admission.rotation(cluster)
+    async with call.parts.store.write() as tx:
+        cluster = await cluster_of(tx, cluster.uuid, scope)
+        due = cluster.spec.ca_generation > cluster.observed.ca_generation
+        if not (due and in_progress(cluster)):
+            asked = ask_cluster(cluster, Operation.UPDATE, now=tx.now, minutes=minutes_for(call, cluster))
+            spec = asked.spec if due else replace(asked.spec, ca_generation=cluster.observed.ca_generation + 1)
+            await tx.clusters.update(replace(asked, spec=spec))
+            await record(tx, call, asked, CLUSTER_ROTATE_CA, "Another certificate authority asked for.")
+            tx.hint("cluster", cluster.uuid)
+    return reply({"uuid": cluster.uuid}, 202)
+
+
+async def show(call: Call) -> Answer:
+    """GET /certificates/{cluster}: the authority's own certificate"""
+    kind = call.query.get("ca_cert_type")
+    scope = project_scope(call, "certificate:get_all_projects")
+    async with call.parts.store.read() as tx:
+        cluster = await cluster_of(tx, call.path["cluster"], scope)
+        _may(call, "certificate:get", cluster)
+        authority, *others = await _authorities(tx, cluster, kind)
+    # While one takes the place of another, nodes show certificates of either.
+    pem = "".join(each.pem for each in (authority, *others))
+    return reply(_view(cluster, pem, call, kind, since=authority.created_at))
+
+
+async def sign(call: Call) -> Answer:
+    """POST /certificates: a certificate for a request"""
+    body = call.fields()
+    for old, new in _NOW_CALLED.items():
+        if old in body and new not in body:
+            body[new] = body.pop(old)
+    refuse_unknown(body, FIELDS, "certificate", read_only=_READ_ONLY)
+    for name in REQUIRED:
+        if body.get(name) is None:
+            raise Invalid(f"Mandatory field missing: {name}.", field=name)
+    wish = read(body, FIELDS)
+    kind = wish.get("ca_cert_type")
+    scope = project_scope(call, "certificate:create_all_projects")
+    async with call.parts.store.read() as tx:
+        try:
+            cluster = await cluster_of(tx, wish["cluster_uuid"], scope)
+        except NotFound as error:
+            raise Invalid(error.detail, field="cluster_uuid") from error
+        _may(call, "certificate:create", cluster)
+        authority, *_ = await _authorities(tx, cluster, kind)
+    key = call.parts.sealer.open(authority.sealed_key, context=f"certificate/{cluster.uuid}/{authority.kind}")
+    now = call.parts.clock.now()
+    try:
+        pem = sign_csr(
+            ca=Pair(pem=authority.pem, key=key), csr=wish["csr"], now=now, days=call.parts.options.certificate_days
+        )
+    except ValueError as error:
+        raise Invalid(f"Received invalid csr: {error}.", field="csr") from error
+    return reply(_view(cluster, pem, call, kind, since=now, csr=wish["csr"]), 201)
+
+
+def _may(call: Call, rule: str, cluster: Cluster) -> None:
+    """Whether the caller may do that to a cluster of the own project; whoever sees another's has been allowed to."""
+    if cluster.project_id == call.caller.project_id:
+        call.enforce(rule, project_id=cluster.project_id, user_id=cluster.user_id)
+
+
+async def _authorities(tx: Transaction, cluster: Cluster, asked: str | None) -> list[Certificate]:
+    """The authority of that kind; any word that names none of the special ones means the main one.
+
+    During a rotation the first is the one that signs, which is the newest that every node accepts.
+    """
+    kind = _KINDS.get(asked or "", MAIN)
+    found = {certificate.kind: certificate for certificate in await tx.certificates.select(cluster_id=cluster.uuid)}
+    if not found:
+        text = f"The certificate authority of cluster {cluster.uuid} is not there yet"
+        raise Conflict(f"{text}; the cluster is {cluster.status}.")
+    if kind not in found:
+        raise NotFound(f"Cluster {cluster.uuid} has no {kind} certificate authority.", field="ca_cert_type")
+    order = (kind_at(kind, READY), kind, kind_at(kind, NEXT), kind_at(kind, FORMER))
+    return [found[each] for each in order if each in found]

@@ -1,0 +1,295 @@
+"""What can be asked of a cluster that is there: another size, other labels and flavours, another health, its end.
+
+Each is a new wish in one transaction; a state that forbids it is a 409 at once, never a line in a log. Neighbours:
+`alterations` says what a change of labels or flavours means, `upgrades` takes a cluster to another template.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
+from jeroboam.api.container_infra.bounds import Bounds, bounds_for
+from jeroboam.api.container_infra.clusters.clusters import FIELDS, ZERO_NODES, zero_refused
+from jeroboam.api.container_infra.clusters.events import record
+from jeroboam.api.container_infra.clusters.updates import Alteration, altered, batch_of
+from jeroboam.api.container_infra.lookup import cluster_of, group_of, groups_of, project_scope
+from jeroboam.api.container_infra.schema import MOST_NODES, NODES, label_of, labels, literal, refuse_unknown
+from jeroboam.api.fields import BadField, Check, choice, mapping, optional, read, strings, text, whole
+from jeroboam.api.wire import Change, apply, changes_of, query_flag
+from jeroboam.domain.clusters import MASTER, Cluster, Health, Node, NodeGroup, Operation
+from jeroboam.domain.errors import Invalid
+from jeroboam.domain.events import CLUSTER_DELETE, CLUSTER_HEALTH, CLUSTER_RESIZE, CLUSTER_UPDATE, nodes
+from jeroboam.domain.nodeidents import find_node, leaving_nodes, node_names
+from jeroboam.domain.states import ask_cluster, ask_group
+from jeroboam.domain.upgrades import former_of
+from jeroboam.store import Transaction
+
+DEFAULT_WORKERS = "default-worker"
+_INTERNAL = frozenset(
+    "created_at id links updated_at uuid project_id user_id api_address node_addresses master_addresses stack_id "
+    "cluster_id ca_cert_ref magnum_cert_ref etcd_ca_cert_ref front_proxy_ca_cert_ref".split()
+)
+PATCHED: dict[str, Check] = {
+    "node_count": whole(low=0, high=MOST_NODES, strings=False),
+    "health_status": optional(choice(*Health)),
+    "health_status_reason": mapping(scalars=True),
+    "name": FIELDS["name"],
+    "labels": labels,
+    "flavor_id": text(),
+    "master_flavor_id": text(),
+}
+RESIZE: dict[str, Check] = {
+    "node_count": NODES,
+    "nodes_to_remove": optional(strings()),
+    "nodegroup": optional(text()),
+}
+ROLLBACK = 3
+
+
+async def update(call: Call) -> Answer:
+    """PATCH /clusters/{id or name}: another size, other labels or flavours, another name or health"""
+    changes = _changes(call)
+    named = {change.root for change in changes}
+    batch = batch_of(call)
+    scope = project_scope(call, "cluster:update_all_projects")
+    async with call.parts.store.read() as tx:
+        before = await cluster_of(tx, call.path["cluster"], scope)
+        groups = await groups_of(tx, before)
+        workers = await group_of(tx, before, DEFAULT_WORKERS) if "node_count" in named else None
+    # A cluster whose name is taken away gets one, as one that was made without.
+    spare = {"name": call.parts.ids.name("cluster")}
+    wish = spare | _patched(before, groups, changes)
+    alteration = altered(before, groups, wish)
+    reaches: frozenset[str] = frozenset()
+    bounds = await bounds_for(call, before.project_id)
+    bounds.check_change(before, alteration.cluster, alteration.groups)
+    if workers is not None:
+        await check_growth(call, before, workers, wish.get("node_count", 1))
+    if alteration.cluster.spec != before.spec or alteration.groups:
+        reaches = await call.parts.admission.change(before, alteration.cluster, alteration.groups)
+    async with call.parts.store.write() as tx:
+        cluster = await cluster_of(tx, before.uuid, scope)
+        groups = await groups_of(tx, cluster)
+        wish = spare | _patched(cluster, groups, changes)
+        alteration = altered(cluster, groups, wish, reaches=reaches)
+        if "node_count" in named:
+            workers = await group_of(tx, cluster, DEFAULT_WORKERS)
+            alteration = _with_size(call, alteration, workers, wish.get("node_count", 1))
+        rollback = query_flag(call.query, "rollback")
+        await _write(tx, call, bounds, cluster, alteration, batch=batch, rollback=rollback)
+    return reply({"uuid": cluster.uuid}, 202)
+
+
+def _changes(call: Call) -> list[Change]:
+    """The steps of the patch, which the caller may take at that version."""
+    if "rollback" in call.query and call.version < ROLLBACK:
+        raise Invalid('Unknown argument: "rollback"', field="rollback")
+    changes = changes_of(call.json())
+    for change in changes:
+        if change.root in _INTERNAL:
+            raise Invalid(f"'/{change.root}' is an internal attribute and can not be updated", field=change.root)
+        if change.root not in PATCHED or (change.member is not None and change.root != "labels"):
+            raise Invalid(f"cannot change cluster property(ies) {change.root}.", field=change.root)
+    if any(change.root.startswith("health_status") for change in changes):
+        call.enforce("cluster:update_health_status")
+    return [label_of(change) for change in changes]
+
+
+def _patched(cluster: Cluster, groups: list[NodeGroup], changes: list[Change]) -> dict[str, Any]:
+    """What may be patched, as it is to be. A field that was removed is left out."""
+    sizes = {group.name: group.spec.node_count for group in groups}
+    seen, spec = cluster.observed, cluster.spec
+    document: dict[str, Any] = {
+        "node_count": sizes.get(DEFAULT_WORKERS),
+        "health_status": seen.health_status,
+        "health_status_reason": seen.health_status_reason or None,
+        "name": cluster.name,
+        "labels": spec.labels,
+        "flavor_id": spec.flavor_id,
+        "master_flavor_id": spec.master_flavor_id,
+    }
+    patched = apply(document, [_replacing(change) for change in changes])
+    reason = patched.get("health_status_reason")
+    if isinstance(reason, str):
+        try:
+            patched["health_status_reason"] = literal(reason)
+        except ValueError as error:
+            raise BadField("health_status_reason", reason, "it has to be an object of strings, in JSON.") from error
+    return read({name: value for name, value in patched.items() if value is not None}, PATCHED)
+
+
+def _replacing(change: Change) -> Change:
+    """A flavour that the cluster has only from its template may be added as well as replaced."""
+    return replace(change, op="replace") if change.op == "add" and change.root.endswith("flavor_id") else change
+
+
+async def resize(call: Call) -> Answer:
+    """POST /clusters/{id or name}/actions/resize: another size of a node group"""
+    body = call.fields()
+    refuse_unknown(body, RESIZE, "cluster_resize_req")
+    if "node_count" not in body:
+        raise Invalid("Mandatory field missing: node_count.", field="node_count")
+    wish = read(body, RESIZE)
+    scope = project_scope(call, "cluster:resize_all_projects")
+    async with call.parts.store.read() as tx:
+        cluster = await cluster_of(tx, call.path["cluster"], scope)
+        group = await group_of(tx, cluster, wish.get("nodegroup") or DEFAULT_WORKERS)
+    bounds = await bounds_for(call, cluster.project_id)
+    await check_growth(call, cluster, group, wish["node_count"])
+    async with call.parts.store.write() as tx:
+        cluster = await cluster_of(tx, cluster.uuid, scope)
+        group = await group_of(tx, cluster, group.uuid)
+        leavers = wish.get("nodes_to_remove") or ()
+        alteration = _with_size(call, Alteration(cluster=cluster), group, wish["node_count"], leavers)
+        await _write(tx, call, bounds, cluster, alteration)
+    return reply({"uuid": cluster.uuid}, 202)
+
+
+async def replaced(call: Call, cluster: Cluster, group: NodeGroup, node: Node) -> None:
+    """Store the wish that another node take the place of this one, as a resize to the same size does."""
+    bounds = await bounds_for(call, cluster.project_id)
+    async with call.parts.store.write() as tx:
+        cluster = await cluster_of(tx, cluster.uuid, cluster.project_id)
+        group = await group_of(tx, cluster, group.uuid)
+        alteration = _with_size(call, Alteration(cluster=cluster), group, group.spec.node_count, (node.uuid,))
+        await _write(tx, call, bounds, cluster, alteration)
+
+
+async def check_growth(call: Call, cluster: Cluster, group: NodeGroup, count: int) -> None:
+    """Raise `Conflict` where the nodes that the group gets for that size have no room. Asked before it is stored."""
+    if (more := count - group.spec.node_count) > 0:
+        await call.parts.admission.growth(cluster, group, more)
+
+
+async def resized(tx: Transaction, call: Call, bounds: Bounds, cluster: Cluster, group: NodeGroup, count: int) -> None:
+    """Store the wish for another size of that group. Raises for a size, or at a time, that cannot be."""
+    await _write(tx, call, bounds, cluster, _with_size(call, Alteration(cluster=cluster), group, count))
+
+
+def _with_size(
+    call: Call, alteration: Alteration, group: NodeGroup, count: int, leavers: tuple[str, ...] = ()
+) -> Alteration:
+    """The alteration with another size of that group besides."""
+    _check_size(call, group, count)
+    # What an earlier wish named and has not gone yet still goes: both were accepted.
+    going = dict.fromkeys(node.uuid for node in (*leaving_nodes(group), *_find_leavers(group, leavers)))
+    changed = {each.uuid: each for each in alteration.groups}
+    group = changed.get(group.uuid, group)
+    resized = replace(group, spec=replace(group.spec, node_count=count, nodes_to_remove=tuple(going)))
+    return replace(alteration, groups=tuple({**changed, group.uuid: resized}.values()))
+
+
+async def _write(
+    tx: Transaction,
+    call: Call,
+    bounds: Bounds,
+    before: Cluster,
+    alteration: Alteration,
+    *,
+    batch: int | None = None,
+    rollback: bool = False,
+) -> None:
+    """Store the wish that differs; with one for its nodes the cluster is in progress from now on."""
+    after, known = alteration.cluster, {group.uuid: group for group in await groups_of(tx, before)}
+    sizes = {uuid: group.spec.node_count for uuid, group in known.items()}
+    more = sum(group.spec.node_count - sizes[group.uuid] for group in alteration.groups)
+    await bounds.check_growth(tx, before.project_id, more, cluster_id=before.uuid)
+    if after.observed.health_status != before.observed.health_status:
+        await record(tx, call, after, CLUSTER_HEALTH, "Set by request.")
+    event_type, message, nodegroup = _told(before, alteration, sizes)
+    if not alteration.groups and after.spec == before.spec:
+        if after != before:
+            await tx.clusters.update(replace(after, updated_at=tx.now))
+        if message:
+            await record(tx, call, after, event_type, message)
+        return
+    asked = ask_cluster(after, Operation.UPDATE, now=tx.now, minutes=minutes_for(call, before))
+    spec = replace(asked.spec, max_batch_size=batch or asked.spec.max_batch_size)
+    if rollback:
+        spec = replace(spec, former=former_of(before, [known[group.uuid] for group in alteration.groups]))
+    asked = replace(asked, spec=spec)
+    await tx.clusters.update(asked)
+    for group in alteration.groups:
+        await tx.nodegroups.update(ask_group(group, Operation.UPDATE, now=tx.now))
+    groups = tuple((known | {group.uuid: group for group in alteration.groups}).values())
+    await record(tx, call, asked, event_type, message, nodegroup=nodegroup, groups=groups)
+    tx.hint("cluster", before.uuid)
+
+
+def _told(before: Cluster, alteration: Alteration, sizes: dict[str, int]) -> tuple[str, str, str | None]:
+    """The event of that change: its type, a sentence, and the node group if it is about one alone."""
+    after = alteration.cluster
+    sized = [group for group in alteration.groups if group.spec.node_count != sizes[group.uuid]]
+    parts = [f"{group.name} resized from {sizes[group.uuid]} to {nodes(group.spec.node_count)}" for group in sized]
+    parts += [text for group in alteration.groups if (text := _describe_leavers(group, sizes[group.uuid]))]
+    if after.name != before.name:
+        parts.append(f"renamed from {before.name} to {after.name}")
+    fields = ("labels", "flavor_id", "master_flavor_id")
+    if changed := [name for name in fields if getattr(after.spec, name) != getattr(before.spec, name)]:
+        parts.append(f"another {', '.join(changed)} asked for")
+    alone = alteration.groups[0] if len(alteration.groups) == 1 else None
+    if alone is not None and not parts:
+        parts.append(f"{alone.name} asked for again, with {nodes(alone.spec.node_count)}")
+    resize = alone is not None and after.name == before.name and not changed
+    message = f"{'; '.join(parts)}." if parts else ""
+    return (CLUSTER_RESIZE if resize else CLUSTER_UPDATE), message, alone.name if alone and resize else None
+
+
+def _describe_leavers(group: NodeGroup, size: int) -> str:
+    """What happens to the nodes that the wish names."""
+    going = leaving_nodes(group)
+    if not going:
+        return ""
+    verb = "removed from" if group.spec.node_count < size else "replaced in"
+    return f"{node_names(going)} to be {verb} {group.name}"
+
+
+def _check_size(call: Call, group: NodeGroup, count: int) -> None:
+    least, most = group.spec.min_node_count, group.spec.max_node_count
+    if count == 0 and call.version < ZERO_NODES:
+        raise zero_refused()
+    if group.spec.role == MASTER:
+        raise Invalid(f"Resizing the master nodegroup {group.name} is not supported.", field="nodegroup")
+    if count < least or (most is not None and count > most):
+        raise Invalid(
+            f"Resizing {group.name} outside the allowed range: min_node_count = {least}, max_node_count = {most}",
+            field="node_count",
+        )
+
+
+def _find_leavers(group: NodeGroup, idents: tuple[str, ...]) -> list[Node]:
+    """The nodes that the request names. Raises `Invalid` for a name that no node of the group has."""
+    nodes = []
+    for ident in idents:
+        node = find_node(group, ident)
+        if node is None:
+            raise Invalid(f"Nodegroup {group.name} has no node {ident} to remove.", field="nodes_to_remove")
+        nodes.append(node)
+    return nodes
+
+
+async def delete(call: Call) -> Answer:
+    """DELETE /clusters/{id or name}: the cluster's end"""
+    scope = project_scope(call, "cluster:delete_all_projects")
+    async with call.parts.store.write() as tx:
+        await ended(tx, call, await cluster_of(tx, call.path["cluster"], scope))
+    return NO_CONTENT
+
+
+async def ended(tx: Transaction, call: Call, cluster: Cluster) -> None:
+    """Store the wish that it be gone, over whatever else is under way."""
+    leaving = ask_cluster(cluster, Operation.DELETE, now=tx.now, minutes=minutes_for(call, cluster))
+    if leaving is not cluster:
+        await tx.clusters.update(leaving)
+        status = leaving.status
+        # A delete needs no group that cannot be read.
+        groups = await tx.nodegroups.select(cluster_id=cluster.uuid)
+        for group in groups:
+            await tx.nodegroups.update(replace(group, status=status, status_reason=None, updated_at=tx.now))
+        await record(tx, call, leaving, CLUSTER_DELETE, "The cluster is to be deleted.", groups=groups)
+    tx.hint("cluster", cluster.uuid)
+
+
+def minutes_for(call: Call, cluster: Cluster) -> int:
+    """How long a wish to that cluster may take."""
+    return cluster.spec.create_timeout or call.parts.options.create_timeout

@@ -1,0 +1,304 @@
+"""Clusters: making and showing them (contract: container-infra, section 6). Changes are in `changes`.
+
+A create is one transaction: limit, cluster, both node groups and the hint. When the 202 leaves, the row is there.
+"""
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import Any
+
+from jeroboam.api.call import Answer, Call, reply
+from jeroboam.api.container_infra import filters
+from jeroboam.api.container_infra.bounds import bounds_for
+from jeroboam.api.container_infra.clusters.events import record
+from jeroboam.api.container_infra.lookup import cluster_of, project_scope, template_sight, usable
+from jeroboam.api.container_infra.pages import paged
+from jeroboam.api.container_infra.schema import MOST_NODES, NODES, UNUSED_UUID, labels, refuse_unknown
+from jeroboam.api.container_infra.shapes import ClusterDetailList, ClusterInList, ClusterList, ClusterShape
+from jeroboam.api.fields import Check, flag, ignored, optional, read, text, whole
+from jeroboam.api.wire import iso, links, page_of, with_total
+from jeroboam.domain.clusters import MASTER, WORKER, Cluster, ClusterSpec, NodeGroup, NodeGroupSpec, Template
+from jeroboam.domain.errors import Invalid, NotFound, OverQuota
+from jeroboam.domain.events import CLUSTER_CREATE
+from jeroboam.store import ClusterBrief, GroupBrief
+
+_TEXT = optional(text())
+_NAME = text(
+    high=242, pattern=r"\A[a-zA-Z][a-zA-Z0-9_.-]*\Z", rule="it has to be letters, digits and _.- with a letter first."
+)
+FIELDS: dict[str, Check] = {
+    "uuid": UNUSED_UUID,
+    "name": optional(_NAME),
+    "cluster_template_id": text(),
+    "keypair": _TEXT,
+    "node_count": optional(NODES),
+    "master_count": optional(whole(low=1, high=MOST_NODES)),
+    "docker_volume_size": optional(whole(low=1)),
+    "labels": optional(labels),
+    "merge_labels": optional(flag),
+    "master_flavor_id": _TEXT,
+    "flavor_id": _TEXT,
+    "create_timeout": optional(whole(low=0, high=60 * 24 * 365)),
+    "discovery_url": _TEXT,
+    "fixed_network": _TEXT,
+    "fixed_subnet": _TEXT,
+    "floating_ip_enabled": optional(flag),
+    "master_lb_enabled": optional(flag),
+    # Clients send back what they have read.
+    "status": ignored,
+    "status_reason": ignored,
+    "health_status": ignored,
+    "health_status_reason": ignored,
+}
+REQUIRED = "cluster_template_id"
+_READ_ONLY = frozenset(
+    "links stack_id cluster_id api_address coe_version container_version project_id user_id node_addresses "
+    "master_addresses created_at updated_at".split()
+)
+# Versions from which a behaviour holds.
+ZERO_NODES = 10
+CLUSTER_ID = 13
+
+
+def short(cluster: Cluster | ClusterBrief, masters: int, others: int, call: Call) -> ClusterInList:
+    """The object as lists show it; its size is that of its groups together."""
+    spec = cluster.spec
+    shown: ClusterInList = {
+        "uuid": cluster.uuid,
+        "name": cluster.name,
+        "cluster_template_id": cluster.template_id,
+        "keypair": spec.keypair,
+        "node_count": others,
+        "master_count": masters,
+        "docker_volume_size": spec.docker_volume_size,
+        "labels": spec.labels,
+        "master_flavor_id": spec.master_flavor_id,
+        "flavor_id": spec.flavor_id,
+        "create_timeout": spec.create_timeout,
+        "links": links(call.base, "clusters", cluster.uuid),
+        "status": cluster.status,
+        "health_status": cluster.observed.health_status,
+        "merge_labels": False,
+        # The auto-healer of Kubernetes asks for the latest version and reads this all the same.
+        "stack_id": cluster.uuid,
+    }
+    # There is no stack; the name of the field changed and its meaning, one id of the whole, is the cluster's.
+    if call.version >= CLUSTER_ID:
+        shown["cluster_id"] = cluster.uuid
+    return shown
+
+
+def full(cluster: Cluster, groups: Sequence[NodeGroup] | Sequence[GroupBrief], call: Call) -> ClusterShape:
+    """The whole object; with `faults` once it failed."""
+    spec, seen = cluster.spec, cluster.observed
+    added, overridden, skipped = label_difference(spec.labels, spec.template.labels)
+    masters = sum(group.spec.node_count for group in groups if group.spec.role == MASTER)
+    shown: ClusterShape = {
+        **short(cluster, masters, sum(group.spec.node_count for group in groups) - masters, call),
+        "status_reason": cluster.status_reason,
+        "health_status_reason": seen.health_status_reason,
+        "discovery_url": spec.discovery_url,
+        "api_address": seen.api_address,
+        "coe_version": seen.coe_version,
+        "container_version": seen.container_version,
+        "project_id": cluster.project_id,
+        "user_id": cluster.user_id,
+        "node_addresses": [address for group in groups if group.spec.role != MASTER for address in addresses(group)],
+        "master_addresses": [address for group in groups if group.spec.role == MASTER for address in addresses(group)],
+        "fixed_network": spec.fixed_network,
+        "fixed_subnet": spec.fixed_subnet,
+        "floating_ip_enabled": spec.floating_ip_enabled,
+        "master_lb_enabled": spec.master_lb_enabled,
+        "labels_overridden": overridden,
+        "labels_added": added,
+        "labels_skipped": skipped,
+        "created_at": iso(cluster.created_at),
+        "updated_at": iso(cluster.updated_at),
+        "faults": {
+            group.name: group.status_reason or cluster.status_reason
+            for group in groups
+            if group.status.endswith("_FAILED")
+        },
+    }
+    if not cluster.status.endswith("_FAILED"):
+        del shown["faults"]
+    return shown
+
+
+def addresses(group: NodeGroup | GroupBrief) -> list[str]:
+    """Where the group's nodes are, as far as they have been seen."""
+    return [node.address for node in group.observed if node.address]
+
+
+def label_difference(
+    own: dict[str, str], above: dict[str, str]
+) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
+    """Labels added, overridden (with the value that they hide) and skipped, against those of what is above."""
+    if own == above:
+        return {}, {}, {}
+    added = {key: value for key, value in own.items() if key not in above}
+    overridden = {key: value for key, value in above.items() if key in own and own[key] != value}
+    return added, overridden, {key: value for key, value in above.items() if key not in own}
+
+
+async def index(call: Call) -> Answer:
+    """GET /clusters: the clusters, in short"""
+    return await _list(call, "clusters", detailed=False)
+
+
+async def detail(call: Call) -> Answer:
+    """GET /clusters/detail: the clusters, whole"""
+    return await _list(call, "clusters/detail", detailed=True)
+
+
+async def _list(call: Call, path: str, *, detailed: bool) -> Answer:
+    page = page_of(call)
+    scope = project_scope(call, "cluster:get_all_all_projects")
+    wanted = filters.of_clusters(call)
+    found: Sequence[Cluster] | Sequence[ClusterBrief]
+    body: ClusterList | ClusterDetailList
+    async with call.parts.store.read() as tx:
+        if detailed:
+            found = await tx.clusters.listed(page, scope, wanted)
+            groups = await tx.nodegroups.brief_of(*(cluster.uuid for cluster in found))
+            body = {"clusters": [full(cluster, groups[cluster.uuid], call) for cluster in found]}
+        else:
+            found = await tx.clusters.brief(page, scope, wanted)
+            body = {"clusters": [short(cluster, cluster.masters, cluster.others, call) for cluster in found]}
+        if with_total(call):
+            body["total_count"] = await tx.clusters.total(scope, wanted)
+    return paged(call, page, path, found, body)
+
+
+async def show(call: Call) -> Answer:
+    """GET /clusters/{id or name}: a cluster"""
+    scope = project_scope(call, "cluster:get_one_all_projects")
+    async with call.parts.store.read() as tx:
+        cluster = await cluster_of(tx, call.path["cluster"], scope)
+        groups = await tx.nodegroups.brief_of(cluster.uuid)
+    return reply(full(cluster, groups[cluster.uuid], call))
+
+
+async def create(call: Call) -> Answer:
+    """POST /clusters: a new cluster"""
+    body = call.fields()
+    refuse_unknown(body, FIELDS, "cluster", read_only=_READ_ONLY)
+    if body.get(REQUIRED) is None:
+        raise Invalid(f"Mandatory field missing: {REQUIRED}.", field=REQUIRED)
+    # A null is the same as none, as in what clients send for options that were not given.
+    wish = {name: value for name, value in read(body, FIELDS).items() if value is not None}
+    cluster, _ = await made(call, wish)
+    return reply({"uuid": cluster.uuid}, 202)
+
+
+async def made(call: Call, wish: dict[str, Any]) -> tuple[Cluster, tuple[NodeGroup, NodeGroup]]:
+    """The cluster of a checked wish, stored with its node groups; what is absent from the wish is the template's."""
+    async with call.parts.store.read() as tx:
+        found = await tx.templates.find_visible(wish["cluster_template_id"], **template_sight(call))
+    template = usable(call, found, wish["cluster_template_id"])
+    if template is None:
+        raise _unknown_template(call, wish["cluster_template_id"])
+    now = call.parts.clock.now()
+    cluster = _cluster(call, wish, template, now)
+    groups = _groups(call, cluster, wish, now)
+    bounds = await bounds_for(call, cluster.project_id)
+    bounds.check_cluster(cluster, groups, template)
+    await call.parts.admission.cluster(cluster, groups, call.caller)
+    async with call.parts.store.write() as tx:
+        await tx.serialise(cluster.project_id, "clusters")
+        limit = await tx.limit(cluster.project_id, "Cluster", call.parts.options.max_clusters_per_project)
+        if await tx.clusters.count(project_id=cluster.project_id) >= limit:
+            raise OverQuota(
+                "Resource limit exceeded: You have reached the maximum clusters per project, "
+                f"{limit}. You may delete a cluster to make room for a new one."
+            )
+        await bounds.check_growth(tx, cluster.project_id, sum(group.spec.node_count for group in groups))
+        if await tx.templates.get(template.uuid) is None:
+            raise _unknown_template(call, template.uuid)
+        await tx.clusters.insert(cluster)
+        for group in groups:
+            await tx.nodegroups.insert(group)
+        sizes = ", ".join(f"{group.name} of {group.spec.node_count}" for group in groups)
+        message = f"Cluster asked for from template {template.name}: {sizes}."
+        await record(tx, call, cluster, CLUSTER_CREATE, message, groups=groups)
+        tx.hint("cluster", cluster.uuid)
+    return cluster, groups
+
+
+def _unknown_template(call: Call, ident: str) -> Invalid | NotFound:
+    kind = NotFound if call.version >= ZERO_NODES else Invalid
+    return kind(f"ClusterTemplate {ident} could not be found.", field="cluster_template_id")
+
+
+def _cluster(call: Call, wish: dict[str, Any], template: Template, now: dt.datetime) -> Cluster:
+    above = template.spec
+    own: dict[str, str] | None = wish.get("labels")
+    merged = above.labels if own is None else above.labels | own if wish.get("merge_labels") else own
+    minutes: int = wish.get("create_timeout", 60)
+    spec = ClusterSpec(
+        template=above,
+        keypair=wish.get("keypair", above.keypair_id),
+        docker_volume_size=wish.get("docker_volume_size", above.docker_volume_size),
+        labels=merged,
+        master_flavor_id=wish.get("master_flavor_id", above.master_flavor_id),
+        flavor_id=wish.get("flavor_id", above.flavor_id),
+        create_timeout=minutes,
+        discovery_url=wish.get("discovery_url"),
+        fixed_network=wish.get("fixed_network", above.fixed_network),
+        fixed_subnet=wish.get("fixed_subnet", above.fixed_subnet),
+        floating_ip_enabled=wish.get("floating_ip_enabled", above.floating_ip_enabled),
+        master_lb_enabled=wish.get("master_lb_enabled", above.master_lb_enabled),
+    )
+    return Cluster(
+        uuid=call.parts.ids.uuid(),
+        name=wish.get("name") or call.parts.ids.name("cluster"),
+        project_id=call.caller.project_id,
+        user_id=call.caller.user_id,
+        template_id=template.uuid,
+        spec=spec,
+        deadline_at=now + dt.timedelta(minutes=minutes or call.parts.options.create_timeout),
+        created_at=now,
+    )
+
+
+def _groups(call: Call, cluster: Cluster, wish: dict[str, Any], now: dt.datetime) -> tuple[NodeGroup, NodeGroup]:
+    masters: int = wish.get("master_count", 1)
+    workers: int = wish.get("node_count", 1)
+    if masters % 2 == 0:
+        raise Invalid(f"master nodegroup size of {masters} is invalid, size cannot be an even number.")
+    if masters > 1 and not cluster.spec.master_lb_enabled:
+        why = f"master_count must be 1 when master_lb_enabled is False, and it is {masters}."
+        raise Invalid(why, field="master_count")
+    if workers == 0 and call.version < ZERO_NODES:
+        raise zero_refused()
+    least = int(cluster.spec.labels.get("min_node_count", 0))
+    if workers < least:
+        raise Invalid(f"node_count {workers} is below the label min_node_count {least}.", field="node_count")
+    master = _group(call, cluster, MASTER, masters, 1, now)
+    return master, _group(call, cluster, WORKER, workers, least, now)
+
+
+def _group(call: Call, cluster: Cluster, role: str, count: int, least: int, now: dt.datetime) -> NodeGroup:
+    spec = cluster.spec
+    return NodeGroup(
+        uuid=call.parts.ids.uuid(),
+        name=f"default-{role}",
+        cluster_id=cluster.uuid,
+        project_id=cluster.project_id,
+        spec=NodeGroupSpec(
+            role=role,
+            node_count=count,
+            flavor_id=spec.master_flavor_id if role == MASTER else spec.flavor_id,
+            image_id=spec.template.image_id,
+            docker_volume_size=spec.docker_volume_size,
+            labels=spec.labels,
+            min_node_count=least,
+            is_default=True,
+        ),
+        created_at=now,
+    )
+
+
+def zero_refused() -> Invalid:
+    """Groups without nodes came with a later version of the API."""
+    return Invalid("Resizing a nodegroup to zero is not supported in the provided microversion.", field="node_count")

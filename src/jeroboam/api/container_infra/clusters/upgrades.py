@@ -1,0 +1,101 @@
+"""Upgrades: a cluster, or one of its groups, goes to another template (contract: container-infra, section 6).
+
+The default groups go with the cluster; any other group goes afterwards, when it is asked for, and only to the template
+that its cluster has by then. Asking for the template that the cluster has makes the nodes anew from what its image is
+today. Neighbours: `domain.upgrades` knows what the wish is, the conductor rolls it out in batches.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from jeroboam.api.call import Answer, Call, reply
+from jeroboam.api.container_infra.bounds import bounds_for
+from jeroboam.api.container_infra.clusters.changes import minutes_for
+from jeroboam.api.container_infra.clusters.events import record
+from jeroboam.api.container_infra.lookup import cluster_of, groups_of, only, project_scope, template_sight, usable
+from jeroboam.api.container_infra.schema import MOST_NODES, refuse_unknown
+from jeroboam.api.fields import Check, optional, read, text, whole
+from jeroboam.domain.clusters import Cluster, NodeGroup, Operation, Template
+from jeroboam.domain.errors import Conflict, Invalid, NotFound
+from jeroboam.domain.events import CLUSTER_UPGRADE
+from jeroboam.domain.states import ask_cluster, ask_group
+from jeroboam.domain.upgrades import onto_template, rebuilt, rolled_out
+from jeroboam.kit.ids import is_uuid
+
+FIELDS: dict[str, Check] = {
+    "cluster_template": text(),
+    "max_batch_size": optional(whole(low=1, high=MOST_NODES)),
+    "nodegroup": optional(text()),
+}
+SUPPORTED = 8
+
+
+async def upgrade(call: Call) -> Answer:
+    """POST /clusters/{id or name}/actions/upgrade: the cluster goes to another template"""
+    if call.version < SUPPORTED:
+        raise Invalid("Upgrading a cluster is not supported in the provided microversion.")
+    body = call.fields()
+    refuse_unknown(body, FIELDS, "cluster_upgrade_req")
+    if body.get("cluster_template") is None:
+        raise Invalid("Mandatory field missing: cluster_template.", field="cluster_template")
+    wish = read(body, FIELDS)
+    scope = project_scope(call, "cluster:upgrade_all_projects")
+    async with call.parts.store.read() as tx:
+        before = await cluster_of(tx, call.path["cluster"], scope)
+        found = await tx.templates.find_visible(wish["cluster_template"], **template_sight(call))
+        template = usable(call, found, wish["cluster_template"])
+        if template is None:
+            text_ = f"ClusterTemplate {wish['cluster_template']} could not be found."
+            raise NotFound(text_, field="cluster_template")
+        groups = _chosen(before, await groups_of(tx, before), template, wish)
+    after, changed = _upgraded(before, groups, template)
+    (await bounds_for(call, before.project_id)).check_upgrade(before, after, template)
+    await call.parts.admission.change(before, after, changed)
+    async with call.parts.store.write() as tx:
+        if await tx.templates.get(template.uuid) is None:
+            raise NotFound(f"ClusterTemplate {template.uuid} could not be found.", field="cluster_template")
+        cluster = await cluster_of(tx, before.uuid, scope)
+        groups = await groups_of(tx, cluster)
+        after, changed = _upgraded(cluster, _chosen(cluster, groups, template, wish), template)
+        asked = ask_cluster(after, Operation.UPDATE, now=tx.now, minutes=minutes_for(call, cluster))
+        spec = replace(asked.spec, max_batch_size=wish.get("max_batch_size") or 1)
+        asked = replace(asked, spec=spec)
+        await tx.clusters.update(asked)
+        for group in changed:
+            await tx.nodegroups.update(ask_group(group, Operation.UPDATE, now=tx.now))
+        names = [group.name for group in changed]
+        message = f"Upgrade to template {template.name} asked for: {', '.join(names)}."
+        nodegroup = names[0] if len(names) == 1 else None
+        await record(tx, call, asked, CLUSTER_UPGRADE, message, nodegroup=nodegroup, groups=groups)
+        tx.hint("cluster", cluster.uuid)
+    return reply({"uuid": cluster.uuid}, 202)
+
+
+def _chosen(cluster: Cluster, groups: list[NodeGroup], template: Template, wish: dict[str, Any]) -> list[NodeGroup]:
+    """The groups that the wish is about."""
+    ident = wish.get("nodegroup")
+    default = [group for group in groups if group.spec.is_default]
+    if ident is None:
+        return default
+    named = [group for group in groups if ident == (group.uuid if is_uuid(ident) else group.name)]
+    group = only(named, ident, "Nodegroup", "nodegroups")
+    if template.uuid == cluster.template_id:
+        return [group]
+    if not group.spec.is_default:
+        text_ = f"Nodegroup {group.name} can be upgraded only to match cluster's template ({cluster.template_id})."
+        raise Conflict(text_, field="nodegroup")
+    return default
+
+
+def _upgraded(cluster: Cluster, groups: list[NodeGroup], template: Template) -> tuple[Cluster, list[NodeGroup]]:
+    after = onto_template(cluster, template)
+    moved = (after.template_id, after.spec) != (cluster.template_id, cluster.spec)
+    # Asking again while a roll-out is not at its end goes on with it: that is how a user retries.
+    anew = moved or rolled_out(groups)
+    from_above = {key: after.spec.labels[key] for key in template.spec.labels.keys() & after.spec.labels.keys()}
+    changed = []
+    for group in groups:
+        labels = after.spec.labels if group.spec.is_default else group.spec.labels | from_above
+        spec = replace(group.spec, image_id=template.spec.image_id, labels=labels)
+        changed.append(rebuilt(group, spec, reached=anew or labels != group.spec.labels))
+    return after, changed

@@ -1,0 +1,1 @@
+"""Node groups of a cluster."""

@@ -1,0 +1,231 @@
+"""Node groups: making, changing and deleting them (contract: container-infra, section 7).
+
+Each is a wish to the cluster that holds the group, in one transaction with the group's row. What the state forbids is
+a 409 at once. Neighbours: `nodegroups` shows groups, `changes` resizes them, `group_schema` knows single fields.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
+from jeroboam.api.container_infra.bounds import bounds_for
+from jeroboam.api.container_infra.clusters.changes import minutes_for
+from jeroboam.api.container_infra.clusters.clusters import ZERO_NODES, zero_refused
+from jeroboam.api.container_infra.clusters.events import record
+from jeroboam.api.container_infra.clusters.updates import batch_of
+from jeroboam.api.container_infra.lookup import cluster_of, group_of, project_scope
+from jeroboam.api.container_infra.nodegroups.nodegroups import full
+from jeroboam.api.container_infra.nodegroups.schema import FIELDS, PATCHED, READ_ONLY, RICH, RICH_SINCE
+from jeroboam.api.container_infra.schema import label_of, literal, refuse_unknown
+from jeroboam.api.fields import BadField, read
+from jeroboam.api.wire import Change, apply, changes_of
+from jeroboam.domain.clusters import (
+    LOAD_BALANCER,
+    MASTER,
+    WORKER,
+    Cluster,
+    NodeGroup,
+    NodeGroupSpec,
+    Operation,
+    role_of,
+)
+from jeroboam.domain.errors import Conflict, Invalid
+from jeroboam.domain.events import NODEGROUP_CREATE, NODEGROUP_DELETE, NODEGROUP_UPDATE, nodes
+from jeroboam.domain.limits import Asked
+from jeroboam.domain.states import ask_cluster, ask_group
+from jeroboam.domain.upgrades import rebuilt
+from jeroboam.store import Transaction
+
+_ARGUMENT = "nodegroup"
+_TAKEN_ROLES = frozenset({MASTER, LOAD_BALANCER})
+
+
+async def create(call: Call) -> Answer:
+    """POST /clusters/{id or name}/nodegroups: a new node group"""
+    body = call.fields()
+    refuse_unknown(body, FIELDS, _ARGUMENT, read_only=READ_ONLY)
+    if body.get("name") is None:
+        raise Invalid("Mandatory field missing: name.", field="name")
+    wish = {name: value for name, value in read(body, FIELDS).items() if value is not None}
+    _check_version(call, wish)
+    scope = project_scope(call, "nodegroup:create_all_projects")
+    async with call.parts.store.read() as tx:
+        cluster = await cluster_of(tx, call.path["cluster"], scope)
+    group = _group(call, cluster, wish)
+    _check_sizes(group.name, group.spec)
+    bounds = await bounds_for(call, cluster.project_id)
+    bounds.check_group(cluster, group)
+    await call.parts.admission.nodegroup(cluster, group, call.caller)
+    async with call.parts.store.write() as tx:
+        cluster = await cluster_of(tx, cluster.uuid, scope)
+        if cluster.observed.api_address is None:
+            raise Conflict(f"Cluster API address is not available yet: the cluster's status is {cluster.status}.")
+        if await tx.nodegroups.count(cluster_id=cluster.uuid, name=group.name):
+            raise Conflict(f"A node group with name {group.name} already exists in the cluster.", field="name")
+        await bounds.check_growth(tx, cluster.project_id, group.spec.node_count, cluster_id=cluster.uuid)
+        asked = await _ask(tx, call, cluster)
+        await tx.nodegroups.insert(group)
+        message = f"Node group {group.name} asked for, with {nodes(group.spec.node_count)}."
+        await record(tx, call, asked, NODEGROUP_CREATE, message, nodegroup=group.name)
+        call.subject.is_(group.uuid, group.name)
+        [stored] = await tx.nodegroups.select(uuid=group.uuid)
+    return reply(full(stored, cluster, call.base), 202)
+
+
+def _check_version(call: Call, named: Mapping[str, Any]) -> None:
+    for name in RICH:
+        if name in named and call.version < RICH_SINCE:
+            raise Invalid(f"{name} is only supported from version 1.{RICH_SINCE} of the API.", field=name)
+
+
+def _group(call: Call, cluster: Cluster, wish: dict[str, Any]) -> NodeGroup:
+    """The group of checked fields; what is unset is the cluster's or its template's."""
+    role: str = wish.get("role", WORKER)
+    if role in _TAKEN_ROLES:
+        raise Invalid(f"Cannot create a nodegroup with role {role}: a cluster has its own.", field="role")
+    count: int = wish.get("node_count", 1)
+    if count == 0 and call.version < ZERO_NODES:
+        raise zero_refused()
+    above, own = cluster.spec, wish.get("labels")
+    merge: bool = wish.get("merge_labels", False)
+    return NodeGroup(
+        uuid=call.parts.ids.uuid(),
+        name=wish["name"],
+        cluster_id=cluster.uuid,
+        project_id=cluster.project_id,
+        spec=NodeGroupSpec(
+            role=role,
+            node_count=count,
+            flavor_id=wish.get("flavor_id", above.flavor_id),
+            image_id=wish.get("image_id", above.template.image_id),
+            docker_volume_size=wish.get("docker_volume_size", above.docker_volume_size),
+            labels=above.labels if own is None else above.labels | own if merge else own,
+            min_node_count=wish.get("min_node_count", 0),
+            max_node_count=wish.get("max_node_count"),
+            merge_labels=merge,
+            node_labels=wish.get("node_labels", {}),
+            node_taints=wish.get("node_taints", ()),
+        ),
+        created_at=call.parts.clock.now(),
+    )
+
+
+def _check_sizes(name: str, spec: NodeGroupSpec) -> None:
+    """Raise `Conflict` unless least, count and most are in order."""
+    least, count, most = spec.min_node_count, spec.node_count, spec.max_node_count
+    if most is not None and least > most:
+        text = f"min_node_count ({least}) should be less or equal to max_node_count ({most})"
+        raise Conflict(f"max_node_count for {name} is invalid ({text}).", field="max_node_count")
+    if most is not None and count > most:
+        text = f"max_node_count ({most}) should be greater or equal to node_count ({count})"
+        raise Conflict(f"max_node_count for {name} is invalid ({text}).", field="max_node_count")
+    if least > count:
+        text = f"min_node_count ({least}) should be less or equal to node_count ({count})"
+        raise Conflict(f"min_node_count for {name} is invalid ({text}).", field="min_node_count")
+
+
+async def update(call: Call) -> Answer:
+    """PATCH /clusters/{id or name}/nodegroups/{id or name}: bounds, labels, flavour; labels and taints of its nodes"""
+    changes = _changes(call)
+    batch = batch_of(call)
+    scope = project_scope(call, "nodegroup:update_all_projects")
+    async with call.parts.store.read() as tx:
+        cluster = await cluster_of(tx, call.path["cluster"], scope)
+        group = await group_of(tx, cluster, call.path["group"])
+    if not changes:
+        return reply(full(group, cluster, call.base), 202)
+    wished = _patched(group, changes)
+    bounds = await bounds_for(call, cluster.project_id)
+    if (wished.max_node_count or 0) > (group.spec.max_node_count or 0):
+        bounds.check(Asked(cluster_nodes=wished.max_node_count))
+    reaches: frozenset[str] = frozenset()
+    if (wished.flavor_id, wished.labels) != (group.spec.flavor_id, group.spec.labels):
+        before, after = _labelled(cluster, group.spec), _labelled(cluster, wished)
+        changing = replace(group, spec=wished)
+        bounds.check_group(cluster, changing, group)
+        reaches = await call.parts.admission.change(before, after, (changing,))
+    async with call.parts.store.write() as tx:
+        cluster = await cluster_of(tx, cluster.uuid, scope)
+        group = await group_of(tx, cluster, group.uuid)
+        wished = _patched(group, changes)
+        changed = ask_group(rebuilt(group, wished, reached=role_of(wished) in reaches), Operation.UPDATE, now=tx.now)
+        asked = await _ask(tx, call, cluster, batch=batch)
+        await tx.nodegroups.update(changed)
+        message = f"{group.name}: another {', '.join(dict.fromkeys(change.root for change in changes))} asked for."
+        await record(tx, call, asked, NODEGROUP_UPDATE, message, nodegroup=group.name)
+        call.subject.is_(group.uuid, group.name)
+    return reply(full(changed, cluster, call.base), 202)
+
+
+def _changes(call: Call) -> list[Change]:
+    """The steps of the patch, which the caller may take at that version."""
+    changes = changes_of(call.json())
+    for change in changes:
+        if change.root not in PATCHED:
+            raise Invalid(f"'/{change.root}' is an internal attribute and can not be updated", field=change.root)
+        if change.member is not None and change.root not in {"node_labels", "labels"}:
+            raise Invalid(f"Couldn't apply patch, reason: there is nothing at '/{change.root}/{change.member}'")
+    _check_version(call, {change.root: change for change in changes})
+    return [_with_value(change) for change in changes]
+
+
+def _patched(group: NodeGroup, changes: Sequence[Change]) -> NodeGroupSpec:
+    """The group's wish with what was patched."""
+    old = group.spec
+    patched = apply({name: getattr(old, name) for name in PATCHED}, changes, mandatory={"flavor_id"})
+    given = {name: value for name, value in patched.items() if value is not None}
+    # A field that was removed has its default again.
+    blank: dict[str, Any] = {"min_node_count": 0, "max_node_count": None, "node_labels": {}, "node_taints": ()}
+    spec = replace(old, **(blank | {"labels": {}} | read(given, PATCHED)))
+    _check_sizes(group.name, spec)
+    if spec.role == MASTER and (spec.node_labels or spec.node_taints):
+        raise Conflict(f"Labels and taints of the nodes of {group.name} cannot be set: they are masters.")
+    return spec
+
+
+def _labelled(cluster: Cluster, of: NodeGroupSpec) -> Cluster:
+    """The cluster as its drivers see it from that group."""
+    return replace(cluster, spec=replace(cluster.spec, labels=of.labels))
+
+
+def _with_value(change: Change) -> Change:
+    """Labels and taints travel as text in a patch: JSON, or what Python prints for them."""
+    if change.root == "labels":
+        return label_of(change)
+    if change.root not in RICH or change.op == "remove" or change.member is not None:
+        return replace(change, op="replace") if change.root == "flavor_id" and change.op == "add" else change
+    try:
+        return replace(change, op="replace", value=literal(str(change.value)))
+    except ValueError as error:
+        raise BadField(change.root, change.value, "it has to be JSON.") from error
+
+
+async def delete(call: Call) -> Answer:
+    """DELETE /clusters/{id or name}/nodegroups/{id or name}: the group's end
+
+    Asking twice is asking once.
+    """
+    scope = project_scope(call, "nodegroup:delete_all_projects")
+    async with call.parts.store.write() as tx:
+        cluster = await cluster_of(tx, call.path["cluster"], scope)
+        group = await group_of(tx, cluster, call.path["group"])
+        if group.spec.is_default:
+            raise Invalid(f"Deleting the default nodegroup {group.name} is not supported.", field="nodegroup")
+        leaving = ask_group(group, Operation.DELETE, now=tx.now)
+        if not (group.deleting and group.status == leaving.status):
+            asked = await _ask(tx, call, cluster)
+            await tx.nodegroups.update(leaving)
+            message = f"Node group {group.name} is to be deleted."
+            await record(tx, call, asked, NODEGROUP_DELETE, message, nodegroup=group.name)
+            call.subject.is_(group.uuid, group.name)
+    return NO_CONTENT
+
+
+async def _ask(tx: Transaction, call: Call, cluster: Cluster, *, batch: int | None = None) -> Cluster:
+    asked = ask_cluster(cluster, Operation.UPDATE, now=tx.now, minutes=minutes_for(call, cluster))
+    spec = replace(asked.spec, max_batch_size=batch or asked.spec.max_batch_size)
+    asked = replace(asked, spec=spec)
+    await tx.clusters.update(asked)
+    tx.hint("cluster", cluster.uuid)
+    return asked

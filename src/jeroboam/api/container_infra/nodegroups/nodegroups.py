@@ -1,0 +1,92 @@
+"""Node groups of a cluster, shown (contract: container-infra, section 7)."""
+
+from jeroboam.api.call import Answer, Call, reply
+from jeroboam.api.container_infra.clusters.clusters import addresses, label_difference
+from jeroboam.api.container_infra.lookup import cluster_of, group_of, project_scope
+from jeroboam.api.container_infra.pages import paged
+from jeroboam.api.container_infra.shapes import NodeGroupInList, NodeGroupList, NodeGroupShape, NodeShape
+from jeroboam.api.wire import iso, links, page_of, with_total
+from jeroboam.domain.clusters import Cluster, NodeGroup, NodeObserved
+
+
+def short(group: NodeGroup) -> NodeGroupInList:
+    """The object as lists show it."""
+    spec = group.spec
+    return {
+        "uuid": group.uuid,
+        "name": group.name,
+        "flavor_id": spec.flavor_id,
+        "image_id": spec.image_id,
+        "node_count": spec.node_count,
+        "role": spec.role,
+        "min_node_count": spec.min_node_count,
+        "max_node_count": spec.max_node_count,
+        "is_default": spec.is_default,
+        # As in Magnum: groups that the cluster was made with belong to its stack, others have one each.
+        "stack_id": group.cluster_id if spec.is_default else group.uuid,
+        "status": group.status,
+        "merge_labels": spec.merge_labels,
+    }
+
+
+def full(group: NodeGroup, cluster: Cluster, base: str) -> NodeGroupShape:
+    """The whole object."""
+    spec = group.spec
+    added, overridden, skipped = label_difference(spec.labels, cluster.spec.labels)
+    return {
+        **short(group),
+        "id": group.id,
+        "cluster_id": group.cluster_id,
+        "project_id": group.project_id,
+        "docker_volume_size": spec.docker_volume_size,
+        "labels": spec.labels,
+        "labels_overridden": overridden,
+        "labels_added": added,
+        "labels_skipped": skipped,
+        "links": links(base, f"clusters/{cluster.uuid}/nodegroups", group.uuid),
+        "node_addresses": addresses(group),
+        "nodes": [_node(node, group) for node in group.observed],
+        "status_reason": group.status_reason,
+        "version": None,
+        "node_labels": spec.node_labels,
+        "node_taints": spec.node_taints,
+        "created_at": iso(group.created_at),
+        "updated_at": iso(group.updated_at),
+    }
+
+
+def _node(node: NodeObserved, group: NodeGroup) -> NodeShape:
+    return {
+        "uuid": node.uuid,
+        "name": node.name,
+        "address": node.address,
+        "server_id": node.server_id,
+        "state": node.state,
+        "ready": node.ready,
+        "reason": node.reason,
+        "up_to_date": node.build == group.spec.build,
+    }
+
+
+async def index(call: Call) -> Answer:
+    """GET /clusters/{id or name}/nodegroups: the node groups of a cluster"""
+    page = page_of(call)
+    scope = project_scope(call, "nodegroup:get_all_all_projects")
+    role = {"role": call.query["role"]} if "role" in call.query else {}
+    async with call.parts.store.read() as tx:
+        cluster = await cluster_of(tx, call.path["cluster"], scope)
+        found = await tx.nodegroups.select(page, cluster_id=cluster.uuid, **role)
+        total = await tx.nodegroups.count(cluster_id=cluster.uuid, **role) if with_total(call) else None
+    body: NodeGroupList = {"nodegroups": [short(group) for group in found]}
+    if total is not None:
+        body["total_count"] = total
+    return paged(call, page, f"clusters/{cluster.uuid}/nodegroups", found, body)
+
+
+async def show(call: Call) -> Answer:
+    """GET /clusters/{id or name}/nodegroups/{id or name}: a node group"""
+    scope = project_scope(call, "nodegroup:get_one_all_projects")
+    async with call.parts.store.read() as tx:
+        cluster = await cluster_of(tx, call.path["cluster"], scope)
+        group = await group_of(tx, cluster, call.path["group"])
+    return reply(full(group, cluster, call.base))

@@ -1,0 +1,135 @@
+"""The routes of Heat that the cluster autoscaler and the auto-healer of Kubernetes call, and no others.
+
+Contract: clients, sections 5 and 6. All but one read: to mark a server as unhealthy is the wish that a resize with
+`nodes_to_remove` is. Neighbours: `stacks` has the shapes, `changes` writes the wish.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jeroboam.api.call import Answer, Call, Handler, Route, reply
+from jeroboam.api.container_infra.clusters.changes import replaced
+from jeroboam.api.container_infra.lookup import cluster_of, groups_of, only, project_scope
+from jeroboam.api.fields import Check, body_of, flag, optional, read, text, whole
+from jeroboam.api.heat_views import stacks
+from jeroboam.api.heat_views.stacks import Stack
+from jeroboam.domain.clusters import MASTER, Cluster
+from jeroboam.domain.errors import Conflict, Forbidden, Invalid, NotFound
+from jeroboam.domain.nodeidents import find_node
+from jeroboam.kit.ids import is_uuid
+from jeroboam.store import Transaction
+
+MARK: dict[str, Check] = {"mark_unhealthy": flag, "resource_status_reason": optional(text(low=0, high=4096))}
+_STACK = "/{tenant}/stacks/{stack}"
+_NAMED = f"{_STACK}/{{stack_id}}"
+_DEPTH: dict[str, Check] = {"nested_depth": whole(low=0, high=100)}
+
+
+async def show(call: Call) -> Answer:
+    """GET /stacks/{name}/{id}: a cluster, or one of its groups, as a stack"""
+    async with call.parts.store.read() as tx:
+        stack = await _find(tx, call)
+    return reply({"stack": stacks.show_stack(stack, call.base)})
+
+
+async def resources(call: Call) -> Answer:
+    """GET /stacks/{name}/{id}/resources: groups of a cluster, or nodes of a group"""
+    async with call.parts.store.read() as tx:
+        stack = await _find(tx, call)
+    depth: int = call.query.get("nested_depth", 0)
+    return reply({"resources": stacks.list_resources(stack, call.base, depth=depth)})
+
+
+async def resource(call: Call) -> Answer:
+    """GET /stacks/{name}/{id}/resources/{resource}: a group of a cluster, or a node of a group"""
+    async with call.parts.store.read() as tx:
+        stack = await _find(tx, call)
+    return reply({"resource": _resource(stack, call)})
+
+
+async def mark(call: Call) -> Answer:
+    """PATCH /stacks/{name}/{id}/resources/{resource}: a worker that does not work is replaced"""
+    body = call.fields()
+    if unknown := sorted(body.keys() - MARK.keys()):
+        raise Invalid(f"Unknown field {unknown[0]}. It has to be one of: {', '.join(MARK)}.", field=unknown[0])
+    if "mark_unhealthy" not in body:
+        raise Invalid("Mandatory field missing: mark_unhealthy.", field="mark_unhealthy")
+    wish = read(body, MARK)
+    async with call.parts.store.read() as tx:
+        stack = await _find(tx, call, "cluster:resize_all_projects")
+        groups = await groups_of(tx, stack.cluster)
+    physical = _resource(stack, call)["physical_resource_id"]
+    for group in groups:
+        node = find_node(group, physical) if physical != group.uuid else None
+        if node is None or not wish["mark_unhealthy"]:
+            continue
+        if group.spec.role == MASTER:
+            text_ = f"{node.name} is a master: the service replaces it itself where auto_healing_enabled is set."
+            raise Conflict(text_, field="mark_unhealthy")
+        await replaced(call, stack.cluster, group, node)
+    return reply(None)
+
+
+def _resource(stack: Stack, call: Call) -> dict[str, Any]:
+    shown = stacks.find_resource(stack, call.path["resource"], call.base)
+    if shown is None:
+        raise NotFound(f"The Resource ({call.path['resource']}) could not be found in Stack {stack.name}.")
+    return shown
+
+
+async def _find(tx: Transaction, call: Call, foreign: str = "cluster:get_one_all_projects") -> Stack:
+    """The stack that the path names, by its id where there is one; else by id or name.
+
+    `foreign` is the rule that opens other projects.
+    """
+    tenant = call.path["tenant"]
+    if project_scope(call, foreign) not in {None, tenant}:
+        raise Forbidden(f"The token is of project {call.caller.project_id}, the path names {tenant}.")
+    ident = call.path.get("stack_id") or call.path["stack"]
+    if is_uuid(ident):
+        stack = await _find_by_id(tx, tenant, ident)
+        if stack is None:
+            raise NotFound(f"The Stack ({ident}) could not be found.")
+        return stack
+    cluster = await cluster_of(tx, ident, tenant)
+    return await _stack_of(tx, cluster)
+
+
+async def _find_by_id(tx: Transaction, tenant: str, ident: str) -> Stack | None:
+    if clusters := await tx.clusters.find(ident, project_id=tenant):
+        return await _stack_of(tx, clusters[0])
+    if groups := await tx.nodegroups.find(ident, project_id=tenant):
+        group = only(groups, ident, "Stack", "stacks")
+        return Stack(cluster=await cluster_of(tx, group.cluster_id, tenant), group=group)
+    for group in await tx.nodegroups.select(project_id=tenant):
+        node = next((each for each in group.desired if each.uuid == ident.lower()), None)
+        if node is not None:
+            return Stack(cluster=await cluster_of(tx, group.cluster_id, tenant), group=group, node=node)
+    return None
+
+
+async def _stack_of(tx: Transaction, cluster: Cluster) -> Stack:
+    """The stack of a cluster: other groups than those that it was made with have stacks of their own."""
+    groups = [group for group in await groups_of(tx, cluster) if group.spec.is_default]
+    return Stack(cluster=cluster, groups=groups)
+
+
+def _view(path: str, handler: Handler, query: Mapping[str, Check] | None = None) -> Route:
+    return Route(method="GET", path=path, handler=handler, rule="cluster:get", query=query or {}, answer=dict[str, Any])
+
+
+ROUTES = (
+    _view(_STACK, show),
+    _view(_NAMED, show),
+    _view(f"{_STACK}/resources", resources, _DEPTH),
+    _view(f"{_NAMED}/resources", resources, _DEPTH),
+    _view(f"{_NAMED}/resources/{{resource}}", resource),
+    Route(
+        method="PATCH",
+        path=f"{_NAMED}/resources/{{resource}}",
+        handler=mark,
+        rule="cluster:resize",
+        body=body_of(MARK, "mark_unhealthy"),
+        answer=None,
+    ),
+)

@@ -1,0 +1,1 @@
+"""A COE in memory."""

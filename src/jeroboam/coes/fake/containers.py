@@ -1,0 +1,106 @@
+"""Single containers inside a fake cluster.
+
+Neighbours: `fake`, which is this too, and holds what the clusters' own APIs would know. Stages that can be made to
+fail are the contract's methods with `container.` before them (`container.make`, `container.stop`), and the moments
+when the thing is done and nobody has been told (`container.made`, `container.stop.done`, `container.removed`).
+"""
+
+import datetime as dt
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+
+from jeroboam.coes.base import CoePlan, ContainerSeen, ContainerWant
+from jeroboam.domain.bay_containers import Act
+from jeroboam.domain.containers import RuntimeState
+from jeroboam.domain.errors import Permanent
+from jeroboam.domain.ports import ExecResult
+from jeroboam.kit.clock import Clock
+from jeroboam.kit.faults import Faults
+
+UNKNOWN_IMAGE = "no-such-image"
+
+
+@dataclass(slots=True)
+class FakeContainer:
+    """A container, and what was done to it."""
+
+    want: ContainerWant
+    seen: ContainerSeen = field(default_factory=lambda: ContainerSeen(state=RuntimeState.CREATED))
+    acts: list[Act] = field(default_factory=list)
+
+
+class FakeContainers:
+    """The contract `RunsContainers` without an Engine."""
+
+    def __init__(
+        self, *, clock: Clock, faults: Faults, of: Callable[[CoePlan], Awaitable[dict[str, FakeContainer]]]
+    ) -> None:
+        """`of` gives the containers of a cluster, and raises `Temporary` for one whose API does not answer."""
+        self._clock = clock
+        self._met = faults
+        self._of = of
+
+    async def make(self, plan: CoePlan, want: ContainerWant) -> ContainerSeen:
+        await self._met.meet("container.make")
+        there = await self._of(plan)
+        if want.uuid not in there:
+            if want.image == UNKNOWN_IMAGE:
+                raise Permanent(f"pulling image {want.image}: manifest unknown")
+            there[want.uuid] = FakeContainer(want)
+        await self._met.meet("container.made")
+        return there[want.uuid].seen
+
+    async def look(self, plan: CoePlan, uuid: str) -> ContainerSeen | None:
+        await self._met.meet("container.look")
+        found = (await self._of(plan)).get(uuid)
+        return None if found is None else found.seen
+
+    async def act(self, plan: CoePlan, uuid: str, act: Act) -> ContainerSeen:
+        await self._met.meet(f"container.{act}")
+        found = (await self._of(plan)).get(uuid)
+        if found is None:
+            raise Permanent(f"cannot {act} container {uuid}: it is gone")
+        before = found.seen
+        found.seen = self._after(before, act, len(found.acts))
+        if found.seen != before:
+            found.acts.append(act)
+        await self._met.meet(f"container.{act}.done")
+        return found.seen
+
+    def _after(self, seen: ContainerSeen, act: Act, number: int) -> ContainerSeen:
+        running = seen.state is RuntimeState.RUNNING
+        wrong = {Act.PAUSE: RuntimeState.RUNNING, Act.UNPAUSE: RuntimeState.PAUSED}
+        done = {Act.PAUSE: RuntimeState.PAUSED, Act.UNPAUSE: RuntimeState.RUNNING}
+        if act in wrong and seen.state not in {wrong[act], done[act]}:
+            raise Permanent(f"the container is {seen.state}")
+        if act is Act.REBOOT or (act is Act.START and not running):
+            # No two starts are at the same time, even where time stands still.
+            at = self._clock.now() + dt.timedelta(microseconds=number)
+            return ContainerSeen(state=RuntimeState.RUNNING, started_at=at)
+        if act is Act.STOP and (running or seen.state is RuntimeState.PAUSED):
+            return ContainerSeen(state=RuntimeState.EXITED, started_at=seen.started_at)
+        return ContainerSeen(state=done.get(act, seen.state), started_at=seen.started_at)
+
+    async def remove(self, plan: CoePlan, uuid: str) -> None:
+        await self._met.meet("container.remove")
+        (await self._of(plan)).pop(uuid, None)
+        await self._met.meet("container.removed")
+
+    async def owned(self, plan: CoePlan) -> Sequence[str]:
+        await self._met.meet("container.owned")
+        return list(await self._of(plan))
+
+    async def logs(self, plan: CoePlan, uuid: str) -> str | None:
+        await self._met.meet("container.logs")
+        found = (await self._of(plan)).get(uuid)
+        return None if found is None else f"{found.want.name} speaks\n"
+
+    async def execute(self, plan: CoePlan, uuid: str, command: Sequence[str], *, limit: float) -> ExecResult | None:
+        del limit
+        await self._met.meet("container.execute")
+        found = (await self._of(plan)).get(uuid)
+        if found is None:
+            return None
+        if found.seen.state is not RuntimeState.RUNNING:
+            raise Permanent("the container is not running")
+        return ExecResult(output=" ".join(command), exit_code=0)

@@ -1,0 +1,262 @@
+"""Kubernetes: nodes made one cluster by kubeadm, reached at its API with the cluster's certificates.
+
+Neighbours: `boot` (what a node boots with), `fleet` (what the API is asked), `seen` (what its answers mean),
+`manifests` (what users have in it), `balancer`, `options` (labels), `addons`, `network`, `registries`, `proxies` (what
+clusters have as their users wish). Nothing is kept between calls: what there is, the cluster says.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, replace
+from ipaddress import IPv4Network
+
+from jeroboam.clients.kubernetes import KubernetesApi
+from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Demand, GroupShape, Member, describe_unready
+from jeroboam.coes.kubernetes import addons, balancer, drains, leftovers, network, options, registries
+from jeroboam.coes.kubernetes import node_script as boot
+from jeroboam.coes.kubernetes.api_access import admin_tls, speaking_to
+from jeroboam.coes.kubernetes.components import API_PORT, api_of
+from jeroboam.coes.kubernetes.demand import demand
+from jeroboam.coes.kubernetes.machine_id import Machine
+from jeroboam.coes.kubernetes.manifests import KubernetesManifests
+from jeroboam.coes.kubernetes.node_ops import POLL_SECONDS, KubeNode, Nodes
+from jeroboam.coes.kubernetes.observe import observed, stands, states
+from jeroboam.coes.proxies import check as check_proxies
+from jeroboam.domain.clusters import TemplateSpec
+from jeroboam.domain.errors import DriverError, Invalid
+from jeroboam.domain.field_effects import KUBERNETES, TEMPLATES, check_fields
+from jeroboam.domain.nodes import NodeScript
+from jeroboam.domain.progress import UNWATCHED, Progress, Together
+from jeroboam.kit.clock import Clock
+
+# How long one call waits: for an API that boots, for nodes that join, for work that moves away.
+_BOOT_SECONDS = 20.0
+_SETTLE_SECONDS = 15.0
+_DRAIN_SECONDS = 60.0
+# Until another controller manager leads, and knows what there is.
+_LEAD_SECONDS = 30.0
+_POLL_SECONDS_A_NODE = 0.01
+
+
+class KubernetesCoe:
+    """The contract `Coe` for Kubernetes."""
+
+    def __init__(self, *, clock: Clock) -> None:
+        self._clock = clock
+        self.manifests = KubernetesManifests(clock=clock)
+
+    @property
+    def authorities(self) -> Sequence[str]:
+        return boot.AUTHORITIES
+
+    def check(self, template: TemplateSpec) -> None:
+        check_fields(TEMPLATES, asdict(template), KUBERNETES)
+        options.check(template.labels)
+        registries.check(template)
+        check_proxies(template)
+        addons.check(template)
+
+    @property
+    def version_label(self) -> str:
+        return options.VERSION
+
+    def image(self, ref: str, labels: dict[str, str]) -> str:
+        version = labels.get(options.VERSION)
+        return ref if version is None or ":" in ref else f"{ref}:{version}"
+
+    @property
+    def disk(self) -> float:
+        return options.NODE_DISK
+
+    def memory(self, role: str) -> int:
+        return options.NODE_MEMORY[role]
+
+    def networks(self, labels: Mapping[str, str]) -> Mapping[str, IPv4Network]:
+        nets = options.networks(labels)
+        return {options.PODS: nets.pods, options.SERVICES: nets.services}
+
+    @property
+    def node_options(self) -> frozenset[str]:
+        return options.NODE_OPTIONS
+
+    @property
+    def master_options(self) -> frozenset[str]:
+        return options.MASTER_OPTIONS
+
+    def check_change(self, old: TemplateSpec, new: TemplateSpec) -> None:
+        for name in options.FIXED:
+            if old.labels.get(name) != new.labels.get(name):
+                text = f"labels/{name} cannot be changed: pods and services have their addresses already."
+                raise Invalid(text, field=f"labels/{name}")
+        if (old.apiserver_port or API_PORT) != (new.apiserver_port or API_PORT):
+            raise Invalid("apiserver_port cannot be changed: clients would not find it.", field="apiserver_port")
+        network.check_change(old, new)
+        addons.check_change(old, new)
+        _check_versions(old.labels.get(options.VERSION), new.labels.get(options.VERSION))
+
+    def script(self, plan: CoePlan, member: Member) -> NodeScript:
+        return boot.script(plan, member, self._clock)
+
+    @property
+    def balancer_image(self) -> str:
+        return balancer.IMAGE
+
+    def balancer(self, plan: CoePlan) -> NodeScript:
+        return balancer.script(plan)
+
+    async def join(self, plan: CoePlan, progress: Progress = UNWATCHED) -> CoeObserved:
+        async with self._nodes(plan) as nodes:
+            await self._opened(nodes, plan)
+            settled = self._settled(nodes, plan, progress)
+            version, (found, silent) = await asyncio.gather(self._ready(nodes, plan), settled)
+            members = {member.name: member for member in plan.members}
+            known = [(node, members[node.name]) for node in found if node.name in members]
+            up = [(node, member) for node, member in known if stands(node, member)]
+            # Its pods spread over the nodes that there are when they are made.
+            names = nodes.names(options.networks(plan.labels).dns)
+            await asyncio.gather(names, *(nodes.describe(node, member) for node, member in up))
+            left = await leftovers.find(nodes.api, _names(plan, found))
+            return observed(plan, found, silent, left, version=version, now=self._clock.now())
+
+    async def welcome(self, plan: CoePlan) -> None:
+        nets = options.networks(plan.labels)
+        async with self._nodes(plan) as nodes:
+            await self._opened(nodes, plan)
+            while True:
+                found = await nodes.all()
+                await nodes.number(network.ranges(nets, found))
+                await self._pause(found)
+
+    async def observe(self, plan: CoePlan) -> CoeObserved:
+        async with self._nodes(plan) as nodes:
+            await nodes.answers(patience=0)
+            found, silent = await asyncio.gather(nodes.all(), self._silent(plan))
+            left = await leftovers.find(nodes.api, _names(plan, found))
+            return observed(plan, found, silent, left, version=await nodes.version(), now=self._clock.now())
+
+    async def leave(self, plan: CoePlan, names: Sequence[str], progress: Progress = UNWATCHED) -> None:
+        async with self._nodes(plan) as nodes:
+            going = [node for node in await nodes.all() if node.name in names]
+            await self._empty(nodes, going, progress)
+            await asyncio.gather(*(nodes.forget(node.name) for node in going))
+            await leftovers.clear(nodes.api, names, _names(plan, await nodes.all()))
+
+    async def drain(self, plan: CoePlan, uuids: Sequence[str], progress: Progress = UNWATCHED) -> None:
+        names = {member.name for member in plan.members if member.uuid in uuids}
+        async with self._nodes(plan) as nodes:
+            # A node that has just come up is ready before services are reached through it.
+            await nodes.serve(patience=_SETTLE_SECONDS)
+            going = [node for node in await nodes.all() if node.name in names]
+            if any(await asyncio.gather(*(nodes.movable(node) for node in going))):
+                await nodes.follow(patience=_LEAD_SECONDS)
+            await self._empty(nodes, going, progress)
+
+    @property
+    def rotating(self) -> Sequence[str]:
+        return boot.AUTHORITIES
+
+    async def stale(self, plan: CoePlan, given: Mapping[str, Authority]) -> Sequence[str]:
+        async with self._nodes(plan) as nodes:
+            await nodes.answers(patience=_BOOT_SECONDS)
+            said = {node.name: Machine.said(node.machine) for node in await nodes.all()}
+        booted = replace(plan, authorities=dict(given))
+
+        def is_fresh(member: Member) -> bool:
+            wanted, now = Machine.of(booted, member, self._clock.now()), said.get(member.name)
+            return now is not None and now.trust == wanted.trust and not now.is_due(wanted)
+
+        return [member.uuid for member in plan.members if not is_fresh(member)]
+
+    async def announce(self, plan: CoePlan) -> None:
+        """Start our own pods anew: a client in a pod reads whom it trusts once. Pods of users are theirs to restart.
+
+        Secrets are sealed with the new key: who has only that can read them all.
+        """
+        newest = plan.authorities["main"].newest
+        async with self._nodes(plan) as nodes:
+            await nodes.seal()
+            await nodes.restart_own(hashlib.sha256(newest.pem.encode()).hexdigest()[:16])
+
+    async def demand(self, plan: CoePlan, groups: Sequence[GroupShape]) -> Demand:
+        async with self._nodes(plan) as nodes:
+            return demand(plan, groups, await nodes.load())
+
+    async def _empty(self, nodes: Nodes, going: Sequence[KubeNode], progress: Progress) -> None:
+        together = Together(progress, len(going))
+
+        async def drain(node: KubeNode, own: Progress) -> None:
+            await nodes.cordon(node)
+            if node.ready:
+                await drains.empty(nodes, node, seconds=_DRAIN_SECONDS, clock=self._clock, progress=own)
+
+        await asyncio.gather(*(drain(node, own) for node, own in zip(going, together.parts, strict=True)))
+
+    async def _opened(self, nodes: Nodes, plan: CoePlan) -> None:
+        """Wait until the API answers, and let the cluster's own programs in."""
+        await nodes.serves(patience=_BOOT_SECONDS)
+        await nodes.access(flannel=network.driver(plan.template) == network.FLANNEL)
+
+    async def _pause(self, found: Sequence[KubeNode]) -> None:
+        # A long list is work for an API that has enough of it just now.
+        await self._clock.sleep(POLL_SECONDS + len(found) * _POLL_SECONDS_A_NODE)
+
+    async def _ready(self, nodes: Nodes, plan: CoePlan) -> str:
+        """Have what the cluster needs when its API is ready; its version."""
+        await nodes.answers(patience=_BOOT_SECONDS)
+        await addons.have(nodes, plan, self._clock)
+        await nodes.works(patience=_SETTLE_SECONDS)
+        return await nodes.version()
+
+    async def _settled(self, nodes: Nodes, plan: CoePlan, progress: Progress) -> tuple[list[KubeNode], dict[str, str]]:
+        """The nodes and the silent masters, once every planned node is ready or when waiting takes too long."""
+        until = self._clock.monotonic() + _SETTLE_SECONDS
+        nets = options.networks(plan.labels)
+        while True:
+            found, silent = await asyncio.gather(nodes.all(), self._silent(plan))
+            await nodes.number(network.ranges(nets, found))
+            known = states(plan, found, silent)
+            progress.wait_for(describe_unready(plan, known))
+            if all(state.ready for state in known) or self._clock.monotonic() >= until:
+                return found, silent
+            await self._pause(found)
+
+    async def _silent(self, plan: CoePlan) -> dict[str, str]:
+        """Which of several masters do not answer themselves, by uuid, and why: together they have another face."""
+        if len(plan.masters) == 1:
+            return {}
+        tls = admin_tls(plan, self._clock)
+
+        async def ask(member: Member) -> str:
+            async with KubernetesApi(api_of(plan, member), tls) as api:
+                try:
+                    await api.ready()
+                except DriverError as error:
+                    return error.reason
+                return ""
+
+        answers = await asyncio.gather(*(ask(member) for member in plan.masters))
+        return {member.uuid: why for member, why in zip(plan.masters, answers, strict=True) if why}
+
+    @asynccontextmanager
+    async def _nodes(self, plan: CoePlan) -> AsyncIterator[Nodes]:
+        async with speaking_to(plan, self._clock) as api:
+            yield Nodes(api, self._clock)
+
+
+def _names(plan: CoePlan, found: Sequence[KubeNode]) -> set[str]:
+    """Of nodes that the cluster has or is to have."""
+    return {node.name for node in found} | {member.name for member in plan.members}
+
+
+def _check_versions(old: str | None, new: str | None) -> None:
+    """Raise `Invalid` for a way that Kubernetes does not go: down, or past a minor version."""
+    if old is None or new is None or old == new:
+        return
+    before, after = options.numbers(old), options.numbers(new)
+    if after < before:
+        raise Invalid(f"Kubernetes cannot go back from {old} to {new}.", field=f"labels/{options.VERSION}")
+    if after[0] != before[0] or after[1] > before[1] + 1:
+        text = f"Kubernetes goes from one minor version to the next: {old} cannot become {new} at once."
+        raise Invalid(text, field=f"labels/{options.VERSION}")

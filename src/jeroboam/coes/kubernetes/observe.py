@@ -1,0 +1,84 @@
+"""What the cluster's API said of its nodes, in the words of the contract. Pure.
+
+Neighbours: `fleet`, which asks; the COE, which hands it on.
+"""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+
+from jeroboam.coes.base import CoeObserved, CoePlan, Member, MemberState
+from jeroboam.coes.kubernetes import network, options
+from jeroboam.coes.kubernetes.components import api
+from jeroboam.coes.kubernetes.leftovers import Leftovers
+from jeroboam.coes.kubernetes.machine_id import Machine, build_id
+from jeroboam.coes.kubernetes.node_ops import KubeNode
+from jeroboam.domain.clusters import Health
+from jeroboam.domain.conditions import Condition
+
+
+def observed(
+    plan: CoePlan,
+    found: Sequence[KubeNode],
+    silent: Mapping[str, str],
+    left: Leftovers,
+    *,
+    version: str,
+    now: dt.datetime,
+) -> CoeObserved:
+    """What the cluster said in all."""
+    members = states(plan, found, silent)
+    planned = {member.name for member in plan.members}
+    reasons = {"api": "ok"}
+    reasons |= {f"{member.name}.Ready": str(state.ready) for member, state in zip(plan.members, members, strict=True)}
+    short = {
+        f"{node.name}.{what}": said for node in found if node.name in planned for what, said in node.shortages.items()
+    }
+    if left.waiting:
+        short["LostVolumes"] = left.reason()
+    healthy = all(state.ready for state in members) and not short
+    known = {member.name: member for member in plan.members}
+    due = (
+        known[node.name].uuid
+        for node in found
+        if node.name in known and Machine.said(node.machine).is_due(Machine.of(plan, known[node.name], now))
+    )
+    return CoeObserved(
+        due=tuple(due),
+        api_address=api(plan),
+        members=members,
+        # Also those of which only what lay on them is left: they are taken out the same way.
+        strangers=tuple(sorted({node.name for node in found if node.name not in planned} | left.nodes)),
+        coe_version=version,
+        container_version=next((node.runtime.rpartition("/")[2] for node in found if node.name in planned), None),
+        health=Health.HEALTHY if healthy else Health.UNHEALTHY,
+        health_reasons=reasons | short,
+        conditions=(
+            options.honoured(plan.labels),
+            # Its proxy works with nftables, and needs no IPVS.
+            Condition(type="VirtualIPs", status=True),
+            *network.conditions(plan, found),
+        ),
+    )
+
+
+def states(plan: CoePlan, found: Sequence[KubeNode], silent: Mapping[str, str]) -> tuple[MemberState, ...]:
+    """One for each member. `silent` are masters that do not answer themselves, by uuid, and why."""
+    known = {node.name: node for node in found}
+    return tuple(_state(plan, member, known.get(member.name), silent.get(member.uuid)) for member in plan.members)
+
+
+def stands(node: KubeNode, member: Member) -> bool:
+    """Whether the node's kubelet is one of the member's build."""
+    return Machine.said(node.machine).build == build_id(member)
+
+
+def _state(plan: CoePlan, member: Member, node: KubeNode | None, silent: str | None) -> MemberState:
+    if node is None:
+        return MemberState(uuid=member.uuid, ready=False, reason="the cluster does not know this node")
+    if not stands(node, member):
+        return MemberState(uuid=member.uuid, ready=False, reason="its kubelet has not come up yet on the new machine")
+    if silent is not None:
+        return MemberState(uuid=member.uuid, ready=False, reason=f"its API server is not ready: {silent}")
+    reason = network.lacks(plan, node)
+    since = node.since if reason and not node.ready else None
+    return MemberState(uuid=member.uuid, ready=not reason, reason=reason, since=since)

@@ -1,0 +1,375 @@
+"""Docker Swarm: nodes whose Engines form one swarm, reached at the Engine API with the cluster's certificates.
+
+Neighbours: `swarm_api` (the calls), the provider that boots nodes with our script, the conductor that asks. Which
+Engine is which node is told by labels that the script gives each Engine, never by names or addresses.
+"""
+
+import asyncio
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+
+from jeroboam.coes import proxies, sizes
+from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Member, MemberState, describe_unready
+from jeroboam.coes.insecure_registries import check_insecure_registries, insecure_registries
+from jeroboam.coes.swarm import drains as swarm_drains
+from jeroboam.coes.swarm import options as swarm_options
+from jeroboam.coes.swarm.containers import SwarmContainers
+from jeroboam.coes.swarm.engines import (
+    API_PORT,
+    DRAINED_LABEL,
+    NAME_LABEL,
+    NODE_LABEL,
+    POLL_SECONDS,
+    Fleet,
+    Standing,
+    SwarmNode,
+)
+from jeroboam.domain.clusters import MASTER, Health, TemplateSpec
+from jeroboam.domain.conditions import Condition
+from jeroboam.domain.errors import DriverError, Invalid, Temporary
+from jeroboam.domain.field_effects import SWARM, TEMPLATES, check_fields
+from jeroboam.domain.nodes import File, NodeScript
+from jeroboam.domain.progress import UNWATCHED, Progress, Together
+from jeroboam.kit.clock import Clock
+from jeroboam.kit.tasks import Tasks
+from jeroboam.kit.x509 import SERVER, Pair, issue
+
+# How long one call waits: for Engines that boot, for nodes that joined.
+_BOOT_SECONDS = 10.0
+_SETTLE_SECONDS = 10.0
+
+# What Magnum's own templates call a driver that Engines know by another name; None leaves the choice to the Engine.
+_STORAGE_DRIVERS = {"overlay": "overlay2", "devicemapper": None}
+_FOLDER = "/etc/docker"
+
+
+class SwarmCoe(SwarmContainers):
+    """The contract `Coe` for Docker Swarm, with what `SwarmContainers` adds."""
+
+    def __init__(self, *, clock: Clock) -> None:
+        super().__init__(clock=clock)
+
+    @property
+    def authorities(self) -> Sequence[str]:
+        return ("main",)
+
+    def check(self, template: TemplateSpec) -> None:
+        check_fields(TEMPLATES, asdict(template), SWARM)
+        proxies.check(template)
+        check_insecure_registries(template, networks=True)
+        swarm_options.check(template.labels)
+
+    @property
+    def node_options(self) -> frozenset[str]:
+        return swarm_options.KNOWN
+
+    @property
+    def master_options(self) -> frozenset[str]:
+        return frozenset()
+
+    def check_change(self, old: TemplateSpec, new: TemplateSpec) -> None:
+        if _storage_driver(old) != _storage_driver(new):
+            text = "docker_storage_driver cannot be changed: what is on the nodes' disks would be lost."
+            raise Invalid(text, field="docker_storage_driver")
+        if _port(old) != _port(new):
+            text = (
+                f"apiserver_port cannot be changed from {_port(old)} to {_port(new)}: clients would lose the cluster."
+            )
+            raise Invalid(text, field="apiserver_port")
+
+    def script(self, plan: CoePlan, member: Member) -> NodeScript:
+        main = plan.authorities["main"]
+        own = issue(
+            ca=Pair(pem=main.pem, key=main.key),
+            common_name=member.name,
+            dns=[member.name, "localhost"],
+            ips=[member.address, "127.0.0.1"],
+            usages=[SERVER],
+            now=self._clock.now(),
+        )
+        return NodeScript(
+            files=(
+                sizes.script_file(),
+                File(path=f"{_FOLDER}/ca.pem", content=main.trusted.encode()),
+                File(path=f"{_FOLDER}/cert.pem", content=own.pem.encode()),
+                File(path=f"{_FOLDER}/key.pem", content=own.key, mode=0o600),
+                File(path=f"{_FOLDER}/daemon.json", content=_daemon(plan.template, member)),
+                # The Engines of a cluster speak to each other, too.
+                *proxies.environment(f"{_FOLDER}/environment", plan.template, (each.address for each in plan.members)),
+            ),
+            commands=(sizes.command(member.uuid), ("dockerd",)),
+        )
+
+    async def join(self, plan: CoePlan, progress: Progress = UNWATCHED) -> CoeObserved:
+        async with self._fleet(plan) as fleet:
+            manager = await self._manager(fleet, plan, patience=_BOOT_SECONDS)
+            if manager is None:
+                manager = await self._found(fleet, plan)
+            troubles = await self._bring_in(fleet, manager, plan, progress)
+            nodes = await self._settled(fleet, manager, plan, troubles, progress)
+            await self._label(fleet, manager, plan, nodes)
+            nodes = await self._drop_former_lives(fleet, manager, nodes)
+            return _observed(plan, nodes, await fleet.version(manager), troubles)
+
+    async def observe(self, plan: CoePlan) -> CoeObserved:
+        async with self._fleet(plan) as fleet:
+            manager = await self._manager(fleet, plan, patience=0)
+            if manager is None:
+                raise Temporary("no master of the cluster is in a swarm")
+            nodes, version = await asyncio.gather(fleet.nodes(manager), fleet.version(manager))
+            return _observed(plan, nodes, version, {})
+
+    async def leave(self, plan: CoePlan, names: Sequence[str], progress: Progress = UNWATCHED) -> None:
+        async with self._fleet(plan) as fleet:
+            manager = await self._manager(fleet, plan, patience=0)
+            if manager is None:
+                return
+            going = [node for node in await fleet.nodes(manager) if node.name in names]
+            parts = Together(progress, len(going)).parts
+            work = (
+                swarm_drains.take_out(fleet, manager, node, self._clock, own)
+                for node, own in zip(going, parts, strict=True)
+            )
+            await asyncio.gather(*work)
+
+    async def drain(self, plan: CoePlan, uuids: Sequence[str], progress: Progress = UNWATCHED) -> None:
+        async with self._fleet(plan) as fleet:
+            manager = await self._manager(fleet, plan, patience=0)
+            if manager is None:
+                return
+            going = [node for node in await fleet.nodes(manager) if node.uuid in uuids]
+            parts = Together(progress, len(going)).parts
+            work = (
+                swarm_drains.drain(fleet, manager, node, self._clock, own)
+                for node, own in zip(going, parts, strict=True)
+            )
+            await asyncio.gather(*work)
+
+    @property
+    def rotating(self) -> Sequence[str]:
+        return self.authorities
+
+    async def announce(self, plan: CoePlan) -> None:
+        """Nothing in a Swarm knows its authority but its Engines."""
+
+    async def stale(self, plan: CoePlan, given: Mapping[str, Authority]) -> Sequence[str]:
+        async with self._fleet(plan) as fleet:
+            for member in plan.members:
+                await fleet.standing(member.address, patience=_BOOT_SECONDS)
+        main = given["main"]
+        alone = replace(main, also=())
+        old: set[str] = set()
+        for shown in (main, *main.also):
+            async with Fleet(authority=alone, shown=shown, port=_port(plan.template), clock=self._clock) as fleet:
+                answers = await asyncio.gather(*(fleet.answers(member.address) for member in plan.members))
+            old |= {member.uuid for member, good in zip(plan.members, answers, strict=True) if not good}
+        return [member.uuid for member in plan.members if member.uuid in old]
+
+    def _fleet(self, plan: CoePlan) -> Fleet:
+        return Fleet(authority=plan.authorities["main"], port=_port(plan.template), clock=self._clock)
+
+    async def _manager(self, fleet: Fleet, plan: CoePlan, *, patience: float) -> str | None:
+        """The address of a master that manages a swarm; None when all answered and none is in one.
+
+        Raises `Temporary` while some do not answer and the others are in none: a second swarm beside a first whose
+        managers are only away would lose all that runs in it.
+        """
+        masters = [member.address for member in plan.members if member.role == MASTER]
+        silent: list[str] = []
+        # A master's failure is read from its task.
+        tasks = Tasks(lambda _name, _error: None)
+        try:
+            waiting = {tasks.start(each, fleet.standing(each, patience=patience)) for each in masters}
+            while waiting:
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    if (error := task.exception()) is not None:
+                        silent.append(_reason(error))
+                    elif task.result().manages:
+                        return task.get_name()
+        finally:
+            await tasks.close()
+        if silent:
+            raise Temporary(f"no manager of the swarm answers: {'; '.join(sorted(silent))}")
+        return None
+
+    async def _found(self, fleet: Fleet, plan: CoePlan) -> str:
+        first = next(member.address for member in plan.members if member.role == MASTER)
+        if (await fleet.standing(first, patience=0)).state != "inactive":
+            await fleet.abandon(first)
+        await fleet.init(first)
+        return first
+
+    async def _bring_in(self, fleet: Fleet, manager: str, plan: CoePlan, progress: Progress) -> dict[str, str]:
+        """Join every planned member that is not a ready node yet; why it could not be done, by node uuid."""
+        nodes, tokens = await asyncio.gather(fleet.nodes(manager), fleet.tokens(manager))
+        ids = {node.id for node in nodes}
+        there = {node.uuid for node in nodes if node.ready}
+
+        async def bring(member: Member, own: Progress) -> None:
+            own.wait_for([f"the Docker Engine of node {member.name} has not answered yet"])
+            standing = await fleet.standing(member.address, patience=_BOOT_SECONDS)
+            own.wait_for([f"node {member.name} has not joined the swarm yet"])
+            if _on_its_way(standing, ids):
+                return
+            if standing.state != "inactive":
+                await fleet.abandon(member.address)
+            token = tokens[0] if member.role == MASTER else tokens[1]
+            await fleet.join(member.address, managers=[manager], token=token)
+
+        missing = [member for member in plan.members if member.uuid not in there and member.address != manager]
+        parts = Together(progress, len(missing)).parts
+        work = (bring(member, own) for member, own in zip(missing, parts, strict=True))
+        results = await asyncio.gather(*work, return_exceptions=True)
+        troubles = {}
+        for member, result in zip(missing, results, strict=True):
+            if isinstance(result, DriverError):
+                troubles[member.uuid] = _reason(result)
+            elif result is not None:
+                raise result
+        return troubles
+
+    async def _settled(
+        self, fleet: Fleet, manager: str, plan: CoePlan, troubles: dict[str, str], progress: Progress
+    ) -> list[SwarmNode]:
+        """The swarm's nodes once every member that could join is ready, or when waiting takes too long."""
+        wanted = {member.uuid for member in plan.members} - troubles.keys()
+        until = self._clock.monotonic() + _SETTLE_SECONDS
+        while True:
+            nodes = await fleet.nodes(manager)
+            progress.wait_for(describe_unready(plan, _states(plan, nodes, troubles)))
+            if wanted <= {node.uuid for node in nodes if node.ready} or self._clock.monotonic() >= until:
+                return nodes
+            await self._clock.sleep(POLL_SECONDS)
+
+    async def _label(self, fleet: Fleet, manager: str, plan: CoePlan, nodes: Sequence[SwarmNode]) -> None:
+        """Give nodes the labels of their groups, for placement constraints, and work to those that are well again.
+
+        What users added or decided stays.
+        """
+        members = {member.uuid: member for member in plan.members}
+        former = {node.uuid: node.spec for node in sorted(nodes, key=lambda each: each.version) if not node.ready}
+        changes = []
+        for node in nodes:
+            member = members.get(node.uuid or "")
+            if member is not None:
+                has = node.spec.get("Labels") or {}
+                # A membership that was made anew knows nothing yet: what its user gave the former one holds for it.
+                is_new = node.ready and swarm_options.GROUP_LABEL not in has
+                before = former.get(node.uuid) if is_new else None
+                spec = node.spec if before is None else before
+                labels = swarm_options.labelled(spec.get("Labels") or {}, member.labels, member.group)
+                change: dict[str, object] = {"Labels": labels}
+                if before is not None:
+                    change["Availability"] = before.get("Availability", "active")
+                if node.ready and DRAINED_LABEL in labels:
+                    change["Availability"] = labels.pop(DRAINED_LABEL)
+                if labels != has:
+                    changes.append(fleet.update(manager, node, change))
+        await asyncio.gather(*changes)
+
+    async def _drop_former_lives(self, fleet: Fleet, manager: str, nodes: Sequence[SwarmNode]) -> list[SwarmNode]:
+        """Forget entries of nodes that came back as new ones: same node of ours, other identity in the swarm."""
+        lives: dict[str, list[SwarmNode]] = defaultdict(list)
+        for node in nodes:
+            if node.uuid is not None:
+                lives[node.uuid].append(node)
+        former = [
+            node for same in lives.values() if any(each.ready for each in same) for node in same if not node.ready
+        ]
+        for node in former:
+            await swarm_drains.demote(fleet, manager, node, self._clock)
+            await fleet.forget(manager, node)
+        return [node for node in nodes if node not in former]
+
+
+def _on_its_way(standing: Standing, ids: set[str]) -> bool:
+    """Whether that Engine is in this very swarm and needs time, not help."""
+    return standing.state in {"active", "pending"} and standing.node_id in ids
+
+
+def _reason(error: BaseException) -> str:
+    return error.reason if isinstance(error, DriverError) else str(error) or type(error).__name__
+
+
+def _port(template: TemplateSpec) -> int:
+    return template.apiserver_port or API_PORT
+
+
+def _storage_driver(template: TemplateSpec) -> str | None:
+    asked = template.docker_storage_driver
+    return None if asked is None else _STORAGE_DRIVERS.get(asked, asked)
+
+
+def _words(text: str | None) -> list[str]:
+    return [word.strip() for word in (text or "").split(",") if word.strip()]
+
+
+def _daemon(template: TemplateSpec, member: Member) -> bytes:
+    config: dict[str, object] = {
+        "hosts": ["unix:///run/docker.sock", f"tcp://0.0.0.0:{_port(template)}"],
+        "tlsverify": True,
+        "tlscacert": f"{_FOLDER}/ca.pem",
+        "tlscert": f"{_FOLDER}/cert.pem",
+        "tlskey": f"{_FOLDER}/key.pem",
+        "labels": [f"{NODE_LABEL}={member.uuid}", f"{NAME_LABEL}={member.name}"],
+    }
+    if (driver := _storage_driver(template)) is not None:
+        config["storage-driver"] = driver
+    config |= swarm_options.engine(member.options)
+    if servers := _words(template.dns_nameserver):
+        config["dns"] = servers
+    if registries := insecure_registries(template):
+        config["insecure-registries"] = registries
+    return json.dumps(config, indent=1).encode()
+
+
+def _observed(plan: CoePlan, nodes: Sequence[SwarmNode], version: str, troubles: dict[str, str]) -> CoeObserved:
+    """What the manager's list means for the plan; of a node's several lives the ready one counts."""
+    members = _states(plan, nodes, troubles)
+    planned = {member.uuid for member in plan.members}
+    reasons = {"api": "ok"}
+    reasons |= {f"{member.name}.Ready": str(state.ready) for member, state in zip(plan.members, members, strict=True)}
+    healthy = all(state.ready for state in members)
+    first = next(member.address for member in plan.members if member.role == MASTER)
+    return CoeObserved(
+        api_address=f"tcp://{first}:{_port(plan.template)}",
+        members=members,
+        strangers=tuple(sorted(node.name or node.id for node in nodes if node.uuid not in planned)),
+        coe_version=version,
+        container_version=version,
+        health=Health.HEALTHY if healthy else Health.UNHEALTHY,
+        health_reasons=reasons,
+        conditions=_unhonoured(plan),
+    )
+
+
+def _states(plan: CoePlan, nodes: Sequence[SwarmNode], troubles: Mapping[str, str]) -> tuple[MemberState, ...]:
+    known: dict[str | None, SwarmNode] = {}
+    for node in sorted(nodes, key=lambda each: each.ready):
+        known[node.uuid] = node
+    return tuple(_member_state(member, known.get(member.uuid), troubles) for member in plan.members)
+
+
+def _unhonoured(plan: CoePlan) -> tuple[Condition, ...]:
+    """What of the plan Swarm has no word for."""
+    conditions = [swarm_options.honoured(plan.labels)]
+    if any(member.taints for member in plan.members):
+        text = "Swarm has no taints: use placement constraints on node labels."
+        conditions.append(Condition(type="TaintsHonoured", status=False, reason="NoTaintsInSwarm", message=text))
+    return tuple(conditions)
+
+
+def _member_state(member: Member, node: SwarmNode | None, troubles: Mapping[str, str]) -> MemberState:
+    if node is not None and node.ready:
+        return MemberState(uuid=member.uuid, ready=True)
+    if member.uuid in troubles:
+        return MemberState(uuid=member.uuid, ready=False, reason=troubles[member.uuid])
+    if node is None:
+        return MemberState(uuid=member.uuid, ready=False, reason="the swarm does not know this node")
+    if not node.reachable:
+        return MemberState(uuid=member.uuid, ready=False, reason="the other managers of the swarm do not reach it")
+    reason = f"the swarm says that the node is {node.state}"
+    return MemberState(uuid=member.uuid, ready=False, reason=f"{reason}: {node.message}" if node.message else reason)

@@ -1,0 +1,230 @@
+"""Single containers inside a Swarm cluster, on the Engines of its masters: what the API of 2015 makes there.
+
+They are plain containers and no services, since a service cannot be paused, entered or read like one container; and
+they lie on the first master, whose address is the cluster's own (docs/decisions/0009). Which container is which is
+told by a label, never by names. Neighbours: `swarm_api` (the Engines), `swarm`, which is this too.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+import aiodocker
+from aiodocker.containers import DockerContainer
+
+from jeroboam.clients.docker import printed, speaking
+from jeroboam.clients.docker_containers import MOST_BYTES, executed, moment, state_of
+from jeroboam.clients.docker_images import check_image, has_image, pull_image
+from jeroboam.coes.base import CoePlan, ContainerSeen, ContainerWant
+from jeroboam.coes.swarm.engines import API_PORT, Fleet
+from jeroboam.domain.bay_containers import Act
+from jeroboam.domain.clusters import MASTER
+from jeroboam.domain.containers import RuntimeState
+from jeroboam.domain.errors import DriverError, Permanent, Temporary
+from jeroboam.domain.owner_labels import KIND, Kind, has_kind
+from jeroboam.domain.ports import ExecResult
+from jeroboam.kit.clock import Clock
+
+WORKLOAD_LABEL = "jeroboam.workload"
+WORKLOAD_NAME_LABEL = "jeroboam.workload-name"
+
+# How long the Engine waits for a container that is asked to end.
+_STOP_SECONDS = 10
+# The Engine calls some of what a state forbids a fault of its own.
+_NEEDS = {Act.PAUSE: RuntimeState.RUNNING, Act.UNPAUSE: RuntimeState.PAUSED}
+_DONE = {Act.PAUSE: RuntimeState.PAUSED, Act.UNPAUSE: RuntimeState.RUNNING}
+
+
+class SwarmContainers:
+    """The contract `RunsContainers` for Docker Swarm."""
+
+    def __init__(self, *, clock: Clock) -> None:
+        self._clock = clock
+
+    async def make(self, plan: CoePlan, want: ContainerWant) -> ContainerSeen:
+        check_image(want.image)
+        async with self._engines(plan) as fleet:
+            found = await _find(fleet, plan, want.uuid)
+            if found is not None:
+                return await shown(found)
+            engine = fleet.at(_masters(plan)[0])
+            if not await has_image(engine, want.image):
+                await pull_image(engine, want.image)
+            with speaking(f"creating container {want.name}"):
+                made = await _created(engine, want)
+            return await shown(made)
+
+    async def look(self, plan: CoePlan, uuid: str) -> ContainerSeen | None:
+        async with self._engines(plan) as fleet:
+            found = await _find(fleet, plan, uuid)
+            return None if found is None else await shown(found)
+
+    async def act(self, plan: CoePlan, uuid: str, act: Act) -> ContainerSeen:
+        async with self._engines(plan) as fleet:
+            found = await _find(fleet, plan, uuid)
+            if found is None:
+                raise Permanent(f"cannot {act} container {uuid}: it is gone")
+            seen = await shown(found)
+            if seen.state is _DONE.get(act):
+                return seen
+            if seen.state is not _NEEDS.get(act, seen.state):
+                raise Permanent(f"cannot {act} container {uuid}: it is {seen.state}")
+            with speaking(f"asking for a {act} of container {uuid}"):
+                await _do(found, act)
+            return await shown(found)
+
+    async def remove(self, plan: CoePlan, uuid: str) -> None:
+        async with self._engines(plan) as fleet:
+            while (found := await _find(fleet, plan, uuid)) is not None:
+                with speaking(f"removing container {uuid}"):
+                    await _removed(found)
+
+    async def owned(self, plan: CoePlan) -> Sequence[str]:
+        async with self._engines(plan) as fleet:
+            lists = await asyncio.gather(*(_listed(fleet.at(each), WORKLOAD_LABEL) for each in _masters(plan)))
+        return [container["Labels"][WORKLOAD_LABEL] for found in lists for container in found]
+
+    async def logs(self, plan: CoePlan, uuid: str) -> str | None:
+        async with self._engines(plan) as fleet:
+            found = await _find(fleet, plan, uuid)
+            if found is None:
+                return None
+            with speaking(f"reading the logs of container {uuid}"):
+                query = {"stdout": "1", "stderr": "1"}
+                text = await printed(found.docker, found.id, query, tty=False, most=MOST_BYTES)
+        return text.decode(errors="replace")
+
+    async def execute(self, plan: CoePlan, uuid: str, command: Sequence[str], *, limit: float) -> ExecResult | None:
+        async with self._engines(plan) as fleet:
+            found = await _find(fleet, plan, uuid)
+            if found is None:
+                return None
+            with speaking(f"running a command in container {uuid}"):
+                try:
+                    async with asyncio.timeout(limit):
+                        return await executed(found, command)
+                except TimeoutError as error:
+                    raise Permanent(f"the command did not end within {limit:g} seconds") from error
+
+    def _engines(self, plan: CoePlan) -> Fleet:
+        port = plan.template.apiserver_port or API_PORT
+        return Fleet(authority=plan.authorities["main"], port=port, clock=self._clock)
+
+
+def _masters(plan: CoePlan) -> list[str]:
+    return [member.address for member in plan.members if member.role == MASTER]
+
+
+async def _listed(engine: aiodocker.Docker, label: str) -> list[DockerContainer]:
+    """The containers of that Engine with the label that were made here, in any state.
+
+    Images have labels too, and whoever has the cluster's certificates sets what he likes: the name has to fit.
+    """
+    with speaking("asking a master of the cluster for its containers"):
+        listed = await engine.containers.list(all=1, filters=json.dumps({"label": [label]}))
+    return [container for container in listed if _is_ours(container["Labels"], container["Names"] or ())]
+
+
+def _is_ours(labels: Mapping[str, str], names: Sequence[str]) -> bool:
+    uuid = labels.get(WORKLOAD_LABEL, "")
+    return has_kind(labels, Kind.WORKLOAD) and f"/{_engine_name(uuid)}" in names
+
+
+def _engine_name(uuid: str) -> str:
+    return f"jeroboam-{uuid}"
+
+
+async def _find(fleet: Fleet, plan: CoePlan, uuid: str) -> DockerContainer | None:
+    """The container, on whichever master it is. While one is silent the others cannot say that there is none."""
+    asked = (_listed(fleet.at(each), f"{WORKLOAD_LABEL}={uuid}") for each in _masters(plan))
+    silent: DriverError | None = None
+    for answer in await asyncio.gather(*asked, return_exceptions=True):
+        if isinstance(answer, DriverError):
+            silent = silent or answer
+        elif isinstance(answer, BaseException):
+            raise answer
+        elif answer:
+            return answer[0]
+    if silent is not None:
+        raise silent
+    return None
+
+
+async def _created(engine: aiodocker.Docker, want: ContainerWant) -> DockerContainer:
+    """Make it, not started. Its name on the Engine is its own, so that two of it cannot be."""
+    name = _engine_name(want.uuid)
+    host: dict[str, Any] = {}
+    if want.memory is not None:
+        # Memory and swap together: a limit is a limit.
+        host = {"Memory": want.memory, "MemorySwap": want.memory}
+    body: dict[str, Any] = {
+        "Image": want.image,
+        "Hostname": want.uuid,
+        "Labels": {KIND: Kind.WORKLOAD.value, WORKLOAD_LABEL: want.uuid, WORKLOAD_NAME_LABEL: want.name},
+        "HostConfig": host,
+    }
+    if want.command:
+        body["Cmd"] = list(want.command)
+    try:
+        return await engine.containers.create(body, name=name)
+    except aiodocker.DockerError as error:
+        if error.status != HTTPStatus.CONFLICT:
+            raise
+        return await _taken(engine, want, name)
+
+
+async def _taken(engine: aiodocker.Docker, want: ContainerWant, name: str) -> DockerContainer:
+    """The container that has the name: ours, which an earlier try had asked for and nobody had seen yet."""
+    try:
+        there = await engine.containers.get(name)
+    except aiodocker.DockerError as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        # The Engine keeps a name for a moment before it shows what has it.
+        raise Temporary(f"container {want.name} is still being made") from error
+    labels = there["Config"]["Labels"] or {}
+    if labels.get(WORKLOAD_LABEL) != want.uuid or not _is_ours(labels, [there["Name"]]):
+        raise Permanent(f"creating container {want.name}: its name on the Engine is taken by another's")
+    return there
+
+
+async def shown(container: DockerContainer) -> ContainerSeen:
+    """How it is. Raises `Temporary` for one that is listed and cannot be looked at: it is just coming, or going."""
+    with speaking("asking a master of the cluster for a container"):
+        try:
+            state = (await container.show())["State"]
+        except aiodocker.DockerError as error:
+            if error.status != HTTPStatus.NOT_FOUND:
+                raise
+            raise Temporary(f"the Engine lists container {container.id[:12]} and does not show it") from error
+    return ContainerSeen(state=state_of(state["Status"]), started_at=moment(state.get("StartedAt")))
+
+
+async def _do(container: DockerContainer, act: Act) -> None:
+    match act:
+        case Act.START:
+            await container.start()
+        case Act.STOP:
+            await container.stop(t=_STOP_SECONDS)
+        case Act.REBOOT:
+            await container.restart(t=_STOP_SECONDS)
+        case Act.PAUSE:
+            await container.pause()
+        case Act.UNPAUSE:
+            await container.unpause()
+        case Act.CREATE:
+            raise AssertionError("a container is made by `make`")
+
+
+async def _removed(container: DockerContainer) -> None:
+    """Remove it, or wait until whoever began with that has done so."""
+    try:
+        await container.delete(force=True, v=True)
+    except aiodocker.DockerError as error:
+        if error.status == HTTPStatus.NOT_FOUND:
+            return
+        if error.status != HTTPStatus.CONFLICT or "already in progress" not in error.message:
+            raise
+        await container.wait(condition="removed")

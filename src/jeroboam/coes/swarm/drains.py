@@ -1,0 +1,63 @@
+"""Taking a node out of a Swarm: its tasks end there and start elsewhere, then the managers forget it.
+
+Neighbours: the COE, which decides when; `swarm_api`, which asks a manager.
+"""
+
+from collections.abc import Sequence
+
+from jeroboam.coes.swarm.engines import DRAINED_LABEL, POLL_SECONDS, Fleet, SwarmNode
+from jeroboam.domain.progress import Progress, list_some
+from jeroboam.kit.clock import Clock
+
+_DRAIN_SECONDS = 30.0
+_DEMOTE_SECONDS = 10.0
+
+
+async def take_out(fleet: Fleet, manager: str, node: SwarmNode, clock: Clock, progress: Progress) -> None:
+    """Drain the node and have the managers forget it."""
+    await drain(fleet, manager, node, clock, progress)
+    await demote(fleet, manager, node, clock)
+    await fleet.forget(manager, node)
+
+
+async def drain(fleet: Fleet, manager: str, node: SwarmNode, clock: Clock, progress: Progress) -> None:
+    """Move its work away; a node that its user has drained already stays that way afterwards.
+
+    Tasks that still run when time is up go down with the node; that is noted.
+    """
+    before = node.spec.get("Availability", "active")
+    if before != "drain":
+        labels = {**(node.spec.get("Labels") or {}), DRAINED_LABEL: before}
+        await fleet.update(manager, node, {"Availability": "drain", "Labels": labels})
+    until = clock.monotonic() + _DRAIN_SECONDS
+    while True:
+        here = await fleet.running(manager, node) if node.ready else []
+        elsewhere = await fleet.starting(manager)
+        if not here and not elsewhere:
+            progress.wait_for(())
+            return
+        waits = _describe(node, here, elsewhere)
+        if clock.monotonic() >= until:
+            if here:
+                text = f"Node {node.name} is taken down after {_DRAIN_SECONDS:g} seconds with tasks on it"
+                progress.note(f"{text}: {list_some(here, between=', ')}.")
+            return
+        progress.wait_for(waits)
+        await clock.sleep(POLL_SECONDS)
+
+
+def _describe(node: SwarmNode, here: Sequence[str], elsewhere: Sequence[str]) -> list[str]:
+    leaving = [f"task {task} has not ended on node {node.name}" for task in here]
+    return leaving + [f"task {task} has not started yet" for task in elsewhere]
+
+
+async def demote(fleet: Fleet, manager: str, node: SwarmNode, clock: Clock) -> None:
+    """Make a worker of a manager, and wait until the managers count without it."""
+    if not node.manager:
+        return
+    await fleet.update(manager, node, {"Availability": "drain", "Role": "worker"})
+    until = clock.monotonic() + _DEMOTE_SECONDS
+    while clock.monotonic() < until:
+        if not any(each.id == node.id and each.manager for each in await fleet.nodes(manager)):
+            return
+        await clock.sleep(POLL_SECONDS)

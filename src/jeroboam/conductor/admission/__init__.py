@@ -1,0 +1,1 @@
+"""Whether a wish can be carried out, asked before it is stored."""

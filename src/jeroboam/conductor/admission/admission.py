@@ -1,0 +1,245 @@
+"""Whether a wish can be carried out at all, asked of the provider's catalogue and of the COE before it is stored.
+
+The API asks through the port `Admission`. Texts and statuses are those of the container-infra contract, sections 5
+and 6.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
+
+from jeroboam.coes.base import Balances, ChoosesImage, Coe, RollsOut, Rotates
+from jeroboam.conductor.admission import capacity as fitting
+from jeroboam.conductor.clusters.plans import image_of
+from jeroboam.domain.caller import Caller
+from jeroboam.domain.clusters import MASTER, ROLES, Cluster, NodeGroup, TemplateSpec, flavor_of
+from jeroboam.domain.errors import BadValue, Conflict, DriverError, Invalid, NotFound, Temporary, Unavailable
+from jeroboam.domain.field_effects import CLUSTERS, NODE_GROUPS, TEMPLATES, check_fields, is_ignored
+from jeroboam.providers.base import Catalog, Image, Provider, Renews
+
+
+@contextmanager
+def _answering() -> Iterator[None]:
+    """A catalogue that cannot be asked now is no fault of the caller's."""
+    try:
+        yield
+    except DriverError as error:
+        raise Unavailable(f"The provider cannot be asked now: {error.reason}") from error
+
+
+class DriverAdmission:
+    """Implements `Admission` with the drivers that this service has."""
+
+    def __init__(self, *, providers: Mapping[str, Provider], coes: Mapping[str, Coe], default_provider: str) -> None:
+        self._providers = providers
+        self._coes = coes
+        self._default = default_provider
+
+    async def template(self, spec: TemplateSpec, caller: Caller) -> TemplateSpec:
+        """The spec with its driver and its image's distribution filled in."""
+        del caller
+        with _answering():
+            return await self._template(spec)
+
+    async def _template(self, spec: TemplateSpec) -> TemplateSpec:
+        coe = self._coe(spec)
+        driver = spec.driver or self._default
+        catalog = self._provider(driver).catalog
+        check_fields(TEMPLATES, asdict(spec), driver)
+        await self._check(coe, catalog, spec)
+        image = await self._image(catalog, image_of(coe, spec.image_id, spec.labels), spec.coe)
+        for field, flavor in (("flavor_id", spec.flavor_id), ("master_flavor_id", spec.master_flavor_id)):
+            await self._flavor(catalog, flavor, field)
+        await self._networks(catalog, spec)
+        return replace(spec, driver=driver, cluster_distro=image.os_distro)
+
+    async def cluster(self, cluster: Cluster, groups: Sequence[NodeGroup], caller: Caller) -> None:
+        """Raise for anything that the cluster names and the provider has not, or that cannot boot yet."""
+        with _answering():
+            await self._cluster(cluster, groups, caller)
+
+    async def _cluster(self, cluster: Cluster, groups: Sequence[NodeGroup], caller: Caller) -> None:
+        template = replace(cluster.spec.template, labels=cluster.spec.labels)
+        coe = self._coe(template)
+        driver = template.driver or self._default
+        provider = self._provider(driver)
+        catalog = provider.catalog
+        await self._check(coe, catalog, template)
+        check_fields(TEMPLATES, asdict(template), driver)
+        check_fields(CLUSTERS, asdict(cluster.spec), driver, template.coe)
+        await self._bootable(catalog, coe, template.coe, template.image_id, template.labels)
+        if cluster.spec.master_lb_enabled and isinstance(coe, Balances):
+            await self._balancer(catalog, coe.balancer_image)
+        for group in groups:
+            await self._flavor(catalog, flavor_of(cluster, group), "flavor_id")
+        await fitting.check_flavors(coe, provider, cluster, groups)
+        await fitting.check_networks(coe, provider, template)
+        await fitting.check_room(coe, provider, cluster, groups)
+        keypair = cluster.spec.keypair
+        named = keypair is not None and not is_ignored(CLUSTERS, "keypair", keypair, driver)
+        if named and not await catalog.has_keypair(str(keypair), caller.user_id):
+            raise NotFound(f"Unable to find keypair {keypair}.", field="keypair")
+        await self._fixed_network(catalog, cluster.spec.fixed_network)
+        await self._fixed_subnet(catalog, cluster.spec.fixed_subnet)
+
+    async def nodegroup(self, cluster: Cluster, group: NodeGroup, caller: Caller) -> None:
+        """Raise for what the group names and the provider has not, and for labels that the COE cannot honour."""
+        del caller
+        with _answering():
+            template = replace(cluster.spec.template, labels=group.spec.labels)
+            coe = self._coe(template)
+            driver = template.driver or self._default
+            provider = self._provider(driver)
+            await self._check(coe, provider.catalog, template)
+            check_fields(NODE_GROUPS, asdict(group.spec), driver, template.coe)
+            image, labels = group.spec.image_id or template.image_id, cluster.spec.labels | group.spec.labels
+            await self._bootable(provider.catalog, coe, template.coe, image, labels)
+            await self._flavor(provider.catalog, flavor_of(cluster, group), "flavor_id")
+            await fitting.check_flavors(coe, provider, cluster, [group])
+            await fitting.check_room(coe, provider, cluster, [group])
+
+    async def growth(self, cluster: Cluster, group: NodeGroup, more: int) -> None:
+        with _answering():
+            template = cluster.spec.template
+            coe, provider = self._coe(template), self._provider(template.driver or self._default)
+            grown = replace(group, spec=replace(group.spec, node_count=more))
+            await fitting.check_room(coe, provider, cluster, [grown])
+
+    async def change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> frozenset[str]:
+        """Raise unless the drivers can take the cluster there; which nodes have to be made anew for that, by role."""
+        with _answering():
+            return await self._change(before, after, groups)
+
+    async def _change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> frozenset[str]:
+        old, new = before.spec.template, after.spec.template
+        for field in ("coe", "driver", "server_type"):
+            if getattr(old, field) != getattr(new, field):
+                text = f"A cluster with {field} {getattr(old, field)} cannot become one with {getattr(new, field)}."
+                raise Conflict(text, field="cluster_template")
+        # The key pair and the network are what they were: a colleague has no key pair of the creator's.
+        coe = self._coe(new)
+        provider = self._provider(new.driver or self._default)
+        await self._check(coe, provider.catalog, replace(new, labels=after.spec.labels))
+        for group in groups:
+            await self._flavor(provider.catalog, flavor_of(after, group), "flavor_id")
+            image, labels = group.spec.image_id or new.image_id, after.spec.labels | group.spec.labels
+            await self._bootable(provider.catalog, coe, new.coe, image, labels)
+        await fitting.check_flavors(coe, provider, after, groups)
+        if old == new and before.spec.labels == after.spec.labels:
+            return frozenset()
+        if not isinstance(coe, RollsOut):
+            return ROLES if old != new else frozenset()
+        coe.check_change(replace(old, labels=before.spec.labels), replace(new, labels=after.spec.labels))
+        named = {key for key in coe.node_options if before.spec.labels.get(key) != after.spec.labels.get(key)}
+        if old != new or named - coe.master_options:
+            return ROLES
+        return frozenset({MASTER}) if named else frozenset()
+
+    async def rotation(self, cluster: Cluster) -> None:
+        """Raise unless both drivers of the cluster can do their part of it."""
+        template = cluster.spec.template
+        coe, provider = self._coe(template), self._provider(template.driver or self._default)
+        if not isinstance(coe, Rotates) or not isinstance(provider, Renews):
+            raise Invalid(f"Rotating the CA certificate is not supported for {template.coe} on {template.driver}.")
+
+    async def _check(self, coe: Coe, catalog: Catalog, spec: TemplateSpec) -> None:
+        """What the COE says of the spec; with a version that cannot be, which ones there are."""
+        try:
+            coe.check(spec)
+        except Invalid as error:
+            if not isinstance(coe, ChoosesImage) or error.field != f"labels/{coe.version_label}":
+                raise
+            with suppress(Temporary):
+                if versions := await catalog.versions(spec.image_id):
+                    text = f"{error.detail.rstrip('.')}; there is: {', '.join(versions)}."
+                    raise Invalid(text, field=error.field) from error
+            raise
+
+    async def _bootable(self, catalog: Catalog, coe: Coe, name: str, ref: str, labels: dict[str, str]) -> None:
+        """Refuse an image that no node can boot from, by the label where that says which.
+
+        Where images cannot be looked up now, the wish is taken all the same: the cluster's status says what it waits
+        for.
+        """
+        try:
+            image = await self._image(catalog, image_of(coe, ref, labels), name)
+        except Temporary:
+            return
+        if image.lacking and isinstance(coe, ChoosesImage) and image_of(coe, ref, labels) != ref:
+            field = f"labels/{coe.version_label}"
+            raise BadValue(field, labels[coe.version_label], image.lacking)
+        if image.lacking:
+            raise Invalid(f"Image {image.name.partition(':')[0]} cannot be used yet: {image.lacking}", field="image_id")
+
+    async def _balancer(self, catalog: Catalog, ref: str) -> None:
+        try:
+            image = await catalog.image(ref)
+        except Temporary:
+            return
+        if image is None or image.lacking:
+            why = "there is no image for it" if image is None else image.lacking
+            raise Invalid(f"master_lb_enabled cannot be true: {why}", field="master_lb_enabled")
+
+    def _coe(self, spec: TemplateSpec) -> Coe:
+        coe = self._coes.get(spec.coe)
+        if coe is None:
+            known = ", ".join(sorted(self._coes))
+            raise Invalid(f"Requested COE type {spec.coe} is not supported, this service has: {known}.", field="coe")
+        return coe
+
+    def _provider(self, driver: str) -> Provider:
+        provider = self._providers.get(driver)
+        if provider is None:
+            known = ", ".join(sorted(self._providers))
+            raise Invalid(f"Cluster driver ({driver}) not supported, this service has: {known}.", field="driver")
+        return provider
+
+    async def _image(self, catalog: Catalog, ref: str, coe: str) -> Image:
+        image = await catalog.image(ref)
+        if image is None:
+            raise Invalid(f"Unable to find image {ref}.", field="image_id")
+        if not image.os_distro:
+            raise Invalid(f"Image {ref} doesn't contain os_distro field.", field="image_id")
+        if image.coes and coe not in image.coes:
+            raise Invalid(f"Image {ref} is not made for {coe}, but for {', '.join(image.coes)}.", field="image_id")
+        return image
+
+    async def _flavor(self, catalog: Catalog, ref: str | None, field: str) -> None:
+        if ref is not None and await catalog.flavor(ref) is None:
+            raise Invalid(f"Unable to find flavor {ref}.", field=field)
+
+    async def _networks(self, catalog: Catalog, spec: TemplateSpec) -> None:
+        if spec.external_network_id is not None:
+            found = [network for network in await catalog.networks(spec.external_network_id) if network.external]
+            if not found:
+                text = f"Unable to find external network {spec.external_network_id}."
+                raise Invalid(text, field="external_network_id")
+            if len(found) > 1:
+                text = f"Multiple external networks exist with same name '{spec.external_network_id}'"
+                raise Conflict(f"{text}, please use the external network ID instead.", field="external_network_id")
+        await self._fixed_network(catalog, spec.fixed_network)
+        await self._fixed_subnet(catalog, spec.fixed_subnet)
+
+    async def _fixed_network(self, catalog: Catalog, ref: str | None) -> None:
+        if ref is None:
+            return
+        networks = await catalog.networks(ref)
+        inner = [network for network in networks if not network.external]
+        if networks and not inner:
+            text = f"Unable to use fixed network {ref}: it is an external network, and nodes need one inside."
+            raise Invalid(text, field="fixed_network")
+        if not inner:
+            raise Invalid(f"Unable to find fixed network {ref}.", field="fixed_network")
+        if len(inner) > 1:
+            text = f"Multiple networks exist with same name '{ref}', please use the network ID instead."
+            raise Conflict(text, field="fixed_network")
+
+    async def _fixed_subnet(self, catalog: Catalog, ref: str | None) -> None:
+        if ref is None:
+            return
+        subnets = await catalog.subnets(ref)
+        if not subnets:
+            raise Invalid(f"Unable to find fixed subnet {ref}.", field="fixed_subnet")
+        if len(subnets) > 1:
+            text = f"Multiple subnets exist with same name '{ref}', please use the subnet ID instead."
+            raise Conflict(text, field="fixed_subnet")

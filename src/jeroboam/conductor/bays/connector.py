@@ -1,0 +1,101 @@
+"""How the conductor speaks to what users have inside a cluster: its COE, and a plan of what is known of the cluster.
+
+Neighbours: the loops of workloads and of orchestration, and the live questions, which all need it. The cluster loop
+makes such plans itself, from what it has just reserved; here they come from what it wrote down.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Generic, TypeVar
+from urllib.parse import urlsplit
+
+from jeroboam.coes.base import Authority, Coe, CoePlan, Manifests, RunsContainers, RunsManifests
+from jeroboam.conductor.clusters.plans import balancer_of, plan_of
+from jeroboam.conductor.clusters.records import Whole, whole_of
+from jeroboam.conductor.clusters.rotation import certificate_context, spoken
+from jeroboam.domain.clusters import MAIN, MASTER, NodeGroup, Operation
+from jeroboam.domain.errors import Permanent, Temporary
+from jeroboam.domain.ports import Sealer
+from jeroboam.store import Store
+
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reached(Generic[T_co]):
+    """A cluster that can be spoken to."""
+
+    coe: T_co
+    """The part of its COE that is spoken to."""
+    plan: CoePlan
+
+
+class Reach:
+    """Finds the way to a cluster."""
+
+    def __init__(self, *, store: Store, coes: Mapping[str, Coe], sealer: Sealer) -> None:
+        self._store = store
+        self._coes = coes
+        self._sealer = sealer
+
+    async def containers(self, cluster_id: str) -> Reached[RunsContainers] | None:
+        """The way to its containers; None for a cluster that is gone or on its way out.
+
+        Raises `Temporary` while it is not up, and `Permanent` if it cannot hold single containers.
+        """
+        return await self._to(cluster_id, _containers, "single containers")
+
+    async def manifests(self, cluster_id: str) -> Reached[Manifests] | None:
+        """The way to what manifests made there; the same, but for clusters that speak Kubernetes."""
+        return await self._to(cluster_id, _manifests, "objects of Kubernetes")
+
+    async def _to(self, cluster_id: str, part: Callable[[Coe], T_co | None], what: str) -> Reached[T_co] | None:
+        whole = await whole_of(self._store, cluster_id)
+        if whole is None or whole.cluster.operation is Operation.DELETE:
+            return None
+        cluster = whole.cluster
+        coe = self._coes.get(cluster.spec.template.coe)
+        spoken_to = None if coe is None else part(coe)
+        if spoken_to is None:
+            raise Permanent(f"a cluster of {cluster.spec.template.coe} holds no {what}")
+        kinds = {certificate.kind for certificate in whole.certificates}
+        addresses = _addresses(whole)
+        there = [_known(group, addresses) for group in whole.groups]
+        has_master = any(group.desired for group in there if group.spec.role == MASTER)
+        if cluster.observed.api_address is None or MAIN not in kinds or not has_master:
+            reason = f": {cluster.status_reason}" if cluster.status_reason else ""
+            raise Temporary(f"bay {cluster.name} is not up: it is {cluster.status}{reason}")
+        plan = plan_of(cluster, there, addresses, spoken(self._authorities(whole)))
+        return Reached(coe=spoken_to, plan=plan)
+
+    def _authorities(self, whole: Whole) -> dict[str, Authority]:
+        uuid = whole.cluster.uuid
+        return {
+            each.kind: Authority(
+                pem=each.pem, key=self._sealer.open(each.sealed_key, context=certificate_context(uuid, each.kind))
+            )
+            for each in whole.certificates
+        }
+
+
+def _containers(coe: Coe) -> RunsContainers | None:
+    return coe if isinstance(coe, RunsContainers) else None
+
+
+def _manifests(coe: Coe) -> Manifests | None:
+    return coe.manifests if isinstance(coe, RunsManifests) else None
+
+
+def _addresses(whole: Whole) -> dict[str, str]:
+    """Where the nodes were last seen, by uuid; the load balancer too, where it is the cluster's address."""
+    cluster = whole.cluster
+    found = {node.uuid: node.address for group in whole.groups for node in group.observed if node.address}
+    host = urlsplit(cluster.observed.api_address or "").hostname
+    if host is not None and host not in found.values():
+        found[balancer_of(cluster.uuid)] = host
+    return found
+
+
+def _known(group: NodeGroup, addresses: Mapping[str, str]) -> NodeGroup:
+    """The group with those of its nodes that have an address."""
+    return replace(group, desired=tuple(node for node in group.desired if node.uuid in addresses))

@@ -1,0 +1,69 @@
+"""Live questions to clusters: what a container printed, what a command in one answers, what a manifest is worth.
+
+Implements the port `WorkloadGateway`, beside the workload loop and never behind it: a question waits for no lease.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from jeroboam.coes.base import ManifestWant, RunsContainers
+from jeroboam.conductor.bays.connector import Reach, Reached
+from jeroboam.domain.bay_manifests import Orchestrated
+from jeroboam.domain.errors import Conflict, Invalid, NotFound, Permanent, Temporary, Unavailable
+from jeroboam.domain.ports import ExecResult
+from jeroboam.kit.clock import Clock, Overdue, within
+
+T = TypeVar("T")
+
+# So long a cluster may think about a manifest before its user is told to wait and see.
+CHECK_SECONDS = 5.0
+
+
+class WorkloadQuestions:
+    """Asks a cluster's own API."""
+
+    def __init__(self, *, reach: Reach, clock: Clock, execute_seconds: float) -> None:
+        self._reach = reach
+        self._clock = clock
+        self._execute_seconds = execute_seconds
+
+    async def logs(self, cluster_id: str, workload: str) -> str:
+        """What the container printed. Raises `Unavailable`, `NotFound` or `Conflict`."""
+        return await self._ask(cluster_id, workload, lambda at: at.coe.logs(at.plan, workload))
+
+    async def execute(self, cluster_id: str, workload: str, command: Sequence[str]) -> ExecResult:
+        """What a command in it answered. Raises the same; a command that takes too long may go on there."""
+        limit = self._execute_seconds
+        return await self._ask(cluster_id, workload, lambda at: at.coe.execute(at.plan, workload, command, limit=limit))
+
+    async def check(self, it: Orchestrated) -> None:
+        """Raise `Invalid` with the words of its cluster for a manifest that it refuses.
+
+        A cluster that does not answer now refuses nothing: what becomes of the manifest shows later.
+        """
+        try:
+            await within(self._clock, CHECK_SECONDS, self._check(it))
+        except (Temporary, Overdue):
+            return
+        except Permanent as error:
+            raise Invalid(f"The bay refuses the manifest: {error.reason}", field="manifest") from error
+
+    async def _check(self, it: Orchestrated) -> None:
+        reached = await self._reach.manifests(it.cluster_id)
+        if reached is not None:
+            want = ManifestWant(uuid=it.uuid, kind=it.kind, name=it.name, manifest=it.spec.manifest)
+            await reached.coe.check(reached.plan, want)
+
+    async def _ask(
+        self, cluster_id: str, workload: str, question: Callable[[Reached[RunsContainers]], Awaitable[T | None]]
+    ) -> T:
+        try:
+            reached = await self._reach.containers(cluster_id)
+            answer = None if reached is None else await question(reached)
+        except Temporary as error:
+            raise Unavailable(f"The bay cannot be asked now: {error.reason}") from error
+        except Permanent as error:
+            raise Conflict(f"The bay refused: {error.reason}") from error
+        if answer is None:
+            raise NotFound(f"Container {workload} is gone from its bay.")
+        return answer

@@ -1,0 +1,161 @@
+"""What the loops of workloads read before and write after their work: one object, under its lease.
+
+Containers and what manifests make lie in one table and are kept alike; what differs is how far an object has come,
+and what of an earlier failure stands. Neighbours: `inside`, `workloads`, `orchestration` and `workload_strays`, which
+use this.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import ClassVar, Generic, TypeVar
+
+from jeroboam.conductor.clusters.records import LeaseLost
+from jeroboam.domain.bay_containers import Workload, WorkloadObserved, pending, project_workload
+from jeroboam.domain.bay_manifests import Orchestrated, OrchestratedObserved, project_orchestrated
+from jeroboam.store import Lease, Rows, Store, Transaction
+
+T = TypeVar("T", Workload, Orchestrated)
+
+
+class Records(ABC, Generic[T]):
+    """Reads and writes the objects of one kind for their loop."""
+
+    topic: ClassVar[str]
+    """Under which its leases are held."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    @abstractmethod
+    def _rows(self, tx: Transaction) -> Rows[T]:
+        """Where they lie."""
+
+    @abstractmethod
+    def _projected(self, it: T, *, waiting_for: str | None = None) -> T:
+        """It with its public status, as wish and observation make it."""
+
+    async def everything(self) -> Iterable[str]:
+        async with self._store.read() as tx:
+            return await self._rows(tx).uuids()
+
+    async def get(self, uuid: str) -> T | None:
+        async with self._store.read() as tx:
+            return await self._rows(tx).get(uuid)
+
+    async def wait(self, lease: Lease, reason: str) -> None:
+        """Write what its work waits for, and nothing else."""
+        await self._write(lease, lambda before: self._projected(before, waiting_for=reason))
+
+    async def unheard(self, lease: Lease, reason: str) -> None:
+        """Write why its cluster could not be asked."""
+
+        def silent(before: T) -> T:
+            return self._projected(replace(before, observed=replace(before.observed, silent=reason)))
+
+        await self._write(lease, silent)
+
+    async def forget(self, lease: Lease) -> None:
+        """Remove it."""
+        async with self._store.write() as tx:
+            await self._held(tx, lease)
+            await self._rows(tx).remove(uuid=lease.uuid)
+
+    async def _write(self, lease: Lease, change: Callable[[T], T]) -> T:
+        """Write what it becomes by the change; nothing is written twice."""
+        async with self._store.write() as tx:
+            before = await self._held(tx, lease)
+            after = change(before)
+            if after == before:
+                return before
+            after = replace(after, updated_at=tx.now)
+            await self._rows(tx).update(after)
+            return after
+
+    async def _held(self, tx: Transaction, lease: Lease) -> T:
+        it = await self._rows(tx).get(lease.uuid)
+        if it is None or not await tx.leases(self.topic).held(lease):
+            raise LeaseLost(lease.uuid)
+        return it
+
+
+class WorkloadRecords(Records[Workload]):
+    """Containers, and what there is in clusters altogether."""
+
+    topic = "workload"
+
+    def _rows(self, tx: Transaction) -> Rows[Workload]:
+        return tx.workloads
+
+    def _projected(self, it: Workload, *, waiting_for: str | None = None) -> Workload:
+        return project_workload(it, waiting_for=waiting_for)
+
+    async def known(self, cluster_id: str) -> frozenset[str]:
+        """The uuids of all that was made in a cluster."""
+        async with self._store.read() as tx:
+            return await tx.workloads.inside(cluster_id)
+
+    async def clusters(self) -> Iterable[str]:
+        """The uuids of all clusters."""
+        async with self._store.read() as tx:
+            return await tx.clusters.uuids()
+
+    async def save(self, lease: Lease, observed: WorkloadObserved) -> Workload:
+        """Write what was observed and what follows for the public status; nothing is written twice.
+
+        `observed.seq` says which op has ended: what the user has asked for meanwhile still waits. An earlier failure
+        stands until the user asks for something else.
+        """
+
+        def saved(before: Workload) -> Workload:
+            kept = replace(observed, failure=before.observed.failure, failed=before.observed.failed)
+            return project_workload(replace(before, observed=kept))
+
+        return await self._write(lease, saved)
+
+    async def fail(self, lease: Lease, reason: str) -> Workload:
+        """Write that what waits will not be done, and why."""
+
+        def failed(before: Workload) -> Workload:
+            waiting, observed = pending(before), replace(before.observed, failure=reason)
+            if waiting:
+                observed = replace(observed, seq=waiting[-1].seq, failed=waiting[0].act)
+            return project_workload(replace(before, observed=observed))
+
+        return await self._write(lease, failed)
+
+
+class OrchestrationRecords(Records[Orchestrated]):
+    """What manifests make."""
+
+    topic = "orchestrated"
+
+    def _rows(self, tx: Transaction) -> Rows[Orchestrated]:
+        return tx.orchestrated
+
+    def _projected(self, it: Orchestrated, *, waiting_for: str | None = None) -> Orchestrated:
+        return project_orchestrated(it, waiting_for=waiting_for)
+
+    async def save(self, lease: Lease, observed: OrchestratedObserved) -> Orchestrated:
+        """Write what was observed and what follows for the public status; nothing is written twice.
+
+        `observed.generation` says which wish is done: what the user has asked for meanwhile still waits. An earlier
+        failure stands until the user asks for something else.
+        """
+
+        def saved(before: Orchestrated) -> Orchestrated:
+            kept = replace(observed, failure=before.observed.failure)
+            return project_orchestrated(replace(before, observed=kept))
+
+        return await self._write(lease, saved)
+
+    async def fail(self, lease: Lease, generation: int, reason: str) -> None:
+        """Write that the wish of that number will not be done, and why; nothing if it is not the last any more."""
+
+        def failed(before: Orchestrated) -> Orchestrated:
+            if before.generation != generation:
+                return before
+            observed = replace(before.observed, generation=generation, failure=reason)
+            return project_orchestrated(replace(before, observed=observed))
+
+        await self._write(lease, failed)

@@ -1,0 +1,76 @@
+"""Finds what was made inside clusters for workloads which no longer exist, and removes it.
+
+A container can be left where a process was killed between asking an Engine for it and hearing of it, and its user
+asked for its end meanwhile; so can a pod. It goes by label alone, two looks apart, as the reaper does. Neighbours:
+`reach`, which knows the way to either.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+import structlog
+
+from jeroboam.coes.base import CoePlan
+from jeroboam.conductor.bays.connector import Reached
+from jeroboam.conductor.bays.records import WorkloadRecords
+from jeroboam.conductor.loop import retrying
+from jeroboam.domain.errors import DriverError
+from jeroboam.kit.clock import Clock
+from jeroboam.store import Store
+
+log = structlog.get_logger("jeroboam.conductor.bays.containers")
+
+
+class Holds(Protocol):
+    """What is needed of that part of a COE which holds what users have in a cluster."""
+
+    async def owned(self, plan: CoePlan) -> Sequence[str]: ...
+
+    async def remove(self, plan: CoePlan, uuid: str) -> None: ...
+
+
+class Strays:
+    """Looks into every cluster that answers now and then."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        way: Callable[[str], Awaitable[Reached[Holds] | None]],
+        clock: Clock,
+        every_seconds: float,
+    ) -> None:
+        self._records = WorkloadRecords(store)
+        self._way = way
+        self._clock = clock
+        self._every_seconds = every_seconds
+        self._suspects: dict[str, frozenset[str]] = {}
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await retrying(self._look_everywhere, clock=self._clock, what="strays")
+            await self._clock.sleep(self._every_seconds)
+
+    async def _look_everywhere(self) -> None:
+        clusters = list(await self._records.clusters())
+        self._suspects = {uuid: self._suspects[uuid] for uuid in clusters if uuid in self._suspects}
+        for uuid in clusters:
+            try:
+                await self.look(uuid)
+            except DriverError as error:
+                log.debug("cannot look for strays", cluster=uuid, reason=error.reason)
+
+    async def look(self, cluster_id: str) -> list[str]:
+        """One look into one cluster; the strays that were removed."""
+        reached = await self._way(cluster_id)
+        if reached is None:
+            return []
+        owned = await reached.coe.owned(reached.plan)
+        strays = frozenset(owned) - await self._records.known(cluster_id)
+        removed = sorted(strays & self._suspects.get(cluster_id, frozenset()))
+        for uuid in removed:
+            log.warning("removing a stray", cluster=cluster_id, workload=uuid)
+            await reached.coe.remove(reached.plan, uuid)
+        self._suspects[cluster_id] = strays.difference(removed)
+        return removed

@@ -1,0 +1,1 @@
+"""The cluster loop, and the steps that it takes."""

@@ -1,0 +1,55 @@
+"""What the programs of nodes printed when they ended, for a user who waits for these nodes.
+
+Neighbours: the cluster loop, which asks when members do not become ready; the provider, which alone reaches a node
+whose cluster does not answer.
+"""
+
+import asyncio
+from collections.abc import Collection
+
+from jeroboam.conductor.clusters.scope import Site
+from jeroboam.domain.errors import DriverError, Temporary
+from jeroboam.providers import base
+
+# A cause is mostly the same on all nodes; who waits for a hundred of them is not helped by a hundred of it.
+_ASKED = 8
+
+
+class Diagnoses:
+    """What is known of nodes that are waited for, by the uuid of their cluster; gone with the process."""
+
+    def __init__(self) -> None:
+        self._words: dict[str, str] = {}
+
+    def known(self, cluster_id: str) -> str:
+        """What was heard last, to be put behind what is being done; empty where there was nothing."""
+        words = self._words.get(cluster_id)
+        return f" ({words})" if words else ""
+
+    def forget(self, cluster_id: str) -> None:
+        """It is well again, or nobody waits any more."""
+        self._words.pop(cluster_id, None)
+
+    async def explain(self, site: Site, error: Temporary, uuids: Collection[str]) -> Temporary:
+        """The same error, with what programs of these nodes printed when they ended."""
+        words = await _diagnose(site, uuids)
+        self._words[site.plan.cluster_id] = words
+        return Temporary(f"{error.reason}; {words}") if words else error
+
+
+async def _diagnose(site: Site, uuids: Collection[str]) -> str:
+    """Each of these nodes that has something to say, with its words; empty where none has."""
+    provider = site.provider
+    if not isinstance(provider, base.Diagnoses):
+        return ""
+    asked = [member for member in site.plan.members if member.uuid in uuids][:_ASKED]
+
+    async def ask(uuid: str) -> str:
+        try:
+            return await provider.diagnose(site.plan.cluster_id, uuid, site.script(uuid))
+        except DriverError:
+            # The reason that is known already has to do.
+            return ""
+
+    answers = await asyncio.gather(*(ask(member.uuid) for member in asked))
+    return "; ".join(f"on node {member.name} {words}" for member, words in zip(asked, answers, strict=True) if words)

@@ -1,0 +1,56 @@
+"""What one pass over a cluster is at, in words: what it does, what it waits for, and what it did over an objection.
+
+Neighbours: the cluster loop, which begins each step here and writes the words down; drivers, which tell through the
+same object as `domain.progress.Progress`.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from jeroboam.conductor.clusters.pass_events import Notes
+from jeroboam.domain.events import NODE_DRAIN
+from jeroboam.domain.progress import SHOWN, list_some
+from jeroboam.kit.clock import Clock
+
+# After which a user who waits is told what takes so long.
+SLOW_SECONDS = 5.0
+
+
+class PassProgress:
+    """Implements `Progress` for one pass."""
+
+    def __init__(self, clock: Clock, notes: Notes) -> None:
+        self._clock = clock
+        self.notes = notes
+        self.begin("reading what the cluster should be")
+
+    def begin(self, step: str) -> None:
+        """The pass is at this from now on."""
+        self.step, self._since = step, self._clock.monotonic()
+        self._things: tuple[str, ...] = ()
+
+    def wait_for(self, things: Sequence[str]) -> None:
+        self._things = tuple(things)
+
+    def note(self, sentence: str) -> None:
+        self.notes.add(NODE_DRAIN, sentence)
+
+    def is_slow(self) -> bool:
+        """Whether it has been at this step for longer than a user should wait without a word."""
+        return self._clock.monotonic() - self._since >= SLOW_SECONDS
+
+    def describe_wait(self) -> str:
+        """What takes so long."""
+        if not self._things:
+            return f"{self.step} takes more than {SLOW_SECONDS:g} seconds"
+        return f"{self.step}: {list_some(self._things)}"
+
+    def describe_end(self) -> str:
+        """What had not ended when time was up."""
+        return self.describe_wait() if self._things else f"{self.step} did not end"
+
+
+def list_names(names: Iterable[str]) -> str:
+    """Names of nodes for a sentence: `node a`, `nodes a, b, c and 4 more`."""
+    known = list(names)
+    more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
+    return f"{'node' if len(known) == 1 else 'nodes'} {', '.join(known[:SHOWN])}{more}"

@@ -1,0 +1,236 @@
+"""What the cluster loop reads before and writes after its work: one cluster whole, under its lease."""
+
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from jeroboam.conductor.clusters.history import History
+from jeroboam.domain import states
+from jeroboam.domain.clusters import (
+    Certificate,
+    Cluster,
+    ClusterObserved,
+    NodeGroup,
+    NodeObserved,
+    NodeState,
+    Operation,
+    Outcome,
+)
+from jeroboam.domain.conditions import merge
+from jeroboam.domain.upgrades import group_taken_back, taken_back
+from jeroboam.kit.ids import Ids
+from jeroboam.store import Lease, Store, Transaction
+
+
+class LeaseLost(Exception):
+    """Another process works on the object now; what was found out is to be discarded."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Whole:
+    """A cluster with all that belongs to it, as it was when the work began."""
+
+    cluster: Cluster
+    groups: tuple[NodeGroup, ...]
+    certificates: tuple[Certificate, ...]
+
+
+async def whole_of(store: Store, uuid: str) -> Whole | None:
+    """The cluster with all that belongs to it, or None when it is gone.
+
+    Raises `BrokenRow` where a part cannot be read: nodes of a group that is left out would be removed. A cluster that
+    is to be removed needs none of its parts.
+    """
+    async with store.read() as tx:
+        cluster = await tx.clusters.get(uuid)
+    if cluster is None:
+        return None
+    async with store.read(strict=cluster.operation is not Operation.DELETE) as tx:
+        groups = (await tx.nodegroups.of(uuid))[uuid]
+        certificates = await tx.certificates.select(cluster_id=uuid)
+    return Whole(cluster=cluster, groups=tuple(groups), certificates=tuple(certificates))
+
+
+class ClusterRecords:
+    """Reads and writes clusters for their loop."""
+
+    def __init__(self, store: Store, ids: Ids, *, operation_minutes: int) -> None:
+        """`operation_minutes` is how long a way back may take where the cluster names no limit of its own."""
+        self._store = store
+        self._operation_minutes = operation_minutes
+        self._history = History(ids)
+
+    async def everything(self) -> Iterable[str]:
+        async with self._store.read() as tx:
+            return await tx.clusters.uuids()
+
+    async def generation(self, uuid: str) -> int | None:
+        async with self._store.read() as tx:
+            cluster = await tx.clusters.get(uuid)
+        return None if cluster is None else cluster.generation
+
+    async def load(self, uuid: str) -> Whole | None:
+        """The cluster, or None when it is gone."""
+        return await whole_of(self._store, uuid)
+
+    async def add_certificates(self, lease: Lease, certificates: Iterable[Certificate]) -> None:
+        """Store new authorities."""
+        async with self._store.write() as tx:
+            await self._hold(tx, lease)
+            for certificate in certificates:
+                await tx.certificates.insert(certificate)
+
+    async def replace_certificates(self, lease: Lease, certificates: Sequence[Certificate], *old: str) -> None:
+        """Store these in place of those of the old kinds, as one step."""
+        async with self._store.write() as tx:
+            await self._hold(tx, lease)
+            await tx.certificates.remove(cluster_id=lease.uuid, kind=old)
+            for certificate in certificates:
+                await tx.certificates.insert(certificate)
+
+    async def save_plan(self, lease: Lease, groups: Iterable[NodeGroup]) -> None:
+        """Write which nodes are desired, before any of them is made."""
+        async with self._store.write() as tx:
+            await self._hold(tx, lease)
+            for planned in groups:
+                group = await tx.nodegroups.get(planned.uuid)
+                if group is not None:
+                    await tx.nodegroups.update(replace(group, desired=planned.desired, next_index=planned.next_index))
+
+    async def save(
+        self,
+        lease: Lease,
+        observed: ClusterObserved,
+        *,
+        nodes: Iterable[NodeObserved] | None = None,
+        waiting_for: str | None = None,
+        over: Sequence[str] = (),
+    ) -> None:
+        """Write what was observed and what follows from it for the public status; nothing is written twice.
+
+        `observed.generation` says which wish is done: if the user has wished again meanwhile, the cluster stays in
+        progress. Authorities of the kinds that are `over` go in the same step.
+        """
+        by_uuid = None if nodes is None else {node.uuid: node for node in nodes}
+        async with self._store.write() as tx:
+            await self._hold(tx, lease)
+            before = await tx.clusters.get(lease.uuid)
+            if before is None:
+                return
+            conditions = merge(before.observed.conditions, observed.conditions, tx.now)
+            seen = states.keep_reported_health(before.observed, replace(observed, conditions=conditions))
+            cluster = replace(before, observed=seen)
+            cluster = states.project_cluster(cluster, waiting_for=waiting_for)
+            if over:
+                await tx.certificates.remove(cluster_id=lease.uuid, kind=over)
+            if cluster != before:
+                await tx.clusters.update(replace(cluster, updated_at=tx.now))
+            await self._save_groups(tx, cluster, by_uuid)
+            await self._history.changed(tx, before, cluster)
+
+    async def healing(self, lease: Lease, node: NodeObserved, message: str) -> None:
+        """Write that the node is replaced from now on, before that is begun."""
+        async with self._store.write() as tx:
+            await self._hold(tx, lease)
+            cluster = await tx.clusters.get(lease.uuid)
+            if cluster is None:
+                return
+            for group in (await tx.nodegroups.of(lease.uuid))[lease.uuid]:
+                if any(each.uuid == node.uuid for each in group.observed):
+                    begun = (
+                        replace(each, healed_at=tx.now) if each.uuid == node.uuid else each for each in group.observed
+                    )
+                    await tx.nodegroups.update(replace(group, observed=tuple(begun)))
+                    await self._history.healed(tx, cluster, group, message)
+
+    async def tell(self, lease: Lease, notes: Sequence[tuple[str, str]]) -> None:
+        """Write events of these types; nothing if another works on the cluster now."""
+        if not notes:
+            return
+        async with self._store.write() as tx:
+            cluster = await tx.clusters.get(lease.uuid)
+            if cluster is not None and await tx.leases("cluster").held(lease):
+                for event_type, sentence in notes:
+                    await self._history.noted(tx, cluster, event_type, sentence)
+
+    async def say(self, lease: Lease, waiting_for: str, *, telling: bool = True) -> None:
+        """Write what the work waits for, and nothing else; nothing at all if it has ended or another does it.
+
+        With `telling` an event tells it too.
+        """
+        async with self._store.write() as tx:
+            before = await tx.clusters.get(lease.uuid)
+            if before is None or not await tx.leases("cluster").held(lease):
+                return
+            cluster = states.project_cluster(before, waiting_for=waiting_for)
+            if states.in_progress(cluster):
+                await tx.clusters.update(replace(cluster, updated_at=tx.now))
+                if telling:
+                    await self._history.changed(tx, before, cluster)
+
+    async def _save_groups(self, tx: Transaction, cluster: Cluster, nodes: dict[str, NodeObserved] | None) -> None:
+        outcome = states.outcome_of(cluster)
+        for before in await tx.nodegroups.select(cluster_id=cluster.uuid):
+            if before.deleting and not before.desired and outcome is Outcome.COMPLETE:
+                await tx.nodegroups.remove(uuid=before.uuid)
+                continue
+            group = states.project_group(_seen(before, nodes, tx.now), cluster)
+            if group != before:
+                await tx.nodegroups.update(replace(group, updated_at=tx.now))
+
+    async def roll_back(self, lease: Lease, generation: int) -> bool:
+        """Wish back what the failed wish of that generation began with; False if it is not the last wish."""
+        async with self._store.write() as tx:
+            await self._hold(tx, lease)
+            cluster = await tx.clusters.get(lease.uuid)
+            former = None if cluster is None else cluster.spec.former
+            if cluster is None or former is None or cluster.generation != generation:
+                return False
+            for group in (await tx.nodegroups.of(cluster.uuid))[cluster.uuid]:
+                if group.uuid in former.groups:
+                    back = group_taken_back(group, former.groups[group.uuid])
+                    await tx.nodegroups.update(states.ask_group(back, Operation.ROLLBACK, now=tx.now))
+            if await tx.templates.get(former.template_id) is None:
+                # Nobody had it any more, and its owner removed it: what was made from it is known all the same.
+                former = replace(former, template_id=cluster.template_id)
+            minutes = cluster.spec.create_timeout or self._operation_minutes
+            back_again = taken_back(cluster, former)
+            failed, cluster = cluster, states.ask_cluster(back_again, Operation.ROLLBACK, now=tx.now, minutes=minutes)
+            await tx.clusters.update(cluster)
+            await self._history.went_back(tx, failed, cluster)
+        return True
+
+    async def forget(self, lease: Lease) -> None:
+        """Remove the cluster with its groups, its keys and what was made inside it."""
+        async with self._store.write() as tx:
+            await self._hold(tx, lease)
+            cluster = await tx.clusters.get(lease.uuid)
+            if cluster is not None:
+                await self._history.gone(tx, replace(cluster, status="DELETE_COMPLETE", status_reason=None))
+            await tx.workloads.remove(cluster_id=lease.uuid)
+            await tx.certificates.remove(cluster_id=lease.uuid)
+            await tx.nodegroups.remove(cluster_id=lease.uuid)
+            await tx.clusters.remove(uuid=lease.uuid)
+
+    async def _hold(self, tx: Transaction, lease: Lease) -> None:
+        if not await tx.leases("cluster").held(lease):
+            raise LeaseLost(lease.uuid)
+
+
+def _seen(group: NodeGroup, nodes: dict[str, NodeObserved] | None, now: dt.datetime) -> NodeGroup:
+    """The group with what was seen of its desired nodes; None means that nobody looked."""
+    if nodes is None:
+        return group
+    absent = {node.uuid: NodeObserved(uuid=node.uuid, name=node.name, state=NodeState.GONE) for node in group.desired}
+    before = {node.uuid: node for node in group.observed}
+    seen = (nodes.get(node.uuid, absent[node.uuid]) for node in group.desired)
+    return replace(group, observed=tuple(_remembering(node, before.get(node.uuid), now) for node in seen))
+
+
+def _remembering(node: NodeObserved, before: NodeObserved | None, now: dt.datetime) -> NodeObserved:
+    """The node with what is known of it from before: for how long it has not worked, and what was done about it."""
+    if node.ready:
+        return node
+    if before is None:
+        return replace(node, unready_since=node.unready_since or now)
+    return replace(node, unready_since=node.unready_since or before.unready_since or now, healed_at=before.healed_at)

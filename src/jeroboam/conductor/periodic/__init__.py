@@ -1,0 +1,1 @@
+"""Work that comes again after some time, whatever users do."""

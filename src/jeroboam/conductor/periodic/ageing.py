@@ -1,0 +1,116 @@
+"""What time does: clusters that pass the age that a limit allows them, and events that are old enough to forget.
+
+Both are looked at now and then, each cluster in a transaction of its own; whatever is cut off is done at the next look.
+A cluster that has to go is asked to, as its user would ask, and the cluster loop does the rest. Neighbours: `reaper`,
+which finds what was left behind outside; `domain.limits`.
+"""
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import replace
+
+import structlog
+
+from jeroboam.conductor.clusters.history import History
+from jeroboam.conductor.loop import retrying
+from jeroboam.domain.clusters import Cluster, Operation
+from jeroboam.domain.errors import Unavailable
+from jeroboam.domain.events import CLUSTER_AGE
+from jeroboam.domain.limits import Limit, Owner, concerning
+from jeroboam.domain.ports import Projects
+from jeroboam.domain.states import ask_cluster
+from jeroboam.kit.clock import Clock
+from jeroboam.kit.ids import Ids
+from jeroboam.store import Store, Transaction
+
+log = structlog.get_logger("jeroboam.conductor.periodic.ageing")
+
+
+class Ageing:
+    """Looks at the age of clusters and of events."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        projects: Projects,
+        limits: Iterable[Limit],
+        clock: Clock,
+        ids: Ids,
+        event_days: int,
+        every_seconds: float,
+        operation_minutes: int,
+    ) -> None:
+        """`operation_minutes` is how long the end of a cluster may take that names no limit of its own."""
+        self._store = store
+        self._projects = projects
+        self._limits = [limit for limit in limits if limit.max_age_days is not None]
+        self._clock = clock
+        self._history = History(ids)
+        self._event_days = event_days
+        self._every_seconds = every_seconds
+        self._operation_minutes = operation_minutes
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await retrying(self.look, clock=self._clock, what="ageing")
+            await self._clock.sleep(self._every_seconds)
+
+    async def look(self) -> None:
+        """One look at everything."""
+        if self._limits:
+            await self._look_at_clusters()
+        async with self._store.write() as tx:
+            await tx.events.forget(tx.now - dt.timedelta(days=self._event_days))
+
+    async def _look_at_clusters(self) -> None:
+        youngest = min(limit.max_age_days or 0 for limit in self._limits)
+        async with self._store.read() as tx:
+            old = await tx.clusters.made_before(tx.now - dt.timedelta(days=youngest))
+        owners: dict[str, Owner] = {}
+        for cluster in old:
+            project_id = cluster.project_id
+            try:
+                if project_id not in owners:
+                    owners[project_id] = await self._projects.describe(project_id) or Owner(project_id=project_id)
+            except Unavailable as error:
+                log.warning("limits of age wait", project=project_id, reason=error.detail)
+                continue
+            await self._judge(cluster.uuid, concerning(self._limits, owners[project_id]))
+
+    async def _judge(self, uuid: str, limits: Iterable[Limit]) -> None:
+        async with self._store.write() as tx:
+            cluster = await tx.clusters.get(uuid)
+            if cluster is None or cluster.operation is Operation.DELETE:
+                return
+            passed = [limit for limit in limits if _is_past(cluster, limit, tx.now)]
+            # One that removes goes before those that warn.
+            passed.sort(key=lambda limit: limit.at_max_age != "delete")
+            if not passed:
+                return
+            if passed[0].at_max_age == "delete":
+                await self._remove(tx, cluster, passed[0])
+                return
+            told = {event.message for event in await tx.events.select(cluster_id=uuid, event_type=CLUSTER_AGE)}
+            for limit in passed:
+                if _said(limit) not in told:
+                    await self._history.aged(tx, cluster, _said(limit))
+
+    async def _remove(self, tx: Transaction, cluster: Cluster, limit: Limit) -> None:
+        minutes = cluster.spec.create_timeout or self._operation_minutes
+        leaving = ask_cluster(cluster, Operation.DELETE, now=tx.now, minutes=minutes)
+        await tx.clusters.update(leaving)
+        for group in await tx.nodegroups.select(cluster_id=cluster.uuid):
+            await tx.nodegroups.update(replace(group, status=leaving.status, status_reason=None, updated_at=tx.now))
+        log.warning("cluster is too old", cluster=cluster.uuid, limit=limit.name)
+        await self._history.aged(tx, leaving, f"{_said(limit)} It is deleted.")
+        tx.hint("cluster", cluster.uuid)
+
+
+def _is_past(cluster: Cluster, limit: Limit, now: dt.datetime) -> bool:
+    return now - cluster.created_at > dt.timedelta(days=limit.max_age_days or 0)
+
+
+def _said(limit: Limit) -> str:
+    return f"Limit {limit.name}: the cluster is older than {limit.max_age_days:g} days."

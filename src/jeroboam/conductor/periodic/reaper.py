@@ -1,0 +1,57 @@
+"""The reaper: finds what was made for clusters that no longer exist, and removes it.
+
+It goes by tag alone, both ways: only what carries our tag is looked at, and only what no row knows is removed. Two
+looks apart keep it from a cluster whose row was written in between.
+"""
+
+from collections.abc import Mapping
+
+import structlog
+
+from jeroboam.conductor.loop import retrying
+from jeroboam.domain.errors import DriverError
+from jeroboam.kit.clock import Clock
+from jeroboam.providers.base import Provider
+from jeroboam.store import Store
+
+log = structlog.get_logger("jeroboam.conductor.periodic.reaper")
+
+
+class Reaper:
+    """Looks at every provider now and then."""
+
+    def __init__(self, *, store: Store, providers: Mapping[str, Provider], clock: Clock, every_seconds: float) -> None:
+        self._store = store
+        self._providers = providers
+        self._clock = clock
+        self._every_seconds = every_seconds
+        self._suspects: dict[str, frozenset[str]] = {}
+
+    async def run(self) -> None:
+        """Look until cancelled."""
+        while True:
+            await retrying(self._look_everywhere, clock=self._clock, what="reaper")
+            await self._clock.sleep(self._every_seconds)
+
+    async def _look_everywhere(self) -> None:
+        for name in self._providers:
+            try:
+                await self.look(name)
+            except DriverError as error:
+                log.warning("cannot look for leftovers", provider=name, reason=error.reason)
+
+    async def look(self, name: str) -> list[str]:
+        """One look at one provider; the clusters whose leftovers were removed."""
+        provider = self._providers[name]
+        owned = await provider.owned()
+        async with self._store.read() as tx:
+            # Those of rows that cannot be read are nobody's leftovers.
+            known = set(await tx.clusters.uuids(uuid=list(owned)))
+        orphans = frozenset(owned) - known
+        removed = []
+        for uuid in sorted(orphans & self._suspects.get(name, frozenset())):
+            log.warning("removing leftovers", provider=name, cluster=uuid)
+            await provider.destroy(uuid)
+            removed.append(uuid)
+        self._suspects[name] = orphans.difference(removed)
+        return removed

@@ -1,0 +1,1 @@
+"""Nodes as containers on a Docker Engine."""

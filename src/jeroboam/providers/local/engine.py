@@ -1,0 +1,242 @@
+"""What an Engine may give to a container that plays a machine, found out by trying.
+
+Neighbours: `local`. Many machines refuse `--privileged` (nested virtual machines, hardened hosts) and many of
+those that accept it still lack something. One small container, once a process, tells which of two ways works and
+what will be missing; the answer becomes a part of every node's configuration, and conditions for users.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import aiodocker
+from aiodocker.containers import DockerContainer
+from aiodocker.types import JSONValue
+
+from jeroboam.clients.docker import CONNECTION_LOST, speaking
+from jeroboam.domain.conditions import Condition
+from jeroboam.domain.errors import Permanent
+from jeroboam.domain.owner_labels import KIND, Kind, has_kind
+
+PROBE = "jeroboam.probe"
+# No container of a user's has a dot in its name on the Engine.
+_PROBE_NAME = "jeroboam-probe."
+
+# The numbers are the kernel's (linux/capability.h).
+_SYS_RESOURCE = 24
+_NAMES = (
+    "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE "
+    "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT "
+    "SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP "
+    "MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
+).split()
+_MODULES = Path("/lib/modules")
+_LOW_DISK_GIB = 5
+_PROBE_SECONDS = 30
+_NOT_A_REFUSAL = frozenset({HTTPStatus.NOT_FOUND, CONNECTION_LOST})
+
+# Prints facts as `name value` lines. The data folder is the volume's, hence the Engine's own disk.
+_QUESTIONS = """
+grep CapEff /proc/self/status | { read _ caps; echo caps $caps; }
+[ -e /proc/net/ip_vs ] || modprobe ip_vs 2>/dev/null
+[ -e /proc/net/ip_vs ] && echo ipvs 1 || echo ipvs 0
+df -k /probe | tail -1 | { read _ _ _ free _; echo free_kib $free; }
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gift:
+    """What the Engine gives, and what the machine has."""
+
+    host_config: Mapping[str, Any]
+    """The part of HostConfig that makes a container into a machine."""
+    cpus: int
+    data_root: str
+    """The Engine's own folder, on its machine."""
+    facts: Mapping[str, str]
+
+    def conditions(self) -> tuple[Condition, ...]:
+        """What clusters here will do without, for users' eyes."""
+        caps = int(self.facts.get("caps", "0"), 16)
+        free = self._free_gib()
+        ipvs = self.facts.get("ipvs") == "1"
+        raised = bool(caps >> _SYS_RESOURCE & 1)
+        enough = free >= _LOW_DISK_GIB
+        return (
+            Condition(
+                type="VirtualIPs",
+                status=ipvs,
+                reason="" if ipvs else "NoIPVS",
+                message=""
+                if ipvs
+                else "This kernel has no IPVS: a service's virtual address and ingress ports do not answer. "
+                "Use `--endpoint-mode dnsrr` and `--publish mode=host`.",
+            ),
+            Condition(
+                type="ResourceLimits",
+                status=raised,
+                reason="" if raised else "NoSysResource",
+                message="" if raised else "CAP_SYS_RESOURCE is missing: nodes cannot raise process limits.",
+            ),
+            Condition(
+                type="DiskSpace",
+                status=enough,
+                reason="" if enough else "LowDisk",
+                message="" if enough else f"The Engine's disk has {free:.1f} GiB left.",
+            ),
+            Condition(
+                type="VolumeSizes",
+                status=False,
+                reason="NoQuota",
+                message="Volumes of local nodes share the Engine's disk: docker_volume_size sets no limit.",
+            ),
+        )
+
+    def _free_gib(self) -> float:
+        """Now, where the Engine's folder is on this machine; else as it was when we asked."""
+        try:
+            return shutil.disk_usage(self.data_root).free / (1 << 30)
+        except OSError:
+            return int(self.facts.get("free_kib", "0")) / (1 << 20)
+
+
+class LocalEngine:
+    """Asks the Engine once, and remembers."""
+
+    def __init__(self, docker: Callable[[], aiodocker.Docker], labels: Mapping[str, str]) -> None:
+        """`labels` are put on the container that tries."""
+        self._docker = docker
+        self._labels = {**labels, PROBE: "1"}
+        self._tries = 0
+        self._gift: Gift | None = None
+        self._asking = asyncio.Lock()
+
+    async def gift(self, image: str) -> Gift:
+        """What a node of that image gets. Raises `Permanent` with the Engine's words when no way works."""
+        async with self._asking:
+            if self._gift is None:
+                self._gift = await self._ask(image)
+            return self._gift
+
+    @property
+    def known(self) -> Gift | None:
+        """What was found out already."""
+        return self._gift
+
+    async def _ask(self, image: str) -> Gift:
+        refusals = []
+        with speaking("asking what the Docker Engine may give to a node"):
+            info = await self._docker().system.info()
+            for way in _ways_here():
+                try:
+                    facts = await self._probe(image, way)
+                except aiodocker.DockerError as error:
+                    if error.status in _NOT_A_REFUSAL:
+                        raise
+                    refusals.append(error.message)
+                    continue
+                return Gift(host_config=way, cpus=int(info["NCPU"]), data_root=info["DockerRootDir"], facts=facts)
+        raise Permanent(f"the Docker Engine refuses a container that can be a node: {'; '.join(refusals)}")
+
+    async def tidy(self) -> None:
+        """Remove what a process that was killed while it tried has left."""
+        async with self._asking:
+            with speaking("clearing away an earlier try"):
+                for old in await self._docker().containers.list(all=True, filters=as_filter(self._labels)):
+                    if _is_probe(old):
+                        await old.delete(force=True, v=True)
+
+    async def _probe(self, image: str, way: Mapping[str, Any]) -> dict[str, str]:
+        config: dict[str, JSONValue] = {
+            "Image": image,
+            "Entrypoint": ["/bin/sh", "-c", _QUESTIONS],
+            "Labels": {**self._labels, KIND: Kind.PROBE.value},
+            "Volumes": {"/probe": {}},
+            "HostConfig": {**way, "NetworkMode": "none", "RestartPolicy": {"Name": "no"}},
+        }
+        self._tries += 1
+        name = f"{_PROBE_NAME}{os.getpid()}.{self._tries}"
+        container = await self._docker().containers.create(config, name=name)
+        try:
+            await container.start()
+            async with asyncio.timeout(_PROBE_SECONDS):
+                await container.wait()
+            lines = "".join(await container.log(stdout=True, stderr=False)).splitlines()
+        finally:
+            await asyncio.shield(container.delete(force=True, v=True))
+        pairs = (line.split(None, 1) for line in lines)
+        return {pair[0]: pair[1] for pair in pairs if len(pair) > 1}
+
+
+def _is_probe(listed: DockerContainer) -> bool:
+    names = [name.lstrip("/") for name in listed["Names"] or ()]
+    return has_kind(listed["Labels"], Kind.PROBE) and any(name.startswith(_PROBE_NAME) for name in names)
+
+
+def _own_caps() -> int | None:
+    """Capabilities that a process here can have at all; the Engine is nearly always on the same machine."""
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1], 16) for line in lines if line.startswith("CapBnd")), None)
+
+
+def _ways_here() -> list[dict[str, Any]]:
+    return ways(_own_caps(), modules=_MODULES.is_dir())
+
+
+def ways(caps: int | None, *, modules: bool) -> list[dict[str, Any]]:
+    """HostConfig parts, the likeliest and richest to work first.
+
+    `caps` are those that anything here can have at all (None: not known). With the kernel's modules in sight a node
+    can load what its engine needs, such as IPVS.
+    """
+    missing = [name for number, name in enumerate(_NAMES) if caps is not None and not caps >> number & 1]
+    privileged: dict[str, Any] = {"Privileged": True, "CgroupnsMode": "private"}
+    by_hand: dict[str, Any] = {
+        "CapAdd": ["ALL"],
+        "CapDrop": missing or ["SYS_RESOURCE"],
+        "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
+        "MaskedPaths": [],
+        "ReadonlyPaths": [],
+        "DeviceCgroupRules": ["a *:* rwm"],
+        "CgroupnsMode": "private",
+    }
+    order = [by_hand, privileged] if missing else [privileged, by_hand]
+    mount = {"Type": "bind", "Source": str(_MODULES), "Target": str(_MODULES), "ReadOnly": True}
+    return [{**way, "Mounts": [mount]} for way in order if modules] + order
+
+
+def memory_left(info: Mapping[str, Any], table: Path = Path("/proc/meminfo")) -> int | None:
+    """MiB that the machine of that Engine can still give; None where the Engine is on another one."""
+    if _folder_here(info) is None:
+        return None
+    try:
+        lines = table.read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) >> 10 for line in lines if line.startswith("MemAvailable:")), None)
+
+
+def disk_left(info: Mapping[str, Any]) -> float | None:
+    """GiB that are left where the Engine keeps its data; None where the Engine is on another machine."""
+    folder = _folder_here(info)
+    return None if folder is None else shutil.disk_usage(folder).free / (1 << 30)
+
+
+def _folder_here(info: Mapping[str, Any]) -> Path | None:
+    """The Engine's own folder, where it is on this machine: its name alone may be on any."""
+    folder = Path(info["DockerRootDir"])
+    return folder if info.get("Name") == os.uname().nodename and folder.is_dir() else None
+
+
+def as_filter(labels: Mapping[str, str]) -> str:
+    """The Engine's filter for things that carry all these labels."""
+    return json.dumps({"label": [f"{name}={value}" for name, value in labels.items()]})

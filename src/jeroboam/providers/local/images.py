@@ -1,0 +1,102 @@
+"""Images of the machine's own Engine, brought onto the nodes of a cluster.
+
+Neighbours: the command line, by way of bootstrap; `local_nodes`, whose labels say what a node is. What the node does
+with the file is for its COE's node image to say.
+"""
+
+import asyncio
+import tarfile
+import tempfile
+from collections.abc import AsyncIterator, Callable, Sequence
+from pathlib import Path
+
+import aiodocker
+from aiodocker.containers import DockerContainer
+
+from jeroboam.clients.docker import speaking
+from jeroboam.clients.docker_containers import executed
+from jeroboam.clients.docker_images import check_image, exported_images, has_image
+from jeroboam.domain.clusters import LOAD_BALANCER
+from jeroboam.domain.errors import Permanent
+from jeroboam.providers.local.engine import as_filter
+from jeroboam.providers.local.nodes import CLUSTER, INSTALLATION, NODE_NAME, ROLE, is_node
+
+# Each copy is bound by the disk that all nodes share.
+_AT_ONCE = 2
+_FOLDER = "/var/lib/jeroboam"
+_FILE = "images.tar"
+_SECONDS = 600
+
+
+async def bring(
+    docker: aiodocker.Docker,
+    *,
+    installation: str,
+    cluster_id: str,
+    images: Sequence[str],
+    command: Callable[[str], Sequence[str]],
+) -> Sequence[str]:
+    """Have these images on every node of the cluster that runs; the nodes' names.
+
+    They travel together, and a layer that several of them have travels once. `command` takes them in from the file
+    that it is given, as `docker save` writes it. Raises `Permanent` for an image that the Engine has not, a cluster
+    without nodes, and what a node has against it.
+    """
+    for image in images:
+        check_image(image)
+    with speaking(f"bringing {', '.join(images)} onto nodes"), tempfile.TemporaryDirectory() as folder:
+        tags = {INSTALLATION: installation, CLUSTER: cluster_id}
+        found = await docker.containers.list(filters=as_filter(tags))
+        nodes = {each["Labels"][NODE_NAME]: each["Id"] for each in found if _takes_images(each)}
+        if not nodes:
+            raise Permanent("no node of the cluster runs on this Engine")
+        packed = await _packed(docker, images, Path(folder))
+        slots = asyncio.Semaphore(_AT_ONCE)
+        await asyncio.gather(*(_take(docker, slots, name, node, packed, command) for name, node in nodes.items()))
+    return sorted(nodes)
+
+
+def _takes_images(container: DockerContainer) -> bool:
+    """Whether it is a node that runs images; what an image or a user says of a container makes none."""
+    names = [name.lstrip("/") for name in container["Names"] or ()]
+    return is_node(container["Labels"], names) and container["Labels"].get(ROLE) != LOAD_BALANCER
+
+
+async def _packed(docker: aiodocker.Docker, images: Sequence[str], folder: Path) -> Path:
+    """The images' own tar, in a tar as the Engine takes files for a container."""
+    inner, outer = folder / _FILE, folder / "outer.tar"
+    with inner.open("wb") as out:
+        async for block in _saved(docker, images):
+            await asyncio.to_thread(out.write, block)
+    with tarfile.open(outer, "w") as tar:
+        await asyncio.to_thread(tar.add, inner, arcname=_FILE)
+    inner.unlink()
+    return outer
+
+
+async def _saved(docker: aiodocker.Docker, images: Sequence[str]) -> AsyncIterator[bytes]:
+    for image in images:
+        if not await has_image(docker, image):
+            raise Permanent(f"there is no image {image} on the Docker Engine of this machine")
+    async for block in exported_images(docker, images):
+        yield block
+
+
+async def _take(
+    docker: aiodocker.Docker,
+    slots: asyncio.Semaphore,
+    name: str,
+    node: str,
+    packed: Path,
+    command: Callable[[str], Sequence[str]],
+) -> None:
+    container = docker.containers.container(node)
+    path = f"{_FOLDER}/{_FILE}"
+    async with slots, asyncio.timeout(_SECONDS):
+        with packed.open("rb") as file:
+            await container.put_archive(_FOLDER, file)
+        done = await executed(container, command(path))
+        await executed(container, ("rm", "-f", path))
+    if done.exit_code != 0:
+        said = done.output.strip().rpartition("\n")[2]
+        raise Permanent(f"node {name} does not take the images: {said}")

@@ -1,0 +1,345 @@
+"""What is ours on a Docker Engine, by label: networks, volumes and containers of clusters.
+
+Neighbours: `local`, which decides what should be there. A cluster is one network, and a volume and a container a
+node. The volume carries the node's address as a label, so that an address outlives our process and the container.
+What carries our tag without having been made here (its kind, its marks and its name do not fit) is left alone and told.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Any
+
+import aiodocker
+import structlog
+from aiodocker.containers import DockerContainer
+from aiodocker.types import JSONValue
+
+from jeroboam.clients.addresses import list_routes
+from jeroboam.clients.docker import speaking
+from jeroboam.domain.clusters import NodeObserved, NodeState
+from jeroboam.domain.conditions import Condition
+from jeroboam.domain.errors import DriverError, Permanent, Temporary
+from jeroboam.domain.owner_labels import KIND, Kind, has_kind
+from jeroboam.domain.subnets import PROJECTS
+from jeroboam.providers.local import subnets
+from jeroboam.providers.local.engine import as_filter
+from jeroboam.providers.local.networks import NETWORK_GONE, NOT_ATTACHED, judge, subnet_around
+from jeroboam.providers.local.nodes import (
+    ADDRESS,
+    CLUSTER,
+    INSTALLATION,
+    NODE,
+    NODE_NAME,
+    Place,
+    is_cluster_network,
+    is_node,
+    is_node_volume,
+    last_words,
+    network_name,
+    observed,
+    volume_name,
+)
+
+_SUBNET_TRIES = 32
+_CUT_OFF = frozenset({NETWORK_GONE, NOT_ATTACHED})
+_STRAYS_TOLD = 5
+
+log = structlog.get_logger("jeroboam.providers.local.provider")
+# How much of a node's last line is shown.
+_WORDS = 300
+_LINES = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Net:
+    """A cluster's network."""
+
+    id: str
+    name: str
+    subnet: ipaddress.IPv4Network
+
+
+class Estate:
+    """Our things on one Engine, as they are."""
+
+    def __init__(self, docker: Callable[[], aiodocker.Docker], installation: str) -> None:
+        self._docker = docker
+        self._installation = installation
+        self._strays: dict[tuple[Kind, str | None], tuple[str, ...]] = {}
+
+    async def network(self, cluster_id: str) -> Net | None:
+        """The cluster's network."""
+        owned = await self._networks(cluster_id)
+        return _net(owned[0]) if owned else None
+
+    async def _networks(self, cluster_id: str | None) -> list[dict[str, Any]]:
+        """The networks that were made for that cluster (None: for any), as the Engine lists them."""
+        with speaking("looking for the cluster's network"):
+            listed = await self._docker().networks.list(filters=self._having(cluster_id))
+        owned = [network for network in listed if is_cluster_network(network["Labels"], network["Name"])]
+        claims = (net["Name"] for net in listed if net not in owned and CLUSTER in net["Labels"])
+        self._note_strays(Kind.CLUSTER_NETWORK, cluster_id, claims)
+        return owned
+
+    async def make_network(self, cluster_id: str, nodes: int) -> Net:
+        """A new private network with room for that many nodes and as many more.
+
+        Where nodes have addresses already it is the one that they had them in.
+        """
+        known = (await self.addresses(cluster_id)).values()
+        with speaking("making the cluster's network"):
+            existing = await self._docker().networks.list()
+            used = [subnet for each in existing for subnet in _subnets(each)] + [
+                route.network for route in list_routes()
+            ]
+            choice = subnets.candidates(cluster_id, nodes, used)
+            if known and (former := subnet_around(known)) is not None:
+                taken = sorted(each["Name"] for each in existing if any(map(former.overlaps, _subnets(each))))
+                if taken:
+                    raise Temporary(f"{NETWORK_GONE}, and {former} is taken by {', '.join(taken)}")
+                choice = iter([former])
+            for subnet, _ in zip(choice, range(_SUBNET_TRIES), strict=False):
+                try:
+                    await self._docker().networks.create(self._network_config(cluster_id, subnet))
+                except aiodocker.DockerError as error:
+                    # Somebody was quicker: with this subnet, or with this very network.
+                    if "overlap" in error.message.lower():
+                        continue
+                    if error.status != HTTPStatus.CONFLICT:
+                        raise
+                found = await self.network(cluster_id)
+                if found is not None:
+                    return found
+        raise Temporary(f"no free subnet for the cluster's network was found in {subnets.POOL}")
+
+    async def taken(self) -> tuple[tuple[ipaddress.IPv4Network, str], ...]:
+        """Networks that nodes here reach outside their cluster; not whose."""
+        existing = await self._docker().networks.list()
+        pools = (subnets.POOL, PROJECTS)
+        bridges = {subnet for each in existing for subnet in _subnets(each) if not any(map(subnet.overlaps, pools))}
+        found = [
+            (subnets.POOL, "where nodes have their addresses"),
+            (PROJECTS, "where containers of projects have their addresses"),
+        ]
+        found += [(subnet, "a network of the Docker Engine") for subnet in sorted(bridges)]
+        known = {*bridges, *pools}
+        targets = [route.network for route in list_routes()]
+        routes = [each for each in targets if not any(each.subnet_of(network) for network in known)]
+        return (*found, *((route, "a route of this machine") for route in routes))
+
+    async def addresses(self, cluster_id: str) -> dict[str, str]:
+        """Addresses that are given out in that cluster, by node uuid."""
+        volumes = await self._volumes(cluster_id)
+        return {volume["Labels"][NODE]: volume["Labels"][ADDRESS] for volume in volumes}
+
+    async def disks(self, cluster_id: str) -> list[NodeObserved]:
+        """Every node that has a volume, as it is without its container: not made yet, lost, or not wholly removed."""
+        reason = "the node's container is gone"
+        return [
+            NodeObserved(uuid=tags[NODE], name=tags[NODE_NAME], state=NodeState.GONE, reason=reason)
+            for tags in (volume["Labels"] for volume in await self._volumes(cluster_id))
+        ]
+
+    async def _volumes(self, cluster_id: str | None) -> list[dict[str, Any]]:
+        """The volumes that were made for nodes of that cluster (None: of any), as the Engine lists them."""
+        with speaking("listing the cluster's volumes"):
+            answer = await self._docker().volumes.list(filters=self._having(cluster_id))
+        listed = answer["Volumes"] or ()
+        owned = [volume for volume in listed if is_node_volume(volume["Labels"], volume["Name"])]
+        self._note_strays(Kind.NODE_VOLUME, cluster_id, (each["Name"] for each in listed if each not in owned))
+        return owned
+
+    async def containers(self, cluster_id: str | None) -> list[DockerContainer]:
+        """The containers that were made as nodes of that cluster (None: of any), as the Engine lists them."""
+        with speaking("listing the cluster's nodes"):
+            listed = await self._docker().containers.list(all=True, filters=as_filter(self._tags(cluster_id)))
+        names = {container.id: [name.lstrip("/") for name in container["Names"] or ()] for container in listed}
+        owned = [container for container in listed if is_node(container["Labels"], names[container.id])]
+        claims = (each for each in listed if each not in owned and _claims_node(each["Labels"]))
+        self._note_strays(Kind.NODE, cluster_id, (", ".join(names[each.id]) or each.id[:12] for each in claims))
+        return owned
+
+    def _note_strays(self, kind: Kind, cluster_id: str | None, names: Iterable[str]) -> None:
+        """Log what carries our marks and was not made here, once, and keep it for `conditions`."""
+        now = tuple(sorted(names))
+        new = set(now).difference(self._strays.get((kind, cluster_id), ()))
+        self._strays[kind, cluster_id] = now
+        if new:
+            log.warning("marks that were not set here", kind=kind, cluster=cluster_id, names=sorted(new))
+
+    def conditions(self, cluster_id: str) -> tuple[Condition, ...]:
+        """Whether all that carries the cluster's marks was made for it, as it was when it was last listed."""
+        strays = [name for (_, owner), names in self._strays.items() if owner == cluster_id for name in names]
+        if not strays:
+            return (Condition(type="Inventory", status=True),)
+        shown = ", ".join(strays[:_STRAYS_TOLD]) + (", …" if len(strays) > _STRAYS_TOLD else "")
+        text = f"The Docker Engine has objects with this cluster's marks that were not made for it: {shown}."
+        return (Condition(type="Inventory", status=False, reason="ForeignObjects", message=text),)
+
+    async def make_volume(self, tags: Mapping[str, str]) -> str:
+        """The node's volume, made now or before; the address that it carries."""
+        with speaking("making the node's volume"):
+            name = volume_name(tags[NODE])
+            volume = await self._docker().volumes.create({"Name": name, "Labels": dict(tags)})
+            labels: dict[str, str] = (await volume.show()).get("Labels") or {}
+        if labels.get(INSTALLATION) != self._installation or not is_node_volume(labels, name):
+            raise Permanent(f"there is a Docker volume {name} that is not ours")
+        return labels[ADDRESS]
+
+    async def nodes(self, cluster_id: str) -> tuple[NodeObserved, ...]:
+        """The cluster's node containers, in order of their names; one that is not on its network has stopped."""
+        net, owned = await asyncio.gather(self.network(cluster_id), self.containers(cluster_id))
+        known = net.id if net is not None else None
+        found = (judge(observed(each), each["NetworkSettings"]["Networks"], known) for each in owned)
+        return tuple(sorted(found, key=lambda node: node.name))
+
+    async def attach(self, container: DockerContainer, place: Place) -> None:
+        """Have the container on the cluster's network, with its address there, and forget what it had before."""
+        network = await self._docker().networks.get(place.network)
+        with contextlib.suppress(aiodocker.DockerError):
+            # What it was on may be gone altogether.
+            await network.disconnect({"Container": container.id, "Force": True})
+        endpoint = {"IPAMConfig": {"IPv4Address": place.address}}
+        await network.connect({"Container": container.id, "EndpointConfig": endpoint})
+
+    async def last_words(self, node: NodeObserved) -> NodeObserved:
+        """The node with what it printed last, if it does not run."""
+        if node.state is not NodeState.STOPPED or node.server_id is None or node.reason in _CUT_OFF:
+            return node
+        try:
+            with speaking(f"reading what node {node.name} printed"):
+                container = self._docker().containers.container(node.server_id)
+                lines = await container.log(stdout=True, stderr=True, tail=1)
+        except DriverError:
+            # The state alone has to do.
+            return node
+        said = "".join(lines).strip()[-_WORDS:]
+        return replace(node, reason=f"{node.reason}; it printed last: {said}") if said else node
+
+    async def ended_lately(self, node: NodeObserved, since: int) -> str:
+        """Which of the running node's programs has ended by itself since then (Unix time), and its own last words."""
+        with speaking(f"reading what node {node.name} printed"):
+            container = self._docker().containers.container(node.server_id or "")
+            lines = await container.log(stdout=True, stderr=True, since=since, tail=_LINES)
+        return last_words("".join(lines))[:_WORDS]
+
+    async def make_container(self, name: str, config: dict[str, JSONValue], node_uuid: str) -> str:
+        """The node's container, made now or before, not started; its id."""
+        try:
+            return (await self._docker().containers.create(config, name=name)).id
+        except aiodocker.DockerError as error:
+            if error.status != HTTPStatus.CONFLICT:
+                raise
+        found = await self._docker().containers.get(name)
+        labels = found["Config"]["Labels"] or {}
+        owned = labels.get(INSTALLATION) == self._installation and is_node(labels, [name])
+        if not owned or labels[NODE] != node_uuid:
+            raise Permanent(f"there is a container {name} on the Docker Engine that is not ours")
+        return found.id
+
+    async def clusters(self) -> list[str]:
+        """Uuids of all clusters of which anything is there."""
+        with speaking("listing what is ours on the Docker Engine"):
+            containers, volumes, networks = await asyncio.gather(
+                self.containers(None), self._volumes(None), self._networks(None)
+            )
+        tags = [container["Labels"] for container in containers]
+        tags += [listed["Labels"] for listed in [*volumes, *networks]]
+        return sorted({labels[CLUSTER] for labels in tags})
+
+    async def end_node(self, node: NodeObserved, seconds: int) -> None:
+        """Stop the node's container, which gets so long to end by itself, and remove it; its volume stays."""
+        if node.server_id is None:
+            return
+        container = self._docker().containers.container(node.server_id)
+        with speaking(f"stopping node {node.name}"):
+            try:
+                await container.stop(t=seconds)
+            except aiodocker.DockerError as error:
+                # It is gone already, or it does not run.
+                if error.status not in {HTTPStatus.NOT_FOUND, HTTPStatus.NOT_MODIFIED}:
+                    raise
+            await _delete(container)
+
+    async def remove_nodes(self, cluster_id: str, only: Collection[str] | None, slots: asyncio.Semaphore) -> None:
+        """Containers, then volumes, of these nodes (None: all) of the cluster."""
+
+        async def remove(what: aiodocker.containers.DockerContainer | aiodocker.volumes.DockerVolume) -> None:
+            async with slots:
+                await _delete(what)
+
+        with speaking("removing nodes"):
+            containers = await self.containers(cluster_id)
+            await asyncio.gather(*(remove(each) for each in containers if _chosen(each["Labels"], only)))
+            volumes = [each for each in await self._volumes(cluster_id) if _chosen(each["Labels"], only)]
+            await asyncio.gather(
+                *(remove(aiodocker.volumes.DockerVolume(self._docker(), each["Name"])) for each in volumes)
+            )
+
+    async def remove_network(self, cluster_id: str) -> None:
+        """The cluster's network, even where somebody else's container was attached to it."""
+        with speaking("removing the cluster's network"):
+            for found in await self._networks(cluster_id):
+                network = await self._docker().networks.get(found["Id"])
+                for container in (await network.show())["Containers"] or {}:
+                    await network.disconnect({"Container": container, "Force": True})
+                await _delete(network)
+
+    def _tags(self, cluster_id: str | None = None) -> dict[str, str]:
+        tags = {INSTALLATION: self._installation}
+        return tags if cluster_id is None else {**tags, CLUSTER: cluster_id}
+
+    def _having(self, cluster_id: str | None = None) -> dict[str, list[str]]:
+        return {"label": [f"{name}={value}" for name, value in self._tags(cluster_id).items()]}
+
+    def _network_config(self, cluster_id: str, subnet: ipaddress.IPv4Network) -> dict[str, Any]:
+        return {
+            "Name": network_name(cluster_id),
+            "CheckDuplicate": True,
+            "Driver": "bridge",
+            "IPAM": {"Config": [{"Subnet": str(subnet), "Gateway": subnets.gateway(subnet)}]},
+            "Labels": {KIND: Kind.CLUSTER_NETWORK.value, **self._tags(cluster_id)},
+        }
+
+
+def _claims_node(tags: Mapping[str, str]) -> bool:
+    """Whether the labels say that it is a node: containers of users carry our installation's tag too.
+
+    Those are of another kind, and what their images say of clusters is nobody's business.
+    """
+    return has_kind(tags, Kind.NODE) and (CLUSTER in tags or NODE in tags)
+
+
+def _chosen(tags: Mapping[str, str], only: Collection[str] | None) -> bool:
+    return only is None or tags.get(NODE) in only
+
+
+def _subnets(network: Mapping[str, Any]) -> list[ipaddress.IPv4Network]:
+    configs = network["IPAM"]["Config"] or ()
+    found = [ipaddress.ip_network(each["Subnet"], strict=False) for each in configs if each.get("Subnet")]
+    return [subnet for subnet in found if isinstance(subnet, ipaddress.IPv4Network)]
+
+
+def _net(found: Mapping[str, Any]) -> Net:
+    return Net(id=found["Id"], name=found["Name"], subnet=_subnets(found)[0])
+
+
+async def _delete(
+    what: aiodocker.containers.DockerContainer | aiodocker.volumes.DockerVolume | aiodocker.networks.DockerNetwork,
+) -> None:
+    try:
+        if isinstance(what, aiodocker.networks.DockerNetwork):
+            await what.delete()
+        else:
+            await what.delete(force=True)
+    except aiodocker.DockerError as error:
+        if error.status == HTTPStatus.NOT_FOUND:
+            return
+        if error.status == HTTPStatus.CONFLICT:
+            # It is in use by something that is on its way out, or its removal is under way.
+            raise Temporary(f"removing what belongs to the cluster: {error.message}") from error
+        raise

@@ -1,0 +1,53 @@
+"""Nodes and the network of their cluster when somebody has taken one from the other behind our back. Pure.
+
+A node that is not on the network cannot be reached, though its container runs: it counts as stopped, and is attached
+again with its own address before it is started. A network that is gone is made again where its nodes' addresses are.
+Neighbours: `local` and `local_estate`, which ask and change the Engine.
+"""
+
+import ipaddress
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+from jeroboam.domain.clusters import NodeObserved, NodeState
+from jeroboam.providers.local import subnets
+
+NETWORK_GONE = "the cluster's network on the Docker Engine was removed outside this service"
+NOT_ATTACHED = "the node's container was taken off the cluster's network"
+
+
+def judge(node: NodeObserved, networks: Mapping[str, Any] | None, network_id: str | None) -> NodeObserved:
+    """The node as it counts. `networks` are those that its container is on, as the Engine lists them."""
+    if node.state is not NodeState.RUNNING:
+        return node
+    if network_id is None:
+        return replace(node, state=NodeState.STOPPED, reason=NETWORK_GONE)
+    for endpoint in (networks or {}).values():
+        if endpoint.get("NetworkID") == network_id and endpoint.get("IPAddress") == node.address:
+            return node
+    return replace(node, state=NodeState.STOPPED, reason=NOT_ATTACHED)
+
+
+def has_lost(networks: Mapping[str, Any] | None, name: str, network_id: str, address: str) -> bool:
+    """Whether a container that was made on the network of that name has to be attached to it again.
+
+    One that was never started is on no network yet, and will be on the right one.
+    """
+    endpoint = (networks or {}).get(name)
+    if endpoint is None:
+        return True
+    known, at = endpoint.get("NetworkID"), endpoint.get("IPAddress")
+    return (bool(known) and known != network_id) or (bool(at) and at != address)
+
+
+def subnet_around(addresses: Collection[str]) -> ipaddress.IPv4Network | None:
+    """The smallest subnet that a network of ours could have with nodes at these addresses."""
+    wanted = [ipaddress.IPv4Address(address) for address in addresses]
+    for prefix in range(subnets.WIDEST, subnets.NARROWEST - 1, -1):
+        subnet = ipaddress.ip_network(f"{wanted[0]}/{prefix}", strict=False)
+        assert isinstance(subnet, ipaddress.IPv4Network)
+        reserved = {subnet.network_address, subnet.network_address + 1, subnet.broadcast_address}
+        if all(address in subnet for address in wanted) and reserved.isdisjoint(wanted):
+            return subnet
+    return None

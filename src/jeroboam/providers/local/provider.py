@@ -1,0 +1,281 @@
+"""Nodes as containers on a Docker Engine: the provider for one machine.
+
+Neighbours: `local_estate` (what is there, by label), `local_catalog` (what may be named), `local_engine` (what the
+Engine may give), `local_subnets` and `local_nodes` (pure choices). Nothing is remembered here between calls.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import aiodocker
+from aiodocker.containers import DockerContainer
+
+from jeroboam.clients.docker import connect, speaking
+from jeroboam.clients.docker_containers import executed
+from jeroboam.domain.clusters import LOAD_BALANCER, MASTER, NodeObserved, NodeState
+from jeroboam.domain.conditions import Condition
+from jeroboam.domain.errors import Permanent, Temporary
+from jeroboam.domain.nodes import NodeScript
+from jeroboam.domain.owner_labels import Kind
+from jeroboam.kit.clock import Clock
+from jeroboam.kit.tasks import Tasks
+from jeroboam.providers.base import Infra, InfraWant, NodeWant, Surroundings
+from jeroboam.providers.local import subnets
+from jeroboam.providers.local.catalog import LocalCatalog
+from jeroboam.providers.local.engine import LocalEngine, disk_left, memory_left
+from jeroboam.providers.local.inventory import Estate, Net
+from jeroboam.providers.local.networks import NETWORK_GONE, has_lost
+from jeroboam.providers.local.nodes import (
+    INSTALLATION,
+    Place,
+    archive,
+    container_config,
+    container_name,
+    labels,
+    volume_name,
+)
+
+# More starts at once than this only wait in the Engine.
+_AT_ONCE = 8
+# An Engine answers a question in milliseconds, and somebody waits for the answer.
+_QUESTION_SECONDS = 10.0
+_FIRST = frozenset({MASTER, LOAD_BALANCER})
+# What a node's service gets to end by itself before it is killed.
+_STOP_SECONDS = 20
+# A program that ended longer ago is not why its node does not come up.
+_LATELY_SECONDS = 60
+_DIAGNOSIS_SECONDS = 10
+_LETTERS = 400
+
+
+class LocalProvider:
+    """The contract `Provider` on a Docker Engine."""
+
+    def __init__(self, *, installation: str, clock: Clock, url: str | None = None) -> None:
+        """`installation` is the tag that tells our things from those of others; `url` names the Engine."""
+        self._clock = clock
+        self._installation = installation
+        self._url = url
+        self._client: aiodocker.Docker | None = None
+        self._asked: aiodocker.Docker | None = None
+        self._catalog = LocalCatalog(self._questions)
+        self._engine = LocalEngine(self._docker, {INSTALLATION: installation})
+        self._estate = Estate(self._docker, installation)
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+
+    @property
+    def catalog(self) -> LocalCatalog:
+        return self._catalog
+
+    async def reserve(self, want: InfraWant) -> dict[str, str]:
+        net = await self._network(want)
+        return await self._addresses(want, net)
+
+    async def ensure(self, want: InfraWant, scripts: dict[str, NodeScript]) -> AsyncGenerator[Infra, None]:
+        net = await self._network(want)
+        addresses = await self._addresses(want, net)
+        seen = {node.uuid: node for node in await self._estate.nodes(want.cluster_id)}
+        infra = Infra(network_id=net.id, nodes=tuple(seen.values()), conditions=self._conditions(want.cluster_id))
+        yield infra
+        failures: list[BaseException] = []
+        tasks = Tasks(lambda _, error: failures.append(error))
+        try:
+            for wave in _waves(want, seen):
+                waiting = {
+                    tasks.start(node.name, self._make(node, self._place(want, net, node, addresses), seen, scripts))
+                    for node in wave
+                }
+                while waiting:
+                    done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                    seen |= {node.uuid: node for node in (task.result() for task in done if not task.exception())}
+                    yield replace(infra, nodes=tuple(seen.values()))
+        finally:
+            await tasks.close()
+        _raise_worst(failures)
+        yield await self._complete(want)
+
+    async def observe(self, cluster_id: str) -> Infra:
+        net, nodes, disks = await asyncio.gather(
+            self._estate.network(cluster_id), self._estate.nodes(cluster_id), self._estate.disks(cluster_id)
+        )
+        told = await asyncio.gather(*(self._estate.last_words(node) for node in nodes))
+        there = {node.uuid for node in nodes}
+        left = [disk for disk in disks if disk.uuid not in there]
+        conditions = self._conditions(cluster_id)
+        troubles = (NETWORK_GONE,) if net is None and nodes else ()
+        return Infra(network_id=net.id if net else None, nodes=(*told, *left), conditions=conditions, troubles=troubles)
+
+    async def remove(self, cluster_id: str, node_uuids: Sequence[str]) -> None:
+        await self._estate.remove_nodes(cluster_id, set(node_uuids), self._slots)
+
+    async def renew(self, cluster_id: str, node_uuid: str, script: NodeScript) -> None:
+        for node in await self._estate.nodes(cluster_id):
+            if node.uuid == node_uuid and node.server_id is not None:
+                with speaking(f"restarting node {node.name}"):
+                    container = self._docker().containers.container(node.server_id)
+                    await container.put_archive("/", archive(script))
+                    if not script.reload or (await executed(container, script.reload)).exit_code != 0:
+                        await container.restart(t=_STOP_SECONDS)
+
+    async def diagnose(self, cluster_id: str, node_uuid: str, script: NodeScript) -> str:
+        for node in await self._estate.nodes(cluster_id):
+            if node.uuid != node_uuid or node.state is not NodeState.RUNNING or node.server_id is None:
+                continue
+            since = int(self._clock.now().timestamp()) - _LATELY_SECONDS
+            if (words := await self._estate.ended_lately(node, since)) or not script.diagnosis:
+                return words
+            container = self._docker().containers.container(node.server_id)
+            with speaking(f"asking node {node.name} for what ails it"):
+                async with asyncio.timeout(_DIAGNOSIS_SECONDS):
+                    done = await executed(container, script.diagnosis)
+            return " ".join(done.output.split())[:_LETTERS] if done.exit_code == 0 else ""
+        return ""
+
+    async def rebuild(self, want: InfraWant, node_uuid: str, script: NodeScript) -> None:
+        net = await self._network(want)
+        addresses = await self._addresses(want, net)
+        node = next(each for each in want.nodes if each.uuid == node_uuid)
+        for former in await self._estate.nodes(want.cluster_id):
+            if former.uuid == node_uuid and (former.build != node.build or former.state is not NodeState.CREATING):
+                await self._estate.end_node(former, _STOP_SECONDS)
+        await self._make(node, self._place(want, net, node, addresses), {}, {node_uuid: script})
+
+    async def destroy(self, cluster_id: str) -> None:
+        await self._estate.remove_nodes(cluster_id, None, self._slots)
+        await self._estate.remove_network(cluster_id)
+
+    async def owned(self) -> Sequence[str]:
+        await self._engine.tidy()
+        return await self._estate.clusters()
+
+    async def limits(self) -> Sequence[Condition]:
+        image = await self._catalog.any_image()
+        if image is None:
+            text = "There is no node image on this Engine: `jeroboam node-image build swarm` makes one."
+            return (Condition(type="NodeImages", status=False, reason="NoNodeImage", message=text),)
+        gift = await self._engine.gift(image)
+        return (Condition(type="NodeImages", status=True), *gift.conditions())
+
+    async def surroundings(self) -> Surroundings:
+        with speaking("asking the Docker Engine about its machine"):
+            info = await self._questions().system.info()
+            networks = await Estate(self._questions, self._installation).taken()
+        return Surroundings(networks=networks, memory=memory_left(info), disk=disk_left(info))
+
+    async def close(self) -> None:
+        clients = [client for client in (self._client, self._asked) if client is not None]
+        self._client = self._asked = None
+        for client in clients:
+            await client.close()
+
+    def _docker(self) -> aiodocker.Docker:
+        if self._client is None:
+            self._client = connect(self._url)
+        return self._client
+
+    def _questions(self) -> aiodocker.Docker:
+        """Connections of their own for what requests ask: while those wait, work on clusters goes on."""
+        if self._asked is None:
+            self._asked = connect(self._url, answer_seconds=_QUESTION_SECONDS)
+        return self._asked
+
+    def _conditions(self, cluster_id: str) -> tuple[Condition, ...]:
+        limits = self._engine.known.conditions() if self._engine.known else ()
+        return (*limits, *self._estate.conditions(cluster_id))
+
+    async def _network(self, want: InfraWant) -> Net:
+        if want.network is not None:
+            raise Permanent(f"local clusters have a network of their own: {want.network} cannot be used")
+        net = await self._estate.network(want.cluster_id)
+        return net or await self._estate.make_network(want.cluster_id, len(want.nodes))
+
+    async def _addresses(self, want: InfraWant, net: Net) -> dict[str, str]:
+        """Every wanted node's address: the one that its volume carries, or a new one on a new volume."""
+        given = await self._estate.addresses(want.cluster_id)
+        new = [node for node in want.nodes if node.uuid not in given]
+        chosen = dict(given)
+        for node in new:
+            found = subnets.address(node.uuid, net.subnet, set(chosen.values()))
+            if found is None:
+                raise Permanent(f"the cluster's network {net.subnet} has no address left for another node")
+            chosen[node.uuid] = found
+
+        async def keep(node: NodeWant) -> str:
+            async with self._slots:
+                tags = labels(self._installation, want.cluster_id, node, chosen[node.uuid], Kind.NODE_VOLUME)
+                return await self._estate.make_volume(tags)
+
+        kept = await asyncio.gather(*(keep(node) for node in new))
+        chosen |= {node.uuid: address for node, address in zip(new, kept, strict=True)}
+        return {node.uuid: chosen[node.uuid] for node in want.nodes}
+
+    def _place(self, want: InfraWant, net: Net, node: NodeWant, addresses: dict[str, str]) -> Place:
+        address = addresses[node.uuid]
+        tags = labels(self._installation, want.cluster_id, node, address, Kind.NODE)
+        return Place(network=net.name, network_id=net.id, address=address, volume=volume_name(node.uuid), labels=tags)
+
+    async def _make(
+        self, want: NodeWant, place: Place, seen: dict[str, NodeObserved], scripts: dict[str, NodeScript]
+    ) -> NodeObserved:
+        """Bring one node from whatever state it is in to running."""
+        async with self._slots:
+            with speaking(f"starting node {want.name}"):
+                known = seen.get(want.uuid)
+                server_id = known.server_id if known else None
+                if server_id is None or known is None or known.state is NodeState.CREATING:
+                    script = scripts.get(want.uuid)
+                    if script is None:
+                        raise Permanent(f"node {want.name} has to be made, and there is no script for it")
+                    server_id = server_id or await self._create(want, place)
+                    await self._docker().containers.container(server_id).put_archive("/", archive(script))
+                await self._start(self._docker().containers.container(server_id), place)
+        return NodeObserved(
+            uuid=want.uuid, name=want.name, state=NodeState.RUNNING, address=place.address, server_id=server_id
+        )
+
+    async def _start(self, container: DockerContainer, place: Place) -> None:
+        """Have the container run, on its network."""
+        shown = await container.show()
+        if shown["State"]["Paused"]:
+            await container.unpause()
+        if not has_lost(shown["NetworkSettings"]["Networks"], place.network, place.network_id, place.address):
+            await container.start()
+            return
+        await self._estate.attach(container, place)
+        # What runs in it has looked for its address when it was started.
+        await (container.restart(t=_STOP_SECONDS) if shown["State"]["Running"] else container.start())
+
+    async def _create(self, want: NodeWant, place: Place) -> str:
+        image = await self._catalog.docker_image(want.image)
+        flavor = await self._catalog.flavor(want.flavor)
+        if flavor is None:
+            raise Permanent(f"node {want.name} cannot be made: there is no flavor {want.flavor}")
+        gift = await self._engine.gift(image.id)
+        config = container_config(want, place, image, flavor, gift)
+        return await self._estate.make_container(container_name(want.name, want.uuid), config, want.uuid)
+
+    async def _complete(self, want: InfraWant) -> Infra:
+        """What is there now. Raises `Temporary` when a wanted node does not run, with what it printed last."""
+        infra = await self.observe(want.cluster_id)
+        nodes = {node.uuid: node for node in infra.nodes}
+        for each in want.nodes:
+            node = nodes.get(each.uuid)
+            if node is None or node.state is NodeState.GONE:
+                raise Temporary(f"node {each.name} was removed as it was started")
+            if node.state is not NodeState.RUNNING:
+                raise Temporary(f"node {each.name} does not stay up: {node.reason}")
+        return infra
+
+
+def _waves(want: InfraWant, seen: Mapping[str, NodeObserved]) -> Iterator[Sequence[NodeWant]]:
+    """The nodes that do not run, those first that others wait for."""
+    missing = [node for node in want.nodes if node.uuid not in seen or seen[node.uuid].state is not NodeState.RUNNING]
+    yield [node for node in missing if node.role in _FIRST]
+    yield [node for node in missing if node.role not in _FIRST]
+
+
+def _raise_worst(failures: Sequence[BaseException]) -> None:
+    """Raise what no retry can mend, else the first; nothing when there is none."""
+    for failure in sorted(failures, key=lambda each: isinstance(each, Temporary)):
+        raise failure

@@ -1,0 +1,269 @@
+"""The network of each project on one Docker Engine: a bridge of its own.
+
+Containers of one project reach each other and the outside. Docker lets nothing pass from one bridge to another, so
+that neither other projects nor the nodes of clusters are reached; the packet filter keeps the machine itself apart
+(`clients.firewall`). Where that filter cannot be set, the network is a closed one: its containers reach each other
+only. An open network from a time when the filter was set gets no container more; as soon as nothing runs on it, it is
+made anew as a closed one, and the other way round. Neighbours: `docker`, which makes the containers.
+"""
+
+import asyncio
+import hashlib
+import os
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from http import HTTPStatus
+from ipaddress import IPv4Network, ip_network
+from typing import Any
+
+import aiodocker
+import structlog
+from aiodocker.containers import DockerContainer
+
+from jeroboam.clients.addresses import Route, list_routes
+from jeroboam.clients.docker import speaking
+from jeroboam.clients.firewall import shield_host
+from jeroboam.domain import subnets
+from jeroboam.domain.errors import DriverError, Permanent, Temporary
+from jeroboam.domain.owner_labels import KIND, Kind, has_kind
+from jeroboam.runtimes.docker.spec import OWNER, PROJECT
+
+# Names of interfaces have at most 15 letters.
+_BRIDGE = "jrb-"
+_BRIDGE_LETTERS = 10
+_PREFIX = 23
+_TRIES = 32
+
+# For so long it is not looked again whether the rules of the packet filter stand.
+_SHIELD_SECONDS = 10.0
+_AT_REST = frozenset({"created", "exited", "dead"})
+_EXPOSED = (
+    "the project's network is an open one, and the packet filter that keeps its containers from the machine cannot be "
+    "set any more; when none of the project's containers runs here, the network is made anew as a closed one"
+)
+
+log = structlog.get_logger("jeroboam.runtimes.docker.runtime")
+
+
+class ProjectNetworks:
+    """Makes networks when they are needed, and removes those that no container uses."""
+
+    def __init__(self, engine: Callable[[], aiodocker.Docker], installation: str) -> None:
+        self._engine = engine
+        self._installation = installation
+        self._making = asyncio.Lock()
+        self._in_use: Counter[str] = Counter()
+        self._looking = asyncio.Lock()
+        self._look_again_at = 0.0
+        self._missing: Sequence[str] | None = None
+        """What kept the machine from being shielded at the last look; None before the first."""
+        self._exposing: frozenset[str] = frozenset()
+
+    @asynccontextmanager
+    async def of(self, project: str) -> AsyncIterator[str]:
+        """The name of the project's network, which stays for as long as the context.
+
+        Raises `Temporary` while the network is an open one in use and the machine is not shielded from it.
+        """
+        name = _network_name(self._installation, project)
+        async with self._making:
+            await self._ensure(name, project)
+            self._in_use[name] += 1
+        try:
+            yield name
+        finally:
+            self._in_use[name] -= 1
+
+    @asynccontextmanager
+    async def rejoined(self, container: DockerContainer) -> AsyncIterator[None]:
+        """See to it that a container that does not run is on its project's network as that is now.
+
+        The network may have been removed, or made anew, since the container was made.
+        """
+        shown = await container.show()
+        if shown["State"]["Running"]:
+            yield
+            return
+        project = (shown["Config"]["Labels"] or {}).get(PROJECT, "")
+        # The label of an image, where the container has none of ours, names nobody's network.
+        if shown["HostConfig"]["NetworkMode"] != _network_name(self._installation, project):
+            raise Permanent("its network is gone, and it does not say whose it was: delete it and create it again")
+        async with self.of(project) as name:
+            network = await self._engine().networks.get(name)
+            joined = (shown["NetworkSettings"]["Networks"] or {}).get(name) or {}
+            if joined.get("NetworkID") != (await network.show())["Id"]:
+                await network.disconnect({"Container": container.id, "Force": True})
+                await network.connect({"Container": container.id})
+            yield
+
+    async def is_shielded(self, *, fresh: bool = False) -> bool:
+        """Whether containers can be kept from the Engine's machine; what was found lately counts unless `fresh`.
+
+        The rules are set here again: a restart of the machine takes them away, and no network.
+        """
+        loop = asyncio.get_running_loop()
+        async with self._looking:
+            if fresh or self._missing is None or loop.time() >= self._look_again_at:
+                missing = await self._shield()
+                self._look_again_at = loop.time() + _SHIELD_SECONDS
+                if missing and missing != self._missing:
+                    log.warning(
+                        "containers get closed networks: the packet filter of the Engine's machine is not set for them",
+                        missing=missing,
+                    )
+                elif self._missing and not missing:
+                    log.info("containers get open networks: the packet filter of the Engine's machine is set for them")
+                self._missing = missing
+            return not self._missing
+
+    async def tidy(self) -> None:
+        """Set the packet filter again where there are networks, and remove those of projects with no container here.
+
+        One that cannot be removed keeps none of the others; the first failure is raised in the end.
+        """
+        networks = await self._list()
+        if not networks:
+            return
+        self._note_exposing(networks, shielded=await self.is_shielded(fresh=True))
+        used = {container["HostConfig"]["NetworkMode"] for container in await self._containers()}
+        failures = []
+        for network in networks:
+            if network["Name"] not in used:
+                try:
+                    await self._remove_unused(network)
+                except DriverError as error:
+                    failures.append(error)
+        if failures:
+            raise failures[0]
+
+    def _note_exposing(self, networks: Sequence[dict[str, Any]], *, shielded: bool) -> None:
+        exposing = frozenset(network["Name"] for network in networks if not (shielded or network["Internal"]))
+        if exposing - self._exposing:
+            log.error("containers on open networks may reach the Engine's machine", networks=sorted(exposing))
+        self._exposing = exposing
+
+    async def _remove_unused(self, network: dict[str, Any]) -> None:
+        """Remove the network unless a container has come to it meanwhile.
+
+        The Engine itself lets a network go that only containers use that do not run, and those cannot be started then.
+        """
+        name = network["Name"]
+        async with self._making:
+            if self._in_use[name] or any(
+                each["HostConfig"]["NetworkMode"] == name for each in await self._containers()
+            ):
+                return
+            await self._remove(network["Id"])
+            del self._in_use[name]
+
+    async def _containers(self) -> Sequence[DockerContainer]:
+        """All that this installation has made, whatever they do."""
+        wanted = {"label": [f"{OWNER}={self._installation}"]}
+        with speaking("listing containers on the networks of projects"):
+            return await self._engine().containers.list(all=True, filters=wanted)
+
+    async def _remove(self, ident: str) -> bool:
+        """Whether it is gone. Something of somebody else's may be attached to it."""
+        with speaking("removing the network of a project"):
+            try:
+                await (await self._engine().networks.get(ident)).delete()
+            except aiodocker.DockerError as error:
+                if error.status not in {HTTPStatus.NOT_FOUND, HTTPStatus.FORBIDDEN, HTTPStatus.CONFLICT}:
+                    raise
+                return error.status == HTTPStatus.NOT_FOUND
+        return True
+
+    async def _list(self) -> list[dict[str, Any]]:
+        wanted = {"label": [f"{OWNER}={self._installation}", f"{KIND}={Kind.PROJECT_NETWORK}"]}
+        with speaking("listing the networks of projects"):
+            listed = await self._engine().networks.list(filters=wanted)
+        return [network for network in listed if self._is_ours(network)]
+
+    def _is_ours(self, network: dict[str, Any]) -> bool:
+        labels = network["Labels"] or {}
+        named = network["Name"] == _network_name(self._installation, labels.get(PROJECT, ""))
+        return named and has_kind(labels, Kind.PROJECT_NETWORK)
+
+    async def _ensure(self, name: str, project: str) -> None:
+        """Have the project's network there: an open one where the machine is shielded, else a closed one."""
+        with speaking("making the project's network"):
+            shielded = await self.is_shielded()
+            networks = await self._engine().networks.list()
+            found = next((each for each in networks if each["Name"] == name and self._is_ours(each)), None)
+            # The Engine's own word for a closed network is `Internal`.
+            if found is not None and found["Internal"] == shielded and await self._make_way(found):
+                networks.remove(found)
+                found = None
+            if found is None:
+                await self._make(name, project, networks, shielded=shielded)
+            elif not (found["Internal"] or shielded):
+                raise Temporary(_EXPOSED)
+
+    async def _make_way(self, network: dict[str, Any]) -> bool:
+        """Remove the network if nothing runs on it; what stands still joins the next one as it is started."""
+        name = network["Name"]
+        mine = [each for each in await self._containers() if each["HostConfig"]["NetworkMode"] == name]
+        idle = all(each["State"] in _AT_REST and PROJECT in each["Labels"] for each in mine)
+        return idle and not self._in_use[name] and await self._remove(network["Id"])
+
+    async def _make(self, name: str, project: str, networks: Sequence[dict[str, Any]], *, shielded: bool) -> None:
+        used = list_taken(networks, list_routes())
+        candidates = subnets.list_candidates(name, _PREFIX, used, subnets.PROJECTS)
+        for subnet, _ in zip(candidates, range(_TRIES), strict=False):
+            try:
+                await self._engine().networks.create(self._config(name, project, subnet, shielded=shielded))
+            except aiodocker.DockerError as error:
+                if "overlap" in error.message.lower():
+                    continue
+                raise
+            return
+        raise Temporary(f"no free subnet for the project's network was found in {subnets.PROJECTS}")
+
+    async def _shield(self) -> tuple[str, ...]:
+        """Set the rules; what keeps them from standing."""
+        with speaking("asking the Engine for its machine"):
+            info = await self._engine().system.info()
+        # A filter on this machine is of no use to containers on another.
+        if info.get("Name") != os.uname().nodename:
+            return ("the Docker Engine is on another machine",)
+        return await shield_host(_BRIDGE)
+
+    def _config(self, name: str, project: str, subnet: IPv4Network, *, shielded: bool) -> dict[str, Any]:
+        digest = hashlib.sha256(name.encode()).hexdigest()[:_BRIDGE_LETTERS]
+        options = {"com.docker.network.bridge.name": f"{_BRIDGE}{digest}"}
+        if not shielded:
+            # A bridge without an address of its own leads nowhere.
+            options["com.docker.network.bridge.inhibit_ipv4"] = "true"
+        return {
+            "Name": name,
+            "CheckDuplicate": True,
+            "Driver": "bridge",
+            "Internal": not shielded,
+            "IPAM": {"Config": [{"Subnet": str(subnet), "Gateway": str(subnet.network_address + 1)}]},
+            "Options": options,
+            "Labels": {KIND: Kind.PROJECT_NETWORK.value, OWNER: self._installation, PROJECT: project},
+        }
+
+
+def list_taken(networks: Iterable[dict[str, Any]], routes: Iterable[Route]) -> list[IPv4Network]:
+    """What no new network may overlap: the Engine's networks, and whatever this machine has a route to.
+
+    A route through a gateway to the whole pool and more, as `10.0.0.0/8` to a company's network, counts as little as
+    a default route does: there would be no room anywhere.
+    """
+    taken = [subnet for network in networks for subnet in _subnets(network)]
+    return taken + [
+        route.network for route in routes if not (route.has_gateway and subnets.PROJECTS.subnet_of(route.network))
+    ]
+
+
+def _network_name(installation: str, project: str) -> str:
+    """The Engine's name for the project's network: of letters that it takes, whatever the project is called."""
+    return f"jeroboam-project-{hashlib.sha256(f'{installation} {project}'.encode()).hexdigest()[:16]}"
+
+
+def _subnets(network: dict[str, Any]) -> list[IPv4Network]:
+    configs = (network["IPAM"] or {}).get("Config") or ()
+    known = [ip_network(config["Subnet"], strict=False) for config in configs if config.get("Subnet")]
+    return [subnet for subnet in known if isinstance(subnet, IPv4Network)]

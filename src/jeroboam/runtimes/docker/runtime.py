@@ -1,0 +1,305 @@
+"""The `docker` runtime: containers on one Docker Engine.
+
+Speed matters here, since the Engine's own time is all a user should wait for: what a call has told already is not
+asked again. A container that is not known yet as ours is inspected once, and its label decides; after that its
+Engine id is remembered. The mapping of JSON is in `docker_spec`, the client in `jeroboam.clients.docker`.
+"""
+
+import asyncio
+import re
+import shutil
+import time
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+import aiodocker
+from aiodocker.containers import DockerContainer
+
+from jeroboam.clients import docker as client
+from jeroboam.clients.addresses import AddressRules
+from jeroboam.clients.docker import speaking
+from jeroboam.clients.docker_containers import MOST_BYTES, executed
+from jeroboam.clients.docker_images import RegistryAway as Away
+from jeroboam.clients.docker_images import check_image, check_pull, has_image, pull_image
+from jeroboam.domain.containers import ContainerSpec
+from jeroboam.domain.errors import Permanent, Temporary, describe_bad_value
+from jeroboam.domain.hosts import HostFacts
+from jeroboam.domain.ports import ExecResult
+from jeroboam.runtimes.base import BadQuestion, Gone, RegistryAway, RuntimeOptions, Seen, TookTooLong
+from jeroboam.runtimes.docker import spec as spec_of
+from jeroboam.runtimes.docker.networks import ProjectNetworks
+
+# How the Engine says that ps does not know its options, or does not show what the Engine chooses by.
+_PS_REFUSES = ("ps:", "Couldn't find PID field")
+_NO_NETWORK = re.compile(r"\bnetwork \S+ not found")
+_NOT_FOUND = 404
+_CONFLICT = 409
+
+# What changes what `inspect` shows. Output, exec and attach do not.
+_TELLING = "create start restart die stop kill oom pause unpause update destroy health_status".split()
+
+# Events are asked for from a little before the call on, so that none falls between it and the stream's first byte.
+_OVERLAP_SECONDS = 1.0
+_INSPECTIONS_AT_ONCE = 8
+
+
+class DockerRuntime:
+    """Implements Runtime, Pauses, Resizes, Logs, Executes, Tops, Measures, Tidies and Closes.
+
+    `installation` tells our containers from those of another service on the same Engine; `url` is the Engine's
+    (None: the environment's, else the local socket).
+    """
+
+    def __init__(self, *, installation: str, url: str | None = None, options: RuntimeOptions | None = None) -> None:
+        self.installation = installation
+        self._options = options or RuntimeOptions()
+        self._registries = AddressRules(allowed=self._options.registry_networks, may_allow_own=True)
+        self._url = url
+        self._clients: dict[str, aiodocker.Docker] = {}
+        self._networks = ProjectNetworks(lambda: self._ops, installation)
+        self._ids: dict[str, str] = {}
+
+    async def facts(self) -> HostFacts:
+        with speaking("asking the Engine for its facts"):
+            info = await self._live.system.info()
+        return spec_of.facts(info, await asyncio.to_thread(_disk_bytes, info.get("DockerRootDir", "")))
+
+    async def pull(self, image: str, policy: str | None) -> None:
+        check_image(image)
+        if policy != "always" and await has_image(self._ops, image):
+            return
+        if policy == "never":
+            raise Permanent(f"image {image} is not on this host, and the pull policy is never")
+        try:
+            await check_pull(image, self._registries)
+            await pull_image(self._ops, image)
+        except Temporary as error:
+            if policy == "always" and await has_image(self._ops, image):
+                return
+            raise (RegistryAway(error.reason) if isinstance(error, Away) else error) from error
+
+    async def create(self, uuid: str, name: str, spec: ContainerSpec, *, project: str) -> Seen:
+        body = spec_of.creation(
+            installation=self.installation, uuid=uuid, project=project, spec=spec, options=self._options
+        )
+        try:
+            with speaking(f"creating container {name}"):
+                try:
+                    async with self._networks.of(project) as network:
+                        body["HostConfig"]["NetworkMode"] = network
+                        made = await self._ops.containers.create(body, name=spec_of.container_name(uuid))
+                except aiodocker.DockerError as error:
+                    if error.status != _CONFLICT:
+                        raise
+                    await self._wait_for_name(uuid, name)
+                    return await self.inspect(uuid)
+        except Gone as error:
+            raise Permanent(f"creating container {name}: its name on the Engine is taken by another's") from error
+        self._ids[uuid] = made.id
+        return spec_of.just_created(uuid=uuid, runtime_id=made.id, spec=spec)
+
+    async def _wait_for_name(self, uuid: str, name: str) -> None:
+        """Raise `Temporary` while the Engine keeps the name for a container that it does not show yet.
+
+        An earlier try, cut off, may have asked for it a moment ago.
+        """
+        try:
+            await self._ops.containers.container(spec_of.container_name(uuid)).show()
+        except aiodocker.DockerError as error:
+            if error.status != _NOT_FOUND:
+                raise
+            raise Temporary(f"creating container {name}: it is still being made") from error
+
+    async def start(self, uuid: str) -> Seen:
+        with self._speaking_of("starting", uuid):
+            container = await self._container(uuid)
+            if not (await self._networks.is_shielded() and await _start_where_it_is(container)):
+                async with self._networks.rejoined(container):
+                    await container.start()
+        return await self.inspect(uuid)
+
+    async def stop(self, uuid: str, timeout: int | None) -> Seen:
+        with self._speaking_of("stopping", uuid):
+            await (await self._container(uuid)).stop(t=10 if timeout is None else timeout)
+        return await self.inspect(uuid)
+
+    async def kill(self, uuid: str, signal: str) -> Seen:
+        with self._speaking_of("killing", uuid):
+            await (await self._container(uuid)).kill(signal=signal)
+        return await self.inspect(uuid)
+
+    async def remove(self, uuid: str, *, force: bool) -> None:
+        try:
+            with self._speaking_of("removing", uuid):
+                container = await self._container(uuid)
+                try:
+                    await container.delete(force=force, v=True)
+                except aiodocker.DockerError as error:
+                    if error.status != _CONFLICT or "already in progress" not in error.message:
+                        raise
+                    await container.wait(condition="removed")
+        except Gone:
+            pass
+        self._ids.pop(uuid, None)
+
+    async def inspect(self, uuid: str) -> Seen:
+        with self._speaking_of("inspecting", uuid):
+            return await self._look(uuid, self._ops)
+
+    async def owned(self) -> Sequence[Seen]:
+        wanted = {"label": [f"{spec_of.OWNER}={self.installation}"]}
+        with speaking("listing containers"):
+            found = await self._ops.containers.list(all=True, filters=wanted)
+        uuids = [uuid for container in found if (uuid := spec_of.uuid_of(container["Labels"], container["Names"]))]
+        gate = asyncio.Semaphore(_INSPECTIONS_AT_ONCE)
+
+        async def look(uuid: str) -> Seen | None:
+            async with gate:
+                try:
+                    return await self.inspect(uuid)
+                except Gone:
+                    return None
+
+        return [seen for seen in await asyncio.gather(*map(look, uuids)) if seen is not None]
+
+    async def tidy(self) -> None:
+        await self._networks.tidy()
+
+    def events(self) -> AsyncIterator[str]:
+        return self._events(time.time() - _OVERLAP_SECONDS)
+
+    async def pause(self, uuid: str) -> Seen:
+        with self._speaking_of("pausing", uuid):
+            await (await self._container(uuid)).pause()
+        return await self.inspect(uuid)
+
+    async def unpause(self, uuid: str) -> Seen:
+        with self._speaking_of("unpausing", uuid):
+            await (await self._container(uuid)).unpause()
+        return await self.inspect(uuid)
+
+    async def resize(self, uuid: str, *, cpu: float, memory: int) -> Seen:
+        with self._speaking_of("resizing", uuid):
+            container = await self._container(uuid)
+            await client.post(self._ops, f"containers/{container.id}/update", spec_of.limits(cpu=cpu, memory=memory))
+        return await self.inspect(uuid)
+
+    async def logs(
+        self, uuid: str, *, stdout: bool, stderr: bool, timestamps: bool, tail: int | None, since: float | None
+    ) -> str:
+        if not (stdout or stderr):
+            return ""
+        wanted = {"stdout": str(int(stdout)), "stderr": str(int(stderr)), "timestamps": str(int(timestamps))}
+        wanted["tail"] = "all" if tail is None else str(tail)
+        if since is not None:
+            wanted["since"] = f"{since:.9f}"
+        with self._speaking_of("reading the logs of", uuid):
+            container = await self._container(uuid, live=True)
+            tty = (await container.show())["Config"]["Tty"]
+            text = await client.printed(self._live, container.id, wanted, tty=tty, most=MOST_BYTES)
+        return text.decode(errors="replace")
+
+    async def execute(self, uuid: str, command: Sequence[str], *, limit: float) -> ExecResult:
+        with self._speaking_of("running a command in", uuid):
+            container = await self._container(uuid, live=True)
+            try:
+                async with asyncio.timeout(limit):
+                    return await executed(container, command)
+            except TimeoutError as error:
+                raise TookTooLong(f"the command did not end within {limit:g} seconds") from error
+
+    async def top(self, uuid: str, ps_args: str | None) -> Mapping[str, object]:
+        with self._speaking_of("listing the processes of", uuid):
+            container = await self._container(uuid, live=True)
+            try:
+                listed = await container.top(ps_args=ps_args)
+            except aiodocker.DockerError as error:
+                if ps_args is None or not error.message.startswith(_PS_REFUSES):
+                    raise
+                text = describe_bad_value("ps_args", ps_args, f"{error.message}.")
+                raise BadQuestion(text) from error
+        return {"Titles": listed["Titles"], "Processes": listed["Processes"] or []}
+
+    async def stats(self, uuid: str) -> Mapping[str, str | float]:
+        with self._speaking_of("measuring", uuid):
+            (sample,) = await (await self._container(uuid, live=True)).stats(stream=False)
+        return spec_of.use(sample)
+
+    async def close(self) -> None:
+        for engine in self._clients.values():
+            await engine.close()
+        self._clients.clear()
+
+    @property
+    def _ops(self) -> aiodocker.Docker:
+        return self._client("ops")
+
+    @property
+    def _live(self) -> aiodocker.Docker:
+        """Connections of their own for live questions, facts and events: they never wait behind operations."""
+        return self._client("live")
+
+    def _client(self, purpose: str) -> aiodocker.Docker:
+        if purpose not in self._clients:
+            self._clients[purpose] = client.connect(self._url)
+        return self._clients[purpose]
+
+    @contextmanager
+    def _speaking_of(self, doing: str, uuid: str) -> Iterator[None]:
+        """`speaking` about one container: what the Engine does not have raises `Gone`, and its id is forgotten."""
+        with speaking(f"{doing} container {uuid}"):
+            try:
+                yield
+            except aiodocker.DockerError as error:
+                if error.status != _NOT_FOUND or "no such container" not in error.message.lower():
+                    raise
+                self._ids.pop(uuid, None)
+                raise Gone(f"container {uuid} is not on this host") from error
+
+    async def _container(self, uuid: str, *, live: bool = False) -> DockerContainer:
+        """A handle of a container that is known to be ours. Raises `Gone` for any other."""
+        engine = self._live if live else self._ops
+        known = self._ids.get(uuid)
+        if known is None:
+            known = (await self._look(uuid, engine)).runtime_id
+        return engine.containers.container(known)
+
+    async def _look(self, uuid: str, engine: aiodocker.Docker) -> Seen:
+        found = await engine.containers.container(self._ids.get(uuid, spec_of.container_name(uuid))).show()
+        labels = found["Config"]["Labels"] or {}
+        if labels.get(spec_of.OWNER) != self.installation or spec_of.uuid_of(labels, [found["Name"]]) != uuid:
+            raise Gone(f"container {uuid} is not on this host")
+        self._ids[uuid] = found["Id"]
+        return spec_of.seen(found)
+
+    async def _events(self, since: float) -> AsyncIterator[str]:
+        wanted = {
+            "type": ["container"],
+            "event": _TELLING,
+            "label": [f"{spec_of.OWNER}={self.installation}"],
+        }
+        with speaking("following events"):
+            async for event in client.events(self._live, wanted, since):
+                uuid = event["Actor"]["Attributes"].get(spec_of.CONTAINER)
+                if uuid is not None:
+                    yield uuid
+        raise Temporary("following events: the Docker Engine has closed the stream")
+
+
+async def _start_where_it_is(container: DockerContainer) -> bool:
+    """False where the network that the container was on is gone."""
+    try:
+        await container.start()
+    except aiodocker.DockerError as error:
+        if error.status == _NOT_FOUND and _NO_NETWORK.search(error.message):
+            return False
+        raise
+    return True
+
+
+def _disk_bytes(folder: str) -> int:
+    """The size of the disk that holds the Engine's folder; 0 where that is not this machine's."""
+    try:
+        return shutil.disk_usage(folder).total if folder else 0
+    except OSError:
+        return 0

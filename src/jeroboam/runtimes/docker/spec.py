@@ -1,0 +1,219 @@
+"""What the Engine's JSON says in our words, and ours in the Engine's: pure functions of the `docker` runtime.
+
+The Engine's fields are those of its published API (1.41 and later).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from jeroboam.clients.docker_containers import moment, state_of
+from jeroboam.clients.docker_images import check_image
+from jeroboam.domain.containers import Address, ContainerSpec, HealthCheck, RuntimeState
+from jeroboam.domain.errors import Permanent
+from jeroboam.domain.hosts import HostFacts
+from jeroboam.domain.owner_labels import KIND, Kind, has_kind, is_reserved
+from jeroboam.runtimes.base import RuntimeOptions, Seen
+
+OWNER = "jeroboam.installation"
+CONTAINER = "jeroboam.container"
+PROJECT = "jeroboam.project"
+
+_MIB = 1024 * 1024
+_GIB = 1024 * _MIB
+_NANO = 1_000_000_000
+
+
+def container_name(uuid: str) -> str:
+    """The container's name on the Engine."""
+    return f"jeroboam-{uuid}"
+
+
+def uuid_of(labels: Mapping[str, str], names: Sequence[str]) -> str | None:
+    """The uuid of the container with these labels and names on the Engine; None for one that we have not made."""
+    uuid = labels.get(CONTAINER)
+    owned = uuid and has_kind(labels, Kind.CONTAINER) and f"/{container_name(uuid)}" in names
+    return uuid if owned else None
+
+
+def creation(
+    *, installation: str, uuid: str, project: str, spec: ContainerSpec, options: RuntimeOptions
+) -> dict[str, Any]:
+    """The body that makes the container. Raises `Permanent` for what this runtime cannot give."""
+    if spec.mounts:
+        raise Permanent("the docker runtime does not mount volumes")
+    if spec.nets:
+        raise Permanent("the docker runtime attaches containers to the network of their project only")
+    check_image(spec.image)
+    body: dict[str, Any] = {
+        "Image": spec.image,
+        "Env": [f"{key}={value}" for key, value in spec.environment.items()],
+        # Ours come last, over those of the image too; none of a user's may look like one.
+        "Labels": {**_free(spec.labels), **_marks(installation, uuid, project)},
+        "Tty": spec.tty,
+        "OpenStdin": spec.interactive,
+        "ExposedPorts": {port: {} for port in spec.exposed_ports},
+        "HostConfig": _host_config(spec, options),
+    }
+    if spec.command is not None:
+        body["Cmd"] = list(spec.command)
+    if spec.entrypoint is not None:
+        body["Entrypoint"] = list(spec.entrypoint)
+    if spec.workdir:
+        body["WorkingDir"] = spec.workdir
+    if spec.hostname:
+        body["Hostname"] = spec.hostname
+    if spec.healthcheck is not None:
+        body["Healthcheck"] = _healthcheck(spec.healthcheck)
+    return body
+
+
+def limits(*, cpu: float, memory: int) -> dict[str, int]:
+    """Real limits: a share of CPU time, and memory with no swap beyond it. 0 sets none."""
+    found: dict[str, int] = {}
+    if cpu:
+        found["NanoCpus"] = round(cpu * _NANO)
+    if memory:
+        found["Memory"] = found["MemorySwap"] = memory * _MIB
+    return found
+
+
+def _marks(installation: str, uuid: str, project: str) -> dict[str, str]:
+    return {KIND: Kind.CONTAINER.value, OWNER: installation, CONTAINER: uuid, PROJECT: project}
+
+
+def _free(labels: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in labels.items() if not is_reserved(name)}
+
+
+def _host_config(spec: ContainerSpec, options: RuntimeOptions) -> dict[str, Any]:
+    config: dict[str, Any] = {
+        "Privileged": spec.privileged,
+        **limits(cpu=spec.cpu, memory=spec.memory),
+        # Frames that a container makes up itself could speak for its neighbours.
+        "CapDrop": ["NET_RAW"],
+        "PidsLimit": options.max_processes,
+        "LogConfig": {
+            "Type": "json-file",
+            "Config": {"max-size": f"{options.log_mib}m", "max-file": str(options.log_files)},
+        },
+    }
+    if spec.restart_policy is not None:
+        config["RestartPolicy"] = {
+            "Name": spec.restart_policy.name,
+            "MaximumRetryCount": spec.restart_policy.maximum_retry_count,
+        }
+    if spec.runtime:
+        config["Runtime"] = spec.runtime
+    if spec.disk:
+        config["StorageOpt"] = {"size": f"{spec.disk}G"}
+    return config
+
+
+def _healthcheck(check: HealthCheck) -> dict[str, Any]:
+    body: dict[str, Any] = {"Test": ["CMD-SHELL", check.test]}
+    if check.interval is not None:
+        body["Interval"] = check.interval * _NANO
+    if check.timeout is not None:
+        body["Timeout"] = check.timeout * _NANO
+    if check.retries is not None:
+        body["Retries"] = check.retries
+    return body
+
+
+def just_created(*, uuid: str, runtime_id: str, spec: ContainerSpec) -> Seen:
+    """What an inspection would show of a container that the Engine has made this moment."""
+    return Seen(
+        uuid=uuid,
+        runtime_id=runtime_id,
+        state=RuntimeState.CREATED,
+        ports=_ports(spec.exposed_ports),
+        hostname=spec.hostname or runtime_id[:12],
+    )
+
+
+def seen(inspected: Mapping[str, Any]) -> Seen:
+    """What the Engine's inspection says."""
+    state, config = inspected["State"], inspected["Config"]
+    status = state_of(state["Status"])
+    ended = status in {RuntimeState.EXITED, RuntimeState.DEAD}
+    return Seen(
+        uuid=config["Labels"][CONTAINER],
+        runtime_id=inspected["Id"],
+        state=status,
+        exit_code=state.get("ExitCode") if ended else None,
+        error=state.get("Error") or "",
+        started_at=moment(state.get("StartedAt")),
+        finished_at=moment(state.get("FinishedAt")),
+        addresses=_addresses(inspected.get("NetworkSettings") or {}),
+        ports=_ports(config.get("ExposedPorts") or {}),
+        hostname=config.get("Hostname") or None,
+        health=(state.get("Health") or {}).get("Status"),
+    )
+
+
+def _ports(exposed: Mapping[str, object]) -> tuple[int, ...]:
+    return tuple(sorted({int(port.partition("/")[0]) for port in exposed}))
+
+
+def _addresses(settings: Mapping[str, Any]) -> tuple[Address, ...]:
+    found = []
+    for network in (settings.get("Networks") or {}).values():
+        for key, version in (("IPAddress", 4), ("GlobalIPv6Address", 6)):
+            if network.get(key):
+                found.append(
+                    Address(
+                        network=network["NetworkID"],
+                        addr=network[key],
+                        version=version,
+                        port=network.get("EndpointID", ""),
+                    )
+                )
+    return tuple(found)
+
+
+def facts(info: Mapping[str, Any], disk_bytes: int) -> HostFacts:
+    """What the Engine says of its host."""
+    return HostFacts(
+        hostname=info["Name"],
+        cpus=info["NCPU"],
+        mem_total=info["MemTotal"] // _MIB,
+        disk_total=disk_bytes // _GIB,
+        disk_quota_supported=info.get("Driver") in {"btrfs", "zfs", "devicemapper", "windowsfilter"},
+        architecture=info.get("Architecture", ""),
+        os_type=info.get("OSType", ""),
+        os=info.get("OperatingSystem", ""),
+        kernel_version=info.get("KernelVersion", ""),
+        labels=dict(label.partition("=")[::2] for label in info.get("Labels") or ()),
+        runtimes=tuple(sorted(info.get("Runtimes") or ())),
+        runtime_name="docker",
+        runtime_version=info.get("ServerVersion", ""),
+    )
+
+
+def use(sample: Mapping[str, Any]) -> dict[str, str | float]:
+    """One sample in the words of `HostGateway.stats`. CPU counts one core as 100."""
+    memory = sample.get("memory_stats") or {}
+    kept = memory.get("stats") or {}
+    # What the kernel can drop at once is no use of the container's: the v1 and the v2 names for it.
+    droppable = kept.get("total_inactive_file", kept.get("inactive_file", 0))
+    networks = (sample.get("networks") or {}).values()
+    moved = (sample.get("blkio_stats") or {}).get("io_service_bytes_recursive") or ()
+    return {
+        "cpu_percent": _cpu_percent(sample),
+        "memory_mib": max(memory.get("usage", 0) - droppable, 0) / _MIB,
+        "memory_limit_mib": memory.get("limit", 0) / _MIB,
+        "block_read": sum(entry["value"] for entry in moved if entry["op"].lower() == "read"),
+        "block_write": sum(entry["value"] for entry in moved if entry["op"].lower() == "write"),
+        "net_rx": sum(network["rx_bytes"] for network in networks),
+        "net_tx": sum(network["tx_bytes"] for network in networks),
+    }
+
+
+def _cpu_percent(sample: Mapping[str, Any]) -> float:
+    now, before = sample.get("cpu_stats") or {}, sample.get("precpu_stats") or {}
+    system = now.get("system_cpu_usage", 0) - before.get("system_cpu_usage", 0)
+    used = (now.get("cpu_usage") or {}).get("total_usage", 0) - (before.get("cpu_usage") or {}).get("total_usage", 0)
+    if system <= 0 or used <= 0:
+        return 0.0
+    cores = now.get("online_cpus") or len((now.get("cpu_usage") or {}).get("percpu_usage") or ()) or 1
+    return float(round(used / system * cores * 100, 2))
