@@ -25,7 +25,7 @@ NODE_PORT = 31080
 SERVE = "mkdir -p /www; echo served >/www/index.html; exec httpd -f -p 80 -h /www"
 
 
-class Refused(Exception):
+class BenchSkipped(Exception):
     """The service does not do that here; its text says why."""
 
 
@@ -37,12 +37,12 @@ def create(service: Service, name: str, masters: int, workers: int, template: st
     try:
         made = service.call("POST", PATH, body, LATEST)["uuid"]
     except urllib.error.HTTPError as error:
-        raise Refused(json.loads(error.read())["errors"][0]["detail"]) from error
+        raise BenchSkipped(json.loads(error.read())["errors"][0]["detail"]) from error
     seen = settled(service, made)
     took = time.monotonic() - started
     if seen["status"] != "CREATE_COMPLETE":
         delete(service, made)
-        raise Refused(f"{seen['status']}: {seen['status_reason']}")
+        raise BenchSkipped(f"{seen['status']}: {seen['status_reason']}")
     return made, took
 
 
@@ -110,7 +110,7 @@ def kubernetes(service: Service) -> None:
                 weight = sum(memory(each) for each in nodes(uuid))
             grown.append(resize(service, uuid, 3))
             gone.append(delete(service, uuid))
-    except Refused as refused:
+    except BenchSkipped as refused:
         skip(service, "POST cluster to COMPLETE, 1 + 2 Kubernetes nodes", 9, refused)
         return
     peer = "kind 12-17 s, k3d tuned 5.8 s, with one node"
@@ -140,7 +140,7 @@ def sized(service: Service, masters: int, workers: int, bound: float, peer: str 
     what = f"POST cluster to COMPLETE, {masters} + {workers} Kubernetes nodes"
     try:
         uuid, took = create(service, f"sized{masters}-{workers}", masters, workers)
-    except Refused as refused:
+    except BenchSkipped as refused:
         skip(service, what, bound, refused)
         return
     add(service, what, took, bound, peer)
@@ -199,7 +199,7 @@ def kubernetes_upgrade(service: Service) -> None:
         for version in (OLD, NEW):
             service.call("POST", TEMPLATES, template | {"name": version, "labels": {"kube_tag": version}})
         uuid, _ = create(service, "upgraded", 1, 2, OLD)
-    except (Refused, urllib.error.HTTPError) as error:
+    except (BenchSkipped, urllib.error.HTTPError) as error:
         skip(service, what, 90, error)
         return
     kubectl(service, "apply", "-f", "-", given=json.dumps(workload()))

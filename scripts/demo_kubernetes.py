@@ -24,7 +24,7 @@ ASKED = "printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 web 80 | grep served"
 ASK = f'timeout 20 sh -c "until {ASKED}; do sleep 0.3; done"'
 
 
-class NodeImage:
+class ImageBuild:
     """The node image, being made by a process of its own; each line that it prints is shown."""
 
     def __init__(self) -> None:

@@ -46,7 +46,7 @@ class Row:
 
 
 @dataclass
-class Service:
+class RunningService:
     """A running `jeroboam up` and a member's session with it."""
 
     state: pathlib.Path
@@ -104,7 +104,7 @@ def _login(state: pathlib.Path) -> str:
 
 
 @contextlib.contextmanager
-def up(state: pathlib.Path, config: pathlib.Path) -> Iterator[Service]:
+def up(state: pathlib.Path, config: pathlib.Path) -> Iterator[RunningService]:
     """The service, once a member's first request was answered."""
     listen = ["--listen", "127.0.0.1:0", "--keystone-listen", "127.0.0.1:0"]
     (state / "addresses.json").unlink(missing_ok=True)
@@ -112,7 +112,7 @@ def up(state: pathlib.Path, config: pathlib.Path) -> Iterator[Service]:
     process = subprocess.Popen(
         [BIN / "jeroboam", "up", "--state", state, "--config", config, *listen], stdout=subprocess.DEVNULL
     )
-    service = Service(state, process, started)
+    service = RunningService(state, process, started)
     try:
         while not (state / "addresses.json").exists():
             assert process.poll() is None, "jeroboam up ended"

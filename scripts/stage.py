@@ -22,7 +22,7 @@ console = Console(highlight=False, soft_wrap=True)
 times: list[tuple[str, float]] = []
 
 
-class Failed(Exception):
+class StepFailed(Exception):
     """A step did not do what it should."""
 
 
@@ -66,7 +66,7 @@ class OpenStack:
             if line.strip() == SENTINEL:
                 return "".join(lines)
             lines.append(line)
-        raise Failed(f"the client ended: {''.join(lines)}")
+        raise StepFailed(f"the client ended: {''.join(lines)}")
 
     def json(self, command: str) -> object:
         """What the command printed with `-f json`."""
@@ -74,7 +74,7 @@ class OpenStack:
         try:
             return json.loads(text)
         except ValueError as error:
-            raise Failed(f"openstack {command}: {text}") from error
+            raise StepFailed(f"openstack {command}: {text}") from error
 
     def close(self) -> None:
         assert self._process.stdin is not None
@@ -85,7 +85,7 @@ class OpenStack:
 def expect(seen: object, wanted: object, what: str) -> None:
     """Both are equal, or the step failed."""
     if seen != wanted:
-        raise Failed(f"{what}: {seen!r}, and not {wanted!r}")
+        raise StepFailed(f"{what}: {seen!r}, and not {wanted!r}")
 
 
 def until(what: str, look: Callable[[], object], wanted: object, seconds: float) -> None:
@@ -93,9 +93,9 @@ def until(what: str, look: Callable[[], object], wanted: object, seconds: float)
     end = time.monotonic() + seconds
     while (seen := look()) != wanted:
         if time.monotonic() > end:
-            raise Failed(f"{what}: {seen!r} after {seconds:.0f} s, and not {wanted!r}")
+            raise StepFailed(f"{what}: {seen!r} after {seconds:.0f} s, and not {wanted!r}")
         if isinstance(seen, str) and (seen.endswith("FAILED") or seen == "Error"):
-            raise Failed(f"{what}: {seen}")
+            raise StepFailed(f"{what}: {seen}")
         time.sleep(0.1)
 
 
@@ -103,7 +103,7 @@ def run(*command: str | pathlib.Path, environment: dict[str, str] | None = None)
     """What a command printed; it has to succeed."""
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120, env=environment)
     if done.returncode != 0:
-        raise Failed(f"{' '.join(map(str, command))}: {done.stdout}{done.stderr}")
+        raise StepFailed(f"{' '.join(map(str, command))}: {done.stdout}{done.stderr}")
     return done.stdout
 
 
@@ -117,7 +117,7 @@ def service(state: pathlib.Path) -> Iterator[None]:
         end = time.monotonic() + UP_SECONDS
         while "jeroboam is up" not in pathlib.Path(log.name).read_text():
             if process.poll() is not None or time.monotonic() > end:
-                raise Failed(f"jeroboam up: {pathlib.Path(log.name).read_text()}")
+                raise StepFailed(f"jeroboam up: {pathlib.Path(log.name).read_text()}")
             time.sleep(0.05)
         yield
         process.send_signal(signal.SIGTERM)

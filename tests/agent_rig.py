@@ -10,17 +10,17 @@ from jeroboam.domain.containers import ContainerObserved, ContainerSpec, Op, OpK
 from jeroboam.protocol import (
     Assignment,
     Assignments,
+    ContainerForgotten,
+    ContainerReport,
     Hello,
     HostReport,
-    Released,
-    Report,
-    Request,
-    Response,
-    ServerEnd,
+    LiveRequest,
+    LiveResponse,
+    ServerConnection,
     ToAgent,
 )
 from jeroboam.protocol.memory import session_pair
-from jeroboam.runtimes.fake import FakeRuntime, Fault
+from jeroboam.runtimes.fake import FakeRuntime, InjectedFault
 from tests.clock import ManualClock, settle
 
 UUID = "c0ffee00-0000-4000-8000-000000000001"
@@ -55,11 +55,11 @@ class Rig:
         self.assigned: dict[str, Assignment] = {}
         self.kept: set[str] = set()
         """Uuids of containers that belong here, and of which the server can tell nothing."""
-        self.reports: list[Report] = []
+        self.reports: list[ContainerReport] = []
         self.hosts: list[Hello | HostReport] = []
-        self.responses: list[Response] = []
+        self.responses: list[LiveResponse] = []
         self.refuse = False
-        self.end: ServerEnd | None = None
+        self.end: ServerConnection | None = None
         self._journal_path = folder / "agent.db"
         self._journal: Journal | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -97,7 +97,7 @@ class Rig:
         self._tasks.append(asyncio.ensure_future(self._serve(self.end)))
         return agent_end
 
-    async def _serve(self, end: ServerEnd) -> None:
+    async def _serve(self, end: ServerConnection) -> None:
         async for message in end:
             match message:
                 case Hello():
@@ -105,9 +105,9 @@ class Rig:
                     await end.send(Assignments(containers=tuple(self.assigned.values()), kept=tuple(self.kept)))
                 case HostReport():
                     self.hosts.append(message)
-                case Report():
+                case ContainerReport():
                     self.reports.append(message)
-                case Response():
+                case LiveResponse():
                     self.responses.append(message)
 
     async def send(self, message: ToAgent) -> None:
@@ -120,16 +120,16 @@ class Rig:
 
     async def release(self, uuid: str = UUID) -> None:
         self.assigned.pop(uuid, None)
-        await self.send(Released(uuid=uuid))
+        await self.send(ContainerForgotten(uuid=uuid))
 
-    async def ask(self, method: str, uuid: str = UUID, **params) -> Response:
-        await self.send(Request(id=len(self.responses) + 1, method=method, container=uuid, params=params))
+    async def ask(self, method: str, uuid: str = UUID, **params) -> LiveResponse:
+        await self.send(LiveRequest(id=len(self.responses) + 1, method=method, container=uuid, params=params))
         return self.responses[-1]
 
     def hold(self, method: str, *, after: bool = False) -> asyncio.Event:
         """Calls of that method wait for the event, before or after their effect."""
         gate = asyncio.Event()
-        self.runtime.misbehave(method, Fault(gate=gate, after=after))
+        self.runtime.misbehave(method, InjectedFault(gate=gate, after=after))
         return gate
 
     def last(self, uuid: str = UUID) -> ContainerObserved:

@@ -5,8 +5,8 @@ import itertools
 import uuid
 from dataclasses import replace
 
-from jeroboam.domain.bay_containers import Act, Workload, WorkloadOp, WorkloadSpec
-from jeroboam.domain.bay_manifests import CALLED, Orchestrated, OrchestratedKind, OrchestratedSpec
+from jeroboam.domain.bay_containers import BayContainer, BayContainerOp, BayContainerSpec, ContainerAction
+from jeroboam.domain.bay_manifests import CALLED, BayManifest, BayManifestKind, BayManifestSpec
 from jeroboam.domain.clusters import Cluster, ClusterSpec, NodeGroup, NodeGroupSpec, Template, TemplateSpec
 from jeroboam.domain.containers import Container, ContainerSpec, Op, OpKind
 from jeroboam.domain.events import Event
@@ -89,27 +89,27 @@ def host(**changes) -> Host:
     return replace(base, **changes)
 
 
-def workload(inside: Cluster, **changes) -> Workload:
-    base = Workload(
+def workload(inside: Cluster, **changes) -> BayContainer:
+    base = BayContainer(
         uuid=new_uuid(),
         name=f"w{next(_numbers)}",
         project_id=inside.project_id,
         user_id="u1",
         cluster_id=inside.uuid,
-        spec=WorkloadSpec(image="busybox"),
-        ops=(WorkloadOp(seq=1, act=Act.CREATE),),
+        spec=BayContainerSpec(image="busybox"),
+        ops=(BayContainerOp(seq=1, act=ContainerAction.CREATE),),
         deadline_at=NOW + dt.timedelta(seconds=600),
         created_at=NOW,
     )
     return replace(base, **changes)
 
 
-def manifest(kind: OrchestratedKind = OrchestratedKind.POD, name: str = "it", *, image: str = "busybox") -> dict:
+def manifest(kind: BayManifestKind = BayManifestKind.POD, name: str = "it", *, image: str = "busybox") -> dict:
     containers = [{"name": "it", "image": image, "command": ["sleep", "600"]}]
     spec = {
-        OrchestratedKind.POD: {"containers": containers},
-        OrchestratedKind.SERVICE: {"selector": {"app": "x"}, "ports": [{"port": 80, "targetPort": "web"}]},
-        OrchestratedKind.RC: {
+        BayManifestKind.POD: {"containers": containers},
+        BayManifestKind.SERVICE: {"selector": {"app": "x"}, "ports": [{"port": 80, "targetPort": "web"}]},
+        BayManifestKind.RC: {
             "replicas": 2,
             "selector": {"app": "x"},
             "template": {"spec": {"containers": containers}},
@@ -118,16 +118,16 @@ def manifest(kind: OrchestratedKind = OrchestratedKind.POD, name: str = "it", *,
     return {"apiVersion": "v1", "kind": CALLED[kind], "metadata": {"name": name, "labels": {"a": "b"}}, "spec": spec}
 
 
-def orchestrated(inside: Cluster, **changes) -> Orchestrated:
-    kind, name = changes.get("kind", OrchestratedKind.POD), changes.get("name", f"o{next(_numbers)}")
-    base = Orchestrated(
+def orchestrated(inside: Cluster, **changes) -> BayManifest:
+    kind, name = changes.get("kind", BayManifestKind.POD), changes.get("name", f"o{next(_numbers)}")
+    base = BayManifest(
         uuid=new_uuid(),
         name=name,
         project_id=inside.project_id,
         user_id="u1",
         kind=kind,
         cluster_id=inside.uuid,
-        spec=OrchestratedSpec(manifest=manifest(kind, name), text="as it was written"),
+        spec=BayManifestSpec(manifest=manifest(kind, name), text="as it was written"),
         deadline_at=NOW + dt.timedelta(seconds=600),
         created_at=NOW,
     )

@@ -3,8 +3,8 @@
 from dataclasses import replace
 
 from jeroboam.domain.containers import ContainerObserved
-from jeroboam.domain.errors import Unreadable
-from jeroboam.protocol import Assignment, Hello, HostReport, Report
+from jeroboam.domain.errors import UnreadableRow
+from jeroboam.protocol import Assignment, ContainerReport, Hello, HostReport
 
 
 class MemoryPlaced:
@@ -40,11 +40,11 @@ class MemoryPlaced:
             raise self.broken
         return self.containers.get(host_id, {}).get(container_uuid)
 
-    async def report(self, host_id: str, report: Report) -> bool:
+    async def report(self, host_id: str, report: ContainerReport) -> bool:
         if self.broken is not None:
             raise self.broken
         if report.uuid in self.unread:
-            raise Unreadable("the row cannot be read")
+            raise UnreadableRow("the row cannot be read")
         known = self.containers.get(host_id, {})
         found = known.get(report.uuid)
         if found is None:

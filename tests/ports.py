@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.clusters import MASTER, ROLES
 from jeroboam.domain.errors import Conflict, Invalid, NotFound, Unavailable
-from jeroboam.domain.limits import Owner
+from jeroboam.domain.limits import LimitOwner
 from jeroboam.domain.ports import ExecResult
 
 
@@ -36,9 +36,9 @@ class AllProjects:
     async def exists(self, project_id: str) -> bool:
         return project_id.startswith("p")
 
-    async def describe(self, project_id: str) -> Owner | None:
+    async def describe(self, project_id: str) -> LimitOwner | None:
         known = {"p1": "demo", "p2": "strangers", "p0": "admin"}
-        return Owner(project_id=project_id, project_name=known.get(project_id, ""), domain_id=f"d-{project_id}")
+        return LimitOwner(project_id=project_id, project_name=known.get(project_id, ""), domain_id=f"d-{project_id}")
 
 
 class EasyAdmission:

@@ -24,7 +24,7 @@ from schemathesis.core.parameters import ParameterLocation
 from schemathesis.specs.openapi import checks
 
 from jeroboam.api.app import create_app
-from jeroboam.domain.bay_manifests import OrchestratedKind
+from jeroboam.domain.bay_manifests import BayManifestKind
 from jeroboam.domain.clusters import Operation
 from jeroboam.domain.noderecords import NodeRecord
 from jeroboam.store.migrations import upgrade
@@ -63,7 +63,7 @@ KNOWN = {
     "node": ("3c2f1a94-2b5c-4d39-a3b0-8d2e0d6d0a11",),
     **dict.fromkeys(("pod", "service", "rc"), ("x0", "x1")),
 }
-_MANIFESTS = {f"/{kind}s": kind for kind in OrchestratedKind}
+_MANIFESTS = {f"/{kind}s": kind for kind in BayManifestKind}
 TEND_EVERY = 40
 PILE = 20
 SETTINGS = hypothesis.settings(
@@ -244,7 +244,7 @@ class Range:
             for each in await tx.orchestrated.select():
                 if each.deleting or each.name not in KNOWN["pod"]:
                     await tx.orchestrated.remove(uuid=each.uuid)
-        for kind in OrchestratedKind:
+        for kind in BayManifestKind:
             for name in KNOWN["pod"][:1]:
                 wish = {"bay_uuid": "k0", "manifest": json.dumps(manifest(kind, name))}
                 answer = await self._infra.post(f"/v1/{kind}s", wish)

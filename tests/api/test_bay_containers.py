@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from jeroboam.domain.bay_containers import Act, octets
+from jeroboam.domain.bay_containers import ContainerAction, octets
 from jeroboam.domain.clusters import Operation
 from jeroboam.domain.containers import RuntimeState
 from jeroboam.domain.errors import Unavailable
@@ -174,7 +174,9 @@ async def test_acts_are_wishes_in_their_order(old, box, store, form):
         assert answer.json()["uuid"] == uuid
     async with store.read() as tx:
         stored = await tx.workloads.get(uuid)
-    assert [op.act for op in stored.ops] == list(map(Act, ("create", "start", "pause", "unpause", "reboot", "stop")))
+    assert [op.act for op in stored.ops] == list(
+        map(ContainerAction, ("create", "start", "pause", "unpause", "reboot", "stop"))
+    )
     assert [op.seq for op in stored.ops] == list(range(1, 7))
 
 

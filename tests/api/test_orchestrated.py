@@ -5,7 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from jeroboam.domain.bay_manifests import Facts, OrchestratedKind, OrchestratedStatus, Seen, project_orchestrated
+from jeroboam.domain.bay_manifests import (
+    BayManifestKind,
+    BayManifestStatus,
+    ManifestFacts,
+    ManifestState,
+    project_orchestrated,
+)
 from jeroboam.domain.clusters import Operation
 from jeroboam.domain.errors import Invalid
 from tests.api.client import Client
@@ -13,9 +19,9 @@ from tests.api.loops import settle
 from tests.builders import manifest
 
 BOTH = pytest.mark.parametrize("store", ["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)], indirect=True)
-POD, SERVICE, RC = OrchestratedKind
+POD, SERVICE, RC = BayManifestKind
 MANY = {POD: "pods", SERVICE: "services", RC: "rcs"}
-ALL = pytest.mark.parametrize("kind", OrchestratedKind)
+ALL = pytest.mark.parametrize("kind", BayManifestKind)
 
 
 @pytest.fixture
@@ -45,10 +51,10 @@ def made(old, bay):
 def loop(store):
     """What the orchestration loop writes once it has had a look."""
 
-    async def run(uuid: str, status: OrchestratedStatus | None, reason: str | None = None, **facts) -> None:
+    async def run(uuid: str, status: BayManifestStatus | None, reason: str | None = None, **facts) -> None:
         async with store.write() as tx:
             it = await tx.orchestrated.get(uuid)
-            seen = None if status is None else Seen(status=status, reason=reason, facts=Facts(**facts))
+            seen = None if status is None else ManifestState(status=status, reason=reason, facts=ManifestFacts(**facts))
             observed = replace(it.observed, generation=it.generation, touched=True, seen=seen)
             await tx.orchestrated.update(project_orchestrated(replace(it, observed=observed)))
 
@@ -96,10 +102,10 @@ async def test_what_each_shows_before_the_bay_has_said_anything(made):
 
 @BOTH
 async def test_what_each_shows_is_what_was_seen(old, made, loop):
-    pod, service, rc = [(await made(kind))["uuid"] for kind in OrchestratedKind]
-    await loop(pod, OrchestratedStatus.RUNNING, labels={"x": "y"}, images=("seen:1",), host="node-1")
-    await loop(service, OrchestratedStatus.PENDING, "no address", ip="10.254.0.9", ports=({"port": 81},))
-    await loop(rc, OrchestratedStatus.RUNNING, replicas=5, selector={"app": "z"})
+    pod, service, rc = [(await made(kind))["uuid"] for kind in BayManifestKind]
+    await loop(pod, BayManifestStatus.RUNNING, labels={"x": "y"}, images=("seen:1",), host="node-1")
+    await loop(service, BayManifestStatus.PENDING, "no address", ip="10.254.0.9", ports=({"port": 81},))
+    await loop(rc, BayManifestStatus.RUNNING, replicas=5, selector={"app": "z"})
     shown = (await old.get("/v1/pods/it")).json()
     assert (shown["status"], shown["status_reason"], shown["host"]) == ("Running", None, "node-1")
     assert (shown["labels"], shown["images"]) == ({"x": "y"}, ["seen:1"])
@@ -213,7 +219,7 @@ async def test_lists_of_one_bay_and_their_pages(old, bay, made):
 @BOTH
 async def test_another_manifest(old, made, loop, store):
     uuid = (await made())["uuid"]
-    await loop(uuid, OrchestratedStatus.RUNNING, images=("busybox",))
+    await loop(uuid, BayManifestStatus.RUNNING, images=("busybox",))
     answer = await old.patch("/v1/pods/it?bay_ident=k", patch(json.dumps(manifest(image="other"))))
     assert answer.status == 200, answer.body
     shown = answer.json()

@@ -3,11 +3,11 @@
 import asyncio
 import datetime as dt
 
-from jeroboam.conductor.bays.connector import Reach
-from jeroboam.conductor.bays.containers import Workloads
-from jeroboam.conductor.bays.strays import Strays
-from jeroboam.conductor.loop import Leased, Loop
-from jeroboam.domain.bay_containers import Act, Workload, ask_delete, ask_workload, check_act
+from jeroboam.conductor.bays.connector import ClusterConnector
+from jeroboam.conductor.bays.containers import BayContainerReconciler
+from jeroboam.conductor.bays.strays import StrayCollector
+from jeroboam.conductor.loop import LeaseRunner, Loop
+from jeroboam.domain.bay_containers import BayContainer, ContainerAction, ask_delete, ask_workload, check_act
 from tests import builders
 from tests.clock import until
 from tests.conductor.conftest import Rig
@@ -18,18 +18,18 @@ SECONDS = 120
 class BayRig(Rig):
     """Also one process's worth: `restart` kills both loops."""
 
-    subject = Workloads
+    subject = BayContainerReconciler
     workloads: Loop = None
     _beside: asyncio.Task = None
 
     def start(self, owner: str = "a") -> None:
         super().start(owner)
-        self.reach = Reach(store=self.store, coes={"fake": self.coe}, sealer=self.sealer)
+        self.reach = ClusterConnector(store=self.store, coes={"fake": self.coe}, sealer=self.sealer)
         subject = self.subject(store=self.store, reach=self.reach, clock=self.clock, check_seconds=30)
-        leased = Leased(subject, store=self.store, clock=self.clock, owner=owner)
+        leased = LeaseRunner(subject, store=self.store, clock=self.clock, owner=owner)
         self.workloads = Loop(leased, bus=self.bus, clock=self.clock, parallel=8, resync_seconds=60)
         self._beside = asyncio.ensure_future(self.workloads.run())
-        self.strays = Strays(store=self.store, way=self.way(), clock=self.clock, every_seconds=60)
+        self.strays = StrayCollector(store=self.store, way=self.way(), clock=self.clock, every_seconds=60)
 
     def way(self):
         return self.reach.containers
@@ -55,7 +55,7 @@ class BayRig(Rig):
             tx.hint("workload", made.uuid)
         return made.uuid
 
-    async def act(self, uuid: str, *acts: Act) -> None:
+    async def act(self, uuid: str, *acts: ContainerAction) -> None:
         """Ask for these, one after the other, as the API does."""
         for act in acts:
             async with self.store.write() as tx:
@@ -73,15 +73,15 @@ class BayRig(Rig):
             await tx.workloads.update(ask_delete(workload, now=self.clock.now(), deadline=deadline))
             tx.hint("workload", uuid)
 
-    async def workload(self, uuid: str) -> Workload | None:
+    async def workload(self, uuid: str) -> BayContainer | None:
         async with self.store.read() as tx:
             return await tx.workloads.get(uuid)
 
-    async def seen(self, uuid: str, condition) -> Workload | None:
+    async def seen(self, uuid: str, condition) -> BayContainer | None:
         """The workload once the condition holds for it; virtual time passes meanwhile."""
         return await until(self.clock, lambda: self.workload(uuid), condition)
 
-    async def is_(self, uuid: str, status: str) -> Workload:
+    async def is_(self, uuid: str, status: str) -> BayContainer:
         """The workload once nothing is under way and its status is that."""
         return await self.seen(uuid, lambda w: w.deadline_at is None and w.status == status)
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from jeroboam.coes.fake.coe import FakeCoe
-from jeroboam.conductor.clusters.loop import Clusters, Drivers
-from jeroboam.conductor.clusters.scaling import Scaling
-from jeroboam.conductor.loop import Leased, Loop
+from jeroboam.conductor.clusters.loop import ClusterReconciler, Drivers
+from jeroboam.conductor.clusters.scaling import AutoScaler
+from jeroboam.conductor.loop import LeaseRunner, Loop
 from jeroboam.domain import states
 from jeroboam.domain.clusters import Cluster, NodeGroup, Operation
 from jeroboam.kit.bus import MemoryBus
@@ -43,13 +43,13 @@ class Rig:
     """What kind of COE a start takes."""
     providers: type[FakeProvider] = FakeProvider
     loop: Loop = None
-    conductor: Clusters = None
+    conductor: ClusterReconciler = None
     _running: asyncio.Task = None
 
     def start(self, owner: str = "a") -> None:
         self.provider = self.providers(installation="i", clock=self.clock, cloud=self.cloud)
         self.coe = self.coes(clock=self.clock, clusters=self.members, scripts=self.scripts)
-        self.conductor = Clusters(
+        self.conductor = ClusterReconciler(
             store=self.store,
             drivers=Drivers(providers={"fake": self.provider}, coes={"fake": self.coe}),
             sealer=self.sealer,
@@ -59,7 +59,7 @@ class Rig:
             overlap_seconds=5,
             heal_after_seconds=300,
             operation_minutes=60,
-            scaling=Scaling(
+            scaling=AutoScaler(
                 store=self.store,
                 projects=AllProjects(),
                 limits=self.limits,
@@ -69,7 +69,7 @@ class Rig:
                 operation_minutes=60,
             ),
         )
-        leased = Leased(self.conductor, store=self.store, clock=self.clock, owner=owner)
+        leased = LeaseRunner(self.conductor, store=self.store, clock=self.clock, owner=owner)
         self.loop = Loop(leased, bus=self.bus, clock=self.clock, parallel=8, resync_seconds=60)
         self._running = asyncio.ensure_future(self.loop.run())
 

@@ -10,7 +10,7 @@ from jeroboam.conductor.admission.admission import DriverAdmission
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.errors import Conflict, Invalid, NotFound, Refused, Temporary, Unavailable
 from jeroboam.domain.upgrades import onto_template
-from jeroboam.providers.base import Network, Surroundings
+from jeroboam.providers.base import HostCapacity, Network
 from jeroboam.providers.fake import FakeProvider
 from tests import builders
 from tests.clock import ManualClock
@@ -221,7 +221,7 @@ class Particular(FakeCoe):
 class Placed(FakeProvider):
     """A provider that knows what is around it."""
 
-    around = Surroundings(
+    around = HostCapacity(
         networks=((ipaddress.IPv4Network("10.2.0.0/24"), "a route of this machine"),), memory=1200, disk=4.0
     )
     away = False
@@ -276,7 +276,7 @@ async def test_what_the_machine_has_not_is_named(particular, placed, memory, dis
     placed.around = replace(placed.around, memory=memory, disk=disk)
     with pytest.raises(Conflict, match=text):
         await particular.cluster(*sized(1), CALLER)
-    placed.around = Surroundings()
+    placed.around = HostCapacity()
     await particular.cluster(*sized(1), CALLER)
 
 

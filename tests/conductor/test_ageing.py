@@ -4,10 +4,10 @@ import datetime as dt
 
 import pytest
 
-from jeroboam.conductor.periodic.ageing import Ageing
+from jeroboam.conductor.periodic.ageing import ClusterAgeing
 from jeroboam.domain.clusters import ClusterSpec
 from jeroboam.domain.errors import Unavailable
-from jeroboam.domain.limits import Owner, parse
+from jeroboam.domain.limits import LimitOwner, parse
 from jeroboam.kit.ids import RandomIds
 from jeroboam.store import EventFilter, Page
 from tests import builders
@@ -22,10 +22,10 @@ class Projects:
     async def exists(self, project_id: str) -> bool:
         return True
 
-    async def describe(self, project_id: str) -> Owner | None:
+    async def describe(self, project_id: str) -> LimitOwner | None:
         if self.away:
             raise Unavailable("The identity service does not answer.")
-        return Owner(project_id=project_id, project_name="demo", domain_id="d1")
+        return LimitOwner(project_id=project_id, project_name="demo", domain_id="d1")
 
 
 @pytest.fixture
@@ -35,8 +35,8 @@ def projects():
 
 @pytest.fixture
 def ageing(rig, projects):
-    def make(*limits) -> Ageing:
-        return Ageing(
+    def make(*limits) -> ClusterAgeing:
+        return ClusterAgeing(
             store=rig.store,
             projects=projects,
             limits=parse({"limits": [{"name": f"l{number}"} | limit for number, limit in enumerate(limits)]}),

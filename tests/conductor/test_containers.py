@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from jeroboam.conductor.containers.loop import GRACE_SECONDS, WAIT_SECONDS, Containers
+from jeroboam.conductor.containers.loop import GRACE_SECONDS, WAIT_SECONDS, ContainerReconciler
 from jeroboam.domain import states
 from jeroboam.domain.containers import ContainerSpec, OpKind, Status
 from jeroboam.kit.bus import MemoryBus
@@ -21,7 +21,7 @@ class Rig:
     def __init__(self, store: Store, bus: MemoryBus, clock: ManualClock) -> None:
         self.store, self.clock = store, clock
         self.dispatched = bus.subscribe("dispatch")
-        self.loop = Containers(store=store, host_down_seconds=180)
+        self.loop = ContainerReconciler(store=store, host_down_seconds=180)
 
     async def put(self, **changes):
         container = builders.container(**changes)

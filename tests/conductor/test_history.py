@@ -5,8 +5,8 @@ import json
 import pytest
 from prometheus_client import CollectorRegistry
 
-from jeroboam.conductor.metrics import LoopMeter
-from jeroboam.conductor.periodic.outbox import Relay
+from jeroboam.conductor.metrics import LoopMetrics
+from jeroboam.conductor.periodic.outbox import OutboxRelay
 from jeroboam.domain.clusters import Operation
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.domain.events import Event
@@ -129,13 +129,13 @@ def relayed(rig):
             raise ConnectionError("the broker is away")
         got.append(message)
 
-    relay = Relay(
+    relay = OutboxRelay(
         store=rig.store,
         bus=rig.bus,
         clock=rig.clock,
         publish=publish,
         publisher_id="container-infra.h1",
-        meter=LoopMeter(registry),
+        meter=LoopMetrics(registry),
     )
     return relay, got, refusals, registry
 
@@ -172,7 +172,7 @@ async def test_what_could_not_leave_is_sent_again_under_the_same_id(rig, relayed
 
 async def test_passes_are_counted_by_how_they_end(rig):
     registry = CollectorRegistry()
-    meter = LoopMeter(registry)
+    meter = LoopMetrics(registry)
 
     async def work(uuid):
         if uuid == "bad":

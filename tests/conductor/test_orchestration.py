@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from jeroboam.coes.base import ManifestWant
+from jeroboam.coes.base import DesiredManifest
 from jeroboam.coes.fake.manifests import REFUSED, FakeObject
-from jeroboam.conductor.bays.manifests import Orchestration
-from jeroboam.conductor.bays.queries import CHECK_SECONDS, WorkloadQuestions
+from jeroboam.conductor.bays.manifests import BayManifestReconciler
+from jeroboam.conductor.bays.queries import CHECK_SECONDS, BayQueries
 from jeroboam.domain.bay_manifests import (
-    Orchestrated,
-    OrchestratedKind,
-    OrchestratedStatus,
+    BayManifest,
+    BayManifestKind,
+    BayManifestStatus,
     ask_change,
     ask_end,
     is_due,
@@ -33,7 +33,7 @@ from tests.conductor.bay import SECONDS, BayRig
 class ManifestRig(BayRig):
     """The same with the loop of what manifests make."""
 
-    subject = Orchestration
+    subject = BayManifestReconciler
 
     def way(self):
         return self.reach.manifests
@@ -64,7 +64,7 @@ class ManifestRig(BayRig):
             await tx.orchestrated.update(ask_end(it, now=self.clock.now(), deadline=self.soon()))
             tx.hint("orchestrated", uuid)
 
-    async def workload(self, uuid: str) -> Orchestrated | None:
+    async def workload(self, uuid: str) -> BayManifest | None:
         async with self.store.read() as tx:
             return await tx.orchestrated.get(uuid)
 
@@ -94,12 +94,12 @@ async def bay(rig):
     return await rig.settled(made.uuid)
 
 
-@pytest.mark.parametrize("kind", OrchestratedKind)
+@pytest.mark.parametrize("kind", BayManifestKind)
 async def test_it_is_made_as_its_manifest_says(rig, bay, kind):
     uuid = await rig.wish(bay, kind=kind)
     made = await rig.is_(uuid, "Running")
     [there] = rig.objects(bay).values()
-    assert there.want == ManifestWant(uuid=uuid, kind=kind, name=made.name, manifest=made.spec.manifest)
+    assert there.want == DesiredManifest(uuid=uuid, kind=kind, name=made.name, manifest=made.spec.manifest)
     assert shown(made).labels == {"a": "b"}
     assert made.status_reason is None
 
@@ -191,7 +191,7 @@ async def test_what_happens_behind_our_back_shows(rig, bay):
     uuid = await rig.wish(bay)
     await rig.is_(uuid, "Running")
     there = rig.objects(bay)[uuid]
-    there.status, there.reason = OrchestratedStatus.PENDING, "no room"
+    there.status, there.reason = BayManifestStatus.PENDING, "no room"
     assert (await rig.is_(uuid, "Pending")).status_reason == "no room"
     del rig.objects(bay)[uuid]
     assert (await rig.is_(uuid, "Error")).status_reason == "The Pod is gone from its bay."
@@ -223,7 +223,7 @@ async def test_one_look_serves_all_objects_of_a_bay(rig, bay):
 
     rig.coe.manifests.look = counted
     for each in rig.objects(bay).values():
-        each.status = OrchestratedStatus.PENDING
+        each.status = BayManifestStatus.PENDING
     for uuid in uuids:
         rig.workloads.queue.add(uuid)
     for uuid in uuids:
@@ -269,7 +269,7 @@ async def test_a_bay_that_is_not_up_yet_is_waited_for(rig):
 
 
 async def test_a_bay_takes_all_of_them_along(rig, bay):
-    uuids = [await rig.wish(bay, kind=kind) for kind in OrchestratedKind]
+    uuids = [await rig.wish(bay, kind=kind) for kind in BayManifestKind]
     for uuid in uuids:
         await rig.is_(uuid, "Running")
     await rig.ask(bay.uuid, Operation.DELETE)
@@ -314,7 +314,7 @@ async def test_strays_go_after_two_looks_and_nothing_else_does(rig, bay):
     uuid = await rig.wish(bay)
     await rig.is_(uuid, "Running")
     manifest = builders.manifest(name="stray")
-    want = ManifestWant(uuid="stray", kind=OrchestratedKind.POD, name="stray", manifest=manifest)
+    want = DesiredManifest(uuid="stray", kind=BayManifestKind.POD, name="stray", manifest=manifest)
     rig.objects(bay)["stray"] = FakeObject(want)
     assert await rig.strays.look(bay.uuid) == []
     assert await rig.strays.look(bay.uuid) == ["stray"]
@@ -338,7 +338,7 @@ async def test_a_lease_that_was_lost_writes_nothing(rig, bay):
 
 
 async def test_a_bay_is_asked_what_it_thinks_of_a_manifest(rig, bay):
-    ask = WorkloadQuestions(reach=rig.reach, clock=rig.clock, execute_seconds=5)
+    ask = BayQueries(reach=rig.reach, clock=rig.clock, execute_seconds=5)
     await ask.check(builders.orchestrated(bay))
     with pytest.raises(Invalid, match=r"The bay refuses the manifest: .* it cannot be so") as caught:
         await ask.check(builders.orchestrated(bay, name=REFUSED))

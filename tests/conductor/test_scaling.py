@@ -9,7 +9,7 @@ from jeroboam.domain import states
 from jeroboam.domain.clusters import ClusterSpec, Operation, TemplateSpec
 from jeroboam.domain.errors import Temporary
 from jeroboam.domain.limits import Limit
-from jeroboam.providers.base import Surroundings
+from jeroboam.providers.base import HostCapacity
 from tests import builders
 from tests.clock import LONGEST
 from tests.conductor.test_admission import Particular, Placed
@@ -81,7 +81,7 @@ async def test_it_never_grows_beyond_its_most_and_says_so(rig):
 async def test_it_does_not_grow_where_the_machine_has_no_room_and_says_so(rig):
     rig.coes, rig.providers = Particular, Placed
     await rig.restart()
-    rig.provider.around = Surroundings(memory=99)
+    rig.provider.around = HostCapacity(memory=99)
     uuid = await made(rig)
     rig.members[uuid].waiting = 1
     await passes(rig, 100)
@@ -89,7 +89,7 @@ async def test_it_does_not_grow_where_the_machine_has_no_room_and_says_so(rig):
     assert (cluster.status, await size(rig, uuid)) == ("CREATE_COMPLETE", 2)
     text = "1 node of fake would use 100 MiB of memory before running anything; the machine has 99 MiB left."
     assert cluster.observed.health_status_reason["Scaling"] == text
-    rig.provider.around = Surroundings(memory=100)
+    rig.provider.around = HostCapacity(memory=100)
     await turns(rig, lambda: size(rig, uuid), 3)
 
 

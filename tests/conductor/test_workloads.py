@@ -4,10 +4,10 @@ import asyncio
 
 import pytest
 
-from jeroboam.coes.base import ContainerSeen, ContainerWant
+from jeroboam.coes.base import BayContainerState, DesiredContainer
 from jeroboam.coes.fake.containers import UNKNOWN_IMAGE, FakeContainer
-from jeroboam.conductor.bays.queries import WorkloadQuestions
-from jeroboam.domain.bay_containers import VANISHED, Act, WorkloadSpec
+from jeroboam.conductor.bays.queries import BayQueries
+from jeroboam.domain.bay_containers import VANISHED, BayContainerSpec, ContainerAction
 from jeroboam.domain.clusters import Operation
 from jeroboam.domain.containers import RuntimeState
 from jeroboam.domain.errors import Conflict, NotFound, Permanent, Temporary, Unavailable
@@ -38,16 +38,23 @@ async def bay(rig):
 
 
 async def test_a_container_is_made_and_waits_to_be_started(rig, bay):
-    uuid = await rig.make(bay, name="box", spec=WorkloadSpec(image="busybox", command="top -b", memory="64m"))
+    uuid = await rig.make(bay, name="box", spec=BayContainerSpec(image="busybox", command="top -b", memory="64m"))
     made = await rig.is_(uuid, "Stopped")
     assert (made.status_reason, made.ops) == (None, ())
-    want = ContainerWant(uuid=uuid, name="box", image="busybox", command=("top", "-b"), memory=64 << 20)
+    want = DesiredContainer(uuid=uuid, name="box", image="busybox", command=("top", "-b"), memory=64 << 20)
     assert rig.containers(bay)[uuid].want == want
 
 
 async def test_what_is_asked_is_done_once_and_in_order(rig, bay):
     uuid = await rig.make(bay)
-    acts = (Act.START, Act.PAUSE, Act.UNPAUSE, Act.REBOOT, Act.STOP, Act.START)
+    acts = (
+        ContainerAction.START,
+        ContainerAction.PAUSE,
+        ContainerAction.UNPAUSE,
+        ContainerAction.REBOOT,
+        ContainerAction.STOP,
+        ContainerAction.START,
+    )
     await rig.act(uuid, *acts)
     await rig.is_(uuid, "Running")
     assert rig.containers(bay)[uuid].acts == list(acts)
@@ -56,8 +63,9 @@ async def test_what_is_asked_is_done_once_and_in_order(rig, bay):
 async def test_every_status_shows(rig, bay):
     uuid = await rig.make(bay)
     for act, status in (
-        (Act.START, "Running"), (Act.PAUSE, "Paused"), (Act.UNPAUSE, "Running"), (Act.STOP, "Stopped"),
-        (Act.REBOOT, "Running"),
+        (ContainerAction.START, "Running"), (ContainerAction.PAUSE, "Paused"), (ContainerAction.UNPAUSE, "Running"),
+        (ContainerAction.STOP, "Stopped"),
+        (ContainerAction.REBOOT, "Running"),
     ):  # fmt: skip
         await rig.act(uuid, act)
         await rig.is_(uuid, status)
@@ -65,30 +73,36 @@ async def test_every_status_shows(rig, bay):
 
 async def test_the_state_forbids_what_makes_no_sense(rig, bay):
     uuid = await rig.make(bay)
-    for act in (Act.STOP, Act.PAUSE, Act.UNPAUSE):
+    for act in (ContainerAction.STOP, ContainerAction.PAUSE, ContainerAction.UNPAUSE):
         with pytest.raises(Conflict):
             await rig.act(uuid, act)
-    await rig.act(uuid, Act.START)
+    await rig.act(uuid, ContainerAction.START)
     with pytest.raises(Conflict, match="Running status"):
-        await rig.act(uuid, Act.START)
+        await rig.act(uuid, ContainerAction.START)
 
 
 # Each op, and the stages of the fake at which a kill can find it.
 STAGES = [
     ((), "container.make"),
     ((), "container.made"),
-    ((Act.START,), "container.start"),
-    ((Act.START,), "container.start.done"),
-    ((Act.START, Act.STOP), "container.stop"),
-    ((Act.START, Act.STOP), "container.stop.done"),
-    ((Act.START, Act.REBOOT), "container.reboot"),
-    ((Act.START, Act.REBOOT), "container.reboot.done"),
-    ((Act.START, Act.PAUSE), "container.pause"),
-    ((Act.START, Act.PAUSE), "container.pause.done"),
-    ((Act.START, Act.PAUSE, Act.UNPAUSE), "container.unpause"),
-    ((Act.START, Act.PAUSE, Act.UNPAUSE), "container.unpause.done"),
+    ((ContainerAction.START,), "container.start"),
+    ((ContainerAction.START,), "container.start.done"),
+    ((ContainerAction.START, ContainerAction.STOP), "container.stop"),
+    ((ContainerAction.START, ContainerAction.STOP), "container.stop.done"),
+    ((ContainerAction.START, ContainerAction.REBOOT), "container.reboot"),
+    ((ContainerAction.START, ContainerAction.REBOOT), "container.reboot.done"),
+    ((ContainerAction.START, ContainerAction.PAUSE), "container.pause"),
+    ((ContainerAction.START, ContainerAction.PAUSE), "container.pause.done"),
+    ((ContainerAction.START, ContainerAction.PAUSE, ContainerAction.UNPAUSE), "container.unpause"),
+    ((ContainerAction.START, ContainerAction.PAUSE, ContainerAction.UNPAUSE), "container.unpause.done"),
 ]
-AFTER = {(): "Stopped", Act.START: "Running", Act.STOP: "Stopped", Act.REBOOT: "Running", Act.PAUSE: "Paused"}
+AFTER = {
+    (): "Stopped",
+    ContainerAction.START: "Running",
+    ContainerAction.STOP: "Stopped",
+    ContainerAction.REBOOT: "Running",
+    ContainerAction.PAUSE: "Paused",
+}
 
 
 @pytest.mark.parametrize(("acts", "stage"), STAGES)
@@ -118,7 +132,7 @@ async def test_a_kill_amid_a_delete(rig, bay, stage):
 async def test_a_delete_overtakes_what_waits(rig, bay):
     rig.coe.faults.hold("container.make")
     uuid = await rig.make(bay)
-    await rig.act(uuid, Act.START)
+    await rig.act(uuid, ContainerAction.START)
     await rig.reached("container.make", uuid)
     await rig.drop(uuid)
     await rig.seen(uuid, lambda w: w is None)
@@ -129,18 +143,18 @@ async def test_another_wish_breaks_nothing_off(rig, bay):
     rig.coe.faults.hold("container.made")
     uuid = await rig.make(bay)
     await rig.reached("container.made", uuid)
-    await rig.act(uuid, Act.START)
+    await rig.act(uuid, ContainerAction.START)
     rig.coe.faults.mend("container.made")
     await rig.is_(uuid, "Running")
-    assert rig.containers(bay)[uuid].acts == [Act.START]
+    assert rig.containers(bay)[uuid].acts == [ContainerAction.START]
 
 
 async def test_an_unknown_image_is_an_error_in_the_engines_words_and_another_wish_tries_again(rig, bay):
-    uuid = await rig.make(bay, spec=WorkloadSpec(image=UNKNOWN_IMAGE))
-    await rig.act(uuid, Act.START)
+    uuid = await rig.make(bay, spec=BayContainerSpec(image=UNKNOWN_IMAGE))
+    await rig.act(uuid, ContainerAction.START)
     failed = await rig.is_(uuid, "Error")
     assert failed.status_reason == f"pulling image {UNKNOWN_IMAGE}: manifest unknown"
-    await rig.act(uuid, Act.START)
+    await rig.act(uuid, ContainerAction.START)
     assert (await rig.is_(uuid, "Error")).observed.seq == 3
     await rig.drop(uuid)
     await rig.seen(uuid, lambda w: w is None)
@@ -148,13 +162,13 @@ async def test_an_unknown_image_is_an_error_in_the_engines_words_and_another_wis
 
 async def test_an_act_that_fails_says_so_and_the_state_stands(rig, bay):
     uuid = await rig.make(bay)
-    await rig.act(uuid, Act.START)
+    await rig.act(uuid, ContainerAction.START)
     await rig.is_(uuid, "Running")
     rig.coe.faults.fail("container.pause", Permanent("cgroups are not there"), times=1)
-    await rig.act(uuid, Act.PAUSE)
+    await rig.act(uuid, ContainerAction.PAUSE)
     failed = await rig.is_(uuid, "Running")
     assert failed.status_reason == "cgroups are not there"
-    await rig.act(uuid, Act.PAUSE)
+    await rig.act(uuid, ContainerAction.PAUSE)
     assert (await rig.is_(uuid, "Paused")).status_reason is None
 
 
@@ -178,7 +192,7 @@ async def test_what_takes_too_long_is_given_up(rig, bay):
 async def test_a_call_that_never_ends_is_given_up_too(rig, bay, stage):
     rig.coe.faults.hold(stage)
     uuid = await rig.make(bay)
-    await rig.act(uuid, Act.START)
+    await rig.act(uuid, ContainerAction.START)
     failed = await rig.is_(uuid, "Error")
     assert failed.status_reason == "Timed out: its bay did not answer in time"
 
@@ -196,7 +210,7 @@ async def test_a_bay_that_is_not_up_yet_is_waited_for(rig):
 
 async def test_a_bay_that_is_away_shows_and_comes_back(rig, bay):
     uuid = await rig.make(bay)
-    await rig.act(uuid, Act.START)
+    await rig.act(uuid, ContainerAction.START)
     await rig.is_(uuid, "Running")
     rig.members[bay.uuid].dead = True
     lost = await rig.is_(uuid, "Unknown")
@@ -221,26 +235,26 @@ async def test_a_bay_that_is_away_is_not_asked_about_each_of_its_containers(rig,
 
 async def test_what_happens_behind_our_back_shows(rig, bay):
     uuid = await rig.make(bay)
-    await rig.act(uuid, Act.START)
+    await rig.act(uuid, ContainerAction.START)
     await rig.is_(uuid, "Running")
-    rig.containers(bay)[uuid].seen = ContainerSeen(state=RuntimeState.EXITED)
+    rig.containers(bay)[uuid].seen = BayContainerState(state=RuntimeState.EXITED)
     await rig.is_(uuid, "Stopped")
     del rig.containers(bay)[uuid]
     assert (await rig.is_(uuid, "Error")).status_reason == VANISHED
-    await rig.act(uuid, Act.START)
+    await rig.act(uuid, ContainerAction.START)
     await rig.is_(uuid, "Running")
     assert list(rig.containers(bay)) == [uuid]
 
 
 async def test_a_reboot_of_one_that_has_started_anew_by_itself_is_done_all_the_same(rig, bay):
     uuid = await rig.make(bay)
-    await rig.act(uuid, Act.START)
+    await rig.act(uuid, ContainerAction.START)
     await rig.is_(uuid, "Running")
     await rig.clock.advance(1)
-    rig.containers(bay)[uuid].seen = ContainerSeen(state=RuntimeState.RUNNING, started_at=rig.clock.now())
-    await rig.act(uuid, Act.REBOOT)
+    rig.containers(bay)[uuid].seen = BayContainerState(state=RuntimeState.RUNNING, started_at=rig.clock.now())
+    await rig.act(uuid, ContainerAction.REBOOT)
     await rig.is_(uuid, "Running")
-    assert rig.containers(bay)[uuid].acts == [Act.START, Act.REBOOT]
+    assert rig.containers(bay)[uuid].acts == [ContainerAction.START, ContainerAction.REBOOT]
 
 
 async def test_a_bay_takes_its_containers_along(rig, bay):
@@ -304,7 +318,7 @@ async def test_two_of_one_name_are_two(rig, bay):
 async def test_strays_go_after_two_looks_and_nothing_else_does(rig, bay):
     uuid = await rig.make(bay)
     await rig.is_(uuid, "Stopped")
-    stray = FakeContainer(ContainerWant(uuid="stray", name="s", image="busybox"))
+    stray = FakeContainer(DesiredContainer(uuid="stray", name="s", image="busybox"))
     rig.containers(bay)["stray"] = stray
     assert await rig.strays.look(bay.uuid) == []
     assert await rig.strays.look(bay.uuid) == ["stray"]
@@ -313,9 +327,9 @@ async def test_strays_go_after_two_looks_and_nothing_else_does(rig, bay):
 
 
 async def test_live_questions(rig, bay):
-    ask = WorkloadQuestions(reach=rig.reach, clock=rig.clock, execute_seconds=5)
+    ask = BayQueries(reach=rig.reach, clock=rig.clock, execute_seconds=5)
     uuid = await rig.make(bay, name="box")
-    await rig.act(uuid, Act.START)
+    await rig.act(uuid, ContainerAction.START)
     await rig.is_(uuid, "Running")
     assert await ask.logs(bay.uuid, uuid) == "box speaks\n"
     assert (await ask.execute(bay.uuid, uuid, ["echo", "hi"])).output == "echo hi"
@@ -324,7 +338,7 @@ async def test_live_questions(rig, bay):
     rig.coe.faults.fail("container.logs", Temporary("busy"), times=1)
     with pytest.raises(Unavailable, match="busy"):
         await ask.logs(bay.uuid, uuid)
-    await rig.act(uuid, Act.PAUSE)
+    await rig.act(uuid, ContainerAction.PAUSE)
     await rig.is_(uuid, "Paused")
     with pytest.raises(Conflict, match="not running"):
         await ask.execute(bay.uuid, uuid, ["true"])

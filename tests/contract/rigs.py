@@ -16,11 +16,11 @@ from jeroboam.coes.kubernetes.coe import KubernetesCoe
 from jeroboam.coes.swarm.coe import SwarmCoe
 from jeroboam.domain.clusters import LOAD_BALANCER, MASTER, WORKER, TemplateSpec
 from jeroboam.domain.errors import Temporary
-from jeroboam.domain.nodes import File, NodeScript
+from jeroboam.domain.nodes import NodeFile, NodeScript
 from jeroboam.kit.clock import SystemClock
 from jeroboam.kit.x509 import make_ca
 from jeroboam.nodeimages import fromhost, swarm
-from jeroboam.providers.base import Infra, InfraWant, NodeWant, Provider
+from jeroboam.providers.base import DesiredInfra, DesiredNode, ObservedInfra, Provider
 from jeroboam.providers.fake import FakeCloud, FakeProvider
 from jeroboam.providers.local.provider import LocalProvider
 from jeroboam.runtimes.base import RuntimeOptions
@@ -28,7 +28,7 @@ from jeroboam.runtimes.docker.runtime import DockerRuntime
 
 CLOCK = SystemClock()
 IDLE = NodeScript(
-    files=(File(path="/etc/idle/file", content=b"laid in", mode=0o640),),
+    files=(NodeFile(path="/etc/idle/file", content=b"laid in", mode=0o640),),
     commands=(("echo", "it's up"), ("tail", "-f", "/dev/null")),
 )
 
@@ -119,7 +119,7 @@ class CoeRig:
     infra: ProviderRig
     cluster_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     members: list[Member] = field(default_factory=list)
-    wanted: list[NodeWant] = field(default_factory=list)
+    wanted: list[DesiredNode] = field(default_factory=list)
     options: dict[str, str] = field(default_factory=dict)
     """Labels of the group of nodes that are booted from now on."""
     image: str = "swarm-node"
@@ -127,7 +127,7 @@ class CoeRig:
     others: dict[str, Authority] = field(default_factory=dict)
     """Authorities beside the main one, for COEs that want some."""
 
-    front: NodeWant | None = None
+    front: DesiredNode | None = None
     """The load balancer, once `balance` was called."""
     front_address: str | None = None
 
@@ -136,11 +136,11 @@ class CoeRig:
         self.others = {kind: an_authority() for kind in self.coe.authorities if kind != "main"}
         self.provider = self.infra.provider()
 
-    def nodes(self, masters: int, workers: int, *, first: int = 0) -> list[NodeWant]:
+    def nodes(self, masters: int, workers: int, *, first: int = 0) -> list[DesiredNode]:
         roles = [MASTER] * masters + [WORKER] * workers
         return [a_node(f"c-{role}-{first + number}", role=role, image=self.image) for number, role in enumerate(roles)]
 
-    async def boot(self, nodes: list[NodeWant]) -> None:
+    async def boot(self, nodes: list[DesiredNode]) -> None:
         """Make these nodes as well, and plan them as members."""
         known = {member.uuid for member in self.members}
         want = self.want(nodes)
@@ -172,9 +172,9 @@ class CoeRig:
         want = self.want([node for node in self.wanted if node.uuid in planned])
         await last(self.provider.ensure(want, self.scripts()))
 
-    def want(self, nodes: list[NodeWant]) -> InfraWant:
+    def want(self, nodes: list[DesiredNode]) -> DesiredInfra:
         front = [] if self.front is None else [self.front]
-        return InfraWant(cluster_id=self.cluster_id, cluster_name="contract", nodes=(*nodes, *front))
+        return DesiredInfra(cluster_id=self.cluster_id, cluster_name="contract", nodes=(*nodes, *front))
 
     def scripts(self) -> dict[str, NodeScript]:
         plan = self.plan()
@@ -218,7 +218,7 @@ def an_authority() -> Authority:
     return Authority(pem=pair.pem, key=pair.key)
 
 
-def a_node(name: str, *, role: str = WORKER, **changes: object) -> NodeWant:
+def a_node(name: str, *, role: str = WORKER, **changes: object) -> DesiredNode:
     given: dict[str, object] = {
         "uuid": str(uuid.uuid4()),
         "name": name,
@@ -227,23 +227,23 @@ def a_node(name: str, *, role: str = WORKER, **changes: object) -> NodeWant:
         "image": "swarm-node",
         "flavor": "m1.small",
     }
-    return NodeWant(**{**given, **changes})
+    return DesiredNode(**{**given, **changes})
 
 
-def a_want(count: int, **changes: object) -> InfraWant:
+def a_want(count: int, **changes: object) -> DesiredInfra:
     given: dict[str, object] = {
         "cluster_id": str(uuid.uuid4()),
         "cluster_name": "contract",
         "nodes": tuple(a_node(f"n-{number}") for number in range(count)),
     }
-    return InfraWant(**{**given, **changes})
+    return DesiredInfra(**{**given, **changes})
 
 
-def idle(want: InfraWant) -> dict[str, NodeScript]:
+def idle(want: DesiredInfra) -> dict[str, NodeScript]:
     return {node.uuid: IDLE for node in want.nodes}
 
 
-async def last(yielded) -> Infra:
+async def last(yielded) -> ObservedInfra:
     async with asyncio.timeout(60):
         seen = [infra async for infra in yielded]
     return seen[-1]

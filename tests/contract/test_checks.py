@@ -12,12 +12,12 @@ from jeroboam.bootstrap.own_clusters import kubeconfig
 from jeroboam.checks import ALL, chosen
 from jeroboam.checks.runner import carry_out
 from jeroboam.checks.site import enter
-from jeroboam.clients.container_infra import Access, SeenCluster
+from jeroboam.clients.container_infra import ClusterCredentials, ClusterView
 from jeroboam.clients.docker import connect
 from jeroboam.clients.kubernetes import KubernetesApi
 from jeroboam.domain.errors import Permanent
 from jeroboam.kit.tls import showing, trusting
-from jeroboam.kit.x509 import CLIENT, Pair, issue
+from jeroboam.kit.x509 import CLIENT, KeyPair, issue
 from jeroboam.nodeimages.kubectl import cached, taken_out
 from tests.contract.rigs import CLOCK, eventually, kubernetes_rig, on_node, ready
 from tests.unit.test_checks import Told
@@ -35,19 +35,19 @@ async def rig():
     await made.infra.close()
 
 
-async def up(rig, *, workers: int) -> Access:
+async def up(rig, *, workers: int) -> ClusterCredentials:
     await rig.boot(rig.nodes(1, workers))
     joined = await eventually(lambda: rig.coe.join(rig.plan()), lambda found: all(ready(found).values()), seconds=90)
-    ca = Pair(pem=rig.authority.pem, key=rig.authority.key)
+    ca = KeyPair(pem=rig.authority.pem, key=rig.authority.key)
     own = issue(ca=ca, common_name="admin", organizations=["system:masters"], usages=[CLIENT], now=CLOCK.now())
-    return Access(url=joined.api_address, trusted=ca.pem, own=own)
+    return ClusterCredentials(url=joined.api_address, trusted=ca.pem, own=own)
 
 
-def api_of(access: Access) -> KubernetesApi:
+def api_of(access: ClusterCredentials) -> KubernetesApi:
     return KubernetesApi(access.url, showing(access.own, access.trusted))
 
 
-async def seen(access: Access, *names: str, seconds: float = 60) -> dict[str, str]:
+async def seen(access: ClusterCredentials, *names: str, seconds: float = 60) -> dict[str, str]:
     """How the checks end, and what they say, by name."""
 
     def bearer(token: str) -> KubernetesApi:
@@ -59,7 +59,7 @@ async def seen(access: Access, *names: str, seconds: float = 60) -> dict[str, st
     return {result.check.name: f"{result.outcome} {result.text}".rstrip() for result in results}
 
 
-async def left(access: Access) -> list[str]:
+async def left(access: ClusterCredentials) -> list[str]:
     """What checks should have removed and have not."""
     async with api_of(access) as api:
         namespaces = (await api.get("/api/v1/namespaces", "test"))["items"]
@@ -130,7 +130,7 @@ async def test_kubectl_comes_out_of_the_cache_or_of_the_node_image(rig, tmp_path
         with pytest.raises(Permanent, match=r"no kubectl v0\.0\.1 here: `jeroboam node-image build kubernetes"):
             await taken_out(docker, tmp_path, "v0.0.1")
     assert cached(tmp_path, NEWEST) == program
-    cluster = SeenCluster(
+    cluster = ClusterView(
         uuid="u", name="demo", coe="kubernetes", status="", api_address=access.url, coe_version=NEWEST
     )
     config = tmp_path / "config"

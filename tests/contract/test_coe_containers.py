@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 
 from jeroboam.clients.docker import connect, speaking
-from jeroboam.coes.base import ContainerSeen, ContainerWant, RunsContainers
+from jeroboam.coes.base import BayContainerState, DesiredContainer, SupportsContainers
 from jeroboam.coes.swarm.containers import WORKLOAD_LABEL, shown
-from jeroboam.coes.swarm.engines import Fleet
-from jeroboam.domain.bay_containers import Act
+from jeroboam.coes.swarm.engines import SwarmEngines
+from jeroboam.domain.bay_containers import ContainerAction
 from jeroboam.domain.containers import RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary
 from tests.contract.rigs import CLOCK, fake_coe_rig, swarm_rig
@@ -32,8 +32,8 @@ async def rig(request, busybox):
     await made.infra.close()
 
 
-def fleet(rig) -> Fleet:
-    return Fleet(authority=rig.authority, port=2376, clock=CLOCK)
+def fleet(rig) -> SwarmEngines:
+    return SwarmEngines(authority=rig.authority, port=2376, clock=CLOCK)
 
 
 async def load(rig, image: str) -> None:
@@ -43,32 +43,32 @@ async def load(rig, image: str) -> None:
         await engines.at(rig.members[0].address).images.import_image(saved)
 
 
-def want(**changes) -> ContainerWant:
+def want(**changes) -> DesiredContainer:
     given = {"uuid": str(uuids.uuid4()), "name": "box", "image": "busybox:latest", "command": SLEEP}
-    return ContainerWant(**{**given, **changes})
+    return DesiredContainer(**{**given, **changes})
 
 
 async def test_life(rig):
     coe, plan, box = rig.coe, rig.plan(), want()
-    assert isinstance(coe, RunsContainers)
+    assert isinstance(coe, SupportsContainers)
     assert await coe.look(plan, box.uuid) is None
     made = await coe.make(plan, box)
     assert (made.state, made.started_at) == (RuntimeState.CREATED, None)
     assert await coe.make(plan, box) == made, "one that exists is left as it is"
     assert await coe.owned(plan) == [box.uuid]
-    started = await coe.act(plan, box.uuid, Act.START)
+    started = await coe.act(plan, box.uuid, ContainerAction.START)
     assert started.state is RuntimeState.RUNNING
-    assert await coe.act(plan, box.uuid, Act.START) == started, "what is so already is no error"
+    assert await coe.act(plan, box.uuid, ContainerAction.START) == started, "what is so already is no error"
     assert await coe.look(plan, box.uuid) == started
     for _ in range(2):
-        assert (await coe.act(plan, box.uuid, Act.PAUSE)).state is RuntimeState.PAUSED
+        assert (await coe.act(plan, box.uuid, ContainerAction.PAUSE)).state is RuntimeState.PAUSED
     for _ in range(2):
-        assert (await coe.act(plan, box.uuid, Act.UNPAUSE)).state is RuntimeState.RUNNING
-    again = await coe.act(plan, box.uuid, Act.REBOOT)
+        assert (await coe.act(plan, box.uuid, ContainerAction.UNPAUSE)).state is RuntimeState.RUNNING
+    again = await coe.act(plan, box.uuid, ContainerAction.REBOOT)
     assert again.state is RuntimeState.RUNNING
     assert again.started_at > started.started_at
     for _ in range(2):
-        assert (await coe.act(plan, box.uuid, Act.STOP)).state is RuntimeState.EXITED
+        assert (await coe.act(plan, box.uuid, ContainerAction.STOP)).state is RuntimeState.EXITED
     for _ in range(2):
         await coe.remove(plan, box.uuid)
         assert await coe.look(plan, box.uuid) is None
@@ -80,13 +80,13 @@ async def test_what_is_gone(rig):
     assert await coe.logs(plan, uuid) is None
     assert await coe.execute(plan, uuid, ["true"], limit=5) is None
     with pytest.raises(Permanent, match="gone"):
-        await coe.act(plan, uuid, Act.STOP)
+        await coe.act(plan, uuid, ContainerAction.STOP)
 
 
 async def test_what_the_state_forbids(rig):
     coe, plan, box = rig.coe, rig.plan(), want()
     await coe.make(plan, box)
-    for act in (Act.PAUSE, Act.UNPAUSE):
+    for act in (ContainerAction.PAUSE, ContainerAction.UNPAUSE):
         with pytest.raises(Permanent):
             await coe.act(plan, box.uuid, act)
     with pytest.raises(Permanent):
@@ -96,8 +96,8 @@ async def test_what_the_state_forbids(rig):
 async def test_a_running_one_is_removed_too(rig):
     coe, plan, box = rig.coe, rig.plan(), want()
     await coe.make(plan, box)
-    await coe.act(plan, box.uuid, Act.START)
-    await coe.act(plan, box.uuid, Act.PAUSE)
+    await coe.act(plan, box.uuid, ContainerAction.START)
+    await coe.act(plan, box.uuid, ContainerAction.PAUSE)
     await coe.remove(plan, box.uuid)
     assert await coe.look(plan, box.uuid) is None
 
@@ -106,7 +106,7 @@ async def test_two_at_once_are_one(rig):
     coe, plan, box = rig.coe, rig.plan(), want()
     for answer in await asyncio.gather(*(coe.make(plan, box) for _ in range(4)), return_exceptions=True):
         # One may come amid another's work, and has to ask again.
-        assert isinstance(answer, ContainerSeen | Temporary), answer
+        assert isinstance(answer, BayContainerState | Temporary), answer
     await coe.make(plan, box)
     assert await coe.owned(plan) == [box.uuid]
 
@@ -137,7 +137,7 @@ async def test_what_it_prints_and_answers_is_real(swarm):
     coe, plan = swarm.coe, swarm.plan()
     box = want(command=("sh", "-c", "echo out; echo err >&2; sleep 600"), memory=64 << 20)
     await coe.make(plan, box)
-    await coe.act(plan, box.uuid, Act.START)
+    await coe.act(plan, box.uuid, ContainerAction.START)
     async with asyncio.timeout(10):
         # Two pipes: the Engine may hear of either first.
         while (text := await coe.logs(plan, box.uuid)) not in {"out\nerr\n", "err\nout\n"}:
@@ -179,7 +179,7 @@ async def test_the_engines_words_come_through(swarm):
     box = want(command=("no-such-program",))
     await coe.make(plan, box)
     with pytest.raises(Permanent, match="no-such-program"):
-        await coe.act(plan, box.uuid, Act.START)
+        await coe.act(plan, box.uuid, ContainerAction.START)
 
 
 @pytest.mark.docker
@@ -204,10 +204,10 @@ async def test_a_master_that_does_not_answer_is_no_word_on_what_exists(swarm):
 async def test_a_master_that_is_made_anew_keeps_its_containers(swarm):
     coe, plan, box = swarm.coe, swarm.plan(), want()
     await coe.make(plan, box)
-    await coe.act(plan, box.uuid, Act.START)
+    await coe.act(plan, box.uuid, ContainerAction.START)
     [node] = swarm.wanted
     other = swarm.want([replace(node, build=1)])
     await swarm.provider.rebuild(other, node.uuid, swarm.scripts()[node.uuid])
     await coe.join(plan)
     assert (await coe.look(plan, box.uuid)).state is RuntimeState.EXITED
-    assert (await coe.act(plan, box.uuid, Act.START)).state is RuntimeState.RUNNING
+    assert (await coe.act(plan, box.uuid, ContainerAction.START)).state is RuntimeState.RUNNING

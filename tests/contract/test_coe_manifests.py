@@ -10,15 +10,15 @@ from dataclasses import replace
 
 import pytest
 
-from jeroboam.coes.base import ManifestWant, RunsManifests
+from jeroboam.coes.base import DesiredManifest, SupportsManifests
 from jeroboam.coes.kubernetes.api_access import speaking_to
-from jeroboam.domain.bay_manifests import OrchestratedKind, OrchestratedStatus
+from jeroboam.domain.bay_manifests import BayManifestKind, BayManifestStatus
 from jeroboam.domain.errors import Permanent, Temporary
 from tests.contract.rigs import CLOCK, eventually, fake_coe_rig, kubernetes_rig, ready
 
 KUBERNETES = pytest.param("kubernetes", marks=[pytest.mark.docker, pytest.mark.kubernetes, pytest.mark.slow])
 IMAGE = "docker.io/library/busybox:latest"
-POD, SERVICE, RC = OrchestratedKind
+POD, SERVICE, RC = BayManifestKind
 
 
 async def up(made):
@@ -68,22 +68,22 @@ SPECS = {
 CALLED = {POD: "Pod", SERVICE: "Service", RC: "ReplicationController"}
 
 
-def want(kind: OrchestratedKind, name: str, *, labels: dict | None = None, spec: dict | None = None) -> ManifestWant:
+def want(kind: BayManifestKind, name: str, *, labels: dict | None = None, spec: dict | None = None) -> DesiredManifest:
     manifest = {
         "apiVersion": "v1",
         "kind": CALLED[kind],
         "metadata": {"name": name} | ({} if labels is None else {"labels": labels}),
         "spec": SPECS[kind] if spec is None else spec,
     }
-    return ManifestWant(uuid=str(uuids.uuid4()), kind=kind, name=name, manifest=manifest)
+    return DesiredManifest(uuid=str(uuids.uuid4()), kind=kind, name=name, manifest=manifest)
 
 
-def changed(old: ManifestWant, **changes) -> ManifestWant:
+def changed(old: DesiredManifest, **changes) -> DesiredManifest:
     new = want(old.kind, old.name, **changes)
-    return ManifestWant(uuid=old.uuid, kind=old.kind, name=old.name, manifest=new.manifest)
+    return DesiredManifest(uuid=old.uuid, kind=old.kind, name=old.name, manifest=new.manifest)
 
 
-async def seen(rig, uuid: str, status: OrchestratedStatus):
+async def seen(rig, uuid: str, status: BayManifestStatus):
     """The object once it has that status."""
 
     async def look():
@@ -103,16 +103,16 @@ async def gone(rig, *uuids: str) -> None:
         await eventually(ended, bool, seconds=60)
 
 
-@pytest.mark.parametrize("kind", OrchestratedKind)
+@pytest.mark.parametrize("kind", BayManifestKind)
 def test_life(rig, run, kind):
     async def life() -> None:
-        assert isinstance(rig.coe, RunsManifests)
+        assert isinstance(rig.coe, SupportsManifests)
         of, plan, it = rig.coe.manifests, rig.plan(), want(kind, f"life-{kind}", labels={"a": "b"})
         await of.check(plan, it)
         assert it.uuid not in await of.look(plan), "a question makes nothing"
         made = await of.have(plan, it)
         assert made.facts.labels == {"a": "b"}, "ours are not shown"
-        found = await seen(rig, it.uuid, OrchestratedStatus.RUNNING)
+        found = await seen(rig, it.uuid, BayManifestStatus.RUNNING)
         assert await of.owned(plan) == [it.uuid]
         if kind is SERVICE:
             assert found.facts.selector == {"app": "x"}
@@ -158,7 +158,7 @@ def test_what_cannot_change_is_refused_and_stays(rig, run):
         for question in (of.check(plan, other), of.have(plan, other)):
             with pytest.raises(Permanent, match="pod updates may not change"):
                 await question
-        await seen(rig, it.uuid, OrchestratedStatus.RUNNING)
+        await seen(rig, it.uuid, BayManifestStatus.RUNNING)
         await gone(rig, it.uuid)
 
     run(refused())
@@ -222,9 +222,9 @@ def test_what_it_comes_to_is_seen(rig, run):
         large = want(POD, "large", spec=pod_spec(resources={"requests": {"cpu": "1000"}}))
         for each in (good, bad, lost, large):
             await of.have(plan, each)
-        ended = await seen(rig, good.uuid, OrchestratedStatus.SUCCEEDED)
+        ended = await seen(rig, good.uuid, BayManifestStatus.SUCCEEDED)
         assert (ended.reason, ended.facts.host) == (None, rig.members[1].name)
-        assert (await seen(rig, bad.uuid, OrchestratedStatus.FAILED)).reason == "it: exit code 3: Error"
+        assert (await seen(rig, bad.uuid, BayManifestStatus.FAILED)).reason == "it: exit code 3: Error"
 
         async def told(uuid: str) -> str:
             return (await of.look(plan))[uuid].reason or ""
@@ -242,7 +242,7 @@ def test_what_others_do_is_seen_and_left_alone(rig, run):
         of, plan, it = rig.coe.manifests, rig.plan(), want(POD, "mine", labels={"a": "b"})
         manifest = want(POD, "theirs").manifest
         await asked(rig, "post", PODS, manifest, "making somebody's pod")
-        theirs = ManifestWant(uuid=str(uuids.uuid4()), kind=POD, name="theirs", manifest=manifest)
+        theirs = DesiredManifest(uuid=str(uuids.uuid4()), kind=POD, name="theirs", manifest=manifest)
         for question in (of.check(plan, theirs), of.have(plan, theirs)):
             with pytest.raises(Permanent, match="which was not made here"):
                 await question
@@ -267,7 +267,7 @@ def test_a_controller_takes_its_pods_along(rig, run):
     async def along() -> None:
         of, plan, it = rig.coe.manifests, rig.plan(), want(RC, "along")
         await of.have(plan, it)
-        await seen(rig, it.uuid, OrchestratedStatus.RUNNING)
+        await seen(rig, it.uuid, BayManifestStatus.RUNNING)
         await gone(rig, it.uuid)
         left = await asked(rig, "get", f"{PODS}?labelSelector=app%3Dx", "looking for its pods")
         assert [each for each in left["items"] if "deletionTimestamp" not in each["metadata"]] == []

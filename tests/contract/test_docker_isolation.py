@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 
 from jeroboam.domain.containers import ContainerSpec, RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary
-from jeroboam.runtimes.base import RegistryAway, RuntimeOptions
+from jeroboam.runtimes.base import ImageRegistryUnreachable, RuntimeOptions
 from jeroboam.runtimes.docker.networks import ProjectNetworks
 from jeroboam.runtimes.docker.runtime import DockerRuntime
 from tests.contract.rigs import docker_runtime
@@ -283,7 +283,7 @@ async def test_what_answers_a_pull_is_not_repeated(listener):
     port, met = listener
     options = RuntimeOptions(registry_networks=(ipaddress.ip_network("127.0.0.0/8"),))
     async with docker_runtime(options=options) as runtime:
-        with pytest.raises(RegistryAway) as caught:
+        with pytest.raises(ImageRegistryUnreachable) as caught:
             await runtime.pull(f"127.0.0.1:{port}/a/b:1", None)
     assert met
     assert "AKIA" not in caught.value.reason

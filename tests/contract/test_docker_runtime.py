@@ -11,7 +11,13 @@ import pytest
 
 from jeroboam.domain.containers import ContainerSpec, HealthCheck, RestartPolicy, RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary
-from jeroboam.runtimes.base import BadQuestion, Gone, RegistryAway, RuntimeOptions, TookTooLong
+from jeroboam.runtimes.base import (
+    CommandTimedOut,
+    ContainerGone,
+    ImageRegistryUnreachable,
+    InvalidRequest,
+    RuntimeOptions,
+)
 from jeroboam.runtimes.docker.runtime import DockerRuntime
 from tests.contract.rigs import docker_runtime
 from tests.engine_proxy import proxied
@@ -145,7 +151,7 @@ async def test_commands(runtime, run, uuid):
     assert "nosuchprogram" in missing.output
     with pytest.raises(Permanent, match="16 MiB"):
         await runtime.execute(uuid, ["cat", "/dev/zero"], limit=SECONDS)
-    with pytest.raises(TookTooLong):
+    with pytest.raises(CommandTimedOut):
         await runtime.execute(uuid, ["sleep", "600"], limit=0.3)
     await runtime.stop(uuid, 0)
     with pytest.raises(Permanent, match="not running"):
@@ -204,7 +210,7 @@ async def test_processes_and_use(runtime, run, uuid):
     assert (await runtime.top(uuid, "-o pid,comm"))["Titles"] == ["PID", "COMMAND"]
     assert (await runtime.top(uuid, "-p 1"))["Processes"] == []
     for nonsense in ("nonsense", "--help", "-o cmd", "-C x"):
-        with pytest.raises(BadQuestion, match=f"field 'ps_args', value '{nonsense}'"):
+        with pytest.raises(InvalidRequest, match=f"field 'ps_args', value '{nonsense}'"):
             await runtime.top(uuid, nonsense)
     sample = await runtime.stats(uuid)
     assert sample["memory_limit_mib"] == 64
@@ -219,7 +225,7 @@ async def test_images(runtime):
     await runtime.pull("busybox", "ifnotpresent")
     with pytest.raises(Permanent, match="never"):
         await runtime.pull("nosuch/image:1", "never")
-    with pytest.raises(RegistryAway, match=r"127\.0\.0\.1:1/nosuch"):
+    with pytest.raises(ImageRegistryUnreachable, match=r"127\.0\.0\.1:1/nosuch"):
         await runtime.pull("127.0.0.1:1/nosuch:1", None)
     for wrong in ("NOT/An//Image", "../containers/json?", "a/../b", "a b", "busybox:"):
         with pytest.raises(Permanent):
@@ -267,7 +273,7 @@ async def test_another_installations_container_is_not_touched(runtime, run, uuid
     other = DockerRuntime(installation=f"test-{uuids.uuid4()}")
     try:
         for asked in (other.stop(uuid, 0), other.inspect(uuid), other.kill(uuid, "SIGKILL"), other.pause(uuid)):
-            with pytest.raises(Gone):
+            with pytest.raises(ContainerGone):
                 await asked
         await other.remove(uuid, force=True)
         with pytest.raises(Permanent, match="taken"):

@@ -14,7 +14,7 @@ import pytest
 from jeroboam.clients.docker import connect
 from jeroboam.clients.docker_containers import executed
 from jeroboam.domain.errors import Permanent, Temporary
-from jeroboam.kit.x509 import CLIENT, Pair, issue
+from jeroboam.kit.x509 import CLIENT, KeyPair, issue
 from tests.contract.rigs import CLOCK, eventually, kubernetes_rig, ready
 from tests.kubernetes_objects import BUSYBOX, deployment, listed, service, written
 
@@ -41,7 +41,7 @@ class User:
 
     def __init__(self, rig, *, organization: str = "system:masters") -> None:
         self.rig = rig
-        ca = Pair(pem=rig.authority.pem, key=rig.authority.key)
+        ca = KeyPair(pem=rig.authority.pem, key=rig.authority.key)
         own = issue(ca=ca, common_name="admin", organizations=[organization], usages=[CLIENT], now=CLOCK.now())
         self.config = {
             "apiVersion": "v1",

@@ -13,10 +13,10 @@ import pytest
 
 from jeroboam.bootstrap.images import machine_of
 from jeroboam.clients.docker import connect
-from jeroboam.domain.nodes import File, NodeScript
+from jeroboam.domain.nodes import NodeFile, NodeScript
 from jeroboam.kit.clock import SystemClock
 from jeroboam.nodeimages import kubernetes
-from jeroboam.nodeimages.host import Root, find
+from jeroboam.nodeimages.host import RootRecipe, find
 from jeroboam.nodeimages.kubernetes.layers import Layer, packed
 from jeroboam.nodeimages.programs import ProgramCache
 from jeroboam.providers.local.catalog import LocalCatalog
@@ -48,7 +48,7 @@ class Node:
         self._volume = volume
         self._container = None
 
-    async def start(self, *commands: tuple[str, ...], network: str = "none", laid: tuple[File, ...] = ()) -> "Node":
+    async def start(self, *commands: tuple[str, ...], network: str = "none", laid: tuple[NodeFile, ...] = ()) -> "Node":
         config = await machine_of(self._docker)(self._image)
         data = {"Type": "volume", "Source": self._volume, "Target": "/var/lib"}
         host = {**config, "NetworkMode": network, "Mounts": [*config.get("Mounts", ()), data]}
@@ -158,7 +158,9 @@ async def test_containerd_that_is_killed_and_a_node_that_is_killed_come_back(nod
 
 async def test_containerd_alone_has_the_environment_that_is_laid_as_it_is(node, image):
     lines = ["HTTP_PROXY=http://u:hunter2@p.invalid", r"""NO_PROXY= a $(touch /run/bad) `touch /run/bad` '"\n ;="""]
-    file = File(path="/etc/containerd/environment", content="".join(f"{line}\n" for line in lines).encode(), mode=0o600)
+    file = NodeFile(
+        path="/etc/containerd/environment", content="".join(f"{line}\n" for line in lines).encode(), mode=0o600
+    )
     up = await node(image).start(laid=(file,))
     environment = "tr '\\0' '\\n' </proc/$(pidof %s)/environ"
     assert set(lines) <= set((await up.says("sh", "-c", environment % "containerd")).splitlines())
@@ -196,7 +198,7 @@ async def variants(docker):
     wanted = kubernetes.version(None)
     programs = [program for program in wanted.programs if program.name in {"runc", "containerd", "cni"}]
     made = await cache.get(kubernetes.modules(), programs)
-    small = Root(name="small", programs=("busybox",), packages="busybox-static", directories=("tmp",))
+    small = RootRecipe(name="small", programs=("busybox",), packages="busybox-static", directories=("tmp",))
     shape = replace(kubernetes.recipe("test.invalid/common:1"), repository=REPOSITORY, name="test-node")
     tree = find(shape, {f"usr/local/bin/{name}": path for name, path in made.items()}).tree(shape)
     images = []

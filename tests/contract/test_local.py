@@ -14,7 +14,7 @@ from jeroboam.kit.clock import SystemClock
 from jeroboam.nodeimages import fromhost, swarm
 from jeroboam.providers.local import subnets
 from jeroboam.providers.local.engine import disk_left, memory_left
-from jeroboam.providers.local.inventory import Estate
+from jeroboam.providers.local.inventory import OwnedResources
 from jeroboam.providers.local.networks import NETWORK_GONE, NOT_ATTACHED
 from jeroboam.providers.local.nodes import container_name, volume_name
 from jeroboam.providers.local.provider import LocalProvider
@@ -193,7 +193,7 @@ async def test_an_engine_that_is_away_is_temporary(tmp_path):
 
 
 async def test_nothing_is_found_of_a_cluster_that_never_was(docker):
-    estate = Estate(lambda: docker, f"test-{uuid.uuid4()}")
+    estate = OwnedResources(lambda: docker, f"test-{uuid.uuid4()}")
     assert await estate.network("none") is None
     assert await estate.addresses("none") == {}
     assert await estate.clusters() == []

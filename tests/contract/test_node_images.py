@@ -10,7 +10,7 @@ from jeroboam.domain.errors import Permanent
 from jeroboam.domain.nodes import IMAGE_VERSION_LABEL
 from jeroboam.nodeimages.engine import bring, existing, listed, marks, name_newest, remove
 from jeroboam.nodeimages.swarm import recipe
-from jeroboam.nodeimages.tree import Tree
+from jeroboam.nodeimages.tree import RootTree
 from jeroboam.providers.local.catalog import LocalCatalog
 
 pytestmark = pytest.mark.docker
@@ -28,7 +28,7 @@ async def name(docker):
     name = f"test-{uuid.uuid4().hex[:12]}"
     shape = replace(recipe(), name=name, repository=f"jeroboam/{name}", coes=("fake",))
     for version in ("v1.10.0", "v1.2.3"):
-        tree = Tree(contents={"version": (version.encode(), 0o644)})
+        tree = RootTree(contents={"version": (version.encode(), 0o644)})
         await bring(docker, shape, tree, version, marks(shape, {IMAGE_VERSION_LABEL: version}))
         await name_newest(docker, name)
     yield name

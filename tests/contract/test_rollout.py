@@ -6,10 +6,10 @@ import dataclasses
 import pytest
 
 from jeroboam.clients.docker import connect
-from jeroboam.coes.base import RollsOut
+from jeroboam.coes.base import SupportsRollout
 from jeroboam.domain.clusters import NodeState, TemplateSpec
 from jeroboam.domain.errors import Invalid, Permanent
-from jeroboam.providers.base import Rebuilds
+from jeroboam.providers.base import SupportsRebuild
 from tests.contract.rigs import (
     IDLE,
     a_want,
@@ -43,7 +43,7 @@ def next_build(want, *, flavor="m1.small"):
 
 async def test_a_node_made_anew_is_where_it_was_and_says_what_it_is_of(rig):
     provider, want = rig.provider(), a_want(2)
-    assert isinstance(provider, Rebuilds)
+    assert isinstance(provider, SupportsRebuild)
     made = {node.uuid: node for node in (await last(provider.ensure(want, idle(want)))).nodes}
     assert {node.build for node in made.values()} == {0}
     wanted = next_build(want)
@@ -119,7 +119,7 @@ async def members(request):
 
 async def test_a_drained_member_takes_work_again_once_it_is_ready(members):
     await members.boot(members.nodes(1, 1))
-    assert isinstance(members.coe, RollsOut)
+    assert isinstance(members.coe, SupportsRollout)
     await members.coe.join(members.plan())
     worker = members.members[1]
     for _ in range(2):

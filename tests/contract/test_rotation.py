@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 
-from jeroboam.coes.base import Authority, Rotates
-from jeroboam.coes.swarm.engines import Fleet
+from jeroboam.coes.base import Authority, SupportsRotation
+from jeroboam.coes.swarm.engines import SwarmEngines
 from jeroboam.domain.clusters import NodeState
 from jeroboam.kit.x509 import make_ca
-from jeroboam.providers.base import Renews
+from jeroboam.providers.base import SupportsScriptRenewal
 from tests.contract.rigs import CLOCK, a_want, fake_rig, idle, last, local_rig, ready, swarm_rig
 
 DRIVERS = ["fake", pytest.param("local", marks=pytest.mark.docker)]
@@ -23,7 +23,7 @@ async def rig(request):
 
 async def test_a_renewed_node_runs_on_where_it_was(rig):
     provider, want = rig.provider(), a_want(2)
-    assert isinstance(provider, Renews)
+    assert isinstance(provider, SupportsScriptRenewal)
     made = await last(provider.ensure(want, idle(want)))
     node = want.nodes[0]
     for _ in range(2):
@@ -57,13 +57,13 @@ def authority() -> Authority:
 
 async def takes(swarm, trusted: Authority, shown: Authority) -> list[bool]:
     """Whether each node takes a client that trusts the one authority and has a certificate of the other."""
-    async with Fleet(authority=trusted, shown=shown, port=2376, clock=CLOCK) as fleet:
+    async with SwarmEngines(authority=trusted, shown=shown, port=2376, clock=CLOCK) as fleet:
         return [await fleet.answers(member.address) for member in swarm.members]
 
 
 @pytest.mark.docker
 async def test_engines_change_their_authority_and_the_swarm_lives_on(swarm):
-    assert isinstance(swarm.coe, Rotates)
+    assert isinstance(swarm.coe, SupportsRotation)
     await swarm.boot(swarm.nodes(1, 1))
     await swarm.coe.join(swarm.plan())
     old, new = swarm.authority, authority()

@@ -8,7 +8,7 @@ import pytest
 
 from jeroboam.domain.containers import ContainerSpec, RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary
-from jeroboam.runtimes.base import Closes, Gone, Pauses, Resizes, Runtime, Seen
+from jeroboam.runtimes.base import ContainerGone, ContainerState, Runtime, SupportsClose, SupportsPause, SupportsResize
 from jeroboam.runtimes.docker.runtime import DockerRuntime
 from jeroboam.runtimes.fake import FakeRuntime
 
@@ -22,7 +22,7 @@ async def runtime(request, busybox):
     for seen in await made.owned():
         await made.remove(seen.uuid, force=True)
     await made.tidy()
-    if isinstance(made, Closes):
+    if isinstance(made, SupportsClose):
         await made.close()
 
 
@@ -55,7 +55,7 @@ async def test_a_create_amid_another_of_the_same_is_never_refused_for_good(runti
     for answer in await asyncio.gather(
         *(runtime.create(uuid, "a", sleeper, project="p") for _ in range(8)), return_exceptions=True
     ):
-        assert isinstance(answer, Seen | Temporary), answer
+        assert isinstance(answer, ContainerState | Temporary), answer
     assert (await runtime.create(uuid, "a", sleeper, project="p")).state is RuntimeState.CREATED
     assert [seen.uuid for seen in await runtime.owned()] == [uuid]
 
@@ -85,7 +85,7 @@ async def test_life(runtime, sleeper, uuid):
     assert again.started_at > started.started_at
 
     await runtime.remove(uuid, force=True)
-    with pytest.raises(Gone):
+    with pytest.raises(ContainerGone):
         await runtime.inspect(uuid)
 
 
@@ -111,7 +111,7 @@ async def test_what_runs_is_removed_by_force_only(runtime, sleeper, uuid):
 
 async def test_what_is_not_there_is_gone(runtime, uuid):
     for asked in (runtime.start(uuid), runtime.stop(uuid, 0), runtime.kill(uuid, "SIGKILL"), runtime.inspect(uuid)):
-        with pytest.raises(Gone):
+        with pytest.raises(ContainerGone):
             await asked
 
 
@@ -130,7 +130,7 @@ async def test_a_harmless_signal_ends_nothing(runtime, sleeper, uuid):
 
 
 async def test_pause(runtime, sleeper, uuid):
-    if not isinstance(runtime, Pauses):
+    if not isinstance(runtime, SupportsPause):
         pytest.fail("both have to pause")
     await running(runtime, uuid, sleeper)
     assert (await runtime.pause(uuid)).state is RuntimeState.PAUSED
@@ -140,7 +140,7 @@ async def test_pause(runtime, sleeper, uuid):
 
 
 async def test_resize_keeps_it_running(runtime, sleeper, uuid):
-    if not isinstance(runtime, Resizes):
+    if not isinstance(runtime, SupportsResize):
         pytest.fail("both have to resize")
     before = await running(runtime, uuid, sleeper)
     after = await runtime.resize(uuid, cpu=0.25, memory=96)
@@ -167,7 +167,7 @@ async def test_events_tell_of_what_happens_behind_our_back(runtime, sleeper, uui
             assert told == uuid
             try:
                 await states.put((await runtime.inspect(told)).state)
-            except Gone:
+            except ContainerGone:
                 await states.put(RuntimeState.ABSENT)
 
     follower = asyncio.ensure_future(follow())

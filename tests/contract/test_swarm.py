@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 from jeroboam.clients.docker import connect
 from jeroboam.domain.clusters import Health, TemplateSpec
 from jeroboam.domain.errors import Invalid, Temporary
-from jeroboam.kit.x509 import Pair, sign_csr
+from jeroboam.kit.x509 import KeyPair, sign_csr
 from jeroboam.providers.local.nodes import volume_name
 from tests.contract.rigs import CLOCK, eventually, last, ready, swarm_rig
 
@@ -45,7 +45,7 @@ class User:
         )
         request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
         csr = request.public_bytes(serialization.Encoding.PEM).decode()
-        ca = Pair(pem=rig.authority.pem, key=rig.authority.key)
+        ca = KeyPair(pem=rig.authority.pem, key=rig.authority.key)
         pem, pkcs8, plain = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         (folder / "ca.pem").write_text(rig.authority.pem)
         (folder / "cert.pem").write_text(sign_csr(ca=ca, csr=csr, now=CLOCK.now()))

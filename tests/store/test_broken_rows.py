@@ -6,7 +6,7 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
-from jeroboam.domain.bay_manifests import OrchestratedKind
+from jeroboam.domain.bay_manifests import BayManifestKind
 from jeroboam.domain.clusters import Certificate
 from jeroboam.store import BrokenRow, ClusterFilter, EventFilter, Page, TemplateFilter, tables
 from jeroboam.store.broken import BrokenRows
@@ -41,7 +41,7 @@ async def fill(store) -> dict[str, list]:
                 "containers": builders.container(),
                 "hosts": builders.host(hostname=f"h{number}-{template.name}"),
                 "workloads": builders.workload(cluster),
-                "orchestrated": builders.orchestrated(cluster, kind=OrchestratedKind.POD),
+                "orchestrated": builders.orchestrated(cluster, kind=BayManifestKind.POD),
             }
             for kind, item in rows.items():
                 await getattr(tx, kind).insert(item)

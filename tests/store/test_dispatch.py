@@ -11,7 +11,7 @@ from jeroboam.dispatch.sessions import RESYNC_SECONDS, Dispatcher
 from jeroboam.domain.containers import ContainerObserved, RuntimeState
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.kit.ids import RandomIds
-from jeroboam.protocol import VERSION, Assignment, Assignments, Hello, HostReport, Released, Report
+from jeroboam.protocol import VERSION, Assignment, Assignments, ContainerForgotten, ContainerReport, Hello, HostReport
 from jeroboam.protocol.memory import session_pair
 from jeroboam.store import tables
 from tests import builders
@@ -112,7 +112,7 @@ async def test_a_hosts_row_that_breaks_ends_the_session_of_its_agent_alone(rig):
     async with rig.store.write() as tx:
         await tx.containers.remove(uuid=rig.containers[1].uuid)
     await hint(rig, rig.containers[1])
-    assert await heard(other) == Released(uuid=rig.containers[1].uuid)
+    assert await heard(other) == ContainerForgotten(uuid=rig.containers[1].uuid)
     async with rig.store.read() as tx:
         assert [(host.uuid, host.runtime_error) for host in await tx.hosts.select()] == [(rig.hosts[1].uuid, "away")]
 
@@ -133,7 +133,7 @@ async def test_a_container_that_cannot_be_read_is_kept_and_sent_once_it_is_repai
         assert [each.uuid for each in everything.containers] == [broken.uuid, sound.uuid]
         await break_container(rig, broken)
     # Neither a report of it nor a hint at it is answered: what comes next is about another.
-    await end.send(Report(uuid=broken.uuid, observed=ContainerObserved(seq=0, state=RuntimeState.RUNNING)))
+    await end.send(ContainerReport(uuid=broken.uuid, observed=ContainerObserved(seq=0, state=RuntimeState.RUNNING)))
     await hint(rig, broken)
     async with rig.store.write() as tx:
         await tx.containers.update(replace(sound, generation=sound.generation + 1))
@@ -143,7 +143,7 @@ async def test_a_container_that_cannot_be_read_is_kept_and_sent_once_it_is_repai
     async with rig.store.write() as tx:
         await tx.containers.remove(uuid=sound.uuid)
     await rig.clock.advance(RESYNC_SECONDS + 1)
-    assert await heard(end) == Released(uuid=sound.uuid)
+    assert await heard(end) == ContainerForgotten(uuid=sound.uuid)
     async with rig.store.write() as tx:
         await tx.containers.update(replace(broken, generation=broken.generation + 1))
     await hint(rig, broken)

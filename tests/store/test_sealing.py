@@ -12,7 +12,7 @@ from jeroboam.kit.clock import SystemClock
 from jeroboam.secrets.keyfile import KeyFileSealer
 from jeroboam.store import BrokenRow, Page, Store, tables
 from jeroboam.store.sealing import SealedJson
-from jeroboam.store.tables import Junk
+from jeroboam.store.tables import UnreadableValue
 from tests import builders
 
 pytestmark = pytest.mark.security
@@ -92,10 +92,10 @@ def test_another_key_opens_nothing(tmp_path):
     text = SealedJson(KeyFileSealer(tmp_path / "one")).encode(spec())
     assert json.loads(text)["http_proxy"].startswith("sealed:")
     opened = SealedJson(KeyFileSealer(tmp_path / "two")).decode(text)
-    assert isinstance(opened, Junk)
+    assert isinstance(opened, UnreadableValue)
     assert "key" in opened.text
 
 
 @pytest.mark.parametrize("text", ["sealed:x", "sealed:AQ==", "sealed:" + "A" * 64])
 def test_what_only_looks_sealed_is_opened_by_no_key(tmp_path, text):
-    assert isinstance(SealedJson(KeyFileSealer(tmp_path / "one")).decode(f'{{"http_proxy":"{text}"}}'), Junk)
+    assert isinstance(SealedJson(KeyFileSealer(tmp_path / "one")).decode(f'{{"http_proxy":"{text}"}}'), UnreadableValue)

@@ -5,7 +5,13 @@ from dataclasses import replace
 
 import pytest
 
-from jeroboam.domain.bay_containers import Act, WorkloadKind, WorkloadSpec, WorkloadStatus, project_workload
+from jeroboam.domain.bay_containers import (
+    BayContainerSpec,
+    BayContainerStatus,
+    BayObjectKind,
+    ContainerAction,
+    project_workload,
+)
 from jeroboam.domain.clusters import Cluster, Health, NodeGroup, Template
 from jeroboam.domain.containers import Container, ContainerSpec, RuntimeState, Status
 from jeroboam.domain.errors import Conflict, Invalid, NotFound
@@ -42,8 +48,8 @@ async def test_what_is_written_is_read_back_whole(store):
 async def test_workloads_and_node_records_are_read_back_whole(store):
     template = builders.template()
     cluster = builders.cluster(template)
-    workload = builders.workload(cluster, spec=WorkloadSpec(image="busybox", command="top -b", memory="64m"))
-    seen = replace(workload.observed, state=RuntimeState.RUNNING, started_at=builders.NOW, failed=Act.PAUSE)
+    workload = builders.workload(cluster, spec=BayContainerSpec(image="busybox", command="top -b", memory="64m"))
+    seen = replace(workload.observed, state=RuntimeState.RUNNING, started_at=builders.NOW, failed=ContainerAction.PAUSE)
     workload = project_workload(replace(workload, observed=seen))
     node = NodeRecord(uuid=builders.new_uuid(), project_id="p1", user_id="u1", type="virt", created_at=builders.NOW)
     await put(store, "templates", template)
@@ -52,9 +58,9 @@ async def test_workloads_and_node_records_are_read_back_whole(store):
     await put(store, "node_records", node)
     async with store.read() as tx:
         assert await tx.workloads.get(workload.uuid) == workload
-        assert isinstance((await tx.workloads.get(workload.uuid)).status, WorkloadStatus)
+        assert isinstance((await tx.workloads.get(workload.uuid)).status, BayContainerStatus)
         assert await tx.workloads.uuids() == [workload.uuid]
-        assert await tx.workloads.select(Page(sort_key="bay_uuid"), image="busybox", kind=WorkloadKind.CONTAINER)
+        assert await tx.workloads.select(Page(sort_key="bay_uuid"), image="busybox", kind=BayObjectKind.CONTAINER)
         assert await tx.node_records.get(node.uuid) == node
     with pytest.raises(Exception, match=r"(?i)foreign key"):
         async with store.write() as tx:

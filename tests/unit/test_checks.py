@@ -10,9 +10,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from jeroboam.checks import ALL, chosen
-from jeroboam.checks.base import Check, Outcome
+from jeroboam.checks.base import CheckOutcome, ClusterCheck
 from jeroboam.checks.runner import carry_out
-from jeroboam.checks.site import Failed, Skipped, enter
+from jeroboam.checks.site import CheckFailed, CheckSkipped, enter
 from jeroboam.clients.kubernetes import KubernetesApi
 from jeroboam.domain.errors import Permanent
 from tests.clock import ManualClock, until
@@ -80,21 +80,21 @@ class Told:
         self.begun: list[str] = []
         self.ended: list[str] = []
 
-    def begin(self, check: Check) -> None:
+    def begin(self, check: ClusterCheck) -> None:
         self.begun.append(check.name)
 
     def end(self, result) -> None:
         self.ended.append(f"{result.check.name} {result.outcome} {result.text}".rstrip())
 
 
-def a_check(name: str, *, raises: Exception | None = None, alone: bool = False, text: str = "") -> Check:
+def a_check(name: str, *, raises: Exception | None = None, alone: bool = False, text: str = "") -> ClusterCheck:
     async def run(site) -> str:
         await asyncio.sleep(0)
         if raises is not None:
             raise raises
         return text
 
-    return Check(name=name, about=name, run=run, alone=alone)
+    return ClusterCheck(name=name, about=name, run=run, alone=alone)
 
 
 async def a_site(kept: Kept, clock=None):
@@ -107,8 +107,8 @@ async def test_each_end_is_told_and_everything_is_removed(kept):
     checks = [
         a_check("last", alone=True),
         a_check("good", text="twice"),
-        a_check("bad", raises=Failed("no answer")),
-        a_check("poor", raises=Skipped("one node only")),
+        a_check("bad", raises=CheckFailed("no answer")),
+        a_check("poor", raises=CheckSkipped("one node only")),
         a_check("cut", raises=Permanent("the API refuses")),
     ]
     results = await carry_out(site, checks, told)
@@ -120,7 +120,7 @@ async def test_each_end_is_told_and_everything_is_removed(kept):
     ]
     assert told.ended[-1] == "last passed"
     assert sorted(each.outcome for each in results) == sorted(
-        [Outcome.PASSED, Outcome.PASSED, Outcome.FAILED, Outcome.FAILED, Outcome.SKIPPED]
+        [CheckOutcome.PASSED, CheckOutcome.PASSED, CheckOutcome.FAILED, CheckOutcome.FAILED, CheckOutcome.SKIPPED]
     )
     assert set(kept.objects) == {"/api/v1/nodes"}
     assert "PATCH /apis/apps/v1/namespaces/jeroboam-check-x/daemonsets/web" in kept.asked
@@ -135,7 +135,7 @@ async def test_a_check_that_hangs_is_given_up(kept):
         return ""
 
     told = Told()
-    going = asyncio.ensure_future(carry_out(site, [Check(name="hung", about="", run=hang)], told))
+    going = asyncio.ensure_future(carry_out(site, [ClusterCheck(name="hung", about="", run=hang)], told))
     while told.begun != ["hung"]:
         await asyncio.sleep(0)
     await clock.advance(49)
@@ -155,7 +155,7 @@ async def test_a_bug_or_an_interruption_leaves_nothing_either(kept):
         return ""
 
     told = Told()
-    going = asyncio.ensure_future(carry_out(await a_site(kept), [Check(name="hung", about="", run=hang)], told))
+    going = asyncio.ensure_future(carry_out(await a_site(kept), [ClusterCheck(name="hung", about="", run=hang)], told))
     while told.begun != ["hung"]:
         await asyncio.sleep(0)
     going.cancel()
@@ -176,7 +176,7 @@ async def test_what_is_waited_for_in_vain_is_told_with_what_was_seen(kept):
         await clock.advance(0.2)
         await asyncio.sleep(0.001)
     with pytest.raises(
-        Failed, match=r"the settings: not after 10 s; the last thing seen: asking for ConfigMap none: not there"
+        CheckFailed, match=r"the settings: not after 10 s; the last thing seen: asking for ConfigMap none: not there"
     ):
         await going
 
@@ -191,7 +191,7 @@ async def test_what_is_waited_for_in_vain_is_told_with_what_was_seen(kept):
 )
 async def test_a_cluster_without_room_is_told_before_anything_is_made(kept, nodes):
     kept.objects["/api/v1/nodes"] = {"items": nodes}
-    with pytest.raises(Failed, match="no node of the cluster takes work"):
+    with pytest.raises(CheckFailed, match="no node of the cluster takes work"):
         await a_site(kept)
     assert not [line for line in kept.asked if not line.startswith("GET")]
 

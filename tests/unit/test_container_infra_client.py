@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from jeroboam.bootstrap.own_clusters import check, kubeconfig
-from jeroboam.clients.container_infra import ContainerInfra, logged_in
+from jeroboam.clients.container_infra import ContainerInfraClient, logged_in
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.kit.clock import SystemClock
 from jeroboam.kit.x509 import make_ca, sign_csr
@@ -50,7 +50,7 @@ class Server:
 
 
 async def test_a_cluster_is_found_and_access_to_it_is_asked_for():
-    infra = ContainerInfra(Server())
+    infra = ContainerInfraClient(Server())
     cluster = await infra.cluster("demo")
     assert (cluster.uuid, cluster.coe, cluster.coe_version) == ("u-1", "kubernetes", "v1.36.3")
     access = await infra.access(cluster)
@@ -71,7 +71,7 @@ async def test_a_cluster_is_found_and_access_to_it_is_asked_for():
     ],
 )
 async def test_what_is_refused_is_told(answers, kind, text):
-    infra = ContainerInfra(Server(**answers))
+    infra = ContainerInfraClient(Server(**answers))
     with pytest.raises(kind, match=text):
         await infra.access(await infra.cluster("demo"))
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from jeroboam.domain.clusters import Health, NodeObserved, NodeState, Operation
-from jeroboam.domain.events import CLUSTER_STATUS, Event, Told, counts, is_repeated, worth_telling
+from jeroboam.domain.events import CLUSTER_STATUS, Event, EventDraft, counts, is_repeated, worth_telling
 from jeroboam.domain.notifications import Initiator, cadf, enveloped, event_of, result_of
 from jeroboam.domain.progress import list_some
 from tests import builders
@@ -47,14 +47,14 @@ def test_nothing_changed_is_nothing_told(cluster):
 def test_status_reason_and_health_are_told(cluster):
     done = replace(cluster, status="CREATE_FAILED", status_reason="no room")
     assert worth_telling(cluster, done) == [
-        Told(event_type="cluster.status", status="CREATE_FAILED", message="no room")
+        EventDraft(event_type="cluster.status", status="CREATE_FAILED", message="no room")
     ]
     waits = replace(cluster, status_reason="no room")
     assert [told.message for told in worth_telling(cluster, waits)] == ["no room"]
     assert worth_telling(waits, cluster) == [], "that a reason is over is no event"
     sick = seen(cluster, health_status=Health.UNHEALTHY, health_status_reason={"api": "refused"})
     assert worth_telling(cluster, sick) == [
-        Told(event_type="cluster.health", status="UNHEALTHY", message="api: refused")
+        EventDraft(event_type="cluster.health", status="UNHEALTHY", message="api: refused")
     ]
     assert worth_telling(sick, seen(sick, health_status_reason={"api": "away"})) == []
 
@@ -66,12 +66,12 @@ def test_progress_that_only_counts_up_is_not_told(cluster):
 
 
 def test_what_fails_again_and_again_is_told_once():
-    told = Told(event_type=CLUSTER_STATUS, status="CREATE_IN_PROGRESS", message="no answer in 10 s")
+    told = EventDraft(event_type=CLUSTER_STATUS, status="CREATE_IN_PROGRESS", message="no answer in 10 s")
     known = [event("CREATE_IN_PROGRESS", "no room"), event("CREATE_IN_PROGRESS", "no answer in 5 s")]
     assert is_repeated(told, known)
     assert not is_repeated(told, known[:1])
     assert not is_repeated(told, [event("UPDATE_IN_PROGRESS", "no answer in 5 s")])
-    health = Told(event_type="cluster.health", status="HEALTHY", message=None)
+    health = EventDraft(event_type="cluster.health", status="HEALTHY", message=None)
     assert not is_repeated(health, [event("HEALTHY", None, "cluster.health")])
 
 

@@ -22,7 +22,7 @@ from jeroboam.domain import action_fields
 from jeroboam.domain import field_effects as effects
 from jeroboam.domain.clusters import Cluster, ClusterSpec, TemplateSpec
 from jeroboam.domain.errors import Invalid
-from jeroboam.domain.field_effects import Effect, check_fields, fields_honoured
+from jeroboam.domain.field_effects import FieldEffect, check_fields, fields_honoured
 from jeroboam.kit.clock import SystemClock
 from jeroboam.kit.x509 import make_ca
 from tests import builders
@@ -103,7 +103,7 @@ def test_every_field_has_a_word_of_every_driver_that_could_carry_it_out(kind):
     for name, rules in ACCEPTED[kind][1].items():
         assert set(rules) in DRIVERS, name
         for rule in rules.values():
-            assert rule.note or rule.effect_of("something") is Effect.CARRIED_OUT or rule.words, name
+            assert rule.note or rule.effect_of("something") is FieldEffect.CARRIED_OUT or rule.words, name
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from jeroboam.clients.addresses import AddressRules
 from jeroboam.clients.docker import check_path, connect
-from jeroboam.clients.docker_images import RegistryAway, check_pull, explain_failure
+from jeroboam.clients.docker_images import RegistryUnreachable, check_pull, explain_failure
 from jeroboam.domain.errors import Permanent
 from jeroboam.domain.images import ImageReference, is_reference, parse_reference
 
@@ -95,7 +95,7 @@ async def test_registries_on_the_services_own_networks_are_refused(host):
     name = f"{host}/team/app"
     if parse_reference(name).registry == "docker.io":
         pytest.fail(f"{name} is no name with a host")
-    with pytest.raises((Permanent, RegistryAway)) as caught:
+    with pytest.raises((Permanent, RegistryUnreachable)) as caught:
         await check_pull(name, AddressRules(may_allow_own=True))
     assert "not pulled from" in caught.value.reason or "nobody knows the host" in caught.value.reason
 
@@ -171,4 +171,4 @@ def test_how_registries_refuse(image, message, why):
     ],
 )
 def test_what_is_no_refusal_of_a_registry(image, message):
-    assert isinstance(explain_failure(image, message), RegistryAway)
+    assert isinstance(explain_failure(image, message), RegistryUnreachable)

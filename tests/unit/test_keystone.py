@@ -9,7 +9,7 @@ from aiohttp import web
 
 from jeroboam.domain.caller import AccessRule
 from jeroboam.domain.errors import Forbidden, Unavailable
-from jeroboam.domain.limits import Owner
+from jeroboam.domain.limits import LimitOwner
 from jeroboam.identity.keystone import CACHED, KeystoneProjects, KeystoneTokens
 from jeroboam.kit.clock import SystemClock
 
@@ -270,5 +270,5 @@ async def test_projects(tokens):
     assert await projects.exists("p1")
     assert not await projects.exists("p2")
     assert not await projects.exists("../auth")
-    assert await projects.describe("p1") == Owner(project_id="p1", project_name="demo", domain_id="d1")
+    assert await projects.describe("p1") == LimitOwner(project_id="p1", project_name="demo", domain_id="d1")
     assert await projects.describe("p2") is None

@@ -10,10 +10,10 @@ from aiohttp.test_utils import TestServer
 
 from jeroboam.clients.kubernetes import KubernetesApi
 from jeroboam.coes.kubernetes.drains import empty
-from jeroboam.coes.kubernetes.node_ops import KubeNode, Nodes
+from jeroboam.coes.kubernetes.node_ops import KubernetesNode, NodeOps
 from tests.clock import ManualClock, until
 
-NODE = KubeNode(
+NODE = KubernetesNode(
     name="w0",
     ready=True,
     reason="",
@@ -111,7 +111,7 @@ async def shown():
         async def emptied(*looks: dict, seconds: float = 60.0) -> float:
             """How long it took."""
             server.next, begun = list(looks), clock.monotonic()
-            work = empty(Nodes(api, clock), NODE, seconds=seconds, clock=clock, progress=server.progress)
+            work = empty(NodeOps(api, clock), NODE, seconds=seconds, clock=clock, progress=server.progress)
             task = asyncio.create_task(work)
 
             async def look() -> bool:
@@ -121,7 +121,7 @@ async def shown():
             await task
             return clock.monotonic() - begun
 
-        server.emptied, server.clock, server.nodes = emptied, clock, Nodes(api, clock)
+        server.emptied, server.clock, server.nodes = emptied, clock, NodeOps(api, clock)
         yield server
         if server.silent is not None:
             server.silent.set()

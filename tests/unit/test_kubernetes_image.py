@@ -16,7 +16,7 @@ from jeroboam.nodeimages import kubernetes
 from jeroboam.nodeimages.engine import version_key
 from jeroboam.nodeimages.kubernetes.layers import LAYERS, STORE, Layer, brought_along, packed
 from jeroboam.nodeimages.kubernetes.versions import OUTPUTS
-from jeroboam.nodeimages.tree import Tree, write_tar
+from jeroboam.nodeimages.tree import RootTree, write_tar
 from jeroboam.settings import load
 from tests.unit.test_programs import Told
 
@@ -32,7 +32,7 @@ def programs(tmp_path):
     return made
 
 
-def archive(tree: Tree) -> dict[str, bytes]:
+def archive(tree: RootTree) -> dict[str, bytes]:
     with tarfile.open(fileobj=io.BytesIO(tree.contents[f"{STORE}/archive.tar"][0])) as tar:
         return {info.name: tar.extractfile(info).read() for info in tar}
 
@@ -96,7 +96,7 @@ def test_every_image_that_kubeadm_asks_for_is_there_under_its_name(programs):
 
 
 def test_a_layer_is_named_by_the_tar_that_it_would_be(programs):
-    tree = Tree(files={"etcd": programs["etcd"]}, folders=("tmp",))
+    tree = RootTree(files={"etcd": programs["etcd"]}, folders=("tmp",))
     found = packed([Layer(names=("a:1", "b:1"), config={"Cmd": ["/etcd"]}, tree=tree)])
     out = io.BytesIO()
     write_tar(tree, out)
@@ -133,7 +133,7 @@ def test_a_file_at_several_places_is_written_once(tmp_path):
     one.write_text("one")
     (tmp_path / "same").hardlink_to(one)
     out = io.BytesIO()
-    write_tar(Tree(files={"a": one, "b/c": Path(tmp_path / "same"), "d": one}), out)
+    write_tar(RootTree(files={"a": one, "b/c": Path(tmp_path / "same"), "d": one}), out)
     out.seek(0)
     with tarfile.open(fileobj=out) as tar:
         kinds = {info.name: (info.type, info.linkname) for info in tar}

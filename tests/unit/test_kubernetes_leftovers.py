@@ -7,7 +7,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from jeroboam.clients.kubernetes import KubernetesApi
-from jeroboam.coes.kubernetes.leftovers import Leftovers, clear, find
+from jeroboam.coes.kubernetes.leftovers import GoneNodeObjects, clear, find
 
 PRESENT = {"m0", "w0"}
 
@@ -64,7 +64,7 @@ async def cluster():
 
 async def test_where_every_node_is_there_pods_are_not_even_asked_for(cluster):
     cluster.volumes = [volume("a", "w0", "Released"), volume("b", "w0", "Bound")]
-    assert await find(cluster.api, PRESENT) == Leftovers()
+    assert await find(cluster.api, PRESENT) == GoneNodeObjects()
     assert cluster.asked == ["/api/v1/persistentvolumes"]
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from jeroboam.coes.kubernetes.coe import KubernetesCoe
-from jeroboam.coes.kubernetes.machine_id import Machine
+from jeroboam.coes.kubernetes.machine_id import MachineId
 from jeroboam.coes.kubernetes.node_ops import description
 from tests.unit.test_kubernetes_drain import NODE
 from tests.unit.test_kubernetes_options import CLOCK, laid_for, plan
@@ -27,7 +27,7 @@ def test_a_node_says_which_server_it_is_and_what_it_was_booted_with(coe, number)
     assert config["providerID"] == f"openstack:///{member.uuid}"
     commands = coe.script(made, member).commands
     assert f"--machine-id-file={BOOTED}" in commands[-1]
-    booted = Machine.of(made, member, CLOCK.now())
+    booted = MachineId.of(made, member, CLOCK.now())
     assert f"echo {member.uuid} >/etc/machine-id; echo {booted} >{BOOTED}" in commands[0][-1]
     assert commands[1] == ("sh", "/etc/jeroboam/node/size.sh", member.uuid)
 

@@ -14,7 +14,7 @@ from jeroboam.coes.base import Authority, CoePlan, Member
 from jeroboam.coes.kubernetes import components, flag_values
 from jeroboam.coes.kubernetes.coe import KubernetesCoe
 from jeroboam.coes.kubernetes.network import ranges
-from jeroboam.coes.kubernetes.node_ops import KubeNode
+from jeroboam.coes.kubernetes.node_ops import KubernetesNode
 from jeroboam.coes.kubernetes.options import networks
 from jeroboam.domain.clusters import TemplateSpec
 from jeroboam.domain.errors import Invalid
@@ -209,7 +209,7 @@ def plan(coe, **labels) -> CoePlan:
 def test_what_is_applied_names_images_that_every_node_image_brings():
     layers = tomllib.loads((files("jeroboam.nodeimages.kubernetes") / "layers.toml").read_text())
     brought = [name for layer in layers.values() for name in layer.get("names", ())]
-    applied = "".join(each.read_text() for each in Path(str(files("jeroboam.coes.kubernetes.coe"))).glob("*.yaml"))
+    applied = "".join(each.read_text() for each in Path(str(files("jeroboam.coes.kubernetes"))).glob("*.yaml"))
     named = set(re.findall(r"image: (\S+)", applied))
     assert named - set(layers["busybox"]["names"]) == {name for name in brought if name.endswith(":node")}
 
@@ -380,10 +380,10 @@ def test_a_network_of_ones_own(coe):
         coe.check_change(SPEC, replace(SPEC, network_driver="none"))
 
 
-def node(name: str, pods: str = "") -> KubeNode:
+def node(name: str, pods: str = "") -> KubernetesNode:
     """A node of which only that is told."""
-    rest = {each.name: None for each in fields(KubeNode)}
-    return KubeNode(**{**rest, "name": name, "pods": pods})
+    rest = {each.name: None for each in fields(KubernetesNode)}
+    return KubernetesNode(**{**rest, "name": name, "pods": pods})
 
 
 def test_nodes_get_addresses_that_no_other_has_as_far_as_they_reach():

@@ -6,8 +6,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from jeroboam.clients.kubernetes import Denied, KubernetesApi
-from jeroboam.clients.kubernetes_streams import Ran, ask_port, run
+from jeroboam.clients.kubernetes import AccessDenied, KubernetesApi
+from jeroboam.clients.kubernetes_streams import CommandResult, ask_port, run
 from jeroboam.domain.errors import Permanent, Temporary
 
 PLAIN = ssl.create_default_context()
@@ -59,7 +59,7 @@ async def api(server):
 async def test_a_command_gets_its_input_and_its_end(api, server):
     server.waits_for, server.says = 2, [b"\x01out", b"\x02err", b"\x01put", ENDED]
     seen = await run(api, "p", ["sh", "-c", "a b"], namespace="n", stdin="given", seconds=5)
-    assert seen == Ran(code=7, stdout="output", stderr="err")
+    assert seen == CommandResult(code=7, stdout="output", stderr="err")
     assert server.heard == [b"\x00given", b"\xff\x00"]
     assert server.query[:3] == [("command", "sh"), ("command", "-c"), ("command", "a b")]
     assert ("stdin", "true") in server.query
@@ -81,7 +81,7 @@ async def test_what_cannot_be_run_is_told(api, server):
     server.stays = True
     with pytest.raises(Temporary, match=r"not over after 0\.1 s"):
         await run(api, "p", ["slow"], namespace="n", seconds=0.1)
-    with pytest.raises(Denied) as denied:
+    with pytest.raises(AccessDenied) as denied:
         await run(api, "secret", ["ls"], namespace="n", seconds=5)
     assert denied.value.status == 403
 

@@ -4,10 +4,10 @@ import pytest
 import yaml
 
 from jeroboam.domain.errors import Forbidden
-from jeroboam.domain.limits import Asked, Limit, Owner, check, concerning, judge, parse
+from jeroboam.domain.limits import Limit, LimitOwner, RequestedSize, check, concerning, judge, parse
 
-DEMO = Owner(project_id="p1", project_name="demo", domain_id="d1")
-OTHER = Owner(project_id="p2", project_name="other", domain_id="d2")
+DEMO = LimitOwner(project_id="p1", project_name="demo", domain_id="d1")
+OTHER = LimitOwner(project_id="p2", project_name="other", domain_id="d2")
 
 
 def limit(**bounds) -> Limit:
@@ -32,7 +32,7 @@ def test_whom_a_limit_concerns(selectors, holds):
 
 
 def test_a_project_without_a_name_is_not_meant_by_an_empty_one():
-    assert not concerning((limit(max_nodes_per_cluster=1, projects=("x",)),), Owner(project_id="p"))
+    assert not concerning((limit(max_nodes_per_cluster=1, projects=("x",)),), LimitOwner(project_id="p"))
 
 
 GOOD_AND_BAD = [
@@ -59,23 +59,23 @@ GOOD_AND_BAD = [
 @pytest.mark.parametrize(("bounds", "good", "bad", "said"), GOOD_AND_BAD)
 def test_each_bound_lets_pass_and_refuses_by_name(bounds, good, bad, said):
     limits = (limit(**bounds),)
-    check(limits, Asked(**good))
+    check(limits, RequestedSize(**good))
     with pytest.raises(Forbidden, match=r"^Limit l: ") as refused:
-        check(limits, Asked(**bad))
+        check(limits, RequestedSize(**bad))
     assert said in refused.value.detail
     assert refused.value.field
 
 
 def test_what_a_wish_does_not_say_is_not_judged():
     everything = {key: value for bounds, *_ in GOOD_AND_BAD for key, value in bounds.items()}
-    assert list(judge((limit(**everything),), Asked())) == []
+    assert list(judge((limit(**everything),), RequestedSize())) == []
 
 
 def test_all_limits_hold_together():
     limits = (limit(max_nodes_per_cluster=9), Limit(name="tight", max_nodes_per_cluster=2))
     with pytest.raises(Forbidden, match="Limit tight"):
-        check(limits, Asked(cluster_nodes=5))
-    assert [verdict.allowed for verdict in judge(limits, Asked(cluster_nodes=5))] == [True, False]
+        check(limits, RequestedSize(cluster_nodes=5))
+    assert [verdict.allowed for verdict in judge(limits, RequestedSize(cluster_nodes=5))] == [True, False]
 
 
 def test_a_whole_file():

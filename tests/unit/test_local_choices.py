@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jeroboam.domain.nodes import COMMANDS_PATH, File, NodeScript
-from jeroboam.domain.owner_labels import Kind
-from jeroboam.providers.base import Flavor, NodeWant
+from jeroboam.domain.nodes import COMMANDS_PATH, NodeFile, NodeScript
+from jeroboam.domain.owner_labels import ObjectKind
+from jeroboam.providers.base import DesiredNode, Flavor
 from jeroboam.providers.local import subnets
 from jeroboam.providers.local.catalog import DockerImage
-from jeroboam.providers.local.engine import Gift, ways
-from jeroboam.providers.local.nodes import Place, archive, container_config, container_name, labels, last_words
+from jeroboam.providers.local.engine import EngineCapabilities, ways
+from jeroboam.providers.local.nodes import NodePlacement, archive, container_config, container_name, labels, last_words
 
 SMALL = ipaddress.IPv4Network("10.200.0.0/22")
 
@@ -77,7 +77,7 @@ def test_commands_reach_the_shell_as_they_are(arguments):
 
 
 def test_files_come_with_their_folders_and_modes():
-    script = NodeScript(files=(File(path="/a/b/c", content=b"x", mode=0o600),), commands=(("true",),))
+    script = NodeScript(files=(NodeFile(path="/a/b/c", content=b"x", mode=0o600),), commands=(("true",),))
     with tarfile.open(fileobj=io.BytesIO(archive(script))) as tar:
         found = {info.name: (info.isdir(), info.mode) for info in tar}
     assert found["a"] == found["a/b"] == (True, 0o755)
@@ -85,10 +85,10 @@ def test_files_come_with_their_folders_and_modes():
     assert found[COMMANDS_PATH.lstrip("/")] == (False, 0o700)
 
 
-WANT = NodeWant(uuid="0123456789ab", name="n" * 80, group="g", role="worker", image="i", flavor="f")
-GIFT = Gift(host_config={"Privileged": True}, cpus=2, data_root="/nowhere/at/all", facts={})
+WANT = DesiredNode(uuid="0123456789ab", name="n" * 80, group="g", role="worker", image="i", flavor="f")
+GIFT = EngineCapabilities(host_config={"Privileged": True}, cpus=2, data_root="/nowhere/at/all", facts={})
 IMAGE = DockerImage(id="sha256:1", data_folder="/data", machine=True)
-PLACE = Place(network="net", network_id="n1", address="10.0.0.2", volume="vol", labels={"a": "b"})
+PLACE = NodePlacement(network="net", network_id="n1", address="10.0.0.2", volume="vol", labels={"a": "b"})
 
 
 @pytest.mark.parametrize(("vcpus", "cores"), [(1, 1), (2, 2), (8, 2), (0.5, 0.5)])
@@ -105,7 +105,7 @@ def test_limits_follow_the_flavour_and_the_host(vcpus, cores):
 
 
 def test_tags_say_whose_a_thing_is():
-    tags = labels("here", "cluster", WANT, "10.0.0.2", Kind.NODE)
+    tags = labels("here", "cluster", WANT, "10.0.0.2", ObjectKind.NODE)
     assert tags["jeroboam.installation"] == "here"
     assert tags["jeroboam.cluster"] == "cluster"
     assert tags["jeroboam.node"] == WANT.uuid
@@ -125,7 +125,7 @@ def test_tags_say_whose_a_thing_is():
     ],
 )
 def test_what_is_missing_becomes_a_condition(facts, kind, holds):
-    gift = Gift(host_config={}, cpus=1, data_root="/nowhere/at/all", facts=facts)
+    gift = EngineCapabilities(host_config={}, cpus=1, data_root="/nowhere/at/all", facts=facts)
     condition = next(each for each in gift.conditions() if each.type == kind)
     assert condition.status is holds
     assert holds == (condition.message == "")
@@ -146,7 +146,7 @@ def test_modules_are_shown_where_there_are_any_and_done_without_where_refused():
     found = ways(ALL_CAPS, modules=True)
     assert [bool(way.get("Mounts")) for way in found] == [True, True, False, False]
     assert found[0]["Mounts"][0]["ReadOnly"]
-    gift = Gift(host_config=found[0], cpus=1, data_root="/", facts={})
+    gift = EngineCapabilities(host_config=found[0], cpus=1, data_root="/", facts={})
     flavor = Flavor(id="f", name="f", vcpus=1, ram=512, disk=1)
     config = container_config(WANT, PLACE, IMAGE, flavor, gift)
     assert [mount["Target"] for mount in config["HostConfig"]["Mounts"]] == ["/lib/modules", "/data"]

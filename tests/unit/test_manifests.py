@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jeroboam.api.bays.manifest_reader import MOST_OCTETS, manifest_of, name_of
-from jeroboam.domain.bay_manifests import OrchestratedKind, facts_of
+from jeroboam.domain.bay_manifests import BayManifestKind, facts_of
 from jeroboam.domain.errors import Invalid
 
 POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {containers: []}\n"
 
 
-def refusal(text: str, kind: OrchestratedKind = OrchestratedKind.POD) -> str:
+def refusal(text: str, kind: BayManifestKind = BayManifestKind.POD) -> str:
     with pytest.raises(Invalid) as caught:
         manifest_of(kind, text)
     assert caught.value.field == "manifest"
@@ -33,13 +33,13 @@ def refusal(text: str, kind: OrchestratedKind = OrchestratedKind.POD) -> str:
     ],
 )
 def test_ways_to_write_it(text):
-    found = manifest_of(OrchestratedKind.POD, text)
+    found = manifest_of(BayManifestKind.POD, text)
     assert found == {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": {"containers": []}}
     assert name_of(found) == "x"
 
 
 def test_a_date_stays_the_text_that_it_is():
-    found = manifest_of(OrchestratedKind.POD, POD.replace("{name: x}", "{name: x, labels: {day: 2015-04-30}}"))
+    found = manifest_of(BayManifestKind.POD, POD.replace("{name: x}", "{name: x, labels: {day: 2015-04-30}}"))
     assert found["metadata"]["labels"] == {"day": "2015-04-30"}
 
 
@@ -119,7 +119,7 @@ def test_what_is_not_taken(text, word):
 
 def test_a_service_has_a_shorter_name():
     text = POD.replace("Pod", "Service").replace("name: x", "name: " + "x" * 64)
-    assert "at most 63" in refusal(text, OrchestratedKind.SERVICE)
+    assert "at most 63" in refusal(text, BayManifestKind.SERVICE)
 
 
 def test_nothing_large_is_made_of_something_small():
@@ -162,7 +162,7 @@ ODD = st.dictionaries(
 )
 
 
-@given(kind=st.sampled_from(OrchestratedKind), spec=ODD, labels=JSON)
+@given(kind=st.sampled_from(BayManifestKind), spec=ODD, labels=JSON)
 def test_no_form_is_too_odd_to_be_shown(kind, spec, labels):
     facts_of(kind, {"metadata": {"labels": labels}, "spec": spec})
     facts_of(kind, spec)

@@ -9,23 +9,23 @@ from hypothesis import strategies as st
 from jeroboam.domain.containers import ContainerSpec
 from jeroboam.domain.hosts import Host
 from jeroboam.domain.quotas import ContainerUse
-from jeroboam.scheduler.placement import Candidate, Refusal, Rules, Want, place
+from jeroboam.scheduler.placement import CandidateHost, PlacementRefusal, PlacementRequest, PlacementRules, place
 from tests import builders
 
-RULES = Rules(now=builders.NOW)
+RULES = PlacementRules(now=builders.NOW)
 
 
-def want(**spec) -> Want:
-    return Want(uuid=builders.new_uuid(), spec=ContainerSpec(image="busybox", **spec))
+def want(**spec) -> PlacementRequest:
+    return PlacementRequest(uuid=builders.new_uuid(), spec=ContainerSpec(image="busybox", **spec))
 
 
-def candidate(name: str, *, memory: int = 8192, used: int = 0, **changes) -> Candidate:
+def candidate(name: str, *, memory: int = 8192, used: int = 0, **changes) -> CandidateHost:
     host = builders.host(hostname=name)
     facts = replace(host.facts, hostname=name, mem_total=memory, labels=changes.pop("labels", {}))
-    return Candidate(host=replace(host, facts=facts, **changes), used=ContainerUse(containers=1, memory=used))
+    return CandidateHost(host=replace(host, facts=facts, **changes), used=ContainerUse(containers=1, memory=used))
 
 
-def one(want: Want, *candidates: Candidate) -> Host | Refusal:
+def one(want: PlacementRequest, *candidates: CandidateHost) -> Host | PlacementRefusal:
     return place([want], candidates, RULES)[want.uuid]
 
 
@@ -36,9 +36,11 @@ def test_the_least_used_host_takes_it():
 def test_a_host_with_fewer_cores_than_asked_for_takes_it_not():
     small = candidate("small")
     refusal = one(want(cpu=4.5), small)
-    assert refusal == Refusal(text="There are not enough hosts available. 1 host: has fewer cores", temporary=False)
+    assert refusal == PlacementRefusal(
+        text="There are not enough hosts available. 1 host: has fewer cores", temporary=False
+    )
     large = replace(small.host, hostname="large", facts=replace(small.host.facts, cpus=8))
-    assert one(want(cpu=4.5), small, Candidate(host=large)).hostname == "large"
+    assert one(want(cpu=4.5), small, CandidateHost(host=large)).hostname == "large"
 
 
 def test_a_batch_spreads_because_each_counts_for_the_next():
@@ -57,7 +59,7 @@ def test_a_refusal_counts_its_reasons():
         candidate("d", memory=64000, last_seen=silent),
     )
     expected = "There are not enough hosts available. 2 hosts: not enough memory; 1 host: disabled; 1 host: down"
-    assert refusal == Refusal(text=expected, temporary=True)
+    assert refusal == PlacementRefusal(text=expected, temporary=True)
 
 
 def test_only_hosts_that_may_come_back_make_it_temporary():

@@ -17,7 +17,7 @@ from aiohttp.test_utils import TestServer
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.kit.clock import SystemClock
 from jeroboam.nodeimages import kubernetes
-from jeroboam.nodeimages.fetch_or_compile import Both
+from jeroboam.nodeimages.fetch_or_compile import FetchOrCompile
 from jeroboam.nodeimages.programs import Program, ProgramCache
 from jeroboam.nodeimages.releases import Release, Releases, checksums
 from tests.unit.test_programs import Told
@@ -263,7 +263,7 @@ async def test_what_makers_do_not_publish_is_compiled(cache, at):
     contents = {"server": b"server", "client": b"client", "tool": tar_gz("./bin/tool", b"tool")}
     paths = {path: path.rpartition("/")[2][:6] for each in (FILES, ARCHIVE) for path in Releases(homes).paths(each)}
     pins = {path: digest(contents["tool" if name.startswith("tool") else name]) for path, name in paths.items()}
-    both = Both(Releases(homes, pins=pins), Compiled())
+    both = FetchOrCompile(Releases(homes, pins=pins), Compiled())
     got = await cache.get(both, [FILES, ONE, ARCHIVE])
     assert {name: path.read_text() for name, path in got.items()} == {
         "server": "server",

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jeroboam.secrets.base import KeyTrouble, Sealer
+from jeroboam.secrets.base import KeyFileError, Sealer
 from jeroboam.secrets.keyfile import KeyFileSealer
 
 
@@ -68,7 +68,7 @@ def test_a_file_without_keys_is_refused_and_not_shown(tmp_path, text):
     path = tmp_path / "key"
     path.write_text(text)
     path.chmod(0o600)
-    with pytest.raises(KeyTrouble, match="does not hold keys") as caught:
+    with pytest.raises(KeyFileError, match="does not hold keys") as caught:
         KeyFileSealer(path)
     assert not text or text not in str(caught.value)
 
@@ -78,11 +78,11 @@ def test_a_file_that_others_may_read_is_refused(tmp_path, mode):
     path = tmp_path / "key"
     KeyFileSealer(path)
     path.chmod(mode)
-    with pytest.raises(KeyTrouble, match="chmod 600"):
+    with pytest.raises(KeyFileError, match="chmod 600"):
         KeyFileSealer(path)
 
 
 def test_a_folder_in_the_files_place_is_refused(tmp_path):
     tmp_path.chmod(0o700)
-    with pytest.raises(KeyTrouble, match="cannot be used"):
+    with pytest.raises(KeyFileError, match="cannot be used"):
         KeyFileSealer(tmp_path)

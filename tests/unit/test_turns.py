@@ -4,13 +4,13 @@ import asyncio
 
 import pytest
 
-from jeroboam.api.turns import TooManyRequests, Turns
+from jeroboam.api.turns import RequestSlots, TooManyRequests
 
 pytestmark = pytest.mark.security
 
 
 async def test_one_project_does_not_hold_up_another():
-    turns, gate, inside = Turns(2), asyncio.Event(), []
+    turns, gate, inside = RequestSlots(2), asyncio.Event(), []
 
     async def request(project):
         async with turns.hold(project):
@@ -31,7 +31,7 @@ async def test_one_project_does_not_hold_up_another():
 
 
 async def test_one_project_does_not_take_every_connection():
-    turns, gate = Turns(2), asyncio.Event()
+    turns, gate = RequestSlots(2), asyncio.Event()
 
     async def request(project):
         async with turns.hold(project):
@@ -48,7 +48,7 @@ async def test_one_project_does_not_take_every_connection():
 
 
 async def test_who_gives_up_gives_the_turn_back():
-    turns = Turns(1)
+    turns = RequestSlots(1)
     async with turns.hold("one"):
         waiting = asyncio.ensure_future(turns.hold("one").__aenter__())
         await asyncio.wait({waiting}, timeout=0)

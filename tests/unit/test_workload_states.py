@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from jeroboam.domain.bay_containers import (
     VANISHED,
-    Act,
+    ContainerAction,
     ask_delete,
     ask_workload,
     check_act,
@@ -26,7 +26,7 @@ from tests import builders
 from tests.builders import NOW
 
 LATER = NOW + dt.timedelta(seconds=60)
-ACTS = st.sampled_from([act for act in Act if act is not Act.CREATE])
+ACTS = st.sampled_from([act for act in ContainerAction if act is not ContainerAction.CREATE])
 
 
 def made(**changes):
@@ -52,8 +52,10 @@ def test_what_was_seen_last(state, status):
 @pytest.mark.parametrize(
     ("failed", "state", "status"),
     [
-        (Act.CREATE, "absent", "Error"), (Act.START, "created", "Error"), (Act.REBOOT, "exited", "Error"),
-        (Act.START, "running", "Running"), (Act.PAUSE, "running", "Running"), (Act.STOP, "exited", "Stopped"),
+        (ContainerAction.CREATE, "absent", "Error"), (ContainerAction.START, "created", "Error"),
+        (ContainerAction.REBOOT, "exited", "Error"),
+        (ContainerAction.START, "running", "Running"), (ContainerAction.PAUSE, "running", "Running"),
+        (ContainerAction.STOP, "exited", "Stopped"),
         (None, "running", "Running"),
     ],
 )  # fmt: skip
@@ -69,11 +71,11 @@ def test_nobody_knows_while_the_bay_is_silent():
 
 
 def test_what_waits_keeps_the_later_deadline():
-    asked = ask_workload(made(), Act.START, now=NOW, deadline=LATER)
-    more = ask_workload(asked, Act.PAUSE, now=NOW, deadline=NOW + dt.timedelta(seconds=5))
+    asked = ask_workload(made(), ContainerAction.START, now=NOW, deadline=LATER)
+    more = ask_workload(asked, ContainerAction.PAUSE, now=NOW, deadline=NOW + dt.timedelta(seconds=5))
     assert more.deadline_at == LATER
     done = project_workload(replace(more, observed=replace(more.observed, seq=3, state=RuntimeState.PAUSED)))
-    again = ask_workload(done, Act.UNPAUSE, now=NOW, deadline=NOW + dt.timedelta(seconds=5))
+    again = ask_workload(done, ContainerAction.UNPAUSE, now=NOW, deadline=NOW + dt.timedelta(seconds=5))
     assert again.deadline_at == NOW + dt.timedelta(seconds=5)
 
 
@@ -83,8 +85,9 @@ def test_whatever_is_accepted_makes_sense_in_its_order(acts):
     workload, state = made(), "Stopped"
     for act in acts:
         makes_sense = {
-            Act.START: state == "Stopped", Act.STOP: state == "Running", Act.PAUSE: state == "Running",
-            Act.UNPAUSE: state == "Paused", Act.REBOOT: state != "Paused",
+            ContainerAction.START: state == "Stopped", ContainerAction.STOP: state == "Running",
+            ContainerAction.PAUSE: state == "Running",
+            ContainerAction.UNPAUSE: state == "Paused", ContainerAction.REBOOT: state != "Paused",
         }[act]  # fmt: skip
         try:
             check_act(workload, act)
@@ -93,7 +96,7 @@ def test_whatever_is_accepted_makes_sense_in_its_order(acts):
             continue
         assert makes_sense
         workload = ask_workload(workload, act, now=NOW, deadline=LATER)
-        state = {Act.STOP: "Stopped", Act.PAUSE: "Paused"}.get(act, "Running")
+        state = {ContainerAction.STOP: "Stopped", ContainerAction.PAUSE: "Paused"}.get(act, "Running")
         assert expected(workload) == state
         assert [op.seq for op in pending(workload)] == list(range(2, 2 + len(pending(workload))))
 
@@ -106,8 +109,8 @@ def test_a_delete_makes_all_that_waits_moot(acts):
     leaving = ask_delete(workload, now=NOW, deadline=LATER)
     assert (leaving.ops, leaving.status, leaving.deadline_at) == ((), "Running", LATER)
     assert ask_delete(leaving, now=LATER, deadline=LATER) is leaving
-    for act in (*Act, "logs", "execute"):
-        if act is not Act.CREATE:
+    for act in (*ContainerAction, "logs", "execute"):
+        if act is not ContainerAction.CREATE:
             with pytest.raises(Conflict, match="being deleted"):
                 check_act(leaving, act)
 

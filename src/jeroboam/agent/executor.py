@@ -1,21 +1,28 @@
 """Brings one container to what its assignment asks, one op at a time.
 
-`due` decides, purely, what is next. `Executor` does it against the runtime, and is re-entrant: the agent may be killed
-at any moment, and doing the op again ends in the same state. The journal is written before and after each op; the
-time at which the container had last been started, noted before, tells whether a start or reboot has happened. The
-callers, one at a time for each container, are the workers; they also decide on retries.
+`due` is pure and decides which op is next. `OpExecutor` carries it out against the runtime. It is re-entrant: the agent
+may be killed at any moment, and the same op done again ends in the same state. The journal is written before and after
+each op. It notes when the container was last started, which shows later whether a start or a reboot has happened. The
+callers are the workers, one at a time for each container. They decide on retries.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
-from jeroboam.agent.journal import Entry, Journal
+from jeroboam.agent.journal import Journal, JournalEntry
 from jeroboam.domain.containers import ContainerObserved, Op, OpKind, RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.kit.clock import Clock
 from jeroboam.protocol import Assignment
-from jeroboam.runtimes.base import Gone, Pauses, RegistryAway, Resizes, Runtime, Seen
+from jeroboam.runtimes.base import (
+    ContainerGone,
+    ContainerState,
+    ImageRegistryUnreachable,
+    Runtime,
+    SupportsPause,
+    SupportsResize,
+)
 
 Tell = Callable[[str, ContainerObserved], Awaitable[None]]
 
@@ -30,24 +37,24 @@ _INTERRUPTIBLE = frozenset({"image_pulling", "container_stopping"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Due:
+class DueOp:
     """The next op. `skipped` says that others before it need not be done any more."""
 
     op: Op
     skipped: bool = False
 
 
-def due(assignment: Assignment, entry: Entry) -> Due | None:
+def due(assignment: Assignment, entry: JournalEntry) -> DueOp | None:
     """What is next, if anything: the oldest op that has not ended, or a delete, which makes the others moot."""
     done = max(assignment.done, entry.observed.seq)
     waiting = [op for op in assignment.ops if op.seq > done]
     deletes = [op for op in waiting if op.kind is OpKind.DELETE]
     if deletes:
-        return Due(op=deletes[-1], skipped=deletes[-1] is not waiting[0])
-    return Due(op=waiting[0]) if waiting else None
+        return DueOp(op=deletes[-1], skipped=deletes[-1] is not waiting[0])
+    return DueOp(op=waiting[0]) if waiting else None
 
 
-def shown(seen: Seen | None, last: ContainerObserved) -> ContainerObserved:
+def shown(seen: ContainerState | None, last: ContainerObserved) -> ContainerObserved:
     """What is now seen over what was last reported. A container that is gone keeps its exit code and its times."""
     if seen is None:
         return replace(last, state=RuntimeState.ABSENT, addresses=(), health=None)
@@ -65,7 +72,7 @@ def shown(seen: Seen | None, last: ContainerObserved) -> ContainerObserved:
     )
 
 
-class Executor:
+class OpExecutor:
     """Carries ops out. `tell` receives what is to be reported; it drops what has been said already."""
 
     def __init__(self, *, runtime: Runtime, journal: Journal, clock: Clock, tell: Tell) -> None:
@@ -78,7 +85,7 @@ class Executor:
         self._reasons: dict[str, tuple[int, str]] = {}
         self._pulling: dict[str, tuple[int, float]] = {}
 
-    def due(self, assignment: Assignment) -> Due | None:
+    def due(self, assignment: Assignment) -> DueOp | None:
         return due(assignment, self._journal.entry(assignment.uuid))
 
     def may_interrupt(self, uuid: str, assignment: Assignment | None) -> bool:
@@ -89,12 +96,12 @@ class Executor:
         wanted = self.due(assignment) if assignment is not None else None
         return wanted is None or wanted.op.seq != seq
 
-    def differs(self, seen: Seen) -> bool:
+    def differs(self, seen: ContainerState) -> bool:
         """Whether the container is not as it was last observed."""
         last = self._journal.entry(seen.uuid).observed
         return shown(seen, last) != last
 
-    async def perform(self, assignment: Assignment, wanted: Due) -> None:
+    async def perform(self, assignment: Assignment, wanted: DueOp) -> None:
         """Do the op to its end and report it, well or not. Raises `Temporary` when it has to be tried again."""
         op, uuid = wanted.op, assignment.uuid
         entry = self._journal.entry(uuid)
@@ -157,7 +164,7 @@ class Executor:
         """Remove what carries our tag and is asked for by nobody."""
         await self._runtime.remove(uuid, force=True)
 
-    async def create(self, assignment: Assignment, wanted: Due, before: Entry | None) -> Seen:
+    async def create(self, assignment: Assignment, wanted: DueOp, before: JournalEntry | None) -> ContainerState:
         seen = await self._find(assignment.uuid) if before is not None else None
         self._begin(assignment.uuid, wanted.op, None)
         seen = seen or await self._make(assignment, wanted.op)
@@ -166,7 +173,7 @@ class Executor:
             seen = await self._runtime.start(assignment.uuid)
         return seen
 
-    async def _make(self, assignment: Assignment, op: Op) -> Seen:
+    async def _make(self, assignment: Assignment, op: Op) -> ContainerState:
         """The container, made from its image, which is brought here first."""
         spec = assignment.spec
         await self._step(assignment, "image_pulling")
@@ -183,20 +190,20 @@ class Executor:
             self._pulling[key] = (op.seq, since)
         try:
             await self._runtime.pull(spec.image, spec.image_pull_policy)
-        except RegistryAway as error:
+        except ImageRegistryUnreachable as error:
             if self._clock.monotonic() - since >= PULL_SECONDS:
                 raise Permanent(error.reason) from error
             raise
 
-    async def _have(self, assignment: Assignment, wanted: Due) -> Seen:
+    async def _have(self, assignment: Assignment, wanted: DueOp) -> ContainerState:
         """The container; one that is not there, since it was never made or somebody removed it, is made now."""
         try:
             return await self._runtime.inspect(assignment.uuid)
-        except Gone:
+        except ContainerGone:
             self._begin(assignment.uuid, wanted.op, None)
             return await self._make(assignment, wanted.op)
 
-    async def start(self, assignment: Assignment, wanted: Due, before: Entry | None) -> Seen:
+    async def start(self, assignment: Assignment, wanted: DueOp, before: JournalEntry | None) -> ContainerState:
         seen = await self._have(assignment, wanted)
         if before is not None and seen.started_at != before.mark:
             return seen
@@ -204,7 +211,7 @@ class Executor:
         await self._step(assignment, "container_starting")
         return await self._runtime.start(assignment.uuid)
 
-    async def reboot(self, assignment: Assignment, wanted: Due, before: Entry | None) -> Seen:
+    async def reboot(self, assignment: Assignment, wanted: DueOp, before: JournalEntry | None) -> ContainerState:
         seen = await self._have(assignment, wanted)
         if before is not None and seen.started_at != before.mark:
             return seen
@@ -213,11 +220,11 @@ class Executor:
         await self._runtime.stop(assignment.uuid, wanted.op.params.get("timeout"))
         return await self._runtime.start(assignment.uuid)
 
-    async def stop(self, assignment: Assignment, wanted: Due, _: Entry | None) -> Seen:
+    async def stop(self, assignment: Assignment, wanted: DueOp, _: JournalEntry | None) -> ContainerState:
         await self._step(assignment, "container_stopping")
         return await self._runtime.stop(assignment.uuid, wanted.op.params.get("timeout"))
 
-    async def kill(self, assignment: Assignment, wanted: Due, before: Entry | None) -> Seen:
+    async def kill(self, assignment: Assignment, wanted: DueOp, before: JournalEntry | None) -> ContainerState:
         signal = wanted.op.params.get("signal") or "SIGKILL"
         seen = await self._runtime.inspect(assignment.uuid)
         if before is not None:
@@ -234,43 +241,45 @@ class Executor:
                 raise
             raise Permanent(f"it is not known whether {signal} was delivered: {error.reason}") from error
 
-    async def pause(self, assignment: Assignment, wanted: Due, before: Entry | None) -> Seen:
-        if not isinstance(self._runtime, Pauses):
+    async def pause(self, assignment: Assignment, wanted: DueOp, before: JournalEntry | None) -> ContainerState:
+        if not isinstance(self._runtime, SupportsPause):
             raise Permanent(_NO_PAUSES)
         seen = await self._turned(assignment, wanted, before, RuntimeState.PAUSED)
         await self._step(assignment, "container_pausing")
         return seen or await self._runtime.pause(assignment.uuid)
 
-    async def unpause(self, assignment: Assignment, wanted: Due, before: Entry | None) -> Seen:
-        if not isinstance(self._runtime, Pauses):
+    async def unpause(self, assignment: Assignment, wanted: DueOp, before: JournalEntry | None) -> ContainerState:
+        if not isinstance(self._runtime, SupportsPause):
             raise Permanent(_NO_PAUSES)
         seen = await self._turned(assignment, wanted, before, RuntimeState.RUNNING)
         await self._step(assignment, "container_unpausing")
         return seen or await self._runtime.unpause(assignment.uuid)
 
-    async def update(self, assignment: Assignment, *_: object) -> Seen | None:
-        if not isinstance(self._runtime, Resizes):
+    async def update(self, assignment: Assignment, *_: object) -> ContainerState | None:
+        if not isinstance(self._runtime, SupportsResize):
             raise Permanent("this host's runtime cannot change the limits of a container")
         spec = assignment.spec
         try:
             return await self._runtime.resize(assignment.uuid, cpu=spec.cpu, memory=spec.memory)
-        except Gone:
+        except ContainerGone:
             # It is made with these limits the next time it is started.
             return None
 
-    async def delete(self, assignment: Assignment, wanted: Due, _: Entry | None) -> None:
+    async def delete(self, assignment: Assignment, wanted: DueOp, _: JournalEntry | None) -> None:
         params = wanted.op.params
         if params.get("stop"):
             await self._step(assignment, "container_stopping")
             try:
                 await self._runtime.stop(assignment.uuid, params.get("timeout"))
-            except Gone:
+            except ContainerGone:
                 return
         await self._step(assignment, "container_deleting")
         force = bool(params.get("force") or params.get("stop") or wanted.skipped)
         await self._runtime.remove(assignment.uuid, force=force)
 
-    async def _turned(self, assignment: Assignment, wanted: Due, before: Entry | None, to: RuntimeState) -> Seen | None:
+    async def _turned(
+        self, assignment: Assignment, wanted: DueOp, before: JournalEntry | None, to: RuntimeState
+    ) -> ContainerState | None:
         """The container, if an earlier attempt has brought it to that state already."""
         if before is not None:
             seen = await self._runtime.inspect(assignment.uuid)
@@ -278,13 +287,13 @@ class Executor:
         self._begin(assignment.uuid, wanted.op, None)
         return None
 
-    async def _find(self, uuid: str) -> Seen | None:
+    async def _find(self, uuid: str) -> ContainerState | None:
         try:
             return await self._runtime.inspect(uuid)
-        except Gone:
+        except ContainerGone:
             return None
 
-    def _begin(self, uuid: str, op: Op, seen: Seen | None) -> None:
+    def _begin(self, uuid: str, op: Op, seen: ContainerState | None) -> None:
         self._journal.begin(uuid, op.seq, seen.started_at if seen is not None else None)
 
     async def _step(self, assignment: Assignment, step: str) -> None:
@@ -321,18 +330,18 @@ class Executor:
         await self._tell(uuid, replace(observed, reported_at=self._clock.now()))
 
 
-_Operation = Callable[[Executor, Assignment, Due, Entry | None], Awaitable[Seen | None]]
+_Operation = Callable[[OpExecutor, Assignment, DueOp, JournalEntry | None], Awaitable[ContainerState | None]]
 
 _OPERATIONS: Mapping[OpKind, _Operation] = MappingProxyType(
     {
-        OpKind.CREATE: Executor.create,
-        OpKind.START: Executor.start,
-        OpKind.STOP: Executor.stop,
-        OpKind.REBOOT: Executor.reboot,
-        OpKind.PAUSE: Executor.pause,
-        OpKind.UNPAUSE: Executor.unpause,
-        OpKind.KILL: Executor.kill,
-        OpKind.UPDATE: Executor.update,
-        OpKind.DELETE: Executor.delete,
+        OpKind.CREATE: OpExecutor.create,
+        OpKind.START: OpExecutor.start,
+        OpKind.STOP: OpExecutor.stop,
+        OpKind.REBOOT: OpExecutor.reboot,
+        OpKind.PAUSE: OpExecutor.pause,
+        OpKind.UNPAUSE: OpExecutor.unpause,
+        OpKind.KILL: OpExecutor.kill,
+        OpKind.UPDATE: OpExecutor.update,
+        OpKind.DELETE: OpExecutor.delete,
     }
 )

@@ -27,7 +27,7 @@ NOTHING = ContainerObserved()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Entry:
+class JournalEntry:
     """What is known of one container."""
 
     observed: ContainerObserved = NOTHING
@@ -49,9 +49,9 @@ class Journal:
         self._db.execute(_TABLE)
         self._entries = dict(self._read())
 
-    def entry(self, uuid: str) -> Entry:
+    def entry(self, uuid: str) -> JournalEntry:
         """What is known; an empty entry for a container that is new."""
-        return self._entries.get(uuid, Entry())
+        return self._entries.get(uuid, JournalEntry())
 
     def known(self) -> frozenset[str]:
         """Containers that have not been forgotten."""
@@ -59,16 +59,16 @@ class Journal:
 
     def begin(self, uuid: str, seq: int, mark: dt.datetime | None) -> None:
         """The op is about to be carried out on a container that was last started at `mark`."""
-        self._write(uuid, Entry(observed=self.entry(uuid).observed, begun=seq, mark=mark))
+        self._write(uuid, JournalEntry(observed=self.entry(uuid).observed, begun=seq, mark=mark))
 
     def end(self, uuid: str, observed: ContainerObserved) -> None:
         """The op `observed.seq` has ended, well or not."""
-        self._write(uuid, Entry(observed=observed))
+        self._write(uuid, JournalEntry(observed=observed))
 
     def saw(self, uuid: str, observed: ContainerObserved) -> None:
         """The container has changed; what was begun stays begun."""
         before = self.entry(uuid)
-        self._write(uuid, Entry(observed=observed, begun=before.begun, mark=before.mark))
+        self._write(uuid, JournalEntry(observed=observed, begun=before.begun, mark=before.mark))
 
     def forget(self, uuid: str) -> None:
         """The server has forgotten it too."""
@@ -78,7 +78,7 @@ class Journal:
     def close(self) -> None:
         self._db.close()
 
-    def _write(self, uuid: str, entry: Entry) -> None:
+    def _write(self, uuid: str, entry: JournalEntry) -> None:
         mark = entry.mark.isoformat() if entry.mark is not None else None
         self._db.execute(
             "INSERT OR REPLACE INTO container (uuid, begun, mark, observed) VALUES (?, ?, ?, ?)",
@@ -86,12 +86,12 @@ class Journal:
         )
         self._entries[uuid] = entry
 
-    def _read(self) -> list[tuple[str, Entry]]:
+    def _read(self) -> list[tuple[str, JournalEntry]]:
         rows = self._db.execute("SELECT uuid, begun, mark, observed FROM container").fetchall()
         return [
             (
                 uuid,
-                Entry(
+                JournalEntry(
                     observed=msgspec.json.decode(observed, type=ContainerObserved),
                     begun=begun,
                     mark=dt.datetime.fromisoformat(mark) if mark is not None else None,

@@ -6,39 +6,48 @@ from typing import Any
 import structlog
 
 from jeroboam.domain.errors import Permanent, Temporary
-from jeroboam.protocol import Request, Response
-from jeroboam.runtimes.base import BadQuestion, Executes, Gone, Logs, Measures, Runtime, TookTooLong, Tops
+from jeroboam.protocol import LiveRequest, LiveResponse
+from jeroboam.runtimes.base import (
+    CommandTimedOut,
+    ContainerGone,
+    InvalidRequest,
+    Runtime,
+    SupportsExec,
+    SupportsLogs,
+    SupportsStats,
+    SupportsTop,
+)
 
 log = structlog.get_logger(__name__)
 
 
-async def answer(runtime: Runtime, request: Request, *, limit: float) -> Response:
+async def answer(runtime: Runtime, request: LiveRequest, *, limit: float) -> LiveResponse:
     """The answer, or why there is none. A command may take `limit` seconds."""
     try:
         result = await _ask(runtime, request.method, request.container, request.params, limit)
-    except Gone as error:
-        return Response(id=request.id, error="gone", detail=error.reason)
-    except BadQuestion as error:
-        return Response(id=request.id, error="invalid", detail=error.reason)
-    except (Permanent, TookTooLong) as error:
-        return Response(id=request.id, error="conflict", detail=error.reason)
+    except ContainerGone as error:
+        return LiveResponse(id=request.id, error="gone", detail=error.reason)
+    except InvalidRequest as error:
+        return LiveResponse(id=request.id, error="invalid", detail=error.reason)
+    except (Permanent, CommandTimedOut) as error:
+        return LiveResponse(id=request.id, error="conflict", detail=error.reason)
     except Temporary as error:
-        return Response(id=request.id, error="unavailable", detail=error.reason)
+        return LiveResponse(id=request.id, error="unavailable", detail=error.reason)
     except Exception:
         log.exception("agent.bug", method=request.method, container=request.container)
-        return Response(id=request.id, error="unavailable", detail="the agent met an error of its own")
-    return Response(id=request.id, result=result)
+        return LiveResponse(id=request.id, error="unavailable", detail="the agent met an error of its own")
+    return LiveResponse(id=request.id, result=result)
 
 
 async def _ask(runtime: Runtime, method: str, uuid: str, params: Mapping[str, Any], limit: float) -> object:
     match method:
-        case "logs" if isinstance(runtime, Logs):
+        case "logs" if isinstance(runtime, SupportsLogs):
             return await runtime.logs(uuid, **params)
-        case "execute" if isinstance(runtime, Executes):
+        case "execute" if isinstance(runtime, SupportsExec):
             ended = await runtime.execute(uuid, params["command"], limit=limit)
             return {"output": ended.output, "exit_code": ended.exit_code}
-        case "top" if isinstance(runtime, Tops):
+        case "top" if isinstance(runtime, SupportsTop):
             return dict(await runtime.top(uuid, params.get("ps_args")))
-        case "stats" if isinstance(runtime, Measures):
+        case "stats" if isinstance(runtime, SupportsStats):
             return dict(await runtime.stats(uuid))
     raise Permanent(f"this host's runtime has no {method}")

@@ -12,9 +12,9 @@ from dataclasses import replace
 import structlog
 
 from jeroboam.agent import queries as live
-from jeroboam.agent.executor import Executor
+from jeroboam.agent.executor import OpExecutor
 from jeroboam.agent.journal import Journal
-from jeroboam.agent.worker import LONGEST_PAUSE, Workers, pause
+from jeroboam.agent.worker import LONGEST_PAUSE, WorkerPool, pause
 from jeroboam.domain.containers import ContainerObserved, RuntimeState
 from jeroboam.domain.errors import DriverError, Temporary
 from jeroboam.domain.hosts import HostFacts
@@ -22,18 +22,18 @@ from jeroboam.kit.clock import Clock
 from jeroboam.kit.tasks import Tasks
 from jeroboam.protocol import (
     VERSION,
-    AgentEnd,
+    AgentConnection,
     Assignment,
     Assignments,
+    ContainerForgotten,
+    ContainerReport,
     FromAgent,
     Hello,
     HostReport,
-    Released,
-    Report,
-    Request,
+    LiveRequest,
     ToAgent,
 )
-from jeroboam.runtimes.base import Runtime, Tidies
+from jeroboam.runtimes.base import Runtime, SupportsCleanup
 
 log = structlog.get_logger(__name__)
 
@@ -55,7 +55,7 @@ class Agent:
         journal: Journal,
         clock: Clock,
         hostname: str,
-        open_session: Callable[[], Awaitable[AgentEnd]],
+        open_session: Callable[[], Awaitable[AgentConnection]],
         execute_limit: float = EXECUTE_SECONDS,
         heartbeat: float = HEARTBEAT_SECONDS,
     ) -> None:
@@ -66,7 +66,7 @@ class Agent:
         self._open_session = open_session
         self._execute_limit = execute_limit
         self._heartbeat = heartbeat
-        self._end: AgentEnd | None = None
+        self._end: AgentConnection | None = None
         self._facts: HostFacts | None = None
         self._trouble: str | None = None
         self._assignments: dict[str, Assignment] = {}
@@ -76,8 +76,8 @@ class Agent:
         self._sent: dict[str, ContainerObserved] = {}
         self._tasks = Tasks(_report)
         self._tidying: asyncio.Task[None] | None = None
-        self._workers = Workers(
-            executor=(executor := Executor(runtime=runtime, journal=journal, clock=clock, tell=self._tell)),
+        self._workers = WorkerPool(
+            executor=(executor := OpExecutor(runtime=runtime, journal=journal, clock=clock, tell=self._tell)),
             assigned=self._assignments.get,
             complete=lambda uuid: self._complete and uuid not in self._kept,
             clock=clock,
@@ -116,7 +116,7 @@ class Agent:
             failures += 1
             await self._clock.sleep(pause(failures))
 
-    async def _serve(self, end: AgentEnd) -> bool:
+    async def _serve(self, end: AgentConnection) -> bool:
         """One session to its end; whether the server ever said anything in it."""
         heard = False
         try:
@@ -145,9 +145,9 @@ class Agent:
                     self._sent.pop(message.uuid, None)
                 self._assignments[message.uuid] = message
                 self._workers.call(message.uuid)
-            case Released():
+            case ContainerForgotten():
                 self._release(message.uuid)
-            case Request():
+            case LiveRequest():
                 self._tasks.start(f"request {message.id}", self._answer(message))
 
     def _take_all(self, message: Assignments) -> None:
@@ -169,7 +169,7 @@ class Agent:
         self._executor.forget(uuid)
         self._workers.call(uuid)
 
-    async def _answer(self, request: Request) -> None:
+    async def _answer(self, request: LiveRequest) -> None:
         await self._send(await live.answer(self._runtime, request, limit=self._execute_limit))
 
     async def _follow_events(self) -> None:
@@ -227,7 +227,7 @@ class Agent:
 
     async def _tidy(self) -> None:
         """Beside everything else: no container waits for it, and a failure is one of nothing else."""
-        if isinstance(self._runtime, Tidies):
+        if isinstance(self._runtime, SupportsCleanup):
             try:
                 await self._runtime.tidy()
             except DriverError as error:
@@ -246,7 +246,7 @@ class Agent:
         if self._end is None or self._sent.get(uuid) == said:
             return
         self._sent[uuid] = said
-        if not await self._send(Report(uuid=uuid, observed=observed)):
+        if not await self._send(ContainerReport(uuid=uuid, observed=observed)):
             self._sent.pop(uuid, None)
 
     async def _send(self, message: FromAgent) -> bool:

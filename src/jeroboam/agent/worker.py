@@ -12,7 +12,7 @@ from enum import Enum, auto
 
 import structlog
 
-from jeroboam.agent.executor import Due, Executor
+from jeroboam.agent.executor import DueOp, OpExecutor
 from jeroboam.domain.containers import OpKind
 from jeroboam.domain.errors import DriverError
 from jeroboam.kit.clock import Clock
@@ -51,13 +51,13 @@ class _Slot:
         self.attempt: asyncio.Task[_Outcome] | None = None
 
 
-class Workers:
+class WorkerPool:
     """Starts and ends workers. `assigned` gives what is asked of a container now; `complete`, whether all is known."""
 
     def __init__(
         self,
         *,
-        executor: Executor,
+        executor: OpExecutor,
         assigned: Callable[[str], Assignment | None],
         complete: Callable[[str], bool],
         clock: Clock,
@@ -141,7 +141,7 @@ class Workers:
             for task in (*racing, beside):
                 task.cancel()
 
-    async def _tell_if_slow(self, assignment: Assignment | None, wanted: Due | None) -> None:
+    async def _tell_if_slow(self, assignment: Assignment | None, wanted: DueOp | None) -> None:
         """Report an op that takes longer than it should, so that whoever waits for it knows."""
         if assignment is None or wanted is None:
             return
@@ -149,7 +149,7 @@ class Workers:
         await self._clock.sleep(patience)
         await self._executor.waits(assignment, wanted.op, f"{wanted.op.kind} takes more than {patience:g} seconds")
 
-    async def _settle(self, uuid: str, assignment: Assignment | None, wanted: Due | None) -> _Outcome:
+    async def _settle(self, uuid: str, assignment: Assignment | None, wanted: DueOp | None) -> _Outcome:
         """One step nearer; what goes wrong is logged or reported here."""
         try:
             if assignment is None:
@@ -168,7 +168,7 @@ class Workers:
             return await self._failed(assignment, wanted, "the agent met an error of its own; its log has the details")
         return _Outcome.MORE
 
-    async def _failed(self, assignment: Assignment | None, wanted: Due | None, reason: str) -> _Outcome:
+    async def _failed(self, assignment: Assignment | None, wanted: DueOp | None, reason: str) -> _Outcome:
         if assignment is None or wanted is None:
             return _Outcome.AGAIN
         await self._executor.waits(assignment, wanted.op, reason)
@@ -181,7 +181,7 @@ class Workers:
         return (deadline - self._clock.now()).total_seconds()
 
 
-def _is_given_up(wanted: Due) -> bool:
+def _is_given_up(wanted: DueOp) -> bool:
     """Whether an op ends at its deadline. A delete does not: the record goes then, and the container when it can."""
     return wanted.op.kind is not OpKind.DELETE
 

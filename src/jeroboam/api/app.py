@@ -16,19 +16,28 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from jeroboam.api import openapi
-from jeroboam.api.audit import Trace, record_of
-from jeroboam.api.call import Answer, Call, Failure, Family, Route, Routes, reply
+from jeroboam.api.audit import RequestTrace, record_of
+from jeroboam.api.call import Answer, Call, Failure, Family, Route, RouteTable, reply
 from jeroboam.api.container.family import ContainerFamily
 from jeroboam.api.container_infra.family import ContainerInfraFamily
-from jeroboam.api.edge import INDEX, CutOff, Head, Meter, TooLarge, read_body, read_head, respond
-from jeroboam.api.fields import Several
+from jeroboam.api.edge import (
+    INDEX,
+    BodyTooLarge,
+    ClientDisconnected,
+    RequestHead,
+    RequestMetrics,
+    read_body,
+    read_head,
+    respond,
+)
+from jeroboam.api.fields import ListCheck
 from jeroboam.api.heat_views.family import HeatViews
 from jeroboam.api.metrics import exposition
 from jeroboam.api.options import ApiOptions
 from jeroboam.api.parts import ApiParts
 from jeroboam.api.policy import Policy
-from jeroboam.api.turns import TooManyRequests, Turns
-from jeroboam.api.versions import BadVersion, OutOfRange, negotiate, version_headers
+from jeroboam.api.turns import RequestSlots, TooManyRequests
+from jeroboam.api.versions import MalformedVersion, UnsupportedVersion, negotiate, version_headers
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.errors import Refused
 
@@ -48,11 +57,11 @@ _UNAUTHORIZED = {
 def create_app(parts: ApiParts) -> ASGIApp:
     """The application: both families, `/healthcheck`, `/metrics` and a page with links at `/`."""
     registry = CollectorRegistry()
-    meter = Meter(registry)
+    meter = RequestMetrics(registry)
     families: tuple[Family, ...] = (ContainerInfraFamily(), ContainerFamily())
     if parts.options.heat_views:
         families = (*families, HeatViews())
-    turns = Turns(parts.options.parallel_requests)
+    turns = RequestSlots(parts.options.parallel_requests)
     mounts = {family.prefix: _Mount(family, parts, turns) for family in families}
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -67,7 +76,7 @@ def create_app(parts: ApiParts) -> ASGIApp:
         started = parts.clock.monotonic()
         head = read_head(scope, f"req-{parts.ids.uuid()}")
         mount = mounts.get(head.segments[0]) if head.segments else None
-        trace = Trace()
+        trace = RequestTrace()
         if mount is not None:
             answer = await mount.answer(head, receive, trace)
         else:
@@ -103,7 +112,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
             return
 
 
-async def _plain(head: Head, parts: ApiParts, registry: CollectorRegistry) -> Answer:
+async def _plain(head: RequestHead, parts: ApiParts, registry: CollectorRegistry) -> Answer:
     """What belongs to no family."""
     name = "/".join(head.segments)
     if name not in {"", "healthcheck", "metrics"}:
@@ -141,11 +150,11 @@ async def _silent_hosts(parts: ApiParts) -> list[str]:
 class _Mount:
     """One family under its prefix."""
 
-    def __init__(self, family: Family, parts: ApiParts, turns: Turns) -> None:
+    def __init__(self, family: Family, parts: ApiParts, turns: RequestSlots) -> None:
         self._family = family
         self._parts = parts
         self._turns = turns
-        self._routes = Routes(family.routes)
+        self._routes = RouteTable(family.routes)
         self._policy = Policy(family.rules, parts.options.policy_file)
         unknown = {route.rule for route in family.routes if route.rule is not None and route.rule not in self._policy}
         if unknown:
@@ -157,7 +166,7 @@ class _Mount:
         """The family's OpenAPI document. Made when somebody asks: it takes longer than the rest of the start."""
         return reply(openapi.document(self._family))
 
-    async def answer(self, head: Head, receive: Receive, trace: Trace) -> Answer:
+    async def answer(self, head: RequestHead, receive: Receive, trace: RequestTrace) -> Answer:
         """The family's answer; whatever is raised becomes one of its error bodies."""
         trace.family = self._family.prefix
         base = f"{head.origin}/{self._family.prefix}"
@@ -170,9 +179,9 @@ class _Mount:
             if not open_to_all and (refusal := await self._identify(head, trace, segments)) is not None:
                 return refusal
             version = negotiate(head.headers.get("openstack-api-version"), self._family)
-        except BadVersion as error:
+        except MalformedVersion as error:
             return self._failed(Failure(status=406, detail=str(error)))
-        except OutOfRange as error:
+        except UnsupportedVersion as error:
             return reply(self._family.unsupported(str(error), base), 406, *version_headers(self._family, None))
         except Refused as error:
             return self._failed(_refusal(error))
@@ -203,7 +212,7 @@ class _Mount:
             rest = rest[1:]
         return rest, versioned
 
-    async def _public(self, head: Head, segments: list[str], *, versioned: bool, base: str) -> Answer | None:
+    async def _public(self, head: RequestHead, segments: list[str], *, versioned: bool, base: str) -> Answer | None:
         """What anyone may have without a word about versions, if it is that."""
         if not segments and not versioned:
             return self._discovery(head, self._family.root(base))
@@ -215,18 +224,18 @@ class _Mount:
             return Answer(status=200, headers=(("Allow", "GET, POST, PATCH, PUT, DELETE, OPTIONS"),))
         return None
 
-    def _discovery(self, head: Head, content: object) -> Answer:
+    def _discovery(self, head: RequestHead, content: object) -> Answer:
         if head.method not in {"GET", "OPTIONS"}:
             return self._failed(_status(405), ("Allow", "GET"))
         return reply(content)
 
-    async def _health(self, head: Head) -> Answer:
+    async def _health(self, head: RequestHead) -> Answer:
         answer = await _health(self._parts, detailed=any(key == "detailed" for key, _ in head.pairs))
         if self._family.prefix == "container":
             return Answer(status=answer.status, body=b"OK" if answer.status == 200 else b"", media_type="text/plain")  # noqa: PLR2004
         return answer
 
-    async def _identify(self, head: Head, trace: Trace, segments: list[str]) -> Answer | None:
+    async def _identify(self, head: RequestHead, trace: RequestTrace, segments: list[str]) -> Answer | None:
         """Note who asks; the answer that refuses whoever did not say, or may not ask that with this token."""
         token = head.headers.get("x-auth-token")
         caller = await self._parts.tokens.caller(token) if token else None
@@ -248,7 +257,7 @@ class _Mount:
         return any(rule.permits(self._family.words, method, paths) for rule in caller.access_rules)
 
     async def _routed(
-        self, head: Head, receive: Receive, trace: Trace, segments: list[str], base: str, version: int
+        self, head: RequestHead, receive: Receive, trace: RequestTrace, segments: list[str], base: str, version: int
     ) -> Answer:
         match = self._routes.match(segments)
         if match is None or "\0" in head.path:
@@ -285,9 +294,9 @@ class _Mount:
             return await route.handler(call)
         except Refused as error:
             return failed(_refusal(error))
-        except TooLarge:
+        except BodyTooLarge:
             return failed(Failure(status=413, detail="The request's body is too large."))
-        except CutOff:
+        except ClientDisconnected:
             return failed(Failure(status=400, detail="The request's body was cut off.", handled=True))
         except Exception as error:  # noqa: BLE001  (what nobody foresaw ends here, and in the log)
             return self._bug(error, head, trace)
@@ -302,10 +311,10 @@ class _Mount:
                 raise Refused(f"The argument {name} holds a NUL character.", field=name)
             value = check(name, said)
             # The last one counts, but of those that may come more than once all do.
-            checked[name] = checked[name] + value if isinstance(check, Several) and name in checked else value
+            checked[name] = checked[name] + value if isinstance(check, ListCheck) and name in checked else value
         return checked
 
-    def _bug(self, error: Exception, head: Head, trace: Trace) -> Answer:
+    def _bug(self, error: Exception, head: RequestHead, trace: RequestTrace) -> Answer:
         """The log has all of it, the answer only where to look."""
         log.error("bug", exc_info=error, request_id=head.request_id, method=head.method, route=trace.route)
         detail = f"An unexpected error happened. It is logged under {head.request_id}."

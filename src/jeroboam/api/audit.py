@@ -22,7 +22,7 @@ _CLIENT_ERRORS = 400
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Record:
+class AuditRecord:
     """One write, or the attempt at one."""
 
     request_id: str
@@ -43,7 +43,7 @@ class Record:
 
 
 @dataclass(slots=True)
-class Subject:
+class AuditSubject:
     """What a request is about, as far as its handler has found out; for the audit."""
 
     uuid: str | None = None
@@ -55,7 +55,7 @@ class Subject:
 
 
 @dataclass(slots=True)
-class Trace:
+class RequestTrace:
     """What log, counters and audit want to know of a request, filled in on its way."""
 
     family: str = ""
@@ -63,7 +63,7 @@ class Trace:
     rule: str | None = None
     caller: Caller | None = None
     path: Mapping[str, str] = field(default_factory=dict)
-    subject: Subject = field(default_factory=Subject)
+    subject: AuditSubject = field(default_factory=AuditSubject)
 
 
 class _Made(msgspec.Struct):
@@ -77,12 +77,12 @@ class _Made(msgspec.Struct):
 _read = msgspec.json.Decoder(_Made).decode
 
 
-def to_log(record: Record) -> None:
+def to_log(record: AuditRecord) -> None:
     """Where records go unless something else is said."""
     log.info("audit", logger="jeroboam.audit", **asdict(record))
 
 
-def record_of(trace: Trace, *, method: str, request_id: str, status: int, answer: bytes) -> Record | None:
+def record_of(trace: RequestTrace, *, method: str, request_id: str, status: int, answer: bytes) -> AuditRecord | None:
     """The record of that request and its answer; None for one that reads, that leads nowhere, or of nobody known."""
     caller = trace.caller
     if method in READS or trace.rule is None or caller is None:
@@ -90,7 +90,7 @@ def record_of(trace: Trace, *, method: str, request_id: str, status: int, answer
     named = list(trace.path.values())
     good = status < _CLIENT_ERRORS
     uuid, name = _object(trace.subject, answer if good else b"", named[-1] if named else None)
-    return Record(
+    return AuditRecord(
         request_id=request_id,
         user_id=caller.user_id,
         user_name=caller.user_name,
@@ -106,7 +106,7 @@ def record_of(trace: Trace, *, method: str, request_id: str, status: int, answer
     )
 
 
-def _object(subject: Subject, answer: bytes, named: str | None) -> tuple[str | None, str | None]:
+def _object(subject: AuditSubject, answer: bytes, named: str | None) -> tuple[str | None, str | None]:
     """Id and name, by the handler's word, the answer's, or the path's."""
     if subject.uuid is not None:
         return subject.uuid, subject.name

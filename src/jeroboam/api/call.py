@@ -12,8 +12,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from jeroboam.api.audit import Subject
-from jeroboam.api.fields import Check, Schema
+from jeroboam.api.audit import AuditSubject
+from jeroboam.api.fields import FieldCheck, Schema
 from jeroboam.api.parts import ApiParts
 from jeroboam.api.policy import Policy
 from jeroboam.domain.caller import Caller
@@ -40,7 +40,7 @@ class Call:
     request_id: str
     pairs: tuple[tuple[str, str], ...] = ()
     """The query as it was sent, for links to the same list."""
-    subject: Subject = field(default_factory=Subject)
+    subject: AuditSubject = field(default_factory=AuditSubject)
 
     def json(self) -> Any:
         """The decoded body. Raises `Invalid` for what is no JSON, or holds what no engine can store."""
@@ -105,7 +105,7 @@ class Route:
     handler: Handler
     rule: str | None
     """The policy rule; None only where the published contract demands that nobody is asked."""
-    query: Mapping[str, Check] = field(default_factory=dict)
+    query: Mapping[str, FieldCheck] = field(default_factory=dict)
     """The query arguments that the method knows, with their checks; any other is refused."""
     body: Schema | None = None
     """What the method takes; None where it looks at no body."""
@@ -141,14 +141,14 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
+class RouteMatch:
     """What a path leads to: its methods and its parameters."""
 
     methods: Mapping[str, Route]
     path: Mapping[str, str]
 
 
-class Routes:
+class RouteTable:
     """A table of routes, matched segment by segment; a literal segment wins over a parameter."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
@@ -163,7 +163,7 @@ class Routes:
                     branch = branch.literals.setdefault(segment, _Branch())
             branch.methods[route.method] = route
 
-    def match(self, segments: list[str]) -> Match | None:
+    def match(self, segments: list[str]) -> RouteMatch | None:
         """The methods of that path, or None."""
         branch, path = self._tree, {}
         for segment in segments:
@@ -174,7 +174,7 @@ class Routes:
                     return None
                 path[following.name] = segment
             branch = following
-        return Match(branch.methods, path) if branch.methods else None
+        return RouteMatch(branch.methods, path) if branch.methods else None
 
 
 @dataclass(slots=True)

@@ -32,16 +32,16 @@ _LAST_PORT = 65535
 _LENGTH_DIGITS = 18
 
 
-class TooLarge(Exception):
+class BodyTooLarge(Exception):
     """A body beyond the limit."""
 
 
-class CutOff(Exception):
+class ClientDisconnected(Exception):
     """A body that ended before it was whole: the client went away."""
 
 
 @dataclass(kw_only=True, slots=True)
-class Head:
+class RequestHead:
     """A request without its body. The caller is filled in once the token is known to be good."""
 
     method: str
@@ -56,7 +56,7 @@ class Head:
     caller: Caller | None = None
 
 
-def read_head(scope: Scope, request_id: str) -> Head:
+def read_head(scope: Scope, request_id: str) -> RequestHead:
     """What an ASGI scope says. Doubled slashes and one at the end mean nothing."""
     headers: dict[str, str] = {}
     for name, value in scope["headers"]:
@@ -64,7 +64,7 @@ def read_head(scope: Scope, request_id: str) -> Head:
     raw = scope.get("query_string", b"").decode("latin-1")
     pairs = tuple(parse_qsl(raw, keep_blank_values=True)) if raw else ()
     path = scope["path"]
-    return Head(
+    return RequestHead(
         method=scope["method"],
         path=path,
         segments=[segment for segment in path.split("/") if segment],
@@ -111,29 +111,29 @@ def _with_port(host: str, scheme: str, port: str) -> str:
     return f"{host}:{port}"
 
 
-async def read_body(head: Head, receive: Receive, most: int) -> bytes:
-    """The whole body. Raises `TooLarge` as soon as it is known to be, and `CutOff` when the rest will not come."""
+async def read_body(head: RequestHead, receive: Receive, most: int) -> bytes:
+    """The whole body. Raises `BodyTooLarge`, and `ClientDisconnected` when the client goes away before its end."""
     if head.method in {"GET", "HEAD", "DELETE"}:
         return b""
     length = head.headers.get("content-length", "0")
     if length.isascii() and length.isdigit() and int(length[:_LENGTH_DIGITS]) > most:
-        raise TooLarge
+        raise BodyTooLarge
     parts: list[bytes] = []
     size = 0
     while True:
         message: Message = await receive()
         if message["type"] != "http.request":
-            raise CutOff
+            raise ClientDisconnected
         part = message.get("body", b"")
         size += len(part)
         if size > most:
-            raise TooLarge
+            raise BodyTooLarge
         parts.append(part)
         if not message.get("more_body", False):
             return b"".join(parts)
 
 
-async def respond(answer: Answer, head: Head, send: Send) -> None:
+async def respond(answer: Answer, head: RequestHead, send: Send) -> None:
     """Send the answer, with the request's id; a HEAD gets no body."""
     headers = [
         (b"content-length", str(len(answer.body)).encode()),
@@ -146,7 +146,7 @@ async def respond(answer: Answer, head: Head, send: Send) -> None:
     await send({"type": "http.response.body", "body": b"" if head.method == "HEAD" else answer.body})
 
 
-class Meter:
+class RequestMetrics:
     """Request counts and durations."""
 
     def __init__(self, registry: CollectorRegistry) -> None:

@@ -1,7 +1,7 @@
 """Checks of single fields of a body, as data: a table of names and checks is a resource's schema.
 
 A check takes the field's name and its value, gives the value in the form that the domain wants, or raises
-`BadField`, whose text names the field, the value and the rule. It knows the same rule as JSON Schema too, for the
+`InvalidField`, whose text names the field, the value and the rule. It knows the same rule as JSON Schema too, for the
 OpenAPI document: what its schema refuses the check refuses, and the check may refuse more than a schema can say.
 """
 
@@ -19,7 +19,7 @@ Schema = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
+class FieldCheck:
     """One rule for a value."""
 
     run: Callable[[str, Any], Any]
@@ -31,7 +31,7 @@ class Check:
 
 
 @dataclass(frozen=True, slots=True)
-class Several(Check):
+class ListCheck(FieldCheck):
     """A rule for an argument of a query that may come more than once: a tuple of what is in one of them."""
 
 
@@ -39,19 +39,19 @@ class Several(Check):
 LARGEST = 2**31 - 1
 
 
-class BadField(BadValue):
+class InvalidField(BadValue):
     """A field of a body whose value breaks its rule."""
 
     code = "schema-validation-error"
 
 
-def optional(check: Check) -> Check:
+def optional(check: FieldCheck) -> FieldCheck:
     """The check, or null."""
 
     def run(name: str, value: Any) -> Any:
         return None if value is None else check(name, value)
 
-    return Check(run, _nullable(check.schema))
+    return FieldCheck(run, _nullable(check.schema))
 
 
 def _nullable(schema: Schema) -> Schema:
@@ -62,7 +62,9 @@ def _nullable(schema: Schema) -> Schema:
     return {**schema, "type": [schema["type"], "null"]}
 
 
-def text(*, low: int = 1, high: int = 255, pattern: str | None = None, rule: str = "", secret: bool = False) -> Check:
+def text(
+    *, low: int = 1, high: int = 255, pattern: str | None = None, rule: str = "", secret: bool = False
+) -> FieldCheck:
     """A string of that length; `rule` says in words what the pattern means.
 
     Where there may be a password in it, `secret`, no refusal repeats the value.
@@ -72,11 +74,11 @@ def text(*, low: int = 1, high: int = 255, pattern: str | None = None, rule: str
     def run(name: str, value: Any) -> str:
         shown = "(not shown)" if secret else value
         if not isinstance(value, str):
-            raise BadField(name, shown, "it has to be a string.")
+            raise InvalidField(name, shown, "it has to be a string.")
         if not low <= len(value) <= high:
-            raise BadField(name, shown, f"its length has to be {low} to {high} characters.")
+            raise InvalidField(name, shown, f"its length has to be {low} to {high} characters.")
         if matcher is not None and matcher.search(value) is None:
-            raise BadField(name, shown, rule or f"it has to match {pattern}.")
+            raise InvalidField(name, shown, rule or f"it has to match {pattern}.")
         return value
 
     schema: dict[str, Any] = {"type": "string", "maxLength": high}
@@ -85,25 +87,25 @@ def text(*, low: int = 1, high: int = 255, pattern: str | None = None, rule: str
     if pattern is not None:
         # The two dialects of patterns differ in how they write the ends of a text.
         schema["pattern"] = pattern.replace(r"\A", "^").replace(r"\Z", "$")
-    return Check(run, schema)
+    return FieldCheck(run, schema)
 
 
-def whole(*, low: int | None = None, high: int = LARGEST, strings: bool = True) -> Check:
+def whole(*, low: int | None = None, high: int = LARGEST, strings: bool = True) -> FieldCheck:
     """An integer in that range; a numeric string counts as one unless `strings` is false."""
 
     def run(name: str, value: Any) -> int:
         if strings and isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value, re.ASCII):
             value = int(value)
         if not isinstance(value, int) or isinstance(value, bool):
-            raise BadField(name, value, "it has to be an integer.")
+            raise InvalidField(name, value, "it has to be an integer.")
         if (low is not None and value < low) or value > high:
-            raise BadField(name, value, f"it has to be from {low} to {high}.")
+            raise InvalidField(name, value, f"it has to be from {low} to {high}.")
         return value
 
     number: dict[str, Any] = {"type": "integer", "maximum": high}
     if low is not None:
         number["minimum"] = low
-    return Check(run, {"anyOf": [number, {"type": "string", "pattern": "^-?[0-9]{1,18}$"}]} if strings else number)
+    return FieldCheck(run, {"anyOf": [number, {"type": "string", "pattern": "^-?[0-9]{1,18}$"}]} if strings else number)
 
 
 def _flag(name: str, value: Any) -> bool:
@@ -112,7 +114,7 @@ def _flag(name: str, value: Any) -> bool:
     found = read_flag(str(value)) if isinstance(value, str | int) else None
     if found is not None:
         return found
-    raise BadField(name, value, "it has to be true or false.")
+    raise InvalidField(name, value, "it has to be true or false.")
 
 
 def _any_case(word: str) -> str:
@@ -120,7 +122,7 @@ def _any_case(word: str) -> str:
 
 
 _WORDS = "|".join(_any_case(word) for word in sorted(TRUE_WORDS | FALSE_WORDS))
-flag = Check(
+flag = FieldCheck(
     _flag, {"anyOf": [{"type": "boolean"}, {"type": "string", "pattern": rf"^\s*({_WORDS})\s*$"}, {"enum": [0, 1]}]}
 )
 """A boolean, or one of the words for it that both published APIs accept."""
@@ -128,63 +130,65 @@ flag = Check(
 
 def _strict_flag(name: str, value: Any) -> bool:
     if not isinstance(value, bool):
-        raise BadField(name, value, "it has to be true or false.")
+        raise InvalidField(name, value, "it has to be true or false.")
     return value
 
 
-strict_flag = Check(_strict_flag, {"type": "boolean"})
+strict_flag = FieldCheck(_strict_flag, {"type": "boolean"})
 """A JSON boolean, no word for one."""
 
 
-def choice(*words: str) -> Check:
+def choice(*words: str) -> FieldCheck:
     """One of these strings."""
 
     def run(name: str, value: Any) -> str:
         if not isinstance(value, str) or value not in words:
-            raise BadField(name, value, f"it has to be one of: {', '.join(words)}.")
+            raise InvalidField(name, value, f"it has to be one of: {', '.join(words)}.")
         return value
 
-    return Check(run, {"enum": [str(word) for word in words]})
+    return FieldCheck(run, {"enum": [str(word) for word in words]})
 
 
-def strings(*, low: int = 1, high: int = 255) -> Check:
+def strings(*, low: int = 1, high: int = 255) -> FieldCheck:
     """A list of strings of that length."""
     item = text(low=low, high=high)
 
     def run(name: str, value: Any) -> tuple[str, ...]:
         if not isinstance(value, list):
-            raise BadField(name, value, "it has to be a list of strings.")
+            raise InvalidField(name, value, "it has to be a list of strings.")
         return tuple(item(name, member) for member in value)
 
-    return Check(run, {"type": "array", "items": item.schema})
+    return FieldCheck(run, {"type": "array", "items": item.schema})
 
 
-def mapping(*, scalars: bool = False) -> Check:
+def mapping(*, scalars: bool = False) -> FieldCheck:
     """An object whose values are strings; with `scalars` numbers and booleans count, and become their text."""
 
     def run(name: str, value: Any) -> dict[str, str]:
         if not isinstance(value, dict):
-            raise BadField(name, value, "it has to be an object of strings.")
+            raise InvalidField(name, value, "it has to be an object of strings.")
         for key, member in value.items():
             good = isinstance(member, str) or (scalars and isinstance(member, bool | int | float))
             if not good:
-                raise BadField(f"{name}/{key}", member, "it has to be a string.")
+                raise InvalidField(f"{name}/{key}", member, "it has to be a string.")
             if not key or not key.isprintable():
-                raise BadField(name, key, "a key must not be empty, and hold no line break or other control character.")
+                raise InvalidField(
+                    name, key, "a key must not be empty, and hold no line break or other control character."
+                )
         return {key: str(member) for key, member in value.items()}
 
     member = {"type": ["string", "number", "boolean"] if scalars else "string"}
-    return Check(run, {"type": "object", "propertyNames": {"minLength": 1}, "additionalProperties": member})
+    return FieldCheck(run, {"type": "object", "propertyNames": {"minLength": 1}, "additionalProperties": member})
 
 
 def check_unreserved(name: str, keys: Iterable[str]) -> None:
-    """Raise `BadField` for a key that the service keeps for its own marks."""
+    """Raise `InvalidField` for a key that the service keeps for its own marks."""
     for key in keys:
         if is_reserved(key):
-            raise BadField(f"{name}/{key}", key, "names that begin with 'jeroboam.' are the service's own.")
+            raise InvalidField(f"{name}/{key}", key, "names that begin with 'jeroboam.' are the service's own.")
 
 
-def unreserved(check: Check) -> Check:
+def unreserved(check: FieldCheck) -> FieldCheck:
     """The check of an object whose keys must not be among the service's own marks."""
 
     def run(name: str, value: Any) -> Any:
@@ -192,23 +196,23 @@ def unreserved(check: Check) -> Check:
         check_unreserved(name, checked)
         return checked
 
-    return Check(run, check.schema)
+    return FieldCheck(run, check.schema)
 
 
 def _ignored(name: str, value: Any) -> None:
     del name, value
 
 
-ignored = Check(_ignored, {})
+ignored = FieldCheck(_ignored, {})
 """Tolerated, and of no effect."""
 
 
-def read(body: Mapping[str, Any], table: Mapping[str, Check]) -> dict[str, Any]:
+def read(body: Mapping[str, Any], table: Mapping[str, FieldCheck]) -> dict[str, Any]:
     """The checked values of the fields that are there. The caller has refused those that the table lacks."""
     return {name: table[name](name, value) for name, value in body.items()}
 
 
-def body_of(table: Mapping[str, Check], *required: str) -> Schema:
+def body_of(table: Mapping[str, FieldCheck], *required: str) -> Schema:
     """The schema of a body with these fields, of which some have to be there, and no others."""
     schema: dict[str, Any] = {
         "type": "object",

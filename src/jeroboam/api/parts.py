@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from prometheus_client import CollectorRegistry
 
-from jeroboam.api.audit import Record, to_log
+from jeroboam.api.audit import AuditRecord, to_log
 from jeroboam.api.options import ApiOptions
 from jeroboam.domain.limits import Limit
-from jeroboam.domain.ports import Admission, HostGateway, ManifestSource, Projects, Sealer, TokenCheck, WorkloadGateway
+from jeroboam.domain.ports import Admission, BayGateway, HostGateway, ManifestSource, Projects, Sealer, TokenValidator
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.ids import Ids
 from jeroboam.store import Store
@@ -25,11 +25,11 @@ class ApiParts:
     """Everything that requests are answered with."""
 
     store: Store
-    tokens: TokenCheck
+    tokens: TokenValidator
     projects: Projects
     admission: Admission
     gateway: HostGateway
-    workloads: WorkloadGateway
+    workloads: BayGateway
     manifests: ManifestSource
     sealer: Sealer
     clock: Clock
@@ -39,7 +39,7 @@ class ApiParts:
     """What `/healthcheck` asks, beside the store."""
     limits: tuple[Limit, ...] = ()
     """The operator's, for all projects."""
-    audit: Callable[[Record], None] = to_log
+    audit: Callable[[AuditRecord], None] = to_log
     """Where the record of each write goes."""
     counters: tuple[CollectorRegistry, ...] = ()
     """Where other parts of the process count: `/metrics` shows them beside the application's own."""

@@ -22,7 +22,7 @@ class TooManyRequests(Refused):
     code = "too-many-requests"
 
 
-class Turns:
+class RequestSlots:
     """Turns by key. A key that nobody uses costs nothing."""
 
     def __init__(self, most: int) -> None:

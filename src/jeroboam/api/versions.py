@@ -7,16 +7,16 @@ from jeroboam.api.call import Family
 _NUMBER = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})", re.ASCII)
 
 
-class BadVersion(Exception):
+class MalformedVersion(Exception):
     """The header makes no sense."""
 
 
-class OutOfRange(Exception):
+class UnsupportedVersion(Exception):
     """The header is well-formed and asks for a version that is not there; the text is that version."""
 
 
 def negotiate(header: str | None, family: Family) -> int:
-    """The minor version to answer in. Raises `BadVersion` or `OutOfRange`."""
+    """The minor version to answer in. Raises `MalformedVersion` or `UnsupportedVersion`."""
     if header is None or not header.strip():
         return 1
     # Several services may be named in one header; the one that is ours counts.
@@ -24,7 +24,7 @@ def negotiate(header: str | None, family: Family) -> int:
         words = part.split()
         if len(words) == 2 and words[0].lower() in family.words:  # noqa: PLR2004
             return _minor(words[1], family)
-    raise BadVersion("Invalid service type for OpenStack-API-Version header")
+    raise MalformedVersion("Invalid service type for OpenStack-API-Version header")
 
 
 def _minor(text: str, family: Family) -> int:
@@ -32,10 +32,10 @@ def _minor(text: str, family: Family) -> int:
         return family.newest
     number = _NUMBER.fullmatch(text)
     if number is None:
-        raise BadVersion(f"Invalid value for OpenStack-API-Version header: {text[:40]}")
+        raise MalformedVersion(f"Invalid value for OpenStack-API-Version header: {text[:40]}")
     major, minor = int(number[1]), int(number[2])
     if major != 1 or not 1 <= minor <= family.newest:
-        raise OutOfRange(f"{major}.{minor}")
+        raise UnsupportedVersion(f"{major}.{minor}")
     return minor
 
 

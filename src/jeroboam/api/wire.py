@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from jeroboam.api.call import Call
-from jeroboam.api.fields import Check, Schema, text
+from jeroboam.api.fields import FieldCheck, Schema, text
 from jeroboam.api.shapes import Link
 from jeroboam.domain.errors import BadValue, Invalid
 from jeroboam.kit.ids import is_uuid
@@ -23,7 +23,7 @@ _PATH = re.compile(r"/([\w-]+)(?:/((?:[^/~]|~[01])+))?", re.DOTALL)
 _OPS = ("add", "replace", "remove")
 
 
-class Identified(Protocol):
+class HasUuid(Protocol):
     """What a page can continue after."""
 
     @property
@@ -62,16 +62,16 @@ def _descending(name: str, value: str) -> bool:
 
 
 _DIRECTIONS = ("asc", "desc")
-PAGING: dict[str, Check] = {
-    "limit": Check(_limit, {"type": "integer", "minimum": 1}),
-    "marker": Check(_marker, {"type": "string", "format": "uuid"}),
+PAGING: dict[str, FieldCheck] = {
+    "limit": FieldCheck(_limit, {"type": "integer", "minimum": 1}),
+    "marker": FieldCheck(_marker, {"type": "string", "format": "uuid"}),
     "sort_key": text(),
-    "sort_dir": Check(_descending, {"enum": list(_DIRECTIONS)}),
+    "sort_dir": FieldCheck(_descending, {"enum": list(_DIRECTIONS)}),
 }
 """The query arguments of a list."""
 
 
-def paging(keys: Sequence[str]) -> dict[str, Check]:
+def paging(keys: Sequence[str]) -> dict[str, FieldCheck]:
     """The same for a list that can be sorted by these fields."""
 
     def run(name: str, value: str) -> str:
@@ -79,7 +79,7 @@ def paging(keys: Sequence[str]) -> dict[str, Check]:
             raise Invalid(f'The sort_key value "{value}" is an invalid field for sorting', field=name)
         return value
 
-    return PAGING | {"sort_key": Check(run, {"enum": list(keys)})}
+    return PAGING | {"sort_key": FieldCheck(run, {"enum": list(keys)})}
 
 
 def limit_of(call: Call) -> int:
@@ -104,7 +104,7 @@ def page_of(call: Call, *, sort_key: str = "id") -> Page:
     )
 
 
-def next_page(call: Call, page: Page, path: str, items: Sequence[Identified]) -> str | None:
+def next_page(call: Call, page: Page, path: str, items: Sequence[HasUuid]) -> str | None:
     """Where the list goes on: known only by the page being exactly full, as in both published APIs.
 
     What narrows the list goes along.
@@ -132,7 +132,7 @@ def query_flag(query: Mapping[str, Any], name: str, *, default: bool = False) ->
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Change:
+class PatchOperation:
     """One step of a JSON patch: `path` without its slash, split in two where it names a member."""
 
     op: str
@@ -146,7 +146,7 @@ _POINTER = (
 )
 
 
-def changes_of(body: Any) -> list[Change]:
+def changes_of(body: Any) -> list[PatchOperation]:
     """The steps of a patch in the form that the container-infra API takes: add, replace, remove; plain values."""
     if not isinstance(body, list):
         raise Invalid("The body has to be a JSON patch: a list of operations.", field="patch")
@@ -169,7 +169,7 @@ def patch_of(*roots: str, members: str | None = None) -> Schema:
     return {"type": "array", "items": {"anyOf": [wanted, unwanted]}}
 
 
-def _change(step: Any) -> Change:
+def _change(step: Any) -> PatchOperation:
     if not isinstance(step, dict):
         raise BadValue("patch", step, "a step is an object with op, path and value.")
     unknown = set(step) - {"op", "path", "value"}
@@ -188,10 +188,12 @@ def _change(step: Any) -> Change:
     root, member = match.groups()
     if member is not None:
         member = member.replace("~1", "/").replace("~0", "~")
-    return Change(op=op, root=root, member=member, value=value)
+    return PatchOperation(op=op, root=root, member=member, value=value)
 
 
-def apply(document: dict[str, Any], changes: Sequence[Change], *, mandatory: Collection[str] = ()) -> dict[str, Any]:
+def apply(
+    document: dict[str, Any], changes: Sequence[PatchOperation], *, mandatory: Collection[str] = ()
+) -> dict[str, Any]:
     """A copy of the document with the steps taken in order; a removed field is absent from it."""
     result = {key: dict(value) if isinstance(value, dict) else value for key, value in document.items()}
     for change in changes:
@@ -202,7 +204,7 @@ def apply(document: dict[str, Any], changes: Sequence[Change], *, mandatory: Col
     return result
 
 
-def _change_root(result: dict[str, Any], change: Change, mandatory: Collection[str]) -> None:
+def _change_root(result: dict[str, Any], change: PatchOperation, mandatory: Collection[str]) -> None:
     path = f"/{change.root}"
     if change.op == "remove":
         if change.root in mandatory:
@@ -221,7 +223,7 @@ def _change_root(result: dict[str, Any], change: Change, mandatory: Collection[s
     result[change.root] = change.value
 
 
-def _change_member(result: dict[str, Any], change: Change) -> None:
+def _change_member(result: dict[str, Any], change: PatchOperation) -> None:
     path = f"/{change.root}/{change.member}"
     parent = result.get(change.root)
     if not isinstance(parent, dict):

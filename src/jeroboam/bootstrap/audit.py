@@ -10,13 +10,13 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from jeroboam.api.audit import Record, to_log
+from jeroboam.api.audit import AuditRecord, to_log
 from jeroboam.kit.clock import Clock
 
 log = structlog.get_logger("jeroboam.audit")
 
 
-def audit_into(file: str, clock: Clock) -> Callable[[Record], None]:
+def audit_into(file: str, clock: Clock) -> Callable[[AuditRecord], None]:
     """What writes records to that file and to the log; without a file, to the log alone.
 
     Raises `ValueError` for a file that cannot be written.
@@ -29,7 +29,7 @@ def audit_into(file: str, clock: Clock) -> Callable[[Record], None]:
     except OSError as error:
         raise ValueError(f"[api] audit_file: cannot write {file}: {error.strerror or error}") from error
 
-    def write(record: Record) -> None:
+    def write(record: AuditRecord) -> None:
         to_log(record)
         line = {"timestamp": clock.now().isoformat()} | msgspec.to_builtins(record)
         try:

@@ -12,10 +12,10 @@ from jeroboam.api.container_infra.policies import RULES as CONTAINER_INFRA
 from jeroboam.api.policy import Policy
 from jeroboam.bootstrap.limits import read_limits
 from jeroboam.bootstrap.state import StateFolder
-from jeroboam.clients.keystone import Assignment, KeystoneAdmin
+from jeroboam.clients.keystone import KeystoneAdmin, RoleAssignment
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.clusters import DEFAULT_FLAVOR, Cluster, NodeGroup, Template, TemplateSpec
-from jeroboam.domain.limits import Asked, Limit, Owner, Verdict, asked_by, concerning, judge
+from jeroboam.domain.limits import Limit, LimitOwner, LimitVerdict, RequestedSize, asked_by, concerning, judge
 from jeroboam.kit.bus import MemoryBus
 from jeroboam.kit.clock import SystemClock
 from jeroboam.settings import Settings
@@ -48,7 +48,7 @@ class _Object:
     """What the action would be done to."""
 
     title: str
-    asked: Asked
+    asked: RequestedSize
     owner: str | None = None
     """The project that has it; None where the action would make it."""
     creator: str | None = None
@@ -90,7 +90,7 @@ def _keystone(settings: Settings) -> KeystoneAdmin:
     return KeystoneAdmin(url, password=folder.passwords().admin)
 
 
-def _as_caller(user_id: str, name: str, held: list[Assignment], project: str | None) -> tuple[Caller, Owner]:
+def _as_caller(user_id: str, name: str, held: list[RoleAssignment], project: str | None) -> tuple[Caller, LimitOwner]:
     """The user in the project that was named, or in the only one there is."""
     there = {each.owner.project_id: each.owner for each in held}
     if project is not None:
@@ -132,13 +132,13 @@ def _ask(
     return good
 
 
-def _judge(limits: tuple[Limit, ...], asked: Asked, owner: Owner, lines: list[str]) -> bool:
+def _judge(limits: tuple[Limit, ...], asked: RequestedSize, owner: LimitOwner, lines: list[str]) -> bool:
     if not limits:
         lines.append(f"limits: none concerns project {owner.project_name or owner.project_id}")
         return True
     good = True
     for limit in limits:
-        verdicts: list[Verdict] = list(judge((limit,), asked))
+        verdicts: list[LimitVerdict] = list(judge((limit,), asked))
         if not verdicts:
             lines.append(f"limit {limit.name}: says nothing of this")
         for verdict in verdicts:
@@ -179,7 +179,7 @@ def _of_cluster(cluster: Cluster, groups: list[NodeGroup], template: Template | 
 
 def _of_template(template: Template) -> _Object:
     spec = template.spec
-    asked = Asked(
+    asked = RequestedSize(
         template=(template.uuid, template.name),
         coe=spec.coe,
         provider=spec.driver,
@@ -203,7 +203,7 @@ async def _wish(store: Store, what: str, project_id: str) -> _Object:
         templates = await tx.templates.find(said["template"]) if "template" in said else []
     if "template" in said and len(templates) != 1:
         raise ValueError(f"there is no template {said['template']}, or there are several")
-    base = _of_template(templates[0]).asked if templates else Asked()
+    base = _of_template(templates[0]).asked if templates else RequestedSize()
     nodes = masters + workers
     asked = replace(
         base,

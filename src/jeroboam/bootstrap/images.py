@@ -10,9 +10,9 @@ import aiodocker
 from jeroboam.clients.docker import connect
 from jeroboam.kit.clock import SystemClock
 from jeroboam.nodeimages import engine, fromhost, kubernetes, loadbalancer, swarm
-from jeroboam.nodeimages.engine import NodeImage
-from jeroboam.nodeimages.fetch_or_compile import Both
-from jeroboam.nodeimages.programs import ProgramCache, Report, Source
+from jeroboam.nodeimages.engine import EngineNodeImage
+from jeroboam.nodeimages.fetch_or_compile import FetchOrCompile
+from jeroboam.nodeimages.programs import BuildProgress, ProgramCache, ProgramSource
 from jeroboam.nodeimages.releases import Releases
 from jeroboam.nodeimages.releases import checksums as read_checksums
 from jeroboam.providers.local.engine import LocalEngine
@@ -28,7 +28,7 @@ SOURCES = ("releases", "modules")
 async def build(
     settings: Settings,
     name: str,
-    report: Report,
+    report: BuildProgress,
     *,
     version: str | None = None,
     source: str | None = None,
@@ -59,12 +59,12 @@ async def build(
             brought = None if checksums is None else _read(checksums)
             chosen = await _source(wanted, source, mirror or settings.image_mirror, brought)
             built = await kubernetes.build(docker, wanted, chosen, cache, machine_of(docker))
-            if isinstance(chosen, Releases | Both):
+            if isinstance(chosen, Releases | FetchOrCompile):
                 said = f"{chosen.checked(wanted.programs)}\n"
     return f"{said}{built.name}: {'made' if built.fresh else 'there already'} ({built.id[:19]})"
 
 
-async def listed(settings: Settings) -> Sequence[NodeImage]:
+async def listed(settings: Settings) -> Sequence[EngineNodeImage]:
     """The node images on the Engine."""
     async with _engine(settings) as docker:
         return await engine.listed(docker)
@@ -103,12 +103,12 @@ def _read(checksums: Path) -> dict[str, str]:
 
 async def _source(
     wanted: kubernetes.Version, name: str | None, mirror: str, checksums: Mapping[str, str] | None
-) -> Source:
+) -> ProgramSource:
     """That source; without a name what can be reached: published programs, and compiled ones where there are none."""
     releases = kubernetes.releases(mirror, checksums)
     if name == "releases" or (name is None and (mirror or checksums)):
         return releases
     modules = kubernetes.modules()
     if name is None and await releases.answers(wanted.programs[-1]):
-        return Both(releases, modules)
+        return FetchOrCompile(releases, modules)
     return modules

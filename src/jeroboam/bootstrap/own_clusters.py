@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from jeroboam.checks import chosen
-from jeroboam.checks.base import Report, Result
+from jeroboam.checks.base import CheckProgress, CheckResult
 from jeroboam.checks.runner import carry_out
-from jeroboam.checks.site import Failed, enter
-from jeroboam.clients.container_infra import Access, ContainerInfra, SeenCluster, logged_in
+from jeroboam.checks.site import CheckFailed, enter
+from jeroboam.clients.container_infra import ClusterCredentials, ClusterView, ContainerInfraClient, logged_in
 from jeroboam.clients.docker import connect
 from jeroboam.clients.kubernetes import KubernetesApi
 from jeroboam.kit.clock import SystemClock
@@ -27,8 +27,8 @@ _WHO = ("OS_CLOUD", "OS_AUTH_URL")
 
 
 async def check(
-    settings: Settings, ident: str, report: Report, *, only: Sequence[str], image: str, seconds: float
-) -> list[Result]:
+    settings: Settings, ident: str, report: CheckProgress, *, only: Sequence[str], image: str, seconds: float
+) -> list[CheckResult]:
     """Run these checks (all for none) in that cluster.
 
     Raises `ValueError` for a check that there is not and where nothing can be checked, `DriverError` for a cluster
@@ -43,7 +43,7 @@ async def check(
     async with KubernetesApi(access.url, showing(access.own, access.trusted)) as api:
         try:
             site = await enter(api, bearer, SystemClock(), image=image, seconds=seconds)
-        except Failed as failed:
+        except CheckFailed as failed:
             raise ValueError(str(failed)) from failed
         return await carry_out(site, checks, report)
 
@@ -65,7 +65,7 @@ async def kubectl_for(
     return program, ["kubectl", *words], {**os.environ, "KUBECONFIG": f"/proc/self/fd/{handle}"}
 
 
-def kubeconfig(cluster: SeenCluster, access: Access) -> dict[str, Any]:
+def kubeconfig(cluster: ClusterView, access: ClusterCredentials) -> dict[str, Any]:
     """What kubectl reads to reach that cluster; JSON is YAML too."""
     server = {"server": access.url, "certificate-authority-data": _b64(access.trusted.encode())}
     shown = {"client-certificate-data": _b64(access.own.pem.encode()), "client-key-data": _b64(access.own.key)}
@@ -83,7 +83,7 @@ def _b64(content: bytes) -> str:
     return b64encode(content).decode()
 
 
-async def _reached(settings: Settings, ident: str) -> tuple[SeenCluster, Access]:
+async def _reached(settings: Settings, ident: str) -> tuple[ClusterView, ClusterCredentials]:
     infra = await _as_user(settings)
     cluster = await infra.cluster(ident)
     if cluster.coe != "kubernetes":
@@ -91,7 +91,7 @@ async def _reached(settings: Settings, ident: str) -> tuple[SeenCluster, Access]
     return cluster, await infra.access(cluster)
 
 
-async def _as_user(settings: Settings) -> ContainerInfra:
+async def _as_user(settings: Settings) -> ContainerInfraClient:
     if any(os.environ.get(name) for name in _WHO):
         return await logged_in(clouds=None)
     clouds = settings.state / "clouds.yaml"

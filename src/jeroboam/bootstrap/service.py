@@ -31,19 +31,19 @@ from jeroboam.bootstrap.state import StateFolder
 from jeroboam.clients.addresses import AddressRules
 from jeroboam.clients.manifest_url import UrlManifests
 from jeroboam.conductor.admission.admission import DriverAdmission
-from jeroboam.conductor.bays.connector import Reach
-from jeroboam.conductor.bays.containers import Workloads
-from jeroboam.conductor.bays.manifests import Orchestration
-from jeroboam.conductor.bays.queries import WorkloadQuestions
-from jeroboam.conductor.bays.strays import Strays
-from jeroboam.conductor.clusters.loop import Clusters, Drivers
-from jeroboam.conductor.clusters.scaling import Scaling
-from jeroboam.conductor.containers.loop import Containers
-from jeroboam.conductor.loop import Leased, Loop, report
-from jeroboam.conductor.metrics import LoopMeter
-from jeroboam.conductor.periodic.ageing import Ageing
+from jeroboam.conductor.bays.connector import ClusterConnector
+from jeroboam.conductor.bays.containers import BayContainerReconciler
+from jeroboam.conductor.bays.manifests import BayManifestReconciler
+from jeroboam.conductor.bays.queries import BayQueries
+from jeroboam.conductor.bays.strays import StrayCollector
+from jeroboam.conductor.clusters.loop import ClusterReconciler, Drivers
+from jeroboam.conductor.clusters.scaling import AutoScaler
+from jeroboam.conductor.containers.loop import ContainerReconciler
+from jeroboam.conductor.loop import LeaseRunner, Loop, report
+from jeroboam.conductor.metrics import LoopMetrics
+from jeroboam.conductor.periodic.ageing import ClusterAgeing
 from jeroboam.conductor.periodic.heartbeat import Heartbeat
-from jeroboam.conductor.periodic.outbox import Relay, to_log
+from jeroboam.conductor.periodic.outbox import OutboxRelay, to_log
 from jeroboam.conductor.periodic.reaper import Reaper
 from jeroboam.dispatch.gateway import ANSWER_SECONDS, SessionGateway
 from jeroboam.dispatch.records import DispatchRecords
@@ -55,7 +55,7 @@ from jeroboam.kit.bus import MemoryBus
 from jeroboam.kit.clock import SystemClock
 from jeroboam.kit.ids import RandomIds
 from jeroboam.kit.tasks import Tasks
-from jeroboam.protocol import AgentEnd
+from jeroboam.protocol import AgentConnection
 from jeroboam.protocol.memory import session_pair
 from jeroboam.secrets.keyfile import KeyFileSealer
 from jeroboam.settings import Settings, address, networks
@@ -71,7 +71,7 @@ log = structlog.get_logger("jeroboam")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Addresses:
+class ListenAddresses:
     """Where a running service listens."""
 
     api: str
@@ -86,7 +86,7 @@ def _listen(host: str, port: int) -> socket.socket:
         raise ValueError(f"cannot listen on {host}:{port}: {error.strerror or error}") from error
 
 
-class Service:
+class SingleProcess:
     """Everything of one process. Start it with `running`."""
 
     def __init__(self, settings: Settings, folder: StateFolder, keystone: EmbeddedKeystone) -> None:
@@ -104,17 +104,17 @@ class Service:
         known = {"installation": self._installation, "url": settings.docker_url}
         self._providers = drivers.make("providers", settings.clusters.providers, clock=self._clock, **known)
         self._coes = drivers.make("coes", settings.clusters.coes, clock=self._clock)
-        self._reach = Reach(store=self._store, coes=self._coes, sealer=self._sealer)
+        self._reach = ClusterConnector(store=self._store, coes=self._coes, sealer=self._sealer)
         self._runtime = drivers.make_runtime(settings, self._installation)
         self._limits = read_limits(settings.api.limits_file)
         self._audit = audit_into(settings.api.audit_file, self._clock)
         self._counters = CollectorRegistry()
         ProcessCollector(registry=self._counters)
-        self._meter = LoopMeter(self._counters)
+        self._meter = LoopMetrics(self._counters)
         self._tasks = Tasks(report)
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[Addresses]:
+    async def running(self) -> AsyncIterator[ListenAddresses]:
         """Run it for as long as the context lasts; at the end it drains and leaves clusters and containers alone."""
         settings = self._settings
         api_socket = _listen(*address(settings.api.listen, "[api] listen"))
@@ -127,7 +127,7 @@ class Service:
             stack.push_async_callback(keystone.stop)
             await asyncio.gather(keystone.ready(), self._open_store())
             await keystone.register(api_url, heat_views=settings.api.heat_views)
-            addresses = Addresses(api=api_url, keystone=keystone.url)
+            addresses = ListenAddresses(api=api_url, keystone=keystone.url)
             tokens = KeystoneTokens(
                 auth_url=keystone.url,
                 username="jeroboam",
@@ -178,7 +178,7 @@ class Service:
             await seeds.seed(self._store, self._ids, project_id=own.project_id, user_id=own.user_id)
             marker.touch()
 
-    def _api_parts(self, addresses: Addresses, tokens: KeystoneTokens, gateway: SessionGateway) -> ApiParts:
+    def _api_parts(self, addresses: ListenAddresses, tokens: KeystoneTokens, gateway: SessionGateway) -> ApiParts:
         settings = self._settings
         quota = settings.containers
         options = ApiOptions(
@@ -209,7 +209,7 @@ class Service:
                 providers=self._providers, coes=self._coes, default_provider=settings.clusters.default_provider
             ),
             gateway=gateway,
-            workloads=WorkloadQuestions(reach=self._reach, clock=self._clock, execute_seconds=quota.execute_seconds),
+            workloads=BayQueries(reach=self._reach, clock=self._clock, execute_seconds=quota.execute_seconds),
             manifests=UrlManifests(
                 AddressRules(allowed=networks(settings.clusters.manifest_networks, "[clusters] manifest_networks"))
             ),
@@ -244,7 +244,7 @@ class Service:
     def _start_conductor(self, tokens: KeystoneTokens) -> None:
         conductor = self._settings.conductor
         store, bus, clock = self._store, self._bus, self._clock
-        clusters = Clusters(
+        clusters = ClusterReconciler(
             store=store,
             drivers=Drivers(providers=self._providers, coes=self._coes),
             sealer=self._sealer,
@@ -256,8 +256,8 @@ class Service:
             operation_minutes=self._settings.clusters.operation_minutes,
             scaling=self._scaling(tokens),
         )
-        containers = Containers(store=store, host_down_seconds=conductor.service_down_seconds)
-        leased = Leased(clusters, store=store, clock=clock, owner=self._ids.uuid())
+        containers = ContainerReconciler(store=store, host_down_seconds=conductor.service_down_seconds)
+        leased = LeaseRunner(clusters, store=store, clock=clock, owner=self._ids.uuid())
         common = {"bus": bus, "clock": clock, "resync_seconds": conductor.resync_seconds, "meter": self._meter}
         loops = [
             Loop(leased, parallel=conductor.parallel_clusters, **common),
@@ -287,8 +287,8 @@ class Service:
         for name, work in runners:
             self._tasks.start(name, work)
 
-    def _scaling(self, tokens: KeystoneTokens) -> Scaling:
-        return Scaling(
+    def _scaling(self, tokens: KeystoneTokens) -> AutoScaler:
+        return AutoScaler(
             store=self._store,
             projects=KeystoneProjects(tokens),
             limits=self._limits,
@@ -298,9 +298,9 @@ class Service:
             operation_minutes=self._settings.clusters.operation_minutes,
         )
 
-    def _relay(self) -> Relay:
+    def _relay(self) -> OutboxRelay:
         publisher = f"container-infra.{self._settings.host}"
-        return Relay(
+        return OutboxRelay(
             store=self._store,
             bus=self._bus,
             clock=self._clock,
@@ -309,8 +309,8 @@ class Service:
             meter=self._meter,
         )
 
-    def _ageing(self, tokens: KeystoneTokens) -> Ageing:
-        return Ageing(
+    def _ageing(self, tokens: KeystoneTokens) -> ClusterAgeing:
+        return ClusterAgeing(
             store=self._store,
             projects=KeystoneProjects(tokens),
             limits=self._limits,
@@ -326,12 +326,12 @@ class Service:
         conductor, clock, store, reach = self._settings.conductor, self._clock, self._store, self._reach
         parallel, resync = conductor.parallel_containers, conductor.resync_seconds
         known = {"store": store, "reach": reach, "clock": clock, "check_seconds": conductor.check_seconds}
-        for subject in (Workloads(**known), Orchestration(**known)):
-            leased = Leased(subject, store=store, clock=clock, owner=self._ids.uuid())
+        for subject in (BayContainerReconciler(**known), BayManifestReconciler(**known)):
+            leased = LeaseRunner(subject, store=store, clock=clock, owner=self._ids.uuid())
             loop = Loop(leased, bus=self._bus, clock=clock, parallel=parallel, resync_seconds=resync, meter=self._meter)
             self._tasks.start(loop.name, loop.run())
         for what, way in (("containers", reach.containers), ("manifests", reach.manifests)):
-            strays = Strays(store=store, way=way, clock=clock, every_seconds=conductor.reaper_seconds)
+            strays = StrayCollector(store=store, way=way, clock=clock, every_seconds=conductor.reaper_seconds)
             self._tasks.start(f"strays among {what}", strays.run())
 
     async def _learn_limits(self) -> None:
@@ -344,7 +344,7 @@ class Service:
             except DriverError as error:
                 log.warning("limits are not known yet", provider=name, reason=error.reason)
 
-    async def _open_session(self, dispatcher: Dispatcher) -> AgentEnd:
+    async def _open_session(self, dispatcher: Dispatcher) -> AgentConnection:
         agent_end, server_end = session_pair()
         self._tasks.start("session", dispatcher.serve(server_end))
         return agent_end

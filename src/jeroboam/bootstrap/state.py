@@ -8,14 +8,14 @@ import uuid
 from pathlib import Path
 from typing import Self
 
-from jeroboam.identity.embedded import EmbeddedKeystone, Passwords, passwords, write_private
+from jeroboam.identity.embedded import EmbeddedKeystone, KeystonePasswords, passwords, write_private
 from jeroboam.kit.ids import is_uuid
 from jeroboam.settings import Settings, address
 
 KEY_FILE = "secrets.key"
 
 
-class InUse(Exception):
+class StateInUse(Exception):
     """Another process works on this state. `pid` is that process's, as far as it is known."""
 
     def __init__(self, folder: Path, pid: str) -> None:
@@ -41,7 +41,7 @@ class StateFolder:
         except BlockingIOError as error:
             pid = os.read(self._lock, 32).decode().strip()
             os.close(self._lock)
-            raise InUse(self.path, pid) from error
+            raise StateInUse(self.path, pid) from error
         os.ftruncate(self._lock, 0)
         os.write(self._lock, f"{os.getpid()}\n".encode())
         return self
@@ -80,7 +80,7 @@ class StateFolder:
         """What secrets in the database are sealed with."""
         return self.path / KEY_FILE
 
-    def passwords(self) -> Passwords:
+    def passwords(self) -> KeystonePasswords:
         """What was generated for the users of the embedded Keystone; made once."""
         return passwords(self.path / "passwords.json")
 
@@ -89,7 +89,7 @@ class StateFolder:
         host, port = address(settings.keystone.listen, "[keystone] listen")
         return EmbeddedKeystone(self.path / "keystone", host=host, port=port, passwords=self.passwords())
 
-    def write_clients(self, *, auth_url: str, passwords: Passwords) -> None:
+    def write_clients(self, *, auth_url: str, passwords: KeystonePasswords) -> None:
         """`clouds.yaml` and `openrc`, for the published clients; readable by the owner alone."""
         write_private(self.path / "clouds.yaml", clouds(auth_url, passwords))
         write_private(self.path / "openrc", openrc(auth_url, passwords))
@@ -104,7 +104,7 @@ class StateFolder:
         return dict(json.loads(path.read_text())) if path.exists() else {}
 
 
-def clouds(auth_url: str, passwords: Passwords) -> str:
+def clouds(auth_url: str, passwords: KeystonePasswords) -> str:
     """A clouds.yaml with the clouds `jeroboam` (project demo) and `jeroboam-admin`."""
     entries = [("jeroboam", "demo", "demo", passwords.demo), ("jeroboam-admin", "admin", "admin", passwords.admin)]
     lines = ["clouds:"]
@@ -124,7 +124,7 @@ def clouds(auth_url: str, passwords: Passwords) -> str:
     return "\n".join(lines) + "\n"
 
 
-def openrc(auth_url: str, passwords: Passwords) -> str:
+def openrc(auth_url: str, passwords: KeystonePasswords) -> str:
     """Shell variables for the member `demo`."""
     return f"""\
 export OS_AUTH_URL={auth_url}

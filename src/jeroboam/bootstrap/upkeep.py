@@ -10,10 +10,10 @@ from jeroboam.bootstrap.state import StateFolder
 from jeroboam.clients.docker import asks_registry, connect, speaking
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import DriverError
-from jeroboam.domain.hosts import Host, Service
+from jeroboam.domain.hosts import Host, ServiceRecord
 from jeroboam.kit.bus import MemoryBus
 from jeroboam.kit.clock import SystemClock
-from jeroboam.runtimes.base import Tidies
+from jeroboam.runtimes.base import SupportsCleanup
 from jeroboam.settings import Settings
 from jeroboam.store import Store
 
@@ -23,7 +23,7 @@ REGISTRY_SECONDS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Line:
+class ObjectSummary:
     """A cluster or a container, in short."""
 
     uuid: str
@@ -34,16 +34,16 @@ class Line:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Overview:
+class InstallationSummary:
     """What an installation holds."""
 
-    clusters: tuple[Line, ...]
-    containers: tuple[Line, ...]
+    clusters: tuple[ObjectSummary, ...]
+    containers: tuple[ObjectSummary, ...]
     hosts: tuple[Host, ...]
-    services: tuple[Service, ...]
+    services: tuple[ServiceRecord, ...]
 
 
-async def overview(settings: Settings) -> Overview:
+async def overview(settings: Settings) -> InstallationSummary:
     """Read it from the store; the service need not run."""
     store = Store(settings.database_url, clock=SystemClock(), bus=MemoryBus())
     try:
@@ -55,9 +55,9 @@ async def overview(settings: Settings) -> Overview:
             hosts, services = await tx.hosts.select(), await tx.services.select()
     finally:
         await store.close()
-    return Overview(
+    return InstallationSummary(
         clusters=tuple(
-            Line(
+            ObjectSummary(
                 uuid=cluster.uuid,
                 name=cluster.name,
                 status=cluster.status,
@@ -67,7 +67,7 @@ async def overview(settings: Settings) -> Overview:
             for cluster in clusters
         ),
         containers=tuple(
-            Line(
+            ObjectSummary(
                 uuid=container.uuid,
                 name=container.name,
                 status=container.status,
@@ -151,7 +151,7 @@ async def remove(settings: Settings, folder: StateFolder) -> tuple[int, int]:
         for seen in await runtime.owned():
             await runtime.remove(seen.uuid, force=True)
             containers += 1
-        if isinstance(runtime, Tidies):
+        if isinstance(runtime, SupportsCleanup):
             # What was made for those that are gone now goes too.
             await runtime.tidy()
     finally:

@@ -9,17 +9,17 @@ at. Neighbours: bootstrap, which brings a connection to the cluster; nothing her
 from collections.abc import Sequence
 
 from jeroboam.checks.access import CHECKS as ACCESS
-from jeroboam.checks.base import Check
+from jeroboam.checks.base import ClusterCheck
 from jeroboam.checks.networks import CHECKS as NETWORKS
 from jeroboam.checks.pods import CHECKS as PODS
 from jeroboam.checks.workloads import CHECKS as WORKLOADS
 
 __all__ = ["ALL", "chosen"]
 
-ALL: tuple[Check, ...] = (*NETWORKS, *PODS, *WORKLOADS, *ACCESS)
+ALL: tuple[ClusterCheck, ...] = (*NETWORKS, *PODS, *WORKLOADS, *ACCESS)
 
 
-def chosen(names: Sequence[str]) -> tuple[Check, ...]:
+def chosen(names: Sequence[str]) -> tuple[ClusterCheck, ...]:
     """The checks with these names; all of them for none. Raises `ValueError` with those that there are."""
     known = {check.name for check in ALL}
     for name in names:

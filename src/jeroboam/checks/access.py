@@ -9,10 +9,10 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
-from jeroboam.checks.base import Check
+from jeroboam.checks.base import ClusterCheck
 from jeroboam.checks.manifests import data
-from jeroboam.checks.site import Failed, Site
-from jeroboam.clients.kubernetes import Denied, KubernetesApi
+from jeroboam.checks.site import CheckContext, CheckFailed
+from jeroboam.clients.kubernetes import AccessDenied, KubernetesApi
 
 _NAME = "reader"
 _RULE = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list"]}
@@ -20,7 +20,7 @@ _DISCOVERY = "/.well-known/openid-configuration"
 _GROUP = "rbac.authorization.k8s.io"
 
 
-async def _rbac(site: Site) -> str:
+async def _rbac(site: CheckContext) -> str:
     await site.have({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": _NAME}})
     await site.have(data("ConfigMap", "read", {"by": _NAME}))
     asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 600}}
@@ -50,7 +50,7 @@ async def _rbac(site: Site) -> str:
     return ""
 
 
-def _binding(site: Site) -> dict[str, object]:
+def _binding(site: CheckContext) -> dict[str, object]:
     subject = {"kind": "ServiceAccount", "name": _NAME, "namespace": site.namespace}
     return {
         "apiVersion": f"{_GROUP}/v1",
@@ -61,7 +61,7 @@ def _binding(site: Site) -> dict[str, object]:
     }
 
 
-async def _issuer(site: Site) -> str:
+async def _issuer(site: CheckContext) -> str:
     name = "shown"
     await site.have({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}})
     asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 600}}
@@ -69,10 +69,12 @@ async def _issuer(site: Site) -> str:
     head, claims = (_decoded(part) for part in made["status"]["token"].split(".")[:2])
     document = await site.api.get(_DISCOVERY, "asking for the issuer's document")
     if document["issuer"] != claims["iss"]:
-        raise Failed(f"tokens are of {claims['iss']}, and the document is of {document['issuer']}")
+        raise CheckFailed(f"tokens are of {claims['iss']}, and the document is of {document['issuer']}")
     keys = json.loads(await site.api.text(urlsplit(document["jwks_uri"]).path, "asking for the issuer's keys"))
     if head["kid"] not in {key["kid"] for key in keys["keys"]}:
-        raise Failed(f"the token is signed with {head['kid']}, which is not among the keys of {document['jwks_uri']}")
+        raise CheckFailed(
+            f"the token is signed with {head['kid']}, which is not among the keys of {document['jwks_uri']}"
+        )
     async with site.bearer("") as stranger:
         is_public = await _status(stranger, _DISCOVERY) == HTTPStatus.OK
     return f"{claims['iss']}; {'anybody' if is_public else 'nobody without a name'} may ask"
@@ -88,7 +90,7 @@ async def _status(user: KubernetesApi, path: str) -> int:
     """How the API answers whether that user may read what is there."""
     try:
         await user.get(path, "reading as another user")
-    except Denied as denied:
+    except AccessDenied as denied:
         return denied.status
     return HTTPStatus.OK
 
@@ -96,10 +98,12 @@ async def _status(user: KubernetesApi, path: str) -> int:
 async def _refused(user: KubernetesApi, path: str, wanted: HTTPStatus) -> None:
     seen = await _status(user, path)
     if seen != wanted:
-        raise Failed(f"{path} should be refused with {wanted:d}, and the answer is {seen:d}")
+        raise CheckFailed(f"{path} should be refused with {wanted:d}, and the answer is {seen:d}")
 
 
 CHECKS = (
-    Check(name="rbac", about="users may do what their roles say, and strangers nothing", run=_rbac),
-    Check(name="issuer", about="whoever is shown a service account's token can look up whose it is", run=_issuer),
+    ClusterCheck(name="rbac", about="users may do what their roles say, and strangers nothing", run=_rbac),
+    ClusterCheck(
+        name="issuer", about="whoever is shown a service account's token can look up whose it is", run=_issuer
+    ),
 )

@@ -8,23 +8,23 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Protocol
 
-from jeroboam.checks.site import Site
+from jeroboam.checks.site import CheckContext
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Check:
+class ClusterCheck:
     """One promise of a cluster's, and how it is tried."""
 
     name: str
     about: str
     """What is seen to work when it passes."""
-    run: Callable[[Site], Coroutine[Any, Any, str]]
+    run: Callable[[CheckContext], Coroutine[Any, Any, str]]
     """Tries it; what is worth saying when it passed, often nothing. Raises `Failed`, `Skipped` or a `DriverError`."""
     alone: bool = False
     """Whether it changes what others look at, and so runs when they are done."""
 
 
-class Outcome(StrEnum):
+class CheckOutcome(StrEnum):
     """How a check ended."""
 
     PASSED = "passed"
@@ -33,19 +33,19 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Result:
+class CheckResult:
     """A check that has ended."""
 
-    check: Check
-    outcome: Outcome
+    check: ClusterCheck
+    outcome: CheckOutcome
     seconds: float
     text: str
     """Why it failed or was skipped, or what is worth saying."""
 
 
-class Report(Protocol):
+class CheckProgress(Protocol):
     """Who is told how far it is."""
 
-    def begin(self, check: Check) -> None: ...
+    def begin(self, check: ClusterCheck) -> None: ...
 
-    def end(self, result: Result) -> None: ...
+    def end(self, result: CheckResult) -> None: ...

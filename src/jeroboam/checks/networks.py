@@ -6,9 +6,9 @@ Neighbours: `site`, whose servers on every node are asked.
 from collections.abc import Sequence
 from itertools import pairwise
 
-from jeroboam.checks.base import Check
+from jeroboam.checks.base import ClusterCheck
 from jeroboam.checks.manifests import PORT, service
-from jeroboam.checks.site import WEB, Failed, Pod, Site, Skipped
+from jeroboam.checks.site import WEB, CheckContext, CheckFailed, CheckSkipped, RunningPod
 
 _DOMAIN = "svc.cluster.local"
 _HTTP = 80
@@ -18,17 +18,17 @@ _SOME = 5
 _TRIES = 30
 
 
-async def _pod_network(site: Site) -> str:
+async def _pod_network(site: CheckContext) -> str:
     pods = await site.web()
     if len(pods) < 2:  # noqa: PLR2004
-        raise Skipped("one node only has pods")
+        raise CheckSkipped("one node only has pods")
     around = [*pairwise(pods), (pods[-1], pods[0])]
     for asking, asked in around:
         await _answers(site, asking, asked.address, [asked.name], f"{asking.node} to {asked.node}", port=PORT)
     return f"{len(around)} ways"
 
 
-async def _service(site: Site) -> str:
+async def _service(site: CheckContext) -> str:
     pods = await site.web()
     address = await _cluster_address(site, "vip", WEB)
     for asking in pods[:_SOME]:
@@ -36,13 +36,13 @@ async def _service(site: Site) -> str:
         await _answers(site, asking, address, _names(pods), what)
         said = await site.ask(asking, address, _HTTP, times=_TRIES)
         if len(said) < _TRIES or not set(said) <= set(_names(pods)):
-            raise Failed(f"{what}: of {_TRIES} times it answered {len(said)}: {', '.join(sorted(set(said)))}")
+            raise CheckFailed(f"{what}: of {_TRIES} times it answered {len(said)}: {', '.join(sorted(set(said)))}")
         if len(set(said)) < min(2, len(pods)):
-            raise Failed(f"{what}: {_TRIES} answers, all of {said[0]}")
+            raise CheckFailed(f"{what}: {_TRIES} answers, all of {said[0]}")
     return ""
 
 
-async def _node_port(site: Site) -> str:
+async def _node_port(site: CheckContext) -> str:
     pods = await site.web()
     await site.have(service("port", WEB, type="NodePort"))
     made = await site.get("Service", "port")
@@ -54,7 +54,7 @@ async def _node_port(site: Site) -> str:
     return f"port {port} of {len(asked)} nodes"
 
 
-async def _dns(site: Site) -> str:
+async def _dns(site: CheckContext) -> str:
     pods = await site.web()
     address = await _cluster_address(site, "named", WEB)
     await _finds(site, pods[0], f"named.{site.namespace}.{_DOMAIN}", {address})
@@ -65,27 +65,29 @@ async def _dns(site: Site) -> str:
     await _finds(site, pods[0], f"kubernetes.default.{_DOMAIN}", {kubernetes["spec"]["clusterIP"]})
     said = await site.run(pods[0], "nslookup", "-type=a", f"nobody.{site.namespace}.{_DOMAIN}")
     if "NXDOMAIN" not in said.stdout + said.stderr:
-        raise Failed(f"a name that nobody has is found: {said.stdout}{said.stderr}")
+        raise CheckFailed(f"a name that nobody has is found: {said.stdout}{said.stderr}")
     return ""
 
 
-async def _headless(site: Site) -> str:
+async def _headless(site: CheckContext) -> str:
     pods = await site.web()
     await site.have(service("each", WEB, clusterIP="None"))
     await _finds(site, pods[0], f"each.{site.namespace}.{_DOMAIN}", {pod.address for pod in pods})
     return f"{len(pods)} addresses"
 
 
-def _names(pods: Sequence[Pod]) -> list[str]:
+def _names(pods: Sequence[RunningPod]) -> list[str]:
     return [pod.name for pod in pods]
 
 
-async def _cluster_address(site: Site, name: str, app: str) -> str:
+async def _cluster_address(site: CheckContext, name: str, app: str) -> str:
     await site.have(service(name, app))
     return str((await site.get("Service", name))["spec"]["clusterIP"])
 
 
-async def _answers(site: Site, asking: Pod, host: str, good: Sequence[str], what: str, *, port: int = _HTTP) -> None:
+async def _answers(
+    site: CheckContext, asking: RunningPod, host: str, good: Sequence[str], what: str, *, port: int = _HTTP
+) -> None:
     """One of those answers in the end: rules take a moment to reach every node."""
 
     async def look() -> list[str]:
@@ -94,7 +96,7 @@ async def _answers(site: Site, asking: Pod, host: str, good: Sequence[str], what
     await site.until(what, look, lambda said: said and said[0] in good)
 
 
-async def _finds(site: Site, asking: Pod, name: str, addresses: set[str]) -> None:
+async def _finds(site: CheckContext, asking: RunningPod, name: str, addresses: set[str]) -> None:
     """The name has exactly these addresses in the end."""
 
     async def look() -> set[str]:
@@ -106,9 +108,9 @@ async def _finds(site: Site, asking: Pod, name: str, addresses: set[str]) -> Non
 
 
 CHECKS = (
-    Check(name="pod-network", about="pods reach pods on other nodes", run=_pod_network),
-    Check(name="service", about="a service's address answers, from every pod behind it", run=_service),
-    Check(name="node-port", about="a NodePort answers on every node", run=_node_port),
-    Check(name="dns", about="services are found by their names, and nobody by others", run=_dns),
-    Check(name="headless", about="a headless service's name has the address of each pod", run=_headless),
+    ClusterCheck(name="pod-network", about="pods reach pods on other nodes", run=_pod_network),
+    ClusterCheck(name="service", about="a service's address answers, from every pod behind it", run=_service),
+    ClusterCheck(name="node-port", about="a NodePort answers on every node", run=_node_port),
+    ClusterCheck(name="dns", about="services are found by their names, and nobody by others", run=_dns),
+    ClusterCheck(name="headless", about="a headless service's name has the address of each pod", run=_headless),
 )

@@ -3,46 +3,46 @@
 Neighbours: `site`, whose servers are used where one will do.
 """
 
-from jeroboam.checks.base import Check
+from jeroboam.checks.base import ClusterCheck
 from jeroboam.checks.manifests import MARK, PORT, Json, container, data, pod_spec
-from jeroboam.checks.site import Failed, Site, ready
+from jeroboam.checks.site import CheckContext, CheckFailed, ready
 from jeroboam.clients.kubernetes_quantities import amount
-from jeroboam.clients.kubernetes_streams import Ran, ask_port
+from jeroboam.clients.kubernetes_streams import CommandResult, ask_port
 
 _ASK_SECONDS = 10.0
 _EXIT = 7
 _MORE = 1 << 20
 
 
-async def _exec(site: Site) -> str:
+async def _exec(site: CheckContext) -> str:
     [where, *_] = await site.web()
     seen = await site.run(where, "sh", "-c", f"cat; echo wrong >&2; exit {_EXIT}", stdin="handed in\n")
-    if seen != Ran(code=_EXIT, stdout="handed in\n", stderr="wrong\n"):
-        raise Failed(f"a command that repeats its input, complains and ends with {_EXIT}: {seen}")
+    if seen != CommandResult(code=_EXIT, stdout="handed in\n", stderr="wrong\n"):
+        raise CheckFailed(f"a command that repeats its input, complains and ends with {_EXIT}: {seen}")
     return ""
 
 
-async def _logs(site: Site) -> str:
+async def _logs(site: CheckContext) -> str:
     [where, *_] = await site.web()
     path = f"{site.path('Pod', where.name)}/log"
     line = f"{where.name} serves\n"
     await site.until("what the pod printed", lambda: site.api.text(path, "reading a log"), lambda text: text == line)
     stamped = await site.api.text(f"{path}?timestamps=true&tailLines=1", "reading the end of a log")
     if not (stamped.endswith(line) and stamped[:2] == "20"):
-        raise Failed(f"the log with timestamps: {stamped}")
+        raise CheckFailed(f"the log with timestamps: {stamped}")
     return ""
 
 
-async def _port_forward(site: Site) -> str:
+async def _port_forward(site: CheckContext) -> str:
     [where, *_] = await site.web()
     request = b"GET / HTTP/1.0\r\n\r\n"
     said = await ask_port(site.api, where.name, PORT, request, namespace=site.namespace, seconds=_ASK_SECONDS)
     if not said.decode(errors="replace").rstrip().endswith(where.name):
-        raise Failed(f"port {PORT} of pod {where.name}: {said!r}")
+        raise CheckFailed(f"port {PORT} of pod {where.name}: {said!r}")
     return ""
 
 
-async def _configuration(site: Site) -> str:
+async def _configuration(site: CheckContext) -> str:
     await site.have(data("ConfigMap", "settings", {"colour": "green", "shape": "round"}))
     await site.have(data("Secret", "password", {"word": "sesame"}))
     one = {"name": "COLOUR", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "colour"}}}
@@ -64,11 +64,11 @@ async def _configuration(site: Site) -> str:
     shown = "cat /settings/colour /settings/shape /password/word; echo $COLOUR$WORD; touch /settings/x 2>&1 | wc -l"
     seen = await site.run("configured", "sh", "-c", f"{shown}; stat -L -c %a /password/word")
     if seen.stdout.split() != ["greenroundsesamegreensesame", "1", "400"]:
-        raise Failed(f"what the pod sees of them: {seen}")
+        raise CheckFailed(f"what the pod sees of them: {seen}")
     return ""
 
 
-async def _too_large(site: Site) -> str:
+async def _too_large(site: CheckContext) -> str:
     found = await site.api.get("/api/v1/nodes", "asking the cluster for its nodes")
     most = max(amount(node["status"]["allocatable"]["memory"]) for node in found["items"])
     resources = {"requests": {"memory": str(int(most) + _MORE)}}
@@ -83,21 +83,25 @@ async def _too_large(site: Site) -> str:
     async def look() -> tuple[str, str]:
         shown = await site.get("Pod", "large")
         if "nodeName" in shown["spec"]:
-            raise Failed(f"it came to node {shown['spec']['nodeName']}, although no node has so much memory")
+            raise CheckFailed(f"it came to node {shown['spec']['nodeName']}, although no node has so much memory")
         conditions = shown["status"].get("conditions") or ()
         told: Json = next((each for each in conditions if each["type"] == "PodScheduled"), {})
         return told.get("reason", ""), told.get("message", "")
 
     _, why = await site.until("why it is not scheduled", look, lambda seen: seen[0] == "Unschedulable")
     if "Insufficient memory" not in why:
-        raise Failed(f"it is not scheduled, and the reason is: {why}")
+        raise CheckFailed(f"it is not scheduled, and the reason is: {why}")
     return f"the largest node has {most / (1 << 30):.1f} GiB for pods"
 
 
 CHECKS = (
-    Check(name="exec", about="commands run in pods, with input, both outputs and the exit status", run=_exec),
-    Check(name="logs", about="what pods print can be read", run=_logs),
-    Check(name="port-forward", about="a pod's port is reached through the API", run=_port_forward),
-    Check(name="too-large", about="a pod that asks for more than a node has waits, and says for what", run=_too_large),
-    Check(name="configuration", about="ConfigMaps and Secrets are files and variables of pods", run=_configuration),
+    ClusterCheck(name="exec", about="commands run in pods, with input, both outputs and the exit status", run=_exec),
+    ClusterCheck(name="logs", about="what pods print can be read", run=_logs),
+    ClusterCheck(name="port-forward", about="a pod's port is reached through the API", run=_port_forward),
+    ClusterCheck(
+        name="too-large", about="a pod that asks for more than a node has waits, and says for what", run=_too_large
+    ),
+    ClusterCheck(
+        name="configuration", about="ConfigMaps and Secrets are files and variables of pods", run=_configuration
+    ),
 )

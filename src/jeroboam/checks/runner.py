@@ -6,10 +6,10 @@ Neighbours: the checks; bootstrap, which calls it. The namespace goes when it en
 import asyncio
 from collections.abc import Sequence
 
-from jeroboam.checks.base import Check, Outcome, Report, Result
-from jeroboam.checks.site import Failed, Site, Skipped
+from jeroboam.checks.base import CheckOutcome, CheckProgress, CheckResult, ClusterCheck
+from jeroboam.checks.site import CheckContext, CheckFailed, CheckSkipped
 from jeroboam.domain.errors import DriverError
-from jeroboam.kit.clock import Overdue, within
+from jeroboam.kit.clock import DeadlineExceeded, within
 
 # Enough that none waits for another's patience, and few enough for a cluster on a small machine.
 _AT_ONCE = 6
@@ -17,7 +17,7 @@ _AT_ONCE = 6
 _WAITS = 5
 
 
-async def carry_out(site: Site, checks: Sequence[Check], report: Report) -> list[Result]:
+async def carry_out(site: CheckContext, checks: Sequence[ClusterCheck], report: CheckProgress) -> list[CheckResult]:
     """What became of each check. Everything that they made is removed before this returns, or raises."""
     try:
         await site.open()
@@ -33,25 +33,25 @@ async def carry_out(site: Site, checks: Sequence[Check], report: Report) -> list
         await site.close()
 
 
-async def _one(site: Site, check: Check, report: Report, turns: asyncio.Semaphore) -> Result:
+async def _one(site: CheckContext, check: ClusterCheck, report: CheckProgress, turns: asyncio.Semaphore) -> CheckResult:
     async with turns:
         begun = site.clock.monotonic()
         report.begin(check)
         outcome, text = await _tried(site, check)
-        result = Result(check=check, outcome=outcome, seconds=site.clock.monotonic() - begun, text=text)
+        result = CheckResult(check=check, outcome=outcome, seconds=site.clock.monotonic() - begun, text=text)
         report.end(result)
         return result
 
 
-async def _tried(site: Site, check: Check) -> tuple[Outcome, str]:
+async def _tried(site: CheckContext, check: ClusterCheck) -> tuple[CheckOutcome, str]:
     limit = site.seconds * _WAITS
     try:
-        return Outcome.PASSED, await within(site.clock, limit, check.run(site))
-    except Skipped as skipped:
-        return Outcome.SKIPPED, str(skipped)
-    except Failed as failed:
-        return Outcome.FAILED, str(failed)
+        return CheckOutcome.PASSED, await within(site.clock, limit, check.run(site))
+    except CheckSkipped as skipped:
+        return CheckOutcome.SKIPPED, str(skipped)
+    except CheckFailed as failed:
+        return CheckOutcome.FAILED, str(failed)
     except DriverError as error:
-        return Outcome.FAILED, error.reason
-    except Overdue:
-        return Outcome.FAILED, f"not over after {limit:g} s"
+        return CheckOutcome.FAILED, error.reason
+    except DeadlineExceeded:
+        return CheckOutcome.FAILED, f"not over after {limit:g} s"

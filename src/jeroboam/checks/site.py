@@ -10,8 +10,8 @@ from functools import partial
 from typing import Any, TypeVar
 
 from jeroboam.checks.manifests import MARK, PLURALS, PORT, SLOW, Json, daemon_set, namespace, server
-from jeroboam.clients.kubernetes import KubernetesApi, Missing
-from jeroboam.clients.kubernetes_streams import Ran, run
+from jeroboam.clients.kubernetes import KubernetesApi, ObjectNotFound
+from jeroboam.clients.kubernetes_streams import CommandResult, run
 from jeroboam.domain.errors import Temporary
 from jeroboam.kit.clock import Clock
 
@@ -32,16 +32,16 @@ _PASSING = frozenset(
 )
 
 
-class Failed(Exception):
+class CheckFailed(Exception):
     """The cluster does not do what it has to."""
 
 
-class Skipped(Exception):
+class CheckSkipped(Exception):
     """The cluster has not got what the check needs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Node:
+class CheckedNode:
     """A node of the cluster."""
 
     name: str
@@ -55,7 +55,7 @@ class Node:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Pod:
+class RunningPod:
     """A pod that runs."""
 
     name: str
@@ -64,7 +64,7 @@ class Pod:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Site:
+class CheckContext:
     """One namespace. Whatever is made bears its mark, so that it can be removed again."""
 
     api: KubernetesApi
@@ -72,7 +72,7 @@ class Site:
     """A connection as the one whom a token names, and as nobody else."""
     clock: Clock
     namespace: str
-    nodes: Sequence[Node]
+    nodes: Sequence[CheckedNode]
     image: str
     seconds: float
     """How long a check waits for one thing."""
@@ -80,12 +80,12 @@ class Site:
     """Paths of what was made outside the namespace."""
 
     @property
-    def workers(self) -> list[Node]:
+    def workers(self) -> list[CheckedNode]:
         """The nodes that take work."""
         return [node for node in self.nodes if node.takes_work]
 
     @property
-    def servers(self) -> list[Node]:
+    def servers(self) -> list[CheckedNode]:
         """The nodes on which the server runs."""
         return [node for node in self.nodes if node.serves]
 
@@ -105,10 +105,10 @@ class Site:
         return wanted
 
     async def get(self, kind: str, name: str) -> Json:
-        """Raises `Missing` where there is none."""
+        """Raises `ObjectNotFound` where there is none."""
         return await self.again(lambda: self.api.get(self.path(kind, name), f"asking for {kind} {name}"))
 
-    async def pods(self, app: str) -> list[Pod]:
+    async def pods(self, app: str) -> list[RunningPod]:
         """The pods with that label `app` that are ready."""
         return [pod(each) for each in await self.every("Pod", app) if ready(each)]
 
@@ -128,30 +128,30 @@ class Site:
         return await ask()
 
     async def until(self, what: str, look: Callable[[], Awaitable[T]], good: Callable[[T], object]) -> T:
-        """Look until it is good; what is not there yet is waited for. Raises `Failed` with what was seen last."""
+        """Look until it is good; what is not there yet is waited for. Raises `CheckFailed` with what was seen last."""
         end = self.clock.monotonic() + self.seconds
         while True:
             try:
                 seen: object = await look()
                 if good(seen):  # type: ignore[arg-type]
                     return seen  # type: ignore[return-value]
-            except (Temporary, Missing) as error:
+            except (Temporary, ObjectNotFound) as error:
                 seen = error.reason
             if self.clock.monotonic() >= end:
-                raise Failed(f"{what}: not after {self.seconds:g} s; the last thing seen: {_short(seen)}")
+                raise CheckFailed(f"{what}: not after {self.seconds:g} s; the last thing seen: {_short(seen)}")
             await self.clock.sleep(_POLL_SECONDS)
 
-    async def web(self) -> list[Pod]:
+    async def web(self) -> list[RunningPod]:
         """The server's pods, one on each node that may have one, once all of them are ready."""
         await self.until("a pod on every node", lambda: self.pods(WEB), lambda pods: len(pods) == len(self.servers))
         return sorted(await self.pods(WEB), key=lambda each: each.node)
 
-    async def run(self, where: Pod | str, *command: str, stdin: str | None = None) -> Ran:
+    async def run(self, where: RunningPod | str, *command: str, stdin: str | None = None) -> CommandResult:
         """Run a command in a pod."""
         name = where if isinstance(where, str) else where.name
         return await run(self.api, name, command, namespace=self.namespace, stdin=stdin, seconds=_RUN_SECONDS)
 
-    async def ask(self, where: Pod, host: str, port: int = PORT, *, times: int = 1) -> list[str]:
+    async def ask(self, where: RunningPod, host: str, port: int = PORT, *, times: int = 1) -> list[str]:
         """What the server behind that address says to a pod, so many times; nothing for an answer that did not come.
 
         Asked with `nc`: the `wget` of a statically linked busybox does not survive every look-up of a name.
@@ -184,7 +184,7 @@ class Site:
     async def _gone(self, path: str) -> bool:
         try:
             await self.api.get(path, f"looking for {path}")
-        except Missing:
+        except ObjectNotFound:
             return True
         return False
 
@@ -198,24 +198,24 @@ class Site:
 
 async def enter(
     api: KubernetesApi, bearer: Callable[[str], KubernetesApi], clock: Clock, *, image: str, seconds: float
-) -> Site:
-    """A new namespace in that cluster. Raises `Failed` where no node takes work."""
+) -> CheckContext:
+    """A new namespace in that cluster. Raises `CheckFailed` where no node takes work."""
     found = await api.get("/api/v1/nodes", "asking the cluster for its nodes")
     nodes = tuple(_node(each) for each in found["items"])
     if not any(node.takes_work for node in nodes):
-        raise Failed("no node of the cluster takes work: each is not ready, cordoned or tainted")
+        raise CheckFailed("no node of the cluster takes work: each is not ready, cordoned or tainted")
     made = await api.post("/api/v1/namespaces", namespace(), "making a namespace")
     name = made["metadata"]["name"]
-    return Site(api=api, bearer=bearer, clock=clock, namespace=name, nodes=nodes, image=image, seconds=seconds)
+    return CheckContext(api=api, bearer=bearer, clock=clock, namespace=name, nodes=nodes, image=image, seconds=seconds)
 
 
-def _node(shown: Mapping[str, Any]) -> Node:
+def _node(shown: Mapping[str, Any]) -> CheckedNode:
     conditions = {each["type"]: each["status"] for each in shown["status"].get("conditions") or ()}
     taints = shown["spec"].get("taints") or ()
     tainted = any(taint["effect"] in _NO_WORK and taint["key"] not in _PASSING for taint in taints)
     addresses = {each["type"]: each["address"] for each in shown["status"].get("addresses") or ()}
     is_ready = conditions.get("Ready") == "True"
-    return Node(
+    return CheckedNode(
         name=shown["metadata"]["name"],
         address=addresses.get("InternalIP", ""),
         ready=is_ready,
@@ -225,9 +225,9 @@ def _node(shown: Mapping[str, Any]) -> Node:
     )
 
 
-def pod(shown: Mapping[str, Any]) -> Pod:
+def pod(shown: Mapping[str, Any]) -> RunningPod:
     """A pod from what the API says of it."""
-    return Pod(name=shown["metadata"]["name"], node=shown["spec"]["nodeName"], address=shown["status"]["podIP"])
+    return RunningPod(name=shown["metadata"]["name"], node=shown["spec"]["nodeName"], address=shown["status"]["podIP"])
 
 
 def ready(shown: Mapping[str, Any]) -> bool:

@@ -5,13 +5,13 @@ mounted, and nothing about a storage system.
 """
 
 from jeroboam.checks.manifests import Json
-from jeroboam.checks.site import Site
+from jeroboam.checks.site import CheckContext
 
 _DEFAULT = "storageclass.kubernetes.io/is-default-class"
 _SIZE = "16Mi"
 
 
-async def claims(site: Site, name: str, count: int) -> tuple[Json, str]:
+async def claims(site: CheckContext, name: str, count: int) -> tuple[Json, str]:
     """The claim `data` that each pod of the set makes, and where its volume comes from, for the user."""
     found = await site.api.get("/apis/storage.k8s.io/v1/storageclasses", "asking for storage classes")
     default = next((each for each in found["items"] if _is_default(each)), None)
@@ -25,7 +25,7 @@ async def claims(site: Site, name: str, count: int) -> tuple[Json, str]:
     return {"metadata": {"name": "data"}, "spec": spec}, "there is no default storage class: folders on nodes"
 
 
-async def _available(site: Site, name: str) -> None:
+async def _available(site: CheckContext, name: str) -> None:
     """A claim that comes before the cluster has looked at its volume may wait for a quarter of a minute."""
 
     async def look() -> str:
@@ -38,7 +38,7 @@ def _is_default(shown: Json) -> bool:
     return (shown["metadata"].get("annotations") or {}).get(_DEFAULT) == "true"
 
 
-def _volume(site: Site, owner: str, number: int) -> Json:
+def _volume(site: CheckContext, owner: str, number: int) -> Json:
     """A folder on one node, for the claim of that pod. It is gone when the node boots next."""
     node = site.workers[number % len(site.workers)].name
     here = {"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}

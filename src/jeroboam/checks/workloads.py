@@ -6,11 +6,11 @@ Neighbours: `site`; `volumes` brings disks where the cluster has none to give.
 import asyncio
 from typing import Any
 
-from jeroboam.checks.base import Check
+from jeroboam.checks.base import ClusterCheck
 from jeroboam.checks.manifests import Json, apart, container, deployment, pod_spec, server, service, template
-from jeroboam.checks.site import WEB, Failed, Pod, Site, Skipped, pod, ready
+from jeroboam.checks.site import WEB, CheckContext, CheckFailed, CheckSkipped, RunningPod, pod, ready
 from jeroboam.checks.volumes import claims
-from jeroboam.clients.kubernetes import MANAGER, Missing
+from jeroboam.clients.kubernetes import MANAGER, ObjectNotFound
 from jeroboam.domain.errors import Temporary
 
 _HTTP = 80
@@ -22,19 +22,19 @@ _MERGE_CORDON = {"spec": {"unschedulable": True}, "metadata": {"annotations": {"
 _UNCORDON = {"spec": {"unschedulable": False}, "metadata": {"annotations": {"jeroboam.io/check": None}}}
 
 
-async def _daemon_set(site: Site) -> str:
+async def _daemon_set(site: CheckContext) -> str:
     pods = await site.web()
     seen = sorted(each.node for each in pods)
     wanted = sorted(node.name for node in site.servers)
     if seen != wanted:
-        raise Failed(f"pods are on {', '.join(seen)}, and should be on {', '.join(wanted)}")
+        raise CheckFailed(f"pods are on {', '.join(seen)}, and should be on {', '.join(wanted)}")
     status = (await site.get("DaemonSet", WEB))["status"]
     if status["numberReady"] != len(wanted):
-        raise Failed(f"its status says {status}")
+        raise CheckFailed(f"its status says {status}")
     return f"{len(wanted)} nodes"
 
 
-async def _rolling_update(site: Site) -> str:
+async def _rolling_update(site: CheckContext) -> str:
     [asking, *_] = await site.web()
     app = "rolled"
     await site.have(service(app, app))
@@ -51,35 +51,35 @@ async def _rolling_update(site: Site) -> str:
     asked = await _until_rolled(site, app, look)
     after = {each.name for each in await site.pods(app)}
     if before & after:
-        raise Failed(f"pods of the old kind stayed: {', '.join(before & after)}")
+        raise CheckFailed(f"pods of the old kind stayed: {', '.join(before & after)}")
     return f"answered {asked} times meanwhile"
 
 
-def _rolled(site: Site, app: str, says: str) -> Json:
+def _rolled(site: CheckContext, app: str, says: str) -> Json:
     strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
     pods = template(app, server(site.image, says, lifecycle=_LINGER), grace=_LINGER_GRACE)
     return deployment(app, _REPLICAS, pods, strategy=strategy)
 
 
-async def _until_rolled(site: Site, app: str, look: Any) -> int:
-    """How often the service was asked until only new pods were left. Raises `Failed` when an answer did not come."""
+async def _until_rolled(site: CheckContext, app: str, look: Any) -> int:
+    """How many requests it took until only new pods were left. Raises `CheckFailed` for a request without answer."""
     asked = 0
     end = site.clock.monotonic() + site.seconds
     while True:
         said = await look()
         asked += 1
         if said not in (["old"], ["new"]):
-            raise Failed(f"during the roll-out the service gave no answer, the {asked}th time it was asked")
+            raise CheckFailed(f"during the roll-out the service gave no answer, the {asked}th time it was asked")
         made = await site.get("Deployment", app)
         status, generation = made["status"], made["metadata"]["generation"]
         counts = {status.get(key) for key in ("replicas", "updatedReplicas", "availableReplicas")}
         if said == ["new"] and counts == {_REPLICAS} and status["observedGeneration"] == generation:
             return asked
         if site.clock.monotonic() > end:
-            raise Failed(f"the roll-out is not over after {site.seconds:g} s: {status}")
+            raise CheckFailed(f"the roll-out is not over after {site.seconds:g} s: {status}")
 
 
-async def _stateful_set(site: Site) -> str:
+async def _stateful_set(site: CheckContext) -> str:
     name = "kept"
     volume, origin = await claims(site, name, _REPLICAS)
     mounts = [{"name": "data", "mountPath": "/data"}]
@@ -94,7 +94,7 @@ async def _stateful_set(site: Site) -> str:
     await site.have({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": name}, "spec": spec})
     pods = await site.until("two pods", lambda: site.pods(name), lambda found: len(found) == _REPLICAS)
     if {each.name for each in pods} != {f"{name}-{number}" for number in range(_REPLICAS)}:
-        raise Failed(f"they are called {', '.join(each.name for each in pods)}")
+        raise CheckFailed(f"they are called {', '.join(each.name for each in pods)}")
     first = f"{name}-0"
     for each in pods:
         await site.run(each, "sh", "-c", f"echo {each.name} >/data/mine")
@@ -114,13 +114,13 @@ async def _stateful_set(site: Site) -> str:
     await site.until(f"{first} made anew", again, bool)
     seen = await site.run(first, "cat", "/data/mine")
     if seen.stdout.strip() != first:
-        raise Failed(f"what {first} had written is not there when it is made anew: {seen}")
+        raise CheckFailed(f"what {first} had written is not there when it is made anew: {seen}")
     for each in pods:
         await site.run(each.name, "rm", "/data/mine")
     return origin
 
 
-async def _job(site: Site) -> str:
+async def _job(site: CheckContext) -> str:
     await site.have(_work(site, "done", "echo worked", completions=3, parallelism=2))
     await site.have(_work(site, "undone", "exit 3", backoffLimit=0))
 
@@ -132,11 +132,11 @@ async def _job(site: Site) -> str:
     await site.until("a job that fails", lambda: look("undone", "Failed"), bool)
     succeeded = (await site.get("Job", "done"))["status"]["succeeded"]
     if succeeded != 3:  # noqa: PLR2004
-        raise Failed(f"{succeeded} pods succeeded, and three should have")
+        raise CheckFailed(f"{succeeded} pods succeeded, and three should have")
     return ""
 
 
-def _work(site: Site, name: str, script: str, **more: int) -> Json:
+def _work(site: CheckContext, name: str, script: str, **more: int) -> Json:
     pods = {
         "metadata": {"labels": {"app": name}},
         "spec": pod_spec(container(site.image, script), restartPolicy="Never"),
@@ -145,10 +145,10 @@ def _work(site: Site, name: str, script: str, **more: int) -> Json:
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}
 
 
-async def _drain(site: Site) -> str:
+async def _drain(site: CheckContext) -> str:
     app = "moved"
     if len(site.workers) < 2:  # noqa: PLR2004
-        raise Skipped("one node only takes work")
+        raise CheckSkipped("one node only takes work")
     pods = template(app, server(site.image), topologySpreadConstraints=apart(app))
     await site.have(deployment(app, _REPLICAS, pods))
     budget = {"minAvailable": _REPLICAS, "selector": {"matchLabels": {"app": app}}}
@@ -162,7 +162,7 @@ async def _drain(site: Site) -> str:
     try:
         await site.api.patch(path, _MERGE_CORDON, f"cordoning node {node}")
         if await _evict(site, there[0]):
-            raise Failed("a pod was evicted although its disruption budget lets none go")
+            raise CheckFailed("a pod was evicted although its disruption budget lets none go")
         budget["minAvailable"] = 1
         await site.have(
             {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": app}, "spec": budget}
@@ -174,7 +174,7 @@ async def _drain(site: Site) -> str:
     return f"node {node}; only pods of the check were moved"
 
 
-async def _budget_says(site: Site, name: str, *, allowed: int) -> None:
+async def _budget_says(site: CheckContext, name: str, *, allowed: int) -> None:
     """Wait until the budget knows its pods: an eviction before that is refused for another reason."""
 
     async def look() -> Json:
@@ -186,7 +186,7 @@ async def _budget_says(site: Site, name: str, *, allowed: int) -> None:
     await site.until("the disruption budget", look, good)
 
 
-async def _emptied(site: Site, app: str, node: str) -> bool:
+async def _emptied(site: CheckContext, app: str, node: str) -> bool:
     """Whether none of the app's pods is on that node; those that are there are asked to go."""
     left = [each for each in await site.every("Pod", app) if each["spec"].get("nodeName") == node]
     staying = [pod(each) for each in left if "deletionTimestamp" not in each["metadata"] and ready(each)]
@@ -194,27 +194,27 @@ async def _emptied(site: Site, app: str, node: str) -> bool:
     return not left
 
 
-async def _evict(site: Site, going: Pod) -> bool:
+async def _evict(site: CheckContext, going: RunningPod) -> bool:
     body = {
         "apiVersion": "policy/v1",
         "kind": "Eviction",
         "metadata": {"name": going.name, "namespace": site.namespace},
     }
     try:
-        await site.api.post(f"{site.path('Pod', going.name)}/eviction", body, f"evicting pod {going.name}")
-    except (Temporary, Missing):
+        await site.api.post(f"{site.path('RunningPod', going.name)}/eviction", body, f"evicting pod {going.name}")
+    except (Temporary, ObjectNotFound):
         return False
     return True
 
 
 CHECKS = (
-    Check(name="daemon-set", about="a DaemonSet has a pod on every node", run=_daemon_set),
-    Check(
+    ClusterCheck(name="daemon-set", about="a DaemonSet has a pod on every node", run=_daemon_set),
+    ClusterCheck(
         name="rolling-update",
         about="a Deployment is rolled out while its service goes on answering",
         run=_rolling_update,
     ),
-    Check(name="stateful-set", about="a StatefulSet's pods keep their names and volumes", run=_stateful_set),
-    Check(name="job", about="Jobs run to their ends, good and bad", run=_job),
-    Check(name="drain", about="a node is emptied as far as disruption budgets let it", run=_drain, alone=True),
+    ClusterCheck(name="stateful-set", about="a StatefulSet's pods keep their names and volumes", run=_stateful_set),
+    ClusterCheck(name="job", about="Jobs run to their ends, good and bad", run=_job),
+    ClusterCheck(name="drain", about="a node is emptied as far as disruption budgets let it", run=_drain, alone=True),
 )

@@ -56,20 +56,20 @@ def up(
 
 
 async def _up(settings: options.Settings) -> None:
-    from jeroboam.bootstrap.state import InUse, StateFolder  # noqa: PLC0415
+    from jeroboam.bootstrap.state import StateFolder, StateInUse  # noqa: PLC0415
 
     try:
         with StateFolder(settings.state) as folder:
             keystone = folder.keystone(settings)
             await keystone.start()
             # Loading the service takes as long as a Keystone takes to start: both go on at once.
-            from jeroboam.bootstrap.service import Service, stopped  # noqa: PLC0415
+            from jeroboam.bootstrap.service import SingleProcess, stopped  # noqa: PLC0415
 
-            async with Service(settings, folder, keystone).running() as addresses:
+            async with SingleProcess(settings, folder, keystone).running() as addresses:
                 console.print(_greeting(settings.state, addresses.api, addresses.keystone), highlight=False)
                 await stopped()
                 console.print("draining; clusters and containers stay")
-    except InUse as error:
+    except StateInUse as error:
         raise ValueError(str(error)) from error
 
 
@@ -100,7 +100,7 @@ def down(
 
 
 async def _down(settings: options.Settings) -> tuple[int, int]:
-    from jeroboam.bootstrap.state import InUse, StateFolder  # noqa: PLC0415
+    from jeroboam.bootstrap.state import StateFolder, StateInUse  # noqa: PLC0415
     from jeroboam.bootstrap.upkeep import remove  # noqa: PLC0415
 
     folder = StateFolder(settings.state)
@@ -109,7 +109,7 @@ async def _down(settings: options.Settings) -> tuple[int, int]:
     try:
         with folder:
             return await remove(settings, folder)
-    except InUse as error:
+    except StateInUse as error:
         raise ValueError(f"{error}; stop it first (Ctrl-C there, or kill {error.pid})") from error
 
 

@@ -13,7 +13,7 @@ import typer
 from rich.text import Text
 
 from jeroboam import settings as options
-from jeroboam.checks.base import Check, Outcome, Result
+from jeroboam.checks.base import CheckOutcome, CheckResult, ClusterCheck
 from jeroboam.cli.terminal import Config, State, complaints, console
 
 CHECK_IMAGE = "docker.io/library/busybox:latest"
@@ -22,7 +22,7 @@ PASSED_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 
 clusters = typer.Typer(no_args_is_help=True, help="Clusters, as their users: whom OS_* or a clouds.yaml says.")
 
-_STYLES = {Outcome.PASSED: "green", Outcome.FAILED: "red", Outcome.SKIPPED: "yellow"}
+_STYLES = {CheckOutcome.PASSED: "green", CheckOutcome.FAILED: "red", CheckOutcome.SKIPPED: "yellow"}
 
 
 @clusters.command("check")
@@ -55,11 +55,11 @@ class _Checked:
     def __init__(self) -> None:
         self._status = console.status("")
         self._going: list[str] = []
-        self._ended: Counter[Outcome] = Counter()
+        self._ended: Counter[CheckOutcome] = Counter()
 
     @property
     def failed(self) -> int:
-        return self._ended[Outcome.FAILED]
+        return self._ended[CheckOutcome.FAILED]
 
     def __enter__(self) -> Self:
         self._status.start()
@@ -68,18 +68,18 @@ class _Checked:
     def __exit__(self, *_: object) -> None:
         self._status.stop()
 
-    def begin(self, check: Check) -> None:
+    def begin(self, check: ClusterCheck) -> None:
         self._going.append(check.name)
         self._status.update(", ".join(self._going))
 
-    def end(self, result: Result) -> None:
+    def end(self, result: CheckResult) -> None:
         self._going.remove(result.check.name)
         self._status.update(", ".join(self._going))
         self._ended[result.outcome] += 1
         style = _STYLES[result.outcome]
         line = Text.assemble((f"{result.outcome:<7}", style), f" {result.seconds:5.1f} s  {result.check.about}")
         if result.text:
-            line.append(f": {result.text}", style="" if result.outcome is Outcome.PASSED else style)
+            line.append(f": {result.text}", style="" if result.outcome is CheckOutcome.PASSED else style)
         line.append(f" ({result.check.name})", style="dim")
         console.print(line, soft_wrap=True)
 

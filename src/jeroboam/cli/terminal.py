@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from jeroboam.domain.errors import DriverError
-from jeroboam.secrets.base import KeyTrouble
+from jeroboam.secrets.base import KeyFileError
 
 console = Console()
 
@@ -30,7 +30,7 @@ def complaints() -> Iterator[None]:
     except DriverError as error:
         console.print(f"jeroboam: {error.reason}", style="red", highlight=False, markup=False)
         sys.exit(1)
-    except (ValueError, OSError, KeyTrouble) as error:
+    except (ValueError, OSError, KeyFileError) as error:
         console.print(f"jeroboam: {error}", style="red", highlight=False, markup=False)
         sys.exit(1)
 

@@ -30,7 +30,7 @@ _LOOK_UPS = ThreadPoolExecutor(max_workers=8, thread_name_prefix="look-up")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Route:
+class HostRoute:
     """A route of this machine, version 4."""
 
     network: ipaddress.IPv4Network
@@ -38,7 +38,7 @@ class Route:
     """Whether it leads through another machine; else this one stands in that network."""
 
 
-def list_routes(table: Path = _ROUTES) -> list[Route]:
+def list_routes(table: Path = _ROUTES) -> list[HostRoute]:
     """The routes of this machine, default routes left out; none where there is no such table."""
     routes = []
     for line in _lines(table)[1:]:
@@ -46,7 +46,7 @@ def list_routes(table: Path = _ROUTES) -> list[Route]:
         network, gateway, mask = (_little_endian(fields[place]) for place in (1, 2, _MASK_FIELD))
         if int(mask) != 0:
             found = ipaddress.IPv4Network((int(network), int(mask).bit_count()), strict=False)
-            routes.append(Route(network=found, has_gateway=int(gateway) != 0))
+            routes.append(HostRoute(network=found, has_gateway=int(gateway) != 0))
     return routes
 
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
 from jeroboam.domain.errors import Permanent, Temporary
-from jeroboam.kit.x509 import Pair, request
+from jeroboam.kit.x509 import KeyPair, request
 
 T = TypeVar("T")
 
@@ -21,7 +21,7 @@ _COMMON_NAME = "admin"
 _ORGANIZATIONS = ("system:masters",)
 
 
-class Session(Protocol):
+class KeystoneSession(Protocol):
     """A logged-in user at one API, as openstacksdk has it."""
 
     def get(self, url: str, *, raise_exc: bool) -> Any: ...
@@ -30,7 +30,7 @@ class Session(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SeenCluster:
+class ClusterView:
     """A cluster, as its user sees it."""
 
     uuid: str
@@ -42,27 +42,27 @@ class SeenCluster:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Access:
+class ClusterCredentials:
     """What a user reaches a cluster's own API with. `repr` shows no key."""
 
     url: str
     trusted: str
     """Certificates of the cluster's authorities, in PEM."""
-    own: Pair = field(repr=False)
+    own: KeyPair = field(repr=False)
     """Somebody who may do anything in the cluster."""
 
 
-class ContainerInfra:
+class ContainerInfraClient:
     """Questions to one API as one user. Raises `Permanent` for what is refused, `Temporary` when nobody answers."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: KeystoneSession) -> None:
         self._session = session
 
-    async def cluster(self, ident: str) -> SeenCluster:
+    async def cluster(self, ident: str) -> ClusterView:
         """The cluster with that name or uuid."""
         shown = await self._get(f"/clusters/{quote(ident, safe='')}", f"looking for cluster {ident}")
         template = await self._get(f"/clustertemplates/{shown['cluster_template_id']}", f"looking at cluster {ident}")
-        return SeenCluster(
+        return ClusterView(
             uuid=shown["uuid"],
             name=shown["name"],
             coe=template["coe"],
@@ -71,7 +71,7 @@ class ContainerInfra:
             coe_version=shown["coe_version"] or "",
         )
 
-    async def access(self, cluster: SeenCluster) -> Access:
+    async def access(self, cluster: ClusterView) -> ClusterCredentials:
         """A new key, with a certificate that the cluster's authority signs at our request."""
         if not cluster.api_address:
             raise Permanent(f"cluster {cluster.name} has no API yet: its status is {cluster.status}")
@@ -79,8 +79,8 @@ class ContainerInfra:
         asked = request(common_name=_COMMON_NAME, organizations=_ORGANIZATIONS)
         signed = await self._post("/certificates", {"cluster_uuid": cluster.uuid, "csr": asked.csr}, doing)
         authority = await self._get(f"/certificates/{cluster.uuid}", doing)
-        own = Pair(pem=signed["pem"], key=asked.key)
-        return Access(url=cluster.api_address, trusted=authority["pem"], own=own)
+        own = KeyPair(pem=signed["pem"], key=asked.key)
+        return ClusterCredentials(url=cluster.api_address, trusted=authority["pem"], own=own)
 
     async def _get(self, path: str, doing: str) -> dict[str, Any]:
         return await self._asked(lambda: self._session.get(path, raise_exc=False), doing)
@@ -96,12 +96,12 @@ class ContainerInfra:
         raise trouble(f"{doing}: {_detail(answer)}")
 
 
-async def logged_in(*, clouds: Path | None) -> ContainerInfra:
+async def logged_in(*, clouds: Path | None) -> ContainerInfraClient:
     """As the environment says who one is, or without that as the first cloud `jeroboam` of that clouds.yaml."""
-    return ContainerInfra(await _in_a_thread(lambda: _session(clouds), "logging in"))
+    return ContainerInfraClient(await _in_a_thread(lambda: _session(clouds), "logging in"))
 
 
-def _session(clouds: Path | None) -> Session:
+def _session(clouds: Path | None) -> KeystoneSession:
     try:
         from openstack.config import OpenStackConfig  # noqa: PLC0415  (half a second, and an extra)
         from openstack.connection import Connection  # noqa: PLC0415
@@ -111,7 +111,7 @@ def _session(clouds: Path | None) -> Session:
         region = OpenStackConfig().get_one()
     else:
         region = OpenStackConfig(config_files=[str(clouds)]).get_one(cloud="jeroboam")
-    session: Session = Connection(config=region).container_infrastructure_management
+    session: KeystoneSession = Connection(config=region).container_infrastructure_management
     return session
 
 

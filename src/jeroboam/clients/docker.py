@@ -43,7 +43,7 @@ _TEMPORARY_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 _REFUSED_BY_THE_HOST = "OCI runtime"
 
 
-class Engine(aiodocker.Docker):
+class DockerClient(aiodocker.Docker):
     """The library's client, which puts names into paths as they are: this one refuses those that are no names."""
 
     def _canonicalize_url(self, path: str | URL, *, versioned_api: bool = True) -> URL:
@@ -68,7 +68,7 @@ def connect(
     """
     timeout = aiohttp.ClientTimeout(total=answer_seconds, sock_connect=CONNECT_SECONDS, sock_read=ANSWER_SECONDS)
     try:
-        engine = Engine(url, ssl_context=tls, timeout=timeout)
+        engine = DockerClient(url, ssl_context=tls, timeout=timeout)
     except (AssertionError, ValueError) as error:
         raise Temporary("no Docker Engine was found: neither DOCKER_HOST nor a local socket answers") from error
     # The library takes 100 connections, and has no word for it: as many hanging calls would hold up all others.

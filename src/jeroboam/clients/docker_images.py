@@ -100,7 +100,7 @@ async def exported_images(docker: aiodocker.Docker, images: Sequence[str]) -> As
             yield block
 
 
-class RegistryAway(Temporary):
+class RegistryUnreachable(Temporary):
     """No registry answers for the image."""
 
 
@@ -114,7 +114,7 @@ async def check_pull(image: str, rules: AddressRules) -> None:
     """Raise `Permanent` for an image that users may not have pulled.
 
     That is one under the name of our own node images, and one whose registry lies where only this machine may speak.
-    Raises `RegistryAway` where nobody knows the registry's host, as behind a proxy that alone resolves names.
+    Raises `RegistryUnreachable` where nobody knows the registry's host, as behind a proxy that alone resolves names.
 
     The Engine looks the name up again and follows redirects and realms: this keeps users from naming an address, and
     no registry from sending the Engine to one (SECURITY.md says what an operator does about it).
@@ -132,9 +132,9 @@ async def check_pull(image: str, rules: AddressRules) -> None:
     try:
         addresses = await look_up(reference.host, reference.port)
     except TimeoutError as error:
-        raise RegistryAway(f"pulling image {image}: no name server says where {reference.host} is") from error
+        raise RegistryUnreachable(f"pulling image {image}: no name server says where {reference.host} is") from error
     except (OSError, UnicodeError) as error:
-        raise RegistryAway(f"pulling image {image}: nobody knows the host {reference.host}") from error
+        raise RegistryUnreachable(f"pulling image {image}: nobody knows the host {reference.host}") from error
     if not all(rules.permits(address) for address in addresses):
         raise Permanent(
             f"image {image} cannot be pulled: {reference.host} leads into a network that images are not pulled from "
@@ -157,7 +157,7 @@ async def has_image(docker: aiodocker.Docker, image: str) -> bool:
 async def pull_image(docker: aiodocker.Docker, image: str) -> None:
     """Have the Engine pull it.
 
-    Raises `Permanent` when a registry refuses, `RegistryAway` when none answers, within `CONTACT_SECONDS` of the
+    Raises `Permanent` when a registry refuses, `RegistryUnreachable` when none answers, within `CONTACT_SECONDS` of the
     request.
     """
     doing = f"pulling image {image}"
@@ -170,7 +170,7 @@ async def pull_image(docker: aiodocker.Docker, image: str) -> None:
             async for _ in progress:
                 pass
         except TimeoutError as error:
-            raise RegistryAway(f"{doing}: its registry does not answer") from error
+            raise RegistryUnreachable(f"{doing}: its registry does not answer") from error
         except aiodocker.DockerError as error:
             if error.status == CONNECTION_LOST:
                 raise
@@ -179,7 +179,7 @@ async def pull_image(docker: aiodocker.Docker, image: str) -> None:
 
 
 def explain_failure(image: str, message: str) -> DriverError:
-    """What the Engine's words say of a pull of that image: a refusal is `Permanent`, all else `RegistryAway`."""
+    """What the Engine's words say of a pull of that image: a refusal is `Permanent`, all else `RegistryUnreachable`."""
     doing = f"pulling image {image}"
     plain = _PLACES.sub("", message.lower().partition(_FOREIGN)[0])
     for name in _list_names(image.lower()):
@@ -187,7 +187,7 @@ def explain_failure(image: str, message: str) -> DriverError:
     for phrase, sentence in _REFUSALS:
         if phrase.search(plain):
             return Permanent(f"{doing}: {sentence}")
-    return RegistryAway(f"{doing}: its registry cannot be reached, or its answer is none of a registry's")
+    return RegistryUnreachable(f"{doing}: its registry cannot be reached, or its answer is none of a registry's")
 
 
 def _list_names(image: str) -> list[str]:

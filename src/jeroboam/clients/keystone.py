@@ -12,7 +12,7 @@ from urllib.parse import quote
 import aiohttp
 
 from jeroboam.domain.errors import Permanent, Temporary
-from jeroboam.domain.limits import Owner
+from jeroboam.domain.limits import LimitOwner
 
 DOMAIN = "default"
 INTERFACES = ("public", "internal", "admin")
@@ -20,10 +20,10 @@ _CLIENT_ERRORS = 400
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Assignment:
+class RoleAssignment:
     """A role that a user has in a project, by whatever way."""
 
-    owner: Owner
+    owner: LimitOwner
     role: str
 
 
@@ -116,22 +116,22 @@ class KeystoneAdmin:
             raise ValueError(f"there {'are several users' if found else 'is no user'} {ident}")
         return str(found[0]["id"]), str(found[0]["name"])
 
-    async def assignments(self, user_id: str) -> list[Assignment]:
+    async def assignments(self, user_id: str) -> list[RoleAssignment]:
         """The user's roles in projects, those from groups and those that others imply among them."""
         query = f"user.id={quote(user_id, safe='')}&effective&include_names"
         found = (await self._call("GET", f"/role_assignments?{query}"))["role_assignments"]
         return [
-            Assignment(owner=_owner(each["scope"]["project"]), role=each["role"]["name"])
+            RoleAssignment(owner=_owner(each["scope"]["project"]), role=each["role"]["name"])
             for each in found
             if "project" in each["scope"]
         ]
 
-    async def project(self, project_id: str) -> Owner:
+    async def project(self, project_id: str) -> LimitOwner:
         """A project; one that is gone has no name."""
         found = [each for each in (await self._call("GET", "/projects"))["projects"] if each["id"] == project_id]
-        return _owner(found[0]) if found else Owner(project_id=project_id)
+        return _owner(found[0]) if found else LimitOwner(project_id=project_id)
 
 
-def _owner(project: dict[str, Any]) -> Owner:
+def _owner(project: dict[str, Any]) -> LimitOwner:
     domain = project.get("domain", {}).get("id") or project.get("domain_id") or ""
-    return Owner(project_id=project["id"], project_name=project["name"], domain_id=domain)
+    return LimitOwner(project_id=project["id"], project_name=project["name"], domain_id=domain)

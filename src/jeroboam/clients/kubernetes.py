@@ -36,11 +36,11 @@ _SHOWN = 80
 _AGAIN = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 
 
-class Missing(Permanent):
+class ObjectNotFound(Permanent):
     """There is no such object."""
 
 
-class Held(Temporary):
+class EvictionRefused(Temporary):
     """A disruption budget keeps a pod where it is."""
 
     def __init__(self, reason: str, *, rule: str) -> None:
@@ -49,7 +49,7 @@ class Held(Temporary):
         """The budget and what it needs, in the cluster's words."""
 
 
-class Denied(Permanent):
+class AccessDenied(Permanent):
     """The API does not know who asks (401), or lets them not do it (403)."""
 
     def __init__(self, reason: str, *, status: int) -> None:
@@ -83,7 +83,7 @@ class KubernetesApi:
             await answer.read()
 
     async def get(self, path: str, doing: str) -> dict[str, Any]:
-        """An object or a list of them. Raises `Missing` where there is none."""
+        """An object or a list of them. Raises `ObjectNotFound` where there is none."""
         async with self._asked("GET", path, doing) as answer:
             found: dict[str, Any] = await answer.json()
         return found
@@ -100,7 +100,7 @@ class KubernetesApi:
             return await answer.text()
 
     async def patch(self, path: str, change: Mapping[str, Any], doing: str) -> None:
-        """Merge a change into an object. Raises `Missing` where there is none."""
+        """Merge a change into an object. Raises `ObjectNotFound` where there is none."""
         async with self._asked("PATCH", path, doing, body=change, media=_MERGE):
             pass
 
@@ -117,7 +117,7 @@ class KubernetesApi:
         return found
 
     async def post(self, path: str, body: Mapping[str, Any], doing: str) -> dict[str, Any]:
-        """Make something; the object. Raises `Missing` where the path leads nowhere."""
+        """Make something; the object. Raises `ObjectNotFound` where the path leads nowhere."""
         async with self._asked("POST", path, doing, body=body) as answer:
             found: dict[str, Any] = await answer.json()
         return found
@@ -127,7 +127,7 @@ class KubernetesApi:
         try:
             async with self._asked("DELETE", path, doing, body=how):
                 pass
-        except Missing:
+        except ObjectNotFound:
             return
 
     @asynccontextmanager
@@ -184,11 +184,11 @@ def _refusal(doing: str, status: int, text: str) -> Temporary | Permanent:
     except (ValueError, KeyError, TypeError):
         said = " ".join(text.split())[:300]
     if status == HTTPStatus.NOT_FOUND:
-        return Missing(f"{doing}: {said}")
+        return ObjectNotFound(f"{doing}: {said}")
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        return Denied(f"{doing}: {said}", status=status)
+        return AccessDenied(f"{doing}: {said}", status=status)
     if status == HTTPStatus.TOO_MANY_REQUESTS and (rule := _budget(text)):
-        return Held(f"{doing}: {said}", rule=rule)
+        return EvictionRefused(f"{doing}: {said}", rule=rule)
     return (Temporary if status in _AGAIN else Permanent)(f"{doing}: {said}")
 
 

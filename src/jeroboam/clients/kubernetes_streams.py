@@ -24,7 +24,7 @@ _PORT_OCTETS = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Ran:
+class CommandResult:
     """A command that has ended."""
 
     code: int
@@ -34,7 +34,7 @@ class Ran:
 
 async def run(
     api: KubernetesApi, pod: str, command: Sequence[str], *, namespace: str, stdin: str | None = None, seconds: float
-) -> Ran:
+) -> CommandResult:
     """Run a command in the pod's first container. Raises `Temporary` when it takes longer than that."""
     doing = f"running {command[0]} in pod {pod}"
     asked = [("command", word) for word in command] + [("stdout", "true"), ("stderr", "true")]
@@ -55,7 +55,7 @@ async def run(
         raise Temporary(f"{doing}: not over after {seconds:g} s") from error
     if not heard[_STATUS]:
         raise Temporary(f"{doing}: the connection was lost")
-    return Ran(
+    return CommandResult(
         code=_exit_code(doing, bytes(heard[_STATUS])),
         stdout=heard[_STDOUT].decode(errors="replace"),
         stderr=heard[_STDERR].decode(errors="replace"),

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from typing import Any, Protocol, runtime_checkable
 
-from jeroboam.domain.bay_containers import Act
-from jeroboam.domain.bay_manifests import OrchestratedKind, Seen
+from jeroboam.domain.bay_containers import ContainerAction
+from jeroboam.domain.bay_manifests import BayManifestKind, ManifestState
 from jeroboam.domain.clusters import MASTER, Health, TemplateSpec
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.containers import RuntimeState
@@ -150,7 +150,7 @@ class Coe(Protocol):
 
 
 @runtime_checkable
-class ChoosesImage(Protocol):
+class SupportsImageVersions(Protocol):
     """What a COE can do besides whose labels say which version of a node image its nodes boot from."""
 
     @property
@@ -164,7 +164,7 @@ class ChoosesImage(Protocol):
 
 
 @runtime_checkable
-class Demands(Protocol):
+class HasRequirements(Protocol):
     """What a COE can say besides whose nodes take more than a flavour may give, and have networks inside."""
 
     @property
@@ -182,7 +182,7 @@ class Demands(Protocol):
 
 
 @runtime_checkable
-class RollsOut(Protocol):
+class SupportsRollout(Protocol):
     """What a COE can do besides whose nodes may be made anew under the work that runs on them."""
 
     @property
@@ -208,7 +208,7 @@ class RollsOut(Protocol):
 
 
 @runtime_checkable
-class Balances(Protocol):
+class SupportsLoadBalancer(Protocol):
     """What a COE can do besides whose masters may stand behind a load balancer, which is a server of its own."""
 
     @property
@@ -222,7 +222,7 @@ class Balances(Protocol):
 
 
 @runtime_checkable
-class Welcomes(Protocol):
+class SupportsEarlyJoin(Protocol):
     """What a COE can do besides for nodes that are up while others are still being made."""
 
     async def welcome(self, plan: CoePlan) -> None:
@@ -234,7 +234,7 @@ class Welcomes(Protocol):
 
 
 @runtime_checkable
-class Rotates(Protocol):
+class SupportsRotation(Protocol):
     """What a COE can do besides whose clusters may get another authority."""
 
     @property
@@ -256,7 +256,7 @@ class Rotates(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ContainerWant:
+class DesiredContainer:
     """A container that should exist inside a cluster."""
 
     uuid: str
@@ -270,7 +270,7 @@ class ContainerWant:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ContainerSeen:
+class BayContainerState:
     """A container inside a cluster, as the cluster's own API shows it."""
 
     state: RuntimeState
@@ -279,22 +279,22 @@ class ContainerSeen:
 
 
 @runtime_checkable
-class RunsContainers(Protocol):
+class SupportsContainers(Protocol):
     """What a COE can do besides that holds single containers, which can be paused, entered and read.
 
     The cluster answers from where such a container may be; while a part of that is silent and the container is not
     in the rest, nobody knows whether it exists, and every method raises `Temporary`.
     """
 
-    async def make(self, plan: CoePlan, want: ContainerWant) -> ContainerSeen:
+    async def make(self, plan: CoePlan, want: DesiredContainer) -> BayContainerState:
         """Have the container, with its image brought in if it is not there; one that exists is left as it is."""
         ...
 
-    async def look(self, plan: CoePlan, uuid: str) -> ContainerSeen | None:
+    async def look(self, plan: CoePlan, uuid: str) -> BayContainerState | None:
         """What it is now; None when the cluster has no such container."""
         ...
 
-    async def act(self, plan: CoePlan, uuid: str, act: Act) -> ContainerSeen:
+    async def act(self, plan: CoePlan, uuid: str, act: ContainerAction) -> BayContainerState:
         """Start, stop, reboot, pause or unpause it. One that is so already is no error; one that is gone is one."""
         ...
 
@@ -319,28 +319,28 @@ class RunsContainers(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ManifestWant:
+class DesiredManifest:
     """An object of Kubernetes that should exist inside a cluster as its manifest says."""
 
     uuid: str
     """Ours; what is made carries it, and only what carries it is ever changed or removed."""
-    kind: OrchestratedKind
+    kind: BayManifestKind
     name: str
     manifest: Mapping[str, Any]
 
 
-class Manifests(Protocol):
+class ManifestClient(Protocol):
     """The objects inside clusters that manifests make."""
 
-    async def check(self, plan: CoePlan, want: ManifestWant) -> None:
+    async def check(self, plan: CoePlan, want: DesiredManifest) -> None:
         """Raise `Permanent`, in the cluster's words, for what `have` would be refused; nothing is changed."""
         ...
 
-    async def have(self, plan: CoePlan, want: ManifestWant) -> Seen:
+    async def have(self, plan: CoePlan, want: DesiredManifest) -> ManifestState:
         """Have the object, as the manifest says now. Fields that others set and it does not name stay as they are."""
         ...
 
-    async def look(self, plan: CoePlan) -> Mapping[str, Seen]:
+    async def look(self, plan: CoePlan) -> Mapping[str, ManifestState]:
         """All the objects that were made here, by uuid."""
         ...
 
@@ -354,11 +354,11 @@ class Manifests(Protocol):
 
 
 @runtime_checkable
-class RunsManifests(Protocol):
+class SupportsManifests(Protocol):
     """What a COE can do besides that speaks Kubernetes."""
 
     @property
-    def manifests(self) -> Manifests: ...
+    def manifests(self) -> ManifestClient: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -373,7 +373,7 @@ class GroupShape:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Demand:
+class NodeDemand:
     """What work a cluster has no room for, and which nodes have none."""
 
     waiting: tuple[str, ...] = ()
@@ -387,9 +387,9 @@ class Demand:
 
 
 @runtime_checkable
-class Scales(Protocol):
+class SupportsScaling(Protocol):
     """What a COE can do besides that knows how much work its cluster has."""
 
-    async def demand(self, plan: CoePlan, groups: Sequence[GroupShape]) -> Demand:
+    async def demand(self, plan: CoePlan, groups: Sequence[GroupShape]) -> NodeDemand:
         """What the cluster says now. Raises `Temporary` when its API does not answer."""
         ...

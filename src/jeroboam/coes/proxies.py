@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from jeroboam.domain.clusters import TemplateSpec
 from jeroboam.domain.errors import Invalid
-from jeroboam.domain.nodes import File
+from jeroboam.domain.nodes import NodeFile
 
 _LARGEST_PORT = 65535
 # What Go's programs can read; without a user in it, it has no secret.
@@ -35,7 +35,7 @@ def check(template: TemplateSpec) -> None:
             raise Invalid(text, field="no_proxy")
 
 
-def environment(path: str, template: TemplateSpec, inside: Iterable[str]) -> list[File]:
+def environment(path: str, template: TemplateSpec, inside: Iterable[str]) -> list[NodeFile]:
     """The file for a program's environment; none where there is no proxy.
 
     `inside` is what belongs to the cluster: it is asked directly, and so is what users say.
@@ -47,7 +47,7 @@ def environment(path: str, template: TemplateSpec, inside: Iterable[str]) -> lis
     words = [word for word in (template.no_proxy or "").split(",") if word]
     named["NO_PROXY"] = ",".join(dict.fromkeys([*words, *_OWN, *inside]))
     text = "".join(f"{name}={value}\n" for name, value in named.items())
-    return [File(path=path, content=text.encode(), mode=0o600)]
+    return [NodeFile(path=path, content=text.encode(), mode=0o600)]
 
 
 def _is_url(text: str) -> bool:

@@ -5,14 +5,14 @@ Neighbours: the COEs, whose nodes boot with it.
 
 from importlib.resources import files
 
-from jeroboam.domain.nodes import File
+from jeroboam.domain.nodes import NodeFile
 
 _PATH = "/etc/jeroboam/node/size.sh"
 
 
-def script_file() -> File:
+def script_file() -> NodeFile:
     """What the command needs in the node."""
-    return File(path=_PATH, content=(files(__package__) / "size.sh").read_bytes())
+    return NodeFile(path=_PATH, content=(files(__package__) / "size.sh").read_bytes())
 
 
 def command(uuid: str) -> tuple[str, ...]:

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 from jeroboam.coes.base import Authority
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.tls import showing
-from jeroboam.kit.x509 import CLIENT, Pair, issue
+from jeroboam.kit.x509 import CLIENT, KeyPair, issue
 
 
 def client_tls(
     authority: Authority, shown: Authority, clock: Clock, *, organizations: Sequence[str] = ()
 ) -> ssl.SSLContext:
     """Trust that authority and those beside it, and show a certificate that was issued just now."""
-    ca = Pair(pem=shown.pem, key=shown.key)
+    ca = KeyPair(pem=shown.pem, key=shown.key)
     own = issue(ca=ca, common_name="jeroboam", organizations=organizations, usages=[CLIENT], now=clock.now())
     return showing(own, authority.trusted)

@@ -1,6 +1,6 @@
 """What every loop has: a queue by key, hints that wake it and a resync that forgets nothing.
 
-A `Reconciler` looks at one object, does what is to be done and writes what it found. `Leased` makes one of work
+A `Reconciler` looks at one object, does what is to be done and writes what it found. `LeaseRunner` makes one of work
 that goes on outside any transaction: it holds a lease meanwhile, and cancels the work when the lease is lost or
 the user has wished something else.
 """
@@ -11,7 +11,7 @@ from typing import Protocol
 
 import structlog
 
-from jeroboam.conductor.metrics import LoopMeter
+from jeroboam.conductor.metrics import LoopMetrics
 from jeroboam.domain.ports import Bus
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.queue import KeyedQueue
@@ -56,14 +56,14 @@ class Loop:
         clock: Clock,
         parallel: int,
         resync_seconds: float,
-        meter: LoopMeter | None = None,
+        meter: LoopMetrics | None = None,
     ) -> None:
         self._reconciler = reconciler
         self._bus = bus
         self._clock = clock
         self._resync_seconds = resync_seconds
         self.name = reconciler.topic
-        meter = meter or LoopMeter()
+        meter = meter or LoopMetrics()
         work = meter.timed(self.name, reconciler.work, clock)
         self.queue = KeyedQueue(self.name, work, clock=clock, parallel=parallel, on_error=report)
         meter.watch(self.name, self.queue.__len__)
@@ -97,7 +97,7 @@ class Loop:
                 report(f"{self.name} hint", error)
 
 
-class Subject(Protocol):
+class LeasedReconciler(Protocol):
     """A reconciler whose work goes on outside transactions."""
 
     topic: str
@@ -114,10 +114,10 @@ class Subject(Protocol):
         ...
 
 
-class Leased:
+class LeaseRunner:
     """Does a subject's work under leases."""
 
-    def __init__(self, subject: Subject, *, store: Store, clock: Clock, owner: str) -> None:
+    def __init__(self, subject: LeasedReconciler, *, store: Store, clock: Clock, owner: str) -> None:
         self._subject = subject
         self._store = store
         self._clock = clock

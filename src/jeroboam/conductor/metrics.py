@@ -15,7 +15,7 @@ from jeroboam.kit.clock import Clock
 _SECONDS = (0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 20, 60, 120, 300, 600)
 
 
-class LoopMeter:
+class LoopMetrics:
     """Counts for every loop of one process."""
 
     def __init__(self, registry: CollectorRegistry | None = None) -> None:

@@ -2,10 +2,10 @@
 
 from typing import Protocol
 
-from jeroboam.protocol import Assignment, Hello, HostReport, Report
+from jeroboam.protocol import Assignment, ContainerReport, Hello, HostReport
 
 
-class Placed(Protocol):
+class AssignmentStore(Protocol):
     """Hosts, and the containers that were placed on them."""
 
     async def hello(self, hello: Hello) -> str:
@@ -27,6 +27,6 @@ class Placed(Protocol):
         """One of them; None when it does not belong there (any more). Raises `Unavailable` where nobody can tell."""
         ...
 
-    async def report(self, host_id: str, report: Report) -> bool:
+    async def report(self, host_id: str, report: ContainerReport) -> bool:
         """Write what was seen; False when no such container belongs on the host (any more)."""
         ...

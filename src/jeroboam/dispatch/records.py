@@ -6,7 +6,7 @@ from jeroboam.domain import states
 from jeroboam.domain.containers import Container, OpKind, RuntimeState, Status
 from jeroboam.domain.hosts import Host, HostFacts
 from jeroboam.kit.ids import Ids
-from jeroboam.protocol import Assignment, Hello, HostReport, Report
+from jeroboam.protocol import Assignment, ContainerReport, Hello, HostReport
 from jeroboam.store import Store, Transaction
 
 AGENT_BINARY = "jeroboam-agent"
@@ -79,7 +79,7 @@ class DispatchRecords:
         for container in await tx.containers.select(host_id=None, status=Status.CREATING):
             tx.hint("container", container.uuid)
 
-    async def report(self, host_id: str, report: Report) -> bool:
+    async def report(self, host_id: str, report: ContainerReport) -> bool:
         """Write what the agent saw. False: the container does not belong on that host (any more)."""
         async with self._store.write() as tx:
             container = await tx.containers.get(report.uuid)
@@ -114,7 +114,7 @@ def _assignment(container: Container) -> Assignment:
     )
 
 
-def _is_gone(container: Container, report: Report) -> bool:
+def _is_gone(container: Container, report: ContainerReport) -> bool:
     """Whether the container has left for good: it was to be deleted, or removes itself when it ends."""
     if report.observed.state is not RuntimeState.ABSENT or report.observed.error is not None:
         return False

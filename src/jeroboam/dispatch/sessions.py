@@ -12,8 +12,8 @@ from typing import Any
 
 import structlog
 
-from jeroboam.dispatch.ports import Placed
-from jeroboam.domain.errors import Unavailable, Unreadable
+from jeroboam.dispatch.ports import AssignmentStore
+from jeroboam.domain.errors import Unavailable, UnreadableRow
 from jeroboam.domain.ports import Bus
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.tasks import Tasks
@@ -21,14 +21,14 @@ from jeroboam.protocol import (
     VERSION,
     Assignment,
     Assignments,
+    ContainerForgotten,
+    ContainerReport,
     FromAgent,
     Hello,
     HostReport,
-    Released,
-    Report,
-    Request,
-    Response,
-    ServerEnd,
+    LiveRequest,
+    LiveResponse,
+    ServerConnection,
 )
 
 log = structlog.get_logger(__name__)
@@ -37,16 +37,16 @@ TOPIC = "dispatch"
 RESYNC_SECONDS = 30.0
 
 
-class Session:
+class AgentSession:
     """One agent's session. Everything that is sent goes through one lock, so that no older state follows a newer."""
 
-    def __init__(self, *, host_id: str, end: ServerEnd, placed: Placed) -> None:
+    def __init__(self, *, host_id: str, end: ServerConnection, placed: AssignmentStore) -> None:
         self.host_id = host_id
         self._end = end
         self._placed = placed
         self._sending = asyncio.Lock()
         self._sent: dict[str, Assignment] = {}
-        self._asked: dict[int, asyncio.Future[Response]] = {}
+        self._asked: dict[int, asyncio.Future[LiveResponse]] = {}
         self._last_id = 0
         self._hinted: dict[str, None] = {}
         self._hints_wait = asyncio.Event()
@@ -87,10 +87,10 @@ class Session:
     async def receive(self, message: FromAgent) -> None:
         """Take what the agent says."""
         match message:
-            case Report():
+            case ContainerReport():
                 try:
                     known = await self._placed.report(self.host_id, message)
-                except Unreadable as error:
+                except UnreadableRow as error:
                     # One row that is broken ends no session. Once it can be read it is sent again, and answered.
                     self._sent.pop(message.uuid, None)
                     log.warning("dispatch.report-lost", container=message.uuid, reason=error.detail)
@@ -98,24 +98,24 @@ class Session:
                 if not known:
                     async with self._sending:
                         self._sent.pop(message.uuid, None)
-                        await self._end.send(Released(uuid=message.uuid))
+                        await self._end.send(ContainerForgotten(uuid=message.uuid))
             case HostReport():
                 await self._placed.heartbeat(self.host_id, message)
-            case Response():
+            case LiveResponse():
                 waiting = self._asked.pop(message.id, None)
                 if waiting is not None and not waiting.done():
                     waiting.set_result(message)
             case Hello():
                 log.warning("dispatch.second-hello", host=self.host_id)
 
-    async def ask(self, method: str, container: str, params: Mapping[str, Any], seconds: float) -> Response:
+    async def ask(self, method: str, container: str, params: Mapping[str, Any], seconds: float) -> LiveResponse:
         """One live question. Raises `Unavailable` when the answer does not come in time or the session ends."""
         self._last_id += 1
         number = self._last_id
-        waiting: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        waiting: asyncio.Future[LiveResponse] = asyncio.get_running_loop().create_future()
         self._asked[number] = waiting
         try:
-            await self._end.send(Request(id=number, method=method, container=container, params=dict(params)))
+            await self._end.send(LiveRequest(id=number, method=method, container=container, params=dict(params)))
             async with asyncio.timeout(seconds):
                 return await waiting
         except TimeoutError as error:
@@ -135,7 +135,7 @@ class Session:
     async def _send(self, uuid: str, assignment: Assignment | None) -> None:
         if assignment is None:
             self._sent.pop(uuid, None)
-            await self._end.send(Released(uuid=uuid))
+            await self._end.send(ContainerForgotten(uuid=uuid))
         elif self._sent.get(uuid) != assignment:
             self._sent[uuid] = assignment
             await self._end.send(assignment)
@@ -144,14 +144,14 @@ class Session:
 class Dispatcher:
     """All sessions. `run` follows the hints; `serve` is called with each new session."""
 
-    def __init__(self, placed: Placed, *, bus: Bus, clock: Clock, resync: float = RESYNC_SECONDS) -> None:
+    def __init__(self, placed: AssignmentStore, *, bus: Bus, clock: Clock, resync: float = RESYNC_SECONDS) -> None:
         self._placed = placed
         self._clock = clock
         self._resync = resync
-        self._sessions: dict[str, Session] = {}
+        self._sessions: dict[str, AgentSession] = {}
         self._hints = bus.subscribe(TOPIC)
 
-    def session(self, host_id: str) -> Session | None:
+    def session(self, host_id: str) -> AgentSession | None:
         """The session with that host's agent, if it is here."""
         return self._sessions.get(host_id)
 
@@ -163,7 +163,7 @@ class Dispatcher:
             if session is not None:
                 session.hint(uuid)
 
-    async def serve(self, end: ServerEnd) -> None:
+    async def serve(self, end: ServerConnection) -> None:
         """One session from hello to its end."""
         tasks = Tasks(_report)
         session = None
@@ -190,7 +190,7 @@ class Dispatcher:
                     del self._sessions[session.host_id]
                 log.info("dispatch.session-over", host=session.host_id)
 
-    async def _greet(self, end: ServerEnd) -> Session | None:
+    async def _greet(self, end: ServerConnection) -> AgentSession | None:
         first = await anext(aiter(end), None)
         if not isinstance(first, Hello):
             log.warning("dispatch.no-hello", got=type(first).__name__)
@@ -199,7 +199,7 @@ class Dispatcher:
             log.warning("dispatch.version-refused", hostname=first.hostname, theirs=first.version, ours=VERSION)
             return None
         host_id = await self._placed.hello(first)
-        session = Session(host_id=host_id, end=end, placed=self._placed)
+        session = AgentSession(host_id=host_id, end=end, placed=self._placed)
         before = self._sessions.get(host_id)
         self._sessions[host_id] = session
         if before is not None:
@@ -208,14 +208,14 @@ class Dispatcher:
         log.info("dispatch.session", host=host_id, hostname=first.hostname)
         return session
 
-    async def _keep_in_step(self, session: Session) -> None:
+    async def _keep_in_step(self, session: AgentSession) -> None:
         while True:
             await self._clock.sleep(self._resync)
             with contextlib.suppress(Unavailable):
                 await session.resync()
 
 
-async def _or_close(session: Session, work: Coroutine[Any, Any, None]) -> None:
+async def _or_close(session: AgentSession, work: Coroutine[Any, Any, None]) -> None:
     """Work beside a session's reader. If it fails the session ends, and the agent's next one starts afresh."""
     try:
         await work

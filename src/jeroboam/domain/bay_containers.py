@@ -18,13 +18,13 @@ from jeroboam.domain.containers import RuntimeState
 from jeroboam.domain.errors import Conflict
 
 
-class WorkloadKind(StrEnum):
+class BayObjectKind(StrEnum):
     """What it is: the table holds what manifests make too, under kinds of its own."""
 
     CONTAINER = "container"
 
 
-class WorkloadStatus(StrEnum):
+class BayContainerStatus(StrEnum):
     """The public status of a container in a bay."""
 
     ERROR = "Error"
@@ -34,7 +34,7 @@ class WorkloadStatus(StrEnum):
     UNKNOWN = "Unknown"
 
 
-class Act(StrEnum):
+class ContainerAction(StrEnum):
     """What can be asked of a container in a bay."""
 
     CREATE = "create"
@@ -46,15 +46,15 @@ class Act(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class WorkloadOp:
+class BayContainerOp:
     """One thing asked of a workload. `seq` is its number, from 1, without gaps."""
 
     seq: int
-    act: Act
+    act: ContainerAction
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class WorkloadSpec:
+class BayContainerSpec:
     """What a container in a bay is."""
 
     image: str
@@ -65,7 +65,7 @@ class WorkloadSpec:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class WorkloadObserved:
+class BayContainerObserved:
     """What the workload loop last saw, and how far it came."""
 
     seq: int = 0
@@ -79,28 +79,28 @@ class WorkloadObserved:
     before: dt.datetime | None = None
     failure: str | None = None
     """Why the last op failed; None when it went well."""
-    failed: Act | None = None
+    failed: ContainerAction | None = None
     silent: str | None = None
     """Why the cluster could not be asked the last time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Workload:
+class BayContainer:
     """Something that runs inside a cluster and was asked for here."""
 
     uuid: str
     name: str
     project_id: str
     user_id: str
-    kind: WorkloadKind = WorkloadKind.CONTAINER
+    kind: BayObjectKind = BayObjectKind.CONTAINER
     cluster_id: str
-    spec: WorkloadSpec
-    ops: tuple[WorkloadOp, ...] = ()
+    spec: BayContainerSpec
+    ops: tuple[BayContainerOp, ...] = ()
     """Asked for and not yet ended, oldest first."""
-    observed: WorkloadObserved = field(default_factory=WorkloadObserved)
+    observed: BayContainerObserved = field(default_factory=BayContainerObserved)
     generation: int = 1
     """Counts wishes: each accepted write adds one."""
-    status: WorkloadStatus = WorkloadStatus.UNKNOWN
+    status: BayContainerStatus = BayContainerStatus.UNKNOWN
     status_reason: str | None = None
     deleting: bool = False
     deadline_at: dt.datetime | None = None
@@ -132,9 +132,9 @@ def words(command: str) -> tuple[str, ...]:
 
 # -------------------------------------------------------------------------------------------------------- states
 
-_S = WorkloadStatus
+_S = BayContainerStatus
 
-_SEEN: Mapping[RuntimeState, WorkloadStatus] = MappingProxyType(
+_SEEN: Mapping[RuntimeState, BayContainerStatus] = MappingProxyType(
     {
         RuntimeState.CREATED: _S.STOPPED,
         RuntimeState.RUNNING: _S.RUNNING,
@@ -145,47 +145,47 @@ _SEEN: Mapping[RuntimeState, WorkloadStatus] = MappingProxyType(
         RuntimeState.ABSENT: _S.ERROR,
     }
 )
-_AFTER: Mapping[Act, WorkloadStatus] = MappingProxyType(
+_AFTER: Mapping[ContainerAction, BayContainerStatus] = MappingProxyType(
     {
-        Act.CREATE: _S.STOPPED,
-        Act.START: _S.RUNNING,
-        Act.STOP: _S.STOPPED,
-        Act.REBOOT: _S.RUNNING,
-        Act.PAUSE: _S.PAUSED,
-        Act.UNPAUSE: _S.RUNNING,
+        ContainerAction.CREATE: _S.STOPPED,
+        ContainerAction.START: _S.RUNNING,
+        ContainerAction.STOP: _S.STOPPED,
+        ContainerAction.REBOOT: _S.RUNNING,
+        ContainerAction.PAUSE: _S.PAUSED,
+        ContainerAction.UNPAUSE: _S.RUNNING,
     }
 )
-ALLOWED: Mapping[str, frozenset[WorkloadStatus]] = MappingProxyType(
+ALLOWED: Mapping[str, frozenset[BayContainerStatus]] = MappingProxyType(
     {
-        Act.START: frozenset({_S.STOPPED, _S.ERROR}),
-        Act.STOP: frozenset({_S.RUNNING}),
-        Act.REBOOT: frozenset({_S.RUNNING, _S.STOPPED, _S.ERROR}),
-        Act.PAUSE: frozenset({_S.RUNNING}),
-        Act.UNPAUSE: frozenset({_S.PAUSED}),
+        ContainerAction.START: frozenset({_S.STOPPED, _S.ERROR}),
+        ContainerAction.STOP: frozenset({_S.RUNNING}),
+        ContainerAction.REBOOT: frozenset({_S.RUNNING, _S.STOPPED, _S.ERROR}),
+        ContainerAction.PAUSE: frozenset({_S.RUNNING}),
+        ContainerAction.UNPAUSE: frozenset({_S.PAUSED}),
         "execute": frozenset({_S.RUNNING}),
         "logs": frozenset({_S.RUNNING, _S.STOPPED, _S.PAUSED, _S.ERROR}),
     }
 )
 
 # A failure of these leaves nothing that can be called by its state, unless it is seen to work all the same.
-_FATAL = frozenset({Act.CREATE, Act.START, Act.REBOOT})
+_FATAL = frozenset({ContainerAction.CREATE, ContainerAction.START, ContainerAction.REBOOT})
 _WORKS = frozenset({_S.RUNNING, _S.PAUSED})
 
 VANISHED = "The container is gone from its bay."
 
 
-def pending(workload: Workload) -> tuple[WorkloadOp, ...]:
+def pending(workload: BayContainer) -> tuple[BayContainerOp, ...]:
     """What was asked and has not ended, oldest first."""
     return tuple(op for op in workload.ops if op.seq > workload.observed.seq)
 
 
-def expected(workload: Workload) -> WorkloadStatus:
+def expected(workload: BayContainer) -> BayContainerStatus:
     """The status once all that was asked is done. Clients of 2015 ask one thing after another and wait for none."""
     waiting = pending(workload)
     return _AFTER[waiting[-1].act] if waiting else _settled(workload.observed)[0]
 
 
-def check_act(workload: Workload, act: str) -> None:
+def check_act(workload: BayContainer, act: str) -> None:
     """Raise `Conflict` if the state in which the act would find the container forbids it."""
     if workload.deleting:
         raise Conflict(f"Cannot {act} container {workload.uuid}: it is being deleted.", field="status")
@@ -194,14 +194,16 @@ def check_act(workload: Workload, act: str) -> None:
         raise Conflict(f"Cannot {act} container {workload.uuid} in {status} status", field="status")
 
 
-def ask_workload(workload: Workload, act: Act, *, now: dt.datetime, deadline: dt.datetime) -> Workload:
+def ask_workload(
+    workload: BayContainer, act: ContainerAction, *, now: dt.datetime, deadline: dt.datetime
+) -> BayContainer:
     """The workload with one more op; none of what waits is given up before the last. The caller has checked it."""
     waiting = pending(workload)
     last = waiting[-1].seq if waiting else workload.observed.seq
     until = max(deadline, workload.deadline_at) if waiting and workload.deadline_at else deadline
     asked = replace(
         workload,
-        ops=(*waiting, WorkloadOp(seq=last + 1, act=act)),
+        ops=(*waiting, BayContainerOp(seq=last + 1, act=act)),
         generation=workload.generation + 1,
         observed=replace(workload.observed, failure=None, failed=None),
         deadline_at=until,
@@ -210,7 +212,7 @@ def ask_workload(workload: Workload, act: Act, *, now: dt.datetime, deadline: dt
     return project_workload(asked)
 
 
-def ask_delete(workload: Workload, *, now: dt.datetime, deadline: dt.datetime) -> Workload:
+def ask_delete(workload: BayContainer, *, now: dt.datetime, deadline: dt.datetime) -> BayContainer:
     """The workload on its way out: whatever waits is moot. Asking twice is asking once."""
     if workload.deleting:
         return workload
@@ -226,7 +228,7 @@ def ask_delete(workload: Workload, *, now: dt.datetime, deadline: dt.datetime) -
     return project_workload(leaving)
 
 
-def project_workload(workload: Workload, *, waiting_for: str | None = None) -> Workload:
+def project_workload(workload: BayContainer, *, waiting_for: str | None = None) -> BayContainer:
     """The workload with its public status; a deadline only while something is due.
 
     `waiting_for` says what the work waits for, once that is known.
@@ -247,12 +249,12 @@ def project_workload(workload: Workload, *, waiting_for: str | None = None) -> W
     return replace(workload, ops=(), status=status, status_reason=reason, deadline_at=None)
 
 
-def _meanwhile(seen: WorkloadObserved) -> WorkloadStatus:
+def _meanwhile(seen: BayContainerObserved) -> BayContainerStatus:
     """What shows while something is under way: the last seen state, if there is one."""
     return _S.UNKNOWN if seen.state is RuntimeState.ABSENT else _SEEN[seen.state]
 
 
-def _settled(seen: WorkloadObserved) -> tuple[WorkloadStatus, str | None]:
+def _settled(seen: BayContainerObserved) -> tuple[BayContainerStatus, str | None]:
     """What the last look means where nothing is under way."""
     status = _SEEN[seen.state]
     if seen.failure is not None:

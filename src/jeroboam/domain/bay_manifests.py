@@ -15,7 +15,7 @@ from typing import Any
 from jeroboam.domain.errors import Conflict
 
 
-class OrchestratedKind(StrEnum):
+class BayManifestKind(StrEnum):
     """What it is; the value is what the API of 2015 calls one."""
 
     POD = "pod"
@@ -23,7 +23,7 @@ class OrchestratedKind(StrEnum):
     RC = "rc"
 
 
-class OrchestratedStatus(StrEnum):
+class BayManifestStatus(StrEnum):
     """The public status. The first five are a pod's phases; a service or controller is running once it works."""
 
     PENDING = "Pending"
@@ -35,15 +35,15 @@ class OrchestratedStatus(StrEnum):
 
 
 CALLED = {
-    OrchestratedKind.POD: "Pod",
-    OrchestratedKind.SERVICE: "Service",
-    OrchestratedKind.RC: "ReplicationController",
+    BayManifestKind.POD: "Pod",
+    BayManifestKind.SERVICE: "Service",
+    BayManifestKind.RC: "ReplicationController",
 }
 """What Kubernetes calls each, in manifests and in errors."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class OrchestratedSpec:
+class BayManifestSpec:
     """What should be there."""
 
     manifest: dict[str, Any]
@@ -55,7 +55,7 @@ class OrchestratedSpec:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Facts:
+class ManifestFacts:
     """What there is to be said of such an object, whether a manifest says it or the cluster."""
 
     labels: dict[str, str] = field(default_factory=dict)
@@ -70,23 +70,23 @@ class Facts:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Seen:
+class ManifestState:
     """Such an object as the cluster's own API shows it."""
 
-    status: OrchestratedStatus
+    status: BayManifestStatus
     reason: str | None = None
-    facts: Facts = field(default_factory=Facts)
+    facts: ManifestFacts = field(default_factory=ManifestFacts)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class OrchestratedObserved:
+class BayManifestObserved:
     """What the loop last saw, and how far it came."""
 
     generation: int = 0
     """The wish that was carried out last, or given up."""
     touched: bool = False
     """Whether anything may have been made of it; noted before the first try."""
-    seen: Seen | None = None
+    seen: ManifestState | None = None
     """None: it is not there."""
     failure: str | None = None
     """Why the last wish was given up; None when it was not."""
@@ -95,7 +95,7 @@ class OrchestratedObserved:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Orchestrated:
+class BayManifest:
     """A pod, service or replication controller that was asked for here."""
 
     uuid: str
@@ -103,13 +103,13 @@ class Orchestrated:
     """The one in its manifest; it cannot be changed."""
     project_id: str
     user_id: str
-    kind: OrchestratedKind
+    kind: BayManifestKind
     cluster_id: str
-    spec: OrchestratedSpec
-    observed: OrchestratedObserved = field(default_factory=OrchestratedObserved)
+    spec: BayManifestSpec
+    observed: BayManifestObserved = field(default_factory=BayManifestObserved)
     generation: int = 1
     """Counts wishes: each accepted write adds one."""
-    status: OrchestratedStatus = OrchestratedStatus.PENDING
+    status: BayManifestStatus = BayManifestStatus.PENDING
     status_reason: str | None = None
     deleting: bool = False
     deadline_at: dt.datetime | None = None
@@ -121,32 +121,32 @@ class Orchestrated:
 # ---------------------------------------------------------------------------------------------------------- facts
 
 
-def facts_of(kind: OrchestratedKind, told: Mapping[str, Any]) -> Facts:
+def facts_of(kind: BayManifestKind, told: Mapping[str, Any]) -> ManifestFacts:
     """What an object of Kubernetes says of itself, be it a manifest or an answer. What has a wrong form is left out."""
     meta, spec = _object(told.get("metadata")), _object(told.get("spec"))
     labels = _texts(meta.get("labels"))
-    if kind is OrchestratedKind.SERVICE:
+    if kind is BayManifestKind.SERVICE:
         ip = spec.get("clusterIP")
-        return Facts(
+        return ManifestFacts(
             labels=labels,
             selector=_texts(spec.get("selector")),
             ip=ip if isinstance(ip, str) and ip else None,
             ports=tuple(_port(port) for port in _objects(spec.get("ports"))),
         )
-    if kind is OrchestratedKind.RC:
+    if kind is BayManifestKind.RC:
         inner = _object(_object(spec.get("template")).get("spec"))
         replicas = spec.get("replicas", 1)
-        return Facts(
+        return ManifestFacts(
             labels=labels,
             images=tuple(_images(inner)),
             selector=_texts(spec.get("selector")),
             replicas=replicas if isinstance(replicas, int) else None,
         )
     node = spec.get("nodeName")
-    return Facts(labels=labels, images=tuple(_images(spec)), host=node if isinstance(node, str) else None)
+    return ManifestFacts(labels=labels, images=tuple(_images(spec)), host=node if isinstance(node, str) else None)
 
 
-def shown(it: Orchestrated) -> Facts:
+def shown(it: BayManifest) -> ManifestFacts:
     """What the API shows of it: what was seen last, and before that what its manifest says."""
     return facts_of(it.kind, it.spec.manifest) if it.observed.seen is None else it.observed.seen.facts
 
@@ -174,20 +174,20 @@ def _port(port: Mapping[str, Any]) -> dict[str, int | str]:
 
 # --------------------------------------------------------------------------------------------------------- states
 
-_S = OrchestratedStatus
+_S = BayManifestStatus
 
 
-def vanished(kind: OrchestratedKind) -> str:
+def vanished(kind: BayManifestKind) -> str:
     """What is said of one that somebody else has removed."""
     return f"The {CALLED[kind]} is gone from its bay."
 
 
-def is_due(it: Orchestrated) -> bool:
+def is_due(it: BayManifest) -> bool:
     """Whether its newest wish has neither been carried out nor given up."""
     return not it.deleting and it.observed.generation < it.generation
 
 
-def ask_change(it: Orchestrated, spec: OrchestratedSpec, *, now: dt.datetime, deadline: dt.datetime) -> Orchestrated:
+def ask_change(it: BayManifest, spec: BayManifestSpec, *, now: dt.datetime, deadline: dt.datetime) -> BayManifest:
     """It with another manifest. Raises `Conflict` for one that is on its way out."""
     if it.deleting:
         raise Conflict(f"Cannot update {CALLED[it.kind]} {it.uuid}: it is being deleted.", field="status")
@@ -195,17 +195,17 @@ def ask_change(it: Orchestrated, spec: OrchestratedSpec, *, now: dt.datetime, de
     return project_orchestrated(replace(_asked(it, now, until), spec=spec))
 
 
-def ask_end(it: Orchestrated, *, now: dt.datetime, deadline: dt.datetime) -> Orchestrated:
+def ask_end(it: BayManifest, *, now: dt.datetime, deadline: dt.datetime) -> BayManifest:
     """It on its way out. Asking twice is asking once."""
     return it if it.deleting else project_orchestrated(replace(_asked(it, now, deadline), deleting=True))
 
 
-def _asked(it: Orchestrated, now: dt.datetime, deadline: dt.datetime) -> Orchestrated:
+def _asked(it: BayManifest, now: dt.datetime, deadline: dt.datetime) -> BayManifest:
     observed = replace(it.observed, failure=None)
     return replace(it, generation=it.generation + 1, observed=observed, deadline_at=deadline, updated_at=now)
 
 
-def project_orchestrated(it: Orchestrated, *, waiting_for: str | None = None) -> Orchestrated:
+def project_orchestrated(it: BayManifest, *, waiting_for: str | None = None) -> BayManifest:
     """It with its public status; a deadline only while something is due.
 
     `waiting_for` says what the work waits for, once that is known.
@@ -224,7 +224,7 @@ def project_orchestrated(it: Orchestrated, *, waiting_for: str | None = None) ->
     return replace(it, status=status, status_reason=why, deadline_at=None)
 
 
-def _settled(it: Orchestrated) -> tuple[OrchestratedStatus, str | None]:
+def _settled(it: BayManifest) -> tuple[BayManifestStatus, str | None]:
     observed = it.observed
     seen = observed.seen
     if observed.failure is not None:

@@ -28,7 +28,7 @@ class Operation(StrEnum):
     ROLLBACK = "ROLLBACK"
 
 
-class Outcome(StrEnum):
+class OperationOutcome(StrEnum):
     """How far it came; the second half of its public status."""
 
     IN_PROGRESS = "IN_PROGRESS"
@@ -125,7 +125,7 @@ class NodeGroupSpec:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Former:
+class PreviousSpec:
     """What a cluster was before a change that may have to be taken back."""
 
     template_id: str
@@ -159,12 +159,12 @@ class ClusterSpec:
     """Counts the authorities that were asked for after the first one."""
     max_batch_size: int = 1
     """How many workers of a group may be away at once while nodes are made anew."""
-    former: "Former | None" = None
+    former: "PreviousSpec | None" = None
     """What to go back to should the update fail; None where the user asked for no way back."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class HealthLook:
+class HealthCheckResult:
     """What the cluster loop's own last look at the cluster's health came to, without the words."""
 
     status: Health | None
@@ -189,7 +189,7 @@ class ClusterObserved:
     health_status_reason: dict[str, str] = field(default_factory=dict)
     health_reported: bool = False
     """Whether that health was reported by somebody outside. It stays until a look comes to something else."""
-    health_look: HealthLook | None = None
+    health_look: HealthCheckResult | None = None
     conditions: tuple[Condition, ...] = ()
     failure: str | None = None
     """Why the current wish failed; set only when the loop gave up."""

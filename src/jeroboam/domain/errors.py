@@ -81,13 +81,13 @@ class Unavailable(Refused):
     code = "unavailable"
 
 
-class Unreadable(Unavailable):
+class UnreadableRow(Unavailable):
     """What is stored of an object cannot be read: nobody can tell what it is until the operator repairs it."""
 
     code = "broken-row"
 
 
-class NotOffered(Refused):
+class NotImplementedHere(Refused):
     """The published API has it, and this service does not do it."""
 
     status = 501

@@ -75,7 +75,7 @@ class Event:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Told:
+class EventDraft:
     """What is to be told of a change, before it has a number and a time."""
 
     event_type: str
@@ -83,15 +83,15 @@ class Told:
     message: str | None
 
 
-def worth_telling(before: Cluster, after: Cluster) -> list[Told]:
+def worth_telling(before: Cluster, after: Cluster) -> list[EventDraft]:
     """What its users should read of that change: another status, another reason for it, another health."""
     told = []
     reason = after.status_reason
     if after.status != before.status or (reason and reason != before.status_reason and not counts(reason)):
-        told.append(Told(event_type=CLUSTER_STATUS, status=after.status, message=reason))
+        told.append(EventDraft(event_type=CLUSTER_STATUS, status=after.status, message=reason))
     health = after.observed.health_status
     if health is not None and health != before.observed.health_status:
-        told.append(Told(event_type=CLUSTER_HEALTH, status=health, message=_ailing(after)))
+        told.append(EventDraft(event_type=CLUSTER_HEALTH, status=health, message=_ailing(after)))
     return told
 
 
@@ -114,7 +114,7 @@ def counts(reason: str) -> bool:
     return _COUNTS.match(reason) is not None
 
 
-def is_repeated(told: Told, since_wish: Collection[Event]) -> bool:
+def is_repeated(told: EventDraft, since_wish: Collection[Event]) -> bool:
     """Whether the same was told since the last wish, numbers aside: what is tried again fails again in the same way."""
     if told.event_type != CLUSTER_STATUS:
         return False

@@ -24,7 +24,7 @@ Values = tuple[object, ...] | None
 """Some values of a field; None is every value."""
 
 
-class Effect(StrEnum):
+class FieldEffect(StrEnum):
     """What becomes of a value."""
 
     CARRIED_OUT = "carried out"
@@ -43,13 +43,13 @@ class FieldRule:
     note: str = ""
     """How it carries the field out, or why it does not; half a sentence."""
 
-    def effect_of(self, value: object) -> Effect:
+    def effect_of(self, value: object) -> FieldEffect:
         """What becomes of that value. No value, or an empty one, asks for nothing."""
         if value is None or value in ((), {}, "") or self.carries is None or value in self.carries:
-            return Effect.CARRIED_OUT
+            return FieldEffect.CARRIED_OUT
         if self.ignores is None or value in self.ignores:
-            return Effect.WITHOUT_EFFECT
-        return Effect.REFUSED
+            return FieldEffect.WITHOUT_EFFECT
+        return FieldEffect.REFUSED
 
     @property
     def words(self) -> list[str]:
@@ -267,7 +267,7 @@ CONTAINERS: FieldTable = {
 def check_fields(table: FieldTable, asked: Mapping[str, Any], *drivers: str) -> None:
     """Raise `Invalid` for the first field whose value one of these drivers refuses; the text names both, and why."""
     for name, value, driver, rule in _ruled(table, asked, drivers):
-        if rule.effect_of(value) is Effect.REFUSED:
+        if rule.effect_of(value) is FieldEffect.REFUSED:
             takes = f"takes {', '.join(rule.words)} only" if rule.words else "cannot do it"
             # Where some words have no effect, the note is about them.
             why = f"{driver} {takes}." if rule.ignores or not rule.note else f"{driver} {takes}: {rule.note}."
@@ -277,7 +277,7 @@ def check_fields(table: FieldTable, asked: Mapping[str, Any], *drivers: str) -> 
 def is_ignored(table: FieldTable, name: str, value: object, *drivers: str) -> bool:
     """Whether one of these drivers takes that value without effect."""
     found = _ruled(table, {name: value}, drivers)
-    return any(rule.effect_of(value) is Effect.WITHOUT_EFFECT for _name, _value, _driver, rule in found)
+    return any(rule.effect_of(value) is FieldEffect.WITHOUT_EFFECT for _name, _value, _driver, rule in found)
 
 
 def fields_honoured(cluster: Cluster) -> Condition:
@@ -290,7 +290,7 @@ def fields_honoured(cluster: Cluster) -> Condition:
     idle = {
         name: f"{name} ({rule.note})"
         for name, value, _driver, rule in ruled
-        if rule.effect_of(value) is Effect.WITHOUT_EFFECT
+        if rule.effect_of(value) is FieldEffect.WITHOUT_EFFECT
     }
     if not idle:
         return Condition(type="FieldsHonoured", status=True)

@@ -45,7 +45,7 @@ class Host:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Service:
+class ServiceRecord:
     """A process of ours with its heartbeat (`mservices`, `services` of the published APIs)."""
 
     id: int

@@ -49,7 +49,7 @@ class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Owner:
+class LimitOwner:
     """A project, as limits select it."""
 
     project_id: str
@@ -58,7 +58,7 @@ class Owner:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Asked:
+class RequestedSize:
     """What a wish would lead to, as far as it says so: None is not judged."""
 
     cluster_name: str | None = None
@@ -76,10 +76,10 @@ class Asked:
     project_nodes: int | None = None
 
 
-def asked_by(cluster: Cluster, groups: Sequence[NodeGroup], template: Template | None) -> Asked:
+def asked_by(cluster: Cluster, groups: Sequence[NodeGroup], template: Template | None) -> RequestedSize:
     """The cluster as a wish for all that it is; None for a template that is not there any more."""
     of = cluster.spec.template
-    return Asked(
+    return RequestedSize(
         cluster_name=cluster.name,
         template=(cluster.template_id, template.name if template else ""),
         coe=of.coe,
@@ -92,7 +92,7 @@ def asked_by(cluster: Cluster, groups: Sequence[NodeGroup], template: Template |
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Verdict:
+class LimitVerdict:
     """What one bound of one limit says of a wish."""
 
     limit: str
@@ -139,12 +139,12 @@ def _check(limit: Limit) -> None:
         raise ValueError(f"limit {limit.name}: it bounds nothing; it may have {', '.join(bounds)}")
 
 
-def concerning(limits: Iterable[Limit], owner: Owner) -> tuple[Limit, ...]:
+def concerning(limits: Iterable[Limit], owner: LimitOwner) -> tuple[Limit, ...]:
     """Those that hold for that project."""
     return tuple(limit for limit in limits if _concerns(limit, owner))
 
 
-def _concerns(limit: Limit, owner: Owner) -> bool:
+def _concerns(limit: Limit, owner: LimitOwner) -> bool:
     names = {owner.project_id, owner.project_name} - {""}
     if names & set(limit.except_projects):
         return False
@@ -153,7 +153,7 @@ def _concerns(limit: Limit, owner: Owner) -> bool:
     return bool(names & set(limit.projects)) or owner.domain_id in limit.domains
 
 
-def judge(limits: Iterable[Limit], asked: Asked) -> Iterator[Verdict]:
+def judge(limits: Iterable[Limit], asked: RequestedSize) -> Iterator[LimitVerdict]:
     """What each bound of each limit says, where the wish has anything to do with it."""
     for limit in limits:
         yield from _judge_kind(limit, asked)
@@ -161,15 +161,15 @@ def judge(limits: Iterable[Limit], asked: Asked) -> Iterator[Verdict]:
         yield from _judge_size(limit, asked)
 
 
-def check(limits: Iterable[Limit], asked: Asked) -> None:
+def check(limits: Iterable[Limit], asked: RequestedSize) -> None:
     """Raise `Forbidden` with the first bound that the wish is beyond."""
     for verdict in judge(limits, asked):
         if not verdict.allowed:
             raise Forbidden(f"Limit {verdict.limit}: {verdict.text}", field=verdict.field)
 
 
-def _judge_kind(limit: Limit, asked: Asked) -> Iterator[Verdict]:
-    def one_of(field: str, what: str, allowed: Sequence[str] | None, *names: str | None) -> Iterator[Verdict]:
+def _judge_kind(limit: Limit, asked: RequestedSize) -> Iterator[LimitVerdict]:
+    def one_of(field: str, what: str, allowed: Sequence[str] | None, *names: str | None) -> Iterator[LimitVerdict]:
         """By any of its names the thing has to be among the allowed ones."""
         if allowed is None:
             return
@@ -177,7 +177,7 @@ def _judge_kind(limit: Limit, asked: Asked) -> Iterator[Verdict]:
         good = any(fnmatchcase(name, pattern) for name in named for pattern in allowed)
         asks = f"asked for is {named[-1]}" if named else "none is named"
         text = f"{what} may be {_listed(allowed)}; {asks}."
-        yield Verdict(limit=limit.name, field=field, allowed=good, text=text)
+        yield LimitVerdict(limit=limit.name, field=field, allowed=good, text=text)
 
     if asked.template is not None:
         yield from one_of("cluster_template_id", "the cluster template", limit.allowed_templates, *asked.template)
@@ -190,25 +190,25 @@ def _judge_kind(limit: Limit, asked: Asked) -> Iterator[Verdict]:
     if asked.cluster_name is not None and limit.cluster_name is not None:
         text = f"a cluster's name has to match {limit.cluster_name}; asked for is {asked.cluster_name}."
         good = re.fullmatch(limit.cluster_name, asked.cluster_name) is not None
-        yield Verdict(limit=limit.name, field="name", allowed=good, text=text)
+        yield LimitVerdict(limit=limit.name, field="name", allowed=good, text=text)
 
 
-def _judge_labels(limit: Limit, asked: Asked) -> Iterator[Verdict]:
+def _judge_labels(limit: Limit, asked: RequestedSize) -> Iterator[LimitVerdict]:
     if asked.labels is None:
         return
     for pattern in limit.forbidden_labels:
         found = sorted(key for key in asked.labels if fnmatchcase(key, pattern))
         text = f"there may be no label {pattern}; asked for is {', '.join(found) or 'none'}."
-        yield Verdict(limit=limit.name, field="labels", allowed=not found, text=text)
+        yield LimitVerdict(limit=limit.name, field="labels", allowed=not found, text=text)
     for key, pattern in limit.required_labels.items() if asked.labels_complete else ():
         value = asked.labels.get(key)
         good = value is not None and re.fullmatch(pattern, value) is not None
         asks = "there is none" if value is None else f"asked for is {value}"
         text = f"a cluster has to have a label {key} that matches {pattern}; {asks}."
-        yield Verdict(limit=limit.name, field="labels", allowed=good, text=text)
+        yield LimitVerdict(limit=limit.name, field="labels", allowed=good, text=text)
 
 
-def _judge_size(limit: Limit, asked: Asked) -> Iterator[Verdict]:
+def _judge_size(limit: Limit, asked: RequestedSize) -> Iterator[LimitVerdict]:
     sizes = (
         ("cluster", limit.max_nodes_per_cluster, asked.cluster_nodes),
         ("project", limit.max_nodes_per_project, asked.project_nodes),
@@ -216,7 +216,7 @@ def _judge_size(limit: Limit, asked: Asked) -> Iterator[Verdict]:
     for whole, most, nodes in sizes:
         if most is not None and nodes is not None:
             text = f"a {whole} may have {most} nodes, masters included; it would have {nodes}."
-            yield Verdict(limit=limit.name, field="node_count", allowed=nodes <= most, text=text)
+            yield LimitVerdict(limit=limit.name, field="node_count", allowed=nodes <= most, text=text)
 
 
 def _listed(allowed: Sequence[str]) -> str:

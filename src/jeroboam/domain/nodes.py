@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class File:
+class NodeFile:
     """A file to lay into a node before its commands run."""
 
     path: str
@@ -20,7 +20,7 @@ class NodeScript:
     Each command is an argument vector. The last one is the node's service and stays in the foreground.
     """
 
-    files: tuple[File, ...] = ()
+    files: tuple[NodeFile, ...] = ()
     commands: tuple[tuple[str, ...], ...] = ()
     reload: tuple[str, ...] = ()
     """A command that has a running node take up its files again; empty: it has to be restarted for that."""

@@ -23,7 +23,7 @@ _SECRET = re.compile(r"passw|secret|token|credential|private|api_?key", re.IGNOR
 HIDDEN = "***"
 
 
-class Result(StrEnum):
+class ActionResult(StrEnum):
     """How what was asked for stands; CADF's `outcome`."""
 
     PENDING = "pending"
@@ -58,12 +58,12 @@ def event_of(cluster: Cluster) -> str:
     return f"magnum.cluster.{operation.lower()}"
 
 
-def result_of(cluster: Cluster) -> Result:
+def result_of(cluster: Cluster) -> ActionResult:
     """How the last wish stands. An update that was rolled back has failed, however well the way back went."""
     if cluster.status.endswith("_IN_PROGRESS"):
-        return Result.PENDING
+        return ActionResult.PENDING
     done = cluster.status.endswith("_COMPLETE") and cluster.operation is not Operation.ROLLBACK
-    return Result.SUCCESS if done else Result.FAILURE
+    return ActionResult.SUCCESS if done else ActionResult.FAILURE
 
 
 def cadf(
@@ -91,7 +91,7 @@ def cadf(
         "target": {"typeURI": "service/magnum/cluster", "id": cluster.uuid, "attachments": [attachment]},
         "observer": {"typeURI": "service/magnum/cluster", "id": "jeroboam"},
     }
-    if cluster.status_reason and result_of(cluster) is Result.FAILURE:
+    if cluster.status_reason and result_of(cluster) is ActionResult.FAILURE:
         payload["reason"] = {"reasonType": "status_reason", "reasonCode": cluster.status_reason}
     return payload
 
@@ -141,7 +141,7 @@ def _shown(cluster: Cluster, groups: Sequence[NodeGroup]) -> dict[str, Any]:
 def enveloped(event_type: str, payload: str, *, number: int, at: dt.datetime, publisher_id: str) -> Message:
     """The message of what lies in the outbox under that number since then; `payload` is JSON text."""
     content = json.loads(payload)
-    failed = isinstance(content, dict) and content.get("outcome") == Result.FAILURE
+    failed = isinstance(content, dict) and content.get("outcome") == ActionResult.FAILURE
     return Message(
         message_id=str(uuid.uuid5(_NAMESPACE, f"{publisher_id} {number} {at.isoformat()}")),
         publisher_id=publisher_id,

@@ -16,7 +16,7 @@ RESERVED = ("jeroboam.", "jeroboam/")
 _DOMAIN = ".jeroboam.io"
 
 
-class Kind(StrEnum):
+class ObjectKind(StrEnum):
     """What carries our marks on a Docker Engine."""
 
     NODE = "node"
@@ -35,7 +35,7 @@ def is_reserved(name: str) -> bool:
     return plain.startswith(RESERVED) or bool(slash and domain.endswith(_DOMAIN))
 
 
-def has_kind(labels: Mapping[str, str] | None, kind: Kind) -> bool:
+def has_kind(labels: Mapping[str, str] | None, kind: ObjectKind) -> bool:
     """Whether the labels are those of such an object. One that was made before there were kinds counts too.
 
     The caller compares the name as well: it is what a user cannot choose.

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from jeroboam.domain.bay_manifests import Orchestrated
+from jeroboam.domain.bay_manifests import BayManifest
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.clusters import Cluster, NodeGroup, TemplateSpec
-from jeroboam.domain.limits import Owner
+from jeroboam.domain.limits import LimitOwner
 
 
-class TokenCheck(Protocol):
+class TokenValidator(Protocol):
     """Who a token belongs to."""
 
     async def caller(self, token: str) -> Caller | None:
@@ -31,7 +31,7 @@ class Projects(Protocol):
         """Whether there is such a project."""
         ...
 
-    async def describe(self, project_id: str) -> Owner | None:
+    async def describe(self, project_id: str) -> LimitOwner | None:
         """Its name and its domain; None where there is no such project.
 
         Raises `Unavailable` when the identity service does not answer.
@@ -139,7 +139,7 @@ class HostGateway(Protocol):
         ...
 
 
-class WorkloadGateway(Protocol):
+class BayGateway(Protocol):
     """Live questions to what is inside a cluster: api → conductor → the cluster's own API.
 
     Those to a container raise `Unavailable` when the cluster does not answer, `NotFound` when the container is gone
@@ -154,7 +154,7 @@ class WorkloadGateway(Protocol):
         """Run a command to its end and give its output, both streams in order."""
         ...
 
-    async def check(self, it: Orchestrated) -> None:
+    async def check(self, it: BayManifest) -> None:
         """Raise `Invalid` with the words of its cluster for a manifest that it would refuse.
 
         A cluster that is not up, or does not answer within some seconds, refuses nothing.

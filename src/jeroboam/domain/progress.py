@@ -28,7 +28,7 @@ class Progress(Protocol):
         ...
 
 
-class Unwatched:
+class NoProgress:
     """Nobody reads it."""
 
     def wait_for(self, things: Sequence[str]) -> None:
@@ -38,10 +38,10 @@ class Unwatched:
         """Nothing to do."""
 
 
-UNWATCHED = Unwatched()
+UNWATCHED = NoProgress()
 
 
-class Together:
+class SharedProgress:
     """Several pieces of work at once that tell through one: it waits for all that any of them waits for."""
 
     def __init__(self, whole: Progress, count: int) -> None:
@@ -60,7 +60,7 @@ class Together:
 
 
 class _Part:
-    def __init__(self, together: Together, place: int) -> None:
+    def __init__(self, together: SharedProgress, place: int) -> None:
         self._together = together
         self._place = place
 

@@ -10,7 +10,15 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from jeroboam.domain.clusters import WELL, Cluster, ClusterObserved, HealthLook, NodeGroup, Operation, Outcome
+from jeroboam.domain.clusters import (
+    WELL,
+    Cluster,
+    ClusterObserved,
+    HealthCheckResult,
+    NodeGroup,
+    Operation,
+    OperationOutcome,
+)
 from jeroboam.domain.containers import Container, Op, OpKind, RuntimeState, Status
 from jeroboam.domain.errors import Conflict
 
@@ -18,12 +26,14 @@ from jeroboam.domain.errors import Conflict
 
 # A cluster that failed accepts every new wish: asking again is how a user retries.
 _SETTLED = frozenset(
-    f"{operation}_{outcome}" for operation in Operation for outcome in (Outcome.COMPLETE, Outcome.FAILED)
+    f"{operation}_{outcome}"
+    for operation in Operation
+    for outcome in (OperationOutcome.COMPLETE, OperationOutcome.FAILED)
 ) - {"DELETE_COMPLETE"}
 CHANGEABLE = _SETTLED | {"UPDATE_IN_PROGRESS"}
 
 
-def cluster_status(operation: Operation, outcome: Outcome) -> str:
+def cluster_status(operation: Operation, outcome: OperationOutcome) -> str:
     """The published word for both halves."""
     return f"{operation}_{outcome}"
 
@@ -41,7 +51,7 @@ def ask_cluster(cluster: Cluster, operation: Operation, *, now: dt.datetime, min
         cluster,
         operation=operation,
         generation=cluster.generation + 1,
-        status=cluster_status(operation, Outcome.IN_PROGRESS),
+        status=cluster_status(operation, OperationOutcome.IN_PROGRESS),
         status_reason=None,
         # What an earlier wish would have gone back to is of no meaning to this one.
         spec=replace(cluster.spec, former=None),
@@ -53,34 +63,36 @@ def ask_cluster(cluster: Cluster, operation: Operation, *, now: dt.datetime, min
 
 def in_progress(cluster: Cluster) -> bool:
     """Whether the last wish is still being carried out."""
-    return cluster.status.endswith(Outcome.IN_PROGRESS)
+    return cluster.status.endswith(OperationOutcome.IN_PROGRESS)
 
 
-def outcome_of(cluster: Cluster) -> Outcome:
+def outcome_of(cluster: Cluster) -> OperationOutcome:
     """How far the last wish came, by what was observed."""
     if cluster.observed.failure is not None:
-        return Outcome.FAILED
-    return Outcome.COMPLETE if cluster.observed.generation >= cluster.generation else Outcome.IN_PROGRESS
+        return OperationOutcome.FAILED
+    return (
+        OperationOutcome.COMPLETE if cluster.observed.generation >= cluster.generation else OperationOutcome.IN_PROGRESS
+    )
 
 
 def project_cluster(cluster: Cluster, *, waiting_for: str | None = None) -> Cluster:
     """The cluster with its public status. `waiting_for` says why it is still in progress, once that is known."""
     outcome = outcome_of(cluster)
-    reason = cluster.observed.failure if outcome is Outcome.FAILED else None
-    if outcome is Outcome.IN_PROGRESS:
+    reason = cluster.observed.failure if outcome is OperationOutcome.FAILED else None
+    if outcome is OperationOutcome.IN_PROGRESS:
         reason = waiting_for
     return replace(
         cluster,
         status=cluster_status(cluster.operation, outcome),
         status_reason=reason,
-        deadline_at=cluster.deadline_at if outcome is Outcome.IN_PROGRESS else None,
+        deadline_at=cluster.deadline_at if outcome is OperationOutcome.IN_PROGRESS else None,
     )
 
 
 def look_at_health(observed: ClusterObserved, generation: int) -> ClusterObserved:
     """What was observed, with what this look at the health came to."""
     parts = tuple(sorted(part for part, text in observed.health_status_reason.items() if text not in WELL))
-    look = HealthLook(status=observed.health_status, parts=parts, generation=generation)
+    look = HealthCheckResult(status=observed.health_status, parts=parts, generation=generation)
     return replace(observed, health_look=look, health_reported=False)
 
 
@@ -111,7 +123,7 @@ def ask_group(group: NodeGroup, operation: Operation, *, now: dt.datetime) -> No
     return replace(
         group,
         deleting=group.deleting or operation is Operation.DELETE,
-        status=cluster_status(operation, Outcome.IN_PROGRESS),
+        status=cluster_status(operation, OperationOutcome.IN_PROGRESS),
         status_reason=None,
         updated_at=now,
     )
@@ -123,7 +135,7 @@ def project_group(group: NodeGroup, cluster: Cluster) -> NodeGroup:
     One whose wish is done keeps its status while the cluster works on something else.
     """
     operation, _, before = group.status.partition("_")
-    if before == Outcome.COMPLETE:
+    if before == OperationOutcome.COMPLETE:
         return group
     status = cluster_status(Operation(operation), outcome_of(cluster))
     return replace(group, status=status, status_reason=cluster.status_reason)

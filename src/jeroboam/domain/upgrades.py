@@ -8,7 +8,7 @@ anew meanwhile are made anew again. Neighbours: the API, which asks; the conduct
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from jeroboam.domain.clusters import Cluster, Former, NodeGroup, NodeGroupSpec, Template
+from jeroboam.domain.clusters import Cluster, NodeGroup, NodeGroupSpec, PreviousSpec, Template
 
 
 def rebased(
@@ -54,10 +54,10 @@ def rolled_out(groups: Iterable[NodeGroup]) -> bool:
     return all(node.build == group.spec.build for group in groups for node in group.observed)
 
 
-def former_of(cluster: Cluster, groups: Iterable[NodeGroup]) -> Former:
+def former_of(cluster: Cluster, groups: Iterable[NodeGroup]) -> PreviousSpec:
     """What to go back to if a change of these groups fails."""
     spec = cluster.spec
-    return Former(
+    return PreviousSpec(
         template_id=cluster.template_id,
         template=spec.template,
         labels=spec.labels,
@@ -67,7 +67,7 @@ def former_of(cluster: Cluster, groups: Iterable[NodeGroup]) -> Former:
     )
 
 
-def taken_back(cluster: Cluster, former: Former) -> Cluster:
+def taken_back(cluster: Cluster, former: PreviousSpec) -> Cluster:
     """The cluster as it was wished for before."""
     spec = replace(
         cluster.spec,

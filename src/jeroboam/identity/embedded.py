@@ -53,7 +53,7 @@ enforce_scope = false
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Passwords:
+class KeystonePasswords:
     """What was generated for this installation. `repr` shows none of it."""
 
     admin: str
@@ -64,14 +64,16 @@ class Passwords:
         return "Passwords(…)"
 
 
-def passwords(path: Path) -> Passwords:
+def passwords(path: Path) -> KeystonePasswords:
     """Those in the file; a file that is missing is made."""
     if path.exists():
         try:
-            return Passwords(**json.loads(path.read_text(encoding="utf-8")))
+            return KeystonePasswords(**json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, TypeError) as error:
             raise ValueError(f"{path} does not hold the passwords of an installation; put it back") from error
-    made = Passwords(admin=secrets.token_urlsafe(18), demo=secrets.token_urlsafe(18), service=secrets.token_urlsafe(18))
+    made = KeystonePasswords(
+        admin=secrets.token_urlsafe(18), demo=secrets.token_urlsafe(18), service=secrets.token_urlsafe(18)
+    )
     write_private(path, json.dumps(asdict(made)))
     return made
 
@@ -97,7 +99,7 @@ def _listen(host: str, port: int) -> socket.socket:
 class EmbeddedKeystone:
     """The child process."""
 
-    def __init__(self, folder: Path, *, host: str, port: int, passwords: Passwords) -> None:
+    def __init__(self, folder: Path, *, host: str, port: int, passwords: KeystonePasswords) -> None:
         self._folder = folder
         self._passwords = passwords
         self._listener = _listen(host, port)

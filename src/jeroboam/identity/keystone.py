@@ -17,7 +17,7 @@ import aiohttp
 
 from jeroboam.domain.caller import AccessRule, Caller
 from jeroboam.domain.errors import Forbidden, Unavailable
-from jeroboam.domain.limits import Owner
+from jeroboam.domain.limits import LimitOwner
 from jeroboam.kit.clock import Clock
 
 ANSWER_SECONDS = 10.0
@@ -31,7 +31,7 @@ _SERVER_ERROR = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Said:
+class _CachedToken:
     """What Keystone said of a token, and how long (by the monotonic clock) that may be believed."""
 
     caller: Caller | None
@@ -70,8 +70,8 @@ class KeystoneTokens:
         self._session: aiohttp.ClientSession | None = None
         self._own: tuple[str, Caller] | None = None
         self._own_turn = asyncio.Lock()
-        self._cache: OrderedDict[bytes, _Said] = OrderedDict()
-        self._asking: dict[bytes, asyncio.Future[_Said]] = {}
+        self._cache: OrderedDict[bytes, _CachedToken] = OrderedDict()
+        self._asking: dict[bytes, asyncio.Future[_CachedToken]] = {}
 
     async def caller(self, token: str) -> Caller | None:
         """Who the token belongs to. Requests with one token that come together share one question.
@@ -84,7 +84,7 @@ class KeystoneTokens:
             raise Forbidden(text, field="X-Auth-Token")
         return None if said is None else said.caller
 
-    async def _say(self, token: str) -> _Said | None:
+    async def _say(self, token: str) -> _CachedToken | None:
         if not token or len(token) > _TOKEN_LONGEST or not token.isascii() or not token.isprintable():
             return None
         key = hashlib.sha256(token.encode()).digest()
@@ -103,8 +103,8 @@ class KeystoneTokens:
                 if not asking.cancelled() or (task is not None and task.cancelling()):
                     raise
 
-    async def _ask_once(self, key: bytes, token: str) -> _Said:
-        future: asyncio.Future[_Said] = asyncio.get_running_loop().create_future()
+    async def _ask_once(self, key: bytes, token: str) -> _CachedToken:
+        future: asyncio.Future[_CachedToken] = asyncio.get_running_loop().create_future()
         self._asking[key] = future
         try:
             said = await self._ask(token)
@@ -120,25 +120,25 @@ class KeystoneTokens:
             del self._asking[key]
             future.cancel()  # of no effect where there is an answer
 
-    def _remember(self, key: bytes, said: _Said) -> None:
+    def _remember(self, key: bytes, said: _CachedToken) -> None:
         self._cache[key] = said
         self._cache.move_to_end(key)
         while len(self._cache) > CACHED:
             self._cache.popitem(last=False)
 
-    async def _ask(self, token: str) -> _Said:
+    async def _ask(self, token: str) -> _CachedToken:
         # Without the second header Keystone knows no token that belongs to access rules: whoever sends it keeps them.
         headers = {"X-Subject-Token": token, "OpenStack-Identity-Access-Rules": "1.0"}
         status, body = await self.get("/auth/tokens?nocatalog", headers)
         now = self._clock.monotonic()
         if status == _NOT_FOUND:
-            return _Said(caller=None, until=now + BAD_SECONDS)
+            return _CachedToken(caller=None, until=now + BAD_SECONDS)
         left = _seconds_left(body["token"], self._clock.now())
         if left <= 0:
-            return _Said(caller=None, until=now + BAD_SECONDS)
+            return _CachedToken(caller=None, until=now + BAD_SECONDS)
         caller = _caller(body["token"])
         wrong_scope = _scope(body["token"]) if caller is None else None
-        return _Said(caller=caller, until=now + min(GOOD_SECONDS, left), wrong_scope=wrong_scope)
+        return _CachedToken(caller=caller, until=now + min(GOOD_SECONDS, left), wrong_scope=wrong_scope)
 
     async def own(self) -> Caller:
         """The service's own user and project."""
@@ -204,13 +204,13 @@ class KeystoneProjects:
         status, _ = await self._tokens.get(f"/projects/{quote(project_id, safe='')}")
         return status != _NOT_FOUND
 
-    async def describe(self, project_id: str) -> Owner | None:
+    async def describe(self, project_id: str) -> LimitOwner | None:
         """Its name and its domain. Raises `Unavailable` when Keystone does not answer."""
         status, body = await self._tokens.get(f"/projects/{quote(project_id, safe='')}")
         if status == _NOT_FOUND:
             return None
         project = body["project"]
-        return Owner(
+        return LimitOwner(
             project_id=project_id, project_name=project.get("name", ""), domain_id=project.get("domain_id") or ""
         )
 

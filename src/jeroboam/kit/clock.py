@@ -38,12 +38,12 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
 
-class Overdue(Exception):
+class DeadlineExceeded(Exception):
     """The time for the work was over before the work was."""
 
 
 async def within(clock: Clock, seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
-    """What the work returns. After that many seconds (None: no limit) it is cancelled and `Overdue` is raised."""
+    """The result of the work. After `seconds` (None: no limit) it is cancelled and `DeadlineExceeded` is raised."""
     if seconds is None:
         return await work
     doing = asyncio.ensure_future(work)
@@ -52,7 +52,7 @@ async def within(clock: Clock, seconds: float | None, work: Coroutine[Any, Any, 
         await asyncio.wait({doing, timer}, return_when=asyncio.FIRST_COMPLETED)
         if doing.done():
             return doing.result()
-        raise Overdue
+        raise DeadlineExceeded
     finally:
         timer.cancel()
         doing.cancel()

@@ -6,10 +6,10 @@ Neighbours: `x509` makes the certificates; the COEs and the client of a user's c
 import os
 import ssl
 
-from jeroboam.kit.x509 import Pair
+from jeroboam.kit.x509 import KeyPair
 
 
-def showing(own: Pair, trusted: str) -> ssl.SSLContext:
+def showing(own: KeyPair, trusted: str) -> ssl.SSLContext:
     """Trust those authorities (PEM), and show that certificate.
 
     The ssl module reads keys from files only: this one lies in memory and is gone with its descriptor.

@@ -58,7 +58,7 @@ _ALLOWED_EXTENSIONS = frozenset(
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Pair:
+class KeyPair:
     """A certificate with its key. `repr` shows no key."""
 
     pem: str
@@ -66,7 +66,7 @@ class Pair:
     """PKCS#8 PEM, not encrypted."""
 
 
-def make_ca(*, common_name: str, now: dt.datetime) -> Pair:
+def make_ca(*, common_name: str, now: dt.datetime) -> KeyPair:
     """A new self-signed authority that may sign leaves only. A long name is cut to what X.509 allows."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = _name(common_name, ())
@@ -74,19 +74,19 @@ def make_ca(*, common_name: str, now: dt.datetime) -> Pair:
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     builder = builder.add_extension(_key_usage({"key_cert_sign", "crl_sign"}), critical=True)
     builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    return Pair(pem=_pem(builder.sign(key, hashes.SHA256())), key=_key_pem(key))
+    return KeyPair(pem=_pem(builder.sign(key, hashes.SHA256())), key=_key_pem(key))
 
 
 def issue(
     *,
-    ca: Pair,
+    ca: KeyPair,
     common_name: str,
     organizations: Sequence[str] = (),
     dns: Iterable[str] = (),
     ips: Iterable[str] = (),
     usages: Sequence[x509.ObjectIdentifier] = (SERVER, CLIENT),
     now: dt.datetime,
-) -> Pair:
+) -> KeyPair:
     """A new key with a certificate for those names, signed by the authority. Raises `ValueError` for a bad address."""
     ca_cert, ca_key = _authority(ca)
     key = ec.generate_private_key(ec.SECP256R1())
@@ -99,11 +99,11 @@ def issue(
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    return Pair(pem=_pem(builder.sign(ca_key, _digest(ca_key))), key=_key_pem(key))
+    return KeyPair(pem=_pem(builder.sign(ca_key, _digest(ca_key))), key=_key_pem(key))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Request:
+class SigningRequest:
     """A request for a certificate, with its key. `repr` shows no key."""
 
     csr: str
@@ -111,13 +111,13 @@ class Request:
     """PKCS#8 PEM, not encrypted."""
 
 
-def request(*, common_name: str, organizations: Sequence[str] = ()) -> Request:
+def request(*, common_name: str, organizations: Sequence[str] = ()) -> SigningRequest:
     """A new key, and what an authority is asked with for a client's certificate of that name."""
     key = ec.generate_private_key(ec.SECP256R1())
     builder = x509.CertificateSigningRequestBuilder().subject_name(_name(common_name, organizations))
     builder = builder.add_extension(x509.ExtendedKeyUsage([CLIENT]), critical=False)
     asked = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
-    return Request(csr=asked, key=_key_pem(key))
+    return SigningRequest(csr=asked, key=_key_pem(key))
 
 
 def public_key(pem: str) -> str:
@@ -126,7 +126,7 @@ def public_key(pem: str) -> str:
     return key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
 
 
-def sign_csr(*, ca: Pair, csr: str, now: dt.datetime, days: int = CLIENT_DAYS) -> str:
+def sign_csr(*, ca: KeyPair, csr: str, now: dt.datetime, days: int = CLIENT_DAYS) -> str:
     """The certificate, in PEM, for a request of a user; so many days, and no longer than the authority.
 
     Subject and the allowed extensions are the request's (contract: container-infra, section 8). Raises
@@ -288,7 +288,7 @@ def _leaf(
     return builder.not_valid_after(until).add_extension(identifier, critical=False)
 
 
-def _authority(ca: Pair) -> tuple[x509.Certificate, _Signer]:
+def _authority(ca: KeyPair) -> tuple[x509.Certificate, _Signer]:
     key = serialization.load_pem_private_key(ca.key, password=None)
     if not isinstance(key, _Signer):
         raise ValueError("the authority's key cannot sign certificates")  # noqa: TRY004

@@ -26,14 +26,14 @@ from jeroboam.domain.nodes import (
     IMAGE_VERSION_LABEL,
     image_name,
 )
-from jeroboam.nodeimages.host import ENTRY, Recipe
-from jeroboam.nodeimages.tree import Tree, blocks, write_tar
+from jeroboam.nodeimages.host import ENTRY, ImageRecipe
+from jeroboam.nodeimages.tree import RootTree, blocks, write_tar
 
 _PATH = "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class NodeImage:
+class EngineNodeImage:
     """A node image that an Engine has."""
 
     id: str
@@ -74,7 +74,7 @@ def labels(found: Mapping[str, Any]) -> dict[str, str]:
     return (found.get("Config") or {}).get("Labels") or {}
 
 
-def marks(recipe: Recipe, also: Mapping[str, str]) -> list[str]:
+def marks(recipe: ImageRecipe, also: Mapping[str, str]) -> list[str]:
     """What makes an image one that providers know: the recipe's labels and others, as Dockerfile instructions."""
     said = {
         IMAGE_LABEL: recipe.name,
@@ -86,7 +86,7 @@ def marks(recipe: Recipe, also: Mapping[str, str]) -> list[str]:
     return [f'LABEL {name}="{value}"' for name, value in said.items()]
 
 
-async def bring(docker: aiodocker.Docker, recipe: Recipe, tree: Tree, tag: str, marked: Sequence[str]) -> str:
+async def bring(docker: aiodocker.Docker, recipe: ImageRecipe, tree: RootTree, tag: str, marked: Sequence[str]) -> str:
     """Make an image with that root folder, which boots by the recipe's entry; its id. It is `marked` or nobody's."""
     changes = [f"ENV PATH={_PATH}", f'ENTRYPOINT ["/usr/sbin/docker-init", "--", "/{ENTRY}"]', *marked]
     with tempfile.TemporaryFile() as tar:
@@ -100,7 +100,7 @@ async def _stream(tar: IO[bytes]) -> AsyncIterator[bytes]:
         yield block
 
 
-async def listed(docker: aiodocker.Docker) -> Sequence[NodeImage]:
+async def listed(docker: aiodocker.Docker) -> Sequence[EngineNodeImage]:
     """The node images that have a name there, by name and version. Raises `Temporary` when no Engine answers."""
     with speaking("listing node images"):
         found = await docker.images.list(filters={"label": [IMAGE_LABEL]})
@@ -113,9 +113,9 @@ def _names(found: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(sorted(names, key=lambda name: (name.endswith(":latest"), name)))
 
 
-def _described(found: Mapping[str, Any]) -> NodeImage:
+def _described(found: Mapping[str, Any]) -> EngineNodeImage:
     said = found.get("Labels") or {}
-    return NodeImage(
+    return EngineNodeImage(
         id=found["Id"],
         name=said[IMAGE_LABEL],
         names=_names(found),

@@ -7,14 +7,14 @@ be reached.
 from collections.abc import Sequence
 from pathlib import Path
 
-from jeroboam.nodeimages.programs import Program, Source
+from jeroboam.nodeimages.programs import Program, ProgramSource
 from jeroboam.nodeimages.releases import Releases
 
 
-class Both:
-    """A `Source` of published programs, and of compiled ones for the rest."""
+class FetchOrCompile:
+    """A `ProgramSource` of published programs, and of compiled ones for the rest."""
 
-    def __init__(self, releases: Releases, modules: Source) -> None:
+    def __init__(self, releases: Releases, modules: ProgramSource) -> None:
         self._releases = releases
         self._modules = modules
 
@@ -33,5 +33,5 @@ class Both:
         compiled = ", ".join(program.name for program in programs if program not in fetched)
         return f"{self._releases.checked(fetched)}; compiled from modules: {compiled}"
 
-    def _of(self, program: Program) -> Source:
+    def _of(self, program: Program) -> ProgramSource:
         return self._releases if self._releases.has(program) else self._modules

@@ -10,10 +10,10 @@ import aiodocker
 from jeroboam.clients.docker import speaking
 from jeroboam.nodeimages.base import BuiltImage
 from jeroboam.nodeimages.engine import bring, existing, marks
-from jeroboam.nodeimages.host import Recipe, find
+from jeroboam.nodeimages.host import ImageRecipe, find
 
 
-async def build(docker: aiodocker.Docker, wanted: Recipe) -> BuiltImage:
+async def build(docker: aiodocker.Docker, wanted: ImageRecipe) -> BuiltImage:
     """The image on that Engine, made if its very content is not there yet.
 
     Raises `Permanent` when this host lacks a program, `Temporary` when the Engine does not answer.

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from jeroboam.domain.errors import Permanent
-from jeroboam.nodeimages.tree import Tree, stamp
+from jeroboam.nodeimages.tree import RootTree, stamp
 
 SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/libexec/docker:/usr/lib/docker/cli-plugins"
 ENTRY = "usr/lib/jeroboam/entry"
@@ -30,7 +30,7 @@ _LDD_SECONDS = 30
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Root:
+class RootRecipe:
     """What goes into a root folder. Programs keep their names and come into /usr/sbin; files keep their paths."""
 
     name: str
@@ -49,7 +49,7 @@ class Root:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Recipe(Root):
+class ImageRecipe(RootRecipe):
     """What goes into a node image, and what the image says of itself."""
 
     repository: str
@@ -58,19 +58,21 @@ class Recipe(Root):
     data: str
 
 
-def shipped(package: str, scripts: Mapping[str, str]) -> Recipe:
+def shipped(package: str, scripts: Mapping[str, str]) -> ImageRecipe:
     """The recipe that package came with: `recipe.toml`, its scripts by their file's name, and the machine's part."""
     folder = files(package)
     data = tomllib.loads((folder / "recipe.toml").read_text())
     machine = (files(__package__) / "machine.sh").read_text()
     executables = {MACHINE: machine, **{path: (folder / name).read_text() for name, path in scripts.items()}}
     texts = {path: (text, 0o644) for path, text in data.pop("texts").items()}
-    return Recipe(**tuples(data), contents={**texts, **{path: (text, 0o755) for path, text in executables.items()}})
+    return ImageRecipe(
+        **tuples(data), contents={**texts, **{path: (text, 0o755) for path, text in executables.items()}}
+    )
 
 
-def root(data: Mapping[str, Any]) -> Root:
+def root(data: Mapping[str, Any]) -> RootRecipe:
     """A root folder from its table in a recipe file."""
-    return Root(**tuples(data))
+    return RootRecipe(**tuples(data))
 
 
 def tuples(data: Mapping[str, Any]) -> dict[str, Any]:
@@ -79,25 +81,25 @@ def tuples(data: Mapping[str, Any]) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Parts:
+class ResolvedRecipe:
     """What a recipe found: paths here by paths in the image."""
 
     files: Mapping[str, Path]
 
-    def digest(self, recipe: Root) -> str:
+    def digest(self, recipe: RootRecipe) -> str:
         """Names this content: changes whenever a program, a library or the recipe does."""
         seen = hashlib.sha256(repr(recipe).encode())
-        seen.update(Tree(files=self.files).digest().encode())
+        seen.update(RootTree(files=self.files).digest().encode())
         seen.update(stamp(_LINKER_CACHE).encode())
         return seen.hexdigest()[:16]
 
-    def tree(self, recipe: Root) -> Tree:
+    def tree(self, recipe: RootRecipe) -> RootTree:
         """The root folder, libraries included."""
         found = dict(self.files)
         for library in _libraries(sorted(self.files.values())):
             found.setdefault(library.lstrip("/"), Path(library))
         links = {inside.lstrip("/"): target for inside, target in recipe.links.items()}
-        return Tree(
+        return RootTree(
             files=found,
             contents={inside.lstrip("/"): (text.encode(), mode) for inside, (text, mode) in recipe.contents.items()},
             links={**_applets(self), **links},
@@ -105,7 +107,7 @@ class Parts:
         )
 
 
-def find(recipe: Root, own: Mapping[str, Path] | None = None) -> Parts:
+def find(recipe: RootRecipe, own: Mapping[str, Path] | None = None) -> ResolvedRecipe:
     """Look for the recipe's programs and files here; `own` are further ones, by their path inside.
 
     Raises `Permanent` naming what is missing.
@@ -123,7 +125,7 @@ def find(recipe: Root, own: Mapping[str, Path] | None = None) -> Parts:
         for folder in Path("/").glob(pattern.lstrip("/")):
             found |= {str(path).lstrip("/"): path for path in folder.iterdir() if path.is_file()}
     found |= {name.lstrip("/"): Path(name) for name in recipe.files if Path(name).is_file()}
-    return Parts(files={**found, **(own or {})})
+    return ResolvedRecipe(files={**found, **(own or {})})
 
 
 def _program(name: str) -> Path | None:
@@ -143,7 +145,7 @@ def _libraries(paths: Sequence[Path]) -> set[str]:
     return set(_LIBRARY.findall(done.stdout))
 
 
-def _applets(parts: Parts) -> dict[str, str]:
+def _applets(parts: ResolvedRecipe) -> dict[str, str]:
     """Links in /bin for every busybox applet that is not a program of its own."""
     busybox = parts.files.get("usr/sbin/busybox")
     if busybox is None:

@@ -35,7 +35,7 @@ class Program:
     """The files that making it leaves."""
 
 
-class Source(Protocol):
+class ProgramSource(Protocol):
     """Where programs come from."""
 
     async def ready(self) -> None:
@@ -51,7 +51,7 @@ class Source(Protocol):
         ...
 
 
-class Report(Protocol):
+class BuildProgress(Protocol):
     """Who is told how far it is."""
 
     def begin(self, what: str) -> None: ...
@@ -64,12 +64,12 @@ class Report(Protocol):
 class ProgramCache:
     """A folder of programs by key."""
 
-    def __init__(self, folder: Path, clock: Clock, report: Report) -> None:
+    def __init__(self, folder: Path, clock: Clock, report: BuildProgress) -> None:
         self._folder = folder
         self._clock = clock
         self._report = report
 
-    async def get(self, source: Source, programs: Sequence[Program]) -> Mapping[str, Path]:
+    async def get(self, source: ProgramSource, programs: Sequence[Program]) -> Mapping[str, Path]:
         """Every output of these by its name, made where it is not there yet, one after the other.
 
         What is made of is asked for only when something has to be made. Raises what the source raises, and
@@ -91,7 +91,7 @@ class ProgramCache:
             found |= {name: folder / name for name in program.outputs}
         return found
 
-    async def _place(self, source: Source, program: Program) -> Path:
+    async def _place(self, source: ProgramSource, program: Program) -> Path:
         recipe = f"{program!r} {os.uname().machine} {await source.recipe(program)}"
         key = hashlib.sha256(recipe.encode()).hexdigest()[:_KEY_LETTERS]
         return self._folder / f"{program.name}-{program.version}-{key}"
@@ -104,7 +104,7 @@ class ProgramCache:
         yield
         self._report.end(what, self._clock.monotonic() - begun)
 
-    async def _make(self, source: Source, program: Program, folder: Path) -> None:
+    async def _make(self, source: ProgramSource, program: Program, folder: Path) -> None:
         try:
             async with self.alone(folder.name):
                 if not _there(folder):
@@ -115,7 +115,7 @@ class ProgramCache:
                 raise Permanent(text) from error
             raise
 
-    async def _make_whole(self, source: Source, program: Program, folder: Path) -> None:
+    async def _make_whole(self, source: ProgramSource, program: Program, folder: Path) -> None:
         for left in self._folder.glob(f"{folder.name}.*.part"):
             await asyncio.to_thread(shutil.rmtree, left, ignore_errors=True)
         part = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".part", dir=self._folder))

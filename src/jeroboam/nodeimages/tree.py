@@ -18,7 +18,7 @@ _STICKY = frozenset({"tmp", "var/tmp"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Tree:
+class RootTree:
     """What lies where. Paths inside have no leading slash."""
 
     files: Mapping[str, Path] = field(default_factory=dict)
@@ -28,18 +28,18 @@ class Tree:
     links: Mapping[str, str] = field(default_factory=dict)
     folders: tuple[str, ...] = ()
 
-    def under(self, folder: str) -> "Tree":
+    def under(self, folder: str) -> "RootTree":
         """The same, one folder down."""
-        return Tree(
+        return RootTree(
             files={f"{folder}/{inside}": path for inside, path in self.files.items()},
             contents={f"{folder}/{inside}": content for inside, content in self.contents.items()},
             links={f"{folder}/{inside}": target for inside, target in self.links.items()},
             folders=tuple(f"{folder}/{inside}" for inside in self.folders),
         )
 
-    def __or__(self, other: "Tree") -> "Tree":
+    def __or__(self, other: "RootTree") -> "RootTree":
         """Both; where they disagree, the other."""
-        return Tree(
+        return RootTree(
             files={**self.files, **other.files},
             contents={**self.contents, **other.contents},
             links={**self.links, **other.links},
@@ -64,7 +64,7 @@ def stamp(path: Path) -> str:
     return f"{path}:{seen.st_size}:{seen.st_mtime_ns}"
 
 
-def write_tar(tree: Tree, into: IO[bytes]) -> None:
+def write_tar(tree: RootTree, into: IO[bytes]) -> None:
     """Write the root folder. A file that lies at several places is written once, with links to it."""
     written: dict[tuple[int, int], str] = {}
     with tarfile.open(fileobj=into, mode="w", format=tarfile.PAX_FORMAT) as tar:

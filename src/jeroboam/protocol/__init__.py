@@ -1,9 +1,9 @@
 """What dispatch and agents say to each other. Version 1.
 
-An agent opens one session and sends `Hello`; the server answers with `Assignments`, the whole set for that host,
-and from then on sends an `Assignment` whenever one changes. The agent sends a `Report` whenever what it sees of a
-container changes, `HostReport` now and then, and answers each `Request` with a `Response`. Messages are frozen
-dataclasses that msgspec can encode; in one process they are handed over as they are.
+An agent opens one session and sends `Hello`. The server answers with `Assignments`, the whole set for that host, and
+sends an `Assignment` whenever one changes. The agent sends a `ContainerReport` whenever a container changes, and a
+`HostReport` at intervals. It answers each `LiveRequest` with a `LiveResponse`. Messages are frozen dataclasses that
+msgspec can encode; within one process they are handed over as they are.
 """
 
 import datetime as dt
@@ -62,14 +62,14 @@ class Assignments:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Released:
+class ContainerForgotten:
     """The server has forgotten this container: the agent may forget it too."""
 
     uuid: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Report:
+class ContainerReport:
     """What the agent sees of one container. `observed.state` ABSENT after a DELETE op means: it is gone."""
 
     uuid: str
@@ -77,7 +77,7 @@ class Report:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Request:
+class LiveRequest:
     """A live question: `logs`, `execute`, `top`, `stats`; params are the keyword arguments of `HostGateway`."""
 
     id: int
@@ -87,7 +87,7 @@ class Request:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Response:
+class LiveResponse:
     """The answer. `error` is None or `gone`, `invalid`, `conflict`, `unavailable`, with `detail` for the user."""
 
     id: int
@@ -96,11 +96,11 @@ class Response:
     detail: str = ""
 
 
-ToAgent = Assignments | Assignment | Released | Request
-FromAgent = Hello | HostReport | Report | Response
+ToAgent = Assignments | Assignment | ContainerForgotten | LiveRequest
+FromAgent = Hello | HostReport | ContainerReport | LiveResponse
 
 
-class AgentEnd(Protocol):
+class AgentConnection(Protocol):
     """The agent's end of a session. Iteration ends when the session is over."""
 
     async def send(self, message: FromAgent) -> None:
@@ -112,7 +112,7 @@ class AgentEnd(Protocol):
     async def close(self) -> None: ...
 
 
-class ServerEnd(Protocol):
+class ServerConnection(Protocol):
     """The server's end of a session. Iteration ends when the session is over."""
 
     async def send(self, message: ToAgent) -> None:

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from typing import Generic, TypeVar
 
-from jeroboam.protocol import AgentEnd, FromAgent, ServerEnd, ToAgent
+from jeroboam.protocol import AgentConnection, FromAgent, ServerConnection, ToAgent
 
 Sent = TypeVar("Sent")
 Received = TypeVar("Received")
@@ -66,7 +66,7 @@ class _End(Generic[Sent, Received]):
         await self._inward.close()
 
 
-def session_pair() -> tuple[AgentEnd, ServerEnd]:
+def session_pair() -> tuple[AgentConnection, ServerConnection]:
     """The two ends of a new session."""
     up: _Channel[FromAgent] = _Channel()
     down: _Channel[ToAgent] = _Channel()

@@ -83,7 +83,7 @@ class Catalog(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class NodeWant:
+class DesiredNode:
     """One node to make."""
 
     uuid: str
@@ -99,18 +99,18 @@ class NodeWant:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class InfraWant:
+class DesiredInfra:
     """All the infrastructure of one cluster, as it should be."""
 
     cluster_id: str
     cluster_name: str
-    nodes: tuple[NodeWant, ...] = ()
+    nodes: tuple[DesiredNode, ...] = ()
     network: str | None = None
     """A network that the user asked for (`fixed_network`); None makes a private one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Infra:
+class ObservedInfra:
     """What a provider saw of a cluster."""
 
     network_id: str | None = None
@@ -128,14 +128,14 @@ class Provider(Protocol):
         """What may be named in templates and clusters."""
         ...
 
-    async def reserve(self, want: InfraWant) -> dict[str, str]:
+    async def reserve(self, want: DesiredInfra) -> dict[str, str]:
         """Make the network and give each wanted node its address: `{node uuid: address}`.
 
         The same node has the same address in every call, for as long as the cluster lives.
         """
         ...
 
-    def ensure(self, want: InfraWant, scripts: dict[str, NodeScript]) -> AsyncGenerator[Infra, None]:
+    def ensure(self, want: DesiredInfra, scripts: dict[str, NodeScript]) -> AsyncGenerator[ObservedInfra, None]:
         """Make what is wanted and is not there, in parallel; yield what exists each time that more of it does.
 
         `scripts` is by node uuid and needs to hold only nodes that may have to be made. A node that exists but
@@ -144,7 +144,7 @@ class Provider(Protocol):
         """
         ...
 
-    async def observe(self, cluster_id: str) -> Infra:
+    async def observe(self, cluster_id: str) -> ObservedInfra:
         """What really exists of the cluster, asked of the real thing by tag.
 
         A node of which only something is left, such as its disk, may be shown as gone: `remove` clears it away.
@@ -173,7 +173,7 @@ class Provider(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Surroundings:
+class HostCapacity:
     """Where nodes are made: what is left there, and which addresses somebody has."""
 
     networks: tuple[tuple[IPv4Network, str], ...] = ()
@@ -185,19 +185,19 @@ class Surroundings:
 
 
 @runtime_checkable
-class HasSurroundings(Protocol):
+class HasHostCapacity(Protocol):
     """What a provider can say besides whose nodes share one machine."""
 
-    async def surroundings(self) -> Surroundings:
+    async def surroundings(self) -> HostCapacity:
         """As it is now."""
         ...
 
 
 @runtime_checkable
-class Rebuilds(Protocol):
+class SupportsRebuild(Protocol):
     """What a provider can do besides that makes a node anew in its place."""
 
-    async def rebuild(self, want: InfraWant, node_uuid: str, script: NodeScript) -> None:
+    async def rebuild(self, want: DesiredInfra, node_uuid: str, script: NodeScript) -> None:
         """End what stands for that node of the want, and start a server of the wanted image, flavour and build.
 
         Its disk and its address stay. A node that is gone is made. Broken off at any point it can be called again:
@@ -207,7 +207,7 @@ class Rebuilds(Protocol):
 
 
 @runtime_checkable
-class Diagnoses(Protocol):
+class SupportsDiagnosis(Protocol):
     """What a provider can do besides that reaches into a node, whatever the cluster on it does."""
 
     async def diagnose(self, cluster_id: str, node_uuid: str, script: NodeScript) -> str:
@@ -220,7 +220,7 @@ class Diagnoses(Protocol):
 
 
 @runtime_checkable
-class Renews(Protocol):
+class SupportsScriptRenewal(Protocol):
     """What a provider can do besides that gives a node another script while it lives."""
 
     async def renew(self, cluster_id: str, node_uuid: str, script: NodeScript) -> None:

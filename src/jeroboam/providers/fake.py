@@ -14,7 +14,7 @@ from jeroboam.domain.errors import Permanent
 from jeroboam.domain.nodes import NodeScript
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.faults import Faults
-from jeroboam.providers.base import Flavor, Image, Infra, InfraWant, Network, NodeWant, Subnet
+from jeroboam.providers.base import DesiredInfra, DesiredNode, Flavor, Image, Network, ObservedInfra, Subnet
 
 
 @dataclass(slots=True)
@@ -120,7 +120,7 @@ class FakeProvider:
     def catalog(self) -> FakeCatalog:
         return self._catalog
 
-    async def reserve(self, want: InfraWant) -> dict[str, str]:
+    async def reserve(self, want: DesiredInfra) -> dict[str, str]:
         await self.faults.meet("reserve")
         cluster = self._cluster(want.cluster_id)
         cluster.network_id = f"net-{want.cluster_id}"
@@ -128,7 +128,7 @@ class FakeProvider:
             cluster.addresses.setdefault(node.uuid, _free_address(set(cluster.addresses.values())))
         return {node.uuid: cluster.addresses[node.uuid] for node in want.nodes}
 
-    async def ensure(self, want: InfraWant, scripts: dict[str, NodeScript]) -> AsyncGenerator[Infra, None]:
+    async def ensure(self, want: DesiredInfra, scripts: dict[str, NodeScript]) -> AsyncGenerator[ObservedInfra, None]:
         addresses = await self.reserve(want)
         await self.faults.meet("ensure")
         cluster = self._cluster(want.cluster_id)
@@ -147,7 +147,7 @@ class FakeProvider:
             yield self._infra(want.cluster_id)
         yield self._infra(want.cluster_id)
 
-    async def observe(self, cluster_id: str) -> Infra:
+    async def observe(self, cluster_id: str) -> ObservedInfra:
         await self.faults.meet("observe")
         return self._infra(cluster_id)
 
@@ -173,7 +173,7 @@ class FakeProvider:
         cluster = self._own(cluster_id)
         return "" if cluster is None else self.cloud.words.get(cluster.nodes[node_uuid].name, "")
 
-    async def rebuild(self, want: InfraWant, node_uuid: str, script: NodeScript) -> None:
+    async def rebuild(self, want: DesiredInfra, node_uuid: str, script: NodeScript) -> None:
         await self.faults.meet("rebuild")
         addresses = await self.reserve(want)
         cluster = self._cluster(want.cluster_id)
@@ -202,7 +202,9 @@ class FakeProvider:
     async def close(self) -> None:
         await self.faults.meet("close")
 
-    async def _make(self, cluster: FakeCluster, node: NodeWant, address: str, scripts: dict[str, NodeScript]) -> None:
+    async def _make(
+        self, cluster: FakeCluster, node: DesiredNode, address: str, scripts: dict[str, NodeScript]
+    ) -> None:
         if node.flavor not in self._catalog.flavors:
             raise Permanent(f"node {node.name} cannot be made: there is no flavor {node.flavor}")
         image = self._catalog.known(node.image)
@@ -230,12 +232,12 @@ class FakeProvider:
             raise Permanent(f"cluster {cluster_id} belongs to another installation")
         return cluster
 
-    def _infra(self, cluster_id: str) -> Infra:
+    def _infra(self, cluster_id: str) -> ObservedInfra:
         cluster = self._own(cluster_id)
         if cluster is None:
-            return Infra()
+            return ObservedInfra()
         troubles = ("the network was removed",) if cluster.network_id is None and cluster.nodes else ()
-        return Infra(network_id=cluster.network_id, nodes=tuple(cluster.nodes.values()), troubles=troubles)
+        return ObservedInfra(network_id=cluster.network_id, nodes=tuple(cluster.nodes.values()), troubles=troubles)
 
 
 def _free_address(used: set[str]) -> str:

@@ -2,7 +2,7 @@
 
 Everything a runtime makes carries the container's uuid as a tag, and only what carries our tag is ever touched.
 All methods raise `Temporary` or `Permanent` (jeroboam.domain.errors) with a reason fit for a user's eyes; a
-container that is not there raises `Gone`. What only some runtimes can do is a Protocol of its own below.
+container that is not there raises `ContainerGone`. What only some runtimes can do is a Protocol of its own below.
 """
 
 import datetime as dt
@@ -17,19 +17,19 @@ from jeroboam.domain.hosts import HostFacts
 from jeroboam.domain.ports import ExecResult
 
 
-class Gone(Permanent):
+class ContainerGone(Permanent):
     """The runtime has no such container."""
 
 
-class TookTooLong(Temporary):
+class CommandTimedOut(Temporary):
     """A command in a container did not end within its limit. It may go on there."""
 
 
-class BadQuestion(Permanent):
+class InvalidRequest(Permanent):
     """What was asked makes no sense to the runtime; the container is as it was."""
 
 
-class RegistryAway(Temporary):
+class ImageRegistryUnreachable(Temporary):
     """No registry answers for an image that is not on this host."""
 
 
@@ -48,7 +48,7 @@ class RuntimeOptions:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Seen:
+class ContainerState:
     """A container as the runtime shows it."""
 
     uuid: str
@@ -75,29 +75,29 @@ class Runtime(Protocol):
         """See to it that the image is here, by the pull policy (never, always, ifnotpresent; None: ifnotpresent).
 
         `always` falls back to an image that is here only when its registry cannot be reached. Raises `Permanent`
-        when there is no such image or it may not be pulled, `RegistryAway` when no registry answers.
+        when there is no such image or it may not be pulled, `ImageRegistryUnreachable` when no registry answers.
         """
         ...
 
-    async def create(self, uuid: str, name: str, spec: ContainerSpec, *, project: str) -> Seen:
+    async def create(self, uuid: str, name: str, spec: ContainerSpec, *, project: str) -> ContainerState:
         """Make the container, not started, where only those of its project reach it.
 
         One that is there already is the answer, unchanged.
         """
         ...
 
-    async def start(self, uuid: str) -> Seen:
+    async def start(self, uuid: str) -> ContainerState:
         """Start it. One that runs already is the answer."""
         ...
 
-    async def stop(self, uuid: str, timeout: int | None) -> Seen:
+    async def stop(self, uuid: str, timeout: int | None) -> ContainerState:
         """Ask it to end, and kill it after `timeout` seconds (None: 10). One that stands is the answer.
 
         One that is paused, or is just being started again by its restart policy, ends too, and stays so.
         """
         ...
 
-    async def kill(self, uuid: str, signal: str) -> Seen:
+    async def kill(self, uuid: str, signal: str) -> ContainerState:
         """Send the signal, by its name with SIG."""
         ...
 
@@ -105,11 +105,11 @@ class Runtime(Protocol):
         """Remove it with all that was made for it; with `force` also while it runs. One that is gone is no error."""
         ...
 
-    async def inspect(self, uuid: str) -> Seen:
+    async def inspect(self, uuid: str) -> ContainerState:
         """What it is now."""
         ...
 
-    async def owned(self) -> Sequence[Seen]:
+    async def owned(self) -> Sequence[ContainerState]:
         """Every container with our tag."""
         ...
 
@@ -123,23 +123,23 @@ class Runtime(Protocol):
 
 
 @runtime_checkable
-class Pauses(Protocol):
+class SupportsPause(Protocol):
     """Can freeze containers."""
 
-    async def pause(self, uuid: str) -> Seen: ...
+    async def pause(self, uuid: str) -> ContainerState: ...
 
-    async def unpause(self, uuid: str) -> Seen: ...
+    async def unpause(self, uuid: str) -> ContainerState: ...
 
 
 @runtime_checkable
-class Resizes(Protocol):
+class SupportsResize(Protocol):
     """Can change limits of a container that exists."""
 
-    async def resize(self, uuid: str, *, cpu: float, memory: int) -> Seen: ...
+    async def resize(self, uuid: str, *, cpu: float, memory: int) -> ContainerState: ...
 
 
 @runtime_checkable
-class Logs(Protocol):
+class SupportsLogs(Protocol):
     """Keeps what containers print."""
 
     async def logs(
@@ -148,30 +148,30 @@ class Logs(Protocol):
 
 
 @runtime_checkable
-class Executes(Protocol):
+class SupportsExec(Protocol):
     """Can run commands in containers."""
 
     async def execute(self, uuid: str, command: Sequence[str], *, limit: float) -> ExecResult:
-        """Run it to its end; raises `TookTooLong` when that takes more than `limit` seconds."""
+        """Run it to its end; raises `CommandTimedOut` when that takes more than `limit` seconds."""
         ...
 
 
 @runtime_checkable
-class Tops(Protocol):
+class SupportsTop(Protocol):
     """Can list processes. The answer has `Titles` and `Processes`."""
 
     async def top(self, uuid: str, ps_args: str | None) -> Mapping[str, object]: ...
 
 
 @runtime_checkable
-class Measures(Protocol):
+class SupportsStats(Protocol):
     """Can sample use: the keys of `HostGateway.stats`."""
 
     async def stats(self, uuid: str) -> Mapping[str, str | float]: ...
 
 
 @runtime_checkable
-class Tidies(Protocol):
+class SupportsCleanup(Protocol):
     """Keeps more than containers on its host: networks, rules of the packet filter."""
 
     async def tidy(self) -> None:
@@ -180,7 +180,7 @@ class Tidies(Protocol):
 
 
 @runtime_checkable
-class Closes(Protocol):
+class SupportsClose(Protocol):
     """Holds connections that want closing. What it runs is not touched."""
 
     async def close(self) -> None: ...

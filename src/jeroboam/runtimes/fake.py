@@ -15,7 +15,7 @@ from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.domain.ports import ExecResult
 from jeroboam.kit.clock import Clock, SystemClock
-from jeroboam.runtimes.base import Gone, RuntimeOptions, Seen, TookTooLong
+from jeroboam.runtimes.base import CommandTimedOut, ContainerGone, ContainerState, RuntimeOptions
 
 _ALIVE = frozenset({RuntimeState.RUNNING, RuntimeState.PAUSED, RuntimeState.RESTARTING})
 _FATAL_SIGNALS = frozenset({"SIGKILL", "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP"})
@@ -23,7 +23,7 @@ _KILLED = 137
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Fault:
+class InjectedFault:
     """What is wrong with one method. `times` None: until it is lifted."""
 
     error: Exception | None = None
@@ -49,16 +49,16 @@ class FakeRuntime:
         self.calls: list[tuple[str, str]] = []
         self.images: set[str] | None = None
         """What can be pulled; None: everything."""
-        self.here: dict[str, Seen] = {}
+        self.here: dict[str, ContainerState] = {}
         self.specs: dict[str, ContainerSpec] = {}
         self.printed: dict[str, list[str]] = defaultdict(list)
         self._clock = clock or SystemClock()
-        self._faults: dict[str, Fault] = {}
+        self._faults: dict[str, InjectedFault] = {}
         self._dead: Temporary | None = None
         self._listeners: set[asyncio.Queue[str | None]] = set()
         self._made = 0
 
-    def misbehave(self, method: str, fault: Fault) -> None:
+    def misbehave(self, method: str, fault: InjectedFault) -> None:
         """From now on calls of that method meet this fault."""
         self._faults[method] = fault
 
@@ -97,12 +97,12 @@ class FakeRuntime:
             raise Permanent(f"image {image}: {text}")
         await self._leave("pull")
 
-    async def create(self, uuid: str, name: str, spec: ContainerSpec, *, project: str) -> Seen:
+    async def create(self, uuid: str, name: str, spec: ContainerSpec, *, project: str) -> ContainerState:
         await self._enter("create", uuid)
         if uuid not in self.here:
             self._made += 1
             self.specs[uuid] = spec
-            self.here[uuid] = Seen(
+            self.here[uuid] = ContainerState(
                 uuid=uuid,
                 runtime_id=f"fake-{self._made}",
                 state=RuntimeState.CREATED,
@@ -113,7 +113,7 @@ class FakeRuntime:
         await self._leave("create")
         return self._get(uuid)
 
-    async def start(self, uuid: str) -> Seen:
+    async def start(self, uuid: str) -> ContainerState:
         await self._enter("start", uuid)
         if self._get(uuid).state not in _ALIVE:
             address = Address(network="fake", addr=f"10.0.0.{self._made % 250 + 2}")
@@ -128,14 +128,14 @@ class FakeRuntime:
         await self._leave("start")
         return self._get(uuid)
 
-    async def stop(self, uuid: str, timeout: int | None) -> Seen:
+    async def stop(self, uuid: str, timeout: int | None) -> ContainerState:
         await self._enter("stop", uuid)
         if self._get(uuid).state in _ALIVE:
             self.end(uuid, _KILLED)
         await self._leave("stop")
         return self._get(uuid)
 
-    async def kill(self, uuid: str, signal: str) -> Seen:
+    async def kill(self, uuid: str, signal: str) -> ContainerState:
         await self._enter("kill", uuid)
         if self._get(uuid).state not in _ALIVE:
             raise Permanent(f"container {uuid} is not running")
@@ -153,11 +153,11 @@ class FakeRuntime:
             self.lose(uuid)
         await self._leave("remove")
 
-    async def inspect(self, uuid: str) -> Seen:
+    async def inspect(self, uuid: str) -> ContainerState:
         await self._enter("inspect", uuid)
         return self._get(uuid)
 
-    async def owned(self) -> Sequence[Seen]:
+    async def owned(self) -> Sequence[ContainerState]:
         await self._enter("owned", "")
         return list(self.here.values())
 
@@ -166,13 +166,13 @@ class FakeRuntime:
         self._listeners.add(listener)
         return self._events(listener)
 
-    async def pause(self, uuid: str) -> Seen:
+    async def pause(self, uuid: str) -> ContainerState:
         return await self._turn("pause", uuid, RuntimeState.RUNNING, RuntimeState.PAUSED)
 
-    async def unpause(self, uuid: str) -> Seen:
+    async def unpause(self, uuid: str) -> ContainerState:
         return await self._turn("unpause", uuid, RuntimeState.PAUSED, RuntimeState.RUNNING)
 
-    async def resize(self, uuid: str, *, cpu: float, memory: int) -> Seen:
+    async def resize(self, uuid: str, *, cpu: float, memory: int) -> ContainerState:
         await self._enter("resize", uuid)
         self._get(uuid)
         self.specs[uuid] = replace(self.specs[uuid], cpu=cpu, memory=memory)
@@ -191,7 +191,7 @@ class FakeRuntime:
             async with asyncio.timeout(limit):
                 await self._enter("execute", uuid)
         except TimeoutError as error:
-            raise TookTooLong(f"the command did not end within {limit:g} seconds") from error
+            raise CommandTimedOut(f"the command did not end within {limit:g} seconds") from error
         if self._get(uuid).state is not RuntimeState.RUNNING:
             raise Permanent(f"container {uuid} is not running")
         return ExecResult(output=" ".join(command), exit_code=0)
@@ -202,7 +202,7 @@ class FakeRuntime:
     async def close(self) -> None:
         """Nothing to close."""
 
-    async def _turn(self, method: str, uuid: str, before: RuntimeState, then: RuntimeState) -> Seen:
+    async def _turn(self, method: str, uuid: str, before: RuntimeState, then: RuntimeState) -> ContainerState:
         await self._enter(method, uuid)
         if self._get(uuid).state is not before:
             raise Permanent(f"container {uuid} is not {before}")
@@ -241,9 +241,9 @@ class FakeRuntime:
         if fault.error is not None:
             raise fault.error
 
-    def _get(self, uuid: str) -> Seen:
+    def _get(self, uuid: str) -> ContainerState:
         if uuid not in self.here:
-            raise Gone(f"container {uuid} is not on this host")
+            raise ContainerGone(f"container {uuid} is not on this host")
         return self.here[uuid]
 
     def _put(self, uuid: str, **changes: object) -> None:

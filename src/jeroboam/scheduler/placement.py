@@ -15,7 +15,7 @@ from jeroboam.domain.quotas import ContainerUse
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Want:
+class PlacementRequest:
     """A container to place."""
 
     uuid: str
@@ -23,7 +23,7 @@ class Want:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Candidate:
+class CandidateHost:
     """A host and what it holds already."""
 
     host: Host
@@ -31,7 +31,7 @@ class Candidate:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Rules:
+class PlacementRules:
     """How full a host may get, as a multiple of what it has, and when it counts as away."""
 
     now: dt.datetime
@@ -42,18 +42,18 @@ class Rules:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Refusal:
+class PlacementRefusal:
     """Why nobody takes it. `temporary`: hosts are away that may come back."""
 
     text: str
     temporary: bool
 
 
-Filter = Callable[[Want, Candidate, Rules], str | None]
+Filter = Callable[[PlacementRequest, CandidateHost, PlacementRules], str | None]
 """None if the host may take it, else the reason, as it stands in an explanation."""
 
 
-def up(_want: Want, candidate: Candidate, rules: Rules) -> str | None:
+def up(_want: PlacementRequest, candidate: CandidateHost, rules: PlacementRules) -> str | None:
     """The agent was heard of lately and can use its runtime."""
     host = candidate.host
     silent = host.last_seen is None or rules.now - host.last_seen > dt.timedelta(seconds=rules.down_seconds)
@@ -62,29 +62,29 @@ def up(_want: Want, candidate: Candidate, rules: Rules) -> str | None:
     return None if host.runtime_error is None else f"its runtime cannot be used ({host.runtime_error})"
 
 
-def enabled(_want: Want, candidate: Candidate, _rules: Rules) -> str | None:
+def enabled(_want: PlacementRequest, candidate: CandidateHost, _rules: PlacementRules) -> str | None:
     """Nobody took it out of service."""
     return "disabled" if candidate.host.disabled else None
 
 
-def zone(want: Want, candidate: Candidate, _rules: Rules) -> str | None:
+def zone(want: PlacementRequest, candidate: CandidateHost, _rules: PlacementRules) -> str | None:
     """It is in the zone that was asked for."""
     asked = want.spec.availability_zone
     return None if not asked or asked == candidate.host.availability_zone else "in another availability zone"
 
 
-def asked_for(want: Want, candidate: Candidate, _rules: Rules) -> str | None:
+def asked_for(want: PlacementRequest, candidate: CandidateHost, _rules: PlacementRules) -> str | None:
     """It is the host that was asked for."""
     return None if want.spec.host in {None, candidate.host.hostname} else "not the requested host"
 
 
-def runtime(want: Want, candidate: Candidate, _rules: Rules) -> str | None:
+def runtime(want: PlacementRequest, candidate: CandidateHost, _rules: PlacementRules) -> str | None:
     """It has the low-level runtime that was asked for."""
     asked = want.spec.runtime
     return None if asked is None or asked in candidate.host.facts.runtimes else f"no runtime {asked}"
 
 
-def label(want: Want, candidate: Candidate, _rules: Rules) -> str | None:
+def label(want: PlacementRequest, candidate: CandidateHost, _rules: PlacementRules) -> str | None:
     """Its engine has the labels that the hints name (`label:<key>`)."""
     for key, value in want.spec.hints.items():
         name = key.removeprefix("label:")
@@ -93,7 +93,7 @@ def label(want: Want, candidate: Candidate, _rules: Rules) -> str | None:
     return None
 
 
-def room(want: Want, candidate: Candidate, rules: Rules) -> str | None:
+def room(want: PlacementRequest, candidate: CandidateHost, rules: PlacementRules) -> str | None:
     """It has memory, cores and disk left."""
     facts, used, spec = candidate.host.facts, candidate.used, want.spec
     if used.memory + spec.memory > facts.mem_total * rules.memory_ratio:
@@ -112,10 +112,12 @@ def room(want: Want, candidate: Candidate, rules: Rules) -> str | None:
 FILTERS: tuple[Filter, ...] = (enabled, asked_for, zone, runtime, label, room, up)
 
 
-def place(wants: Iterable[Want], candidates: Sequence[Candidate], rules: Rules) -> dict[str, Host | Refusal]:
+def place(
+    wants: Iterable[PlacementRequest], candidates: Sequence[CandidateHost], rules: PlacementRules
+) -> dict[str, Host | PlacementRefusal]:
     """For each want its host, or why there is none. The least used host that may take a container takes it."""
     state = list(candidates)
-    placed: dict[str, Host | Refusal] = {}
+    placed: dict[str, Host | PlacementRefusal] = {}
     for want in wants:
         reasons = [_refusal(want, candidate, rules) for candidate in state]
         fits = [index for index, reason in enumerate(reasons) if reason is None]
@@ -128,7 +130,7 @@ def place(wants: Iterable[Want], candidates: Sequence[Candidate], rules: Rules) 
     return placed
 
 
-def _refusal(want: Want, candidate: Candidate, rules: Rules) -> tuple[str, bool] | None:
+def _refusal(want: PlacementRequest, candidate: CandidateHost, rules: PlacementRules) -> tuple[str, bool] | None:
     for check in FILTERS:
         reason = check(want, candidate, rules)
         if reason is not None:
@@ -136,16 +138,16 @@ def _refusal(want: Want, candidate: Candidate, rules: Rules) -> tuple[str, bool]
     return None
 
 
-def _explain(reasons: Sequence[tuple[str, bool]]) -> Refusal:
+def _explain(reasons: Sequence[tuple[str, bool]]) -> PlacementRefusal:
     if not reasons:
-        return Refusal(text="There are not enough hosts available: no agent has reported yet.", temporary=True)
+        return PlacementRefusal(text="There are not enough hosts available: no agent has reported yet.", temporary=True)
     counted = Counter(reason for reason, _temporary in reasons)
     parts = [f"{count} host{'s' if count > 1 else ''}: {reason}" for reason, count in counted.most_common()]
     text = f"There are not enough hosts available. {'; '.join(parts)}"
-    return Refusal(text=text, temporary=any(temporary for _reason, temporary in reasons))
+    return PlacementRefusal(text=text, temporary=any(temporary for _reason, temporary in reasons))
 
 
-def _load(candidate: Candidate) -> tuple[float, str]:
+def _load(candidate: CandidateHost) -> tuple[float, str]:
     facts, used = candidate.host.facts, candidate.used
     return max(used.memory / max(facts.mem_total, 1), used.cpu / max(facts.cpus, 1)), candidate.host.hostname
 

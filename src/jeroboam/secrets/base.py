@@ -6,8 +6,8 @@ here it gets the name that drivers implement, and the error that they share.
 
 from jeroboam.domain.ports import Sealer
 
-__all__ = ["KeyTrouble", "Sealer"]
+__all__ = ["KeyFileError", "Sealer"]
 
 
-class KeyTrouble(Exception):
+class KeyFileError(Exception):
     """Keys cannot be used: unreadable, malformed, or open to other users. The text shows no key."""

@@ -16,7 +16,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from jeroboam.secrets.base import KeyTrouble
+from jeroboam.secrets.base import KeyFileError
 
 _FORMAT = b"\x01"
 _KEY_OCTETS = 32
@@ -29,7 +29,7 @@ class KeyFileSealer:
     """The port `Sealer` on a key file."""
 
     def __init__(self, path: Path) -> None:
-        """Read the file, or make one that only this user can read. Raises `KeyTrouble`."""
+        """Read the file, or make one that only this user can read. Raises `KeyFileError`."""
         keys = _load(path)
         self._newest = _key_id(keys[0])
         self._ciphers = {_key_id(key): AESGCM(key) for key in keys}
@@ -71,13 +71,13 @@ def _load(path: Path) -> list[bytes]:
             _make(path)
         mode = stat.S_IMODE(path.stat().st_mode)
         if mode & 0o077:
-            raise KeyTrouble(f"key file {path} may be read by others (mode {mode:04o}): chmod 600 it")
+            raise KeyFileError(f"key file {path} may be read by others (mode {mode:04o}): chmod 600 it")
         lines = path.read_text(encoding="ascii", errors="replace").split()
     except OSError as error:
-        raise KeyTrouble(f"key file {path} cannot be used: {error.strerror}") from error
+        raise KeyFileError(f"key file {path} cannot be used: {error.strerror}") from error
     keys = [_decode(line) for line in lines]
     if not keys or any(len(key) != _KEY_OCTETS for key in keys):
-        raise KeyTrouble(f"key file {path} does not hold keys of {_KEY_OCTETS} octets in base64, one a line")
+        raise KeyFileError(f"key file {path} does not hold keys of {_KEY_OCTETS} octets in base64, one a line")
     return keys
 
 

@@ -14,7 +14,7 @@ import structlog
 
 from jeroboam.domain.errors import Unavailable
 from jeroboam.store.broken import BrokenRows
-from jeroboam.store.rows import Executes
+from jeroboam.store.rows import QueryExecutor
 
 log = structlog.get_logger("jeroboam.store")
 
@@ -54,17 +54,17 @@ class StoreUnavailable(Unavailable):
         self.reason = reason
 
 
-class Access:
+class TransactionConnection:
     """A connection with what belongs to one transaction on it."""
 
-    def __init__(self, connection: Executes, broken: BrokenRows, *, strict: bool) -> None:
+    def __init__(self, connection: QueryExecutor, broken: BrokenRows, *, strict: bool) -> None:
         self.execute = connection.execute
         self.dialect = connection.dialect
         self.broken = broken
         self.strict = strict
 
 
-class Trouble:
+class DatabaseFault:
     """What is wrong with the database, as the last transaction found it."""
 
     def __init__(self) -> None:

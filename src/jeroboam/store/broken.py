@@ -11,12 +11,12 @@ from collections.abc import Mapping
 
 import structlog
 
-from jeroboam.domain.errors import Unreadable
+from jeroboam.domain.errors import UnreadableRow
 
 log = structlog.get_logger("jeroboam.store")
 
 
-class BrokenRow(Unreadable):
+class BrokenRow(UnreadableRow):
     """A row cannot be read, and the work at hand cannot do without it."""
 
     def __init__(self, table: str, key: str | int) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from jeroboam.store import tables
-from jeroboam.store.rows import Executes, readable
+from jeroboam.store.rows import QueryExecutor, readable
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,7 +24,7 @@ class Census:
     """Notifications that have not left yet."""
 
 
-async def take(connection: Executes) -> Census:
+async def take(connection: QueryExecutor) -> Census:
     """Count now; four statements, however many objects there are."""
     cluster, group, container = tables.cluster, tables.nodegroup, tables.container
     coe = readable(cluster.c.spec)["template"]["coe"].as_string().label("coe")

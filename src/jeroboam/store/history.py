@@ -7,9 +7,9 @@ import sqlalchemy as sa
 
 from jeroboam.domain.events import WISHES, Event
 from jeroboam.store import tables
-from jeroboam.store.rows import Kind, Page, Rows
+from jeroboam.store.rows import Page, RowKind, Rows
 
-EVENT = Kind(tables.event, Event)
+EVENT = RowKind(tables.event, Event)
 # What is looked back through for one that says the same.
 _LOOK_BACK = 50
 
@@ -25,7 +25,7 @@ class EventFilter:
     since: dt.datetime | None = None
 
 
-class Events(Rows[Event]):
+class EventRows(Rows[Event]):
     """Events. They are added and forgotten, never changed."""
 
     async def listed(self, page: Page, project_id: str | None, wanted: EventFilter) -> list[Event]:

@@ -6,18 +6,18 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
-from jeroboam.domain.bay_containers import Workload, WorkloadKind
-from jeroboam.domain.bay_manifests import Orchestrated, OrchestratedKind
+from jeroboam.domain.bay_containers import BayContainer, BayObjectKind
+from jeroboam.domain.bay_manifests import BayManifest, BayManifestKind
 from jeroboam.domain.clusters import MASTER, Certificate, Cluster, NodeGroup, Operation, Template
 from jeroboam.domain.containers import Container, Status
-from jeroboam.domain.hosts import Host, Service
+from jeroboam.domain.hosts import Host, ServiceRecord
 from jeroboam.domain.noderecords import NodeRecord
 from jeroboam.domain.quotas import ContainerUse, Quota
 from jeroboam.store import filters, tables
 from jeroboam.store.briefs import ClusterBrief, GroupBrief
 from jeroboam.store.filters import ClusterFilter, TemplateFilter
 from jeroboam.store.history import EVENT
-from jeroboam.store.rows import Kind, Page, Rows, readable
+from jeroboam.store.rows import Page, RowKind, Rows, readable
 
 T = TypeVar("T")
 
@@ -47,7 +47,7 @@ def _size(of: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
 _MASTERS = _size(tables.nodegroup.c.role == MASTER)
 _OTHERS = _size(tables.nodegroup.c.role != MASTER)
 
-TEMPLATE = Kind(
+TEMPLATE = RowKind(
     tables.template,
     Template,
     sortable=_in(tables.template, "spec", "coe", "image_id", "flavor_id", "master_flavor_id", "keypair_id")
@@ -57,7 +57,7 @@ TEMPLATE = Kind(
     | _numbers(tables.template, "apiserver_port", "docker_volume_size")
     | _flags(tables.template, "registry_enabled", "tls_disabled", "master_lb_enabled", "floating_ip_enabled"),
 )
-CLUSTER = Kind(
+CLUSTER = RowKind(
     tables.cluster,
     Cluster,
     sortable=_in(tables.cluster, "spec", "keypair", "flavor_id", "master_flavor_id", "discovery_url")
@@ -77,14 +77,14 @@ CLUSTER = Kind(
 )
 
 
-CLUSTER_BRIEF = Kind(
+CLUSTER_BRIEF = RowKind(
     tables.cluster,
     ClusterBrief,
     computed={"masters": _MASTERS, "others": _OTHERS},
     sortable=CLUSTER.sortable,
     whole=False,
 )
-NODEGROUP = Kind(
+NODEGROUP = RowKind(
     tables.nodegroup,
     NodeGroup,
     derived={"role": lambda group: group.spec.role, "node_count": lambda group: group.spec.node_count},
@@ -93,9 +93,9 @@ NODEGROUP = Kind(
     | _flags(tables.nodegroup, "is_default", "merge_labels")
     | {"stack_id": tables.nodegroup.c.cluster_id},
 )
-NODEGROUP_BRIEF = Kind(tables.nodegroup, GroupBrief, sortable=NODEGROUP.sortable, whole=False)
-CERTIFICATE = Kind(tables.certificate, Certificate, key="id")
-CONTAINER = Kind(
+NODEGROUP_BRIEF = RowKind(tables.nodegroup, GroupBrief, sortable=NODEGROUP.sortable, whole=False)
+CERTIFICATE = RowKind(tables.certificate, Certificate, key="id")
+CONTAINER = RowKind(
     tables.container,
     Container,
     sortable=_in(tables.container, "spec", "image", "cpu_policy", "workdir", "image_pull_policy", "image_driver")
@@ -107,27 +107,27 @@ CONTAINER = Kind(
         "hostname": readable(tables.container.c.observed)["hostname"].as_string(),
     },
 )
-HOST = Kind(tables.host, Host)
-SERVICE = Kind(tables.service, Service, key="id")
-QUOTA = Kind(tables.quota, Quota, key="id")
-_OF_CONTAINERS = tables.workload.c.kind == WorkloadKind.CONTAINER
-_OF_MANIFESTS = tables.workload.c.kind.in_([str(kind) for kind in OrchestratedKind])
-WORKLOAD = Kind(
+HOST = RowKind(tables.host, Host)
+SERVICE = RowKind(tables.service, ServiceRecord, key="id")
+QUOTA = RowKind(tables.quota, Quota, key="id")
+_OF_CONTAINERS = tables.workload.c.kind == BayObjectKind.CONTAINER
+_OF_MANIFESTS = tables.workload.c.kind.in_([str(kind) for kind in BayManifestKind])
+WORKLOAD = RowKind(
     tables.workload,
-    Workload,
+    BayContainer,
     only=_OF_CONTAINERS,
     sortable=_in(tables.workload, "spec", "image", "command", "memory") | {"bay_uuid": tables.workload.c.cluster_id},
 )
-ORCHESTRATED = Kind(
+ORCHESTRATED = RowKind(
     tables.workload,
-    Orchestrated,
+    BayManifest,
     only=_OF_MANIFESTS,
     # The table's other kind has a list of acts for a wish.
     derived={"ops": lambda _: ()},
     sortable={"bay_uuid": tables.workload.c.cluster_id},
 )
-NODE_RECORD = Kind(tables.node_record, NodeRecord)
-WHOLE: tuple[Kind[Any], ...] = (
+NODE_RECORD = RowKind(tables.node_record, NodeRecord)
+WHOLE: tuple[RowKind[Any], ...] = (
     *(TEMPLATE, CLUSTER, NODEGROUP, CERTIFICATE, CONTAINER, HOST, SERVICE, QUOTA),
     *(WORKLOAD, ORCHESTRATED, NODE_RECORD, EVENT),
 )
@@ -139,7 +139,7 @@ def sort_keys(of: type) -> list[str]:
     return next(sorted(kind.sortable) for kind in WHOLE if kind.of is of)
 
 
-class Templates(Rows[Template]):
+class TemplateRows(Rows[Template]):
     """Templates, with who may see which."""
 
     def _visible(self, project_id: str | None, *, hidden: bool) -> list[sa.ColumnElement[bool]]:
@@ -169,7 +169,7 @@ class Templates(Rows[Template]):
         return await self.where(tables.template.c.uuid.in_([template.uuid for template in found]), *seen)
 
 
-class Quotas(Rows[Quota]):
+class QuotaRows(Rows[Quota]):
     """Limits that somebody set; there is one a project and resource."""
 
     async def change(self, quota: Quota) -> None:
@@ -179,7 +179,7 @@ class Quotas(Rows[Quota]):
         await self._connection.execute(table.update().where(mine).values(**self._kind.dump(quota)))
 
 
-class Clusters(Rows[Cluster]):
+class ClusterRows(Rows[Cluster]):
     """Clusters."""
 
     async def listed(self, page: Page, project_id: str | None, wanted: ClusterFilter | None = None) -> list[Cluster]:
@@ -231,7 +231,7 @@ def _by_cluster(cluster_ids: Iterable[str], found: Iterable[_Group]) -> dict[str
     return groups
 
 
-class NodeGroups(Rows[NodeGroup]):
+class NodeGroupRows(Rows[NodeGroup]):
     """Node groups."""
 
     async def of(self, *cluster_ids: str) -> dict[str, list[NodeGroup]]:
@@ -248,7 +248,7 @@ class NodeGroups(Rows[NodeGroup]):
         return _by_cluster(cluster_ids, await rows.select(cluster_id=list(cluster_ids)))
 
 
-class Containers(Rows[Container]):
+class ContainerRows(Rows[Container]):
     """Containers."""
 
     async def used(self, project_id: str) -> ContainerUse:
@@ -289,7 +289,7 @@ class Containers(Rows[Container]):
         return [row[0] for row in await self._connection.execute(query)]
 
 
-class Workloads(Rows[Workload]):
+class BayContainerRows(Rows[BayContainer]):
     """Containers inside clusters."""
 
     async def inside(self, cluster_id: str) -> frozenset[str]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from jeroboam.store.rows import Executes
+from jeroboam.store.rows import QueryExecutor
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -21,7 +21,7 @@ class Lease:
 class Leases:
     """The leases on the objects of one table, within one transaction."""
 
-    def __init__(self, connection: Executes, table: sa.Table, now: dt.datetime) -> None:
+    def __init__(self, connection: QueryExecutor, table: sa.Table, now: dt.datetime) -> None:
         self._connection = connection
         self._table = table
         self._now = now

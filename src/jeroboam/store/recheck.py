@@ -7,13 +7,13 @@ counts them.
 import sqlalchemy as sa
 
 from jeroboam.store.kinds import WHOLE
-from jeroboam.store.rows import Rows, Session
+from jeroboam.store.rows import QueryConnection, Rows
 
 # Keys that one look takes of a table: a bound for the statement, and for the time that it takes.
 _MOST = 500
 
 
-async def look_again(session: Session) -> None:
+async def look_again(session: QueryConnection) -> None:
     """Forget those that are gone or can be read; the session must not be strict."""
     for table in {kind.table for kind in WHOLE}:
         keys = session.broken.keys_of(table.name, most=_MOST)

@@ -17,12 +17,12 @@ from sqlalchemy.sql.functions import FunctionElement
 from jeroboam.domain.errors import Conflict, Invalid, NotFound
 from jeroboam.kit.ids import is_uuid
 from jeroboam.store.broken import BrokenRow, BrokenRows
-from jeroboam.store.tables import Junk, Utc
+from jeroboam.store.tables import UnreadableValue, UtcDateTime
 
 T = TypeVar("T")
 
 
-class Executes(Protocol):
+class QueryExecutor(Protocol):
     """The part of a database connection that the queries here need."""
 
     @property
@@ -31,7 +31,7 @@ class Executes(Protocol):
     async def execute(self, statement: sa.Executable, /) -> sa.CursorResult[Any]: ...
 
 
-class Session(Executes, Protocol):
+class QueryConnection(QueryExecutor, Protocol):
     """A connection with what belongs to the transaction on it."""
 
     @property
@@ -82,7 +82,7 @@ class Page:
 class Rows(Generic[T]):
     """The objects of one table, within one transaction."""
 
-    def __init__(self, connection: Session, kind: "Kind[T]", *, locking: bool) -> None:
+    def __init__(self, connection: QueryConnection, kind: "RowKind[T]", *, locking: bool) -> None:
         self._connection = connection
         self._kind = kind
         self._locking = locking
@@ -116,7 +116,7 @@ class Rows(Generic[T]):
         result = await self._connection.execute(query)
         return self._load(self._kind, result.all(), strict=strict)
 
-    def _load(self, kind: "Kind[T]", rows: Sequence[sa.Row[Any]], *, strict: bool = False) -> list[T]:
+    def _load(self, kind: "RowKind[T]", rows: Sequence[sa.Row[Any]], *, strict: bool = False) -> list[T]:
         broken, strict = self._connection.broken, strict or self._connection.strict
         objects = []
         for row in rows:
@@ -233,7 +233,7 @@ class Rows(Generic[T]):
         return int(result.rowcount)
 
 
-class Kind(Generic[T]):
+class RowKind(Generic[T]):
     """How one dataclass, or one brief of it, lies in one table.
 
     `computed` fields are no columns but expressions, which are only read. `derived` columns are no fields: they hold
@@ -273,7 +273,7 @@ class Kind(Generic[T]):
         for name, column in zip(hints, columns, strict=True):
             if isinstance(column.type, sa.JSON):
                 self._decoders.append(msgspec.json.Decoder(hints[name]).decode)
-            elif isinstance(column.type, Utc):
+            elif isinstance(column.type, UtcDateTime):
                 self._decoders.append(_moment)
             elif isinstance(hints[name], type) and issubclass(hints[name], str) and hints[name] is not str:
                 self._decoders.append(hints[name])
@@ -301,7 +301,7 @@ class Kind(Generic[T]):
         except TypeError:
             # Looked for only now: this runs for each of thousands of rows.
             for value in row:
-                if isinstance(value, Junk):
+                if isinstance(value, UnreadableValue):
                     raise TypeError(value.text) from None
             raise
         if self._positional:
@@ -325,6 +325,6 @@ class Kind(Generic[T]):
 
 
 def _moment(value: Any) -> Any:
-    if isinstance(value, Junk):
+    if isinstance(value, UnreadableValue):
         raise ValueError(f"{value.text!r} is no time")  # noqa: TRY004  (the column has the type, the text is wrong)
     return value

@@ -11,7 +11,7 @@ from typing import Any
 
 from jeroboam.domain.ports import Sealer
 from jeroboam.store.rows import encode_json
-from jeroboam.store.tables import Junk
+from jeroboam.store.tables import UnreadableValue
 
 _CONTEXT = "store/proxy"
 _KEY = r'"(https?_proxy)":'
@@ -32,8 +32,8 @@ class SealedJson:
             return text
         return _PLAIN.sub(self._seal, text)
 
-    def decode(self, text: str | bytes) -> str | bytes | Junk:
-        """The text with its secrets, which `Rows` decodes, typed; `Junk` for what no key opens.
+    def decode(self, text: str | bytes) -> str | bytes | UnreadableValue:
+        """The text with its secrets, which `Rows` decodes, typed; `UnreadableValue` for what no key opens.
 
         It runs while a result is fetched: an error here would take the rows around this one along.
         """
@@ -42,7 +42,7 @@ class SealedJson:
         try:
             return _SEALED.sub(self._open, text)
         except ValueError as error:
-            return Junk(f"a secret cannot be opened: {error}")
+            return UnreadableValue(f"a secret cannot be opened: {error}")
 
     def _seal(self, match: re.Match[str]) -> str:
         assert self._sealer is not None

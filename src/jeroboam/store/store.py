@@ -16,9 +16,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from jeroboam.domain.ports import Bus, Sealer
 from jeroboam.kit.clock import Clock
-from jeroboam.store.access import Access, StoreUnavailable, Trouble
+from jeroboam.store.access import DatabaseFault, StoreUnavailable, TransactionConnection
 from jeroboam.store.broken import BrokenRows
-from jeroboam.store.rows import Executes
+from jeroboam.store.rows import QueryExecutor
 from jeroboam.store.sealing import SealedJson
 from jeroboam.store.transaction import Transaction
 
@@ -68,7 +68,7 @@ class Store:
         """
         self.broken = BrokenRows()
         """Rows that cannot be read."""
-        self._trouble = Trouble()
+        self._trouble = DatabaseFault()
         self._lock_seconds = lock_seconds
         self._clock = clock
         self._bus = bus
@@ -129,8 +129,8 @@ class Store:
         for topic, key in transaction.messages:
             self._bus.publish(topic, key)
 
-    def _transaction(self, connection: Executes, *, writing: bool, strict: bool = False) -> Transaction:
-        access = Access(connection, self.broken, strict=strict)
+    def _transaction(self, connection: QueryExecutor, *, writing: bool, strict: bool = False) -> Transaction:
+        access = TransactionConnection(connection, self.broken, strict=strict)
         return Transaction(access, self._clock.now(), writing=writing)
 
     @contextlib.asynccontextmanager

@@ -14,13 +14,13 @@ from sqlalchemy.engine import Dialect
 
 
 @dataclass(frozen=True, slots=True)
-class Junk:
+class UnreadableValue:
     """What a column holds that is of no value of its type: whoever makes an object of the row finds it."""
 
     text: str
 
 
-class Utc(sa.TypeDecorator[dt.datetime]):
+class UtcDateTime(sa.TypeDecorator[dt.datetime]):
     """An aware time in UTC, on engines that know zones and on those that do not."""
 
     impl = sa.DateTime(timezone=True)
@@ -47,7 +47,7 @@ class Utc(sa.TypeDecorator[dt.datetime]):
             try:
                 return value if read is None else read(value)
             except (ValueError, TypeError):
-                return Junk(str(value)[:80])
+                return UnreadableValue(str(value)[:80])
 
         return run
 
@@ -77,7 +77,7 @@ def _owned() -> list[sa.Column[Any]]:
 
 
 def _times() -> list[sa.Column[Any]]:
-    return [sa.Column("created_at", Utc, nullable=False), sa.Column("updated_at", Utc)]
+    return [sa.Column("created_at", UtcDateTime, nullable=False), sa.Column("updated_at", UtcDateTime)]
 
 
 def _lease() -> list[sa.Column[Any]]:
@@ -85,7 +85,7 @@ def _lease() -> list[sa.Column[Any]]:
     return [
         sa.Column("lease_owner", sa.String(64)),
         sa.Column("lease_token", sa.BigInteger, nullable=False, server_default="0"),
-        sa.Column("lease_until", Utc),
+        sa.Column("lease_until", UtcDateTime),
     ]
 
 
@@ -116,7 +116,7 @@ cluster = sa.Table(
     sa.Column("generation", sa.Integer, nullable=False),
     sa.Column("status", sa.String(32), nullable=False, index=True),
     sa.Column("status_reason", sa.Text),
-    sa.Column("deadline_at", Utc),
+    sa.Column("deadline_at", UtcDateTime),
     *_times(),
     *_lease(),
 )
@@ -149,7 +149,7 @@ certificate = sa.Table(
     sa.Column("kind", sa.String(32), nullable=False),
     sa.Column("pem", sa.Text, nullable=False),
     sa.Column("sealed_key", sa.LargeBinary, nullable=False),
-    sa.Column("created_at", Utc, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
     sa.UniqueConstraint("cluster_id", "kind"),
 )
 
@@ -169,7 +169,7 @@ container = sa.Table(
     sa.Column("status", sa.String(32), nullable=False, index=True),
     sa.Column("status_reason", sa.Text),
     sa.Column("task_state", sa.String(32)),
-    sa.Column("deadline_at", Utc),
+    sa.Column("deadline_at", UtcDateTime),
     *_times(),
     *_lease(),
 )
@@ -185,7 +185,7 @@ host = sa.Table(
     sa.Column("disabled", sa.Boolean, nullable=False),
     sa.Column("disabled_reason", sa.Text),
     sa.Column("forced_down", sa.Boolean, nullable=False),
-    sa.Column("last_seen", Utc),
+    sa.Column("last_seen", UtcDateTime),
     sa.Column("runtime_error", sa.Text),
     *_times(),
 )
@@ -200,7 +200,7 @@ service = sa.Table(
     sa.Column("disabled", sa.Boolean, nullable=False),
     sa.Column("disabled_reason", sa.Text),
     sa.Column("forced_down", sa.Boolean, nullable=False),
-    sa.Column("last_seen", Utc),
+    sa.Column("last_seen", UtcDateTime),
     sa.Column("availability_zone", sa.String(255), nullable=False),
     *_times(),
     sa.UniqueConstraint("host", "binary"),
@@ -232,7 +232,7 @@ outbox = sa.Table(
     sa.Column("topic", sa.String(64), nullable=False),
     sa.Column("key", sa.String(255), nullable=False),
     sa.Column("payload", sa.JSON),
-    sa.Column("created_at", Utc, nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False),
 )
 
 # What is made inside a cluster through the API of 2015: pods, services, replication controllers, containers.
@@ -250,7 +250,7 @@ workload = sa.Table(
     sa.Column("status", sa.String(32), nullable=False),
     sa.Column("status_reason", sa.Text),
     sa.Column("deleting", sa.Boolean, nullable=False),
-    sa.Column("deadline_at", Utc),
+    sa.Column("deadline_at", UtcDateTime),
     *_times(),
     *_lease(),
 )
@@ -285,5 +285,5 @@ event = sa.Table(
     sa.Column("user_id", sa.String(255)),
     sa.Column("user_project_id", sa.String(255)),
     sa.Column("request_id", sa.String(64)),
-    sa.Column("created_at", Utc, nullable=False, index=True),
+    sa.Column("created_at", UtcDateTime, nullable=False, index=True),
 )

@@ -9,13 +9,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from jeroboam.domain.bay_manifests import Orchestrated
+from jeroboam.domain.bay_manifests import BayManifest
 from jeroboam.domain.clusters import Certificate
-from jeroboam.domain.hosts import Host, Service
+from jeroboam.domain.hosts import Host, ServiceRecord
 from jeroboam.domain.noderecords import NodeRecord
 from jeroboam.store import census, history, kinds, recheck, tables
 from jeroboam.store.leases import Leases
-from jeroboam.store.rows import Rows, Session
+from jeroboam.store.rows import QueryConnection, Rows
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -32,7 +32,7 @@ class Notification:
 class Transaction:
     """What can be read and, in a writing one, written. Rows read in a writing one stay locked until its end."""
 
-    def __init__(self, connection: Session, now: dt.datetime, *, writing: bool) -> None:
+    def __init__(self, connection: QueryConnection, now: dt.datetime, *, writing: bool) -> None:
         self._connection = connection
         self._writing = writing
         self.now = now
@@ -41,24 +41,24 @@ class Transaction:
         """Hints to publish after the commit."""
 
     @cached_property
-    def templates(self) -> kinds.Templates:
-        return kinds.Templates(self._connection, kinds.TEMPLATE, locking=self._writing)
+    def templates(self) -> kinds.TemplateRows:
+        return kinds.TemplateRows(self._connection, kinds.TEMPLATE, locking=self._writing)
 
     @cached_property
-    def clusters(self) -> kinds.Clusters:
-        return kinds.Clusters(self._connection, kinds.CLUSTER, locking=self._writing)
+    def clusters(self) -> kinds.ClusterRows:
+        return kinds.ClusterRows(self._connection, kinds.CLUSTER, locking=self._writing)
 
     @cached_property
-    def nodegroups(self) -> kinds.NodeGroups:
-        return kinds.NodeGroups(self._connection, kinds.NODEGROUP, locking=self._writing)
+    def nodegroups(self) -> kinds.NodeGroupRows:
+        return kinds.NodeGroupRows(self._connection, kinds.NODEGROUP, locking=self._writing)
 
     @cached_property
     def certificates(self) -> Rows[Certificate]:
         return Rows(self._connection, kinds.CERTIFICATE, locking=self._writing)
 
     @cached_property
-    def containers(self) -> kinds.Containers:
-        return kinds.Containers(self._connection, kinds.CONTAINER, locking=self._writing)
+    def containers(self) -> kinds.ContainerRows:
+        return kinds.ContainerRows(self._connection, kinds.CONTAINER, locking=self._writing)
 
     @cached_property
     def hosts(self) -> Rows[Host]:
@@ -70,23 +70,23 @@ class Transaction:
         return Rows(self._connection, kinds.HOST, locking=False)
 
     @cached_property
-    def services(self) -> Rows[Service]:
+    def services(self) -> Rows[ServiceRecord]:
         return Rows(self._connection, kinds.SERVICE, locking=self._writing)
 
     @cached_property
-    def events(self) -> history.Events:
-        return history.Events(self._connection, history.EVENT, locking=False)
+    def events(self) -> history.EventRows:
+        return history.EventRows(self._connection, history.EVENT, locking=False)
 
     @cached_property
-    def quotas(self) -> kinds.Quotas:
-        return kinds.Quotas(self._connection, kinds.QUOTA, locking=self._writing)
+    def quotas(self) -> kinds.QuotaRows:
+        return kinds.QuotaRows(self._connection, kinds.QUOTA, locking=self._writing)
 
     @cached_property
-    def workloads(self) -> kinds.Workloads:
-        return kinds.Workloads(self._connection, kinds.WORKLOAD, locking=self._writing)
+    def workloads(self) -> kinds.BayContainerRows:
+        return kinds.BayContainerRows(self._connection, kinds.WORKLOAD, locking=self._writing)
 
     @cached_property
-    def orchestrated(self) -> Rows[Orchestrated]:
+    def orchestrated(self) -> Rows[BayManifest]:
         return Rows(self._connection, kinds.ORCHESTRATED, locking=self._writing)
 
     @cached_property

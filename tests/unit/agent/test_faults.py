@@ -8,8 +8,8 @@ import pytest
 from jeroboam.domain.containers import OpKind, RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.protocol import VERSION, Hello
-from jeroboam.runtimes.base import RegistryAway
-from jeroboam.runtimes.fake import Fault
+from jeroboam.runtimes.base import ImageRegistryUnreachable
+from jeroboam.runtimes.fake import InjectedFault
 from tests.agent_rig import CREATE, UUID, Rig, assignment, op
 from tests.clock import settle
 
@@ -17,7 +17,7 @@ from tests.clock import settle
 @pytest.mark.parametrize("stage", ["pull", "create"])
 async def test_a_create_that_cannot_work_leaves_nothing(rig: Rig, stage):
     await rig.start()
-    rig.runtime.misbehave(stage, Fault(error=Permanent(f"no {stage} today")))
+    rig.runtime.misbehave(stage, InjectedFault(error=Permanent(f"no {stage} today")))
     await rig.assign(assignment(CREATE))
     seen = rig.last()
     assert (seen.seq, seen.state, seen.failed_op) == (1, RuntimeState.ABSENT, OpKind.CREATE)
@@ -29,7 +29,7 @@ async def test_a_create_that_cannot_work_leaves_nothing(rig: Rig, stage):
 async def test_a_container_that_could_not_be_started_stays_with_its_reason(rig: Rig):
     """Its owner can read it, change it and start it again, and is told the first cause until then."""
     await rig.start()
-    rig.runtime.misbehave("start", Fault(error=Permanent("no such program")))
+    rig.runtime.misbehave("start", InjectedFault(error=Permanent("no such program")))
     await rig.assign(assignment(CREATE))
     seen = rig.last()
     assert (seen.state, seen.failed_op, seen.error) == (RuntimeState.CREATED, OpKind.CREATE, "no such program")
@@ -46,7 +46,7 @@ async def test_a_container_that_could_not_be_started_stays_with_its_reason(rig: 
 @pytest.mark.parametrize("kind", [OpKind.START, OpKind.REBOOT])
 async def test_a_container_that_was_never_made_is_made_by_the_next_start(rig: Rig, kind):
     await rig.start()
-    rig.runtime.misbehave("pull", Fault(error=Permanent("no such image")))
+    rig.runtime.misbehave("pull", InjectedFault(error=Permanent("no such image")))
     await rig.assign(assignment(CREATE))
     await rig.assign(assignment(op(2, kind), done=1))
     assert (rig.last().seq, rig.last().state, rig.last().error) == (2, RuntimeState.ABSENT, "no such image")
@@ -67,7 +67,7 @@ async def test_what_was_given_up_and_runs_all_the_same_is_no_failure(rig: Rig):
 
 async def test_a_change_of_limits_waits_for_a_container_that_is_still_to_be_made(rig: Rig):
     await rig.start()
-    rig.runtime.misbehave("pull", Fault(error=Permanent("no such image")))
+    rig.runtime.misbehave("pull", InjectedFault(error=Permanent("no such image")))
     await rig.assign(assignment(CREATE))
     await rig.assign(assignment(op(2, OpKind.UPDATE), done=1, memory=1024))
     assert (rig.last().seq, rig.last().failed_op) == (2, None)
@@ -78,7 +78,7 @@ async def test_a_change_of_limits_waits_for_a_container_that_is_still_to_be_made
 
 async def test_a_registry_that_does_not_answer_costs_less_than_half_a_minute(rig: Rig):
     await rig.start()
-    rig.runtime.misbehave("pull", Fault(error=RegistryAway("its registry does not answer")))
+    rig.runtime.misbehave("pull", InjectedFault(error=ImageRegistryUnreachable("its registry does not answer")))
     await rig.assign(assignment(CREATE, deadline=rig.clock.now() + dt.timedelta(seconds=600)))
     assert (rig.last().error, rig.last().failed_op) == ("its registry does not answer", None)
     await rig.clock.advance(30)
@@ -90,7 +90,7 @@ async def test_a_registry_that_does_not_answer_costs_less_than_half_a_minute(rig
 
 async def test_an_engine_that_is_away_is_waited_for_longer(rig: Rig):
     await rig.start()
-    rig.runtime.misbehave("pull", Fault(error=Temporary("the Engine does not answer")))
+    rig.runtime.misbehave("pull", InjectedFault(error=Temporary("the Engine does not answer")))
     await rig.assign(assignment(CREATE, deadline=rig.clock.now() + dt.timedelta(seconds=600)))
     await rig.clock.advance(300)
     assert rig.last().failed_op is None
@@ -99,7 +99,7 @@ async def test_an_engine_that_is_away_is_waited_for_longer(rig: Rig):
 async def test_a_delete_is_tried_until_it_is_done(rig: Rig):
     await rig.start()
     await rig.assign(assignment(CREATE))
-    rig.runtime.misbehave("remove", Fault(error=Temporary("the Engine does not answer")))
+    rig.runtime.misbehave("remove", InjectedFault(error=Temporary("the Engine does not answer")))
     await rig.assign(assignment(op(2, OpKind.DELETE), done=1, deadline=rig.clock.now() + dt.timedelta(seconds=60)))
     await rig.clock.advance(600)
     assert (rig.last().error, rig.last().failed_op) == ("the Engine does not answer", None)
@@ -114,7 +114,7 @@ async def test_a_delete_is_tried_until_it_is_done(rig: Rig):
 @pytest.mark.parametrize("after", [False, True])
 async def test_what_is_temporary_is_tried_again_and_told_at_once(rig: Rig, stage, after):
     await rig.start()
-    rig.runtime.misbehave(stage, Fault(error=Temporary("busy"), times=3, after=after))
+    rig.runtime.misbehave(stage, InjectedFault(error=Temporary("busy"), times=3, after=after))
     await rig.assign(assignment(CREATE))
     assert rig.last().error == "busy"
     assert rig.last().step is not None
@@ -140,7 +140,7 @@ async def test_what_takes_long_is_told_before_it_ends(rig: Rig):
 
 async def test_pauses_grow_to_ten_seconds(rig: Rig):
     await rig.start()
-    rig.runtime.misbehave("pull", Fault(error=Temporary("busy")))
+    rig.runtime.misbehave("pull", InjectedFault(error=Temporary("busy")))
     await rig.assign(assignment(CREATE))
     counts = []
     for seconds in (0.2, 0.4, 0.8, 1.6, 3.2, 6.4, 10.0, 10.0):
@@ -152,7 +152,7 @@ async def test_pauses_grow_to_ten_seconds(rig: Rig):
 
 async def test_the_deadline_ends_what_never_works(rig: Rig):
     await rig.start()
-    rig.runtime.misbehave("pull", Fault(error=Temporary("the registry is away")))
+    rig.runtime.misbehave("pull", InjectedFault(error=Temporary("the registry is away")))
     await rig.assign(assignment(CREATE, deadline=rig.clock.now() + dt.timedelta(seconds=60)))
     await rig.clock.advance(59)
     assert rig.last().seq == 0
@@ -211,7 +211,7 @@ async def test_what_is_given_up_or_released_is_broken_off(rig: Rig):
 
 async def test_a_delete_does_not_wait_for_a_pause_between_retries(rig: Rig):
     await rig.start()
-    rig.runtime.misbehave("pull", Fault(error=Temporary("busy")))
+    rig.runtime.misbehave("pull", InjectedFault(error=Temporary("busy")))
     await rig.assign(assignment(CREATE))
     await rig.clock.advance(30)
     await rig.assign(assignment(CREATE, op(2, OpKind.DELETE)))
@@ -220,7 +220,7 @@ async def test_a_delete_does_not_wait_for_a_pause_between_retries(rig: Rig):
 
 async def test_a_bug_is_told_and_tried_again(rig: Rig):
     await rig.start()
-    rig.runtime.misbehave("create", Fault(error=ZeroDivisionError("ours"), times=1))
+    rig.runtime.misbehave("create", InjectedFault(error=ZeroDivisionError("ours"), times=1))
     await rig.assign(assignment(CREATE))
     assert "error of its own" in rig.last().error
     await rig.clock.advance(1)
@@ -365,7 +365,7 @@ async def test_ending_the_agent_touches_no_container(rig: Rig):
 
 async def test_what_cannot_be_tidied_is_no_trouble_of_the_host(rig: Rig):
     """Neither where tidying fails nor where it never ends, and it is not begun again before that."""
-    rig.runtime.misbehave("tidy", Fault(error=Temporary("a network cannot be removed")))
+    rig.runtime.misbehave("tidy", InjectedFault(error=Temporary("a network cannot be removed")))
     await rig.start()
     await rig.assign(assignment(CREATE))
     assert rig.count("tidy") >= 1

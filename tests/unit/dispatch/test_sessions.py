@@ -16,12 +16,12 @@ from jeroboam.protocol import (
     VERSION,
     Assignment,
     Assignments,
+    ContainerForgotten,
+    ContainerReport,
     Hello,
     HostReport,
-    Released,
-    Report,
-    Request,
-    Response,
+    LiveRequest,
+    LiveResponse,
 )
 from jeroboam.protocol.memory import session_pair
 from tests.agent_rig import CREATE, UUID, assignment, op
@@ -108,7 +108,7 @@ async def test_a_container_that_leaves_is_released(rig):
     _, heard = await rig.connect()
     rig.placed.containers.clear()
     await rig.hint()
-    assert heard[1:] == [Released(uuid=UUID)]
+    assert heard[1:] == [ContainerForgotten(uuid=UUID)]
 
 
 async def test_the_resync_finds_what_hints_did_not_tell(rig):
@@ -118,7 +118,7 @@ async def test_the_resync_finds_what_hints_did_not_tell(rig):
     del rig.placed.containers["h1"]["leaves"]
     rig.placed.place("h1", assignment(CREATE, uuid="new"))
     await rig.clock.advance(31)
-    assert heard[1:] == [assignment(CREATE, uuid="new"), Released(uuid="leaves")]
+    assert heard[1:] == [assignment(CREATE, uuid="new"), ContainerForgotten(uuid="leaves")]
     await rig.clock.advance(31)
     assert len(heard) == 3
 
@@ -127,12 +127,12 @@ async def test_reports_are_written_and_unknown_containers_released(rig):
     rig.placed.place("h1", assignment(CREATE))
     end, heard = await rig.connect()
     seen = ContainerObserved(seq=1, state=RuntimeState.RUNNING)
-    await end.send(Report(uuid=UUID, observed=seen))
-    await end.send(Report(uuid="unknown", observed=seen))
+    await end.send(ContainerReport(uuid=UUID, observed=seen))
+    await end.send(ContainerReport(uuid="unknown", observed=seen))
     await end.send(HostReport(facts=None, error="away"))
     await settle()
     assert rig.placed.observed == {UUID: seen}
-    assert heard[1:] == [Released(uuid="unknown")]
+    assert heard[1:] == [ContainerForgotten(uuid="unknown")]
     assert rig.placed.hosts["h1"].error == "away"
 
 
@@ -159,7 +159,7 @@ async def test_a_report_that_the_store_cannot_take_ends_the_session_so_that_it_i
     rig.placed.place("h1", assignment(CREATE))
     end, heard = await rig.connect()
     rig.placed.broken = Unavailable("the database does not answer")
-    await end.send(Report(uuid=UUID, observed=ContainerObserved(seq=1, state=RuntimeState.RUNNING)))
+    await end.send(ContainerReport(uuid=UUID, observed=ContainerObserved(seq=1, state=RuntimeState.RUNNING)))
     await settle()
     assert heard[-1] is None
 
@@ -168,7 +168,7 @@ async def test_a_report_on_a_broken_row_ends_no_session_and_is_asked_for_once_th
     rig.placed.place("h1", assignment(CREATE))
     end, heard = await rig.connect()
     rig.placed.unread.add(UUID)
-    await end.send(Report(uuid=UUID, observed=ContainerObserved(seq=1, state=RuntimeState.RUNNING)))
+    await end.send(ContainerReport(uuid=UUID, observed=ContainerObserved(seq=1, state=RuntimeState.RUNNING)))
     await rig.clock.advance(31)
     assert len(heard) == 1
     rig.placed.unread.clear()
@@ -184,10 +184,10 @@ async def test_questions_wait_for_their_own_answer(rig):
     )
     await settle()
     one, two = heard[1:]
-    assert one == Request(id=one.id, method="execute", container=UUID, params={"command": ["a"]})
+    assert one == LiveRequest(id=one.id, method="execute", container=UUID, params={"command": ["a"]})
     assert two.params == {"stdout": True, "stderr": False, "timestamps": True, "tail": 3, "since": None}
-    await end.send(Response(id=two.id, result="text"))
-    await end.send(Response(id=one.id, result={"output": "x", "exit_code": 2}))
+    await end.send(LiveResponse(id=two.id, result="text"))
+    await end.send(LiveResponse(id=one.id, result={"output": "x", "exit_code": 2}))
     assert await second == "text"
     assert await first == ExecResult(output="x", exit_code=2)
 
@@ -200,7 +200,7 @@ async def test_what_the_agent_refuses(rig, error, raised):
     end, heard = await rig.connect()
     asked = asyncio.ensure_future(rig.gateway.stats("h1", UUID))
     await settle()
-    await end.send(Response(id=heard[-1].id, error=error, detail="because"))
+    await end.send(LiveResponse(id=heard[-1].id, error=error, detail="because"))
     with pytest.raises(raised, match="because"):
         await asked
 
@@ -227,8 +227,8 @@ async def test_messages_are_such_that_msgspec_can_carry_them(rig):
 
     sent = assignment(CREATE, op(2, OpKind.STOP, timeout=3), deadline=rig.clock.now(), labels={"a": "b"})
     assert msgspec.json.decode(msgspec.json.encode(sent), type=Assignment) == sent
-    report = Report(uuid=UUID, observed=ContainerObserved(seq=1, state=RuntimeState.RUNNING))
-    assert msgspec.json.decode(msgspec.json.encode(report), type=Report) == report
+    report = ContainerReport(uuid=UUID, observed=ContainerObserved(seq=1, state=RuntimeState.RUNNING))
+    assert msgspec.json.decode(msgspec.json.encode(report), type=ContainerReport) == report
     assert dataclasses.is_dataclass(report)
 
 

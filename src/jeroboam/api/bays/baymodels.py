@@ -9,7 +9,7 @@ from jeroboam.api.container_infra import templates
 from jeroboam.api.container_infra.lookup import project_scope
 from jeroboam.api.container_infra.pages import paged
 from jeroboam.api.container_infra.schema import refuse_unknown
-from jeroboam.api.fields import Check, optional, text
+from jeroboam.api.fields import FieldCheck, optional, text
 from jeroboam.api.wire import changes_of, iso, links, page_of
 from jeroboam.domain.clusters import Template
 from jeroboam.domain.errors import Invalid
@@ -21,7 +21,7 @@ _TAKEN = (
     "insecure_registry registry_enabled labels tls_disabled server_type"
 ).split()
 _KEY = "ssh_authorized_key"
-FIELDS: dict[str, Check] = {
+FIELDS: dict[str, FieldCheck] = {
     **{name: templates.FIELDS[name] for name in _TAKEN},
     # No node of ours takes one: it is checked, and of no effect.
     _KEY: optional(text(high=65536)),

@@ -15,14 +15,14 @@ from jeroboam.api.container_infra.clusters import changes, clusters
 from jeroboam.api.container_infra.lookup import group_of, groups_of, project_scope
 from jeroboam.api.container_infra.pages import paged
 from jeroboam.api.container_infra.schema import MOST_NODES, UNUSED_UUID, refuse_unknown
-from jeroboam.api.fields import Check, optional, read, whole
-from jeroboam.api.wire import Change, apply, changes_of, iso, links, page_of
+from jeroboam.api.fields import FieldCheck, optional, read, whole
+from jeroboam.api.wire import PatchOperation, apply, changes_of, iso, links, page_of
 from jeroboam.domain.clusters import MASTER, Cluster, NodeGroup
 from jeroboam.domain.errors import Invalid
 from jeroboam.store import ClusterBrief, GroupBrief
 
 _COUNT = whole(low=1, high=MOST_NODES)
-FIELDS: dict[str, Check] = {
+FIELDS: dict[str, FieldCheck] = {
     "uuid": UNUSED_UUID,
     "name": clusters.FIELDS["name"],
     "baymodel_id": clusters.FIELDS["cluster_template_id"],
@@ -150,7 +150,7 @@ async def update(call: Call) -> Answer:
     return reply(full(bay, groups, call))
 
 
-def _patched(workers: NodeGroup, steps: list[Change]) -> int:
+def _patched(workers: NodeGroup, steps: list[PatchOperation]) -> int:
     """How many nodes there are to be."""
     patched = apply({"node_count": workers.spec.node_count}, steps)
     return int(_COUNT("node_count", patched.get("node_count", 1)))

@@ -10,14 +10,14 @@ from jeroboam.api.bays.containers import full
 from jeroboam.api.bays.lookup import container_of
 from jeroboam.api.bays.shapes import Output
 from jeroboam.api.call import Answer, Call, Handler, reply
-from jeroboam.domain.bay_containers import Act, Workload, ask_workload, check_act, words
+from jeroboam.domain.bay_containers import BayContainer, ContainerAction, ask_workload, check_act, words
 from jeroboam.domain.errors import Invalid
 
-ACTS = tuple(act for act in Act if act is not Act.CREATE)
+ACTS = tuple(act for act in ContainerAction if act is not ContainerAction.CREATE)
 _EVERYONES = "container:update_all_projects"
 
 
-def asking(act: Act) -> Handler:
+def asking(act: ContainerAction) -> Handler:
     """The handler for that act, in either form of its path."""
 
     async def ask(call: Call) -> Answer:
@@ -52,7 +52,7 @@ async def execute(call: Call) -> Answer:
     return reply(shown)
 
 
-async def _asked(call: Call, question: str) -> Workload:
+async def _asked(call: Call, question: str) -> BayContainer:
     """The container that is asked; the transaction has ended before the bay is."""
     async with call.parts.store.read() as tx:
         container = await container_of(tx, call, _EVERYONES)

@@ -19,15 +19,15 @@ from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra.lookup import project_scope
 from jeroboam.api.container_infra.pages import paged
 from jeroboam.api.container_infra.schema import refuse_unknown
-from jeroboam.api.fields import BadField, Check, Schema, body_of, ignored, optional, read, text
+from jeroboam.api.fields import FieldCheck, InvalidField, Schema, body_of, ignored, optional, read, text
 from jeroboam.api.wire import apply, changes_of, iso, links, page_of
 from jeroboam.domain.bay_containers import (
     MOST_MEMORY,
-    Act,
-    Workload,
-    WorkloadKind,
-    WorkloadOp,
-    WorkloadSpec,
+    BayContainer,
+    BayContainerOp,
+    BayContainerSpec,
+    BayObjectKind,
+    ContainerAction,
     ask_delete,
     octets,
     project_workload,
@@ -38,7 +38,7 @@ from jeroboam.domain.errors import Invalid
 from jeroboam.domain.states import in_progress
 from jeroboam.store import Page
 
-WORDS = frozenset({*Act, "detail", "logs", "execute"} - {Act.CREATE})
+WORDS = frozenset({*ContainerAction, "detail", "logs", "execute"} - {ContainerAction.CREATE})
 """What stands in a path where a container's name could: no container can be called so."""
 _LINE = text(low=0, high=4096)
 _MEMORY: Schema = {
@@ -53,7 +53,7 @@ _IMAGE = r"\A[a-z0-9][A-Za-z0-9._:@-]*(/[A-Za-z0-9][A-Za-z0-9._:@-]*)*\Z"
 def _name(name: str, value: Any) -> str:
     checked: str = text()(name, value)
     if checked in WORDS:
-        raise BadField(name, value, "A container cannot be called by a word of the API's paths.")
+        raise InvalidField(name, value, "A container cannot be called by a word of the API's paths.")
     return checked
 
 
@@ -62,11 +62,11 @@ def _command(name: str, value: Any) -> str:
     try:
         words(checked)
     except ValueError as error:
-        raise BadField(name, value, f"it cannot be taken apart into words: {error}.") from error
+        raise InvalidField(name, value, f"it cannot be taken apart into words: {error}.") from error
     return checked
 
 
-COMMAND = Check(_command, _LINE.schema)
+COMMAND = FieldCheck(_command, _LINE.schema)
 """A command line whose quotes match."""
 
 
@@ -76,15 +76,17 @@ def _memory(name: str, value: Any) -> str:
     try:
         octets(checked)
     except ValueError as error:
-        raise BadField(name, value, "it has to be a number above 0 with b, k, m or g behind it, or none.") from error
+        raise InvalidField(
+            name, value, "it has to be a number above 0 with b, k, m or g behind it, or none."
+        ) from error
     return checked
 
 
-FIELDS: dict[str, Check] = {
-    "name": optional(Check(_name, text().schema)),
+FIELDS: dict[str, FieldCheck] = {
+    "name": optional(FieldCheck(_name, text().schema)),
     "image": text(pattern=_IMAGE, rule="it has to be the name of an image."),
     "command": optional(COMMAND),
-    "memory": optional(Check(_memory, _MEMORY)),
+    "memory": optional(FieldCheck(_memory, _MEMORY)),
     "bay_uuid": text(),
     # Clients send back what they have read.
     "status": ignored,
@@ -98,7 +100,7 @@ BODY: Schema = {"anyOf": [body_of(FIELDS, *REQUIRED), body_of(_OLD, "bay_uuid", 
 _READ_ONLY = frozenset("uuid links status_reason project_id user_id created_at updated_at".split())
 
 
-def short(container: Workload, call: Call) -> BayContainerInList:
+def short(container: BayContainer, call: Call) -> BayContainerInList:
     """The object as lists show it."""
     return {
         "uuid": container.uuid,
@@ -109,7 +111,7 @@ def short(container: Workload, call: Call) -> BayContainerInList:
     }
 
 
-def full(container: Workload, call: Call) -> BayContainerShape:
+def full(container: BayContainer, call: Call) -> BayContainerShape:
     """The whole object; `image_id` is what Kilo called the image."""
     spec = container.spec
     return {
@@ -138,11 +140,11 @@ async def detail(call: Call) -> Answer:
     return paged(call, page, "containers/detail", found, body)
 
 
-async def _found(call: Call) -> tuple[Page, list[Workload]]:
+async def _found(call: Call) -> tuple[Page, list[BayContainer]]:
     """The page that the query asks for, and what is on it."""
     page = page_of(call)
     scope = project_scope(call, "container:get_all_all_projects")
-    equals: dict[str, Any] = {"kind": WorkloadKind.CONTAINER} | ({} if scope is None else {"project_id": scope})
+    equals: dict[str, Any] = {"kind": BayObjectKind.CONTAINER} | ({} if scope is None else {"project_id": scope})
     async with call.parts.store.read() as tx:
         if "bay_ident" in call.query:
             equals["cluster_id"] = (await bay_of(tx, call, call.query["bay_ident"])).uuid
@@ -179,18 +181,18 @@ async def create(call: Call) -> Answer:
     return reply(shown, 201, ("Location", shown["links"][0]["href"]))
 
 
-def _container(call: Call, wish: dict[str, Any], bay: Cluster, now: dt.datetime) -> Workload:
+def _container(call: Call, wish: dict[str, Any], bay: Cluster, now: dt.datetime) -> BayContainer:
     # While its bay is still being made a container waits for that first.
     begin = bay.deadline_at if in_progress(bay) and bay.deadline_at is not None else now
-    spec = WorkloadSpec(image=wish["image"], command=wish.get("command") or None, memory=wish.get("memory"))
-    made = Workload(
+    spec = BayContainerSpec(image=wish["image"], command=wish.get("command") or None, memory=wish.get("memory"))
+    made = BayContainer(
         uuid=call.parts.ids.uuid(),
         name=wish.get("name") or call.parts.ids.name("container"),
         project_id=bay.project_id,
         user_id=call.caller.user_id,
         cluster_id=bay.uuid,
         spec=spec,
-        ops=(WorkloadOp(seq=1, act=Act.CREATE),),
+        ops=(BayContainerOp(seq=1, act=ContainerAction.CREATE),),
         deadline_at=begin + dt.timedelta(seconds=call.parts.options.create_seconds),
         created_at=now,
     )

@@ -2,7 +2,7 @@
 
 from jeroboam.api.call import Call
 from jeroboam.api.container_infra.lookup import only, project_scope
-from jeroboam.domain.bay_containers import Workload, WorkloadKind
+from jeroboam.domain.bay_containers import BayContainer, BayObjectKind
 from jeroboam.domain.clusters import Cluster, Operation, Template
 from jeroboam.domain.errors import Conflict, Invalid, NotFound
 from jeroboam.store import Transaction
@@ -23,11 +23,11 @@ async def baymodel_of(tx: Transaction, call: Call, ident: str) -> Template:
     return only(found, ident, "BayModel", "baymodels")
 
 
-async def container_of(tx: Transaction, call: Call, rule: str) -> Workload:
+async def container_of(tx: Transaction, call: Call, rule: str) -> BayContainer:
     """The container that the path names; whoever the rule allows may mean any project's."""
     ident, scope = call.path["container"], project_scope(call, rule)
     owner = {} if scope is None else {"project_id": scope}
-    found = await tx.workloads.find(ident, kind=WorkloadKind.CONTAINER, **owner)
+    found = await tx.workloads.find(ident, kind=BayObjectKind.CONTAINER, **owner)
     container = only(found, ident, "Container", "containers")
     call.subject.is_(container.uuid, container.name)
     return container

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from jeroboam.domain.bay_manifests import CALLED, OrchestratedKind
+from jeroboam.domain.bay_manifests import CALLED, BayManifestKind
 from jeroboam.domain.errors import Invalid
 from jeroboam.domain.owner_labels import is_reserved
 
@@ -21,7 +21,7 @@ _MOST_DEPTH = 40
 _API_VERSION = "v1"
 _NAMESPACE = "default"
 _WORDS = frozenset({"detail"})
-_LONGEST_NAME = {OrchestratedKind.POD: 253, OrchestratedKind.SERVICE: 63, OrchestratedKind.RC: 253}
+_LONGEST_NAME = {BayManifestKind.POD: 253, BayManifestKind.SERVICE: 63, BayManifestKind.RC: 253}
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
 # Where names are labels, annotations, or what objects are chosen by.
 _NAMED = frozenset({"labels", "annotations", "selector", "matchLabels"})
@@ -41,7 +41,7 @@ class _Loader(_BASE):  # type: ignore[misc]
     }
 
 
-def manifest_of(kind: OrchestratedKind, text: str, field: str = "manifest") -> dict[str, Any]:
+def manifest_of(kind: BayManifestKind, text: str, field: str = "manifest") -> dict[str, Any]:
     """The manifest as an object of JSON. Raises `Invalid`, naming the field of the body that it came in."""
     found = _plain(text, field)
     if not isinstance(found, dict):
@@ -71,7 +71,7 @@ def name_of(manifest: dict[str, Any]) -> str:
 # ------------------------------------------------------------------------------------------------------- what it says
 
 
-def _check_metadata(kind: OrchestratedKind, meta: Any, field: str) -> None:
+def _check_metadata(kind: BayManifestKind, meta: Any, field: str) -> None:
     if meta is not None and not isinstance(meta, dict):
         raise _bad(field, "its metadata has to be an object")
     if meta is None or meta.get("name") in (None, ""):

@@ -17,13 +17,13 @@ from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra.lookup import only, project_scope
 from jeroboam.api.container_infra.pages import paged
 from jeroboam.api.container_infra.schema import refuse_unknown
-from jeroboam.api.fields import Check, optional, read, text
+from jeroboam.api.fields import FieldCheck, optional, read, text
 from jeroboam.api.wire import apply, changes_of, iso, links, page_of
 from jeroboam.domain.bay_manifests import (
     CALLED,
-    Orchestrated,
-    OrchestratedKind,
-    OrchestratedSpec,
+    BayManifest,
+    BayManifestKind,
+    BayManifestSpec,
     ask_change,
     ask_end,
     project_orchestrated,
@@ -35,7 +35,7 @@ from jeroboam.domain.states import in_progress
 from jeroboam.store import Page, Transaction
 
 _WISHES = ("manifest", "manifest_url")
-FIELDS: dict[str, Check] = {
+FIELDS: dict[str, FieldCheck] = {
     "bay_uuid": text(),
     "manifest": optional(text(high=MOST_OCTETS)),
     "manifest_url": optional(text(high=2048)),
@@ -54,12 +54,12 @@ class _Common(TypedDict):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Resource:
+class ManifestResource:
     """What differs from one of the three to the next, and what is done with each."""
 
-    kind: OrchestratedKind
+    kind: BayManifestKind
     collection: str
-    full: Callable[[Orchestrated, Call], PodShape | BayServiceShape | RcShape]
+    full: Callable[[BayManifest, Call], PodShape | BayServiceShape | RcShape]
     """The whole object, as it is shown."""
 
     async def index(self, call: Call) -> Answer:
@@ -74,7 +74,7 @@ class Resource:
         body = {self.collection: [self.full(it, call) | {"manifest": None} for it in found]}
         return paged(call, page, f"{self.collection}/detail", found, body)
 
-    async def _found(self, call: Call) -> tuple[Page, list[Orchestrated]]:
+    async def _found(self, call: Call) -> tuple[Page, list[BayManifest]]:
         """The page that the query asks for, and what is on it."""
         page = page_of(call)
         scope = project_scope(call, f"{self.kind}:get_all_all_projects")
@@ -147,7 +147,7 @@ class Resource:
 
     # ------------------------------------------------------------------------------------------------- its parts
 
-    async def _one(self, tx: Transaction, call: Call, verb: str) -> Orchestrated:
+    async def _one(self, tx: Transaction, call: Call, verb: str) -> BayManifest:
         """The one that the path names, and the query's bay holds."""
         ident, scope = call.path[self.kind], project_scope(call, f"{self.kind}:{verb}")
         owner: dict[str, Any] = {} if scope is None else {"project_id": scope}
@@ -163,7 +163,7 @@ class Resource:
         check_open(bay, CALLED[self.kind])
         return bay
 
-    async def _spec(self, call: Call, wish: dict[str, Any]) -> OrchestratedSpec:
+    async def _spec(self, call: Call, wish: dict[str, Any]) -> BayManifestSpec:
         """What the wish's manifest says, fetched if need be."""
         told = [name for name, value in wish.items() if value is not None]
         if not told:
@@ -178,18 +178,18 @@ class Resource:
                 written = fetched.decode()
             except UnicodeDecodeError as error:
                 raise Invalid(f"Invalid input for field '{field}': what is there is no text.", field=field) from error
-            return OrchestratedSpec(manifest=manifest_of(self.kind, written, field), text=written, url=given)
-        return OrchestratedSpec(manifest=manifest_of(self.kind, given, field), text=given)
+            return BayManifestSpec(manifest=manifest_of(self.kind, written, field), text=written, url=given)
+        return BayManifestSpec(manifest=manifest_of(self.kind, given, field), text=given)
 
-    async def _check_name(self, tx: Transaction, it: Orchestrated, bay: Cluster) -> None:
+    async def _check_name(self, tx: Transaction, it: BayManifest, bay: Cluster) -> None:
         for other in await tx.orchestrated.select(kind=self.kind, cluster_id=bay.uuid, name=it.name):
             going = ", and is being deleted" if other.deleting else ""
             raise Conflict(f"A {CALLED[self.kind]} called {it.name} exists in bay {bay.uuid} already{going}.")
 
-    def _made(self, call: Call, spec: OrchestratedSpec, bay: Cluster, now: dt.datetime) -> Orchestrated:
+    def _made(self, call: Call, spec: BayManifestSpec, bay: Cluster, now: dt.datetime) -> BayManifest:
         # While its bay is still being made it waits for that first.
         begin = bay.deadline_at if in_progress(bay) and bay.deadline_at is not None else now
-        made = Orchestrated(
+        made = BayManifest(
             uuid=call.parts.ids.uuid(),
             name=name_of(spec.manifest),
             project_id=bay.project_id,
@@ -202,7 +202,7 @@ class Resource:
         )
         return project_orchestrated(made)
 
-    def _changed(self, call: Call, it: Orchestrated, spec: OrchestratedSpec, now: dt.datetime) -> Orchestrated:
+    def _changed(self, call: Call, it: BayManifest, spec: BayManifestSpec, now: dt.datetime) -> BayManifest:
         return ask_change(it, spec, now=now, deadline=now + dt.timedelta(seconds=call.parts.options.op_seconds))
 
 
@@ -212,7 +212,7 @@ async def _inside(tx: Transaction, call: Call) -> dict[str, Any]:
     return {} if ident is None else {"cluster_id": (await bay_of(tx, call, ident)).uuid}
 
 
-def short(it: Orchestrated, collection: str, call: Call) -> InBay:
+def short(it: BayManifest, collection: str, call: Call) -> InBay:
     """The object as lists show it."""
     return {
         "uuid": it.uuid,
@@ -223,7 +223,7 @@ def short(it: Orchestrated, collection: str, call: Call) -> InBay:
     }
 
 
-def _common(it: Orchestrated) -> _Common:
+def _common(it: BayManifest) -> _Common:
     return {
         "status_reason": it.status_reason,
         "labels": shown(it).labels,
@@ -234,7 +234,7 @@ def _common(it: Orchestrated) -> _Common:
     }
 
 
-def _pod(it: Orchestrated, call: Call) -> PodShape:
+def _pod(it: BayManifest, call: Call) -> PodShape:
     facts = shown(it)
     return {
         **short(it, "pods", call),
@@ -245,7 +245,7 @@ def _pod(it: Orchestrated, call: Call) -> PodShape:
     }
 
 
-def _service(it: Orchestrated, call: Call) -> BayServiceShape:
+def _service(it: BayManifest, call: Call) -> BayServiceShape:
     facts = shown(it)
     numbers = [port["port"] for port in facts.ports if isinstance(port.get("port"), int)]
     return {
@@ -258,7 +258,7 @@ def _service(it: Orchestrated, call: Call) -> BayServiceShape:
     }
 
 
-def _rc(it: Orchestrated, call: Call) -> RcShape:
+def _rc(it: BayManifest, call: Call) -> RcShape:
     facts = shown(it)
     return {
         **short(it, "rcs", call),
@@ -269,6 +269,6 @@ def _rc(it: Orchestrated, call: Call) -> RcShape:
     }
 
 
-PODS = Resource(kind=OrchestratedKind.POD, collection="pods", full=_pod)
-SERVICES = Resource(kind=OrchestratedKind.SERVICE, collection="services", full=_service)
-RCS = Resource(kind=OrchestratedKind.RC, collection="rcs", full=_rc)
+PODS = ManifestResource(kind=BayManifestKind.POD, collection="pods", full=_pod)
+SERVICES = ManifestResource(kind=BayManifestKind.SERVICE, collection="services", full=_service)
+RCS = ManifestResource(kind=BayManifestKind.RC, collection="rcs", full=_rc)

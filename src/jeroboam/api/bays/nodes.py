@@ -7,14 +7,14 @@ from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra.pages import paged
 from jeroboam.api.container_infra.schema import refuse_unknown
 from jeroboam.api.container_infra.templates import IDENT
-from jeroboam.api.fields import Check, optional, read, text
+from jeroboam.api.fields import FieldCheck, optional, read, text
 from jeroboam.api.wire import apply, changes_of, iso, links, page_of
 from jeroboam.domain.errors import Invalid, NotFound
 from jeroboam.domain.noderecords import NodeRecord
 from jeroboam.kit.ids import is_uuid
 from jeroboam.store import Transaction
 
-FIELDS: dict[str, Check] = {"type": optional(text()), "image_id": optional(text()), "ironic_node_id": IDENT}
+FIELDS: dict[str, FieldCheck] = {"type": optional(text()), "image_id": optional(text()), "ironic_node_id": IDENT}
 _READ_ONLY = frozenset({"id", "uuid", "links", "project_id", "user_id", "created_at", "updated_at"})
 
 

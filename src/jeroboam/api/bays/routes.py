@@ -9,10 +9,10 @@ from jeroboam.api.bays import baymodels, bays, containers, nodes, shapes
 from jeroboam.api.bays import container_actions as acts
 from jeroboam.api.bays import manifests as orchestrated
 from jeroboam.api.call import Answer, Call, Failure, Handler, Route
-from jeroboam.api.fields import Check, body_of, text
+from jeroboam.api.fields import FieldCheck, body_of, text
 from jeroboam.api.wire import paging, patch_of
-from jeroboam.domain.bay_containers import Workload
-from jeroboam.domain.bay_manifests import CALLED, Orchestrated
+from jeroboam.domain.bay_containers import BayContainer
+from jeroboam.domain.bay_manifests import CALLED, BayManifest
 from jeroboam.domain.clusters import Cluster, Template
 from jeroboam.domain.noderecords import NodeRecord
 from jeroboam.store import sort_keys
@@ -21,7 +21,7 @@ LINKED = ("pods", "rcs", "baymodels", "bays", "containers", "services")
 """What the description of version 1 links to."""
 # Where their clients may meet an error. Two of these are today's as well, and an error of theirs is told in both ways.
 _TOLD = frozenset({*LINKED, "nodes", "certificates", "mservices"})
-_WITHIN: dict[str, Check] = {"bay_ident": text()}
+_WITHIN: dict[str, FieldCheck] = {"bay_ident": text()}
 _STORED = "answered once the wish is stored, not once it is done"
 
 _BAY, _BAYS = "/bays/{bay}", paging([*sort_keys(Cluster), *bays.NOW_CALLED])
@@ -138,7 +138,7 @@ _NODE_ROUTES = (
     Route(method="DELETE", path=_NODE, handler=nodes.delete, rule="node:delete", status=204),
 )
 
-_CONTAINER, _CONTAINERS = "/containers/{container}", paging(sort_keys(Workload)) | _WITHIN
+_CONTAINER, _CONTAINERS = "/containers/{container}", paging(sort_keys(BayContainer)) | _WITHIN
 _CONTAINER_ROUTES = (
     Route(
         method="GET",
@@ -224,11 +224,11 @@ def _asked() -> list[Route]:
     ]
 
 
-def _orchestrated(of: orchestrated.Resource, answers: tuple[object, object, object]) -> tuple[Route, ...]:
+def _orchestrated(of: orchestrated.ManifestResource, answers: tuple[object, object, object]) -> tuple[Route, ...]:
     """The routes of pods, services or replication controllers; their answers in short, in a list and alone."""
     many, one, called = of.collection, of.kind, CALLED[of.kind]
     lists, single = f"/{many}", f"/{many}/{{{one}}}"
-    page = paging(sort_keys(Orchestrated)) | _WITHIN
+    page = paging(sort_keys(BayManifest)) | _WITHIN
     in_short, in_full, alone = answers
     made = body_of(orchestrated.FIELDS, orchestrated.REQUIRED)
     refused = f"{_STORED}; what the bay would refuse is a 400"

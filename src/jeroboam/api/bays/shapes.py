@@ -4,8 +4,8 @@ from typing import NotRequired, TypedDict
 
 from jeroboam.api.container_infra.shapes import Labels
 from jeroboam.api.shapes import Link, Moment, NextPage, Uuid
-from jeroboam.domain.bay_containers import WorkloadStatus
-from jeroboam.domain.bay_manifests import OrchestratedStatus
+from jeroboam.domain.bay_containers import BayContainerStatus
+from jeroboam.domain.bay_manifests import BayManifestStatus
 
 
 class BayInList(TypedDict):
@@ -106,7 +106,7 @@ class BayContainerInList(TypedDict):
     uuid: Uuid
     name: str
     bay_uuid: Uuid
-    status: WorkloadStatus
+    status: BayContainerStatus
     links: list[Link]
 
 
@@ -167,7 +167,7 @@ class InBay(TypedDict):
     uuid: Uuid
     name: str
     bay_uuid: Uuid
-    status: OrchestratedStatus
+    status: BayManifestStatus
     links: list[Link]
 
 

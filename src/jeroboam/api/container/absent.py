@@ -9,8 +9,8 @@ from typing import Any
 from jeroboam.api.call import NEWEST, Answer, Call, Handler, Route
 from jeroboam.api.container import shapes
 from jeroboam.api.container.policies import ABSENT_RULES
-from jeroboam.api.fields import Check, ignored
-from jeroboam.domain.errors import NotOffered
+from jeroboam.api.fields import FieldCheck, ignored
+from jeroboam.domain.errors import NotImplementedHere
 
 _ONE = "/containers/{container}"
 _PAGING = "limit marker sort_key sort_dir all_projects"
@@ -20,7 +20,7 @@ _REGISTRIES = f"{_PAGING} name domain project_id user_id username"
 def _handler(summary: str, sentence: str) -> Handler:
     async def handler(call: Call) -> Answer:
         del call
-        raise NotOffered(sentence)
+        raise NotImplementedHere(sentence)
 
     handler.__doc__ = summary
     return handler
@@ -29,7 +29,7 @@ def _handler(summary: str, sentence: str) -> Handler:
 def _absent(
     method: str, path: str, what: str, sentence: str, *, arguments: str = "", since: int = 1, until: int = NEWEST
 ) -> Route:
-    query: Mapping[str, Check] = dict.fromkeys(arguments.split(), ignored)
+    query: Mapping[str, FieldCheck] = dict.fromkeys(arguments.split(), ignored)
     rule = ABSENT_RULES[f"{method} {path}"]
     body: dict[str, Any] = {"body": {}, "body_needed": False} if method in {"POST", "PATCH"} else {}
     return Route(

@@ -12,12 +12,12 @@ from typing import Any
 
 from jeroboam.api.call import Answer, Call, Handler, reply
 from jeroboam.api.container.lookup import ask, container_to_change
-from jeroboam.api.container.refusals import NotPlaced
+from jeroboam.api.container.refusals import ContainerNotPlaced
 from jeroboam.api.container.schema import refuse_unknown, split_command
 from jeroboam.api.container.shapes import Executed, Sample
-from jeroboam.api.fields import BadField, Check, flag, read, text, whole
+from jeroboam.api.fields import FieldCheck, InvalidField, flag, read, text, whole
 from jeroboam.domain.containers import Container, OpKind
-from jeroboam.domain.errors import Invalid, NotFound, NotOffered
+from jeroboam.domain.errors import Invalid, NotFound, NotImplementedHere
 
 STOP_SECONDS = 10
 LONGEST_STOP = 24 * 3600
@@ -26,7 +26,7 @@ _BY_NUMBER = {number: name for name, number in reversed(_SIGNALS.items())}
 _SINCE = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(?:[,.](\d{1,6}))?", re.ASCII)
 
 
-def arguments(call: Call, table: Mapping[str, Check]) -> dict[str, Any]:
+def arguments(call: Call, table: Mapping[str, FieldCheck]) -> dict[str, Any]:
     """The action's checked arguments, from the query and the body together."""
     body: dict[str, Any] = {}
     if call.body.strip():
@@ -39,14 +39,14 @@ def arguments(call: Call, table: Mapping[str, Check]) -> dict[str, Any]:
     return read(body, table)
 
 
-def _said_none(check: Check) -> Check:
+def _said_none(check: FieldCheck) -> FieldCheck:
     """Clients in Python send the word None for what was not given."""
 
     def run(name: str, value: Any) -> Any:
         absent = value is None or (isinstance(value, str) and value in {"None", ""})
         return None if absent else check(name, value)
 
-    return Check(run, {"anyOf": [check.schema, {"enum": [None, "None", ""]}]})
+    return FieldCheck(run, {"anyOf": [check.schema, {"enum": [None, "None", ""]}]})
 
 
 ENDING = {"timeout": _said_none(whole(low=0, high=LONGEST_STOP))}
@@ -95,11 +95,11 @@ def _signal(name: str, value: Any) -> str:
             return found
     full = word if word.startswith("SIG") else f"SIG{word}"
     if full not in _SIGNALS:
-        raise BadField(name, value, "it has to be the name or the number of a signal.")
+        raise InvalidField(name, value, "it has to be the name or the number of a signal.")
     return full
 
 
-KILL = {"signal": _said_none(Check(_signal, {"type": ["string", "integer"]}))}
+KILL = {"signal": _said_none(FieldCheck(_signal, {"type": ["string", "integer"]}))}
 
 
 async def kill(call: Call) -> Answer:
@@ -113,7 +113,7 @@ async def _placed(call: Call, action: str) -> tuple[Container, str]:
     async with call.parts.store.read() as tx:
         container = await container_to_change(tx, call, action)
     if container.host_id is None:
-        raise NotPlaced(f"Container {container.uuid} is not on any host.")
+        raise ContainerNotPlaced(f"Container {container.uuid} is not on any host.")
     return container, container.host_id
 
 
@@ -135,11 +135,11 @@ def _since(name: str, value: Any) -> float:
         return float(said)
     match = _SINCE.fullmatch(said)
     if match is None:
-        raise BadField(name, value, "it has to be a Unix time or look like 2026-11-21 21:32:11,000.")
+        raise InvalidField(name, value, "it has to be a Unix time or look like 2026-11-21 21:32:11,000.")
     try:
         moment = dt.datetime.fromisoformat(f"{match[1]}T{match[2]}+00:00")
     except ValueError as error:
-        raise BadField(name, value, "there is no such time.") from error
+        raise InvalidField(name, value, "there is no such time.") from error
     return moment.timestamp() + float(f"0.{match[3] or 0}")
 
 
@@ -147,8 +147,8 @@ LOGS = {
     "stdout": _said_none(flag),
     "stderr": _said_none(flag),
     "timestamps": _said_none(flag),
-    "tail": _said_none(Check(_tail, {"anyOf": [*_LINES.schema["anyOf"], {"enum": ["all"]}]})),
-    "since": _said_none(Check(_since, {"type": ["string", "number"]})),
+    "tail": _said_none(FieldCheck(_tail, {"anyOf": [*_LINES.schema["anyOf"], {"enum": ["all"]}]})),
+    "since": _said_none(FieldCheck(_since, {"type": ["string", "number"]})),
 }
 
 
@@ -186,12 +186,12 @@ async def execute(call: Call) -> Answer:
     """POST /containers/{}/execute: a command in the container, to its end"""
     said = arguments(call, EXECUTE)
     if "command" not in said:
-        raise BadField("command", None, "it is required.")
+        raise InvalidField("command", None, "it is required.")
     if not said.get("run", True) or said.get("interactive", False):
-        raise NotOffered("Interactive sessions are not available yet: run has to be true.", field="run")
+        raise NotImplementedHere("Interactive sessions are not available yet: run has to be true.", field="run")
     words = split_command("command", said["command"])
     if not words:
-        raise BadField("command", said["command"], "it holds no word.")
+        raise InvalidField("command", said["command"], "it holds no word.")
     container, host_id = await _placed(call, "execute")
     result = await call.parts.gateway.execute(host_id, container.uuid, words)
     shown: Executed = {

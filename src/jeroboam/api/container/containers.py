@@ -12,11 +12,11 @@ from jeroboam.api.container.actions import arguments
 from jeroboam.api.container.fitting import asks_for_something, check_hosts, check_limits
 from jeroboam.api.container.lookup import ask, container_of, container_to_change, flag_of
 from jeroboam.api.container.quotas import check_quota
-from jeroboam.api.container.refusals import NewerVersion, RegistryNotFound, RequestedHostNotFound
+from jeroboam.api.container.refusals import NeedsNewerVersion, RegistryNotFound, RequestedHostNotFound
 from jeroboam.api.container.schema import NAME, cpu, digits, read_create, refuse_unknown, spec_of
 from jeroboam.api.container.shapes import ContainerList
 from jeroboam.api.container.views import hidden_from, single, view
-from jeroboam.api.fields import BadField, Check, flag, read, text
+from jeroboam.api.fields import FieldCheck, InvalidField, flag, read, text
 from jeroboam.api.options import ApiOptions
 from jeroboam.api.wire import next_page, page_of
 from jeroboam.domain.containers import Container, ContainerSpec, OpKind
@@ -130,7 +130,7 @@ def _use(spec: ContainerSpec, *, containers: int) -> ContainerUse:
     return ContainerUse(containers=containers, memory=spec.memory, cpu=spec.cpu, disk=spec.disk or 0)
 
 
-def update_table(options: ApiOptions) -> dict[str, Check]:
+def update_table(options: ApiOptions) -> dict[str, FieldCheck]:
     """The fields of a change."""
     return {
         "cpu": cpu(options),
@@ -175,7 +175,7 @@ async def rename(call: Call) -> Answer:
     """POST /containers/{id or name}/rename: another name"""
     said = arguments(call, RENAME)
     if "name" not in said:
-        raise BadField("name", None, "it is required.")
+        raise InvalidField("name", None, "it is required.")
     name: str = said["name"]
     async with call.parts.store.write() as tx:
         container = await container_to_change(tx, call, "rename")
@@ -191,7 +191,7 @@ async def delete(call: Call) -> Answer:
     force, stop = flag_of(call, "force"), flag_of(call, "stop")
     for name, since in (("force", FORCE), ("stop", STOP)):
         if name in call.query and call.version < since:
-            raise NewerVersion(name, call.version, since)
+            raise NeedsNewerVersion(name, call.version, since)
     if force and not stop:
         call.enforce("container:delete_force")
     async with call.parts.store.write() as tx:

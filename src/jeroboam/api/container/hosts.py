@@ -10,7 +10,7 @@ from typing import Any
 from jeroboam.api.call import Answer, Call, Handler, reply
 from jeroboam.api.container.refusals import HostNotFound, ServiceNotFound
 from jeroboam.api.container.shapes import HostList, HostShape, ServiceAnswer, ServiceList, ServiceShape, ZoneList
-from jeroboam.api.fields import BadField, flag, text
+from jeroboam.api.fields import InvalidField, flag, text
 from jeroboam.api.wire import descending, limit_of, links, next_page, page_of
 from jeroboam.domain.errors import NotFound
 from jeroboam.domain.hosts import Host
@@ -124,7 +124,7 @@ def switch(*, disabled: bool) -> Handler:
 async def force_down(call: Call) -> Answer:
     """PUT /services/force_down: call an agent down, whatever it says itself"""
     if "forced_down" not in call.query:
-        raise BadField("forced_down", None, "it is required.")
+        raise InvalidField("forced_down", None, "it is required.")
     forced: bool = call.query["forced_down"]
     host = await _change(call, forced_down=forced)
     shown: ServiceAnswer = {"service": {"host": host.hostname, "binary": BINARY, "forced_down": forced}}
@@ -134,7 +134,7 @@ async def force_down(call: Call) -> Answer:
 async def _change(call: Call, **values: Any) -> Host:
     for name in ("host", "binary"):
         if not call.query.get(name):
-            raise BadField(name, call.query.get(name), "it is required.")
+            raise InvalidField(name, call.query.get(name), "it is required.")
     hostname, binary = call.query["host"], call.query["binary"]
     async with call.parts.store.write() as tx:
         found = await tx.hosts.select(hostname=hostname) if binary == BINARY else []

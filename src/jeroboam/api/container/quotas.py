@@ -10,12 +10,12 @@ from typing import Any
 from jeroboam.api.call import Answer, Call, reply
 from jeroboam.api.container.lookup import flag_of
 from jeroboam.api.container.schema import refuse_unknown
-from jeroboam.api.fields import Check, read, whole
+from jeroboam.api.fields import FieldCheck, read, whole
 from jeroboam.domain.errors import OverQuota
 from jeroboam.domain.quotas import DEFAULT_CLASS, UNLIMITED, ContainerUse, Quota, class_owner, exceeded
 from jeroboam.store import Transaction
 
-FIELDS: dict[str, Check] = dict.fromkeys(("containers", "memory", "cpu", "disk"), whole(low=UNLIMITED))
+FIELDS: dict[str, FieldCheck] = dict.fromkeys(("containers", "memory", "cpu", "disk"), whole(low=UNLIMITED))
 
 
 async def limits_of(tx: Transaction, call: Call, project_id: str) -> dict[str, int]:

@@ -9,7 +9,7 @@ class SchemaError(Invalid):
     code = "schema-validation-error"
 
 
-class NewerVersion(Invalid):
+class NeedsNewerVersion(Invalid):
     """A parameter that came with a later version than the one asked for."""
 
     code = "invalid-param-in-version"
@@ -39,7 +39,7 @@ class ServiceNotFound(NotFound):
     code = "zun-service-not-found"
 
 
-class NotPlaced(Conflict):
+class ContainerNotPlaced(Conflict):
     """A live question to a container that is on no host."""
 
     code = "conflict"

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 
 from jeroboam.api.call import NEWEST, Handler, Route
 from jeroboam.api.container import absent, actions, containers, hosts, quotas, schema, shapes
-from jeroboam.api.fields import Check, Schema, body_of, flag, text
+from jeroboam.api.fields import FieldCheck, Schema, body_of, flag, text
 from jeroboam.api.wire import paging
 from jeroboam.domain.containers import Container, OpKind
 from jeroboam.domain.hosts import Host
 from jeroboam.store import sort_keys
 
 RENAME_UNTIL = 13
-_ALL: Mapping[str, Check] = {"all_projects": flag}
+_ALL: Mapping[str, FieldCheck] = {"all_projects": flag}
 _ONE = "/containers/{container}"
 _QUOTA = "/quotas/{project}"
 _CLASS = "/quota_classes/{class}"
@@ -23,13 +23,18 @@ _ORDER = "in the order of asking; a delete overtakes"
 _CHANGE = containers.update_table(schema.UNBOUNDED)
 
 
-def _or_null(table: Mapping[str, Check]) -> Schema:
+def _or_null(table: Mapping[str, FieldCheck]) -> Schema:
     """The schema of an action's arguments; clients send null for none."""
     return {**body_of(table), "type": ["object", "null"]}
 
 
 def _wish(
-    name: str, handler: Handler, table: Mapping[str, Check] | None = None, *, differs: str = _ORDER, until: int = NEWEST
+    name: str,
+    handler: Handler,
+    table: Mapping[str, FieldCheck] | None = None,
+    *,
+    differs: str = _ORDER,
+    until: int = NEWEST,
 ) -> Route:
     """An action that is recorded; its arguments may come in the query or in the body."""
     known = table or {}
@@ -47,7 +52,7 @@ def _wish(
     )
 
 
-def _switch(name: str, handler: Handler, table: Mapping[str, Check]) -> Route:
+def _switch(name: str, handler: Handler, table: Mapping[str, FieldCheck]) -> Route:
     return Route(
         method="PUT",
         path=f"/services/{name}",

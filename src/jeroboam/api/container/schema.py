@@ -7,11 +7,11 @@ from typing import Any
 
 from jeroboam.api.call import NEWEST, Call
 from jeroboam.api.container.fitting import LABEL_HINT
-from jeroboam.api.container.refusals import NewerVersion, SchemaError
+from jeroboam.api.container.refusals import NeedsNewerVersion, SchemaError
 from jeroboam.api.fields import (
     LARGEST,
-    BadField,
-    Check,
+    FieldCheck,
+    InvalidField,
     Schema,
     body_of,
     choice,
@@ -62,22 +62,24 @@ NAME = text(
 )
 
 
-def cpu(options: ApiOptions) -> Check:
+def cpu(options: ApiOptions) -> FieldCheck:
     """Cores, as a number or as its text."""
 
     def run(name: str, value: Any) -> float:
         said = str(value)
         if isinstance(value, bool) or not isinstance(value, int | float | str) or not said or not _CPU.fullmatch(said):
-            raise BadField(name, value, "it has to be a number of cores, with at most 9 digits behind the point.")
+            raise InvalidField(name, value, "it has to be a number of cores, with at most 9 digits behind the point.")
         cores = float(said)
         if not options.minimum_cpu <= cores <= options.maximum_cpu:
-            raise BadField(name, value, f"it has to be from {options.minimum_cpu} to {options.maximum_cpu}.")
+            raise InvalidField(name, value, f"it has to be from {options.minimum_cpu} to {options.maximum_cpu}.")
         return cores
 
-    return Check(run, {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": f"^{_CPU.pattern}$"}]})
+    return FieldCheck(
+        run, {"anyOf": [{"type": "number", "minimum": 0}, {"type": "string", "pattern": f"^{_CPU.pattern}$"}]}
+    )
 
 
-def digits(low: int, high: int) -> Check:
+def digits(low: int, high: int) -> FieldCheck:
     """A whole number or its digits."""
     return whole(low=low, high=high)
 
@@ -87,16 +89,16 @@ def split_command(name: str, said: str) -> tuple[str, ...]:
     try:
         return tuple(shlex.split(said))
     except ValueError as error:
-        raise BadField(name, said, f"it cannot be split into words: {error}.") from error
+        raise InvalidField(name, said, f"it cannot be split into words: {error}.") from error
 
 
 def _command(name: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, str):
-        raise BadField(name, value, "it has to be a string.")
+        raise InvalidField(name, value, "it has to be a string.")
     return split_command(name, value)
 
 
-COMMAND = Check(_command, {"type": "string"})
+COMMAND = FieldCheck(_command, {"type": "string"})
 """A command line."""
 
 
@@ -109,16 +111,16 @@ _WORDS = strings(low=0, high=65536)
 
 def _restart_policy(name: str, value: Any) -> RestartPolicy:
     if not isinstance(value, dict) or set(value) - {"Name", "MaximumRetryCount"}:
-        raise BadField(name, value, "it has to be an object with Name and MaximumRetryCount.")
+        raise InvalidField(name, value, "it has to be an object with Name and MaximumRetryCount.")
     word = _POLICY_NAME(f"{name}/Name", value.get("Name"))
     given = value.get("MaximumRetryCount")
     count = 0 if given is None else _RETRIES(f"{name}/MaximumRetryCount", given)
     if count and word in _COUNTED:
-        raise BadField(f"{name}/MaximumRetryCount", given, f"it has to be 0 with {word}.")
+        raise InvalidField(f"{name}/MaximumRetryCount", given, f"it has to be 0 with {word}.")
     return RestartPolicy(name=word, maximum_retry_count=0 if word == "no" else count)
 
 
-_RESTART_POLICY = Check(
+_RESTART_POLICY = FieldCheck(
     _restart_policy,
     body_of({"Name": _POLICY_NAME, "MaximumRetryCount": optional(_RETRIES)}, "Name"),
 )
@@ -130,39 +132,41 @@ _TIME = optional(whole(low=0))
 
 def _healthcheck(name: str, value: Any) -> HealthCheck:
     if not isinstance(value, dict) or set(value) - {"cmd", "interval", "retries", "timeout"}:
-        raise BadField(name, value, "it has to be an object with cmd, interval, retries and timeout.")
+        raise InvalidField(name, value, "it has to be an object with cmd, interval, retries and timeout.")
     test = _TEST(f"{name}/cmd", value.get("cmd"))
     times = {key: _TIME(f"{name}/{key}", value.get(key)) for key in ("interval", "retries", "timeout")}
     return HealthCheck(test=test, **times)
 
 
-_HEALTHCHECK = Check(
+_HEALTHCHECK = FieldCheck(
     _healthcheck, body_of({"cmd": _TEST, "interval": _TIME, "retries": _TIME, "timeout": _TIME}, "cmd")
 )
 
 
 def _exposed_ports(name: str, value: Any) -> dict[str, dict[str, str]]:
     if not isinstance(value, dict):
-        raise BadField(name, value, 'it has to be an object like {"80/tcp": {}}.')
+        raise InvalidField(name, value, 'it has to be an object like {"80/tcp": {}}.')
     checked: dict[str, dict[str, str]] = {}
     for key, member in value.items():
         port, _, protocol = key.partition("/")
         good = port.isascii() and port.isdigit() and len(port) <= len(str(_PORT_MOST)) and 0 < int(port) <= _PORT_MOST
         if not good or (protocol or "tcp") not in _PROTOCOLS or member:
-            raise BadField(f"{name}/{key}", member, "it has to be a port, optionally with /tcp or /udp.")
+            raise InvalidField(f"{name}/{key}", member, "it has to be a port, optionally with /tcp or /udp.")
         checked[f"{int(port)}/{protocol or 'tcp'}"] = {}
     return checked
 
 
-_EXPOSED_PORTS = Check(_exposed_ports, {"type": "object", "propertyNames": {"pattern": "^[0-9]{1,5}(/(tcp|udp)?)?$"}})
+_EXPOSED_PORTS = FieldCheck(
+    _exposed_ports, {"type": "object", "propertyNames": {"pattern": "^[0-9]{1,5}(/(tcp|udp)?)?$"}}
+)
 
 
 def _objects(name: str, value: Any, keys: frozenset[str]) -> tuple[dict[str, str], ...]:
     if not isinstance(value, list):
-        raise BadField(name, value, "it has to be a list of objects.")
+        raise InvalidField(name, value, "it has to be a list of objects.")
     for member in value:
         if not isinstance(member, dict) or set(member) - keys:
-            raise BadField(name, member, f"each has to be an object of: {', '.join(sorted(keys))}.")
+            raise InvalidField(name, member, f"each has to be an object of: {', '.join(sorted(keys))}.")
     scalars = mapping(scalars=True)
     return tuple(scalars(name, {key: said for key, said in member.items() if said is not None}) for member in value)
 
@@ -177,11 +181,11 @@ def _nets(name: str, value: Any) -> tuple[dict[str, str], ...]:
     checked = _objects(name, value, _NET_KEYS)
     for member in checked:
         if ("network" in member) == ("port" in member):
-            raise BadField(name, member, "each has to name either a network or a port.")
+            raise InvalidField(name, member, "each has to name either a network or a port.")
     return checked
 
 
-_NETS = Check(_nets, _list_of(_NET_KEYS))
+_NETS = FieldCheck(_nets, _list_of(_NET_KEYS))
 
 
 def _mounts(name: str, value: Any) -> tuple[dict[str, str], ...]:
@@ -189,24 +193,24 @@ def _mounts(name: str, value: Any) -> tuple[dict[str, str], ...]:
     for member in checked:
         choice("volume", "bind")(f"{name}/type", member.setdefault("type", "volume"))
         if not member.get("destination") or not (member.get("source") or member.get("size")):
-            raise BadField(name, member, "each needs a destination, and a source or a size.")
+            raise InvalidField(name, member, "each needs a destination, and a source or a size.")
         if "size" in member:
             whole(low=1)(f"{name}/size", member["size"])
     return checked
 
 
-_MOUNTS = Check(_mounts, _list_of(_MOUNT_KEYS))
+_MOUNTS = FieldCheck(_mounts, _list_of(_MOUNT_KEYS))
 
 
 def _hints(name: str, value: Any) -> dict[str, str]:
     checked: dict[str, str] = unreserved(mapping())(name, value)
     for key, said in checked.items():
         if not key.startswith(LABEL_HINT) or key == LABEL_HINT:
-            raise BadField(f"{name}/{key}", said, f"a hint is {LABEL_HINT}KEY, a label of a host's Engine.")
+            raise InvalidField(f"{name}/{key}", said, f"a hint is {LABEL_HINT}KEY, a label of a host's Engine.")
     return checked
 
 
-_HINTS = Check(
+_HINTS = FieldCheck(
     _hints,
     {
         "type": "object",
@@ -221,51 +225,53 @@ def _labels(name: str, value: Any) -> dict[str, str]:
     for key, word in labels.items():
         if not word.isprintable():
             why = "it has to hold no line break or other control character: labels are shown on terminals."
-            raise BadField(f"{name}/{key}", repr(word), why)
+            raise InvalidField(f"{name}/{key}", repr(word), why)
     return labels
 
 
-_LABELS = Check(_labels, mapping().schema)
+_LABELS = FieldCheck(_labels, mapping().schema)
 
 
 def _environment(name: str, value: Any) -> dict[str, str]:
     variables: dict[str, str] = mapping()(name, value)
     for variable in variables:
         if "=" in variable:
-            raise BadField(f"{name}/{variable}", variable, "the name of a variable must not hold '='.")
+            raise InvalidField(f"{name}/{variable}", variable, "the name of a variable must not hold '='.")
     return variables
 
 
-_ENVIRONMENT = Check(_environment, dict(mapping().schema) | {"propertyNames": {"minLength": 1, "pattern": "^[^=]+$"}})
+_ENVIRONMENT = FieldCheck(
+    _environment, dict(mapping().schema) | {"propertyNames": {"minLength": 1, "pattern": "^[^=]+$"}}
+)
 _IMAGE_TEXT = text(low=2, pattern=r"[a-zA-Z0-9][a-zA-Z0-9_.-]", rule="it has to name an image.")
 
 
 def _image(name: str, value: Any) -> str:
     checked: str = _IMAGE_TEXT(name, value)
     if not is_reference(checked):
-        raise BadField(name, value, "it has to be a reference such as registry.example.org/team/app:1.2, or an id.")
+        raise InvalidField(name, value, "it has to be a reference such as registry.example.org/team/app:1.2, or an id.")
     return checked
 
 
-_IMAGE = Check(_image, _IMAGE_TEXT.schema)
+_IMAGE = FieldCheck(_image, _IMAGE_TEXT.schema)
 
 
-def _drivers(options: ApiOptions) -> Check:
+def _drivers(options: ApiOptions) -> FieldCheck:
     def run(name: str, value: Any) -> str | None:
         if isinstance(value, str) and value in {"None", ""}:
             return None
         known = choice("docker", "glance")(name, value)
         if known not in options.image_drivers:
-            raise BadField(name, value, f"this service has: {', '.join(options.image_drivers)}.")
+            raise InvalidField(name, value, f"this service has: {', '.join(options.image_drivers)}.")
         return str(known)
 
-    return Check(run, {"enum": ["docker", "glance", "None", ""]})
+    return FieldCheck(run, {"enum": ["docker", "glance", "None", ""]})
 
 
-def create_table(options: ApiOptions, version: int) -> dict[str, Check]:
+def create_table(options: ApiOptions, version: int) -> dict[str, FieldCheck]:
     """The fields of a create at that version. Those that the schema does not know yet are not in it."""
     words = optional(_WORDS)
-    table: dict[str, Check] = {
+    table: dict[str, FieldCheck] = {
         "name": optional(NAME),
         "image": _IMAGE,
         "command": words if version >= COMMAND_LIST else optional(COMMAND),
@@ -306,7 +312,7 @@ def create_schema() -> Schema:
     """The schema of a create, at the newest version but for a command, which once was a text."""
     table = create_table(UNBOUNDED, NEWEST)
     command = {"anyOf": [table["command"].schema, COMMAND.schema]}
-    return body_of(table | {"command": Check(_command, command)}, "image")
+    return body_of(table | {"command": FieldCheck(_command, command)}, "image")
 
 
 def read_create(call: Call, body: Mapping[str, Any]) -> dict[str, Any]:
@@ -317,11 +323,11 @@ def read_create(call: Call, body: Mapping[str, Any]) -> dict[str, Any]:
         raise SchemaError("'image' is a required property.", field="image")
     for name, since in _USABLE_SINCE.items():
         if name in body and call.version < since:
-            raise NewerVersion(name, call.version, since)
+            raise NeedsNewerVersion(name, call.version, since)
     return {name: value for name, value in read(body, table).items() if value is not None}
 
 
-def refuse_unknown(body: Mapping[str, Any], table: Mapping[str, Check]) -> None:
+def refuse_unknown(body: Mapping[str, Any], table: Mapping[str, FieldCheck]) -> None:
     """Raise for a key that the schema does not have."""
     for name in body:
         if name not in table:
@@ -339,7 +345,7 @@ def spec_of(wish: Mapping[str, Any], options: ApiOptions, version: int) -> Conta
     policy_name = wish["restart_policy"].name if "restart_policy" in wish else "no"
     if wish.get("auto_remove") and policy_name in _COUNTED:
         why = f"restart_policy {policy_name} starts the container again, so that its end never comes."
-        raise BadField("auto_remove", wish["auto_remove"], why)
+        raise InvalidField("auto_remove", wish["auto_remove"], why)
     interactive = wish.get("interactive", False)
     return ContainerSpec(
         **given,

@@ -10,17 +10,17 @@ from dataclasses import dataclass
 
 from jeroboam.api.call import Call
 from jeroboam.domain.clusters import Cluster, NodeGroup, Template, TemplateSpec, flavor_of
-from jeroboam.domain.limits import Asked, Limit, Owner, asked_by, check, concerning
+from jeroboam.domain.limits import Limit, LimitOwner, RequestedSize, asked_by, check, concerning
 from jeroboam.store import Transaction
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Bounds:
+class ProjectLimits:
     """The limits of one project."""
 
     limits: tuple[Limit, ...] = ()
 
-    def check(self, asked: Asked) -> None:
+    def check(self, asked: RequestedSize) -> None:
         """Raise `Forbidden`, naming the limit, for what is beyond one."""
         check(self.limits, asked)
 
@@ -32,7 +32,7 @@ class Bounds:
         """Whether the cluster may become that; what stays as it is may stay."""
         was, spec = before.spec, after.spec
         flavored = (was.flavor_id, was.master_flavor_id) != (spec.flavor_id, spec.master_flavor_id)
-        asked = Asked(
+        asked = RequestedSize(
             cluster_name=after.name if after.name != before.name else None,
             flavors=[flavor_of(after, group) for group in groups] if flavored else (),
             labels=spec.labels if spec.labels != was.labels else None,
@@ -44,19 +44,21 @@ class Bounds:
         """Whether the cluster may go to that template."""
         self.check_change(before, after, ())
         spec = template.spec
-        self.check(Asked(template=(template.uuid, template.name), coe=spec.coe, provider=spec.driver))
+        self.check(RequestedSize(template=(template.uuid, template.name), coe=spec.coe, provider=spec.driver))
 
     def check_template(self, spec: TemplateSpec) -> None:
         """Whether there may be a template of that kind; what it leaves open is the cluster's to say."""
         named = [flavor for flavor in (spec.flavor_id, spec.master_flavor_id) if flavor is not None]
-        self.check(Asked(coe=spec.coe, provider=spec.driver, flavors=named, labels=spec.labels))
+        self.check(RequestedSize(coe=spec.coe, provider=spec.driver, flavors=named, labels=spec.labels))
 
     def check_group(self, cluster: Cluster, group: NodeGroup, before: NodeGroup | None = None) -> None:
         """Whether the cluster may have nodes of that kind; what is as it was before may stay."""
         flavor = flavor_of(cluster, group)
         same_flavor = before is not None and flavor == flavor_of(cluster, before)
         same_labels = before is not None and group.spec.labels == before.spec.labels
-        self.check(Asked(flavors=() if same_flavor else (flavor,), labels=None if same_labels else group.spec.labels))
+        self.check(
+            RequestedSize(flavors=() if same_flavor else (flavor,), labels=None if same_labels else group.spec.labels)
+        )
 
     async def check_growth(self, tx: Transaction, project_id: str, more: int, *, cluster_id: str | None = None) -> None:
         """Whether the project may have so many nodes more, in that cluster or in a new one."""
@@ -68,25 +70,25 @@ class Bounds:
         if cluster_id is not None:
             groups = await tx.nodegroups.select(cluster_id=cluster_id)
             own = sum(group.spec.node_count for group in groups) + more
-        self.check(Asked(cluster_nodes=own, project_nodes=nodes + more))
+        self.check(RequestedSize(cluster_nodes=own, project_nodes=nodes + more))
 
 
 def _counts(limit: Limit) -> bool:
     return limit.max_nodes_per_cluster is not None or limit.max_nodes_per_project is not None
 
 
-async def bounds_for(call: Call, project_id: str) -> Bounds:
+async def bounds_for(call: Call, project_id: str) -> ProjectLimits:
     """What holds for the project, whoever asks: an admin in another project is held to that one's limits.
 
     Raises `Unavailable` where that project has to be asked for and the identity service does not answer.
     """
     limits = call.parts.limits
     if not limits:
-        return Bounds()
+        return ProjectLimits()
     caller = call.caller
-    owner: Owner | None = Owner(
+    owner: LimitOwner | None = LimitOwner(
         project_id=caller.project_id, project_name=caller.project_name, domain_id=caller.project_domain_id
     )
     if project_id != caller.project_id:
         owner = await call.parts.projects.describe(project_id)
-    return Bounds(limits=concerning(limits, owner or Owner(project_id=project_id)))
+    return ProjectLimits(limits=concerning(limits, owner or LimitOwner(project_id=project_id)))

@@ -2,7 +2,7 @@
 
 from jeroboam.api.call import Answer, Call, reply
 from jeroboam.api.wire import page_of
-from jeroboam.domain.errors import NotFound, NotOffered
+from jeroboam.domain.errors import NotFound, NotImplementedHere
 
 
 async def index(call: Call) -> Answer:
@@ -21,4 +21,4 @@ async def show(call: Call) -> Answer:
 async def write(call: Call) -> Answer:
     """POST, PATCH and DELETE: nothing that is offered"""
     del call
-    raise NotOffered("Federations of clusters are not offered by this service. Nothing was changed.")
+    raise NotImplementedHere("Federations of clusters are not offered by this service. Nothing was changed.")

@@ -9,32 +9,32 @@ from collections.abc import Sequence
 from typing import Any
 
 from jeroboam.api.call import Call
-from jeroboam.api.fields import BadField, Check, Several, flag, text
-from jeroboam.domain.clusters import Health, Operation, Outcome
+from jeroboam.api.fields import FieldCheck, InvalidField, ListCheck, flag, text
+from jeroboam.domain.clusters import Health, Operation, OperationOutcome
 from jeroboam.domain.states import cluster_status
 from jeroboam.store import ClusterFilter, TemplateFilter
 
-_STATUSES = tuple(cluster_status(operation, outcome) for operation in Operation for outcome in Outcome)
+_STATUSES = tuple(cluster_status(operation, outcome) for operation in Operation for outcome in OperationOutcome)
 # What SQLite has no spelling for in the path to a label.
 _KEY = r'[^=,"\\\x00-\x1f]+'
 _MOST_WORDS = 200
 _LABEL = re.compile(rf"({_KEY})(?:=([^,]*))?", re.DOTALL)
 
 
-def words(known: Sequence[str] | None = None) -> Several:
+def words(known: Sequence[str] | None = None) -> ListCheck:
     """Words with commas between them, of these if there are only some."""
 
     def run(name: str, value: str) -> tuple[str, ...]:
         found = tuple(word for word in value.split(",") if word)
         for word in found:
             if known is not None and word not in known:
-                raise BadField(name, value, f"it has to be one of: {', '.join(known)}.")
+                raise InvalidField(name, value, f"it has to be one of: {', '.join(known)}.")
         if not found:
-            raise BadField(name, value, "it must not be empty.")
+            raise InvalidField(name, value, "it must not be empty.")
         return found
 
     one = "|".join(known) if known is not None else "[^,]+"
-    return Several(run, {"type": "string", "pattern": f"^({one})(,({one}))*$"})
+    return ListCheck(run, {"type": "string", "pattern": f"^({one})(,({one}))*$"})
 
 
 def _labels(name: str, value: str) -> tuple[tuple[str, str | None], ...]:
@@ -42,14 +42,14 @@ def _labels(name: str, value: str) -> tuple[tuple[str, str | None], ...]:
     for said in value.split(","):
         match = _LABEL.fullmatch(said)
         if match is None:
-            raise BadField(name, value, "it has to be KEY or KEY=VALUE.")
+            raise InvalidField(name, value, "it has to be KEY or KEY=VALUE.")
         found.append((match[1], match[2]))
     return tuple(found)
 
 
-LABELS = Several(_labels, {"type": "string", "pattern": f"^{_KEY}(=[^,]*)?(,{_KEY}(=[^,]*)?)*$"})
-TOTAL: dict[str, Check] = {"with_count": flag}
-CLUSTERS: dict[str, Check] = {
+LABELS = ListCheck(_labels, {"type": "string", "pattern": f"^{_KEY}(=[^,]*)?(,{_KEY}(=[^,]*)?)*$"})
+TOTAL: dict[str, FieldCheck] = {"with_count": flag}
+CLUSTERS: dict[str, FieldCheck] = {
     "name": text(),
     "status": words(_STATUSES),
     "coe": words(),
@@ -58,7 +58,7 @@ CLUSTERS: dict[str, Check] = {
     "cluster_template_id": text(),
     **TOTAL,
 }
-TEMPLATES: dict[str, Check] = {
+TEMPLATES: dict[str, FieldCheck] = {
     "name": text(),
     "coe": words(),
     "driver": words(),
@@ -70,10 +70,10 @@ TEMPLATES: dict[str, Check] = {
 
 
 def _words_of(call: Call, name: str) -> tuple[Any, ...]:
-    """What is asked for, each once. Raises `BadField` for more of it than a database takes in one question."""
+    """What is asked for, each once. Raises `InvalidField` for more of it than a database takes in one question."""
     asked: tuple[Any, ...] = tuple(dict.fromkeys(call.query.get(name, ())))
     if len(asked) > _MOST_WORDS:
-        raise BadField(name, f"{len(asked)} of them", f"a list is narrowed by at most {_MOST_WORDS}.")
+        raise InvalidField(name, f"{len(asked)} of them", f"a list is narrowed by at most {_MOST_WORDS}.")
     return asked
 
 

@@ -8,17 +8,17 @@ from typing import Any, NotRequired, TypedDict
 
 from jeroboam.api.call import Answer, Call, reply
 from jeroboam.api.shapes import NextPage
-from jeroboam.api.wire import Identified, next_page
+from jeroboam.api.wire import HasUuid, next_page
 from jeroboam.store import Page
 
 
-class Paged(TypedDict):
+class PageBody(TypedDict):
     """The body of a list: the objects, under whatever name, and this."""
 
     next: NotRequired[NextPage]
 
 
-def paged(call: Call, page: Page, path: str, found: Sequence[Identified], body: Paged | dict[str, Any]) -> Answer:
+def paged(call: Call, page: Page, path: str, found: Sequence[HasUuid], body: PageBody | dict[str, Any]) -> Answer:
     """The answer with that body. `path` is the list's own, below `/v1`; `found` is what it shows, in its order."""
     following = next_page(call, page, path, found)
     if following is not None:

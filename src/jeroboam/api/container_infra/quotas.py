@@ -7,14 +7,14 @@ from typing import Any
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra.schema import refuse_unknown
 from jeroboam.api.container_infra.shapes import QuotaList, QuotaShape
-from jeroboam.api.fields import BadField, Check, choice, read, text, whole
+from jeroboam.api.fields import FieldCheck, InvalidField, choice, read, text, whole
 from jeroboam.api.wire import descending, iso, limit_of, query_flag
 from jeroboam.domain.errors import Conflict, Invalid, NotFound
 from jeroboam.domain.quotas import Quota
 from jeroboam.store import Transaction
 
 RESOURCES = frozenset({"Cluster"})
-FIELDS: dict[str, Check] = {"project_id": text(), "resource": choice(*RESOURCES), "hard_limit": whole(low=0)}
+FIELDS: dict[str, FieldCheck] = {"project_id": text(), "resource": choice(*RESOURCES), "hard_limit": whole(low=0)}
 REQUIRED = ("project_id",)
 _DEFAULT_RESOURCE = "Cluster"
 _READ_ONLY = frozenset({"id", "created_at", "updated_at"})
@@ -62,7 +62,7 @@ def _number(name: str, value: str) -> str:
     return value
 
 
-MARKER = Check(_number, {"type": "integer", "minimum": 0})
+MARKER = FieldCheck(_number, {"type": "integer", "minimum": 0})
 
 
 def _after(found: list[Quota], marker: str | None) -> list[Quota]:
@@ -78,7 +78,7 @@ async def show(call: Call) -> Answer:
     """GET /quotas/{project}/{resource}: what was set, or the default"""
     project_id, resource = call.path["project"], call.path["resource"]
     if resource not in RESOURCES:
-        raise BadField("resource", resource, f"it has to be one of: {', '.join(sorted(RESOURCES))}.")
+        raise InvalidField("resource", resource, f"it has to be one of: {', '.join(sorted(RESOURCES))}.")
     call.enforce("quota:get", project_id=project_id)
     async with call.parts.store.read() as tx:
         found = await tx.quotas.select(project_id=project_id, resource=resource)
@@ -117,7 +117,7 @@ async def update(call: Call) -> Answer:
     wish = _wish(call)
     for name, said in (("project_id", call.path["project"]), ("resource", call.path["resource"])):
         if wish.get(name, said) != said:
-            raise BadField(name, wish[name], f"the path says {said}.")
+            raise InvalidField(name, wish[name], f"the path says {said}.")
     if "hard_limit" not in wish:
         raise Invalid("Mandatory field missing: hard_limit.", field="hard_limit")
     async with call.parts.store.write() as tx:

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from jeroboam.api.fields import BadField, Check, check_unreserved, mapping, optional, whole
-from jeroboam.api.wire import Change
+from jeroboam.api.fields import FieldCheck, InvalidField, check_unreserved, mapping, optional, whole
+from jeroboam.api.wire import PatchOperation
 from jeroboam.domain.errors import Invalid
 from jeroboam.kit.ids import is_uuid
 
@@ -38,39 +38,39 @@ def _labels(name: str, value: Any) -> dict[str, str]:
     check_unreserved(name, checked)
     for key, said in checked.items():
         if key != key.strip():
-            raise BadField(f"{name}/{key}", said, "a key has no space at its start or end.")
+            raise InvalidField(f"{name}/{key}", said, "a key has no space at its start or end.")
     for key in _WHOLE_LABELS:
         given = checked.get(key)
         if given is not None and not (given.isascii() and given.isdigit() and len(given) <= _MOST_DIGITS):
-            raise BadField(f"{name}/{key}", given, "it has to be an integer.")
+            raise InvalidField(f"{name}/{key}", given, "it has to be an integer.")
     return checked
 
 
-labels = Check(_labels, _scalars.schema)
+labels = FieldCheck(_labels, _scalars.schema)
 """Labels, as text; the ones that mean a number have to be one."""
 
 
 def _uuid(name: str, value: Any) -> None:
     if not (isinstance(value, str) and is_uuid(value)):
-        raise BadField(name, value, "it has to be a uuid.")
+        raise InvalidField(name, value, "it has to be a uuid.")
 
 
-UNUSED_UUID = optional(Check(_uuid, {"type": "string", "format": "uuid"}))
+UNUSED_UUID = optional(FieldCheck(_uuid, {"type": "string", "format": "uuid"}))
 """The id in the body of something new, as clients of Magnum may send it: checked, and replaced by one of ours."""
 
 
 def _ipv4_list(name: str, value: Any) -> str:
     if not isinstance(value, str) or not value:
-        raise BadField(name, value, "it has to be a comma separated list of IPv4 addresses.")
+        raise InvalidField(name, value, "it has to be a comma separated list of IPv4 addresses.")
     for address in value.split(","):
         try:
             ipaddress.IPv4Address(address.strip())
         except ValueError as error:
-            raise BadField(name, value, f"'{address.strip()}' is not an IPv4 address.") from error
+            raise InvalidField(name, value, f"'{address.strip()}' is not an IPv4 address.") from error
     return value
 
 
-ipv4_list = Check(_ipv4_list, {"type": "string", "minLength": 1})
+ipv4_list = FieldCheck(_ipv4_list, {"type": "string", "minLength": 1})
 """IPv4 addresses with commas between them."""
 
 
@@ -85,7 +85,7 @@ def literal(said: str) -> Any:
             raise ValueError(said) from error
 
 
-def label_of(change: Change) -> Change:
+def label_of(change: PatchOperation) -> PatchOperation:
     """Labels travel as text in a patch: JSON, or what Python prints for a dictionary."""
     if change.root != "labels":
         return change
@@ -96,4 +96,4 @@ def label_of(change: Change) -> Change:
     try:
         return replace(change, value=literal(str(change.value)))
     except ValueError as error:
-        raise BadField("labels", change.value, "it has to be an object of strings, in JSON.") from error
+        raise InvalidField("labels", change.value, "it has to be an object of strings, in JSON.") from error

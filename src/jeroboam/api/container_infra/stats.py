@@ -4,10 +4,10 @@ import datetime as dt
 
 from jeroboam.api.call import Answer, Call, reply
 from jeroboam.api.container_infra.shapes import ServiceList, ServiceShape, Totals
-from jeroboam.api.fields import BadField, Check, text
+from jeroboam.api.fields import FieldCheck, InvalidField, text
 from jeroboam.api.wire import iso
 from jeroboam.domain.errors import Forbidden
-from jeroboam.domain.hosts import Service
+from jeroboam.domain.hosts import ServiceRecord
 
 CONDUCTOR = "jeroboam-conductor"
 """The process that runs the loops, as it writes its heartbeat; the published API has its own word for it."""
@@ -16,11 +16,11 @@ PUBLISHED = "magnum-conductor"
 
 def _type(name: str, value: str) -> str:
     if value != "cluster":
-        raise BadField(name, value, "it has to be cluster.")
+        raise InvalidField(name, value, "it has to be cluster.")
     return value
 
 
-ARGUMENTS = {"project_id": text(low=0), "type": Check(_type, {"enum": ["cluster"]})}
+ARGUMENTS = {"project_id": text(low=0), "type": FieldCheck(_type, {"enum": ["cluster"]})}
 
 
 async def totals(call: Call) -> Answer:
@@ -45,7 +45,7 @@ async def services(call: Call) -> Answer:
     return reply(shown)
 
 
-def _view(service: Service, alive_since: dt.datetime) -> ServiceShape:
+def _view(service: ServiceRecord, alive_since: dt.datetime) -> ServiceShape:
     up = not service.forced_down and service.last_seen is not None and service.last_seen >= alive_since
     return {
         "id": service.id,

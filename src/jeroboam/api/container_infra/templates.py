@@ -17,8 +17,8 @@ from jeroboam.api.container_infra.lookup import project_scope, template_of
 from jeroboam.api.container_infra.pages import paged
 from jeroboam.api.container_infra.schema import ipv4_list, label_of, labels, refuse_unknown
 from jeroboam.api.container_infra.shapes import TemplateList, TemplateShape
-from jeroboam.api.fields import Check, choice, flag, optional, read, text, whole
-from jeroboam.api.wire import Change, apply, changes_of, iso, links, page_of, with_total
+from jeroboam.api.fields import FieldCheck, choice, flag, optional, read, text, whole
+from jeroboam.api.wire import PatchOperation, apply, changes_of, iso, links, page_of, with_total
 from jeroboam.domain.clusters import Template, TemplateSpec
 from jeroboam.domain.errors import Conflict, Forbidden, Invalid
 from jeroboam.kit.ids import is_uuid
@@ -26,7 +26,7 @@ from jeroboam.store import Transaction
 
 _TEXT = optional(text())
 _SECRET = optional(text(secret=True))
-FIELDS: dict[str, Check] = {
+FIELDS: dict[str, FieldCheck] = {
     "name": _TEXT,
     "coe": text(),
     "image_id": text(),
@@ -162,7 +162,7 @@ def _uuid(name: str, value: Any) -> str:
     return str(UUID(value))
 
 
-IDENT = optional(Check(_uuid, {"type": "string", "format": "uuid"}))
+IDENT = optional(FieldCheck(_uuid, {"type": "string", "format": "uuid"}))
 """A new template's own id, which its maker may choose."""
 
 
@@ -201,7 +201,7 @@ async def update(call: Call) -> Answer:
     return reply(view(call, await changed(call, changes_of(call.json()))))
 
 
-async def changed(call: Call, changes: Sequence[Change]) -> Template:
+async def changed(call: Call, changes: Sequence[PatchOperation]) -> Template:
     """The template of the path with these changes, written."""
     for change in changes:
         if change.root in _INTERNAL:

@@ -10,7 +10,7 @@ from typing import Any
 from jeroboam.api.call import Answer, Call, Handler, Route, reply
 from jeroboam.api.container_infra.clusters.changes import replaced
 from jeroboam.api.container_infra.lookup import cluster_of, groups_of, only, project_scope
-from jeroboam.api.fields import Check, body_of, flag, optional, read, text, whole
+from jeroboam.api.fields import FieldCheck, body_of, flag, optional, read, text, whole
 from jeroboam.api.heat_views import stacks
 from jeroboam.api.heat_views.stacks import Stack
 from jeroboam.domain.clusters import MASTER, Cluster
@@ -19,10 +19,10 @@ from jeroboam.domain.nodeidents import find_node
 from jeroboam.kit.ids import is_uuid
 from jeroboam.store import Transaction
 
-MARK: dict[str, Check] = {"mark_unhealthy": flag, "resource_status_reason": optional(text(low=0, high=4096))}
+MARK: dict[str, FieldCheck] = {"mark_unhealthy": flag, "resource_status_reason": optional(text(low=0, high=4096))}
 _STACK = "/{tenant}/stacks/{stack}"
 _NAMED = f"{_STACK}/{{stack_id}}"
-_DEPTH: dict[str, Check] = {"nested_depth": whole(low=0, high=100)}
+_DEPTH: dict[str, FieldCheck] = {"nested_depth": whole(low=0, high=100)}
 
 
 async def show(call: Call) -> Answer:
@@ -114,7 +114,7 @@ async def _stack_of(tx: Transaction, cluster: Cluster) -> Stack:
     return Stack(cluster=cluster, groups=groups)
 
 
-def _view(path: str, handler: Handler, query: Mapping[str, Check] | None = None) -> Route:
+def _view(path: str, handler: Handler, query: Mapping[str, FieldCheck] | None = None) -> Route:
     return Route(method="GET", path=path, handler=handler, rule="cluster:get", query=query or {}, answer=dict[str, Any])
 
 

@@ -11,17 +11,17 @@ from jeroboam.coes.base import (
     Authority,
     CoeObserved,
     CoePlan,
-    Demand,
     GroupShape,
     Member,
     MemberState,
+    NodeDemand,
     describe_unready,
 )
 from jeroboam.coes.fake.containers import FakeContainer, FakeContainers
 from jeroboam.coes.fake.manifests import FakeManifests, Objects
 from jeroboam.domain.clusters import MASTER, Health, TemplateSpec
 from jeroboam.domain.errors import Invalid, Temporary
-from jeroboam.domain.nodes import File, NodeScript
+from jeroboam.domain.nodes import NodeFile, NodeScript
 from jeroboam.domain.progress import UNWATCHED, Progress
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.faults import Faults
@@ -105,17 +105,17 @@ class FakeCoe(FakeContainers):
 
     def balancer(self, plan: CoePlan) -> NodeScript:
         names = " ".join(member.address for member in plan.masters)
-        return NodeScript(files=(File(path="/etc/fake/masters", content=names.encode()),))
+        return NodeScript(files=(NodeFile(path="/etc/fake/masters", content=names.encode()),))
 
     def script(self, plan: CoePlan, member: Member) -> NodeScript:
         main = plan.authorities["main"]
-        files: tuple[File, ...] = (
-            File(path="/etc/fake/cluster", content=plan.cluster_id.encode()),
-            File(path=SHOWN, content=main.pem.encode()),
-            File(path=TRUSTED, content=main.trusted.encode()),
+        files: tuple[NodeFile, ...] = (
+            NodeFile(path="/etc/fake/cluster", content=plan.cluster_id.encode()),
+            NodeFile(path=SHOWN, content=main.pem.encode()),
+            NodeFile(path=TRUSTED, content=main.trusted.encode()),
         )
         if (setting := member.options.get(OPTION)) is not None:
-            files = (*files, File(path="/etc/fake/setting", content=setting.encode()))
+            files = (*files, NodeFile(path="/etc/fake/setting", content=setting.encode()))
         return NodeScript(files=files, commands=(("hold", member.name),))
 
     @property
@@ -191,7 +191,7 @@ class FakeCoe(FakeContainers):
                 members.unready.discard(uuid)
                 members.left.append(name)
 
-    async def demand(self, plan: CoePlan, groups: Sequence[GroupShape]) -> Demand:
+    async def demand(self, plan: CoePlan, groups: Sequence[GroupShape]) -> NodeDemand:
         await self.faults.meet("demand")
         members, more = self._members(plan), {}
         self._answer(members)
@@ -200,7 +200,7 @@ class FakeCoe(FakeContainers):
             more[group.name] = min(left, group.room)
             left -= more[group.name]
         workers = {member.uuid for member in plan.members if member.role != MASTER}
-        return Demand(
+        return NodeDemand(
             waiting=tuple(f"default/w{number}" for number in range(members.waiting)),
             more={name: count for name, count in more.items() if count},
             held=frozenset(members.held),

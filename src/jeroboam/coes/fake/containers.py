@@ -9,8 +9,8 @@ import datetime as dt
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from jeroboam.coes.base import CoePlan, ContainerSeen, ContainerWant
-from jeroboam.domain.bay_containers import Act
+from jeroboam.coes.base import BayContainerState, CoePlan, DesiredContainer
+from jeroboam.domain.bay_containers import ContainerAction
 from jeroboam.domain.containers import RuntimeState
 from jeroboam.domain.errors import Permanent
 from jeroboam.domain.ports import ExecResult
@@ -24,9 +24,9 @@ UNKNOWN_IMAGE = "no-such-image"
 class FakeContainer:
     """A container, and what was done to it."""
 
-    want: ContainerWant
-    seen: ContainerSeen = field(default_factory=lambda: ContainerSeen(state=RuntimeState.CREATED))
-    acts: list[Act] = field(default_factory=list)
+    want: DesiredContainer
+    seen: BayContainerState = field(default_factory=lambda: BayContainerState(state=RuntimeState.CREATED))
+    acts: list[ContainerAction] = field(default_factory=list)
 
 
 class FakeContainers:
@@ -40,7 +40,7 @@ class FakeContainers:
         self._met = faults
         self._of = of
 
-    async def make(self, plan: CoePlan, want: ContainerWant) -> ContainerSeen:
+    async def make(self, plan: CoePlan, want: DesiredContainer) -> BayContainerState:
         await self._met.meet("container.make")
         there = await self._of(plan)
         if want.uuid not in there:
@@ -50,12 +50,12 @@ class FakeContainers:
         await self._met.meet("container.made")
         return there[want.uuid].seen
 
-    async def look(self, plan: CoePlan, uuid: str) -> ContainerSeen | None:
+    async def look(self, plan: CoePlan, uuid: str) -> BayContainerState | None:
         await self._met.meet("container.look")
         found = (await self._of(plan)).get(uuid)
         return None if found is None else found.seen
 
-    async def act(self, plan: CoePlan, uuid: str, act: Act) -> ContainerSeen:
+    async def act(self, plan: CoePlan, uuid: str, act: ContainerAction) -> BayContainerState:
         await self._met.meet(f"container.{act}")
         found = (await self._of(plan)).get(uuid)
         if found is None:
@@ -67,19 +67,19 @@ class FakeContainers:
         await self._met.meet(f"container.{act}.done")
         return found.seen
 
-    def _after(self, seen: ContainerSeen, act: Act, number: int) -> ContainerSeen:
+    def _after(self, seen: BayContainerState, act: ContainerAction, number: int) -> BayContainerState:
         running = seen.state is RuntimeState.RUNNING
-        wrong = {Act.PAUSE: RuntimeState.RUNNING, Act.UNPAUSE: RuntimeState.PAUSED}
-        done = {Act.PAUSE: RuntimeState.PAUSED, Act.UNPAUSE: RuntimeState.RUNNING}
+        wrong = {ContainerAction.PAUSE: RuntimeState.RUNNING, ContainerAction.UNPAUSE: RuntimeState.PAUSED}
+        done = {ContainerAction.PAUSE: RuntimeState.PAUSED, ContainerAction.UNPAUSE: RuntimeState.RUNNING}
         if act in wrong and seen.state not in {wrong[act], done[act]}:
             raise Permanent(f"the container is {seen.state}")
-        if act is Act.REBOOT or (act is Act.START and not running):
+        if act is ContainerAction.REBOOT or (act is ContainerAction.START and not running):
             # No two starts are at the same time, even where time stands still.
             at = self._clock.now() + dt.timedelta(microseconds=number)
-            return ContainerSeen(state=RuntimeState.RUNNING, started_at=at)
-        if act is Act.STOP and (running or seen.state is RuntimeState.PAUSED):
-            return ContainerSeen(state=RuntimeState.EXITED, started_at=seen.started_at)
-        return ContainerSeen(state=done.get(act, seen.state), started_at=seen.started_at)
+            return BayContainerState(state=RuntimeState.RUNNING, started_at=at)
+        if act is ContainerAction.STOP and (running or seen.state is RuntimeState.PAUSED):
+            return BayContainerState(state=RuntimeState.EXITED, started_at=seen.started_at)
+        return BayContainerState(state=done.get(act, seen.state), started_at=seen.started_at)
 
     async def remove(self, plan: CoePlan, uuid: str) -> None:
         await self._met.meet("container.remove")

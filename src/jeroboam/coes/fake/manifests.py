@@ -9,8 +9,8 @@ import copy
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from jeroboam.coes.base import CoePlan, ManifestWant
-from jeroboam.domain.bay_manifests import CALLED, OrchestratedKind, OrchestratedStatus, Seen, facts_of
+from jeroboam.coes.base import CoePlan, DesiredManifest
+from jeroboam.domain.bay_manifests import CALLED, BayManifestKind, BayManifestStatus, ManifestState, facts_of
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.kit.faults import Faults
 
@@ -22,17 +22,17 @@ REFUSED = "refused"
 class FakeObject:
     """An object, and how often it was applied."""
 
-    want: ManifestWant
-    status: OrchestratedStatus = OrchestratedStatus.RUNNING
+    want: DesiredManifest
+    status: BayManifestStatus = BayManifestStatus.RUNNING
     reason: str | None = None
     applied: int = 1
     lingers: int = 0
     """How many deletes it outlives."""
 
     @property
-    def seen(self) -> Seen:
+    def seen(self) -> ManifestState:
         """As the cluster shows it."""
-        return Seen(status=self.status, reason=self.reason, facts=facts_of(self.want.kind, self.want.manifest))
+        return ManifestState(status=self.status, reason=self.reason, facts=facts_of(self.want.kind, self.want.manifest))
 
 
 Objects = dict[str, FakeObject]
@@ -47,11 +47,11 @@ class FakeManifests:
         self._met = faults
         self._of = of
 
-    async def check(self, plan: CoePlan, want: ManifestWant) -> None:
+    async def check(self, plan: CoePlan, want: DesiredManifest) -> None:
         await self._met.meet("manifest.check")
         _admit(await self._of(plan), want)
 
-    async def have(self, plan: CoePlan, want: ManifestWant) -> Seen:
+    async def have(self, plan: CoePlan, want: DesiredManifest) -> ManifestState:
         await self._met.meet("manifest.have")
         there = await self._of(plan)
         _admit(there, want)
@@ -63,7 +63,7 @@ class FakeManifests:
         await self._met.meet("manifest.had")
         return there[want.uuid].seen
 
-    async def look(self, plan: CoePlan) -> Mapping[str, Seen]:
+    async def look(self, plan: CoePlan) -> Mapping[str, ManifestState]:
         await self._met.meet("manifest.look")
         return {uuid: found.seen for uuid, found in (await self._of(plan)).items()}
 
@@ -81,7 +81,7 @@ class FakeManifests:
         await self._met.meet("manifest.removed")
 
 
-def _admit(there: Objects, want: ManifestWant) -> None:
+def _admit(there: Objects, want: DesiredManifest) -> None:
     called = CALLED[want.kind]
     if want.name == REFUSED:
         raise Permanent(f'{called} "{want.name}" is invalid: spec: it cannot be so')
@@ -89,9 +89,9 @@ def _admit(there: Objects, want: ManifestWant) -> None:
     if any(each.want.uuid != want.uuid for each in others):
         raise Permanent(f"there is another {called} called {want.name} in the cluster")
     old = there.get(want.uuid)
-    if old is not None and want.kind is OrchestratedKind.POD and _command(old.want) != _command(want):
+    if old is not None and want.kind is BayManifestKind.POD and _command(old.want) != _command(want):
         raise Permanent(f'Pod "{want.name}" is invalid: spec: Forbidden: pod updates may not change its command')
 
 
-def _command(want: ManifestWant) -> list[object]:
+def _command(want: DesiredManifest) -> list[object]:
     return [each.get("command") for each in want.manifest["spec"].get("containers", ())]

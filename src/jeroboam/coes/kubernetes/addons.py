@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 
 from jeroboam.coes.base import Authority, CoePlan
 from jeroboam.coes.kubernetes.label_flags import flag
-from jeroboam.coes.kubernetes.node_ops import Nodes
+from jeroboam.coes.kubernetes.node_ops import NodeOps
 from jeroboam.coes.kubernetes.options import networks
 from jeroboam.domain.clusters import TemplateSpec
 from jeroboam.domain.errors import Invalid, bad_label
 from jeroboam.kit.clock import Clock
-from jeroboam.kit.x509 import SERVER, Pair, issue
+from jeroboam.kit.x509 import SERVER, KeyPair, issue
 
 METRICS = "metrics_server_enabled"
 STORAGE = "local_storage_enabled"
@@ -58,7 +58,7 @@ def registry_address(labels: Mapping[str, str]) -> str:
     return str(networks(labels).services[11])
 
 
-async def have(nodes: Nodes, plan: CoePlan, clock: Clock) -> None:
+async def have(nodes: NodeOps, plan: CoePlan, clock: Clock) -> None:
     """Have those add-ons that the cluster is to have, and none of the others."""
     main = plan.authorities["main"]
     authority = hashlib.sha256(main.trusted.encode()).hexdigest()[:16]
@@ -88,20 +88,20 @@ async def have(nodes: Nodes, plan: CoePlan, clock: Clock) -> None:
     await asyncio.gather(*(_have(nodes, each) for each in found))
 
 
-async def _have(nodes: Nodes, addon: _AddOn) -> None:
+async def _have(nodes: NodeOps, addon: _AddOn) -> None:
     if addon.wanted:
         await nodes.have(addon.file, addon.words)
     elif await nodes.annotations(addon.mark) is not None:
         await nodes.lack(addon.file, addon.words)
 
 
-async def _serving(nodes: Nodes, main: Authority, authority: str, clock: Clock) -> None:
+async def _serving(nodes: NodeOps, main: Authority, authority: str, clock: Clock) -> None:
     """Have a certificate of the cluster's authority for metrics-server, and another when that is another."""
     there = await nodes.annotations(_SERVING)
     if there is not None and there.get(_AUTHORITY) == authority:
         return
     own = issue(
-        ca=Pair(pem=main.pem, key=main.key),
+        ca=KeyPair(pem=main.pem, key=main.key),
         common_name="metrics-server",
         dns=["metrics-server.kube-system.svc"],
         usages=[SERVER],

@@ -5,7 +5,7 @@ Neighbours: the COE, which asks for it; the image that it boots from (`jeroboam.
 
 from jeroboam.coes.base import CoePlan
 from jeroboam.coes.kubernetes.components import port
-from jeroboam.domain.nodes import File, NodeScript
+from jeroboam.domain.nodes import NodeFile, NodeScript
 
 IMAGE = "load-balancer"
 
@@ -43,6 +43,6 @@ def script(plan: CoePlan) -> NodeScript:
     servers = "\n".join(f"    server {member.name} {member.address}:{port(plan)}" for member in plan.masters)
     config = _TEMPLATE.format(port=port(plan), servers=servers)
     return NodeScript(
-        files=(File(path=_CONFIG, content=config.encode()),),
+        files=(NodeFile(path=_CONFIG, content=config.encode()),),
         commands=(("/usr/sbin/haproxy", "-db", "-f", _CONFIG),),
     )

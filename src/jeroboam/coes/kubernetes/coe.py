@@ -13,22 +13,22 @@ from dataclasses import asdict, replace
 from ipaddress import IPv4Network
 
 from jeroboam.clients.kubernetes import KubernetesApi
-from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Demand, GroupShape, Member, describe_unready
+from jeroboam.coes.base import Authority, CoeObserved, CoePlan, GroupShape, Member, NodeDemand, describe_unready
 from jeroboam.coes.kubernetes import addons, balancer, drains, leftovers, network, options, registries
 from jeroboam.coes.kubernetes import node_script as boot
 from jeroboam.coes.kubernetes.api_access import admin_tls, speaking_to
 from jeroboam.coes.kubernetes.components import API_PORT, api_of
 from jeroboam.coes.kubernetes.demand import demand
-from jeroboam.coes.kubernetes.machine_id import Machine
+from jeroboam.coes.kubernetes.machine_id import MachineId
 from jeroboam.coes.kubernetes.manifests import KubernetesManifests
-from jeroboam.coes.kubernetes.node_ops import POLL_SECONDS, KubeNode, Nodes
+from jeroboam.coes.kubernetes.node_ops import POLL_SECONDS, KubernetesNode, NodeOps
 from jeroboam.coes.kubernetes.observe import observed, stands, states
 from jeroboam.coes.proxies import check as check_proxies
 from jeroboam.domain.clusters import TemplateSpec
 from jeroboam.domain.errors import DriverError, Invalid
 from jeroboam.domain.field_effects import KUBERNETES, TEMPLATES, check_fields
 from jeroboam.domain.nodes import NodeScript
-from jeroboam.domain.progress import UNWATCHED, Progress, Together
+from jeroboam.domain.progress import UNWATCHED, Progress, SharedProgress
 from jeroboam.kit.clock import Clock
 
 # How long one call waits: for an API that boots, for nodes that join, for work that moves away.
@@ -160,11 +160,11 @@ class KubernetesCoe:
     async def stale(self, plan: CoePlan, given: Mapping[str, Authority]) -> Sequence[str]:
         async with self._nodes(plan) as nodes:
             await nodes.answers(patience=_BOOT_SECONDS)
-            said = {node.name: Machine.said(node.machine) for node in await nodes.all()}
+            said = {node.name: MachineId.said(node.machine) for node in await nodes.all()}
         booted = replace(plan, authorities=dict(given))
 
         def is_fresh(member: Member) -> bool:
-            wanted, now = Machine.of(booted, member, self._clock.now()), said.get(member.name)
+            wanted, now = MachineId.of(booted, member, self._clock.now()), said.get(member.name)
             return now is not None and now.trust == wanted.trust and not now.is_due(wanted)
 
         return [member.uuid for member in plan.members if not is_fresh(member)]
@@ -179,37 +179,39 @@ class KubernetesCoe:
             await nodes.seal()
             await nodes.restart_own(hashlib.sha256(newest.pem.encode()).hexdigest()[:16])
 
-    async def demand(self, plan: CoePlan, groups: Sequence[GroupShape]) -> Demand:
+    async def demand(self, plan: CoePlan, groups: Sequence[GroupShape]) -> NodeDemand:
         async with self._nodes(plan) as nodes:
             return demand(plan, groups, await nodes.load())
 
-    async def _empty(self, nodes: Nodes, going: Sequence[KubeNode], progress: Progress) -> None:
-        together = Together(progress, len(going))
+    async def _empty(self, nodes: NodeOps, going: Sequence[KubernetesNode], progress: Progress) -> None:
+        together = SharedProgress(progress, len(going))
 
-        async def drain(node: KubeNode, own: Progress) -> None:
+        async def drain(node: KubernetesNode, own: Progress) -> None:
             await nodes.cordon(node)
             if node.ready:
                 await drains.empty(nodes, node, seconds=_DRAIN_SECONDS, clock=self._clock, progress=own)
 
         await asyncio.gather(*(drain(node, own) for node, own in zip(going, together.parts, strict=True)))
 
-    async def _opened(self, nodes: Nodes, plan: CoePlan) -> None:
+    async def _opened(self, nodes: NodeOps, plan: CoePlan) -> None:
         """Wait until the API answers, and let the cluster's own programs in."""
         await nodes.serves(patience=_BOOT_SECONDS)
         await nodes.access(flannel=network.driver(plan.template) == network.FLANNEL)
 
-    async def _pause(self, found: Sequence[KubeNode]) -> None:
+    async def _pause(self, found: Sequence[KubernetesNode]) -> None:
         # A long list is work for an API that has enough of it just now.
         await self._clock.sleep(POLL_SECONDS + len(found) * _POLL_SECONDS_A_NODE)
 
-    async def _ready(self, nodes: Nodes, plan: CoePlan) -> str:
+    async def _ready(self, nodes: NodeOps, plan: CoePlan) -> str:
         """Have what the cluster needs when its API is ready; its version."""
         await nodes.answers(patience=_BOOT_SECONDS)
         await addons.have(nodes, plan, self._clock)
         await nodes.works(patience=_SETTLE_SECONDS)
         return await nodes.version()
 
-    async def _settled(self, nodes: Nodes, plan: CoePlan, progress: Progress) -> tuple[list[KubeNode], dict[str, str]]:
+    async def _settled(
+        self, nodes: NodeOps, plan: CoePlan, progress: Progress
+    ) -> tuple[list[KubernetesNode], dict[str, str]]:
         """The nodes and the silent masters, once every planned node is ready or when waiting takes too long."""
         until = self._clock.monotonic() + _SETTLE_SECONDS
         nets = options.networks(plan.labels)
@@ -240,12 +242,12 @@ class KubernetesCoe:
         return {member.uuid: why for member, why in zip(plan.masters, answers, strict=True) if why}
 
     @asynccontextmanager
-    async def _nodes(self, plan: CoePlan) -> AsyncIterator[Nodes]:
+    async def _nodes(self, plan: CoePlan) -> AsyncIterator[NodeOps]:
         async with speaking_to(plan, self._clock) as api:
-            yield Nodes(api, self._clock)
+            yield NodeOps(api, self._clock)
 
 
-def _names(plan: CoePlan, found: Sequence[KubeNode]) -> set[str]:
+def _names(plan: CoePlan, found: Sequence[KubernetesNode]) -> set[str]:
     """Of nodes that the cluster has or is to have."""
     return {node.name for node in found} | {member.name for member in plan.members}
 

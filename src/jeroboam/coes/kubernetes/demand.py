@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from jeroboam.clients.kubernetes_quantities import amounts, less, plus, within
-from jeroboam.coes.base import CoePlan, Demand, GroupShape
+from jeroboam.coes.base import CoePlan, GroupShape, NodeDemand
 from jeroboam.coes.kubernetes import disks
 from jeroboam.coes.kubernetes.node_annotations import GROUP_LABEL
-from jeroboam.coes.kubernetes.node_ops import Load, stays
+from jeroboam.coes.kubernetes.node_ops import ClusterLoad, stays
 from jeroboam.domain.clusters import MASTER
 
 # What the cluster itself puts onto nodes that are not well.
@@ -23,7 +23,7 @@ _KEEPS_AWAY = frozenset({"NoSchedule", "NoExecute"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Kind:
+class _NodeShape:
     """A node as the next one of a group would be."""
 
     shape: GroupShape
@@ -33,14 +33,14 @@ class _Kind:
 
 
 @dataclass(slots=True)
-class _New:
+class _PlannedNode:
     """A node that would be made, and what is left of it."""
 
-    kind: _Kind
+    kind: _NodeShape
     left: Mapping[str, float] = field(default_factory=dict)
 
 
-def demand(plan: CoePlan, groups: Sequence[GroupShape], load: Load) -> Demand:
+def demand(plan: CoePlan, groups: Sequence[GroupShape], load: ClusterLoad) -> NodeDemand:
     """What nodes, pods and volumes of the API come to."""
     on_disks = [
         (disks.claim_of(volume), names) for volume in load.volumes if (names := disks.nodes_of(volume)) is not None
@@ -52,7 +52,7 @@ def demand(plan: CoePlan, groups: Sequence[GroupShape], load: Load) -> Demand:
     busy = holders | {pod["spec"].get("nodeName") for pod in load.pods if not stays(pod)}
     idle = [member for member in plan.members if member.role != MASTER and member.name not in busy]
     kinds = [kind for shape in groups if (kind := _kind(shape, load.nodes, load.pods)) is not None]
-    new: list[_New] = []
+    new: list[_PlannedNode] = []
     # The largest first: what is small fits beside it.
     for pod in sorted(waiting, key=_size, reverse=True):
         if not disks.claims_of(pod) & tied:
@@ -61,7 +61,7 @@ def demand(plan: CoePlan, groups: Sequence[GroupShape], load: Load) -> Demand:
     ready = {node["metadata"]["name"] for node in load.nodes if _takes_work(node)}
     sated = {member.group for member in idle if member.name in ready}
     more = {shape.name: sum(each.kind.shape.name == shape.name for each in new) for shape in groups}
-    return Demand(
+    return NodeDemand(
         waiting=tuple(sorted(f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in waiting)),
         more={name: count for name, count in more.items() if count and name not in sated},
         held=frozenset(name for name, count in more.items() if count),
@@ -90,7 +90,7 @@ def _size(pod: Mapping[str, Any]) -> tuple[float, float]:
     return wanted.get("cpu", 0.0), wanted.get("memory", 0.0)
 
 
-def _kind(shape: GroupShape, nodes: Sequence[dict[str, Any]], pods: Iterable[dict[str, Any]]) -> _Kind | None:
+def _kind(shape: GroupShape, nodes: Sequence[dict[str, Any]], pods: Iterable[dict[str, Any]]) -> _NodeShape | None:
     """What the next node of that group would be; None where no node can tell."""
     workers = [node for node in nodes if "node-role.kubernetes.io/control-plane" not in _labels(node)]
     own = [node for node in workers if _labels(node).get(GROUP_LABEL) == shape.name]
@@ -106,10 +106,10 @@ def _kind(shape: GroupShape, nodes: Sequence[dict[str, Any]], pods: Iterable[dic
         taints = [each for each in example["spec"].get("taints") or () if not each["key"].startswith(_PASSING)]
     else:
         labels, taints = {**shape.labels, GROUP_LABEL: shape.name}, list(shape.taints)
-    return _Kind(shape=shape, labels=labels, taints=taints, room=room)
+    return _NodeShape(shape=shape, labels=labels, taints=taints, room=room)
 
 
-def _place(pod: Mapping[str, Any], kinds: Sequence[_Kind], new: list[_New]) -> None:
+def _place(pod: Mapping[str, Any], kinds: Sequence[_NodeShape], new: list[_PlannedNode]) -> None:
     """Find room for the pod on a node that is to be made anyway, or have one more made, if one can be."""
     wanted = _requests(pod)
     for each in new:
@@ -119,11 +119,11 @@ def _place(pod: Mapping[str, Any], kinds: Sequence[_Kind], new: list[_New]) -> N
     for kind in kinds:
         made = sum(each.kind is kind for each in new)
         if made < kind.shape.room and _may_run(pod, kind) and within(wanted, kind.room):
-            new.append(_New(kind, less(kind.room, wanted)))
+            new.append(_PlannedNode(kind, less(kind.room, wanted)))
             return
 
 
-def _may_run(pod: Mapping[str, Any], kind: _Kind) -> bool:
+def _may_run(pod: Mapping[str, Any], kind: _NodeShape) -> bool:
     spec = pod["spec"]
     selector: Mapping[str, str] = spec.get("nodeSelector") or {}
     if any(kind.labels.get(key) != value for key, value in selector.items()):

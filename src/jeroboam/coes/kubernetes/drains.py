@@ -7,16 +7,16 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from jeroboam.coes.kubernetes.node_ops import POLL_SECONDS, KubeNode, Nodes, is_going
+from jeroboam.coes.kubernetes.node_ops import POLL_SECONDS, KubernetesNode, NodeOps, is_going
 from jeroboam.domain.progress import Progress, list_some
-from jeroboam.kit.clock import Clock, Overdue, within
+from jeroboam.kit.clock import Clock, DeadlineExceeded, within
 
 # Several nodes are drained at once, and the API has others to serve.
 _AT_ONCE = 8
 _GOING = "has not ended yet"
 
 
-async def empty(nodes: Nodes, node: KubeNode, *, seconds: float, clock: Clock, progress: Progress) -> None:
+async def empty(nodes: NodeOps, node: KubernetesNode, *, seconds: float, clock: Clock, progress: Progress) -> None:
     """Move the node's pods away, as far as disruption budgets let them go and time reaches.
 
     Pods that are left when time is up go down with the node; that is noted, with what kept them. An API that is slow
@@ -25,14 +25,16 @@ async def empty(nodes: Nodes, node: KubeNode, *, seconds: float, clock: Clock, p
     left: dict[str, str] = {}
     try:
         await within(clock, seconds, _move_away(nodes, node, left, clock, progress))
-    except Overdue:
+    except DeadlineExceeded:
         kept = " without an answer to what runs on it"
         if left:
             kept = f" with pods on it: {list_some(list(left.values()))}"
         progress.note(f"Node {node.name} is taken down after {seconds:g} seconds{kept}.")
 
 
-async def _move_away(nodes: Nodes, node: KubeNode, left: dict[str, str], clock: Clock, progress: Progress) -> None:
+async def _move_away(
+    nodes: NodeOps, node: KubernetesNode, left: dict[str, str], clock: Clock, progress: Progress
+) -> None:
     """Ask its pods to go until none is there; `left` has what is waited for, by pod."""
     slots = asyncio.Semaphore(_AT_ONCE)
 
@@ -52,7 +54,7 @@ async def _move_away(nodes: Nodes, node: KubeNode, left: dict[str, str], clock: 
     progress.wait_for(())
 
 
-async def _ask_to_go(nodes: Nodes, pod: Mapping[str, Any]) -> str:
+async def _ask_to_go(nodes: NodeOps, pod: Mapping[str, Any]) -> str:
     """Have the pod evicted unless it is on its way; what is waited for."""
     if is_going(pod):
         return _GOING

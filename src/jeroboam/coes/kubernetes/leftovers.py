@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from jeroboam.clients.kubernetes import KubernetesApi, Missing
+from jeroboam.clients.kubernetes import KubernetesApi, ObjectNotFound
 from jeroboam.coes.kubernetes import disks
 from jeroboam.domain.progress import list_some
 
@@ -28,7 +28,7 @@ _NAMED = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Leftovers:
+class GoneNodeObjects:
     """What was found."""
 
     nodes: frozenset[str] = frozenset()
@@ -42,14 +42,14 @@ class Leftovers:
         return list_some(told, most=_NAMED)
 
 
-async def find(api: KubernetesApi, present: Collection[str]) -> Leftovers:
+async def find(api: KubernetesApi, present: Collection[str]) -> GoneNodeObjects:
     """What is left of nodes that are not among these."""
     volumes = (await api.get(_VOLUMES, "asking the cluster for its volumes"))["items"]
     lost = disks.lost(volumes, present)
     if not lost:
-        return Leftovers()
+        return GoneNodeObjects()
     pods = (await api.get(_PODS, "asking the cluster for its pods"))["items"]
-    return Leftovers(
+    return GoneNodeObjects(
         nodes=frozenset(name for volume in lost if _may_go(volume) for name in disks.nodes_of(volume) or ()),
         waiting=_waiting(lost, pods),
     )
@@ -72,7 +72,7 @@ async def clear(api: KubernetesApi, names: Collection[str], present: Collection[
 async def _remove(api: KubernetesApi, name: str) -> None:
     doing = f"removing volume {name}, whose node is gone"
     # Its provisioner would hold it until it has cleared the folder, which went with the node.
-    with suppress(Missing):
+    with suppress(ObjectNotFound):
         await api.patch(f"{_VOLUMES}/{name}", {"metadata": {"finalizers": None}}, doing)
     await api.delete(f"{_VOLUMES}/{name}", doing)
 

@@ -20,7 +20,7 @@ _HEX = re.compile(r"[0-9a-f]{4}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Machine:
+class MachineId:
     """What a kubelet says its machine is, so that the cluster tells us what it was booted with."""
 
     build: str
@@ -31,7 +31,7 @@ class Machine:
     """When its certificates were made."""
 
     @classmethod
-    def of(cls, plan: CoePlan, member: Member, now: dt.datetime) -> "Machine":
+    def of(cls, plan: CoePlan, member: Member, now: dt.datetime) -> "MachineId":
         """What that member is to say."""
         words = (f"{kind} {each.trusted}" for kind, each in sorted(plan.authorities.items()))
         return cls(
@@ -41,7 +41,7 @@ class Machine:
         )
 
     @classmethod
-    def said(cls, text: str) -> "Machine":
+    def said(cls, text: str) -> "MachineId":
         """What a node says; one that is no machine of ours is like none of ours."""
         period = text[28:32]
         return cls(build=text[:16], trust=text[16:28], period=int(period, 16) if _HEX.fullmatch(period) else 0)
@@ -49,7 +49,7 @@ class Machine:
     def __str__(self) -> str:
         return f"{self.build}{self.trust}{self.period:04x}"
 
-    def is_due(self, now: "Machine") -> bool:
+    def is_due(self, now: "MachineId") -> bool:
         """Whether certificates of then end within months, seen from now."""
         return (now.period - self.period) % _PERIODS >= _DUE_PERIODS
 

@@ -11,10 +11,10 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from jeroboam.clients.kubernetes import MANAGER, KubernetesApi, Missing
-from jeroboam.coes.base import CoePlan, ManifestWant
+from jeroboam.clients.kubernetes import MANAGER, KubernetesApi, ObjectNotFound
+from jeroboam.coes.base import CoePlan, DesiredManifest
 from jeroboam.coes.kubernetes.api_access import speaking_to
-from jeroboam.domain.bay_manifests import CALLED, OrchestratedKind, OrchestratedStatus, Seen, facts_of
+from jeroboam.domain.bay_manifests import CALLED, BayManifestKind, BayManifestStatus, ManifestState, facts_of
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.domain.owner_labels import is_reserved
 from jeroboam.kit.clock import Clock
@@ -23,9 +23,9 @@ LABEL = "jeroboam.io/workload"
 NAMESPACE = "default"
 
 _PLURALS = {
-    OrchestratedKind.POD: "pods",
-    OrchestratedKind.SERVICE: "services",
-    OrchestratedKind.RC: "replicationcontrollers",
+    BayManifestKind.POD: "pods",
+    BayManifestKind.SERVICE: "services",
+    BayManifestKind.RC: "replicationcontrollers",
 }
 # A word that Kubernetes does not know is an error of whoever wrote it, and not left out in silence.
 _STRICT = "&fieldValidation=Strict"
@@ -37,7 +37,7 @@ _POLL_SECONDS = 0.2
 _USUAL = frozenset({"ContainerCreating", "PodInitializing"})
 _LONGEST_WORDS = 500
 
-_S = OrchestratedStatus
+_S = BayManifestStatus
 
 
 class KubernetesManifests:
@@ -46,15 +46,15 @@ class KubernetesManifests:
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
 
-    async def check(self, plan: CoePlan, want: ManifestWant) -> None:
+    async def check(self, plan: CoePlan, want: DesiredManifest) -> None:
         async with speaking_to(plan, self._clock) as api:
             await _had(api, want, _TRIAL)
 
-    async def have(self, plan: CoePlan, want: ManifestWant) -> Seen:
+    async def have(self, plan: CoePlan, want: DesiredManifest) -> ManifestState:
         async with speaking_to(plan, self._clock) as api:
             return _seen(want.kind, await _had(api, want))
 
-    async def look(self, plan: CoePlan) -> Mapping[str, Seen]:
+    async def look(self, plan: CoePlan) -> Mapping[str, ManifestState]:
         async with speaking_to(plan, self._clock) as api:
             found = await _labelled(api, LABEL)
         return {each["metadata"]["labels"][LABEL]: _seen(kind, each) for kind, each in found}
@@ -73,15 +73,15 @@ class KubernetesManifests:
                 await self._clock.sleep(_POLL_SECONDS)
 
 
-def _path(kind: OrchestratedKind, name: str = "") -> str:
+def _path(kind: BayManifestKind, name: str = "") -> str:
     path = f"/api/v1/namespaces/{NAMESPACE}/{_PLURALS[kind]}"
     return f"{path}/{name}" if name else path
 
 
-async def _labelled(api: KubernetesApi, selector: str) -> list[tuple[OrchestratedKind, dict[str, Any]]]:
+async def _labelled(api: KubernetesApi, selector: str) -> list[tuple[BayManifestKind, dict[str, Any]]]:
     """The objects of all three kinds with that label."""
 
-    async def one(kind: OrchestratedKind) -> list[tuple[OrchestratedKind, dict[str, Any]]]:
+    async def one(kind: BayManifestKind) -> list[tuple[BayManifestKind, dict[str, Any]]]:
         path = f"{_path(kind)}?labelSelector={selector}"
         listed = await api.get(path, f"asking the cluster for its {_PLURALS[kind]}")
         return [(kind, found) for found in listed["items"] if _is_marked(found)]
@@ -102,13 +102,13 @@ def _is_marked(found: Mapping[str, Any]) -> bool:
     return False
 
 
-async def _had(api: KubernetesApi, want: ManifestWant, trial: str = "") -> dict[str, Any]:
+async def _had(api: KubernetesApi, want: DesiredManifest, trial: str = "") -> dict[str, Any]:
     """Make it, or change the one that is there; the object. With the word for a trial nothing is kept of it."""
     called = f"{CALLED[want.kind]} {want.name}"
     path = _path(want.kind, want.name)
     try:
         found = await api.get(path, f"looking for {called}")
-    except Missing:
+    except ObjectNotFound:
         found = None
     try:
         if found is None:
@@ -126,7 +126,7 @@ async def _had(api: KubernetesApi, want: ManifestWant, trial: str = "") -> dict[
         raise Permanent(_words(error.reason)) from error
 
 
-def _body(want: ManifestWant, *, uid: str | None = None) -> dict[str, Any]:
+def _body(want: DesiredManifest, *, uid: str | None = None) -> dict[str, Any]:
     meta: dict[str, Any] = {**want.manifest["metadata"], "namespace": NAMESPACE}
     meta["labels"] = {**(meta.get("labels") or {}), LABEL: want.uuid}
     if uid is not None:
@@ -160,7 +160,7 @@ async def _own(api: KubernetesApi, path: str, found: Mapping[str, Any], doing: s
             return
 
 
-async def _delete(api: KubernetesApi, kind: OrchestratedKind, found: Mapping[str, Any]) -> None:
+async def _delete(api: KubernetesApi, kind: BayManifestKind, found: Mapping[str, Any]) -> None:
     meta = found["metadata"]
     # A controller takes its pods along, and is there until they are gone.
     how = {"propagationPolicy": "Foreground", "preconditions": {"uid": meta["uid"]}}
@@ -174,19 +174,19 @@ def _is_going(found: Mapping[str, Any]) -> bool:
 # ------------------------------------------------------------------------------------------------- what is to be seen
 
 
-def _seen(kind: OrchestratedKind, found: Mapping[str, Any]) -> Seen:
+def _seen(kind: BayManifestKind, found: Mapping[str, Any]) -> ManifestState:
     status, reason = _STATES[kind](found)
     if _is_going(found):
         reason = "Somebody has removed it: it is on its way out."
     told = {**found, "metadata": {**found["metadata"], "labels": _theirs(found["metadata"].get("labels") or {})}}
-    return Seen(status=status, reason=reason, facts=facts_of(kind, told))
+    return ManifestState(status=status, reason=reason, facts=facts_of(kind, told))
 
 
 def _theirs(labels: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in labels.items() if not is_reserved(key)}
 
 
-def _pod(found: Mapping[str, Any]) -> tuple[OrchestratedStatus, str | None]:
+def _pod(found: Mapping[str, Any]) -> tuple[BayManifestStatus, str | None]:
     status = found.get("status") or {}
     phase = status.get("phase", "Pending")
     known = _S(phase) if phase in set(_S) else _S.UNKNOWN
@@ -214,14 +214,14 @@ def _line(what: str, message: str | None) -> str:
     return _words(f"{what}: {message}" if what and message else what or message or "")
 
 
-def _service(found: Mapping[str, Any]) -> tuple[OrchestratedStatus, str | None]:
+def _service(found: Mapping[str, Any]) -> tuple[BayManifestStatus, str | None]:
     outer = ((found.get("status") or {}).get("loadBalancer") or {}).get("ingress")
     if found["spec"].get("type") == "LoadBalancer" and not outer:
         return _S.PENDING, "Its load balancer has no address yet."
     return _S.RUNNING, None
 
 
-def _rc(found: Mapping[str, Any]) -> tuple[OrchestratedStatus, str | None]:
+def _rc(found: Mapping[str, Any]) -> tuple[BayManifestStatus, str | None]:
     status = found.get("status") or {}
     wanted, ready = found["spec"].get("replicas", 1), status.get("readyReplicas", 0)
     failed = next((each for each in status.get("conditions") or () if each.get("status") == "True"), None)
@@ -232,4 +232,4 @@ def _rc(found: Mapping[str, Any]) -> tuple[OrchestratedStatus, str | None]:
     return _S.RUNNING, None
 
 
-_STATES = {OrchestratedKind.POD: _pod, OrchestratedKind.SERVICE: _service, OrchestratedKind.RC: _rc}
+_STATES = {BayManifestKind.POD: _pod, BayManifestKind.SERVICE: _service, BayManifestKind.RC: _rc}

@@ -8,12 +8,12 @@ nodes these are.
 from collections.abc import Sequence
 
 from jeroboam.coes.base import CoePlan
-from jeroboam.coes.kubernetes.node_ops import KubeNode
-from jeroboam.coes.kubernetes.options import Networks, networks
+from jeroboam.coes.kubernetes.node_ops import KubernetesNode
+from jeroboam.coes.kubernetes.options import ClusterNetworks, networks
 from jeroboam.domain.clusters import TemplateSpec
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import Invalid
-from jeroboam.domain.nodes import File
+from jeroboam.domain.nodes import NodeFile
 
 OWN = "none"
 FLANNEL = "flannel"
@@ -41,27 +41,27 @@ def check_change(old: TemplateSpec, new: TemplateSpec) -> None:
         raise Invalid("network_driver cannot be changed: pods have their addresses already.", field="network_driver")
 
 
-def files(plan: CoePlan) -> list[File]:
+def files(plan: CoePlan) -> list[NodeFile]:
     """What a node has besides."""
     if driver(plan.template) == OWN:
-        return [File(path="/etc/containerd/conf.d/network.toml", content=_CONTAINERD)]
+        return [NodeFile(path="/etc/containerd/conf.d/network.toml", content=_CONTAINERD)]
     nets = networks(plan.labels)
     # What its tables are is filled in where it starts.
     text = (
         f'{{"Network": "{nets.pods}", "SubnetLen": {nets.node_bits}, "EnableNFTables": @NFTABLES@, '
         f'"Backend": {{"Type": "{nets.backend}"}}}}\n'
     )
-    return [File(path="/etc/kubernetes/flannel.json", content=text.encode())]
+    return [NodeFile(path="/etc/kubernetes/flannel.json", content=text.encode())]
 
 
-def ranges(nets: Networks, found: Sequence[KubeNode]) -> dict[str, str]:
+def ranges(nets: ClusterNetworks, found: Sequence[KubernetesNode]) -> dict[str, str]:
     """Addresses of pods for nodes that have none, by name, as far as they reach. Who asks has to be the only one."""
     taken = {node.pods for node in found}
     free = (str(each) for each in nets.pods.subnets(new_prefix=nets.node_bits) if str(each) not in taken)
     return dict(zip((node.name for node in found if not node.pods), free, strict=False))
 
 
-def lacks(plan: CoePlan, node: KubeNode) -> str:
+def lacks(plan: CoePlan, node: KubernetesNode) -> str:
     """Why a node is not as it should be; empty when it is."""
     if driver(plan.template) == OWN:
         return "" if node.ready or node.reason.startswith(_MISSING) else node.reason
@@ -70,7 +70,7 @@ def lacks(plan: CoePlan, node: KubeNode) -> str:
     return "" if node.networked else "the network of its pods is not up yet"
 
 
-def conditions(plan: CoePlan, found: Sequence[KubeNode]) -> tuple[Condition, ...]:
+def conditions(plan: CoePlan, found: Sequence[KubernetesNode]) -> tuple[Condition, ...]:
     """What users of the cluster have to know of its network."""
     if driver(plan.template) != OWN:
         text = "flannel enforces no NetworkPolicy: policies are stored and have no effect."

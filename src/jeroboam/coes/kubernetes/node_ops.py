@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from jeroboam.clients.kubernetes import Held, KubernetesApi, Missing
+from jeroboam.clients.kubernetes import EvictionRefused, KubernetesApi, ObjectNotFound
 from jeroboam.coes.base import Member
 from jeroboam.coes.kubernetes import health
 from jeroboam.coes.kubernetes import node_annotations as marks
@@ -54,7 +54,7 @@ _PLURALS = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class KubeNode:
+class KubernetesNode:
     """A node as the API shows it."""
 
     name: str
@@ -83,7 +83,7 @@ class KubeNode:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Load:
+class ClusterLoad:
     """What a cluster has to do, and where: objects as the API shows them."""
 
     nodes: Sequence[dict[str, Any]] = ()
@@ -91,7 +91,7 @@ class Load:
     volumes: Sequence[dict[str, Any]] = ()
 
 
-class Nodes:
+class NodeOps:
     """The nodes of one cluster."""
 
     def __init__(self, api: KubernetesApi, clock: Clock) -> None:
@@ -134,7 +134,7 @@ class Nodes:
             else:
                 return
 
-    async def all(self) -> list[KubeNode]:
+    async def all(self) -> list[KubernetesNode]:
         """Every node that the cluster has."""
         found = await self._api.get("/api/v1/nodes", "asking the cluster for its nodes")
         return [_node(each) for each in found["items"]]
@@ -171,7 +171,7 @@ class Nodes:
         """Those of the object at that path; None where there is no such object."""
         try:
             found = await self._api.get(path, f"looking at {path}")
-        except Missing:
+        except ObjectNotFound:
             return None
         said: Mapping[str, str] = found["metadata"].get("annotations") or {}
         return said
@@ -181,10 +181,10 @@ class Nodes:
         for name, addresses in ranges.items():
             change = {"spec": {"podCIDR": addresses, "podCIDRs": [addresses]}}
             # One that somebody has just removed needs none.
-            with suppress(Missing):
+            with suppress(ObjectNotFound):
                 await self._api.patch(f"/api/v1/nodes/{name}", change, f"giving node {name} addresses for its pods")
 
-    async def describe(self, node: KubeNode, member: Member) -> None:
+    async def describe(self, node: KubernetesNode, member: Member) -> None:
         """Give the node its labels and taints, and work if it was drained by us and is well again.
 
         What users added stays.
@@ -225,7 +225,7 @@ class Nodes:
         try:
             change = {"metadata": {"labels": {FOLLOWED: mark}}}
             await self._api.patch(f"/api/v1/namespaces/kube-system/services/{_NAMES}", change, doing)
-        except Missing:
+        except ObjectNotFound:
             return
         until = self._clock.monotonic() + patience
         while not (await self._api.get(slices, doing))["items"]:
@@ -267,11 +267,11 @@ class Nodes:
 
     async def _rewrite(self, namespace: str, name: str) -> None:
         # One that somebody has just removed needs it no more.
-        with suppress(Missing):
+        with suppress(ObjectNotFound):
             path = f"/api/v1/namespaces/{namespace}/secrets/{name}"
             await self._api.patch(path, {}, f"sealing secret {namespace}/{name}")
 
-    async def cordon(self, node: KubeNode) -> None:
+    async def cordon(self, node: KubernetesNode) -> None:
         """Let no new work come to it; a node that its user has cordoned stays that way afterwards."""
         if not node.unschedulable:
             change = {"metadata": {"annotations": {DRAINED: "true"}}, "spec": {"unschedulable": True}}
@@ -281,14 +281,14 @@ class Nodes:
         """Take the node off the cluster's list."""
         await self._api.delete(f"/api/v1/nodes/{name}", f"removing node {name} from the cluster")
 
-    async def load(self) -> Load:
+    async def load(self) -> ClusterLoad:
         """All nodes, pods and volumes, as the API shows them."""
         kinds = ("nodes", "pods", "persistentvolumes")
         asked = (self._api.get(f"/api/v1/{kind}", f"asking the cluster for its {kind}") for kind in kinds)
         nodes, pods, volumes = await asyncio.gather(*asked)
-        return Load(nodes=nodes["items"], pods=pods["items"], volumes=volumes["items"])
+        return ClusterLoad(nodes=nodes["items"], pods=pods["items"], volumes=volumes["items"])
 
-    async def movable(self, node: KubeNode) -> list[dict[str, Any]]:
+    async def movable(self, node: KubernetesNode) -> list[dict[str, Any]]:
         """Its pods that a drain moves away, as the API shows them; also those that have ended while they go.
 
         Only its kubelet takes them off the list, and may be long about it after it was started anew.
@@ -308,16 +308,16 @@ class Nodes:
         path = f"/api/v1/namespaces/{namespace}/pods/{name}/eviction"
         try:
             await self._api.post(path, body, f"moving pod {namespace}/{name} away")
-        except Missing:
+        except ObjectNotFound:
             return ""
-        except Held as error:
+        except EvictionRefused as error:
             return f"is kept by a disruption budget: {error.rule}"
         except Temporary as error:
             return f"stays: {error.reason}"
         return ""
 
 
-def description(node: KubeNode, member: Member) -> dict[str, Any]:
+def description(node: KubernetesNode, member: Member) -> dict[str, Any]:
     """What to merge into the node so that it is as it should be."""
     change = marks.change(node.labels, node.taints, node.annotations, member)
     if "spec" in change:
@@ -361,12 +361,12 @@ def is_going(pod: Mapping[str, Any]) -> bool:
     return "deletionTimestamp" in pod["metadata"]
 
 
-def _node(shown: Mapping[str, Any]) -> KubeNode:
+def _node(shown: Mapping[str, Any]) -> KubernetesNode:
     conditions: Sequence[Mapping[str, str]] = shown["status"].get("conditions") or ()
     ready, cut_off = (
         next((each for each in conditions if each["type"] == kind), {}) for kind in ("Ready", "NetworkUnavailable")
     )
-    return KubeNode(
+    return KubernetesNode(
         name=shown["metadata"]["name"],
         ready=ready.get("status") == "True",
         reason=ready.get("message", "it has not said anything yet"),

@@ -29,11 +29,11 @@ from jeroboam.coes.kubernetes.components import (
     port,
     proxy,
 )
-from jeroboam.coes.kubernetes.machine_id import Machine
+from jeroboam.coes.kubernetes.machine_id import MachineId
 from jeroboam.domain.clusters import MASTER
-from jeroboam.domain.nodes import File, NodeScript
+from jeroboam.domain.nodes import NodeFile, NodeScript
 from jeroboam.kit.clock import Clock
-from jeroboam.kit.x509 import CLIENT, SERVER, Pair, issue, public_key
+from jeroboam.kit.x509 import CLIENT, SERVER, KeyPair, issue, public_key
 
 SERVICE_ACCOUNT = "service-account"
 AUTHORITIES = ("main", "etcd", "front-proxy", SERVICE_ACCOUNT, security.ENCRYPTION)
@@ -66,7 +66,7 @@ _LATER = (
 
 def script(plan: CoePlan, member: Member, clock: Clock) -> NodeScript:
     """How that node boots."""
-    booted = Machine.of(plan, member, clock.now())
+    booted = MachineId.of(plan, member, clock.now())
     # Where the kernel knows no uuid of the system, the kubelet takes the machine's id for it.
     named = ("sh", "-c", f"rm -f /etc/machine-id; echo {member.uuid} >/etc/machine-id; echo {booted} >{_BOOTED}")
     size = sizes.command(member.uuid)
@@ -82,7 +82,7 @@ def script(plan: CoePlan, member: Member, clock: Clock) -> NodeScript:
     )
     if own:
         return _master(plan, member, _files(plan, member, clock), (named, size), (*beside, stay))
-    ca = File(path=f"{PKI}/ca.crt", content=plan.authorities["main"].trusted.encode())
+    ca = NodeFile(path=f"{PKI}/ca.crt", content=plan.authorities["main"].trusted.encode())
     # What runs is kept: new ones read what is there by then, and pods run on meanwhile.
     # A kubelet that was started before this file was thought of reads the usual one.
     naming = (
@@ -97,7 +97,7 @@ def script(plan: CoePlan, member: Member, clock: Clock) -> NodeScript:
 def _master(
     plan: CoePlan,
     member: Member,
-    own: list[File],
+    own: list[NodeFile],
     first: tuple[tuple[str, ...], ...],
     last: tuple[tuple[str, ...], ...],
 ) -> NodeScript:
@@ -107,7 +107,7 @@ def _master(
     joining = _etcd(plan, member)
     local = ("kubeadm", "init", f"--config={_KUBEADM}", f"--skip-phases={_LATER}", "--ignore-preflight-errors=all")
     after = ("sh", _NODE, "control-plane", *_server(plan, member), "together" if joining else "alone")
-    laid = (*_authorities(plan), *security.files(plan), *own, File(path=_KUBEADM, content=config, mode=0o600))
+    laid = (*_authorities(plan), *security.files(plan), *own, NodeFile(path=_KUBEADM, content=config, mode=0o600))
     laid += (_shipped(_ETCD_MEMBER),) if joining else ()
     commands = (*first, ("sh", "-c", _LEAVES), ("sh", "-c", init), *joining, local, after, *last)
     return NodeScript(files=laid, commands=commands, diagnosis=("sh", _NODE, "why"))
@@ -125,20 +125,20 @@ def _beside(plan: CoePlan, member: Member, program: str) -> tuple[str, ...]:
     return ("sh", "-c", f"{words} &")
 
 
-def _files(plan: CoePlan, member: Member, clock: Clock) -> list[File]:
+def _files(plan: CoePlan, member: Member, clock: Clock) -> list[NodeFile]:
     """What every node has."""
 
-    def access(path: str, name: str, organizations: Sequence[str] = ()) -> File:
+    def access(path: str, name: str, organizations: Sequence[str] = ()) -> NodeFile:
         content = _access(plan, member, clock, common_name=name, organizations=organizations)
-        return File(path=path, content=_json(content), mode=0o600)
+        return NodeFile(path=path, content=_json(content), mode=0o600)
 
     registry = addons.registry_address(plan.labels)
     found = [
         _shipped(_NODE),
         sizes.script_file(),
-        File(path=_KUBELET, content=_json(kubelet(plan, member))),
+        NodeFile(path=_KUBELET, content=_json(kubelet(plan, member))),
         access(_KUBELET_ACCESS, f"system:node:{member.name}", ["system:nodes"]),
-        File(path="/etc/kubernetes/kube-proxy.yaml", content=_json(proxy(plan))),
+        NodeFile(path="/etc/kubernetes/kube-proxy.yaml", content=_json(proxy(plan))),
         access(PROXY_ACCESS, "system:kube-proxy"),
         *_serving(plan, member, clock),
         *network.files(plan),
@@ -150,9 +150,9 @@ def _files(plan: CoePlan, member: Member, clock: Clock) -> list[File]:
     return found
 
 
-def _shipped(path: str) -> File:
+def _shipped(path: str) -> NodeFile:
     """The file of that name that lies beside this module."""
-    return File(path=path, content=(files(__package__) / path.rpartition("/")[2]).read_bytes())
+    return NodeFile(path=path, content=(files(__package__) / path.rpartition("/")[2]).read_bytes())
 
 
 def _etcd(plan: CoePlan, member: Member) -> tuple[tuple[str, ...], ...]:
@@ -172,27 +172,27 @@ def _etcd(plan: CoePlan, member: Member) -> tuple[tuple[str, ...], ...]:
     return (*certs, ("sh", "-c", told))
 
 
-def _authorities(plan: CoePlan) -> list[File]:
+def _authorities(plan: CoePlan) -> list[NodeFile]:
     """What a master signs with."""
     files = []
     for kind, name in _FOLDERS.items():
         authority = plan.authorities[kind]
-        files.append(File(path=f"{PKI}/{name}.crt", content=authority.trusted.encode()))
-        files.append(File(path=f"{PKI}/{name}.key", content=authority.key, mode=0o600))
-    files.append(File(path=SIGNING, content=plan.authorities["main"].pem.encode()))
+        files.append(NodeFile(path=f"{PKI}/{name}.crt", content=authority.trusted.encode()))
+        files.append(NodeFile(path=f"{PKI}/{name}.key", content=authority.key, mode=0o600))
+    files.append(NodeFile(path=SIGNING, content=plan.authorities["main"].pem.encode()))
     tokens = plan.authorities[SERVICE_ACCOUNT]
-    files.append(File(path=f"{PKI}/sa.key", content=tokens.key, mode=0o600))
+    files.append(NodeFile(path=f"{PKI}/sa.key", content=tokens.key, mode=0o600))
     publics = "".join(public_key(each.pem) for each in (tokens, *tokens.also))
-    files.append(File(path=f"{PKI}/sa.pub", content=publics.encode()))
+    files.append(NodeFile(path=f"{PKI}/sa.pub", content=publics.encode()))
     return files
 
 
-def _serving(plan: CoePlan, member: Member, clock: Clock) -> list[File]:
+def _serving(plan: CoePlan, member: Member, clock: Clock) -> list[NodeFile]:
     """What the kubelet shows to those who ask it, which they can look at."""
     # Masters are told first: they accept the newest, whatever they show themselves.
     main = plan.authorities["main"].newest
     own = issue(
-        ca=Pair(pem=main.pem, key=main.key),
+        ca=KeyPair(pem=main.pem, key=main.key),
         common_name=f"system:node:{member.name}",
         organizations=["system:nodes"],
         dns=[member.name],
@@ -201,8 +201,8 @@ def _serving(plan: CoePlan, member: Member, clock: Clock) -> list[File]:
         now=clock.now(),
     )
     return [
-        File(path=KUBELET_CERTIFICATE, content=own.pem.encode()),
-        File(path=KUBELET_KEY, content=own.key, mode=0o600),
+        NodeFile(path=KUBELET_CERTIFICATE, content=own.pem.encode()),
+        NodeFile(path=KUBELET_KEY, content=own.key, mode=0o600),
     ]
 
 
@@ -213,7 +213,7 @@ def _access(
     main = plan.authorities["main"]
     newest = main.newest
     own = issue(
-        ca=Pair(pem=newest.pem, key=newest.key),
+        ca=KeyPair(pem=newest.pem, key=newest.key),
         common_name=common_name,
         organizations=organizations,
         usages=[CLIENT],

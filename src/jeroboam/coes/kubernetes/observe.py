@@ -9,18 +9,18 @@ from collections.abc import Mapping, Sequence
 from jeroboam.coes.base import CoeObserved, CoePlan, Member, MemberState
 from jeroboam.coes.kubernetes import network, options
 from jeroboam.coes.kubernetes.components import api
-from jeroboam.coes.kubernetes.leftovers import Leftovers
-from jeroboam.coes.kubernetes.machine_id import Machine, build_id
-from jeroboam.coes.kubernetes.node_ops import KubeNode
+from jeroboam.coes.kubernetes.leftovers import GoneNodeObjects
+from jeroboam.coes.kubernetes.machine_id import MachineId, build_id
+from jeroboam.coes.kubernetes.node_ops import KubernetesNode
 from jeroboam.domain.clusters import Health
 from jeroboam.domain.conditions import Condition
 
 
 def observed(
     plan: CoePlan,
-    found: Sequence[KubeNode],
+    found: Sequence[KubernetesNode],
     silent: Mapping[str, str],
-    left: Leftovers,
+    left: GoneNodeObjects,
     *,
     version: str,
     now: dt.datetime,
@@ -40,7 +40,7 @@ def observed(
     due = (
         known[node.name].uuid
         for node in found
-        if node.name in known and Machine.said(node.machine).is_due(Machine.of(plan, known[node.name], now))
+        if node.name in known and MachineId.said(node.machine).is_due(MachineId.of(plan, known[node.name], now))
     )
     return CoeObserved(
         due=tuple(due),
@@ -61,18 +61,18 @@ def observed(
     )
 
 
-def states(plan: CoePlan, found: Sequence[KubeNode], silent: Mapping[str, str]) -> tuple[MemberState, ...]:
+def states(plan: CoePlan, found: Sequence[KubernetesNode], silent: Mapping[str, str]) -> tuple[MemberState, ...]:
     """One for each member. `silent` are masters that do not answer themselves, by uuid, and why."""
     known = {node.name: node for node in found}
     return tuple(_state(plan, member, known.get(member.name), silent.get(member.uuid)) for member in plan.members)
 
 
-def stands(node: KubeNode, member: Member) -> bool:
+def stands(node: KubernetesNode, member: Member) -> bool:
     """Whether the node's kubelet is one of the member's build."""
-    return Machine.said(node.machine).build == build_id(member)
+    return MachineId.said(node.machine).build == build_id(member)
 
 
-def _state(plan: CoePlan, member: Member, node: KubeNode | None, silent: str | None) -> MemberState:
+def _state(plan: CoePlan, member: Member, node: KubernetesNode | None, silent: str | None) -> MemberState:
     if node is None:
         return MemberState(uuid=member.uuid, ready=False, reason="the cluster does not know this node")
     if not stands(node, member):

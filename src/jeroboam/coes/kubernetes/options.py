@@ -49,7 +49,7 @@ _BACKENDS = ("vxlan", "host-gw")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Networks:
+class ClusterNetworks:
     """The addresses of pods and services."""
 
     pods: ipaddress.IPv4Network
@@ -64,7 +64,7 @@ class Networks:
         return str(self.services[10])
 
 
-def networks(labels: Mapping[str, str]) -> Networks:
+def networks(labels: Mapping[str, str]) -> ClusterNetworks:
     """The networks that these labels ask for. Raises `Invalid` for what cannot be."""
     pods = _network(labels, PODS, "10.100.0.0/16")
     services = _network(labels, SERVICES, "10.254.0.0/16")
@@ -76,7 +76,7 @@ def networks(labels: Mapping[str, str]) -> Networks:
     backend = labels.get(BACKEND, "vxlan")
     if backend not in _BACKENDS:
         raise bad_label(BACKEND, backend, f"it has to be one of: {', '.join(_BACKENDS)}.")
-    return Networks(pods=pods, services=services, node_bits=int(said), backend=backend)
+    return ClusterNetworks(pods=pods, services=services, node_bits=int(said), backend=backend)
 
 
 def check(labels: Mapping[str, str]) -> None:

@@ -8,14 +8,14 @@ something else.)
 from jeroboam.coes.base import CoePlan
 from jeroboam.coes.kubernetes.options import networks
 from jeroboam.coes.proxies import environment
-from jeroboam.domain.nodes import File
+from jeroboam.domain.nodes import NodeFile
 
 _PATH = "/etc/containerd/environment"
 # Services by their names.
 _OWN = (".svc", ".cluster.local")
 
 
-def files(plan: CoePlan, registry: str) -> list[File]:
+def files(plan: CoePlan, registry: str) -> list[NodeFile]:
     """What containerd is told; nothing where there is no proxy. `registry` is the address of the cluster's own."""
     nets = networks(plan.labels)
     nodes = [member.address for member in plan.members] + ([plan.balancer] if plan.balancer else [])

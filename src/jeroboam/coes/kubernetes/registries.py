@@ -11,7 +11,7 @@ from jeroboam.coes.base import CoePlan
 from jeroboam.coes.insecure_registries import HOST, check_insecure_registries, insecure_registries
 from jeroboam.domain.clusters import TemplateSpec
 from jeroboam.domain.errors import bad_label
-from jeroboam.domain.nodes import File
+from jeroboam.domain.nodes import NodeFile
 
 MIRROR = "container_infra_prefix"
 """What stands before the names of images: a registry, and a folder in it, where those of public registries lie too."""
@@ -40,7 +40,7 @@ def check(template: TemplateSpec) -> None:
         )
 
 
-def files(plan: CoePlan, own: str) -> list[File]:
+def files(plan: CoePlan, own: str) -> list[NodeFile]:
     """What a node is told of registries; `own` is the address of the cluster's, where it has one."""
     insecure = insecure_registries(plan.template)
     hosts = {name: (f"http://{name}", [_asked(f"https://{name}", insecure=True)]) for name in insecure}
@@ -50,7 +50,7 @@ def files(plan: CoePlan, own: str) -> list[File]:
         url = f"http://{own}:{OWN_PORT}"
         hosts[OWN] = (url, [_asked(url, insecure=True)])
     return [
-        File(path=f"{_FOLDER}/{name}/hosts.toml", content="\n".join([f'server = "{server}"', *asked]).encode())
+        NodeFile(path=f"{_FOLDER}/{name}/hosts.toml", content="\n".join([f'server = "{server}"', *asked]).encode())
         for name, (server, asked) in hosts.items()
     ]
 

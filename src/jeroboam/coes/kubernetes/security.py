@@ -21,7 +21,7 @@ from cryptography.x509 import load_pem_x509_certificates
 from jeroboam.coes.base import Authority, CoePlan
 from jeroboam.coes.kubernetes.label_flags import flag
 from jeroboam.domain.errors import bad_label
-from jeroboam.domain.nodes import File
+from jeroboam.domain.nodes import NodeFile
 
 ENCRYPTION = "encryption"
 """The authority whose key the cluster's secrets are sealed with: it signs nothing. Before one goes, every secret has to
@@ -101,7 +101,7 @@ def _certificates(text: str) -> str:
     return pem
 
 
-def files(plan: CoePlan) -> list[File]:
+def files(plan: CoePlan) -> list[NodeFile]:
     """What a master has besides."""
     laid = {
         "encryption": _encryption(plan),
@@ -109,7 +109,7 @@ def files(plan: CoePlan) -> list[File]:
         "authentication": _authentication(plan.labels),
         "audit": _audit(),
     }
-    return [File(path=f"{_FOLDER}/{name}.yaml", content=_json(each), mode=0o600) for name, each in laid.items()]
+    return [NodeFile(path=f"{_FOLDER}/{name}.yaml", content=_json(each), mode=0o600) for name, each in laid.items()]
 
 
 def arguments(plan: CoePlan, issuer: str) -> list[tuple[str, str]]:

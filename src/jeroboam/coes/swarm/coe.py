@@ -22,19 +22,19 @@ from jeroboam.coes.swarm.engines import (
     NAME_LABEL,
     NODE_LABEL,
     POLL_SECONDS,
-    Fleet,
-    Standing,
+    SwarmEngines,
+    SwarmMembership,
     SwarmNode,
 )
 from jeroboam.domain.clusters import MASTER, Health, TemplateSpec
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import DriverError, Invalid, Temporary
 from jeroboam.domain.field_effects import SWARM, TEMPLATES, check_fields
-from jeroboam.domain.nodes import File, NodeScript
-from jeroboam.domain.progress import UNWATCHED, Progress, Together
+from jeroboam.domain.nodes import NodeFile, NodeScript
+from jeroboam.domain.progress import UNWATCHED, Progress, SharedProgress
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.tasks import Tasks
-from jeroboam.kit.x509 import SERVER, Pair, issue
+from jeroboam.kit.x509 import SERVER, KeyPair, issue
 
 # How long one call waits: for Engines that boot, for nodes that joined.
 _BOOT_SECONDS = 10.0
@@ -82,7 +82,7 @@ class SwarmCoe(SwarmContainers):
     def script(self, plan: CoePlan, member: Member) -> NodeScript:
         main = plan.authorities["main"]
         own = issue(
-            ca=Pair(pem=main.pem, key=main.key),
+            ca=KeyPair(pem=main.pem, key=main.key),
             common_name=member.name,
             dns=[member.name, "localhost"],
             ips=[member.address, "127.0.0.1"],
@@ -92,10 +92,10 @@ class SwarmCoe(SwarmContainers):
         return NodeScript(
             files=(
                 sizes.script_file(),
-                File(path=f"{_FOLDER}/ca.pem", content=main.trusted.encode()),
-                File(path=f"{_FOLDER}/cert.pem", content=own.pem.encode()),
-                File(path=f"{_FOLDER}/key.pem", content=own.key, mode=0o600),
-                File(path=f"{_FOLDER}/daemon.json", content=_daemon(plan.template, member)),
+                NodeFile(path=f"{_FOLDER}/ca.pem", content=main.trusted.encode()),
+                NodeFile(path=f"{_FOLDER}/cert.pem", content=own.pem.encode()),
+                NodeFile(path=f"{_FOLDER}/key.pem", content=own.key, mode=0o600),
+                NodeFile(path=f"{_FOLDER}/daemon.json", content=_daemon(plan.template, member)),
                 # The Engines of a cluster speak to each other, too.
                 *proxies.environment(f"{_FOLDER}/environment", plan.template, (each.address for each in plan.members)),
             ),
@@ -127,7 +127,7 @@ class SwarmCoe(SwarmContainers):
             if manager is None:
                 return
             going = [node for node in await fleet.nodes(manager) if node.name in names]
-            parts = Together(progress, len(going)).parts
+            parts = SharedProgress(progress, len(going)).parts
             work = (
                 swarm_drains.take_out(fleet, manager, node, self._clock, own)
                 for node, own in zip(going, parts, strict=True)
@@ -140,7 +140,7 @@ class SwarmCoe(SwarmContainers):
             if manager is None:
                 return
             going = [node for node in await fleet.nodes(manager) if node.uuid in uuids]
-            parts = Together(progress, len(going)).parts
+            parts = SharedProgress(progress, len(going)).parts
             work = (
                 swarm_drains.drain(fleet, manager, node, self._clock, own)
                 for node, own in zip(going, parts, strict=True)
@@ -162,15 +162,17 @@ class SwarmCoe(SwarmContainers):
         alone = replace(main, also=())
         old: set[str] = set()
         for shown in (main, *main.also):
-            async with Fleet(authority=alone, shown=shown, port=_port(plan.template), clock=self._clock) as fleet:
+            async with SwarmEngines(
+                authority=alone, shown=shown, port=_port(plan.template), clock=self._clock
+            ) as fleet:
                 answers = await asyncio.gather(*(fleet.answers(member.address) for member in plan.members))
             old |= {member.uuid for member, good in zip(plan.members, answers, strict=True) if not good}
         return [member.uuid for member in plan.members if member.uuid in old]
 
-    def _fleet(self, plan: CoePlan) -> Fleet:
-        return Fleet(authority=plan.authorities["main"], port=_port(plan.template), clock=self._clock)
+    def _fleet(self, plan: CoePlan) -> SwarmEngines:
+        return SwarmEngines(authority=plan.authorities["main"], port=_port(plan.template), clock=self._clock)
 
-    async def _manager(self, fleet: Fleet, plan: CoePlan, *, patience: float) -> str | None:
+    async def _manager(self, fleet: SwarmEngines, plan: CoePlan, *, patience: float) -> str | None:
         """The address of a master that manages a swarm; None when all answered and none is in one.
 
         Raises `Temporary` while some do not answer and the others are in none: a second swarm beside a first whose
@@ -195,14 +197,14 @@ class SwarmCoe(SwarmContainers):
             raise Temporary(f"no manager of the swarm answers: {'; '.join(sorted(silent))}")
         return None
 
-    async def _found(self, fleet: Fleet, plan: CoePlan) -> str:
+    async def _found(self, fleet: SwarmEngines, plan: CoePlan) -> str:
         first = next(member.address for member in plan.members if member.role == MASTER)
         if (await fleet.standing(first, patience=0)).state != "inactive":
             await fleet.abandon(first)
         await fleet.init(first)
         return first
 
-    async def _bring_in(self, fleet: Fleet, manager: str, plan: CoePlan, progress: Progress) -> dict[str, str]:
+    async def _bring_in(self, fleet: SwarmEngines, manager: str, plan: CoePlan, progress: Progress) -> dict[str, str]:
         """Join every planned member that is not a ready node yet; why it could not be done, by node uuid."""
         nodes, tokens = await asyncio.gather(fleet.nodes(manager), fleet.tokens(manager))
         ids = {node.id for node in nodes}
@@ -220,7 +222,7 @@ class SwarmCoe(SwarmContainers):
             await fleet.join(member.address, managers=[manager], token=token)
 
         missing = [member for member in plan.members if member.uuid not in there and member.address != manager]
-        parts = Together(progress, len(missing)).parts
+        parts = SharedProgress(progress, len(missing)).parts
         work = (bring(member, own) for member, own in zip(missing, parts, strict=True))
         results = await asyncio.gather(*work, return_exceptions=True)
         troubles = {}
@@ -232,7 +234,7 @@ class SwarmCoe(SwarmContainers):
         return troubles
 
     async def _settled(
-        self, fleet: Fleet, manager: str, plan: CoePlan, troubles: dict[str, str], progress: Progress
+        self, fleet: SwarmEngines, manager: str, plan: CoePlan, troubles: dict[str, str], progress: Progress
     ) -> list[SwarmNode]:
         """The swarm's nodes once every member that could join is ready, or when waiting takes too long."""
         wanted = {member.uuid for member in plan.members} - troubles.keys()
@@ -244,7 +246,7 @@ class SwarmCoe(SwarmContainers):
                 return nodes
             await self._clock.sleep(POLL_SECONDS)
 
-    async def _label(self, fleet: Fleet, manager: str, plan: CoePlan, nodes: Sequence[SwarmNode]) -> None:
+    async def _label(self, fleet: SwarmEngines, manager: str, plan: CoePlan, nodes: Sequence[SwarmNode]) -> None:
         """Give nodes the labels of their groups, for placement constraints, and work to those that are well again.
 
         What users added or decided stays.
@@ -270,7 +272,9 @@ class SwarmCoe(SwarmContainers):
                     changes.append(fleet.update(manager, node, change))
         await asyncio.gather(*changes)
 
-    async def _drop_former_lives(self, fleet: Fleet, manager: str, nodes: Sequence[SwarmNode]) -> list[SwarmNode]:
+    async def _drop_former_lives(
+        self, fleet: SwarmEngines, manager: str, nodes: Sequence[SwarmNode]
+    ) -> list[SwarmNode]:
         """Forget entries of nodes that came back as new ones: same node of ours, other identity in the swarm."""
         lives: dict[str, list[SwarmNode]] = defaultdict(list)
         for node in nodes:
@@ -285,7 +289,7 @@ class SwarmCoe(SwarmContainers):
         return [node for node in nodes if node not in former]
 
 
-def _on_its_way(standing: Standing, ids: set[str]) -> bool:
+def _on_its_way(standing: SwarmMembership, ids: set[str]) -> bool:
     """Whether that Engine is in this very swarm and needs time, not help."""
     return standing.state in {"active", "pending"} and standing.node_id in ids
 

@@ -17,13 +17,13 @@ from aiodocker.containers import DockerContainer
 from jeroboam.clients.docker import printed, speaking
 from jeroboam.clients.docker_containers import MOST_BYTES, executed, moment, state_of
 from jeroboam.clients.docker_images import check_image, has_image, pull_image
-from jeroboam.coes.base import CoePlan, ContainerSeen, ContainerWant
-from jeroboam.coes.swarm.engines import API_PORT, Fleet
-from jeroboam.domain.bay_containers import Act
+from jeroboam.coes.base import BayContainerState, CoePlan, DesiredContainer
+from jeroboam.coes.swarm.engines import API_PORT, SwarmEngines
+from jeroboam.domain.bay_containers import ContainerAction
 from jeroboam.domain.clusters import MASTER
 from jeroboam.domain.containers import RuntimeState
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
-from jeroboam.domain.owner_labels import KIND, Kind, has_kind
+from jeroboam.domain.owner_labels import KIND, ObjectKind, has_kind
 from jeroboam.domain.ports import ExecResult
 from jeroboam.kit.clock import Clock
 
@@ -33,8 +33,8 @@ WORKLOAD_NAME_LABEL = "jeroboam.workload-name"
 # How long the Engine waits for a container that is asked to end.
 _STOP_SECONDS = 10
 # The Engine calls some of what a state forbids a fault of its own.
-_NEEDS = {Act.PAUSE: RuntimeState.RUNNING, Act.UNPAUSE: RuntimeState.PAUSED}
-_DONE = {Act.PAUSE: RuntimeState.PAUSED, Act.UNPAUSE: RuntimeState.RUNNING}
+_NEEDS = {ContainerAction.PAUSE: RuntimeState.RUNNING, ContainerAction.UNPAUSE: RuntimeState.PAUSED}
+_DONE = {ContainerAction.PAUSE: RuntimeState.PAUSED, ContainerAction.UNPAUSE: RuntimeState.RUNNING}
 
 
 class SwarmContainers:
@@ -43,7 +43,7 @@ class SwarmContainers:
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
 
-    async def make(self, plan: CoePlan, want: ContainerWant) -> ContainerSeen:
+    async def make(self, plan: CoePlan, want: DesiredContainer) -> BayContainerState:
         check_image(want.image)
         async with self._engines(plan) as fleet:
             found = await _find(fleet, plan, want.uuid)
@@ -56,12 +56,12 @@ class SwarmContainers:
                 made = await _created(engine, want)
             return await shown(made)
 
-    async def look(self, plan: CoePlan, uuid: str) -> ContainerSeen | None:
+    async def look(self, plan: CoePlan, uuid: str) -> BayContainerState | None:
         async with self._engines(plan) as fleet:
             found = await _find(fleet, plan, uuid)
             return None if found is None else await shown(found)
 
-    async def act(self, plan: CoePlan, uuid: str, act: Act) -> ContainerSeen:
+    async def act(self, plan: CoePlan, uuid: str, act: ContainerAction) -> BayContainerState:
         async with self._engines(plan) as fleet:
             found = await _find(fleet, plan, uuid)
             if found is None:
@@ -108,9 +108,9 @@ class SwarmContainers:
                 except TimeoutError as error:
                     raise Permanent(f"the command did not end within {limit:g} seconds") from error
 
-    def _engines(self, plan: CoePlan) -> Fleet:
+    def _engines(self, plan: CoePlan) -> SwarmEngines:
         port = plan.template.apiserver_port or API_PORT
-        return Fleet(authority=plan.authorities["main"], port=port, clock=self._clock)
+        return SwarmEngines(authority=plan.authorities["main"], port=port, clock=self._clock)
 
 
 def _masters(plan: CoePlan) -> list[str]:
@@ -129,14 +129,14 @@ async def _listed(engine: aiodocker.Docker, label: str) -> list[DockerContainer]
 
 def _is_ours(labels: Mapping[str, str], names: Sequence[str]) -> bool:
     uuid = labels.get(WORKLOAD_LABEL, "")
-    return has_kind(labels, Kind.WORKLOAD) and f"/{_engine_name(uuid)}" in names
+    return has_kind(labels, ObjectKind.WORKLOAD) and f"/{_engine_name(uuid)}" in names
 
 
 def _engine_name(uuid: str) -> str:
     return f"jeroboam-{uuid}"
 
 
-async def _find(fleet: Fleet, plan: CoePlan, uuid: str) -> DockerContainer | None:
+async def _find(fleet: SwarmEngines, plan: CoePlan, uuid: str) -> DockerContainer | None:
     """The container, on whichever master it is. While one is silent the others cannot say that there is none."""
     asked = (_listed(fleet.at(each), f"{WORKLOAD_LABEL}={uuid}") for each in _masters(plan))
     silent: DriverError | None = None
@@ -152,7 +152,7 @@ async def _find(fleet: Fleet, plan: CoePlan, uuid: str) -> DockerContainer | Non
     return None
 
 
-async def _created(engine: aiodocker.Docker, want: ContainerWant) -> DockerContainer:
+async def _created(engine: aiodocker.Docker, want: DesiredContainer) -> DockerContainer:
     """Make it, not started. Its name on the Engine is its own, so that two of it cannot be."""
     name = _engine_name(want.uuid)
     host: dict[str, Any] = {}
@@ -162,7 +162,7 @@ async def _created(engine: aiodocker.Docker, want: ContainerWant) -> DockerConta
     body: dict[str, Any] = {
         "Image": want.image,
         "Hostname": want.uuid,
-        "Labels": {KIND: Kind.WORKLOAD.value, WORKLOAD_LABEL: want.uuid, WORKLOAD_NAME_LABEL: want.name},
+        "Labels": {KIND: ObjectKind.WORKLOAD.value, WORKLOAD_LABEL: want.uuid, WORKLOAD_NAME_LABEL: want.name},
         "HostConfig": host,
     }
     if want.command:
@@ -175,7 +175,7 @@ async def _created(engine: aiodocker.Docker, want: ContainerWant) -> DockerConta
         return await _taken(engine, want, name)
 
 
-async def _taken(engine: aiodocker.Docker, want: ContainerWant, name: str) -> DockerContainer:
+async def _taken(engine: aiodocker.Docker, want: DesiredContainer, name: str) -> DockerContainer:
     """The container that has the name: ours, which an earlier try had asked for and nobody had seen yet."""
     try:
         there = await engine.containers.get(name)
@@ -190,7 +190,7 @@ async def _taken(engine: aiodocker.Docker, want: ContainerWant, name: str) -> Do
     return there
 
 
-async def shown(container: DockerContainer) -> ContainerSeen:
+async def shown(container: DockerContainer) -> BayContainerState:
     """How it is. Raises `Temporary` for one that is listed and cannot be looked at: it is just coming, or going."""
     with speaking("asking a master of the cluster for a container"):
         try:
@@ -199,22 +199,22 @@ async def shown(container: DockerContainer) -> ContainerSeen:
             if error.status != HTTPStatus.NOT_FOUND:
                 raise
             raise Temporary(f"the Engine lists container {container.id[:12]} and does not show it") from error
-    return ContainerSeen(state=state_of(state["Status"]), started_at=moment(state.get("StartedAt")))
+    return BayContainerState(state=state_of(state["Status"]), started_at=moment(state.get("StartedAt")))
 
 
-async def _do(container: DockerContainer, act: Act) -> None:
+async def _do(container: DockerContainer, act: ContainerAction) -> None:
     match act:
-        case Act.START:
+        case ContainerAction.START:
             await container.start()
-        case Act.STOP:
+        case ContainerAction.STOP:
             await container.stop(t=_STOP_SECONDS)
-        case Act.REBOOT:
+        case ContainerAction.REBOOT:
             await container.restart(t=_STOP_SECONDS)
-        case Act.PAUSE:
+        case ContainerAction.PAUSE:
             await container.pause()
-        case Act.UNPAUSE:
+        case ContainerAction.UNPAUSE:
             await container.unpause()
-        case Act.CREATE:
+        case ContainerAction.CREATE:
             raise AssertionError("a container is made by `make`")
 
 

@@ -5,7 +5,7 @@ Neighbours: the COE, which decides when; `swarm_api`, which asks a manager.
 
 from collections.abc import Sequence
 
-from jeroboam.coes.swarm.engines import DRAINED_LABEL, POLL_SECONDS, Fleet, SwarmNode
+from jeroboam.coes.swarm.engines import DRAINED_LABEL, POLL_SECONDS, SwarmEngines, SwarmNode
 from jeroboam.domain.progress import Progress, list_some
 from jeroboam.kit.clock import Clock
 
@@ -13,14 +13,14 @@ _DRAIN_SECONDS = 30.0
 _DEMOTE_SECONDS = 10.0
 
 
-async def take_out(fleet: Fleet, manager: str, node: SwarmNode, clock: Clock, progress: Progress) -> None:
+async def take_out(fleet: SwarmEngines, manager: str, node: SwarmNode, clock: Clock, progress: Progress) -> None:
     """Drain the node and have the managers forget it."""
     await drain(fleet, manager, node, clock, progress)
     await demote(fleet, manager, node, clock)
     await fleet.forget(manager, node)
 
 
-async def drain(fleet: Fleet, manager: str, node: SwarmNode, clock: Clock, progress: Progress) -> None:
+async def drain(fleet: SwarmEngines, manager: str, node: SwarmNode, clock: Clock, progress: Progress) -> None:
     """Move its work away; a node that its user has drained already stays that way afterwards.
 
     Tasks that still run when time is up go down with the node; that is noted.
@@ -51,7 +51,7 @@ def _describe(node: SwarmNode, here: Sequence[str], elsewhere: Sequence[str]) ->
     return leaving + [f"task {task} has not started yet" for task in elsewhere]
 
 
-async def demote(fleet: Fleet, manager: str, node: SwarmNode, clock: Clock) -> None:
+async def demote(fleet: SwarmEngines, manager: str, node: SwarmNode, clock: Clock) -> None:
     """Make a worker of a manager, and wait until the managers count without it."""
     if not node.manager:
         return

@@ -66,7 +66,7 @@ class SwarmNode:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Standing:
+class SwarmMembership:
     """What one Engine says of its own part in a swarm."""
 
     state: str
@@ -75,7 +75,7 @@ class Standing:
     manages: bool
 
 
-class Fleet:
+class SwarmEngines:
     """Clients of a cluster's Engines; an asynchronous context that closes them."""
 
     def __init__(self, *, authority: Authority, port: int, clock: Clock, shown: Authority | None = None) -> None:
@@ -97,7 +97,7 @@ class Fleet:
             self._clients[address] = connect(f"https://{address}:{self._port}", tls=self._tls)
         return self._clients[address]
 
-    async def standing(self, address: str, *, patience: float) -> Standing:
+    async def standing(self, address: str, *, patience: float) -> SwarmMembership:
         """What that Engine says of itself, asked again until it answers or so many seconds have passed."""
         until = self._clock.monotonic() + patience
         while True:
@@ -110,7 +110,7 @@ class Fleet:
                 await self._clock.sleep(POLL_SECONDS)
             else:
                 swarm = info["Swarm"]
-                return Standing(
+                return SwarmMembership(
                     state=swarm["LocalNodeState"],
                     node_id=swarm.get("NodeID", ""),
                     manages=bool(swarm.get("ControlAvailable")),

@@ -8,14 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 
-from jeroboam.coes.base import Balances, ChoosesImage, Coe, RollsOut, Rotates
+from jeroboam.coes.base import Coe, SupportsImageVersions, SupportsLoadBalancer, SupportsRollout, SupportsRotation
 from jeroboam.conductor.admission import capacity as fitting
 from jeroboam.conductor.clusters.plans import image_of
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.clusters import MASTER, ROLES, Cluster, NodeGroup, TemplateSpec, flavor_of
 from jeroboam.domain.errors import BadValue, Conflict, DriverError, Invalid, NotFound, Temporary, Unavailable
 from jeroboam.domain.field_effects import CLUSTERS, NODE_GROUPS, TEMPLATES, check_fields, is_ignored
-from jeroboam.providers.base import Catalog, Image, Provider, Renews
+from jeroboam.providers.base import Catalog, Image, Provider, SupportsScriptRenewal
 
 
 @contextmanager
@@ -68,7 +68,7 @@ class DriverAdmission:
         check_fields(TEMPLATES, asdict(template), driver)
         check_fields(CLUSTERS, asdict(cluster.spec), driver, template.coe)
         await self._bootable(catalog, coe, template.coe, template.image_id, template.labels)
-        if cluster.spec.master_lb_enabled and isinstance(coe, Balances):
+        if cluster.spec.master_lb_enabled and isinstance(coe, SupportsLoadBalancer):
             await self._balancer(catalog, coe.balancer_image)
         for group in groups:
             await self._flavor(catalog, flavor_of(cluster, group), "flavor_id")
@@ -127,7 +127,7 @@ class DriverAdmission:
         await fitting.check_flavors(coe, provider, after, groups)
         if old == new and before.spec.labels == after.spec.labels:
             return frozenset()
-        if not isinstance(coe, RollsOut):
+        if not isinstance(coe, SupportsRollout):
             return ROLES if old != new else frozenset()
         coe.check_change(replace(old, labels=before.spec.labels), replace(new, labels=after.spec.labels))
         named = {key for key in coe.node_options if before.spec.labels.get(key) != after.spec.labels.get(key)}
@@ -139,7 +139,7 @@ class DriverAdmission:
         """Raise unless both drivers of the cluster can do their part of it."""
         template = cluster.spec.template
         coe, provider = self._coe(template), self._provider(template.driver or self._default)
-        if not isinstance(coe, Rotates) or not isinstance(provider, Renews):
+        if not isinstance(coe, SupportsRotation) or not isinstance(provider, SupportsScriptRenewal):
             raise Invalid(f"Rotating the CA certificate is not supported for {template.coe} on {template.driver}.")
 
     async def _check(self, coe: Coe, catalog: Catalog, spec: TemplateSpec) -> None:
@@ -147,7 +147,7 @@ class DriverAdmission:
         try:
             coe.check(spec)
         except Invalid as error:
-            if not isinstance(coe, ChoosesImage) or error.field != f"labels/{coe.version_label}":
+            if not isinstance(coe, SupportsImageVersions) or error.field != f"labels/{coe.version_label}":
                 raise
             with suppress(Temporary):
                 if versions := await catalog.versions(spec.image_id):
@@ -165,7 +165,7 @@ class DriverAdmission:
             image = await self._image(catalog, image_of(coe, ref, labels), name)
         except Temporary:
             return
-        if image.lacking and isinstance(coe, ChoosesImage) and image_of(coe, ref, labels) != ref:
+        if image.lacking and isinstance(coe, SupportsImageVersions) and image_of(coe, ref, labels) != ref:
             field = f"labels/{coe.version_label}"
             raise BadValue(field, labels[coe.version_label], image.lacking)
         if image.lacking:

@@ -6,16 +6,16 @@ Asked before the wish is stored, of drivers that know; a cluster whose drivers d
 import math
 from collections.abc import Sequence
 
-from jeroboam.coes.base import Coe, Demands
+from jeroboam.coes.base import Coe, HasRequirements
 from jeroboam.domain.clusters import Cluster, NodeGroup, TemplateSpec, flavor_of, role_of
 from jeroboam.domain.errors import Conflict, Invalid, Temporary
 from jeroboam.domain.events import nodes as so_many
-from jeroboam.providers.base import HasSurroundings, Provider, Surroundings
+from jeroboam.providers.base import HasHostCapacity, HostCapacity, Provider
 
 
 async def check_flavors(coe: Coe, provider: Provider, cluster: Cluster, groups: Sequence[NodeGroup]) -> None:
     """Raise `Invalid` for a flavour that no node of such a cluster comes up in."""
-    if not isinstance(coe, Demands):
+    if not isinstance(coe, HasRequirements):
         return
     for group in groups:
         flavor = await provider.catalog.flavor(flavor_of(cluster, group))
@@ -30,7 +30,7 @@ async def check_flavors(coe: Coe, provider: Provider, cluster: Cluster, groups: 
 
 async def check_room(coe: Coe, provider: Provider, cluster: Cluster, groups: Sequence[NodeGroup]) -> None:
     """Raise `Conflict` where that many more nodes would not even start: memory or disk is used up."""
-    if not isinstance(coe, Demands) or (there := await _around(provider)) is None:
+    if not isinstance(coe, HasRequirements) or (there := await _around(provider)) is None:
         return
     nodes = sum(group.spec.node_count for group in groups)
     who = f"{so_many(nodes)} of {cluster.spec.template.coe}"
@@ -46,7 +46,7 @@ async def check_room(coe: Coe, provider: Provider, cluster: Cluster, groups: Seq
 
 async def check_networks(coe: Coe, provider: Provider, template: TemplateSpec) -> None:
     """Raise `Invalid` for a network inside the cluster that would hide one outside it."""
-    if not isinstance(coe, Demands) or (there := await _around(provider)) is None:
+    if not isinstance(coe, HasRequirements) or (there := await _around(provider)) is None:
         return
     for label, network in coe.networks(template.labels).items():
         for taken, what in there.networks:
@@ -56,9 +56,9 @@ async def check_networks(coe: Coe, provider: Provider, template: TemplateSpec) -
                 raise Invalid(f"{text}{default}", field=f"labels/{label}")
 
 
-async def _around(provider: Provider) -> Surroundings | None:
+async def _around(provider: Provider) -> HostCapacity | None:
     """What is around; None where nobody knows, or nobody can be asked now."""
-    if not isinstance(provider, HasSurroundings):
+    if not isinstance(provider, HasHostCapacity):
         return None
     try:
         return await provider.surroundings()

@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
-from jeroboam.coes.base import Authority, Coe, CoePlan, Manifests, RunsContainers, RunsManifests
+from jeroboam.coes.base import Authority, Coe, CoePlan, ManifestClient, SupportsContainers, SupportsManifests
 from jeroboam.conductor.clusters.plans import balancer_of, plan_of
-from jeroboam.conductor.clusters.records import Whole, whole_of
+from jeroboam.conductor.clusters.records import ClusterState, whole_of
 from jeroboam.conductor.clusters.rotation import certificate_context, spoken
 from jeroboam.domain.clusters import MAIN, MASTER, NodeGroup, Operation
 from jeroboam.domain.errors import Permanent, Temporary
@@ -22,7 +22,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Reached(Generic[T_co]):
+class ClusterConnection(Generic[T_co]):
     """A cluster that can be spoken to."""
 
     coe: T_co
@@ -30,7 +30,7 @@ class Reached(Generic[T_co]):
     plan: CoePlan
 
 
-class Reach:
+class ClusterConnector:
     """Finds the way to a cluster."""
 
     def __init__(self, *, store: Store, coes: Mapping[str, Coe], sealer: Sealer) -> None:
@@ -38,18 +38,20 @@ class Reach:
         self._coes = coes
         self._sealer = sealer
 
-    async def containers(self, cluster_id: str) -> Reached[RunsContainers] | None:
+    async def containers(self, cluster_id: str) -> ClusterConnection[SupportsContainers] | None:
         """The way to its containers; None for a cluster that is gone or on its way out.
 
         Raises `Temporary` while it is not up, and `Permanent` if it cannot hold single containers.
         """
         return await self._to(cluster_id, _containers, "single containers")
 
-    async def manifests(self, cluster_id: str) -> Reached[Manifests] | None:
+    async def manifests(self, cluster_id: str) -> ClusterConnection[ManifestClient] | None:
         """The way to what manifests made there; the same, but for clusters that speak Kubernetes."""
         return await self._to(cluster_id, _manifests, "objects of Kubernetes")
 
-    async def _to(self, cluster_id: str, part: Callable[[Coe], T_co | None], what: str) -> Reached[T_co] | None:
+    async def _to(
+        self, cluster_id: str, part: Callable[[Coe], T_co | None], what: str
+    ) -> ClusterConnection[T_co] | None:
         whole = await whole_of(self._store, cluster_id)
         if whole is None or whole.cluster.operation is Operation.DELETE:
             return None
@@ -66,9 +68,9 @@ class Reach:
             reason = f": {cluster.status_reason}" if cluster.status_reason else ""
             raise Temporary(f"bay {cluster.name} is not up: it is {cluster.status}{reason}")
         plan = plan_of(cluster, there, addresses, spoken(self._authorities(whole)))
-        return Reached(coe=spoken_to, plan=plan)
+        return ClusterConnection(coe=spoken_to, plan=plan)
 
-    def _authorities(self, whole: Whole) -> dict[str, Authority]:
+    def _authorities(self, whole: ClusterState) -> dict[str, Authority]:
         uuid = whole.cluster.uuid
         return {
             each.kind: Authority(
@@ -78,15 +80,15 @@ class Reach:
         }
 
 
-def _containers(coe: Coe) -> RunsContainers | None:
-    return coe if isinstance(coe, RunsContainers) else None
+def _containers(coe: Coe) -> SupportsContainers | None:
+    return coe if isinstance(coe, SupportsContainers) else None
 
 
-def _manifests(coe: Coe) -> Manifests | None:
-    return coe.manifests if isinstance(coe, RunsManifests) else None
+def _manifests(coe: Coe) -> ManifestClient | None:
+    return coe.manifests if isinstance(coe, SupportsManifests) else None
 
 
-def _addresses(whole: Whole) -> dict[str, str]:
+def _addresses(whole: ClusterState) -> dict[str, str]:
     """Where the nodes were last seen, by uuid; the load balancer too, where it is the cluster's address."""
     cluster = whole.cluster
     found = {node.uuid: node.address for group in whole.groups for node in group.observed if node.address}

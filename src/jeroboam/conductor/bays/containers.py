@@ -7,15 +7,15 @@ failures), `reach` (the way to a cluster), the COE (what a container is there), 
 
 from dataclasses import replace
 
-from jeroboam.coes.base import ContainerSeen, ContainerWant, RunsContainers
-from jeroboam.conductor.bays.connector import Reach, Reached
-from jeroboam.conductor.bays.objects import SILENT_SECONDS, Inside
-from jeroboam.conductor.bays.records import WorkloadRecords
+from jeroboam.coes.base import BayContainerState, DesiredContainer, SupportsContainers
+from jeroboam.conductor.bays.connector import ClusterConnection, ClusterConnector
+from jeroboam.conductor.bays.objects import SILENT_SECONDS, BayObjectReconciler
+from jeroboam.conductor.bays.records import BayContainerRecords
 from jeroboam.domain.bay_containers import (
-    Act,
-    Workload,
-    WorkloadObserved,
-    WorkloadOp,
+    BayContainer,
+    BayContainerObserved,
+    BayContainerOp,
+    ContainerAction,
     octets,
     pending,
     words,
@@ -26,14 +26,14 @@ from jeroboam.kit.clock import Clock
 from jeroboam.store import Lease, Store
 
 
-class Workloads(Inside[Workload, RunsContainers]):
+class BayContainerReconciler(BayObjectReconciler[BayContainer, SupportsContainers]):
     """The reconciler of workloads."""
 
     topic = "workload"
-    _records: WorkloadRecords
+    _records: BayContainerRecords
 
-    def __init__(self, *, store: Store, reach: Reach, clock: Clock, check_seconds: float) -> None:
-        super().__init__(records=WorkloadRecords(store), clock=clock, check_seconds=check_seconds)
+    def __init__(self, *, store: Store, reach: ClusterConnector, clock: Clock, check_seconds: float) -> None:
+        super().__init__(records=BayContainerRecords(store), clock=clock, check_seconds=check_seconds)
         self._reach = reach
         self._silent: dict[str, tuple[float, str]] = {}
         """Until when a bay counts as one that does not answer, and why."""
@@ -43,16 +43,18 @@ class Workloads(Inside[Workload, RunsContainers]):
         workload = await self._records.get(uuid)
         return None if workload is None else int(workload.deleting)
 
-    async def _way(self, cluster_id: str) -> Reached[RunsContainers] | None:
+    async def _way(self, cluster_id: str) -> ClusterConnection[SupportsContainers] | None:
         return await self._reach.containers(cluster_id)
 
     def _bay_gone(self, cluster_id: str) -> None:
         self._silent.pop(cluster_id, None)
 
-    async def _give_up(self, lease: Lease, tried: Workload, reason: str) -> None:  # noqa: ARG002  (all that waits)
+    async def _give_up(self, lease: Lease, tried: BayContainer, reason: str) -> None:  # noqa: ARG002  (all that waits)
         await self._records.fail(lease, reason)
 
-    async def _work(self, lease: Lease, it: Workload, reached: Reached[RunsContainers]) -> Workload:
+    async def _work(
+        self, lease: Lease, it: BayContainer, reached: ClusterConnection[SupportsContainers]
+    ) -> BayContainer:
         waiting = pending(it)
         for op in waiting:
             it = await self._do(lease, it, reached, op)
@@ -61,7 +63,9 @@ class Workloads(Inside[Workload, RunsContainers]):
             it = await self._records.save(lease, _seen(it.observed, seen))
         return it
 
-    async def _look(self, reached: Reached[RunsContainers], workload: Workload) -> ContainerSeen | None:
+    async def _look(
+        self, reached: ClusterConnection[SupportsContainers], workload: BayContainer
+    ) -> BayContainerState | None:
         """What it is now. A bay that has just not answered is not asked about each of its containers in turn.
 
         Each would wait for it, and those of other bays behind them.
@@ -79,30 +83,37 @@ class Workloads(Inside[Workload, RunsContainers]):
 
     # ------------------------------------------------------------------------------------------------------- ops
 
-    async def _do(self, lease: Lease, workload: Workload, reached: Reached[RunsContainers], op: WorkloadOp) -> Workload:
+    async def _do(
+        self, lease: Lease, workload: BayContainer, reached: ClusterConnection[SupportsContainers], op: BayContainerOp
+    ) -> BayContainer:
         """One op, to its end; what was seen after it is written with it."""
         workload = await self._touch(lease, workload)
         coe, plan, uuid = reached.coe, reached.plan, workload.uuid
-        seen: ContainerSeen | None
-        if op.act in {Act.CREATE, Act.START, Act.REBOOT}:
+        seen: BayContainerState | None
+        if op.act in {ContainerAction.CREATE, ContainerAction.START, ContainerAction.REBOOT}:
             seen = await coe.make(plan, _want(workload))
-            if op.act is Act.REBOOT:
+            if op.act is ContainerAction.REBOOT:
                 workload, seen = await self._reboot(lease, workload, reached, op, seen)
-            elif op.act is Act.START:
+            elif op.act is ContainerAction.START:
                 seen = await coe.act(plan, uuid, op.act)
         else:
             seen = await coe.act(plan, uuid, op.act)
         return await self._records.save(lease, _seen(workload.observed, seen, seq=op.seq))
 
-    async def _touch(self, lease: Lease, workload: Workload) -> Workload:
+    async def _touch(self, lease: Lease, workload: BayContainer) -> BayContainer:
         """Note that something of it may exist from now on, so that a delete knows to look for it."""
         if workload.observed.touched:
             return workload
         return await self._records.save(lease, replace(workload.observed, touched=True))
 
     async def _reboot(
-        self, lease: Lease, workload: Workload, reached: Reached[RunsContainers], op: WorkloadOp, seen: ContainerSeen
-    ) -> tuple[Workload, ContainerSeen]:
+        self,
+        lease: Lease,
+        workload: BayContainer,
+        reached: ClusterConnection[SupportsContainers],
+        op: BayContainerOp,
+        seen: BayContainerState,
+    ) -> tuple[BayContainer, BayContainerState]:
         """Start it anew, once: one that was begun before and has been started since was done."""
         noted = workload.observed
         if noted.begun == op.seq and seen.started_at != noted.before and seen.state is RuntimeState.RUNNING:
@@ -113,9 +124,9 @@ class Workloads(Inside[Workload, RunsContainers]):
         return workload, await reached.coe.act(reached.plan, workload.uuid, op.act)
 
 
-def _want(workload: Workload) -> ContainerWant:
+def _want(workload: BayContainer) -> DesiredContainer:
     spec = workload.spec
-    return ContainerWant(
+    return DesiredContainer(
         uuid=workload.uuid,
         name=workload.name,
         image=spec.image,
@@ -124,7 +135,9 @@ def _want(workload: Workload) -> ContainerWant:
     )
 
 
-def _seen(observed: WorkloadObserved, seen: ContainerSeen | None, *, seq: int | None = None) -> WorkloadObserved:
+def _seen(
+    observed: BayContainerObserved, seen: BayContainerState | None, *, seq: int | None = None
+) -> BayContainerObserved:
     """What was observed, with this look; `seq` says which op ended before it."""
     state = RuntimeState.ABSENT if seen is None else seen.state
     started_at = None if seen is None else seen.started_at

@@ -11,35 +11,35 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from jeroboam.coes.base import Manifests, ManifestWant
-from jeroboam.conductor.bays.connector import Reach, Reached
-from jeroboam.conductor.bays.objects import SILENT_SECONDS, Inside
-from jeroboam.conductor.bays.records import OrchestrationRecords
-from jeroboam.domain.bay_manifests import Orchestrated, Seen, is_due
+from jeroboam.coes.base import DesiredManifest, ManifestClient
+from jeroboam.conductor.bays.connector import ClusterConnection, ClusterConnector
+from jeroboam.conductor.bays.objects import SILENT_SECONDS, BayObjectReconciler
+from jeroboam.conductor.bays.records import BayManifestRecords
+from jeroboam.domain.bay_manifests import BayManifest, ManifestState, is_due
 from jeroboam.domain.errors import Temporary
 from jeroboam.kit.clock import Clock
 from jeroboam.store import Lease, Store
 
 
 @dataclass(slots=True)
-class _Look:
+class _ClusterListing:
     """The last look at one cluster."""
 
     begun: float = -1.0
-    found: Mapping[str, Seen] | None = None
+    found: Mapping[str, ManifestState] | None = None
     silent_until: float = -1.0
     why: str = ""
 
 
-class Looks:
+class ClusterListings:
     """Looks at clusters, once for everybody who wants to know at the same time."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._last: defaultdict[str, _Look] = defaultdict(_Look)
+        self._last: defaultdict[str, _ClusterListing] = defaultdict(_ClusterListing)
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def at(self, reached: Reached[Manifests]) -> Mapping[str, Seen]:
+    async def at(self, reached: ClusterConnection[ManifestClient]) -> Mapping[str, ManifestState]:
         """What there is, by a look that began after this call did.
 
         A bay that has just not answered is not asked again by each of its objects in turn: each would wait for it,
@@ -66,39 +66,39 @@ class Looks:
         self._turns.pop(cluster_id, None)
 
 
-class Orchestration(Inside[Orchestrated, Manifests]):
+class BayManifestReconciler(BayObjectReconciler[BayManifest, ManifestClient]):
     """The reconciler of what manifests make."""
 
     topic = "orchestrated"
-    _records: OrchestrationRecords
+    _records: BayManifestRecords
 
-    def __init__(self, *, store: Store, reach: Reach, clock: Clock, check_seconds: float) -> None:
-        super().__init__(records=OrchestrationRecords(store), clock=clock, check_seconds=check_seconds)
+    def __init__(self, *, store: Store, reach: ClusterConnector, clock: Clock, check_seconds: float) -> None:
+        super().__init__(records=BayManifestRecords(store), clock=clock, check_seconds=check_seconds)
         self._reach = reach
-        self._looks = Looks(clock)
+        self._looks = ClusterListings(clock)
 
     async def generation(self, uuid: str) -> int | None:
         """Counts its wishes: a newer manifest overtakes the one that is being applied, and its end overtakes both."""
         it = await self._records.get(uuid)
         return None if it is None else it.generation
 
-    async def _way(self, cluster_id: str) -> Reached[Manifests] | None:
+    async def _way(self, cluster_id: str) -> ClusterConnection[ManifestClient] | None:
         return await self._reach.manifests(cluster_id)
 
     def _bay_gone(self, cluster_id: str) -> None:
         self._looks.forget(cluster_id)
 
-    async def _work(self, lease: Lease, it: Orchestrated, reached: Reached[Manifests]) -> Orchestrated:
+    async def _work(self, lease: Lease, it: BayManifest, reached: ClusterConnection[ManifestClient]) -> BayManifest:
         if not is_due(it):
             found = await self._looks.at(reached)
             return await self._records.save(lease, replace(it.observed, seen=found.get(it.uuid), silent=None))
         if not it.observed.touched:
             # Something of it may exist from now on, so that a delete knows to look for it.
             it = await self._records.save(lease, replace(it.observed, touched=True))
-        want = ManifestWant(uuid=it.uuid, kind=it.kind, name=it.name, manifest=it.spec.manifest)
+        want = DesiredManifest(uuid=it.uuid, kind=it.kind, name=it.name, manifest=it.spec.manifest)
         seen = await reached.coe.have(reached.plan, want)
         done = replace(it.observed, generation=it.generation, seen=seen, silent=None)
         return await self._records.save(lease, done)
 
-    async def _give_up(self, lease: Lease, tried: Orchestrated, reason: str) -> None:
+    async def _give_up(self, lease: Lease, tried: BayManifest, reason: str) -> None:
         await self._records.fail(lease, tried.generation, reason)

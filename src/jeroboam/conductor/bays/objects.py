@@ -11,13 +11,13 @@ from typing import Generic, Protocol, TypeVar
 import structlog
 
 from jeroboam.coes.base import CoePlan
-from jeroboam.conductor.bays.connector import Reached
-from jeroboam.conductor.bays.records import Records
+from jeroboam.conductor.bays.connector import ClusterConnection
+from jeroboam.conductor.bays.records import BayObjectRecords
 from jeroboam.conductor.clusters.records import LeaseLost
-from jeroboam.domain.bay_containers import Workload
-from jeroboam.domain.bay_manifests import Orchestrated
+from jeroboam.domain.bay_containers import BayContainer
+from jeroboam.domain.bay_manifests import BayManifest
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
-from jeroboam.kit.clock import Clock, Overdue, within
+from jeroboam.kit.clock import Clock, DeadlineExceeded, within
 from jeroboam.store import Lease
 
 FIRST_RETRY = 0.5
@@ -32,23 +32,23 @@ DELETE_RETRY = 30.0
 log = structlog.get_logger("jeroboam.conductor.bays.containers")
 
 
-class Removes(Protocol):
+class CanRemove(Protocol):
     """What the end of an object needs of a COE."""
 
     async def remove(self, plan: CoePlan, uuid: str) -> None: ...
 
 
-T = TypeVar("T", Workload, Orchestrated)
-C = TypeVar("C", bound=Removes)
+T = TypeVar("T", BayContainer, BayManifest)
+C = TypeVar("C", bound=CanRemove)
 
 
-class Inside(ABC, Generic[T, C]):
+class BayObjectReconciler(ABC, Generic[T, C]):
     """The reconciler of one kind of object, on that part of a COE which holds it."""
 
     topic: str
 
-    def __init__(self, *, records: Records[T], clock: Clock, check_seconds: float) -> None:
-        self._records: Records[T] = records
+    def __init__(self, *, records: BayObjectRecords[T], clock: Clock, check_seconds: float) -> None:
+        self._records: BayObjectRecords[T] = records
         self._clock = clock
         self._check_seconds = check_seconds
         self._met: dict[str, tuple[int, str]] = {}
@@ -56,7 +56,7 @@ class Inside(ABC, Generic[T, C]):
         self.everything = records.everything
 
     @abstractmethod
-    async def _way(self, cluster_id: str) -> Reached[C] | None:
+    async def _way(self, cluster_id: str) -> ClusterConnection[C] | None:
         """The way to its bay; None for one that is gone or on its way out."""
 
     @abstractmethod
@@ -64,7 +64,7 @@ class Inside(ABC, Generic[T, C]):
         """Forget what is known of that bay."""
 
     @abstractmethod
-    async def _work(self, lease: Lease, it: T, reached: Reached[C]) -> T:
+    async def _work(self, lease: Lease, it: T, reached: ClusterConnection[C]) -> T:
         """Do what was asked and has not ended; then, or else, look. The object as it was written last."""
 
     @abstractmethod
@@ -81,7 +81,7 @@ class Inside(ABC, Generic[T, C]):
         try:
             try:
                 return await within(self._clock, left, self._carry_out(lease, it))
-            except Overdue:
+            except DeadlineExceeded:
                 # A pass that had no time tells nothing new: what the one before it met stands.
                 _, met = self._met.get(it.uuid, (0, "its bay did not answer in time"))
                 return await self._failed(lease, it, Temporary(met), over=True)

@@ -6,12 +6,12 @@ Implements the port `WorkloadGateway`, beside the workload loop and never behind
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from jeroboam.coes.base import ManifestWant, RunsContainers
-from jeroboam.conductor.bays.connector import Reach, Reached
-from jeroboam.domain.bay_manifests import Orchestrated
+from jeroboam.coes.base import DesiredManifest, SupportsContainers
+from jeroboam.conductor.bays.connector import ClusterConnection, ClusterConnector
+from jeroboam.domain.bay_manifests import BayManifest
 from jeroboam.domain.errors import Conflict, Invalid, NotFound, Permanent, Temporary, Unavailable
 from jeroboam.domain.ports import ExecResult
-from jeroboam.kit.clock import Clock, Overdue, within
+from jeroboam.kit.clock import Clock, DeadlineExceeded, within
 
 T = TypeVar("T")
 
@@ -19,10 +19,10 @@ T = TypeVar("T")
 CHECK_SECONDS = 5.0
 
 
-class WorkloadQuestions:
+class BayQueries:
     """Asks a cluster's own API."""
 
-    def __init__(self, *, reach: Reach, clock: Clock, execute_seconds: float) -> None:
+    def __init__(self, *, reach: ClusterConnector, clock: Clock, execute_seconds: float) -> None:
         self._reach = reach
         self._clock = clock
         self._execute_seconds = execute_seconds
@@ -36,26 +36,29 @@ class WorkloadQuestions:
         limit = self._execute_seconds
         return await self._ask(cluster_id, workload, lambda at: at.coe.execute(at.plan, workload, command, limit=limit))
 
-    async def check(self, it: Orchestrated) -> None:
+    async def check(self, it: BayManifest) -> None:
         """Raise `Invalid` with the words of its cluster for a manifest that it refuses.
 
         A cluster that does not answer now refuses nothing: what becomes of the manifest shows later.
         """
         try:
             await within(self._clock, CHECK_SECONDS, self._check(it))
-        except (Temporary, Overdue):
+        except (Temporary, DeadlineExceeded):
             return
         except Permanent as error:
             raise Invalid(f"The bay refuses the manifest: {error.reason}", field="manifest") from error
 
-    async def _check(self, it: Orchestrated) -> None:
+    async def _check(self, it: BayManifest) -> None:
         reached = await self._reach.manifests(it.cluster_id)
         if reached is not None:
-            want = ManifestWant(uuid=it.uuid, kind=it.kind, name=it.name, manifest=it.spec.manifest)
+            want = DesiredManifest(uuid=it.uuid, kind=it.kind, name=it.name, manifest=it.spec.manifest)
             await reached.coe.check(reached.plan, want)
 
     async def _ask(
-        self, cluster_id: str, workload: str, question: Callable[[Reached[RunsContainers]], Awaitable[T | None]]
+        self,
+        cluster_id: str,
+        workload: str,
+        question: Callable[[ClusterConnection[SupportsContainers]], Awaitable[T | None]],
     ) -> T:
         try:
             reached = await self._reach.containers(cluster_id)

@@ -11,14 +11,14 @@ from dataclasses import replace
 from typing import ClassVar, Generic, TypeVar
 
 from jeroboam.conductor.clusters.records import LeaseLost
-from jeroboam.domain.bay_containers import Workload, WorkloadObserved, pending, project_workload
-from jeroboam.domain.bay_manifests import Orchestrated, OrchestratedObserved, project_orchestrated
+from jeroboam.domain.bay_containers import BayContainer, BayContainerObserved, pending, project_workload
+from jeroboam.domain.bay_manifests import BayManifest, BayManifestObserved, project_orchestrated
 from jeroboam.store import Lease, Rows, Store, Transaction
 
-T = TypeVar("T", Workload, Orchestrated)
+T = TypeVar("T", BayContainer, BayManifest)
 
 
-class Records(ABC, Generic[T]):
+class BayObjectRecords(ABC, Generic[T]):
     """Reads and writes the objects of one kind for their loop."""
 
     topic: ClassVar[str]
@@ -79,15 +79,15 @@ class Records(ABC, Generic[T]):
         return it
 
 
-class WorkloadRecords(Records[Workload]):
+class BayContainerRecords(BayObjectRecords[BayContainer]):
     """Containers, and what there is in clusters altogether."""
 
     topic = "workload"
 
-    def _rows(self, tx: Transaction) -> Rows[Workload]:
+    def _rows(self, tx: Transaction) -> Rows[BayContainer]:
         return tx.workloads
 
-    def _projected(self, it: Workload, *, waiting_for: str | None = None) -> Workload:
+    def _projected(self, it: BayContainer, *, waiting_for: str | None = None) -> BayContainer:
         return project_workload(it, waiting_for=waiting_for)
 
     async def known(self, cluster_id: str) -> frozenset[str]:
@@ -100,23 +100,23 @@ class WorkloadRecords(Records[Workload]):
         async with self._store.read() as tx:
             return await tx.clusters.uuids()
 
-    async def save(self, lease: Lease, observed: WorkloadObserved) -> Workload:
+    async def save(self, lease: Lease, observed: BayContainerObserved) -> BayContainer:
         """Write what was observed and what follows for the public status; nothing is written twice.
 
         `observed.seq` says which op has ended: what the user has asked for meanwhile still waits. An earlier failure
         stands until the user asks for something else.
         """
 
-        def saved(before: Workload) -> Workload:
+        def saved(before: BayContainer) -> BayContainer:
             kept = replace(observed, failure=before.observed.failure, failed=before.observed.failed)
             return project_workload(replace(before, observed=kept))
 
         return await self._write(lease, saved)
 
-    async def fail(self, lease: Lease, reason: str) -> Workload:
+    async def fail(self, lease: Lease, reason: str) -> BayContainer:
         """Write that what waits will not be done, and why."""
 
-        def failed(before: Workload) -> Workload:
+        def failed(before: BayContainer) -> BayContainer:
             waiting, observed = pending(before), replace(before.observed, failure=reason)
             if waiting:
                 observed = replace(observed, seq=waiting[-1].seq, failed=waiting[0].act)
@@ -125,25 +125,25 @@ class WorkloadRecords(Records[Workload]):
         return await self._write(lease, failed)
 
 
-class OrchestrationRecords(Records[Orchestrated]):
+class BayManifestRecords(BayObjectRecords[BayManifest]):
     """What manifests make."""
 
     topic = "orchestrated"
 
-    def _rows(self, tx: Transaction) -> Rows[Orchestrated]:
+    def _rows(self, tx: Transaction) -> Rows[BayManifest]:
         return tx.orchestrated
 
-    def _projected(self, it: Orchestrated, *, waiting_for: str | None = None) -> Orchestrated:
+    def _projected(self, it: BayManifest, *, waiting_for: str | None = None) -> BayManifest:
         return project_orchestrated(it, waiting_for=waiting_for)
 
-    async def save(self, lease: Lease, observed: OrchestratedObserved) -> Orchestrated:
+    async def save(self, lease: Lease, observed: BayManifestObserved) -> BayManifest:
         """Write what was observed and what follows for the public status; nothing is written twice.
 
         `observed.generation` says which wish is done: what the user has asked for meanwhile still waits. An earlier
         failure stands until the user asks for something else.
         """
 
-        def saved(before: Orchestrated) -> Orchestrated:
+        def saved(before: BayManifest) -> BayManifest:
             kept = replace(observed, failure=before.observed.failure)
             return project_orchestrated(replace(before, observed=kept))
 
@@ -152,7 +152,7 @@ class OrchestrationRecords(Records[Orchestrated]):
     async def fail(self, lease: Lease, generation: int, reason: str) -> None:
         """Write that the wish of that number will not be done, and why; nothing if it is not the last any more."""
 
-        def failed(before: Orchestrated) -> Orchestrated:
+        def failed(before: BayManifest) -> BayManifest:
             if before.generation != generation:
                 return before
             observed = replace(before.observed, generation=generation, failure=reason)

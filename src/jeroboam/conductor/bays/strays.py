@@ -11,8 +11,8 @@ from typing import Protocol
 import structlog
 
 from jeroboam.coes.base import CoePlan
-from jeroboam.conductor.bays.connector import Reached
-from jeroboam.conductor.bays.records import WorkloadRecords
+from jeroboam.conductor.bays.connector import ClusterConnection
+from jeroboam.conductor.bays.records import BayContainerRecords
 from jeroboam.conductor.loop import retrying
 from jeroboam.domain.errors import DriverError
 from jeroboam.kit.clock import Clock
@@ -21,7 +21,7 @@ from jeroboam.store import Store
 log = structlog.get_logger("jeroboam.conductor.bays.containers")
 
 
-class Holds(Protocol):
+class ListsOwned(Protocol):
     """What is needed of that part of a COE which holds what users have in a cluster."""
 
     async def owned(self, plan: CoePlan) -> Sequence[str]: ...
@@ -29,18 +29,18 @@ class Holds(Protocol):
     async def remove(self, plan: CoePlan, uuid: str) -> None: ...
 
 
-class Strays:
+class StrayCollector:
     """Looks into every cluster that answers now and then."""
 
     def __init__(
         self,
         *,
         store: Store,
-        way: Callable[[str], Awaitable[Reached[Holds] | None]],
+        way: Callable[[str], Awaitable[ClusterConnection[ListsOwned] | None]],
         clock: Clock,
         every_seconds: float,
     ) -> None:
-        self._records = WorkloadRecords(store)
+        self._records = BayContainerRecords(store)
         self._way = way
         self._clock = clock
         self._every_seconds = every_seconds

@@ -7,7 +7,7 @@ whose cluster does not answer.
 import asyncio
 from collections.abc import Collection
 
-from jeroboam.conductor.clusters.scope import Site
+from jeroboam.conductor.clusters.scope import ClusterScope
 from jeroboam.domain.errors import DriverError, Temporary
 from jeroboam.providers import base
 
@@ -15,7 +15,7 @@ from jeroboam.providers import base
 _ASKED = 8
 
 
-class Diagnoses:
+class NodeDiagnoses:
     """What is known of nodes that are waited for, by the uuid of their cluster; gone with the process."""
 
     def __init__(self) -> None:
@@ -30,17 +30,17 @@ class Diagnoses:
         """It is well again, or nobody waits any more."""
         self._words.pop(cluster_id, None)
 
-    async def explain(self, site: Site, error: Temporary, uuids: Collection[str]) -> Temporary:
+    async def explain(self, site: ClusterScope, error: Temporary, uuids: Collection[str]) -> Temporary:
         """The same error, with what programs of these nodes printed when they ended."""
         words = await _diagnose(site, uuids)
         self._words[site.plan.cluster_id] = words
         return Temporary(f"{error.reason}; {words}") if words else error
 
 
-async def _diagnose(site: Site, uuids: Collection[str]) -> str:
+async def _diagnose(site: ClusterScope, uuids: Collection[str]) -> str:
     """Each of these nodes that has something to say, with its words; empty where none has."""
     provider = site.provider
-    if not isinstance(provider, base.Diagnoses):
+    if not isinstance(provider, base.SupportsDiagnosis):
         return ""
     asked = [member for member in site.plan.members if member.uuid in uuids][:_ASKED]
 

@@ -15,18 +15,18 @@ import structlog
 
 from jeroboam.conductor.clusters.records import ClusterRecords
 from jeroboam.conductor.clusters.rollout import rebuild
-from jeroboam.conductor.clusters.scope import Site
+from jeroboam.conductor.clusters.scope import ClusterScope
 from jeroboam.domain import automation
 from jeroboam.domain.clusters import MASTER, NodeGroup, NodeObserved, NodeState
 from jeroboam.kit.clock import Clock
-from jeroboam.providers.base import Rebuilds
+from jeroboam.providers.base import SupportsRebuild
 
 _FEW_MASTERS = 2
 
 log = structlog.get_logger("jeroboam.conductor.clusters.healing")
 
 
-class Healing:
+class AutoHealer:
     """Takes one step of healing where one is due."""
 
     def __init__(self, *, records: ClusterRecords, clock: Clock, after_seconds: float) -> None:
@@ -34,12 +34,12 @@ class Healing:
         self._clock = clock
         self._after = dt.timedelta(seconds=after_seconds)
 
-    async def advance(self, site: Site) -> bool:
+    async def advance(self, site: ClusterScope) -> bool:
         """Replace the node that is due, if one is. The rows tell what was seen a moment ago."""
         if not automation.wants(site.whole.cluster.spec.labels, automation.HEALING):
             return False
         whole = await self._records.load(site.lease.uuid)
-        if whole is None or not isinstance(site.provider, Rebuilds):
+        if whole is None or not isinstance(site.provider, SupportsRebuild):
             return False
         ill = due(whole.groups, self._clock.now(), self._after)
         if ill is None or ill.unready_since is None:

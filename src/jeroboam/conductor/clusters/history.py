@@ -7,13 +7,13 @@ is worth telling and in which form.
 
 from jeroboam.domain import events
 from jeroboam.domain.clusters import Cluster, NodeGroup, Operation
-from jeroboam.domain.events import Event, Told
-from jeroboam.domain.notifications import Initiator, Result, cadf, event_of, result_of
+from jeroboam.domain.events import Event, EventDraft
+from jeroboam.domain.notifications import ActionResult, Initiator, cadf, event_of, result_of
 from jeroboam.kit.ids import Ids
 from jeroboam.store import Transaction
 
 
-class History:
+class EventRecorder:
     """Writes the story of clusters."""
 
     def __init__(self, ids: Ids) -> None:
@@ -24,18 +24,20 @@ class History:
         for told in events.worth_telling(before, after):
             if not events.is_repeated(told, await tx.events.since_wish(after.uuid)):
                 await self._tell(tx, after, told)
-        if after.status != before.status and result_of(after) is not Result.PENDING:
+        if after.status != before.status and result_of(after) is not ActionResult.PENDING:
             await self._notify(tx, after)
 
     async def went_back(self, tx: Transaction, before: Cluster, after: Cluster) -> None:
         """A change has failed for good, and the way back has begun."""
         why = f" ({before.status_reason})" if before.status_reason else ""
         message = f"The change failed{why}; the cluster goes back to what it was before."
-        await self._tell(tx, after, Told(event_type=events.CLUSTER_ROLLBACK, status=after.status, message=message))
+        await self._tell(
+            tx, after, EventDraft(event_type=events.CLUSTER_ROLLBACK, status=after.status, message=message)
+        )
 
     async def gone(self, tx: Transaction, cluster: Cluster) -> None:
         """Nothing of the cluster is left."""
-        told = Told(event_type=events.CLUSTER_STATUS, status=cluster.status, message="The cluster is gone.")
+        told = EventDraft(event_type=events.CLUSTER_STATUS, status=cluster.status, message="The cluster is gone.")
         await self._tell(tx, cluster, told)
         await self._notify(tx, cluster)
 
@@ -43,26 +45,26 @@ class History:
         """The cluster is older than a limit allows; with a delete as its operation it is removed for that."""
         deleted = cluster.operation is Operation.DELETE
         kind = events.CLUSTER_DELETE if deleted else events.CLUSTER_AGE
-        await self._tell(tx, cluster, Told(event_type=kind, status=cluster.status, message=message))
+        await self._tell(tx, cluster, EventDraft(event_type=kind, status=cluster.status, message=message))
         if deleted:
             await self._notify(tx, cluster)
 
     async def healed(self, tx: Transaction, cluster: Cluster, group: NodeGroup, message: str) -> None:
         """A node of that group is replaced, since it has not worked for long."""
-        told = Told(event_type=events.NODE_HEAL, status=cluster.status, message=message)
+        told = EventDraft(event_type=events.NODE_HEAL, status=cluster.status, message=message)
         await self._tell(tx, cluster, told, group)
 
     async def noted(self, tx: Transaction, cluster: Cluster, event_type: str, message: str) -> None:
         """Something beside the wish was done on the way, of a type of its own."""
-        await self._tell(tx, cluster, Told(event_type=event_type, status=cluster.status, message=message))
+        await self._tell(tx, cluster, EventDraft(event_type=event_type, status=cluster.status, message=message))
 
     async def scaled(self, tx: Transaction, cluster: Cluster, group: NodeGroup, message: str) -> None:
         """The service has wished for another size of that group by itself."""
-        told = Told(event_type=events.CLUSTER_RESIZE, status=cluster.status, message=message)
+        told = EventDraft(event_type=events.CLUSTER_RESIZE, status=cluster.status, message=message)
         await self._tell(tx, cluster, told, group)
         await self._notify(tx, cluster)
 
-    async def _tell(self, tx: Transaction, cluster: Cluster, told: Told, group: NodeGroup | None = None) -> None:
+    async def _tell(self, tx: Transaction, cluster: Cluster, told: EventDraft, group: NodeGroup | None = None) -> None:
         event = Event(
             uuid=self._ids.uuid(),
             cluster_id=cluster.uuid,

@@ -12,16 +12,16 @@ from functools import partial
 
 import structlog
 
-from jeroboam.coes.base import Coe, CoeObserved, CoePlan, MemberState, Welcomes
+from jeroboam.coes.base import Coe, CoeObserved, CoePlan, MemberState, SupportsEarlyJoin
 from jeroboam.conductor.clusters import nodegroups, plans, rollout
-from jeroboam.conductor.clusters.diagnosis import Diagnoses
-from jeroboam.conductor.clusters.healing import Healing
-from jeroboam.conductor.clusters.pass_events import Notes
+from jeroboam.conductor.clusters.diagnosis import NodeDiagnoses
+from jeroboam.conductor.clusters.healing import AutoHealer
+from jeroboam.conductor.clusters.pass_events import PassEvents
 from jeroboam.conductor.clusters.progress import PassProgress, list_names
-from jeroboam.conductor.clusters.records import ClusterRecords, LeaseLost, Whole
-from jeroboam.conductor.clusters.rotation import Rotation, given, over, spoken
-from jeroboam.conductor.clusters.scaling import Scaling
-from jeroboam.conductor.clusters.scope import Site
+from jeroboam.conductor.clusters.records import ClusterRecords, ClusterState, LeaseLost
+from jeroboam.conductor.clusters.rotation import CertificateRotation, given, over, spoken
+from jeroboam.conductor.clusters.scaling import AutoScaler
+from jeroboam.conductor.clusters.scope import ClusterScope
 from jeroboam.conductor.loop import report
 from jeroboam.domain import states
 from jeroboam.domain.clusters import (
@@ -29,14 +29,14 @@ from jeroboam.domain.clusters import (
     NodeGroup,
     NodeState,
     Operation,
-    Outcome,
+    OperationOutcome,
 )
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
 from jeroboam.domain.ports import Sealer
-from jeroboam.kit.clock import Clock, Overdue, within
+from jeroboam.kit.clock import Clock, DeadlineExceeded, within
 from jeroboam.kit.ids import Ids
 from jeroboam.kit.tasks import Tasks
-from jeroboam.providers.base import Infra, InfraWant, Provider
+from jeroboam.providers.base import DesiredInfra, ObservedInfra, Provider
 from jeroboam.store import Lease, Store, StoreUnavailable
 
 FIRST_RETRY = 0.5
@@ -50,7 +50,7 @@ PATIENT_ATTEMPTS = 3
 log = structlog.get_logger("jeroboam.conductor.clusters.loop")
 
 
-class _Late(Temporary):
+class _MembersNotReady(Temporary):
     """Members that are not ready yet."""
 
     def __init__(self, plan: CoePlan, seen: CoeObserved, late: Iterable[MemberState]) -> None:
@@ -68,7 +68,7 @@ class Drivers:
     coes: Mapping[str, Coe]
 
 
-class Clusters:
+class ClusterReconciler:
     """The reconciler of clusters."""
 
     topic = "cluster"
@@ -85,19 +85,21 @@ class Clusters:
         overlap_seconds: float,
         heal_after_seconds: float,
         operation_minutes: int,
-        scaling: Scaling | None = None,
+        scaling: AutoScaler | None = None,
     ) -> None:
         self._records = ClusterRecords(store, ids, operation_minutes=operation_minutes)
         self._scaling = scaling
-        self._healing = Healing(records=self._records, clock=clock, after_seconds=heal_after_seconds)
-        self._rotation = Rotation(records=self._records, sealer=sealer, clock=clock, overlap_seconds=overlap_seconds)
+        self._healing = AutoHealer(records=self._records, clock=clock, after_seconds=heal_after_seconds)
+        self._rotation = CertificateRotation(
+            records=self._records, sealer=sealer, clock=clock, overlap_seconds=overlap_seconds
+        )
         self._drivers = drivers
         self._clock = clock
         self._ids = ids
         self._check_seconds = check_seconds
         self._attempts: dict[str, tuple[int, int]] = {}
-        self._diagnoses = Diagnoses()
-        self._notes: dict[str, Notes] = {}
+        self._diagnoses = NodeDiagnoses()
+        self._notes: dict[str, PassEvents] = {}
         self.everything = self._records.everything
         self.generation = self._records.generation
 
@@ -107,7 +109,7 @@ class Clusters:
         if whole is None:
             self._forget(lease.uuid)
             return None
-        cluster, at = whole.cluster, PassProgress(self._clock, self._notes.setdefault(lease.uuid, Notes()))
+        cluster, at = whole.cluster, PassProgress(self._clock, self._notes.setdefault(lease.uuid, PassEvents()))
         beside = Tasks(report)
         if states.in_progress(cluster):
             beside.start(f"slow {cluster.uuid}", self._tell_what_is_slow(lease, at))
@@ -115,7 +117,7 @@ class Clusters:
             return await within(self._clock, self._time_left(cluster), self._carry_out(lease, whole, at))
         except LeaseLost:
             return None
-        except Overdue:
+        except DeadlineExceeded:
             # A pass that had no time tells nothing new: what the one before it met stands.
             before = None if at.is_slow() else cluster.status_reason
             return await self._failed(lease, cluster, Temporary(before or at.describe_end()), over=True)
@@ -125,12 +127,12 @@ class Clusters:
             await beside.close()
             await self._tell_last(lease, at)
 
-    async def _carry_out(self, lease: Lease, whole: Whole, at: PassProgress) -> float | None:
+    async def _carry_out(self, lease: Lease, whole: ClusterState, at: PassProgress) -> float | None:
         if whole.cluster.operation is Operation.DELETE:
             at.begin("removing the cluster")
             await self._destroy(lease, whole.cluster)
             return None
-        if states.outcome_of(whole.cluster) is Outcome.FAILED:
+        if states.outcome_of(whole.cluster) is OperationOutcome.FAILED:
             return await self._watch(lease, whole)
         return await self._build(lease, whole, at)
 
@@ -206,7 +208,7 @@ class Clusters:
 
     # --------------------------------------------------------------------------------------------------- phases
 
-    async def _build(self, lease: Lease, whole: Whole, at: PassProgress) -> float | None:
+    async def _build(self, lease: Lease, whole: ClusterState, at: PassProgress) -> float | None:
         cluster = whole.cluster
         provider, coe = self._parts(cluster)
         authorities = await self._rotation.have_authorities(lease, whole, coe.authorities)
@@ -219,7 +221,7 @@ class Clusters:
         at.begin("making the cluster's network")
         addresses = plans.addresses_of(infra) if complete else await provider.reserve(want)
         plan = plans.plan_of(cluster, groups, addresses, spoken(authorities))
-        site = Site(
+        site = ClusterScope(
             lease=lease,
             whole=whole,
             provider=provider,
@@ -236,7 +238,7 @@ class Clusters:
             site = site.seeing(await self._ensure(site))
         return await self._bring_together(site, at, steady=complete and not states.in_progress(cluster))
 
-    async def _bring_together(self, site: Site, at: PassProgress, *, steady: bool) -> float | None:
+    async def _bring_together(self, site: ClusterScope, at: PassProgress, *, steady: bool) -> float | None:
         """Make one cluster of nodes that run, and take one step of whatever else it is on its way to."""
         cluster, infra = site.whole.cluster, site.infra
         at.begin(f"bringing the nodes into the cluster{self._diagnoses.known(cluster.uuid)}")
@@ -244,7 +246,7 @@ class Clusters:
             seen = await self._join(site.coe, at, site.plan, steady=steady)
         except Temporary as error:
             pause = await rollout.replace_lame(site, self._lame(site, error))
-            if pause is None and steady and isinstance(error, _Late):
+            if pause is None and steady and isinstance(error, _MembersNotReady):
                 return await self._ailing(site, error.seen)
             if pause is None:
                 raise await self._diagnoses.explain(site, error, self._late(site, error)) from error
@@ -277,14 +279,14 @@ class Clusters:
         await self._records.save(site.lease, observed, nodes=nodes, over=over(site.whole.certificates))
         return self._check_seconds
 
-    async def _ailing(self, site: Site, seen: CoeObserved) -> float:
+    async def _ailing(self, site: ClusterScope, seen: CoeObserved) -> float:
         """A cluster that was well has nodes that are not: show that, and heal one where its users asked for it."""
         cluster, nodes = site.whole.cluster, plans.nodes_of(site.infra, seen)
         await self._records.save(site.lease, plans.ailing_of(cluster, site.infra, seen), nodes=nodes)
         healed = await self._healing.advance(site)
         return FIRST_RETRY if healed else self._check_seconds
 
-    def _lame(self, site: Site, error: Temporary) -> Collection[str]:
+    def _lame(self, site: ClusterScope, error: Temporary) -> Collection[str]:
         """Uuids of members that have not been what they should be for long, by what went wrong.
 
         Where nobody in the cluster answers, that is one of its masters.
@@ -292,11 +294,11 @@ class Clusters:
         generation, attempt = self._attempts.get(site.whole.cluster.uuid, (0, 0))
         if generation != site.whole.cluster.generation or attempt < PATIENT_ATTEMPTS:
             return ()
-        return self._late(site, error)[: None if isinstance(error, _Late) else 1]
+        return self._late(site, error)[: None if isinstance(error, _MembersNotReady) else 1]
 
-    def _late(self, site: Site, error: Temporary) -> list[str]:
+    def _late(self, site: ClusterScope, error: Temporary) -> list[str]:
         """Uuids of the members that are waited for; where nobody in the cluster answers, of its masters."""
-        return error.uuids if isinstance(error, _Late) else [member.uuid for member in site.plan.masters]
+        return error.uuids if isinstance(error, _MembersNotReady) else [member.uuid for member in site.plan.masters]
 
     def _parts(self, cluster: Cluster) -> tuple[Provider, Coe]:
         template = cluster.spec.template
@@ -305,14 +307,14 @@ class Clusters:
         except KeyError as error:
             raise Permanent(f"this service has no driver {error} any more") from error
 
-    async def _plan(self, lease: Lease, whole: Whole) -> tuple[NodeGroup, ...]:
+    async def _plan(self, lease: Lease, whole: ClusterState) -> tuple[NodeGroup, ...]:
         groups = tuple(nodegroups.plan(whole.cluster, group, self._ids.uuid) for group in whole.groups)
         changed = [group for group, before in zip(groups, whole.groups, strict=True) if group != before]
         if changed:
             await self._records.save_plan(lease, changed)
         return groups
 
-    async def _ensure(self, site: Site) -> Infra:
+    async def _ensure(self, site: ClusterScope) -> ObservedInfra:
         """Make what is missing; each thing made is saved, so that users see it and a crash forgets nothing."""
         cluster, want = site.whole.cluster, site.want
         if await rollout.replace_dead(site):
@@ -331,7 +333,7 @@ class Clusters:
                     if len(up) < len(want.nodes):
                         progress = f"{len(up)} of {len(want.nodes)} nodes are up"
                         await self._records.save(site.lease, cluster.observed, nodes=infra.nodes, waiting_for=progress)
-                        if not welcomed and masters <= up and isinstance(site.coe, Welcomes):
+                        if not welcomed and masters <= up and isinstance(site.coe, SupportsEarlyJoin):
                             welcomed = True
                             welcoming.start("welcome", site.coe.welcome(site.plan))
         finally:
@@ -348,13 +350,13 @@ class Clusters:
             seen = await coe.join(plan, at)
         late = [member for member in seen.members if not member.ready]
         if late:
-            raise _Late(plan, seen, late)
+            raise _MembersNotReady(plan, seen, late)
         if seen.strangers:
             at.begin(f"draining {list_names(seen.strangers)} before the end")
             await coe.leave(plan, seen.strangers, at)
         return seen
 
-    async def _watch(self, lease: Lease, whole: Whole) -> float | None:
+    async def _watch(self, lease: Lease, whole: ClusterState) -> float | None:
         """A cluster whose last wish failed: see how what there is of it fares, change nothing."""
         cluster = whole.cluster
         provider, coe = self._parts(cluster)
@@ -384,7 +386,7 @@ class Clusters:
         self._forget(cluster.uuid)
 
 
-def _missing(want: InfraWant, infra: Infra) -> list[str]:
+def _missing(want: DesiredInfra, infra: ObservedInfra) -> list[str]:
     """Names of wanted nodes that do not run."""
     running = {node.uuid for node in infra.nodes if node.state is NodeState.RUNNING}
     return [node.name for node in want.nodes if node.uuid not in running]

@@ -13,7 +13,7 @@ Note = tuple[str, str]
 """The type of an event, and its sentence."""
 
 
-class Notes:
+class PassEvents:
     """Of one cluster, in this process."""
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from uuid import UUID, uuid5
 
-from jeroboam.coes.base import Authority, Balances, ChoosesImage, Coe, CoeObserved, CoePlan, Member
+from jeroboam.coes.base import Authority, Coe, CoeObserved, CoePlan, Member, SupportsImageVersions, SupportsLoadBalancer
 from jeroboam.domain.clusters import (
     DEFAULT_FLAVOR,
     LOAD_BALANCER,
@@ -24,20 +24,20 @@ from jeroboam.domain.clusters import (
 )
 from jeroboam.domain.field_effects import fields_honoured
 from jeroboam.domain.states import look_at_health
-from jeroboam.providers.base import Infra, InfraWant, NodeWant
+from jeroboam.providers.base import DesiredInfra, DesiredNode, ObservedInfra
 
 
 def image_of(coe: Coe, ref: str, labels: dict[str, str]) -> str:
     """What nodes boot from."""
-    return coe.image(ref, labels) if isinstance(coe, ChoosesImage) else ref
+    return coe.image(ref, labels) if isinstance(coe, SupportsImageVersions) else ref
 
 
-def want_of(cluster: Cluster, groups: Iterable[NodeGroup], coe: Coe) -> InfraWant:
+def want_of(cluster: Cluster, groups: Iterable[NodeGroup], coe: Coe) -> DesiredInfra:
     """The infrastructure of that cluster, as it should be."""
 
-    def node(group: NodeGroup, node: Node) -> NodeWant:
+    def node(group: NodeGroup, node: Node) -> DesiredNode:
         named = group.spec.image_id or cluster.spec.template.image_id
-        return NodeWant(
+        return DesiredNode(
             uuid=node.uuid,
             name=node.name,
             group=group.name,
@@ -49,9 +49,9 @@ def want_of(cluster: Cluster, groups: Iterable[NodeGroup], coe: Coe) -> InfraWan
         )
 
     nodes = tuple(node(group, desired) for group in groups for desired in group.desired)
-    if cluster.spec.master_lb_enabled and isinstance(coe, Balances):
+    if cluster.spec.master_lb_enabled and isinstance(coe, SupportsLoadBalancer):
         nodes = (*nodes, _balancer(cluster, coe))
-    return InfraWant(
+    return DesiredInfra(
         cluster_id=cluster.uuid, cluster_name=cluster.name, nodes=nodes, network=cluster.spec.fixed_network
     )
 
@@ -61,9 +61,9 @@ def balancer_of(cluster_id: str) -> str:
     return str(uuid5(UUID(cluster_id), LOAD_BALANCER))
 
 
-def _balancer(cluster: Cluster, coe: Balances) -> NodeWant:
+def _balancer(cluster: Cluster, coe: SupportsLoadBalancer) -> DesiredNode:
     tail = f"-{cluster.uuid[:8]}-lb"
-    return NodeWant(
+    return DesiredNode(
         uuid=balancer_of(cluster.uuid),
         name=cluster.name.lower().replace("_", "-").replace(".", "-")[: 63 - len(tail)].rstrip("-") + tail,
         group=LOAD_BALANCER,
@@ -73,12 +73,12 @@ def _balancer(cluster: Cluster, coe: Balances) -> NodeWant:
     )
 
 
-def addresses_of(infra: Infra) -> dict[str, str]:
+def addresses_of(infra: ObservedInfra) -> dict[str, str]:
     """Where the nodes are, by uuid."""
     return {node.uuid: node.address for node in infra.nodes if node.address is not None}
 
 
-def standing(groups: Iterable[NodeGroup], infra: Infra) -> list[NodeGroup]:
+def standing(groups: Iterable[NodeGroup], infra: ObservedInfra) -> list[NodeGroup]:
     """The groups, with only those of their nodes that were made."""
     made = {node.uuid for node in infra.nodes if node.address is not None and node.state is not NodeState.CREATING}
     return [replace(group, desired=tuple(node for node in group.desired if node.uuid in made)) for group in groups]
@@ -118,14 +118,14 @@ def plan_of(
     )
 
 
-def as_built(plan: CoePlan, infra: Infra) -> CoePlan:
+def as_built(plan: CoePlan, infra: ObservedInfra) -> CoePlan:
     """The plan with each member as the build that stands for it now; one that is not there will be as wanted."""
     builds = {node.uuid: node.build for node in infra.nodes if node.state is not NodeState.GONE}
     members = tuple(replace(member, build=builds.get(member.uuid, member.build)) for member in plan.members)
     return replace(plan, members=members)
 
 
-def observed_of(cluster: Cluster, infra: Infra, seen: CoeObserved) -> ClusterObserved:
+def observed_of(cluster: Cluster, infra: ObservedInfra, seen: CoeObserved) -> ClusterObserved:
     """What was seen. The published object has no conditions: those that limit show among its health reasons."""
     # What the COE says of something counts more than what the provider says of it.
     told = (*infra.conditions, *seen.conditions, fields_honoured(cluster))
@@ -147,14 +147,14 @@ def observed_of(cluster: Cluster, infra: Infra, seen: CoeObserved) -> ClusterObs
     return look_at_health(observed, cluster.generation)
 
 
-def ailing_of(cluster: Cluster, infra: Infra, seen: CoeObserved) -> ClusterObserved:
+def ailing_of(cluster: Cluster, infra: ObservedInfra, seen: CoeObserved) -> ClusterObserved:
     """What was seen of a cluster that was well, and of which not every node is: its wish stays carried out."""
     reasons = {f"{node.name}.NotReady": node.reason for node in nodes_of(infra, seen) if not node.ready}
     health = replace(seen, health=Health.UNHEALTHY, health_reasons=seen.health_reasons | reasons)
     return observed_of(cluster, infra, health)
 
 
-def failed_of(cluster: Cluster, infra: Infra, seen: CoeObserved) -> ClusterObserved:
+def failed_of(cluster: Cluster, infra: ObservedInfra, seen: CoeObserved) -> ClusterObserved:
     """What was seen of a cluster whose last wish failed, and stays so."""
     now, before = ailing_of(cluster, infra, seen), cluster.observed
     if all(member.ready for member in seen.members):
@@ -168,7 +168,7 @@ def silent_of(cluster: Cluster, reason: str) -> ClusterObserved:
     return look_at_health(observed, cluster.generation)
 
 
-def nodes_of(infra: Infra, seen: CoeObserved) -> list[NodeObserved]:
+def nodes_of(infra: ObservedInfra, seen: CoeObserved) -> list[NodeObserved]:
     """The provider's view of each node with the COE's word on it."""
     known = {member.uuid: member for member in seen.members}
 
@@ -180,7 +180,7 @@ def nodes_of(infra: Infra, seen: CoeObserved) -> list[NodeObserved]:
     return [told(node) for node in infra.nodes if node.uuid in known]
 
 
-def all_of(infra: Infra, seen: CoeObserved) -> tuple[NodeObserved, ...]:
+def all_of(infra: ObservedInfra, seen: CoeObserved) -> tuple[NodeObserved, ...]:
     """The same, with those that the COE was not asked about."""
     told = {node.uuid: node for node in nodes_of(infra, seen)}
     return tuple(told.get(node.uuid, node) for node in infra.nodes)

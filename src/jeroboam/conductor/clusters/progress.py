@@ -6,7 +6,7 @@ same object as `domain.progress.Progress`.
 
 from collections.abc import Iterable, Sequence
 
-from jeroboam.conductor.clusters.pass_events import Notes
+from jeroboam.conductor.clusters.pass_events import PassEvents
 from jeroboam.domain.events import NODE_DRAIN
 from jeroboam.domain.progress import SHOWN, list_some
 from jeroboam.kit.clock import Clock
@@ -18,7 +18,7 @@ SLOW_SECONDS = 5.0
 class PassProgress:
     """Implements `Progress` for one pass."""
 
-    def __init__(self, clock: Clock, notes: Notes) -> None:
+    def __init__(self, clock: Clock, notes: PassEvents) -> None:
         self._clock = clock
         self.notes = notes
         self.begin("reading what the cluster should be")

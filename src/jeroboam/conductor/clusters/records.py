@@ -4,7 +4,7 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from jeroboam.conductor.clusters.history import History
+from jeroboam.conductor.clusters.history import EventRecorder
 from jeroboam.domain import states
 from jeroboam.domain.clusters import (
     Certificate,
@@ -14,7 +14,7 @@ from jeroboam.domain.clusters import (
     NodeObserved,
     NodeState,
     Operation,
-    Outcome,
+    OperationOutcome,
 )
 from jeroboam.domain.conditions import merge
 from jeroboam.domain.upgrades import group_taken_back, taken_back
@@ -27,7 +27,7 @@ class LeaseLost(Exception):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Whole:
+class ClusterState:
     """A cluster with all that belongs to it, as it was when the work began."""
 
     cluster: Cluster
@@ -35,7 +35,7 @@ class Whole:
     certificates: tuple[Certificate, ...]
 
 
-async def whole_of(store: Store, uuid: str) -> Whole | None:
+async def whole_of(store: Store, uuid: str) -> ClusterState | None:
     """The cluster with all that belongs to it, or None when it is gone.
 
     Raises `BrokenRow` where a part cannot be read: nodes of a group that is left out would be removed. A cluster that
@@ -48,7 +48,7 @@ async def whole_of(store: Store, uuid: str) -> Whole | None:
     async with store.read(strict=cluster.operation is not Operation.DELETE) as tx:
         groups = (await tx.nodegroups.of(uuid))[uuid]
         certificates = await tx.certificates.select(cluster_id=uuid)
-    return Whole(cluster=cluster, groups=tuple(groups), certificates=tuple(certificates))
+    return ClusterState(cluster=cluster, groups=tuple(groups), certificates=tuple(certificates))
 
 
 class ClusterRecords:
@@ -58,7 +58,7 @@ class ClusterRecords:
         """`operation_minutes` is how long a way back may take where the cluster names no limit of its own."""
         self._store = store
         self._operation_minutes = operation_minutes
-        self._history = History(ids)
+        self._history = EventRecorder(ids)
 
     async def everything(self) -> Iterable[str]:
         async with self._store.read() as tx:
@@ -69,7 +69,7 @@ class ClusterRecords:
             cluster = await tx.clusters.get(uuid)
         return None if cluster is None else cluster.generation
 
-    async def load(self, uuid: str) -> Whole | None:
+    async def load(self, uuid: str) -> ClusterState | None:
         """The cluster, or None when it is gone."""
         return await whole_of(self._store, uuid)
 
@@ -171,7 +171,7 @@ class ClusterRecords:
     async def _save_groups(self, tx: Transaction, cluster: Cluster, nodes: dict[str, NodeObserved] | None) -> None:
         outcome = states.outcome_of(cluster)
         for before in await tx.nodegroups.select(cluster_id=cluster.uuid):
-            if before.deleting and not before.desired and outcome is Outcome.COMPLETE:
+            if before.deleting and not before.desired and outcome is OperationOutcome.COMPLETE:
                 await tx.nodegroups.remove(uuid=before.uuid)
                 continue
             group = states.project_group(_seen(before, nodes, tx.now), cluster)

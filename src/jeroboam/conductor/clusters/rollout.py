@@ -9,17 +9,17 @@ one does not come back, the roll-out stands still and the others work on. Neighb
 import asyncio
 from collections.abc import Collection, Sequence
 
-from jeroboam.coes.base import RollsOut
+from jeroboam.coes.base import SupportsRollout
 from jeroboam.conductor.clusters.progress import list_names
-from jeroboam.conductor.clusters.scope import Pause, Site
+from jeroboam.conductor.clusters.scope import ClusterScope, Requeue
 from jeroboam.domain.clusters import MASTER, NodeState
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
-from jeroboam.providers.base import NodeWant, Rebuilds
+from jeroboam.providers.base import DesiredNode, SupportsRebuild
 
 _DOWN = frozenset({NodeState.CREATING, NodeState.STOPPED})
 
 
-async def replace_dead(site: Site) -> bool:
+async def replace_dead(site: ClusterScope) -> bool:
     """Make those stale nodes anew that do not run: to start them first would help nobody. Whether there were any."""
     seen = {node.uuid: node for node in site.infra.nodes}
     dead = [node for node in _stale(site) if seen[node.uuid].state in _DOWN]
@@ -27,51 +27,51 @@ async def replace_dead(site: Site) -> bool:
     return bool(dead)
 
 
-async def replace_lame(site: Site, unready: Collection[str]) -> Pause | None:
+async def replace_lame(site: ClusterScope, unready: Collection[str]) -> Requeue | None:
     """Make a batch anew of those stale nodes that the cluster cannot use, without a drain. None when there are none."""
     unusable = [node for node in _stale(site) if node.uuid in unready]
     if not unusable:
         return None
     lame = _batch(site, unusable)
     await rebuild(site, lame)
-    return Pause(reason=f"made anew, since they did not work: {_names(lame)}", seconds=0.0)
+    return Requeue(reason=f"made anew, since they did not work: {_names(lame)}", seconds=0.0)
 
 
-async def advance(site: Site) -> Pause | None:
+async def advance(site: ClusterScope) -> Requeue | None:
     """One batch; None when no node is stale. Every node works in the cluster at the time of the call."""
     stale = _stale(site)
     if not stale:
         return None
-    if not isinstance(site.coe, RollsOut):
+    if not isinstance(site.coe, SupportsRollout):
         raise Permanent("the nodes of this cluster cannot be made anew under their work")
     batch = _batch(site, stale)
     site.progress.begin(f"draining {list_names(node.name for node in batch)}")
     await site.coe.drain(site.plan, [node.uuid for node in batch], site.progress)
     await rebuild(site, batch)
     left = len(stale) - len(batch)
-    return Pause(reason=f"made anew: {_names(batch)}; {left} more to go", seconds=0.0)
+    return Requeue(reason=f"made anew: {_names(batch)}; {left} more to go", seconds=0.0)
 
 
-def _stale(site: Site) -> list[NodeWant]:
+def _stale(site: ClusterScope) -> list[DesiredNode]:
     """Wanted nodes that are there and of another build, masters first."""
     builds = {node.uuid: node.build for node in site.infra.nodes if node.state is not NodeState.GONE}
     stale = [node for node in site.want.nodes if builds.get(node.uuid, node.build) != node.build]
     return sorted(stale, key=lambda node: node.role != MASTER)
 
 
-def _batch(site: Site, stale: Sequence[NodeWant]) -> list[NodeWant]:
+def _batch(site: ClusterScope, stale: Sequence[DesiredNode]) -> list[DesiredNode]:
     first = stale[0]
     most = 1 if first.role == MASTER else site.whole.cluster.spec.max_batch_size
     return [node for node in stale if node.group == first.group][:most]
 
 
-async def rebuild(site: Site, nodes: Sequence[NodeWant]) -> None:
+async def rebuild(site: ClusterScope, nodes: Sequence[DesiredNode]) -> None:
     """Make these anew, all at once. Raises what no retry can mend, else the first failure."""
     if not nodes:
         return
     provider = site.provider
     site.progress.begin(f"making {list_names(node.name for node in nodes)} anew")
-    if not isinstance(provider, Rebuilds):
+    if not isinstance(provider, SupportsRebuild):
         raise Permanent("the provider of this cluster cannot make nodes anew in their places")
     work = (provider.rebuild(site.want, node.uuid, site.script(node.uuid)) for node in nodes)
     failures = [each for each in await asyncio.gather(*work, return_exceptions=True) if each is not None]
@@ -81,5 +81,5 @@ async def rebuild(site: Site, nodes: Sequence[NodeWant]) -> None:
         raise failure
 
 
-def _names(nodes: Sequence[NodeWant]) -> str:
+def _names(nodes: Sequence[DesiredNode]) -> str:
     return ", ".join(node.name for node in nodes)

@@ -19,15 +19,15 @@ import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from jeroboam.coes.base import Authority, Member, Rotates
-from jeroboam.conductor.clusters.records import ClusterRecords, Whole
-from jeroboam.conductor.clusters.scope import Pause, Site
+from jeroboam.coes.base import Authority, Member, SupportsRotation
+from jeroboam.conductor.clusters.records import ClusterRecords, ClusterState
+from jeroboam.conductor.clusters.scope import ClusterScope, Requeue
 from jeroboam.domain.clusters import FORMER, MAIN, NEXT, READY, STEPS, Certificate, Cluster, kind_at
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.domain.ports import Sealer
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.x509 import make_ca
-from jeroboam.providers.base import Renews
+from jeroboam.providers.base import SupportsScriptRenewal
 from jeroboam.store import Lease
 
 # How long a node that works again may take to show what it was given.
@@ -74,7 +74,7 @@ def over(certificates: Iterable[Certificate]) -> list[str]:
     return sorted(kinds & {kind_at(kind, FORMER) for kind in kinds})
 
 
-class Rotation:
+class CertificateRotation:
     """Takes a cluster from one authority to the next."""
 
     def __init__(self, *, records: ClusterRecords, sealer: Sealer, clock: Clock, overlap_seconds: float) -> None:
@@ -83,7 +83,7 @@ class Rotation:
         self._clock = clock
         self._overlap = dt.timedelta(seconds=overlap_seconds)
 
-    async def have_authorities(self, lease: Lease, whole: Whole, kinds: Iterable[str]) -> dict[str, Authority]:
+    async def have_authorities(self, lease: Lease, whole: ClusterState, kinds: Iterable[str]) -> dict[str, Authority]:
         """The cluster's certificate authorities; those that are missing are made and kept, sealed."""
         uuid = whole.cluster.uuid
         known = {certificate.kind: certificate for certificate in whole.certificates}
@@ -105,7 +105,7 @@ class Rotation:
             for kind, certificate in (known | made).items()
         }
 
-    async def advance(self, site: Site) -> Pause | None:
+    async def advance(self, site: ClusterScope) -> Requeue | None:
         """One step; None when there is none left."""
         cluster = site.whole.cluster
         known = {certificate.kind: certificate for certificate in site.whole.certificates}
@@ -119,41 +119,41 @@ class Rotation:
         if NEXT in known:
             await self._renew(site)
             await self._move(site, known, NEXT, READY)
-            return Pause(reason="every node accepts the new certificate authority", seconds=0.0)
+            return Requeue(reason="every node accepts the new certificate authority", seconds=0.0)
         if cluster.spec.ca_generation <= cluster.observed.ca_generation:
             return None
         coe, _ = _drivers(site)
         await self._records.add_certificates(site.lease, [self._made(cluster, kind) for kind in coe.rotating])
-        return Pause(reason="nodes are told of a new certificate authority", seconds=0.0)
+        return Requeue(reason="nodes are told of a new certificate authority", seconds=0.0)
 
-    async def refresh(self, site: Site, uuids: Sequence[str]) -> None:
+    async def refresh(self, site: ClusterScope, uuids: Sequence[str]) -> None:
         """Give these members certificates that last, of the authorities that there are, one after the other."""
-        if isinstance(site.coe, Rotates) and isinstance(site.provider, Renews):
+        if isinstance(site.coe, SupportsRotation) and isinstance(site.provider, SupportsScriptRenewal):
             for member in site.plan.members:
                 if member.uuid in uuids:
                     await self._give(site, member)
 
-    async def _part(self, site: Site, known: dict[str, Certificate]) -> Pause:
+    async def _part(self, site: ClusterScope, known: dict[str, Certificate]) -> Requeue:
         """Wait until the overlap is over; then the old one is former."""
         until = known[READY].created_at + self._overlap
         left = (until - self._clock.now()).total_seconds()
         if left > 0:
-            return Pause(reason=f"old and new certificates are accepted until {until:%H:%M:%S} UTC", seconds=left)
+            return Requeue(reason=f"old and new certificates are accepted until {until:%H:%M:%S} UTC", seconds=left)
         turned, gone = [], []
         for kind, old in known.items():
             if (new := known.get(kind_at(kind, READY))) is not None:
                 turned += [self._as(new, kind), self._as(old, kind_at(kind, FORMER))]
                 gone += [new.kind, kind]
         await self._records.replace_certificates(site.lease, turned, *gone)
-        return Pause(reason="nodes part with the old certificate authority", seconds=0.0)
+        return Requeue(reason="nodes part with the old certificate authority", seconds=0.0)
 
-    async def _move(self, site: Site, known: Mapping[str, Certificate], before: str, after: str) -> None:
+    async def _move(self, site: ClusterScope, known: Mapping[str, Certificate], before: str, after: str) -> None:
         """Take all that are at one step to another."""
         moving = [kind for kind in known if kind_at(kind, before) in known]
         moved = [self._as(known[kind_at(kind, before)], kind_at(kind, after)) for kind in moving]
         await self._records.replace_certificates(site.lease, moved, *(kind_at(kind, before) for kind in moving))
 
-    async def _renew(self, site: Site) -> None:
+    async def _renew(self, site: ClusterScope) -> None:
         """Give every node that has not got them yet the plan's authorities, one node after the other."""
         coe, _ = _drivers(site)
         members = {member.uuid: member for member in site.plan.members}
@@ -165,7 +165,7 @@ class Rotation:
             renewed.add(member.uuid)
             await self._give(site, member)
 
-    async def _give(self, site: Site, member: Member) -> None:
+    async def _give(self, site: ClusterScope, member: Member) -> None:
         """Have that node take up what it is to have, and wait until it works again."""
         coe, provider = _drivers(site)
         site.progress.begin(f"giving node {member.name} certificates of another authority")
@@ -191,8 +191,8 @@ class Rotation:
         return replace(certificate, kind=kind, sealed_key=sealed, created_at=self._clock.now())
 
 
-def _drivers(site: Site) -> tuple[Rotates, Renews]:
+def _drivers(site: ClusterScope) -> tuple[SupportsRotation, SupportsScriptRenewal]:
     """Those of the cluster, which have to be able to do their parts."""
-    if not isinstance(site.coe, Rotates) or not isinstance(site.provider, Renews):
+    if not isinstance(site.coe, SupportsRotation) or not isinstance(site.provider, SupportsScriptRenewal):
         raise Permanent("the drivers of this cluster cannot replace its certificate authority")
     return site.coe, site.provider

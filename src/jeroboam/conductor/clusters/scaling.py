@@ -14,16 +14,16 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from jeroboam.coes.base import Demand, GroupShape, Scales
+from jeroboam.coes.base import GroupShape, NodeDemand, SupportsScaling
 from jeroboam.conductor.admission.capacity import check_room
-from jeroboam.conductor.clusters.history import History
-from jeroboam.conductor.clusters.scope import Site
+from jeroboam.conductor.clusters.history import EventRecorder
+from jeroboam.conductor.clusters.scope import ClusterScope
 from jeroboam.domain import automation
 from jeroboam.domain.clusters import MASTER, Cluster, ClusterObserved, NodeGroup, NodeObserved, Operation
 from jeroboam.domain.conditions import Condition, merge
 from jeroboam.domain.errors import Conflict, Forbidden, Unavailable
 from jeroboam.domain.events import nodes as so_many
-from jeroboam.domain.limits import Asked, Limit, Owner, check, concerning
+from jeroboam.domain.limits import Limit, LimitOwner, RequestedSize, check, concerning
 from jeroboam.domain.ports import Projects
 from jeroboam.domain.states import ask_cluster, ask_group, in_progress
 from jeroboam.kit.clock import Clock
@@ -38,7 +38,7 @@ log = structlog.get_logger("jeroboam.conductor.clusters.scaling")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Step:
+class ScaleStep:
     """Another size for one group."""
 
     group: NodeGroup
@@ -48,7 +48,7 @@ class Step:
     why: str
 
 
-class Scaling:
+class AutoScaler:
     """Writes the wish for another size where there is a reason."""
 
     def __init__(
@@ -67,12 +67,12 @@ class Scaling:
         self._projects = projects
         self._limits = tuple(limits)
         self._clock = clock
-        self._history = History(ids)
+        self._history = EventRecorder(ids)
         self._idle = dt.timedelta(seconds=idle_seconds)
         self._operation_minutes = operation_minutes
 
     async def advance(
-        self, site: Site, observed: ClusterObserved, nodes: Sequence[NodeObserved]
+        self, site: ClusterScope, observed: ClusterObserved, nodes: Sequence[NodeObserved]
     ) -> tuple[ClusterObserved, list[NodeObserved]]:
         """What was observed, with what the work says; another size is wished for if that asks for one.
 
@@ -80,7 +80,7 @@ class Scaling:
         """
         cluster = site.whole.cluster
         bounds = {group.uuid: found for group in site.whole.groups if (found := bounds_of(cluster, group))}
-        if not automation.wants(cluster.spec.labels, automation.SCALING) or not isinstance(site.coe, Scales):
+        if not automation.wants(cluster.spec.labels, automation.SCALING) or not isinstance(site.coe, SupportsScaling):
             return observed, list(nodes)
         shapes = [_shape(group, bounds[group.uuid][1]) for group in site.whole.groups if group.uuid in bounds]
         demand = await site.coe.demand(site.plan, shapes)
@@ -90,8 +90,8 @@ class Scaling:
         return _telling(observed, _condition(demand, refused), self._clock.now()), seen
 
     def _step(
-        self, site: Site, bounds: dict[str, tuple[int, int]], seen: Sequence[NodeObserved], demand: Demand
-    ) -> Step | None:
+        self, site: ClusterScope, bounds: dict[str, tuple[int, int]], seen: Sequence[NodeObserved], demand: NodeDemand
+    ) -> ScaleStep | None:
         cluster, now = site.whole.cluster, self._clock.now()
         if now - (cluster.updated_at or cluster.created_at) < dt.timedelta(seconds=SETTLE_SECONDS):
             return None
@@ -104,17 +104,17 @@ class Scaling:
             more = min(demand.more.get(group.name, 0), most - count)
             if more > 0:
                 what = ", ".join(demand.waiting[:3]) + (" and others" if len(demand.waiting) > 3 else "")  # noqa: PLR2004
-                return Step(group=group, count=count + more, leaving=(), why=f"{what} found no room")
+                return ScaleStep(group=group, count=count + more, leaving=(), why=f"{what} found no room")
             if demand.more or group.name in demand.held:
                 continue
             going = [node.uuid for node in group.desired if node.uuid in idle][: max(count - least, 0)]
             if going:
                 minutes = f"{self._idle.total_seconds() / 60:g} minutes"
                 why = f"{so_many(len(going))} had no work for {minutes}"
-                return Step(group=group, count=count - len(going), leaving=tuple(going), why=why)
+                return ScaleStep(group=group, count=count - len(going), leaving=tuple(going), why=why)
         return None
 
-    async def _wish(self, site: Site, step: Step) -> str | None:
+    async def _wish(self, site: ClusterScope, step: ScaleStep) -> str | None:
         """Write the wish; why it could not be, if it could not."""
         cluster, more = site.whole.cluster, step.count - step.group.spec.node_count
         try:
@@ -128,11 +128,11 @@ class Scaling:
             return error.detail
         return None
 
-    async def _owner(self, cluster: Cluster) -> Owner:
+    async def _owner(self, cluster: Cluster) -> LimitOwner:
         known = await self._projects.describe(cluster.project_id)
-        return known or Owner(project_id=cluster.project_id)
+        return known or LimitOwner(project_id=cluster.project_id)
 
-    async def _resize(self, tx: Transaction, site: Site, step: Step, owner: Owner | None) -> None:
+    async def _resize(self, tx: Transaction, site: ClusterScope, step: ScaleStep, owner: LimitOwner | None) -> None:
         before = site.whole.cluster
         cluster, group = await tx.clusters.get(before.uuid), await tx.nodegroups.get(step.group.uuid)
         if cluster is None or group is None or not await tx.leases("cluster").held(site.lease):
@@ -152,12 +152,12 @@ class Scaling:
         await self._history.scaled(tx, asked, group, message)
         tx.hint("cluster", cluster.uuid)
 
-    async def _check_growth(self, tx: Transaction, cluster: Cluster, more: int, owner: Owner) -> None:
+    async def _check_growth(self, tx: Transaction, cluster: Cluster, more: int, owner: LimitOwner) -> None:
         """Raise `Forbidden` for more nodes than a limit allows."""
         await tx.serialise(cluster.project_id, "clusters")
         _, in_project = await tx.clusters.totals(cluster.project_id)
         own = sum(each.spec.node_count for each in await tx.nodegroups.select(cluster_id=cluster.uuid))
-        asked = Asked(cluster_nodes=own + more, project_nodes=in_project + more)
+        asked = RequestedSize(cluster_nodes=own + more, project_nodes=in_project + more)
         check(concerning(self._limits, owner), asked)
 
 
@@ -184,7 +184,7 @@ def _shape(group: NodeGroup, most: int) -> GroupShape:
 
 
 def _with_idle(
-    groups: Iterable[NodeGroup], nodes: Iterable[NodeObserved], demand: Demand, now: dt.datetime
+    groups: Iterable[NodeGroup], nodes: Iterable[NodeObserved], demand: NodeDemand, now: dt.datetime
 ) -> list[NodeObserved]:
     """The nodes, each with since when it has no work."""
     before = {node.uuid: node.idle_since for group in groups for node in group.observed}
@@ -193,7 +193,7 @@ def _with_idle(
     ]
 
 
-def _condition(demand: Demand, refused: str | None) -> Condition:
+def _condition(demand: NodeDemand, refused: str | None) -> Condition:
     """Whether all work has room, or will have."""
     if refused is not None:
         return Condition(type="Scaling", status=False, reason="Refused", message=refused)

@@ -6,17 +6,17 @@ Neighbours: the cluster loop, which makes one a pass; `rollout` and `rotation`, 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
-from jeroboam.coes.base import Balances, Coe, CoePlan
+from jeroboam.coes.base import Coe, CoePlan, SupportsLoadBalancer
 from jeroboam.conductor.clusters.plans import as_built, balancer_of
 from jeroboam.conductor.clusters.progress import PassProgress
-from jeroboam.conductor.clusters.records import Whole
+from jeroboam.conductor.clusters.records import ClusterState
 from jeroboam.domain.nodes import NodeScript
-from jeroboam.providers.base import Infra, InfraWant, Provider
+from jeroboam.providers.base import DesiredInfra, ObservedInfra, Provider
 from jeroboam.store import Lease
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Pause:
+class Requeue:
     """Not done yet: why, and in how many seconds to go on."""
 
     reason: str
@@ -24,15 +24,15 @@ class Pause:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Site:
+class ClusterScope:
     """One cluster in one pass."""
 
     lease: Lease
-    whole: Whole
+    whole: ClusterState
     provider: Provider
     coe: Coe
-    want: InfraWant
-    infra: Infra
+    want: DesiredInfra
+    infra: ObservedInfra
     """What the provider last saw."""
     plan: CoePlan
     """The nodes as they are, and the authorities to speak to them with."""
@@ -42,12 +42,12 @@ class Site:
     """Waits until every node works in the cluster; raises `Temporary` where that takes too long."""
     progress: PassProgress
 
-    def seeing(self, infra: Infra) -> "Site":
+    def seeing(self, infra: ObservedInfra) -> "ClusterScope":
         """The same with a newer look at what is there."""
         return replace(self, infra=infra, plan=as_built(self.plan, infra))
 
     def script(self, node_uuid: str) -> NodeScript:
         """How that node boots; the load balancer is one."""
-        if node_uuid == balancer_of(self.plan.cluster_id) and isinstance(self.coe, Balances):
+        if node_uuid == balancer_of(self.plan.cluster_id) and isinstance(self.coe, SupportsLoadBalancer):
             return self.coe.balancer(self.boot)
         return next(self.coe.script(self.boot, each) for each in self.boot.members if each.uuid == node_uuid)

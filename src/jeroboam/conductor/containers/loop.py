@@ -12,7 +12,7 @@ from jeroboam.domain import states
 from jeroboam.domain.containers import Container, OpKind
 from jeroboam.domain.hosts import Host
 from jeroboam.domain.quotas import ContainerUse
-from jeroboam.scheduler.placement import Candidate, Refusal, Rules, Want, place
+from jeroboam.scheduler.placement import CandidateHost, PlacementRefusal, PlacementRequest, PlacementRules, place
 from jeroboam.store import Store, Transaction
 
 # An agent reports what it gave up itself; only if it stays silent for so long after a deadline is it said for it.
@@ -21,7 +21,7 @@ GRACE_SECONDS = 5.0
 WAIT_SECONDS = 1.0
 
 
-class Containers:
+class ContainerReconciler:
     """The reconciler of containers."""
 
     topic = "container"
@@ -77,9 +77,9 @@ class Containers:
         await tx.serialise("", "placement")
         used = await tx.containers.use_by_host()
         hosts = await tx.seen_hosts.select()
-        candidates = [Candidate(host=host, used=used.get(host.uuid, ContainerUse())) for host in hosts]
-        rules = Rules(now=tx.now, down_seconds=self._host_down_seconds)
-        answer = place([Want(uuid=container.uuid, spec=container.spec)], candidates, rules)[container.uuid]
+        candidates = [CandidateHost(host=host, used=used.get(host.uuid, ContainerUse())) for host in hosts]
+        rules = PlacementRules(now=tx.now, down_seconds=self._host_down_seconds)
+        answer = place([PlacementRequest(uuid=container.uuid, spec=container.spec)], candidates, rules)[container.uuid]
         if isinstance(answer, Host):
             placed = replace(container, host_id=answer.uuid, host=answer.hostname, failure=None)
             await tx.containers.update(states.project_container(placed))
@@ -87,7 +87,7 @@ class Containers:
             return self._overdue(placed, tx.now)
         return await self._refuse(tx, container, answer)
 
-    async def _refuse(self, tx: Transaction, container: Container, refusal: Refusal) -> float | None:
+    async def _refuse(self, tx: Transaction, container: Container, refusal: PlacementRefusal) -> float | None:
         if not refusal.temporary:
             await self._give_up(tx, container, refusal.text)
             return None

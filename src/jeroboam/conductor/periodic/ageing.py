@@ -11,12 +11,12 @@ from dataclasses import replace
 
 import structlog
 
-from jeroboam.conductor.clusters.history import History
+from jeroboam.conductor.clusters.history import EventRecorder
 from jeroboam.conductor.loop import retrying
 from jeroboam.domain.clusters import Cluster, Operation
 from jeroboam.domain.errors import Unavailable
 from jeroboam.domain.events import CLUSTER_AGE
-from jeroboam.domain.limits import Limit, Owner, concerning
+from jeroboam.domain.limits import Limit, LimitOwner, concerning
 from jeroboam.domain.ports import Projects
 from jeroboam.domain.states import ask_cluster
 from jeroboam.kit.clock import Clock
@@ -26,7 +26,7 @@ from jeroboam.store import Store, Transaction
 log = structlog.get_logger("jeroboam.conductor.periodic.ageing")
 
 
-class Ageing:
+class ClusterAgeing:
     """Looks at the age of clusters and of events."""
 
     def __init__(
@@ -46,7 +46,7 @@ class Ageing:
         self._projects = projects
         self._limits = [limit for limit in limits if limit.max_age_days is not None]
         self._clock = clock
-        self._history = History(ids)
+        self._history = EventRecorder(ids)
         self._event_days = event_days
         self._every_seconds = every_seconds
         self._operation_minutes = operation_minutes
@@ -68,12 +68,12 @@ class Ageing:
         youngest = min(limit.max_age_days or 0 for limit in self._limits)
         async with self._store.read() as tx:
             old = await tx.clusters.made_before(tx.now - dt.timedelta(days=youngest))
-        owners: dict[str, Owner] = {}
+        owners: dict[str, LimitOwner] = {}
         for cluster in old:
             project_id = cluster.project_id
             try:
                 if project_id not in owners:
-                    owners[project_id] = await self._projects.describe(project_id) or Owner(project_id=project_id)
+                    owners[project_id] = await self._projects.describe(project_id) or LimitOwner(project_id=project_id)
             except Unavailable as error:
                 log.warning("limits of age wait", project=project_id, reason=error.detail)
                 continue

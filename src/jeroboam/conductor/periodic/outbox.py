@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from jeroboam.conductor.loop import retrying
-from jeroboam.conductor.metrics import LoopMeter
+from jeroboam.conductor.metrics import LoopMetrics
 from jeroboam.domain.notifications import Message, enveloped
 from jeroboam.domain.ports import Bus
 from jeroboam.kit.clock import Clock
@@ -21,7 +21,7 @@ log = structlog.get_logger("jeroboam.notification")
 Publish = Callable[[Message], Awaitable[None]]
 
 
-class Relay:
+class OutboxRelay:
     """Empties the outbox whenever something is put in, and once at the start."""
 
     def __init__(
@@ -32,7 +32,7 @@ class Relay:
         clock: Clock,
         publish: Publish,
         publisher_id: str,
-        meter: LoopMeter | None = None,
+        meter: LoopMetrics | None = None,
     ) -> None:
         """`publisher_id` is `<service>.<host>`, as every OpenStack service names itself on the bus."""
         self._store = store
@@ -40,7 +40,7 @@ class Relay:
         self._clock = clock
         self._publish = publish
         self._publisher_id = publisher_id
-        self._meter = meter or LoopMeter()
+        self._meter = meter or LoopMetrics()
 
     async def run(self) -> None:
         """Relay until cancelled."""

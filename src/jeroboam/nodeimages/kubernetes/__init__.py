@@ -48,15 +48,15 @@ from jeroboam.domain.nodes import IMAGE_VERSION_LABEL
 from jeroboam.nodeimages.base import BuiltImage
 from jeroboam.nodeimages.engine import bring, existing, forget, labels, marks, name_newest
 from jeroboam.nodeimages.gomodules import GoModules, Toolchain, recipes
-from jeroboam.nodeimages.host import ENTRY, Recipe, find, shipped
-from jeroboam.nodeimages.kubernetes.first_node import Bare, Machine, bake
+from jeroboam.nodeimages.host import ENTRY, ImageRecipe, find, shipped
+from jeroboam.nodeimages.kubernetes.first_node import ImageWithoutStore, Machine, bake
 from jeroboam.nodeimages.kubernetes.layers import asked_for, brought_along, packed
 from jeroboam.nodeimages.kubernetes.versions import OUTPUTS, Version, version, versions
-from jeroboam.nodeimages.programs import ProgramCache, Source
+from jeroboam.nodeimages.programs import ProgramCache, ProgramSource
 from jeroboam.nodeimages.releases import Releases
 from jeroboam.nodeimages.releases import checksums as sums
 from jeroboam.nodeimages.releases import releases as published
-from jeroboam.nodeimages.tree import Tree
+from jeroboam.nodeimages.tree import RootTree
 
 __all__ = ["Version", "assemble", "build", "modules", "pins", "recipe", "releases", "version", "versions"]
 
@@ -71,7 +71,7 @@ _BESIDE = frozenset({"etcd", "coredns", "registry", "local-path-provisioner", "m
 _IN_PODS = frozenset({"kube-apiserver", "kube-controller-manager", "kube-scheduler"})
 
 
-def recipe(pause: str) -> Recipe:
+def recipe(pause: str) -> ImageRecipe:
     """The recipe as it was shipped, for a sandbox image of that name."""
     wanted = shipped(__package__, _SCRIPTS)
     folder = files(__package__)
@@ -105,7 +105,7 @@ def pins() -> Mapping[str, str]:
 
 
 async def build(
-    docker: aiodocker.Docker, wanted: Version, source: Source, cache: ProgramCache, machine: Machine
+    docker: aiodocker.Docker, wanted: Version, source: ProgramSource, cache: ProgramCache, machine: Machine
 ) -> BuiltImage:
     """The image of that version on that Engine, made if its very content is not there yet.
 
@@ -147,7 +147,7 @@ def _placed(programs: Mapping[str, Path]) -> dict[str, Path]:
 
 
 async def assemble(
-    docker: aiodocker.Docker, shape: Recipe, tree: Tree, version: str, content: str, machine: Machine
+    docker: aiodocker.Docker, shape: ImageRecipe, tree: RootTree, version: str, content: str, machine: Machine
 ) -> str:
     """An image of that tree, whose first node has run; its id."""
     bare = f"bare-{content}"
@@ -156,7 +156,7 @@ async def assemble(
     try:
         return await bake(
             docker,
-            Bare(name=f"{shape.repository}:{bare}", data=shape.data),
+            ImageWithoutStore(name=f"{shape.repository}:{bare}", data=shape.data),
             machine,
             repository=shape.repository,
             tag=version,

@@ -26,7 +26,7 @@ _LAST_LINES = 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Bare:
+class ImageWithoutStore:
     """An image that has no store yet."""
 
     name: str
@@ -35,7 +35,13 @@ class Bare:
 
 
 async def bake(
-    docker: aiodocker.Docker, bare: Bare, machine: Machine, *, repository: str, tag: str, changes: Sequence[str]
+    docker: aiodocker.Docker,
+    bare: ImageWithoutStore,
+    machine: Machine,
+    *,
+    repository: str,
+    tag: str,
+    changes: Sequence[str],
 ) -> str:
     """Boot the bare image once and keep what that made, as an image of its own; its id.
 

@@ -22,7 +22,7 @@ from typing import Any
 from jeroboam.domain.errors import Permanent
 from jeroboam.nodeimages.host import find, root
 from jeroboam.nodeimages.kubernetes.versions import Version
-from jeroboam.nodeimages.tree import Tree, blocks, write_tar
+from jeroboam.nodeimages.tree import RootTree, blocks, write_tar
 
 LAYERS = "usr/lib/jeroboam/layers"
 STORE = "usr/lib/jeroboam/store"
@@ -38,7 +38,7 @@ class Layer:
 
     names: tuple[str, ...]
     config: Mapping[str, Any]
-    tree: Tree
+    tree: RootTree
 
 
 async def asked_for(kubeadm: Path, version: Version) -> Mapping[str, str]:
@@ -77,20 +77,20 @@ def brought_along(version: Version, programs: Mapping[str, Path], asked: Mapping
     return found
 
 
-def packed(found: Sequence[Layer]) -> Tree:
+def packed(found: Sequence[Layer]) -> RootTree:
     """The layers unpacked, an archive with the images' words, and the list of which layer is whose."""
-    tree = Tree()
+    tree = RootTree()
     blobs: dict[str, bytes] = {}
     entries: list[dict[str, Any]] = []
     lines = []
     for layer in found:
         digest, size = _measured(layer.tree)
-        tree |= layer.tree.under(f"{LAYERS}/{digest}/fs") | Tree(folders=(f"{LAYERS}/{digest}/work",))
+        tree |= layer.tree.under(f"{LAYERS}/{digest}/fs") | RootTree(folders=(f"{LAYERS}/{digest}/work",))
         manifest = _manifest(layer.config, digest, size, blobs)
         entries += [{**manifest, "annotations": {"io.containerd.image.name": name}} for name in layer.names]
         lines.append(f"{digest} {manifest['digest'].removeprefix('sha256:')}")
     archive = _archive(blobs, entries)
-    return tree | Tree(
+    return tree | RootTree(
         contents={
             f"{STORE}/archive.tar": (archive, 0o644),
             f"{STORE}/images": ("\n".join([*lines, ""]).encode(), 0o644),
@@ -99,7 +99,7 @@ def packed(found: Sequence[Layer]) -> Tree:
     )
 
 
-def _measured(tree: Tree) -> tuple[str, int]:
+def _measured(tree: RootTree) -> tuple[str, int]:
     """Digest and length of the tree's tar."""
     with tempfile.TemporaryFile() as tar:
         write_tar(tree, tar)

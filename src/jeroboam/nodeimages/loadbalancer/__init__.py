@@ -4,9 +4,9 @@ What it promises to a COE: the script's commands run under an init that reaps, a
 `/usr/sbin/haproxy` is Debian's, and `nobody` a user that it can become.
 """
 
-from jeroboam.nodeimages.host import ENTRY, Recipe, shipped
+from jeroboam.nodeimages.host import ENTRY, ImageRecipe, shipped
 
 
-def recipe() -> Recipe:
+def recipe() -> ImageRecipe:
     """The recipe as it was shipped."""
     return shipped(__package__, {"entry.sh": ENTRY})

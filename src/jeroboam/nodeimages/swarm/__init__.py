@@ -4,9 +4,9 @@ Assembled from the engine of this host, so that it needs no registry. The recipe
 are data.
 """
 
-from jeroboam.nodeimages.host import ENTRY, Recipe, shipped
+from jeroboam.nodeimages.host import ENTRY, ImageRecipe, shipped
 
 
-def recipe() -> Recipe:
+def recipe() -> ImageRecipe:
     """The recipe as it was shipped."""
     return shipped(__package__, {"entry.sh": ENTRY})

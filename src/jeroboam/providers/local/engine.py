@@ -22,7 +22,7 @@ from aiodocker.types import JSONValue
 from jeroboam.clients.docker import CONNECTION_LOST, speaking
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import Permanent
-from jeroboam.domain.owner_labels import KIND, Kind, has_kind
+from jeroboam.domain.owner_labels import KIND, ObjectKind, has_kind
 
 PROBE = "jeroboam.probe"
 # No container of a user's has a dot in its name on the Engine.
@@ -51,7 +51,7 @@ df -k /probe | tail -1 | { read _ _ _ free _; echo free_kib $free; }
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Gift:
+class EngineCapabilities:
     """What the Engine gives, and what the machine has."""
 
     host_config: Mapping[str, Any]
@@ -114,10 +114,10 @@ class LocalEngine:
         self._docker = docker
         self._labels = {**labels, PROBE: "1"}
         self._tries = 0
-        self._gift: Gift | None = None
+        self._gift: EngineCapabilities | None = None
         self._asking = asyncio.Lock()
 
-    async def gift(self, image: str) -> Gift:
+    async def gift(self, image: str) -> EngineCapabilities:
         """What a node of that image gets. Raises `Permanent` with the Engine's words when no way works."""
         async with self._asking:
             if self._gift is None:
@@ -125,11 +125,11 @@ class LocalEngine:
             return self._gift
 
     @property
-    def known(self) -> Gift | None:
+    def known(self) -> EngineCapabilities | None:
         """What was found out already."""
         return self._gift
 
-    async def _ask(self, image: str) -> Gift:
+    async def _ask(self, image: str) -> EngineCapabilities:
         refusals = []
         with speaking("asking what the Docker Engine may give to a node"):
             info = await self._docker().system.info()
@@ -141,7 +141,9 @@ class LocalEngine:
                         raise
                     refusals.append(error.message)
                     continue
-                return Gift(host_config=way, cpus=int(info["NCPU"]), data_root=info["DockerRootDir"], facts=facts)
+                return EngineCapabilities(
+                    host_config=way, cpus=int(info["NCPU"]), data_root=info["DockerRootDir"], facts=facts
+                )
         raise Permanent(f"the Docker Engine refuses a container that can be a node: {'; '.join(refusals)}")
 
     async def tidy(self) -> None:
@@ -156,7 +158,7 @@ class LocalEngine:
         config: dict[str, JSONValue] = {
             "Image": image,
             "Entrypoint": ["/bin/sh", "-c", _QUESTIONS],
-            "Labels": {**self._labels, KIND: Kind.PROBE.value},
+            "Labels": {**self._labels, KIND: ObjectKind.PROBE.value},
             "Volumes": {"/probe": {}},
             "HostConfig": {**way, "NetworkMode": "none", "RestartPolicy": {"Name": "no"}},
         }
@@ -176,7 +178,7 @@ class LocalEngine:
 
 def _is_probe(listed: DockerContainer) -> bool:
     names = [name.lstrip("/") for name in listed["Names"] or ()]
-    return has_kind(listed["Labels"], Kind.PROBE) and any(name.startswith(_PROBE_NAME) for name in names)
+    return has_kind(listed["Labels"], ObjectKind.PROBE) and any(name.startswith(_PROBE_NAME) for name in names)
 
 
 def _own_caps() -> int | None:

@@ -23,7 +23,7 @@ from jeroboam.clients.docker import speaking
 from jeroboam.domain.clusters import NodeObserved, NodeState
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
-from jeroboam.domain.owner_labels import KIND, Kind, has_kind
+from jeroboam.domain.owner_labels import KIND, ObjectKind, has_kind
 from jeroboam.domain.subnets import PROJECTS
 from jeroboam.providers.local import subnets
 from jeroboam.providers.local.engine import as_filter
@@ -34,7 +34,7 @@ from jeroboam.providers.local.nodes import (
     INSTALLATION,
     NODE,
     NODE_NAME,
-    Place,
+    NodePlacement,
     is_cluster_network,
     is_node,
     is_node_volume,
@@ -55,7 +55,7 @@ _LINES = 200
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Net:
+class ClusterNetwork:
     """A cluster's network."""
 
     id: str
@@ -63,15 +63,15 @@ class Net:
     subnet: ipaddress.IPv4Network
 
 
-class Estate:
+class OwnedResources:
     """Our things on one Engine, as they are."""
 
     def __init__(self, docker: Callable[[], aiodocker.Docker], installation: str) -> None:
         self._docker = docker
         self._installation = installation
-        self._strays: dict[tuple[Kind, str | None], tuple[str, ...]] = {}
+        self._strays: dict[tuple[ObjectKind, str | None], tuple[str, ...]] = {}
 
-    async def network(self, cluster_id: str) -> Net | None:
+    async def network(self, cluster_id: str) -> ClusterNetwork | None:
         """The cluster's network."""
         owned = await self._networks(cluster_id)
         return _net(owned[0]) if owned else None
@@ -82,10 +82,10 @@ class Estate:
             listed = await self._docker().networks.list(filters=self._having(cluster_id))
         owned = [network for network in listed if is_cluster_network(network["Labels"], network["Name"])]
         claims = (net["Name"] for net in listed if net not in owned and CLUSTER in net["Labels"])
-        self._note_strays(Kind.CLUSTER_NETWORK, cluster_id, claims)
+        self._note_strays(ObjectKind.CLUSTER_NETWORK, cluster_id, claims)
         return owned
 
-    async def make_network(self, cluster_id: str, nodes: int) -> Net:
+    async def make_network(self, cluster_id: str, nodes: int) -> ClusterNetwork:
         """A new private network with room for that many nodes and as many more.
 
         Where nodes have addresses already it is the one that they had them in.
@@ -150,7 +150,7 @@ class Estate:
             answer = await self._docker().volumes.list(filters=self._having(cluster_id))
         listed = answer["Volumes"] or ()
         owned = [volume for volume in listed if is_node_volume(volume["Labels"], volume["Name"])]
-        self._note_strays(Kind.NODE_VOLUME, cluster_id, (each["Name"] for each in listed if each not in owned))
+        self._note_strays(ObjectKind.NODE_VOLUME, cluster_id, (each["Name"] for each in listed if each not in owned))
         return owned
 
     async def containers(self, cluster_id: str | None) -> list[DockerContainer]:
@@ -160,10 +160,10 @@ class Estate:
         names = {container.id: [name.lstrip("/") for name in container["Names"] or ()] for container in listed}
         owned = [container for container in listed if is_node(container["Labels"], names[container.id])]
         claims = (each for each in listed if each not in owned and _claims_node(each["Labels"]))
-        self._note_strays(Kind.NODE, cluster_id, (", ".join(names[each.id]) or each.id[:12] for each in claims))
+        self._note_strays(ObjectKind.NODE, cluster_id, (", ".join(names[each.id]) or each.id[:12] for each in claims))
         return owned
 
-    def _note_strays(self, kind: Kind, cluster_id: str | None, names: Iterable[str]) -> None:
+    def _note_strays(self, kind: ObjectKind, cluster_id: str | None, names: Iterable[str]) -> None:
         """Log what carries our marks and was not made here, once, and keep it for `conditions`."""
         now = tuple(sorted(names))
         new = set(now).difference(self._strays.get((kind, cluster_id), ()))
@@ -197,7 +197,7 @@ class Estate:
         found = (judge(observed(each), each["NetworkSettings"]["Networks"], known) for each in owned)
         return tuple(sorted(found, key=lambda node: node.name))
 
-    async def attach(self, container: DockerContainer, place: Place) -> None:
+    async def attach(self, container: DockerContainer, place: NodePlacement) -> None:
         """Have the container on the cluster's network, with its address there, and forget what it had before."""
         network = await self._docker().networks.get(place.network)
         with contextlib.suppress(aiodocker.DockerError):
@@ -302,7 +302,7 @@ class Estate:
             "CheckDuplicate": True,
             "Driver": "bridge",
             "IPAM": {"Config": [{"Subnet": str(subnet), "Gateway": subnets.gateway(subnet)}]},
-            "Labels": {KIND: Kind.CLUSTER_NETWORK.value, **self._tags(cluster_id)},
+            "Labels": {KIND: ObjectKind.CLUSTER_NETWORK.value, **self._tags(cluster_id)},
         }
 
 
@@ -311,7 +311,7 @@ def _claims_node(tags: Mapping[str, str]) -> bool:
 
     Those are of another kind, and what their images say of clusters is nobody's business.
     """
-    return has_kind(tags, Kind.NODE) and (CLUSTER in tags or NODE in tags)
+    return has_kind(tags, ObjectKind.NODE) and (CLUSTER in tags or NODE in tags)
 
 
 def _chosen(tags: Mapping[str, str], only: Collection[str] | None) -> bool:
@@ -324,8 +324,8 @@ def _subnets(network: Mapping[str, Any]) -> list[ipaddress.IPv4Network]:
     return [subnet for subnet in found if isinstance(subnet, ipaddress.IPv4Network)]
 
 
-def _net(found: Mapping[str, Any]) -> Net:
-    return Net(id=found["Id"], name=found["Name"], subnet=_subnets(found)[0])
+def _net(found: Mapping[str, Any]) -> ClusterNetwork:
+    return ClusterNetwork(id=found["Id"], name=found["Name"], subnet=_subnets(found)[0])
 
 
 async def _delete(

@@ -15,11 +15,11 @@ from aiodocker.types import JSONValue
 
 from jeroboam.domain.clusters import MASTER, NodeObserved, NodeState
 from jeroboam.domain.nodes import COMMANDS_PATH, NodeScript
-from jeroboam.domain.owner_labels import KIND, Kind, has_kind
-from jeroboam.providers.base import Flavor, NodeWant
+from jeroboam.domain.owner_labels import KIND, ObjectKind, has_kind
+from jeroboam.providers.base import DesiredNode, Flavor
 from jeroboam.providers.local import subnets
 from jeroboam.providers.local.catalog import DockerImage
-from jeroboam.providers.local.engine import Gift
+from jeroboam.providers.local.engine import EngineCapabilities
 
 INSTALLATION = "jeroboam.installation"
 CLUSTER = "jeroboam.cluster"
@@ -51,7 +51,7 @@ _STATES = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Place:
+class NodePlacement:
     """Where a node goes: decided before its container exists."""
 
     network: str
@@ -77,7 +77,7 @@ def network_name(cluster_id: str) -> str:
 
 
 def container_config(
-    want: NodeWant, place: Place, image: DockerImage, flavor: Flavor, gift: Gift
+    want: DesiredNode, place: NodePlacement, image: DockerImage, flavor: Flavor, gift: EngineCapabilities
 ) -> dict[str, JSONValue]:
     """The Engine's words for that node."""
     memory = flavor.ram << 20
@@ -108,7 +108,7 @@ def container_config(
     }
 
 
-def labels(installation: str, cluster_id: str, want: NodeWant, address: str, kind: Kind) -> dict[str, str]:
+def labels(installation: str, cluster_id: str, want: DesiredNode, address: str, kind: ObjectKind) -> dict[str, str]:
     """The tags of what is made for a node."""
     return {
         KIND: kind,
@@ -153,20 +153,24 @@ def _parents(path: str) -> list[str]:
 def is_node(tags: Mapping[str, str], names: Collection[str]) -> bool:
     """Whether a container with these labels and names was made as a node: its marks are whole and fit its name."""
     build = tags.get(BUILD, "0")
-    if not has_kind(tags, Kind.NODE) or not tags.keys() >= _NODE_TAGS or not (build.isascii() and build.isdigit()):
+    if (
+        not has_kind(tags, ObjectKind.NODE)
+        or not tags.keys() >= _NODE_TAGS
+        or not (build.isascii() and build.isdigit())
+    ):
         return False
     return container_name(tags[NODE_NAME], tags[NODE]) in names
 
 
 def is_node_volume(tags: Mapping[str, str], name: str) -> bool:
     """Whether a volume with these labels and this name was made for a node."""
-    whole = has_kind(tags, Kind.NODE_VOLUME) and tags.keys() >= _NODE_TAGS
+    whole = has_kind(tags, ObjectKind.NODE_VOLUME) and tags.keys() >= _NODE_TAGS
     return whole and volume_name(tags[NODE]) == name and subnets.is_address(tags[ADDRESS])
 
 
 def is_cluster_network(tags: Mapping[str, str], name: str) -> bool:
     """Whether a network with these labels and this name was made for a cluster."""
-    return has_kind(tags, Kind.CLUSTER_NETWORK) and network_name(tags.get(CLUSTER, "")) == name
+    return has_kind(tags, ObjectKind.CLUSTER_NETWORK) and network_name(tags.get(CLUSTER, "")) == name
 
 
 def last_words(printed: str) -> str:

@@ -17,18 +17,18 @@ from jeroboam.domain.clusters import LOAD_BALANCER, MASTER, NodeObserved, NodeSt
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.domain.nodes import NodeScript
-from jeroboam.domain.owner_labels import Kind
+from jeroboam.domain.owner_labels import ObjectKind
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.tasks import Tasks
-from jeroboam.providers.base import Infra, InfraWant, NodeWant, Surroundings
+from jeroboam.providers.base import DesiredInfra, DesiredNode, HostCapacity, ObservedInfra
 from jeroboam.providers.local import subnets
 from jeroboam.providers.local.catalog import LocalCatalog
 from jeroboam.providers.local.engine import LocalEngine, disk_left, memory_left
-from jeroboam.providers.local.inventory import Estate, Net
+from jeroboam.providers.local.inventory import ClusterNetwork, OwnedResources
 from jeroboam.providers.local.networks import NETWORK_GONE, has_lost
 from jeroboam.providers.local.nodes import (
     INSTALLATION,
-    Place,
+    NodePlacement,
     archive,
     container_config,
     container_name,
@@ -61,22 +61,24 @@ class LocalProvider:
         self._asked: aiodocker.Docker | None = None
         self._catalog = LocalCatalog(self._questions)
         self._engine = LocalEngine(self._docker, {INSTALLATION: installation})
-        self._estate = Estate(self._docker, installation)
+        self._estate = OwnedResources(self._docker, installation)
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     @property
     def catalog(self) -> LocalCatalog:
         return self._catalog
 
-    async def reserve(self, want: InfraWant) -> dict[str, str]:
+    async def reserve(self, want: DesiredInfra) -> dict[str, str]:
         net = await self._network(want)
         return await self._addresses(want, net)
 
-    async def ensure(self, want: InfraWant, scripts: dict[str, NodeScript]) -> AsyncGenerator[Infra, None]:
+    async def ensure(self, want: DesiredInfra, scripts: dict[str, NodeScript]) -> AsyncGenerator[ObservedInfra, None]:
         net = await self._network(want)
         addresses = await self._addresses(want, net)
         seen = {node.uuid: node for node in await self._estate.nodes(want.cluster_id)}
-        infra = Infra(network_id=net.id, nodes=tuple(seen.values()), conditions=self._conditions(want.cluster_id))
+        infra = ObservedInfra(
+            network_id=net.id, nodes=tuple(seen.values()), conditions=self._conditions(want.cluster_id)
+        )
         yield infra
         failures: list[BaseException] = []
         tasks = Tasks(lambda _, error: failures.append(error))
@@ -95,7 +97,7 @@ class LocalProvider:
         _raise_worst(failures)
         yield await self._complete(want)
 
-    async def observe(self, cluster_id: str) -> Infra:
+    async def observe(self, cluster_id: str) -> ObservedInfra:
         net, nodes, disks = await asyncio.gather(
             self._estate.network(cluster_id), self._estate.nodes(cluster_id), self._estate.disks(cluster_id)
         )
@@ -104,7 +106,9 @@ class LocalProvider:
         left = [disk for disk in disks if disk.uuid not in there]
         conditions = self._conditions(cluster_id)
         troubles = (NETWORK_GONE,) if net is None and nodes else ()
-        return Infra(network_id=net.id if net else None, nodes=(*told, *left), conditions=conditions, troubles=troubles)
+        return ObservedInfra(
+            network_id=net.id if net else None, nodes=(*told, *left), conditions=conditions, troubles=troubles
+        )
 
     async def remove(self, cluster_id: str, node_uuids: Sequence[str]) -> None:
         await self._estate.remove_nodes(cluster_id, set(node_uuids), self._slots)
@@ -132,7 +136,7 @@ class LocalProvider:
             return " ".join(done.output.split())[:_LETTERS] if done.exit_code == 0 else ""
         return ""
 
-    async def rebuild(self, want: InfraWant, node_uuid: str, script: NodeScript) -> None:
+    async def rebuild(self, want: DesiredInfra, node_uuid: str, script: NodeScript) -> None:
         net = await self._network(want)
         addresses = await self._addresses(want, net)
         node = next(each for each in want.nodes if each.uuid == node_uuid)
@@ -157,11 +161,11 @@ class LocalProvider:
         gift = await self._engine.gift(image)
         return (Condition(type="NodeImages", status=True), *gift.conditions())
 
-    async def surroundings(self) -> Surroundings:
+    async def surroundings(self) -> HostCapacity:
         with speaking("asking the Docker Engine about its machine"):
             info = await self._questions().system.info()
-            networks = await Estate(self._questions, self._installation).taken()
-        return Surroundings(networks=networks, memory=memory_left(info), disk=disk_left(info))
+            networks = await OwnedResources(self._questions, self._installation).taken()
+        return HostCapacity(networks=networks, memory=memory_left(info), disk=disk_left(info))
 
     async def close(self) -> None:
         clients = [client for client in (self._client, self._asked) if client is not None]
@@ -184,13 +188,13 @@ class LocalProvider:
         limits = self._engine.known.conditions() if self._engine.known else ()
         return (*limits, *self._estate.conditions(cluster_id))
 
-    async def _network(self, want: InfraWant) -> Net:
+    async def _network(self, want: DesiredInfra) -> ClusterNetwork:
         if want.network is not None:
             raise Permanent(f"local clusters have a network of their own: {want.network} cannot be used")
         net = await self._estate.network(want.cluster_id)
         return net or await self._estate.make_network(want.cluster_id, len(want.nodes))
 
-    async def _addresses(self, want: InfraWant, net: Net) -> dict[str, str]:
+    async def _addresses(self, want: DesiredInfra, net: ClusterNetwork) -> dict[str, str]:
         """Every wanted node's address: the one that its volume carries, or a new one on a new volume."""
         given = await self._estate.addresses(want.cluster_id)
         new = [node for node in want.nodes if node.uuid not in given]
@@ -201,22 +205,26 @@ class LocalProvider:
                 raise Permanent(f"the cluster's network {net.subnet} has no address left for another node")
             chosen[node.uuid] = found
 
-        async def keep(node: NodeWant) -> str:
+        async def keep(node: DesiredNode) -> str:
             async with self._slots:
-                tags = labels(self._installation, want.cluster_id, node, chosen[node.uuid], Kind.NODE_VOLUME)
+                tags = labels(self._installation, want.cluster_id, node, chosen[node.uuid], ObjectKind.NODE_VOLUME)
                 return await self._estate.make_volume(tags)
 
         kept = await asyncio.gather(*(keep(node) for node in new))
         chosen |= {node.uuid: address for node, address in zip(new, kept, strict=True)}
         return {node.uuid: chosen[node.uuid] for node in want.nodes}
 
-    def _place(self, want: InfraWant, net: Net, node: NodeWant, addresses: dict[str, str]) -> Place:
+    def _place(
+        self, want: DesiredInfra, net: ClusterNetwork, node: DesiredNode, addresses: dict[str, str]
+    ) -> NodePlacement:
         address = addresses[node.uuid]
-        tags = labels(self._installation, want.cluster_id, node, address, Kind.NODE)
-        return Place(network=net.name, network_id=net.id, address=address, volume=volume_name(node.uuid), labels=tags)
+        tags = labels(self._installation, want.cluster_id, node, address, ObjectKind.NODE)
+        return NodePlacement(
+            network=net.name, network_id=net.id, address=address, volume=volume_name(node.uuid), labels=tags
+        )
 
     async def _make(
-        self, want: NodeWant, place: Place, seen: dict[str, NodeObserved], scripts: dict[str, NodeScript]
+        self, want: DesiredNode, place: NodePlacement, seen: dict[str, NodeObserved], scripts: dict[str, NodeScript]
     ) -> NodeObserved:
         """Bring one node from whatever state it is in to running."""
         async with self._slots:
@@ -234,7 +242,7 @@ class LocalProvider:
             uuid=want.uuid, name=want.name, state=NodeState.RUNNING, address=place.address, server_id=server_id
         )
 
-    async def _start(self, container: DockerContainer, place: Place) -> None:
+    async def _start(self, container: DockerContainer, place: NodePlacement) -> None:
         """Have the container run, on its network."""
         shown = await container.show()
         if shown["State"]["Paused"]:
@@ -246,7 +254,7 @@ class LocalProvider:
         # What runs in it has looked for its address when it was started.
         await (container.restart(t=_STOP_SECONDS) if shown["State"]["Running"] else container.start())
 
-    async def _create(self, want: NodeWant, place: Place) -> str:
+    async def _create(self, want: DesiredNode, place: NodePlacement) -> str:
         image = await self._catalog.docker_image(want.image)
         flavor = await self._catalog.flavor(want.flavor)
         if flavor is None:
@@ -255,7 +263,7 @@ class LocalProvider:
         config = container_config(want, place, image, flavor, gift)
         return await self._estate.make_container(container_name(want.name, want.uuid), config, want.uuid)
 
-    async def _complete(self, want: InfraWant) -> Infra:
+    async def _complete(self, want: DesiredInfra) -> ObservedInfra:
         """What is there now. Raises `Temporary` when a wanted node does not run, with what it printed last."""
         infra = await self.observe(want.cluster_id)
         nodes = {node.uuid: node for node in infra.nodes}
@@ -268,7 +276,7 @@ class LocalProvider:
         return infra
 
 
-def _waves(want: InfraWant, seen: Mapping[str, NodeObserved]) -> Iterator[Sequence[NodeWant]]:
+def _waves(want: DesiredInfra, seen: Mapping[str, NodeObserved]) -> Iterator[Sequence[DesiredNode]]:
     """The nodes that do not run, those first that others wait for."""
     missing = [node for node in want.nodes if node.uuid not in seen or seen[node.uuid].state is not NodeState.RUNNING]
     yield [node for node in missing if node.role in _FIRST]

@@ -21,12 +21,12 @@ import aiodocker
 import structlog
 from aiodocker.containers import DockerContainer
 
-from jeroboam.clients.addresses import Route, list_routes
+from jeroboam.clients.addresses import HostRoute, list_routes
 from jeroboam.clients.docker import speaking
 from jeroboam.clients.firewall import shield_host
 from jeroboam.domain import subnets
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
-from jeroboam.domain.owner_labels import KIND, Kind, has_kind
+from jeroboam.domain.owner_labels import KIND, ObjectKind, has_kind
 from jeroboam.runtimes.docker.spec import OWNER, PROJECT
 
 # Names of interfaces have at most 15 letters.
@@ -175,7 +175,7 @@ class ProjectNetworks:
         return True
 
     async def _list(self) -> list[dict[str, Any]]:
-        wanted = {"label": [f"{OWNER}={self._installation}", f"{KIND}={Kind.PROJECT_NETWORK}"]}
+        wanted = {"label": [f"{OWNER}={self._installation}", f"{KIND}={ObjectKind.PROJECT_NETWORK}"]}
         with speaking("listing the networks of projects"):
             listed = await self._engine().networks.list(filters=wanted)
         return [network for network in listed if self._is_ours(network)]
@@ -183,7 +183,7 @@ class ProjectNetworks:
     def _is_ours(self, network: dict[str, Any]) -> bool:
         labels = network["Labels"] or {}
         named = network["Name"] == _network_name(self._installation, labels.get(PROJECT, ""))
-        return named and has_kind(labels, Kind.PROJECT_NETWORK)
+        return named and has_kind(labels, ObjectKind.PROJECT_NETWORK)
 
     async def _ensure(self, name: str, project: str) -> None:
         """Have the project's network there: an open one where the machine is shielded, else a closed one."""
@@ -242,11 +242,11 @@ class ProjectNetworks:
             "Internal": not shielded,
             "IPAM": {"Config": [{"Subnet": str(subnet), "Gateway": str(subnet.network_address + 1)}]},
             "Options": options,
-            "Labels": {KIND: Kind.PROJECT_NETWORK.value, OWNER: self._installation, PROJECT: project},
+            "Labels": {KIND: ObjectKind.PROJECT_NETWORK.value, OWNER: self._installation, PROJECT: project},
         }
 
 
-def list_taken(networks: Iterable[dict[str, Any]], routes: Iterable[Route]) -> list[IPv4Network]:
+def list_taken(networks: Iterable[dict[str, Any]], routes: Iterable[HostRoute]) -> list[IPv4Network]:
     """What no new network may overlap: the Engine's networks, and whatever this machine has a route to.
 
     A route through a gateway to the whole pool and more, as `10.0.0.0/8` to a company's network, counts as little as

@@ -19,13 +19,20 @@ from jeroboam.clients import docker as client
 from jeroboam.clients.addresses import AddressRules
 from jeroboam.clients.docker import speaking
 from jeroboam.clients.docker_containers import MOST_BYTES, executed
-from jeroboam.clients.docker_images import RegistryAway as Away
+from jeroboam.clients.docker_images import RegistryUnreachable as Away
 from jeroboam.clients.docker_images import check_image, check_pull, has_image, pull_image
 from jeroboam.domain.containers import ContainerSpec
 from jeroboam.domain.errors import Permanent, Temporary, describe_bad_value
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.domain.ports import ExecResult
-from jeroboam.runtimes.base import BadQuestion, Gone, RegistryAway, RuntimeOptions, Seen, TookTooLong
+from jeroboam.runtimes.base import (
+    CommandTimedOut,
+    ContainerGone,
+    ContainerState,
+    ImageRegistryUnreachable,
+    InvalidRequest,
+    RuntimeOptions,
+)
 from jeroboam.runtimes.docker import spec as spec_of
 from jeroboam.runtimes.docker.networks import ProjectNetworks
 
@@ -76,9 +83,9 @@ class DockerRuntime:
         except Temporary as error:
             if policy == "always" and await has_image(self._ops, image):
                 return
-            raise (RegistryAway(error.reason) if isinstance(error, Away) else error) from error
+            raise (ImageRegistryUnreachable(error.reason) if isinstance(error, Away) else error) from error
 
-    async def create(self, uuid: str, name: str, spec: ContainerSpec, *, project: str) -> Seen:
+    async def create(self, uuid: str, name: str, spec: ContainerSpec, *, project: str) -> ContainerState:
         body = spec_of.creation(
             installation=self.installation, uuid=uuid, project=project, spec=spec, options=self._options
         )
@@ -93,7 +100,7 @@ class DockerRuntime:
                         raise
                     await self._wait_for_name(uuid, name)
                     return await self.inspect(uuid)
-        except Gone as error:
+        except ContainerGone as error:
             raise Permanent(f"creating container {name}: its name on the Engine is taken by another's") from error
         self._ids[uuid] = made.id
         return spec_of.just_created(uuid=uuid, runtime_id=made.id, spec=spec)
@@ -110,7 +117,7 @@ class DockerRuntime:
                 raise
             raise Temporary(f"creating container {name}: it is still being made") from error
 
-    async def start(self, uuid: str) -> Seen:
+    async def start(self, uuid: str) -> ContainerState:
         with self._speaking_of("starting", uuid):
             container = await self._container(uuid)
             if not (await self._networks.is_shielded() and await _start_where_it_is(container)):
@@ -118,12 +125,12 @@ class DockerRuntime:
                     await container.start()
         return await self.inspect(uuid)
 
-    async def stop(self, uuid: str, timeout: int | None) -> Seen:
+    async def stop(self, uuid: str, timeout: int | None) -> ContainerState:
         with self._speaking_of("stopping", uuid):
             await (await self._container(uuid)).stop(t=10 if timeout is None else timeout)
         return await self.inspect(uuid)
 
-    async def kill(self, uuid: str, signal: str) -> Seen:
+    async def kill(self, uuid: str, signal: str) -> ContainerState:
         with self._speaking_of("killing", uuid):
             await (await self._container(uuid)).kill(signal=signal)
         return await self.inspect(uuid)
@@ -138,26 +145,26 @@ class DockerRuntime:
                     if error.status != _CONFLICT or "already in progress" not in error.message:
                         raise
                     await container.wait(condition="removed")
-        except Gone:
+        except ContainerGone:
             pass
         self._ids.pop(uuid, None)
 
-    async def inspect(self, uuid: str) -> Seen:
+    async def inspect(self, uuid: str) -> ContainerState:
         with self._speaking_of("inspecting", uuid):
             return await self._look(uuid, self._ops)
 
-    async def owned(self) -> Sequence[Seen]:
+    async def owned(self) -> Sequence[ContainerState]:
         wanted = {"label": [f"{spec_of.OWNER}={self.installation}"]}
         with speaking("listing containers"):
             found = await self._ops.containers.list(all=True, filters=wanted)
         uuids = [uuid for container in found if (uuid := spec_of.uuid_of(container["Labels"], container["Names"]))]
         gate = asyncio.Semaphore(_INSPECTIONS_AT_ONCE)
 
-        async def look(uuid: str) -> Seen | None:
+        async def look(uuid: str) -> ContainerState | None:
             async with gate:
                 try:
                     return await self.inspect(uuid)
-                except Gone:
+                except ContainerGone:
                     return None
 
         return [seen for seen in await asyncio.gather(*map(look, uuids)) if seen is not None]
@@ -168,17 +175,17 @@ class DockerRuntime:
     def events(self) -> AsyncIterator[str]:
         return self._events(time.time() - _OVERLAP_SECONDS)
 
-    async def pause(self, uuid: str) -> Seen:
+    async def pause(self, uuid: str) -> ContainerState:
         with self._speaking_of("pausing", uuid):
             await (await self._container(uuid)).pause()
         return await self.inspect(uuid)
 
-    async def unpause(self, uuid: str) -> Seen:
+    async def unpause(self, uuid: str) -> ContainerState:
         with self._speaking_of("unpausing", uuid):
             await (await self._container(uuid)).unpause()
         return await self.inspect(uuid)
 
-    async def resize(self, uuid: str, *, cpu: float, memory: int) -> Seen:
+    async def resize(self, uuid: str, *, cpu: float, memory: int) -> ContainerState:
         with self._speaking_of("resizing", uuid):
             container = await self._container(uuid)
             await client.post(self._ops, f"containers/{container.id}/update", spec_of.limits(cpu=cpu, memory=memory))
@@ -206,7 +213,7 @@ class DockerRuntime:
                 async with asyncio.timeout(limit):
                     return await executed(container, command)
             except TimeoutError as error:
-                raise TookTooLong(f"the command did not end within {limit:g} seconds") from error
+                raise CommandTimedOut(f"the command did not end within {limit:g} seconds") from error
 
     async def top(self, uuid: str, ps_args: str | None) -> Mapping[str, object]:
         with self._speaking_of("listing the processes of", uuid):
@@ -217,7 +224,7 @@ class DockerRuntime:
                 if ps_args is None or not error.message.startswith(_PS_REFUSES):
                     raise
                 text = describe_bad_value("ps_args", ps_args, f"{error.message}.")
-                raise BadQuestion(text) from error
+                raise InvalidRequest(text) from error
         return {"Titles": listed["Titles"], "Processes": listed["Processes"] or []}
 
     async def stats(self, uuid: str) -> Mapping[str, str | float]:
@@ -246,7 +253,7 @@ class DockerRuntime:
 
     @contextmanager
     def _speaking_of(self, doing: str, uuid: str) -> Iterator[None]:
-        """`speaking` about one container: what the Engine does not have raises `Gone`, and its id is forgotten."""
+        """`speaking` about one container. Raises `ContainerGone` for one that the Engine does not have."""
         with speaking(f"{doing} container {uuid}"):
             try:
                 yield
@@ -254,21 +261,21 @@ class DockerRuntime:
                 if error.status != _NOT_FOUND or "no such container" not in error.message.lower():
                     raise
                 self._ids.pop(uuid, None)
-                raise Gone(f"container {uuid} is not on this host") from error
+                raise ContainerGone(f"container {uuid} is not on this host") from error
 
     async def _container(self, uuid: str, *, live: bool = False) -> DockerContainer:
-        """A handle of a container that is known to be ours. Raises `Gone` for any other."""
+        """A handle of a container that is known to be ours. Raises `ContainerGone` for any other."""
         engine = self._live if live else self._ops
         known = self._ids.get(uuid)
         if known is None:
             known = (await self._look(uuid, engine)).runtime_id
         return engine.containers.container(known)
 
-    async def _look(self, uuid: str, engine: aiodocker.Docker) -> Seen:
+    async def _look(self, uuid: str, engine: aiodocker.Docker) -> ContainerState:
         found = await engine.containers.container(self._ids.get(uuid, spec_of.container_name(uuid))).show()
         labels = found["Config"]["Labels"] or {}
         if labels.get(spec_of.OWNER) != self.installation or spec_of.uuid_of(labels, [found["Name"]]) != uuid:
-            raise Gone(f"container {uuid} is not on this host")
+            raise ContainerGone(f"container {uuid} is not on this host")
         self._ids[uuid] = found["Id"]
         return spec_of.seen(found)
 

@@ -11,8 +11,8 @@ from jeroboam.clients.docker_images import check_image
 from jeroboam.domain.containers import Address, ContainerSpec, HealthCheck, RuntimeState
 from jeroboam.domain.errors import Permanent
 from jeroboam.domain.hosts import HostFacts
-from jeroboam.domain.owner_labels import KIND, Kind, has_kind, is_reserved
-from jeroboam.runtimes.base import RuntimeOptions, Seen
+from jeroboam.domain.owner_labels import KIND, ObjectKind, has_kind, is_reserved
+from jeroboam.runtimes.base import ContainerState, RuntimeOptions
 
 OWNER = "jeroboam.installation"
 CONTAINER = "jeroboam.container"
@@ -31,7 +31,7 @@ def container_name(uuid: str) -> str:
 def uuid_of(labels: Mapping[str, str], names: Sequence[str]) -> str | None:
     """The uuid of the container with these labels and names on the Engine; None for one that we have not made."""
     uuid = labels.get(CONTAINER)
-    owned = uuid and has_kind(labels, Kind.CONTAINER) and f"/{container_name(uuid)}" in names
+    owned = uuid and has_kind(labels, ObjectKind.CONTAINER) and f"/{container_name(uuid)}" in names
     return uuid if owned else None
 
 
@@ -78,7 +78,7 @@ def limits(*, cpu: float, memory: int) -> dict[str, int]:
 
 
 def _marks(installation: str, uuid: str, project: str) -> dict[str, str]:
-    return {KIND: Kind.CONTAINER.value, OWNER: installation, CONTAINER: uuid, PROJECT: project}
+    return {KIND: ObjectKind.CONTAINER.value, OWNER: installation, CONTAINER: uuid, PROJECT: project}
 
 
 def _free(labels: Mapping[str, str]) -> dict[str, str]:
@@ -120,9 +120,9 @@ def _healthcheck(check: HealthCheck) -> dict[str, Any]:
     return body
 
 
-def just_created(*, uuid: str, runtime_id: str, spec: ContainerSpec) -> Seen:
+def just_created(*, uuid: str, runtime_id: str, spec: ContainerSpec) -> ContainerState:
     """What an inspection would show of a container that the Engine has made this moment."""
-    return Seen(
+    return ContainerState(
         uuid=uuid,
         runtime_id=runtime_id,
         state=RuntimeState.CREATED,
@@ -131,12 +131,12 @@ def just_created(*, uuid: str, runtime_id: str, spec: ContainerSpec) -> Seen:
     )
 
 
-def seen(inspected: Mapping[str, Any]) -> Seen:
+def seen(inspected: Mapping[str, Any]) -> ContainerState:
     """What the Engine's inspection says."""
     state, config = inspected["State"], inspected["Config"]
     status = state_of(state["Status"])
     ended = status in {RuntimeState.EXITED, RuntimeState.DEAD}
-    return Seen(
+    return ContainerState(
         uuid=config["Labels"][CONTAINER],
         runtime_id=inspected["Id"],
         state=status,

@@ -12,17 +12,17 @@ from jeroboam.api.container_infra.clusters.events import record
 from jeroboam.api.container_infra.lookup import cluster_of, project_scope
 from jeroboam.api.container_infra.schema import refuse_unknown
 from jeroboam.api.container_infra.shapes import CertificateShape
-from jeroboam.api.fields import Check, Schema, body_of, optional, read, text
+from jeroboam.api.fields import FieldCheck, Schema, body_of, optional, read, text
 from jeroboam.api.wire import iso, links
 from jeroboam.domain.clusters import FORMER, MAIN, NEXT, READY, Certificate, Cluster, Operation, kind_at
 from jeroboam.domain.errors import Conflict, Invalid, NotFound
 from jeroboam.domain.events import CLUSTER_ROTATE_CA
 from jeroboam.domain.states import ask_cluster, in_progress
-from jeroboam.kit.x509 import Pair, sign_csr
+from jeroboam.kit.x509 import KeyPair, sign_csr
 from jeroboam.store import Transaction
 
 _KINDS = {"etcd": "etcd", "front-proxy": "front-proxy", "front_proxy": "front-proxy"}
-FIELDS: dict[str, Check] = {
+FIELDS: dict[str, FieldCheck] = {
     "cluster_uuid": text(),
     "csr": text(high=65536),
     "ca_cert_type": optional(text()),
@@ -114,7 +114,7 @@ async def sign(call: Call) -> Answer:
     now = call.parts.clock.now()
     try:
         pem = sign_csr(
-            ca=Pair(pem=authority.pem, key=key), csr=wish["csr"], now=now, days=call.parts.options.certificate_days
+            ca=KeyPair(pem=authority.pem, key=key), csr=wish["csr"], now=now, days=call.parts.options.certificate_days
         )
     except ValueError as error:
         raise Invalid(f"Received invalid csr: {error}.", field="csr") from error

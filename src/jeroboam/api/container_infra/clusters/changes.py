@@ -8,14 +8,14 @@ from dataclasses import replace
 from typing import Any
 
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
-from jeroboam.api.container_infra.bounds import Bounds, bounds_for
+from jeroboam.api.container_infra.bounds import ProjectLimits, bounds_for
 from jeroboam.api.container_infra.clusters.clusters import FIELDS, ZERO_NODES, zero_refused
 from jeroboam.api.container_infra.clusters.events import record
-from jeroboam.api.container_infra.clusters.updates import Alteration, altered, batch_of
+from jeroboam.api.container_infra.clusters.updates import ClusterUpdate, altered, batch_of
 from jeroboam.api.container_infra.lookup import cluster_of, group_of, groups_of, project_scope
 from jeroboam.api.container_infra.schema import MOST_NODES, NODES, label_of, labels, literal, refuse_unknown
-from jeroboam.api.fields import BadField, Check, choice, mapping, optional, read, strings, text, whole
-from jeroboam.api.wire import Change, apply, changes_of, query_flag
+from jeroboam.api.fields import FieldCheck, InvalidField, choice, mapping, optional, read, strings, text, whole
+from jeroboam.api.wire import PatchOperation, apply, changes_of, query_flag
 from jeroboam.domain.clusters import MASTER, Cluster, Health, Node, NodeGroup, Operation
 from jeroboam.domain.errors import Invalid
 from jeroboam.domain.events import CLUSTER_DELETE, CLUSTER_HEALTH, CLUSTER_RESIZE, CLUSTER_UPDATE, nodes
@@ -29,7 +29,7 @@ _INTERNAL = frozenset(
     "created_at id links updated_at uuid project_id user_id api_address node_addresses master_addresses stack_id "
     "cluster_id ca_cert_ref magnum_cert_ref etcd_ca_cert_ref front_proxy_ca_cert_ref".split()
 )
-PATCHED: dict[str, Check] = {
+PATCHED: dict[str, FieldCheck] = {
     "node_count": whole(low=0, high=MOST_NODES, strings=False),
     "health_status": optional(choice(*Health)),
     "health_status_reason": mapping(scalars=True),
@@ -38,7 +38,7 @@ PATCHED: dict[str, Check] = {
     "flavor_id": text(),
     "master_flavor_id": text(),
 }
-RESIZE: dict[str, Check] = {
+RESIZE: dict[str, FieldCheck] = {
     "node_count": NODES,
     "nodes_to_remove": optional(strings()),
     "nodegroup": optional(text()),
@@ -80,7 +80,7 @@ async def update(call: Call) -> Answer:
     return reply({"uuid": cluster.uuid}, 202)
 
 
-def _changes(call: Call) -> list[Change]:
+def _changes(call: Call) -> list[PatchOperation]:
     """The steps of the patch, which the caller may take at that version."""
     if "rollback" in call.query and call.version < ROLLBACK:
         raise Invalid('Unknown argument: "rollback"', field="rollback")
@@ -95,7 +95,7 @@ def _changes(call: Call) -> list[Change]:
     return [label_of(change) for change in changes]
 
 
-def _patched(cluster: Cluster, groups: list[NodeGroup], changes: list[Change]) -> dict[str, Any]:
+def _patched(cluster: Cluster, groups: list[NodeGroup], changes: list[PatchOperation]) -> dict[str, Any]:
     """What may be patched, as it is to be. A field that was removed is left out."""
     sizes = {group.name: group.spec.node_count for group in groups}
     seen, spec = cluster.observed, cluster.spec
@@ -114,11 +114,11 @@ def _patched(cluster: Cluster, groups: list[NodeGroup], changes: list[Change]) -
         try:
             patched["health_status_reason"] = literal(reason)
         except ValueError as error:
-            raise BadField("health_status_reason", reason, "it has to be an object of strings, in JSON.") from error
+            raise InvalidField("health_status_reason", reason, "it has to be an object of strings, in JSON.") from error
     return read({name: value for name, value in patched.items() if value is not None}, PATCHED)
 
 
-def _replacing(change: Change) -> Change:
+def _replacing(change: PatchOperation) -> PatchOperation:
     """A flavour that the cluster has only from its template may be added as well as replaced."""
     return replace(change, op="replace") if change.op == "add" and change.root.endswith("flavor_id") else change
 
@@ -140,7 +140,7 @@ async def resize(call: Call) -> Answer:
         cluster = await cluster_of(tx, cluster.uuid, scope)
         group = await group_of(tx, cluster, group.uuid)
         leavers = wish.get("nodes_to_remove") or ()
-        alteration = _with_size(call, Alteration(cluster=cluster), group, wish["node_count"], leavers)
+        alteration = _with_size(call, ClusterUpdate(cluster=cluster), group, wish["node_count"], leavers)
         await _write(tx, call, bounds, cluster, alteration)
     return reply({"uuid": cluster.uuid}, 202)
 
@@ -151,7 +151,7 @@ async def replaced(call: Call, cluster: Cluster, group: NodeGroup, node: Node) -
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, cluster.uuid, cluster.project_id)
         group = await group_of(tx, cluster, group.uuid)
-        alteration = _with_size(call, Alteration(cluster=cluster), group, group.spec.node_count, (node.uuid,))
+        alteration = _with_size(call, ClusterUpdate(cluster=cluster), group, group.spec.node_count, (node.uuid,))
         await _write(tx, call, bounds, cluster, alteration)
 
 
@@ -161,14 +161,16 @@ async def check_growth(call: Call, cluster: Cluster, group: NodeGroup, count: in
         await call.parts.admission.growth(cluster, group, more)
 
 
-async def resized(tx: Transaction, call: Call, bounds: Bounds, cluster: Cluster, group: NodeGroup, count: int) -> None:
+async def resized(
+    tx: Transaction, call: Call, bounds: ProjectLimits, cluster: Cluster, group: NodeGroup, count: int
+) -> None:
     """Store the wish for another size of that group. Raises for a size, or at a time, that cannot be."""
-    await _write(tx, call, bounds, cluster, _with_size(call, Alteration(cluster=cluster), group, count))
+    await _write(tx, call, bounds, cluster, _with_size(call, ClusterUpdate(cluster=cluster), group, count))
 
 
 def _with_size(
-    call: Call, alteration: Alteration, group: NodeGroup, count: int, leavers: tuple[str, ...] = ()
-) -> Alteration:
+    call: Call, alteration: ClusterUpdate, group: NodeGroup, count: int, leavers: tuple[str, ...] = ()
+) -> ClusterUpdate:
     """The alteration with another size of that group besides."""
     _check_size(call, group, count)
     # What an earlier wish named and has not gone yet still goes: both were accepted.
@@ -182,9 +184,9 @@ def _with_size(
 async def _write(
     tx: Transaction,
     call: Call,
-    bounds: Bounds,
+    bounds: ProjectLimits,
     before: Cluster,
-    alteration: Alteration,
+    alteration: ClusterUpdate,
     *,
     batch: int | None = None,
     rollback: bool = False,
@@ -216,7 +218,7 @@ async def _write(
     tx.hint("cluster", before.uuid)
 
 
-def _told(before: Cluster, alteration: Alteration, sizes: dict[str, int]) -> tuple[str, str, str | None]:
+def _told(before: Cluster, alteration: ClusterUpdate, sizes: dict[str, int]) -> tuple[str, str, str | None]:
     """The event of that change: its type, a sentence, and the node group if it is about one alone."""
     after = alteration.cluster
     sized = [group for group in alteration.groups if group.spec.node_count != sizes[group.uuid]]

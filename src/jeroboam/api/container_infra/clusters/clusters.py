@@ -15,7 +15,7 @@ from jeroboam.api.container_infra.lookup import cluster_of, project_scope, templ
 from jeroboam.api.container_infra.pages import paged
 from jeroboam.api.container_infra.schema import MOST_NODES, NODES, UNUSED_UUID, labels, refuse_unknown
 from jeroboam.api.container_infra.shapes import ClusterDetailList, ClusterInList, ClusterList, ClusterShape
-from jeroboam.api.fields import Check, flag, ignored, optional, read, text, whole
+from jeroboam.api.fields import FieldCheck, flag, ignored, optional, read, text, whole
 from jeroboam.api.wire import iso, links, page_of, with_total
 from jeroboam.domain.clusters import MASTER, WORKER, Cluster, ClusterSpec, NodeGroup, NodeGroupSpec, Template
 from jeroboam.domain.errors import Invalid, NotFound, OverQuota
@@ -26,7 +26,7 @@ _TEXT = optional(text())
 _NAME = text(
     high=242, pattern=r"\A[a-zA-Z][a-zA-Z0-9_.-]*\Z", rule="it has to be letters, digits and _.- with a letter first."
 )
-FIELDS: dict[str, Check] = {
+FIELDS: dict[str, FieldCheck] = {
     "uuid": UNUSED_UUID,
     "name": optional(_NAME),
     "cluster_template_id": text(),

@@ -12,11 +12,11 @@ from jeroboam.api.container_infra.filters import TOTAL, words
 from jeroboam.api.container_infra.lookup import cluster_of, project_scope
 from jeroboam.api.container_infra.pages import paged
 from jeroboam.api.container_infra.shapes import EventList, EventShape
-from jeroboam.api.fields import BadField, Check, text
+from jeroboam.api.fields import FieldCheck, InvalidField, text
 from jeroboam.api.wire import iso, page_of, with_total
 from jeroboam.domain.clusters import Cluster, NodeGroup
 from jeroboam.domain.events import CLUSTER_HEALTH, TYPES, WISHES, Event
-from jeroboam.domain.notifications import Initiator, Result, cadf, event_of, result_of
+from jeroboam.domain.notifications import ActionResult, Initiator, cadf, event_of, result_of
 from jeroboam.store import EventFilter, Transaction
 
 
@@ -53,7 +53,7 @@ async def record(
         created_at=tx.now,
     )
     await tx.events.insert(event)
-    if event_type not in WISHES or result_of(cluster) is not Result.PENDING:
+    if event_type not in WISHES or result_of(cluster) is not ActionResult.PENDING:
         return
     initiator = Initiator(user_id=caller.user_id, project_id=caller.project_id, request_id=call.request_id)
     if groups is None:
@@ -115,12 +115,12 @@ def _since(name: str, value: str) -> dt.datetime:
         moment = dt.datetime.fromisoformat(value.strip().replace(" ", "+") if "T" in value else value)
         return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
     except (ValueError, OverflowError) as error:
-        raise BadField(name, value, "it has to be a time such as 2026-11-21T21:32:11+00:00.") from error
+        raise InvalidField(name, value, "it has to be a time such as 2026-11-21T21:32:11+00:00.") from error
 
 
-ARGUMENTS: dict[str, Check] = {
+ARGUMENTS: dict[str, FieldCheck] = {
     "event_type": words(sorted(TYPES)),
     "nodegroup": text(),
-    "since": Check(_since, {"type": "string", "format": "date-time"}),
+    "since": FieldCheck(_since, {"type": "string", "format": "date-time"}),
     **TOTAL,
 }

@@ -20,7 +20,7 @@ BATCH = {"max_batch_size": whole(low=1, high=MOST_NODES)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Alteration:
+class ClusterUpdate:
     """A cluster as it is to be, and those of its groups that change with it."""
 
     cluster: Cluster
@@ -35,7 +35,7 @@ def batch_of(call: Call) -> int | None:
 
 def altered(
     cluster: Cluster, groups: Iterable[NodeGroup], wish: Mapping[str, Any], *, reaches: Collection[str] = ()
-) -> Alteration:
+) -> ClusterUpdate:
     """The wish's name, health, labels and flavours in the place of the cluster's. `reaches`: which nodes, by role."""
     spec, seen = cluster.spec, cluster.observed
     status = Health(wish["health_status"]) if wish.get("health_status") else None
@@ -58,9 +58,9 @@ def altered(
         ),
     )
     if after.spec == spec:
-        return Alteration(cluster=after)
+        return ClusterUpdate(cluster=after)
     changed = [_follow(group, cluster, after, reaches=reaches) for group in groups]
-    return Alteration(cluster=after, groups=tuple(group for group in changed if group is not None))
+    return ClusterUpdate(cluster=after, groups=tuple(group for group in changed if group is not None))
 
 
 def _follow(group: NodeGroup, before: Cluster, after: Cluster, *, reaches: Collection[str]) -> NodeGroup | None:

@@ -14,7 +14,7 @@ from jeroboam.api.container_infra.clusters.changes import minutes_for
 from jeroboam.api.container_infra.clusters.events import record
 from jeroboam.api.container_infra.lookup import cluster_of, groups_of, only, project_scope, template_sight, usable
 from jeroboam.api.container_infra.schema import MOST_NODES, refuse_unknown
-from jeroboam.api.fields import Check, optional, read, text, whole
+from jeroboam.api.fields import FieldCheck, optional, read, text, whole
 from jeroboam.domain.clusters import Cluster, NodeGroup, Operation, Template
 from jeroboam.domain.errors import Conflict, Invalid, NotFound
 from jeroboam.domain.events import CLUSTER_UPGRADE
@@ -22,7 +22,7 @@ from jeroboam.domain.states import ask_cluster, ask_group
 from jeroboam.domain.upgrades import onto_template, rebuilt, rolled_out
 from jeroboam.kit.ids import is_uuid
 
-FIELDS: dict[str, Check] = {
+FIELDS: dict[str, FieldCheck] = {
     "cluster_template": text(),
     "max_batch_size": optional(whole(low=1, high=MOST_NODES)),
     "nodegroup": optional(text()),

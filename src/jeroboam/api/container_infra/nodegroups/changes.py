@@ -18,8 +18,8 @@ from jeroboam.api.container_infra.lookup import cluster_of, group_of, project_sc
 from jeroboam.api.container_infra.nodegroups.nodegroups import full
 from jeroboam.api.container_infra.nodegroups.schema import FIELDS, PATCHED, READ_ONLY, RICH, RICH_SINCE
 from jeroboam.api.container_infra.schema import label_of, literal, refuse_unknown
-from jeroboam.api.fields import BadField, read
-from jeroboam.api.wire import Change, apply, changes_of
+from jeroboam.api.fields import InvalidField, read
+from jeroboam.api.wire import PatchOperation, apply, changes_of
 from jeroboam.domain.clusters import (
     LOAD_BALANCER,
     MASTER,
@@ -32,7 +32,7 @@ from jeroboam.domain.clusters import (
 )
 from jeroboam.domain.errors import Conflict, Invalid
 from jeroboam.domain.events import NODEGROUP_CREATE, NODEGROUP_DELETE, NODEGROUP_UPDATE, nodes
-from jeroboam.domain.limits import Asked
+from jeroboam.domain.limits import RequestedSize
 from jeroboam.domain.states import ask_cluster, ask_group
 from jeroboam.domain.upgrades import rebuilt
 from jeroboam.store import Transaction
@@ -138,7 +138,7 @@ async def update(call: Call) -> Answer:
     wished = _patched(group, changes)
     bounds = await bounds_for(call, cluster.project_id)
     if (wished.max_node_count or 0) > (group.spec.max_node_count or 0):
-        bounds.check(Asked(cluster_nodes=wished.max_node_count))
+        bounds.check(RequestedSize(cluster_nodes=wished.max_node_count))
     reaches: frozenset[str] = frozenset()
     if (wished.flavor_id, wished.labels) != (group.spec.flavor_id, group.spec.labels):
         before, after = _labelled(cluster, group.spec), _labelled(cluster, wished)
@@ -158,7 +158,7 @@ async def update(call: Call) -> Answer:
     return reply(full(changed, cluster, call.base), 202)
 
 
-def _changes(call: Call) -> list[Change]:
+def _changes(call: Call) -> list[PatchOperation]:
     """The steps of the patch, which the caller may take at that version."""
     changes = changes_of(call.json())
     for change in changes:
@@ -170,7 +170,7 @@ def _changes(call: Call) -> list[Change]:
     return [_with_value(change) for change in changes]
 
 
-def _patched(group: NodeGroup, changes: Sequence[Change]) -> NodeGroupSpec:
+def _patched(group: NodeGroup, changes: Sequence[PatchOperation]) -> NodeGroupSpec:
     """The group's wish with what was patched."""
     old = group.spec
     patched = apply({name: getattr(old, name) for name in PATCHED}, changes, mandatory={"flavor_id"})
@@ -189,7 +189,7 @@ def _labelled(cluster: Cluster, of: NodeGroupSpec) -> Cluster:
     return replace(cluster, spec=replace(cluster.spec, labels=of.labels))
 
 
-def _with_value(change: Change) -> Change:
+def _with_value(change: PatchOperation) -> PatchOperation:
     """Labels and taints travel as text in a patch: JSON, or what Python prints for them."""
     if change.root == "labels":
         return label_of(change)
@@ -198,7 +198,7 @@ def _with_value(change: Change) -> Change:
     try:
         return replace(change, op="replace", value=literal(str(change.value)))
     except ValueError as error:
-        raise BadField(change.root, change.value, "it has to be JSON.") from error
+        raise InvalidField(change.root, change.value, "it has to be JSON.") from error
 
 
 async def delete(call: Call) -> Answer:

@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from jeroboam.api.container_infra.schema import MOST_NODES, NODES, UNUSED_UUID, labels
-from jeroboam.api.fields import BadField, Check, check_unreserved, flag, mapping, optional, text, whole
+from jeroboam.api.fields import FieldCheck, InvalidField, check_unreserved, flag, mapping, optional, text, whole
 from jeroboam.domain.errors import Conflict
 
 RICH = ("node_labels", "node_taints")
@@ -64,18 +64,18 @@ def _node_labels(name: str, value: Any) -> dict[str, str]:
 
 def _node_taints(name: str, value: Any) -> tuple[dict[str, str], ...]:
     if not isinstance(value, list | tuple):
-        raise BadField(name, value, "it has to be a list of taints.")
+        raise InvalidField(name, value, "it has to be a list of taints.")
     return tuple(_taint(name, each) for each in value)
 
 
 def _taint(name: str, value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
-        raise BadField(name, value, "a taint is an object with key, value and effect.")
+        raise InvalidField(name, value, "a taint is an object with key, value and effect.")
     for key, said in value.items():
         if key not in _TAINT_KEYS:
             raise Conflict(f"{name} is invalid: a taint has no '{key}'.", field=name)
         if not isinstance(said, str):
-            raise BadField(name, said, f"the {key} of a taint has to be a string.")
+            raise InvalidField(name, said, f"the {key} of a taint has to be a string.")
     for key in ("key", "effect"):
         if not value.get(key):
             raise Conflict(f"{name} is invalid: a taint needs '{key}'.", field=name)
@@ -87,9 +87,9 @@ def _taint(name: str, value: Any) -> dict[str, str]:
     return dict(value)
 
 
-node_labels = Check(_node_labels, _scalars.schema)
+node_labels = FieldCheck(_node_labels, _scalars.schema)
 """Labels of nodes."""
-node_taints = Check(
+node_taints = FieldCheck(
     _node_taints,
     {
         "type": "array",
@@ -111,7 +111,7 @@ _NAME = text(
     "after it.",
 )
 _MOST_NODES = whole(low=1, high=MOST_NODES)
-FIELDS: dict[str, Check] = {
+FIELDS: dict[str, FieldCheck] = {
     "uuid": UNUSED_UUID,
     "name": _NAME,
     "flavor_id": _TEXT,
@@ -126,7 +126,7 @@ FIELDS: dict[str, Check] = {
     "node_labels": optional(node_labels),
     "node_taints": optional(node_taints),
 }
-PATCHED: dict[str, Check] = {
+PATCHED: dict[str, FieldCheck] = {
     "min_node_count": NODES,
     "max_node_count": _MOST_NODES,
     "node_labels": node_labels,

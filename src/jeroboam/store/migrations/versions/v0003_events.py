@@ -25,7 +25,7 @@ def upgrade() -> None:
         sa.Column("user_id", sa.String(length=255), nullable=True),
         sa.Column("user_project_id", sa.String(length=255), nullable=True),
         sa.Column("request_id", sa.String(length=64), nullable=True),
-        sa.Column("created_at", tables.Utc(timezone=True), nullable=False),
+        sa.Column("created_at", tables.UtcDateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_event")),
         sa.UniqueConstraint("uuid", name=op.f("uq_event_uuid")),
     )

@@ -1,0 +1,95 @@
+"""Measures the names of the tree against docs/decisions/0014; `make check` runs it.
+
+Two shares are printed: of variables and arguments that are stand-ins (`it`, `said`, `found`) and of functions that
+are called by a bare participle (`made`, `told`). Both have a limit. Names that the decision retired are refused.
+`--list [PATH-PREFIX …]` prints each of them with its place.
+"""
+
+import ast
+import pathlib
+import re
+import sys
+from collections.abc import Iterator
+
+MOST_STAND_INS = 0.02
+MOST_PARTICIPLES = 0.03
+
+_IRREGULAR = frozenset(
+    "begun bent bought bound brought built caught chosen done drawn driven fed felt forgotten found given gone heard "
+    "held hidden kept known laid led left lent lost made meant met paid seen sent shown sold spent spoken stood taken "
+    "taught told thought torn understood woken won worn written".split()
+)
+_STAND_INS = frozenset(
+    "all any both each enough few he how it itself many more most much neither none others own rest said same several "
+    "she some such that them there these they thing things this those what which who whole whose why".split()
+)
+# Nouns and adjectives of the field that only look like participles.
+_NOUNS = frozenset(
+    "binding children deadline embedded encoding everything feed heading listing mapping meaning missing "
+    "nothing observed open padding pending ping proceed rating reading remaining ring seed setting shed speed string "
+    "timing warning warnings weaken wording".split()
+)
+# Verbs whose participle is spelt like them.
+_VERBS = frozenset("bring embed feed need open ping proceed read seed".split())
+_RETIRED_TABLE = pathlib.Path("docs/decisions/0014-names-are-those-of-the-field.md")
+
+
+def is_participle(word: str) -> bool:
+    """Whether that word is a participle and nothing else."""
+    if word in _NOUNS or word in _VERBS or len(word) < 4:
+        return False
+    return word in _IRREGULAR or re.fullmatch(r"[a-z]+(ed|ing)", word) is not None
+
+
+def is_stand_in(name: str) -> bool:
+    """Whether a variable of that name does not say what it holds. Constants and fields of enumerations are not meant."""
+    plain = name.strip("_")
+    return plain in _STAND_INS or is_participle(plain)
+
+
+def is_bare(name: str) -> bool:
+    """Whether a function of that name is called by a participle, as `made`, `asked_for` and `_seen` are."""
+    return is_participle(name.strip("_").partition("_")[0])
+
+
+def list_names(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Line and name of each variable and argument, but for those of comprehensions."""
+    comprehended = {
+        id(target) for node in ast.walk(tree) if isinstance(node, ast.comprehension) for target in ast.walk(node.target)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and id(node) not in comprehended:
+            yield node.lineno, node.id
+        elif isinstance(node, ast.arg):
+            yield node.lineno, node.arg
+
+
+def list_functions(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Line and name of each function and method."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield node.lineno, node.name
+
+
+def main() -> int:
+    """Print the shares, or with `--list` the places; the exit status is 1 above a limit."""
+    prefixes = tuple(sys.argv[2:]) or ("src",)
+    trees = {
+        str(path): ast.parse(path.read_text())
+        for path in sorted(pathlib.Path("src").rglob("*.py"))
+        if str(path).startswith(prefixes)
+    }
+    names = [(path, *name) for path, tree in trees.items() for name in list_names(tree)]
+    functions = [(path, *name) for path, tree in trees.items() for name in list_functions(tree)]
+    stand_ins = [f"{path}:{line} {name}" for path, line, name in names if is_stand_in(name)]
+    bare = [f"{path}:{line} {name}()" for path, line, name in functions if is_bare(name)]
+    if "--list" in sys.argv:
+        print(*stand_ins, *bare, sep="\n")
+    shares = (len(stand_ins) / len(names), len(bare) / len(functions))
+    print(f"variables that are stand-ins: {shares[0]:.1%} of {len(names)} (limit {MOST_STAND_INS:.0%})")
+    print(f"functions called by a participle: {shares[1]:.1%} of {len(functions)} (limit {MOST_PARTICIPLES:.0%})")
+    return 1 if shares[0] > MOST_STAND_INS or shares[1] > MOST_PARTICIPLES else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
