@@ -42,7 +42,7 @@ def is_participle(word: str) -> bool:
 
 
 def is_stand_in(name: str) -> bool:
-    """Whether a variable of that name does not say what it holds. Constants and fields of enumerations are not meant."""
+    """Whether a variable of that name does not say what it holds; constants are not meant."""
     plain = name.strip("_")
     return plain in _STAND_INS or is_participle(plain)
 
