@@ -54,7 +54,7 @@ async def test_a_cluster_is_found_and_access_to_it_is_asked_for():
     cluster = await infra.cluster("demo")
     assert (cluster.uuid, cluster.coe, cluster.coe_version) == ("u-1", "kubernetes", "v1.36.3")
     access = await infra.access(cluster)
-    assert access.trusted == CA.pem
+    assert access.ca_certificates == CA.pem
     assert "BEGIN CERTIFICATE" in access.own.pem
     assert "PRIVATE" not in repr(access)
     config = kubeconfig(cluster, access)

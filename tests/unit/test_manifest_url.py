@@ -53,18 +53,18 @@ async def pages():
 
 
 def anywhere(seconds: float = 5.0) -> UrlManifests:
-    return UrlManifests(AddressRules(allowed=[ipaddress.ip_network("0.0.0.0/0")]), seconds=seconds)
+    return UrlManifests(AddressRules(allowed_networks=[ipaddress.ip_network("0.0.0.0/0")]), seconds=seconds)
 
 
 async def refusal(of: UrlManifests, url: str) -> str:
     with pytest.raises(Invalid) as caught:
-        await of.fetch(url, most=4096)
+        await of.fetch(url, max_bytes=4096)
     assert caught.value.field == "manifest_url"
     return caught.value.detail
 
 
 async def test_what_is_there(pages):
-    assert await anywhere().fetch(f"{pages}/good", most=5) == b"hello"
+    assert await anywhere().fetch(f"{pages}/good", max_bytes=5) == b"hello"
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ async def test_this_machines_own_networks_are_not_asked(pages):
     ],
 )  # fmt: skip
 @pytest.mark.parametrize(
-    "of", [UrlManifests(), UrlManifests(AddressRules(allowed=[ipaddress.ip_network("0.0.0.0/0")]))]
+    "of", [UrlManifests(), UrlManifests(AddressRules(allowed_networks=[ipaddress.ip_network("0.0.0.0/0")]))]
 )
 async def test_what_nobody_may_be_led_to_whatever_is_allowed(host, of):
     assert "a network that manifests are not fetched from" in await refusal(of, f"http://{host}:1/")
@@ -116,13 +116,13 @@ async def test_what_nobody_may_be_led_to_whatever_is_allowed(host, of):
     "host", ["10.1.2.3", "172.16.5.5", "192.168.1.1", "100.64.0.1", "[fd00::1]", "198.51.100.7", "240.0.0.1"]
 )
 async def test_what_no_route_of_the_internet_leads_to(host):
-    of = UrlManifests(AddressRules(connected=list))
+    of = UrlManifests(AddressRules(list_connected=list))
     assert "a network that manifests are not fetched from" in await refusal(of, f"http://{host}:1/")
 
 
 async def test_a_public_network_that_this_machine_stands_in():
     own = ipaddress.ip_network("93.184.216.0/24")
-    of = UrlManifests(AddressRules(connected=lambda: [own]))
+    of = UrlManifests(AddressRules(list_connected=lambda: [own]))
     assert "a network that manifests are not fetched from" in await refusal(of, "http://93.184.216.34:1/")
 
 
@@ -150,7 +150,7 @@ async def test_bad_urls(url, word):
 @given(st.text(max_size=40))
 def test_no_text_is_a_bug(text):
     try:
-        asyncio.run(UrlManifests(seconds=0.001).fetch(text, most=10))
+        asyncio.run(UrlManifests(seconds=0.001).fetch(text, max_bytes=10))
     except Invalid:
         return
     raise AssertionError(text)

@@ -38,9 +38,9 @@ async def check(
     _, access = await _reached(settings, ident)
 
     def bearer(token: str) -> KubernetesApi:
-        return KubernetesApi(access.url, trusting(access.trusted), token=token)
+        return KubernetesApi(access.url, trusting(access.ca_certificates), token=token)
 
-    async with KubernetesApi(access.url, showing(access.own, access.trusted)) as api:
+    async with KubernetesApi(access.url, showing(access.own, access.ca_certificates)) as api:
         try:
             site = await enter(api, bearer, SystemClock(), image=image, seconds=seconds)
         except CheckFailed as failed:
@@ -67,7 +67,7 @@ async def kubectl_for(
 
 def kubeconfig(cluster: ClusterView, access: ClusterCredentials) -> dict[str, Any]:
     """What kubectl reads to reach that cluster; JSON is YAML too."""
-    server = {"server": access.url, "certificate-authority-data": _b64(access.trusted.encode())}
+    server = {"server": access.url, "certificate-authority-data": _b64(access.ca_certificates.encode())}
     shown = {"client-certificate-data": _b64(access.own.pem.encode()), "client-key-data": _b64(access.own.key)}
     return {
         "apiVersion": "v1",

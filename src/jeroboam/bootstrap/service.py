@@ -211,7 +211,9 @@ class SingleProcess:
             gateway=gateway,
             workloads=BayQueries(reach=self._reach, clock=self._clock, execute_seconds=quota.execute_seconds),
             manifests=UrlManifests(
-                AddressRules(allowed=networks(settings.clusters.manifest_networks, "[clusters] manifest_networks"))
+                AddressRules(
+                    allowed_networks=networks(settings.clusters.manifest_networks, "[clusters] manifest_networks")
+                )
             ),
             sealer=self._sealer,
             clock=self._clock,

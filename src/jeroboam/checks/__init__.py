@@ -21,8 +21,8 @@ ALL: tuple[ClusterCheck, ...] = (*NETWORKS, *PODS, *WORKLOADS, *ACCESS)
 
 def chosen(names: Sequence[str]) -> tuple[ClusterCheck, ...]:
     """The checks with these names; all of them for none. Raises `ValueError` with those that there are."""
-    known = {check.name for check in ALL}
+    names_of_checks = {check.name for check in ALL}
     for name in names:
-        if name not in known:
+        if name not in names_of_checks:
             raise ValueError(f"there is no check {name}; there are: {', '.join(check.name for check in ALL)}")
     return tuple(check for check in ALL if not names or check.name in names)

@@ -23,30 +23,34 @@ _GROUP = "rbac.authorization.k8s.io"
 async def _rbac(site: CheckContext) -> str:
     await site.have({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": _NAME}})
     await site.have(data("ConfigMap", "read", {"by": _NAME}))
-    asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 600}}
-    made = await site.api.post(f"{site.path('ServiceAccount', _NAME)}/token", asked, "asking for a token")
-    own, others = site.path("ConfigMap", "read"), "/api/v1/namespaces/kube-system/configmaps"
-    async with site.bearer(made["status"]["token"]) as reader:
-        await _refused(reader, own, HTTPStatus.FORBIDDEN)
+    token_request = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": {"expirationSeconds": 600},
+    }
+    token = await site.api.post(f"{site.path('ServiceAccount', _NAME)}/token", token_request, "asking for a token")
+    own_path, system_path = site.path("ConfigMap", "read"), "/api/v1/namespaces/kube-system/configmaps"
+    async with site.bearer(token["status"]["token"]) as reader:
+        await _refused(reader, own_path, HTTPStatus.FORBIDDEN)
         role = {"apiVersion": f"{_GROUP}/v1", "kind": "Role", "metadata": {"name": _NAME}, "rules": [_RULE]}
         await site.have(role)
         await site.have(_binding(site))
 
         async def reads() -> bool:
-            return await _status(reader, own) == HTTPStatus.OK
+            return await _status(reader, own_path) == HTTPStatus.OK
 
         await site.until("a role that was given", reads, bool)
         await _refused(reader, site.path("Secret"), HTTPStatus.FORBIDDEN)
-        await _refused(reader, others, HTTPStatus.FORBIDDEN)
+        await _refused(reader, system_path, HTTPStatus.FORBIDDEN)
         await _refused(reader, "/api/v1/nodes", HTTPStatus.FORBIDDEN)
         await site.api.delete(site.path("RoleBinding", _NAME), "taking a role away")
 
         async def refused() -> bool:
-            return await _status(reader, own) == HTTPStatus.FORBIDDEN
+            return await _status(reader, own_path) == HTTPStatus.FORBIDDEN
 
         await site.until("a role that was taken away", refused, bool)
     async with site.bearer("no-token-of-anybody") as stranger:
-        await _refused(stranger, own, HTTPStatus.UNAUTHORIZED)
+        await _refused(stranger, own_path, HTTPStatus.UNAUTHORIZED)
     return ""
 
 
@@ -64,9 +68,13 @@ def _binding(site: CheckContext) -> dict[str, object]:
 async def _issuer(site: CheckContext) -> str:
     name = "shown"
     await site.have({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}})
-    asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": {"expirationSeconds": 600}}
-    made = await site.api.post(f"{site.path('ServiceAccount', name)}/token", asked, "asking for a token")
-    head, claims = (_decoded(part) for part in made["status"]["token"].split(".")[:2])
+    token_request = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": {"expirationSeconds": 600},
+    }
+    token = await site.api.post(f"{site.path('ServiceAccount', name)}/token", token_request, "asking for a token")
+    head, claims = (_decoded(part) for part in token["status"]["token"].split(".")[:2])
     document = await site.api.get(_DISCOVERY, "asking for the issuer's document")
     if document["issuer"] != claims["iss"]:
         raise CheckFailed(f"tokens are of {claims['iss']}, and the document is of {document['issuer']}")
@@ -82,8 +90,8 @@ async def _issuer(site: CheckContext) -> str:
 
 def _decoded(part: str) -> dict[str, Any]:
     """A part of a token; its signature is not looked at."""
-    found: dict[str, Any] = json.loads(urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-    return found
+    content: dict[str, Any] = json.loads(urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    return content
 
 
 async def _status(user: KubernetesApi, path: str) -> int:
@@ -95,10 +103,10 @@ async def _status(user: KubernetesApi, path: str) -> int:
     return HTTPStatus.OK
 
 
-async def _refused(user: KubernetesApi, path: str, wanted: HTTPStatus) -> None:
-    seen = await _status(user, path)
-    if seen != wanted:
-        raise CheckFailed(f"{path} should be refused with {wanted:d}, and the answer is {seen:d}")
+async def _refused(user: KubernetesApi, path: str, expected_status: HTTPStatus) -> None:
+    status = await _status(user, path)
+    if status != expected_status:
+        raise CheckFailed(f"{path} should be refused with {expected_status:d}, and the answer is {status:d}")
 
 
 CHECKS = (

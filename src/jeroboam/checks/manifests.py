@@ -46,38 +46,38 @@ def namespace() -> Json:
     }
 
 
-def container(image: str, script: str, **more: Any) -> Json:
+def container(image: str, script: str, **fields: Any) -> Json:
     """A container that runs a script."""
     return {
         "name": "main",
         "image": image,
         "imagePullPolicy": "IfNotPresent",
         "command": ["sh", "-c", script],
-        **more,
+        **fields,
     }
 
 
-def server(image: str, says: str = "$POD", **more: Any) -> Json:
+def server(image: str, says: str = "$POD", **fields: Any) -> Json:
     """A container that serves one line: without more words its pod's name."""
     script = f'mkdir -p /www; echo "{says}" >/www/index.html; echo "$POD serves"; exec httpd -f -p {PORT} -h /www'
     name = {"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
     probe = {"tcpSocket": {"port": PORT}, "periodSeconds": 1}
-    return container(image, script, env=[name], readinessProbe=probe, **more)
+    return container(image, script, env=[name], readinessProbe=probe, **fields)
 
 
-def pod_spec(*containers: Json, grace: int = 1, **more: Any) -> Json:
+def pod_spec(*containers: Json, grace: int = 1, **fields: Any) -> Json:
     """How pods of checks run: they hold no token and end at once."""
     return {
         "terminationGracePeriodSeconds": grace,
         "automountServiceAccountToken": False,
         "containers": list(containers),
-        **more,
+        **fields,
     }
 
 
-def template(app: str, *containers: Json, grace: int = 1, **more: Any) -> Json:
+def template(app: str, *containers: Json, grace: int = 1, **fields: Any) -> Json:
     """What a controller makes pods from."""
-    return {"metadata": {"labels": {"app": app}}, "spec": pod_spec(*containers, grace=grace, **more)}
+    return {"metadata": {"labels": {"app": app}}, "spec": pod_spec(*containers, grace=grace, **fields)}
 
 
 def daemon_set(app: str, *containers: Json) -> Json:
@@ -86,9 +86,9 @@ def daemon_set(app: str, *containers: Json) -> Json:
     return {"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": app}, "spec": spec}
 
 
-def deployment(app: str, replicas: int, pods: Json, **more: Any) -> Json:
+def deployment(app: str, replicas: int, pods: Json, **fields: Any) -> Json:
     """So many pods anywhere."""
-    spec = {"replicas": replicas, "selector": {"matchLabels": {"app": app}}, "template": pods, **more}
+    spec = {"replicas": replicas, "selector": {"matchLabels": {"app": app}}, "template": pods, **fields}
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": app}, "spec": spec}
 
 
@@ -104,9 +104,9 @@ def apart(app: str) -> Sequence[Json]:
     ]
 
 
-def service(name: str, app: str, **more: Any) -> Json:
+def service(name: str, app: str, **fields: Any) -> Json:
     """An address before the pods of an app."""
-    spec = {"selector": {"app": app}, "ports": [{"port": 80, "targetPort": PORT}], **more}
+    spec = {"selector": {"app": app}, "ports": [{"port": 80, "targetPort": PORT}], **fields}
     return {"apiVersion": "v1", "kind": "Service", "metadata": {"name": name}, "spec": spec}
 
 

@@ -23,49 +23,51 @@ async def _pod_network(site: CheckContext) -> str:
     if len(pods) < 2:  # noqa: PLR2004
         raise CheckSkipped("one node only has pods")
     around = [*pairwise(pods), (pods[-1], pods[0])]
-    for asking, asked in around:
-        await _answers(site, asking, asked.address, [asked.name], f"{asking.node} to {asked.node}", port=PORT)
+    for client, server in around:
+        await _answers(site, client, server.address, [server.name], f"{client.node} to {server.node}", port=PORT)
     return f"{len(around)} ways"
 
 
 async def _service(site: CheckContext) -> str:
     pods = await site.web()
     address = await _cluster_address(site, "vip", WEB)
-    for asking in pods[:_SOME]:
-        what = f"service address {address} from {asking.node}"
-        await _answers(site, asking, address, _names(pods), what)
-        said = await site.ask(asking, address, _HTTP, times=_TRIES)
-        if len(said) < _TRIES or not set(said) <= set(_names(pods)):
-            raise CheckFailed(f"{what}: of {_TRIES} times it answered {len(said)}: {', '.join(sorted(set(said)))}")
-        if len(set(said)) < min(2, len(pods)):
-            raise CheckFailed(f"{what}: {_TRIES} answers, all of {said[0]}")
+    for client in pods[:_SOME]:
+        description = f"service address {address} from {client.node}"
+        await _answers(site, client, address, _names(pods), description)
+        answers = await site.ask(client, address, _HTTP, times=_TRIES)
+        if len(answers) < _TRIES or not set(answers) <= set(_names(pods)):
+            raise CheckFailed(
+                f"{description}: of {_TRIES} times it answered {len(answers)}: {', '.join(sorted(set(answers)))}"
+            )
+        if len(set(answers)) < min(2, len(pods)):
+            raise CheckFailed(f"{description}: {_TRIES} answers, all of {answers[0]}")
     return ""
 
 
 async def _node_port(site: CheckContext) -> str:
     pods = await site.web()
     await site.have(service("port", WEB, type="NodePort"))
-    made = await site.get("Service", "port")
-    port = made["spec"]["ports"][0]["nodePort"]
-    asked = [node for node in site.nodes if node.ready][:_SOME]
-    for node in asked:
-        asking = next((pod for pod in pods if pod.node != node.name), pods[0])
-        await _answers(site, asking, node.address, _names(pods), f"port {port} of node {node.name}", port=port)
-    return f"port {port} of {len(asked)} nodes"
+    port_service = await site.get("Service", "port")
+    port = port_service["spec"]["ports"][0]["nodePort"]
+    nodes = [node for node in site.nodes if node.ready][:_SOME]
+    for node in nodes:
+        client = next((pod for pod in pods if pod.node != node.name), pods[0])
+        await _answers(site, client, node.address, _names(pods), f"port {port} of node {node.name}", port=port)
+    return f"port {port} of {len(nodes)} nodes"
 
 
 async def _dns(site: CheckContext) -> str:
     pods = await site.web()
     address = await _cluster_address(site, "named", WEB)
     await _finds(site, pods[0], f"named.{site.namespace}.{_DOMAIN}", {address})
-    for asking in pods[:_SOME]:
+    for client in pods[:_SOME]:
         for name in ("named", f"named.{site.namespace}", f"named.{site.namespace}.{_DOMAIN}"):
-            await _answers(site, asking, name, _names(pods), f"{name} from {asking.node}")
+            await _answers(site, client, name, _names(pods), f"{name} from {client.node}")
     kubernetes = await site.api.get("/api/v1/namespaces/default/services/kubernetes", "asking for service kubernetes")
     await _finds(site, pods[0], f"kubernetes.default.{_DOMAIN}", {kubernetes["spec"]["clusterIP"]})
-    said = await site.run(pods[0], "nslookup", "-type=a", f"nobody.{site.namespace}.{_DOMAIN}")
-    if "NXDOMAIN" not in said.stdout + said.stderr:
-        raise CheckFailed(f"a name that nobody has is found: {said.stdout}{said.stderr}")
+    output = await site.run(pods[0], "nslookup", "-type=a", f"nobody.{site.namespace}.{_DOMAIN}")
+    if "NXDOMAIN" not in output.stdout + output.stderr:
+        raise CheckFailed(f"a name that nobody has is found: {output.stdout}{output.stderr}")
     return ""
 
 
@@ -86,25 +88,25 @@ async def _cluster_address(site: CheckContext, name: str, app: str) -> str:
 
 
 async def _answers(
-    site: CheckContext, asking: RunningPod, host: str, good: Sequence[str], what: str, *, port: int = _HTTP
+    site: CheckContext, client: RunningPod, host: str, good: Sequence[str], description: str, *, port: int = _HTTP
 ) -> None:
     """One of those answers in the end: rules take a moment to reach every node."""
 
     async def look() -> list[str]:
-        return await site.ask(asking, host, port)
+        return await site.ask(client, host, port)
 
-    await site.until(what, look, lambda said: said and said[0] in good)
+    await site.until(description, look, lambda answers: answers and answers[0] in good)
 
 
-async def _finds(site: CheckContext, asking: RunningPod, name: str, addresses: set[str]) -> None:
+async def _finds(site: CheckContext, client: RunningPod, name: str, addresses: set[str]) -> None:
     """The name has exactly these addresses in the end."""
 
     async def look() -> set[str]:
-        said = await site.run(asking, "nslookup", "-type=a", name)
-        lines = said.stdout.partition("Name:")[2].splitlines()
+        output = await site.run(client, "nslookup", "-type=a", name)
+        lines = output.stdout.partition("Name:")[2].splitlines()
         return {line.split()[-1] for line in lines if line.startswith("Address")}
 
-    await site.until(f"addresses of {name} from {asking.node}", look, lambda seen: seen == addresses)
+    await site.until(f"addresses of {name} from {client.node}", look, lambda answer: answer == addresses)
 
 
 CHECKS = (

@@ -16,9 +16,9 @@ _MORE = 1 << 20
 
 async def _exec(site: CheckContext) -> str:
     [where, *_] = await site.web()
-    seen = await site.run(where, "sh", "-c", f"cat; echo wrong >&2; exit {_EXIT}", stdin="handed in\n")
-    if seen != CommandResult(code=_EXIT, stdout="handed in\n", stderr="wrong\n"):
-        raise CheckFailed(f"a command that repeats its input, complains and ends with {_EXIT}: {seen}")
+    result = await site.run(where, "sh", "-c", f"cat; echo wrong >&2; exit {_EXIT}", stdin="handed in\n")
+    if result != CommandResult(code=_EXIT, stdout="handed in\n", stderr="wrong\n"):
+        raise CheckFailed(f"a command that repeats its input, complains and ends with {_EXIT}: {result}")
     return ""
 
 
@@ -27,18 +27,18 @@ async def _logs(site: CheckContext) -> str:
     path = f"{site.path('Pod', where.name)}/log"
     line = f"{where.name} serves\n"
     await site.until("what the pod printed", lambda: site.api.text(path, "reading a log"), lambda text: text == line)
-    stamped = await site.api.text(f"{path}?timestamps=true&tailLines=1", "reading the end of a log")
-    if not (stamped.endswith(line) and stamped[:2] == "20"):
-        raise CheckFailed(f"the log with timestamps: {stamped}")
+    last_line = await site.api.text(f"{path}?timestamps=true&tailLines=1", "reading the end of a log")
+    if not (last_line.endswith(line) and last_line[:2] == "20"):
+        raise CheckFailed(f"the log with timestamps: {last_line}")
     return ""
 
 
 async def _port_forward(site: CheckContext) -> str:
     [where, *_] = await site.web()
     request = b"GET / HTTP/1.0\r\n\r\n"
-    said = await ask_port(site.api, where.name, PORT, request, namespace=site.namespace, seconds=_ASK_SECONDS)
-    if not said.decode(errors="replace").rstrip().endswith(where.name):
-        raise CheckFailed(f"port {PORT} of pod {where.name}: {said!r}")
+    answer = await ask_port(site.api, where.name, PORT, request, namespace=site.namespace, seconds=_ASK_SECONDS)
+    if not answer.decode(errors="replace").rstrip().endswith(where.name):
+        raise CheckFailed(f"port {PORT} of pod {where.name}: {answer!r}")
     return ""
 
 
@@ -61,17 +61,17 @@ async def _configuration(site: CheckContext) -> str:
     }
     await site.have(pod)
     await site.until("a pod with a ConfigMap and a Secret", lambda: site.get("Pod", "configured"), ready)
-    shown = "cat /settings/colour /settings/shape /password/word; echo $COLOUR$WORD; touch /settings/x 2>&1 | wc -l"
-    seen = await site.run("configured", "sh", "-c", f"{shown}; stat -L -c %a /password/word")
-    if seen.stdout.split() != ["greenroundsesamegreensesame", "1", "400"]:
-        raise CheckFailed(f"what the pod sees of them: {seen}")
+    command = "cat /settings/colour /settings/shape /password/word; echo $COLOUR$WORD; touch /settings/x 2>&1 | wc -l"
+    result = await site.run("configured", "sh", "-c", f"{command}; stat -L -c %a /password/word")
+    if result.stdout.split() != ["greenroundsesamegreensesame", "1", "400"]:
+        raise CheckFailed(f"what the pod sees of them: {result}")
     return ""
 
 
 async def _too_large(site: CheckContext) -> str:
-    found = await site.api.get("/api/v1/nodes", "asking the cluster for its nodes")
-    most = max(amount(node["status"]["allocatable"]["memory"]) for node in found["items"])
-    resources = {"requests": {"memory": str(int(most) + _MORE)}}
+    nodes = await site.api.get("/api/v1/nodes", "asking the cluster for its nodes")
+    largest = max(amount(node["status"]["allocatable"]["memory"]) for node in nodes["items"])
+    resources = {"requests": {"memory": str(int(largest) + _MORE)}}
     pod = {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -81,17 +81,17 @@ async def _too_large(site: CheckContext) -> str:
     await site.have(pod)
 
     async def look() -> tuple[str, str]:
-        shown = await site.get("Pod", "large")
-        if "nodeName" in shown["spec"]:
-            raise CheckFailed(f"it came to node {shown['spec']['nodeName']}, although no node has so much memory")
-        conditions = shown["status"].get("conditions") or ()
-        told: Json = next((each for each in conditions if each["type"] == "PodScheduled"), {})
-        return told.get("reason", ""), told.get("message", "")
+        current = await site.get("Pod", "large")
+        if "nodeName" in current["spec"]:
+            raise CheckFailed(f"it came to node {current['spec']['nodeName']}, although no node has so much memory")
+        conditions = current["status"].get("conditions") or ()
+        condition: Json = next((each for each in conditions if each["type"] == "PodScheduled"), {})
+        return condition.get("reason", ""), condition.get("message", "")
 
-    _, why = await site.until("why it is not scheduled", look, lambda seen: seen[0] == "Unschedulable")
-    if "Insufficient memory" not in why:
-        raise CheckFailed(f"it is not scheduled, and the reason is: {why}")
-    return f"the largest node has {most / (1 << 30):.1f} GiB for pods"
+    _, message = await site.until("why it is not scheduled", look, lambda condition: condition[0] == "Unschedulable")
+    if "Insufficient memory" not in message:
+        raise CheckFailed(f"it is not scheduled, and the reason is: {message}")
+    return f"the largest node has {largest / (1 << 30):.1f} GiB for pods"
 
 
 CHECKS = (

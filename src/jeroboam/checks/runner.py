@@ -35,10 +35,10 @@ async def carry_out(site: CheckContext, checks: Sequence[ClusterCheck], report: 
 
 async def _one(site: CheckContext, check: ClusterCheck, report: CheckProgress, turns: asyncio.Semaphore) -> CheckResult:
     async with turns:
-        begun = site.clock.monotonic()
+        started_at = site.clock.monotonic()
         report.begin(check)
         outcome, text = await _tried(site, check)
-        result = CheckResult(check=check, outcome=outcome, seconds=site.clock.monotonic() - begun, text=text)
+        result = CheckResult(check=check, outcome=outcome, seconds=site.clock.monotonic() - started_at, text=text)
         report.end(result)
         return result
 

@@ -91,18 +91,18 @@ class CheckContext:
 
     def path(self, kind: str, name: str = "") -> str:
         """Where objects of that kind are, or one of them."""
-        own = PLURALS[kind].format(namespace=self.namespace)
-        return f"/{own}/{name}" if name else f"/{own}"
+        collection = PLURALS[kind].format(namespace=self.namespace)
+        return f"/{collection}/{name}" if name else f"/{collection}"
 
-    async def have(self, wanted: Json) -> Json:
+    async def have(self, manifest: Json) -> Json:
         """Apply an object; it is returned."""
-        kind, name = wanted["kind"], wanted["metadata"]["name"]
-        wanted["metadata"].setdefault("labels", {})[MARK] = self.namespace
+        kind, name = manifest["kind"], manifest["metadata"]["name"]
+        manifest["metadata"].setdefault("labels", {})[MARK] = self.namespace
         path = self.path(kind, name)
         if "{namespace}" not in PLURALS[kind]:
             self._elsewhere.append(path)
-        await self.again(lambda: self.api.apply(path, wanted, f"making {kind} {name}"))
-        return wanted
+        await self.again(lambda: self.api.apply(path, manifest, f"making {kind} {name}"))
+        return manifest
 
     async def get(self, kind: str, name: str) -> Json:
         """Raises `ObjectNotFound` where there is none."""
@@ -115,8 +115,8 @@ class CheckContext:
     async def every(self, kind: str, app: str) -> list[Json]:
         """The objects of a kind with that label `app`."""
         query = f"{self.path(kind)}?labelSelector=app%3D{app}"
-        found = await self.again(lambda: self.api.get(query, f"asking for the {kind}s of {app}"))
-        return list(found["items"])
+        listing = await self.again(lambda: self.api.get(query, f"asking for the {kind}s of {app}"))
+        return list(listing["items"])
 
     async def again(self, ask: Callable[[], Awaitable[T]]) -> T:
         """What it returns, asked a few times where the API does not answer: that alone is no check's business."""
@@ -127,24 +127,26 @@ class CheckContext:
                 await self.clock.sleep(_AGAIN_SECONDS)
         return await ask()
 
-    async def until(self, what: str, look: Callable[[], Awaitable[T]], good: Callable[[T], object]) -> T:
+    async def until(self, description: str, look: Callable[[], Awaitable[T]], good: Callable[[T], object]) -> T:
         """Look until it is good; what is not there yet is waited for. Raises `CheckFailed` with what was seen last."""
         end = self.clock.monotonic() + self.seconds
         while True:
             try:
-                seen: object = await look()
-                if good(seen):  # type: ignore[arg-type]
-                    return seen  # type: ignore[return-value]
+                current: object = await look()
+                if good(current):  # type: ignore[arg-type]
+                    return current  # type: ignore[return-value]
             except (Temporary, ObjectNotFound) as error:
-                seen = error.reason
+                current = error.reason
             if self.clock.monotonic() >= end:
-                raise CheckFailed(f"{what}: not after {self.seconds:g} s; the last thing seen: {_short(seen)}")
+                raise CheckFailed(
+                    f"{description}: not after {self.seconds:g} s; the last thing seen: {_short(current)}"
+                )
             await self.clock.sleep(_POLL_SECONDS)
 
     async def web(self) -> list[RunningPod]:
         """The server's pods, one on each node that may have one, once all of them are ready."""
         await self.until("a pod on every node", lambda: self.pods(WEB), lambda pods: len(pods) == len(self.servers))
-        return sorted(await self.pods(WEB), key=lambda each: each.node)
+        return sorted(await self.pods(WEB), key=lambda pod: pod.node)
 
     async def run(self, where: RunningPod | str, *command: str, stdin: str | None = None) -> CommandResult:
         """Run a command in a pod."""
@@ -158,8 +160,8 @@ class CheckContext:
         """
         one = f"printf 'GET / HTTP/1.0\\r\\n\\r\\n' | nc -w 3 {shlex.quote(host)} {port} | tail -n 1; echo"
         loop = f"i=0; while [ $i -lt {times} ]; do {one}; i=$((i + 1)); done"
-        said = await self.run(where, "sh", "-c", loop)
-        return said.stdout.split()
+        result = await self.run(where, "sh", "-c", loop)
+        return result.stdout.split()
 
     async def open(self) -> None:
         """Put a server on every node that may have one."""
@@ -174,7 +176,7 @@ class CheckContext:
         try:
             for kind in SLOW:
                 await self._remove(f"{self.path(kind)}?propagationPolicy=Background")
-            await self.until("what the checks made gone", self._left, lambda left: not left)
+            await self.until("what the checks made gone", self._left, lambda names: not names)
         finally:
             for path in (f"/api/v1/namespaces/{self.namespace}", *self._elsewhere):
                 await self._remove(path)
@@ -192,50 +194,50 @@ class CheckContext:
         await self.again(lambda: self.api.delete(path, f"removing {path.partition('?')[0]}"))
 
     async def _left(self) -> list[str]:
-        found = [await self.api.get(self.path(kind), "asking for what is left") for kind in SLOW]
-        return [each["metadata"]["name"] for some in found for each in some["items"]]
+        listings = [await self.api.get(self.path(kind), "asking for what is left") for kind in SLOW]
+        return [each["metadata"]["name"] for some in listings for each in some["items"]]
 
 
 async def enter(
     api: KubernetesApi, bearer: Callable[[str], KubernetesApi], clock: Clock, *, image: str, seconds: float
 ) -> CheckContext:
     """A new namespace in that cluster. Raises `CheckFailed` where no node takes work."""
-    found = await api.get("/api/v1/nodes", "asking the cluster for its nodes")
-    nodes = tuple(_node(each) for each in found["items"])
+    listing = await api.get("/api/v1/nodes", "asking the cluster for its nodes")
+    nodes = tuple(_node(each) for each in listing["items"])
     if not any(node.takes_work for node in nodes):
         raise CheckFailed("no node of the cluster takes work: each is not ready, cordoned or tainted")
-    made = await api.post("/api/v1/namespaces", namespace(), "making a namespace")
-    name = made["metadata"]["name"]
+    created = await api.post("/api/v1/namespaces", namespace(), "making a namespace")
+    name = created["metadata"]["name"]
     return CheckContext(api=api, bearer=bearer, clock=clock, namespace=name, nodes=nodes, image=image, seconds=seconds)
 
 
-def _node(shown: Mapping[str, Any]) -> CheckedNode:
-    conditions = {each["type"]: each["status"] for each in shown["status"].get("conditions") or ()}
-    taints = shown["spec"].get("taints") or ()
-    tainted = any(taint["effect"] in _NO_WORK and taint["key"] not in _PASSING for taint in taints)
-    addresses = {each["type"]: each["address"] for each in shown["status"].get("addresses") or ()}
+def _node(node: Mapping[str, Any]) -> CheckedNode:
+    conditions = {each["type"]: each["status"] for each in node["status"].get("conditions") or ()}
+    taints = node["spec"].get("taints") or ()
+    is_tainted = any(taint["effect"] in _NO_WORK and taint["key"] not in _PASSING for taint in taints)
+    addresses = {each["type"]: each["address"] for each in node["status"].get("addresses") or ()}
     is_ready = conditions.get("Ready") == "True"
     return CheckedNode(
-        name=shown["metadata"]["name"],
+        name=node["metadata"]["name"],
         address=addresses.get("InternalIP", ""),
         ready=is_ready,
-        serves=is_ready and not tainted,
-        takes_work=is_ready and not tainted and not shown["spec"].get("unschedulable"),
-        version=shown["status"]["nodeInfo"]["kubeletVersion"],
+        serves=is_ready and not is_tainted,
+        takes_work=is_ready and not is_tainted and not node["spec"].get("unschedulable"),
+        version=node["status"]["nodeInfo"]["kubeletVersion"],
     )
 
 
-def pod(shown: Mapping[str, Any]) -> RunningPod:
+def pod(body: Mapping[str, Any]) -> RunningPod:
     """A pod from what the API says of it."""
-    return RunningPod(name=shown["metadata"]["name"], node=shown["spec"]["nodeName"], address=shown["status"]["podIP"])
+    return RunningPod(name=body["metadata"]["name"], node=body["spec"]["nodeName"], address=body["status"]["podIP"])
 
 
-def ready(shown: Mapping[str, Any]) -> bool:
+def ready(body: Mapping[str, Any]) -> bool:
     """Whether a pod is ready and stays."""
-    conditions = {each["type"]: each["status"] for each in shown["status"].get("conditions") or ()}
-    return conditions.get("Ready") == "True" and "deletionTimestamp" not in shown["metadata"]
+    conditions = {each["type"]: each["status"] for each in body["status"].get("conditions") or ()}
+    return conditions.get("Ready") == "True" and "deletionTimestamp" not in body["metadata"]
 
 
-def _short(seen: object) -> str:
-    text = " ".join(str(seen).split())
+def _short(value: object) -> str:
+    text = " ".join(str(value).split())
     return text if len(text) < 300 else f"{text[:300]}…"  # noqa: PLR2004

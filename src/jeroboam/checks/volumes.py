@@ -13,14 +13,14 @@ _SIZE = "16Mi"
 
 async def claims(site: CheckContext, name: str, count: int) -> tuple[Json, str]:
     """The claim `data` that each pod of the set makes, and where its volume comes from, for the user."""
-    found = await site.api.get("/apis/storage.k8s.io/v1/storageclasses", "asking for storage classes")
-    default = next((each for each in found["items"] if _is_default(each)), None)
+    classes = await site.api.get("/apis/storage.k8s.io/v1/storageclasses", "asking for storage classes")
+    default = next((each for each in classes["items"] if _is_default(each)), None)
     spec: Json = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": _SIZE}}}
     if default is not None:
         return {"metadata": {"name": "data"}, "spec": spec}, f"storage class {default['metadata']['name']}"
     for number in range(count):
-        made = await site.have(_volume(site, f"{name}-{number}", number))
-        await _available(site, made["metadata"]["name"])
+        volume = await site.have(_volume(site, f"{name}-{number}", number))
+        await _available(site, volume["metadata"]["name"])
     spec["storageClassName"] = ""
     return {"metadata": {"name": "data"}, "spec": spec}, "there is no default storage class: folders on nodes"
 
@@ -34,8 +34,8 @@ async def _available(site: CheckContext, name: str) -> None:
     await site.until(f"volume {name}", look, lambda phase: phase == "Available")
 
 
-def _is_default(shown: Json) -> bool:
-    return (shown["metadata"].get("annotations") or {}).get(_DEFAULT) == "true"
+def _is_default(storage_class: Json) -> bool:
+    return (storage_class["metadata"].get("annotations") or {}).get(_DEFAULT) == "true"
 
 
 def _volume(site: CheckContext, owner: str, number: int) -> Json:

@@ -24,35 +24,35 @@ _UNCORDON = {"spec": {"unschedulable": False}, "metadata": {"annotations": {"jer
 
 async def _daemon_set(site: CheckContext) -> str:
     pods = await site.web()
-    seen = sorted(each.node for each in pods)
-    wanted = sorted(node.name for node in site.servers)
-    if seen != wanted:
-        raise CheckFailed(f"pods are on {', '.join(seen)}, and should be on {', '.join(wanted)}")
+    nodes = sorted(each.node for each in pods)
+    expected_nodes = sorted(node.name for node in site.servers)
+    if nodes != expected_nodes:
+        raise CheckFailed(f"pods are on {', '.join(nodes)}, and should be on {', '.join(expected_nodes)}")
     status = (await site.get("DaemonSet", WEB))["status"]
-    if status["numberReady"] != len(wanted):
+    if status["numberReady"] != len(expected_nodes):
         raise CheckFailed(f"its status says {status}")
-    return f"{len(wanted)} nodes"
+    return f"{len(expected_nodes)} nodes"
 
 
 async def _rolling_update(site: CheckContext) -> str:
-    [asking, *_] = await site.web()
+    [client, *_] = await site.web()
     app = "rolled"
     await site.have(service(app, app))
     await site.have(_rolled(site, app, "old"))
     address = (await site.get("Service", app))["spec"]["clusterIP"]
 
     async def look() -> list[str]:
-        return await site.ask(asking, address, _HTTP)
+        return await site.ask(client, address, _HTTP)
 
     await site.until("two replicas", lambda: site.pods(app), lambda pods: len(pods) == _REPLICAS)
-    await site.until("their answer", look, lambda said: said == ["old"])
+    await site.until("their answer", look, lambda answers: answers == ["old"])
     before = {each.name for each in await site.pods(app)}
     await site.have(_rolled(site, app, "new"))
-    asked = await _until_rolled(site, app, look)
+    requests = await _until_rolled(site, app, look)
     after = {each.name for each in await site.pods(app)}
     if before & after:
         raise CheckFailed(f"pods of the old kind stayed: {', '.join(before & after)}")
-    return f"answered {asked} times meanwhile"
+    return f"answered {requests} times meanwhile"
 
 
 def _rolled(site: CheckContext, app: str, says: str) -> Json:
@@ -63,18 +63,18 @@ def _rolled(site: CheckContext, app: str, says: str) -> Json:
 
 async def _until_rolled(site: CheckContext, app: str, look: Any) -> int:
     """How many requests it took until only new pods were left. Raises `CheckFailed` for a request without answer."""
-    asked = 0
+    requests = 0
     end = site.clock.monotonic() + site.seconds
     while True:
-        said = await look()
-        asked += 1
-        if said not in (["old"], ["new"]):
-            raise CheckFailed(f"during the roll-out the service gave no answer, the {asked}th time it was asked")
-        made = await site.get("Deployment", app)
-        status, generation = made["status"], made["metadata"]["generation"]
+        answers = await look()
+        requests += 1
+        if answers not in (["old"], ["new"]):
+            raise CheckFailed(f"during the roll-out the service gave no answer, the {requests}th time it was asked")
+        current = await site.get("Deployment", app)
+        status, generation = current["status"], current["metadata"]["generation"]
         counts = {status.get(key) for key in ("replicas", "updatedReplicas", "availableReplicas")}
-        if said == ["new"] and counts == {_REPLICAS} and status["observedGeneration"] == generation:
-            return asked
+        if answers == ["new"] and counts == {_REPLICAS} and status["observedGeneration"] == generation:
+            return requests
         if site.clock.monotonic() > end:
             raise CheckFailed(f"the roll-out is not over after {site.seconds:g} s: {status}")
 
@@ -92,31 +92,31 @@ async def _stateful_set(site: CheckContext) -> str:
     }
     await site.have(service(name, name, clusterIP="None"))
     await site.have({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": name}, "spec": spec})
-    pods = await site.until("two pods", lambda: site.pods(name), lambda found: len(found) == _REPLICAS)
-    if {each.name for each in pods} != {f"{name}-{number}" for number in range(_REPLICAS)}:
-        raise CheckFailed(f"they are called {', '.join(each.name for each in pods)}")
+    pods = await site.until("two pods", lambda: site.pods(name), lambda members: len(members) == _REPLICAS)
+    if {member.name for member in pods} != {f"{name}-{number}" for number in range(_REPLICAS)}:
+        raise CheckFailed(f"they are called {', '.join(member.name for member in pods)}")
     first = f"{name}-0"
-    for each in pods:
-        await site.run(each, "sh", "-c", f"echo {each.name} >/data/mine")
-    [asking, *_] = await site.web()
+    for member in pods:
+        await site.run(member, "sh", "-c", f"echo {member.name} >/data/mine")
+    [client, *_] = await site.web()
 
     async def by_name() -> list[str]:
-        return await site.ask(asking, f"{first}.{name}")
+        return await site.ask(client, f"{first}.{name}")
 
-    await site.until(f"{first} by its name", by_name, lambda said: said == [first])
+    await site.until(f"{first} by its name", by_name, lambda answers: answers == [first])
     uid = (await site.get("Pod", first))["metadata"]["uid"]
     await site.api.delete(site.path("Pod", first), f"deleting pod {first}")
 
     async def again() -> Json | None:
-        found = await site.get("Pod", first)
-        return found if found["metadata"]["uid"] != uid and ready(found) else None
+        members = await site.get("Pod", first)
+        return members if members["metadata"]["uid"] != uid and ready(members) else None
 
     await site.until(f"{first} made anew", again, bool)
-    seen = await site.run(first, "cat", "/data/mine")
-    if seen.stdout.strip() != first:
-        raise CheckFailed(f"what {first} had written is not there when it is made anew: {seen}")
-    for each in pods:
-        await site.run(each.name, "rm", "/data/mine")
+    content = await site.run(first, "cat", "/data/mine")
+    if content.stdout.strip() != first:
+        raise CheckFailed(f"what {first} had written is not there when it is made anew: {content}")
+    for member in pods:
+        await site.run(member.name, "rm", "/data/mine")
     return origin
 
 
@@ -130,18 +130,18 @@ async def _job(site: CheckContext) -> str:
 
     await site.until("three completions", lambda: look("done", "Complete"), bool)
     await site.until("a job that fails", lambda: look("undone", "Failed"), bool)
-    succeeded = (await site.get("Job", "done"))["status"]["succeeded"]
-    if succeeded != 3:  # noqa: PLR2004
-        raise CheckFailed(f"{succeeded} pods succeeded, and three should have")
+    count = (await site.get("Job", "done"))["status"]["succeeded"]
+    if count != 3:  # noqa: PLR2004
+        raise CheckFailed(f"{count} pods succeeded, and three should have")
     return ""
 
 
-def _work(site: CheckContext, name: str, script: str, **more: int) -> Json:
+def _work(site: CheckContext, name: str, script: str, **fields: int) -> Json:
     pods = {
         "metadata": {"labels": {"app": name}},
         "spec": pod_spec(container(site.image, script), restartPolicy="Never"),
     }
-    spec = {"template": pods, **more}
+    spec = {"template": pods, **fields}
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": spec}
 
 
@@ -155,53 +155,57 @@ async def _drain(site: CheckContext) -> str:
     await site.have(
         {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": app}, "spec": budget}
     )
-    there = await site.until("two replicas", lambda: site.pods(app), lambda found: len(found) == _REPLICAS)
-    node = there[0].node
-    await _budget_says(site, app, allowed=0)
+    replicas = await site.until(
+        "two replicas", lambda: site.pods(app), lambda replicas_now: len(replicas_now) == _REPLICAS
+    )
+    node = replicas[0].node
+    await _budget_says(site, app, disruptions=0)
     path = f"/api/v1/nodes/{node}"
     try:
         await site.api.patch(path, _MERGE_CORDON, f"cordoning node {node}")
-        if await _evict(site, there[0]):
+        if await _evict(site, replicas[0]):
             raise CheckFailed("a pod was evicted although its disruption budget lets none go")
         budget["minAvailable"] = 1
         await site.have(
             {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": app}, "spec": budget}
         )
         await site.until(f"node {node} empty", lambda: _emptied(site, app, node), bool)
-        await site.until("two replicas elsewhere", lambda: site.pods(app), lambda found: len(found) == _REPLICAS)
+        await site.until(
+            "two replicas elsewhere", lambda: site.pods(app), lambda replicas_now: len(replicas_now) == _REPLICAS
+        )
     finally:
         await site.api.patch(path, _UNCORDON, f"uncordoning node {node}")
     return f"node {node}; only pods of the check were moved"
 
 
-async def _budget_says(site: CheckContext, name: str, *, allowed: int) -> None:
+async def _budget_says(site: CheckContext, name: str, *, disruptions: int) -> None:
     """Wait until the budget knows its pods: an eviction before that is refused for another reason."""
 
     async def look() -> Json:
         return dict((await site.get("PodDisruptionBudget", name)).get("status") or {})
 
     def good(status: Json) -> bool:
-        return status.get("currentHealthy") == _REPLICAS and status.get("disruptionsAllowed") == allowed
+        return status.get("currentHealthy") == _REPLICAS and status.get("disruptionsAllowed") == disruptions
 
     await site.until("the disruption budget", look, good)
 
 
 async def _emptied(site: CheckContext, app: str, node: str) -> bool:
     """Whether none of the app's pods is on that node; those that are there are asked to go."""
-    left = [each for each in await site.every("Pod", app) if each["spec"].get("nodeName") == node]
-    staying = [pod(each) for each in left if "deletionTimestamp" not in each["metadata"] and ready(each)]
-    await asyncio.gather(*(_evict(site, each) for each in staying))
-    return not left
+    present = [each for each in await site.every("Pod", app) if each["spec"].get("nodeName") == node]
+    remaining = [pod(each) for each in present if "deletionTimestamp" not in each["metadata"] and ready(each)]
+    await asyncio.gather(*(_evict(site, each) for each in remaining))
+    return not present
 
 
-async def _evict(site: CheckContext, going: RunningPod) -> bool:
+async def _evict(site: CheckContext, victim: RunningPod) -> bool:
     body = {
         "apiVersion": "policy/v1",
         "kind": "Eviction",
-        "metadata": {"name": going.name, "namespace": site.namespace},
+        "metadata": {"name": victim.name, "namespace": site.namespace},
     }
     try:
-        await site.api.post(f"{site.path('RunningPod', going.name)}/eviction", body, f"evicting pod {going.name}")
+        await site.api.post(f"{site.path('RunningPod', victim.name)}/eviction", body, f"evicting pod {victim.name}")
     except (Temporary, ObjectNotFound):
         return False
     return True

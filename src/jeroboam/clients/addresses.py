@@ -45,8 +45,8 @@ def list_routes(table: Path = _ROUTES) -> list[HostRoute]:
         fields = line.split()
         network, gateway, mask = (_little_endian(fields[place]) for place in (1, 2, _MASK_FIELD))
         if int(mask) != 0:
-            found = ipaddress.IPv4Network((int(network), int(mask).bit_count()), strict=False)
-            routes.append(HostRoute(network=found, has_gateway=int(gateway) != 0))
+            network_of_route = ipaddress.IPv4Network((int(network), int(mask).bit_count()), strict=False)
+            routes.append(HostRoute(network=network_of_route, has_gateway=int(gateway) != 0))
     return routes
 
 
@@ -64,21 +64,21 @@ def connected_networks() -> list[Network]:
 class AddressRules:
     """The rules, with what an operator allows. `connected` are the networks of this machine, looked up each time."""
 
-    allowed: Sequence[Network] = ()
+    allowed_networks: Sequence[Network] = ()
     may_allow_own: bool = False
     """Whether `allowed` counts for loopback and link-local addresses too."""
-    connected: Callable[[], Iterable[Network]] = connected_networks
+    list_connected: Callable[[], Iterable[Network]] = connected_networks
 
     def permits(self, address: Address) -> bool:
         """Whether the service may speak to that address for a user."""
-        meant = _meant(address)
-        own = meant.is_loopback or meant.is_link_local or meant.is_multicast or meant.is_unspecified
-        if own and not self.may_allow_own:
+        target = _meant(address)
+        is_own = target.is_loopback or target.is_link_local or target.is_multicast or target.is_unspecified
+        if is_own and not self.may_allow_own:
             return False
-        if _within(meant, self.allowed):
+        if _within(target, self.allowed_networks):
             return True
-        elsewhere = meant.is_global and not meant.is_reserved and not own
-        return elsewhere and not _within(meant, _DEPRECATED) and not _within(meant, self.connected())
+        elsewhere = target.is_global and not target.is_reserved and not is_own
+        return elsewhere and not _within(target, _DEPRECATED) and not _within(target, self.list_connected())
 
 
 async def look_up(host: str, port: int, *, seconds: float = LOOK_UP_SECONDS) -> list[Address]:

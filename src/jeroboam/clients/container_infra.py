@@ -46,7 +46,7 @@ class ClusterCredentials:
     """What a user reaches a cluster's own API with. `repr` shows no key."""
 
     url: str
-    trusted: str
+    ca_certificates: str
     """Certificates of the cluster's authorities, in PEM."""
     own: KeyPair = field(repr=False)
     """Somebody who may do anything in the cluster."""
@@ -60,40 +60,42 @@ class ContainerInfraClient:
 
     async def cluster(self, ident: str) -> ClusterView:
         """The cluster with that name or uuid."""
-        shown = await self._get(f"/clusters/{quote(ident, safe='')}", f"looking for cluster {ident}")
-        template = await self._get(f"/clustertemplates/{shown['cluster_template_id']}", f"looking at cluster {ident}")
+        body = await self._get(f"/clusters/{quote(ident, safe='')}", f"looking for cluster {ident}")
+        template = await self._get(f"/clustertemplates/{body['cluster_template_id']}", f"looking at cluster {ident}")
         return ClusterView(
-            uuid=shown["uuid"],
-            name=shown["name"],
+            uuid=body["uuid"],
+            name=body["name"],
             coe=template["coe"],
-            status=shown["status"],
-            api_address=shown["api_address"] or "",
-            coe_version=shown["coe_version"] or "",
+            status=body["status"],
+            api_address=body["api_address"] or "",
+            coe_version=body["coe_version"] or "",
         )
 
     async def access(self, cluster: ClusterView) -> ClusterCredentials:
         """A new key, with a certificate that the cluster's authority signs at our request."""
         if not cluster.api_address:
             raise Permanent(f"cluster {cluster.name} has no API yet: its status is {cluster.status}")
-        doing = f"asking for access to cluster {cluster.name}"
-        asked = request(common_name=_COMMON_NAME, organizations=_ORGANIZATIONS)
-        signed = await self._post("/certificates", {"cluster_uuid": cluster.uuid, "csr": asked.csr}, doing)
-        authority = await self._get(f"/certificates/{cluster.uuid}", doing)
-        own = KeyPair(pem=signed["pem"], key=asked.key)
-        return ClusterCredentials(url=cluster.api_address, trusted=authority["pem"], own=own)
+        action = f"asking for access to cluster {cluster.name}"
+        signing_request = request(common_name=_COMMON_NAME, organizations=_ORGANIZATIONS)
+        certificate = await self._post(
+            "/certificates", {"cluster_uuid": cluster.uuid, "csr": signing_request.csr}, action
+        )
+        authority = await self._get(f"/certificates/{cluster.uuid}", action)
+        key_pair = KeyPair(pem=certificate["pem"], key=signing_request.key)
+        return ClusterCredentials(url=cluster.api_address, ca_certificates=authority["pem"], own=key_pair)
 
-    async def _get(self, path: str, doing: str) -> dict[str, Any]:
-        return await self._asked(lambda: self._session.get(path, raise_exc=False), doing)
+    async def _get(self, path: str, action: str) -> dict[str, Any]:
+        return await self._asked(lambda: self._session.get(path, raise_exc=False), action)
 
-    async def _post(self, path: str, body: Mapping[str, Any], doing: str) -> dict[str, Any]:
-        return await self._asked(lambda: self._session.post(path, json=body, raise_exc=False), doing)
+    async def _post(self, path: str, body: Mapping[str, Any], action: str) -> dict[str, Any]:
+        return await self._asked(lambda: self._session.post(path, json=body, raise_exc=False), action)
 
-    async def _asked(self, ask: Callable[[], Any], doing: str) -> dict[str, Any]:
-        answer = await _in_a_thread(ask, doing)
+    async def _asked(self, ask: Callable[[], Any], action: str) -> dict[str, Any]:
+        answer = await _in_a_thread(ask, action)
         if answer.status_code < HTTPStatus.BAD_REQUEST:
             return dict(answer.json())
         trouble = Temporary if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR else Permanent
-        raise trouble(f"{doing}: {_detail(answer)}")
+        raise trouble(f"{action}: {_detail(answer)}")
 
 
 async def logged_in(*, clouds: Path | None) -> ContainerInfraClient:
@@ -115,12 +117,12 @@ def _session(clouds: Path | None) -> KeystoneSession:
     return session
 
 
-async def _in_a_thread(ask: Callable[[], T], doing: str) -> T:
+async def _in_a_thread(ask: Callable[[], T], action: str) -> T:
     """What that returns. The library's errors say which credentials, which host, which cloud."""
     try:
         return await asyncio.to_thread(ask)
     except _troubles() as error:
-        raise Temporary(f"{doing}: {error}") from error
+        raise Temporary(f"{action}: {error}") from error
 
 
 def _troubles() -> tuple[type[Exception], ...]:

@@ -77,7 +77,7 @@ def connect(
 
 
 @contextmanager
-def speaking(doing: str) -> Iterator[None]:
+def speaking(action: str) -> Iterator[None]:
     """Turn what the Engine client raises into `Temporary` or `Permanent`, with what was being done."""
     try:
         yield
@@ -85,13 +85,13 @@ def speaking(doing: str) -> Iterator[None]:
         raise
     except aiodocker.DockerError as error:
         if error.status == CONNECTION_LOST:
-            raise Temporary(f"{doing}: the Docker Engine does not answer") from error
-        text = f"{doing}: {error.message}"
+            raise Temporary(f"{action}: the Docker Engine does not answer") from error
+        text = f"{action}: {error.message}"
         again = error.status in _TEMPORARY_STATUS and _REFUSED_BY_THE_HOST not in error.message
         raise (Temporary(text) if again else Permanent(text)) from error
     except (TimeoutError, aiohttp.ClientError, OSError) as error:
-        said = str(error) or type(error).__name__
-        raise Temporary(f"{doing}: the Docker Engine does not answer ({said})") from error
+        message = str(error) or type(error).__name__
+        raise Temporary(f"{action}: the Docker Engine does not answer ({message})") from error
 
 
 def _url(engine: aiodocker.Docker, path: str) -> str:
@@ -127,29 +127,31 @@ async def events(
             yield json.loads(line)
 
 
-async def printed(engine: aiodocker.Docker, container: str, query: Mapping[str, str], *, tty: bool, most: int) -> bytes:
-    """What the container printed, both streams in order; of more than `most` bytes, only the newest.
+async def printed(
+    engine: aiodocker.Docker, container: str, query: Mapping[str, str], *, tty: bool, limit: int
+) -> bytes:
+    """What the container printed, both streams in order; of more than `limit` bytes, only the newest.
 
     What is left out is told in a first line, since clients show the text and nothing beside it.
     """
-    kept: deque[bytes] = deque()
+    pieces: deque[bytes] = deque()
     size = left_out = 0
     async with engine.session.get(_url(engine, f"containers/{container}/logs"), params=query) as response:
         if not response.ok:
             raise aiodocker.DockerError(response.status, await _said(response))
         async for piece in response.content.iter_any() if tty else _frames(response.content):
-            kept.append(piece)
+            pieces.append(piece)
             size += len(piece)
-            while size > most:
-                size -= len(kept[0])
-                left_out += len(kept.popleft())
-    text = b"".join(kept)
+            while size > limit:
+                size -= len(pieces[0])
+                left_out += len(pieces.popleft())
+    text = b"".join(pieces)
     if not left_out:
         return text
     _part, newline, whole_lines = text.partition(b"\n")
-    shown = whole_lines if newline else text
-    left_out += len(text) - len(shown)
-    return f"[the first {left_out} bytes of this log are left out; ask for fewer lines with tail]\n".encode() + shown
+    tail = whole_lines if newline else text
+    left_out += len(text) - len(tail)
+    return f"[the first {left_out} bytes of this log are left out; ask for fewer lines with tail]\n".encode() + tail
 
 
 async def _frames(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
@@ -157,18 +159,18 @@ async def _frames(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
 
     A line is a frame, and there may be millions: they are taken by the chunk, which leaves others their turn.
     """
-    waiting = bytearray()
+    buffer = bytearray()
     async for chunk in content.iter_any():
-        waiting += chunk
-        whole, begin = bytearray(), 0
-        while len(waiting) - begin >= _FRAME.size:
-            end = begin + _FRAME.size + _FRAME.unpack_from(waiting, begin)[1]
-            if end > len(waiting):
+        buffer += chunk
+        output, begin = bytearray(), 0
+        while len(buffer) - begin >= _FRAME.size:
+            end = begin + _FRAME.size + _FRAME.unpack_from(buffer, begin)[1]
+            if end > len(buffer):
                 break
-            whole += waiting[begin + _FRAME.size : end]
+            output += buffer[begin + _FRAME.size : end]
             begin = end
-        del waiting[:begin]
-        yield bytes(whole)
+        del buffer[:begin]
+        yield bytes(output)
 
 
 async def _said(response: aiohttp.ClientResponse) -> str:

@@ -49,5 +49,5 @@ async def executed(container: DockerContainer, command: Sequence[str]) -> ExecRe
             output += message.data
             if len(output) > MOST_BYTES:
                 raise Permanent(f"the command printed more than {MOST_BYTES >> 20} MiB")
-    ended = await execution.inspect()
-    return ExecResult(output=output.decode(errors="replace"), exit_code=ended["ExitCode"])
+    result = await execution.inspect()
+    return ExecResult(output=output.decode(errors="replace"), exit_code=result["ExitCode"])

@@ -66,12 +66,12 @@ async def import_image(
     timeout = aiohttp.ClientTimeout(total=IMPORT_SECONDS)
     headers = {"Content-Type": "application/x-tar"}
     async with docker.session.post(url, params=params, data=tar, headers=headers, timeout=timeout) as answer:
-        said = await answer.text()
+        message = await answer.text()
     # The Engine streams JSON objects after a 200, the last of which may be an error.
-    if answer.status >= HTTPStatus.BAD_REQUEST or '"errorDetail"' in said:
-        raise aiodocker.DockerError(max(answer.status, 500), said.strip())
-    found: str = (await docker.images.inspect(f"{repository}:{tag}"))["Id"]
-    return found
+    if answer.status >= HTTPStatus.BAD_REQUEST or '"errorDetail"' in message:
+        raise aiodocker.DockerError(max(answer.status, 500), message.strip())
+    image_id: str = (await docker.images.inspect(f"{repository}:{tag}"))["Id"]
+    return image_id
 
 
 async def file_of(docker: aiodocker.Docker, image: str, path: str, into: IO[bytes]) -> None:
@@ -160,8 +160,8 @@ async def pull_image(docker: aiodocker.Docker, image: str) -> None:
     Raises `Permanent` when a registry refuses, `RegistryUnreachable` when none answers, within `CONTACT_SECONDS` of the
     request.
     """
-    doing = f"pulling image {image}"
-    with speaking(doing):
+    action = f"pulling image {image}"
+    with speaking(action):
         try:
             progress = docker.images.pull(image, stream=True)
             async with asyncio.timeout(CONTACT_SECONDS):
@@ -170,7 +170,7 @@ async def pull_image(docker: aiodocker.Docker, image: str) -> None:
             async for _ in progress:
                 pass
         except TimeoutError as error:
-            raise RegistryUnreachable(f"{doing}: its registry does not answer") from error
+            raise RegistryUnreachable(f"{action}: its registry does not answer") from error
         except aiodocker.DockerError as error:
             if error.status == CONNECTION_LOST:
                 raise
@@ -180,14 +180,14 @@ async def pull_image(docker: aiodocker.Docker, image: str) -> None:
 
 def explain_failure(image: str, message: str) -> DriverError:
     """What the Engine's words say of a pull of that image: a refusal is `Permanent`, all else `RegistryUnreachable`."""
-    doing = f"pulling image {image}"
+    action = f"pulling image {image}"
     plain = _PLACES.sub("", message.lower().partition(_FOREIGN)[0])
     for name in _list_names(image.lower()):
         plain = re.sub(_NAME.format(re.escape(name)), "", plain)
     for phrase, sentence in _REFUSALS:
         if phrase.search(plain):
-            return Permanent(f"{doing}: {sentence}")
-    return RegistryUnreachable(f"{doing}: its registry cannot be reached, or its answer is none of a registry's")
+            return Permanent(f"{action}: {sentence}")
+    return RegistryUnreachable(f"{action}: its registry cannot be reached, or its answer is none of a registry's")
 
 
 def _list_names(image: str) -> list[str]:
@@ -198,6 +198,6 @@ def _list_names(image: str) -> list[str]:
     reference = parse_reference(image)
     if reference is None:
         return [image]
-    whole = f"{reference.registry}/{reference.repository}"
-    names = {image, image.partition("@")[0], whole, reference.repository, reference.registry, reference.host}
+    full_name = f"{reference.registry}/{reference.repository}"
+    names = {image, image.partition("@")[0], full_name, reference.repository, reference.registry, reference.host}
     return sorted((name for name in names if set(name) & set("./:")), key=len, reverse=True)

@@ -23,14 +23,14 @@ async def shield_host(bridges: str) -> tuple[str, ...]:
     the Engine does not pass packets through its chain DOCKER-USER (its option `iptables` is off, or it filters with
     nftables). Asking again changes nothing.
     """
-    entering = ["-i", f"{bridges}+"]
-    unasked = ["-m", "conntrack", "!", "--ctstate", "ESTABLISHED,RELATED"]
+    from_bridges = ["-i", f"{bridges}+"]
+    new_packets = ["-m", "conntrack", "!", "--ctstate", "ESTABLISHED,RELATED"]
     rules = [
-        ("iptables", "INPUT", [*entering, *unasked, "-j", "DROP"]),
-        ("iptables", "DOCKER-USER", [*entering, "-d", _LINK_LOCAL, "-j", "DROP"]),
+        ("iptables", "INPUT", [*from_bridges, *new_packets, "-j", "DROP"]),
+        ("iptables", "DOCKER-USER", [*from_bridges, "-d", _LINK_LOCAL, "-j", "DROP"]),
     ]
     if _has_ipv6():
-        rules.append(("ip6tables", "INPUT", [*entering, *unasked, "-j", "DROP"]))
+        rules.append(("ip6tables", "INPUT", [*from_bridges, *new_packets, "-j", "DROP"]))
     missing = [trouble for rule in rules if (trouble := await _ensure(*rule)) is not None]
     if not missing:
         # The chain outlives an Engine that does not use it any more.
@@ -69,9 +69,9 @@ async def _run(program: str, *arguments: str) -> tuple[int, str]:
         return 127, str(error.strerror or error)
     try:
         async with asyncio.timeout(_SECONDS):
-            _, printed = await process.communicate()
+            _, errors = await process.communicate()
     except TimeoutError:
         process.kill()
         await process.wait()
         return 124, f"no end after {_SECONDS:g} s"
-    return process.returncode or 0, printed.decode(errors="replace").strip().rpartition("\n")[2]
+    return process.returncode or 0, errors.decode(errors="replace").strip().rpartition("\n")[2]

@@ -69,28 +69,28 @@ class KeystoneAdmin:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise Temporary(f"Keystone does not answer: {error}") from error
 
-    async def _ensure(self, what: str, query: str, wanted: dict[str, Any]) -> str:
+    async def _ensure(self, collection: str, query: str, fields: dict[str, Any]) -> str:
         """The id of the one that the query finds; it is made, or brought to what is wanted.
 
         A password is set only when its user is made: Keystone shows none to compare with, and setting one revokes the
         tokens of that second, those that are issued a moment later among them.
         """
-        one = what.removesuffix("s")
-        found = (await self._call("GET", f"/{what}?{query}"))[what]
-        if not found:
-            made = await self._call("POST", f"/{what}", {one: wanted})
-            return str(made[one]["id"])
-        same = all(found[0].get(key) == value for key, value in wanted.items() if key != "password")
-        if not same:
-            await self._call("PATCH", f"/{what}/{found[0]['id']}", {one: wanted})
-        return str(found[0]["id"])
+        one = collection.removesuffix("s")
+        matches = (await self._call("GET", f"/{collection}?{query}"))[collection]
+        if not matches:
+            created = await self._call("POST", f"/{collection}", {one: fields})
+            return str(created[one]["id"])
+        is_same = all(matches[0].get(key) == value for key, value in fields.items() if key != "password")
+        if not is_same:
+            await self._call("PATCH", f"/{collection}/{matches[0]['id']}", {one: fields})
+        return str(matches[0]["id"])
 
     async def ensure_project(self, name: str) -> str:
         return await self._ensure("projects", f"name={name}&domain_id={DOMAIN}", {"name": name, "domain_id": DOMAIN})
 
     async def ensure_user(self, name: str, password: str) -> str:
-        wanted = {"name": name, "domain_id": DOMAIN, "password": password}
-        return await self._ensure("users", f"name={name}&domain_id={DOMAIN}", wanted)
+        fields = {"name": name, "domain_id": DOMAIN, "password": password}
+        return await self._ensure("users", f"name={name}&domain_id={DOMAIN}", fields)
 
     async def ensure_role(self, role: str, *, user_id: str, project_id: str) -> None:
         role_id = (await self._call("GET", f"/roles?name={role}"))["roles"][0]["id"]
@@ -110,26 +110,26 @@ class KeystoneAdmin:
 
     async def find_user(self, ident: str) -> tuple[str, str]:
         """Id and name of the user with that name or id. Raises `ValueError` for none, or for several."""
-        found = (await self._call("GET", f"/users?name={quote(ident, safe='')}"))["users"]
-        found = found or [user for user in (await self._call("GET", "/users"))["users"] if user["id"] == ident]
-        if len(found) != 1:
-            raise ValueError(f"there {'are several users' if found else 'is no user'} {ident}")
-        return str(found[0]["id"]), str(found[0]["name"])
+        users = (await self._call("GET", f"/users?name={quote(ident, safe='')}"))["users"]
+        users = users or [user for user in (await self._call("GET", "/users"))["users"] if user["id"] == ident]
+        if len(users) != 1:
+            raise ValueError(f"there {'are several users' if users else 'is no user'} {ident}")
+        return str(users[0]["id"]), str(users[0]["name"])
 
     async def assignments(self, user_id: str) -> list[RoleAssignment]:
         """The user's roles in projects, those from groups and those that others imply among them."""
         query = f"user.id={quote(user_id, safe='')}&effective&include_names"
-        found = (await self._call("GET", f"/role_assignments?{query}"))["role_assignments"]
+        assignments = (await self._call("GET", f"/role_assignments?{query}"))["role_assignments"]
         return [
             RoleAssignment(owner=_owner(each["scope"]["project"]), role=each["role"]["name"])
-            for each in found
+            for each in assignments
             if "project" in each["scope"]
         ]
 
     async def project(self, project_id: str) -> LimitOwner:
         """A project; one that is gone has no name."""
-        found = [each for each in (await self._call("GET", "/projects"))["projects"] if each["id"] == project_id]
-        return _owner(found[0]) if found else LimitOwner(project_id=project_id)
+        projects = [each for each in (await self._call("GET", "/projects"))["projects"] if each["id"] == project_id]
+        return _owner(projects[0]) if projects else LimitOwner(project_id=project_id)
 
 
 def _owner(project: dict[str, Any]) -> LimitOwner:

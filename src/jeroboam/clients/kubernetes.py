@@ -82,72 +82,72 @@ class KubernetesApi:
         async with self._asked("GET", "/readyz", "asking whether the API is ready") as answer:
             await answer.read()
 
-    async def get(self, path: str, doing: str) -> dict[str, Any]:
+    async def get(self, path: str, action: str) -> dict[str, Any]:
         """An object or a list of them. Raises `ObjectNotFound` where there is none."""
-        async with self._asked("GET", path, doing) as answer:
-            found: dict[str, Any] = await answer.json()
-        return found
+        async with self._asked("GET", path, action) as answer:
+            body: dict[str, Any] = await answer.json()
+        return body
 
-    async def outlines(self, path: str, doing: str) -> list[dict[str, Any]]:
+    async def outlines(self, path: str, action: str) -> list[dict[str, Any]]:
         """The metadata of every object of a list, and nothing of what is in them."""
-        async with self._asked("GET", path, doing, accept=_OUTLINES) as answer:
-            found = await answer.json()
-        return [each["metadata"] for each in found["items"]]
+        async with self._asked("GET", path, action, accept=_OUTLINES) as answer:
+            listing = await answer.json()
+        return [each["metadata"] for each in listing["items"]]
 
-    async def text(self, path: str, doing: str) -> str:
+    async def text(self, path: str, action: str) -> str:
         """What is no object, such as a log."""
-        async with self._asked("GET", path, doing, accept="*/*") as answer:
+        async with self._asked("GET", path, action, accept="*/*") as answer:
             return await answer.text()
 
-    async def patch(self, path: str, change: Mapping[str, Any], doing: str) -> None:
+    async def patch(self, path: str, change: Mapping[str, Any], action: str) -> None:
         """Merge a change into an object. Raises `ObjectNotFound` where there is none."""
-        async with self._asked("PATCH", path, doing, body=change, media=_MERGE):
+        async with self._asked("PATCH", path, action, body=change, media=_MERGE):
             pass
 
-    async def steps(self, path: str, steps: Sequence[Mapping[str, Any]], doing: str) -> None:
+    async def steps(self, path: str, steps: Sequence[Mapping[str, Any]], action: str) -> None:
         """Change an object by the steps of a JSON patch, all of them or none."""
-        async with self._asked("PATCH", path, doing, body=steps, media=_STEPS):
+        async with self._asked("PATCH", path, action, body=steps, media=_STEPS):
             pass
 
-    async def apply(self, path: str, wanted: Mapping[str, Any], doing: str, *, also: str = "") -> dict[str, Any]:
+    async def apply(self, path: str, manifest: Mapping[str, Any], action: str, *, also: str = "") -> dict[str, Any]:
         """Have the object so, whatever of it there is already; the object. `also` are further words of the query."""
         query = f"{path}?fieldManager={MANAGER}&force=true{also}"
-        async with self._asked("PATCH", query, doing, body=wanted, media=_APPLY) as answer:
-            found: dict[str, Any] = await answer.json()
-        return found
+        async with self._asked("PATCH", query, action, body=manifest, media=_APPLY) as answer:
+            applied_object: dict[str, Any] = await answer.json()
+        return applied_object
 
-    async def post(self, path: str, body: Mapping[str, Any], doing: str) -> dict[str, Any]:
+    async def post(self, path: str, body: Mapping[str, Any], action: str) -> dict[str, Any]:
         """Make something; the object. Raises `ObjectNotFound` where the path leads nowhere."""
-        async with self._asked("POST", path, doing, body=body) as answer:
-            found: dict[str, Any] = await answer.json()
-        return found
+        async with self._asked("POST", path, action, body=body) as answer:
+            created: dict[str, Any] = await answer.json()
+        return created
 
-    async def delete(self, path: str, doing: str, *, how: Mapping[str, Any] | None = None) -> None:
-        """Have no such object; one that is gone is no error. `how` are Kubernetes' own options."""
+    async def delete(self, path: str, action: str, *, options: Mapping[str, Any] | None = None) -> None:
+        """Have no such object; one that is gone is no error. `options` are Kubernetes' own options."""
         try:
-            async with self._asked("DELETE", path, doing, body=how):
+            async with self._asked("DELETE", path, action, body=options):
                 pass
         except ObjectNotFound:
             return
 
     @asynccontextmanager
-    async def stream(self, path: str, doing: str, protocols: Sequence[str]) -> AsyncIterator[Socket]:
+    async def stream(self, path: str, action: str, protocols: Sequence[str]) -> AsyncIterator[Socket]:
         """A websocket to something that runs, which speaks one of these protocols."""
         check_path(path)
         try:
             async with self._session.ws_connect(f"{self._url}{path}", protocols=protocols, max_msg_size=0) as socket:
                 yield socket
         except aiohttp.WSServerHandshakeError as error:
-            raise _refusal(doing, error.status, error.message) from error
+            raise _refusal(action, error.status, error.message) from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise Temporary(_unanswered(doing, error)) from error
+            raise Temporary(_unanswered(action, error)) from error
 
     @asynccontextmanager
     async def _asked(
         self,
         method: str,
         path: str,
-        doing: str,
+        action: str,
         *,
         body: Mapping[str, Any] | Sequence[Mapping[str, Any]] | None = None,
         media: str = "application/json",
@@ -161,10 +161,10 @@ class KubernetesApi:
         try:
             async with self._session.request(method, f"{self._url}{path}", data=data, headers=headers) as answer:
                 if answer.status >= HTTPStatus.BAD_REQUEST:
-                    raise _refusal(doing, answer.status, await answer.text())
+                    raise _refusal(action, answer.status, await answer.text())
                 yield answer
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise Temporary(_unanswered(doing, error)) from error
+            raise Temporary(_unanswered(action, error)) from error
 
 
 def check_path(path: str) -> None:
@@ -174,22 +174,22 @@ def check_path(path: str) -> None:
         raise Permanent(f"{path[:_SHOWN]!r} cannot be asked of the Kubernetes API: a name in it is none")
 
 
-def _unanswered(doing: str, error: Exception) -> str:
-    return f"{doing}: the Kubernetes API does not answer ({str(error) or type(error).__name__})"
+def _unanswered(action: str, error: Exception) -> str:
+    return f"{action}: the Kubernetes API does not answer ({str(error) or type(error).__name__})"
 
 
-def _refusal(doing: str, status: int, text: str) -> Temporary | Permanent:
+def _refusal(action: str, status: int, text: str) -> Temporary | Permanent:
     try:
-        said = str(json.loads(text)["message"])
+        message = str(json.loads(text)["message"])
     except (ValueError, KeyError, TypeError):
-        said = " ".join(text.split())[:300]
+        message = " ".join(text.split())[:300]
     if status == HTTPStatus.NOT_FOUND:
-        return ObjectNotFound(f"{doing}: {said}")
+        return ObjectNotFound(f"{action}: {message}")
     if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        return AccessDenied(f"{doing}: {said}", status=status)
+        return AccessDenied(f"{action}: {message}", status=status)
     if status == HTTPStatus.TOO_MANY_REQUESTS and (rule := _budget(text)):
-        return EvictionRefused(f"{doing}: {said}", rule=rule)
-    return (Temporary if status in _AGAIN else Permanent)(f"{doing}: {said}")
+        return EvictionRefused(f"{action}: {message}", rule=rule)
+    return (Temporary if status in _AGAIN else Permanent)(f"{action}: {message}")
 
 
 def _budget(text: str) -> str:

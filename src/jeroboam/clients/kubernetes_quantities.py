@@ -39,6 +39,6 @@ def less(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, floa
     return {name: one.get(name, 0.0) - other.get(name, 0.0) for name in {*one, *other}}
 
 
-def within(wanted: Mapping[str, float], room: Mapping[str, float]) -> bool:
+def within(demand: Mapping[str, float], room: Mapping[str, float]) -> bool:
     """Whether there is room for all that is wanted."""
-    return all(value <= room.get(name, 0.0) * (1 + _SLACK) for name, value in wanted.items() if value > 0)
+    return all(value <= room.get(name, 0.0) * (1 + _SLACK) for name, value in demand.items() if value > 0)

@@ -36,62 +36,62 @@ async def run(
     api: KubernetesApi, pod: str, command: Sequence[str], *, namespace: str, stdin: str | None = None, seconds: float
 ) -> CommandResult:
     """Run a command in the pod's first container. Raises `Temporary` when it takes longer than that."""
-    doing = f"running {command[0]} in pod {pod}"
-    asked = [("command", word) for word in command] + [("stdout", "true"), ("stderr", "true")]
+    action = f"running {command[0]} in pod {pod}"
+    query = [("command", word) for word in command] + [("stdout", "true"), ("stderr", "true")]
     if stdin is not None:
-        asked.append(("stdin", "true"))
-    path = f"/api/v1/namespaces/{namespace}/pods/{pod}/exec?{urlencode(asked)}"
-    heard: dict[int, bytearray] = {_STDOUT: bytearray(), _STDERR: bytearray(), _STATUS: bytearray()}
+        query.append(("stdin", "true"))
+    path = f"/api/v1/namespaces/{namespace}/pods/{pod}/exec?{urlencode(query)}"
+    channels: dict[int, bytearray] = {_STDOUT: bytearray(), _STDERR: bytearray(), _STATUS: bytearray()}
     try:
-        async with asyncio.timeout(seconds), api.stream(path, doing, [_CLOSING, _BEFORE]) as socket:
+        async with asyncio.timeout(seconds), api.stream(path, action, [_CLOSING, _BEFORE]) as socket:
             if stdin is not None:
                 await socket.send_bytes(bytes([_STDIN]) + stdin.encode())
                 if socket.protocol == _CLOSING:
                     await socket.send_bytes(bytes([_CLOSE, _STDIN]))
             async for message in socket:
                 if message.type == aiohttp.WSMsgType.BINARY and message.data[:1] != bytes([_CLOSE]):
-                    heard[message.data[0]] += message.data[1:]
+                    channels[message.data[0]] += message.data[1:]
     except TimeoutError as error:
-        raise Temporary(f"{doing}: not over after {seconds:g} s") from error
-    if not heard[_STATUS]:
-        raise Temporary(f"{doing}: the connection was lost")
+        raise Temporary(f"{action}: not over after {seconds:g} s") from error
+    if not channels[_STATUS]:
+        raise Temporary(f"{action}: the connection was lost")
     return CommandResult(
-        code=_exit_code(doing, bytes(heard[_STATUS])),
-        stdout=heard[_STDOUT].decode(errors="replace"),
-        stderr=heard[_STDERR].decode(errors="replace"),
+        code=_exit_code(action, bytes(channels[_STATUS])),
+        stdout=channels[_STDOUT].decode(errors="replace"),
+        stderr=channels[_STDERR].decode(errors="replace"),
     )
 
 
-def _exit_code(doing: str, status: bytes) -> int:
-    said = json.loads(status)
-    if said["status"] == "Success":
+def _exit_code(action: str, status: bytes) -> int:
+    result = json.loads(status)
+    if result["status"] == "Success":
         return 0
-    causes = (said.get("details") or {}).get("causes") or ()
+    causes = (result.get("details") or {}).get("causes") or ()
     code = next((cause["message"] for cause in causes if cause.get("reason") == "ExitCode"), None)
     if code is None:
-        raise Permanent(f"{doing}: {said.get('message', 'it could not be started')}")
+        raise Permanent(f"{action}: {result.get('message', 'it could not be started')}")
     return int(code)
 
 
 async def ask_port(api: KubernetesApi, pod: str, port: int, request: bytes, *, namespace: str, seconds: float) -> bytes:
     """What a port of the pod answers, through the API server, until it closes the connection."""
-    doing = f"asking port {port} of pod {pod}"
+    action = f"asking port {port} of pod {pod}"
     path = f"/api/v1/namespaces/{namespace}/pods/{pod}/portforward?ports={port}"
     try:
-        async with asyncio.timeout(seconds), api.stream(path, doing, [_BEFORE]) as socket:
+        async with asyncio.timeout(seconds), api.stream(path, action, [_BEFORE]) as socket:
             await socket.send_bytes(bytes([_DATA]) + request)
-            return await _answer(doing, socket)
+            return await _answer(action, socket)
     except TimeoutError as error:
-        raise Temporary(f"{doing}: no whole answer after {seconds:g} s") from error
+        raise Temporary(f"{action}: no whole answer after {seconds:g} s") from error
 
 
-async def _answer(doing: str, socket: Socket) -> bytes:
-    heard: dict[int, bytearray] = {_DATA: bytearray(), _ERROR: bytearray()}
+async def _answer(action: str, socket: Socket) -> bytes:
+    channels: dict[int, bytearray] = {_DATA: bytearray(), _ERROR: bytearray()}
     async for message in socket:
         if message.type == aiohttp.WSMsgType.BINARY:
-            heard[message.data[0]] += message.data[1:]
+            channels[message.data[0]] += message.data[1:]
     # Each channel opens with the port's number.
-    trouble = heard[_ERROR][_PORT_OCTETS:].decode(errors="replace")
+    trouble = channels[_ERROR][_PORT_OCTETS:].decode(errors="replace")
     if trouble:
-        raise Temporary(f"{doing}: {trouble}")
-    return bytes(heard[_DATA][_PORT_OCTETS:])
+        raise Temporary(f"{action}: {trouble}")
+    return bytes(channels[_DATA][_PORT_OCTETS:])

@@ -41,7 +41,7 @@ class UrlManifests:
         except (aiohttp.ClientError, OSError) as error:
             raise _bad(target, f"it cannot be fetched ({_why(error)})") from error
 
-    async def _fetched(self, target: URL, most: int) -> bytes:
+    async def _fetched(self, target: URL, max_bytes: int) -> bytes:
         addresses = await _looked_up(target)
         for address in addresses:
             if not self._rules.permits(address):
@@ -55,12 +55,12 @@ class UrlManifests:
                 raise _bad(target, f"it answers {answer.status}, and only 200 is taken: nothing is followed")
             if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
                 raise _bad(target, "it answers something packed, unasked")
-            found = bytearray()
+            content = bytearray()
             async for piece in answer.content.iter_chunked(_PIECE):
-                found += piece
-                if len(found) > most:
-                    raise _bad(target, f"it answers more than {most} octets")
-        return bytes(found)
+                content += piece
+                if len(content) > max_bytes:
+                    raise _bad(target, f"it answers more than {max_bytes} octets")
+        return bytes(content)
 
 
 def _target(url: str) -> URL:
@@ -83,8 +83,8 @@ async def _looked_up(target: URL) -> list[Address]:
         raise _bad(target, "nobody knows where that is") from error
 
 
-def _bad(target: URL, why: str) -> Invalid:
-    return Invalid(f"manifest_url at {target.host} cannot be used: {why}.", field="manifest_url")
+def _bad(target: URL, reason: str) -> Invalid:
+    return Invalid(f"manifest_url at {target.host} cannot be used: {reason}.", field="manifest_url")
 
 
 def _why(error: Exception) -> str:

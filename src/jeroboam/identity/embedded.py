@@ -71,11 +71,11 @@ def passwords(path: Path) -> KeystonePasswords:
             return KeystonePasswords(**json.loads(path.read_text(encoding="utf-8")))
         except (ValueError, TypeError) as error:
             raise ValueError(f"{path} does not hold the passwords of an installation; put it back") from error
-    made = KeystonePasswords(
+    generated = KeystonePasswords(
         admin=secrets.token_urlsafe(18), demo=secrets.token_urlsafe(18), service=secrets.token_urlsafe(18)
     )
-    write_private(path, json.dumps(asdict(made)))
-    return made
+    write_private(path, json.dumps(asdict(generated)))
+    return generated
 
 
 def write_private(path: Path, text: str) -> None:
@@ -112,10 +112,10 @@ class EmbeddedKeystone:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         config = self._folder / "keystone.conf"
         config.write_text(CONFIG.format(folder=self._folder))
-        prepared = self._prepared.exists()
+        is_prepared = self._prepared.exists()
         environment = {key: value for key, value in os.environ.items() if not key.startswith("OS_")}
         descriptor = self._listener.fileno()
-        first = "again" if prepared else "first"
+        first = "again" if is_prepared else "first"
         command = [
             sys.executable,
             "-m",
@@ -140,7 +140,7 @@ class EmbeddedKeystone:
         pipe = self._process.stdin
         assert pipe is not None
         with contextlib.suppress(OSError):
-            if not prepared:
+            if not is_prepared:
                 pipe.write(self._passwords.admin.encode())
             pipe.close()
             await pipe.wait_closed()
@@ -153,18 +153,18 @@ class EmbeddedKeystone:
     async def _answering(self) -> None:
         """The socket listens from the start, so one request waits for the answer."""
         assert self._process is not None
-        ended = asyncio.ensure_future(self._process.wait())
+        end = asyncio.ensure_future(self._process.wait())
         answer = asyncio.ensure_future(self._ask())
         try:
-            done, _ = await asyncio.wait({ended, answer}, return_when=asyncio.FIRST_COMPLETED)
-            if ended in done:
+            first, _ = await asyncio.wait({end, answer}, return_when=asyncio.FIRST_COMPLETED)
+            if end in first:
                 log = self._folder / "keystone.log"
-                raise Temporary(f"the embedded Keystone ended ({ended.result()}); see {log}")
+                raise Temporary(f"the embedded Keystone ended ({end.result()}); see {log}")
             answer.result()
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise Temporary(f"the embedded Keystone does not answer: {error}") from error
         finally:
-            ended.cancel()
+            end.cancel()
             answer.cancel()
 
     async def _ask(self) -> None:
@@ -175,8 +175,8 @@ class EmbeddedKeystone:
     async def register(self, api_url: str, *, heat_views: bool = False) -> None:
         """Projects, users, roles and the catalogue, for an API at that URL. Done once for each pair of URLs."""
         marker = self._folder / "registered"
-        said = f"{self.url} {api_url} {' '.join(INTERFACES)}{' heat' if heat_views else ''}"
-        if marker.exists() and marker.read_text() == said:
+        registration = f"{self.url} {api_url} {' '.join(INTERFACES)}{' heat' if heat_views else ''}"
+        if marker.exists() and marker.read_text() == registration:
             return
         async with KeystoneAdmin(self.url, password=self._passwords.admin) as keystone:
             service = await keystone.ensure_project("service")
@@ -193,7 +193,7 @@ class EmbeddedKeystone:
                 await keystone.ensure_service("orchestration", "jeroboam-stacks", stacks)
             else:
                 await keystone.remove_service("jeroboam-stacks")
-        marker.write_text(said)
+        marker.write_text(registration)
 
     async def keep(self, clock: Clock) -> None:
         """Start it again whenever it ends, until cancelled. The socket stays ours: who asks meanwhile waits."""

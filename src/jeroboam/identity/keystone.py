@@ -78,50 +78,50 @@ class KeystoneTokens:
 
         Raises `Forbidden` for a good token that is scoped to no project.
         """
-        said = await self._say(token)
-        if said is not None and said.wrong_scope is not None:
-            text = f"This token is scoped to {said.wrong_scope}, and a token that is scoped to a project is needed."
+        cached = await self._say(token)
+        if cached is not None and cached.wrong_scope is not None:
+            text = f"This token is scoped to {cached.wrong_scope}, and a token that is scoped to a project is needed."
             raise Forbidden(text, field="X-Auth-Token")
-        return None if said is None else said.caller
+        return None if cached is None else cached.caller
 
     async def _say(self, token: str) -> _CachedToken | None:
         if not token or len(token) > _TOKEN_LONGEST or not token.isascii() or not token.isprintable():
             return None
         key = hashlib.sha256(token.encode()).digest()
         while True:
-            said = self._cache.get(key)
-            if said is not None and said.until > self._clock.monotonic():
-                return said
-            asking = self._asking.get(key)
-            if asking is None:
+            cached = self._cache.get(key)
+            if cached is not None and cached.until > self._clock.monotonic():
+                return cached
+            question = self._asking.get(key)
+            if question is None:
                 return await self._ask_once(key, token)
             try:
-                return await asyncio.shield(asking)
+                return await asyncio.shield(question)
             except asyncio.CancelledError:
                 # Only whoever asked may have been given up; then somebody who still waits asks again.
                 task = asyncio.current_task()
-                if not asking.cancelled() or (task is not None and task.cancelling()):
+                if not question.cancelled() or (task is not None and task.cancelling()):
                     raise
 
     async def _ask_once(self, key: bytes, token: str) -> _CachedToken:
         future: asyncio.Future[_CachedToken] = asyncio.get_running_loop().create_future()
         self._asking[key] = future
         try:
-            said = await self._ask(token)
+            result = await self._ask(token)
         except Unavailable as error:
             future.set_exception(error)
             future.exception()  # nobody may be waiting for it
             raise
         else:
-            future.set_result(said)
-            self._remember(key, said)
-            return said
+            future.set_result(result)
+            self._remember(key, result)
+            return result
         finally:
             del self._asking[key]
             future.cancel()  # of no effect where there is an answer
 
-    def _remember(self, key: bytes, said: _CachedToken) -> None:
-        self._cache[key] = said
+    def _remember(self, key: bytes, result: _CachedToken) -> None:
+        self._cache[key] = result
         self._cache.move_to_end(key)
         while len(self._cache) > CACHED:
             self._cache.popitem(last=False)
@@ -133,12 +133,12 @@ class KeystoneTokens:
         now = self._clock.monotonic()
         if status == _NOT_FOUND:
             return _CachedToken(caller=None, until=now + BAD_SECONDS)
-        left = _seconds_left(body["token"], self._clock.now())
-        if left <= 0:
+        seconds = _seconds_left(body["token"], self._clock.now())
+        if seconds <= 0:
             return _CachedToken(caller=None, until=now + BAD_SECONDS)
         caller = _caller(body["token"])
         wrong_scope = _scope(body["token"]) if caller is None else None
-        return _CachedToken(caller=caller, until=now + min(GOOD_SECONDS, left), wrong_scope=wrong_scope)
+        return _CachedToken(caller=caller, until=now + min(GOOD_SECONDS, seconds), wrong_scope=wrong_scope)
 
     async def own(self) -> Caller:
         """The service's own user and project."""
@@ -146,19 +146,19 @@ class KeystoneTokens:
 
     async def get(self, path: str, headers: dict[str, str] | None = None) -> tuple[int, Any]:
         """Ask with the service's own token: 200 with its body, or 404. Raises `Unavailable` for anything else."""
-        own, _ = await self._authenticate(None)
-        status, body, _ = await self._send("GET", path, {"X-Auth-Token": own, **(headers or {})})
+        own_token, _ = await self._authenticate(None)
+        status, body, _ = await self._send("GET", path, {"X-Auth-Token": own_token, **(headers or {})})
         if status == _UNAUTHORIZED:
-            own, _ = await self._authenticate(own)
-            status, body, _ = await self._send("GET", path, {"X-Auth-Token": own, **(headers or {})})
+            own_token, _ = await self._authenticate(own_token)
+            status, body, _ = await self._send("GET", path, {"X-Auth-Token": own_token, **(headers or {})})
         if status not in {200, _NOT_FOUND}:
             raise Unavailable(f"The identity service answered {status}.")
         return status, body
 
-    async def _authenticate(self, refused: str | None) -> tuple[str, Caller]:
+    async def _authenticate(self, refused_token: str | None) -> tuple[str, Caller]:
         """The service's own token; a new one if there is none, or if this one was refused."""
         async with self._own_turn:
-            if self._own is None or self._own[0] == refused:
+            if self._own is None or self._own[0] == refused_token:
                 status, body, headers = await self._send("POST", "/auth/tokens", {}, self._identity)
                 token = headers.get("X-Subject-Token")
                 caller = _caller(body["token"]) if status in {200, 201} else None
@@ -176,13 +176,13 @@ class KeystoneTokens:
         try:
             async with self._session.request(method, self._url + path, headers=headers, json=body) as response:
                 text = await response.read()
-                status, answered = response.status, dict(response.headers)
+                status, answer_headers = response.status, dict(response.headers)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise Unavailable("The identity service does not answer.") from error
         if status >= _SERVER_ERROR:
             raise Unavailable(f"The identity service answered {status}.")
         try:
-            return status, json.loads(text) if text else None, answered
+            return status, json.loads(text) if text else None, answer_headers
         except ValueError as error:
             raise Unavailable("The identity service answered with something that is no JSON.") from error
 

@@ -46,14 +46,14 @@ async def within(clock: Clock, seconds: float | None, work: Coroutine[Any, Any, 
     """The result of the work. After `seconds` (None: no limit) it is cancelled and `DeadlineExceeded` is raised."""
     if seconds is None:
         return await work
-    doing = asyncio.ensure_future(work)
+    task = asyncio.ensure_future(work)
     timer = asyncio.ensure_future(clock.sleep(seconds))
     try:
-        await asyncio.wait({doing, timer}, return_when=asyncio.FIRST_COMPLETED)
-        if doing.done():
-            return doing.result()
+        await asyncio.wait({task, timer}, return_when=asyncio.FIRST_COMPLETED)
+        if task.done():
+            return task.result()
         raise DeadlineExceeded
     finally:
         timer.cancel()
-        doing.cancel()
-        await asyncio.gather(doing, timer, return_exceptions=True)
+        task.cancel()
+        await asyncio.gather(task, timer, return_exceptions=True)

@@ -42,8 +42,8 @@ class KeyedQueue:
     def add(self, key: str, after: float = 0.0) -> None:
         """Have the key worked on in that many seconds, or earlier if that was said before."""
         due = self._clock.monotonic() + after
-        known = self._due.get(key)
-        if known is None or due < known:
+        current = self._due.get(key)
+        if current is None or due < current:
             self._due[key] = due
             heapq.heappush(self._heap, (due, key))
             self._changed.set()
@@ -70,7 +70,7 @@ class KeyedQueue:
 
     def _start_due(self) -> float | None:
         """Start what is due and may start; seconds until the next is due, or None if only a change can help."""
-        held: list[tuple[float, str]] = []
+        postponed: list[tuple[float, str]] = []
         wait: float | None = None
         while self._heap:
             due, key = self._heap[0]
@@ -85,12 +85,12 @@ class KeyedQueue:
                 break
             heapq.heappop(self._heap)
             if key in self._working:
-                held.append((due, key))
+                postponed.append((due, key))
                 continue
             del self._due[key]
             self._working.add(key)
             self._tasks.start(f"{self._name}:{key}", self._work(key))
-        for entry in held:
+        for entry in postponed:
             heapq.heappush(self._heap, entry)
         return wait
 

@@ -9,23 +9,23 @@ import ssl
 from jeroboam.kit.x509 import KeyPair
 
 
-def showing(own: KeyPair, trusted: str) -> ssl.SSLContext:
+def showing(key_pair: KeyPair, ca_certificates: str) -> ssl.SSLContext:
     """Trust those authorities (PEM), and show that certificate.
 
     The ssl module reads keys from files only: this one lies in memory and is gone with its descriptor.
     """
-    context = trusting(trusted)
+    context = trusting(ca_certificates)
     handle = os.memfd_create("jeroboam-client")
     try:
-        os.write(handle, own.pem.encode() + own.key)
+        os.write(handle, key_pair.pem.encode() + key_pair.key)
         context.load_cert_chain(f"/proc/self/fd/{handle}")
     finally:
         os.close(handle)
     return context
 
 
-def trusting(trusted: str) -> ssl.SSLContext:
+def trusting(ca_certificates: str) -> ssl.SSLContext:
     """Trust those authorities (PEM), and show no certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.load_verify_locations(cadata=trusted)
+    context.load_verify_locations(cadata=ca_certificates)
     return context

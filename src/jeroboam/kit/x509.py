@@ -116,8 +116,8 @@ def request(*, common_name: str, organizations: Sequence[str] = ()) -> SigningRe
     key = ec.generate_private_key(ec.SECP256R1())
     builder = x509.CertificateSigningRequestBuilder().subject_name(_name(common_name, organizations))
     builder = builder.add_extension(x509.ExtendedKeyUsage([CLIENT]), critical=False)
-    asked = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
-    return SigningRequest(csr=asked, key=_key_pem(key))
+    csr = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+    return SigningRequest(csr=csr, key=_key_pem(key))
 
 
 def public_key(pem: str) -> str:
@@ -133,10 +133,10 @@ def sign_csr(*, ca: KeyPair, csr: str, now: dt.datetime, days: int = CLIENT_DAYS
     `ValueError` whose text says why a request is refused.
     """
     ca_cert, ca_key = _authority(ca)
-    asked = _request(csr)
-    public_key = asked.public_key()
-    builder = _leaf(ca_cert, asked.subject, now, days=days).public_key(public_key)
-    for extension in _granted(_extensions(asked)):
+    signing_request = _request(csr)
+    public_key = signing_request.public_key()
+    builder = _leaf(ca_cert, signing_request.subject, now, days=days).public_key(public_key)
+    for extension in _granted(_extensions(signing_request)):
         builder = builder.add_extension(extension.value, critical=extension.critical)
     builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
     return _pem(builder.sign(ca_key, _digest(ca_key)))
@@ -218,7 +218,7 @@ def _said(error: Exception) -> str:
 
 def _granted(extensions: x509.Extensions) -> list[x509.Extension[x509.ExtensionType]]:
     """What of the asked extensions goes into the certificate; the subject key identifier is computed anew."""
-    granted: list[x509.Extension[x509.ExtensionType]] = []
+    extensions_granted: list[x509.Extension[x509.ExtensionType]] = []
     for extension in extensions:
         if extension.oid not in _ALLOWED_EXTENSIONS:
             if extension.critical:
@@ -234,33 +234,33 @@ def _granted(extensions: x509.Extensions) -> list[x509.Extension[x509.ExtensionT
             if not any(_wants(value, name) for name in _USAGES):
                 # As if it had not been asked for: an extension that allows nothing is read as it pleases.
                 continue
-        granted.append(x509.Extension(extension.oid, extension.critical, value))
-    return granted
+        extensions_granted.append(x509.Extension(extension.oid, extension.critical, value))
+    return extensions_granted
 
 
-def _without_ca(asked: x509.BasicConstraints, *, critical: bool) -> x509.BasicConstraints:
-    if asked.ca and critical:
+def _without_ca(constraints: x509.BasicConstraints, *, critical: bool) -> x509.BasicConstraints:
+    if constraints.ca and critical:
         raise ValueError("a certificate of an authority (basicConstraints CA:true, critical) is not allowed")
     return x509.BasicConstraints(ca=False, path_length=None)
 
 
-def _without_usages(asked: x509.KeyUsage, *, critical: bool) -> x509.KeyUsage:
-    wanted = {name for name in _USAGES if _wants(asked, name)}
-    refused = sorted(wanted - _ALLOWED_USAGES)
-    if refused and critical:
-        raise ValueError(f"critical key usage is not allowed: {', '.join(refused)}")
-    return _key_usage(wanted & _ALLOWED_USAGES)
+def _without_usages(usage: x509.KeyUsage, *, critical: bool) -> x509.KeyUsage:
+    usages = {name for name in _USAGES if _wants(usage, name)}
+    forbidden = sorted(usages - _ALLOWED_USAGES)
+    if forbidden and critical:
+        raise ValueError(f"critical key usage is not allowed: {', '.join(forbidden)}")
+    return _key_usage(usages & _ALLOWED_USAGES)
 
 
-def _wants(asked: x509.KeyUsage, name: str) -> bool:
+def _wants(usage: x509.KeyUsage, name: str) -> bool:
     # The library raises for these two when they have no meaning.
-    if name in {"encipher_only", "decipher_only"} and not asked.key_agreement:
+    if name in {"encipher_only", "decipher_only"} and not usage.key_agreement:
         return False
-    return bool(getattr(asked, name))
+    return bool(getattr(usage, name))
 
 
-def _key_usage(wanted: set[str] | frozenset[str]) -> x509.KeyUsage:
-    return x509.KeyUsage(**{name: name in wanted for name in _USAGES})
+def _key_usage(usages: set[str] | frozenset[str]) -> x509.KeyUsage:
+    return x509.KeyUsage(**{name: name in usages for name in _USAGES})
 
 
 def _name(common_name: str, organizations: Sequence[str]) -> x509.Name:

@@ -164,7 +164,7 @@ async def _delete(api: KubernetesApi, kind: BayManifestKind, found: Mapping[str,
     meta = found["metadata"]
     # A controller takes its pods along, and is there until they are gone.
     how = {"propagationPolicy": "Foreground", "preconditions": {"uid": meta["uid"]}}
-    await api.delete(_path(kind, meta["name"]), f"removing {CALLED[kind]} {meta['name']}", how=how)
+    await api.delete(_path(kind, meta["name"]), f"removing {CALLED[kind]} {meta['name']}", options=how)
 
 
 def _is_going(found: Mapping[str, Any]) -> bool:

@@ -93,7 +93,7 @@ class SwarmContainers:
                 return None
             with speaking(f"reading the logs of container {uuid}"):
                 query = {"stdout": "1", "stderr": "1"}
-                text = await printed(found.docker, found.id, query, tty=False, most=MOST_BYTES)
+                text = await printed(found.docker, found.id, query, tty=False, limit=MOST_BYTES)
         return text.decode(errors="replace")
 
     async def execute(self, plan: CoePlan, uuid: str, command: Sequence[str], *, limit: float) -> ExecResult | None:

@@ -60,7 +60,7 @@ class DockerRuntime:
     def __init__(self, *, installation: str, url: str | None = None, options: RuntimeOptions | None = None) -> None:
         self.installation = installation
         self._options = options or RuntimeOptions()
-        self._registries = AddressRules(allowed=self._options.registry_networks, may_allow_own=True)
+        self._registries = AddressRules(allowed_networks=self._options.registry_networks, may_allow_own=True)
         self._url = url
         self._clients: dict[str, aiodocker.Docker] = {}
         self._networks = ProjectNetworks(lambda: self._ops, installation)
@@ -203,7 +203,7 @@ class DockerRuntime:
         with self._speaking_of("reading the logs of", uuid):
             container = await self._container(uuid, live=True)
             tty = (await container.show())["Config"]["Tty"]
-            text = await client.printed(self._live, container.id, wanted, tty=tty, most=MOST_BYTES)
+            text = await client.printed(self._live, container.id, wanted, tty=tty, limit=MOST_BYTES)
         return text.decode(errors="replace")
 
     async def execute(self, uuid: str, command: Sequence[str], *, limit: float) -> ExecResult:
