@@ -120,7 +120,7 @@ def test_no_name_of_an_image_is_a_bug(text):
 
 async def test_an_operator_may_allow_loopback():
     allowed = [ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("10.0.0.0/24")]
-    rules = AddressRules(allowed=allowed, may_allow_own=True)
+    rules = AddressRules(allowed_networks=allowed, may_allow_own=True)
     await check_pull("127.0.0.1:5000/app", rules)
     await check_pull("10.0.0.7/app", rules)
     with pytest.raises(Permanent):

@@ -173,7 +173,7 @@ class ManifestResource:
         [field] = told
         given: str = FIELDS[field](field, wish[field])
         if field == "manifest_url":
-            fetched = await call.parts.manifests.fetch(given, max_bytes=MOST_OCTETS)
+            fetched = await call.parts.manifests.fetch(given, most=MOST_OCTETS)
             try:
                 written = fetched.decode()
             except UnicodeDecodeError as error:
