@@ -1,39 +1,66 @@
-"""Drivers by name, through entry points, so that a package of somebody else's can bring one."""
+"""Drivers by name, through entry points, so that another package can bring one.
 
-from collections.abc import Iterable
+Each loader gives a class that names its contract as a base, so that the type checker holds the driver to it.
+"""
+
 from importlib.metadata import entry_points
-from typing import Any
+from typing import cast
 
-from jeroboam.runtimes.base import RuntimeOptions
+from jeroboam.coes.base import Coe, CoeSettings
+from jeroboam.kit.clock import Clock
+from jeroboam.providers.base import Provider, ProviderSettings
+from jeroboam.runtimes.base import Runtime, RuntimeOptions, RuntimeSettings
 from jeroboam.settings import Settings, networks
 
 
-def load(family: str, name: str) -> Any:
-    """The driver's class. `family` is `providers`, `coes` or `runtimes`.
-
-    Raises `ValueError` that lists what there is.
-    """
-    found = entry_points(group=f"jeroboam.{family}")
-    if name not in found.names:
-        raise ValueError(f"{family}: there is no driver {name!r}; there are: {', '.join(sorted(found.names))}")
-    return found[name].load()
+def load_provider(name: str) -> type[Provider]:
+    """The provider of that name. Raises `ValueError` that lists those that exist."""
+    return cast("type[Provider]", _load("providers", name, Provider))
 
 
-def make_runtime(settings: Settings, installation: str) -> Any:
+def load_coe(name: str) -> type[Coe]:
+    """The COE of that name. Raises `ValueError` that lists those that exist."""
+    return cast("type[Coe]", _load("coes", name, Coe))
+
+
+def load_runtime(name: str) -> type[Runtime]:
+    """The runtime of that name. Raises `ValueError` that lists those that exist."""
+    return cast("type[Runtime]", _load("runtimes", name, Runtime))
+
+
+def _load(family: str, name: str, contract: object) -> object:
+    candidates = entry_points(group=f"jeroboam.{family}")
+    if name not in candidates.names:
+        raise ValueError(f"{family}: there is no driver {name!r}; there are: {', '.join(sorted(candidates.names))}")
+    driver = candidates[name].load()
+    if not isinstance(driver, type) or contract not in driver.__mro__:
+        raise ValueError(f"{family}: the driver {name!r} does not name its contract as a base")
+    return driver
+
+
+def make_providers(settings: Settings, installation: str, clock: Clock) -> dict[str, Provider]:
+    """The providers that the operator chose, by name."""
+    provider_settings = ProviderSettings(installation=installation, clock=clock, docker_url=settings.docker_url)
+    return {name: load_provider(name).from_settings(provider_settings) for name in settings.clusters.providers}
+
+
+def make_coes(settings: Settings, clock: Clock) -> dict[str, Coe]:
+    """The COEs that the operator chose, by name."""
+    return {name: load_coe(name).from_settings(CoeSettings(clock=clock)) for name in settings.clusters.coes}
+
+
+def make_runtime(settings: Settings, installation: str) -> Runtime:
     """The runtime of this host, as the operator wants it."""
     options = settings.containers
-    return load("runtimes", options.runtime)(
-        installation=installation,
-        url=settings.docker_url,
-        options=RuntimeOptions(
-            max_processes=options.max_processes,
-            log_mib=options.log_mib,
-            log_files=options.log_files,
-            registry_networks=tuple(networks(options.registry_networks, "[containers] registry_networks")),
-        ),
+    return load_runtime(options.runtime).from_settings(
+        RuntimeSettings(
+            installation=installation,
+            url=settings.docker_url,
+            options=RuntimeOptions(
+                max_processes=options.max_processes,
+                log_mib=options.log_mib,
+                log_files=options.log_files,
+                registry_networks=tuple(networks(options.registry_networks, "[containers] registry_networks")),
+            ),
+        )
     )
-
-
-def make(family: str, names: Iterable[str], **arguments: Any) -> dict[str, Any]:
-    """One driver of each name."""
-    return {name: load(family, name)(**arguments) for name in names}

@@ -57,6 +57,7 @@ from jeroboam.kit.ids import RandomIds
 from jeroboam.kit.tasks import Tasks
 from jeroboam.protocol import AgentConnection
 from jeroboam.protocol.memory import session_pair
+from jeroboam.runtimes.base import SupportsClose
 from jeroboam.secrets.keyfile import KeyFileSealer
 from jeroboam.settings import Settings, address, networks
 from jeroboam.store import Store, fault_of
@@ -101,9 +102,8 @@ class SingleProcess:
         self._sealer = KeyFileSealer(folder.key_file)
         self._store = Store(settings.database_url, clock=self._clock, bus=self._bus, sealer=self._sealer)
         self._passwords = folder.passwords()
-        known = {"installation": self._installation, "url": settings.docker_url}
-        self._providers = drivers.make("providers", settings.clusters.providers, clock=self._clock, **known)
-        self._coes = drivers.make("coes", settings.clusters.coes, clock=self._clock)
+        self._providers = drivers.make_providers(settings, self._installation, self._clock)
+        self._coes = drivers.make_coes(settings, self._clock)
         self._reach = ClusterConnector(store=self._store, coes=self._coes, sealer=self._sealer)
         self._runtime = drivers.make_runtime(settings, self._installation)
         self._limits = read_limits(settings.api.limits_file)
@@ -354,7 +354,8 @@ class SingleProcess:
     async def _close_drivers(self) -> None:
         for provider in self._providers.values():
             await provider.close()
-        await self._runtime.close()
+        if isinstance(self._runtime, SupportsClose):
+            await self._runtime.close()
 
 
 def _open_journal(path: Path) -> Journal:

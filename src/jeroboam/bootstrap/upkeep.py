@@ -13,7 +13,7 @@ from jeroboam.domain.errors import DriverError
 from jeroboam.domain.hosts import Host, ServiceRecord
 from jeroboam.kit.bus import MemoryBus
 from jeroboam.kit.clock import SystemClock
-from jeroboam.runtimes.base import SupportsCleanup
+from jeroboam.runtimes.base import SupportsCleanup, SupportsClose
 from jeroboam.settings import Settings
 from jeroboam.store import Store
 
@@ -83,10 +83,8 @@ async def overview(settings: Settings) -> InstallationSummary:
 
 async def examine(settings: Settings) -> list[Condition]:
     """What of this machine will limit the service, as conditions; `status` True is well."""
-    clock = SystemClock()
-    known = {"installation": "doctor", "url": settings.docker_url}
     found: list[Condition] = []
-    for name, provider in drivers.make("providers", settings.clusters.providers, clock=clock, **known).items():
+    for name, provider in drivers.make_providers(settings, "doctor", SystemClock()).items():
         try:
             found += await provider.limits()
         except DriverError as error:
@@ -137,9 +135,8 @@ async def remove(settings: Settings, folder: StateFolder) -> tuple[int, int]:
     The caller holds the folder's lock, so nothing makes anything meanwhile. Raises `DriverError` when the Engine
     does not answer; the state is then still there, so that it can be done again.
     """
-    known = {"installation": folder.installation(), "url": settings.docker_url}
     clusters = containers = 0
-    for provider in drivers.make("providers", settings.clusters.providers, clock=SystemClock(), **known).values():
+    for provider in drivers.make_providers(settings, folder.installation(), SystemClock()).values():
         try:
             for uuid in await provider.owned():
                 await provider.destroy(uuid)
@@ -155,6 +152,7 @@ async def remove(settings: Settings, folder: StateFolder) -> tuple[int, int]:
             # What was made for those that are gone now goes too.
             await runtime.tidy()
     finally:
-        await runtime.close()
+        if isinstance(runtime, SupportsClose):
+            await runtime.close()
     await asyncio.to_thread(shutil.rmtree, folder.path)
     return clusters, containers

@@ -9,7 +9,7 @@ import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, Self, runtime_checkable
 
 from jeroboam.domain.bay_containers import ContainerAction
 from jeroboam.domain.bay_manifests import BayManifestKind, ManifestState
@@ -19,6 +19,7 @@ from jeroboam.domain.containers import RuntimeState
 from jeroboam.domain.nodes import NodeScript
 from jeroboam.domain.ports import ExecResult
 from jeroboam.domain.progress import UNWATCHED, Progress
+from jeroboam.kit.clock import Clock
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,8 +118,20 @@ def describe_unready(plan: CoePlan, states: Sequence[MemberState]) -> list[str]:
     return [f"{names[state.uuid]}: {state.reason or 'not ready'}" for state in states if not state.ready]
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CoeSettings:
+    """What a COE is made from."""
+
+    clock: Clock
+
+
 class Coe(Protocol):
     """Makes nodes one cluster. Where a method takes a `Progress`, it tells there what it waits for meanwhile."""
+
+    @classmethod
+    def from_settings(cls, settings: CoeSettings) -> Self:
+        """A COE with these settings. Nothing is sent yet."""
+        ...
 
     @property
     def authorities(self) -> Sequence[str]:

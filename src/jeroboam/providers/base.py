@@ -9,11 +9,12 @@ All methods raise `Temporary` or `Permanent` (jeroboam.domain.errors) with a rea
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Network
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 from jeroboam.domain.clusters import NodeObserved
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.nodes import NodeScript
+from jeroboam.kit.clock import Clock
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,8 +121,24 @@ class ObservedInfra:
     """What somebody has taken away from it outside this service, in clauses; `ensure` mends that."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProviderSettings:
+    """What a provider is made from."""
+
+    installation: str
+    """The tag that tells what this service made from what others made."""
+    clock: Clock
+    docker_url: str | None = None
+    """The Docker Engine (None: the environment's, else the local socket)."""
+
+
 class Provider(Protocol):
     """Makes, shows and removes the infrastructure of clusters."""
+
+    @classmethod
+    def from_settings(cls, settings: ProviderSettings) -> Self:
+        """A provider with these settings. Nothing is sent yet."""
+        ...
 
     @property
     def catalog(self) -> Catalog:

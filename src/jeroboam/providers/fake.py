@@ -7,6 +7,7 @@ to fail are the names of the contract's methods, and `boot` for each single node
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 from jeroboam.domain.clusters import NodeObserved, NodeState
 from jeroboam.domain.conditions import Condition
@@ -14,7 +15,20 @@ from jeroboam.domain.errors import Permanent
 from jeroboam.domain.nodes import NodeScript
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.faults import Faults
-from jeroboam.providers.base import DesiredInfra, DesiredNode, Flavor, Image, Network, ObservedInfra, Subnet
+from jeroboam.providers.base import (
+    DesiredInfra,
+    DesiredNode,
+    Flavor,
+    Image,
+    Network,
+    ObservedInfra,
+    Provider,
+    ProviderSettings,
+    Subnet,
+    SupportsDiagnosis,
+    SupportsRebuild,
+    SupportsScriptRenewal,
+)
 
 
 @dataclass(slots=True)
@@ -104,7 +118,7 @@ class FakeCatalog:
         return ref in self.keypairs
 
 
-class FakeProvider:
+class FakeProvider(Provider, SupportsRebuild, SupportsDiagnosis, SupportsScriptRenewal):
     """The contract `Provider` on a `FakeCloud`."""
 
     def __init__(
@@ -115,6 +129,10 @@ class FakeProvider:
         self.cloud = cloud or FakeCloud()
         self.faults = Faults(clock)
         self._catalog = FakeCatalog()
+
+    @classmethod
+    def from_settings(cls, settings: ProviderSettings) -> Self:
+        return cls(installation=settings.installation, clock=settings.clock)
 
     @property
     def catalog(self) -> FakeCatalog:

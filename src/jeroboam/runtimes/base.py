@@ -9,7 +9,7 @@ import datetime as dt
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
-from typing import Protocol, runtime_checkable
+from typing import Protocol, Self, runtime_checkable
 
 from jeroboam.domain.containers import Address, ContainerSpec, RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary
@@ -64,8 +64,24 @@ class ContainerState:
     health: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RuntimeSettings:
+    """What a runtime is made from."""
+
+    installation: str
+    """The tag that tells containers of this service from those of another one on the same host."""
+    url: str | None = None
+    """Where the runtime listens (None: what the environment says, else the local socket)."""
+    options: RuntimeOptions = RuntimeOptions()
+
+
 class Runtime(Protocol):
     """Starts and stops containers on this host. Containers are named by their uuid."""
+
+    @classmethod
+    def from_settings(cls, settings: RuntimeSettings) -> Self:
+        """A runtime with these settings. Nothing is sent yet."""
+        ...
 
     async def facts(self) -> HostFacts:
         """What the host offers. Raises `Temporary` while the runtime cannot be reached."""

@@ -9,13 +9,27 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Self, final
 
 from jeroboam.domain.containers import Address, ContainerSpec, RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.domain.ports import ExecResult
 from jeroboam.kit.clock import Clock, SystemClock
-from jeroboam.runtimes.base import CommandTimedOut, ContainerGone, ContainerState, RuntimeOptions
+from jeroboam.runtimes.base import (
+    CommandTimedOut,
+    ContainerGone,
+    ContainerState,
+    Runtime,
+    RuntimeOptions,
+    RuntimeSettings,
+    SupportsCleanup,
+    SupportsClose,
+    SupportsExec,
+    SupportsLogs,
+    SupportsPause,
+    SupportsResize,
+)
 
 _ALIVE = frozenset({RuntimeState.RUNNING, RuntimeState.PAUSED, RuntimeState.RESTARTING})
 _FATAL_SIGNALS = frozenset({"SIGKILL", "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP"})
@@ -33,7 +47,8 @@ class InjectedFault:
     times: int | None = None
 
 
-class FakeRuntime:
+@final
+class FakeRuntime(Runtime, SupportsPause, SupportsResize, SupportsLogs, SupportsExec, SupportsCleanup, SupportsClose):
     """Implements Runtime, Pauses, Resizes, Logs, Executes and Tidies. `calls` tells what was asked, in order."""
 
     def __init__(
@@ -57,6 +72,10 @@ class FakeRuntime:
         self._dead: Temporary | None = None
         self._listeners: set[asyncio.Queue[str | None]] = set()
         self._made = 0
+
+    @classmethod
+    def from_settings(cls, settings: RuntimeSettings) -> Self:
+        return cls(installation=settings.installation, url=settings.url, options=settings.options)
 
     def misbehave(self, method: str, fault: InjectedFault) -> None:
         """From now on calls of that method meet this fault."""

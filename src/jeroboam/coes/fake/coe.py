@@ -6,15 +6,23 @@ outlives any `FakeCoe` that is given it. Stages that can be made to fail are the
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Self
 
 from jeroboam.coes.base import (
     Authority,
+    Coe,
     CoeObserved,
     CoePlan,
+    CoeSettings,
     GroupShape,
     Member,
     MemberState,
     NodeDemand,
+    SupportsLoadBalancer,
+    SupportsManifests,
+    SupportsRollout,
+    SupportsRotation,
+    SupportsScaling,
     describe_unready,
 )
 from jeroboam.coes.fake.containers import FakeContainer, FakeContainers
@@ -76,7 +84,9 @@ class FakeMembers:
     """What manifests made."""
 
 
-class FakeCoe(FakeContainers):
+class FakeCoe(
+    FakeContainers, Coe, SupportsRollout, SupportsLoadBalancer, SupportsRotation, SupportsManifests, SupportsScaling
+):
     """The contract `Coe` without nodes."""
 
     def __init__(
@@ -85,11 +95,19 @@ class FakeCoe(FakeContainers):
         """`scripts` shows what the nodes of a cluster were booted with, where somebody knows."""
         self.faults = Faults(clock)
         super().__init__(clock=clock, faults=self.faults, of=self._containers)
-        self.manifests = FakeManifests(faults=self.faults, of=self._objects)
+        self._manifests = FakeManifests(faults=self.faults, of=self._objects)
         self._scripts = scripts
         self.progress: Progress = UNWATCHED
         """Where the last drain tells how it goes on."""
         self.clusters = {} if clusters is None else clusters
+
+    @classmethod
+    def from_settings(cls, settings: CoeSettings) -> Self:
+        return cls(clock=settings.clock)
+
+    @property
+    def manifests(self) -> FakeManifests:
+        return self._manifests
 
     @property
     def authorities(self) -> Sequence[str]:

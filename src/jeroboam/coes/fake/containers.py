@@ -9,7 +9,7 @@ import datetime as dt
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from jeroboam.coes.base import BayContainerState, CoePlan, DesiredContainer
+from jeroboam.coes.base import BayContainerState, CoePlan, DesiredContainer, SupportsContainers
 from jeroboam.domain.bay_containers import ContainerAction
 from jeroboam.domain.containers import RuntimeState
 from jeroboam.domain.errors import Permanent
@@ -29,7 +29,7 @@ class FakeContainer:
     acts: list[ContainerAction] = field(default_factory=list)
 
 
-class FakeContainers:
+class FakeContainers(SupportsContainers):
     """The contract `RunsContainers` without an Engine."""
 
     def __init__(

@@ -8,8 +8,9 @@ the contract's methods with `manifest.` before them, and the moments when the th
 import copy
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import final
 
-from jeroboam.coes.base import CoePlan, DesiredManifest
+from jeroboam.coes.base import CoePlan, DesiredManifest, ManifestClient
 from jeroboam.domain.bay_manifests import CALLED, BayManifestKind, BayManifestStatus, ManifestState, facts_of
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.kit.faults import Faults
@@ -39,7 +40,8 @@ Objects = dict[str, FakeObject]
 """By uuid."""
 
 
-class FakeManifests:
+@final
+class FakeManifests(ManifestClient):
     """The contract `Manifests` without a Kubernetes."""
 
     def __init__(self, *, faults: Faults, of: Callable[[CoePlan], Awaitable[Objects]]) -> None:

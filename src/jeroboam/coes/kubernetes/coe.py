@@ -11,9 +11,28 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, replace
 from ipaddress import IPv4Network
+from typing import Self, final
 
 from jeroboam.clients.kubernetes import KubernetesApi
-from jeroboam.coes.base import Authority, CoeObserved, CoePlan, GroupShape, Member, NodeDemand, describe_unready
+from jeroboam.coes.base import (
+    Authority,
+    Coe,
+    CoeObserved,
+    CoePlan,
+    CoeSettings,
+    GroupShape,
+    HasRequirements,
+    Member,
+    NodeDemand,
+    SupportsEarlyJoin,
+    SupportsImageVersions,
+    SupportsLoadBalancer,
+    SupportsManifests,
+    SupportsRollout,
+    SupportsRotation,
+    SupportsScaling,
+    describe_unready,
+)
 from jeroboam.coes.kubernetes import addons, balancer, drains, leftovers, network, options, registries
 from jeroboam.coes.kubernetes import node_script as boot
 from jeroboam.coes.kubernetes.api_access import admin_tls, speaking_to
@@ -40,12 +59,31 @@ _LEAD_SECONDS = 30.0
 _POLL_SECONDS_A_NODE = 0.01
 
 
-class KubernetesCoe:
+@final
+class KubernetesCoe(
+    Coe,
+    SupportsImageVersions,
+    HasRequirements,
+    SupportsRollout,
+    SupportsLoadBalancer,
+    SupportsEarlyJoin,
+    SupportsRotation,
+    SupportsManifests,
+    SupportsScaling,
+):
     """The contract `Coe` for Kubernetes."""
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
-        self.manifests = KubernetesManifests(clock=clock)
+        self._manifests = KubernetesManifests(clock=clock)
+
+    @classmethod
+    def from_settings(cls, settings: CoeSettings) -> Self:
+        return cls(clock=settings.clock)
+
+    @property
+    def manifests(self) -> KubernetesManifests:
+        return self._manifests
 
     @property
     def authorities(self) -> Sequence[str]:

@@ -9,10 +9,10 @@ of others alone. Neighbours: the COE, which has one.
 
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, final
 
 from jeroboam.clients.kubernetes import MANAGER, KubernetesApi, ObjectNotFound
-from jeroboam.coes.base import CoePlan, DesiredManifest
+from jeroboam.coes.base import CoePlan, DesiredManifest, ManifestClient
 from jeroboam.coes.kubernetes.api_access import speaking_to
 from jeroboam.domain.bay_manifests import CALLED, BayManifestKind, BayManifestStatus, ManifestState, facts_of
 from jeroboam.domain.errors import Permanent, Temporary
@@ -40,7 +40,8 @@ _LONGEST_WORDS = 500
 _S = BayManifestStatus
 
 
-class KubernetesManifests:
+@final
+class KubernetesManifests(ManifestClient):
     """The contract `Manifests` for Kubernetes."""
 
     def __init__(self, *, clock: Clock) -> None:

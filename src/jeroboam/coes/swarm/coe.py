@@ -9,9 +9,21 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
+from typing import Self, final
 
 from jeroboam.coes import proxies, sizes
-from jeroboam.coes.base import Authority, CoeObserved, CoePlan, Member, MemberState, describe_unready
+from jeroboam.coes.base import (
+    Authority,
+    Coe,
+    CoeObserved,
+    CoePlan,
+    CoeSettings,
+    Member,
+    MemberState,
+    SupportsRollout,
+    SupportsRotation,
+    describe_unready,
+)
 from jeroboam.coes.insecure_registries import check_insecure_registries, insecure_registries
 from jeroboam.coes.swarm import drains as swarm_drains
 from jeroboam.coes.swarm import options as swarm_options
@@ -45,11 +57,16 @@ _STORAGE_DRIVERS = {"overlay": "overlay2", "devicemapper": None}
 _FOLDER = "/etc/docker"
 
 
-class SwarmCoe(SwarmContainers):
+@final
+class SwarmCoe(SwarmContainers, Coe, SupportsRollout, SupportsRotation):
     """The contract `Coe` for Docker Swarm, with what `SwarmContainers` adds."""
 
     def __init__(self, *, clock: Clock) -> None:
         super().__init__(clock=clock)
+
+    @classmethod
+    def from_settings(cls, settings: CoeSettings) -> Self:
+        return cls(clock=settings.clock)
 
     @property
     def authorities(self) -> Sequence[str]:

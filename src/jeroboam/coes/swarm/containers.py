@@ -17,7 +17,7 @@ from aiodocker.containers import DockerContainer
 from jeroboam.clients.docker import printed, speaking
 from jeroboam.clients.docker_containers import MOST_BYTES, executed, moment, state_of
 from jeroboam.clients.docker_images import check_image, has_image, pull_image
-from jeroboam.coes.base import BayContainerState, CoePlan, DesiredContainer
+from jeroboam.coes.base import BayContainerState, CoePlan, DesiredContainer, SupportsContainers
 from jeroboam.coes.swarm.engines import API_PORT, SwarmEngines
 from jeroboam.domain.bay_containers import ContainerAction
 from jeroboam.domain.clusters import MASTER
@@ -37,7 +37,7 @@ _NEEDS = {ContainerAction.PAUSE: RuntimeState.RUNNING, ContainerAction.UNPAUSE: 
 _DONE = {ContainerAction.PAUSE: RuntimeState.PAUSED, ContainerAction.UNPAUSE: RuntimeState.RUNNING}
 
 
-class SwarmContainers:
+class SwarmContainers(SupportsContainers):
     """The contract `RunsContainers` for Docker Swarm."""
 
     def __init__(self, *, clock: Clock) -> None:

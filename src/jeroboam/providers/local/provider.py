@@ -7,6 +7,7 @@ Engine may give), `local_subnets` and `local_nodes` (pure choices). Nothing is r
 import asyncio
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import Self, final
 
 import aiodocker
 from aiodocker.containers import DockerContainer
@@ -20,7 +21,18 @@ from jeroboam.domain.nodes import NodeScript
 from jeroboam.domain.owner_labels import ObjectKind
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.tasks import Tasks
-from jeroboam.providers.base import DesiredInfra, DesiredNode, HostCapacity, ObservedInfra
+from jeroboam.providers.base import (
+    DesiredInfra,
+    DesiredNode,
+    HasHostCapacity,
+    HostCapacity,
+    ObservedInfra,
+    Provider,
+    ProviderSettings,
+    SupportsDiagnosis,
+    SupportsRebuild,
+    SupportsScriptRenewal,
+)
 from jeroboam.providers.local import subnets
 from jeroboam.providers.local.catalog import LocalCatalog
 from jeroboam.providers.local.engine import LocalEngine, disk_left, memory_left
@@ -49,7 +61,8 @@ _DIAGNOSIS_SECONDS = 10
 _LETTERS = 400
 
 
-class LocalProvider:
+@final
+class LocalProvider(Provider, HasHostCapacity, SupportsRebuild, SupportsDiagnosis, SupportsScriptRenewal):
     """The contract `Provider` on a Docker Engine."""
 
     def __init__(self, *, installation: str, clock: Clock, url: str | None = None) -> None:
@@ -63,6 +76,10 @@ class LocalProvider:
         self._engine = LocalEngine(self._docker, {INSTALLATION: installation})
         self._estate = OwnedResources(self._docker, installation)
         self._slots = asyncio.Semaphore(_AT_ONCE)
+
+    @classmethod
+    def from_settings(cls, settings: ProviderSettings) -> Self:
+        return cls(installation=settings.installation, clock=settings.clock, url=settings.docker_url)
 
     @property
     def catalog(self) -> LocalCatalog:

@@ -11,6 +11,7 @@ import shutil
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Self, final
 
 import aiodocker
 from aiodocker.containers import DockerContainer
@@ -31,7 +32,17 @@ from jeroboam.runtimes.base import (
     ContainerState,
     ImageRegistryUnreachable,
     InvalidRequest,
+    Runtime,
     RuntimeOptions,
+    RuntimeSettings,
+    SupportsCleanup,
+    SupportsClose,
+    SupportsExec,
+    SupportsLogs,
+    SupportsPause,
+    SupportsResize,
+    SupportsStats,
+    SupportsTop,
 )
 from jeroboam.runtimes.docker import spec as spec_of
 from jeroboam.runtimes.docker.networks import ProjectNetworks
@@ -50,7 +61,18 @@ _OVERLAP_SECONDS = 1.0
 _INSPECTIONS_AT_ONCE = 8
 
 
-class DockerRuntime:
+@final
+class DockerRuntime(
+    Runtime,
+    SupportsPause,
+    SupportsResize,
+    SupportsLogs,
+    SupportsExec,
+    SupportsTop,
+    SupportsStats,
+    SupportsCleanup,
+    SupportsClose,
+):
     """Implements Runtime, Pauses, Resizes, Logs, Executes, Tops, Measures, Tidies and Closes.
 
     `installation` tells our containers from those of another service on the same Engine; `url` is the Engine's
@@ -65,6 +87,10 @@ class DockerRuntime:
         self._clients: dict[str, aiodocker.Docker] = {}
         self._networks = ProjectNetworks(lambda: self._ops, installation)
         self._ids: dict[str, str] = {}
+
+    @classmethod
+    def from_settings(cls, settings: RuntimeSettings) -> Self:
+        return cls(installation=settings.installation, url=settings.url, options=settings.options)
 
     async def facts(self) -> HostFacts:
         with speaking("asking the Engine for its facts"):
