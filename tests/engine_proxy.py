@@ -42,6 +42,7 @@ class Proxy:
         self._server = await asyncio.start_unix_server(self._accept, self._path)
 
     async def cut(self) -> None:
+        assert self._server is not None
         self._server.close()
         self._path.unlink(missing_ok=True)
         for task in self._passing:

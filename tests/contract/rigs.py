@@ -5,12 +5,13 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiodocker
 
 from jeroboam.clients.docker import connect
 from jeroboam.clients.docker_containers import executed
-from jeroboam.coes.base import Authority, Coe, CoePlan, Member
+from jeroboam.coes.base import Authority, Coe, CoePlan, Member, SupportsLoadBalancer
 from jeroboam.coes.fake.coe import FakeCoe
 from jeroboam.coes.kubernetes.coe import KubernetesCoe
 from jeroboam.coes.swarm.coe import SwarmCoe
@@ -163,6 +164,7 @@ class CoeRig:
 
     async def balance(self) -> None:
         """Have a load balancer before the masters that are booted from now on."""
+        assert isinstance(self.coe, SupportsLoadBalancer)
         self.front = a_node("c-lb", role=LOAD_BALANCER, image=self.coe.balancer_image)
         self.front_address = (await self.provider.reserve(self.want([])))[self.front.uuid]
 
@@ -178,11 +180,14 @@ class CoeRig:
 
     def scripts(self) -> dict[str, NodeScript]:
         plan = self.plan()
-        front = {} if self.front is None else {self.front.uuid: self.coe.balancer(plan)}
-        return {member.uuid: self.coe.script(plan, member) for member in self.members} | front
+        scripts = {member.uuid: self.coe.script(plan, member) for member in self.members}
+        if self.front is not None:
+            assert isinstance(self.coe, SupportsLoadBalancer)
+            scripts[self.front.uuid] = self.coe.balancer(plan)
+        return scripts
 
-    def plan(self, **changes: object) -> CoePlan:
-        given: dict[str, object] = {
+    def plan(self, **changes: Any) -> CoePlan:
+        fields: dict[str, Any] = {
             "cluster_id": self.cluster_id,
             "cluster_name": "contract",
             "template": TemplateSpec(coe="any", image_id="swarm-node"),
@@ -191,7 +196,7 @@ class CoeRig:
             "authorities": {"main": self.authority, **self.others},
             "balancer": self.front_address,
         }
-        return CoePlan(**{**given, **changes})
+        return CoePlan(**{**fields, **changes})
 
 
 async def fake_coe_rig() -> CoeRig:
@@ -218,8 +223,8 @@ def an_authority() -> Authority:
     return Authority(pem=pair.pem, key=pair.key)
 
 
-def a_node(name: str, *, role: str = WORKER, **changes: object) -> DesiredNode:
-    given: dict[str, object] = {
+def a_node(name: str, *, role: str = WORKER, **changes: Any) -> DesiredNode:
+    fields: dict[str, Any] = {
         "uuid": str(uuid.uuid4()),
         "name": name,
         "group": f"default-{role}",
@@ -227,16 +232,16 @@ def a_node(name: str, *, role: str = WORKER, **changes: object) -> DesiredNode:
         "image": "swarm-node",
         "flavor": "m1.small",
     }
-    return DesiredNode(**{**given, **changes})
+    return DesiredNode(**{**fields, **changes})
 
 
-def a_want(count: int, **changes: object) -> DesiredInfra:
-    given: dict[str, object] = {
+def a_want(count: int, **changes: Any) -> DesiredInfra:
+    fields: dict[str, Any] = {
         "cluster_id": str(uuid.uuid4()),
         "cluster_name": "contract",
         "nodes": tuple(a_node(f"n-{number}") for number in range(count)),
     }
-    return DesiredInfra(**{**given, **changes})
+    return DesiredInfra(**{**fields, **changes})
 
 
 def idle(want: DesiredInfra) -> dict[str, NodeScript]:

@@ -40,18 +40,18 @@ async def up(rig, *, workers: int) -> ClusterCredentials:
     joined = await eventually(lambda: rig.coe.join(rig.plan()), lambda found: all(ready(found).values()), seconds=90)
     ca = KeyPair(pem=rig.authority.pem, key=rig.authority.key)
     own = issue(ca=ca, common_name="admin", organizations=["system:masters"], usages=[CLIENT], now=CLOCK.now())
-    return ClusterCredentials(url=joined.api_address, trusted=ca.pem, own=own)
+    return ClusterCredentials(url=joined.api_address, ca_certificates=ca.pem, own=own)
 
 
 def api_of(access: ClusterCredentials) -> KubernetesApi:
-    return KubernetesApi(access.url, showing(access.own, access.trusted))
+    return KubernetesApi(access.url, showing(access.own, access.ca_certificates))
 
 
 async def seen(access: ClusterCredentials, *names: str, seconds: float = 60) -> dict[str, str]:
     """How the checks end, and what they say, by name."""
 
     def bearer(token: str) -> KubernetesApi:
-        return KubernetesApi(access.url, trusting(access.trusted), token=token)
+        return KubernetesApi(access.url, trusting(access.ca_certificates), token=token)
 
     async with api_of(access) as api:
         site = await enter(api, bearer, CLOCK, image=IMAGE, seconds=seconds)

@@ -66,6 +66,8 @@ async def test_life(rig):
         assert (await coe.act(plan, box.uuid, ContainerAction.UNPAUSE)).state is RuntimeState.RUNNING
     again = await coe.act(plan, box.uuid, ContainerAction.REBOOT)
     assert again.state is RuntimeState.RUNNING
+    assert again.started_at is not None
+    assert started.started_at is not None
     assert again.started_at > started.started_at
     for _ in range(2):
         assert (await coe.act(plan, box.uuid, ContainerAction.STOP)).state is RuntimeState.EXITED

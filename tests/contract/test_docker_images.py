@@ -44,6 +44,8 @@ async def test_images_that_share_a_layer_are_one_archive_with_that_layer_once():
                 await docker.images.delete(name, force=True)
     with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
         large = [member for member in tar.getmembers() if member.isfile() and member.size > SIZE]
-        manifest = json.load(tar.extractfile("manifest.json"))
+        file = tar.extractfile("manifest.json")
+        assert file is not None
+        manifest = json.load(file)
     assert sorted(name for entry in manifest for name in entry["RepoTags"]) == names
     assert len(large) == 1

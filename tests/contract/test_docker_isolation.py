@@ -3,6 +3,7 @@
 import asyncio
 import ipaddress
 import uuid as uuids
+from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
@@ -206,7 +207,7 @@ async def test_a_network_stays_for_containers_that_do_not_run(runtime, docker):
     [network] = await networks._list()
     await runtime.remove(mine.uuid, force=True)
     coming = runtime.create(late, "a", ContainerSpec(image="busybox", cpu=0.2, memory=64), project="one")
-    engine = Meanwhile(docker, coming)
+    engine: Any = Meanwhile(docker, coming)
     await ProjectNetworks(lambda: engine, runtime.installation).tidy()
     assert [each["Id"] for each in await networks._list()] == [network["Id"]]
 

@@ -9,6 +9,7 @@ import uuid
 from dataclasses import replace
 from importlib.resources import files
 
+import aiodocker
 import pytest
 
 from jeroboam.bootstrap.images import machine_of
@@ -46,13 +47,15 @@ class Node:
         self._docker = docker
         self._image = image
         self._volume = volume
-        self._container = None
+        self._container: aiodocker.containers.DockerContainer
+        self._exists = False
 
     async def start(self, *commands: tuple[str, ...], network: str = "none", laid: tuple[NodeFile, ...] = ()) -> "Node":
         config = await machine_of(self._docker)(self._image)
         data = {"Type": "volume", "Source": self._volume, "Target": "/var/lib"}
         host = {**config, "NetworkMode": network, "Mounts": [*config.get("Mounts", ()), data]}
         self._container = await self._docker.containers.create({"Image": self._image, "HostConfig": host})
+        self._exists = True
         last = ("sh", "-c", "touch /run/up; exec /usr/lib/jeroboam/keep sleep 600")
         await self._container.put_archive("/", archive(NodeScript(files=laid, commands=(*commands, last))))
         await self._container.start()
@@ -93,9 +96,9 @@ class Node:
                 await asyncio.sleep(0.05)
 
     async def remove(self) -> None:
-        if self._container is not None:
+        if self._exists:
             await self._container.delete(force=True)
-            self._container = None
+            self._exists = False
 
 
 @pytest.fixture

@@ -46,7 +46,7 @@ class Proxy:
         self.shown: set[str | None] = set()
         """Who people said that they are."""
         self._has: dict[str, tuple[str, bytes]] = {}
-        layer = self._blob(name, f"{OCI}.layer.v1.tar", layer_of(shutil.which("busybox")))
+        layer = self._blob(name, f"{OCI}.layer.v1.tar", layer_of(shutil.which("busybox") or "busybox"))
         words = {
             "architecture": {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()],
             "os": "linux",

@@ -9,6 +9,7 @@ import pytest
 from jeroboam.clients.kubernetes_quantities import amount
 from jeroboam.coes.base import GroupShape
 from jeroboam.domain.clusters import WORKER, Health
+from jeroboam.providers.base import SupportsDiagnosis
 from tests.contract.rigs import eventually, kubernetes_rig, on_node
 from tests.contract.test_kubernetes import User, up
 from tests.kubernetes_objects import BUSYBOX, deployment, written
@@ -36,7 +37,7 @@ async def rig():
             for uuid, script in scripts().items()
         }
 
-    made.scripts = on_small_disks
+    made.scripts = on_small_disks  # type: ignore[method-assign]
     yield made
     await made.infra.close()
 
@@ -136,13 +137,15 @@ def memory(node: dict, which: str) -> float:
 async def test_what_a_program_printed_when_it_ended_is_read(options, told):
     rig = await kubernetes_rig()
     plan = rig.plan
-    rig.plan = lambda **more: plan(**{"labels": options, **more})
+    rig.plan = lambda **more: plan(**{"labels": options, **more})  # type: ignore[method-assign]
     try:
         await rig.boot(rig.nodes(1, 0))
         master = rig.members[0]
 
         async def ask() -> str:
-            return await rig.provider.diagnose(rig.cluster_id, master.uuid, rig.scripts()[master.uuid])
+            provider = rig.provider
+            assert isinstance(provider, SupportsDiagnosis)
+            return await provider.diagnose(rig.cluster_id, master.uuid, rig.scripts()[master.uuid])
 
         await eventually(ask, lambda words: re.search(told, words), seconds=90)
     finally:

@@ -54,7 +54,7 @@ class User:
         self.address = f"tcp://{rig.members[0].address}:2376"
 
     async def docker(self, *words: str, stdin: bytes | None = None, address: str | None = None) -> str:
-        client = shutil.which("docker")
+        client = shutil.which("docker") or "docker"
         environment = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "DOCKER_CERT_PATH": str(self.folder)}
         process = await asyncio.create_subprocess_exec(
             client,
@@ -90,7 +90,7 @@ def busybox() -> bytes:
     """A tar of a root folder with nothing but a static busybox."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as tar:
-        tar.add(shutil.which("busybox"), "bin/busybox")
+        tar.add(shutil.which("busybox") or "busybox", "bin/busybox")
         for name in ("sh", "sleep", "nc", "cat", "echo", "timeout", "nslookup"):
             link = tarfile.TarInfo(f"bin/{name}")
             link.type, link.linkname = tarfile.SYMTYPE, "busybox"
