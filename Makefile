@@ -26,7 +26,7 @@ $(STAMP): requirements.lock pyproject.toml
 	@python3 -c 'import ensurepip' 2>/dev/null || { apt-get -qq update && apt-get -qq install -y python3-venv >/dev/null; }
 	python3 -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python requirements.lock
+	$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes --python $(BIN)/python requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
 	$(BIN)/python -m compileall -q src
 	touch $@
@@ -40,6 +40,7 @@ check: $(STAMP) ## ruff, mypy, import-linter, the size budget, and tables in doc
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/size_budget.py
 	$(BIN)/python scripts/house_rules.py
+	$(BIN)/python scripts/naming.py
 	$(BIN)/python scripts/options_doc.py --check
 	$(BIN)/python scripts/api_docs.py --check
 
@@ -48,7 +49,7 @@ docs: $(STAMP) ## the tables of the operator's guide, the table of routes and th
 	$(BIN)/python scripts/api_docs.py
 
 lock: $(STAMP) ## pin the newest releases that fit pyproject.toml
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --no-header --no-annotate --all-extras pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --python-version 3.11 --no-header --no-annotate --all-extras pyproject.toml -o requirements.lock
 
 .PHONY: help venv check docs lock
 
@@ -118,4 +119,12 @@ fuzz: $(STAMP) ## 20,000 requests made up from the OpenAPI document, and whether
 bench: install ## the table of speed and memory
 	$(BIN)/python scripts/bench.py
 
-.PHONY: client-2015 test test-kubernetes kubernetes-images fault conformance-kubernetes security fuzz bench
+# With neither Engine nor database server. The floor of coverage is that of the folders which these tests are about.
+unit: $(STAMP) ## the tests that need nothing but the virtual environment, with coverage: a minute
+	$(BIN)/coverage run -m pytest -m 'not docker and not kubernetes and not postgres' tests/unit tests/store tests/conductor
+	$(BIN)/coverage report
+
+sabotage: $(STAMP) ## breaks each seam in a copy of the tree, and sees that a check refuses it
+	$(BIN)/python scripts/sabotage.py
+
+.PHONY: unit sabotage client-2015 test test-kubernetes kubernetes-images fault conformance-kubernetes security fuzz bench
