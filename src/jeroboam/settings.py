@@ -4,11 +4,13 @@ import ipaddress
 import os
 import socket
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from oslo_config import cfg
+
+T = TypeVar("T")
 
 
 def default_state() -> Path:
@@ -31,6 +33,7 @@ DEFAULT = [
 API = [
     cfg.StrOpt("listen", default="127.0.0.1:9511", help="ADDRESS:PORT of the one HTTP port; port 0 takes a free one."),
     cfg.IntOpt("max_limit", default=1000, min=1, help="Most objects on a page, and how many without a limit."),
+    cfg.IntOpt("max_body", default=1 << 20, min=4096, help="Largest body of a request, in octets."),
     cfg.IntOpt("parallel_requests", default=64, min=1, help="Requests of a project that are answered at once."),
     cfg.IntOpt("max_connections", default=1000, min=16, help="Connections that are open at once."),
     cfg.IntOpt("idle_seconds", default=75, min=1, help="How long a connection stays open between two requests."),
@@ -91,6 +94,13 @@ X509 = [
 ]
 CONTAINERS = [
     cfg.StrOpt("runtime", default="docker", help="What starts containers on this host."),
+    cfg.FloatOpt("default_cpu", default=1.0, min=0, help="Cores of a container that names none."),
+    cfg.IntOpt("default_memory", default=512, min=4, help="MiB of memory of a container that names none."),
+    cfg.FloatOpt("minimum_cpu", default=0.1, min=0, help="Least cores that a container may ask for."),
+    cfg.FloatOpt("maximum_cpu", default=16.0, min=0, help="Most cores that a container may ask for."),
+    cfg.IntOpt("minimum_memory", default=4, min=4, help="Least MiB of memory that a container may ask for."),
+    cfg.IntOpt("maximum_memory", default=8192, min=4, help="Most MiB of memory that a container may ask for."),
+    cfg.IntOpt("maximum_disk", default=160, min=1, help="Most GiB of disk that a container may ask for."),
     cfg.IntOpt("max_containers", default=40, min=-1, help="Containers a project may have; -1 is no limit."),
     cfg.IntOpt("max_memory", default=51200, min=-1, help="MiB that a project's containers may have together."),
     cfg.IntOpt("max_cpu", default=20, min=-1, help="Cores that a project's containers may have together."),
@@ -124,22 +134,112 @@ GROUPS: dict[str, list[Any]] = {
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ApiSettings:
+    """`[api]`."""
+
+    listen: str
+    max_limit: int
+    max_body: int
+    parallel_requests: int
+    max_connections: int
+    idle_seconds: int
+    cors_origins: list[str]
+    policy_file: str
+    limits_file: str
+    heat_views: bool
+    audit_file: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KeystoneSettings:
+    """`[keystone]`."""
+
+    listen: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ConductorSettings:
+    """`[conductor]`."""
+
+    parallel_clusters: int
+    parallel_containers: int
+    resync_seconds: float
+    check_seconds: float
+    reaper_seconds: float
+    heartbeat_seconds: float
+    service_down_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClusterSettings:
+    """`[clusters]`."""
+
+    providers: list[str]
+    coes: list[str]
+    default_provider: str
+    operation_minutes: int
+    ca_overlap_seconds: float
+    heal_after_seconds: float
+    idle_seconds: float
+    max_per_project: int
+    manifest_networks: list[str]
+    event_days: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class X509Settings:
+    """`[x509]`."""
+
+    term_of_validity: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContainerSettings:
+    """`[containers]`."""
+
+    runtime: str
+    default_cpu: float
+    default_memory: int
+    minimum_cpu: float
+    maximum_cpu: float
+    minimum_memory: int
+    maximum_memory: int
+    maximum_disk: int
+    max_containers: int
+    max_memory: int
+    max_cpu: int
+    max_disk: int
+    execute_seconds: float
+    create_seconds: int
+    max_processes: int
+    log_mib: int
+    log_files: int
+    registry_networks: list[str]
+    action_seconds: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
     """The options' values, by group."""
 
     state: Path
     host: str
     log_level: str
-    api: cfg.ConfigOpts.GroupAttr
-    keystone: cfg.ConfigOpts.GroupAttr
+    api: ApiSettings
+    keystone: KeystoneSettings
     database_url: str
     docker_url: str | None
-    conductor: cfg.ConfigOpts.GroupAttr
-    clusters: cfg.ConfigOpts.GroupAttr
-    x509: cfg.ConfigOpts.GroupAttr
-    containers: cfg.ConfigOpts.GroupAttr
+    conductor: ConductorSettings
+    clusters: ClusterSettings
+    x509: X509Settings
+    containers: ContainerSettings
     image_cache: Path
     image_mirror: str
+
+
+def _group(kind: type[T], group: cfg.ConfigOpts.GroupAttr) -> T:
+    """The group's values; a field without an option raises `cfg.NoSuchOptError`."""
+    return kind(**{field.name: getattr(group, field.name) for field in fields(kind)})  # type: ignore[arg-type]
 
 
 def load(config: Path | None, **overrides: str | None) -> Settings:
@@ -173,14 +273,14 @@ def _read(options: cfg.ConfigOpts) -> Settings:
         state=state,
         host=options.host or socket.gethostname(),
         log_level=options.log_level,
-        api=options.api,
-        keystone=options.keystone,
+        api=_group(ApiSettings, options.api),
+        keystone=_group(KeystoneSettings, options.keystone),
         database_url=options.database.connection or f"sqlite+aiosqlite:///{state}/jeroboam.db",
         docker_url=options.docker.url or None,
-        conductor=options.conductor,
-        clusters=options.clusters,
-        x509=options.x509,
-        containers=options.containers,
+        conductor=_group(ConductorSettings, options.conductor),
+        clusters=_group(ClusterSettings, options.clusters),
+        x509=_group(X509Settings, options.x509),
+        containers=_group(ContainerSettings, options.containers),
         image_cache=Path(cache).expanduser().absolute() if (cache := options.node_images.cache) else default_cache(),
         image_mirror=options.node_images.mirror,
     )

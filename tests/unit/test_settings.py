@@ -1,11 +1,13 @@
 """Every option that an operator can set is read by somebody, and a value that cannot be is refused by name."""
 
 import ast
+import dataclasses
 import pathlib
 
 import pytest
 
 import jeroboam
+from jeroboam.api.options import ApiOptions
 from jeroboam.settings import GROUPS, load, networks
 
 SOURCE = pathlib.Path(jeroboam.__file__).parent
@@ -44,3 +46,20 @@ def test_a_value_that_cannot_be_names_its_option(tmp_path: pathlib.Path) -> None
     config.write_text("[api]\nmax_limit = zero\n")
     with pytest.raises(ValueError, match="max_limit"):
         load(config)
+
+
+@pytest.mark.parametrize("group", ["api", "keystone", "conductor", "clusters", "x509", "containers"])
+def test_a_group_has_a_field_for_each_option(group: str) -> None:
+    values = getattr(load(None), group)
+    assert {field.name for field in dataclasses.fields(values)} == {option.name for option in GROUPS[group]}
+
+
+def test_every_value_of_the_api_is_an_operators() -> None:
+    """All that the edge can be set to is passed on by bootstrap, so that an operator can set it."""
+    [call] = [
+        node
+        for path in (SOURCE / "bootstrap").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "ApiOptions"
+    ]
+    assert {word.arg for word in call.keywords} == {field.name for field in dataclasses.fields(ApiOptions)}

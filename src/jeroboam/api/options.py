@@ -40,14 +40,12 @@ class ApiOptions:
     minimum_memory: int = 4
     maximum_memory: int = 8192
     maximum_disk: int = 160
-    image_drivers: tuple[str, ...] = ("docker",)
     create_seconds: float = 600.0
     """How long a container may take to be created, its image's pull included."""
     op_seconds: float = 120.0
     """How long any other operation on a container may take, beyond its own time-out."""
     runtime: str = "docker"
     """What starts containers on hosts."""
-    default_zone: str = "nova"
 
     def seconds_for(self, kind: OpKind) -> float:
         """When an operation on a container is given up."""

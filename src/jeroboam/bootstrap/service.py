@@ -39,7 +39,7 @@ from jeroboam.conductor.bays.strays import StrayCollector
 from jeroboam.conductor.clusters.loop import ClusterReconciler, Drivers
 from jeroboam.conductor.clusters.scaling import AutoScaler
 from jeroboam.conductor.containers.loop import ContainerReconciler
-from jeroboam.conductor.loop import LeaseRunner, Loop, report
+from jeroboam.conductor.loop import LeaseRunner, Loop, Reconciler, report
 from jeroboam.conductor.metrics import LoopMetrics
 from jeroboam.conductor.periodic.ageing import ClusterAgeing
 from jeroboam.conductor.periodic.heartbeat import Heartbeat
@@ -185,6 +185,7 @@ class SingleProcess:
             auth_uri=addresses.keystone,
             policy_file=settings.api.policy_file or None,
             max_limit=settings.api.max_limit,
+            max_body=settings.api.max_body,
             parallel_requests=settings.api.parallel_requests,
             heat_views=settings.api.heat_views,
             service_down_time=settings.conductor.service_down_seconds,
@@ -197,6 +198,13 @@ class SingleProcess:
                 "cpu": quota.max_cpu,
                 "disk": quota.max_disk,
             },
+            default_cpu=quota.default_cpu,
+            default_memory=quota.default_memory,
+            minimum_cpu=quota.minimum_cpu,
+            maximum_cpu=quota.maximum_cpu,
+            minimum_memory=quota.minimum_memory,
+            maximum_memory=quota.maximum_memory,
+            maximum_disk=quota.maximum_disk,
             runtime=quota.runtime,
             create_seconds=quota.create_seconds,
             op_seconds=quota.action_seconds,
@@ -260,10 +268,9 @@ class SingleProcess:
         )
         containers = ContainerReconciler(store=store, host_down_seconds=conductor.service_down_seconds)
         leased = LeaseRunner(clusters, store=store, clock=clock, owner=self._ids.uuid())
-        common = {"bus": bus, "clock": clock, "resync_seconds": conductor.resync_seconds, "meter": self._meter}
         loops = [
-            Loop(leased, parallel=conductor.parallel_clusters, **common),
-            Loop(containers, parallel=conductor.parallel_containers, **common),
+            self._build_loop(leased, conductor.parallel_clusters),
+            self._build_loop(containers, conductor.parallel_containers),
         ]
         runners = [
             *((loop.name, loop.run()) for loop in loops),
@@ -288,6 +295,16 @@ class SingleProcess:
         ]
         for name, work in runners:
             self._tasks.start(name, work)
+
+    def _build_loop(self, reconciler: Reconciler, parallel: int) -> Loop:
+        return Loop(
+            reconciler,
+            bus=self._bus,
+            clock=self._clock,
+            parallel=parallel,
+            resync_seconds=self._settings.conductor.resync_seconds,
+            meter=self._meter,
+        )
 
     def _scaling(self, tokens: KeystoneTokens) -> AutoScaler:
         return AutoScaler(
@@ -326,11 +343,13 @@ class SingleProcess:
     def _start_workloads(self) -> None:
         """What looks after what users have inside clusters."""
         conductor, clock, store, reach = self._settings.conductor, self._clock, self._store, self._reach
-        parallel, resync = conductor.parallel_containers, conductor.resync_seconds
-        known = {"store": store, "reach": reach, "clock": clock, "check_seconds": conductor.check_seconds}
-        for subject in (BayContainerReconciler(**known), BayManifestReconciler(**known)):
+        seconds = conductor.check_seconds
+        for subject in (
+            BayContainerReconciler(store=store, reach=reach, clock=clock, check_seconds=seconds),
+            BayManifestReconciler(store=store, reach=reach, clock=clock, check_seconds=seconds),
+        ):
             leased = LeaseRunner(subject, store=store, clock=clock, owner=self._ids.uuid())
-            loop = Loop(leased, bus=self._bus, clock=clock, parallel=parallel, resync_seconds=resync, meter=self._meter)
+            loop = self._build_loop(leased, conductor.parallel_containers)
             self._tasks.start(loop.name, loop.run())
         for what, way in (("containers", reach.containers), ("manifests", reach.manifests)):
             strays = StrayCollector(store=store, way=way, clock=clock, every_seconds=conductor.reaper_seconds)

@@ -256,16 +256,16 @@ def _image(name: str, value: Any) -> str:
 _IMAGE = FieldCheck(_image, _IMAGE_TEXT.schema)
 
 
-def _drivers(options: ApiOptions) -> FieldCheck:
-    def run(name: str, value: Any) -> str | None:
-        if isinstance(value, str) and value in {"None", ""}:
-            return None
-        known = choice("docker", "glance")(name, value)
-        if known not in options.image_drivers:
-            raise InvalidField(name, value, f"this service has: {', '.join(options.image_drivers)}.")
-        return str(known)
+def _image_driver(name: str, value: Any) -> str | None:
+    if isinstance(value, str) and value in {"None", ""}:
+        return None
+    driver = choice("docker", "glance")(name, value)
+    if driver != "docker":
+        raise InvalidField(name, value, "this service has: docker.")
+    return str(driver)
 
-    return FieldCheck(run, {"enum": ["docker", "glance", "None", ""]})
+
+_IMAGE_DRIVER = FieldCheck(_image_driver, {"enum": ["docker", "glance", "None", ""]})
 
 
 def create_table(options: ApiOptions, version: int) -> dict[str, FieldCheck]:
@@ -283,7 +283,7 @@ def create_table(options: ApiOptions, version: int) -> dict[str, FieldCheck]:
         "workdir": optional(text(low=0, pattern=r"\A(/|\Z)", rule="it has to be an absolute path.")),
         "auto_remove": optional(strict_flag),
         "image_pull_policy": optional(choice("never", "always", "ifnotpresent", "Never", "Always", "IfNotPresent")),
-        "image_driver": optional(_drivers(options)),
+        "image_driver": optional(_IMAGE_DRIVER),
         "labels": optional(_LABELS),
         "hints": optional(_HINTS),
         "environment": optional(_ENVIRONMENT),
