@@ -101,8 +101,8 @@ BREAKS = (
     Break(
         name="a driver imports the store",
         path="src/jeroboam/providers/fake.py",
-        old="import datetime as dt\n",
-        new="import datetime as dt\n\nfrom jeroboam.store import Store\n",
+        old="from typing import Self\n",
+        new="from typing import Self\n\nfrom jeroboam.store import Store\n",
     ),
     Break(
         name="the API imports a driver",

@@ -253,7 +253,7 @@ class SingleProcess:
 
     def _start_conductor(self, tokens: KeystoneTokens) -> None:
         conductor = self._settings.conductor
-        store, bus, clock = self._store, self._bus, self._clock
+        store, clock = self._store, self._clock
         clusters = ClusterReconciler(
             store=store,
             drivers=Drivers(providers=self._providers, coes=self._coes),
