@@ -73,7 +73,7 @@ def create_app(parts: ApiParts) -> ASGIApp:
             await send({"type": "websocket.close", "code": 1000})
 
     async def _http(scope: Scope, receive: Receive, send: Send) -> None:
-        started = parts.clock.monotonic()
+        start_time = parts.clock.monotonic()
         head = read_head(scope, f"req-{parts.ids.uuid()}")
         mount = mounts.get(head.segments[0]) if head.segments else None
         trace = RequestTrace()
@@ -81,7 +81,7 @@ def create_app(parts: ApiParts) -> ASGIApp:
             answer = await mount.answer(head, receive, trace)
         else:
             answer = await _plain(head, parts, registry)
-        seconds = parts.clock.monotonic() - started
+        seconds = parts.clock.monotonic() - start_time
         meter.count(trace.family, trace.route, head.method, answer.status, seconds)
         log.info(
             "request",
@@ -122,19 +122,19 @@ async def _plain(head: RequestHead, parts: ApiParts, registry: CollectorRegistry
     if name == "metrics":
         return Answer(body=await exposition((registry, *parts.counters), parts.store), media_type=CONTENT_TYPE_LATEST)
     if name == "healthcheck":
-        return await _health(parts, detailed=any(key == "detailed" for key, _ in head.pairs))
+        return await _health(parts, with_details=any(key == "detailed" for key, _ in head.pairs))
     return Answer(body=INDEX, media_type="text/html; charset=utf-8")
 
 
-async def _health(parts: ApiParts, *, detailed: bool = False) -> Answer:
+async def _health(parts: ApiParts, *, with_details: bool = False) -> Answer:
     """Whether this process can serve requests: 503 while it cannot.
 
     That the runtime of a host does not answer is among the reasons, and no reason for a 503: all else is served.
     """
     broken = [text for check in (parts.store.check, *parts.health) if (text := await check()) is not None]
     away = [] if broken else await _silent_hosts(parts)
-    body: dict[str, object] = {"detailed": detailed or bool(broken), "reasons": [*broken, *away]}
-    if detailed:
+    body: dict[str, object] = {"detailed": with_details or bool(broken), "reasons": [*broken, *away]}
+    if with_details:
         body["checks"] = {"database": not broken, "hosts": not away}
     return reply(body, 503 if broken else 200)
 
@@ -170,8 +170,8 @@ class _Mount:
         """The family's answer; whatever is raised becomes one of its error bodies."""
         trace.family = self._family.prefix
         base = f"{head.origin}/{self._family.prefix}"
-        segments, versioned = self._inner(head.segments)
-        public = await self._public(head, segments, versioned=versioned, base=base)
+        segments, has_version = self._inner(head.segments)
+        public = await self._public(head, segments, has_version=has_version, base=base)
         if public is not None:
             return public
         open_to_all = not segments
@@ -206,15 +206,15 @@ class _Mount:
 
         Clients that follow a `next` link put its whole path behind their own endpoint, so the prefix may come twice.
         """
-        rest, versioned = segments, False
-        while rest and rest[0] in {self._family.prefix, "v1"}:
-            versioned = versioned or rest[0] == "v1"
-            rest = rest[1:]
-        return rest, versioned
+        remaining, has_version = segments, False
+        while remaining and remaining[0] in {self._family.prefix, "v1"}:
+            has_version = has_version or remaining[0] == "v1"
+            remaining = remaining[1:]
+        return remaining, has_version
 
-    async def _public(self, head: RequestHead, segments: list[str], *, versioned: bool, base: str) -> Answer | None:
+    async def _public(self, head: RequestHead, segments: list[str], *, has_version: bool, base: str) -> Answer | None:
         """What anyone may have without a word about versions, if it is that."""
-        if not segments and not versioned:
+        if not segments and not has_version:
             return self._discovery(head, self._family.root(base))
         if segments == ["healthcheck"]:
             return await self._health(head)
@@ -230,7 +230,7 @@ class _Mount:
         return reply(content)
 
     async def _health(self, head: RequestHead) -> Answer:
-        answer = await _health(self._parts, detailed=any(key == "detailed" for key, _ in head.pairs))
+        answer = await _health(self._parts, with_details=any(key == "detailed" for key, _ in head.pairs))
         if self._family.prefix == "container":
             return Answer(status=answer.status, body=b"OK" if answer.status == 200 else b"", media_type="text/plain")  # noqa: PLR2004
         return answer
@@ -266,9 +266,9 @@ class _Mount:
         if route is None:
             return self._failed(_status(405), ("Allow", ", ".join(sorted(match.methods))))
         trace.route, trace.rule, trace.path = route.path, route.rule, match.path
-        failed = partial(self._failed, route=route.path)
-        if (refused := route.refuse_version(version)) is not None:
-            return failed(refused)
+        fail = partial(self._failed, route=route.path)
+        if (refusal := route.refuse_version(version)) is not None:
+            return fail(refusal)
         assert head.caller is not None
         try:
             query = self._arguments(head.pairs, route)
@@ -277,7 +277,7 @@ class _Mount:
             body = await read_body(head, receive, self._parts.options.max_body)
             wrong = self._family.check_headers(head.method, head.headers, has_body=bool(body))
             if wrong is not None:
-                return failed(wrong)
+                return fail(wrong)
             call = Call(
                 parts=self._parts,
                 policy=self._policy,
@@ -293,26 +293,26 @@ class _Mount:
             )
             return await route.handler(call)
         except Refused as error:
-            return failed(_refusal(error))
+            return fail(_refusal(error))
         except BodyTooLarge:
-            return failed(Failure(status=413, detail="The request's body is too large."))
+            return fail(Failure(status=413, detail="The request's body is too large."))
         except ClientDisconnected:
-            return failed(Failure(status=400, detail="The request's body was cut off.", handled=True))
+            return fail(Failure(status=400, detail="The request's body was cut off.", from_handler=True))
         except Exception as error:  # noqa: BLE001  (what nobody foresaw ends here, and in the log)
             return self._bug(error, head, trace)
 
     def _arguments(self, pairs: Iterable[tuple[str, str]], route: Route) -> Mapping[str, Any]:
-        checked: dict[str, Any] = {}
-        for name, said in pairs:
+        arguments: dict[str, Any] = {}
+        for name, raw in pairs:
             check = route.query.get(name)
             if check is None:
                 raise Refused(self._family.unknown_argument(name), field=name)
-            if "\0" in said:
+            if "\0" in raw:
                 raise Refused(f"The argument {name} holds a NUL character.", field=name)
-            value = check(name, said)
+            value = check(name, raw)
             # The last one counts, but of those that may come more than once all do.
-            checked[name] = checked[name] + value if isinstance(check, ListCheck) and name in checked else value
-        return checked
+            arguments[name] = arguments[name] + value if isinstance(check, ListCheck) and name in arguments else value
+        return arguments
 
     def _bug(self, error: Exception, head: RequestHead, trace: RequestTrace) -> Answer:
         """The log has all of it, the answer only where to look."""
@@ -330,4 +330,6 @@ def _status(status: int) -> Failure:
 
 
 def _refusal(error: Refused) -> Failure:
-    return Failure(status=error.status, detail=error.detail, code=error.code, handled=True, field=error.field or "")
+    return Failure(
+        status=error.status, detail=error.detail, code=error.code, from_handler=True, field=error.field or ""
+    )

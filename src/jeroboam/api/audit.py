@@ -87,9 +87,9 @@ def record_of(trace: RequestTrace, *, method: str, request_id: str, status: int,
     caller = trace.caller
     if method in READS or trace.rule is None or caller is None:
         return None
-    named = list(trace.path.values())
+    path_values = list(trace.path.values())
     good = status < _CLIENT_ERRORS
-    uuid, name = _object(trace.subject, answer if good else b"", named[-1] if named else None)
+    uuid, name = _object(trace.subject, answer if good else b"", path_values[-1] if path_values else None)
     return AuditRecord(
         request_id=request_id,
         user_id=caller.user_id,
@@ -98,7 +98,7 @@ def record_of(trace: RequestTrace, *, method: str, request_id: str, status: int,
         roles=tuple(sorted(caller.roles)),
         action=trace.rule,
         object_type=trace.rule.partition(":")[0],
-        object="/".join(named) or None,
+        object="/".join(path_values) or None,
         object_id=uuid,
         object_name=name,
         outcome="success" if good else "denied" if status in _DENIED else "failed",
@@ -106,15 +106,15 @@ def record_of(trace: RequestTrace, *, method: str, request_id: str, status: int,
     )
 
 
-def _object(subject: AuditSubject, answer: bytes, named: str | None) -> tuple[str | None, str | None]:
+def _object(subject: AuditSubject, answer: bytes, path_value: str | None) -> tuple[str | None, str | None]:
     """Id and name, by the handler's word, the answer's, or the path's."""
     if subject.uuid is not None:
         return subject.uuid, subject.name
     if answer:
         try:
-            made = _read(answer)
+            body = _read(answer)
         except msgspec.DecodeError:
-            made = _Made()  # an answer that is no object, or no JSON
-        if (uuid := made.uuid or made.cluster_uuid) is not None:
-            return uuid, made.name
-    return (named, None) if named is not None and is_uuid(named) else (None, named)
+            body = _Made()  # an answer that is no object, or no JSON
+        if (uuid := body.uuid or body.cluster_uuid) is not None:
+            return uuid, body.name
+    return (path_value, None) if path_value is not None and is_uuid(path_value) else (None, path_value)

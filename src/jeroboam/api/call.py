@@ -69,8 +69,8 @@ def decode(body: bytes) -> Any:
     try:
         return _decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise Invalid(f"The body is not valid JSON: {why}.", field="body") from error
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise Invalid(f"The body is not valid JSON: {reason}.", field="body") from error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -167,13 +167,13 @@ class RouteTable:
         """The methods of that path, or None."""
         branch, path = self._tree, {}
         for segment in segments:
-            following = branch.literals.get(segment)
-            if following is None:
-                following = branch.parameter
-                if following is None:
+            child = branch.literals.get(segment)
+            if child is None:
+                child = branch.parameter
+                if child is None:
                     return None
-                path[following.name] = segment
-            branch = following
+                path[child.name] = segment
+            branch = child
         return RouteMatch(branch.methods, path) if branch.methods else None
 
 
@@ -193,7 +193,7 @@ class Failure:
     detail: str
     code: str = ""
     """A short name of what went wrong, where a handler raised it."""
-    handled: bool = False
+    from_handler: bool = False
     """Whether a handler or the policy said so, rather than the edge."""
     route: str = ""
     """The path of the route, once one was found."""
@@ -254,7 +254,7 @@ class Family(Protocol):
         """An error body."""
         ...
 
-    def unsupported(self, asked: str, base: str) -> Any:
+    def unsupported(self, version: str, base: str) -> Any:
         """The error body for a well-formed version that is out of range."""
         ...
 

@@ -105,18 +105,22 @@ def _forwarded(text: str) -> dict[str, str]:
 def _with_port(host: str, scheme: str, port: str) -> str:
     """The host with the port that a proxy names beside it, unless it has one or that is the scheme's own."""
     port = port.split(",", maxsplit=1)[0].strip()
-    named = host.rpartition(":")[2].isdigit() and not host.endswith("]")
-    if named or not (port.isascii() and port.isdigit() and 0 < int(port[:6]) <= _LAST_PORT) or _PORTS[scheme] == port:
+    has_port = host.rpartition(":")[2].isdigit() and not host.endswith("]")
+    if (
+        has_port
+        or not (port.isascii() and port.isdigit() and 0 < int(port[:6]) <= _LAST_PORT)
+        or _PORTS[scheme] == port
+    ):
         return host
     return f"{host}:{port}"
 
 
-async def read_body(head: RequestHead, receive: Receive, most: int) -> bytes:
+async def read_body(head: RequestHead, receive: Receive, max_bytes: int) -> bytes:
     """The whole body. Raises `BodyTooLarge`, and `ClientDisconnected` when the client goes away before its end."""
     if head.method in {"GET", "HEAD", "DELETE"}:
         return b""
     length = head.headers.get("content-length", "0")
-    if length.isascii() and length.isdigit() and int(length[:_LENGTH_DIGITS]) > most:
+    if length.isascii() and length.isdigit() and int(length[:_LENGTH_DIGITS]) > max_bytes:
         raise BodyTooLarge
     parts: list[bytes] = []
     size = 0
@@ -126,7 +130,7 @@ async def read_body(head: RequestHead, receive: Receive, most: int) -> bytes:
             raise ClientDisconnected
         part = message.get("body", b"")
         size += len(part)
-        if size > most:
+        if size > max_bytes:
             raise BodyTooLarge
         parts.append(part)
         if not message.get("more_body", False):
@@ -158,6 +162,6 @@ class RequestMetrics:
 
     def count(self, family: str, route: str, method: str, status: int, seconds: float) -> None:
         """One more answer. The route is its template, so that no caller can make labels without end."""
-        known = method if method in {"GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS"} else "other"
-        self._requests.labels(family, route, known, str(status)).inc()
-        self._seconds.labels(family, route, known).observe(seconds)
+        method_label = method if method in {"GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS"} else "other"
+        self._requests.labels(family, route, method_label, str(status)).inc()
+        self._seconds.labels(family, route, method_label).observe(seconds)

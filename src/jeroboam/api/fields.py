@@ -72,13 +72,13 @@ def text(
     matcher = re.compile(pattern) if pattern else None
 
     def run(name: str, value: Any) -> str:
-        shown = "(not shown)" if secret else value
+        printable = "(not shown)" if secret else value
         if not isinstance(value, str):
-            raise InvalidField(name, shown, "it has to be a string.")
+            raise InvalidField(name, printable, "it has to be a string.")
         if not low <= len(value) <= high:
-            raise InvalidField(name, shown, f"its length has to be {low} to {high} characters.")
+            raise InvalidField(name, printable, f"its length has to be {low} to {high} characters.")
         if matcher is not None and matcher.search(value) is None:
-            raise InvalidField(name, shown, rule or f"it has to match {pattern}.")
+            raise InvalidField(name, printable, rule or f"it has to match {pattern}.")
         return value
 
     schema: dict[str, Any] = {"type": "string", "maxLength": high}
@@ -111,9 +111,9 @@ def whole(*, low: int | None = None, high: int = LARGEST, strings: bool = True) 
 def _flag(name: str, value: Any) -> bool:
     if isinstance(value, bool):
         return value
-    found = read_flag(str(value)) if isinstance(value, str | int) else None
-    if found is not None:
-        return found
+    result = read_flag(str(value)) if isinstance(value, str | int) else None
+    if result is not None:
+        return result
     raise InvalidField(name, value, "it has to be true or false.")
 
 
@@ -192,9 +192,9 @@ def unreserved(check: FieldCheck) -> FieldCheck:
     """The check of an object whose keys must not be among the service's own marks."""
 
     def run(name: str, value: Any) -> Any:
-        checked = check(name, value)
-        check_unreserved(name, checked)
-        return checked
+        members = check(name, value)
+        check_unreserved(name, members)
+        return members
 
     return FieldCheck(run, check.schema)
 
@@ -203,7 +203,7 @@ def _ignored(name: str, value: Any) -> None:
     del name, value
 
 
-ignored = FieldCheck(_ignored, {})
+no_effect = FieldCheck(_ignored, {})
 """Tolerated, and of no effect."""
 
 
@@ -212,11 +212,11 @@ def read(body: Mapping[str, Any], table: Mapping[str, FieldCheck]) -> dict[str, 
     return {name: table[name](name, value) for name, value in body.items()}
 
 
-def body_of(table: Mapping[str, FieldCheck], *required: str) -> Schema:
+def body_of(table: Mapping[str, FieldCheck], *required_names: str) -> Schema:
     """The schema of a body with these fields, of which some have to be there, and no others."""
     schema: dict[str, Any] = {
         "type": "object",
         "properties": {name: check.schema for name, check in table.items()},
         "additionalProperties": False,
     }
-    return schema | {"required": list(required)} if required else schema
+    return schema | {"required": list(required_names)} if required_names else schema

@@ -25,18 +25,18 @@ class TooManyRequests(Refused):
 class RequestSlots:
     """Turns by key. A key that nobody uses costs nothing."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._turns: dict[str, asyncio.Semaphore] = {}
         self._users: dict[str, int] = {}
 
     @asynccontextmanager
     async def hold(self, key: str) -> AsyncIterator[None]:
         """A turn of that key, once there is one. Raises `TooManyRequests` where too many wait for one."""
-        if self._users.get(key, 0) >= self._most * (1 + _WAITING):
+        if self._users.get(key, 0) >= self._limit * (1 + _WAITING):
             text = f"The project has {self._users[key]} requests under way: try again when some are answered."
             raise TooManyRequests(text)
-        turn = self._turns.setdefault(key, asyncio.Semaphore(self._most))
+        turn = self._turns.setdefault(key, asyncio.Semaphore(self._limit))
         self._users[key] = self._users.get(key, 0) + 1
         try:
             async with turn:

@@ -84,9 +84,9 @@ def paging(keys: Sequence[str]) -> dict[str, FieldCheck]:
 
 def limit_of(call: Call) -> int:
     """The effective size of a page."""
-    most = call.parts.options.max_limit
-    asked: int = call.query.get("limit", most)
-    return min(asked, most)
+    max_limit = call.parts.options.max_limit
+    limit: int = call.query.get("limit", max_limit)
+    return min(limit, max_limit)
 
 
 def descending(call: Call) -> bool:
@@ -158,15 +158,15 @@ def patch_of(*roots: str, members: str | None = None) -> Schema:
     inner = "" if members is None else rf"|{members}/([^/~]|~[01])+"
     path = {"type": "string", "pattern": f"^/({'|'.join(roots)}{inner})$"}
     value = {"type": ["string", "integer", "boolean"]}
-    wanted: dict[str, Any] = {
+    set_step: dict[str, Any] = {
         "type": "object",
         "properties": {"op": {"enum": ["add", "replace"]}, "path": path, "value": value},
         "required": ["op", "path", "value"],
         "additionalProperties": False,
     }
     properties = {"op": {"enum": ["remove"]}, "path": path, "value": {"type": [*value["type"], "null"]}}
-    unwanted = wanted | {"properties": properties, "required": ["op", "path"]}
-    return {"type": "array", "items": {"anyOf": [wanted, unwanted]}}
+    remove_step = set_step | {"properties": properties, "required": ["op", "path"]}
+    return {"type": "array", "items": {"anyOf": [set_step, remove_step]}}
 
 
 def _change(step: Any) -> PatchOperation:

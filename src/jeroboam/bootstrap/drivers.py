@@ -13,10 +13,10 @@ def load(family: str, name: str) -> Any:
 
     Raises `ValueError` that lists what there is.
     """
-    found = entry_points(group=f"jeroboam.{family}")
-    if name not in found.names:
-        raise ValueError(f"{family}: there is no driver {name!r}; there are: {', '.join(sorted(found.names))}")
-    return found[name].load()
+    drivers = entry_points(group=f"jeroboam.{family}")
+    if name not in drivers.names:
+        raise ValueError(f"{family}: there is no driver {name!r}; there are: {', '.join(sorted(drivers.names))}")
+    return drivers[name].load()
 
 
 def make_runtime(settings: Settings, installation: str) -> Any:

@@ -225,9 +225,9 @@ async def serving(
     )
     server = _Server(config)
     task = tasks.start("http", server.serve(sockets=[listener]))
-    started = tasks.start("http ready", server.ready.wait())
-    await asyncio.wait({task, started}, return_when=asyncio.FIRST_COMPLETED)
-    started.cancel()
+    ready_task = tasks.start("http ready", server.ready.wait())
+    await asyncio.wait({task, ready_task}, return_when=asyncio.FIRST_COMPLETED)
+    ready_task.cancel()
     try:
         yield
     finally:

@@ -49,19 +49,19 @@ async def build(
         raise ValueError("checksums are those of releases: Go modules have their own")
     if name in FROM_HOST and (version or source or mirror or checksums):
         raise ValueError(f"the node image {name} is made of this machine's own programs: it has no version, no source")
-    wanted = kubernetes.version(version)
-    said = ""
+    kubernetes_version = kubernetes.version(version)
+    notes = ""
     async with _engine(settings) as docker:
         if name in FROM_HOST:
-            built = await fromhost.build(docker, FROM_HOST[name]())
+            image = await fromhost.build(docker, FROM_HOST[name]())
         else:
             cache = ProgramCache(settings.image_cache, SystemClock(), report)
-            brought = None if checksums is None else _read(checksums)
-            chosen = await _source(wanted, source, mirror or settings.image_mirror, brought)
-            built = await kubernetes.build(docker, wanted, chosen, cache, machine_of(docker))
-            if isinstance(chosen, Releases | FetchOrCompile):
-                said = f"{chosen.checked(wanted.programs)}\n"
-    return f"{said}{built.name}: {'made' if built.fresh else 'there already'} ({built.id[:19]})"
+            own_checksums = None if checksums is None else _read(checksums)
+            program_source = await _source(kubernetes_version, source, mirror or settings.image_mirror, own_checksums)
+            image = await kubernetes.build(docker, kubernetes_version, program_source, cache, machine_of(docker))
+            if isinstance(program_source, Releases | FetchOrCompile):
+                notes = f"{program_source.checked(kubernetes_version.programs)}\n"
+    return f"{notes}{image.name}: {'made' if image.fresh else 'there already'} ({image.id[:19]})"
 
 
 async def listed(settings: Settings) -> Sequence[EngineNodeImage]:
@@ -102,13 +102,13 @@ def _read(checksums: Path) -> dict[str, str]:
 
 
 async def _source(
-    wanted: kubernetes.Version, name: str | None, mirror: str, checksums: Mapping[str, str] | None
+    version: kubernetes.Version, name: str | None, mirror: str, checksums: Mapping[str, str] | None
 ) -> ProgramSource:
     """That source; without a name what can be reached: published programs, and compiled ones where there are none."""
     releases = kubernetes.releases(mirror, checksums)
     if name == "releases" or (name is None and (mirror or checksums)):
         return releases
     modules = kubernetes.modules()
-    if name is None and await releases.answers(wanted.programs[-1]):
+    if name is None and await releases.answers(version.programs[-1]):
         return FetchOrCompile(releases, modules)
     return modules

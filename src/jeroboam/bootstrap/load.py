@@ -40,20 +40,20 @@ async def load_images(settings: Settings, cluster: str, images: Sequence[str]) -
         await docker.close()
 
 
-async def _cluster(settings: Settings, named: str) -> str:
+async def _cluster(settings: Settings, ident: str) -> str:
     store = Store(settings.database_url, clock=SystemClock(), bus=MemoryBus())
     try:
         async with store.read() as tx:
-            found = await tx.clusters.find(named)
+            matches = await tx.clusters.find(ident)
     finally:
         await store.close()
-    if not found:
-        raise ValueError(f"there is no cluster {named}")
-    if len(found) > 1:
-        raise ValueError(f"there are several clusters {named}; name one by its uuid")
-    of = found[0].spec.template
-    if (of.coe, of.driver) != (_COE, _PROVIDER):
+    if not matches:
+        raise ValueError(f"there is no cluster {ident}")
+    if len(matches) > 1:
+        raise ValueError(f"there are several clusters {ident}; name one by its uuid")
+    template = matches[0].spec.template
+    if (template.coe, template.driver) != (_COE, _PROVIDER):
         raise ValueError(
-            f"images are brought onto nodes of {_COE} on {_PROVIDER} only, and {named} is {of.coe} on {of.driver}"
+            f"images are brought onto nodes of {_COE} on {_PROVIDER} only, and {ident} is {template.coe} on {template.driver}"
         )
-    return found[0].uuid
+    return matches[0].uuid

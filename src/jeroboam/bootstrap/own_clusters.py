@@ -43,8 +43,8 @@ async def check(
     async with KubernetesApi(access.url, showing(access.own, access.trusted)) as api:
         try:
             site = await enter(api, bearer, SystemClock(), image=image, seconds=seconds)
-        except CheckFailed as failed:
-            raise ValueError(str(failed)) from failed
+        except CheckFailed as error:
+            raise ValueError(str(error)) from error
         return await carry_out(site, checks, report)
 
 
@@ -68,12 +68,12 @@ async def kubectl_for(
 def kubeconfig(cluster: ClusterView, access: ClusterCredentials) -> dict[str, Any]:
     """What kubectl reads to reach that cluster; JSON is YAML too."""
     server = {"server": access.url, "certificate-authority-data": _b64(access.trusted.encode())}
-    shown = {"client-certificate-data": _b64(access.own.pem.encode()), "client-key-data": _b64(access.own.key)}
+    user = {"client-certificate-data": _b64(access.own.pem.encode()), "client-key-data": _b64(access.own.key)}
     return {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": cluster.name, "cluster": server}],
-        "users": [{"name": "admin", "user": shown}],
+        "users": [{"name": "admin", "user": user}],
         "contexts": [{"name": "default", "context": {"cluster": cluster.name, "user": "admin"}}],
         "current-context": "default",
     }

@@ -101,8 +101,8 @@ class SingleProcess:
         self._sealer = KeyFileSealer(folder.key_file)
         self._store = Store(settings.database_url, clock=self._clock, bus=self._bus, sealer=self._sealer)
         self._passwords = folder.passwords()
-        known = {"installation": self._installation, "url": settings.docker_url}
-        self._providers = drivers.make("providers", settings.clusters.providers, clock=self._clock, **known)
+        common = {"installation": self._installation, "url": settings.docker_url}
+        self._providers = drivers.make("providers", settings.clusters.providers, clock=self._clock, **common)
         self._coes = drivers.make("coes", settings.clusters.coes, clock=self._clock)
         self._reach = ClusterConnector(store=self._store, coes=self._coes, sealer=self._sealer)
         self._runtime = drivers.make_runtime(settings, self._installation)
@@ -163,19 +163,19 @@ class SingleProcess:
             raise ValueError(f"{name}: the database does not work: {reason}") from error
         async with self._store.write() as tx:
             # The folder's lock says that no other process holds one.
-            for leased in ("cluster", "workload"):
-                await tx.leases(leased).release_all()
-            sealed = [certificate.sealed_key for certificate in await tx.certificates.select()]
-        lost = sum(not self._sealer.has_key_of(key) for key in sealed)
-        if lost:
-            text = f"{lost} of {len(sealed)} keys of clusters were sealed with a key that is not in it; put it back"
+            for kind in ("cluster", "workload"):
+                await tx.leases(kind).release_all()
+            sealed_keys = [certificate.sealed_key for certificate in await tx.certificates.select()]
+        lost_count = sum(not self._sealer.has_key_of(key) for key in sealed_keys)
+        if lost_count:
+            text = f"{lost_count} of {len(sealed_keys)} keys of clusters were sealed with a key that is not in it; put it back"
             raise ValueError(f"{self._folder.key_file}: {text}")
 
     async def _seed(self, tokens: KeystoneTokens) -> None:
         marker = self._folder.path / "seeded"
         if not marker.exists():
-            own = await tokens.own()
-            await seeds.seed(self._store, self._ids, project_id=own.project_id, user_id=own.user_id)
+            caller = await tokens.own()
+            await seeds.seed(self._store, self._ids, project_id=caller.project_id, user_id=caller.user_id)
             marker.touch()
 
     def _api_parts(self, addresses: ListenAddresses, tokens: KeystoneTokens, gateway: SessionGateway) -> ApiParts:
@@ -257,10 +257,10 @@ class SingleProcess:
             scaling=self._scaling(tokens),
         )
         containers = ContainerReconciler(store=store, host_down_seconds=conductor.service_down_seconds)
-        leased = LeaseRunner(clusters, store=store, clock=clock, owner=self._ids.uuid())
+        runner = LeaseRunner(clusters, store=store, clock=clock, owner=self._ids.uuid())
         common = {"bus": bus, "clock": clock, "resync_seconds": conductor.resync_seconds, "meter": self._meter}
         loops = [
-            Loop(leased, parallel=conductor.parallel_clusters, **common),
+            Loop(runner, parallel=conductor.parallel_clusters, **common),
             Loop(containers, parallel=conductor.parallel_containers, **common),
         ]
         runners = [
@@ -325,14 +325,14 @@ class SingleProcess:
         """What looks after what users have inside clusters."""
         conductor, clock, store, reach = self._settings.conductor, self._clock, self._store, self._reach
         parallel, resync = conductor.parallel_containers, conductor.resync_seconds
-        known = {"store": store, "reach": reach, "clock": clock, "check_seconds": conductor.check_seconds}
-        for subject in (BayContainerReconciler(**known), BayManifestReconciler(**known)):
-            leased = LeaseRunner(subject, store=store, clock=clock, owner=self._ids.uuid())
-            loop = Loop(leased, bus=self._bus, clock=clock, parallel=parallel, resync_seconds=resync, meter=self._meter)
+        common = {"store": store, "reach": reach, "clock": clock, "check_seconds": conductor.check_seconds}
+        for subject in (BayContainerReconciler(**common), BayManifestReconciler(**common)):
+            runner = LeaseRunner(subject, store=store, clock=clock, owner=self._ids.uuid())
+            loop = Loop(runner, bus=self._bus, clock=clock, parallel=parallel, resync_seconds=resync, meter=self._meter)
             self._tasks.start(loop.name, loop.run())
-        for what, way in (("containers", reach.containers), ("manifests", reach.manifests)):
+        for kind, way in (("containers", reach.containers), ("manifests", reach.manifests)):
             strays = StrayCollector(store=store, way=way, clock=clock, every_seconds=conductor.reaper_seconds)
-            self._tasks.start(f"strays among {what}", strays.run())
+            self._tasks.start(f"strays among {kind}", strays.run())
 
     async def _learn_limits(self) -> None:
         """Have each provider find out what its surroundings give, so that the first cluster need not wait for it."""
@@ -364,11 +364,11 @@ def _open_journal(path: Path) -> Journal:
 
 async def stopped() -> None:
     """Until somebody asks this process to end (SIGTERM, Ctrl-C); it then has some seconds."""
-    asked = asyncio.Event()
+    stop_requested = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked.set)
-    await asked.wait()
+        loop.add_signal_handler(number, stop_requested.set)
+    await stop_requested.wait()
     last = threading.Timer(LAST_SECONDS, _leave)
     last.daemon = True
     last.start()

@@ -84,19 +84,19 @@ async def overview(settings: Settings) -> InstallationSummary:
 async def examine(settings: Settings) -> list[Condition]:
     """What of this machine will limit the service, as conditions; `status` True is well."""
     clock = SystemClock()
-    known = {"installation": "doctor", "url": settings.docker_url}
-    found: list[Condition] = []
-    for name, provider in drivers.make("providers", settings.clusters.providers, clock=clock, **known).items():
+    common = {"installation": "doctor", "url": settings.docker_url}
+    conditions: list[Condition] = []
+    for name, provider in drivers.make("providers", settings.clusters.providers, clock=clock, **common).items():
         try:
-            found += await provider.limits()
+            conditions += await provider.limits()
         except DriverError as error:
-            found.append(
+            conditions.append(
                 Condition(type=f"{name.title()}Provider", status=False, reason="Unreachable", message=error.reason)
             )
         finally:
             await provider.close()
-    found += [await _registry(settings), await asyncio.to_thread(_disk, settings.state)]
-    return found
+    conditions += [await _registry(settings), await asyncio.to_thread(_disk, settings.state)]
+    return conditions
 
 
 async def _registry(settings: Settings) -> Condition:
@@ -120,9 +120,9 @@ async def _registry(settings: Settings) -> Condition:
 
 def _disk(path: Path) -> Condition:
     free = _free_gib(path)
-    enough = free >= MIN_FREE_GIB
-    message = f"{free} GiB are free in {path}" + ("" if enough else "; free some, nodes and images need it")
-    return Condition(type="StateDisk", status=enough, reason="Enough" if enough else "Low", message=message)
+    has_room = free >= MIN_FREE_GIB
+    message = f"{free} GiB are free in {path}" + ("" if has_room else "; free some, nodes and images need it")
+    return Condition(type="StateDisk", status=has_room, reason="Enough" if has_room else "Low", message=message)
 
 
 def _free_gib(path: Path) -> int:
@@ -137,9 +137,9 @@ async def remove(settings: Settings, folder: StateFolder) -> tuple[int, int]:
     The caller holds the folder's lock, so nothing makes anything meanwhile. Raises `DriverError` when the Engine
     does not answer; the state is then still there, so that it can be done again.
     """
-    known = {"installation": folder.installation(), "url": settings.docker_url}
+    common = {"installation": folder.installation(), "url": settings.docker_url}
     clusters = containers = 0
-    for provider in drivers.make("providers", settings.clusters.providers, clock=SystemClock(), **known).values():
+    for provider in drivers.make("providers", settings.clusters.providers, clock=SystemClock(), **common).values():
         try:
             for uuid in await provider.owned():
                 await provider.destroy(uuid)
@@ -148,8 +148,8 @@ async def remove(settings: Settings, folder: StateFolder) -> tuple[int, int]:
             await provider.close()
     runtime = drivers.make_runtime(settings, folder.installation())
     try:
-        for seen in await runtime.owned():
-            await runtime.remove(seen.uuid, force=True)
+        for container in await runtime.owned():
+            await runtime.remove(container.uuid, force=True)
             containers += 1
         if isinstance(runtime, SupportsCleanup):
             # What was made for those that are gone now goes too.

@@ -54,12 +54,12 @@ class _Checked:
 
     def __init__(self) -> None:
         self._status = console.status("")
-        self._going: list[str] = []
-        self._ended: Counter[CheckOutcome] = Counter()
+        self._in_progress: list[str] = []
+        self._outcomes: Counter[CheckOutcome] = Counter()
 
     @property
     def failed(self) -> int:
-        return self._ended[CheckOutcome.FAILED]
+        return self._outcomes[CheckOutcome.FAILED]
 
     def __enter__(self) -> Self:
         self._status.start()
@@ -69,13 +69,13 @@ class _Checked:
         self._status.stop()
 
     def begin(self, check: ClusterCheck) -> None:
-        self._going.append(check.name)
-        self._status.update(", ".join(self._going))
+        self._in_progress.append(check.name)
+        self._status.update(", ".join(self._in_progress))
 
     def end(self, result: CheckResult) -> None:
-        self._going.remove(result.check.name)
-        self._status.update(", ".join(self._going))
-        self._ended[result.outcome] += 1
+        self._in_progress.remove(result.check.name)
+        self._status.update(", ".join(self._in_progress))
+        self._outcomes[result.outcome] += 1
         style = _STYLES[result.outcome]
         line = Text.assemble((f"{result.outcome:<7}", style), f" {result.seconds:5.1f} s  {result.check.about}")
         if result.text:
@@ -84,7 +84,7 @@ class _Checked:
         console.print(line, soft_wrap=True)
 
     def summary(self) -> str:
-        return ", ".join(f"{count} {outcome}" for outcome, count in self._ended.items())
+        return ", ".join(f"{count} {outcome}" for outcome, count in self._outcomes.items())
 
 
 def kubectl(

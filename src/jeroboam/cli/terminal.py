@@ -36,9 +36,9 @@ def complaints() -> Iterator[None]:
 
 
 def table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    drawn = Table(title=title, title_justify="left", show_edge=False)
+    grid = Table(title=title, title_justify="left", show_edge=False)
     for column in columns:
-        drawn.add_column(column, overflow="fold")
+        grid.add_column(column, overflow="fold")
     for row in rows:
-        drawn.add_row(*row)
-    console.print(drawn)
+        grid.add_row(*row)
+    console.print(grid)

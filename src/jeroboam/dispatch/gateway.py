@@ -35,12 +35,12 @@ class SessionGateway:
         return str(text)
 
     async def execute(self, host_id: str, container: str, command: Sequence[str]) -> ExecResult:
-        ended = await self._ask(host_id, container, "execute", command=list(command))
-        return ExecResult(output=ended["output"], exit_code=ended["exit_code"])
+        result = await self._ask(host_id, container, "execute", command=list(command))
+        return ExecResult(output=result["output"], exit_code=result["exit_code"])
 
     async def top(self, host_id: str, container: str, ps_args: str | None) -> Mapping[str, object]:
-        listed: Mapping[str, object] = await self._ask(host_id, container, "top", ps_args=ps_args)
-        return listed
+        processes: Mapping[str, object] = await self._ask(host_id, container, "top", ps_args=ps_args)
+        return processes
 
     async def stats(self, host_id: str, container: str) -> Mapping[str, str | float]:
         sample: Mapping[str, str | float] = await self._ask(host_id, container, "stats")

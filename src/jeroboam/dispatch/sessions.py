@@ -40,71 +40,71 @@ RESYNC_SECONDS = 30.0
 class AgentSession:
     """One agent's session. Everything that is sent goes through one lock, so that no older state follows a newer."""
 
-    def __init__(self, *, host_id: str, end: ServerConnection, placed: AssignmentStore) -> None:
+    def __init__(self, *, host_id: str, end: ServerConnection, store: AssignmentStore) -> None:
         self.host_id = host_id
         self._end = end
-        self._placed = placed
+        self._store = store
         self._sending = asyncio.Lock()
         self._sent: dict[str, Assignment] = {}
-        self._asked: dict[int, asyncio.Future[LiveResponse]] = {}
+        self._pending_answers: dict[int, asyncio.Future[LiveResponse]] = {}
         self._last_id = 0
-        self._hinted: dict[str, None] = {}
-        self._hints_wait = asyncio.Event()
+        self._hinted_uuids: dict[str, None] = {}
+        self._has_hints = asyncio.Event()
 
     async def open(self) -> None:
         """Send everything."""
         async with self._sending:
-            everything, kept = await self._placed.assignments(self.host_id)
-            self._sent = {assignment.uuid: assignment for assignment in everything}
-            await self._end.send(Assignments(containers=everything, kept=kept))
+            assignments, unreadable = await self._store.assignments(self.host_id)
+            self._sent = {assignment.uuid: assignment for assignment in assignments}
+            await self._end.send(Assignments(containers=assignments, kept=unreadable))
 
     async def resync(self) -> None:
         """Send what differs from what was sent."""
         async with self._sending:
-            readable, kept = await self._placed.assignments(self.host_id)
-            everything = {found.uuid: found for found in readable}
-            for uuid in [*everything, *self._sent.keys() - everything.keys() - set(kept)]:
-                await self._send(uuid, everything.get(uuid))
+            readable, unreadable = await self._store.assignments(self.host_id)
+            assignments = {assignment.uuid: assignment for assignment in readable}
+            for uuid in [*assignments, *self._sent.keys() - assignments.keys() - set(unreadable)]:
+                await self._send(uuid, assignments.get(uuid))
 
     def hint(self, uuid: str) -> None:
         """Have `follow_hints` look at that container."""
-        self._hinted[uuid] = None
-        self._hints_wait.set()
+        self._hinted_uuids[uuid] = None
+        self._has_hints.set()
 
     async def follow_hints(self) -> None:
         """Look at each container that is hinted at, and send it if it differs from what was sent."""
         while True:
-            await self._hints_wait.wait()
-            self._hints_wait.clear()
-            while self._hinted:
-                uuid = next(iter(self._hinted))
-                del self._hinted[uuid]
+            await self._has_hints.wait()
+            self._has_hints.clear()
+            while self._hinted_uuids:
+                uuid = next(iter(self._hinted_uuids))
+                del self._hinted_uuids[uuid]
                 # Where the store cannot tell now, the next resync does.
                 with contextlib.suppress(Unavailable):
                     async with self._sending:
-                        await self._send(uuid, await self._placed.assignment(self.host_id, uuid))
+                        await self._send(uuid, await self._store.assignment(self.host_id, uuid))
 
     async def receive(self, message: FromAgent) -> None:
         """Take what the agent says."""
         match message:
             case ContainerReport():
                 try:
-                    known = await self._placed.report(self.host_id, message)
+                    is_known = await self._store.report(self.host_id, message)
                 except UnreadableRow as error:
                     # One row that is broken ends no session. Once it can be read it is sent again, and answered.
                     self._sent.pop(message.uuid, None)
                     log.warning("dispatch.report-lost", container=message.uuid, reason=error.detail)
                     return
-                if not known:
+                if not is_known:
                     async with self._sending:
                         self._sent.pop(message.uuid, None)
                         await self._end.send(ContainerForgotten(uuid=message.uuid))
             case HostReport():
-                await self._placed.heartbeat(self.host_id, message)
+                await self._store.heartbeat(self.host_id, message)
             case LiveResponse():
-                waiting = self._asked.pop(message.id, None)
-                if waiting is not None and not waiting.done():
-                    waiting.set_result(message)
+                future = self._pending_answers.pop(message.id, None)
+                if future is not None and not future.done():
+                    future.set_result(message)
             case Hello():
                 log.warning("dispatch.second-hello", host=self.host_id)
 
@@ -112,24 +112,24 @@ class AgentSession:
         """One live question. Raises `Unavailable` when the answer does not come in time or the session ends."""
         self._last_id += 1
         number = self._last_id
-        waiting: asyncio.Future[LiveResponse] = asyncio.get_running_loop().create_future()
-        self._asked[number] = waiting
+        future: asyncio.Future[LiveResponse] = asyncio.get_running_loop().create_future()
+        self._pending_answers[number] = future
         try:
             await self._end.send(LiveRequest(id=number, method=method, container=container, params=dict(params)))
             async with asyncio.timeout(seconds):
-                return await waiting
+                return await future
         except TimeoutError as error:
             raise Unavailable(f"the agent did not answer within {seconds:g} seconds") from error
         except OSError as error:
             raise Unavailable("the agent of the container's host is away") from error
         finally:
-            self._asked.pop(number, None)
+            self._pending_answers.pop(number, None)
 
     async def close(self) -> None:
         """End it; whoever still waits for an answer hears of it."""
-        for waiting in self._asked.values():
-            if not waiting.done():
-                waiting.set_exception(ConnectionError("the session is over"))
+        for future in self._pending_answers.values():
+            if not future.done():
+                future.set_exception(ConnectionError("the session is over"))
         await self._end.close()
 
     async def _send(self, uuid: str, assignment: Assignment | None) -> None:
@@ -144,8 +144,8 @@ class AgentSession:
 class Dispatcher:
     """All sessions. `run` follows the hints; `serve` is called with each new session."""
 
-    def __init__(self, placed: AssignmentStore, *, bus: Bus, clock: Clock, resync: float = RESYNC_SECONDS) -> None:
-        self._placed = placed
+    def __init__(self, store: AssignmentStore, *, bus: Bus, clock: Clock, resync: float = RESYNC_SECONDS) -> None:
+        self._store = store
         self._clock = clock
         self._resync = resync
         self._sessions: dict[str, AgentSession] = {}
@@ -198,8 +198,8 @@ class Dispatcher:
         if first.version != VERSION:
             log.warning("dispatch.version-refused", hostname=first.hostname, theirs=first.version, ours=VERSION)
             return None
-        host_id = await self._placed.hello(first)
-        session = AgentSession(host_id=host_id, end=end, placed=self._placed)
+        host_id = await self._store.hello(first)
+        session = AgentSession(host_id=host_id, end=end, placed=self._store)
         before = self._sessions.get(host_id)
         self._sessions[host_id] = session
         if before is not None:

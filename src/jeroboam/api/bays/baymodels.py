@@ -76,16 +76,16 @@ def full(baymodel: Template, call: Call) -> BayModelShape:
 
 async def index(call: Call) -> Answer:
     """GET /baymodels: the baymodels, in short"""
-    page, found = await _found(call)
-    body: BayModelList = {"baymodels": [short(baymodel, call) for baymodel in found]}
-    return paged(call, page, "baymodels", found, body)
+    page, baymodels = await _found(call)
+    body: BayModelList = {"baymodels": [short(baymodel, call) for baymodel in baymodels]}
+    return paged(call, page, "baymodels", baymodels, body)
 
 
 async def detail(call: Call) -> Answer:
     """GET /baymodels/detail: the baymodels, whole"""
-    page, found = await _found(call)
-    body: BayModelDetailList = {"baymodels": [full(baymodel, call) for baymodel in found]}
-    return paged(call, page, "baymodels/detail", found, body)
+    page, baymodels = await _found(call)
+    body: BayModelDetailList = {"baymodels": [full(baymodel, call) for baymodel in baymodels]}
+    return paged(call, page, "baymodels/detail", baymodels, body)
 
 
 async def _found(call: Call) -> tuple[Page, list[Template]]:
@@ -107,8 +107,8 @@ async def create(call: Call) -> Answer:
     body = call.fields()
     refuse_unknown(body, {*FIELDS, "uuid"}, "baymodel", read_only=_READ_ONLY)
     FIELDS[_KEY](_KEY, body.pop(_KEY, None))
-    shown = full(await templates.made(call, body), call)
-    return reply(shown, 201, ("Location", shown["links"][0]["href"]))
+    view = full(await templates.made(call, body), call)
+    return reply(view, 201, ("Location", view["links"][0]["href"]))
 
 
 async def update(call: Call) -> Answer:

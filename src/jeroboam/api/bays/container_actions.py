@@ -37,19 +37,19 @@ def asking(act: ContainerAction) -> Handler:
 async def logs(call: Call) -> Answer:
     """GET /containers/{id or name}/logs: what a container in a bay printed"""
     container = await _asked(call, "logs")
-    shown: Output = {"output": await call.parts.workloads.logs(container.cluster_id, container.uuid)}
-    return reply(shown)
+    view: Output = {"output": await call.parts.workloads.logs(container.cluster_id, container.uuid)}
+    return reply(view)
 
 
 async def execute(call: Call) -> Answer:
     """PUT /containers/{id or name}/execute: what a command in a container in a bay prints"""
-    told = words(call.query.get("command", ""))
-    if not told:
+    command = words(call.query.get("command", ""))
+    if not command:
         raise Invalid("Mandatory argument missing: command. It has to hold a word.", field="command")
     container = await _asked(call, "execute")
-    answer = await call.parts.workloads.execute(container.cluster_id, container.uuid, told)
-    shown: Output = {"output": answer.output}
-    return reply(shown)
+    answer = await call.parts.workloads.execute(container.cluster_id, container.uuid, command)
+    view: Output = {"output": answer.output}
+    return reply(view)
 
 
 async def _asked(call: Call, question: str) -> BayContainer:

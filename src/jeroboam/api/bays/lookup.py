@@ -19,16 +19,16 @@ async def baymodel_of(tx: Transaction, call: Call, ident: str) -> Template:
     """The baymodel that the caller means, among the project's own and the public ones."""
     everyones = call.allows("clustertemplate:get_one_all_projects")
     scope = None if everyones else call.caller.project_id
-    found = await tx.templates.find_visible(ident, scope, hidden=everyones)
-    return only(found, ident, "BayModel", "baymodels")
+    matches = await tx.templates.find_visible(ident, scope, hidden=everyones)
+    return only(matches, ident, "BayModel", "baymodels")
 
 
 async def container_of(tx: Transaction, call: Call, rule: str) -> BayContainer:
     """The container that the path names; whoever the rule allows may mean any project's."""
     ident, scope = call.path["container"], project_scope(call, rule)
     owner = {} if scope is None else {"project_id": scope}
-    found = await tx.workloads.find(ident, kind=BayObjectKind.CONTAINER, **owner)
-    container = only(found, ident, "Container", "containers")
+    matches = await tx.workloads.find(ident, kind=BayObjectKind.CONTAINER, **owner)
+    container = only(matches, ident, "Container", "containers")
     call.subject.is_(container.uuid, container.name)
     return container
 

@@ -43,24 +43,24 @@ class _Loader(_BASE):  # type: ignore[misc]
 
 def manifest_of(kind: BayManifestKind, text: str, field: str = "manifest") -> dict[str, Any]:
     """The manifest as an object of JSON. Raises `Invalid`, naming the field of the body that it came in."""
-    found = _plain(text, field)
-    if not isinstance(found, dict):
+    document = _plain(text, field)
+    if not isinstance(document, dict):
         raise _bad(field, "it has to be an object with apiVersion, kind, metadata and spec")
-    called = CALLED[kind]
-    if found.get("kind") != called:
-        raise _bad(field, f"its kind is {_said(found.get('kind'))}, and has to be {called}")
-    if found.get("apiVersion") != _API_VERSION:
-        raise _bad(field, f"its apiVersion is {_said(found.get('apiVersion'))}, and has to be {_API_VERSION}")
-    if not isinstance(found.get("spec"), dict):
+    kind_name = CALLED[kind]
+    if document.get("kind") != kind_name:
+        raise _bad(field, f"its kind is {_said(document.get('kind'))}, and has to be {kind_name}")
+    if document.get("apiVersion") != _API_VERSION:
+        raise _bad(field, f"its apiVersion is {_said(document.get('apiVersion'))}, and has to be {_API_VERSION}")
+    if not isinstance(document.get("spec"), dict):
         raise _bad(field, "its spec has to be an object")
-    _check_metadata(kind, found.get("metadata"), field)
-    template = found["spec"].get("template")
+    _check_metadata(kind, document.get("metadata"), field)
+    template = document["spec"].get("template")
     inner = template.get("metadata") if isinstance(template, dict) else None
     _check_labels(inner.get("labels") if isinstance(inner, dict) else None, "spec.template.metadata.labels", field)
-    _check_names(found, "", field)
+    _check_names(document, "", field)
     # What the cluster says of an object is no wish.
-    found.pop("status", None)
-    return found
+    document.pop("status", None)
+    return document
 
 
 def name_of(manifest: dict[str, Any]) -> str:
@@ -84,8 +84,8 @@ def _check_metadata(kind: BayManifestKind, meta: Any, field: str) -> None:
         raise _bad(field, f"metadata.name {_said(name)} is a word of the API's paths: nobody could call it")
     if meta.get("namespace") not in (None, _NAMESPACE):
         raise _bad(field, f"metadata.namespace has to be {_NAMESPACE}, or absent")
-    if given := sorted(_GIVEN & meta.keys()):
-        raise _bad(field, f"metadata.{given[0]} is not a user's to set")
+    if reserved_keys := sorted(_GIVEN & meta.keys()):
+        raise _bad(field, f"metadata.{reserved_keys[0]} is not a user's to set")
     _check_labels(meta.get("labels"), "metadata.labels", field)
 
 
@@ -102,9 +102,9 @@ def _check_names(part: Any, where: str, field: str) -> None:
     for key, value in members:
         place = f"{where}.{key}" if where else str(key)
         if key in _NAMED and isinstance(value, dict):
-            reserved = next((name for name in value if is_reserved(str(name))), None)
-            if reserved is not None:
-                raise _bad(field, f"{place} must not have {_said(reserved)}: names like it are the service's own")
+            reserved_name = next((name for name in value if is_reserved(str(name))), None)
+            if reserved_name is not None:
+                raise _bad(field, f"{place} must not have {_said(reserved_name)}: names like it are the service's own")
         _check_names(value, place, field)
 
 
@@ -116,16 +116,16 @@ def _plain(text: str, field: str) -> Any:
     if len(text.encode(errors="replace")) > MOST_OCTETS:
         raise _bad(field, f"it has more than {MOST_OCTETS} octets")
     try:
-        found = _parsed(text)
+        document = _parsed(text)
     except _Refused as error:
         raise _bad(field, str(error)) from error
     except yaml.YAMLError as error:
         raise _bad(field, f"it is not YAML: {_where(error)}") from error
     except (ValueError, TypeError, RecursionError) as error:
         raise _bad(field, "it is neither JSON nor plain YAML") from error
-    if (why := next(_oddities(found), None)) is not None:
-        raise _bad(field, why)
-    return found
+    if (reason := next(_oddities(document), None)) is not None:
+        raise _bad(field, reason)
+    return document
 
 
 class _Refused(Exception):
@@ -157,45 +157,45 @@ def _check_events(text: str) -> None:
             raise _Refused("it is too deep")
 
 
-def _oddities(found: Any, depth: int = 0) -> Iterator[str]:
+def _oddities(value: Any, depth: int = 0) -> Iterator[str]:
     """What of it has no counterpart in JSON."""
     if depth > _MOST_DEPTH:
         yield "it is too deep"
-    elif isinstance(found, dict):
-        yield from (f"a key has to be a text, and {_said(key)} is none" for key in found if not isinstance(key, str))
-        for each in (*found, *found.values()):
-            yield from _oddities(each, depth + 1)
-    elif isinstance(found, list):
-        for each in found:
-            yield from _oddities(each, depth + 1)
-    elif (why := _oddity(found)) is not None:
-        yield why
+    elif isinstance(value, dict):
+        yield from (f"a key has to be a text, and {_said(key)} is none" for key in value if not isinstance(key, str))
+        for member in (*value, *value.values()):
+            yield from _oddities(member, depth + 1)
+    elif isinstance(value, list):
+        for member in value:
+            yield from _oddities(member, depth + 1)
+    elif (reason := _oddity(value)) is not None:
+        yield reason
 
 
-def _oddity(found: Any) -> str | None:
+def _oddity(value: Any) -> str | None:
     """The same of something that holds nothing else."""
-    match found:
+    match value:
         case None | bool():
             return None
         case str():
-            odd = "\0" in found or any("\ud800" <= letter <= "\udfff" for letter in found)
+            odd = "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value)
             return "it holds a letter that no text can have" if odd else None
         case int():
-            return "it holds a number that is too large" if abs(found) >= _LARGEST else None
+            return "it holds a number that is too large" if abs(value) >= _LARGEST else None
         case float():
-            return None if math.isfinite(found) else "it holds a number that is none"
-    return f"it holds something that JSON does not know: {_said(found)}"
+            return None if math.isfinite(value) else "it holds a number that is none"
+    return f"it holds something that JSON does not know: {_said(value)}"
 
 
 def _where(error: yaml.YAMLError) -> str:
     mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
-    said = str(problem or getattr(error, "reason", None) or "it cannot be read")
-    return said if mark is None else f"{said} in line {mark.line + 1}"
+    message = str(problem or getattr(error, "reason", None) or "it cannot be read")
+    return message if mark is None else f"{message} in line {mark.line + 1}"
 
 
 def _said(value: Any) -> str:
     return "missing" if value is None else f"'{str(value)[:80]}'"
 
 
-def _bad(field: str, why: str) -> Invalid:
-    return Invalid(f"Invalid input for field '{field}': {why}.", field=field)
+def _bad(field: str, reason: str) -> Invalid:
+    return Invalid(f"Invalid input for field '{field}': {reason}.", field=field)

@@ -224,50 +224,57 @@ def _asked() -> list[Route]:
     ]
 
 
-def _orchestrated(of: orchestrated.ManifestResource, answers: tuple[object, object, object]) -> tuple[Route, ...]:
+def _orchestrated(resource: orchestrated.ManifestResource, answers: tuple[object, object, object]) -> tuple[Route, ...]:
     """The routes of pods, services or replication controllers; their answers in short, in a list and alone."""
-    many, one, called = of.collection, of.kind, CALLED[of.kind]
-    lists, single = f"/{many}", f"/{many}/{{{one}}}"
+    collection, kind, kind_name = resource.collection, resource.kind, CALLED[resource.kind]
+    lists, single = f"/{collection}", f"/{collection}/{{{kind}}}"
     page = paging(sort_keys(BayManifest)) | _WITHIN
     in_short, in_full, alone = answers
-    made = body_of(orchestrated.FIELDS, orchestrated.REQUIRED)
-    refused = f"{_STORED}; what the bay would refuse is a 400"
+    body_schema = body_of(orchestrated.FIELDS, orchestrated.REQUIRED)
+    refusal_note = f"{_STORED}; what the bay would refuse is a 400"
 
-    def route(method: str, path: str, verb: str, handler: Handler, what: str, **more: Any) -> Route:
-        return Route(method=method, path=path, rule=f"{one}:{verb}", handler=_told(handler, what), **more)
+    def route(method: str, path: str, verb: str, handler: Handler, summary: str, **options: Any) -> Route:
+        return Route(method=method, path=path, rule=f"{kind}:{verb}", handler=_told(handler, summary), **options)
 
     return (
-        route("GET", lists, "get_all", of.index, f"{called}s, in short", query=page, answer=in_short),
-        route("GET", f"{lists}/detail", "detail", of.detail, f"{called}s, whole", query=page, answer=in_full),
+        route("GET", lists, "get_all", resource.index, f"{kind_name}s, in short", query=page, answer=in_short),
+        route("GET", f"{lists}/detail", "detail", resource.detail, f"{kind_name}s, whole", query=page, answer=in_full),
         route(
-            *("POST", lists, "create", of.create, f"a {called} of a manifest"),
-            body=made,
+            *("POST", lists, "create", resource.create, f"a {kind_name} of a manifest"),
+            body=body_schema,
             status=201,
             answer=alone,
             refusals=(404, 409),
-            differs=refused,
+            differs=refusal_note,
         ),
-        route("GET", single, "get", of.show, f"a {called}", query=_WITHIN, answer=alone),
+        route("GET", single, "get", resource.show, f"a {kind_name}", query=_WITHIN, answer=alone),
         route(
-            *("PATCH", single, "update", of.update, f"another manifest for a {called}"),
+            *("PATCH", single, "update", resource.update, f"another manifest for a {kind_name}"),
             query=_WITHIN,
             body=patch_of(*orchestrated.CHANGEABLE),
             answer=alone,
-            differs=refused,
+            differs=refusal_note,
         ),
         route(
-            "DELETE", single, "delete", of.delete, f"the end of a {called}", query=_WITHIN, status=204, differs=_STORED
+            "DELETE",
+            single,
+            "delete",
+            resource.delete,
+            f"the end of a {kind_name}",
+            query=_WITHIN,
+            status=204,
+            differs=_STORED,
         ),
     )
 
 
-def _told(handler: Handler, what: str) -> Handler:
+def _told(handler: Handler, summary: str) -> Handler:
     """The same handler, with what it is for."""
 
     async def ask(call: Call) -> Answer:
         return await handler(call)
 
-    ask.__doc__ = f"{handler.__name__}: {what}"
+    ask.__doc__ = f"{handler.__name__}: {summary}"
     return ask
 
 

@@ -45,7 +45,7 @@ class ContainerFamily:
 
     def about(self, base: str) -> Any:
         media = {"base": "application/json", "type": "application/vnd.openstack.zun.v1+json"}
-        shown: dict[str, Any] = {
+        body: dict[str, Any] = {
             "id": "v1",
             "media_types": [media],
             "links": [
@@ -58,11 +58,11 @@ class ContainerFamily:
             ],
         }
         for name in _RESOURCES:
-            shown[name] = [
+            body[name] = [
                 {"href": f"{base}/v1/{name}/", "rel": "self"},
                 {"href": f"{base}/{name}/", "rel": "bookmark"},
             ]
-        return shown
+        return body
 
     def failure(self, failure: Failure) -> Any:
         item = {
@@ -75,8 +75,8 @@ class ContainerFamily:
         }
         return {"errors": [item]}
 
-    def unsupported(self, asked: str, base: str) -> Any:
-        text = f"Version {asked} is not supported by the API. Minimum is 1.1 and maximum is 1.{self.newest}."
+    def unsupported(self, version: str, base: str) -> Any:
+        text = f"Version {version} is not supported by the API. Minimum is 1.1 and maximum is 1.{self.newest}."
         item = {
             "request_id": "",
             "code": "zun.microversion-unsupported",

@@ -23,9 +23,9 @@ def check_hosts(hosts: Sequence[Host], spec: ContainerSpec) -> None:
     """Raise `SchemaError`, naming field and value, for what none of the hosts has."""
     if not hosts:
         return
-    most = max(host.facts.cpus for host in hosts)
-    if spec.cpu > most:
-        raise _refused("cpu", spec.cpu, f"no host has more than {most} cores.")
+    max_cpus = max(host.facts.cpus for host in hosts)
+    if spec.cpu > max_cpus:
+        raise _refused("cpu", spec.cpu, f"no host has more than {max_cpus} cores.")
     if spec.disk is not None and not any(host.facts.disk_quota_supported for host in hosts):
         raise _refused("disk", spec.disk, "no host can limit the disk of a container.")
     if spec.runtime is not None:
@@ -44,11 +44,11 @@ def check_limits(host: Host | None, cpu: float) -> None:
         raise _refused("cpu", cpu, f"the container's host has {host.facts.cpus} cores.")
 
 
-def _check_word(field: str, value: str, known: Iterable[str], what: str) -> None:
-    words = sorted(set(known))
+def _check_word(field: str, value: str, names: Iterable[str], plural: str) -> None:
+    words = sorted(set(names))
     if value not in words:
-        raise _refused(field, value, f"the {what} of all hosts are: {', '.join(words) or 'none'}.")
+        raise _refused(field, value, f"the {plural} of all hosts are: {', '.join(words) or 'none'}.")
 
 
-def _refused(field: str, value: object, why: str) -> SchemaError:
-    return SchemaError(describe_bad_value(field, value, why), field=field)
+def _refused(field: str, value: object, reason: str) -> SchemaError:
+    return SchemaError(describe_bad_value(field, value, reason), field=field)

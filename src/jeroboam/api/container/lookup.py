@@ -22,17 +22,17 @@ async def container_of(tx: Transaction, call: Call, all_projects: str) -> Contai
     Whom the rule allows it may name any container by its uuid, and by its name after asking for all projects.
     """
     ident = call.path["container"]
-    asked = flag_of(call, "all_projects")
-    if asked:
+    wants_all = flag_of(call, "all_projects")
+    if wants_all:
         call.enforce(all_projects)
-    everyones = asked or (is_uuid(ident) and call.allows(all_projects))
-    found = await tx.containers.find(ident, **({} if everyones else {"project_id": call.caller.project_id}))
-    if not found:
+    everyones = wants_all or (is_uuid(ident) and call.allows(all_projects))
+    matches = await tx.containers.find(ident, **({} if everyones else {"project_id": call.caller.project_id}))
+    if not matches:
         raise ContainerNotFound(f"Container {ident} could not be found.")
-    if len(found) > 1:
+    if len(matches) > 1:
         raise Conflict("Multiple containers exist with same name, please use the container uuid instead.")
-    call.subject.is_(found[0].uuid, found[0].name)
-    return found[0]
+    call.subject.is_(matches[0].uuid, matches[0].name)
+    return matches[0]
 
 
 async def container_to_change(tx: Transaction, call: Call, action: str) -> Container:
@@ -45,9 +45,11 @@ async def container_to_change(tx: Transaction, call: Call, action: str) -> Conta
 async def ask(tx: Transaction, call: Call, container: Container, kind: OpKind, **params: Any) -> Container:
     """Record one more op, and say so to whom it concerns."""
     seconds = call.parts.options.seconds_for(kind) + float(params.get("timeout") or 0)
-    asked = ask_container(container, kind, now=tx.now, seconds=seconds, request_id=call.request_id, **params)
-    await tx.containers.update(asked)
-    tx.hint("container", asked.uuid)
-    if asked.host_id is not None:
-        tx.hint("dispatch", f"{asked.host_id}/{asked.uuid}")
-    return asked
+    updated_container = ask_container(
+        container, kind, now=tx.now, seconds=seconds, request_id=call.request_id, **params
+    )
+    await tx.containers.update(updated_container)
+    tx.hint("container", updated_container.uuid)
+    if updated_container.host_id is not None:
+        tx.hint("dispatch", f"{updated_container.host_id}/{updated_container.uuid}")
+    return updated_container

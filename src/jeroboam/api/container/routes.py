@@ -37,14 +37,14 @@ def _wish(
     until: int = NEWEST,
 ) -> Route:
     """An action that is recorded; its arguments may come in the query or in the body."""
-    known = table or {}
+    checks = table or {}
     return Route(
         method="POST",
         path=f"{_ONE}/{name}",
         handler=handler,
         rule=f"container:{name}",
-        query={**_ALL, **known},
-        body=_or_null(known),
+        query={**_ALL, **checks},
+        body=_or_null(checks),
         body_needed=False,
         status=202,
         until=until,

@@ -20,9 +20,9 @@ class ProjectLimits:
 
     limits: tuple[Limit, ...] = ()
 
-    def check(self, asked: RequestedSize) -> None:
+    def check(self, size: RequestedSize) -> None:
         """Raise `Forbidden`, naming the limit, for what is beyond one."""
-        check(self.limits, asked)
+        check(self.limits, size)
 
     def check_cluster(self, cluster: Cluster, groups: Sequence[NodeGroup], template: Template) -> None:
         """Whether that cluster may be made."""
@@ -31,14 +31,14 @@ class ProjectLimits:
     def check_change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> None:
         """Whether the cluster may become that; what stays as it is may stay."""
         was, spec = before.spec, after.spec
-        flavored = (was.flavor_id, was.master_flavor_id) != (spec.flavor_id, spec.master_flavor_id)
-        asked = RequestedSize(
+        has_new_flavor = (was.flavor_id, was.master_flavor_id) != (spec.flavor_id, spec.master_flavor_id)
+        size = RequestedSize(
             cluster_name=after.name if after.name != before.name else None,
-            flavors=[flavor_of(after, group) for group in groups] if flavored else (),
+            flavors=[flavor_of(after, group) for group in groups] if has_new_flavor else (),
             labels=spec.labels if spec.labels != was.labels else None,
             labels_complete=True,
         )
-        self.check(asked)
+        self.check(size)
 
     def check_upgrade(self, before: Cluster, after: Cluster, template: Template) -> None:
         """Whether the cluster may go to that template."""
@@ -48,8 +48,8 @@ class ProjectLimits:
 
     def check_template(self, spec: TemplateSpec) -> None:
         """Whether there may be a template of that kind; what it leaves open is the cluster's to say."""
-        named = [flavor for flavor in (spec.flavor_id, spec.master_flavor_id) if flavor is not None]
-        self.check(RequestedSize(coe=spec.coe, provider=spec.driver, flavors=named, labels=spec.labels))
+        flavors = [flavor for flavor in (spec.flavor_id, spec.master_flavor_id) if flavor is not None]
+        self.check(RequestedSize(coe=spec.coe, provider=spec.driver, flavors=flavors, labels=spec.labels))
 
     def check_group(self, cluster: Cluster, group: NodeGroup, before: NodeGroup | None = None) -> None:
         """Whether the cluster may have nodes of that kind; what is as it was before may stay."""
@@ -60,17 +60,19 @@ class ProjectLimits:
             RequestedSize(flavors=() if same_flavor else (flavor,), labels=None if same_labels else group.spec.labels)
         )
 
-    async def check_growth(self, tx: Transaction, project_id: str, more: int, *, cluster_id: str | None = None) -> None:
+    async def check_growth(
+        self, tx: Transaction, project_id: str, growth: int, *, cluster_id: str | None = None
+    ) -> None:
         """Whether the project may have so many nodes more, in that cluster or in a new one."""
-        if more <= 0 or not any(_counts(limit) for limit in self.limits):
+        if growth <= 0 or not any(_counts(limit) for limit in self.limits):
             return
         await tx.serialise(project_id, "clusters")
         _, nodes = await tx.clusters.totals(project_id)
-        own = None
+        cluster_nodes = None
         if cluster_id is not None:
             groups = await tx.nodegroups.select(cluster_id=cluster_id)
-            own = sum(group.spec.node_count for group in groups) + more
-        self.check(RequestedSize(cluster_nodes=own, project_nodes=nodes + more))
+            cluster_nodes = sum(group.spec.node_count for group in groups) + growth
+        self.check(RequestedSize(cluster_nodes=cluster_nodes, project_nodes=nodes + growth))
 
 
 def _counts(limit: Limit) -> bool:

@@ -57,7 +57,7 @@ class ContainerInfraFamily:
 
     def about(self, base: str) -> Any:
         media = {"base": "application/json", "type": "application/vnd.openstack.magnum.v1+json"}
-        shown: dict[str, Any] = {
+        body: dict[str, Any] = {
             "id": "v1",
             "media_types": [media],
             "links": [
@@ -70,14 +70,14 @@ class ContainerInfraFamily:
             ],
         }
         for name, path in _RESOURCES.items():
-            shown[name] = [
+            body[name] = [
                 {"href": f"{base}/v1/{path}/", "rel": "self"},
                 {"href": f"{base}/{path}/", "rel": "bookmark"},
             ]
-        return shown
+        return body
 
     def failure(self, failure: Failure) -> Any:
-        code = "client" if failure.handled else ""
+        code = "client" if failure.from_handler else ""
         if failure.status >= 500:  # noqa: PLR2004
             code = "server"
         item: dict[str, Any] = {
@@ -90,8 +90,8 @@ class ContainerInfraFamily:
         }
         return {"errors": [item], **kilo.told(failure)}
 
-    def unsupported(self, asked: str, base: str) -> Any:
-        text = f"Version {asked} is not supported by the API. Minimum is 1.1 and maximum is 1.{self.newest}."
+    def unsupported(self, version: str, base: str) -> Any:
+        text = f"Version {version} is not supported by the API. Minimum is 1.1 and maximum is 1.{self.newest}."
         item = {
             "code": "magnum.microversion-unsupported",
             "title": "Requested microversion is unsupported",
@@ -112,9 +112,11 @@ class ContainerInfraFamily:
         if media == "application/json" or media.endswith("+json") or (method == "PATCH" and not has_body):
             return None
         if media in {"", "application/x-www-form-urlencoded", "multipart/form-data"}:
-            return Failure(status=400, detail="Unknown argument: the body has to be application/json.", handled=True)
+            return Failure(
+                status=400, detail="Unknown argument: the body has to be application/json.", from_handler=True
+            )
         return Failure(
-            status=415, detail=f"Unknown mimetype: {media}, the body has to be application/json.", handled=True
+            status=415, detail=f"Unknown mimetype: {media}, the body has to be application/json.", from_handler=True
         )
 
     def unknown_argument(self, name: str) -> str:
@@ -124,7 +126,7 @@ class ContainerInfraFamily:
 def _title(failure: Failure) -> str:
     """The first sentence, with the name of the field that was refused."""
     text = failure.detail
-    if (end := _SENTENCE.search(_QUOTED.sub(lambda quoted: "-" * len(quoted[0]), text))) is not None:
+    if (end := _SENTENCE.search(_QUOTED.sub(lambda match: "-" * len(match[0]), text))) is not None:
         text = text[: end.start()]
     name = failure.field.rpartition("/")[2]
     return text if name in text else f"{text} ({name})"

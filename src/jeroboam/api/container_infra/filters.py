@@ -21,30 +21,30 @@ _MOST_WORDS = 200
 _LABEL = re.compile(rf"({_KEY})(?:=([^,]*))?", re.DOTALL)
 
 
-def words(known: Sequence[str] | None = None) -> ListCheck:
+def words(choices: Sequence[str] | None = None) -> ListCheck:
     """Words with commas between them, of these if there are only some."""
 
     def run(name: str, value: str) -> tuple[str, ...]:
-        found = tuple(word for word in value.split(",") if word)
-        for word in found:
-            if known is not None and word not in known:
-                raise InvalidField(name, value, f"it has to be one of: {', '.join(known)}.")
-        if not found:
+        parts = tuple(word for word in value.split(",") if word)
+        for word in parts:
+            if choices is not None and word not in choices:
+                raise InvalidField(name, value, f"it has to be one of: {', '.join(choices)}.")
+        if not parts:
             raise InvalidField(name, value, "it must not be empty.")
-        return found
+        return parts
 
-    one = "|".join(known) if known is not None else "[^,]+"
+    one = "|".join(choices) if choices is not None else "[^,]+"
     return ListCheck(run, {"type": "string", "pattern": f"^({one})(,({one}))*$"})
 
 
 def _labels(name: str, value: str) -> tuple[tuple[str, str | None], ...]:
-    found = []
-    for said in value.split(","):
-        match = _LABEL.fullmatch(said)
+    pairs = []
+    for item in value.split(","):
+        match = _LABEL.fullmatch(item)
         if match is None:
             raise InvalidField(name, value, "it has to be KEY or KEY=VALUE.")
-        found.append((match[1], match[2]))
-    return tuple(found)
+        pairs.append((match[1], match[2]))
+    return tuple(pairs)
 
 
 LABELS = ListCheck(_labels, {"type": "string", "pattern": f"^{_KEY}(=[^,]*)?(,{_KEY}(=[^,]*)?)*$"})
@@ -71,10 +71,10 @@ TEMPLATES: dict[str, FieldCheck] = {
 
 def _words_of(call: Call, name: str) -> tuple[Any, ...]:
     """What is asked for, each once. Raises `InvalidField` for more of it than a database takes in one question."""
-    asked: tuple[Any, ...] = tuple(dict.fromkeys(call.query.get(name, ())))
-    if len(asked) > _MOST_WORDS:
-        raise InvalidField(name, f"{len(asked)} of them", f"a list is narrowed by at most {_MOST_WORDS}.")
-    return asked
+    values: tuple[Any, ...] = tuple(dict.fromkeys(call.query.get(name, ())))
+    if len(values) > _MOST_WORDS:
+        raise InvalidField(name, f"{len(values)} of them", f"a list is narrowed by at most {_MOST_WORDS}.")
+    return values
 
 
 def of_clusters(call: Call) -> ClusterFilter:

@@ -11,13 +11,13 @@ from jeroboam.store import Transaction
 T = TypeVar("T")
 
 
-def only(found: Sequence[T], ident: str, one: str, many: str) -> T:
+def only(matches: Sequence[T], ident: str, singular: str, plural: str) -> T:
     """The one that was found. Raises `NotFound` for none and `Conflict` for a name that several have."""
-    if not found:
-        raise NotFound(f"{one} {ident} could not be found.")
-    if len(found) > 1:
-        raise Conflict(f"Multiple {many} exist with same name, please use the {one.lower()} uuid instead.")
-    return found[0]
+    if not matches:
+        raise NotFound(f"{singular} {ident} could not be found.")
+    if len(matches) > 1:
+        raise Conflict(f"Multiple {plural} exist with same name, please use the {singular.lower()} uuid instead.")
+    return matches[0]
 
 
 def project_scope(call: Call, all_projects: str) -> str | None:
@@ -34,8 +34,8 @@ async def cluster_of(tx: Transaction, ident: str, project_id: str | None) -> Clu
 async def template_of(tx: Transaction, call: Call, ident: str, *, everyones: bool) -> Template:
     """The template that the caller means, among the project's own and the public ones."""
     scope = None if everyones else call.caller.project_id
-    found = await tx.templates.find_visible(ident, scope, hidden=everyones)
-    return only(found, ident, "ClusterTemplate", "ClusterTemplates")
+    matches = await tx.templates.find_visible(ident, scope, hidden=everyones)
+    return only(matches, ident, "ClusterTemplate", "ClusterTemplates")
 
 
 def template_sight(call: Call) -> dict[str, Any]:
@@ -44,11 +44,11 @@ def template_sight(call: Call) -> dict[str, Any]:
     return {"project_id": None if admin else call.caller.project_id, "hidden": admin}
 
 
-def usable(call: Call, found: Sequence[Template], ident: str) -> Template | None:
+def usable(call: Call, matches: Sequence[Template], ident: str) -> Template | None:
     """The one template that was found to be used, or None. Raises `Forbidden` for one that is hidden."""
-    if not found:
+    if not matches:
         return None
-    template = only(found, ident, "ClusterTemplate", "ClusterTemplates")
+    template = only(matches, ident, "ClusterTemplate", "ClusterTemplates")
     if template.hidden and not template_sight(call)["hidden"]:
         raise Forbidden(f"ClusterTemplate {ident} is hidden and can not be used to create a cluster.")
     return template

@@ -18,9 +18,9 @@ class PageBody(TypedDict):
     next: NotRequired[NextPage]
 
 
-def paged(call: Call, page: Page, path: str, found: Sequence[HasUuid], body: PageBody | dict[str, Any]) -> Answer:
-    """The answer with that body. `path` is the list's own, below `/v1`; `found` is what it shows, in its order."""
-    following = next_page(call, page, path, found)
-    if following is not None:
-        body["next"] = following
+def paged(call: Call, page: Page, path: str, items: Sequence[HasUuid], body: PageBody | dict[str, Any]) -> Answer:
+    """The answer with that body. `path` is the list's own, below `/v1`; `items` is what it shows, in its order."""
+    next_link = next_page(call, page, path, items)
+    if next_link is not None:
+        body["next"] = next_link
     return reply(body)

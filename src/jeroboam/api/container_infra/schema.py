@@ -23,27 +23,27 @@ NODES = whole(low=0, high=MOST_NODES)
 
 
 def refuse_unknown(
-    body: Mapping[str, Any], known: Collection[str], argument: str, *, read_only: Collection[str] = ()
+    body: Mapping[str, Any], names: Collection[str], argument: str, *, read_only: Collection[str] = ()
 ) -> None:
     """Raise `Invalid` for an attribute that the argument does not have, or that nobody may set."""
     for name in body:
         if name in read_only:
             raise Invalid(f"Cannot set read only field: {name}.", field=name)
-        if name not in known:
+        if name not in names:
             raise Invalid(f"Unknown attribute for argument {argument}: {name}", field=name)
 
 
 def _labels(name: str, value: Any) -> dict[str, str]:
-    checked: dict[str, str] = _scalars(name, value)
-    check_unreserved(name, checked)
-    for key, said in checked.items():
+    result: dict[str, str] = _scalars(name, value)
+    check_unreserved(name, result)
+    for key, member in result.items():
         if key != key.strip():
-            raise InvalidField(f"{name}/{key}", said, "a key has no space at its start or end.")
+            raise InvalidField(f"{name}/{key}", member, "a key has no space at its start or end.")
     for key in _WHOLE_LABELS:
-        given = checked.get(key)
-        if given is not None and not (given.isascii() and given.isdigit() and len(given) <= _MOST_DIGITS):
-            raise InvalidField(f"{name}/{key}", given, "it has to be an integer.")
-    return checked
+        number = result.get(key)
+        if number is not None and not (number.isascii() and number.isdigit() and len(number) <= _MOST_DIGITS):
+            raise InvalidField(f"{name}/{key}", number, "it has to be an integer.")
+    return result
 
 
 labels = FieldCheck(_labels, _scalars.schema)
@@ -74,15 +74,15 @@ ipv4_list = FieldCheck(_ipv4_list, {"type": "string", "minLength": 1})
 """IPv4 addresses with commas between them."""
 
 
-def literal(said: str) -> Any:
+def literal(text: str) -> Any:
     """The value that a text in JSON, or in Python's spelling, stands for. Raises `ValueError`."""
     try:
-        return msgspec.json.decode(said)
+        return msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
         try:
-            return ast.literal_eval(said)
+            return ast.literal_eval(text)
         except (SyntaxError, RecursionError, MemoryError, TypeError) as error:
-            raise ValueError(said) from error
+            raise ValueError(text) from error
 
 
 def label_of(change: PatchOperation) -> PatchOperation:

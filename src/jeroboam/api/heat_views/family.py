@@ -49,9 +49,9 @@ class HeatViews:
             error={"message": failure.detail, "type": kind, "traceback": None},
         )
 
-    def unsupported(self, asked: str, base: str) -> Any:
+    def unsupported(self, version: str, base: str) -> Any:
         del base
-        return self.failure(Failure(status=406, detail=f"Version {asked} is not supported: there is 1.1."))
+        return self.failure(Failure(status=406, detail=f"Version {version} is not supported: there is 1.1."))
 
     def check_headers(self, method: str, headers: Mapping[str, str], *, has_body: bool) -> Failure | None:
         del method, headers, has_body

@@ -71,10 +71,10 @@ async def mark(call: Call) -> Answer:
 
 
 def _resource(stack: Stack, call: Call) -> dict[str, Any]:
-    shown = stacks.find_resource(stack, call.path["resource"], call.base)
-    if shown is None:
+    body = stacks.find_resource(stack, call.path["resource"], call.base)
+    if body is None:
         raise NotFound(f"The Resource ({call.path['resource']}) could not be found in Stack {stack.name}.")
-    return shown
+    return body
 
 
 async def _find(tx: Transaction, call: Call, foreign: str = "cluster:get_one_all_projects") -> Stack:
@@ -102,7 +102,7 @@ async def _find_by_id(tx: Transaction, tenant: str, ident: str) -> Stack | None:
         group = only(groups, ident, "Stack", "stacks")
         return Stack(cluster=await cluster_of(tx, group.cluster_id, tenant), group=group)
     for group in await tx.nodegroups.select(project_id=tenant):
-        node = next((each for each in group.desired if each.uuid == ident.lower()), None)
+        node = next((node for node in group.desired if node.uuid == ident.lower()), None)
         if node is not None:
             return Stack(cluster=await cluster_of(tx, group.cluster_id, tenant), group=group, node=node)
     return None

@@ -84,7 +84,7 @@ def list_resources(stack: Stack, base: str, *, depth: int) -> list[dict[str, Any
     resources = [show_group(stack, group, base) for group in stack.groups]
     if depth:
         inner = [Stack(cluster=stack.cluster, group=group) for group in stack.groups]
-        resources += [show_minion(each, node, base) for each in inner if each.group for node in each.group.desired]
+        resources += [show_minion(part, node, base) for part in inner if part.group for node in part.group.desired]
     return resources
 
 
@@ -97,9 +97,9 @@ def find_resource(stack: Stack, ident: str, base: str) -> dict[str, Any] | None:
         return show_group(stack, stack.group, base)
     return next(
         (
-            each
-            for each in list_resources(stack, base, depth=1)
-            if ident in {each["resource_name"], each["physical_resource_id"]}
+            resource
+            for resource in list_resources(stack, base, depth=1)
+            if ident in {resource["resource_name"], resource["physical_resource_id"]}
         ),
         None,
     )
@@ -108,9 +108,9 @@ def find_resource(stack: Stack, ident: str, base: str) -> dict[str, Any] | None:
 def show_group(stack: Stack, group: NodeGroup, base: str) -> dict[str, Any]:
     """The resource group that holds the nodes of a group."""
     name = MASTERS if group.spec.role == MASTER else MINIONS
-    nested = _path(Stack(cluster=stack.cluster, group=group), base)
-    shown = _resource(stack, name, _GROUP_TYPE, group.uuid, group.status, group.status_reason or "", group, base)
-    return shown | {"links": [*shown["links"], {"href": nested, "rel": "nested"}]}
+    nested_path = _path(Stack(cluster=stack.cluster, group=group), base)
+    resource = _resource(stack, name, _GROUP_TYPE, group.uuid, group.status, group.status_reason or "", group, base)
+    return resource | {"links": [*resource["links"], {"href": nested_path, "rel": "nested"}]}
 
 
 def show_minion(stack: Stack, node: Node, base: str) -> dict[str, Any]:
@@ -131,9 +131,9 @@ def _status_of(cluster: Cluster, group: NodeGroup, node: Node) -> tuple[str, str
     """How far the node has come, in Heat's words, and why not further."""
     if group.deleting or node.uuid in group.spec.nodes_to_remove:
         return "DELETE_IN_PROGRESS", ""
-    observed = next((each for each in group.observed if each.uuid == node.uuid), None)
-    there = observed is not None and observed.state in {NodeState.RUNNING, NodeState.STOPPED}
-    if there and observed is not None and (observed.ready or not group.status.endswith("IN_PROGRESS")):
+    observed = next((member for member in group.observed if member.uuid == node.uuid), None)
+    exists = observed is not None and observed.state in {NodeState.RUNNING, NodeState.STOPPED}
+    if exists and observed is not None and (observed.ready or not group.status.endswith("IN_PROGRESS")):
         return "CREATE_COMPLETE", ""
     if group.status.endswith("FAILED"):
         return "CREATE_FAILED", cluster.status_reason or (observed.reason if observed else "")
@@ -142,8 +142,8 @@ def _status_of(cluster: Cluster, group: NodeGroup, node: Node) -> tuple[str, str
 
 def _server_of(group: NodeGroup, node: Node) -> str:
     """What `refs_map` says: the id that the node's machine has, once there is one."""
-    made = any(each.uuid == node.uuid and each.server_id is not None for each in group.observed)
-    return node.uuid if made else _UNKNOWN_SERVER
+    has_server = any(member.uuid == node.uuid and member.server_id is not None for member in group.observed)
+    return node.uuid if has_server else _UNKNOWN_SERVER
 
 
 def _resource(

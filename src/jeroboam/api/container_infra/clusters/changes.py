@@ -49,13 +49,13 @@ ROLLBACK = 3
 async def update(call: Call) -> Answer:
     """PATCH /clusters/{id or name}: another size, other labels or flavours, another name or health"""
     changes = _changes(call)
-    named = {change.root for change in changes}
+    field_names = {change.root for change in changes}
     batch = batch_of(call)
     scope = project_scope(call, "cluster:update_all_projects")
     async with call.parts.store.read() as tx:
         before = await cluster_of(tx, call.path["cluster"], scope)
         groups = await groups_of(tx, before)
-        workers = await group_of(tx, before, DEFAULT_WORKERS) if "node_count" in named else None
+        workers = await group_of(tx, before, DEFAULT_WORKERS) if "node_count" in field_names else None
     # A cluster whose name is taken away gets one, as one that was made without.
     spare = {"name": call.parts.ids.name("cluster")}
     wish = spare | _patched(before, groups, changes)
@@ -72,7 +72,7 @@ async def update(call: Call) -> Answer:
         groups = await groups_of(tx, cluster)
         wish = spare | _patched(cluster, groups, changes)
         alteration = altered(cluster, groups, wish, reaches=reaches)
-        if "node_count" in named:
+        if "node_count" in field_names:
             workers = await group_of(tx, cluster, DEFAULT_WORKERS)
             alteration = _with_size(call, alteration, workers, wish.get("node_count", 1))
         rollback = query_flag(call.query, "rollback")
@@ -98,24 +98,24 @@ def _changes(call: Call) -> list[PatchOperation]:
 def _patched(cluster: Cluster, groups: list[NodeGroup], changes: list[PatchOperation]) -> dict[str, Any]:
     """What may be patched, as it is to be. A field that was removed is left out."""
     sizes = {group.name: group.spec.node_count for group in groups}
-    seen, spec = cluster.observed, cluster.spec
+    observed, spec = cluster.observed, cluster.spec
     document: dict[str, Any] = {
         "node_count": sizes.get(DEFAULT_WORKERS),
-        "health_status": seen.health_status,
-        "health_status_reason": seen.health_status_reason or None,
+        "health_status": observed.health_status,
+        "health_status_reason": observed.health_status_reason or None,
         "name": cluster.name,
         "labels": spec.labels,
         "flavor_id": spec.flavor_id,
         "master_flavor_id": spec.master_flavor_id,
     }
-    patched = apply(document, [_replacing(change) for change in changes])
-    reason = patched.get("health_status_reason")
+    result = apply(document, [_replacing(change) for change in changes])
+    reason = result.get("health_status_reason")
     if isinstance(reason, str):
         try:
-            patched["health_status_reason"] = literal(reason)
+            result["health_status_reason"] = literal(reason)
         except ValueError as error:
             raise InvalidField("health_status_reason", reason, "it has to be an object of strings, in JSON.") from error
-    return read({name: value for name, value in patched.items() if value is not None}, PATCHED)
+    return read({name: value for name, value in result.items() if value is not None}, PATCHED)
 
 
 def _replacing(change: PatchOperation) -> PatchOperation:
@@ -157,8 +157,8 @@ async def replaced(call: Call, cluster: Cluster, group: NodeGroup, node: Node) -
 
 async def check_growth(call: Call, cluster: Cluster, group: NodeGroup, count: int) -> None:
     """Raise `Conflict` where the nodes that the group gets for that size have no room. Asked before it is stored."""
-    if (more := count - group.spec.node_count) > 0:
-        await call.parts.admission.growth(cluster, group, more)
+    if (growth := count - group.spec.node_count) > 0:
+        await call.parts.admission.growth(cluster, group, growth)
 
 
 async def resized(
@@ -174,11 +174,11 @@ def _with_size(
     """The alteration with another size of that group besides."""
     _check_size(call, group, count)
     # What an earlier wish named and has not gone yet still goes: both were accepted.
-    going = dict.fromkeys(node.uuid for node in (*leaving_nodes(group), *_find_leavers(group, leavers)))
-    changed = {each.uuid: each for each in alteration.groups}
-    group = changed.get(group.uuid, group)
-    resized = replace(group, spec=replace(group.spec, node_count=count, nodes_to_remove=tuple(going)))
-    return replace(alteration, groups=tuple({**changed, group.uuid: resized}.values()))
+    uuids_to_remove = dict.fromkeys(node.uuid for node in (*leaving_nodes(group), *_find_leavers(group, leavers)))
+    groups_by_uuid = {changed.uuid: changed for changed in alteration.groups}
+    group = groups_by_uuid.get(group.uuid, group)
+    new_group = replace(group, spec=replace(group.spec, node_count=count, nodes_to_remove=tuple(uuids_to_remove)))
+    return replace(alteration, groups=tuple({**groups_by_uuid, group.uuid: new_group}.values()))
 
 
 async def _write(
@@ -192,10 +192,10 @@ async def _write(
     rollback: bool = False,
 ) -> None:
     """Store the wish that differs; with one for its nodes the cluster is in progress from now on."""
-    after, known = alteration.cluster, {group.uuid: group for group in await groups_of(tx, before)}
-    sizes = {uuid: group.spec.node_count for uuid, group in known.items()}
-    more = sum(group.spec.node_count - sizes[group.uuid] for group in alteration.groups)
-    await bounds.check_growth(tx, before.project_id, more, cluster_id=before.uuid)
+    after, groups_by_uuid = alteration.cluster, {group.uuid: group for group in await groups_of(tx, before)}
+    sizes = {uuid: group.spec.node_count for uuid, group in groups_by_uuid.items()}
+    growth = sum(group.spec.node_count - sizes[group.uuid] for group in alteration.groups)
+    await bounds.check_growth(tx, before.project_id, growth, cluster_id=before.uuid)
     if after.observed.health_status != before.observed.health_status:
         await record(tx, call, after, CLUSTER_HEALTH, "Set by request.")
     event_type, message, nodegroup = _told(before, alteration, sizes)
@@ -205,56 +205,59 @@ async def _write(
         if message:
             await record(tx, call, after, event_type, message)
         return
-    asked = ask_cluster(after, Operation.UPDATE, now=tx.now, minutes=minutes_for(call, before))
-    spec = replace(asked.spec, max_batch_size=batch or asked.spec.max_batch_size)
+    updated_cluster = ask_cluster(after, Operation.UPDATE, now=tx.now, minutes=minutes_for(call, before))
+    spec = replace(updated_cluster.spec, max_batch_size=batch or updated_cluster.spec.max_batch_size)
     if rollback:
-        spec = replace(spec, former=former_of(before, [known[group.uuid] for group in alteration.groups]))
-    asked = replace(asked, spec=spec)
-    await tx.clusters.update(asked)
+        spec = replace(spec, former=former_of(before, [groups_by_uuid[group.uuid] for group in alteration.groups]))
+    updated_cluster = replace(updated_cluster, spec=spec)
+    await tx.clusters.update(updated_cluster)
     for group in alteration.groups:
         await tx.nodegroups.update(ask_group(group, Operation.UPDATE, now=tx.now))
-    groups = tuple((known | {group.uuid: group for group in alteration.groups}).values())
-    await record(tx, call, asked, event_type, message, nodegroup=nodegroup, groups=groups)
+    groups = tuple((groups_by_uuid | {group.uuid: group for group in alteration.groups}).values())
+    await record(tx, call, updated_cluster, event_type, message, nodegroup=nodegroup, groups=groups)
     tx.hint("cluster", before.uuid)
 
 
 def _told(before: Cluster, alteration: ClusterUpdate, sizes: dict[str, int]) -> tuple[str, str, str | None]:
     """The event of that change: its type, a sentence, and the node group if it is about one alone."""
     after = alteration.cluster
-    sized = [group for group in alteration.groups if group.spec.node_count != sizes[group.uuid]]
-    parts = [f"{group.name} resized from {sizes[group.uuid]} to {nodes(group.spec.node_count)}" for group in sized]
+    resized_groups = [group for group in alteration.groups if group.spec.node_count != sizes[group.uuid]]
+    parts = [
+        f"{group.name} resized from {sizes[group.uuid]} to {nodes(group.spec.node_count)}" for group in resized_groups
+    ]
     parts += [text for group in alteration.groups if (text := _describe_leavers(group, sizes[group.uuid]))]
     if after.name != before.name:
         parts.append(f"renamed from {before.name} to {after.name}")
     fields = ("labels", "flavor_id", "master_flavor_id")
-    if changed := [name for name in fields if getattr(after.spec, name) != getattr(before.spec, name)]:
-        parts.append(f"another {', '.join(changed)} asked for")
+    if changed_fields := [name for name in fields if getattr(after.spec, name) != getattr(before.spec, name)]:
+        parts.append(f"another {', '.join(changed_fields)} asked for")
     alone = alteration.groups[0] if len(alteration.groups) == 1 else None
     if alone is not None and not parts:
         parts.append(f"{alone.name} asked for again, with {nodes(alone.spec.node_count)}")
-    resize = alone is not None and after.name == before.name and not changed
+    resize = alone is not None and after.name == before.name and not changed_fields
     message = f"{'; '.join(parts)}." if parts else ""
     return (CLUSTER_RESIZE if resize else CLUSTER_UPDATE), message, alone.name if alone and resize else None
 
 
 def _describe_leavers(group: NodeGroup, size: int) -> str:
     """What happens to the nodes that the wish names."""
-    going = leaving_nodes(group)
-    if not going:
+    leavers = leaving_nodes(group)
+    if not leavers:
         return ""
     verb = "removed from" if group.spec.node_count < size else "replaced in"
-    return f"{node_names(going)} to be {verb} {group.name}"
+    return f"{node_names(leavers)} to be {verb} {group.name}"
 
 
 def _check_size(call: Call, group: NodeGroup, count: int) -> None:
-    least, most = group.spec.min_node_count, group.spec.max_node_count
+    min_count, max_count = group.spec.min_node_count, group.spec.max_node_count
     if count == 0 and call.version < ZERO_NODES:
         raise zero_refused()
     if group.spec.role == MASTER:
         raise Invalid(f"Resizing the master nodegroup {group.name} is not supported.", field="nodegroup")
-    if count < least or (most is not None and count > most):
+    if count < min_count or (max_count is not None and count > max_count):
         raise Invalid(
-            f"Resizing {group.name} outside the allowed range: min_node_count = {least}, max_node_count = {most}",
+            f"Resizing {group.name} outside the allowed range: min_node_count = {min_count}, "
+            f"max_node_count = {max_count}",
             field="node_count",
         )
 
@@ -280,15 +283,15 @@ async def delete(call: Call) -> Answer:
 
 async def ended(tx: Transaction, call: Call, cluster: Cluster) -> None:
     """Store the wish that it be gone, over whatever else is under way."""
-    leaving = ask_cluster(cluster, Operation.DELETE, now=tx.now, minutes=minutes_for(call, cluster))
-    if leaving is not cluster:
-        await tx.clusters.update(leaving)
-        status = leaving.status
+    updated_cluster = ask_cluster(cluster, Operation.DELETE, now=tx.now, minutes=minutes_for(call, cluster))
+    if updated_cluster is not cluster:
+        await tx.clusters.update(updated_cluster)
+        status = updated_cluster.status
         # A delete needs no group that cannot be read.
         groups = await tx.nodegroups.select(cluster_id=cluster.uuid)
         for group in groups:
             await tx.nodegroups.update(replace(group, status=status, status_reason=None, updated_at=tx.now))
-        await record(tx, call, leaving, CLUSTER_DELETE, "The cluster is to be deleted.", groups=groups)
+        await record(tx, call, updated_cluster, CLUSTER_DELETE, "The cluster is to be deleted.", groups=groups)
     tx.hint("cluster", cluster.uuid)
 
 

@@ -93,7 +93,7 @@ async def index(call: Call) -> Answer:
 
 async def _list(call: Call, path: str, cluster: str | None) -> Answer:
     page = page_of(call)
-    wanted = EventFilter(
+    event_filter = EventFilter(
         cluster=cluster,
         event_types=call.query.get("event_type", ()),
         nodegroup=call.query.get("nodegroup"),
@@ -101,11 +101,11 @@ async def _list(call: Call, path: str, cluster: str | None) -> Answer:
     )
     scope = project_scope(call, "event:get_all_all_projects")
     async with call.parts.store.read() as tx:
-        found = await tx.events.listed(page, scope, wanted)
-        body: EventList = {"events": [_view(event) for event in found]}
+        events = await tx.events.listed(page, scope, event_filter)
+        body: EventList = {"events": [_view(event) for event in events]}
         if with_total(call):
-            body["total_count"] = await tx.events.total(scope, wanted)
-    return paged(call, page, path, found, body)
+            body["total_count"] = await tx.events.total(scope, event_filter)
+    return paged(call, page, path, events, body)
 
 
 def _since(name: str, value: str) -> dt.datetime:

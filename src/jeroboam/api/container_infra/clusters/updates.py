@@ -29,18 +29,18 @@ class ClusterUpdate:
 
 def batch_of(call: Call) -> int | None:
     """How many nodes of a group may be away at once, where the query says so."""
-    said: int | None = call.query.get("max_batch_size")
-    return said
+    size: int | None = call.query.get("max_batch_size")
+    return size
 
 
 def altered(
     cluster: Cluster, groups: Iterable[NodeGroup], wish: Mapping[str, Any], *, reaches: Collection[str] = ()
 ) -> ClusterUpdate:
     """The wish's name, health, labels and flavours in the place of the cluster's. `reaches`: which nodes, by role."""
-    spec, seen = cluster.spec, cluster.observed
+    spec, observed = cluster.spec, cluster.observed
     status = Health(wish["health_status"]) if wish.get("health_status") else None
     reason = wish.get("health_status_reason", {})
-    reported = (status, reason) != (seen.health_status, seen.health_status_reason)
+    has_new_health = (status, reason) != (observed.health_status, observed.health_status_reason)
     after = replace(
         cluster,
         name=wish["name"],
@@ -51,16 +51,16 @@ def altered(
             master_flavor_id=wish.get("master_flavor_id", spec.template.master_flavor_id),
         ),
         observed=replace(
-            seen,
+            observed,
             health_status=status,
             health_status_reason=reason,
-            health_reported=seen.health_reported or reported,
+            health_reported=observed.health_reported or has_new_health,
         ),
     )
     if after.spec == spec:
         return ClusterUpdate(cluster=after)
-    changed = [_follow(group, cluster, after, reaches=reaches) for group in groups]
-    return ClusterUpdate(cluster=after, groups=tuple(group for group in changed if group is not None))
+    new_groups = [_follow(group, cluster, after, reaches=reaches) for group in groups]
+    return ClusterUpdate(cluster=after, groups=tuple(group for group in new_groups if group is not None))
 
 
 def _follow(group: NodeGroup, before: Cluster, after: Cluster, *, reaches: Collection[str]) -> NodeGroup | None:

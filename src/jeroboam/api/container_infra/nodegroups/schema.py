@@ -47,41 +47,41 @@ def _check_value(kind: str, key: str, value: str) -> None:
         raise Conflict(f"{kind} value '{value}' of key '{key}' is invalid: it has to look like a name.", field=kind)
 
 
-def _within(domain: str, *above: str) -> bool:
-    return any(domain == each or domain.endswith(f".{each}") for each in above)
+def _within(domain: str, *parents: str) -> bool:
+    return any(domain == parent or domain.endswith(f".{parent}") for parent in parents)
 
 
 def _node_labels(name: str, value: Any) -> dict[str, str]:
-    checked: dict[str, str] = _scalars(name, value)
-    for key, said in checked.items():
+    result: dict[str, str] = _scalars(name, value)
+    for key, member in result.items():
         _check_key(name, key)
-        _check_value(name, key, said)
+        _check_value(name, key, member)
         domain = key.rpartition("/")[0]
         if _within(domain, *_RESERVED) and not _within(domain, *_FREE_DOMAINS) and key not in _FREE_KEYS:
             raise Conflict(f"{name} key '{key}' is invalid: Kubernetes keeps it for itself.", field=name)
-    return checked
+    return result
 
 
 def _node_taints(name: str, value: Any) -> tuple[dict[str, str], ...]:
     if not isinstance(value, list | tuple):
         raise InvalidField(name, value, "it has to be a list of taints.")
-    return tuple(_taint(name, each) for each in value)
+    return tuple(_taint(name, taint) for taint in value)
 
 
 def _taint(name: str, value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
         raise InvalidField(name, value, "a taint is an object with key, value and effect.")
-    for key, said in value.items():
+    for key, member in value.items():
         if key not in _TAINT_KEYS:
             raise Conflict(f"{name} is invalid: a taint has no '{key}'.", field=name)
-        if not isinstance(said, str):
-            raise InvalidField(name, said, f"the {key} of a taint has to be a string.")
+        if not isinstance(member, str):
+            raise InvalidField(name, member, f"the {key} of a taint has to be a string.")
     for key in ("key", "effect"):
         if not value.get(key):
             raise Conflict(f"{name} is invalid: a taint needs '{key}'.", field=name)
     if value["effect"] not in _EFFECTS:
-        known = ", ".join(_EFFECTS)
-        raise Conflict(f"{name} effect '{value['effect']}' is invalid: it has to be one of {known}.", field=name)
+        effects = ", ".join(_EFFECTS)
+        raise Conflict(f"{name} effect '{value['effect']}' is invalid: it has to be one of {effects}.", field=name)
     _check_key(name, value["key"])
     _check_value(name, value["key"], value.get("value", ""))
     return dict(value)
