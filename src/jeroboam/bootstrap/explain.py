@@ -40,7 +40,7 @@ class Explanation:
     """The answer, line by line."""
 
     lines: tuple[str, ...]
-    allowed: bool
+    is_allowed: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,7 +77,7 @@ async def explain(settings: Settings, user: str, action: str, target: str | None
     if subject is not None and action in _BOUNDED:
         within = _judge(concerning(limits, owner), subject.size, owner, lines)
     lines.append("allowed" if passes and within else "not allowed")
-    return Explanation(lines=tuple(lines), allowed=passes and within)
+    return Explanation(lines=tuple(lines), is_allowed=passes and within)
 
 
 def _keystone(settings: Settings) -> KeystoneAdmin:
@@ -90,7 +90,9 @@ def _keystone(settings: Settings) -> KeystoneAdmin:
     return KeystoneAdmin(url, password=folder.passwords().admin)
 
 
-def _as_caller(user_id: str, name: str, assignments: list[RoleAssignment], project: str | None) -> tuple[Caller, LimitOwner]:
+def _as_caller(
+    user_id: str, name: str, assignments: list[RoleAssignment], project: str | None
+) -> tuple[Caller, LimitOwner]:
     """The user in the project that was named, or in the only one there is."""
     owners = {assignment.owner.project_id: assignment.owner for assignment in assignments}
     if project is not None:

@@ -54,6 +54,7 @@ async def _cluster(settings: Settings, ident: str) -> str:
     template = matches[0].spec.template
     if (template.coe, template.driver) != (_COE, _PROVIDER):
         raise ValueError(
-            f"images are brought onto nodes of {_COE} on {_PROVIDER} only, and {ident} is {template.coe} on {template.driver}"
+            f"images are brought onto nodes of {_COE} on {_PROVIDER} only, "
+            f"and {ident} is {template.coe} on {template.driver}"
         )
     return matches[0].uuid

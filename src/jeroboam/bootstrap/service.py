@@ -168,7 +168,8 @@ class SingleProcess:
             sealed_keys = [certificate.sealed_key for certificate in await tx.certificates.select()]
         lost_count = sum(not self._sealer.has_key_of(key) for key in sealed_keys)
         if lost_count:
-            text = f"{lost_count} of {len(sealed_keys)} keys of clusters were sealed with a key that is not in it; put it back"
+            keys = f"{lost_count} of {len(sealed_keys)} keys"
+            text = f"{keys} of clusters were sealed with a key that is not in it; put it back"
             raise ValueError(f"{self._folder.key_file}: {text}")
 
     async def _seed(self, tokens: KeystoneTokens) -> None:

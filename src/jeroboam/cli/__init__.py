@@ -271,7 +271,7 @@ def explain_policy(
         explanation = asyncio.run(explain(settings, user, action, target, project))
         for line in explanation.lines:
             console.print(line, highlight=False, markup=False, soft_wrap=True)
-        sys.exit(0 if explanation.allowed else 1)
+        sys.exit(0 if explanation.is_allowed else 1)
 
 
 @policies.command("check")

@@ -199,7 +199,7 @@ class Dispatcher:
             log.warning("dispatch.version-refused", hostname=first.hostname, theirs=first.version, ours=VERSION)
             return None
         host_id = await self._store.hello(first)
-        session = AgentSession(host_id=host_id, end=end, placed=self._store)
+        session = AgentSession(host_id=host_id, end=end, store=self._store)
         before = self._sessions.get(host_id)
         self._sessions[host_id] = session
         if before is not None:
