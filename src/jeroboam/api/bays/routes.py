@@ -281,7 +281,7 @@ def _told(handler: Handler, summary: str) -> Handler:
 def _both(routes: tuple[Route, ...], today: str) -> list[Route]:
     """The routes of what is a view of something: who may not do it there may not do it here."""
 
-    def asking(rule: str, handler: Handler) -> Handler:
+    def enforce_first(rule: str, handler: Handler) -> Handler:
         @wraps(handler)
         async def ask(call: Call) -> Answer:
             call.enforce(rule)
@@ -290,7 +290,7 @@ def _both(routes: tuple[Route, ...], today: str) -> list[Route]:
         return ask
 
     verbs = [(route, str(route.rule).partition(":")[2]) for route in routes]
-    return [replace(route, handler=asking(f"{today}:{verb}", route.handler)) for route, verb in verbs]
+    return [replace(route, handler=enforce_first(f"{today}:{verb}", route.handler)) for route, verb in verbs]
 
 
 ROUTES = (
