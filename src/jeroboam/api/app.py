@@ -1,8 +1,8 @@
-"""The ASGI edge: one application for both families.
+"""The ASGI application, one for all API families.
 
-For each request: a request id, the token, the microversion, the route and its policy rule, then the handler, and
-an error body in the family's shape if anything is wrong. Handlers know nothing of ASGI. Neighbours: `edge` reads
-and writes messages, `call` is what a handler sees, each family's `family` module holds its routes and shapes.
+Each request gets a request id. Then the token, the microversion, the route and its policy rule are checked, and the
+handler runs. An error becomes an error body in the family's shape. Handlers know nothing of ASGI. Neighbours: `edge`
+reads and writes messages, `call` is what a handler sees, each family's `family` module holds its routes and shapes.
 """
 
 from collections.abc import Iterable, Mapping
@@ -55,7 +55,7 @@ _UNAUTHORIZED = {
 
 
 def create_app(parts: ApiParts) -> ASGIApp:
-    """The application: both families, `/healthcheck`, `/metrics` and a page with links at `/`."""
+    """The application: the families, `/healthcheck`, `/metrics` and a page with links at `/`."""
     registry = CollectorRegistry()
     meter = RequestMetrics(registry)
     families: tuple[Family, ...] = (ContainerInfraFamily(), ContainerFamily())
@@ -104,7 +104,7 @@ def create_app(parts: ApiParts) -> ASGIApp:
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:
-    """Parts are opened and closed by whoever made them; there is nothing to do here but say so."""
+    """Acknowledge start and end. The caller of `create_app` opens and closes the parts."""
     while True:
         message = await receive()
         await send({"type": f"{message['type']}.complete"})
@@ -113,7 +113,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
 
 
 async def _plain(head: RequestHead, parts: ApiParts, registry: CollectorRegistry) -> Answer:
-    """What belongs to no family."""
+    """The answer to a path that belongs to no family."""
     name = "/".join(head.segments)
     if name not in {"", "healthcheck", "metrics"}:
         return reply({"error": {"code": 404, "title": "Not Found", "message": "There is nothing here."}}, 404)
@@ -127,9 +127,9 @@ async def _plain(head: RequestHead, parts: ApiParts, registry: CollectorRegistry
 
 
 async def _health(parts: ApiParts, *, with_details: bool = False) -> Answer:
-    """Whether this process can serve requests: 503 while it cannot.
+    """The state of this process; 503 while it cannot serve requests.
 
-    That the runtime of a host does not answer is among the reasons, and no reason for a 503: all else is served.
+    A host whose runtime does not answer is listed among the reasons, but is no reason for a 503.
     """
     broken = [text for check in (parts.store.check, *parts.health) if (text := await check()) is not None]
     away = [] if broken else await _silent_hosts(parts)
@@ -140,7 +140,7 @@ async def _health(parts: ApiParts, *, with_details: bool = False) -> Answer:
 
 
 async def _silent_hosts(parts: ApiParts) -> list[str]:
-    """How many hosts have a runtime that does not answer; which ones, administrators see in the list of hosts."""
+    """How many hosts have a runtime that does not answer. Administrators see which ones in the list of hosts."""
     async with parts.store.read() as tx:
         hosts = await tx.hosts.select()
     away = sum(host.runtime_error is not None for host in hosts)
@@ -163,11 +163,11 @@ class _Mount:
 
     @cached_property
     def _document(self) -> Answer:
-        """The family's OpenAPI document. Made when somebody asks: it takes longer than the rest of the start."""
+        """The family's OpenAPI document. The first request builds it: that takes longer than the rest of the start."""
         return reply(openapi.document(self._family))
 
     async def answer(self, head: RequestHead, receive: Receive, trace: RequestTrace) -> Answer:
-        """The family's answer; whatever is raised becomes one of its error bodies."""
+        """The family's answer. Any exception becomes one of its error bodies."""
         trace.family = self._family.prefix
         base = f"{head.origin}/{self._family.prefix}"
         segments, has_version = self._inner(head.segments)
@@ -204,7 +204,7 @@ class _Mount:
     def _inner(self, segments: list[str]) -> tuple[list[str], bool]:
         """The path below the version, and whether a version was named.
 
-        Clients that follow a `next` link put its whole path behind their own endpoint, so the prefix may come twice.
+        Clients that follow a `next` link append its whole path to their own endpoint, so the prefix may come twice.
         """
         remaining, has_version = segments, False
         while remaining and remaining[0] in {self._family.prefix, "v1"}:
@@ -213,7 +213,7 @@ class _Mount:
         return remaining, has_version
 
     async def _public(self, head: RequestHead, segments: list[str], *, has_version: bool, base: str) -> Answer | None:
-        """What anyone may have without a word about versions, if it is that."""
+        """The answer where no token and no version is needed; None for any other request."""
         if not segments and not has_version:
             return self._discovery(head, self._family.root(base))
         if segments == ["healthcheck"]:
@@ -236,7 +236,7 @@ class _Mount:
         return answer
 
     async def _identify(self, head: RequestHead, trace: RequestTrace, segments: list[str]) -> Answer | None:
-        """Note who asks; the answer that refuses whoever did not say, or may not ask that with this token."""
+        """Set the caller. Return the refusal where there is no valid token, or where it does not permit the request."""
         token = head.headers.get("x-auth-token")
         caller = await self._parts.tokens.caller(token) if token else None
         if caller is None or not self._permits(caller, head.method, segments):
@@ -245,10 +245,10 @@ class _Mount:
         return None
 
     def _permits(self, caller: Caller, method: str, segments: list[str]) -> bool:
-        """Whether the access rules of an application credential, if it has any, allow the request.
+        """Whether the access rules of an application credential, if it has any, permit the request.
 
-        They are written for the path as it is published, below the prefix or with it; what the client writes in
-        other ways (twice a slash, without a version) is the same path.
+        The rules name the published path, with or without the prefix. Other spellings of the client (a doubled slash,
+        no version) count as the same path.
         """
         if caller.access_rules is None:
             return True
@@ -310,12 +310,12 @@ class _Mount:
             if "\0" in raw:
                 raise Refused(f"The argument {name} holds a NUL character.", field=name)
             value = check(name, raw)
-            # The last one counts, but of those that may come more than once all do.
+            # An argument that comes twice has its last value; a list argument has all of them.
             arguments[name] = arguments[name] + value if isinstance(check, ListCheck) and name in arguments else value
         return arguments
 
     def _bug(self, error: Exception, head: RequestHead, trace: RequestTrace) -> Answer:
-        """The log has all of it, the answer only where to look."""
+        """A 500 that names the request id; the log has the details."""
         log.error("bug", exc_info=error, request_id=head.request_id, method=head.method, route=trace.route)
         detail = f"An unexpected error happened. It is logged under {head.request_id}."
         return self._failed(Failure(status=500, detail=detail), route=trace.route)

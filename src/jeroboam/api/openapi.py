@@ -1,8 +1,8 @@
-"""The OpenAPI document of a family, made from its table of routes: nothing of it is written by hand.
+"""The OpenAPI document of a family, built from its table of routes. Nothing in it is written by hand.
 
-Bodies and arguments are the schemas of the very checks that run; answers are the types of the views. So the document
-is true as long as those are, and `tests/api/test_openapi.py` asks the application whether they are. Pure: the same
-table gives the same document.
+The schemas of bodies and arguments come from the checks that run; those of answers come from the types of the views.
+`tests/api/test_openapi.py` compares the document with what the application does. Pure: the same table gives the same
+document.
 """
 
 import re
@@ -46,7 +46,7 @@ _UNAUTHORIZED: Schema = {
 
 
 def document(family: Family) -> dict[str, Any]:
-    """The whole document. Paths are those below `v1`, beside which it is served."""
+    """The whole document. Its paths are relative to `v1`, where it is served."""
     schemas = _Schemas()
     paths: dict[str, dict[str, Any]] = {}
     for route in family.routes:
@@ -75,13 +75,13 @@ def document(family: Family) -> dict[str, Any]:
 
 
 class _Schemas:
-    """The schemas of answers, by name, as far as routes have asked for them."""
+    """The schemas of answers, by name. Routes add them."""
 
     def __init__(self) -> None:
         self._definitions: dict[str, Any] = {}
 
     def of(self, *types: Any) -> Schema:
-        """A schema of what is of any of these types."""
+        """The schema of a value that has one of these types."""
         schemas, definitions = msgspec.json.schema_components(types, ref_template=f"{_SCHEMAS}{{name}}")
         for name, schema in definitions.items():
             if self._definitions.setdefault(name, schema) != schema:
@@ -90,7 +90,7 @@ class _Schemas:
         return alternatives[0] if len(alternatives) == 1 else {"anyOf": alternatives}
 
     def components(self) -> dict[str, Any]:
-        """All of them, in the order of their names."""
+        """All schemas, sorted by name."""
         by_name = {_published(name): _closed(schema) for name, schema in self._definitions.items()}
         return dict(sorted(by_name.items()))
 
@@ -100,7 +100,7 @@ def _published(name: str) -> str:
 
 
 def _closed(schema: Any) -> Any:
-    """The schema with published names, where an object has no members but those that its type has."""
+    """The schema with published names. Objects have no members besides those of their type."""
     if isinstance(schema, list):
         return [_closed(member) for member in schema]
     if not isinstance(schema, dict):
@@ -160,7 +160,7 @@ def _content(schema: Schema) -> dict[str, Any]:
 
 
 def _refusals(route: Route) -> Iterable[int]:
-    """The statuses of what can be wrong with a request to it."""
+    """The statuses of the refusals that the route can return."""
     statuses = {400, 401, 406, 429, 503, *route.refusals}
     if route.rule is not None:
         statuses.add(403)

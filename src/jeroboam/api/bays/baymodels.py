@@ -1,4 +1,4 @@
-"""Baymodels: cluster templates as 2015 saw them, with the fields that there were."""
+"""Baymodels: cluster templates with the fields of 2015."""
 
 from dataclasses import replace
 
@@ -23,7 +23,7 @@ _TAKEN = (
 _KEY = "ssh_authorized_key"
 FIELDS: dict[str, FieldCheck] = {
     **{name: templates.FIELDS[name] for name in _TAKEN},
-    # No node of ours takes one: it is checked, and of no effect.
+    # Nodes do not take one: it is checked, and has no effect.
     _KEY: optional(text(high=65536)),
 }
 IDENT, REQUIRED = templates.IDENT, templates.REQUIRED
@@ -126,7 +126,7 @@ async def delete(call: Call) -> Answer:
 
 
 async def _meant(call: Call) -> Call:
-    """The call as one to the template that its path means."""
+    """The call, with the path of the template that the baymodel is."""
     async with call.parts.store.read() as tx:
         baymodel = await baymodel_of(tx, call, call.path["baymodel"])
     return replace(call, path={"template": baymodel.uuid})

@@ -1,7 +1,7 @@
-"""Bays: clusters as 2015 saw them.
+"""Bays: clusters in the shape of 2015.
 
-Their clients waited for no call and asked for no version: a bay is answered whole once its wish is stored, and its
-status tells the rest. Sizes are those of a cluster's node groups together.
+Clients of 2015 expect the whole bay in the answer, and name no version. So a bay is shown in full as soon as its wish
+is stored, and its status shows the progress. Its sizes are the sums over the cluster's node groups.
 """
 
 from collections.abc import Sequence
@@ -120,7 +120,7 @@ async def create(call: Call) -> Answer:
         values["baymodel_id"] = (await baymodel_of(tx, call, values["baymodel_id"])).uuid
     wish = {NOW_CALLED.get(name, name): value for name, value in values.items()}
     if values.get("master_count", 1) > 1:
-        # A bay of several masters had its own way to them; there was no word to ask for one.
+        # In 2015 the masters of a bay were always reachable together; there was no field to ask for a load balancer.
         wish["master_lb_enabled"] = True
     bay, groups = await clusters.made(call, wish)
     view = full(bay, groups, call)
@@ -151,7 +151,7 @@ async def update(call: Call) -> Answer:
 
 
 def _patched(workers: NodeGroup, steps: list[PatchOperation]) -> int:
-    """How many nodes there are to be."""
+    """The node count after the patch."""
     document = apply({"node_count": workers.spec.node_count}, steps)
     return int(_COUNT("node_count", document.get("node_count", 1)))
 

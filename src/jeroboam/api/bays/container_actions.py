@@ -1,7 +1,7 @@
-"""What can be asked of a container inside a bay: to start, to stop, to pause; what it printed; a command in it.
+"""Actions on a container inside a bay: start, stop, reboot, pause, unpause; its output; a command in it.
 
-The first are wishes, refused at once where the state forbids them, and otherwise carried out in the order in which
-they were asked for. The others are questions: the answer comes from the bay itself, and nothing is stored.
+The first five are wishes: refused at once if the state forbids them, otherwise carried out in the order in which they
+were stored. The others are questions: the bay itself answers, and nothing is stored.
 """
 
 import datetime as dt
@@ -18,7 +18,7 @@ _EVERYONES = "container:update_all_projects"
 
 
 def asking(act: ContainerAction) -> Handler:
-    """The handler for that act, in either form of its path."""
+    """The handler of that action, for both forms of its path."""
 
     async def ask(call: Call) -> Answer:
         async with call.parts.store.write() as tx:
@@ -53,7 +53,7 @@ async def execute(call: Call) -> Answer:
 
 
 async def _asked(call: Call, question: str) -> BayContainer:
-    """The container that is asked; the transaction has ended before the bay is."""
+    """The container. The transaction ends before the bay is asked."""
     async with call.parts.store.read() as tx:
         container = await container_of(tx, call, _EVERYONES)
     check_act(container, question)

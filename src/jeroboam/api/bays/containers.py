@@ -1,7 +1,7 @@
-"""Containers inside a Swarm bay: making, showing and ending them. What can be asked of one is in `acts`.
+"""Containers inside a Swarm bay: create, show, rename and delete. The actions are in `container_actions`.
 
-Every change is a wish in one transaction; the workload loop makes it so, and the status tells how far it came. A
-container that was made is not started: that is a wish of its own, as it was in 2015.
+Each change is a wish in one transaction. The workload loop carries it out, and the status shows the progress. A new
+container is not started: starting is a wish of its own, as in 2015.
 """
 
 import datetime as dt
@@ -39,7 +39,7 @@ from jeroboam.domain.states import in_progress
 from jeroboam.store import Page
 
 WORDS = frozenset({*ContainerAction, "detail", "logs", "execute"} - {ContainerAction.CREATE})
-"""What stands in a path where a container's name could: no container can be called so."""
+"""Words of the API's paths in the place of a container's name: no container can have one as its name."""
 _LINE = text(low=0, high=4096)
 _MEMORY: Schema = {
     "anyOf": [
@@ -67,7 +67,7 @@ def _command(name: str, value: Any) -> str:
 
 
 COMMAND = FieldCheck(_command, _LINE.schema)
-"""A command line whose quotes match."""
+"""A command line with balanced quotes."""
 
 
 def _memory(name: str, value: Any) -> str:
@@ -92,11 +92,11 @@ FIELDS: dict[str, FieldCheck] = {
     "status": no_effect,
 }
 REQUIRED = ("bay_uuid", "image")
-# What a field was called in Kilo.
+# The name of a field in Kilo.
 NOW_CALLED = {"image_id": "image"}
 _OLD = {name: check for name, check in FIELDS.items() if name != "image"} | {"image_id": FIELDS["image"]}
 BODY: Schema = {"anyOf": [body_of(FIELDS, *REQUIRED), body_of(_OLD, "bay_uuid", "image_id")]}
-"""The schema of what a container is made of."""
+"""The schema of the body of a create."""
 _READ_ONLY = frozenset("uuid links status_reason project_id user_id created_at updated_at".split())
 
 
@@ -112,7 +112,7 @@ def short(container: BayContainer, call: Call) -> BayContainerInList:
 
 
 def full(container: BayContainer, call: Call) -> BayContainerShape:
-    """The whole object; `image_id` is what Kilo called the image."""
+    """The whole object. `image_id` is the name of the image field in Kilo."""
     spec = container.spec
     return {
         **short(container, call),
@@ -141,7 +141,7 @@ async def detail(call: Call) -> Answer:
 
 
 async def _found(call: Call) -> tuple[Page, list[BayContainer]]:
-    """The page that the query asks for, and what is on it."""
+    """The page that the query asks for, and its containers."""
     page = page_of(call)
     scope = project_scope(call, "container:get_all_all_projects")
     equals: dict[str, Any] = {"kind": BayObjectKind.CONTAINER} | ({} if scope is None else {"project_id": scope})
@@ -182,7 +182,7 @@ async def create(call: Call) -> Answer:
 
 
 def _container(call: Call, wish: dict[str, Any], bay: Cluster, now: dt.datetime) -> BayContainer:
-    # While its bay is still being made a container waits for that first.
+    # A container waits until its bay is created.
     begin = bay.deadline_at if in_progress(bay) and bay.deadline_at is not None else now
     spec = BayContainerSpec(image=wish["image"], command=wish.get("command") or None, memory=wish.get("memory"))
     container = BayContainer(

@@ -1,7 +1,7 @@
-"""Reading manifests: one document of YAML or JSON that says one object of Kubernetes, or a refusal that says why not.
+"""Reads manifests: one document of YAML or JSON that describes one Kubernetes object.
 
-What is read was written by anybody: nothing of it is made into anything but plain JSON, nothing refers to something
-else in it, and it is neither large nor deep. Whether Kubernetes likes what it says is for the bay to tell.
+The text comes from an untrusted user. It becomes plain JSON only, without references inside it, and its size and depth
+are limited. Whether Kubernetes accepts the object is checked by the bay.
 """
 
 import json
@@ -23,9 +23,9 @@ _NAMESPACE = "default"
 _WORDS = frozenset({"detail"})
 _LONGEST_NAME = {BayManifestKind.POD: 253, BayManifestKind.SERVICE: 63, BayManifestKind.RC: 253}
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
-# Where names are labels, annotations, or what objects are chosen by.
+# Members whose keys are labels, annotations or selectors.
 _NAMED = frozenset({"labels", "annotations", "selector", "matchLabels"})
-# Kubernetes' own to give, or ours.
+# Members of metadata that Kubernetes or this service sets.
 _GIVEN = frozenset("uid resourceVersion generation creationTimestamp managedFields ownerReferences selfLink".split())
 _LARGEST = 2**63
 
@@ -33,7 +33,7 @@ _BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Loader(_BASE):  # type: ignore[misc]
-    """Plain scalars are what JSON knows: a date stays the text that it is, as Kubernetes has it."""
+    """Scalars become JSON types. A date stays a string, as in Kubernetes."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012  (the class attribute that the base reads)
         first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:timestamp"]
@@ -42,7 +42,7 @@ class _Loader(_BASE):  # type: ignore[misc]
 
 
 def manifest_of(kind: BayManifestKind, text: str, field: str = "manifest") -> dict[str, Any]:
-    """The manifest as an object of JSON. Raises `Invalid`, naming the field of the body that it came in."""
+    """The manifest as a JSON object. Raises `Invalid` that names the field of the body."""
     document = _plain(text, field)
     if not isinstance(document, dict):
         raise _bad(field, "it has to be an object with apiVersion, kind, metadata and spec")
@@ -58,13 +58,13 @@ def manifest_of(kind: BayManifestKind, text: str, field: str = "manifest") -> di
     inner = template.get("metadata") if isinstance(template, dict) else None
     _check_labels(inner.get("labels") if isinstance(inner, dict) else None, "spec.template.metadata.labels", field)
     _check_names(document, "", field)
-    # What the cluster says of an object is no wish.
+    # The status is an observation of the cluster and not part of the wish.
     document.pop("status", None)
     return document
 
 
 def name_of(manifest: dict[str, Any]) -> str:
-    """What the object of a manifest that was read is called."""
+    """The name of the object in a manifest that was read."""
     return str(manifest["metadata"]["name"])
 
 
@@ -97,7 +97,7 @@ def _check_labels(labels: Any, where: str, field: str) -> None:
 
 
 def _check_names(part: Any, where: str, field: str) -> None:
-    """Raise for a name of ours wherever objects are marked or chosen by one, however deep in the manifest."""
+    """Raise `Invalid` for a reserved name among labels, annotations and selectors, at any depth of the manifest."""
     members = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
     for key, value in members:
         place = f"{where}.{key}" if where else str(key)
@@ -112,7 +112,7 @@ def _check_names(part: Any, where: str, field: str) -> None:
 
 
 def _plain(text: str, field: str) -> Any:
-    """What the text says, as plain JSON."""
+    """The text as plain JSON."""
     if len(text.encode(errors="replace")) > MOST_OCTETS:
         raise _bad(field, f"it has more than {MOST_OCTETS} octets")
     try:
@@ -129,7 +129,7 @@ def _plain(text: str, field: str) -> Any:
 
 
 class _Refused(Exception):
-    """What is YAML, and not taken."""
+    """Valid YAML that is not supported."""
 
 
 def _parsed(text: str) -> Any:
@@ -137,14 +137,14 @@ def _parsed(text: str) -> Any:
         try:
             return json.loads(text)
         except (ValueError, RecursionError):
-            # YAML has a way of writing objects that looks much like it.
+            # YAML's flow mappings look much like JSON.
             pass
     _check_events(text)
     return yaml.load(text, Loader=_Loader)  # noqa: S506  # nosec B506  (a safe loader, made safer)
 
 
 def _check_events(text: str) -> None:
-    """Read it once without making anything of it, so that nothing large is made of something small."""
+    """Parse the text without building objects, so that a small text cannot become a large object."""
     depth = documents = 0
     for event in yaml.parse(text, Loader=_BASE):
         if isinstance(event, yaml.AliasEvent):
@@ -158,7 +158,7 @@ def _check_events(text: str) -> None:
 
 
 def _oddities(value: Any, depth: int = 0) -> Iterator[str]:
-    """What of it has no counterpart in JSON."""
+    """Describe each part of the value that JSON does not have."""
     if depth > _MOST_DEPTH:
         yield "it is too deep"
     elif isinstance(value, dict):
@@ -173,7 +173,7 @@ def _oddities(value: Any, depth: int = 0) -> Iterator[str]:
 
 
 def _oddity(value: Any) -> str | None:
-    """The same of something that holds nothing else."""
+    """Describe a scalar that JSON does not have; None for any other."""
     match value:
         case None | bool():
             return None

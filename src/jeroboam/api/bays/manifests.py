@@ -1,8 +1,8 @@
-"""Pods, services and replication controllers of a Kubernetes bay: made of manifests, shown as the bay last showed them.
+"""Pods, services and replication controllers of a Kubernetes bay: created from manifests, shown as last observed.
 
-Every change is a wish in one transaction; the orchestration loop carries it into the bay, and the status tells how far
-that came. Before a wish is stored the bay is asked, without anything being changed there, whether it would take it:
-what it refuses is refused at once. Neighbours: `manifests`, which reads them; `shapes`.
+Each change is a wish in one transaction. The orchestration loop applies it to the bay, and the status shows the
+progress. Before a wish is stored the bay checks it in a dry run: a wish that the bay refuses is refused at once.
+Neighbours: `manifest_reader` reads manifests; `shapes` has the published objects.
 """
 
 import datetime as dt
@@ -55,27 +55,27 @@ class _Common(TypedDict):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ManifestResource:
-    """What differs from one of the three to the next, and what is done with each."""
+    """The handlers of one of the three resources, and how the resources differ."""
 
     kind: BayManifestKind
     collection: str
     full: Callable[[BayManifest, Call], PodShape | BayServiceShape | RcShape]
-    """The whole object, as it is shown."""
+    """Builds the full view of an object."""
 
     async def index(self, call: Call) -> Answer:
-        """Those that there are, in short."""
+        """The objects, in short."""
         page, manifests = await self._found(call)
         body = {self.collection: [short(manifest, self.collection, call) for manifest in manifests]}
         return paged(call, page, self.collection, manifests, body)
 
     async def detail(self, call: Call) -> Answer:
-        """Those that there are, whole but for their manifests, which may hold what is nobody else's business."""
+        """The objects in full, but without their manifests, which may hold private data."""
         page, manifests = await self._found(call)
         body = {self.collection: [self.full(manifest, call) | {"manifest": None} for manifest in manifests]}
         return paged(call, page, f"{self.collection}/detail", manifests, body)
 
     async def _found(self, call: Call) -> tuple[Page, list[BayManifest]]:
-        """The page that the query asks for, and what is on it."""
+        """The page that the query asks for, and its objects."""
         page = page_of(call)
         scope = project_scope(call, f"{self.kind}:get_all_all_projects")
         equals: dict[str, Any] = {"kind": self.kind} | ({} if scope is None else {"project_id": scope})
@@ -85,13 +85,13 @@ class ManifestResource:
         return page, manifests
 
     async def show(self, call: Call) -> Answer:
-        """One of them."""
+        """One object."""
         async with call.parts.store.read() as tx:
             manifest = await self._one(tx, call, "get_one_all_projects")
         return reply(self.full(manifest, call))
 
     async def create(self, call: Call) -> Answer:
-        """A new one of a manifest."""
+        """Create an object from a manifest."""
         body = call.fields()
         refuse_unknown(body, FIELDS, CALLED[self.kind].lower())
         if body.get(REQUIRED) is None:
@@ -110,7 +110,7 @@ class ManifestResource:
         return reply(answer, 201, ("Location", answer["links"][0]["href"]))
 
     async def update(self, call: Call) -> Answer:
-        """Another manifest for it."""
+        """Replace the manifest of an object."""
         steps = changes_of(call.json())
         for step in steps:
             if step.root not in CHANGEABLE or step.member is not None:
@@ -120,7 +120,7 @@ class ManifestResource:
             manifest = await self._one(tx, call, "update_all_projects")
         if not steps:
             return reply(self.full(manifest, call))
-        # Whichever is not there now may be added as well as replaced, which is what clients do.
+        # A field that is not set may be added as well as replaced, as clients do.
         document = apply(dict.fromkeys(_WISHES), steps)
         spec = await self._spec(call, {name: document.get(name) for name in _WISHES})
         if name_of(spec.manifest) != manifest.name:
@@ -135,7 +135,7 @@ class ManifestResource:
         return reply(self.full(manifest, call))
 
     async def delete(self, call: Call) -> Answer:
-        """Its end."""
+        """Delete an object."""
         async with call.parts.store.write() as tx:
             manifest = await self._one(tx, call, "delete_all_projects")
             deadline = tx.now + dt.timedelta(seconds=call.parts.options.op_seconds)
@@ -148,7 +148,7 @@ class ManifestResource:
     # ------------------------------------------------------------------------------------------------- its parts
 
     async def _one(self, tx: Transaction, call: Call, verb: str) -> BayManifest:
-        """The one that the path names, and the query's bay holds."""
+        """The object that the path names, inside the bay that the query names."""
         ident, scope = call.path[self.kind], project_scope(call, f"{self.kind}:{verb}")
         owner: dict[str, Any] = {} if scope is None else {"project_id": scope}
         owner |= await _inside(tx, call)
@@ -164,7 +164,7 @@ class ManifestResource:
         return bay
 
     async def _spec(self, call: Call, wish: dict[str, Any]) -> BayManifestSpec:
-        """What the wish's manifest says, fetched if need be."""
+        """The spec of the wish. The manifest is fetched if the wish has a URL."""
         sources = [name for name, value in wish.items() if value is not None]
         if not sources:
             raise Invalid("Mandatory field missing: manifest or manifest_url.", field="manifest")
@@ -189,7 +189,7 @@ class ManifestResource:
             raise Conflict(f"A {CALLED[self.kind]} called {manifest.name} exists in bay {bay.uuid} already{suffix}.")
 
     def _made(self, call: Call, spec: BayManifestSpec, bay: Cluster, now: dt.datetime) -> BayManifest:
-        # While its bay is still being made it waits for that first.
+        # The object waits until its bay is created.
         begin = bay.deadline_at if in_progress(bay) and bay.deadline_at is not None else now
         manifest = BayManifest(
             uuid=call.parts.ids.uuid(),
@@ -209,7 +209,7 @@ class ManifestResource:
 
 
 async def _inside(tx: Transaction, call: Call) -> dict[str, Any]:
-    """The condition that the query's bay, if it names one, makes."""
+    """The condition for the bay that the query names; empty if it names none."""
     ident = call.query.get("bay_ident")
     return {} if ident is None else {"cluster_id": (await bay_of(tx, call, ident)).uuid}
 

@@ -1,4 +1,4 @@
-"""Nodes of 2015: machines that users write down. No bay ever used one, and none does here."""
+"""Nodes of 2015: machines that users register. No bay used them in 2015, and none uses them here."""
 
 from dataclasses import replace
 
@@ -96,7 +96,7 @@ async def delete(call: Call) -> Answer:
 
 
 async def _one(tx: Transaction, call: Call) -> NodeRecord:
-    """A node has no name: it is found by its uuid alone."""
+    """The node with that uuid; a node has no name."""
     ident = call.path["node"]
     node = None
     if is_uuid(ident):

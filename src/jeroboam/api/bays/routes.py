@@ -1,4 +1,4 @@
-"""The routes of 2015, with what each takes and answers, and how an error is told there."""
+"""The routes of 2015, with their arguments and answers, and the error body that clients of 2015 need."""
 
 import json
 from dataclasses import replace
@@ -18,8 +18,8 @@ from jeroboam.domain.noderecords import NodeRecord
 from jeroboam.store import sort_keys
 
 LINKED = ("pods", "rcs", "baymodels", "bays", "containers", "services")
-"""What the description of version 1 links to."""
-# Where their clients may meet an error. Two of these are today's as well, and an error of theirs is told in both ways.
+"""The resources that the description of version 1 links to."""
+# The resources whose errors clients of 2015 may meet. Two of them exist today too; their errors have both forms.
 _TOLD = frozenset({*LINKED, "nodes", "certificates", "mservices"})
 _WITHIN: dict[str, FieldCheck] = {"bay_ident": text()}
 _STORED = "answered once the wish is stored, not once it is done"
@@ -194,7 +194,7 @@ _CONTAINER_ROUTES = (
 
 
 def _asked() -> list[Route]:
-    """What is asked of one container: in Kilo before its name, from Liberty on behind it."""
+    """The routes of actions on a container. Kilo puts the action before the name, Liberty and later behind it."""
     wishes = [
         Route(
             method="PUT",
@@ -225,7 +225,7 @@ def _asked() -> list[Route]:
 
 
 def _orchestrated(resource: orchestrated.ManifestResource, answers: tuple[object, object, object]) -> tuple[Route, ...]:
-    """The routes of pods, services or replication controllers; their answers in short, in a list and alone."""
+    """The routes of pods, services or replication controllers. `answers`: the types in short, in a list, and alone."""
     collection, kind, kind_name = resource.collection, resource.kind, CALLED[resource.kind]
     lists, single = f"/{collection}", f"/{collection}/{{{kind}}}"
     page = paging(sort_keys(BayManifest)) | _WITHIN
@@ -269,7 +269,7 @@ def _orchestrated(resource: orchestrated.ManifestResource, answers: tuple[object
 
 
 def _told(handler: Handler, summary: str) -> Handler:
-    """The same handler, with what it is for."""
+    """The same handler, with a summary for the documentation."""
 
     async def ask(call: Call) -> Answer:
         return await handler(call)
@@ -279,7 +279,7 @@ def _told(handler: Handler, summary: str) -> Handler:
 
 
 def _both(routes: tuple[Route, ...], today: str) -> list[Route]:
-    """The routes of what is a view of something: who may not do it there may not do it here."""
+    """The routes of a view of today's objects, which also check the rule of those objects."""
 
     def enforce_first(rule: str, handler: Handler) -> Handler:
         @wraps(handler)
@@ -306,9 +306,9 @@ ROUTES = (
 
 
 def told(failure: Failure) -> dict[str, str]:
-    """What an error body needs besides for the clients of 2015, if the route is one that they know.
+    """The additional members of an error body for clients of 2015; empty if they do not know the route.
 
-    They look for JSON within JSON, and print its `faultstring`.
+    Their clients look for JSON within JSON, and print its `faultstring`.
     """
     if failure.route.strip("/").partition("/")[0] not in _TOLD:
         return {}

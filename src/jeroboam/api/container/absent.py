@@ -1,6 +1,6 @@
-"""What Zun publishes and this service does not have yet: each route answers 501 with a sentence, not a typo's 404.
+"""Routes that Zun publishes and this service does not have yet. Each answers 501 with a sentence, and not 404.
 
-Neighbours: `routes`, which serves these beside its own. A route leaves this file when its work is done.
+Neighbours: `routes`, which adds them to its own. A route is removed from this file when it is implemented.
 """
 
 from collections.abc import Mapping

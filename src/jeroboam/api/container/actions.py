@@ -1,7 +1,7 @@
-"""What can be asked of a container: wishes that are recorded, and live questions to its host.
+"""Actions on a container: wishes that are recorded, and live questions to its host.
 
-Arguments come in the query or in the body, as the published clients send them. A wish answers 202 with `null`; a
-question goes to the host outside any transaction, after the state has been looked at.
+Arguments come in the query or in the body, as published clients send them. A wish answers 202 with `null`. A question
+is sent to the host outside any transaction, after the container's state was checked.
 """
 
 import datetime as dt
@@ -40,7 +40,7 @@ def arguments(call: Call, table: Mapping[str, FieldCheck]) -> dict[str, Any]:
 
 
 def _said_none(check: FieldCheck) -> FieldCheck:
-    """Clients in Python send the word None for what was not given."""
+    """The same check; null, an empty string and the word None, which clients in Python send, are no value."""
 
     def run(name: str, value: Any) -> Any:
         absent = value is None or (isinstance(value, str) and value in {"None", ""})
@@ -75,7 +75,7 @@ async def _record(call: Call, kind: OpKind, **params: Any) -> Answer:
 
 
 def ending(kind: OpKind) -> Handler:
-    """The handler of stop and reboot, which give the process some time to end."""
+    """The handler of stop and reboot, which give the process time to end."""
 
     async def handler(call: Call) -> Answer:
         values = arguments(call, ENDING)
@@ -87,7 +87,7 @@ def ending(kind: OpKind) -> Handler:
 
 
 def _signal(name: str, value: Any) -> str:
-    """The signal's name with SIG, from its name in any spelling or its number."""
+    """The signal's name with SIG, from its name in any spelling or from its number."""
     word = str(value).strip().upper() if isinstance(value, str | int) and not isinstance(value, bool) else ""
     if word.isascii() and word.isdigit() and len(word) <= len("64"):
         signal_name = _BY_NUMBER.get(int(word))
@@ -109,7 +109,7 @@ async def kill(call: Call) -> Answer:
 
 
 async def _placed(call: Call, action: str) -> tuple[Container, str]:
-    """The container, in a state that allows the question, and the host to ask."""
+    """The container and its host. Raises `Conflict` if its state forbids the action or it has no host."""
     async with call.parts.store.read() as tx:
         container = await container_to_change(tx, call, action)
     if container.host_id is None:
@@ -158,7 +158,7 @@ async def logs(call: Call) -> Answer:
     async with call.parts.store.read() as tx:
         container = await container_to_change(tx, call, "logs")
     if container.host_id is None:
-        # It has never run, and so has written nothing.
+        # It has never run, so it has no output.
         return reply("")
     try:
         answer = await call.parts.gateway.logs(
@@ -174,7 +174,7 @@ async def logs(call: Call) -> Answer:
         if container.observed.started_at is not None:
             text_ = f"Container {container.uuid} is gone from its host, and what it has written with it."
             raise NotFound(text_) from None
-        # Its host has it not yet, or never could make it: why is in its status_reason.
+        # The host does not have it yet, or failed to create it: its status_reason says why.
         answer = ""
     return reply(answer)
 
@@ -203,7 +203,7 @@ async def execute(call: Call) -> Answer:
     return reply(body)
 
 
-# What the options of ps are written with: it runs on the host.
+# The characters of ps options: ps runs on the host.
 _PS_ARGS = text(high=1024, pattern=r"\A[A-Za-z0-9 ,=:+%_.-]+\Z", rule="it has to be options of ps.")
 TOP = {"ps_args": _said_none(_PS_ARGS)}
 

@@ -1,7 +1,7 @@
-"""Containers: making, showing, changing and deleting them (contract: section 2). Actions are in `actions`.
+"""Containers: create, show, change and delete (contract: section 2). Actions are in `actions`.
 
-A create is one transaction: quota, container with its first op, hint. Where the container goes is decided by the
-container loop afterwards, never in the request.
+A create is one transaction: quota, container with its first op, hint. The container loop chooses the host later, not
+the request.
 """
 
 from dataclasses import replace
@@ -99,7 +99,7 @@ async def create(call: Call) -> Answer:
 
 
 async def _check_hosts(call: Call, spec: ContainerSpec) -> None:
-    """In a transaction of its own that only reads: one that writes would hold up the heartbeats of all hosts."""
+    """Raise if no host can run the container. Its own transaction only reads: a write would block the hosts' heartbeats."""
     if not asks_for_something(spec) and spec.host is None:
         return
     async with call.parts.store.read() as tx:
@@ -131,7 +131,7 @@ def _use(spec: ContainerSpec, *, containers: int) -> ContainerUse:
 
 
 def update_table(options: ApiOptions) -> dict[str, FieldCheck]:
-    """The fields of a change."""
+    """The fields of an update."""
     return {
         "cpu": cpu(options),
         "memory": digits(options.minimum_memory, options.maximum_memory),

@@ -1,6 +1,6 @@
-"""The container family: its discovery documents, the shape of its errors; its routes are in `routes`.
+"""The container family: its discovery documents and the shape of its errors. Its routes are in `routes`.
 
-Contract: container, sections 1, 2 and 5. The other family is never imported here.
+Contract: container, sections 1, 2 and 5. The other families are never imported here.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _RESOURCES = (
 
 
 class ContainerFamily:
-    """What the dispatcher has to know of this family. Implements `Family`."""
+    """The container family, as `app` needs it. Implements `Family`."""
 
     prefix = "container"
     word = "container"

@@ -1,6 +1,6 @@
-"""Hosts, the agents on them as the services of the published API, and availability zones (contract: section 5).
+"""Hosts, their agents as the services of the published API, and availability zones (contract: section 5).
 
-A service is the agent of a host, under the name that the published API gives to it.
+A service is the agent of a host, under the name in the published API.
 """
 
 import datetime as dt
@@ -107,7 +107,7 @@ def _stamp(moment: dt.datetime | None) -> str | None:
 
 
 def switch(*, disabled: bool) -> Handler:
-    """The handler of enable and disable: whether new containers may come to the host."""
+    """The handler of enable and disable: whether the host accepts new containers."""
 
     async def handler(call: Call) -> Answer:
         reason = call.query.get("disabled_reason") if disabled else None

@@ -1,7 +1,7 @@
-"""What a project may have of containers, and what it has (contract: section 5, quotas).
+"""Container quotas: the limits of a project, and its use (contract: section 5, quotas).
 
-Three layers, each over the one before: the service's options, the class `default`, the project's own limits. They
-are read inside the transaction of a create, so that a change counts from the next one on.
+There are three layers, each over the one before: the service's options, the class `default`, the project's own limits.
+They are read inside the transaction of a create, so a change applies from the next create on.
 """
 
 from dataclasses import replace
@@ -24,7 +24,7 @@ async def limits_of(tx: Transaction, call: Call, project_id: str) -> dict[str, i
 
 
 async def check_quota(tx: Transaction, call: Call, project_id: str, growth: ContainerUse) -> None:
-    """Raise `OverQuota` if that much more is too much. From here to the commit nobody else counts this project."""
+    """Raise `OverQuota` if the project may not have that much more. It holds the project's lock until the commit."""
     await tx.serialise(project_id, "containers")
     use = await tx.containers.used(project_id)
     limits = await limits_of(tx, call, project_id)
@@ -34,7 +34,7 @@ async def check_quota(tx: Transaction, call: Call, project_id: str, growth: Cont
 
 
 async def _limits(tx: Transaction, call: Call, *owners: str) -> dict[str, int]:
-    """The service's limits under what was set for these, the last one on top."""
+    """The service's limits, overridden by those of the owners; the last owner has precedence."""
     limits = dict(call.parts.options.container_quota)
     rows = await tx.quotas.select(project_id=owners, resource=list(limits))
     rows.sort(key=lambda row: owners.index(row.project_id))

@@ -1,4 +1,4 @@
-"""The body of a create, as a table: which field takes what, and since which version (contract: section 2)."""
+"""The body of a create, as a table of fields, their checks and the versions that have them (contract: section 2)."""
 
 import re
 import shlex
@@ -37,9 +37,9 @@ _PORT_MOST = 65535
 _NET_KEYS = frozenset({"network", "port", "v4-fixed-ip", "v6-fixed-ip"})
 _MOUNT_KEYS = frozenset({"type", "source", "size", "destination"})
 
-# Versions from which a field is known to the schema at all …
+# The first versions whose schema has the field …
 _SCHEMA_SINCE = {"tty": 36, "host": 39, "entrypoint": 40}
-# … and from which one that the schema knows may be used.
+# … and those that may use a field of the schema.
 _USABLE_SINCE = {
     "auto_remove": 3,
     "runtime": 5,
@@ -53,7 +53,7 @@ _USABLE_SINCE = {
 COMMAND_LIST = 20
 TTY_OF_ITS_OWN = 36
 UNBOUNDED = ApiOptions(minimum_memory=0, maximum_memory=LARGEST, maximum_disk=LARGEST)
-"""For schemas: what an operator may bound has no bounds in them."""
+"""For schemas: without the bounds that an operator may set."""
 
 NAME = text(
     low=2,
@@ -63,7 +63,7 @@ NAME = text(
 
 
 def cpu(options: ApiOptions) -> FieldCheck:
-    """Cores, as a number or as its text."""
+    """A number of cores, as a number or a string."""
 
     def run(name: str, value: Any) -> float:
         raw = str(value)
@@ -80,12 +80,12 @@ def cpu(options: ApiOptions) -> FieldCheck:
 
 
 def digits(low: int, high: int) -> FieldCheck:
-    """A whole number or its digits."""
+    """An integer, or a string of its digits."""
     return whole(low=low, high=high)
 
 
 def split_command(name: str, line: str) -> tuple[str, ...]:
-    """The words of a command line."""
+    """The words of a command line. Raises `InvalidField` if it cannot be split."""
     try:
         return tuple(shlex.split(line))
     except ValueError as error:
@@ -269,7 +269,7 @@ def _drivers(options: ApiOptions) -> FieldCheck:
 
 
 def create_table(options: ApiOptions, version: int) -> dict[str, FieldCheck]:
-    """The fields of a create at that version. Those that the schema does not know yet are not in it."""
+    """The fields of a create at that version. Fields of later schemas are left out."""
     words = optional(_WORDS)
     table: dict[str, FieldCheck] = {
         "name": optional(NAME),
@@ -309,14 +309,14 @@ def create_table(options: ApiOptions, version: int) -> dict[str, FieldCheck]:
 
 
 def create_schema() -> Schema:
-    """The schema of a create, at the newest version but for a command, which once was a text."""
+    """The schema of a create at the newest version. A command may also be a string, as in older versions."""
     table = create_table(UNBOUNDED, NEWEST)
     command = {"anyOf": [table["command"].schema, COMMAND.schema]}
     return body_of(table | {"command": FieldCheck(_command, command)}, "image")
 
 
 def read_create(call: Call, body: Mapping[str, Any]) -> dict[str, Any]:
-    """The checked fields of a create; a null is the same as none."""
+    """The checked fields of a create. A null counts as absent."""
     table = create_table(call.parts.options, call.version)
     refuse_unknown(body, table)
     if body.get("image") is None:
@@ -336,7 +336,7 @@ def refuse_unknown(body: Mapping[str, Any], table: Mapping[str, FieldCheck]) -> 
 
 
 def spec_of(wish: Mapping[str, Any], options: ApiOptions, version: int) -> ContainerSpec:
-    """The spec of the checked fields."""
+    """The spec with the checked fields."""
     plain_fields = {name: wish[name] for name in _PLAIN if name in wish}
     policy = wish.get("image_pull_policy")
     groups = tuple(dict.fromkeys(wish.get("security_groups", ())))

@@ -1,4 +1,4 @@
-"""How containers look from outside (contract: section 2, Fields)."""
+"""The published views of containers (contract: section 2, Fields)."""
 
 import datetime as dt
 from typing import Literal, get_args
@@ -8,19 +8,19 @@ from jeroboam.api.container.shapes import AddressShape, ContainerShape
 from jeroboam.api.wire import links
 from jeroboam.domain.containers import Container, Status
 
-# Shown only to whom policy lets see them.
+# Shown only to callers that the policy allows.
 Guarded = Literal["host", "image_pull_policy", "privileged", "runtime"]
 GUARDED: tuple[Guarded, ...] = get_args(Guarded)
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
 def hidden_from(call: Call) -> tuple[Guarded, ...]:
-    """The keys that this caller does not see."""
+    """The keys that this caller may not see."""
     return tuple(key for key in GUARDED if not call.allows(f"container:get_one:{key}"))
 
 
 def stamp(moment: dt.datetime | None) -> str | None:
-    """`2026-11-21 21:32:11`, in UTC, with no zone."""
+    """`2026-11-21 21:32:11`, in UTC, without a zone."""
     return None if moment is None else moment.replace(tzinfo=None).isoformat(" ")
 
 
@@ -103,7 +103,7 @@ def _addresses(container: Container) -> dict[str, list[AddressShape]]:
 
 
 def status_detail(container: Container, now: dt.datetime) -> str | None:
-    """The status in words, with how long it has lasted: a fact of the moment it is looked at."""
+    """The status in words with its duration, at the time of the request."""
     observed = container.observed
     match container.status:
         case Status.RUNNING:

@@ -1,4 +1,4 @@
-"""What the dispatcher has to know of the views in Heat's shapes. Neighbours: `routes`."""
+"""The API family of Heat's shapes, as `app` needs it. Neighbours: `routes`."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -21,7 +21,7 @@ class HeatError(TypedDict):
 
 
 class HeatViews:
-    """Implements `Family`. Heat has no microversions: whoever names none is served."""
+    """Implements `Family`. Heat has no microversions: a request without a version is served."""
 
     prefix = PREFIX
     word = PREFIX

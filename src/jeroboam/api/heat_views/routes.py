@@ -1,7 +1,7 @@
-"""The routes of Heat that the cluster autoscaler and the auto-healer of Kubernetes call, and no others.
+"""The routes of Heat that the Kubernetes cluster autoscaler and auto-healer call, and no others.
 
-Contract: clients, sections 5 and 6. All but one read: to mark a server as unhealthy is the wish that a resize with
-`nodes_to_remove` is. Neighbours: `stacks` has the shapes, `changes` writes the wish.
+Contract: clients, sections 5 and 6. All but one only read. Marking a server as unhealthy stores the same wish as a
+resize with `nodes_to_remove`. Neighbours: `stacks` has the shapes, `container_infra.clusters.changes` stores the wish.
 """
 
 from collections.abc import Mapping
@@ -78,9 +78,9 @@ def _resource(stack: Stack, call: Call) -> dict[str, Any]:
 
 
 async def _find(tx: Transaction, call: Call, foreign: str = "cluster:get_one_all_projects") -> Stack:
-    """The stack that the path names, by its id where there is one; else by id or name.
+    """The stack that the path names: by its id if the path has one, else by id or name.
 
-    `foreign` is the rule that opens other projects.
+    `foreign` is the rule that allows other projects.
     """
     tenant = call.path["tenant"]
     if project_scope(call, foreign) not in {None, tenant}:
@@ -109,7 +109,7 @@ async def _find_by_id(tx: Transaction, tenant: str, ident: str) -> Stack | None:
 
 
 async def _stack_of(tx: Transaction, cluster: Cluster) -> Stack:
-    """The stack of a cluster: other groups than those that it was made with have stacks of their own."""
+    """The stack of a cluster. It holds the default groups; each other group has a stack of its own."""
     groups = [group for group in await groups_of(tx, cluster) if group.spec.is_default]
     return Stack(cluster=cluster, groups=groups)
 
