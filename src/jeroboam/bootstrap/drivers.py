@@ -1,4 +1,4 @@
-"""Drivers by name, through entry points, so that a package of somebody else's can bring one."""
+"""Drivers by name, through entry points, so that third-party packages can provide them."""
 
 from collections.abc import Iterable
 from importlib.metadata import entry_points
@@ -11,7 +11,7 @@ from jeroboam.settings import Settings, networks
 def load(family: str, name: str) -> Any:
     """The driver's class. `family` is `providers`, `coes` or `runtimes`.
 
-    Raises `ValueError` that lists what there is.
+    Raises `ValueError` that lists the available drivers.
     """
     drivers = entry_points(group=f"jeroboam.{family}")
     if name not in drivers.names:
@@ -20,7 +20,7 @@ def load(family: str, name: str) -> Any:
 
 
 def make_runtime(settings: Settings, installation: str) -> Any:
-    """The runtime of this host, as the operator wants it."""
+    """The runtime of this host, with the operator's settings."""
     options = settings.containers
     return load("runtimes", options.runtime)(
         installation=installation,

@@ -1,7 +1,7 @@
-"""Why a user may do something, or may not: the policy rule, the user's roles, and each limit with its verdict.
+"""Explains why a user may do something or not: the policy rule, the user's roles, and each limit with its verdict.
 
-Everything is looked up where the service itself looks: roles in Keystone, rules and limits in the operator's files,
-objects in the store. Nothing is changed. The Keystone has to answer; of the service only its database is needed.
+It reads from where the service reads: roles from Keystone, rules and limits from the operator's files, objects from the
+store. It changes nothing. Keystone has to answer; of the service only the database is needed.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from jeroboam.store import Store
 
 _WISHES = ("template", "name", "node_count", "master_count", "flavor", "master_flavor", "coe", "provider")
 _LABEL = "label."
-# What limits bound: nothing that only reads, and nothing that makes less.
+# The actions that limits bound. Reads, and actions that only reduce, are not among them.
 _BOUNDED = frozenset(
     f"{kind}:{verb}"
     for kind, verbs in {
@@ -37,7 +37,7 @@ _BOUNDED = frozenset(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Explanation:
-    """The answer, line by line."""
+    """The explanation, line by line."""
 
     lines: tuple[str, ...]
     is_allowed: bool
@@ -45,17 +45,17 @@ class Explanation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Object:
-    """What the action would be done to."""
+    """The object of the action."""
 
     title: str
     size: RequestedSize
     owner: str | None = None
-    """The project that has it; None where the action would make it."""
+    """The project that owns it; None if the action would create it."""
     creator: str | None = None
 
 
 async def explain(settings: Settings, user: str, action: str, target: str | None, project: str | None) -> Explanation:
-    """Raises `ValueError` for a user, a project, an action or an object that there is not."""
+    """Explain the action. Raises `ValueError` for an unknown user, project, action or object."""
     rules = next((family for family in (CONTAINER_INFRA, CONTAINER) if action in family), None)
     if rules is None:
         actions = ", ".join(sorted(CONTAINER_INFRA | CONTAINER))
@@ -93,7 +93,7 @@ def _keystone(settings: Settings) -> KeystoneAdmin:
 def _as_caller(
     user_id: str, name: str, assignments: list[RoleAssignment], project: str | None
 ) -> tuple[Caller, LimitOwner]:
-    """The user in the project that was named, or in the only one there is."""
+    """The user in the named project, or in the only one. Raises `ValueError` if there is no single project."""
     owners = {assignment.owner.project_id: assignment.owner for assignment in assignments}
     if project is not None:
         owners = {uuid: owner for uuid, owner in owners.items() if project in {uuid, owner.project_name}}
@@ -115,7 +115,7 @@ def _as_caller(
 def _ask(
     policy: Policy, rules: Mapping[str, str], action: str, caller: Caller, subject: _Object | None, lines: list[str]
 ) -> bool:
-    """What the rule says, and for another project's object the rule that lets one see those."""
+    """Check the rule, and for another project's object the rule that allows those."""
     is_foreign = subject is not None and subject.owner is not None and subject.owner != caller.project_id
     rule_names = [action]
     if is_foreign:
@@ -193,7 +193,7 @@ def _of_template(template: Template) -> _Object:
 
 
 async def _wish(store: Store, target: str, project_id: str) -> _Object:
-    """`template=swarm,node_count=5,label.team=a`: a cluster that is not there yet."""
+    """The object of `template=swarm,node_count=5,label.team=a`: a cluster that does not exist yet."""
     fields = dict(part.strip().partition("=")[::2] for part in target.split(",") if part.strip())
     for key in fields:
         if key not in _WISHES and not key.startswith(_LABEL):
@@ -222,7 +222,7 @@ async def _wish(store: Store, target: str, project_id: str) -> _Object:
 
 
 def _flavors(fields: Mapping[str, str], template_spec: TemplateSpec) -> tuple[str, str]:
-    """Of the masters, and of the workers."""
+    """The flavours of masters and of workers."""
     workers = fields.get("flavor") or template_spec.flavor_id or DEFAULT_FLAVOR
     return fields.get("master_flavor") or template_spec.master_flavor_id or workers, workers
 

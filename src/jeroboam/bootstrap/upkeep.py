@@ -1,4 +1,4 @@
-"""What can be done to an installation from outside its service: look at it, examine the machine, remove it."""
+"""Maintenance of an installation from outside its service: show it, examine the machine, remove it."""
 
 import asyncio
 import shutil
@@ -35,7 +35,7 @@ class ObjectSummary:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InstallationSummary:
-    """What an installation holds."""
+    """The objects of an installation."""
 
     clusters: tuple[ObjectSummary, ...]
     containers: tuple[ObjectSummary, ...]
@@ -44,7 +44,7 @@ class InstallationSummary:
 
 
 async def overview(settings: Settings) -> InstallationSummary:
-    """Read it from the store; the service need not run."""
+    """The summary, read from the store. The service need not run."""
     store = Store(settings.database_url, clock=SystemClock(), bus=MemoryBus())
     try:
         async with store.read() as tx:
@@ -82,7 +82,7 @@ async def overview(settings: Settings) -> InstallationSummary:
 
 
 async def examine(settings: Settings) -> list[Condition]:
-    """What of this machine will limit the service, as conditions; `status` True is well."""
+    """What on this machine limits the service, as conditions; status True means no limit."""
     clock = SystemClock()
     common = {"installation": "doctor", "url": settings.docker_url}
     conditions: list[Condition] = []
@@ -100,7 +100,7 @@ async def examine(settings: Settings) -> list[Condition]:
 
 
 async def _registry(settings: Settings) -> Condition:
-    """Whether images can be pulled from where the Engine pulls them when nothing else is said."""
+    """Whether the Engine can pull images from its default registry."""
     try:
         docker = connect(settings.docker_url)
         try:
@@ -132,10 +132,10 @@ def _free_gib(path: Path) -> int:
 
 
 async def remove(settings: Settings, folder: StateFolder) -> tuple[int, int]:
-    """Remove everything that the installation made, then its state. How many clusters and containers there were.
+    """Remove all objects of the installation, then its state. Returns the numbers of clusters and of containers.
 
-    The caller holds the folder's lock, so nothing makes anything meanwhile. Raises `DriverError` when the Engine
-    does not answer; the state is then still there, so that it can be done again.
+    The caller holds the folder's lock, so nothing is created meanwhile. Raises `DriverError` if the Engine does not
+    answer. The state is kept then, so that the command can be repeated.
     """
     common = {"installation": folder.installation(), "url": settings.docker_url}
     clusters = containers = 0
@@ -152,7 +152,7 @@ async def remove(settings: Settings, folder: StateFolder) -> tuple[int, int]:
             await runtime.remove(container.uuid, force=True)
             containers += 1
         if isinstance(runtime, SupportsCleanup):
-            # What was made for those that are gone now goes too.
+            # Shared objects of the removed containers are removed too.
             await runtime.tidy()
     finally:
         await runtime.close()

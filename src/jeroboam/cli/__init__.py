@@ -62,7 +62,7 @@ async def _up(settings: options.Settings) -> None:
         with StateFolder(settings.state) as folder:
             keystone = folder.keystone(settings)
             await keystone.start()
-            # Loading the service takes as long as a Keystone takes to start: both go on at once.
+            # Loading the service takes as long as starting a Keystone, so both are done at once.
             from jeroboam.bootstrap.service import SingleProcess, stopped  # noqa: PLC0415
 
             async with SingleProcess(settings, folder, keystone).running() as addresses:
@@ -212,7 +212,7 @@ def remove_image(
 
 
 class _Progress:
-    """One line for each thing that is made, with its time; on a terminal, also what is being made."""
+    """Prints a line for each thing that is built, with its time; on a terminal also what is being built."""
 
     def __init__(self) -> None:
         self._status = console.status("")

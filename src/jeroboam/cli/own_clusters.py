@@ -1,4 +1,4 @@
-"""The commands that act on a cluster as its user: with the credentials that `openstack` would use.
+"""The commands that act in a cluster as its user, with the credentials that `openstack` would use.
 
 Neighbours: `jeroboam.bootstrap.own_clusters` does the work.
 """
@@ -18,7 +18,7 @@ from jeroboam.cli.terminal import Config, State, complaints, console
 
 CHECK_IMAGE = "docker.io/library/busybox:latest"
 PASSED_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
-"""What comes after the cluster is not ours to understand."""
+"""Arguments behind the cluster are passed on unchanged."""
 
 clusters = typer.Typer(no_args_is_help=True, help="Clusters, as their users: whom OS_* or a clouds.yaml says.")
 
@@ -50,7 +50,7 @@ def check_cluster(
 
 
 class _Checked:
-    """A line for each check that has ended; on a terminal, also those that are going on."""
+    """Prints a line for each check that has ended; on a terminal also the checks in progress."""
 
     def __init__(self) -> None:
         self._status = console.status("")

@@ -1,7 +1,7 @@
-"""Placing containers on hosts, as a function: hosts and wants in, placements or explanations out.
+"""Places containers on hosts. Pure: hosts and requests in, placements or explanations out.
 
-It takes a batch, so that what one container takes is known when the next is placed. Each filter can say why it
-refuses, and what nobody takes comes back with the reasons counted: "2 hosts: not enough memory; 1 host: disabled".
+It takes a batch, so each placement counts for the next one. Each filter returns its reason for a refusal. A container
+that no host takes gets all reasons with their counts: "2 hosts: not enough memory; 1 host: disabled".
 """
 
 import datetime as dt
@@ -24,7 +24,7 @@ class PlacementRequest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CandidateHost:
-    """A host and what it holds already."""
+    """A host and its present use."""
 
     host: Host
     used: ContainerUse = field(default_factory=ContainerUse)
@@ -32,7 +32,7 @@ class CandidateHost:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlacementRules:
-    """How full a host may get, as a multiple of what it has, and when it counts as away."""
+    """The largest load of a host, as a multiple of its capacity, and after which silence it is down."""
 
     now: dt.datetime
     cpu_ratio: float = 16.0
@@ -43,18 +43,18 @@ class PlacementRules:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PlacementRefusal:
-    """Why nobody takes it. `temporary`: hosts are away that may come back."""
+    """Why no host takes the container. `temporary`: a host that is down may come back."""
 
     text: str
     temporary: bool
 
 
 Filter = Callable[[PlacementRequest, CandidateHost, PlacementRules], str | None]
-"""None if the host may take it, else the reason, as it stands in an explanation."""
+"""None if the host may take the container, else the reason for the explanation."""
 
 
 def up(_request: PlacementRequest, candidate: CandidateHost, rules: PlacementRules) -> str | None:
-    """The agent was heard of lately and can use its runtime."""
+    """The agent has reported lately and can use its runtime."""
     host = candidate.host
     silent = host.last_seen is None or rules.now - host.last_seen > dt.timedelta(seconds=rules.down_seconds)
     if host.forced_down or silent:
@@ -63,29 +63,29 @@ def up(_request: PlacementRequest, candidate: CandidateHost, rules: PlacementRul
 
 
 def enabled(_request: PlacementRequest, candidate: CandidateHost, _rules: PlacementRules) -> str | None:
-    """Nobody took it out of service."""
+    """The host is not disabled."""
     return "disabled" if candidate.host.disabled else None
 
 
 def zone(request: PlacementRequest, candidate: CandidateHost, _rules: PlacementRules) -> str | None:
-    """It is in the zone that was asked for."""
+    """The host is in the requested availability zone."""
     zone_name = request.spec.availability_zone
     return None if not zone_name or zone_name == candidate.host.availability_zone else "in another availability zone"
 
 
 def asked_for(request: PlacementRequest, candidate: CandidateHost, _rules: PlacementRules) -> str | None:
-    """It is the host that was asked for."""
+    """The host is the requested one."""
     return None if request.spec.host in {None, candidate.host.hostname} else "not the requested host"
 
 
 def runtime(request: PlacementRequest, candidate: CandidateHost, _rules: PlacementRules) -> str | None:
-    """It has the low-level runtime that was asked for."""
+    """The host has the requested low-level runtime."""
     name = request.spec.runtime
     return None if name is None or name in candidate.host.facts.runtimes else f"no runtime {name}"
 
 
 def label(request: PlacementRequest, candidate: CandidateHost, _rules: PlacementRules) -> str | None:
-    """Its engine has the labels that the hints name (`label:<key>`)."""
+    """The host's Engine has the labels that the hints name (`label:<key>`)."""
     for key, value in request.spec.hints.items():
         name = key.removeprefix("label:")
         if name != key and candidate.host.facts.labels.get(name) != value:
@@ -94,7 +94,7 @@ def label(request: PlacementRequest, candidate: CandidateHost, _rules: Placement
 
 
 def room(request: PlacementRequest, candidate: CandidateHost, rules: PlacementRules) -> str | None:
-    """It has memory, cores and disk left."""
+    """The host has enough memory, cores and disk left."""
     facts, use, spec = candidate.host.facts, candidate.used, request.spec
     if use.memory + spec.memory > facts.mem_total * rules.memory_ratio:
         return "not enough memory"
@@ -115,7 +115,7 @@ FILTERS: tuple[Filter, ...] = (enabled, asked_for, zone, runtime, label, room, u
 def place(
     requests: Iterable[PlacementRequest], candidates: Sequence[CandidateHost], rules: PlacementRules
 ) -> dict[str, Host | PlacementRefusal]:
-    """For each want its host, or why there is none. The least used host that may take a container takes it."""
+    """The host of each container, or the refusal. The least used host that may take a container takes it."""
     state = list(candidates)
     placements: dict[str, Host | PlacementRefusal] = {}
     for request in requests:

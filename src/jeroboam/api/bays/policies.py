@@ -1,4 +1,4 @@
-"""Policy defaults of the API of 2015, which had one rule for admins and owners. Today's roles separate readers, members.
+"""Policy defaults of the API of 2015, which had one rule for admins and owners. Today readers and members differ.
 
 An action on a bay or a baymodel is one on a cluster or a template, so it needs the rule of those too: `routes` checks
 both.

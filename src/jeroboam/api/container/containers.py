@@ -99,7 +99,7 @@ async def create(call: Call) -> Answer:
 
 
 async def _check_hosts(call: Call, spec: ContainerSpec) -> None:
-    """Raise if no host can run the container. Its own transaction only reads: a write would block the hosts' heartbeats."""
+    """Raise if no host can run the container. The transaction only reads: a write would block the hosts' heartbeats."""
     if not asks_for_something(spec) and spec.host is None:
         return
     async with call.parts.store.read() as tx:

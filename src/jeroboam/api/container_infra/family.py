@@ -1,6 +1,6 @@
-"""The container-infra family: its discovery documents, the shape of its errors; its routes are in `routes`.
+"""The container-infra family: its discovery documents and the shape of its errors. Its routes are in `routes`.
 
-Contract: container-infra, sections 1 to 4. The other family is never imported here.
+Contract: container-infra, sections 1 to 4. The other families are never imported here.
 """
 
 import re
@@ -14,8 +14,8 @@ from jeroboam.api.container_infra.policies import RULES
 from jeroboam.api.container_infra.routes import ROUTES
 from jeroboam.api.container_infra.shapes import Errors, Unsupported
 
-# Clients show an error's title, which is its first sentence: a dot within an address, a name or a quoted value ends
-# none.
+# Clients show an error's title, which is its first sentence. A dot within an address, a name or a quoted value does not
+# end it.
 _SENTENCE = re.compile(r"\.(?=\s|$)")
 _QUOTED = re.compile(r"'[^']*'(?=[\s:;,.)]|$)")
 _RESOURCES = {
@@ -33,7 +33,7 @@ _RESOURCES = {
 
 
 class ContainerInfraFamily:
-    """What the dispatcher has to know of this family. Implements `Family`."""
+    """The container-infra family, as `app` needs it. Implements `Family`."""
 
     prefix = "container-infra"
     word = "container-infrastructure-management"
@@ -124,7 +124,7 @@ class ContainerInfraFamily:
 
 
 def _title(failure: Failure) -> str:
-    """The first sentence, with the name of the field that was refused."""
+    """The first sentence, with the name of the refused field."""
     text = failure.detail
     if (end := _SENTENCE.search(_QUOTED.sub(lambda match: "-" * len(match[0]), text))) is not None:
         text = text[: end.start()]

@@ -1,7 +1,7 @@
-"""What narrows a list, as arguments of its query. An extension: the published lists know none of them.
+"""Filters of a list, as arguments of its query. They are an extension of the published lists.
 
-A word that no object can have is refused rather than answered with an empty list: it is a slip, not a question.
-Neighbours: `cluster_routes` and `routes` name the arguments; the store narrows.
+A value that no object can have is refused, and not answered with an empty list, since it is a typing error. Neighbours:
+`routes` and `clusters.routes` name the arguments; the store applies the filter.
 """
 
 import re
@@ -15,14 +15,14 @@ from jeroboam.domain.states import cluster_status
 from jeroboam.store import ClusterFilter, TemplateFilter
 
 _STATUSES = tuple(cluster_status(operation, outcome) for operation in Operation for outcome in OperationOutcome)
-# What SQLite has no spelling for in the path to a label.
+# Characters that SQLite cannot express in the path to a label are excluded.
 _KEY = r'[^=,"\\\x00-\x1f]+'
 _MOST_WORDS = 200
 _LABEL = re.compile(rf"({_KEY})(?:=([^,]*))?", re.DOTALL)
 
 
 def words(choices: Sequence[str] | None = None) -> ListCheck:
-    """Words with commas between them, of these if there are only some."""
+    """Words separated by commas; with `choices`, only these words."""
 
     def run(name: str, value: str) -> tuple[str, ...]:
         parts = tuple(word for word in value.split(",") if word)
@@ -70,7 +70,7 @@ TEMPLATES: dict[str, FieldCheck] = {
 
 
 def _words_of(call: Call, name: str) -> tuple[Any, ...]:
-    """What is asked for, each once. Raises `InvalidField` for more of it than a database takes in one question."""
+    """The argument's values without duplicates. Raises `InvalidField` for more than a database takes in one query."""
     values: tuple[Any, ...] = tuple(dict.fromkeys(call.query.get(name, ())))
     if len(values) > _MOST_WORDS:
         raise InvalidField(name, f"{len(values)} of them", f"a list is narrowed by at most {_MOST_WORDS}.")

@@ -1,4 +1,4 @@
-"""Finding what a path or a body names: by uuid or by name, within what the caller may see."""
+"""Lookups by uuid or name, within what the caller may see."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def only(matches: Sequence[T], ident: str, singular: str, plural: str) -> T:
-    """The one that was found. Raises `NotFound` for none and `Conflict` for a name that several have."""
+    """The only match. Raises `NotFound` for none and `Conflict` for several."""
     if not matches:
         raise NotFound(f"{singular} {ident} could not be found.")
     if len(matches) > 1:
@@ -21,31 +21,31 @@ def only(matches: Sequence[T], ident: str, singular: str, plural: str) -> T:
 
 
 def project_scope(call: Call, all_projects: str) -> str | None:
-    """The project that the caller is held to; None for one whom the rule lets see all of them."""
+    """The project that the caller may see; None if the rule allows all projects."""
     return None if call.allows(all_projects) else call.caller.project_id
 
 
 async def cluster_of(tx: Transaction, ident: str, project_id: str | None) -> Cluster:
-    """The cluster that the caller means."""
+    """The cluster with that uuid or name."""
     owner = {} if project_id is None else {"project_id": project_id}
     return only(await tx.clusters.find(ident, **owner), ident, "Cluster", "clusters")
 
 
 async def template_of(tx: Transaction, call: Call, ident: str, *, everyones: bool) -> Template:
-    """The template that the caller means, among the project's own and the public ones."""
+    """The template with that uuid or name, among the project's own and the public ones."""
     scope = None if everyones else call.caller.project_id
     matches = await tx.templates.find_visible(ident, scope, hidden=everyones)
     return only(matches, ident, "ClusterTemplate", "ClusterTemplates")
 
 
 def template_sight(call: Call) -> dict[str, Any]:
-    """Among which templates the caller may look for one to use, as arguments of `find_visible`."""
+    """The templates that the caller may use, as arguments of `find_visible`."""
     admin = call.allows("clustertemplate:get_one_all_projects")
     return {"project_id": None if admin else call.caller.project_id, "hidden": admin}
 
 
 def usable(call: Call, matches: Sequence[Template], ident: str) -> Template | None:
-    """The one template that was found to be used, or None. Raises `Forbidden` for one that is hidden."""
+    """The only match, or None. Raises `Forbidden` if it is hidden."""
     if not matches:
         return None
     template = only(matches, ident, "ClusterTemplate", "ClusterTemplates")
@@ -60,5 +60,5 @@ async def groups_of(tx: Transaction, cluster: Cluster) -> list[NodeGroup]:
 
 
 async def group_of(tx: Transaction, cluster: Cluster, ident: str) -> NodeGroup:
-    """The node group of that cluster that the caller means."""
+    """The cluster's node group with that uuid or name."""
     return only(await tx.nodegroups.find(ident, cluster_id=cluster.uuid), ident, "Nodegroup", "nodegroups")

@@ -1,4 +1,4 @@
-"""Limits of projects (contract: container-infra, section 9). They are kept in the create of a cluster."""
+"""Limits of projects (contract: container-infra, section 9). The create of a cluster checks them."""
 
 import re
 from dataclasses import fields, replace
@@ -19,7 +19,7 @@ REQUIRED = ("project_id",)
 _DEFAULT_RESOURCE = "Cluster"
 _READ_ONLY = frozenset({"id", "created_at", "updated_at"})
 _DEFAULT_LIMIT = 1
-# What has another shape is no project's id; it is not put into a path of the identity service's.
+# Any other text is not a project id; it must not get into a path of the identity service.
 _PROJECT = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 SORTABLE = sorted(field.name for field in fields(Quota))
 

@@ -1,7 +1,7 @@
-"""The routes of the container-infra family, with what each takes and answers and where it differs from Magnum.
+"""The routes of the container-infra family, with their arguments and answers, and how they differ from Magnum.
 
-Contract: container-infra, section 4. The dispatcher finds handlers here; `openapi` and the table in the docs are made
-of the same data. Those of clusters, which are most, are in `cluster_routes`, those of 2015 in `kilo.routes`.
+Contract: container-infra, section 4. `app` finds handlers here. `openapi` and the table in the docs are built from the
+same data. The routes of clusters are in `clusters.routes`, those of 2015 in `bays.routes`.
 """
 
 from jeroboam.api.bays.routes import ROUTES as KILO

@@ -1,4 +1,4 @@
-"""Totals, and the processes that make clusters (contract: container-infra, section 9)."""
+"""Totals of clusters and nodes, and the conductor processes (contract: container-infra, section 9)."""
 
 import datetime as dt
 
@@ -10,7 +10,7 @@ from jeroboam.domain.errors import Forbidden
 from jeroboam.domain.hosts import ServiceRecord
 
 CONDUCTOR = "jeroboam-conductor"
-"""The process that runs the loops, as it writes its heartbeat; the published API has its own word for it."""
+"""The conductor's name in its heartbeat; the published API has another name for it."""
 PUBLISHED = "magnum-conductor"
 
 

@@ -1,7 +1,7 @@
 """Cluster templates (contract: container-infra, section 5).
 
-What can be told from the text alone is checked here; whether images, flavours and networks exist, and whether a
-provider and a COE can work with them, is the admission's to say.
+The text itself is checked here. The admission checks whether images, flavours and networks exist, and whether a
+provider and a COE support them.
 """
 
 import re
@@ -77,13 +77,13 @@ _USER = re.compile(r"//[^/@]*@")
 
 
 def shown_proxy(call: Call, template: Template, url: str | None) -> str | None:
-    """The URL of a template's proxy as the caller may see it: the password is that of the project that wrote it."""
+    """The URL of a template's proxy. Only the project that owns the template sees its password."""
     may_see = template.project_id == call.caller.project_id or call.caller.is_admin
     return url if url is None or may_see else _USER.sub("//***@", url)
 
 
 def view(call: Call, template: Template) -> TemplateShape:
-    """The full object; lists have no shorter one."""
+    """The full object; lists have no shorter form."""
     spec, base = template.spec, call.base
     return {
         "uuid": template.uuid,
@@ -165,7 +165,7 @@ def _uuid(name: str, value: Any) -> str:
 
 
 IDENT = optional(FieldCheck(_uuid, {"type": "string", "format": "uuid"}))
-"""A new template's own id, which its maker may choose."""
+"""The id of a new template; the client may choose it."""
 
 
 async def create(call: Call) -> Answer:
@@ -175,7 +175,7 @@ async def create(call: Call) -> Answer:
 
 
 async def made(call: Call, body: dict[str, Any]) -> Template:
-    """The template of that body, stored."""
+    """Create and store a template from that body."""
     uuid: str | None = IDENT("uuid", body.pop("uuid", None))
     refuse_unknown(body, FIELDS, _ARGUMENT, read_only=_READ_ONLY)
     values = _checked(body)
@@ -204,7 +204,7 @@ async def update(call: Call) -> Answer:
 
 
 async def changed(call: Call, changes: Sequence[PatchOperation]) -> Template:
-    """The template of the path with these changes, written."""
+    """Apply the changes to the template of the path, and store it."""
     for change in changes:
         if change.root in _INTERNAL:
             raise Invalid(f"'/{change.root}' is an internal attribute and can not be updated", field=change.root)
@@ -247,7 +247,7 @@ async def delete(call: Call) -> Answer:
 
 
 async def _mine(tx: Transaction, call: Call, rule: str) -> Template:
-    """The template to write to: seeing a public one does not mean owning it."""
+    """The template to write to. A caller may see a public template without being allowed to change it."""
     everyones = call.allows(f"{rule}_all_projects")
     template = await template_of(tx, call, call.path["template"], everyones=everyones)
     call.subject.is_(template.uuid, template.name)
@@ -289,6 +289,6 @@ def _checked(body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _spec(values: dict[str, Any]) -> TemplateSpec:
-    """The spec of checked fields; a null is the same as none."""
+    """The spec with the checked fields. A null counts as absent."""
     spec_fields = {name: values[name] for name in _SPEC if values.get(name) is not None}
     return TemplateSpec(**(_DEFAULTS | spec_fields))

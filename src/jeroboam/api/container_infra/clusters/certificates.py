@@ -1,6 +1,6 @@
-"""A cluster's certificate authority: showing it, signing requests with it, asking for another (contract: section 8).
+"""A cluster's certificate authority: show it, sign requests with it, ask for a new one (contract: section 8).
 
-The key is opened for the length of one signature and never leaves this module.
+The authority's key is decrypted for one signature only, and never leaves this module.
 """
 
 import datetime as dt
@@ -28,12 +28,12 @@ FIELDS: dict[str, FieldCheck] = {
     "ca_cert_type": optional(text()),
 }
 REQUIRED = ("cluster_uuid", "csr")
-# What a field was called while clusters were bays; the version without bays shows it no more.
+# The name of a field in the API of bays. The versions without bays do not show it.
 _NOW_CALLED = {"bay_uuid": "cluster_uuid"}
 _WITHOUT_BAYS = 11
 _OLD = {old: FIELDS[new] for old, new in _NOW_CALLED.items()} | {"csr": FIELDS["csr"]}
 BODY: Schema = {"anyOf": [body_of(FIELDS, *REQUIRED), body_of(_OLD, *_OLD)]}
-"""The schema of what is signed."""
+"""The schema of a signing request."""
 _READ_ONLY = frozenset({"pem", "links", "created_at", "updated_at"})
 
 
@@ -89,7 +89,7 @@ async def show(call: Call) -> Answer:
         cluster = await cluster_of(tx, call.path["cluster"], scope)
         _may(call, "certificate:get", cluster)
         authorities = await _authorities(tx, cluster, kind)
-    # While one takes the place of another, nodes show certificates of either.
+    # During a rotation nodes present certificates of either authority.
     pem = "".join(authority.pem for authority in authorities)
     return reply(_view(cluster, pem, call, kind, since=authorities[0].created_at))
 
@@ -126,15 +126,15 @@ async def sign(call: Call) -> Answer:
 
 
 def _may(call: Call, rule: str, cluster: Cluster) -> None:
-    """Whether the caller may do that to a cluster of the own project; whoever sees another's has been allowed to."""
+    """Enforce the rule if the cluster is of the caller's project. The lookup has checked other projects' clusters."""
     if cluster.project_id == call.caller.project_id:
         call.enforce(rule, project_id=cluster.project_id, user_id=cluster.user_id)
 
 
 async def _authorities(tx: Transaction, cluster: Cluster, kind_name: str | None) -> list[Certificate]:
-    """The authority of that kind; any word that names none of the special ones means the main one.
+    """The authorities of that kind; an unknown kind means the main one.
 
-    During a rotation the first is the one that signs, which is the newest that every node accepts.
+    During a rotation the first one signs: it is the newest that every node accepts.
     """
     kind = _KINDS.get(kind_name or "", MAIN)
     by_kind = {certificate.kind: certificate for certificate in await tx.certificates.select(cluster_id=cluster.uuid)}

@@ -1,7 +1,8 @@
-"""What can be asked of a cluster that is there: another size, other labels and flavours, another health, its end.
+"""Changes of a cluster: size, labels, flavours, name, health, and its deletion.
 
-Each is a new wish in one transaction; a state that forbids it is a 409 at once, never a line in a log. Neighbours:
-`alterations` says what a change of labels or flavours means, `upgrades` takes a cluster to another template.
+Each is a wish in one transaction. If the state forbids it, the answer is a 409 at once, and not a line in a log.
+Neighbours: `updates` applies a change of labels or flavours to the groups, `upgrades` moves a cluster to another
+template.
 """
 
 from dataclasses import replace
@@ -56,7 +57,7 @@ async def update(call: Call) -> Answer:
         before = await cluster_of(tx, call.path["cluster"], scope)
         groups = await groups_of(tx, before)
         workers = await group_of(tx, before, DEFAULT_WORKERS) if "node_count" in field_names else None
-    # A cluster whose name is taken away gets one, as one that was made without.
+    # A cluster whose name is removed gets a generated one, like a cluster that was created without a name.
     spare = {"name": call.parts.ids.name("cluster")}
     wish = spare | _patched(before, groups, changes)
     alteration = altered(before, groups, wish)
@@ -81,7 +82,7 @@ async def update(call: Call) -> Answer:
 
 
 def _changes(call: Call) -> list[PatchOperation]:
-    """The steps of the patch, which the caller may take at that version."""
+    """The operations of the patch. Raises if the caller may not use one of them at that version."""
     if "rollback" in call.query and call.version < ROLLBACK:
         raise Invalid('Unknown argument: "rollback"', field="rollback")
     changes = changes_of(call.json())
@@ -96,7 +97,7 @@ def _changes(call: Call) -> list[PatchOperation]:
 
 
 def _patched(cluster: Cluster, groups: list[NodeGroup], changes: list[PatchOperation]) -> dict[str, Any]:
-    """What may be patched, as it is to be. A field that was removed is left out."""
+    """The fields that may be patched, with their new values. Removed fields are absent."""
     sizes = {group.name: group.spec.node_count for group in groups}
     observed, spec = cluster.observed, cluster.spec
     document: dict[str, Any] = {
@@ -119,7 +120,7 @@ def _patched(cluster: Cluster, groups: list[NodeGroup], changes: list[PatchOpera
 
 
 def _replacing(change: PatchOperation) -> PatchOperation:
-    """A flavour that the cluster has only from its template may be added as well as replaced."""
+    """The change of a flavour with `replace`: a cluster without a flavour of its own has its template's."""
     return replace(change, op="replace") if change.op == "add" and change.root.endswith("flavor_id") else change
 
 
@@ -146,7 +147,7 @@ async def resize(call: Call) -> Answer:
 
 
 async def replaced(call: Call, cluster: Cluster, group: NodeGroup, node: Node) -> None:
-    """Store the wish that another node take the place of this one, as a resize to the same size does."""
+    """Store the wish to replace this node, as a resize to the same size does."""
     bounds = await bounds_for(call, cluster.project_id)
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, cluster.uuid, cluster.project_id)
@@ -156,7 +157,7 @@ async def replaced(call: Call, cluster: Cluster, group: NodeGroup, node: Node) -
 
 
 async def check_growth(call: Call, cluster: Cluster, group: NodeGroup, count: int) -> None:
-    """Raise `Conflict` where the nodes that the group gets for that size have no room. Asked before it is stored."""
+    """Raise `Conflict` if the provider has no room for the additional nodes. To be called before the wish is stored."""
     if (growth := count - group.spec.node_count) > 0:
         await call.parts.admission.growth(cluster, group, growth)
 
@@ -164,16 +165,16 @@ async def check_growth(call: Call, cluster: Cluster, group: NodeGroup, count: in
 async def resized(
     tx: Transaction, call: Call, bounds: ProjectLimits, cluster: Cluster, group: NodeGroup, count: int
 ) -> None:
-    """Store the wish for another size of that group. Raises for a size, or at a time, that cannot be."""
+    """Store the wish for another size of the group. Raises if the size or the cluster's state forbids it."""
     await _write(tx, call, bounds, cluster, _with_size(call, ClusterUpdate(cluster=cluster), group, count))
 
 
 def _with_size(
     call: Call, alteration: ClusterUpdate, group: NodeGroup, count: int, leavers: tuple[str, ...] = ()
 ) -> ClusterUpdate:
-    """The alteration with another size of that group besides."""
+    """The update with another size of that group."""
     _check_size(call, group, count)
-    # What an earlier wish named and has not gone yet still goes: both were accepted.
+    # Nodes of an earlier wish that have not left yet are still removed: both wishes were accepted.
     uuids_to_remove = dict.fromkeys(node.uuid for node in (*leaving_nodes(group), *_find_leavers(group, leavers)))
     groups_by_uuid = {changed.uuid: changed for changed in alteration.groups}
     group = groups_by_uuid.get(group.uuid, group)
@@ -191,7 +192,7 @@ async def _write(
     batch: int | None = None,
     rollback: bool = False,
 ) -> None:
-    """Store the wish that differs; with one for its nodes the cluster is in progress from now on."""
+    """Store the changed wish. If it is about nodes, the cluster is in progress from now on."""
     after, groups_by_uuid = alteration.cluster, {group.uuid: group for group in await groups_of(tx, before)}
     sizes = {uuid: group.spec.node_count for uuid, group in groups_by_uuid.items()}
     growth = sum(group.spec.node_count - sizes[group.uuid] for group in alteration.groups)
@@ -219,7 +220,7 @@ async def _write(
 
 
 def _told(before: Cluster, alteration: ClusterUpdate, sizes: dict[str, int]) -> tuple[str, str, str | None]:
-    """The event of that change: its type, a sentence, and the node group if it is about one alone."""
+    """The event of that change: its type, a sentence, and the node group if it is about one only."""
     after = alteration.cluster
     resized_groups = [group for group in alteration.groups if group.spec.node_count != sizes[group.uuid]]
     parts = [
@@ -240,7 +241,7 @@ def _told(before: Cluster, alteration: ClusterUpdate, sizes: dict[str, int]) -> 
 
 
 def _describe_leavers(group: NodeGroup, size: int) -> str:
-    """What happens to the nodes that the wish names."""
+    """A sentence about the nodes that the wish removes or replaces."""
     leavers = leaving_nodes(group)
     if not leavers:
         return ""
@@ -282,12 +283,12 @@ async def delete(call: Call) -> Answer:
 
 
 async def ended(tx: Transaction, call: Call, cluster: Cluster) -> None:
-    """Store the wish that it be gone, over whatever else is under way."""
+    """Store the wish to delete the cluster, whatever else is in progress."""
     updated_cluster = ask_cluster(cluster, Operation.DELETE, now=tx.now, minutes=minutes_for(call, cluster))
     if updated_cluster is not cluster:
         await tx.clusters.update(updated_cluster)
         status = updated_cluster.status
-        # A delete needs no group that cannot be read.
+        # A delete does not need groups that cannot be read.
         groups = await tx.nodegroups.select(cluster_id=cluster.uuid)
         for group in groups:
             await tx.nodegroups.update(replace(group, status=status, status_reason=None, updated_at=tx.now))
@@ -296,5 +297,5 @@ async def ended(tx: Transaction, call: Call, cluster: Cluster) -> None:
 
 
 def minutes_for(call: Call, cluster: Cluster) -> int:
-    """How long a wish to that cluster may take."""
+    """The time limit of a wish for that cluster, in minutes."""
     return cluster.spec.create_timeout or call.parts.options.create_timeout

@@ -1,6 +1,6 @@
-"""Clusters: making and showing them (contract: container-infra, section 6). Changes are in `changes`.
+"""Clusters: create and show (contract: container-infra, section 6). Changes are in `changes`.
 
-A create is one transaction: limit, cluster, both node groups and the hint. When the 202 leaves, the row is there.
+A create is one transaction: limit, cluster, both node groups, hint. The row exists before the 202 is sent.
 """
 
 import datetime as dt
@@ -55,13 +55,13 @@ _READ_ONLY = frozenset(
     "links stack_id cluster_id api_address coe_version container_version project_id user_id node_addresses "
     "master_addresses created_at updated_at".split()
 )
-# Versions from which a behaviour holds.
+# The first versions that have a behaviour.
 ZERO_NODES = 10
 CLUSTER_ID = 13
 
 
 def short(cluster: Cluster | ClusterBrief, masters: int, workers: int, call: Call) -> ClusterInList:
-    """The object as lists show it; its size is that of its groups together."""
+    """The object as lists show it. Its size is the sum over its groups."""
     spec = cluster.spec
     body: ClusterInList = {
         "uuid": cluster.uuid,
@@ -79,17 +79,17 @@ def short(cluster: Cluster | ClusterBrief, masters: int, workers: int, call: Cal
         "status": cluster.status,
         "health_status": cluster.observed.health_status,
         "merge_labels": False,
-        # The auto-healer of Kubernetes asks for the latest version and reads this all the same.
+        # The auto-healer of Kubernetes asks for the latest version and still reads this field.
         "stack_id": cluster.uuid,
     }
-    # There is no stack; the name of the field changed and its meaning, one id of the whole, is the cluster's.
+    # There is no stack. A later version renamed the field; its value is the cluster's own id.
     if call.version >= CLUSTER_ID:
         body["cluster_id"] = cluster.uuid
     return body
 
 
 def full(cluster: Cluster, groups: Sequence[NodeGroup] | Sequence[GroupBrief], call: Call) -> ClusterShape:
-    """The whole object; with `faults` once it failed."""
+    """The whole object, with `faults` if it failed."""
     spec, observed = cluster.spec, cluster.observed
     labels_added, labels_overridden, labels_skipped = label_difference(spec.labels, spec.template.labels)
     masters = sum(group.spec.node_count for group in groups if group.spec.role == MASTER)
@@ -126,14 +126,14 @@ def full(cluster: Cluster, groups: Sequence[NodeGroup] | Sequence[GroupBrief], c
 
 
 def addresses(group: NodeGroup | GroupBrief) -> list[str]:
-    """Where the group's nodes are, as far as they have been seen."""
+    """The known addresses of the group's nodes."""
     return [node.address for node in group.observed if node.address]
 
 
 def label_difference(
     own_labels: dict[str, str], parent_labels: dict[str, str]
 ) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
-    """Labels added, overridden (with the value that they hide) and skipped, against those of what is above."""
+    """Labels that are added, overridden (with the parent's value) and skipped, compared with the parent's labels."""
     if own_labels == parent_labels:
         return {}, {}, {}
     labels_added = {key: value for key, value in own_labels.items() if key not in parent_labels}
@@ -191,14 +191,14 @@ async def create(call: Call) -> Answer:
     refuse_unknown(body, FIELDS, "cluster", read_only=_READ_ONLY)
     if body.get(REQUIRED) is None:
         raise Invalid(f"Mandatory field missing: {REQUIRED}.", field=REQUIRED)
-    # A null is the same as none, as in what clients send for options that were not given.
+    # A null counts as absent: clients send it for options that were not set.
     wish = {name: value for name, value in read(body, FIELDS).items() if value is not None}
     cluster, _ = await made(call, wish)
     return reply({"uuid": cluster.uuid}, 202)
 
 
 async def made(call: Call, wish: dict[str, Any]) -> tuple[Cluster, tuple[NodeGroup, NodeGroup]]:
-    """The cluster of a checked wish, stored with its node groups; what is absent from the wish is the template's."""
+    """Create and store a cluster and its node groups from a checked wish. The template fills in absent fields."""
     async with call.parts.store.read() as tx:
         matches = await tx.templates.find_visible(wish["cluster_template_id"], **template_sight(call))
     template = usable(call, matches, wish["cluster_template_id"])
@@ -312,5 +312,5 @@ def _group(call: Call, cluster: Cluster, role: str, count: int, least: int, now:
 
 
 def zero_refused() -> Invalid:
-    """Groups without nodes came with a later version of the API."""
+    """The refusal of a group without nodes, which needs a later version of the API."""
     return Invalid("Resizing a nodegroup to zero is not supported in the provided microversion.", field="node_count")

@@ -1,4 +1,4 @@
-"""The routes of clusters, of their node groups and of their certificates, for `routes`."""
+"""The routes of clusters, their node groups, certificates and events, for `container_infra.routes`."""
 
 from jeroboam.api.call import Route
 from jeroboam.api.container_infra import credentials, filters, shapes

@@ -1,8 +1,8 @@
-"""Upgrades: a cluster, or one of its groups, goes to another template (contract: container-infra, section 6).
+"""Upgrades move a cluster, or one of its groups, to another template (contract: container-infra, section 6).
 
-The default groups go with the cluster; any other group goes afterwards, when it is asked for, and only to the template
-that its cluster has by then. Asking for the template that the cluster has makes the nodes anew from what its image is
-today. Neighbours: `domain.upgrades` knows what the wish is, the conductor rolls it out in batches.
+The default groups are upgraded with the cluster. Any other group is upgraded on request, and only to its cluster's
+template of that time. An upgrade to the cluster's own template rebuilds the nodes from its image as it is now.
+Neighbours: `domain.upgrades` builds the wish, the conductor rolls it out in batches.
 """
 
 from dataclasses import replace
@@ -72,7 +72,7 @@ async def upgrade(call: Call) -> Answer:
 
 
 def _chosen(cluster: Cluster, groups: list[NodeGroup], template: Template, wish: dict[str, Any]) -> list[NodeGroup]:
-    """The groups that the wish is about."""
+    """The groups that the wish upgrades."""
     ident = wish.get("nodegroup")
     default = [group for group in groups if group.spec.is_default]
     if ident is None:
@@ -90,7 +90,7 @@ def _chosen(cluster: Cluster, groups: list[NodeGroup], template: Template, wish:
 def _upgraded(cluster: Cluster, groups: list[NodeGroup], template: Template) -> tuple[Cluster, list[NodeGroup]]:
     after = onto_template(cluster, template)
     has_moved = (after.template_id, after.spec) != (cluster.template_id, cluster.spec)
-    # Asking again while a roll-out is not at its end goes on with it: that is how a user retries.
+    # Another request during a roll-out continues it: that is how a user retries.
     must_rebuild = has_moved or rolled_out(groups)
     from_above = {key: after.spec.labels[key] for key in template.spec.labels.keys() & after.spec.labels.keys()}
     new_groups = []

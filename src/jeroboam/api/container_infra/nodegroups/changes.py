@@ -1,7 +1,8 @@
-"""Node groups: making, changing and deleting them (contract: container-infra, section 7).
+"""Node groups: create, change and delete (contract: container-infra, section 7).
 
-Each is a wish to the cluster that holds the group, in one transaction with the group's row. What the state forbids is
-a 409 at once. Neighbours: `nodegroups` shows groups, `changes` resizes them, `group_schema` knows single fields.
+Each is a wish of the cluster, in one transaction with the group's row. If the state forbids it, the answer is a 409 at
+once. Neighbours: `nodegroups.nodegroups` shows groups, `clusters.changes` resizes them, `nodegroups.schema` checks
+single fields.
 """
 
 from collections.abc import Mapping, Sequence
@@ -80,7 +81,7 @@ def _check_version(call: Call, names: Mapping[str, Any]) -> None:
 
 
 def _group(call: Call, cluster: Cluster, wish: dict[str, Any]) -> NodeGroup:
-    """The group of checked fields; what is unset is the cluster's or its template's."""
+    """The group with the checked fields. Unset fields come from the cluster or its template."""
     role: str = wish.get("role", WORKER)
     if role in _TAKEN_ROLES:
         raise Invalid(f"Cannot create a nodegroup with role {role}: a cluster has its own.", field="role")
@@ -116,7 +117,7 @@ def _group(call: Call, cluster: Cluster, wish: dict[str, Any]) -> NodeGroup:
 
 
 def _check_sizes(name: str, spec: NodeGroupSpec) -> None:
-    """Raise `Conflict` unless least, count and most are in order."""
+    """Raise `Conflict` unless minimum, count and maximum are in order."""
     min_count, count, max_count = spec.min_node_count, spec.node_count, spec.max_node_count
     if max_count is not None and min_count > max_count:
         text = f"min_node_count ({min_count}) should be less or equal to max_node_count ({max_count})"
@@ -165,7 +166,7 @@ async def update(call: Call) -> Answer:
 
 
 def _changes(call: Call) -> list[PatchOperation]:
-    """The steps of the patch, which the caller may take at that version."""
+    """The operations of the patch. Raises if the caller may not use one of them at that version."""
     changes = changes_of(call.json())
     for change in changes:
         if change.root not in PATCHED:
@@ -177,11 +178,11 @@ def _changes(call: Call) -> list[PatchOperation]:
 
 
 def _patched(group: NodeGroup, changes: Sequence[PatchOperation]) -> NodeGroupSpec:
-    """The group's wish with what was patched."""
+    """The group's spec after the patch."""
     old = group.spec
     result = apply({name: getattr(old, name) for name in PATCHED}, changes, mandatory={"flavor_id"})
     values = {name: value for name, value in result.items() if value is not None}
-    # A field that was removed has its default again.
+    # A removed field has its default again.
     blank: dict[str, Any] = {"min_node_count": 0, "max_node_count": None, "node_labels": {}, "node_taints": ()}
     spec = replace(old, **(blank | {"labels": {}} | read(values, PATCHED)))
     _check_sizes(group.name, spec)
@@ -191,12 +192,12 @@ def _patched(group: NodeGroup, changes: Sequence[PatchOperation]) -> NodeGroupSp
 
 
 def _labelled(cluster: Cluster, group_spec: NodeGroupSpec) -> Cluster:
-    """The cluster as its drivers see it from that group."""
+    """The cluster with the labels of that group, as drivers see it."""
     return replace(cluster, spec=replace(cluster.spec, labels=group_spec.labels))
 
 
 def _with_value(change: PatchOperation) -> PatchOperation:
-    """Labels and taints travel as text in a patch: JSON, or what Python prints for them."""
+    """The change with its labels or taints decoded. A patch has them as text: JSON, or Python's notation."""
     if change.root == "labels":
         return label_of(change)
     if change.root not in RICH or change.op == "remove" or change.member is not None:

@@ -1,4 +1,4 @@
-"""Node groups of a cluster, shown (contract: container-infra, section 7)."""
+"""The published views of a cluster's node groups (contract: container-infra, section 7)."""
 
 from jeroboam.api.call import Answer, Call, reply
 from jeroboam.api.container_infra.clusters.clusters import addresses, label_difference
@@ -22,7 +22,7 @@ def short(group: NodeGroup) -> NodeGroupInList:
         "min_node_count": spec.min_node_count,
         "max_node_count": spec.max_node_count,
         "is_default": spec.is_default,
-        # As in Magnum: groups that the cluster was made with belong to its stack, others have one each.
+        # As in Magnum: the default groups belong to the cluster's stack, any other group has its own.
         "stack_id": group.cluster_id if spec.is_default else group.uuid,
         "status": group.status,
         "merge_labels": spec.merge_labels,

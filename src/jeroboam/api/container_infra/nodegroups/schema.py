@@ -1,6 +1,6 @@
-"""The fields of a node group, as tables; what may be said of its nodes in labels and taints.
+"""The fields of a node group, as tables, and the rules for labels and taints of its nodes.
 
-The rules for keys and values are those that Kubernetes publishes, and the statuses those of the container-infra
+The rules for keys and values are those that Kubernetes publishes. The statuses are those of the container-infra
 contract, section 7: a wrong type is a 400, a label or taint that no node may have is a 409.
 """
 
@@ -20,7 +20,7 @@ _TAINT_KEYS = frozenset({"key", "value", "effect"})
 _WORD = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?", re.ASCII)
 _DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", re.ASCII)
 _DOMAIN_MOST = 253
-# Of the keys that Kubernetes keeps for itself a node may set only these.
+# Of the keys that Kubernetes reserves a node may set only these.
 _RESERVED = ("kubernetes.io", "k8s.io")
 _FREE_DOMAINS = ("kubelet.kubernetes.io", "node.kubernetes.io")
 _FREE_KEYS = frozenset(
@@ -103,7 +103,7 @@ node_taints = FieldCheck(
 )
 """Taints of nodes."""
 _TEXT = optional(text())
-# It becomes a label of every node, and a part of the node's name.
+# It becomes a label of each node, and a part of the node's name.
 _NAME = text(
     high=63,
     pattern=r"\A[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?\Z",
