@@ -185,7 +185,7 @@ class _Mount:
             return reply(self._family.unsupported(str(error), base), 406, *version_headers(self._family, None))
         except Refused as error:
             return self._failed(_refusal(error))
-        except Exception as error:  # noqa: BLE001  (what nobody foresaw ends here, and in the log)
+        except Exception as error:  # noqa: BLE001  (unexpected errors end here, and in the log)
             return self._bug(error, head, trace)
         headers = version_headers(self._family, version)
         if open_to_all:
@@ -298,7 +298,7 @@ class _Mount:
             return fail(Failure(status=413, detail="The request's body is too large."))
         except ClientDisconnected:
             return fail(Failure(status=400, detail="The request's body was cut off.", from_handler=True))
-        except Exception as error:  # noqa: BLE001  (what nobody foresaw ends here, and in the log)
+        except Exception as error:  # noqa: BLE001  (unexpected errors end here, and in the log)
             return self._bug(error, head, trace)
 
     def _arguments(self, pairs: Iterable[tuple[str, str]], route: Route) -> Mapping[str, Any]:

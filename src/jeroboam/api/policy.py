@@ -15,7 +15,7 @@ from oslo_policy.policy import Enforcer, RuleDefault
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.errors import Forbidden
 
-_REMEMBERED = 4096
+_CACHE_SIZE = 4096
 
 
 class Policy:
@@ -39,7 +39,7 @@ class Policy:
         # The rules do not change any more, so decisions are cached: a check by oslo.policy costs more than the rest of
         # a small request. Only rules that ask another service are not cached.
         remote = any("http" in str(rule) for rule in self._enforcer.rules.values())
-        self._decide = self._ask if remote else lru_cache(maxsize=_REMEMBERED)(self._ask)
+        self._decide = self._ask if remote else lru_cache(maxsize=_CACHE_SIZE)(self._ask)
 
     def __contains__(self, rule: str) -> bool:
         return rule in self._names

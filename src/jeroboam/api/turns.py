@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 from jeroboam.domain.errors import Refused
 
 # This many requests may wait for each one that is answered.
-_WAITING = 3
+_WAITERS_PER_SLOT = 3
 
 
 class TooManyRequests(Refused):
@@ -33,7 +33,7 @@ class RequestSlots:
     @asynccontextmanager
     async def hold(self, key: str) -> AsyncIterator[None]:
         """Hold a slot of that key, waiting for one if need be. Raises `TooManyRequests` if too many wait already."""
-        if self._users.get(key, 0) >= self._limit * (1 + _WAITING):
+        if self._users.get(key, 0) >= self._limit * (1 + _WAITERS_PER_SLOT):
             text = f"The project has {self._users[key]} requests under way: try again when some are answered."
             raise TooManyRequests(text)
         turn = self._turns.setdefault(key, asyncio.Semaphore(self._limit))

@@ -23,7 +23,7 @@ app.add_typer(images, name="node-image")
 policies = typer.Typer(no_args_is_help=True, help="Who may do what, and why.")
 app.add_typer(policies, name="policy")
 app.add_typer(own_clusters.clusters, name="cluster")
-app.command(context_settings=own_clusters.PASSED_ON)(own_clusters.kubectl)
+app.command(context_settings=own_clusters.PASS_THROUGH)(own_clusters.kubectl)
 
 
 def _log(level: str) -> None:

@@ -17,7 +17,7 @@ from jeroboam.checks.base import CheckOutcome, CheckResult, ClusterCheck
 from jeroboam.cli.terminal import Config, State, complaints, console
 
 CHECK_IMAGE = "docker.io/library/busybox:latest"
-PASSED_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+PASS_THROUGH = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 """Arguments behind the cluster are passed on unchanged."""
 
 clusters = typer.Typer(no_args_is_help=True, help="Clusters, as their users: whom OS_* or a clouds.yaml says.")
@@ -103,4 +103,4 @@ def kubectl(
         settings = options.load(config, state=state)
         program, arguments, environment = asyncio.run(kubectl_for(settings, cluster, words or ()))
         sys.stdout.flush()
-        os.execve(program, arguments, environment)  # noqa: S606  (it takes our place: terminal, signals, exit status)
+        os.execve(program, arguments, environment)  # noqa: S606  (it replaces this process: terminal, signals, exit status)

@@ -11,7 +11,7 @@ Sent = TypeVar("Sent")
 Received = TypeVar("Received")
 
 # Messages that may wait on one side. Beyond that the sender waits for the reader, as with a socket.
-WAITING = 1000
+MAX_MESSAGES = 1000
 
 
 class _Channel(Generic[Sent]):
@@ -24,7 +24,7 @@ class _Channel(Generic[Sent]):
 
     async def put(self, message: Sent) -> None:
         async with self._changed:
-            await self._changed.wait_for(lambda: self._closed or len(self._messages) < WAITING)
+            await self._changed.wait_for(lambda: self._closed or len(self._messages) < MAX_MESSAGES)
             if self._closed:
                 raise ConnectionError("the session is over")
             self._messages.append(message)

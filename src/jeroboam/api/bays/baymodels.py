@@ -15,14 +15,14 @@ from jeroboam.domain.clusters import Template
 from jeroboam.domain.errors import Invalid
 from jeroboam.store import Page
 
-_TAKEN = (
+_TEMPLATE_FIELDS = (
     "name public coe image_id flavor_id master_flavor_id dns_nameserver keypair_id external_network_id fixed_network "
     "apiserver_port docker_volume_size cluster_distro network_driver volume_driver http_proxy https_proxy no_proxy "
     "insecure_registry registry_enabled labels tls_disabled server_type"
 ).split()
 _KEY = "ssh_authorized_key"
 FIELDS: dict[str, FieldCheck] = {
-    **{name: templates.FIELDS[name] for name in _TAKEN},
+    **{name: templates.FIELDS[name] for name in _TEMPLATE_FIELDS},
     # Nodes do not take one: it is checked, and has no effect.
     _KEY: optional(text(high=65536)),
 }

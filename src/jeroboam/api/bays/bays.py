@@ -31,7 +31,7 @@ FIELDS: dict[str, FieldCheck] = {
     "bay_create_timeout": clusters.FIELDS["create_timeout"],
     "discovery_url": clusters.FIELDS["discovery_url"],
 }
-NOW_CALLED = {"baymodel_id": "cluster_template_id", "bay_create_timeout": "create_timeout"}
+RENAMED_FIELDS = {"baymodel_id": "cluster_template_id", "bay_create_timeout": "create_timeout"}
 REQUIRED = "baymodel_id"
 _READ_ONLY = frozenset(
     "links stack_id status status_reason api_address node_addresses master_addresses ca_cert_ref project_id "
@@ -87,7 +87,7 @@ async def detail(call: Call) -> Answer:
 async def _list(call: Call, path: str, *, with_details: bool) -> Answer:
     page = page_of(call)
     scope = project_scope(call, "cluster:get_all_all_projects")
-    by_key = replace(page, sort_key=NOW_CALLED.get(page.sort_key, page.sort_key))
+    by_key = replace(page, sort_key=RENAMED_FIELDS.get(page.sort_key, page.sort_key))
     bays: Sequence[Cluster] | Sequence[ClusterBrief]
     body: BayList | BayDetailList
     async with call.parts.store.read() as tx:
@@ -118,7 +118,7 @@ async def create(call: Call) -> Answer:
     values = {name: value for name, value in read(body, FIELDS).items() if value is not None}
     async with call.parts.store.read() as tx:
         values["baymodel_id"] = (await baymodel_of(tx, call, values["baymodel_id"])).uuid
-    wish = {NOW_CALLED.get(name, name): value for name, value in values.items()}
+    wish = {RENAMED_FIELDS.get(name, name): value for name, value in values.items()}
     if values.get("master_count", 1) > 1:
         # In 2015 the masters of a bay were always reachable together; there was no field to ask for a load balancer.
         wish["master_lb_enabled"] = True

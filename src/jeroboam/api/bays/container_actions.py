@@ -14,7 +14,7 @@ from jeroboam.domain.bay_containers import BayContainer, ContainerAction, ask_wo
 from jeroboam.domain.errors import Invalid
 
 ACTS = tuple(act for act in ContainerAction if act is not ContainerAction.CREATE)
-_EVERYONES = "container:update_all_projects"
+_ALL_PROJECTS_RULE = "container:update_all_projects"
 
 
 def asking(act: ContainerAction) -> Handler:
@@ -22,7 +22,7 @@ def asking(act: ContainerAction) -> Handler:
 
     async def ask(call: Call) -> Answer:
         async with call.parts.store.write() as tx:
-            container = await container_of(tx, call, _EVERYONES)
+            container = await container_of(tx, call, _ALL_PROJECTS_RULE)
             check_act(container, act)
             deadline = tx.now + dt.timedelta(seconds=call.parts.options.op_seconds)
             container = ask_workload(container, act, now=tx.now, deadline=deadline)
@@ -55,6 +55,6 @@ async def execute(call: Call) -> Answer:
 async def _asked(call: Call, question: str) -> BayContainer:
     """The container. The transaction ends before the bay is asked."""
     async with call.parts.store.read() as tx:
-        container = await container_of(tx, call, _EVERYONES)
+        container = await container_of(tx, call, _ALL_PROJECTS_RULE)
     check_act(container, question)
     return container

@@ -93,7 +93,7 @@ FIELDS: dict[str, FieldCheck] = {
 }
 REQUIRED = ("bay_uuid", "image")
 # The name of a field in Kilo.
-NOW_CALLED = {"image_id": "image"}
+RENAMED_FIELDS = {"image_id": "image"}
 _OLD = {name: check for name, check in FIELDS.items() if name != "image"} | {"image_id": FIELDS["image"]}
 BODY: Schema = {"anyOf": [body_of(FIELDS, *REQUIRED), body_of(_OLD, "bay_uuid", "image_id")]}
 """The schema of the body of a create."""
@@ -162,7 +162,7 @@ async def show(call: Call) -> Answer:
 async def create(call: Call) -> Answer:
     """POST /containers: a new container in a bay"""
     body = call.fields()
-    for old, new in NOW_CALLED.items():
+    for old, new in RENAMED_FIELDS.items():
         if old in body and new not in body:
             body[new] = body.pop(old)
     refuse_unknown(body, FIELDS, "container", read_only=_READ_ONLY)

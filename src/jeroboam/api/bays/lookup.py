@@ -17,9 +17,9 @@ async def bay_of(tx: Transaction, call: Call, ident: str, rule: str = "cluster:g
 
 async def baymodel_of(tx: Transaction, call: Call, ident: str) -> Template:
     """The baymodel with that uuid or name, among the project's own and the public ones."""
-    everyones = call.allows("clustertemplate:get_one_all_projects")
-    scope = None if everyones else call.caller.project_id
-    matches = await tx.templates.find_visible(ident, scope, hidden=everyones)
+    sees_all = call.allows("clustertemplate:get_one_all_projects")
+    scope = None if sees_all else call.caller.project_id
+    matches = await tx.templates.find_visible(ident, scope, hidden=sees_all)
     return only(matches, ident, "BayModel", "baymodels")
 
 

@@ -20,13 +20,15 @@ MOST_OCTETS = 64 << 10
 _MOST_DEPTH = 40
 _API_VERSION = "v1"
 _NAMESPACE = "default"
-_WORDS = frozenset({"detail"})
+_RESERVED_NAMES = frozenset({"detail"})
 _LONGEST_NAME = {BayManifestKind.POD: 253, BayManifestKind.SERVICE: 63, BayManifestKind.RC: 253}
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
 # Members whose keys are labels, annotations or selectors.
-_NAMED = frozenset({"labels", "annotations", "selector", "matchLabels"})
+_LABEL_KEYS = frozenset({"labels", "annotations", "selector", "matchLabels"})
 # Members of metadata that Kubernetes or this service sets.
-_GIVEN = frozenset("uid resourceVersion generation creationTimestamp managedFields ownerReferences selfLink".split())
+_SERVER_FIELDS = frozenset(
+    "uid resourceVersion generation creationTimestamp managedFields ownerReferences selfLink".split()
+)
 _LARGEST = 2**63
 
 _BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -68,7 +70,7 @@ def name_of(manifest: dict[str, Any]) -> str:
     return str(manifest["metadata"]["name"])
 
 
-# ------------------------------------------------------------------------------------------------------- what it says
+# ------------------------------------------------------------------------------------------------------- content
 
 
 def _check_metadata(kind: BayManifestKind, meta: Any, field: str) -> None:
@@ -80,11 +82,11 @@ def _check_metadata(kind: BayManifestKind, meta: Any, field: str) -> None:
     if not isinstance(name, str) or len(name) > longest or _NAME.fullmatch(name) is None:
         rule = f"small letters, digits, '-' and '.', at most {longest} of them, a letter or digit at both ends"
         raise _bad(field, f"metadata.name {_said(name)} is no name: it takes {rule}")
-    if name in _WORDS:
+    if name in _RESERVED_NAMES:
         raise _bad(field, f"metadata.name {_said(name)} is a word of the API's paths: nobody could call it")
     if meta.get("namespace") not in (None, _NAMESPACE):
         raise _bad(field, f"metadata.namespace has to be {_NAMESPACE}, or absent")
-    if reserved_keys := sorted(_GIVEN & meta.keys()):
+    if reserved_keys := sorted(_SERVER_FIELDS & meta.keys()):
         raise _bad(field, f"metadata.{reserved_keys[0]} is not a user's to set")
     _check_labels(meta.get("labels"), "metadata.labels", field)
 
@@ -101,14 +103,14 @@ def _check_names(part: Any, where: str, field: str) -> None:
     members = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
     for key, value in members:
         place = f"{where}.{key}" if where else str(key)
-        if key in _NAMED and isinstance(value, dict):
+        if key in _LABEL_KEYS and isinstance(value, dict):
             reserved_name = next((name for name in value if is_reserved(str(name))), None)
             if reserved_name is not None:
                 raise _bad(field, f"{place} must not have {_said(reserved_name)}: names like it are the service's own")
         _check_names(value, place, field)
 
 
-# --------------------------------------------------------------------------------------------------- how it is written
+# -------------------------------------------------------------------------------------------------------- syntax
 
 
 def _plain(text: str, field: str) -> Any:

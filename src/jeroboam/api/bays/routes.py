@@ -5,9 +5,7 @@ from dataclasses import replace
 from functools import wraps
 from typing import Any
 
-from jeroboam.api.bays import baymodels, bays, containers, nodes, shapes
-from jeroboam.api.bays import container_actions as acts
-from jeroboam.api.bays import manifests as orchestrated
+from jeroboam.api.bays import baymodels, bays, container_actions, containers, manifests, nodes, shapes
 from jeroboam.api.call import Answer, Call, Failure, Handler, Route
 from jeroboam.api.fields import FieldCheck, body_of, text
 from jeroboam.api.wire import paging, patch_of
@@ -20,11 +18,11 @@ from jeroboam.store import sort_keys
 LINKED = ("pods", "rcs", "baymodels", "bays", "containers", "services")
 """The resources that the description of version 1 links to."""
 # The resources whose errors clients of 2015 may meet. Two of them exist today too; their errors have both forms.
-_TOLD = frozenset({*LINKED, "nodes", "certificates", "mservices"})
-_WITHIN: dict[str, FieldCheck] = {"bay_ident": text()}
+_KNOWN_RESOURCES = frozenset({*LINKED, "nodes", "certificates", "mservices"})
+_BAY_FILTER: dict[str, FieldCheck] = {"bay_ident": text()}
 _STORED = "answered once the wish is stored, not once it is done"
 
-_BAY, _BAYS = "/bays/{bay}", paging([*sort_keys(Cluster), *bays.NOW_CALLED])
+_BAY, _BAYS = "/bays/{bay}", paging([*sort_keys(Cluster), *bays.RENAMED_FIELDS])
 _BAY_ROUTES = (
     Route(method="GET", path="/bays", handler=bays.index, rule="bay:get_all", query=_BAYS, answer=shapes.BayList),
     Route(
@@ -138,7 +136,7 @@ _NODE_ROUTES = (
     Route(method="DELETE", path=_NODE, handler=nodes.delete, rule="node:delete", status=204),
 )
 
-_CONTAINER, _CONTAINERS = "/containers/{container}", paging(sort_keys(BayContainer)) | _WITHIN
+_CONTAINER, _CONTAINERS = "/containers/{container}", paging(sort_keys(BayContainer)) | _BAY_FILTER
 _CONTAINER_ROUTES = (
     Route(
         method="GET",
@@ -199,19 +197,19 @@ def _asked() -> list[Route]:
         Route(
             method="PUT",
             path=act.value,
-            handler=acts.asking(act),
+            handler=container_actions.asking(act),
             rule=f"container:{act}",
             answer=shapes.BayContainerShape,
             differs=f"{_STORED}; what the state forbids is a 409",
         )
-        for act in acts.ACTS
+        for act in container_actions.ACTS
     ]
     questions = [
-        Route(method="GET", path="logs", handler=acts.logs, rule="container:logs", answer=shapes.Output),
+        Route(method="GET", path="logs", handler=container_actions.logs, rule="container:logs", answer=shapes.Output),
         Route(
             method="PUT",
             path="execute",
-            handler=acts.execute,
+            handler=container_actions.execute,
             rule="container:execute",
             query={"command": containers.COMMAND},
             answer=shapes.Output,
@@ -224,13 +222,13 @@ def _asked() -> list[Route]:
     ]
 
 
-def _orchestrated(resource: orchestrated.ManifestResource, answers: tuple[object, object, object]) -> tuple[Route, ...]:
+def _orchestrated(resource: manifests.ManifestResource, answers: tuple[object, object, object]) -> tuple[Route, ...]:
     """The routes of pods, services or replication controllers. `answers`: the types in short, in a list, and alone."""
     collection, kind, kind_name = resource.collection, resource.kind, CALLED[resource.kind]
     lists, single = f"/{collection}", f"/{collection}/{{{kind}}}"
-    page = paging(sort_keys(BayManifest)) | _WITHIN
+    page = paging(sort_keys(BayManifest)) | _BAY_FILTER
     in_short, in_full, alone = answers
-    body_schema = body_of(orchestrated.FIELDS, orchestrated.REQUIRED)
+    body_schema = body_of(manifests.FIELDS, manifests.REQUIRED)
     refusal_note = f"{_STORED}; what the bay would refuse is a 400"
 
     def route(method: str, path: str, verb: str, handler: Handler, summary: str, **options: Any) -> Route:
@@ -247,11 +245,11 @@ def _orchestrated(resource: orchestrated.ManifestResource, answers: tuple[object
             refusals=(404, 409),
             differs=refusal_note,
         ),
-        route("GET", single, "get", resource.show, f"a {kind_name}", query=_WITHIN, answer=alone),
+        route("GET", single, "get", resource.show, f"a {kind_name}", query=_BAY_FILTER, answer=alone),
         route(
             *("PATCH", single, "update", resource.update, f"another manifest for a {kind_name}"),
-            query=_WITHIN,
-            body=patch_of(*orchestrated.CHANGEABLE),
+            query=_BAY_FILTER,
+            body=patch_of(*manifests.CHANGEABLE),
             answer=alone,
             differs=refusal_note,
         ),
@@ -261,7 +259,7 @@ def _orchestrated(resource: orchestrated.ManifestResource, answers: tuple[object
             "delete",
             resource.delete,
             f"the end of a {kind_name}",
-            query=_WITHIN,
+            query=_BAY_FILTER,
             status=204,
             differs=_STORED,
         ),
@@ -299,9 +297,9 @@ ROUTES = (
     *_NODE_ROUTES,
     *_CONTAINER_ROUTES,
     *_asked(),
-    *_orchestrated(orchestrated.PODS, (shapes.PodList, shapes.PodDetailList, shapes.PodShape)),
-    *_orchestrated(orchestrated.SERVICES, (shapes.BayServiceList, shapes.BayServiceDetailList, shapes.BayServiceShape)),
-    *_orchestrated(orchestrated.RCS, (shapes.RcList, shapes.RcDetailList, shapes.RcShape)),
+    *_orchestrated(manifests.PODS, (shapes.PodList, shapes.PodDetailList, shapes.PodShape)),
+    *_orchestrated(manifests.SERVICES, (shapes.BayServiceList, shapes.BayServiceDetailList, shapes.BayServiceShape)),
+    *_orchestrated(manifests.RCS, (shapes.RcList, shapes.RcDetailList, shapes.RcShape)),
 )
 
 
@@ -310,7 +308,7 @@ def told(failure: Failure) -> dict[str, str]:
 
     Their clients look for JSON within JSON, and print its `faultstring`.
     """
-    if failure.route.strip("/").partition("/")[0] not in _TOLD:
+    if failure.route.strip("/").partition("/")[0] not in _KNOWN_RESOURCES:
         return {}
     side = "Server" if failure.status >= 500 else "Client"  # noqa: PLR2004
     inner = {"faultcode": side, "faultstring": failure.detail, "debuginfo": None}

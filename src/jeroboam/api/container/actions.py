@@ -172,8 +172,8 @@ async def logs(call: Call) -> Answer:
         )
     except NotFound:
         if container.observed.started_at is not None:
-            text_ = f"Container {container.uuid} is gone from its host, and what it has written with it."
-            raise NotFound(text_) from None
+            message = f"Container {container.uuid} is gone from its host, and what it has written with it."
+            raise NotFound(message) from None
         # The host does not have it yet, or failed to create it: its status_reason says why.
         answer = ""
     return reply(answer)

@@ -33,11 +33,11 @@ FORCE, STOP = 7, 12
 async def index(call: Call) -> Answer:
     """GET /containers: the containers"""
     page = page_of(call)
-    everyones = flag_of(call, "all_projects")
-    if everyones:
+    sees_all = flag_of(call, "all_projects")
+    if sees_all:
         call.enforce("container:get_all_all_projects")
     equals = _filters(call)
-    if not everyones:
+    if not sees_all:
         if equals.get("project_id", call.caller.project_id) != call.caller.project_id:
             return reply({"containers": [], "next": None})
         equals["project_id"] = call.caller.project_id

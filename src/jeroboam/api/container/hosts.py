@@ -19,9 +19,9 @@ from jeroboam.kit.ids import is_uuid
 
 BINARY = "zun-compute"
 HOSTS_SINCE = 4
-NAMED = {"host": text(), "binary": text()}
-SWITCHED = NAMED | {"disabled_reason": text(low=0)}
-FORCED = NAMED | {"forced_down": flag}
+SERVICE_ARGUMENTS = {"host": text(), "binary": text()}
+SWITCH_ARGUMENTS = SERVICE_ARGUMENTS | {"disabled_reason": text(low=0)}
+FORCE_DOWN_ARGUMENTS = SERVICE_ARGUMENTS | {"forced_down": flag}
 
 
 def _view(host: Host, use: ContainerUse, base: str) -> HostShape:

@@ -195,9 +195,9 @@ _HOSTS = (
         answer=shapes.ServiceList,
         differs="the agents are ours; their name is Zun's, since clients look for it",
     ),
-    _switch("enable", hosts.switch(disabled=False), hosts.NAMED),
-    _switch("disable", hosts.switch(disabled=True), hosts.SWITCHED),
-    _switch("force_down", hosts.force_down, hosts.FORCED),
+    _switch("enable", hosts.switch(disabled=False), hosts.SERVICE_ARGUMENTS),
+    _switch("disable", hosts.switch(disabled=True), hosts.SWITCH_ARGUMENTS),
+    _switch("force_down", hosts.force_down, hosts.FORCE_DOWN_ARGUMENTS),
     Route(
         method="GET",
         path="/availability_zones",

@@ -31,7 +31,7 @@ from jeroboam.domain.errors import Invalid
 from jeroboam.domain.images import is_reference
 
 _CPU = re.compile(r"[0-9]{0,9}(\.[0-9]{1,9})?", re.ASCII)
-_COUNTED = ("always", "unless-stopped")
+_RESTARTING = ("always", "unless-stopped")
 _PROTOCOLS = frozenset({"tcp", "udp"})
 _PORT_MOST = 65535
 _NET_KEYS = frozenset({"network", "port", "v4-fixed-ip", "v6-fixed-ip"})
@@ -115,7 +115,7 @@ def _restart_policy(name: str, value: Any) -> RestartPolicy:
     word = _POLICY_NAME(f"{name}/Name", value.get("Name"))
     raw_count = value.get("MaximumRetryCount")
     count = 0 if raw_count is None else _RETRIES(f"{name}/MaximumRetryCount", raw_count)
-    if count and word in _COUNTED:
+    if count and word in _RESTARTING:
         raise InvalidField(f"{name}/MaximumRetryCount", raw_count, f"it has to be 0 with {word}.")
     return RestartPolicy(name=word, maximum_retry_count=0 if word == "no" else count)
 
@@ -337,13 +337,13 @@ def refuse_unknown(body: Mapping[str, Any], table: Mapping[str, FieldCheck]) -> 
 
 def spec_of(wish: Mapping[str, Any], options: ApiOptions, version: int) -> ContainerSpec:
     """The spec with the checked fields."""
-    plain_fields = {name: wish[name] for name in _PLAIN if name in wish}
+    plain_fields = {name: wish[name] for name in _PLAIN_FIELDS if name in wish}
     policy = wish.get("image_pull_policy")
     groups = tuple(dict.fromkeys(wish.get("security_groups", ())))
     if groups and wish.get("exposed_ports"):
         raise Invalid("security_groups and exposed_ports cannot be used together.", field="exposed_ports")
     policy_name = wish["restart_policy"].name if "restart_policy" in wish else "no"
-    if wish.get("auto_remove") and policy_name in _COUNTED:
+    if wish.get("auto_remove") and policy_name in _RESTARTING:
         reason = f"restart_policy {policy_name} starts the container again, so that its end never comes."
         raise InvalidField("auto_remove", wish["auto_remove"], reason)
     interactive = wish.get("interactive", False)
@@ -358,7 +358,7 @@ def spec_of(wish: Mapping[str, Any], options: ApiOptions, version: int) -> Conta
     )
 
 
-_PLAIN = (
+_PLAIN_FIELDS = (
     "image command entrypoint cpu_policy disk workdir auto_remove image_driver labels hints environment "
     "restart_policy exposed_ports nets mounts runtime hostname availability_zone auto_heal privileged healthcheck host"
 ).split()

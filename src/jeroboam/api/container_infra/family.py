@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from jeroboam.api.bays import routes as kilo
-from jeroboam.api.bays.policies import RULES as KILO_RULES
+from jeroboam.api.bays import routes as bay_routes
+from jeroboam.api.bays.policies import RULES as BAY_RULES
 from jeroboam.api.call import Failure
 from jeroboam.api.container_infra.policies import RULES
 from jeroboam.api.container_infra.routes import ROUTES
@@ -28,7 +28,7 @@ _RESOURCES = {
     "federations": "federations",
     "nodegroups": "clusters/{cluster_id}/nodegroups",
     "credentials": "credentials",
-    **{name: name for name in kilo.LINKED},
+    **{name: name for name in bay_routes.LINKED},
 }
 
 
@@ -42,7 +42,7 @@ class ContainerInfraFamily:
     peer = "Magnum"
     errors = (Errors, Unsupported)
     routes = ROUTES
-    rules = RULES | KILO_RULES
+    rules = RULES | BAY_RULES
 
     def root(self, base: str) -> Any:
         version = {
@@ -88,7 +88,7 @@ class ContainerInfraFamily:
             "detail": failure.detail,
             "links": [],
         }
-        return {"errors": [item], **kilo.told(failure)}
+        return {"errors": [item], **bay_routes.told(failure)}
 
     def unsupported(self, version: str, base: str) -> Any:
         text = f"Version {version} is not supported by the API. Minimum is 1.1 and maximum is 1.{self.newest}."

@@ -31,10 +31,10 @@ async def cluster_of(tx: Transaction, ident: str, project_id: str | None) -> Clu
     return only(await tx.clusters.find(ident, **owner), ident, "Cluster", "clusters")
 
 
-async def template_of(tx: Transaction, call: Call, ident: str, *, everyones: bool) -> Template:
+async def template_of(tx: Transaction, call: Call, ident: str, *, sees_all: bool) -> Template:
     """The template with that uuid or name, among the project's own and the public ones."""
-    scope = None if everyones else call.caller.project_id
-    matches = await tx.templates.find_visible(ident, scope, hidden=everyones)
+    scope = None if sees_all else call.caller.project_id
+    matches = await tx.templates.find_visible(ident, scope, hidden=sees_all)
     return only(matches, ident, "ClusterTemplate", "ClusterTemplates")
 
 

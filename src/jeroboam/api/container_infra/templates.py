@@ -70,7 +70,7 @@ _DEFAULTS: dict[str, Any] = {
     field.name: getattr(TemplateSpec(coe="", image_id=""), field.name) for field in fields(TemplateSpec)
 }
 _ARGUMENT = "cluster_template"
-_FREE_IN_USE = frozenset({"public", "hidden", "tags"})
+_MUTABLE_IN_USE = frozenset({"public", "hidden", "tags"})
 _DEVICEMAPPER_LEAST = 3
 # User and password in a URL.
 _USER = re.compile(r"//[^/@]*@")
@@ -152,9 +152,9 @@ async def _list(call: Call, path: str) -> Answer:
 
 async def show(call: Call) -> Answer:
     """GET /clustertemplates/{id or name}: a template"""
-    everyones = call.allows("clustertemplate:get_one_all_projects")
+    sees_all = call.allows("clustertemplate:get_one_all_projects")
     async with call.parts.store.read() as tx:
-        template = await template_of(tx, call, call.path["template"], everyones=everyones)
+        template = await template_of(tx, call, call.path["template"], sees_all=sees_all)
     return reply(view(call, template))
 
 
@@ -248,8 +248,8 @@ async def delete(call: Call) -> Answer:
 
 async def _mine(tx: Transaction, call: Call, rule: str) -> Template:
     """The template to write to. A caller may see a public template without being allowed to change it."""
-    everyones = call.allows(f"{rule}_all_projects")
-    template = await template_of(tx, call, call.path["template"], everyones=everyones)
+    sees_all = call.allows(f"{rule}_all_projects")
+    template = await template_of(tx, call, call.path["template"], sees_all=sees_all)
     call.subject.is_(template.uuid, template.name)
     call.enforce(rule, project_id=template.project_id)
     return template
@@ -259,7 +259,7 @@ async def _check_use(tx: Transaction, old: Template, new: Template) -> None:
     changed_names = {name for name in _SPEC if getattr(old.spec, name) != getattr(new.spec, name)}
     changed_names |= {name for name in ("public", "hidden") if getattr(old, name) != getattr(new, name)}
     if not changed_names or (
-        len(changed_names) == 1 and changed_names <= _FREE_IN_USE and (changed_names != {"public"} or new.public)
+        len(changed_names) == 1 and changed_names <= _MUTABLE_IN_USE and (changed_names != {"public"} or new.public)
     ):
         return
     if await tx.clusters.count(template_id=old.uuid):

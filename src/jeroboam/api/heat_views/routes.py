@@ -21,7 +21,7 @@ from jeroboam.store import Transaction
 
 MARK: dict[str, FieldCheck] = {"mark_unhealthy": flag, "resource_status_reason": optional(text(low=0, high=4096))}
 _STACK = "/{tenant}/stacks/{stack}"
-_NAMED = f"{_STACK}/{{stack_id}}"
+_STACK_WITH_ID = f"{_STACK}/{{stack_id}}"
 _DEPTH: dict[str, FieldCheck] = {"nested_depth": whole(low=0, high=100)}
 
 
@@ -64,8 +64,8 @@ async def mark(call: Call) -> Answer:
         if node is None or not wish["mark_unhealthy"]:
             continue
         if group.spec.role == MASTER:
-            text_ = f"{node.name} is a master: the service replaces it itself where auto_healing_enabled is set."
-            raise Conflict(text_, field="mark_unhealthy")
+            message = f"{node.name} is a master: the service replaces it itself where auto_healing_enabled is set."
+            raise Conflict(message, field="mark_unhealthy")
         await replaced(call, stack.cluster, group, node)
     return reply(None)
 
@@ -120,13 +120,13 @@ def _view(path: str, handler: Handler, query: Mapping[str, FieldCheck] | None = 
 
 ROUTES = (
     _view(_STACK, show),
-    _view(_NAMED, show),
+    _view(_STACK_WITH_ID, show),
     _view(f"{_STACK}/resources", resources, _DEPTH),
-    _view(f"{_NAMED}/resources", resources, _DEPTH),
-    _view(f"{_NAMED}/resources/{{resource}}", resource),
+    _view(f"{_STACK_WITH_ID}/resources", resources, _DEPTH),
+    _view(f"{_STACK_WITH_ID}/resources/{{resource}}", resource),
     Route(
         method="PATCH",
-        path=f"{_NAMED}/resources/{{resource}}",
+        path=f"{_STACK_WITH_ID}/resources/{{resource}}",
         handler=mark,
         rule="cluster:resize",
         body=body_of(MARK, "mark_unhealthy"),

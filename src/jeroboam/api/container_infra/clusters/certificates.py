@@ -29,9 +29,9 @@ FIELDS: dict[str, FieldCheck] = {
 }
 REQUIRED = ("cluster_uuid", "csr")
 # The name of a field in the API of bays. The versions without bays do not show it.
-_NOW_CALLED = {"bay_uuid": "cluster_uuid"}
+_RENAMED_FIELDS = {"bay_uuid": "cluster_uuid"}
 _WITHOUT_BAYS = 11
-_OLD = {old: FIELDS[new] for old, new in _NOW_CALLED.items()} | {"csr": FIELDS["csr"]}
+_OLD = {old: FIELDS[new] for old, new in _RENAMED_FIELDS.items()} | {"csr": FIELDS["csr"]}
 BODY: Schema = {"anyOf": [body_of(FIELDS, *REQUIRED), body_of(_OLD, *_OLD)]}
 """The schema of a signing request."""
 _READ_ONLY = frozenset({"pem", "links", "created_at", "updated_at"})
@@ -97,7 +97,7 @@ async def show(call: Call) -> Answer:
 async def sign(call: Call) -> Answer:
     """POST /certificates: a certificate for a request"""
     body = call.fields()
-    for old, new in _NOW_CALLED.items():
+    for old, new in _RENAMED_FIELDS.items():
         if old in body and new not in body:
             body[new] = body.pop(old)
     refuse_unknown(body, FIELDS, "certificate", read_only=_READ_ONLY)

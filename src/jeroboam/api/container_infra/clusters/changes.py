@@ -60,24 +60,24 @@ async def update(call: Call) -> Answer:
     # A cluster whose name is removed gets a generated one, like a cluster that was created without a name.
     spare = {"name": call.parts.ids.name("cluster")}
     wish = spare | _patched(before, groups, changes)
-    alteration = altered(before, groups, wish)
-    reaches: frozenset[str] = frozenset()
+    cluster_update = altered(before, groups, wish)
+    roles: frozenset[str] = frozenset()
     bounds = await bounds_for(call, before.project_id)
-    bounds.check_change(before, alteration.cluster, alteration.groups)
+    bounds.check_change(before, cluster_update.cluster, cluster_update.groups)
     if workers is not None:
         await check_growth(call, before, workers, wish.get("node_count", 1))
-    if alteration.cluster.spec != before.spec or alteration.groups:
-        reaches = await call.parts.admission.change(before, alteration.cluster, alteration.groups)
+    if cluster_update.cluster.spec != before.spec or cluster_update.groups:
+        roles = await call.parts.admission.change(before, cluster_update.cluster, cluster_update.groups)
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, before.uuid, scope)
         groups = await groups_of(tx, cluster)
         wish = spare | _patched(cluster, groups, changes)
-        alteration = altered(cluster, groups, wish, reaches=reaches)
+        cluster_update = altered(cluster, groups, wish, roles=roles)
         if "node_count" in field_names:
             workers = await group_of(tx, cluster, DEFAULT_WORKERS)
-            alteration = _with_size(call, alteration, workers, wish.get("node_count", 1))
+            cluster_update = _with_size(call, cluster_update, workers, wish.get("node_count", 1))
         rollback = query_flag(call.query, "rollback")
-        await _write(tx, call, bounds, cluster, alteration, batch=batch, rollback=rollback)
+        await _write(tx, call, bounds, cluster, cluster_update, batch=batch, rollback=rollback)
     return reply({"uuid": cluster.uuid}, 202)
 
 
@@ -140,9 +140,9 @@ async def resize(call: Call) -> Answer:
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, cluster.uuid, scope)
         group = await group_of(tx, cluster, group.uuid)
-        leavers = wish.get("nodes_to_remove") or ()
-        alteration = _with_size(call, ClusterUpdate(cluster=cluster), group, wish["node_count"], leavers)
-        await _write(tx, call, bounds, cluster, alteration)
+        nodes_to_remove = wish.get("nodes_to_remove") or ()
+        cluster_update = _with_size(call, ClusterUpdate(cluster=cluster), group, wish["node_count"], nodes_to_remove)
+        await _write(tx, call, bounds, cluster, cluster_update)
     return reply({"uuid": cluster.uuid}, 202)
 
 
@@ -152,8 +152,8 @@ async def replaced(call: Call, cluster: Cluster, group: NodeGroup, node: Node) -
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, cluster.uuid, cluster.project_id)
         group = await group_of(tx, cluster, group.uuid)
-        alteration = _with_size(call, ClusterUpdate(cluster=cluster), group, group.spec.node_count, (node.uuid,))
-        await _write(tx, call, bounds, cluster, alteration)
+        cluster_update = _with_size(call, ClusterUpdate(cluster=cluster), group, group.spec.node_count, (node.uuid,))
+        await _write(tx, call, bounds, cluster, cluster_update)
 
 
 async def check_growth(call: Call, cluster: Cluster, group: NodeGroup, count: int) -> None:
@@ -170,16 +170,18 @@ async def resized(
 
 
 def _with_size(
-    call: Call, alteration: ClusterUpdate, group: NodeGroup, count: int, leavers: tuple[str, ...] = ()
+    call: Call, cluster_update: ClusterUpdate, group: NodeGroup, count: int, nodes_to_remove: tuple[str, ...] = ()
 ) -> ClusterUpdate:
     """The update with another size of that group."""
     _check_size(call, group, count)
     # Nodes of an earlier wish that have not left yet are still removed: both wishes were accepted.
-    uuids_to_remove = dict.fromkeys(node.uuid for node in (*leaving_nodes(group), *_find_leavers(group, leavers)))
-    groups_by_uuid = {changed.uuid: changed for changed in alteration.groups}
+    uuids_to_remove = dict.fromkeys(
+        node.uuid for node in (*leaving_nodes(group), *_find_leavers(group, nodes_to_remove))
+    )
+    groups_by_uuid = {changed.uuid: changed for changed in cluster_update.groups}
     group = groups_by_uuid.get(group.uuid, group)
     new_group = replace(group, spec=replace(group.spec, node_count=count, nodes_to_remove=tuple(uuids_to_remove)))
-    return replace(alteration, groups=tuple({**groups_by_uuid, group.uuid: new_group}.values()))
+    return replace(cluster_update, groups=tuple({**groups_by_uuid, group.uuid: new_group}.values()))
 
 
 async def _write(
@@ -187,20 +189,20 @@ async def _write(
     call: Call,
     bounds: ProjectLimits,
     before: Cluster,
-    alteration: ClusterUpdate,
+    cluster_update: ClusterUpdate,
     *,
     batch: int | None = None,
     rollback: bool = False,
 ) -> None:
     """Store the changed wish. If it is about nodes, the cluster is in progress from now on."""
-    after, groups_by_uuid = alteration.cluster, {group.uuid: group for group in await groups_of(tx, before)}
+    after, groups_by_uuid = cluster_update.cluster, {group.uuid: group for group in await groups_of(tx, before)}
     sizes = {uuid: group.spec.node_count for uuid, group in groups_by_uuid.items()}
-    growth = sum(group.spec.node_count - sizes[group.uuid] for group in alteration.groups)
+    growth = sum(group.spec.node_count - sizes[group.uuid] for group in cluster_update.groups)
     await bounds.check_growth(tx, before.project_id, growth, cluster_id=before.uuid)
     if after.observed.health_status != before.observed.health_status:
         await record(tx, call, after, CLUSTER_HEALTH, "Set by request.")
-    event_type, message, nodegroup = _told(before, alteration, sizes)
-    if not alteration.groups and after.spec == before.spec:
+    event_type, message, nodegroup = _told(before, cluster_update, sizes)
+    if not cluster_update.groups and after.spec == before.spec:
         if after != before:
             await tx.clusters.update(replace(after, updated_at=tx.now))
         if message:
@@ -209,44 +211,44 @@ async def _write(
     updated_cluster = ask_cluster(after, Operation.UPDATE, now=tx.now, minutes=minutes_for(call, before))
     spec = replace(updated_cluster.spec, max_batch_size=batch or updated_cluster.spec.max_batch_size)
     if rollback:
-        spec = replace(spec, former=former_of(before, [groups_by_uuid[group.uuid] for group in alteration.groups]))
+        spec = replace(spec, former=former_of(before, [groups_by_uuid[group.uuid] for group in cluster_update.groups]))
     updated_cluster = replace(updated_cluster, spec=spec)
     await tx.clusters.update(updated_cluster)
-    for group in alteration.groups:
+    for group in cluster_update.groups:
         await tx.nodegroups.update(ask_group(group, Operation.UPDATE, now=tx.now))
-    groups = tuple((groups_by_uuid | {group.uuid: group for group in alteration.groups}).values())
+    groups = tuple((groups_by_uuid | {group.uuid: group for group in cluster_update.groups}).values())
     await record(tx, call, updated_cluster, event_type, message, nodegroup=nodegroup, groups=groups)
     tx.hint("cluster", before.uuid)
 
 
-def _told(before: Cluster, alteration: ClusterUpdate, sizes: dict[str, int]) -> tuple[str, str, str | None]:
+def _told(before: Cluster, cluster_update: ClusterUpdate, sizes: dict[str, int]) -> tuple[str, str, str | None]:
     """The event of that change: its type, a sentence, and the node group if it is about one only."""
-    after = alteration.cluster
-    resized_groups = [group for group in alteration.groups if group.spec.node_count != sizes[group.uuid]]
+    after = cluster_update.cluster
+    resized_groups = [group for group in cluster_update.groups if group.spec.node_count != sizes[group.uuid]]
     parts = [
         f"{group.name} resized from {sizes[group.uuid]} to {nodes(group.spec.node_count)}" for group in resized_groups
     ]
-    parts += [text for group in alteration.groups if (text := _describe_leavers(group, sizes[group.uuid]))]
+    parts += [text for group in cluster_update.groups if (text := _describe_leavers(group, sizes[group.uuid]))]
     if after.name != before.name:
         parts.append(f"renamed from {before.name} to {after.name}")
     fields = ("labels", "flavor_id", "master_flavor_id")
     if changed_fields := [name for name in fields if getattr(after.spec, name) != getattr(before.spec, name)]:
         parts.append(f"another {', '.join(changed_fields)} asked for")
-    alone = alteration.groups[0] if len(alteration.groups) == 1 else None
-    if alone is not None and not parts:
-        parts.append(f"{alone.name} asked for again, with {nodes(alone.spec.node_count)}")
-    resize = alone is not None and after.name == before.name and not changed_fields
+    only_group = cluster_update.groups[0] if len(cluster_update.groups) == 1 else None
+    if only_group is not None and not parts:
+        parts.append(f"{only_group.name} asked for again, with {nodes(only_group.spec.node_count)}")
+    resize = only_group is not None and after.name == before.name and not changed_fields
     message = f"{'; '.join(parts)}." if parts else ""
-    return (CLUSTER_RESIZE if resize else CLUSTER_UPDATE), message, alone.name if alone and resize else None
+    return (CLUSTER_RESIZE if resize else CLUSTER_UPDATE), message, only_group.name if only_group and resize else None
 
 
 def _describe_leavers(group: NodeGroup, size: int) -> str:
     """A sentence about the nodes that the wish removes or replaces."""
-    leavers = leaving_nodes(group)
-    if not leavers:
+    leaving = leaving_nodes(group)
+    if not leaving:
         return ""
     verb = "removed from" if group.spec.node_count < size else "replaced in"
-    return f"{node_names(leavers)} to be {verb} {group.name}"
+    return f"{node_names(leaving)} to be {verb} {group.name}"
 
 
 def _check_size(call: Call, group: NodeGroup, count: int) -> None:

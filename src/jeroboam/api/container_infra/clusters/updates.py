@@ -34,9 +34,9 @@ def batch_of(call: Call) -> int | None:
 
 
 def altered(
-    cluster: Cluster, groups: Iterable[NodeGroup], wish: Mapping[str, Any], *, reaches: Collection[str] = ()
+    cluster: Cluster, groups: Iterable[NodeGroup], wish: Mapping[str, Any], *, roles: Collection[str] = ()
 ) -> ClusterUpdate:
-    """The cluster with the wish's name, health, labels and flavours. `reaches`: the roles whose nodes change."""
+    """The cluster with the wish's name, health, labels and flavours. `roles`: the roles whose nodes change."""
     spec, observed = cluster.spec, cluster.observed
     status = Health(wish["health_status"]) if wish.get("health_status") else None
     reason = wish.get("health_status_reason", {})
@@ -59,11 +59,11 @@ def altered(
     )
     if after.spec == spec:
         return ClusterUpdate(cluster=after)
-    new_groups = [_follow(group, cluster, after, reaches=reaches) for group in groups]
+    new_groups = [_follow(group, cluster, after, roles=roles) for group in groups]
     return ClusterUpdate(cluster=after, groups=tuple(group for group in new_groups if group is not None))
 
 
-def _follow(group: NodeGroup, before: Cluster, after: Cluster, *, reaches: Collection[str]) -> NodeGroup | None:
+def _follow(group: NodeGroup, before: Cluster, after: Cluster, *, roles: Collection[str]) -> NodeGroup | None:
     """The group after the cluster's change; None if it does not change."""
     old = group.spec
     labels = rebased(old.labels, before.spec.labels, after.spec.labels, keep_own=True)
@@ -74,4 +74,4 @@ def _follow(group: NodeGroup, before: Cluster, after: Cluster, *, reaches: Colle
             spec = replace(spec, flavor_id=getattr(after.spec, kind))
     if spec == old:
         return None
-    return rebuilt(group, spec, reached=role_of(spec) in reaches and labels != old.labels)
+    return rebuilt(group, spec, reached=role_of(spec) in roles and labels != old.labels)

@@ -45,8 +45,8 @@ async def upgrade(call: Call) -> Answer:
         matches = await tx.templates.find_visible(wish["cluster_template"], **template_sight(call))
         template = usable(call, matches, wish["cluster_template"])
         if template is None:
-            text_ = f"ClusterTemplate {wish['cluster_template']} could not be found."
-            raise NotFound(text_, field="cluster_template")
+            reason = f"ClusterTemplate {wish['cluster_template']} could not be found."
+            raise NotFound(reason, field="cluster_template")
         groups = _chosen(before, await groups_of(tx, before), template, wish)
     after, new_groups = _upgraded(before, groups, template)
     (await bounds_for(call, before.project_id)).check_upgrade(before, after, template)
@@ -82,8 +82,8 @@ def _chosen(cluster: Cluster, groups: list[NodeGroup], template: Template, wish:
     if template.uuid == cluster.template_id:
         return [group]
     if not group.spec.is_default:
-        text_ = f"Nodegroup {group.name} can be upgraded only to match cluster's template ({cluster.template_id})."
-        raise Conflict(text_, field="nodegroup")
+        message = f"Nodegroup {group.name} can be upgraded only to match cluster's template ({cluster.template_id})."
+        raise Conflict(message, field="nodegroup")
     return default
 
 

@@ -17,7 +17,7 @@ from jeroboam.api.container_infra.clusters.events import record
 from jeroboam.api.container_infra.clusters.updates import batch_of
 from jeroboam.api.container_infra.lookup import cluster_of, group_of, project_scope
 from jeroboam.api.container_infra.nodegroups.nodegroups import full
-from jeroboam.api.container_infra.nodegroups.schema import FIELDS, PATCHED, READ_ONLY, RICH, RICH_SINCE
+from jeroboam.api.container_infra.nodegroups.schema import FIELDS, NODE_FIELDS, NODE_FIELDS_SINCE, PATCHED, READ_ONLY
 from jeroboam.api.container_infra.schema import label_of, literal, refuse_unknown
 from jeroboam.api.fields import InvalidField, read
 from jeroboam.api.wire import PatchOperation, apply, changes_of
@@ -39,7 +39,7 @@ from jeroboam.domain.upgrades import rebuilt
 from jeroboam.store import Transaction
 
 _ARGUMENT = "nodegroup"
-_TAKEN_ROLES = frozenset({MASTER, LOAD_BALANCER})
+_RESERVED_ROLES = frozenset({MASTER, LOAD_BALANCER})
 
 
 async def create(call: Call) -> Answer:
@@ -75,15 +75,15 @@ async def create(call: Call) -> Answer:
 
 
 def _check_version(call: Call, names: Mapping[str, Any]) -> None:
-    for name in RICH:
-        if name in names and call.version < RICH_SINCE:
-            raise Invalid(f"{name} is only supported from version 1.{RICH_SINCE} of the API.", field=name)
+    for name in NODE_FIELDS:
+        if name in names and call.version < NODE_FIELDS_SINCE:
+            raise Invalid(f"{name} is only supported from version 1.{NODE_FIELDS_SINCE} of the API.", field=name)
 
 
 def _group(call: Call, cluster: Cluster, wish: dict[str, Any]) -> NodeGroup:
     """The group with the checked fields. Unset fields come from the cluster or its template."""
     role: str = wish.get("role", WORKER)
-    if role in _TAKEN_ROLES:
+    if role in _RESERVED_ROLES:
         raise Invalid(f"Cannot create a nodegroup with role {role}: a cluster has its own.", field="role")
     count: int = wish.get("node_count", 1)
     if count == 0 and call.version < ZERO_NODES:
@@ -144,18 +144,18 @@ async def update(call: Call) -> Answer:
     bounds = await bounds_for(call, cluster.project_id)
     if (new_spec.max_node_count or 0) > (group.spec.max_node_count or 0):
         bounds.check(RequestedSize(cluster_nodes=new_spec.max_node_count))
-    reaches: frozenset[str] = frozenset()
+    roles: frozenset[str] = frozenset()
     if (new_spec.flavor_id, new_spec.labels) != (group.spec.flavor_id, group.spec.labels):
         before, after = _labelled(cluster, group.spec), _labelled(cluster, new_spec)
         candidate = replace(group, spec=new_spec)
         bounds.check_group(cluster, candidate, group)
-        reaches = await call.parts.admission.change(before, after, (candidate,))
+        roles = await call.parts.admission.change(before, after, (candidate,))
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, cluster.uuid, scope)
         group = await group_of(tx, cluster, group.uuid)
         new_spec = _patched(group, changes)
         updated_group = ask_group(
-            rebuilt(group, new_spec, reached=role_of(new_spec) in reaches), Operation.UPDATE, now=tx.now
+            rebuilt(group, new_spec, reached=role_of(new_spec) in roles), Operation.UPDATE, now=tx.now
         )
         updated_cluster = await _ask(tx, call, cluster, batch=batch)
         await tx.nodegroups.update(updated_group)
@@ -200,7 +200,7 @@ def _with_value(change: PatchOperation) -> PatchOperation:
     """The change with its labels or taints decoded. A patch has them as text: JSON, or Python's notation."""
     if change.root == "labels":
         return label_of(change)
-    if change.root not in RICH or change.op == "remove" or change.member is not None:
+    if change.root not in NODE_FIELDS or change.op == "remove" or change.member is not None:
         return replace(change, op="replace") if change.root == "flavor_id" and change.op == "add" else change
     try:
         return replace(change, op="replace", value=literal(str(change.value)))

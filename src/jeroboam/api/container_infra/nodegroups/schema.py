@@ -11,8 +11,8 @@ from jeroboam.api.container_infra.schema import MOST_NODES, NODES, UNUSED_UUID, 
 from jeroboam.api.fields import FieldCheck, InvalidField, check_unreserved, flag, mapping, optional, text, whole
 from jeroboam.domain.errors import Conflict
 
-RICH = ("node_labels", "node_taints")
-RICH_SINCE = 14
+NODE_FIELDS = ("node_labels", "node_taints")
+NODE_FIELDS_SINCE = 14
 
 _scalars = mapping(scalars=True)
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
