@@ -1,7 +1,8 @@
 """Events of clusters: record one with each wish, and show them to the cluster's project.
 
-An extension: no published API has it. Neighbours: each handler that stores a wish calls `record` beside `tx.hint`. The
-conductor records its own events (`conductor/clusters/history.py`).
+An extension: no published API has it.
+
+Neighbours: each handler that stores a wish calls `record`. The conductor has `conductor/clusters/history.py`.
 """
 
 import datetime as dt
