@@ -1,4 +1,4 @@
-"""Every option, with its default and its sentence. Read only by the command line and by bootstrap."""
+"""All options, with their defaults and help texts. Only the command line and bootstrap read them."""
 
 import ipaddress
 import os
@@ -220,7 +220,7 @@ class ContainerSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Settings:
-    """The options' values, by group."""
+    """The values of the options, by group."""
 
     state: Path
     host: str
@@ -243,9 +243,9 @@ def _group(kind: type[T], group: cfg.ConfigOpts.GroupAttr) -> T:
 
 
 def load(config: Path | None, **overrides: str | None) -> Settings:
-    """The settings from a file, with overrides named `group__option` over them.
+    """The settings from a file. Overrides are named `group__option`.
 
-    Raises `ValueError` with the option's name for a value that cannot be.
+    Raises `ValueError` with the option's name for an invalid value.
     """
     options = cfg.ConfigOpts()
     for group, members in GROUPS.items():
@@ -262,7 +262,7 @@ def load(config: Path | None, **overrides: str | None) -> Settings:
 
 
 def _read(options: cfg.ConfigOpts) -> Settings:
-    # A value is only looked at when it is asked for: ask for all of them now, and not halfway through a start.
+    # oslo.config parses a value when it is read: read all of them now, and not halfway through a start.
     for group, members in GROUPS.items():
         for member in members:
             getattr(options if group == "DEFAULT" else options[group], member.name)
@@ -295,7 +295,7 @@ def address(text: str, option: str) -> tuple[str, int]:
 
 
 def networks(words: Iterable[str], option: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
-    """The networks that these are. Raises `ValueError` naming the option for one that is none."""
+    """These networks. Raises `ValueError` naming the option for an invalid one."""
     try:
         return [ipaddress.ip_network(word) for word in words]
     except ValueError as error:

@@ -1,1 +1,1 @@
-"""The ASGI edge: records wishes, shows facts, never drives anything."""
+"""The ASGI application: it records wishes and shows facts. It never drives a provider, a COE or a runtime."""

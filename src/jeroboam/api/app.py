@@ -1,8 +1,8 @@
-"""The ASGI edge: one application for both families.
+"""The ASGI application, one for all API families.
 
-For each request: a request id, the token, the microversion, the route and its policy rule, then the handler, and
-an error body in the family's shape if anything is wrong. Handlers know nothing of ASGI. Neighbours: `edge` reads
-and writes messages, `call` is what a handler sees, each family's `family` module holds its routes and shapes.
+Each request gets a request id. Then the token, the microversion, the route and its policy rule are checked, and the
+handler runs. An error becomes an error body in the family's shape. Handlers know nothing of ASGI. Neighbours: `edge`
+reads and writes messages, `call` is what a handler sees, each family's `family` module holds its routes and shapes.
 """
 
 from collections.abc import Iterable, Mapping
@@ -55,7 +55,7 @@ _UNAUTHORIZED = {
 
 
 def create_app(parts: ApiParts) -> ASGIApp:
-    """The application: both families, `/healthcheck`, `/metrics` and a page with links at `/`."""
+    """The application: the families, `/healthcheck`, `/metrics` and a page with links at `/`."""
     registry = CollectorRegistry()
     meter = RequestMetrics(registry)
     families: tuple[Family, ...] = (ContainerInfraFamily(), ContainerFamily())
@@ -73,7 +73,7 @@ def create_app(parts: ApiParts) -> ASGIApp:
             await send({"type": "websocket.close", "code": 1000})
 
     async def _http(scope: Scope, receive: Receive, send: Send) -> None:
-        started = parts.clock.monotonic()
+        start_time = parts.clock.monotonic()
         head = read_head(scope, f"req-{parts.ids.uuid()}")
         mount = mounts.get(head.segments[0]) if head.segments else None
         trace = RequestTrace()
@@ -81,7 +81,7 @@ def create_app(parts: ApiParts) -> ASGIApp:
             answer = await mount.answer(head, receive, trace)
         else:
             answer = await _plain(head, parts, registry)
-        seconds = parts.clock.monotonic() - started
+        seconds = parts.clock.monotonic() - start_time
         meter.count(trace.family, trace.route, head.method, answer.status, seconds)
         log.info(
             "request",
@@ -104,7 +104,7 @@ def create_app(parts: ApiParts) -> ASGIApp:
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:
-    """Parts are opened and closed by whoever made them; there is nothing to do here but say so."""
+    """Acknowledge start and end. The caller of `create_app` opens and closes the parts."""
     while True:
         message = await receive()
         await send({"type": f"{message['type']}.complete"})
@@ -113,7 +113,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
 
 
 async def _plain(head: RequestHead, parts: ApiParts, registry: CollectorRegistry) -> Answer:
-    """What belongs to no family."""
+    """The answer to a path that belongs to no family."""
     name = "/".join(head.segments)
     if name not in {"", "healthcheck", "metrics"}:
         return reply({"error": {"code": 404, "title": "Not Found", "message": "There is nothing here."}}, 404)
@@ -122,25 +122,25 @@ async def _plain(head: RequestHead, parts: ApiParts, registry: CollectorRegistry
     if name == "metrics":
         return Answer(body=await exposition((registry, *parts.counters), parts.store), media_type=CONTENT_TYPE_LATEST)
     if name == "healthcheck":
-        return await _health(parts, detailed=any(key == "detailed" for key, _ in head.pairs))
+        return await _health(parts, with_details=any(key == "detailed" for key, _ in head.pairs))
     return Answer(body=INDEX, media_type="text/html; charset=utf-8")
 
 
-async def _health(parts: ApiParts, *, detailed: bool = False) -> Answer:
-    """Whether this process can serve requests: 503 while it cannot.
+async def _health(parts: ApiParts, *, with_details: bool = False) -> Answer:
+    """The state of this process; 503 while it cannot serve requests.
 
-    That the runtime of a host does not answer is among the reasons, and no reason for a 503: all else is served.
+    A host whose runtime does not answer is listed among the reasons, but is no reason for a 503.
     """
     broken = [text for check in (parts.store.check, *parts.health) if (text := await check()) is not None]
     away = [] if broken else await _silent_hosts(parts)
-    body: dict[str, object] = {"detailed": detailed or bool(broken), "reasons": [*broken, *away]}
-    if detailed:
+    body: dict[str, object] = {"detailed": with_details or bool(broken), "reasons": [*broken, *away]}
+    if with_details:
         body["checks"] = {"database": not broken, "hosts": not away}
     return reply(body, 503 if broken else 200)
 
 
 async def _silent_hosts(parts: ApiParts) -> list[str]:
-    """How many hosts have a runtime that does not answer; which ones, administrators see in the list of hosts."""
+    """How many hosts have a runtime that does not answer. Administrators see which ones in the list of hosts."""
     async with parts.store.read() as tx:
         hosts = await tx.hosts.select()
     away = sum(host.runtime_error is not None for host in hosts)
@@ -163,15 +163,15 @@ class _Mount:
 
     @cached_property
     def _document(self) -> Answer:
-        """The family's OpenAPI document. Made when somebody asks: it takes longer than the rest of the start."""
+        """The family's OpenAPI document. The first request builds it: that takes longer than the rest of the start."""
         return reply(openapi.document(self._family))
 
     async def answer(self, head: RequestHead, receive: Receive, trace: RequestTrace) -> Answer:
-        """The family's answer; whatever is raised becomes one of its error bodies."""
+        """The family's answer. Any exception becomes one of its error bodies."""
         trace.family = self._family.prefix
         base = f"{head.origin}/{self._family.prefix}"
-        segments, versioned = self._inner(head.segments)
-        public = await self._public(head, segments, versioned=versioned, base=base)
+        segments, has_version = self._inner(head.segments)
+        public = await self._public(head, segments, has_version=has_version, base=base)
         if public is not None:
             return public
         open_to_all = not segments
@@ -185,7 +185,7 @@ class _Mount:
             return reply(self._family.unsupported(str(error), base), 406, *version_headers(self._family, None))
         except Refused as error:
             return self._failed(_refusal(error))
-        except Exception as error:  # noqa: BLE001  (what nobody foresaw ends here, and in the log)
+        except Exception as error:  # noqa: BLE001  (unexpected errors end here, and in the log)
             return self._bug(error, head, trace)
         headers = version_headers(self._family, version)
         if open_to_all:
@@ -204,17 +204,17 @@ class _Mount:
     def _inner(self, segments: list[str]) -> tuple[list[str], bool]:
         """The path below the version, and whether a version was named.
 
-        Clients that follow a `next` link put its whole path behind their own endpoint, so the prefix may come twice.
+        Clients that follow a `next` link append its whole path to their own endpoint, so the prefix may come twice.
         """
-        rest, versioned = segments, False
-        while rest and rest[0] in {self._family.prefix, "v1"}:
-            versioned = versioned or rest[0] == "v1"
-            rest = rest[1:]
-        return rest, versioned
+        remaining, has_version = segments, False
+        while remaining and remaining[0] in {self._family.prefix, "v1"}:
+            has_version = has_version or remaining[0] == "v1"
+            remaining = remaining[1:]
+        return remaining, has_version
 
-    async def _public(self, head: RequestHead, segments: list[str], *, versioned: bool, base: str) -> Answer | None:
-        """What anyone may have without a word about versions, if it is that."""
-        if not segments and not versioned:
+    async def _public(self, head: RequestHead, segments: list[str], *, has_version: bool, base: str) -> Answer | None:
+        """The answer where no token and no version is needed; None for any other request."""
+        if not segments and not has_version:
             return self._discovery(head, self._family.root(base))
         if segments == ["healthcheck"]:
             return await self._health(head)
@@ -230,13 +230,13 @@ class _Mount:
         return reply(content)
 
     async def _health(self, head: RequestHead) -> Answer:
-        answer = await _health(self._parts, detailed=any(key == "detailed" for key, _ in head.pairs))
+        answer = await _health(self._parts, with_details=any(key == "detailed" for key, _ in head.pairs))
         if self._family.prefix == "container":
             return Answer(status=answer.status, body=b"OK" if answer.status == 200 else b"", media_type="text/plain")  # noqa: PLR2004
         return answer
 
     async def _identify(self, head: RequestHead, trace: RequestTrace, segments: list[str]) -> Answer | None:
-        """Note who asks; the answer that refuses whoever did not say, or may not ask that with this token."""
+        """Set the caller. Return the refusal where there is no valid token, or where it does not permit the request."""
         token = head.headers.get("x-auth-token")
         caller = await self._parts.tokens.caller(token) if token else None
         if caller is None or not self._permits(caller, head.method, segments):
@@ -245,10 +245,10 @@ class _Mount:
         return None
 
     def _permits(self, caller: Caller, method: str, segments: list[str]) -> bool:
-        """Whether the access rules of an application credential, if it has any, allow the request.
+        """Whether the access rules of an application credential, if it has any, permit the request.
 
-        They are written for the path as it is published, below the prefix or with it; what the client writes in
-        other ways (twice a slash, without a version) is the same path.
+        The rules name the published path, with or without the prefix. Other spellings of the client (a doubled slash,
+        no version) count as the same path.
         """
         if caller.access_rules is None:
             return True
@@ -266,9 +266,9 @@ class _Mount:
         if route is None:
             return self._failed(_status(405), ("Allow", ", ".join(sorted(match.methods))))
         trace.route, trace.rule, trace.path = route.path, route.rule, match.path
-        failed = partial(self._failed, route=route.path)
-        if (refused := route.refuse_version(version)) is not None:
-            return failed(refused)
+        fail = partial(self._failed, route=route.path)
+        if (refusal := route.refuse_version(version)) is not None:
+            return fail(refusal)
         assert head.caller is not None
         try:
             query = self._arguments(head.pairs, route)
@@ -277,7 +277,7 @@ class _Mount:
             body = await read_body(head, receive, self._parts.options.max_body)
             wrong = self._family.check_headers(head.method, head.headers, has_body=bool(body))
             if wrong is not None:
-                return failed(wrong)
+                return fail(wrong)
             call = Call(
                 parts=self._parts,
                 policy=self._policy,
@@ -293,29 +293,29 @@ class _Mount:
             )
             return await route.handler(call)
         except Refused as error:
-            return failed(_refusal(error))
+            return fail(_refusal(error))
         except BodyTooLarge:
-            return failed(Failure(status=413, detail="The request's body is too large."))
+            return fail(Failure(status=413, detail="The request's body is too large."))
         except ClientDisconnected:
-            return failed(Failure(status=400, detail="The request's body was cut off.", handled=True))
-        except Exception as error:  # noqa: BLE001  (what nobody foresaw ends here, and in the log)
+            return fail(Failure(status=400, detail="The request's body was cut off.", from_handler=True))
+        except Exception as error:  # noqa: BLE001  (unexpected errors end here, and in the log)
             return self._bug(error, head, trace)
 
     def _arguments(self, pairs: Iterable[tuple[str, str]], route: Route) -> Mapping[str, Any]:
-        checked: dict[str, Any] = {}
-        for name, said in pairs:
+        arguments: dict[str, Any] = {}
+        for name, raw in pairs:
             check = route.query.get(name)
             if check is None:
                 raise Refused(self._family.unknown_argument(name), field=name)
-            if "\0" in said:
+            if "\0" in raw:
                 raise Refused(f"The argument {name} holds a NUL character.", field=name)
-            value = check(name, said)
-            # The last one counts, but of those that may come more than once all do.
-            checked[name] = checked[name] + value if isinstance(check, ListCheck) and name in checked else value
-        return checked
+            value = check(name, raw)
+            # An argument that comes twice has its last value; a list argument has all of them.
+            arguments[name] = arguments[name] + value if isinstance(check, ListCheck) and name in arguments else value
+        return arguments
 
     def _bug(self, error: Exception, head: RequestHead, trace: RequestTrace) -> Answer:
-        """The log has all of it, the answer only where to look."""
+        """A 500 that names the request id; the log has the details."""
         log.error("bug", exc_info=error, request_id=head.request_id, method=head.method, route=trace.route)
         detail = f"An unexpected error happened. It is logged under {head.request_id}."
         return self._failed(Failure(status=500, detail=detail), route=trace.route)
@@ -330,4 +330,6 @@ def _status(status: int) -> Failure:
 
 
 def _refusal(error: Refused) -> Failure:
-    return Failure(status=error.status, detail=error.detail, code=error.code, handled=True, field=error.field or "")
+    return Failure(
+        status=error.status, detail=error.detail, code=error.code, from_handler=True, field=error.field or ""
+    )

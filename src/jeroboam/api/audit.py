@@ -1,8 +1,8 @@
-"""Who did what to which object: one record for every write that a known caller attempted, refused ones too.
+"""The audit: one record for each write that a known caller attempted, refused ones included.
 
-The edge (`app`) calls this once the answer is known. A record has no body, no query and no header, so no secret can be
-in it. Neighbours: `Call.subject`, in which handlers note what a request is about; the port `ApiParts.audit`, where
-records go.
+`app` calls this module when the answer is known. A record holds no body, no query and no header, so it cannot hold a
+secret. Neighbours: `Call.subject`, where handlers note the object of a request; the port `ApiParts.audit`, which takes
+the records.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ _CLIENT_ERRORS = 400
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuditRecord:
-    """One write, or the attempt at one."""
+    """One write, or an attempt at one."""
 
     request_id: str
     user_id: str
@@ -31,32 +31,32 @@ class AuditRecord:
     project_id: str
     roles: tuple[str, ...]
     action: str
-    """The policy rule that was asked."""
+    """The policy rule that was checked."""
     object_type: str
     object: str | None
-    """What the path called it: ids or names, the cluster's before its group's; None where the path names none."""
+    """Ids or names in the path, the cluster's before its group's; None where the path names no object."""
     object_id: str | None
     object_name: str | None
     outcome: str
-    """`success`; `denied` where policy, a quota or a limit forbids it; else `failed`."""
+    """`success`; `denied` where policy, a quota or a limit forbids it; otherwise `failed`."""
     status: int
 
 
 @dataclass(slots=True)
 class AuditSubject:
-    """What a request is about, as far as its handler has found out; for the audit."""
+    """The object of a request, as far as its handler knows it."""
 
     uuid: str | None = None
     name: str | None = None
 
     def is_(self, uuid: str, name: str | None = None) -> None:
-        """The object is that one."""
+        """Set the object's uuid and name."""
         self.uuid, self.name = uuid, name
 
 
 @dataclass(slots=True)
 class RequestTrace:
-    """What log, counters and audit want to know of a request, filled in on its way."""
+    """What the log, the metrics and the audit need of a request. It is filled in while the request is answered."""
 
     family: str = ""
     route: str = ""
@@ -67,7 +67,7 @@ class RequestTrace:
 
 
 class _Made(msgspec.Struct):
-    """What an answer says of the object that it is about."""
+    """The id and name in an answer's body."""
 
     uuid: str | None = None
     cluster_uuid: str | None = None
@@ -78,18 +78,18 @@ _read = msgspec.json.Decoder(_Made).decode
 
 
 def to_log(record: AuditRecord) -> None:
-    """Where records go unless something else is said."""
+    """Write the record to the log. This is the default of `ApiParts.audit`."""
     log.info("audit", logger="jeroboam.audit", **asdict(record))
 
 
 def record_of(trace: RequestTrace, *, method: str, request_id: str, status: int, answer: bytes) -> AuditRecord | None:
-    """The record of that request and its answer; None for one that reads, that leads nowhere, or of nobody known."""
+    """The record of a request and its answer; None for a read, a path without a rule and an unknown caller."""
     caller = trace.caller
     if method in READS or trace.rule is None or caller is None:
         return None
-    named = list(trace.path.values())
+    path_values = list(trace.path.values())
     good = status < _CLIENT_ERRORS
-    uuid, name = _object(trace.subject, answer if good else b"", named[-1] if named else None)
+    uuid, name = _object(trace.subject, answer if good else b"", path_values[-1] if path_values else None)
     return AuditRecord(
         request_id=request_id,
         user_id=caller.user_id,
@@ -98,7 +98,7 @@ def record_of(trace: RequestTrace, *, method: str, request_id: str, status: int,
         roles=tuple(sorted(caller.roles)),
         action=trace.rule,
         object_type=trace.rule.partition(":")[0],
-        object="/".join(named) or None,
+        object="/".join(path_values) or None,
         object_id=uuid,
         object_name=name,
         outcome="success" if good else "denied" if status in _DENIED else "failed",
@@ -106,15 +106,15 @@ def record_of(trace: RequestTrace, *, method: str, request_id: str, status: int,
     )
 
 
-def _object(subject: AuditSubject, answer: bytes, named: str | None) -> tuple[str | None, str | None]:
-    """Id and name, by the handler's word, the answer's, or the path's."""
+def _object(subject: AuditSubject, answer: bytes, path_value: str | None) -> tuple[str | None, str | None]:
+    """Id and name of the object: from the handler, else from the answer, else from the path."""
     if subject.uuid is not None:
         return subject.uuid, subject.name
     if answer:
         try:
-            made = _read(answer)
+            body = _read(answer)
         except msgspec.DecodeError:
-            made = _Made()  # an answer that is no object, or no JSON
-        if (uuid := made.uuid or made.cluster_uuid) is not None:
-            return uuid, made.name
-    return (named, None) if named is not None and is_uuid(named) else (None, named)
+            body = _Made()  # the answer is not an object, or not JSON
+        if (uuid := body.uuid or body.cluster_uuid) is not None:
+            return uuid, body.name
+    return (path_value, None) if path_value is not None and is_uuid(path_value) else (None, path_value)

@@ -1,8 +1,8 @@
-"""One request as a handler sees it, what it answers with, and the table of routes that leads there.
+"""A request as a handler sees it, its answer, and the table of routes.
 
-A route carries the name of its policy rule, so that no endpoint can be without one: the dispatcher in `app`
-checks it before the handler runs, and refuses to start with a rule that nobody defined. It also carries what `openapi`
-and the table of routes in the docs say of it.
+Each route names its policy rule, so no endpoint can be without one: `app` checks the rule before the handler runs, and
+refuses to start if a rule is not defined. A route also holds what `openapi` and the table of routes in the docs say of
+it.
 """
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
@@ -24,18 +24,18 @@ _decode = msgspec.json.Decoder().decode
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Call:
-    """An authenticated request whose route, version and policy rule have been checked."""
+    """An authenticated request. Its route, version and policy rule have been checked."""
 
     parts: ApiParts
     policy: Policy
     caller: Caller
     version: int
-    """The minor part of the microversion; the major one is 1 in both families."""
+    """The minor part of the microversion; the major part is 1 in all families."""
     base: str
-    """The family's root as the client sees it, without a slash at the end."""
+    """The family's root URL as the client sees it, without a slash at the end."""
     path: Mapping[str, str]
     query: Mapping[str, Any]
-    """The arguments as the route's checks have given them back."""
+    """The arguments, as the route's checks return them."""
     body: bytes
     request_id: str
     pairs: tuple[tuple[str, str], ...] = ()
@@ -43,34 +43,34 @@ class Call:
     subject: AuditSubject = field(default_factory=AuditSubject)
 
     def json(self) -> Any:
-        """The decoded body. Raises `Invalid` for what is no JSON, or holds what no engine can store."""
+        """The decoded body. Raises `Invalid` if it is not JSON or holds a NUL character."""
         return decode(self.body)
 
     def fields(self) -> dict[str, Any]:
-        """The decoded body, which has to be an object."""
+        """The decoded body as an object. Raises `Invalid` if it is not one."""
         body = self.json()
         if not isinstance(body, dict):
             raise Invalid("The body has to be a JSON object.", field="body")
         return body
 
     def allows(self, rule: str, *, project_id: str | None = None) -> bool:
-        """Whether the caller may also do that."""
+        """Whether the policy allows the caller this rule too."""
         return self.policy.allows(rule, self.caller, project_id=project_id)
 
     def enforce(self, rule: str, *, project_id: str | None = None, user_id: str | None = None) -> None:
-        """Raise `Forbidden` if the caller may not also do that to what that project and user own."""
+        """Raise `Forbidden` if the caller may not do this too, to an object of that project and user."""
         self.policy.enforce(rule, self.caller, project_id=project_id, user_id=user_id)
 
 
 def decode(body: bytes) -> Any:
-    """JSON to plain objects."""
+    """JSON to plain objects. Raises `Invalid`."""
     if b"\\u0000" in body:
         raise Invalid("The body holds a NUL character.", field="body")
     try:
         return _decode(body)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
-        why = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise Invalid(f"The body is not valid JSON: {why}.", field="body") from error
+        reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise Invalid(f"The body is not valid JSON: {reason}.", field="body") from error
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,7 +91,7 @@ def reply(content: Any, status: int = 200, *headers: tuple[str, str]) -> Answer:
 NO_CONTENT = Answer(status=204)
 
 NEWEST = 1 << 16
-"""Beyond every minor version."""
+"""Greater than every minor version."""
 
 Handler = Callable[[Call], Awaitable[Answer]]
 
@@ -104,27 +104,27 @@ class Route:
     path: str
     handler: Handler
     rule: str | None
-    """The policy rule; None only where the published contract demands that nobody is asked."""
+    """The policy rule; None only where the published contract has no check."""
     query: Mapping[str, FieldCheck] = field(default_factory=dict)
-    """The query arguments that the method knows, with their checks; any other is refused."""
+    """The query arguments of the method, with their checks; any other is refused."""
     body: Schema | None = None
-    """What the method takes; None where it looks at no body."""
+    """The schema of the body; None where the method reads none."""
     body_needed: bool = True
-    """Whether the body may not be left out."""
+    """Whether the body is required."""
     status: int = 200
-    """The status of its answer where nothing is refused."""
+    """The status of an answer that is not a refusal."""
     answer: Any = None
-    """The type of that answer's body, or several; None is JSON's null. A 204 has none."""
+    """The type of that answer's body, or a tuple of types; None is JSON's null. A 204 has no body."""
     refusals: tuple[int, ...] = ()
-    """Statuses of refusals beyond those that `openapi` derives from the rest."""
+    """Statuses of refusals besides those that `openapi` derives."""
     since: int = 1
     until: int = NEWEST
-    """Minor versions that have the method."""
+    """The first and the last minor version that have the method."""
     differs: str = ""
-    """Where and why it is not as the published API's own service does it; empty where it is."""
+    """How and why the method differs from the published API's own service; empty where it does not."""
 
     def refuse_version(self, version: int) -> "Failure | None":
-        """The refusal for a version that does not have the method; it names those that do."""
+        """The refusal for a version that does not have the method; it names those that have it. Otherwise None."""
         if self.since <= version <= self.until:
             return None
         span = f"from version 1.{self.since} on" if version < self.since else f"up to version 1.{self.until}"
@@ -135,21 +135,21 @@ class Route:
 
     @property
     def summary(self) -> str:
-        """What it is for, in half a sentence: the handler's first line, after the method and path in it."""
+        """The purpose of the method: the first line of the handler's docstring, without the method and path."""
         first = (self.handler.__doc__ or "").partition("\n")[0]
         return first.partition(": ")[2]
 
 
 @dataclass(frozen=True, slots=True)
 class RouteMatch:
-    """What a path leads to: its methods and its parameters."""
+    """The methods of a path, and the parameters in it."""
 
     methods: Mapping[str, Route]
     path: Mapping[str, str]
 
 
 class RouteTable:
-    """A table of routes, matched segment by segment; a literal segment wins over a parameter."""
+    """A table of routes, matched segment by segment. A literal segment has precedence over a parameter."""
 
     def __init__(self, routes: Iterable[Route]) -> None:
         self._tree = _Branch()
@@ -164,16 +164,16 @@ class RouteTable:
             branch.methods[route.method] = route
 
     def match(self, segments: list[str]) -> RouteMatch | None:
-        """The methods of that path, or None."""
+        """The methods of that path; None if no route has it."""
         branch, path = self._tree, {}
         for segment in segments:
-            following = branch.literals.get(segment)
-            if following is None:
-                following = branch.parameter
-                if following is None:
+            child = branch.literals.get(segment)
+            if child is None:
+                child = branch.parameter
+                if child is None:
                     return None
-                path[following.name] = segment
-            branch = following
+                path[child.name] = segment
+            branch = child
         return RouteMatch(branch.methods, path) if branch.methods else None
 
 
@@ -187,22 +187,22 @@ class _Branch:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Failure:
-    """An answer outside 2xx, before a family gives it its shape."""
+    """An answer outside 2xx, before a family shapes its body."""
 
     status: int
     detail: str
     code: str = ""
-    """A short name of what went wrong, where a handler raised it."""
-    handled: bool = False
-    """Whether a handler or the policy said so, rather than the edge."""
+    """A short name of the error, where a handler raised it."""
+    from_handler: bool = False
+    """Whether a handler or the policy refused the request, and not the edge."""
     route: str = ""
-    """The path of the route, once one was found."""
+    """The path of the route, once it is known."""
     field: str = ""
-    """The field or parameter that was refused, where it was one."""
+    """The field or parameter that was refused, if any."""
 
 
 class Family(Protocol):
-    """What the dispatcher has to know of one published API."""
+    """One published API, as `app` needs it."""
 
     @property
     def prefix(self) -> str:
@@ -211,12 +211,12 @@ class Family(Protocol):
 
     @property
     def word(self) -> str:
-        """The service word in version headers that it answers with."""
+        """The service type in the version headers of its answers."""
         ...
 
     @property
     def words(self) -> frozenset[str]:
-        """The service words that it understands."""
+        """The service types that it accepts in version headers."""
         ...
 
     @property
@@ -226,12 +226,12 @@ class Family(Protocol):
 
     @property
     def peer(self) -> str:
-        """The service whose API it is."""
+        """The service that publishes the API, such as Magnum."""
         ...
 
     @property
     def errors(self) -> tuple[Any, Any]:
-        """The types of an error body, and of the one for a version that is out of range."""
+        """The types of an error body, and of the error body for an unsupported version."""
         ...
 
     @property
@@ -243,7 +243,7 @@ class Family(Protocol):
         ...
 
     def root(self, base: str) -> Any:
-        """The list of versions, at the family's root."""
+        """The list of versions, shown at the family's root."""
         ...
 
     def about(self, base: str) -> Any:
@@ -254,14 +254,14 @@ class Family(Protocol):
         """An error body."""
         ...
 
-    def unsupported(self, asked: str, base: str) -> Any:
+    def unsupported(self, version: str, base: str) -> Any:
         """The error body for a well-formed version that is out of range."""
         ...
 
     def check_headers(self, method: str, headers: Mapping[str, str], *, has_body: bool) -> Failure | None:
-        """What is wrong with `Accept` and `Content-Type`, if anything is."""
+        """The refusal for wrong `Accept` and `Content-Type` headers, or None."""
         ...
 
     def unknown_argument(self, name: str) -> str:
-        """The text for a query argument that the method does not know."""
+        """The error text for an unknown query argument."""
         ...

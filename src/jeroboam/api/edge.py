@@ -1,4 +1,4 @@
-"""Messages in and out: what of a request's head matters, its body within a limit, the answer, the counters."""
+"""HTTP messages: the head of a request, its body within a limit, the answer, and the request metrics."""
 
 import re
 from dataclasses import dataclass
@@ -28,21 +28,21 @@ _PREFIX = re.compile(r"(/[A-Za-z0-9._\-]+)*", re.ASCII)
 _PORTS = {"http": "80", "https": "443"}
 _LAST_PORT = 65535
 
-# More digits than this are a number beyond every limit anyway.
+# A number with more digits is beyond every limit.
 _LENGTH_DIGITS = 18
 
 
 class BodyTooLarge(Exception):
-    """A body beyond the limit."""
+    """The body is larger than the limit."""
 
 
 class ClientDisconnected(Exception):
-    """A body that ended before it was whole: the client went away."""
+    """The client went away before the end of the body."""
 
 
 @dataclass(kw_only=True, slots=True)
 class RequestHead:
-    """A request without its body. The caller is filled in once the token is known to be good."""
+    """A request without its body. The caller is set once the token is valid."""
 
     method: str
     path: str
@@ -51,13 +51,13 @@ class RequestHead:
     pairs: tuple[tuple[str, str], ...]
     """The query as it was sent."""
     origin: str
-    """Scheme, host and whatever prefix a proxy adds: what all links start with."""
+    """Scheme, host and the prefix that a proxy adds: the start of all links."""
     request_id: str
     caller: Caller | None = None
 
 
 def read_head(scope: Scope, request_id: str) -> RequestHead:
-    """What an ASGI scope says. Doubled slashes and one at the end mean nothing."""
+    """The head of an ASGI scope. Doubled slashes and a slash at the end are ignored."""
     headers: dict[str, str] = {}
     for name, value in scope["headers"]:
         headers.setdefault(name.decode("latin-1").lower(), value.decode("latin-1"))
@@ -76,9 +76,9 @@ def read_head(scope: Scope, request_id: str) -> RequestHead:
 
 
 def _origin(scope: Scope, headers: dict[str, str]) -> str:
-    """The address that the client used, as far as proxies pass it on; nonsense is left out.
+    """The address that the client used, as far as proxies forward it. Malformed values are ignored.
 
-    Of several proxies the first counts, which the client spoke to. `Forwarded` (RFC 7239) goes before the older words.
+    With several proxies the first one counts. `Forwarded` (RFC 7239) has precedence over the `X-Forwarded-` headers.
     """
     standard = _forwarded(headers.get("forwarded", ""))
     scheme = standard.get("proto") or headers.get("x-forwarded-proto") or str(scope.get("scheme", "http"))
@@ -97,26 +97,30 @@ def _origin(scope: Scope, headers: dict[str, str]) -> str:
 
 
 def _forwarded(text: str) -> dict[str, str]:
-    """What the first element of a `Forwarded` header says."""
+    """The parameters of the first element of a `Forwarded` header."""
     pairs = (pair.partition("=") for pair in text.split(",", maxsplit=1)[0].split(";"))
     return {name.strip().lower(): value.strip().strip('"') for name, _, value in pairs}
 
 
 def _with_port(host: str, scheme: str, port: str) -> str:
-    """The host with the port that a proxy names beside it, unless it has one or that is the scheme's own."""
+    """The host with the proxy's port, unless the host has a port or it is the scheme's default."""
     port = port.split(",", maxsplit=1)[0].strip()
-    named = host.rpartition(":")[2].isdigit() and not host.endswith("]")
-    if named or not (port.isascii() and port.isdigit() and 0 < int(port[:6]) <= _LAST_PORT) or _PORTS[scheme] == port:
+    has_port = host.rpartition(":")[2].isdigit() and not host.endswith("]")
+    if (
+        has_port
+        or not (port.isascii() and port.isdigit() and 0 < int(port[:6]) <= _LAST_PORT)
+        or _PORTS[scheme] == port
+    ):
         return host
     return f"{host}:{port}"
 
 
-async def read_body(head: RequestHead, receive: Receive, most: int) -> bytes:
-    """The whole body. Raises `BodyTooLarge`, and `ClientDisconnected` when the client goes away before its end."""
+async def read_body(head: RequestHead, receive: Receive, max_bytes: int) -> bytes:
+    """The whole body. Raises `BodyTooLarge`, or `ClientDisconnected` when the client goes away before its end."""
     if head.method in {"GET", "HEAD", "DELETE"}:
         return b""
     length = head.headers.get("content-length", "0")
-    if length.isascii() and length.isdigit() and int(length[:_LENGTH_DIGITS]) > most:
+    if length.isascii() and length.isdigit() and int(length[:_LENGTH_DIGITS]) > max_bytes:
         raise BodyTooLarge
     parts: list[bytes] = []
     size = 0
@@ -126,7 +130,7 @@ async def read_body(head: RequestHead, receive: Receive, most: int) -> bytes:
             raise ClientDisconnected
         part = message.get("body", b"")
         size += len(part)
-        if size > most:
+        if size > max_bytes:
             raise BodyTooLarge
         parts.append(part)
         if not message.get("more_body", False):
@@ -134,7 +138,7 @@ async def read_body(head: RequestHead, receive: Receive, most: int) -> bytes:
 
 
 async def respond(answer: Answer, head: RequestHead, send: Send) -> None:
-    """Send the answer, with the request's id; a HEAD gets no body."""
+    """Send the answer with the request id. A HEAD gets no body."""
     headers = [
         (b"content-length", str(len(answer.body)).encode()),
         (b"x-openstack-request-id", head.request_id.encode()),
@@ -147,7 +151,7 @@ async def respond(answer: Answer, head: RequestHead, send: Send) -> None:
 
 
 class RequestMetrics:
-    """Request counts and durations."""
+    """Counters of requests and a histogram of their durations."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         names = ("family", "route", "method", "status")
@@ -157,7 +161,7 @@ class RequestMetrics:
         )
 
     def count(self, family: str, route: str, method: str, status: int, seconds: float) -> None:
-        """One more answer. The route is its template, so that no caller can make labels without end."""
-        known = method if method in {"GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS"} else "other"
-        self._requests.labels(family, route, known, str(status)).inc()
-        self._seconds.labels(family, route, known).observe(seconds)
+        """Count one answer. The route is its template, so callers cannot create labels without limit."""
+        method_label = method if method in {"GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS"} else "other"
+        self._requests.labels(family, route, method_label, str(status)).inc()
+        self._seconds.labels(family, route, method_label).observe(seconds)

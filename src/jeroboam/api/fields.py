@@ -1,8 +1,8 @@
 """Checks of single fields of a body, as data: a table of names and checks is a resource's schema.
 
-A check takes the field's name and its value, gives the value in the form that the domain wants, or raises
-`InvalidField`, whose text names the field, the value and the rule. It knows the same rule as JSON Schema too, for the
-OpenAPI document: what its schema refuses the check refuses, and the check may refuse more than a schema can say.
+A check takes the field's name and value. It returns the value in the domain's form, or raises `InvalidField`, whose
+text names the field, the value and the rule. It also holds the rule as JSON Schema for the OpenAPI document. What the
+schema refuses, the check refuses; the check may refuse more than a schema can express.
 """
 
 import re
@@ -15,7 +15,7 @@ from jeroboam.domain.errors import BadValue
 from jeroboam.domain.owner_labels import is_reserved
 
 Schema = Mapping[str, Any]
-"""JSON Schema of the 2020-12 draft, which is what OpenAPI 3.1 speaks."""
+"""JSON Schema of the 2020-12 draft, which OpenAPI 3.1 uses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,27 +26,27 @@ class FieldCheck:
     schema: Schema
 
     def __call__(self, name: str, value: Any) -> Any:
-        """The value as the domain wants it."""
+        """The value in the domain's form."""
         return self.run(name, value)
 
 
 @dataclass(frozen=True, slots=True)
 class ListCheck(FieldCheck):
-    """A rule for an argument of a query that may come more than once: a tuple of what is in one of them."""
+    """A rule for a query argument that may be repeated. It returns a tuple with the items of one occurrence."""
 
 
-# What every engine can store and every client can read.
+# The largest integer that every database can store and every client can read.
 LARGEST = 2**31 - 1
 
 
 class InvalidField(BadValue):
-    """A field of a body whose value breaks its rule."""
+    """The value of a field breaks its rule."""
 
     code = "schema-validation-error"
 
 
 def optional(check: FieldCheck) -> FieldCheck:
-    """The check, or null."""
+    """The same check, and null is accepted too."""
 
     def run(name: str, value: Any) -> Any:
         return None if value is None else check(name, value)
@@ -65,33 +65,33 @@ def _nullable(schema: Schema) -> Schema:
 def text(
     *, low: int = 1, high: int = 255, pattern: str | None = None, rule: str = "", secret: bool = False
 ) -> FieldCheck:
-    """A string of that length; `rule` says in words what the pattern means.
+    """A string of that length. `rule` says in words what the pattern means.
 
-    Where there may be a password in it, `secret`, no refusal repeats the value.
+    `secret`: the value may hold a password, so a refusal does not repeat it.
     """
     matcher = re.compile(pattern) if pattern else None
 
     def run(name: str, value: Any) -> str:
-        shown = "(not shown)" if secret else value
+        printable = "(not shown)" if secret else value
         if not isinstance(value, str):
-            raise InvalidField(name, shown, "it has to be a string.")
+            raise InvalidField(name, printable, "it has to be a string.")
         if not low <= len(value) <= high:
-            raise InvalidField(name, shown, f"its length has to be {low} to {high} characters.")
+            raise InvalidField(name, printable, f"its length has to be {low} to {high} characters.")
         if matcher is not None and matcher.search(value) is None:
-            raise InvalidField(name, shown, rule or f"it has to match {pattern}.")
+            raise InvalidField(name, printable, rule or f"it has to match {pattern}.")
         return value
 
     schema: dict[str, Any] = {"type": "string", "maxLength": high}
     if low:
         schema["minLength"] = low
     if pattern is not None:
-        # The two dialects of patterns differ in how they write the ends of a text.
+        # JSON Schema and Python write the ends of a text differently.
         schema["pattern"] = pattern.replace(r"\A", "^").replace(r"\Z", "$")
     return FieldCheck(run, schema)
 
 
 def whole(*, low: int | None = None, high: int = LARGEST, strings: bool = True) -> FieldCheck:
-    """An integer in that range; a numeric string counts as one unless `strings` is false."""
+    """An integer in that range. A numeric string is accepted too unless `strings` is false."""
 
     def run(name: str, value: Any) -> int:
         if strings and isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value, re.ASCII):
@@ -111,9 +111,9 @@ def whole(*, low: int | None = None, high: int = LARGEST, strings: bool = True) 
 def _flag(name: str, value: Any) -> bool:
     if isinstance(value, bool):
         return value
-    found = read_flag(str(value)) if isinstance(value, str | int) else None
-    if found is not None:
-        return found
+    result = read_flag(str(value)) if isinstance(value, str | int) else None
+    if result is not None:
+        return result
     raise InvalidField(name, value, "it has to be true or false.")
 
 
@@ -135,7 +135,7 @@ def _strict_flag(name: str, value: Any) -> bool:
 
 
 strict_flag = FieldCheck(_strict_flag, {"type": "boolean"})
-"""A JSON boolean, no word for one."""
+"""A JSON boolean; words are refused."""
 
 
 def choice(*words: str) -> FieldCheck:
@@ -162,7 +162,7 @@ def strings(*, low: int = 1, high: int = 255) -> FieldCheck:
 
 
 def mapping(*, scalars: bool = False) -> FieldCheck:
-    """An object whose values are strings; with `scalars` numbers and booleans count, and become their text."""
+    """An object whose values are strings. With `scalars` numbers and booleans are accepted too, and become strings."""
 
     def run(name: str, value: Any) -> dict[str, str]:
         if not isinstance(value, dict):
@@ -182,19 +182,19 @@ def mapping(*, scalars: bool = False) -> FieldCheck:
 
 
 def check_unreserved(name: str, keys: Iterable[str]) -> None:
-    """Raise `InvalidField` for a key that the service keeps for its own marks."""
+    """Raise `InvalidField` for a key that is reserved for the service's own tags."""
     for key in keys:
         if is_reserved(key):
             raise InvalidField(f"{name}/{key}", key, "names that begin with 'jeroboam.' are the service's own.")
 
 
 def unreserved(check: FieldCheck) -> FieldCheck:
-    """The check of an object whose keys must not be among the service's own marks."""
+    """The same check for an object, and reserved keys are refused."""
 
     def run(name: str, value: Any) -> Any:
-        checked = check(name, value)
-        check_unreserved(name, checked)
-        return checked
+        members = check(name, value)
+        check_unreserved(name, members)
+        return members
 
     return FieldCheck(run, check.schema)
 
@@ -203,20 +203,20 @@ def _ignored(name: str, value: Any) -> None:
     del name, value
 
 
-ignored = FieldCheck(_ignored, {})
-"""Tolerated, and of no effect."""
+no_effect = FieldCheck(_ignored, {})
+"""Any value; it has no effect."""
 
 
 def read(body: Mapping[str, Any], table: Mapping[str, FieldCheck]) -> dict[str, Any]:
-    """The checked values of the fields that are there. The caller has refused those that the table lacks."""
+    """The checked values of the fields in the body. The caller has refused fields that are not in the table."""
     return {name: table[name](name, value) for name, value in body.items()}
 
 
-def body_of(table: Mapping[str, FieldCheck], *required: str) -> Schema:
-    """The schema of a body with these fields, of which some have to be there, and no others."""
+def body_of(table: Mapping[str, FieldCheck], *required_names: str) -> Schema:
+    """The schema of a body with these fields and no others. The named fields are required."""
     schema: dict[str, Any] = {
         "type": "object",
         "properties": {name: check.schema for name, check in table.items()},
         "additionalProperties": False,
     }
-    return schema | {"required": list(required)} if required else schema
+    return schema | {"required": list(required_names)} if required_names else schema

@@ -1,7 +1,7 @@
-"""`/metrics`: what this process has counted, and how many of everything there are in the store.
+"""`/metrics`: the metrics of this process, and the number of objects in the store.
 
-The second part is asked for at each look, with a constant number of statements and no label of a project's or a
-user's, so that neither the answer nor its price grows with them.
+The store is read at each scrape, with a constant number of statements. No label holds a project or a user, so neither
+the size of the answer nor its cost grows with them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,15 +18,15 @@ log = structlog.get_logger("jeroboam.api")
 
 
 async def exposition(counters: Iterable[CollectorRegistry], store: Store) -> bytes:
-    """Both parts in Prometheus' text format. A store that cannot be read is a metric, too."""
+    """All metrics in Prometheus' text format. A store that cannot be read is a metric too."""
     try:
         async with store.read() as tx:
             census = await tx.census()
             await tx.look_at_broken_rows()
     except StoreUnavailable:
-        # The store has logged it.
+        # The store has logged the error.
         census = None
-    except Exception as error:  # noqa: BLE001  (whoever watches the service must see the rest all the same)
+    except Exception as error:  # noqa: BLE001  (monitoring must see the other metrics all the same)
         log.warning("the store cannot be counted", error=str(error))
         census = None
     return b"".join(generate_latest(registry) for registry in (*counters, _registry(census, store.broken.counts())))

@@ -1,8 +1,8 @@
-"""The OpenAPI document of a family, made from its table of routes: nothing of it is written by hand.
+"""The OpenAPI document of a family, built from its table of routes. Nothing in it is written by hand.
 
-Bodies and arguments are the schemas of the very checks that run; answers are the types of the views. So the document
-is true as long as those are, and `tests/api/test_openapi.py` asks the application whether they are. Pure: the same
-table gives the same document.
+The schemas of bodies and arguments come from the checks that run; those of answers come from the types of the views.
+`tests/api/test_openapi.py` compares the document with what the application does. Pure: the same table gives the same
+document.
 """
 
 import re
@@ -46,13 +46,13 @@ _UNAUTHORIZED: Schema = {
 
 
 def document(family: Family) -> dict[str, Any]:
-    """The whole document. Paths are those below `v1`, beside which it is served."""
+    """The whole document. Its paths are relative to `v1`, where it is served."""
     schemas = _Schemas()
     paths: dict[str, dict[str, Any]] = {}
     for route in family.routes:
         paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, family, schemas)
-    used = sorted({status for route in family.routes for status in _refusals(route)})
-    responses = {_REFUSALS[status][0]: _refused(status, family, schemas) for status in used}
+    statuses = sorted({status for route in family.routes for status in _refusals(route)})
+    responses = {_REFUSALS[status][0]: _refused(status, family, schemas) for status in statuses}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -75,24 +75,24 @@ def document(family: Family) -> dict[str, Any]:
 
 
 class _Schemas:
-    """The schemas of answers, by name, as far as routes have asked for them."""
+    """The schemas of answers, by name. Routes add them."""
 
     def __init__(self) -> None:
-        self._named: dict[str, Any] = {}
+        self._definitions: dict[str, Any] = {}
 
     def of(self, *types: Any) -> Schema:
-        """A schema of what is of any of these types."""
-        schemas, named = msgspec.json.schema_components(types, ref_template=f"{_SCHEMAS}{{name}}")
-        for name, schema in named.items():
-            if self._named.setdefault(name, schema) != schema:
+        """The schema of a value that has one of these types."""
+        schemas, definitions = msgspec.json.schema_components(types, ref_template=f"{_SCHEMAS}{{name}}")
+        for name, schema in definitions.items():
+            if self._definitions.setdefault(name, schema) != schema:
                 raise ValueError(f"two shapes of answers are called {name}")
-        found = [_closed(schema) for schema in schemas]
-        return found[0] if len(found) == 1 else {"anyOf": found}
+        alternatives = [_closed(schema) for schema in schemas]
+        return alternatives[0] if len(alternatives) == 1 else {"anyOf": alternatives}
 
     def components(self) -> dict[str, Any]:
-        """All of them, in the order of their names."""
-        closed = {_published(name): _closed(schema) for name, schema in self._named.items()}
-        return dict(sorted(closed.items()))
+        """All schemas, sorted by name."""
+        by_name = {_published(name): _closed(schema) for name, schema in self._definitions.items()}
+        return dict(sorted(by_name.items()))
 
 
 def _published(name: str) -> str:
@@ -100,33 +100,33 @@ def _published(name: str) -> str:
 
 
 def _closed(schema: Any) -> Any:
-    """The schema with published names, where an object has no members but those that its type has."""
+    """The schema with published names. Objects have no members besides those of their type."""
     if isinstance(schema, list):
         return [_closed(member) for member in schema]
     if not isinstance(schema, dict):
         return schema
-    closed = {key: _closed(member) for key, member in schema.items()}
+    result = {key: _closed(member) for key, member in schema.items()}
     if isinstance(schema.get("$ref"), str):
-        closed["$ref"] = _SCHEMAS + _published(schema["$ref"].removeprefix(_SCHEMAS))
+        result["$ref"] = _SCHEMAS + _published(schema["$ref"].removeprefix(_SCHEMAS))
     if isinstance(schema.get("title"), str):
-        closed["title"] = _published(schema["title"])
+        result["title"] = _published(schema["title"])
     if schema.get("type") == "object" and "properties" in schema:
-        closed.setdefault("additionalProperties", False)
-    return closed
+        result.setdefault("additionalProperties", False)
+    return result
 
 
 def _operation(route: Route, family: Family, schemas: _Schemas) -> dict[str, Any]:
     words = [word for word in re.split(r"\W+", route.path) if word]
-    shown: dict[str, Any] = {"operationId": "_".join([route.method.lower(), *words]), "tags": words[:1]}
+    operation: dict[str, Any] = {"operationId": "_".join([route.method.lower(), *words]), "tags": words[:1]}
     if route.summary:
-        shown["summary"] = route.summary
+        operation["summary"] = route.summary
     if route.differs:
-        shown["description"] = f"Not as {family.peer}: {route.differs}."
+        operation["description"] = f"Not as {family.peer}: {route.differs}."
     if route.since > 1:
-        shown["x-openstack-min-version"] = f"1.{route.since}"
+        operation["x-openstack-min-version"] = f"1.{route.since}"
     if route.until != NEWEST:
-        shown["x-openstack-max-version"] = f"1.{route.until}"
-    shown["parameters"] = [
+        operation["x-openstack-max-version"] = f"1.{route.until}"
+    operation["parameters"] = [
         {"$ref": "#/components/parameters/version"},
         *(
             {"name": name, "in": "path", "required": True, "schema": {"type": "string", "pattern": "^[^/]+$"}}
@@ -135,24 +135,24 @@ def _operation(route: Route, family: Family, schemas: _Schemas) -> dict[str, Any
         *({"name": name, "in": "query", "schema": check.schema} for name, check in sorted(route.query.items())),
     ]
     if route.body is not None:
-        shown["requestBody"] = {"required": route.body_needed, "content": _content(route.body)}
+        operation["requestBody"] = {"required": route.body_needed, "content": _content(route.body)}
     responses: dict[str, Any] = {
         str(status): {"$ref": f"#/components/responses/{_REFUSALS[status][0]}"} for status in _refusals(route)
     }
     responses[str(route.status)] = _answer(route, family, schemas)
-    shown["responses"] = dict(sorted(responses.items()))
-    return shown
+    operation["responses"] = dict(sorted(responses.items()))
+    return operation
 
 
 def _answer(route: Route, family: Family, schemas: _Schemas) -> dict[str, Any]:
-    shown: dict[str, Any] = {
+    response: dict[str, Any] = {
         "description": HTTPStatus(route.status).phrase,
         "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in _headers(family)},
     }
     if route.status != HTTPStatus.NO_CONTENT:
         types = route.answer if isinstance(route.answer, tuple) else (route.answer,)
-        shown["content"] = _content(schemas.of(*types))
-    return shown
+        response["content"] = _content(schemas.of(*types))
+    return response
 
 
 def _content(schema: Schema) -> dict[str, Any]:
@@ -160,17 +160,17 @@ def _content(schema: Schema) -> dict[str, Any]:
 
 
 def _refusals(route: Route) -> Iterable[int]:
-    """The statuses of what can be wrong with a request to it."""
-    found = {400, 401, 406, 429, 503, *route.refusals}
+    """The statuses of the refusals that the route can return."""
+    statuses = {400, 401, 406, 429, 503, *route.refusals}
     if route.rule is not None:
-        found.add(403)
+        statuses.add(403)
     if "{" in route.path:
-        found |= {404, 409}
+        statuses |= {404, 409}
     if "marker" in route.query:
-        found.add(404)
+        statuses.add(404)
     if route.method in _WRITES:
-        found |= {409, 413, 415}
-    return sorted(found)
+        statuses |= {409, 413, 415}
+    return sorted(statuses)
 
 
 def _refused(status: int, family: Family, schemas: _Schemas) -> dict[str, Any]:
@@ -183,11 +183,11 @@ def _refused(status: int, family: Family, schemas: _Schemas) -> dict[str, Any]:
             schema = {"anyOf": [schemas.of(usual), schemas.of(out_of_range)]}
         case _:
             schema = schemas.of(usual)
-    shown = {"description": _REFUSALS[status][1], "content": _content(schema)}
+    response = {"description": _REFUSALS[status][1], "content": _content(schema)}
     if status == HTTPStatus.UNAUTHORIZED:
         challenge = {"required": True, "schema": {"type": "string"}}
-        return shown | {"headers": {"WWW-Authenticate": challenge}}
-    return shown
+        return response | {"headers": {"WWW-Authenticate": challenge}}
+    return response
 
 
 def _version(family: Family) -> dict[str, Any]:

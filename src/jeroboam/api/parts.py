@@ -1,6 +1,6 @@
-"""What the API is made of: the seams that the composition root fills in.
+"""The parts of the API: the ports that the composition root fills in.
 
-The API records wishes in the store and shows facts from it; everything else it needs comes through these ports.
+The API records wishes in the store and shows facts from it. It reaches everything else through these ports.
 """
 
 from collections.abc import Awaitable, Callable
@@ -17,12 +17,12 @@ from jeroboam.kit.ids import Ids
 from jeroboam.store import Store
 
 HealthCheck = Callable[[], Awaitable[str | None]]
-"""Says what is wrong, or None."""
+"""Returns what is wrong, or None."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ApiParts:
-    """Everything that requests are answered with."""
+    """Everything that is needed to answer requests."""
 
     store: Store
     tokens: TokenValidator
@@ -36,10 +36,10 @@ class ApiParts:
     ids: Ids
     options: ApiOptions = field(default_factory=ApiOptions)
     health: tuple[HealthCheck, ...] = ()
-    """What `/healthcheck` asks, beside the store."""
+    """The checks of `/healthcheck`, besides that of the store."""
     limits: tuple[Limit, ...] = ()
-    """The operator's, for all projects."""
+    """The operator's limits, for all projects."""
     audit: Callable[[AuditRecord], None] = to_log
-    """Where the record of each write goes."""
+    """Takes the audit record of each write."""
     counters: tuple[CollectorRegistry, ...] = ()
-    """Where other parts of the process count: `/metrics` shows them beside the application's own."""
+    """Metrics of other parts of the process; `/metrics` shows them too."""

@@ -1,7 +1,7 @@
-"""Who may do what: oslo.policy with a family's defaults under the operator's policy file.
+"""Who may do what: oslo.policy with a family's defaults and the operator's policy file.
 
-A rule is checked once a request by the dispatcher, against the caller's own project; handlers check again where
-the object belongs to somebody else. Neighbours: each family's `policies.py` holds its defaults.
+`app` checks the rule of a route once for each request, against the caller's own project. Handlers check again if the
+object belongs to another project. Neighbours: each family's `policies.py` holds its defaults.
 """
 
 from collections.abc import Mapping
@@ -15,11 +15,11 @@ from oslo_policy.policy import Enforcer, RuleDefault
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.errors import Forbidden
 
-_REMEMBERED = 4096
+_CACHE_SIZE = 4096
 
 
 class Policy:
-    """The rules of one family. The operator's file is read once, at start; a broken one stops the start."""
+    """The rules of one family. The operator's file is read once, at the start; a broken file stops the start."""
 
     def __init__(self, defaults: Mapping[str, str], policy_file: str | None) -> None:
         conf = cfg.ConfigOpts()
@@ -33,23 +33,23 @@ class Policy:
         for name, check in defaults.items():
             self._enforcer.register_default(RuleDefault(name, check))
         self._enforcer.load_rules()
-        # From here on no file is looked at: asking for its age at every check costs more than the check.
+        # From here on no file is read: checking its age at each request costs more than the check.
         self._enforcer.use_conf = False
         self._names = frozenset(defaults)
-        # The rules stand from here on, so the same question has the same answer; asking oslo.policy costs more than
-        # all the rest of a small request. Only a rule that asks another service may change its mind.
+        # The rules do not change any more, so decisions are cached: a check by oslo.policy costs more than the rest of
+        # a small request. Only rules that ask another service are not cached.
         remote = any("http" in str(rule) for rule in self._enforcer.rules.values())
-        self._decide = self._ask if remote else lru_cache(maxsize=_REMEMBERED)(self._ask)
+        self._decide = self._ask if remote else lru_cache(maxsize=_CACHE_SIZE)(self._ask)
 
     def __contains__(self, rule: str) -> bool:
         return rule in self._names
 
     def check_of(self, rule: str) -> str:
-        """The check that stands behind a rule now, the operator's or the default."""
+        """The effective check of a rule: the operator's or the default."""
         return str(self._enforcer.rules[rule])
 
     def allows(self, rule: str, caller: Caller, *, project_id: str | None = None, user_id: str | None = None) -> bool:
-        """Whether the caller may; the target is the caller's own project unless another owner is named."""
+        """Whether the caller is allowed. The target is the caller's own project unless another owner is named."""
         return self._decide(rule, caller, project_id or caller.project_id, user_id or caller.user_id)
 
     def _ask(self, rule: str, caller: Caller, project_id: str, user_id: str) -> bool:
@@ -57,7 +57,7 @@ class Policy:
         return bool(self._enforcer.enforce(rule, target, _credentials(caller)))
 
     def enforce(self, rule: str, caller: Caller, *, project_id: str | None = None, user_id: str | None = None) -> None:
-        """Raise `Forbidden` if the caller may not."""
+        """Raise `Forbidden` if the caller is not allowed."""
         if not self.allows(rule, caller, project_id=project_id, user_id=user_id):
             raise Forbidden(f"Policy doesn't allow {rule} to be performed.")
 

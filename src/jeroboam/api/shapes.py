@@ -1,8 +1,8 @@
-"""Kinds of values that published objects of both families are made of.
+"""Types of values that the published objects of all families use.
 
-The objects themselves are typed dictionaries in each family's `shapes`: a view is written as one dictionary display,
-mypy holds it to the type, and the OpenAPI document takes the type's schema. A dictionary is made in two thirds of the
-time of a `msgspec.Struct` of the same fields, which lists of a thousand objects notice.
+The objects themselves are typed dictionaries in each family's `shapes`. A view is one dictionary display, mypy checks
+it against the type, and the OpenAPI document takes the type's schema. A dictionary takes two thirds of the time of a
+`msgspec.Struct` with the same fields, which matters for lists of a thousand objects.
 """
 
 from typing import Annotated, TypedDict

@@ -1,8 +1,8 @@
-"""Turns: how many requests of one project are answered at once.
+"""Slots: how many requests of one project are answered in parallel.
 
-Whatever a request holds while it is answered (a connection to an Engine, a host's time for a command), a project holds
-only so often, and others are not kept waiting. Those above wait, since clients send in bursts; so many that they would
-take the connections of others are refused.
+A request holds resources while it is answered: a connection to an Engine, a host's time for a command. A project holds
+only a fixed number of them, so other projects do not wait. Further requests wait, since clients send in bursts. Beyond
+a second limit they are refused, so that they do not take other projects' connections.
 """
 
 import asyncio
@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 
 from jeroboam.domain.errors import Refused
 
-# For each request that is answered, so many wait.
-_WAITING = 3
+# This many requests may wait for each one that is answered.
+_WAITERS_PER_SLOT = 3
 
 
 class TooManyRequests(Refused):
@@ -23,20 +23,20 @@ class TooManyRequests(Refused):
 
 
 class RequestSlots:
-    """Turns by key. A key that nobody uses costs nothing."""
+    """Slots by key. An unused key takes no memory."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._turns: dict[str, asyncio.Semaphore] = {}
         self._users: dict[str, int] = {}
 
     @asynccontextmanager
     async def hold(self, key: str) -> AsyncIterator[None]:
-        """A turn of that key, once there is one. Raises `TooManyRequests` where too many wait for one."""
-        if self._users.get(key, 0) >= self._most * (1 + _WAITING):
+        """Hold a slot of that key, waiting for one if need be. Raises `TooManyRequests` if too many wait already."""
+        if self._users.get(key, 0) >= self._limit * (1 + _WAITERS_PER_SLOT):
             text = f"The project has {self._users[key]} requests under way: try again when some are answered."
             raise TooManyRequests(text)
-        turn = self._turns.setdefault(key, asyncio.Semaphore(self._most))
+        turn = self._turns.setdefault(key, asyncio.Semaphore(self._limit))
         self._users[key] = self._users.get(key, 0) + 1
         try:
             async with turn:

@@ -1,4 +1,4 @@
-"""Microversions: what a request asks for, and the headers that say what it got."""
+"""Microversions: the version that a request asks for, and the version headers of the answer."""
 
 import re
 
@@ -8,18 +8,18 @@ _NUMBER = re.compile(r"([0-9]{1,9})\.([0-9]{1,9})", re.ASCII)
 
 
 class MalformedVersion(Exception):
-    """The header makes no sense."""
+    """The header is malformed."""
 
 
 class UnsupportedVersion(Exception):
-    """The header is well-formed and asks for a version that is not there; the text is that version."""
+    """The header is well-formed, but its version is not supported. The text is that version."""
 
 
 def negotiate(header: str | None, family: Family) -> int:
-    """The minor version to answer in. Raises `MalformedVersion` or `UnsupportedVersion`."""
+    """The minor version of the answer. Raises `MalformedVersion` or `UnsupportedVersion`."""
     if header is None or not header.strip():
         return 1
-    # Several services may be named in one header; the one that is ours counts.
+    # One header may name several services; ours counts.
     for part in header.split(","):
         words = part.split()
         if len(words) == 2 and words[0].lower() in family.words:  # noqa: PLR2004
@@ -40,7 +40,7 @@ def _minor(text: str, family: Family) -> int:
 
 
 def version_headers(family: Family, version: int | None) -> tuple[tuple[str, str], ...]:
-    """The headers of every answer below `/v1`; without the used version where none could be used."""
+    """The headers of every answer below `/v1`; without the used version where none was negotiated."""
     bounds = (
         ("OpenStack-API-Minimum-Version", f"{family.word} 1.1"),
         ("OpenStack-API-Maximum-Version", f"{family.word} 1.{family.newest}"),

@@ -1,6 +1,6 @@
-"""What both families share on the wire: links, pages, booleans in a query, JSON patch.
+"""What the families share on the wire: links, pages, booleans in a query, JSON patch.
 
-Neighbours: the handlers of both families. What differs between them comes in as an argument.
+Neighbours: the handlers of all families. Where the families differ, the difference is an argument.
 """
 
 import datetime as dt
@@ -18,13 +18,13 @@ from jeroboam.domain.errors import BadValue, Invalid
 from jeroboam.kit.ids import is_uuid
 from jeroboam.store import Page
 
-# A member is written as a JSON pointer writes it: `~1` is a slash, `~0` a tilde.
+# A member is escaped as in a JSON pointer: `~1` is a slash, `~0` a tilde.
 _PATH = re.compile(r"/([\w-]+)(?:/((?:[^/~]|~[01])+))?", re.DOTALL)
 _OPS = ("add", "replace", "remove")
 
 
 class HasUuid(Protocol):
-    """What a page can continue after."""
+    """An object that can be a page's marker."""
 
     @property
     def uuid(self) -> str: ...
@@ -84,18 +84,18 @@ def paging(keys: Sequence[str]) -> dict[str, FieldCheck]:
 
 def limit_of(call: Call) -> int:
     """The effective size of a page."""
-    most = call.parts.options.max_limit
-    asked: int = call.query.get("limit", most)
-    return min(asked, most)
+    max_limit = call.parts.options.max_limit
+    limit: int = call.query.get("limit", max_limit)
+    return min(limit, max_limit)
 
 
 def descending(call: Call) -> bool:
-    """Whether the last comes first."""
+    """Whether the list is sorted in descending order."""
     return bool(call.query.get("sort_dir", False))
 
 
 def page_of(call: Call, *, sort_key: str = "id") -> Page:
-    """The page that the query asks for; the store refuses keys that it cannot sort by."""
+    """The page that the query asks for. The store refuses keys that it cannot sort by."""
     return Page(
         marker=call.query.get("marker"),
         descending=descending(call),
@@ -105,9 +105,9 @@ def page_of(call: Call, *, sort_key: str = "id") -> Page:
 
 
 def next_page(call: Call, page: Page, path: str, items: Sequence[HasUuid]) -> str | None:
-    """Where the list goes on: known only by the page being exactly full, as in both published APIs.
+    """The link to the next page; None unless the page is exactly full, as in both published APIs.
 
-    What narrows the list goes along.
+    Filters of the query are kept in the link.
     """
     if not items or len(items) != page.limit:
         return None
@@ -118,22 +118,22 @@ def next_page(call: Call, page: Page, path: str, items: Sequence[HasUuid]) -> st
 
 
 def with_total(call: Call) -> bool:
-    """Whether the list is to say how many objects there are on all its pages, in `total_count`.
+    """Whether the list shows the number of objects on all its pages, in `total_count`.
 
-    An extension, and so only for whoever asks: it costs a statement. It stands in the body, beside `next`, since that
-    is where published clients hand on what they do not know.
+    This is an extension, only on request, since it costs a statement. The total is in the body beside `next`, since
+    published clients pass on unknown fields of the body.
     """
     return query_flag(call.query, "with_count")
 
 
 def query_flag(query: Mapping[str, Any], name: str, *, default: bool = False) -> bool:
-    """A boolean among the checked arguments of a query."""
+    """A boolean of the checked query arguments."""
     return bool(query.get(name, default))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PatchOperation:
-    """One step of a JSON patch: `path` without its slash, split in two where it names a member."""
+    """One operation of a JSON patch. `root` and `member` are the parts of its path."""
 
     op: str
     root: str
@@ -147,26 +147,26 @@ _POINTER = (
 
 
 def changes_of(body: Any) -> list[PatchOperation]:
-    """The steps of a patch in the form that the container-infra API takes: add, replace, remove; plain values."""
+    """The operations of a patch, as the container-infra API accepts them: add, replace, remove, with plain values."""
     if not isinstance(body, list):
         raise Invalid("The body has to be a JSON patch: a list of operations.", field="patch")
     return [_change(step) for step in body]
 
 
 def patch_of(*roots: str, members: str | None = None) -> Schema:
-    """The schema of a patch that may change these fields, and members of one of them."""
+    """The schema of a patch of these fields, and of the members of one of them."""
     inner = "" if members is None else rf"|{members}/([^/~]|~[01])+"
     path = {"type": "string", "pattern": f"^/({'|'.join(roots)}{inner})$"}
     value = {"type": ["string", "integer", "boolean"]}
-    wanted: dict[str, Any] = {
+    set_step: dict[str, Any] = {
         "type": "object",
         "properties": {"op": {"enum": ["add", "replace"]}, "path": path, "value": value},
         "required": ["op", "path", "value"],
         "additionalProperties": False,
     }
     properties = {"op": {"enum": ["remove"]}, "path": path, "value": {"type": [*value["type"], "null"]}}
-    unwanted = wanted | {"properties": properties, "required": ["op", "path"]}
-    return {"type": "array", "items": {"anyOf": [wanted, unwanted]}}
+    remove_step = set_step | {"properties": properties, "required": ["op", "path"]}
+    return {"type": "array", "items": {"anyOf": [set_step, remove_step]}}
 
 
 def _change(step: Any) -> PatchOperation:
@@ -194,7 +194,7 @@ def _change(step: Any) -> PatchOperation:
 def apply(
     document: dict[str, Any], changes: Sequence[PatchOperation], *, mandatory: Collection[str] = ()
 ) -> dict[str, Any]:
-    """A copy of the document with the steps taken in order; a removed field is absent from it."""
+    """A copy of the document with the operations applied in order. A removed field is absent from it."""
     result = {key: dict(value) if isinstance(value, dict) else value for key, value in document.items()}
     for change in changes:
         if change.member is None:

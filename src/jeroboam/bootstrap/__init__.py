@@ -1,1 +1,1 @@
-"""The composition root: settings in, chosen parts out, in one process or in one of many."""
+"""The composition root: it reads the settings and builds the parts, in one process or in many."""

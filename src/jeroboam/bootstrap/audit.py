@@ -1,6 +1,6 @@
-"""The audit's own file: a line of JSON a record, appended.
+"""The audit file: each record is one line of JSON, appended.
 
-The file is opened for each line, so it may be moved away and compressed at any moment.
+The file is opened for each line, so it may be moved and compressed at any time.
 """
 
 import os
@@ -17,7 +17,7 @@ log = structlog.get_logger("jeroboam.audit")
 
 
 def audit_into(file: str, clock: Clock) -> Callable[[AuditRecord], None]:
-    """What writes records to that file and to the log; without a file, to the log alone.
+    """A function that writes records to that file and to the log; without a file, to the log alone.
 
     Raises `ValueError` for a file that cannot be written.
     """
@@ -35,7 +35,7 @@ def audit_into(file: str, clock: Clock) -> Callable[[AuditRecord], None]:
         try:
             _append(path, msgspec.json.encode(line) + b"\n")
         except OSError as error:
-            # The write has been done, and its record is in the log: the answer is not to suffer for a full disk.
+            # The request was carried out and its record is in the log: a full disk must not change the answer.
             log.warning("the audit file cannot be written", file=file, error=str(error))
 
     return write

@@ -1,7 +1,7 @@
-"""Why a user may do something, or may not: the policy rule, the user's roles, and each limit with its verdict.
+"""Explains why a user may do something or not: the policy rule, the user's roles, and each limit with its verdict.
 
-Everything is looked up where the service itself looks: roles in Keystone, rules and limits in the operator's files,
-objects in the store. Nothing is changed. The Keystone has to answer; of the service only its database is needed.
+It reads from where the service reads: roles from Keystone, rules and limits from the operator's files, objects from the
+store. It changes nothing. Keystone has to answer; of the service only the database is needed.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ from jeroboam.store import Store
 
 _WISHES = ("template", "name", "node_count", "master_count", "flavor", "master_flavor", "coe", "provider")
 _LABEL = "label."
-# What limits bound: nothing that only reads, and nothing that makes less.
+# The actions that limits bound. Reads, and actions that only reduce, are not among them.
 _BOUNDED = frozenset(
     f"{kind}:{verb}"
     for kind, verbs in {
@@ -37,47 +37,47 @@ _BOUNDED = frozenset(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Explanation:
-    """The answer, line by line."""
+    """The explanation, line by line."""
 
     lines: tuple[str, ...]
-    allowed: bool
+    is_allowed: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Object:
-    """What the action would be done to."""
+    """The object of the action."""
 
     title: str
-    asked: RequestedSize
+    size: RequestedSize
     owner: str | None = None
-    """The project that has it; None where the action would make it."""
+    """The project that owns it; None if the action would create it."""
     creator: str | None = None
 
 
-async def explain(settings: Settings, user: str, action: str, what: str | None, project: str | None) -> Explanation:
-    """Raises `ValueError` for a user, a project, an action or an object that there is not."""
+async def explain(settings: Settings, user: str, action: str, target: str | None, project: str | None) -> Explanation:
+    """Explain the action. Raises `ValueError` for an unknown user, project, action or object."""
     rules = next((family for family in (CONTAINER_INFRA, CONTAINER) if action in family), None)
     if rules is None:
-        known = ", ".join(sorted(CONTAINER_INFRA | CONTAINER))
-        raise ValueError(f"there is no action {action}; there are: {known}")
+        actions = ", ".join(sorted(CONTAINER_INFRA | CONTAINER))
+        raise ValueError(f"there is no action {action}; there are: {actions}")
     limits = read_limits(settings.api.limits_file)
     policy = Policy(rules, settings.api.policy_file or None)
     async with _keystone(settings) as keystone:
         user_id, name = await keystone.find_user(user)
         caller, owner = _as_caller(user_id, name, await keystone.assignments(user_id), project)
-        found = None if what is None else await _look_up(settings, what, caller.project_id)
-        if found is not None and found.owner not in {None, owner.project_id}:
-            owner = await keystone.project(found.owner or "")
+        subject = None if target is None else await _look_up(settings, target, caller.project_id)
+        if subject is not None and subject.owner not in {None, owner.project_id}:
+            owner = await keystone.project(subject.owner or "")
     lines = [f"user {caller.user_name} ({caller.user_id}) in project {caller.project_name} ({caller.project_id})"]
     lines.append(f"roles: {', '.join(sorted(caller.roles)) or 'none'}")
-    if found is not None:
-        lines.append(f"object: {found.title}")
-    passes = _ask(policy, rules, action, caller, found, lines)
+    if subject is not None:
+        lines.append(f"object: {subject.title}")
+    passes = _ask(policy, rules, action, caller, subject, lines)
     within = True
-    if found is not None and action in _BOUNDED:
-        within = _judge(concerning(limits, owner), found.asked, owner, lines)
+    if subject is not None and action in _BOUNDED:
+        within = _judge(concerning(limits, owner), subject.size, owner, lines)
     lines.append("allowed" if passes and within else "not allowed")
-    return Explanation(lines=tuple(lines), allowed=passes and within)
+    return Explanation(lines=tuple(lines), is_allowed=passes and within)
 
 
 def _keystone(settings: Settings) -> KeystoneAdmin:
@@ -90,19 +90,21 @@ def _keystone(settings: Settings) -> KeystoneAdmin:
     return KeystoneAdmin(url, password=folder.passwords().admin)
 
 
-def _as_caller(user_id: str, name: str, held: list[RoleAssignment], project: str | None) -> tuple[Caller, LimitOwner]:
-    """The user in the project that was named, or in the only one there is."""
-    there = {each.owner.project_id: each.owner for each in held}
+def _as_caller(
+    user_id: str, name: str, assignments: list[RoleAssignment], project: str | None
+) -> tuple[Caller, LimitOwner]:
+    """The user in the named project, or in the only one. Raises `ValueError` if there is no single project."""
+    owners = {assignment.owner.project_id: assignment.owner for assignment in assignments}
     if project is not None:
-        there = {uuid: owner for uuid, owner in there.items() if project in {uuid, owner.project_name}}
-    if len(there) != 1:
-        names = ", ".join(sorted({each.owner.project_name for each in held})) or "none"
+        owners = {uuid: owner for uuid, owner in owners.items() if project in {uuid, owner.project_name}}
+    if len(owners) != 1:
+        names = ", ".join(sorted({assignment.owner.project_name for assignment in assignments})) or "none"
         raise ValueError(f"name one of the projects in which {name} has a role: {names}")
-    [owner] = there.values()
+    [owner] = owners.values()
     caller = Caller(
         user_id=user_id,
         project_id=owner.project_id,
-        roles=frozenset(each.role.lower() for each in held if each.owner == owner),
+        roles=frozenset(assignment.role.lower() for assignment in assignments if assignment.owner == owner),
         user_name=name,
         project_name=owner.project_name,
         project_domain_id=owner.domain_id,
@@ -111,34 +113,34 @@ def _as_caller(user_id: str, name: str, held: list[RoleAssignment], project: str
 
 
 def _ask(
-    policy: Policy, rules: Mapping[str, str], action: str, caller: Caller, found: _Object | None, lines: list[str]
+    policy: Policy, rules: Mapping[str, str], action: str, caller: Caller, subject: _Object | None, lines: list[str]
 ) -> bool:
-    """What the rule says, and for another project's object the rule that lets one see those."""
-    other = found is not None and found.owner is not None and found.owner != caller.project_id
-    asked = [action]
-    if other:
+    """Check the rule, and for another project's object the rule that allows those."""
+    is_foreign = subject is not None and subject.owner is not None and subject.owner != caller.project_id
+    rule_names = [action]
+    if is_foreign:
         names = (f"{action}_all_projects", f"{action.replace(':get', ':get_one')}_all_projects")
         beyond = next((name for name in names if name in rules), None)
         if beyond is None:
             lines.append("the object is in another project, and no rule lets anybody do that there")
             return False
-        asked.append(beyond)
+        rule_names.append(beyond)
     good = True
-    for rule in asked:
-        own = found is not None and not other
-        passes = policy.allows(rule, caller, user_id=found.creator if found is not None and own else None)
+    for rule in rule_names:
+        is_own = subject is not None and not is_foreign
+        passes = policy.allows(rule, caller, user_id=subject.creator if subject is not None and is_own else None)
         lines.append(f"rule {rule}: {policy.check_of(rule)}: {'passes' if passes else 'does not pass'}")
         good = good and passes
     return good
 
 
-def _judge(limits: tuple[Limit, ...], asked: RequestedSize, owner: LimitOwner, lines: list[str]) -> bool:
+def _judge(limits: tuple[Limit, ...], size: RequestedSize, owner: LimitOwner, lines: list[str]) -> bool:
     if not limits:
         lines.append(f"limits: none concerns project {owner.project_name or owner.project_id}")
         return True
     good = True
     for limit in limits:
-        verdicts: list[LimitVerdict] = list(judge((limit,), asked))
+        verdicts: list[LimitVerdict] = list(judge((limit,), size))
         if not verdicts:
             lines.append(f"limit {limit.name}: says nothing of this")
         for verdict in verdicts:
@@ -150,22 +152,22 @@ def _judge(limits: tuple[Limit, ...], asked: RequestedSize, owner: LimitOwner, l
 # ------------------------------------------------------------------------------------------------------- objects
 
 
-async def _look_up(settings: Settings, what: str, project_id: str) -> _Object:
+async def _look_up(settings: Settings, target: str, project_id: str) -> _Object:
     store = Store(settings.database_url, clock=SystemClock(), bus=MemoryBus())
     try:
-        if "=" in what:
-            return await _wish(store, what, project_id)
+        if "=" in target:
+            return await _wish(store, target, project_id)
         async with store.read() as tx:
-            clusters = await tx.clusters.find(what)
-            clusters = [each for each in clusters if each.project_id == project_id] or clusters
+            clusters = await tx.clusters.find(target)
+            clusters = [cluster for cluster in clusters if cluster.project_id == project_id] or clusters
             if len(clusters) == 1:
                 groups = (await tx.nodegroups.of(clusters[0].uuid))[clusters[0].uuid]
                 return _of_cluster(clusters[0], groups, await tx.templates.get(clusters[0].template_id))
-            templates = await tx.templates.find(what)
+            templates = await tx.templates.find(target)
         if len(clusters) > 1 or len(templates) > 1:
-            raise ValueError(f"there are several {what}; name one by its uuid")
+            raise ValueError(f"there are several {target}; name one by its uuid")
         if not templates:
-            raise ValueError(f"there is no cluster and no template {what}")
+            raise ValueError(f"there is no cluster and no template {target}")
         return _of_template(templates[0])
     finally:
         await store.close()
@@ -173,13 +175,13 @@ async def _look_up(settings: Settings, what: str, project_id: str) -> _Object:
 
 def _of_cluster(cluster: Cluster, groups: list[NodeGroup], template: Template | None) -> _Object:
     title = f"cluster {cluster.name} ({cluster.uuid}), {cluster.status}"
-    asked = asked_by(cluster, groups, template)
-    return _Object(title=title, asked=asked, owner=cluster.project_id, creator=cluster.user_id)
+    size = asked_by(cluster, groups, template)
+    return _Object(title=title, size=size, owner=cluster.project_id, creator=cluster.user_id)
 
 
 def _of_template(template: Template) -> _Object:
     spec = template.spec
-    asked = RequestedSize(
+    size = RequestedSize(
         template=(template.uuid, template.name),
         coe=spec.coe,
         provider=spec.driver,
@@ -187,46 +189,46 @@ def _of_template(template: Template) -> _Object:
         labels=spec.labels,
     )
     owner = None if template.public else template.project_id
-    return _Object(title=f"template {template.name} ({template.uuid})", asked=asked, owner=owner)
+    return _Object(title=f"template {template.name} ({template.uuid})", size=size, owner=owner)
 
 
-async def _wish(store: Store, what: str, project_id: str) -> _Object:
-    """`template=swarm,node_count=5,label.team=a`: a cluster that is not there yet."""
-    said = dict(part.strip().partition("=")[::2] for part in what.split(",") if part.strip())
-    for key in said:
+async def _wish(store: Store, target: str, project_id: str) -> _Object:
+    """The object of `template=swarm,node_count=5,label.team=a`: a cluster that does not exist yet."""
+    fields = dict(part.strip().partition("=")[::2] for part in target.split(",") if part.strip())
+    for key in fields:
         if key not in _WISHES and not key.startswith(_LABEL):
             raise ValueError(f"{key} is nothing that a wish says; it may say {', '.join(_WISHES)}, {_LABEL}KEY")
-    own = {key.removeprefix(_LABEL): value for key, value in said.items() if key.startswith(_LABEL)}
-    masters, workers = (_whole(said, key) for key in ("master_count", "node_count"))
+    labels = {key.removeprefix(_LABEL): value for key, value in fields.items() if key.startswith(_LABEL)}
+    masters, workers = (_whole(fields, key) for key in ("master_count", "node_count"))
     async with store.read() as tx:
         _, before = await tx.clusters.totals(project_id)
-        templates = await tx.templates.find(said["template"]) if "template" in said else []
-    if "template" in said and len(templates) != 1:
-        raise ValueError(f"there is no template {said['template']}, or there are several")
-    base = _of_template(templates[0]).asked if templates else RequestedSize()
+        templates = await tx.templates.find(fields["template"]) if "template" in fields else []
+    if "template" in fields and len(templates) != 1:
+        raise ValueError(f"there is no template {fields['template']}, or there are several")
+    base = _of_template(templates[0]).size if templates else RequestedSize()
     nodes = masters + workers
-    asked = replace(
+    size = replace(
         base,
-        cluster_name=said.get("name"),
-        coe=said.get("coe", base.coe),
-        provider=said.get("provider", base.provider),
-        flavors=_flavors(said, templates[0].spec if templates else TemplateSpec(coe="", image_id="")),
-        labels=own or base.labels or {},
+        cluster_name=fields.get("name"),
+        coe=fields.get("coe", base.coe),
+        provider=fields.get("provider", base.provider),
+        flavors=_flavors(fields, templates[0].spec if templates else TemplateSpec(coe="", image_id="")),
+        labels=labels or base.labels or {},
         labels_complete=True,
         cluster_nodes=nodes,
         project_nodes=before + nodes,
     )
-    return _Object(title=f"a cluster with {masters} masters and {workers} workers", asked=asked)
+    return _Object(title=f"a cluster with {masters} masters and {workers} workers", size=size)
 
 
-def _flavors(said: Mapping[str, str], above: TemplateSpec) -> tuple[str, str]:
-    """Of the masters, and of the workers."""
-    workers = said.get("flavor") or above.flavor_id or DEFAULT_FLAVOR
-    return said.get("master_flavor") or above.master_flavor_id or workers, workers
+def _flavors(fields: Mapping[str, str], template_spec: TemplateSpec) -> tuple[str, str]:
+    """The flavours of masters and of workers."""
+    workers = fields.get("flavor") or template_spec.flavor_id or DEFAULT_FLAVOR
+    return fields.get("master_flavor") or template_spec.master_flavor_id or workers, workers
 
 
-def _whole(said: dict[str, str], key: str) -> int:
-    value = said.get(key, "1")
+def _whole(fields: dict[str, str], key: str) -> int:
+    value = fields.get(key, "1")
     if not (value.isascii() and value.isdigit()):
         raise ValueError(f"{key} has to be a whole number, not {value}")
     return int(value)

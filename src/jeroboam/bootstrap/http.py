@@ -1,8 +1,8 @@
-"""The HTTP server in front of the application: uvicorn's, with limits for those who have not said yet who they are.
+"""The HTTP server in front of the application: uvicorn's, with limits for clients that are not authenticated yet.
 
-A request's head has a size and a time, its body a time, an answer a time in which it is taken; what is malformed is
-answered in JSON, in the shape that both families share. Neighbours: `service`, which starts it; the application, which
-limits the size of bodies and knows callers.
+The head of a request has a limit in size and time, its body one in time, and the answer one in the time until the
+client takes it. A malformed request is answered in JSON, in the shape that both families share. Neighbours: `service`
+starts it; the application limits the size of bodies and authenticates callers.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from jeroboam.kit.tasks import Tasks
 
-# What browsers may send and see, as the published services have it.
+# The headers that browsers may send and see, as in the published services.
 _CORS_METHODS = ("GET", "PUT", "POST", "DELETE", "PATCH", "HEAD")
 _CORS_SENT = ("X-Auth-Token", "X-Openstack-Request-Id", "X-Service-Token", "OpenStack-API-Version", "Content-Type")
 _CORS_SEEN = (
@@ -35,23 +35,23 @@ _CORS_SEEN = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HttpLimits:
-    """What one connection may take. Times are in seconds."""
+    """The limits of one connection. Times are in seconds."""
 
     head_octets: int = 64 << 10
     head_seconds: float = 10.0
     body_seconds: float = 60.0
     untaken_octets: int = 4 << 20
-    """How much of a body may come after its request has its answer: clients read one once all is sent."""
+    """How much of a body may arrive after its request was answered: clients send the whole body before they read."""
     answer_seconds: float = 60.0
-    """How long a client may leave an answer untaken."""
+    """How long a client may take until it reads an answer."""
     idle_seconds: int = 75
-    """Between two requests. Clients that poll do so every few seconds, and must not meet the close."""
+    """The time between two requests. Clients that poll do so every few seconds, and must not meet the close."""
     connections: int = 1000
-    """Open at once; above that one without a request is closed for each new one."""
+    """Open connections. Above that an idle one is closed for each new one."""
 
 
 def limit_protocol(limits: HttpLimits) -> type[HttpToolsProtocol]:
-    """The class of a connection with these limits."""
+    """The protocol class of connections with these limits."""
 
     class LimitedProtocol(_LimitedProtocol):
         pass
@@ -73,7 +73,7 @@ class _LimitedProtocol(HttpToolsProtocol):
         self._arm(self.limits.head_seconds)
 
     def _make_room(self) -> None:
-        """Close a connection that has no request under way, where there are too many."""
+        """Close an idle connection if there are too many."""
         if len(self.connections) <= self.limits.connections:
             return
         for other in self.connections:
@@ -83,7 +83,7 @@ class _LimitedProtocol(HttpToolsProtocol):
         self.transport.close()
 
     def is_idle(self) -> bool:
-        """Whether no request is being answered on it."""
+        """Whether no request is being answered on the connection."""
         return self.cycle is None or self.cycle.response_complete
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -124,7 +124,7 @@ class _LimitedProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._disarm()
-        # What comes next belongs to the next request.
+        # The next data belongs to the next request.
         self._in_head = True
         super().on_message_complete()
 
@@ -139,7 +139,7 @@ class _LimitedProtocol(HttpToolsProtocol):
             self._untaken = None
 
     def send_400_response(self, msg: str) -> None:
-        """What uvicorn says of a request that is none, or that it cannot take up."""
+        """Answer a request that uvicorn finds malformed or cannot accept."""
         if not self.transport.is_closing():
             self._refuse(HTTPStatus.BAD_REQUEST, msg)
 
@@ -158,7 +158,7 @@ class _LimitedProtocol(HttpToolsProtocol):
         if self._in_head and self._head_octets:
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, "The request's head took too long.")
         elif self._in_head or self.cycle is None or self.cycle.response_started:
-            # Whoever has said nothing, or has an answer already, gets none.
+            # A client that sent nothing, or has an answer already, gets none.
             self.transport.close()
         else:
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, "The request's body took too long.")
@@ -177,7 +177,7 @@ class _LimitedProtocol(HttpToolsProtocol):
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves signals to us."""
+    """A server that installs no signal handlers."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -193,7 +193,7 @@ class _Server(uvicorn.Server):
 
 
 def allow_origins(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
-    """The application for pages of these origins too (CORS); `*` is any. Without origins, as it is."""
+    """The application with CORS for pages of these origins; `*` is any. Without origins it is unchanged."""
     if not origins:
         return app
     return CORSMiddleware(
@@ -209,7 +209,7 @@ def allow_origins(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
 async def serving(
     app: ASGIApp, listener: socket.socket, *, tasks: Tasks, drain_seconds: int, limits: HttpLimits | None = None
 ) -> AsyncIterator[None]:
-    """Answer on the socket; at the end requests that are under way are answered, for so many seconds."""
+    """Serve on the socket. At the end, requests in progress may take that many seconds to be answered."""
     limits = limits or HttpLimits()
     protocol: Any = limit_protocol(limits)
     config = uvicorn.Config(
@@ -225,9 +225,9 @@ async def serving(
     )
     server = _Server(config)
     task = tasks.start("http", server.serve(sockets=[listener]))
-    started = tasks.start("http ready", server.ready.wait())
-    await asyncio.wait({task, started}, return_when=asyncio.FIRST_COMPLETED)
-    started.cancel()
+    ready_task = tasks.start("http ready", server.ready.wait())
+    await asyncio.wait({task, ready_task}, return_when=asyncio.FIRST_COMPLETED)
+    ready_task.cancel()
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Node images, from the command line's side: which there are, and the parts that make one, put together."""
+"""Node images for the command line: list, build and remove them."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -19,7 +19,7 @@ from jeroboam.providers.local.engine import LocalEngine
 from jeroboam.settings import Settings
 
 KUBERNETES = "kubernetes"
-# Whose programs are this machine's own.
+# Node images with the programs of this machine.
 FROM_HOST = {"swarm": swarm.recipe, "load-balancer": loadbalancer.recipe}
 IMAGES = ("swarm", KUBERNETES, "load-balancer")
 SOURCES = ("releases", "modules")
@@ -35,9 +35,9 @@ async def build(
     mirror: str | None = None,
     checksums: Path | None = None,
 ) -> str:
-    """Make that node image; what there is now, in a line, and before it what published programs were checked against.
+    """Build that node image. Returns a line with the result, after a line on the checksums of published programs.
 
-    Raises `ValueError` for another name, version or source, and for what only Kubernetes has.
+    Raises `ValueError` for an unknown name, version or source, and for options that only Kubernetes has.
     """
     if name not in IMAGES:
         raise ValueError(f"there is no node image for {name!r}; there is: {', '.join(IMAGES)}")
@@ -49,19 +49,19 @@ async def build(
         raise ValueError("checksums are those of releases: Go modules have their own")
     if name in FROM_HOST and (version or source or mirror or checksums):
         raise ValueError(f"the node image {name} is made of this machine's own programs: it has no version, no source")
-    wanted = kubernetes.version(version)
-    said = ""
+    kubernetes_version = kubernetes.version(version)
+    notes = ""
     async with _engine(settings) as docker:
         if name in FROM_HOST:
-            built = await fromhost.build(docker, FROM_HOST[name]())
+            image = await fromhost.build(docker, FROM_HOST[name]())
         else:
             cache = ProgramCache(settings.image_cache, SystemClock(), report)
-            brought = None if checksums is None else _read(checksums)
-            chosen = await _source(wanted, source, mirror or settings.image_mirror, brought)
-            built = await kubernetes.build(docker, wanted, chosen, cache, machine_of(docker))
-            if isinstance(chosen, Releases | FetchOrCompile):
-                said = f"{chosen.checked(wanted.programs)}\n"
-    return f"{said}{built.name}: {'made' if built.fresh else 'there already'} ({built.id[:19]})"
+            own_checksums = None if checksums is None else _read(checksums)
+            program_source = await _source(kubernetes_version, source, mirror or settings.image_mirror, own_checksums)
+            image = await kubernetes.build(docker, kubernetes_version, program_source, cache, machine_of(docker))
+            if isinstance(program_source, Releases | FetchOrCompile):
+                notes = f"{program_source.checked(kubernetes_version.programs)}\n"
+    return f"{notes}{image.name}: {'made' if image.fresh else 'there already'} ({image.id[:19]})"
 
 
 async def listed(settings: Settings) -> Sequence[EngineNodeImage]:
@@ -71,7 +71,7 @@ async def listed(settings: Settings) -> Sequence[EngineNodeImage]:
 
 
 async def remove(settings: Settings, name: str) -> Sequence[str]:
-    """Remove a node image; the names that it had."""
+    """Remove a node image. Returns the names that it had."""
     async with _engine(settings) as docker:
         return await engine.remove(docker, name)
 
@@ -86,7 +86,7 @@ async def _engine(settings: Settings) -> AsyncIterator[aiodocker.Docker]:
 
 
 def machine_of(docker: aiodocker.Docker) -> Callable[[str], Awaitable[Mapping[str, Any]]]:
-    """What that Engine gives to a container of an image that plays a machine."""
+    """A function that returns what the Engine gives to a container of an image that plays a machine."""
 
     async def machine(image: str) -> Mapping[str, Any]:
         return (await LocalEngine(lambda: docker, {}).gift(image)).host_config
@@ -102,13 +102,13 @@ def _read(checksums: Path) -> dict[str, str]:
 
 
 async def _source(
-    wanted: kubernetes.Version, name: str | None, mirror: str, checksums: Mapping[str, str] | None
+    version: kubernetes.Version, name: str | None, mirror: str, checksums: Mapping[str, str] | None
 ) -> ProgramSource:
-    """That source; without a name what can be reached: published programs, and compiled ones where there are none."""
+    """The source of that name. Without a name: published programs if they can be reached, otherwise compiled ones."""
     releases = kubernetes.releases(mirror, checksums)
     if name == "releases" or (name is None and (mirror or checksums)):
         return releases
     modules = kubernetes.modules()
-    if name is None and await releases.answers(wanted.programs[-1]):
+    if name is None and await releases.answers(version.programs[-1]):
         return FetchOrCompile(releases, modules)
     return modules

@@ -8,9 +8,9 @@ from jeroboam.domain.limits import Limit, parse
 
 
 def read_limits(file: str) -> tuple[Limit, ...]:
-    """The limits in that YAML file; none where no file is named.
+    """The limits in that YAML file; none if no file is named.
 
-    Raises `ValueError` in one line that names the file, and in it the limit or the line, for what cannot be read.
+    Raises `ValueError` with one line that names the file, and the limit or the line in it.
     """
     if not file:
         return ()

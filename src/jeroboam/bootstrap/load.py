@@ -1,7 +1,7 @@
-"""A user's own images on the nodes of a cluster, for where no registry is: from the command line's side.
+"""Loads a user's own images onto the nodes of a cluster, where there is no registry. For the command line.
 
-The cluster is looked up in the store, its nodes on the Engine. What is loaded lies on the disks of the nodes and
-survives that they are made anew; nodes that come later do not have it.
+The cluster is looked up in the store, its nodes on the Engine. Loaded images are on the disks of the nodes and survive
+a rebuild. Nodes that are created later do not have them.
 """
 
 from collections.abc import Sequence
@@ -19,9 +19,9 @@ _PROVIDER = "local"
 
 
 async def load_images(settings: Settings, cluster: str, images: Sequence[str]) -> Sequence[str]:
-    """Bring these images of the Engine onto every node of the cluster; the names of the nodes.
+    """Load these images of the Engine onto every node of the cluster. Returns the names of the nodes.
 
-    Raises `ValueError` for a cluster that there is not, or that cannot take any, and `Permanent` as `bring` does.
+    Raises `ValueError` for an unknown cluster or one that cannot take images, and `Permanent` as `bring` does.
     """
     folder = StateFolder(settings.state)
     if not folder.exists:
@@ -40,20 +40,21 @@ async def load_images(settings: Settings, cluster: str, images: Sequence[str]) -
         await docker.close()
 
 
-async def _cluster(settings: Settings, named: str) -> str:
+async def _cluster(settings: Settings, ident: str) -> str:
     store = Store(settings.database_url, clock=SystemClock(), bus=MemoryBus())
     try:
         async with store.read() as tx:
-            found = await tx.clusters.find(named)
+            matches = await tx.clusters.find(ident)
     finally:
         await store.close()
-    if not found:
-        raise ValueError(f"there is no cluster {named}")
-    if len(found) > 1:
-        raise ValueError(f"there are several clusters {named}; name one by its uuid")
-    of = found[0].spec.template
-    if (of.coe, of.driver) != (_COE, _PROVIDER):
+    if not matches:
+        raise ValueError(f"there is no cluster {ident}")
+    if len(matches) > 1:
+        raise ValueError(f"there are several clusters {ident}; name one by its uuid")
+    template = matches[0].spec.template
+    if (template.coe, template.driver) != (_COE, _PROVIDER):
         raise ValueError(
-            f"images are brought onto nodes of {_COE} on {_PROVIDER} only, and {named} is {of.coe} on {of.driver}"
+            f"images are brought onto nodes of {_COE} on {_PROVIDER} only, "
+            f"and {ident} is {template.coe} on {template.driver}"
         )
-    return found[0].uuid
+    return matches[0].uuid

@@ -1,7 +1,7 @@
-"""What the command line does to a cluster as its user: checks it, and gives kubectl a way in.
+"""What the command line does in a cluster as its user: run checks, and give kubectl access.
 
-Who one is, the usual `OS_*` variables or a clouds.yaml say; where they say nothing, one is the member of this
-machine's own installation. Neighbours: the clients of both APIs; the checks; the cache of programs.
+The user comes from the usual `OS_*` variables or a clouds.yaml; without them it is the member of this machine's own
+installation. Neighbours: the clients of both APIs; `checks`; `nodeimages.kubectl`, the cache of programs.
 """
 
 import json
@@ -29,10 +29,10 @@ _WHO = ("OS_CLOUD", "OS_AUTH_URL")
 async def check(
     settings: Settings, ident: str, report: CheckProgress, *, only: Sequence[str], image: str, seconds: float
 ) -> list[CheckResult]:
-    """Run these checks (all for none) in that cluster.
+    """Run these checks in that cluster; all checks if none is named.
 
-    Raises `ValueError` for a check that there is not and where nothing can be checked, `DriverError` for a cluster
-    that cannot be reached.
+    Raises `ValueError` for an unknown check and if the checks cannot start, `DriverError` for a cluster that cannot be
+    reached.
     """
     checks = chosen(only)
     _, access = await _reached(settings, ident)
@@ -43,17 +43,17 @@ async def check(
     async with KubernetesApi(access.url, showing(access.own, access.ca_certificates)) as api:
         try:
             site = await enter(api, bearer, SystemClock(), image=image, seconds=seconds)
-        except CheckFailed as failed:
-            raise ValueError(str(failed)) from failed
+        except CheckFailed as error:
+            raise ValueError(str(error)) from error
         return await carry_out(site, checks, report)
 
 
 async def kubectl_for(
     settings: Settings, ident: str, words: Sequence[str]
 ) -> tuple[Path, list[str], Mapping[str, str]]:
-    """What to run: the kubectl of the cluster's version, its arguments and its environment.
+    """The program to run: the kubectl of the cluster's version, with its arguments and its environment.
 
-    Its configuration lies in memory, in a descriptor that the program inherits: no key touches a disk.
+    Its configuration is in memory, in a descriptor that the program inherits, so no key is written to a disk.
     """
     cluster, access = await _reached(settings, ident)
     program = cached(settings.image_cache, cluster.coe_version)
@@ -66,14 +66,14 @@ async def kubectl_for(
 
 
 def kubeconfig(cluster: ClusterView, access: ClusterCredentials) -> dict[str, Any]:
-    """What kubectl reads to reach that cluster; JSON is YAML too."""
+    """The configuration with which kubectl reaches that cluster; JSON is YAML too."""
     server = {"server": access.url, "certificate-authority-data": _b64(access.ca_certificates.encode())}
-    shown = {"client-certificate-data": _b64(access.own.pem.encode()), "client-key-data": _b64(access.own.key)}
+    user = {"client-certificate-data": _b64(access.own.pem.encode()), "client-key-data": _b64(access.own.key)}
     return {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": cluster.name, "cluster": server}],
-        "users": [{"name": "admin", "user": shown}],
+        "users": [{"name": "admin", "user": user}],
         "contexts": [{"name": "default", "context": {"cluster": cluster.name, "user": "admin"}}],
         "current-context": "default",
     }

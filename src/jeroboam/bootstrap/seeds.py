@@ -1,4 +1,4 @@
-"""The templates that every new installation has."""
+"""The templates of a new installation."""
 
 from dataclasses import replace
 
@@ -28,11 +28,11 @@ SPECS = {
 
 
 async def seed(store: Store, ids: Ids, *, project_id: str, user_id: str) -> None:
-    """Write those of them that the project does not have."""
+    """Create those templates that the project does not have."""
     async with store.write() as tx:
-        known = {template.name for template in await tx.templates.select(project_id=project_id)}
+        names = {template.name for template in await tx.templates.select(project_id=project_id)}
         for name, spec in SPECS.items():
-            if name in known:
+            if name in names:
                 continue
             await tx.templates.insert(
                 Template(

@@ -1,7 +1,7 @@
-"""The whole service in one process, as `jeroboam up` runs it: API, conductor, dispatch and an agent.
+"""The whole service in one process, for `jeroboam up`: API, conductor, dispatch and an agent.
 
-The parts are the same objects that a larger installation runs in many processes; here the bus, the agent's session
-and the gateway to the host are the in-memory implementations of the same ports.
+The parts are the same objects that a larger installation runs in many processes. Here the bus, the agent's session and
+the gateway to the host are the in-memory implementations of the same ports.
 """
 
 import asyncio
@@ -64,7 +64,7 @@ from jeroboam.store import Store, fault_of
 from jeroboam.store.migrations import upgrade
 
 CONDUCTOR_BINARY = "jeroboam-conductor"
-# For answers that are under way; all of the end has to fit into the 5 seconds that are promised.
+# Seconds for requests in progress. The whole shutdown has to fit into the promised 5 seconds.
 DRAIN_SECONDS = 3
 LAST_SECONDS = 4.5
 
@@ -73,14 +73,14 @@ log = structlog.get_logger("jeroboam")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ListenAddresses:
-    """Where a running service listens."""
+    """The addresses of a running service."""
 
     api: str
     keystone: str
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A listening socket. Raises `ValueError` that names the address when it cannot be had."""
+    """A listening socket. Raises `ValueError` that names the address if it is not available."""
     try:
         return socket.create_server((host, port), backlog=512, reuse_port=False)
     except OSError as error:
@@ -88,7 +88,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 class SingleProcess:
-    """Everything of one process. Start it with `running`."""
+    """All parts of one process. Start it with `running`."""
 
     def __init__(self, settings: Settings, folder: StateFolder, keystone: EmbeddedKeystone) -> None:
         """The Keystone has been started; it need not answer yet."""
@@ -115,7 +115,7 @@ class SingleProcess:
 
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[ListenAddresses]:
-        """Run it for as long as the context lasts; at the end it drains and leaves clusters and containers alone."""
+        """Run the service while the context lasts. Then requests are drained; clusters and containers keep running."""
         settings = self._settings
         api_socket = _listen(*address(settings.api.listen, "[api] listen"))
         host, port = api_socket.getsockname()[:2]
@@ -162,20 +162,21 @@ class SingleProcess:
             name = url.partition("///")[2] if url.startswith("sqlite") else "[database] connection"
             raise ValueError(f"{name}: the database does not work: {reason}") from error
         async with self._store.write() as tx:
-            # The folder's lock says that no other process holds one.
-            for leased in ("cluster", "workload"):
-                await tx.leases(leased).release_all()
-            sealed = [certificate.sealed_key for certificate in await tx.certificates.select()]
-        lost = sum(not self._sealer.has_key_of(key) for key in sealed)
-        if lost:
-            text = f"{lost} of {len(sealed)} keys of clusters were sealed with a key that is not in it; put it back"
+            # The folder is locked, so no other process holds a lease.
+            for kind in ("cluster", "workload"):
+                await tx.leases(kind).release_all()
+            sealed_keys = [certificate.sealed_key for certificate in await tx.certificates.select()]
+        lost_count = sum(not self._sealer.has_key_of(key) for key in sealed_keys)
+        if lost_count:
+            keys = f"{lost_count} of {len(sealed_keys)} keys"
+            text = f"{keys} of clusters were sealed with a key that is not in it; put it back"
             raise ValueError(f"{self._folder.key_file}: {text}")
 
     async def _seed(self, tokens: KeystoneTokens) -> None:
         marker = self._folder.path / "seeded"
         if not marker.exists():
-            own = await tokens.own()
-            await seeds.seed(self._store, self._ids, project_id=own.project_id, user_id=own.user_id)
+            caller = await tokens.own()
+            await seeds.seed(self._store, self._ids, project_id=caller.project_id, user_id=caller.user_id)
             marker.touch()
 
     def _api_parts(self, addresses: ListenAddresses, tokens: KeystoneTokens, gateway: SessionGateway) -> ApiParts:
@@ -233,7 +234,7 @@ class SingleProcess:
         )
 
     def _start_hosts(self) -> SessionGateway:
-        """Dispatch, and the agent of this machine with a session to it."""
+        """Start dispatch, and the agent of this machine with a session to it."""
         records = DispatchRecords(self._store, ids=self._ids)
         dispatcher = Dispatcher(records, bus=self._bus, clock=self._clock)
         self._tasks.start("dispatch", dispatcher.run())
@@ -247,7 +248,7 @@ class SingleProcess:
         )
         self._tasks.start("agent", agent.run())
         self._tasks.start("limits", self._learn_limits())
-        # A command has that long; the agent's other answers have the gateway's own limit.
+        # A command may take that long; the other answers of the agent have the gateway's own limit.
         patience = ANSWER_SECONDS + self._settings.containers.execute_seconds
         return SessionGateway(dispatcher, answer_seconds=patience)
 
@@ -341,7 +342,7 @@ class SingleProcess:
         )
 
     def _start_workloads(self) -> None:
-        """What looks after what users have inside clusters."""
+        """Start the loops for objects inside clusters."""
         conductor, clock, store, reach = self._settings.conductor, self._clock, self._store, self._reach
         seconds = conductor.check_seconds
         for subject in (
@@ -351,12 +352,12 @@ class SingleProcess:
             leased = LeaseRunner(subject, store=store, clock=clock, owner=self._ids.uuid())
             loop = self._build_loop(leased, conductor.parallel_containers)
             self._tasks.start(loop.name, loop.run())
-        for what, way in (("containers", reach.containers), ("manifests", reach.manifests)):
+        for kind, way in (("containers", reach.containers), ("manifests", reach.manifests)):
             strays = StrayCollector(store=store, way=way, clock=clock, every_seconds=conductor.reaper_seconds)
-            self._tasks.start(f"strays among {what}", strays.run())
+            self._tasks.start(f"strays among {kind}", strays.run())
 
     async def _learn_limits(self) -> None:
-        """Have each provider find out what its surroundings give, so that the first cluster need not wait for it."""
+        """Let each provider find out what its environment supports, so that the first cluster does not wait for it."""
         for name, provider in self._providers.items():
             try:
                 for condition in await provider.limits():
@@ -385,18 +386,18 @@ def _open_journal(path: Path) -> Journal:
 
 
 async def stopped() -> None:
-    """Until somebody asks this process to end (SIGTERM, Ctrl-C); it then has some seconds."""
-    asked = asyncio.Event()
+    """Wait until the process is asked to end (SIGTERM, Ctrl-C). From then on it has a few seconds."""
+    stop_requested = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, asked.set)
-    await asked.wait()
+        loop.add_signal_handler(number, stop_requested.set)
+    await stop_requested.wait()
     last = threading.Timer(LAST_SECONDS, _leave)
     last.daemon = True
     last.start()
 
 
 def _leave() -> None:
-    """End at once: an Engine that does not answer must not hold us. What is half done the next start finishes."""
+    """End at once: an Engine that does not answer must not block the end. The next start completes unfinished work."""
     log.warning("not everything has ended in time")
     os._exit(0)

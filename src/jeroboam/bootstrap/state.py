@@ -1,4 +1,4 @@
-"""The state folder: what lasts between two starts, who may use it now, and the files that clients read."""
+"""The state folder: the data that lasts between two starts, its lock, and the files for clients."""
 
 import fcntl
 import json
@@ -16,7 +16,7 @@ KEY_FILE = "secrets.key"
 
 
 class StateInUse(Exception):
-    """Another process works on this state. `pid` is that process's, as far as it is known."""
+    """Another process uses this state. `pid` is the id of that process, if known."""
 
     def __init__(self, folder: Path, pid: str) -> None:
         super().__init__(f"another jeroboam (process {pid or '?'}) uses the state in {folder}")
@@ -24,7 +24,7 @@ class StateInUse(Exception):
 
 
 class StateFolder:
-    """One installation's folder. Used as a context it is locked; the lock goes with the process, however it ends."""
+    """One installation's folder. As a context it is locked; the lock ends with the process, however that ends."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -53,18 +53,18 @@ class StateFolder:
             os.close(self._lock)
 
     def _close_files(self) -> None:
-        """Let nobody else read what lies here, also where a copy or an earlier version left it open to others."""
+        """Make the files private, also where a copy or an earlier version left them readable for others."""
         for path in [*self.path.glob("*"), *(self.path / "keystone").glob("*")]:
             if path.is_file() and stat.S_IMODE(path.stat().st_mode) & 0o077 and path.name != KEY_FILE:
                 path.chmod(0o600)
 
     @property
     def exists(self) -> bool:
-        """Whether anything was ever started here."""
+        """Whether an installation was ever started here."""
         return (self.path / "installation").exists()
 
     def installation(self) -> str:
-        """What tells this installation's things from those of others; made once."""
+        """The installation's uuid, which tells its objects from those of others; created once."""
         path = self.path / "installation"
         if not path.exists():
             if (self.path / "seeded").exists():
@@ -77,25 +77,25 @@ class StateFolder:
 
     @property
     def key_file(self) -> Path:
-        """What secrets in the database are sealed with."""
+        """The key file for sealed values in the database."""
         return self.path / KEY_FILE
 
     def passwords(self) -> KeystonePasswords:
-        """What was generated for the users of the embedded Keystone; made once."""
+        """The generated passwords of the embedded Keystone's users; created once."""
         return passwords(self.path / "passwords.json")
 
     def keystone(self, settings: Settings) -> EmbeddedKeystone:
-        """The embedded Keystone, not started, on its listening address."""
+        """The embedded Keystone on its listening address, not started."""
         host, port = address(settings.keystone.listen, "[keystone] listen")
         return EmbeddedKeystone(self.path / "keystone", host=host, port=port, passwords=self.passwords())
 
     def write_clients(self, *, auth_url: str, passwords: KeystonePasswords) -> None:
-        """`clouds.yaml` and `openrc`, for the published clients; readable by the owner alone."""
+        """Write `clouds.yaml` and `openrc` for the published clients. Only the owner can read them."""
         write_private(self.path / "clouds.yaml", clouds(auth_url, passwords))
         write_private(self.path / "openrc", openrc(auth_url, passwords))
 
     def write_addresses(self, *, api_url: str, auth_url: str) -> None:
-        """Where the service listens now."""
+        """Write where the service listens."""
         write_private(self.path / "addresses.json", json.dumps({"api": api_url, "keystone": auth_url}))
 
     def addresses(self) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What can be done to an installation from outside its service: look at it, examine the machine, remove it."""
+"""Maintenance of an installation from outside its service: show it, examine the machine, remove it."""
 
 import asyncio
 import shutil
@@ -35,7 +35,7 @@ class ObjectSummary:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InstallationSummary:
-    """What an installation holds."""
+    """The objects of an installation."""
 
     clusters: tuple[ObjectSummary, ...]
     containers: tuple[ObjectSummary, ...]
@@ -44,7 +44,7 @@ class InstallationSummary:
 
 
 async def overview(settings: Settings) -> InstallationSummary:
-    """Read it from the store; the service need not run."""
+    """The summary, read from the store. The service need not run."""
     store = Store(settings.database_url, clock=SystemClock(), bus=MemoryBus())
     try:
         async with store.read() as tx:
@@ -82,23 +82,23 @@ async def overview(settings: Settings) -> InstallationSummary:
 
 
 async def examine(settings: Settings) -> list[Condition]:
-    """What of this machine will limit the service, as conditions; `status` True is well."""
-    found: list[Condition] = []
+    """What on this machine limits the service, as conditions; status True means no limit."""
+    conditions: list[Condition] = []
     for name, provider in drivers.make_providers(settings, "doctor", SystemClock()).items():
         try:
-            found += await provider.limits()
+            conditions += await provider.limits()
         except DriverError as error:
-            found.append(
+            conditions.append(
                 Condition(type=f"{name.title()}Provider", status=False, reason="Unreachable", message=error.reason)
             )
         finally:
             await provider.close()
-    found += [await _registry(settings), await asyncio.to_thread(_disk, settings.state)]
-    return found
+    conditions += [await _registry(settings), await asyncio.to_thread(_disk, settings.state)]
+    return conditions
 
 
 async def _registry(settings: Settings) -> Condition:
-    """Whether images can be pulled from where the Engine pulls them when nothing else is said."""
+    """Whether the Engine can pull images from its default registry."""
     try:
         docker = connect(settings.docker_url)
         try:
@@ -118,9 +118,9 @@ async def _registry(settings: Settings) -> Condition:
 
 def _disk(path: Path) -> Condition:
     free = _free_gib(path)
-    enough = free >= MIN_FREE_GIB
-    message = f"{free} GiB are free in {path}" + ("" if enough else "; free some, nodes and images need it")
-    return Condition(type="StateDisk", status=enough, reason="Enough" if enough else "Low", message=message)
+    has_room = free >= MIN_FREE_GIB
+    message = f"{free} GiB are free in {path}" + ("" if has_room else "; free some, nodes and images need it")
+    return Condition(type="StateDisk", status=has_room, reason="Enough" if has_room else "Low", message=message)
 
 
 def _free_gib(path: Path) -> int:
@@ -130,10 +130,10 @@ def _free_gib(path: Path) -> int:
 
 
 async def remove(settings: Settings, folder: StateFolder) -> tuple[int, int]:
-    """Remove everything that the installation made, then its state. How many clusters and containers there were.
+    """Remove all objects of the installation, then its state. Returns the numbers of clusters and of containers.
 
-    The caller holds the folder's lock, so nothing makes anything meanwhile. Raises `DriverError` when the Engine
-    does not answer; the state is then still there, so that it can be done again.
+    The caller holds the folder's lock, so nothing is created meanwhile. Raises `DriverError` if the Engine does not
+    answer. The state is kept then, so that the command can be repeated.
     """
     clusters = containers = 0
     for provider in drivers.make_providers(settings, folder.installation(), SystemClock()).values():
@@ -145,11 +145,11 @@ async def remove(settings: Settings, folder: StateFolder) -> tuple[int, int]:
             await provider.close()
     runtime = drivers.make_runtime(settings, folder.installation())
     try:
-        for seen in await runtime.owned():
-            await runtime.remove(seen.uuid, force=True)
+        for container in await runtime.owned():
+            await runtime.remove(container.uuid, force=True)
             containers += 1
         if isinstance(runtime, SupportsCleanup):
-            # What was made for those that are gone now goes too.
+            # Shared objects of the removed containers are removed too.
             await runtime.tidy()
     finally:
         if isinstance(runtime, SupportsClose):

@@ -23,7 +23,7 @@ app.add_typer(images, name="node-image")
 policies = typer.Typer(no_args_is_help=True, help="Who may do what, and why.")
 app.add_typer(policies, name="policy")
 app.add_typer(own_clusters.clusters, name="cluster")
-app.command(context_settings=own_clusters.PASSED_ON)(own_clusters.kubectl)
+app.command(context_settings=own_clusters.PASS_THROUGH)(own_clusters.kubectl)
 
 
 def _log(level: str) -> None:
@@ -62,7 +62,7 @@ async def _up(settings: options.Settings) -> None:
         with StateFolder(settings.state) as folder:
             keystone = folder.keystone(settings)
             await keystone.start()
-            # Loading the service takes as long as a Keystone takes to start: both go on at once.
+            # Loading the service takes as long as starting a Keystone, so both are done at once.
             from jeroboam.bootstrap.service import SingleProcess, stopped  # noqa: PLC0415
 
             async with SingleProcess(settings, folder, keystone).running() as addresses:
@@ -123,18 +123,18 @@ def status(state: State = None, config: Config = None) -> None:
 
         if not StateFolder(settings.state).exists:
             raise ValueError(f"there is no installation in {settings.state}")
-        seen = asyncio.run(overview(settings))
-        for title, lines in (("clusters", seen.clusters), ("containers", seen.containers)):
+        summary = asyncio.run(overview(settings))
+        for title, lines in (("clusters", summary.clusters), ("containers", summary.containers)):
             rows = [(line.name, line.uuid, line.status, line.size, line.reason) for line in lines]
             table(title, ("name", "uuid", "status", "size", "reason"), rows)
         hosts = [
             (host.hostname, f"{host.facts.cpus} cores", f"{host.facts.mem_total} MiB", host.runtime_error or "")
-            for host in seen.hosts
+            for host in summary.hosts
         ]
         table("hosts", ("host", "cores", "memory", "trouble"), hosts)
         beats = [
             (service.binary, service.host, f"{service.last_seen:%F %T}" if service.last_seen else "never")
-            for service in seen.services
+            for service in summary.services
         ]
         table("loops and agents", ("process", "host", "last sign of life (UTC)"), beats)
 
@@ -146,11 +146,11 @@ def doctor(state: State = None, config: Config = None) -> None:
         settings = options.load(config, state=state)
         from jeroboam.bootstrap.upkeep import examine  # noqa: PLC0415
 
-        found = asyncio.run(examine(settings))
+        conditions = asyncio.run(examine(settings))
         marks = {True: "[green]ok[/green]", False: "[red]no[/red]", None: "[yellow]?[/yellow]"}
-        rows = [(marks[condition.status], condition.type, condition.message) for condition in found]
+        rows = [(marks[condition.status], condition.type, condition.message) for condition in conditions]
         table("this machine", ("", "what", "finding"), rows)
-        sys.exit(0 if all(condition.status for condition in found) else 1)
+        sys.exit(0 if all(condition.status for condition in conditions) else 1)
 
 
 @images.command("build")
@@ -174,9 +174,9 @@ def build_image(
 
         settings = options.load(config)
         with _Progress() as progress:
-            given = {"version": version, "source": source, "mirror": mirror}
-            made = asyncio.run(build(settings, name, progress, **given, checksums=checksums))
-        console.print(made)
+            arguments = {"version": version, "source": source, "mirror": mirror}
+            line = asyncio.run(build(settings, name, progress, **arguments, checksums=checksums))
+        console.print(line)
 
 
 @images.command("list")
@@ -185,7 +185,7 @@ def list_images(config: Config = None) -> None:
     with complaints():
         from jeroboam.bootstrap.images import listed  # noqa: PLC0415
 
-        found = asyncio.run(listed(options.load(config)))
+        node_images = asyncio.run(listed(options.load(config)))
         rows = [
             (
                 "\n".join(image.names),
@@ -194,7 +194,7 @@ def list_images(config: Config = None) -> None:
                 f"{image.size / 1e6:.0f} MB",
                 f"{image.made:%F %T}",
             )
-            for image in found
+            for image in node_images
         ]
         table("node images", ("name", "version", "for", "size", "made (UTC)"), rows)
 
@@ -212,7 +212,7 @@ def remove_image(
 
 
 class _Progress:
-    """One line for each thing that is made, with its time; on a terminal, also what is being made."""
+    """Prints a line for each thing that is built, with its time; on a terminal also what is being built."""
 
     def __init__(self) -> None:
         self._status = console.status("")
@@ -256,7 +256,7 @@ def load_images(
 def explain_policy(
     user: Annotated[str, typer.Argument(help="Name or id.")],
     action: Annotated[str, typer.Argument(help="A policy rule, such as cluster:create.")],
-    what: Annotated[
+    target: Annotated[
         str | None, typer.Argument(metavar="OBJECT", help="A cluster, a template, or template=swarm,node_count=5.")
     ] = None,
     project: Annotated[str | None, typer.Option(help="The project that the user acts in.")] = None,
@@ -268,10 +268,10 @@ def explain_policy(
         from jeroboam.bootstrap.explain import explain  # noqa: PLC0415
 
         settings = options.load(config, state=state)
-        found = asyncio.run(explain(settings, user, action, what, project))
-        for line in found.lines:
+        explanation = asyncio.run(explain(settings, user, action, target, project))
+        for line in explanation.lines:
             console.print(line, highlight=False, markup=False, soft_wrap=True)
-        sys.exit(0 if found.allowed else 1)
+        sys.exit(0 if explanation.is_allowed else 1)
 
 
 @policies.command("check")

@@ -1,4 +1,4 @@
-"""The commands that act on a cluster as its user: with the credentials that `openstack` would use.
+"""The commands that act in a cluster as its user, with the credentials that `openstack` would use.
 
 Neighbours: `jeroboam.bootstrap.own_clusters` does the work.
 """
@@ -17,8 +17,8 @@ from jeroboam.checks.base import CheckOutcome, CheckResult, ClusterCheck
 from jeroboam.cli.terminal import Config, State, complaints, console
 
 CHECK_IMAGE = "docker.io/library/busybox:latest"
-PASSED_ON = {"ignore_unknown_options": True, "allow_interspersed_args": False}
-"""What comes after the cluster is not ours to understand."""
+PASS_THROUGH = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+"""Arguments behind the cluster are passed on unchanged."""
 
 clusters = typer.Typer(no_args_is_help=True, help="Clusters, as their users: whom OS_* or a clouds.yaml says.")
 
@@ -50,16 +50,16 @@ def check_cluster(
 
 
 class _Checked:
-    """A line for each check that has ended; on a terminal, also those that are going on."""
+    """Prints a line for each check that has ended; on a terminal also the checks in progress."""
 
     def __init__(self) -> None:
         self._status = console.status("")
-        self._going: list[str] = []
-        self._ended: Counter[CheckOutcome] = Counter()
+        self._in_progress: list[str] = []
+        self._outcomes: Counter[CheckOutcome] = Counter()
 
     @property
     def failed(self) -> int:
-        return self._ended[CheckOutcome.FAILED]
+        return self._outcomes[CheckOutcome.FAILED]
 
     def __enter__(self) -> Self:
         self._status.start()
@@ -69,13 +69,13 @@ class _Checked:
         self._status.stop()
 
     def begin(self, check: ClusterCheck) -> None:
-        self._going.append(check.name)
-        self._status.update(", ".join(self._going))
+        self._in_progress.append(check.name)
+        self._status.update(", ".join(self._in_progress))
 
     def end(self, result: CheckResult) -> None:
-        self._going.remove(result.check.name)
-        self._status.update(", ".join(self._going))
-        self._ended[result.outcome] += 1
+        self._in_progress.remove(result.check.name)
+        self._status.update(", ".join(self._in_progress))
+        self._outcomes[result.outcome] += 1
         style = _STYLES[result.outcome]
         line = Text.assemble((f"{result.outcome:<7}", style), f" {result.seconds:5.1f} s  {result.check.about}")
         if result.text:
@@ -84,7 +84,7 @@ class _Checked:
         console.print(line, soft_wrap=True)
 
     def summary(self) -> str:
-        return ", ".join(f"{count} {outcome}" for outcome, count in self._ended.items())
+        return ", ".join(f"{count} {outcome}" for outcome, count in self._outcomes.items())
 
 
 def kubectl(
@@ -103,4 +103,4 @@ def kubectl(
         settings = options.load(config, state=state)
         program, arguments, environment = asyncio.run(kubectl_for(settings, cluster, words or ()))
         sys.stdout.flush()
-        os.execve(program, arguments, environment)  # noqa: S606  (it takes our place: terminal, signals, exit status)
+        os.execve(program, arguments, environment)  # noqa: S606  (it replaces this process: terminal, signals, exit status)

@@ -1,4 +1,4 @@
-"""What all commands share: options, tables, and how a trouble is told.
+"""What all commands share: options, tables, and how errors are shown.
 
 Neighbours: the commands.
 """
@@ -24,7 +24,7 @@ Config = Annotated[Path | None, typer.Option(help="A jeroboam.conf.", exists=Tru
 
 @contextlib.contextmanager
 def complaints() -> Iterator[None]:
-    """What a user can mend ends in one line and exit status 1."""
+    """Show an error that the user can correct in one line, and exit with status 1."""
     try:
         yield
     except DriverError as error:
@@ -36,9 +36,9 @@ def complaints() -> Iterator[None]:
 
 
 def table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    drawn = Table(title=title, title_justify="left", show_edge=False)
+    grid = Table(title=title, title_justify="left", show_edge=False)
     for column in columns:
-        drawn.add_column(column, overflow="fold")
+        grid.add_column(column, overflow="fold")
     for row in rows:
-        drawn.add_row(*row)
-    console.print(drawn)
+        grid.add_row(*row)
+    console.print(grid)

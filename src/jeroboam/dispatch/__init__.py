@@ -1,1 +1,1 @@
-"""The server end of agents: sessions, assignments, live questions."""
+"""The server's end of agents: sessions, assignments, live questions."""

@@ -1,4 +1,4 @@
-"""Live questions to containers, over the sessions of their hosts' agents: implements the port `HostGateway`."""
+"""Live questions to containers, through the sessions of their hosts' agents. Implements the port `HostGateway`."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,12 +7,12 @@ from jeroboam.dispatch.sessions import Dispatcher
 from jeroboam.domain.errors import Conflict, Invalid, NotFound, Unavailable
 from jeroboam.domain.ports import ExecResult
 
-# The agent has limits of its own; this is for one that hangs.
+# The agent has its own limits; this one is for an agent that hangs.
 ANSWER_SECONDS = 20.0
 
 
 class SessionGateway:
-    """Asks the agent that holds a container, and says what it answers in the API's errors."""
+    """Asks the agent that holds a container, and turns its errors into those of the API."""
 
     def __init__(self, dispatcher: Dispatcher, *, answer_seconds: float = ANSWER_SECONDS) -> None:
         self._dispatcher = dispatcher
@@ -35,12 +35,12 @@ class SessionGateway:
         return str(text)
 
     async def execute(self, host_id: str, container: str, command: Sequence[str]) -> ExecResult:
-        ended = await self._ask(host_id, container, "execute", command=list(command))
-        return ExecResult(output=ended["output"], exit_code=ended["exit_code"])
+        result = await self._ask(host_id, container, "execute", command=list(command))
+        return ExecResult(output=result["output"], exit_code=result["exit_code"])
 
     async def top(self, host_id: str, container: str, ps_args: str | None) -> Mapping[str, object]:
-        listed: Mapping[str, object] = await self._ask(host_id, container, "top", ps_args=ps_args)
-        return listed
+        processes: Mapping[str, object] = await self._ask(host_id, container, "top", ps_args=ps_args)
+        return processes
 
     async def stats(self, host_id: str, container: str) -> Mapping[str, str | float]:
         sample: Mapping[str, str | float] = await self._ask(host_id, container, "stats")

@@ -1,4 +1,4 @@
-"""What dispatch needs of the store. Bootstrap puts the store's own implementation behind it."""
+"""What dispatch needs of the store. Bootstrap provides the store's implementation."""
 
 from typing import Protocol
 
@@ -9,24 +9,24 @@ class AssignmentStore(Protocol):
     """Hosts, and the containers that were placed on them."""
 
     async def hello(self, hello: Hello) -> str:
-        """Note that the host's agent is here; the host's id. A host that is new is written down."""
+        """Record that the host's agent has connected. Returns the host's id; a new host is created."""
         ...
 
     async def heartbeat(self, host_id: str, report: HostReport) -> None:
-        """Note that the host's agent still is here, with its facts or with what is wrong."""
+        """Record that the host's agent is alive, with its facts or its error."""
         ...
 
     async def assignments(self, host_id: str) -> tuple[tuple[Assignment, ...], tuple[str, ...]]:
-        """Every container that belongs on the host; and the uuids of those of them that cannot be read.
+        """All containers that belong on the host, and the uuids of those that cannot be read.
 
-        Nobody may take these for strays.
+        The latter must not be treated as strays.
         """
         ...
 
     async def assignment(self, host_id: str, container_uuid: str) -> Assignment | None:
-        """One of them; None when it does not belong there (any more). Raises `Unavailable` where nobody can tell."""
+        """One of them; None if it does not belong there (any more). Raises `Unavailable` if this cannot be decided."""
         ...
 
     async def report(self, host_id: str, report: ContainerReport) -> bool:
-        """Write what was seen; False when no such container belongs on the host (any more)."""
+        """Store the observation. False if no such container belongs on the host (any more)."""
         ...

@@ -1,4 +1,4 @@
-"""What dispatch reads and writes in the store: assignments out, hosts and observations in."""
+"""What dispatch reads from the store and writes to it: assignments, hosts and observations."""
 
 from dataclasses import replace
 
@@ -10,45 +10,45 @@ from jeroboam.protocol import Assignment, ContainerReport, Hello, HostReport
 from jeroboam.store import Store, Transaction
 
 AGENT_BINARY = "jeroboam-agent"
-# A host whose agent has not said yet what it offers.
+# A host whose agent has not reported its facts yet.
 _UNKNOWN = HostFacts(hostname="", cpus=0, mem_total=0, disk_total=0)
 
 
 class DispatchRecords:
-    """The store as dispatch sees it."""
+    """Implements `AssignmentStore` with the store."""
 
     def __init__(self, store: Store, *, ids: Ids) -> None:
         self._store = store
         self._ids = ids
 
     async def assignments(self, host_id: str) -> tuple[tuple[Assignment, ...], tuple[str, ...]]:
-        """Everything that belongs on the host; and the uuids of what of it cannot be read."""
+        """All containers that belong on the host, and the uuids of those that cannot be read."""
         async with self._store.read() as tx:
-            # First: what breaks in between is then among those that cannot be read, and not among none.
-            known = await tx.containers.uuids(host_id=host_id)
-            found = tuple(_assignment(container) for container in await tx.containers.select(host_id=host_id))
-        readable = {assignment.uuid for assignment in found}
-        return found, tuple(sorted(set(known) - readable))
+            # The uuids come first: a row that breaks in between then counts as unreadable and is not lost.
+            uuids = await tx.containers.uuids(host_id=host_id)
+            assignments = tuple(_assignment(container) for container in await tx.containers.select(host_id=host_id))
+        readable = {assignment.uuid for assignment in assignments}
+        return assignments, tuple(sorted(set(uuids) - readable))
 
     async def assignment(self, host_id: str, container: str) -> Assignment | None:
         """One container, if it belongs on the host."""
         async with self._store.read() as tx:
-            found = await tx.containers.get(container)
-        return _assignment(found) if found is not None and found.host_id == host_id else None
+            row = await tx.containers.get(container)
+        return _assignment(row) if row is not None and row.host_id == host_id else None
 
     async def hello(self, hello: Hello) -> str:
-        """The host's uuid; a host that is new is written down.
+        """The host's uuid. A new host is created.
 
-        Raises `BrokenRow` for a host that is known and cannot be read: it is not new.
+        Raises `BrokenRow` for a known host that cannot be read: it is not new.
         """
         async with self._store.write() as tx:
             facts = hello.facts or replace(_UNKNOWN, hostname=hello.hostname)
-            known = await tx.hosts.where(*tx.hosts.matching(hostname=hello.hostname), strict=True)
-            if known:
-                seen = replace(known[0], facts=hello.facts or known[0].facts, runtime_error=hello.error)
-                await tx.hosts.update(replace(seen, last_seen=tx.now, updated_at=tx.now))
+            matches = await tx.hosts.where(*tx.hosts.matching(hostname=hello.hostname), strict=True)
+            if matches:
+                host = replace(matches[0], facts=hello.facts or matches[0].facts, runtime_error=hello.error)
+                await tx.hosts.update(replace(host, last_seen=tx.now, updated_at=tx.now))
             else:
-                seen = Host(
+                host = Host(
                     uuid=self._ids.uuid(),
                     hostname=hello.hostname,
                     facts=facts,
@@ -56,31 +56,31 @@ class DispatchRecords:
                     last_seen=tx.now,
                     created_at=tx.now,
                 )
-                await tx.hosts.insert(seen)
+                await tx.hosts.insert(host)
             await tx.beat(hello.hostname, AGENT_BINARY)
             await self._wake_waiting(tx)
-        return seen.uuid
+        return host.uuid
 
     async def heartbeat(self, host_id: str, report: HostReport) -> None:
-        """Note that the host is there, and what it offers now."""
+        """Record that the host is alive, and its facts."""
         async with self._store.write() as tx:
             host = await tx.hosts.get(host_id)
             if host is None:
                 return
-            back = host.runtime_error is not None and report.error is None
+            is_back = host.runtime_error is not None and report.error is None
             facts = report.facts or host.facts
             await tx.hosts.update(replace(host, facts=facts, runtime_error=report.error, last_seen=tx.now))
             await tx.beat(host.hostname, AGENT_BINARY)
-            if back:
+            if is_back:
                 await self._wake_waiting(tx)
 
     async def _wake_waiting(self, tx: Transaction) -> None:
-        """A host is there that was not: what waits for one is looked at now."""
+        """A host became available: send hints for the containers that wait for one."""
         for container in await tx.containers.select(host_id=None, status=Status.CREATING):
             tx.hint("container", container.uuid)
 
     async def report(self, host_id: str, report: ContainerReport) -> bool:
-        """Write what the agent saw. False: the container does not belong on that host (any more)."""
+        """Store what the agent observed. False if the container does not belong on that host (any more)."""
         async with self._store.write() as tx:
             container = await tx.containers.get(report.uuid)
             if container is None or container.host_id != host_id:
@@ -90,10 +90,10 @@ class DispatchRecords:
                 await tx.containers.remove(uuid=container.uuid)
                 await self._tell(tx, container, "container.delete")
                 return False
-            seen = states.project_container(replace(container, observed=observed))
-            await tx.containers.update(replace(seen, updated_at=tx.now))
-            if not states.pending(seen) and container.ops:
-                await self._tell(tx, seen, f"container.{container.ops[-1].kind}")
+            updated_container = states.project_container(replace(container, observed=observed))
+            await tx.containers.update(replace(updated_container, updated_at=tx.now))
+            if not states.pending(updated_container) and container.ops:
+                await self._tell(tx, updated_container, f"container.{container.ops[-1].kind}")
         return True
 
     async def _tell(self, tx: Transaction, container: Container, event: str) -> None:
@@ -115,9 +115,9 @@ def _assignment(container: Container) -> Assignment:
 
 
 def _is_gone(container: Container, report: ContainerReport) -> bool:
-    """Whether the container has left for good: it was to be deleted, or removes itself when it ends."""
+    """Whether the container is removed for good: after a delete, or because it removes itself when it ends."""
     if report.observed.state is not RuntimeState.ABSENT or report.observed.error is not None:
         return False
-    deleted = any(op.kind is OpKind.DELETE and op.seq <= report.observed.seq for op in container.ops)
-    ran = container.observed.state is not RuntimeState.ABSENT
-    return deleted or (container.spec.auto_remove and ran and not states.pending(container))
+    was_deleted = any(op.kind is OpKind.DELETE and op.seq <= report.observed.seq for op in container.ops)
+    has_run = container.observed.state is not RuntimeState.ABSENT
+    return was_deleted or (container.spec.auto_remove and has_run and not states.pending(container))

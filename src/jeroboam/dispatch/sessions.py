@@ -1,8 +1,8 @@
 """Sessions with agents, from the server's end.
 
-An agent that says hello is sent everything that belongs on its host, and from then on what changes: by hints (topic
-`dispatch`, key `<host id>/<container uuid>`) at once, by a slow resync in any case. What it reports goes to the
-store. Neighbours: `ports` (the store's side), `gateway` (live questions), `jeroboam.agent` at the other end.
+An agent that says hello receives all assignments of its host. Changes follow: at once by hints (topic `dispatch`, key
+`<host id>/<container uuid>`), and in any case by a slow resync. Its reports go to the store. Neighbours: `ports` (the
+store's side), `gateway` (live questions), `jeroboam.agent` (the other end).
 """
 
 import asyncio
@@ -38,98 +38,99 @@ RESYNC_SECONDS = 30.0
 
 
 class AgentSession:
-    """One agent's session. Everything that is sent goes through one lock, so that no older state follows a newer."""
+    """One agent's session. All messages are sent under one lock, so that no older state follows a newer one."""
 
-    def __init__(self, *, host_id: str, end: ServerConnection, placed: AssignmentStore) -> None:
+    def __init__(self, *, host_id: str, end: ServerConnection, store: AssignmentStore) -> None:
         self.host_id = host_id
         self._end = end
-        self._placed = placed
+        self._store = store
         self._sending = asyncio.Lock()
         self._sent: dict[str, Assignment] = {}
-        self._asked: dict[int, asyncio.Future[LiveResponse]] = {}
+        self._pending_answers: dict[int, asyncio.Future[LiveResponse]] = {}
         self._last_id = 0
-        self._hinted: dict[str, None] = {}
-        self._hints_wait = asyncio.Event()
+        self._hinted_uuids: dict[str, None] = {}
+        self._has_hints = asyncio.Event()
 
     async def open(self) -> None:
-        """Send everything."""
+        """Send all assignments."""
         async with self._sending:
-            everything, kept = await self._placed.assignments(self.host_id)
-            self._sent = {assignment.uuid: assignment for assignment in everything}
-            await self._end.send(Assignments(containers=everything, kept=kept))
+            assignments, unreadable = await self._store.assignments(self.host_id)
+            self._sent = {assignment.uuid: assignment for assignment in assignments}
+            await self._end.send(Assignments(containers=assignments, kept=unreadable))
 
     async def resync(self) -> None:
-        """Send what differs from what was sent."""
+        """Send the assignments that differ from what was sent."""
         async with self._sending:
-            readable, kept = await self._placed.assignments(self.host_id)
-            everything = {found.uuid: found for found in readable}
-            for uuid in [*everything, *self._sent.keys() - everything.keys() - set(kept)]:
-                await self._send(uuid, everything.get(uuid))
+            readable, unreadable = await self._store.assignments(self.host_id)
+            assignments = {assignment.uuid: assignment for assignment in readable}
+            for uuid in [*assignments, *self._sent.keys() - assignments.keys() - set(unreadable)]:
+                await self._send(uuid, assignments.get(uuid))
 
     def hint(self, uuid: str) -> None:
-        """Have `follow_hints` look at that container."""
-        self._hinted[uuid] = None
-        self._hints_wait.set()
+        """Make `follow_hints` look at that container."""
+        self._hinted_uuids[uuid] = None
+        self._has_hints.set()
 
     async def follow_hints(self) -> None:
-        """Look at each container that is hinted at, and send it if it differs from what was sent."""
+        """Look at each container that has a hint, and send it if it differs from what was sent."""
         while True:
-            await self._hints_wait.wait()
-            self._hints_wait.clear()
-            while self._hinted:
-                uuid = next(iter(self._hinted))
-                del self._hinted[uuid]
-                # Where the store cannot tell now, the next resync does.
+            await self._has_hints.wait()
+            self._has_hints.clear()
+            while self._hinted_uuids:
+                uuid = next(iter(self._hinted_uuids))
+                del self._hinted_uuids[uuid]
+                # If the store cannot answer now, the next resync sends it.
                 with contextlib.suppress(Unavailable):
                     async with self._sending:
-                        await self._send(uuid, await self._placed.assignment(self.host_id, uuid))
+                        await self._send(uuid, await self._store.assignment(self.host_id, uuid))
 
     async def receive(self, message: FromAgent) -> None:
-        """Take what the agent says."""
+        """Handle a message of the agent."""
         match message:
             case ContainerReport():
                 try:
-                    known = await self._placed.report(self.host_id, message)
+                    is_known = await self._store.report(self.host_id, message)
                 except UnreadableRow as error:
-                    # One row that is broken ends no session. Once it can be read it is sent again, and answered.
+                    # A broken row does not end the session. Once it can be read it is sent again, and the agent
+                    # answers.
                     self._sent.pop(message.uuid, None)
                     log.warning("dispatch.report-lost", container=message.uuid, reason=error.detail)
                     return
-                if not known:
+                if not is_known:
                     async with self._sending:
                         self._sent.pop(message.uuid, None)
                         await self._end.send(ContainerForgotten(uuid=message.uuid))
             case HostReport():
-                await self._placed.heartbeat(self.host_id, message)
+                await self._store.heartbeat(self.host_id, message)
             case LiveResponse():
-                waiting = self._asked.pop(message.id, None)
-                if waiting is not None and not waiting.done():
-                    waiting.set_result(message)
+                future = self._pending_answers.pop(message.id, None)
+                if future is not None and not future.done():
+                    future.set_result(message)
             case Hello():
                 log.warning("dispatch.second-hello", host=self.host_id)
 
     async def ask(self, method: str, container: str, params: Mapping[str, Any], seconds: float) -> LiveResponse:
-        """One live question. Raises `Unavailable` when the answer does not come in time or the session ends."""
+        """The answer to a live question. Raises `Unavailable` if it does not come in time or the session ends."""
         self._last_id += 1
         number = self._last_id
-        waiting: asyncio.Future[LiveResponse] = asyncio.get_running_loop().create_future()
-        self._asked[number] = waiting
+        future: asyncio.Future[LiveResponse] = asyncio.get_running_loop().create_future()
+        self._pending_answers[number] = future
         try:
             await self._end.send(LiveRequest(id=number, method=method, container=container, params=dict(params)))
             async with asyncio.timeout(seconds):
-                return await waiting
+                return await future
         except TimeoutError as error:
             raise Unavailable(f"the agent did not answer within {seconds:g} seconds") from error
         except OSError as error:
             raise Unavailable("the agent of the container's host is away") from error
         finally:
-            self._asked.pop(number, None)
+            self._pending_answers.pop(number, None)
 
     async def close(self) -> None:
-        """End it; whoever still waits for an answer hears of it."""
-        for waiting in self._asked.values():
-            if not waiting.done():
-                waiting.set_exception(ConnectionError("the session is over"))
+        """End the session. Questions without an answer fail."""
+        for future in self._pending_answers.values():
+            if not future.done():
+                future.set_exception(ConnectionError("the session is over"))
         await self._end.close()
 
     async def _send(self, uuid: str, assignment: Assignment | None) -> None:
@@ -142,21 +143,21 @@ class AgentSession:
 
 
 class Dispatcher:
-    """All sessions. `run` follows the hints; `serve` is called with each new session."""
+    """All sessions. `run` follows the hints; `serve` handles one session."""
 
-    def __init__(self, placed: AssignmentStore, *, bus: Bus, clock: Clock, resync: float = RESYNC_SECONDS) -> None:
-        self._placed = placed
+    def __init__(self, store: AssignmentStore, *, bus: Bus, clock: Clock, resync: float = RESYNC_SECONDS) -> None:
+        self._store = store
         self._clock = clock
         self._resync = resync
         self._sessions: dict[str, AgentSession] = {}
         self._hints = bus.subscribe(TOPIC)
 
     def session(self, host_id: str) -> AgentSession | None:
-        """The session with that host's agent, if it is here."""
+        """The session with that host's agent, or None."""
         return self._sessions.get(host_id)
 
     async def run(self) -> None:
-        """Hand hints to sessions until cancelled."""
+        """Pass hints to sessions until cancelled."""
         async for key in self._hints:
             host_id, _, uuid = key.partition("/")
             session = self._sessions.get(host_id)
@@ -179,7 +180,7 @@ class Dispatcher:
         except OSError as error:
             log.info("dispatch.session-lost", error=str(error))
         except Unavailable as error:
-            # The store has logged it; the agent comes again.
+            # The store has logged it; the agent connects again.
             log.debug("dispatch.session-lost", error=error.detail)
         finally:
             await tasks.close()
@@ -198,8 +199,8 @@ class Dispatcher:
         if first.version != VERSION:
             log.warning("dispatch.version-refused", hostname=first.hostname, theirs=first.version, ours=VERSION)
             return None
-        host_id = await self._placed.hello(first)
-        session = AgentSession(host_id=host_id, end=end, placed=self._placed)
+        host_id = await self._store.hello(first)
+        session = AgentSession(host_id=host_id, end=end, store=self._store)
         before = self._sessions.get(host_id)
         self._sessions[host_id] = session
         if before is not None:
@@ -216,7 +217,7 @@ class Dispatcher:
 
 
 async def _or_close(session: AgentSession, work: Coroutine[Any, Any, None]) -> None:
-    """Work beside a session's reader. If it fails the session ends, and the agent's next one starts afresh."""
+    """Run work beside a session's reader, and close the session at its end. After an error the agent connects again."""
     try:
         await work
     except OSError:

@@ -1,9 +1,9 @@
-"""What dispatch and agents say to each other. Version 1.
+"""The messages between dispatch and agents. Version 1.
 
 An agent opens one session and sends `Hello`. The server answers with `Assignments`, the whole set for that host, and
 sends an `Assignment` whenever one changes. The agent sends a `ContainerReport` whenever a container changes, and a
 `HostReport` at intervals. It answers each `LiveRequest` with a `LiveResponse`. Messages are frozen dataclasses that
-msgspec can encode; within one process they are handed over as they are.
+msgspec can encode; within one process they are passed on as they are.
 """
 
 import datetime as dt
@@ -19,7 +19,7 @@ VERSION = 1
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Hello:
-    """First word of an agent."""
+    """The first message of an agent."""
 
     version: int
     hostname: str
@@ -30,7 +30,7 @@ class Hello:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HostReport:
-    """A heartbeat with fresh facts, or with why the runtime cannot be used."""
+    """A heartbeat with new facts, or with the reason why the runtime cannot be used."""
 
     facts: HostFacts | None
     error: str | None = None
@@ -38,7 +38,7 @@ class HostReport:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Assignment:
-    """One container that belongs on this host, and what is asked of it."""
+    """One container that belongs on this host, with its ops."""
 
     uuid: str
     name: str
@@ -46,7 +46,7 @@ class Assignment:
     generation: int
     spec: ContainerSpec
     ops: tuple[Op, ...]
-    """Those not yet reported as ended, oldest first."""
+    """The ops that are not reported as ended, oldest first."""
     done: int
     """The number of the last op that the server knows to have ended."""
     deadline_at: dt.datetime | None = None
@@ -54,23 +54,23 @@ class Assignment:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Assignments:
-    """All containers that belong on this host. What carries our tag there and is not among them is to be removed."""
+    """All containers that belong on this host. Any other container with our tag is a stray and is removed."""
 
     containers: tuple[Assignment, ...]
     kept: tuple[str, ...] = ()
-    """Uuids of those that belong there too, and of which nothing can be read now: they stay as they are."""
+    """Uuids of containers that belong there too but cannot be read now: they must not be touched."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ContainerForgotten:
-    """The server has forgotten this container: the agent may forget it too."""
+    """The container does not belong on this host any more: the agent may forget it."""
 
     uuid: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ContainerReport:
-    """What the agent sees of one container. `observed.state` ABSENT after a DELETE op means: it is gone."""
+    """The agent's observation of one container. `observed.state` ABSENT after a DELETE op means that it is removed."""
 
     uuid: str
     observed: ContainerObserved
@@ -78,7 +78,7 @@ class ContainerReport:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LiveRequest:
-    """A live question: `logs`, `execute`, `top`, `stats`; params are the keyword arguments of `HostGateway`."""
+    """A live question: `logs`, `execute`, `top`, `stats`. `params` are the keyword arguments of `HostGateway`."""
 
     id: int
     method: str
@@ -104,7 +104,7 @@ class AgentConnection(Protocol):
     """The agent's end of a session. Iteration ends when the session is over."""
 
     async def send(self, message: FromAgent) -> None:
-        """Hand the message over; raises `ConnectionError` when the session is over."""
+        """Send the message. Raises `ConnectionError` if the session is over."""
         ...
 
     def __aiter__(self) -> AsyncIterator[ToAgent]: ...
@@ -116,7 +116,7 @@ class ServerConnection(Protocol):
     """The server's end of a session. Iteration ends when the session is over."""
 
     async def send(self, message: ToAgent) -> None:
-        """Hand the message over; raises `ConnectionError` when the session is over."""
+        """Send the message. Raises `ConnectionError` if the session is over."""
         ...
 
     def __aiter__(self) -> AsyncIterator[FromAgent]: ...

@@ -1,4 +1,4 @@
-"""A session within one process: two ends joined by bounded queues, with nothing encoded between them."""
+"""A session within one process: two ends joined by bounded queues, without encoding."""
 
 import asyncio
 from collections import deque
@@ -10,12 +10,12 @@ from jeroboam.protocol import AgentConnection, FromAgent, ServerConnection, ToAg
 Sent = TypeVar("Sent")
 Received = TypeVar("Received")
 
-# What may wait on one side; a sender beyond it waits for the reader, as a socket would make it.
-WAITING = 1000
+# Messages that may wait on one side. Beyond that the sender waits for the reader, as with a socket.
+MAX_MESSAGES = 1000
 
 
 class _Channel(Generic[Sent]):
-    """One direction. What was sent before the close is still read after it."""
+    """One direction. Messages that were sent before the close can still be read after it."""
 
     def __init__(self) -> None:
         self._messages: deque[Sent] = deque()
@@ -24,7 +24,7 @@ class _Channel(Generic[Sent]):
 
     async def put(self, message: Sent) -> None:
         async with self._changed:
-            await self._changed.wait_for(lambda: self._closed or len(self._messages) < WAITING)
+            await self._changed.wait_for(lambda: self._closed or len(self._messages) < MAX_MESSAGES)
             if self._closed:
                 raise ConnectionError("the session is over")
             self._messages.append(message)
@@ -46,7 +46,7 @@ class _Channel(Generic[Sent]):
 
 
 class _End(Generic[Sent, Received]):
-    """One end; closing either closes both."""
+    """One end. Closing either end closes both."""
 
     def __init__(self, outward: _Channel[Sent], inward: _Channel[Received]) -> None:
         self._outward = outward

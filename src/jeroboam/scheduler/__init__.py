@@ -1,1 +1,1 @@
-"""A pure function: hosts and wants in, placements or an explanation out."""
+"""The scheduler, a pure function from hosts and requests to placements or explanations."""

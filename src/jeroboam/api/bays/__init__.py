@@ -1,6 +1,6 @@
-"""The API of 2015 (Kilo and Liberty), as views of today's objects: a bay is a cluster, a baymodel a template.
+"""The API of 2015 (Kilo and Liberty), as views of today's objects: a bay is a cluster, a baymodel is a template.
 
-Contract: container-infra, section 15. `routes` is what the family adds to its table; there is one module a resource.
-No microversion hides or changes anything here. What both share is done by the modules of today's objects, so an object
-that one of them made is the other's too.
+Contract: container-infra, section 15. `routes` is what the family adds to its table; each resource has one module. No
+microversion hides or changes anything here. The modules of today's objects do the work, so an object that was created
+through one API is visible in the other.
 """

@@ -1,4 +1,4 @@
-"""Baymodels: cluster templates as 2015 saw them, with the fields that there were."""
+"""Baymodels: cluster templates with the fields of 2015."""
 
 from dataclasses import replace
 
@@ -15,15 +15,15 @@ from jeroboam.domain.clusters import Template
 from jeroboam.domain.errors import Invalid
 from jeroboam.store import Page
 
-_TAKEN = (
+_TEMPLATE_FIELDS = (
     "name public coe image_id flavor_id master_flavor_id dns_nameserver keypair_id external_network_id fixed_network "
     "apiserver_port docker_volume_size cluster_distro network_driver volume_driver http_proxy https_proxy no_proxy "
     "insecure_registry registry_enabled labels tls_disabled server_type"
 ).split()
 _KEY = "ssh_authorized_key"
 FIELDS: dict[str, FieldCheck] = {
-    **{name: templates.FIELDS[name] for name in _TAKEN},
-    # No node of ours takes one: it is checked, and of no effect.
+    **{name: templates.FIELDS[name] for name in _TEMPLATE_FIELDS},
+    # Nodes do not take one: it is checked, and has no effect.
     _KEY: optional(text(high=65536)),
 }
 IDENT, REQUIRED = templates.IDENT, templates.REQUIRED
@@ -76,16 +76,16 @@ def full(baymodel: Template, call: Call) -> BayModelShape:
 
 async def index(call: Call) -> Answer:
     """GET /baymodels: the baymodels, in short"""
-    page, found = await _found(call)
-    body: BayModelList = {"baymodels": [short(baymodel, call) for baymodel in found]}
-    return paged(call, page, "baymodels", found, body)
+    page, baymodels = await _found(call)
+    body: BayModelList = {"baymodels": [short(baymodel, call) for baymodel in baymodels]}
+    return paged(call, page, "baymodels", baymodels, body)
 
 
 async def detail(call: Call) -> Answer:
     """GET /baymodels/detail: the baymodels, whole"""
-    page, found = await _found(call)
-    body: BayModelDetailList = {"baymodels": [full(baymodel, call) for baymodel in found]}
-    return paged(call, page, "baymodels/detail", found, body)
+    page, baymodels = await _found(call)
+    body: BayModelDetailList = {"baymodels": [full(baymodel, call) for baymodel in baymodels]}
+    return paged(call, page, "baymodels/detail", baymodels, body)
 
 
 async def _found(call: Call) -> tuple[Page, list[Template]]:
@@ -107,8 +107,8 @@ async def create(call: Call) -> Answer:
     body = call.fields()
     refuse_unknown(body, {*FIELDS, "uuid"}, "baymodel", read_only=_READ_ONLY)
     FIELDS[_KEY](_KEY, body.pop(_KEY, None))
-    shown = full(await templates.made(call, body), call)
-    return reply(shown, 201, ("Location", shown["links"][0]["href"]))
+    view = full(await templates.made(call, body), call)
+    return reply(view, 201, ("Location", view["links"][0]["href"]))
 
 
 async def update(call: Call) -> Answer:
@@ -126,7 +126,7 @@ async def delete(call: Call) -> Answer:
 
 
 async def _meant(call: Call) -> Call:
-    """The call as one to the template that its path means."""
+    """The call, with the path of the template that the baymodel is."""
     async with call.parts.store.read() as tx:
         baymodel = await baymodel_of(tx, call, call.path["baymodel"])
     return replace(call, path={"template": baymodel.uuid})

@@ -1,7 +1,7 @@
-"""Bays: clusters as 2015 saw them.
+"""Bays: clusters in the shape of 2015.
 
-Their clients waited for no call and asked for no version: a bay is answered whole once its wish is stored, and its
-status tells the rest. Sizes are those of a cluster's node groups together.
+Clients of 2015 expect the whole bay in the answer, and name no version. So a bay is shown in full as soon as its wish
+is stored, and its status shows the progress. Its sizes are the sums over the cluster's node groups.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ FIELDS: dict[str, FieldCheck] = {
     "bay_create_timeout": clusters.FIELDS["create_timeout"],
     "discovery_url": clusters.FIELDS["discovery_url"],
 }
-NOW_CALLED = {"baymodel_id": "cluster_template_id", "bay_create_timeout": "create_timeout"}
+RENAMED_FIELDS = {"baymodel_id": "cluster_template_id", "bay_create_timeout": "create_timeout"}
 REQUIRED = "baymodel_id"
 _READ_ONLY = frozenset(
     "links stack_id status status_reason api_address node_addresses master_addresses ca_cert_ref project_id "
@@ -39,13 +39,13 @@ _READ_ONLY = frozenset(
 )
 
 
-def short(bay: Cluster | ClusterBrief, masters: int, others: int, call: Call) -> BayInList:
+def short(bay: Cluster | ClusterBrief, masters: int, workers: int, call: Call) -> BayInList:
     """The object as lists show it."""
     return {
         "uuid": bay.uuid,
         "name": bay.name,
         "baymodel_id": bay.template_id,
-        "node_count": others,
+        "node_count": workers,
         "master_count": masters,
         "bay_create_timeout": bay.spec.create_timeout,
         "stack_id": bay.uuid,
@@ -57,13 +57,13 @@ def short(bay: Cluster | ClusterBrief, masters: int, others: int, call: Call) ->
 def full(bay: Cluster, groups: Sequence[NodeGroup | GroupBrief], call: Call) -> BayShape:
     """The whole object."""
     masters = [group for group in groups if group.spec.role == MASTER]
-    others = [group for group in groups if group.spec.role != MASTER]
+    workers = [group for group in groups if group.spec.role != MASTER]
     return {
-        **short(bay, _size(masters), _size(others), call),
+        **short(bay, _size(masters), _size(workers), call),
         "status_reason": bay.status_reason,
         "discovery_url": bay.spec.discovery_url,
         "api_address": bay.observed.api_address,
-        "node_addresses": [address for group in others for address in clusters.addresses(group)],
+        "node_addresses": [address for group in workers for address in clusters.addresses(group)],
         "master_addresses": [address for group in masters for address in clusters.addresses(group)],
         "created_at": iso(bay.created_at),
         "updated_at": iso(bay.updated_at),
@@ -76,29 +76,29 @@ def _size(groups: Sequence[NodeGroup | GroupBrief]) -> int:
 
 async def index(call: Call) -> Answer:
     """GET /bays: the bays, in short"""
-    return await _list(call, "bays", detailed=False)
+    return await _list(call, "bays", with_details=False)
 
 
 async def detail(call: Call) -> Answer:
     """GET /bays/detail: the bays, whole"""
-    return await _list(call, "bays/detail", detailed=True)
+    return await _list(call, "bays/detail", with_details=True)
 
 
-async def _list(call: Call, path: str, *, detailed: bool) -> Answer:
+async def _list(call: Call, path: str, *, with_details: bool) -> Answer:
     page = page_of(call)
     scope = project_scope(call, "cluster:get_all_all_projects")
-    by_key = replace(page, sort_key=NOW_CALLED.get(page.sort_key, page.sort_key))
-    found: Sequence[Cluster] | Sequence[ClusterBrief]
+    by_key = replace(page, sort_key=RENAMED_FIELDS.get(page.sort_key, page.sort_key))
+    bays: Sequence[Cluster] | Sequence[ClusterBrief]
     body: BayList | BayDetailList
     async with call.parts.store.read() as tx:
-        if detailed:
-            found = await tx.clusters.listed(by_key, scope)
-            groups = await tx.nodegroups.brief_of(*(bay.uuid for bay in found))
-            body = {"bays": [full(bay, groups[bay.uuid], call) for bay in found]}
+        if with_details:
+            bays = await tx.clusters.listed(by_key, scope)
+            groups = await tx.nodegroups.brief_of(*(bay.uuid for bay in bays))
+            body = {"bays": [full(bay, groups[bay.uuid], call) for bay in bays]}
         else:
-            found = await tx.clusters.brief(by_key, scope)
-            body = {"bays": [short(bay, bay.masters, bay.others, call) for bay in found]}
-    return paged(call, page, path, found, body)
+            bays = await tx.clusters.brief(by_key, scope)
+            body = {"bays": [short(bay, bay.masters, bay.others, call) for bay in bays]}
+    return paged(call, page, path, bays, body)
 
 
 async def show(call: Call) -> Answer:
@@ -115,16 +115,16 @@ async def create(call: Call) -> Answer:
     refuse_unknown(body, FIELDS, "bay", read_only=_READ_ONLY)
     if body.get(REQUIRED) is None:
         raise Invalid(f"Mandatory field missing: {REQUIRED}.", field=REQUIRED)
-    given = {name: value for name, value in read(body, FIELDS).items() if value is not None}
+    values = {name: value for name, value in read(body, FIELDS).items() if value is not None}
     async with call.parts.store.read() as tx:
-        given["baymodel_id"] = (await baymodel_of(tx, call, given["baymodel_id"])).uuid
-    wish = {NOW_CALLED.get(name, name): value for name, value in given.items()}
-    if given.get("master_count", 1) > 1:
-        # A bay of several masters had its own way to them; there was no word to ask for one.
+        values["baymodel_id"] = (await baymodel_of(tx, call, values["baymodel_id"])).uuid
+    wish = {RENAMED_FIELDS.get(name, name): value for name, value in values.items()}
+    if values.get("master_count", 1) > 1:
+        # In 2015 the masters of a bay were always reachable together; there was no field to ask for a load balancer.
         wish["master_lb_enabled"] = True
     bay, groups = await clusters.made(call, wish)
-    shown = full(bay, groups, call)
-    return reply(shown, 201, ("Location", shown["links"][0]["href"]))
+    view = full(bay, groups, call)
+    return reply(view, 201, ("Location", view["links"][0]["href"]))
 
 
 async def update(call: Call) -> Answer:
@@ -151,9 +151,9 @@ async def update(call: Call) -> Answer:
 
 
 def _patched(workers: NodeGroup, steps: list[PatchOperation]) -> int:
-    """How many nodes there are to be."""
-    patched = apply({"node_count": workers.spec.node_count}, steps)
-    return int(_COUNT("node_count", patched.get("node_count", 1)))
+    """The node count after the patch."""
+    document = apply({"node_count": workers.spec.node_count}, steps)
+    return int(_COUNT("node_count", document.get("node_count", 1)))
 
 
 async def delete(call: Call) -> Answer:

@@ -1,7 +1,7 @@
-"""What can be asked of a container inside a bay: to start, to stop, to pause; what it printed; a command in it.
+"""Actions on a container inside a bay: start, stop, reboot, pause, unpause; its output; a command in it.
 
-The first are wishes, refused at once where the state forbids them, and otherwise carried out in the order in which
-they were asked for. The others are questions: the answer comes from the bay itself, and nothing is stored.
+The first five are wishes: refused at once if the state forbids them, otherwise carried out in the order in which they
+were stored. The others are questions: the bay itself answers, and nothing is stored.
 """
 
 import datetime as dt
@@ -14,15 +14,15 @@ from jeroboam.domain.bay_containers import BayContainer, ContainerAction, ask_wo
 from jeroboam.domain.errors import Invalid
 
 ACTS = tuple(act for act in ContainerAction if act is not ContainerAction.CREATE)
-_EVERYONES = "container:update_all_projects"
+_ALL_PROJECTS_RULE = "container:update_all_projects"
 
 
 def asking(act: ContainerAction) -> Handler:
-    """The handler for that act, in either form of its path."""
+    """The handler of that action, for both forms of its path."""
 
     async def ask(call: Call) -> Answer:
         async with call.parts.store.write() as tx:
-            container = await container_of(tx, call, _EVERYONES)
+            container = await container_of(tx, call, _ALL_PROJECTS_RULE)
             check_act(container, act)
             deadline = tx.now + dt.timedelta(seconds=call.parts.options.op_seconds)
             container = ask_workload(container, act, now=tx.now, deadline=deadline)
@@ -37,24 +37,24 @@ def asking(act: ContainerAction) -> Handler:
 async def logs(call: Call) -> Answer:
     """GET /containers/{id or name}/logs: what a container in a bay printed"""
     container = await _asked(call, "logs")
-    shown: Output = {"output": await call.parts.workloads.logs(container.cluster_id, container.uuid)}
-    return reply(shown)
+    view: Output = {"output": await call.parts.workloads.logs(container.cluster_id, container.uuid)}
+    return reply(view)
 
 
 async def execute(call: Call) -> Answer:
     """PUT /containers/{id or name}/execute: what a command in a container in a bay prints"""
-    told = words(call.query.get("command", ""))
-    if not told:
+    command = words(call.query.get("command", ""))
+    if not command:
         raise Invalid("Mandatory argument missing: command. It has to hold a word.", field="command")
     container = await _asked(call, "execute")
-    answer = await call.parts.workloads.execute(container.cluster_id, container.uuid, told)
-    shown: Output = {"output": answer.output}
-    return reply(shown)
+    answer = await call.parts.workloads.execute(container.cluster_id, container.uuid, command)
+    view: Output = {"output": answer.output}
+    return reply(view)
 
 
 async def _asked(call: Call, question: str) -> BayContainer:
-    """The container that is asked; the transaction has ended before the bay is."""
+    """The container. The transaction ends before the bay is asked."""
     async with call.parts.store.read() as tx:
-        container = await container_of(tx, call, _EVERYONES)
+        container = await container_of(tx, call, _ALL_PROJECTS_RULE)
     check_act(container, question)
     return container

@@ -1,7 +1,7 @@
-"""Containers inside a Swarm bay: making, showing and ending them. What can be asked of one is in `acts`.
+"""Containers inside a Swarm bay: create, show, rename and delete. The actions are in `container_actions`.
 
-Every change is a wish in one transaction; the workload loop makes it so, and the status tells how far it came. A
-container that was made is not started: that is a wish of its own, as it was in 2015.
+Each change is a wish in one transaction. The workload loop carries it out, and the status shows the progress. A new
+container is not started: starting is a wish of its own, as in 2015.
 """
 
 import datetime as dt
@@ -19,7 +19,7 @@ from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra.lookup import project_scope
 from jeroboam.api.container_infra.pages import paged
 from jeroboam.api.container_infra.schema import refuse_unknown
-from jeroboam.api.fields import FieldCheck, InvalidField, Schema, body_of, ignored, optional, read, text
+from jeroboam.api.fields import FieldCheck, InvalidField, Schema, body_of, no_effect, optional, read, text
 from jeroboam.api.wire import apply, changes_of, iso, links, page_of
 from jeroboam.domain.bay_containers import (
     MOST_MEMORY,
@@ -39,7 +39,7 @@ from jeroboam.domain.states import in_progress
 from jeroboam.store import Page
 
 WORDS = frozenset({*ContainerAction, "detail", "logs", "execute"} - {ContainerAction.CREATE})
-"""What stands in a path where a container's name could: no container can be called so."""
+"""Words of the API's paths in the place of a container's name: no container can have one as its name."""
 _LINE = text(low=0, high=4096)
 _MEMORY: Schema = {
     "anyOf": [
@@ -51,35 +51,35 @@ _IMAGE = r"\A[a-z0-9][A-Za-z0-9._:@-]*(/[A-Za-z0-9][A-Za-z0-9._:@-]*)*\Z"
 
 
 def _name(name: str, value: Any) -> str:
-    checked: str = text()(name, value)
-    if checked in WORDS:
+    container_name: str = text()(name, value)
+    if container_name in WORDS:
         raise InvalidField(name, value, "A container cannot be called by a word of the API's paths.")
-    return checked
+    return container_name
 
 
 def _command(name: str, value: Any) -> str:
-    checked: str = _LINE(name, value)
+    line: str = _LINE(name, value)
     try:
-        words(checked)
+        words(line)
     except ValueError as error:
         raise InvalidField(name, value, f"it cannot be taken apart into words: {error}.") from error
-    return checked
+    return line
 
 
 COMMAND = FieldCheck(_command, _LINE.schema)
-"""A command line whose quotes match."""
+"""A command line with balanced quotes."""
 
 
 def _memory(name: str, value: Any) -> str:
-    said = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    checked: str = text()(name, said)
+    raw = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    amount: str = text()(name, raw)
     try:
-        octets(checked)
+        octets(amount)
     except ValueError as error:
         raise InvalidField(
             name, value, "it has to be a number above 0 with b, k, m or g behind it, or none."
         ) from error
-    return checked
+    return amount
 
 
 FIELDS: dict[str, FieldCheck] = {
@@ -89,14 +89,14 @@ FIELDS: dict[str, FieldCheck] = {
     "memory": optional(FieldCheck(_memory, _MEMORY)),
     "bay_uuid": text(),
     # Clients send back what they have read.
-    "status": ignored,
+    "status": no_effect,
 }
 REQUIRED = ("bay_uuid", "image")
-# What a field was called in Kilo.
-NOW_CALLED = {"image_id": "image"}
+# The name of a field in Kilo.
+RENAMED_FIELDS = {"image_id": "image"}
 _OLD = {name: check for name, check in FIELDS.items() if name != "image"} | {"image_id": FIELDS["image"]}
 BODY: Schema = {"anyOf": [body_of(FIELDS, *REQUIRED), body_of(_OLD, "bay_uuid", "image_id")]}
-"""The schema of what a container is made of."""
+"""The schema of the body of a create."""
 _READ_ONLY = frozenset("uuid links status_reason project_id user_id created_at updated_at".split())
 
 
@@ -112,7 +112,7 @@ def short(container: BayContainer, call: Call) -> BayContainerInList:
 
 
 def full(container: BayContainer, call: Call) -> BayContainerShape:
-    """The whole object; `image_id` is what Kilo called the image."""
+    """The whole object. `image_id` is the name of the image field in Kilo."""
     spec = container.spec
     return {
         **short(container, call),
@@ -128,28 +128,28 @@ def full(container: BayContainer, call: Call) -> BayContainerShape:
 
 async def index(call: Call) -> Answer:
     """GET /containers: containers in bays, in short"""
-    page, found = await _found(call)
-    body: BayContainerList = {"containers": [short(container, call) for container in found]}
-    return paged(call, page, "containers", found, body)
+    page, containers = await _found(call)
+    body: BayContainerList = {"containers": [short(container, call) for container in containers]}
+    return paged(call, page, "containers", containers, body)
 
 
 async def detail(call: Call) -> Answer:
     """GET /containers/detail: containers in bays, whole"""
-    page, found = await _found(call)
-    body: BayContainerDetailList = {"containers": [full(container, call) for container in found]}
-    return paged(call, page, "containers/detail", found, body)
+    page, containers = await _found(call)
+    body: BayContainerDetailList = {"containers": [full(container, call) for container in containers]}
+    return paged(call, page, "containers/detail", containers, body)
 
 
 async def _found(call: Call) -> tuple[Page, list[BayContainer]]:
-    """The page that the query asks for, and what is on it."""
+    """The page that the query asks for, and its containers."""
     page = page_of(call)
     scope = project_scope(call, "container:get_all_all_projects")
     equals: dict[str, Any] = {"kind": BayObjectKind.CONTAINER} | ({} if scope is None else {"project_id": scope})
     async with call.parts.store.read() as tx:
         if "bay_ident" in call.query:
             equals["cluster_id"] = (await bay_of(tx, call, call.query["bay_ident"])).uuid
-        found = await tx.workloads.select(page, **equals)
-    return page, found
+        containers = await tx.workloads.select(page, **equals)
+    return page, containers
 
 
 async def show(call: Call) -> Answer:
@@ -162,7 +162,7 @@ async def show(call: Call) -> Answer:
 async def create(call: Call) -> Answer:
     """POST /containers: a new container in a bay"""
     body = call.fields()
-    for old, new in NOW_CALLED.items():
+    for old, new in RENAMED_FIELDS.items():
         if old in body and new not in body:
             body[new] = body.pop(old)
     refuse_unknown(body, FIELDS, "container", read_only=_READ_ONLY)
@@ -177,15 +177,15 @@ async def create(call: Call) -> Answer:
         container = _container(call, wish, bay, tx.now)
         await tx.workloads.insert(container)
         tx.hint("workload", container.uuid)
-    shown = full(container, call)
-    return reply(shown, 201, ("Location", shown["links"][0]["href"]))
+    view = full(container, call)
+    return reply(view, 201, ("Location", view["links"][0]["href"]))
 
 
 def _container(call: Call, wish: dict[str, Any], bay: Cluster, now: dt.datetime) -> BayContainer:
-    # While its bay is still being made a container waits for that first.
+    # A container waits until its bay is created.
     begin = bay.deadline_at if in_progress(bay) and bay.deadline_at is not None else now
     spec = BayContainerSpec(image=wish["image"], command=wish.get("command") or None, memory=wish.get("memory"))
-    made = BayContainer(
+    container = BayContainer(
         uuid=call.parts.ids.uuid(),
         name=wish.get("name") or call.parts.ids.name("container"),
         project_id=bay.project_id,
@@ -196,7 +196,7 @@ def _container(call: Call, wish: dict[str, Any], bay: Cluster, now: dt.datetime)
         deadline_at=begin + dt.timedelta(seconds=call.parts.options.create_seconds),
         created_at=now,
     )
-    return project_workload(made)
+    return project_workload(container)
 
 
 async def update(call: Call) -> Answer:
@@ -209,8 +209,8 @@ async def update(call: Call) -> Answer:
             raise Invalid(f"cannot change container property(ies) {step.root}.", field=step.root)
     async with call.parts.store.write() as tx:
         container = await container_of(tx, call, "container:update_all_projects")
-        patched = apply({"name": container.name}, steps, mandatory=("name",))
-        container = replace(container, name=_name("name", patched["name"]), updated_at=tx.now)
+        document = apply({"name": container.name}, steps, mandatory=("name",))
+        container = replace(container, name=_name("name", document["name"]), updated_at=tx.now)
         await tx.workloads.update(container)
     return reply(full(container, call))
 
@@ -220,8 +220,8 @@ async def delete(call: Call) -> Answer:
     async with call.parts.store.write() as tx:
         container = await container_of(tx, call, "container:delete_all_projects")
         deadline = tx.now + dt.timedelta(seconds=call.parts.options.op_seconds)
-        leaving = ask_delete(container, now=tx.now, deadline=deadline)
-        if leaving is not container:
-            await tx.workloads.update(leaving)
+        updated_container = ask_delete(container, now=tx.now, deadline=deadline)
+        if updated_container is not container:
+            await tx.workloads.update(updated_container)
         tx.hint("workload", container.uuid)
     return NO_CONTENT

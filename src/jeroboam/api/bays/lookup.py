@@ -1,4 +1,4 @@
-"""Finding bays, baymodels and containers by what their users call them, in the words of 2015."""
+"""Lookups of bays, baymodels and containers by uuid or name, with the terms of 2015."""
 
 from jeroboam.api.call import Call
 from jeroboam.api.container_infra.lookup import only, project_scope
@@ -9,26 +9,26 @@ from jeroboam.store import Transaction
 
 
 async def bay_of(tx: Transaction, call: Call, ident: str, rule: str = "cluster:get_one_all_projects") -> Cluster:
-    """The bay that the caller means; whoever the rule allows may mean any project's."""
+    """The bay with that uuid or name. Callers that the rule allows see the bays of all projects."""
     scope = project_scope(call, rule)
     owner = {} if scope is None else {"project_id": scope}
     return only(await tx.clusters.find(ident, **owner), ident, "Bay", "bays")
 
 
 async def baymodel_of(tx: Transaction, call: Call, ident: str) -> Template:
-    """The baymodel that the caller means, among the project's own and the public ones."""
-    everyones = call.allows("clustertemplate:get_one_all_projects")
-    scope = None if everyones else call.caller.project_id
-    found = await tx.templates.find_visible(ident, scope, hidden=everyones)
-    return only(found, ident, "BayModel", "baymodels")
+    """The baymodel with that uuid or name, among the project's own and the public ones."""
+    sees_all = call.allows("clustertemplate:get_one_all_projects")
+    scope = None if sees_all else call.caller.project_id
+    matches = await tx.templates.find_visible(ident, scope, hidden=sees_all)
+    return only(matches, ident, "BayModel", "baymodels")
 
 
 async def container_of(tx: Transaction, call: Call, rule: str) -> BayContainer:
-    """The container that the path names; whoever the rule allows may mean any project's."""
+    """The container that the path names. Callers that the rule allows see the containers of all projects."""
     ident, scope = call.path["container"], project_scope(call, rule)
     owner = {} if scope is None else {"project_id": scope}
-    found = await tx.workloads.find(ident, kind=BayObjectKind.CONTAINER, **owner)
-    container = only(found, ident, "Container", "containers")
+    matches = await tx.workloads.find(ident, kind=BayObjectKind.CONTAINER, **owner)
+    container = only(matches, ident, "Container", "containers")
     call.subject.is_(container.uuid, container.name)
     return container
 
@@ -42,14 +42,14 @@ def check_coe(bay: Cluster, coe: str) -> None:
 
 
 def check_open(bay: Cluster, one: str) -> None:
-    """Raise `Conflict` for a bay that goes or never came: nothing is made in it."""
+    """Raise `Conflict` for a bay that is being deleted or failed to be created: it accepts no new objects."""
     if bay.operation is Operation.DELETE or bay.status == "CREATE_FAILED":
         text = f"Creating a {one} in bay {bay.uuid} when its status is {bay.status} is not supported."
         raise Conflict(text, field="bay_uuid")
 
 
 async def bay_named(tx: Transaction, call: Call, field: str, ident: str) -> Cluster:
-    """The bay that a field of the body names; the refusal names the field."""
+    """The bay that a field of the body names. A refusal names the field."""
     try:
         return await bay_of(tx, call, ident)
     except NotFound as error:

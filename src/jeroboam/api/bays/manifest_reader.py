@@ -1,7 +1,7 @@
-"""Reading manifests: one document of YAML or JSON that says one object of Kubernetes, or a refusal that says why not.
+"""Reads manifests: one document of YAML or JSON that describes one Kubernetes object.
 
-What is read was written by anybody: nothing of it is made into anything but plain JSON, nothing refers to something
-else in it, and it is neither large nor deep. Whether Kubernetes likes what it says is for the bay to tell.
+The text comes from an untrusted user. It becomes plain JSON only, without references inside it, and its size and depth
+are limited. Whether Kubernetes accepts the object is checked by the bay.
 """
 
 import json
@@ -20,20 +20,22 @@ MOST_OCTETS = 64 << 10
 _MOST_DEPTH = 40
 _API_VERSION = "v1"
 _NAMESPACE = "default"
-_WORDS = frozenset({"detail"})
+_RESERVED_NAMES = frozenset({"detail"})
 _LONGEST_NAME = {BayManifestKind.POD: 253, BayManifestKind.SERVICE: 63, BayManifestKind.RC: 253}
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*", re.ASCII)
-# Where names are labels, annotations, or what objects are chosen by.
-_NAMED = frozenset({"labels", "annotations", "selector", "matchLabels"})
-# Kubernetes' own to give, or ours.
-_GIVEN = frozenset("uid resourceVersion generation creationTimestamp managedFields ownerReferences selfLink".split())
+# Members whose keys are labels, annotations or selectors.
+_LABEL_KEYS = frozenset({"labels", "annotations", "selector", "matchLabels"})
+# Members of metadata that Kubernetes or this service sets.
+_SERVER_FIELDS = frozenset(
+    "uid resourceVersion generation creationTimestamp managedFields ownerReferences selfLink".split()
+)
 _LARGEST = 2**63
 
 _BASE: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 class _Loader(_BASE):  # type: ignore[misc]
-    """Plain scalars are what JSON knows: a date stays the text that it is, as Kubernetes has it."""
+    """Scalars become JSON types. A date stays a string, as in Kubernetes."""
 
     yaml_implicit_resolvers = {  # noqa: RUF012  (the class attribute that the base reads)
         first: [pair for pair in pairs if pair[0] != "tag:yaml.org,2002:timestamp"]
@@ -42,33 +44,33 @@ class _Loader(_BASE):  # type: ignore[misc]
 
 
 def manifest_of(kind: BayManifestKind, text: str, field: str = "manifest") -> dict[str, Any]:
-    """The manifest as an object of JSON. Raises `Invalid`, naming the field of the body that it came in."""
-    found = _plain(text, field)
-    if not isinstance(found, dict):
+    """The manifest as a JSON object. Raises `Invalid` that names the field of the body."""
+    document = _plain(text, field)
+    if not isinstance(document, dict):
         raise _bad(field, "it has to be an object with apiVersion, kind, metadata and spec")
-    called = CALLED[kind]
-    if found.get("kind") != called:
-        raise _bad(field, f"its kind is {_said(found.get('kind'))}, and has to be {called}")
-    if found.get("apiVersion") != _API_VERSION:
-        raise _bad(field, f"its apiVersion is {_said(found.get('apiVersion'))}, and has to be {_API_VERSION}")
-    if not isinstance(found.get("spec"), dict):
+    kind_name = CALLED[kind]
+    if document.get("kind") != kind_name:
+        raise _bad(field, f"its kind is {_said(document.get('kind'))}, and has to be {kind_name}")
+    if document.get("apiVersion") != _API_VERSION:
+        raise _bad(field, f"its apiVersion is {_said(document.get('apiVersion'))}, and has to be {_API_VERSION}")
+    if not isinstance(document.get("spec"), dict):
         raise _bad(field, "its spec has to be an object")
-    _check_metadata(kind, found.get("metadata"), field)
-    template = found["spec"].get("template")
+    _check_metadata(kind, document.get("metadata"), field)
+    template = document["spec"].get("template")
     inner = template.get("metadata") if isinstance(template, dict) else None
     _check_labels(inner.get("labels") if isinstance(inner, dict) else None, "spec.template.metadata.labels", field)
-    _check_names(found, "", field)
-    # What the cluster says of an object is no wish.
-    found.pop("status", None)
-    return found
+    _check_names(document, "", field)
+    # The status is an observation of the cluster and not part of the wish.
+    document.pop("status", None)
+    return document
 
 
 def name_of(manifest: dict[str, Any]) -> str:
-    """What the object of a manifest that was read is called."""
+    """The name of the object in a manifest that was read."""
     return str(manifest["metadata"]["name"])
 
 
-# ------------------------------------------------------------------------------------------------------- what it says
+# ------------------------------------------------------------------------------------------------------- content
 
 
 def _check_metadata(kind: BayManifestKind, meta: Any, field: str) -> None:
@@ -80,12 +82,12 @@ def _check_metadata(kind: BayManifestKind, meta: Any, field: str) -> None:
     if not isinstance(name, str) or len(name) > longest or _NAME.fullmatch(name) is None:
         rule = f"small letters, digits, '-' and '.', at most {longest} of them, a letter or digit at both ends"
         raise _bad(field, f"metadata.name {_said(name)} is no name: it takes {rule}")
-    if name in _WORDS:
+    if name in _RESERVED_NAMES:
         raise _bad(field, f"metadata.name {_said(name)} is a word of the API's paths: nobody could call it")
     if meta.get("namespace") not in (None, _NAMESPACE):
         raise _bad(field, f"metadata.namespace has to be {_NAMESPACE}, or absent")
-    if given := sorted(_GIVEN & meta.keys()):
-        raise _bad(field, f"metadata.{given[0]} is not a user's to set")
+    if reserved_keys := sorted(_SERVER_FIELDS & meta.keys()):
+        raise _bad(field, f"metadata.{reserved_keys[0]} is not a user's to set")
     _check_labels(meta.get("labels"), "metadata.labels", field)
 
 
@@ -97,39 +99,39 @@ def _check_labels(labels: Any, where: str, field: str) -> None:
 
 
 def _check_names(part: Any, where: str, field: str) -> None:
-    """Raise for a name of ours wherever objects are marked or chosen by one, however deep in the manifest."""
+    """Raise `Invalid` for a reserved name among labels, annotations and selectors, at any depth of the manifest."""
     members = part.items() if isinstance(part, dict) else enumerate(part) if isinstance(part, list) else ()
     for key, value in members:
         place = f"{where}.{key}" if where else str(key)
-        if key in _NAMED and isinstance(value, dict):
-            reserved = next((name for name in value if is_reserved(str(name))), None)
-            if reserved is not None:
-                raise _bad(field, f"{place} must not have {_said(reserved)}: names like it are the service's own")
+        if key in _LABEL_KEYS and isinstance(value, dict):
+            reserved_name = next((name for name in value if is_reserved(str(name))), None)
+            if reserved_name is not None:
+                raise _bad(field, f"{place} must not have {_said(reserved_name)}: names like it are the service's own")
         _check_names(value, place, field)
 
 
-# --------------------------------------------------------------------------------------------------- how it is written
+# -------------------------------------------------------------------------------------------------------- syntax
 
 
 def _plain(text: str, field: str) -> Any:
-    """What the text says, as plain JSON."""
+    """The text as plain JSON."""
     if len(text.encode(errors="replace")) > MOST_OCTETS:
         raise _bad(field, f"it has more than {MOST_OCTETS} octets")
     try:
-        found = _parsed(text)
+        document = _parsed(text)
     except _Refused as error:
         raise _bad(field, str(error)) from error
     except yaml.YAMLError as error:
         raise _bad(field, f"it is not YAML: {_where(error)}") from error
     except (ValueError, TypeError, RecursionError) as error:
         raise _bad(field, "it is neither JSON nor plain YAML") from error
-    if (why := next(_oddities(found), None)) is not None:
-        raise _bad(field, why)
-    return found
+    if (reason := next(_oddities(document), None)) is not None:
+        raise _bad(field, reason)
+    return document
 
 
 class _Refused(Exception):
-    """What is YAML, and not taken."""
+    """Valid YAML that is not supported."""
 
 
 def _parsed(text: str) -> Any:
@@ -137,14 +139,14 @@ def _parsed(text: str) -> Any:
         try:
             return json.loads(text)
         except (ValueError, RecursionError):
-            # YAML has a way of writing objects that looks much like it.
+            # YAML's flow mappings look much like JSON.
             pass
     _check_events(text)
     return yaml.load(text, Loader=_Loader)  # noqa: S506  # nosec B506  (a safe loader, made safer)
 
 
 def _check_events(text: str) -> None:
-    """Read it once without making anything of it, so that nothing large is made of something small."""
+    """Parse the text without building objects, so that a small text cannot become a large object."""
     depth = documents = 0
     for event in yaml.parse(text, Loader=_BASE):
         if isinstance(event, yaml.AliasEvent):
@@ -157,45 +159,45 @@ def _check_events(text: str) -> None:
             raise _Refused("it is too deep")
 
 
-def _oddities(found: Any, depth: int = 0) -> Iterator[str]:
-    """What of it has no counterpart in JSON."""
+def _oddities(value: Any, depth: int = 0) -> Iterator[str]:
+    """Describe each part of the value that JSON does not have."""
     if depth > _MOST_DEPTH:
         yield "it is too deep"
-    elif isinstance(found, dict):
-        yield from (f"a key has to be a text, and {_said(key)} is none" for key in found if not isinstance(key, str))
-        for each in (*found, *found.values()):
-            yield from _oddities(each, depth + 1)
-    elif isinstance(found, list):
-        for each in found:
-            yield from _oddities(each, depth + 1)
-    elif (why := _oddity(found)) is not None:
-        yield why
+    elif isinstance(value, dict):
+        yield from (f"a key has to be a text, and {_said(key)} is none" for key in value if not isinstance(key, str))
+        for member in (*value, *value.values()):
+            yield from _oddities(member, depth + 1)
+    elif isinstance(value, list):
+        for member in value:
+            yield from _oddities(member, depth + 1)
+    elif (reason := _oddity(value)) is not None:
+        yield reason
 
 
-def _oddity(found: Any) -> str | None:
-    """The same of something that holds nothing else."""
-    match found:
+def _oddity(value: Any) -> str | None:
+    """Describe a scalar that JSON does not have; None for any other."""
+    match value:
         case None | bool():
             return None
         case str():
-            odd = "\0" in found or any("\ud800" <= letter <= "\udfff" for letter in found)
+            odd = "\0" in value or any("\ud800" <= letter <= "\udfff" for letter in value)
             return "it holds a letter that no text can have" if odd else None
         case int():
-            return "it holds a number that is too large" if abs(found) >= _LARGEST else None
+            return "it holds a number that is too large" if abs(value) >= _LARGEST else None
         case float():
-            return None if math.isfinite(found) else "it holds a number that is none"
-    return f"it holds something that JSON does not know: {_said(found)}"
+            return None if math.isfinite(value) else "it holds a number that is none"
+    return f"it holds something that JSON does not know: {_said(value)}"
 
 
 def _where(error: yaml.YAMLError) -> str:
     mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
-    said = str(problem or getattr(error, "reason", None) or "it cannot be read")
-    return said if mark is None else f"{said} in line {mark.line + 1}"
+    message = str(problem or getattr(error, "reason", None) or "it cannot be read")
+    return message if mark is None else f"{message} in line {mark.line + 1}"
 
 
 def _said(value: Any) -> str:
     return "missing" if value is None else f"'{str(value)[:80]}'"
 
 
-def _bad(field: str, why: str) -> Invalid:
-    return Invalid(f"Invalid input for field '{field}': {why}.", field=field)
+def _bad(field: str, reason: str) -> Invalid:
+    return Invalid(f"Invalid input for field '{field}': {reason}.", field=field)

@@ -1,8 +1,8 @@
-"""Pods, services and replication controllers of a Kubernetes bay: made of manifests, shown as the bay last showed them.
+"""Pods, services and replication controllers of a Kubernetes bay: created from manifests, shown as last observed.
 
-Every change is a wish in one transaction; the orchestration loop carries it into the bay, and the status tells how far
-that came. Before a wish is stored the bay is asked, without anything being changed there, whether it would take it:
-what it refuses is refused at once. Neighbours: `manifests`, which reads them; `shapes`.
+Each change is a wish in one transaction. The orchestration loop applies it to the bay, and the status shows the
+progress. Before a wish is stored the bay checks it in a dry run: a wish that the bay refuses is refused at once.
+Neighbours: `manifest_reader` reads manifests; `shapes` has the published objects.
 """
 
 import datetime as dt
@@ -55,43 +55,43 @@ class _Common(TypedDict):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ManifestResource:
-    """What differs from one of the three to the next, and what is done with each."""
+    """The handlers of one of the three resources, and how the resources differ."""
 
     kind: BayManifestKind
     collection: str
     full: Callable[[BayManifest, Call], PodShape | BayServiceShape | RcShape]
-    """The whole object, as it is shown."""
+    """Builds the full view of an object."""
 
     async def index(self, call: Call) -> Answer:
-        """Those that there are, in short."""
-        page, found = await self._found(call)
-        body = {self.collection: [short(it, self.collection, call) for it in found]}
-        return paged(call, page, self.collection, found, body)
+        """The objects, in short."""
+        page, manifests = await self._found(call)
+        body = {self.collection: [short(manifest, self.collection, call) for manifest in manifests]}
+        return paged(call, page, self.collection, manifests, body)
 
     async def detail(self, call: Call) -> Answer:
-        """Those that there are, whole but for their manifests, which may hold what is nobody else's business."""
-        page, found = await self._found(call)
-        body = {self.collection: [self.full(it, call) | {"manifest": None} for it in found]}
-        return paged(call, page, f"{self.collection}/detail", found, body)
+        """The objects in full, but without their manifests, which may hold private data."""
+        page, manifests = await self._found(call)
+        body = {self.collection: [self.full(manifest, call) | {"manifest": None} for manifest in manifests]}
+        return paged(call, page, f"{self.collection}/detail", manifests, body)
 
     async def _found(self, call: Call) -> tuple[Page, list[BayManifest]]:
-        """The page that the query asks for, and what is on it."""
+        """The page that the query asks for, and its objects."""
         page = page_of(call)
         scope = project_scope(call, f"{self.kind}:get_all_all_projects")
         equals: dict[str, Any] = {"kind": self.kind} | ({} if scope is None else {"project_id": scope})
         async with call.parts.store.read() as tx:
             equals |= await _inside(tx, call)
-            found = await tx.orchestrated.select(page, **equals)
-        return page, found
+            manifests = await tx.orchestrated.select(page, **equals)
+        return page, manifests
 
     async def show(self, call: Call) -> Answer:
-        """One of them."""
+        """One object."""
         async with call.parts.store.read() as tx:
-            it = await self._one(tx, call, "get_one_all_projects")
-        return reply(self.full(it, call))
+            manifest = await self._one(tx, call, "get_one_all_projects")
+        return reply(self.full(manifest, call))
 
     async def create(self, call: Call) -> Answer:
-        """A new one of a manifest."""
+        """Create an object from a manifest."""
         body = call.fields()
         refuse_unknown(body, FIELDS, CALLED[self.kind].lower())
         if body.get(REQUIRED) is None:
@@ -100,62 +100,62 @@ class ManifestResource:
         async with call.parts.store.read() as tx:
             bay = await self._bay(tx, call, wish["bay_uuid"])
         spec = await self._spec(call, {name: wish.get(name) for name in _WISHES})
-        it = self._made(call, spec, bay, call.parts.clock.now())
-        await call.parts.workloads.check(it)
+        manifest = self._made(call, spec, bay, call.parts.clock.now())
+        await call.parts.workloads.check(manifest)
         async with call.parts.store.write() as tx:
-            await self._check_name(tx, it, await self._bay(tx, call, bay.uuid))
-            await tx.orchestrated.insert(it)
-            tx.hint("orchestrated", it.uuid)
-        answer = self.full(it, call)
+            await self._check_name(tx, manifest, await self._bay(tx, call, bay.uuid))
+            await tx.orchestrated.insert(manifest)
+            tx.hint("orchestrated", manifest.uuid)
+        answer = self.full(manifest, call)
         return reply(answer, 201, ("Location", answer["links"][0]["href"]))
 
     async def update(self, call: Call) -> Answer:
-        """Another manifest for it."""
+        """Replace the manifest of an object."""
         steps = changes_of(call.json())
         for step in steps:
             if step.root not in CHANGEABLE or step.member is not None:
                 text = f"cannot change {CALLED[self.kind].lower()} property(ies) {step.root}."
                 raise Invalid(text, field=step.root)
         async with call.parts.store.read() as tx:
-            it = await self._one(tx, call, "update_all_projects")
+            manifest = await self._one(tx, call, "update_all_projects")
         if not steps:
-            return reply(self.full(it, call))
-        # Whichever is not there now may be added as well as replaced, which is what clients do.
-        patched = apply(dict.fromkeys(_WISHES), steps)
-        spec = await self._spec(call, {name: patched.get(name) for name in _WISHES})
-        if name_of(spec.manifest) != it.name:
-            reason = f"its metadata.name is {name_of(spec.manifest)}, and has to stay {it.name}"
+            return reply(self.full(manifest, call))
+        # A field that is not set may be added as well as replaced, as clients do.
+        document = apply(dict.fromkeys(_WISHES), steps)
+        spec = await self._spec(call, {name: document.get(name) for name in _WISHES})
+        if name_of(spec.manifest) != manifest.name:
+            reason = f"its metadata.name is {name_of(spec.manifest)}, and has to stay {manifest.name}"
             raise Invalid(f"Invalid input for field 'manifest': {reason}.", field="manifest")
-        await call.parts.workloads.check(self._changed(call, it, spec, call.parts.clock.now()))
+        await call.parts.workloads.check(self._changed(call, manifest, spec, call.parts.clock.now()))
         async with call.parts.store.write() as tx:
-            it = await self._one(tx, call, "update_all_projects")
-            it = self._changed(call, it, spec, tx.now)
-            await tx.orchestrated.update(it)
-            tx.hint("orchestrated", it.uuid)
-        return reply(self.full(it, call))
+            manifest = await self._one(tx, call, "update_all_projects")
+            manifest = self._changed(call, manifest, spec, tx.now)
+            await tx.orchestrated.update(manifest)
+            tx.hint("orchestrated", manifest.uuid)
+        return reply(self.full(manifest, call))
 
     async def delete(self, call: Call) -> Answer:
-        """Its end."""
+        """Delete an object."""
         async with call.parts.store.write() as tx:
-            it = await self._one(tx, call, "delete_all_projects")
+            manifest = await self._one(tx, call, "delete_all_projects")
             deadline = tx.now + dt.timedelta(seconds=call.parts.options.op_seconds)
-            leaving = ask_end(it, now=tx.now, deadline=deadline)
-            if leaving is not it:
-                await tx.orchestrated.update(leaving)
-            tx.hint("orchestrated", it.uuid)
+            updated_manifest = ask_end(manifest, now=tx.now, deadline=deadline)
+            if updated_manifest is not manifest:
+                await tx.orchestrated.update(updated_manifest)
+            tx.hint("orchestrated", manifest.uuid)
         return NO_CONTENT
 
     # ------------------------------------------------------------------------------------------------- its parts
 
     async def _one(self, tx: Transaction, call: Call, verb: str) -> BayManifest:
-        """The one that the path names, and the query's bay holds."""
+        """The object that the path names, inside the bay that the query names."""
         ident, scope = call.path[self.kind], project_scope(call, f"{self.kind}:{verb}")
         owner: dict[str, Any] = {} if scope is None else {"project_id": scope}
         owner |= await _inside(tx, call)
-        found = await tx.orchestrated.find(ident, kind=self.kind, **owner)
-        it = only(found, ident, CALLED[self.kind], self.collection)
-        call.subject.is_(it.uuid, it.name)
-        return it
+        matches = await tx.orchestrated.find(ident, kind=self.kind, **owner)
+        manifest = only(matches, ident, CALLED[self.kind], self.collection)
+        call.subject.is_(manifest.uuid, manifest.name)
+        return manifest
 
     async def _bay(self, tx: Transaction, call: Call, ident: str) -> Cluster:
         bay = await bay_named(tx, call, REQUIRED, ident)
@@ -164,32 +164,34 @@ class ManifestResource:
         return bay
 
     async def _spec(self, call: Call, wish: dict[str, Any]) -> BayManifestSpec:
-        """What the wish's manifest says, fetched if need be."""
-        told = [name for name, value in wish.items() if value is not None]
-        if not told:
+        """The spec of the wish. The manifest is fetched if the wish has a URL."""
+        sources = [name for name, value in wish.items() if value is not None]
+        if not sources:
             raise Invalid("Mandatory field missing: manifest or manifest_url.", field="manifest")
-        if len(told) > 1:
+        if len(sources) > 1:
             raise Invalid("manifest and manifest_url cannot both be given: which one counts?", field="manifest_url")
-        [field] = told
-        given: str = FIELDS[field](field, wish[field])
+        [field] = sources
+        source: str = FIELDS[field](field, wish[field])
         if field == "manifest_url":
-            fetched = await call.parts.manifests.fetch(given, most=MOST_OCTETS)
+            content = await call.parts.manifests.fetch(source, most=MOST_OCTETS)
             try:
-                written = fetched.decode()
+                manifest_text = content.decode()
             except UnicodeDecodeError as error:
                 raise Invalid(f"Invalid input for field '{field}': what is there is no text.", field=field) from error
-            return BayManifestSpec(manifest=manifest_of(self.kind, written, field), text=written, url=given)
-        return BayManifestSpec(manifest=manifest_of(self.kind, given, field), text=given)
+            return BayManifestSpec(
+                manifest=manifest_of(self.kind, manifest_text, field), text=manifest_text, url=source
+            )
+        return BayManifestSpec(manifest=manifest_of(self.kind, source, field), text=source)
 
-    async def _check_name(self, tx: Transaction, it: BayManifest, bay: Cluster) -> None:
-        for other in await tx.orchestrated.select(kind=self.kind, cluster_id=bay.uuid, name=it.name):
-            going = ", and is being deleted" if other.deleting else ""
-            raise Conflict(f"A {CALLED[self.kind]} called {it.name} exists in bay {bay.uuid} already{going}.")
+    async def _check_name(self, tx: Transaction, manifest: BayManifest, bay: Cluster) -> None:
+        for other in await tx.orchestrated.select(kind=self.kind, cluster_id=bay.uuid, name=manifest.name):
+            suffix = ", and is being deleted" if other.deleting else ""
+            raise Conflict(f"A {CALLED[self.kind]} called {manifest.name} exists in bay {bay.uuid} already{suffix}.")
 
     def _made(self, call: Call, spec: BayManifestSpec, bay: Cluster, now: dt.datetime) -> BayManifest:
-        # While its bay is still being made it waits for that first.
+        # The object waits until its bay is created.
         begin = bay.deadline_at if in_progress(bay) and bay.deadline_at is not None else now
-        made = BayManifest(
+        manifest = BayManifest(
             uuid=call.parts.ids.uuid(),
             name=name_of(spec.manifest),
             project_id=bay.project_id,
@@ -200,57 +202,57 @@ class ManifestResource:
             deadline_at=begin + dt.timedelta(seconds=call.parts.options.create_seconds),
             created_at=now,
         )
-        return project_orchestrated(made)
+        return project_orchestrated(manifest)
 
-    def _changed(self, call: Call, it: BayManifest, spec: BayManifestSpec, now: dt.datetime) -> BayManifest:
-        return ask_change(it, spec, now=now, deadline=now + dt.timedelta(seconds=call.parts.options.op_seconds))
+    def _changed(self, call: Call, manifest: BayManifest, spec: BayManifestSpec, now: dt.datetime) -> BayManifest:
+        return ask_change(manifest, spec, now=now, deadline=now + dt.timedelta(seconds=call.parts.options.op_seconds))
 
 
 async def _inside(tx: Transaction, call: Call) -> dict[str, Any]:
-    """The condition that the query's bay, if it names one, makes."""
+    """The condition for the bay that the query names; empty if it names none."""
     ident = call.query.get("bay_ident")
     return {} if ident is None else {"cluster_id": (await bay_of(tx, call, ident)).uuid}
 
 
-def short(it: BayManifest, collection: str, call: Call) -> InBay:
+def short(manifest: BayManifest, collection: str, call: Call) -> InBay:
     """The object as lists show it."""
     return {
-        "uuid": it.uuid,
-        "name": it.name,
-        "bay_uuid": it.cluster_id,
-        "status": it.status,
-        "links": links(call.base, collection, it.uuid),
+        "uuid": manifest.uuid,
+        "name": manifest.name,
+        "bay_uuid": manifest.cluster_id,
+        "status": manifest.status,
+        "links": links(call.base, collection, manifest.uuid),
     }
 
 
-def _common(it: BayManifest) -> _Common:
+def _common(manifest: BayManifest) -> _Common:
     return {
-        "status_reason": it.status_reason,
-        "labels": shown(it).labels,
-        "manifest": it.spec.text,
-        "manifest_url": it.spec.url,
-        "created_at": iso(it.created_at),
-        "updated_at": iso(it.updated_at),
+        "status_reason": manifest.status_reason,
+        "labels": shown(manifest).labels,
+        "manifest": manifest.spec.text,
+        "manifest_url": manifest.spec.url,
+        "created_at": iso(manifest.created_at),
+        "updated_at": iso(manifest.updated_at),
     }
 
 
-def _pod(it: BayManifest, call: Call) -> PodShape:
-    facts = shown(it)
+def _pod(manifest: BayManifest, call: Call) -> PodShape:
+    facts = shown(manifest)
     return {
-        **short(it, "pods", call),
-        **_common(it),
+        **short(manifest, "pods", call),
+        **_common(manifest),
         "images": list(facts.images),
         "host": facts.host,
         "desc": None,
     }
 
 
-def _service(it: BayManifest, call: Call) -> BayServiceShape:
-    facts = shown(it)
+def _service(manifest: BayManifest, call: Call) -> BayServiceShape:
+    facts = shown(manifest)
     numbers = [port["port"] for port in facts.ports if isinstance(port.get("port"), int)]
     return {
-        **short(it, "services", call),
-        **_common(it),
+        **short(manifest, "services", call),
+        **_common(manifest),
         "selector": facts.selector,
         "ip": facts.ip,
         "ports": list(facts.ports),
@@ -258,11 +260,11 @@ def _service(it: BayManifest, call: Call) -> BayServiceShape:
     }
 
 
-def _rc(it: BayManifest, call: Call) -> RcShape:
-    facts = shown(it)
+def _rc(manifest: BayManifest, call: Call) -> RcShape:
+    facts = shown(manifest)
     return {
-        **short(it, "rcs", call),
-        **_common(it),
+        **short(manifest, "rcs", call),
+        **_common(manifest),
         "images": list(facts.images),
         "selector": facts.selector,
         "replicas": facts.replicas,

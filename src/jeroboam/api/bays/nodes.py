@@ -1,4 +1,4 @@
-"""Nodes of 2015: machines that users write down. No bay ever used one, and none does here."""
+"""Nodes of 2015: machines that users register. No bay used them in 2015, and none uses them here."""
 
 from dataclasses import replace
 
@@ -43,9 +43,9 @@ async def detail(call: Call) -> Answer:
 async def _list(call: Call, path: str) -> Answer:
     page = page_of(call)
     async with call.parts.store.read() as tx:
-        found = await tx.node_records.select(page, project_id=call.caller.project_id)
-    body: NodeRecordList = {"nodes": [_view(node, call) for node in found]}
-    return paged(call, page, path, found, body)
+        nodes = await tx.node_records.select(page, project_id=call.caller.project_id)
+    body: NodeRecordList = {"nodes": [_view(node, call) for node in nodes]}
+    return paged(call, page, path, nodes, body)
 
 
 async def show(call: Call) -> Answer:
@@ -69,8 +69,8 @@ async def create(call: Call) -> Answer:
             **wish,
         )
         await tx.node_records.insert(node)
-    shown = _view(node, call)
-    return reply(shown, 201, ("Location", shown["links"][0]["href"]))
+    view = _view(node, call)
+    return reply(view, 201, ("Location", view["links"][0]["href"]))
 
 
 async def update(call: Call) -> Answer:
@@ -81,8 +81,8 @@ async def update(call: Call) -> Answer:
             raise Invalid(f"'/{step.root}' is an internal attribute and can not be updated", field=step.root)
     async with call.parts.store.write() as tx:
         node = await _one(tx, call)
-        patched = apply({name: getattr(node, name) for name in FIELDS}, steps)
-        node = replace(node, **read({name: patched.get(name) for name in FIELDS}, FIELDS), updated_at=tx.now)
+        document = apply({name: getattr(node, name) for name in FIELDS}, steps)
+        node = replace(node, **read({name: document.get(name) for name in FIELDS}, FIELDS), updated_at=tx.now)
         await tx.node_records.update(node)
     return reply(_view(node, call))
 
@@ -96,11 +96,11 @@ async def delete(call: Call) -> Answer:
 
 
 async def _one(tx: Transaction, call: Call) -> NodeRecord:
-    """A node has no name: it is found by its uuid alone."""
+    """The node with that uuid; a node has no name."""
     ident = call.path["node"]
-    found = None
+    node = None
     if is_uuid(ident):
-        found = next(iter(await tx.node_records.find(ident, project_id=call.caller.project_id)), None)
-    if found is None:
+        node = next(iter(await tx.node_records.find(ident, project_id=call.caller.project_id)), None)
+    if node is None:
         raise NotFound(f"Node {ident} could not be found.")
-    return found
+    return node

@@ -1,7 +1,7 @@
-"""Policy defaults of the API of 2015, which had one: admins and owners. Today's roles tell readers from members.
+"""Policy defaults of the API of 2015, which had one rule for admins and owners. Today readers and members differ.
 
-What is done with a bay or a baymodel is done with a cluster or a template, so the rules of those count beside these:
-`routes` asks both.
+An action on a bay or a baymodel is one on a cluster or a template, so it needs the rule of those too: `routes` checks
+both.
 """
 
 from jeroboam.api.container_infra.policies import ADMIN, MEMBER, READER

@@ -1,13 +1,11 @@
-"""The routes of 2015, with what each takes and answers, and how an error is told there."""
+"""The routes of 2015, with their arguments and answers, and the error body that clients of 2015 need."""
 
 import json
 from dataclasses import replace
 from functools import wraps
 from typing import Any
 
-from jeroboam.api.bays import baymodels, bays, containers, nodes, shapes
-from jeroboam.api.bays import container_actions as acts
-from jeroboam.api.bays import manifests as orchestrated
+from jeroboam.api.bays import baymodels, bays, container_actions, containers, manifests, nodes, shapes
 from jeroboam.api.call import Answer, Call, Failure, Handler, Route
 from jeroboam.api.fields import FieldCheck, body_of, text
 from jeroboam.api.wire import paging, patch_of
@@ -18,13 +16,13 @@ from jeroboam.domain.noderecords import NodeRecord
 from jeroboam.store import sort_keys
 
 LINKED = ("pods", "rcs", "baymodels", "bays", "containers", "services")
-"""What the description of version 1 links to."""
-# Where their clients may meet an error. Two of these are today's as well, and an error of theirs is told in both ways.
-_TOLD = frozenset({*LINKED, "nodes", "certificates", "mservices"})
-_WITHIN: dict[str, FieldCheck] = {"bay_ident": text()}
+"""The resources that the description of version 1 links to."""
+# The resources whose errors clients of 2015 may meet. Two of them exist today too; their errors have both forms.
+_KNOWN_RESOURCES = frozenset({*LINKED, "nodes", "certificates", "mservices"})
+_BAY_FILTER: dict[str, FieldCheck] = {"bay_ident": text()}
 _STORED = "answered once the wish is stored, not once it is done"
 
-_BAY, _BAYS = "/bays/{bay}", paging([*sort_keys(Cluster), *bays.NOW_CALLED])
+_BAY, _BAYS = "/bays/{bay}", paging([*sort_keys(Cluster), *bays.RENAMED_FIELDS])
 _BAY_ROUTES = (
     Route(method="GET", path="/bays", handler=bays.index, rule="bay:get_all", query=_BAYS, answer=shapes.BayList),
     Route(
@@ -138,7 +136,7 @@ _NODE_ROUTES = (
     Route(method="DELETE", path=_NODE, handler=nodes.delete, rule="node:delete", status=204),
 )
 
-_CONTAINER, _CONTAINERS = "/containers/{container}", paging(sort_keys(BayContainer)) | _WITHIN
+_CONTAINER, _CONTAINERS = "/containers/{container}", paging(sort_keys(BayContainer)) | _BAY_FILTER
 _CONTAINER_ROUTES = (
     Route(
         method="GET",
@@ -194,24 +192,24 @@ _CONTAINER_ROUTES = (
 
 
 def _asked() -> list[Route]:
-    """What is asked of one container: in Kilo before its name, from Liberty on behind it."""
+    """The routes of actions on a container. Kilo puts the action before the name, Liberty and later behind it."""
     wishes = [
         Route(
             method="PUT",
             path=act.value,
-            handler=acts.asking(act),
+            handler=container_actions.asking(act),
             rule=f"container:{act}",
             answer=shapes.BayContainerShape,
             differs=f"{_STORED}; what the state forbids is a 409",
         )
-        for act in acts.ACTS
+        for act in container_actions.ACTS
     ]
     questions = [
-        Route(method="GET", path="logs", handler=acts.logs, rule="container:logs", answer=shapes.Output),
+        Route(method="GET", path="logs", handler=container_actions.logs, rule="container:logs", answer=shapes.Output),
         Route(
             method="PUT",
             path="execute",
-            handler=acts.execute,
+            handler=container_actions.execute,
             rule="container:execute",
             query={"command": containers.COMMAND},
             answer=shapes.Output,
@@ -224,57 +222,64 @@ def _asked() -> list[Route]:
     ]
 
 
-def _orchestrated(of: orchestrated.ManifestResource, answers: tuple[object, object, object]) -> tuple[Route, ...]:
-    """The routes of pods, services or replication controllers; their answers in short, in a list and alone."""
-    many, one, called = of.collection, of.kind, CALLED[of.kind]
-    lists, single = f"/{many}", f"/{many}/{{{one}}}"
-    page = paging(sort_keys(BayManifest)) | _WITHIN
+def _orchestrated(resource: manifests.ManifestResource, answers: tuple[object, object, object]) -> tuple[Route, ...]:
+    """The routes of pods, services or replication controllers. `answers`: the types in short, in a list, and alone."""
+    collection, kind, kind_name = resource.collection, resource.kind, CALLED[resource.kind]
+    lists, single = f"/{collection}", f"/{collection}/{{{kind}}}"
+    page = paging(sort_keys(BayManifest)) | _BAY_FILTER
     in_short, in_full, alone = answers
-    made = body_of(orchestrated.FIELDS, orchestrated.REQUIRED)
-    refused = f"{_STORED}; what the bay would refuse is a 400"
+    body_schema = body_of(manifests.FIELDS, manifests.REQUIRED)
+    refusal_note = f"{_STORED}; what the bay would refuse is a 400"
 
-    def route(method: str, path: str, verb: str, handler: Handler, what: str, **more: Any) -> Route:
-        return Route(method=method, path=path, rule=f"{one}:{verb}", handler=_told(handler, what), **more)
+    def route(method: str, path: str, verb: str, handler: Handler, summary: str, **options: Any) -> Route:
+        return Route(method=method, path=path, rule=f"{kind}:{verb}", handler=_told(handler, summary), **options)
 
     return (
-        route("GET", lists, "get_all", of.index, f"{called}s, in short", query=page, answer=in_short),
-        route("GET", f"{lists}/detail", "detail", of.detail, f"{called}s, whole", query=page, answer=in_full),
+        route("GET", lists, "get_all", resource.index, f"{kind_name}s, in short", query=page, answer=in_short),
+        route("GET", f"{lists}/detail", "detail", resource.detail, f"{kind_name}s, whole", query=page, answer=in_full),
         route(
-            *("POST", lists, "create", of.create, f"a {called} of a manifest"),
-            body=made,
+            *("POST", lists, "create", resource.create, f"a {kind_name} of a manifest"),
+            body=body_schema,
             status=201,
             answer=alone,
             refusals=(404, 409),
-            differs=refused,
+            differs=refusal_note,
         ),
-        route("GET", single, "get", of.show, f"a {called}", query=_WITHIN, answer=alone),
+        route("GET", single, "get", resource.show, f"a {kind_name}", query=_BAY_FILTER, answer=alone),
         route(
-            *("PATCH", single, "update", of.update, f"another manifest for a {called}"),
-            query=_WITHIN,
-            body=patch_of(*orchestrated.CHANGEABLE),
+            *("PATCH", single, "update", resource.update, f"another manifest for a {kind_name}"),
+            query=_BAY_FILTER,
+            body=patch_of(*manifests.CHANGEABLE),
             answer=alone,
-            differs=refused,
+            differs=refusal_note,
         ),
         route(
-            "DELETE", single, "delete", of.delete, f"the end of a {called}", query=_WITHIN, status=204, differs=_STORED
+            "DELETE",
+            single,
+            "delete",
+            resource.delete,
+            f"the end of a {kind_name}",
+            query=_BAY_FILTER,
+            status=204,
+            differs=_STORED,
         ),
     )
 
 
-def _told(handler: Handler, what: str) -> Handler:
-    """The same handler, with what it is for."""
+def _told(handler: Handler, summary: str) -> Handler:
+    """The same handler, with a summary for the documentation."""
 
     async def ask(call: Call) -> Answer:
         return await handler(call)
 
-    ask.__doc__ = f"{handler.__name__}: {what}"
+    ask.__doc__ = f"{handler.__name__}: {summary}"
     return ask
 
 
 def _both(routes: tuple[Route, ...], today: str) -> list[Route]:
-    """The routes of what is a view of something: who may not do it there may not do it here."""
+    """The routes of a view of today's objects, which also check the rule of those objects."""
 
-    def asking(rule: str, handler: Handler) -> Handler:
+    def enforce_first(rule: str, handler: Handler) -> Handler:
         @wraps(handler)
         async def ask(call: Call) -> Answer:
             call.enforce(rule)
@@ -283,7 +288,7 @@ def _both(routes: tuple[Route, ...], today: str) -> list[Route]:
         return ask
 
     verbs = [(route, str(route.rule).partition(":")[2]) for route in routes]
-    return [replace(route, handler=asking(f"{today}:{verb}", route.handler)) for route, verb in verbs]
+    return [replace(route, handler=enforce_first(f"{today}:{verb}", route.handler)) for route, verb in verbs]
 
 
 ROUTES = (
@@ -292,18 +297,18 @@ ROUTES = (
     *_NODE_ROUTES,
     *_CONTAINER_ROUTES,
     *_asked(),
-    *_orchestrated(orchestrated.PODS, (shapes.PodList, shapes.PodDetailList, shapes.PodShape)),
-    *_orchestrated(orchestrated.SERVICES, (shapes.BayServiceList, shapes.BayServiceDetailList, shapes.BayServiceShape)),
-    *_orchestrated(orchestrated.RCS, (shapes.RcList, shapes.RcDetailList, shapes.RcShape)),
+    *_orchestrated(manifests.PODS, (shapes.PodList, shapes.PodDetailList, shapes.PodShape)),
+    *_orchestrated(manifests.SERVICES, (shapes.BayServiceList, shapes.BayServiceDetailList, shapes.BayServiceShape)),
+    *_orchestrated(manifests.RCS, (shapes.RcList, shapes.RcDetailList, shapes.RcShape)),
 )
 
 
 def told(failure: Failure) -> dict[str, str]:
-    """What an error body needs besides for the clients of 2015, if the route is one that they know.
+    """The additional members of an error body for clients of 2015; empty if they do not know the route.
 
-    They look for JSON within JSON, and print its `faultstring`.
+    Their clients look for JSON within JSON, and print its `faultstring`.
     """
-    if failure.route.strip("/").partition("/")[0] not in _TOLD:
+    if failure.route.strip("/").partition("/")[0] not in _KNOWN_RESOURCES:
         return {}
     side = "Server" if failure.status >= 500 else "Client"  # noqa: PLR2004
     inner = {"faultcode": side, "faultstring": failure.detail, "debuginfo": None}

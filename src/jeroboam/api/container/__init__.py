@@ -1,1 +1,1 @@
-"""The container API (Zun's): one module a resource."""
+"""The container API (Zun's); each resource has one module."""

@@ -1,6 +1,6 @@
-"""What Zun publishes and this service does not have yet: each route answers 501 with a sentence, not a typo's 404.
+"""Routes that Zun publishes and this service does not have yet. Each answers 501 with a sentence, and not 404.
 
-Neighbours: `routes`, which serves these beside its own. A route leaves this file when its work is done.
+Neighbours: `routes`, which adds them to its own. A route is removed from this file when it is implemented.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Any
 from jeroboam.api.call import NEWEST, Answer, Call, Handler, Route
 from jeroboam.api.container import shapes
 from jeroboam.api.container.policies import ABSENT_RULES
-from jeroboam.api.fields import FieldCheck, ignored
+from jeroboam.api.fields import FieldCheck, no_effect
 from jeroboam.domain.errors import NotImplementedHere
 
 _ONE = "/containers/{container}"
@@ -27,15 +27,15 @@ def _handler(summary: str, sentence: str) -> Handler:
 
 
 def _absent(
-    method: str, path: str, what: str, sentence: str, *, arguments: str = "", since: int = 1, until: int = NEWEST
+    method: str, path: str, summary: str, sentence: str, *, arguments: str = "", since: int = 1, until: int = NEWEST
 ) -> Route:
-    query: Mapping[str, FieldCheck] = dict.fromkeys(arguments.split(), ignored)
+    query: Mapping[str, FieldCheck] = dict.fromkeys(arguments.split(), no_effect)
     rule = ABSENT_RULES[f"{method} {path}"]
     body: dict[str, Any] = {"body": {}, "body_needed": False} if method in {"POST", "PATCH"} else {}
     return Route(
         method=method,
         path=path,
-        handler=_handler(f"{method} {path}: {what}", sentence),
+        handler=_handler(f"{method} {path}: {summary}", sentence),
         rule=rule,
         query=query,
         status=501,

@@ -1,7 +1,7 @@
-"""What can be asked of a container: wishes that are recorded, and live questions to its host.
+"""Actions on a container: wishes that are recorded, and live questions to its host.
 
-Arguments come in the query or in the body, as the published clients send them. A wish answers 202 with `null`; a
-question goes to the host outside any transaction, after the state has been looked at.
+Arguments come in the query or in the body, as published clients send them. A wish answers 202 with `null`. A question
+is sent to the host outside any transaction, after the container's state was checked.
 """
 
 import datetime as dt
@@ -30,17 +30,17 @@ def arguments(call: Call, table: Mapping[str, FieldCheck]) -> dict[str, Any]:
     """The action's checked arguments, from the query and the body together."""
     body: dict[str, Any] = {}
     if call.body.strip():
-        decoded = call.json()
-        if decoded is not None and not isinstance(decoded, dict):
+        content = call.json()
+        if content is not None and not isinstance(content, dict):
             raise Invalid("The body has to be a JSON object.", field="body")
-        body = decoded or {}
-    body = {**{name: said for name, said in call.query.items() if name != "all_projects"}, **body}
+        body = content or {}
+    body = {**{name: value for name, value in call.query.items() if name != "all_projects"}, **body}
     refuse_unknown(body, table)
     return read(body, table)
 
 
 def _said_none(check: FieldCheck) -> FieldCheck:
-    """Clients in Python send the word None for what was not given."""
+    """The same check; null, an empty string and the word None, which clients in Python send, are no value."""
 
     def run(name: str, value: Any) -> Any:
         absent = value is None or (isinstance(value, str) and value in {"None", ""})
@@ -75,11 +75,11 @@ async def _record(call: Call, kind: OpKind, **params: Any) -> Answer:
 
 
 def ending(kind: OpKind) -> Handler:
-    """The handler of stop and reboot, which give the process some time to end."""
+    """The handler of stop and reboot, which give the process time to end."""
 
     async def handler(call: Call) -> Answer:
-        said = arguments(call, ENDING)
-        timeout = said.get("timeout")
+        values = arguments(call, ENDING)
+        timeout = values.get("timeout")
         return await _record(call, kind, timeout=STOP_SECONDS if timeout is None else timeout)
 
     handler.__doc__ = _summary(kind)
@@ -87,12 +87,12 @@ def ending(kind: OpKind) -> Handler:
 
 
 def _signal(name: str, value: Any) -> str:
-    """The signal's name with SIG, from its name in any spelling or its number."""
+    """The signal's name with SIG, from its name in any spelling or from its number."""
     word = str(value).strip().upper() if isinstance(value, str | int) and not isinstance(value, bool) else ""
     if word.isascii() and word.isdigit() and len(word) <= len("64"):
-        found = _BY_NUMBER.get(int(word))
-        if found is not None:
-            return found
+        signal_name = _BY_NUMBER.get(int(word))
+        if signal_name is not None:
+            return signal_name
     full = word if word.startswith("SIG") else f"SIG{word}"
     if full not in _SIGNALS:
         raise InvalidField(name, value, "it has to be the name or the number of a signal.")
@@ -104,12 +104,12 @@ KILL = {"signal": _said_none(FieldCheck(_signal, {"type": ["string", "integer"]}
 
 async def kill(call: Call) -> Answer:
     """POST /containers/{}/kill: a signal to the container's process"""
-    said = arguments(call, KILL)
-    return await _record(call, OpKind.KILL, signal=said.get("signal") or "SIGKILL")
+    values = arguments(call, KILL)
+    return await _record(call, OpKind.KILL, signal=values.get("signal") or "SIGKILL")
 
 
 async def _placed(call: Call, action: str) -> tuple[Container, str]:
-    """The container, in a state that allows the question, and the host to ask."""
+    """The container and its host. Raises `Conflict` if its state forbids the action or it has no host."""
     async with call.parts.store.read() as tx:
         container = await container_to_change(tx, call, action)
     if container.host_id is None:
@@ -130,10 +130,10 @@ def _tail(name: str, value: Any) -> int | None:
 
 def _since(name: str, value: Any) -> float:
     """A Unix time, or a date and a time in UTC."""
-    said = str(value)
-    if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", said, re.ASCII):
-        return float(said)
-    match = _SINCE.fullmatch(said)
+    raw = str(value)
+    if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", raw, re.ASCII):
+        return float(raw)
+    match = _SINCE.fullmatch(raw)
     if match is None:
         raise InvalidField(name, value, "it has to be a Unix time or look like 2026-11-21 21:32:11,000.")
     try:
@@ -154,27 +154,27 @@ LOGS = {
 
 async def logs(call: Call) -> Answer:
     """GET /containers/{}/logs: what the container has written"""
-    said = arguments(call, LOGS)
+    values = arguments(call, LOGS)
     async with call.parts.store.read() as tx:
         container = await container_to_change(tx, call, "logs")
     if container.host_id is None:
-        # It has never run, and so has written nothing.
+        # It has never run, so it has no output.
         return reply("")
     try:
         answer = await call.parts.gateway.logs(
             container.host_id,
             container.uuid,
-            stdout=_or(said.get("stdout"), default=True),
-            stderr=_or(said.get("stderr"), default=True),
-            timestamps=_or(said.get("timestamps"), default=False),
-            tail=said.get("tail"),
-            since=said.get("since"),
+            stdout=_or(values.get("stdout"), default=True),
+            stderr=_or(values.get("stderr"), default=True),
+            timestamps=_or(values.get("timestamps"), default=False),
+            tail=values.get("tail"),
+            since=values.get("since"),
         )
     except NotFound:
         if container.observed.started_at is not None:
-            text_ = f"Container {container.uuid} is gone from its host, and what it has written with it."
-            raise NotFound(text_) from None
-        # Its host has it not yet, or never could make it: why is in its status_reason.
+            message = f"Container {container.uuid} is gone from its host, and what it has written with it."
+            raise NotFound(message) from None
+        # The host does not have it yet, or failed to create it: its status_reason says why.
         answer = ""
     return reply(answer)
 
@@ -184,35 +184,35 @@ EXECUTE = {"command": text(high=65536), "run": flag, "interactive": flag}
 
 async def execute(call: Call) -> Answer:
     """POST /containers/{}/execute: a command in the container, to its end"""
-    said = arguments(call, EXECUTE)
-    if "command" not in said:
+    values = arguments(call, EXECUTE)
+    if "command" not in values:
         raise InvalidField("command", None, "it is required.")
-    if not said.get("run", True) or said.get("interactive", False):
+    if not values.get("run", True) or values.get("interactive", False):
         raise NotImplementedHere("Interactive sessions are not available yet: run has to be true.", field="run")
-    words = split_command("command", said["command"])
+    words = split_command("command", values["command"])
     if not words:
-        raise InvalidField("command", said["command"], "it holds no word.")
+        raise InvalidField("command", values["command"], "it holds no word.")
     container, host_id = await _placed(call, "execute")
     result = await call.parts.gateway.execute(host_id, container.uuid, words)
-    shown: Executed = {
+    body: Executed = {
         "output": result.output,
         "exit_code": result.exit_code,
         "exec_id": None,
         "proxy_url": None,
     }
-    return reply(shown)
+    return reply(body)
 
 
-# What the options of ps are written with: it runs on the host.
+# The characters of ps options: ps runs on the host.
 _PS_ARGS = text(high=1024, pattern=r"\A[A-Za-z0-9 ,=:+%_.-]+\Z", rule="it has to be options of ps.")
 TOP = {"ps_args": _said_none(_PS_ARGS)}
 
 
 async def top(call: Call) -> Answer:
     """GET /containers/{}/top: the container's processes"""
-    said = arguments(call, TOP)
+    values = arguments(call, TOP)
     container, host_id = await _placed(call, "top")
-    return reply(await call.parts.gateway.top(host_id, container.uuid, said.get("ps_args")))
+    return reply(await call.parts.gateway.top(host_id, container.uuid, values.get("ps_args")))
 
 
 async def stats(call: Call) -> Answer:
@@ -220,7 +220,7 @@ async def stats(call: Call) -> Answer:
     container, host_id = await _placed(call, "stats")
     sample = await call.parts.gateway.stats(host_id, container.uuid)
     use, limit = float(sample["memory_mib"]), float(sample["memory_limit_mib"])
-    shown: Sample = {
+    body: Sample = {
         "CONTAINER": container.name,
         "CPU %": round(float(sample["cpu_percent"]), 2),
         "MEM USAGE(MiB)": round(use, 2),
@@ -229,4 +229,4 @@ async def stats(call: Call) -> Answer:
         "BLOCK I/O(B)": f"{int(sample['block_read'])}/{int(sample['block_write'])}",
         "NET I/O(B)": f"{int(sample['net_rx'])}/{int(sample['net_tx'])}",
     }
-    return reply(shown)
+    return reply(body)

@@ -1,7 +1,7 @@
-"""Containers: making, showing, changing and deleting them (contract: section 2). Actions are in `actions`.
+"""Containers: create, show, change and delete (contract: section 2). Actions are in `actions`.
 
-A create is one transaction: quota, container with its first op, hint. Where the container goes is decided by the
-container loop afterwards, never in the request.
+A create is one transaction: quota, container with its first op, hint. The container loop chooses the host later, not
+the request.
 """
 
 from dataclasses import replace
@@ -33,22 +33,22 @@ FORCE, STOP = 7, 12
 async def index(call: Call) -> Answer:
     """GET /containers: the containers"""
     page = page_of(call)
-    everyones = flag_of(call, "all_projects")
-    if everyones:
+    sees_all = flag_of(call, "all_projects")
+    if sees_all:
         call.enforce("container:get_all_all_projects")
     equals = _filters(call)
-    if not everyones:
+    if not sees_all:
         if equals.get("project_id", call.caller.project_id) != call.caller.project_id:
             return reply({"containers": [], "next": None})
         equals["project_id"] = call.caller.project_id
     async with call.parts.store.read() as tx:
-        found = await tx.containers.select(page, **equals)
-    hidden, now = hidden_from(call), tx.now
-    shown: ContainerList = {
-        "containers": [view(container, hidden, now) for container in found],
-        "next": next_page(call, page, "containers", found),
+        containers = await tx.containers.select(page, **equals)
+    hidden_keys, now = hidden_from(call), tx.now
+    body: ContainerList = {
+        "containers": [view(container, hidden_keys, now) for container in containers],
+        "next": next_page(call, page, "containers", containers),
     }
-    return reply(shown)
+    return reply(body)
 
 
 def _filters(call: Call) -> dict[str, Any]:
@@ -94,12 +94,12 @@ async def create(call: Call) -> Answer:
         container = replace(container, updated_at=None)
         await tx.containers.insert(container)
         tx.hint("container", container.uuid)
-    shown = single(container, call)
-    return reply(shown, 202, ("Location", shown["links"][0]["href"]))
+    body = single(container, call)
+    return reply(body, 202, ("Location", body["links"][0]["href"]))
 
 
 async def _check_hosts(call: Call, spec: ContainerSpec) -> None:
-    """In a transaction of its own that only reads: one that writes would hold up the heartbeats of all hosts."""
+    """Raise if no host can run the container. The transaction only reads: a write would block the hosts' heartbeats."""
     if not asks_for_something(spec) and spec.host is None:
         return
     async with call.parts.store.read() as tx:
@@ -131,7 +131,7 @@ def _use(spec: ContainerSpec, *, containers: int) -> ContainerUse:
 
 
 def update_table(options: ApiOptions) -> dict[str, FieldCheck]:
-    """The fields of a change."""
+    """The fields of an update."""
     return {
         "cpu": cpu(options),
         "memory": digits(options.minimum_memory, options.maximum_memory),
@@ -154,18 +154,18 @@ async def update(call: Call) -> Answer:
             check_limits(await tx.hosts.get(container.host_id), wish["cpu"])
         limits = {name: wish[name] for name in ("cpu", "memory") if name in wish}
         spec = replace(container.spec, auto_heal=wish.get("auto_heal", container.spec.auto_heal), **limits)
-        changed = replace(container, name=wish.get("name", container.name), spec=spec, updated_at=tx.now)
+        updated_container = replace(container, name=wish.get("name", container.name), spec=spec, updated_at=tx.now)
         if limits:
-            more = ContainerUse(
+            growth = ContainerUse(
                 memory=max(0, spec.memory - container.spec.memory), cpu=max(0.0, spec.cpu - container.spec.cpu)
             )
-            await check_quota(tx, call, container.project_id, more)
-            await ask(tx, call, changed, OpKind.UPDATE, **limits)
+            await check_quota(tx, call, container.project_id, growth)
+            await ask(tx, call, updated_container, OpKind.UPDATE, **limits)
         else:
-            await tx.containers.update(replace(changed, generation=changed.generation + 1))
-        shown = await tx.containers.get(container.uuid)
-    assert shown is not None
-    return reply(single(shown, call))
+            await tx.containers.update(replace(updated_container, generation=updated_container.generation + 1))
+        row = await tx.containers.get(container.uuid)
+    assert row is not None
+    return reply(single(row, call))
 
 
 RENAME = {"name": NAME}
@@ -173,17 +173,17 @@ RENAME = {"name": NAME}
 
 async def rename(call: Call) -> Answer:
     """POST /containers/{id or name}/rename: another name"""
-    said = arguments(call, RENAME)
-    if "name" not in said:
+    values = arguments(call, RENAME)
+    if "name" not in values:
         raise InvalidField("name", None, "it is required.")
-    name: str = said["name"]
+    name: str = values["name"]
     async with call.parts.store.write() as tx:
         container = await container_to_change(tx, call, "rename")
         if container.name == name:
             raise Conflict(f"Container {container.uuid} has that name already.", field="name")
-        renamed = replace(container, name=name, updated_at=tx.now, generation=container.generation + 1)
-        await tx.containers.update(renamed)
-    return reply(single(renamed, call))
+        updated_container = replace(container, name=name, updated_at=tx.now, generation=container.generation + 1)
+        await tx.containers.update(updated_container)
+    return reply(single(updated_container, call))
 
 
 async def delete(call: Call) -> Answer:
@@ -197,6 +197,6 @@ async def delete(call: Call) -> Answer:
     async with call.parts.store.write() as tx:
         container = await container_of(tx, call, "container:delete_all_projects")
         check_action(container, "delete_after_stop" if stop else "delete_force" if force else "delete")
-        forced = not stop and (force or container.status not in STANDS)
-        await ask(tx, call, container, OpKind.DELETE, force=forced, stop=stop, timeout=10)
+        by_force = not stop and (force or container.status not in STANDS)
+        await ask(tx, call, container, OpKind.DELETE, force=by_force, stop=stop, timeout=10)
     return NO_CONTENT

@@ -1,6 +1,6 @@
-"""The container family: its discovery documents, the shape of its errors; its routes are in `routes`.
+"""The container family: its discovery documents and the shape of its errors. Its routes are in `routes`.
 
-Contract: container, sections 1, 2 and 5. The other family is never imported here.
+Contract: container, sections 1, 2 and 5. The other families are never imported here.
 """
 
 from collections.abc import Mapping
@@ -17,7 +17,7 @@ _RESOURCES = (
 
 
 class ContainerFamily:
-    """What the dispatcher has to know of this family. Implements `Family`."""
+    """The container family, as `app` needs it. Implements `Family`."""
 
     prefix = "container"
     word = "container"
@@ -45,7 +45,7 @@ class ContainerFamily:
 
     def about(self, base: str) -> Any:
         media = {"base": "application/json", "type": "application/vnd.openstack.zun.v1+json"}
-        shown: dict[str, Any] = {
+        body: dict[str, Any] = {
             "id": "v1",
             "media_types": [media],
             "links": [
@@ -58,11 +58,11 @@ class ContainerFamily:
             ],
         }
         for name in _RESOURCES:
-            shown[name] = [
+            body[name] = [
                 {"href": f"{base}/v1/{name}/", "rel": "self"},
                 {"href": f"{base}/{name}/", "rel": "bookmark"},
             ]
-        return shown
+        return body
 
     def failure(self, failure: Failure) -> Any:
         item = {
@@ -75,8 +75,8 @@ class ContainerFamily:
         }
         return {"errors": [item]}
 
-    def unsupported(self, asked: str, base: str) -> Any:
-        text = f"Version {asked} is not supported by the API. Minimum is 1.1 and maximum is 1.{self.newest}."
+    def unsupported(self, version: str, base: str) -> Any:
+        text = f"Version {version} is not supported by the API. Minimum is 1.1 and maximum is 1.{self.newest}."
         item = {
             "request_id": "",
             "code": "zun.microversion-unsupported",

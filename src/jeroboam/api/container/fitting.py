@@ -1,7 +1,7 @@
-"""Whether any host could ever run a container: what no host has is refused before the container is stored.
+"""Checks whether any host could run a container. A request that no host can meet is refused before it is stored.
 
-How full hosts are is not asked: that changes, and the container loop decides by it when it places the container.
-While no host has reported yet, nobody knows, and the container is taken.
+The present load of hosts is not checked: it changes, and the container loop uses it when it places the container. Until
+a host has reported, every container is accepted.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,17 +15,17 @@ LABEL_HINT = "label:"
 
 
 def asks_for_something(spec: ContainerSpec) -> bool:
-    """Whether the container asks for what not every host has."""
+    """Whether the container needs something that not every host has."""
     return spec.cpu > 1 or any((spec.disk, spec.runtime, spec.availability_zone, spec.hints))
 
 
 def check_hosts(hosts: Sequence[Host], spec: ContainerSpec) -> None:
-    """Raise `SchemaError`, naming field and value, for what none of the hosts has."""
+    """Raise `SchemaError` that names field and value, if no host can run the container."""
     if not hosts:
         return
-    most = max(host.facts.cpus for host in hosts)
-    if spec.cpu > most:
-        raise _refused("cpu", spec.cpu, f"no host has more than {most} cores.")
+    max_cpus = max(host.facts.cpus for host in hosts)
+    if spec.cpu > max_cpus:
+        raise _refused("cpu", spec.cpu, f"no host has more than {max_cpus} cores.")
     if spec.disk is not None and not any(host.facts.disk_quota_supported for host in hosts):
         raise _refused("disk", spec.disk, "no host can limit the disk of a container.")
     if spec.runtime is not None:
@@ -39,16 +39,16 @@ def check_hosts(hosts: Sequence[Host], spec: ContainerSpec) -> None:
 
 
 def check_limits(host: Host | None, cpu: float) -> None:
-    """Raise `SchemaError` for more cores than the container's own host has."""
+    """Raise `SchemaError` if the container's own host has fewer cores."""
     if host is not None and cpu > host.facts.cpus:
         raise _refused("cpu", cpu, f"the container's host has {host.facts.cpus} cores.")
 
 
-def _check_word(field: str, value: str, known: Iterable[str], what: str) -> None:
-    words = sorted(set(known))
+def _check_word(field: str, value: str, names: Iterable[str], plural: str) -> None:
+    words = sorted(set(names))
     if value not in words:
-        raise _refused(field, value, f"the {what} of all hosts are: {', '.join(words) or 'none'}.")
+        raise _refused(field, value, f"the {plural} of all hosts are: {', '.join(words) or 'none'}.")
 
 
-def _refused(field: str, value: object, why: str) -> SchemaError:
-    return SchemaError(describe_bad_value(field, value, why), field=field)
+def _refused(field: str, value: object, reason: str) -> SchemaError:
+    return SchemaError(describe_bad_value(field, value, reason), field=field)

@@ -1,6 +1,6 @@
-"""Hosts, the agents on them as the services of the published API, and availability zones (contract: section 5).
+"""Hosts, their agents as the services of the published API, and availability zones (contract: section 5).
 
-A service is the agent of a host, under the name that the published API gives to it.
+A service is the agent of a host, under the name in the published API.
 """
 
 import datetime as dt
@@ -19,25 +19,25 @@ from jeroboam.kit.ids import is_uuid
 
 BINARY = "zun-compute"
 HOSTS_SINCE = 4
-NAMED = {"host": text(), "binary": text()}
-SWITCHED = NAMED | {"disabled_reason": text(low=0)}
-FORCED = NAMED | {"forced_down": flag}
+SERVICE_ARGUMENTS = {"host": text(), "binary": text()}
+SWITCH_ARGUMENTS = SERVICE_ARGUMENTS | {"disabled_reason": text(low=0)}
+FORCE_DOWN_ARGUMENTS = SERVICE_ARGUMENTS | {"forced_down": flag}
 
 
-def _view(host: Host, used: ContainerUse, base: str) -> HostShape:
+def _view(host: Host, use: ContainerUse, base: str) -> HostShape:
     facts = host.facts
     return {
         "uuid": host.uuid,
         "links": links(base, "hosts", host.uuid),
         "hostname": host.hostname,
         "mem_total": facts.mem_total,
-        "mem_used": used.memory,
+        "mem_used": use.memory,
         "cpus": facts.cpus,
-        "cpu_used": used.cpu,
+        "cpu_used": use.cpu,
         "disk_total": facts.disk_total,
-        "disk_used": used.disk,
+        "disk_used": use.disk,
         "disk_quota_supported": facts.disk_quota_supported,
-        "total_containers": used.containers,
+        "total_containers": use.containers,
         "architecture": facts.architecture,
         "os_type": facts.os_type,
         "os": facts.os,
@@ -52,13 +52,13 @@ async def index(call: Call) -> Answer:
     """GET /hosts: the hosts, with what is used of them"""
     page = page_of(call, sort_key="hostname")
     async with call.parts.store.read() as tx:
-        found = await tx.hosts.select(page)
-        used = await tx.containers.use_by_host()
-    shown: HostList = {
-        "hosts": [_view(host, used.get(host.uuid, ContainerUse()), call.base) for host in found],
-        "next": next_page(call, page, "hosts", found),
+        hosts = await tx.hosts.select(page)
+        use_by_host = await tx.containers.use_by_host()
+    body: HostList = {
+        "hosts": [_view(host, use_by_host.get(host.uuid, ContainerUse()), call.base) for host in hosts],
+        "next": next_page(call, page, "hosts", hosts),
     }
-    return reply(shown)
+    return reply(body)
 
 
 async def show(call: Call) -> Answer:
@@ -66,22 +66,22 @@ async def show(call: Call) -> Answer:
     ident = call.path["host"]
     key = {"uuid": ident.lower()} if is_uuid(ident) else {"hostname": ident}
     async with call.parts.store.read() as tx:
-        found = await tx.hosts.select(None, **key)
-        used = await tx.containers.use_by_host()
-    if not found:
+        hosts = await tx.hosts.select(None, **key)
+        use_by_host = await tx.containers.use_by_host()
+    if not hosts:
         raise HostNotFound(f"Compute node {ident} could not be found.")
-    return reply(_view(found[0], used.get(found[0].uuid, ContainerUse()), call.base))
+    return reply(_view(hosts[0], use_by_host.get(hosts[0].uuid, ContainerUse()), call.base))
 
 
 async def services(call: Call) -> Answer:
     """GET /services: the agents, and whether they are up"""
     async with call.parts.store.read() as tx:
-        found = await tx.hosts.select()
+        hosts = await tx.hosts.select()
         alive_since = tx.now - dt.timedelta(seconds=call.parts.options.service_down_time)
-    shown: ServiceList = {
-        "services": [_service(host, number, alive_since) for number, host in enumerate(found, start=1)]
+    body: ServiceList = {
+        "services": [_service(host, number, alive_since) for number, host in enumerate(hosts, start=1)]
     }
-    return reply(shown)
+    return reply(body)
 
 
 def _service(host: Host, number: int, alive_since: dt.datetime) -> ServiceShape:
@@ -107,15 +107,15 @@ def _stamp(moment: dt.datetime | None) -> str | None:
 
 
 def switch(*, disabled: bool) -> Handler:
-    """The handler of enable and disable: whether new containers may come to the host."""
+    """The handler of enable and disable: whether the host accepts new containers."""
 
     async def handler(call: Call) -> Answer:
         reason = call.query.get("disabled_reason") if disabled else None
         host = await _change(call, disabled=disabled, disabled_reason=reason)
-        shown: ServiceAnswer = {
+        body: ServiceAnswer = {
             "service": {"host": host.hostname, "binary": BINARY, "disabled": disabled, "disabled_reason": reason}
         }
-        return reply(shown)
+        return reply(body)
 
     handler.__doc__ = f"PUT /services/…: new containers may {'not come' if disabled else 'come'} to the host"
     return handler
@@ -125,10 +125,10 @@ async def force_down(call: Call) -> Answer:
     """PUT /services/force_down: call an agent down, whatever it says itself"""
     if "forced_down" not in call.query:
         raise InvalidField("forced_down", None, "it is required.")
-    forced: bool = call.query["forced_down"]
-    host = await _change(call, forced_down=forced)
-    shown: ServiceAnswer = {"service": {"host": host.hostname, "binary": BINARY, "forced_down": forced}}
-    return reply(shown)
+    is_down: bool = call.query["forced_down"]
+    host = await _change(call, forced_down=is_down)
+    body: ServiceAnswer = {"service": {"host": host.hostname, "binary": BINARY, "forced_down": is_down}}
+    return reply(body)
 
 
 async def _change(call: Call, **values: Any) -> Host:
@@ -137,23 +137,23 @@ async def _change(call: Call, **values: Any) -> Host:
             raise InvalidField(name, call.query.get(name), "it is required.")
     hostname, binary = call.query["host"], call.query["binary"]
     async with call.parts.store.write() as tx:
-        found = await tx.hosts.select(hostname=hostname) if binary == BINARY else []
-        if not found:
+        hosts = await tx.hosts.select(hostname=hostname) if binary == BINARY else []
+        if not hosts:
             raise ServiceNotFound(f"Service {binary} on host {hostname} could not be found.")
-        changed = replace(found[0], updated_at=tx.now, **values)
-        await tx.hosts.update(changed)
-    return changed
+        updated_host = replace(hosts[0], updated_at=tx.now, **values)
+        await tx.hosts.update(updated_host)
+    return updated_host
 
 
 async def zones(call: Call) -> Answer:
     """GET /availability_zones: the zones that hosts are in"""
     limit = limit_of(call)
     async with call.parts.store.read() as tx:
-        found = sorted({host.availability_zone for host in await tx.hosts.select()}, reverse=descending(call))
+        names = sorted({host.availability_zone for host in await tx.hosts.select()}, reverse=descending(call))
     marker = call.query.get("marker")
     if marker is not None:
-        if marker not in found:
+        if marker not in names:
             raise NotFound(f"The marker {marker} could not be found.", field="marker")
-        found = found[found.index(marker) + 1 :]
-    shown: ZoneList = {"availability_zones": [{"availability_zone": zone} for zone in found[:limit]], "next": None}
-    return reply(shown)
+        names = names[names.index(marker) + 1 :]
+    body: ZoneList = {"availability_zones": [{"availability_zone": zone} for zone in names[:limit]], "next": None}
+    return reply(body)

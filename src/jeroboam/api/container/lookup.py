@@ -1,4 +1,4 @@
-"""Finding the container that a path names, and writing a wish about it."""
+"""Finds the container that a path names, and records wishes for it."""
 
 from typing import Any
 
@@ -12,42 +12,44 @@ from jeroboam.store import Transaction
 
 
 def flag_of(call: Call, name: str) -> bool:
-    """A boolean of the query; absent is false."""
+    """A boolean of the query; false if absent."""
     return bool(call.query.get(name, False))
 
 
 async def container_of(tx: Transaction, call: Call, all_projects: str) -> Container:
-    """The container that the caller means: the project's own, or anybody's where the rule allows it.
+    """The container with that uuid or name: the project's own, or any project's where the rule allows it.
 
-    Whom the rule allows it may name any container by its uuid, and by its name after asking for all projects.
+    A caller that the rule allows may name any container by its uuid. By name, `all_projects` is needed too.
     """
     ident = call.path["container"]
-    asked = flag_of(call, "all_projects")
-    if asked:
+    wants_all = flag_of(call, "all_projects")
+    if wants_all:
         call.enforce(all_projects)
-    everyones = asked or (is_uuid(ident) and call.allows(all_projects))
-    found = await tx.containers.find(ident, **({} if everyones else {"project_id": call.caller.project_id}))
-    if not found:
+    sees_all = wants_all or (is_uuid(ident) and call.allows(all_projects))
+    matches = await tx.containers.find(ident, **({} if sees_all else {"project_id": call.caller.project_id}))
+    if not matches:
         raise ContainerNotFound(f"Container {ident} could not be found.")
-    if len(found) > 1:
+    if len(matches) > 1:
         raise Conflict("Multiple containers exist with same name, please use the container uuid instead.")
-    call.subject.is_(found[0].uuid, found[0].name)
-    return found[0]
+    call.subject.is_(matches[0].uuid, matches[0].name)
+    return matches[0]
 
 
 async def container_to_change(tx: Transaction, call: Call, action: str) -> Container:
-    """The container that the caller means, in a state that allows the action."""
+    """The container that the path names. Raises `Conflict` if its state forbids the action."""
     container = await container_of(tx, call, "container:get_one_all_projects")
     check_action(container, action)
     return container
 
 
 async def ask(tx: Transaction, call: Call, container: Container, kind: OpKind, **params: Any) -> Container:
-    """Record one more op, and say so to whom it concerns."""
+    """Store one more op of the container, and send the hints."""
     seconds = call.parts.options.seconds_for(kind) + float(params.get("timeout") or 0)
-    asked = ask_container(container, kind, now=tx.now, seconds=seconds, request_id=call.request_id, **params)
-    await tx.containers.update(asked)
-    tx.hint("container", asked.uuid)
-    if asked.host_id is not None:
-        tx.hint("dispatch", f"{asked.host_id}/{asked.uuid}")
-    return asked
+    updated_container = ask_container(
+        container, kind, now=tx.now, seconds=seconds, request_id=call.request_id, **params
+    )
+    await tx.containers.update(updated_container)
+    tx.hint("container", updated_container.uuid)
+    if updated_container.host_id is not None:
+        tx.hint("dispatch", f"{updated_container.host_id}/{updated_container.uuid}")
+    return updated_container

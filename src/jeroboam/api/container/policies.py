@@ -19,7 +19,7 @@ _ADMINS = (
     "zun-service:enable zun-service:disable zun-service:force_down"
 ).split()
 
-# Routes that answer 501 have Zun's rules all the same: who may not ask hears so first.
+# Routes that answer 501 have Zun's rules too: a caller without permission gets a 403 first.
 ABSENT_RULES = {
     **{
         f"{method} /containers/{{container}}/{name}": f"container:{name}"

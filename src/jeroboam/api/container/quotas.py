@@ -1,7 +1,7 @@
-"""What a project may have of containers, and what it has (contract: section 5, quotas).
+"""Container quotas: the limits of a project, and its use (contract: section 5, quotas).
 
-Three layers, each over the one before: the service's options, the class `default`, the project's own limits. They
-are read inside the transaction of a create, so that a change counts from the next one on.
+There are three layers, each over the one before: the service's options, the class `default`, the project's own limits.
+They are read inside the transaction of a create, so a change applies from the next create on.
 """
 
 from dataclasses import replace
@@ -23,18 +23,18 @@ async def limits_of(tx: Transaction, call: Call, project_id: str) -> dict[str, i
     return await _limits(tx, call, class_owner(DEFAULT_CLASS), project_id)
 
 
-async def check_quota(tx: Transaction, call: Call, project_id: str, asked: ContainerUse) -> None:
-    """Raise `OverQuota` if that much more is too much. From here to the commit nobody else counts this project."""
+async def check_quota(tx: Transaction, call: Call, project_id: str, growth: ContainerUse) -> None:
+    """Raise `OverQuota` if the project may not have that much more. It holds the project's lock until the commit."""
     await tx.serialise(project_id, "containers")
-    used = await tx.containers.used(project_id)
+    use = await tx.containers.used(project_id)
     limits = await limits_of(tx, call, project_id)
-    over = exceeded(limits, used, asked)
+    over = exceeded(limits, use, growth)
     if over:
         raise OverQuota(f"Quota exceeded for resources: {over}")
 
 
 async def _limits(tx: Transaction, call: Call, *owners: str) -> dict[str, int]:
-    """The service's limits under what was set for these, the last one on top."""
+    """The service's limits, overridden by those of the owners; the last owner has precedence."""
     limits = dict(call.parts.options.container_quota)
     rows = await tx.quotas.select(project_id=owners, resource=list(limits))
     rows.sort(key=lambda row: owners.index(row.project_id))
@@ -50,8 +50,8 @@ async def show(call: Call) -> Answer:
         limits = await limits_of(tx, call, project_id)
         if not usages:
             return reply(limits)
-        used = await tx.containers.used(project_id)
-    return reply({name: {"limit": limit, "in_use": getattr(used, name)} for name, limit in limits.items()})
+        use = await tx.containers.used(project_id)
+    return reply({name: {"limit": limit, "in_use": getattr(use, name)} for name, limit in limits.items()})
 
 
 async def defaults(call: Call) -> Answer:
@@ -98,9 +98,9 @@ def _wish(call: Call) -> dict[str, Any]:
 
 async def _set(tx: Transaction, owner: str, limits: dict[str, int]) -> None:
     await tx.serialise(owner, "quotas")
-    known = {quota.resource: quota for quota in await tx.quotas.select(project_id=owner, resource=list(limits))}
+    current = {quota.resource: quota for quota in await tx.quotas.select(project_id=owner, resource=list(limits))}
     for resource, limit in limits.items():
-        old = known.get(resource)
+        old = current.get(resource)
         if old is None:
             quota = Quota(project_id=owner, resource=resource, hard_limit=limit, created_at=tx.now)
             await tx.quotas.insert(quota)

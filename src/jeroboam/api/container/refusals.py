@@ -1,16 +1,16 @@
-"""The error codes that this family publishes, each an exception of its own."""
+"""The error codes that this family publishes, each with its exception."""
 
 from jeroboam.domain.errors import Conflict, Invalid, NotFound
 
 
 class SchemaError(Invalid):
-    """A body that its schema refuses."""
+    """The body breaks its schema."""
 
     code = "schema-validation-error"
 
 
 class NeedsNewerVersion(Invalid):
-    """A parameter that came with a later version than the one asked for."""
+    """The parameter needs a later version than the requested one."""
 
     code = "invalid-param-in-version"
 
@@ -40,6 +40,6 @@ class ServiceNotFound(NotFound):
 
 
 class ContainerNotPlaced(Conflict):
-    """A live question to a container that is on no host."""
+    """A live question to a container that has no host."""
 
     code = "conflict"

@@ -1,7 +1,7 @@
-"""The routes of the container family, with what each takes and answers and where it differs from Zun.
+"""The routes of the container family, with their arguments and answers, and how they differ from Zun.
 
-Contract: container, sections 2 and 5. The dispatcher finds handlers here; `openapi` and the table in the docs are made
-of the same data.
+Contract: container, sections 2 and 5. `app` finds handlers here. `openapi` and the table in the docs are built from the
+same data.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ _CHANGE = containers.update_table(schema.UNBOUNDED)
 
 
 def _or_null(table: Mapping[str, FieldCheck]) -> Schema:
-    """The schema of an action's arguments; clients send null for none."""
+    """The schema of an action's arguments. Clients send null if there are none."""
     return {**body_of(table), "type": ["object", "null"]}
 
 
@@ -36,15 +36,15 @@ def _wish(
     differs: str = _ORDER,
     until: int = NEWEST,
 ) -> Route:
-    """An action that is recorded; its arguments may come in the query or in the body."""
-    known = table or {}
+    """The route of an action that is recorded. Its arguments may come in the query or in the body."""
+    checks = table or {}
     return Route(
         method="POST",
         path=f"{_ONE}/{name}",
         handler=handler,
         rule=f"container:{name}",
-        query={**_ALL, **known},
-        body=_or_null(known),
+        query={**_ALL, **checks},
+        body=_or_null(checks),
         body_needed=False,
         status=202,
         until=until,
@@ -195,9 +195,9 @@ _HOSTS = (
         answer=shapes.ServiceList,
         differs="the agents are ours; their name is Zun's, since clients look for it",
     ),
-    _switch("enable", hosts.switch(disabled=False), hosts.NAMED),
-    _switch("disable", hosts.switch(disabled=True), hosts.SWITCHED),
-    _switch("force_down", hosts.force_down, hosts.FORCED),
+    _switch("enable", hosts.switch(disabled=False), hosts.SERVICE_ARGUMENTS),
+    _switch("disable", hosts.switch(disabled=True), hosts.SWITCH_ARGUMENTS),
+    _switch("force_down", hosts.force_down, hosts.FORCE_DOWN_ARGUMENTS),
     Route(
         method="GET",
         path="/availability_zones",

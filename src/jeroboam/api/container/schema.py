@@ -1,4 +1,4 @@
-"""The body of a create, as a table: which field takes what, and since which version (contract: section 2)."""
+"""The body of a create, as a table of fields, their checks and the versions that have them (contract: section 2)."""
 
 import re
 import shlex
@@ -31,15 +31,15 @@ from jeroboam.domain.errors import Invalid
 from jeroboam.domain.images import is_reference
 
 _CPU = re.compile(r"[0-9]{0,9}(\.[0-9]{1,9})?", re.ASCII)
-_COUNTED = ("always", "unless-stopped")
+_RESTARTING = ("always", "unless-stopped")
 _PROTOCOLS = frozenset({"tcp", "udp"})
 _PORT_MOST = 65535
 _NET_KEYS = frozenset({"network", "port", "v4-fixed-ip", "v6-fixed-ip"})
 _MOUNT_KEYS = frozenset({"type", "source", "size", "destination"})
 
-# Versions from which a field is known to the schema at all …
+# The first versions whose schema has the field …
 _SCHEMA_SINCE = {"tty": 36, "host": 39, "entrypoint": 40}
-# … and from which one that the schema knows may be used.
+# … and those that may use a field of the schema.
 _USABLE_SINCE = {
     "auto_remove": 3,
     "runtime": 5,
@@ -53,7 +53,7 @@ _USABLE_SINCE = {
 COMMAND_LIST = 20
 TTY_OF_ITS_OWN = 36
 UNBOUNDED = ApiOptions(minimum_memory=0, maximum_memory=LARGEST, maximum_disk=LARGEST)
-"""For schemas: what an operator may bound has no bounds in them."""
+"""For schemas: without the bounds that an operator may set."""
 
 NAME = text(
     low=2,
@@ -63,13 +63,13 @@ NAME = text(
 
 
 def cpu(options: ApiOptions) -> FieldCheck:
-    """Cores, as a number or as its text."""
+    """A number of cores, as a number or a string."""
 
     def run(name: str, value: Any) -> float:
-        said = str(value)
-        if isinstance(value, bool) or not isinstance(value, int | float | str) or not said or not _CPU.fullmatch(said):
+        raw = str(value)
+        if isinstance(value, bool) or not isinstance(value, int | float | str) or not raw or not _CPU.fullmatch(raw):
             raise InvalidField(name, value, "it has to be a number of cores, with at most 9 digits behind the point.")
-        cores = float(said)
+        cores = float(raw)
         if not options.minimum_cpu <= cores <= options.maximum_cpu:
             raise InvalidField(name, value, f"it has to be from {options.minimum_cpu} to {options.maximum_cpu}.")
         return cores
@@ -80,16 +80,16 @@ def cpu(options: ApiOptions) -> FieldCheck:
 
 
 def digits(low: int, high: int) -> FieldCheck:
-    """A whole number or its digits."""
+    """An integer, or a string of its digits."""
     return whole(low=low, high=high)
 
 
-def split_command(name: str, said: str) -> tuple[str, ...]:
-    """The words of a command line."""
+def split_command(name: str, line: str) -> tuple[str, ...]:
+    """The words of a command line. Raises `InvalidField` if it cannot be split."""
     try:
-        return tuple(shlex.split(said))
+        return tuple(shlex.split(line))
     except ValueError as error:
-        raise InvalidField(name, said, f"it cannot be split into words: {error}.") from error
+        raise InvalidField(name, line, f"it cannot be split into words: {error}.") from error
 
 
 def _command(name: str, value: Any) -> tuple[str, ...]:
@@ -113,10 +113,10 @@ def _restart_policy(name: str, value: Any) -> RestartPolicy:
     if not isinstance(value, dict) or set(value) - {"Name", "MaximumRetryCount"}:
         raise InvalidField(name, value, "it has to be an object with Name and MaximumRetryCount.")
     word = _POLICY_NAME(f"{name}/Name", value.get("Name"))
-    given = value.get("MaximumRetryCount")
-    count = 0 if given is None else _RETRIES(f"{name}/MaximumRetryCount", given)
-    if count and word in _COUNTED:
-        raise InvalidField(f"{name}/MaximumRetryCount", given, f"it has to be 0 with {word}.")
+    raw_count = value.get("MaximumRetryCount")
+    count = 0 if raw_count is None else _RETRIES(f"{name}/MaximumRetryCount", raw_count)
+    if count and word in _RESTARTING:
+        raise InvalidField(f"{name}/MaximumRetryCount", raw_count, f"it has to be 0 with {word}.")
     return RestartPolicy(name=word, maximum_retry_count=0 if word == "no" else count)
 
 
@@ -146,14 +146,14 @@ _HEALTHCHECK = FieldCheck(
 def _exposed_ports(name: str, value: Any) -> dict[str, dict[str, str]]:
     if not isinstance(value, dict):
         raise InvalidField(name, value, 'it has to be an object like {"80/tcp": {}}.')
-    checked: dict[str, dict[str, str]] = {}
+    ports: dict[str, dict[str, str]] = {}
     for key, member in value.items():
         port, _, protocol = key.partition("/")
         good = port.isascii() and port.isdigit() and len(port) <= len(str(_PORT_MOST)) and 0 < int(port) <= _PORT_MOST
         if not good or (protocol or "tcp") not in _PROTOCOLS or member:
             raise InvalidField(f"{name}/{key}", member, "it has to be a port, optionally with /tcp or /udp.")
-        checked[f"{int(port)}/{protocol or 'tcp'}"] = {}
-    return checked
+        ports[f"{int(port)}/{protocol or 'tcp'}"] = {}
+    return ports
 
 
 _EXPOSED_PORTS = FieldCheck(
@@ -168,7 +168,7 @@ def _objects(name: str, value: Any, keys: frozenset[str]) -> tuple[dict[str, str
         if not isinstance(member, dict) or set(member) - keys:
             raise InvalidField(name, member, f"each has to be an object of: {', '.join(sorted(keys))}.")
     scalars = mapping(scalars=True)
-    return tuple(scalars(name, {key: said for key, said in member.items() if said is not None}) for member in value)
+    return tuple(scalars(name, {key: item for key, item in member.items() if item is not None}) for member in value)
 
 
 def _list_of(keys: frozenset[str]) -> Schema:
@@ -178,36 +178,36 @@ def _list_of(keys: frozenset[str]) -> Schema:
 
 
 def _nets(name: str, value: Any) -> tuple[dict[str, str], ...]:
-    checked = _objects(name, value, _NET_KEYS)
-    for member in checked:
+    networks = _objects(name, value, _NET_KEYS)
+    for member in networks:
         if ("network" in member) == ("port" in member):
             raise InvalidField(name, member, "each has to name either a network or a port.")
-    return checked
+    return networks
 
 
 _NETS = FieldCheck(_nets, _list_of(_NET_KEYS))
 
 
 def _mounts(name: str, value: Any) -> tuple[dict[str, str], ...]:
-    checked = _objects(name, value, _MOUNT_KEYS)
-    for member in checked:
+    mounts = _objects(name, value, _MOUNT_KEYS)
+    for member in mounts:
         choice("volume", "bind")(f"{name}/type", member.setdefault("type", "volume"))
         if not member.get("destination") or not (member.get("source") or member.get("size")):
             raise InvalidField(name, member, "each needs a destination, and a source or a size.")
         if "size" in member:
             whole(low=1)(f"{name}/size", member["size"])
-    return checked
+    return mounts
 
 
 _MOUNTS = FieldCheck(_mounts, _list_of(_MOUNT_KEYS))
 
 
 def _hints(name: str, value: Any) -> dict[str, str]:
-    checked: dict[str, str] = unreserved(mapping())(name, value)
-    for key, said in checked.items():
+    hints: dict[str, str] = unreserved(mapping())(name, value)
+    for key, label_value in hints.items():
         if not key.startswith(LABEL_HINT) or key == LABEL_HINT:
-            raise InvalidField(f"{name}/{key}", said, f"a hint is {LABEL_HINT}KEY, a label of a host's Engine.")
-    return checked
+            raise InvalidField(f"{name}/{key}", label_value, f"a hint is {LABEL_HINT}KEY, a label of a host's Engine.")
+    return hints
 
 
 _HINTS = FieldCheck(
@@ -224,8 +224,8 @@ def _labels(name: str, value: Any) -> dict[str, str]:
     labels: dict[str, str] = unreserved(mapping())(name, value)
     for key, word in labels.items():
         if not word.isprintable():
-            why = "it has to hold no line break or other control character: labels are shown on terminals."
-            raise InvalidField(f"{name}/{key}", repr(word), why)
+            reason = "it has to hold no line break or other control character: labels are shown on terminals."
+            raise InvalidField(f"{name}/{key}", repr(word), reason)
     return labels
 
 
@@ -247,10 +247,10 @@ _IMAGE_TEXT = text(low=2, pattern=r"[a-zA-Z0-9][a-zA-Z0-9_.-]", rule="it has to 
 
 
 def _image(name: str, value: Any) -> str:
-    checked: str = _IMAGE_TEXT(name, value)
-    if not is_reference(checked):
+    reference: str = _IMAGE_TEXT(name, value)
+    if not is_reference(reference):
         raise InvalidField(name, value, "it has to be a reference such as registry.example.org/team/app:1.2, or an id.")
-    return checked
+    return reference
 
 
 _IMAGE = FieldCheck(_image, _IMAGE_TEXT.schema)
@@ -269,7 +269,7 @@ _IMAGE_DRIVER = FieldCheck(_image_driver, {"enum": ["docker", "glance", "None", 
 
 
 def create_table(options: ApiOptions, version: int) -> dict[str, FieldCheck]:
-    """The fields of a create at that version. Those that the schema does not know yet are not in it."""
+    """The fields of a create at that version. Fields of later schemas are left out."""
     words = optional(_WORDS)
     table: dict[str, FieldCheck] = {
         "name": optional(NAME),
@@ -309,14 +309,14 @@ def create_table(options: ApiOptions, version: int) -> dict[str, FieldCheck]:
 
 
 def create_schema() -> Schema:
-    """The schema of a create, at the newest version but for a command, which once was a text."""
+    """The schema of a create at the newest version. A command may also be a string, as in older versions."""
     table = create_table(UNBOUNDED, NEWEST)
     command = {"anyOf": [table["command"].schema, COMMAND.schema]}
     return body_of(table | {"command": FieldCheck(_command, command)}, "image")
 
 
 def read_create(call: Call, body: Mapping[str, Any]) -> dict[str, Any]:
-    """The checked fields of a create; a null is the same as none."""
+    """The checked fields of a create. A null counts as absent."""
     table = create_table(call.parts.options, call.version)
     refuse_unknown(body, table)
     if body.get("image") is None:
@@ -336,19 +336,19 @@ def refuse_unknown(body: Mapping[str, Any], table: Mapping[str, FieldCheck]) -> 
 
 
 def spec_of(wish: Mapping[str, Any], options: ApiOptions, version: int) -> ContainerSpec:
-    """The spec of the checked fields."""
-    given = {name: wish[name] for name in _PLAIN if name in wish}
+    """The spec with the checked fields."""
+    plain_fields = {name: wish[name] for name in _PLAIN_FIELDS if name in wish}
     policy = wish.get("image_pull_policy")
     groups = tuple(dict.fromkeys(wish.get("security_groups", ())))
     if groups and wish.get("exposed_ports"):
         raise Invalid("security_groups and exposed_ports cannot be used together.", field="exposed_ports")
     policy_name = wish["restart_policy"].name if "restart_policy" in wish else "no"
-    if wish.get("auto_remove") and policy_name in _COUNTED:
-        why = f"restart_policy {policy_name} starts the container again, so that its end never comes."
-        raise InvalidField("auto_remove", wish["auto_remove"], why)
+    if wish.get("auto_remove") and policy_name in _RESTARTING:
+        reason = f"restart_policy {policy_name} starts the container again, so that its end never comes."
+        raise InvalidField("auto_remove", wish["auto_remove"], reason)
     interactive = wish.get("interactive", False)
     return ContainerSpec(
-        **given,
+        **plain_fields,
         cpu=wish.get("cpu", options.default_cpu),
         memory=wish.get("memory", options.default_memory),
         image_pull_policy=None if policy is None else policy.lower(),
@@ -358,7 +358,7 @@ def spec_of(wish: Mapping[str, Any], options: ApiOptions, version: int) -> Conta
     )
 
 
-_PLAIN = (
+_PLAIN_FIELDS = (
     "image command entrypoint cpu_policy disk workdir auto_remove image_driver labels hints environment "
     "restart_policy exposed_ports nets mounts runtime hostname availability_zone auto_heal privileged healthcheck host"
 ).split()

@@ -1,7 +1,7 @@
 """The published objects of this family, as types (contract: container, sections 2 and 5).
 
-Functions in `views`, `hosts` and `quotas` fill them; the OpenAPI document shows them. What only some callers see is
-`NotRequired`; everything else is always there, null where it is unset. Times here are `2026-11-21 21:32:11`, in UTC.
+Functions in `views`, `hosts` and `quotas` fill them; the OpenAPI document shows them. A member that only some callers
+see is `NotRequired`. All others are always present, null where unset. Times are `2026-11-21 21:32:11`, in UTC.
 """
 
 from typing import NotRequired, TypedDict

@@ -1,4 +1,4 @@
-"""How containers look from outside (contract: section 2, Fields)."""
+"""The published views of containers (contract: section 2, Fields)."""
 
 import datetime as dt
 from typing import Literal, get_args
@@ -8,34 +8,34 @@ from jeroboam.api.container.shapes import AddressShape, ContainerShape
 from jeroboam.api.wire import links
 from jeroboam.domain.containers import Container, Status
 
-# Shown only to whom policy lets see them.
+# Shown only to callers that the policy allows.
 Guarded = Literal["host", "image_pull_policy", "privileged", "runtime"]
 GUARDED: tuple[Guarded, ...] = get_args(Guarded)
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
 def hidden_from(call: Call) -> tuple[Guarded, ...]:
-    """The keys that this caller does not see."""
+    """The keys that this caller may not see."""
     return tuple(key for key in GUARDED if not call.allows(f"container:get_one:{key}"))
 
 
 def stamp(moment: dt.datetime | None) -> str | None:
-    """`2026-11-21 21:32:11`, in UTC, with no zone."""
+    """`2026-11-21 21:32:11`, in UTC, without a zone."""
     return None if moment is None else moment.replace(tzinfo=None).isoformat(" ")
 
 
 def single(container: Container, call: Call) -> ContainerShape:
     """One container, with its links."""
-    shown = view(container, hidden_from(call), call.parts.clock.now())
-    shown["links"] = links(call.base, "containers", container.uuid)
-    return shown
+    body = view(container, hidden_from(call), call.parts.clock.now())
+    body["links"] = links(call.base, "containers", container.uuid)
+    return body
 
 
-def view(container: Container, hidden: tuple[Guarded, ...], now: dt.datetime) -> ContainerShape:
+def view(container: Container, hidden_keys: tuple[Guarded, ...], now: dt.datetime) -> ContainerShape:
     """A container as lists show it, without the keys that the caller may not see."""
-    spec, seen = container.spec, container.observed
+    spec, observed = container.spec, container.observed
     policy, health = spec.restart_policy, spec.healthcheck
-    shown: ContainerShape = {
+    body: ContainerShape = {
         "uuid": container.uuid,
         "name": container.name,
         "project_id": container.project_id,
@@ -51,10 +51,10 @@ def view(container: Container, hidden: tuple[Guarded, ...], now: dt.datetime) ->
         "environment": spec.environment,
         "workdir": spec.workdir,
         "auto_remove": spec.auto_remove,
-        "ports": seen.ports,
-        "hostname": seen.hostname or spec.hostname,
+        "ports": observed.ports,
+        "hostname": observed.hostname or spec.hostname,
         "labels": spec.labels,
-        "addresses": _addresses(container) if seen.addresses else {},
+        "addresses": _addresses(container) if observed.addresses else {},
         "image_pull_policy": spec.image_pull_policy or "always",
         "host": container.host,
         "restart_policy": None
@@ -82,9 +82,9 @@ def view(container: Container, hidden: tuple[Guarded, ...], now: dt.datetime) ->
         "created_at": stamp(container.created_at),
         "updated_at": stamp(container.updated_at),
     }
-    for key in hidden:
-        del shown[key]
-    return shown
+    for key in hidden_keys:
+        del body[key]
+    return body
 
 
 def _addresses(container: Container) -> dict[str, list[AddressShape]]:
@@ -103,19 +103,19 @@ def _addresses(container: Container) -> dict[str, list[AddressShape]]:
 
 
 def status_detail(container: Container, now: dt.datetime) -> str | None:
-    """The status in words, with how long it has lasted: a fact of the moment it is looked at."""
-    seen = container.observed
+    """The status in words with its duration, at the time of the request."""
+    observed = container.observed
     match container.status:
         case Status.RUNNING:
-            return f"Up {_ago(seen.started_at, now)}"
+            return f"Up {_ago(observed.started_at, now)}"
         case Status.PAUSED:
-            return f"Up {_ago(seen.started_at, now)} (paused)"
+            return f"Up {_ago(observed.started_at, now)} (paused)"
         case Status.STOPPED:
-            return f"Exited({seen.exit_code or 0}) {_ago(seen.finished_at, now)} ago "
+            return f"Exited({observed.exit_code or 0}) {_ago(observed.finished_at, now)} ago "
         case Status.CREATED | Status.RESTARTING | Status.DEAD:
             return container.status.value
-        case Status.ERROR if seen.finished_at is not None:
-            return f"Exited({seen.exit_code or 0}) {_ago(seen.finished_at, now)} ago (error)"
+        case Status.ERROR if observed.finished_at is not None:
+            return f"Exited({observed.exit_code or 0}) {_ago(observed.finished_at, now)} ago (error)"
         case _:
             return None
 

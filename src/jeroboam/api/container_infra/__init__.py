@@ -1,1 +1,1 @@
-"""The container-infra API (Magnum's): one module a resource."""
+"""The container-infra API (Magnum's); each resource has one module."""

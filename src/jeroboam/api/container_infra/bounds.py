@@ -1,8 +1,8 @@
-"""An operator's limits, applied to a request: which hold for the project, and whether the wish is within them.
+"""Applies the operator's limits to a request: which limits hold for the project, and whether the wish is within them.
 
-What a wish says by itself is checked before anything is stored; what counts nodes, in the transaction that stores it,
-so that parallel requests cannot pass it together. Only growth is refused: a cluster that was there before its limit
-may always become smaller. Neighbours: `domain.limits`, which judges; the handlers of clusters, groups and templates.
+Most limits are checked before anything is stored. Limits on the number of nodes are checked in the transaction that
+stores the wish, so parallel requests cannot exceed them together. Only growth is refused: a cluster that is older than
+its limit may always shrink. Neighbours: `domain.limits` has the rules; the handlers of clusters, groups and templates.
 """
 
 from collections.abc import Sequence
@@ -20,39 +20,39 @@ class ProjectLimits:
 
     limits: tuple[Limit, ...] = ()
 
-    def check(self, asked: RequestedSize) -> None:
-        """Raise `Forbidden`, naming the limit, for what is beyond one."""
-        check(self.limits, asked)
+    def check(self, size: RequestedSize) -> None:
+        """Raise `Forbidden` that names the limit, for a request beyond one."""
+        check(self.limits, size)
 
     def check_cluster(self, cluster: Cluster, groups: Sequence[NodeGroup], template: Template) -> None:
-        """Whether that cluster may be made."""
+        """Raise `Forbidden` if the cluster may not be created."""
         self.check(asked_by(cluster, groups, template))
 
     def check_change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> None:
-        """Whether the cluster may become that; what stays as it is may stay."""
+        """Raise `Forbidden` if the cluster may not be changed so. Only what changes is checked."""
         was, spec = before.spec, after.spec
-        flavored = (was.flavor_id, was.master_flavor_id) != (spec.flavor_id, spec.master_flavor_id)
-        asked = RequestedSize(
+        has_new_flavor = (was.flavor_id, was.master_flavor_id) != (spec.flavor_id, spec.master_flavor_id)
+        size = RequestedSize(
             cluster_name=after.name if after.name != before.name else None,
-            flavors=[flavor_of(after, group) for group in groups] if flavored else (),
+            flavors=[flavor_of(after, group) for group in groups] if has_new_flavor else (),
             labels=spec.labels if spec.labels != was.labels else None,
             labels_complete=True,
         )
-        self.check(asked)
+        self.check(size)
 
     def check_upgrade(self, before: Cluster, after: Cluster, template: Template) -> None:
-        """Whether the cluster may go to that template."""
+        """Raise `Forbidden` if the cluster may not be upgraded to that template."""
         self.check_change(before, after, ())
         spec = template.spec
         self.check(RequestedSize(template=(template.uuid, template.name), coe=spec.coe, provider=spec.driver))
 
     def check_template(self, spec: TemplateSpec) -> None:
-        """Whether there may be a template of that kind; what it leaves open is the cluster's to say."""
-        named = [flavor for flavor in (spec.flavor_id, spec.master_flavor_id) if flavor is not None]
-        self.check(RequestedSize(coe=spec.coe, provider=spec.driver, flavors=named, labels=spec.labels))
+        """Raise `Forbidden` if the template is not allowed. Fields that it leaves open are checked with the cluster."""
+        flavors = [flavor for flavor in (spec.flavor_id, spec.master_flavor_id) if flavor is not None]
+        self.check(RequestedSize(coe=spec.coe, provider=spec.driver, flavors=flavors, labels=spec.labels))
 
     def check_group(self, cluster: Cluster, group: NodeGroup, before: NodeGroup | None = None) -> None:
-        """Whether the cluster may have nodes of that kind; what is as it was before may stay."""
+        """Raise `Forbidden` if the node group is not allowed. Only what differs from `before` is checked."""
         flavor = flavor_of(cluster, group)
         same_flavor = before is not None and flavor == flavor_of(cluster, before)
         same_labels = before is not None and group.spec.labels == before.spec.labels
@@ -60,17 +60,19 @@ class ProjectLimits:
             RequestedSize(flavors=() if same_flavor else (flavor,), labels=None if same_labels else group.spec.labels)
         )
 
-    async def check_growth(self, tx: Transaction, project_id: str, more: int, *, cluster_id: str | None = None) -> None:
-        """Whether the project may have so many nodes more, in that cluster or in a new one."""
-        if more <= 0 or not any(_counts(limit) for limit in self.limits):
+    async def check_growth(
+        self, tx: Transaction, project_id: str, growth: int, *, cluster_id: str | None = None
+    ) -> None:
+        """Raise `Forbidden` if the project may not have that many more nodes, in that cluster or in a new one."""
+        if growth <= 0 or not any(_counts(limit) for limit in self.limits):
             return
         await tx.serialise(project_id, "clusters")
         _, nodes = await tx.clusters.totals(project_id)
-        own = None
+        cluster_nodes = None
         if cluster_id is not None:
             groups = await tx.nodegroups.select(cluster_id=cluster_id)
-            own = sum(group.spec.node_count for group in groups) + more
-        self.check(RequestedSize(cluster_nodes=own, project_nodes=nodes + more))
+            cluster_nodes = sum(group.spec.node_count for group in groups) + growth
+        self.check(RequestedSize(cluster_nodes=cluster_nodes, project_nodes=nodes + growth))
 
 
 def _counts(limit: Limit) -> bool:
@@ -78,9 +80,9 @@ def _counts(limit: Limit) -> bool:
 
 
 async def bounds_for(call: Call, project_id: str) -> ProjectLimits:
-    """What holds for the project, whoever asks: an admin in another project is held to that one's limits.
+    """The limits of the project. A caller from another project is held to the limits of this one.
 
-    Raises `Unavailable` where that project has to be asked for and the identity service does not answer.
+    Raises `Unavailable` if the project has to be looked up and the identity service does not answer.
     """
     limits = call.parts.limits
     if not limits:

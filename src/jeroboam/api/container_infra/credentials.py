@@ -1,6 +1,6 @@
 """Credentials that a cluster holds for its cloud (contract: container-infra, section 9).
 
-No provider puts any into a cluster, so there are none to rotate, and the answer says so.
+No provider stores any in a cluster, so there is none to rotate, and the answer says so.
 """
 
 from jeroboam.api.call import Answer, Call

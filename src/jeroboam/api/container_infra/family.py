@@ -1,21 +1,21 @@
-"""The container-infra family: its discovery documents, the shape of its errors; its routes are in `routes`.
+"""The container-infra family: its discovery documents and the shape of its errors. Its routes are in `routes`.
 
-Contract: container-infra, sections 1 to 4. The other family is never imported here.
+Contract: container-infra, sections 1 to 4. The other families are never imported here.
 """
 
 import re
 from collections.abc import Mapping
 from typing import Any
 
-from jeroboam.api.bays import routes as kilo
-from jeroboam.api.bays.policies import RULES as KILO_RULES
+from jeroboam.api.bays import routes as bay_routes
+from jeroboam.api.bays.policies import RULES as BAY_RULES
 from jeroboam.api.call import Failure
 from jeroboam.api.container_infra.policies import RULES
 from jeroboam.api.container_infra.routes import ROUTES
 from jeroboam.api.container_infra.shapes import Errors, Unsupported
 
-# Clients show an error's title, which is its first sentence: a dot within an address, a name or a quoted value ends
-# none.
+# Clients show an error's title, which is its first sentence. A dot within an address, a name or a quoted value does not
+# end it.
 _SENTENCE = re.compile(r"\.(?=\s|$)")
 _QUOTED = re.compile(r"'[^']*'(?=[\s:;,.)]|$)")
 _RESOURCES = {
@@ -28,12 +28,12 @@ _RESOURCES = {
     "federations": "federations",
     "nodegroups": "clusters/{cluster_id}/nodegroups",
     "credentials": "credentials",
-    **{name: name for name in kilo.LINKED},
+    **{name: name for name in bay_routes.LINKED},
 }
 
 
 class ContainerInfraFamily:
-    """What the dispatcher has to know of this family. Implements `Family`."""
+    """The container-infra family, as `app` needs it. Implements `Family`."""
 
     prefix = "container-infra"
     word = "container-infrastructure-management"
@@ -42,7 +42,7 @@ class ContainerInfraFamily:
     peer = "Magnum"
     errors = (Errors, Unsupported)
     routes = ROUTES
-    rules = RULES | KILO_RULES
+    rules = RULES | BAY_RULES
 
     def root(self, base: str) -> Any:
         version = {
@@ -57,7 +57,7 @@ class ContainerInfraFamily:
 
     def about(self, base: str) -> Any:
         media = {"base": "application/json", "type": "application/vnd.openstack.magnum.v1+json"}
-        shown: dict[str, Any] = {
+        body: dict[str, Any] = {
             "id": "v1",
             "media_types": [media],
             "links": [
@@ -70,14 +70,14 @@ class ContainerInfraFamily:
             ],
         }
         for name, path in _RESOURCES.items():
-            shown[name] = [
+            body[name] = [
                 {"href": f"{base}/v1/{path}/", "rel": "self"},
                 {"href": f"{base}/{path}/", "rel": "bookmark"},
             ]
-        return shown
+        return body
 
     def failure(self, failure: Failure) -> Any:
-        code = "client" if failure.handled else ""
+        code = "client" if failure.from_handler else ""
         if failure.status >= 500:  # noqa: PLR2004
             code = "server"
         item: dict[str, Any] = {
@@ -88,10 +88,10 @@ class ContainerInfraFamily:
             "detail": failure.detail,
             "links": [],
         }
-        return {"errors": [item], **kilo.told(failure)}
+        return {"errors": [item], **bay_routes.told(failure)}
 
-    def unsupported(self, asked: str, base: str) -> Any:
-        text = f"Version {asked} is not supported by the API. Minimum is 1.1 and maximum is 1.{self.newest}."
+    def unsupported(self, version: str, base: str) -> Any:
+        text = f"Version {version} is not supported by the API. Minimum is 1.1 and maximum is 1.{self.newest}."
         item = {
             "code": "magnum.microversion-unsupported",
             "title": "Requested microversion is unsupported",
@@ -112,9 +112,11 @@ class ContainerInfraFamily:
         if media == "application/json" or media.endswith("+json") or (method == "PATCH" and not has_body):
             return None
         if media in {"", "application/x-www-form-urlencoded", "multipart/form-data"}:
-            return Failure(status=400, detail="Unknown argument: the body has to be application/json.", handled=True)
+            return Failure(
+                status=400, detail="Unknown argument: the body has to be application/json.", from_handler=True
+            )
         return Failure(
-            status=415, detail=f"Unknown mimetype: {media}, the body has to be application/json.", handled=True
+            status=415, detail=f"Unknown mimetype: {media}, the body has to be application/json.", from_handler=True
         )
 
     def unknown_argument(self, name: str) -> str:
@@ -122,9 +124,9 @@ class ContainerInfraFamily:
 
 
 def _title(failure: Failure) -> str:
-    """The first sentence, with the name of the field that was refused."""
+    """The first sentence, with the name of the refused field."""
     text = failure.detail
-    if (end := _SENTENCE.search(_QUOTED.sub(lambda quoted: "-" * len(quoted[0]), text))) is not None:
+    if (end := _SENTENCE.search(_QUOTED.sub(lambda match: "-" * len(match[0]), text))) is not None:
         text = text[: end.start()]
     name = failure.field.rpartition("/")[2]
     return text if name in text else f"{text} ({name})"

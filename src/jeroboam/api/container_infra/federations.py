@@ -1,4 +1,4 @@
-"""Federations of clusters: nobody carries them out, so none is ever made, and every write says so at once."""
+"""Federations of clusters. They are not implemented, so none exists, and every write is refused at once."""
 
 from jeroboam.api.call import Answer, Call, reply
 from jeroboam.api.wire import page_of

@@ -1,7 +1,7 @@
-"""What narrows a list, as arguments of its query. An extension: the published lists know none of them.
+"""Filters of a list, as arguments of its query. They are an extension of the published lists.
 
-A word that no object can have is refused rather than answered with an empty list: it is a slip, not a question.
-Neighbours: `cluster_routes` and `routes` name the arguments; the store narrows.
+A value that no object can have is refused, and not answered with an empty list, since it is a typing error. Neighbours:
+`routes` and `clusters.routes` name the arguments; the store applies the filter.
 """
 
 import re
@@ -15,36 +15,36 @@ from jeroboam.domain.states import cluster_status
 from jeroboam.store import ClusterFilter, TemplateFilter
 
 _STATUSES = tuple(cluster_status(operation, outcome) for operation in Operation for outcome in OperationOutcome)
-# What SQLite has no spelling for in the path to a label.
+# Characters that SQLite cannot express in the path to a label are excluded.
 _KEY = r'[^=,"\\\x00-\x1f]+'
 _MOST_WORDS = 200
 _LABEL = re.compile(rf"({_KEY})(?:=([^,]*))?", re.DOTALL)
 
 
-def words(known: Sequence[str] | None = None) -> ListCheck:
-    """Words with commas between them, of these if there are only some."""
+def words(choices: Sequence[str] | None = None) -> ListCheck:
+    """Words separated by commas; with `choices`, only these words."""
 
     def run(name: str, value: str) -> tuple[str, ...]:
-        found = tuple(word for word in value.split(",") if word)
-        for word in found:
-            if known is not None and word not in known:
-                raise InvalidField(name, value, f"it has to be one of: {', '.join(known)}.")
-        if not found:
+        parts = tuple(word for word in value.split(",") if word)
+        for word in parts:
+            if choices is not None and word not in choices:
+                raise InvalidField(name, value, f"it has to be one of: {', '.join(choices)}.")
+        if not parts:
             raise InvalidField(name, value, "it must not be empty.")
-        return found
+        return parts
 
-    one = "|".join(known) if known is not None else "[^,]+"
+    one = "|".join(choices) if choices is not None else "[^,]+"
     return ListCheck(run, {"type": "string", "pattern": f"^({one})(,({one}))*$"})
 
 
 def _labels(name: str, value: str) -> tuple[tuple[str, str | None], ...]:
-    found = []
-    for said in value.split(","):
-        match = _LABEL.fullmatch(said)
+    pairs = []
+    for item in value.split(","):
+        match = _LABEL.fullmatch(item)
         if match is None:
             raise InvalidField(name, value, "it has to be KEY or KEY=VALUE.")
-        found.append((match[1], match[2]))
-    return tuple(found)
+        pairs.append((match[1], match[2]))
+    return tuple(pairs)
 
 
 LABELS = ListCheck(_labels, {"type": "string", "pattern": f"^{_KEY}(=[^,]*)?(,{_KEY}(=[^,]*)?)*$"})
@@ -70,11 +70,11 @@ TEMPLATES: dict[str, FieldCheck] = {
 
 
 def _words_of(call: Call, name: str) -> tuple[Any, ...]:
-    """What is asked for, each once. Raises `InvalidField` for more of it than a database takes in one question."""
-    asked: tuple[Any, ...] = tuple(dict.fromkeys(call.query.get(name, ())))
-    if len(asked) > _MOST_WORDS:
-        raise InvalidField(name, f"{len(asked)} of them", f"a list is narrowed by at most {_MOST_WORDS}.")
-    return asked
+    """The argument's values without duplicates. Raises `InvalidField` for more than a database takes in one query."""
+    values: tuple[Any, ...] = tuple(dict.fromkeys(call.query.get(name, ())))
+    if len(values) > _MOST_WORDS:
+        raise InvalidField(name, f"{len(values)} of them", f"a list is narrowed by at most {_MOST_WORDS}.")
+    return values
 
 
 def of_clusters(call: Call) -> ClusterFilter:

@@ -1,4 +1,4 @@
-"""Finding what a path or a body names: by uuid or by name, within what the caller may see."""
+"""Lookups by uuid or name, within what the caller may see."""
 
 from collections.abc import Sequence
 from typing import Any, TypeVar
@@ -11,44 +11,44 @@ from jeroboam.store import Transaction
 T = TypeVar("T")
 
 
-def only(found: Sequence[T], ident: str, one: str, many: str) -> T:
-    """The one that was found. Raises `NotFound` for none and `Conflict` for a name that several have."""
-    if not found:
-        raise NotFound(f"{one} {ident} could not be found.")
-    if len(found) > 1:
-        raise Conflict(f"Multiple {many} exist with same name, please use the {one.lower()} uuid instead.")
-    return found[0]
+def only(matches: Sequence[T], ident: str, singular: str, plural: str) -> T:
+    """The only match. Raises `NotFound` for none and `Conflict` for several."""
+    if not matches:
+        raise NotFound(f"{singular} {ident} could not be found.")
+    if len(matches) > 1:
+        raise Conflict(f"Multiple {plural} exist with same name, please use the {singular.lower()} uuid instead.")
+    return matches[0]
 
 
 def project_scope(call: Call, all_projects: str) -> str | None:
-    """The project that the caller is held to; None for one whom the rule lets see all of them."""
+    """The project that the caller may see; None if the rule allows all projects."""
     return None if call.allows(all_projects) else call.caller.project_id
 
 
 async def cluster_of(tx: Transaction, ident: str, project_id: str | None) -> Cluster:
-    """The cluster that the caller means."""
+    """The cluster with that uuid or name."""
     owner = {} if project_id is None else {"project_id": project_id}
     return only(await tx.clusters.find(ident, **owner), ident, "Cluster", "clusters")
 
 
-async def template_of(tx: Transaction, call: Call, ident: str, *, everyones: bool) -> Template:
-    """The template that the caller means, among the project's own and the public ones."""
-    scope = None if everyones else call.caller.project_id
-    found = await tx.templates.find_visible(ident, scope, hidden=everyones)
-    return only(found, ident, "ClusterTemplate", "ClusterTemplates")
+async def template_of(tx: Transaction, call: Call, ident: str, *, sees_all: bool) -> Template:
+    """The template with that uuid or name, among the project's own and the public ones."""
+    scope = None if sees_all else call.caller.project_id
+    matches = await tx.templates.find_visible(ident, scope, hidden=sees_all)
+    return only(matches, ident, "ClusterTemplate", "ClusterTemplates")
 
 
 def template_sight(call: Call) -> dict[str, Any]:
-    """Among which templates the caller may look for one to use, as arguments of `find_visible`."""
+    """The templates that the caller may use, as arguments of `find_visible`."""
     admin = call.allows("clustertemplate:get_one_all_projects")
     return {"project_id": None if admin else call.caller.project_id, "hidden": admin}
 
 
-def usable(call: Call, found: Sequence[Template], ident: str) -> Template | None:
-    """The one template that was found to be used, or None. Raises `Forbidden` for one that is hidden."""
-    if not found:
+def usable(call: Call, matches: Sequence[Template], ident: str) -> Template | None:
+    """The only match, or None. Raises `Forbidden` if it is hidden."""
+    if not matches:
         return None
-    template = only(found, ident, "ClusterTemplate", "ClusterTemplates")
+    template = only(matches, ident, "ClusterTemplate", "ClusterTemplates")
     if template.hidden and not template_sight(call)["hidden"]:
         raise Forbidden(f"ClusterTemplate {ident} is hidden and can not be used to create a cluster.")
     return template
@@ -60,5 +60,5 @@ async def groups_of(tx: Transaction, cluster: Cluster) -> list[NodeGroup]:
 
 
 async def group_of(tx: Transaction, cluster: Cluster, ident: str) -> NodeGroup:
-    """The node group of that cluster that the caller means."""
+    """The cluster's node group with that uuid or name."""
     return only(await tx.nodegroups.find(ident, cluster_id=cluster.uuid), ident, "Nodegroup", "nodegroups")

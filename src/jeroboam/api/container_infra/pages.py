@@ -1,6 +1,6 @@
-"""How a list of this family ends: with where it goes on, which is left out where it does not go on.
+"""The answers of this family's lists. The link to the next page is absent on the last page.
 
-Neighbours: the handlers of lists, and `wire.next_page`, which knows where that is.
+Neighbours: the handlers of lists; `wire.next_page` builds the link.
 """
 
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from jeroboam.store import Page
 
 
 class PageBody(TypedDict):
-    """The body of a list: the objects, under whatever name, and this."""
+    """The body of a list, besides the objects under their name."""
 
     next: NotRequired[NextPage]
 
 
-def paged(call: Call, page: Page, path: str, found: Sequence[HasUuid], body: PageBody | dict[str, Any]) -> Answer:
-    """The answer with that body. `path` is the list's own, below `/v1`; `found` is what it shows, in its order."""
-    following = next_page(call, page, path, found)
-    if following is not None:
-        body["next"] = following
+def paged(call: Call, page: Page, path: str, items: Sequence[HasUuid], body: PageBody | dict[str, Any]) -> Answer:
+    """The answer with that body. `path` is the list's path below `/v1`; `items` is what it shows, in order."""
+    next_link = next_page(call, page, path, items)
+    if next_link is not None:
+        body["next"] = next_link
     return reply(body)

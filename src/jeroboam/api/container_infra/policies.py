@@ -1,7 +1,7 @@
 """Policy defaults of the container-infra family (contract: container-infra, section 10).
 
-One rule differs from the published defaults on purpose: any member of a project may have a certificate of its
-clusters, not only the member who made them; otherwise a colleague can never use a cluster.
+One rule differs from the published defaults on purpose. Any member of a project may get a certificate of its clusters,
+not only the member who created them: otherwise colleagues could not use a cluster.
 """
 
 ADMIN = "role:admin"
@@ -53,7 +53,7 @@ RULES = {
     "certificate:create_all_projects": ADMIN,
     "certificate:get_all_projects": ADMIN,
     "certificate:rotate_ca_all_projects": ADMIN,
-    # Published as a matter of the project's own members; an admin, who is a member of some project, reaches all.
+    # Published as a rule for the project's own members. An admin, who is a member of some project, reaches all of them.
     "credential:rotate": "role:member and project_id:%(project_id)s",
     "credential:rotate_all_projects": ADMIN,
     # An extension: the published APIs have no events.

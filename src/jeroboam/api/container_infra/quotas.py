@@ -1,4 +1,4 @@
-"""Limits of projects (contract: container-infra, section 9). They are kept in the create of a cluster."""
+"""Limits of projects (contract: container-infra, section 9). The create of a cluster checks them."""
 
 import re
 from dataclasses import fields, replace
@@ -19,7 +19,7 @@ REQUIRED = ("project_id",)
 _DEFAULT_RESOURCE = "Cluster"
 _READ_ONLY = frozenset({"id", "created_at", "updated_at"})
 _DEFAULT_LIMIT = 1
-# What has another shape is no project's id; it is not put into a path of the identity service's.
+# Any other text is not a project id; it must not get into a path of the identity service.
 _PROJECT = re.compile(r"[A-Za-z0-9_-]+", re.ASCII)
 SORTABLE = sorted(field.name for field in fields(Quota))
 
@@ -44,14 +44,14 @@ async def index(call: Call) -> Answer:
     key, backwards = call.query.get("sort_key", "id"), descending(call)
     owner = {} if query_flag(call.query, "all_tenants") else {"project_id": call.caller.project_id}
     async with call.parts.store.read() as tx:
-        found = [quota for quota in await tx.quotas.select(None, **owner) if quota.resource in RESOURCES]
-    found.sort(key=lambda quota: (getattr(quota, key) is not None, getattr(quota, key), quota.id))
+        quotas = [quota for quota in await tx.quotas.select(None, **owner) if quota.resource in RESOURCES]
+    quotas.sort(key=lambda quota: (getattr(quota, key) is not None, getattr(quota, key), quota.id))
     if backwards:
-        found.reverse()
-    shown = _after(found, call.query.get("marker"))[:limit]
-    body: QuotaList = {"quotas": [_view(quota) for quota in shown]}
-    if shown and len(shown) == limit:
-        query = f"sort_key={key}&sort_dir={'desc' if backwards else 'asc'}&limit={limit}&marker={shown[-1].id}"
+        quotas.reverse()
+    items = _after(quotas, call.query.get("marker"))[:limit]
+    body: QuotaList = {"quotas": [_view(quota) for quota in items]}
+    if items and len(items) == limit:
+        query = f"sort_key={key}&sort_dir={'desc' if backwards else 'asc'}&limit={limit}&marker={items[-1].id}"
         body["next"] = f"{call.base}/v1/quotas?{query}"
     return reply(body)
 
@@ -65,12 +65,12 @@ def _number(name: str, value: str) -> str:
 MARKER = FieldCheck(_number, {"type": "integer", "minimum": 0})
 
 
-def _after(found: list[Quota], marker: str | None) -> list[Quota]:
+def _after(quotas: list[Quota], marker: str | None) -> list[Quota]:
     if marker is None:
-        return found
-    for position, quota in enumerate(found):
+        return quotas
+    for position, quota in enumerate(quotas):
         if str(quota.id) == marker:
-            return found[position + 1 :]
+            return quotas[position + 1 :]
     raise NotFound(f"The marker {marker} could not be found.", field="marker")
 
 
@@ -81,12 +81,12 @@ async def show(call: Call) -> Answer:
         raise InvalidField("resource", resource, f"it has to be one of: {', '.join(sorted(RESOURCES))}.")
     call.enforce("quota:get", project_id=project_id)
     async with call.parts.store.read() as tx:
-        found = await tx.quotas.select(project_id=project_id, resource=resource)
-    if found:
-        return reply(_view(found[0]))
+        quotas = await tx.quotas.select(project_id=project_id, resource=resource)
+    if quotas:
+        return reply(_view(quotas[0]))
     default = call.parts.options.max_clusters_per_project
-    shown: QuotaShape = {"project_id": project_id, "resource": resource, "hard_limit": default}
-    return reply(shown)
+    body: QuotaShape = {"project_id": project_id, "resource": resource, "hard_limit": default}
+    return reply(body)
 
 
 async def create(call: Call) -> Answer:
@@ -105,8 +105,8 @@ async def create(call: Call) -> Answer:
             await tx.quotas.insert(quota)
         except Conflict as error:
             raise Conflict(f"Quota for project {project_id} already exists with resource {resource}.") from error
-        stored = await _one(tx, project_id, resource)
-    return reply(_view(stored), 201)
+        row = await _one(tx, project_id, resource)
+    return reply(_view(row), 201)
 
 
 async def update(call: Call) -> Answer:
@@ -115,9 +115,9 @@ async def update(call: Call) -> Answer:
     The body is a plain object.
     """
     wish = _wish(call)
-    for name, said in (("project_id", call.path["project"]), ("resource", call.path["resource"])):
-        if wish.get(name, said) != said:
-            raise InvalidField(name, wish[name], f"the path says {said}.")
+    for name, path_value in (("project_id", call.path["project"]), ("resource", call.path["resource"])):
+        if wish.get(name, path_value) != path_value:
+            raise InvalidField(name, wish[name], f"the path says {path_value}.")
     if "hard_limit" not in wish:
         raise Invalid("Mandatory field missing: hard_limit.", field="hard_limit")
     async with call.parts.store.write() as tx:
@@ -142,7 +142,7 @@ def _wish(call: Call) -> dict[str, Any]:
 
 
 async def _one(tx: Transaction, project_id: str, resource: str) -> Quota:
-    found = await tx.quotas.select(project_id=project_id, resource=resource) if resource in RESOURCES else []
-    if not found:
+    quotas = await tx.quotas.select(project_id=project_id, resource=resource) if resource in RESOURCES else []
+    if not quotas:
         raise NotFound(f"Quota for project {project_id} and resource {resource} could not be found.")
-    return found[0]
+    return quotas[0]

@@ -1,10 +1,10 @@
-"""The routes of the container-infra family, with what each takes and answers and where it differs from Magnum.
+"""The routes of the container-infra family, with their arguments and answers, and how they differ from Magnum.
 
-Contract: container-infra, section 4. The dispatcher finds handlers here; `openapi` and the table in the docs are made
-of the same data. Those of clusters, which are most, are in `cluster_routes`, those of 2015 in `kilo.routes`.
+Contract: container-infra, section 4. `app` finds handlers here. `openapi` and the table in the docs are built from the
+same data. The routes of clusters are in `clusters.routes`, those of 2015 in `bays.routes`.
 """
 
-from jeroboam.api.bays.routes import ROUTES as KILO
+from jeroboam.api.bays.routes import ROUTES as BAY_ROUTES
 from jeroboam.api.call import Route
 from jeroboam.api.container_infra import (
     federations,
@@ -25,8 +25,8 @@ _FEDERATION = "/federations/{federation}"
 _QUOTA = "/quotas/{project}/{resource}"
 
 _TEMPLATE_PAGES = paging(sort_keys(Template)) | filters.TEMPLATES
-_NARROWED = "can be narrowed and counted"
-_HONEST = "501, where Magnum answers 202 and does nothing"
+_FILTERED = "can be narrowed and counted"
+_NOT_OFFERED = "501, where Magnum answers 202 and does nothing"
 
 _TEMPLATES = (
     Route(
@@ -36,7 +36,7 @@ _TEMPLATES = (
         rule="clustertemplate:get_all",
         query=_TEMPLATE_PAGES,
         answer=shapes.TemplateList,
-        differs=_NARROWED,
+        differs=_FILTERED,
     ),
     Route(
         method="GET",
@@ -45,7 +45,7 @@ _TEMPLATES = (
         rule="clustertemplate:detail",
         query=_TEMPLATE_PAGES,
         answer=shapes.TemplateList,
-        differs=_NARROWED,
+        differs=_FILTERED,
     ),
     Route(
         method="POST",
@@ -76,7 +76,7 @@ _TEMPLATES = (
     ),
     Route(method="DELETE", path=_TEMPLATE, handler=templates.delete, rule="clustertemplate:delete", status=204),
 )
-_REST = (
+_OTHER_ROUTES = (
     Route(
         method="GET",
         path="/quotas",
@@ -146,7 +146,7 @@ _REST = (
         rule="federation:create",
         status=501,
         answer=shapes.Errors,
-        differs=_HONEST,
+        differs=_NOT_OFFERED,
     ),
     Route(
         method="GET",
@@ -164,7 +164,7 @@ _REST = (
         rule="federation:update",
         status=501,
         answer=shapes.Errors,
-        differs=_HONEST,
+        differs=_NOT_OFFERED,
     ),
     Route(
         method="DELETE",
@@ -173,8 +173,8 @@ _REST = (
         rule="federation:delete",
         status=501,
         answer=shapes.Errors,
-        differs=_HONEST,
+        differs=_NOT_OFFERED,
     ),
 )
 
-ROUTES = (*_TEMPLATES, *CLUSTERS, *_REST, *KILO)
+ROUTES = (*_TEMPLATES, *CLUSTERS, *_OTHER_ROUTES, *BAY_ROUTES)

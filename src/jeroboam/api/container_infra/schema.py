@@ -1,4 +1,4 @@
-"""Checks that only container-infra objects need, and how this family refuses what it does not know."""
+"""Checks that only container-infra objects need, and the refusal of unknown fields in this family."""
 
 import ast
 import ipaddress
@@ -16,38 +16,38 @@ from jeroboam.kit.ids import is_uuid
 _WHOLE_LABELS = ("boot_volume_size", "min_node_count", "max_node_count")
 _scalars = mapping(scalars=True)
 _MOST_DIGITS = 9
-# More than any provider can make, and few enough to plan for in memory.
+# More than any provider can create, and few enough to plan in memory.
 MOST_NODES = 10_000
 NODES = whole(low=0, high=MOST_NODES)
-"""How many nodes a group may be asked to have."""
+"""The requested size of a node group."""
 
 
 def refuse_unknown(
-    body: Mapping[str, Any], known: Collection[str], argument: str, *, read_only: Collection[str] = ()
+    body: Mapping[str, Any], names: Collection[str], argument: str, *, read_only: Collection[str] = ()
 ) -> None:
-    """Raise `Invalid` for an attribute that the argument does not have, or that nobody may set."""
+    """Raise `Invalid` for an attribute that the argument does not have, or that is read-only."""
     for name in body:
         if name in read_only:
             raise Invalid(f"Cannot set read only field: {name}.", field=name)
-        if name not in known:
+        if name not in names:
             raise Invalid(f"Unknown attribute for argument {argument}: {name}", field=name)
 
 
 def _labels(name: str, value: Any) -> dict[str, str]:
-    checked: dict[str, str] = _scalars(name, value)
-    check_unreserved(name, checked)
-    for key, said in checked.items():
+    result: dict[str, str] = _scalars(name, value)
+    check_unreserved(name, result)
+    for key, member in result.items():
         if key != key.strip():
-            raise InvalidField(f"{name}/{key}", said, "a key has no space at its start or end.")
+            raise InvalidField(f"{name}/{key}", member, "a key has no space at its start or end.")
     for key in _WHOLE_LABELS:
-        given = checked.get(key)
-        if given is not None and not (given.isascii() and given.isdigit() and len(given) <= _MOST_DIGITS):
-            raise InvalidField(f"{name}/{key}", given, "it has to be an integer.")
-    return checked
+        number = result.get(key)
+        if number is not None and not (number.isascii() and number.isdigit() and len(number) <= _MOST_DIGITS):
+            raise InvalidField(f"{name}/{key}", number, "it has to be an integer.")
+    return result
 
 
 labels = FieldCheck(_labels, _scalars.schema)
-"""Labels, as text; the ones that mean a number have to be one."""
+"""Labels, as strings. Labels whose value is a number must hold one."""
 
 
 def _uuid(name: str, value: Any) -> None:
@@ -56,7 +56,7 @@ def _uuid(name: str, value: Any) -> None:
 
 
 UNUSED_UUID = optional(FieldCheck(_uuid, {"type": "string", "format": "uuid"}))
-"""The id in the body of something new, as clients of Magnum may send it: checked, and replaced by one of ours."""
+"""The id in the body of a create, as Magnum's clients may send it. It is checked and replaced by a new one."""
 
 
 def _ipv4_list(name: str, value: Any) -> str:
@@ -71,22 +71,22 @@ def _ipv4_list(name: str, value: Any) -> str:
 
 
 ipv4_list = FieldCheck(_ipv4_list, {"type": "string", "minLength": 1})
-"""IPv4 addresses with commas between them."""
+"""IPv4 addresses separated by commas."""
 
 
-def literal(said: str) -> Any:
-    """The value that a text in JSON, or in Python's spelling, stands for. Raises `ValueError`."""
+def literal(text: str) -> Any:
+    """The value of a text in JSON or in Python's notation. Raises `ValueError`."""
     try:
-        return msgspec.json.decode(said)
+        return msgspec.json.decode(text)
     except (msgspec.DecodeError, RecursionError):
         try:
-            return ast.literal_eval(said)
+            return ast.literal_eval(text)
         except (SyntaxError, RecursionError, MemoryError, TypeError) as error:
-            raise ValueError(said) from error
+            raise ValueError(text) from error
 
 
 def label_of(change: PatchOperation) -> PatchOperation:
-    """Labels travel as text in a patch: JSON, or what Python prints for a dictionary."""
+    """The change with its labels decoded. A patch has them as text: JSON, or Python's notation of a dictionary."""
     if change.root != "labels":
         return change
     if change.member is not None:

@@ -1,7 +1,7 @@
 """The published objects of this family, as types (contract: container-infra, sections 4 to 9).
 
-Functions beside the handlers fill them; the OpenAPI document shows them. What only some versions or states have is
-`NotRequired`; everything else is always there, null where it is unset.
+Functions beside the handlers fill them; the OpenAPI document shows them. A member that only some versions or states
+have is `NotRequired`. All others are always present, null where unset.
 """
 
 from typing import NotRequired, TypedDict
@@ -148,13 +148,13 @@ class NodeShape(TypedDict):
     name: str
     address: str | None
     server_id: str | None
-    """The provider's own id of it."""
+    """The provider's id of the node."""
     state: NodeState
     ready: bool
     """Whether the COE counts it as a working member."""
     reason: str
     up_to_date: bool
-    """Whether it was made from what the group is made from now; the others are made anew next."""
+    """Whether the node has the group's current build; otherwise the roll-out rebuilds it."""
 
 
 class NodeGroupShape(NodeGroupInList):

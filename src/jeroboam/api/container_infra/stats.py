@@ -1,4 +1,4 @@
-"""Totals, and the processes that make clusters (contract: container-infra, section 9)."""
+"""Totals of clusters and nodes, and the conductor processes (contract: container-infra, section 9)."""
 
 import datetime as dt
 
@@ -10,7 +10,7 @@ from jeroboam.domain.errors import Forbidden
 from jeroboam.domain.hosts import ServiceRecord
 
 CONDUCTOR = "jeroboam-conductor"
-"""The process that runs the loops, as it writes its heartbeat; the published API has its own word for it."""
+"""The conductor's name in its heartbeat; the published API has another name for it."""
 PUBLISHED = "magnum-conductor"
 
 
@@ -32,17 +32,17 @@ async def totals(call: Call) -> Answer:
         project_id = call.caller.project_id
     async with call.parts.store.read() as tx:
         clusters, nodes = await tx.clusters.totals(project_id)
-    shown: Totals = {"clusters": clusters, "nodes": nodes}
-    return reply(shown)
+    body: Totals = {"clusters": clusters, "nodes": nodes}
+    return reply(body)
 
 
 async def services(call: Call) -> Answer:
     """GET /mservices: the processes that make clusters"""
     async with call.parts.store.read() as tx:
-        found = await tx.services.select(binary=CONDUCTOR)
+        records = await tx.services.select(binary=CONDUCTOR)
         alive_since = tx.now - dt.timedelta(seconds=call.parts.options.service_down_time)
-    shown: ServiceList = {"mservices": [_view(service, alive_since) for service in found]}
-    return reply(shown)
+    body: ServiceList = {"mservices": [_view(service, alive_since) for service in records]}
+    return reply(body)
 
 
 def _view(service: ServiceRecord, alive_since: dt.datetime) -> ServiceShape:

@@ -1,7 +1,7 @@
 """Cluster templates (contract: container-infra, section 5).
 
-What can be told from the text alone is checked here; whether images, flavours and networks exist, and whether a
-provider and a COE can work with them, is the admission's to say.
+The text itself is checked here. The admission checks whether images, flavours and networks exist, and whether a
+provider and a COE support them.
 """
 
 import re
@@ -70,20 +70,20 @@ _DEFAULTS: dict[str, Any] = {
     field.name: getattr(TemplateSpec(coe="", image_id=""), field.name) for field in fields(TemplateSpec)
 }
 _ARGUMENT = "cluster_template"
-_FREE_IN_USE = frozenset({"public", "hidden", "tags"})
+_MUTABLE_IN_USE = frozenset({"public", "hidden", "tags"})
 _DEVICEMAPPER_LEAST = 3
 # User and password in a URL.
 _USER = re.compile(r"//[^/@]*@")
 
 
 def shown_proxy(call: Call, template: Template, url: str | None) -> str | None:
-    """The URL of a template's proxy as the caller may see it: the password is that of the project that wrote it."""
-    own = template.project_id == call.caller.project_id or call.caller.is_admin
-    return url if url is None or own else _USER.sub("//***@", url)
+    """The URL of a template's proxy. Only the project that owns the template sees its password."""
+    may_see = template.project_id == call.caller.project_id or call.caller.is_admin
+    return url if url is None or may_see else _USER.sub("//***@", url)
 
 
 def view(call: Call, template: Template) -> TemplateShape:
-    """The full object; lists have no shorter one."""
+    """The full object; lists have no shorter form."""
     spec, base = template.spec, call.base
     return {
         "uuid": template.uuid,
@@ -138,21 +138,23 @@ async def detail(call: Call) -> Answer:
 async def _list(call: Call, path: str) -> Answer:
     page = page_of(call)
     scope = project_scope(call, "clustertemplate:get_all_all_projects")
-    wanted = filters.of_templates(call)
+    template_filter = filters.of_templates(call)
     async with call.parts.store.read() as tx:
-        found = await tx.templates.visible(page, scope, hidden=scope is None, wanted=wanted)
-        total = await tx.templates.total(scope, hidden=scope is None, wanted=wanted) if with_total(call) else None
-    body: TemplateList = {"clustertemplates": [view(call, template) for template in found]}
+        templates = await tx.templates.visible(page, scope, hidden=scope is None, wanted=template_filter)
+        total = (
+            await tx.templates.total(scope, hidden=scope is None, wanted=template_filter) if with_total(call) else None
+        )
+    body: TemplateList = {"clustertemplates": [view(call, template) for template in templates]}
     if total is not None:
         body["total_count"] = total
-    return paged(call, page, path, found, body)
+    return paged(call, page, path, templates, body)
 
 
 async def show(call: Call) -> Answer:
     """GET /clustertemplates/{id or name}: a template"""
-    everyones = call.allows("clustertemplate:get_one_all_projects")
+    sees_all = call.allows("clustertemplate:get_one_all_projects")
     async with call.parts.store.read() as tx:
-        template = await template_of(tx, call, call.path["template"], everyones=everyones)
+        template = await template_of(tx, call, call.path["template"], sees_all=sees_all)
     return reply(view(call, template))
 
 
@@ -163,33 +165,33 @@ def _uuid(name: str, value: Any) -> str:
 
 
 IDENT = optional(FieldCheck(_uuid, {"type": "string", "format": "uuid"}))
-"""A new template's own id, which its maker may choose."""
+"""The id of a new template; the client may choose it."""
 
 
 async def create(call: Call) -> Answer:
     """POST /clustertemplates: a new template"""
-    shown = view(call, await made(call, call.fields()))
-    return reply(shown, 201, ("Location", shown["links"][0]["href"]))
+    body = view(call, await made(call, call.fields()))
+    return reply(body, 201, ("Location", body["links"][0]["href"]))
 
 
 async def made(call: Call, body: dict[str, Any]) -> Template:
-    """The template of that body, stored."""
+    """Create and store a template from that body."""
     uuid: str | None = IDENT("uuid", body.pop("uuid", None))
     refuse_unknown(body, FIELDS, _ARGUMENT, read_only=_READ_ONLY)
-    checked = _checked(body)
-    if checked.get("public") or checked.get("hidden"):
+    values = _checked(body)
+    if values.get("public") or values.get("hidden"):
         _may_publish(call)
-    spec = await call.parts.admission.template(_spec(checked), call.caller)
+    spec = await call.parts.admission.template(_spec(values), call.caller)
     (await bounds_for(call, call.caller.project_id)).check_template(spec)
     async with call.parts.store.write() as tx:
         template = Template(
             uuid=uuid or call.parts.ids.uuid(),
-            name=checked.get("name") or call.parts.ids.name("template"),
+            name=values.get("name") or call.parts.ids.name("template"),
             project_id=call.caller.project_id,
             user_id=call.caller.user_id,
             spec=spec,
-            public=checked.get("public", False),
-            hidden=checked.get("hidden", False),
+            public=values.get("public", False),
+            hidden=values.get("hidden", False),
             created_at=tx.now,
         )
         await tx.templates.insert(template)
@@ -202,7 +204,7 @@ async def update(call: Call) -> Answer:
 
 
 async def changed(call: Call, changes: Sequence[PatchOperation]) -> Template:
-    """The template of the path with these changes, written."""
+    """Apply the changes to the template of the path, and store it."""
     for change in changes:
         if change.root in _INTERNAL:
             raise Invalid(f"'/{change.root}' is an internal attribute and can not be updated", field=change.root)
@@ -211,14 +213,14 @@ async def changed(call: Call, changes: Sequence[PatchOperation]) -> Template:
     if not changes:
         return old
     document = {"name": old.name, "public": old.public, "hidden": old.hidden} | asdict(old.spec)
-    patched = apply(document, [label_of(change) for change in changes], mandatory=_MANDATORY)
-    checked = _checked({name: value for name, value in patched.items() if value is not None})
+    result = apply(document, [label_of(change) for change in changes], mandatory=_MANDATORY)
+    values = _checked({name: value for name, value in result.items() if value is not None})
     new = replace(
         old,
-        name=checked.get("name") or call.parts.ids.name("template"),
-        public=checked.get("public", False),
-        hidden=checked.get("hidden", False),
-        spec=_spec(checked),
+        name=values.get("name") or call.parts.ids.name("template"),
+        public=values.get("public", False),
+        hidden=values.get("hidden", False),
+        spec=_spec(values),
     )
     if (new.public, new.hidden) != (old.public, old.hidden):
         _may_publish(call)
@@ -245,18 +247,20 @@ async def delete(call: Call) -> Answer:
 
 
 async def _mine(tx: Transaction, call: Call, rule: str) -> Template:
-    """The template to write to: seeing a public one does not mean owning it."""
-    everyones = call.allows(f"{rule}_all_projects")
-    template = await template_of(tx, call, call.path["template"], everyones=everyones)
+    """The template to write to. A caller may see a public template without being allowed to change it."""
+    sees_all = call.allows(f"{rule}_all_projects")
+    template = await template_of(tx, call, call.path["template"], sees_all=sees_all)
     call.subject.is_(template.uuid, template.name)
     call.enforce(rule, project_id=template.project_id)
     return template
 
 
 async def _check_use(tx: Transaction, old: Template, new: Template) -> None:
-    changed = {name for name in _SPEC if getattr(old.spec, name) != getattr(new.spec, name)}
-    changed |= {name for name in ("public", "hidden") if getattr(old, name) != getattr(new, name)}
-    if not changed or (len(changed) == 1 and changed <= _FREE_IN_USE and (changed != {"public"} or new.public)):
+    changed_names = {name for name in _SPEC if getattr(old.spec, name) != getattr(new.spec, name)}
+    changed_names |= {name for name in ("public", "hidden") if getattr(old, name) != getattr(new, name)}
+    if not changed_names or (
+        len(changed_names) == 1 and changed_names <= _MUTABLE_IN_USE and (changed_names != {"public"} or new.public)
+    ):
         return
     if await tx.clusters.count(template_id=old.uuid):
         raise Invalid(_in_use(old))
@@ -276,15 +280,15 @@ def _checked(body: dict[str, Any]) -> dict[str, Any]:
         raise Invalid("Requested COE type Unset is not supported.", field="coe")
     if body.get("image_id") is None:
         raise Invalid("Mandatory field missing: image_id. A cluster template needs an image.", field="image_id")
-    checked = read(body, FIELDS)
-    size, driver = checked.get("docker_volume_size"), checked.get("docker_storage_driver")
+    values = read(body, FIELDS)
+    size, driver = values.get("docker_volume_size"), values.get("docker_storage_driver")
     if driver == "devicemapper" and size is not None and size < _DEVICEMAPPER_LEAST:
         least = _DEVICEMAPPER_LEAST
         raise Invalid(f"docker volume size {size} GB is not valid, expecting minimum value {least}GB for devicemapper.")
-    return checked
+    return values
 
 
-def _spec(checked: dict[str, Any]) -> TemplateSpec:
-    """The spec of checked fields; a null is the same as none."""
-    given = {name: checked[name] for name in _SPEC if checked.get(name) is not None}
-    return TemplateSpec(**(_DEFAULTS | given))
+def _spec(values: dict[str, Any]) -> TemplateSpec:
+    """The spec with the checked fields. A null counts as absent."""
+    spec_fields = {name: values[name] for name in _SPEC if values.get(name) is not None}
+    return TemplateSpec(**(_DEFAULTS | spec_fields))

@@ -1,1 +1,1 @@
-"""Clusters as Heat would show their stacks, for programs that look there: an option, `[api] heat_views`."""
+"""Clusters in the shape of Heat's stacks, for programs that read those. Enabled by the option `[api] heat_views`."""

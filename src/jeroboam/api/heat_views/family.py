@@ -1,4 +1,4 @@
-"""What the dispatcher has to know of the views in Heat's shapes. Neighbours: `routes`."""
+"""The API family of Heat's shapes, as `app` needs it. Neighbours: `routes`."""
 
 from collections.abc import Mapping
 from http import HTTPStatus
@@ -21,7 +21,7 @@ class HeatError(TypedDict):
 
 
 class HeatViews:
-    """Implements `Family`. Heat has no microversions: whoever names none is served."""
+    """Implements `Family`. Heat has no microversions: a request without a version is served."""
 
     prefix = PREFIX
     word = PREFIX
@@ -49,9 +49,9 @@ class HeatViews:
             error={"message": failure.detail, "type": kind, "traceback": None},
         )
 
-    def unsupported(self, asked: str, base: str) -> Any:
+    def unsupported(self, version: str, base: str) -> Any:
         del base
-        return self.failure(Failure(status=406, detail=f"Version {asked} is not supported: there is 1.1."))
+        return self.failure(Failure(status=406, detail=f"Version {version} is not supported: there is 1.1."))
 
     def check_headers(self, method: str, headers: Mapping[str, str], *, has_body: bool) -> Failure | None:
         del method, headers, has_body

@@ -1,7 +1,7 @@
-"""The routes of Heat that the cluster autoscaler and the auto-healer of Kubernetes call, and no others.
+"""The routes of Heat that the Kubernetes cluster autoscaler and auto-healer call, and no others.
 
-Contract: clients, sections 5 and 6. All but one read: to mark a server as unhealthy is the wish that a resize with
-`nodes_to_remove` is. Neighbours: `stacks` has the shapes, `changes` writes the wish.
+Contract: clients, sections 5 and 6. All but one only read. Marking a server as unhealthy stores the same wish as a
+resize with `nodes_to_remove`. Neighbours: `stacks` has the shapes, `container_infra.clusters.changes` stores the wish.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from jeroboam.store import Transaction
 
 MARK: dict[str, FieldCheck] = {"mark_unhealthy": flag, "resource_status_reason": optional(text(low=0, high=4096))}
 _STACK = "/{tenant}/stacks/{stack}"
-_NAMED = f"{_STACK}/{{stack_id}}"
+_STACK_WITH_ID = f"{_STACK}/{{stack_id}}"
 _DEPTH: dict[str, FieldCheck] = {"nested_depth": whole(low=0, high=100)}
 
 
@@ -64,23 +64,23 @@ async def mark(call: Call) -> Answer:
         if node is None or not wish["mark_unhealthy"]:
             continue
         if group.spec.role == MASTER:
-            text_ = f"{node.name} is a master: the service replaces it itself where auto_healing_enabled is set."
-            raise Conflict(text_, field="mark_unhealthy")
+            message = f"{node.name} is a master: the service replaces it itself where auto_healing_enabled is set."
+            raise Conflict(message, field="mark_unhealthy")
         await replaced(call, stack.cluster, group, node)
     return reply(None)
 
 
 def _resource(stack: Stack, call: Call) -> dict[str, Any]:
-    shown = stacks.find_resource(stack, call.path["resource"], call.base)
-    if shown is None:
+    body = stacks.find_resource(stack, call.path["resource"], call.base)
+    if body is None:
         raise NotFound(f"The Resource ({call.path['resource']}) could not be found in Stack {stack.name}.")
-    return shown
+    return body
 
 
 async def _find(tx: Transaction, call: Call, foreign: str = "cluster:get_one_all_projects") -> Stack:
-    """The stack that the path names, by its id where there is one; else by id or name.
+    """The stack that the path names: by its id if the path has one, else by id or name.
 
-    `foreign` is the rule that opens other projects.
+    `foreign` is the rule that allows other projects.
     """
     tenant = call.path["tenant"]
     if project_scope(call, foreign) not in {None, tenant}:
@@ -102,14 +102,14 @@ async def _find_by_id(tx: Transaction, tenant: str, ident: str) -> Stack | None:
         group = only(groups, ident, "Stack", "stacks")
         return Stack(cluster=await cluster_of(tx, group.cluster_id, tenant), group=group)
     for group in await tx.nodegroups.select(project_id=tenant):
-        node = next((each for each in group.desired if each.uuid == ident.lower()), None)
+        node = next((node for node in group.desired if node.uuid == ident.lower()), None)
         if node is not None:
             return Stack(cluster=await cluster_of(tx, group.cluster_id, tenant), group=group, node=node)
     return None
 
 
 async def _stack_of(tx: Transaction, cluster: Cluster) -> Stack:
-    """The stack of a cluster: other groups than those that it was made with have stacks of their own."""
+    """The stack of a cluster. It holds the default groups; each other group has a stack of its own."""
     groups = [group for group in await groups_of(tx, cluster) if group.spec.is_default]
     return Stack(cluster=cluster, groups=groups)
 
@@ -120,13 +120,13 @@ def _view(path: str, handler: Handler, query: Mapping[str, FieldCheck] | None = 
 
 ROUTES = (
     _view(_STACK, show),
-    _view(_NAMED, show),
+    _view(_STACK_WITH_ID, show),
     _view(f"{_STACK}/resources", resources, _DEPTH),
-    _view(f"{_NAMED}/resources", resources, _DEPTH),
-    _view(f"{_NAMED}/resources/{{resource}}", resource),
+    _view(f"{_STACK_WITH_ID}/resources", resources, _DEPTH),
+    _view(f"{_STACK_WITH_ID}/resources/{{resource}}", resource),
     Route(
         method="PATCH",
-        path=f"{_NAMED}/resources/{{resource}}",
+        path=f"{_STACK_WITH_ID}/resources/{{resource}}",
         handler=mark,
         rule="cluster:resize",
         body=body_of(MARK, "mark_unhealthy"),

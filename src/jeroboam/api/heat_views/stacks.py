@@ -1,9 +1,9 @@
-"""A cluster and its groups of workers in the shapes of Heat's API, made from rows. Pure.
+"""A cluster and its worker groups in the shapes of Heat's API, built from rows. Pure.
 
-There is no Heat: the published cluster autoscaler and auto-healer learn from a stack which server is which node, and
-how far each has come. A cluster is a stack, with its uuid; so is each group of workers, which lists its nodes as the
-members of the resource group `kube_minions`, by the number in the node's name. Neighbours: `routes`, which finds the
-rows; `domain.nodeidents`, which knows the same numbers when a node is to be removed.
+There is no Heat. The published cluster autoscaler and auto-healer read from a stack which server is which node, and the
+state of each. A cluster is a stack with the cluster's uuid. Each worker group is a stack too: it lists its nodes as
+members of the resource group `kube_minions`, by the number in the node's name. Neighbours: `routes` finds the rows;
+`domain.nodeidents` uses the same numbers when a node is removed.
 """
 
 import datetime as dt
@@ -24,11 +24,11 @@ _UNKNOWN_SERVER = "kube-minion"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stack:
-    """A cluster, or with `group` one of its groups, or with `node` too one of the nodes."""
+    """The stack of a cluster; with `group`, of one of its groups; with `node` too, of one node."""
 
     cluster: Cluster
     groups: Sequence[NodeGroup] = ()
-    """Those that belong to the stack of the cluster."""
+    """The groups that belong to the cluster's stack."""
     group: NodeGroup | None = None
     node: Node | None = None
 
@@ -40,14 +40,14 @@ class Stack:
 
     @property
     def name(self) -> str:
-        """One segment of a path, whatever the group is called."""
+        """A name that is one path segment, whatever the group is called."""
         if self.node is not None:
             return self.node.name
         return self.cluster.name if self.group is None else f"{self.cluster.name}-{self.group.uuid[:8]}"
 
 
 def show_stack(stack: Stack, base: str) -> dict[str, Any]:
-    """The stack, with `refs_map` among its outputs where it is one of a group."""
+    """The stack. The stack of a group has `refs_map` among its outputs."""
     row: Cluster | NodeGroup = stack.cluster if stack.group is None else stack.group
     outputs = []
     if stack.group is not None:
@@ -76,7 +76,7 @@ def show_stack(stack: Stack, base: str) -> dict[str, Any]:
 
 
 def list_resources(stack: Stack, base: str, *, depth: int) -> list[dict[str, Any]]:
-    """The stack's resources; with a depth those of what is inside it too."""
+    """The stack's resources; with a depth, the resources of nested stacks too."""
     if stack.node is not None and stack.group is not None:
         return [_show_part(stack, name, kind, base) for name, kind in _PARTS]
     if stack.group is not None:
@@ -84,7 +84,7 @@ def list_resources(stack: Stack, base: str, *, depth: int) -> list[dict[str, Any
     resources = [show_group(stack, group, base) for group in stack.groups]
     if depth:
         inner = [Stack(cluster=stack.cluster, group=group) for group in stack.groups]
-        resources += [show_minion(each, node, base) for each in inner if each.group for node in each.group.desired]
+        resources += [show_minion(part, node, base) for part in inner if part.group for node in part.group.desired]
     return resources
 
 
@@ -92,14 +92,14 @@ _PARTS = (("kube-minion", _SERVER_TYPE), ("node_config_deployment", _DEPLOYMENT_
 
 
 def find_resource(stack: Stack, ident: str, base: str) -> dict[str, Any] | None:
-    """The resource of that name or physical id. A group's own stack is its `kube_minions` too."""
+    """The resource with that name or physical id. A group's own stack is its `kube_minions` too."""
     if stack.group is not None and stack.node is None and ident == MINIONS:
         return show_group(stack, stack.group, base)
     return next(
         (
-            each
-            for each in list_resources(stack, base, depth=1)
-            if ident in {each["resource_name"], each["physical_resource_id"]}
+            resource
+            for resource in list_resources(stack, base, depth=1)
+            if ident in {resource["resource_name"], resource["physical_resource_id"]}
         ),
         None,
     )
@@ -108,9 +108,9 @@ def find_resource(stack: Stack, ident: str, base: str) -> dict[str, Any] | None:
 def show_group(stack: Stack, group: NodeGroup, base: str) -> dict[str, Any]:
     """The resource group that holds the nodes of a group."""
     name = MASTERS if group.spec.role == MASTER else MINIONS
-    nested = _path(Stack(cluster=stack.cluster, group=group), base)
-    shown = _resource(stack, name, _GROUP_TYPE, group.uuid, group.status, group.status_reason or "", group, base)
-    return shown | {"links": [*shown["links"], {"href": nested, "rel": "nested"}]}
+    nested_path = _path(Stack(cluster=stack.cluster, group=group), base)
+    resource = _resource(stack, name, _GROUP_TYPE, group.uuid, group.status, group.status_reason or "", group, base)
+    return resource | {"links": [*resource["links"], {"href": nested_path, "rel": "nested"}]}
 
 
 def show_minion(stack: Stack, node: Node, base: str) -> dict[str, Any]:
@@ -128,12 +128,12 @@ def _show_part(stack: Stack, name: str, kind: str, base: str) -> dict[str, Any]:
 
 
 def _status_of(cluster: Cluster, group: NodeGroup, node: Node) -> tuple[str, str]:
-    """How far the node has come, in Heat's words, and why not further."""
+    """The node's status in Heat's terms, and the reason."""
     if group.deleting or node.uuid in group.spec.nodes_to_remove:
         return "DELETE_IN_PROGRESS", ""
-    observed = next((each for each in group.observed if each.uuid == node.uuid), None)
-    there = observed is not None and observed.state in {NodeState.RUNNING, NodeState.STOPPED}
-    if there and observed is not None and (observed.ready or not group.status.endswith("IN_PROGRESS")):
+    observed = next((member for member in group.observed if member.uuid == node.uuid), None)
+    exists = observed is not None and observed.state in {NodeState.RUNNING, NodeState.STOPPED}
+    if exists and observed is not None and (observed.ready or not group.status.endswith("IN_PROGRESS")):
         return "CREATE_COMPLETE", ""
     if group.status.endswith("FAILED"):
         return "CREATE_FAILED", cluster.status_reason or (observed.reason if observed else "")
@@ -141,9 +141,9 @@ def _status_of(cluster: Cluster, group: NodeGroup, node: Node) -> tuple[str, str
 
 
 def _server_of(group: NodeGroup, node: Node) -> str:
-    """What `refs_map` says: the id that the node's machine has, once there is one."""
-    made = any(each.uuid == node.uuid and each.server_id is not None for each in group.observed)
-    return node.uuid if made else _UNKNOWN_SERVER
+    """The id of the node's server in `refs_map`, once the server exists."""
+    has_server = any(member.uuid == node.uuid and member.server_id is not None for member in group.observed)
+    return node.uuid if has_server else _UNKNOWN_SERVER
 
 
 def _resource(

@@ -1,1 +1,1 @@
-"""Clusters: made, shown, changed, upgraded; their certificates and their events."""
+"""Clusters: create, show, change and upgrade; their certificates and their events."""

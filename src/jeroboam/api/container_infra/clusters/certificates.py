@@ -1,6 +1,6 @@
-"""A cluster's certificate authority: showing it, signing requests with it, asking for another (contract: section 8).
+"""A cluster's certificate authority: show it, sign requests with it, ask for a new one (contract: section 8).
 
-The key is opened for the length of one signature and never leaves this module.
+The authority's key is decrypted for one signature only, and never leaves this module.
 """
 
 import datetime as dt
@@ -28,19 +28,19 @@ FIELDS: dict[str, FieldCheck] = {
     "ca_cert_type": optional(text()),
 }
 REQUIRED = ("cluster_uuid", "csr")
-# What a field was called while clusters were bays; the version without bays shows it no more.
-_NOW_CALLED = {"bay_uuid": "cluster_uuid"}
+# The name of a field in the API of bays. The versions without bays do not show it.
+_RENAMED_FIELDS = {"bay_uuid": "cluster_uuid"}
 _WITHOUT_BAYS = 11
-_OLD = {old: FIELDS[new] for old, new in _NOW_CALLED.items()} | {"csr": FIELDS["csr"]}
+_OLD = {old: FIELDS[new] for old, new in _RENAMED_FIELDS.items()} | {"csr": FIELDS["csr"]}
 BODY: Schema = {"anyOf": [body_of(FIELDS, *REQUIRED), body_of(_OLD, *_OLD)]}
-"""The schema of what is signed."""
+"""The schema of a signing request."""
 _READ_ONLY = frozenset({"pem", "links", "created_at", "updated_at"})
 
 
 def _view(
     cluster: Cluster, pem: str, call: Call, kind: str | None, *, since: dt.datetime, csr: str | None = None
 ) -> CertificateShape:
-    shown: CertificateShape = {
+    body: CertificateShape = {
         "cluster_uuid": cluster.uuid,
         "csr": csr,
         "pem": pem,
@@ -50,8 +50,8 @@ def _view(
         "updated_at": None,
     }
     if call.version < _WITHOUT_BAYS:
-        shown["bay_uuid"] = cluster.uuid
-    return shown
+        body["bay_uuid"] = cluster.uuid
+    return body
 
 
 async def rotate(call: Call) -> Answer:
@@ -69,10 +69,14 @@ async def rotate(call: Call) -> Answer:
         cluster = await cluster_of(tx, cluster.uuid, scope)
         due = cluster.spec.ca_generation > cluster.observed.ca_generation
         if not (due and in_progress(cluster)):
-            asked = ask_cluster(cluster, Operation.UPDATE, now=tx.now, minutes=minutes_for(call, cluster))
-            spec = asked.spec if due else replace(asked.spec, ca_generation=cluster.observed.ca_generation + 1)
-            await tx.clusters.update(replace(asked, spec=spec))
-            await record(tx, call, asked, CLUSTER_ROTATE_CA, "Another certificate authority asked for.")
+            updated_cluster = ask_cluster(cluster, Operation.UPDATE, now=tx.now, minutes=minutes_for(call, cluster))
+            spec = (
+                updated_cluster.spec
+                if due
+                else replace(updated_cluster.spec, ca_generation=cluster.observed.ca_generation + 1)
+            )
+            await tx.clusters.update(replace(updated_cluster, spec=spec))
+            await record(tx, call, updated_cluster, CLUSTER_ROTATE_CA, "Another certificate authority asked for.")
             tx.hint("cluster", cluster.uuid)
     return reply({"uuid": cluster.uuid}, 202)
 
@@ -84,16 +88,16 @@ async def show(call: Call) -> Answer:
     async with call.parts.store.read() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], scope)
         _may(call, "certificate:get", cluster)
-        authority, *others = await _authorities(tx, cluster, kind)
-    # While one takes the place of another, nodes show certificates of either.
-    pem = "".join(each.pem for each in (authority, *others))
-    return reply(_view(cluster, pem, call, kind, since=authority.created_at))
+        authorities = await _authorities(tx, cluster, kind)
+    # During a rotation nodes present certificates of either authority.
+    pem = "".join(authority.pem for authority in authorities)
+    return reply(_view(cluster, pem, call, kind, since=authorities[0].created_at))
 
 
 async def sign(call: Call) -> Answer:
     """POST /certificates: a certificate for a request"""
     body = call.fields()
-    for old, new in _NOW_CALLED.items():
+    for old, new in _RENAMED_FIELDS.items():
         if old in body and new not in body:
             body[new] = body.pop(old)
     refuse_unknown(body, FIELDS, "certificate", read_only=_READ_ONLY)
@@ -122,22 +126,22 @@ async def sign(call: Call) -> Answer:
 
 
 def _may(call: Call, rule: str, cluster: Cluster) -> None:
-    """Whether the caller may do that to a cluster of the own project; whoever sees another's has been allowed to."""
+    """Enforce the rule if the cluster is of the caller's project. The lookup has checked other projects' clusters."""
     if cluster.project_id == call.caller.project_id:
         call.enforce(rule, project_id=cluster.project_id, user_id=cluster.user_id)
 
 
-async def _authorities(tx: Transaction, cluster: Cluster, asked: str | None) -> list[Certificate]:
-    """The authority of that kind; any word that names none of the special ones means the main one.
+async def _authorities(tx: Transaction, cluster: Cluster, kind_name: str | None) -> list[Certificate]:
+    """The authorities of that kind; an unknown kind means the main one.
 
-    During a rotation the first is the one that signs, which is the newest that every node accepts.
+    During a rotation the first one signs: it is the newest that every node accepts.
     """
-    kind = _KINDS.get(asked or "", MAIN)
-    found = {certificate.kind: certificate for certificate in await tx.certificates.select(cluster_id=cluster.uuid)}
-    if not found:
+    kind = _KINDS.get(kind_name or "", MAIN)
+    by_kind = {certificate.kind: certificate for certificate in await tx.certificates.select(cluster_id=cluster.uuid)}
+    if not by_kind:
         text = f"The certificate authority of cluster {cluster.uuid} is not there yet"
         raise Conflict(f"{text}; the cluster is {cluster.status}.")
-    if kind not in found:
+    if kind not in by_kind:
         raise NotFound(f"Cluster {cluster.uuid} has no {kind} certificate authority.", field="ca_cert_type")
     order = (kind_at(kind, READY), kind, kind_at(kind, NEXT), kind_at(kind, FORMER))
-    return [found[each] for each in order if each in found]
+    return [by_kind[name] for name in order if name in by_kind]

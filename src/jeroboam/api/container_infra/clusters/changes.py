@@ -1,7 +1,8 @@
-"""What can be asked of a cluster that is there: another size, other labels and flavours, another health, its end.
+"""Changes of a cluster: size, labels, flavours, name, health, and its deletion.
 
-Each is a new wish in one transaction; a state that forbids it is a 409 at once, never a line in a log. Neighbours:
-`alterations` says what a change of labels or flavours means, `upgrades` takes a cluster to another template.
+Each is a wish in one transaction. If the state forbids it, the answer is a 409 at once, and not a line in a log.
+Neighbours: `updates` applies a change of labels or flavours to the groups, `upgrades` moves a cluster to another
+template.
 """
 
 from dataclasses import replace
@@ -49,39 +50,39 @@ ROLLBACK = 3
 async def update(call: Call) -> Answer:
     """PATCH /clusters/{id or name}: another size, other labels or flavours, another name or health"""
     changes = _changes(call)
-    named = {change.root for change in changes}
+    field_names = {change.root for change in changes}
     batch = batch_of(call)
     scope = project_scope(call, "cluster:update_all_projects")
     async with call.parts.store.read() as tx:
         before = await cluster_of(tx, call.path["cluster"], scope)
         groups = await groups_of(tx, before)
-        workers = await group_of(tx, before, DEFAULT_WORKERS) if "node_count" in named else None
-    # A cluster whose name is taken away gets one, as one that was made without.
+        workers = await group_of(tx, before, DEFAULT_WORKERS) if "node_count" in field_names else None
+    # A cluster whose name is removed gets a generated one, like a cluster that was created without a name.
     spare = {"name": call.parts.ids.name("cluster")}
     wish = spare | _patched(before, groups, changes)
-    alteration = altered(before, groups, wish)
-    reaches: frozenset[str] = frozenset()
+    cluster_update = altered(before, groups, wish)
+    roles: frozenset[str] = frozenset()
     bounds = await bounds_for(call, before.project_id)
-    bounds.check_change(before, alteration.cluster, alteration.groups)
+    bounds.check_change(before, cluster_update.cluster, cluster_update.groups)
     if workers is not None:
         await check_growth(call, before, workers, wish.get("node_count", 1))
-    if alteration.cluster.spec != before.spec or alteration.groups:
-        reaches = await call.parts.admission.change(before, alteration.cluster, alteration.groups)
+    if cluster_update.cluster.spec != before.spec or cluster_update.groups:
+        roles = await call.parts.admission.change(before, cluster_update.cluster, cluster_update.groups)
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, before.uuid, scope)
         groups = await groups_of(tx, cluster)
         wish = spare | _patched(cluster, groups, changes)
-        alteration = altered(cluster, groups, wish, reaches=reaches)
-        if "node_count" in named:
+        cluster_update = altered(cluster, groups, wish, roles=roles)
+        if "node_count" in field_names:
             workers = await group_of(tx, cluster, DEFAULT_WORKERS)
-            alteration = _with_size(call, alteration, workers, wish.get("node_count", 1))
+            cluster_update = _with_size(call, cluster_update, workers, wish.get("node_count", 1))
         rollback = query_flag(call.query, "rollback")
-        await _write(tx, call, bounds, cluster, alteration, batch=batch, rollback=rollback)
+        await _write(tx, call, bounds, cluster, cluster_update, batch=batch, rollback=rollback)
     return reply({"uuid": cluster.uuid}, 202)
 
 
 def _changes(call: Call) -> list[PatchOperation]:
-    """The steps of the patch, which the caller may take at that version."""
+    """The operations of the patch. Raises if the caller may not use one of them at that version."""
     if "rollback" in call.query and call.version < ROLLBACK:
         raise Invalid('Unknown argument: "rollback"', field="rollback")
     changes = changes_of(call.json())
@@ -96,30 +97,30 @@ def _changes(call: Call) -> list[PatchOperation]:
 
 
 def _patched(cluster: Cluster, groups: list[NodeGroup], changes: list[PatchOperation]) -> dict[str, Any]:
-    """What may be patched, as it is to be. A field that was removed is left out."""
+    """The fields that may be patched, with their new values. Removed fields are absent."""
     sizes = {group.name: group.spec.node_count for group in groups}
-    seen, spec = cluster.observed, cluster.spec
+    observed, spec = cluster.observed, cluster.spec
     document: dict[str, Any] = {
         "node_count": sizes.get(DEFAULT_WORKERS),
-        "health_status": seen.health_status,
-        "health_status_reason": seen.health_status_reason or None,
+        "health_status": observed.health_status,
+        "health_status_reason": observed.health_status_reason or None,
         "name": cluster.name,
         "labels": spec.labels,
         "flavor_id": spec.flavor_id,
         "master_flavor_id": spec.master_flavor_id,
     }
-    patched = apply(document, [_replacing(change) for change in changes])
-    reason = patched.get("health_status_reason")
+    result = apply(document, [_replacing(change) for change in changes])
+    reason = result.get("health_status_reason")
     if isinstance(reason, str):
         try:
-            patched["health_status_reason"] = literal(reason)
+            result["health_status_reason"] = literal(reason)
         except ValueError as error:
             raise InvalidField("health_status_reason", reason, "it has to be an object of strings, in JSON.") from error
-    return read({name: value for name, value in patched.items() if value is not None}, PATCHED)
+    return read({name: value for name, value in result.items() if value is not None}, PATCHED)
 
 
 def _replacing(change: PatchOperation) -> PatchOperation:
-    """A flavour that the cluster has only from its template may be added as well as replaced."""
+    """The change of a flavour with `replace`: a cluster without a flavour of its own has its template's."""
     return replace(change, op="replace") if change.op == "add" and change.root.endswith("flavor_id") else change
 
 
@@ -139,46 +140,48 @@ async def resize(call: Call) -> Answer:
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, cluster.uuid, scope)
         group = await group_of(tx, cluster, group.uuid)
-        leavers = wish.get("nodes_to_remove") or ()
-        alteration = _with_size(call, ClusterUpdate(cluster=cluster), group, wish["node_count"], leavers)
-        await _write(tx, call, bounds, cluster, alteration)
+        nodes_to_remove = wish.get("nodes_to_remove") or ()
+        cluster_update = _with_size(call, ClusterUpdate(cluster=cluster), group, wish["node_count"], nodes_to_remove)
+        await _write(tx, call, bounds, cluster, cluster_update)
     return reply({"uuid": cluster.uuid}, 202)
 
 
 async def replaced(call: Call, cluster: Cluster, group: NodeGroup, node: Node) -> None:
-    """Store the wish that another node take the place of this one, as a resize to the same size does."""
+    """Store the wish to replace this node, as a resize to the same size does."""
     bounds = await bounds_for(call, cluster.project_id)
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, cluster.uuid, cluster.project_id)
         group = await group_of(tx, cluster, group.uuid)
-        alteration = _with_size(call, ClusterUpdate(cluster=cluster), group, group.spec.node_count, (node.uuid,))
-        await _write(tx, call, bounds, cluster, alteration)
+        cluster_update = _with_size(call, ClusterUpdate(cluster=cluster), group, group.spec.node_count, (node.uuid,))
+        await _write(tx, call, bounds, cluster, cluster_update)
 
 
 async def check_growth(call: Call, cluster: Cluster, group: NodeGroup, count: int) -> None:
-    """Raise `Conflict` where the nodes that the group gets for that size have no room. Asked before it is stored."""
-    if (more := count - group.spec.node_count) > 0:
-        await call.parts.admission.growth(cluster, group, more)
+    """Raise `Conflict` if the provider has no room for the additional nodes. To be called before the wish is stored."""
+    if (growth := count - group.spec.node_count) > 0:
+        await call.parts.admission.growth(cluster, group, growth)
 
 
 async def resized(
     tx: Transaction, call: Call, bounds: ProjectLimits, cluster: Cluster, group: NodeGroup, count: int
 ) -> None:
-    """Store the wish for another size of that group. Raises for a size, or at a time, that cannot be."""
+    """Store the wish for another size of the group. Raises if the size or the cluster's state forbids it."""
     await _write(tx, call, bounds, cluster, _with_size(call, ClusterUpdate(cluster=cluster), group, count))
 
 
 def _with_size(
-    call: Call, alteration: ClusterUpdate, group: NodeGroup, count: int, leavers: tuple[str, ...] = ()
+    call: Call, cluster_update: ClusterUpdate, group: NodeGroup, count: int, nodes_to_remove: tuple[str, ...] = ()
 ) -> ClusterUpdate:
-    """The alteration with another size of that group besides."""
+    """The update with another size of that group."""
     _check_size(call, group, count)
-    # What an earlier wish named and has not gone yet still goes: both were accepted.
-    going = dict.fromkeys(node.uuid for node in (*leaving_nodes(group), *_find_leavers(group, leavers)))
-    changed = {each.uuid: each for each in alteration.groups}
-    group = changed.get(group.uuid, group)
-    resized = replace(group, spec=replace(group.spec, node_count=count, nodes_to_remove=tuple(going)))
-    return replace(alteration, groups=tuple({**changed, group.uuid: resized}.values()))
+    # Nodes of an earlier wish that have not left yet are still removed: both wishes were accepted.
+    uuids_to_remove = dict.fromkeys(
+        node.uuid for node in (*leaving_nodes(group), *_find_leavers(group, nodes_to_remove))
+    )
+    groups_by_uuid = {changed.uuid: changed for changed in cluster_update.groups}
+    group = groups_by_uuid.get(group.uuid, group)
+    new_group = replace(group, spec=replace(group.spec, node_count=count, nodes_to_remove=tuple(uuids_to_remove)))
+    return replace(cluster_update, groups=tuple({**groups_by_uuid, group.uuid: new_group}.values()))
 
 
 async def _write(
@@ -186,75 +189,78 @@ async def _write(
     call: Call,
     bounds: ProjectLimits,
     before: Cluster,
-    alteration: ClusterUpdate,
+    cluster_update: ClusterUpdate,
     *,
     batch: int | None = None,
     rollback: bool = False,
 ) -> None:
-    """Store the wish that differs; with one for its nodes the cluster is in progress from now on."""
-    after, known = alteration.cluster, {group.uuid: group for group in await groups_of(tx, before)}
-    sizes = {uuid: group.spec.node_count for uuid, group in known.items()}
-    more = sum(group.spec.node_count - sizes[group.uuid] for group in alteration.groups)
-    await bounds.check_growth(tx, before.project_id, more, cluster_id=before.uuid)
+    """Store the changed wish. If it is about nodes, the cluster is in progress from now on."""
+    after, groups_by_uuid = cluster_update.cluster, {group.uuid: group for group in await groups_of(tx, before)}
+    sizes = {uuid: group.spec.node_count for uuid, group in groups_by_uuid.items()}
+    growth = sum(group.spec.node_count - sizes[group.uuid] for group in cluster_update.groups)
+    await bounds.check_growth(tx, before.project_id, growth, cluster_id=before.uuid)
     if after.observed.health_status != before.observed.health_status:
         await record(tx, call, after, CLUSTER_HEALTH, "Set by request.")
-    event_type, message, nodegroup = _told(before, alteration, sizes)
-    if not alteration.groups and after.spec == before.spec:
+    event_type, message, nodegroup = _told(before, cluster_update, sizes)
+    if not cluster_update.groups and after.spec == before.spec:
         if after != before:
             await tx.clusters.update(replace(after, updated_at=tx.now))
         if message:
             await record(tx, call, after, event_type, message)
         return
-    asked = ask_cluster(after, Operation.UPDATE, now=tx.now, minutes=minutes_for(call, before))
-    spec = replace(asked.spec, max_batch_size=batch or asked.spec.max_batch_size)
+    updated_cluster = ask_cluster(after, Operation.UPDATE, now=tx.now, minutes=minutes_for(call, before))
+    spec = replace(updated_cluster.spec, max_batch_size=batch or updated_cluster.spec.max_batch_size)
     if rollback:
-        spec = replace(spec, former=former_of(before, [known[group.uuid] for group in alteration.groups]))
-    asked = replace(asked, spec=spec)
-    await tx.clusters.update(asked)
-    for group in alteration.groups:
+        spec = replace(spec, former=former_of(before, [groups_by_uuid[group.uuid] for group in cluster_update.groups]))
+    updated_cluster = replace(updated_cluster, spec=spec)
+    await tx.clusters.update(updated_cluster)
+    for group in cluster_update.groups:
         await tx.nodegroups.update(ask_group(group, Operation.UPDATE, now=tx.now))
-    groups = tuple((known | {group.uuid: group for group in alteration.groups}).values())
-    await record(tx, call, asked, event_type, message, nodegroup=nodegroup, groups=groups)
+    groups = tuple((groups_by_uuid | {group.uuid: group for group in cluster_update.groups}).values())
+    await record(tx, call, updated_cluster, event_type, message, nodegroup=nodegroup, groups=groups)
     tx.hint("cluster", before.uuid)
 
 
-def _told(before: Cluster, alteration: ClusterUpdate, sizes: dict[str, int]) -> tuple[str, str, str | None]:
-    """The event of that change: its type, a sentence, and the node group if it is about one alone."""
-    after = alteration.cluster
-    sized = [group for group in alteration.groups if group.spec.node_count != sizes[group.uuid]]
-    parts = [f"{group.name} resized from {sizes[group.uuid]} to {nodes(group.spec.node_count)}" for group in sized]
-    parts += [text for group in alteration.groups if (text := _describe_leavers(group, sizes[group.uuid]))]
+def _told(before: Cluster, cluster_update: ClusterUpdate, sizes: dict[str, int]) -> tuple[str, str, str | None]:
+    """The event of that change: its type, a sentence, and the node group if it is about one only."""
+    after = cluster_update.cluster
+    resized_groups = [group for group in cluster_update.groups if group.spec.node_count != sizes[group.uuid]]
+    parts = [
+        f"{group.name} resized from {sizes[group.uuid]} to {nodes(group.spec.node_count)}" for group in resized_groups
+    ]
+    parts += [text for group in cluster_update.groups if (text := _describe_leavers(group, sizes[group.uuid]))]
     if after.name != before.name:
         parts.append(f"renamed from {before.name} to {after.name}")
     fields = ("labels", "flavor_id", "master_flavor_id")
-    if changed := [name for name in fields if getattr(after.spec, name) != getattr(before.spec, name)]:
-        parts.append(f"another {', '.join(changed)} asked for")
-    alone = alteration.groups[0] if len(alteration.groups) == 1 else None
-    if alone is not None and not parts:
-        parts.append(f"{alone.name} asked for again, with {nodes(alone.spec.node_count)}")
-    resize = alone is not None and after.name == before.name and not changed
+    if changed_fields := [name for name in fields if getattr(after.spec, name) != getattr(before.spec, name)]:
+        parts.append(f"another {', '.join(changed_fields)} asked for")
+    only_group = cluster_update.groups[0] if len(cluster_update.groups) == 1 else None
+    if only_group is not None and not parts:
+        parts.append(f"{only_group.name} asked for again, with {nodes(only_group.spec.node_count)}")
+    resize = only_group is not None and after.name == before.name and not changed_fields
     message = f"{'; '.join(parts)}." if parts else ""
-    return (CLUSTER_RESIZE if resize else CLUSTER_UPDATE), message, alone.name if alone and resize else None
+    return (CLUSTER_RESIZE if resize else CLUSTER_UPDATE), message, only_group.name if only_group and resize else None
 
 
 def _describe_leavers(group: NodeGroup, size: int) -> str:
-    """What happens to the nodes that the wish names."""
-    going = leaving_nodes(group)
-    if not going:
+    """A sentence about the nodes that the wish removes or replaces."""
+    leaving = leaving_nodes(group)
+    if not leaving:
         return ""
     verb = "removed from" if group.spec.node_count < size else "replaced in"
-    return f"{node_names(going)} to be {verb} {group.name}"
+    return f"{node_names(leaving)} to be {verb} {group.name}"
 
 
 def _check_size(call: Call, group: NodeGroup, count: int) -> None:
-    least, most = group.spec.min_node_count, group.spec.max_node_count
+    min_count, max_count = group.spec.min_node_count, group.spec.max_node_count
     if count == 0 and call.version < ZERO_NODES:
         raise zero_refused()
     if group.spec.role == MASTER:
         raise Invalid(f"Resizing the master nodegroup {group.name} is not supported.", field="nodegroup")
-    if count < least or (most is not None and count > most):
+    if count < min_count or (max_count is not None and count > max_count):
         raise Invalid(
-            f"Resizing {group.name} outside the allowed range: min_node_count = {least}, max_node_count = {most}",
+            f"Resizing {group.name} outside the allowed range: min_node_count = {min_count}, "
+            f"max_node_count = {max_count}",
             field="node_count",
         )
 
@@ -279,19 +285,19 @@ async def delete(call: Call) -> Answer:
 
 
 async def ended(tx: Transaction, call: Call, cluster: Cluster) -> None:
-    """Store the wish that it be gone, over whatever else is under way."""
-    leaving = ask_cluster(cluster, Operation.DELETE, now=tx.now, minutes=minutes_for(call, cluster))
-    if leaving is not cluster:
-        await tx.clusters.update(leaving)
-        status = leaving.status
-        # A delete needs no group that cannot be read.
+    """Store the wish to delete the cluster, whatever else is in progress."""
+    updated_cluster = ask_cluster(cluster, Operation.DELETE, now=tx.now, minutes=minutes_for(call, cluster))
+    if updated_cluster is not cluster:
+        await tx.clusters.update(updated_cluster)
+        status = updated_cluster.status
+        # A delete does not need groups that cannot be read.
         groups = await tx.nodegroups.select(cluster_id=cluster.uuid)
         for group in groups:
             await tx.nodegroups.update(replace(group, status=status, status_reason=None, updated_at=tx.now))
-        await record(tx, call, leaving, CLUSTER_DELETE, "The cluster is to be deleted.", groups=groups)
+        await record(tx, call, updated_cluster, CLUSTER_DELETE, "The cluster is to be deleted.", groups=groups)
     tx.hint("cluster", cluster.uuid)
 
 
 def minutes_for(call: Call, cluster: Cluster) -> int:
-    """How long a wish to that cluster may take."""
+    """The time limit of a wish for that cluster, in minutes."""
     return cluster.spec.create_timeout or call.parts.options.create_timeout

@@ -1,6 +1,6 @@
-"""Clusters: making and showing them (contract: container-infra, section 6). Changes are in `changes`.
+"""Clusters: create and show (contract: container-infra, section 6). Changes are in `changes`.
 
-A create is one transaction: limit, cluster, both node groups and the hint. When the 202 leaves, the row is there.
+A create is one transaction: limit, cluster, both node groups, hint. The row exists before the 202 is sent.
 """
 
 import datetime as dt
@@ -15,7 +15,7 @@ from jeroboam.api.container_infra.lookup import cluster_of, project_scope, templ
 from jeroboam.api.container_infra.pages import paged
 from jeroboam.api.container_infra.schema import MOST_NODES, NODES, UNUSED_UUID, labels, refuse_unknown
 from jeroboam.api.container_infra.shapes import ClusterDetailList, ClusterInList, ClusterList, ClusterShape
-from jeroboam.api.fields import FieldCheck, flag, ignored, optional, read, text, whole
+from jeroboam.api.fields import FieldCheck, flag, no_effect, optional, read, text, whole
 from jeroboam.api.wire import iso, links, page_of, with_total
 from jeroboam.domain.clusters import MASTER, WORKER, Cluster, ClusterSpec, NodeGroup, NodeGroupSpec, Template
 from jeroboam.domain.errors import Invalid, NotFound, OverQuota
@@ -45,30 +45,30 @@ FIELDS: dict[str, FieldCheck] = {
     "floating_ip_enabled": optional(flag),
     "master_lb_enabled": optional(flag),
     # Clients send back what they have read.
-    "status": ignored,
-    "status_reason": ignored,
-    "health_status": ignored,
-    "health_status_reason": ignored,
+    "status": no_effect,
+    "status_reason": no_effect,
+    "health_status": no_effect,
+    "health_status_reason": no_effect,
 }
 REQUIRED = "cluster_template_id"
 _READ_ONLY = frozenset(
     "links stack_id cluster_id api_address coe_version container_version project_id user_id node_addresses "
     "master_addresses created_at updated_at".split()
 )
-# Versions from which a behaviour holds.
+# The first versions that have a behaviour.
 ZERO_NODES = 10
 CLUSTER_ID = 13
 
 
-def short(cluster: Cluster | ClusterBrief, masters: int, others: int, call: Call) -> ClusterInList:
-    """The object as lists show it; its size is that of its groups together."""
+def short(cluster: Cluster | ClusterBrief, masters: int, workers: int, call: Call) -> ClusterInList:
+    """The object as lists show it. Its size is the sum over its groups."""
     spec = cluster.spec
-    shown: ClusterInList = {
+    body: ClusterInList = {
         "uuid": cluster.uuid,
         "name": cluster.name,
         "cluster_template_id": cluster.template_id,
         "keypair": spec.keypair,
-        "node_count": others,
+        "node_count": workers,
         "master_count": masters,
         "docker_volume_size": spec.docker_volume_size,
         "labels": spec.labels,
@@ -79,28 +79,28 @@ def short(cluster: Cluster | ClusterBrief, masters: int, others: int, call: Call
         "status": cluster.status,
         "health_status": cluster.observed.health_status,
         "merge_labels": False,
-        # The auto-healer of Kubernetes asks for the latest version and reads this all the same.
+        # The auto-healer of Kubernetes asks for the latest version and still reads this field.
         "stack_id": cluster.uuid,
     }
-    # There is no stack; the name of the field changed and its meaning, one id of the whole, is the cluster's.
+    # There is no stack. A later version renamed the field; its value is the cluster's own id.
     if call.version >= CLUSTER_ID:
-        shown["cluster_id"] = cluster.uuid
-    return shown
+        body["cluster_id"] = cluster.uuid
+    return body
 
 
 def full(cluster: Cluster, groups: Sequence[NodeGroup] | Sequence[GroupBrief], call: Call) -> ClusterShape:
-    """The whole object; with `faults` once it failed."""
-    spec, seen = cluster.spec, cluster.observed
-    added, overridden, skipped = label_difference(spec.labels, spec.template.labels)
+    """The whole object, with `faults` if it failed."""
+    spec, observed = cluster.spec, cluster.observed
+    labels_added, labels_overridden, labels_skipped = label_difference(spec.labels, spec.template.labels)
     masters = sum(group.spec.node_count for group in groups if group.spec.role == MASTER)
-    shown: ClusterShape = {
+    body: ClusterShape = {
         **short(cluster, masters, sum(group.spec.node_count for group in groups) - masters, call),
         "status_reason": cluster.status_reason,
-        "health_status_reason": seen.health_status_reason,
+        "health_status_reason": observed.health_status_reason,
         "discovery_url": spec.discovery_url,
-        "api_address": seen.api_address,
-        "coe_version": seen.coe_version,
-        "container_version": seen.container_version,
+        "api_address": observed.api_address,
+        "coe_version": observed.coe_version,
+        "container_version": observed.container_version,
         "project_id": cluster.project_id,
         "user_id": cluster.user_id,
         "node_addresses": [address for group in groups if group.spec.role != MASTER for address in addresses(group)],
@@ -109,9 +109,9 @@ def full(cluster: Cluster, groups: Sequence[NodeGroup] | Sequence[GroupBrief], c
         "fixed_subnet": spec.fixed_subnet,
         "floating_ip_enabled": spec.floating_ip_enabled,
         "master_lb_enabled": spec.master_lb_enabled,
-        "labels_overridden": overridden,
-        "labels_added": added,
-        "labels_skipped": skipped,
+        "labels_overridden": labels_overridden,
+        "labels_added": labels_added,
+        "labels_skipped": labels_skipped,
         "created_at": iso(cluster.created_at),
         "updated_at": iso(cluster.updated_at),
         "faults": {
@@ -121,53 +121,59 @@ def full(cluster: Cluster, groups: Sequence[NodeGroup] | Sequence[GroupBrief], c
         },
     }
     if not cluster.status.endswith("_FAILED"):
-        del shown["faults"]
-    return shown
+        del body["faults"]
+    return body
 
 
 def addresses(group: NodeGroup | GroupBrief) -> list[str]:
-    """Where the group's nodes are, as far as they have been seen."""
+    """The known addresses of the group's nodes."""
     return [node.address for node in group.observed if node.address]
 
 
 def label_difference(
-    own: dict[str, str], above: dict[str, str]
+    own_labels: dict[str, str], parent_labels: dict[str, str]
 ) -> tuple[dict[str, str], dict[str, str], dict[str, str]]:
-    """Labels added, overridden (with the value that they hide) and skipped, against those of what is above."""
-    if own == above:
+    """Labels that are added, overridden (with the parent's value) and skipped, compared with the parent's labels."""
+    if own_labels == parent_labels:
         return {}, {}, {}
-    added = {key: value for key, value in own.items() if key not in above}
-    overridden = {key: value for key, value in above.items() if key in own and own[key] != value}
-    return added, overridden, {key: value for key, value in above.items() if key not in own}
+    labels_added = {key: value for key, value in own_labels.items() if key not in parent_labels}
+    labels_overridden = {
+        key: value for key, value in parent_labels.items() if key in own_labels and own_labels[key] != value
+    }
+    return (
+        labels_added,
+        labels_overridden,
+        {key: value for key, value in parent_labels.items() if key not in own_labels},
+    )
 
 
 async def index(call: Call) -> Answer:
     """GET /clusters: the clusters, in short"""
-    return await _list(call, "clusters", detailed=False)
+    return await _list(call, "clusters", with_details=False)
 
 
 async def detail(call: Call) -> Answer:
     """GET /clusters/detail: the clusters, whole"""
-    return await _list(call, "clusters/detail", detailed=True)
+    return await _list(call, "clusters/detail", with_details=True)
 
 
-async def _list(call: Call, path: str, *, detailed: bool) -> Answer:
+async def _list(call: Call, path: str, *, with_details: bool) -> Answer:
     page = page_of(call)
     scope = project_scope(call, "cluster:get_all_all_projects")
-    wanted = filters.of_clusters(call)
-    found: Sequence[Cluster] | Sequence[ClusterBrief]
+    cluster_filter = filters.of_clusters(call)
+    clusters: Sequence[Cluster] | Sequence[ClusterBrief]
     body: ClusterList | ClusterDetailList
     async with call.parts.store.read() as tx:
-        if detailed:
-            found = await tx.clusters.listed(page, scope, wanted)
-            groups = await tx.nodegroups.brief_of(*(cluster.uuid for cluster in found))
-            body = {"clusters": [full(cluster, groups[cluster.uuid], call) for cluster in found]}
+        if with_details:
+            clusters = await tx.clusters.listed(page, scope, cluster_filter)
+            groups = await tx.nodegroups.brief_of(*(cluster.uuid for cluster in clusters))
+            body = {"clusters": [full(cluster, groups[cluster.uuid], call) for cluster in clusters]}
         else:
-            found = await tx.clusters.brief(page, scope, wanted)
-            body = {"clusters": [short(cluster, cluster.masters, cluster.others, call) for cluster in found]}
+            clusters = await tx.clusters.brief(page, scope, cluster_filter)
+            body = {"clusters": [short(cluster, cluster.masters, cluster.others, call) for cluster in clusters]}
         if with_total(call):
-            body["total_count"] = await tx.clusters.total(scope, wanted)
-    return paged(call, page, path, found, body)
+            body["total_count"] = await tx.clusters.total(scope, cluster_filter)
+    return paged(call, page, path, clusters, body)
 
 
 async def show(call: Call) -> Answer:
@@ -185,17 +191,17 @@ async def create(call: Call) -> Answer:
     refuse_unknown(body, FIELDS, "cluster", read_only=_READ_ONLY)
     if body.get(REQUIRED) is None:
         raise Invalid(f"Mandatory field missing: {REQUIRED}.", field=REQUIRED)
-    # A null is the same as none, as in what clients send for options that were not given.
+    # A null counts as absent: clients send it for options that were not set.
     wish = {name: value for name, value in read(body, FIELDS).items() if value is not None}
     cluster, _ = await made(call, wish)
     return reply({"uuid": cluster.uuid}, 202)
 
 
 async def made(call: Call, wish: dict[str, Any]) -> tuple[Cluster, tuple[NodeGroup, NodeGroup]]:
-    """The cluster of a checked wish, stored with its node groups; what is absent from the wish is the template's."""
+    """Create and store a cluster and its node groups from a checked wish. The template fills in absent fields."""
     async with call.parts.store.read() as tx:
-        found = await tx.templates.find_visible(wish["cluster_template_id"], **template_sight(call))
-    template = usable(call, found, wish["cluster_template_id"])
+        matches = await tx.templates.find_visible(wish["cluster_template_id"], **template_sight(call))
+    template = usable(call, matches, wish["cluster_template_id"])
     if template is None:
         raise _unknown_template(call, wish["cluster_template_id"])
     now = call.parts.clock.now()
@@ -231,23 +237,29 @@ def _unknown_template(call: Call, ident: str) -> Invalid | NotFound:
 
 
 def _cluster(call: Call, wish: dict[str, Any], template: Template, now: dt.datetime) -> Cluster:
-    above = template.spec
-    own: dict[str, str] | None = wish.get("labels")
-    merged = above.labels if own is None else above.labels | own if wish.get("merge_labels") else own
+    template_spec = template.spec
+    own_labels: dict[str, str] | None = wish.get("labels")
+    merged_labels = (
+        template_spec.labels
+        if own_labels is None
+        else template_spec.labels | own_labels
+        if wish.get("merge_labels")
+        else own_labels
+    )
     minutes: int = wish.get("create_timeout", 60)
     spec = ClusterSpec(
-        template=above,
-        keypair=wish.get("keypair", above.keypair_id),
-        docker_volume_size=wish.get("docker_volume_size", above.docker_volume_size),
-        labels=merged,
-        master_flavor_id=wish.get("master_flavor_id", above.master_flavor_id),
-        flavor_id=wish.get("flavor_id", above.flavor_id),
+        template=template_spec,
+        keypair=wish.get("keypair", template_spec.keypair_id),
+        docker_volume_size=wish.get("docker_volume_size", template_spec.docker_volume_size),
+        labels=merged_labels,
+        master_flavor_id=wish.get("master_flavor_id", template_spec.master_flavor_id),
+        flavor_id=wish.get("flavor_id", template_spec.flavor_id),
         create_timeout=minutes,
         discovery_url=wish.get("discovery_url"),
-        fixed_network=wish.get("fixed_network", above.fixed_network),
-        fixed_subnet=wish.get("fixed_subnet", above.fixed_subnet),
-        floating_ip_enabled=wish.get("floating_ip_enabled", above.floating_ip_enabled),
-        master_lb_enabled=wish.get("master_lb_enabled", above.master_lb_enabled),
+        fixed_network=wish.get("fixed_network", template_spec.fixed_network),
+        fixed_subnet=wish.get("fixed_subnet", template_spec.fixed_subnet),
+        floating_ip_enabled=wish.get("floating_ip_enabled", template_spec.floating_ip_enabled),
+        master_lb_enabled=wish.get("master_lb_enabled", template_spec.master_lb_enabled),
     )
     return Cluster(
         uuid=call.parts.ids.uuid(),
@@ -267,8 +279,8 @@ def _groups(call: Call, cluster: Cluster, wish: dict[str, Any], now: dt.datetime
     if masters % 2 == 0:
         raise Invalid(f"master nodegroup size of {masters} is invalid, size cannot be an even number.")
     if masters > 1 and not cluster.spec.master_lb_enabled:
-        why = f"master_count must be 1 when master_lb_enabled is False, and it is {masters}."
-        raise Invalid(why, field="master_count")
+        reason = f"master_count must be 1 when master_lb_enabled is False, and it is {masters}."
+        raise Invalid(reason, field="master_count")
     if workers == 0 and call.version < ZERO_NODES:
         raise zero_refused()
     least = int(cluster.spec.labels.get("min_node_count", 0))
@@ -300,5 +312,5 @@ def _group(call: Call, cluster: Cluster, role: str, count: int, least: int, now:
 
 
 def zero_refused() -> Invalid:
-    """Groups without nodes came with a later version of the API."""
+    """The refusal of a group without nodes, which needs a later version of the API."""
     return Invalid("Resizing a nodegroup to zero is not supported in the provided microversion.", field="node_count")

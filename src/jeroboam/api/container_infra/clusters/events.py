@@ -1,7 +1,8 @@
-"""Events of clusters: writing one down with every wish, and showing them to the cluster's project.
+"""Events of clusters: record one with each wish, and show them to the cluster's project.
 
-An extension: no published API has it. Neighbours: every handler that stores a wish calls `record` beside `tx.hint`;
-the conductor writes its own events (`conductor/clusters/history.py`).
+An extension: no published API has it.
+
+Neighbours: each handler that stores a wish calls `record`. The conductor has `conductor/clusters/history.py`.
 """
 
 import datetime as dt
@@ -30,11 +31,12 @@ async def record(
     nodegroup: str | None = None,
     groups: Sequence[NodeGroup] | None = None,
 ) -> None:
-    """Write down that the caller's wish was accepted, in the transaction that stores it, once all of it is written.
+    """Record that the caller's wish was accepted. Call it last, in the transaction that stores the wish.
 
-    `cluster` is the cluster with the wish, so already in progress; `event_type` one of `domain.events`; `message` a
-    plain sentence for its users; `nodegroup` the name of the group that it is about. Other services are told too, where
-    the cluster is in progress with it; `groups` spares reading the cluster's groups again for that.
+    `cluster` is the cluster with the wish, so already in progress. `event_type` is one of `domain.events`. `message` is
+    a plain sentence for its users. `nodegroup` is the name of the group that the wish is about. If the cluster is in
+    progress, a notification for other services is stored too; `groups` avoids another read of the cluster's groups for
+    it.
     """
     call.subject.is_(cluster.uuid, cluster.name)
     caller = call.caller
@@ -93,7 +95,7 @@ async def index(call: Call) -> Answer:
 
 async def _list(call: Call, path: str, cluster: str | None) -> Answer:
     page = page_of(call)
-    wanted = EventFilter(
+    event_filter = EventFilter(
         cluster=cluster,
         event_types=call.query.get("event_type", ()),
         nodegroup=call.query.get("nodegroup"),
@@ -101,17 +103,17 @@ async def _list(call: Call, path: str, cluster: str | None) -> Answer:
     )
     scope = project_scope(call, "event:get_all_all_projects")
     async with call.parts.store.read() as tx:
-        found = await tx.events.listed(page, scope, wanted)
-        body: EventList = {"events": [_view(event) for event in found]}
+        events = await tx.events.listed(page, scope, event_filter)
+        body: EventList = {"events": [_view(event) for event in events]}
         if with_total(call):
-            body["total_count"] = await tx.events.total(scope, wanted)
-    return paged(call, page, path, found, body)
+            body["total_count"] = await tx.events.total(scope, event_filter)
+    return paged(call, page, path, events, body)
 
 
 def _since(name: str, value: str) -> dt.datetime:
-    """A time in ISO 8601; one without a zone is UTC."""
+    """A time in ISO 8601. Without a zone it is UTC."""
     try:
-        # A plus sign that was not encoded arrives as a space.
+        # An unencoded plus sign arrives as a space.
         moment = dt.datetime.fromisoformat(value.strip().replace(" ", "+") if "T" in value else value)
         return moment.replace(tzinfo=dt.UTC) if moment.tzinfo is None else moment.astimezone(dt.UTC)
     except (ValueError, OverflowError) as error:

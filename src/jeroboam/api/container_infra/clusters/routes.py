@@ -1,10 +1,8 @@
-"""The routes of clusters, of their node groups and of their certificates, for `routes`."""
+"""The routes of clusters, their node groups, certificates and events, for `container_infra.routes`."""
 
 from jeroboam.api.call import Route
 from jeroboam.api.container_infra import credentials, filters, shapes
-from jeroboam.api.container_infra.clusters import certificates, changes, clusters, upgrades
-from jeroboam.api.container_infra.clusters import events as history
-from jeroboam.api.container_infra.clusters import updates as alterations
+from jeroboam.api.container_infra.clusters import certificates, changes, clusters, events, updates, upgrades
 from jeroboam.api.container_infra.nodegroups import changes as group_changes
 from jeroboam.api.container_infra.nodegroups import nodegroups
 from jeroboam.api.container_infra.nodegroups import schema as group_schema
@@ -21,8 +19,8 @@ _GROUPS = f"{_CLUSTER}/nodegroups"
 _GROUP = f"{_GROUPS}/{{group}}"
 _CERTIFICATE = "/certificates/{cluster}"
 _CLUSTER_PAGES = paging(sort_keys(Cluster)) | filters.CLUSTERS
-_EVENT_PAGES = paging(sort_keys(Event)) | history.ARGUMENTS
-_NARROWED = "can be narrowed and counted"
+_EVENT_PAGES = paging(sort_keys(Event)) | events.ARGUMENTS
+_FILTERED = "can be narrowed and counted"
 _AT_ONCE = "what the state forbids is a 409 at once, where Magnum answers 202 and writes a line into a log"
 _REACH = "admins reach every project's clusters, where Magnum answers them 404"
 
@@ -34,7 +32,7 @@ _CLUSTERS = (
         rule="cluster:get_all",
         query=_CLUSTER_PAGES,
         answer=shapes.ClusterList,
-        differs=_NARROWED,
+        differs=_FILTERED,
     ),
     Route(
         method="GET",
@@ -43,7 +41,7 @@ _CLUSTERS = (
         rule="cluster:detail",
         query=_CLUSTER_PAGES,
         answer=shapes.ClusterDetailList,
-        differs=_NARROWED,
+        differs=_FILTERED,
     ),
     Route(
         method="POST",
@@ -71,7 +69,7 @@ _CLUSTERS = (
         path=_CLUSTER,
         handler=changes.update,
         rule="cluster:update",
-        query={"rollback": flag, **alterations.BATCH},
+        query={"rollback": flag, **updates.BATCH},
         body=patch_of(*changes.PATCHED, members="labels"),
         status=202,
         answer=Accepted,
@@ -146,7 +144,7 @@ _NODEGROUPS = (
         path=_GROUP,
         handler=group_changes.update,
         rule="nodegroup:update",
-        query=alterations.BATCH,
+        query=updates.BATCH,
         body=patch_of(*group_schema.PATCHED, members="(node_)?labels"),
         status=202,
         answer=shapes.NodeGroupShape,
@@ -210,7 +208,7 @@ _EVENTS = (
     Route(
         method="GET",
         path=f"{_CLUSTER}/events",
-        handler=history.of_cluster,
+        handler=events.of_cluster,
         rule="event:get_all",
         query=_EVENT_PAGES,
         answer=shapes.EventList,
@@ -219,7 +217,7 @@ _EVENTS = (
     Route(
         method="GET",
         path="/events",
-        handler=history.index,
+        handler=events.index,
         rule="event:get_all",
         query=_EVENT_PAGES | {"cluster": text()},
         answer=shapes.EventList,

@@ -1,8 +1,8 @@
-"""What other labels and flavours mean for a cluster and its groups, as a wish: pure, but for reading the query.
+"""Applies other labels and flavours to a cluster and its groups, as a wish. Pure, except that it reads the query.
 
-Changing them in place is an extension of the published API, which lets only sizes and health be changed. Nodes that
-the change reaches are made anew in batches. Neighbours: `changes` and `group_changes` store the wish, `upgrades` takes
-a cluster to another template.
+This is an extension: the published API changes only sizes and health in place. The nodes that need the change are
+rebuilt in batches. Neighbours: `clusters.changes` and `nodegroups.changes` store the wish, `upgrades` moves a cluster
+to another template.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -16,31 +16,31 @@ from jeroboam.domain.clusters import MASTER, Cluster, Health, NodeGroup, role_of
 from jeroboam.domain.upgrades import rebased, rebuilt
 
 BATCH = {"max_batch_size": whole(low=1, high=MOST_NODES)}
-"""The query argument of a change that makes nodes anew."""
+"""The query argument of a change that rebuilds nodes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClusterUpdate:
-    """A cluster as it is to be, and those of its groups that change with it."""
+    """A cluster with its new wish, and those of its groups that change."""
 
     cluster: Cluster
     groups: tuple[NodeGroup, ...] = ()
 
 
 def batch_of(call: Call) -> int | None:
-    """How many nodes of a group may be away at once, where the query says so."""
-    said: int | None = call.query.get("max_batch_size")
-    return said
+    """How many nodes of a group may be away at once; None if the query does not say."""
+    size: int | None = call.query.get("max_batch_size")
+    return size
 
 
 def altered(
-    cluster: Cluster, groups: Iterable[NodeGroup], wish: Mapping[str, Any], *, reaches: Collection[str] = ()
+    cluster: Cluster, groups: Iterable[NodeGroup], wish: Mapping[str, Any], *, roles: Collection[str] = ()
 ) -> ClusterUpdate:
-    """The wish's name, health, labels and flavours in the place of the cluster's. `reaches`: which nodes, by role."""
-    spec, seen = cluster.spec, cluster.observed
+    """The cluster with the wish's name, health, labels and flavours. `roles`: the roles whose nodes change."""
+    spec, observed = cluster.spec, cluster.observed
     status = Health(wish["health_status"]) if wish.get("health_status") else None
     reason = wish.get("health_status_reason", {})
-    reported = (status, reason) != (seen.health_status, seen.health_status_reason)
+    has_new_health = (status, reason) != (observed.health_status, observed.health_status_reason)
     after = replace(
         cluster,
         name=wish["name"],
@@ -51,20 +51,20 @@ def altered(
             master_flavor_id=wish.get("master_flavor_id", spec.template.master_flavor_id),
         ),
         observed=replace(
-            seen,
+            observed,
             health_status=status,
             health_status_reason=reason,
-            health_reported=seen.health_reported or reported,
+            health_reported=observed.health_reported or has_new_health,
         ),
     )
     if after.spec == spec:
         return ClusterUpdate(cluster=after)
-    changed = [_follow(group, cluster, after, reaches=reaches) for group in groups]
-    return ClusterUpdate(cluster=after, groups=tuple(group for group in changed if group is not None))
+    new_groups = [_follow(group, cluster, after, roles=roles) for group in groups]
+    return ClusterUpdate(cluster=after, groups=tuple(group for group in new_groups if group is not None))
 
 
-def _follow(group: NodeGroup, before: Cluster, after: Cluster, *, reaches: Collection[str]) -> NodeGroup | None:
-    """The group as the cluster's change makes it; None where it does not."""
+def _follow(group: NodeGroup, before: Cluster, after: Cluster, *, roles: Collection[str]) -> NodeGroup | None:
+    """The group after the cluster's change; None if it does not change."""
     old = group.spec
     labels = rebased(old.labels, before.spec.labels, after.spec.labels, keep_own=True)
     spec = replace(old, labels=labels)
@@ -74,4 +74,4 @@ def _follow(group: NodeGroup, before: Cluster, after: Cluster, *, reaches: Colle
             spec = replace(spec, flavor_id=getattr(after.spec, kind))
     if spec == old:
         return None
-    return rebuilt(group, spec, reached=role_of(spec) in reaches and labels != old.labels)
+    return rebuilt(group, spec, reached=role_of(spec) in roles and labels != old.labels)

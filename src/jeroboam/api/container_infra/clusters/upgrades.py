@@ -1,8 +1,8 @@
-"""Upgrades: a cluster, or one of its groups, goes to another template (contract: container-infra, section 6).
+"""Upgrades move a cluster, or one of its groups, to another template (contract: container-infra, section 6).
 
-The default groups go with the cluster; any other group goes afterwards, when it is asked for, and only to the template
-that its cluster has by then. Asking for the template that the cluster has makes the nodes anew from what its image is
-today. Neighbours: `domain.upgrades` knows what the wish is, the conductor rolls it out in batches.
+The default groups are upgraded with the cluster. Any other group is upgraded on request, and only to its cluster's
+template of that time. An upgrade to the cluster's own template rebuilds the nodes from its image as it is now.
+Neighbours: `domain.upgrades` builds the wish, the conductor rolls it out in batches.
 """
 
 from dataclasses import replace
@@ -42,60 +42,60 @@ async def upgrade(call: Call) -> Answer:
     scope = project_scope(call, "cluster:upgrade_all_projects")
     async with call.parts.store.read() as tx:
         before = await cluster_of(tx, call.path["cluster"], scope)
-        found = await tx.templates.find_visible(wish["cluster_template"], **template_sight(call))
-        template = usable(call, found, wish["cluster_template"])
+        matches = await tx.templates.find_visible(wish["cluster_template"], **template_sight(call))
+        template = usable(call, matches, wish["cluster_template"])
         if template is None:
-            text_ = f"ClusterTemplate {wish['cluster_template']} could not be found."
-            raise NotFound(text_, field="cluster_template")
+            reason = f"ClusterTemplate {wish['cluster_template']} could not be found."
+            raise NotFound(reason, field="cluster_template")
         groups = _chosen(before, await groups_of(tx, before), template, wish)
-    after, changed = _upgraded(before, groups, template)
+    after, new_groups = _upgraded(before, groups, template)
     (await bounds_for(call, before.project_id)).check_upgrade(before, after, template)
-    await call.parts.admission.change(before, after, changed)
+    await call.parts.admission.change(before, after, new_groups)
     async with call.parts.store.write() as tx:
         if await tx.templates.get(template.uuid) is None:
             raise NotFound(f"ClusterTemplate {template.uuid} could not be found.", field="cluster_template")
         cluster = await cluster_of(tx, before.uuid, scope)
         groups = await groups_of(tx, cluster)
-        after, changed = _upgraded(cluster, _chosen(cluster, groups, template, wish), template)
-        asked = ask_cluster(after, Operation.UPDATE, now=tx.now, minutes=minutes_for(call, cluster))
-        spec = replace(asked.spec, max_batch_size=wish.get("max_batch_size") or 1)
-        asked = replace(asked, spec=spec)
-        await tx.clusters.update(asked)
-        for group in changed:
+        after, new_groups = _upgraded(cluster, _chosen(cluster, groups, template, wish), template)
+        updated_cluster = ask_cluster(after, Operation.UPDATE, now=tx.now, minutes=minutes_for(call, cluster))
+        spec = replace(updated_cluster.spec, max_batch_size=wish.get("max_batch_size") or 1)
+        updated_cluster = replace(updated_cluster, spec=spec)
+        await tx.clusters.update(updated_cluster)
+        for group in new_groups:
             await tx.nodegroups.update(ask_group(group, Operation.UPDATE, now=tx.now))
-        names = [group.name for group in changed]
+        names = [group.name for group in new_groups]
         message = f"Upgrade to template {template.name} asked for: {', '.join(names)}."
         nodegroup = names[0] if len(names) == 1 else None
-        await record(tx, call, asked, CLUSTER_UPGRADE, message, nodegroup=nodegroup, groups=groups)
+        await record(tx, call, updated_cluster, CLUSTER_UPGRADE, message, nodegroup=nodegroup, groups=groups)
         tx.hint("cluster", cluster.uuid)
     return reply({"uuid": cluster.uuid}, 202)
 
 
 def _chosen(cluster: Cluster, groups: list[NodeGroup], template: Template, wish: dict[str, Any]) -> list[NodeGroup]:
-    """The groups that the wish is about."""
+    """The groups that the wish upgrades."""
     ident = wish.get("nodegroup")
     default = [group for group in groups if group.spec.is_default]
     if ident is None:
         return default
-    named = [group for group in groups if ident == (group.uuid if is_uuid(ident) else group.name)]
-    group = only(named, ident, "Nodegroup", "nodegroups")
+    matches = [group for group in groups if ident == (group.uuid if is_uuid(ident) else group.name)]
+    group = only(matches, ident, "Nodegroup", "nodegroups")
     if template.uuid == cluster.template_id:
         return [group]
     if not group.spec.is_default:
-        text_ = f"Nodegroup {group.name} can be upgraded only to match cluster's template ({cluster.template_id})."
-        raise Conflict(text_, field="nodegroup")
+        message = f"Nodegroup {group.name} can be upgraded only to match cluster's template ({cluster.template_id})."
+        raise Conflict(message, field="nodegroup")
     return default
 
 
 def _upgraded(cluster: Cluster, groups: list[NodeGroup], template: Template) -> tuple[Cluster, list[NodeGroup]]:
     after = onto_template(cluster, template)
-    moved = (after.template_id, after.spec) != (cluster.template_id, cluster.spec)
-    # Asking again while a roll-out is not at its end goes on with it: that is how a user retries.
-    anew = moved or rolled_out(groups)
+    has_moved = (after.template_id, after.spec) != (cluster.template_id, cluster.spec)
+    # Another request during a roll-out continues it: that is how a user retries.
+    must_rebuild = has_moved or rolled_out(groups)
     from_above = {key: after.spec.labels[key] for key in template.spec.labels.keys() & after.spec.labels.keys()}
-    changed = []
+    new_groups = []
     for group in groups:
         labels = after.spec.labels if group.spec.is_default else group.spec.labels | from_above
         spec = replace(group.spec, image_id=template.spec.image_id, labels=labels)
-        changed.append(rebuilt(group, spec, reached=anew or labels != group.spec.labels))
-    return after, changed
+        new_groups.append(rebuilt(group, spec, reached=must_rebuild or labels != group.spec.labels))
+    return after, new_groups

@@ -1,7 +1,8 @@
-"""Node groups: making, changing and deleting them (contract: container-infra, section 7).
+"""Node groups: create, change and delete (contract: container-infra, section 7).
 
-Each is a wish to the cluster that holds the group, in one transaction with the group's row. What the state forbids is
-a 409 at once. Neighbours: `nodegroups` shows groups, `changes` resizes them, `group_schema` knows single fields.
+Each is a wish of the cluster, in one transaction with the group's row. If the state forbids it, the answer is a 409 at
+once. Neighbours: `nodegroups.nodegroups` shows groups, `clusters.changes` resizes them, `nodegroups.schema` checks
+single fields.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,7 +17,7 @@ from jeroboam.api.container_infra.clusters.events import record
 from jeroboam.api.container_infra.clusters.updates import batch_of
 from jeroboam.api.container_infra.lookup import cluster_of, group_of, project_scope
 from jeroboam.api.container_infra.nodegroups.nodegroups import full
-from jeroboam.api.container_infra.nodegroups.schema import FIELDS, PATCHED, READ_ONLY, RICH, RICH_SINCE
+from jeroboam.api.container_infra.nodegroups.schema import FIELDS, NODE_FIELDS, NODE_FIELDS_SINCE, PATCHED, READ_ONLY
 from jeroboam.api.container_infra.schema import label_of, literal, refuse_unknown
 from jeroboam.api.fields import InvalidField, read
 from jeroboam.api.wire import PatchOperation, apply, changes_of
@@ -38,7 +39,7 @@ from jeroboam.domain.upgrades import rebuilt
 from jeroboam.store import Transaction
 
 _ARGUMENT = "nodegroup"
-_TAKEN_ROLES = frozenset({MASTER, LOAD_BALANCER})
+_RESERVED_ROLES = frozenset({MASTER, LOAD_BALANCER})
 
 
 async def create(call: Call) -> Answer:
@@ -64,30 +65,30 @@ async def create(call: Call) -> Answer:
         if await tx.nodegroups.count(cluster_id=cluster.uuid, name=group.name):
             raise Conflict(f"A node group with name {group.name} already exists in the cluster.", field="name")
         await bounds.check_growth(tx, cluster.project_id, group.spec.node_count, cluster_id=cluster.uuid)
-        asked = await _ask(tx, call, cluster)
+        updated_cluster = await _ask(tx, call, cluster)
         await tx.nodegroups.insert(group)
         message = f"Node group {group.name} asked for, with {nodes(group.spec.node_count)}."
-        await record(tx, call, asked, NODEGROUP_CREATE, message, nodegroup=group.name)
+        await record(tx, call, updated_cluster, NODEGROUP_CREATE, message, nodegroup=group.name)
         call.subject.is_(group.uuid, group.name)
-        [stored] = await tx.nodegroups.select(uuid=group.uuid)
-    return reply(full(stored, cluster, call.base), 202)
+        [row] = await tx.nodegroups.select(uuid=group.uuid)
+    return reply(full(row, cluster, call.base), 202)
 
 
-def _check_version(call: Call, named: Mapping[str, Any]) -> None:
-    for name in RICH:
-        if name in named and call.version < RICH_SINCE:
-            raise Invalid(f"{name} is only supported from version 1.{RICH_SINCE} of the API.", field=name)
+def _check_version(call: Call, names: Mapping[str, Any]) -> None:
+    for name in NODE_FIELDS:
+        if name in names and call.version < NODE_FIELDS_SINCE:
+            raise Invalid(f"{name} is only supported from version 1.{NODE_FIELDS_SINCE} of the API.", field=name)
 
 
 def _group(call: Call, cluster: Cluster, wish: dict[str, Any]) -> NodeGroup:
-    """The group of checked fields; what is unset is the cluster's or its template's."""
+    """The group with the checked fields. Unset fields come from the cluster or its template."""
     role: str = wish.get("role", WORKER)
-    if role in _TAKEN_ROLES:
+    if role in _RESERVED_ROLES:
         raise Invalid(f"Cannot create a nodegroup with role {role}: a cluster has its own.", field="role")
     count: int = wish.get("node_count", 1)
     if count == 0 and call.version < ZERO_NODES:
         raise zero_refused()
-    above, own = cluster.spec, wish.get("labels")
+    cluster_spec, own_labels = cluster.spec, wish.get("labels")
     merge: bool = wish.get("merge_labels", False)
     return NodeGroup(
         uuid=call.parts.ids.uuid(),
@@ -97,10 +98,14 @@ def _group(call: Call, cluster: Cluster, wish: dict[str, Any]) -> NodeGroup:
         spec=NodeGroupSpec(
             role=role,
             node_count=count,
-            flavor_id=wish.get("flavor_id", above.flavor_id),
-            image_id=wish.get("image_id", above.template.image_id),
-            docker_volume_size=wish.get("docker_volume_size", above.docker_volume_size),
-            labels=above.labels if own is None else above.labels | own if merge else own,
+            flavor_id=wish.get("flavor_id", cluster_spec.flavor_id),
+            image_id=wish.get("image_id", cluster_spec.template.image_id),
+            docker_volume_size=wish.get("docker_volume_size", cluster_spec.docker_volume_size),
+            labels=cluster_spec.labels
+            if own_labels is None
+            else cluster_spec.labels | own_labels
+            if merge
+            else own_labels,
             min_node_count=wish.get("min_node_count", 0),
             max_node_count=wish.get("max_node_count"),
             merge_labels=merge,
@@ -112,16 +117,16 @@ def _group(call: Call, cluster: Cluster, wish: dict[str, Any]) -> NodeGroup:
 
 
 def _check_sizes(name: str, spec: NodeGroupSpec) -> None:
-    """Raise `Conflict` unless least, count and most are in order."""
-    least, count, most = spec.min_node_count, spec.node_count, spec.max_node_count
-    if most is not None and least > most:
-        text = f"min_node_count ({least}) should be less or equal to max_node_count ({most})"
+    """Raise `Conflict` unless minimum, count and maximum are in order."""
+    min_count, count, max_count = spec.min_node_count, spec.node_count, spec.max_node_count
+    if max_count is not None and min_count > max_count:
+        text = f"min_node_count ({min_count}) should be less or equal to max_node_count ({max_count})"
         raise Conflict(f"max_node_count for {name} is invalid ({text}).", field="max_node_count")
-    if most is not None and count > most:
-        text = f"max_node_count ({most}) should be greater or equal to node_count ({count})"
+    if max_count is not None and count > max_count:
+        text = f"max_node_count ({max_count}) should be greater or equal to node_count ({count})"
         raise Conflict(f"max_node_count for {name} is invalid ({text}).", field="max_node_count")
-    if least > count:
-        text = f"min_node_count ({least}) should be less or equal to node_count ({count})"
+    if min_count > count:
+        text = f"min_node_count ({min_count}) should be less or equal to node_count ({count})"
         raise Conflict(f"min_node_count for {name} is invalid ({text}).", field="min_node_count")
 
 
@@ -135,31 +140,33 @@ async def update(call: Call) -> Answer:
         group = await group_of(tx, cluster, call.path["group"])
     if not changes:
         return reply(full(group, cluster, call.base), 202)
-    wished = _patched(group, changes)
+    new_spec = _patched(group, changes)
     bounds = await bounds_for(call, cluster.project_id)
-    if (wished.max_node_count or 0) > (group.spec.max_node_count or 0):
-        bounds.check(RequestedSize(cluster_nodes=wished.max_node_count))
-    reaches: frozenset[str] = frozenset()
-    if (wished.flavor_id, wished.labels) != (group.spec.flavor_id, group.spec.labels):
-        before, after = _labelled(cluster, group.spec), _labelled(cluster, wished)
-        changing = replace(group, spec=wished)
-        bounds.check_group(cluster, changing, group)
-        reaches = await call.parts.admission.change(before, after, (changing,))
+    if (new_spec.max_node_count or 0) > (group.spec.max_node_count or 0):
+        bounds.check(RequestedSize(cluster_nodes=new_spec.max_node_count))
+    roles: frozenset[str] = frozenset()
+    if (new_spec.flavor_id, new_spec.labels) != (group.spec.flavor_id, group.spec.labels):
+        before, after = _labelled(cluster, group.spec), _labelled(cluster, new_spec)
+        candidate = replace(group, spec=new_spec)
+        bounds.check_group(cluster, candidate, group)
+        roles = await call.parts.admission.change(before, after, (candidate,))
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, cluster.uuid, scope)
         group = await group_of(tx, cluster, group.uuid)
-        wished = _patched(group, changes)
-        changed = ask_group(rebuilt(group, wished, reached=role_of(wished) in reaches), Operation.UPDATE, now=tx.now)
-        asked = await _ask(tx, call, cluster, batch=batch)
-        await tx.nodegroups.update(changed)
+        new_spec = _patched(group, changes)
+        updated_group = ask_group(
+            rebuilt(group, new_spec, reached=role_of(new_spec) in roles), Operation.UPDATE, now=tx.now
+        )
+        updated_cluster = await _ask(tx, call, cluster, batch=batch)
+        await tx.nodegroups.update(updated_group)
         message = f"{group.name}: another {', '.join(dict.fromkeys(change.root for change in changes))} asked for."
-        await record(tx, call, asked, NODEGROUP_UPDATE, message, nodegroup=group.name)
+        await record(tx, call, updated_cluster, NODEGROUP_UPDATE, message, nodegroup=group.name)
         call.subject.is_(group.uuid, group.name)
-    return reply(full(changed, cluster, call.base), 202)
+    return reply(full(updated_group, cluster, call.base), 202)
 
 
 def _changes(call: Call) -> list[PatchOperation]:
-    """The steps of the patch, which the caller may take at that version."""
+    """The operations of the patch. Raises if the caller may not use one of them at that version."""
     changes = changes_of(call.json())
     for change in changes:
         if change.root not in PATCHED:
@@ -171,29 +178,29 @@ def _changes(call: Call) -> list[PatchOperation]:
 
 
 def _patched(group: NodeGroup, changes: Sequence[PatchOperation]) -> NodeGroupSpec:
-    """The group's wish with what was patched."""
+    """The group's spec after the patch."""
     old = group.spec
-    patched = apply({name: getattr(old, name) for name in PATCHED}, changes, mandatory={"flavor_id"})
-    given = {name: value for name, value in patched.items() if value is not None}
-    # A field that was removed has its default again.
+    result = apply({name: getattr(old, name) for name in PATCHED}, changes, mandatory={"flavor_id"})
+    values = {name: value for name, value in result.items() if value is not None}
+    # A removed field has its default again.
     blank: dict[str, Any] = {"min_node_count": 0, "max_node_count": None, "node_labels": {}, "node_taints": ()}
-    spec = replace(old, **(blank | {"labels": {}} | read(given, PATCHED)))
+    spec = replace(old, **(blank | {"labels": {}} | read(values, PATCHED)))
     _check_sizes(group.name, spec)
     if spec.role == MASTER and (spec.node_labels or spec.node_taints):
         raise Conflict(f"Labels and taints of the nodes of {group.name} cannot be set: they are masters.")
     return spec
 
 
-def _labelled(cluster: Cluster, of: NodeGroupSpec) -> Cluster:
-    """The cluster as its drivers see it from that group."""
-    return replace(cluster, spec=replace(cluster.spec, labels=of.labels))
+def _labelled(cluster: Cluster, group_spec: NodeGroupSpec) -> Cluster:
+    """The cluster with the labels of that group, as drivers see it."""
+    return replace(cluster, spec=replace(cluster.spec, labels=group_spec.labels))
 
 
 def _with_value(change: PatchOperation) -> PatchOperation:
-    """Labels and taints travel as text in a patch: JSON, or what Python prints for them."""
+    """The change with its labels or taints decoded. A patch has them as text: JSON, or Python's notation."""
     if change.root == "labels":
         return label_of(change)
-    if change.root not in RICH or change.op == "remove" or change.member is not None:
+    if change.root not in NODE_FIELDS or change.op == "remove" or change.member is not None:
         return replace(change, op="replace") if change.root == "flavor_id" and change.op == "add" else change
     try:
         return replace(change, op="replace", value=literal(str(change.value)))
@@ -212,20 +219,20 @@ async def delete(call: Call) -> Answer:
         group = await group_of(tx, cluster, call.path["group"])
         if group.spec.is_default:
             raise Invalid(f"Deleting the default nodegroup {group.name} is not supported.", field="nodegroup")
-        leaving = ask_group(group, Operation.DELETE, now=tx.now)
-        if not (group.deleting and group.status == leaving.status):
-            asked = await _ask(tx, call, cluster)
-            await tx.nodegroups.update(leaving)
+        updated_group = ask_group(group, Operation.DELETE, now=tx.now)
+        if not (group.deleting and group.status == updated_group.status):
+            updated_cluster = await _ask(tx, call, cluster)
+            await tx.nodegroups.update(updated_group)
             message = f"Node group {group.name} is to be deleted."
-            await record(tx, call, asked, NODEGROUP_DELETE, message, nodegroup=group.name)
+            await record(tx, call, updated_cluster, NODEGROUP_DELETE, message, nodegroup=group.name)
             call.subject.is_(group.uuid, group.name)
     return NO_CONTENT
 
 
 async def _ask(tx: Transaction, call: Call, cluster: Cluster, *, batch: int | None = None) -> Cluster:
-    asked = ask_cluster(cluster, Operation.UPDATE, now=tx.now, minutes=minutes_for(call, cluster))
-    spec = replace(asked.spec, max_batch_size=batch or asked.spec.max_batch_size)
-    asked = replace(asked, spec=spec)
-    await tx.clusters.update(asked)
+    updated_cluster = ask_cluster(cluster, Operation.UPDATE, now=tx.now, minutes=minutes_for(call, cluster))
+    spec = replace(updated_cluster.spec, max_batch_size=batch or updated_cluster.spec.max_batch_size)
+    updated_cluster = replace(updated_cluster, spec=spec)
+    await tx.clusters.update(updated_cluster)
     tx.hint("cluster", cluster.uuid)
-    return asked
+    return updated_cluster

@@ -1,4 +1,4 @@
-"""Node groups of a cluster, shown (contract: container-infra, section 7)."""
+"""The published views of a cluster's node groups (contract: container-infra, section 7)."""
 
 from jeroboam.api.call import Answer, Call, reply
 from jeroboam.api.container_infra.clusters.clusters import addresses, label_difference
@@ -22,7 +22,7 @@ def short(group: NodeGroup) -> NodeGroupInList:
         "min_node_count": spec.min_node_count,
         "max_node_count": spec.max_node_count,
         "is_default": spec.is_default,
-        # As in Magnum: groups that the cluster was made with belong to its stack, others have one each.
+        # As in Magnum: the default groups belong to the cluster's stack, any other group has its own.
         "stack_id": group.cluster_id if spec.is_default else group.uuid,
         "status": group.status,
         "merge_labels": spec.merge_labels,
@@ -32,7 +32,7 @@ def short(group: NodeGroup) -> NodeGroupInList:
 def full(group: NodeGroup, cluster: Cluster, base: str) -> NodeGroupShape:
     """The whole object."""
     spec = group.spec
-    added, overridden, skipped = label_difference(spec.labels, cluster.spec.labels)
+    labels_added, labels_overridden, labels_skipped = label_difference(spec.labels, cluster.spec.labels)
     return {
         **short(group),
         "id": group.id,
@@ -40,9 +40,9 @@ def full(group: NodeGroup, cluster: Cluster, base: str) -> NodeGroupShape:
         "project_id": group.project_id,
         "docker_volume_size": spec.docker_volume_size,
         "labels": spec.labels,
-        "labels_overridden": overridden,
-        "labels_added": added,
-        "labels_skipped": skipped,
+        "labels_overridden": labels_overridden,
+        "labels_added": labels_added,
+        "labels_skipped": labels_skipped,
         "links": links(base, f"clusters/{cluster.uuid}/nodegroups", group.uuid),
         "node_addresses": addresses(group),
         "nodes": [_node(node, group) for node in group.observed],
@@ -75,12 +75,12 @@ async def index(call: Call) -> Answer:
     role = {"role": call.query["role"]} if "role" in call.query else {}
     async with call.parts.store.read() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], scope)
-        found = await tx.nodegroups.select(page, cluster_id=cluster.uuid, **role)
+        groups = await tx.nodegroups.select(page, cluster_id=cluster.uuid, **role)
         total = await tx.nodegroups.count(cluster_id=cluster.uuid, **role) if with_total(call) else None
-    body: NodeGroupList = {"nodegroups": [short(group) for group in found]}
+    body: NodeGroupList = {"nodegroups": [short(group) for group in groups]}
     if total is not None:
         body["total_count"] = total
-    return paged(call, page, f"clusters/{cluster.uuid}/nodegroups", found, body)
+    return paged(call, page, f"clusters/{cluster.uuid}/nodegroups", groups, body)
 
 
 async def show(call: Call) -> Answer:

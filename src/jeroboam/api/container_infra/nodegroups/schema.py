@@ -1,6 +1,6 @@
-"""The fields of a node group, as tables; what may be said of its nodes in labels and taints.
+"""The fields of a node group, as tables, and the rules for labels and taints of its nodes.
 
-The rules for keys and values are those that Kubernetes publishes, and the statuses those of the container-infra
+The rules for keys and values are those that Kubernetes publishes. The statuses are those of the container-infra
 contract, section 7: a wrong type is a 400, a label or taint that no node may have is a 409.
 """
 
@@ -11,8 +11,8 @@ from jeroboam.api.container_infra.schema import MOST_NODES, NODES, UNUSED_UUID, 
 from jeroboam.api.fields import FieldCheck, InvalidField, check_unreserved, flag, mapping, optional, text, whole
 from jeroboam.domain.errors import Conflict
 
-RICH = ("node_labels", "node_taints")
-RICH_SINCE = 14
+NODE_FIELDS = ("node_labels", "node_taints")
+NODE_FIELDS_SINCE = 14
 
 _scalars = mapping(scalars=True)
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
@@ -20,7 +20,7 @@ _TAINT_KEYS = frozenset({"key", "value", "effect"})
 _WORD = re.compile(r"[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?", re.ASCII)
 _DOMAIN = re.compile(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", re.ASCII)
 _DOMAIN_MOST = 253
-# Of the keys that Kubernetes keeps for itself a node may set only these.
+# Of the keys that Kubernetes reserves a node may set only these.
 _RESERVED = ("kubernetes.io", "k8s.io")
 _FREE_DOMAINS = ("kubelet.kubernetes.io", "node.kubernetes.io")
 _FREE_KEYS = frozenset(
@@ -47,41 +47,41 @@ def _check_value(kind: str, key: str, value: str) -> None:
         raise Conflict(f"{kind} value '{value}' of key '{key}' is invalid: it has to look like a name.", field=kind)
 
 
-def _within(domain: str, *above: str) -> bool:
-    return any(domain == each or domain.endswith(f".{each}") for each in above)
+def _within(domain: str, *parents: str) -> bool:
+    return any(domain == parent or domain.endswith(f".{parent}") for parent in parents)
 
 
 def _node_labels(name: str, value: Any) -> dict[str, str]:
-    checked: dict[str, str] = _scalars(name, value)
-    for key, said in checked.items():
+    result: dict[str, str] = _scalars(name, value)
+    for key, member in result.items():
         _check_key(name, key)
-        _check_value(name, key, said)
+        _check_value(name, key, member)
         domain = key.rpartition("/")[0]
         if _within(domain, *_RESERVED) and not _within(domain, *_FREE_DOMAINS) and key not in _FREE_KEYS:
             raise Conflict(f"{name} key '{key}' is invalid: Kubernetes keeps it for itself.", field=name)
-    return checked
+    return result
 
 
 def _node_taints(name: str, value: Any) -> tuple[dict[str, str], ...]:
     if not isinstance(value, list | tuple):
         raise InvalidField(name, value, "it has to be a list of taints.")
-    return tuple(_taint(name, each) for each in value)
+    return tuple(_taint(name, taint) for taint in value)
 
 
 def _taint(name: str, value: Any) -> dict[str, str]:
     if not isinstance(value, dict):
         raise InvalidField(name, value, "a taint is an object with key, value and effect.")
-    for key, said in value.items():
+    for key, member in value.items():
         if key not in _TAINT_KEYS:
             raise Conflict(f"{name} is invalid: a taint has no '{key}'.", field=name)
-        if not isinstance(said, str):
-            raise InvalidField(name, said, f"the {key} of a taint has to be a string.")
+        if not isinstance(member, str):
+            raise InvalidField(name, member, f"the {key} of a taint has to be a string.")
     for key in ("key", "effect"):
         if not value.get(key):
             raise Conflict(f"{name} is invalid: a taint needs '{key}'.", field=name)
     if value["effect"] not in _EFFECTS:
-        known = ", ".join(_EFFECTS)
-        raise Conflict(f"{name} effect '{value['effect']}' is invalid: it has to be one of {known}.", field=name)
+        effects = ", ".join(_EFFECTS)
+        raise Conflict(f"{name} effect '{value['effect']}' is invalid: it has to be one of {effects}.", field=name)
     _check_key(name, value["key"])
     _check_value(name, value["key"], value.get("value", ""))
     return dict(value)
@@ -103,7 +103,7 @@ node_taints = FieldCheck(
 )
 """Taints of nodes."""
 _TEXT = optional(text())
-# It becomes a label of every node, and a part of the node's name.
+# It becomes a label of each node, and a part of the node's name.
 _NAME = text(
     high=63,
     pattern=r"\A[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?\Z",
