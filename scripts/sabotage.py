@@ -88,14 +88,14 @@ BREAKS = (
     ),
     Break(
         name="bootstrap reads an option that does not exist",
-        path="src/jeroboam/bootstrap/service.py",
+        path="src/jeroboam/bootstrap/api_options.py",
         old="settings.api.max_limit",
         new="settings.api.maximum_limit",
     ),
     Break(
         name="an option of the API is not passed on",
-        path="src/jeroboam/bootstrap/service.py",
-        old="            max_limit=settings.api.max_limit,\n",
+        path="src/jeroboam/bootstrap/api_options.py",
+        old="        max_limit=settings.api.max_limit,\n",
         new="",
     ),
     Break(

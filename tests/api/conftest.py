@@ -3,16 +3,18 @@
 import asyncio
 import json
 import shutil
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
 
 from jeroboam.api.app import create_app
-from jeroboam.api.options import ApiOptions
 from jeroboam.api.parts import ApiParts
+from jeroboam.bootstrap.api_options import build_api_options
 from jeroboam.kit.bus import MemoryBus
 from jeroboam.kit.clock import SystemClock
 from jeroboam.kit.ids import RandomIds
+from jeroboam.settings import load
 from jeroboam.store import Store
 from jeroboam.store.migrations import upgrade
 from tests.api.client import Client
@@ -65,6 +67,7 @@ async def store(request, tmp_path, empty_database):
 
 def parts_of(store: Store) -> ApiParts:
     """The application's parts, with no limits in the way."""
+    options = build_api_options(load(None), auth_uri="http://127.0.0.1:5000/v3")
     return ApiParts(
         store=store,
         tokens=KnownTokens(),
@@ -76,7 +79,7 @@ def parts_of(store: Store) -> ApiParts:
         sealer=PlainSealer(),
         clock=SystemClock(),
         ids=RandomIds(),
-        options=ApiOptions(max_clusters_per_project=1000, container_quota=UNLIMITED),
+        options=replace(options, max_clusters_per_project=1000, container_quota=UNLIMITED),
     )
 
 

@@ -7,7 +7,6 @@ import pathlib
 import pytest
 
 import jeroboam
-from jeroboam.api.options import ApiOptions
 from jeroboam.settings import GROUPS, load, networks
 
 SOURCE = pathlib.Path(jeroboam.__file__).parent
@@ -52,14 +51,3 @@ def test_a_value_that_cannot_be_names_its_option(tmp_path: pathlib.Path) -> None
 def test_a_group_has_a_field_for_each_option(group: str) -> None:
     values = getattr(load(None), group)
     assert {field.name for field in dataclasses.fields(values)} == {option.name for option in GROUPS[group]}
-
-
-def test_every_value_of_the_api_is_an_operators() -> None:
-    """All that the edge can be set to is passed on by bootstrap, so that an operator can set it."""
-    [call] = [
-        node
-        for path in (SOURCE / "bootstrap").glob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "ApiOptions"
-    ]
-    assert {word.arg for word in call.keywords} == {field.name for field in dataclasses.fields(ApiOptions)}

@@ -1,50 +1,60 @@
-"""The operator's options of the API, as values. The settings module fills them in; nothing here reads files."""
+"""The operator's options of the API, as values. Bootstrap fills them in from the settings; nothing here reads files.
 
-from dataclasses import dataclass, field
+No value has a default here: an option that bootstrap does not pass on is an error of the type checker.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from jeroboam.domain.containers import OpKind
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ContainerBounds:
+    """What one container may ask for: cores, MiB of memory, GiB of disk; and what it has when it names nothing."""
+
+    default_cpu: float
+    default_memory: int
+    minimum_cpu: float
+    maximum_cpu: float
+    minimum_memory: int
+    maximum_memory: int
+    maximum_disk: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ApiOptions:
     """Limits and defaults of all families."""
 
-    auth_uri: str = "http://127.0.0.1:5000/v3"
+    auth_uri: str
     """The Keystone URL in `WWW-Authenticate`, for a caller without a token."""
-    policy_file: str | None = None
+    policy_file: str | None
     """The operator's policy.yaml; it overrides the defaults of all families."""
-    max_limit: int = 1000
+    max_limit: int
     """The largest page of a list, and the default size."""
-    max_body: int = 1 << 20
+    max_body: int
     """The largest body of a request, in octets."""
-    parallel_requests: int = 64
+    parallel_requests: int
     """Requests of one project that are answered in parallel; further ones wait."""
-    heat_views: bool = False
+    heat_views: bool
     """Whether clusters are also shown in the shapes of Heat's API."""
-    service_down_time: float = 180.0
+    service_down_time: float
     """Seconds without a heartbeat after which a process or a host is down."""
 
-    max_clusters_per_project: int = 20
-    create_timeout: int = 60
+    max_clusters_per_project: int
+    create_timeout: int
     """Minutes for a cluster operation whose own limit is 0."""
-
-    certificate_days: int = 365
+    certificate_days: int
     """Days that a certificate is valid which a user requests."""
-    container_quota: dict[str, int] = field(
-        default_factory=lambda: {"containers": 40, "memory": 51200, "cpu": 20, "disk": 100}
-    )
-    default_cpu: float = 1.0
-    default_memory: int = 512
-    minimum_cpu: float = 0.1
-    maximum_cpu: float = 16.0
-    minimum_memory: int = 4
-    maximum_memory: int = 8192
-    maximum_disk: int = 160
-    create_seconds: float = 600.0
+
+    container_bounds: ContainerBounds
+    container_quota: Mapping[str, int]
+    """Of each project: `containers`, `memory`, `cpu`, `disk`; -1 is no limit."""
+    create_seconds: float
     """Seconds for the creation of a container, including the pull of its image."""
-    op_seconds: float = 120.0
+    op_seconds: float
     """Seconds for any other operation on a container, besides its own time-out."""
-    runtime: str = "docker"
+    runtime: str
     """The runtime that starts containers on hosts."""
 
     def seconds_for(self, kind: OpKind) -> float:

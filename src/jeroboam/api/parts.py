@@ -4,7 +4,7 @@ The API records wishes in the store and shows facts from it. It reaches everythi
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry
 
@@ -34,7 +34,7 @@ class ApiParts:
     sealer: Sealer
     clock: Clock
     ids: Ids
-    options: ApiOptions = field(default_factory=ApiOptions)
+    options: ApiOptions
     health: tuple[HealthCheck, ...] = ()
     """The checks of `/healthcheck`, besides that of the store."""
     limits: tuple[Limit, ...] = ()

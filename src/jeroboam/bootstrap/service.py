@@ -21,9 +21,9 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from jeroboam.agent.journal import Journal
 from jeroboam.agent.session import Agent
 from jeroboam.api.app import create_app
-from jeroboam.api.options import ApiOptions
 from jeroboam.api.parts import ApiParts
 from jeroboam.bootstrap import drivers, seeds
+from jeroboam.bootstrap.api_options import build_api_options
 from jeroboam.bootstrap.audit import audit_into
 from jeroboam.bootstrap.http import HttpLimits, allow_origins, serving
 from jeroboam.bootstrap.limits import read_limits
@@ -181,35 +181,6 @@ class SingleProcess:
 
     def _api_parts(self, addresses: ListenAddresses, tokens: KeystoneTokens, gateway: SessionGateway) -> ApiParts:
         settings = self._settings
-        quota = settings.containers
-        options = ApiOptions(
-            auth_uri=addresses.keystone,
-            policy_file=settings.api.policy_file or None,
-            max_limit=settings.api.max_limit,
-            max_body=settings.api.max_body,
-            parallel_requests=settings.api.parallel_requests,
-            heat_views=settings.api.heat_views,
-            service_down_time=settings.conductor.service_down_seconds,
-            max_clusters_per_project=settings.clusters.max_per_project,
-            create_timeout=settings.clusters.operation_minutes,
-            certificate_days=settings.x509.term_of_validity,
-            container_quota={
-                "containers": quota.max_containers,
-                "memory": quota.max_memory,
-                "cpu": quota.max_cpu,
-                "disk": quota.max_disk,
-            },
-            default_cpu=quota.default_cpu,
-            default_memory=quota.default_memory,
-            minimum_cpu=quota.minimum_cpu,
-            maximum_cpu=quota.maximum_cpu,
-            minimum_memory=quota.minimum_memory,
-            maximum_memory=quota.maximum_memory,
-            maximum_disk=quota.maximum_disk,
-            runtime=quota.runtime,
-            create_seconds=quota.create_seconds,
-            op_seconds=quota.action_seconds,
-        )
         return ApiParts(
             store=self._store,
             tokens=tokens,
@@ -218,7 +189,9 @@ class SingleProcess:
                 providers=self._providers, coes=self._coes, default_provider=settings.clusters.default_provider
             ),
             gateway=gateway,
-            workloads=BayQueries(reach=self._reach, clock=self._clock, execute_seconds=quota.execute_seconds),
+            workloads=BayQueries(
+                reach=self._reach, clock=self._clock, execute_seconds=settings.containers.execute_seconds
+            ),
             manifests=UrlManifests(
                 AddressRules(
                     allowed_networks=networks(settings.clusters.manifest_networks, "[clusters] manifest_networks")
@@ -227,7 +200,7 @@ class SingleProcess:
             sealer=self._sealer,
             clock=self._clock,
             ids=self._ids,
-            options=options,
+            options=build_api_options(settings, auth_uri=addresses.keystone),
             limits=self._limits,
             audit=self._audit,
             counters=(self._counters,),

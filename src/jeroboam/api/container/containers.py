@@ -17,7 +17,7 @@ from jeroboam.api.container.schema import NAME, cpu, digits, read_create, refuse
 from jeroboam.api.container.shapes import ContainerList
 from jeroboam.api.container.views import hidden_from, single, view
 from jeroboam.api.fields import FieldCheck, InvalidField, flag, read, text
-from jeroboam.api.options import ApiOptions
+from jeroboam.api.options import ContainerBounds
 from jeroboam.api.wire import next_page, page_of
 from jeroboam.domain.containers import Container, ContainerSpec, OpKind
 from jeroboam.domain.errors import Conflict
@@ -71,7 +71,7 @@ async def create(call: Call) -> Answer:
     wish = read_create(call, call.fields())
     _check_rights(call, wish)
     check_fields(CONTAINERS, wish, call.parts.options.runtime)
-    spec = spec_of(wish, call.parts.options, call.version)
+    spec = spec_of(wish, call.parts.options.container_bounds, call.version)
     await _check_hosts(call, spec)
     async with call.parts.store.write() as tx:
         await check_quota(tx, call, call.caller.project_id, _use(spec, containers=1))
@@ -130,11 +130,11 @@ def _use(spec: ContainerSpec, *, containers: int) -> ContainerUse:
     return ContainerUse(containers=containers, memory=spec.memory, cpu=spec.cpu, disk=spec.disk or 0)
 
 
-def update_table(options: ApiOptions) -> dict[str, FieldCheck]:
+def update_table(bounds: ContainerBounds) -> dict[str, FieldCheck]:
     """The fields of an update."""
     return {
-        "cpu": cpu(options),
-        "memory": digits(options.minimum_memory, options.maximum_memory),
+        "cpu": cpu(bounds),
+        "memory": digits(bounds.minimum_memory, bounds.maximum_memory),
         "name": NAME,
         "auto_heal": flag,
     }
@@ -143,7 +143,7 @@ def update_table(options: ApiOptions) -> dict[str, FieldCheck]:
 async def update(call: Call) -> Answer:
     """PATCH /containers/{id or name}: other cpu, memory, name, auto_heal"""
     options = call.parts.options
-    table = update_table(options)
+    table = update_table(options.container_bounds)
     body = {**call.query, **call.fields()}
     refuse_unknown(body, table)
     wish = read(body, table)

@@ -25,7 +25,7 @@ from jeroboam.api.fields import (
     unreserved,
     whole,
 )
-from jeroboam.api.options import ApiOptions
+from jeroboam.api.options import ContainerBounds
 from jeroboam.domain.containers import ContainerSpec, HealthCheck, RestartPolicy
 from jeroboam.domain.errors import Invalid
 from jeroboam.domain.images import is_reference
@@ -52,7 +52,15 @@ _USABLE_SINCE = {
 }
 COMMAND_LIST = 20
 TTY_OF_ITS_OWN = 36
-UNBOUNDED = ApiOptions(minimum_memory=0, maximum_memory=LARGEST, maximum_disk=LARGEST)
+UNBOUNDED = ContainerBounds(
+    default_cpu=0,
+    default_memory=0,
+    minimum_cpu=0,
+    maximum_cpu=LARGEST,
+    minimum_memory=0,
+    maximum_memory=LARGEST,
+    maximum_disk=LARGEST,
+)
 """For schemas: without the bounds that an operator may set."""
 
 NAME = text(
@@ -62,7 +70,7 @@ NAME = text(
 )
 
 
-def cpu(options: ApiOptions) -> FieldCheck:
+def cpu(bounds: ContainerBounds) -> FieldCheck:
     """A number of cores, as a number or a string."""
 
     def run(name: str, value: Any) -> float:
@@ -70,8 +78,8 @@ def cpu(options: ApiOptions) -> FieldCheck:
         if isinstance(value, bool) or not isinstance(value, int | float | str) or not raw or not _CPU.fullmatch(raw):
             raise InvalidField(name, value, "it has to be a number of cores, with at most 9 digits behind the point.")
         cores = float(raw)
-        if not options.minimum_cpu <= cores <= options.maximum_cpu:
-            raise InvalidField(name, value, f"it has to be from {options.minimum_cpu} to {options.maximum_cpu}.")
+        if not bounds.minimum_cpu <= cores <= bounds.maximum_cpu:
+            raise InvalidField(name, value, f"it has to be from {bounds.minimum_cpu} to {bounds.maximum_cpu}.")
         return cores
 
     return FieldCheck(
@@ -268,7 +276,7 @@ def _image_driver(name: str, value: Any) -> str | None:
 _IMAGE_DRIVER = FieldCheck(_image_driver, {"enum": ["docker", "glance", "None", ""]})
 
 
-def create_table(options: ApiOptions, version: int) -> dict[str, FieldCheck]:
+def create_table(bounds: ContainerBounds, version: int) -> dict[str, FieldCheck]:
     """The fields of a create at that version. Fields of later schemas are left out."""
     words = optional(_WORDS)
     table: dict[str, FieldCheck] = {
@@ -276,10 +284,10 @@ def create_table(options: ApiOptions, version: int) -> dict[str, FieldCheck]:
         "image": _IMAGE,
         "command": words if version >= COMMAND_LIST else optional(COMMAND),
         "entrypoint": words,
-        "cpu": optional(cpu(options)),
+        "cpu": optional(cpu(bounds)),
         "cpu_policy": optional(choice("dedicated", "shared")),
-        "memory": optional(digits(options.minimum_memory, options.maximum_memory)),
-        "disk": optional(digits(1, options.maximum_disk)),
+        "memory": optional(digits(bounds.minimum_memory, bounds.maximum_memory)),
+        "disk": optional(digits(1, bounds.maximum_disk)),
         "workdir": optional(text(low=0, pattern=r"\A(/|\Z)", rule="it has to be an absolute path.")),
         "auto_remove": optional(strict_flag),
         "image_pull_policy": optional(choice("never", "always", "ifnotpresent", "Never", "Always", "IfNotPresent")),
@@ -317,7 +325,7 @@ def create_schema() -> Schema:
 
 def read_create(call: Call, body: Mapping[str, Any]) -> dict[str, Any]:
     """The checked fields of a create. A null counts as absent."""
-    table = create_table(call.parts.options, call.version)
+    table = create_table(call.parts.options.container_bounds, call.version)
     refuse_unknown(body, table)
     if body.get("image") is None:
         raise SchemaError("'image' is a required property.", field="image")
@@ -335,7 +343,7 @@ def refuse_unknown(body: Mapping[str, Any], table: Mapping[str, FieldCheck]) -> 
             raise SchemaError(text, field=name)
 
 
-def spec_of(wish: Mapping[str, Any], options: ApiOptions, version: int) -> ContainerSpec:
+def spec_of(wish: Mapping[str, Any], bounds: ContainerBounds, version: int) -> ContainerSpec:
     """The spec with the checked fields."""
     plain_fields = {name: wish[name] for name in _PLAIN_FIELDS if name in wish}
     policy = wish.get("image_pull_policy")
@@ -349,8 +357,8 @@ def spec_of(wish: Mapping[str, Any], options: ApiOptions, version: int) -> Conta
     interactive = wish.get("interactive", False)
     return ContainerSpec(
         **plain_fields,
-        cpu=wish.get("cpu", options.default_cpu),
-        memory=wish.get("memory", options.default_memory),
+        cpu=wish.get("cpu", bounds.default_cpu),
+        memory=wish.get("memory", bounds.default_memory),
         image_pull_policy=None if policy is None else policy.lower(),
         security_groups=groups,
         interactive=interactive,
