@@ -35,7 +35,7 @@ ACCEPTED = {
     "baymodels": ({*baymodels.FIELDS, "uuid"}, effects.BAYMODELS),
     "bays": (set(bays.FIELDS), effects.BAYS),
     "containers": (
-        {*schema.create_table(schema.UNBOUNDED, NEWEST), *container_routes.update_table(schema.UNBOUNDED)},
+        {*container_fields.create_table(container_fields.UNBOUNDED, NEWEST), *container_fields.update_table(container_fields.UNBOUNDED)},
         effects.CONTAINERS,
     ),
 }

@@ -13,20 +13,17 @@ from jeroboam.api.container.fitting import asks_for_something, check_hosts, chec
 from jeroboam.api.container.lookup import ask, container_of, container_to_change, flag_of
 from jeroboam.api.container.quotas import check_quota
 from jeroboam.api.container.refusals import NeedsNewerVersion, RegistryNotFound, RequestedHostNotFound
-from jeroboam.api.container.schema import NAME, cpu, digits, read_create, refuse_unknown, spec_of
-from jeroboam.api.container.shapes import ContainerList
-from jeroboam.api.container.views import hidden_from, single, view
+from jeroboam.api.container.field_checks import NAME
+from jeroboam.api.container.fields import (CONTAINERS, FILTERS, ContainerList, build_spec, hidden_from, read_create, refuse_unknown, single, update_table, view)
 from jeroboam.api.fields import FieldCheck, InvalidField, flag, read, text
 from jeroboam.api.options import ContainerBounds
 from jeroboam.api.wire import next_page, page_of
 from jeroboam.domain.containers import Container, ContainerSpec, OpKind
 from jeroboam.domain.errors import Conflict
-from jeroboam.domain.field_effects import CONTAINERS, check_fields
+from jeroboam.domain.field_effects import check_fields
 from jeroboam.domain.quotas import ContainerUse
 from jeroboam.domain.states import STANDS, ask_container, check_action
 
-_TEXTS = "name image project_id user_id host task_state status".split()
-FILTERS = dict.fromkeys(_TEXTS, text(low=0)) | {"memory": digits(0, 2**31 - 1), "auto_remove": flag}
 FORCE, STOP = 7, 12
 
 
@@ -71,7 +68,7 @@ async def create(call: Call) -> Answer:
     wish = read_create(call, call.fields())
     _check_rights(call, wish)
     check_fields(CONTAINERS, wish, call.parts.options.runtime)
-    spec = spec_of(wish, call.parts.options.container_bounds, call.version)
+    spec = build_spec(wish, call.parts.options.container_bounds, call.version)
     await _check_hosts(call, spec)
     async with call.parts.store.write() as tx:
         await check_quota(tx, call, call.caller.project_id, _use(spec, containers=1))
@@ -128,16 +125,6 @@ def _check_rights(call: Call, wish: dict[str, Any]) -> None:
 
 def _use(spec: ContainerSpec, *, containers: int) -> ContainerUse:
     return ContainerUse(containers=containers, memory=spec.memory, cpu=spec.cpu, disk=spec.disk or 0)
-
-
-def update_table(bounds: ContainerBounds) -> dict[str, FieldCheck]:
-    """The fields of an update."""
-    return {
-        "cpu": cpu(bounds),
-        "memory": digits(bounds.minimum_memory, bounds.maximum_memory),
-        "name": NAME,
-        "auto_heal": flag,
-    }
 
 
 async def update(call: Call) -> Answer:

@@ -20,7 +20,7 @@ _ONE = "/containers/{container}"
 _QUOTA = "/quotas/{project}"
 _CLASS = "/quota_classes/{class}"
 _ORDER = "in the order of asking; a delete overtakes"
-_CHANGE = containers.update_table(schema.UNBOUNDED)
+_CHANGE = fields.update_table(fields.UNBOUNDED)
 
 
 def _or_null(table: Mapping[str, FieldCheck]) -> Schema:
@@ -70,8 +70,8 @@ _CONTAINERS = (
         path="/containers",
         handler=containers.index,
         rule="container:get_all",
-        query={**paging(sort_keys(Container)), **containers.FILTERS, **_ALL},
-        answer=shapes.ContainerList,
+        query={**paging(sort_keys(Container)), **fields.FILTERS, **_ALL},
+        answer=fields.ContainerList,
     ),
     Route(
         method="POST",
@@ -79,9 +79,9 @@ _CONTAINERS = (
         handler=containers.create,
         rule="container:create",
         query={"run": flag},
-        body=schema.create_schema(),
+        body=fields.create_schema(),
         status=202,
-        answer=shapes.ContainerShape,
+        answer=fields.ContainerShape,
         refusals=(404,),
         differs="stored, answered, then placed; where no host has room, `status_reason` says why for each",
     ),
@@ -91,7 +91,7 @@ _CONTAINERS = (
         handler=containers.show,
         rule="container:get_one",
         query=_ALL,
-        answer=shapes.ContainerShape,
+        answer=fields.ContainerShape,
         differs="from the store, never from the host, so that it waits for none",
     ),
     Route(
@@ -101,7 +101,7 @@ _CONTAINERS = (
         rule="container:update",
         query=_CHANGE,
         body=body_of(_CHANGE),
-        answer=shapes.ContainerShape,
+        answer=fields.ContainerShape,
         differs="200 with the new values at once, and the agent applies them next; null is a 400",
     ),
     Route(
@@ -165,7 +165,7 @@ _ACTIONS = (
         query={**_ALL, **containers.RENAME},
         body=_or_null(containers.RENAME),
         body_needed=False,
-        answer=shapes.ContainerShape,
+        answer=fields.ContainerShape,
         until=RENAME_UNTIL,
     ),
 )

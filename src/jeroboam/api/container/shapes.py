@@ -36,55 +36,6 @@ class AddressShape(TypedDict):
     preserve_on_delete: bool
 
 
-class ContainerShape(TypedDict):
-    """A container. Lists show it without links."""
-
-    uuid: Uuid
-    name: str
-    project_id: str
-    user_id: str
-    image: str
-    cpu: float
-    cpu_policy: str
-    memory: str
-    command: tuple[str, ...]
-    status: Status
-    status_reason: str | None
-    task_state: str | None
-    environment: dict[str, str]
-    workdir: str | None
-    auto_remove: bool
-    ports: tuple[int, ...]
-    hostname: str | None
-    labels: dict[str, str]
-    addresses: dict[str, list[AddressShape]]
-    image_pull_policy: NotRequired[str]
-    host: NotRequired[str | None]
-    restart_policy: RestartPolicyShape | None
-    status_detail: str | None
-    interactive: bool
-    tty: bool
-    image_driver: str
-    security_groups: tuple[str, ...]
-    runtime: NotRequired[str | None]
-    disk: int
-    auto_heal: bool
-    privileged: NotRequired[bool]
-    healthcheck: HealthCheckShape
-    registry_id: str | None
-    entrypoint: tuple[str, ...] | None
-    created_at: str | None
-    updated_at: str | None
-    links: NotRequired[list[Link]]
-
-
-class ContainerList(TypedDict):
-    """A page of containers."""
-
-    containers: list[ContainerShape]
-    next: NextPage | None
-
-
 class Executed(TypedDict):
     """What a command wrote and how it ended."""
 

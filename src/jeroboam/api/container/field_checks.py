@@ -1,4 +1,4 @@
-"""The body of a create, as a table of fields, their checks and the versions that have them (contract: section 2)."""
+"""The checks of single fields of a container (contract: section 2). Neighbour: `fields`, the table that uses them."""
 
 import re
 import shlex
@@ -31,37 +31,12 @@ from jeroboam.domain.errors import Invalid
 from jeroboam.domain.images import is_reference
 
 _CPU = re.compile(r"[0-9]{0,9}(\.[0-9]{1,9})?", re.ASCII)
-_RESTARTING = ("always", "unless-stopped")
+RESTARTING = ("always", "unless-stopped")
+"""The restart policies that start a container again whatever its process ended with."""
 _PROTOCOLS = frozenset({"tcp", "udp"})
 _PORT_MOST = 65535
 _NET_KEYS = frozenset({"network", "port", "v4-fixed-ip", "v6-fixed-ip"})
 _MOUNT_KEYS = frozenset({"type", "source", "size", "destination"})
-
-# The first versions whose schema has the field …
-_SCHEMA_SINCE = {"tty": 36, "host": 39, "entrypoint": 40}
-# … and those that may use a field of the schema.
-_USABLE_SINCE = {
-    "auto_remove": 3,
-    "runtime": 5,
-    "hostname": 9,
-    "mounts": 11,
-    "privileged": 21,
-    "healthcheck": 22,
-    "exposed_ports": 24,
-    "registry": 31,
-}
-COMMAND_LIST = 20
-TTY_OF_ITS_OWN = 36
-UNBOUNDED = ContainerBounds(
-    default_cpu=0,
-    default_memory=0,
-    minimum_cpu=0,
-    maximum_cpu=LARGEST,
-    minimum_memory=0,
-    maximum_memory=LARGEST,
-    maximum_disk=LARGEST,
-)
-"""For schemas: without the bounds that an operator may set."""
 
 NAME = text(
     low=2,
@@ -114,7 +89,7 @@ _POLICY_NAME = choice("no", "always", "on-failure", "unless-stopped")
 _RETRIES = digits(0, LARGEST)
 
 
-_WORDS = strings(low=0, high=65536)
+WORDS = strings(low=0, high=65536)
 
 
 def _restart_policy(name: str, value: Any) -> RestartPolicy:
@@ -123,12 +98,12 @@ def _restart_policy(name: str, value: Any) -> RestartPolicy:
     word = _POLICY_NAME(f"{name}/Name", value.get("Name"))
     raw_count = value.get("MaximumRetryCount")
     count = 0 if raw_count is None else _RETRIES(f"{name}/MaximumRetryCount", raw_count)
-    if count and word in _RESTARTING:
+    if count and word in RESTARTING:
         raise InvalidField(f"{name}/MaximumRetryCount", raw_count, f"it has to be 0 with {word}.")
     return RestartPolicy(name=word, maximum_retry_count=0 if word == "no" else count)
 
 
-_RESTART_POLICY = FieldCheck(
+RESTART_POLICY = FieldCheck(
     _restart_policy,
     body_of({"Name": _POLICY_NAME, "MaximumRetryCount": optional(_RETRIES)}, "Name"),
 )
@@ -146,7 +121,7 @@ def _healthcheck(name: str, value: Any) -> HealthCheck:
     return HealthCheck(test=test, **times)
 
 
-_HEALTHCHECK = FieldCheck(
+HEALTHCHECK = FieldCheck(
     _healthcheck, body_of({"cmd": _TEST, "interval": _TIME, "retries": _TIME, "timeout": _TIME}, "cmd")
 )
 
@@ -164,7 +139,7 @@ def _exposed_ports(name: str, value: Any) -> dict[str, dict[str, str]]:
     return ports
 
 
-_EXPOSED_PORTS = FieldCheck(
+EXPOSED_PORTS = FieldCheck(
     _exposed_ports, {"type": "object", "propertyNames": {"pattern": "^[0-9]{1,5}(/(tcp|udp)?)?$"}}
 )
 
@@ -193,7 +168,7 @@ def _nets(name: str, value: Any) -> tuple[dict[str, str], ...]:
     return networks
 
 
-_NETS = FieldCheck(_nets, _list_of(_NET_KEYS))
+NETS = FieldCheck(_nets, _list_of(_NET_KEYS))
 
 
 def _mounts(name: str, value: Any) -> tuple[dict[str, str], ...]:
@@ -207,7 +182,7 @@ def _mounts(name: str, value: Any) -> tuple[dict[str, str], ...]:
     return mounts
 
 
-_MOUNTS = FieldCheck(_mounts, _list_of(_MOUNT_KEYS))
+MOUNTS = FieldCheck(_mounts, _list_of(_MOUNT_KEYS))
 
 
 def _hints(name: str, value: Any) -> dict[str, str]:
@@ -218,7 +193,7 @@ def _hints(name: str, value: Any) -> dict[str, str]:
     return hints
 
 
-_HINTS = FieldCheck(
+HINTS = FieldCheck(
     _hints,
     {
         "type": "object",
@@ -237,7 +212,7 @@ def _labels(name: str, value: Any) -> dict[str, str]:
     return labels
 
 
-_LABELS = FieldCheck(_labels, mapping().schema)
+LABELS = FieldCheck(_labels, mapping().schema)
 
 
 def _environment(name: str, value: Any) -> dict[str, str]:
@@ -248,7 +223,7 @@ def _environment(name: str, value: Any) -> dict[str, str]:
     return variables
 
 
-_ENVIRONMENT = FieldCheck(
+ENVIRONMENT = FieldCheck(
     _environment, dict(mapping().schema) | {"propertyNames": {"minLength": 1, "pattern": "^[^=]+$"}}
 )
 _IMAGE_TEXT = text(low=2, pattern=r"[a-zA-Z0-9][a-zA-Z0-9_.-]", rule="it has to name an image.")
@@ -261,7 +236,7 @@ def _image(name: str, value: Any) -> str:
     return reference
 
 
-_IMAGE = FieldCheck(_image, _IMAGE_TEXT.schema)
+IMAGE = FieldCheck(_image, _IMAGE_TEXT.schema)
 
 
 def _image_driver(name: str, value: Any) -> str | None:
@@ -273,100 +248,4 @@ def _image_driver(name: str, value: Any) -> str | None:
     return str(driver)
 
 
-_IMAGE_DRIVER = FieldCheck(_image_driver, {"enum": ["docker", "glance", "None", ""]})
-
-
-def create_table(bounds: ContainerBounds, version: int) -> dict[str, FieldCheck]:
-    """The fields of a create at that version. Fields of later schemas are left out."""
-    words = optional(_WORDS)
-    table: dict[str, FieldCheck] = {
-        "name": optional(NAME),
-        "image": _IMAGE,
-        "command": words if version >= COMMAND_LIST else optional(COMMAND),
-        "entrypoint": words,
-        "cpu": optional(cpu(bounds)),
-        "cpu_policy": optional(choice("dedicated", "shared")),
-        "memory": optional(digits(bounds.minimum_memory, bounds.maximum_memory)),
-        "disk": optional(digits(1, bounds.maximum_disk)),
-        "workdir": optional(text(low=0, pattern=r"\A(/|\Z)", rule="it has to be an absolute path.")),
-        "auto_remove": optional(strict_flag),
-        "image_pull_policy": optional(choice("never", "always", "ifnotpresent", "Never", "Always", "IfNotPresent")),
-        "image_driver": optional(_IMAGE_DRIVER),
-        "labels": optional(_LABELS),
-        "hints": optional(_HINTS),
-        "environment": optional(_ENVIRONMENT),
-        "restart_policy": optional(_RESTART_POLICY),
-        "interactive": optional(flag),
-        "tty": optional(flag),
-        "security_groups": optional(strings()),
-        "exposed_ports": optional(_EXPOSED_PORTS),
-        "nets": optional(_NETS),
-        "mounts": optional(_MOUNTS),
-        "runtime": optional(text()),
-        "hostname": optional(
-            text(pattern=r"\A[a-zA-Z0-9._-]*\Z", high=63, rule="it has to be letters, digits and ._- only.")
-        ),
-        "availability_zone": optional(text()),
-        "auto_heal": optional(flag),
-        "privileged": optional(flag),
-        "healthcheck": optional(_HEALTHCHECK),
-        "registry": optional(text(low=2)),
-        "host": optional(text()),
-    }
-    return {name: check for name, check in table.items() if version >= _SCHEMA_SINCE.get(name, 1)}
-
-
-def create_schema() -> Schema:
-    """The schema of a create at the newest version. A command may also be a string, as in older versions."""
-    table = create_table(UNBOUNDED, NEWEST)
-    command = {"anyOf": [table["command"].schema, COMMAND.schema]}
-    return body_of(table | {"command": FieldCheck(_command, command)}, "image")
-
-
-def read_create(call: Call, body: Mapping[str, Any]) -> dict[str, Any]:
-    """The checked fields of a create. A null counts as absent."""
-    table = create_table(call.parts.options.container_bounds, call.version)
-    refuse_unknown(body, table)
-    if body.get("image") is None:
-        raise SchemaError("'image' is a required property.", field="image")
-    for name, since in _USABLE_SINCE.items():
-        if name in body and call.version < since:
-            raise NeedsNewerVersion(name, call.version, since)
-    return {name: value for name, value in read(body, table).items() if value is not None}
-
-
-def refuse_unknown(body: Mapping[str, Any], table: Mapping[str, FieldCheck]) -> None:
-    """Raise for a key that the schema does not have."""
-    for name in body:
-        if name not in table:
-            text = f"Additional properties are not allowed ('{name[:80]}' was unexpected)."
-            raise SchemaError(text, field=name)
-
-
-def spec_of(wish: Mapping[str, Any], bounds: ContainerBounds, version: int) -> ContainerSpec:
-    """The spec with the checked fields."""
-    plain_fields = {name: wish[name] for name in _PLAIN_FIELDS if name in wish}
-    policy = wish.get("image_pull_policy")
-    groups = tuple(dict.fromkeys(wish.get("security_groups", ())))
-    if groups and wish.get("exposed_ports"):
-        raise Invalid("security_groups and exposed_ports cannot be used together.", field="exposed_ports")
-    policy_name = wish["restart_policy"].name if "restart_policy" in wish else "no"
-    if wish.get("auto_remove") and policy_name in _RESTARTING:
-        reason = f"restart_policy {policy_name} starts the container again, so that its end never comes."
-        raise InvalidField("auto_remove", wish["auto_remove"], reason)
-    interactive = wish.get("interactive", False)
-    return ContainerSpec(
-        **plain_fields,
-        cpu=wish.get("cpu", bounds.default_cpu),
-        memory=wish.get("memory", bounds.default_memory),
-        image_pull_policy=None if policy is None else policy.lower(),
-        security_groups=groups,
-        interactive=interactive,
-        tty=wish.get("tty", False) if version >= TTY_OF_ITS_OWN else interactive,
-    )
-
-
-_PLAIN_FIELDS = (
-    "image command entrypoint cpu_policy disk workdir auto_remove image_driver labels hints environment "
-    "restart_policy exposed_ports nets mounts runtime hostname availability_zone auto_heal privileged healthcheck host"
-).split()
+IMAGE_DRIVER = FieldCheck(_image_driver, {"enum": ["docker", "glance", "None", ""]})
