@@ -44,8 +44,8 @@ async def _ask(runtime: Runtime, method: str, uuid: str, params: Mapping[str, An
         case "logs" if isinstance(runtime, SupportsLogs):
             return await runtime.logs(uuid, **params)
         case "execute" if isinstance(runtime, SupportsExec):
-            ended = await runtime.execute(uuid, params["command"], limit=limit)
-            return {"output": ended.output, "exit_code": ended.exit_code}
+            result = await runtime.execute(uuid, params["command"], limit=limit)
+            return {"output": result.output, "exit_code": result.exit_code}
         case "top" if isinstance(runtime, SupportsTop):
             return dict(await runtime.top(uuid, params.get("ps_args")))
         case "stats" if isinstance(runtime, SupportsStats):

@@ -81,7 +81,7 @@ class Loop:
 
     async def _resync(self) -> None:
         while True:
-            await retrying(self._read_all, clock=self._clock, what=f"{self.name} resync")
+            await retrying(self._read_all, clock=self._clock, subject=f"{self.name} resync")
             await self._clock.sleep(self._resync_seconds)
 
     async def _read_all(self) -> None:
@@ -131,9 +131,9 @@ class LeaseRunner:
         if uuid not in self._running:
             return
         generation = await self._subject.generation(uuid)
-        running = self._running.get(uuid)
-        if running is not None and generation != running[1]:
-            running[0].cancel()
+        entry = self._running.get(uuid)
+        if entry is not None and generation != entry[1]:
+            entry[0].cancel()
 
     async def work(self, uuid: str) -> float | None:
         generation = await self._subject.generation(uuid)
@@ -174,29 +174,29 @@ class LeaseRunner:
         while True:
             await self._clock.sleep(RENEW_SECONDS)
             async with self._store.write() as tx:
-                held = await tx.leases(self.topic).renew(lease, LEASE_SECONDS)
-            if not held:
+                is_held = await tx.leases(self.topic).renew(lease, LEASE_SECONDS)
+            if not is_held:
                 work.cancel()
                 return
 
 
-async def retrying(work: Callable[[], Awaitable[None]], *, clock: Clock, what: str) -> None:
+async def retrying(work: Callable[[], Awaitable[None]], *, clock: Clock, subject: str) -> None:
     """Do it until it succeeds; a failure is reported and waited out."""
     wait = 1.0
     while True:
         try:
             await work()
         except Exception as error:  # noqa: BLE001  (a loop outlives what it does; the failure is reported)
-            report(what, error)
+            report(subject, error)
             await clock.sleep(wait)
             wait = min(wait * 2, 30.0)
         else:
             return
 
 
-def report(what: str, error: BaseException) -> None:
+def report(subject: str, error: BaseException) -> None:
     """Log a failure that nobody else will see. The store logs its own, once."""
     if isinstance(error, BrokenRow | StoreUnavailable):
-        log.debug("waits for the store", what=what, reason=error.detail)
+        log.debug("waits for the store", what=subject, reason=error.detail)
         return
-    log.error("failed", what=what, error=str(error), exc_info=error)
+    log.error("failed", what=subject, error=str(error), exc_info=error)

@@ -44,7 +44,7 @@ class LoopMetrics:
         """The same work, with its passes counted."""
 
         async def run(uuid: str) -> float | None:
-            started, outcome = clock.monotonic(), "raised"
+            started_at, outcome = clock.monotonic(), "raised"
             try:
                 again = await work(uuid)
                 outcome = "idle" if again is None else "again"
@@ -54,7 +54,7 @@ class LoopMetrics:
             else:
                 return again
             finally:
-                self._passes.labels(loop, outcome).observe(clock.monotonic() - started)
+                self._passes.labels(loop, outcome).observe(clock.monotonic() - started_at)
 
         return run
 

@@ -28,8 +28,8 @@ def wants(labels: Mapping[str, str], name: str) -> bool:
 
 def count(labels: Mapping[str, str], name: str) -> int | None:
     """The number that the label says; None where there is none."""
-    said = labels.get(name)
-    return int(said) if said is not None and _COUNT.fullmatch(said) else None
+    value = labels.get(name)
+    return int(value) if value is not None and _COUNT.fullmatch(value) else None
 
 
 def check(labels: Mapping[str, str]) -> None:
@@ -40,6 +40,6 @@ def check(labels: Mapping[str, str]) -> None:
     for name in (LEAST, MOST):
         if name in labels and count(labels, name) is None:
             raise bad_label(name, labels[name], "it has to be a number of nodes.")
-    least, most = count(labels, LEAST), count(labels, MOST)
-    if least is not None and most is not None and least > most:
-        raise bad_label(LEAST, labels[LEAST], f"it is above {MOST} {most}.")
+    min_count, max_count = count(labels, LEAST), count(labels, MOST)
+    if min_count is not None and max_count is not None and min_count > max_count:
+        raise bad_label(LEAST, labels[LEAST], f"it is above {MOST} {max_count}.")

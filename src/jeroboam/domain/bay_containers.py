@@ -174,89 +174,89 @@ _WORKS = frozenset({_S.RUNNING, _S.PAUSED})
 VANISHED = "The container is gone from its bay."
 
 
-def pending(workload: BayContainer) -> tuple[BayContainerOp, ...]:
+def pending(container: BayContainer) -> tuple[BayContainerOp, ...]:
     """What was asked and has not ended, oldest first."""
-    return tuple(op for op in workload.ops if op.seq > workload.observed.seq)
+    return tuple(op for op in container.ops if op.seq > container.observed.seq)
 
 
-def expected(workload: BayContainer) -> BayContainerStatus:
+def expected(container: BayContainer) -> BayContainerStatus:
     """The status once all that was asked is done. Clients of 2015 ask one thing after another and wait for none."""
-    waiting = pending(workload)
-    return _AFTER[waiting[-1].act] if waiting else _settled(workload.observed)[0]
+    pending_ops = pending(container)
+    return _AFTER[pending_ops[-1].act] if pending_ops else _settled(container.observed)[0]
 
 
-def check_act(workload: BayContainer, act: str) -> None:
+def check_act(container: BayContainer, act: str) -> None:
     """Raise `Conflict` if the state in which the act would find the container forbids it."""
-    if workload.deleting:
-        raise Conflict(f"Cannot {act} container {workload.uuid}: it is being deleted.", field="status")
-    status = expected(workload)
+    if container.deleting:
+        raise Conflict(f"Cannot {act} container {container.uuid}: it is being deleted.", field="status")
+    status = expected(container)
     if status not in ALLOWED[act]:
-        raise Conflict(f"Cannot {act} container {workload.uuid} in {status} status", field="status")
+        raise Conflict(f"Cannot {act} container {container.uuid} in {status} status", field="status")
 
 
 def ask_workload(
-    workload: BayContainer, act: ContainerAction, *, now: dt.datetime, deadline: dt.datetime
+    container: BayContainer, act: ContainerAction, *, now: dt.datetime, deadline: dt.datetime
 ) -> BayContainer:
     """The workload with one more op; none of what waits is given up before the last. The caller has checked it."""
-    waiting = pending(workload)
-    last = waiting[-1].seq if waiting else workload.observed.seq
-    until = max(deadline, workload.deadline_at) if waiting and workload.deadline_at else deadline
-    asked = replace(
-        workload,
-        ops=(*waiting, BayContainerOp(seq=last + 1, act=act)),
-        generation=workload.generation + 1,
-        observed=replace(workload.observed, failure=None, failed=None),
+    pending_ops = pending(container)
+    last = pending_ops[-1].seq if pending_ops else container.observed.seq
+    until = max(deadline, container.deadline_at) if pending_ops and container.deadline_at else deadline
+    new_container = replace(
+        container,
+        ops=(*pending_ops, BayContainerOp(seq=last + 1, act=act)),
+        generation=container.generation + 1,
+        observed=replace(container.observed, failure=None, failed=None),
         deadline_at=until,
         updated_at=now,
     )
-    return project_workload(asked)
+    return project_workload(new_container)
 
 
-def ask_delete(workload: BayContainer, *, now: dt.datetime, deadline: dt.datetime) -> BayContainer:
+def ask_delete(container: BayContainer, *, now: dt.datetime, deadline: dt.datetime) -> BayContainer:
     """The workload on its way out: whatever waits is moot. Asking twice is asking once."""
-    if workload.deleting:
-        return workload
-    leaving = replace(
-        workload,
+    if container.deleting:
+        return container
+    new_container = replace(
+        container,
         ops=(),
         deleting=True,
-        generation=workload.generation + 1,
-        observed=replace(workload.observed, failure=None, failed=None),
+        generation=container.generation + 1,
+        observed=replace(container.observed, failure=None, failed=None),
         deadline_at=deadline,
         updated_at=now,
     )
-    return project_workload(leaving)
+    return project_workload(new_container)
 
 
-def project_workload(workload: BayContainer, *, waiting_for: str | None = None) -> BayContainer:
+def project_workload(container: BayContainer, *, waiting_for: str | None = None) -> BayContainer:
     """The workload with its public status; a deadline only while something is due.
 
     `waiting_for` says what the work waits for, once that is known.
     """
-    seen, waiting = workload.observed, pending(workload)
+    observed, pending_ops = container.observed, pending(container)
     reason: str | None
-    if workload.deleting:
-        if seen.failure is not None:
-            return replace(workload, status=_S.ERROR, status_reason=seen.failure, deadline_at=None)
+    if container.deleting:
+        if observed.failure is not None:
+            return replace(container, status=_S.ERROR, status_reason=observed.failure, deadline_at=None)
         reason = f"It is being deleted: {waiting_for}" if waiting_for else "It is being deleted."
-        return replace(workload, status=_meanwhile(seen), status_reason=reason)
-    if waiting:
-        reason = waiting_for or f"What was asked is under way: {', '.join(op.act for op in waiting)}."
-        return replace(workload, status=_meanwhile(seen), status_reason=reason)
-    status, reason = _settled(seen)
-    if seen.silent is not None and seen.failure is None:
-        status, reason = _S.UNKNOWN, seen.silent
-    return replace(workload, ops=(), status=status, status_reason=reason, deadline_at=None)
+        return replace(container, status=_meanwhile(observed), status_reason=reason)
+    if pending_ops:
+        reason = waiting_for or f"What was asked is under way: {', '.join(op.act for op in pending_ops)}."
+        return replace(container, status=_meanwhile(observed), status_reason=reason)
+    status, reason = _settled(observed)
+    if observed.silent is not None and observed.failure is None:
+        status, reason = _S.UNKNOWN, observed.silent
+    return replace(container, ops=(), status=status, status_reason=reason, deadline_at=None)
 
 
-def _meanwhile(seen: BayContainerObserved) -> BayContainerStatus:
+def _meanwhile(observed: BayContainerObserved) -> BayContainerStatus:
     """What shows while something is under way: the last seen state, if there is one."""
-    return _S.UNKNOWN if seen.state is RuntimeState.ABSENT else _SEEN[seen.state]
+    return _S.UNKNOWN if observed.state is RuntimeState.ABSENT else _SEEN[observed.state]
 
 
-def _settled(seen: BayContainerObserved) -> tuple[BayContainerStatus, str | None]:
+def _settled(observed: BayContainerObserved) -> tuple[BayContainerStatus, str | None]:
     """What the last look means where nothing is under way."""
-    status = _SEEN[seen.state]
-    if seen.failure is not None:
-        return (_S.ERROR if seen.failed in _FATAL and status not in _WORKS else status), seen.failure
-    return status, VANISHED if seen.state is RuntimeState.ABSENT else None
+    status = _SEEN[observed.state]
+    if observed.failure is not None:
+        return (_S.ERROR if observed.failed in _FATAL and status not in _WORKS else status), observed.failure
+    return status, VANISHED if observed.state is RuntimeState.ABSENT else None

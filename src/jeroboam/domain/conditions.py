@@ -18,9 +18,9 @@ class Condition:
 
 def merge(old: Iterable[Condition], new: Iterable[Condition], now: dt.datetime) -> tuple[Condition, ...]:
     """The new facts over the old ones; `since` moves only where the status changed."""
-    known = {condition.type: condition for condition in old}
+    by_type = {condition.type: condition for condition in old}
     for condition in new:
-        before = known.get(condition.type)
-        same = before is not None and before.status == condition.status
-        known[condition.type] = replace(condition, since=before.since if before and same else now)
-    return tuple(known[key] for key in sorted(known))
+        before = by_type.get(condition.type)
+        is_unchanged = before is not None and before.status == condition.status
+        by_type[condition.type] = replace(condition, since=before.since if before and is_unchanged else now)
+    return tuple(by_type[key] for key in sorted(by_type))

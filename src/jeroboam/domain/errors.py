@@ -26,24 +26,24 @@ class Invalid(Refused):
 _SHOWN = 80
 
 
-def describe_bad_value(field: str, value: object, why: str) -> str:
+def describe_bad_value(field: str, value: object, reason: str) -> str:
     """Field, value and rule in one sentence: clients show no more than the first."""
-    shown = str(list(value) if isinstance(value, tuple) else value)
-    if len(shown) > _SHOWN:
-        shown = f"{shown[:_SHOWN]}..."
-    return f"Invalid input for field '{field}', value '{shown}': {why}"
+    text = str(list(value) if isinstance(value, tuple) else value)
+    if len(text) > _SHOWN:
+        text = f"{text[:_SHOWN]}..."
+    return f"Invalid input for field '{field}', value '{text}': {reason}"
 
 
 class BadValue(Invalid):
     """A field whose value breaks its rule."""
 
-    def __init__(self, field: str, value: object, why: str) -> None:
-        super().__init__(describe_bad_value(field, value, why), field=field)
+    def __init__(self, field: str, value: object, reason: str) -> None:
+        super().__init__(describe_bad_value(field, value, reason), field=field)
 
 
-def bad_label(name: str, value: str, why: str) -> BadValue:
+def bad_label(name: str, value: str, reason: str) -> BadValue:
     """The refusal of that label of a cluster or a template."""
-    return BadValue(f"labels/{name}", value, why)
+    return BadValue(f"labels/{name}", value, reason)
 
 
 class NotFound(Refused):

@@ -85,23 +85,23 @@ class EventDraft:
 
 def worth_telling(before: Cluster, after: Cluster) -> list[EventDraft]:
     """What its users should read of that change: another status, another reason for it, another health."""
-    told = []
+    drafts = []
     reason = after.status_reason
     if after.status != before.status or (reason and reason != before.status_reason and not counts(reason)):
-        told.append(EventDraft(event_type=CLUSTER_STATUS, status=after.status, message=reason))
+        drafts.append(EventDraft(event_type=CLUSTER_STATUS, status=after.status, message=reason))
     health = after.observed.health_status
     if health is not None and health != before.observed.health_status:
-        told.append(EventDraft(event_type=CLUSTER_HEALTH, status=health, message=_ailing(after)))
-    return told
+        drafts.append(EventDraft(event_type=CLUSTER_HEALTH, status=health, message=_ailing(after)))
+    return drafts
 
 
 def _ailing(cluster: Cluster) -> str | None:
     """What of the cluster is not well; None if it is."""
-    seen = cluster.observed
-    if seen.health_status is Health.HEALTHY:
+    observed = cluster.observed
+    if observed.health_status is Health.HEALTHY:
         return None
-    ill = {part: said for part, said in seen.health_status_reason.items() if said not in WELL}
-    return "; ".join(f"{part}: {said}" for part, said in ill.items()) or None
+    unhealthy_parts = {part: text for part, text in observed.health_status_reason.items() if text not in WELL}
+    return "; ".join(f"{part}: {text}" for part, text in unhealthy_parts.items()) or None
 
 
 def nodes(count: int) -> str:
@@ -114,13 +114,13 @@ def counts(reason: str) -> bool:
     return _COUNTS.match(reason) is not None
 
 
-def is_repeated(told: EventDraft, since_wish: Collection[Event]) -> bool:
+def is_repeated(draft: EventDraft, since_wish: Collection[Event]) -> bool:
     """Whether the same was told since the last wish, numbers aside: what is tried again fails again in the same way."""
-    if told.event_type != CLUSTER_STATUS:
+    if draft.event_type != CLUSTER_STATUS:
         return False
-    same = _gist(told.message)
+    gist = _gist(draft.message)
     return any(
-        event.event_type == CLUSTER_STATUS and event.status == told.status and _gist(event.message) == same
+        event.event_type == CLUSTER_STATUS and event.status == draft.status and _gist(event.message) == gist
         for event in since_wish
     )
 

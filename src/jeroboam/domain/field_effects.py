@@ -264,37 +264,37 @@ CONTAINERS: FieldTable = {
 }
 
 
-def check_fields(table: FieldTable, asked: Mapping[str, Any], *drivers: str) -> None:
+def check_fields(table: FieldTable, values: Mapping[str, Any], *drivers: str) -> None:
     """Raise `Invalid` for the first field whose value one of these drivers refuses; the text names both, and why."""
-    for name, value, driver, rule in _ruled(table, asked, drivers):
+    for name, value, driver, rule in _ruled(table, values, drivers):
         if rule.effect_of(value) is FieldEffect.REFUSED:
             takes = f"takes {', '.join(rule.words)} only" if rule.words else "cannot do it"
             # Where some words have no effect, the note is about them.
-            why = f"{driver} {takes}." if rule.ignores or not rule.note else f"{driver} {takes}: {rule.note}."
-            raise BadValue(name, value, why)
+            reason = f"{driver} {takes}." if rule.ignores or not rule.note else f"{driver} {takes}: {rule.note}."
+            raise BadValue(name, value, reason)
 
 
 def is_ignored(table: FieldTable, name: str, value: object, *drivers: str) -> bool:
     """Whether one of these drivers takes that value without effect."""
-    found = _ruled(table, {name: value}, drivers)
-    return any(rule.effect_of(value) is FieldEffect.WITHOUT_EFFECT for _name, _value, _driver, rule in found)
+    rules = _ruled(table, {name: value}, drivers)
+    return any(rule.effect_of(value) is FieldEffect.WITHOUT_EFFECT for _name, _value, _driver, rule in rules)
 
 
 def fields_honoured(cluster: Cluster) -> Condition:
     """Whether every field that the cluster's users set has an effect; the message names the others, and why."""
     spec = cluster.spec
     drivers = (spec.template.coe, spec.template.driver or "")
-    above = {name: value for name, value in _changed(spec.template).items() if name not in _OVERRIDDEN}
-    own = _changed(spec)
-    ruled = [*_ruled(TEMPLATES, above, drivers), *_ruled(CLUSTERS, own, drivers)]
-    idle = {
+    template_fields = {name: value for name, value in _changed(spec.template).items() if name not in _OVERRIDDEN}
+    cluster_fields = _changed(spec)
+    rules = [*_ruled(TEMPLATES, template_fields, drivers), *_ruled(CLUSTERS, cluster_fields, drivers)]
+    notes = {
         name: f"{name} ({rule.note})"
-        for name, value, _driver, rule in ruled
+        for name, value, _driver, rule in rules
         if rule.effect_of(value) is FieldEffect.WITHOUT_EFFECT
     }
-    if not idle:
+    if not notes:
         return Condition(type="FieldsHonoured", status=True)
-    text = f"These fields have no effect here: {'; '.join(idle[name] for name in sorted(idle))}."
+    text = f"These fields have no effect here: {'; '.join(notes[name] for name in sorted(notes))}."
     return Condition(type="FieldsHonoured", status=False, reason="NoEffect", message=text)
 
 
@@ -311,9 +311,9 @@ def _changed(spec: TemplateSpec | ClusterSpec) -> dict[str, Any]:
 
 
 def _ruled(
-    table: FieldTable, asked: Mapping[str, Any], drivers: tuple[str, ...]
+    table: FieldTable, values: Mapping[str, Any], drivers: tuple[str, ...]
 ) -> Iterator[tuple[str, Any, str, FieldRule]]:
-    for name, value in asked.items():
+    for name, value in values.items():
         for driver, rule in table.get(name, {}).items():
             if driver in drivers:
                 yield name, value, driver, rule

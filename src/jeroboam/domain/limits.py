@@ -78,12 +78,12 @@ class RequestedSize:
 
 def asked_by(cluster: Cluster, groups: Sequence[NodeGroup], template: Template | None) -> RequestedSize:
     """The cluster as a wish for all that it is; None for a template that is not there any more."""
-    of = cluster.spec.template
+    template_spec = cluster.spec.template
     return RequestedSize(
         cluster_name=cluster.name,
         template=(cluster.template_id, template.name if template else ""),
-        coe=of.coe,
-        provider=of.driver,
+        coe=template_spec.coe,
+        provider=template_spec.driver,
         flavors=[flavor_of(cluster, group) for group in groups],
         labels=cluster.spec.labels,
         labels_complete=True,
@@ -112,11 +112,11 @@ def parse(document: Any) -> tuple[Limit, ...]:
         limits = msgspec.convert(document, File).limits
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from error
-    seen: set[str] = set()
+    names: set[str] = set()
     for limit in limits:
-        if limit.name in seen:
+        if limit.name in names:
             raise ValueError(f"limit {limit.name}: there are two of that name")
-        seen.add(limit.name)
+        names.add(limit.name)
         _check(limit)
     return limits
 
@@ -153,71 +153,71 @@ def _concerns(limit: Limit, owner: LimitOwner) -> bool:
     return bool(names & set(limit.projects)) or owner.domain_id in limit.domains
 
 
-def judge(limits: Iterable[Limit], asked: RequestedSize) -> Iterator[LimitVerdict]:
+def judge(limits: Iterable[Limit], request: RequestedSize) -> Iterator[LimitVerdict]:
     """What each bound of each limit says, where the wish has anything to do with it."""
     for limit in limits:
-        yield from _judge_kind(limit, asked)
-        yield from _judge_labels(limit, asked)
-        yield from _judge_size(limit, asked)
+        yield from _judge_kind(limit, request)
+        yield from _judge_labels(limit, request)
+        yield from _judge_size(limit, request)
 
 
-def check(limits: Iterable[Limit], asked: RequestedSize) -> None:
+def check(limits: Iterable[Limit], request: RequestedSize) -> None:
     """Raise `Forbidden` with the first bound that the wish is beyond."""
-    for verdict in judge(limits, asked):
+    for verdict in judge(limits, request):
         if not verdict.allowed:
             raise Forbidden(f"Limit {verdict.limit}: {verdict.text}", field=verdict.field)
 
 
-def _judge_kind(limit: Limit, asked: RequestedSize) -> Iterator[LimitVerdict]:
-    def one_of(field: str, what: str, allowed: Sequence[str] | None, *names: str | None) -> Iterator[LimitVerdict]:
+def _judge_kind(limit: Limit, request: RequestedSize) -> Iterator[LimitVerdict]:
+    def one_of(field: str, subject: str, patterns: Sequence[str] | None, *names: str | None) -> Iterator[LimitVerdict]:
         """By any of its names the thing has to be among the allowed ones."""
-        if allowed is None:
+        if patterns is None:
             return
-        named = [name for name in names if name]
-        good = any(fnmatchcase(name, pattern) for name in named for pattern in allowed)
-        asks = f"asked for is {named[-1]}" if named else "none is named"
-        text = f"{what} may be {_listed(allowed)}; {asks}."
+        known_names = [name for name in names if name]
+        good = any(fnmatchcase(name, pattern) for name in known_names for pattern in patterns)
+        asks = f"asked for is {known_names[-1]}" if known_names else "none is named"
+        text = f"{subject} may be {_listed(patterns)}; {asks}."
         yield LimitVerdict(limit=limit.name, field=field, allowed=good, text=text)
 
-    if asked.template is not None:
-        yield from one_of("cluster_template_id", "the cluster template", limit.allowed_templates, *asked.template)
-    if asked.coe is not None:
-        yield from one_of("coe", "the COE", limit.allowed_coes, asked.coe)
-    if asked.provider is not None:
-        yield from one_of("driver", "the provider (driver)", limit.allowed_providers, asked.provider)
-    for flavor in dict.fromkeys(asked.flavors):
+    if request.template is not None:
+        yield from one_of("cluster_template_id", "the cluster template", limit.allowed_templates, *request.template)
+    if request.coe is not None:
+        yield from one_of("coe", "the COE", limit.allowed_coes, request.coe)
+    if request.provider is not None:
+        yield from one_of("driver", "the provider (driver)", limit.allowed_providers, request.provider)
+    for flavor in dict.fromkeys(request.flavors):
         yield from one_of("flavor_id", "a flavor", limit.allowed_flavors, flavor)
-    if asked.cluster_name is not None and limit.cluster_name is not None:
-        text = f"a cluster's name has to match {limit.cluster_name}; asked for is {asked.cluster_name}."
-        good = re.fullmatch(limit.cluster_name, asked.cluster_name) is not None
+    if request.cluster_name is not None and limit.cluster_name is not None:
+        text = f"a cluster's name has to match {limit.cluster_name}; asked for is {request.cluster_name}."
+        good = re.fullmatch(limit.cluster_name, request.cluster_name) is not None
         yield LimitVerdict(limit=limit.name, field="name", allowed=good, text=text)
 
 
-def _judge_labels(limit: Limit, asked: RequestedSize) -> Iterator[LimitVerdict]:
-    if asked.labels is None:
+def _judge_labels(limit: Limit, request: RequestedSize) -> Iterator[LimitVerdict]:
+    if request.labels is None:
         return
     for pattern in limit.forbidden_labels:
-        found = sorted(key for key in asked.labels if fnmatchcase(key, pattern))
-        text = f"there may be no label {pattern}; asked for is {', '.join(found) or 'none'}."
-        yield LimitVerdict(limit=limit.name, field="labels", allowed=not found, text=text)
-    for key, pattern in limit.required_labels.items() if asked.labels_complete else ():
-        value = asked.labels.get(key)
+        matches = sorted(key for key in request.labels if fnmatchcase(key, pattern))
+        text = f"there may be no label {pattern}; asked for is {', '.join(matches) or 'none'}."
+        yield LimitVerdict(limit=limit.name, field="labels", allowed=not matches, text=text)
+    for key, pattern in limit.required_labels.items() if request.labels_complete else ():
+        value = request.labels.get(key)
         good = value is not None and re.fullmatch(pattern, value) is not None
         asks = "there is none" if value is None else f"asked for is {value}"
         text = f"a cluster has to have a label {key} that matches {pattern}; {asks}."
         yield LimitVerdict(limit=limit.name, field="labels", allowed=good, text=text)
 
 
-def _judge_size(limit: Limit, asked: RequestedSize) -> Iterator[LimitVerdict]:
+def _judge_size(limit: Limit, request: RequestedSize) -> Iterator[LimitVerdict]:
     sizes = (
-        ("cluster", limit.max_nodes_per_cluster, asked.cluster_nodes),
-        ("project", limit.max_nodes_per_project, asked.project_nodes),
+        ("cluster", limit.max_nodes_per_cluster, request.cluster_nodes),
+        ("project", limit.max_nodes_per_project, request.project_nodes),
     )
-    for whole, most, nodes in sizes:
-        if most is not None and nodes is not None:
-            text = f"a {whole} may have {most} nodes, masters included; it would have {nodes}."
-            yield LimitVerdict(limit=limit.name, field="node_count", allowed=nodes <= most, text=text)
+    for owner_kind, max_nodes, nodes in sizes:
+        if max_nodes is not None and nodes is not None:
+            text = f"a {owner_kind} may have {max_nodes} nodes, masters included; it would have {nodes}."
+            yield LimitVerdict(limit=limit.name, field="node_count", allowed=nodes <= max_nodes, text=text)
 
 
-def _listed(allowed: Sequence[str]) -> str:
-    return ", ".join(allowed) or "none at all"
+def _listed(patterns: Sequence[str]) -> str:
+    return ", ".join(patterns) or "none at all"

@@ -34,17 +34,19 @@ def node_idents(node: Node, observed: NodeObserved | None) -> frozenset[str]:
 def plain_ident(ident: str) -> str:
     """The ident in small letters; a UUID without dashes."""
     small = ident.strip().lower()
-    packed = small.replace("-", "")
-    return packed if _HEX_UUID.fullmatch(packed) else small
+    compact = small.replace("-", "")
+    return compact if _HEX_UUID.fullmatch(compact) else small
 
 
 def find_node(group: NodeGroup, ident: str) -> Node | None:
     """The node of the group that is meant, or None."""
     observed = {node.uuid: node for node in group.observed}
-    wanted = plain_ident(ident)
+    plain = plain_ident(ident)
     for node in group.desired:
-        known = observed.get(node.uuid)
-        if wanted in node_idents(node, known) or (known is not None and _is_machine_id(wanted, known)):
+        node_observed = observed.get(node.uuid)
+        if plain in node_idents(node, node_observed) or (
+            node_observed is not None and _is_machine_id(plain, node_observed)
+        ):
             return node
     return None
 
@@ -61,8 +63,8 @@ def _is_machine_id(plain: str, observed: NodeObserved) -> bool:
 
 def leaving_nodes(group: NodeGroup) -> list[Node]:
     """Nodes that the group's wish names, and that are still planned."""
-    going = set(group.spec.nodes_to_remove)
-    return [node for node in group.desired if node.uuid in going]
+    uuids = set(group.spec.nodes_to_remove)
+    return [node for node in group.desired if node.uuid in uuids]
 
 
 def node_names(nodes: Iterable[Node]) -> str:

@@ -62,8 +62,8 @@ def result_of(cluster: Cluster) -> ActionResult:
     """How the last wish stands. An update that was rolled back has failed, however well the way back went."""
     if cluster.status.endswith("_IN_PROGRESS"):
         return ActionResult.PENDING
-    done = cluster.status.endswith("_COMPLETE") and cluster.operation is not Operation.ROLLBACK
-    return ActionResult.SUCCESS if done else ActionResult.FAILURE
+    is_success = cluster.status.endswith("_COMPLETE") and cluster.operation is not Operation.ROLLBACK
+    return ActionResult.SUCCESS if is_success else ActionResult.FAILURE
 
 
 def cadf(
@@ -98,7 +98,7 @@ def cadf(
 
 def _shown(cluster: Cluster, groups: Sequence[NodeGroup]) -> dict[str, Any]:
     """The cluster as the API shows it, without links, and without what may be a secret."""
-    spec, seen = cluster.spec, cluster.observed
+    spec, observed = cluster.spec, cluster.observed
 
     def addresses(*, masters: bool) -> list[str]:
         members = (node for group in groups if (group.spec.role == MASTER) is masters for node in group.observed)
@@ -126,11 +126,11 @@ def _shown(cluster: Cluster, groups: Sequence[NodeGroup]) -> dict[str, Any]:
         "master_lb_enabled": spec.master_lb_enabled,
         "status": cluster.status,
         "status_reason": cluster.status_reason,
-        "health_status": seen.health_status,
-        "health_status_reason": seen.health_status_reason,
-        "api_address": seen.api_address,
-        "coe_version": seen.coe_version,
-        "container_version": seen.container_version,
+        "health_status": observed.health_status,
+        "health_status_reason": observed.health_status_reason,
+        "api_address": observed.api_address,
+        "coe_version": observed.coe_version,
+        "container_version": observed.container_version,
         "node_addresses": addresses(masters=False),
         "master_addresses": addresses(masters=True),
         "created_at": cluster.created_at.isoformat(),
@@ -141,12 +141,12 @@ def _shown(cluster: Cluster, groups: Sequence[NodeGroup]) -> dict[str, Any]:
 def enveloped(event_type: str, payload: str, *, number: int, at: dt.datetime, publisher_id: str) -> Message:
     """The message of what lies in the outbox under that number since then; `payload` is JSON text."""
     content = json.loads(payload)
-    failed = isinstance(content, dict) and content.get("outcome") == ActionResult.FAILURE
+    is_failure = isinstance(content, dict) and content.get("outcome") == ActionResult.FAILURE
     return Message(
         message_id=str(uuid.uuid5(_NAMESPACE, f"{publisher_id} {number} {at.isoformat()}")),
         publisher_id=publisher_id,
         event_type=event_type,
-        priority="ERROR" if failed else "INFO",
+        priority="ERROR" if is_failure else "INFO",
         payload=content,
         timestamp=at.strftime("%Y-%m-%d %H:%M:%S.%f"),
     )

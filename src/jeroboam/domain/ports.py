@@ -57,7 +57,7 @@ class Admission(Protocol):
         """Raise `Invalid`, `Conflict` or `NotFound` if that group could not be added to the cluster."""
         ...
 
-    async def growth(self, cluster: Cluster, group: NodeGroup, more: int) -> None:
+    async def growth(self, cluster: Cluster, group: NodeGroup, added_nodes: int) -> None:
         """Raise `Conflict` if so many more nodes of that group have no room where the cluster is."""
         ...
 
@@ -80,7 +80,7 @@ class Sealer(Protocol):
         """The sealed form; `context` names what it belongs to and is needed to open it."""
         ...
 
-    def open(self, sealed: bytes, *, context: str) -> bytes:
+    def open(self, sealed_text: bytes, *, context: str) -> bytes:
         """The plain form. Raises `ValueError` for another key, another context or a changed text."""
         ...
 
@@ -154,7 +154,7 @@ class BayGateway(Protocol):
         """Run a command to its end and give its output, both streams in order."""
         ...
 
-    async def check(self, it: BayManifest) -> None:
+    async def check(self, manifest: BayManifest) -> None:
         """Raise `Invalid` with the words of its cluster for a manifest that it would refuse.
 
         A cluster that is not up, or does not answer within some seconds, refuses nothing.

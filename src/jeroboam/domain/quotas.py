@@ -35,11 +35,11 @@ class ContainerUse:
     disk: int = 0
 
 
-def exceeded(limits: dict[str, int], used: ContainerUse, asked: ContainerUse) -> list[str]:
+def exceeded(limits: dict[str, int], current: ContainerUse, extra: ContainerUse) -> list[str]:
     """The resources whose limit the sum of both would pass, in the order of the published API."""
-    over = []
+    resources = []
     for resource in ("containers", "memory", "cpu", "disk"):
         limit = limits[resource]
-        if limit != UNLIMITED and getattr(used, resource) + getattr(asked, resource) > limit:
-            over.append(resource)
-    return over
+        if limit != UNLIMITED and getattr(current, resource) + getattr(extra, resource) > limit:
+            resources.append(resource)
+    return resources

@@ -224,8 +224,8 @@ class StateForbids(Conflict):
 
 def pending(container: Container) -> tuple[Op, ...]:
     """What was asked and is neither done nor given up, oldest first."""
-    ended = max(container.observed.seq, container.given_up)
-    return tuple(op for op in container.ops if op.seq > ended)
+    ended_seq = max(container.observed.seq, container.given_up)
+    return tuple(op for op in container.ops if op.seq > ended_seq)
 
 
 def ask_container(
@@ -234,7 +234,7 @@ def ask_container(
     """The container with one more op, to be given up after so many seconds. The caller has checked the state."""
     last = container.ops[-1].seq if container.ops else max(container.observed.seq, container.given_up)
     op = Op(seq=last + 1, kind=kind, params=params, request_id=request_id, at=now)
-    asked = replace(
+    new_container = replace(
         container,
         ops=(*pending(container), op),
         generation=container.generation + 1,
@@ -243,24 +243,24 @@ def ask_container(
         deadline_at=now + dt.timedelta(seconds=seconds),
         updated_at=now,
     )
-    return project_container(asked)
+    return project_container(new_container)
 
 
 def project_container(container: Container) -> Container:
     """The container with its public status, status_reason and task_state; a deadline only while something is due."""
-    waiting, seen = pending(container), container.observed
-    if waiting:
-        kinds = [op.kind for op in waiting]
-        shown = next((kind for kind in _PENDING if kind in kinds), kinds[0])
-        status = _PENDING.get(shown, _SEEN[seen.state])
-        task = _TASK[OpKind.DELETE] if shown is OpKind.DELETE else seen.step or _TASK.get(kinds[0])
-        return replace(container, status=status, status_reason=seen.error or container.failure, task_state=task)
-    status, reason = _SEEN[seen.state], seen.error
+    pending_ops, observed = pending(container), container.observed
+    if pending_ops:
+        kinds = [op.kind for op in pending_ops]
+        visible_kind = next((kind for kind in _PENDING if kind in kinds), kinds[0])
+        status = _PENDING.get(visible_kind, _SEEN[observed.state])
+        task = _TASK[OpKind.DELETE] if visible_kind is OpKind.DELETE else observed.step or _TASK.get(kinds[0])
+        return replace(container, status=status, status_reason=observed.error or container.failure, task_state=task)
+    status, reason = _SEEN[observed.state], observed.error
     if container.failure is not None:
         status, reason = _S.ERROR, container.failure
-    elif seen.error is not None and seen.failed_op in _FATAL:
+    elif observed.error is not None and observed.failed_op in _FATAL:
         status = _S.ERROR
-    elif seen.state is RuntimeState.ABSENT:
+    elif observed.state is RuntimeState.ABSENT:
         status = _S.DELETED if container.spec.auto_remove else _S.ERROR
         reason = reason or VANISHED
     return replace(container, ops=(), status=status, status_reason=reason, task_state=None, deadline_at=None)

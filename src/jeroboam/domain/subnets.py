@@ -13,16 +13,18 @@ PROJECTS = IPv4Network("10.208.0.0/13")
 """Where the containers of projects have theirs."""
 
 
-def list_candidates(key: str, prefix: int, used: Iterable[IPv4Network], pool: IPv4Network) -> Iterator[IPv4Network]:
+def list_candidates(
+    key: str, prefix: int, used_networks: Iterable[IPv4Network], pool: IPv4Network
+) -> Iterator[IPv4Network]:
     """Subnets of the pool with that prefix length that overlap nothing in use, the key's own first."""
-    taken = [network for network in used if network.overlaps(pool)]
+    overlaps = [network for network in used_networks if network.overlaps(pool)]
     count = 1 << (prefix - pool.prefixlen)
     size = 1 << (32 - prefix)
     start = spread(key)
     for step in range(count):
         first = int(pool.network_address) + (start + step) % count * size
         subnet = IPv4Network((first, prefix))
-        if not any(subnet.overlaps(network) for network in taken):
+        if not any(subnet.overlaps(network) for network in overlaps):
             yield subnet
 
 

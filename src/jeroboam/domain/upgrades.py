@@ -12,15 +12,15 @@ from jeroboam.domain.clusters import Cluster, NodeGroup, NodeGroupSpec, Previous
 
 
 def rebased(
-    own: Mapping[str, str], old: Mapping[str, str], new: Mapping[str, str], *, keep_own: bool
+    own_labels: Mapping[str, str], old: Mapping[str, str], new: Mapping[str, str], *, keep_own: bool
 ) -> dict[str, str]:
     """Labels of something when those above it (its template's, its cluster's) change from `old` to `new`.
 
     What changes above changes here; what was different here before stays so only with `keep_own`.
     """
-    labels = dict(own)
+    labels = dict(own_labels)
     for key in old.keys() | new.keys():
-        if old.get(key) == new.get(key) or (keep_own and own.get(key) != old.get(key)):
+        if old.get(key) == new.get(key) or (keep_own and own_labels.get(key) != old.get(key)):
             continue
         if key in new:
             labels[key] = new[key]

@@ -39,12 +39,12 @@ class KeyFileSealer:
         head = _FORMAT + self._newest + nonce
         return head + self._ciphers[self._newest].encrypt(nonce, plain, _bound(head, context))
 
-    def has_key_of(self, sealed: bytes) -> bool:
+    def has_key_of(self, sealed_text: bytes) -> bool:
         """Whether the key that the text is sealed with is in the file."""
-        return sealed[len(_FORMAT) : len(_FORMAT) + _ID_OCTETS] in self._ciphers
+        return sealed_text[len(_FORMAT) : len(_FORMAT) + _ID_OCTETS] in self._ciphers
 
-    def open(self, sealed: bytes, *, context: str) -> bytes:
-        head, text = sealed[:_HEAD_OCTETS], sealed[_HEAD_OCTETS:]
+    def open(self, sealed_text: bytes, *, context: str) -> bytes:
+        head, text = sealed_text[:_HEAD_OCTETS], sealed_text[_HEAD_OCTETS:]
         if len(head) < _HEAD_OCTETS or not head.startswith(_FORMAT):
             raise ValueError("not a sealed text")
         cipher = self._ciphers.get(head[len(_FORMAT) : len(_FORMAT) + _ID_OCTETS])

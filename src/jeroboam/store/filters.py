@@ -40,40 +40,40 @@ class TemplateFilter:
     labels: tuple[tuple[str, str | None], ...] = ()
 
 
-def of_clusters(wanted: ClusterFilter) -> list[sa.ColumnElement[bool]]:
+def of_clusters(cluster_filter: ClusterFilter) -> list[sa.ColumnElement[bool]]:
     """The conditions that say so."""
     table, template = tables.cluster, tables.template
-    conditions = _labelled(table.c.spec, wanted.labels)
-    if wanted.name is not None:
-        conditions.append(table.c.name == wanted.name)
-    if wanted.statuses:
-        conditions.append(table.c.status.in_(wanted.statuses))
-    if wanted.coes:
-        conditions.append(readable(table.c.spec)["template"]["coe"].as_string().in_(wanted.coes))
-    if wanted.healths:
-        conditions.append(readable(table.c.observed)["health_status"].as_string().in_(wanted.healths))
-    if wanted.template is not None:
-        named = sa.select(template.c.uuid).where(
-            sa.or_(template.c.uuid == wanted.template, template.c.name == wanted.template)
+    conditions = _labelled(table.c.spec, cluster_filter.labels)
+    if cluster_filter.name is not None:
+        conditions.append(table.c.name == cluster_filter.name)
+    if cluster_filter.statuses:
+        conditions.append(table.c.status.in_(cluster_filter.statuses))
+    if cluster_filter.coes:
+        conditions.append(readable(table.c.spec)["template"]["coe"].as_string().in_(cluster_filter.coes))
+    if cluster_filter.healths:
+        conditions.append(readable(table.c.observed)["health_status"].as_string().in_(cluster_filter.healths))
+    if cluster_filter.template is not None:
+        template_uuids = sa.select(template.c.uuid).where(
+            sa.or_(template.c.uuid == cluster_filter.template, template.c.name == cluster_filter.template)
         )
-        conditions.append(table.c.template_id.in_(named))
+        conditions.append(table.c.template_id.in_(template_uuids))
     return conditions
 
 
-def of_templates(wanted: TemplateFilter) -> list[sa.ColumnElement[bool]]:
+def of_templates(template_filter: TemplateFilter) -> list[sa.ColumnElement[bool]]:
     """The conditions that say so."""
     table = tables.template
-    conditions = _labelled(table.c.spec, wanted.labels)
-    if wanted.name is not None:
-        conditions.append(table.c.name == wanted.name)
-    if wanted.coes:
-        conditions.append(readable(table.c.spec)["coe"].as_string().in_(wanted.coes))
-    if wanted.drivers:
-        conditions.append(readable(table.c.spec)["driver"].as_string().in_(wanted.drivers))
-    if wanted.public is not None:
-        conditions.append(table.c.public.is_(wanted.public))
-    if wanted.hidden is not None:
-        conditions.append(table.c.hidden.is_(wanted.hidden))
+    conditions = _labelled(table.c.spec, template_filter.labels)
+    if template_filter.name is not None:
+        conditions.append(table.c.name == template_filter.name)
+    if template_filter.coes:
+        conditions.append(readable(table.c.spec)["coe"].as_string().in_(template_filter.coes))
+    if template_filter.drivers:
+        conditions.append(readable(table.c.spec)["driver"].as_string().in_(template_filter.drivers))
+    if template_filter.public is not None:
+        conditions.append(table.c.public.is_(template_filter.public))
+    if template_filter.hidden is not None:
+        conditions.append(table.c.hidden.is_(template_filter.hidden))
     return conditions
 
 

@@ -28,13 +28,13 @@ class EventFilter:
 class EventRows(Rows[Event]):
     """Events. They are added and forgotten, never changed."""
 
-    async def listed(self, page: Page, project_id: str | None, wanted: EventFilter) -> list[Event]:
+    async def listed(self, page: Page, project_id: str | None, event_filter: EventFilter) -> list[Event]:
         """A page of the project's events (None: everybody's)."""
-        return await self.page(page, *self._owned(project_id), narrowed=_narrowing(wanted))
+        return await self.page(page, *self._owned(project_id), extra_conditions=_narrowing(event_filter))
 
-    async def total(self, project_id: str | None, wanted: EventFilter) -> int:
+    async def total(self, project_id: str | None, event_filter: EventFilter) -> int:
         """How many there are on all pages together."""
-        return await self.number(*self._owned(project_id), *_narrowing(wanted))
+        return await self.number(*self._owned(project_id), *_narrowing(event_filter))
 
     def _owned(self, project_id: str | None) -> list[sa.ColumnElement[bool]]:
         return [] if project_id is None else self.matching(project_id=project_id)
@@ -43,12 +43,12 @@ class EventRows(Rows[Event]):
         """The last wish to that cluster and what came after it, newest first, as far as one looks back."""
         table = tables.event
         query = EVENT.select.where(table.c.cluster_id == cluster_id).order_by(table.c.id.desc()).limit(_LOOK_BACK)
-        found = []
+        events = []
         for event in self._load(EVENT, (await self._connection.execute(query)).all()):
-            found.append(event)
+            events.append(event)
             if event.event_type in WISHES:
                 break
-        return found
+        return events
 
     async def last_wish(self, cluster_id: str) -> Event | None:
         """The last wish to that cluster, if it is still known."""
@@ -63,15 +63,17 @@ class EventRows(Rows[Event]):
         return int(result.rowcount)
 
 
-def _narrowing(wanted: EventFilter) -> list[sa.ColumnElement[bool]]:
+def _narrowing(event_filter: EventFilter) -> list[sa.ColumnElement[bool]]:
     table = tables.event
     conditions: list[sa.ColumnElement[bool]] = []
-    if wanted.cluster is not None:
-        conditions.append(sa.or_(table.c.cluster_id == wanted.cluster, table.c.cluster_name == wanted.cluster))
-    if wanted.event_types:
-        conditions.append(table.c.event_type.in_(wanted.event_types))
-    if wanted.nodegroup is not None:
-        conditions.append(table.c.nodegroup == wanted.nodegroup)
-    if wanted.since is not None:
-        conditions.append(table.c.created_at >= wanted.since)
+    if event_filter.cluster is not None:
+        conditions.append(
+            sa.or_(table.c.cluster_id == event_filter.cluster, table.c.cluster_name == event_filter.cluster)
+        )
+    if event_filter.event_types:
+        conditions.append(table.c.event_type.in_(event_filter.event_types))
+    if event_filter.nodegroup is not None:
+        conditions.append(table.c.nodegroup == event_filter.nodegroup)
+    if event_filter.since is not None:
+        conditions.append(table.c.created_at >= event_filter.since)
     return conditions

@@ -80,20 +80,20 @@ CLUSTER = RowKind(
 CLUSTER_BRIEF = RowKind(
     tables.cluster,
     ClusterBrief,
-    computed={"masters": _MASTERS, "others": _OTHERS},
+    computed_columns={"masters": _MASTERS, "others": _OTHERS},
     sortable=CLUSTER.sortable,
-    whole=False,
+    is_whole=False,
 )
 NODEGROUP = RowKind(
     tables.nodegroup,
     NodeGroup,
-    derived={"role": lambda group: group.spec.role, "node_count": lambda group: group.spec.node_count},
+    derived_columns={"role": lambda group: group.spec.role, "node_count": lambda group: group.spec.node_count},
     sortable=_in(tables.nodegroup, "spec", "flavor_id", "image_id", "labels")
     | _numbers(tables.nodegroup, "min_node_count", "max_node_count", "docker_volume_size")
     | _flags(tables.nodegroup, "is_default", "merge_labels")
     | {"stack_id": tables.nodegroup.c.cluster_id},
 )
-NODEGROUP_BRIEF = RowKind(tables.nodegroup, GroupBrief, sortable=NODEGROUP.sortable, whole=False)
+NODEGROUP_BRIEF = RowKind(tables.nodegroup, GroupBrief, sortable=NODEGROUP.sortable, is_whole=False)
 CERTIFICATE = RowKind(tables.certificate, Certificate, key="id")
 CONTAINER = RowKind(
     tables.container,
@@ -123,7 +123,7 @@ ORCHESTRATED = RowKind(
     BayManifest,
     only=_OF_MANIFESTS,
     # The table's other kind has a list of acts for a wish.
-    derived={"ops": lambda _: ()},
+    derived_columns={"ops": lambda _: ()},
     sortable={"bay_uuid": tables.workload.c.cluster_id},
 )
 NODE_RECORD = RowKind(tables.node_record, NodeRecord)
@@ -145,16 +145,16 @@ class TemplateRows(Rows[Template]):
     def _visible(self, project_id: str | None, *, hidden: bool) -> list[sa.ColumnElement[bool]]:
         if project_id is None:
             return []
-        own, table = tables.template.c.project_id == project_id, tables.template
-        shared = table.c.public.is_(True) if hidden else sa.and_(table.c.public.is_(True), table.c.hidden.is_(False))
-        return [sa.or_(own, shared)]
+        is_own, table = tables.template.c.project_id == project_id, tables.template
+        is_shared = table.c.public.is_(True) if hidden else sa.and_(table.c.public.is_(True), table.c.hidden.is_(False))
+        return [sa.or_(is_own, is_shared)]
 
     async def visible(
         self, page: Page, project_id: str | None, *, hidden: bool, wanted: TemplateFilter | None = None
     ) -> list[Template]:
         """The project's own and the public ones (None: everybody's); `hidden`: public ones that are hidden too."""
-        narrowed = filters.of_templates(wanted or TemplateFilter())
-        return await self.page(page, *self._visible(project_id, hidden=hidden), narrowed=narrowed)
+        conditions = filters.of_templates(wanted or TemplateFilter())
+        return await self.page(page, *self._visible(project_id, hidden=hidden), extra_conditions=conditions)
 
     async def total(self, project_id: str | None, *, hidden: bool, wanted: TemplateFilter) -> int:
         """How many there are on all pages of these together."""
@@ -162,11 +162,11 @@ class TemplateRows(Rows[Template]):
 
     async def find_visible(self, ident: str, project_id: str | None, *, hidden: bool) -> list[Template]:
         """Of the visible ones those that a user may mean by that id or name."""
-        seen = self._visible(project_id, hidden=hidden)
-        found = await self.find(ident)
-        if not found or not seen:
-            return found
-        return await self.where(tables.template.c.uuid.in_([template.uuid for template in found]), *seen)
+        conditions = self._visible(project_id, hidden=hidden)
+        templates = await self.find(ident)
+        if not templates or not conditions:
+            return templates
+        return await self.where(tables.template.c.uuid.in_([template.uuid for template in templates]), *conditions)
 
 
 class QuotaRows(Rows[Quota]):
@@ -182,10 +182,12 @@ class QuotaRows(Rows[Quota]):
 class ClusterRows(Rows[Cluster]):
     """Clusters."""
 
-    async def listed(self, page: Page, project_id: str | None, wanted: ClusterFilter | None = None) -> list[Cluster]:
+    async def listed(
+        self, page: Page, project_id: str | None, cluster_filter: ClusterFilter | None = None
+    ) -> list[Cluster]:
         """A page of the project's clusters (None: everybody's)."""
-        narrowed = filters.of_clusters(wanted or ClusterFilter())
-        return await self.page(page, *self._owned(project_id), narrowed=narrowed)
+        conditions = filters.of_clusters(cluster_filter or ClusterFilter())
+        return await self.page(page, *self._owned(project_id), extra_conditions=conditions)
 
     async def total(self, project_id: str | None, wanted: ClusterFilter) -> int:
         """How many there are on all pages of these together."""
@@ -200,11 +202,13 @@ class ClusterRows(Rows[Cluster]):
         return await self.where(table.c.created_at < moment, table.c.operation != Operation.DELETE)
 
     async def brief(
-        self, page: Page, project_id: str | None = None, wanted: ClusterFilter | None = None
+        self, page: Page, project_id: str | None = None, cluster_filter: ClusterFilter | None = None
     ) -> list[ClusterBrief]:
         """The same as lists show them, in one statement."""
-        rows = Rows(self._connection, CLUSTER_BRIEF, locking=False)
-        return await rows.page(page, *self._owned(project_id), narrowed=filters.of_clusters(wanted or ClusterFilter()))
+        rows = Rows(self._connection, CLUSTER_BRIEF, for_update=False)
+        return await rows.page(
+            page, *self._owned(project_id), extra_conditions=filters.of_clusters(cluster_filter or ClusterFilter())
+        )
 
     async def totals(self, project_id: str | None) -> tuple[int, int]:
         """How many clusters and how many nodes, masters included, a project wishes for (None: all projects)."""
@@ -221,10 +225,10 @@ class ClusterRows(Rows[Cluster]):
 _Group = TypeVar("_Group", NodeGroup, GroupBrief)
 
 
-def _by_cluster(cluster_ids: Iterable[str], found: Iterable[_Group]) -> dict[str, list[_Group]]:
+def _by_cluster(cluster_ids: Iterable[str], all_groups: Iterable[_Group]) -> dict[str, list[_Group]]:
     """The groups of each, masters first."""
     groups: dict[str, list[_Group]] = {cluster_id: [] for cluster_id in cluster_ids}
-    for group in found:
+    for group in all_groups:
         groups[group.cluster_id].append(group)
     for members in groups.values():
         members.sort(key=lambda group: group.spec.role != MASTER)
@@ -239,12 +243,12 @@ class NodeGroupRows(Rows[NodeGroup]):
 
         In a transaction that writes, what is wished would leave out a group that cannot be read: it raises `BrokenRow`.
         """
-        found = await self.where(*self.matching(cluster_id=list(cluster_ids)), strict=self._locking)
-        return _by_cluster(cluster_ids, found)
+        groups = await self.where(*self.matching(cluster_id=list(cluster_ids)), strict=self._for_update)
+        return _by_cluster(cluster_ids, groups)
 
     async def brief_of(self, *cluster_ids: str) -> dict[str, list[GroupBrief]]:
         """The same, as far as clusters show them."""
-        rows = Rows(self._connection, NODEGROUP_BRIEF, locking=False)
+        rows = Rows(self._connection, NODEGROUP_BRIEF, for_update=False)
         return _by_cluster(cluster_ids, await rows.select(cluster_id=list(cluster_ids)))
 
 

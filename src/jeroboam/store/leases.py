@@ -63,6 +63,6 @@ class Leases:
 
     async def _change(self, lease: Lease, **values: Any) -> bool:
         table = self._table
-        held = sa.and_(table.c.uuid == lease.uuid, table.c.lease_token == lease.token)
-        result = await self._connection.execute(table.update().where(held).values(**values))
+        condition = sa.and_(table.c.uuid == lease.uuid, table.c.lease_token == lease.token)
+        result = await self._connection.execute(table.update().where(condition).values(**values))
         return bool(result.rowcount)

@@ -21,9 +21,9 @@ async def look_again(session: QueryConnection) -> None:
             continue
         kinds = [kind for kind in WHOLE if kind.table is table]
         column = kinds[0].key_column
-        there = set((await session.execute(sa.select(column).where(column.in_(keys)))).scalars())
+        existing_keys = set((await session.execute(sa.select(column).where(column.in_(keys)))).scalars())
         for key in keys:
-            if key not in there:
+            if key not in existing_keys:
                 session.broken.removed(table.name, key)
         for kind in kinds:
-            await Rows(session, kind, locking=False).where(kind.key_column.in_(keys))
+            await Rows(session, kind, for_update=False).where(kind.key_column.in_(keys))

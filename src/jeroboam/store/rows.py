@@ -82,10 +82,10 @@ class Page:
 class Rows(Generic[T]):
     """The objects of one table, within one transaction."""
 
-    def __init__(self, connection: QueryConnection, kind: "RowKind[T]", *, locking: bool) -> None:
+    def __init__(self, connection: QueryConnection, kind: "RowKind[T]", *, for_update: bool) -> None:
         self._connection = connection
         self._kind = kind
-        self._locking = locking
+        self._for_update = for_update
 
     async def get(self, uuid: str) -> T | None:
         """The object; in a writing transaction its row is locked until the end.
@@ -93,8 +93,8 @@ class Rows(Generic[T]):
         Raises `BrokenRow` for one that is there and cannot be read.
         """
         table = self._kind.table
-        found = await self.where(table.c.uuid == uuid, strict=True)
-        return found[0] if found else None
+        objects = await self.where(table.c.uuid == uuid, strict=True)
+        return objects[0] if objects else None
 
     async def uuids(self, **equals: Any) -> list[str]:
         """The uuids of those whose fields have these values, of those that cannot be read too."""
@@ -111,7 +111,7 @@ class Rows(Generic[T]):
         query = self._kind.select.where(*conditions).order_by(self._kind.table.c.id)
         if limit is not None:
             query = query.limit(limit)
-        if self._locking:
+        if self._for_update:
             query = query.with_for_update()
         result = await self._connection.execute(query)
         return self._load(self._kind, result.all(), strict=strict)
@@ -128,12 +128,12 @@ class Rows(Generic[T]):
                 if strict:
                     raise BrokenRow(kind.table.name, key) from error
             else:
-                if broken and kind.whole:
+                if broken and kind.is_whole:
                     broken.repaired(kind.table.name, kind.key(row))
         return objects
 
     async def page(
-        self, page: Page, *conditions: sa.ColumnElement[bool], narrowed: Sequence[sa.ColumnElement[bool]] = ()
+        self, page: Page, *conditions: sa.ColumnElement[bool], extra_conditions: Sequence[sa.ColumnElement[bool]] = ()
     ) -> list[T]:
         """A page of those that meet all conditions, and those by which the asker narrowed the list.
 
@@ -142,7 +142,7 @@ class Rows(Generic[T]):
         """
         kind = self._kind
         key = kind.sort_column(page.sort_key)
-        query = kind.select.where(*conditions, *narrowed)
+        query = kind.select.where(*conditions, *extra_conditions)
         if page.marker is not None:
             query = query.where(await self._after(page, key, conditions))
         order = sa.desc if page.descending else sa.asc
@@ -155,12 +155,12 @@ class Rows(Generic[T]):
         """So many of what the query finds: a page that is not full says that the list is over."""
         left_out = 0
         while True:
-            asked = None if limit is None else limit + left_out
-            rows = (await self._connection.execute(query if asked is None else query.limit(asked))).all()
-            found = self._load(self._kind, rows)
-            left_out = len(rows) - len(found)
-            if limit is None or len(found) >= limit or len(rows) < (asked or 0):
-                return found[:limit]
+            row_limit = None if limit is None else limit + left_out
+            rows = (await self._connection.execute(query if row_limit is None else query.limit(row_limit))).all()
+            objects = self._load(self._kind, rows)
+            left_out = len(rows) - len(objects)
+            if limit is None or len(objects) >= limit or len(rows) < (row_limit or 0):
+                return objects[:limit]
 
     async def _after(
         self, page: Page, key: sa.ColumnElement[Any], conditions: Sequence[sa.ColumnElement[bool]]
@@ -168,14 +168,14 @@ class Rows(Generic[T]):
         """The condition that holds for what comes after the marker."""
         table = self._kind.table
         query = sa.select(key, table.c.id).where(table.c.uuid == page.marker, *conditions)
-        at = (await self._connection.execute(query)).first()
-        if at is None:
+        marker_row = (await self._connection.execute(query)).first()
+        if marker_row is None:
             raise NotFound(f"The marker {page.marker} could not be found.", field="marker")
-        value, row_id = at
+        value, row_id = marker_row
         beyond = table.c.id < row_id if page.descending else table.c.id > row_id
         if value is None:
-            same = sa.and_(key.is_(None), beyond)
-            return sa.or_(key.is_not(None), same) if page.descending else same
+            same_value = sa.and_(key.is_(None), beyond)
+            return sa.or_(key.is_not(None), same_value) if page.descending else same_value
         # As a parameter of the column's type: of a plain True nobody may ask what is greater.
         mark = sa.literal(value, key.type)
         further = key < mark if page.descending else sa.or_(key > mark, key.is_(None))
@@ -202,10 +202,10 @@ class Rows(Generic[T]):
         """
         field = "uuid" if is_uuid(ident) else "name"
         conditions = self.matching(**{**equals, field: str(UUID(ident)) if field == "uuid" else ident})
-        found = await self.where(*conditions)
-        if not found and self._connection.broken:
+        objects = await self.where(*conditions)
+        if not objects and self._connection.broken:
             return await self.where(*conditions, strict=True)
-        return found
+        return objects
 
     def matching(self, **equals: Any) -> list[sa.ColumnElement[bool]]:
         """The conditions that say so."""
@@ -236,10 +236,10 @@ class Rows(Generic[T]):
 class RowKind(Generic[T]):
     """How one dataclass, or one brief of it, lies in one table.
 
-    `computed` fields are no columns but expressions, which are only read. `derived` columns are no fields: they hold
-    once more what lies deeper in the object, for queries, and are only written. Where a table holds more than one kind
-    of object, `only` says which rows are of this one. `key` is the column that tells a row from others. A kind that is
-    not `whole` leaves out columns of which another kind of the table makes its objects.
+    `computed_columns` are fields that are expressions and not columns of the table; they are only read.
+    `derived_columns` are columns that are not fields: they repeat a nested value of the object for queries, and are
+    only written. Where a table holds several kinds of object, `only` selects the rows of this kind. `key` is the column
+    that identifies a row. A kind with `is_whole` False leaves out columns that another kind of the table reads.
     """
 
     def __init__(
@@ -248,27 +248,27 @@ class RowKind(Generic[T]):
         of: type[T],
         *,
         sortable: Mapping[str, sa.ColumnElement[Any]] | None = None,
-        computed: Mapping[str, sa.ColumnElement[Any]] | None = None,
-        derived: Mapping[str, Callable[[T], Any]] | None = None,
+        computed_columns: Mapping[str, sa.ColumnElement[Any]] | None = None,
+        derived_columns: Mapping[str, Callable[[T], Any]] | None = None,
         only: sa.ColumnElement[bool] | None = None,
         key: str = "uuid",
-        whole: bool = True,
+        is_whole: bool = True,
     ) -> None:
         self.table = table
-        self.whole = whole
+        self.is_whole = is_whole
         self.of = of
         hints = get_type_hints(of)
         self._names = list(hints)
         self._positional = issubclass(of, msgspec.Struct)
-        self._derived = derived or {}
+        self._derived_columns = derived_columns or {}
         self.only: sa.ColumnElement[bool] = sa.true() if only is None else only
-        expressions = computed or {}
+        expressions = computed_columns or {}
         columns = [expressions[name] if name in expressions else table.c[name] for name in hints]
         self.key_column: sa.ColumnElement[Any] = table.c[key]
         # Behind the columns of the fields there is the key where it is none of them.
         self._key = self._names.index(key) if key in self._names else len(columns)
-        selected = columns if key in self._names else [*columns, self.key_column]
-        self.select = sa.select(*selected) if only is None else sa.select(*selected).where(only)
+        select_columns = columns if key in self._names else [*columns, self.key_column]
+        self.select = sa.select(*select_columns) if only is None else sa.select(*select_columns).where(only)
         self._decoders: list[Callable[[Any], Any] | None] = []
         for name, column in zip(hints, columns, strict=True):
             if isinstance(column.type, sa.JSON):
@@ -279,9 +279,12 @@ class RowKind(Generic[T]):
                 self._decoders.append(hints[name])
             else:
                 self._decoders.append(None)
-        own = [*(table.c[name] for name in hints if name in table.c), *(table.c[name] for name in self._derived)]
+        own_columns = [
+            *(table.c[name] for name in hints if name in table.c),
+            *(table.c[name] for name in self._derived_columns),
+        ]
         self.sortable: dict[str, sa.ColumnElement[Any]] = {
-            str(column.name): column for column in own if not isinstance(column.type, sa.JSON)
+            str(column.name): column for column in own_columns if not isinstance(column.type, sa.JSON)
         }
         """The columns behind public fields, to sort and filter by."""
         self.sortable["id"] = table.c.id
@@ -311,7 +314,7 @@ class RowKind(Generic[T]):
     def dump(self, item: T) -> dict[str, Any]:
         """The row that holds the object. A number that the object has not got yet is the database's to give."""
         row = {name: getattr(item, name) for name in self._names}
-        row.update((name, of(item)) for name, of in self._derived.items())
+        row.update((name, of(item)) for name, of in self._derived_columns.items())
         if row.get("id", 0) is None:
             del row["id"]
         return row

@@ -46,8 +46,8 @@ class SealedJson:
 
     def _seal(self, match: re.Match[str]) -> str:
         assert self._sealer is not None
-        sealed = self._sealer.seal(match[2].encode(), context=_CONTEXT)
-        return f'"{match[1]}":"sealed:{base64.urlsafe_b64encode(sealed).decode()}"'
+        sealed_octets = self._sealer.seal(match[2].encode(), context=_CONTEXT)
+        return f'"{match[1]}":"sealed:{base64.urlsafe_b64encode(sealed_octets).decode()}"'
 
     def _open(self, match: re.Match[str]) -> str:
         assert self._sealer is not None

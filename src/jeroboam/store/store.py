@@ -108,10 +108,10 @@ class Store:
             if self._file is not None:
                 self._file.check()
             if self._reader is not None:
-                yield self._transaction(self._reader, writing=False, strict=strict)
+                yield self._transaction(self._reader, writable=False, strict=strict)
                 return
             async with self._writer.connect() as connection:
-                yield self._transaction(connection, writing=False, strict=strict)
+                yield self._transaction(connection, writable=False, strict=strict)
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[Transaction]:
@@ -123,15 +123,15 @@ class Store:
             async with self._its_turn(), self._writer.begin() as connection:
                 if self._file is not None:
                     self._file.check()
-                transaction = self._transaction(connection, writing=True)
+                transaction = self._transaction(connection, writable=True)
                 yield transaction
         self._trouble.is_over()
         for topic, key in transaction.messages:
             self._bus.publish(topic, key)
 
-    def _transaction(self, connection: QueryExecutor, *, writing: bool, strict: bool = False) -> Transaction:
+    def _transaction(self, connection: QueryExecutor, *, writable: bool, strict: bool = False) -> Transaction:
         access = TransactionConnection(connection, self.broken, strict=strict)
-        return Transaction(access, self._clock.now(), writing=writing)
+        return Transaction(access, self._clock.now(), writable=writable)
 
     @contextlib.asynccontextmanager
     async def _its_turn(self) -> AsyncIterator[None]:

@@ -32,9 +32,9 @@ class Notification:
 class Transaction:
     """What can be read and, in a writing one, written. Rows read in a writing one stay locked until its end."""
 
-    def __init__(self, connection: QueryConnection, now: dt.datetime, *, writing: bool) -> None:
+    def __init__(self, connection: QueryConnection, now: dt.datetime, *, writable: bool) -> None:
         self._connection = connection
-        self._writing = writing
+        self._writable = writable
         self.now = now
         """The time of the transaction, for every stamp that it writes."""
         self.messages: list[tuple[str, str]] = []
@@ -42,66 +42,66 @@ class Transaction:
 
     @cached_property
     def templates(self) -> kinds.TemplateRows:
-        return kinds.TemplateRows(self._connection, kinds.TEMPLATE, locking=self._writing)
+        return kinds.TemplateRows(self._connection, kinds.TEMPLATE, for_update=self._writable)
 
     @cached_property
     def clusters(self) -> kinds.ClusterRows:
-        return kinds.ClusterRows(self._connection, kinds.CLUSTER, locking=self._writing)
+        return kinds.ClusterRows(self._connection, kinds.CLUSTER, for_update=self._writable)
 
     @cached_property
     def nodegroups(self) -> kinds.NodeGroupRows:
-        return kinds.NodeGroupRows(self._connection, kinds.NODEGROUP, locking=self._writing)
+        return kinds.NodeGroupRows(self._connection, kinds.NODEGROUP, for_update=self._writable)
 
     @cached_property
     def certificates(self) -> Rows[Certificate]:
-        return Rows(self._connection, kinds.CERTIFICATE, locking=self._writing)
+        return Rows(self._connection, kinds.CERTIFICATE, for_update=self._writable)
 
     @cached_property
     def containers(self) -> kinds.ContainerRows:
-        return kinds.ContainerRows(self._connection, kinds.CONTAINER, locking=self._writing)
+        return kinds.ContainerRows(self._connection, kinds.CONTAINER, for_update=self._writable)
 
     @cached_property
     def hosts(self) -> Rows[Host]:
-        return Rows(self._connection, kinds.HOST, locking=self._writing)
+        return Rows(self._connection, kinds.HOST, for_update=self._writable)
 
     @cached_property
     def seen_hosts(self) -> Rows[Host]:
         """Hosts to choose from: no row is locked, so that no heartbeat waits for the end of the transaction."""
-        return Rows(self._connection, kinds.HOST, locking=False)
+        return Rows(self._connection, kinds.HOST, for_update=False)
 
     @cached_property
     def services(self) -> Rows[ServiceRecord]:
-        return Rows(self._connection, kinds.SERVICE, locking=self._writing)
+        return Rows(self._connection, kinds.SERVICE, for_update=self._writable)
 
     @cached_property
     def events(self) -> history.EventRows:
-        return history.EventRows(self._connection, history.EVENT, locking=False)
+        return history.EventRows(self._connection, history.EVENT, for_update=False)
 
     @cached_property
     def quotas(self) -> kinds.QuotaRows:
-        return kinds.QuotaRows(self._connection, kinds.QUOTA, locking=self._writing)
+        return kinds.QuotaRows(self._connection, kinds.QUOTA, for_update=self._writable)
 
     @cached_property
     def workloads(self) -> kinds.BayContainerRows:
-        return kinds.BayContainerRows(self._connection, kinds.WORKLOAD, locking=self._writing)
+        return kinds.BayContainerRows(self._connection, kinds.WORKLOAD, for_update=self._writable)
 
     @cached_property
     def orchestrated(self) -> Rows[BayManifest]:
-        return Rows(self._connection, kinds.ORCHESTRATED, locking=self._writing)
+        return Rows(self._connection, kinds.ORCHESTRATED, for_update=self._writable)
 
     @cached_property
     def node_records(self) -> Rows[NodeRecord]:
-        return Rows(self._connection, kinds.NODE_RECORD, locking=self._writing)
+        return Rows(self._connection, kinds.NODE_RECORD, for_update=self._writable)
 
     def leases(self, of: str) -> Leases:
         """The leases on `cluster`, `container`, `workload` or `orchestrated` objects."""
-        leased = {
+        tables_by_kind = {
             "cluster": tables.cluster,
             "container": tables.container,
             "workload": tables.workload,
             "orchestrated": tables.workload,
         }
-        return Leases(self._connection, leased[of], self.now)
+        return Leases(self._connection, tables_by_kind[of], self.now)
 
     def hint(self, topic: str, key: str) -> None:
         """Say *look at this object now* once this is committed."""
@@ -126,11 +126,11 @@ class Transaction:
         """How many there are of everything."""
         return await census.take(self._connection)
 
-    async def outgoing(self, most: int) -> list[Notification]:
+    async def outgoing(self, limit: int) -> list[Notification]:
         """The oldest notifications that have not left yet."""
         table = tables.outbox
         query = sa.select(table.c.id, table.c.topic, table.c.key, table.c.payload, table.c.created_at)
-        rows = await self._connection.execute(query.order_by(table.c.id).limit(most))
+        rows = await self._connection.execute(query.order_by(table.c.id).limit(limit))
         return [Notification(id=row[0], event=row[1], key=row[2], payload=row[3], at=row[4]) for row in rows.all()]
 
     async def sent(self, notifications: list[Notification]) -> None:
@@ -162,8 +162,8 @@ class Transaction:
         query = sa.select(tables.quota.c.hard_limit).where(
             tables.quota.c.project_id == project_id, tables.quota.c.resource == resource
         )
-        found = (await self._connection.execute(query)).scalar_one_or_none()
-        return default if found is None else int(found)
+        hard_limit = (await self._connection.execute(query)).scalar_one_or_none()
+        return default if hard_limit is None else int(hard_limit)
 
     async def beat(self, host: str, binary: str) -> None:
         """Note that a process of ours is alive."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 
 from jeroboam.coes.base import Coe, SupportsImageVersions, SupportsLoadBalancer, SupportsRollout, SupportsRotation
-from jeroboam.conductor.admission import capacity as fitting
+from jeroboam.conductor.admission import capacity
 from jeroboam.conductor.clusters.plans import image_of
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.clusters import MASTER, ROLES, Cluster, NodeGroup, TemplateSpec, flavor_of
@@ -72,12 +72,12 @@ class DriverAdmission:
             await self._balancer(catalog, coe.balancer_image)
         for group in groups:
             await self._flavor(catalog, flavor_of(cluster, group), "flavor_id")
-        await fitting.check_flavors(coe, provider, cluster, groups)
-        await fitting.check_networks(coe, provider, template)
-        await fitting.check_room(coe, provider, cluster, groups)
+        await capacity.check_flavors(coe, provider, cluster, groups)
+        await capacity.check_networks(coe, provider, template)
+        await capacity.check_room(coe, provider, cluster, groups)
         keypair = cluster.spec.keypair
-        named = keypair is not None and not is_ignored(CLUSTERS, "keypair", keypair, driver)
-        if named and not await catalog.has_keypair(str(keypair), caller.user_id):
+        needs_keypair = keypair is not None and not is_ignored(CLUSTERS, "keypair", keypair, driver)
+        if needs_keypair and not await catalog.has_keypair(str(keypair), caller.user_id):
             raise NotFound(f"Unable to find keypair {keypair}.", field="keypair")
         await self._fixed_network(catalog, cluster.spec.fixed_network)
         await self._fixed_subnet(catalog, cluster.spec.fixed_subnet)
@@ -95,15 +95,15 @@ class DriverAdmission:
             image, labels = group.spec.image_id or template.image_id, cluster.spec.labels | group.spec.labels
             await self._bootable(provider.catalog, coe, template.coe, image, labels)
             await self._flavor(provider.catalog, flavor_of(cluster, group), "flavor_id")
-            await fitting.check_flavors(coe, provider, cluster, [group])
-            await fitting.check_room(coe, provider, cluster, [group])
+            await capacity.check_flavors(coe, provider, cluster, [group])
+            await capacity.check_room(coe, provider, cluster, [group])
 
-    async def growth(self, cluster: Cluster, group: NodeGroup, more: int) -> None:
+    async def growth(self, cluster: Cluster, group: NodeGroup, added_nodes: int) -> None:
         with _answering():
             template = cluster.spec.template
             coe, provider = self._coe(template), self._provider(template.driver or self._default)
-            grown = replace(group, spec=replace(group.spec, node_count=more))
-            await fitting.check_room(coe, provider, cluster, [grown])
+            larger_group = replace(group, spec=replace(group.spec, node_count=added_nodes))
+            await capacity.check_room(coe, provider, cluster, [larger_group])
 
     async def change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> frozenset[str]:
         """Raise unless the drivers can take the cluster there; which nodes have to be made anew for that, by role."""
@@ -124,16 +124,16 @@ class DriverAdmission:
             await self._flavor(provider.catalog, flavor_of(after, group), "flavor_id")
             image, labels = group.spec.image_id or new.image_id, after.spec.labels | group.spec.labels
             await self._bootable(provider.catalog, coe, new.coe, image, labels)
-        await fitting.check_flavors(coe, provider, after, groups)
+        await capacity.check_flavors(coe, provider, after, groups)
         if old == new and before.spec.labels == after.spec.labels:
             return frozenset()
         if not isinstance(coe, SupportsRollout):
             return ROLES if old != new else frozenset()
         coe.check_change(replace(old, labels=before.spec.labels), replace(new, labels=after.spec.labels))
-        named = {key for key in coe.node_options if before.spec.labels.get(key) != after.spec.labels.get(key)}
-        if old != new or named - coe.master_options:
+        changed_options = {key for key in coe.node_options if before.spec.labels.get(key) != after.spec.labels.get(key)}
+        if old != new or changed_options - coe.master_options:
             return ROLES
-        return frozenset({MASTER}) if named else frozenset()
+        return frozenset({MASTER}) if changed_options else frozenset()
 
     async def rotation(self, cluster: Cluster) -> None:
         """Raise unless both drivers of the cluster can do their part of it."""
@@ -177,21 +177,25 @@ class DriverAdmission:
         except Temporary:
             return
         if image is None or image.lacking:
-            why = "there is no image for it" if image is None else image.lacking
-            raise Invalid(f"master_lb_enabled cannot be true: {why}", field="master_lb_enabled")
+            reason = "there is no image for it" if image is None else image.lacking
+            raise Invalid(f"master_lb_enabled cannot be true: {reason}", field="master_lb_enabled")
 
     def _coe(self, spec: TemplateSpec) -> Coe:
         coe = self._coes.get(spec.coe)
         if coe is None:
-            known = ", ".join(sorted(self._coes))
-            raise Invalid(f"Requested COE type {spec.coe} is not supported, this service has: {known}.", field="coe")
+            supported_names = ", ".join(sorted(self._coes))
+            raise Invalid(
+                f"Requested COE type {spec.coe} is not supported, this service has: {supported_names}.", field="coe"
+            )
         return coe
 
     def _provider(self, driver: str) -> Provider:
         provider = self._providers.get(driver)
         if provider is None:
-            known = ", ".join(sorted(self._providers))
-            raise Invalid(f"Cluster driver ({driver}) not supported, this service has: {known}.", field="driver")
+            supported_names = ", ".join(sorted(self._providers))
+            raise Invalid(
+                f"Cluster driver ({driver}) not supported, this service has: {supported_names}.", field="driver"
+            )
         return provider
 
     async def _image(self, catalog: Catalog, ref: str, coe: str) -> Image:
@@ -210,11 +214,11 @@ class DriverAdmission:
 
     async def _networks(self, catalog: Catalog, spec: TemplateSpec) -> None:
         if spec.external_network_id is not None:
-            found = [network for network in await catalog.networks(spec.external_network_id) if network.external]
-            if not found:
+            matches = [network for network in await catalog.networks(spec.external_network_id) if network.external]
+            if not matches:
                 text = f"Unable to find external network {spec.external_network_id}."
                 raise Invalid(text, field="external_network_id")
-            if len(found) > 1:
+            if len(matches) > 1:
                 text = f"Multiple external networks exist with same name '{spec.external_network_id}'"
                 raise Conflict(f"{text}, please use the external network ID instead.", field="external_network_id")
         await self._fixed_network(catalog, spec.fixed_network)
@@ -224,13 +228,13 @@ class DriverAdmission:
         if ref is None:
             return
         networks = await catalog.networks(ref)
-        inner = [network for network in networks if not network.external]
-        if networks and not inner:
+        internal_networks = [network for network in networks if not network.external]
+        if networks and not internal_networks:
             text = f"Unable to use fixed network {ref}: it is an external network, and nodes need one inside."
             raise Invalid(text, field="fixed_network")
-        if not inner:
+        if not internal_networks:
             raise Invalid(f"Unable to find fixed network {ref}.", field="fixed_network")
-        if len(inner) > 1:
+        if len(internal_networks) > 1:
             text = f"Multiple networks exist with same name '{ref}', please use the network ID instead."
             raise Conflict(text, field="fixed_network")
 

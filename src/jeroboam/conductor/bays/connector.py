@@ -50,33 +50,34 @@ class ClusterConnector:
         return await self._to(cluster_id, _manifests, "objects of Kubernetes")
 
     async def _to(
-        self, cluster_id: str, part: Callable[[Coe], T_co | None], what: str
+        self, cluster_id: str, part: Callable[[Coe], T_co | None], content: str
     ) -> ClusterConnection[T_co] | None:
-        whole = await whole_of(self._store, cluster_id)
-        if whole is None or whole.cluster.operation is Operation.DELETE:
+        state = await whole_of(self._store, cluster_id)
+        if state is None or state.cluster.operation is Operation.DELETE:
             return None
-        cluster = whole.cluster
+        cluster = state.cluster
         coe = self._coes.get(cluster.spec.template.coe)
-        spoken_to = None if coe is None else part(coe)
-        if spoken_to is None:
-            raise Permanent(f"a cluster of {cluster.spec.template.coe} holds no {what}")
-        kinds = {certificate.kind for certificate in whole.certificates}
-        addresses = _addresses(whole)
-        there = [_known(group, addresses) for group in whole.groups]
-        has_master = any(group.desired for group in there if group.spec.role == MASTER)
+        coe_part = None if coe is None else part(coe)
+        if coe_part is None:
+            raise Permanent(f"a cluster of {cluster.spec.template.coe} holds no {content}")
+        kinds = {certificate.kind for certificate in state.certificates}
+        addresses = _addresses(state)
+        groups = [_known(group, addresses) for group in state.groups]
+        has_master = any(group.desired for group in groups if group.spec.role == MASTER)
         if cluster.observed.api_address is None or MAIN not in kinds or not has_master:
             reason = f": {cluster.status_reason}" if cluster.status_reason else ""
             raise Temporary(f"bay {cluster.name} is not up: it is {cluster.status}{reason}")
-        plan = plan_of(cluster, there, addresses, spoken(self._authorities(whole)))
-        return ClusterConnection(coe=spoken_to, plan=plan)
+        plan = plan_of(cluster, groups, addresses, spoken(self._authorities(state)))
+        return ClusterConnection(coe=coe_part, plan=plan)
 
-    def _authorities(self, whole: ClusterState) -> dict[str, Authority]:
-        uuid = whole.cluster.uuid
+    def _authorities(self, state: ClusterState) -> dict[str, Authority]:
+        uuid = state.cluster.uuid
         return {
-            each.kind: Authority(
-                pem=each.pem, key=self._sealer.open(each.sealed_key, context=certificate_context(uuid, each.kind))
+            certificate.kind: Authority(
+                pem=certificate.pem,
+                key=self._sealer.open(certificate.sealed_key, context=certificate_context(uuid, certificate.kind)),
             )
-            for each in whole.certificates
+            for certificate in state.certificates
         }
 
 
@@ -88,14 +89,14 @@ def _manifests(coe: Coe) -> ManifestClient | None:
     return coe.manifests if isinstance(coe, SupportsManifests) else None
 
 
-def _addresses(whole: ClusterState) -> dict[str, str]:
+def _addresses(state: ClusterState) -> dict[str, str]:
     """Where the nodes were last seen, by uuid; the load balancer too, where it is the cluster's address."""
-    cluster = whole.cluster
-    found = {node.uuid: node.address for group in whole.groups for node in group.observed if node.address}
+    cluster = state.cluster
+    addresses = {node.uuid: node.address for group in state.groups for node in group.observed if node.address}
     host = urlsplit(cluster.observed.api_address or "").hostname
-    if host is not None and host not in found.values():
-        found[balancer_of(cluster.uuid)] = host
-    return found
+    if host is not None and host not in addresses.values():
+        addresses[balancer_of(cluster.uuid)] = host
+    return addresses
 
 
 def _known(group: NodeGroup, addresses: Mapping[str, str]) -> NodeGroup:

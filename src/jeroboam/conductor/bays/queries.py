@@ -23,7 +23,7 @@ class BayQueries:
     """Asks a cluster's own API."""
 
     def __init__(self, *, reach: ClusterConnector, clock: Clock, execute_seconds: float) -> None:
-        self._reach = reach
+        self._connector = reach
         self._clock = clock
         self._execute_seconds = execute_seconds
 
@@ -36,23 +36,25 @@ class BayQueries:
         limit = self._execute_seconds
         return await self._ask(cluster_id, workload, lambda at: at.coe.execute(at.plan, workload, command, limit=limit))
 
-    async def check(self, it: BayManifest) -> None:
+    async def check(self, manifest: BayManifest) -> None:
         """Raise `Invalid` with the words of its cluster for a manifest that it refuses.
 
         A cluster that does not answer now refuses nothing: what becomes of the manifest shows later.
         """
         try:
-            await within(self._clock, CHECK_SECONDS, self._check(it))
+            await within(self._clock, CHECK_SECONDS, self._check(manifest))
         except (Temporary, DeadlineExceeded):
             return
         except Permanent as error:
             raise Invalid(f"The bay refuses the manifest: {error.reason}", field="manifest") from error
 
-    async def _check(self, it: BayManifest) -> None:
-        reached = await self._reach.manifests(it.cluster_id)
-        if reached is not None:
-            want = DesiredManifest(uuid=it.uuid, kind=it.kind, name=it.name, manifest=it.spec.manifest)
-            await reached.coe.check(reached.plan, want)
+    async def _check(self, manifest: BayManifest) -> None:
+        connection = await self._connector.manifests(manifest.cluster_id)
+        if connection is not None:
+            desired_manifest = DesiredManifest(
+                uuid=manifest.uuid, kind=manifest.kind, name=manifest.name, manifest=manifest.spec.manifest
+            )
+            await connection.coe.check(connection.plan, desired_manifest)
 
     async def _ask(
         self,
@@ -61,8 +63,8 @@ class BayQueries:
         question: Callable[[ClusterConnection[SupportsContainers]], Awaitable[T | None]],
     ) -> T:
         try:
-            reached = await self._reach.containers(cluster_id)
-            answer = None if reached is None else await question(reached)
+            connection = await self._connector.containers(cluster_id)
+            answer = None if connection is None else await question(connection)
         except Temporary as error:
             raise Unavailable(f"The bay cannot be asked now: {error.reason}") from error
         except Permanent as error:

@@ -32,7 +32,7 @@ class BayObjectRecords(ABC, Generic[T]):
         """Where they lie."""
 
     @abstractmethod
-    def _projected(self, it: T, *, waiting_for: str | None = None) -> T:
+    def _projected(self, bay_object: T, *, waiting_for: str | None = None) -> T:
         """It with its public status, as wish and observation make it."""
 
     async def everything(self) -> Iterable[str]:
@@ -50,10 +50,10 @@ class BayObjectRecords(ABC, Generic[T]):
     async def unheard(self, lease: Lease, reason: str) -> None:
         """Write why its cluster could not be asked."""
 
-        def silent(before: T) -> T:
+        def set_silence(before: T) -> T:
             return self._projected(replace(before, observed=replace(before.observed, silent=reason)))
 
-        await self._write(lease, silent)
+        await self._write(lease, set_silence)
 
     async def forget(self, lease: Lease) -> None:
         """Remove it."""
@@ -73,10 +73,10 @@ class BayObjectRecords(ABC, Generic[T]):
             return after
 
     async def _held(self, tx: Transaction, lease: Lease) -> T:
-        it = await self._rows(tx).get(lease.uuid)
-        if it is None or not await tx.leases(self.topic).held(lease):
+        bay_object = await self._rows(tx).get(lease.uuid)
+        if bay_object is None or not await tx.leases(self.topic).held(lease):
             raise LeaseLost(lease.uuid)
-        return it
+        return bay_object
 
 
 class BayContainerRecords(BayObjectRecords[BayContainer]):
@@ -87,8 +87,8 @@ class BayContainerRecords(BayObjectRecords[BayContainer]):
     def _rows(self, tx: Transaction) -> Rows[BayContainer]:
         return tx.workloads
 
-    def _projected(self, it: BayContainer, *, waiting_for: str | None = None) -> BayContainer:
-        return project_workload(it, waiting_for=waiting_for)
+    def _projected(self, container: BayContainer, *, waiting_for: str | None = None) -> BayContainer:
+        return project_workload(container, waiting_for=waiting_for)
 
     async def known(self, cluster_id: str) -> frozenset[str]:
         """The uuids of all that was made in a cluster."""
@@ -107,22 +107,22 @@ class BayContainerRecords(BayObjectRecords[BayContainer]):
         stands until the user asks for something else.
         """
 
-        def saved(before: BayContainer) -> BayContainer:
-            kept = replace(observed, failure=before.observed.failure, failed=before.observed.failed)
-            return project_workload(replace(before, observed=kept))
+        def set_observed(before: BayContainer) -> BayContainer:
+            new_observed = replace(observed, failure=before.observed.failure, failed=before.observed.failed)
+            return project_workload(replace(before, observed=new_observed))
 
-        return await self._write(lease, saved)
+        return await self._write(lease, set_observed)
 
     async def fail(self, lease: Lease, reason: str) -> BayContainer:
         """Write that what waits will not be done, and why."""
 
-        def failed(before: BayContainer) -> BayContainer:
-            waiting, observed = pending(before), replace(before.observed, failure=reason)
-            if waiting:
-                observed = replace(observed, seq=waiting[-1].seq, failed=waiting[0].act)
+        def set_failure(before: BayContainer) -> BayContainer:
+            pending_ops, observed = pending(before), replace(before.observed, failure=reason)
+            if pending_ops:
+                observed = replace(observed, seq=pending_ops[-1].seq, failed=pending_ops[0].act)
             return project_workload(replace(before, observed=observed))
 
-        return await self._write(lease, failed)
+        return await self._write(lease, set_failure)
 
 
 class BayManifestRecords(BayObjectRecords[BayManifest]):
@@ -133,8 +133,8 @@ class BayManifestRecords(BayObjectRecords[BayManifest]):
     def _rows(self, tx: Transaction) -> Rows[BayManifest]:
         return tx.orchestrated
 
-    def _projected(self, it: BayManifest, *, waiting_for: str | None = None) -> BayManifest:
-        return project_orchestrated(it, waiting_for=waiting_for)
+    def _projected(self, manifest: BayManifest, *, waiting_for: str | None = None) -> BayManifest:
+        return project_orchestrated(manifest, waiting_for=waiting_for)
 
     async def save(self, lease: Lease, observed: BayManifestObserved) -> BayManifest:
         """Write what was observed and what follows for the public status; nothing is written twice.
@@ -143,19 +143,19 @@ class BayManifestRecords(BayObjectRecords[BayManifest]):
         failure stands until the user asks for something else.
         """
 
-        def saved(before: BayManifest) -> BayManifest:
-            kept = replace(observed, failure=before.observed.failure)
-            return project_orchestrated(replace(before, observed=kept))
+        def set_observed(before: BayManifest) -> BayManifest:
+            new_observed = replace(observed, failure=before.observed.failure)
+            return project_orchestrated(replace(before, observed=new_observed))
 
-        return await self._write(lease, saved)
+        return await self._write(lease, set_observed)
 
     async def fail(self, lease: Lease, generation: int, reason: str) -> None:
         """Write that the wish of that number will not be done, and why; nothing if it is not the last any more."""
 
-        def failed(before: BayManifest) -> BayManifest:
+        def set_failure(before: BayManifest) -> BayManifest:
             if before.generation != generation:
                 return before
             observed = replace(before.observed, generation=generation, failure=reason)
             return project_orchestrated(replace(before, observed=observed))
 
-        await self._write(lease, failed)
+        await self._write(lease, set_failure)

@@ -49,7 +49,7 @@ class StrayCollector:
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
-            await retrying(self._look_everywhere, clock=self._clock, what="strays")
+            await retrying(self._look_everywhere, clock=self._clock, subject="strays")
             await self._clock.sleep(self._every_seconds)
 
     async def _look_everywhere(self) -> None:
@@ -63,14 +63,14 @@ class StrayCollector:
 
     async def look(self, cluster_id: str) -> list[str]:
         """One look into one cluster; the strays that were removed."""
-        reached = await self._way(cluster_id)
-        if reached is None:
+        connection = await self._way(cluster_id)
+        if connection is None:
             return []
-        owned = await reached.coe.owned(reached.plan)
-        strays = frozenset(owned) - await self._records.known(cluster_id)
-        removed = sorted(strays & self._suspects.get(cluster_id, frozenset()))
-        for uuid in removed:
+        uuids = await connection.coe.owned(connection.plan)
+        strays = frozenset(uuids) - await self._records.known(cluster_id)
+        removable = sorted(strays & self._suspects.get(cluster_id, frozenset()))
+        for uuid in removable:
             log.warning("removing a stray", cluster=cluster_id, workload=uuid)
-            await reached.coe.remove(reached.plan, uuid)
-        self._suspects[cluster_id] = strays.difference(removed)
-        return removed
+            await connection.coe.remove(connection.plan, uuid)
+        self._suspects[cluster_id] = strays.difference(removable)
+        return removable

@@ -19,37 +19,39 @@ class NodeDiagnoses:
     """What is known of nodes that are waited for, by the uuid of their cluster; gone with the process."""
 
     def __init__(self) -> None:
-        self._words: dict[str, str] = {}
+        self._outputs: dict[str, str] = {}
 
     def known(self, cluster_id: str) -> str:
         """What was heard last, to be put behind what is being done; empty where there was nothing."""
-        words = self._words.get(cluster_id)
-        return f" ({words})" if words else ""
+        output = self._outputs.get(cluster_id)
+        return f" ({output})" if output else ""
 
     def forget(self, cluster_id: str) -> None:
         """It is well again, or nobody waits any more."""
-        self._words.pop(cluster_id, None)
+        self._outputs.pop(cluster_id, None)
 
-    async def explain(self, site: ClusterScope, error: Temporary, uuids: Collection[str]) -> Temporary:
+    async def explain(self, scope: ClusterScope, error: Temporary, uuids: Collection[str]) -> Temporary:
         """The same error, with what programs of these nodes printed when they ended."""
-        words = await _diagnose(site, uuids)
-        self._words[site.plan.cluster_id] = words
-        return Temporary(f"{error.reason}; {words}") if words else error
+        output = await _diagnose(scope, uuids)
+        self._outputs[scope.plan.cluster_id] = output
+        return Temporary(f"{error.reason}; {output}") if output else error
 
 
-async def _diagnose(site: ClusterScope, uuids: Collection[str]) -> str:
+async def _diagnose(scope: ClusterScope, uuids: Collection[str]) -> str:
     """Each of these nodes that has something to say, with its words; empty where none has."""
-    provider = site.provider
+    provider = scope.provider
     if not isinstance(provider, base.SupportsDiagnosis):
         return ""
-    asked = [member for member in site.plan.members if member.uuid in uuids][:_ASKED]
+    members = [member for member in scope.plan.members if member.uuid in uuids][:_ASKED]
 
     async def ask(uuid: str) -> str:
         try:
-            return await provider.diagnose(site.plan.cluster_id, uuid, site.script(uuid))
+            return await provider.diagnose(scope.plan.cluster_id, uuid, scope.script(uuid))
         except DriverError:
             # The reason that is known already has to do.
             return ""
 
-    answers = await asyncio.gather(*(ask(member.uuid) for member in asked))
-    return "; ".join(f"on node {member.name} {words}" for member, words in zip(asked, answers, strict=True) if words)
+    answers = await asyncio.gather(*(ask(member.uuid) for member in members))
+    return "; ".join(
+        f"on node {member.name} {output}" for member, output in zip(members, answers, strict=True) if output
+    )

@@ -34,37 +34,37 @@ class AutoHealer:
         self._clock = clock
         self._after = dt.timedelta(seconds=after_seconds)
 
-    async def advance(self, site: ClusterScope) -> bool:
+    async def advance(self, scope: ClusterScope) -> bool:
         """Replace the node that is due, if one is. The rows tell what was seen a moment ago."""
-        if not automation.wants(site.whole.cluster.spec.labels, automation.HEALING):
+        if not automation.wants(scope.state.cluster.spec.labels, automation.HEALING):
             return False
-        whole = await self._records.load(site.lease.uuid)
-        if whole is None or not isinstance(site.provider, SupportsRebuild):
+        state = await self._records.load(scope.lease.uuid)
+        if state is None or not isinstance(scope.provider, SupportsRebuild):
             return False
-        ill = due(whole.groups, self._clock.now(), self._after)
-        if ill is None or ill.unready_since is None:
+        unready_node = due(state.groups, self._clock.now(), self._after)
+        if unready_node is None or unready_node.unready_since is None:
             return False
-        for_long = int((self._clock.now() - ill.unready_since).total_seconds())
-        message = f"{ill.name} has not worked for {for_long} seconds ({ill.reason}): it is replaced."
-        log.warning("node is replaced", cluster=site.lease.uuid, node=ill.name, reason=ill.reason)
-        await self._records.healing(site.lease, ill, message)
-        await rebuild(site, [node for node in site.want.nodes if node.uuid == ill.uuid])
+        seconds = int((self._clock.now() - unready_node.unready_since).total_seconds())
+        message = f"{unready_node.name} has not worked for {seconds} seconds ({unready_node.reason}): it is replaced."
+        log.warning("node is replaced", cluster=scope.lease.uuid, node=unready_node.name, reason=unready_node.reason)
+        await self._records.healing(scope.lease, unready_node, message)
+        await rebuild(scope, [node for node in scope.desired_infra.nodes if node.uuid == unready_node.uuid])
         return True
 
 
 def due(groups: Iterable[NodeGroup], now: dt.datetime, after: dt.timedelta) -> NodeObserved | None:
     """The node to be replaced now, if any may be."""
-    known = [(group.spec.role == MASTER, node) for group in groups for node in group.observed]
-    ill = [(master, node) for master, node in known if not node.ready]
-    if any(node.healed_at is not None and now - node.healed_at < after for _, node in ill):
+    nodes = [(group.spec.role == MASTER, node) for group in groups for node in group.observed]
+    unready_nodes = [(master, node) for master, node in nodes if not node.ready]
+    if any(node.healed_at is not None and now - node.healed_at < after for _, node in unready_nodes):
         # One is on its way back, or has still time to come.
         return None
-    masters = sum(master for master, _ in known)
-    ill_masters = sum(master for master, _ in ill)
-    may_touch_masters = masters > _FEW_MASTERS and ill_masters == 1
+    masters = sum(master for master, _ in nodes)
+    unready_masters = sum(master for master, _ in unready_nodes)
+    may_touch_masters = masters > _FEW_MASTERS and unready_masters == 1
     candidates = [
         node
-        for master, node in ill
+        for master, node in unready_nodes
         if node.state is NodeState.RUNNING
         and node.unready_since is not None
         and now - max(node.unready_since, node.healed_at or node.unready_since) >= after

@@ -21,38 +21,38 @@ class EventRecorder:
 
     async def changed(self, tx: Transaction, before: Cluster, after: Cluster) -> None:
         """The loop has written this over that."""
-        for told in events.worth_telling(before, after):
-            if not events.is_repeated(told, await tx.events.since_wish(after.uuid)):
-                await self._tell(tx, after, told)
+        for draft in events.worth_telling(before, after):
+            if not events.is_repeated(draft, await tx.events.since_wish(after.uuid)):
+                await self._tell(tx, after, draft)
         if after.status != before.status and result_of(after) is not ActionResult.PENDING:
             await self._notify(tx, after)
 
     async def went_back(self, tx: Transaction, before: Cluster, after: Cluster) -> None:
         """A change has failed for good, and the way back has begun."""
-        why = f" ({before.status_reason})" if before.status_reason else ""
-        message = f"The change failed{why}; the cluster goes back to what it was before."
+        reason = f" ({before.status_reason})" if before.status_reason else ""
+        message = f"The change failed{reason}; the cluster goes back to what it was before."
         await self._tell(
             tx, after, EventDraft(event_type=events.CLUSTER_ROLLBACK, status=after.status, message=message)
         )
 
     async def gone(self, tx: Transaction, cluster: Cluster) -> None:
         """Nothing of the cluster is left."""
-        told = EventDraft(event_type=events.CLUSTER_STATUS, status=cluster.status, message="The cluster is gone.")
-        await self._tell(tx, cluster, told)
+        draft = EventDraft(event_type=events.CLUSTER_STATUS, status=cluster.status, message="The cluster is gone.")
+        await self._tell(tx, cluster, draft)
         await self._notify(tx, cluster)
 
     async def aged(self, tx: Transaction, cluster: Cluster, message: str) -> None:
         """The cluster is older than a limit allows; with a delete as its operation it is removed for that."""
-        deleted = cluster.operation is Operation.DELETE
-        kind = events.CLUSTER_DELETE if deleted else events.CLUSTER_AGE
+        is_delete = cluster.operation is Operation.DELETE
+        kind = events.CLUSTER_DELETE if is_delete else events.CLUSTER_AGE
         await self._tell(tx, cluster, EventDraft(event_type=kind, status=cluster.status, message=message))
-        if deleted:
+        if is_delete:
             await self._notify(tx, cluster)
 
     async def healed(self, tx: Transaction, cluster: Cluster, group: NodeGroup, message: str) -> None:
         """A node of that group is replaced, since it has not worked for long."""
-        told = EventDraft(event_type=events.NODE_HEAL, status=cluster.status, message=message)
-        await self._tell(tx, cluster, told, group)
+        draft = EventDraft(event_type=events.NODE_HEAL, status=cluster.status, message=message)
+        await self._tell(tx, cluster, draft, group)
 
     async def noted(self, tx: Transaction, cluster: Cluster, event_type: str, message: str) -> None:
         """Something beside the wish was done on the way, of a type of its own."""
@@ -60,20 +60,20 @@ class EventRecorder:
 
     async def scaled(self, tx: Transaction, cluster: Cluster, group: NodeGroup, message: str) -> None:
         """The service has wished for another size of that group by itself."""
-        told = EventDraft(event_type=events.CLUSTER_RESIZE, status=cluster.status, message=message)
-        await self._tell(tx, cluster, told, group)
+        draft = EventDraft(event_type=events.CLUSTER_RESIZE, status=cluster.status, message=message)
+        await self._tell(tx, cluster, draft, group)
         await self._notify(tx, cluster)
 
-    async def _tell(self, tx: Transaction, cluster: Cluster, told: EventDraft, group: NodeGroup | None = None) -> None:
+    async def _tell(self, tx: Transaction, cluster: Cluster, draft: EventDraft, group: NodeGroup | None = None) -> None:
         event = Event(
             uuid=self._ids.uuid(),
             cluster_id=cluster.uuid,
             cluster_name=cluster.name,
             project_id=cluster.project_id,
             nodegroup=None if group is None else group.name,
-            event_type=told.event_type,
-            status=told.status,
-            message=told.message,
+            event_type=draft.event_type,
+            status=draft.status,
+            message=draft.message,
             created_at=tx.now,
         )
         await tx.events.insert(event)

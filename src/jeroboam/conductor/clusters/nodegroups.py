@@ -20,14 +20,14 @@ def plan(cluster: Cluster, group: NodeGroup, new_uuid: Callable[[], str]) -> Nod
     The nodes that the wish names go in any case, and others take their places where the group does not shrink by as
     many. What goes beyond them: nodes that do not work, then the youngest.
     """
-    wanted = 0 if group.deleting else group.spec.node_count
-    named = {node.uuid for node in leaving_nodes(group)}
-    nodes, index = [node for node in group.desired if node.uuid not in named], group.next_index
-    group_left = replace(group, desired=tuple(nodes))
-    if len(nodes) > wanted:
-        leaving = set(_leaving(group_left, len(nodes) - wanted))
-        nodes = [node for node in nodes if node.uuid not in leaving]
-    while len(nodes) < wanted:
+    count = 0 if group.deleting else group.spec.node_count
+    leaving_uuids = {node.uuid for node in leaving_nodes(group)}
+    nodes, index = [node for node in group.desired if node.uuid not in leaving_uuids], group.next_index
+    remaining_group = replace(group, desired=tuple(nodes))
+    if len(nodes) > count:
+        surplus_uuids = set(_leaving(remaining_group, len(nodes) - count))
+        nodes = [node for node in nodes if node.uuid not in surplus_uuids]
+    while len(nodes) < count:
         nodes.append(Node(uuid=new_uuid(), name=_name(cluster, group, index)))
         index += 1
     if tuple(nodes) == group.desired:
@@ -57,17 +57,17 @@ def _part(group: NodeGroup) -> str:
 
 def _leaving(group: NodeGroup, count: int) -> list[str]:
     """Uuids of the nodes that go when so many have to."""
-    seen = {node.uuid: node for node in group.observed}
+    observed = {node.uuid: node for node in group.observed}
     # A wish that an earlier version of the service wrote holds them as the user did.
-    named = {plain_ident(ident) for ident in group.spec.nodes_to_remove}
+    idents = {plain_ident(ident) for ident in group.spec.nodes_to_remove}
 
     def order(place: int) -> tuple[bool, bool, int]:
         node = group.desired[place]
-        known = seen.get(node.uuid)
-        asked_for = bool(named & node_idents(node, known))
-        works = known is not None and known.ready and known.state is NodeState.RUNNING
+        node_observed = observed.get(node.uuid)
+        is_named = bool(idents & node_idents(node, node_observed))
+        works = node_observed is not None and node_observed.ready and node_observed.state is NodeState.RUNNING
         # The first master holds the cluster's address: it goes last.
-        return (not asked_for, works, -place)
+        return (not is_named, works, -place)
 
     places = sorted(range(len(group.desired)), key=order)
     return [group.desired[place].uuid for place in places[:count]]

@@ -17,13 +17,13 @@ class PassEvents:
     """Of one cluster, in this process."""
 
     def __init__(self) -> None:
-        self._waiting: list[Note] = []
+        self._pending: list[Note] = []
         self._troubles: tuple[str, ...] = ()
         self._turn = asyncio.Lock()
 
     def add(self, event_type: str, sentence: str) -> None:
         """Have it told."""
-        self._waiting.append((event_type, sentence))
+        self._pending.append((event_type, sentence))
 
     def compare_troubles(self, troubles: Sequence[str]) -> None:
         """Note what was taken away at the last look and is there again; these are missing now."""
@@ -34,7 +34,7 @@ class PassEvents:
 
     def are_over(self) -> bool:
         """Whether there is nothing to remember."""
-        return not self._waiting and not self._troubles
+        return not self._pending and not self._troubles
 
     async def write(self, store: Callable[[Sequence[Note]], Awaitable[None]]) -> None:
         """Store what waits, each note once; one that was not stored waits on."""
@@ -43,6 +43,6 @@ class PassEvents:
 
     async def _write(self, store: Callable[[Sequence[Note]], Awaitable[None]]) -> None:
         async with self._turn:
-            if notes := tuple(self._waiting):
+            if notes := tuple(self._pending):
                 await store(notes)
-                del self._waiting[: len(notes)]
+                del self._pending[: len(notes)]

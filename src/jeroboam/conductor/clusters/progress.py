@@ -26,10 +26,10 @@ class PassProgress:
     def begin(self, step: str) -> None:
         """The pass is at this from now on."""
         self.step, self._since = step, self._clock.monotonic()
-        self._things: tuple[str, ...] = ()
+        self._clauses: tuple[str, ...] = ()
 
-    def wait_for(self, things: Sequence[str]) -> None:
-        self._things = tuple(things)
+    def wait_for(self, clauses: Sequence[str]) -> None:
+        self._clauses = tuple(clauses)
 
     def note(self, sentence: str) -> None:
         self.notes.add(NODE_DRAIN, sentence)
@@ -40,17 +40,17 @@ class PassProgress:
 
     def describe_wait(self) -> str:
         """What takes so long."""
-        if not self._things:
+        if not self._clauses:
             return f"{self.step} takes more than {SLOW_SECONDS:g} seconds"
-        return f"{self.step}: {list_some(self._things)}"
+        return f"{self.step}: {list_some(self._clauses)}"
 
     def describe_end(self) -> str:
         """What had not ended when time was up."""
-        return self.describe_wait() if self._things else f"{self.step} did not end"
+        return self.describe_wait() if self._clauses else f"{self.step} did not end"
 
 
 def list_names(names: Iterable[str]) -> str:
     """Names of nodes for a sentence: `node a`, `nodes a, b, c and 4 more`."""
-    known = list(names)
-    more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
-    return f"{'node' if len(known) == 1 else 'nodes'} {', '.join(known[:SHOWN])}{more}"
+    all_names = list(names)
+    suffix = f" and {len(all_names) - SHOWN} more" if len(all_names) > SHOWN else ""
+    return f"{'node' if len(all_names) == 1 else 'nodes'} {', '.join(all_names[:SHOWN])}{suffix}"

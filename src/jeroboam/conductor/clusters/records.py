@@ -92,10 +92,10 @@ class ClusterRecords:
         """Write which nodes are desired, before any of them is made."""
         async with self._store.write() as tx:
             await self._hold(tx, lease)
-            for planned in groups:
-                group = await tx.nodegroups.get(planned.uuid)
+            for plan in groups:
+                group = await tx.nodegroups.get(plan.uuid)
                 if group is not None:
-                    await tx.nodegroups.update(replace(group, desired=planned.desired, next_index=planned.next_index))
+                    await tx.nodegroups.update(replace(group, desired=plan.desired, next_index=plan.next_index))
 
     async def save(
         self,
@@ -104,12 +104,12 @@ class ClusterRecords:
         *,
         nodes: Iterable[NodeObserved] | None = None,
         waiting_for: str | None = None,
-        over: Sequence[str] = (),
+        ended_kinds: Sequence[str] = (),
     ) -> None:
         """Write what was observed and what follows from it for the public status; nothing is written twice.
 
         `observed.generation` says which wish is done: if the user has wished again meanwhile, the cluster stays in
-        progress. Authorities of the kinds that are `over` go in the same step.
+        progress. Authorities of the kinds that are `ended_kinds` go in the same step.
         """
         by_uuid = None if nodes is None else {node.uuid: node for node in nodes}
         async with self._store.write() as tx:
@@ -118,11 +118,11 @@ class ClusterRecords:
             if before is None:
                 return
             conditions = merge(before.observed.conditions, observed.conditions, tx.now)
-            seen = states.keep_reported_health(before.observed, replace(observed, conditions=conditions))
-            cluster = replace(before, observed=seen)
+            new_observed = states.keep_reported_health(before.observed, replace(observed, conditions=conditions))
+            cluster = replace(before, observed=new_observed)
             cluster = states.project_cluster(cluster, waiting_for=waiting_for)
-            if over:
-                await tx.certificates.remove(cluster_id=lease.uuid, kind=over)
+            if ended_kinds:
+                await tx.certificates.remove(cluster_id=lease.uuid, kind=ended_kinds)
             if cluster != before:
                 await tx.clusters.update(replace(cluster, updated_at=tx.now))
             await self._save_groups(tx, cluster, by_uuid)
@@ -136,11 +136,12 @@ class ClusterRecords:
             if cluster is None:
                 return
             for group in (await tx.nodegroups.of(lease.uuid))[lease.uuid]:
-                if any(each.uuid == node.uuid for each in group.observed):
-                    begun = (
-                        replace(each, healed_at=tx.now) if each.uuid == node.uuid else each for each in group.observed
+                if any(group_node.uuid == node.uuid for group_node in group.observed):
+                    new_nodes = (
+                        replace(group_node, healed_at=tx.now) if group_node.uuid == node.uuid else group_node
+                        for group_node in group.observed
                     )
-                    await tx.nodegroups.update(replace(group, observed=tuple(begun)))
+                    await tx.nodegroups.update(replace(group, observed=tuple(new_nodes)))
                     await self._history.healed(tx, cluster, group, message)
 
     async def tell(self, lease: Lease, notes: Sequence[tuple[str, str]]) -> None:
@@ -153,10 +154,10 @@ class ClusterRecords:
                 for event_type, sentence in notes:
                     await self._history.noted(tx, cluster, event_type, sentence)
 
-    async def say(self, lease: Lease, waiting_for: str, *, telling: bool = True) -> None:
+    async def say(self, lease: Lease, waiting_for: str, *, with_event: bool = True) -> None:
         """Write what the work waits for, and nothing else; nothing at all if it has ended or another does it.
 
-        With `telling` an event tells it too.
+        With `with_event` an event tells it too.
         """
         async with self._store.write() as tx:
             before = await tx.clusters.get(lease.uuid)
@@ -165,7 +166,7 @@ class ClusterRecords:
             cluster = states.project_cluster(before, waiting_for=waiting_for)
             if states.in_progress(cluster):
                 await tx.clusters.update(replace(cluster, updated_at=tx.now))
-                if telling:
+                if with_event:
                     await self._history.changed(tx, before, cluster)
 
     async def _save_groups(self, tx: Transaction, cluster: Cluster, nodes: dict[str, NodeObserved] | None) -> None:
@@ -188,16 +189,19 @@ class ClusterRecords:
                 return False
             for group in (await tx.nodegroups.of(cluster.uuid))[cluster.uuid]:
                 if group.uuid in former.groups:
-                    back = group_taken_back(group, former.groups[group.uuid])
-                    await tx.nodegroups.update(states.ask_group(back, Operation.ROLLBACK, now=tx.now))
+                    restored_group = group_taken_back(group, former.groups[group.uuid])
+                    await tx.nodegroups.update(states.ask_group(restored_group, Operation.ROLLBACK, now=tx.now))
             if await tx.templates.get(former.template_id) is None:
                 # Nobody had it any more, and its owner removed it: what was made from it is known all the same.
                 former = replace(former, template_id=cluster.template_id)
             minutes = cluster.spec.create_timeout or self._operation_minutes
-            back_again = taken_back(cluster, former)
-            failed, cluster = cluster, states.ask_cluster(back_again, Operation.ROLLBACK, now=tx.now, minutes=minutes)
+            restored_cluster = taken_back(cluster, former)
+            failed_cluster, cluster = (
+                cluster,
+                states.ask_cluster(restored_cluster, Operation.ROLLBACK, now=tx.now, minutes=minutes),
+            )
             await tx.clusters.update(cluster)
-            await self._history.went_back(tx, failed, cluster)
+            await self._history.went_back(tx, failed_cluster, cluster)
         return True
 
     async def forget(self, lease: Lease) -> None:
@@ -223,8 +227,8 @@ def _seen(group: NodeGroup, nodes: dict[str, NodeObserved] | None, now: dt.datet
         return group
     absent = {node.uuid: NodeObserved(uuid=node.uuid, name=node.name, state=NodeState.GONE) for node in group.desired}
     before = {node.uuid: node for node in group.observed}
-    seen = (nodes.get(node.uuid, absent[node.uuid]) for node in group.desired)
-    return replace(group, observed=tuple(_remembering(node, before.get(node.uuid), now) for node in seen))
+    observed_nodes = (nodes.get(node.uuid, absent[node.uuid]) for node in group.desired)
+    return replace(group, observed=tuple(_remembering(node, before.get(node.uuid), now) for node in observed_nodes))
 
 
 def _remembering(node: NodeObserved, before: NodeObserved | None, now: dt.datetime) -> NodeObserved:

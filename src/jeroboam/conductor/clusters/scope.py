@@ -28,10 +28,10 @@ class ClusterScope:
     """One cluster in one pass."""
 
     lease: Lease
-    whole: ClusterState
+    state: ClusterState
     provider: Provider
     coe: Coe
-    want: DesiredInfra
+    desired_infra: DesiredInfra
     infra: ObservedInfra
     """What the provider last saw."""
     plan: CoePlan
@@ -50,4 +50,4 @@ class ClusterScope:
         """How that node boots; the load balancer is one."""
         if node_uuid == balancer_of(self.plan.cluster_id) and isinstance(self.coe, SupportsLoadBalancer):
             return self.coe.balancer(self.boot)
-        return next(self.coe.script(self.boot, each) for each in self.boot.members if each.uuid == node_uuid)
+        return next(self.coe.script(self.boot, member) for member in self.boot.members if member.uuid == node_uuid)

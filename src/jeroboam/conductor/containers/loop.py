@@ -43,14 +43,14 @@ class ContainerReconciler:
             container = await tx.containers.get(uuid)
             if container is None:
                 return None
-            waiting = states.pending(container)
-            if not waiting:
+            pending_ops = states.pending(container)
+            if not pending_ops:
                 return None
-            if container.host_id is None and waiting[-1].kind is OpKind.DELETE:
+            if container.host_id is None and pending_ops[-1].kind is OpKind.DELETE:
                 await tx.containers.remove(uuid=uuid)
                 return None
             overdue = self._overdue(container, tx.now)
-            if overdue <= 0 and any(op.kind is OpKind.DELETE for op in waiting):
+            if overdue <= 0 and any(op.kind is OpKind.DELETE for op in pending_ops):
                 await self._let_go(tx, container)
                 return None
             if overdue <= 0:
@@ -75,16 +75,16 @@ class ContainerReconciler:
     async def _place(self, tx: Transaction, container: Container) -> float | None:
         """Write the host down and tell its agent; or the reason why there is none."""
         await tx.serialise("", "placement")
-        used = await tx.containers.use_by_host()
+        use_by_host = await tx.containers.use_by_host()
         hosts = await tx.seen_hosts.select()
-        candidates = [CandidateHost(host=host, used=used.get(host.uuid, ContainerUse())) for host in hosts]
+        candidates = [CandidateHost(host=host, used=use_by_host.get(host.uuid, ContainerUse())) for host in hosts]
         rules = PlacementRules(now=tx.now, down_seconds=self._host_down_seconds)
         answer = place([PlacementRequest(uuid=container.uuid, spec=container.spec)], candidates, rules)[container.uuid]
         if isinstance(answer, Host):
-            placed = replace(container, host_id=answer.uuid, host=answer.hostname, failure=None)
-            await tx.containers.update(states.project_container(placed))
+            placed_container = replace(container, host_id=answer.uuid, host=answer.hostname, failure=None)
+            await tx.containers.update(states.project_container(placed_container))
             tx.hint("dispatch", f"{answer.uuid}/{container.uuid}")
-            return self._overdue(placed, tx.now)
+            return self._overdue(placed_container, tx.now)
         return await self._refuse(tx, container, answer)
 
     async def _refuse(self, tx: Transaction, container: Container, refusal: PlacementRefusal) -> float | None:
@@ -103,9 +103,9 @@ class ContainerReconciler:
         if container.host_id is not None:
             tx.hint("dispatch", f"{container.host_id}/{container.uuid}")
 
-    async def _give_up(self, tx: Transaction, container: Container, why: str) -> None:
+    async def _give_up(self, tx: Transaction, container: Container, reason: str) -> None:
         last = container.ops[-1].seq
-        failed = replace(container, given_up=last, failure=why, updated_at=tx.now)
-        await tx.containers.update(states.project_container(failed))
+        failed_container = replace(container, given_up=last, failure=reason, updated_at=tx.now)
+        await tx.containers.update(states.project_container(failed_container))
         if container.host_id is not None:
             tx.hint("dispatch", f"{container.host_id}/{container.uuid}")

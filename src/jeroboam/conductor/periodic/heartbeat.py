@@ -18,7 +18,7 @@ class Heartbeat:
     async def run(self) -> None:
         """Beat until cancelled."""
         while True:
-            await retrying(self._beat, clock=self._clock, what="heartbeat")
+            await retrying(self._beat, clock=self._clock, subject="heartbeat")
             await self._clock.sleep(self._every_seconds)
 
     async def _beat(self) -> None:

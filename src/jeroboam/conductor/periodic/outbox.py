@@ -45,9 +45,9 @@ class OutboxRelay:
     async def run(self) -> None:
         """Relay until cancelled."""
         hints = self._bus.subscribe("outbox")
-        await retrying(self.empty, clock=self._clock, what="outbox")
+        await retrying(self.empty, clock=self._clock, subject="outbox")
         async for _ in hints:
-            await retrying(self.empty, clock=self._clock, what="outbox")
+            await retrying(self.empty, clock=self._clock, subject="outbox")
 
     async def empty(self) -> None:
         """Hand on all that is there now."""
@@ -68,5 +68,5 @@ class OutboxRelay:
 
 async def to_log(message: Message) -> None:
     """Where notifications go while no broker is configured."""
-    shown = dataclasses.asdict(message)
-    log.info(shown.pop("event_type"), **shown)
+    fields = dataclasses.asdict(message)
+    log.info(fields.pop("event_type"), **fields)

@@ -30,7 +30,7 @@ class Reaper:
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
-            await retrying(self._look_everywhere, clock=self._clock, what="reaper")
+            await retrying(self._look_everywhere, clock=self._clock, subject="reaper")
             await self._clock.sleep(self._every_seconds)
 
     async def _look_everywhere(self) -> None:
@@ -43,15 +43,15 @@ class Reaper:
     async def look(self, name: str) -> list[str]:
         """One look at one provider; the clusters whose leftovers were removed."""
         provider = self._providers[name]
-        owned = await provider.owned()
+        owned_uuids = await provider.owned()
         async with self._store.read() as tx:
             # Those of rows that cannot be read are nobody's leftovers.
-            known = set(await tx.clusters.uuids(uuid=list(owned)))
-        orphans = frozenset(owned) - known
-        removed = []
+            known_uuids = set(await tx.clusters.uuids(uuid=list(owned_uuids)))
+        orphans = frozenset(owned_uuids) - known_uuids
+        removed_uuids = []
         for uuid in sorted(orphans & self._suspects.get(name, frozenset())):
             log.warning("removing leftovers", provider=name, cluster=uuid)
             await provider.destroy(uuid)
-            removed.append(uuid)
-        self._suspects[name] = orphans.difference(removed)
-        return removed
+            removed_uuids.append(uuid)
+        self._suspects[name] = orphans.difference(removed_uuids)
+        return removed_uuids
