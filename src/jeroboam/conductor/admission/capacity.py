@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from jeroboam.coes.base import Coe, HasRequirements
 from jeroboam.domain.clusters import Cluster, NodeGroup, TemplateSpec, flavor_of, role_of
 from jeroboam.domain.errors import Conflict, Invalid, Temporary
-from jeroboam.domain.events import nodes as format_node_count
+from jeroboam.domain.events import nodes as count_nodes_in_words
 from jeroboam.providers.base import HasHostCapacity, HostCapacity, Provider
 
 
@@ -33,7 +33,7 @@ async def check_room(coe: Coe, provider: Provider, cluster: Cluster, groups: Seq
     if not isinstance(coe, HasRequirements) or (capacity := await _around(provider)) is None:
         return
     nodes = sum(group.spec.node_count for group in groups)
-    nodes_text = f"{format_node_count(nodes)} of {cluster.spec.template.coe}"
+    nodes_text = f"{count_nodes_in_words(nodes)} of {cluster.spec.template.coe}"
     memory = sum(coe.memory(role_of(group.spec)) * group.spec.node_count for group in groups)
     if capacity.memory is not None and memory > capacity.memory:
         text = f"{nodes_text} would use {memory} MiB of memory before running anything"

@@ -22,7 +22,7 @@ from jeroboam.domain import automation
 from jeroboam.domain.clusters import MASTER, Cluster, ClusterObserved, NodeGroup, NodeObserved, Operation
 from jeroboam.domain.conditions import Condition, merge
 from jeroboam.domain.errors import Conflict, Forbidden, Unavailable
-from jeroboam.domain.events import nodes as format_node_count
+from jeroboam.domain.events import nodes as count_nodes_in_words
 from jeroboam.domain.limits import Limit, LimitOwner, RequestedSize, check, concerning
 from jeroboam.domain.ports import Projects
 from jeroboam.domain.states import ask_cluster, ask_group, in_progress
@@ -112,7 +112,7 @@ class AutoScaler:
             idle_uuids = [node.uuid for node in group.desired if node.uuid in idle][: max(count - min_count, 0)]
             if idle_uuids:
                 minutes = f"{self._idle.total_seconds() / 60:g} minutes"
-                reason = f"{format_node_count(len(idle_uuids))} had no work for {minutes}"
+                reason = f"{count_nodes_in_words(len(idle_uuids))} had no work for {minutes}"
                 return ScaleStep(
                     group=group, count=count - len(idle_uuids), nodes_to_remove=tuple(idle_uuids), reason=reason
                 )
@@ -152,7 +152,7 @@ class AutoScaler:
         await tx.clusters.update(new_cluster)
         await tx.nodegroups.update(ask_group(replace(group, spec=spec), Operation.UPDATE, now=tx.now))
         message = (
-            f"{group.name} resized from {group.spec.node_count} to {format_node_count(step.count)}: {step.reason}."
+            f"{group.name} resized from {group.spec.node_count} to {count_nodes_in_words(step.count)}: {step.reason}."
         )
         log.info("cluster is scaled", cluster=cluster.uuid, message=message)
         await self._history.scaled(tx, new_cluster, group, message)
