@@ -1,6 +1,6 @@
-"""What a cluster may be left to do by itself, by labels that users of Magnum know: replace nodes, grow and shrink.
+"""What a cluster may do by itself, by labels that users of Magnum know: replace nodes, grow and shrink.
 
-Neighbours: admission, which checks them; the conductor's `healing` and `scaling`, which act on them.
+Neighbours: admission, which checks the labels; `conductor.clusters.healing` and `.scaling`, which act on them.
 """
 
 import re
@@ -12,28 +12,28 @@ from jeroboam.domain.errors import bad_label
 HEALING = "auto_healing_enabled"
 """Nodes that do not work for long are replaced."""
 SCALING = "auto_scaling_enabled"
-"""Groups of workers grow for pods that find no room, and shrink where nodes have nothing to do."""
+"""Groups of workers grow for pods that find no room, and shrink where nodes have no work."""
 LEAST = "min_node_count"
 MOST = "max_node_count"
-"""Between how many nodes the default workers stay while they are scaled; other groups have fields of their own."""
+"""The bounds of the default workers while they are scaled; other groups have fields of their own."""
 LABELS = frozenset({HEALING, SCALING, LEAST, MOST})
 
 _COUNT = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 
 def wants(labels: Mapping[str, str], name: str) -> bool:
-    """Whether that label is there and says yes."""
+    """Whether that label is set and true."""
     return read_flag(labels.get(name, "")) is True
 
 
 def count(labels: Mapping[str, str], name: str) -> int | None:
-    """The number that the label says; None where there is none."""
+    """Return the number in the label; None if there is none."""
     value = labels.get(name)
     return int(value) if value is not None and _COUNT.fullmatch(value) else None
 
 
 def check(labels: Mapping[str, str]) -> None:
-    """Raise `Invalid` for one of these labels whose value cannot be."""
+    """Raise `Invalid` for one of these labels whose value is not allowed."""
     for name in (HEALING, SCALING):
         if name in labels and read_flag(labels[name]) is None:
             raise bad_label(name, labels[name], "it has to be true or false.")

@@ -1,9 +1,9 @@
-"""Workloads: the containers that are made inside a cluster through the API of 2015.
+"""Containers that are made inside a cluster through the API of 2015.
 
-The wish has two halves, as that of a container in the other family has: `spec` (what it is) and `ops` (what was asked
-of it, each with a number). The workload loop carries out every op above `observed.seq`, in order; a delete overtakes.
-Here is also what may be asked in which state, and the public status as one function of wish and observation: a bay's
-container knows five words (contract: container-infra, section 15). Neighbours: `orchestrated`, what manifests make.
+The wish has two halves, as that of a container in the other family: `spec` (what it is) and `ops` (numbered
+operations). The loop carries out every op above `observed.seq`, in order; a delete overtakes them. This module also
+says what may be asked in which state, and computes the public status from wish and observation: a bay's container has
+five statuses (contract: container-infra, section 15). Neighbour: `bay_manifests`, the objects that manifests make.
 """
 
 import datetime as dt
@@ -19,7 +19,7 @@ from jeroboam.domain.errors import Conflict
 
 
 class BayObjectKind(StrEnum):
-    """What it is: the table holds what manifests make too, under kinds of its own."""
+    """The kind of the object. The same table holds what manifests make, under kinds of its own."""
 
     CONTAINER = "container"
 
@@ -47,7 +47,7 @@ class ContainerAction(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BayContainerOp:
-    """One thing asked of a workload. `seq` is its number, from 1, without gaps."""
+    """One operation on a container. `seq` is its number, from 1, without gaps."""
 
     seq: int
     act: ContainerAction
@@ -59,26 +59,27 @@ class BayContainerSpec:
 
     image: str
     command: str | None = None
-    """As its user wrote it; `words` takes it apart."""
+    """As its user wrote it; `words` splits it."""
     memory: str | None = None
     """A limit, as its user wrote it: a number and b, k, m or g."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BayContainerObserved:
-    """What the workload loop last saw, and how far it came."""
+    """What the loop last observed, and the last op that ended."""
 
     seq: int = 0
-    """The last op that ended, well or not."""
+    """The last op that ended, done or failed."""
     touched: bool = False
-    """Whether anything may have been made of it; noted before the first try."""
+    """Whether anything of it may exist; noted before the first try."""
     state: RuntimeState = RuntimeState.ABSENT
     started_at: dt.datetime | None = None
     begun: int = 0
-    """The reboot that was begun last; noted before it, with when the container had been started before."""
+    """The reboot that was begun last. It is noted before it begins, with the start time of the container in `before`.
+    """
     before: dt.datetime | None = None
     failure: str | None = None
-    """Why the last op failed; None when it went well."""
+    """Why the last op failed; None if it was done."""
     failed: ContainerAction | None = None
     silent: str | None = None
     """Why the cluster could not be asked the last time."""
@@ -86,7 +87,7 @@ class BayContainerObserved:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BayContainer:
-    """Something that runs inside a cluster and was asked for here."""
+    """A container in a bay."""
 
     uuid: str
     name: str
@@ -96,7 +97,7 @@ class BayContainer:
     cluster_id: str
     spec: BayContainerSpec
     ops: tuple[BayContainerOp, ...] = ()
-    """Asked for and not yet ended, oldest first."""
+    """Ops that have not ended, oldest first."""
     observed: BayContainerObserved = field(default_factory=BayContainerObserved)
     generation: int = 1
     """Counts wishes: each accepted write adds one."""
@@ -104,7 +105,7 @@ class BayContainer:
     status_reason: str | None = None
     deleting: bool = False
     deadline_at: dt.datetime | None = None
-    """When what is under way is given up."""
+    """When the work in progress is given up."""
     created_at: dt.datetime
     updated_at: dt.datetime | None = None
 
@@ -117,7 +118,7 @@ MOST_MEMORY = 1 << 50
 
 
 def octets(memory: str) -> int:
-    """`512m` as a number of octets. Raises `ValueError` for what is none, for nothing and for more than a PiB."""
+    """Return `512m` as a number of octets. Raises `ValueError` for no size, for 0 and for more than a PiB."""
     match = _MEMORY.fullmatch(memory)
     size = int(match[1]) * _UNITS[match[2].lower()] if match else 0
     if not 0 < size <= MOST_MEMORY:
@@ -126,7 +127,7 @@ def octets(memory: str) -> int:
 
 
 def words(command: str) -> tuple[str, ...]:
-    """A command line as its words, as a shell would quote them. Raises `ValueError` where quotes do not match."""
+    """Split a command line into words, as a shell does. Raises `ValueError` if quotes do not match."""
     return tuple(shlex.split(command))
 
 
@@ -167,7 +168,7 @@ ALLOWED: Mapping[str, frozenset[BayContainerStatus]] = MappingProxyType(
     }
 )
 
-# A failure of these leaves nothing that can be called by its state, unless it is seen to work all the same.
+# A failure of these shows as Error, unless the container is observed to work.
 _FATAL = frozenset({ContainerAction.CREATE, ContainerAction.START, ContainerAction.REBOOT})
 _WORKS = frozenset({_S.RUNNING, _S.PAUSED})
 
@@ -175,18 +176,18 @@ VANISHED = "The container is gone from its bay."
 
 
 def pending(container: BayContainer) -> tuple[BayContainerOp, ...]:
-    """What was asked and has not ended, oldest first."""
+    """Return the ops that have not ended, oldest first."""
     return tuple(op for op in container.ops if op.seq > container.observed.seq)
 
 
 def expected(container: BayContainer) -> BayContainerStatus:
-    """The status once all that was asked is done. Clients of 2015 ask one thing after another and wait for none."""
+    """Return the status after all pending ops. Clients of 2015 ask for one op after another and wait for none."""
     pending_ops = pending(container)
     return _AFTER[pending_ops[-1].act] if pending_ops else _settled(container.observed)[0]
 
 
 def check_act(container: BayContainer, act: str) -> None:
-    """Raise `Conflict` if the state in which the act would find the container forbids it."""
+    """Raise `Conflict` if the state in which the op would find the container forbids it."""
     if container.deleting:
         raise Conflict(f"Cannot {act} container {container.uuid}: it is being deleted.", field="status")
     status = expected(container)
@@ -197,7 +198,7 @@ def check_act(container: BayContainer, act: str) -> None:
 def ask_workload(
     container: BayContainer, act: ContainerAction, *, now: dt.datetime, deadline: dt.datetime
 ) -> BayContainer:
-    """The workload with one more op; none of what waits is given up before the last. The caller has checked it."""
+    """Return the container with one more op, which shortens no deadline. The caller checks the state."""
     pending_ops = pending(container)
     last = pending_ops[-1].seq if pending_ops else container.observed.seq
     until = max(deadline, container.deadline_at) if pending_ops and container.deadline_at else deadline
@@ -213,7 +214,7 @@ def ask_workload(
 
 
 def ask_delete(container: BayContainer, *, now: dt.datetime, deadline: dt.datetime) -> BayContainer:
-    """The workload on its way out: whatever waits is moot. Asking twice is asking once."""
+    """Return the container in deletion; its pending ops are dropped. Asking twice is the same as asking once."""
     if container.deleting:
         return container
     new_container = replace(
@@ -229,7 +230,7 @@ def ask_delete(container: BayContainer, *, now: dt.datetime, deadline: dt.dateti
 
 
 def project_workload(container: BayContainer, *, waiting_for: str | None = None) -> BayContainer:
-    """The workload with its public status; a deadline only while something is due.
+    """Return the container with its public status; with a deadline only while something is due.
 
     `waiting_for` says what the work waits for, once that is known.
     """
@@ -250,12 +251,12 @@ def project_workload(container: BayContainer, *, waiting_for: str | None = None)
 
 
 def _meanwhile(observed: BayContainerObserved) -> BayContainerStatus:
-    """What shows while something is under way: the last seen state, if there is one."""
+    """Return the status while an op is pending: that of the last observed state, if there is one."""
     return _S.UNKNOWN if observed.state is RuntimeState.ABSENT else _SEEN[observed.state]
 
 
 def _settled(observed: BayContainerObserved) -> tuple[BayContainerStatus, str | None]:
-    """What the last look means where nothing is under way."""
+    """Return the status and the reason while no op is pending."""
     status = _SEEN[observed.state]
     if observed.failure is not None:
         return (_S.ERROR if observed.failed in _FATAL and status not in _WORKS else status), observed.failure

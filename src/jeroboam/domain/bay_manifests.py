@@ -1,9 +1,8 @@
-"""What a manifest makes inside a cluster through the API of 2015: pods, services and replication controllers.
+"""Objects that a manifest makes inside a cluster through the API of 2015: pods, services, replication controllers.
 
-The wish is the manifest itself, with a number: whoever changes it adds one, and the orchestration loop carries the
-newest out. What the API shows beside it is what the cluster's own API said last; until that has said something, what
-the manifest says of itself. Neighbours: `workloads`, the containers, which can be started, stopped and entered and so
-have another kind of wish. Contract: container-infra, section 15.
+The wish is the manifest, with a number: each change adds one, and the loop carries out the newest. The API also shows
+the facts that the cluster's own API gave last; before that, those of the manifest. Neighbour: `bay_containers`, which
+can be started, stopped and entered and so have another kind of wish. Contract: container-infra, section 15.
 """
 
 import datetime as dt
@@ -16,7 +15,7 @@ from jeroboam.domain.errors import Conflict
 
 
 class BayManifestKind(StrEnum):
-    """What it is; the value is what the API of 2015 calls one."""
+    """The kind of the object; the value is its name in the API of 2015."""
 
     POD = "pod"
     SERVICE = "service"
@@ -24,7 +23,7 @@ class BayManifestKind(StrEnum):
 
 
 class BayManifestStatus(StrEnum):
-    """The public status. The first five are a pod's phases; a service or controller is running once it works."""
+    """The public status. The first five are the phases of a pod; a service or controller is running once it works."""
 
     PENDING = "Pending"
     RUNNING = "Running"
@@ -39,24 +38,24 @@ CALLED = {
     BayManifestKind.SERVICE: "Service",
     BayManifestKind.RC: "ReplicationController",
 }
-"""What Kubernetes calls each, in manifests and in errors."""
+"""The name of each kind in Kubernetes, for manifests and errors."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BayManifestSpec:
-    """What should be there."""
+    """The wish."""
 
     manifest: dict[str, Any]
     """The manifest as an object of JSON."""
     text: str
     """The same as its user wrote it."""
     url: str | None = None
-    """Where it was fetched from, if it was."""
+    """The URL that it was fetched from, if any."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ManifestFacts:
-    """What there is to be said of such an object, whether a manifest says it or the cluster."""
+    """The facts of such an object, from its manifest or from the cluster."""
 
     labels: dict[str, str] = field(default_factory=dict)
     images: tuple[str, ...] = ()
@@ -80,27 +79,27 @@ class ManifestState:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BayManifestObserved:
-    """What the loop last saw, and how far it came."""
+    """What the loop last observed, and the last wish that ended."""
 
     generation: int = 0
-    """The wish that was carried out last, or given up."""
+    """The wish that was last carried out or given up."""
     touched: bool = False
-    """Whether anything may have been made of it; noted before the first try."""
+    """Whether anything of it may exist; noted before the first try."""
     seen: ManifestState | None = None
-    """None: it is not there."""
+    """None: it does not exist."""
     failure: str | None = None
-    """Why the last wish was given up; None when it was not."""
+    """Why the last wish was given up; None if it was not."""
     silent: str | None = None
     """Why the cluster could not be asked the last time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BayManifest:
-    """A pod, service or replication controller that was asked for here."""
+    """A pod, service or replication controller in a bay."""
 
     uuid: str
     name: str
-    """The one in its manifest; it cannot be changed."""
+    """The name in its manifest; it cannot be changed."""
     project_id: str
     user_id: str
     kind: BayManifestKind
@@ -113,7 +112,7 @@ class BayManifest:
     status_reason: str | None = None
     deleting: bool = False
     deadline_at: dt.datetime | None = None
-    """When what is under way is given up."""
+    """When the work in progress is given up."""
     created_at: dt.datetime
     updated_at: dt.datetime | None = None
 
@@ -122,7 +121,7 @@ class BayManifest:
 
 
 def facts_of(kind: BayManifestKind, source: Mapping[str, Any]) -> ManifestFacts:
-    """What an object of Kubernetes says of itself, be it a manifest or an answer. What has a wrong form is left out."""
+    """Return the facts in a manifest or in an answer of Kubernetes. Parts of a wrong form are left out."""
     meta, spec = _object(source.get("metadata")), _object(source.get("spec"))
     labels = _texts(meta.get("labels"))
     if kind is BayManifestKind.SERVICE:
@@ -147,7 +146,7 @@ def facts_of(kind: BayManifestKind, source: Mapping[str, Any]) -> ManifestFacts:
 
 
 def shown(manifest: BayManifest) -> ManifestFacts:
-    """What the API shows of it: what was seen last, and before that what its manifest says."""
+    """Return the facts that the API shows: the last observed ones, before that those of the manifest."""
     return (
         facts_of(manifest.kind, manifest.spec.manifest)
         if manifest.observed.seen is None
@@ -182,7 +181,7 @@ _S = BayManifestStatus
 
 
 def vanished(kind: BayManifestKind) -> str:
-    """What is said of one that somebody else has removed."""
+    """Return the reason for one that was removed from outside."""
     return f"The {CALLED[kind]} is gone from its bay."
 
 
@@ -192,7 +191,7 @@ def is_due(manifest: BayManifest) -> bool:
 
 
 def ask_change(manifest: BayManifest, spec: BayManifestSpec, *, now: dt.datetime, deadline: dt.datetime) -> BayManifest:
-    """It with another manifest. Raises `Conflict` for one that is on its way out."""
+    """Return it with another manifest. Raises `Conflict` for one that is being deleted."""
     if manifest.deleting:
         raise Conflict(f"Cannot update {CALLED[manifest.kind]} {manifest.uuid}: it is being deleted.", field="status")
     until = max(deadline, manifest.deadline_at) if is_due(manifest) and manifest.deadline_at else deadline
@@ -200,7 +199,7 @@ def ask_change(manifest: BayManifest, spec: BayManifestSpec, *, now: dt.datetime
 
 
 def ask_end(manifest: BayManifest, *, now: dt.datetime, deadline: dt.datetime) -> BayManifest:
-    """It on its way out. Asking twice is asking once."""
+    """Return it in deletion. Asking twice is the same as asking once."""
     return (
         manifest if manifest.deleting else project_orchestrated(replace(_asked(manifest, now, deadline), deleting=True))
     )
@@ -214,7 +213,7 @@ def _asked(manifest: BayManifest, now: dt.datetime, deadline: dt.datetime) -> Ba
 
 
 def project_orchestrated(manifest: BayManifest, *, waiting_for: str | None = None) -> BayManifest:
-    """It with its public status; a deadline only while something is due.
+    """Return it with its public status; with a deadline only while something is due.
 
     `waiting_for` says what the work waits for, once that is known.
     """

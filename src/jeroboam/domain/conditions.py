@@ -1,4 +1,4 @@
-"""Conditions: facts about an object, one a type, each with a reason and since when."""
+"""Conditions: facts about an object, one for each type, with a reason and the time since when it holds."""
 
 import datetime as dt
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ class Condition:
 
 
 def merge(old: Iterable[Condition], new: Iterable[Condition], now: dt.datetime) -> tuple[Condition, ...]:
-    """The new facts over the old ones; `since` moves only where the status changed."""
+    """Return the new facts merged into the old ones; `since` moves only if the status changed."""
     by_type = {condition.type: condition for condition in old}
     for condition in new:
         before = by_type.get(condition.type)

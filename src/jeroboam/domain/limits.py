@@ -1,8 +1,9 @@
-"""Limits: what the clusters of a project may be, beyond how many there are.
+"""Limits: rules for the clusters of a project, beside the quota of how many there may be.
 
-An operator states them in one file; each has a name, says whom it concerns, and bounds one thing or several. All that
-concern a project hold together, so that adding a limit never allows more; who is to be free of one is named in it.
-Nothing here reads a file or asks anybody: bootstrap reads, the API checks wishes, the conductor looks at ages.
+An operator states limits in one file. A limit has a name, says whom it concerns, and bounds one thing or several. All
+limits that concern a project apply together, so adding a limit never allows more. A project that is exempt from a limit
+is named in it. This module reads no file and asks nobody: bootstrap reads the file, the API checks wishes, the
+conductor checks ages.
 """
 
 import re
@@ -23,23 +24,23 @@ _SELECTORS = frozenset({"name", "projects", "domains", "except_projects", "at_ma
 
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One limit, as it stands in the file. A bound that is absent bounds nothing."""
+    """One limit, as it stands in the file. An absent bound bounds nothing."""
 
     name: _Word
     projects: tuple[_Word, ...] = ()
-    """Ids or names; with neither projects nor domains it concerns everybody."""
+    """Ids or names; without projects and domains the limit concerns every project."""
     domains: tuple[_Word, ...] = ()
     """Ids of identity domains, for all their projects."""
     except_projects: tuple[_Word, ...] = ()
     allowed_templates: tuple[_Word, ...] | None = None
-    """Names or uuids; these and the next three may hold shell patterns: `m1.*`."""
+    """Names or uuids; these and the next three may be shell patterns: `m1.*`."""
     allowed_flavors: tuple[_Word, ...] | None = None
     allowed_coes: tuple[_Word, ...] | None = None
     allowed_providers: tuple[_Word, ...] | None = None
     max_nodes_per_cluster: _Count | None = None
     max_nodes_per_project: _Count | None = None
     required_labels: dict[_Word, str] = {}
-    """Labels that a cluster has to have, each with a regular expression for the whole of its value."""
+    """Labels that a cluster must have, each with a regular expression for its whole value."""
     forbidden_labels: tuple[_Word, ...] = ()
     """Labels that no cluster, node group or template may have; shell patterns."""
     cluster_name: str | None = None
@@ -59,7 +60,7 @@ class LimitOwner:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RequestedSize:
-    """What a wish would lead to, as far as it says so: None is not judged."""
+    """What a wish asks for. None is not checked."""
 
     cluster_name: str | None = None
     template: tuple[str, str] | None = None
@@ -67,17 +68,17 @@ class RequestedSize:
     coe: str | None = None
     provider: str | None = None
     flavors: Sequence[str] = ()
-    """Of the nodes that would be made."""
+    """The flavours of the nodes that would be made."""
     labels: Mapping[str, str] | None = None
-    """All that the object would have."""
+    """All labels of the object."""
     labels_complete: bool = False
-    """Whether these are a cluster's, so that one that is required has to be among them."""
+    """Whether these are all labels of a cluster, so that required labels have to be among them."""
     cluster_nodes: int | None = None
     project_nodes: int | None = None
 
 
 def asked_by(cluster: Cluster, groups: Sequence[NodeGroup], template: Template | None) -> RequestedSize:
-    """The cluster as a wish for all that it is; None for a template that is not there any more."""
+    """Return the cluster as a wish for all that it is; `template` is None if it does not exist any more."""
     template_spec = cluster.spec.template
     return RequestedSize(
         cluster_name=cluster.name,
@@ -93,17 +94,17 @@ def asked_by(cluster: Cluster, groups: Sequence[NodeGroup], template: Template |
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LimitVerdict:
-    """What one bound of one limit says of a wish."""
+    """The verdict of one bound of one limit on a wish."""
 
     limit: str
     field: str
     allowed: bool
     text: str
-    """What would be allowed, and what was asked for."""
+    """What is allowed, and what was asked for."""
 
 
 def parse(document: Any) -> tuple[Limit, ...]:
-    """The limits of a file's content: `{"limits": [...]}`. Raises `ValueError` that says what is wrong, and where."""
+    """Return the limits of a file: `{"limits": [...]}`. Raises `ValueError` with what is wrong, and where."""
 
     class File(msgspec.Struct, forbid_unknown_fields=True):
         limits: tuple[Limit, ...]
@@ -140,7 +141,7 @@ def _check(limit: Limit) -> None:
 
 
 def concerning(limits: Iterable[Limit], owner: LimitOwner) -> tuple[Limit, ...]:
-    """Those that hold for that project."""
+    """Return the limits that apply to that project."""
     return tuple(limit for limit in limits if _concerns(limit, owner))
 
 
@@ -154,7 +155,7 @@ def _concerns(limit: Limit, owner: LimitOwner) -> bool:
 
 
 def judge(limits: Iterable[Limit], request: RequestedSize) -> Iterator[LimitVerdict]:
-    """What each bound of each limit says, where the wish has anything to do with it."""
+    """Yield the verdict of each bound of each limit that concerns the wish."""
     for limit in limits:
         yield from _judge_kind(limit, request)
         yield from _judge_labels(limit, request)
@@ -162,7 +163,7 @@ def judge(limits: Iterable[Limit], request: RequestedSize) -> Iterator[LimitVerd
 
 
 def check(limits: Iterable[Limit], request: RequestedSize) -> None:
-    """Raise `Forbidden` with the first bound that the wish is beyond."""
+    """Raise `Forbidden` with the first bound that the wish exceeds."""
     for verdict in judge(limits, request):
         if not verdict.allowed:
             raise Forbidden(f"Limit {verdict.limit}: {verdict.text}", field=verdict.field)
@@ -170,7 +171,7 @@ def check(limits: Iterable[Limit], request: RequestedSize) -> None:
 
 def _judge_kind(limit: Limit, request: RequestedSize) -> Iterator[LimitVerdict]:
     def one_of(field: str, subject: str, patterns: Sequence[str] | None, *names: str | None) -> Iterator[LimitVerdict]:
-        """By any of its names the thing has to be among the allowed ones."""
+        """Yield whether one of the names matches one of the patterns."""
         if patterns is None:
             return
         known_names = [name for name in names if name]

@@ -1,8 +1,8 @@
-"""What other services are told of clusters: that something was asked for, and how it ended.
+"""Notifications of clusters to other services: that a wish was accepted, and how it ended.
 
 The form is the published one (contract: container-infra, section 11): events `magnum.cluster.create`, `…update` and
-`…delete`, a CADF event as the payload, in the envelope of OpenStack's message bus. Neighbours: the outbox carries the
-payload, the conductor's relay puts it into its envelope; `events` is the same story for users.
+`…delete`, a CADF event as the payload, in the envelope of OpenStack's message bus. Neighbours: the outbox, which holds
+the payload; `conductor.periodic.outbox`, which puts it into its envelope; `events`, the same for users.
 """
 
 import datetime as dt
@@ -24,7 +24,7 @@ HIDDEN = "***"
 
 
 class ActionResult(StrEnum):
-    """How what was asked for stands; CADF's `outcome`."""
+    """The result of a wish; CADF's `outcome`."""
 
     PENDING = "pending"
     SUCCESS = "success"
@@ -42,7 +42,7 @@ class Initiator:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Message:
-    """A notification in its envelope, as it leaves. The same notification has the same id each time it is sent."""
+    """A notification in its envelope. A notification has the same id each time it is sent."""
 
     message_id: str
     publisher_id: str
@@ -53,13 +53,13 @@ class Message:
 
 
 def event_of(cluster: Cluster) -> str:
-    """The published event that the cluster's operation belongs to; a way back belongs to its update."""
+    """Return the published event type of the cluster's operation; a rollback belongs to its update."""
     operation = Operation.UPDATE if cluster.operation is Operation.ROLLBACK else cluster.operation
     return f"magnum.cluster.{operation.lower()}"
 
 
 def result_of(cluster: Cluster) -> ActionResult:
-    """How the last wish stands. An update that was rolled back has failed, however well the way back went."""
+    """Return the result of the last wish. A rolled-back update has failed, even if the rollback succeeded."""
     if cluster.status.endswith("_IN_PROGRESS"):
         return ActionResult.PENDING
     is_success = cluster.status.endswith("_COMPLETE") and cluster.operation is not Operation.ROLLBACK
@@ -69,7 +69,7 @@ def result_of(cluster: Cluster) -> ActionResult:
 def cadf(
     cluster: Cluster, groups: Sequence[NodeGroup], initiator: Initiator, *, ident: str, now: dt.datetime
 ) -> dict[str, Any]:
-    """The CADF event of where the cluster is now."""
+    """Return the CADF event of the cluster's current state."""
     asker: dict[str, Any] = {
         "typeURI": "service/security/account/user" if initiator.user_id else "service/magnum",
         "id": initiator.user_id or "jeroboam-conductor",
@@ -97,7 +97,7 @@ def cadf(
 
 
 def _shown(cluster: Cluster, groups: Sequence[NodeGroup]) -> dict[str, Any]:
-    """The cluster as the API shows it, without links, and without what may be a secret."""
+    """Return the cluster as the API shows it, without links and without what may be a secret."""
     spec, observed = cluster.spec, cluster.observed
 
     def addresses(*, masters: bool) -> list[str]:
@@ -139,7 +139,7 @@ def _shown(cluster: Cluster, groups: Sequence[NodeGroup]) -> dict[str, Any]:
 
 
 def enveloped(event_type: str, payload: str, *, number: int, at: dt.datetime, publisher_id: str) -> Message:
-    """The message of what lies in the outbox under that number since then; `payload` is JSON text."""
+    """Return the message for an outbox entry with that number and time; `payload` is JSON text."""
     content = json.loads(payload)
     is_failure = isinstance(content, dict) and content.get("outcome") == ActionResult.FAILURE
     return Message(

@@ -1,7 +1,7 @@
-"""Whether a wish can be carried out at all, asked of the provider's catalogue and of the COE before it is stored.
+"""Checks before a wish is stored whether the provider's catalogue and the COE can carry it out.
 
-The API asks through the port `Admission`. Texts and statuses are those of the container-infra contract, sections 5
-and 6.
+The API calls this through the port `Admission`. Texts and statuses are those of the container-infra contract, sections
+5 and 6. Neighbour: `capacity`, which checks memory, disk and networks.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ from jeroboam.providers.base import Catalog, Image, Provider, SupportsScriptRene
 
 @contextmanager
 def _answering() -> Iterator[None]:
-    """A catalogue that cannot be asked now is no fault of the caller's."""
+    """Turn a driver error into `Unavailable`: a catalogue that does not answer is not the caller's fault."""
     try:
         yield
     except DriverError as error:
@@ -28,7 +28,7 @@ def _answering() -> Iterator[None]:
 
 
 class DriverAdmission:
-    """Implements `Admission` with the drivers that this service has."""
+    """Implements `Admission` with the drivers of this service."""
 
     def __init__(self, *, providers: Mapping[str, Provider], coes: Mapping[str, Coe], default_provider: str) -> None:
         self._providers = providers
@@ -36,7 +36,7 @@ class DriverAdmission:
         self._default = default_provider
 
     async def template(self, spec: TemplateSpec, caller: Caller) -> TemplateSpec:
-        """The spec with its driver and its image's distribution filled in."""
+        """Return the spec with its driver and with the distribution of its image."""
         del caller
         with _answering():
             return await self._template(spec)
@@ -54,7 +54,7 @@ class DriverAdmission:
         return replace(spec, driver=driver, cluster_distro=image.os_distro)
 
     async def cluster(self, cluster: Cluster, groups: Sequence[NodeGroup], caller: Caller) -> None:
-        """Raise for anything that the cluster names and the provider has not, or that cannot boot yet."""
+        """Raise if the provider lacks something that the cluster names, or if a node cannot boot yet."""
         with _answering():
             await self._cluster(cluster, groups, caller)
 
@@ -83,7 +83,7 @@ class DriverAdmission:
         await self._fixed_subnet(catalog, cluster.spec.fixed_subnet)
 
     async def nodegroup(self, cluster: Cluster, group: NodeGroup, caller: Caller) -> None:
-        """Raise for what the group names and the provider has not, and for labels that the COE cannot honour."""
+        """Raise if the provider lacks something that the group names, or if the COE cannot honour a label."""
         del caller
         with _answering():
             template = replace(cluster.spec.template, labels=group.spec.labels)
@@ -106,7 +106,7 @@ class DriverAdmission:
             await capacity.check_room(coe, provider, cluster, [larger_group])
 
     async def change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> frozenset[str]:
-        """Raise unless the drivers can take the cluster there; which nodes have to be made anew for that, by role."""
+        """Return the roles of nodes that the change makes anew. Raise if the drivers cannot carry it out."""
         with _answering():
             return await self._change(before, after, groups)
 
@@ -116,7 +116,7 @@ class DriverAdmission:
             if getattr(old, field) != getattr(new, field):
                 text = f"A cluster with {field} {getattr(old, field)} cannot become one with {getattr(new, field)}."
                 raise Conflict(text, field="cluster_template")
-        # The key pair and the network are what they were: a colleague has no key pair of the creator's.
+        # The key pair and the network stay as they are, unchecked: a colleague has no key pair of the creator's.
         coe = self._coe(new)
         provider = self._provider(new.driver or self._default)
         await self._check(coe, provider.catalog, replace(new, labels=after.spec.labels))
@@ -136,14 +136,14 @@ class DriverAdmission:
         return frozenset({MASTER}) if changed_options else frozenset()
 
     async def rotation(self, cluster: Cluster) -> None:
-        """Raise unless both drivers of the cluster can do their part of it."""
+        """Raise `Invalid` unless both drivers of the cluster support the rotation."""
         template = cluster.spec.template
         coe, provider = self._coe(template), self._provider(template.driver or self._default)
         if not isinstance(coe, SupportsRotation) or not isinstance(provider, SupportsScriptRenewal):
             raise Invalid(f"Rotating the CA certificate is not supported for {template.coe} on {template.driver}.")
 
     async def _check(self, coe: Coe, catalog: Catalog, spec: TemplateSpec) -> None:
-        """What the COE says of the spec; with a version that cannot be, which ones there are."""
+        """Raise what the COE says of the spec. For a version that does not exist, name the versions that do."""
         try:
             coe.check(spec)
         except Invalid as error:
@@ -156,10 +156,9 @@ class DriverAdmission:
             raise
 
     async def _bootable(self, catalog: Catalog, coe: Coe, name: str, ref: str, labels: dict[str, str]) -> None:
-        """Refuse an image that no node can boot from, by the label where that says which.
+        """Raise for an image that nodes cannot boot from. Name the version label if the label chose it.
 
-        Where images cannot be looked up now, the wish is taken all the same: the cluster's status says what it waits
-        for.
+        If images cannot be looked up now, the wish is accepted. The status of the cluster then says what it waits for.
         """
         try:
             image = await self._image(catalog, image_of(coe, ref, labels), name)

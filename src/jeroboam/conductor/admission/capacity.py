@@ -1,6 +1,7 @@
-"""Whether a cluster fits where it is to be made: its networks beside the host's, its nodes into what is left.
+"""Checks whether a cluster fits: its networks beside those of the host, its nodes into the free memory and disk.
 
-Asked before the wish is stored, of drivers that know; a cluster whose drivers do not is taken. Neighbours: `admission`.
+The check runs before the wish is stored. If the drivers do not know the capacity, the cluster is accepted. Neighbours:
+`admission` and `conductor.clusters.scaling`, which call this.
 """
 
 import math
@@ -14,7 +15,7 @@ from jeroboam.providers.base import HasHostCapacity, HostCapacity, Provider
 
 
 async def check_flavors(coe: Coe, provider: Provider, cluster: Cluster, groups: Sequence[NodeGroup]) -> None:
-    """Raise `Invalid` for a flavour that no node of such a cluster comes up in."""
+    """Raise `Invalid` for a flavour that is too small for a node of this COE."""
     if not isinstance(coe, HasRequirements):
         return
     for group in groups:
@@ -29,7 +30,7 @@ async def check_flavors(coe: Coe, provider: Provider, cluster: Cluster, groups: 
 
 
 async def check_room(coe: Coe, provider: Provider, cluster: Cluster, groups: Sequence[NodeGroup]) -> None:
-    """Raise `Conflict` where that many more nodes would not even start: memory or disk is used up."""
+    """Raise `Conflict` if there is not enough memory or disk for that many more nodes."""
     if not isinstance(coe, HasRequirements) or (capacity := await _around(provider)) is None:
         return
     nodes = sum(group.spec.node_count for group in groups)
@@ -45,7 +46,7 @@ async def check_room(coe: Coe, provider: Provider, cluster: Cluster, groups: Seq
 
 
 async def check_networks(coe: Coe, provider: Provider, template: TemplateSpec) -> None:
-    """Raise `Invalid` for a network inside the cluster that would hide one outside it."""
+    """Raise `Invalid` for a network inside the cluster that hides a network outside it."""
     if not isinstance(coe, HasRequirements) or (capacity := await _around(provider)) is None:
         return
     for label, network in coe.networks(template.labels).items():
@@ -57,7 +58,7 @@ async def check_networks(coe: Coe, provider: Provider, template: TemplateSpec) -
 
 
 async def _around(provider: Provider) -> HostCapacity | None:
-    """What is around; None where nobody knows, or nobody can be asked now."""
+    """Return the capacity of the host; None if the provider does not know it or cannot be asked now."""
     if not isinstance(provider, HasHostCapacity):
         return None
     try:

@@ -1,7 +1,7 @@
-"""How the conductor speaks to what users have inside a cluster: its COE, and a plan of what is known of the cluster.
+"""Connects the conductor to what users run inside a cluster: gives the cluster's COE and a plan of its known nodes.
 
-Neighbours: the loops of workloads and of orchestration, and the live questions, which all need it. The cluster loop
-makes such plans itself, from what it has just reserved; here they come from what it wrote down.
+Neighbours: `containers`, `manifests`, `strays` and `queries`, which use the connection. The cluster loop builds its
+plans itself, from the addresses that it has just reserved. Here the plan comes from the stored addresses.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,15 +23,15 @@ T_co = TypeVar("T_co", covariant=True)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClusterConnection(Generic[T_co]):
-    """A cluster that can be spoken to."""
+    """A connection to a cluster."""
 
     coe: T_co
-    """The part of its COE that is spoken to."""
+    """The part of its COE that is used."""
     plan: CoePlan
 
 
 class ClusterConnector:
-    """Finds the way to a cluster."""
+    """Builds connections to clusters."""
 
     def __init__(self, *, store: Store, coes: Mapping[str, Coe], sealer: Sealer) -> None:
         self._store = store
@@ -39,14 +39,14 @@ class ClusterConnector:
         self._sealer = sealer
 
     async def containers(self, cluster_id: str) -> ClusterConnection[SupportsContainers] | None:
-        """The way to its containers; None for a cluster that is gone or on its way out.
+        """Return the connection to its containers; None if the cluster is gone or is being deleted.
 
-        Raises `Temporary` while it is not up, and `Permanent` if it cannot hold single containers.
+        Raises `Temporary` until the cluster is up, and `Permanent` if it cannot hold single containers.
         """
         return await self._to(cluster_id, _containers, "single containers")
 
     async def manifests(self, cluster_id: str) -> ClusterConnection[ManifestClient] | None:
-        """The way to what manifests made there; the same, but for clusters that speak Kubernetes."""
+        """Return the connection to what manifests made there. The same, for clusters that run Kubernetes."""
         return await self._to(cluster_id, _manifests, "objects of Kubernetes")
 
     async def _to(
@@ -90,7 +90,7 @@ def _manifests(coe: Coe) -> ManifestClient | None:
 
 
 def _addresses(state: ClusterState) -> dict[str, str]:
-    """Where the nodes were last seen, by uuid; the load balancer too, where it is the cluster's address."""
+    """Return the last known addresses of the nodes, by uuid, and that of the load balancer if there is one."""
     cluster = state.cluster
     addresses = {node.uuid: node.address for group in state.groups for node in group.observed if node.address}
     host = urlsplit(cluster.observed.api_address or "").hostname
@@ -100,5 +100,5 @@ def _addresses(state: ClusterState) -> dict[str, str]:
 
 
 def _known(group: NodeGroup, addresses: Mapping[str, str]) -> NodeGroup:
-    """The group with those of its nodes that have an address."""
+    """Return the group with those of its nodes that have an address."""
     return replace(group, desired=tuple(node for node in group.desired if node.uuid in addresses))

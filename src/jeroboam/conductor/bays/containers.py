@@ -1,8 +1,9 @@
-"""The workload loop: brings the containers inside clusters to what their users asked, and sees what becomes of them.
+"""The loop of containers inside bays: carries out what their users asked for, and observes them.
 
-A pass does only what is missing; what cannot be told from the container itself (whether a reboot was done) is noted
-before it is begun. A container that changes behind our back is seen by the next look. Neighbours: `inside` (deadlines,
-failures), `reach` (the way to a cluster), the COE (what a container is there), `domain.workloads` (what it means).
+A pass does only what is missing. Whether a reboot was done cannot be seen from the container itself, so the reboot is
+noted before it begins. A container that changes by itself is seen by the next look. Neighbours: `objects` (deadlines,
+failures), `connector` (the connection to a cluster), the COE (what a container is there), `domain.bay_containers`
+(states).
 """
 
 from dataclasses import replace
@@ -27,7 +28,7 @@ from jeroboam.store import Lease, Store
 
 
 class BayContainerReconciler(BayObjectReconciler[BayContainer, SupportsContainers]):
-    """The reconciler of workloads."""
+    """The reconciler of containers inside bays."""
 
     topic = "workload"
     _records: BayContainerRecords
@@ -39,7 +40,7 @@ class BayContainerReconciler(BayObjectReconciler[BayContainer, SupportsContainer
         """Until when a bay counts as one that does not answer, and why."""
 
     async def generation(self, uuid: str) -> int | None:
-        """Counts what work under way is broken off for: only the wish to be gone overtakes, all else waits its turn."""
+        """Counts only the delete: it interrupts work in progress. All other wishes wait for their turn."""
         container = await self._records.get(uuid)
         return None if container is None else int(container.deleting)
 
@@ -66,9 +67,9 @@ class BayContainerReconciler(BayObjectReconciler[BayContainer, SupportsContainer
     async def _look(
         self, connection: ClusterConnection[SupportsContainers], container: BayContainer
     ) -> BayContainerState | None:
-        """What it is now. A bay that has just not answered is not asked about each of its containers in turn.
+        """Return the state of the container. Raises `Temporary` for a bay that did not answer a moment ago.
 
-        Each would wait for it, and those of other bays behind them.
+        Otherwise each container of that bay would wait for an answer, and containers of other bays behind it.
         """
         until, reason = self._silent.get(container.cluster_id, (0.0, ""))
         if self._clock.monotonic() < until:
@@ -90,7 +91,7 @@ class BayContainerReconciler(BayObjectReconciler[BayContainer, SupportsContainer
         connection: ClusterConnection[SupportsContainers],
         op: BayContainerOp,
     ) -> BayContainer:
-        """One op, to its end; what was seen after it is written with it."""
+        """Carry out one op to its end, and write what was observed after it."""
         container = await self._touch(lease, container)
         coe, plan, uuid = connection.coe, connection.plan, container.uuid
         container_state: BayContainerState | None
@@ -105,7 +106,7 @@ class BayContainerReconciler(BayObjectReconciler[BayContainer, SupportsContainer
         return await self._records.save(lease, _seen(container.observed, container_state, seq=op.seq))
 
     async def _touch(self, lease: Lease, container: BayContainer) -> BayContainer:
-        """Note that something of it may exist from now on, so that a delete knows to look for it."""
+        """Note that something may exist from now on, so that a delete looks for it."""
         if container.observed.touched:
             return container
         return await self._records.save(lease, replace(container.observed, touched=True))
@@ -118,7 +119,7 @@ class BayContainerReconciler(BayObjectReconciler[BayContainer, SupportsContainer
         op: BayContainerOp,
         container_state: BayContainerState,
     ) -> tuple[BayContainer, BayContainerState]:
-        """Start it anew, once: one that was begun before and has been started since was done."""
+        """Restart the container once. A reboot that was begun and followed by a start is done."""
         observed = container.observed
         if (
             observed.begun == op.seq
@@ -146,7 +147,7 @@ def _want(container: BayContainer) -> DesiredContainer:
 def _seen(
     observed: BayContainerObserved, container_state: BayContainerState | None, *, seq: int | None = None
 ) -> BayContainerObserved:
-    """What was observed, with this look; `seq` says which op ended before it."""
+    """Return the observation with this look merged in; `seq` is the op that ended before it."""
     state = RuntimeState.ABSENT if container_state is None else container_state.state
     started_at = None if container_state is None else container_state.started_at
     return replace(observed, state=state, started_at=started_at, silent=None, seq=observed.seq if seq is None else seq)

@@ -1,9 +1,8 @@
-"""The orchestration loop: brings what manifests say into clusters that speak Kubernetes, and sees what becomes of it.
+"""The loop of manifests inside bays: applies manifests to clusters that run Kubernetes, and observes the objects.
 
-An object is had as its manifest says, and known by the uuid that it carries. What changes behind our back is seen by
-the next look; one look at a cluster serves all of its objects. Neighbours: `inside` (deadlines, failures), `reach` (the
-way to a cluster), the COE (what an object is there), `domain.orchestrated` (what it means), `workloads` (the same for
-containers).
+An object is known by the uuid that it carries. A change from outside is seen by the next look. One look at a cluster
+serves all of its objects. Neighbours: `objects` (deadlines, failures), `connector` (the connection to a cluster), the
+COE (what an object is there), `domain.bay_manifests` (states), `containers` (the same for containers).
 """
 
 import asyncio
@@ -32,7 +31,7 @@ class _ClusterListing:
 
 
 class ClusterListings:
-    """Looks at clusters, once for everybody who wants to know at the same time."""
+    """Lists the objects of clusters, once for all callers that ask at the same time."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -40,10 +39,10 @@ class ClusterListings:
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def at(self, connection: ClusterConnection[ManifestClient]) -> Mapping[str, ManifestState]:
-        """What there is, by a look that began after this call did.
+        """Return the states of the objects, by a look that began after this call.
 
-        A bay that has just not answered is not asked again by each of its objects in turn: each would wait for it,
-        and those of other bays behind them.
+        A bay that did not answer a moment ago raises `Temporary` at once. Otherwise each of its objects would wait for
+        an answer, and objects of other bays behind it.
         """
         cluster_id, called_at = connection.plan.cluster_id, self._clock.monotonic()
         listing = self._last[cluster_id]
@@ -61,7 +60,7 @@ class ClusterListings:
             return listing.objects
 
     def forget(self, cluster_id: str) -> None:
-        """The cluster is gone."""
+        """Drop the listing: the cluster is gone."""
         self._last.pop(cluster_id, None)
         self._turns.pop(cluster_id, None)
 
@@ -78,7 +77,7 @@ class BayManifestReconciler(BayObjectReconciler[BayManifest, ManifestClient]):
         self._listings = ClusterListings(clock)
 
     async def generation(self, uuid: str) -> int | None:
-        """Counts its wishes: a newer manifest overtakes the one that is being applied, and its end overtakes both."""
+        """Counts its wishes: a newer manifest interrupts the one that is being applied, a delete interrupts both."""
         manifest = await self._records.get(uuid)
         return None if manifest is None else manifest.generation
 
@@ -97,7 +96,7 @@ class BayManifestReconciler(BayObjectReconciler[BayManifest, ManifestClient]):
                 lease, replace(manifest.observed, seen=states.get(manifest.uuid), silent=None)
             )
         if not manifest.observed.touched:
-            # Something of it may exist from now on, so that a delete knows to look for it.
+            # Something may exist from now on, so a delete has to look for it.
             manifest = await self._records.save(lease, replace(manifest.observed, touched=True))
         desired_manifest = DesiredManifest(
             uuid=manifest.uuid, kind=manifest.kind, name=manifest.name, manifest=manifest.spec.manifest

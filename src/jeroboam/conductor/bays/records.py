@@ -1,8 +1,7 @@
-"""What the loops of workloads read before and write after their work: one object, under its lease.
+"""Reads and writes objects inside bays for their loops: one object, under its lease.
 
-Containers and what manifests make lie in one table and are kept alike; what differs is how far an object has come,
-and what of an earlier failure stands. Neighbours: `inside`, `workloads`, `orchestration` and `workload_strays`, which
-use this.
+Containers and objects of manifests are kept in one table and in the same way. They differ in how progress is counted
+and in what stands of an earlier failure. Neighbours: `objects`, `containers`, `manifests` and `strays`, which use this.
 """
 
 from abc import ABC, abstractmethod
@@ -22,18 +21,18 @@ class BayObjectRecords(ABC, Generic[T]):
     """Reads and writes the objects of one kind for their loop."""
 
     topic: ClassVar[str]
-    """Under which its leases are held."""
+    """The topic of its leases."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     @abstractmethod
     def _rows(self, tx: Transaction) -> Rows[T]:
-        """Where they lie."""
+        """Return the rows of this kind."""
 
     @abstractmethod
     def _projected(self, bay_object: T, *, waiting_for: str | None = None) -> T:
-        """It with its public status, as wish and observation make it."""
+        """Return the object with its public status, computed from wish and observation."""
 
     async def everything(self) -> Iterable[str]:
         async with self._store.read() as tx:
@@ -44,7 +43,7 @@ class BayObjectRecords(ABC, Generic[T]):
             return await self._rows(tx).get(uuid)
 
     async def wait(self, lease: Lease, reason: str) -> None:
-        """Write what its work waits for, and nothing else."""
+        """Write what the work waits for, and nothing else."""
         await self._write(lease, lambda before: self._projected(before, waiting_for=reason))
 
     async def unheard(self, lease: Lease, reason: str) -> None:
@@ -56,13 +55,13 @@ class BayObjectRecords(ABC, Generic[T]):
         await self._write(lease, set_silence)
 
     async def forget(self, lease: Lease) -> None:
-        """Remove it."""
+        """Remove the object."""
         async with self._store.write() as tx:
             await self._held(tx, lease)
             await self._rows(tx).remove(uuid=lease.uuid)
 
     async def _write(self, lease: Lease, change: Callable[[T], T]) -> T:
-        """Write what it becomes by the change; nothing is written twice."""
+        """Write the changed object; nothing if the change leaves it as it is."""
         async with self._store.write() as tx:
             before = await self._held(tx, lease)
             after = change(before)
@@ -80,7 +79,7 @@ class BayObjectRecords(ABC, Generic[T]):
 
 
 class BayContainerRecords(BayObjectRecords[BayContainer]):
-    """Containers, and what there is in clusters altogether."""
+    """Reads and writes containers, and lists all that was made in a cluster."""
 
     topic = "workload"
 
@@ -91,19 +90,19 @@ class BayContainerRecords(BayObjectRecords[BayContainer]):
         return project_workload(container, waiting_for=waiting_for)
 
     async def known(self, cluster_id: str) -> frozenset[str]:
-        """The uuids of all that was made in a cluster."""
+        """Return the uuids of all that was made in a cluster."""
         async with self._store.read() as tx:
             return await tx.workloads.inside(cluster_id)
 
     async def clusters(self) -> Iterable[str]:
-        """The uuids of all clusters."""
+        """Return the uuids of all clusters."""
         async with self._store.read() as tx:
             return await tx.clusters.uuids()
 
     async def save(self, lease: Lease, observed: BayContainerObserved) -> BayContainer:
-        """Write what was observed and what follows for the public status; nothing is written twice.
+        """Write the observation and the public status; nothing if both are unchanged.
 
-        `observed.seq` says which op has ended: what the user has asked for meanwhile still waits. An earlier failure
+        `observed.seq` is the op that has ended: ops that the user asked for meanwhile still wait. An earlier failure
         stands until the user asks for something else.
         """
 
@@ -114,7 +113,7 @@ class BayContainerRecords(BayObjectRecords[BayContainer]):
         return await self._write(lease, set_observed)
 
     async def fail(self, lease: Lease, reason: str) -> BayContainer:
-        """Write that what waits will not be done, and why."""
+        """Write that the pending ops will not be carried out, and the reason."""
 
         def set_failure(before: BayContainer) -> BayContainer:
             pending_ops, observed = pending(before), replace(before.observed, failure=reason)
@@ -126,7 +125,7 @@ class BayContainerRecords(BayObjectRecords[BayContainer]):
 
 
 class BayManifestRecords(BayObjectRecords[BayManifest]):
-    """What manifests make."""
+    """Reads and writes what manifests make."""
 
     topic = "orchestrated"
 
@@ -137,9 +136,9 @@ class BayManifestRecords(BayObjectRecords[BayManifest]):
         return project_orchestrated(manifest, waiting_for=waiting_for)
 
     async def save(self, lease: Lease, observed: BayManifestObserved) -> BayManifest:
-        """Write what was observed and what follows for the public status; nothing is written twice.
+        """Write the observation and the public status; nothing if both are unchanged.
 
-        `observed.generation` says which wish is done: what the user has asked for meanwhile still waits. An earlier
+        `observed.generation` is the wish that is done: a wish that the user made meanwhile still waits. An earlier
         failure stands until the user asks for something else.
         """
 
@@ -150,7 +149,7 @@ class BayManifestRecords(BayObjectRecords[BayManifest]):
         return await self._write(lease, set_observed)
 
     async def fail(self, lease: Lease, generation: int, reason: str) -> None:
-        """Write that the wish of that number will not be done, and why; nothing if it is not the last any more."""
+        """Write that the wish of that number will not be carried out; nothing if there is a newer wish."""
 
         def set_failure(before: BayManifest) -> BayManifest:
             if before.generation != generation:

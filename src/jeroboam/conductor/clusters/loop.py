@@ -1,8 +1,9 @@
 """The cluster loop: brings a cluster's nodes and its COE to what its user wished.
 
-Create, resize, repair and a steady cluster's check are the same phases in the same order; each asks the real thing
-and does only what is missing, so that they may be entered again from any point. The provider makes nodes, the COE
-makes them a cluster, and this module alone decides what a failure means.
+Create, resize, repair and the check of a steady cluster are the same phases in the same order. Each phase asks the real
+thing and does only what is missing, so a pass can start again from any point. The provider makes nodes, the COE makes
+them a cluster, and this module decides what a failure means. Neighbours: `records` (reads and writes), `plans` (from
+rows to drivers and back), `rollout`, `rotation`, `healing` and `scaling` (the steps on a cluster that stands).
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -42,9 +43,9 @@ from jeroboam.store import Lease, Store, StoreUnavailable
 FIRST_RETRY = 0.5
 LONGEST_RETRY = 10.0
 GLANCE_SECONDS = 0.5
-# A delete that passed its deadline is said to have failed, and goes on: delete always ends.
+# A delete that passed its deadline shows as failed, and goes on: a delete always ends.
 DELETE_RETRY = 60.0
-# After so many looks at nodes that are not ready, or at a cluster in which nobody answers, it is not for a moment.
+# After so many looks at nodes that are not ready, or at a cluster that does not answer, waiting longer does not help.
 PATIENT_ATTEMPTS = 3
 
 log = structlog.get_logger("jeroboam.conductor.clusters.loop")
@@ -62,7 +63,7 @@ class _MembersNotReady(Temporary):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Drivers:
-    """What clusters can be made with, by name."""
+    """The drivers for clusters, by name."""
 
     providers: Mapping[str, Provider]
     coes: Mapping[str, Coe]
@@ -104,7 +105,7 @@ class ClusterReconciler:
         self.generation = self._records.generation
 
     async def reconcile(self, lease: Lease) -> float | None:
-        """Carry the wish out, or come as near as can be now."""
+        """Carry the wish out, or come as near to it as is possible now."""
         state = await self._records.load(lease.uuid)
         if state is None:
             self._forget(lease.uuid)
@@ -118,7 +119,7 @@ class ClusterReconciler:
         except LeaseLost:
             return None
         except DeadlineExceeded:
-            # A pass that had no time tells nothing new: what the one before it met stands.
+            # A pass that had no time knows nothing new: the reason of the pass before it stands.
             before = None if progress.is_slow() else cluster.status_reason
             return await self._failed(lease, cluster, Temporary(before or progress.describe_end()), timed_out=True)
         except DriverError as error:
@@ -140,29 +141,29 @@ class ClusterReconciler:
         await progress.notes.write(partial(self._records.tell, lease))
 
     async def _tell_last(self, lease: Lease, progress: PassProgress) -> None:
-        """Tell what is left at the end of a pass; what cannot be stored now is left to the next one."""
+        """Write the events that remain at the end of a pass; those that cannot be stored now stay for the next one."""
         try:
             await self._tell(lease, progress)
-        except Exception as error:  # noqa: BLE001  (it must not stand for what the pass came to)
+        except Exception as error:  # noqa: BLE001  (it must not replace the result of the pass)
             report(f"events of cluster {lease.uuid}", error)
         if progress.notes.are_over():
             self._notes.pop(lease.uuid, None)
 
     def _forget(self, uuid: str) -> None:
-        """Nobody waits for that cluster any more."""
+        """Drop what is kept in memory for that cluster."""
         self._attempts.pop(uuid, None)
         self._diagnoses.forget(uuid)
         self._notes.pop(uuid, None)
 
     async def _tell_what_is_slow(self, lease: Lease, progress: PassProgress) -> None:
-        """Whenever the pass has been at one thing for long, write down for its user what it waits for."""
+        """While a step takes long, write what it waits for, so that the user reads it."""
         last_wait, step = "", ""
         while True:
             await self._clock.sleep(GLANCE_SECONDS)
             try:
                 await self._tell(lease, progress)
                 if progress.is_slow() and (wait := progress.describe_wait()) != last_wait:
-                    # What one step waits for changes by the second: one event is enough.
+                    # What a step waits for changes every second: one event for each step is enough.
                     await self._records.say(lease, wait, with_event=progress.step != step)
                     last_wait, step = wait, progress.step
             except StoreUnavailable as error:
@@ -176,7 +177,7 @@ class ClusterReconciler:
     # ------------------------------------------------------------------------------------------------- failures
 
     async def _failed(self, lease: Lease, cluster: Cluster, error: DriverError, *, timed_out: bool) -> float | None:
-        """Write why; try again later if that can help and there is time."""
+        """Write the reason. Return when to try again."""
         if not states.in_progress(cluster) and cluster.status != "DELETE_FAILED":
             await self._unhealthy(lease, cluster, error)
             return self._check_seconds
@@ -203,7 +204,7 @@ class ClusterReconciler:
         return min(FIRST_RETRY * 2.0**attempt, LONGEST_RETRY)
 
     async def _unhealthy(self, lease: Lease, cluster: Cluster, error: DriverError) -> None:
-        """A cluster that was well and does not answer now keeps its status and shows its health."""
+        """Keep the status of a cluster that stopped answering, and show its health."""
         await self._records.save(lease, plans.silent_of(cluster, error.reason))
 
     # --------------------------------------------------------------------------------------------------- phases
@@ -239,7 +240,7 @@ class ClusterReconciler:
         return await self._bring_together(scope, progress, steady=complete and not states.in_progress(cluster))
 
     async def _bring_together(self, scope: ClusterScope, progress: PassProgress, *, steady: bool) -> float | None:
-        """Make one cluster of nodes that run, and take one step of whatever else it is on its way to."""
+        """Join the nodes to the cluster, and take one step of what else is due: roll-out, rotation, scaling."""
         cluster, infra = scope.state.cluster, scope.infra
         progress.begin(f"bringing the nodes into the cluster{self._diagnoses.known(cluster.uuid)}")
         try:
@@ -280,16 +281,16 @@ class ClusterReconciler:
         return self._check_seconds
 
     async def _ailing(self, scope: ClusterScope, coe_observed: CoeObserved) -> float:
-        """A cluster that was well has nodes that are not: show that, and heal one where its users asked for it."""
+        """Show that nodes of a healthy cluster stopped working. Heal one if its users asked for that."""
         cluster, nodes = scope.state.cluster, plans.nodes_of(scope.infra, coe_observed)
         await self._records.save(scope.lease, plans.ailing_of(cluster, scope.infra, coe_observed), nodes=nodes)
         is_healing = await self._healing.advance(scope)
         return FIRST_RETRY if is_healing else self._check_seconds
 
     def _lame(self, scope: ClusterScope, error: Temporary) -> Collection[str]:
-        """Uuids of members that have not been what they should be for long, by what went wrong.
+        """Return the uuids of members that have not been usable for long.
 
-        Where nobody in the cluster answers, that is one of its masters.
+        If nobody in the cluster answers, that is one of its masters.
         """
         generation, attempt = self._attempts.get(scope.state.cluster.uuid, (0, 0))
         if generation != scope.state.cluster.generation or attempt < PATIENT_ATTEMPTS:
@@ -297,7 +298,7 @@ class ClusterReconciler:
         return self._late(scope, error)[: None if isinstance(error, _MembersNotReady) else 1]
 
     def _late(self, scope: ClusterScope, error: Temporary) -> list[str]:
-        """Uuids of the members that are waited for; where nobody in the cluster answers, of its masters."""
+        """Return the uuids of members that are waited for; if nobody in the cluster answers, of its masters."""
         return error.uuids if isinstance(error, _MembersNotReady) else [member.uuid for member in scope.plan.masters]
 
     def _parts(self, cluster: Cluster) -> tuple[Provider, Coe]:
@@ -315,14 +316,14 @@ class ClusterReconciler:
         return groups
 
     async def _ensure(self, scope: ClusterScope) -> ObservedInfra:
-        """Make what is missing; each thing made is saved, so that users see it and a crash forgets nothing."""
+        """Make the missing nodes. Each new node is saved at once, so that users see it and a crash forgets nothing."""
         cluster, desired_infra = scope.state.cluster, scope.desired_infra
         if await rollout.replace_dead(scope):
             scope = scope.seeing(await scope.provider.observe(cluster.uuid))
         infra = scope.infra
         scripts = {node.uuid: scope.script(node.uuid) for node in desired_infra.nodes}
         masters = {member.uuid for member in scope.plan.masters}
-        # What goes wrong with that is said when all nodes are up and join.
+        # A failure of the early join shows when all nodes are up and join.
         early_joins = Tasks(lambda *_: None)
         has_started_join = False
         try:
@@ -341,9 +342,9 @@ class ClusterReconciler:
         return infra
 
     async def _join(self, coe: Coe, progress: PassProgress, plan: CoePlan, *, steady: bool) -> CoeObserved:
-        """Have every member in the cluster and working, and nobody else.
+        """Wait until every member works in the cluster, and remove strangers.
 
-        Nodes that have to go are strangers to the plan; they leave only after the others are well.
+        Nodes that have to go are strangers to the plan. They leave after the others work.
         """
         coe_observed = await (coe.observe(plan) if steady else coe.join(plan, progress))
         if steady and not all(member.ready for member in coe_observed.members):
@@ -357,7 +358,7 @@ class ClusterReconciler:
         return coe_observed
 
     async def _watch(self, lease: Lease, state: ClusterState) -> float | None:
-        """A cluster whose last wish failed: see how what there is of it fares, change nothing."""
+        """Observe a cluster whose last wish failed, and change nothing."""
         cluster = state.cluster
         provider, coe = self._parts(cluster)
         infra = await provider.observe(cluster.uuid)
@@ -375,7 +376,7 @@ class ClusterReconciler:
         return self._check_seconds
 
     async def _destroy(self, lease: Lease, cluster: Cluster) -> None:
-        """Remove it from wherever it may be. Parses nothing that a user wrote."""
+        """Remove the cluster from every provider that may have it. Parses nothing that a user wrote."""
         provider = self._drivers.providers.get(cluster.spec.template.driver or "")
         for driver in [provider] if provider is not None else self._drivers.providers.values():
             await driver.destroy(cluster.uuid)
@@ -387,6 +388,6 @@ class ClusterReconciler:
 
 
 def _missing(desired_infra: DesiredInfra, infra: ObservedInfra) -> list[str]:
-    """Names of wanted nodes that do not run."""
+    """Return the names of desired nodes that do not run."""
     running_uuids = {node.uuid for node in infra.nodes if node.state is NodeState.RUNNING}
     return [node.name for node in desired_infra.nodes if node.uuid not in running_uuids]

@@ -1,6 +1,6 @@
-"""From a cluster's rows to what its drivers are asked for, and from what they saw back to rows. Pure.
+"""Builds what the drivers are asked for from a cluster's rows, and rows from what the drivers observed. Pure.
 
-Neighbours: the cluster loop, which asks them.
+Neighbours: the cluster loop and its steps, which call this.
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,12 +28,12 @@ from jeroboam.providers.base import DesiredInfra, DesiredNode, ObservedInfra
 
 
 def image_of(coe: Coe, ref: str, labels: dict[str, str]) -> str:
-    """What nodes boot from."""
+    """Return the image that nodes boot from."""
     return coe.image(ref, labels) if isinstance(coe, SupportsImageVersions) else ref
 
 
 def want_of(cluster: Cluster, groups: Iterable[NodeGroup], coe: Coe) -> DesiredInfra:
-    """The infrastructure of that cluster, as it should be."""
+    """Return the infrastructure that the cluster should have."""
 
     def build_node(group: NodeGroup, node: Node) -> DesiredNode:
         image_ref = group.spec.image_id or cluster.spec.template.image_id
@@ -57,7 +57,7 @@ def want_of(cluster: Cluster, groups: Iterable[NodeGroup], coe: Coe) -> DesiredI
 
 
 def balancer_of(cluster_id: str) -> str:
-    """The uuid of the cluster's load balancer, as a server of the provider."""
+    """Return the uuid of the cluster's load balancer, as a server of the provider."""
     return str(uuid5(UUID(cluster_id), LOAD_BALANCER))
 
 
@@ -74,12 +74,12 @@ def _balancer(cluster: Cluster, coe: SupportsLoadBalancer) -> DesiredNode:
 
 
 def addresses_of(infra: ObservedInfra) -> dict[str, str]:
-    """Where the nodes are, by uuid."""
+    """Return the addresses of the nodes, by uuid."""
     return {node.uuid: node.address for node in infra.nodes if node.address is not None}
 
 
 def standing(groups: Iterable[NodeGroup], infra: ObservedInfra) -> list[NodeGroup]:
-    """The groups, with only those of their nodes that were made."""
+    """Return the groups, each with those of its nodes that exist."""
     made_uuids = {
         node.uuid for node in infra.nodes if node.address is not None and node.state is not NodeState.CREATING
     }
@@ -94,7 +94,7 @@ def plan_of(
     addresses: Mapping[str, str],
     authorities: dict[str, Authority],
 ) -> CoePlan:
-    """The cluster as its COE is to know it."""
+    """Return the cluster as its COE has to know it."""
     members = [
         Member(
             uuid=node.uuid,
@@ -123,15 +123,15 @@ def plan_of(
 
 
 def as_built(plan: CoePlan, infra: ObservedInfra) -> CoePlan:
-    """The plan with each member as the build that stands for it now; one that is not there will be as wanted."""
+    """Return the plan with the build that each member has now; a member that does not exist gets the desired one."""
     builds = {node.uuid: node.build for node in infra.nodes if node.state is not NodeState.GONE}
     members = tuple(replace(member, build=builds.get(member.uuid, member.build)) for member in plan.members)
     return replace(plan, members=members)
 
 
 def observed_of(cluster: Cluster, infra: ObservedInfra, coe_observed: CoeObserved) -> ClusterObserved:
-    """What was seen. The published object has no conditions: those that limit show among its health reasons."""
-    # What the COE says of something counts more than what the provider says of it.
+    """Return what was observed. The published object has no conditions: the limiting ones show as health reasons."""
+    # A condition of the COE replaces the provider's condition of the same type.
     all_conditions = (*infra.conditions, *coe_observed.conditions, fields_honoured(cluster))
     by_type = {condition.type: condition for condition in all_conditions}
     conditions = tuple(by_type.values())
@@ -152,14 +152,14 @@ def observed_of(cluster: Cluster, infra: ObservedInfra, coe_observed: CoeObserve
 
 
 def ailing_of(cluster: Cluster, infra: ObservedInfra, coe_observed: CoeObserved) -> ClusterObserved:
-    """What was seen of a cluster that was well, and of which not every node is: its wish stays carried out."""
+    """Return what was observed of a healthy cluster with nodes that do not work. Its wish stays carried out."""
     reasons = {f"{node.name}.NotReady": node.reason for node in nodes_of(infra, coe_observed) if not node.ready}
     health = replace(coe_observed, health=Health.UNHEALTHY, health_reasons=coe_observed.health_reasons | reasons)
     return observed_of(cluster, infra, health)
 
 
 def failed_of(cluster: Cluster, infra: ObservedInfra, coe_observed: CoeObserved) -> ClusterObserved:
-    """What was seen of a cluster whose last wish failed, and stays so."""
+    """Return what was observed of a cluster whose last wish failed; the failure stays."""
     now, before = ailing_of(cluster, infra, coe_observed), cluster.observed
     if all(member.ready for member in coe_observed.members):
         now = observed_of(cluster, infra, coe_observed)
@@ -167,13 +167,13 @@ def failed_of(cluster: Cluster, infra: ObservedInfra, coe_observed: CoeObserved)
 
 
 def silent_of(cluster: Cluster, reason: str) -> ClusterObserved:
-    """What is known of a cluster that does not answer."""
+    """Return what is known of a cluster that does not answer."""
     observed = replace(cluster.observed, health_status=Health.UNHEALTHY, health_status_reason={"api": reason})
     return look_at_health(observed, cluster.generation)
 
 
 def nodes_of(infra: ObservedInfra, coe_observed: CoeObserved) -> list[NodeObserved]:
-    """The provider's view of each node with the COE's word on it."""
+    """Return the provider's view of each node, with the COE's view merged in."""
     members = {member.uuid: member for member in coe_observed.members}
 
     def merge_node(node: NodeObserved) -> NodeObserved:
@@ -185,6 +185,6 @@ def nodes_of(infra: ObservedInfra, coe_observed: CoeObserved) -> list[NodeObserv
 
 
 def all_of(infra: ObservedInfra, coe_observed: CoeObserved) -> tuple[NodeObserved, ...]:
-    """The same, with those that the COE was not asked about."""
+    """Return the same, with the nodes that the COE was not asked about."""
     nodes = {node.uuid: node for node in nodes_of(infra, coe_observed)}
     return tuple(nodes.get(node.uuid, node) for node in infra.nodes)

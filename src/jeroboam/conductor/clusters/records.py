@@ -1,4 +1,8 @@
-"""What the cluster loop reads before and writes after its work: one cluster whole, under its lease."""
+"""Reads and writes one whole cluster for the cluster loop, under its lease.
+
+Neighbours: `history`, which writes the events of each change; the cluster loop and `conductor.bays.connector`, which
+use this.
+"""
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
@@ -23,7 +27,7 @@ from jeroboam.store import Lease, Store, Transaction
 
 
 class LeaseLost(Exception):
-    """Another process works on the object now; what was found out is to be discarded."""
+    """Another process works on the object now: the results of this work have to be discarded."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,10 +40,10 @@ class ClusterState:
 
 
 async def whole_of(store: Store, uuid: str) -> ClusterState | None:
-    """The cluster with all that belongs to it, or None when it is gone.
+    """Return the cluster with all that belongs to it, or None if it is gone.
 
-    Raises `BrokenRow` where a part cannot be read: nodes of a group that is left out would be removed. A cluster that
-    is to be removed needs none of its parts.
+    Raises `BrokenRow` if a part cannot be read: without a group its nodes would be removed. A cluster that is being
+    deleted needs none of its parts.
     """
     async with store.read() as tx:
         cluster = await tx.clusters.get(uuid)
@@ -55,7 +59,7 @@ class ClusterRecords:
     """Reads and writes clusters for their loop."""
 
     def __init__(self, store: Store, ids: Ids, *, operation_minutes: int) -> None:
-        """`operation_minutes` is how long a way back may take where the cluster names no limit of its own."""
+        """`operation_minutes` is how long a rollback may take if the cluster has no limit of its own."""
         self._store = store
         self._operation_minutes = operation_minutes
         self._history = EventRecorder(ids)
@@ -70,7 +74,7 @@ class ClusterRecords:
         return None if cluster is None else cluster.generation
 
     async def load(self, uuid: str) -> ClusterState | None:
-        """The cluster, or None when it is gone."""
+        """Return the cluster, or None if it is gone."""
         return await whole_of(self._store, uuid)
 
     async def add_certificates(self, lease: Lease, certificates: Iterable[Certificate]) -> None:
@@ -81,7 +85,7 @@ class ClusterRecords:
                 await tx.certificates.insert(certificate)
 
     async def replace_certificates(self, lease: Lease, certificates: Sequence[Certificate], *old: str) -> None:
-        """Store these in place of those of the old kinds, as one step."""
+        """Store these in the place of those of the old kinds, in one transaction."""
         async with self._store.write() as tx:
             await self._hold(tx, lease)
             await tx.certificates.remove(cluster_id=lease.uuid, kind=old)
@@ -89,7 +93,7 @@ class ClusterRecords:
                 await tx.certificates.insert(certificate)
 
     async def save_plan(self, lease: Lease, groups: Iterable[NodeGroup]) -> None:
-        """Write which nodes are desired, before any of them is made."""
+        """Write the desired nodes before any of them is made."""
         async with self._store.write() as tx:
             await self._hold(tx, lease)
             for plan in groups:
@@ -106,10 +110,10 @@ class ClusterRecords:
         waiting_for: str | None = None,
         ended_kinds: Sequence[str] = (),
     ) -> None:
-        """Write what was observed and what follows from it for the public status; nothing is written twice.
+        """Write the observation and the public status; nothing if both are unchanged.
 
-        `observed.generation` says which wish is done: if the user has wished again meanwhile, the cluster stays in
-        progress. Authorities of the kinds that are `ended_kinds` go in the same step.
+        `observed.generation` is the wish that is done: if the user has wished again meanwhile, the cluster stays in
+        progress. Authorities of the `ended_kinds` are removed in the same transaction.
         """
         by_uuid = None if nodes is None else {node.uuid: node for node in nodes}
         async with self._store.write() as tx:
@@ -129,7 +133,7 @@ class ClusterRecords:
             await self._history.changed(tx, before, cluster)
 
     async def healing(self, lease: Lease, node: NodeObserved, message: str) -> None:
-        """Write that the node is replaced from now on, before that is begun."""
+        """Write that the node is replaced from now on, before the replacement begins."""
         async with self._store.write() as tx:
             await self._hold(tx, lease)
             cluster = await tx.clusters.get(lease.uuid)
@@ -145,7 +149,7 @@ class ClusterRecords:
                     await self._history.healed(tx, cluster, group, message)
 
     async def tell(self, lease: Lease, notes: Sequence[tuple[str, str]]) -> None:
-        """Write events of these types; nothing if another works on the cluster now."""
+        """Write these events; nothing if another process works on the cluster now."""
         if not notes:
             return
         async with self._store.write() as tx:
@@ -155,9 +159,9 @@ class ClusterRecords:
                     await self._history.noted(tx, cluster, event_type, sentence)
 
     async def say(self, lease: Lease, waiting_for: str, *, with_event: bool = True) -> None:
-        """Write what the work waits for, and nothing else; nothing at all if it has ended or another does it.
+        """Write what the work waits for; nothing if it has ended or another process does it.
 
-        With `with_event` an event tells it too.
+        `with_event` also writes an event.
         """
         async with self._store.write() as tx:
             before = await tx.clusters.get(lease.uuid)
@@ -180,7 +184,7 @@ class ClusterRecords:
                 await tx.nodegroups.update(replace(group, updated_at=tx.now))
 
     async def roll_back(self, lease: Lease, generation: int) -> bool:
-        """Wish back what the failed wish of that generation began with; False if it is not the last wish."""
+        """Wish back what was before the failed wish of that generation; False if there is a newer wish."""
         async with self._store.write() as tx:
             await self._hold(tx, lease)
             cluster = await tx.clusters.get(lease.uuid)
@@ -192,7 +196,7 @@ class ClusterRecords:
                     restored_group = group_taken_back(group, former.groups[group.uuid])
                     await tx.nodegroups.update(states.ask_group(restored_group, Operation.ROLLBACK, now=tx.now))
             if await tx.templates.get(former.template_id) is None:
-                # Nobody had it any more, and its owner removed it: what was made from it is known all the same.
+                # The template was removed meanwhile. The cluster has a copy of it.
                 former = replace(former, template_id=cluster.template_id)
             minutes = cluster.spec.create_timeout or self._operation_minutes
             restored_cluster = taken_back(cluster, former)
@@ -222,7 +226,7 @@ class ClusterRecords:
 
 
 def _seen(group: NodeGroup, nodes: dict[str, NodeObserved] | None, now: dt.datetime) -> NodeGroup:
-    """The group with what was seen of its desired nodes; None means that nobody looked."""
+    """Return the group with the observation of its desired nodes; None means that nobody looked."""
     if nodes is None:
         return group
     absent = {node.uuid: NodeObserved(uuid=node.uuid, name=node.name, state=NodeState.GONE) for node in group.desired}
@@ -232,7 +236,7 @@ def _seen(group: NodeGroup, nodes: dict[str, NodeObserved] | None, now: dt.datet
 
 
 def _remembering(node: NodeObserved, before: NodeObserved | None, now: dt.datetime) -> NodeObserved:
-    """The node with what is known of it from before: for how long it has not worked, and what was done about it."""
+    """Return the node with its times from before: since when it has not worked, and when it was replaced for that."""
     if node.ready:
         return node
     if before is None:

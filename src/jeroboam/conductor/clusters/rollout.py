@@ -1,9 +1,9 @@
-"""Makes the nodes of a former build anew, in their places, batch by batch.
+"""Makes the nodes of an earlier build anew, in their places, batch by batch.
 
-Which nodes those are is asked of the provider, so that each step can be entered again: a node is stale for as long as
-what stands for it is of another build than its group wishes for. Masters go first and one at a time; then each group,
-as many workers at once as the wish allows. The next batch waits until every node works in the cluster again: where
-one does not come back, the roll-out stands still and the others work on. Neighbours: the cluster loop, which calls.
+The provider is asked for the builds of the nodes, so each step can start again: a node is stale if its build is not the
+one that its group wishes for. Masters go first, one at a time. Then each group follows, as many workers at once as the
+wish allows. The next batch waits until every node works in the cluster. If a node does not come back, the roll-out
+stops and the other nodes go on with their work. Neighbours: the cluster loop and `healing`, which call this.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ _DOWN = frozenset({NodeState.CREATING, NodeState.STOPPED})
 
 
 async def replace_dead(scope: ClusterScope) -> bool:
-    """Make those stale nodes anew that do not run: to start them first would help nobody. Whether there were any."""
+    """Rebuild stale nodes that do not run: starting them first has no use. Return whether there were any."""
     observed_nodes = {node.uuid: node for node in scope.infra.nodes}
     dead = [node for node in _stale(scope) if observed_nodes[node.uuid].state in _DOWN]
     await rebuild(scope, dead)
@@ -28,7 +28,7 @@ async def replace_dead(scope: ClusterScope) -> bool:
 
 
 async def replace_lame(scope: ClusterScope, unready: Collection[str]) -> Requeue | None:
-    """Make a batch anew of those stale nodes that the cluster cannot use, without a drain. None when there are none."""
+    """Rebuild a batch of stale nodes that the cluster cannot use, without a drain. None if there are none."""
     unusable = [node for node in _stale(scope) if node.uuid in unready]
     if not unusable:
         return None
@@ -38,7 +38,7 @@ async def replace_lame(scope: ClusterScope, unready: Collection[str]) -> Requeue
 
 
 async def advance(scope: ClusterScope) -> Requeue | None:
-    """One batch; None when no node is stale. Every node works in the cluster at the time of the call."""
+    """Drain and rebuild one batch; None if no node is stale. Every node works at the time of the call."""
     stale = _stale(scope)
     if not stale:
         return None
@@ -53,7 +53,7 @@ async def advance(scope: ClusterScope) -> Requeue | None:
 
 
 def _stale(scope: ClusterScope) -> list[DesiredNode]:
-    """Wanted nodes that are there and of another build, masters first."""
+    """Return the existing nodes of another build than desired, masters first."""
     builds = {node.uuid: node.build for node in scope.infra.nodes if node.state is not NodeState.GONE}
     stale = [node for node in scope.desired_infra.nodes if builds.get(node.uuid, node.build) != node.build]
     return sorted(stale, key=lambda node: node.role != MASTER)
@@ -66,7 +66,7 @@ def _batch(scope: ClusterScope, stale: Sequence[DesiredNode]) -> list[DesiredNod
 
 
 async def rebuild(scope: ClusterScope, nodes: Sequence[DesiredNode]) -> None:
-    """Make these anew, all at once. Raises what no retry can mend, else the first failure."""
+    """Rebuild these nodes, all at once. Raises an error that no retry can mend first, else the first failure."""
     if not nodes:
         return
     provider = scope.provider

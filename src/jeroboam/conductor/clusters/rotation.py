@@ -1,18 +1,18 @@
-"""Another certificate authority for a cluster, with an overlap in which old and new count alike.
+"""Replaces the certificate authority of a cluster, with an overlap in which old and new certificates are accepted.
 
-How far a rotation has come is told by the kinds of the cluster's stored authorities, each step one transaction. A COE
-may have others beside `main`, which go the same way under names of their own (`domain.clusters.kind_at`):
+The kinds of the cluster's stored authorities say how far a rotation has come. Each step is one transaction. A COE may
+have other authorities beside `main`. They take the same steps, under names of their own (`domain.clusters.kind_at`):
 
-    main                    nothing is under way; if another one is due, it is made and kept as `next`
-    main, next              nodes learn to accept the new ones' certificates, and still show the old ones'
-    main, ready             all do; clients get certificates of the new one, for as long as the overlap lasts, and
+    main                    no rotation; if one is due, the new authority is made and stored as `next`
+    main, next              nodes learn to accept certificates of the new one, and still show those of the old one
+    main, ready             all nodes accept both; clients get certificates of the new one while the overlap lasts, and
                             what only nodes show each other is of the new ones already
-    main, former            the new ones are `main`; nodes show their certificates, and refuse the old ones'
-    main                    done, in the transaction that says so
+    main, former            the new ones are `main`; nodes show their certificates, and refuse those of the old ones
+    main                    done, in the same transaction
 
-What nodes have is asked of the nodes, so each step can be entered again. A client that trusts what it was handed last
-is accepted by every node at every moment; one from before the rotation is, until the overlap ends. Neighbours: the
-cluster loop, which calls `advance` once all nodes are well; the API, which hands out by the same kinds.
+The nodes are asked which certificates they have, so each step can start again. Every node always accepts a client that
+trusts the last certificates that it was given, and one from before the rotation until the overlap ends. Neighbours: the
+cluster loop, which calls `advance` once all nodes are well; the API, which gives certificates out by the same kinds.
 """
 
 import datetime as dt
@@ -36,19 +36,19 @@ GLANCE_SECONDS = 0.2
 
 
 def certificate_context(cluster_id: str, kind: str) -> str:
-    """What an authority's key is sealed for."""
+    """Return the context for which the key of an authority is sealed."""
     return f"certificate/{cluster_id}/{kind}"
 
 
 def spoken(authorities: Mapping[str, Authority]) -> dict[str, Authority]:
-    """The authorities to speak to the cluster's nodes with: whatever a node shows meanwhile is trusted."""
+    """Return the authorities to connect to the nodes with: those of each step are trusted."""
     return _together(authorities, STEPS)
 
 
 def given(authorities: Mapping[str, Authority]) -> dict[str, Authority]:
-    """The authorities that nodes are given: they stop accepting one that is over.
+    """Return the authorities to give to nodes. Nodes stop accepting one that is over.
 
-    Nobody outside knows those beside `main`: they take their places as soon as every node accepts them.
+    Only nodes use those beside `main`: a new one takes its place as soon as every node accepts it.
     """
     nodes = _together(authorities, (NEXT, READY))
     for kind, old in nodes.items():
@@ -59,7 +59,7 @@ def given(authorities: Mapping[str, Authority]) -> dict[str, Authority]:
 
 
 def _together(authorities: Mapping[str, Authority], steps: Sequence[str]) -> dict[str, Authority]:
-    """Each authority with those of these steps beside it."""
+    """Return each authority with those of these steps beside it."""
     step_kinds = {kind_at(kind, step) for kind in authorities for step in STEPS}
     return {
         kind: replace(
@@ -71,13 +71,13 @@ def _together(authorities: Mapping[str, Authority], steps: Sequence[str]) -> dic
 
 
 def over(certificates: Iterable[Certificate]) -> list[str]:
-    """The kinds of those that go when the rotation ends."""
+    """Return the kinds that are removed when the rotation ends."""
     kinds = {certificate.kind for certificate in certificates}
     return sorted(kinds & {kind_at(kind, FORMER) for kind in kinds})
 
 
 class CertificateRotation:
-    """Takes a cluster from one authority to the next."""
+    """Replaces the authorities of a cluster."""
 
     def __init__(self, *, records: ClusterRecords, sealer: Sealer, clock: Clock, overlap_seconds: float) -> None:
         self._records = records
@@ -86,7 +86,7 @@ class CertificateRotation:
         self._overlap = dt.timedelta(seconds=overlap_seconds)
 
     async def have_authorities(self, lease: Lease, state: ClusterState, kinds: Iterable[str]) -> dict[str, Authority]:
-        """The cluster's certificate authorities; those that are missing are made and kept, sealed."""
+        """Return the cluster's authorities. Missing ones are made and stored, sealed."""
         uuid = state.cluster.uuid
         certificates = {certificate.kind: certificate for certificate in state.certificates}
         new_certificates = {}
@@ -108,7 +108,7 @@ class CertificateRotation:
         }
 
     async def advance(self, scope: ClusterScope) -> Requeue | None:
-        """One step; None when there is none left."""
+        """Take one step; None if there is none left."""
         cluster = scope.state.cluster
         certificates = {certificate.kind: certificate for certificate in scope.state.certificates}
         if FORMER in certificates:
@@ -129,14 +129,14 @@ class CertificateRotation:
         return Requeue(reason="nodes are told of a new certificate authority", seconds=0.0)
 
     async def refresh(self, scope: ClusterScope, uuids: Sequence[str]) -> None:
-        """Give these members certificates that last, of the authorities that there are, one after the other."""
+        """Renew the certificates of these members from the present authorities, one member after the other."""
         if isinstance(scope.coe, SupportsRotation) and isinstance(scope.provider, SupportsScriptRenewal):
             for member in scope.plan.members:
                 if member.uuid in uuids:
                     await self._give(scope, member)
 
     async def _part(self, scope: ClusterScope, certificates: dict[str, Certificate]) -> Requeue:
-        """Wait until the overlap is over; then the old one is former."""
+        """Wait until the overlap is over; then make the old authority `former`."""
         until = certificates[READY].created_at + self._overlap
         remaining = (until - self._clock.now()).total_seconds()
         if remaining > 0:
@@ -154,7 +154,7 @@ class CertificateRotation:
     async def _move(
         self, scope: ClusterScope, certificates: Mapping[str, Certificate], before: str, after: str
     ) -> None:
-        """Take all that are at one step to another."""
+        """Move all authorities of one step to another step."""
         kinds = [kind for kind in certificates if kind_at(kind, before) in certificates]
         new_certificates = [self._as(certificates[kind_at(kind, before)], kind_at(kind, after)) for kind in kinds]
         await self._records.replace_certificates(
@@ -162,7 +162,7 @@ class CertificateRotation:
         )
 
     async def _renew(self, scope: ClusterScope) -> None:
-        """Give every node that has not got them yet the plan's authorities, one node after the other."""
+        """Give the plan's authorities to every node that lacks them, one node after the other."""
         coe, _ = _drivers(scope)
         members = {member.uuid: member for member in scope.plan.members}
         renewed_uuids: set[str] = set()
@@ -174,7 +174,7 @@ class CertificateRotation:
             await self._give(scope, member)
 
     async def _give(self, scope: ClusterScope, member: Member) -> None:
-        """Have that node take up what it is to have, and wait until it works again."""
+        """Have that node load its new certificates, and wait until it works again."""
         coe, provider = _drivers(scope)
         scope.progress.begin(f"giving node {member.name} certificates of another authority")
         await provider.renew(scope.plan.cluster_id, member.uuid, scope.script(member.uuid))
@@ -192,7 +192,7 @@ class CertificateRotation:
         return Certificate(cluster_id=cluster.uuid, kind=next_kind, pem=ca.pem, sealed_key=sealed_key, created_at=now)
 
     def _as(self, certificate: Certificate, kind: str) -> Certificate:
-        """The same authority as another kind, from now on: its key is sealed for what it is."""
+        """Return the same authority as another kind, from now on. Its key is sealed for that kind."""
         uuid = certificate.cluster_id
         key = self._sealer.open(certificate.sealed_key, context=certificate_context(uuid, certificate.kind))
         sealed_key = self._sealer.seal(key, context=certificate_context(uuid, kind))
@@ -200,7 +200,7 @@ class CertificateRotation:
 
 
 def _drivers(scope: ClusterScope) -> tuple[SupportsRotation, SupportsScriptRenewal]:
-    """Those of the cluster, which have to be able to do their parts."""
+    """Return the drivers of the cluster, which have to support the rotation."""
     if not isinstance(scope.coe, SupportsRotation) or not isinstance(scope.provider, SupportsScriptRenewal):
         raise Permanent("the drivers of this cluster cannot replace its certificate authority")
     return scope.coe, scope.provider

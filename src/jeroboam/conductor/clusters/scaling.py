@@ -1,11 +1,11 @@
-"""Lets groups of workers grow and shrink with their work, in clusters whose users asked for that.
+"""Scales groups of workers with their work, in clusters whose users asked for that.
 
-A group is scaled where the cluster's label `auto_scaling_enabled` says yes and the group has a most: its own
-`max_node_count`, or for the default workers the label of that name. It grows by as many nodes as would give work room
-that finds none, and shrinks by those that have had none for long, never beyond its least and its most. What is written
-is the wish that a user's resize would be, with its checks and its event, in one transaction that takes effect only if
-nobody has wished anything else meanwhile: whoever else resizes the group is right. Neighbours: the cluster loop, which
-calls while all is well; the COE, which knows the work.
+A group is scaled if the cluster's label `auto_scaling_enabled` is true and the group has a maximum: its own
+`max_node_count`, or for the default workers the label of that name. It grows by as many nodes as give room to work that
+finds none. It shrinks by the nodes that have had no work for long. It never leaves its bounds. The wish that is written
+is the same as a user's resize, with its checks and its event. One transaction writes it, and only if nobody has wished
+anything else meanwhile. Neighbours: the cluster loop, which calls this while the cluster is well; the COE, which knows
+the work.
 """
 
 import datetime as dt
@@ -30,7 +30,7 @@ from jeroboam.kit.clock import Clock
 from jeroboam.kit.ids import Ids
 from jeroboam.store import Store, Transaction
 
-# The scheduler is given so long to find nodes that have just come.
+# So long the scheduler may take to find new nodes.
 SETTLE_SECONDS = 10.0
 _DEFAULT_WORKERS = "default-worker"
 
@@ -39,7 +39,7 @@ log = structlog.get_logger("jeroboam.conductor.clusters.scaling")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScaleStep:
-    """Another size for one group."""
+    """A new size for one group."""
 
     group: NodeGroup
     count: int
@@ -49,7 +49,7 @@ class ScaleStep:
 
 
 class AutoScaler:
-    """Writes the wish for another size where there is a reason."""
+    """Writes the wish for another size if there is a reason."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class AutoScaler:
         idle_seconds: float,
         operation_minutes: int,
     ) -> None:
-        """`operation_minutes` is how long a resize may take in a cluster that names no limit of its own."""
+        """`operation_minutes` is how long a resize may take if the cluster has no limit of its own."""
         self._store = store
         self._projects = projects
         self._limits = tuple(limits)
@@ -74,9 +74,9 @@ class AutoScaler:
     async def advance(
         self, scope: ClusterScope, observed: ClusterObserved, nodes: Sequence[NodeObserved]
     ) -> tuple[ClusterObserved, list[NodeObserved]]:
-        """What was observed, with what the work says; another size is wished for if that asks for one.
+        """Return the observation with the demand for nodes; wish for another size if the demand needs one.
 
-        Raises `Temporary` when the cluster does not answer.
+        Raises `Temporary` if the cluster does not answer.
         """
         cluster = scope.state.cluster
         bounds = {
@@ -119,7 +119,7 @@ class AutoScaler:
         return None
 
     async def _wish(self, scope: ClusterScope, step: ScaleStep) -> str | None:
-        """Write the wish; why it could not be, if it could not."""
+        """Write the wish. Return the reason if that was refused."""
         cluster, growth = scope.state.cluster, step.count - step.group.spec.node_count
         try:
             owner = await self._owner(cluster) if self._limits else None
@@ -168,7 +168,7 @@ class AutoScaler:
 
 
 def bounds_of(cluster: Cluster, group: NodeGroup) -> tuple[int, int] | None:
-    """Between how many nodes the group is scaled; None for one that is not."""
+    """Return the minimum and the maximum of the group; None for a group that is not scaled."""
     if group.spec.role == MASTER or group.deleting:
         return None
     min_count, max_count = group.spec.min_node_count, group.spec.max_node_count
@@ -192,7 +192,7 @@ def _shape(group: NodeGroup, max_count: int) -> GroupShape:
 def _with_idle(
     groups: Iterable[NodeGroup], nodes: Iterable[NodeObserved], demand: NodeDemand, now: dt.datetime
 ) -> list[NodeObserved]:
-    """The nodes, each with since when it has no work."""
+    """Return the nodes, each with the time since when it has no work."""
     before = {node.uuid: node.idle_since for group in groups for node in group.observed}
     return [
         replace(node, idle_since=(before.get(node.uuid) or now) if node.uuid in demand.idle else None) for node in nodes
@@ -200,7 +200,7 @@ def _with_idle(
 
 
 def _condition(demand: NodeDemand, refusal: str | None) -> Condition:
-    """Whether all work has room, or will have."""
+    """Return the condition: whether all work has room, or will have."""
     if refusal is not None:
         return Condition(type="Scaling", status=False, reason="Refused", message=refusal)
     if demand.waiting and not demand.more:
@@ -211,7 +211,7 @@ def _condition(demand: NodeDemand, refusal: str | None) -> Condition:
 
 
 def _telling(observed: ClusterObserved, condition: Condition, now: dt.datetime) -> ClusterObserved:
-    """What was observed with that condition; one that limits shows among the reasons of its health too."""
+    """Return the observation with that condition; one that limits also shows as a health reason."""
     limits = {condition.type: condition.message} if condition.status is False else {}
     return replace(
         observed,
