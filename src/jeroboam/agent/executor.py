@@ -1,9 +1,9 @@
-"""Brings one container to what its assignment asks, one op at a time.
+"""Brings one container to its assignment, one op at a time.
 
-`due` is pure and decides which op is next. `OpExecutor` carries it out against the runtime. It is re-entrant: the agent
-may be killed at any moment, and the same op done again ends in the same state. The journal is written before and after
-each op. It notes when the container was last started, which shows later whether a start or a reboot has happened. The
-callers are the workers, one at a time for each container. They decide on retries.
+`due` is pure and chooses the next op. `OpExecutor` carries it out against the runtime. It is re-entrant: the agent may
+be killed at any moment, and the same op done again ends in the same state. The journal is written before and after each
+op. It notes when the container was last started, which shows later whether a start or a reboot has happened. Neighbour:
+`worker`, which calls this once at a time for each container and decides on retries.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -30,22 +30,22 @@ _NO_PAUSES = "this host's runtime cannot pause containers"
 _ENDED = frozenset({RuntimeState.EXITED, RuntimeState.DEAD})
 _STARTING = frozenset({OpKind.CREATE, OpKind.START, OpKind.REBOOT})
 PULL_SECONDS = 20.0
-"""For so long a registry may not answer; one try that has begun by then is waited for."""
+"""How long a registry may not answer. A try that has begun by then is not interrupted."""
 
-# What may be broken off at any moment without leaving anything half-made.
+# Steps that can be interrupted at any moment and leave nothing half-made.
 _INTERRUPTIBLE = frozenset({"image_pulling", "container_stopping"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DueOp:
-    """The next op. `skipped` says that others before it need not be done any more."""
+    """The next op. `skips_earlier`: the ops before it need not be done any more."""
 
     op: Op
     skips_earlier: bool = False
 
 
 def due(assignment: Assignment, entry: JournalEntry) -> DueOp | None:
-    """What is next, if anything: the oldest op that has not ended, or a delete, which makes the others moot."""
+    """Return the next op, or None. It is the oldest op that has not ended, or a delete, which replaces the others."""
     last_seq = max(assignment.done, entry.observed.seq)
     pending_ops = [op for op in assignment.ops if op.seq > last_seq]
     deletes = [op for op in pending_ops if op.kind is OpKind.DELETE]
@@ -55,7 +55,7 @@ def due(assignment: Assignment, entry: JournalEntry) -> DueOp | None:
 
 
 def shown(state: ContainerState | None, last: ContainerObserved) -> ContainerObserved:
-    """What is now seen over what was last reported. A container that is gone keeps its exit code and its times."""
+    """Return the last report with the present state merged in. A container that is gone keeps exit code and times."""
     if state is None:
         return replace(last, state=RuntimeState.ABSENT, addresses=(), health=None)
     return replace(
@@ -73,7 +73,7 @@ def shown(state: ContainerState | None, last: ContainerObserved) -> ContainerObs
 
 
 class OpExecutor:
-    """Carries ops out. `tell` receives what is to be reported; it drops what has been said already."""
+    """Carries ops out. `tell` receives reports, and drops one that repeats the last."""
 
     def __init__(self, *, runtime: Runtime, journal: Journal, clock: Clock, tell: Tell) -> None:
         self._runtime = runtime
@@ -89,7 +89,7 @@ class OpExecutor:
         return due(assignment, self._journal.entry(assignment.uuid))
 
     def may_interrupt(self, uuid: str, assignment: Assignment | None) -> bool:
-        """Whether what is under way is no longer the next thing to do and can be broken off."""
+        """Whether the op in progress is no longer the next one and can be interrupted."""
         seq, step = self._under_way.get(uuid), self._steps.get(uuid)
         if seq is None or step not in _INTERRUPTIBLE:
             return False
@@ -97,12 +97,12 @@ class OpExecutor:
         return due_op is None or due_op.op.seq != seq
 
     def differs(self, state: ContainerState) -> bool:
-        """Whether the container is not as it was last observed."""
+        """Whether the container has changed since it was last observed."""
         last = self._journal.entry(state.uuid).observed
         return shown(state, last) != last
 
     async def perform(self, assignment: Assignment, due_op: DueOp) -> None:
-        """Do the op to its end and report it, well or not. Raises `Temporary` when it has to be tried again."""
+        """Carry the op out and report the result. Raises `Temporary` if it has to be tried again."""
         op, uuid = due_op.op, assignment.uuid
         entry = self._journal.entry(uuid)
         is_retry = entry.begun == op.seq
@@ -125,7 +125,7 @@ class OpExecutor:
         await self._report(assignment.uuid, replace(last, step=step, error=reason, failed_op=None))
 
     async def give_up(self, assignment: Assignment, op: Op) -> None:
-        """The op has met its deadline: it ends as failed. The runtime is not asked, since it may be what hangs."""
+        """End the op as failed: its deadline has passed. The runtime may hang, so it is not asked."""
         reason = self._reason(assignment.uuid, op.seq) or "it takes too long"
         observed = replace(
             self._journal.entry(assignment.uuid).observed,
@@ -135,7 +135,7 @@ class OpExecutor:
         await self._close(assignment.uuid, op, observed)
 
     async def observe(self, assignment: Assignment) -> None:
-        """Report the container if it has changed; clear away what an auto-remove leaves."""
+        """Report the container if it has changed; remove an ended container with auto-remove."""
         uuid = assignment.uuid
         last = self._journal.entry(uuid).observed
         state = await self._find(uuid)
@@ -143,7 +143,7 @@ class OpExecutor:
         if state is None and now.seq == 0:
             return
         if now.state is RuntimeState.RUNNING and last.failed_op in _STARTING:
-            # It was given up, and came all the same.
+            # The op was given up, but succeeded later.
             now = replace(now, error=None, failed_op=None)
         if now != last:
             self._journal.saw(uuid, now)
@@ -154,14 +154,14 @@ class OpExecutor:
         await self._report(uuid, now)
 
     def forget(self, uuid: str) -> None:
-        """The container is nobody's any more."""
+        """Forget the container: it is not assigned any more."""
         self._journal.forget(uuid)
         self._reasons.pop(uuid, None)
         self._steps.pop(uuid, None)
         self._pulling.pop(uuid, None)
 
     async def remove_stray(self, uuid: str) -> None:
-        """Remove what carries our tag and is asked for by nobody."""
+        """Remove a container that carries our tag and is not assigned."""
         await self._runtime.remove(uuid, force=True)
 
     async def create(self, assignment: Assignment, due_op: DueOp, before: JournalEntry | None) -> ContainerState:
@@ -174,7 +174,7 @@ class OpExecutor:
         return state
 
     async def _make(self, assignment: Assignment, op: Op) -> ContainerState:
-        """The container, made from its image, which is brought here first."""
+        """Pull the image and make the container."""
         spec = assignment.spec
         await self._step(assignment, "image_pulling")
         await self._pull(assignment, op)
@@ -182,7 +182,7 @@ class OpExecutor:
         return await self._runtime.create(assignment.uuid, assignment.name, spec, project=assignment.project_id)
 
     async def _pull(self, assignment: Assignment, op: Op) -> None:
-        """Raises `Permanent` once no registry has answered for `PULL_SECONDS`: a name with a typo is no long wait."""
+        """Pull the image. Raises `Permanent` after `PULL_SECONDS` without a registry, as for a misspelt name."""
         spec, key = assignment.spec, assignment.uuid
         seq, since = self._pulling.get(key, (0, 0.0))
         if seq != op.seq:
@@ -196,7 +196,7 @@ class OpExecutor:
             raise
 
     async def _have(self, assignment: Assignment, due_op: DueOp) -> ContainerState:
-        """The container; one that is not there, since it was never made or somebody removed it, is made now."""
+        """Return the container; make it if it was never made or was removed from outside."""
         try:
             return await self._runtime.inspect(assignment.uuid)
         except ContainerGone:
@@ -228,7 +228,7 @@ class OpExecutor:
         signal = due_op.op.params.get("signal") or "SIGKILL"
         state = await self._runtime.inspect(assignment.uuid)
         if before is not None:
-            # It may have been sent. SIGKILL to the same process twice is no more than once; any other signal is.
+            # The signal may have been sent. Only SIGKILL may be sent twice to the same process.
             is_same_process = state.started_at == before.mark and state.state not in _ENDED
             if not (is_same_process and signal == "SIGKILL"):
                 return state
@@ -280,7 +280,7 @@ class OpExecutor:
     async def _turned(
         self, assignment: Assignment, due_op: DueOp, before: JournalEntry | None, to: RuntimeState
     ) -> ContainerState | None:
-        """The container, if an earlier attempt has brought it to that state already."""
+        """Return the container if an earlier attempt has brought it to that state."""
         if before is not None:
             state = await self._runtime.inspect(assignment.uuid)
             return state if state.state is to else None
@@ -305,12 +305,12 @@ class OpExecutor:
         )
 
     def _reason(self, uuid: str, seq: int) -> str | None:
-        """Why that op has had to be tried again, if it has."""
+        """Return why that op had to be tried again, if it had."""
         reason_seq, reason = self._reasons.get(uuid, (0, ""))
         return reason if reason_seq == seq else None
 
     async def _failed(self, assignment: Assignment, op: Op, reason: str) -> None:
-        # What was made stays, also where it could not be started: its owner can read, change, start or delete it.
+        # A container that could not be started stays: its owner can read, change, start or delete it.
         state = await self._find(assignment.uuid)
         last = self._journal.entry(assignment.uuid).observed
         await self._close(assignment.uuid, op, replace(shown(state, last), error=reason, failed_op=op.kind))

@@ -1,4 +1,4 @@
-"""Answers live questions about containers. They never wait behind an op, nor behind each other."""
+"""Answers live questions about containers. They wait neither for an op nor for each other."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 
 async def answer(runtime: Runtime, request: LiveRequest, *, limit: float) -> LiveResponse:
-    """The answer, or why there is none. A command may take `limit` seconds."""
+    """Return the answer, or why there is none. A command may take `limit` seconds."""
     try:
         result = await _ask(runtime, request.method, request.container, request.params, limit)
     except ContainerGone as error:

@@ -1,8 +1,8 @@
-"""The agent: keeps a session to dispatch, follows the runtime's events, and has workers do what is assigned.
+"""The agent: keeps a session with dispatch, follows the runtime's events, and gives assignments to workers.
 
-Three things run beside each other, and each survives the others: the session (opened again for ever), the runtime's
-events (followed again for ever) and the heartbeat. Wherever a gap may have been, what the runtime has is compared
-with what is assigned. Ending the agent touches no container.
+Three tasks run independently: the session (reopened for ever), the runtime's events (followed again for ever) and the
+heartbeat. After a possible gap, the containers of the runtime are compared with the assignments. Stopping the agent
+touches no container. Neighbours: `worker` and `executor`, which do the work; `queries`, which answers live questions.
 """
 
 import asyncio
@@ -41,12 +41,12 @@ HEARTBEAT_SECONDS = 15.0
 EXECUTE_SECONDS = 5.0
 FACTS_SECONDS = 5.0
 
-# A comparison of everything each so many heartbeats, for events that were lost.
+# Everything is compared after so many heartbeats, for events that were lost.
 _BEATS_A_COMPARISON = 4
 
 
 class Agent:
-    """One host's agent. `open_session` connects to dispatch and raises `OSError` when it cannot."""
+    """The agent of one host. `open_session` connects to dispatch and raises `OSError` if it cannot."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class Agent:
         self._assignments: dict[str, Assignment] = {}
         self._is_complete = False
         self._kept: set[str] = set()
-        """Uuids of containers that belong here and of which the server could tell nothing."""
+        """Uuids of containers that belong here and that the server could not describe."""
         self._sent: dict[str, ContainerObserved] = {}
         self._tasks = Tasks(_report)
         self._cleanup: asyncio.Task[None] | None = None
@@ -96,7 +96,7 @@ class Agent:
             await self._workers.close()
 
     async def _forever(self, work: Callable[[], Awaitable[None]]) -> None:
-        """A bug in one of them is told, and ends neither it nor the others."""
+        """Run the work again after each end. A bug in it is logged, and ends no task."""
         while True:
             try:
                 await work()
@@ -117,7 +117,7 @@ class Agent:
             await self._clock.sleep(pause(failures))
 
     async def _serve(self, connection: AgentConnection) -> bool:
-        """One session to its end; whether the server ever said anything in it."""
+        """Run one session to its end. Return whether the server sent anything."""
         has_received = False
         try:
             await connection.send(
@@ -141,7 +141,7 @@ class Agent:
                 self._take_all(message)
             case Assignment():
                 if self._assignments.get(message.uuid) == message:
-                    # What is asked again has had no answer that could be kept.
+                    # The server asks again, so the last report was lost.
                     self._sent.pop(message.uuid, None)
                 self._assignments[message.uuid] = message
                 self._workers.call(message.uuid)
@@ -162,7 +162,7 @@ class Agent:
         self._tasks.start("comparison", self._compare_quietly())
 
     def _release(self, uuid: str) -> None:
-        """Forget a container; if it is there none the less, its worker removes it as a stray."""
+        """Forget a container; if it still exists, its worker removes it as a stray."""
         self._assignments.pop(uuid, None)
         self._kept.discard(uuid)
         self._sent.pop(uuid, None)
@@ -214,7 +214,7 @@ class Agent:
             self._facts, self._trouble = replace(facts, hostname=self._hostname), None
 
     async def _compare(self) -> None:
-        """Have a worker look wherever what the runtime has is not what was last observed, or is nobody's."""
+        """Have a worker look at each container that has changed or is not assigned."""
         states = {state.uuid: state for state in await self._runtime.owned()}
         if self._cleanup is None or self._cleanup.done():
             self._cleanup = self._tasks.start("tidying", self._tidy())
@@ -226,7 +226,7 @@ class Agent:
                 self._workers.look(uuid)
 
     async def _tidy(self) -> None:
-        """Beside everything else: no container waits for it, and a failure is one of nothing else."""
+        """Clean up in a task of its own: no container waits for it, and its failure affects nothing else."""
         if isinstance(self._runtime, SupportsCleanup):
             try:
                 await self._runtime.tidy()
@@ -234,14 +234,14 @@ class Agent:
                 log.warning("agent.not-tidied", error=error.reason)
 
     async def _compare_quietly(self) -> None:
-        """A comparison that may fail: the end of the events tells of a runtime that is away."""
+        """Compare; ignore a failure, since the end of the events reports a runtime that is away."""
         try:
             await self._compare()
         except Temporary as error:
             log.info("agent.no-comparison", error=error.reason)
 
     async def _tell(self, uuid: str, observed: ContainerObserved) -> None:
-        """Report unless just this has been said in this session."""
+        """Report unless the same was already reported in this session."""
         content = replace(observed, reported_at=None)
         if self._connection is None or self._sent.get(uuid) == content:
             return
@@ -250,7 +250,7 @@ class Agent:
             self._sent.pop(uuid, None)
 
     async def _send(self, message: FromAgent) -> bool:
-        """Whether it went out. What does not is said again in the next session."""
+        """Send the message. Return whether it was sent; what was not sent is sent again in the next session."""
         if self._connection is None:
             return False
         try:

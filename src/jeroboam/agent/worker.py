@@ -1,8 +1,8 @@
-"""Who works on which container: at most one at a time for each, many containers at once.
+"""The workers: at most one for each container at a time, many containers at once.
 
-A container has a worker while something is to be done for it and none otherwise. A worker settles its container
-again and again until nothing is due: it retries what is temporary with growing pauses, ends what has met its
-deadline, and breaks off a pull or a stop that a delete has made moot.
+A container has a worker only while there is work for it. A worker settles its container until nothing is due. It
+retries after temporary errors with growing pauses, ends ops whose deadline has passed, and interrupts a pull or a stop
+that a delete has made useless.
 """
 
 import asyncio
@@ -24,15 +24,15 @@ log = structlog.get_logger(__name__)
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 10.0
 
-# After which whoever waits for an op is told; ops that give the process some time get that much more.
+# After so many seconds a slow op is reported; an op with a timeout of its own gets that in addition.
 SLOW_SECONDS = 5.0
 
-# An op that is first seen past its deadline still gets this long: a delete has to be tried.
+# An op that arrives after its deadline still gets this long: a delete has to be tried.
 GRACE_SECONDS = 30.0
 
 
 def pause(failures: int) -> float:
-    """How long to wait after so many failures in a row."""
+    """Return how long to wait after so many failures in a row."""
     return min(FIRST_PAUSE * 2.0 ** min(failures - 1, 30), LONGEST_PAUSE)
 
 
@@ -43,7 +43,7 @@ class _Outcome(Enum):
 
 
 class _Slot:
-    """One container's worker."""
+    """The worker of one container."""
 
     def __init__(self) -> None:
         self.dirty = True
@@ -52,7 +52,10 @@ class _Slot:
 
 
 class WorkerPool:
-    """Starts and ends workers. `assigned` gives what is asked of a container now; `complete`, whether all is known."""
+    """Starts and ends workers.
+
+    `find_assignment` gives the present assignment of a container, `is_complete` whether all assignments are known.
+    """
 
     def __init__(
         self,
@@ -70,7 +73,7 @@ class WorkerPool:
         self._tasks = Tasks(_report)
 
     def look(self, uuid: str) -> None:
-        """Something may have changed with that container."""
+        """Have a worker look at the container: it may have changed."""
         slot = self._slots.get(uuid)
         if slot is not None:
             slot.dirty = True
@@ -79,7 +82,7 @@ class WorkerPool:
         self._tasks.start(f"container {uuid}", self._work(uuid, slot))
 
     def call(self, uuid: str) -> None:
-        """Something else is asked of that container: look at once, even if a retry was to wait."""
+        """Have a worker look at once, even during a pause: the assignment of the container has changed."""
         self.look(uuid)
         slot = self._slots[uuid]
         slot.call_event.set()
@@ -87,7 +90,7 @@ class WorkerPool:
             slot.attempt.cancel()
 
     async def close(self) -> None:
-        """Let go of everything; what runs goes on running."""
+        """End all workers; containers go on running."""
         await self._tasks.close()
 
     async def _work(self, uuid: str, slot: _Slot) -> None:
@@ -106,7 +109,7 @@ class WorkerPool:
             del self._slots[uuid]
 
     async def _wait(self, slot: _Slot, seconds: float) -> None:
-        """Until the pause is over or something else is asked. Events do not shorten it: a failing op makes some."""
+        """Wait for the pause or for a new assignment. Events do not shorten it: a failing op causes some."""
         timer = self._tasks.start("pause", self._clock.sleep(seconds))
         call_wait = self._tasks.start("called", slot.call_event.wait())
         await asyncio.wait({timer, call_wait}, return_when=asyncio.FIRST_COMPLETED)
@@ -142,7 +145,7 @@ class WorkerPool:
                 task.cancel()
 
     async def _tell_if_slow(self, assignment: Assignment | None, due_op: DueOp | None) -> None:
-        """Report an op that takes longer than it should, so that whoever waits for it knows."""
+        """Report an op that takes too long, so that the user who waits knows."""
         if assignment is None or due_op is None:
             return
         patience = SLOW_SECONDS + (due_op.op.params.get("timeout") or 0)
@@ -150,10 +153,10 @@ class WorkerPool:
         await self._executor.waits(assignment, due_op.op, f"{due_op.op.kind} takes more than {patience:g} seconds")
 
     async def _settle(self, uuid: str, assignment: Assignment | None, due_op: DueOp | None) -> _Outcome:
-        """One step nearer; what goes wrong is logged or reported here."""
+        """Take one step; errors are logged or reported here."""
         try:
             if assignment is None:
-                # Asked at this moment: it may have been assigned since the attempt was begun.
+                # Asked now: it may have been assigned since the attempt began.
                 if self._is_complete(uuid) and self._find_assignment(uuid) is None:
                     await self._executor.remove_stray(uuid)
                 return _Outcome.IDLE
@@ -182,7 +185,7 @@ class WorkerPool:
 
 
 def _is_given_up(due_op: DueOp) -> bool:
-    """Whether an op ends at its deadline. A delete does not: the record goes then, and the container when it can."""
+    """Whether an op ends at its deadline. A delete does not: its record is removed then, the container later."""
     return due_op.op.kind is not OpKind.DELETE
 
 

@@ -1,4 +1,4 @@
-"""How many there are of everything: what the service's metrics show, in a constant number of statements."""
+"""The census: the number of objects of each kind for the service's metrics, in a constant number of statements."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ class Census:
     """By status and COE."""
     nodegroups: int
     nodes: int
-    """Those that are wished for, masters included."""
+    """The nodes that are wished for, masters included."""
     containers: dict[str, int]
     """By status."""
     events: int

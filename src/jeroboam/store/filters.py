@@ -1,8 +1,8 @@
-"""What narrows lists of clusters and templates, as conditions of the query: a list is never narrowed after it is read.
+"""The filters of lists of clusters and templates, as conditions of the query: no list is filtered after it is read.
 
-Labels lie in a JSON column. They are reached step by step (`labels`, then the key), since that is the one way that
-takes nearly any key on both engines; quotation marks, backslashes and control characters have no spelling in SQLite's
-paths, and no key may have them here.
+Labels lie in a JSON column. A label is reached in two steps (`labels`, then the key): only that accepts nearly any key
+on both engines. Quotation marks, backslashes and control characters cannot be written in SQLite's paths, and no key may
+have them here.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from jeroboam.store.rows import readable
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClusterFilter:
-    """Which clusters a user asks for. What is empty narrows nothing; of several values any will do."""
+    """Which clusters a user asks for. An empty field filters nothing; of several values any one matches."""
 
     name: str | None = None
     statuses: tuple[str, ...] = ()
@@ -25,7 +25,7 @@ class ClusterFilter:
     template: str | None = None
     """Its uuid or its name."""
     labels: tuple[tuple[str, str | None], ...] = ()
-    """All of these; without a value, whatever the value is."""
+    """All of these have to match; without a value any value matches."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -41,7 +41,7 @@ class TemplateFilter:
 
 
 def of_clusters(cluster_filter: ClusterFilter) -> list[sa.ColumnElement[bool]]:
-    """The conditions that say so."""
+    """Return the conditions of the filter."""
     table, template = tables.cluster, tables.template
     conditions = _labelled(table.c.spec, cluster_filter.labels)
     if cluster_filter.name is not None:
@@ -61,7 +61,7 @@ def of_clusters(cluster_filter: ClusterFilter) -> list[sa.ColumnElement[bool]]:
 
 
 def of_templates(template_filter: TemplateFilter) -> list[sa.ColumnElement[bool]]:
-    """The conditions that say so."""
+    """Return the conditions of the filter."""
     table = tables.template
     conditions = _labelled(table.c.spec, template_filter.labels)
     if template_filter.name is not None:

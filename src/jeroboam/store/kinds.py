@@ -1,4 +1,4 @@
-"""Which dataclass lies in which table, and the few questions that only one kind is asked."""
+"""The kinds of rows: which dataclass lies in which table, and the queries that only one kind has."""
 
 import datetime as dt
 from collections.abc import Iterable
@@ -23,22 +23,22 @@ T = TypeVar("T")
 
 
 def _in(table: sa.Table, column: str, *names: str) -> dict[str, sa.ColumnElement[Any]]:
-    """Text fields inside a JSON column, to sort and filter by."""
+    """Return text fields inside a JSON column, to sort and filter by."""
     return {name: readable(table.c[column])[name].as_string() for name in names}
 
 
 def _numbers(table: sa.Table, *names: str) -> dict[str, sa.ColumnElement[Any]]:
-    """The same for whole numbers of a wish."""
+    """Return the same for whole numbers of a wish."""
     return {name: readable(table.c.spec)[name].as_integer() for name in names}
 
 
 def _flags(table: sa.Table, *names: str) -> dict[str, sa.ColumnElement[Any]]:
-    """The same for booleans."""
+    """Return the same for booleans."""
     return {name: readable(table.c.spec)[name].as_boolean() for name in names}
 
 
 def _size(of: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
-    """How many nodes such groups of a cluster have together."""
+    """Return the number of nodes in such groups of a cluster."""
     group = tables.nodegroup
     size = sa.func.coalesce(sa.func.sum(group.c.node_count), 0)
     return sa.select(size).where(group.c.cluster_id == tables.cluster.c.uuid, of).scalar_subquery()
@@ -68,7 +68,7 @@ CLUSTER = RowKind(
     | _flags(tables.cluster, "floating_ip_enabled", "master_lb_enabled")
     | {
         "cluster_template_id": tables.cluster.c.template_id,
-        # There is no stack: what shows as its id is the cluster's.
+        # There is no stack: the cluster's uuid shows as its id.
         "stack_id": tables.cluster.c.uuid,
         "cluster_id": tables.cluster.c.uuid,
         "node_count": _OTHERS,
@@ -122,7 +122,7 @@ ORCHESTRATED = RowKind(
     tables.workload,
     BayManifest,
     only=_OF_MANIFESTS,
-    # The table's other kind has a list of acts for a wish.
+    # The table's other kind has a list of ops in its wish.
     derived_columns={"ops": lambda _: ()},
     sortable={"bay_uuid": tables.workload.c.cluster_id},
 )
@@ -131,16 +131,16 @@ WHOLE: tuple[RowKind[Any], ...] = (
     *(TEMPLATE, CLUSTER, NODEGROUP, CERTIFICATE, CONTAINER, HOST, SERVICE, QUOTA),
     *(WORKLOAD, ORCHESTRATED, NODE_RECORD, EVENT),
 )
-"""Every kind but the briefs."""
+"""All kinds but the briefs."""
 
 
 def sort_keys(of: type) -> list[str]:
-    """The fields that pages of such objects can be sorted by."""
+    """Return the fields by which pages of such objects can be sorted."""
     return next(sorted(kind.sortable) for kind in WHOLE if kind.of is of)
 
 
 class TemplateRows(Rows[Template]):
-    """Templates, with who may see which."""
+    """Templates, and who may see them."""
 
     def _visible(self, project_id: str | None, *, hidden: bool) -> list[sa.ColumnElement[bool]]:
         if project_id is None:
@@ -152,16 +152,16 @@ class TemplateRows(Rows[Template]):
     async def visible(
         self, page: Page, project_id: str | None, *, hidden: bool, wanted: TemplateFilter | None = None
     ) -> list[Template]:
-        """The project's own and the public ones (None: everybody's); `hidden`: public ones that are hidden too."""
+        """Return a page of the project's and the public templates (None: all); `hidden`: hidden public ones too."""
         conditions = filters.of_templates(wanted or TemplateFilter())
         return await self.page(page, *self._visible(project_id, hidden=hidden), extra_conditions=conditions)
 
     async def total(self, project_id: str | None, *, hidden: bool, wanted: TemplateFilter) -> int:
-        """How many there are on all pages of these together."""
+        """Return the number of these on all pages together."""
         return await self.number(*self._visible(project_id, hidden=hidden), *filters.of_templates(wanted))
 
     async def find_visible(self, ident: str, project_id: str | None, *, hidden: bool) -> list[Template]:
-        """Of the visible ones those that a user may mean by that id or name."""
+        """Return the visible templates with that id or name."""
         conditions = self._visible(project_id, hidden=hidden)
         templates = await self.find(ident)
         if not templates or not conditions:
@@ -170,7 +170,7 @@ class TemplateRows(Rows[Template]):
 
 
 class QuotaRows(Rows[Quota]):
-    """Limits that somebody set; there is one a project and resource."""
+    """Limits that were set, one for each project and resource."""
 
     async def change(self, quota: Quota) -> None:
         """Write it over the one of its project and resource."""
@@ -185,33 +185,33 @@ class ClusterRows(Rows[Cluster]):
     async def listed(
         self, page: Page, project_id: str | None, cluster_filter: ClusterFilter | None = None
     ) -> list[Cluster]:
-        """A page of the project's clusters (None: everybody's)."""
+        """Return a page of the project's clusters (None: all projects)."""
         conditions = filters.of_clusters(cluster_filter or ClusterFilter())
         return await self.page(page, *self._owned(project_id), extra_conditions=conditions)
 
     async def total(self, project_id: str | None, wanted: ClusterFilter) -> int:
-        """How many there are on all pages of these together."""
+        """Return the number of these on all pages together."""
         return await self.number(*self._owned(project_id), *filters.of_clusters(wanted))
 
     def _owned(self, project_id: str | None) -> list[sa.ColumnElement[bool]]:
         return [] if project_id is None else self.matching(project_id=project_id)
 
     async def made_before(self, moment: dt.datetime) -> list[Cluster]:
-        """Those that are older, but for those that are on their way out."""
+        """Return older clusters, without those that are being deleted."""
         table = tables.cluster
         return await self.where(table.c.created_at < moment, table.c.operation != Operation.DELETE)
 
     async def brief(
         self, page: Page, project_id: str | None = None, cluster_filter: ClusterFilter | None = None
     ) -> list[ClusterBrief]:
-        """The same as lists show them, in one statement."""
+        """Return the same as lists show them, in one statement."""
         rows = Rows(self._connection, CLUSTER_BRIEF, for_update=False)
         return await rows.page(
             page, *self._owned(project_id), extra_conditions=filters.of_clusters(cluster_filter or ClusterFilter())
         )
 
     async def totals(self, project_id: str | None) -> tuple[int, int]:
-        """How many clusters and how many nodes, masters included, a project wishes for (None: all projects)."""
+        """Return the number of clusters and of nodes (with masters) that a project wishes for (None: all projects)."""
         group, cluster = tables.nodegroup, tables.cluster
         mine = [] if project_id is None else [cluster.c.project_id == project_id]
         clusters = sa.select(sa.func.count()).select_from(cluster).where(*mine).scalar_subquery()
@@ -226,7 +226,7 @@ _Group = TypeVar("_Group", NodeGroup, GroupBrief)
 
 
 def _by_cluster(cluster_ids: Iterable[str], all_groups: Iterable[_Group]) -> dict[str, list[_Group]]:
-    """The groups of each, masters first."""
+    """Return the groups of each cluster, masters first."""
     groups: dict[str, list[_Group]] = {cluster_id: [] for cluster_id in cluster_ids}
     for group in all_groups:
         groups[group.cluster_id].append(group)
@@ -239,15 +239,16 @@ class NodeGroupRows(Rows[NodeGroup]):
     """Node groups."""
 
     async def of(self, *cluster_ids: str) -> dict[str, list[NodeGroup]]:
-        """The groups of each cluster, masters first, in one statement.
+        """Return the groups of each cluster, masters first, in one statement.
 
-        In a transaction that writes, what is wished would leave out a group that cannot be read: it raises `BrokenRow`.
+        In a transaction that writes it raises `BrokenRow` for a group that cannot be read: without it the wish is
+        incomplete.
         """
         groups = await self.where(*self.matching(cluster_id=list(cluster_ids)), strict=self._for_update)
         return _by_cluster(cluster_ids, groups)
 
     async def brief_of(self, *cluster_ids: str) -> dict[str, list[GroupBrief]]:
-        """The same, as far as clusters show them."""
+        """Return the same, with the fields that clusters show."""
         rows = Rows(self._connection, NODEGROUP_BRIEF, for_update=False)
         return _by_cluster(cluster_ids, await rows.select(cluster_id=list(cluster_ids)))
 
@@ -256,7 +257,7 @@ class ContainerRows(Rows[Container]):
     """Containers."""
 
     async def used(self, project_id: str) -> ContainerUse:
-        """What the project's containers take, in any state but Deleted."""
+        """Return what the project's containers use, in any state but Deleted."""
         table = tables.container
         query = sa.select(
             sa.func.count(),
@@ -268,7 +269,7 @@ class ContainerRows(Rows[Container]):
         return ContainerUse(containers=int(row[0]), memory=int(row[1]), cpu=float(row[2]), disk=int(row[3]))
 
     async def use_by_host(self) -> dict[str, ContainerUse]:
-        """What each host holds, by host uuid."""
+        """Return what the containers of each host use, by host uuid."""
         table = tables.container
         query = (
             sa.select(
@@ -287,7 +288,7 @@ class ContainerRows(Rows[Container]):
         }
 
     async def unsettled(self) -> list[str]:
-        """Uuids of containers that something is still to be done for, for a resync."""
+        """Return the uuids of containers with work to do, for a resync."""
         table = tables.container
         query = sa.select(table.c.uuid).where(sa.or_(table.c.deadline_at.is_not(None), table.c.host_id.is_(None)))
         return [row[0] for row in await self._connection.execute(query)]
@@ -297,6 +298,6 @@ class BayContainerRows(Rows[BayContainer]):
     """Containers inside clusters."""
 
     async def inside(self, cluster_id: str) -> frozenset[str]:
-        """The uuids of everything that was made inside that cluster, containers or not."""
+        """Return the uuids of everything that was made inside that cluster, containers or not."""
         query = sa.select(tables.workload.c.uuid).where(tables.workload.c.cluster_id == cluster_id)
         return frozenset(row[0] for row in await self._connection.execute(query))

@@ -1,7 +1,7 @@
-"""Rows that could not be read, looked at again: the operator may have repaired or removed them meanwhile.
+"""Looks again at rows that could not be read: the operator may have repaired or removed them meanwhile.
 
-Nobody else would notice a row that is gone. Neighbours: `broken`, which knows their keys; `store`, which asks before it
-counts them.
+Nothing else would notice that such a row is gone. Neighbours: `broken`, which holds their keys; `store`, which calls
+this before it counts them.
 """
 
 import sqlalchemy as sa
@@ -9,12 +9,12 @@ import sqlalchemy as sa
 from jeroboam.store.kinds import WHOLE
 from jeroboam.store.rows import QueryConnection, Rows
 
-# Keys that one look takes of a table: a bound for the statement, and for the time that it takes.
+# So many keys of a table one look takes: a bound for the statement and for its time.
 _MOST = 500
 
 
 async def look_again(session: QueryConnection) -> None:
-    """Forget those that are gone or can be read; the session must not be strict."""
+    """Forget rows that are gone or can be read; the session must not be strict."""
     for table in {kind.table for kind in WHOLE}:
         keys = session.broken.keys_of(table.name, most=_MOST)
         if not keys:
