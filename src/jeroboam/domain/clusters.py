@@ -118,8 +118,11 @@ class NodeGroupSpec:
     nodes_to_remove: tuple[str, ...] = ()
     """Uuids of the nodes that go. New nodes take their places if the group does not shrink by as many."""
     build: int = 0
-    """Which of the group's builds its nodes are to be of. A build is all that a node is made from: image, flavour,
-    what the template and the labels put into it. A node of another build is made anew, in its place."""
+    """The build that the group's nodes should have. A build is all that a node is made from.
+
+    That is the image, the flavour, and what the template and the labels put into it. A node of another build is made
+    anew, in its place.
+    """
     builds: int = 0
     """The highest build number that the group has had; no number is used twice."""
 

@@ -54,7 +54,7 @@ def parse_reference(text: str) -> ImageReference | None:
         return None
     host, path = match["host"], match["path"]
     if host is not None and not (set(host) & set(".:[") or host == "localhost" or host != host.lower()):
-        # Docker takes a first part without a dot or a port for a part of the path.
+        # Docker reads a first part without a dot or a port as a part of the path.
         host, path = None, f"{host}/{path}"
     registry = (host or DOCKER_HUB).lower()
     reference = ImageReference(registry=DOCKER_HUB if registry in _HUB_NAMES else registry, repository=path)

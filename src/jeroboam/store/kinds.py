@@ -173,7 +173,7 @@ class QuotaRows(Rows[Quota]):
     """Limits that were set, one for each project and resource."""
 
     async def change(self, quota: Quota) -> None:
-        """Write it over the one of its project and resource."""
+        """Replace the quota of the same project and resource."""
         table = tables.quota
         mine = sa.and_(table.c.project_id == quota.project_id, table.c.resource == quota.resource)
         await self._connection.execute(table.update().where(mine).values(**self._kind.dump(quota)))

@@ -20,7 +20,7 @@ class EventRecorder:
         self._ids = ids
 
     async def changed(self, tx: Transaction, before: Cluster, after: Cluster) -> None:
-        """The loop has changed the cluster from `before` to `after`."""
+        """Record that the loop has changed the cluster from `before` to `after`."""
         for draft in events.worth_telling(before, after):
             if not events.is_repeated(draft, await tx.events.since_wish(after.uuid)):
                 await self._tell(tx, after, draft)
@@ -28,7 +28,7 @@ class EventRecorder:
             await self._notify(tx, after)
 
     async def went_back(self, tx: Transaction, before: Cluster, after: Cluster) -> None:
-        """A change has failed for good, and the rollback has begun."""
+        """Record that a change has failed for good and that the rollback has begun."""
         reason = f" ({before.status_reason})" if before.status_reason else ""
         message = f"The change failed{reason}; the cluster goes back to what it was before."
         await self._tell(
@@ -36,13 +36,13 @@ class EventRecorder:
         )
 
     async def gone(self, tx: Transaction, cluster: Cluster) -> None:
-        """The cluster is removed."""
+        """Record that the cluster is removed."""
         draft = EventDraft(event_type=events.CLUSTER_STATUS, status=cluster.status, message="The cluster is gone.")
         await self._tell(tx, cluster, draft)
         await self._notify(tx, cluster)
 
     async def aged(self, tx: Transaction, cluster: Cluster, message: str) -> None:
-        """The cluster is older than a limit allows; if its operation is a delete, it is removed for that reason."""
+        """Record that the cluster is older than a limit allows; with a delete as its operation, that it is removed."""
         is_delete = cluster.operation is Operation.DELETE
         kind = events.CLUSTER_DELETE if is_delete else events.CLUSTER_AGE
         await self._tell(tx, cluster, EventDraft(event_type=kind, status=cluster.status, message=message))
@@ -50,16 +50,16 @@ class EventRecorder:
             await self._notify(tx, cluster)
 
     async def healed(self, tx: Transaction, cluster: Cluster, group: NodeGroup, message: str) -> None:
-        """A node of that group is replaced because it has not worked for long."""
+        """Record that a node of that group is replaced because it has not worked for long."""
         draft = EventDraft(event_type=events.NODE_HEAL, status=cluster.status, message=message)
         await self._tell(tx, cluster, draft, group)
 
     async def noted(self, tx: Transaction, cluster: Cluster, event_type: str, message: str) -> None:
-        """Something beside the wish was done, with an event type of its own."""
+        """Record something that was done beside the wish, with an event type of its own."""
         await self._tell(tx, cluster, EventDraft(event_type=event_type, status=cluster.status, message=message))
 
     async def scaled(self, tx: Transaction, cluster: Cluster, group: NodeGroup, message: str) -> None:
-        """The service has wished for another size of that group by itself."""
+        """Record that the service has wished for another size of that group by itself."""
         draft = EventDraft(event_type=events.CLUSTER_RESIZE, status=cluster.status, message=message)
         await self._tell(tx, cluster, draft, group)
         await self._notify(tx, cluster)

@@ -30,7 +30,7 @@ from jeroboam.kit.x509 import make_ca
 from jeroboam.providers.base import SupportsScriptRenewal
 from jeroboam.store import Lease
 
-# How long a node that works again may take to show what it was given.
+# How long a node that works again may take to show its new certificates.
 TAKING_SECONDS = 20.0
 GLANCE_SECONDS = 0.2
 
