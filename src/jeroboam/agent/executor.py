@@ -1,7 +1,7 @@
 """Brings one container to its assignment, one op at a time.
 
-`due` is pure and chooses the next op. `OpExecutor` carries it out against the runtime. It is re-entrant: the agent may
-be killed at any moment, and the same op done again ends in the same state. The journal is written before and after each
+A pure function chooses the next op. `OpExecutor` carries it out against the runtime. It is re-entrant: the agent may be
+killed at any moment, and the same op done again ends in the same state. The journal is written before and after each
 op. It notes when the container was last started, which shows later whether a start or a reboot has happened. Neighbour:
 `worker`, which calls this once at a time for each container and decides on retries.
 """

@@ -152,7 +152,7 @@ class TemplateRows(Rows[Template]):
     async def visible(
         self, page: Page, project_id: str | None, *, hidden: bool, wanted: TemplateFilter | None = None
     ) -> list[Template]:
-        """Return a page of the project's and the public templates (None: all); `hidden`: hidden public ones too."""
+        """Return a page of the templates that a project may see (None: all); `hidden`: hidden ones too."""
         conditions = filters.of_templates(wanted or TemplateFilter())
         return await self.page(page, *self._visible(project_id, hidden=hidden), extra_conditions=conditions)
 
