@@ -304,10 +304,12 @@ _OVERRIDDEN = frozenset({"keypair_id", *CLUSTERS})
 
 def _changed(spec: TemplateSpec | ClusterSpec) -> dict[str, Any]:
     """Return the fields whose values are not the defaults."""
-    blank = TemplateSpec(coe="", image_id="")
-    usual: TemplateSpec | ClusterSpec = blank if isinstance(spec, TemplateSpec) else ClusterSpec(template=blank)
+    template_defaults = TemplateSpec(coe="", image_id="")
+    defaults: TemplateSpec | ClusterSpec = (
+        template_defaults if isinstance(spec, TemplateSpec) else ClusterSpec(template=template_defaults)
+    )
     values = {field.name: getattr(spec, field.name) for field in fields(spec)}
-    return {name: value for name, value in values.items() if value != getattr(usual, name)}
+    return {name: value for name, value in values.items() if value != getattr(defaults, name)}
 
 
 def _ruled(

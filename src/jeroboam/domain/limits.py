@@ -175,10 +175,10 @@ def _judge_kind(limit: Limit, request: RequestedSize) -> Iterator[LimitVerdict]:
         if patterns is None:
             return
         known_names = [name for name in names if name]
-        good = any(fnmatchcase(name, pattern) for name in known_names for pattern in patterns)
-        asks = f"asked for is {known_names[-1]}" if known_names else "none is named"
-        text = f"{subject} may be {_listed(patterns)}; {asks}."
-        yield LimitVerdict(limit=limit.name, field=field, allowed=good, text=text)
+        is_allowed = any(fnmatchcase(name, pattern) for name in known_names for pattern in patterns)
+        request_text = f"asked for is {known_names[-1]}" if known_names else "none is named"
+        text = f"{subject} may be {_listed(patterns)}; {request_text}."
+        yield LimitVerdict(limit=limit.name, field=field, allowed=is_allowed, text=text)
 
     if request.template is not None:
         yield from one_of("cluster_template_id", "the cluster template", limit.allowed_templates, *request.template)
@@ -190,8 +190,8 @@ def _judge_kind(limit: Limit, request: RequestedSize) -> Iterator[LimitVerdict]:
         yield from one_of("flavor_id", "a flavor", limit.allowed_flavors, flavor)
     if request.cluster_name is not None and limit.cluster_name is not None:
         text = f"a cluster's name has to match {limit.cluster_name}; asked for is {request.cluster_name}."
-        good = re.fullmatch(limit.cluster_name, request.cluster_name) is not None
-        yield LimitVerdict(limit=limit.name, field="name", allowed=good, text=text)
+        is_allowed = re.fullmatch(limit.cluster_name, request.cluster_name) is not None
+        yield LimitVerdict(limit=limit.name, field="name", allowed=is_allowed, text=text)
 
 
 def _judge_labels(limit: Limit, request: RequestedSize) -> Iterator[LimitVerdict]:
@@ -203,10 +203,10 @@ def _judge_labels(limit: Limit, request: RequestedSize) -> Iterator[LimitVerdict
         yield LimitVerdict(limit=limit.name, field="labels", allowed=not matches, text=text)
     for key, pattern in limit.required_labels.items() if request.labels_complete else ():
         value = request.labels.get(key)
-        good = value is not None and re.fullmatch(pattern, value) is not None
-        asks = "there is none" if value is None else f"asked for is {value}"
-        text = f"a cluster has to have a label {key} that matches {pattern}; {asks}."
-        yield LimitVerdict(limit=limit.name, field="labels", allowed=good, text=text)
+        is_allowed = value is not None and re.fullmatch(pattern, value) is not None
+        request_text = "there is none" if value is None else f"asked for is {value}"
+        text = f"a cluster has to have a label {key} that matches {pattern}; {request_text}."
+        yield LimitVerdict(limit=limit.name, field="labels", allowed=is_allowed, text=text)
 
 
 def _judge_size(limit: Limit, request: RequestedSize) -> Iterator[LimitVerdict]:

@@ -37,11 +37,11 @@ def _flags(table: sa.Table, *names: str) -> dict[str, sa.ColumnElement[Any]]:
     return {name: readable(table.c.spec)[name].as_boolean() for name in names}
 
 
-def _size(of: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+def _size(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
     """Return the number of nodes in such groups of a cluster."""
     group = tables.nodegroup
     size = sa.func.coalesce(sa.func.sum(group.c.node_count), 0)
-    return sa.select(size).where(group.c.cluster_id == tables.cluster.c.uuid, of).scalar_subquery()
+    return sa.select(size).where(group.c.cluster_id == tables.cluster.c.uuid, condition).scalar_subquery()
 
 
 _MASTERS = _size(tables.nodegroup.c.role == MASTER)
@@ -134,9 +134,9 @@ WHOLE: tuple[RowKind[Any], ...] = (
 """All kinds but the briefs."""
 
 
-def sort_keys(of: type) -> list[str]:
+def sort_keys(object_type: type) -> list[str]:
     """Return the fields by which pages of such objects can be sorted."""
-    return next(sorted(kind.sortable) for kind in WHOLE if kind.of is of)
+    return next(sorted(kind.sortable) for kind in WHOLE if kind.object_type is object_type)
 
 
 class TemplateRows(Rows[Template]):
@@ -175,8 +175,8 @@ class QuotaRows(Rows[Quota]):
     async def change(self, quota: Quota) -> None:
         """Replace the quota of the same project and resource."""
         table = tables.quota
-        mine = sa.and_(table.c.project_id == quota.project_id, table.c.resource == quota.resource)
-        await self._connection.execute(table.update().where(mine).values(**self._kind.dump(quota)))
+        is_same = sa.and_(table.c.project_id == quota.project_id, table.c.resource == quota.resource)
+        await self._connection.execute(table.update().where(is_same).values(**self._kind.dump(quota)))
 
 
 class ClusterRows(Rows[Cluster]):
@@ -213,11 +213,11 @@ class ClusterRows(Rows[Cluster]):
     async def totals(self, project_id: str | None) -> tuple[int, int]:
         """Return the number of clusters and of nodes (with masters) that a project wishes for (None: all projects)."""
         group, cluster = tables.nodegroup, tables.cluster
-        mine = [] if project_id is None else [cluster.c.project_id == project_id]
-        clusters = sa.select(sa.func.count()).select_from(cluster).where(*mine).scalar_subquery()
-        mine = [] if project_id is None else [group.c.project_id == project_id]
+        conditions = [] if project_id is None else [cluster.c.project_id == project_id]
+        clusters = sa.select(sa.func.count()).select_from(cluster).where(*conditions).scalar_subquery()
+        conditions = [] if project_id is None else [group.c.project_id == project_id]
         size = sa.func.coalesce(sa.func.sum(group.c.node_count), 0)
-        nodes = sa.select(size).select_from(group).where(*mine).scalar_subquery()
+        nodes = sa.select(size).select_from(group).where(*conditions).scalar_subquery()
         row = (await self._connection.execute(sa.select(clusters, nodes))).one()
         return int(row[0]), int(row[1])
 

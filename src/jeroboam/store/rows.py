@@ -172,14 +172,14 @@ class Rows(Generic[T]):
         if marker_row is None:
             raise NotFound(f"The marker {page.marker} could not be found.", field="marker")
         value, row_id = marker_row
-        beyond = table.c.id < row_id if page.descending else table.c.id > row_id
+        is_later_row = table.c.id < row_id if page.descending else table.c.id > row_id
         if value is None:
-            same_value = sa.and_(key.is_(None), beyond)
+            same_value = sa.and_(key.is_(None), is_later_row)
             return sa.or_(key.is_not(None), same_value) if page.descending else same_value
         # A parameter of the column's type: SQLAlchemy orders nothing by a plain True.
         mark = sa.literal(value, key.type)
-        further = key < mark if page.descending else sa.or_(key > mark, key.is_(None))
-        return sa.or_(further, sa.and_(key == mark, beyond))
+        is_later_value = key < mark if page.descending else sa.or_(key > mark, key.is_(None))
+        return sa.or_(is_later_value, sa.and_(key == mark, is_later_row))
 
     async def count(self, **equals: Any) -> int:
         """Return the number of rows with these values."""
@@ -245,7 +245,7 @@ class RowKind(Generic[T]):
     def __init__(
         self,
         table: sa.Table,
-        of: type[T],
+        object_type: type[T],
         *,
         sortable: Mapping[str, sa.ColumnElement[Any]] | None = None,
         computed_columns: Mapping[str, sa.ColumnElement[Any]] | None = None,
@@ -256,10 +256,10 @@ class RowKind(Generic[T]):
     ) -> None:
         self.table = table
         self.is_whole = is_whole
-        self.of = of
-        hints = get_type_hints(of)
+        self.object_type = object_type
+        hints = get_type_hints(object_type)
         self._names = list(hints)
-        self._positional = issubclass(of, msgspec.Struct)
+        self._positional = issubclass(object_type, msgspec.Struct)
         self._derived_columns = derived_columns or {}
         self.only: sa.ColumnElement[bool] = sa.true() if only is None else only
         expressions = computed_columns or {}
@@ -308,13 +308,13 @@ class RowKind(Generic[T]):
                     raise TypeError(value.text) from None
             raise
         if self._positional:
-            return self.of(*values)
-        return self.of(**dict(zip(self._names, values, strict=True)))
+            return self.object_type(*values)
+        return self.object_type(**dict(zip(self._names, values, strict=True)))
 
     def dump(self, item: T) -> dict[str, Any]:
         """Return the row for the object. The database gives the number of an object that has none yet."""
         row = {name: getattr(item, name) for name in self._names}
-        row.update((name, of(item)) for name, of in self._derived_columns.items())
+        row.update((name, column_of(item)) for name, column_of in self._derived_columns.items())
         if row.get("id", 0) is None:
             del row["id"]
         return row

@@ -93,7 +93,7 @@ class Transaction:
     def node_records(self) -> Rows[NodeRecord]:
         return Rows(self._connection, kinds.NODE_RECORD, for_update=self._writable)
 
-    def leases(self, of: str) -> Leases:
+    def leases(self, topic: str) -> Leases:
         """Return the leases on `cluster`, `container`, `workload` or `orchestrated` objects."""
         tables_by_kind = {
             "cluster": tables.cluster,
@@ -101,7 +101,7 @@ class Transaction:
             "workload": tables.workload,
             "orchestrated": tables.workload,
         }
-        return Leases(self._connection, tables_by_kind[of], self.now)
+        return Leases(self._connection, tables_by_kind[topic], self.now)
 
     def hint(self, topic: str, key: str) -> None:
         """Send the hint *look at this object now* after the commit."""

@@ -29,12 +29,14 @@ class BayQueries:
 
     async def logs(self, cluster_id: str, workload: str) -> str:
         """Return what the container printed. Raises `Unavailable`, `NotFound` or `Conflict`."""
-        return await self._ask(cluster_id, workload, lambda at: at.coe.logs(at.plan, workload))
+        return await self._ask(cluster_id, workload, lambda bay: bay.coe.logs(bay.plan, workload))
 
     async def execute(self, cluster_id: str, workload: str, command: Sequence[str]) -> ExecResult:
         """Return the output of a command. Raises the same. A command that takes too long may go on in the container."""
         limit = self._execute_seconds
-        return await self._ask(cluster_id, workload, lambda at: at.coe.execute(at.plan, workload, command, limit=limit))
+        return await self._ask(
+            cluster_id, workload, lambda bay: bay.coe.execute(bay.plan, workload, command, limit=limit)
+        )
 
     async def check(self, manifest: BayManifest) -> None:
         """Raise `Invalid` with the answer of its cluster for a manifest that the cluster refuses.

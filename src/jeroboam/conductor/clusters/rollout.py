@@ -22,9 +22,9 @@ _DOWN = frozenset({NodeState.CREATING, NodeState.STOPPED})
 async def replace_dead(scope: ClusterScope) -> bool:
     """Rebuild stale nodes that do not run: starting them first has no use. Return whether there were any."""
     observed_nodes = {node.uuid: node for node in scope.infra.nodes}
-    dead = [node for node in _stale(scope) if observed_nodes[node.uuid].state in _DOWN]
-    await rebuild(scope, dead)
-    return bool(dead)
+    stopped_nodes = [node for node in _stale(scope) if observed_nodes[node.uuid].state in _DOWN]
+    await rebuild(scope, stopped_nodes)
+    return bool(stopped_nodes)
 
 
 async def replace_lame(scope: ClusterScope, unready: Collection[str]) -> Requeue | None:
