@@ -1,1 +1,1 @@
-"""Our process on a host: it owns the runtime there and reconciles what is assigned to it."""
+"""The agent: our process on a host. It owns the runtime there and reconciles the assigned containers."""

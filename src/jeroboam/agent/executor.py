@@ -1,9 +1,9 @@
-"""Brings one container to what its assignment asks, one op at a time.
+"""Brings one container to its assignment, one op at a time.
 
-`due` is pure and decides which op is next. `OpExecutor` carries it out against the runtime. It is re-entrant: the agent
-may be killed at any moment, and the same op done again ends in the same state. The journal is written before and after
-each op. It notes when the container was last started, which shows later whether a start or a reboot has happened. The
-callers are the workers, one at a time for each container. They decide on retries.
+A pure function chooses the next op. `OpExecutor` carries it out against the runtime. It is re-entrant: the agent may be
+killed at any moment, and the same op done again ends in the same state. The journal is written before and after each
+op. It notes when the container was last started, which shows later whether a start or a reboot has happened. Neighbour:
+`worker`, which calls this once at a time for each container and decides on retries.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -30,50 +30,50 @@ _NO_PAUSES = "this host's runtime cannot pause containers"
 _ENDED = frozenset({RuntimeState.EXITED, RuntimeState.DEAD})
 _STARTING = frozenset({OpKind.CREATE, OpKind.START, OpKind.REBOOT})
 PULL_SECONDS = 20.0
-"""For so long a registry may not answer; one try that has begun by then is waited for."""
+"""How long a registry may not answer. A try that has begun by then is not interrupted."""
 
-# What may be broken off at any moment without leaving anything half-made.
+# Steps that can be interrupted at any moment and leave nothing half-made.
 _INTERRUPTIBLE = frozenset({"image_pulling", "container_stopping"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DueOp:
-    """The next op. `skipped` says that others before it need not be done any more."""
+    """The next op. `skips_earlier`: the ops before it need not be done any more."""
 
     op: Op
-    skipped: bool = False
+    skips_earlier: bool = False
 
 
 def due(assignment: Assignment, entry: JournalEntry) -> DueOp | None:
-    """What is next, if anything: the oldest op that has not ended, or a delete, which makes the others moot."""
-    done = max(assignment.done, entry.observed.seq)
-    waiting = [op for op in assignment.ops if op.seq > done]
-    deletes = [op for op in waiting if op.kind is OpKind.DELETE]
+    """Return the next op, or None. It is the oldest op that has not ended, or a delete, which replaces the others."""
+    last_seq = max(assignment.done, entry.observed.seq)
+    pending_ops = [op for op in assignment.ops if op.seq > last_seq]
+    deletes = [op for op in pending_ops if op.kind is OpKind.DELETE]
     if deletes:
-        return DueOp(op=deletes[-1], skipped=deletes[-1] is not waiting[0])
-    return DueOp(op=waiting[0]) if waiting else None
+        return DueOp(op=deletes[-1], skips_earlier=deletes[-1] is not pending_ops[0])
+    return DueOp(op=pending_ops[0]) if pending_ops else None
 
 
-def shown(seen: ContainerState | None, last: ContainerObserved) -> ContainerObserved:
-    """What is now seen over what was last reported. A container that is gone keeps its exit code and its times."""
-    if seen is None:
+def shown(state: ContainerState | None, last: ContainerObserved) -> ContainerObserved:
+    """Return the last report with the present state merged in. A container that is gone keeps exit code and times."""
+    if state is None:
         return replace(last, state=RuntimeState.ABSENT, addresses=(), health=None)
     return replace(
         last,
-        state=seen.state,
-        runtime_id=seen.runtime_id,
-        exit_code=seen.exit_code,
-        started_at=seen.started_at,
-        finished_at=seen.finished_at,
-        addresses=seen.addresses,
-        ports=seen.ports,
-        hostname=seen.hostname,
-        health=seen.health,
+        state=state.state,
+        runtime_id=state.runtime_id,
+        exit_code=state.exit_code,
+        started_at=state.started_at,
+        finished_at=state.finished_at,
+        addresses=state.addresses,
+        ports=state.ports,
+        hostname=state.hostname,
+        health=state.health,
     )
 
 
 class OpExecutor:
-    """Carries ops out. `tell` receives what is to be reported; it drops what has been said already."""
+    """Carries ops out. `tell` receives reports, and drops one that repeats the last."""
 
     def __init__(self, *, runtime: Runtime, journal: Journal, clock: Clock, tell: Tell) -> None:
         self._runtime = runtime
@@ -89,31 +89,31 @@ class OpExecutor:
         return due(assignment, self._journal.entry(assignment.uuid))
 
     def may_interrupt(self, uuid: str, assignment: Assignment | None) -> bool:
-        """Whether what is under way is no longer the next thing to do and can be broken off."""
+        """Whether the op in progress is no longer the next one and can be interrupted."""
         seq, step = self._under_way.get(uuid), self._steps.get(uuid)
         if seq is None or step not in _INTERRUPTIBLE:
             return False
-        wanted = self.due(assignment) if assignment is not None else None
-        return wanted is None or wanted.op.seq != seq
+        due_op = self.due(assignment) if assignment is not None else None
+        return due_op is None or due_op.op.seq != seq
 
-    def differs(self, seen: ContainerState) -> bool:
-        """Whether the container is not as it was last observed."""
-        last = self._journal.entry(seen.uuid).observed
-        return shown(seen, last) != last
+    def differs(self, state: ContainerState) -> bool:
+        """Whether the container has changed since it was last observed."""
+        last = self._journal.entry(state.uuid).observed
+        return shown(state, last) != last
 
-    async def perform(self, assignment: Assignment, wanted: DueOp) -> None:
-        """Do the op to its end and report it, well or not. Raises `Temporary` when it has to be tried again."""
-        op, uuid = wanted.op, assignment.uuid
+    async def perform(self, assignment: Assignment, due_op: DueOp) -> None:
+        """Carry the op out and report the result. Raises `Temporary` if it has to be tried again."""
+        op, uuid = due_op.op, assignment.uuid
         entry = self._journal.entry(uuid)
-        again = entry.begun == op.seq
+        is_retry = entry.begun == op.seq
         self._under_way[uuid] = op.seq
         self._steps.pop(uuid, None)
         try:
-            seen = await _OPERATIONS[op.kind](self, assignment, wanted, entry if again else None)
+            state = await _OPERATIONS[op.kind](self, assignment, due_op, entry if is_retry else None)
         except Permanent as error:
             await self._failed(assignment, op, error.reason)
         else:
-            await self._ended(uuid, op, shown(seen, entry.observed))
+            await self._ended(uuid, op, shown(state, entry.observed))
         finally:
             self._under_way.pop(uuid, None)
 
@@ -125,56 +125,56 @@ class OpExecutor:
         await self._report(assignment.uuid, replace(last, step=step, error=reason, failed_op=None))
 
     async def give_up(self, assignment: Assignment, op: Op) -> None:
-        """The op has met its deadline: it ends as failed. The runtime is not asked, since it may be what hangs."""
-        why = self._reason(assignment.uuid, op.seq) or "it takes too long"
-        failed = replace(
+        """End the op as failed: its deadline has passed. The runtime may hang, so it is not asked."""
+        reason = self._reason(assignment.uuid, op.seq) or "it takes too long"
+        observed = replace(
             self._journal.entry(assignment.uuid).observed,
-            error=f"{op.kind} was not done by its deadline: {why}",
+            error=f"{op.kind} was not done by its deadline: {reason}",
             failed_op=op.kind,
         )
-        await self._close(assignment.uuid, op, failed)
+        await self._close(assignment.uuid, op, observed)
 
     async def observe(self, assignment: Assignment) -> None:
-        """Report the container if it has changed; clear away what an auto-remove leaves."""
+        """Report the container if it has changed; remove an ended container with auto-remove."""
         uuid = assignment.uuid
         last = self._journal.entry(uuid).observed
-        seen = await self._find(uuid)
-        now = replace(shown(seen, last), seq=max(last.seq, assignment.done), step=None)
-        if seen is None and now.seq == 0:
+        state = await self._find(uuid)
+        now = replace(shown(state, last), seq=max(last.seq, assignment.done), step=None)
+        if state is None and now.seq == 0:
             return
         if now.state is RuntimeState.RUNNING and last.failed_op in _STARTING:
-            # It was given up, and came all the same.
+            # The op was given up, but succeeded later.
             now = replace(now, error=None, failed_op=None)
         if now != last:
             self._journal.saw(uuid, now)
-        if seen is not None and assignment.spec.auto_remove and seen.state in _ENDED:
+        if state is not None and assignment.spec.auto_remove and state.state in _ENDED:
             await self._runtime.remove(uuid, force=False)
             now = shown(None, now)
             self._journal.saw(uuid, now)
         await self._report(uuid, now)
 
     def forget(self, uuid: str) -> None:
-        """The container is nobody's any more."""
+        """Forget the container: it is not assigned any more."""
         self._journal.forget(uuid)
         self._reasons.pop(uuid, None)
         self._steps.pop(uuid, None)
         self._pulling.pop(uuid, None)
 
     async def remove_stray(self, uuid: str) -> None:
-        """Remove what carries our tag and is asked for by nobody."""
+        """Remove a container that carries our tag and is not assigned."""
         await self._runtime.remove(uuid, force=True)
 
-    async def create(self, assignment: Assignment, wanted: DueOp, before: JournalEntry | None) -> ContainerState:
-        seen = await self._find(assignment.uuid) if before is not None else None
-        self._begin(assignment.uuid, wanted.op, None)
-        seen = seen or await self._make(assignment, wanted.op)
-        if wanted.op.params.get("run") and seen.started_at is None:
+    async def create(self, assignment: Assignment, due_op: DueOp, before: JournalEntry | None) -> ContainerState:
+        state = await self._find(assignment.uuid) if before is not None else None
+        self._begin(assignment.uuid, due_op.op, None)
+        state = state or await self._make(assignment, due_op.op)
+        if due_op.op.params.get("run") and state.started_at is None:
             await self._step(assignment, "container_starting")
-            seen = await self._runtime.start(assignment.uuid)
-        return seen
+            state = await self._runtime.start(assignment.uuid)
+        return state
 
     async def _make(self, assignment: Assignment, op: Op) -> ContainerState:
-        """The container, made from its image, which is brought here first."""
+        """Pull the image and make the container."""
         spec = assignment.spec
         await self._step(assignment, "image_pulling")
         await self._pull(assignment, op)
@@ -182,7 +182,7 @@ class OpExecutor:
         return await self._runtime.create(assignment.uuid, assignment.name, spec, project=assignment.project_id)
 
     async def _pull(self, assignment: Assignment, op: Op) -> None:
-        """Raises `Permanent` once no registry has answered for `PULL_SECONDS`: a name with a typo is no long wait."""
+        """Pull the image. Raises `Permanent` after `PULL_SECONDS` without a registry, as for a misspelt name."""
         spec, key = assignment.spec, assignment.uuid
         seq, since = self._pulling.get(key, (0, 0.0))
         if seq != op.seq:
@@ -195,44 +195,44 @@ class OpExecutor:
                 raise Permanent(error.reason) from error
             raise
 
-    async def _have(self, assignment: Assignment, wanted: DueOp) -> ContainerState:
-        """The container; one that is not there, since it was never made or somebody removed it, is made now."""
+    async def _have(self, assignment: Assignment, due_op: DueOp) -> ContainerState:
+        """Return the container; make it if it was never made or was removed from outside."""
         try:
             return await self._runtime.inspect(assignment.uuid)
         except ContainerGone:
-            self._begin(assignment.uuid, wanted.op, None)
-            return await self._make(assignment, wanted.op)
+            self._begin(assignment.uuid, due_op.op, None)
+            return await self._make(assignment, due_op.op)
 
-    async def start(self, assignment: Assignment, wanted: DueOp, before: JournalEntry | None) -> ContainerState:
-        seen = await self._have(assignment, wanted)
-        if before is not None and seen.started_at != before.mark:
-            return seen
-        self._begin(assignment.uuid, wanted.op, seen)
+    async def start(self, assignment: Assignment, due_op: DueOp, before: JournalEntry | None) -> ContainerState:
+        state = await self._have(assignment, due_op)
+        if before is not None and state.started_at != before.mark:
+            return state
+        self._begin(assignment.uuid, due_op.op, state)
         await self._step(assignment, "container_starting")
         return await self._runtime.start(assignment.uuid)
 
-    async def reboot(self, assignment: Assignment, wanted: DueOp, before: JournalEntry | None) -> ContainerState:
-        seen = await self._have(assignment, wanted)
-        if before is not None and seen.started_at != before.mark:
-            return seen
-        self._begin(assignment.uuid, wanted.op, seen)
+    async def reboot(self, assignment: Assignment, due_op: DueOp, before: JournalEntry | None) -> ContainerState:
+        state = await self._have(assignment, due_op)
+        if before is not None and state.started_at != before.mark:
+            return state
+        self._begin(assignment.uuid, due_op.op, state)
         await self._step(assignment, "container_rebooting")
-        await self._runtime.stop(assignment.uuid, wanted.op.params.get("timeout"))
+        await self._runtime.stop(assignment.uuid, due_op.op.params.get("timeout"))
         return await self._runtime.start(assignment.uuid)
 
-    async def stop(self, assignment: Assignment, wanted: DueOp, _: JournalEntry | None) -> ContainerState:
+    async def stop(self, assignment: Assignment, due_op: DueOp, _: JournalEntry | None) -> ContainerState:
         await self._step(assignment, "container_stopping")
-        return await self._runtime.stop(assignment.uuid, wanted.op.params.get("timeout"))
+        return await self._runtime.stop(assignment.uuid, due_op.op.params.get("timeout"))
 
-    async def kill(self, assignment: Assignment, wanted: DueOp, before: JournalEntry | None) -> ContainerState:
-        signal = wanted.op.params.get("signal") or "SIGKILL"
-        seen = await self._runtime.inspect(assignment.uuid)
+    async def kill(self, assignment: Assignment, due_op: DueOp, before: JournalEntry | None) -> ContainerState:
+        signal = due_op.op.params.get("signal") or "SIGKILL"
+        state = await self._runtime.inspect(assignment.uuid)
         if before is not None:
-            # It may have been sent. SIGKILL to the same process twice is no more than once; any other signal is.
-            same = seen.started_at == before.mark and seen.state not in _ENDED
-            if not (same and signal == "SIGKILL"):
-                return seen
-        self._begin(assignment.uuid, wanted.op, seen)
+            # The signal may have been sent. Only SIGKILL may be sent twice to the same process.
+            is_same_process = state.started_at == before.mark and state.state not in _ENDED
+            if not (is_same_process and signal == "SIGKILL"):
+                return state
+        self._begin(assignment.uuid, due_op.op, state)
         await self._step(assignment, "container_killing")
         try:
             return await self._runtime.kill(assignment.uuid, signal)
@@ -241,19 +241,19 @@ class OpExecutor:
                 raise
             raise Permanent(f"it is not known whether {signal} was delivered: {error.reason}") from error
 
-    async def pause(self, assignment: Assignment, wanted: DueOp, before: JournalEntry | None) -> ContainerState:
+    async def pause(self, assignment: Assignment, due_op: DueOp, before: JournalEntry | None) -> ContainerState:
         if not isinstance(self._runtime, SupportsPause):
             raise Permanent(_NO_PAUSES)
-        seen = await self._turned(assignment, wanted, before, RuntimeState.PAUSED)
+        state = await self._turned(assignment, due_op, before, RuntimeState.PAUSED)
         await self._step(assignment, "container_pausing")
-        return seen or await self._runtime.pause(assignment.uuid)
+        return state or await self._runtime.pause(assignment.uuid)
 
-    async def unpause(self, assignment: Assignment, wanted: DueOp, before: JournalEntry | None) -> ContainerState:
+    async def unpause(self, assignment: Assignment, due_op: DueOp, before: JournalEntry | None) -> ContainerState:
         if not isinstance(self._runtime, SupportsPause):
             raise Permanent(_NO_PAUSES)
-        seen = await self._turned(assignment, wanted, before, RuntimeState.RUNNING)
+        state = await self._turned(assignment, due_op, before, RuntimeState.RUNNING)
         await self._step(assignment, "container_unpausing")
-        return seen or await self._runtime.unpause(assignment.uuid)
+        return state or await self._runtime.unpause(assignment.uuid)
 
     async def update(self, assignment: Assignment, *_: object) -> ContainerState | None:
         if not isinstance(self._runtime, SupportsResize):
@@ -265,8 +265,8 @@ class OpExecutor:
             # It is made with these limits the next time it is started.
             return None
 
-    async def delete(self, assignment: Assignment, wanted: DueOp, _: JournalEntry | None) -> None:
-        params = wanted.op.params
+    async def delete(self, assignment: Assignment, due_op: DueOp, _: JournalEntry | None) -> None:
+        params = due_op.op.params
         if params.get("stop"):
             await self._step(assignment, "container_stopping")
             try:
@@ -274,17 +274,17 @@ class OpExecutor:
             except ContainerGone:
                 return
         await self._step(assignment, "container_deleting")
-        force = bool(params.get("force") or params.get("stop") or wanted.skipped)
+        force = bool(params.get("force") or params.get("stop") or due_op.skips_earlier)
         await self._runtime.remove(assignment.uuid, force=force)
 
     async def _turned(
-        self, assignment: Assignment, wanted: DueOp, before: JournalEntry | None, to: RuntimeState
+        self, assignment: Assignment, due_op: DueOp, before: JournalEntry | None, to: RuntimeState
     ) -> ContainerState | None:
-        """The container, if an earlier attempt has brought it to that state already."""
+        """Return the container if an earlier attempt has brought it to that state."""
         if before is not None:
-            seen = await self._runtime.inspect(assignment.uuid)
-            return seen if seen.state is to else None
-        self._begin(assignment.uuid, wanted.op, None)
+            state = await self._runtime.inspect(assignment.uuid)
+            return state if state.state is to else None
+        self._begin(assignment.uuid, due_op.op, None)
         return None
 
     async def _find(self, uuid: str) -> ContainerState | None:
@@ -293,8 +293,8 @@ class OpExecutor:
         except ContainerGone:
             return None
 
-    def _begin(self, uuid: str, op: Op, seen: ContainerState | None) -> None:
-        self._journal.begin(uuid, op.seq, seen.started_at if seen is not None else None)
+    def _begin(self, uuid: str, op: Op, state: ContainerState | None) -> None:
+        self._journal.begin(uuid, op.seq, state.started_at if state is not None else None)
 
     async def _step(self, assignment: Assignment, step: str) -> None:
         uuid = assignment.uuid
@@ -305,15 +305,15 @@ class OpExecutor:
         )
 
     def _reason(self, uuid: str, seq: int) -> str | None:
-        """Why that op has had to be tried again, if it has."""
-        known, reason = self._reasons.get(uuid, (0, ""))
-        return reason if known == seq else None
+        """Return why that op had to be tried again, if it had."""
+        reason_seq, reason = self._reasons.get(uuid, (0, ""))
+        return reason if reason_seq == seq else None
 
     async def _failed(self, assignment: Assignment, op: Op, reason: str) -> None:
-        # What was made stays, also where it could not be started: its owner can read, change, start or delete it.
-        seen = await self._find(assignment.uuid)
+        # A container that could not be started stays: its owner can read, change, start or delete it.
+        state = await self._find(assignment.uuid)
         last = self._journal.entry(assignment.uuid).observed
-        await self._close(assignment.uuid, op, replace(shown(seen, last), error=reason, failed_op=op.kind))
+        await self._close(assignment.uuid, op, replace(shown(state, last), error=reason, failed_op=op.kind))
 
     async def _ended(self, uuid: str, op: Op, observed: ContainerObserved) -> None:
         await self._close(uuid, op, replace(observed, error=None, failed_op=None))

@@ -1,8 +1,8 @@
-"""What the agent must not forget when it is killed: a small SQLite file beside it.
+"""The journal: what the agent must remember when it is killed, in a small SQLite file beside it.
 
-For each container: the last op that ended, the op that was begun and how the container stood then, and what was last
-observed. WAL with synchronous=NORMAL keeps every write through a killed process, which is all that is asked of it;
-a write takes some fifty microseconds and so is made in the loop.
+For each container: the last op that ended, the op that was begun, when the container had been started before it, and
+the last observation. WAL with synchronous=NORMAL keeps every write through a killed process; more is not needed. A
+write takes some fifty microseconds and so runs in the event loop.
 """
 
 import datetime as dt
@@ -28,21 +28,21 @@ NOTHING = ContainerObserved()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JournalEntry:
-    """What is known of one container."""
+    """The entry of one container."""
 
     observed: ContainerObserved = NOTHING
     """`observed.seq` is the last op that ended."""
     begun: int | None = None
     """An op that was begun and has not ended."""
     mark: dt.datetime | None = None
-    """When the container had last been started as that op began."""
+    """When the container had last been started before that op began."""
 
 
 class Journal:
-    """One file, one writer."""
+    """The journal: one file, one writer."""
 
     def __init__(self, path: pathlib.Path | None = None) -> None:
-        """`path` None keeps it in memory."""
+        """Open the file; `path` None keeps the journal in memory."""
         self._db = sqlite3.connect(":memory:" if path is None else path, isolation_level=None)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=NORMAL")
@@ -50,28 +50,28 @@ class Journal:
         self._entries = dict(self._read())
 
     def entry(self, uuid: str) -> JournalEntry:
-        """What is known; an empty entry for a container that is new."""
+        """Return the entry; an empty one for a new container."""
         return self._entries.get(uuid, JournalEntry())
 
     def known(self) -> frozenset[str]:
-        """Containers that have not been forgotten."""
+        """Return the uuids of all entries."""
         return frozenset(self._entries)
 
     def begin(self, uuid: str, seq: int, mark: dt.datetime | None) -> None:
-        """The op is about to be carried out on a container that was last started at `mark`."""
+        """Note before an op that it begins, on a container that was last started at `mark`."""
         self._write(uuid, JournalEntry(observed=self.entry(uuid).observed, begun=seq, mark=mark))
 
     def end(self, uuid: str, observed: ContainerObserved) -> None:
-        """The op `observed.seq` has ended, well or not."""
+        """Note that the op `observed.seq` has ended, done or failed."""
         self._write(uuid, JournalEntry(observed=observed))
 
     def saw(self, uuid: str, observed: ContainerObserved) -> None:
-        """The container has changed; what was begun stays begun."""
+        """Note that the container has changed; an op that was begun stays begun."""
         before = self.entry(uuid)
         self._write(uuid, JournalEntry(observed=observed, begun=before.begun, mark=before.mark))
 
     def forget(self, uuid: str) -> None:
-        """The server has forgotten it too."""
+        """Remove the entry: the server has forgotten the container too."""
         self._db.execute("DELETE FROM container WHERE uuid = ?", (uuid,))
         self._entries.pop(uuid, None)
 

@@ -1,4 +1,4 @@
-"""Answers live questions about containers. They never wait behind an op, nor behind each other."""
+"""Answers live questions about containers. They wait neither for an op nor for each other."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 
 
 async def answer(runtime: Runtime, request: LiveRequest, *, limit: float) -> LiveResponse:
-    """The answer, or why there is none. A command may take `limit` seconds."""
+    """Return the answer, or why there is none. A command may take `limit` seconds."""
     try:
         result = await _ask(runtime, request.method, request.container, request.params, limit)
     except ContainerGone as error:
@@ -44,8 +44,8 @@ async def _ask(runtime: Runtime, method: str, uuid: str, params: Mapping[str, An
         case "logs" if isinstance(runtime, SupportsLogs):
             return await runtime.logs(uuid, **params)
         case "execute" if isinstance(runtime, SupportsExec):
-            ended = await runtime.execute(uuid, params["command"], limit=limit)
-            return {"output": ended.output, "exit_code": ended.exit_code}
+            result = await runtime.execute(uuid, params["command"], limit=limit)
+            return {"output": result.output, "exit_code": result.exit_code}
         case "top" if isinstance(runtime, SupportsTop):
             return dict(await runtime.top(uuid, params.get("ps_args")))
         case "stats" if isinstance(runtime, SupportsStats):

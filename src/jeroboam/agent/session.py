@@ -1,8 +1,8 @@
-"""The agent: keeps a session to dispatch, follows the runtime's events, and has workers do what is assigned.
+"""The agent: keeps a session with dispatch, follows the runtime's events, and gives assignments to workers.
 
-Three things run beside each other, and each survives the others: the session (opened again for ever), the runtime's
-events (followed again for ever) and the heartbeat. Wherever a gap may have been, what the runtime has is compared
-with what is assigned. Ending the agent touches no container.
+Three tasks run independently: the session (reopened for ever), the runtime's events (followed again for ever) and the
+heartbeat. After a possible gap, the containers of the runtime are compared with the assignments. Stopping the agent
+touches no container. Neighbours: `worker` and `executor`, which do the work; `queries`, which answers live questions.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from dataclasses import replace
 
 import structlog
 
-from jeroboam.agent import queries as live
+from jeroboam.agent import queries
 from jeroboam.agent.executor import OpExecutor
 from jeroboam.agent.journal import Journal
 from jeroboam.agent.worker import LONGEST_PAUSE, WorkerPool, pause
@@ -41,12 +41,12 @@ HEARTBEAT_SECONDS = 15.0
 EXECUTE_SECONDS = 5.0
 FACTS_SECONDS = 5.0
 
-# A comparison of everything each so many heartbeats, for events that were lost.
+# Everything is compared after so many heartbeats, for events that were lost.
 _BEATS_A_COMPARISON = 4
 
 
 class Agent:
-    """One host's agent. `open_session` connects to dispatch and raises `OSError` when it cannot."""
+    """The agent of one host. `open_session` connects to dispatch and raises `OSError` if it cannot."""
 
     def __init__(
         self,
@@ -66,20 +66,20 @@ class Agent:
         self._open_session = open_session
         self._execute_limit = execute_limit
         self._heartbeat = heartbeat
-        self._end: AgentConnection | None = None
+        self._connection: AgentConnection | None = None
         self._facts: HostFacts | None = None
         self._trouble: str | None = None
         self._assignments: dict[str, Assignment] = {}
-        self._complete = False
+        self._is_complete = False
         self._kept: set[str] = set()
-        """Uuids of containers that belong here and of which the server could tell nothing."""
+        """Uuids of containers that belong here and that the server could not describe."""
         self._sent: dict[str, ContainerObserved] = {}
         self._tasks = Tasks(_report)
-        self._tidying: asyncio.Task[None] | None = None
+        self._cleanup: asyncio.Task[None] | None = None
         self._workers = WorkerPool(
             executor=(executor := OpExecutor(runtime=runtime, journal=journal, clock=clock, tell=self._tell)),
-            assigned=self._assignments.get,
-            complete=lambda uuid: self._complete and uuid not in self._kept,
+            find_assignment=self._assignments.get,
+            is_complete=lambda uuid: self._is_complete and uuid not in self._kept,
             clock=clock,
         )
         self._executor = executor
@@ -96,7 +96,7 @@ class Agent:
             await self._workers.close()
 
     async def _forever(self, work: Callable[[], Awaitable[None]]) -> None:
-        """A bug in one of them is told, and ends neither it nor the others."""
+        """Run the work again after each end. A bug in it is logged, and ends no task."""
         while True:
             try:
                 await work()
@@ -108,32 +108,32 @@ class Agent:
         failures = 0
         while True:
             try:
-                end = await self._open_session()
+                connection = await self._open_session()
             except OSError as error:
                 log.info("agent.no-session", error=str(error))
             else:
-                failures = 0 if await self._serve(end) else failures
+                failures = 0 if await self._serve(connection) else failures
             failures += 1
             await self._clock.sleep(pause(failures))
 
-    async def _serve(self, end: AgentConnection) -> bool:
-        """One session to its end; whether the server ever said anything in it."""
-        heard = False
+    async def _serve(self, connection: AgentConnection) -> bool:
+        """Run one session to its end. Return whether the server sent anything."""
+        has_received = False
         try:
-            await end.send(
+            await connection.send(
                 Hello(version=VERSION, hostname=self._hostname, facts=self._facts, error=self._trouble),
             )
             self._sent.clear()
-            self._end = end
-            async for message in end:
-                heard = True
+            self._connection = connection
+            async for message in connection:
+                has_received = True
                 self._receive(message)
         except OSError as error:
             log.info("agent.session-lost", error=str(error))
         finally:
-            self._end = None
-            await end.close()
-        return heard
+            self._connection = None
+            await connection.close()
+        return has_received
 
     def _receive(self, message: ToAgent) -> None:
         match message:
@@ -141,7 +141,7 @@ class Agent:
                 self._take_all(message)
             case Assignment():
                 if self._assignments.get(message.uuid) == message:
-                    # What is asked again has had no answer that could be kept.
+                    # The server asks again, so the last report was lost.
                     self._sent.pop(message.uuid, None)
                 self._assignments[message.uuid] = message
                 self._workers.call(message.uuid)
@@ -151,18 +151,18 @@ class Agent:
                 self._tasks.start(f"request {message.id}", self._answer(message))
 
     def _take_all(self, message: Assignments) -> None:
-        wanted = {assignment.uuid: assignment for assignment in message.containers}
+        assignments = {assignment.uuid: assignment for assignment in message.containers}
         self._kept = set(message.kept)
-        for uuid in (self._assignments.keys() | self._journal.known()) - wanted.keys() - self._kept:
+        for uuid in (self._assignments.keys() | self._journal.known()) - assignments.keys() - self._kept:
             self._release(uuid)
-        self._assignments.update(wanted)
-        self._complete = True
-        for uuid in wanted:
+        self._assignments.update(assignments)
+        self._is_complete = True
+        for uuid in assignments:
             self._workers.call(uuid)
         self._tasks.start("comparison", self._compare_quietly())
 
     def _release(self, uuid: str) -> None:
-        """Forget a container; if it is there none the less, its worker removes it as a stray."""
+        """Forget a container; if it still exists, its worker removes it as a stray."""
         self._assignments.pop(uuid, None)
         self._kept.discard(uuid)
         self._sent.pop(uuid, None)
@@ -170,7 +170,7 @@ class Agent:
         self._workers.call(uuid)
 
     async def _answer(self, request: LiveRequest) -> None:
-        await self._send(await live.answer(self._runtime, request, limit=self._execute_limit))
+        await self._send(await queries.answer(self._runtime, request, limit=self._execute_limit))
 
     async def _follow_events(self) -> None:
         failures = 0
@@ -214,19 +214,19 @@ class Agent:
             self._facts, self._trouble = replace(facts, hostname=self._hostname), None
 
     async def _compare(self) -> None:
-        """Have a worker look wherever what the runtime has is not what was last observed, or is nobody's."""
-        owned = {seen.uuid: seen for seen in await self._runtime.owned()}
-        if self._tidying is None or self._tidying.done():
-            self._tidying = self._tasks.start("tidying", self._tidy())
-        for uuid, seen in owned.items():
-            if uuid not in self._assignments or self._executor.differs(seen):
+        """Have a worker look at each container that has changed or is not assigned."""
+        states = {state.uuid: state for state in await self._runtime.owned()}
+        if self._cleanup is None or self._cleanup.done():
+            self._cleanup = self._tasks.start("tidying", self._tidy())
+        for uuid, state in states.items():
+            if uuid not in self._assignments or self._executor.differs(state):
                 self._workers.look(uuid)
-        for uuid in self._assignments.keys() - owned.keys():
+        for uuid in self._assignments.keys() - states.keys():
             if self._journal.entry(uuid).observed.state is not RuntimeState.ABSENT:
                 self._workers.look(uuid)
 
     async def _tidy(self) -> None:
-        """Beside everything else: no container waits for it, and a failure is one of nothing else."""
+        """Clean up in a task of its own: no container waits for it, and its failure affects nothing else."""
         if isinstance(self._runtime, SupportsCleanup):
             try:
                 await self._runtime.tidy()
@@ -234,27 +234,27 @@ class Agent:
                 log.warning("agent.not-tidied", error=error.reason)
 
     async def _compare_quietly(self) -> None:
-        """A comparison that may fail: the end of the events tells of a runtime that is away."""
+        """Compare; ignore a failure, since the end of the events reports a runtime that is away."""
         try:
             await self._compare()
         except Temporary as error:
             log.info("agent.no-comparison", error=error.reason)
 
     async def _tell(self, uuid: str, observed: ContainerObserved) -> None:
-        """Report unless just this has been said in this session."""
-        said = replace(observed, reported_at=None)
-        if self._end is None or self._sent.get(uuid) == said:
+        """Report unless the same was already reported in this session."""
+        content = replace(observed, reported_at=None)
+        if self._connection is None or self._sent.get(uuid) == content:
             return
-        self._sent[uuid] = said
+        self._sent[uuid] = content
         if not await self._send(ContainerReport(uuid=uuid, observed=observed)):
             self._sent.pop(uuid, None)
 
     async def _send(self, message: FromAgent) -> bool:
-        """Whether it went out. What does not is said again in the next session."""
-        if self._end is None:
+        """Send the message. Return whether it was sent; what was not sent is sent again in the next session."""
+        if self._connection is None:
             return False
         try:
-            await self._end.send(message)
+            await self._connection.send(message)
         except OSError:
             return False
         return True

@@ -1,8 +1,8 @@
-"""Who works on which container: at most one at a time for each, many containers at once.
+"""The workers: at most one for each container at a time, many containers at once.
 
-A container has a worker while something is to be done for it and none otherwise. A worker settles its container
-again and again until nothing is due: it retries what is temporary with growing pauses, ends what has met its
-deadline, and breaks off a pull or a stop that a delete has made moot.
+A container has a worker only while there is work for it. A worker settles its container until nothing is due. It
+retries after temporary errors with growing pauses, ends ops whose deadline has passed, and interrupts a pull or a stop
+that a delete has made useless.
 """
 
 import asyncio
@@ -24,15 +24,15 @@ log = structlog.get_logger(__name__)
 FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 10.0
 
-# After which whoever waits for an op is told; ops that give the process some time get that much more.
+# After so many seconds a slow op is reported; an op with a timeout of its own gets that in addition.
 SLOW_SECONDS = 5.0
 
-# An op that is first seen past its deadline still gets this long: a delete has to be tried.
+# An op that arrives after its deadline still gets this long: a delete has to be tried.
 GRACE_SECONDS = 30.0
 
 
 def pause(failures: int) -> float:
-    """How long to wait after so many failures in a row."""
+    """Return how long to wait after so many failures in a row."""
     return min(FIRST_PAUSE * 2.0 ** min(failures - 1, 30), LONGEST_PAUSE)
 
 
@@ -43,34 +43,37 @@ class _Outcome(Enum):
 
 
 class _Slot:
-    """One container's worker."""
+    """The worker of one container."""
 
     def __init__(self) -> None:
         self.dirty = True
-        self.called = asyncio.Event()
+        self.call_event = asyncio.Event()
         self.attempt: asyncio.Task[_Outcome] | None = None
 
 
 class WorkerPool:
-    """Starts and ends workers. `assigned` gives what is asked of a container now; `complete`, whether all is known."""
+    """Starts and ends workers.
+
+    `find_assignment` gives the present assignment of a container, `is_complete` whether all assignments are known.
+    """
 
     def __init__(
         self,
         *,
         executor: OpExecutor,
-        assigned: Callable[[str], Assignment | None],
-        complete: Callable[[str], bool],
+        find_assignment: Callable[[str], Assignment | None],
+        is_complete: Callable[[str], bool],
         clock: Clock,
     ) -> None:
         self._executor = executor
-        self._assigned = assigned
-        self._complete = complete
+        self._find_assignment = find_assignment
+        self._is_complete = is_complete
         self._clock = clock
         self._slots: dict[str, _Slot] = {}
         self._tasks = Tasks(_report)
 
     def look(self, uuid: str) -> None:
-        """Something may have changed with that container."""
+        """Have a worker look at the container: it may have changed."""
         slot = self._slots.get(uuid)
         if slot is not None:
             slot.dirty = True
@@ -79,15 +82,15 @@ class WorkerPool:
         self._tasks.start(f"container {uuid}", self._work(uuid, slot))
 
     def call(self, uuid: str) -> None:
-        """Something else is asked of that container: look at once, even if a retry was to wait."""
+        """Have a worker look at once, even during a pause: the assignment of the container has changed."""
         self.look(uuid)
         slot = self._slots[uuid]
-        slot.called.set()
-        if slot.attempt is not None and self._executor.may_interrupt(uuid, self._assigned(uuid)):
+        slot.call_event.set()
+        if slot.attempt is not None and self._executor.may_interrupt(uuid, self._find_assignment(uuid)):
             slot.attempt.cancel()
 
     async def close(self) -> None:
-        """Let go of everything; what runs goes on running."""
+        """End all workers; containers go on running."""
         await self._tasks.close()
 
     async def _work(self, uuid: str, slot: _Slot) -> None:
@@ -95,7 +98,7 @@ class WorkerPool:
         try:
             while slot.dirty:
                 slot.dirty = False
-                slot.called.clear()
+                slot.call_event.clear()
                 outcome = await self._attempt(uuid, slot)
                 failures = failures + 1 if outcome is _Outcome.AGAIN else 0
                 if outcome is _Outcome.AGAIN:
@@ -106,74 +109,74 @@ class WorkerPool:
             del self._slots[uuid]
 
     async def _wait(self, slot: _Slot, seconds: float) -> None:
-        """Until the pause is over or something else is asked. Events do not shorten it: a failing op makes some."""
+        """Wait for the pause or for a new assignment. Events do not shorten it: a failing op causes some."""
         timer = self._tasks.start("pause", self._clock.sleep(seconds))
-        called = self._tasks.start("called", slot.called.wait())
-        await asyncio.wait({timer, called}, return_when=asyncio.FIRST_COMPLETED)
+        call_wait = self._tasks.start("called", slot.call_event.wait())
+        await asyncio.wait({timer, call_wait}, return_when=asyncio.FIRST_COMPLETED)
         timer.cancel()
-        called.cancel()
+        call_wait.cancel()
 
     async def _attempt(self, uuid: str, slot: _Slot) -> _Outcome:
-        assignment = self._assigned(uuid)
-        wanted = self._executor.due(assignment) if assignment is not None else None
-        slot.attempt = self._tasks.start(f"attempt {uuid}", self._settle(uuid, assignment, wanted))
-        racing: set[asyncio.Task[object]] = {slot.attempt}
+        assignment = self._find_assignment(uuid)
+        due_op = self._executor.due(assignment) if assignment is not None else None
+        slot.attempt = self._tasks.start(f"attempt {uuid}", self._settle(uuid, assignment, due_op))
+        tasks: set[asyncio.Task[object]] = {slot.attempt}
         if (
             assignment is not None
-            and wanted is not None
-            and _is_given_up(wanted)
+            and due_op is not None
+            and _is_given_up(due_op)
             and assignment.deadline_at is not None
         ):
             seconds = max(self._left(assignment.deadline_at), GRACE_SECONDS)
-            racing.add(self._tasks.start(f"deadline {uuid}", self._clock.sleep(seconds)))
-        beside = self._tasks.start(f"slow {uuid}", self._tell_if_slow(assignment, wanted))
+            tasks.add(self._tasks.start(f"deadline {uuid}", self._clock.sleep(seconds)))
+        slow_report = self._tasks.start(f"slow {uuid}", self._tell_if_slow(assignment, due_op))
         try:
-            await asyncio.wait(racing, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             if slot.attempt.done():
                 return _Outcome.MORE if slot.attempt.cancelled() else slot.attempt.result()
             slot.attempt.cancel()
             await asyncio.wait({slot.attempt})
-            if assignment is not None and wanted is not None:
-                await self._executor.give_up(assignment, wanted.op)
+            if assignment is not None and due_op is not None:
+                await self._executor.give_up(assignment, due_op.op)
             return _Outcome.MORE
         finally:
             slot.attempt = None
-            for task in (*racing, beside):
+            for task in (*tasks, slow_report):
                 task.cancel()
 
-    async def _tell_if_slow(self, assignment: Assignment | None, wanted: DueOp | None) -> None:
-        """Report an op that takes longer than it should, so that whoever waits for it knows."""
-        if assignment is None or wanted is None:
+    async def _tell_if_slow(self, assignment: Assignment | None, due_op: DueOp | None) -> None:
+        """Report an op that takes too long, so that the user who waits knows."""
+        if assignment is None or due_op is None:
             return
-        patience = SLOW_SECONDS + (wanted.op.params.get("timeout") or 0)
+        patience = SLOW_SECONDS + (due_op.op.params.get("timeout") or 0)
         await self._clock.sleep(patience)
-        await self._executor.waits(assignment, wanted.op, f"{wanted.op.kind} takes more than {patience:g} seconds")
+        await self._executor.waits(assignment, due_op.op, f"{due_op.op.kind} takes more than {patience:g} seconds")
 
-    async def _settle(self, uuid: str, assignment: Assignment | None, wanted: DueOp | None) -> _Outcome:
-        """One step nearer; what goes wrong is logged or reported here."""
+    async def _settle(self, uuid: str, assignment: Assignment | None, due_op: DueOp | None) -> _Outcome:
+        """Take one step; errors are logged or reported here."""
         try:
             if assignment is None:
-                # Asked at this moment: it may have been assigned since the attempt was begun.
-                if self._complete(uuid) and self._assigned(uuid) is None:
+                # Asked now: it may have been assigned since the attempt began.
+                if self._is_complete(uuid) and self._find_assignment(uuid) is None:
                     await self._executor.remove_stray(uuid)
                 return _Outcome.IDLE
-            if wanted is None:
+            if due_op is None:
                 await self._executor.observe(assignment)
                 return _Outcome.IDLE
-            await self._executor.perform(assignment, wanted)
+            await self._executor.perform(assignment, due_op)
         except DriverError as error:
-            return await self._failed(assignment, wanted, error.reason)
+            return await self._failed(assignment, due_op, error.reason)
         except Exception:
             log.exception("agent.bug", container=uuid)
-            return await self._failed(assignment, wanted, "the agent met an error of its own; its log has the details")
+            return await self._failed(assignment, due_op, "the agent met an error of its own; its log has the details")
         return _Outcome.MORE
 
-    async def _failed(self, assignment: Assignment | None, wanted: DueOp | None, reason: str) -> _Outcome:
-        if assignment is None or wanted is None:
+    async def _failed(self, assignment: Assignment | None, due_op: DueOp | None, reason: str) -> _Outcome:
+        if assignment is None or due_op is None:
             return _Outcome.AGAIN
-        await self._executor.waits(assignment, wanted.op, reason)
-        if _is_given_up(wanted) and assignment.deadline_at is not None and self._left(assignment.deadline_at) <= 0:
-            await self._executor.give_up(assignment, wanted.op)
+        await self._executor.waits(assignment, due_op.op, reason)
+        if _is_given_up(due_op) and assignment.deadline_at is not None and self._left(assignment.deadline_at) <= 0:
+            await self._executor.give_up(assignment, due_op.op)
             return _Outcome.MORE
         return _Outcome.AGAIN
 
@@ -181,9 +184,9 @@ class WorkerPool:
         return (deadline - self._clock.now()).total_seconds()
 
 
-def _is_given_up(wanted: DueOp) -> bool:
-    """Whether an op ends at its deadline. A delete does not: the record goes then, and the container when it can."""
-    return wanted.op.kind is not OpKind.DELETE
+def _is_given_up(due_op: DueOp) -> bool:
+    """Whether an op ends at its deadline. A delete does not: its record is removed then, the container later."""
+    return due_op.op.kind is not OpKind.DELETE
 
 
 def _report(name: str, error: BaseException) -> None:

@@ -1,1 +1,1 @@
-"""The loops: each claims objects, works on them and writes what it found."""
+"""The loops: each claims objects, works on them and writes the result."""

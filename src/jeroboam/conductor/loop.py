@@ -1,8 +1,8 @@
-"""What every loop has: a queue by key, hints that wake it and a resync that forgets nothing.
+"""The frame of every loop: a queue by key, hints that wake it, and a resync for hints that were lost.
 
-A `Reconciler` looks at one object, does what is to be done and writes what it found. `LeaseRunner` makes one of work
-that goes on outside any transaction: it holds a lease meanwhile, and cancels the work when the lease is lost or
-the user has wished something else.
+A `Reconciler` looks at one object, does what is due and writes the result. `LeaseRunner` makes a reconciler of work
+outside transactions: it holds a lease meanwhile, and cancels the work if the lease is lost or the user has wished
+something else.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from jeroboam.store import BrokenRow, Lease, Store, StoreUnavailable
 
 LEASE_SECONDS = 30.0
 RENEW_SECONDS = 10.0
-# While another process holds an object's lease, look again after this.
+# How soon to look again while another process holds the lease.
 HELD_SECONDS = 5.0
 
 log = structlog.get_logger("jeroboam.conductor")
@@ -33,15 +33,15 @@ class Reconciler(Protocol):
     """The topic of its hints."""
 
     async def everything(self) -> Iterable[str]:
-        """Uuids of all objects that may need work, read from the store."""
+        """Return the uuids of all objects that may need work, read from the store."""
         ...
 
     async def work(self, uuid: str) -> float | None:
-        """Bring one object closer to its wish; in how many seconds to look again, or None."""
+        """Bring one object closer to its wish. Return in how many seconds to look again, or None."""
         ...
 
     async def hinted(self, uuid: str) -> None:
-        """Somebody said *look at this object now*; it is queued already."""
+        """React to a hint; the object is queued already."""
         ...
 
 
@@ -69,7 +69,7 @@ class Loop:
         meter.watch(self.name, self.queue.__len__)
 
     async def run(self) -> None:
-        """Work until cancelled. The first thing done is to read everything."""
+        """Work until cancelled. A resync of all objects comes first."""
         hints = self._bus.subscribe(self.name)
         tasks = Tasks(report)
         tasks.start(f"{self.name}-resync", self._resync())
@@ -81,7 +81,7 @@ class Loop:
 
     async def _resync(self) -> None:
         while True:
-            await retrying(self._read_all, clock=self._clock, what=f"{self.name} resync")
+            await retrying(self._read_all, clock=self._clock, subject=f"{self.name} resync")
             await self._clock.sleep(self._resync_seconds)
 
     async def _read_all(self) -> None:
@@ -101,21 +101,21 @@ class LeasedReconciler(Protocol):
     """A reconciler whose work goes on outside transactions."""
 
     topic: str
-    """Also the kind of object that is leased."""
+    """The topic of its hints, and the kind of object that is leased."""
 
     async def everything(self) -> Iterable[str]: ...
 
     async def generation(self, uuid: str) -> int | None:
-        """Counts the object's wishes; None when it is gone."""
+        """Return the number of the object's last wish; None if the object is gone."""
         ...
 
     async def reconcile(self, lease: Lease) -> float | None:
-        """The work, under that lease."""
+        """Do the work under that lease."""
         ...
 
 
 class LeaseRunner:
-    """Does a subject's work under leases."""
+    """Runs a reconciler's work under leases."""
 
     def __init__(self, subject: LeasedReconciler, *, store: Store, clock: Clock, owner: str) -> None:
         self._subject = subject
@@ -131,9 +131,9 @@ class LeaseRunner:
         if uuid not in self._running:
             return
         generation = await self._subject.generation(uuid)
-        running = self._running.get(uuid)
-        if running is not None and generation != running[1]:
-            running[0].cancel()
+        entry = self._running.get(uuid)
+        if entry is not None and generation != entry[1]:
+            entry[0].cancel()
 
     async def work(self, uuid: str) -> float | None:
         generation = await self._subject.generation(uuid)
@@ -149,7 +149,7 @@ class LeaseRunner:
             await self._release(lease)
 
     async def _release(self, lease: Lease) -> None:
-        """Give the lease back. Where that fails it runs out, and what the work came to stands."""
+        """Give the lease back. If that fails, the lease runs out; the result of the work stands."""
         try:
             async with self._store.write() as tx:
                 await tx.leases(self.topic).release(lease)
@@ -170,33 +170,33 @@ class LeaseRunner:
             await asyncio.gather(work, renewal, return_exceptions=True)
 
     async def _renew(self, lease: Lease, work: "asyncio.Future[float | None]") -> None:
-        """Keep the lease for as long as the work runs, and end the work when the lease is lost."""
+        """Renew the lease while the work runs, and cancel the work if the lease is lost."""
         while True:
             await self._clock.sleep(RENEW_SECONDS)
             async with self._store.write() as tx:
-                held = await tx.leases(self.topic).renew(lease, LEASE_SECONDS)
-            if not held:
+                is_held = await tx.leases(self.topic).renew(lease, LEASE_SECONDS)
+            if not is_held:
                 work.cancel()
                 return
 
 
-async def retrying(work: Callable[[], Awaitable[None]], *, clock: Clock, what: str) -> None:
-    """Do it until it succeeds; a failure is reported and waited out."""
+async def retrying(work: Callable[[], Awaitable[None]], *, clock: Clock, subject: str) -> None:
+    """Retry until it succeeds. Each failure is reported and followed by a pause."""
     wait = 1.0
     while True:
         try:
             await work()
         except Exception as error:  # noqa: BLE001  (a loop outlives what it does; the failure is reported)
-            report(what, error)
+            report(subject, error)
             await clock.sleep(wait)
             wait = min(wait * 2, 30.0)
         else:
             return
 
 
-def report(what: str, error: BaseException) -> None:
-    """Log a failure that nobody else will see. The store logs its own, once."""
+def report(subject: str, error: BaseException) -> None:
+    """Log a failure that nobody else logs. The store logs its own failures, once."""
     if isinstance(error, BrokenRow | StoreUnavailable):
-        log.debug("waits for the store", what=what, reason=error.detail)
+        log.debug("waits for the store", what=subject, reason=error.detail)
         return
-    log.error("failed", what=what, error=str(error), exc_info=error)
+    log.error("failed", what=subject, error=str(error), exc_info=error)

@@ -1,4 +1,4 @@
-"""The loops' own counters: how much waits, how long work takes and how it ends, what has been told to others.
+"""The metrics of the loops: how much waits, how long passes take and how they end, which notifications were sent.
 
 Bootstrap gives the same registry to the API, whose `/metrics` shows it.
 """
@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from jeroboam.domain.notifications import Message
 from jeroboam.kit.clock import Clock
 
-# A look at what is well takes milliseconds, the making of a cluster minutes.
+# A look at a healthy object takes milliseconds, the creation of a cluster minutes.
 _SECONDS = (0.005, 0.02, 0.1, 0.5, 1, 2, 5, 10, 20, 60, 120, 300, 600)
 
 
@@ -35,16 +35,16 @@ class LoopMetrics:
         )
 
     def watch(self, loop: str, depth: Callable[[], int]) -> None:
-        """Show what waits in that loop."""
+        """Show how much waits in that loop."""
         self._depth.labels(loop).set_function(depth)
 
     def timed(
         self, loop: str, work: Callable[[str], Awaitable[float | None]], clock: Clock
     ) -> Callable[[str], Awaitable[float | None]]:
-        """The same work, with its passes counted."""
+        """Return the same work, with its passes counted."""
 
         async def run(uuid: str) -> float | None:
-            started, outcome = clock.monotonic(), "raised"
+            started_at, outcome = clock.monotonic(), "raised"
             try:
                 again = await work(uuid)
                 outcome = "idle" if again is None else "again"
@@ -54,12 +54,12 @@ class LoopMetrics:
             else:
                 return again
             finally:
-                self._passes.labels(loop, outcome).observe(clock.monotonic() - started)
+                self._passes.labels(loop, outcome).observe(clock.monotonic() - started_at)
 
         return run
 
     def sent(self, message: Message) -> None:
-        """A notification has left."""
+        """Count a notification that was sent."""
         payload = message.payload
         outcome = payload.get("outcome", "") if isinstance(payload, dict) else ""
         self._sent.labels(message.event_type, str(outcome)).inc()

@@ -1,1 +1,1 @@
-"""The words of this project as frozen dataclasses and pure functions: no event loop, no HTTP, no SQL."""
+"""The domain: frozen dataclasses and pure functions, without event loop, HTTP or SQL."""

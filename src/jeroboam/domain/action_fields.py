@@ -1,6 +1,6 @@
-"""What becomes of the fields and arguments of actions, as `field_effects` says it of those of objects.
+"""The effects of the fields and arguments of actions, as `field_effects` has them for those of objects.
 
-By family and by method and path. A test holds every route that changes something to these tables.
+They are listed by family, and by method and path. A test checks that every route that changes something is listed.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
-"""What a cluster may be left to do by itself, by labels that users of Magnum know: replace nodes, grow and shrink.
+"""What a cluster may do by itself, by labels that users of Magnum know: replace nodes, grow and shrink.
 
-Neighbours: admission, which checks them; the conductor's `healing` and `scaling`, which act on them.
+Neighbours: admission, which checks the labels; `conductor.clusters.healing` and `.scaling`, which act on them.
 """
 
 import re
@@ -12,34 +12,34 @@ from jeroboam.domain.errors import bad_label
 HEALING = "auto_healing_enabled"
 """Nodes that do not work for long are replaced."""
 SCALING = "auto_scaling_enabled"
-"""Groups of workers grow for pods that find no room, and shrink where nodes have nothing to do."""
+"""Groups of workers grow for pods that find no room, and shrink where nodes have no work."""
 LEAST = "min_node_count"
 MOST = "max_node_count"
-"""Between how many nodes the default workers stay while they are scaled; other groups have fields of their own."""
+"""The bounds of the default workers while they are scaled; other groups have fields of their own."""
 LABELS = frozenset({HEALING, SCALING, LEAST, MOST})
 
 _COUNT = re.compile(r"[0-9]{1,5}", re.ASCII)
 
 
 def wants(labels: Mapping[str, str], name: str) -> bool:
-    """Whether that label is there and says yes."""
+    """Whether that label is set and true."""
     return read_flag(labels.get(name, "")) is True
 
 
 def count(labels: Mapping[str, str], name: str) -> int | None:
-    """The number that the label says; None where there is none."""
-    said = labels.get(name)
-    return int(said) if said is not None and _COUNT.fullmatch(said) else None
+    """Return the number in the label; None if there is none."""
+    value = labels.get(name)
+    return int(value) if value is not None and _COUNT.fullmatch(value) else None
 
 
 def check(labels: Mapping[str, str]) -> None:
-    """Raise `Invalid` for one of these labels whose value cannot be."""
+    """Raise `Invalid` for one of these labels whose value is not allowed."""
     for name in (HEALING, SCALING):
         if name in labels and read_flag(labels[name]) is None:
             raise bad_label(name, labels[name], "it has to be true or false.")
     for name in (LEAST, MOST):
         if name in labels and count(labels, name) is None:
             raise bad_label(name, labels[name], "it has to be a number of nodes.")
-    least, most = count(labels, LEAST), count(labels, MOST)
-    if least is not None and most is not None and least > most:
-        raise bad_label(LEAST, labels[LEAST], f"it is above {MOST} {most}.")
+    min_count, max_count = count(labels, LEAST), count(labels, MOST)
+    if min_count is not None and max_count is not None and min_count > max_count:
+        raise bad_label(LEAST, labels[LEAST], f"it is above {MOST} {max_count}.")

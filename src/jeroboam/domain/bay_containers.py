@@ -1,9 +1,9 @@
-"""Workloads: the containers that are made inside a cluster through the API of 2015.
+"""Containers that are made inside a cluster through the API of 2015.
 
-The wish has two halves, as that of a container in the other family has: `spec` (what it is) and `ops` (what was asked
-of it, each with a number). The workload loop carries out every op above `observed.seq`, in order; a delete overtakes.
-Here is also what may be asked in which state, and the public status as one function of wish and observation: a bay's
-container knows five words (contract: container-infra, section 15). Neighbours: `orchestrated`, what manifests make.
+The wish has two halves, as that of a container in the other family: `spec` (what it is) and `ops` (numbered
+operations). The loop carries out every op above `observed.seq`, in order; a delete overtakes them. This module also
+says what may be asked in which state, and computes the public status from wish and observation: a bay's container has
+five statuses (contract: container-infra, section 15). Neighbour: `bay_manifests`, the objects that manifests make.
 """
 
 import datetime as dt
@@ -19,7 +19,7 @@ from jeroboam.domain.errors import Conflict
 
 
 class BayObjectKind(StrEnum):
-    """What it is: the table holds what manifests make too, under kinds of its own."""
+    """The kind of the object. The same table holds what manifests make, under kinds of its own."""
 
     CONTAINER = "container"
 
@@ -47,7 +47,7 @@ class ContainerAction(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BayContainerOp:
-    """One thing asked of a workload. `seq` is its number, from 1, without gaps."""
+    """One operation on a container. `seq` is its number, from 1, without gaps."""
 
     seq: int
     act: ContainerAction
@@ -59,26 +59,27 @@ class BayContainerSpec:
 
     image: str
     command: str | None = None
-    """As its user wrote it; `words` takes it apart."""
+    """As its user wrote it; `words` splits it."""
     memory: str | None = None
     """A limit, as its user wrote it: a number and b, k, m or g."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BayContainerObserved:
-    """What the workload loop last saw, and how far it came."""
+    """What the loop last observed, and the last op that ended."""
 
     seq: int = 0
-    """The last op that ended, well or not."""
+    """The last op that ended, done or failed."""
     touched: bool = False
-    """Whether anything may have been made of it; noted before the first try."""
+    """Whether anything of it may exist; noted before the first try."""
     state: RuntimeState = RuntimeState.ABSENT
     started_at: dt.datetime | None = None
     begun: int = 0
-    """The reboot that was begun last; noted before it, with when the container had been started before."""
+    """The reboot that was begun last. It is noted before it begins, with the start time of the container in `before`.
+    """
     before: dt.datetime | None = None
     failure: str | None = None
-    """Why the last op failed; None when it went well."""
+    """Why the last op failed; None if it was done."""
     failed: ContainerAction | None = None
     silent: str | None = None
     """Why the cluster could not be asked the last time."""
@@ -86,7 +87,7 @@ class BayContainerObserved:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BayContainer:
-    """Something that runs inside a cluster and was asked for here."""
+    """A container in a bay."""
 
     uuid: str
     name: str
@@ -96,7 +97,7 @@ class BayContainer:
     cluster_id: str
     spec: BayContainerSpec
     ops: tuple[BayContainerOp, ...] = ()
-    """Asked for and not yet ended, oldest first."""
+    """Ops that have not ended, oldest first."""
     observed: BayContainerObserved = field(default_factory=BayContainerObserved)
     generation: int = 1
     """Counts wishes: each accepted write adds one."""
@@ -104,7 +105,7 @@ class BayContainer:
     status_reason: str | None = None
     deleting: bool = False
     deadline_at: dt.datetime | None = None
-    """When what is under way is given up."""
+    """When the work in progress is given up."""
     created_at: dt.datetime
     updated_at: dt.datetime | None = None
 
@@ -117,7 +118,7 @@ MOST_MEMORY = 1 << 50
 
 
 def octets(memory: str) -> int:
-    """`512m` as a number of octets. Raises `ValueError` for what is none, for nothing and for more than a PiB."""
+    """Return `512m` as a number of octets. Raises `ValueError` for no size, for 0 and for more than a PiB."""
     match = _MEMORY.fullmatch(memory)
     size = int(match[1]) * _UNITS[match[2].lower()] if match else 0
     if not 0 < size <= MOST_MEMORY:
@@ -126,7 +127,7 @@ def octets(memory: str) -> int:
 
 
 def words(command: str) -> tuple[str, ...]:
-    """A command line as its words, as a shell would quote them. Raises `ValueError` where quotes do not match."""
+    """Split a command line into words, as a shell does. Raises `ValueError` if quotes do not match."""
     return tuple(shlex.split(command))
 
 
@@ -167,96 +168,96 @@ ALLOWED: Mapping[str, frozenset[BayContainerStatus]] = MappingProxyType(
     }
 )
 
-# A failure of these leaves nothing that can be called by its state, unless it is seen to work all the same.
+# A failure of these shows as Error, unless the container is observed to work.
 _FATAL = frozenset({ContainerAction.CREATE, ContainerAction.START, ContainerAction.REBOOT})
 _WORKS = frozenset({_S.RUNNING, _S.PAUSED})
 
 VANISHED = "The container is gone from its bay."
 
 
-def pending(workload: BayContainer) -> tuple[BayContainerOp, ...]:
-    """What was asked and has not ended, oldest first."""
-    return tuple(op for op in workload.ops if op.seq > workload.observed.seq)
+def pending(container: BayContainer) -> tuple[BayContainerOp, ...]:
+    """Return the ops that have not ended, oldest first."""
+    return tuple(op for op in container.ops if op.seq > container.observed.seq)
 
 
-def expected(workload: BayContainer) -> BayContainerStatus:
-    """The status once all that was asked is done. Clients of 2015 ask one thing after another and wait for none."""
-    waiting = pending(workload)
-    return _AFTER[waiting[-1].act] if waiting else _settled(workload.observed)[0]
+def expected(container: BayContainer) -> BayContainerStatus:
+    """Return the status after all pending ops. Clients of 2015 ask for one op after another and wait for none."""
+    pending_ops = pending(container)
+    return _AFTER[pending_ops[-1].act] if pending_ops else _settled(container.observed)[0]
 
 
-def check_act(workload: BayContainer, act: str) -> None:
-    """Raise `Conflict` if the state in which the act would find the container forbids it."""
-    if workload.deleting:
-        raise Conflict(f"Cannot {act} container {workload.uuid}: it is being deleted.", field="status")
-    status = expected(workload)
+def check_act(container: BayContainer, act: str) -> None:
+    """Raise `Conflict` if the state in which the op would find the container forbids it."""
+    if container.deleting:
+        raise Conflict(f"Cannot {act} container {container.uuid}: it is being deleted.", field="status")
+    status = expected(container)
     if status not in ALLOWED[act]:
-        raise Conflict(f"Cannot {act} container {workload.uuid} in {status} status", field="status")
+        raise Conflict(f"Cannot {act} container {container.uuid} in {status} status", field="status")
 
 
 def ask_workload(
-    workload: BayContainer, act: ContainerAction, *, now: dt.datetime, deadline: dt.datetime
+    container: BayContainer, act: ContainerAction, *, now: dt.datetime, deadline: dt.datetime
 ) -> BayContainer:
-    """The workload with one more op; none of what waits is given up before the last. The caller has checked it."""
-    waiting = pending(workload)
-    last = waiting[-1].seq if waiting else workload.observed.seq
-    until = max(deadline, workload.deadline_at) if waiting and workload.deadline_at else deadline
-    asked = replace(
-        workload,
-        ops=(*waiting, BayContainerOp(seq=last + 1, act=act)),
-        generation=workload.generation + 1,
-        observed=replace(workload.observed, failure=None, failed=None),
+    """Return the container with one more op, which shortens no deadline. The caller checks the state."""
+    pending_ops = pending(container)
+    last = pending_ops[-1].seq if pending_ops else container.observed.seq
+    until = max(deadline, container.deadline_at) if pending_ops and container.deadline_at else deadline
+    new_container = replace(
+        container,
+        ops=(*pending_ops, BayContainerOp(seq=last + 1, act=act)),
+        generation=container.generation + 1,
+        observed=replace(container.observed, failure=None, failed=None),
         deadline_at=until,
         updated_at=now,
     )
-    return project_workload(asked)
+    return project_workload(new_container)
 
 
-def ask_delete(workload: BayContainer, *, now: dt.datetime, deadline: dt.datetime) -> BayContainer:
-    """The workload on its way out: whatever waits is moot. Asking twice is asking once."""
-    if workload.deleting:
-        return workload
-    leaving = replace(
-        workload,
+def ask_delete(container: BayContainer, *, now: dt.datetime, deadline: dt.datetime) -> BayContainer:
+    """Return the container in deletion; its pending ops are dropped. Asking twice is the same as asking once."""
+    if container.deleting:
+        return container
+    new_container = replace(
+        container,
         ops=(),
         deleting=True,
-        generation=workload.generation + 1,
-        observed=replace(workload.observed, failure=None, failed=None),
+        generation=container.generation + 1,
+        observed=replace(container.observed, failure=None, failed=None),
         deadline_at=deadline,
         updated_at=now,
     )
-    return project_workload(leaving)
+    return project_workload(new_container)
 
 
-def project_workload(workload: BayContainer, *, waiting_for: str | None = None) -> BayContainer:
-    """The workload with its public status; a deadline only while something is due.
+def project_workload(container: BayContainer, *, waiting_for: str | None = None) -> BayContainer:
+    """Return the container with its public status; with a deadline only while something is due.
 
     `waiting_for` says what the work waits for, once that is known.
     """
-    seen, waiting = workload.observed, pending(workload)
+    observed, pending_ops = container.observed, pending(container)
     reason: str | None
-    if workload.deleting:
-        if seen.failure is not None:
-            return replace(workload, status=_S.ERROR, status_reason=seen.failure, deadline_at=None)
+    if container.deleting:
+        if observed.failure is not None:
+            return replace(container, status=_S.ERROR, status_reason=observed.failure, deadline_at=None)
         reason = f"It is being deleted: {waiting_for}" if waiting_for else "It is being deleted."
-        return replace(workload, status=_meanwhile(seen), status_reason=reason)
-    if waiting:
-        reason = waiting_for or f"What was asked is under way: {', '.join(op.act for op in waiting)}."
-        return replace(workload, status=_meanwhile(seen), status_reason=reason)
-    status, reason = _settled(seen)
-    if seen.silent is not None and seen.failure is None:
-        status, reason = _S.UNKNOWN, seen.silent
-    return replace(workload, ops=(), status=status, status_reason=reason, deadline_at=None)
+        return replace(container, status=_meanwhile(observed), status_reason=reason)
+    if pending_ops:
+        reason = waiting_for or f"What was asked is under way: {', '.join(op.act for op in pending_ops)}."
+        return replace(container, status=_meanwhile(observed), status_reason=reason)
+    status, reason = _settled(observed)
+    if observed.silent is not None and observed.failure is None:
+        status, reason = _S.UNKNOWN, observed.silent
+    return replace(container, ops=(), status=status, status_reason=reason, deadline_at=None)
 
 
-def _meanwhile(seen: BayContainerObserved) -> BayContainerStatus:
-    """What shows while something is under way: the last seen state, if there is one."""
-    return _S.UNKNOWN if seen.state is RuntimeState.ABSENT else _SEEN[seen.state]
+def _meanwhile(observed: BayContainerObserved) -> BayContainerStatus:
+    """Return the status while an op is pending: that of the last observed state, if there is one."""
+    return _S.UNKNOWN if observed.state is RuntimeState.ABSENT else _SEEN[observed.state]
 
 
-def _settled(seen: BayContainerObserved) -> tuple[BayContainerStatus, str | None]:
-    """What the last look means where nothing is under way."""
-    status = _SEEN[seen.state]
-    if seen.failure is not None:
-        return (_S.ERROR if seen.failed in _FATAL and status not in _WORKS else status), seen.failure
-    return status, VANISHED if seen.state is RuntimeState.ABSENT else None
+def _settled(observed: BayContainerObserved) -> tuple[BayContainerStatus, str | None]:
+    """Return the status and the reason while no op is pending."""
+    status = _SEEN[observed.state]
+    if observed.failure is not None:
+        return (_S.ERROR if observed.failed in _FATAL and status not in _WORKS else status), observed.failure
+    return status, VANISHED if observed.state is RuntimeState.ABSENT else None

@@ -1,9 +1,8 @@
-"""What a manifest makes inside a cluster through the API of 2015: pods, services and replication controllers.
+"""Objects that a manifest makes inside a cluster through the API of 2015: pods, services, replication controllers.
 
-The wish is the manifest itself, with a number: whoever changes it adds one, and the orchestration loop carries the
-newest out. What the API shows beside it is what the cluster's own API said last; until that has said something, what
-the manifest says of itself. Neighbours: `workloads`, the containers, which can be started, stopped and entered and so
-have another kind of wish. Contract: container-infra, section 15.
+The wish is the manifest, with a number: each change adds one, and the loop carries out the newest. The API also shows
+the facts that the cluster's own API gave last; before that, those of the manifest. Neighbour: `bay_containers`, which
+can be started, stopped and entered and so have another kind of wish. Contract: container-infra, section 15.
 """
 
 import datetime as dt
@@ -16,7 +15,7 @@ from jeroboam.domain.errors import Conflict
 
 
 class BayManifestKind(StrEnum):
-    """What it is; the value is what the API of 2015 calls one."""
+    """The kind of the object; the value is its name in the API of 2015."""
 
     POD = "pod"
     SERVICE = "service"
@@ -24,7 +23,7 @@ class BayManifestKind(StrEnum):
 
 
 class BayManifestStatus(StrEnum):
-    """The public status. The first five are a pod's phases; a service or controller is running once it works."""
+    """The public status. The first five are the phases of a pod; a service or controller is running once it works."""
 
     PENDING = "Pending"
     RUNNING = "Running"
@@ -39,24 +38,24 @@ CALLED = {
     BayManifestKind.SERVICE: "Service",
     BayManifestKind.RC: "ReplicationController",
 }
-"""What Kubernetes calls each, in manifests and in errors."""
+"""The name of each kind in Kubernetes, for manifests and errors."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BayManifestSpec:
-    """What should be there."""
+    """The wish."""
 
     manifest: dict[str, Any]
     """The manifest as an object of JSON."""
     text: str
     """The same as its user wrote it."""
     url: str | None = None
-    """Where it was fetched from, if it was."""
+    """The URL that it was fetched from, if any."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ManifestFacts:
-    """What there is to be said of such an object, whether a manifest says it or the cluster."""
+    """The facts of such an object, from its manifest or from the cluster."""
 
     labels: dict[str, str] = field(default_factory=dict)
     images: tuple[str, ...] = ()
@@ -80,27 +79,27 @@ class ManifestState:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BayManifestObserved:
-    """What the loop last saw, and how far it came."""
+    """What the loop last observed, and the last wish that ended."""
 
     generation: int = 0
-    """The wish that was carried out last, or given up."""
+    """The wish that was last carried out or given up."""
     touched: bool = False
-    """Whether anything may have been made of it; noted before the first try."""
+    """Whether anything of it may exist; noted before the first try."""
     seen: ManifestState | None = None
-    """None: it is not there."""
+    """None: it does not exist."""
     failure: str | None = None
-    """Why the last wish was given up; None when it was not."""
+    """Why the last wish was given up; None if it was not."""
     silent: str | None = None
     """Why the cluster could not be asked the last time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BayManifest:
-    """A pod, service or replication controller that was asked for here."""
+    """A pod, service or replication controller in a bay."""
 
     uuid: str
     name: str
-    """The one in its manifest; it cannot be changed."""
+    """The name in its manifest; it cannot be changed."""
     project_id: str
     user_id: str
     kind: BayManifestKind
@@ -113,7 +112,7 @@ class BayManifest:
     status_reason: str | None = None
     deleting: bool = False
     deadline_at: dt.datetime | None = None
-    """When what is under way is given up."""
+    """When the work in progress is given up."""
     created_at: dt.datetime
     updated_at: dt.datetime | None = None
 
@@ -121,9 +120,9 @@ class BayManifest:
 # ---------------------------------------------------------------------------------------------------------- facts
 
 
-def facts_of(kind: BayManifestKind, told: Mapping[str, Any]) -> ManifestFacts:
-    """What an object of Kubernetes says of itself, be it a manifest or an answer. What has a wrong form is left out."""
-    meta, spec = _object(told.get("metadata")), _object(told.get("spec"))
+def facts_of(kind: BayManifestKind, source: Mapping[str, Any]) -> ManifestFacts:
+    """Return the facts in a manifest or in an answer of Kubernetes. Parts of a wrong form are left out."""
+    meta, spec = _object(source.get("metadata")), _object(source.get("spec"))
     labels = _texts(meta.get("labels"))
     if kind is BayManifestKind.SERVICE:
         ip = spec.get("clusterIP")
@@ -146,9 +145,13 @@ def facts_of(kind: BayManifestKind, told: Mapping[str, Any]) -> ManifestFacts:
     return ManifestFacts(labels=labels, images=tuple(_images(spec)), host=node if isinstance(node, str) else None)
 
 
-def shown(it: BayManifest) -> ManifestFacts:
-    """What the API shows of it: what was seen last, and before that what its manifest says."""
-    return facts_of(it.kind, it.spec.manifest) if it.observed.seen is None else it.observed.seen.facts
+def shown(manifest: BayManifest) -> ManifestFacts:
+    """Return the facts that the API shows: the last observed ones, before that those of the manifest."""
+    return (
+        facts_of(manifest.kind, manifest.spec.manifest)
+        if manifest.observed.seen is None
+        else manifest.observed.seen.facts
+    )
 
 
 def _object(value: Any) -> Mapping[str, Any]:
@@ -156,20 +159,20 @@ def _object(value: Any) -> Mapping[str, Any]:
 
 
 def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
-    return (each for each in value if isinstance(each, dict)) if isinstance(value, list) else iter(())
+    return (item for item in value if isinstance(item, dict)) if isinstance(value, list) else iter(())
 
 
 def _texts(value: Any) -> dict[str, str]:
-    return {key: each for key, each in _object(value).items() if isinstance(each, str)}
+    return {key: item for key, item in _object(value).items() if isinstance(item, str)}
 
 
 def _images(spec: Mapping[str, Any]) -> Iterator[str]:
-    return (each["image"] for each in _objects(spec.get("containers")) if isinstance(each.get("image"), str))
+    return (item["image"] for item in _objects(spec.get("containers")) if isinstance(item.get("image"), str))
 
 
 def _port(port: Mapping[str, Any]) -> dict[str, int | str]:
-    known = ("name", "protocol", "port", "targetPort", "nodePort")
-    return {name: port[name] for name in known if isinstance(port.get(name), int | str)}
+    names = ("name", "protocol", "port", "targetPort", "nodePort")
+    return {name: port[name] for name in names if isinstance(port.get(name), int | str)}
 
 
 # --------------------------------------------------------------------------------------------------------- states
@@ -178,59 +181,63 @@ _S = BayManifestStatus
 
 
 def vanished(kind: BayManifestKind) -> str:
-    """What is said of one that somebody else has removed."""
+    """Return the reason for one that was removed from outside."""
     return f"The {CALLED[kind]} is gone from its bay."
 
 
-def is_due(it: BayManifest) -> bool:
+def is_due(manifest: BayManifest) -> bool:
     """Whether its newest wish has neither been carried out nor given up."""
-    return not it.deleting and it.observed.generation < it.generation
+    return not manifest.deleting and manifest.observed.generation < manifest.generation
 
 
-def ask_change(it: BayManifest, spec: BayManifestSpec, *, now: dt.datetime, deadline: dt.datetime) -> BayManifest:
-    """It with another manifest. Raises `Conflict` for one that is on its way out."""
-    if it.deleting:
-        raise Conflict(f"Cannot update {CALLED[it.kind]} {it.uuid}: it is being deleted.", field="status")
-    until = max(deadline, it.deadline_at) if is_due(it) and it.deadline_at else deadline
-    return project_orchestrated(replace(_asked(it, now, until), spec=spec))
+def ask_change(manifest: BayManifest, spec: BayManifestSpec, *, now: dt.datetime, deadline: dt.datetime) -> BayManifest:
+    """Return it with another manifest. Raises `Conflict` for one that is being deleted."""
+    if manifest.deleting:
+        raise Conflict(f"Cannot update {CALLED[manifest.kind]} {manifest.uuid}: it is being deleted.", field="status")
+    until = max(deadline, manifest.deadline_at) if is_due(manifest) and manifest.deadline_at else deadline
+    return project_orchestrated(replace(_asked(manifest, now, until), spec=spec))
 
 
-def ask_end(it: BayManifest, *, now: dt.datetime, deadline: dt.datetime) -> BayManifest:
-    """It on its way out. Asking twice is asking once."""
-    return it if it.deleting else project_orchestrated(replace(_asked(it, now, deadline), deleting=True))
+def ask_end(manifest: BayManifest, *, now: dt.datetime, deadline: dt.datetime) -> BayManifest:
+    """Return it in deletion. Asking twice is the same as asking once."""
+    return (
+        manifest if manifest.deleting else project_orchestrated(replace(_asked(manifest, now, deadline), deleting=True))
+    )
 
 
-def _asked(it: BayManifest, now: dt.datetime, deadline: dt.datetime) -> BayManifest:
-    observed = replace(it.observed, failure=None)
-    return replace(it, generation=it.generation + 1, observed=observed, deadline_at=deadline, updated_at=now)
+def _asked(manifest: BayManifest, now: dt.datetime, deadline: dt.datetime) -> BayManifest:
+    observed = replace(manifest.observed, failure=None)
+    return replace(
+        manifest, generation=manifest.generation + 1, observed=observed, deadline_at=deadline, updated_at=now
+    )
 
 
-def project_orchestrated(it: BayManifest, *, waiting_for: str | None = None) -> BayManifest:
-    """It with its public status; a deadline only while something is due.
+def project_orchestrated(manifest: BayManifest, *, waiting_for: str | None = None) -> BayManifest:
+    """Return it with its public status; with a deadline only while something is due.
 
     `waiting_for` says what the work waits for, once that is known.
     """
-    observed = it.observed
-    seen = observed.seen
-    if it.deleting:
+    observed = manifest.observed
+    state = observed.seen
+    if manifest.deleting:
         if observed.failure is not None:
-            return replace(it, status=_S.ERROR, status_reason=observed.failure, deadline_at=None)
+            return replace(manifest, status=_S.ERROR, status_reason=observed.failure, deadline_at=None)
         reason = f"It is being deleted: {waiting_for}" if waiting_for else "It is being deleted."
-        return replace(it, status=_S.UNKNOWN if seen is None else seen.status, status_reason=reason)
-    if is_due(it):
+        return replace(manifest, status=_S.UNKNOWN if state is None else state.status, status_reason=reason)
+    if is_due(manifest):
         reason = waiting_for or "Its manifest is being applied."
-        return replace(it, status=_S.PENDING if seen is None else seen.status, status_reason=reason)
-    status, why = _settled(it)
-    return replace(it, status=status, status_reason=why, deadline_at=None)
+        return replace(manifest, status=_S.PENDING if state is None else state.status, status_reason=reason)
+    status, status_reason = _settled(manifest)
+    return replace(manifest, status=status, status_reason=status_reason, deadline_at=None)
 
 
-def _settled(it: BayManifest) -> tuple[BayManifestStatus, str | None]:
-    observed = it.observed
-    seen = observed.seen
+def _settled(manifest: BayManifest) -> tuple[BayManifestStatus, str | None]:
+    observed = manifest.observed
+    state = observed.seen
     if observed.failure is not None:
-        return _S.ERROR if seen is None else seen.status, observed.failure
+        return _S.ERROR if state is None else state.status, observed.failure
     if observed.silent is not None:
         return _S.UNKNOWN, observed.silent
-    if seen is None:
-        return _S.ERROR, vanished(it.kind)
-    return seen.status, seen.reason
+    if state is None:
+        return _S.ERROR, vanished(manifest.kind)
+    return state.status, state.reason

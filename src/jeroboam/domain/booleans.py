@@ -1,11 +1,11 @@
-"""Which words mean yes and which mean no: the same in fields, arguments and labels, as both peers read them."""
+"""The words for true and false, the same in fields, arguments and labels, as Magnum and Zun read them."""
 
 TRUE_WORDS = frozenset({"1", "t", "true", "on", "y", "yes"})
 FALSE_WORDS = frozenset({"0", "f", "false", "off", "n", "no"})
 
 
 def read_flag(text: str) -> bool | None:
-    """What that word means, in any case and with spaces around it; None where it means neither."""
+    """Return the value of the word, in any case and with spaces around it; None if it is neither."""
     word = text.strip().lower()
     if word in TRUE_WORDS:
         return True

@@ -1,4 +1,4 @@
-"""Who asks: the identity that a validated token carries."""
+"""The caller: the identity in a validated token."""
 
 import re
 from collections.abc import Collection
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AccessRule:
-    """What an application credential with access rules may ask (Keystone: *access rules*)."""
+    """What an application credential with access rules may do (Keystone: *access rules*)."""
 
     service: str
     method: str
@@ -15,7 +15,7 @@ class AccessRule:
     """`*` and `{name}` stand for one segment, `**` for any number of letters."""
 
     def permits(self, services: Collection[str], method: str, paths: Collection[str]) -> bool:
-        """Whether it allows that request to a service of these types; its path may be written in several ways."""
+        """Whether the rule allows that request to a service of these types. A path may be written in several ways."""
         if self.service not in services or self.method != method:
             return False
         pattern = "".join(
@@ -43,7 +43,7 @@ class Caller:
     user_domain_id: str = ""
     project_domain_id: str = ""
     access_rules: tuple[AccessRule, ...] | None = None
-    """Of an application credential that has any: it may ask nothing else."""
+    """The rules of an application credential that has any: it may do nothing else."""
 
     @property
     def is_admin(self) -> bool:

@@ -1,8 +1,8 @@
 """Templates, clusters, node groups and their nodes.
 
 Every object has three parts: the wish (`spec`, written by its user), `desired` (written by the conductor) and
-`observed` (written by the one loop that looks at the real thing). Field names of the specs are those of the
-published container-infra API.
+`observed` (written by the one loop that looks at the real thing). Field names of the specs are those of the published
+container-infra API.
 """
 
 import datetime as dt
@@ -14,13 +14,13 @@ from jeroboam.domain.conditions import Condition
 MASTER = "master"
 WORKER = "worker"
 ROLES = frozenset({MASTER, WORKER})
-"""What a node can be to its COE, whatever its group calls it."""
+"""The roles of nodes for their COE, whatever role the group names."""
 LOAD_BALANCER = "load-balancer"
-"""What stands before masters; no node of any group."""
+"""The server in front of the masters; it belongs to no node group."""
 
 
 class Operation(StrEnum):
-    """What a cluster is on its way to; the first half of its public status."""
+    """The current operation of a cluster; the first half of its public status."""
 
     CREATE = "CREATE"
     UPDATE = "UPDATE"
@@ -29,7 +29,7 @@ class Operation(StrEnum):
 
 
 class OperationOutcome(StrEnum):
-    """How far it came; the second half of its public status."""
+    """The outcome of the operation; the second half of its public status."""
 
     IN_PROGRESS = "IN_PROGRESS"
     COMPLETE = "COMPLETE"
@@ -45,7 +45,7 @@ class Health(StrEnum):
 
 
 WELL = frozenset({"ok", "True"})
-"""What a part of `health_status_reason` says that is well."""
+"""The values of `health_status_reason` for a healthy part."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,7 +68,7 @@ class TemplateSpec:
     docker_storage_driver: str | None = None
     cluster_distro: str | None = None
     http_proxy: str | None = field(default=None, repr=False)
-    """Not shown by `repr`: there may be a password in it."""
+    """Not shown by `repr`: it may hold a password."""
     https_proxy: str | None = field(default=None, repr=False)
     """The same."""
     no_proxy: str | None = None
@@ -81,7 +81,7 @@ class TemplateSpec:
     server_type: str = "vm"
     tags: str | None = None
     driver: str | None = None
-    """The provider: where nodes come from (`local`, `heat`)."""
+    """The provider of the nodes (`local`, `heat`)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,17 +116,20 @@ class NodeGroupSpec:
     node_labels: dict[str, str] = field(default_factory=dict)
     node_taints: tuple[dict[str, str], ...] = ()
     nodes_to_remove: tuple[str, ...] = ()
-    """Uuids of the nodes that go. Others take their places where the group does not shrink by as many."""
+    """Uuids of the nodes that go. New nodes take their places if the group does not shrink by as many."""
     build: int = 0
-    """Which of the group's builds its nodes are to be of. A build is all that a node is made from: image, flavour,
-    what the template and the labels put into it. A node of another build is made anew, in its place."""
+    """The build that the group's nodes should have. A build is all that a node is made from.
+
+    That is the image, the flavour, and what the template and the labels put into it. A node of another build is made
+    anew, in its place.
+    """
     builds: int = 0
-    """The highest number that a build of the group has had; none is given twice."""
+    """The highest build number that the group has had; no number is used twice."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PreviousSpec:
-    """What a cluster was before a change that may have to be taken back."""
+    """What a cluster was before a change that may be rolled back."""
 
     template_id: str
     template: TemplateSpec
@@ -160,26 +163,26 @@ class ClusterSpec:
     max_batch_size: int = 1
     """How many workers of a group may be away at once while nodes are made anew."""
     former: "PreviousSpec | None" = None
-    """What to go back to should the update fail; None where the user asked for no way back."""
+    """What a failed update goes back to; None if the user asked for no rollback."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HealthCheckResult:
-    """What the cluster loop's own last look at the cluster's health came to, without the words."""
+    """The result of the cluster loop's last look at the health, without the texts."""
 
     status: Health | None
     parts: tuple[str, ...] = ()
-    """What of the cluster was not well."""
+    """The parts of the cluster that were not well."""
     generation: int = 0
-    """The wish that was being carried out, or was done."""
+    """The wish at that time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClusterObserved:
-    """What the cluster loop last saw."""
+    """What the cluster loop last observed."""
 
     generation: int = 0
-    """The generation of the wish that was last carried out in full."""
+    """The generation of the last wish that was carried out in full."""
     ca_generation: int = 0
     """The same for the cluster's authority."""
     api_address: str | None = None
@@ -188,7 +191,7 @@ class ClusterObserved:
     health_status: Health | None = None
     health_status_reason: dict[str, str] = field(default_factory=dict)
     health_reported: bool = False
-    """Whether that health was reported by somebody outside. It stays until a look comes to something else."""
+    """Whether that health was reported from outside. It stays until a look has another result."""
     health_look: HealthCheckResult | None = None
     conditions: tuple[Condition, ...] = ()
     failure: str | None = None
@@ -245,16 +248,16 @@ class NodeObserved:
     server_id: str | None = None
     """The provider's own id of it: a container's, a server's."""
     build: int = 0
-    """The build of its group that it was made of."""
+    """The build of its group that it was made from."""
     ready: bool = False
     """Whether the COE counts it as a working member."""
     reason: str = ""
     unready_since: dt.datetime | None = None
-    """Since when the COE has not counted it as one; None while it does."""
+    """Since when the COE does not count it as a working member; None while it does."""
     healed_at: dt.datetime | None = None
     """When it was last replaced for that; None once it works again."""
     idle_since: dt.datetime | None = None
-    """Since when it has no work; None while it has, or nobody asks."""
+    """Since when it has no work; None while it has work, or if nobody asks."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -272,7 +275,7 @@ class NodeGroup:
     status_reason: str | None = None
     deleting: bool = False
     next_index: int = 0
-    """The number that the next new node gets, so that no name comes twice."""
+    """The number of the next new node, so that no name is used twice."""
     id: int | None = field(default=None, compare=False)
     """The store's number for it, which the published object shows; None until it is stored."""
     created_at: dt.datetime
@@ -280,7 +283,7 @@ class NodeGroup:
 
 
 def role_of(spec: NodeGroupSpec) -> str:
-    """What the group's nodes are to their COE: a role that users made up is one of workers."""
+    """Return the role of the group's nodes for their COE: any role but master is a worker's."""
     return MASTER if spec.role == MASTER else WORKER
 
 
@@ -288,7 +291,7 @@ DEFAULT_FLAVOR = "m1.small"
 
 
 def flavor_of(cluster: Cluster, group: NodeGroup) -> str:
-    """The flavour of the group's nodes: its own, the cluster's, the template's."""
+    """Return the flavour of the group's nodes: its own, the cluster's or the template's."""
     if group.spec.role != MASTER or cluster.spec.master_flavor_id is None:
         default = cluster.spec.flavor_id or cluster.spec.template.flavor_id
     else:
@@ -296,8 +299,8 @@ def flavor_of(cluster: Cluster, group: NodeGroup) -> str:
     return group.spec.flavor_id or default or DEFAULT_FLAVOR
 
 
-# The main authority, and what stands beside it while it is replaced: one that nodes are being told of, one that all
-# of them accept already, and the one that was `main` until a moment ago. At most one of the three exists.
+# The main authority, and those beside it during a rotation: one that nodes learn of, one that all nodes accept, and
+# the one that was `main` before. At most one of the three exists.
 MAIN = "main"
 NEXT = "next"
 READY = "ready"
@@ -306,7 +309,7 @@ STEPS = (NEXT, READY, FORMER)
 
 
 def kind_at(kind: str, step: str) -> str:
-    """What the authority of that kind that is at that step of a replacement is stored as."""
+    """Return the kind under which the authority is stored at that step of a rotation."""
     return step if kind == MAIN else f"{kind}-{step}"
 
 
@@ -316,7 +319,7 @@ class Certificate:
 
     cluster_id: str
     kind: str
-    """`main`, where the COE asks for them `etcd` and `front-proxy`, and during a rotation one of the kinds above."""
+    """`main`, for some COEs also `etcd` and `front-proxy`, and during a rotation one of the kinds above."""
     pem: str
     sealed_key: bytes
     created_at: dt.datetime

@@ -1,4 +1,4 @@
-"""Conditions: facts about an object, one a type, each with a reason and since when."""
+"""Conditions: facts about an object, one for each type, with a reason and the time since when it holds."""
 
 import datetime as dt
 from collections.abc import Iterable
@@ -17,10 +17,10 @@ class Condition:
 
 
 def merge(old: Iterable[Condition], new: Iterable[Condition], now: dt.datetime) -> tuple[Condition, ...]:
-    """The new facts over the old ones; `since` moves only where the status changed."""
-    known = {condition.type: condition for condition in old}
+    """Return the new facts merged into the old ones; `since` moves only if the status changed."""
+    by_type = {condition.type: condition for condition in old}
     for condition in new:
-        before = known.get(condition.type)
-        same = before is not None and before.status == condition.status
-        known[condition.type] = replace(condition, since=before.since if before and same else now)
-    return tuple(known[key] for key in sorted(known))
+        before = by_type.get(condition.type)
+        is_unchanged = before is not None and before.status == condition.status
+        by_type[condition.type] = replace(condition, since=before.since if before and is_unchanged else now)
+    return tuple(by_type[key] for key in sorted(by_type))

@@ -1,8 +1,7 @@
 """Containers as cloud resources.
 
-The wish has two halves: `spec` (what the container is) and `ops` (what was asked of it, in order, each with a
-number). The agent carries out every op whose number is above `observed.seq`, once. Field names of the spec are
-those of the published container API.
+The wish has two halves: `spec` (what the container is) and `ops` (numbered operations, in order). The agent carries out
+every op whose number is above `observed.seq`, once. Field names of the spec are those of the published container API.
 """
 
 import datetime as dt
@@ -29,7 +28,7 @@ class Status(StrEnum):
 
 
 class OpKind(StrEnum):
-    """What can be asked of a container."""
+    """The operations on a container."""
 
     CREATE = "create"
     START = "start"
@@ -44,7 +43,7 @@ class OpKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Op:
-    """One thing asked of a container. `seq` is its number, from 1, without gaps."""
+    """One operation on a container. `seq` is its number, from 1, without gaps."""
 
     seq: int
     kind: OpKind
@@ -140,13 +139,13 @@ class ContainerObserved:
     """What the agent last reported."""
 
     seq: int = 0
-    """The last op that ended, well or not."""
+    """The last op that ended, done or failed."""
     state: RuntimeState = RuntimeState.ABSENT
     runtime_id: str | None = None
     step: str | None = None
-    """The public `task_state` while an op is on its way: image_pulling, container_creating, …"""
+    """The public `task_state` while an op is in progress: image_pulling, container_creating, …"""
     error: str | None = None
-    """Why the last op failed; None when it went well."""
+    """Why the last op failed; None if it was done."""
     failed_op: OpKind | None = None
     exit_code: int | None = None
     started_at: dt.datetime | None = None
@@ -168,22 +167,22 @@ class Container:
     user_id: str
     spec: ContainerSpec
     ops: tuple[Op, ...] = ()
-    """Asked for and not yet reported as ended, oldest first."""
+    """Ops that were not reported as ended, oldest first."""
     generation: int = 1
     """Counts wishes: each accepted write adds one."""
     host_id: str | None = None
     """Written by the container loop: the host that the container was placed on."""
     host: str | None = None
-    """That host's name."""
+    """The name of that host."""
     observed: ContainerObserved = ContainerObserved()
     given_up: int = 0
-    """Written by the container loop: the last op that will not be carried out any more."""
+    """Written by the container loop: the last op that will not be carried out."""
     failure: str | None = None
-    """Why it gave up: no host has room, the host did not answer in time."""
+    """Why the loop gave up: no host has room, the host did not answer in time."""
     status: Status = Status.CREATING
     status_reason: str | None = None
     task_state: str | None = None
     deadline_at: dt.datetime | None = None
-    """When what is under way is given up."""
+    """When the work in progress is given up."""
     created_at: dt.datetime
     updated_at: dt.datetime | None = None

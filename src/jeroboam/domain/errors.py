@@ -1,12 +1,12 @@
-"""What can go wrong, in two families.
+"""The errors of the service, in two families.
 
-`Refused` is what a caller did: the API turns each kind into one 4xx. `DriverError` is what the outside world
-did: the loop, never the driver, decides whether to try again. Anything else that is raised is a bug of ours.
+`Refused` is for requests: the API turns each kind into one 4xx. `DriverError` is for the outside world: the loop, never
+the driver, decides whether to try again. Any other exception is a bug of ours.
 """
 
 
 class Refused(Exception):
-    """A request that cannot be granted. `detail` is shown to the caller; it holds no secret."""
+    """A request that is refused. `detail` is shown to the caller; it holds no secret."""
 
     status = 400
     code = "invalid"
@@ -26,35 +26,35 @@ class Invalid(Refused):
 _SHOWN = 80
 
 
-def describe_bad_value(field: str, value: object, why: str) -> str:
-    """Field, value and rule in one sentence: clients show no more than the first."""
-    shown = str(list(value) if isinstance(value, tuple) else value)
-    if len(shown) > _SHOWN:
-        shown = f"{shown[:_SHOWN]}..."
-    return f"Invalid input for field '{field}', value '{shown}': {why}"
+def describe_bad_value(field: str, value: object, reason: str) -> str:
+    """Return field, value and rule in one sentence: clients show only the first one."""
+    text = str(list(value) if isinstance(value, tuple) else value)
+    if len(text) > _SHOWN:
+        text = f"{text[:_SHOWN]}..."
+    return f"Invalid input for field '{field}', value '{text}': {reason}"
 
 
 class BadValue(Invalid):
     """A field whose value breaks its rule."""
 
-    def __init__(self, field: str, value: object, why: str) -> None:
-        super().__init__(describe_bad_value(field, value, why), field=field)
+    def __init__(self, field: str, value: object, reason: str) -> None:
+        super().__init__(describe_bad_value(field, value, reason), field=field)
 
 
-def bad_label(name: str, value: str, why: str) -> BadValue:
-    """The refusal of that label of a cluster or a template."""
-    return BadValue(f"labels/{name}", value, why)
+def bad_label(name: str, value: str, reason: str) -> BadValue:
+    """Return the error for that label of a cluster or a template."""
+    return BadValue(f"labels/{name}", value, reason)
 
 
 class NotFound(Refused):
-    """No such object in the caller's sight."""
+    """There is no such object that the caller may see."""
 
     status = 404
     code = "not-found"
 
 
 class Forbidden(Refused):
-    """Policy says no."""
+    """The policy forbids it."""
 
     status = 403
     code = "policy-not-authorized"
@@ -75,27 +75,27 @@ class Conflict(Refused):
 
 
 class Unavailable(Refused):
-    """A part that the answer needs (an agent, Keystone) cannot be reached now."""
+    """A part that is needed for the answer (an agent, Keystone) cannot be reached now."""
 
     status = 503
     code = "unavailable"
 
 
 class UnreadableRow(Unavailable):
-    """What is stored of an object cannot be read: nobody can tell what it is until the operator repairs it."""
+    """The stored object cannot be read until the operator repairs it."""
 
     code = "broken-row"
 
 
 class NotImplementedHere(Refused):
-    """The published API has it, and this service does not do it."""
+    """The published API has it, but this service does not support it."""
 
     status = 501
     code = "not-offered"
 
 
 class DriverError(Exception):
-    """The outside world failed. `reason` is fit for a user's eyes: what failed, where, and what the other side said."""
+    """The outside world failed. `reason` is for users: what failed, where, and what the other side answered."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -107,4 +107,4 @@ class Temporary(DriverError):
 
 
 class Permanent(DriverError):
-    """Trying again with the same wish cannot help: no such image, a malformed request, a full quota."""
+    """Another try with the same wish cannot help: no such image, a malformed request, a full quota."""

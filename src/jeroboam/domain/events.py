@@ -1,9 +1,9 @@
-"""Events: what happened to a cluster, when, why, and who asked; for its users to read.
+"""Events: what happened to a cluster, when, why, and who asked for it; for its users.
 
-The API writes one with every wish that it accepts, the conductor one with every change that it sees, each in the
-transaction that stores the thing itself. An event is never changed, and outlives its cluster. What is worth an event
-of the conductor's is decided here, by comparing two states of a cluster. Neighbours: `notifications` tells other
-services of the beginning and the end of what was asked for.
+The API writes an event with every wish that it accepts, the conductor one with every change that it observes, each in
+the transaction that stores the change. An event is never changed, and outlives its cluster. This module decides which
+changes get an event, by comparing two states of a cluster. Neighbour: `notifications`, which tells other services of
+the beginning and the end of a wish.
 """
 
 import datetime as dt
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from jeroboam.domain.clusters import WELL, Cluster, Health
 
-# What was asked for. The first half is the kind of thing that the wish is about.
+# Wishes. The first half is the kind of the object.
 CLUSTER_CREATE = "cluster.create"
 CLUSTER_UPDATE = "cluster.update"
 CLUSTER_RESIZE = "cluster.resize"
@@ -23,7 +23,7 @@ CLUSTER_DELETE = "cluster.delete"
 NODEGROUP_CREATE = "nodegroup.create"
 NODEGROUP_UPDATE = "nodegroup.update"
 NODEGROUP_DELETE = "nodegroup.delete"
-# What was seen.
+# Observations.
 CLUSTER_ROLLBACK = "cluster.rollback"
 CLUSTER_STATUS = "cluster.status"
 CLUSTER_HEALTH = "cluster.health"
@@ -62,13 +62,13 @@ class Event:
     """The cluster's project: its members may read the event."""
     event_type: str
     nodegroup: str | None = None
-    """The name of the node group that it is about; None for the whole cluster."""
+    """The name of the node group; None for the whole cluster."""
     status: str | None = None
     """The cluster's status, or its health, from that moment on."""
     message: str | None = None
-    """A plain sentence, fit for its users' eyes."""
+    """A plain sentence for its users."""
     user_id: str | None = None
-    """Who asked; None for what the service saw or did by itself."""
+    """Who asked; None for what the service observed or did by itself."""
     user_project_id: str | None = None
     request_id: str | None = None
     created_at: dt.datetime
@@ -76,7 +76,7 @@ class Event:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EventDraft:
-    """What is to be told of a change, before it has a number and a time."""
+    """An event before it has a number and a time."""
 
     event_type: str
     status: str
@@ -84,28 +84,28 @@ class EventDraft:
 
 
 def worth_telling(before: Cluster, after: Cluster) -> list[EventDraft]:
-    """What its users should read of that change: another status, another reason for it, another health."""
-    told = []
+    """Return the events for that change: a new status, a new reason for it, a new health."""
+    drafts = []
     reason = after.status_reason
     if after.status != before.status or (reason and reason != before.status_reason and not counts(reason)):
-        told.append(EventDraft(event_type=CLUSTER_STATUS, status=after.status, message=reason))
+        drafts.append(EventDraft(event_type=CLUSTER_STATUS, status=after.status, message=reason))
     health = after.observed.health_status
     if health is not None and health != before.observed.health_status:
-        told.append(EventDraft(event_type=CLUSTER_HEALTH, status=health, message=_ailing(after)))
-    return told
+        drafts.append(EventDraft(event_type=CLUSTER_HEALTH, status=health, message=_ailing(after)))
+    return drafts
 
 
 def _ailing(cluster: Cluster) -> str | None:
-    """What of the cluster is not well; None if it is."""
-    seen = cluster.observed
-    if seen.health_status is Health.HEALTHY:
+    """Return the parts of the cluster that are not well; None if all are."""
+    observed = cluster.observed
+    if observed.health_status is Health.HEALTHY:
         return None
-    ill = {part: said for part, said in seen.health_status_reason.items() if said not in WELL}
-    return "; ".join(f"{part}: {said}" for part, said in ill.items()) or None
+    unhealthy_parts = {part: text for part, text in observed.health_status_reason.items() if text not in WELL}
+    return "; ".join(f"{part}: {text}" for part, text in unhealthy_parts.items()) or None
 
 
 def nodes(count: int) -> str:
-    """So many nodes, in words."""
+    """Return the number of nodes in words."""
     return f"{count} node" if count == 1 else f"{count} nodes"
 
 
@@ -114,13 +114,13 @@ def counts(reason: str) -> bool:
     return _COUNTS.match(reason) is not None
 
 
-def is_repeated(told: EventDraft, since_wish: Collection[Event]) -> bool:
-    """Whether the same was told since the last wish, numbers aside: what is tried again fails again in the same way."""
-    if told.event_type != CLUSTER_STATUS:
+def is_repeated(draft: EventDraft, since_wish: Collection[Event]) -> bool:
+    """Whether the same was told since the last wish, apart from numbers: a retry fails again in the same way."""
+    if draft.event_type != CLUSTER_STATUS:
         return False
-    same = _gist(told.message)
+    gist = _gist(draft.message)
     return any(
-        event.event_type == CLUSTER_STATUS and event.status == told.status and _gist(event.message) == same
+        event.event_type == CLUSTER_STATUS and event.status == draft.status and _gist(event.message) == gist
         for event in since_wish
     )
 

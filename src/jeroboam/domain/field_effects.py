@@ -1,9 +1,9 @@
-"""What becomes of each field of a request: one table, from which checks, conditions and the page in the docs come.
+"""The effect of each field of a request: one table, the source of checks, conditions and a page of the docs.
 
-A field is carried out, or it is refused before anything is stored, or it is accepted and named as without effect: no
-field is shown as true and does nothing. Neighbours: admission and the COEs, which ask `check_fields`; the container
+A field is carried out, or it is refused before anything is stored, or it is accepted and named as without effect. No
+field is shown as set and silently ignored. Neighbours: admission and the COEs, which call `check_fields`; the container
 API, which does the same; the cluster loop, which stores `fields_honoured`; `scripts/api_docs.py`, which writes the
-page. A test holds every field that a request may have to this table.
+page. A test checks that every field of a request is in this table.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,16 +16,16 @@ from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import BadValue
 
 SERVICE = "service"
-"""What the service does itself, whatever the driver is."""
+"""The driver of what the service does itself."""
 LOCAL, SWARM, KUBERNETES, DOCKER = "local", "swarm", "kubernetes", "docker"
 COES = (SWARM, KUBERNETES)
 
 Values = tuple[object, ...] | None
-"""Some values of a field; None is every value."""
+"""Some values of a field; None means every value."""
 
 
 class FieldEffect(StrEnum):
-    """What becomes of a value."""
+    """The effect of a value."""
 
     CARRIED_OUT = "carried out"
     WITHOUT_EFFECT = "without effect"
@@ -39,12 +39,12 @@ class FieldRule:
     carries: Values = ()
     """The values that it carries out."""
     ignores: Values = ()
-    """Of the others, those that it takes without effect. All the rest it refuses."""
+    """Of the others, those that it accepts without effect. It refuses all the rest."""
     note: str = ""
     """How it carries the field out, or why it does not; half a sentence."""
 
     def effect_of(self, value: object) -> FieldEffect:
-        """What becomes of that value. No value, or an empty one, asks for nothing."""
+        """Return the effect of that value. None and empty values ask for nothing."""
         if value is None or value in ((), {}, "") or self.carries is None or value in self.carries:
             return FieldEffect.CARRIED_OUT
         if self.ignores is None or value in self.ignores:
@@ -53,7 +53,7 @@ class FieldRule:
 
     @property
     def words(self) -> list[str]:
-        """The values that it takes, where they are words."""
+        """The accepted values, if they are words."""
         return [value for value in (*(self.carries or ()), *(self.ignores or ())) if isinstance(value, str)]
 
 
@@ -264,56 +264,58 @@ CONTAINERS: FieldTable = {
 }
 
 
-def check_fields(table: FieldTable, asked: Mapping[str, Any], *drivers: str) -> None:
-    """Raise `Invalid` for the first field whose value one of these drivers refuses; the text names both, and why."""
-    for name, value, driver, rule in _ruled(table, asked, drivers):
+def check_fields(table: FieldTable, values: Mapping[str, Any], *drivers: str) -> None:
+    """Raise `Invalid` for the first value that one of these drivers refuses; the text has the reason."""
+    for name, value, driver, rule in _ruled(table, values, drivers):
         if rule.effect_of(value) is FieldEffect.REFUSED:
             takes = f"takes {', '.join(rule.words)} only" if rule.words else "cannot do it"
-            # Where some words have no effect, the note is about them.
-            why = f"{driver} {takes}." if rule.ignores or not rule.note else f"{driver} {takes}: {rule.note}."
-            raise BadValue(name, value, why)
+            # If some words have no effect, the note is about them.
+            reason = f"{driver} {takes}." if rule.ignores or not rule.note else f"{driver} {takes}: {rule.note}."
+            raise BadValue(name, value, reason)
 
 
 def is_ignored(table: FieldTable, name: str, value: object, *drivers: str) -> bool:
-    """Whether one of these drivers takes that value without effect."""
-    found = _ruled(table, {name: value}, drivers)
-    return any(rule.effect_of(value) is FieldEffect.WITHOUT_EFFECT for _name, _value, _driver, rule in found)
+    """Whether one of these drivers accepts that value without effect."""
+    rules = _ruled(table, {name: value}, drivers)
+    return any(rule.effect_of(value) is FieldEffect.WITHOUT_EFFECT for _name, _value, _driver, rule in rules)
 
 
 def fields_honoured(cluster: Cluster) -> Condition:
-    """Whether every field that the cluster's users set has an effect; the message names the others, and why."""
+    """Return the condition whether every field that users set has an effect; the message names the others."""
     spec = cluster.spec
     drivers = (spec.template.coe, spec.template.driver or "")
-    above = {name: value for name, value in _changed(spec.template).items() if name not in _OVERRIDDEN}
-    own = _changed(spec)
-    ruled = [*_ruled(TEMPLATES, above, drivers), *_ruled(CLUSTERS, own, drivers)]
-    idle = {
+    template_fields = {name: value for name, value in _changed(spec.template).items() if name not in _OVERRIDDEN}
+    cluster_fields = _changed(spec)
+    rules = [*_ruled(TEMPLATES, template_fields, drivers), *_ruled(CLUSTERS, cluster_fields, drivers)]
+    notes = {
         name: f"{name} ({rule.note})"
-        for name, value, _driver, rule in ruled
+        for name, value, _driver, rule in rules
         if rule.effect_of(value) is FieldEffect.WITHOUT_EFFECT
     }
-    if not idle:
+    if not notes:
         return Condition(type="FieldsHonoured", status=True)
-    text = f"These fields have no effect here: {'; '.join(idle[name] for name in sorted(idle))}."
+    text = f"These fields have no effect here: {'; '.join(notes[name] for name in sorted(notes))}."
     return Condition(type="FieldsHonoured", status=False, reason="NoEffect", message=text)
 
 
-# What a cluster says itself, with its template's value where it says nothing.
+# Fields that a cluster has itself; its template's value is the default.
 _OVERRIDDEN = frozenset({"keypair_id", *CLUSTERS})
 
 
 def _changed(spec: TemplateSpec | ClusterSpec) -> dict[str, Any]:
-    """The fields that are not as they are when nobody says anything."""
-    blank = TemplateSpec(coe="", image_id="")
-    usual: TemplateSpec | ClusterSpec = blank if isinstance(spec, TemplateSpec) else ClusterSpec(template=blank)
+    """Return the fields whose values are not the defaults."""
+    template_defaults = TemplateSpec(coe="", image_id="")
+    defaults: TemplateSpec | ClusterSpec = (
+        template_defaults if isinstance(spec, TemplateSpec) else ClusterSpec(template=template_defaults)
+    )
     values = {field.name: getattr(spec, field.name) for field in fields(spec)}
-    return {name: value for name, value in values.items() if value != getattr(usual, name)}
+    return {name: value for name, value in values.items() if value != getattr(defaults, name)}
 
 
 def _ruled(
-    table: FieldTable, asked: Mapping[str, Any], drivers: tuple[str, ...]
+    table: FieldTable, values: Mapping[str, Any], drivers: tuple[str, ...]
 ) -> Iterator[tuple[str, Any, str, FieldRule]]:
-    for name, value in asked.items():
+    for name, value in values.items():
         for driver, rule in table.get(name, {}).items():
             if driver in drivers:
                 yield name, value, driver, rule

@@ -1,4 +1,4 @@
-"""Hosts: machines that run an agent, and what they offer."""
+"""Hosts: machines that run an agent, and their resources."""
 
 import datetime as dt
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HostFacts:
-    """What an agent says of its host (contract: container, section 5, hosts)."""
+    """What an agent reports of its host (contract: container, section 5, hosts)."""
 
     hostname: str
     cpus: int

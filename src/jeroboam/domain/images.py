@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from jeroboam.domain.nodes import IMAGE_REPOSITORY
 
 DOCKER_HUB = "docker.io"
-# The names by which Docker takes its own registry for itself.
+# The names of Docker's own registry.
 _HUB_NAMES = frozenset({DOCKER_HUB, "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
 _LONGEST = 512
 _HTTPS = 443
@@ -24,7 +24,7 @@ _ID = re.compile(r"(?:sha256:)?[0-9a-f]{12,64}", re.ASCII)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageReference:
-    """What a name of an image says. `registry` is `HOST` or `HOST:PORT`."""
+    """A parsed image name. `registry` is `HOST` or `HOST:PORT`."""
 
     registry: str
     repository: str
@@ -43,18 +43,18 @@ class ImageReference:
 
     @property
     def is_ours(self) -> bool:
-        """Whether a pull of that name would bring an image under the name of our own."""
+        """Whether a pull of that name could replace an image of our own."""
         return self.registry == DOCKER_HUB and self.repository.startswith(IMAGE_REPOSITORY)
 
 
 def parse_reference(text: str) -> ImageReference | None:
-    """The reference that the text is, or None."""
+    """Return the parsed reference, or None if the text is none."""
     match = _REFERENCE.fullmatch(text) if len(text) <= _LONGEST else None
     if match is None:
         return None
     host, path = match["host"], match["path"]
     if host is not None and not (set(host) & set(".:[") or host == "localhost" or host != host.lower()):
-        # Docker takes a first part without a dot or a port for a part of the path.
+        # Docker reads a first part without a dot or a port as a part of the path.
         host, path = None, f"{host}/{path}"
     registry = (host or DOCKER_HUB).lower()
     reference = ImageReference(registry=DOCKER_HUB if registry in _HUB_NAMES else registry, repository=path)

@@ -1,8 +1,9 @@
-"""Limits: what the clusters of a project may be, beyond how many there are.
+"""Limits: rules for the clusters of a project, beside the quota of how many there may be.
 
-An operator states them in one file; each has a name, says whom it concerns, and bounds one thing or several. All that
-concern a project hold together, so that adding a limit never allows more; who is to be free of one is named in it.
-Nothing here reads a file or asks anybody: bootstrap reads, the API checks wishes, the conductor looks at ages.
+An operator states limits in one file. A limit has a name, says whom it concerns, and bounds one thing or several. All
+limits that concern a project apply together, so adding a limit never allows more. A project that is exempt from a limit
+is named in it. This module reads no file and asks nobody: bootstrap reads the file, the API checks wishes, the
+conductor checks ages.
 """
 
 import re
@@ -23,23 +24,23 @@ _SELECTORS = frozenset({"name", "projects", "domains", "except_projects", "at_ma
 
 
 class Limit(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One limit, as it stands in the file. A bound that is absent bounds nothing."""
+    """One limit, as it stands in the file. An absent bound bounds nothing."""
 
     name: _Word
     projects: tuple[_Word, ...] = ()
-    """Ids or names; with neither projects nor domains it concerns everybody."""
+    """Ids or names; without projects and domains the limit concerns every project."""
     domains: tuple[_Word, ...] = ()
     """Ids of identity domains, for all their projects."""
     except_projects: tuple[_Word, ...] = ()
     allowed_templates: tuple[_Word, ...] | None = None
-    """Names or uuids; these and the next three may hold shell patterns: `m1.*`."""
+    """Names or uuids; these and the next three may be shell patterns: `m1.*`."""
     allowed_flavors: tuple[_Word, ...] | None = None
     allowed_coes: tuple[_Word, ...] | None = None
     allowed_providers: tuple[_Word, ...] | None = None
     max_nodes_per_cluster: _Count | None = None
     max_nodes_per_project: _Count | None = None
     required_labels: dict[_Word, str] = {}
-    """Labels that a cluster has to have, each with a regular expression for the whole of its value."""
+    """Labels that a cluster must have, each with a regular expression for its whole value."""
     forbidden_labels: tuple[_Word, ...] = ()
     """Labels that no cluster, node group or template may have; shell patterns."""
     cluster_name: str | None = None
@@ -59,7 +60,7 @@ class LimitOwner:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RequestedSize:
-    """What a wish would lead to, as far as it says so: None is not judged."""
+    """What a wish asks for. None is not checked."""
 
     cluster_name: str | None = None
     template: tuple[str, str] | None = None
@@ -67,23 +68,23 @@ class RequestedSize:
     coe: str | None = None
     provider: str | None = None
     flavors: Sequence[str] = ()
-    """Of the nodes that would be made."""
+    """The flavours of the nodes that would be made."""
     labels: Mapping[str, str] | None = None
-    """All that the object would have."""
+    """All labels of the object."""
     labels_complete: bool = False
-    """Whether these are a cluster's, so that one that is required has to be among them."""
+    """Whether these are all labels of a cluster, so that required labels have to be among them."""
     cluster_nodes: int | None = None
     project_nodes: int | None = None
 
 
 def asked_by(cluster: Cluster, groups: Sequence[NodeGroup], template: Template | None) -> RequestedSize:
-    """The cluster as a wish for all that it is; None for a template that is not there any more."""
-    of = cluster.spec.template
+    """Return the cluster as a wish for all that it is; `template` is None if it does not exist any more."""
+    template_spec = cluster.spec.template
     return RequestedSize(
         cluster_name=cluster.name,
         template=(cluster.template_id, template.name if template else ""),
-        coe=of.coe,
-        provider=of.driver,
+        coe=template_spec.coe,
+        provider=template_spec.driver,
         flavors=[flavor_of(cluster, group) for group in groups],
         labels=cluster.spec.labels,
         labels_complete=True,
@@ -93,17 +94,17 @@ def asked_by(cluster: Cluster, groups: Sequence[NodeGroup], template: Template |
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LimitVerdict:
-    """What one bound of one limit says of a wish."""
+    """The verdict of one bound of one limit on a wish."""
 
     limit: str
     field: str
     allowed: bool
     text: str
-    """What would be allowed, and what was asked for."""
+    """What is allowed, and what was asked for."""
 
 
 def parse(document: Any) -> tuple[Limit, ...]:
-    """The limits of a file's content: `{"limits": [...]}`. Raises `ValueError` that says what is wrong, and where."""
+    """Return the limits of a file: `{"limits": [...]}`. Raises `ValueError` with what is wrong, and where."""
 
     class File(msgspec.Struct, forbid_unknown_fields=True):
         limits: tuple[Limit, ...]
@@ -112,11 +113,11 @@ def parse(document: Any) -> tuple[Limit, ...]:
         limits = msgspec.convert(document, File).limits
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from error
-    seen: set[str] = set()
+    names: set[str] = set()
     for limit in limits:
-        if limit.name in seen:
+        if limit.name in names:
             raise ValueError(f"limit {limit.name}: there are two of that name")
-        seen.add(limit.name)
+        names.add(limit.name)
         _check(limit)
     return limits
 
@@ -140,7 +141,7 @@ def _check(limit: Limit) -> None:
 
 
 def concerning(limits: Iterable[Limit], owner: LimitOwner) -> tuple[Limit, ...]:
-    """Those that hold for that project."""
+    """Return the limits that apply to that project."""
     return tuple(limit for limit in limits if _concerns(limit, owner))
 
 
@@ -153,71 +154,71 @@ def _concerns(limit: Limit, owner: LimitOwner) -> bool:
     return bool(names & set(limit.projects)) or owner.domain_id in limit.domains
 
 
-def judge(limits: Iterable[Limit], asked: RequestedSize) -> Iterator[LimitVerdict]:
-    """What each bound of each limit says, where the wish has anything to do with it."""
+def judge(limits: Iterable[Limit], request: RequestedSize) -> Iterator[LimitVerdict]:
+    """Yield the verdict of each bound of each limit that concerns the wish."""
     for limit in limits:
-        yield from _judge_kind(limit, asked)
-        yield from _judge_labels(limit, asked)
-        yield from _judge_size(limit, asked)
+        yield from _judge_kind(limit, request)
+        yield from _judge_labels(limit, request)
+        yield from _judge_size(limit, request)
 
 
-def check(limits: Iterable[Limit], asked: RequestedSize) -> None:
-    """Raise `Forbidden` with the first bound that the wish is beyond."""
-    for verdict in judge(limits, asked):
+def check(limits: Iterable[Limit], request: RequestedSize) -> None:
+    """Raise `Forbidden` with the first bound that the wish exceeds."""
+    for verdict in judge(limits, request):
         if not verdict.allowed:
             raise Forbidden(f"Limit {verdict.limit}: {verdict.text}", field=verdict.field)
 
 
-def _judge_kind(limit: Limit, asked: RequestedSize) -> Iterator[LimitVerdict]:
-    def one_of(field: str, what: str, allowed: Sequence[str] | None, *names: str | None) -> Iterator[LimitVerdict]:
-        """By any of its names the thing has to be among the allowed ones."""
-        if allowed is None:
+def _judge_kind(limit: Limit, request: RequestedSize) -> Iterator[LimitVerdict]:
+    def one_of(field: str, subject: str, patterns: Sequence[str] | None, *names: str | None) -> Iterator[LimitVerdict]:
+        """Yield whether one of the names matches one of the patterns."""
+        if patterns is None:
             return
-        named = [name for name in names if name]
-        good = any(fnmatchcase(name, pattern) for name in named for pattern in allowed)
-        asks = f"asked for is {named[-1]}" if named else "none is named"
-        text = f"{what} may be {_listed(allowed)}; {asks}."
-        yield LimitVerdict(limit=limit.name, field=field, allowed=good, text=text)
+        known_names = [name for name in names if name]
+        is_allowed = any(fnmatchcase(name, pattern) for name in known_names for pattern in patterns)
+        request_text = f"asked for is {known_names[-1]}" if known_names else "none is named"
+        text = f"{subject} may be {_listed(patterns)}; {request_text}."
+        yield LimitVerdict(limit=limit.name, field=field, allowed=is_allowed, text=text)
 
-    if asked.template is not None:
-        yield from one_of("cluster_template_id", "the cluster template", limit.allowed_templates, *asked.template)
-    if asked.coe is not None:
-        yield from one_of("coe", "the COE", limit.allowed_coes, asked.coe)
-    if asked.provider is not None:
-        yield from one_of("driver", "the provider (driver)", limit.allowed_providers, asked.provider)
-    for flavor in dict.fromkeys(asked.flavors):
+    if request.template is not None:
+        yield from one_of("cluster_template_id", "the cluster template", limit.allowed_templates, *request.template)
+    if request.coe is not None:
+        yield from one_of("coe", "the COE", limit.allowed_coes, request.coe)
+    if request.provider is not None:
+        yield from one_of("driver", "the provider (driver)", limit.allowed_providers, request.provider)
+    for flavor in dict.fromkeys(request.flavors):
         yield from one_of("flavor_id", "a flavor", limit.allowed_flavors, flavor)
-    if asked.cluster_name is not None and limit.cluster_name is not None:
-        text = f"a cluster's name has to match {limit.cluster_name}; asked for is {asked.cluster_name}."
-        good = re.fullmatch(limit.cluster_name, asked.cluster_name) is not None
-        yield LimitVerdict(limit=limit.name, field="name", allowed=good, text=text)
+    if request.cluster_name is not None and limit.cluster_name is not None:
+        text = f"a cluster's name has to match {limit.cluster_name}; asked for is {request.cluster_name}."
+        is_allowed = re.fullmatch(limit.cluster_name, request.cluster_name) is not None
+        yield LimitVerdict(limit=limit.name, field="name", allowed=is_allowed, text=text)
 
 
-def _judge_labels(limit: Limit, asked: RequestedSize) -> Iterator[LimitVerdict]:
-    if asked.labels is None:
+def _judge_labels(limit: Limit, request: RequestedSize) -> Iterator[LimitVerdict]:
+    if request.labels is None:
         return
     for pattern in limit.forbidden_labels:
-        found = sorted(key for key in asked.labels if fnmatchcase(key, pattern))
-        text = f"there may be no label {pattern}; asked for is {', '.join(found) or 'none'}."
-        yield LimitVerdict(limit=limit.name, field="labels", allowed=not found, text=text)
-    for key, pattern in limit.required_labels.items() if asked.labels_complete else ():
-        value = asked.labels.get(key)
-        good = value is not None and re.fullmatch(pattern, value) is not None
-        asks = "there is none" if value is None else f"asked for is {value}"
-        text = f"a cluster has to have a label {key} that matches {pattern}; {asks}."
-        yield LimitVerdict(limit=limit.name, field="labels", allowed=good, text=text)
+        matches = sorted(key for key in request.labels if fnmatchcase(key, pattern))
+        text = f"there may be no label {pattern}; asked for is {', '.join(matches) or 'none'}."
+        yield LimitVerdict(limit=limit.name, field="labels", allowed=not matches, text=text)
+    for key, pattern in limit.required_labels.items() if request.labels_complete else ():
+        value = request.labels.get(key)
+        is_allowed = value is not None and re.fullmatch(pattern, value) is not None
+        request_text = "there is none" if value is None else f"asked for is {value}"
+        text = f"a cluster has to have a label {key} that matches {pattern}; {request_text}."
+        yield LimitVerdict(limit=limit.name, field="labels", allowed=is_allowed, text=text)
 
 
-def _judge_size(limit: Limit, asked: RequestedSize) -> Iterator[LimitVerdict]:
+def _judge_size(limit: Limit, request: RequestedSize) -> Iterator[LimitVerdict]:
     sizes = (
-        ("cluster", limit.max_nodes_per_cluster, asked.cluster_nodes),
-        ("project", limit.max_nodes_per_project, asked.project_nodes),
+        ("cluster", limit.max_nodes_per_cluster, request.cluster_nodes),
+        ("project", limit.max_nodes_per_project, request.project_nodes),
     )
-    for whole, most, nodes in sizes:
-        if most is not None and nodes is not None:
-            text = f"a {whole} may have {most} nodes, masters included; it would have {nodes}."
-            yield LimitVerdict(limit=limit.name, field="node_count", allowed=nodes <= most, text=text)
+    for owner_kind, max_nodes, nodes in sizes:
+        if max_nodes is not None and nodes is not None:
+            text = f"a {owner_kind} may have {max_nodes} nodes, masters included; it would have {nodes}."
+            yield LimitVerdict(limit=limit.name, field="node_count", allowed=nodes <= max_nodes, text=text)
 
 
-def _listed(allowed: Sequence[str]) -> str:
-    return ", ".join(allowed) or "none at all"
+def _listed(patterns: Sequence[str]) -> str:
+    return ", ".join(patterns) or "none at all"

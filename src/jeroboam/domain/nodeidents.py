@@ -1,9 +1,9 @@
-"""All that a user or a program may call a node by, and which node of a group that is.
+"""The idents by which users and programs name a node, and the lookup of a node in its group.
 
-Users name nodes by name or uuid. Programs take what they see elsewhere: the cluster autoscaler and the auto-healer of
-Kubernetes send the SystemUUID of a machine, which is the node's uuid in capitals or without dashes, and for a node that
-has not come up the index that Heat gives to a minion, which is the number in the node's name. Neighbours: the API,
-which writes the wish with uuids; the conductor's plan, which knows wishes from before that.
+Users name nodes by name or uuid. The cluster autoscaler and the auto-healer of Kubernetes send the SystemUUID of a
+machine. That is the node's uuid in capitals or without dashes. For a node that has not come up they send the index that
+Heat gives to a minion, which is the number in the node's name. Neighbours: the API, which writes wishes with uuids;
+`conductor.clusters.nodegroups`, which also reads wishes of earlier versions.
 """
 
 import re
@@ -18,12 +18,12 @@ _HEX_UUID = re.compile(r"[0-9a-f]{32}")
 
 
 def node_index(node: Node) -> str:
-    """The number in the node's name. No other node of its group ever has the same."""
+    """Return the number in the node's name. No other node of its group ever has the same."""
     return node.name.rpartition("-")[2]
 
 
 def node_idents(node: Node, observed: NodeObserved | None) -> frozenset[str]:
-    """Everything that means this node within its group, in the form that `plain_ident` gives."""
+    """Return all idents of this node within its group, in the form of `plain_ident`."""
     idents = {node.uuid, node.name, node_index(node)}
     if observed is not None:
         server = observed.server_id or ""
@@ -32,39 +32,41 @@ def node_idents(node: Node, observed: NodeObserved | None) -> frozenset[str]:
 
 
 def plain_ident(ident: str) -> str:
-    """The ident in small letters; a UUID without dashes."""
+    """Return the ident in lower case; a UUID without dashes."""
     small = ident.strip().lower()
-    packed = small.replace("-", "")
-    return packed if _HEX_UUID.fullmatch(packed) else small
+    compact = small.replace("-", "")
+    return compact if _HEX_UUID.fullmatch(compact) else small
 
 
 def find_node(group: NodeGroup, ident: str) -> Node | None:
-    """The node of the group that is meant, or None."""
+    """Return the node of the group with that ident, or None."""
     observed = {node.uuid: node for node in group.observed}
-    wanted = plain_ident(ident)
+    plain = plain_ident(ident)
     for node in group.desired:
-        known = observed.get(node.uuid)
-        if wanted in node_idents(node, known) or (known is not None and _is_machine_id(wanted, known)):
+        node_observed = observed.get(node.uuid)
+        if plain in node_idents(node, node_observed) or (
+            node_observed is not None and _is_machine_id(plain, node_observed)
+        ):
             return node
     return None
 
 
 def machine_build(node_uuid: str, build: int) -> str:
-    """The first half of the machine id that the kubelet of a node of that build reports."""
+    """Return the first half of the machine id that the kubelet of a node of that build reports."""
     return uuid5(UUID(node_uuid), str(build)).hex[:_BUILD_DIGITS]
 
 
 def _is_machine_id(plain: str, observed: NodeObserved) -> bool:
-    """Whether that is what the node's kubelet reports as its machine id: the auto-healer of Kubernetes reads that."""
+    """Whether that is the machine id that the node's kubelet reports. The auto-healer of Kubernetes sends it."""
     return _HEX_UUID.fullmatch(plain) is not None and plain.startswith(machine_build(observed.uuid, observed.build))
 
 
 def leaving_nodes(group: NodeGroup) -> list[Node]:
-    """Nodes that the group's wish names, and that are still planned."""
-    going = set(group.spec.nodes_to_remove)
-    return [node for node in group.desired if node.uuid in going]
+    """Return the nodes that the group's wish removes and that are still planned."""
+    uuids = set(group.spec.nodes_to_remove)
+    return [node for node in group.desired if node.uuid in uuids]
 
 
 def node_names(nodes: Iterable[Node]) -> str:
-    """Their names, for a sentence."""
+    """Return the names of the nodes, for a sentence."""
     return ", ".join(node.name for node in nodes)

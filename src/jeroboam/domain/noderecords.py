@@ -1,4 +1,4 @@
-"""Machines as the API of 2015 writes them down. Nothing is ever made of one, and no bay uses one."""
+"""Records of machines in the API of 2015. Nothing is made of a record, and no bay uses one."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NodeRecord:
-    """A machine that somebody noted (contract: container-infra, section 15)."""
+    """A record of a machine (contract: container-infra, section 15)."""
 
     uuid: str
     project_id: str

@@ -1,8 +1,8 @@
-"""What other services are told of clusters: that something was asked for, and how it ended.
+"""Notifications of clusters to other services: that a wish was accepted, and how it ended.
 
 The form is the published one (contract: container-infra, section 11): events `magnum.cluster.create`, `…update` and
-`…delete`, a CADF event as the payload, in the envelope of OpenStack's message bus. Neighbours: the outbox carries the
-payload, the conductor's relay puts it into its envelope; `events` is the same story for users.
+`…delete`, a CADF event as the payload, in the envelope of OpenStack's message bus. Neighbours: the outbox, which holds
+the payload; `conductor.periodic.outbox`, which puts it into its envelope; `events`, the same for users.
 """
 
 import datetime as dt
@@ -24,7 +24,7 @@ HIDDEN = "***"
 
 
 class ActionResult(StrEnum):
-    """How what was asked for stands; CADF's `outcome`."""
+    """The result of a wish; CADF's `outcome`."""
 
     PENDING = "pending"
     SUCCESS = "success"
@@ -42,7 +42,7 @@ class Initiator:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Message:
-    """A notification in its envelope, as it leaves. The same notification has the same id each time it is sent."""
+    """A notification in its envelope. A notification has the same id each time it is sent."""
 
     message_id: str
     publisher_id: str
@@ -53,23 +53,23 @@ class Message:
 
 
 def event_of(cluster: Cluster) -> str:
-    """The published event that the cluster's operation belongs to; a way back belongs to its update."""
+    """Return the published event type of the cluster's operation; a rollback belongs to its update."""
     operation = Operation.UPDATE if cluster.operation is Operation.ROLLBACK else cluster.operation
     return f"magnum.cluster.{operation.lower()}"
 
 
 def result_of(cluster: Cluster) -> ActionResult:
-    """How the last wish stands. An update that was rolled back has failed, however well the way back went."""
+    """Return the result of the last wish. A rolled-back update has failed, even if the rollback succeeded."""
     if cluster.status.endswith("_IN_PROGRESS"):
         return ActionResult.PENDING
-    done = cluster.status.endswith("_COMPLETE") and cluster.operation is not Operation.ROLLBACK
-    return ActionResult.SUCCESS if done else ActionResult.FAILURE
+    is_success = cluster.status.endswith("_COMPLETE") and cluster.operation is not Operation.ROLLBACK
+    return ActionResult.SUCCESS if is_success else ActionResult.FAILURE
 
 
 def cadf(
     cluster: Cluster, groups: Sequence[NodeGroup], initiator: Initiator, *, ident: str, now: dt.datetime
 ) -> dict[str, Any]:
-    """The CADF event of where the cluster is now."""
+    """Return the CADF event of the cluster's current state."""
     asker: dict[str, Any] = {
         "typeURI": "service/security/account/user" if initiator.user_id else "service/magnum",
         "id": initiator.user_id or "jeroboam-conductor",
@@ -97,8 +97,8 @@ def cadf(
 
 
 def _shown(cluster: Cluster, groups: Sequence[NodeGroup]) -> dict[str, Any]:
-    """The cluster as the API shows it, without links, and without what may be a secret."""
-    spec, seen = cluster.spec, cluster.observed
+    """Return the cluster as the API shows it, without links and without what may be a secret."""
+    spec, observed = cluster.spec, cluster.observed
 
     def addresses(*, masters: bool) -> list[str]:
         members = (node for group in groups if (group.spec.role == MASTER) is masters for node in group.observed)
@@ -126,11 +126,11 @@ def _shown(cluster: Cluster, groups: Sequence[NodeGroup]) -> dict[str, Any]:
         "master_lb_enabled": spec.master_lb_enabled,
         "status": cluster.status,
         "status_reason": cluster.status_reason,
-        "health_status": seen.health_status,
-        "health_status_reason": seen.health_status_reason,
-        "api_address": seen.api_address,
-        "coe_version": seen.coe_version,
-        "container_version": seen.container_version,
+        "health_status": observed.health_status,
+        "health_status_reason": observed.health_status_reason,
+        "api_address": observed.api_address,
+        "coe_version": observed.coe_version,
+        "container_version": observed.container_version,
         "node_addresses": addresses(masters=False),
         "master_addresses": addresses(masters=True),
         "created_at": cluster.created_at.isoformat(),
@@ -139,14 +139,14 @@ def _shown(cluster: Cluster, groups: Sequence[NodeGroup]) -> dict[str, Any]:
 
 
 def enveloped(event_type: str, payload: str, *, number: int, at: dt.datetime, publisher_id: str) -> Message:
-    """The message of what lies in the outbox under that number since then; `payload` is JSON text."""
+    """Return the message for an outbox entry with that number and time; `payload` is JSON text."""
     content = json.loads(payload)
-    failed = isinstance(content, dict) and content.get("outcome") == ActionResult.FAILURE
+    is_failure = isinstance(content, dict) and content.get("outcome") == ActionResult.FAILURE
     return Message(
         message_id=str(uuid.uuid5(_NAMESPACE, f"{publisher_id} {number} {at.isoformat()}")),
         publisher_id=publisher_id,
         event_type=event_type,
-        priority="ERROR" if failed else "INFO",
+        priority="ERROR" if is_failure else "INFO",
         payload=content,
         timestamp=at.strftime("%Y-%m-%d %H:%M:%S.%f"),
     )

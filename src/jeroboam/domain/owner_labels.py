@@ -1,6 +1,6 @@
-"""Marks: the labels by which the service finds again what it made outside, and the names that are kept for them.
+"""The labels by which the service finds what it made outside, and the label names that are reserved for them.
 
-Neighbours: the API, which refuses these names from users; providers, COEs and runtimes, which write marks. A mark
+Neighbours: the API, which refuses these names from users; providers, COEs and runtimes, which write the labels. A label
 alone proves nothing, since an image has labels too: an inventory also compares the kind and the name.
 """
 
@@ -8,16 +8,16 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 KIND = "jeroboam.kind"
-"""What the object is for. Written last, over whatever a user or an image says."""
+"""The kind of the object. It is written last, over labels of a user or of an image."""
 
 RESERVED = ("jeroboam.", "jeroboam/")
-"""What no name of a user's may begin with; `jeroboam.io/` is among them."""
+"""The prefixes that no label name of a user may have; `jeroboam.io/` is among them."""
 
 _DOMAIN = ".jeroboam.io"
 
 
 class ObjectKind(StrEnum):
-    """What carries our marks on a Docker Engine."""
+    """The kinds of objects that carry our labels on a Docker Engine."""
 
     NODE = "node"
     NODE_VOLUME = "node-volume"
@@ -29,15 +29,15 @@ class ObjectKind(StrEnum):
 
 
 def is_reserved(name: str) -> bool:
-    """Whether a label, annotation or hint of that name is the service's own, in whatever case and spacing."""
+    """Whether a label, annotation or hint of that name is the service's own, in any case and spacing."""
     plain = name.strip().lower()
     domain, slash, _ = plain.rpartition("/")
     return plain.startswith(RESERVED) or bool(slash and domain.endswith(_DOMAIN))
 
 
 def has_kind(labels: Mapping[str, str] | None, kind: ObjectKind) -> bool:
-    """Whether the labels are those of such an object. One that was made before there were kinds counts too.
+    """Whether the labels are those of such an object. An object without a kind, of an earlier version, counts too.
 
-    The caller compares the name as well: it is what a user cannot choose.
+    The caller also compares the name, which a user cannot choose.
     """
     return (labels or {}).get(KIND, kind) == kind

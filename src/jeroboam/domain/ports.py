@@ -1,6 +1,6 @@
-"""Seams inside the service: what one part needs of another that it must not import.
+"""The ports inside the service: what one part needs of another that it must not import.
 
-Bootstrap decides which implementation stands behind each: in one process an in-memory one, in many a remote one.
+Bootstrap chooses the implementation of each: in one process an in-memory one, in many a remote one.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -14,55 +14,55 @@ from jeroboam.domain.limits import LimitOwner
 
 
 class TokenValidator(Protocol):
-    """Who a token belongs to."""
+    """Validates tokens."""
 
     async def caller(self, token: str) -> Caller | None:
-        """The caller, or None for a token that is unknown, expired or not scoped to a project.
+        """Return the caller, or None for a token that is unknown, expired or not scoped to a project.
 
-        Raises `Unavailable` when the identity service does not answer.
+        Raises `Unavailable` if the identity service does not answer.
         """
         ...
 
 
 class Projects(Protocol):
-    """What the identity service knows of projects."""
+    """The projects of the identity service."""
 
     async def exists(self, project_id: str) -> bool:
         """Whether there is such a project."""
         ...
 
     async def describe(self, project_id: str) -> LimitOwner | None:
-        """Its name and its domain; None where there is no such project.
+        """Return its name and its domain; None if there is no such project.
 
-        Raises `Unavailable` when the identity service does not answer.
+        Raises `Unavailable` if the identity service does not answer.
         """
         ...
 
 
 class Admission(Protocol):
-    """Whether a provider and a COE could carry out a wish; asked before the wish is stored."""
+    """Checks before a wish is stored whether a provider and a COE can carry it out."""
 
     async def template(self, spec: TemplateSpec, caller: Caller) -> TemplateSpec:
-        """The spec with what the provider decides filled in (driver, cluster_distro, network_driver).
+        """Return the spec with what the provider decides filled in (driver, cluster_distro, network_driver).
 
         Raises `Invalid`, `Conflict` or `NotFound` with the contract's texts for what cannot work.
         """
         ...
 
     async def cluster(self, cluster: Cluster, groups: Sequence[NodeGroup], caller: Caller) -> None:
-        """Raise `Invalid`, `Conflict` or `NotFound` if these could not be made."""
+        """Raise `Invalid`, `Conflict` or `NotFound` if the cluster with these groups cannot be made."""
         ...
 
     async def nodegroup(self, cluster: Cluster, group: NodeGroup, caller: Caller) -> None:
-        """Raise `Invalid`, `Conflict` or `NotFound` if that group could not be added to the cluster."""
+        """Raise `Invalid`, `Conflict` or `NotFound` if that group cannot be added to the cluster."""
         ...
 
-    async def growth(self, cluster: Cluster, group: NodeGroup, more: int) -> None:
-        """Raise `Conflict` if so many more nodes of that group have no room where the cluster is."""
+    async def growth(self, cluster: Cluster, group: NodeGroup, added_nodes: int) -> None:
+        """Raise `Conflict` if there is no room for so many more nodes of that group."""
         ...
 
     async def change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> frozenset[str]:
-        """The roles of nodes that the labels or the template that differ reach, so that they have to be made anew.
+        """Return the roles of the nodes that the change of labels or template makes anew.
 
         `groups` are those that change. Raises `Invalid`, `Conflict` or `NotFound` for what cannot be carried out.
         """
@@ -77,11 +77,11 @@ class Sealer(Protocol):
     """Keeps secrets unreadable at rest."""
 
     def seal(self, plain: bytes, *, context: str) -> bytes:
-        """The sealed form; `context` names what it belongs to and is needed to open it."""
+        """Return the sealed form. `context` names what the secret belongs to, and is needed to open it."""
         ...
 
-    def open(self, sealed: bytes, *, context: str) -> bytes:
-        """The plain form. Raises `ValueError` for another key, another context or a changed text."""
+    def open(self, sealed_text: bytes, *, context: str) -> bytes:
+        """Return the plain form. Raises `ValueError` for another key, another context or a changed text."""
         ...
 
 
@@ -89,17 +89,17 @@ class Bus(Protocol):
     """Carries hints: *look at this object now*. Losing one costs time, never correctness."""
 
     def publish(self, topic: str, key: str) -> None:
-        """Tell every subscriber of the topic; never blocks, never fails."""
+        """Send a hint to every subscriber of the topic; never blocks, never fails."""
         ...
 
     def subscribe(self, topic: str) -> AsyncIterator[str]:
-        """Keys as they are published, from the moment of the call on."""
+        """Yield keys as they are published, from the moment of the call on."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExecResult:
-    """What a command in a container answered."""
+    """The result of a command in a container."""
 
     output: str
     exit_code: int
@@ -108,8 +108,8 @@ class ExecResult:
 class HostGateway(Protocol):
     """Live questions to the agent that holds a container: api → dispatch → agent.
 
-    All raise `Unavailable` when the host's agent is away, `NotFound` when the container is gone there and
-    `Conflict` when its state forbids it or the time limit is over.
+    All raise `Unavailable` if the host's agent is away, `NotFound` if the container is gone there, and `Conflict` if
+    its state forbids it or the time limit is over.
     """
 
     async def logs(
@@ -123,15 +123,15 @@ class HostGateway(Protocol):
         tail: int | None,
         since: float | None,
     ) -> str:
-        """The log text; `tail` counts lines, `since` is a Unix time in seconds."""
+        """Return the log text; `tail` counts lines, `since` is a Unix time in seconds."""
         ...
 
     async def execute(self, host_id: str, container: str, command: Sequence[str]) -> ExecResult:
-        """Run a command to its end and give its output, both streams in order."""
+        """Run a command to its end. Return its output, both streams in order."""
         ...
 
     async def top(self, host_id: str, container: str, ps_args: str | None) -> Mapping[str, object]:
-        """`{"Titles": [...], "Processes": [[...], ...]}` as the runtime's ps answers."""
+        """Return `{"Titles": [...], "Processes": [[...], ...]}` as the runtime's ps answers."""
         ...
 
     async def stats(self, host_id: str, container: str) -> Mapping[str, str | float]:
@@ -142,20 +142,20 @@ class HostGateway(Protocol):
 class BayGateway(Protocol):
     """Live questions to what is inside a cluster: api → conductor → the cluster's own API.
 
-    Those to a container raise `Unavailable` when the cluster does not answer, `NotFound` when the container is gone
-    there and `Conflict` when its state forbids it or the time limit is over.
+    Questions to a container raise `Unavailable` if the cluster does not answer, `NotFound` if the container is gone
+    there, and `Conflict` if its state forbids it or the time limit is over.
     """
 
     async def logs(self, cluster_id: str, workload: str) -> str:
-        """What it printed, both streams in order."""
+        """Return what it printed, both streams in order."""
         ...
 
     async def execute(self, cluster_id: str, workload: str, command: Sequence[str]) -> ExecResult:
-        """Run a command to its end and give its output, both streams in order."""
+        """Run a command to its end. Return its output, both streams in order."""
         ...
 
-    async def check(self, it: BayManifest) -> None:
-        """Raise `Invalid` with the words of its cluster for a manifest that it would refuse.
+    async def check(self, manifest: BayManifest) -> None:
+        """Raise `Invalid` with the answer of its cluster for a manifest that the cluster would refuse.
 
         A cluster that is not up, or does not answer within some seconds, refuses nothing.
         """
@@ -163,12 +163,12 @@ class BayGateway(Protocol):
 
 
 class ManifestSource(Protocol):
-    """Where manifests lie that users only point to."""
+    """Fetches manifests that users give by URL."""
 
     async def fetch(self, url: str, *, most: int) -> bytes:
-        """What is there, of so many octets at the most.
+        """Return the content, at most so many octets.
 
-        Raises `Invalid` with the reason, naming `manifest_url`: it leads where nobody may be led, answers nothing, too
-        slowly or too much.
+        Raises `Invalid` for `manifest_url` with the reason: the address is forbidden, there is no answer, or the answer
+        is too slow or too long.
         """
         ...

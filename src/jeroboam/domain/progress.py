@@ -1,37 +1,37 @@
-"""How work that takes long tells what it waits for, so that the user who waits reads it.
+"""The progress of long work: what it waits for, so that the user who waits can read it.
 
-Neighbours: drivers, which tell; the cluster loop, which writes what they told into the reason and into events.
+Neighbours: drivers, which report; the cluster loop, which writes that into the reason and into events.
 """
 
 from collections.abc import Sequence
 from typing import Protocol
 
 SHOWN = 3
-"""So many things of a kind a sentence names."""
+"""So many items a sentence names."""
 
 
-def list_some(things: Sequence[str], *, most: int = SHOWN, between: str = "; ") -> str:
-    """The first of them, and how many more there are."""
-    more = [f"and {len(things) - most} more"] if len(things) > most else []
-    return between.join([*things[:most], *more])
+def list_some(clauses: Sequence[str], *, most: int = SHOWN, between: str = "; ") -> str:
+    """Return the first items, and how many more there are."""
+    suffix = [f"and {len(clauses) - most} more"] if len(clauses) > most else []
+    return between.join([*clauses[:most], *suffix])
 
 
 class Progress(Protocol):
-    """Where a driver tells how its work goes on. Both are cheap, and may be called as often as it likes."""
+    """Receives the progress of a driver's work. Both methods are cheap, and may be called at any rate."""
 
-    def wait_for(self, things: Sequence[str]) -> None:
-        """What it waits for now, each as a clause for the user's eyes; nothing once it goes on."""
+    def wait_for(self, clauses: Sequence[str]) -> None:
+        """Set what the work waits for now, each a clause for the user; nothing once it goes on."""
         ...
 
     def note(self, sentence: str) -> None:
-        """What it has done over somebody's objection, such as a disruption budget's, for an event."""
+        """Note for an event what was done against an objection, such as a disruption budget's."""
         ...
 
 
 class NoProgress:
-    """Nobody reads it."""
+    """Drops the progress: nobody reads it."""
 
-    def wait_for(self, things: Sequence[str]) -> None:
+    def wait_for(self, clauses: Sequence[str]) -> None:
         """Nothing to do."""
 
     def note(self, sentence: str) -> None:
@@ -42,30 +42,30 @@ UNWATCHED = NoProgress()
 
 
 class SharedProgress:
-    """Several pieces of work at once that tell through one: it waits for all that any of them waits for."""
+    """One progress for several pieces of work at once: it waits for all that any of them waits for."""
 
-    def __init__(self, whole: Progress, count: int) -> None:
-        self._whole = whole
-        self._things: list[tuple[str, ...]] = [()] * count
+    def __init__(self, parent: Progress, count: int) -> None:
+        self._parent = parent
+        self._clauses: list[tuple[str, ...]] = [()] * count
         self.parts: list[Progress] = [_Part(self, place) for place in range(count)]
 
-    def wait_for(self, place: int, things: Sequence[str]) -> None:
-        """What the piece at that place waits for."""
-        self._things[place] = tuple(things)
-        self._whole.wait_for([thing for each in self._things for thing in each])
+    def wait_for(self, place: int, clauses: Sequence[str]) -> None:
+        """Set what the piece at that place waits for."""
+        self._clauses[place] = tuple(clauses)
+        self._parent.wait_for([clause for part in self._clauses for clause in part])
 
     def note(self, sentence: str) -> None:
-        """A note of any of them."""
-        self._whole.note(sentence)
+        """Note what one of the pieces did."""
+        self._parent.note(sentence)
 
 
 class _Part:
-    def __init__(self, together: SharedProgress, place: int) -> None:
-        self._together = together
+    def __init__(self, parent: SharedProgress, place: int) -> None:
+        self._parent = parent
         self._place = place
 
-    def wait_for(self, things: Sequence[str]) -> None:
-        self._together.wait_for(self._place, things)
+    def wait_for(self, clauses: Sequence[str]) -> None:
+        self._parent.wait_for(self._place, clauses)
 
     def note(self, sentence: str) -> None:
-        self._together.note(sentence)
+        self._parent.note(sentence)

@@ -1,4 +1,4 @@
-"""What a project may have, and what it has."""
+"""The limits of a project's resources, and what it uses."""
 
 import datetime as dt
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ DEFAULT_CLASS = "default"
 
 
 def class_owner(name: str) -> str:
-    """In whose name the limits of a quota class are kept: no project has such an id."""
+    """Return the owner under which the limits of a quota class are stored: no project has such an id."""
     return f"class/{name}"
 
 
@@ -27,7 +27,7 @@ class Quota:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ContainerUse:
-    """What a project's containers take together: a count, MiB, cores, GiB."""
+    """What containers use together: a count, MiB, cores, GiB."""
 
     containers: int = 0
     memory: int = 0
@@ -35,11 +35,11 @@ class ContainerUse:
     disk: int = 0
 
 
-def exceeded(limits: dict[str, int], used: ContainerUse, asked: ContainerUse) -> list[str]:
-    """The resources whose limit the sum of both would pass, in the order of the published API."""
-    over = []
+def exceeded(limits: dict[str, int], current: ContainerUse, extra: ContainerUse) -> list[str]:
+    """Return the resources whose limit the sum of both exceeds, in the order of the published API."""
+    resources = []
     for resource in ("containers", "memory", "cpu", "disk"):
         limit = limits[resource]
-        if limit != UNLIMITED and getattr(used, resource) + getattr(asked, resource) > limit:
-            over.append(resource)
-    return over
+        if limit != UNLIMITED and getattr(current, resource) + getattr(extra, resource) > limit:
+            resources.append(resource)
+    return resources

@@ -1,7 +1,7 @@
-"""States as data: what may be asked in which state, and the public status as one function of wish and observation.
+"""The states: what may be asked in which state, and the public status as a function of wish and observation.
 
-Nothing else in the service decides on a status. Sources: container-infra contract sections 6 and 7, container
-contract section 2 (States).
+Nothing else in the service decides on a status. Sources: container-infra contract sections 6 and 7, container contract
+section 2 (States).
 """
 
 import datetime as dt
@@ -34,14 +34,14 @@ CHANGEABLE = _SETTLED | {"UPDATE_IN_PROGRESS"}
 
 
 def cluster_status(operation: Operation, outcome: OperationOutcome) -> str:
-    """The published word for both halves."""
+    """Return the published status for operation and outcome."""
     return f"{operation}_{outcome}"
 
 
 def ask_cluster(cluster: Cluster, operation: Operation, *, now: dt.datetime, minutes: int) -> Cluster:
-    """The cluster with one more wish: in progress from this moment on, to be given up after so many minutes.
+    """Return the cluster with one more wish: in progress from now on, to be given up after so many minutes.
 
-    Raises `Conflict` where the state forbids it. A delete is never forbidden, and asking twice is asking once.
+    Raises `Conflict` if the state forbids it. A delete is never forbidden, and asking twice is the same as asking once.
     """
     if operation is Operation.DELETE and cluster.operation is Operation.DELETE and in_progress(cluster):
         return cluster
@@ -53,7 +53,7 @@ def ask_cluster(cluster: Cluster, operation: Operation, *, now: dt.datetime, min
         generation=cluster.generation + 1,
         status=cluster_status(operation, OperationOutcome.IN_PROGRESS),
         status_reason=None,
-        # What an earlier wish would have gone back to is of no meaning to this one.
+        # What an earlier wish would have gone back to does not matter to this one.
         spec=replace(cluster.spec, former=None),
         observed=replace(cluster.observed, failure=None),
         deadline_at=now + dt.timedelta(minutes=minutes),
@@ -67,7 +67,7 @@ def in_progress(cluster: Cluster) -> bool:
 
 
 def outcome_of(cluster: Cluster) -> OperationOutcome:
-    """How far the last wish came, by what was observed."""
+    """Return the outcome of the last wish, by what was observed."""
     if cluster.observed.failure is not None:
         return OperationOutcome.FAILED
     return (
@@ -76,7 +76,7 @@ def outcome_of(cluster: Cluster) -> OperationOutcome:
 
 
 def project_cluster(cluster: Cluster, *, waiting_for: str | None = None) -> Cluster:
-    """The cluster with its public status. `waiting_for` says why it is still in progress, once that is known."""
+    """Return the cluster with its public status. `waiting_for` says why it is still in progress, once that is known."""
     outcome = outcome_of(cluster)
     reason = cluster.observed.failure if outcome is OperationOutcome.FAILED else None
     if outcome is OperationOutcome.IN_PROGRESS:
@@ -90,14 +90,14 @@ def project_cluster(cluster: Cluster, *, waiting_for: str | None = None) -> Clus
 
 
 def look_at_health(observed: ClusterObserved, generation: int) -> ClusterObserved:
-    """What was observed, with what this look at the health came to."""
+    """Return the observation with the result of this look at the health."""
     parts = tuple(sorted(part for part, text in observed.health_status_reason.items() if text not in WELL))
     look = HealthCheckResult(status=observed.health_status, parts=parts, generation=generation)
     return replace(observed, health_look=look, health_reported=False)
 
 
 def keep_reported_health(before: ClusterObserved, after: ClusterObserved) -> ClusterObserved:
-    """What was observed, with the health that was reported from outside where the loop saw nothing newer itself."""
+    """Return the observation; keep the health that was reported from outside if the loop saw nothing newer."""
     if not before.health_reported or after.health_look != before.health_look:
         return replace(after, health_reported=False)
     return replace(
@@ -112,10 +112,9 @@ def keep_reported_health(before: ClusterObserved, after: ClusterObserved) -> Clu
 
 
 def ask_group(group: NodeGroup, operation: Operation, *, now: dt.datetime) -> NodeGroup:
-    """The group in progress with that operation; the caller asks its cluster for an update beside it.
+    """Return the group in progress with that operation. The caller asks its cluster for an update as well.
 
-    Raises `Conflict` where the state forbids it. A group that failed accepts a new wish, and a delete is never
-    forbidden.
+    Raises `Conflict` if the state forbids it. A group that failed accepts a new wish, and a delete is never forbidden.
     """
     if operation is Operation.UPDATE and (group.deleting or group.status == "CREATE_IN_PROGRESS"):
         text = f'Changing nodegroup {group.name} when its status is "{group.status}" is not supported.'
@@ -130,9 +129,9 @@ def ask_group(group: NodeGroup, operation: Operation, *, now: dt.datetime) -> No
 
 
 def project_group(group: NodeGroup, cluster: Cluster) -> NodeGroup:
-    """The group with its public status: how far its own last wish came, which its cluster carries out.
+    """Return the group with its public status: the outcome of its own last wish, which its cluster carries out.
 
-    One whose wish is done keeps its status while the cluster works on something else.
+    A group whose wish is done keeps its status while the cluster works on something else.
     """
     operation, _, before = group.status.partition("_")
     if before == OperationOutcome.COMPLETE:
@@ -146,8 +145,8 @@ def project_group(group: NodeGroup, cluster: Cluster) -> NodeGroup:
 _S = Status
 _ANY = frozenset(Status)
 
-# The published table, and beyond it what keeps every state from being a dead end for its owner: what runs or tries to
-# can be stopped, everything can be read, and deleted.
+# The published table, with additions so that no state is a dead end for the owner: what runs or tries to run can be
+# stopped, and everything can be read and deleted.
 ALLOWED: Mapping[str, frozenset[Status]] = MappingProxyType(
     {
         "start": frozenset({_S.CREATED, _S.STOPPED, _S.ERROR}),
@@ -169,7 +168,7 @@ ALLOWED: Mapping[str, frozenset[Status]] = MappingProxyType(
 )
 
 STANDS = frozenset({_S.CREATED, _S.ERROR, _S.STOPPED, _S.DELETED, _S.DEAD})
-"""In these nothing runs: a container is removed without force."""
+"""Statuses in which nothing runs: a container is removed without force."""
 
 _TASK: Mapping[OpKind, str] = MappingProxyType(
     {
@@ -184,8 +183,8 @@ _TASK: Mapping[OpKind, str] = MappingProxyType(
     }
 )
 
-# What is under way shows in the status itself only for these, the first of them that was asked for; otherwise the
-# last seen state stands.
+# Only these pending ops show in the status, the first of them that was asked for. Otherwise the last observed state
+# shows.
 _PENDING: Mapping[OpKind, Status] = MappingProxyType(
     {OpKind.DELETE: _S.DELETING, OpKind.CREATE: _S.CREATING, OpKind.REBOOT: _S.RESTARTING}
 )
@@ -223,18 +222,18 @@ class StateForbids(Conflict):
 
 
 def pending(container: Container) -> tuple[Op, ...]:
-    """What was asked and is neither done nor given up, oldest first."""
-    ended = max(container.observed.seq, container.given_up)
-    return tuple(op for op in container.ops if op.seq > ended)
+    """Return the ops that are neither done nor given up, oldest first."""
+    ended_seq = max(container.observed.seq, container.given_up)
+    return tuple(op for op in container.ops if op.seq > ended_seq)
 
 
 def ask_container(
     container: Container, kind: OpKind, *, now: dt.datetime, seconds: float, request_id: str, **params: Any
 ) -> Container:
-    """The container with one more op, to be given up after so many seconds. The caller has checked the state."""
+    """Return the container with one more op, to be given up after so many seconds. The caller checks the state."""
     last = container.ops[-1].seq if container.ops else max(container.observed.seq, container.given_up)
     op = Op(seq=last + 1, kind=kind, params=params, request_id=request_id, at=now)
-    asked = replace(
+    new_container = replace(
         container,
         ops=(*pending(container), op),
         generation=container.generation + 1,
@@ -243,24 +242,24 @@ def ask_container(
         deadline_at=now + dt.timedelta(seconds=seconds),
         updated_at=now,
     )
-    return project_container(asked)
+    return project_container(new_container)
 
 
 def project_container(container: Container) -> Container:
-    """The container with its public status, status_reason and task_state; a deadline only while something is due."""
-    waiting, seen = pending(container), container.observed
-    if waiting:
-        kinds = [op.kind for op in waiting]
-        shown = next((kind for kind in _PENDING if kind in kinds), kinds[0])
-        status = _PENDING.get(shown, _SEEN[seen.state])
-        task = _TASK[OpKind.DELETE] if shown is OpKind.DELETE else seen.step or _TASK.get(kinds[0])
-        return replace(container, status=status, status_reason=seen.error or container.failure, task_state=task)
-    status, reason = _SEEN[seen.state], seen.error
+    """Return the container with status, status_reason and task_state; with a deadline only while something is due."""
+    pending_ops, observed = pending(container), container.observed
+    if pending_ops:
+        kinds = [op.kind for op in pending_ops]
+        visible_kind = next((kind for kind in _PENDING if kind in kinds), kinds[0])
+        status = _PENDING.get(visible_kind, _SEEN[observed.state])
+        task = _TASK[OpKind.DELETE] if visible_kind is OpKind.DELETE else observed.step or _TASK.get(kinds[0])
+        return replace(container, status=status, status_reason=observed.error or container.failure, task_state=task)
+    status, reason = _SEEN[observed.state], observed.error
     if container.failure is not None:
         status, reason = _S.ERROR, container.failure
-    elif seen.error is not None and seen.failed_op in _FATAL:
+    elif observed.error is not None and observed.failed_op in _FATAL:
         status = _S.ERROR
-    elif seen.state is RuntimeState.ABSENT:
+    elif observed.state is RuntimeState.ABSENT:
         status = _S.DELETED if container.spec.auto_remove else _S.ERROR
         reason = reason or VANISHED
     return replace(container, ops=(), status=status, status_reason=reason, task_state=None, deadline_at=None)

@@ -1,8 +1,8 @@
 """What a change of template, labels or flavours means for a cluster's wish: pure functions from wish to wish.
 
-A node group counts its builds. A change that reaches nodes wishes for another build; the loop then makes the nodes of
-the former one anew, in batches. Going back to a former wish goes back to its builds, so that only nodes that were made
-anew meanwhile are made anew again. Neighbours: the API, which asks; the conductor, which rolls out and goes back.
+A node group counts its builds. A change that affects nodes wishes for another build, and the loop makes the nodes of
+the earlier build anew, in batches. A rollback wishes for the former builds, so only nodes that were made anew meanwhile
+are made anew again. Neighbours: the API, which asks; the conductor, which rolls out and rolls back.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,15 +12,15 @@ from jeroboam.domain.clusters import Cluster, NodeGroup, NodeGroupSpec, Previous
 
 
 def rebased(
-    own: Mapping[str, str], old: Mapping[str, str], new: Mapping[str, str], *, keep_own: bool
+    own_labels: Mapping[str, str], old: Mapping[str, str], new: Mapping[str, str], *, keep_own: bool
 ) -> dict[str, str]:
-    """Labels of something when those above it (its template's, its cluster's) change from `old` to `new`.
+    """Return the labels of an object after the labels above it (template, cluster) change from `old` to `new`.
 
-    What changes above changes here; what was different here before stays so only with `keep_own`.
+    A label that changes above changes here. A label that was different here stays so only with `keep_own`.
     """
-    labels = dict(own)
+    labels = dict(own_labels)
     for key in old.keys() | new.keys():
-        if old.get(key) == new.get(key) or (keep_own and own.get(key) != old.get(key)):
+        if old.get(key) == new.get(key) or (keep_own and own_labels.get(key) != old.get(key)):
             continue
         if key in new:
             labels[key] = new[key]
@@ -30,7 +30,7 @@ def rebased(
 
 
 def onto_template(cluster: Cluster, template: Template) -> Cluster:
-    """The cluster with that template in the place of its own; sizes, flavours and networks stay the cluster's."""
+    """Return the cluster with that template in the place of its own; sizes, flavours and networks stay."""
     labels = rebased(cluster.spec.labels, cluster.spec.template.labels, template.spec.labels, keep_own=False)
     return replace(
         cluster, template_id=template.uuid, spec=replace(cluster.spec, template=template.spec, labels=labels)
@@ -38,7 +38,7 @@ def onto_template(cluster: Cluster, template: Template) -> Cluster:
 
 
 def rebuilt(group: NodeGroup, spec: NodeGroupSpec, *, reached: bool) -> NodeGroup:
-    """The group with that wish, and with another build if its image or its flavour differs.
+    """Return the group with that wish, and with another build if its image or its flavour differs.
 
     `reached`: something else that its nodes are made from differs, or they are to be made anew in any case.
     """
@@ -50,12 +50,12 @@ def rebuilt(group: NodeGroup, spec: NodeGroupSpec, *, reached: bool) -> NodeGrou
 
 
 def rolled_out(groups: Iterable[NodeGroup]) -> bool:
-    """Whether every node of these groups was last seen to be of the build that is wished for."""
+    """Whether every node of these groups was last observed to be of the build that is wished for."""
     return all(node.build == group.spec.build for group in groups for node in group.observed)
 
 
 def former_of(cluster: Cluster, groups: Iterable[NodeGroup]) -> PreviousSpec:
-    """What to go back to if a change of these groups fails."""
+    """Return what to go back to if a change of these groups fails."""
     spec = cluster.spec
     return PreviousSpec(
         template_id=cluster.template_id,
@@ -68,7 +68,7 @@ def former_of(cluster: Cluster, groups: Iterable[NodeGroup]) -> PreviousSpec:
 
 
 def taken_back(cluster: Cluster, former: PreviousSpec) -> Cluster:
-    """The cluster as it was wished for before."""
+    """Return the cluster with its former wish."""
     spec = replace(
         cluster.spec,
         template=former.template,
@@ -80,5 +80,5 @@ def taken_back(cluster: Cluster, former: PreviousSpec) -> Cluster:
 
 
 def group_taken_back(group: NodeGroup, former: NodeGroupSpec) -> NodeGroup:
-    """The group as it was wished for before; numbers of builds go on."""
+    """Return the group with its former wish; build numbers go on."""
     return replace(group, spec=replace(former, builds=group.spec.builds))

@@ -1,1 +1,1 @@
-"""How secrets are sealed at rest."""
+"""Seals secrets at rest."""

@@ -1,7 +1,7 @@
-"""The contract of the secrets family: who keeps secrets unreadable at rest.
+"""The contract of the secrets family: sealing secrets at rest.
 
-The port itself is `domain.ports.Sealer`, since the conductor and the API need it and may not import this family;
-here it gets the name that drivers implement, and the error that they share.
+The port is `domain.ports.Sealer`, since the conductor and the API need it and may not import this family. This module
+gives it the name that drivers implement, and the error that they share.
 """
 
 from jeroboam.domain.ports import Sealer
@@ -10,4 +10,4 @@ __all__ = ["KeyFileError", "Sealer"]
 
 
 class KeyFileError(Exception):
-    """Keys cannot be used: unreadable, malformed, or open to other users. The text shows no key."""
+    """The keys cannot be used: unreadable, malformed, or readable by other users. The text shows no key."""

@@ -1,7 +1,7 @@
 """Seals secrets with AES-256-GCM under keys of a file.
 
-The file has one key a line in base64, newest first: the first seals, all of them open, so that a key is rotated
-by putting a new line on top. A sealed text is `format | key id | nonce | ciphertext`.
+The file has one key on each line in base64, newest first. The first key seals, and all keys open, so a key is rotated
+by adding a new line at the top. A sealed text is `format | key id | nonce | ciphertext`.
 """
 
 import base64
@@ -26,7 +26,7 @@ _HEAD_OCTETS = len(_FORMAT) + _ID_OCTETS + _NONCE_OCTETS
 
 
 class KeyFileSealer:
-    """The port `Sealer` on a key file."""
+    """Implements the port `Sealer` with a key file."""
 
     def __init__(self, path: Path) -> None:
         """Read the file, or make one that only this user can read. Raises `KeyFileError`."""
@@ -39,12 +39,12 @@ class KeyFileSealer:
         head = _FORMAT + self._newest + nonce
         return head + self._ciphers[self._newest].encrypt(nonce, plain, _bound(head, context))
 
-    def has_key_of(self, sealed: bytes) -> bool:
-        """Whether the key that the text is sealed with is in the file."""
-        return sealed[len(_FORMAT) : len(_FORMAT) + _ID_OCTETS] in self._ciphers
+    def has_key_of(self, sealed_text: bytes) -> bool:
+        """Whether the key of the sealed text is in the file."""
+        return sealed_text[len(_FORMAT) : len(_FORMAT) + _ID_OCTETS] in self._ciphers
 
-    def open(self, sealed: bytes, *, context: str) -> bytes:
-        head, text = sealed[:_HEAD_OCTETS], sealed[_HEAD_OCTETS:]
+    def open(self, sealed_text: bytes, *, context: str) -> bytes:
+        head, text = sealed_text[:_HEAD_OCTETS], sealed_text[_HEAD_OCTETS:]
         if len(head) < _HEAD_OCTETS or not head.startswith(_FORMAT):
             raise ValueError("not a sealed text")
         cipher = self._ciphers.get(head[len(_FORMAT) : len(_FORMAT) + _ID_OCTETS])
@@ -57,7 +57,7 @@ class KeyFileSealer:
 
 
 def _bound(head: bytes, context: str) -> bytes:
-    """What the seal covers beside the secret: its head, and what it belongs to."""
+    """Return the data that is authenticated with the secret: its head and its context."""
     return head + context.encode()
 
 
@@ -89,7 +89,7 @@ def _decode(line: str) -> bytes:
 
 
 def _make(path: Path) -> None:
-    """Write a new file beside and link it into place: a crash leaves no half, and of two starts one wins."""
+    """Write a new file beside it and link it into place: a crash leaves no half, and of two starts one wins."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
     handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -1,8 +1,8 @@
-"""One transaction's connection, and what becomes of a database that does not do its work.
+"""One transaction's connection, and the faults of a database that does not work.
 
-Every fault of the database itself, a full disk, a lock, a file that is gone or damaged, a server that does not answer,
-becomes one `StoreUnavailable` with a plain reason, and one line in the log for as long as it lasts. Faults of a
-statement stay what they are: bugs. Neighbours: `store`, which opens transactions.
+Each fault of the database itself (a full disk, a lock, a file that is gone or damaged, a server that does not answer)
+becomes one `StoreUnavailable` with a plain reason, and one line in the log for as long as it lasts. An error in a
+statement is a bug and stays what it is. Neighbour: `store`, which opens transactions.
 """
 
 import sqlite3
@@ -29,7 +29,7 @@ _SQLITE = {
     sqlite3.SQLITE_IOERR: "its disk has an error",
 }
 _PRIMARY = 0xFF
-# Classes of SQLSTATE, and single ones: what is wrong with a server, not with a statement.
+# Classes of SQLSTATE, and single codes: faults of a server, not of a statement.
 _POSTGRES = {
     "53100": "its disk is full",
     "53300": "it takes no more connections",
@@ -47,7 +47,7 @@ _POSTGRES = {
 
 
 class StoreUnavailable(Unavailable):
-    """The database does not do its work now. The text says why, and holds nothing of a statement."""
+    """The database does not work now. The text has the reason, and nothing of a statement."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"The database does not work: {reason}.")
@@ -55,7 +55,7 @@ class StoreUnavailable(Unavailable):
 
 
 class TransactionConnection:
-    """A connection with what belongs to one transaction on it."""
+    """A connection with the state of one transaction on it."""
 
     def __init__(self, connection: QueryExecutor, broken: BrokenRows, *, strict: bool) -> None:
         self.execute = connection.execute
@@ -65,14 +65,14 @@ class TransactionConnection:
 
 
 class DatabaseFault:
-    """What is wrong with the database, as the last transaction found it."""
+    """The fault of the database, as the last transaction found it."""
 
     def __init__(self) -> None:
         self.reason: str | None = None
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Around a whole transaction: its faults of the database become `StoreUnavailable`."""
+        """Wrap a whole transaction: faults of the database become `StoreUnavailable`."""
         try:
             yield
         except StoreUnavailable as error:
@@ -86,7 +86,7 @@ class DatabaseFault:
             raise StoreUnavailable(reason) from error
 
     def is_over(self) -> None:
-        """A transaction that writes has succeeded."""
+        """Clear the fault: a transaction that writes has succeeded."""
         if self.reason is not None:
             log.info("the database works again")
             self.reason = None
@@ -100,7 +100,7 @@ class DatabaseFault:
 
 
 def fault_of(error: BaseException) -> str | None:
-    """What is wrong with the database itself, if that is what the error tells."""
+    """Return the fault of the database itself, or None for any other error."""
     if isinstance(error, sa.exc.TimeoutError | TimeoutError | ConnectionError):
         return "it does not answer"
     if isinstance(error, sa.exc.DBAPIError):
@@ -118,7 +118,7 @@ def fault_of(error: BaseException) -> str | None:
 
 
 def _without_state(orig: BaseException | None) -> str | None:
-    """Of an error of the driver's own, such as a connection that is gone."""
+    """Return the fault of an error without SQLSTATE, such as a lost connection."""
     cause = getattr(orig, "__cause__", None)
     if isinstance(cause, OSError | TimeoutError) or "connection" in str(orig).lower():
         return "it does not answer"

@@ -1,8 +1,8 @@
-"""Objects as far as lists show them: the names of the domain's dataclasses, fewer of them.
+"""Objects with the fields that lists show: the field names of the domain's dataclasses, fewer of them.
 
-A list of a thousand clusters would otherwise decode a thousand templates, conditions and plans that nobody sees.
-`Kind` takes these as it takes the dataclasses; whoever shows an object can show either. Structs, since they are made
-in less time than dataclasses, and without the garbage collector's notice (they hold nothing that could hold them).
+Without these, a list of a thousand clusters would decode a thousand templates, conditions and plans that nobody sees.
+`RowKind` reads these as it reads the dataclasses, and the code that shows an object accepts both. They are structs,
+since a struct is made faster than a dataclass and can stay out of garbage collection (it holds no cycle).
 """
 
 import msgspec
@@ -11,7 +11,7 @@ from jeroboam.domain.clusters import Health
 
 
 class SpecBrief(msgspec.Struct, frozen=True, gc=False):
-    """Of a cluster's wish."""
+    """The part of a cluster's wish that lists show."""
 
     keypair: str | None = None
     docker_volume_size: int | None = None
@@ -22,26 +22,26 @@ class SpecBrief(msgspec.Struct, frozen=True, gc=False):
 
 
 class ObservedBrief(msgspec.Struct, frozen=True, gc=False):
-    """Of what the cluster loop last saw."""
+    """The part of a cluster's observation that lists show."""
 
     health_status: Health | None = None
 
 
 class GroupSpecBrief(msgspec.Struct, frozen=True, gc=False):
-    """Of a node group's wish."""
+    """The part of a node group's wish that its cluster shows."""
 
     role: str
     node_count: int
 
 
 class NodeBrief(msgspec.Struct, frozen=True, gc=False):
-    """Of a node that was seen."""
+    """The part of an observed node that its cluster shows."""
 
     address: str | None = None
 
 
 class GroupBrief(msgspec.Struct, frozen=True, gc=False):
-    """A node group as far as its cluster shows it."""
+    """The part of a node group that its cluster shows."""
 
     cluster_id: str
     name: str
@@ -52,7 +52,7 @@ class GroupBrief(msgspec.Struct, frozen=True, gc=False):
 
 
 class ClusterBrief(msgspec.Struct, frozen=True, gc=False):
-    """A cluster in short, with its size: how many masters and how many other nodes it wishes for."""
+    """A cluster in short, with its size: the numbers of masters and of other nodes that it wishes for."""
 
     uuid: str
     name: str

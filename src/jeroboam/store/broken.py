@@ -1,9 +1,9 @@
-"""Rows that cannot be read: left out, logged once, counted.
+"""Rows that cannot be read: they are left out, logged once and counted.
 
-A row breaks when somebody edits the database by hand, or when a disk loses a page. Whoever lists objects goes on with
-the others. Whoever would act on what is *not* there, as the conductor does with nodes that no group wishes for, reads
-strictly and gets `BrokenRow`. Neighbours: `rows`, which reads; `recheck`, which looks at known ones again; the API,
-whose `/metrics` shows the counts.
+A row breaks if somebody edits the database by hand, or if a disk loses a page. Code that lists objects goes on with the
+other rows. Code that acts on absence reads strictly and gets `BrokenRow`: the conductor, for example, removes nodes
+that no group wishes for. Neighbours: `rows`, which reads; `recheck`, which looks at broken rows again; the API, whose
+`/metrics` shows the counts.
 """
 
 from collections import Counter
@@ -17,17 +17,17 @@ log = structlog.get_logger("jeroboam.store")
 
 
 class BrokenRow(UnreadableRow):
-    """A row cannot be read, and the work at hand cannot do without it."""
+    """A row cannot be read, and the work needs it."""
 
     def __init__(self, table: str, key: str | int) -> None:
         super().__init__(f"The row {key} of table {table} cannot be read: the operator has to repair it.")
 
 
 class BrokenRows:
-    """Those that this process has met and that have not been read since."""
+    """The rows that this process could not read, and that were not read since."""
 
     def __init__(self) -> None:
-        # Keys only; a dict, since it keeps the order in which they are looked at again.
+        # Only the keys are used. A dict keeps the order in which rows are looked at again.
         self._known: dict[tuple[str, str | int], None] = {}
 
     def add(self, table: str, key: str | int, error: Exception) -> None:
@@ -37,19 +37,19 @@ class BrokenRows:
             log.error("row cannot be read", table=table, key=key, error=f"{type(error).__name__}: {error}"[:300])
 
     def repaired(self, table: str, key: str | int) -> None:
-        """The row has been read, whole."""
+        """Forget the row: it has been read in full."""
         if (table, key) in self._known:
             del self._known[table, key]
             log.info("row can be read again", table=table, key=key)
 
     def removed(self, table: str, key: str | int) -> None:
-        """The row is not there any more."""
+        """Forget the row: it does not exist any more."""
         if (table, key) in self._known:
             del self._known[table, key]
             log.info("row that could not be read is gone", table=table, key=key)
 
     def keys_of(self, table: str, *, most: int) -> list[str | int]:
-        """Keys of that table to look at again, at most so many; the next call goes on behind them."""
+        """Return up to so many keys of that table to look at again; the next call continues behind them."""
         keys = [key for name, key in self._known if name == table][:most]
         for key in keys:
             del self._known[table, key]
@@ -60,5 +60,5 @@ class BrokenRows:
         return bool(self._known)
 
     def counts(self) -> Mapping[str, int]:
-        """How many there are, by table."""
+        """Return the number of broken rows by table."""
         return Counter(table for table, _ in self._known)

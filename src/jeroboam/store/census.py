@@ -1,4 +1,4 @@
-"""How many there are of everything: what the service's metrics show, in a constant number of statements."""
+"""The census: the number of objects of each kind for the service's metrics, in a constant number of statements."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ class Census:
     """By status and COE."""
     nodegroups: int
     nodes: int
-    """Those that are wished for, masters included."""
+    """The nodes that are wished for, masters included."""
     containers: dict[str, int]
     """By status."""
     events: int
@@ -35,15 +35,15 @@ async def take(connection: QueryExecutor) -> Census:
     by_status = sa.select(container.c.status, sa.func.count()).group_by(container.c.status)
     containers = {row[0]: int(row[1]) for row in (await connection.execute(by_status)).all()}
 
-    def counted(table: sa.Table) -> sa.ScalarSelect[int]:
+    def count_rows(table: sa.Table) -> sa.ScalarSelect[int]:
         return sa.select(sa.func.count()).select_from(table).scalar_subquery()
 
-    rest = (await connection.execute(sa.select(counted(tables.event), counted(tables.outbox)))).one()
+    counts = (await connection.execute(sa.select(count_rows(tables.event), count_rows(tables.outbox)))).one()
     return Census(
         clusters=clusters,
         nodegroups=int(nodes[0]),
         nodes=int(nodes[1]),
         containers=containers,
-        events=int(rest[0]),
-        outbox=int(rest[1]),
+        events=int(counts[0]),
+        outbox=int(counts[1]),
     )

@@ -1,8 +1,8 @@
-"""What narrows lists of clusters and templates, as conditions of the query: a list is never narrowed after it is read.
+"""The filters of lists of clusters and templates, as conditions of the query: no list is filtered after it is read.
 
-Labels lie in a JSON column. They are reached step by step (`labels`, then the key), since that is the one way that
-takes nearly any key on both engines; quotation marks, backslashes and control characters have no spelling in SQLite's
-paths, and no key may have them here.
+Labels lie in a JSON column. A label is reached in two steps (`labels`, then the key): only that accepts nearly any key
+on both engines. Quotation marks, backslashes and control characters cannot be written in SQLite's paths, and no key may
+have them here.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from jeroboam.store.rows import readable
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClusterFilter:
-    """Which clusters a user asks for. What is empty narrows nothing; of several values any will do."""
+    """Which clusters a user asks for. An empty field filters nothing; of several values any one matches."""
 
     name: str | None = None
     statuses: tuple[str, ...] = ()
@@ -25,7 +25,7 @@ class ClusterFilter:
     template: str | None = None
     """Its uuid or its name."""
     labels: tuple[tuple[str, str | None], ...] = ()
-    """All of these; without a value, whatever the value is."""
+    """All of these have to match; without a value any value matches."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,40 +40,40 @@ class TemplateFilter:
     labels: tuple[tuple[str, str | None], ...] = ()
 
 
-def of_clusters(wanted: ClusterFilter) -> list[sa.ColumnElement[bool]]:
-    """The conditions that say so."""
+def of_clusters(cluster_filter: ClusterFilter) -> list[sa.ColumnElement[bool]]:
+    """Return the conditions of the filter."""
     table, template = tables.cluster, tables.template
-    conditions = _labelled(table.c.spec, wanted.labels)
-    if wanted.name is not None:
-        conditions.append(table.c.name == wanted.name)
-    if wanted.statuses:
-        conditions.append(table.c.status.in_(wanted.statuses))
-    if wanted.coes:
-        conditions.append(readable(table.c.spec)["template"]["coe"].as_string().in_(wanted.coes))
-    if wanted.healths:
-        conditions.append(readable(table.c.observed)["health_status"].as_string().in_(wanted.healths))
-    if wanted.template is not None:
-        named = sa.select(template.c.uuid).where(
-            sa.or_(template.c.uuid == wanted.template, template.c.name == wanted.template)
+    conditions = _labelled(table.c.spec, cluster_filter.labels)
+    if cluster_filter.name is not None:
+        conditions.append(table.c.name == cluster_filter.name)
+    if cluster_filter.statuses:
+        conditions.append(table.c.status.in_(cluster_filter.statuses))
+    if cluster_filter.coes:
+        conditions.append(readable(table.c.spec)["template"]["coe"].as_string().in_(cluster_filter.coes))
+    if cluster_filter.healths:
+        conditions.append(readable(table.c.observed)["health_status"].as_string().in_(cluster_filter.healths))
+    if cluster_filter.template is not None:
+        template_uuids = sa.select(template.c.uuid).where(
+            sa.or_(template.c.uuid == cluster_filter.template, template.c.name == cluster_filter.template)
         )
-        conditions.append(table.c.template_id.in_(named))
+        conditions.append(table.c.template_id.in_(template_uuids))
     return conditions
 
 
-def of_templates(wanted: TemplateFilter) -> list[sa.ColumnElement[bool]]:
-    """The conditions that say so."""
+def of_templates(template_filter: TemplateFilter) -> list[sa.ColumnElement[bool]]:
+    """Return the conditions of the filter."""
     table = tables.template
-    conditions = _labelled(table.c.spec, wanted.labels)
-    if wanted.name is not None:
-        conditions.append(table.c.name == wanted.name)
-    if wanted.coes:
-        conditions.append(readable(table.c.spec)["coe"].as_string().in_(wanted.coes))
-    if wanted.drivers:
-        conditions.append(readable(table.c.spec)["driver"].as_string().in_(wanted.drivers))
-    if wanted.public is not None:
-        conditions.append(table.c.public.is_(wanted.public))
-    if wanted.hidden is not None:
-        conditions.append(table.c.hidden.is_(wanted.hidden))
+    conditions = _labelled(table.c.spec, template_filter.labels)
+    if template_filter.name is not None:
+        conditions.append(table.c.name == template_filter.name)
+    if template_filter.coes:
+        conditions.append(readable(table.c.spec)["coe"].as_string().in_(template_filter.coes))
+    if template_filter.drivers:
+        conditions.append(readable(table.c.spec)["driver"].as_string().in_(template_filter.drivers))
+    if template_filter.public is not None:
+        conditions.append(table.c.public.is_(template_filter.public))
+    if template_filter.hidden is not None:
+        conditions.append(table.c.hidden.is_(template_filter.hidden))
     return conditions
 
 

@@ -1,4 +1,4 @@
-"""Events in their table: pages of them for users, the last few for whoever is about to write another."""
+"""Events in their table: pages for users, and the last events for code that is about to write another."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -10,68 +10,70 @@ from jeroboam.store import tables
 from jeroboam.store.rows import Page, RowKind, Rows
 
 EVENT = RowKind(tables.event, Event)
-# What is looked back through for one that says the same.
+# So many events are searched for one that says the same.
 _LOOK_BACK = 50
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EventFilter:
-    """Which events a user asks for; what is empty narrows nothing."""
+    """Which events a user asks for; an empty field filters nothing."""
 
     cluster: str | None = None
-    """The cluster's uuid or its name; it may be gone."""
+    """The cluster's uuid or its name; the cluster may be gone."""
     event_types: tuple[str, ...] = ()
     nodegroup: str | None = None
     since: dt.datetime | None = None
 
 
 class EventRows(Rows[Event]):
-    """Events. They are added and forgotten, never changed."""
+    """Events. They are added and removed, never changed."""
 
-    async def listed(self, page: Page, project_id: str | None, wanted: EventFilter) -> list[Event]:
-        """A page of the project's events (None: everybody's)."""
-        return await self.page(page, *self._owned(project_id), narrowed=_narrowing(wanted))
+    async def listed(self, page: Page, project_id: str | None, event_filter: EventFilter) -> list[Event]:
+        """Return a page of the project's events (None: all projects)."""
+        return await self.page(page, *self._owned(project_id), extra_conditions=_narrowing(event_filter))
 
-    async def total(self, project_id: str | None, wanted: EventFilter) -> int:
-        """How many there are on all pages together."""
-        return await self.number(*self._owned(project_id), *_narrowing(wanted))
+    async def total(self, project_id: str | None, event_filter: EventFilter) -> int:
+        """Return the number of events on all pages together."""
+        return await self.number(*self._owned(project_id), *_narrowing(event_filter))
 
     def _owned(self, project_id: str | None) -> list[sa.ColumnElement[bool]]:
         return [] if project_id is None else self.matching(project_id=project_id)
 
     async def since_wish(self, cluster_id: str) -> list[Event]:
-        """The last wish to that cluster and what came after it, newest first, as far as one looks back."""
+        """Return the last wish to that cluster and the events after it, newest first, within the last 50."""
         table = tables.event
         query = EVENT.select.where(table.c.cluster_id == cluster_id).order_by(table.c.id.desc()).limit(_LOOK_BACK)
-        found = []
+        events = []
         for event in self._load(EVENT, (await self._connection.execute(query)).all()):
-            found.append(event)
+            events.append(event)
             if event.event_type in WISHES:
                 break
-        return found
+        return events
 
     async def last_wish(self, cluster_id: str) -> Event | None:
-        """The last wish to that cluster, if it is still known."""
+        """Return the last wish to that cluster, if it is still stored."""
         table = tables.event
         query = EVENT.select.where(table.c.cluster_id == cluster_id, table.c.event_type.in_(WISHES))
         rows = (await self._connection.execute(query.order_by(table.c.id.desc()).limit(1))).all()
         return next(iter(self._load(EVENT, rows)), None)
 
     async def forget(self, before: dt.datetime) -> int:
-        """Remove those that are older; how many there were."""
+        """Remove older events. Return how many there were."""
         result = await self._connection.execute(tables.event.delete().where(tables.event.c.created_at < before))
         return int(result.rowcount)
 
 
-def _narrowing(wanted: EventFilter) -> list[sa.ColumnElement[bool]]:
+def _narrowing(event_filter: EventFilter) -> list[sa.ColumnElement[bool]]:
     table = tables.event
     conditions: list[sa.ColumnElement[bool]] = []
-    if wanted.cluster is not None:
-        conditions.append(sa.or_(table.c.cluster_id == wanted.cluster, table.c.cluster_name == wanted.cluster))
-    if wanted.event_types:
-        conditions.append(table.c.event_type.in_(wanted.event_types))
-    if wanted.nodegroup is not None:
-        conditions.append(table.c.nodegroup == wanted.nodegroup)
-    if wanted.since is not None:
-        conditions.append(table.c.created_at >= wanted.since)
+    if event_filter.cluster is not None:
+        conditions.append(
+            sa.or_(table.c.cluster_id == event_filter.cluster, table.c.cluster_name == event_filter.cluster)
+        )
+    if event_filter.event_types:
+        conditions.append(table.c.event_type.in_(event_filter.event_types))
+    if event_filter.nodegroup is not None:
+        conditions.append(table.c.nodegroup == event_filter.nodegroup)
+    if event_filter.since is not None:
+        conditions.append(table.c.created_at >= event_filter.since)
     return conditions

@@ -1,4 +1,4 @@
-"""Which dataclass lies in which table, and the few questions that only one kind is asked."""
+"""The kinds of rows: which dataclass lies in which table, and the queries that only one kind has."""
 
 import datetime as dt
 from collections.abc import Iterable
@@ -23,25 +23,25 @@ T = TypeVar("T")
 
 
 def _in(table: sa.Table, column: str, *names: str) -> dict[str, sa.ColumnElement[Any]]:
-    """Text fields inside a JSON column, to sort and filter by."""
+    """Return text fields inside a JSON column, to sort and filter by."""
     return {name: readable(table.c[column])[name].as_string() for name in names}
 
 
 def _numbers(table: sa.Table, *names: str) -> dict[str, sa.ColumnElement[Any]]:
-    """The same for whole numbers of a wish."""
+    """Return the same for whole numbers of a wish."""
     return {name: readable(table.c.spec)[name].as_integer() for name in names}
 
 
 def _flags(table: sa.Table, *names: str) -> dict[str, sa.ColumnElement[Any]]:
-    """The same for booleans."""
+    """Return the same for booleans."""
     return {name: readable(table.c.spec)[name].as_boolean() for name in names}
 
 
-def _size(of: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
-    """How many nodes such groups of a cluster have together."""
+def _size(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
+    """Return the number of nodes in such groups of a cluster."""
     group = tables.nodegroup
     size = sa.func.coalesce(sa.func.sum(group.c.node_count), 0)
-    return sa.select(size).where(group.c.cluster_id == tables.cluster.c.uuid, of).scalar_subquery()
+    return sa.select(size).where(group.c.cluster_id == tables.cluster.c.uuid, condition).scalar_subquery()
 
 
 _MASTERS = _size(tables.nodegroup.c.role == MASTER)
@@ -68,7 +68,7 @@ CLUSTER = RowKind(
     | _flags(tables.cluster, "floating_ip_enabled", "master_lb_enabled")
     | {
         "cluster_template_id": tables.cluster.c.template_id,
-        # There is no stack: what shows as its id is the cluster's.
+        # There is no stack: the cluster's uuid shows as its id.
         "stack_id": tables.cluster.c.uuid,
         "cluster_id": tables.cluster.c.uuid,
         "node_count": _OTHERS,
@@ -80,20 +80,20 @@ CLUSTER = RowKind(
 CLUSTER_BRIEF = RowKind(
     tables.cluster,
     ClusterBrief,
-    computed={"masters": _MASTERS, "others": _OTHERS},
+    computed_columns={"masters": _MASTERS, "others": _OTHERS},
     sortable=CLUSTER.sortable,
-    whole=False,
+    is_whole=False,
 )
 NODEGROUP = RowKind(
     tables.nodegroup,
     NodeGroup,
-    derived={"role": lambda group: group.spec.role, "node_count": lambda group: group.spec.node_count},
+    derived_columns={"role": lambda group: group.spec.role, "node_count": lambda group: group.spec.node_count},
     sortable=_in(tables.nodegroup, "spec", "flavor_id", "image_id", "labels")
     | _numbers(tables.nodegroup, "min_node_count", "max_node_count", "docker_volume_size")
     | _flags(tables.nodegroup, "is_default", "merge_labels")
     | {"stack_id": tables.nodegroup.c.cluster_id},
 )
-NODEGROUP_BRIEF = RowKind(tables.nodegroup, GroupBrief, sortable=NODEGROUP.sortable, whole=False)
+NODEGROUP_BRIEF = RowKind(tables.nodegroup, GroupBrief, sortable=NODEGROUP.sortable, is_whole=False)
 CERTIFICATE = RowKind(tables.certificate, Certificate, key="id")
 CONTAINER = RowKind(
     tables.container,
@@ -122,8 +122,8 @@ ORCHESTRATED = RowKind(
     tables.workload,
     BayManifest,
     only=_OF_MANIFESTS,
-    # The table's other kind has a list of acts for a wish.
-    derived={"ops": lambda _: ()},
+    # The table's other kind has a list of ops in its wish.
+    derived_columns={"ops": lambda _: ()},
     sortable={"bay_uuid": tables.workload.c.cluster_id},
 )
 NODE_RECORD = RowKind(tables.node_record, NodeRecord)
@@ -131,89 +131,93 @@ WHOLE: tuple[RowKind[Any], ...] = (
     *(TEMPLATE, CLUSTER, NODEGROUP, CERTIFICATE, CONTAINER, HOST, SERVICE, QUOTA),
     *(WORKLOAD, ORCHESTRATED, NODE_RECORD, EVENT),
 )
-"""Every kind but the briefs."""
+"""All kinds but the briefs."""
 
 
-def sort_keys(of: type) -> list[str]:
-    """The fields that pages of such objects can be sorted by."""
-    return next(sorted(kind.sortable) for kind in WHOLE if kind.of is of)
+def sort_keys(object_type: type) -> list[str]:
+    """Return the fields by which pages of such objects can be sorted."""
+    return next(sorted(kind.sortable) for kind in WHOLE if kind.object_type is object_type)
 
 
 class TemplateRows(Rows[Template]):
-    """Templates, with who may see which."""
+    """Templates, and who may see them."""
 
     def _visible(self, project_id: str | None, *, hidden: bool) -> list[sa.ColumnElement[bool]]:
         if project_id is None:
             return []
-        own, table = tables.template.c.project_id == project_id, tables.template
-        shared = table.c.public.is_(True) if hidden else sa.and_(table.c.public.is_(True), table.c.hidden.is_(False))
-        return [sa.or_(own, shared)]
+        is_own, table = tables.template.c.project_id == project_id, tables.template
+        is_shared = table.c.public.is_(True) if hidden else sa.and_(table.c.public.is_(True), table.c.hidden.is_(False))
+        return [sa.or_(is_own, is_shared)]
 
     async def visible(
         self, page: Page, project_id: str | None, *, hidden: bool, wanted: TemplateFilter | None = None
     ) -> list[Template]:
-        """The project's own and the public ones (None: everybody's); `hidden`: public ones that are hidden too."""
-        narrowed = filters.of_templates(wanted or TemplateFilter())
-        return await self.page(page, *self._visible(project_id, hidden=hidden), narrowed=narrowed)
+        """Return a page of the templates that a project may see (None: all); `hidden`: hidden ones too."""
+        conditions = filters.of_templates(wanted or TemplateFilter())
+        return await self.page(page, *self._visible(project_id, hidden=hidden), extra_conditions=conditions)
 
     async def total(self, project_id: str | None, *, hidden: bool, wanted: TemplateFilter) -> int:
-        """How many there are on all pages of these together."""
+        """Return the number of these on all pages together."""
         return await self.number(*self._visible(project_id, hidden=hidden), *filters.of_templates(wanted))
 
     async def find_visible(self, ident: str, project_id: str | None, *, hidden: bool) -> list[Template]:
-        """Of the visible ones those that a user may mean by that id or name."""
-        seen = self._visible(project_id, hidden=hidden)
-        found = await self.find(ident)
-        if not found or not seen:
-            return found
-        return await self.where(tables.template.c.uuid.in_([template.uuid for template in found]), *seen)
+        """Return the visible templates with that id or name."""
+        conditions = self._visible(project_id, hidden=hidden)
+        templates = await self.find(ident)
+        if not templates or not conditions:
+            return templates
+        return await self.where(tables.template.c.uuid.in_([template.uuid for template in templates]), *conditions)
 
 
 class QuotaRows(Rows[Quota]):
-    """Limits that somebody set; there is one a project and resource."""
+    """Limits that were set, one for each project and resource."""
 
     async def change(self, quota: Quota) -> None:
-        """Write it over the one of its project and resource."""
+        """Replace the quota of the same project and resource."""
         table = tables.quota
-        mine = sa.and_(table.c.project_id == quota.project_id, table.c.resource == quota.resource)
-        await self._connection.execute(table.update().where(mine).values(**self._kind.dump(quota)))
+        is_same = sa.and_(table.c.project_id == quota.project_id, table.c.resource == quota.resource)
+        await self._connection.execute(table.update().where(is_same).values(**self._kind.dump(quota)))
 
 
 class ClusterRows(Rows[Cluster]):
     """Clusters."""
 
-    async def listed(self, page: Page, project_id: str | None, wanted: ClusterFilter | None = None) -> list[Cluster]:
-        """A page of the project's clusters (None: everybody's)."""
-        narrowed = filters.of_clusters(wanted or ClusterFilter())
-        return await self.page(page, *self._owned(project_id), narrowed=narrowed)
+    async def listed(
+        self, page: Page, project_id: str | None, cluster_filter: ClusterFilter | None = None
+    ) -> list[Cluster]:
+        """Return a page of the project's clusters (None: all projects)."""
+        conditions = filters.of_clusters(cluster_filter or ClusterFilter())
+        return await self.page(page, *self._owned(project_id), extra_conditions=conditions)
 
     async def total(self, project_id: str | None, wanted: ClusterFilter) -> int:
-        """How many there are on all pages of these together."""
+        """Return the number of these on all pages together."""
         return await self.number(*self._owned(project_id), *filters.of_clusters(wanted))
 
     def _owned(self, project_id: str | None) -> list[sa.ColumnElement[bool]]:
         return [] if project_id is None else self.matching(project_id=project_id)
 
     async def made_before(self, moment: dt.datetime) -> list[Cluster]:
-        """Those that are older, but for those that are on their way out."""
+        """Return older clusters, without those that are being deleted."""
         table = tables.cluster
         return await self.where(table.c.created_at < moment, table.c.operation != Operation.DELETE)
 
     async def brief(
-        self, page: Page, project_id: str | None = None, wanted: ClusterFilter | None = None
+        self, page: Page, project_id: str | None = None, cluster_filter: ClusterFilter | None = None
     ) -> list[ClusterBrief]:
-        """The same as lists show them, in one statement."""
-        rows = Rows(self._connection, CLUSTER_BRIEF, locking=False)
-        return await rows.page(page, *self._owned(project_id), narrowed=filters.of_clusters(wanted or ClusterFilter()))
+        """Return the same as lists show them, in one statement."""
+        rows = Rows(self._connection, CLUSTER_BRIEF, for_update=False)
+        return await rows.page(
+            page, *self._owned(project_id), extra_conditions=filters.of_clusters(cluster_filter or ClusterFilter())
+        )
 
     async def totals(self, project_id: str | None) -> tuple[int, int]:
-        """How many clusters and how many nodes, masters included, a project wishes for (None: all projects)."""
+        """Return the number of clusters and of nodes (with masters) that a project wishes for (None: all projects)."""
         group, cluster = tables.nodegroup, tables.cluster
-        mine = [] if project_id is None else [cluster.c.project_id == project_id]
-        clusters = sa.select(sa.func.count()).select_from(cluster).where(*mine).scalar_subquery()
-        mine = [] if project_id is None else [group.c.project_id == project_id]
+        conditions = [] if project_id is None else [cluster.c.project_id == project_id]
+        clusters = sa.select(sa.func.count()).select_from(cluster).where(*conditions).scalar_subquery()
+        conditions = [] if project_id is None else [group.c.project_id == project_id]
         size = sa.func.coalesce(sa.func.sum(group.c.node_count), 0)
-        nodes = sa.select(size).select_from(group).where(*mine).scalar_subquery()
+        nodes = sa.select(size).select_from(group).where(*conditions).scalar_subquery()
         row = (await self._connection.execute(sa.select(clusters, nodes))).one()
         return int(row[0]), int(row[1])
 
@@ -221,10 +225,10 @@ class ClusterRows(Rows[Cluster]):
 _Group = TypeVar("_Group", NodeGroup, GroupBrief)
 
 
-def _by_cluster(cluster_ids: Iterable[str], found: Iterable[_Group]) -> dict[str, list[_Group]]:
-    """The groups of each, masters first."""
+def _by_cluster(cluster_ids: Iterable[str], all_groups: Iterable[_Group]) -> dict[str, list[_Group]]:
+    """Return the groups of each cluster, masters first."""
     groups: dict[str, list[_Group]] = {cluster_id: [] for cluster_id in cluster_ids}
-    for group in found:
+    for group in all_groups:
         groups[group.cluster_id].append(group)
     for members in groups.values():
         members.sort(key=lambda group: group.spec.role != MASTER)
@@ -235,16 +239,17 @@ class NodeGroupRows(Rows[NodeGroup]):
     """Node groups."""
 
     async def of(self, *cluster_ids: str) -> dict[str, list[NodeGroup]]:
-        """The groups of each cluster, masters first, in one statement.
+        """Return the groups of each cluster, masters first, in one statement.
 
-        In a transaction that writes, what is wished would leave out a group that cannot be read: it raises `BrokenRow`.
+        In a transaction that writes it raises `BrokenRow` for a group that cannot be read: without it the wish is
+        incomplete.
         """
-        found = await self.where(*self.matching(cluster_id=list(cluster_ids)), strict=self._locking)
-        return _by_cluster(cluster_ids, found)
+        groups = await self.where(*self.matching(cluster_id=list(cluster_ids)), strict=self._for_update)
+        return _by_cluster(cluster_ids, groups)
 
     async def brief_of(self, *cluster_ids: str) -> dict[str, list[GroupBrief]]:
-        """The same, as far as clusters show them."""
-        rows = Rows(self._connection, NODEGROUP_BRIEF, locking=False)
+        """Return the same, with the fields that clusters show."""
+        rows = Rows(self._connection, NODEGROUP_BRIEF, for_update=False)
         return _by_cluster(cluster_ids, await rows.select(cluster_id=list(cluster_ids)))
 
 
@@ -252,7 +257,7 @@ class ContainerRows(Rows[Container]):
     """Containers."""
 
     async def used(self, project_id: str) -> ContainerUse:
-        """What the project's containers take, in any state but Deleted."""
+        """Return what the project's containers use, in any state but Deleted."""
         table = tables.container
         query = sa.select(
             sa.func.count(),
@@ -264,7 +269,7 @@ class ContainerRows(Rows[Container]):
         return ContainerUse(containers=int(row[0]), memory=int(row[1]), cpu=float(row[2]), disk=int(row[3]))
 
     async def use_by_host(self) -> dict[str, ContainerUse]:
-        """What each host holds, by host uuid."""
+        """Return what the containers of each host use, by host uuid."""
         table = tables.container
         query = (
             sa.select(
@@ -283,7 +288,7 @@ class ContainerRows(Rows[Container]):
         }
 
     async def unsettled(self) -> list[str]:
-        """Uuids of containers that something is still to be done for, for a resync."""
+        """Return the uuids of containers with work to do, for a resync."""
         table = tables.container
         query = sa.select(table.c.uuid).where(sa.or_(table.c.deadline_at.is_not(None), table.c.host_id.is_(None)))
         return [row[0] for row in await self._connection.execute(query)]
@@ -293,6 +298,6 @@ class BayContainerRows(Rows[BayContainer]):
     """Containers inside clusters."""
 
     async def inside(self, cluster_id: str) -> frozenset[str]:
-        """The uuids of everything that was made inside that cluster, containers or not."""
+        """Return the uuids of everything that was made inside that cluster, containers or not."""
         query = sa.select(tables.workload.c.uuid).where(tables.workload.c.cluster_id == cluster_id)
         return frozenset(row[0] for row in await self._connection.execute(query))

@@ -1,4 +1,4 @@
-"""Leases: who works on an object now, and the token that fences off whoever worked on it before."""
+"""Leases: the right to work on an object, and the fencing token that shuts out an earlier holder."""
 
 import datetime as dt
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from jeroboam.store.rows import QueryExecutor
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Lease:
-    """One holder's right to write what it finds out about one object."""
+    """The right of one holder to write its results about one object."""
 
     uuid: str
     owner: str
@@ -27,7 +27,7 @@ class Leases:
         self._now = now
 
     async def claim(self, uuid: str, owner: str, seconds: float) -> Lease | None:
-        """The lease, or None while another holds one that has not run out, or when there is no such object."""
+        """Return the lease, or None if another holder has one that has not run out, or if there is no such object."""
         table = self._table
         free = sa.or_(table.c.lease_until.is_(None), table.c.lease_until <= self._now, table.c.lease_owner == owner)
         claim = (
@@ -44,25 +44,25 @@ class Leases:
         return None if token is None else Lease(uuid=uuid, owner=owner, token=int(token))
 
     async def renew(self, lease: Lease, seconds: float) -> bool:
-        """Whether the lease was still held; it then runs that long from now on."""
+        """Return whether the lease was still held; it then runs for that long from now on."""
         return await self._change(lease, lease_until=self._now + dt.timedelta(seconds=seconds))
 
     async def held(self, lease: Lease) -> bool:
-        """Whether it is still held; the row stays as it is until the end of the transaction."""
+        """Whether the lease is still held; its row stays locked until the end of the transaction."""
         table = self._table
         query = sa.select(table.c.lease_token).where(table.c.uuid == lease.uuid).with_for_update()
         return (await self._connection.execute(query)).scalar_one_or_none() == lease.token
 
     async def release(self, lease: Lease) -> bool:
-        """Give it back. False: it had been lost, so what was found out meanwhile is to be discarded."""
+        """Give the lease back. False: it had been lost, so the results of the work have to be discarded."""
         return await self._change(lease, lease_owner=None, lease_until=None)
 
     async def release_all(self) -> None:
-        """Free every object. Only for a process that knows that it is alone."""
+        """Release all leases. Only for a process that knows that no other one runs."""
         await self._connection.execute(self._table.update().values(lease_owner=None, lease_until=None))
 
     async def _change(self, lease: Lease, **values: Any) -> bool:
         table = self._table
-        held = sa.and_(table.c.uuid == lease.uuid, table.c.lease_token == lease.token)
-        result = await self._connection.execute(table.update().where(held).values(**values))
+        condition = sa.and_(table.c.uuid == lease.uuid, table.c.lease_token == lease.token)
+        result = await self._connection.execute(table.update().where(condition).values(**values))
         return bool(result.rowcount)

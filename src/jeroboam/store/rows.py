@@ -1,6 +1,6 @@
-"""Rows to dataclasses and back, and the few queries that every kind of object needs.
+"""Rows to dataclasses and back, and the queries that every kind of object needs.
 
-The JSON columns travel as text and are decoded once, into the type that the dataclass's field has.
+JSON columns are read as text and decoded once, into the type of the dataclass's field.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -32,26 +32,26 @@ class QueryExecutor(Protocol):
 
 
 class QueryConnection(QueryExecutor, Protocol):
-    """A connection with what belongs to the transaction on it."""
+    """A connection with the state of the transaction on it."""
 
     @property
     def broken(self) -> BrokenRows:
-        """Where rows that cannot be read are noted."""
+        """The rows that cannot be read."""
         ...
 
     @property
     def strict(self) -> bool:
-        """Whether a row that cannot be read is an error, and not left out."""
+        """Whether a row that cannot be read is an error, instead of being left out."""
         ...
 
 
 def encode_json(value: Any) -> str:
-    """How the engines write JSON columns."""
+    """Return the text of a JSON column."""
     return msgspec.json.encode(value).decode()
 
 
 class readable(FunctionElement[Any]):  # noqa: N801  (SQLAlchemy's functions are classes, named as functions)
-    """A JSON column of which parts are asked: NULL where it holds none, which SQLite would take for an error."""
+    """A JSON column whose parts are queried: NULL if it holds no JSON, which SQLite would take for an error."""
 
     type = sa.JSON()
     name = "readable"
@@ -82,36 +82,36 @@ class Page:
 class Rows(Generic[T]):
     """The objects of one table, within one transaction."""
 
-    def __init__(self, connection: QueryConnection, kind: "RowKind[T]", *, locking: bool) -> None:
+    def __init__(self, connection: QueryConnection, kind: "RowKind[T]", *, for_update: bool) -> None:
         self._connection = connection
         self._kind = kind
-        self._locking = locking
+        self._for_update = for_update
 
     async def get(self, uuid: str) -> T | None:
-        """The object; in a writing transaction its row is locked until the end.
+        """Return the object; in a writing transaction its row is locked until the end.
 
-        Raises `BrokenRow` for one that is there and cannot be read.
+        Raises `BrokenRow` for a row that exists and cannot be read.
         """
         table = self._kind.table
-        found = await self.where(table.c.uuid == uuid, strict=True)
-        return found[0] if found else None
+        objects = await self.where(table.c.uuid == uuid, strict=True)
+        return objects[0] if objects else None
 
     async def uuids(self, **equals: Any) -> list[str]:
-        """The uuids of those whose fields have these values, of those that cannot be read too."""
+        """Return the uuids of rows whose fields have these values, also of those that cannot be read."""
         query = sa.select(self._kind.table.c.uuid).where(self._kind.only, *self.matching(**equals))
         return [row[0] for row in (await self._connection.execute(query)).all()]
 
     async def where(
         self, *conditions: sa.ColumnElement[bool], limit: int | None = None, strict: bool = False
     ) -> list[T]:
-        """Every object that meets all conditions, in order of arrival; those that cannot be read are left out.
+        """Return all objects that meet all conditions, in order of arrival; unreadable ones are left out.
 
-        With `strict`, as in a strict transaction, such a one raises `BrokenRow`.
+        With `strict`, or in a strict transaction, an unreadable one raises `BrokenRow`.
         """
         query = self._kind.select.where(*conditions).order_by(self._kind.table.c.id)
         if limit is not None:
             query = query.limit(limit)
-        if self._locking:
+        if self._for_update:
             query = query.with_for_update()
         result = await self._connection.execute(query)
         return self._load(self._kind, result.all(), strict=strict)
@@ -128,21 +128,21 @@ class Rows(Generic[T]):
                 if strict:
                     raise BrokenRow(kind.table.name, key) from error
             else:
-                if broken and kind.whole:
+                if broken and kind.is_whole:
                     broken.repaired(kind.table.name, kind.key(row))
         return objects
 
     async def page(
-        self, page: Page, *conditions: sa.ColumnElement[bool], narrowed: Sequence[sa.ColumnElement[bool]] = ()
+        self, page: Page, *conditions: sa.ColumnElement[bool], extra_conditions: Sequence[sa.ColumnElement[bool]] = ()
     ) -> list[T]:
-        """A page of those that meet all conditions, and those by which the asker narrowed the list.
+        """Return a page of the objects that meet all conditions and the extra conditions of the user's filter.
 
-        Raises `Invalid` for a sort key that is no field and `NotFound` for a marker that does not meet the conditions;
-        the narrowing is no business of the marker's, which may have changed since it was shown.
+        Raises `Invalid` for a sort key that is no field and `NotFound` for a marker that does not meet the conditions.
+        The marker need not meet the extra conditions: it may have changed since it was shown.
         """
         kind = self._kind
         key = kind.sort_column(page.sort_key)
-        query = kind.select.where(*conditions, *narrowed)
+        query = kind.select.where(*conditions, *extra_conditions)
         if page.marker is not None:
             query = query.where(await self._after(page, key, conditions))
         order = sa.desc if page.descending else sa.asc
@@ -152,63 +152,63 @@ class Rows(Generic[T]):
         return await self._fill(query, page.limit)
 
     async def _fill(self, query: sa.Select[Any], limit: int | None) -> list[T]:
-        """So many of what the query finds: a page that is not full says that the list is over."""
+        """Return so many objects of the query: a page that is not full means that the list ends."""
         left_out = 0
         while True:
-            asked = None if limit is None else limit + left_out
-            rows = (await self._connection.execute(query if asked is None else query.limit(asked))).all()
-            found = self._load(self._kind, rows)
-            left_out = len(rows) - len(found)
-            if limit is None or len(found) >= limit or len(rows) < (asked or 0):
-                return found[:limit]
+            row_limit = None if limit is None else limit + left_out
+            rows = (await self._connection.execute(query if row_limit is None else query.limit(row_limit))).all()
+            objects = self._load(self._kind, rows)
+            left_out = len(rows) - len(objects)
+            if limit is None or len(objects) >= limit or len(rows) < (row_limit or 0):
+                return objects[:limit]
 
     async def _after(
         self, page: Page, key: sa.ColumnElement[Any], conditions: Sequence[sa.ColumnElement[bool]]
     ) -> sa.ColumnElement[bool]:
-        """The condition that holds for what comes after the marker."""
+        """Return the condition for the rows after the marker."""
         table = self._kind.table
         query = sa.select(key, table.c.id).where(table.c.uuid == page.marker, *conditions)
-        at = (await self._connection.execute(query)).first()
-        if at is None:
+        marker_row = (await self._connection.execute(query)).first()
+        if marker_row is None:
             raise NotFound(f"The marker {page.marker} could not be found.", field="marker")
-        value, row_id = at
-        beyond = table.c.id < row_id if page.descending else table.c.id > row_id
+        value, row_id = marker_row
+        is_later_row = table.c.id < row_id if page.descending else table.c.id > row_id
         if value is None:
-            same = sa.and_(key.is_(None), beyond)
-            return sa.or_(key.is_not(None), same) if page.descending else same
-        # As a parameter of the column's type: of a plain True nobody may ask what is greater.
+            same_value = sa.and_(key.is_(None), is_later_row)
+            return sa.or_(key.is_not(None), same_value) if page.descending else same_value
+        # A parameter of the column's type: SQLAlchemy orders nothing by a plain True.
         mark = sa.literal(value, key.type)
-        further = key < mark if page.descending else sa.or_(key > mark, key.is_(None))
-        return sa.or_(further, sa.and_(key == mark, beyond))
+        is_later_value = key < mark if page.descending else sa.or_(key > mark, key.is_(None))
+        return sa.or_(is_later_value, sa.and_(key == mark, is_later_row))
 
     async def count(self, **equals: Any) -> int:
-        """How many have these values."""
+        """Return the number of rows with these values."""
         return await self.number(*self.matching(**equals))
 
     async def number(self, *conditions: sa.ColumnElement[bool]) -> int:
-        """How many meet all conditions."""
+        """Return the number of rows that meet all conditions."""
         query = sa.select(sa.func.count()).select_from(self._kind.table).where(*conditions)
         return int((await self._connection.execute(query)).scalar_one())
 
     async def select(self, page: Page | None = None, **equals: Any) -> list[T]:
-        """Those whose fields have these values (a list of values: any of them), as a page or all of them."""
+        """Return the objects with these values (a list of values: any of them), as a page or all of them."""
         conditions = self.matching(**equals)
         return await self.where(*conditions) if page is None else await self.page(page, *conditions)
 
     async def find(self, ident: str, **equals: Any) -> list[T]:
-        """Those that a user may mean: by uuid if the text is one, else by name.
+        """Return the objects that a user may mean: by uuid if the text is one, else by name.
 
-        Raises `BrokenRow` where there are some and none of them can be read.
+        Raises `BrokenRow` if there are some and none of them can be read.
         """
         field = "uuid" if is_uuid(ident) else "name"
         conditions = self.matching(**{**equals, field: str(UUID(ident)) if field == "uuid" else ident})
-        found = await self.where(*conditions)
-        if not found and self._connection.broken:
+        objects = await self.where(*conditions)
+        if not objects and self._connection.broken:
             return await self.where(*conditions, strict=True)
-        return found
+        return objects
 
     def matching(self, **equals: Any) -> list[sa.ColumnElement[bool]]:
-        """The conditions that say so."""
+        """Return the conditions for these values."""
         conditions: list[sa.ColumnElement[bool]] = []
         for name, value in equals.items():
             column = self._kind.sort_column(name)
@@ -216,19 +216,19 @@ class Rows(Generic[T]):
         return conditions
 
     async def insert(self, item: T) -> None:
-        """Add the object. Raises `Conflict` for one that is there already."""
+        """Add the object. Raises `Conflict` if it exists already."""
         try:
             await self._connection.execute(self._kind.table.insert().values(**self._kind.dump(item)))
         except sa.exc.IntegrityError as error:
             raise Conflict(f"A {self._kind.table.name} with the same identity already exists.") from error
 
     async def update(self, item: T) -> None:
-        """Write the whole object over the one with its uuid."""
+        """Write the object over the one with its uuid."""
         table, values = self._kind.table, self._kind.dump(item)
         await self._connection.execute(table.update().where(table.c.uuid == values["uuid"]).values(**values))
 
     async def remove(self, **equals: Any) -> int:
-        """Delete those that have these values; how many there were."""
+        """Delete the rows with these values. Return how many there were."""
         result = await self._connection.execute(self._kind.table.delete().where(*self.matching(**equals)))
         return int(result.rowcount)
 
@@ -236,39 +236,39 @@ class Rows(Generic[T]):
 class RowKind(Generic[T]):
     """How one dataclass, or one brief of it, lies in one table.
 
-    `computed` fields are no columns but expressions, which are only read. `derived` columns are no fields: they hold
-    once more what lies deeper in the object, for queries, and are only written. Where a table holds more than one kind
-    of object, `only` says which rows are of this one. `key` is the column that tells a row from others. A kind that is
-    not `whole` leaves out columns of which another kind of the table makes its objects.
+    `computed_columns` are fields that are expressions and not columns of the table; they are only read.
+    `derived_columns` are columns that are not fields: they repeat a nested value of the object for queries, and are
+    only written. Where a table holds several kinds of object, `only` selects the rows of this kind. `key` is the column
+    that identifies a row. A kind with `is_whole` False leaves out columns that another kind of the table reads.
     """
 
     def __init__(
         self,
         table: sa.Table,
-        of: type[T],
+        object_type: type[T],
         *,
         sortable: Mapping[str, sa.ColumnElement[Any]] | None = None,
-        computed: Mapping[str, sa.ColumnElement[Any]] | None = None,
-        derived: Mapping[str, Callable[[T], Any]] | None = None,
+        computed_columns: Mapping[str, sa.ColumnElement[Any]] | None = None,
+        derived_columns: Mapping[str, Callable[[T], Any]] | None = None,
         only: sa.ColumnElement[bool] | None = None,
         key: str = "uuid",
-        whole: bool = True,
+        is_whole: bool = True,
     ) -> None:
         self.table = table
-        self.whole = whole
-        self.of = of
-        hints = get_type_hints(of)
+        self.is_whole = is_whole
+        self.object_type = object_type
+        hints = get_type_hints(object_type)
         self._names = list(hints)
-        self._positional = issubclass(of, msgspec.Struct)
-        self._derived = derived or {}
+        self._positional = issubclass(object_type, msgspec.Struct)
+        self._derived_columns = derived_columns or {}
         self.only: sa.ColumnElement[bool] = sa.true() if only is None else only
-        expressions = computed or {}
+        expressions = computed_columns or {}
         columns = [expressions[name] if name in expressions else table.c[name] for name in hints]
         self.key_column: sa.ColumnElement[Any] = table.c[key]
-        # Behind the columns of the fields there is the key where it is none of them.
+        # The key comes after the columns of the fields, unless it is one of them.
         self._key = self._names.index(key) if key in self._names else len(columns)
-        selected = columns if key in self._names else [*columns, self.key_column]
-        self.select = sa.select(*selected) if only is None else sa.select(*selected).where(only)
+        select_columns = columns if key in self._names else [*columns, self.key_column]
+        self.select = sa.select(*select_columns) if only is None else sa.select(*select_columns).where(only)
         self._decoders: list[Callable[[Any], Any] | None] = []
         for name, column in zip(hints, columns, strict=True):
             if isinstance(column.type, sa.JSON):
@@ -279,45 +279,48 @@ class RowKind(Generic[T]):
                 self._decoders.append(hints[name])
             else:
                 self._decoders.append(None)
-        own = [*(table.c[name] for name in hints if name in table.c), *(table.c[name] for name in self._derived)]
+        own_columns = [
+            *(table.c[name] for name in hints if name in table.c),
+            *(table.c[name] for name in self._derived_columns),
+        ]
         self.sortable: dict[str, sa.ColumnElement[Any]] = {
-            str(column.name): column for column in own if not isinstance(column.type, sa.JSON)
+            str(column.name): column for column in own_columns if not isinstance(column.type, sa.JSON)
         }
         """The columns behind public fields, to sort and filter by."""
         self.sortable["id"] = table.c.id
         self.sortable.update(sortable or {})
 
     def key(self, row: sa.Row[Any]) -> str | int:
-        """What tells the row from others, for the operator who looks for it."""
+        """Return the key that identifies the row, for the operator who looks for it."""
         key: str | int = row[self._key]
         return key
 
     def load(self, row: sa.Row[Any]) -> T:
-        """The object that the row holds. Raises `ValueError` or `TypeError` for one that holds none."""
+        """Return the object in the row. Raises `ValueError` or `TypeError` for a row that holds none."""
         try:
             values = [
                 value if decode is None else decode(value) for decode, value in zip(self._decoders, row, strict=False)
             ]
         except TypeError:
-            # Looked for only now: this runs for each of thousands of rows.
+            # Searched only after an error: this runs for each of thousands of rows.
             for value in row:
                 if isinstance(value, UnreadableValue):
                     raise TypeError(value.text) from None
             raise
         if self._positional:
-            return self.of(*values)
-        return self.of(**dict(zip(self._names, values, strict=True)))
+            return self.object_type(*values)
+        return self.object_type(**dict(zip(self._names, values, strict=True)))
 
     def dump(self, item: T) -> dict[str, Any]:
-        """The row that holds the object. A number that the object has not got yet is the database's to give."""
+        """Return the row for the object. The database gives the number of an object that has none yet."""
         row = {name: getattr(item, name) for name in self._names}
-        row.update((name, of(item)) for name, of in self._derived.items())
+        row.update((name, column_of(item)) for name, column_of in self._derived_columns.items())
         if row.get("id", 0) is None:
             del row["id"]
         return row
 
     def sort_column(self, key: str) -> sa.ColumnElement[Any]:
-        """The column behind a public field; raises `Invalid` if there is none."""
+        """Return the column of a public field. Raises `Invalid` if there is none."""
         column = self.sortable.get(key)
         if column is None:
             raise Invalid(f'The sort_key value "{key}" is an invalid field for sorting', field="sort_key")

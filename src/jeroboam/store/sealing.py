@@ -1,7 +1,7 @@
-"""Secrets inside JSON columns: sealed on the way into the database, opened on the way out.
+"""Secrets inside JSON columns: sealed when they are written to the database, opened when they are read.
 
-The URL of a proxy may hold a password, and lies in templates, in each cluster's copy of its template, and wherever else
-a field has that name. The text is changed and not the objects, so that no place is forgotten. Neighbours: `store`,
+The URL of a proxy may hold a password. It lies in templates, in each cluster's copy of its template, and in any other
+field of that name. The text of the column is changed and not the object, so no place is forgotten. Neighbour: `store`,
 whose engines write and read JSON through this.
 """
 
@@ -20,22 +20,22 @@ _SEALED = re.compile(_KEY + r'"sealed:([A-Za-z0-9_=-]+)"')
 
 
 class SealedJson:
-    """How JSON columns are written and read. Without a sealer nothing is sealed, and what is stays so."""
+    """Writes and reads JSON columns. Without a sealer nothing is sealed, and sealed values stay sealed."""
 
     def __init__(self, sealer: Sealer | None) -> None:
         self._sealer = sealer
 
     def encode(self, value: Any) -> str:
-        """The text of the column."""
+        """Return the text of the column."""
         text = encode_json(value)
         if self._sealer is None or '_proxy":"' not in text:
             return text
         return _PLAIN.sub(self._seal, text)
 
     def decode(self, text: str | bytes) -> str | bytes | UnreadableValue:
-        """The text with its secrets, which `Rows` decodes, typed; `UnreadableValue` for what no key opens.
+        """Return the text with its secrets, which `Rows` decodes; `UnreadableValue` if no key opens one.
 
-        It runs while a result is fetched: an error here would take the rows around this one along.
+        It runs while a result is fetched: an exception here would also lose the other rows.
         """
         if self._sealer is None or not isinstance(text, str) or '_proxy":"sealed:' not in text:
             return text
@@ -46,8 +46,8 @@ class SealedJson:
 
     def _seal(self, match: re.Match[str]) -> str:
         assert self._sealer is not None
-        sealed = self._sealer.seal(match[2].encode(), context=_CONTEXT)
-        return f'"{match[1]}":"sealed:{base64.urlsafe_b64encode(sealed).decode()}"'
+        sealed_octets = self._sealer.seal(match[2].encode(), context=_CONTEXT)
+        return f'"{match[1]}":"sealed:{base64.urlsafe_b64encode(sealed_octets).decode()}"'
 
     def _open(self, match: re.Match[str]) -> str:
         assert self._sealer is not None

@@ -1,7 +1,7 @@
-"""The store: opens the database and hands out transactions.
+"""The store: opens the database and gives out transactions.
 
-SQLite (WAL) has one writer at a time, held back here rather than by lock errors there; PostgreSQL locks rows.
-Nobody above this package sees SQLAlchemy, and nobody holds a transaction open over a call to the outside world.
+SQLite (WAL) has one writer at a time: a lock here makes writers wait, instead of lock errors there. PostgreSQL locks
+rows. Nothing above this package uses SQLAlchemy, and no transaction stays open over a call to the outside world.
 """
 
 import asyncio
@@ -26,8 +26,8 @@ from jeroboam.store.transaction import Transaction
 class _Reading:
     """A SQLite reader that answers at once.
 
-    A read from a local file in WAL mode waits for nobody, and handing it to a thread and back costs more than the
-    read itself; so it is done on the spot. Shaped like the part of an `AsyncConnection` that reading needs.
+    A read from a local file in WAL mode waits for nothing, and a thread would cost more than the read itself. So the
+    read runs in the event loop. It has the part of `AsyncConnection`'s interface that reading needs.
     """
 
     def __init__(self, engine: sa.Engine) -> None:
@@ -36,7 +36,7 @@ class _Reading:
         self.dialect = engine.dialect
 
     async def execute(self, statement: sa.Executable) -> sa.CursorResult[Any]:
-        """The whole result; every caller takes all its rows before it lets go of the event loop."""
+        """Return the whole result; each caller takes all rows before it gives control back to the event loop."""
         if self._connection is None:
             self._connection = self._engine.connect()
         return self._connection.execute(statement)
@@ -48,7 +48,7 @@ class _Reading:
 
 
 class Store:
-    """The one home of all objects."""
+    """Stores all objects."""
 
     def __init__(
         self,
@@ -60,10 +60,10 @@ class Store:
         lock_seconds: float = 10.0,
         answer_seconds: float = 30.0,
     ) -> None:
-        """Nothing is opened yet. The URL is SQLAlchemy's: `sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`.
+        """Open nothing yet. The URL is SQLAlchemy's: `sqlite+aiosqlite:///…` or `postgresql+asyncpg://…`.
 
-        With a sealer secrets inside objects lie sealed in the database. `lock_seconds` is how long a write waits for
-        another program, or for the writes before it; `answer_seconds` is what a PostgreSQL server may take for one
+        With a sealer, secrets inside objects are sealed in the database. `lock_seconds` is how long a write waits for
+        another program, or for the writes before it. `answer_seconds` is how long a PostgreSQL server may take for one
         statement.
         """
         self.broken = BrokenRows()
@@ -100,42 +100,42 @@ class Store:
 
     @contextlib.asynccontextmanager
     async def read(self, *, strict: bool = False) -> AsyncIterator[Transaction]:
-        """A transaction that only reads. With `strict` a row that cannot be read is an error, and not left out.
+        """A transaction that only reads. With `strict` a row that cannot be read raises `BrokenRow`.
 
-        Raises `StoreUnavailable` when the database does not work.
+        Without it such a row is left out. Raises `StoreUnavailable` if the database does not work.
         """
         with self._trouble.watching():
             if self._file is not None:
                 self._file.check()
             if self._reader is not None:
-                yield self._transaction(self._reader, writing=False, strict=strict)
+                yield self._transaction(self._reader, writable=False, strict=strict)
                 return
             async with self._writer.connect() as connection:
-                yield self._transaction(connection, writing=False, strict=strict)
+                yield self._transaction(connection, writable=False, strict=strict)
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[Transaction]:
-        """A transaction that is committed at the end of the block, and undone whole if the block raises.
+        """A transaction that is committed at the end of the block, and rolled back if the block raises.
 
-        Its hints are published after the commit. Raises `StoreUnavailable` when the database does not work.
+        Its hints are published after the commit. Raises `StoreUnavailable` if the database does not work.
         """
         with self._trouble.watching():
             async with self._its_turn(), self._writer.begin() as connection:
                 if self._file is not None:
                     self._file.check()
-                transaction = self._transaction(connection, writing=True)
+                transaction = self._transaction(connection, writable=True)
                 yield transaction
         self._trouble.is_over()
         for topic, key in transaction.messages:
             self._bus.publish(topic, key)
 
-    def _transaction(self, connection: QueryExecutor, *, writing: bool, strict: bool = False) -> Transaction:
+    def _transaction(self, connection: QueryExecutor, *, writable: bool, strict: bool = False) -> Transaction:
         access = TransactionConnection(connection, self.broken, strict=strict)
-        return Transaction(access, self._clock.now(), writing=writing)
+        return Transaction(access, self._clock.now(), writable=writable)
 
     @contextlib.asynccontextmanager
     async def _its_turn(self) -> AsyncIterator[None]:
-        """SQLite has one writer; whoever waits too long behind others is told."""
+        """Wait for the one writer of SQLite. Raises `StoreUnavailable` if that takes too long."""
         if not self._sqlite:
             yield
             return
@@ -150,7 +150,7 @@ class Store:
             self._turn.release()
 
     async def check(self) -> str | None:
-        """What is wrong with the database, in a sentence: asked of it now, and as the last write found it."""
+        """Return the fault of the database in a sentence: as found now, or by the last write. None if it works."""
         try:
             async with asyncio.timeout(self._lock_seconds), self.read() as tx:
                 await tx.ping()
@@ -169,14 +169,14 @@ class Store:
 
 
 class DatabaseFile:
-    """The file that SQLite works on. One that is removed under it would take every write and keep none."""
+    """The file of SQLite. If it is removed while open, writes succeed and are lost."""
 
     def __init__(self, url: str) -> None:
         self._path = sa.make_url(url).database or ""
         self._identity: tuple[int, int] | None = None
 
     def check(self) -> None:
-        """Raise `StoreUnavailable` if the file is another one than at the last call, or gone."""
+        """Raise `StoreUnavailable` if the file is gone, or is not the same as at the last call."""
         if not self._path or self._path == ":memory:":
             return
         try:
@@ -192,7 +192,7 @@ class DatabaseFile:
 
 
 def _sqlite_writer(connection: Any, _record: Any, *, seconds: float) -> None:
-    """The writer's settings: WAL, so that readers never wait; a commit is safe from a crash of the process."""
+    """Configure the writer: WAL, so that readers never wait; a commit survives a crash of the process."""
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute("PRAGMA journal_mode=WAL")
@@ -203,15 +203,15 @@ def _sqlite_writer(connection: Any, _record: Any, *, seconds: float) -> None:
 
 
 def _sqlite_reader(connection: Any, _record: Any) -> None:
-    """A reader's settings: it can change nothing, and opens no transaction beyond its statement."""
+    """Configure a reader: it can change nothing, and opens no transaction beyond its statement."""
     connection.isolation_level = None
     cursor = connection.cursor()
     cursor.execute("PRAGMA query_only=ON")
-    # In WAL mode a reader hardly ever waits, and while it does so does everybody: it runs in the event loop.
+    # In WAL mode a reader hardly ever waits. It runs in the event loop, so everything waits with it.
     cursor.execute("PRAGMA busy_timeout=100")
     cursor.close()
 
 
 def _begin_immediate(connection: sa.Connection) -> None:
-    """Take the write lock at the start: a transaction that read first could not be granted it later."""
+    """Take the write lock at the start: a transaction that reads first may fail to get it later."""
     connection.exec_driver_sql("BEGIN IMMEDIATE")

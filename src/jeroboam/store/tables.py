@@ -1,7 +1,7 @@
 """The tables, as data. Column names are the field names of the domain's dataclasses.
 
-What is filtered, sorted or claimed by has a column of its own; nested parts (spec, desired, observed) are JSON.
-The `id` is only an order of arrival: nothing outside the store sees it but where a published API shows one.
+Fields to filter, sort or claim by have columns of their own; nested parts (spec, desired, observed) are JSON. The `id`
+is only an order of arrival: only published APIs that have such a number show it.
 """
 
 import datetime as dt
@@ -15,7 +15,7 @@ from sqlalchemy.engine import Dialect
 
 @dataclass(frozen=True, slots=True)
 class UnreadableValue:
-    """What a column holds that is of no value of its type: whoever makes an object of the row finds it."""
+    """A column's value that is not of the column's type. The code that makes an object of the row finds it."""
 
     text: str
 
@@ -27,20 +27,20 @@ class UtcDateTime(sa.TypeDecorator[dt.datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:
-        """Keep zones away from engines without them."""
+        """Remove the zone for engines without zones."""
         if value is not None and dialect.name == "sqlite":
             return value.astimezone(dt.UTC).replace(tzinfo=None)
         return value
 
     def process_result_value(self, value: dt.datetime | None, dialect: Dialect) -> dt.datetime | None:
-        """Give every time its zone."""
+        """Add the zone to a time without one."""
         del dialect
         if value is not None and value.tzinfo is None:
             return value.replace(tzinfo=dt.UTC)
         return value
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Callable[[Any], Any]:
-        """One value that is no time must not take the rows around it along."""
+        """Return a processor that gives `UnreadableValue` for a bad time, so that the other rows can be read."""
         read = super().result_processor(dialect, coltype)
 
         def run(value: Any) -> Any:
@@ -67,7 +67,7 @@ def _id() -> sa.Column[Any]:
 
 
 def _owned() -> list[sa.Column[Any]]:
-    """What every object of a project has."""
+    """Return the columns that every object of a project has."""
     return [
         _id(),
         sa.Column("uuid", sa.String(36), nullable=False, unique=True),
@@ -81,7 +81,7 @@ def _times() -> list[sa.Column[Any]]:
 
 
 def _lease() -> list[sa.Column[Any]]:
-    """Who works on the object now; the token grows with each claim and fences off whoever held it before."""
+    """Return the columns of the lease. The token grows with each claim and shuts out the earlier holder."""
     return [
         sa.Column("lease_owner", sa.String(64)),
         sa.Column("lease_token", sa.BigInteger, nullable=False, server_default="0"),
@@ -127,7 +127,7 @@ nodegroup = sa.Table(
     *_owned(),
     sa.Column("cluster_id", sa.String(36), sa.ForeignKey("cluster.uuid"), nullable=False),
     _json("spec"),
-    # These two are the wish's, once more: lists of clusters add them up from the index alone.
+    # These two repeat fields of the wish: lists of clusters add them up from the index alone.
     sa.Column("role", sa.String(255), nullable=False, server_default=""),
     sa.Column("node_count", sa.Integer, nullable=False, server_default="0"),
     _json("desired"),
@@ -235,7 +235,7 @@ outbox = sa.Table(
     sa.Column("created_at", UtcDateTime, nullable=False),
 )
 
-# What is made inside a cluster through the API of 2015: pods, services, replication controllers, containers.
+# Objects inside a cluster, made through the API of 2015: pods, services, replication controllers, containers.
 workload = sa.Table(
     "workload",
     metadata,
@@ -255,7 +255,7 @@ workload = sa.Table(
     *_lease(),
 )
 
-# Machines that the API of 2015 lets users write down; nothing is made of them.
+# Records of machines in the API of 2015; nothing is made of them.
 node_record = sa.Table(
     "node_record",
     metadata,
@@ -269,7 +269,7 @@ node_record = sa.Table(
     *_times(),
 )
 
-# What happened to clusters. No foreign key: an event outlives what it tells of.
+# Events of clusters. No foreign key: an event outlives its cluster.
 event = sa.Table(
     "event",
     metadata,

@@ -1,4 +1,4 @@
-"""The unit of work: everything that one transaction may read and write, and the messages that leave with it."""
+"""The transaction: all that one unit of work may read and write, and the messages that leave after its commit."""
 
 import datetime as dt
 from collections.abc import Callable
@@ -20,7 +20,7 @@ from jeroboam.store.rows import QueryConnection, Rows
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Notification:
-    """Something that happened, on its way out. `payload` is JSON text."""
+    """A notification in the outbox. `payload` is JSON text."""
 
     id: int
     event: str
@@ -30,81 +30,81 @@ class Notification:
 
 
 class Transaction:
-    """What can be read and, in a writing one, written. Rows read in a writing one stay locked until its end."""
+    """Reads and, if writable, writes. In a writable transaction, rows that are read stay locked until its end."""
 
-    def __init__(self, connection: QueryConnection, now: dt.datetime, *, writing: bool) -> None:
+    def __init__(self, connection: QueryConnection, now: dt.datetime, *, writable: bool) -> None:
         self._connection = connection
-        self._writing = writing
+        self._writable = writable
         self.now = now
-        """The time of the transaction, for every stamp that it writes."""
+        """The time of the transaction, for every timestamp that it writes."""
         self.messages: list[tuple[str, str]] = []
         """Hints to publish after the commit."""
 
     @cached_property
     def templates(self) -> kinds.TemplateRows:
-        return kinds.TemplateRows(self._connection, kinds.TEMPLATE, locking=self._writing)
+        return kinds.TemplateRows(self._connection, kinds.TEMPLATE, for_update=self._writable)
 
     @cached_property
     def clusters(self) -> kinds.ClusterRows:
-        return kinds.ClusterRows(self._connection, kinds.CLUSTER, locking=self._writing)
+        return kinds.ClusterRows(self._connection, kinds.CLUSTER, for_update=self._writable)
 
     @cached_property
     def nodegroups(self) -> kinds.NodeGroupRows:
-        return kinds.NodeGroupRows(self._connection, kinds.NODEGROUP, locking=self._writing)
+        return kinds.NodeGroupRows(self._connection, kinds.NODEGROUP, for_update=self._writable)
 
     @cached_property
     def certificates(self) -> Rows[Certificate]:
-        return Rows(self._connection, kinds.CERTIFICATE, locking=self._writing)
+        return Rows(self._connection, kinds.CERTIFICATE, for_update=self._writable)
 
     @cached_property
     def containers(self) -> kinds.ContainerRows:
-        return kinds.ContainerRows(self._connection, kinds.CONTAINER, locking=self._writing)
+        return kinds.ContainerRows(self._connection, kinds.CONTAINER, for_update=self._writable)
 
     @cached_property
     def hosts(self) -> Rows[Host]:
-        return Rows(self._connection, kinds.HOST, locking=self._writing)
+        return Rows(self._connection, kinds.HOST, for_update=self._writable)
 
     @cached_property
     def seen_hosts(self) -> Rows[Host]:
-        """Hosts to choose from: no row is locked, so that no heartbeat waits for the end of the transaction."""
-        return Rows(self._connection, kinds.HOST, locking=False)
+        """Hosts to choose from. No row is locked, so that no heartbeat waits for the end of the transaction."""
+        return Rows(self._connection, kinds.HOST, for_update=False)
 
     @cached_property
     def services(self) -> Rows[ServiceRecord]:
-        return Rows(self._connection, kinds.SERVICE, locking=self._writing)
+        return Rows(self._connection, kinds.SERVICE, for_update=self._writable)
 
     @cached_property
     def events(self) -> history.EventRows:
-        return history.EventRows(self._connection, history.EVENT, locking=False)
+        return history.EventRows(self._connection, history.EVENT, for_update=False)
 
     @cached_property
     def quotas(self) -> kinds.QuotaRows:
-        return kinds.QuotaRows(self._connection, kinds.QUOTA, locking=self._writing)
+        return kinds.QuotaRows(self._connection, kinds.QUOTA, for_update=self._writable)
 
     @cached_property
     def workloads(self) -> kinds.BayContainerRows:
-        return kinds.BayContainerRows(self._connection, kinds.WORKLOAD, locking=self._writing)
+        return kinds.BayContainerRows(self._connection, kinds.WORKLOAD, for_update=self._writable)
 
     @cached_property
     def orchestrated(self) -> Rows[BayManifest]:
-        return Rows(self._connection, kinds.ORCHESTRATED, locking=self._writing)
+        return Rows(self._connection, kinds.ORCHESTRATED, for_update=self._writable)
 
     @cached_property
     def node_records(self) -> Rows[NodeRecord]:
-        return Rows(self._connection, kinds.NODE_RECORD, locking=self._writing)
+        return Rows(self._connection, kinds.NODE_RECORD, for_update=self._writable)
 
-    def leases(self, of: str) -> Leases:
-        """The leases on `cluster`, `container`, `workload` or `orchestrated` objects."""
-        leased = {
+    def leases(self, topic: str) -> Leases:
+        """Return the leases on `cluster`, `container`, `workload` or `orchestrated` objects."""
+        tables_by_kind = {
             "cluster": tables.cluster,
             "container": tables.container,
             "workload": tables.workload,
             "orchestrated": tables.workload,
         }
-        return Leases(self._connection, leased[of], self.now)
+        return Leases(self._connection, tables_by_kind[topic], self.now)
 
     def hint(self, topic: str, key: str) -> None:
-        """Say *look at this object now* once this is committed."""
+        """Send the hint *look at this object now* after the commit."""
         self.messages.append((topic, key))
 
     async def notify(self, event: str, key: str, payload: dict[str, Any]) -> None:
@@ -114,39 +114,39 @@ class Transaction:
         self.hint("outbox", "")
 
     async def ping(self) -> None:
-        """Ask the database for something of a table, however little."""
+        """Read something small from a table."""
         await self._connection.execute(sa.select(tables.quota.c.id).limit(1))
 
     async def look_at_broken_rows(self) -> None:
-        """Forget those that have been repaired or removed since they were met."""
+        """Forget broken rows that have been repaired or removed."""
         if self._connection.broken:
             await recheck.look_again(self._connection)
 
     async def census(self) -> census.Census:
-        """How many there are of everything."""
+        """Count all objects."""
         return await census.take(self._connection)
 
-    async def outgoing(self, most: int) -> list[Notification]:
-        """The oldest notifications that have not left yet."""
+    async def outgoing(self, limit: int) -> list[Notification]:
+        """Return the oldest notifications that have not left yet."""
         table = tables.outbox
         query = sa.select(table.c.id, table.c.topic, table.c.key, table.c.payload, table.c.created_at)
-        rows = await self._connection.execute(query.order_by(table.c.id).limit(most))
+        rows = await self._connection.execute(query.order_by(table.c.id).limit(limit))
         return [Notification(id=row[0], event=row[1], key=row[2], payload=row[3], at=row[4]) for row in rows.all()]
 
     async def sent(self, notifications: list[Notification]) -> None:
-        """They have left: forget them."""
+        """Remove notifications that have left."""
         table = tables.outbox
         await self._connection.execute(table.delete().where(table.c.id.in_([note.id for note in notifications])))
 
     @property
     def _insert(self) -> Callable[[sa.Table], postgresql.Insert | sqlite.Insert]:
-        """An INSERT that knows ON CONFLICT, which both engines have and SQL has not."""
+        """An INSERT with ON CONFLICT, which both engines have and standard SQL has not."""
         return postgresql.insert if self._connection.dialect.name == "postgresql" else sqlite.insert
 
     async def serialise(self, project_id: str, family: str) -> None:
-        """Wait until no other transaction counts this project's objects of that family, and keep others waiting.
+        """Wait until no other transaction counts this project's objects of that family, and block others.
 
-        Between this and the commit a count and an insert are one step, on every engine.
+        Between this call and the commit a count and an insert are one step, on every engine.
         """
         insert = self._insert
         row = {"project_id": project_id, "family": family, "uses": 1}
@@ -158,15 +158,15 @@ class Transaction:
         await self._connection.execute(statement)
 
     async def limit(self, project_id: str, resource: str, default: int) -> int:
-        """The limit that was set for the project, or the default."""
+        """Return the limit that was set for the project, or the default."""
         query = sa.select(tables.quota.c.hard_limit).where(
             tables.quota.c.project_id == project_id, tables.quota.c.resource == resource
         )
-        found = (await self._connection.execute(query)).scalar_one_or_none()
-        return default if found is None else int(found)
+        hard_limit = (await self._connection.execute(query)).scalar_one_or_none()
+        return default if hard_limit is None else int(hard_limit)
 
     async def beat(self, host: str, binary: str) -> None:
-        """Note that a process of ours is alive."""
+        """Write the heartbeat of a process."""
         insert = self._insert
         table = tables.service
         row = {

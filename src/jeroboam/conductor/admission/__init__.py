@@ -1,1 +1,1 @@
-"""Whether a wish can be carried out, asked before it is stored."""
+"""Checks before a wish is stored whether it can be carried out."""

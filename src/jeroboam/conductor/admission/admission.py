@@ -1,7 +1,7 @@
-"""Whether a wish can be carried out at all, asked of the provider's catalogue and of the COE before it is stored.
+"""Checks before a wish is stored whether the provider's catalogue and the COE can carry it out.
 
-The API asks through the port `Admission`. Texts and statuses are those of the container-infra contract, sections 5
-and 6.
+The API calls this through the port `Admission`. Texts and statuses are those of the container-infra contract, sections
+5 and 6. Neighbour: `capacity`, which checks memory, disk and networks.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 
 from jeroboam.coes.base import Coe, SupportsImageVersions, SupportsLoadBalancer, SupportsRollout, SupportsRotation
-from jeroboam.conductor.admission import capacity as fitting
+from jeroboam.conductor.admission import capacity
 from jeroboam.conductor.clusters.plans import image_of
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.clusters import MASTER, ROLES, Cluster, NodeGroup, TemplateSpec, flavor_of
@@ -20,7 +20,7 @@ from jeroboam.providers.base import Catalog, Image, Provider, SupportsScriptRene
 
 @contextmanager
 def _answering() -> Iterator[None]:
-    """A catalogue that cannot be asked now is no fault of the caller's."""
+    """Turn a driver error into `Unavailable`: a catalogue that does not answer is not the caller's fault."""
     try:
         yield
     except DriverError as error:
@@ -28,7 +28,7 @@ def _answering() -> Iterator[None]:
 
 
 class DriverAdmission:
-    """Implements `Admission` with the drivers that this service has."""
+    """Implements `Admission` with the drivers of this service."""
 
     def __init__(self, *, providers: Mapping[str, Provider], coes: Mapping[str, Coe], default_provider: str) -> None:
         self._providers = providers
@@ -36,7 +36,7 @@ class DriverAdmission:
         self._default = default_provider
 
     async def template(self, spec: TemplateSpec, caller: Caller) -> TemplateSpec:
-        """The spec with its driver and its image's distribution filled in."""
+        """Return the spec with its driver and with the distribution of its image."""
         del caller
         with _answering():
             return await self._template(spec)
@@ -54,7 +54,7 @@ class DriverAdmission:
         return replace(spec, driver=driver, cluster_distro=image.os_distro)
 
     async def cluster(self, cluster: Cluster, groups: Sequence[NodeGroup], caller: Caller) -> None:
-        """Raise for anything that the cluster names and the provider has not, or that cannot boot yet."""
+        """Raise if the provider lacks something that the cluster names, or if a node cannot boot yet."""
         with _answering():
             await self._cluster(cluster, groups, caller)
 
@@ -72,18 +72,18 @@ class DriverAdmission:
             await self._balancer(catalog, coe.balancer_image)
         for group in groups:
             await self._flavor(catalog, flavor_of(cluster, group), "flavor_id")
-        await fitting.check_flavors(coe, provider, cluster, groups)
-        await fitting.check_networks(coe, provider, template)
-        await fitting.check_room(coe, provider, cluster, groups)
+        await capacity.check_flavors(coe, provider, cluster, groups)
+        await capacity.check_networks(coe, provider, template)
+        await capacity.check_room(coe, provider, cluster, groups)
         keypair = cluster.spec.keypair
-        named = keypair is not None and not is_ignored(CLUSTERS, "keypair", keypair, driver)
-        if named and not await catalog.has_keypair(str(keypair), caller.user_id):
+        needs_keypair = keypair is not None and not is_ignored(CLUSTERS, "keypair", keypair, driver)
+        if needs_keypair and not await catalog.has_keypair(str(keypair), caller.user_id):
             raise NotFound(f"Unable to find keypair {keypair}.", field="keypair")
         await self._fixed_network(catalog, cluster.spec.fixed_network)
         await self._fixed_subnet(catalog, cluster.spec.fixed_subnet)
 
     async def nodegroup(self, cluster: Cluster, group: NodeGroup, caller: Caller) -> None:
-        """Raise for what the group names and the provider has not, and for labels that the COE cannot honour."""
+        """Raise if the provider lacks something that the group names, or if the COE cannot honour a label."""
         del caller
         with _answering():
             template = replace(cluster.spec.template, labels=group.spec.labels)
@@ -95,18 +95,18 @@ class DriverAdmission:
             image, labels = group.spec.image_id or template.image_id, cluster.spec.labels | group.spec.labels
             await self._bootable(provider.catalog, coe, template.coe, image, labels)
             await self._flavor(provider.catalog, flavor_of(cluster, group), "flavor_id")
-            await fitting.check_flavors(coe, provider, cluster, [group])
-            await fitting.check_room(coe, provider, cluster, [group])
+            await capacity.check_flavors(coe, provider, cluster, [group])
+            await capacity.check_room(coe, provider, cluster, [group])
 
-    async def growth(self, cluster: Cluster, group: NodeGroup, more: int) -> None:
+    async def growth(self, cluster: Cluster, group: NodeGroup, added_nodes: int) -> None:
         with _answering():
             template = cluster.spec.template
             coe, provider = self._coe(template), self._provider(template.driver or self._default)
-            grown = replace(group, spec=replace(group.spec, node_count=more))
-            await fitting.check_room(coe, provider, cluster, [grown])
+            larger_group = replace(group, spec=replace(group.spec, node_count=added_nodes))
+            await capacity.check_room(coe, provider, cluster, [larger_group])
 
     async def change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> frozenset[str]:
-        """Raise unless the drivers can take the cluster there; which nodes have to be made anew for that, by role."""
+        """Return the roles of nodes that the change makes anew. Raise if the drivers cannot carry it out."""
         with _answering():
             return await self._change(before, after, groups)
 
@@ -116,7 +116,7 @@ class DriverAdmission:
             if getattr(old, field) != getattr(new, field):
                 text = f"A cluster with {field} {getattr(old, field)} cannot become one with {getattr(new, field)}."
                 raise Conflict(text, field="cluster_template")
-        # The key pair and the network are what they were: a colleague has no key pair of the creator's.
+        # The key pair and the network stay as they are, unchecked: a colleague has no key pair of the creator's.
         coe = self._coe(new)
         provider = self._provider(new.driver or self._default)
         await self._check(coe, provider.catalog, replace(new, labels=after.spec.labels))
@@ -124,26 +124,26 @@ class DriverAdmission:
             await self._flavor(provider.catalog, flavor_of(after, group), "flavor_id")
             image, labels = group.spec.image_id or new.image_id, after.spec.labels | group.spec.labels
             await self._bootable(provider.catalog, coe, new.coe, image, labels)
-        await fitting.check_flavors(coe, provider, after, groups)
+        await capacity.check_flavors(coe, provider, after, groups)
         if old == new and before.spec.labels == after.spec.labels:
             return frozenset()
         if not isinstance(coe, SupportsRollout):
             return ROLES if old != new else frozenset()
         coe.check_change(replace(old, labels=before.spec.labels), replace(new, labels=after.spec.labels))
-        named = {key for key in coe.node_options if before.spec.labels.get(key) != after.spec.labels.get(key)}
-        if old != new or named - coe.master_options:
+        changed_options = {key for key in coe.node_options if before.spec.labels.get(key) != after.spec.labels.get(key)}
+        if old != new or changed_options - coe.master_options:
             return ROLES
-        return frozenset({MASTER}) if named else frozenset()
+        return frozenset({MASTER}) if changed_options else frozenset()
 
     async def rotation(self, cluster: Cluster) -> None:
-        """Raise unless both drivers of the cluster can do their part of it."""
+        """Raise `Invalid` unless both drivers of the cluster support the rotation."""
         template = cluster.spec.template
         coe, provider = self._coe(template), self._provider(template.driver or self._default)
         if not isinstance(coe, SupportsRotation) or not isinstance(provider, SupportsScriptRenewal):
             raise Invalid(f"Rotating the CA certificate is not supported for {template.coe} on {template.driver}.")
 
     async def _check(self, coe: Coe, catalog: Catalog, spec: TemplateSpec) -> None:
-        """What the COE says of the spec; with a version that cannot be, which ones there are."""
+        """Raise what the COE says of the spec. For a version that does not exist, name the versions that do."""
         try:
             coe.check(spec)
         except Invalid as error:
@@ -156,10 +156,9 @@ class DriverAdmission:
             raise
 
     async def _bootable(self, catalog: Catalog, coe: Coe, name: str, ref: str, labels: dict[str, str]) -> None:
-        """Refuse an image that no node can boot from, by the label where that says which.
+        """Raise for an image that nodes cannot boot from. Name the version label if the label chose it.
 
-        Where images cannot be looked up now, the wish is taken all the same: the cluster's status says what it waits
-        for.
+        If images cannot be looked up now, the wish is accepted. The status of the cluster then says what it waits for.
         """
         try:
             image = await self._image(catalog, image_of(coe, ref, labels), name)
@@ -177,21 +176,25 @@ class DriverAdmission:
         except Temporary:
             return
         if image is None or image.lacking:
-            why = "there is no image for it" if image is None else image.lacking
-            raise Invalid(f"master_lb_enabled cannot be true: {why}", field="master_lb_enabled")
+            reason = "there is no image for it" if image is None else image.lacking
+            raise Invalid(f"master_lb_enabled cannot be true: {reason}", field="master_lb_enabled")
 
     def _coe(self, spec: TemplateSpec) -> Coe:
         coe = self._coes.get(spec.coe)
         if coe is None:
-            known = ", ".join(sorted(self._coes))
-            raise Invalid(f"Requested COE type {spec.coe} is not supported, this service has: {known}.", field="coe")
+            supported_names = ", ".join(sorted(self._coes))
+            raise Invalid(
+                f"Requested COE type {spec.coe} is not supported, this service has: {supported_names}.", field="coe"
+            )
         return coe
 
     def _provider(self, driver: str) -> Provider:
         provider = self._providers.get(driver)
         if provider is None:
-            known = ", ".join(sorted(self._providers))
-            raise Invalid(f"Cluster driver ({driver}) not supported, this service has: {known}.", field="driver")
+            supported_names = ", ".join(sorted(self._providers))
+            raise Invalid(
+                f"Cluster driver ({driver}) not supported, this service has: {supported_names}.", field="driver"
+            )
         return provider
 
     async def _image(self, catalog: Catalog, ref: str, coe: str) -> Image:
@@ -210,11 +213,11 @@ class DriverAdmission:
 
     async def _networks(self, catalog: Catalog, spec: TemplateSpec) -> None:
         if spec.external_network_id is not None:
-            found = [network for network in await catalog.networks(spec.external_network_id) if network.external]
-            if not found:
+            matches = [network for network in await catalog.networks(spec.external_network_id) if network.external]
+            if not matches:
                 text = f"Unable to find external network {spec.external_network_id}."
                 raise Invalid(text, field="external_network_id")
-            if len(found) > 1:
+            if len(matches) > 1:
                 text = f"Multiple external networks exist with same name '{spec.external_network_id}'"
                 raise Conflict(f"{text}, please use the external network ID instead.", field="external_network_id")
         await self._fixed_network(catalog, spec.fixed_network)
@@ -224,13 +227,13 @@ class DriverAdmission:
         if ref is None:
             return
         networks = await catalog.networks(ref)
-        inner = [network for network in networks if not network.external]
-        if networks and not inner:
+        internal_networks = [network for network in networks if not network.external]
+        if networks and not internal_networks:
             text = f"Unable to use fixed network {ref}: it is an external network, and nodes need one inside."
             raise Invalid(text, field="fixed_network")
-        if not inner:
+        if not internal_networks:
             raise Invalid(f"Unable to find fixed network {ref}.", field="fixed_network")
-        if len(inner) > 1:
+        if len(internal_networks) > 1:
             text = f"Multiple networks exist with same name '{ref}', please use the network ID instead."
             raise Conflict(text, field="fixed_network")
 

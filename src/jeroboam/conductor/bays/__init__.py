@@ -1,1 +1,1 @@
-"""The loops of containers and manifests inside bays, and the way into a cluster."""
+"""The loops of containers and manifests inside bays, and the connection to a cluster."""

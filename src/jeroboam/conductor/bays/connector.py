@@ -1,7 +1,7 @@
-"""How the conductor speaks to what users have inside a cluster: its COE, and a plan of what is known of the cluster.
+"""Connects the conductor to what users run inside a cluster: gives the cluster's COE and a plan of its known nodes.
 
-Neighbours: the loops of workloads and of orchestration, and the live questions, which all need it. The cluster loop
-makes such plans itself, from what it has just reserved; here they come from what it wrote down.
+Neighbours: `containers`, `manifests`, `strays` and `queries`, which use the connection. The cluster loop builds its
+plans itself, from the addresses that it has just reserved. Here the plan comes from the stored addresses.
 """
 
 from collections.abc import Callable, Mapping
@@ -23,15 +23,15 @@ T_co = TypeVar("T_co", covariant=True)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClusterConnection(Generic[T_co]):
-    """A cluster that can be spoken to."""
+    """A connection to a cluster."""
 
     coe: T_co
-    """The part of its COE that is spoken to."""
+    """The part of its COE that is used."""
     plan: CoePlan
 
 
 class ClusterConnector:
-    """Finds the way to a cluster."""
+    """Builds connections to clusters."""
 
     def __init__(self, *, store: Store, coes: Mapping[str, Coe], sealer: Sealer) -> None:
         self._store = store
@@ -39,44 +39,45 @@ class ClusterConnector:
         self._sealer = sealer
 
     async def containers(self, cluster_id: str) -> ClusterConnection[SupportsContainers] | None:
-        """The way to its containers; None for a cluster that is gone or on its way out.
+        """Return the connection to its containers; None if the cluster is gone or is being deleted.
 
-        Raises `Temporary` while it is not up, and `Permanent` if it cannot hold single containers.
+        Raises `Temporary` until the cluster is up, and `Permanent` if it cannot hold single containers.
         """
         return await self._to(cluster_id, _containers, "single containers")
 
     async def manifests(self, cluster_id: str) -> ClusterConnection[ManifestClient] | None:
-        """The way to what manifests made there; the same, but for clusters that speak Kubernetes."""
+        """Return the connection to what manifests made there. The same, for clusters that run Kubernetes."""
         return await self._to(cluster_id, _manifests, "objects of Kubernetes")
 
     async def _to(
-        self, cluster_id: str, part: Callable[[Coe], T_co | None], what: str
+        self, cluster_id: str, part: Callable[[Coe], T_co | None], content: str
     ) -> ClusterConnection[T_co] | None:
-        whole = await whole_of(self._store, cluster_id)
-        if whole is None or whole.cluster.operation is Operation.DELETE:
+        state = await whole_of(self._store, cluster_id)
+        if state is None or state.cluster.operation is Operation.DELETE:
             return None
-        cluster = whole.cluster
+        cluster = state.cluster
         coe = self._coes.get(cluster.spec.template.coe)
-        spoken_to = None if coe is None else part(coe)
-        if spoken_to is None:
-            raise Permanent(f"a cluster of {cluster.spec.template.coe} holds no {what}")
-        kinds = {certificate.kind for certificate in whole.certificates}
-        addresses = _addresses(whole)
-        there = [_known(group, addresses) for group in whole.groups]
-        has_master = any(group.desired for group in there if group.spec.role == MASTER)
+        coe_part = None if coe is None else part(coe)
+        if coe_part is None:
+            raise Permanent(f"a cluster of {cluster.spec.template.coe} holds no {content}")
+        kinds = {certificate.kind for certificate in state.certificates}
+        addresses = _addresses(state)
+        groups = [_known(group, addresses) for group in state.groups]
+        has_master = any(group.desired for group in groups if group.spec.role == MASTER)
         if cluster.observed.api_address is None or MAIN not in kinds or not has_master:
             reason = f": {cluster.status_reason}" if cluster.status_reason else ""
             raise Temporary(f"bay {cluster.name} is not up: it is {cluster.status}{reason}")
-        plan = plan_of(cluster, there, addresses, spoken(self._authorities(whole)))
-        return ClusterConnection(coe=spoken_to, plan=plan)
+        plan = plan_of(cluster, groups, addresses, spoken(self._authorities(state)))
+        return ClusterConnection(coe=coe_part, plan=plan)
 
-    def _authorities(self, whole: ClusterState) -> dict[str, Authority]:
-        uuid = whole.cluster.uuid
+    def _authorities(self, state: ClusterState) -> dict[str, Authority]:
+        uuid = state.cluster.uuid
         return {
-            each.kind: Authority(
-                pem=each.pem, key=self._sealer.open(each.sealed_key, context=certificate_context(uuid, each.kind))
+            certificate.kind: Authority(
+                pem=certificate.pem,
+                key=self._sealer.open(certificate.sealed_key, context=certificate_context(uuid, certificate.kind)),
             )
-            for each in whole.certificates
+            for certificate in state.certificates
         }
 
 
@@ -88,16 +89,16 @@ def _manifests(coe: Coe) -> ManifestClient | None:
     return coe.manifests if isinstance(coe, SupportsManifests) else None
 
 
-def _addresses(whole: ClusterState) -> dict[str, str]:
-    """Where the nodes were last seen, by uuid; the load balancer too, where it is the cluster's address."""
-    cluster = whole.cluster
-    found = {node.uuid: node.address for group in whole.groups for node in group.observed if node.address}
+def _addresses(state: ClusterState) -> dict[str, str]:
+    """Return the last known addresses of the nodes, by uuid, and that of the load balancer if there is one."""
+    cluster = state.cluster
+    addresses = {node.uuid: node.address for group in state.groups for node in group.observed if node.address}
     host = urlsplit(cluster.observed.api_address or "").hostname
-    if host is not None and host not in found.values():
-        found[balancer_of(cluster.uuid)] = host
-    return found
+    if host is not None and host not in addresses.values():
+        addresses[balancer_of(cluster.uuid)] = host
+    return addresses
 
 
 def _known(group: NodeGroup, addresses: Mapping[str, str]) -> NodeGroup:
-    """The group with those of its nodes that have an address."""
+    """Return the group with those of its nodes that have an address."""
     return replace(group, desired=tuple(node for node in group.desired if node.uuid in addresses))

@@ -1,8 +1,9 @@
-"""The workload loop: brings the containers inside clusters to what their users asked, and sees what becomes of them.
+"""The loop of containers inside bays: carries out what their users asked for, and observes them.
 
-A pass does only what is missing; what cannot be told from the container itself (whether a reboot was done) is noted
-before it is begun. A container that changes behind our back is seen by the next look. Neighbours: `inside` (deadlines,
-failures), `reach` (the way to a cluster), the COE (what a container is there), `domain.workloads` (what it means).
+A pass does only what is missing. Whether a reboot was done cannot be seen from the container itself, so the reboot is
+noted before it begins. A container that changes by itself is seen by the next look. Neighbours: `objects` (deadlines,
+failures), `connector` (the connection to a cluster), the COE (what a container is there), `domain.bay_containers`
+(states).
 """
 
 from dataclasses import replace
@@ -27,108 +28,116 @@ from jeroboam.store import Lease, Store
 
 
 class BayContainerReconciler(BayObjectReconciler[BayContainer, SupportsContainers]):
-    """The reconciler of workloads."""
+    """The reconciler of containers inside bays."""
 
     topic = "workload"
     _records: BayContainerRecords
 
     def __init__(self, *, store: Store, reach: ClusterConnector, clock: Clock, check_seconds: float) -> None:
         super().__init__(records=BayContainerRecords(store), clock=clock, check_seconds=check_seconds)
-        self._reach = reach
+        self._connector = reach
         self._silent: dict[str, tuple[float, str]] = {}
         """Until when a bay counts as one that does not answer, and why."""
 
     async def generation(self, uuid: str) -> int | None:
-        """Counts what work under way is broken off for: only the wish to be gone overtakes, all else waits its turn."""
-        workload = await self._records.get(uuid)
-        return None if workload is None else int(workload.deleting)
+        """Counts only the delete: it interrupts work in progress. All other wishes wait for their turn."""
+        container = await self._records.get(uuid)
+        return None if container is None else int(container.deleting)
 
     async def _way(self, cluster_id: str) -> ClusterConnection[SupportsContainers] | None:
-        return await self._reach.containers(cluster_id)
+        return await self._connector.containers(cluster_id)
 
     def _bay_gone(self, cluster_id: str) -> None:
         self._silent.pop(cluster_id, None)
 
-    async def _give_up(self, lease: Lease, tried: BayContainer, reason: str) -> None:  # noqa: ARG002  (all that waits)
+    async def _give_up(self, lease: Lease, snapshot: BayContainer, reason: str) -> None:  # noqa: ARG002  (all that waits)
         await self._records.fail(lease, reason)
 
     async def _work(
-        self, lease: Lease, it: BayContainer, reached: ClusterConnection[SupportsContainers]
+        self, lease: Lease, container: BayContainer, connection: ClusterConnection[SupportsContainers]
     ) -> BayContainer:
-        waiting = pending(it)
-        for op in waiting:
-            it = await self._do(lease, it, reached, op)
-        if not waiting:
-            seen = await self._look(reached, it)
-            it = await self._records.save(lease, _seen(it.observed, seen))
-        return it
+        pending_ops = pending(container)
+        for op in pending_ops:
+            container = await self._do(lease, container, connection, op)
+        if not pending_ops:
+            container_state = await self._look(connection, container)
+            container = await self._records.save(lease, _seen(container.observed, container_state))
+        return container
 
     async def _look(
-        self, reached: ClusterConnection[SupportsContainers], workload: BayContainer
+        self, connection: ClusterConnection[SupportsContainers], container: BayContainer
     ) -> BayContainerState | None:
-        """What it is now. A bay that has just not answered is not asked about each of its containers in turn.
+        """Return the state of the container. Raises `Temporary` for a bay that did not answer a moment ago.
 
-        Each would wait for it, and those of other bays behind them.
+        Otherwise each container of that bay would wait for an answer, and containers of other bays behind it.
         """
-        until, reason = self._silent.get(workload.cluster_id, (0.0, ""))
+        until, reason = self._silent.get(container.cluster_id, (0.0, ""))
         if self._clock.monotonic() < until:
             raise Temporary(reason)
         try:
-            seen = await reached.coe.look(reached.plan, workload.uuid)
+            container_state = await connection.coe.look(connection.plan, container.uuid)
         except Temporary as error:
-            self._silent[workload.cluster_id] = (self._clock.monotonic() + SILENT_SECONDS, error.reason)
+            self._silent[container.cluster_id] = (self._clock.monotonic() + SILENT_SECONDS, error.reason)
             raise
-        self._silent.pop(workload.cluster_id, None)
-        return seen
+        self._silent.pop(container.cluster_id, None)
+        return container_state
 
     # ------------------------------------------------------------------------------------------------------- ops
 
     async def _do(
-        self, lease: Lease, workload: BayContainer, reached: ClusterConnection[SupportsContainers], op: BayContainerOp
+        self,
+        lease: Lease,
+        container: BayContainer,
+        connection: ClusterConnection[SupportsContainers],
+        op: BayContainerOp,
     ) -> BayContainer:
-        """One op, to its end; what was seen after it is written with it."""
-        workload = await self._touch(lease, workload)
-        coe, plan, uuid = reached.coe, reached.plan, workload.uuid
-        seen: BayContainerState | None
+        """Carry out one op to its end, and write what was observed after it."""
+        container = await self._touch(lease, container)
+        coe, plan, uuid = connection.coe, connection.plan, container.uuid
+        container_state: BayContainerState | None
         if op.act in {ContainerAction.CREATE, ContainerAction.START, ContainerAction.REBOOT}:
-            seen = await coe.make(plan, _want(workload))
+            container_state = await coe.make(plan, _want(container))
             if op.act is ContainerAction.REBOOT:
-                workload, seen = await self._reboot(lease, workload, reached, op, seen)
+                container, container_state = await self._reboot(lease, container, connection, op, container_state)
             elif op.act is ContainerAction.START:
-                seen = await coe.act(plan, uuid, op.act)
+                container_state = await coe.act(plan, uuid, op.act)
         else:
-            seen = await coe.act(plan, uuid, op.act)
-        return await self._records.save(lease, _seen(workload.observed, seen, seq=op.seq))
+            container_state = await coe.act(plan, uuid, op.act)
+        return await self._records.save(lease, _seen(container.observed, container_state, seq=op.seq))
 
-    async def _touch(self, lease: Lease, workload: BayContainer) -> BayContainer:
-        """Note that something of it may exist from now on, so that a delete knows to look for it."""
-        if workload.observed.touched:
-            return workload
-        return await self._records.save(lease, replace(workload.observed, touched=True))
+    async def _touch(self, lease: Lease, container: BayContainer) -> BayContainer:
+        """Note that something may exist from now on, so that a delete looks for it."""
+        if container.observed.touched:
+            return container
+        return await self._records.save(lease, replace(container.observed, touched=True))
 
     async def _reboot(
         self,
         lease: Lease,
-        workload: BayContainer,
-        reached: ClusterConnection[SupportsContainers],
+        container: BayContainer,
+        connection: ClusterConnection[SupportsContainers],
         op: BayContainerOp,
-        seen: BayContainerState,
+        container_state: BayContainerState,
     ) -> tuple[BayContainer, BayContainerState]:
-        """Start it anew, once: one that was begun before and has been started since was done."""
-        noted = workload.observed
-        if noted.begun == op.seq and seen.started_at != noted.before and seen.state is RuntimeState.RUNNING:
-            return workload, seen
-        if noted.begun != op.seq:
-            begun = replace(noted, begun=op.seq, before=seen.started_at)
-            workload = await self._records.save(lease, begun)
-        return workload, await reached.coe.act(reached.plan, workload.uuid, op.act)
+        """Restart the container once. A reboot that was begun and followed by a start is done."""
+        observed = container.observed
+        if (
+            observed.begun == op.seq
+            and container_state.started_at != observed.before
+            and container_state.state is RuntimeState.RUNNING
+        ):
+            return container, container_state
+        if observed.begun != op.seq:
+            next_observed = replace(observed, begun=op.seq, before=container_state.started_at)
+            container = await self._records.save(lease, next_observed)
+        return container, await connection.coe.act(connection.plan, container.uuid, op.act)
 
 
-def _want(workload: BayContainer) -> DesiredContainer:
-    spec = workload.spec
+def _want(container: BayContainer) -> DesiredContainer:
+    spec = container.spec
     return DesiredContainer(
-        uuid=workload.uuid,
-        name=workload.name,
+        uuid=container.uuid,
+        name=container.name,
         image=spec.image,
         command=words(spec.command) if spec.command else (),
         memory=octets(spec.memory) if spec.memory else None,
@@ -136,9 +145,9 @@ def _want(workload: BayContainer) -> DesiredContainer:
 
 
 def _seen(
-    observed: BayContainerObserved, seen: BayContainerState | None, *, seq: int | None = None
+    observed: BayContainerObserved, container_state: BayContainerState | None, *, seq: int | None = None
 ) -> BayContainerObserved:
-    """What was observed, with this look; `seq` says which op ended before it."""
-    state = RuntimeState.ABSENT if seen is None else seen.state
-    started_at = None if seen is None else seen.started_at
+    """Return the observation with this look merged in; `seq` is the op that ended before it."""
+    state = RuntimeState.ABSENT if container_state is None else container_state.state
+    started_at = None if container_state is None else container_state.started_at
     return replace(observed, state=state, started_at=started_at, silent=None, seq=observed.seq if seq is None else seq)

@@ -1,9 +1,8 @@
-"""The orchestration loop: brings what manifests say into clusters that speak Kubernetes, and sees what becomes of it.
+"""The loop of manifests inside bays: applies manifests to clusters that run Kubernetes, and observes the objects.
 
-An object is had as its manifest says, and known by the uuid that it carries. What changes behind our back is seen by
-the next look; one look at a cluster serves all of its objects. Neighbours: `inside` (deadlines, failures), `reach` (the
-way to a cluster), the COE (what an object is there), `domain.orchestrated` (what it means), `workloads` (the same for
-containers).
+An object is known by the uuid that it carries. A change from outside is seen by the next look. One look at a cluster
+serves all of its objects. Neighbours: `objects` (deadlines, failures), `connector` (the connection to a cluster), the
+COE (what an object is there), `domain.bay_manifests` (states), `containers` (the same for containers).
 """
 
 import asyncio
@@ -25,43 +24,43 @@ from jeroboam.store import Lease, Store
 class _ClusterListing:
     """The last look at one cluster."""
 
-    begun: float = -1.0
-    found: Mapping[str, ManifestState] | None = None
+    started_at: float = -1.0
+    objects: Mapping[str, ManifestState] | None = None
     silent_until: float = -1.0
-    why: str = ""
+    reason: str = ""
 
 
 class ClusterListings:
-    """Looks at clusters, once for everybody who wants to know at the same time."""
+    """Lists the objects of clusters, once for all callers that ask at the same time."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._last: defaultdict[str, _ClusterListing] = defaultdict(_ClusterListing)
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def at(self, reached: ClusterConnection[ManifestClient]) -> Mapping[str, ManifestState]:
-        """What there is, by a look that began after this call did.
+    async def at(self, connection: ClusterConnection[ManifestClient]) -> Mapping[str, ManifestState]:
+        """Return the states of the objects, by a look that began after this call.
 
-        A bay that has just not answered is not asked again by each of its objects in turn: each would wait for it,
-        and those of other bays behind them.
+        A bay that did not answer a moment ago raises `Temporary` at once. Otherwise each of its objects would wait for
+        an answer, and objects of other bays behind it.
         """
-        cluster_id, asked = reached.plan.cluster_id, self._clock.monotonic()
-        last = self._last[cluster_id]
+        cluster_id, called_at = connection.plan.cluster_id, self._clock.monotonic()
+        listing = self._last[cluster_id]
         async with self._turns[cluster_id]:
-            if last.found is not None and last.begun > asked:
-                return last.found
-            if self._clock.monotonic() < last.silent_until:
-                raise Temporary(last.why)
-            last.found, last.begun = None, self._clock.monotonic()
+            if listing.objects is not None and listing.started_at > called_at:
+                return listing.objects
+            if self._clock.monotonic() < listing.silent_until:
+                raise Temporary(listing.reason)
+            listing.objects, listing.started_at = None, self._clock.monotonic()
             try:
-                last.found = await reached.coe.look(reached.plan)
+                listing.objects = await connection.coe.look(connection.plan)
             except Temporary as error:
-                last.silent_until, last.why = self._clock.monotonic() + SILENT_SECONDS, error.reason
+                listing.silent_until, listing.reason = self._clock.monotonic() + SILENT_SECONDS, error.reason
                 raise
-            return last.found
+            return listing.objects
 
     def forget(self, cluster_id: str) -> None:
-        """The cluster is gone."""
+        """Drop the listing: the cluster is gone."""
         self._last.pop(cluster_id, None)
         self._turns.pop(cluster_id, None)
 
@@ -74,31 +73,37 @@ class BayManifestReconciler(BayObjectReconciler[BayManifest, ManifestClient]):
 
     def __init__(self, *, store: Store, reach: ClusterConnector, clock: Clock, check_seconds: float) -> None:
         super().__init__(records=BayManifestRecords(store), clock=clock, check_seconds=check_seconds)
-        self._reach = reach
-        self._looks = ClusterListings(clock)
+        self._connector = reach
+        self._listings = ClusterListings(clock)
 
     async def generation(self, uuid: str) -> int | None:
-        """Counts its wishes: a newer manifest overtakes the one that is being applied, and its end overtakes both."""
-        it = await self._records.get(uuid)
-        return None if it is None else it.generation
+        """Counts its wishes: a newer manifest interrupts the one that is being applied, a delete interrupts both."""
+        manifest = await self._records.get(uuid)
+        return None if manifest is None else manifest.generation
 
     async def _way(self, cluster_id: str) -> ClusterConnection[ManifestClient] | None:
-        return await self._reach.manifests(cluster_id)
+        return await self._connector.manifests(cluster_id)
 
     def _bay_gone(self, cluster_id: str) -> None:
-        self._looks.forget(cluster_id)
+        self._listings.forget(cluster_id)
 
-    async def _work(self, lease: Lease, it: BayManifest, reached: ClusterConnection[ManifestClient]) -> BayManifest:
-        if not is_due(it):
-            found = await self._looks.at(reached)
-            return await self._records.save(lease, replace(it.observed, seen=found.get(it.uuid), silent=None))
-        if not it.observed.touched:
-            # Something of it may exist from now on, so that a delete knows to look for it.
-            it = await self._records.save(lease, replace(it.observed, touched=True))
-        want = DesiredManifest(uuid=it.uuid, kind=it.kind, name=it.name, manifest=it.spec.manifest)
-        seen = await reached.coe.have(reached.plan, want)
-        done = replace(it.observed, generation=it.generation, seen=seen, silent=None)
-        return await self._records.save(lease, done)
+    async def _work(
+        self, lease: Lease, manifest: BayManifest, connection: ClusterConnection[ManifestClient]
+    ) -> BayManifest:
+        if not is_due(manifest):
+            states = await self._listings.at(connection)
+            return await self._records.save(
+                lease, replace(manifest.observed, seen=states.get(manifest.uuid), silent=None)
+            )
+        if not manifest.observed.touched:
+            # Something may exist from now on, so a delete has to look for it.
+            manifest = await self._records.save(lease, replace(manifest.observed, touched=True))
+        desired_manifest = DesiredManifest(
+            uuid=manifest.uuid, kind=manifest.kind, name=manifest.name, manifest=manifest.spec.manifest
+        )
+        state = await connection.coe.have(connection.plan, desired_manifest)
+        observed = replace(manifest.observed, generation=manifest.generation, seen=state, silent=None)
+        return await self._records.save(lease, observed)
 
-    async def _give_up(self, lease: Lease, tried: BayManifest, reason: str) -> None:
-        await self._records.fail(lease, tried.generation, reason)
+    async def _give_up(self, lease: Lease, snapshot: BayManifest, reason: str) -> None:
+        await self._records.fail(lease, snapshot.generation, reason)

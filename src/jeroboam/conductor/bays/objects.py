@@ -1,7 +1,7 @@
-"""How what is inside bays is worked on, of whichever kind: until when, how soon again, and what a failure means.
+"""The pass over an object inside a bay, of either kind: its deadline, its retries and what a failure means.
 
-Every pass asks the cluster's own API, so that it may be broken off and entered again anywhere. Neighbours: `workloads`
-(containers) and `orchestration` (what manifests make), which say what the work is; `workload_records`.
+Every pass asks the cluster's own API, so it can be interrupted and started again anywhere. Neighbours: `containers` and
+`manifests`, which do the work of their kind; `records`, which reads and writes the objects.
 """
 
 import datetime as dt
@@ -22,18 +22,18 @@ from jeroboam.store import Lease
 
 FIRST_RETRY = 0.5
 LONGEST_RETRY = 5.0
-# How soon to look again after a change, at the least: what was just made becomes something else at once.
+# The shortest time until the next look after a change: what was just made changes again soon.
 FIRST_LOOK = 1.0
-# For so long a bay that did not answer is believed to be silent.
+# For so long a bay that did not answer counts as silent.
 SILENT_SECONDS = 10.0
-# A delete that passed its deadline is said to have failed, and goes on.
+# A delete that passed its deadline shows as failed, and goes on.
 DELETE_RETRY = 30.0
 
 log = structlog.get_logger("jeroboam.conductor.bays.containers")
 
 
 class CanRemove(Protocol):
-    """What the end of an object needs of a COE."""
+    """What the delete of an object needs of a COE."""
 
     async def remove(self, plan: CoePlan, uuid: str) -> None: ...
 
@@ -43,7 +43,7 @@ C = TypeVar("C", bound=CanRemove)
 
 
 class BayObjectReconciler(ABC, Generic[T, C]):
-    """The reconciler of one kind of object, on that part of a COE which holds it."""
+    """The reconciler of one kind of object, on the part of a COE that holds it."""
 
     topic: str
 
@@ -51,90 +51,90 @@ class BayObjectReconciler(ABC, Generic[T, C]):
         self._records: BayObjectRecords[T] = records
         self._clock = clock
         self._check_seconds = check_seconds
-        self._met: dict[str, tuple[int, str]] = {}
-        """How often an object's work had to wait since it last went on, and for what."""
+        self._waits: dict[str, tuple[int, str]] = {}
+        """How often the work of an object had to wait since it last went on, and the last reason."""
         self.everything = records.everything
 
     @abstractmethod
     async def _way(self, cluster_id: str) -> ClusterConnection[C] | None:
-        """The way to its bay; None for one that is gone or on its way out."""
+        """Return the connection to its bay; None for a bay that is gone or is being deleted."""
 
     @abstractmethod
     def _bay_gone(self, cluster_id: str) -> None:
         """Forget what is known of that bay."""
 
     @abstractmethod
-    async def _work(self, lease: Lease, it: T, reached: ClusterConnection[C]) -> T:
-        """Do what was asked and has not ended; then, or else, look. The object as it was written last."""
+    async def _work(self, lease: Lease, bay_object: T, connection: ClusterConnection[C]) -> T:
+        """Carry out what has not ended, else look. Return the object as it was last written."""
 
     @abstractmethod
-    async def _give_up(self, lease: Lease, tried: T, reason: str) -> None:
-        """Write that what was tried will not be done, and why."""
+    async def _give_up(self, lease: Lease, snapshot: T, reason: str) -> None:
+        """Write that the work on this snapshot is given up, and the reason."""
 
     async def reconcile(self, lease: Lease) -> float | None:
-        """Do what was asked and has not ended; then look."""
-        it = await self._records.get(lease.uuid)
-        if it is None:
-            self._met.pop(lease.uuid, None)
+        """Carry out what has not ended, or look."""
+        bay_object = await self._records.get(lease.uuid)
+        if bay_object is None:
+            self._waits.pop(lease.uuid, None)
             return None
-        left = self._time_left(it)
+        remaining = self._time_left(bay_object)
         try:
             try:
-                return await within(self._clock, left, self._carry_out(lease, it))
+                return await within(self._clock, remaining, self._carry_out(lease, bay_object))
             except DeadlineExceeded:
-                # A pass that had no time tells nothing new: what the one before it met stands.
-                _, met = self._met.get(it.uuid, (0, "its bay did not answer in time"))
-                return await self._failed(lease, it, Temporary(met), over=True)
+                # A pass that had no time knows nothing new: the reason of the pass before it stands.
+                _, reason = self._waits.get(bay_object.uuid, (0, "its bay did not answer in time"))
+                return await self._failed(lease, bay_object, Temporary(reason), timed_out=True)
             except DriverError as error:
-                return await self._failed(lease, it, error, over=left == 0)
+                return await self._failed(lease, bay_object, error, timed_out=remaining == 0)
         except LeaseLost:
             return None
 
-    def _time_left(self, it: T) -> float | None:
-        if it.deadline_at is None:
+    def _time_left(self, bay_object: T) -> float | None:
+        if bay_object.deadline_at is None:
             return None
-        return max((it.deadline_at - self._clock.now()).total_seconds(), 0)
+        return max((bay_object.deadline_at - self._clock.now()).total_seconds(), 0)
 
-    async def _carry_out(self, lease: Lease, it: T) -> float | None:
-        if it.deleting and not it.observed.touched:
+    async def _carry_out(self, lease: Lease, bay_object: T) -> float | None:
+        if bay_object.deleting and not bay_object.observed.touched:
             await self._records.forget(lease)
             return None
-        reached = await self._way(it.cluster_id)
-        if reached is None:
-            self._bay_gone(it.cluster_id)
-            # The row goes with its cluster's.
+        connection = await self._way(bay_object.cluster_id)
+        if connection is None:
+            self._bay_gone(bay_object.cluster_id)
+            # The row is removed with that of its cluster.
             await self._records.wait(lease, "its bay is being deleted")
             return self._check_seconds
-        if it.deleting:
-            await reached.coe.remove(reached.plan, it.uuid)
+        if bay_object.deleting:
+            await connection.coe.remove(connection.plan, bay_object.uuid)
             await self._records.forget(lease)
             return None
-        it = await self._work(lease, it, reached)
-        self._met.pop(it.uuid, None)
-        return self._next_look(it)
+        bay_object = await self._work(lease, bay_object, connection)
+        self._waits.pop(bay_object.uuid, None)
+        return self._next_look(bay_object)
 
-    def _next_look(self, it: T) -> float:
-        """What has changed lately is looked at sooner."""
-        since = self._clock.now() - (it.updated_at or it.created_at)
+    def _next_look(self, bay_object: T) -> float:
+        """Return the seconds until the next look: sooner for what changed lately."""
+        since = self._clock.now() - (bay_object.updated_at or bay_object.created_at)
         return min(max(since / dt.timedelta(seconds=1), FIRST_LOOK), self._check_seconds)
 
-    async def _failed(self, lease: Lease, tried: T, error: DriverError, *, over: bool) -> float | None:
-        """Write why; try again later if that can help and there is time."""
-        it = await self._records.get(lease.uuid)
-        if it is None:
+    async def _failed(self, lease: Lease, snapshot: T, error: DriverError, *, timed_out: bool) -> float | None:
+        """Write the reason. Return when to try again."""
+        bay_object = await self._records.get(lease.uuid)
+        if bay_object is None:
             return None
-        # What is under way has a deadline.
-        if it.deadline_at is None and not it.deleting:
+        # Work in progress has a deadline; there is none here.
+        if bay_object.deadline_at is None and not bay_object.deleting:
             await self._records.unheard(lease, error.reason)
-            # A bay that is only away for a moment is back soon; one that stays away is not asked all the time.
-            return LONGEST_RETRY if it.observed.silent is None else self._check_seconds
-        if over or isinstance(error, Permanent):
-            log.warning("workload failed", kind=it.kind, workload=it.uuid, reason=error.reason)
-            self._met.pop(it.uuid, None)
-            await self._give_up(lease, tried, f"Timed out: {error.reason}" if over else error.reason)
-            # What has become of it all the same shows at once.
-            return DELETE_RETRY if it.deleting else 0.0
+            # A bay that is away for a moment is back soon; one that stays away is asked less often.
+            return LONGEST_RETRY if bay_object.observed.silent is None else self._check_seconds
+        if timed_out or isinstance(error, Permanent):
+            log.warning("workload failed", kind=bay_object.kind, workload=bay_object.uuid, reason=error.reason)
+            self._waits.pop(bay_object.uuid, None)
+            await self._give_up(lease, snapshot, f"Timed out: {error.reason}" if timed_out else error.reason)
+            # Look at once what became of it nevertheless.
+            return DELETE_RETRY if bay_object.deleting else 0.0
         await self._records.wait(lease, error.reason)
-        tries, _ = self._met.get(it.uuid, (0, ""))
-        self._met[it.uuid] = (tries + 1, error.reason)
-        return DELETE_RETRY if it.observed.failure else min(FIRST_RETRY * 2.0**tries, LONGEST_RETRY)
+        tries, _ = self._waits.get(bay_object.uuid, (0, ""))
+        self._waits[bay_object.uuid] = (tries + 1, error.reason)
+        return DELETE_RETRY if bay_object.observed.failure else min(FIRST_RETRY * 2.0**tries, LONGEST_RETRY)

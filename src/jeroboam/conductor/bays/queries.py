@@ -1,6 +1,6 @@
-"""Live questions to clusters: what a container printed, what a command in one answers, what a manifest is worth.
+"""Live questions to clusters: the log of a container, the output of a command in one, a check of a manifest.
 
-Implements the port `WorkloadGateway`, beside the workload loop and never behind it: a question waits for no lease.
+Implements the port `BayGateway`. Questions run beside the loops and wait for no lease. Neighbour: `connector`.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -15,7 +15,7 @@ from jeroboam.kit.clock import Clock, DeadlineExceeded, within
 
 T = TypeVar("T")
 
-# So long a cluster may think about a manifest before its user is told to wait and see.
+# So long a cluster may take to check a manifest; after that the manifest is accepted.
 CHECK_SECONDS = 5.0
 
 
@@ -23,36 +23,41 @@ class BayQueries:
     """Asks a cluster's own API."""
 
     def __init__(self, *, reach: ClusterConnector, clock: Clock, execute_seconds: float) -> None:
-        self._reach = reach
+        self._connector = reach
         self._clock = clock
         self._execute_seconds = execute_seconds
 
     async def logs(self, cluster_id: str, workload: str) -> str:
-        """What the container printed. Raises `Unavailable`, `NotFound` or `Conflict`."""
-        return await self._ask(cluster_id, workload, lambda at: at.coe.logs(at.plan, workload))
+        """Return what the container printed. Raises `Unavailable`, `NotFound` or `Conflict`."""
+        return await self._ask(cluster_id, workload, lambda bay: bay.coe.logs(bay.plan, workload))
 
     async def execute(self, cluster_id: str, workload: str, command: Sequence[str]) -> ExecResult:
-        """What a command in it answered. Raises the same; a command that takes too long may go on there."""
+        """Return the output of a command. Raises the same. A command that takes too long may go on in the container."""
         limit = self._execute_seconds
-        return await self._ask(cluster_id, workload, lambda at: at.coe.execute(at.plan, workload, command, limit=limit))
+        return await self._ask(
+            cluster_id, workload, lambda bay: bay.coe.execute(bay.plan, workload, command, limit=limit)
+        )
 
-    async def check(self, it: BayManifest) -> None:
-        """Raise `Invalid` with the words of its cluster for a manifest that it refuses.
+    async def check(self, manifest: BayManifest) -> None:
+        """Raise `Invalid` with the answer of its cluster for a manifest that the cluster refuses.
 
-        A cluster that does not answer now refuses nothing: what becomes of the manifest shows later.
+        A cluster that does not answer now refuses nothing. The status of the object then shows what becomes of the
+        manifest.
         """
         try:
-            await within(self._clock, CHECK_SECONDS, self._check(it))
+            await within(self._clock, CHECK_SECONDS, self._check(manifest))
         except (Temporary, DeadlineExceeded):
             return
         except Permanent as error:
             raise Invalid(f"The bay refuses the manifest: {error.reason}", field="manifest") from error
 
-    async def _check(self, it: BayManifest) -> None:
-        reached = await self._reach.manifests(it.cluster_id)
-        if reached is not None:
-            want = DesiredManifest(uuid=it.uuid, kind=it.kind, name=it.name, manifest=it.spec.manifest)
-            await reached.coe.check(reached.plan, want)
+    async def _check(self, manifest: BayManifest) -> None:
+        connection = await self._connector.manifests(manifest.cluster_id)
+        if connection is not None:
+            desired_manifest = DesiredManifest(
+                uuid=manifest.uuid, kind=manifest.kind, name=manifest.name, manifest=manifest.spec.manifest
+            )
+            await connection.coe.check(connection.plan, desired_manifest)
 
     async def _ask(
         self,
@@ -61,8 +66,8 @@ class BayQueries:
         question: Callable[[ClusterConnection[SupportsContainers]], Awaitable[T | None]],
     ) -> T:
         try:
-            reached = await self._reach.containers(cluster_id)
-            answer = None if reached is None else await question(reached)
+            connection = await self._connector.containers(cluster_id)
+            answer = None if connection is None else await question(connection)
         except Temporary as error:
             raise Unavailable(f"The bay cannot be asked now: {error.reason}") from error
         except Permanent as error:

@@ -1,8 +1,7 @@
-"""What the loops of workloads read before and write after their work: one object, under its lease.
+"""Reads and writes objects inside bays for their loops: one object, under its lease.
 
-Containers and what manifests make lie in one table and are kept alike; what differs is how far an object has come,
-and what of an earlier failure stands. Neighbours: `inside`, `workloads`, `orchestration` and `workload_strays`, which
-use this.
+Containers and objects of manifests are kept in one table and in the same way. They differ in how progress is counted
+and in what stands of an earlier failure. Neighbours: `objects`, `containers`, `manifests` and `strays`, which use this.
 """
 
 from abc import ABC, abstractmethod
@@ -22,18 +21,18 @@ class BayObjectRecords(ABC, Generic[T]):
     """Reads and writes the objects of one kind for their loop."""
 
     topic: ClassVar[str]
-    """Under which its leases are held."""
+    """The topic of its leases."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
 
     @abstractmethod
     def _rows(self, tx: Transaction) -> Rows[T]:
-        """Where they lie."""
+        """Return the rows of this kind."""
 
     @abstractmethod
-    def _projected(self, it: T, *, waiting_for: str | None = None) -> T:
-        """It with its public status, as wish and observation make it."""
+    def _projected(self, bay_object: T, *, waiting_for: str | None = None) -> T:
+        """Return the object with its public status, computed from wish and observation."""
 
     async def everything(self) -> Iterable[str]:
         async with self._store.read() as tx:
@@ -44,25 +43,25 @@ class BayObjectRecords(ABC, Generic[T]):
             return await self._rows(tx).get(uuid)
 
     async def wait(self, lease: Lease, reason: str) -> None:
-        """Write what its work waits for, and nothing else."""
+        """Write what the work waits for, and nothing else."""
         await self._write(lease, lambda before: self._projected(before, waiting_for=reason))
 
     async def unheard(self, lease: Lease, reason: str) -> None:
         """Write why its cluster could not be asked."""
 
-        def silent(before: T) -> T:
+        def set_silence(before: T) -> T:
             return self._projected(replace(before, observed=replace(before.observed, silent=reason)))
 
-        await self._write(lease, silent)
+        await self._write(lease, set_silence)
 
     async def forget(self, lease: Lease) -> None:
-        """Remove it."""
+        """Remove the object."""
         async with self._store.write() as tx:
             await self._held(tx, lease)
             await self._rows(tx).remove(uuid=lease.uuid)
 
     async def _write(self, lease: Lease, change: Callable[[T], T]) -> T:
-        """Write what it becomes by the change; nothing is written twice."""
+        """Write the changed object; nothing if the change leaves it as it is."""
         async with self._store.write() as tx:
             before = await self._held(tx, lease)
             after = change(before)
@@ -73,89 +72,89 @@ class BayObjectRecords(ABC, Generic[T]):
             return after
 
     async def _held(self, tx: Transaction, lease: Lease) -> T:
-        it = await self._rows(tx).get(lease.uuid)
-        if it is None or not await tx.leases(self.topic).held(lease):
+        bay_object = await self._rows(tx).get(lease.uuid)
+        if bay_object is None or not await tx.leases(self.topic).held(lease):
             raise LeaseLost(lease.uuid)
-        return it
+        return bay_object
 
 
 class BayContainerRecords(BayObjectRecords[BayContainer]):
-    """Containers, and what there is in clusters altogether."""
+    """Reads and writes containers, and lists all that was made in a cluster."""
 
     topic = "workload"
 
     def _rows(self, tx: Transaction) -> Rows[BayContainer]:
         return tx.workloads
 
-    def _projected(self, it: BayContainer, *, waiting_for: str | None = None) -> BayContainer:
-        return project_workload(it, waiting_for=waiting_for)
+    def _projected(self, container: BayContainer, *, waiting_for: str | None = None) -> BayContainer:
+        return project_workload(container, waiting_for=waiting_for)
 
     async def known(self, cluster_id: str) -> frozenset[str]:
-        """The uuids of all that was made in a cluster."""
+        """Return the uuids of all that was made in a cluster."""
         async with self._store.read() as tx:
             return await tx.workloads.inside(cluster_id)
 
     async def clusters(self) -> Iterable[str]:
-        """The uuids of all clusters."""
+        """Return the uuids of all clusters."""
         async with self._store.read() as tx:
             return await tx.clusters.uuids()
 
     async def save(self, lease: Lease, observed: BayContainerObserved) -> BayContainer:
-        """Write what was observed and what follows for the public status; nothing is written twice.
+        """Write the observation and the public status; nothing if both are unchanged.
 
-        `observed.seq` says which op has ended: what the user has asked for meanwhile still waits. An earlier failure
+        `observed.seq` is the op that has ended: ops that the user asked for meanwhile still wait. An earlier failure
         stands until the user asks for something else.
         """
 
-        def saved(before: BayContainer) -> BayContainer:
-            kept = replace(observed, failure=before.observed.failure, failed=before.observed.failed)
-            return project_workload(replace(before, observed=kept))
+        def set_observed(before: BayContainer) -> BayContainer:
+            new_observed = replace(observed, failure=before.observed.failure, failed=before.observed.failed)
+            return project_workload(replace(before, observed=new_observed))
 
-        return await self._write(lease, saved)
+        return await self._write(lease, set_observed)
 
     async def fail(self, lease: Lease, reason: str) -> BayContainer:
-        """Write that what waits will not be done, and why."""
+        """Write that the pending ops will not be carried out, and the reason."""
 
-        def failed(before: BayContainer) -> BayContainer:
-            waiting, observed = pending(before), replace(before.observed, failure=reason)
-            if waiting:
-                observed = replace(observed, seq=waiting[-1].seq, failed=waiting[0].act)
+        def set_failure(before: BayContainer) -> BayContainer:
+            pending_ops, observed = pending(before), replace(before.observed, failure=reason)
+            if pending_ops:
+                observed = replace(observed, seq=pending_ops[-1].seq, failed=pending_ops[0].act)
             return project_workload(replace(before, observed=observed))
 
-        return await self._write(lease, failed)
+        return await self._write(lease, set_failure)
 
 
 class BayManifestRecords(BayObjectRecords[BayManifest]):
-    """What manifests make."""
+    """Reads and writes what manifests make."""
 
     topic = "orchestrated"
 
     def _rows(self, tx: Transaction) -> Rows[BayManifest]:
         return tx.orchestrated
 
-    def _projected(self, it: BayManifest, *, waiting_for: str | None = None) -> BayManifest:
-        return project_orchestrated(it, waiting_for=waiting_for)
+    def _projected(self, manifest: BayManifest, *, waiting_for: str | None = None) -> BayManifest:
+        return project_orchestrated(manifest, waiting_for=waiting_for)
 
     async def save(self, lease: Lease, observed: BayManifestObserved) -> BayManifest:
-        """Write what was observed and what follows for the public status; nothing is written twice.
+        """Write the observation and the public status; nothing if both are unchanged.
 
-        `observed.generation` says which wish is done: what the user has asked for meanwhile still waits. An earlier
+        `observed.generation` is the wish that is done: a wish that the user made meanwhile still waits. An earlier
         failure stands until the user asks for something else.
         """
 
-        def saved(before: BayManifest) -> BayManifest:
-            kept = replace(observed, failure=before.observed.failure)
-            return project_orchestrated(replace(before, observed=kept))
+        def set_observed(before: BayManifest) -> BayManifest:
+            new_observed = replace(observed, failure=before.observed.failure)
+            return project_orchestrated(replace(before, observed=new_observed))
 
-        return await self._write(lease, saved)
+        return await self._write(lease, set_observed)
 
     async def fail(self, lease: Lease, generation: int, reason: str) -> None:
-        """Write that the wish of that number will not be done, and why; nothing if it is not the last any more."""
+        """Write that the wish of that number will not be carried out; nothing if there is a newer wish."""
 
-        def failed(before: BayManifest) -> BayManifest:
+        def set_failure(before: BayManifest) -> BayManifest:
             if before.generation != generation:
                 return before
             observed = replace(before.observed, generation=generation, failure=reason)
             return project_orchestrated(replace(before, observed=observed))
 
-        await self._write(lease, failed)
+        await self._write(lease, set_failure)

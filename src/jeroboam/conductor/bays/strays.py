@@ -1,8 +1,8 @@
-"""Finds what was made inside clusters for workloads which no longer exist, and removes it.
+"""Finds what was made inside clusters for objects that no longer exist, and removes it.
 
-A container can be left where a process was killed between asking an Engine for it and hearing of it, and its user
-asked for its end meanwhile; so can a pod. It goes by label alone, two looks apart, as the reaper does. Neighbours:
-`reach`, which knows the way to either.
+A process can be killed after it asked an Engine for a container and before it got the answer; if the user then deletes
+the object, the container is left. The same holds for a pod. A stray is found by its label alone and has to be seen by
+two looks, as with `periodic.reaper`. Neighbour: `connector`, which connects to either kind.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -22,7 +22,7 @@ log = structlog.get_logger("jeroboam.conductor.bays.containers")
 
 
 class ListsOwned(Protocol):
-    """What is needed of that part of a COE which holds what users have in a cluster."""
+    """What is needed of the part of a COE that holds the objects of users."""
 
     async def owned(self, plan: CoePlan) -> Sequence[str]: ...
 
@@ -30,7 +30,7 @@ class ListsOwned(Protocol):
 
 
 class StrayCollector:
-    """Looks into every cluster that answers now and then."""
+    """Looks for strays in every cluster that answers, at intervals."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class StrayCollector:
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
-            await retrying(self._look_everywhere, clock=self._clock, what="strays")
+            await retrying(self._look_everywhere, clock=self._clock, subject="strays")
             await self._clock.sleep(self._every_seconds)
 
     async def _look_everywhere(self) -> None:
@@ -62,15 +62,15 @@ class StrayCollector:
                 log.debug("cannot look for strays", cluster=uuid, reason=error.reason)
 
     async def look(self, cluster_id: str) -> list[str]:
-        """One look into one cluster; the strays that were removed."""
-        reached = await self._way(cluster_id)
-        if reached is None:
+        """Look once into one cluster. Return the strays that were removed."""
+        connection = await self._way(cluster_id)
+        if connection is None:
             return []
-        owned = await reached.coe.owned(reached.plan)
-        strays = frozenset(owned) - await self._records.known(cluster_id)
-        removed = sorted(strays & self._suspects.get(cluster_id, frozenset()))
-        for uuid in removed:
+        uuids = await connection.coe.owned(connection.plan)
+        strays = frozenset(uuids) - await self._records.known(cluster_id)
+        removable = sorted(strays & self._suspects.get(cluster_id, frozenset()))
+        for uuid in removable:
             log.warning("removing a stray", cluster=cluster_id, workload=uuid)
-            await reached.coe.remove(reached.plan, uuid)
-        self._suspects[cluster_id] = strays.difference(removed)
-        return removed
+            await connection.coe.remove(connection.plan, uuid)
+        self._suspects[cluster_id] = strays.difference(removable)
+        return removable

@@ -1,8 +1,8 @@
-"""What the loop writes down of a cluster's changes, beside the change itself and in the same transaction.
+"""Writes events and notifications about a cluster's changes, in the same transaction as the change.
 
-For the cluster's users an event, for other services a notification when what was asked for has ended. Neighbours:
-`records`, which calls this with a cluster before and after; `domain.events` and `domain.notifications`, which know what
-is worth telling and in which form.
+Events are for the users of the cluster, notifications are for other services and say how a wish ended. Neighbours:
+`records`, which calls this with a cluster before and after; `domain.events` and `domain.notifications`, which decide
+what is written and in which form.
 """
 
 from jeroboam.domain import events
@@ -14,72 +14,72 @@ from jeroboam.store import Transaction
 
 
 class EventRecorder:
-    """Writes the story of clusters."""
+    """Writes events and notifications of clusters."""
 
     def __init__(self, ids: Ids) -> None:
         self._ids = ids
 
     async def changed(self, tx: Transaction, before: Cluster, after: Cluster) -> None:
-        """The loop has written this over that."""
-        for told in events.worth_telling(before, after):
-            if not events.is_repeated(told, await tx.events.since_wish(after.uuid)):
-                await self._tell(tx, after, told)
+        """Record that the loop has changed the cluster from `before` to `after`."""
+        for draft in events.worth_telling(before, after):
+            if not events.is_repeated(draft, await tx.events.since_wish(after.uuid)):
+                await self._tell(tx, after, draft)
         if after.status != before.status and result_of(after) is not ActionResult.PENDING:
             await self._notify(tx, after)
 
     async def went_back(self, tx: Transaction, before: Cluster, after: Cluster) -> None:
-        """A change has failed for good, and the way back has begun."""
-        why = f" ({before.status_reason})" if before.status_reason else ""
-        message = f"The change failed{why}; the cluster goes back to what it was before."
+        """Record that a change has failed for good and that the rollback has begun."""
+        reason = f" ({before.status_reason})" if before.status_reason else ""
+        message = f"The change failed{reason}; the cluster goes back to what it was before."
         await self._tell(
             tx, after, EventDraft(event_type=events.CLUSTER_ROLLBACK, status=after.status, message=message)
         )
 
     async def gone(self, tx: Transaction, cluster: Cluster) -> None:
-        """Nothing of the cluster is left."""
-        told = EventDraft(event_type=events.CLUSTER_STATUS, status=cluster.status, message="The cluster is gone.")
-        await self._tell(tx, cluster, told)
+        """Record that the cluster is removed."""
+        draft = EventDraft(event_type=events.CLUSTER_STATUS, status=cluster.status, message="The cluster is gone.")
+        await self._tell(tx, cluster, draft)
         await self._notify(tx, cluster)
 
     async def aged(self, tx: Transaction, cluster: Cluster, message: str) -> None:
-        """The cluster is older than a limit allows; with a delete as its operation it is removed for that."""
-        deleted = cluster.operation is Operation.DELETE
-        kind = events.CLUSTER_DELETE if deleted else events.CLUSTER_AGE
+        """Record that the cluster is older than a limit allows; with a delete as its operation, that it is removed."""
+        is_delete = cluster.operation is Operation.DELETE
+        kind = events.CLUSTER_DELETE if is_delete else events.CLUSTER_AGE
         await self._tell(tx, cluster, EventDraft(event_type=kind, status=cluster.status, message=message))
-        if deleted:
+        if is_delete:
             await self._notify(tx, cluster)
 
     async def healed(self, tx: Transaction, cluster: Cluster, group: NodeGroup, message: str) -> None:
-        """A node of that group is replaced, since it has not worked for long."""
-        told = EventDraft(event_type=events.NODE_HEAL, status=cluster.status, message=message)
-        await self._tell(tx, cluster, told, group)
+        """Record that a node of that group is replaced because it has not worked for long."""
+        draft = EventDraft(event_type=events.NODE_HEAL, status=cluster.status, message=message)
+        await self._tell(tx, cluster, draft, group)
 
     async def noted(self, tx: Transaction, cluster: Cluster, event_type: str, message: str) -> None:
-        """Something beside the wish was done on the way, of a type of its own."""
+        """Record something that was done beside the wish, with an event type of its own."""
         await self._tell(tx, cluster, EventDraft(event_type=event_type, status=cluster.status, message=message))
 
     async def scaled(self, tx: Transaction, cluster: Cluster, group: NodeGroup, message: str) -> None:
-        """The service has wished for another size of that group by itself."""
-        told = EventDraft(event_type=events.CLUSTER_RESIZE, status=cluster.status, message=message)
-        await self._tell(tx, cluster, told, group)
+        """Record that the service has wished for another size of that group by itself."""
+        draft = EventDraft(event_type=events.CLUSTER_RESIZE, status=cluster.status, message=message)
+        await self._tell(tx, cluster, draft, group)
         await self._notify(tx, cluster)
 
-    async def _tell(self, tx: Transaction, cluster: Cluster, told: EventDraft, group: NodeGroup | None = None) -> None:
+    async def _tell(self, tx: Transaction, cluster: Cluster, draft: EventDraft, group: NodeGroup | None = None) -> None:
         event = Event(
             uuid=self._ids.uuid(),
             cluster_id=cluster.uuid,
             cluster_name=cluster.name,
             project_id=cluster.project_id,
             nodegroup=None if group is None else group.name,
-            event_type=told.event_type,
-            status=told.status,
-            message=told.message,
+            event_type=draft.event_type,
+            status=draft.status,
+            message=draft.message,
             created_at=tx.now,
         )
         await tx.events.insert(event)
 
     async def _notify(self, tx: Transaction, cluster: Cluster) -> None:
-        """Whoever wished last is the initiator: the loop itself asks for nothing."""
+        """Notify of the end of the last wish. Its author is the initiator: the loop itself asks for nothing."""
         wish = await tx.events.last_wish(cluster.uuid)
         initiator = Initiator(
             user_id=wish.user_id if wish else None,

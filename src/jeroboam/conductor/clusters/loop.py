@@ -1,8 +1,9 @@
 """The cluster loop: brings a cluster's nodes and its COE to what its user wished.
 
-Create, resize, repair and a steady cluster's check are the same phases in the same order; each asks the real thing
-and does only what is missing, so that they may be entered again from any point. The provider makes nodes, the COE
-makes them a cluster, and this module alone decides what a failure means.
+Create, resize, repair and the check of a steady cluster are the same phases in the same order. Each phase asks the real
+thing and does only what is missing, so a pass can start again from any point. The provider makes nodes, the COE makes
+them a cluster, and this module decides what a failure means. Neighbours: `records` (reads and writes), `plans` (from
+rows to drivers and back), `rollout`, `rotation`, `healing` and `scaling` (the steps on a cluster that stands).
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -42,9 +43,9 @@ from jeroboam.store import Lease, Store, StoreUnavailable
 FIRST_RETRY = 0.5
 LONGEST_RETRY = 10.0
 GLANCE_SECONDS = 0.5
-# A delete that passed its deadline is said to have failed, and goes on: delete always ends.
+# A delete that passed its deadline shows as failed, and goes on: a delete always ends.
 DELETE_RETRY = 60.0
-# After so many looks at nodes that are not ready, or at a cluster in which nobody answers, it is not for a moment.
+# After so many looks at nodes that are not ready, or at a cluster that does not answer, waiting longer does not help.
 PATIENT_ATTEMPTS = 3
 
 log = structlog.get_logger("jeroboam.conductor.clusters.loop")
@@ -53,16 +54,16 @@ log = structlog.get_logger("jeroboam.conductor.clusters.loop")
 class _MembersNotReady(Temporary):
     """Members that are not ready yet."""
 
-    def __init__(self, plan: CoePlan, seen: CoeObserved, late: Iterable[MemberState]) -> None:
+    def __init__(self, plan: CoePlan, coe_observed: CoeObserved, late: Iterable[MemberState]) -> None:
         names = {member.uuid: member.name for member in plan.members}
         super().__init__("; ".join(f"{names[member.uuid]}: {member.reason or 'not ready'}" for member in late))
         self.uuids = [member.uuid for member in late]
-        self.seen = seen
+        self.coe_observed = coe_observed
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Drivers:
-    """What clusters can be made with, by name."""
+    """The drivers for clusters, by name."""
 
     providers: Mapping[str, Provider]
     coes: Mapping[str, Coe]
@@ -104,67 +105,67 @@ class ClusterReconciler:
         self.generation = self._records.generation
 
     async def reconcile(self, lease: Lease) -> float | None:
-        """Carry the wish out, or come as near as can be now."""
-        whole = await self._records.load(lease.uuid)
-        if whole is None:
+        """Carry the wish out, or come as near to it as is possible now."""
+        state = await self._records.load(lease.uuid)
+        if state is None:
             self._forget(lease.uuid)
             return None
-        cluster, at = whole.cluster, PassProgress(self._clock, self._notes.setdefault(lease.uuid, PassEvents()))
-        beside = Tasks(report)
+        cluster, progress = state.cluster, PassProgress(self._clock, self._notes.setdefault(lease.uuid, PassEvents()))
+        background = Tasks(report)
         if states.in_progress(cluster):
-            beside.start(f"slow {cluster.uuid}", self._tell_what_is_slow(lease, at))
+            background.start(f"slow {cluster.uuid}", self._tell_what_is_slow(lease, progress))
         try:
-            return await within(self._clock, self._time_left(cluster), self._carry_out(lease, whole, at))
+            return await within(self._clock, self._time_left(cluster), self._carry_out(lease, state, progress))
         except LeaseLost:
             return None
         except DeadlineExceeded:
-            # A pass that had no time tells nothing new: what the one before it met stands.
-            before = None if at.is_slow() else cluster.status_reason
-            return await self._failed(lease, cluster, Temporary(before or at.describe_end()), over=True)
+            # A pass that had no time knows nothing new: the reason of the pass before it stands.
+            before = None if progress.is_slow() else cluster.status_reason
+            return await self._failed(lease, cluster, Temporary(before or progress.describe_end()), timed_out=True)
         except DriverError as error:
-            return await self._failed(lease, cluster, error, over=self._time_left(cluster) == 0)
+            return await self._failed(lease, cluster, error, timed_out=self._time_left(cluster) == 0)
         finally:
-            await beside.close()
-            await self._tell_last(lease, at)
+            await background.close()
+            await self._tell_last(lease, progress)
 
-    async def _carry_out(self, lease: Lease, whole: ClusterState, at: PassProgress) -> float | None:
-        if whole.cluster.operation is Operation.DELETE:
-            at.begin("removing the cluster")
-            await self._destroy(lease, whole.cluster)
+    async def _carry_out(self, lease: Lease, state: ClusterState, progress: PassProgress) -> float | None:
+        if state.cluster.operation is Operation.DELETE:
+            progress.begin("removing the cluster")
+            await self._destroy(lease, state.cluster)
             return None
-        if states.outcome_of(whole.cluster) is OperationOutcome.FAILED:
-            return await self._watch(lease, whole)
-        return await self._build(lease, whole, at)
+        if states.outcome_of(state.cluster) is OperationOutcome.FAILED:
+            return await self._watch(lease, state)
+        return await self._build(lease, state, progress)
 
-    async def _tell(self, lease: Lease, at: PassProgress) -> None:
-        await at.notes.write(partial(self._records.tell, lease))
+    async def _tell(self, lease: Lease, progress: PassProgress) -> None:
+        await progress.notes.write(partial(self._records.tell, lease))
 
-    async def _tell_last(self, lease: Lease, at: PassProgress) -> None:
-        """Tell what is left at the end of a pass; what cannot be stored now is left to the next one."""
+    async def _tell_last(self, lease: Lease, progress: PassProgress) -> None:
+        """Write the events that remain at the end of a pass; those that cannot be stored now stay for the next one."""
         try:
-            await self._tell(lease, at)
-        except Exception as error:  # noqa: BLE001  (it must not stand for what the pass came to)
+            await self._tell(lease, progress)
+        except Exception as error:  # noqa: BLE001  (it must not replace the result of the pass)
             report(f"events of cluster {lease.uuid}", error)
-        if at.notes.are_over():
+        if progress.notes.are_over():
             self._notes.pop(lease.uuid, None)
 
     def _forget(self, uuid: str) -> None:
-        """Nobody waits for that cluster any more."""
+        """Drop what is kept in memory for that cluster."""
         self._attempts.pop(uuid, None)
         self._diagnoses.forget(uuid)
         self._notes.pop(uuid, None)
 
-    async def _tell_what_is_slow(self, lease: Lease, at: PassProgress) -> None:
-        """Whenever the pass has been at one thing for long, write down for its user what it waits for."""
-        written, step = "", ""
+    async def _tell_what_is_slow(self, lease: Lease, progress: PassProgress) -> None:
+        """While a step takes long, write what it waits for, so that the user reads it."""
+        last_wait, step = "", ""
         while True:
             await self._clock.sleep(GLANCE_SECONDS)
             try:
-                await self._tell(lease, at)
-                if at.is_slow() and (wait := at.describe_wait()) != written:
-                    # What one step waits for changes by the second: one event is enough.
-                    await self._records.say(lease, wait, telling=at.step != step)
-                    written, step = wait, at.step
+                await self._tell(lease, progress)
+                if progress.is_slow() and (wait := progress.describe_wait()) != last_wait:
+                    # What a step waits for changes every second: one event for each step is enough.
+                    await self._records.say(lease, wait, with_event=progress.step != step)
+                    last_wait, step = wait, progress.step
             except StoreUnavailable as error:
                 report(f"what cluster {lease.uuid} waits for", error)
 
@@ -175,12 +176,12 @@ class ClusterReconciler:
 
     # ------------------------------------------------------------------------------------------------- failures
 
-    async def _failed(self, lease: Lease, cluster: Cluster, error: DriverError, *, over: bool) -> float | None:
-        """Write why; try again later if that can help and there is time."""
+    async def _failed(self, lease: Lease, cluster: Cluster, error: DriverError, *, timed_out: bool) -> float | None:
+        """Write the reason. Return when to try again."""
         if not states.in_progress(cluster) and cluster.status != "DELETE_FAILED":
             await self._unhealthy(lease, cluster, error)
             return self._check_seconds
-        final = isinstance(error, Permanent) or over
+        final = isinstance(error, Permanent) or timed_out
         if final:
             self._attempts.pop(cluster.uuid, None)
             self._diagnoses.forget(cluster.uuid)
@@ -189,7 +190,7 @@ class ClusterReconciler:
             return 0.0
         observed = cluster.observed
         if final:
-            reason = error.reason if not over else f"Timed out: {error.reason}"
+            reason = error.reason if not timed_out else f"Timed out: {error.reason}"
             observed = replace(observed, failure=reason)
         log.warning("cluster waits" if not final else "cluster failed", cluster=cluster.uuid, reason=error.reason)
         await self._records.save(lease, observed, waiting_for=error.reason)
@@ -203,102 +204,102 @@ class ClusterReconciler:
         return min(FIRST_RETRY * 2.0**attempt, LONGEST_RETRY)
 
     async def _unhealthy(self, lease: Lease, cluster: Cluster, error: DriverError) -> None:
-        """A cluster that was well and does not answer now keeps its status and shows its health."""
+        """Keep the status of a cluster that stopped answering, and show its health."""
         await self._records.save(lease, plans.silent_of(cluster, error.reason))
 
     # --------------------------------------------------------------------------------------------------- phases
 
-    async def _build(self, lease: Lease, whole: ClusterState, at: PassProgress) -> float | None:
-        cluster = whole.cluster
+    async def _build(self, lease: Lease, state: ClusterState, progress: PassProgress) -> float | None:
+        cluster = state.cluster
         provider, coe = self._parts(cluster)
-        authorities = await self._rotation.have_authorities(lease, whole, coe.authorities)
-        groups = await self._plan(lease, whole)
-        want = plans.want_of(cluster, groups, coe)
-        at.begin("looking for the cluster's nodes")
+        authorities = await self._rotation.have_authorities(lease, state, coe.authorities)
+        groups = await self._plan(lease, state)
+        desired_infra = plans.want_of(cluster, groups, coe)
+        progress.begin("looking for the cluster's nodes")
         infra = await provider.observe(cluster.uuid)
-        at.notes.compare_troubles(infra.troubles)
-        complete = not _missing(want, infra)
-        at.begin("making the cluster's network")
-        addresses = plans.addresses_of(infra) if complete else await provider.reserve(want)
+        progress.notes.compare_troubles(infra.troubles)
+        complete = not _missing(desired_infra, infra)
+        progress.begin("making the cluster's network")
+        addresses = plans.addresses_of(infra) if complete else await provider.reserve(desired_infra)
         plan = plans.plan_of(cluster, groups, addresses, spoken(authorities))
-        site = ClusterScope(
+        scope = ClusterScope(
             lease=lease,
-            whole=whole,
+            state=state,
             provider=provider,
             coe=coe,
-            want=want,
+            desired_infra=desired_infra,
             infra=infra,
             plan=plans.as_built(plan, infra),
             boot=replace(plan, authorities=given(authorities)),
-            settle=partial(self._join, coe, at, steady=False),
-            progress=at,
+            settle=partial(self._join, coe, progress, steady=False),
+            progress=progress,
         )
         if not complete:
-            at.begin(f"making {list_names(_missing(want, infra))}")
-            site = site.seeing(await self._ensure(site))
-        return await self._bring_together(site, at, steady=complete and not states.in_progress(cluster))
+            progress.begin(f"making {list_names(_missing(desired_infra, infra))}")
+            scope = scope.seeing(await self._ensure(scope))
+        return await self._bring_together(scope, progress, steady=complete and not states.in_progress(cluster))
 
-    async def _bring_together(self, site: ClusterScope, at: PassProgress, *, steady: bool) -> float | None:
-        """Make one cluster of nodes that run, and take one step of whatever else it is on its way to."""
-        cluster, infra = site.whole.cluster, site.infra
-        at.begin(f"bringing the nodes into the cluster{self._diagnoses.known(cluster.uuid)}")
+    async def _bring_together(self, scope: ClusterScope, progress: PassProgress, *, steady: bool) -> float | None:
+        """Join the nodes to the cluster, and take one step of what else is due: roll-out, rotation, scaling."""
+        cluster, infra = scope.state.cluster, scope.infra
+        progress.begin(f"bringing the nodes into the cluster{self._diagnoses.known(cluster.uuid)}")
         try:
-            seen = await self._join(site.coe, at, site.plan, steady=steady)
+            coe_observed = await self._join(scope.coe, progress, scope.plan, steady=steady)
         except Temporary as error:
-            pause = await rollout.replace_lame(site, self._lame(site, error))
+            pause = await rollout.replace_lame(scope, self._lame(scope, error))
             if pause is None and steady and isinstance(error, _MembersNotReady):
-                return await self._ailing(site, error.seen)
+                return await self._ailing(scope, error.coe_observed)
             if pause is None:
-                raise await self._diagnoses.explain(site, error, self._late(site, error)) from error
-            await self._records.save(site.lease, cluster.observed, nodes=infra.nodes, waiting_for=pause.reason)
+                raise await self._diagnoses.explain(scope, error, self._late(scope, error)) from error
+            await self._records.save(scope.lease, cluster.observed, nodes=infra.nodes, waiting_for=pause.reason)
             return pause.seconds
-        wanted = {node.uuid for node in site.want.nodes}
-        if extra := [node.uuid for node in infra.nodes if node.uuid not in wanted]:
-            gone = [node.name for node in infra.nodes if node.uuid in extra]
-            at.begin(f"removing {list_names(gone)}")
-            await site.provider.remove(cluster.uuid, extra)
-        at.begin("making nodes anew")
-        pause = await rollout.advance(site)
-        await self._tell(site.lease, at)
+        desired_uuids = {node.uuid for node in scope.desired_infra.nodes}
+        if extra := [node.uuid for node in infra.nodes if node.uuid not in desired_uuids]:
+            extra_names = [node.name for node in infra.nodes if node.uuid in extra]
+            progress.begin(f"removing {list_names(extra_names)}")
+            await scope.provider.remove(cluster.uuid, extra)
+        progress.begin("making nodes anew")
+        pause = await rollout.advance(scope)
+        await self._tell(scope.lease, progress)
         if pause is None:
-            at.begin("telling nodes of another certificate authority")
-            pause = await self._rotation.advance(site)
-        if pause is None and seen.due:
-            at.begin("renewing certificates of nodes")
-            await self._rotation.refresh(site, seen.due)
+            progress.begin("telling nodes of another certificate authority")
+            pause = await self._rotation.advance(scope)
+        if pause is None and coe_observed.due:
+            progress.begin("renewing certificates of nodes")
+            await self._rotation.refresh(scope, coe_observed.due)
         self._attempts.pop(cluster.uuid, None)
         self._diagnoses.forget(cluster.uuid)
-        nodes = plans.nodes_of(infra, seen)
+        nodes = plans.nodes_of(infra, coe_observed)
         if pause is not None:
-            await self._records.save(site.lease, cluster.observed, nodes=nodes, waiting_for=pause.reason)
+            await self._records.save(scope.lease, cluster.observed, nodes=nodes, waiting_for=pause.reason)
             return pause.seconds
-        observed = plans.observed_of(cluster, infra, seen)
+        observed = plans.observed_of(cluster, infra, coe_observed)
         if steady and self._scaling is not None:
-            at.begin("asking the cluster for its work")
-            observed, nodes = await self._scaling.advance(site, observed, nodes)
-        await self._records.save(site.lease, observed, nodes=nodes, over=over(site.whole.certificates))
+            progress.begin("asking the cluster for its work")
+            observed, nodes = await self._scaling.advance(scope, observed, nodes)
+        await self._records.save(scope.lease, observed, nodes=nodes, ended_kinds=over(scope.state.certificates))
         return self._check_seconds
 
-    async def _ailing(self, site: ClusterScope, seen: CoeObserved) -> float:
-        """A cluster that was well has nodes that are not: show that, and heal one where its users asked for it."""
-        cluster, nodes = site.whole.cluster, plans.nodes_of(site.infra, seen)
-        await self._records.save(site.lease, plans.ailing_of(cluster, site.infra, seen), nodes=nodes)
-        healed = await self._healing.advance(site)
-        return FIRST_RETRY if healed else self._check_seconds
+    async def _ailing(self, scope: ClusterScope, coe_observed: CoeObserved) -> float:
+        """Show that nodes of a healthy cluster stopped working. Heal one if its users asked for that."""
+        cluster, nodes = scope.state.cluster, plans.nodes_of(scope.infra, coe_observed)
+        await self._records.save(scope.lease, plans.ailing_of(cluster, scope.infra, coe_observed), nodes=nodes)
+        is_healing = await self._healing.advance(scope)
+        return FIRST_RETRY if is_healing else self._check_seconds
 
-    def _lame(self, site: ClusterScope, error: Temporary) -> Collection[str]:
-        """Uuids of members that have not been what they should be for long, by what went wrong.
+    def _lame(self, scope: ClusterScope, error: Temporary) -> Collection[str]:
+        """Return the uuids of members that have not been usable for long.
 
-        Where nobody in the cluster answers, that is one of its masters.
+        If nobody in the cluster answers, that is one of its masters.
         """
-        generation, attempt = self._attempts.get(site.whole.cluster.uuid, (0, 0))
-        if generation != site.whole.cluster.generation or attempt < PATIENT_ATTEMPTS:
+        generation, attempt = self._attempts.get(scope.state.cluster.uuid, (0, 0))
+        if generation != scope.state.cluster.generation or attempt < PATIENT_ATTEMPTS:
             return ()
-        return self._late(site, error)[: None if isinstance(error, _MembersNotReady) else 1]
+        return self._late(scope, error)[: None if isinstance(error, _MembersNotReady) else 1]
 
-    def _late(self, site: ClusterScope, error: Temporary) -> list[str]:
-        """Uuids of the members that are waited for; where nobody in the cluster answers, of its masters."""
-        return error.uuids if isinstance(error, _MembersNotReady) else [member.uuid for member in site.plan.masters]
+    def _late(self, scope: ClusterScope, error: Temporary) -> list[str]:
+        """Return the uuids of members that are waited for; if nobody in the cluster answers, of its masters."""
+        return error.uuids if isinstance(error, _MembersNotReady) else [member.uuid for member in scope.plan.masters]
 
     def _parts(self, cluster: Cluster) -> tuple[Provider, Coe]:
         template = cluster.spec.template
@@ -307,86 +308,86 @@ class ClusterReconciler:
         except KeyError as error:
             raise Permanent(f"this service has no driver {error} any more") from error
 
-    async def _plan(self, lease: Lease, whole: ClusterState) -> tuple[NodeGroup, ...]:
-        groups = tuple(nodegroups.plan(whole.cluster, group, self._ids.uuid) for group in whole.groups)
-        changed = [group for group, before in zip(groups, whole.groups, strict=True) if group != before]
-        if changed:
-            await self._records.save_plan(lease, changed)
+    async def _plan(self, lease: Lease, state: ClusterState) -> tuple[NodeGroup, ...]:
+        groups = tuple(nodegroups.plan(state.cluster, group, self._ids.uuid) for group in state.groups)
+        changed_groups = [group for group, before in zip(groups, state.groups, strict=True) if group != before]
+        if changed_groups:
+            await self._records.save_plan(lease, changed_groups)
         return groups
 
-    async def _ensure(self, site: ClusterScope) -> ObservedInfra:
-        """Make what is missing; each thing made is saved, so that users see it and a crash forgets nothing."""
-        cluster, want = site.whole.cluster, site.want
-        if await rollout.replace_dead(site):
-            site = site.seeing(await site.provider.observe(cluster.uuid))
-        infra = site.infra
-        scripts = {node.uuid: site.script(node.uuid) for node in want.nodes}
-        masters = {member.uuid for member in site.plan.masters}
-        # What goes wrong with that is said when all nodes are up and join.
-        welcoming = Tasks(lambda *_: None)
-        welcomed = False
+    async def _ensure(self, scope: ClusterScope) -> ObservedInfra:
+        """Make the missing nodes. Each new node is saved at once, so that users see it and a crash forgets nothing."""
+        cluster, desired_infra = scope.state.cluster, scope.desired_infra
+        if await rollout.replace_dead(scope):
+            scope = scope.seeing(await scope.provider.observe(cluster.uuid))
+        infra = scope.infra
+        scripts = {node.uuid: scope.script(node.uuid) for node in desired_infra.nodes}
+        masters = {member.uuid for member in scope.plan.masters}
+        # A failure of the early join shows when all nodes are up and join.
+        early_joins = Tasks(lambda *_: None)
+        has_started_join = False
         try:
-            async with aclosing(site.provider.ensure(want, scripts)) as steps:
+            async with aclosing(scope.provider.ensure(desired_infra, scripts)) as steps:
                 async for infra in steps:
-                    site.progress.notes.compare_troubles(infra.troubles)
+                    scope.progress.notes.compare_troubles(infra.troubles)
                     up = {node.uuid for node in infra.nodes if node.state is NodeState.RUNNING}
-                    if len(up) < len(want.nodes):
-                        progress = f"{len(up)} of {len(want.nodes)} nodes are up"
-                        await self._records.save(site.lease, cluster.observed, nodes=infra.nodes, waiting_for=progress)
-                        if not welcomed and masters <= up and isinstance(site.coe, SupportsEarlyJoin):
-                            welcomed = True
-                            welcoming.start("welcome", site.coe.welcome(site.plan))
+                    if len(up) < len(desired_infra.nodes):
+                        progress = f"{len(up)} of {len(desired_infra.nodes)} nodes are up"
+                        await self._records.save(scope.lease, cluster.observed, nodes=infra.nodes, waiting_for=progress)
+                        if not has_started_join and masters <= up and isinstance(scope.coe, SupportsEarlyJoin):
+                            has_started_join = True
+                            early_joins.start("welcome", scope.coe.welcome(scope.plan))
         finally:
-            await welcoming.close()
+            await early_joins.close()
         return infra
 
-    async def _join(self, coe: Coe, at: PassProgress, plan: CoePlan, *, steady: bool) -> CoeObserved:
-        """Have every member in the cluster and working, and nobody else.
+    async def _join(self, coe: Coe, progress: PassProgress, plan: CoePlan, *, steady: bool) -> CoeObserved:
+        """Wait until every member works in the cluster, and remove strangers.
 
-        Nodes that have to go are strangers to the plan; they leave only after the others are well.
+        Nodes that have to go are strangers to the plan. They leave after the others work.
         """
-        seen = await (coe.observe(plan) if steady else coe.join(plan, at))
-        if steady and not all(member.ready for member in seen.members):
-            seen = await coe.join(plan, at)
-        late = [member for member in seen.members if not member.ready]
+        coe_observed = await (coe.observe(plan) if steady else coe.join(plan, progress))
+        if steady and not all(member.ready for member in coe_observed.members):
+            coe_observed = await coe.join(plan, progress)
+        late = [member for member in coe_observed.members if not member.ready]
         if late:
-            raise _MembersNotReady(plan, seen, late)
-        if seen.strangers:
-            at.begin(f"draining {list_names(seen.strangers)} before the end")
-            await coe.leave(plan, seen.strangers, at)
-        return seen
+            raise _MembersNotReady(plan, coe_observed, late)
+        if coe_observed.strangers:
+            progress.begin(f"draining {list_names(coe_observed.strangers)} before the end")
+            await coe.leave(plan, coe_observed.strangers, progress)
+        return coe_observed
 
-    async def _watch(self, lease: Lease, whole: ClusterState) -> float | None:
-        """A cluster whose last wish failed: see how what there is of it fares, change nothing."""
-        cluster = whole.cluster
+    async def _watch(self, lease: Lease, state: ClusterState) -> float | None:
+        """Observe a cluster whose last wish failed, and change nothing."""
+        cluster = state.cluster
         provider, coe = self._parts(cluster)
         infra = await provider.observe(cluster.uuid)
         observed, nodes = cluster.observed, infra.nodes
-        plan = plans.plan_of(cluster, plans.standing(whole.groups, infra), plans.addresses_of(infra), {})
+        plan = plans.plan_of(cluster, plans.standing(state.groups, infra), plans.addresses_of(infra), {})
         if plan.masters:
-            known = await self._rotation.have_authorities(lease, whole, coe.authorities)
+            authorities = await self._rotation.have_authorities(lease, state, coe.authorities)
             try:
-                seen = await coe.observe(plans.as_built(replace(plan, authorities=spoken(known)), infra))
+                coe_observed = await coe.observe(plans.as_built(replace(plan, authorities=spoken(authorities)), infra))
             except DriverError as error:
                 observed = plans.silent_of(cluster, error.reason)
             else:
-                observed, nodes = plans.failed_of(cluster, infra, seen), plans.all_of(infra, seen)
+                observed, nodes = plans.failed_of(cluster, infra, coe_observed), plans.all_of(infra, coe_observed)
         await self._records.save(lease, observed, nodes=nodes)
         return self._check_seconds
 
     async def _destroy(self, lease: Lease, cluster: Cluster) -> None:
-        """Remove it from wherever it may be. Parses nothing that a user wrote."""
+        """Remove the cluster from every provider that may have it. Parses nothing that a user wrote."""
         provider = self._drivers.providers.get(cluster.spec.template.driver or "")
         for driver in [provider] if provider is not None else self._drivers.providers.values():
             await driver.destroy(cluster.uuid)
-            left = await driver.observe(cluster.uuid)
-            if left.nodes or left.network_id is not None:
+            remaining = await driver.observe(cluster.uuid)
+            if remaining.nodes or remaining.network_id is not None:
                 raise Temporary("something of the cluster was still being made; it is removed next")
         await self._records.forget(lease)
         self._forget(cluster.uuid)
 
 
-def _missing(want: DesiredInfra, infra: ObservedInfra) -> list[str]:
-    """Names of wanted nodes that do not run."""
-    running = {node.uuid for node in infra.nodes if node.state is NodeState.RUNNING}
-    return [node.name for node in want.nodes if node.uuid not in running]
+def _missing(desired_infra: DesiredInfra, infra: ObservedInfra) -> list[str]:
+    """Return the names of desired nodes that do not run."""
+    running_uuids = {node.uuid for node in infra.nodes if node.state is NodeState.RUNNING}
+    return [node.name for node in desired_infra.nodes if node.uuid not in running_uuids]

@@ -1,6 +1,6 @@
-"""Which nodes a group should have: a pure plan from its wish and what is there.
+"""Plans which nodes a group should have: a pure function of its wish and of its nodes.
 
-Names are given once and never again, so that nothing that outlives a removed node can be taken for a new one's.
+A node name is never used again, so nothing that outlives a removed node can be taken for a new node's.
 """
 
 import re
@@ -15,19 +15,19 @@ _PART = re.compile(r"[a-z0-9]([a-z0-9-]{0,22}[a-z0-9])?")
 
 
 def plan(cluster: Cluster, group: NodeGroup, new_uuid: Callable[[], str]) -> NodeGroup:
-    """The group with as many desired nodes as it wishes for (none when it is being deleted).
+    """Return the group with as many desired nodes as it wishes for; none if it is being deleted.
 
-    The nodes that the wish names go in any case, and others take their places where the group does not shrink by as
-    many. What goes beyond them: nodes that do not work, then the youngest.
+    The nodes that the wish names go in any case. If the group does not shrink by as many, new nodes take their places.
+    If more nodes have to go, those that do not work go first, then the youngest.
     """
-    wanted = 0 if group.deleting else group.spec.node_count
-    named = {node.uuid for node in leaving_nodes(group)}
-    nodes, index = [node for node in group.desired if node.uuid not in named], group.next_index
-    group_left = replace(group, desired=tuple(nodes))
-    if len(nodes) > wanted:
-        leaving = set(_leaving(group_left, len(nodes) - wanted))
-        nodes = [node for node in nodes if node.uuid not in leaving]
-    while len(nodes) < wanted:
+    count = 0 if group.deleting else group.spec.node_count
+    leaving_uuids = {node.uuid for node in leaving_nodes(group)}
+    nodes, index = [node for node in group.desired if node.uuid not in leaving_uuids], group.next_index
+    remaining_group = replace(group, desired=tuple(nodes))
+    if len(nodes) > count:
+        surplus_uuids = set(_leaving(remaining_group, len(nodes) - count))
+        nodes = [node for node in nodes if node.uuid not in surplus_uuids]
+    while len(nodes) < count:
         nodes.append(Node(uuid=new_uuid(), name=_name(cluster, group, index)))
         index += 1
     if tuple(nodes) == group.desired:
@@ -36,16 +36,16 @@ def plan(cluster: Cluster, group: NodeGroup, new_uuid: Callable[[], str]) -> Nod
 
 
 def _name(cluster: Cluster, group: NodeGroup, index: int) -> str:
-    """`<cluster>-<start of its uuid>-<group or role>-<number>`, at most 63 characters, as host names go."""
+    """Return `<cluster>-<start of its uuid>-<group or role>-<number>`: at most 63 characters, as a host name."""
     tail = f"-{cluster.uuid[:8]}-{_part(group)}-{index}"
     head = cluster.name.lower().replace("_", "-").replace(".", "-")[: 63 - len(tail)]
     return head.rstrip("-") + tail
 
 
 def _part(group: NodeGroup) -> str:
-    """What stands for the group in the names of its nodes; no other group of the cluster has the same.
+    """Return the part of a node name that stands for the group; no other group of the cluster has the same.
 
-    A name that no host name can hold as it is, or that stands for a default group, is marked by the group's uuid.
+    A group name that is no valid host name, or that is the name of a role, gets the start of the group's uuid.
     """
     if group.name in _NAMED_BY_ROLE:
         return group.spec.role
@@ -56,18 +56,18 @@ def _part(group: NodeGroup) -> str:
 
 
 def _leaving(group: NodeGroup, count: int) -> list[str]:
-    """Uuids of the nodes that go when so many have to."""
-    seen = {node.uuid: node for node in group.observed}
-    # A wish that an earlier version of the service wrote holds them as the user did.
-    named = {plain_ident(ident) for ident in group.spec.nodes_to_remove}
+    """Return the uuids of the nodes that go if so many have to."""
+    observed = {node.uuid: node for node in group.observed}
+    # A wish that an earlier version of the service wrote holds the words of the user.
+    idents = {plain_ident(ident) for ident in group.spec.nodes_to_remove}
 
     def order(place: int) -> tuple[bool, bool, int]:
         node = group.desired[place]
-        known = seen.get(node.uuid)
-        asked_for = bool(named & node_idents(node, known))
-        works = known is not None and known.ready and known.state is NodeState.RUNNING
+        node_observed = observed.get(node.uuid)
+        is_named = bool(idents & node_idents(node, node_observed))
+        works = node_observed is not None and node_observed.ready and node_observed.state is NodeState.RUNNING
         # The first master holds the cluster's address: it goes last.
-        return (not asked_for, works, -place)
+        return (not is_named, works, -place)
 
     places = sorted(range(len(group.desired)), key=order)
     return [group.desired[place].uuid for place in places[:count]]

@@ -1,7 +1,7 @@
-"""Events that passes over one cluster have to tell beside its status, kept until they are stored.
+"""Keeps the events of passes over one cluster until they are stored, beside those of its status.
 
-What was done over an objection is done once: a note of it outlives a pass that is cancelled, and a store that does not
-work. Neighbours: `progress`, which adds notes; the cluster loop, which has them written.
+An act against an objection, such as a disruption budget, happens once. Its note outlives a pass that is cancelled, and
+a store that does not work. Neighbours: `progress`, which adds notes; the cluster loop, which writes them.
 """
 
 import asyncio
@@ -14,35 +14,35 @@ Note = tuple[str, str]
 
 
 class PassEvents:
-    """Of one cluster, in this process."""
+    """The events of one cluster, in this process."""
 
     def __init__(self) -> None:
-        self._waiting: list[Note] = []
+        self._pending: list[Note] = []
         self._troubles: tuple[str, ...] = ()
         self._turn = asyncio.Lock()
 
     def add(self, event_type: str, sentence: str) -> None:
-        """Have it told."""
-        self._waiting.append((event_type, sentence))
+        """Add an event."""
+        self._pending.append((event_type, sentence))
 
     def compare_troubles(self, troubles: Sequence[str]) -> None:
-        """Note what was taken away at the last look and is there again; these are missing now."""
+        """Add an event for each trouble of the last look that is repaired now, and keep the present ones."""
         for trouble in self._troubles:
             if trouble not in troubles:
                 self.add(CLUSTER_REPAIR, f"{trouble[:1].upper()}{trouble[1:]}; it was made again.")
         self._troubles = tuple(troubles)
 
     def are_over(self) -> bool:
-        """Whether there is nothing to remember."""
-        return not self._waiting and not self._troubles
+        """Whether there is nothing to keep."""
+        return not self._pending and not self._troubles
 
     async def write(self, store: Callable[[Sequence[Note]], Awaitable[None]]) -> None:
-        """Store what waits, each note once; one that was not stored waits on."""
-        # A cancelled caller could not know whether its commit came to pass.
+        """Store the notes, each once. A note that could not be stored stays."""
+        # A cancelled caller could not know whether its commit happened.
         await asyncio.shield(self._write(store))
 
     async def _write(self, store: Callable[[Sequence[Note]], Awaitable[None]]) -> None:
         async with self._turn:
-            if notes := tuple(self._waiting):
+            if notes := tuple(self._pending):
                 await store(notes)
-                del self._waiting[: len(notes)]
+                del self._pending[: len(notes)]

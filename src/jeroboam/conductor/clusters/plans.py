@@ -1,6 +1,6 @@
-"""From a cluster's rows to what its drivers are asked for, and from what they saw back to rows. Pure.
+"""Builds what the drivers are asked for from a cluster's rows, and rows from what the drivers observed. Pure.
 
-Neighbours: the cluster loop, which asks them.
+Neighbours: the cluster loop and its steps, which call this.
 """
 
 from collections.abc import Iterable, Mapping
@@ -28,27 +28,27 @@ from jeroboam.providers.base import DesiredInfra, DesiredNode, ObservedInfra
 
 
 def image_of(coe: Coe, ref: str, labels: dict[str, str]) -> str:
-    """What nodes boot from."""
+    """Return the image that nodes boot from."""
     return coe.image(ref, labels) if isinstance(coe, SupportsImageVersions) else ref
 
 
 def want_of(cluster: Cluster, groups: Iterable[NodeGroup], coe: Coe) -> DesiredInfra:
-    """The infrastructure of that cluster, as it should be."""
+    """Return the infrastructure that the cluster should have."""
 
-    def node(group: NodeGroup, node: Node) -> DesiredNode:
-        named = group.spec.image_id or cluster.spec.template.image_id
+    def build_node(group: NodeGroup, node: Node) -> DesiredNode:
+        image_ref = group.spec.image_id or cluster.spec.template.image_id
         return DesiredNode(
             uuid=node.uuid,
             name=node.name,
             group=group.name,
             role=group.spec.role,
-            image=image_of(coe, named, cluster.spec.labels | group.spec.labels),
+            image=image_of(coe, image_ref, cluster.spec.labels | group.spec.labels),
             flavor=flavor_of(cluster, group),
             docker_volume_size=group.spec.docker_volume_size,
             build=group.spec.build,
         )
 
-    nodes = tuple(node(group, desired) for group in groups for desired in group.desired)
+    nodes = tuple(build_node(group, node) for group in groups for node in group.desired)
     if cluster.spec.master_lb_enabled and isinstance(coe, SupportsLoadBalancer):
         nodes = (*nodes, _balancer(cluster, coe))
     return DesiredInfra(
@@ -57,7 +57,7 @@ def want_of(cluster: Cluster, groups: Iterable[NodeGroup], coe: Coe) -> DesiredI
 
 
 def balancer_of(cluster_id: str) -> str:
-    """The uuid of the cluster's load balancer, as a server of the provider."""
+    """Return the uuid of the cluster's load balancer, as a server of the provider."""
     return str(uuid5(UUID(cluster_id), LOAD_BALANCER))
 
 
@@ -74,14 +74,18 @@ def _balancer(cluster: Cluster, coe: SupportsLoadBalancer) -> DesiredNode:
 
 
 def addresses_of(infra: ObservedInfra) -> dict[str, str]:
-    """Where the nodes are, by uuid."""
+    """Return the addresses of the nodes, by uuid."""
     return {node.uuid: node.address for node in infra.nodes if node.address is not None}
 
 
 def standing(groups: Iterable[NodeGroup], infra: ObservedInfra) -> list[NodeGroup]:
-    """The groups, with only those of their nodes that were made."""
-    made = {node.uuid for node in infra.nodes if node.address is not None and node.state is not NodeState.CREATING}
-    return [replace(group, desired=tuple(node for node in group.desired if node.uuid in made)) for group in groups]
+    """Return the groups, each with those of its nodes that exist."""
+    made_uuids = {
+        node.uuid for node in infra.nodes if node.address is not None and node.state is not NodeState.CREATING
+    }
+    return [
+        replace(group, desired=tuple(node for node in group.desired if node.uuid in made_uuids)) for group in groups
+    ]
 
 
 def plan_of(
@@ -90,7 +94,7 @@ def plan_of(
     addresses: Mapping[str, str],
     authorities: dict[str, Authority],
 ) -> CoePlan:
-    """The cluster as its COE is to know it."""
+    """Return the cluster as its COE has to know it."""
     members = [
         Member(
             uuid=node.uuid,
@@ -119,68 +123,68 @@ def plan_of(
 
 
 def as_built(plan: CoePlan, infra: ObservedInfra) -> CoePlan:
-    """The plan with each member as the build that stands for it now; one that is not there will be as wanted."""
+    """Return the plan with the build that each member has now; a member that does not exist gets the desired one."""
     builds = {node.uuid: node.build for node in infra.nodes if node.state is not NodeState.GONE}
     members = tuple(replace(member, build=builds.get(member.uuid, member.build)) for member in plan.members)
     return replace(plan, members=members)
 
 
-def observed_of(cluster: Cluster, infra: ObservedInfra, seen: CoeObserved) -> ClusterObserved:
-    """What was seen. The published object has no conditions: those that limit show among its health reasons."""
-    # What the COE says of something counts more than what the provider says of it.
-    told = (*infra.conditions, *seen.conditions, fields_honoured(cluster))
-    said = {condition.type: condition for condition in told}
-    conditions = tuple(said.values())
+def observed_of(cluster: Cluster, infra: ObservedInfra, coe_observed: CoeObserved) -> ClusterObserved:
+    """Return what was observed. The published object has no conditions: the limiting ones show as health reasons."""
+    # A condition of the COE replaces the provider's condition of the same type.
+    all_conditions = (*infra.conditions, *coe_observed.conditions, fields_honoured(cluster))
+    by_type = {condition.type: condition for condition in all_conditions}
+    conditions = tuple(by_type.values())
     limits = {condition.type: condition.message for condition in conditions if condition.status is False}
     observed = replace(
         cluster.observed,
         generation=cluster.generation,
         ca_generation=cluster.spec.ca_generation,
-        api_address=seen.api_address,
-        coe_version=seen.coe_version,
-        container_version=seen.container_version,
-        health_status=seen.health,
-        health_status_reason=limits | seen.health_reasons,
+        api_address=coe_observed.api_address,
+        coe_version=coe_observed.coe_version,
+        container_version=coe_observed.container_version,
+        health_status=coe_observed.health,
+        health_status_reason=limits | coe_observed.health_reasons,
         conditions=conditions,
         failure=None,
     )
     return look_at_health(observed, cluster.generation)
 
 
-def ailing_of(cluster: Cluster, infra: ObservedInfra, seen: CoeObserved) -> ClusterObserved:
-    """What was seen of a cluster that was well, and of which not every node is: its wish stays carried out."""
-    reasons = {f"{node.name}.NotReady": node.reason for node in nodes_of(infra, seen) if not node.ready}
-    health = replace(seen, health=Health.UNHEALTHY, health_reasons=seen.health_reasons | reasons)
+def ailing_of(cluster: Cluster, infra: ObservedInfra, coe_observed: CoeObserved) -> ClusterObserved:
+    """Return what was observed of a healthy cluster with nodes that do not work. Its wish stays carried out."""
+    reasons = {f"{node.name}.NotReady": node.reason for node in nodes_of(infra, coe_observed) if not node.ready}
+    health = replace(coe_observed, health=Health.UNHEALTHY, health_reasons=coe_observed.health_reasons | reasons)
     return observed_of(cluster, infra, health)
 
 
-def failed_of(cluster: Cluster, infra: ObservedInfra, seen: CoeObserved) -> ClusterObserved:
-    """What was seen of a cluster whose last wish failed, and stays so."""
-    now, before = ailing_of(cluster, infra, seen), cluster.observed
-    if all(member.ready for member in seen.members):
-        now = observed_of(cluster, infra, seen)
+def failed_of(cluster: Cluster, infra: ObservedInfra, coe_observed: CoeObserved) -> ClusterObserved:
+    """Return what was observed of a cluster whose last wish failed; the failure stays."""
+    now, before = ailing_of(cluster, infra, coe_observed), cluster.observed
+    if all(member.ready for member in coe_observed.members):
+        now = observed_of(cluster, infra, coe_observed)
     return replace(now, generation=before.generation, ca_generation=before.ca_generation, failure=before.failure)
 
 
 def silent_of(cluster: Cluster, reason: str) -> ClusterObserved:
-    """What is known of a cluster that does not answer."""
+    """Return what is known of a cluster that does not answer."""
     observed = replace(cluster.observed, health_status=Health.UNHEALTHY, health_status_reason={"api": reason})
     return look_at_health(observed, cluster.generation)
 
 
-def nodes_of(infra: ObservedInfra, seen: CoeObserved) -> list[NodeObserved]:
-    """The provider's view of each node with the COE's word on it."""
-    known = {member.uuid: member for member in seen.members}
+def nodes_of(infra: ObservedInfra, coe_observed: CoeObserved) -> list[NodeObserved]:
+    """Return the provider's view of each node, with the COE's view merged in."""
+    members = {member.uuid: member for member in coe_observed.members}
 
-    def told(node: NodeObserved) -> NodeObserved:
-        member = known[node.uuid]
+    def merge_node(node: NodeObserved) -> NodeObserved:
+        member = members[node.uuid]
         since = None if member.ready else member.since
         return replace(node, ready=member.ready, reason=member.reason, unready_since=since)
 
-    return [told(node) for node in infra.nodes if node.uuid in known]
+    return [merge_node(node) for node in infra.nodes if node.uuid in members]
 
 
-def all_of(infra: ObservedInfra, seen: CoeObserved) -> tuple[NodeObserved, ...]:
-    """The same, with those that the COE was not asked about."""
-    told = {node.uuid: node for node in nodes_of(infra, seen)}
-    return tuple(told.get(node.uuid, node) for node in infra.nodes)
+def all_of(infra: ObservedInfra, coe_observed: CoeObserved) -> tuple[NodeObserved, ...]:
+    """Return the same, with the nodes that the COE was not asked about."""
+    nodes = {node.uuid: node for node in nodes_of(infra, coe_observed)}
+    return tuple(nodes.get(node.uuid, node) for node in infra.nodes)

@@ -1,7 +1,7 @@
-"""What one pass over a cluster is at, in words: what it does, what it waits for, and what it did over an objection.
+"""The progress of one pass over a cluster in words: its step, what it waits for, and what it did against objections.
 
-Neighbours: the cluster loop, which begins each step here and writes the words down; drivers, which tell through the
-same object as `domain.progress.Progress`.
+Neighbours: the cluster loop, which begins each step here and writes the words down; drivers, which report through the
+same object as `domain.progress.Progress`; `pass_events`, which keeps the notes.
 """
 
 from collections.abc import Iterable, Sequence
@@ -11,7 +11,7 @@ from jeroboam.domain.events import NODE_DRAIN
 from jeroboam.domain.progress import SHOWN, list_some
 from jeroboam.kit.clock import Clock
 
-# After which a user who waits is told what takes so long.
+# After so many seconds the user is told what takes so long.
 SLOW_SECONDS = 5.0
 
 
@@ -24,33 +24,33 @@ class PassProgress:
         self.begin("reading what the cluster should be")
 
     def begin(self, step: str) -> None:
-        """The pass is at this from now on."""
+        """Begin a step of the pass."""
         self.step, self._since = step, self._clock.monotonic()
-        self._things: tuple[str, ...] = ()
+        self._clauses: tuple[str, ...] = ()
 
-    def wait_for(self, things: Sequence[str]) -> None:
-        self._things = tuple(things)
+    def wait_for(self, clauses: Sequence[str]) -> None:
+        self._clauses = tuple(clauses)
 
     def note(self, sentence: str) -> None:
         self.notes.add(NODE_DRAIN, sentence)
 
     def is_slow(self) -> bool:
-        """Whether it has been at this step for longer than a user should wait without a word."""
+        """Whether the step takes longer than a user should wait without a message."""
         return self._clock.monotonic() - self._since >= SLOW_SECONDS
 
     def describe_wait(self) -> str:
-        """What takes so long."""
-        if not self._things:
+        """Return what takes so long."""
+        if not self._clauses:
             return f"{self.step} takes more than {SLOW_SECONDS:g} seconds"
-        return f"{self.step}: {list_some(self._things)}"
+        return f"{self.step}: {list_some(self._clauses)}"
 
     def describe_end(self) -> str:
-        """What had not ended when time was up."""
-        return self.describe_wait() if self._things else f"{self.step} did not end"
+        """Return what had not ended when the time was up."""
+        return self.describe_wait() if self._clauses else f"{self.step} did not end"
 
 
 def list_names(names: Iterable[str]) -> str:
-    """Names of nodes for a sentence: `node a`, `nodes a, b, c and 4 more`."""
-    known = list(names)
-    more = f" and {len(known) - SHOWN} more" if len(known) > SHOWN else ""
-    return f"{'node' if len(known) == 1 else 'nodes'} {', '.join(known[:SHOWN])}{more}"
+    """Return names of nodes for a sentence: `node a`, `nodes a, b, c and 4 more`."""
+    all_names = list(names)
+    suffix = f" and {len(all_names) - SHOWN} more" if len(all_names) > SHOWN else ""
+    return f"{'node' if len(all_names) == 1 else 'nodes'} {', '.join(all_names[:SHOWN])}{suffix}"

@@ -1,4 +1,8 @@
-"""What the cluster loop reads before and writes after its work: one cluster whole, under its lease."""
+"""Reads and writes one whole cluster for the cluster loop, under its lease.
+
+Neighbours: `history`, which writes the events of each change; the cluster loop and `conductor.bays.connector`, which
+use this.
+"""
 
 import datetime as dt
 from collections.abc import Iterable, Sequence
@@ -23,7 +27,7 @@ from jeroboam.store import Lease, Store, Transaction
 
 
 class LeaseLost(Exception):
-    """Another process works on the object now; what was found out is to be discarded."""
+    """Another process works on the object now: the results of this work have to be discarded."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,10 +40,10 @@ class ClusterState:
 
 
 async def whole_of(store: Store, uuid: str) -> ClusterState | None:
-    """The cluster with all that belongs to it, or None when it is gone.
+    """Return the cluster with all that belongs to it, or None if it is gone.
 
-    Raises `BrokenRow` where a part cannot be read: nodes of a group that is left out would be removed. A cluster that
-    is to be removed needs none of its parts.
+    Raises `BrokenRow` if a part cannot be read: without a group its nodes would be removed. A cluster that is being
+    deleted needs none of its parts.
     """
     async with store.read() as tx:
         cluster = await tx.clusters.get(uuid)
@@ -55,7 +59,7 @@ class ClusterRecords:
     """Reads and writes clusters for their loop."""
 
     def __init__(self, store: Store, ids: Ids, *, operation_minutes: int) -> None:
-        """`operation_minutes` is how long a way back may take where the cluster names no limit of its own."""
+        """`operation_minutes` is how long a rollback may take if the cluster has no limit of its own."""
         self._store = store
         self._operation_minutes = operation_minutes
         self._history = EventRecorder(ids)
@@ -70,7 +74,7 @@ class ClusterRecords:
         return None if cluster is None else cluster.generation
 
     async def load(self, uuid: str) -> ClusterState | None:
-        """The cluster, or None when it is gone."""
+        """Return the cluster, or None if it is gone."""
         return await whole_of(self._store, uuid)
 
     async def add_certificates(self, lease: Lease, certificates: Iterable[Certificate]) -> None:
@@ -81,7 +85,7 @@ class ClusterRecords:
                 await tx.certificates.insert(certificate)
 
     async def replace_certificates(self, lease: Lease, certificates: Sequence[Certificate], *old: str) -> None:
-        """Store these in place of those of the old kinds, as one step."""
+        """Store these in the place of those of the old kinds, in one transaction."""
         async with self._store.write() as tx:
             await self._hold(tx, lease)
             await tx.certificates.remove(cluster_id=lease.uuid, kind=old)
@@ -89,13 +93,13 @@ class ClusterRecords:
                 await tx.certificates.insert(certificate)
 
     async def save_plan(self, lease: Lease, groups: Iterable[NodeGroup]) -> None:
-        """Write which nodes are desired, before any of them is made."""
+        """Write the desired nodes before any of them is made."""
         async with self._store.write() as tx:
             await self._hold(tx, lease)
-            for planned in groups:
-                group = await tx.nodegroups.get(planned.uuid)
+            for plan in groups:
+                group = await tx.nodegroups.get(plan.uuid)
                 if group is not None:
-                    await tx.nodegroups.update(replace(group, desired=planned.desired, next_index=planned.next_index))
+                    await tx.nodegroups.update(replace(group, desired=plan.desired, next_index=plan.next_index))
 
     async def save(
         self,
@@ -104,12 +108,12 @@ class ClusterRecords:
         *,
         nodes: Iterable[NodeObserved] | None = None,
         waiting_for: str | None = None,
-        over: Sequence[str] = (),
+        ended_kinds: Sequence[str] = (),
     ) -> None:
-        """Write what was observed and what follows from it for the public status; nothing is written twice.
+        """Write the observation and the public status; nothing if both are unchanged.
 
-        `observed.generation` says which wish is done: if the user has wished again meanwhile, the cluster stays in
-        progress. Authorities of the kinds that are `over` go in the same step.
+        `observed.generation` is the wish that is done: if the user has wished again meanwhile, the cluster stays in
+        progress. Authorities of the `ended_kinds` are removed in the same transaction.
         """
         by_uuid = None if nodes is None else {node.uuid: node for node in nodes}
         async with self._store.write() as tx:
@@ -118,33 +122,34 @@ class ClusterRecords:
             if before is None:
                 return
             conditions = merge(before.observed.conditions, observed.conditions, tx.now)
-            seen = states.keep_reported_health(before.observed, replace(observed, conditions=conditions))
-            cluster = replace(before, observed=seen)
+            new_observed = states.keep_reported_health(before.observed, replace(observed, conditions=conditions))
+            cluster = replace(before, observed=new_observed)
             cluster = states.project_cluster(cluster, waiting_for=waiting_for)
-            if over:
-                await tx.certificates.remove(cluster_id=lease.uuid, kind=over)
+            if ended_kinds:
+                await tx.certificates.remove(cluster_id=lease.uuid, kind=ended_kinds)
             if cluster != before:
                 await tx.clusters.update(replace(cluster, updated_at=tx.now))
             await self._save_groups(tx, cluster, by_uuid)
             await self._history.changed(tx, before, cluster)
 
     async def healing(self, lease: Lease, node: NodeObserved, message: str) -> None:
-        """Write that the node is replaced from now on, before that is begun."""
+        """Write that the node is replaced from now on, before the replacement begins."""
         async with self._store.write() as tx:
             await self._hold(tx, lease)
             cluster = await tx.clusters.get(lease.uuid)
             if cluster is None:
                 return
             for group in (await tx.nodegroups.of(lease.uuid))[lease.uuid]:
-                if any(each.uuid == node.uuid for each in group.observed):
-                    begun = (
-                        replace(each, healed_at=tx.now) if each.uuid == node.uuid else each for each in group.observed
+                if any(group_node.uuid == node.uuid for group_node in group.observed):
+                    new_nodes = (
+                        replace(group_node, healed_at=tx.now) if group_node.uuid == node.uuid else group_node
+                        for group_node in group.observed
                     )
-                    await tx.nodegroups.update(replace(group, observed=tuple(begun)))
+                    await tx.nodegroups.update(replace(group, observed=tuple(new_nodes)))
                     await self._history.healed(tx, cluster, group, message)
 
     async def tell(self, lease: Lease, notes: Sequence[tuple[str, str]]) -> None:
-        """Write events of these types; nothing if another works on the cluster now."""
+        """Write these events; nothing if another process works on the cluster now."""
         if not notes:
             return
         async with self._store.write() as tx:
@@ -153,10 +158,10 @@ class ClusterRecords:
                 for event_type, sentence in notes:
                     await self._history.noted(tx, cluster, event_type, sentence)
 
-    async def say(self, lease: Lease, waiting_for: str, *, telling: bool = True) -> None:
-        """Write what the work waits for, and nothing else; nothing at all if it has ended or another does it.
+    async def say(self, lease: Lease, waiting_for: str, *, with_event: bool = True) -> None:
+        """Write what the work waits for; nothing if it has ended or another process does it.
 
-        With `telling` an event tells it too.
+        `with_event` also writes an event.
         """
         async with self._store.write() as tx:
             before = await tx.clusters.get(lease.uuid)
@@ -165,7 +170,7 @@ class ClusterRecords:
             cluster = states.project_cluster(before, waiting_for=waiting_for)
             if states.in_progress(cluster):
                 await tx.clusters.update(replace(cluster, updated_at=tx.now))
-                if telling:
+                if with_event:
                     await self._history.changed(tx, before, cluster)
 
     async def _save_groups(self, tx: Transaction, cluster: Cluster, nodes: dict[str, NodeObserved] | None) -> None:
@@ -179,7 +184,7 @@ class ClusterRecords:
                 await tx.nodegroups.update(replace(group, updated_at=tx.now))
 
     async def roll_back(self, lease: Lease, generation: int) -> bool:
-        """Wish back what the failed wish of that generation began with; False if it is not the last wish."""
+        """Wish back what was before the failed wish of that generation; False if there is a newer wish."""
         async with self._store.write() as tx:
             await self._hold(tx, lease)
             cluster = await tx.clusters.get(lease.uuid)
@@ -188,16 +193,19 @@ class ClusterRecords:
                 return False
             for group in (await tx.nodegroups.of(cluster.uuid))[cluster.uuid]:
                 if group.uuid in former.groups:
-                    back = group_taken_back(group, former.groups[group.uuid])
-                    await tx.nodegroups.update(states.ask_group(back, Operation.ROLLBACK, now=tx.now))
+                    restored_group = group_taken_back(group, former.groups[group.uuid])
+                    await tx.nodegroups.update(states.ask_group(restored_group, Operation.ROLLBACK, now=tx.now))
             if await tx.templates.get(former.template_id) is None:
-                # Nobody had it any more, and its owner removed it: what was made from it is known all the same.
+                # The template was removed meanwhile. The cluster has a copy of it.
                 former = replace(former, template_id=cluster.template_id)
             minutes = cluster.spec.create_timeout or self._operation_minutes
-            back_again = taken_back(cluster, former)
-            failed, cluster = cluster, states.ask_cluster(back_again, Operation.ROLLBACK, now=tx.now, minutes=minutes)
+            restored_cluster = taken_back(cluster, former)
+            failed_cluster, cluster = (
+                cluster,
+                states.ask_cluster(restored_cluster, Operation.ROLLBACK, now=tx.now, minutes=minutes),
+            )
             await tx.clusters.update(cluster)
-            await self._history.went_back(tx, failed, cluster)
+            await self._history.went_back(tx, failed_cluster, cluster)
         return True
 
     async def forget(self, lease: Lease) -> None:
@@ -218,17 +226,17 @@ class ClusterRecords:
 
 
 def _seen(group: NodeGroup, nodes: dict[str, NodeObserved] | None, now: dt.datetime) -> NodeGroup:
-    """The group with what was seen of its desired nodes; None means that nobody looked."""
+    """Return the group with the observation of its desired nodes; None means that nobody looked."""
     if nodes is None:
         return group
     absent = {node.uuid: NodeObserved(uuid=node.uuid, name=node.name, state=NodeState.GONE) for node in group.desired}
     before = {node.uuid: node for node in group.observed}
-    seen = (nodes.get(node.uuid, absent[node.uuid]) for node in group.desired)
-    return replace(group, observed=tuple(_remembering(node, before.get(node.uuid), now) for node in seen))
+    observed_nodes = (nodes.get(node.uuid, absent[node.uuid]) for node in group.desired)
+    return replace(group, observed=tuple(_remembering(node, before.get(node.uuid), now) for node in observed_nodes))
 
 
 def _remembering(node: NodeObserved, before: NodeObserved | None, now: dt.datetime) -> NodeObserved:
-    """The node with what is known of it from before: for how long it has not worked, and what was done about it."""
+    """Return the node with its times from before: since when it has not worked, and when it was replaced for that."""
     if node.ready:
         return node
     if before is None:

@@ -1,9 +1,9 @@
-"""Makes the nodes of a former build anew, in their places, batch by batch.
+"""Makes the nodes of an earlier build anew, in their places, batch by batch.
 
-Which nodes those are is asked of the provider, so that each step can be entered again: a node is stale for as long as
-what stands for it is of another build than its group wishes for. Masters go first and one at a time; then each group,
-as many workers at once as the wish allows. The next batch waits until every node works in the cluster again: where
-one does not come back, the roll-out stands still and the others work on. Neighbours: the cluster loop, which calls.
+The provider is asked for the builds of the nodes, so each step can start again: a node is stale if its build is not the
+one that its group wishes for. Masters go first, one at a time. Then each group follows, as many workers at once as the
+wish allows. The next batch waits until every node works in the cluster. If a node does not come back, the roll-out
+stops and the other nodes go on with their work. Neighbours: the cluster loop and `healing`, which call this.
 """
 
 import asyncio
@@ -19,63 +19,63 @@ from jeroboam.providers.base import DesiredNode, SupportsRebuild
 _DOWN = frozenset({NodeState.CREATING, NodeState.STOPPED})
 
 
-async def replace_dead(site: ClusterScope) -> bool:
-    """Make those stale nodes anew that do not run: to start them first would help nobody. Whether there were any."""
-    seen = {node.uuid: node for node in site.infra.nodes}
-    dead = [node for node in _stale(site) if seen[node.uuid].state in _DOWN]
-    await rebuild(site, dead)
-    return bool(dead)
+async def replace_dead(scope: ClusterScope) -> bool:
+    """Rebuild stale nodes that do not run: starting them first has no use. Return whether there were any."""
+    observed_nodes = {node.uuid: node for node in scope.infra.nodes}
+    stopped_nodes = [node for node in _stale(scope) if observed_nodes[node.uuid].state in _DOWN]
+    await rebuild(scope, stopped_nodes)
+    return bool(stopped_nodes)
 
 
-async def replace_lame(site: ClusterScope, unready: Collection[str]) -> Requeue | None:
-    """Make a batch anew of those stale nodes that the cluster cannot use, without a drain. None when there are none."""
-    unusable = [node for node in _stale(site) if node.uuid in unready]
+async def replace_lame(scope: ClusterScope, unready: Collection[str]) -> Requeue | None:
+    """Rebuild a batch of stale nodes that the cluster cannot use, without a drain. None if there are none."""
+    unusable = [node for node in _stale(scope) if node.uuid in unready]
     if not unusable:
         return None
-    lame = _batch(site, unusable)
-    await rebuild(site, lame)
-    return Requeue(reason=f"made anew, since they did not work: {_names(lame)}", seconds=0.0)
+    batch = _batch(scope, unusable)
+    await rebuild(scope, batch)
+    return Requeue(reason=f"made anew, since they did not work: {_names(batch)}", seconds=0.0)
 
 
-async def advance(site: ClusterScope) -> Requeue | None:
-    """One batch; None when no node is stale. Every node works in the cluster at the time of the call."""
-    stale = _stale(site)
+async def advance(scope: ClusterScope) -> Requeue | None:
+    """Drain and rebuild one batch; None if no node is stale. Every node works at the time of the call."""
+    stale = _stale(scope)
     if not stale:
         return None
-    if not isinstance(site.coe, SupportsRollout):
+    if not isinstance(scope.coe, SupportsRollout):
         raise Permanent("the nodes of this cluster cannot be made anew under their work")
-    batch = _batch(site, stale)
-    site.progress.begin(f"draining {list_names(node.name for node in batch)}")
-    await site.coe.drain(site.plan, [node.uuid for node in batch], site.progress)
-    await rebuild(site, batch)
-    left = len(stale) - len(batch)
-    return Requeue(reason=f"made anew: {_names(batch)}; {left} more to go", seconds=0.0)
+    batch = _batch(scope, stale)
+    scope.progress.begin(f"draining {list_names(node.name for node in batch)}")
+    await scope.coe.drain(scope.plan, [node.uuid for node in batch], scope.progress)
+    await rebuild(scope, batch)
+    remaining = len(stale) - len(batch)
+    return Requeue(reason=f"made anew: {_names(batch)}; {remaining} more to go", seconds=0.0)
 
 
-def _stale(site: ClusterScope) -> list[DesiredNode]:
-    """Wanted nodes that are there and of another build, masters first."""
-    builds = {node.uuid: node.build for node in site.infra.nodes if node.state is not NodeState.GONE}
-    stale = [node for node in site.want.nodes if builds.get(node.uuid, node.build) != node.build]
+def _stale(scope: ClusterScope) -> list[DesiredNode]:
+    """Return the existing nodes of another build than desired, masters first."""
+    builds = {node.uuid: node.build for node in scope.infra.nodes if node.state is not NodeState.GONE}
+    stale = [node for node in scope.desired_infra.nodes if builds.get(node.uuid, node.build) != node.build]
     return sorted(stale, key=lambda node: node.role != MASTER)
 
 
-def _batch(site: ClusterScope, stale: Sequence[DesiredNode]) -> list[DesiredNode]:
+def _batch(scope: ClusterScope, stale: Sequence[DesiredNode]) -> list[DesiredNode]:
     first = stale[0]
-    most = 1 if first.role == MASTER else site.whole.cluster.spec.max_batch_size
-    return [node for node in stale if node.group == first.group][:most]
+    limit = 1 if first.role == MASTER else scope.state.cluster.spec.max_batch_size
+    return [node for node in stale if node.group == first.group][:limit]
 
 
-async def rebuild(site: ClusterScope, nodes: Sequence[DesiredNode]) -> None:
-    """Make these anew, all at once. Raises what no retry can mend, else the first failure."""
+async def rebuild(scope: ClusterScope, nodes: Sequence[DesiredNode]) -> None:
+    """Rebuild these nodes, all at once. Raises an error that no retry can mend first, else the first failure."""
     if not nodes:
         return
-    provider = site.provider
-    site.progress.begin(f"making {list_names(node.name for node in nodes)} anew")
+    provider = scope.provider
+    scope.progress.begin(f"making {list_names(node.name for node in nodes)} anew")
     if not isinstance(provider, SupportsRebuild):
         raise Permanent("the provider of this cluster cannot make nodes anew in their places")
-    work = (provider.rebuild(site.want, node.uuid, site.script(node.uuid)) for node in nodes)
-    failures = [each for each in await asyncio.gather(*work, return_exceptions=True) if each is not None]
-    for failure in sorted(failures, key=lambda each: isinstance(each, Temporary)):
+    work = (provider.rebuild(scope.desired_infra, node.uuid, scope.script(node.uuid)) for node in nodes)
+    failures = [error for error in await asyncio.gather(*work, return_exceptions=True) if error is not None]
+    for failure in sorted(failures, key=lambda error: isinstance(error, Temporary)):
         if isinstance(failure, DriverError):
             raise type(failure)(f"making {_names(nodes)} anew: {failure.reason}") from failure
         raise failure

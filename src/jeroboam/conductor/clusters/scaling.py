@@ -1,11 +1,11 @@
-"""Lets groups of workers grow and shrink with their work, in clusters whose users asked for that.
+"""Scales groups of workers with their work, in clusters whose users asked for that.
 
-A group is scaled where the cluster's label `auto_scaling_enabled` says yes and the group has a most: its own
-`max_node_count`, or for the default workers the label of that name. It grows by as many nodes as would give work room
-that finds none, and shrinks by those that have had none for long, never beyond its least and its most. What is written
-is the wish that a user's resize would be, with its checks and its event, in one transaction that takes effect only if
-nobody has wished anything else meanwhile: whoever else resizes the group is right. Neighbours: the cluster loop, which
-calls while all is well; the COE, which knows the work.
+A group is scaled if the cluster's label `auto_scaling_enabled` is true and the group has a maximum: its own
+`max_node_count`, or for the default workers the label of that name. It grows by as many nodes as give room to work that
+finds none. It shrinks by the nodes that have had no work for long. It never leaves its bounds. The wish that is written
+is the same as a user's resize, with its checks and its event. One transaction writes it, and only if nobody has wished
+anything else meanwhile. Neighbours: the cluster loop, which calls this while the cluster is well; the COE, which knows
+the work.
 """
 
 import datetime as dt
@@ -22,7 +22,7 @@ from jeroboam.domain import automation
 from jeroboam.domain.clusters import MASTER, Cluster, ClusterObserved, NodeGroup, NodeObserved, Operation
 from jeroboam.domain.conditions import Condition, merge
 from jeroboam.domain.errors import Conflict, Forbidden, Unavailable
-from jeroboam.domain.events import nodes as so_many
+from jeroboam.domain.events import nodes as count_nodes_in_words
 from jeroboam.domain.limits import Limit, LimitOwner, RequestedSize, check, concerning
 from jeroboam.domain.ports import Projects
 from jeroboam.domain.states import ask_cluster, ask_group, in_progress
@@ -30,7 +30,7 @@ from jeroboam.kit.clock import Clock
 from jeroboam.kit.ids import Ids
 from jeroboam.store import Store, Transaction
 
-# The scheduler is given so long to find nodes that have just come.
+# So long the scheduler may take to find new nodes.
 SETTLE_SECONDS = 10.0
 _DEFAULT_WORKERS = "default-worker"
 
@@ -39,17 +39,17 @@ log = structlog.get_logger("jeroboam.conductor.clusters.scaling")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ScaleStep:
-    """Another size for one group."""
+    """A new size for one group."""
 
     group: NodeGroup
     count: int
-    leaving: tuple[str, ...]
+    nodes_to_remove: tuple[str, ...]
     """Uuids of the nodes that go."""
-    why: str
+    reason: str
 
 
 class AutoScaler:
-    """Writes the wish for another size where there is a reason."""
+    """Writes the wish for another size if there is a reason."""
 
     def __init__(
         self,
@@ -62,7 +62,7 @@ class AutoScaler:
         idle_seconds: float,
         operation_minutes: int,
     ) -> None:
-        """`operation_minutes` is how long a resize may take in a cluster that names no limit of its own."""
+        """`operation_minutes` is how long a resize may take if the cluster has no limit of its own."""
         self._store = store
         self._projects = projects
         self._limits = tuple(limits)
@@ -72,70 +72,74 @@ class AutoScaler:
         self._operation_minutes = operation_minutes
 
     async def advance(
-        self, site: ClusterScope, observed: ClusterObserved, nodes: Sequence[NodeObserved]
+        self, scope: ClusterScope, observed: ClusterObserved, nodes: Sequence[NodeObserved]
     ) -> tuple[ClusterObserved, list[NodeObserved]]:
-        """What was observed, with what the work says; another size is wished for if that asks for one.
+        """Return the observation with the demand for nodes; wish for another size if the demand needs one.
 
-        Raises `Temporary` when the cluster does not answer.
+        Raises `Temporary` if the cluster does not answer.
         """
-        cluster = site.whole.cluster
-        bounds = {group.uuid: found for group in site.whole.groups if (found := bounds_of(cluster, group))}
-        if not automation.wants(cluster.spec.labels, automation.SCALING) or not isinstance(site.coe, SupportsScaling):
+        cluster = scope.state.cluster
+        bounds = {
+            group.uuid: group_bounds for group in scope.state.groups if (group_bounds := bounds_of(cluster, group))
+        }
+        if not automation.wants(cluster.spec.labels, automation.SCALING) or not isinstance(scope.coe, SupportsScaling):
             return observed, list(nodes)
-        shapes = [_shape(group, bounds[group.uuid][1]) for group in site.whole.groups if group.uuid in bounds]
-        demand = await site.coe.demand(site.plan, shapes)
-        seen = _with_idle(site.whole.groups, nodes, demand, self._clock.now())
-        step = self._step(site, bounds, seen, demand)
-        refused = None if step is None else await self._wish(site, step)
-        return _telling(observed, _condition(demand, refused), self._clock.now()), seen
+        shapes = [_shape(group, bounds[group.uuid][1]) for group in scope.state.groups if group.uuid in bounds]
+        demand = await scope.coe.demand(scope.plan, shapes)
+        new_nodes = _with_idle(scope.state.groups, nodes, demand, self._clock.now())
+        step = self._step(scope, bounds, new_nodes, demand)
+        refusal = None if step is None else await self._wish(scope, step)
+        return _telling(observed, _condition(demand, refusal), self._clock.now()), new_nodes
 
     def _step(
-        self, site: ClusterScope, bounds: dict[str, tuple[int, int]], seen: Sequence[NodeObserved], demand: NodeDemand
+        self, scope: ClusterScope, bounds: dict[str, tuple[int, int]], nodes: Sequence[NodeObserved], demand: NodeDemand
     ) -> ScaleStep | None:
-        cluster, now = site.whole.cluster, self._clock.now()
+        cluster, now = scope.state.cluster, self._clock.now()
         if now - (cluster.updated_at or cluster.created_at) < dt.timedelta(seconds=SETTLE_SECONDS):
             return None
-        idle = {node.uuid for node in seen if node.idle_since is not None and now - node.idle_since >= self._idle}
-        for group in site.whole.groups:
+        idle = {node.uuid for node in nodes if node.idle_since is not None and now - node.idle_since >= self._idle}
+        for group in scope.state.groups:
             if group.uuid not in bounds:
                 continue
-            least, most = bounds[group.uuid]
+            min_count, max_count = bounds[group.uuid]
             count = group.spec.node_count
-            more = min(demand.more.get(group.name, 0), most - count)
-            if more > 0:
-                what = ", ".join(demand.waiting[:3]) + (" and others" if len(demand.waiting) > 3 else "")  # noqa: PLR2004
-                return ScaleStep(group=group, count=count + more, leaving=(), why=f"{what} found no room")
+            growth = min(demand.more.get(group.name, 0), max_count - count)
+            if growth > 0:
+                pods = ", ".join(demand.waiting[:3]) + (" and others" if len(demand.waiting) > 3 else "")  # noqa: PLR2004
+                return ScaleStep(group=group, count=count + growth, nodes_to_remove=(), reason=f"{pods} found no room")
             if demand.more or group.name in demand.held:
                 continue
-            going = [node.uuid for node in group.desired if node.uuid in idle][: max(count - least, 0)]
-            if going:
+            idle_uuids = [node.uuid for node in group.desired if node.uuid in idle][: max(count - min_count, 0)]
+            if idle_uuids:
                 minutes = f"{self._idle.total_seconds() / 60:g} minutes"
-                why = f"{so_many(len(going))} had no work for {minutes}"
-                return ScaleStep(group=group, count=count - len(going), leaving=tuple(going), why=why)
+                reason = f"{count_nodes_in_words(len(idle_uuids))} had no work for {minutes}"
+                return ScaleStep(
+                    group=group, count=count - len(idle_uuids), nodes_to_remove=tuple(idle_uuids), reason=reason
+                )
         return None
 
-    async def _wish(self, site: ClusterScope, step: ScaleStep) -> str | None:
-        """Write the wish; why it could not be, if it could not."""
-        cluster, more = site.whole.cluster, step.count - step.group.spec.node_count
+    async def _wish(self, scope: ClusterScope, step: ScaleStep) -> str | None:
+        """Write the wish. Return the reason if that was refused."""
+        cluster, growth = scope.state.cluster, step.count - step.group.spec.node_count
         try:
             owner = await self._owner(cluster) if self._limits else None
-            if more > 0:
-                grown = replace(step.group, spec=replace(step.group.spec, node_count=more))
-                await check_room(site.coe, site.provider, cluster, [grown])
+            if growth > 0:
+                larger_group = replace(step.group, spec=replace(step.group.spec, node_count=growth))
+                await check_room(scope.coe, scope.provider, cluster, [larger_group])
             async with self._store.write() as tx:
-                await self._resize(tx, site, step, owner)
+                await self._resize(tx, scope, step, owner)
         except (Conflict, Forbidden, Unavailable) as error:
             return error.detail
         return None
 
     async def _owner(self, cluster: Cluster) -> LimitOwner:
-        known = await self._projects.describe(cluster.project_id)
-        return known or LimitOwner(project_id=cluster.project_id)
+        owner = await self._projects.describe(cluster.project_id)
+        return owner or LimitOwner(project_id=cluster.project_id)
 
-    async def _resize(self, tx: Transaction, site: ClusterScope, step: ScaleStep, owner: LimitOwner | None) -> None:
-        before = site.whole.cluster
+    async def _resize(self, tx: Transaction, scope: ClusterScope, step: ScaleStep, owner: LimitOwner | None) -> None:
+        before = scope.state.cluster
         cluster, group = await tx.clusters.get(before.uuid), await tx.nodegroups.get(step.group.uuid)
-        if cluster is None or group is None or not await tx.leases("cluster").held(site.lease):
+        if cluster is None or group is None or not await tx.leases("cluster").held(scope.lease):
             return
         if cluster.generation != before.generation or in_progress(cluster) or group.spec != step.group.spec:
             # Somebody has wished something else meanwhile.
@@ -143,69 +147,71 @@ class AutoScaler:
         if owner is not None and step.count > group.spec.node_count:
             await self._check_growth(tx, cluster, step.count - group.spec.node_count, owner)
         minutes = cluster.spec.create_timeout or self._operation_minutes
-        asked = ask_cluster(cluster, Operation.UPDATE, now=tx.now, minutes=minutes)
-        spec = replace(group.spec, node_count=step.count, nodes_to_remove=step.leaving)
-        await tx.clusters.update(asked)
+        new_cluster = ask_cluster(cluster, Operation.UPDATE, now=tx.now, minutes=minutes)
+        spec = replace(group.spec, node_count=step.count, nodes_to_remove=step.nodes_to_remove)
+        await tx.clusters.update(new_cluster)
         await tx.nodegroups.update(ask_group(replace(group, spec=spec), Operation.UPDATE, now=tx.now))
-        message = f"{group.name} resized from {group.spec.node_count} to {so_many(step.count)}: {step.why}."
+        message = (
+            f"{group.name} resized from {group.spec.node_count} to {count_nodes_in_words(step.count)}: {step.reason}."
+        )
         log.info("cluster is scaled", cluster=cluster.uuid, message=message)
-        await self._history.scaled(tx, asked, group, message)
+        await self._history.scaled(tx, new_cluster, group, message)
         tx.hint("cluster", cluster.uuid)
 
-    async def _check_growth(self, tx: Transaction, cluster: Cluster, more: int, owner: LimitOwner) -> None:
+    async def _check_growth(self, tx: Transaction, cluster: Cluster, growth: int, owner: LimitOwner) -> None:
         """Raise `Forbidden` for more nodes than a limit allows."""
         await tx.serialise(cluster.project_id, "clusters")
-        _, in_project = await tx.clusters.totals(cluster.project_id)
-        own = sum(each.spec.node_count for each in await tx.nodegroups.select(cluster_id=cluster.uuid))
-        asked = RequestedSize(cluster_nodes=own + more, project_nodes=in_project + more)
-        check(concerning(self._limits, owner), asked)
+        _, project_nodes = await tx.clusters.totals(cluster.project_id)
+        cluster_nodes = sum(group.spec.node_count for group in await tx.nodegroups.select(cluster_id=cluster.uuid))
+        request = RequestedSize(cluster_nodes=cluster_nodes + growth, project_nodes=project_nodes + growth)
+        check(concerning(self._limits, owner), request)
 
 
 def bounds_of(cluster: Cluster, group: NodeGroup) -> tuple[int, int] | None:
-    """Between how many nodes the group is scaled; None for one that is not."""
+    """Return the minimum and the maximum of the group; None for a group that is not scaled."""
     if group.spec.role == MASTER or group.deleting:
         return None
-    least, most = group.spec.min_node_count, group.spec.max_node_count
+    min_count, max_count = group.spec.min_node_count, group.spec.max_node_count
     if group.name == _DEFAULT_WORKERS:
         labels = cluster.spec.labels
-        said = automation.count(labels, automation.LEAST)
-        least = max(least, 1) if said is None else said
-        most = automation.count(labels, automation.MOST) if most is None else most
-    return None if most is None else (least, most)
+        label_value = automation.count(labels, automation.LEAST)
+        min_count = max(min_count, 1) if label_value is None else label_value
+        max_count = automation.count(labels, automation.MOST) if max_count is None else max_count
+    return None if max_count is None else (min_count, max_count)
 
 
-def _shape(group: NodeGroup, most: int) -> GroupShape:
+def _shape(group: NodeGroup, max_count: int) -> GroupShape:
     return GroupShape(
         name=group.name,
         labels=group.spec.node_labels,
         taints=group.spec.node_taints,
-        room=max(most - group.spec.node_count, 0),
+        room=max(max_count - group.spec.node_count, 0),
     )
 
 
 def _with_idle(
     groups: Iterable[NodeGroup], nodes: Iterable[NodeObserved], demand: NodeDemand, now: dt.datetime
 ) -> list[NodeObserved]:
-    """The nodes, each with since when it has no work."""
+    """Return the nodes, each with the time since when it has no work."""
     before = {node.uuid: node.idle_since for group in groups for node in group.observed}
     return [
         replace(node, idle_since=(before.get(node.uuid) or now) if node.uuid in demand.idle else None) for node in nodes
     ]
 
 
-def _condition(demand: NodeDemand, refused: str | None) -> Condition:
-    """Whether all work has room, or will have."""
-    if refused is not None:
-        return Condition(type="Scaling", status=False, reason="Refused", message=refused)
+def _condition(demand: NodeDemand, refusal: str | None) -> Condition:
+    """Return the condition: whether all work has room, or will have."""
+    if refusal is not None:
+        return Condition(type="Scaling", status=False, reason="Refused", message=refusal)
     if demand.waiting and not demand.more:
-        what = "1 pod" if len(demand.waiting) == 1 else f"{len(demand.waiting)} pods"
-        text = f"{what} found no room, and no group can grow for that: {', '.join(demand.waiting[:3])}"
+        subject = "1 pod" if len(demand.waiting) == 1 else f"{len(demand.waiting)} pods"
+        text = f"{subject} found no room, and no group can grow for that: {', '.join(demand.waiting[:3])}"
         return Condition(type="Scaling", status=False, reason="NoRoom", message=text)
     return Condition(type="Scaling", status=True)
 
 
 def _telling(observed: ClusterObserved, condition: Condition, now: dt.datetime) -> ClusterObserved:
-    """What was observed with that condition; one that limits shows among the reasons of its health too."""
+    """Return the observation with that condition; one that limits also shows as a health reason."""
     limits = {condition.type: condition.message} if condition.status is False else {}
     return replace(
         observed,

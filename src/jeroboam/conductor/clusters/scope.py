@@ -1,6 +1,7 @@
-"""What the steps that change a standing cluster work with: its rows, its drivers, and what is there.
+"""The scope of one pass over a cluster that stands: its rows, its drivers and its observed infrastructure.
 
-Neighbours: the cluster loop, which makes one a pass; `rollout` and `rotation`, which take their steps on it.
+Neighbours: the cluster loop, which makes one for each pass; `rollout`, `rotation`, `healing` and `scaling`, which take
+their steps on it.
 """
 
 from collections.abc import Awaitable, Callable
@@ -17,7 +18,7 @@ from jeroboam.store import Lease
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Requeue:
-    """Not done yet: why, and in how many seconds to go on."""
+    """The pass is not done: the reason, and in how many seconds to go on."""
 
     reason: str
     seconds: float
@@ -28,26 +29,26 @@ class ClusterScope:
     """One cluster in one pass."""
 
     lease: Lease
-    whole: ClusterState
+    state: ClusterState
     provider: Provider
     coe: Coe
-    want: DesiredInfra
+    desired_infra: DesiredInfra
     infra: ObservedInfra
-    """What the provider last saw."""
+    """What the provider last observed."""
     plan: CoePlan
-    """The nodes as they are, and the authorities to speak to them with."""
+    """The nodes as they are, and the authorities to connect to them with."""
     boot: CoePlan
-    """The nodes as they are to be, and the authorities that they are to have."""
+    """The nodes as they should be, and the authorities that they should have."""
     settle: Callable[[CoePlan], Awaitable[object]]
-    """Waits until every node works in the cluster; raises `Temporary` where that takes too long."""
+    """Waits until every node works in the cluster; raises `Temporary` if that takes too long."""
     progress: PassProgress
 
     def seeing(self, infra: ObservedInfra) -> "ClusterScope":
-        """The same with a newer look at what is there."""
+        """Return the same scope with a newer observation."""
         return replace(self, infra=infra, plan=as_built(self.plan, infra))
 
     def script(self, node_uuid: str) -> NodeScript:
-        """How that node boots; the load balancer is one."""
+        """Return the boot script of that node, or of the load balancer."""
         if node_uuid == balancer_of(self.plan.cluster_id) and isinstance(self.coe, SupportsLoadBalancer):
             return self.coe.balancer(self.boot)
-        return next(self.coe.script(self.boot, each) for each in self.boot.members if each.uuid == node_uuid)
+        return next(self.coe.script(self.boot, member) for member in self.boot.members if member.uuid == node_uuid)

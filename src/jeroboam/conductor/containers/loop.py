@@ -1,7 +1,7 @@
-"""The container loop: gives each container a host, and gives up on what is not carried out in time.
+"""The container loop: gives each container a host, and gives up what is not carried out in time.
 
-It talks to nothing but the store: what a container does on its host is the agent's business. Each pass is one
-transaction, so it needs no lease.
+It uses only the store: the agent works on the host. Each pass is one transaction, so it needs no lease. Neighbour:
+`scheduler.placement`, which chooses the host.
 """
 
 import datetime as dt
@@ -15,9 +15,9 @@ from jeroboam.domain.quotas import ContainerUse
 from jeroboam.scheduler.placement import CandidateHost, PlacementRefusal, PlacementRequest, PlacementRules, place
 from jeroboam.store import Store, Transaction
 
-# An agent reports what it gave up itself; only if it stays silent for so long after a deadline is it said for it.
+# An agent reports what it gave up. If it is silent for so long after a deadline, this loop does that.
 GRACE_SECONDS = 5.0
-# While every host that could take it is away.
+# How soon to look again while every suitable host is away.
 WAIT_SECONDS = 1.0
 
 
@@ -43,14 +43,14 @@ class ContainerReconciler:
             container = await tx.containers.get(uuid)
             if container is None:
                 return None
-            waiting = states.pending(container)
-            if not waiting:
+            pending_ops = states.pending(container)
+            if not pending_ops:
                 return None
-            if container.host_id is None and waiting[-1].kind is OpKind.DELETE:
+            if container.host_id is None and pending_ops[-1].kind is OpKind.DELETE:
                 await tx.containers.remove(uuid=uuid)
                 return None
             overdue = self._overdue(container, tx.now)
-            if overdue <= 0 and any(op.kind is OpKind.DELETE for op in waiting):
+            if overdue <= 0 and any(op.kind is OpKind.DELETE for op in pending_ops):
                 await self._let_go(tx, container)
                 return None
             if overdue <= 0:
@@ -61,7 +61,7 @@ class ContainerReconciler:
             return overdue
 
     def _overdue(self, container: Container, now: dt.datetime) -> float:
-        """Seconds until the loop gives up; an hour for what has no deadline."""
+        """Return the seconds until the loop gives up; an hour if there is no deadline."""
         if container.deadline_at is None:
             return 3600.0
         return (container.deadline_at - now).total_seconds() + GRACE_SECONDS
@@ -73,18 +73,18 @@ class ContainerReconciler:
         return f"Timed out: {reason or f'host {container.host} did not answer'}"
 
     async def _place(self, tx: Transaction, container: Container) -> float | None:
-        """Write the host down and tell its agent; or the reason why there is none."""
+        """Write the host and hint its agent, or write why there is no host."""
         await tx.serialise("", "placement")
-        used = await tx.containers.use_by_host()
+        use_by_host = await tx.containers.use_by_host()
         hosts = await tx.seen_hosts.select()
-        candidates = [CandidateHost(host=host, used=used.get(host.uuid, ContainerUse())) for host in hosts]
+        candidates = [CandidateHost(host=host, used=use_by_host.get(host.uuid, ContainerUse())) for host in hosts]
         rules = PlacementRules(now=tx.now, down_seconds=self._host_down_seconds)
         answer = place([PlacementRequest(uuid=container.uuid, spec=container.spec)], candidates, rules)[container.uuid]
         if isinstance(answer, Host):
-            placed = replace(container, host_id=answer.uuid, host=answer.hostname, failure=None)
-            await tx.containers.update(states.project_container(placed))
+            placed_container = replace(container, host_id=answer.uuid, host=answer.hostname, failure=None)
+            await tx.containers.update(states.project_container(placed_container))
             tx.hint("dispatch", f"{answer.uuid}/{container.uuid}")
-            return self._overdue(placed, tx.now)
+            return self._overdue(placed_container, tx.now)
         return await self._refuse(tx, container, answer)
 
     async def _refuse(self, tx: Transaction, container: Container, refusal: PlacementRefusal) -> float | None:
@@ -96,16 +96,16 @@ class ContainerReconciler:
         return WAIT_SECONDS
 
     async def _let_go(self, tx: Transaction, container: Container) -> None:
-        """A delete always ends: the record goes now, and an agent removes what is on its host and in no record."""
+        """Remove the record of a deleted container. An agent removes containers that are in no record."""
         await tx.containers.remove(uuid=container.uuid)
         payload = {"container": container.uuid, "project_id": container.project_id, "status": container.status}
         await tx.notify("container.delete", container.uuid, payload)
         if container.host_id is not None:
             tx.hint("dispatch", f"{container.host_id}/{container.uuid}")
 
-    async def _give_up(self, tx: Transaction, container: Container, why: str) -> None:
+    async def _give_up(self, tx: Transaction, container: Container, reason: str) -> None:
         last = container.ops[-1].seq
-        failed = replace(container, given_up=last, failure=why, updated_at=tx.now)
-        await tx.containers.update(states.project_container(failed))
+        failed_container = replace(container, given_up=last, failure=reason, updated_at=tx.now)
+        await tx.containers.update(states.project_container(failed_container))
         if container.host_id is not None:
             tx.hint("dispatch", f"{container.host_id}/{container.uuid}")

@@ -1,1 +1,1 @@
-"""Work that comes again after some time, whatever users do."""
+"""Work that runs at intervals, whatever users do."""

@@ -1,8 +1,8 @@
-"""What time does: clusters that pass the age that a limit allows them, and events that are old enough to forget.
+"""Finds clusters that are older than a limit allows, and removes old events.
 
-Both are looked at now and then, each cluster in a transaction of its own; whatever is cut off is done at the next look.
-A cluster that has to go is asked to, as its user would ask, and the cluster loop does the rest. Neighbours: `reaper`,
-which finds what was left behind outside; `domain.limits`.
+Both run at intervals, each cluster in a transaction of its own. What is interrupted is done at the next look. A cluster
+that has to go gets the same wish as for a delete by its user, and the cluster loop does the rest. Neighbours: `reaper`,
+which removes infrastructure without a cluster; `domain.limits`.
 """
 
 import datetime as dt
@@ -27,7 +27,7 @@ log = structlog.get_logger("jeroboam.conductor.periodic.ageing")
 
 
 class ClusterAgeing:
-    """Looks at the age of clusters and of events."""
+    """Checks the age of clusters and of events."""
 
     def __init__(
         self,
@@ -41,7 +41,7 @@ class ClusterAgeing:
         every_seconds: float,
         operation_minutes: int,
     ) -> None:
-        """`operation_minutes` is how long the end of a cluster may take that names no limit of its own."""
+        """`operation_minutes` is how long a delete may take if the cluster has no limit of its own."""
         self._store = store
         self._projects = projects
         self._limits = [limit for limit in limits if limit.max_age_days is not None]
@@ -54,11 +54,11 @@ class ClusterAgeing:
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
-            await retrying(self.look, clock=self._clock, what="ageing")
+            await retrying(self.look, clock=self._clock, subject="ageing")
             await self._clock.sleep(self._every_seconds)
 
     async def look(self) -> None:
-        """One look at everything."""
+        """Look once at all clusters and events."""
         if self._limits:
             await self._look_at_clusters()
         async with self._store.write() as tx:
@@ -84,27 +84,27 @@ class ClusterAgeing:
             cluster = await tx.clusters.get(uuid)
             if cluster is None or cluster.operation is Operation.DELETE:
                 return
-            passed = [limit for limit in limits if _is_past(cluster, limit, tx.now)]
-            # One that removes goes before those that warn.
-            passed.sort(key=lambda limit: limit.at_max_age != "delete")
-            if not passed:
+            exceeded_limits = [limit for limit in limits if _is_past(cluster, limit, tx.now)]
+            # A limit that deletes goes before those that warn.
+            exceeded_limits.sort(key=lambda limit: limit.at_max_age != "delete")
+            if not exceeded_limits:
                 return
-            if passed[0].at_max_age == "delete":
-                await self._remove(tx, cluster, passed[0])
+            if exceeded_limits[0].at_max_age == "delete":
+                await self._remove(tx, cluster, exceeded_limits[0])
                 return
-            told = {event.message for event in await tx.events.select(cluster_id=uuid, event_type=CLUSTER_AGE)}
-            for limit in passed:
-                if _said(limit) not in told:
+            messages = {event.message for event in await tx.events.select(cluster_id=uuid, event_type=CLUSTER_AGE)}
+            for limit in exceeded_limits:
+                if _said(limit) not in messages:
                     await self._history.aged(tx, cluster, _said(limit))
 
     async def _remove(self, tx: Transaction, cluster: Cluster, limit: Limit) -> None:
         minutes = cluster.spec.create_timeout or self._operation_minutes
-        leaving = ask_cluster(cluster, Operation.DELETE, now=tx.now, minutes=minutes)
-        await tx.clusters.update(leaving)
+        new_cluster = ask_cluster(cluster, Operation.DELETE, now=tx.now, minutes=minutes)
+        await tx.clusters.update(new_cluster)
         for group in await tx.nodegroups.select(cluster_id=cluster.uuid):
-            await tx.nodegroups.update(replace(group, status=leaving.status, status_reason=None, updated_at=tx.now))
+            await tx.nodegroups.update(replace(group, status=new_cluster.status, status_reason=None, updated_at=tx.now))
         log.warning("cluster is too old", cluster=cluster.uuid, limit=limit.name)
-        await self._history.aged(tx, leaving, f"{_said(limit)} It is deleted.")
+        await self._history.aged(tx, new_cluster, f"{_said(limit)} It is deleted.")
         tx.hint("cluster", cluster.uuid)
 
 

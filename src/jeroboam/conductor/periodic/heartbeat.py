@@ -1,4 +1,4 @@
-"""Says in the store, now and then, that this process is alive (the published `mservices` and `services`)."""
+"""Writes the heartbeat of this process to the store (the published `mservices` and `services`)."""
 
 from jeroboam.conductor.loop import retrying
 from jeroboam.kit.clock import Clock
@@ -6,7 +6,7 @@ from jeroboam.store import Store
 
 
 class Heartbeat:
-    """One process's sign of life."""
+    """The heartbeat of one process."""
 
     def __init__(self, *, store: Store, clock: Clock, host: str, binary: str, every_seconds: float) -> None:
         self._store = store
@@ -18,7 +18,7 @@ class Heartbeat:
     async def run(self) -> None:
         """Beat until cancelled."""
         while True:
-            await retrying(self._beat, clock=self._clock, what="heartbeat")
+            await retrying(self._beat, clock=self._clock, subject="heartbeat")
             await self._clock.sleep(self._every_seconds)
 
     async def _beat(self) -> None:

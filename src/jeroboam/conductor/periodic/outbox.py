@@ -1,6 +1,6 @@
-"""Takes notifications out of the outbox, puts each into its envelope and hands it on, at least once and in order.
+"""Takes notifications out of the outbox, puts each into its envelope and publishes it, at least once and in order.
 
-Where they go is the port `Publish`: today the log, in a larger installation a broker.
+The port `Publish` says where they go: today to the log, in a larger installation to a broker.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ Publish = Callable[[Message], Awaitable[None]]
 
 
 class OutboxRelay:
-    """Empties the outbox whenever something is put in, and once at the start."""
+    """Empties the outbox at the start, and whenever something is put in."""
 
     def __init__(
         self,
@@ -45,12 +45,12 @@ class OutboxRelay:
     async def run(self) -> None:
         """Relay until cancelled."""
         hints = self._bus.subscribe("outbox")
-        await retrying(self.empty, clock=self._clock, what="outbox")
+        await retrying(self.empty, clock=self._clock, subject="outbox")
         async for _ in hints:
-            await retrying(self.empty, clock=self._clock, what="outbox")
+            await retrying(self.empty, clock=self._clock, subject="outbox")
 
     async def empty(self) -> None:
-        """Hand on all that is there now."""
+        """Publish all notifications of the outbox."""
         while True:
             async with self._store.read() as tx:
                 batch = await tx.outgoing(BATCH)
@@ -67,6 +67,6 @@ class OutboxRelay:
 
 
 async def to_log(message: Message) -> None:
-    """Where notifications go while no broker is configured."""
-    shown = dataclasses.asdict(message)
-    log.info(shown.pop("event_type"), **shown)
+    """Log the notification; used while no broker is configured."""
+    fields = dataclasses.asdict(message)
+    log.info(fields.pop("event_type"), **fields)

@@ -1,7 +1,7 @@
-"""The reaper: finds what was made for clusters that no longer exist, and removes it.
+"""The reaper: finds the infrastructure of clusters that no longer exist, and removes it.
 
-It goes by tag alone, both ways: only what carries our tag is looked at, and only what no row knows is removed. Two
-looks apart keep it from a cluster whose row was written in between.
+It works by tag alone: it looks only at what carries our tag, and removes only what no row knows. Infrastructure has to
+be found by two looks, so a cluster whose row was written in between is safe.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ log = structlog.get_logger("jeroboam.conductor.periodic.reaper")
 
 
 class Reaper:
-    """Looks at every provider now and then."""
+    """Looks at every provider at intervals."""
 
     def __init__(self, *, store: Store, providers: Mapping[str, Provider], clock: Clock, every_seconds: float) -> None:
         self._store = store
@@ -30,7 +30,7 @@ class Reaper:
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
-            await retrying(self._look_everywhere, clock=self._clock, what="reaper")
+            await retrying(self._look_everywhere, clock=self._clock, subject="reaper")
             await self._clock.sleep(self._every_seconds)
 
     async def _look_everywhere(self) -> None:
@@ -41,17 +41,17 @@ class Reaper:
                 log.warning("cannot look for leftovers", provider=name, reason=error.reason)
 
     async def look(self, name: str) -> list[str]:
-        """One look at one provider; the clusters whose leftovers were removed."""
+        """Look once at one provider. Return the clusters whose leftovers were removed."""
         provider = self._providers[name]
-        owned = await provider.owned()
+        owned_uuids = await provider.owned()
         async with self._store.read() as tx:
-            # Those of rows that cannot be read are nobody's leftovers.
-            known = set(await tx.clusters.uuids(uuid=list(owned)))
-        orphans = frozenset(owned) - known
-        removed = []
+            # A cluster whose row cannot be read exists: its infrastructure stays.
+            known_uuids = set(await tx.clusters.uuids(uuid=list(owned_uuids)))
+        orphans = frozenset(owned_uuids) - known_uuids
+        removed_uuids = []
         for uuid in sorted(orphans & self._suspects.get(name, frozenset())):
             log.warning("removing leftovers", provider=name, cluster=uuid)
             await provider.destroy(uuid)
-            removed.append(uuid)
-        self._suspects[name] = orphans.difference(removed)
-        return removed
+            removed_uuids.append(uuid)
+        self._suspects[name] = orphans.difference(removed_uuids)
+        return removed_uuids
