@@ -242,7 +242,7 @@ class SupportsRotation(Protocol):
         """The kinds of authorities that are replaced; `main` is one."""
         ...
 
-    async def stale(self, plan: CoePlan, given: Mapping[str, Authority]) -> Sequence[str]:
+    async def stale(self, plan: CoePlan, authorities: Mapping[str, Authority]) -> Sequence[str]:
         """Uuids of members that do not show certificates of these authorities, or refuse those of one beside them.
 
         They need a script with those authorities, and to take it up, in this order. Asked of the nodes themselves,

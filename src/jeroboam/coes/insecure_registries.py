@@ -20,8 +20,8 @@ def check_insecure_registries(template: TemplateSpec, *, networks: bool) -> None
     """Raise `Invalid` for registries whose names cannot be; an Engine takes whole `networks` too."""
     for name in insecure_registries(template):
         if _REGISTRY.fullmatch(name) is None and not (networks and _is_network(name)):
-            more = ", or a network such as 192.0.2.0/24" if networks else ""
-            text = f"insecure_registry {name[:80]!r} is no name or address of a registry, with or without a port{more}."
+            hint = ", or a network such as 192.0.2.0/24" if networks else ""
+            text = f"insecure_registry {name[:80]!r} is no name or address of a registry, with or without a port{hint}."
             raise Invalid(text, field="insecure_registry")
 
 

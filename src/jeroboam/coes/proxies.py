@@ -40,16 +40,16 @@ def environment(path: str, template: TemplateSpec, inside: Iterable[str]) -> lis
 
     `inside` is what belongs to the cluster: it is asked directly, and so is what users say.
     """
-    said = {"HTTP_PROXY": template.http_proxy, "HTTPS_PROXY": template.https_proxy}
-    named = {name: url for name, url in said.items() if url}
-    if not named:
+    variables = {"HTTP_PROXY": template.http_proxy, "HTTPS_PROXY": template.https_proxy}
+    settings = {name: url for name, url in variables.items() if url}
+    if not settings:
         return []
     words = [word for word in (template.no_proxy or "").split(",") if word]
-    named["NO_PROXY"] = ",".join(dict.fromkeys([*words, *_OWN, *inside]))
-    text = "".join(f"{name}={value}\n" for name, value in named.items())
+    settings["NO_PROXY"] = ",".join(dict.fromkeys([*words, *_OWN, *inside]))
+    text = "".join(f"{name}={value}\n" for name, value in settings.items())
     return [NodeFile(path=path, content=text.encode(), mode=0o600)]
 
 
 def _is_url(text: str) -> bool:
-    found = _URL.fullmatch(text)
-    return found is not None and int(found["port"] or "1") <= _LARGEST_PORT
+    match = _URL.fullmatch(text)
+    return match is not None and int(match["port"] or "1") <= _LARGEST_PORT

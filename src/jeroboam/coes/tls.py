@@ -13,9 +13,9 @@ from jeroboam.kit.x509 import CLIENT, KeyPair, issue
 
 
 def client_tls(
-    authority: Authority, shown: Authority, clock: Clock, *, organizations: Sequence[str] = ()
+    authority: Authority, signer: Authority, clock: Clock, *, organizations: Sequence[str] = ()
 ) -> ssl.SSLContext:
     """Trust that authority and those beside it, and show a certificate that was issued just now."""
-    ca = KeyPair(pem=shown.pem, key=shown.key)
-    own = issue(ca=ca, common_name="jeroboam", organizations=organizations, usages=[CLIENT], now=clock.now())
-    return showing(own, authority.trusted)
+    ca = KeyPair(pem=signer.pem, key=signer.key)
+    certificate = issue(ca=ca, common_name="jeroboam", organizations=organizations, usages=[CLIENT], now=clock.now())
+    return showing(certificate, authority.trusted)

@@ -52,12 +52,12 @@ class EngineNodeImage:
 async def existing(docker: aiodocker.Docker, name: str) -> dict[str, Any] | None:
     """What the Engine knows of that image, or None."""
     try:
-        found: dict[str, Any] = await docker.images.inspect(name)
+        image: dict[str, Any] = await docker.images.inspect(name)
     except aiodocker.DockerError as error:
         if error.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}:  # 400: a text that cannot be a reference
             return None
         raise
-    return found
+    return image
 
 
 async def forget(docker: aiodocker.Docker, image: str) -> None:
@@ -69,26 +69,28 @@ async def forget(docker: aiodocker.Docker, image: str) -> None:
             raise
 
 
-def labels(found: Mapping[str, Any]) -> dict[str, str]:
+def labels(image: Mapping[str, Any]) -> dict[str, str]:
     """An inspected image's labels."""
-    return (found.get("Config") or {}).get("Labels") or {}
+    return (image.get("Config") or {}).get("Labels") or {}
 
 
 def marks(recipe: ImageRecipe, also: Mapping[str, str]) -> list[str]:
     """What makes an image one that providers know: the recipe's labels and others, as Dockerfile instructions."""
-    said = {
+    labels = {
         IMAGE_LABEL: recipe.name,
         IMAGE_DISTRO_LABEL: recipe.distro,
         IMAGE_COES_LABEL: ",".join(recipe.coes),
         IMAGE_DATA_LABEL: recipe.data,
         **also,
     }
-    return [f'LABEL {name}="{value}"' for name, value in said.items()]
+    return [f'LABEL {name}="{value}"' for name, value in labels.items()]
 
 
-async def bring(docker: aiodocker.Docker, recipe: ImageRecipe, tree: RootTree, tag: str, marked: Sequence[str]) -> str:
-    """Make an image with that root folder, which boots by the recipe's entry; its id. It is `marked` or nobody's."""
-    changes = [f"ENV PATH={_PATH}", f'ENTRYPOINT ["/usr/sbin/docker-init", "--", "/{ENTRY}"]', *marked]
+async def bring(
+    docker: aiodocker.Docker, recipe: ImageRecipe, tree: RootTree, tag: str, instructions: Sequence[str]
+) -> str:
+    """Make an image with that root folder, which boots by the recipe's entry; its id. It is `instructions` or nobody's."""
+    changes = [f"ENV PATH={_PATH}", f'ENTRYPOINT ["/usr/sbin/docker-init", "--", "/{ENTRY}"]', *instructions]
     with tempfile.TemporaryFile() as tar:
         await asyncio.to_thread(write_tar, tree, tar)
         return await import_image(docker, _stream(tar), repository=recipe.repository, tag=tag, changes=changes)
@@ -103,26 +105,26 @@ async def _stream(tar: IO[bytes]) -> AsyncIterator[bytes]:
 async def listed(docker: aiodocker.Docker) -> Sequence[EngineNodeImage]:
     """The node images that have a name there, by name and version. Raises `Temporary` when no Engine answers."""
     with speaking("listing node images"):
-        found = await docker.images.list(filters={"label": [IMAGE_LABEL]})
-    images = [_described(image) for image in found if _names(image)]
+        summaries = await docker.images.list(filters={"label": [IMAGE_LABEL]})
+    images = [_described(image) for image in summaries if _names(image)]
     return sorted(images, key=lambda image: (image.name, version_key(image.version), image.made), reverse=True)
 
 
-def _names(found: Mapping[str, Any]) -> tuple[str, ...]:
-    names = [name for name in found.get("RepoTags") or () if name != "<none>:<none>"]
+def _names(image: Mapping[str, Any]) -> tuple[str, ...]:
+    names = [name for name in image.get("RepoTags") or () if name != "<none>:<none>"]
     return tuple(sorted(names, key=lambda name: (name.endswith(":latest"), name)))
 
 
-def _described(found: Mapping[str, Any]) -> EngineNodeImage:
-    said = found.get("Labels") or {}
+def _described(image: Mapping[str, Any]) -> EngineNodeImage:
+    labels = image.get("Labels") or {}
     return EngineNodeImage(
-        id=found["Id"],
-        name=said[IMAGE_LABEL],
-        names=_names(found),
-        version=said.get(IMAGE_VERSION_LABEL, ""),
-        coes=tuple(coe for coe in said.get(IMAGE_COES_LABEL, "").split(",") if coe),
-        size=found["Size"],
-        made=dt.datetime.fromtimestamp(found["Created"], dt.UTC),
+        id=image["Id"],
+        name=labels[IMAGE_LABEL],
+        names=_names(image),
+        version=labels.get(IMAGE_VERSION_LABEL, ""),
+        coes=tuple(coe for coe in labels.get(IMAGE_COES_LABEL, "").split(",") if coe),
+        size=image["Size"],
+        made=dt.datetime.fromtimestamp(image["Created"], dt.UTC),
     )
 
 
@@ -146,16 +148,16 @@ async def remove(docker: aiodocker.Docker, ref: str) -> Sequence[str]:
     """
     with speaking(f"removing the node image {ref}"):
         names = [name for name in (image_name(ref), ref) if is_reference(name)]
-        found = None
+        image = None
         for name in names:
-            found = found or await existing(docker, name)
-        if found is None or IMAGE_LABEL not in labels(found):
+            image = image or await existing(docker, name)
+        if image is None or IMAGE_LABEL not in labels(image):
             raise Permanent(f"there is no node image {ref}: `jeroboam node-image list` shows those that there are")
-        users = await docker.containers.list(all=True, filters=json.dumps({"ancestor": [found["Id"]]}))
+        users = await docker.containers.list(all=True, filters=json.dumps({"ancestor": [image["Id"]]}))
         if users:
             raise Permanent(f"{len(users)} nodes run from {ref}: remove them first")
-        for name in found["RepoTags"]:
+        for name in image["RepoTags"]:
             await docker.images.delete(name)
-    if labels(found).get(IMAGE_VERSION_LABEL):
-        await name_newest(docker, labels(found)[IMAGE_LABEL])
-    return tuple(found["RepoTags"])
+    if labels(image).get(IMAGE_VERSION_LABEL):
+        await name_newest(docker, labels(image)[IMAGE_LABEL])
+    return tuple(image["RepoTags"])

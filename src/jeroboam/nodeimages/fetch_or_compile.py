@@ -29,9 +29,9 @@ class FetchOrCompile:
 
     def checked(self, programs: Sequence[Program]) -> str:
         """Which of these count against which checksums, and which were compiled, in a line."""
-        fetched = [program for program in programs if self._releases.has(program)]
-        compiled = ", ".join(program.name for program in programs if program not in fetched)
-        return f"{self._releases.checked(fetched)}; compiled from modules: {compiled}"
+        published_programs = [program for program in programs if self._releases.has(program)]
+        compiled_names = ", ".join(program.name for program in programs if program not in published_programs)
+        return f"{self._releases.checked(published_programs)}; compiled from modules: {compiled_names}"
 
     def _of(self, program: Program) -> ProgramSource:
         return self._releases if self._releases.has(program) else self._modules

@@ -79,11 +79,11 @@ class GoModules:
         self._version: str | None = None
 
     async def ready(self) -> None:
-        needed = self._toolchain.go
+        required_release = self._toolchain.go
         version = await self._go_version()
-        if _release(version) < _release(f"go{needed}"):
+        if _release(version) < _release(f"go{required_release}"):
             raise Permanent(
-                f"compiling needs Go {needed} or later, and this machine has {version or 'none'}: {_BRINGS}"
+                f"compiling needs Go {required_release} or later, and this machine has {version or 'none'}: {_BRINGS}"
             )
         missing = [package for name, package in self._toolchain.programs.items() if shutil.which(name) is None]
         if not missing:
@@ -106,8 +106,8 @@ class GoModules:
         flags += ["-tags", recipe.tags] if recipe.tags else []
         env = {"CGO_ENABLED": "1" if recipe.static else "0", "GOBIN": str(into), "GOWORK": "off"}
         if recipe.install:
-            wanted = [f"{recipe.module}/{place}".rstrip("/.") for place in recipe.install]
-            await self._go(program, into, env, "install", *flags, *(f"{name}@{program.version}" for name in wanted))
+            packages = [f"{recipe.module}/{place}".rstrip("/.") for place in recipe.install]
+            await self._go(program, into, env, "install", *flags, *(f"{name}@{program.version}" for name in packages))
             return
         work = into / "src"
         with as_file(self._sources / recipe.folder) as ours:
@@ -129,10 +129,10 @@ class GoModules:
         if recipe.staging:
             # The repository replaces its staging modules by folders, which a library's user does not get; each is
             # published under a version that follows the repository's.
-            said = await self._go(program, cwd, env, "mod", "download", "-json", f"{recipe.module}@{program.version}")
-            theirs = await asyncio.to_thread(Path(json.loads(said)["GoMod"]).read_text)
-            published = f"v0.{program.version.removeprefix('v1.')}"
-            lines += [f"replace {module} => {module} {published}" for module in _STAGING.findall(theirs)]
+            answer = await self._go(program, cwd, env, "mod", "download", "-json", f"{recipe.module}@{program.version}")
+            module_file = await asyncio.to_thread(Path(json.loads(answer)["GoMod"]).read_text)
+            staging_version = f"v0.{program.version.removeprefix('v1.')}"
+            lines += [f"replace {module} => {module} {staging_version}" for module in _STAGING.findall(module_file)]
         return "\n".join([*lines, ""])
 
     async def _go_version(self) -> str:
@@ -143,35 +143,37 @@ class GoModules:
 
     async def _asked_version(self) -> str:
         # A Go from 1.21 on takes the release that is asked for from its proxy, unless it is told not to.
-        code, said, _ = await _run("go", "env", "GOVERSION", cwd=Path("/"), env={"GOWORK": "off"})
-        version = said.split()[-1] if code == 0 and said.split() else ""
+        code, output, _ = await _run("go", "env", "GOVERSION", cwd=Path("/"), env={"GOWORK": "off"})
+        version = output.split()[-1] if code == 0 and output.split() else ""
         if _release(version) >= _release(f"go{self._toolchain.go}"):
             return version
-        wanted = f"go{self._toolchain.go}"
-        code, _, _ = await _run("go", "env", "GOVERSION", cwd=Path("/"), env={"GOTOOLCHAIN": wanted, "GOWORK": "off"})
-        return wanted if code == 0 and _release(version) >= (1, 21) else version
+        required_version = f"go{self._toolchain.go}"
+        code, _, _ = await _run(
+            "go", "env", "GOVERSION", cwd=Path("/"), env={"GOTOOLCHAIN": required_version, "GOWORK": "off"}
+        )
+        return required_version if code == 0 and _release(version) >= (1, 21) else version
 
     async def _go(self, program: Program, cwd: Path, env: Mapping[str, str], *args: str) -> str:
-        code, out, said = await _run("go", *args, cwd=cwd, env=env)
+        code, out, errors = await _run("go", *args, cwd=cwd, env=env)
         if code != 0:
-            raise _trouble(f"compiling {program.name} {program.version}", said or out)
+            raise _trouble(f"compiling {program.name} {program.version}", errors or out)
         return out
 
 
 _BRINGS = "take it from Debian's golang-go where that is new enough, else from Go's own downloads"
 
 
-def _trouble(doing: str, said: str) -> DriverError:
+def _trouble(action: str, output: str) -> DriverError:
     """What a compiler's words mean; of many lines the last, where it says what stopped it."""
-    lines = [line[:_LONGEST_LINE] for line in said.splitlines() if line and not line.startswith("go: downloading ")]
-    if _NO_ROOM in said:
+    lines = [line[:_LONGEST_LINE] for line in output.splitlines() if line and not line.startswith("go: downloading ")]
+    if _NO_ROOM in output:
         # Go writes to folders of its own too: it says which disk that is.
-        full = next(line for line in said.splitlines() if _NO_ROOM in line)[-_LONGEST_LINE:]
-        return Permanent(f"{doing}: {full}; free some GiB and start again, what was finished is kept")
+        full = next(line for line in output.splitlines() if _NO_ROOM in line)[-_LONGEST_LINE:]
+        return Permanent(f"{action}: {full}; free some GiB and start again, what was finished is kept")
     text = "\n".join(lines[-_LAST_LINES:]) or "it was ended by something else"
-    if _AWAY.search(said):
-        return Temporary(f"{doing}: the Go proxy does not answer; a next try goes on from here\n{text}")
-    return Permanent(f"{doing} failed:\n{text}")
+    if _AWAY.search(output):
+        return Temporary(f"{action}: the Go proxy does not answer; a next try goes on from here\n{text}")
+    return Permanent(f"{action} failed:\n{text}")
 
 
 async def _run(*args: str, cwd: Path, env: Mapping[str, str]) -> tuple[int, str, str]:
@@ -208,15 +210,15 @@ def _ldflags(recipe: ModuleRecipe, version: str) -> str:
 
 
 def _texts(folder: Traversable) -> dict[str, str]:
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for entry in folder.iterdir():
         if entry.is_dir():
-            found |= {f"{entry.name}/{name}": text for name, text in _texts(entry).items()}
+            texts |= {f"{entry.name}/{name}": text for name, text in _texts(entry).items()}
         else:
-            found[entry.name] = entry.read_text()
-    return found
+            texts[entry.name] = entry.read_text()
+    return texts
 
 
 def _release(version: str) -> tuple[int, int]:
-    found = _RELEASE.match(version)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+    match = _RELEASE.match(version)
+    return (int(match[1]), int(match[2])) if match else (0, 0)

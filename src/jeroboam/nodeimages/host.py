@@ -88,49 +88,49 @@ class ResolvedRecipe:
 
     def digest(self, recipe: RootRecipe) -> str:
         """Names this content: changes whenever a program, a library or the recipe does."""
-        seen = hashlib.sha256(repr(recipe).encode())
-        seen.update(RootTree(files=self.files).digest().encode())
-        seen.update(stamp(_LINKER_CACHE).encode())
-        return seen.hexdigest()[:16]
+        content_hash = hashlib.sha256(repr(recipe).encode())
+        content_hash.update(RootTree(files=self.files).digest().encode())
+        content_hash.update(stamp(_LINKER_CACHE).encode())
+        return content_hash.hexdigest()[:16]
 
     def tree(self, recipe: RootRecipe) -> RootTree:
         """The root folder, libraries included."""
-        found = dict(self.files)
+        files = dict(self.files)
         for library in _libraries(sorted(self.files.values())):
-            found.setdefault(library.lstrip("/"), Path(library))
+            files.setdefault(library.lstrip("/"), Path(library))
         links = {inside.lstrip("/"): target for inside, target in recipe.links.items()}
         return RootTree(
-            files=found,
+            files=files,
             contents={inside.lstrip("/"): (text.encode(), mode) for inside, (text, mode) in recipe.contents.items()},
             links={**_applets(self), **links},
             folders=tuple(folder.lstrip("/") for folder in recipe.directories),
         )
 
 
-def find(recipe: RootRecipe, own: Mapping[str, Path] | None = None) -> ResolvedRecipe:
-    """Look for the recipe's programs and files here; `own` are further ones, by their path inside.
+def find(recipe: RootRecipe, extra_files: Mapping[str, Path] | None = None) -> ResolvedRecipe:
+    """Look for the recipe's programs and files here; `extra_files` are further ones, by their path inside.
 
     Raises `Permanent` naming what is missing.
     """
-    wanted = {name: _program(name) for name in recipe.programs}
-    missing = sorted(name for name, path in wanted.items() if path is None)
+    program_paths = {name: _program(name) for name in recipe.programs}
+    missing = sorted(name for name, path in program_paths.items() if path is None)
     if missing:
         raise Permanent(
             f"the node image {recipe.name} needs programs that this machine has not: {', '.join(missing)}; "
             f"on Debian: apt-get install {recipe.packages}"
         )
-    wanted |= {name: _program(name) for name in recipe.optional_programs}
-    found = {f"usr/sbin/{name}": path for name, path in wanted.items() if path is not None}
+    program_paths |= {name: _program(name) for name in recipe.optional_programs}
+    paths = {f"usr/sbin/{name}": path for name, path in program_paths.items() if path is not None}
     for pattern in recipe.folders:
         for folder in Path("/").glob(pattern.lstrip("/")):
-            found |= {str(path).lstrip("/"): path for path in folder.iterdir() if path.is_file()}
-    found |= {name.lstrip("/"): Path(name) for name in recipe.files if Path(name).is_file()}
-    return ResolvedRecipe(files={**found, **(own or {})})
+            paths |= {str(path).lstrip("/"): path for path in folder.iterdir() if path.is_file()}
+    paths |= {name.lstrip("/"): Path(name) for name in recipe.files if Path(name).is_file()}
+    return ResolvedRecipe(files={**paths, **(extra_files or {})})
 
 
 def _program(name: str) -> Path | None:
-    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:{SEARCH}")
-    return Path(found).resolve() if found else None
+    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:{SEARCH}")
+    return Path(path).resolve() if path else None
 
 
 def _libraries(paths: Sequence[Path]) -> set[str]:
@@ -139,10 +139,10 @@ def _libraries(paths: Sequence[Path]) -> set[str]:
     ldd = _program("ldd")
     if ldd is None:
         raise Permanent("`ldd` is missing, so that the libraries of the node image cannot be found")
-    done = subprocess.run(  # noqa: S603 - paths that `find` chose, no shell
+    result = subprocess.run(  # noqa: S603 - paths that `find` chose, no shell
         [str(ldd), *with_code], capture_output=True, text=True, check=False, timeout=_LDD_SECONDS
     )
-    return set(_LIBRARY.findall(done.stdout))
+    return set(_LIBRARY.findall(result.stdout))
 
 
 def _applets(parts: ResolvedRecipe) -> dict[str, str]:
@@ -150,8 +150,8 @@ def _applets(parts: ResolvedRecipe) -> dict[str, str]:
     busybox = parts.files.get("usr/sbin/busybox")
     if busybox is None:
         return {}
-    listed = subprocess.run(  # noqa: S603 - as above
+    applet_names = subprocess.run(  # noqa: S603 - as above
         [str(busybox), "--list"], capture_output=True, text=True, check=True, timeout=_LDD_SECONDS
     ).stdout.split()
-    own = {Path(inside).name for inside in parts.files}
-    return {f"bin/{name}": "/usr/sbin/busybox" for name in listed if name not in own}
+    program_names = {Path(inside).name for inside in parts.files}
+    return {f"bin/{name}": "/usr/sbin/busybox" for name in applet_names if name not in program_names}

@@ -54,9 +54,9 @@ class ProgramSource(Protocol):
 class BuildProgress(Protocol):
     """Who is told how far it is."""
 
-    def begin(self, what: str) -> None: ...
+    def begin(self, title: str) -> None: ...
 
-    def end(self, what: str, seconds: float | None) -> None:
+    def end(self, title: str, seconds: float | None) -> None:
         """It is there; None: it was there already."""
         ...
 
@@ -75,21 +75,21 @@ class ProgramCache:
         What is made of is asked for only when something has to be made. Raises what the source raises, and
         `Permanent` when the disk is full.
         """
-        found: dict[str, Path] = {}
+        outputs: dict[str, Path] = {}
         ready = False
         for program in programs:
             folder = await self._place(source, program)
-            what = f"{program.name} {program.version}"
+            title = f"{program.name} {program.version}"
             if _there(folder):
-                self._report.end(what, None)
+                self._report.end(title, None)
             else:
                 if not ready:
                     await source.ready()
                     ready = True
-                with self.timed(what):
+                with self.timed(title):
                     await self._make(source, program, folder)
-            found |= {name: folder / name for name in program.outputs}
-        return found
+            outputs |= {name: folder / name for name in program.outputs}
+        return outputs
 
     async def _place(self, source: ProgramSource, program: Program) -> Path:
         recipe = f"{program!r} {os.uname().machine} {await source.recipe(program)}"
@@ -97,12 +97,12 @@ class ProgramCache:
         return self._folder / f"{program.name}-{program.version}-{key}"
 
     @contextmanager
-    def timed(self, what: str) -> Iterator[None]:
+    def timed(self, title: str) -> Iterator[None]:
         """Report that something is made, and how long it took."""
-        begun = self._clock.monotonic()
-        self._report.begin(what)
+        start = self._clock.monotonic()
+        self._report.begin(title)
         yield
-        self._report.end(what, self._clock.monotonic() - begun)
+        self._report.end(title, self._clock.monotonic() - start)
 
     async def _make(self, source: ProgramSource, program: Program, folder: Path) -> None:
         try:
@@ -116,14 +116,14 @@ class ProgramCache:
             raise
 
     async def _make_whole(self, source: ProgramSource, program: Program, folder: Path) -> None:
-        for left in self._folder.glob(f"{folder.name}.*.part"):
-            await asyncio.to_thread(shutil.rmtree, left, ignore_errors=True)
+        for stale_part in self._folder.glob(f"{folder.name}.*.part"):
+            await asyncio.to_thread(shutil.rmtree, stale_part, ignore_errors=True)
         part = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".part", dir=self._folder))
         try:
             await source.make(program, part)
-            lacking = [name for name in program.outputs if not (part / name).is_file()]
-            if lacking:
-                raise Permanent(f"making {program.name} {program.version} left no {', '.join(lacking)}")
+            missing = [name for name in program.outputs if not (part / name).is_file()]
+            if missing:
+                raise Permanent(f"making {program.name} {program.version} left no {', '.join(missing)}")
             await asyncio.to_thread(_settle, part, program.outputs, folder)
         finally:
             shutil.rmtree(part, ignore_errors=True)

@@ -72,8 +72,8 @@ class Releases:
 
     def has(self, program: Program) -> bool:
         """Whether it can be had here and checked."""
-        known = self._checksums is not None or all(path in self._pins for path in self.paths(program))
-        return bool(self._mirror) or known or self._releases[program.name].at_home
+        is_checkable = self._checksums is not None or all(path in self._pins for path in self.paths(program))
+        return bool(self._mirror) or is_checkable or self._releases[program.name].at_home
 
     async def answers(self, program: Program) -> bool:
         """A quick look whether that program could be fetched."""
@@ -88,9 +88,9 @@ class Releases:
     async def recipe(self, program: Program) -> str:
         # A mirror's files are the homes' own: where they come from makes no difference. Against what they were checked
         # does: what was fetched before there was a pin of it is fetched again.
-        whose, known = ("pinned", self._pins) if self._checksums is None else ("brought", self._checksums)
-        sums = [known.get(path) for path in self.paths(program)]
-        return f"releases {self._releases[program.name]!r} {whose} {sums}"
+        origin, sums_by_path = ("pinned", self._pins) if self._checksums is None else ("brought", self._checksums)
+        digests = [sums_by_path.get(path) for path in self.paths(program)]
+        return f"releases {self._releases[program.name]!r} {origin} {digests}"
 
     def paths(self, program: Program, architecture: str | None = None) -> tuple[str, ...]:
         """Home and path of each file that is fetched for it.
@@ -105,11 +105,11 @@ class Releases:
         """Which of these count against which checksums, in a line."""
         if self._checksums is not None:
             return "all programs were checked against the checksums that were brought"
-        pinned = [program.name for program in programs if all(path in self._pins for path in self.paths(program))]
-        others = [program.name for program in programs if program.name not in pinned]
-        parts = {"pinned checksums": pinned, "those published beside them": others}
-        said = [f"{whose}: {', '.join(names)}" for whose, names in parts.items() if names]
-        return f"programs were checked against {'; against '.join(said)}"
+        pinned_names = [program.name for program in programs if all(path in self._pins for path in self.paths(program))]
+        other_names = [program.name for program in programs if program.name not in pinned_names]
+        parts = {"pinned checksums": pinned_names, "those published beside them": other_names}
+        parts_text = [f"{whose}: {', '.join(names)}" for whose, names in parts.items() if names]
+        return f"programs were checked against {'; against '.join(parts_text)}"
 
     async def make(self, program: Program, into: Path) -> None:
         release = self._releases[program.name]
@@ -118,29 +118,31 @@ class Releases:
                 for name in program.outputs:
                     await self._fetch(session, release, program, name, into / name)
                 return
-            fetched = into / (release.output or "archive")
-            await self._fetch(session, release, program, release.output, fetched)
+            download = into / (release.output or "archive")
+            await self._fetch(session, release, program, release.output, download)
         if not release.output:
-            await asyncio.to_thread(_unpack, fetched, program, into)
-            fetched.unlink()
+            await asyncio.to_thread(_unpack, download, program, into)
+            download.unlink()
 
     async def _fetch(
         self, session: aiohttp.ClientSession, release: Release, program: Program, name: str, path: Path
     ) -> None:
         url = _filled(release.url, program, name)
-        expected, whose = await self._expected(session, release, program, name)
-        seen = hashlib.sha256()
+        expected_digest, origin = await self._expected(session, release, program, name)
+        content_hash = hashlib.sha256()
         with path.open("wb") as out:
             try:
                 async with session.get(self._at(url)) as answer:
                     _known(answer)
                     async for block in answer.content.iter_chunked(_BLOCK):
-                        seen.update(block)
+                        content_hash.update(block)
                         await asyncio.to_thread(out.write, block)
             except (TimeoutError, aiohttp.ClientError) as error:
                 raise Temporary(f"{self._at(url)} does not answer: {str(error) or type(error).__name__}") from error
-        if seen.hexdigest() != expected:
-            raise Permanent(f"{self._at(url)} has the SHA-256 {seen.hexdigest()}, and {expected} {whose}")
+        if content_hash.hexdigest() != expected_digest:
+            raise Permanent(
+                f"{self._at(url)} has the SHA-256 {content_hash.hexdigest()}, and {expected_digest} {origin}"
+            )
 
     async def _expected(
         self, session: aiohttp.ClientSession, release: Release, program: Program, name: str
@@ -167,11 +169,11 @@ class Releases:
         except (TimeoutError, aiohttp.ClientError) as error:
             raise Temporary(f"{url} does not answer: {str(error) or type(error).__name__}") from error
         lines = text.splitlines()
-        chosen = [line for line in lines if line.split()[-1:] == [file]] or lines[:1]
-        found = _SHA256.search(chosen[0]) if chosen else None
-        if found is None:
+        candidates = [line for line in lines if line.split()[-1:] == [file]] or lines[:1]
+        match = _SHA256.search(candidates[0]) if candidates else None
+        if match is None:
             raise Permanent(f"{url} has no SHA-256 of {file}")
-        return found[0]
+        return match[0]
 
     def _at(self, url: str) -> str:
         return f"{self._mirror}/{url.removeprefix('https://')}" if self._mirror else url
@@ -184,15 +186,15 @@ def releases(data: Mapping[str, Any]) -> dict[str, Release]:
 
 def checksums(text: str) -> dict[str, str]:
     """SHA-256 by path, of lines as `sha256sum` prints them. Raises `ValueError` with the line that is none."""
-    found = {}
+    digests = {}
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
             continue
-        said = _LINE.fullmatch(line.strip())
-        if said is None:
+        match = _LINE.fullmatch(line.strip())
+        if match is None:
             raise ValueError(f"line {number} is no SHA-256 with a path after it")
-        found[said[2].removeprefix("./")] = said[1]
-    return found
+        digests[match[2].removeprefix("./")] = match[1]
+    return digests
 
 
 def _session() -> aiohttp.ClientSession:

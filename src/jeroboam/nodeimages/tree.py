@@ -48,25 +48,25 @@ class RootTree:
 
     def digest(self) -> str:
         """Names this tree by its paths and by when its files were last changed: no file is read for it."""
-        seen = hashlib.sha256(repr((sorted(self.contents.items()), sorted(self.links.items()))).encode())
-        seen.update(repr(sorted(self.folders)).encode())
+        content_hash = hashlib.sha256(repr((sorted(self.contents.items()), sorted(self.links.items()))).encode())
+        content_hash.update(repr(sorted(self.folders)).encode())
         for inside, path in sorted(self.files.items()):
-            seen.update(f"{inside}={stamp(path)}\n".encode())
-        return seen.hexdigest()
+            content_hash.update(f"{inside}={stamp(path)}\n".encode())
+        return content_hash.hexdigest()
 
 
 def stamp(path: Path) -> str:
     """Changes whenever the file does."""
     try:
-        seen = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         return "none"
-    return f"{path}:{seen.st_size}:{seen.st_mtime_ns}"
+    return f"{path}:{status.st_size}:{status.st_mtime_ns}"
 
 
 def write_tar(tree: RootTree, into: IO[bytes]) -> None:
     """Write the root folder. A file that lies at several places is written once, with links to it."""
-    written: dict[tuple[int, int], str] = {}
+    first_paths: dict[tuple[int, int], str] = {}
     with tarfile.open(fileobj=into, mode="w", format=tarfile.PAX_FORMAT) as tar:
         inside_all = [*tree.folders, *tree.files, *tree.contents, *tree.links]
         for folder in _folders(inside_all, tree.folders):
@@ -74,13 +74,13 @@ def write_tar(tree: RootTree, into: IO[bytes]) -> None:
         for inside, path in sorted(tree.files.items()):
             info = _entry(inside, tarfile.REGTYPE, 0o755 if os.access(path, os.X_OK) else 0o644)
             with path.open("rb") as source:
-                seen = os.fstat(source.fileno())
-                first = written.setdefault((seen.st_dev, seen.st_ino), inside)
+                status = os.fstat(source.fileno())
+                first = first_paths.setdefault((status.st_dev, status.st_ino), inside)
                 if first != inside:
                     info.type, info.linkname = tarfile.LNKTYPE, first
                     tar.addfile(info)
                 else:
-                    info.size = seen.st_size
+                    info.size = status.st_size
                     tar.addfile(info, source)
         for inside, (content, mode) in sorted(tree.contents.items()):
             info = _entry(inside, tarfile.REGTYPE, mode)

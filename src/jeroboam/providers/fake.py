@@ -134,15 +134,15 @@ class FakeProvider:
         cluster = self._cluster(want.cluster_id)
         yield self._infra(want.cluster_id)
         for node in want.nodes:
-            known = cluster.nodes.get(node.uuid)
-            if known is not None and known.state is NodeState.RUNNING:
+            known_node = cluster.nodes.get(node.uuid)
+            if known_node is not None and known_node.state is NodeState.RUNNING:
                 continue
-            if known is None:
+            if known_node is None:
                 await self._make(cluster, node, addresses[node.uuid], scripts)
                 yield self._infra(want.cluster_id)
             await self.faults.meet("boot")
-            running = replace(cluster.nodes[node.uuid], state=NodeState.RUNNING, reason="")
-            cluster.nodes[node.uuid] = running
+            started_node = replace(cluster.nodes[node.uuid], state=NodeState.RUNNING, reason="")
+            cluster.nodes[node.uuid] = started_node
             self.cloud.boots.append(node.name)
             yield self._infra(want.cluster_id)
         yield self._infra(want.cluster_id)
@@ -240,6 +240,6 @@ class FakeProvider:
         return ObservedInfra(network_id=cluster.network_id, nodes=tuple(cluster.nodes.values()), troubles=troubles)
 
 
-def _free_address(used: set[str]) -> str:
+def _free_address(used_addresses: set[str]) -> str:
     candidates = (f"198.18.{number >> 8}.{number & 255}" for number in range(2, 1 << 16))
-    return next(address for address in candidates if address not in used)
+    return next(address for address in candidates if address not in used_addresses)

@@ -146,9 +146,9 @@ class FakeRuntime:
 
     async def remove(self, uuid: str, *, force: bool) -> None:
         await self._enter("remove", uuid)
-        found = self.here.get(uuid)
-        if found is not None:
-            if found.state in _ALIVE and not force:
+        container = self.here.get(uuid)
+        if container is not None:
+            if container.state in _ALIVE and not force:
                 raise Permanent(f"container {uuid} is running")
             self.lose(uuid)
         await self._leave("remove")

@@ -135,8 +135,8 @@ class FakeCoe(FakeContainers):
         self.progress = progress
         progress.wait_for(members.holding)
         await self.faults.meet("drain")
-        for thing in members.holding:
-            progress.note(f"Taken down with {thing}.")
+        for blocker in members.holding:
+            progress.note(f"Taken down with {blocker}.")
         members.drained |= set(uuids)
         members.drains.append(tuple(member.name for member in plan.members if member.uuid in uuids))
 
@@ -148,12 +148,12 @@ class FakeCoe(FakeContainers):
         await self.faults.meet("announce")
         self.clusters[plan.cluster_id].announced.append(plan.authorities["main"].trusted)
 
-    async def stale(self, plan: CoePlan, given: Mapping[str, Authority]) -> Sequence[str]:
+    async def stale(self, plan: CoePlan, authorities: Mapping[str, Authority]) -> Sequence[str]:
         await self.faults.meet("stale")
-        plan = replace(plan, authorities=dict(given))
-        there = {} if self._scripts is None else self._scripts(plan.cluster_id)
-        wanted = {member.uuid: self.script(plan, member).files for member in plan.members}
-        return [uuid for uuid, files in wanted.items() if uuid in there and there[uuid].files != files]
+        plan = replace(plan, authorities=dict(authorities))
+        scripts = {} if self._scripts is None else self._scripts(plan.cluster_id)
+        desired_files = {member.uuid: self.script(plan, member).files for member in plan.members}
+        return [uuid for uuid, files in desired_files.items() if uuid in scripts and scripts[uuid].files != files]
 
     async def join(self, plan: CoePlan, progress: Progress = UNWATCHED) -> CoeObserved:
         members = self._members(plan)
@@ -165,8 +165,8 @@ class FakeCoe(FakeContainers):
         return self._observed(plan, members)
 
     def _observed(self, plan: CoePlan, members: FakeMembers) -> CoeObserved:
-        there = {} if self._scripts is None else self._scripts(plan.cluster_id)
-        due = tuple(uuid for uuid, script in members.due.items() if there.get(uuid) is script)
+        scripts = {} if self._scripts is None else self._scripts(plan.cluster_id)
+        due = tuple(uuid for uuid, script in members.due.items() if scripts.get(uuid) is script)
         return replace(_observed(plan, members), due=due)
 
     async def observe(self, plan: CoePlan) -> CoeObserved:
@@ -182,8 +182,8 @@ class FakeCoe(FakeContainers):
         self.progress = progress
         progress.wait_for(members.holding)
         await self.faults.meet("leave")
-        for thing in members.holding:
-            progress.note(f"Taken down with {thing}.")
+        for blocker in members.holding:
+            progress.note(f"Taken down with {blocker}.")
         self._answer(members)
         for uuid, name in list(members.names.items()):
             if name in names:
@@ -193,16 +193,16 @@ class FakeCoe(FakeContainers):
 
     async def demand(self, plan: CoePlan, groups: Sequence[GroupShape]) -> NodeDemand:
         await self.faults.meet("demand")
-        members, more = self._members(plan), {}
+        members, extra_nodes = self._members(plan), {}
         self._answer(members)
-        left = members.waiting
+        remaining = members.waiting
         for group in groups:
-            more[group.name] = min(left, group.room)
-            left -= more[group.name]
+            extra_nodes[group.name] = min(remaining, group.room)
+            remaining -= extra_nodes[group.name]
         workers = {member.uuid for member in plan.members if member.role != MASTER}
         return NodeDemand(
             waiting=tuple(f"default/w{number}" for number in range(members.waiting)),
-            more={name: count for name, count in more.items() if count},
+            more={name: count for name, count in extra_nodes.items() if count},
             held=frozenset(members.held),
             idle=frozenset(members.idle & workers),
         )
@@ -230,16 +230,16 @@ class FakeCoe(FakeContainers):
             raise Temporary("the cluster's API does not answer")
 
 
-def _observed(plan: CoePlan, known: FakeMembers) -> CoeObserved:
-    members = tuple(_state(member, known) for member in plan.members)
+def _observed(plan: CoePlan, cluster: FakeMembers) -> CoeObserved:
+    members = tuple(_state(member, cluster) for member in plan.members)
     reasons = {f"{each.name}.Ready": str(state.ready) for each, state in zip(plan.members, members, strict=True)}
-    planned = {member.uuid for member in plan.members}
+    planned_uuids = {member.uuid for member in plan.members}
     healthy = all(state.ready for state in members)
     first = next(member.address for member in plan.members if member.role == MASTER)
     return CoeObserved(
         api_address=f"fake://{first}",
         members=members,
-        strangers=tuple(sorted(name for uuid, name in known.names.items() if uuid not in planned)),
+        strangers=tuple(sorted(name for uuid, name in cluster.names.items() if uuid not in planned_uuids)),
         coe_version=VERSION,
         container_version=VERSION,
         health=Health.HEALTHY if healthy else Health.UNHEALTHY,
@@ -247,9 +247,9 @@ def _observed(plan: CoePlan, known: FakeMembers) -> CoeObserved:
     )
 
 
-def _state(member: Member, known: FakeMembers) -> MemberState:
-    if member.uuid not in known.names:
+def _state(member: Member, cluster: FakeMembers) -> MemberState:
+    if member.uuid not in cluster.names:
         return MemberState(uuid=member.uuid, ready=False, reason="the cluster does not know this node")
-    if member.uuid in known.unready:
+    if member.uuid in cluster.unready:
         return MemberState(uuid=member.uuid, ready=False, reason="down")
     return MemberState(uuid=member.uuid, ready=True)

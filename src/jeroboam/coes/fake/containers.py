@@ -42,44 +42,44 @@ class FakeContainers:
 
     async def make(self, plan: CoePlan, want: DesiredContainer) -> BayContainerState:
         await self._met.meet("container.make")
-        there = await self._of(plan)
-        if want.uuid not in there:
+        containers = await self._of(plan)
+        if want.uuid not in containers:
             if want.image == UNKNOWN_IMAGE:
                 raise Permanent(f"pulling image {want.image}: manifest unknown")
-            there[want.uuid] = FakeContainer(want)
+            containers[want.uuid] = FakeContainer(want)
         await self._met.meet("container.made")
-        return there[want.uuid].seen
+        return containers[want.uuid].seen
 
     async def look(self, plan: CoePlan, uuid: str) -> BayContainerState | None:
         await self._met.meet("container.look")
-        found = (await self._of(plan)).get(uuid)
-        return None if found is None else found.seen
+        container = (await self._of(plan)).get(uuid)
+        return None if container is None else container.seen
 
     async def act(self, plan: CoePlan, uuid: str, act: ContainerAction) -> BayContainerState:
         await self._met.meet(f"container.{act}")
-        found = (await self._of(plan)).get(uuid)
-        if found is None:
+        container = (await self._of(plan)).get(uuid)
+        if container is None:
             raise Permanent(f"cannot {act} container {uuid}: it is gone")
-        before = found.seen
-        found.seen = self._after(before, act, len(found.acts))
-        if found.seen != before:
-            found.acts.append(act)
+        before = container.seen
+        container.seen = self._after(before, act, len(container.acts))
+        if container.seen != before:
+            container.acts.append(act)
         await self._met.meet(f"container.{act}.done")
-        return found.seen
+        return container.seen
 
-    def _after(self, seen: BayContainerState, act: ContainerAction, number: int) -> BayContainerState:
-        running = seen.state is RuntimeState.RUNNING
+    def _after(self, current: BayContainerState, act: ContainerAction, number: int) -> BayContainerState:
+        is_running = current.state is RuntimeState.RUNNING
         wrong = {ContainerAction.PAUSE: RuntimeState.RUNNING, ContainerAction.UNPAUSE: RuntimeState.PAUSED}
-        done = {ContainerAction.PAUSE: RuntimeState.PAUSED, ContainerAction.UNPAUSE: RuntimeState.RUNNING}
-        if act in wrong and seen.state not in {wrong[act], done[act]}:
-            raise Permanent(f"the container is {seen.state}")
-        if act is ContainerAction.REBOOT or (act is ContainerAction.START and not running):
+        outcomes = {ContainerAction.PAUSE: RuntimeState.PAUSED, ContainerAction.UNPAUSE: RuntimeState.RUNNING}
+        if act in wrong and current.state not in {wrong[act], outcomes[act]}:
+            raise Permanent(f"the container is {current.state}")
+        if act is ContainerAction.REBOOT or (act is ContainerAction.START and not is_running):
             # No two starts are at the same time, even where time stands still.
             at = self._clock.now() + dt.timedelta(microseconds=number)
             return BayContainerState(state=RuntimeState.RUNNING, started_at=at)
-        if act is ContainerAction.STOP and (running or seen.state is RuntimeState.PAUSED):
-            return BayContainerState(state=RuntimeState.EXITED, started_at=seen.started_at)
-        return BayContainerState(state=done.get(act, seen.state), started_at=seen.started_at)
+        if act is ContainerAction.STOP and (is_running or current.state is RuntimeState.PAUSED):
+            return BayContainerState(state=RuntimeState.EXITED, started_at=current.started_at)
+        return BayContainerState(state=outcomes.get(act, current.state), started_at=current.started_at)
 
     async def remove(self, plan: CoePlan, uuid: str) -> None:
         await self._met.meet("container.remove")
@@ -92,15 +92,15 @@ class FakeContainers:
 
     async def logs(self, plan: CoePlan, uuid: str) -> str | None:
         await self._met.meet("container.logs")
-        found = (await self._of(plan)).get(uuid)
-        return None if found is None else f"{found.want.name} speaks\n"
+        container = (await self._of(plan)).get(uuid)
+        return None if container is None else f"{container.want.name} speaks\n"
 
     async def execute(self, plan: CoePlan, uuid: str, command: Sequence[str], *, limit: float) -> ExecResult | None:
         del limit
         await self._met.meet("container.execute")
-        found = (await self._of(plan)).get(uuid)
-        if found is None:
+        container = (await self._of(plan)).get(uuid)
+        if container is None:
             return None
-        if found.seen.state is not RuntimeState.RUNNING:
+        if container.seen.state is not RuntimeState.RUNNING:
             raise Permanent("the container is not running")
         return ExecResult(output=" ".join(command), exit_code=0)

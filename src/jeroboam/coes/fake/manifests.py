@@ -53,15 +53,15 @@ class FakeManifests:
 
     async def have(self, plan: CoePlan, want: DesiredManifest) -> ManifestState:
         await self._met.meet("manifest.have")
-        there = await self._of(plan)
-        _admit(there, want)
+        objects = await self._of(plan)
+        _admit(objects, want)
         want = copy.deepcopy(want)
-        if (found := there.get(want.uuid)) is None:
-            there[want.uuid] = FakeObject(want)
-        elif found.want != want:
-            found.want, found.applied = want, found.applied + 1
+        if (known_object := objects.get(want.uuid)) is None:
+            objects[want.uuid] = FakeObject(want)
+        elif known_object.want != want:
+            known_object.want, known_object.applied = want, known_object.applied + 1
         await self._met.meet("manifest.had")
-        return there[want.uuid].seen
+        return objects[want.uuid].seen
 
     async def look(self, plan: CoePlan) -> Mapping[str, ManifestState]:
         await self._met.meet("manifest.look")
@@ -73,22 +73,22 @@ class FakeManifests:
 
     async def remove(self, plan: CoePlan, uuid: str) -> None:
         await self._met.meet("manifest.remove")
-        there = await self._of(plan)
-        if (found := there.get(uuid)) is not None and found.lingers > 0:
-            found.lingers -= 1
+        objects = await self._of(plan)
+        if (known_object := objects.get(uuid)) is not None and known_object.lingers > 0:
+            known_object.lingers -= 1
             raise Temporary("it is going away")
-        there.pop(uuid, None)
+        objects.pop(uuid, None)
         await self._met.meet("manifest.removed")
 
 
-def _admit(there: Objects, want: DesiredManifest) -> None:
-    called = CALLED[want.kind]
+def _admit(objects: Objects, want: DesiredManifest) -> None:
+    title = CALLED[want.kind]
     if want.name == REFUSED:
-        raise Permanent(f'{called} "{want.name}" is invalid: spec: it cannot be so')
-    others = [each for each in there.values() if (each.want.kind, each.want.name) == (want.kind, want.name)]
-    if any(each.want.uuid != want.uuid for each in others):
-        raise Permanent(f"there is another {called} called {want.name} in the cluster")
-    old = there.get(want.uuid)
+        raise Permanent(f'{title} "{want.name}" is invalid: spec: it cannot be so')
+    namesakes = [each for each in objects.values() if (each.want.kind, each.want.name) == (want.kind, want.name)]
+    if any(each.want.uuid != want.uuid for each in namesakes):
+        raise Permanent(f"there is another {title} called {want.name} in the cluster")
+    old = objects.get(want.uuid)
     if old is not None and want.kind is BayManifestKind.POD and _command(old.want) != _command(want):
         raise Permanent(f'Pod "{want.name}" is invalid: spec: Forbidden: pod updates may not change its command')
 

@@ -99,7 +99,7 @@ def kubelet_options(plan: CoePlan, member: Member) -> list[str]:
 def kubeadm(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
     """What kubeadm makes of that master; the version is filled in where kubeadm is."""
     nets = networks(plan.labels)
-    waiting = [] if len(plan.masters) > 1 else [("leader-elect", "false")]
+    leader_election = [] if len(plan.masters) > 1 else [("leader-elect", "false")]
     endpoint = {} if plan.balancer is None else {"controlPlaneEndpoint": f"{plan.balancer}:{port(plan)}"}
     names = [member.name, member.address, *([plan.balancer] if plan.balancer else []), *sans(plan.labels)]
     # Who is alone need not wait for others' votes.
@@ -141,7 +141,7 @@ def kubeadm(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
         "controllerManager": {
             "extraArgs": _args(
                 [
-                    *waiting,
+                    *leader_election,
                     # It signs with one authority, also while another is trusted beside it.
                     ("cluster-signing-cert-file", SIGNING),
                     ("kube-api-qps", "500"),
@@ -152,7 +152,7 @@ def kubeadm(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
                 flags.of(flags.CONTROLLER_MANAGER, plan.labels),
             )
         },
-        "scheduler": {"extraArgs": _args(waiting, flags.of(flags.SCHEDULER, plan.labels))},
+        "scheduler": {"extraArgs": _args(leader_election, flags.of(flags.SCHEDULER, plan.labels))},
     }
     return [init, cluster]
 
@@ -171,8 +171,8 @@ def proxy(plan: CoePlan) -> dict[str, Any]:
     }
 
 
-def _args(own: Iterable[tuple[str, str]], users: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+def _args(defaults: Iterable[tuple[str, str]], overrides: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
     """Options as kubeadm has them; what users set takes the place of ours."""
-    said = {name for name, _ in users}
-    found = [*((name, value) for name, value in own if name not in said), *users]
-    return [{"name": name, "value": value} for name, value in found]
+    overridden_names = {name for name, _ in overrides}
+    merged_args = [*((name, value) for name, value in defaults if name not in overridden_names), *overrides]
+    return [{"name": name, "value": value} for name, value in merged_args]

@@ -16,13 +16,13 @@ Claim = tuple[str, str]
 
 def nodes_of(volume: Mapping[str, Any]) -> set[str] | None:
     """The names of the nodes that the volume lies on; None for one that is tied to none."""
-    required = (volume["spec"].get("nodeAffinity") or {}).get("required")
-    if required is None:
+    node_selector = (volume["spec"].get("nodeAffinity") or {}).get("required")
+    if node_selector is None:
         return None
     names: set[str] = set()
-    for term in required["nodeSelectorTerms"]:
-        named = [*(term.get("matchExpressions") or ()), *(term.get("matchFields") or ())]
-        names |= {name for each in named if each["key"] in _NAMES for name in each.get("values") or ()}
+    for term in node_selector["nodeSelectorTerms"]:
+        requirements = [*(term.get("matchExpressions") or ()), *(term.get("matchFields") or ())]
+        names |= {name for each in requirements if each["key"] in _NAMES for name in each.get("values") or ()}
     return names
 
 
@@ -35,8 +35,8 @@ def claim_of(volume: Mapping[str, Any]) -> Claim:
 def claims_of(pod: Mapping[str, Any]) -> set[Claim]:
     """The claims that the pod mounts."""
     volumes = pod["spec"].get("volumes") or ()
-    named = (each["persistentVolumeClaim"]["claimName"] for each in volumes if each.get("persistentVolumeClaim"))
-    return {(pod["metadata"]["namespace"], name) for name in named}
+    claim_names = (each["persistentVolumeClaim"]["claimName"] for each in volumes if each.get("persistentVolumeClaim"))
+    return {(pod["metadata"]["namespace"], name) for name in claim_names}
 
 
 def lost(volumes: Iterable[Mapping[str, Any]], present: Collection[str]) -> list[Mapping[str, Any]]:

@@ -111,9 +111,9 @@ def reason(name: str, value: str, kind: str, tag: str | None) -> str:
     """Why a program of the version with that tag (None: any that there is) does not start so; empty when it does."""
     if name in _CHOICES and value not in _CHOICES[name]:
         return f"this option has to be one of: {', '.join(_CHOICES[name])}."
-    expected, words = _FORMS.get(name) or _VALUES.get(kind, (r".+", "something"))
-    if not re.fullmatch(expected, value, re.ASCII):
-        return f"the value of this option has to be {words}."
+    pattern, description = _FORMS.get(name) or _VALUES.get(kind, (r".+", "something"))
+    if not re.fullmatch(pattern, value, re.ASCII):
+        return f"the value of this option has to be {description}."
     if kind in _NUMBERS:
         low, high = _BOUNDS.get(name, (1 if name.startswith("concurrent-") else 0, _MOST))
         if not low <= float(value) <= high:
@@ -136,10 +136,10 @@ def together_reason(options: dict[str, str]) -> str:
 
 
 def _version_reason(value: str, tag: str | None) -> str:
-    found = [_VERSION.fullmatch(word) for word in value.split(",")]
-    named = _TAG.fullmatch(tag or "")
-    oldest, newest = (int(named[1]), int(named[1])) if named else (OLDEST, NEWEST)
+    matches = [_VERSION.fullmatch(word) for word in value.split(",")]
+    tag_match = _TAG.fullmatch(tag or "")
+    oldest, newest = (int(tag_match[1]), int(tag_match[1])) if tag_match else (OLDEST, NEWEST)
     first = oldest - _EMULATED_MINORS
-    if any(match is None or not first <= int(match[1]) <= newest for match in found):
+    if any(match is None or not first <= int(match[1]) <= newest for match in matches):
         return f"the value of this option has to be a version from 1.{first} to 1.{newest}."
     return ""

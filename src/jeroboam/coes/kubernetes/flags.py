@@ -111,21 +111,21 @@ def check(labels: Mapping[str, str]) -> None:
 def of(label: str, labels: Mapping[str, str]) -> list[tuple[str, str]]:
     """The options that this label sets, without dashes, each with its value. Raises `Invalid` as `check` does."""
     kinds = _known()[_PROGRAMS[label]]
-    found = _split(label, labels.get(label, ""))
-    for name, value in found:
+    options = _split(label, labels.get(label, ""))
+    for name, value in options:
         if name not in kinds:
             raise bad_label(label, f"--{name}", f"{_PROGRAMS[label]} has no such option.")
-        for names, why in _OWNED:
+        for names, reason in _OWNED:
             if names.fullmatch(name):
-                if why:
-                    raise bad_label(label, f"--{name}", f"this option cannot be set: {_REASONS.get(why, why)}.")
+                if reason:
+                    raise bad_label(label, f"--{name}", f"this option cannot be set: {_REASONS.get(reason, reason)}.")
                 break
         _check_value(label, name, value, kinds[name], labels.get(_VERSION))
         if name == _GATES:
             _check_gates(label, value)
-    if label == KUBELET and (why := flag_values.together_reason(dict(found))):
-        raise bad_label(label, labels.get(label, ""), why)
-    return found
+    if label == KUBELET and (reason := flag_values.together_reason(dict(options))):
+        raise bad_label(label, labels.get(label, ""), reason)
+    return options
 
 
 def proxy(labels: Mapping[str, str]) -> dict[str, object]:
@@ -151,18 +151,18 @@ def proxy(labels: Mapping[str, str]) -> dict[str, object]:
 
 def admission(labels: Mapping[str, str]) -> list[str]:
     """The admission plugins that the API server runs beside its own. Raises `Invalid` for one that it has not."""
-    wanted = [word.strip() for word in labels.get(ADMISSION, "").split(",") if word.strip()]
-    for name in wanted:
+    plugins = [word.strip() for word in labels.get(ADMISSION, "").split(",") if word.strip()]
+    for name in plugins:
         if name not in _known()["admission"]:
             raise bad_label(ADMISSION, name, "the API server has no such admission plugin.")
         if name in _PLUGINS:
             raise bad_label(ADMISSION, name, f"no cluster comes up with this plugin: {_PLUGINS[name]}.")
-    return list(dict.fromkeys(["NodeRestriction", *wanted]))
+    return list(dict.fromkeys(["NodeRestriction", *plugins]))
 
 
-def words(found: Sequence[tuple[str, str]]) -> list[str]:
+def words(options: Sequence[tuple[str, str]]) -> list[str]:
     """Options as words of a command line."""
-    return [f"--{name}={value}" for name, value in found]
+    return [f"--{name}={value}" for name, value in options]
 
 
 def _split(label: str, text: str) -> list[tuple[str, str]]:
@@ -170,19 +170,19 @@ def _split(label: str, text: str) -> list[tuple[str, str]]:
         parts = shlex.split(text)
     except ValueError as error:
         raise bad_label(label, text, "a quote in it is not closed.") from error
-    found = {}
+    options = {}
     for part in parts:
         match = _FLAG.fullmatch(part)
         if match is None or not part.isprintable():
             raise bad_label(label, part, "it has to be options such as --name=value, with spaces between them.")
-        found[match[1]] = "true" if match[2] is None else match[2]
-    return list(found.items())
+        options[match[1]] = "true" if match[2] is None else match[2]
+    return list(options.items())
 
 
 def _check_value(label: str, name: str, value: str, kind: str, tag: str | None) -> None:
-    why = flag_values.reason(name, value, "mapStringBool" if name == _GATES else kind, tag)
-    if why:
-        raise bad_label(label, f"--{name}={value}", why)
+    reason = flag_values.reason(name, value, "mapStringBool" if name == _GATES else kind, tag)
+    if reason:
+        raise bad_label(label, f"--{name}={value}", reason)
 
 
 def _check_gates(label: str, value: str) -> None:

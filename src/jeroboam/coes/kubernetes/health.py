@@ -11,22 +11,22 @@ from typing import Any
 _SHORTAGES = ("DiskPressure", "MemoryPressure", "PIDPressure")
 
 
-def changed_at(shown: Mapping[str, Any]) -> dt.datetime | None:
+def changed_at(node: Mapping[str, Any]) -> dt.datetime | None:
     """When the node last became ready, or not ready; None for one that has not said anything yet."""
-    ready = next((each for each in _conditions(shown) if each["type"] == "Ready"), {})
-    said = ready.get("lastTransitionTime")
-    return dt.datetime.fromisoformat(said) if said else None
+    ready = next((each for each in _conditions(node) if each["type"] == "Ready"), {})
+    timestamp = ready.get("lastTransitionTime")
+    return dt.datetime.fromisoformat(timestamp) if timestamp else None
 
 
-def shortages(shown: Mapping[str, Any]) -> dict[str, str]:
+def shortages(node: Mapping[str, Any]) -> dict[str, str]:
     """What the node runs short of, with its word on that."""
     return {
         each["type"]: each.get("message") or each.get("reason") or "True"
-        for each in _conditions(shown)
+        for each in _conditions(node)
         if each["type"] in _SHORTAGES and each["status"] == "True"
     }
 
 
-def _conditions(shown: Mapping[str, Any]) -> list[Mapping[str, str]]:
-    found: list[Mapping[str, str]] = shown["status"].get("conditions") or []
-    return found
+def _conditions(node: Mapping[str, Any]) -> list[Mapping[str, str]]:
+    conditions: list[Mapping[str, str]] = node["status"].get("conditions") or []
+    return conditions

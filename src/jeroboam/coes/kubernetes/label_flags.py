@@ -8,7 +8,7 @@ def flag(name: str, value: str | None) -> bool:
     """A label that says yes or no; without it, no. Raises `Invalid` for another word."""
     if value is None:
         return False
-    found = read_flag(value)
-    if found is None:
+    is_set = read_flag(value)
+    if is_set is None:
         raise bad_label(name, value, "it has to be true or false.")
-    return found
+    return is_set

@@ -38,64 +38,64 @@ class GoneNodeObjects:
 
     def reason(self) -> str:
         """What users of the cluster have to know; empty when nobody waits."""
-        told = [f"pod {name} waits for {what}" for name, what in sorted(self.waiting.items())]
-        return list_some(told, most=_NAMED)
+        pod_reasons = [f"pod {name} waits for {what}" for name, what in sorted(self.waiting.items())]
+        return list_some(pod_reasons, most=_NAMED)
 
 
 async def find(api: KubernetesApi, present: Collection[str]) -> GoneNodeObjects:
     """What is left of nodes that are not among these."""
     volumes = (await api.get(_VOLUMES, "asking the cluster for its volumes"))["items"]
-    lost = disks.lost(volumes, present)
-    if not lost:
+    lost_volumes = disks.lost(volumes, present)
+    if not lost_volumes:
         return GoneNodeObjects()
     pods = (await api.get(_PODS, "asking the cluster for its pods"))["items"]
     return GoneNodeObjects(
-        nodes=frozenset(name for volume in lost if _may_go(volume) for name in disks.nodes_of(volume) or ()),
-        waiting=_waiting(lost, pods),
+        nodes=frozenset(name for volume in lost_volumes if _may_go(volume) for name in disks.nodes_of(volume) or ()),
+        waiting=_waiting(lost_volumes, pods),
     )
 
 
 async def clear(api: KubernetesApi, names: Collection[str], present: Collection[str]) -> None:
     """Remove what is left of nodes with these names, as far as they are not present and nobody claims it."""
     volumes = (await api.get(_VOLUMES, "asking the cluster for its volumes"))["items"]
-    going = [volume for volume in disks.lost(volumes, present) if _may_go(volume)]
-    going = [volume for volume in going if (disks.nodes_of(volume) or set()) & set(names)]
-    await asyncio.gather(*(_remove(api, volume["metadata"]["name"]) for volume in going))
-    if going:
+    removable = [volume for volume in disks.lost(volumes, present) if _may_go(volume)]
+    removable = [volume for volume in removable if (disks.nodes_of(volume) or set()) & set(names)]
+    await asyncio.gather(*(_remove(api, volume["metadata"]["name"]) for volume in removable))
+    if removable:
         helpers = (await api.get(_HELPERS, f"asking for the pods of {_OWN}"))["items"]
-        tied = [pod["metadata"]["name"] for pod in helpers if pod["spec"].get("nodeName") in names]
+        helper_names = [pod["metadata"]["name"] for pod in helpers if pod["spec"].get("nodeName") in names]
         await asyncio.gather(
-            *(api.delete(f"{_HELPERS}/{each}?gracePeriodSeconds=0", f"removing {each}") for each in tied)
+            *(api.delete(f"{_HELPERS}/{each}?gracePeriodSeconds=0", f"removing {each}") for each in helper_names)
         )
 
 
 async def _remove(api: KubernetesApi, name: str) -> None:
-    doing = f"removing volume {name}, whose node is gone"
+    action = f"removing volume {name}, whose node is gone"
     # Its provisioner would hold it until it has cleared the folder, which went with the node.
     with suppress(ObjectNotFound):
-        await api.patch(f"{_VOLUMES}/{name}", {"metadata": {"finalizers": None}}, doing)
-    await api.delete(f"{_VOLUMES}/{name}", doing)
+        await api.patch(f"{_VOLUMES}/{name}", {"metadata": {"finalizers": None}}, action)
+    await api.delete(f"{_VOLUMES}/{name}", action)
 
 
 def _may_go(volume: Mapping[str, Any]) -> bool:
     """Whether it is one of ours that nobody claims and that nobody wants kept."""
     notes = volume["metadata"].get("annotations") or {}
     ours = notes.get(_PROVISIONED_BY) == _PROVISIONER
-    unclaimed = (volume.get("status") or {}).get("phase") in _UNCLAIMED
-    return ours and unclaimed and volume["spec"].get("persistentVolumeReclaimPolicy") == "Delete"
+    is_unclaimed = (volume.get("status") or {}).get("phase") in _UNCLAIMED
+    return ours and is_unclaimed and volume["spec"].get("persistentVolumeReclaimPolicy") == "Delete"
 
 
-def _waiting(lost: Collection[Mapping[str, Any]], pods: Collection[Mapping[str, Any]]) -> dict[str, str]:
-    tied = {disks.claim_of(volume): volume for volume in lost}
-    found = {}
+def _waiting(lost_volumes: Collection[Mapping[str, Any]], pods: Collection[Mapping[str, Any]]) -> dict[str, str]:
+    volumes_by_claim = {disks.claim_of(volume): volume for volume in lost_volumes}
+    reasons = {}
     for pod in pods:
         meta, is_placed = pod["metadata"], bool(pod["spec"].get("nodeName"))
         if is_placed or meta.get("deletionTimestamp") or pod["status"].get("phase") in _OVER:
             continue
-        for claim in sorted(disks.claims_of(pod) & tied.keys()):
-            nodes = ", ".join(sorted(disks.nodes_of(tied[claim]) or ()))
-            found[f"{meta['namespace']}/{meta['name']}"] = (
-                f"volume {tied[claim]['metadata']['name']} of claim {'/'.join(claim)}, which lay on node {nodes} "
+        for claim in sorted(disks.claims_of(pod) & volumes_by_claim.keys()):
+            nodes = ", ".join(sorted(disks.nodes_of(volumes_by_claim[claim]) or ()))
+            reasons[f"{meta['namespace']}/{meta['name']}"] = (
+                f"volume {volumes_by_claim[claim]['metadata']['name']} of claim {'/'.join(claim)}, which lay on node {nodes} "
                 "that is gone: delete the claim and the pod to have another one made"
             )
-    return found
+    return reasons

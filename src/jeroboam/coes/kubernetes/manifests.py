@@ -56,8 +56,8 @@ class KubernetesManifests:
 
     async def look(self, plan: CoePlan) -> Mapping[str, ManifestState]:
         async with speaking_to(plan, self._clock) as api:
-            found = await _labelled(api, LABEL)
-        return {each["metadata"]["labels"][LABEL]: _seen(kind, each) for kind, each in found}
+            resources = await _labelled(api, LABEL)
+        return {each["metadata"]["labels"][LABEL]: _seen(kind, each) for kind, each in resources}
 
     async def owned(self, plan: CoePlan) -> Sequence[str]:
         return list(await self.look(plan))
@@ -65,10 +65,10 @@ class KubernetesManifests:
     async def remove(self, plan: CoePlan, uuid: str) -> None:
         async with speaking_to(plan, self._clock) as api:
             until = self._clock.monotonic() + _GOING_SECONDS
-            while found := await _labelled(api, f"{LABEL}%3D{uuid}"):
-                await asyncio.gather(*(_delete(api, kind, each) for kind, each in found if not _is_going(each)))
+            while resources := await _labelled(api, f"{LABEL}%3D{uuid}"):
+                await asyncio.gather(*(_delete(api, kind, each) for kind, each in resources if not _is_going(each)))
                 if self._clock.monotonic() >= until:
-                    names = ", ".join(f"{CALLED[kind]} {each['metadata']['name']}" for kind, each in found)
+                    names = ", ".join(f"{CALLED[kind]} {each['metadata']['name']}" for kind, each in resources)
                     raise Temporary(f"the cluster is still ending {names}")
                 await self._clock.sleep(_POLL_SECONDS)
 
@@ -81,21 +81,21 @@ def _path(kind: BayManifestKind, name: str = "") -> str:
 async def _labelled(api: KubernetesApi, selector: str) -> list[tuple[BayManifestKind, dict[str, Any]]]:
     """The objects of all three kinds with that label."""
 
-    async def one(kind: BayManifestKind) -> list[tuple[BayManifestKind, dict[str, Any]]]:
+    async def list_kind(kind: BayManifestKind) -> list[tuple[BayManifestKind, dict[str, Any]]]:
         path = f"{_path(kind)}?labelSelector={selector}"
-        listed = await api.get(path, f"asking the cluster for its {_PLURALS[kind]}")
-        return [(kind, found) for found in listed["items"] if _is_marked(found)]
+        answer = await api.get(path, f"asking the cluster for its {_PLURALS[kind]}")
+        return [(kind, found) for found in answer["items"] if _is_marked(found)]
 
-    return [each for found in await asyncio.gather(*map(one, _PLURALS)) for each in found]
+    return [each for found in await asyncio.gather(*map(list_kind, _PLURALS)) for each in found]
 
 
-def _is_marked(found: Mapping[str, Any]) -> bool:
+def _is_marked(resource: Mapping[str, Any]) -> bool:
     """Whether it was we who gave the object its label: the API keeps account of who set which field.
 
     That keeps what was copied with its labels apart. It is no proof against an administrator of the cluster, who can
     name himself as he likes, and has every right over these objects anyway.
     """
-    for entry in found["metadata"].get("managedFields") or ():
+    for entry in resource["metadata"].get("managedFields") or ():
         fields = (entry.get("fieldsV1") or {}).get("f:metadata") or {}
         if entry.get("manager") == MANAGER and f"f:{LABEL}" in (fields.get("f:labels") or {}):
             return True
@@ -104,24 +104,24 @@ def _is_marked(found: Mapping[str, Any]) -> bool:
 
 async def _had(api: KubernetesApi, want: DesiredManifest, trial: str = "") -> dict[str, Any]:
     """Make it, or change the one that is there; the object. With the word for a trial nothing is kept of it."""
-    called = f"{CALLED[want.kind]} {want.name}"
+    title = f"{CALLED[want.kind]} {want.name}"
     path = _path(want.kind, want.name)
     try:
-        found = await api.get(path, f"looking for {called}")
+        resource = await api.get(path, f"looking for {title}")
     except ObjectNotFound:
-        found = None
+        resource = None
     try:
-        if found is None:
+        if resource is None:
             query = f"{_path(want.kind)}?fieldManager={MANAGER}{_STRICT}{trial}"
-            return await api.post(query, _body(want), f"making {called}")
-        if (found["metadata"].get("labels") or {}).get(LABEL) != want.uuid or not _is_marked(found):
-            raise Permanent(f"there is another {called} in the cluster, which was not made here")
-        if _is_going(found):
-            raise Temporary(f"the former {called} is still on its way out of the cluster")
+            return await api.post(query, _body(want), f"making {title}")
+        if (resource["metadata"].get("labels") or {}).get(LABEL) != want.uuid or not _is_marked(resource):
+            raise Permanent(f"there is another {title} in the cluster, which was not made here")
+        if _is_going(resource):
+            raise Temporary(f"the former {title} is still on its way out of the cluster")
         # The one that was found and no other: somebody may put another in its place at any moment.
-        body = _body(want, uid=found["metadata"]["uid"])
-        await _own(api, path, found, f"changing {called}")
-        return await api.apply(path, body, f"changing {called}", also=_STRICT + trial)
+        body = _body(want, uid=resource["metadata"]["uid"])
+        await _own(api, path, resource, f"changing {title}")
+        return await api.apply(path, body, f"changing {title}", also=_STRICT + trial)
     except Permanent as error:
         raise Permanent(_words(error.reason)) from error
 
@@ -139,96 +139,99 @@ def _words(reason: str) -> str:
     return reason.partition("\n")[0][:_LONGEST_WORDS]
 
 
-async def _own(api: KubernetesApi, path: str, found: Mapping[str, Any], doing: str) -> None:
+async def _own(api: KubernetesApi, path: str, resource: Mapping[str, Any], action: str) -> None:
     """Have the fields that our create set count as applied, so that an apply which leaves one out removes it.
 
     It changes nothing of the object but who is said to have set what, so a trial may do it: it would not be told the
     truth without.
     """
-    for number, each in enumerate(found["metadata"].get("managedFields") or ()):
-        if (each.get("manager"), each.get("operation"), each.get("subresource")) == (MANAGER, "Update", None):
+    for number, entry in enumerate(resource["metadata"].get("managedFields") or ()):
+        if (entry.get("manager"), entry.get("operation"), entry.get("subresource")) == (MANAGER, "Update", None):
             at = f"/metadata/managedFields/{number}"
             steps = [
-                {"op": "test", "path": "/metadata/uid", "value": found["metadata"]["uid"]},
+                {"op": "test", "path": "/metadata/uid", "value": resource["metadata"]["uid"]},
                 {"op": "test", "path": f"{at}/manager", "value": MANAGER},
                 {"op": "replace", "path": f"{at}/operation", "value": "Apply"},
             ]
             try:
-                await api.steps(path, steps, doing)
+                await api.steps(path, steps, action)
             except Permanent as error:
-                raise Temporary(f"{doing}: it has changed meanwhile") from error
+                raise Temporary(f"{action}: it has changed meanwhile") from error
             return
 
 
-async def _delete(api: KubernetesApi, kind: BayManifestKind, found: Mapping[str, Any]) -> None:
-    meta = found["metadata"]
+async def _delete(api: KubernetesApi, kind: BayManifestKind, resource: Mapping[str, Any]) -> None:
+    meta = resource["metadata"]
     # A controller takes its pods along, and is there until they are gone.
-    how = {"propagationPolicy": "Foreground", "preconditions": {"uid": meta["uid"]}}
-    await api.delete(_path(kind, meta["name"]), f"removing {CALLED[kind]} {meta['name']}", how=how)
+    options = {"propagationPolicy": "Foreground", "preconditions": {"uid": meta["uid"]}}
+    await api.delete(_path(kind, meta["name"]), f"removing {CALLED[kind]} {meta['name']}", how=options)
 
 
-def _is_going(found: Mapping[str, Any]) -> bool:
-    return bool(found["metadata"].get("deletionTimestamp"))
+def _is_going(resource: Mapping[str, Any]) -> bool:
+    return bool(resource["metadata"].get("deletionTimestamp"))
 
 
 # ------------------------------------------------------------------------------------------------- what is to be seen
 
 
-def _seen(kind: BayManifestKind, found: Mapping[str, Any]) -> ManifestState:
-    status, reason = _STATES[kind](found)
-    if _is_going(found):
+def _seen(kind: BayManifestKind, resource: Mapping[str, Any]) -> ManifestState:
+    status, reason = _STATES[kind](resource)
+    if _is_going(resource):
         reason = "Somebody has removed it: it is on its way out."
-    told = {**found, "metadata": {**found["metadata"], "labels": _theirs(found["metadata"].get("labels") or {})}}
-    return ManifestState(status=status, reason=reason, facts=facts_of(kind, told))
+    visible_resource = {
+        **resource,
+        "metadata": {**resource["metadata"], "labels": _theirs(resource["metadata"].get("labels") or {})},
+    }
+    return ManifestState(status=status, reason=reason, facts=facts_of(kind, visible_resource))
 
 
 def _theirs(labels: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in labels.items() if not is_reserved(key)}
 
 
-def _pod(found: Mapping[str, Any]) -> tuple[BayManifestStatus, str | None]:
-    status = found.get("status") or {}
+def _pod(resource: Mapping[str, Any]) -> tuple[BayManifestStatus, str | None]:
+    status = resource.get("status") or {}
     phase = status.get("phase", "Pending")
-    known = _S(phase) if phase in set(_S) else _S.UNKNOWN
-    return known, next((why for why in _pod_reasons(status) if why), None)
+    pod_status = _S(phase) if phase in set(_S) else _S.UNKNOWN
+    return pod_status, next((why for why in _pod_reasons(status) if why), None)
 
 
 def _pod_reasons(status: Mapping[str, Any]) -> Iterator[str]:
     """Why it is not as it might be, the most telling first."""
-    for each in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
-        waiting = each.get("state", {}).get("waiting", {})
-        if waiting and waiting.get("reason") not in _USUAL:
-            yield _line(f"{each['name']}: {waiting.get('reason')}", waiting.get("message"))
+    for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+        waiting_state = container.get("state", {}).get("waiting", {})
+        if waiting_state and waiting_state.get("reason") not in _USUAL:
+            yield _line(f"{container['name']}: {waiting_state.get('reason')}", waiting_state.get("message"))
     if status.get("phase") == "Failed":
-        for each in status.get("containerStatuses") or ():
-            ended = each.get("state", {}).get("terminated", {})
-            if ended.get("exitCode"):
-                yield _line(f"{each['name']}: exit code {ended['exitCode']}", ended.get("reason"))
+        for container in status.get("containerStatuses") or ():
+            termination = container.get("state", {}).get("terminated", {})
+            if termination.get("exitCode"):
+                yield _line(f"{container['name']}: exit code {termination['exitCode']}", termination.get("reason"))
     yield _line(status.get("reason") or "", status.get("message"))
-    for each in status.get("conditions") or ():
-        if each.get("type") == "PodScheduled" and each.get("status") == "False":
-            yield _line(each.get("reason") or "", each.get("message"))
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            yield _line(condition.get("reason") or "", condition.get("message"))
 
 
-def _line(what: str, message: str | None) -> str:
-    return _words(f"{what}: {message}" if what and message else what or message or "")
+def _line(reason: str, message: str | None) -> str:
+    return _words(f"{reason}: {message}" if reason and message else reason or message or "")
 
 
-def _service(found: Mapping[str, Any]) -> tuple[BayManifestStatus, str | None]:
-    outer = ((found.get("status") or {}).get("loadBalancer") or {}).get("ingress")
-    if found["spec"].get("type") == "LoadBalancer" and not outer:
+def _service(resource: Mapping[str, Any]) -> tuple[BayManifestStatus, str | None]:
+    outer = ((resource.get("status") or {}).get("loadBalancer") or {}).get("ingress")
+    if resource["spec"].get("type") == "LoadBalancer" and not outer:
         return _S.PENDING, "Its load balancer has no address yet."
     return _S.RUNNING, None
 
 
-def _rc(found: Mapping[str, Any]) -> tuple[BayManifestStatus, str | None]:
-    status = found.get("status") or {}
-    wanted, ready = found["spec"].get("replicas", 1), status.get("readyReplicas", 0)
-    failed = next((each for each in status.get("conditions") or () if each.get("status") == "True"), None)
-    if failed is not None:
-        return _S.PENDING, _line(failed.get("reason") or "", failed.get("message"))
-    if ready < wanted:
-        return _S.PENDING, f"{ready} of {wanted} pods are ready."
+def _rc(resource: Mapping[str, Any]) -> tuple[BayManifestStatus, str | None]:
+    status = resource.get("status") or {}
+    replicas, ready = resource["spec"].get("replicas", 1), status.get("readyReplicas", 0)
+    failure = next((each for each in status.get("conditions") or () if each.get("status") == "True"), None)
+    if failure is not None:
+        return _S.PENDING, _line(failure.get("reason") or "", failure.get("message"))
+    if ready < replicas:
+        return _S.PENDING, f"{ready} of {replicas} pods are ready."
     return _S.RUNNING, None
 
 

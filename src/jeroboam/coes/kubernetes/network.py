@@ -54,11 +54,11 @@ def files(plan: CoePlan) -> list[NodeFile]:
     return [NodeFile(path="/etc/kubernetes/flannel.json", content=text.encode())]
 
 
-def ranges(nets: ClusterNetworks, found: Sequence[KubernetesNode]) -> dict[str, str]:
+def ranges(nets: ClusterNetworks, nodes: Sequence[KubernetesNode]) -> dict[str, str]:
     """Addresses of pods for nodes that have none, by name, as far as they reach. Who asks has to be the only one."""
-    taken = {node.pods for node in found}
-    free = (str(each) for each in nets.pods.subnets(new_prefix=nets.node_bits) if str(each) not in taken)
-    return dict(zip((node.name for node in found if not node.pods), free, strict=False))
+    used_ranges = {node.pods for node in nodes}
+    free = (str(each) for each in nets.pods.subnets(new_prefix=nets.node_bits) if str(each) not in used_ranges)
+    return dict(zip((node.name for node in nodes if not node.pods), free, strict=False))
 
 
 def lacks(plan: CoePlan, node: KubernetesNode) -> str:
@@ -70,13 +70,13 @@ def lacks(plan: CoePlan, node: KubernetesNode) -> str:
     return "" if node.networked else "the network of its pods is not up yet"
 
 
-def conditions(plan: CoePlan, found: Sequence[KubernetesNode]) -> tuple[Condition, ...]:
+def conditions(plan: CoePlan, nodes: Sequence[KubernetesNode]) -> tuple[Condition, ...]:
     """What users of the cluster have to know of its network."""
     if driver(plan.template) != OWN:
         text = "flannel enforces no NetworkPolicy: policies are stored and have no effect."
         return (Condition(type="NetworkPolicies", status=False, reason="NotEnforced", message=text),)
-    waiting = [node.name for node in found if not node.ready and node.reason.startswith(_MISSING)]
-    if not waiting:
+    waiting_nodes = [node.name for node in nodes if not node.ready and node.reason.startswith(_MISSING)]
+    if not waiting_nodes:
         return (Condition(type="PodNetwork", status=True),)
-    text = f"network_driver is none: {len(waiting)} of {len(found)} nodes run no pods until a network (CNI) is applied."
+    text = f"network_driver is none: {len(waiting_nodes)} of {len(nodes)} nodes run no pods until a network (CNI) is applied."
     return (Condition(type="PodNetwork", status=False, reason="NoneYet", message=text),)

@@ -28,28 +28,30 @@ def change(
     Taints are a list, which is replaced as a whole: who sends it has to see to it that nobody else writes meanwhile.
     """
     role = "control-plane" if member.role == MASTER else "worker"
-    own = {NODE_LABEL: member.uuid, GROUP_LABEL: member.group, f"{_ROLE}{role}": ""}
-    given = _given(annotations)
-    wanted = {**member.labels, **own}
-    changed: dict[str, str | None] = {key: value for key, value in wanted.items() if labels.get(key) != value}
-    changed |= {key: None for key in given.get("labels", ()) if key not in wanted and key in labels}
-    meta: dict[str, Any] = {"labels": changed} if changed else {}
-    now = {"labels": sorted(member.labels), "taints": sorted(_name(each) for each in member.taints)}
-    if now != given and (any(now.values()) or given):
-        meta["annotations"] = {GIVEN: json.dumps(now)}
-    ours = {_name(each) for each in member.taints} | set(given.get("taints", ()))
-    there = [_plain(each) for each in taints if _name(each) in ours]
-    found: dict[str, Any] = {"metadata": meta} if meta else {}
-    if sorted(there, key=_name) != sorted((_plain(each) for each in member.taints), key=_name):
-        found["spec"] = {"taints": [*(each for each in taints if _name(each) not in ours), *map(dict, member.taints)]}
-    return found
+    own_labels = {NODE_LABEL: member.uuid, GROUP_LABEL: member.group, f"{_ROLE}{role}": ""}
+    former = _given(annotations)
+    desired_labels = {**member.labels, **own_labels}
+    label_changes: dict[str, str | None] = {
+        key: value for key, value in desired_labels.items() if labels.get(key) != value
+    }
+    label_changes |= {key: None for key in former.get("labels", ()) if key not in desired_labels and key in labels}
+    meta: dict[str, Any] = {"labels": label_changes} if label_changes else {}
+    record = {"labels": sorted(member.labels), "taints": sorted(_name(each) for each in member.taints)}
+    if record != former and (any(record.values()) or former):
+        meta["annotations"] = {GIVEN: json.dumps(record)}
+    ours = {_name(each) for each in member.taints} | set(former.get("taints", ()))
+    current_taints = [_plain(each) for each in taints if _name(each) in ours]
+    patch: dict[str, Any] = {"metadata": meta} if meta else {}
+    if sorted(current_taints, key=_name) != sorted((_plain(each) for each in member.taints), key=_name):
+        patch["spec"] = {"taints": [*(each for each in taints if _name(each) not in ours), *map(dict, member.taints)]}
+    return patch
 
 
 def _given(annotations: Mapping[str, str]) -> dict[str, list[str]]:
     """What the node was given; a text of somebody else's tells nothing."""
     try:
-        said = json.loads(annotations.get(GIVEN, "{}"))
-        return {kind: [str(name) for name in said.get(kind, ())] for kind in ("labels", "taints")} if said else {}
+        record = json.loads(annotations.get(GIVEN, "{}"))
+        return {kind: [str(name) for name in record.get(kind, ())] for kind in ("labels", "taints")} if record else {}
     except (ValueError, TypeError, AttributeError):
         return {}
 

@@ -136,8 +136,8 @@ class NodeOps:
 
     async def all(self) -> list[KubernetesNode]:
         """Every node that the cluster has."""
-        found = await self._api.get("/api/v1/nodes", "asking the cluster for its nodes")
-        return [_node(each) for each in found["items"]]
+        answer = await self._api.get("/api/v1/nodes", "asking the cluster for its nodes")
+        return [_node(each) for each in answer["items"]]
 
     async def version(self) -> str:
         """The API server's version, as `v1.36.3`."""
@@ -155,26 +155,26 @@ class NodeOps:
 
     async def have(self, name: str, words: Mapping[str, object]) -> None:
         """Apply the objects of one of our files, with these words filled in."""
-        for each in _objects(name, words):
-            await self.apply(_path(each), each)
+        for resource in _objects(name, words):
+            await self.apply(_path(resource), resource)
 
     async def lack(self, name: str, words: Mapping[str, object]) -> None:
         """Remove the objects of one of our files, the last first."""
-        for each in reversed(_objects(name, words)):
-            await self._api.delete(_path(each), f"removing {each['kind']} {each['metadata']['name']}")
+        for resource in reversed(_objects(name, words)):
+            await self._api.delete(_path(resource), f"removing {resource['kind']} {resource['metadata']['name']}")
 
-    async def apply(self, path: str, wanted: Mapping[str, Any]) -> None:
+    async def apply(self, path: str, resource: Mapping[str, Any]) -> None:
         """Have that object so."""
-        await self._api.apply(path, wanted, f"applying {wanted['kind']} {wanted['metadata']['name']}")
+        await self._api.apply(path, resource, f"applying {resource['kind']} {resource['metadata']['name']}")
 
     async def annotations(self, path: str) -> Mapping[str, str] | None:
         """Those of the object at that path; None where there is no such object."""
         try:
-            found = await self._api.get(path, f"looking at {path}")
+            resource = await self._api.get(path, f"looking at {path}")
         except ObjectNotFound:
             return None
-        said: Mapping[str, str] = found["metadata"].get("annotations") or {}
-        return said
+        annotations: Mapping[str, str] = resource["metadata"].get("annotations") or {}
+        return annotations
 
     async def number(self, ranges: Mapping[str, str]) -> None:
         """Give the addresses of pods to nodes that have none, by name: for good, a node cannot get others."""
@@ -189,18 +189,18 @@ class NodeOps:
 
         What users added stays.
         """
-        path, doing = f"/api/v1/nodes/{node.name}", f"describing node {node.name}"
-        for left in reversed(range(_DESCRIBE_TRIES)):
+        path, action = f"/api/v1/nodes/{node.name}", f"describing node {node.name}"
+        for tries_left in reversed(range(_DESCRIBE_TRIES)):
             change = description(node, member)
             if not change:
                 return
             try:
-                await self._api.patch(path, change, doing)
+                await self._api.patch(path, change, action)
             except Temporary:
                 # Its kubelet may have written in between, as it does every few seconds.
-                if not left:
+                if not tries_left:
                     raise
-                node = _node(await self._api.get(path, doing))
+                node = _node(await self._api.get(path, action))
             else:
                 return
 
@@ -219,16 +219,16 @@ class NodeOps:
         When a master goes with the one that led, another takes its place 15 seconds later. Raises `Temporary` after so
         many seconds.
         """
-        mark, doing = secrets.token_hex(8), "asking whether services follow their pods"
-        asked = f"kubernetes.io%2Fservice-name%3D{_NAMES},{FOLLOWED.replace('/', '%2F')}%3D{mark}"
-        slices = f"/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices?labelSelector={asked}"
+        mark, action = secrets.token_hex(8), "asking whether services follow their pods"
+        selector = f"kubernetes.io%2Fservice-name%3D{_NAMES},{FOLLOWED.replace('/', '%2F')}%3D{mark}"
+        slices = f"/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices?labelSelector={selector}"
         try:
             change = {"metadata": {"labels": {FOLLOWED: mark}}}
-            await self._api.patch(f"/api/v1/namespaces/kube-system/services/{_NAMES}", change, doing)
+            await self._api.patch(f"/api/v1/namespaces/kube-system/services/{_NAMES}", change, action)
         except ObjectNotFound:
             return
         until = self._clock.monotonic() + patience
-        while not (await self._api.get(slices, doing))["items"]:
+        while not (await self._api.get(slices, action))["items"]:
             if self._clock.monotonic() >= until:
                 raise Temporary("no controller manager of the cluster does its work")
             await self._clock.sleep(POLL_SECONDS)
@@ -248,8 +248,8 @@ class NodeOps:
         for namespace in _OWN_NAMESPACES:
             for kind in ("daemonsets", "deployments"):
                 path = f"/apis/apps/v1/namespaces/{namespace}/{kind}"
-                for each in (await self._api.get(path, f"asking for the {kind} of {namespace}"))["items"]:
-                    name, template = each["metadata"]["name"], each["spec"]["template"]
+                for workload in (await self._api.get(path, f"asking for the {kind} of {namespace}"))["items"]:
+                    name, template = workload["metadata"]["name"], workload["spec"]["template"]
                     if (template["metadata"].get("annotations") or {}).get(TRUST) != mark:
                         change = {"spec": {"template": {"metadata": {"annotations": {TRUST: mark}}}}}
                         await self._api.patch(f"{path}/{name}", change, f"restarting {name}")
@@ -259,11 +259,11 @@ class NodeOps:
 
         One that is sealed with that already costs no write.
         """
-        doing = "sealing the cluster's secrets"
-        known = await self._api.outlines("/api/v1/secrets", doing)
-        for at in range(0, len(known), _SEALED_AT_ONCE):
-            some = known[at : at + _SEALED_AT_ONCE]
-            await asyncio.gather(*(self._rewrite(each["namespace"], each["name"]) for each in some))
+        action = "sealing the cluster's secrets"
+        secret_names = await self._api.outlines("/api/v1/secrets", action)
+        for at in range(0, len(secret_names), _SEALED_AT_ONCE):
+            batch = secret_names[at : at + _SEALED_AT_ONCE]
+            await asyncio.gather(*(self._rewrite(each["namespace"], each["name"]) for each in batch))
 
     async def _rewrite(self, namespace: str, name: str) -> None:
         # One that somebody has just removed needs it no more.
@@ -284,8 +284,8 @@ class NodeOps:
     async def load(self) -> ClusterLoad:
         """All nodes, pods and volumes, as the API shows them."""
         kinds = ("nodes", "pods", "persistentvolumes")
-        asked = (self._api.get(f"/api/v1/{kind}", f"asking the cluster for its {kind}") for kind in kinds)
-        nodes, pods, volumes = await asyncio.gather(*asked)
+        requests = (self._api.get(f"/api/v1/{kind}", f"asking the cluster for its {kind}") for kind in kinds)
+        nodes, pods, volumes = await asyncio.gather(*requests)
         return ClusterLoad(nodes=nodes["items"], pods=pods["items"], volumes=volumes["items"])
 
     async def movable(self, node: KubernetesNode) -> list[dict[str, Any]]:
@@ -294,8 +294,8 @@ class NodeOps:
         Only its kubelet takes them off the list, and may be long about it after it was started anew.
         """
         query = f"/api/v1/pods?fieldSelector=spec.nodeName%3D{node.name}"
-        found = await self._api.get(query, f"asking what runs on node {node.name}")
-        return [pod for pod in found["items"] if not stays(pod) or (is_going(pod) and not _is_own(pod))]
+        answer = await self._api.get(query, f"asking what runs on node {node.name}")
+        return [pod for pod in answer["items"] if not stays(pod) or (is_going(pod) and not _is_own(pod))]
 
     async def evict(self, pod: Mapping[str, Any]) -> str:
         """Have the pod end, for its controller to start it elsewhere; why it stays for now, if it does."""
@@ -337,12 +337,12 @@ def _objects(name: str, words: Mapping[str, object]) -> list[dict[str, Any]]:
     text = (files(__package__) / name).read_text()
     for word, value in words.items():
         text = text.replace(word, str(value))
-    found: list[dict[str, Any]] = yaml.safe_load(text)
-    return found
+    resources: list[dict[str, Any]] = yaml.safe_load(text)
+    return resources
 
 
-def _path(wanted: Mapping[str, Any]) -> str:
-    return "/" + _PLURALS[wanted["kind"]].format_map({"namespace": "", **wanted["metadata"]})
+def _path(resource: Mapping[str, Any]) -> str:
+    return "/" + _PLURALS[resource["kind"]].format_map({"namespace": "", **resource["metadata"]})
 
 
 def stays(pod: Mapping[str, Any]) -> bool:
@@ -353,33 +353,33 @@ def stays(pod: Mapping[str, Any]) -> bool:
 def _is_own(pod: Mapping[str, Any]) -> bool:
     meta = pod["metadata"]
     owners: Iterable[Mapping[str, Any]] = meta.get("ownerReferences") or ()
-    own = any(owner["kind"] in {"DaemonSet", "Node"} for owner in owners)
-    return own or "kubernetes.io/config.mirror" in (meta.get("annotations") or {})
+    has_node_owner = any(owner["kind"] in {"DaemonSet", "Node"} for owner in owners)
+    return has_node_owner or "kubernetes.io/config.mirror" in (meta.get("annotations") or {})
 
 
 def is_going(pod: Mapping[str, Any]) -> bool:
     return "deletionTimestamp" in pod["metadata"]
 
 
-def _node(shown: Mapping[str, Any]) -> KubernetesNode:
-    conditions: Sequence[Mapping[str, str]] = shown["status"].get("conditions") or ()
+def _node(resource: Mapping[str, Any]) -> KubernetesNode:
+    conditions: Sequence[Mapping[str, str]] = resource["status"].get("conditions") or ()
     ready, cut_off = (
         next((each for each in conditions if each["type"] == kind), {}) for kind in ("Ready", "NetworkUnavailable")
     )
     return KubernetesNode(
-        name=shown["metadata"]["name"],
+        name=resource["metadata"]["name"],
         ready=ready.get("status") == "True",
         reason=ready.get("message", "it has not said anything yet"),
-        since=health.changed_at(shown),
-        shortages=health.shortages(shown),
-        pods=shown["spec"].get("podCIDR", ""),
+        since=health.changed_at(resource),
+        shortages=health.shortages(resource),
+        pods=resource["spec"].get("podCIDR", ""),
         networked=cut_off.get("status") == "False",
-        unschedulable=bool(shown["spec"].get("unschedulable")),
-        labels=shown["metadata"].get("labels") or {},
-        taints=shown["spec"].get("taints") or (),
-        annotations=shown["metadata"].get("annotations") or {},
-        written=shown["metadata"]["resourceVersion"],
-        machine=shown["status"]["nodeInfo"]["machineID"],
-        provider_id=shown["spec"].get("providerID", ""),
-        runtime=shown["status"]["nodeInfo"]["containerRuntimeVersion"],
+        unschedulable=bool(resource["spec"].get("unschedulable")),
+        labels=resource["metadata"].get("labels") or {},
+        taints=resource["spec"].get("taints") or (),
+        annotations=resource["metadata"].get("annotations") or {},
+        written=resource["metadata"]["resourceVersion"],
+        machine=resource["status"]["nodeInfo"]["machineID"],
+        provider_id=resource["spec"].get("providerID", ""),
+        runtime=resource["status"]["nodeInfo"]["containerRuntimeVersion"],
     )

@@ -66,13 +66,17 @@ _LATER = (
 
 def script(plan: CoePlan, member: Member, clock: Clock) -> NodeScript:
     """How that node boots."""
-    booted = MachineId.of(plan, member, clock.now())
+    machine_id = MachineId.of(plan, member, clock.now())
     # Where the kernel knows no uuid of the system, the kubelet takes the machine's id for it.
-    named = ("sh", "-c", f"rm -f /etc/machine-id; echo {member.uuid} >/etc/machine-id; echo {booted} >{_BOOTED}")
+    write_machine_id = (
+        "sh",
+        "-c",
+        f"rm -f /etc/machine-id; echo {member.uuid} >/etc/machine-id; echo {machine_id} >{_BOOTED}",
+    )
     size = sizes.command(member.uuid)
     beside = [_beside(plan, member, program) for program in _programs(plan)]
-    own = member.role == MASTER
-    program = ("sh", _NODE, "own-kubelet", *_server(plan, member), member.name) if own else ("kubelet",)
+    is_master = member.role == MASTER
+    program = ("sh", _NODE, "own-kubelet", *_server(plan, member), member.name) if is_master else ("kubelet",)
     stay = (
         *("/usr/lib/jeroboam/keep", *program, f"--config={_KUBELET}", f"--kubeconfig={_KUBELET_ACCESS}"),
         f"--machine-id-file={_BOOTED}",
@@ -80,43 +84,50 @@ def script(plan: CoePlan, member: Member, clock: Clock) -> NodeScript:
         f"--hostname-override={member.name}",
         *kubelet_options(plan, member),
     )
-    if own:
-        return _master(plan, member, _files(plan, member, clock), (named, size), (*beside, stay))
+    if is_master:
+        return _master(plan, member, _files(plan, member, clock), (write_machine_id, size), (*beside, stay))
     ca = NodeFile(path=f"{PKI}/ca.crt", content=plan.authorities["main"].trusted.encode())
     # What runs is kept: new ones read what is there by then, and pods run on meanwhile.
     # A kubelet that was started before this file was thought of reads the usual one.
-    naming = (
-        f"[ -e {_BOOTED} ] || {{ rm -f /etc/machine-id; ln -s {_BOOTED} /etc/machine-id; }}; echo {booted} >{_BOOTED}"
+    rewrite_machine_id = f"[ -e {_BOOTED} ] || {{ rm -f /etc/machine-id; ln -s {_BOOTED} /etc/machine-id; }}; echo {machine_id} >{_BOOTED}"
+    anew = (
+        "sh",
+        "-c",
+        f"{rewrite_machine_id}; {shlex.join(size)}; killall kubelet {' '.join(_programs(plan).values())}",
     )
-    anew = ("sh", "-c", f"{naming}; {shlex.join(size)}; killall kubelet {' '.join(_programs(plan).values())}")
-    waiting = ("sh", _NODE, "kubelet", *_server(plan, member))
+    wait_command = ("sh", _NODE, "kubelet", *_server(plan, member))
     files = (ca, *_files(plan, member, clock))
-    return NodeScript(files=files, commands=(named, size, waiting, *beside, stay), reload=anew)
+    return NodeScript(files=files, commands=(write_machine_id, size, wait_command, *beside, stay), reload=anew)
 
 
 def _master(
     plan: CoePlan,
     member: Member,
-    own: list[NodeFile],
+    node_files: list[NodeFile],
     first: tuple[tuple[str, ...], ...],
     last: tuple[tuple[str, ...], ...],
 ) -> NodeScript:
     """A master, from what every node has, and does first and last."""
     config = b"---\n".join(_json(each) + b"\n" for each in kubeadm(plan, member))
     init = f'sed -i "s/@VERSION@/$(kubeadm version -o short)/" {_KUBEADM}'
-    joining = _etcd(plan, member)
+    etcd_commands = _etcd(plan, member)
     local = ("kubeadm", "init", f"--config={_KUBEADM}", f"--skip-phases={_LATER}", "--ignore-preflight-errors=all")
-    after = ("sh", _NODE, "control-plane", *_server(plan, member), "together" if joining else "alone")
-    laid = (*_authorities(plan), *security.files(plan), *own, NodeFile(path=_KUBEADM, content=config, mode=0o600))
-    laid += (_shipped(_ETCD_MEMBER),) if joining else ()
-    commands = (*first, ("sh", "-c", _LEAVES), ("sh", "-c", init), *joining, local, after, *last)
-    return NodeScript(files=laid, commands=commands, diagnosis=("sh", _NODE, "why"))
+    after = ("sh", _NODE, "control-plane", *_server(plan, member), "together" if etcd_commands else "alone")
+    script_files = (
+        *_authorities(plan),
+        *security.files(plan),
+        *node_files,
+        NodeFile(path=_KUBEADM, content=config, mode=0o600),
+    )
+    script_files += (_shipped(_ETCD_MEMBER),) if etcd_commands else ()
+    commands = (*first, ("sh", "-c", _LEAVES), ("sh", "-c", init), *etcd_commands, local, after, *last)
+    return NodeScript(files=script_files, commands=commands, diagnosis=("sh", _NODE, "why"))
 
 
 def _programs(plan: CoePlan) -> dict[str, str]:
     """What runs beside a node's kubelet, with the name of its process."""
-    own = network.driver(plan.template) == network.OWN
-    return {"kube-proxy": "kube-proxy"} if own else {"kube-proxy": "kube-proxy", "flannel": "flanneld"}
+    has_custom_network = network.driver(plan.template) == network.OWN
+    return {"kube-proxy": "kube-proxy"} if has_custom_network else {"kube-proxy": "kube-proxy", "flannel": "flanneld"}
 
 
 def _beside(plan: CoePlan, member: Member, program: str) -> tuple[str, ...]:
@@ -133,7 +144,7 @@ def _files(plan: CoePlan, member: Member, clock: Clock) -> list[NodeFile]:
         return NodeFile(path=path, content=_json(content), mode=0o600)
 
     registry = addons.registry_address(plan.labels)
-    found = [
+    node_files = [
         _shipped(_NODE),
         sizes.script_file(),
         NodeFile(path=_KUBELET, content=_json(kubelet(plan, member))),
@@ -146,8 +157,8 @@ def _files(plan: CoePlan, member: Member, clock: Clock) -> list[NodeFile]:
         *proxies.files(plan, registry),
     ]
     if "flannel" in _programs(plan):
-        found.append(access("/etc/kubernetes/flannel.conf", "jeroboam:flannel"))
-    return found
+        node_files.append(access("/etc/kubernetes/flannel.conf", "jeroboam:flannel"))
+    return node_files
 
 
 def _shipped(path: str) -> NodeFile:
@@ -159,17 +170,17 @@ def _etcd(plan: CoePlan, member: Member) -> tuple[tuple[str, ...], ...]:
     """The commands that find out how this master's etcd comes together with the others'."""
     if len(plan.masters) == 1:
         return ()
-    listed = ",".join(f"{each.name}=https://{each.address}:2380" for each in plan.masters)
-    others = " ".join(each.address for each in plan.masters if each.uuid != member.uuid)
+    initial_cluster = ",".join(f"{each.name}=https://{each.address}:2380" for each in plan.masters)
+    peers = " ".join(each.address for each in plan.masters if each.uuid != member.uuid)
     certs = tuple(
         ("kubeadm", "init", "phase", "certs", each, f"--config={_KUBEADM}")
         for each in ("etcd-ca", "etcd-healthcheck-client")
     )
-    told = (
-        f"set -- $(sh {_ETCD_MEMBER} {member.name} {member.address} {listed} {others}); "
+    configure = (
+        f"set -- $(sh {_ETCD_MEMBER} {member.name} {member.address} {initial_cluster} {peers}); "
         f'sed -i "s#@ETCD_STATE@#$1#; s#@ETCD_MEMBERS@#$2#" {_KUBEADM}'
     )
-    return (*certs, ("sh", "-c", told))
+    return (*certs, ("sh", "-c", configure))
 
 
 def _authorities(plan: CoePlan) -> list[NodeFile]:
@@ -191,7 +202,7 @@ def _serving(plan: CoePlan, member: Member, clock: Clock) -> list[NodeFile]:
     """What the kubelet shows to those who ask it, which they can look at."""
     # Masters are told first: they accept the newest, whatever they show themselves.
     main = plan.authorities["main"].newest
-    own = issue(
+    certificate = issue(
         ca=KeyPair(pem=main.pem, key=main.key),
         common_name=f"system:node:{member.name}",
         organizations=["system:nodes"],
@@ -201,8 +212,8 @@ def _serving(plan: CoePlan, member: Member, clock: Clock) -> list[NodeFile]:
         now=clock.now(),
     )
     return [
-        NodeFile(path=KUBELET_CERTIFICATE, content=own.pem.encode()),
-        NodeFile(path=KUBELET_KEY, content=own.key, mode=0o600),
+        NodeFile(path=KUBELET_CERTIFICATE, content=certificate.pem.encode()),
+        NodeFile(path=KUBELET_KEY, content=certificate.key, mode=0o600),
     ]
 
 
@@ -212,7 +223,7 @@ def _access(
     """A program's way from that node to the API, with a certificate that says who it is."""
     main = plan.authorities["main"]
     newest = main.newest
-    own = issue(
+    certificate = issue(
         ca=KeyPair(pem=newest.pem, key=newest.key),
         common_name=common_name,
         organizations=organizations,
@@ -227,7 +238,10 @@ def _access(
         "users": [
             {
                 "name": "own",
-                "user": {"client-certificate-data": _b64(own.pem.encode()), "client-key-data": _b64(own.key)},
+                "user": {
+                    "client-certificate-data": _b64(certificate.pem.encode()),
+                    "client-key-data": _b64(certificate.key),
+                },
             }
         ],
         "contexts": [{"name": "own", "context": {"cluster": "own", "user": "own"}}],

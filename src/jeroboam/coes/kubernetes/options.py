@@ -70,13 +70,13 @@ def networks(labels: Mapping[str, str]) -> ClusterNetworks:
     services = _network(labels, SERVICES, "10.254.0.0/16")
     if pods.overlaps(services):
         raise bad_label(SERVICES, str(services), f"it overlaps {PODS} {pods}.")
-    said = labels.get(SUBNET_BITS, "24")
-    if not (said.isascii() and said.isdigit()) or not pods.prefixlen < int(said[:3]) <= 28:  # noqa: PLR2004  (room for some pods)
-        raise bad_label(SUBNET_BITS, said, f"it has to be a number from {pods.prefixlen + 1} to 28.")
+    bits = labels.get(SUBNET_BITS, "24")
+    if not (bits.isascii() and bits.isdigit()) or not pods.prefixlen < int(bits[:3]) <= 28:  # noqa: PLR2004  (room for some pods)
+        raise bad_label(SUBNET_BITS, bits, f"it has to be a number from {pods.prefixlen + 1} to 28.")
     backend = labels.get(BACKEND, "vxlan")
     if backend not in _BACKENDS:
         raise bad_label(BACKEND, backend, f"it has to be one of: {', '.join(_BACKENDS)}.")
-    return ClusterNetworks(pods=pods, services=services, node_bits=int(said), backend=backend)
+    return ClusterNetworks(pods=pods, services=services, node_bits=int(bits), backend=backend)
 
 
 def check(labels: Mapping[str, str]) -> None:
@@ -104,19 +104,19 @@ def numbers(version: str) -> tuple[int, ...]:
 
 def honoured(labels: Mapping[str, str]) -> Condition:
     """Whether every label of the cluster means something here."""
-    ignored = sorted(labels.keys() - _KNOWN - _ELSEWHERE)
-    if not ignored:
+    ignored_labels = sorted(labels.keys() - _KNOWN - _ELSEWHERE)
+    if not ignored_labels:
         return Condition(type="LabelsHonoured", status=True)
-    text = f"These labels mean nothing here yet: {', '.join(ignored)}."
+    text = f"These labels mean nothing here yet: {', '.join(ignored_labels)}."
     return Condition(type="LabelsHonoured", status=False, reason="NoMeaning", message=text)
 
 
 def _network(labels: Mapping[str, str], name: str, default: str) -> ipaddress.IPv4Network:
-    said = labels.get(name, default)
+    value = labels.get(name, default)
     try:
-        network = ipaddress.IPv4Network(said)
+        network = ipaddress.IPv4Network(value)
     except ValueError as error:
-        raise bad_label(name, said, "it has to be an IPv4 network such as 10.100.0.0/16.") from error
+        raise bad_label(name, value, "it has to be an IPv4 network such as 10.100.0.0/16.") from error
     if not 8 <= network.prefixlen <= 24:  # noqa: PLR2004  (room for nodes, and for services)
-        raise bad_label(name, said, "its prefix has to have 8 to 24 bits.")
+        raise bad_label(name, value, "its prefix has to have 8 to 24 bits.")
     return network

@@ -40,14 +40,14 @@ def check(template: TemplateSpec) -> None:
         )
 
 
-def files(plan: CoePlan, own: str) -> list[NodeFile]:
-    """What a node is told of registries; `own` is the address of the cluster's, where it has one."""
+def files(plan: CoePlan, registry: str) -> list[NodeFile]:
+    """What a node is told of registries; `registry` is the address of the cluster's, where it has one."""
     insecure = insecure_registries(plan.template)
     hosts = {name: (f"http://{name}", [_asked(f"https://{name}", insecure=True)]) for name in insecure}
     if (prefix := plan.labels.get(MIRROR)) is not None:
         hosts |= _mirrored(prefix.rstrip("/"), insecure)
     if plan.template.registry_enabled:
-        url = f"http://{own}:{OWN_PORT}"
+        url = f"http://{registry}:{OWN_PORT}"
         hosts[OWN] = (url, [_asked(url, insecure=True)])
     return [
         NodeFile(path=f"{_FOLDER}/{name}/hosts.toml", content="\n".join([f'server = "{server}"', *asked]).encode())
@@ -60,13 +60,13 @@ def _mirrored(prefix: str, insecure: list[str]) -> Mapping[str, tuple[str, list[
     host, slash, folder = prefix.partition("/")
     place = f"{host}/v2/{folder}" if slash else host
     ways = [("https", host in insecure)] + ([("http", True)] if host in insecure else [])
-    asked = [_asked(f"{scheme}://{place}", insecure=loose, whole=bool(slash)) for scheme, loose in ways]
-    return {name: (f"https://{home}", asked) for name, home in _PUBLIC.items()}
+    host_blocks = [_asked(f"{scheme}://{place}", insecure=loose, has_path=bool(slash)) for scheme, loose in ways]
+    return {name: (f"https://{home}", host_blocks) for name, home in _PUBLIC.items()}
 
 
-def _asked(url: str, *, insecure: bool, whole: bool = False) -> str:
-    """A host to ask; `whole`: the address has the folder in it, and the version of the protocol."""
+def _asked(url: str, *, insecure: bool, has_path: bool = False) -> str:
+    """A host to ask; `has_path`: the address has the folder in it, and the version of the protocol."""
     lines = [f'[host."{url}"]', 'capabilities = ["pull", "resolve"]']
     lines += ["skip_verify = true"] if insecure else []
-    lines += ["override_path = true"] if whole else []
+    lines += ["override_path = true"] if has_path else []
     return "\n".join([*lines, ""])

@@ -63,8 +63,8 @@ def check(labels: Mapping[str, str]) -> None:
     """Raise `Invalid` for a label whose value cannot be."""
     flag(AUDIT, labels.get(AUDIT))
     for name in AUDIT_NUMBERS:
-        if (said := labels.get(name)) is not None and _NUMBER.fullmatch(said) is None:
-            raise bad_label(name, said, "it has to be a number from 1 to 99999.")
+        if (value := labels.get(name)) is not None and _NUMBER.fullmatch(value) is None:
+            raise bad_label(name, value, "it has to be a number from 1 to 99999.")
     _check_issuer(labels)
 
 
@@ -73,20 +73,20 @@ def _check_issuer(labels: Mapping[str, str]) -> None:
     if issuer is not None and _URL.fullmatch(issuer) is None:
         raise bad_label(OIDC_ISSUER, issuer, "it has to be a URL with https and no query.")
     for name in (*_OIDC_WORDS, OIDC_CA):
-        if (said := labels.get(name)) is None:
+        if (value := labels.get(name)) is None:
             continue
         if issuer is None:
-            raise bad_label(name, said[:_FEW], f"it has no meaning without {OIDC_ISSUER}.")
-        if name != OIDC_CA and _WORD.fullmatch(said) is None:
-            raise bad_label(name, said, "it has to be letters, digits and signs without spaces.")
+            raise bad_label(name, value[:_FEW], f"it has no meaning without {OIDC_ISSUER}.")
+        if name != OIDC_CA and _WORD.fullmatch(value) is None:
+            raise bad_label(name, value, "it has to be letters, digits and signs without spaces.")
     if issuer is not None and OIDC_CLIENT not in labels:
         raise bad_label(OIDC_ISSUER, issuer, f"it has no meaning without {OIDC_CLIENT}.")
-    if (said := labels.get(OIDC_CA)) is not None:
+    if (value := labels.get(OIDC_CA)) is not None:
         try:
-            _certificates(said)
+            _certificates(value)
         except ValueError as error:
-            why = "it has to be certificates in PEM and nothing else, as they are or in base64."
-            raise bad_label(OIDC_CA, said[:_FEW], why) from error
+            reason = "it has to be certificates in PEM and nothing else, as they are or in base64."
+            raise bad_label(OIDC_CA, value[:_FEW], reason) from error
 
 
 def _certificates(text: str) -> str:
@@ -103,18 +103,18 @@ def _certificates(text: str) -> str:
 
 def files(plan: CoePlan) -> list[NodeFile]:
     """What a master has besides."""
-    laid = {
+    configs = {
         "encryption": _encryption(plan),
         "admission": _admission(),
         "authentication": _authentication(plan.labels),
         "audit": _audit(),
     }
-    return [NodeFile(path=f"{_FOLDER}/{name}.yaml", content=_json(each), mode=0o600) for name, each in laid.items()]
+    return [NodeFile(path=f"{_FOLDER}/{name}.yaml", content=_json(each), mode=0o600) for name, each in configs.items()]
 
 
 def arguments(plan: CoePlan, issuer: str) -> list[tuple[str, str]]:
     """Options of the API server; the issuer of service accounts' tokens is the address where it answers."""
-    found = [
+    options = [
         ("encryption-provider-config", f"{_FOLDER}/encryption.yaml"),
         ("admission-control-config-file", f"{_FOLDER}/admission.yaml"),
         ("authentication-config", f"{_FOLDER}/authentication.yaml"),
@@ -126,12 +126,12 @@ def arguments(plan: CoePlan, issuer: str) -> list[tuple[str, str]]:
         ("service-account-jwks-uri", f"{issuer}{_DISCOVERY[1]}"),
     ]
     if flag(AUDIT, plan.labels.get(AUDIT)):
-        found += [
+        options += [
             ("audit-policy-file", f"{_FOLDER}/audit.yaml"),
             ("audit-log-path", f"{_AUDIT_FOLDER}/audit.log"),
             *((name.replace("_", "-"), plan.labels.get(name, str(default))) for name, default in AUDIT_NUMBERS.items()),
         ]
-    return found
+    return options
 
 
 def volumes() -> list[dict[str, object]]:
@@ -150,8 +150,8 @@ def volumes() -> list[dict[str, object]]:
 
 def _encryption(plan: CoePlan) -> dict[str, Any]:
     """Secrets are sealed with the first key; those that were stored before, or with another, can be read."""
-    held = plan.authorities[ENCRYPTION]
-    keys = [_key(plan.cluster_id, each) for each in (held, *held.also)]
+    authority = plan.authorities[ENCRYPTION]
+    keys = [_key(plan.cluster_id, each) for each in (authority, *authority.also)]
     return {
         "apiVersion": "apiserver.config.k8s.io/v1",
         "kind": "EncryptionConfiguration",
@@ -163,11 +163,11 @@ def _key(cluster_id: str, authority: Authority) -> dict[str, str]:
     """A key that follows from the authority's, under a name that tells nothing of it."""
     private = load_pem_private_key(authority.key, password=None)
     plain = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-    derived = HKDF(
+    derived_key = HKDF(
         algorithm=hashes.SHA256(), length=_KEY_OCTETS, salt=cluster_id.encode(), info=b"jeroboam secrets in etcd"
     ).derive(plain)
     name = hashlib.sha256(authority.pem.encode()).hexdigest()[:_NAME_LETTERS]
-    return {"name": f"key-{name}", "secret": base64.b64encode(derived).decode()}
+    return {"name": f"key-{name}", "secret": base64.b64encode(derived_key).decode()}
 
 
 def _admission() -> dict[str, Any]:
@@ -211,7 +211,7 @@ def _authentication(labels: Mapping[str, str]) -> dict[str, Any]:
 
 def _audit() -> dict[str, Any]:
     """Who did what to which object, without its content; not what the cluster's own parts do all the time."""
-    own = ["system:kube-controller-manager", "system:kube-scheduler", "system:apiserver", "system:kube-proxy"]
+    own_users = ["system:kube-controller-manager", "system:kube-scheduler", "system:apiserver", "system:kube-proxy"]
     return {
         "apiVersion": "audit.k8s.io/v1",
         "kind": "Policy",
@@ -219,7 +219,7 @@ def _audit() -> dict[str, Any]:
         "rules": [
             {"level": "None", "nonResourceURLs": [f"{path}*" for path in _HEALTH]},
             {"level": "None", "resources": [{"group": "coordination.k8s.io", "resources": ["leases"]}]},
-            {"level": "None", "users": own, "verbs": ["get", "list", "watch"]},
+            {"level": "None", "users": own_users, "verbs": ["get", "list", "watch"]},
             {"level": "None", "userGroups": ["system:nodes"], "verbs": ["get", "list", "watch"]},
             {"level": "Metadata"},
         ],

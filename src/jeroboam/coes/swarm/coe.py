@@ -81,7 +81,7 @@ class SwarmCoe(SwarmContainers):
 
     def script(self, plan: CoePlan, member: Member) -> NodeScript:
         main = plan.authorities["main"]
-        own = issue(
+        certificate = issue(
             ca=KeyPair(pem=main.pem, key=main.key),
             common_name=member.name,
             dns=[member.name, "localhost"],
@@ -93,8 +93,8 @@ class SwarmCoe(SwarmContainers):
             files=(
                 sizes.script_file(),
                 NodeFile(path=f"{_FOLDER}/ca.pem", content=main.trusted.encode()),
-                NodeFile(path=f"{_FOLDER}/cert.pem", content=own.pem.encode()),
-                NodeFile(path=f"{_FOLDER}/key.pem", content=own.key, mode=0o600),
+                NodeFile(path=f"{_FOLDER}/cert.pem", content=certificate.pem.encode()),
+                NodeFile(path=f"{_FOLDER}/key.pem", content=certificate.key, mode=0o600),
                 NodeFile(path=f"{_FOLDER}/daemon.json", content=_daemon(plan.template, member)),
                 # The Engines of a cluster speak to each other, too.
                 *proxies.environment(f"{_FOLDER}/environment", plan.template, (each.address for each in plan.members)),
@@ -103,47 +103,47 @@ class SwarmCoe(SwarmContainers):
         )
 
     async def join(self, plan: CoePlan, progress: Progress = UNWATCHED) -> CoeObserved:
-        async with self._fleet(plan) as fleet:
-            manager = await self._manager(fleet, plan, patience=_BOOT_SECONDS)
+        async with self._fleet(plan) as engines:
+            manager = await self._manager(engines, plan, patience=_BOOT_SECONDS)
             if manager is None:
-                manager = await self._found(fleet, plan)
-            troubles = await self._bring_in(fleet, manager, plan, progress)
-            nodes = await self._settled(fleet, manager, plan, troubles, progress)
-            await self._label(fleet, manager, plan, nodes)
-            nodes = await self._drop_former_lives(fleet, manager, nodes)
-            return _observed(plan, nodes, await fleet.version(manager), troubles)
+                manager = await self._found(engines, plan)
+            troubles = await self._bring_in(engines, manager, plan, progress)
+            nodes = await self._settled(engines, manager, plan, troubles, progress)
+            await self._label(engines, manager, plan, nodes)
+            nodes = await self._drop_former_lives(engines, manager, nodes)
+            return _observed(plan, nodes, await engines.version(manager), troubles)
 
     async def observe(self, plan: CoePlan) -> CoeObserved:
-        async with self._fleet(plan) as fleet:
-            manager = await self._manager(fleet, plan, patience=0)
+        async with self._fleet(plan) as engines:
+            manager = await self._manager(engines, plan, patience=0)
             if manager is None:
                 raise Temporary("no master of the cluster is in a swarm")
-            nodes, version = await asyncio.gather(fleet.nodes(manager), fleet.version(manager))
+            nodes, version = await asyncio.gather(engines.nodes(manager), engines.version(manager))
             return _observed(plan, nodes, version, {})
 
     async def leave(self, plan: CoePlan, names: Sequence[str], progress: Progress = UNWATCHED) -> None:
-        async with self._fleet(plan) as fleet:
-            manager = await self._manager(fleet, plan, patience=0)
+        async with self._fleet(plan) as engines:
+            manager = await self._manager(engines, plan, patience=0)
             if manager is None:
                 return
-            going = [node for node in await fleet.nodes(manager) if node.name in names]
-            parts = SharedProgress(progress, len(going)).parts
+            targets = [node for node in await engines.nodes(manager) if node.name in names]
+            parts = SharedProgress(progress, len(targets)).parts
             work = (
-                swarm_drains.take_out(fleet, manager, node, self._clock, own)
-                for node, own in zip(going, parts, strict=True)
+                swarm_drains.take_out(engines, manager, node, self._clock, own)
+                for node, own in zip(targets, parts, strict=True)
             )
             await asyncio.gather(*work)
 
     async def drain(self, plan: CoePlan, uuids: Sequence[str], progress: Progress = UNWATCHED) -> None:
-        async with self._fleet(plan) as fleet:
-            manager = await self._manager(fleet, plan, patience=0)
+        async with self._fleet(plan) as engines:
+            manager = await self._manager(engines, plan, patience=0)
             if manager is None:
                 return
-            going = [node for node in await fleet.nodes(manager) if node.uuid in uuids]
-            parts = SharedProgress(progress, len(going)).parts
+            targets = [node for node in await engines.nodes(manager) if node.uuid in uuids]
+            parts = SharedProgress(progress, len(targets)).parts
             work = (
-                swarm_drains.drain(fleet, manager, node, self._clock, own)
-                for node, own in zip(going, parts, strict=True)
+                swarm_drains.drain(engines, manager, node, self._clock, own)
+                for node, own in zip(targets, parts, strict=True)
             )
             await asyncio.gather(*work)
 
@@ -154,25 +154,25 @@ class SwarmCoe(SwarmContainers):
     async def announce(self, plan: CoePlan) -> None:
         """Nothing in a Swarm knows its authority but its Engines."""
 
-    async def stale(self, plan: CoePlan, given: Mapping[str, Authority]) -> Sequence[str]:
-        async with self._fleet(plan) as fleet:
+    async def stale(self, plan: CoePlan, authorities: Mapping[str, Authority]) -> Sequence[str]:
+        async with self._fleet(plan) as engines:
             for member in plan.members:
-                await fleet.standing(member.address, patience=_BOOT_SECONDS)
-        main = given["main"]
+                await engines.standing(member.address, patience=_BOOT_SECONDS)
+        main = authorities["main"]
         alone = replace(main, also=())
         old: set[str] = set()
-        for shown in (main, *main.also):
+        for signer in (main, *main.also):
             async with SwarmEngines(
-                authority=alone, shown=shown, port=_port(plan.template), clock=self._clock
-            ) as fleet:
-                answers = await asyncio.gather(*(fleet.answers(member.address) for member in plan.members))
+                authority=alone, signer=signer, port=_port(plan.template), clock=self._clock
+            ) as engines:
+                answers = await asyncio.gather(*(engines.answers(member.address) for member in plan.members))
             old |= {member.uuid for member, good in zip(plan.members, answers, strict=True) if not good}
         return [member.uuid for member in plan.members if member.uuid in old]
 
     def _fleet(self, plan: CoePlan) -> SwarmEngines:
         return SwarmEngines(authority=plan.authorities["main"], port=_port(plan.template), clock=self._clock)
 
-    async def _manager(self, fleet: SwarmEngines, plan: CoePlan, *, patience: float) -> str | None:
+    async def _manager(self, engines: SwarmEngines, plan: CoePlan, *, patience: float) -> str | None:
         """The address of a master that manages a swarm; None when all answered and none is in one.
 
         Raises `Temporary` while some do not answer and the others are in none: a second swarm beside a first whose
@@ -183,10 +183,10 @@ class SwarmCoe(SwarmContainers):
         # A master's failure is read from its task.
         tasks = Tasks(lambda _name, _error: None)
         try:
-            waiting = {tasks.start(each, fleet.standing(each, patience=patience)) for each in masters}
-            while waiting:
-                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
+            pending = {tasks.start(each, engines.standing(each, patience=patience)) for each in masters}
+            while pending:
+                ended_tasks, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                for task in ended_tasks:
                     if (error := task.exception()) is not None:
                         silent.append(_reason(error))
                     elif task.result().manages:
@@ -197,31 +197,31 @@ class SwarmCoe(SwarmContainers):
             raise Temporary(f"no manager of the swarm answers: {'; '.join(sorted(silent))}")
         return None
 
-    async def _found(self, fleet: SwarmEngines, plan: CoePlan) -> str:
+    async def _found(self, engines: SwarmEngines, plan: CoePlan) -> str:
         first = next(member.address for member in plan.members if member.role == MASTER)
-        if (await fleet.standing(first, patience=0)).state != "inactive":
-            await fleet.abandon(first)
-        await fleet.init(first)
+        if (await engines.standing(first, patience=0)).state != "inactive":
+            await engines.abandon(first)
+        await engines.init(first)
         return first
 
-    async def _bring_in(self, fleet: SwarmEngines, manager: str, plan: CoePlan, progress: Progress) -> dict[str, str]:
+    async def _bring_in(self, engines: SwarmEngines, manager: str, plan: CoePlan, progress: Progress) -> dict[str, str]:
         """Join every planned member that is not a ready node yet; why it could not be done, by node uuid."""
-        nodes, tokens = await asyncio.gather(fleet.nodes(manager), fleet.tokens(manager))
+        nodes, tokens = await asyncio.gather(engines.nodes(manager), engines.tokens(manager))
         ids = {node.id for node in nodes}
-        there = {node.uuid for node in nodes if node.ready}
+        ready_uuids = {node.uuid for node in nodes if node.ready}
 
-        async def bring(member: Member, own: Progress) -> None:
-            own.wait_for([f"the Docker Engine of node {member.name} has not answered yet"])
-            standing = await fleet.standing(member.address, patience=_BOOT_SECONDS)
-            own.wait_for([f"node {member.name} has not joined the swarm yet"])
-            if _on_its_way(standing, ids):
+        async def bring(member: Member, part: Progress) -> None:
+            part.wait_for([f"the Docker Engine of node {member.name} has not answered yet"])
+            membership = await engines.standing(member.address, patience=_BOOT_SECONDS)
+            part.wait_for([f"node {member.name} has not joined the swarm yet"])
+            if _on_its_way(membership, ids):
                 return
-            if standing.state != "inactive":
-                await fleet.abandon(member.address)
+            if membership.state != "inactive":
+                await engines.abandon(member.address)
             token = tokens[0] if member.role == MASTER else tokens[1]
-            await fleet.join(member.address, managers=[manager], token=token)
+            await engines.join(member.address, managers=[manager], token=token)
 
-        missing = [member for member in plan.members if member.uuid not in there and member.address != manager]
+        missing = [member for member in plan.members if member.uuid not in ready_uuids and member.address != manager]
         parts = SharedProgress(progress, len(missing)).parts
         work = (bring(member, own) for member, own in zip(missing, parts, strict=True))
         results = await asyncio.gather(*work, return_exceptions=True)
@@ -234,25 +234,25 @@ class SwarmCoe(SwarmContainers):
         return troubles
 
     async def _settled(
-        self, fleet: SwarmEngines, manager: str, plan: CoePlan, troubles: dict[str, str], progress: Progress
+        self, engines: SwarmEngines, manager: str, plan: CoePlan, troubles: dict[str, str], progress: Progress
     ) -> list[SwarmNode]:
         """The swarm's nodes once every member that could join is ready, or when waiting takes too long."""
-        wanted = {member.uuid for member in plan.members} - troubles.keys()
+        expected_uuids = {member.uuid for member in plan.members} - troubles.keys()
         until = self._clock.monotonic() + _SETTLE_SECONDS
         while True:
-            nodes = await fleet.nodes(manager)
+            nodes = await engines.nodes(manager)
             progress.wait_for(describe_unready(plan, _states(plan, nodes, troubles)))
-            if wanted <= {node.uuid for node in nodes if node.ready} or self._clock.monotonic() >= until:
+            if expected_uuids <= {node.uuid for node in nodes if node.ready} or self._clock.monotonic() >= until:
                 return nodes
             await self._clock.sleep(POLL_SECONDS)
 
-    async def _label(self, fleet: SwarmEngines, manager: str, plan: CoePlan, nodes: Sequence[SwarmNode]) -> None:
+    async def _label(self, engines: SwarmEngines, manager: str, plan: CoePlan, nodes: Sequence[SwarmNode]) -> None:
         """Give nodes the labels of their groups, for placement constraints, and work to those that are well again.
 
         What users added or decided stays.
         """
         members = {member.uuid: member for member in plan.members}
-        former = {node.uuid: node.spec for node in sorted(nodes, key=lambda each: each.version) if not node.ready}
+        former = {node.uuid: node.spec for node in sorted(nodes, key=lambda node: node.version) if not node.ready}
         changes = []
         for node in nodes:
             member = members.get(node.uuid or "")
@@ -269,11 +269,11 @@ class SwarmCoe(SwarmContainers):
                 if node.ready and DRAINED_LABEL in labels:
                     change["Availability"] = labels.pop(DRAINED_LABEL)
                 if labels != has:
-                    changes.append(fleet.update(manager, node, change))
+                    changes.append(engines.update(manager, node, change))
         await asyncio.gather(*changes)
 
     async def _drop_former_lives(
-        self, fleet: SwarmEngines, manager: str, nodes: Sequence[SwarmNode]
+        self, engines: SwarmEngines, manager: str, nodes: Sequence[SwarmNode]
     ) -> list[SwarmNode]:
         """Forget entries of nodes that came back as new ones: same node of ours, other identity in the swarm."""
         lives: dict[str, list[SwarmNode]] = defaultdict(list)
@@ -284,14 +284,14 @@ class SwarmCoe(SwarmContainers):
             node for same in lives.values() if any(each.ready for each in same) for node in same if not node.ready
         ]
         for node in former:
-            await swarm_drains.demote(fleet, manager, node, self._clock)
-            await fleet.forget(manager, node)
+            await swarm_drains.demote(engines, manager, node, self._clock)
+            await engines.forget(manager, node)
         return [node for node in nodes if node not in former]
 
 
-def _on_its_way(standing: SwarmMembership, ids: set[str]) -> bool:
+def _on_its_way(membership: SwarmMembership, ids: set[str]) -> bool:
     """Whether that Engine is in this very swarm and needs time, not help."""
-    return standing.state in {"active", "pending"} and standing.node_id in ids
+    return membership.state in {"active", "pending"} and membership.node_id in ids
 
 
 def _reason(error: BaseException) -> str:
@@ -303,8 +303,8 @@ def _port(template: TemplateSpec) -> int:
 
 
 def _storage_driver(template: TemplateSpec) -> str | None:
-    asked = template.docker_storage_driver
-    return None if asked is None else _STORAGE_DRIVERS.get(asked, asked)
+    driver = template.docker_storage_driver
+    return None if driver is None else _STORAGE_DRIVERS.get(driver, driver)
 
 
 def _words(text: str | None) -> list[str]:
@@ -333,7 +333,7 @@ def _daemon(template: TemplateSpec, member: Member) -> bytes:
 def _observed(plan: CoePlan, nodes: Sequence[SwarmNode], version: str, troubles: dict[str, str]) -> CoeObserved:
     """What the manager's list means for the plan; of a node's several lives the ready one counts."""
     members = _states(plan, nodes, troubles)
-    planned = {member.uuid for member in plan.members}
+    planned_uuids = {member.uuid for member in plan.members}
     reasons = {"api": "ok"}
     reasons |= {f"{member.name}.Ready": str(state.ready) for member, state in zip(plan.members, members, strict=True)}
     healthy = all(state.ready for state in members)
@@ -341,7 +341,7 @@ def _observed(plan: CoePlan, nodes: Sequence[SwarmNode], version: str, troubles:
     return CoeObserved(
         api_address=f"tcp://{first}:{_port(plan.template)}",
         members=members,
-        strangers=tuple(sorted(node.name or node.id for node in nodes if node.uuid not in planned)),
+        strangers=tuple(sorted(node.name or node.id for node in nodes if node.uuid not in planned_uuids)),
         coe_version=version,
         container_version=version,
         health=Health.HEALTHY if healthy else Health.UNHEALTHY,
@@ -351,10 +351,10 @@ def _observed(plan: CoePlan, nodes: Sequence[SwarmNode], version: str, troubles:
 
 
 def _states(plan: CoePlan, nodes: Sequence[SwarmNode], troubles: Mapping[str, str]) -> tuple[MemberState, ...]:
-    known: dict[str | None, SwarmNode] = {}
-    for node in sorted(nodes, key=lambda each: each.ready):
-        known[node.uuid] = node
-    return tuple(_member_state(member, known.get(member.uuid), troubles) for member in plan.members)
+    nodes_by_uuid: dict[str | None, SwarmNode] = {}
+    for node in sorted(nodes, key=lambda node: node.ready):
+        nodes_by_uuid[node.uuid] = node
+    return tuple(_member_state(member, nodes_by_uuid.get(member.uuid), troubles) for member in plan.members)
 
 
 def _unhonoured(plan: CoePlan) -> tuple[Condition, ...]:

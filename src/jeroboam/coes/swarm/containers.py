@@ -45,66 +45,66 @@ class SwarmContainers:
 
     async def make(self, plan: CoePlan, want: DesiredContainer) -> BayContainerState:
         check_image(want.image)
-        async with self._engines(plan) as fleet:
-            found = await _find(fleet, plan, want.uuid)
-            if found is not None:
-                return await shown(found)
-            engine = fleet.at(_masters(plan)[0])
+        async with self._engines(plan) as engines:
+            container = await _find(engines, plan, want.uuid)
+            if container is not None:
+                return await shown(container)
+            engine = engines.at(_masters(plan)[0])
             if not await has_image(engine, want.image):
                 await pull_image(engine, want.image)
             with speaking(f"creating container {want.name}"):
-                made = await _created(engine, want)
-            return await shown(made)
+                new_container = await _created(engine, want)
+            return await shown(new_container)
 
     async def look(self, plan: CoePlan, uuid: str) -> BayContainerState | None:
-        async with self._engines(plan) as fleet:
-            found = await _find(fleet, plan, uuid)
-            return None if found is None else await shown(found)
+        async with self._engines(plan) as engines:
+            container = await _find(engines, plan, uuid)
+            return None if container is None else await shown(container)
 
     async def act(self, plan: CoePlan, uuid: str, act: ContainerAction) -> BayContainerState:
-        async with self._engines(plan) as fleet:
-            found = await _find(fleet, plan, uuid)
-            if found is None:
+        async with self._engines(plan) as engines:
+            container = await _find(engines, plan, uuid)
+            if container is None:
                 raise Permanent(f"cannot {act} container {uuid}: it is gone")
-            seen = await shown(found)
-            if seen.state is _DONE.get(act):
-                return seen
-            if seen.state is not _NEEDS.get(act, seen.state):
-                raise Permanent(f"cannot {act} container {uuid}: it is {seen.state}")
+            state = await shown(container)
+            if state.state is _DONE.get(act):
+                return state
+            if state.state is not _NEEDS.get(act, state.state):
+                raise Permanent(f"cannot {act} container {uuid}: it is {state.state}")
             with speaking(f"asking for a {act} of container {uuid}"):
-                await _do(found, act)
-            return await shown(found)
+                await _do(container, act)
+            return await shown(container)
 
     async def remove(self, plan: CoePlan, uuid: str) -> None:
-        async with self._engines(plan) as fleet:
-            while (found := await _find(fleet, plan, uuid)) is not None:
+        async with self._engines(plan) as engines:
+            while (container := await _find(engines, plan, uuid)) is not None:
                 with speaking(f"removing container {uuid}"):
-                    await _removed(found)
+                    await _removed(container)
 
     async def owned(self, plan: CoePlan) -> Sequence[str]:
-        async with self._engines(plan) as fleet:
-            lists = await asyncio.gather(*(_listed(fleet.at(each), WORKLOAD_LABEL) for each in _masters(plan)))
+        async with self._engines(plan) as engines:
+            lists = await asyncio.gather(*(_listed(engines.at(each), WORKLOAD_LABEL) for each in _masters(plan)))
         return [container["Labels"][WORKLOAD_LABEL] for found in lists for container in found]
 
     async def logs(self, plan: CoePlan, uuid: str) -> str | None:
-        async with self._engines(plan) as fleet:
-            found = await _find(fleet, plan, uuid)
-            if found is None:
+        async with self._engines(plan) as engines:
+            container = await _find(engines, plan, uuid)
+            if container is None:
                 return None
             with speaking(f"reading the logs of container {uuid}"):
                 query = {"stdout": "1", "stderr": "1"}
-                text = await printed(found.docker, found.id, query, tty=False, most=MOST_BYTES)
+                text = await printed(container.docker, container.id, query, tty=False, most=MOST_BYTES)
         return text.decode(errors="replace")
 
     async def execute(self, plan: CoePlan, uuid: str, command: Sequence[str], *, limit: float) -> ExecResult | None:
-        async with self._engines(plan) as fleet:
-            found = await _find(fleet, plan, uuid)
-            if found is None:
+        async with self._engines(plan) as engines:
+            container = await _find(engines, plan, uuid)
+            if container is None:
                 return None
             with speaking(f"running a command in container {uuid}"):
                 try:
                     async with asyncio.timeout(limit):
-                        return await executed(found, command)
+                        return await executed(container, command)
                 except TimeoutError as error:
                     raise Permanent(f"the command did not end within {limit:g} seconds") from error
 
@@ -123,8 +123,8 @@ async def _listed(engine: aiodocker.Docker, label: str) -> list[DockerContainer]
     Images have labels too, and whoever has the cluster's certificates sets what he likes: the name has to fit.
     """
     with speaking("asking a master of the cluster for its containers"):
-        listed = await engine.containers.list(all=1, filters=json.dumps({"label": [label]}))
-    return [container for container in listed if _is_ours(container["Labels"], container["Names"] or ())]
+        containers = await engine.containers.list(all=1, filters=json.dumps({"label": [label]}))
+    return [container for container in containers if _is_ours(container["Labels"], container["Names"] or ())]
 
 
 def _is_ours(labels: Mapping[str, str], names: Sequence[str]) -> bool:
@@ -136,11 +136,11 @@ def _engine_name(uuid: str) -> str:
     return f"jeroboam-{uuid}"
 
 
-async def _find(fleet: SwarmEngines, plan: CoePlan, uuid: str) -> DockerContainer | None:
+async def _find(engines: SwarmEngines, plan: CoePlan, uuid: str) -> DockerContainer | None:
     """The container, on whichever master it is. While one is silent the others cannot say that there is none."""
-    asked = (_listed(fleet.at(each), f"{WORKLOAD_LABEL}={uuid}") for each in _masters(plan))
+    requests = (_listed(engines.at(each), f"{WORKLOAD_LABEL}={uuid}") for each in _masters(plan))
     silent: DriverError | None = None
-    for answer in await asyncio.gather(*asked, return_exceptions=True):
+    for answer in await asyncio.gather(*requests, return_exceptions=True):
         if isinstance(answer, DriverError):
             silent = silent or answer
         elif isinstance(answer, BaseException):
@@ -178,16 +178,16 @@ async def _created(engine: aiodocker.Docker, want: DesiredContainer) -> DockerCo
 async def _taken(engine: aiodocker.Docker, want: DesiredContainer, name: str) -> DockerContainer:
     """The container that has the name: ours, which an earlier try had asked for and nobody had seen yet."""
     try:
-        there = await engine.containers.get(name)
+        container = await engine.containers.get(name)
     except aiodocker.DockerError as error:
         if error.status != HTTPStatus.NOT_FOUND:
             raise
         # The Engine keeps a name for a moment before it shows what has it.
         raise Temporary(f"container {want.name} is still being made") from error
-    labels = there["Config"]["Labels"] or {}
-    if labels.get(WORKLOAD_LABEL) != want.uuid or not _is_ours(labels, [there["Name"]]):
+    labels = container["Config"]["Labels"] or {}
+    if labels.get(WORKLOAD_LABEL) != want.uuid or not _is_ours(labels, [container["Name"]]):
         raise Permanent(f"creating container {want.name}: its name on the Engine is taken by another's")
-    return there
+    return container
 
 
 async def shown(container: DockerContainer) -> BayContainerState:

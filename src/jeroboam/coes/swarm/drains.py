@@ -13,14 +13,14 @@ _DRAIN_SECONDS = 30.0
 _DEMOTE_SECONDS = 10.0
 
 
-async def take_out(fleet: SwarmEngines, manager: str, node: SwarmNode, clock: Clock, progress: Progress) -> None:
+async def take_out(engines: SwarmEngines, manager: str, node: SwarmNode, clock: Clock, progress: Progress) -> None:
     """Drain the node and have the managers forget it."""
-    await drain(fleet, manager, node, clock, progress)
-    await demote(fleet, manager, node, clock)
-    await fleet.forget(manager, node)
+    await drain(engines, manager, node, clock, progress)
+    await demote(engines, manager, node, clock)
+    await engines.forget(manager, node)
 
 
-async def drain(fleet: SwarmEngines, manager: str, node: SwarmNode, clock: Clock, progress: Progress) -> None:
+async def drain(engines: SwarmEngines, manager: str, node: SwarmNode, clock: Clock, progress: Progress) -> None:
     """Move its work away; a node that its user has drained already stays that way afterwards.
 
     Tasks that still run when time is up go down with the node; that is noted.
@@ -28,11 +28,11 @@ async def drain(fleet: SwarmEngines, manager: str, node: SwarmNode, clock: Clock
     before = node.spec.get("Availability", "active")
     if before != "drain":
         labels = {**(node.spec.get("Labels") or {}), DRAINED_LABEL: before}
-        await fleet.update(manager, node, {"Availability": "drain", "Labels": labels})
+        await engines.update(manager, node, {"Availability": "drain", "Labels": labels})
     until = clock.monotonic() + _DRAIN_SECONDS
     while True:
-        here = await fleet.running(manager, node) if node.ready else []
-        elsewhere = await fleet.starting(manager)
+        here = await engines.running(manager, node) if node.ready else []
+        elsewhere = await engines.starting(manager)
         if not here and not elsewhere:
             progress.wait_for(())
             return
@@ -47,17 +47,17 @@ async def drain(fleet: SwarmEngines, manager: str, node: SwarmNode, clock: Clock
 
 
 def _describe(node: SwarmNode, here: Sequence[str], elsewhere: Sequence[str]) -> list[str]:
-    leaving = [f"task {task} has not ended on node {node.name}" for task in here]
-    return leaving + [f"task {task} has not started yet" for task in elsewhere]
+    reasons = [f"task {task} has not ended on node {node.name}" for task in here]
+    return reasons + [f"task {task} has not started yet" for task in elsewhere]
 
 
-async def demote(fleet: SwarmEngines, manager: str, node: SwarmNode, clock: Clock) -> None:
+async def demote(engines: SwarmEngines, manager: str, node: SwarmNode, clock: Clock) -> None:
     """Make a worker of a manager, and wait until the managers count without it."""
     if not node.manager:
         return
-    await fleet.update(manager, node, {"Availability": "drain", "Role": "worker"})
+    await engines.update(manager, node, {"Availability": "drain", "Role": "worker"})
     until = clock.monotonic() + _DEMOTE_SECONDS
     while clock.monotonic() < until:
-        if not any(each.id == node.id and each.manager for each in await fleet.nodes(manager)):
+        if not any(each.id == node.id and each.manager for each in await engines.nodes(manager)):
             return
         await clock.sleep(POLL_SECONDS)

@@ -78,9 +78,9 @@ class SwarmMembership:
 class SwarmEngines:
     """Clients of a cluster's Engines; an asynchronous context that closes them."""
 
-    def __init__(self, *, authority: Authority, port: int, clock: Clock, shown: Authority | None = None) -> None:
-        """`authority` says whom to trust and, unless `shown` does, who issues the certificate that is shown."""
-        self._tls = client_tls(authority, shown or authority, clock)
+    def __init__(self, *, authority: Authority, port: int, clock: Clock, signer: Authority | None = None) -> None:
+        """`authority` says whom to trust and, unless `signer` does, who issues the certificate that is shown."""
+        self._tls = client_tls(authority, signer or authority, clock)
         self._port = port
         self._clock = clock
         self._clients: dict[str, aiodocker.Docker] = {}
@@ -167,19 +167,19 @@ class SwarmEngines:
 
         The swarm refuses an update made from an old version, and nodes change by themselves as they come up.
         """
-        for left in reversed(range(_UPDATE_TRIES)):
+        for tries_left in reversed(range(_UPDATE_TRIES)):
             try:
                 async with _call(f"changing node {node.name} of the swarm"):
                     await self.at(manager).nodes.update(
                         node_id=node.id, version=node.version, spec={**node.spec, **change}
                     )
             except DriverError:
-                found = {each.id: each for each in await self.nodes(manager)}
-                if node.id not in found:
+                nodes = {each.id: each for each in await self.nodes(manager)}
+                if node.id not in nodes:
                     return
-                if not left or found[node.id].version == node.version:
+                if not tries_left or nodes[node.id].version == node.version:
                     raise
-                node = found[node.id]
+                node = nodes[node.id]
             else:
                 return
 
@@ -194,9 +194,11 @@ class SwarmEngines:
         """Work of services that is on its way to a node; work that no node can take does not count."""
         async with _call("asking what work is on its way"):
             tasks = await self.at(manager).tasks.list(filters={"desired-state": "running"})
-        waiting = [task for task in tasks if task["Status"]["State"] != "running"]
+        pending_tasks = [task for task in tasks if task["Status"]["State"] != "running"]
         return [
-            _task(task) for task in waiting if task["Status"]["State"] != "pending" or not task["Status"].get("Err")
+            _task(task)
+            for task in pending_tasks
+            if task["Status"]["State"] != "pending" or not task["Status"].get("Err")
         ]
 
     async def forget(self, manager: str, node: SwarmNode) -> None:
@@ -210,30 +212,30 @@ class SwarmEngines:
 
 
 @asynccontextmanager
-async def _call(doing: str) -> AsyncIterator[None]:
+async def _call(action: str) -> AsyncIterator[None]:
     """One question to an Engine, with a limit to how long it may take."""
-    with speaking(doing):
+    with speaking(action):
         async with asyncio.timeout(_CALL_SECONDS):
             yield
 
 
-def _node(shown: Mapping[str, Any]) -> SwarmNode:
-    description = shown.get("Description") or {}
+def _node(answer: Mapping[str, Any]) -> SwarmNode:
+    description = answer.get("Description") or {}
     engine = description.get("Engine") or {}
     return SwarmNode(
-        id=shown["ID"],
-        version=shown["Version"]["Index"],
-        spec=shown["Spec"],
+        id=answer["ID"],
+        version=answer["Version"]["Index"],
+        spec=answer["Spec"],
         hostname=description.get("Hostname", ""),
         engine_labels=engine.get("Labels") or {},
-        state=shown["Status"]["State"],
-        message=shown["Status"].get("Message", ""),
-        manager="ManagerStatus" in shown,
-        reachable=(shown.get("ManagerStatus") or {}).get("Reachability", "reachable") == "reachable",
+        state=answer["Status"]["State"],
+        message=answer["Status"].get("Message", ""),
+        manager="ManagerStatus" in answer,
+        reachable=(answer.get("ManagerStatus") or {}).get("Reachability", "reachable") == "reachable",
     )
 
 
-def _task(shown: Mapping[str, Any]) -> str:
+def _task(task: Mapping[str, Any]) -> str:
     """A task as users find it: the start of its id, and its image."""
-    image = ((shown.get("Spec") or {}).get("ContainerSpec") or {}).get("Image", "")
-    return f"{shown['ID'][:12]} ({image.partition('@')[0] or 'no container'}, {shown['Status']['State']})"
+    image = ((task.get("Spec") or {}).get("ContainerSpec") or {}).get("Image", "")
+    return f"{task['ID'][:12]} ({image.partition('@')[0] or 'no container'}, {task['Status']['State']})"

@@ -58,8 +58,8 @@ def engine(options: Mapping[str, str]) -> dict[str, object]:
     """What of them goes into the Engine's configuration file."""
     config: dict[str, object] = {}
     if LOG_SIZE in options:
-        turned = {"max-size": options[LOG_SIZE], "max-file": options.get(LOG_FILES, "1")}
-        config |= {"log-driver": "json-file", "log-opts": turned}
+        log_options = {"max-size": options[LOG_SIZE], "max-file": options.get(LOG_FILES, "1")}
+        config |= {"log-driver": "json-file", "log-opts": log_options}
     if MIRROR in options:
         config["registry-mirrors"] = [options[MIRROR]]
     return config
@@ -67,16 +67,16 @@ def engine(options: Mapping[str, str]) -> dict[str, object]:
 
 def honoured(labels: Mapping[str, str]) -> Condition:
     """Whether every label of the cluster means something here."""
-    ignored = sorted(labels.keys() - KNOWN - _ELSEWHERE)
-    if not ignored:
+    ignored_labels = sorted(labels.keys() - KNOWN - _ELSEWHERE)
+    if not ignored_labels:
         return Condition(type="LabelsHonoured", status=True)
-    text = f"These labels mean nothing to a Swarm: {', '.join(ignored)}."
+    text = f"These labels mean nothing to a Swarm: {', '.join(ignored_labels)}."
     return Condition(type="LabelsHonoured", status=False, reason="NoMeaning", message=text)
 
 
-def labelled(has: Mapping[str, str], wanted: Mapping[str, str], group: str) -> dict[str, str]:
+def labelled(has: Mapping[str, str], group_labels: Mapping[str, str], group: str) -> dict[str, str]:
     """The labels of a node in the swarm, as its group has them. What users added stays."""
-    given = {name for name in has.get(GIVEN_LABEL, "").split(",") if name}
-    kept = {name: value for name, value in has.items() if name not in given and name != GIVEN_LABEL}
-    own = {GIVEN_LABEL: ",".join(sorted(wanted))} if wanted else {}
-    return {**kept, **wanted, **own, GROUP_LABEL: group}
+    given_names = {name for name in has.get(GIVEN_LABEL, "").split(",") if name}
+    user_labels = {name: value for name, value in has.items() if name not in given_names and name != GIVEN_LABEL}
+    given_label = {GIVEN_LABEL: ",".join(sorted(group_labels))} if group_labels else {}
+    return {**user_labels, **group_labels, **given_label, GROUP_LABEL: group}

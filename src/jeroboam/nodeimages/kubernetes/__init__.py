@@ -73,13 +73,13 @@ _IN_PODS = frozenset({"kube-apiserver", "kube-controller-manager", "kube-schedul
 
 def recipe(pause: str) -> ImageRecipe:
     """The recipe as it was shipped, for a sandbox image of that name."""
-    wanted = shipped(__package__, _SCRIPTS)
+    base_recipe = shipped(__package__, _SCRIPTS)
     folder = files(__package__)
     texts = {
         "etc/containerd/config.toml": ((folder / "containerd.toml").read_text().replace("@PAUSE@", pause), 0o644),
         "etc/cni/pods.conflist.template": ((folder / "pods.conflist").read_text(), 0o644),
     }
-    return replace(wanted, contents={**wanted.contents, **texts})
+    return replace(base_recipe, contents={**base_recipe.contents, **texts})
 
 
 def modules() -> GoModules:
@@ -95,8 +95,8 @@ def releases(mirror: str, checksums: Mapping[str, str] | None = None) -> Release
     Files count against the pins of the `SHA256SUMS` beside this. Where checksums are brought, as SHA-256 by home and
     path, no others count.
     """
-    found = published(tomllib.loads((files(__package__) / "releases.toml").read_text()))
-    return Releases(found, mirror, pins=pins(), checksums=checksums)
+    release_table = published(tomllib.loads((files(__package__) / "releases.toml").read_text()))
+    return Releases(release_table, mirror, pins=pins(), checksums=checksums)
 
 
 def pins() -> Mapping[str, str]:
@@ -105,7 +105,7 @@ def pins() -> Mapping[str, str]:
 
 
 async def build(
-    docker: aiodocker.Docker, wanted: Version, source: ProgramSource, cache: ProgramCache, machine: Machine
+    docker: aiodocker.Docker, release: Version, source: ProgramSource, cache: ProgramCache, machine: Machine
 ) -> BuiltImage:
     """The image of that version on that Engine, made if its very content is not there yet.
 
@@ -115,29 +115,29 @@ async def build(
     with speaking("looking for the Docker Engine"):
         await docker.version()
     await asyncio.to_thread(find, recipe(""))
-    programs = await cache.get(source, wanted.programs)
-    asked = await asked_for(programs["kubeadm"], wanted)
-    shape = recipe(asked["pause"])
-    name = f"{shape.repository}:{wanted.name}"
-    own = await asyncio.to_thread(find, shape, _placed(programs))
-    inner = await asyncio.to_thread(brought_along, wanted, programs, asked)
-    seen = hashlib.sha256(f"{_LAYOUT} {own.digest(shape)}".encode())
+    programs = await cache.get(source, release.programs)
+    image_names = await asked_for(programs["kubeadm"], release)
+    shape = recipe(image_names["pause"])
+    name = f"{shape.repository}:{release.name}"
+    resolved_recipe = await asyncio.to_thread(find, shape, _placed(programs))
+    inner = await asyncio.to_thread(brought_along, release, programs, image_names)
+    content_hash = hashlib.sha256(f"{_LAYOUT} {resolved_recipe.digest(shape)}".encode())
     for layer in inner:
-        seen.update(f"{layer.names} {layer.config} {layer.tree.digest()}".encode())
-    content = seen.hexdigest()[:_CONTENT_LETTERS]
+        content_hash.update(f"{layer.names} {layer.config} {layer.tree.digest()}".encode())
+    content = content_hash.hexdigest()[:_CONTENT_LETTERS]
     with speaking(f"making the node image {name}"):
-        async with cache.alone(f"image-{wanted.name}"):
-            there = await existing(docker, name)
-            fresh = there is None or labels(there).get(CONTENT_LABEL) != content
+        async with cache.alone(f"image-{release.name}"):
+            known_image = await existing(docker, name)
+            fresh = known_image is None or labels(known_image).get(CONTENT_LABEL) != content
             if fresh:
-                with cache.timed(f"image {wanted.name}"):
-                    tree = await asyncio.to_thread(own.tree, shape) | await asyncio.to_thread(packed, inner)
-                    await assemble(docker, shape, tree, wanted.name, content, machine)
+                with cache.timed(f"image {release.name}"):
+                    tree = await asyncio.to_thread(resolved_recipe.tree, shape) | await asyncio.to_thread(packed, inner)
+                    await assemble(docker, shape, tree, release.name, content, machine)
             await name_newest(docker, shape.name)
-            if fresh and there is not None:
-                await forget(docker, there["Id"])
-        made: str = (await docker.images.inspect(name))["Id"]
-    return BuiltImage(id=made, name=name, fresh=fresh)
+            if fresh and known_image is not None:
+                await forget(docker, known_image["Id"])
+        image_id: str = (await docker.images.inspect(name))["Id"]
+    return BuiltImage(id=image_id, name=name, fresh=fresh)
 
 
 def _placed(programs: Mapping[str, Path]) -> dict[str, Path]:

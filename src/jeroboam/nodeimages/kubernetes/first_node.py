@@ -47,9 +47,12 @@ async def bake(
 
     `changes` are Dockerfile instructions. Raises `Permanent` with the node's last words when it does not get there.
     """
-    given = await machine(bare.name)
-    mounts = [*given.get("Mounts", ()), {"Type": "volume", "Target": bare.data}]
-    config: dict[str, Any] = {"Image": bare.name, "HostConfig": {**given, "NetworkMode": "none", "Mounts": mounts}}
+    host_config = await machine(bare.name)
+    mounts = [*host_config.get("Mounts", ()), {"Type": "volume", "Target": bare.data}]
+    config: dict[str, Any] = {
+        "Image": bare.name,
+        "HostConfig": {**host_config, "NetworkMode": "none", "Mounts": mounts},
+    }
     name = f"jeroboam-bake-{tag}"
     await _clear(docker, name)
     container = await docker.containers.create(config, name=name)
@@ -57,15 +60,15 @@ async def bake(
         await container.put_archive("/", _commands())
         await container.start()
         async with asyncio.timeout(_SECONDS):
-            ended = await container.wait(timeout=None)
-        if ended["StatusCode"] != 0:
-            said = "".join(await container.log(stdout=True, stderr=True)).splitlines()
-            raise Permanent("the first node of the image failed:\n" + "\n".join(said[-_LAST_LINES:]))
+            result = await container.wait(timeout=None)
+        if result["StatusCode"] != 0:
+            lines = "".join(await container.log(stdout=True, stderr=True)).splitlines()
+            raise Permanent("the first node of the image failed:\n" + "\n".join(lines[-_LAST_LINES:]))
         await container.commit(repository=repository, tag=tag, changes=changes)
     finally:
         await container.delete(force=True, v=True)
-    made: str = (await docker.images.inspect(f"{repository}:{tag}"))["Id"]
-    return made
+    image_id: str = (await docker.images.inspect(f"{repository}:{tag}"))["Id"]
+    return image_id
 
 
 async def _clear(docker: aiodocker.Docker, name: str) -> None:

@@ -57,12 +57,12 @@ async def asked_for(kubeadm: Path, version: Version) -> Mapping[str, str]:
     return {name.rpartition("/")[2].partition(":")[0]: name for name in out.decode().split()}
 
 
-def brought_along(version: Version, programs: Mapping[str, Path], asked: Mapping[str, str]) -> Sequence[Layer]:
+def brought_along(version: Version, programs: Mapping[str, Path], image_names: Mapping[str, str]) -> Sequence[Layer]:
     """The layers of `layers.toml`, of these programs. Raises `Permanent` naming what this host lacks."""
-    found = []
+    layers = []
     for name, table in tomllib.loads((files(__package__) / "layers.toml").read_text()).items():
-        own = {inside: programs[program] for inside, program in table.pop("own", {}).items()}
-        names = [asked[image] for image in table.pop("kubeadm", [])]
+        own_files = {inside: programs[program] for inside, program in table.pop("own", {}).items()}
+        names = [image_names[image] for image in table.pop("kubeadm", [])]
         names += [text.format(**version.components) for text in table.pop("names", [])]
         config = {
             "Env": [f"PATH={_PATH}"],
@@ -70,20 +70,20 @@ def brought_along(version: Version, programs: Mapping[str, Path], asked: Mapping
             "Cmd": table.pop("command", None),
         }
         recipe = root({"name": name, "programs": [], "packages": "", **table})
-        tree = find(recipe, own).tree(recipe)
-        found.append(
+        tree = find(recipe, own_files).tree(recipe)
+        layers.append(
             Layer(names=tuple(names), config={key: value for key, value in config.items() if value}, tree=tree)
         )
-    return found
+    return layers
 
 
-def packed(found: Sequence[Layer]) -> RootTree:
+def packed(layers: Sequence[Layer]) -> RootTree:
     """The layers unpacked, an archive with the images' words, and the list of which layer is whose."""
     tree = RootTree()
     blobs: dict[str, bytes] = {}
     entries: list[dict[str, Any]] = []
     lines = []
-    for layer in found:
+    for layer in layers:
         digest, size = _measured(layer.tree)
         tree |= layer.tree.under(f"{LAYERS}/{digest}/fs") | RootTree(folders=(f"{LAYERS}/{digest}/work",))
         manifest = _manifest(layer.config, digest, size, blobs)
@@ -103,16 +103,16 @@ def _measured(tree: RootTree) -> tuple[str, int]:
     """Digest and length of the tree's tar."""
     with tempfile.TemporaryFile() as tar:
         write_tar(tree, tar)
-        seen = hashlib.sha256()
+        content_hash = hashlib.sha256()
         for block in blocks(tar):
-            seen.update(block)
-        return seen.hexdigest(), tar.tell()
+            content_hash.update(block)
+        return content_hash.hexdigest(), tar.tell()
 
 
 def _manifest(config: Mapping[str, Any], layer: str, size: int, blobs: dict[str, bytes]) -> dict[str, Any]:
     """Add an image's blobs; how to point to it."""
     machine = platform.machine()
-    described = _blob(
+    config_descriptor = _blob(
         f"{_OCI}.config.v1+json",
         {
             "architecture": _ARCHITECTURES.get(machine, machine),
@@ -124,7 +124,7 @@ def _manifest(config: Mapping[str, Any], layer: str, size: int, blobs: dict[str,
     )
     content = {"mediaType": f"{_OCI}.layer.v1.tar", "digest": f"sha256:{layer}", "size": size}
     kind = f"{_OCI}.manifest.v1+json"
-    return _blob(kind, {"schemaVersion": 2, "mediaType": kind, "config": described, "layers": [content]}, blobs)
+    return _blob(kind, {"schemaVersion": 2, "mediaType": kind, "config": config_descriptor, "layers": [content]}, blobs)
 
 
 def _blob(kind: str, value: Mapping[str, Any], blobs: dict[str, bytes]) -> dict[str, Any]:

@@ -58,10 +58,10 @@ def versions() -> Mapping[str, Version]:
 
 def version(name: str | None) -> Version:
     """That version (None: the newest). Raises `ValueError` with those that there are."""
-    there = versions()
+    known_versions = versions()
     if name is None:
-        return next(iter(there.values()))
-    found = there.get(name if name.startswith("v") else f"v{name}")
-    if found is None:
-        raise ValueError(f"there is no node image for Kubernetes {name}; there is: {', '.join(there)}")
-    return found
+        return next(iter(known_versions.values()))
+    match = known_versions.get(name if name.startswith("v") else f"v{name}")
+    if match is None:
+        raise ValueError(f"there is no node image for Kubernetes {name}; there is: {', '.join(known_versions)}")
+    return match

@@ -94,11 +94,11 @@ class LocalCatalog:
 
     async def image(self, ref: str) -> Image | None:
         """A node image by its catalogue name, its Docker name or its id; other images of the Engine are none."""
-        found = await self._inspect(ref)
-        if found is None:
-            known = _known(ref)
-            return known and replace(known, lacking=f"{known.lacking}; {await self._there(known)}")
-        return _described(found)
+        image = await self._inspect(ref)
+        if image is None:
+            buildable = _known(ref)
+            return buildable and replace(buildable, lacking=f"{buildable.lacking}; {await self._there(buildable)}")
+        return _described(image)
 
     async def flavor(self, ref: str) -> Flavor | None:
         return next((flavor for flavor in FLAVORS if ref in {flavor.id, flavor.name}), None)
@@ -116,22 +116,22 @@ class LocalCatalog:
 
     async def docker_image(self, ref: str) -> DockerImage:
         """The Engine's own name of that node image. Raises `Permanent` for one that is not there."""
-        found = await self._inspect(ref)
-        if found is None:
-            known = _known(ref)
+        image = await self._inspect(ref)
+        if image is None:
+            buildable = _known(ref)
             raise Permanent(
-                f"no node can boot from image {ref}: {known.lacking if known else 'there is no such image'}"
+                f"no node can boot from image {ref}: {buildable.lacking if buildable else 'there is no such image'}"
             )
-        labels = _labels(found)
+        labels = _labels(image)
         folder = labels.get(IMAGE_DATA_LABEL, DATA_FOLDER)
-        return DockerImage(id=found["Id"], data_folder=folder, machine=bool(labels.get(IMAGE_DISTRO_LABEL)))
+        return DockerImage(id=image["Id"], data_folder=folder, machine=bool(labels.get(IMAGE_DISTRO_LABEL)))
 
     async def any_image(self) -> str | None:
         """The id of some node image on the Engine, to try things with."""
         with speaking("looking for node images"):
-            found = await self._docker().images.list(filters={"label": [IMAGE_LABEL]})
+            images = await self._docker().images.list(filters={"label": [IMAGE_LABEL]})
         return next(
-            (each["Id"] for each in found if is_node_image(each) and _labels(each).get(IMAGE_DISTRO_LABEL)), None
+            (each["Id"] for each in images if is_node_image(each) and _labels(each).get(IMAGE_DISTRO_LABEL)), None
         )
 
     async def versions(self, ref: str) -> Sequence[str]:
@@ -141,9 +141,9 @@ class LocalCatalog:
             images = await self._docker().images.list(filters={"label": [f"{IMAGE_LABEL}={name}"]})
         return sorted({_labels(each).get(IMAGE_VERSION_LABEL, "") for each in images if is_node_image(each)} - {""})
 
-    async def _there(self, known: Image) -> str:
+    async def _there(self, image: Image) -> str:
         """Which versions of an image there are, in words."""
-        versions = await self.versions(known.name)
+        versions = await self.versions(image.name)
         return f"there is: {', '.join(versions)}" if versions else "there is none"
 
     async def _inspect(self, ref: str) -> dict[str, Any] | None:
@@ -152,13 +152,13 @@ class LocalCatalog:
             return None
         with speaking(f"looking for the node image {ref}"):
             try:
-                found = await self._docker().images.inspect(name)
+                image = await self._docker().images.inspect(name)
             except aiodocker.DockerError as error:
                 # 400 is a text that cannot be a reference.
                 if error.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}:
                     return None
                 raise
-        return found if is_node_image(found) else None
+        return image if is_node_image(image) else None
 
 
 def is_node_image(image: Mapping[str, Any]) -> bool:
@@ -170,21 +170,21 @@ def is_node_image(image: Mapping[str, Any]) -> bool:
     if IMAGE_LABEL not in _labels(image):
         return False
     tags = [tag for tag in image.get("RepoTags") or () if tag != _NO_TAG]
-    pulled = any(not digest.startswith(_NO_NAME) for digest in image.get("RepoDigests") or ())
-    return any(tag.startswith(IMAGE_REPOSITORY) for tag in tags) or not (tags or pulled)
+    is_pulled = any(not digest.startswith(_NO_NAME) for digest in image.get("RepoDigests") or ())
+    return any(tag.startswith(IMAGE_REPOSITORY) for tag in tags) or not (tags or is_pulled)
 
 
 def _known(ref: str) -> Image | None:
     """An image that could be made. `kubernetes-node:v1.36.3` is that version of it, without one the newest made."""
     name, _, version = ref.partition(":")
-    known = _KNOWN.get(name)
-    if known is None or not version:
-        return known
+    buildable = _KNOWN.get(name)
+    if buildable is None or not version:
+        return buildable
     if name not in _VERSIONED or not _VERSION.fullmatch(version):
         return None
     command = f"`jeroboam node-image build kubernetes --version {version}`"
-    lacking = f"that version is not on this Engine yet, and {command} makes it if it was published"
-    return replace(known, id=ref, name=ref, version=version, lacking=lacking)
+    reason = f"that version is not on this Engine yet, and {command} makes it if it was published"
+    return replace(buildable, id=ref, name=ref, version=version, lacking=reason)
 
 
 def _labels(image: Mapping[str, Any]) -> dict[str, str]:
@@ -192,11 +192,11 @@ def _labels(image: Mapping[str, Any]) -> dict[str, str]:
     return (image.get("Config") or image).get("Labels") or {}
 
 
-def _described(found: dict[str, Any]) -> Image:
-    labels = _labels(found)
+def _described(image: dict[str, Any]) -> Image:
+    labels = _labels(image)
     coes = tuple(coe for coe in labels.get(IMAGE_COES_LABEL, "").split(",") if coe)
     return Image(
-        id=found["Id"],
+        id=image["Id"],
         name=labels[IMAGE_LABEL],
         os_distro=labels.get(IMAGE_DISTRO_LABEL, ""),
         coes=coes,

@@ -66,8 +66,8 @@ class EngineCapabilities:
         caps = int(self.facts.get("caps", "0"), 16)
         free = self._free_gib()
         ipvs = self.facts.get("ipvs") == "1"
-        raised = bool(caps >> _SYS_RESOURCE & 1)
-        enough = free >= _LOW_DISK_GIB
+        can_raise_limits = bool(caps >> _SYS_RESOURCE & 1)
+        has_space = free >= _LOW_DISK_GIB
         return (
             Condition(
                 type="VirtualIPs",
@@ -80,15 +80,15 @@ class EngineCapabilities:
             ),
             Condition(
                 type="ResourceLimits",
-                status=raised,
-                reason="" if raised else "NoSysResource",
-                message="" if raised else "CAP_SYS_RESOURCE is missing: nodes cannot raise process limits.",
+                status=can_raise_limits,
+                reason="" if can_raise_limits else "NoSysResource",
+                message="" if can_raise_limits else "CAP_SYS_RESOURCE is missing: nodes cannot raise process limits.",
             ),
             Condition(
                 type="DiskSpace",
-                status=enough,
-                reason="" if enough else "LowDisk",
-                message="" if enough else f"The Engine's disk has {free:.1f} GiB left.",
+                status=has_space,
+                reason="" if has_space else "LowDisk",
+                message="" if has_space else f"The Engine's disk has {free:.1f} GiB left.",
             ),
             Condition(
                 type="VolumeSizes",
@@ -176,9 +176,9 @@ class LocalEngine:
         return {pair[0]: pair[1] for pair in pairs if len(pair) > 1}
 
 
-def _is_probe(listed: DockerContainer) -> bool:
-    names = [name.lstrip("/") for name in listed["Names"] or ()]
-    return has_kind(listed["Labels"], ObjectKind.PROBE) and any(name.startswith(_PROBE_NAME) for name in names)
+def _is_probe(container: DockerContainer) -> bool:
+    names = [name.lstrip("/") for name in container["Names"] or ()]
+    return has_kind(container["Labels"], ObjectKind.PROBE) and any(name.startswith(_PROBE_NAME) for name in names)
 
 
 def _own_caps() -> int | None:

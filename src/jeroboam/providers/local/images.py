@@ -46,13 +46,13 @@ async def bring(
         check_image(image)
     with speaking(f"bringing {', '.join(images)} onto nodes"), tempfile.TemporaryDirectory() as folder:
         tags = {INSTALLATION: installation, CLUSTER: cluster_id}
-        found = await docker.containers.list(filters=as_filter(tags))
-        nodes = {each["Labels"][NODE_NAME]: each["Id"] for each in found if _takes_images(each)}
+        containers = await docker.containers.list(filters=as_filter(tags))
+        nodes = {each["Labels"][NODE_NAME]: each["Id"] for each in containers if _takes_images(each)}
         if not nodes:
             raise Permanent("no node of the cluster runs on this Engine")
-        packed = await _packed(docker, images, Path(folder))
+        archive = await _packed(docker, images, Path(folder))
         slots = asyncio.Semaphore(_AT_ONCE)
-        await asyncio.gather(*(_take(docker, slots, name, node, packed, command) for name, node in nodes.items()))
+        await asyncio.gather(*(_take(docker, slots, name, node, archive, command) for name, node in nodes.items()))
     return sorted(nodes)
 
 
@@ -87,16 +87,16 @@ async def _take(
     slots: asyncio.Semaphore,
     name: str,
     node: str,
-    packed: Path,
+    archive: Path,
     command: Callable[[str], Sequence[str]],
 ) -> None:
     container = docker.containers.container(node)
     path = f"{_FOLDER}/{_FILE}"
     async with slots, asyncio.timeout(_SECONDS):
-        with packed.open("rb") as file:
+        with archive.open("rb") as file:
             await container.put_archive(_FOLDER, file)
-        done = await executed(container, command(path))
+        result = await executed(container, command(path))
         await executed(container, ("rm", "-f", path))
-    if done.exit_code != 0:
-        said = done.output.strip().rpartition("\n")[2]
-        raise Permanent(f"node {name} does not take the images: {said}")
+    if result.exit_code != 0:
+        message = result.output.strip().rpartition("\n")[2]
+        raise Permanent(f"node {name} does not take the images: {message}")

@@ -73,34 +73,34 @@ class OwnedResources:
 
     async def network(self, cluster_id: str) -> ClusterNetwork | None:
         """The cluster's network."""
-        owned = await self._networks(cluster_id)
-        return _net(owned[0]) if owned else None
+        networks = await self._networks(cluster_id)
+        return _net(networks[0]) if networks else None
 
     async def _networks(self, cluster_id: str | None) -> list[dict[str, Any]]:
         """The networks that were made for that cluster (None: for any), as the Engine lists them."""
         with speaking("looking for the cluster's network"):
-            listed = await self._docker().networks.list(filters=self._having(cluster_id))
-        owned = [network for network in listed if is_cluster_network(network["Labels"], network["Name"])]
-        claims = (net["Name"] for net in listed if net not in owned and CLUSTER in net["Labels"])
+            networks = await self._docker().networks.list(filters=self._having(cluster_id))
+        owned_networks = [network for network in networks if is_cluster_network(network["Labels"], network["Name"])]
+        claims = (net["Name"] for net in networks if net not in owned_networks and CLUSTER in net["Labels"])
         self._note_strays(ObjectKind.CLUSTER_NETWORK, cluster_id, claims)
-        return owned
+        return owned_networks
 
     async def make_network(self, cluster_id: str, nodes: int) -> ClusterNetwork:
         """A new private network with room for that many nodes and as many more.
 
         Where nodes have addresses already it is the one that they had them in.
         """
-        known = (await self.addresses(cluster_id)).values()
+        addresses = (await self.addresses(cluster_id)).values()
         with speaking("making the cluster's network"):
-            existing = await self._docker().networks.list()
-            used = [subnet for each in existing for subnet in _subnets(each)] + [
+            networks = await self._docker().networks.list()
+            used_subnets = [subnet for each in networks for subnet in _subnets(each)] + [
                 route.network for route in list_routes()
             ]
-            choice = subnets.candidates(cluster_id, nodes, used)
-            if known and (former := subnet_around(known)) is not None:
-                taken = sorted(each["Name"] for each in existing if any(map(former.overlaps, _subnets(each))))
-                if taken:
-                    raise Temporary(f"{NETWORK_GONE}, and {former} is taken by {', '.join(taken)}")
+            choice = subnets.candidates(cluster_id, nodes, used_subnets)
+            if addresses and (former := subnet_around(addresses)) is not None:
+                holders = sorted(each["Name"] for each in networks if any(map(former.overlaps, _subnets(each))))
+                if holders:
+                    raise Temporary(f"{NETWORK_GONE}, and {former} is taken by {', '.join(holders)}")
                 choice = iter([former])
             for subnet, _ in zip(choice, range(_SUBNET_TRIES), strict=False):
                 try:
@@ -111,25 +111,25 @@ class OwnedResources:
                         continue
                     if error.status != HTTPStatus.CONFLICT:
                         raise
-                found = await self.network(cluster_id)
-                if found is not None:
-                    return found
+                network = await self.network(cluster_id)
+                if network is not None:
+                    return network
         raise Temporary(f"no free subnet for the cluster's network was found in {subnets.POOL}")
 
     async def taken(self) -> tuple[tuple[ipaddress.IPv4Network, str], ...]:
         """Networks that nodes here reach outside their cluster; not whose."""
-        existing = await self._docker().networks.list()
+        networks = await self._docker().networks.list()
         pools = (subnets.POOL, PROJECTS)
-        bridges = {subnet for each in existing for subnet in _subnets(each) if not any(map(subnet.overlaps, pools))}
-        found = [
+        bridges = {subnet for each in networks for subnet in _subnets(each) if not any(map(subnet.overlaps, pools))}
+        pool_networks = [
             (subnets.POOL, "where nodes have their addresses"),
             (PROJECTS, "where containers of projects have their addresses"),
         ]
-        found += [(subnet, "a network of the Docker Engine") for subnet in sorted(bridges)]
-        known = {*bridges, *pools}
+        pool_networks += [(subnet, "a network of the Docker Engine") for subnet in sorted(bridges)]
+        known_networks = {*bridges, *pools}
         targets = [route.network for route in list_routes()]
-        routes = [each for each in targets if not any(each.subnet_of(network) for network in known)]
-        return (*found, *((route, "a route of this machine") for route in routes))
+        routes = [each for each in targets if not any(each.subnet_of(network) for network in known_networks)]
+        return (*pool_networks, *((route, "a route of this machine") for route in routes))
 
     async def addresses(self, cluster_id: str) -> dict[str, str]:
         """Addresses that are given out in that cluster, by node uuid."""
@@ -148,20 +148,22 @@ class OwnedResources:
         """The volumes that were made for nodes of that cluster (None: of any), as the Engine lists them."""
         with speaking("listing the cluster's volumes"):
             answer = await self._docker().volumes.list(filters=self._having(cluster_id))
-        listed = answer["Volumes"] or ()
-        owned = [volume for volume in listed if is_node_volume(volume["Labels"], volume["Name"])]
-        self._note_strays(ObjectKind.NODE_VOLUME, cluster_id, (each["Name"] for each in listed if each not in owned))
-        return owned
+        volumes = answer["Volumes"] or ()
+        owned_volumes = [volume for volume in volumes if is_node_volume(volume["Labels"], volume["Name"])]
+        self._note_strays(
+            ObjectKind.NODE_VOLUME, cluster_id, (each["Name"] for each in volumes if each not in owned_volumes)
+        )
+        return owned_volumes
 
     async def containers(self, cluster_id: str | None) -> list[DockerContainer]:
         """The containers that were made as nodes of that cluster (None: of any), as the Engine lists them."""
         with speaking("listing the cluster's nodes"):
-            listed = await self._docker().containers.list(all=True, filters=as_filter(self._tags(cluster_id)))
-        names = {container.id: [name.lstrip("/") for name in container["Names"] or ()] for container in listed}
-        owned = [container for container in listed if is_node(container["Labels"], names[container.id])]
-        claims = (each for each in listed if each not in owned and _claims_node(each["Labels"]))
+            containers = await self._docker().containers.list(all=True, filters=as_filter(self._tags(cluster_id)))
+        names = {container.id: [name.lstrip("/") for name in container["Names"] or ()] for container in containers}
+        owned_containers = [container for container in containers if is_node(container["Labels"], names[container.id])]
+        claims = (each for each in containers if each not in owned_containers and _claims_node(each["Labels"]))
         self._note_strays(ObjectKind.NODE, cluster_id, (", ".join(names[each.id]) or each.id[:12] for each in claims))
-        return owned
+        return owned_containers
 
     def _note_strays(self, kind: ObjectKind, cluster_id: str | None, names: Iterable[str]) -> None:
         """Log what carries our marks and was not made here, once, and keep it for `conditions`."""
@@ -176,8 +178,8 @@ class OwnedResources:
         strays = [name for (_, owner), names in self._strays.items() if owner == cluster_id for name in names]
         if not strays:
             return (Condition(type="Inventory", status=True),)
-        shown = ", ".join(strays[:_STRAYS_TOLD]) + (", …" if len(strays) > _STRAYS_TOLD else "")
-        text = f"The Docker Engine has objects with this cluster's marks that were not made for it: {shown}."
+        listed_strays = ", ".join(strays[:_STRAYS_TOLD]) + (", …" if len(strays) > _STRAYS_TOLD else "")
+        text = f"The Docker Engine has objects with this cluster's marks that were not made for it: {listed_strays}."
         return (Condition(type="Inventory", status=False, reason="ForeignObjects", message=text),)
 
     async def make_volume(self, tags: Mapping[str, str]) -> str:
@@ -192,10 +194,10 @@ class OwnedResources:
 
     async def nodes(self, cluster_id: str) -> tuple[NodeObserved, ...]:
         """The cluster's node containers, in order of their names; one that is not on its network has stopped."""
-        net, owned = await asyncio.gather(self.network(cluster_id), self.containers(cluster_id))
-        known = net.id if net is not None else None
-        found = (judge(observed(each), each["NetworkSettings"]["Networks"], known) for each in owned)
-        return tuple(sorted(found, key=lambda node: node.name))
+        net, containers = await asyncio.gather(self.network(cluster_id), self.containers(cluster_id))
+        network_id = net.id if net is not None else None
+        nodes = (judge(observed(each), each["NetworkSettings"]["Networks"], network_id) for each in containers)
+        return tuple(sorted(nodes, key=lambda node: node.name))
 
     async def attach(self, container: DockerContainer, place: NodePlacement) -> None:
         """Have the container on the cluster's network, with its address there, and forget what it had before."""
@@ -217,8 +219,8 @@ class OwnedResources:
         except DriverError:
             # The state alone has to do.
             return node
-        said = "".join(lines).strip()[-_WORDS:]
-        return replace(node, reason=f"{node.reason}; it printed last: {said}") if said else node
+        last_line = "".join(lines).strip()[-_WORDS:]
+        return replace(node, reason=f"{node.reason}; it printed last: {last_line}") if last_line else node
 
     async def ended_lately(self, node: NodeObserved, since: int) -> str:
         """Which of the running node's programs has ended by itself since then (Unix time), and its own last words."""
@@ -234,12 +236,12 @@ class OwnedResources:
         except aiodocker.DockerError as error:
             if error.status != HTTPStatus.CONFLICT:
                 raise
-        found = await self._docker().containers.get(name)
-        labels = found["Config"]["Labels"] or {}
-        owned = labels.get(INSTALLATION) == self._installation and is_node(labels, [name])
-        if not owned or labels[NODE] != node_uuid:
+        container = await self._docker().containers.get(name)
+        labels = container["Config"]["Labels"] or {}
+        is_ours = labels.get(INSTALLATION) == self._installation and is_node(labels, [name])
+        if not is_ours or labels[NODE] != node_uuid:
             raise Permanent(f"there is a container {name} on the Docker Engine that is not ours")
-        return found.id
+        return container.id
 
     async def clusters(self) -> list[str]:
         """Uuids of all clusters of which anything is there."""
@@ -268,9 +270,9 @@ class OwnedResources:
     async def remove_nodes(self, cluster_id: str, only: Collection[str] | None, slots: asyncio.Semaphore) -> None:
         """Containers, then volumes, of these nodes (None: all) of the cluster."""
 
-        async def remove(what: aiodocker.containers.DockerContainer | aiodocker.volumes.DockerVolume) -> None:
+        async def remove(resource: aiodocker.containers.DockerContainer | aiodocker.volumes.DockerVolume) -> None:
             async with slots:
-                await _delete(what)
+                await _delete(resource)
 
         with speaking("removing nodes"):
             containers = await self.containers(cluster_id)
@@ -283,8 +285,8 @@ class OwnedResources:
     async def remove_network(self, cluster_id: str) -> None:
         """The cluster's network, even where somebody else's container was attached to it."""
         with speaking("removing the cluster's network"):
-            for found in await self._networks(cluster_id):
-                network = await self._docker().networks.get(found["Id"])
+            for summary in await self._networks(cluster_id):
+                network = await self._docker().networks.get(summary["Id"])
                 for container in (await network.show())["Containers"] or {}:
                     await network.disconnect({"Container": container, "Force": True})
                 await _delete(network)
@@ -320,22 +322,22 @@ def _chosen(tags: Mapping[str, str], only: Collection[str] | None) -> bool:
 
 def _subnets(network: Mapping[str, Any]) -> list[ipaddress.IPv4Network]:
     configs = network["IPAM"]["Config"] or ()
-    found = [ipaddress.ip_network(each["Subnet"], strict=False) for each in configs if each.get("Subnet")]
-    return [subnet for subnet in found if isinstance(subnet, ipaddress.IPv4Network)]
+    networks = [ipaddress.ip_network(each["Subnet"], strict=False) for each in configs if each.get("Subnet")]
+    return [subnet for subnet in networks if isinstance(subnet, ipaddress.IPv4Network)]
 
 
-def _net(found: Mapping[str, Any]) -> ClusterNetwork:
-    return ClusterNetwork(id=found["Id"], name=found["Name"], subnet=_subnets(found)[0])
+def _net(network: Mapping[str, Any]) -> ClusterNetwork:
+    return ClusterNetwork(id=network["Id"], name=network["Name"], subnet=_subnets(network)[0])
 
 
 async def _delete(
-    what: aiodocker.containers.DockerContainer | aiodocker.volumes.DockerVolume | aiodocker.networks.DockerNetwork,
+    resource: aiodocker.containers.DockerContainer | aiodocker.volumes.DockerVolume | aiodocker.networks.DockerNetwork,
 ) -> None:
     try:
-        if isinstance(what, aiodocker.networks.DockerNetwork):
-            await what.delete()
+        if isinstance(resource, aiodocker.networks.DockerNetwork):
+            await resource.delete()
         else:
-            await what.delete(force=True)
+            await resource.delete(force=True)
     except aiodocker.DockerError as error:
         if error.status == HTTPStatus.NOT_FOUND:
             return

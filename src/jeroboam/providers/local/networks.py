@@ -37,17 +37,17 @@ def has_lost(networks: Mapping[str, Any] | None, name: str, network_id: str, add
     endpoint = (networks or {}).get(name)
     if endpoint is None:
         return True
-    known, at = endpoint.get("NetworkID"), endpoint.get("IPAddress")
-    return (bool(known) and known != network_id) or (bool(at) and at != address)
+    attached_id, at = endpoint.get("NetworkID"), endpoint.get("IPAddress")
+    return (bool(attached_id) and attached_id != network_id) or (bool(at) and at != address)
 
 
 def subnet_around(addresses: Collection[str]) -> ipaddress.IPv4Network | None:
     """The smallest subnet that a network of ours could have with nodes at these addresses."""
-    wanted = [ipaddress.IPv4Address(address) for address in addresses]
+    node_addresses = [ipaddress.IPv4Address(address) for address in addresses]
     for prefix in range(subnets.WIDEST, subnets.NARROWEST - 1, -1):
-        subnet = ipaddress.ip_network(f"{wanted[0]}/{prefix}", strict=False)
+        subnet = ipaddress.ip_network(f"{node_addresses[0]}/{prefix}", strict=False)
         assert isinstance(subnet, ipaddress.IPv4Network)
-        reserved = {subnet.network_address, subnet.network_address + 1, subnet.broadcast_address}
-        if all(address in subnet for address in wanted) and reserved.isdisjoint(wanted):
+        reserved_addresses = {subnet.network_address, subnet.network_address + 1, subnet.broadcast_address}
+        if all(address in subnet for address in node_addresses) and reserved_addresses.isdisjoint(node_addresses):
             return subnet
     return None

@@ -164,8 +164,8 @@ def is_node(tags: Mapping[str, str], names: Collection[str]) -> bool:
 
 def is_node_volume(tags: Mapping[str, str], name: str) -> bool:
     """Whether a volume with these labels and this name was made for a node."""
-    whole = has_kind(tags, ObjectKind.NODE_VOLUME) and tags.keys() >= _NODE_TAGS
-    return whole and volume_name(tags[NODE]) == name and subnets.is_address(tags[ADDRESS])
+    has_node_tags = has_kind(tags, ObjectKind.NODE_VOLUME) and tags.keys() >= _NODE_TAGS
+    return has_node_tags and volume_name(tags[NODE]) == name and subnets.is_address(tags[ADDRESS])
 
 
 def is_cluster_network(tags: Mapping[str, str], name: str) -> bool:
@@ -173,31 +173,33 @@ def is_cluster_network(tags: Mapping[str, str], name: str) -> bool:
     return has_kind(tags, ObjectKind.CLUSTER_NETWORK) and network_name(tags.get(CLUSTER, "")) == name
 
 
-def last_words(printed: str) -> str:
+def last_words(output: str) -> str:
     """Of what a node printed lately: which program ended by itself and is started again, and its own last words."""
-    lines = printed.splitlines()
+    lines = output.splitlines()
     for at in reversed(range(len(lines))):
-        ended = _ENDED.search(lines[at])
-        if ended is None or int(ended[2]) in _BY_SIGNAL:
+        match = _ENDED.search(lines[at])
+        if match is None or int(match[2]) in _BY_SIGNAL:
             continue
         before = lines[max(0, at - _WORDS_BEFORE) : at]
         words = next((line for line in reversed(before) if _COMPLAINT.search(line)), before[-1] if before else "")
-        program = _SERVICE if ended[1] == "sh" else ended[1]
-        return f"{program} ended with status {ended[2]} and printed last: {_PREFIX.sub('', words.strip())}"
+        program = _SERVICE if match[1] == "sh" else match[1]
+        return f"{program} ended with status {match[2]} and printed last: {_PREFIX.sub('', words.strip())}"
     return ""
 
 
-def observed(listed: DockerContainer) -> NodeObserved:
+def observed(container: DockerContainer) -> NodeObserved:
     """A node from the Engine's list of containers; the caller has seen that it is one."""
-    tags = listed["Labels"]
-    state = _STATES.get(listed["State"], NodeState.STOPPED)
-    reason = "" if state is NodeState.RUNNING else f"the node's container is {listed['State']}: {listed['Status']}"
+    tags = container["Labels"]
+    state = _STATES.get(container["State"], NodeState.STOPPED)
+    reason = (
+        "" if state is NodeState.RUNNING else f"the node's container is {container['State']}: {container['Status']}"
+    )
     return NodeObserved(
         uuid=tags[NODE],
         name=tags[NODE_NAME],
         state=state,
         address=tags[ADDRESS],
-        server_id=listed["Id"],
+        server_id=container["Id"],
         build=int(tags.get(BUILD, "0")),
         reason=reason,
     )

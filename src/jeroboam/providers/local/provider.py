@@ -75,23 +75,25 @@ class LocalProvider:
     async def ensure(self, want: DesiredInfra, scripts: dict[str, NodeScript]) -> AsyncGenerator[ObservedInfra, None]:
         net = await self._network(want)
         addresses = await self._addresses(want, net)
-        seen = {node.uuid: node for node in await self._estate.nodes(want.cluster_id)}
+        nodes = {node.uuid: node for node in await self._estate.nodes(want.cluster_id)}
         infra = ObservedInfra(
-            network_id=net.id, nodes=tuple(seen.values()), conditions=self._conditions(want.cluster_id)
+            network_id=net.id, nodes=tuple(nodes.values()), conditions=self._conditions(want.cluster_id)
         )
         yield infra
         failures: list[BaseException] = []
         tasks = Tasks(lambda _, error: failures.append(error))
         try:
-            for wave in _waves(want, seen):
-                waiting = {
-                    tasks.start(node.name, self._make(node, self._place(want, net, node, addresses), seen, scripts))
+            for wave in _waves(want, nodes):
+                pending = {
+                    tasks.start(node.name, self._make(node, self._place(want, net, node, addresses), nodes, scripts))
                     for node in wave
                 }
-                while waiting:
-                    done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                    seen |= {node.uuid: node for node in (task.result() for task in done if not task.exception())}
-                    yield replace(infra, nodes=tuple(seen.values()))
+                while pending:
+                    ended_tasks, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                    nodes |= {
+                        node.uuid: node for node in (task.result() for task in ended_tasks if not task.exception())
+                    }
+                    yield replace(infra, nodes=tuple(nodes.values()))
         finally:
             await tasks.close()
         _raise_worst(failures)
@@ -101,13 +103,16 @@ class LocalProvider:
         net, nodes, disks = await asyncio.gather(
             self._estate.network(cluster_id), self._estate.nodes(cluster_id), self._estate.disks(cluster_id)
         )
-        told = await asyncio.gather(*(self._estate.last_words(node) for node in nodes))
-        there = {node.uuid for node in nodes}
-        left = [disk for disk in disks if disk.uuid not in there]
+        described_nodes = await asyncio.gather(*(self._estate.last_words(node) for node in nodes))
+        uuids = {node.uuid for node in nodes}
+        orphan_disks = [disk for disk in disks if disk.uuid not in uuids]
         conditions = self._conditions(cluster_id)
         troubles = (NETWORK_GONE,) if net is None and nodes else ()
         return ObservedInfra(
-            network_id=net.id if net else None, nodes=(*told, *left), conditions=conditions, troubles=troubles
+            network_id=net.id if net else None,
+            nodes=(*described_nodes, *orphan_disks),
+            conditions=conditions,
+            troubles=troubles,
         )
 
     async def remove(self, cluster_id: str, node_uuids: Sequence[str]) -> None:
@@ -132,8 +137,8 @@ class LocalProvider:
             container = self._docker().containers.container(node.server_id)
             with speaking(f"asking node {node.name} for what ails it"):
                 async with asyncio.timeout(_DIAGNOSIS_SECONDS):
-                    done = await executed(container, script.diagnosis)
-            return " ".join(done.output.split())[:_LETTERS] if done.exit_code == 0 else ""
+                    result = await executed(container, script.diagnosis)
+            return " ".join(result.output.split())[:_LETTERS] if result.exit_code == 0 else ""
         return ""
 
     async def rebuild(self, want: DesiredInfra, node_uuid: str, script: NodeScript) -> None:
@@ -196,23 +201,23 @@ class LocalProvider:
 
     async def _addresses(self, want: DesiredInfra, net: ClusterNetwork) -> dict[str, str]:
         """Every wanted node's address: the one that its volume carries, or a new one on a new volume."""
-        given = await self._estate.addresses(want.cluster_id)
-        new = [node for node in want.nodes if node.uuid not in given]
-        chosen = dict(given)
+        known_addresses = await self._estate.addresses(want.cluster_id)
+        new = [node for node in want.nodes if node.uuid not in known_addresses]
+        addresses = dict(known_addresses)
         for node in new:
-            found = subnets.address(node.uuid, net.subnet, set(chosen.values()))
-            if found is None:
+            free_address = subnets.address(node.uuid, net.subnet, set(addresses.values()))
+            if free_address is None:
                 raise Permanent(f"the cluster's network {net.subnet} has no address left for another node")
-            chosen[node.uuid] = found
+            addresses[node.uuid] = free_address
 
         async def keep(node: DesiredNode) -> str:
             async with self._slots:
-                tags = labels(self._installation, want.cluster_id, node, chosen[node.uuid], ObjectKind.NODE_VOLUME)
+                tags = labels(self._installation, want.cluster_id, node, addresses[node.uuid], ObjectKind.NODE_VOLUME)
                 return await self._estate.make_volume(tags)
 
-        kept = await asyncio.gather(*(keep(node) for node in new))
-        chosen |= {node.uuid: address for node, address in zip(new, kept, strict=True)}
-        return {node.uuid: chosen[node.uuid] for node in want.nodes}
+        kept_addresses = await asyncio.gather(*(keep(node) for node in new))
+        addresses |= {node.uuid: address for node, address in zip(new, kept_addresses, strict=True)}
+        return {node.uuid: addresses[node.uuid] for node in want.nodes}
 
     def _place(
         self, want: DesiredInfra, net: ClusterNetwork, node: DesiredNode, addresses: dict[str, str]
@@ -224,14 +229,14 @@ class LocalProvider:
         )
 
     async def _make(
-        self, want: DesiredNode, place: NodePlacement, seen: dict[str, NodeObserved], scripts: dict[str, NodeScript]
+        self, want: DesiredNode, place: NodePlacement, nodes: dict[str, NodeObserved], scripts: dict[str, NodeScript]
     ) -> NodeObserved:
         """Bring one node from whatever state it is in to running."""
         async with self._slots:
             with speaking(f"starting node {want.name}"):
-                known = seen.get(want.uuid)
-                server_id = known.server_id if known else None
-                if server_id is None or known is None or known.state is NodeState.CREATING:
+                node = nodes.get(want.uuid)
+                server_id = node.server_id if node else None
+                if server_id is None or node is None or node.state is NodeState.CREATING:
                     script = scripts.get(want.uuid)
                     if script is None:
                         raise Permanent(f"node {want.name} has to be made, and there is no script for it")
@@ -244,15 +249,15 @@ class LocalProvider:
 
     async def _start(self, container: DockerContainer, place: NodePlacement) -> None:
         """Have the container run, on its network."""
-        shown = await container.show()
-        if shown["State"]["Paused"]:
+        details = await container.show()
+        if details["State"]["Paused"]:
             await container.unpause()
-        if not has_lost(shown["NetworkSettings"]["Networks"], place.network, place.network_id, place.address):
+        if not has_lost(details["NetworkSettings"]["Networks"], place.network, place.network_id, place.address):
             await container.start()
             return
         await self._estate.attach(container, place)
         # What runs in it has looked for its address when it was started.
-        await (container.restart(t=_STOP_SECONDS) if shown["State"]["Running"] else container.start())
+        await (container.restart(t=_STOP_SECONDS) if details["State"]["Running"] else container.start())
 
     async def _create(self, want: DesiredNode, place: NodePlacement) -> str:
         image = await self._catalog.docker_image(want.image)
@@ -267,23 +272,23 @@ class LocalProvider:
         """What is there now. Raises `Temporary` when a wanted node does not run, with what it printed last."""
         infra = await self.observe(want.cluster_id)
         nodes = {node.uuid: node for node in infra.nodes}
-        for each in want.nodes:
-            node = nodes.get(each.uuid)
+        for desired_node in want.nodes:
+            node = nodes.get(desired_node.uuid)
             if node is None or node.state is NodeState.GONE:
-                raise Temporary(f"node {each.name} was removed as it was started")
+                raise Temporary(f"node {desired_node.name} was removed as it was started")
             if node.state is not NodeState.RUNNING:
-                raise Temporary(f"node {each.name} does not stay up: {node.reason}")
+                raise Temporary(f"node {desired_node.name} does not stay up: {node.reason}")
         return infra
 
 
-def _waves(want: DesiredInfra, seen: Mapping[str, NodeObserved]) -> Iterator[Sequence[DesiredNode]]:
+def _waves(want: DesiredInfra, nodes: Mapping[str, NodeObserved]) -> Iterator[Sequence[DesiredNode]]:
     """The nodes that do not run, those first that others wait for."""
-    missing = [node for node in want.nodes if node.uuid not in seen or seen[node.uuid].state is not NodeState.RUNNING]
+    missing = [node for node in want.nodes if node.uuid not in nodes or nodes[node.uuid].state is not NodeState.RUNNING]
     yield [node for node in missing if node.role in _FIRST]
     yield [node for node in missing if node.role not in _FIRST]
 
 
 def _raise_worst(failures: Sequence[BaseException]) -> None:
     """Raise what no retry can mend, else the first; nothing when there is none."""
-    for failure in sorted(failures, key=lambda each: isinstance(each, Temporary)):
+    for failure in sorted(failures, key=lambda error: isinstance(error, Temporary)):
         raise failure

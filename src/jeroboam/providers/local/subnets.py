@@ -18,21 +18,21 @@ _NOT_NODES = 3
 
 
 def candidates(
-    key: str, nodes: int, used: Iterable[ipaddress.IPv4Network], pool: ipaddress.IPv4Network = POOL
+    key: str, nodes: int, used_subnets: Iterable[ipaddress.IPv4Network], pool: ipaddress.IPv4Network = POOL
 ) -> Iterator[ipaddress.IPv4Network]:
     """Subnets of the pool with room for twice that many nodes that overlap nothing used, the key's own first."""
     prefix = max(NARROWEST, min(WIDEST, 32 - (2 * nodes + _NOT_NODES - 1).bit_length()))
-    return subnets.list_candidates(key, prefix, used, pool)
+    return subnets.list_candidates(key, prefix, used_subnets, pool)
 
 
-def address(key: str, subnet: ipaddress.IPv4Network, used: Collection[str]) -> str | None:
+def address(key: str, subnet: ipaddress.IPv4Network, used_addresses: Collection[str]) -> str | None:
     """An address for that node which nobody uses; None when the subnet is full. The same key tends to the same."""
     room = subnet.num_addresses - _NOT_NODES
     start = subnets.spread(key)
     for step in range(room):
-        found = str(subnet.network_address + 2 + (start + step) % room)
-        if found not in used:
-            return found
+        candidate = str(subnet.network_address + 2 + (start + step) % room)
+        if candidate not in used_addresses:
+            return candidate
     return None
 
 

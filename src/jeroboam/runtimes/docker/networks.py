@@ -81,18 +81,18 @@ class ProjectNetworks:
 
         The network may have been removed, or made anew, since the container was made.
         """
-        shown = await container.show()
-        if shown["State"]["Running"]:
+        details = await container.show()
+        if details["State"]["Running"]:
             yield
             return
-        project = (shown["Config"]["Labels"] or {}).get(PROJECT, "")
+        project = (details["Config"]["Labels"] or {}).get(PROJECT, "")
         # The label of an image, where the container has none of ours, names nobody's network.
-        if shown["HostConfig"]["NetworkMode"] != _network_name(self._installation, project):
+        if details["HostConfig"]["NetworkMode"] != _network_name(self._installation, project):
             raise Permanent("its network is gone, and it does not say whose it was: delete it and create it again")
         async with self.of(project) as name:
             network = await self._engine().networks.get(name)
-            joined = (shown["NetworkSettings"]["Networks"] or {}).get(name) or {}
-            if joined.get("NetworkID") != (await network.show())["Id"]:
+            endpoint = (details["NetworkSettings"]["Networks"] or {}).get(name) or {}
+            if endpoint.get("NetworkID") != (await network.show())["Id"]:
                 await network.disconnect({"Container": container.id, "Force": True})
                 await network.connect({"Container": container.id})
             yield
@@ -125,11 +125,11 @@ class ProjectNetworks:
         networks = await self._list()
         if not networks:
             return
-        self._note_exposing(networks, shielded=await self.is_shielded(fresh=True))
-        used = {container["HostConfig"]["NetworkMode"] for container in await self._containers()}
+        self._note_exposing(networks, is_shielded=await self.is_shielded(fresh=True))
+        used_names = {container["HostConfig"]["NetworkMode"] for container in await self._containers()}
         failures = []
         for network in networks:
-            if network["Name"] not in used:
+            if network["Name"] not in used_names:
                 try:
                     await self._remove_unused(network)
                 except DriverError as error:
@@ -137,11 +137,11 @@ class ProjectNetworks:
         if failures:
             raise failures[0]
 
-    def _note_exposing(self, networks: Sequence[dict[str, Any]], *, shielded: bool) -> None:
-        exposing = frozenset(network["Name"] for network in networks if not (shielded or network["Internal"]))
-        if exposing - self._exposing:
-            log.error("containers on open networks may reach the Engine's machine", networks=sorted(exposing))
-        self._exposing = exposing
+    def _note_exposing(self, networks: Sequence[dict[str, Any]], *, is_shielded: bool) -> None:
+        exposing_names = frozenset(network["Name"] for network in networks if not (is_shielded or network["Internal"]))
+        if exposing_names - self._exposing:
+            log.error("containers on open networks may reach the Engine's machine", networks=sorted(exposing_names))
+        self._exposing = exposing_names
 
     async def _remove_unused(self, network: dict[str, Any]) -> None:
         """Remove the network unless a container has come to it meanwhile.
@@ -159,9 +159,9 @@ class ProjectNetworks:
 
     async def _containers(self) -> Sequence[DockerContainer]:
         """All that this installation has made, whatever they do."""
-        wanted = {"label": [f"{OWNER}={self._installation}"]}
+        filters = {"label": [f"{OWNER}={self._installation}"]}
         with speaking("listing containers on the networks of projects"):
-            return await self._engine().containers.list(all=True, filters=wanted)
+            return await self._engine().containers.list(all=True, filters=filters)
 
     async def _remove(self, ident: str) -> bool:
         """Whether it is gone. Something of somebody else's may be attached to it."""
@@ -175,29 +175,29 @@ class ProjectNetworks:
         return True
 
     async def _list(self) -> list[dict[str, Any]]:
-        wanted = {"label": [f"{OWNER}={self._installation}", f"{KIND}={ObjectKind.PROJECT_NETWORK}"]}
+        filters = {"label": [f"{OWNER}={self._installation}", f"{KIND}={ObjectKind.PROJECT_NETWORK}"]}
         with speaking("listing the networks of projects"):
-            listed = await self._engine().networks.list(filters=wanted)
-        return [network for network in listed if self._is_ours(network)]
+            networks = await self._engine().networks.list(filters=filters)
+        return [network for network in networks if self._is_ours(network)]
 
     def _is_ours(self, network: dict[str, Any]) -> bool:
         labels = network["Labels"] or {}
-        named = network["Name"] == _network_name(self._installation, labels.get(PROJECT, ""))
-        return named and has_kind(labels, ObjectKind.PROJECT_NETWORK)
+        has_our_name = network["Name"] == _network_name(self._installation, labels.get(PROJECT, ""))
+        return has_our_name and has_kind(labels, ObjectKind.PROJECT_NETWORK)
 
     async def _ensure(self, name: str, project: str) -> None:
         """Have the project's network there: an open one where the machine is shielded, else a closed one."""
         with speaking("making the project's network"):
-            shielded = await self.is_shielded()
+            is_shielded = await self.is_shielded()
             networks = await self._engine().networks.list()
-            found = next((each for each in networks if each["Name"] == name and self._is_ours(each)), None)
+            network = next((each for each in networks if each["Name"] == name and self._is_ours(each)), None)
             # The Engine's own word for a closed network is `Internal`.
-            if found is not None and found["Internal"] == shielded and await self._make_way(found):
-                networks.remove(found)
-                found = None
-            if found is None:
-                await self._make(name, project, networks, shielded=shielded)
-            elif not (found["Internal"] or shielded):
+            if network is not None and network["Internal"] == is_shielded and await self._make_way(network):
+                networks.remove(network)
+                network = None
+            if network is None:
+                await self._make(name, project, networks, is_shielded=is_shielded)
+            elif not (network["Internal"] or is_shielded):
                 raise Temporary(_EXPOSED)
 
     async def _make_way(self, network: dict[str, Any]) -> bool:
@@ -207,12 +207,12 @@ class ProjectNetworks:
         idle = all(each["State"] in _AT_REST and PROJECT in each["Labels"] for each in mine)
         return idle and not self._in_use[name] and await self._remove(network["Id"])
 
-    async def _make(self, name: str, project: str, networks: Sequence[dict[str, Any]], *, shielded: bool) -> None:
-        used = list_taken(networks, list_routes())
-        candidates = subnets.list_candidates(name, _PREFIX, used, subnets.PROJECTS)
+    async def _make(self, name: str, project: str, networks: Sequence[dict[str, Any]], *, is_shielded: bool) -> None:
+        used_subnets = list_taken(networks, list_routes())
+        candidates = subnets.list_candidates(name, _PREFIX, used_subnets, subnets.PROJECTS)
         for subnet, _ in zip(candidates, range(_TRIES), strict=False):
             try:
-                await self._engine().networks.create(self._config(name, project, subnet, shielded=shielded))
+                await self._engine().networks.create(self._config(name, project, subnet, is_shielded=is_shielded))
             except aiodocker.DockerError as error:
                 if "overlap" in error.message.lower():
                     continue
@@ -229,17 +229,17 @@ class ProjectNetworks:
             return ("the Docker Engine is on another machine",)
         return await shield_host(_BRIDGE)
 
-    def _config(self, name: str, project: str, subnet: IPv4Network, *, shielded: bool) -> dict[str, Any]:
+    def _config(self, name: str, project: str, subnet: IPv4Network, *, is_shielded: bool) -> dict[str, Any]:
         digest = hashlib.sha256(name.encode()).hexdigest()[:_BRIDGE_LETTERS]
         options = {"com.docker.network.bridge.name": f"{_BRIDGE}{digest}"}
-        if not shielded:
+        if not is_shielded:
             # A bridge without an address of its own leads nowhere.
             options["com.docker.network.bridge.inhibit_ipv4"] = "true"
         return {
             "Name": name,
             "CheckDuplicate": True,
             "Driver": "bridge",
-            "Internal": not shielded,
+            "Internal": not is_shielded,
             "IPAM": {"Config": [{"Subnet": str(subnet), "Gateway": str(subnet.network_address + 1)}]},
             "Options": options,
             "Labels": {KIND: ObjectKind.PROJECT_NETWORK.value, OWNER: self._installation, PROJECT: project},
@@ -252,8 +252,8 @@ def list_taken(networks: Iterable[dict[str, Any]], routes: Iterable[HostRoute]) 
     A route through a gateway to the whole pool and more, as `10.0.0.0/8` to a company's network, counts as little as
     a default route does: there would be no room anywhere.
     """
-    taken = [subnet for network in networks for subnet in _subnets(network)]
-    return taken + [
+    used_subnets = [subnet for network in networks for subnet in _subnets(network)]
+    return used_subnets + [
         route.network for route in routes if not (route.has_gateway and subnets.PROJECTS.subnet_of(route.network))
     ]
 
@@ -265,5 +265,5 @@ def _network_name(installation: str, project: str) -> str:
 
 def _subnets(network: dict[str, Any]) -> list[IPv4Network]:
     configs = (network["IPAM"] or {}).get("Config") or ()
-    known = [ip_network(config["Subnet"], strict=False) for config in configs if config.get("Subnet")]
-    return [subnet for subnet in known if isinstance(subnet, IPv4Network)]
+    subnets_of_network = [ip_network(config["Subnet"], strict=False) for config in configs if config.get("Subnet")]
+    return [subnet for subnet in subnets_of_network if isinstance(subnet, IPv4Network)]

@@ -94,7 +94,7 @@ class DockerRuntime:
                 try:
                     async with self._networks.of(project) as network:
                         body["HostConfig"]["NetworkMode"] = network
-                        made = await self._ops.containers.create(body, name=spec_of.container_name(uuid))
+                        container = await self._ops.containers.create(body, name=spec_of.container_name(uuid))
                 except aiodocker.DockerError as error:
                     if error.status != _CONFLICT:
                         raise
@@ -102,8 +102,8 @@ class DockerRuntime:
                     return await self.inspect(uuid)
         except ContainerGone as error:
             raise Permanent(f"creating container {name}: its name on the Engine is taken by another's") from error
-        self._ids[uuid] = made.id
-        return spec_of.just_created(uuid=uuid, runtime_id=made.id, spec=spec)
+        self._ids[uuid] = container.id
+        return spec_of.just_created(uuid=uuid, runtime_id=container.id, spec=spec)
 
     async def _wait_for_name(self, uuid: str, name: str) -> None:
         """Raise `Temporary` while the Engine keeps the name for a container that it does not show yet.
@@ -154,10 +154,10 @@ class DockerRuntime:
             return await self._look(uuid, self._ops)
 
     async def owned(self) -> Sequence[ContainerState]:
-        wanted = {"label": [f"{spec_of.OWNER}={self.installation}"]}
+        filters = {"label": [f"{spec_of.OWNER}={self.installation}"]}
         with speaking("listing containers"):
-            found = await self._ops.containers.list(all=True, filters=wanted)
-        uuids = [uuid for container in found if (uuid := spec_of.uuid_of(container["Labels"], container["Names"]))]
+            containers = await self._ops.containers.list(all=True, filters=filters)
+        uuids = [uuid for container in containers if (uuid := spec_of.uuid_of(container["Labels"], container["Names"]))]
         gate = asyncio.Semaphore(_INSPECTIONS_AT_ONCE)
 
         async def look(uuid: str) -> ContainerState | None:
@@ -196,14 +196,14 @@ class DockerRuntime:
     ) -> str:
         if not (stdout or stderr):
             return ""
-        wanted = {"stdout": str(int(stdout)), "stderr": str(int(stderr)), "timestamps": str(int(timestamps))}
-        wanted["tail"] = "all" if tail is None else str(tail)
+        query = {"stdout": str(int(stdout)), "stderr": str(int(stderr)), "timestamps": str(int(timestamps))}
+        query["tail"] = "all" if tail is None else str(tail)
         if since is not None:
-            wanted["since"] = f"{since:.9f}"
+            query["since"] = f"{since:.9f}"
         with self._speaking_of("reading the logs of", uuid):
             container = await self._container(uuid, live=True)
             tty = (await container.show())["Config"]["Tty"]
-            text = await client.printed(self._live, container.id, wanted, tty=tty, most=MOST_BYTES)
+            text = await client.printed(self._live, container.id, query, tty=tty, most=MOST_BYTES)
         return text.decode(errors="replace")
 
     async def execute(self, uuid: str, command: Sequence[str], *, limit: float) -> ExecResult:
@@ -219,13 +219,13 @@ class DockerRuntime:
         with self._speaking_of("listing the processes of", uuid):
             container = await self._container(uuid, live=True)
             try:
-                listed = await container.top(ps_args=ps_args)
+                processes = await container.top(ps_args=ps_args)
             except aiodocker.DockerError as error:
                 if ps_args is None or not error.message.startswith(_PS_REFUSES):
                     raise
                 text = describe_bad_value("ps_args", ps_args, f"{error.message}.")
                 raise InvalidRequest(text) from error
-        return {"Titles": listed["Titles"], "Processes": listed["Processes"] or []}
+        return {"Titles": processes["Titles"], "Processes": processes["Processes"] or []}
 
     async def stats(self, uuid: str) -> Mapping[str, str | float]:
         with self._speaking_of("measuring", uuid):
@@ -252,9 +252,9 @@ class DockerRuntime:
         return self._clients[purpose]
 
     @contextmanager
-    def _speaking_of(self, doing: str, uuid: str) -> Iterator[None]:
+    def _speaking_of(self, action: str, uuid: str) -> Iterator[None]:
         """`speaking` about one container. Raises `ContainerGone` for one that the Engine does not have."""
-        with speaking(f"{doing} container {uuid}"):
+        with speaking(f"{action} container {uuid}"):
             try:
                 yield
             except aiodocker.DockerError as error:
@@ -266,27 +266,27 @@ class DockerRuntime:
     async def _container(self, uuid: str, *, live: bool = False) -> DockerContainer:
         """A handle of a container that is known to be ours. Raises `ContainerGone` for any other."""
         engine = self._live if live else self._ops
-        known = self._ids.get(uuid)
-        if known is None:
-            known = (await self._look(uuid, engine)).runtime_id
-        return engine.containers.container(known)
+        runtime_id = self._ids.get(uuid)
+        if runtime_id is None:
+            runtime_id = (await self._look(uuid, engine)).runtime_id
+        return engine.containers.container(runtime_id)
 
     async def _look(self, uuid: str, engine: aiodocker.Docker) -> ContainerState:
-        found = await engine.containers.container(self._ids.get(uuid, spec_of.container_name(uuid))).show()
-        labels = found["Config"]["Labels"] or {}
-        if labels.get(spec_of.OWNER) != self.installation or spec_of.uuid_of(labels, [found["Name"]]) != uuid:
+        details = await engine.containers.container(self._ids.get(uuid, spec_of.container_name(uuid))).show()
+        labels = details["Config"]["Labels"] or {}
+        if labels.get(spec_of.OWNER) != self.installation or spec_of.uuid_of(labels, [details["Name"]]) != uuid:
             raise ContainerGone(f"container {uuid} is not on this host")
-        self._ids[uuid] = found["Id"]
-        return spec_of.seen(found)
+        self._ids[uuid] = details["Id"]
+        return spec_of.seen(details)
 
     async def _events(self, since: float) -> AsyncIterator[str]:
-        wanted = {
+        filters = {
             "type": ["container"],
             "event": _TELLING,
             "label": [f"{spec_of.OWNER}={self.installation}"],
         }
         with speaking("following events"):
-            async for event in client.events(self._live, wanted, since):
+            async for event in client.events(self._live, filters, since):
                 uuid = event["Actor"]["Attributes"].get(spec_of.CONTAINER)
                 if uuid is not None:
                     yield uuid

@@ -31,8 +31,8 @@ def container_name(uuid: str) -> str:
 def uuid_of(labels: Mapping[str, str], names: Sequence[str]) -> str | None:
     """The uuid of the container with these labels and names on the Engine; None for one that we have not made."""
     uuid = labels.get(CONTAINER)
-    owned = uuid and has_kind(labels, ObjectKind.CONTAINER) and f"/{container_name(uuid)}" in names
-    return uuid if owned else None
+    is_ours = uuid and has_kind(labels, ObjectKind.CONTAINER) and f"/{container_name(uuid)}" in names
+    return uuid if is_ours else None
 
 
 def creation(
@@ -69,12 +69,12 @@ def creation(
 
 def limits(*, cpu: float, memory: int) -> dict[str, int]:
     """Real limits: a share of CPU time, and memory with no swap beyond it. 0 sets none."""
-    found: dict[str, int] = {}
+    limits_body: dict[str, int] = {}
     if cpu:
-        found["NanoCpus"] = round(cpu * _NANO)
+        limits_body["NanoCpus"] = round(cpu * _NANO)
     if memory:
-        found["Memory"] = found["MemorySwap"] = memory * _MIB
-    return found
+        limits_body["Memory"] = limits_body["MemorySwap"] = memory * _MIB
+    return limits_body
 
 
 def _marks(installation: str, uuid: str, project: str) -> dict[str, str]:
@@ -131,36 +131,36 @@ def just_created(*, uuid: str, runtime_id: str, spec: ContainerSpec) -> Containe
     )
 
 
-def seen(inspected: Mapping[str, Any]) -> ContainerState:
+def seen(details: Mapping[str, Any]) -> ContainerState:
     """What the Engine's inspection says."""
-    state, config = inspected["State"], inspected["Config"]
+    state, config = details["State"], details["Config"]
     status = state_of(state["Status"])
-    ended = status in {RuntimeState.EXITED, RuntimeState.DEAD}
+    has_ended = status in {RuntimeState.EXITED, RuntimeState.DEAD}
     return ContainerState(
         uuid=config["Labels"][CONTAINER],
-        runtime_id=inspected["Id"],
+        runtime_id=details["Id"],
         state=status,
-        exit_code=state.get("ExitCode") if ended else None,
+        exit_code=state.get("ExitCode") if has_ended else None,
         error=state.get("Error") or "",
         started_at=moment(state.get("StartedAt")),
         finished_at=moment(state.get("FinishedAt")),
-        addresses=_addresses(inspected.get("NetworkSettings") or {}),
+        addresses=_addresses(details.get("NetworkSettings") or {}),
         ports=_ports(config.get("ExposedPorts") or {}),
         hostname=config.get("Hostname") or None,
         health=(state.get("Health") or {}).get("Status"),
     )
 
 
-def _ports(exposed: Mapping[str, object]) -> tuple[int, ...]:
-    return tuple(sorted({int(port.partition("/")[0]) for port in exposed}))
+def _ports(port_specs: Mapping[str, object]) -> tuple[int, ...]:
+    return tuple(sorted({int(port.partition("/")[0]) for port in port_specs}))
 
 
 def _addresses(settings: Mapping[str, Any]) -> tuple[Address, ...]:
-    found = []
+    addresses = []
     for network in (settings.get("Networks") or {}).values():
         for key, version in (("IPAddress", 4), ("GlobalIPv6Address", 6)):
             if network.get(key):
-                found.append(
+                addresses.append(
                     Address(
                         network=network["NetworkID"],
                         addr=network[key],
@@ -168,7 +168,7 @@ def _addresses(settings: Mapping[str, Any]) -> tuple[Address, ...]:
                         port=network.get("EndpointID", ""),
                     )
                 )
-    return tuple(found)
+    return tuple(addresses)
 
 
 def facts(info: Mapping[str, Any], disk_bytes: int) -> HostFacts:
@@ -193,17 +193,17 @@ def facts(info: Mapping[str, Any], disk_bytes: int) -> HostFacts:
 def use(sample: Mapping[str, Any]) -> dict[str, str | float]:
     """One sample in the words of `HostGateway.stats`. CPU counts one core as 100."""
     memory = sample.get("memory_stats") or {}
-    kept = memory.get("stats") or {}
+    counters = memory.get("stats") or {}
     # What the kernel can drop at once is no use of the container's: the v1 and the v2 names for it.
-    droppable = kept.get("total_inactive_file", kept.get("inactive_file", 0))
+    droppable = counters.get("total_inactive_file", counters.get("inactive_file", 0))
     networks = (sample.get("networks") or {}).values()
-    moved = (sample.get("blkio_stats") or {}).get("io_service_bytes_recursive") or ()
+    block_io = (sample.get("blkio_stats") or {}).get("io_service_bytes_recursive") or ()
     return {
         "cpu_percent": _cpu_percent(sample),
         "memory_mib": max(memory.get("usage", 0) - droppable, 0) / _MIB,
         "memory_limit_mib": memory.get("limit", 0) / _MIB,
-        "block_read": sum(entry["value"] for entry in moved if entry["op"].lower() == "read"),
-        "block_write": sum(entry["value"] for entry in moved if entry["op"].lower() == "write"),
+        "block_read": sum(entry["value"] for entry in block_io if entry["op"].lower() == "read"),
+        "block_write": sum(entry["value"] for entry in block_io if entry["op"].lower() == "write"),
         "net_rx": sum(network["rx_bytes"] for network in networks),
         "net_tx": sum(network["tx_bytes"] for network in networks),
     }
@@ -212,8 +212,10 @@ def use(sample: Mapping[str, Any]) -> dict[str, str | float]:
 def _cpu_percent(sample: Mapping[str, Any]) -> float:
     now, before = sample.get("cpu_stats") or {}, sample.get("precpu_stats") or {}
     system = now.get("system_cpu_usage", 0) - before.get("system_cpu_usage", 0)
-    used = (now.get("cpu_usage") or {}).get("total_usage", 0) - (before.get("cpu_usage") or {}).get("total_usage", 0)
-    if system <= 0 or used <= 0:
+    cpu_time = (now.get("cpu_usage") or {}).get("total_usage", 0) - (before.get("cpu_usage") or {}).get(
+        "total_usage", 0
+    )
+    if system <= 0 or cpu_time <= 0:
         return 0.0
     cores = now.get("online_cpus") or len((now.get("cpu_usage") or {}).get("percpu_usage") or ()) or 1
-    return float(round(used / system * cores * 100, 2))
+    return float(round(cpu_time / system * cores * 100, 2))
