@@ -34,7 +34,7 @@ class Authority:
     @property
     def trusted(self) -> str:
         """The certificates of all of them, in PEM."""
-        return "".join(each.pem for each in (self, *self.also))
+        return "".join(authority.pem for authority in (self, *self.also))
 
     @property
     def newest(self) -> "Authority":

@@ -76,20 +76,23 @@ def labels(image: Mapping[str, Any]) -> dict[str, str]:
 
 def marks(recipe: ImageRecipe, also: Mapping[str, str]) -> list[str]:
     """What makes an image one that providers know: the recipe's labels and others, as Dockerfile instructions."""
-    labels = {
+    image_labels = {
         IMAGE_LABEL: recipe.name,
         IMAGE_DISTRO_LABEL: recipe.distro,
         IMAGE_COES_LABEL: ",".join(recipe.coes),
         IMAGE_DATA_LABEL: recipe.data,
         **also,
     }
-    return [f'LABEL {name}="{value}"' for name, value in labels.items()]
+    return [f'LABEL {name}="{value}"' for name, value in image_labels.items()]
 
 
 async def bring(
     docker: aiodocker.Docker, recipe: ImageRecipe, tree: RootTree, tag: str, instructions: Sequence[str]
 ) -> str:
-    """Make an image with that root folder, which boots by the recipe's entry; its id. It is `instructions` or nobody's."""
+    """Make an image with that root folder; its id. It boots by the recipe's entry.
+
+    `instructions` are Dockerfile instructions: without the labels of `marks` no provider takes it for a node image.
+    """
     changes = [f"ENV PATH={_PATH}", f'ENTRYPOINT ["/usr/sbin/docker-init", "--", "/{ENTRY}"]', *instructions]
     with tempfile.TemporaryFile() as tar:
         await asyncio.to_thread(write_tar, tree, tar)
@@ -116,13 +119,13 @@ def _names(image: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _described(image: Mapping[str, Any]) -> EngineNodeImage:
-    labels = image.get("Labels") or {}
+    image_labels = image.get("Labels") or {}
     return EngineNodeImage(
         id=image["Id"],
-        name=labels[IMAGE_LABEL],
+        name=image_labels[IMAGE_LABEL],
         names=_names(image),
-        version=labels.get(IMAGE_VERSION_LABEL, ""),
-        coes=tuple(coe for coe in labels.get(IMAGE_COES_LABEL, "").split(",") if coe),
+        version=image_labels.get(IMAGE_VERSION_LABEL, ""),
+        coes=tuple(coe for coe in image_labels.get(IMAGE_COES_LABEL, "").split(",") if coe),
         size=image["Size"],
         made=dt.datetime.fromtimestamp(image["Created"], dt.UTC),
     )

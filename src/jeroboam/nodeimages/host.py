@@ -95,12 +95,12 @@ class ResolvedRecipe:
 
     def tree(self, recipe: RootRecipe) -> RootTree:
         """The root folder, libraries included."""
-        files = dict(self.files)
+        tree_files = dict(self.files)
         for library in _libraries(sorted(self.files.values())):
-            files.setdefault(library.lstrip("/"), Path(library))
+            tree_files.setdefault(library.lstrip("/"), Path(library))
         links = {inside.lstrip("/"): target for inside, target in recipe.links.items()}
         return RootTree(
-            files=files,
+            files=tree_files,
             contents={inside.lstrip("/"): (text.encode(), mode) for inside, (text, mode) in recipe.contents.items()},
             links={**_applets(self), **links},
             folders=tuple(folder.lstrip("/") for folder in recipe.directories),

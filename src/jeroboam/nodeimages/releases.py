@@ -108,7 +108,7 @@ class Releases:
         pinned_names = [program.name for program in programs if all(path in self._pins for path in self.paths(program))]
         other_names = [program.name for program in programs if program.name not in pinned_names]
         parts = {"pinned checksums": pinned_names, "those published beside them": other_names}
-        parts_text = [f"{whose}: {', '.join(names)}" for whose, names in parts.items() if names]
+        parts_text = [f"{kind}: {', '.join(names)}" for kind, names in parts.items() if names]
         return f"programs were checked against {'; against '.join(parts_text)}"
 
     async def make(self, program: Program, into: Path) -> None:

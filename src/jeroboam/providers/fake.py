@@ -179,7 +179,7 @@ class FakeProvider:
         cluster = self._cluster(want.cluster_id)
         cluster.nodes.pop(node_uuid, None)
         await self.faults.meet("rebuild between")
-        node = next(each for each in want.nodes if each.uuid == node_uuid)
+        node = next(node for node in want.nodes if node.uuid == node_uuid)
         await self._make(cluster, node, addresses[node_uuid], {node_uuid: script})
         await self.faults.meet("boot")
         cluster.nodes[node_uuid] = replace(cluster.nodes[node_uuid], state=NodeState.RUNNING)

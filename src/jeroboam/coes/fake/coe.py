@@ -232,7 +232,7 @@ class FakeCoe(FakeContainers):
 
 def _observed(plan: CoePlan, cluster: FakeMembers) -> CoeObserved:
     members = tuple(_state(member, cluster) for member in plan.members)
-    reasons = {f"{each.name}.Ready": str(state.ready) for each, state in zip(plan.members, members, strict=True)}
+    reasons = {f"{member.name}.Ready": str(state.ready) for member, state in zip(plan.members, members, strict=True)}
     planned_uuids = {member.uuid for member in plan.members}
     healthy = all(state.ready for state in members)
     first = next(member.address for member in plan.members if member.role == MASTER)

@@ -65,7 +65,7 @@ class FakeManifests:
 
     async def look(self, plan: CoePlan) -> Mapping[str, ManifestState]:
         await self._met.meet("manifest.look")
-        return {uuid: found.seen for uuid, found in (await self._of(plan)).items()}
+        return {uuid: item.seen for uuid, item in (await self._of(plan)).items()}
 
     async def owned(self, plan: CoePlan) -> Sequence[str]:
         await self._met.meet("manifest.owned")
@@ -85,8 +85,12 @@ def _admit(objects: Objects, want: DesiredManifest) -> None:
     title = CALLED[want.kind]
     if want.name == REFUSED:
         raise Permanent(f'{title} "{want.name}" is invalid: spec: it cannot be so')
-    namesakes = [each for each in objects.values() if (each.want.kind, each.want.name) == (want.kind, want.name)]
-    if any(each.want.uuid != want.uuid for each in namesakes):
+    namesakes = [
+        candidate
+        for candidate in objects.values()
+        if (candidate.want.kind, candidate.want.name) == (want.kind, want.name)
+    ]
+    if any(namesake.want.uuid != want.uuid for namesake in namesakes):
         raise Permanent(f"there is another {title} called {want.name} in the cluster")
     old = objects.get(want.uuid)
     if old is not None and want.kind is BayManifestKind.POD and _command(old.want) != _command(want):
@@ -94,4 +98,4 @@ def _admit(objects: Objects, want: DesiredManifest) -> None:
 
 
 def _command(want: DesiredManifest) -> list[object]:
-    return [each.get("command") for each in want.manifest["spec"].get("containers", ())]
+    return [container.get("command") for container in want.manifest["spec"].get("containers", ())]

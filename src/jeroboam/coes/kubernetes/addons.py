@@ -85,7 +85,7 @@ async def have(ops: NodeOps, plan: CoePlan, clock: Clock) -> None:
     )
     if metrics:
         await _serving(ops, main, authority, clock)
-    await asyncio.gather(*(_have(ops, each) for each in addons))
+    await asyncio.gather(*(_have(ops, addon) for addon in addons))
 
 
 async def _have(ops: NodeOps, addon: _AddOn) -> None:

@@ -244,7 +244,7 @@ class KubernetesCoe:
                 return ""
 
         answers = await asyncio.gather(*(ask(member) for member in plan.masters))
-        return {member.uuid: why for member, why in zip(plan.masters, answers, strict=True) if why}
+        return {member.uuid: reason for member, reason in zip(plan.masters, answers, strict=True) if reason}
 
     @asynccontextmanager
     async def _nodes(self, plan: CoePlan) -> AsyncIterator[NodeOps]:

@@ -60,7 +60,7 @@ def demand(plan: CoePlan, groups: Sequence[GroupShape], load: ClusterLoad) -> No
     # Where a node of the group has nothing to do already another one would help nobody.
     ready = {node["metadata"]["name"] for node in load.nodes if _takes_work(node)}
     idle_groups = {member.group for member in idle if member.name in ready}
-    extra_nodes = {shape.name: sum(each.shape.group.name == shape.name for each in new) for shape in groups}
+    extra_nodes = {shape.name: sum(node.shape.group.name == shape.name for node in new) for shape in groups}
     return NodeDemand(
         waiting=tuple(sorted(f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in pending_pods)),
         more={name: count for name, count in extra_nodes.items() if count and name not in idle_groups},
@@ -71,7 +71,7 @@ def demand(plan: CoePlan, groups: Sequence[GroupShape], load: ClusterLoad) -> No
 
 def _takes_work(node: Mapping[str, Any]) -> bool:
     conditions = node["status"].get("conditions") or ()
-    ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+    ready = any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
     return ready and not node["spec"].get("unschedulable")
 
 
@@ -80,7 +80,7 @@ def _waits(pod: Mapping[str, Any]) -> bool:
     if pod["spec"].get("nodeName") or pod["metadata"].get("deletionTimestamp") or stays(pod):
         return False
     condition: Mapping[str, Any] = next(
-        (each for each in pod["status"].get("conditions") or () if each["type"] == "PodScheduled"), {}
+        (condition for condition in pod["status"].get("conditions") or () if condition["type"] == "PodScheduled"), {}
     )
     return condition.get("status") == "False" and condition.get("reason") == "Unschedulable"
 
@@ -103,7 +103,7 @@ def _kind(shape: GroupShape, nodes: Sequence[dict[str, Any]], pods: Iterable[dic
         room = less(room, _requests(pod))
     if group_nodes:
         labels = {key: value for key, value in _labels(example).items() if key != disks.HOST}
-        taints = [each for each in example["spec"].get("taints") or () if not each["key"].startswith(_PASSING)]
+        taints = [taint for taint in example["spec"].get("taints") or () if not taint["key"].startswith(_PASSING)]
     else:
         labels, taints = {**shape.labels, GROUP_LABEL: shape.name}, list(shape.taints)
     return _NodeShape(group=shape, labels=labels, taints=taints, room=room)
@@ -137,12 +137,14 @@ def _may_run(pod: Mapping[str, Any], node_shape: _NodeShape) -> bool:
         return False
     tolerations: Sequence[Mapping[str, Any]] = spec.get("tolerations") or ()
     keep_away = [taint for taint in node_shape.taints if taint.get("effect") in _KEEPS_AWAY]
-    return all(any(_tolerates(each, taint) for each in tolerations) for taint in keep_away)
+    return all(any(_tolerates(toleration, taint) for toleration in tolerations) for taint in keep_away)
 
 
 def _meets(term: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     """One that asks for fields of a node asks for one that is there already."""
-    return not term.get("matchFields") and all(_holds(each, labels) for each in term.get("matchExpressions") or ())
+    return not term.get("matchFields") and all(
+        _holds(expression, labels) for expression in term.get("matchExpressions") or ()
+    )
 
 
 def _holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:

@@ -22,7 +22,12 @@ def nodes_of(volume: Mapping[str, Any]) -> set[str] | None:
     names: set[str] = set()
     for term in node_selector["nodeSelectorTerms"]:
         requirements = [*(term.get("matchExpressions") or ()), *(term.get("matchFields") or ())]
-        names |= {name for each in requirements if each["key"] in _NAMES for name in each.get("values") or ()}
+        names |= {
+            name
+            for requirement in requirements
+            if requirement["key"] in _NAMES
+            for name in requirement.get("values") or ()
+        }
     return names
 
 
@@ -35,7 +40,9 @@ def claim_of(volume: Mapping[str, Any]) -> Claim:
 def claims_of(pod: Mapping[str, Any]) -> set[Claim]:
     """The claims that the pod mounts."""
     volumes = pod["spec"].get("volumes") or ()
-    claim_names = (each["persistentVolumeClaim"]["claimName"] for each in volumes if each.get("persistentVolumeClaim"))
+    claim_names = (
+        volume["persistentVolumeClaim"]["claimName"] for volume in volumes if volume.get("persistentVolumeClaim")
+    )
     return {(pod["metadata"]["namespace"], name) for name in claim_names}
 
 

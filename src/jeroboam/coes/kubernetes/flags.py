@@ -34,8 +34,8 @@ _FLAG = re.compile(r"--([A-Za-z0-9][A-Za-z0-9-]*)(?:=(.*))?", re.DOTALL)
 
 # What is not for users to set, and why; the first that fits counts.
 _OWNED = tuple(
-    (re.compile(names), why)
-    for names, why in (
+    (re.compile(names), reason)
+    for names, reason in (
         (r"help|version|runonce|exit-on-lock-contention|write-config-to", "it ends the program"),
         (r"oidc-.*", "the labels oidc_issuer_url, oidc_client_id and their kin say that"),
         (r"audit-log-max.*", "the labels audit_log_maxage, audit_log_maxbackup and audit_log_maxsize say that"),
@@ -133,8 +133,8 @@ def proxy(labels: Mapping[str, str]) -> dict[str, object]:
     config: dict[str, object] = {}
     for name, value in _split(PROXY, labels.get(PROXY, "")):
         if name not in _PROXY:
-            can = ", ".join(f"--{each}" for each in _PROXY)
-            raise bad_label(PROXY, f"--{name}", f"of the options of kube-proxy these alone can be set: {can}.")
+            names = ", ".join(f"--{option}" for option in _PROXY)
+            raise bad_label(PROXY, f"--{name}", f"of the options of kube-proxy these alone can be set: {names}.")
         kind, (*above, last) = _PROXY[name]
         _check_value(PROXY, name, value, kind, None)
         if name == _GATES:
@@ -200,7 +200,7 @@ def _plain(kind: str, value: str) -> object:
     if kind == "strings":
         return value.split(",")
     if kind == "mapStringBool":
-        return {key: said == "true" for key, _, said in (word.partition("=") for word in value.split(","))}
+        return {key: setting == "true" for key, _, setting in (word.partition("=") for word in value.split(","))}
     return value
 
 

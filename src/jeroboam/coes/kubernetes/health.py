@@ -13,7 +13,7 @@ _SHORTAGES = ("DiskPressure", "MemoryPressure", "PIDPressure")
 
 def changed_at(node: Mapping[str, Any]) -> dt.datetime | None:
     """When the node last became ready, or not ready; None for one that has not said anything yet."""
-    ready = next((each for each in _conditions(node) if each["type"] == "Ready"), {})
+    ready = next((condition for condition in _conditions(node) if condition["type"] == "Ready"), {})
     timestamp = ready.get("lastTransitionTime")
     return dt.datetime.fromisoformat(timestamp) if timestamp else None
 
@@ -21,9 +21,9 @@ def changed_at(node: Mapping[str, Any]) -> dt.datetime | None:
 def shortages(node: Mapping[str, Any]) -> dict[str, str]:
     """What the node runs short of, with its word on that."""
     return {
-        each["type"]: each.get("message") or each.get("reason") or "True"
-        for each in _conditions(node)
-        if each["type"] in _SHORTAGES and each["status"] == "True"
+        condition["type"]: condition.get("message") or condition.get("reason") or "True"
+        for condition in _conditions(node)
+        if condition["type"] in _SHORTAGES and condition["status"] == "True"
     }
 
 

@@ -38,7 +38,7 @@ class GoneNodeObjects:
 
     def reason(self) -> str:
         """What users of the cluster have to know; empty when nobody waits."""
-        pod_reasons = [f"pod {name} waits for {what}" for name, what in sorted(self.waiting.items())]
+        pod_reasons = [f"pod {name} waits for {reason}" for name, reason in sorted(self.waiting.items())]
         return list_some(pod_reasons, most=_NAMED)
 
 
@@ -65,7 +65,7 @@ async def clear(api: KubernetesApi, names: Collection[str], present: Collection[
         helpers = (await api.get(_HELPERS, f"asking for the pods of {_OWN}"))["items"]
         helper_names = [pod["metadata"]["name"] for pod in helpers if pod["spec"].get("nodeName") in names]
         await asyncio.gather(
-            *(api.delete(f"{_HELPERS}/{each}?gracePeriodSeconds=0", f"removing {each}") for each in helper_names)
+            *(api.delete(f"{_HELPERS}/{name}?gracePeriodSeconds=0", f"removing {name}") for name in helper_names)
         )
 
 
@@ -93,9 +93,10 @@ def _waiting(lost_volumes: Collection[Mapping[str, Any]], pods: Collection[Mappi
         if is_placed or meta.get("deletionTimestamp") or pod["status"].get("phase") in _OVER:
             continue
         for claim in sorted(disks.claims_of(pod) & volumes_by_claim.keys()):
-            nodes = ", ".join(sorted(disks.nodes_of(volumes_by_claim[claim]) or ()))
+            volume = volumes_by_claim[claim]
+            nodes = ", ".join(sorted(disks.nodes_of(volume) or ()))
             reasons[f"{meta['namespace']}/{meta['name']}"] = (
-                f"volume {volumes_by_claim[claim]['metadata']['name']} of claim {'/'.join(claim)}, which lay on node {nodes} "
+                f"volume {volume['metadata']['name']} of claim {'/'.join(claim)}, which lay on node {nodes} "
                 "that is gone: delete the claim and the pod to have another one made"
             )
     return reasons

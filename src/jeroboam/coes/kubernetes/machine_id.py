@@ -33,7 +33,7 @@ class MachineId:
     @classmethod
     def of(cls, plan: CoePlan, member: Member, now: dt.datetime) -> "MachineId":
         """What that member is to say."""
-        words = (f"{kind} {each.trusted}" for kind, each in sorted(plan.authorities.items()))
+        words = (f"{kind} {authority.trusted}" for kind, authority in sorted(plan.authorities.items()))
         return cls(
             build=build_id(member),
             trust=hashlib.sha256("".join(words).encode()).hexdigest()[:12],

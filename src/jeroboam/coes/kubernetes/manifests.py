@@ -57,7 +57,7 @@ class KubernetesManifests:
     async def look(self, plan: CoePlan) -> Mapping[str, ManifestState]:
         async with speaking_to(plan, self._clock) as api:
             resources = await _labelled(api, LABEL)
-        return {each["metadata"]["labels"][LABEL]: _seen(kind, each) for kind, each in resources}
+        return {item["metadata"]["labels"][LABEL]: _seen(kind, item) for kind, item in resources}
 
     async def owned(self, plan: CoePlan) -> Sequence[str]:
         return list(await self.look(plan))
@@ -66,9 +66,9 @@ class KubernetesManifests:
         async with speaking_to(plan, self._clock) as api:
             until = self._clock.monotonic() + _GOING_SECONDS
             while resources := await _labelled(api, f"{LABEL}%3D{uuid}"):
-                await asyncio.gather(*(_delete(api, kind, each) for kind, each in resources if not _is_going(each)))
+                await asyncio.gather(*(_delete(api, kind, item) for kind, item in resources if not _is_going(item)))
                 if self._clock.monotonic() >= until:
-                    names = ", ".join(f"{CALLED[kind]} {each['metadata']['name']}" for kind, each in resources)
+                    names = ", ".join(f"{CALLED[kind]} {item['metadata']['name']}" for kind, item in resources)
                     raise Temporary(f"the cluster is still ending {names}")
                 await self._clock.sleep(_POLL_SECONDS)
 
@@ -84,9 +84,9 @@ async def _labelled(api: KubernetesApi, selector: str) -> list[tuple[BayManifest
     async def list_kind(kind: BayManifestKind) -> list[tuple[BayManifestKind, dict[str, Any]]]:
         path = f"{_path(kind)}?labelSelector={selector}"
         answer = await api.get(path, f"asking the cluster for its {_PLURALS[kind]}")
-        return [(kind, found) for found in answer["items"] if _is_marked(found)]
+        return [(kind, item) for item in answer["items"] if _is_marked(item)]
 
-    return [each for found in await asyncio.gather(*map(list_kind, _PLURALS)) for each in found]
+    return [entry for entries in await asyncio.gather(*map(list_kind, _PLURALS)) for entry in entries]
 
 
 def _is_marked(resource: Mapping[str, Any]) -> bool:
@@ -193,7 +193,7 @@ def _pod(resource: Mapping[str, Any]) -> tuple[BayManifestStatus, str | None]:
     status = resource.get("status") or {}
     phase = status.get("phase", "Pending")
     pod_status = _S(phase) if phase in set(_S) else _S.UNKNOWN
-    return pod_status, next((why for why in _pod_reasons(status) if why), None)
+    return pod_status, next((reason for reason in _pod_reasons(status) if reason), None)
 
 
 def _pod_reasons(status: Mapping[str, Any]) -> Iterator[str]:
@@ -227,7 +227,9 @@ def _service(resource: Mapping[str, Any]) -> tuple[BayManifestStatus, str | None
 def _rc(resource: Mapping[str, Any]) -> tuple[BayManifestStatus, str | None]:
     status = resource.get("status") or {}
     replicas, ready = resource["spec"].get("replicas", 1), status.get("readyReplicas", 0)
-    failure = next((each for each in status.get("conditions") or () if each.get("status") == "True"), None)
+    failure = next(
+        (condition for condition in status.get("conditions") or () if condition.get("status") == "True"), None
+    )
     if failure is not None:
         return _S.PENDING, _line(failure.get("reason") or "", failure.get("message"))
     if ready < replicas:

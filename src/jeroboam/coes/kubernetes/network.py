@@ -57,7 +57,7 @@ def files(plan: CoePlan) -> list[NodeFile]:
 def ranges(nets: ClusterNetworks, nodes: Sequence[KubernetesNode]) -> dict[str, str]:
     """Addresses of pods for nodes that have none, by name, as far as they reach. Who asks has to be the only one."""
     used_ranges = {node.pods for node in nodes}
-    free = (str(each) for each in nets.pods.subnets(new_prefix=nets.node_bits) if str(each) not in used_ranges)
+    free = (str(subnet) for subnet in nets.pods.subnets(new_prefix=nets.node_bits) if str(subnet) not in used_ranges)
     return dict(zip((node.name for node in nodes if not node.pods), free, strict=False))
 
 
@@ -75,8 +75,8 @@ def conditions(plan: CoePlan, nodes: Sequence[KubernetesNode]) -> tuple[Conditio
     if driver(plan.template) != OWN:
         text = "flannel enforces no NetworkPolicy: policies are stored and have no effect."
         return (Condition(type="NetworkPolicies", status=False, reason="NotEnforced", message=text),)
-    waiting_nodes = [node.name for node in nodes if not node.ready and node.reason.startswith(_MISSING)]
-    if not waiting_nodes:
+    unready = [node.name for node in nodes if not node.ready and node.reason.startswith(_MISSING)]
+    if not unready:
         return (Condition(type="PodNetwork", status=True),)
-    text = f"network_driver is none: {len(waiting_nodes)} of {len(nodes)} nodes run no pods until a network (CNI) is applied."
+    text = f"network_driver is none: {len(unready)} of {len(nodes)} nodes run no pods until a network (CNI) is applied."
     return (Condition(type="PodNetwork", status=False, reason="NoneYet", message=text),)

@@ -36,14 +36,16 @@ def change(
     }
     label_changes |= {key: None for key in former.get("labels", ()) if key not in desired_labels and key in labels}
     meta: dict[str, Any] = {"labels": label_changes} if label_changes else {}
-    record = {"labels": sorted(member.labels), "taints": sorted(_name(each) for each in member.taints)}
+    record = {"labels": sorted(member.labels), "taints": sorted(_name(taint) for taint in member.taints)}
     if record != former and (any(record.values()) or former):
         meta["annotations"] = {GIVEN: json.dumps(record)}
-    ours = {_name(each) for each in member.taints} | set(former.get("taints", ()))
-    current_taints = [_plain(each) for each in taints if _name(each) in ours]
+    ours = {_name(taint) for taint in member.taints} | set(former.get("taints", ()))
+    current_taints = [_plain(taint) for taint in taints if _name(taint) in ours]
     patch: dict[str, Any] = {"metadata": meta} if meta else {}
-    if sorted(current_taints, key=_name) != sorted((_plain(each) for each in member.taints), key=_name):
-        patch["spec"] = {"taints": [*(each for each in taints if _name(each) not in ours), *map(dict, member.taints)]}
+    if sorted(current_taints, key=_name) != sorted((_plain(taint) for taint in member.taints), key=_name):
+        patch["spec"] = {
+            "taints": [*(taint for taint in taints if _name(taint) not in ours), *map(dict, member.taints)]
+        }
     return patch
 
 

@@ -137,7 +137,7 @@ class NodeOps:
     async def all(self) -> list[KubernetesNode]:
         """Every node that the cluster has."""
         answer = await self._api.get("/api/v1/nodes", "asking the cluster for its nodes")
-        return [_node(each) for each in answer["items"]]
+        return [_node(item) for item in answer["items"]]
 
     async def version(self) -> str:
         """The API server's version, as `v1.36.3`."""
@@ -263,7 +263,7 @@ class NodeOps:
         secret_names = await self._api.outlines("/api/v1/secrets", action)
         for at in range(0, len(secret_names), _SEALED_AT_ONCE):
             batch = secret_names[at : at + _SEALED_AT_ONCE]
-            await asyncio.gather(*(self._rewrite(each["namespace"], each["name"]) for each in batch))
+            await asyncio.gather(*(self._rewrite(secret["namespace"], secret["name"]) for secret in batch))
 
     async def _rewrite(self, namespace: str, name: str) -> None:
         # One that somebody has just removed needs it no more.
@@ -364,7 +364,8 @@ def is_going(pod: Mapping[str, Any]) -> bool:
 def _node(resource: Mapping[str, Any]) -> KubernetesNode:
     conditions: Sequence[Mapping[str, str]] = resource["status"].get("conditions") or ()
     ready, cut_off = (
-        next((each for each in conditions if each["type"] == kind), {}) for kind in ("Ready", "NetworkUnavailable")
+        next((condition for condition in conditions if condition["type"] == kind), {})
+        for kind in ("Ready", "NetworkUnavailable")
     )
     return KubernetesNode(
         name=resource["metadata"]["name"],

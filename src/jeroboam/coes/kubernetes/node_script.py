@@ -89,7 +89,10 @@ def script(plan: CoePlan, member: Member, clock: Clock) -> NodeScript:
     ca = NodeFile(path=f"{PKI}/ca.crt", content=plan.authorities["main"].trusted.encode())
     # What runs is kept: new ones read what is there by then, and pods run on meanwhile.
     # A kubelet that was started before this file was thought of reads the usual one.
-    rewrite_machine_id = f"[ -e {_BOOTED} ] || {{ rm -f /etc/machine-id; ln -s {_BOOTED} /etc/machine-id; }}; echo {machine_id} >{_BOOTED}"
+    rewrite_machine_id = (
+        f"[ -e {_BOOTED} ] || {{ rm -f /etc/machine-id; ln -s {_BOOTED} /etc/machine-id; }}; "
+        f"echo {machine_id} >{_BOOTED}"
+    )
     anew = (
         "sh",
         "-c",
@@ -108,7 +111,7 @@ def _master(
     last: tuple[tuple[str, ...], ...],
 ) -> NodeScript:
     """A master, from what every node has, and does first and last."""
-    config = b"---\n".join(_json(each) + b"\n" for each in kubeadm(plan, member))
+    config = b"---\n".join(_json(document) + b"\n" for document in kubeadm(plan, member))
     init = f'sed -i "s/@VERSION@/$(kubeadm version -o short)/" {_KUBEADM}'
     etcd_commands = _etcd(plan, member)
     local = ("kubeadm", "init", f"--config={_KUBEADM}", f"--skip-phases={_LATER}", "--ignore-preflight-errors=all")
@@ -170,11 +173,11 @@ def _etcd(plan: CoePlan, member: Member) -> tuple[tuple[str, ...], ...]:
     """The commands that find out how this master's etcd comes together with the others'."""
     if len(plan.masters) == 1:
         return ()
-    initial_cluster = ",".join(f"{each.name}=https://{each.address}:2380" for each in plan.masters)
-    peers = " ".join(each.address for each in plan.masters if each.uuid != member.uuid)
+    initial_cluster = ",".join(f"{master.name}=https://{master.address}:2380" for master in plan.masters)
+    peers = " ".join(master.address for master in plan.masters if master.uuid != member.uuid)
     certs = tuple(
-        ("kubeadm", "init", "phase", "certs", each, f"--config={_KUBEADM}")
-        for each in ("etcd-ca", "etcd-healthcheck-client")
+        ("kubeadm", "init", "phase", "certs", name, f"--config={_KUBEADM}")
+        for name in ("etcd-ca", "etcd-healthcheck-client")
     )
     configure = (
         f"set -- $(sh {_ETCD_MEMBER} {member.name} {member.address} {initial_cluster} {peers}); "
@@ -193,7 +196,7 @@ def _authorities(plan: CoePlan) -> list[NodeFile]:
     files.append(NodeFile(path=SIGNING, content=plan.authorities["main"].pem.encode()))
     tokens = plan.authorities[SERVICE_ACCOUNT]
     files.append(NodeFile(path=f"{PKI}/sa.key", content=tokens.key, mode=0o600))
-    publics = "".join(public_key(each.pem) for each in (tokens, *tokens.also))
+    publics = "".join(public_key(authority.pem) for authority in (tokens, *tokens.also))
     files.append(NodeFile(path=f"{PKI}/sa.pub", content=publics.encode()))
     return files
 

@@ -31,10 +31,10 @@ def observed(
     reasons = {"api": "ok"}
     reasons |= {f"{member.name}.Ready": str(state.ready) for member, state in zip(plan.members, members, strict=True)}
     short = {
-        f"{node.name}.{what}": said
+        f"{node.name}.{shortage}": message
         for node in nodes
         if node.name in planned_names
-        for what, said in node.shortages.items()
+        for shortage, message in node.shortages.items()
     }
     if gone_objects.waiting:
         short["LostVolumes"] = gone_objects.reason()

@@ -50,8 +50,10 @@ def files(plan: CoePlan, registry: str) -> list[NodeFile]:
         url = f"http://{registry}:{OWN_PORT}"
         hosts[OWN] = (url, [_asked(url, insecure=True)])
     return [
-        NodeFile(path=f"{_FOLDER}/{name}/hosts.toml", content="\n".join([f'server = "{server}"', *asked]).encode())
-        for name, (server, asked) in hosts.items()
+        NodeFile(
+            path=f"{_FOLDER}/{name}/hosts.toml", content="\n".join([f'server = "{server}"', *host_blocks]).encode()
+        )
+        for name, (server, host_blocks) in hosts.items()
     ]
 
 

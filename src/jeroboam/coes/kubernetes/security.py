@@ -109,7 +109,9 @@ def files(plan: CoePlan) -> list[NodeFile]:
         "authentication": _authentication(plan.labels),
         "audit": _audit(),
     }
-    return [NodeFile(path=f"{_FOLDER}/{name}.yaml", content=_json(each), mode=0o600) for name, each in configs.items()]
+    return [
+        NodeFile(path=f"{_FOLDER}/{name}.yaml", content=_json(config), mode=0o600) for name, config in configs.items()
+    ]
 
 
 def arguments(plan: CoePlan, issuer: str) -> list[tuple[str, str]]:
@@ -151,7 +153,7 @@ def volumes() -> list[dict[str, object]]:
 def _encryption(plan: CoePlan) -> dict[str, Any]:
     """Secrets are sealed with the first key; those that were stored before, or with another, can be read."""
     authority = plan.authorities[ENCRYPTION]
-    keys = [_key(plan.cluster_id, each) for each in (authority, *authority.also)]
+    keys = [_key(plan.cluster_id, member) for member in (authority, *authority.also)]
     return {
         "apiVersion": "apiserver.config.k8s.io/v1",
         "kind": "EncryptionConfiguration",

@@ -97,7 +97,7 @@ class SwarmCoe(SwarmContainers):
                 NodeFile(path=f"{_FOLDER}/key.pem", content=certificate.key, mode=0o600),
                 NodeFile(path=f"{_FOLDER}/daemon.json", content=_daemon(plan.template, member)),
                 # The Engines of a cluster speak to each other, too.
-                *proxies.environment(f"{_FOLDER}/environment", plan.template, (each.address for each in plan.members)),
+                *proxies.environment(f"{_FOLDER}/environment", plan.template, (peer.address for peer in plan.members)),
             ),
             commands=(sizes.command(member.uuid), ("dockerd",)),
         )
@@ -129,8 +129,8 @@ class SwarmCoe(SwarmContainers):
             targets = [node for node in await engines.nodes(manager) if node.name in names]
             parts = SharedProgress(progress, len(targets)).parts
             work = (
-                swarm_drains.take_out(engines, manager, node, self._clock, own)
-                for node, own in zip(targets, parts, strict=True)
+                swarm_drains.take_out(engines, manager, node, self._clock, part)
+                for node, part in zip(targets, parts, strict=True)
             )
             await asyncio.gather(*work)
 
@@ -142,8 +142,8 @@ class SwarmCoe(SwarmContainers):
             targets = [node for node in await engines.nodes(manager) if node.uuid in uuids]
             parts = SharedProgress(progress, len(targets)).parts
             work = (
-                swarm_drains.drain(engines, manager, node, self._clock, own)
-                for node, own in zip(targets, parts, strict=True)
+                swarm_drains.drain(engines, manager, node, self._clock, part)
+                for node, part in zip(targets, parts, strict=True)
             )
             await asyncio.gather(*work)
 
@@ -183,7 +183,7 @@ class SwarmCoe(SwarmContainers):
         # A master's failure is read from its task.
         tasks = Tasks(lambda _name, _error: None)
         try:
-            pending = {tasks.start(each, engines.standing(each, patience=patience)) for each in masters}
+            pending = {tasks.start(master, engines.standing(master, patience=patience)) for master in masters}
             while pending:
                 ended_tasks, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
                 for task in ended_tasks:
@@ -210,7 +210,7 @@ class SwarmCoe(SwarmContainers):
         ids = {node.id for node in nodes}
         ready_uuids = {node.uuid for node in nodes if node.ready}
 
-        async def bring(member: Member, part: Progress) -> None:
+        async def join_node(member: Member, part: Progress) -> None:
             part.wait_for([f"the Docker Engine of node {member.name} has not answered yet"])
             membership = await engines.standing(member.address, patience=_BOOT_SECONDS)
             part.wait_for([f"node {member.name} has not joined the swarm yet"])
@@ -223,7 +223,7 @@ class SwarmCoe(SwarmContainers):
 
         missing = [member for member in plan.members if member.uuid not in ready_uuids and member.address != manager]
         parts = SharedProgress(progress, len(missing)).parts
-        work = (bring(member, own) for member, own in zip(missing, parts, strict=True))
+        work = (join_node(member, part) for member, part in zip(missing, parts, strict=True))
         results = await asyncio.gather(*work, return_exceptions=True)
         troubles = {}
         for member, result in zip(missing, results, strict=True):
@@ -281,7 +281,7 @@ class SwarmCoe(SwarmContainers):
             if node.uuid is not None:
                 lives[node.uuid].append(node)
         former = [
-            node for same in lives.values() if any(each.ready for each in same) for node in same if not node.ready
+            node for same in lives.values() if any(life.ready for life in same) for node in same if not node.ready
         ]
         for node in former:
             await swarm_drains.demote(engines, manager, node, self._clock)

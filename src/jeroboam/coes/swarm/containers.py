@@ -83,8 +83,8 @@ class SwarmContainers:
 
     async def owned(self, plan: CoePlan) -> Sequence[str]:
         async with self._engines(plan) as engines:
-            lists = await asyncio.gather(*(_listed(engines.at(each), WORKLOAD_LABEL) for each in _masters(plan)))
-        return [container["Labels"][WORKLOAD_LABEL] for found in lists for container in found]
+            lists = await asyncio.gather(*(_listed(engines.at(master), WORKLOAD_LABEL) for master in _masters(plan)))
+        return [container["Labels"][WORKLOAD_LABEL] for containers in lists for container in containers]
 
     async def logs(self, plan: CoePlan, uuid: str) -> str | None:
         async with self._engines(plan) as engines:
@@ -138,7 +138,7 @@ def _engine_name(uuid: str) -> str:
 
 async def _find(engines: SwarmEngines, plan: CoePlan, uuid: str) -> DockerContainer | None:
     """The container, on whichever master it is. While one is silent the others cannot say that there is none."""
-    requests = (_listed(engines.at(each), f"{WORKLOAD_LABEL}={uuid}") for each in _masters(plan))
+    requests = (_listed(engines.at(master), f"{WORKLOAD_LABEL}={uuid}") for master in _masters(plan))
     silent: DriverError | None = None
     for answer in await asyncio.gather(*requests, return_exceptions=True):
         if isinstance(answer, DriverError):

@@ -58,6 +58,6 @@ async def demote(engines: SwarmEngines, manager: str, node: SwarmNode, clock: Cl
     await engines.update(manager, node, {"Availability": "drain", "Role": "worker"})
     until = clock.monotonic() + _DEMOTE_SECONDS
     while clock.monotonic() < until:
-        if not any(each.id == node.id and each.manager for each in await engines.nodes(manager)):
+        if not any(other.id == node.id and other.manager for other in await engines.nodes(manager)):
             return
         await clock.sleep(POLL_SECONDS)

@@ -155,7 +155,7 @@ class SwarmEngines:
     async def nodes(self, manager: str) -> list[SwarmNode]:
         """Every node that the swarm has."""
         async with _call("asking the swarm for its nodes"):
-            return [_node(each) for each in await self.at(manager).nodes.list()]
+            return [_node(item) for item in await self.at(manager).nodes.list()]
 
     async def version(self, manager: str) -> str:
         """The Engine's version, which is also Swarm's."""
@@ -174,7 +174,7 @@ class SwarmEngines:
                         node_id=node.id, version=node.version, spec={**node.spec, **change}
                     )
             except DriverError:
-                nodes = {each.id: each for each in await self.nodes(manager)}
+                nodes = {node.id: node for node in await self.nodes(manager)}
                 if node.id not in nodes:
                     return
                 if not tries_left or nodes[node.id].version == node.version:
@@ -207,7 +207,7 @@ class SwarmEngines:
             async with _call(f"removing node {node.name} from the swarm"):
                 await self.at(manager).nodes.remove(node_id=node.id, force=True)
         except DriverError:
-            if any(each.id == node.id for each in await self.nodes(manager)):
+            if any(other.id == node.id for other in await self.nodes(manager)):
                 raise
 
 

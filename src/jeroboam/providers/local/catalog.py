@@ -131,7 +131,7 @@ class LocalCatalog:
         with speaking("looking for node images"):
             images = await self._docker().images.list(filters={"label": [IMAGE_LABEL]})
         return next(
-            (each["Id"] for each in images if is_node_image(each) and _labels(each).get(IMAGE_DISTRO_LABEL)), None
+            (image["Id"] for image in images if is_node_image(image) and _labels(image).get(IMAGE_DISTRO_LABEL)), None
         )
 
     async def versions(self, ref: str) -> Sequence[str]:
@@ -139,7 +139,7 @@ class LocalCatalog:
             return ()
         with speaking("looking for node images"):
             images = await self._docker().images.list(filters={"label": [f"{IMAGE_LABEL}={name}"]})
-        return sorted({_labels(each).get(IMAGE_VERSION_LABEL, "") for each in images if is_node_image(each)} - {""})
+        return sorted({_labels(image).get(IMAGE_VERSION_LABEL, "") for image in images if is_node_image(image)} - {""})
 
     async def _there(self, image: Image) -> str:
         """Which versions of an image there are, in words."""

@@ -47,7 +47,9 @@ async def bring(
     with speaking(f"bringing {', '.join(images)} onto nodes"), tempfile.TemporaryDirectory() as folder:
         tags = {INSTALLATION: installation, CLUSTER: cluster_id}
         containers = await docker.containers.list(filters=as_filter(tags))
-        nodes = {each["Labels"][NODE_NAME]: each["Id"] for each in containers if _takes_images(each)}
+        nodes = {
+            container["Labels"][NODE_NAME]: container["Id"] for container in containers if _takes_images(container)
+        }
         if not nodes:
             raise Permanent("no node of the cluster runs on this Engine")
         archive = await _packed(docker, images, Path(folder))

@@ -93,12 +93,14 @@ class OwnedResources:
         addresses = (await self.addresses(cluster_id)).values()
         with speaking("making the cluster's network"):
             networks = await self._docker().networks.list()
-            used_subnets = [subnet for each in networks for subnet in _subnets(each)] + [
+            used_subnets = [subnet for network in networks for subnet in _subnets(network)] + [
                 route.network for route in list_routes()
             ]
             choice = subnets.candidates(cluster_id, nodes, used_subnets)
             if addresses and (former := subnet_around(addresses)) is not None:
-                holders = sorted(each["Name"] for each in networks if any(map(former.overlaps, _subnets(each))))
+                holders = sorted(
+                    network["Name"] for network in networks if any(map(former.overlaps, _subnets(network)))
+                )
                 if holders:
                     raise Temporary(f"{NETWORK_GONE}, and {former} is taken by {', '.join(holders)}")
                 choice = iter([former])
@@ -120,7 +122,9 @@ class OwnedResources:
         """Networks that nodes here reach outside their cluster; not whose."""
         networks = await self._docker().networks.list()
         pools = (subnets.POOL, PROJECTS)
-        bridges = {subnet for each in networks for subnet in _subnets(each) if not any(map(subnet.overlaps, pools))}
+        bridges = {
+            subnet for network in networks for subnet in _subnets(network) if not any(map(subnet.overlaps, pools))
+        }
         pool_networks = [
             (subnets.POOL, "where nodes have their addresses"),
             (PROJECTS, "where containers of projects have their addresses"),
@@ -128,7 +132,7 @@ class OwnedResources:
         pool_networks += [(subnet, "a network of the Docker Engine") for subnet in sorted(bridges)]
         known_networks = {*bridges, *pools}
         targets = [route.network for route in list_routes()]
-        routes = [each for each in targets if not any(each.subnet_of(network) for network in known_networks)]
+        routes = [target for target in targets if not any(target.subnet_of(network) for network in known_networks)]
         return (*pool_networks, *((route, "a route of this machine") for route in routes))
 
     async def addresses(self, cluster_id: str) -> dict[str, str]:
@@ -151,7 +155,7 @@ class OwnedResources:
         volumes = answer["Volumes"] or ()
         owned_volumes = [volume for volume in volumes if is_node_volume(volume["Labels"], volume["Name"])]
         self._note_strays(
-            ObjectKind.NODE_VOLUME, cluster_id, (each["Name"] for each in volumes if each not in owned_volumes)
+            ObjectKind.NODE_VOLUME, cluster_id, (volume["Name"] for volume in volumes if volume not in owned_volumes)
         )
         return owned_volumes
 
@@ -161,8 +165,14 @@ class OwnedResources:
             containers = await self._docker().containers.list(all=True, filters=as_filter(self._tags(cluster_id)))
         names = {container.id: [name.lstrip("/") for name in container["Names"] or ()] for container in containers}
         owned_containers = [container for container in containers if is_node(container["Labels"], names[container.id])]
-        claims = (each for each in containers if each not in owned_containers and _claims_node(each["Labels"]))
-        self._note_strays(ObjectKind.NODE, cluster_id, (", ".join(names[each.id]) or each.id[:12] for each in claims))
+        claims = (
+            container
+            for container in containers
+            if container not in owned_containers and _claims_node(container["Labels"])
+        )
+        self._note_strays(
+            ObjectKind.NODE, cluster_id, (", ".join(names[claim.id]) or claim.id[:12] for claim in claims)
+        )
         return owned_containers
 
     def _note_strays(self, kind: ObjectKind, cluster_id: str | None, names: Iterable[str]) -> None:
@@ -196,7 +206,9 @@ class OwnedResources:
         """The cluster's node containers, in order of their names; one that is not on its network has stopped."""
         net, containers = await asyncio.gather(self.network(cluster_id), self.containers(cluster_id))
         network_id = net.id if net is not None else None
-        nodes = (judge(observed(each), each["NetworkSettings"]["Networks"], network_id) for each in containers)
+        nodes = (
+            judge(observed(container), container["NetworkSettings"]["Networks"], network_id) for container in containers
+        )
         return tuple(sorted(nodes, key=lambda node: node.name))
 
     async def attach(self, container: DockerContainer, place: NodePlacement) -> None:
@@ -276,10 +288,10 @@ class OwnedResources:
 
         with speaking("removing nodes"):
             containers = await self.containers(cluster_id)
-            await asyncio.gather(*(remove(each) for each in containers if _chosen(each["Labels"], only)))
-            volumes = [each for each in await self._volumes(cluster_id) if _chosen(each["Labels"], only)]
+            await asyncio.gather(*(remove(container) for container in containers if _chosen(container["Labels"], only)))
+            volumes = [volume for volume in await self._volumes(cluster_id) if _chosen(volume["Labels"], only)]
             await asyncio.gather(
-                *(remove(aiodocker.volumes.DockerVolume(self._docker(), each["Name"])) for each in volumes)
+                *(remove(aiodocker.volumes.DockerVolume(self._docker(), volume["Name"])) for volume in volumes)
             )
 
     async def remove_network(self, cluster_id: str) -> None:
@@ -322,7 +334,7 @@ def _chosen(tags: Mapping[str, str], only: Collection[str] | None) -> bool:
 
 def _subnets(network: Mapping[str, Any]) -> list[ipaddress.IPv4Network]:
     configs = network["IPAM"]["Config"] or ()
-    networks = [ipaddress.ip_network(each["Subnet"], strict=False) for each in configs if each.get("Subnet")]
+    networks = [ipaddress.ip_network(config["Subnet"], strict=False) for config in configs if config.get("Subnet")]
     return [subnet for subnet in networks if isinstance(subnet, ipaddress.IPv4Network)]
 
 

@@ -144,7 +144,7 @@ class LocalProvider:
     async def rebuild(self, want: DesiredInfra, node_uuid: str, script: NodeScript) -> None:
         net = await self._network(want)
         addresses = await self._addresses(want, net)
-        node = next(each for each in want.nodes if each.uuid == node_uuid)
+        node = next(node for node in want.nodes if node.uuid == node_uuid)
         for former in await self._estate.nodes(want.cluster_id):
             if former.uuid == node_uuid and (former.build != node.build or former.state is not NodeState.CREATING):
                 await self._estate.end_node(former, _STOP_SECONDS)

@@ -151,7 +151,7 @@ class ProjectNetworks:
         name = network["Name"]
         async with self._making:
             if self._in_use[name] or any(
-                each["HostConfig"]["NetworkMode"] == name for each in await self._containers()
+                container["HostConfig"]["NetworkMode"] == name for container in await self._containers()
             ):
                 return
             await self._remove(network["Id"])
@@ -190,7 +190,9 @@ class ProjectNetworks:
         with speaking("making the project's network"):
             is_shielded = await self.is_shielded()
             networks = await self._engine().networks.list()
-            network = next((each for each in networks if each["Name"] == name and self._is_ours(each)), None)
+            network = next(
+                (network for network in networks if network["Name"] == name and self._is_ours(network)), None
+            )
             # The Engine's own word for a closed network is `Internal`.
             if network is not None and network["Internal"] == is_shielded and await self._make_way(network):
                 networks.remove(network)
@@ -203,8 +205,8 @@ class ProjectNetworks:
     async def _make_way(self, network: dict[str, Any]) -> bool:
         """Remove the network if nothing runs on it; what stands still joins the next one as it is started."""
         name = network["Name"]
-        mine = [each for each in await self._containers() if each["HostConfig"]["NetworkMode"] == name]
-        idle = all(each["State"] in _AT_REST and PROJECT in each["Labels"] for each in mine)
+        mine = [container for container in await self._containers() if container["HostConfig"]["NetworkMode"] == name]
+        idle = all(container["State"] in _AT_REST and PROJECT in container["Labels"] for container in mine)
         return idle and not self._in_use[name] and await self._remove(network["Id"])
 
     async def _make(self, name: str, project: str, networks: Sequence[dict[str, Any]], *, is_shielded: bool) -> None:

@@ -167,7 +167,7 @@ class DockerRuntime:
                 except ContainerGone:
                     return None
 
-        return [seen for seen in await asyncio.gather(*map(look, uuids)) if seen is not None]
+        return [state for state in await asyncio.gather(*map(look, uuids)) if state is not None]
 
     async def tidy(self) -> None:
         await self._networks.tidy()
