@@ -21,10 +21,10 @@ async def build(docker: aiodocker.Docker, recipe: ImageRecipe) -> BuiltImage:
     parts = await asyncio.to_thread(find, recipe)
     tag = await asyncio.to_thread(parts.digest, recipe)
     with speaking(f"making the node image {recipe.name}"):
-        known_image = await existing(docker, f"{recipe.repository}:{tag}")
-        if known_image is None:
+        existing_image = await existing(docker, f"{recipe.repository}:{tag}")
+        if existing_image is None:
             image = await bring(docker, recipe, await asyncio.to_thread(parts.tree, recipe), tag, marks(recipe, {}))
         else:
-            image = known_image["Id"]
+            image = existing_image["Id"]
         await docker.images.tag(image, recipe.repository, tag="latest")
-    return BuiltImage(id=image, name=f"{recipe.repository}:latest", fresh=known_image is None)
+    return BuiltImage(id=image, name=f"{recipe.repository}:latest", fresh=existing_image is None)

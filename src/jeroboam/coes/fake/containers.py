@@ -33,38 +33,38 @@ class FakeContainers:
     """The contract `RunsContainers` without an Engine."""
 
     def __init__(
-        self, *, clock: Clock, faults: Faults, of: Callable[[CoePlan], Awaitable[dict[str, FakeContainer]]]
+        self, *, clock: Clock, faults: Faults, containers_of: Callable[[CoePlan], Awaitable[dict[str, FakeContainer]]]
     ) -> None:
-        """`of` gives the containers of a cluster, and raises `Temporary` for one whose API does not answer."""
+        """`containers_of` gives the containers of a cluster, and raises `Temporary` for one whose API does not answer."""
         self._clock = clock
-        self._met = faults
-        self._of = of
+        self._faults = faults
+        self._containers_of = containers_of
 
     async def make(self, plan: CoePlan, want: DesiredContainer) -> BayContainerState:
-        await self._met.meet("container.make")
-        containers = await self._of(plan)
+        await self._faults.meet("container.make")
+        containers = await self._containers_of(plan)
         if want.uuid not in containers:
             if want.image == UNKNOWN_IMAGE:
                 raise Permanent(f"pulling image {want.image}: manifest unknown")
             containers[want.uuid] = FakeContainer(want)
-        await self._met.meet("container.made")
+        await self._faults.meet("container.made")
         return containers[want.uuid].seen
 
     async def look(self, plan: CoePlan, uuid: str) -> BayContainerState | None:
-        await self._met.meet("container.look")
-        container = (await self._of(plan)).get(uuid)
+        await self._faults.meet("container.look")
+        container = (await self._containers_of(plan)).get(uuid)
         return None if container is None else container.seen
 
     async def act(self, plan: CoePlan, uuid: str, act: ContainerAction) -> BayContainerState:
-        await self._met.meet(f"container.{act}")
-        container = (await self._of(plan)).get(uuid)
+        await self._faults.meet(f"container.{act}")
+        container = (await self._containers_of(plan)).get(uuid)
         if container is None:
             raise Permanent(f"cannot {act} container {uuid}: it is gone")
         before = container.seen
         container.seen = self._after(before, act, len(container.acts))
         if container.seen != before:
             container.acts.append(act)
-        await self._met.meet(f"container.{act}.done")
+        await self._faults.meet(f"container.{act}.done")
         return container.seen
 
     def _after(self, current: BayContainerState, act: ContainerAction, number: int) -> BayContainerState:
@@ -82,23 +82,23 @@ class FakeContainers:
         return BayContainerState(state=outcomes.get(act, current.state), started_at=current.started_at)
 
     async def remove(self, plan: CoePlan, uuid: str) -> None:
-        await self._met.meet("container.remove")
-        (await self._of(plan)).pop(uuid, None)
-        await self._met.meet("container.removed")
+        await self._faults.meet("container.remove")
+        (await self._containers_of(plan)).pop(uuid, None)
+        await self._faults.meet("container.removed")
 
     async def owned(self, plan: CoePlan) -> Sequence[str]:
-        await self._met.meet("container.owned")
-        return list(await self._of(plan))
+        await self._faults.meet("container.owned")
+        return list(await self._containers_of(plan))
 
     async def logs(self, plan: CoePlan, uuid: str) -> str | None:
-        await self._met.meet("container.logs")
-        container = (await self._of(plan)).get(uuid)
+        await self._faults.meet("container.logs")
+        container = (await self._containers_of(plan)).get(uuid)
         return None if container is None else f"{container.want.name} speaks\n"
 
     async def execute(self, plan: CoePlan, uuid: str, command: Sequence[str], *, limit: float) -> ExecResult | None:
         del limit
-        await self._met.meet("container.execute")
-        container = (await self._of(plan)).get(uuid)
+        await self._faults.meet("container.execute")
+        container = (await self._containers_of(plan)).get(uuid)
         if container is None:
             return None
         if container.seen.state is not RuntimeState.RUNNING:

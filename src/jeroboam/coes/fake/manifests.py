@@ -42,43 +42,43 @@ Objects = dict[str, FakeObject]
 class FakeManifests:
     """The contract `Manifests` without a Kubernetes."""
 
-    def __init__(self, *, faults: Faults, of: Callable[[CoePlan], Awaitable[Objects]]) -> None:
-        """`of` gives the objects of a cluster, and raises `Temporary` for one whose API does not answer."""
-        self._met = faults
-        self._of = of
+    def __init__(self, *, faults: Faults, objects_of: Callable[[CoePlan], Awaitable[Objects]]) -> None:
+        """`objects_of` gives the objects of a cluster, and raises `Temporary` for one whose API does not answer."""
+        self._faults = faults
+        self._objects_of = objects_of
 
     async def check(self, plan: CoePlan, want: DesiredManifest) -> None:
-        await self._met.meet("manifest.check")
-        _admit(await self._of(plan), want)
+        await self._faults.meet("manifest.check")
+        _admit(await self._objects_of(plan), want)
 
     async def have(self, plan: CoePlan, want: DesiredManifest) -> ManifestState:
-        await self._met.meet("manifest.have")
-        objects = await self._of(plan)
+        await self._faults.meet("manifest.have")
+        objects = await self._objects_of(plan)
         _admit(objects, want)
         want = copy.deepcopy(want)
         if (known_object := objects.get(want.uuid)) is None:
             objects[want.uuid] = FakeObject(want)
         elif known_object.want != want:
             known_object.want, known_object.applied = want, known_object.applied + 1
-        await self._met.meet("manifest.had")
+        await self._faults.meet("manifest.had")
         return objects[want.uuid].seen
 
     async def look(self, plan: CoePlan) -> Mapping[str, ManifestState]:
-        await self._met.meet("manifest.look")
-        return {uuid: item.seen for uuid, item in (await self._of(plan)).items()}
+        await self._faults.meet("manifest.look")
+        return {uuid: item.seen for uuid, item in (await self._objects_of(plan)).items()}
 
     async def owned(self, plan: CoePlan) -> Sequence[str]:
-        await self._met.meet("manifest.owned")
-        return list(await self._of(plan))
+        await self._faults.meet("manifest.owned")
+        return list(await self._objects_of(plan))
 
     async def remove(self, plan: CoePlan, uuid: str) -> None:
-        await self._met.meet("manifest.remove")
-        objects = await self._of(plan)
+        await self._faults.meet("manifest.remove")
+        objects = await self._objects_of(plan)
         if (known_object := objects.get(uuid)) is not None and known_object.lingers > 0:
             known_object.lingers -= 1
             raise Temporary("it is going away")
         objects.pop(uuid, None)
-        await self._met.meet("manifest.removed")
+        await self._faults.meet("manifest.removed")
 
 
 def _admit(objects: Objects, want: DesiredManifest) -> None:

@@ -127,15 +127,15 @@ async def build(
     content = content_hash.hexdigest()[:_CONTENT_LETTERS]
     with speaking(f"making the node image {name}"):
         async with cache.alone(f"image-{release.name}"):
-            known_image = await existing(docker, name)
-            fresh = known_image is None or labels(known_image).get(CONTENT_LABEL) != content
+            former_image = await existing(docker, name)
+            fresh = former_image is None or labels(former_image).get(CONTENT_LABEL) != content
             if fresh:
                 with cache.timed(f"image {release.name}"):
                     tree = await asyncio.to_thread(resolved_recipe.tree, shape) | await asyncio.to_thread(packed, inner)
                     await assemble(docker, shape, tree, release.name, content, machine)
             await name_newest(docker, shape.name)
-            if fresh and known_image is not None:
-                await forget(docker, known_image["Id"])
+            if fresh and former_image is not None:
+                await forget(docker, former_image["Id"])
         image_id: str = (await docker.images.inspect(name))["Id"]
     return BuiltImage(id=image_id, name=name, fresh=fresh)
 

@@ -114,20 +114,20 @@ class LocalEngine:
         self._docker = docker
         self._labels = {**labels, PROBE: "1"}
         self._tries = 0
-        self._gift: EngineCapabilities | None = None
+        self._capabilities: EngineCapabilities | None = None
         self._asking = asyncio.Lock()
 
     async def gift(self, image: str) -> EngineCapabilities:
         """What a node of that image gets. Raises `Permanent` with the Engine's words when no way works."""
         async with self._asking:
-            if self._gift is None:
-                self._gift = await self._ask(image)
-            return self._gift
+            if self._capabilities is None:
+                self._capabilities = await self._ask(image)
+            return self._capabilities
 
     @property
     def known(self) -> EngineCapabilities | None:
         """What was found out already."""
-        return self._gift
+        return self._capabilities
 
     async def _ask(self, image: str) -> EngineCapabilities:
         refusals = []

@@ -77,14 +77,14 @@ def network_name(cluster_id: str) -> str:
 
 
 def container_config(
-    want: DesiredNode, place: NodePlacement, image: DockerImage, flavor: Flavor, gift: EngineCapabilities
+    want: DesiredNode, place: NodePlacement, image: DockerImage, flavor: Flavor, capabilities: EngineCapabilities
 ) -> dict[str, JSONValue]:
     """The Engine's words for that node."""
     memory = flavor.ram << 20
-    rights = gift.host_config if image.machine else {}
+    rights = capabilities.host_config if image.machine else {}
     host_config: dict[str, JSONValue] = {
         **rights,
-        "NanoCpus": int(min(flavor.vcpus, gift.cpus) * 1e9),
+        "NanoCpus": int(min(flavor.vcpus, capabilities.cpus) * 1e9),
         "Memory": memory,
         "MemorySwap": memory,
         # Where nodes crowd a machine, a cluster waits for its masters and not the other way round.

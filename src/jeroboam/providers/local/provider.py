@@ -58,10 +58,10 @@ class LocalProvider:
         self._installation = installation
         self._url = url
         self._client: aiodocker.Docker | None = None
-        self._asked: aiodocker.Docker | None = None
+        self._question_client: aiodocker.Docker | None = None
         self._catalog = LocalCatalog(self._questions)
         self._engine = LocalEngine(self._docker, {INSTALLATION: installation})
-        self._estate = OwnedResources(self._docker, installation)
+        self._inventory = OwnedResources(self._docker, installation)
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     @property
@@ -75,7 +75,7 @@ class LocalProvider:
     async def ensure(self, want: DesiredInfra, scripts: dict[str, NodeScript]) -> AsyncGenerator[ObservedInfra, None]:
         net = await self._network(want)
         addresses = await self._addresses(want, net)
-        nodes = {node.uuid: node for node in await self._estate.nodes(want.cluster_id)}
+        nodes = {node.uuid: node for node in await self._inventory.nodes(want.cluster_id)}
         infra = ObservedInfra(
             network_id=net.id, nodes=tuple(nodes.values()), conditions=self._conditions(want.cluster_id)
         )
@@ -101,9 +101,9 @@ class LocalProvider:
 
     async def observe(self, cluster_id: str) -> ObservedInfra:
         net, nodes, disks = await asyncio.gather(
-            self._estate.network(cluster_id), self._estate.nodes(cluster_id), self._estate.disks(cluster_id)
+            self._inventory.network(cluster_id), self._inventory.nodes(cluster_id), self._inventory.disks(cluster_id)
         )
-        described_nodes = await asyncio.gather(*(self._estate.last_words(node) for node in nodes))
+        described_nodes = await asyncio.gather(*(self._inventory.last_words(node) for node in nodes))
         uuids = {node.uuid for node in nodes}
         orphan_disks = [disk for disk in disks if disk.uuid not in uuids]
         conditions = self._conditions(cluster_id)
@@ -116,10 +116,10 @@ class LocalProvider:
         )
 
     async def remove(self, cluster_id: str, node_uuids: Sequence[str]) -> None:
-        await self._estate.remove_nodes(cluster_id, set(node_uuids), self._slots)
+        await self._inventory.remove_nodes(cluster_id, set(node_uuids), self._slots)
 
     async def renew(self, cluster_id: str, node_uuid: str, script: NodeScript) -> None:
-        for node in await self._estate.nodes(cluster_id):
+        for node in await self._inventory.nodes(cluster_id):
             if node.uuid == node_uuid and node.server_id is not None:
                 with speaking(f"restarting node {node.name}"):
                     container = self._docker().containers.container(node.server_id)
@@ -128,11 +128,11 @@ class LocalProvider:
                         await container.restart(t=_STOP_SECONDS)
 
     async def diagnose(self, cluster_id: str, node_uuid: str, script: NodeScript) -> str:
-        for node in await self._estate.nodes(cluster_id):
+        for node in await self._inventory.nodes(cluster_id):
             if node.uuid != node_uuid or node.state is not NodeState.RUNNING or node.server_id is None:
                 continue
             since = int(self._clock.now().timestamp()) - _LATELY_SECONDS
-            if (words := await self._estate.ended_lately(node, since)) or not script.diagnosis:
+            if (words := await self._inventory.ended_lately(node, since)) or not script.diagnosis:
                 return words
             container = self._docker().containers.container(node.server_id)
             with speaking(f"asking node {node.name} for what ails it"):
@@ -145,26 +145,26 @@ class LocalProvider:
         net = await self._network(want)
         addresses = await self._addresses(want, net)
         node = next(node for node in want.nodes if node.uuid == node_uuid)
-        for former in await self._estate.nodes(want.cluster_id):
+        for former in await self._inventory.nodes(want.cluster_id):
             if former.uuid == node_uuid and (former.build != node.build or former.state is not NodeState.CREATING):
-                await self._estate.end_node(former, _STOP_SECONDS)
+                await self._inventory.end_node(former, _STOP_SECONDS)
         await self._make(node, self._place(want, net, node, addresses), {}, {node_uuid: script})
 
     async def destroy(self, cluster_id: str) -> None:
-        await self._estate.remove_nodes(cluster_id, None, self._slots)
-        await self._estate.remove_network(cluster_id)
+        await self._inventory.remove_nodes(cluster_id, None, self._slots)
+        await self._inventory.remove_network(cluster_id)
 
     async def owned(self) -> Sequence[str]:
         await self._engine.tidy()
-        return await self._estate.clusters()
+        return await self._inventory.clusters()
 
     async def limits(self) -> Sequence[Condition]:
         image = await self._catalog.any_image()
         if image is None:
             text = "There is no node image on this Engine: `jeroboam node-image build swarm` makes one."
             return (Condition(type="NodeImages", status=False, reason="NoNodeImage", message=text),)
-        gift = await self._engine.gift(image)
-        return (Condition(type="NodeImages", status=True), *gift.conditions())
+        capabilities = await self._engine.gift(image)
+        return (Condition(type="NodeImages", status=True), *capabilities.conditions())
 
     async def surroundings(self) -> HostCapacity:
         with speaking("asking the Docker Engine about its machine"):
@@ -173,8 +173,8 @@ class LocalProvider:
         return HostCapacity(networks=networks, memory=memory_left(info), disk=disk_left(info))
 
     async def close(self) -> None:
-        clients = [client for client in (self._client, self._asked) if client is not None]
-        self._client = self._asked = None
+        clients = [client for client in (self._client, self._question_client) if client is not None]
+        self._client = self._question_client = None
         for client in clients:
             await client.close()
 
@@ -185,23 +185,23 @@ class LocalProvider:
 
     def _questions(self) -> aiodocker.Docker:
         """Connections of their own for what requests ask: while those wait, work on clusters goes on."""
-        if self._asked is None:
-            self._asked = connect(self._url, answer_seconds=_QUESTION_SECONDS)
-        return self._asked
+        if self._question_client is None:
+            self._question_client = connect(self._url, answer_seconds=_QUESTION_SECONDS)
+        return self._question_client
 
     def _conditions(self, cluster_id: str) -> tuple[Condition, ...]:
         limits = self._engine.known.conditions() if self._engine.known else ()
-        return (*limits, *self._estate.conditions(cluster_id))
+        return (*limits, *self._inventory.conditions(cluster_id))
 
     async def _network(self, want: DesiredInfra) -> ClusterNetwork:
         if want.network is not None:
             raise Permanent(f"local clusters have a network of their own: {want.network} cannot be used")
-        net = await self._estate.network(want.cluster_id)
-        return net or await self._estate.make_network(want.cluster_id, len(want.nodes))
+        net = await self._inventory.network(want.cluster_id)
+        return net or await self._inventory.make_network(want.cluster_id, len(want.nodes))
 
     async def _addresses(self, want: DesiredInfra, net: ClusterNetwork) -> dict[str, str]:
         """Every wanted node's address: the one that its volume carries, or a new one on a new volume."""
-        known_addresses = await self._estate.addresses(want.cluster_id)
+        known_addresses = await self._inventory.addresses(want.cluster_id)
         new = [node for node in want.nodes if node.uuid not in known_addresses]
         addresses = dict(known_addresses)
         for node in new:
@@ -213,7 +213,7 @@ class LocalProvider:
         async def keep(node: DesiredNode) -> str:
             async with self._slots:
                 tags = labels(self._installation, want.cluster_id, node, addresses[node.uuid], ObjectKind.NODE_VOLUME)
-                return await self._estate.make_volume(tags)
+                return await self._inventory.make_volume(tags)
 
         kept_addresses = await asyncio.gather(*(keep(node) for node in new))
         addresses |= {node.uuid: address for node, address in zip(new, kept_addresses, strict=True)}
@@ -255,7 +255,7 @@ class LocalProvider:
         if not has_lost(details["NetworkSettings"]["Networks"], place.network, place.network_id, place.address):
             await container.start()
             return
-        await self._estate.attach(container, place)
+        await self._inventory.attach(container, place)
         # What runs in it has looked for its address when it was started.
         await (container.restart(t=_STOP_SECONDS) if details["State"]["Running"] else container.start())
 
@@ -264,9 +264,9 @@ class LocalProvider:
         flavor = await self._catalog.flavor(want.flavor)
         if flavor is None:
             raise Permanent(f"node {want.name} cannot be made: there is no flavor {want.flavor}")
-        gift = await self._engine.gift(image.id)
-        config = container_config(want, place, image, flavor, gift)
-        return await self._estate.make_container(container_name(want.name, want.uuid), config, want.uuid)
+        capabilities = await self._engine.gift(image.id)
+        config = container_config(want, place, image, flavor, capabilities)
+        return await self._inventory.make_container(container_name(want.name, want.uuid), config, want.uuid)
 
     async def _complete(self, want: DesiredInfra) -> ObservedInfra:
         """What is there now. Raises `Temporary` when a wanted node does not run, with what it printed last."""
