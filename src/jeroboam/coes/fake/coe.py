@@ -84,7 +84,7 @@ class FakeCoe(FakeContainers):
     ) -> None:
         """`scripts` shows what the nodes of a cluster were booted with, where somebody knows."""
         self.faults = Faults(clock)
-        super().__init__(clock=clock, faults=self.faults, objects_of=self._containers)
+        super().__init__(clock=clock, faults=self.faults, containers_of=self._containers)
         self.manifests = FakeManifests(faults=self.faults, objects_of=self._objects)
         self._scripts = scripts
         self.progress: Progress = UNWATCHED

@@ -30,12 +30,12 @@ class FakeContainer:
 
 
 class FakeContainers:
-    """The contract `RunsContainers` without an Engine."""
+    """The contract `SupportsContainers` without an Engine."""
 
     def __init__(
         self, *, clock: Clock, faults: Faults, containers_of: Callable[[CoePlan], Awaitable[dict[str, FakeContainer]]]
     ) -> None:
-        """`containers_of` gives the containers of a cluster, and raises `Temporary` for one whose API does not answer."""
+        """`containers_of` returns a cluster's containers. It raises `Temporary` when the cluster's API does not answer."""
         self._clock = clock
         self._faults = faults
         self._containers_of = containers_of

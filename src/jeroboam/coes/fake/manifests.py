@@ -40,10 +40,10 @@ Objects = dict[str, FakeObject]
 
 
 class FakeManifests:
-    """The contract `Manifests` without a Kubernetes."""
+    """The contract `ManifestClient` without a Kubernetes."""
 
     def __init__(self, *, faults: Faults, objects_of: Callable[[CoePlan], Awaitable[Objects]]) -> None:
-        """`objects_of` gives the objects of a cluster, and raises `Temporary` for one whose API does not answer."""
+        """`objects_of` returns a cluster's objects. It raises `Temporary` when the cluster's API does not answer."""
         self._faults = faults
         self._objects_of = objects_of
 
