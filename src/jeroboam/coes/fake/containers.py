@@ -35,7 +35,7 @@ class FakeContainers:
     def __init__(
         self, *, clock: Clock, faults: Faults, containers_of: Callable[[CoePlan], Awaitable[dict[str, FakeContainer]]]
     ) -> None:
-        """`containers_of` returns a cluster's containers. It raises `Temporary` when the cluster's API does not answer."""
+        """`containers_of` returns a cluster's containers; it raises `Temporary` when the API does not answer."""
         self._clock = clock
         self._faults = faults
         self._containers_of = containers_of
