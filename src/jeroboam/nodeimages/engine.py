@@ -1,6 +1,6 @@
-"""Node images on a Docker Engine: brought in as trees, found again, listed and removed.
+"""Node images on a Docker Engine: import of trees, lookup, list and removal.
 
-Neighbours: the folders beside this file make the trees; the label names are those that providers read.
+Neighbours: the folders beside this file, which build the trees; providers, which read the labels.
 """
 
 import asyncio
@@ -38,19 +38,19 @@ class EngineNodeImage:
 
     id: str
     name: str
-    """Of the catalogue."""
+    """Its name in the catalogue."""
     names: tuple[str, ...]
-    """The Engine's names for it, `latest` last."""
+    """Its names on the Engine, `latest` last."""
     version: str
-    """Of what the nodes run; empty where the image does not say."""
+    """The version of the software on its nodes; empty: unknown."""
     coes: tuple[str, ...]
     size: int
-    """Octets."""
+    """In bytes."""
     made: dt.datetime
 
 
 async def existing(docker: aiodocker.Docker, name: str) -> dict[str, Any] | None:
-    """What the Engine knows of that image, or None."""
+    """Return the Engine's inspection of that image; None when it does not exist."""
     try:
         image: dict[str, Any] = await docker.images.inspect(name)
     except aiodocker.DockerError as error:
@@ -61,7 +61,7 @@ async def existing(docker: aiodocker.Docker, name: str) -> dict[str, Any] | None
 
 
 async def forget(docker: aiodocker.Docker, image: str) -> None:
-    """Remove an image that another has replaced, unless it is there no more, or something still needs it."""
+    """Remove an image that was replaced. No error when it is gone already or still in use."""
     try:
         await docker.images.delete(image)
     except aiodocker.DockerError as error:
@@ -70,12 +70,12 @@ async def forget(docker: aiodocker.Docker, image: str) -> None:
 
 
 def labels(image: Mapping[str, Any]) -> dict[str, str]:
-    """An inspected image's labels."""
+    """Return the labels of an inspected image."""
     return (image.get("Config") or {}).get("Labels") or {}
 
 
 def marks(recipe: ImageRecipe, also: Mapping[str, str]) -> list[str]:
-    """What makes an image one that providers know: the recipe's labels and others, as Dockerfile instructions."""
+    """Return the labels by which providers recognize an image, as Dockerfile instructions; `also` has further ones."""
     image_labels = {
         IMAGE_LABEL: recipe.name,
         IMAGE_DISTRO_LABEL: recipe.distro,
@@ -106,7 +106,7 @@ async def _stream(tar: IO[bytes]) -> AsyncIterator[bytes]:
 
 
 async def listed(docker: aiodocker.Docker) -> Sequence[EngineNodeImage]:
-    """The node images that have a name there, by name and version. Raises `Temporary` when no Engine answers."""
+    """Return the node images with a name, sorted by name and version. Raises `Temporary` when no Engine answers."""
     with speaking("listing node images"):
         summaries = await docker.images.list(filters={"label": [IMAGE_LABEL]})
     images = [_described(image) for image in summaries if _names(image)]
@@ -132,12 +132,12 @@ def _described(image: Mapping[str, Any]) -> EngineNodeImage:
 
 
 def version_key(version: str) -> tuple[int, ...]:
-    """Orders `v1.36.3` after `v1.35.4` and `v1.9.0`."""
+    """Return a sort key that orders `v1.36.3` after `v1.35.4` and `v1.9.0`."""
     return tuple(int(part) if part.isdigit() else -1 for part in version.lstrip("v").split("."))
 
 
 async def name_newest(docker: aiodocker.Docker, name: str) -> None:
-    """Let `latest` be the image with the newest version."""
+    """Tag the image with the newest version as `latest`."""
     versions = [image for image in await listed(docker) if image.name == name and image.version]
     if versions:
         with speaking(f"naming the newest {name}"):
@@ -145,9 +145,9 @@ async def name_newest(docker: aiodocker.Docker, name: str) -> None:
 
 
 async def remove(docker: aiodocker.Docker, ref: str) -> Sequence[str]:
-    """Remove a node image by its catalogue or its Engine's name, with all its names, which are returned.
+    """Remove a node image, given its catalogue name or Engine name, with all its names; return them.
 
-    Raises `Permanent` when there is none such or when nodes run from it.
+    Raises `Permanent` when it does not exist or when nodes run from it.
     """
     with speaking(f"removing the node image {ref}"):
         names = [name for name in (image_name(ref), ref) if is_reference(name)]

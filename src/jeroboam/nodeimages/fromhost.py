@@ -1,4 +1,4 @@
-"""Images whose every program is this host's: made in a second, and named by their content.
+"""Images with programs of this host only: they are built in a second, and their tag is a digest of their content.
 
 Neighbours: `host`, which finds the programs; the recipes of `swarm` and `loadbalancer`.
 """
@@ -14,7 +14,7 @@ from jeroboam.nodeimages.host import ImageRecipe, find
 
 
 async def build(docker: aiodocker.Docker, recipe: ImageRecipe) -> BuiltImage:
-    """The image on that Engine, made if its very content is not there yet.
+    """Build the image on that Engine unless one with the same content exists.
 
     Raises `Permanent` when this host lacks a program, `Temporary` when the Engine does not answer.
     """

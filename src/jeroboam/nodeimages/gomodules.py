@@ -1,8 +1,8 @@
-"""The source *modules*: programs compiled from pinned Go modules, which needs a Go proxy and nothing else.
+"""The source *modules*: programs compiled from pinned Go modules, which needs only a Go proxy.
 
-Neighbours: `programs`, whose contract this is; the recipes (`modules.toml` and a folder of Go files) come with the
-node image that wants them. A recipe either installs a module's own commands as published, or builds a small main
-package of ours that has the module as its library. Checksums are those of Go's checksum database.
+A recipe either installs a module's own commands, or builds a small main package of ours that uses the module as a
+library. Checksums are those of Go's checksum database. Neighbours: `programs`, whose contract this implements; the
+recipes (`modules.toml` and a folder of Go files), which are part of the node image.
 """
 
 import asyncio
@@ -38,30 +38,30 @@ class ModuleRecipe:
 
     module: str
     install: tuple[str, ...] = ()
-    """Commands of the module, as folders in it; each leaves a file of its name."""
+    """Commands of the module, as folders in it; each produces a file with its name."""
     folder: str = ""
-    """Or the folder with our own package; with `build` another package than that."""
+    """Or the folder with our own package; `build` names another package in it."""
     build: str = "."
     beside: tuple[str, ...] = ()
-    """Further modules that our package is made of, of the same version."""
+    """Further modules that our package needs, with the same version."""
     output: str = ""
-    """What the one program is called."""
+    """The name of the program."""
     names: tuple[str, ...] = ()
-    """Further names of it: it looks at the name that it is called by."""
+    """Further names of the program, which acts on the name that it is called by."""
     staging: bool = False
     """Whether the module's own `replace` lines name folders that are published as modules (Kubernetes)."""
     replace: Mapping[str, str] = field(default_factory=dict)
-    """Modules to take from our folder."""
+    """Modules that are replaced by folders of ours."""
     tags: str = ""
     defines: Mapping[str, str] = field(default_factory=dict)
-    """Variables to set; `{version}`, `{bare}`, `{major}` and `{minor}` are filled in."""
+    """Variables to set with the linker; `{version}`, `{bare}`, `{major}` and `{minor}` are replaced."""
     static: bool = False
-    """Linked with C libraries, statically."""
+    """Whether it is linked statically with C libraries."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Toolchain:
-    """What compiling takes: the release of Go, and for C the programs and the libraries with their packages."""
+    """The requirements of compiling: the release of Go, and the programs and libraries for C with their packages."""
 
     go: str
     programs: Mapping[str, str]
@@ -69,10 +69,10 @@ class Toolchain:
 
 
 class GoModules:
-    """The `Source` *modules*."""
+    """The `ProgramSource` *modules*."""
 
     def __init__(self, recipes: Mapping[str, ModuleRecipe], sources: Traversable, toolchain: Toolchain) -> None:
-        """`sources` holds the folders that recipes name."""
+        """`sources` contains the folders that recipes name."""
         self._recipes = recipes
         self._sources = sources
         self._toolchain = toolchain
@@ -100,7 +100,7 @@ class GoModules:
 
     async def make(self, program: Program, into: Path) -> None:
         recipe = self._recipes[program.name]
-        # What a debugger wants to know is left out when linking: it need not be compiled, which saves a tenth.
+        # Debug information is stripped when linking, so it is not compiled either, which saves a tenth of the time.
         flags = ["-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false"]
         flags += ["-ldflags", _ldflags(recipe, program.version)]
         flags += ["-tags", recipe.tags] if recipe.tags else []
@@ -127,8 +127,8 @@ class GoModules:
             *(f"replace {module} => ./{folder}" for module, folder in recipe.replace.items()),
         ]
         if recipe.staging:
-            # The repository replaces its staging modules by folders, which a library's user does not get; each is
-            # published under a version that follows the repository's.
+            # The repository replaces its staging modules by folders, which are not available to other modules. Each is
+            # published under a version that corresponds to the repository's.
             answer = await self._go(program, cwd, env, "mod", "download", "-json", f"{recipe.module}@{program.version}")
             module_file = await asyncio.to_thread(Path(json.loads(answer)["GoMod"]).read_text)
             staging_version = f"v0.{program.version.removeprefix('v1.')}"
@@ -136,13 +136,13 @@ class GoModules:
         return "\n".join([*lines, ""])
 
     async def _go_version(self) -> str:
-        """The release of Go that would compile, `go1.26.3`; empty where there is none."""
+        """Return the release of Go that would compile, such as `go1.26.3`; empty without one."""
         if self._version is None:
             self._version = "" if shutil.which("go") is None else await self._asked_version()
         return self._version
 
     async def _asked_version(self) -> str:
-        # A Go from 1.21 on takes the release that is asked for from its proxy, unless it is told not to.
+        # Go 1.21 and later can download the required release from the proxy, unless that is disabled.
         code, output, _ = await _run("go", "env", "GOVERSION", cwd=Path("/"), env={"GOWORK": "off"})
         version = output.split()[-1] if code == 0 and output.split() else ""
         if _release(version) >= _release(f"go{self._toolchain.go}"):
@@ -164,10 +164,10 @@ _BRINGS = "take it from Debian's golang-go where that is new enough, else from G
 
 
 def _trouble(action: str, output: str) -> DriverError:
-    """What a compiler's words mean; of many lines the last, where it says what stopped it."""
+    """Return the error for a compiler's output, with its last lines, which have the cause."""
     lines = [line[:_LONGEST_LINE] for line in output.splitlines() if line and not line.startswith("go: downloading ")]
     if _NO_ROOM in output:
-        # Go writes to folders of its own too: it says which disk that is.
+        # Go writes to folders of its own too: the line shows which disk is full.
         full = next(line for line in output.splitlines() if _NO_ROOM in line)[-_LONGEST_LINE:]
         return Permanent(f"{action}: {full}; free some GiB and start again, what was finished is kept")
     text = "\n".join(lines[-_LAST_LINES:]) or "it was ended by something else"
@@ -177,7 +177,7 @@ def _trouble(action: str, output: str) -> DriverError:
 
 
 async def _run(*args: str, cwd: Path, env: Mapping[str, str]) -> tuple[int, str, str]:
-    """Exit status, output and complaints of a command. Cancelled, it ends with all that it started."""
+    """Run a command; return its exit status, output and error output. When cancelled, its process group is killed."""
     process = await asyncio.create_subprocess_exec(
         *args,
         cwd=cwd,
@@ -197,7 +197,7 @@ async def _run(*args: str, cwd: Path, env: Mapping[str, str]) -> tuple[int, str,
 
 
 def recipes(data: Mapping[str, Any]) -> dict[str, ModuleRecipe]:
-    """The recipes of a `modules.toml`."""
+    """Return the recipes of a `modules.toml`."""
     return {name: ModuleRecipe(**tuples(table)) for name, table in data.items()}
 
 

@@ -1,8 +1,8 @@
-"""Programs that a node image is made of and that this machine has not: where they come from, and where they are kept.
+"""Programs of a node image that this machine does not have: the contract of their sources, and their cache.
 
-Neighbours: `gomodules` and `releases` are the sources; the folders beside this file say which programs they want. A
-program is made once for each key (its recipe, its version, its tools), in a folder that appears whole or not at all:
-who is killed, or runs out of disk, finds what was finished when he comes again.
+A program is built once for each key (its recipe, its version, its tools), in a folder that appears complete or not at
+all. So a build that was killed, or ran out of disk, continues with the finished programs. Neighbours: `gomodules` and
+`releases`, the sources; the folders beside this file, which list the programs that they need.
 """
 
 import asyncio
@@ -27,42 +27,42 @@ _KEY_LETTERS = 16
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Program:
-    """A program, or several that are made together."""
+    """A program, or several that are built together."""
 
     name: str
     version: str
     outputs: tuple[str, ...]
-    """The files that making it leaves."""
+    """The files that the build produces."""
 
 
 class ProgramSource(Protocol):
     """Where programs come from."""
 
     async def ready(self) -> None:
-        """Raise `Permanent` naming what this machine lacks, with what brings it."""
+        """Raise `Permanent` with what this machine lacks and how to install it."""
         ...
 
     async def recipe(self, program: Program) -> str:
-        """A text that changes whenever what comes out would."""
+        """Return a text that changes whenever the result would change."""
         ...
 
     async def make(self, program: Program, into: Path) -> None:
-        """Leave the program's outputs in that folder. Raises `Temporary` where another try may help."""
+        """Write the program's outputs into that folder. Raises `Temporary` when another attempt may help."""
         ...
 
 
 class BuildProgress(Protocol):
-    """Who is told how far it is."""
+    """Receives the progress of a build."""
 
     def begin(self, title: str) -> None: ...
 
     def end(self, title: str, seconds: float | None) -> None:
-        """It is there; None: it was there already."""
+        """The program exists; `seconds` None: it existed before."""
         ...
 
 
 class ProgramCache:
-    """A folder of programs by key."""
+    """A folder with programs by key."""
 
     def __init__(self, folder: Path, clock: Clock, report: BuildProgress) -> None:
         self._folder = folder
@@ -70,9 +70,9 @@ class ProgramCache:
         self._report = report
 
     async def get(self, source: ProgramSource, programs: Sequence[Program]) -> Mapping[str, Path]:
-        """Every output of these by its name, made where it is not there yet, one after the other.
+        """Return the outputs of these programs by name; missing programs are built one after the other.
 
-        What is made of is asked for only when something has to be made. Raises what the source raises, and
+        The source has to be ready only when something has to be built. Raises the errors of the source, and
         `Permanent` when the disk is full.
         """
         outputs: dict[str, Path] = {}
@@ -98,7 +98,7 @@ class ProgramCache:
 
     @contextmanager
     def timed(self, title: str) -> Iterator[None]:
-        """Report that something is made, and how long it took."""
+        """Report that something is being built, and how long it took."""
         start = self._clock.monotonic()
         self._report.begin(title)
         yield
@@ -130,7 +130,7 @@ class ProgramCache:
 
     @asynccontextmanager
     async def alone(self, name: str) -> AsyncIterator[None]:
-        """One process at a time makes what has that name; the others wait. The lock ends with the process."""
+        """Hold the lock of that name, so that one process at a time builds it. The lock ends with the process."""
         await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)
         with (self._folder / f"{name}.lock").open("w") as lock:
             while True:
@@ -147,7 +147,7 @@ def _there(folder: Path) -> bool:
 
 
 def _settle(part: Path, names: Sequence[str], folder: Path) -> None:
-    """Give a folder its name, once its files are on the disk."""
+    """Flush the files to disk, then give the folder its final name."""
     for name in names:
         (part / name).chmod(0o755)
         with (part / name).open("rb") as file:

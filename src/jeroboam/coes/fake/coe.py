@@ -1,7 +1,7 @@
-"""A COE in memory that can be told to misbehave.
+"""A COE in memory with fault injection.
 
-Neighbours: tests of the conductor. What the cluster's own API would know is a `FakeCluster` by cluster id, which
-outlives any `FakeCoe` that is given it. Stages that can be made to fail are the names of the contract's methods.
+Neighbours: tests of the conductor. What a cluster's own API would know is a `FakeMembers` by cluster id, which outlives
+any `FakeCoe` that uses it. Faults can be injected at stages, which have the names of the contract's methods.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,53 +27,53 @@ from jeroboam.kit.clock import Clock
 from jeroboam.kit.faults import Faults
 
 VERSION = "1.0-fake"
-# Where a node keeps whose certificate it shows, and whose it accepts.
+# The files with the authority whose certificate a node shows, and with the ones that it trusts.
 SHOWN = "/etc/fake/shown.pem"
 TRUSTED = "/etc/fake/trusted.pem"
 OPTION = "fake_setting"
-"""The label that nodes are made from."""
+"""The label that is a node option."""
 MASTER_OPTION = "fake_master_setting"
-"""The label that masters alone are made from."""
+"""The label that is a master option."""
 
 Scripts = Callable[[str], Mapping[str, NodeScript]]
 
 
 @dataclass(slots=True)
 class FakeMembers:
-    """What one cluster's API knows."""
+    """What the API of one cluster knows."""
 
     names: dict[str, str] = field(default_factory=dict)
     """Names of members, by uuid."""
     unready: set[str] = field(default_factory=set)
     """Uuids of members that are down."""
     dead: bool = False
-    """Whether the API answers nothing."""
+    """Whether the API does not answer."""
     left: list[str] = field(default_factory=list)
-    """Names in the order they were taken out."""
+    """Names of removed members, in order."""
     due: dict[str, NodeScript] = field(default_factory=dict)
-    """Members whose certificates end soon, by uuid, with the script that laid them."""
+    """Members whose certificates expire soon, by uuid, with the script that brought them."""
     announced: list[str] = field(default_factory=list)
-    """Whom the cluster's own work was told to trust, in order."""
+    """The trust bundles that were announced to the work in the cluster, in order."""
     drained: set[str] = field(default_factory=set)
-    """Uuids of members that take no work."""
+    """Uuids of members that accept no work."""
     drains: list[tuple[str, ...]] = field(default_factory=list)
-    """Names that were drained at once, in order."""
+    """Names that were drained together, in order."""
     holding: list[str] = field(default_factory=list)
-    """What keeps work on nodes that are drained."""
+    """What keeps work on nodes that are being drained."""
     silence: float = 0.0
-    """In how many seconds somebody who asks a dead one for its containers finds out."""
+    """The seconds until a request for containers to a dead API fails."""
     unanswered: int = 0
-    """How often a dead one was asked for its containers."""
+    """The number of requests for containers to a dead API."""
     containers: dict[str, FakeContainer] = field(default_factory=dict)
     """Single containers, by uuid."""
     waiting: int = 0
-    """How many nodes more there is work for."""
+    """The number of pods that find no room, each of which needs a node."""
     held: set[str] = field(default_factory=set)
-    """Names of groups whose nodes should stay."""
+    """Names of groups whose nodes should not be removed."""
     idle: set[str] = field(default_factory=set)
-    """Uuids of members with no work."""
+    """Uuids of members without work."""
     objects: Objects = field(default_factory=dict)
-    """What manifests made."""
+    """Objects that were created from manifests."""
 
 
 class FakeCoe(FakeContainers):
@@ -82,13 +82,13 @@ class FakeCoe(FakeContainers):
     def __init__(
         self, *, clock: Clock, clusters: dict[str, FakeMembers] | None = None, scripts: Scripts | None = None
     ) -> None:
-        """`scripts` shows what the nodes of a cluster were booted with, where somebody knows."""
+        """`scripts` returns the scripts that a cluster's nodes were booted with; None when nobody knows them."""
         self.faults = Faults(clock)
         super().__init__(clock=clock, faults=self.faults, containers_of=self._containers)
         self.manifests = FakeManifests(faults=self.faults, objects_of=self._objects)
         self._scripts = scripts
         self.progress: Progress = UNWATCHED
-        """Where the last drain tells how it goes on."""
+        """The progress that the last drain reports to."""
         self.clusters = {} if clusters is None else clusters
 
     @property

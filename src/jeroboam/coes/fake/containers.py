@@ -1,8 +1,8 @@
 """Single containers inside a fake cluster.
 
-Neighbours: `fake`, which is this too, and holds what the clusters' own APIs would know. Stages that can be made to
-fail are the contract's methods with `container.` before them (`container.make`, `container.stop`), and the moments
-when the thing is done and nobody has been told (`container.made`, `container.stop.done`, `container.removed`).
+Neighbours: `coe`, whose `FakeCoe` inherits from this and holds what the clusters' own APIs would know. Faults can be
+injected at stages: the contract's methods (`container.make`, `container.stop`), and the moments between the effect and
+the answer (`container.made`, `container.stop.done`, `container.removed`).
 """
 
 import datetime as dt
@@ -22,7 +22,7 @@ UNKNOWN_IMAGE = "no-such-image"
 
 @dataclass(slots=True)
 class FakeContainer:
-    """A container, and what was done to it."""
+    """A container and the actions that changed it."""
 
     want: DesiredContainer
     seen: BayContainerState = field(default_factory=lambda: BayContainerState(state=RuntimeState.CREATED))
@@ -74,7 +74,7 @@ class FakeContainers:
         if act in wrong and current.state not in {wrong[act], outcomes[act]}:
             raise Permanent(f"the container is {current.state}")
         if act is ContainerAction.REBOOT or (act is ContainerAction.START and not is_running):
-            # No two starts are at the same time, even where time stands still.
+            # Two starts never have the same time, even when the clock stands still.
             at = self._clock.now() + dt.timedelta(microseconds=number)
             return BayContainerState(state=RuntimeState.RUNNING, started_at=at)
         if act is ContainerAction.STOP and (is_running or current.state is RuntimeState.PAUSED):

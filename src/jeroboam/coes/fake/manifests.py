@@ -1,8 +1,8 @@
-"""What manifests make inside a fake cluster.
+"""Objects from manifests inside a fake cluster.
 
-Neighbours: `fake`, which has one and holds what the clusters' own APIs would know. Stages that can be made to fail are
-the contract's methods with `manifest.` before them, and the moments when the thing is done and nobody has been told
-(`manifest.had`, `manifest.removed`).
+Neighbours: `coe`, whose `FakeCoe` has one and holds what the clusters' own APIs would know. Faults can be injected at
+stages: the contract's methods (`manifest.have`), and the moments between the effect and the answer (`manifest.had`,
+`manifest.removed`).
 """
 
 import copy
@@ -15,23 +15,23 @@ from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.kit.faults import Faults
 
 REFUSED = "refused"
-"""A name that no object can have here."""
+"""An object with this name is always refused."""
 
 
 @dataclass(slots=True)
 class FakeObject:
-    """An object, and how often it was applied."""
+    """An object and the number of times that it was applied."""
 
     want: DesiredManifest
     status: BayManifestStatus = BayManifestStatus.RUNNING
     reason: str | None = None
     applied: int = 1
     lingers: int = 0
-    """How many deletes it outlives."""
+    """The number of deletes that it survives."""
 
     @property
     def seen(self) -> ManifestState:
-        """As the cluster shows it."""
+        """The state that the cluster shows."""
         return ManifestState(status=self.status, reason=self.reason, facts=facts_of(self.want.kind, self.want.manifest))
 
 

@@ -1,8 +1,8 @@
-"""What clusters have besides, as their labels say: metrics of nodes and pods, volumes, a registry.
+"""Add-ons that labels of a cluster enable: metrics of nodes and pods, local volumes, a registry.
 
-Nobody waits for any of it: it is applied when nodes have joined, and its pods start in their own time. Their images
-come with the node image. Neighbours: the COE, which calls; `fleet`, which speaks to the cluster's API; the YAML
-files beside this, which say what each of them is.
+They are applied when nodes have joined, and nobody waits until their pods run. The node image brings their images.
+Neighbours: the COE, which calls; `node_ops`, which uses the cluster's API; the YAML files beside this, which define
+the objects of each add-on.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ _SERVING = "/api/v1/namespaces/kube-system/secrets/metrics-server"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _AddOn:
-    """One of them: the file that says what it is, and an object that is there only with it."""
+    """One add-on: the file with its objects, and the path of an object that exists only with the add-on."""
 
     file: str
     marker_path: str
@@ -39,7 +39,7 @@ class _AddOn:
 
 
 def check(template: TemplateSpec) -> None:
-    """Raise `Invalid` for labels and fields that cannot be."""
+    """Raise `Invalid` for bad values of labels and fields."""
     for name in LABELS:
         flag(name, template.labels.get(name))
     if template.registry_enabled and not _enabled(STORAGE, template.labels):
@@ -48,18 +48,18 @@ def check(template: TemplateSpec) -> None:
 
 
 def check_change(old: TemplateSpec, new: TemplateSpec) -> None:
-    """Raise `Invalid` for a change that would take away what is in use."""
+    """Raise `Invalid` for a change that would remove an add-on in use."""
     if _enabled(STORAGE, old.labels) and not _enabled(STORAGE, new.labels):
         raise bad_label(STORAGE, "false", "it cannot be taken away: volumes that were made could not be given back.")
 
 
 def registry_address(labels: Mapping[str, str]) -> str:
-    """Where the cluster's own registry answers inside: beside CoreDNS."""
+    """Return the address of the cluster's own registry inside the cluster: the one after CoreDNS's."""
     return str(networks(labels).services[11])
 
 
 async def have(ops: NodeOps, plan: CoePlan, clock: Clock) -> None:
-    """Have those add-ons that the cluster is to have, and none of the others."""
+    """Apply the enabled add-ons and remove the others."""
     main = plan.authorities["main"]
     authority = hashlib.sha256(main.trusted.encode()).hexdigest()[:16]
     ca = _b64(main.trusted.encode())
@@ -96,7 +96,7 @@ async def _have(ops: NodeOps, addon: _AddOn) -> None:
 
 
 async def _serving(ops: NodeOps, main: Authority, authority: str, clock: Clock) -> None:
-    """Have a certificate of the cluster's authority for metrics-server, and another when that is another."""
+    """Create the certificate of metrics-server, and replace it when the cluster's authority has changed."""
     annotations = await ops.annotations(_SERVING)
     if annotations is not None and annotations.get(_AUTHORITY) == authority:
         return

@@ -1,8 +1,8 @@
-"""Kubernetes: nodes made one cluster by kubeadm, reached at its API with the cluster's certificates.
+"""The COE for Kubernetes: kubeadm makes nodes one cluster, which is reached at its API with its certificates.
 
-Neighbours: `boot` (what a node boots with), `fleet` (what the API is asked), `seen` (what its answers mean),
-`manifests` (what users have in it), `balancer`, `options` (labels), `addons`, `network`, `registries`, `proxies` (what
-clusters have as their users wish). Nothing is kept between calls: what there is, the cluster says.
+Neighbours: `node_script` (what a node boots with), `node_ops` (requests to the API), `observe` (the meaning of the
+answers), `manifests` (objects of users), `balancer`, `options` (labels), `addons`, `network`, `registries`, `proxies`
+(settings of users). No state is kept between calls: the cluster is asked each time.
 """
 
 import asyncio
@@ -31,11 +31,11 @@ from jeroboam.domain.nodes import NodeScript
 from jeroboam.domain.progress import UNWATCHED, Progress, SharedProgress
 from jeroboam.kit.clock import Clock
 
-# How long one call waits: for an API that boots, for nodes that join, for work that moves away.
+# The longest wait of one call: for an API that boots, for nodes that join, for pods that are evicted.
 _BOOT_SECONDS = 20.0
 _SETTLE_SECONDS = 15.0
 _DRAIN_SECONDS = 60.0
-# Until another controller manager leads, and knows what there is.
+# Until another controller manager leads and has read the state of the cluster.
 _LEAD_SECONDS = 30.0
 _POLL_SECONDS_A_NODE = 0.01
 
@@ -114,7 +114,7 @@ class KubernetesCoe:
             members = {member.name: member for member in plan.members}
             pairs = [(node, members[node.name]) for node in nodes if node.name in members]
             up = [(node, member) for node, member in pairs if stands(node, member)]
-            # Its pods spread over the nodes that there are when they are made.
+            # CoreDNS's pods are spread over the nodes that exist when they are created.
             dns_setup = ops.names(options.networks(plan.labels).dns)
             await asyncio.gather(dns_setup, *(ops.describe(node, member) for node, member in up))
             gone_objects = await leftovers.find(ops.api, _names(plan, nodes))
@@ -146,7 +146,7 @@ class KubernetesCoe:
     async def drain(self, plan: CoePlan, uuids: Sequence[str], progress: Progress = UNWATCHED) -> None:
         names = {member.name for member in plan.members if member.uuid in uuids}
         async with self._nodes(plan) as ops:
-            # A node that has just come up is ready before services are reached through it.
+            # A node that has just started is ready before services can be reached through it.
             await ops.serve(patience=_SETTLE_SECONDS)
             targets = [node for node in await ops.all() if node.name in names]
             if any(await asyncio.gather(*(ops.movable(node) for node in targets))):
@@ -175,9 +175,9 @@ class KubernetesCoe:
         return [member.uuid for member in plan.members if not is_fresh(member)]
 
     async def announce(self, plan: CoePlan) -> None:
-        """Start our own pods anew: a client in a pod reads whom it trusts once. Pods of users are theirs to restart.
+        """Restart our own pods, since a client in a pod reads its trust bundle once. Users restart their own pods.
 
-        Secrets are sealed with the new key: who has only that can read them all.
+        Before that, all secrets are encrypted with the new key, so that the new key alone can read them.
         """
         newest = plan.authorities["main"].newest
         async with self._nodes(plan) as ops:
@@ -199,16 +199,16 @@ class KubernetesCoe:
         await asyncio.gather(*(drain(node, part) for node, part in zip(targets, together.parts, strict=True)))
 
     async def _opened(self, ops: NodeOps, plan: CoePlan) -> None:
-        """Wait until the API answers, and let the cluster's own programs in."""
+        """Wait until the API answers, and grant access to the cluster's own programs."""
         await ops.serves(patience=_BOOT_SECONDS)
         await ops.access(flannel=network.driver(plan.template) == network.FLANNEL)
 
     async def _pause(self, nodes: Sequence[KubernetesNode]) -> None:
-        # A long list is work for an API that has enough of it just now.
+        # Listing many nodes is expensive for an API that is busy at this moment.
         await self._clock.sleep(POLL_SECONDS + len(nodes) * _POLL_SECONDS_A_NODE)
 
     async def _ready(self, ops: NodeOps, plan: CoePlan) -> str:
-        """Have what the cluster needs when its API is ready; its version."""
+        """Wait until the API is ready, apply the add-ons and wait for the controllers; return the version."""
         await ops.answers(patience=_BOOT_SECONDS)
         await addons.have(ops, plan, self._clock)
         await ops.works(patience=_SETTLE_SECONDS)
@@ -217,7 +217,7 @@ class KubernetesCoe:
     async def _settled(
         self, ops: NodeOps, plan: CoePlan, progress: Progress
     ) -> tuple[list[KubernetesNode], dict[str, str]]:
-        """The nodes and the silent masters, once every planned node is ready or when waiting takes too long."""
+        """Wait until every planned node is ready or time is up; return the nodes and the silent masters."""
         until = self._clock.monotonic() + _SETTLE_SECONDS
         nets = options.networks(plan.labels)
         while True:
@@ -230,7 +230,10 @@ class KubernetesCoe:
             await self._pause(nodes)
 
     async def _silent(self, plan: CoePlan) -> dict[str, str]:
-        """Which of several masters do not answer themselves, by uuid, and why: together they have another face."""
+        """Return the masters whose own API server does not answer, with the reason by uuid; empty for a single master.
+
+        Behind the load balancer a silent master does not show.
+        """
         if len(plan.masters) == 1:
             return {}
         tls = admin_tls(plan, self._clock)
@@ -253,12 +256,12 @@ class KubernetesCoe:
 
 
 def _names(plan: CoePlan, nodes: Sequence[KubernetesNode]) -> set[str]:
-    """Of nodes that the cluster has or is to have."""
+    """Return the names of nodes that are in the cluster or in the plan."""
     return {node.name for node in nodes} | {member.name for member in plan.members}
 
 
 def _check_versions(old: str | None, new: str | None) -> None:
-    """Raise `Invalid` for a way that Kubernetes does not go: down, or past a minor version."""
+    """Raise `Invalid` for an upgrade that Kubernetes does not support: to a lower version, or past a minor version."""
     if old is None or new is None or old == new:
         return
     before, after = options.numbers(old), options.numbers(new)

@@ -1,9 +1,10 @@
-"""How many nodes more a Kubernetes cluster has work for, and which have none: what its pods say. Pure.
+"""The demand of a Kubernetes cluster: how many more nodes its pods need, and which nodes have no work. Pure.
 
-It does what the scheduler would do with nodes that are not there yet, as far as that can be told beforehand: requests,
-node selectors, required node affinity and taints count, and volumes that lie on a node; spreading, affinity between
-pods and ports of the host do not. A node that is not there is taken to be as one of its group, or else as any other.
-Neighbours: the COE, which asks the API; `quantities`, which reads its numbers; `disks`, which reads its volumes.
+It does what the scheduler would do with nodes that do not exist yet, as far as that can be predicted. It considers
+requests, node selectors, required node affinity, taints and volumes that are bound to a node. It ignores topology
+spreading, affinity between pods and host ports. A new node is assumed to be like the others of its group, or else like
+any other node. Neighbours: the COE, which asks the API; `clients.kubernetes_quantities`, which parses quantities;
+`disks`, which reads volumes.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,14 +18,14 @@ from jeroboam.coes.kubernetes.node_annotations import GROUP_LABEL
 from jeroboam.coes.kubernetes.node_ops import ClusterLoad, stays
 from jeroboam.domain.clusters import MASTER
 
-# What the cluster itself puts onto nodes that are not well.
+# The prefix of taints that the cluster itself sets on nodes that are not healthy.
 _PASSING = "node.kubernetes.io/"
 _KEEPS_AWAY = frozenset({"NoSchedule", "NoExecute"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _NodeShape:
-    """A node as the next one of a group would be."""
+    """The next node of a group, as it would be."""
 
     group: GroupShape
     labels: Mapping[str, str]
@@ -34,30 +35,30 @@ class _NodeShape:
 
 @dataclass(slots=True)
 class _PlannedNode:
-    """A node that would be made, and what is left of it."""
+    """A node that would be created, and its remaining capacity."""
 
     shape: _NodeShape
     remaining: Mapping[str, float] = field(default_factory=dict)
 
 
 def demand(plan: CoePlan, groups: Sequence[GroupShape], load: ClusterLoad) -> NodeDemand:
-    """What nodes, pods and volumes of the API come to."""
+    """Compute the demand from the nodes, pods and volumes of the API."""
     on_disks = [
         (disks.claim_of(volume), names) for volume in load.volumes if (names := disks.nodes_of(volume)) is not None
     ]
     local_claims = {claim for claim, _ in on_disks}
     holders: set[str] = set().union(*(names for _, names in on_disks))
     pending_pods = [pod for pod in load.pods if _waits(pod)]
-    # What a node's own disk holds goes with the node: it is no node without work.
+    # Volumes on a node's own disk would be lost with the node: such a node is not idle.
     busy = holders | {pod["spec"].get("nodeName") for pod in load.pods if not stays(pod)}
     idle = [member for member in plan.members if member.role != MASTER and member.name not in busy]
     node_shapes = [node_shape for shape in groups if (node_shape := _kind(shape, load.nodes, load.pods)) is not None]
     new: list[_PlannedNode] = []
-    # The largest first: what is small fits beside it.
+    # The largest pods first: small ones fit beside them.
     for pod in sorted(pending_pods, key=_size, reverse=True):
         if not disks.claims_of(pod) & local_claims:
             _place(pod, node_shapes, new)
-    # Where a node of the group has nothing to do already another one would help nobody.
+    # A group that has an idle node already needs no other one.
     ready = {node["metadata"]["name"] for node in load.nodes if _takes_work(node)}
     idle_groups = {member.group for member in idle if member.name in ready}
     extra_nodes = {shape.name: sum(node.shape.group.name == shape.name for node in new) for shape in groups}
@@ -76,7 +77,7 @@ def _takes_work(node: Mapping[str, Any]) -> bool:
 
 
 def _waits(pod: Mapping[str, Any]) -> bool:
-    """Whether the scheduler has found no node for it. What belongs to a node that is there waits for that one."""
+    """Whether the scheduler has found no node for the pod. A pod that belongs to an existing node does not count."""
     if pod["spec"].get("nodeName") or pod["metadata"].get("deletionTimestamp") or stays(pod):
         return False
     condition: Mapping[str, Any] = next(
@@ -91,7 +92,7 @@ def _size(pod: Mapping[str, Any]) -> tuple[float, float]:
 
 
 def _kind(shape: GroupShape, nodes: Sequence[dict[str, Any]], pods: Iterable[dict[str, Any]]) -> _NodeShape | None:
-    """What the next node of that group would be; None where no node can tell."""
+    """Return the shape of the group's next node; None when there is no node to compare with."""
     workers = [node for node in nodes if "node-role.kubernetes.io/control-plane" not in _labels(node)]
     group_nodes = [node for node in workers if _labels(node).get(GROUP_LABEL) == shape.name]
     example = next(iter(group_nodes or workers or nodes), None)
@@ -110,7 +111,7 @@ def _kind(shape: GroupShape, nodes: Sequence[dict[str, Any]], pods: Iterable[dic
 
 
 def _place(pod: Mapping[str, Any], node_shapes: Sequence[_NodeShape], new: list[_PlannedNode]) -> None:
-    """Find room for the pod on a node that is to be made anyway, or have one more made, if one can be."""
+    """Place the pod on a new node that is planned already, or plan one more if the group may grow."""
     requests = _requests(pod)
     for node in new:
         if _may_run(pod, node.shape) and within(requests, node.remaining):
@@ -141,7 +142,7 @@ def _may_run(pod: Mapping[str, Any], node_shape: _NodeShape) -> bool:
 
 
 def _meets(term: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """One that asks for fields of a node asks for one that is there already."""
+    """Whether the labels match the term. A term with `matchFields` means an existing node and never matches."""
     return not term.get("matchFields") and all(
         _holds(expression, labels) for expression in term.get("matchExpressions") or ()
     )
@@ -170,7 +171,7 @@ def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, str]) -> bool:
 
 
 def _requests(pod: Mapping[str, Any]) -> dict[str, float]:
-    """What the pod asks of a node: its containers together, or the largest of those that run before them."""
+    """Return the pod's requests: the sum of its containers, or the largest of its init containers."""
 
     def requests_of(container: Mapping[str, Any]) -> dict[str, float]:
         return amounts((container.get("resources") or {}).get("requests") or {})

@@ -1,6 +1,6 @@
-"""Moving the pods of a node away, and telling which ones stay and why.
+"""Draining a node: its pods are evicted, and those that stay are reported with the reason.
 
-Neighbours: the COE, which decides when; `fleet`, which asks the API.
+Neighbours: the COE, which decides when; `node_ops`, which uses the API.
 """
 
 import asyncio
@@ -11,16 +11,16 @@ from jeroboam.coes.kubernetes.node_ops import POLL_SECONDS, KubernetesNode, Node
 from jeroboam.domain.progress import Progress, list_some
 from jeroboam.kit.clock import Clock, DeadlineExceeded, within
 
-# Several nodes are drained at once, and the API has others to serve.
+# Several nodes are drained at once, and the API serves others too.
 _AT_ONCE = 8
 _GOING = "has not ended yet"
 
 
 async def empty(ops: NodeOps, node: KubernetesNode, *, seconds: float, clock: Clock, progress: Progress) -> None:
-    """Move the node's pods away, as far as disruption budgets let them go and time reaches.
+    """Evict the node's pods, as far as disruption budgets and time allow.
 
-    Pods that are left when time is up go down with the node; that is noted, with what kept them. An API that is slow
-    to answer makes it no longer.
+    Pods that remain when time is up go down with the node; that is noted, with the reason. A slow API does not extend
+    the time.
     """
     remaining: dict[str, str] = {}
     try:
@@ -35,7 +35,7 @@ async def empty(ops: NodeOps, node: KubernetesNode, *, seconds: float, clock: Cl
 async def _move_away(
     ops: NodeOps, node: KubernetesNode, remaining: dict[str, str], clock: Clock, progress: Progress
 ) -> None:
-    """Ask its pods to go until none is there; `remaining` has what is waited for, by pod."""
+    """Evict its pods until none remains; `remaining` holds what the drain waits for, by pod."""
     slots = asyncio.Semaphore(_AT_ONCE)
 
     async def ask(pod: Mapping[str, Any]) -> None:
@@ -55,7 +55,7 @@ async def _move_away(
 
 
 async def _ask_to_go(ops: NodeOps, pod: Mapping[str, Any]) -> str:
-    """Have the pod evicted unless it is on its way; what is waited for."""
+    """Evict the pod unless it is terminating; return what the drain waits for."""
     if is_going(pod):
         return _GOING
     return await ops.evict(pod) or _GOING

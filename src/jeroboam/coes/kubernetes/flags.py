@@ -1,9 +1,9 @@
-"""Options that users set on Kubernetes' own programs, as `--a=b --c=d` in a label: which there are, and which are ours.
+"""Options that users set on Kubernetes' own programs, as `--a=b --c=d` in a label: their parsing and validation.
 
-A program that is given an option that it does not know ends at once, and a cluster would wait for it until its
-deadline. So names are checked against `flags.toml`, which was asked of the programs, and values by `flag_values`.
-What would cut the cluster off from itself or undo its safety is refused, with the reason. Neighbours: `components` and
-`boot`, which hand them on; `options`, whose `check` asks.
+A program exits at once when it does not know an option, and the cluster would wait for it until its deadline. So names
+are checked against `flags.toml`, which was generated from the programs, and values by `flag_values`. Options that would
+break the cluster or its security are refused, with the reason. Neighbours: `components`, which writes the options into
+configuration; `options`, whose `check` calls this.
 """
 
 import functools
@@ -22,7 +22,7 @@ SCHEDULER = "kubescheduler_options"
 CONTROLLER_MANAGER = "kubecontroller_options"
 PROXY = "kubeproxy_options"
 ADMISSION = "admission_control_list"
-"""Admission plugins of the API server, with commas, beside those that it has anyway."""
+"""Admission plugins of the API server, with commas, besides its default ones."""
 
 _PROGRAMS = {
     KUBELET: "kubelet",
@@ -32,7 +32,7 @@ _PROGRAMS = {
 }
 _FLAG = re.compile(r"--([A-Za-z0-9][A-Za-z0-9-]*)(?:=(.*))?", re.DOTALL)
 
-# What is not for users to set, and why; the first that fits counts.
+# Options that users may not set, with the reason; the first match counts.
 _OWNED = tuple(
     (re.compile(names), reason)
     for names, reason in (
@@ -77,14 +77,14 @@ _REASONS = {
 }
 _GATES = "feature-gates"
 _VERSION = "kube_tag"
-# Each would keep the cluster from coming up.
+# With any of these the cluster would not come up.
 _PLUGINS = {
     "AlwaysDeny": "it lets nothing be made",
     "AlwaysPullImages": "images that nodes bring along come from no registry",
     "EventRateLimit": "it wants a file that nodes do not have",
     "ImagePolicyWebhook": "it wants a file that nodes do not have",
 }
-# kube-proxy reads a file, which wins over its options: what each of them is called there.
+# kube-proxy's configuration file overrides its options: the field of the file for each option.
 _PROXY = {
     "config-sync-period": ("duration", ("configSyncPeriod",)),
     "feature-gates": ("mapStringBool", ("featureGates",)),
@@ -101,7 +101,7 @@ _PROXY = {
 
 
 def check(labels: Mapping[str, str]) -> None:
-    """Raise `Invalid` for options that a program does not know, that are not for users to set, or cannot be."""
+    """Raise `Invalid` for options that a program does not know, that users may not set, or with bad values."""
     for label in _PROGRAMS:
         of(label, labels)
     proxy(labels)
@@ -109,7 +109,7 @@ def check(labels: Mapping[str, str]) -> None:
 
 
 def of(label: str, labels: Mapping[str, str]) -> list[tuple[str, str]]:
-    """The options that this label sets, without dashes, each with its value. Raises `Invalid` as `check` does."""
+    """Return the label's options as pairs of name (without dashes) and value. Raises `Invalid` as `check` does."""
     kinds = _known()[_PROGRAMS[label]]
     options = _split(label, labels.get(label, ""))
     for name, value in options:
@@ -129,7 +129,7 @@ def of(label: str, labels: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def proxy(labels: Mapping[str, str]) -> dict[str, object]:
-    """What the options of kube-proxy mean in its configuration file. Raises `Invalid` as `check` does."""
+    """Return kube-proxy's options as fields of its configuration file. Raises `Invalid` as `check` does."""
     config: dict[str, object] = {}
     for name, value in _split(PROXY, labels.get(PROXY, "")):
         if name not in _PROXY:
@@ -150,7 +150,7 @@ def proxy(labels: Mapping[str, str]) -> dict[str, object]:
 
 
 def admission(labels: Mapping[str, str]) -> list[str]:
-    """The admission plugins that the API server runs beside its own. Raises `Invalid` for one that it has not."""
+    """Return the admission plugins besides the default ones. Raises `Invalid` for an unknown plugin."""
     plugins = [word.strip() for word in labels.get(ADMISSION, "").split(",") if word.strip()]
     for name in plugins:
         if name not in _known()["admission"]:
@@ -161,7 +161,7 @@ def admission(labels: Mapping[str, str]) -> list[str]:
 
 
 def words(options: Sequence[tuple[str, str]]) -> list[str]:
-    """Options as words of a command line."""
+    """Return options as arguments of a command line."""
     return [f"--{name}={value}" for name, value in options]
 
 
@@ -192,7 +192,7 @@ def _check_gates(label: str, value: str) -> None:
 
 
 def _plain(kind: str, value: str) -> object:
-    """A value as a configuration file has it."""
+    """Return the value as a configuration file has it."""
     if kind == "int":
         return int(value)
     if kind == "bool":
@@ -206,7 +206,7 @@ def _plain(kind: str, value: str) -> object:
 
 @functools.cache
 def _known() -> Mapping[str, Mapping[str, str]]:
-    """By program, what each of its options takes; feature gates and admission plugins are there by name, too."""
+    """Return the type of each option by program and name; feature gates and admission plugins are listed too."""
     table = tomllib.loads((files(__package__) / "flags.toml").read_text())
     return {
         program: {name: kind for kind, names in kinds.items() for name in names.split()}

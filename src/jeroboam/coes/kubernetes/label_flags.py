@@ -1,11 +1,11 @@
-"""Labels that say yes or no. Neighbours: every module here that reads labels."""
+"""Boolean labels. Neighbours: every module here that reads labels."""
 
 from jeroboam.domain.booleans import read_flag
 from jeroboam.domain.errors import bad_label
 
 
 def flag(name: str, value: str | None) -> bool:
-    """A label that says yes or no; without it, no. Raises `Invalid` for another word."""
+    """Return the value of a boolean label; False without it. Raises `Invalid` for another value."""
     if value is None:
         return False
     is_set = read_flag(value)

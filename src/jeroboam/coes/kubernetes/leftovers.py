@@ -1,8 +1,8 @@
-"""What a cluster has of nodes that are gone: volumes that lay on their disks, and pods that wait for such a volume.
+"""What removed nodes leave in a cluster: volumes that were on their disks, and pods that wait for such a volume.
 
-A volume that nobody claims any more goes; its provisioner would look for the node for ever. One that is claimed stays
-until its user gives it up, and the cluster's health says who waits for it. Neighbours: the COE, which asks; `disks`,
-which reads volumes.
+A volume without a claim is removed, because its provisioner would look for the node for ever. A volume with a claim
+stays until its user deletes the claim, and the cluster's health shows the pods that wait for it. Neighbours: the COE,
+which calls; `disks`, which reads volumes.
 """
 
 import asyncio
@@ -23,27 +23,27 @@ _PROVISIONER = "rancher.io/local-path"
 _PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 _UNCLAIMED = frozenset({"Released", "Failed"})
 _OVER = frozenset({"Succeeded", "Failed"})
-# A health that named every one of thousands would help nobody.
+# The health shows this many names; there may be thousands.
 _NAMED = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GoneNodeObjects:
-    """What was found."""
+    """What removed nodes have left."""
 
     nodes: frozenset[str] = frozenset()
-    """Names of nodes that are gone and of which something is left that can go too."""
+    """Names of removed nodes with objects that can be removed too."""
     waiting: Mapping[str, str] = field(default_factory=dict)
-    """Pods by namespace and name, each with what it waits for."""
+    """What pods wait for, by their namespace and name."""
 
     def reason(self) -> str:
-        """What users of the cluster have to know; empty when nobody waits."""
+        """Return the text for users of the cluster; empty when no pod waits."""
         pod_reasons = [f"pod {name} waits for {reason}" for name, reason in sorted(self.waiting.items())]
         return list_some(pod_reasons, most=_NAMED)
 
 
 async def find(api: KubernetesApi, present: Collection[str]) -> GoneNodeObjects:
-    """What is left of nodes that are not among these."""
+    """Find what nodes have left that are not in `present`."""
     volumes = (await api.get(_VOLUMES, "asking the cluster for its volumes"))["items"]
     lost_volumes = disks.lost(volumes, present)
     if not lost_volumes:
@@ -56,7 +56,7 @@ async def find(api: KubernetesApi, present: Collection[str]) -> GoneNodeObjects:
 
 
 async def clear(api: KubernetesApi, names: Collection[str], present: Collection[str]) -> None:
-    """Remove what is left of nodes with these names, as far as they are not present and nobody claims it."""
+    """Remove what the named nodes have left, if they are not present and no claim uses it."""
     volumes = (await api.get(_VOLUMES, "asking the cluster for its volumes"))["items"]
     removable = [volume for volume in disks.lost(volumes, present) if _may_go(volume)]
     removable = [volume for volume in removable if (disks.nodes_of(volume) or set()) & set(names)]
@@ -71,14 +71,14 @@ async def clear(api: KubernetesApi, names: Collection[str], present: Collection[
 
 async def _remove(api: KubernetesApi, name: str) -> None:
     action = f"removing volume {name}, whose node is gone"
-    # Its provisioner would hold it until it has cleared the folder, which went with the node.
+    # The provisioner's finalizer would keep the volume until its folder is cleared, which is gone with the node.
     with suppress(ObjectNotFound):
         await api.patch(f"{_VOLUMES}/{name}", {"metadata": {"finalizers": None}}, action)
     await api.delete(f"{_VOLUMES}/{name}", action)
 
 
 def _may_go(volume: Mapping[str, Any]) -> bool:
-    """Whether it is one of ours that nobody claims and that nobody wants kept."""
+    """Whether the volume is of our provisioner, has no claim and is not to be retained."""
     notes = volume["metadata"].get("annotations") or {}
     ours = notes.get(_PROVISIONED_BY) == _PROVISIONER
     is_unclaimed = (volume.get("status") or {}).get("phase") in _UNCLAIMED

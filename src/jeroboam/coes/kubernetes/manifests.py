@@ -1,10 +1,9 @@
-"""Pods, services and replication controllers of users inside a Kubernetes cluster: what the API of 2015 makes there.
+"""Pods, services and replication controllers that the 2015 API creates inside a Kubernetes cluster.
 
-They lie in the namespace `default`, as they did in 2015, under the names in their manifests. Which object is whose is
-told by a label with our uuid that we have set ourselves, never by names: what somebody else made under the same name,
-or with such a label, is left alone. An object is
-made by a create, which cannot take another's for its own, and changed by a server-side apply, which leaves the fields
-of others alone. Neighbours: the COE, which has one.
+They are in the namespace `default`, as in 2015, under the names in their manifests. An object is ours when it has a
+label with our uuid that we have set ourselves; its name does not count. Objects of others with the same name or label
+are not touched. An object is created with a create request, which cannot overwrite another one, and changed with a
+server-side apply, which keeps the fields of others. Neighbours: the COE, which has one.
 """
 
 import asyncio
@@ -27,13 +26,13 @@ _PLURALS = {
     BayManifestKind.SERVICE: "services",
     BayManifestKind.RC: "replicationcontrollers",
 }
-# A word that Kubernetes does not know is an error of whoever wrote it, and not left out in silence.
+# An unknown field is an error and is not dropped silently.
 _STRICT = "&fieldValidation=Strict"
 _TRIAL = "&dryRun=All"
-# For so long one call waits for an object that goes away.
+# How long one call waits for an object that is being deleted.
 _GOING_SECONDS = 3.0
 _POLL_SECONDS = 0.2
-# What a container waits for on its usual way.
+# Reasons for waiting that are normal while a container starts.
 _USUAL = frozenset({"ContainerCreating", "PodInitializing"})
 _LONGEST_WORDS = 500
 
@@ -41,7 +40,7 @@ _S = BayManifestStatus
 
 
 class KubernetesManifests:
-    """The contract `Manifests` for Kubernetes."""
+    """The contract `ManifestClient` for Kubernetes."""
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
@@ -79,7 +78,7 @@ def _path(kind: BayManifestKind, name: str = "") -> str:
 
 
 async def _labelled(api: KubernetesApi, selector: str) -> list[tuple[BayManifestKind, dict[str, Any]]]:
-    """The objects of all three kinds with that label."""
+    """Return our objects of all three kinds that match the label selector."""
 
     async def list_kind(kind: BayManifestKind) -> list[tuple[BayManifestKind, dict[str, Any]]]:
         path = f"{_path(kind)}?labelSelector={selector}"
@@ -90,10 +89,10 @@ async def _labelled(api: KubernetesApi, selector: str) -> list[tuple[BayManifest
 
 
 def _is_marked(resource: Mapping[str, Any]) -> bool:
-    """Whether it was we who gave the object its label: the API keeps account of who set which field.
+    """Whether we have set the object's label: the API records which manager set which field.
 
-    That keeps what was copied with its labels apart. It is no proof against an administrator of the cluster, who can
-    name himself as he likes, and has every right over these objects anyway.
+    So objects that somebody copied with their labels are not taken for ours. It does not protect against an
+    administrator of the cluster, who can use any manager name, and who may change these objects anyway.
     """
     for entry in resource["metadata"].get("managedFields") or ():
         fields = (entry.get("fieldsV1") or {}).get("f:metadata") or {}
@@ -103,7 +102,7 @@ def _is_marked(resource: Mapping[str, Any]) -> bool:
 
 
 async def _had(api: KubernetesApi, want: DesiredManifest, trial: str = "") -> dict[str, Any]:
-    """Make it, or change the one that is there; the object. With the word for a trial nothing is kept of it."""
+    """Create or update the object and return it. With `trial` (dry run) nothing is stored."""
     title = f"{CALLED[want.kind]} {want.name}"
     path = _path(want.kind, want.name)
     try:
@@ -118,7 +117,7 @@ async def _had(api: KubernetesApi, want: DesiredManifest, trial: str = "") -> di
             raise Permanent(f"there is another {title} in the cluster, which was not made here")
         if _is_going(resource):
             raise Temporary(f"the former {title} is still on its way out of the cluster")
-        # The one that was found and no other: somebody may put another in its place at any moment.
+        # The uid makes sure that this object is changed, even if somebody replaces it at this moment.
         body = _body(want, uid=resource["metadata"]["uid"])
         await _own(api, path, resource, f"changing {title}")
         return await api.apply(path, body, f"changing {title}", also=_STRICT + trial)
@@ -135,15 +134,14 @@ def _body(want: DesiredManifest, *, uid: str | None = None) -> dict[str, Any]:
 
 
 def _words(reason: str) -> str:
-    """Without what follows the first line: it may show the whole object, with all that somebody put into it."""
+    """Return the first line. The others may show the whole object with the user's data."""
     return reason.partition("\n")[0][:_LONGEST_WORDS]
 
 
 async def _own(api: KubernetesApi, path: str, resource: Mapping[str, Any], action: str) -> None:
-    """Have the fields that our create set count as applied, so that an apply which leaves one out removes it.
+    """Mark the fields that our create request set as applied, so that an apply without one of them removes it.
 
-    It changes nothing of the object but who is said to have set what, so a trial may do it: it would not be told the
-    truth without.
+    It changes only the recorded managers of fields. So a trial does it too, since its result would be wrong otherwise.
     """
     for number, entry in enumerate(resource["metadata"].get("managedFields") or ()):
         if (entry.get("manager"), entry.get("operation"), entry.get("subresource")) == (MANAGER, "Update", None):
@@ -162,7 +160,7 @@ async def _own(api: KubernetesApi, path: str, resource: Mapping[str, Any], actio
 
 async def _delete(api: KubernetesApi, kind: BayManifestKind, resource: Mapping[str, Any]) -> None:
     meta = resource["metadata"]
-    # A controller takes its pods along, and is there until they are gone.
+    # The pods of a controller are deleted first; the controller exists until they are gone.
     options = {"propagationPolicy": "Foreground", "preconditions": {"uid": meta["uid"]}}
     await api.delete(_path(kind, meta["name"]), f"removing {CALLED[kind]} {meta['name']}", how=options)
 
@@ -171,7 +169,7 @@ def _is_going(resource: Mapping[str, Any]) -> bool:
     return bool(resource["metadata"].get("deletionTimestamp"))
 
 
-# ------------------------------------------------------------------------------------------------- what is to be seen
+# ------------------------------------------------------------------------------------------------- states of objects
 
 
 def _seen(kind: BayManifestKind, resource: Mapping[str, Any]) -> ManifestState:
@@ -197,7 +195,7 @@ def _pod(resource: Mapping[str, Any]) -> tuple[BayManifestStatus, str | None]:
 
 
 def _pod_reasons(status: Mapping[str, Any]) -> Iterator[str]:
-    """Why it is not as it might be, the most telling first."""
+    """Yield the reasons why the pod does not run, the most specific one first."""
     for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
         waiting_state = container.get("state", {}).get("waiting", {})
         if waiting_state and waiting_state.get("reason") not in _USUAL:

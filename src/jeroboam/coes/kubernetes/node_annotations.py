@@ -1,7 +1,7 @@
-"""Labels and taints of a node, as its group has them: what was given goes again when the group has it no more.
+"""Labels and taints that a node gets from its node group, and their removal when the group does not have them any more.
 
-What we gave is written beside it, in an annotation; whatever users put on a node themselves stays. Pure. Neighbours:
-`fleet`, which sends what comes out.
+An annotation records which ones we have set; labels and taints that users set on a node are kept. Pure. Neighbours:
+`node_ops`, which sends the patch.
 """
 
 import json
@@ -23,9 +23,9 @@ Taint = Mapping[str, str]
 def change(
     labels: Mapping[str, str], taints: Sequence[Taint], annotations: Mapping[str, str], member: Member
 ) -> dict[str, Any]:
-    """What to merge into a node with these to make it the member's; empty when it is.
+    """Return the merge patch that gives the node the member's labels and taints; empty when it has them.
 
-    Taints are a list, which is replaced as a whole: who sends it has to see to it that nobody else writes meanwhile.
+    Taints are a list, which is replaced as a whole: the sender has to exclude concurrent writes.
     """
     role = "control-plane" if member.role == MASTER else "worker"
     own_labels = {NODE_LABEL: member.uuid, GROUP_LABEL: member.group, f"{_ROLE}{role}": ""}
@@ -50,7 +50,7 @@ def change(
 
 
 def _given(annotations: Mapping[str, str]) -> dict[str, list[str]]:
-    """What the node was given; a text of somebody else's tells nothing."""
+    """Return the names of labels and taints that we have set; empty for an annotation that is not ours."""
     try:
         record = json.loads(annotations.get(GIVEN, "{}"))
         return {kind: [str(name) for name in record.get(kind, ())] for kind in ("labels", "taints")} if record else {}
@@ -59,7 +59,7 @@ def _given(annotations: Mapping[str, str]) -> dict[str, list[str]]:
 
 
 def _name(taint: Taint) -> str:
-    """What tells a taint from others on the same node."""
+    """Return what identifies the taint on a node."""
     return f"{taint['key']}:{taint['effect']}"
 
 

@@ -1,10 +1,10 @@
-"""How a server becomes a node of a Kubernetes cluster: files and commands, for a master and for a worker.
+"""The script that makes a server a node of a Kubernetes cluster: files and commands, for masters and for workers.
 
-All nodes may boot at the same moment: every kubelet has a client certificate of the cluster's authority from the
-start, and waits for the API by itself. A master makes its own control plane with kubeadm, from authorities that are
-laid into it; what lies in /etc is made again at every boot, what has to last is in the node's volume. What the node
-image promises is said in `jeroboam.nodeimages.kubernetes`. Neighbours: `components` (what the programs are set to);
-the COE, which asks.
+All nodes may boot at the same moment: every kubelet has a client certificate of the cluster's authority from the start,
+and waits for the API by itself. A master creates its own control plane with kubeadm, from authorities in its files.
+Files in /etc are written again at every boot; persistent data is in the node's volume. The module
+`jeroboam.nodeimages.kubernetes` documents what the node image provides. Neighbours: `components` (the configuration of
+the programs); the COE, which calls.
 """
 
 import base64
@@ -44,7 +44,7 @@ _KUBELET_ACCESS = "/etc/kubernetes/kubelet.conf"
 _ETCD_MEMBER = "/etc/kubernetes/etcd_member.sh"
 _NODE = "/etc/kubernetes/node.sh"
 _BOOTED = "/etc/kubernetes/booted-with"
-# What kubeadm makes by itself; what is there from an earlier boot may be of an authority that is over.
+# The files that kubeadm creates. Those of an earlier boot may be of an authority that was replaced.
 _LEAVES = "rm -f " + " ".join(
     [
         f"{PKI}/{name}.{end}"
@@ -57,7 +57,7 @@ _LEAVES = "rm -f " + " ".join(
     + [f"/etc/kubernetes/{name}.conf" for name in ("admin", "super-admin", "controller-manager", "scheduler")]
 )
 _FOLDERS = {"main": "ca", "etcd": "etcd/ca", "front-proxy": "front-proxy-ca"}
-# Of `kubeadm init` a node does what needs no API; what needs one comes afterwards, when there is one.
+# Phases of `kubeadm init` that need an API. They run afterwards, when the API is there.
 _LATER = (
     "preflight,kubelet-start,wait-control-plane,upload-config,upload-certs,mark-control-plane,bootstrap-token,"
     "kubelet-finalize,addon,show-join-command"
@@ -65,9 +65,9 @@ _LATER = (
 
 
 def script(plan: CoePlan, member: Member, clock: Clock) -> NodeScript:
-    """How that node boots."""
+    """Return the script that the node boots with."""
     machine_id = MachineId.of(plan, member, clock.now())
-    # Where the kernel knows no uuid of the system, the kubelet takes the machine's id for it.
+    # Without a system uuid in the kernel, the kubelet uses the machine id instead.
     write_machine_id = (
         "sh",
         "-c",
@@ -87,8 +87,8 @@ def script(plan: CoePlan, member: Member, clock: Clock) -> NodeScript:
     if is_master:
         return _master(plan, member, _files(plan, member, clock), (write_machine_id, size), (*beside, stay))
     ca = NodeFile(path=f"{PKI}/ca.crt", content=plan.authorities["main"].trusted.encode())
-    # What runs is kept: new ones read what is there by then, and pods run on meanwhile.
-    # A kubelet that was started before this file was thought of reads the usual one.
+    # Programs are restarted by `keep` and then read the new files; pods run on meanwhile.
+    # A kubelet of an earlier release reads /etc/machine-id instead of this file.
     rewrite_machine_id = (
         f"[ -e {_BOOTED} ] || {{ rm -f /etc/machine-id; ln -s {_BOOTED} /etc/machine-id; }}; "
         f"echo {machine_id} >{_BOOTED}"
@@ -110,7 +110,7 @@ def _master(
     first: tuple[tuple[str, ...], ...],
     last: tuple[tuple[str, ...], ...],
 ) -> NodeScript:
-    """A master, from what every node has, and does first and last."""
+    """Return a master's script, given the files of every node and the first and last commands."""
     config = b"---\n".join(_json(document) + b"\n" for document in kubeadm(plan, member))
     init = f'sed -i "s/@VERSION@/$(kubeadm version -o short)/" {_KUBEADM}'
     etcd_commands = _etcd(plan, member)
@@ -128,19 +128,19 @@ def _master(
 
 
 def _programs(plan: CoePlan) -> dict[str, str]:
-    """What runs beside a node's kubelet, with the name of its process."""
+    """Return the programs that run beside the kubelet, with the names of their processes."""
     has_custom_network = network.driver(plan.template) == network.OWN
     return {"kube-proxy": "kube-proxy"} if has_custom_network else {"kube-proxy": "kube-proxy", "flannel": "flanneld"}
 
 
 def _beside(plan: CoePlan, member: Member, program: str) -> tuple[str, ...]:
-    """The command that starts it."""
+    """Return the command that starts the program in the background."""
     words = " ".join(["/usr/lib/jeroboam/keep", "sh", _NODE, program, *_server(plan, member), member.name])
     return ("sh", "-c", f"{words} &")
 
 
 def _files(plan: CoePlan, member: Member, clock: Clock) -> list[NodeFile]:
-    """What every node has."""
+    """Return the files of every node."""
 
     def access(path: str, name: str, organizations: Sequence[str] = ()) -> NodeFile:
         content = _access(plan, member, clock, common_name=name, organizations=organizations)
@@ -165,12 +165,12 @@ def _files(plan: CoePlan, member: Member, clock: Clock) -> list[NodeFile]:
 
 
 def _shipped(path: str) -> NodeFile:
-    """The file of that name that lies beside this module."""
+    """Return the file of that name from this package."""
     return NodeFile(path=path, content=(files(__package__) / path.rpartition("/")[2]).read_bytes())
 
 
 def _etcd(plan: CoePlan, member: Member) -> tuple[tuple[str, ...], ...]:
-    """The commands that find out how this master's etcd comes together with the others'."""
+    """Return the commands that find out how this master's etcd joins the other members; empty for a single master."""
     if len(plan.masters) == 1:
         return ()
     initial_cluster = ",".join(f"{master.name}=https://{master.address}:2380" for master in plan.masters)
@@ -187,7 +187,7 @@ def _etcd(plan: CoePlan, member: Member) -> tuple[tuple[str, ...], ...]:
 
 
 def _authorities(plan: CoePlan) -> list[NodeFile]:
-    """What a master signs with."""
+    """Return the certificates and keys of the authorities, which a master signs with."""
     files = []
     for kind, name in _FOLDERS.items():
         authority = plan.authorities[kind]
@@ -202,8 +202,8 @@ def _authorities(plan: CoePlan) -> list[NodeFile]:
 
 
 def _serving(plan: CoePlan, member: Member, clock: Clock) -> list[NodeFile]:
-    """What the kubelet shows to those who ask it, which they can look at."""
-    # Masters are told first: they accept the newest, whatever they show themselves.
+    """Return the serving certificate of the kubelet and its key."""
+    # Masters load new authorities first: they trust the newest one before they use it themselves.
     main = plan.authorities["main"].newest
     certificate = issue(
         ca=KeyPair(pem=main.pem, key=main.key),
@@ -223,7 +223,7 @@ def _serving(plan: CoePlan, member: Member, clock: Clock) -> list[NodeFile]:
 def _access(
     plan: CoePlan, member: Member, clock: Clock, *, common_name: str, organizations: Sequence[str]
 ) -> dict[str, Any]:
-    """A program's way from that node to the API, with a certificate that says who it is."""
+    """Return a program's kubeconfig on that node, with a client certificate."""
     main = plan.authorities["main"]
     newest = main.newest
     certificate = issue(
@@ -253,7 +253,7 @@ def _access(
 
 
 def _server(plan: CoePlan, member: Member) -> tuple[str, str]:
-    """Address and port of the API server that this node asks: a master its own."""
+    """Return address and port of the API server that this node uses; a master uses its own."""
     if member.role == MASTER:
         return member.address, str(port(plan))
     return plan.balancer or plan.masters[0].address, str(port(plan))
@@ -268,5 +268,5 @@ def _b64(content: bytes) -> str:
 
 
 def _json(content: dict[str, Any]) -> bytes:
-    """JSON is YAML too, and every program here reads it."""
+    """Return the content as JSON, which is valid YAML for every program here."""
     return json.dumps(content, indent=1).encode()

@@ -1,6 +1,6 @@
-"""What the cluster's API said of its nodes, in the words of the contract. Pure.
+"""The observed state of a cluster, computed from the API's answers. Pure.
 
-Neighbours: `fleet`, which asks; the COE, which hands it on.
+Neighbours: `node_ops`, which asks the API; the COE, which returns the state.
 """
 
 import datetime as dt
@@ -25,7 +25,7 @@ def observed(
     version: str,
     now: dt.datetime,
 ) -> CoeObserved:
-    """What the cluster said in all."""
+    """Return the observed state of the cluster."""
     members = states(plan, nodes, silent)
     planned_names = {member.name for member in plan.members}
     reasons = {"api": "ok"}
@@ -50,7 +50,7 @@ def observed(
         due=tuple(due),
         api_address=api(plan),
         members=members,
-        # Also those of which only what lay on them is left: they are taken out the same way.
+        # Removed nodes with volumes left are listed too: they are removed in the same way.
         strangers=tuple(sorted({node.name for node in nodes if node.name not in planned_names} | gone_objects.nodes)),
         coe_version=version,
         container_version=next((node.runtime.rpartition("/")[2] for node in nodes if node.name in planned_names), None),
@@ -58,7 +58,7 @@ def observed(
         health_reasons=reasons | short,
         conditions=(
             options.honoured(plan.labels),
-            # Its proxy works with nftables, and needs no IPVS.
+            # kube-proxy works with nftables and needs no IPVS.
             Condition(type="VirtualIPs", status=True),
             *network.conditions(plan, nodes),
         ),
@@ -66,7 +66,7 @@ def observed(
 
 
 def states(plan: CoePlan, nodes: Sequence[KubernetesNode], silent: Mapping[str, str]) -> tuple[MemberState, ...]:
-    """One for each member. `silent` are masters that do not answer themselves, by uuid, and why."""
+    """Return one state for each member. `silent` has the masters that do not answer: the reason by uuid."""
     nodes_by_name = {node.name: node for node in nodes}
     return tuple(
         _state(plan, member, nodes_by_name.get(member.name), silent.get(member.uuid)) for member in plan.members
@@ -74,7 +74,7 @@ def states(plan: CoePlan, nodes: Sequence[KubernetesNode], silent: Mapping[str, 
 
 
 def stands(node: KubernetesNode, member: Member) -> bool:
-    """Whether the node's kubelet is one of the member's build."""
+    """Whether the node's kubelet has the member's build."""
     return MachineId.said(node.machine).build == build_id(member)
 
 

@@ -1,7 +1,7 @@
-"""Docker Swarm: nodes whose Engines form one swarm, reached at the Engine API with the cluster's certificates.
+"""The COE for Docker Swarm: the Engines of the nodes form one swarm, reached at the Engine API with its certificates.
 
-Neighbours: `swarm_api` (the calls), the provider that boots nodes with our script, the conductor that asks. Which
-Engine is which node is told by labels that the script gives each Engine, never by names or addresses.
+Neighbours: `engines` (the requests), `containers`, `drains`, `options`; the conductor, which calls. Engines are
+identified by labels that the script sets on each Engine, never by names or addresses.
 """
 
 import asyncio
@@ -36,17 +36,17 @@ from jeroboam.kit.clock import Clock
 from jeroboam.kit.tasks import Tasks
 from jeroboam.kit.x509 import SERVER, KeyPair, issue
 
-# How long one call waits: for Engines that boot, for nodes that joined.
+# The longest wait of one call: for Engines that boot, for nodes that have joined.
 _BOOT_SECONDS = 10.0
 _SETTLE_SECONDS = 10.0
 
-# What Magnum's own templates call a driver that Engines know by another name; None leaves the choice to the Engine.
+# Magnum's names of storage drivers that have another name in the Engine; None: the Engine chooses.
 _STORAGE_DRIVERS = {"overlay": "overlay2", "devicemapper": None}
 _FOLDER = "/etc/docker"
 
 
 class SwarmCoe(SwarmContainers):
-    """The contract `Coe` for Docker Swarm, with what `SwarmContainers` adds."""
+    """The contract `Coe` for Docker Swarm, and `SupportsContainers` through `SwarmContainers`."""
 
     def __init__(self, *, clock: Clock) -> None:
         super().__init__(clock=clock)
@@ -152,7 +152,7 @@ class SwarmCoe(SwarmContainers):
         return self.authorities
 
     async def announce(self, plan: CoePlan) -> None:
-        """Nothing in a Swarm knows its authority but its Engines."""
+        """Do nothing: only the Engines of a swarm use its authority."""
 
     async def stale(self, plan: CoePlan, authorities: Mapping[str, Authority]) -> Sequence[str]:
         async with self._fleet(plan) as engines:
@@ -173,14 +173,14 @@ class SwarmCoe(SwarmContainers):
         return SwarmEngines(authority=plan.authorities["main"], port=_port(plan.template), clock=self._clock)
 
     async def _manager(self, engines: SwarmEngines, plan: CoePlan, *, patience: float) -> str | None:
-        """The address of a master that manages a swarm; None when all answered and none is in one.
+        """Return the address of a master that manages a swarm; None when all masters answered and none is in a swarm.
 
-        Raises `Temporary` while some do not answer and the others are in none: a second swarm beside a first whose
-        managers are only away would lose all that runs in it.
+        Raises `Temporary` while some do not answer and the others are in no swarm. A second swarm would lose all work
+        of the first one, whose managers may only be unreachable.
         """
         masters = [member.address for member in plan.members if member.role == MASTER]
         silent: list[str] = []
-        # A master's failure is read from its task.
+        # The failure of a master is read from its task.
         tasks = Tasks(lambda _name, _error: None)
         try:
             pending = {tasks.start(master, engines.standing(master, patience=patience)) for master in masters}
@@ -205,7 +205,7 @@ class SwarmCoe(SwarmContainers):
         return first
 
     async def _bring_in(self, engines: SwarmEngines, manager: str, plan: CoePlan, progress: Progress) -> dict[str, str]:
-        """Join every planned member that is not a ready node yet; why it could not be done, by node uuid."""
+        """Join every planned member that is not a ready node yet; return the failures by node uuid."""
         nodes, tokens = await asyncio.gather(engines.nodes(manager), engines.tokens(manager))
         ids = {node.id for node in nodes}
         ready_uuids = {node.uuid for node in nodes if node.ready}
@@ -236,7 +236,7 @@ class SwarmCoe(SwarmContainers):
     async def _settled(
         self, engines: SwarmEngines, manager: str, plan: CoePlan, troubles: dict[str, str], progress: Progress
     ) -> list[SwarmNode]:
-        """The swarm's nodes once every member that could join is ready, or when waiting takes too long."""
+        """Wait until every member that could join is ready or time is up; return the nodes of the swarm."""
         expected_uuids = {member.uuid for member in plan.members} - troubles.keys()
         until = self._clock.monotonic() + _SETTLE_SECONDS
         while True:
@@ -247,9 +247,9 @@ class SwarmCoe(SwarmContainers):
             await self._clock.sleep(POLL_SECONDS)
 
     async def _label(self, engines: SwarmEngines, manager: str, plan: CoePlan, nodes: Sequence[SwarmNode]) -> None:
-        """Give nodes the labels of their groups, for placement constraints, and work to those that are well again.
+        """Set the labels of node groups on nodes, for placement constraints, and activate drained nodes that are ready.
 
-        What users added or decided stays.
+        Labels and availability that users have set are kept.
         """
         members = {member.uuid: member for member in plan.members}
         former = {node.uuid: node.spec for node in sorted(nodes, key=lambda node: node.version) if not node.ready}
@@ -258,7 +258,7 @@ class SwarmCoe(SwarmContainers):
             member = members.get(node.uuid or "")
             if member is not None:
                 has = node.spec.get("Labels") or {}
-                # A membership that was made anew knows nothing yet: what its user gave the former one holds for it.
+                # A new membership of a node has no settings yet: it gets those of the former one.
                 is_new = node.ready and swarm_options.GROUP_LABEL not in has
                 before = former.get(node.uuid) if is_new else None
                 spec = node.spec if before is None else before
@@ -275,7 +275,7 @@ class SwarmCoe(SwarmContainers):
     async def _drop_former_lives(
         self, engines: SwarmEngines, manager: str, nodes: Sequence[SwarmNode]
     ) -> list[SwarmNode]:
-        """Forget entries of nodes that came back as new ones: same node of ours, other identity in the swarm."""
+        """Remove former entries of nodes that have joined again: the same node of ours, another id in the swarm."""
         lives: dict[str, list[SwarmNode]] = defaultdict(list)
         for node in nodes:
             if node.uuid is not None:
@@ -290,7 +290,7 @@ class SwarmCoe(SwarmContainers):
 
 
 def _on_its_way(membership: SwarmMembership, ids: set[str]) -> bool:
-    """Whether that Engine is in this very swarm and needs time, not help."""
+    """Whether the Engine is a member of this swarm already and only needs time."""
     return membership.state in {"active", "pending"} and membership.node_id in ids
 
 
@@ -331,7 +331,7 @@ def _daemon(template: TemplateSpec, member: Member) -> bytes:
 
 
 def _observed(plan: CoePlan, nodes: Sequence[SwarmNode], version: str, troubles: dict[str, str]) -> CoeObserved:
-    """What the manager's list means for the plan; of a node's several lives the ready one counts."""
+    """Return the observed state from the manager's node list. Of several entries of a node the ready one counts."""
     members = _states(plan, nodes, troubles)
     planned_uuids = {member.uuid for member in plan.members}
     reasons = {"api": "ok"}
@@ -358,7 +358,7 @@ def _states(plan: CoePlan, nodes: Sequence[SwarmNode], troubles: Mapping[str, st
 
 
 def _unhonoured(plan: CoePlan) -> tuple[Condition, ...]:
-    """What of the plan Swarm has no word for."""
+    """Return the conditions for labels and taints that Swarm does not support."""
     conditions = [swarm_options.honoured(plan.labels)]
     if any(member.taints for member in plan.members):
         text = "Swarm has no taints: use placement constraints on node labels."

@@ -1,8 +1,8 @@
-"""Single containers inside a Swarm cluster, on the Engines of its masters: what the API of 2015 makes there.
+"""Single containers that the 2015 API creates inside a Swarm cluster, on the Engines of its masters.
 
-They are plain containers and no services, since a service cannot be paused, entered or read like one container; and
-they lie on the first master, whose address is the cluster's own (docs/decisions/0009). Which container is which is
-told by a label, never by names. Neighbours: `swarm_api` (the Engines), `swarm`, which is this too.
+They are plain containers and not services, because a service cannot be paused and has no commands or logs of a single
+container. They run on the first master, whose address is the cluster's own (docs/decisions/0009). Containers are
+identified by a label, never by names. Neighbours: `engines`; `coe`, whose `SwarmCoe` inherits from this.
 """
 
 import asyncio
@@ -30,15 +30,15 @@ from jeroboam.kit.clock import Clock
 WORKLOAD_LABEL = "jeroboam.workload"
 WORKLOAD_NAME_LABEL = "jeroboam.workload-name"
 
-# How long the Engine waits for a container that is asked to end.
+# How long the Engine waits for a container to stop.
 _STOP_SECONDS = 10
-# The Engine calls some of what a state forbids a fault of its own.
+# The states that actions need: the Engine reports some wrong states as an internal error.
 _NEEDS = {ContainerAction.PAUSE: RuntimeState.RUNNING, ContainerAction.UNPAUSE: RuntimeState.PAUSED}
 _DONE = {ContainerAction.PAUSE: RuntimeState.PAUSED, ContainerAction.UNPAUSE: RuntimeState.RUNNING}
 
 
 class SwarmContainers:
-    """The contract `RunsContainers` for Docker Swarm."""
+    """The contract `SupportsContainers` for Docker Swarm."""
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
@@ -118,9 +118,9 @@ def _masters(plan: CoePlan) -> list[str]:
 
 
 async def _listed(engine: aiodocker.Docker, label: str) -> list[DockerContainer]:
-    """The containers of that Engine with the label that were made here, in any state.
+    """Return our containers of that Engine with the label, in any state.
 
-    Images have labels too, and whoever has the cluster's certificates sets what he likes: the name has to fit.
+    Images have labels too, and users of the cluster can set any label: so the name has to match as well.
     """
     with speaking("asking a master of the cluster for its containers"):
         containers = await engine.containers.list(all=1, filters=json.dumps({"label": [label]}))
@@ -137,7 +137,10 @@ def _engine_name(uuid: str) -> str:
 
 
 async def _find(engines: SwarmEngines, plan: CoePlan, uuid: str) -> DockerContainer | None:
-    """The container, on whichever master it is. While one is silent the others cannot say that there is none."""
+    """Return the container from any master; None when all masters answered and none has it.
+
+    Raises the error of a silent master when the others do not have the container.
+    """
     requests = (_listed(engines.at(master), f"{WORKLOAD_LABEL}={uuid}") for master in _masters(plan))
     silent: DriverError | None = None
     for answer in await asyncio.gather(*requests, return_exceptions=True):
@@ -153,11 +156,11 @@ async def _find(engines: SwarmEngines, plan: CoePlan, uuid: str) -> DockerContai
 
 
 async def _created(engine: aiodocker.Docker, want: DesiredContainer) -> DockerContainer:
-    """Make it, not started. Its name on the Engine is its own, so that two of it cannot be."""
+    """Create the container without starting it. Its name on the Engine is unique, so there can never be two of it."""
     name = _engine_name(want.uuid)
     host: dict[str, Any] = {}
     if want.memory is not None:
-        # Memory and swap together: a limit is a limit.
+        # Memory and swap together: no swap beyond the limit.
         host = {"Memory": want.memory, "MemorySwap": want.memory}
     body: dict[str, Any] = {
         "Image": want.image,
@@ -176,13 +179,13 @@ async def _created(engine: aiodocker.Docker, want: DesiredContainer) -> DockerCo
 
 
 async def _taken(engine: aiodocker.Docker, want: DesiredContainer, name: str) -> DockerContainer:
-    """The container that has the name: ours, which an earlier try had asked for and nobody had seen yet."""
+    """Return the container that has the name: ours, which an earlier attempt has created."""
     try:
         container = await engine.containers.get(name)
     except aiodocker.DockerError as error:
         if error.status != HTTPStatus.NOT_FOUND:
             raise
-        # The Engine keeps a name for a moment before it shows what has it.
+        # The Engine reserves a name a moment before it shows the container.
         raise Temporary(f"container {want.name} is still being made") from error
     labels = container["Config"]["Labels"] or {}
     if labels.get(WORKLOAD_LABEL) != want.uuid or not _is_ours(labels, [container["Name"]]):
@@ -191,7 +194,7 @@ async def _taken(engine: aiodocker.Docker, want: DesiredContainer, name: str) ->
 
 
 async def shown(container: DockerContainer) -> BayContainerState:
-    """How it is. Raises `Temporary` for one that is listed and cannot be looked at: it is just coming, or going."""
+    """Return the container's state. Raises `Temporary` when it is listed but not shown: it is just coming or going."""
     with speaking("asking a master of the cluster for a container"):
         try:
             state = (await container.show())["State"]
@@ -219,7 +222,7 @@ async def _do(container: DockerContainer, act: ContainerAction) -> None:
 
 
 async def _removed(container: DockerContainer) -> None:
-    """Remove it, or wait until whoever began with that has done so."""
+    """Remove the container, or wait until a removal that is in progress has finished."""
     try:
         await container.delete(force=True, v=True)
     except aiodocker.DockerError as error:

@@ -1,6 +1,6 @@
-"""Taking a node out of a Swarm: its tasks end there and start elsewhere, then the managers forget it.
+"""Draining and removing a node of a swarm: its tasks stop there and start elsewhere, then the managers delete it.
 
-Neighbours: the COE, which decides when; `swarm_api`, which asks a manager.
+Neighbours: the COE, which decides when; `engines`, which asks a manager.
 """
 
 from collections.abc import Sequence
@@ -14,14 +14,14 @@ _DEMOTE_SECONDS = 10.0
 
 
 async def take_out(engines: SwarmEngines, manager: str, node: SwarmNode, clock: Clock, progress: Progress) -> None:
-    """Drain the node and have the managers forget it."""
+    """Drain the node and remove it from the swarm."""
     await drain(engines, manager, node, clock, progress)
     await demote(engines, manager, node, clock)
     await engines.forget(manager, node)
 
 
 async def drain(engines: SwarmEngines, manager: str, node: SwarmNode, clock: Clock, progress: Progress) -> None:
-    """Move its work away; a node that its user has drained already stays that way afterwards.
+    """Move the node's tasks away. A node that a user has drained stays drained afterwards.
 
     Tasks that still run when time is up go down with the node; that is noted.
     """
@@ -52,7 +52,7 @@ def _describe(node: SwarmNode, here: Sequence[str], elsewhere: Sequence[str]) ->
 
 
 async def demote(engines: SwarmEngines, manager: str, node: SwarmNode, clock: Clock) -> None:
-    """Make a worker of a manager, and wait until the managers count without it."""
+    """Demote a manager to a worker, and wait until it is no manager any more."""
     if not node.manager:
         return
     await engines.update(manager, node, {"Availability": "drain", "Role": "worker"})

@@ -1,36 +1,36 @@
-"""The Kubernetes node image: a machine with containerd, kubelet and kubeadm, and every image that kubeadm asks for.
+"""The Kubernetes node image: a machine with containerd, kubelet and kubeadm, and every image that kubeadm needs.
 
 Its programs are compiled or fetched (`nodeimages.programs`), its tools are this host's (`nodeimages.host`), its
-container images are made of both (`layers`) and are unpacked already (`first_node`): no registry is asked for anything.
+container images are built from both (`layers`) and already unpacked (`first_node`): no registry is needed.
 
-What it promises to a COE:
+What it guarantees to a COE:
 
 - The script's commands run when containerd answers on `/run/containerd/containerd.sock` (CRI v1, namespace `k8s.io`).
-  containerd is kept: whoever kills it, it comes back, and containers live on meanwhile.
-- `/usr/lib/jeroboam/keep COMMAND…` runs a command and runs it again whenever it ends; made for the last command, which
-  stays in the foreground: the kubelet. Orphans are reaped by the init. Output goes to the container's log.
+  containerd is restarted whenever it ends; containers run on meanwhile.
+- `/usr/lib/jeroboam/keep COMMAND…` runs a command and restarts it whenever it ends. It is meant for the last command,
+  which stays in the foreground: the kubelet. The init reaps orphans. Output goes to the container's log.
 - `/usr/local/bin` has kubeadm, kubelet, kubectl, kube-proxy, flanneld, containerd, ctr, runc; `/opt/cni/bin` bridge,
   ptp, host-local, loopback, portmap; `/usr/sbin` the host's tools (iptables in the family that the kernel knows, nft,
-  conntrack, ip, …). `/bin/sh` is busybox, which takes its own applets before programs on the path: name a tool by its
-  path there.
+  conntrack, ip, …). `/bin/sh` is busybox, which prefers its own applets to programs on the path: call a tool by its
+  path.
 - The cgroup driver is `cgroupfs`; where the host has cgroups of version 1 the kubelet needs `failCgroupV1: false`.
 - The images that `kubeadm config images list` names are in the store under those names, pinned, and with them
   `docker.io/library/busybox:latest`, and those of the add-ons:
   `registry.k8s.io/metrics-server/metrics-server:VERSION`, `docker.io/rancher/local-path-provisioner:VERSION` and
   `docker.io/library/registry:VERSION`. The sandbox image is the first of them that is called `pause`.
-- `jeroboam.io/NAME:node` (coredns, metrics-server, local-path-provisioner, registry) are this node image's own, of
-  whatever version: what runs on nodes of several versions names them so, and no node ever lacks its image.
-- Pods get their network from `/etc/cni/net.d` as soon as there is something in it; before, containerd fills in
+- `jeroboam.io/NAME:node` (coredns, metrics-server, local-path-provisioner, registry) are this node image's own images,
+  of any version. Pods that run on nodes of several versions use these names, so that every node has their image.
+- Pods get their network from `/etc/cni/net.d` as soon as it has a file; before that, containerd uses
   `/etc/cni/pods.conflist.template` (ptp, host-local, portmap) with the pod CIDRs of the node.
-- `/etc/containerd/certs.d/HOST/hosts.toml` says how a registry is reached, `/etc/containerd/conf.d/*.toml` changes
-  the configuration of containerd. `/etc/containerd/environment`, where it is laid, is what containerd has in its
-  environment besides: lines NAME=value, taken literally to the end of the line. Nothing else of the node gets it.
-- `/etc/resolv.conf` names a resolver that pods reach too. `/run` and `/tmp` are new at every boot.
-- `/var/lib` is the volume: it keeps the data of containerd, kubelet and etcd, and the machine's id. A node made anew
-  from another version on the same volume finds its own images, and what users pulled or loaded; those of the earlier
-  version that the image does not have any more are forgotten, unless the node has run `/usr/lib/jeroboam/images own`
-  while it was of that version, which copies them into the volume.
-- `/etc` is not in the volume: what a COE lays there it lays at every boot.
+- `/etc/containerd/certs.d/HOST/hosts.toml` configures the access to a registry, `/etc/containerd/conf.d/*.toml` changes
+  the configuration of containerd. `/etc/containerd/environment`, if it exists, is added to the environment of
+  containerd and of nothing else: lines NAME=value, taken literally to the end of the line.
+- `/etc/resolv.conf` names a resolver that pods reach too. `/run` and `/tmp` are empty at every boot.
+- `/var/lib` is the volume: it keeps the data of containerd, kubelet and etcd, and the machine id. A node that is
+  rebuilt with another version on the same volume has its own images, and those that users pulled or loaded. Images of
+  the earlier version that the new one lacks are removed, unless the node has run `/usr/lib/jeroboam/images own` with
+  the earlier version, which copies them into the volume.
+- `/etc` is not in the volume: a COE writes its files there at every boot.
 """
 
 import asyncio
@@ -61,10 +61,10 @@ from jeroboam.nodeimages.tree import RootTree
 __all__ = ["Version", "assemble", "build", "modules", "pins", "recipe", "releases", "version", "versions"]
 
 CONTENT_LABEL = "jeroboam.content"
-"""Names what an image was made of, so that the same is not made twice."""
+"""A label with a digest of the image's content, so that the same image is not built twice."""
 _CONTENT_LETTERS = 16
 _LAYOUT = 1
-"""Counted up when the same parts are laid out in another way."""
+"""Incremented when the layout of the same parts changes."""
 _SCRIPTS = {"entry.sh": ENTRY, "keep.sh": "usr/lib/jeroboam/keep", "images.sh": "usr/lib/jeroboam/images"}
 _CNI = frozenset(OUTPUTS["cni"])
 _BESIDE = frozenset({"etcd", "coredns", "registry", "local-path-provisioner", "metrics-server"})
@@ -72,7 +72,7 @@ _IN_PODS = frozenset({"kube-apiserver", "kube-controller-manager", "kube-schedul
 
 
 def recipe(pause: str) -> ImageRecipe:
-    """The recipe as it was shipped, for a sandbox image of that name."""
+    """Return the recipe of this package, for a sandbox image of that name."""
     base_recipe = shipped(__package__, _SCRIPTS)
     folder = files(__package__)
     texts = {
@@ -83,35 +83,35 @@ def recipe(pause: str) -> ImageRecipe:
 
 
 def modules() -> GoModules:
-    """The source that compiles the programs."""
+    """Return the source that compiles the programs."""
     folder = files(__package__)
     data = tomllib.loads((folder / "modules.toml").read_text())
     return GoModules(recipes(data["modules"]), folder / "go", Toolchain(**data["toolchain"]))
 
 
 def releases(mirror: str, checksums: Mapping[str, str] | None = None) -> Releases:
-    """The source that fetches what their makers publish, from that mirror where one is named.
+    """Return the source that fetches published programs, from the mirror if one is named.
 
-    Files count against the pins of the `SHA256SUMS` beside this. Where checksums are brought, as SHA-256 by home and
-    path, no others count.
+    Files are checked against the pins of the `SHA256SUMS` of this package. `checksums`, as SHA-256 by home and path,
+    replace all pins.
     """
     release_table = published(tomllib.loads((files(__package__) / "releases.toml").read_text()))
     return Releases(release_table, mirror, pins=pins(), checksums=checksums)
 
 
 def pins() -> Mapping[str, str]:
-    """The SHA-256 that are pinned, by home and path."""
+    """Return the pinned SHA-256 checksums by home and path."""
     return sums((files(__package__) / "SHA256SUMS").read_text())
 
 
 async def build(
     docker: aiodocker.Docker, release: Version, source: ProgramSource, cache: ProgramCache, machine: Machine
 ) -> BuiltImage:
-    """The image of that version on that Engine, made if its very content is not there yet.
+    """Build the image of that version on that Engine unless one with the same content exists.
 
     Raises `Permanent` for what this machine lacks, `Temporary` when a source or the Engine does not answer.
     """
-    # What takes no time is looked at before what takes minutes.
+    # Quick checks come before steps that take minutes.
     with speaking("looking for the Docker Engine"):
         await docker.version()
     await asyncio.to_thread(find, recipe(""))
@@ -141,7 +141,7 @@ async def build(
 
 
 def _placed(programs: Mapping[str, Path]) -> dict[str, Path]:
-    """Where the node's own programs lie."""
+    """Return the node's own programs by their path in the image."""
     inside = {name: f"opt/cni/bin/{name}" if name in _CNI else f"usr/local/bin/{name}" for name in programs}
     return {inside[name]: path for name, path in programs.items() if name not in _BESIDE | _IN_PODS}
 
@@ -149,9 +149,9 @@ def _placed(programs: Mapping[str, Path]) -> dict[str, Path]:
 async def assemble(
     docker: aiodocker.Docker, shape: ImageRecipe, tree: RootTree, version: str, content: str, machine: Machine
 ) -> str:
-    """An image of that tree, whose first node has run; its id."""
+    """Import the tree as an image and run its first node; return the id of the final image."""
     bare = f"bare-{content}"
-    # Without its marks no provider takes it for a node image while it is half of one.
+    # Without labels no provider takes the unfinished image for a node image.
     await bring(docker, shape, tree, bare, [])
     try:
         return await bake(

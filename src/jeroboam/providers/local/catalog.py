@@ -1,6 +1,6 @@
-"""What templates may name on the `local` provider: its flavours, one external network, and the Engine's node images.
+"""The catalogue of the `local` provider: its flavours, one external network, and the Engine's node images.
 
-Neighbours: `local`. Node containers take no key pair, so that there is none to be found.
+Neighbours: `provider`. Node containers take no key pair, so the catalogue has none.
 """
 
 import re
@@ -26,7 +26,7 @@ from jeroboam.domain.nodes import (
 from jeroboam.providers.base import Flavor, Image, Network, Subnet
 
 DATA_FOLDER = "/var/lib/docker"
-"""Where an image's engine keeps its data when the image does not say."""
+"""The data folder of an image's engine when no label of the image sets it."""
 
 # Names that users of the published clients know (m1.medium is the command line's default). Cores and memory are
 # limits, not reservations; the disk is the machine's, undivided.
@@ -50,7 +50,7 @@ _VERSIONED = frozenset({"kubernetes-node"})
 _VERSION = re.compile(r"v\d+\.\d+\.\d+")
 _KNOWN_NAME = re.compile(r"[a-z]+(-[a-z]+)*")
 
-# Images that we know how to make, for when they are not there yet.
+# Images that can be built, for when they do not exist yet.
 _KNOWN = {
     "swarm-node": Image(
         id="swarm-node",
@@ -83,7 +83,7 @@ class DockerImage:
     id: str
     data_folder: str
     machine: bool
-    """Whether its containers play machines: they get as many rights as the Engine gives."""
+    """Whether its containers are nodes: they get as many privileges as the Engine allows."""
 
 
 class LocalCatalog:
@@ -93,7 +93,7 @@ class LocalCatalog:
         self._docker = docker
 
     async def image(self, ref: str) -> Image | None:
-        """A node image by its catalogue name, its Docker name or its id; other images of the Engine are none."""
+        """Return a node image by its catalogue name, its Docker name or its id; never another image of the Engine."""
         image = await self._inspect(ref)
         if image is None:
             buildable = _known(ref)
@@ -115,7 +115,7 @@ class LocalCatalog:
         return False
 
     async def docker_image(self, ref: str) -> DockerImage:
-        """The Engine's own name of that node image. Raises `Permanent` for one that is not there."""
+        """Return the node image as the Engine has it. Raises `Permanent` when it does not exist."""
         image = await self._inspect(ref)
         if image is None:
             buildable = _known(ref)
@@ -127,7 +127,7 @@ class LocalCatalog:
         return DockerImage(id=image["Id"], data_folder=folder, machine=bool(labels.get(IMAGE_DISTRO_LABEL)))
 
     async def any_image(self) -> str | None:
-        """The id of some node image on the Engine, to try things with."""
+        """Return the id of any node image on the Engine, for a probe; None without one."""
         with speaking("looking for node images"):
             images = await self._docker().images.list(filters={"label": [IMAGE_LABEL]})
         return next(
@@ -142,7 +142,7 @@ class LocalCatalog:
         return sorted({_labels(image).get(IMAGE_VERSION_LABEL, "") for image in images if is_node_image(image)} - {""})
 
     async def _there(self, image: Image) -> str:
-        """Which versions of an image there are, in words."""
+        """Return a text with the existing versions of an image."""
         versions = await self.versions(image.name)
         return f"there is: {', '.join(versions)}" if versions else "there is none"
 
@@ -162,10 +162,10 @@ class LocalCatalog:
 
 
 def is_node_image(image: Mapping[str, Any]) -> bool:
-    """Whether nodes may be made from that image, as the Engine lists or shows it: they get the rights of a machine.
+    """Whether nodes, which get many privileges, may be created from the image. It is as the Engine lists or shows it.
 
-    Anybody can put our labels on an image and have a host pull it. So it also has a name that no pull gives
-    (`images.check_pull`), or none at all, as a former build of ours has.
+    Anybody can put our labels on an image and make a host pull it. So the image must also have a name that no pull can
+    give (`docker_images.check_pull`), or no name at all, as a former build of ours has.
     """
     if IMAGE_LABEL not in _labels(image):
         return False
@@ -175,7 +175,7 @@ def is_node_image(image: Mapping[str, Any]) -> bool:
 
 
 def _known(ref: str) -> Image | None:
-    """An image that could be made. `kubernetes-node:v1.36.3` is that version of it, without one the newest made."""
+    """Return an image that can be built. `kubernetes-node:v1.36.3` is one version; the default is the newest."""
     name, _, version = ref.partition(":")
     buildable = _KNOWN.get(name)
     if buildable is None or not version:
@@ -188,7 +188,7 @@ def _known(ref: str) -> Image | None:
 
 
 def _labels(image: Mapping[str, Any]) -> dict[str, str]:
-    """Of an image that is shown, or of one in a list."""
+    """Return the labels of an image, from the Engine's inspection or list."""
     return (image.get("Config") or image).get("Labels") or {}
 
 

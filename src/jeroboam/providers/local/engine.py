@@ -1,8 +1,8 @@
-"""What an Engine may give to a container that plays a machine, found out by trying.
+"""The capabilities of an Engine for containers that are nodes, found with a probe container.
 
-Neighbours: `local`. Many machines refuse `--privileged` (nested virtual machines, hardened hosts) and many of
-those that accept it still lack something. One small container, once a process, tells which of two ways works and
-what will be missing; the answer becomes a part of every node's configuration, and conditions for users.
+Many machines refuse `--privileged` (nested virtual machines, hardened hosts), and many of those that accept it still
+lack something. One small container, run once per process, shows which of two configurations works and what is missing.
+The result becomes a part of every node's configuration, and conditions for users. Neighbours: `provider`.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from jeroboam.domain.errors import Permanent
 from jeroboam.domain.owner_labels import KIND, ObjectKind, has_kind
 
 PROBE = "jeroboam.probe"
-# No container of a user's has a dot in its name on the Engine.
+# Containers of users never have a dot in their names on the Engine.
 _PROBE_NAME = "jeroboam-probe."
 
 # The numbers are the kernel's (linux/capability.h).
@@ -52,17 +52,17 @@ df -k /probe | tail -1 | { read _ _ _ free _; echo free_kib $free; }
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineCapabilities:
-    """What the Engine gives, and what the machine has."""
+    """The capabilities of the Engine and of its machine."""
 
     host_config: Mapping[str, Any]
-    """The part of HostConfig that makes a container into a machine."""
+    """The part of HostConfig that a container needs as a node."""
     cpus: int
     data_root: str
-    """The Engine's own folder, on its machine."""
+    """The Engine's data folder, on its machine."""
     facts: Mapping[str, str]
 
     def conditions(self) -> tuple[Condition, ...]:
-        """What clusters here will do without, for users' eyes."""
+        """Return conditions that tell users what clusters lack here."""
         caps = int(self.facts.get("caps", "0"), 16)
         free = self._free_gib()
         ipvs = self.facts.get("ipvs") == "1"
@@ -99,7 +99,7 @@ class EngineCapabilities:
         )
 
     def _free_gib(self) -> float:
-        """Now, where the Engine's folder is on this machine; else as it was when we asked."""
+        """Return the free disk space: the present one if the Engine is on this machine, else that of the probe."""
         try:
             return shutil.disk_usage(self.data_root).free / (1 << 30)
         except OSError:
@@ -107,10 +107,10 @@ class EngineCapabilities:
 
 
 class LocalEngine:
-    """Asks the Engine once, and remembers."""
+    """Probes the Engine once and caches the result."""
 
     def __init__(self, docker: Callable[[], aiodocker.Docker], labels: Mapping[str, str]) -> None:
-        """`labels` are put on the container that tries."""
+        """`labels` are set on the probe container."""
         self._docker = docker
         self._labels = {**labels, PROBE: "1"}
         self._tries = 0
@@ -118,7 +118,7 @@ class LocalEngine:
         self._asking = asyncio.Lock()
 
     async def gift(self, image: str) -> EngineCapabilities:
-        """What a node of that image gets. Raises `Permanent` with the Engine's words when no way works."""
+        """Return the capabilities for nodes of that image. Raises `Permanent` with the Engine's errors."""
         async with self._asking:
             if self._capabilities is None:
                 self._capabilities = await self._ask(image)
@@ -126,7 +126,7 @@ class LocalEngine:
 
     @property
     def known(self) -> EngineCapabilities | None:
-        """What was found out already."""
+        """The cached capabilities; None before the first probe."""
         return self._capabilities
 
     async def _ask(self, image: str) -> EngineCapabilities:
@@ -147,7 +147,7 @@ class LocalEngine:
         raise Permanent(f"the Docker Engine refuses a container that can be a node: {'; '.join(refusals)}")
 
     async def tidy(self) -> None:
-        """Remove what a process that was killed while it tried has left."""
+        """Remove probe containers of a process that was killed."""
         async with self._asking:
             with speaking("clearing away an earlier try"):
                 for old in await self._docker().containers.list(all=True, filters=as_filter(self._labels)):
@@ -182,7 +182,7 @@ def _is_probe(container: DockerContainer) -> bool:
 
 
 def _own_caps() -> int | None:
-    """Capabilities that a process here can have at all; the Engine is nearly always on the same machine."""
+    """Return the capabilities that a process here can have at all; the Engine is usually on the same machine."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -195,10 +195,10 @@ def _ways_here() -> list[dict[str, Any]]:
 
 
 def ways(caps: int | None, *, modules: bool) -> list[dict[str, Any]]:
-    """HostConfig parts, the likeliest and richest to work first.
+    """Return parts of HostConfig to try, the best one that is likely to work first.
 
-    `caps` are those that anything here can have at all (None: not known). With the kernel's modules in sight a node
-    can load what its engine needs, such as IPVS.
+    `caps` are the capabilities that a process here can have at all (None: unknown). With the kernel's modules mounted a
+    node can load those that its engine needs, such as IPVS.
     """
     missing = [name for number, name in enumerate(_NAMES) if caps is not None and not caps >> number & 1]
     privileged: dict[str, Any] = {"Privileged": True, "CgroupnsMode": "private"}
@@ -217,7 +217,7 @@ def ways(caps: int | None, *, modules: bool) -> list[dict[str, Any]]:
 
 
 def memory_left(info: Mapping[str, Any], table: Path = Path("/proc/meminfo")) -> int | None:
-    """MiB that the machine of that Engine can still give; None where the Engine is on another one."""
+    """Return the free memory of the Engine's machine in MiB; None when the Engine is on another machine."""
     if _folder_here(info) is None:
         return None
     try:
@@ -228,17 +228,17 @@ def memory_left(info: Mapping[str, Any], table: Path = Path("/proc/meminfo")) ->
 
 
 def disk_left(info: Mapping[str, Any]) -> float | None:
-    """GiB that are left where the Engine keeps its data; None where the Engine is on another machine."""
+    """Return the free space on the Engine's disk in GiB; None when the Engine is on another machine."""
     folder = _folder_here(info)
     return None if folder is None else shutil.disk_usage(folder).free / (1 << 30)
 
 
 def _folder_here(info: Mapping[str, Any]) -> Path | None:
-    """The Engine's own folder, where it is on this machine: its name alone may be on any."""
+    """Return the Engine's data folder if it is on this machine: a folder of that name may exist on any machine."""
     folder = Path(info["DockerRootDir"])
     return folder if info.get("Name") == os.uname().nodename and folder.is_dir() else None
 
 
 def as_filter(labels: Mapping[str, str]) -> str:
-    """The Engine's filter for things that carry all these labels."""
+    """Return the Engine's filter for resources with all these labels."""
     return json.dumps({"label": [f"{name}={value}" for name, value in labels.items()]})

@@ -1,8 +1,9 @@
-"""What is ours on a Docker Engine, by label: networks, volumes and containers of clusters.
+"""Our resources on a Docker Engine, found by label: networks, volumes and containers of clusters.
 
-Neighbours: `local`, which decides what should be there. A cluster is one network, and a volume and a container a
-node. The volume carries the node's address as a label, so that an address outlives our process and the container.
-What carries our tag without having been made here (its kind, its marks and its name do not fit) is left alone and told.
+A cluster has one network, and a volume and a container for each node. A label of the volume has the node's address, so
+the address outlives our process and the container. Objects with our tag that we have not created (their kind, labels or
+name do not match) are not touched; they are logged and shown in a condition. Neighbours: `provider`, which decides what
+should exist.
 """
 
 import asyncio
@@ -49,7 +50,7 @@ _CUT_OFF = frozenset({NETWORK_GONE, NOT_ATTACHED})
 _STRAYS_TOLD = 5
 
 log = structlog.get_logger("jeroboam.providers.local.provider")
-# How much of a node's last line is shown.
+# The maximum length of a node's last line in a reason.
 _WORDS = 300
 _LINES = 200
 
@@ -64,7 +65,7 @@ class ClusterNetwork:
 
 
 class OwnedResources:
-    """Our things on one Engine, as they are."""
+    """Our resources on one Engine, as they are."""
 
     def __init__(self, docker: Callable[[], aiodocker.Docker], installation: str) -> None:
         self._docker = docker
@@ -72,12 +73,12 @@ class OwnedResources:
         self._strays: dict[tuple[ObjectKind, str | None], tuple[str, ...]] = {}
 
     async def network(self, cluster_id: str) -> ClusterNetwork | None:
-        """The cluster's network."""
+        """Return the cluster's network; None without one."""
         networks = await self._networks(cluster_id)
         return _net(networks[0]) if networks else None
 
     async def _networks(self, cluster_id: str | None) -> list[dict[str, Any]]:
-        """The networks that were made for that cluster (None: for any), as the Engine lists them."""
+        """Return our networks of that cluster (None: of all), as the Engine lists them."""
         with speaking("looking for the cluster's network"):
             networks = await self._docker().networks.list(filters=self._having(cluster_id))
         owned_networks = [network for network in networks if is_cluster_network(network["Labels"], network["Name"])]
@@ -86,9 +87,9 @@ class OwnedResources:
         return owned_networks
 
     async def make_network(self, cluster_id: str, nodes: int) -> ClusterNetwork:
-        """A new private network with room for that many nodes and as many more.
+        """Create a private network with room for twice that many nodes, and return it.
 
-        Where nodes have addresses already it is the one that they had them in.
+        If nodes have addresses already, it gets the subnet of these addresses.
         """
         addresses = (await self.addresses(cluster_id)).values()
         with speaking("making the cluster's network"):
@@ -108,7 +109,7 @@ class OwnedResources:
                 try:
                     await self._docker().networks.create(self._network_config(cluster_id, subnet))
                 except aiodocker.DockerError as error:
-                    # Somebody was quicker: with this subnet, or with this very network.
+                    # Somebody else has just taken the subnet, or created this network.
                     if "overlap" in error.message.lower():
                         continue
                     if error.status != HTTPStatus.CONFLICT:
@@ -119,7 +120,7 @@ class OwnedResources:
         raise Temporary(f"no free subnet for the cluster's network was found in {subnets.POOL}")
 
     async def taken(self) -> tuple[tuple[ipaddress.IPv4Network, str], ...]:
-        """Networks that nodes here reach outside their cluster; not whose."""
+        """Return the networks that nodes reach outside their cluster, without their owners."""
         networks = await self._docker().networks.list()
         pools = (subnets.POOL, PROJECTS)
         bridges = {
@@ -136,12 +137,12 @@ class OwnedResources:
         return (*pool_networks, *((route, "a route of this machine") for route in routes))
 
     async def addresses(self, cluster_id: str) -> dict[str, str]:
-        """Addresses that are given out in that cluster, by node uuid."""
+        """Return the assigned addresses of that cluster by node uuid."""
         volumes = await self._volumes(cluster_id)
         return {volume["Labels"][NODE]: volume["Labels"][ADDRESS] for volume in volumes}
 
     async def disks(self, cluster_id: str) -> list[NodeObserved]:
-        """Every node that has a volume, as it is without its container: not made yet, lost, or not wholly removed."""
+        """Return every node with a volume, as gone: without a container it is not created yet, lost or half removed."""
         reason = "the node's container is gone"
         return [
             NodeObserved(uuid=tags[NODE], name=tags[NODE_NAME], state=NodeState.GONE, reason=reason)
@@ -149,7 +150,7 @@ class OwnedResources:
         ]
 
     async def _volumes(self, cluster_id: str | None) -> list[dict[str, Any]]:
-        """The volumes that were made for nodes of that cluster (None: of any), as the Engine lists them."""
+        """Return our volumes of that cluster's nodes (None: of all), as the Engine lists them."""
         with speaking("listing the cluster's volumes"):
             answer = await self._docker().volumes.list(filters=self._having(cluster_id))
         volumes = answer["Volumes"] or ()
@@ -160,7 +161,7 @@ class OwnedResources:
         return owned_volumes
 
     async def containers(self, cluster_id: str | None) -> list[DockerContainer]:
-        """The containers that were made as nodes of that cluster (None: of any), as the Engine lists them."""
+        """Return the containers that are nodes of that cluster (None: of all), as the Engine lists them."""
         with speaking("listing the cluster's nodes"):
             containers = await self._docker().containers.list(all=True, filters=as_filter(self._tags(cluster_id)))
         names = {container.id: [name.lstrip("/") for name in container["Names"] or ()] for container in containers}
@@ -176,7 +177,7 @@ class OwnedResources:
         return owned_containers
 
     def _note_strays(self, kind: ObjectKind, cluster_id: str | None, names: Iterable[str]) -> None:
-        """Log what carries our marks and was not made here, once, and keep it for `conditions`."""
+        """Log objects with our labels that we have not created, once, and remember them for `conditions`."""
         now = tuple(sorted(names))
         new = set(now).difference(self._strays.get((kind, cluster_id), ()))
         self._strays[kind, cluster_id] = now
@@ -184,7 +185,7 @@ class OwnedResources:
             log.warning("marks that were not set here", kind=kind, cluster=cluster_id, names=sorted(new))
 
     def conditions(self, cluster_id: str) -> tuple[Condition, ...]:
-        """Whether all that carries the cluster's marks was made for it, as it was when it was last listed."""
+        """Return the condition that says whether all objects with the cluster's labels are ours, as last listed."""
         strays = [name for (_, owner), names in self._strays.items() if owner == cluster_id for name in names]
         if not strays:
             return (Condition(type="Inventory", status=True),)
@@ -193,7 +194,7 @@ class OwnedResources:
         return (Condition(type="Inventory", status=False, reason="ForeignObjects", message=text),)
 
     async def make_volume(self, tags: Mapping[str, str]) -> str:
-        """The node's volume, made now or before; the address that it carries."""
+        """Create the node's volume unless it exists; return the address on its label."""
         with speaking("making the node's volume"):
             name = volume_name(tags[NODE])
             volume = await self._docker().volumes.create({"Name": name, "Labels": dict(tags)})
@@ -203,7 +204,7 @@ class OwnedResources:
         return labels[ADDRESS]
 
     async def nodes(self, cluster_id: str) -> tuple[NodeObserved, ...]:
-        """The cluster's node containers, in order of their names; one that is not on its network has stopped."""
+        """Return the cluster's nodes, sorted by name. A node that is not on its network counts as stopped."""
         net, containers = await asyncio.gather(self.network(cluster_id), self.containers(cluster_id))
         network_id = net.id if net is not None else None
         nodes = (
@@ -212,16 +213,16 @@ class OwnedResources:
         return tuple(sorted(nodes, key=lambda node: node.name))
 
     async def attach(self, container: DockerContainer, place: NodePlacement) -> None:
-        """Have the container on the cluster's network, with its address there, and forget what it had before."""
+        """Attach the container to the cluster's network with its address; a former attachment is removed."""
         network = await self._docker().networks.get(place.network)
         with contextlib.suppress(aiodocker.DockerError):
-            # What it was on may be gone altogether.
+            # The former network may not exist any more.
             await network.disconnect({"Container": container.id, "Force": True})
         endpoint = {"IPAMConfig": {"IPv4Address": place.address}}
         await network.connect({"Container": container.id, "EndpointConfig": endpoint})
 
     async def last_words(self, node: NodeObserved) -> NodeObserved:
-        """The node with what it printed last, if it does not run."""
+        """Return the node; if it has stopped, its reason includes what it printed last."""
         if node.state is not NodeState.STOPPED or node.server_id is None or node.reason in _CUT_OFF:
             return node
         try:
@@ -229,20 +230,20 @@ class OwnedResources:
                 container = self._docker().containers.container(node.server_id)
                 lines = await container.log(stdout=True, stderr=True, tail=1)
         except DriverError:
-            # The state alone has to do.
+            # The state without the last line is enough.
             return node
         last_line = "".join(lines).strip()[-_WORDS:]
         return replace(node, reason=f"{node.reason}; it printed last: {last_line}") if last_line else node
 
     async def ended_lately(self, node: NodeObserved, since: int) -> str:
-        """Which of the running node's programs has ended by itself since then (Unix time), and its own last words."""
+        """Return which program of the running node exited by itself since then (Unix time), and its last error line."""
         with speaking(f"reading what node {node.name} printed"):
             container = self._docker().containers.container(node.server_id or "")
             lines = await container.log(stdout=True, stderr=True, since=since, tail=_LINES)
         return last_words("".join(lines))[:_WORDS]
 
     async def make_container(self, name: str, config: dict[str, JSONValue], node_uuid: str) -> str:
-        """The node's container, made now or before, not started; its id."""
+        """Create the node's container unless it exists, without starting it; return its id."""
         try:
             return (await self._docker().containers.create(config, name=name)).id
         except aiodocker.DockerError as error:
@@ -256,7 +257,7 @@ class OwnedResources:
         return container.id
 
     async def clusters(self) -> list[str]:
-        """Uuids of all clusters of which anything is there."""
+        """Return the uuids of all clusters with any resource."""
         with speaking("listing what is ours on the Docker Engine"):
             containers, volumes, networks = await asyncio.gather(
                 self.containers(None), self._volumes(None), self._networks(None)
@@ -266,7 +267,7 @@ class OwnedResources:
         return sorted({labels[CLUSTER] for labels in tags})
 
     async def end_node(self, node: NodeObserved, seconds: int) -> None:
-        """Stop the node's container, which gets so long to end by itself, and remove it; its volume stays."""
+        """Stop the node's container, kill it after `seconds`, and remove it; its volume is kept."""
         if node.server_id is None:
             return
         container = self._docker().containers.container(node.server_id)
@@ -274,13 +275,13 @@ class OwnedResources:
             try:
                 await container.stop(t=seconds)
             except aiodocker.DockerError as error:
-                # It is gone already, or it does not run.
+                # The container is gone already, or it does not run.
                 if error.status not in {HTTPStatus.NOT_FOUND, HTTPStatus.NOT_MODIFIED}:
                     raise
             await _delete(container)
 
     async def remove_nodes(self, cluster_id: str, only: Collection[str] | None, slots: asyncio.Semaphore) -> None:
-        """Containers, then volumes, of these nodes (None: all) of the cluster."""
+        """Remove the containers, then the volumes, of these nodes (None: all) of the cluster."""
 
         async def remove(resource: aiodocker.containers.DockerContainer | aiodocker.volumes.DockerVolume) -> None:
             async with slots:
@@ -295,7 +296,7 @@ class OwnedResources:
             )
 
     async def remove_network(self, cluster_id: str) -> None:
-        """The cluster's network, even where somebody else's container was attached to it."""
+        """Remove the cluster's network, even when a container of somebody else is attached to it."""
         with speaking("removing the cluster's network"):
             for summary in await self._networks(cluster_id):
                 network = await self._docker().networks.get(summary["Id"])
@@ -321,9 +322,9 @@ class OwnedResources:
 
 
 def _claims_node(tags: Mapping[str, str]) -> bool:
-    """Whether the labels say that it is a node: containers of users carry our installation's tag too.
+    """Whether the labels claim to be those of a node: containers of users have our installation's tag too.
 
-    Those are of another kind, and what their images say of clusters is nobody's business.
+    Those are of another kind, and labels about clusters that their images set do not matter.
     """
     return has_kind(tags, ObjectKind.NODE) and (CLUSTER in tags or NODE in tags)
 
@@ -354,6 +355,6 @@ async def _delete(
         if error.status == HTTPStatus.NOT_FOUND:
             return
         if error.status == HTTPStatus.CONFLICT:
-            # It is in use by something that is on its way out, or its removal is under way.
+            # It is used by something that is being removed, or its removal is in progress.
             raise Temporary(f"removing what belongs to the cluster: {error.message}") from error
         raise

@@ -1,7 +1,7 @@
-"""Nodes as containers on a Docker Engine: the provider for one machine.
+"""The provider for one machine: nodes are containers on its Docker Engine.
 
-Neighbours: `local_estate` (what is there, by label), `local_catalog` (what may be named), `local_engine` (what the
-Engine may give), `local_subnets` and `local_nodes` (pure choices). Nothing is remembered here between calls.
+Neighbours: `inventory` (existing resources, by label), `catalog` (images and flavours), `engine` (capabilities of the
+Engine), `subnets`, `networks` and `nodes` (pure functions). No state is kept between calls.
 """
 
 import asyncio
@@ -36,14 +36,14 @@ from jeroboam.providers.local.nodes import (
     volume_name,
 )
 
-# More starts at once than this only wait in the Engine.
+# More parallel starts would only wait inside the Engine.
 _AT_ONCE = 8
-# An Engine answers a question in milliseconds, and somebody waits for the answer.
+# The time limit of queries that API requests wait for; an Engine answers in milliseconds.
 _QUESTION_SECONDS = 10.0
 _FIRST = frozenset({MASTER, LOAD_BALANCER})
-# What a node's service gets to end by itself before it is killed.
+# How long a node's service may take to stop before it is killed.
 _STOP_SECONDS = 20
-# A program that ended longer ago is not why its node does not come up.
+# A program that exited longer ago is not the reason why its node does not come up.
 _LATELY_SECONDS = 60
 _DIAGNOSIS_SECONDS = 10
 _LETTERS = 400
@@ -53,7 +53,7 @@ class LocalProvider:
     """The contract `Provider` on a Docker Engine."""
 
     def __init__(self, *, installation: str, clock: Clock, url: str | None = None) -> None:
-        """`installation` is the tag that tells our things from those of others; `url` names the Engine."""
+        """`installation` is the tag of our resources on the Engine; `url` is the address of the Engine."""
         self._clock = clock
         self._installation = installation
         self._url = url
@@ -184,7 +184,7 @@ class LocalProvider:
         return self._client
 
     def _questions(self) -> aiodocker.Docker:
-        """Connections of their own for what requests ask: while those wait, work on clusters goes on."""
+        """A client of its own for queries of API requests, so that they never wait behind work on clusters."""
         if self._question_client is None:
             self._question_client = connect(self._url, answer_seconds=_QUESTION_SECONDS)
         return self._question_client
@@ -200,7 +200,7 @@ class LocalProvider:
         return net or await self._inventory.make_network(want.cluster_id, len(want.nodes))
 
     async def _addresses(self, want: DesiredInfra, net: ClusterNetwork) -> dict[str, str]:
-        """Every wanted node's address: the one that its volume carries, or a new one on a new volume."""
+        """Return the address of every desired node: the one on its volume's label, or a new one on a new volume."""
         known_addresses = await self._inventory.addresses(want.cluster_id)
         new = [node for node in want.nodes if node.uuid not in known_addresses]
         addresses = dict(known_addresses)
@@ -231,7 +231,7 @@ class LocalProvider:
     async def _make(
         self, want: DesiredNode, place: NodePlacement, nodes: dict[str, NodeObserved], scripts: dict[str, NodeScript]
     ) -> NodeObserved:
-        """Bring one node from whatever state it is in to running."""
+        """Start one node, from any state that it may be in."""
         async with self._slots:
             with speaking(f"starting node {want.name}"):
                 node = nodes.get(want.uuid)
@@ -248,7 +248,7 @@ class LocalProvider:
         )
 
     async def _start(self, container: DockerContainer, place: NodePlacement) -> None:
-        """Have the container run, on its network."""
+        """Start the container, attached to its network."""
         details = await container.show()
         if details["State"]["Paused"]:
             await container.unpause()
@@ -256,7 +256,7 @@ class LocalProvider:
             await container.start()
             return
         await self._inventory.attach(container, place)
-        # What runs in it has looked for its address when it was started.
+        # Programs in the container have read its address when they started: so they have to restart.
         await (container.restart(t=_STOP_SECONDS) if details["State"]["Running"] else container.start())
 
     async def _create(self, want: DesiredNode, place: NodePlacement) -> str:
@@ -269,7 +269,7 @@ class LocalProvider:
         return await self._inventory.make_container(container_name(want.name, want.uuid), config, want.uuid)
 
     async def _complete(self, want: DesiredInfra) -> ObservedInfra:
-        """What is there now. Raises `Temporary` when a wanted node does not run, with what it printed last."""
+        """Return the observed state. Raises `Temporary` when a desired node does not run, with what it printed last."""
         infra = await self.observe(want.cluster_id)
         nodes = {node.uuid: node for node in infra.nodes}
         for desired_node in want.nodes:
@@ -282,13 +282,13 @@ class LocalProvider:
 
 
 def _waves(want: DesiredInfra, nodes: Mapping[str, NodeObserved]) -> Iterator[Sequence[DesiredNode]]:
-    """The nodes that do not run, those first that others wait for."""
+    """Yield the nodes that do not run: first masters and load balancer, which others wait for, then the others."""
     missing = [node for node in want.nodes if node.uuid not in nodes or nodes[node.uuid].state is not NodeState.RUNNING]
     yield [node for node in missing if node.role in _FIRST]
     yield [node for node in missing if node.role not in _FIRST]
 
 
 def _raise_worst(failures: Sequence[BaseException]) -> None:
-    """Raise what no retry can mend, else the first; nothing when there is none."""
+    """Raise an error that no retry can mend if there is one, else the first error, if any."""
     for failure in sorted(failures, key=lambda error: isinstance(error, Temporary)):
         raise failure

@@ -1,10 +1,10 @@
 """The network of each project on one Docker Engine: a bridge of its own.
 
-Containers of one project reach each other and the outside. Docker lets nothing pass from one bridge to another, so
-that neither other projects nor the nodes of clusters are reached; the packet filter keeps the machine itself apart
-(`clients.firewall`). Where that filter cannot be set, the network is a closed one: its containers reach each other
-only. An open network from a time when the filter was set gets no container more; as soon as nothing runs on it, it is
-made anew as a closed one, and the other way round. Neighbours: `docker`, which makes the containers.
+Containers of one project reach each other and the outside. Docker drops packets between bridges, so containers reach
+neither other projects nor the nodes of clusters; the packet filter protects the machine itself (`clients.firewall`).
+If that filter cannot be set, the network is closed: its containers reach each other only. An open network from the time
+when the filter was set gets no new containers; as soon as nothing runs on it, it is replaced by a closed one, and vice
+versa. Neighbours: `runtime`, which creates the containers.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ _BRIDGE_LETTERS = 10
 _PREFIX = 23
 _TRIES = 32
 
-# For so long it is not looked again whether the rules of the packet filter stand.
+# How long a check of the packet filter's rules is valid.
 _SHIELD_SECONDS = 10.0
 _AT_REST = frozenset({"created", "exited", "dead"})
 _EXPOSED = (
@@ -47,7 +47,7 @@ log = structlog.get_logger("jeroboam.runtimes.docker.runtime")
 
 
 class ProjectNetworks:
-    """Makes networks when they are needed, and removes those that no container uses."""
+    """Creates networks when they are needed, and removes those that no container uses."""
 
     def __init__(self, engine: Callable[[], aiodocker.Docker], installation: str) -> None:
         self._engine = engine
@@ -57,14 +57,14 @@ class ProjectNetworks:
         self._looking = asyncio.Lock()
         self._look_again_at = 0.0
         self._missing: Sequence[str] | None = None
-        """What kept the machine from being shielded at the last look; None before the first."""
+        """Why the packet filter could not be set at the last check; None before the first check."""
         self._exposing: frozenset[str] = frozenset()
 
     @asynccontextmanager
     async def of(self, project: str) -> AsyncIterator[str]:
-        """The name of the project's network, which stays for as long as the context.
+        """Create the project's network and yield its name; it is not removed while the context is open.
 
-        Raises `Temporary` while the network is an open one in use and the machine is not shielded from it.
+        Raises `Temporary` while an open network is in use and the packet filter does not protect the machine.
         """
         name = _network_name(self._installation, project)
         async with self._making:
@@ -77,16 +77,16 @@ class ProjectNetworks:
 
     @asynccontextmanager
     async def rejoined(self, container: DockerContainer) -> AsyncIterator[None]:
-        """See to it that a container that does not run is on its project's network as that is now.
+        """Attach a container that does not run to its project's present network.
 
-        The network may have been removed, or made anew, since the container was made.
+        The network may have been removed or replaced since the container was created.
         """
         details = await container.show()
         if details["State"]["Running"]:
             yield
             return
         project = (details["Config"]["Labels"] or {}).get(PROJECT, "")
-        # The label of an image, where the container has none of ours, names nobody's network.
+        # A project label may come from an image: then the name of the network does not match.
         if details["HostConfig"]["NetworkMode"] != _network_name(self._installation, project):
             raise Permanent("its network is gone, and it does not say whose it was: delete it and create it again")
         async with self.of(project) as name:
@@ -98,9 +98,9 @@ class ProjectNetworks:
             yield
 
     async def is_shielded(self, *, fresh: bool = False) -> bool:
-        """Whether containers can be kept from the Engine's machine; what was found lately counts unless `fresh`.
+        """Whether the packet filter protects the Engine's machine; a recent check is reused unless `fresh`.
 
-        The rules are set here again: a restart of the machine takes them away, and no network.
+        It sets the rules again: a restart of the machine removes them, but not the networks.
         """
         loop = asyncio.get_running_loop()
         async with self._looking:
@@ -118,9 +118,9 @@ class ProjectNetworks:
             return not self._missing
 
     async def tidy(self) -> None:
-        """Set the packet filter again where there are networks, and remove those of projects with no container here.
+        """Set the packet filter again if there are networks, and remove those of projects without containers here.
 
-        One that cannot be removed keeps none of the others; the first failure is raised in the end.
+        A network that cannot be removed does not stop the others; the first failure is raised in the end.
         """
         networks = await self._list()
         if not networks:
@@ -144,9 +144,9 @@ class ProjectNetworks:
         self._exposing = exposing_names
 
     async def _remove_unused(self, network: dict[str, Any]) -> None:
-        """Remove the network unless a container has come to it meanwhile.
+        """Remove the network unless a container uses it meanwhile.
 
-        The Engine itself lets a network go that only containers use that do not run, and those cannot be started then.
+        The Engine itself would remove a network that only stopped containers use, which could not be started then.
         """
         name = network["Name"]
         async with self._making:
@@ -158,13 +158,13 @@ class ProjectNetworks:
             del self._in_use[name]
 
     async def _containers(self) -> Sequence[DockerContainer]:
-        """All that this installation has made, whatever they do."""
+        """Return all containers of this installation, in any state."""
         filters = {"label": [f"{OWNER}={self._installation}"]}
         with speaking("listing containers on the networks of projects"):
             return await self._engine().containers.list(all=True, filters=filters)
 
     async def _remove(self, ident: str) -> bool:
-        """Whether it is gone. Something of somebody else's may be attached to it."""
+        """Remove the network; return whether it is gone. A container of somebody else may be attached to it."""
         with speaking("removing the network of a project"):
             try:
                 await (await self._engine().networks.get(ident)).delete()
@@ -186,14 +186,14 @@ class ProjectNetworks:
         return has_our_name and has_kind(labels, ObjectKind.PROJECT_NETWORK)
 
     async def _ensure(self, name: str, project: str) -> None:
-        """Have the project's network there: an open one where the machine is shielded, else a closed one."""
+        """Create the project's network unless it exists: an open one if the machine is protected, else a closed one."""
         with speaking("making the project's network"):
             is_shielded = await self.is_shielded()
             networks = await self._engine().networks.list()
             network = next(
                 (network for network in networks if network["Name"] == name and self._is_ours(network)), None
             )
-            # The Engine's own word for a closed network is `Internal`.
+            # The Engine calls a closed network `Internal`.
             if network is not None and network["Internal"] == is_shielded and await self._make_way(network):
                 networks.remove(network)
                 network = None
@@ -203,7 +203,7 @@ class ProjectNetworks:
                 raise Temporary(_EXPOSED)
 
     async def _make_way(self, network: dict[str, Any]) -> bool:
-        """Remove the network if nothing runs on it; what stands still joins the next one as it is started."""
+        """Remove the network if nothing runs on it; stopped containers join the next one when they are started."""
         name = network["Name"]
         mine = [container for container in await self._containers() if container["HostConfig"]["NetworkMode"] == name]
         idle = all(container["State"] in _AT_REST and PROJECT in container["Labels"] for container in mine)
@@ -223,10 +223,10 @@ class ProjectNetworks:
         raise Temporary(f"no free subnet for the project's network was found in {subnets.PROJECTS}")
 
     async def _shield(self) -> tuple[str, ...]:
-        """Set the rules; what keeps them from standing."""
+        """Set the rules; return why they could not be set, empty when they are."""
         with speaking("asking the Engine for its machine"):
             info = await self._engine().system.info()
-        # A filter on this machine is of no use to containers on another.
+        # A filter on this machine does not protect another machine.
         if info.get("Name") != os.uname().nodename:
             return ("the Docker Engine is on another machine",)
         return await shield_host(_BRIDGE)
@@ -235,7 +235,7 @@ class ProjectNetworks:
         digest = hashlib.sha256(name.encode()).hexdigest()[:_BRIDGE_LETTERS]
         options = {"com.docker.network.bridge.name": f"{_BRIDGE}{digest}"}
         if not is_shielded:
-            # A bridge without an address of its own leads nowhere.
+            # A bridge without an address routes nothing.
             options["com.docker.network.bridge.inhibit_ipv4"] = "true"
         return {
             "Name": name,
@@ -249,10 +249,10 @@ class ProjectNetworks:
 
 
 def list_taken(networks: Iterable[dict[str, Any]], routes: Iterable[HostRoute]) -> list[IPv4Network]:
-    """What no new network may overlap: the Engine's networks, and whatever this machine has a route to.
+    """Return the subnets that a new network may not overlap: the Engine's networks and the routes of this machine.
 
-    A route through a gateway to the whole pool and more, as `10.0.0.0/8` to a company's network, counts as little as
-    a default route does: there would be no room anywhere.
+    A route through a gateway to the whole pool, such as `10.0.0.0/8` to a company's network, is ignored like a default
+    route: otherwise no subnet would be free.
     """
     used_subnets = [subnet for network in networks for subnet in _subnets(network)]
     return used_subnets + [
@@ -261,7 +261,7 @@ def list_taken(networks: Iterable[dict[str, Any]], routes: Iterable[HostRoute]) 
 
 
 def _network_name(installation: str, project: str) -> str:
-    """The Engine's name for the project's network: of letters that it takes, whatever the project is called."""
+    """Return the name of the project's network on the Engine, valid for any name of a project."""
     return f"jeroboam-project-{hashlib.sha256(f'{installation} {project}'.encode()).hexdigest()[:16]}"
 
 

@@ -1,8 +1,8 @@
 """The `docker` runtime: containers on one Docker Engine.
 
-Speed matters here, since the Engine's own time is all a user should wait for: what a call has told already is not
-asked again. A container that is not known yet as ours is inspected once, and its label decides; after that its
-Engine id is remembered. The mapping of JSON is in `docker_spec`, the client in `jeroboam.clients.docker`.
+Users should wait for nothing but the Engine, so nothing is asked twice. A container is inspected once to check by its
+labels that it is ours; after that its Engine id is cached. Neighbours: `spec`, which maps the Engine's JSON;
+`networks`, the networks of projects; `jeroboam.clients.docker`, the client.
 """
 
 import asyncio
@@ -36,25 +36,25 @@ from jeroboam.runtimes.base import (
 from jeroboam.runtimes.docker import spec as spec_of
 from jeroboam.runtimes.docker.networks import ProjectNetworks
 
-# How the Engine says that ps does not know its options, or does not show what the Engine chooses by.
+# The Engine's errors when ps does not know its options, or its output lacks the column that the Engine needs.
 _PS_REFUSES = ("ps:", "Couldn't find PID field")
 _NO_NETWORK = re.compile(r"\bnetwork \S+ not found")
 _NOT_FOUND = 404
 _CONFLICT = 409
 
-# What changes what `inspect` shows. Output, exec and attach do not.
+# Events that change the result of `inspect`. Output, exec and attach do not.
 _TELLING = "create start restart die stop kill oom pause unpause update destroy health_status".split()
 
-# Events are asked for from a little before the call on, so that none falls between it and the stream's first byte.
+# The event stream starts a little before the call, so that no event between the call and its first byte is lost.
 _OVERLAP_SECONDS = 1.0
 _INSPECTIONS_AT_ONCE = 8
 
 
 class DockerRuntime:
-    """Implements Runtime, Pauses, Resizes, Logs, Executes, Tops, Measures, Tidies and Closes.
+    """Implements `Runtime` and all the `Supports…` protocols of the contract.
 
-    `installation` tells our containers from those of another service on the same Engine; `url` is the Engine's
-    (None: the environment's, else the local socket).
+    `installation` separates our containers from those of another service on the same Engine; `url` is the address of
+    the Engine (None: from the environment, else the local socket).
     """
 
     def __init__(self, *, installation: str, url: str | None = None, options: RuntimeOptions | None = None) -> None:
@@ -106,9 +106,9 @@ class DockerRuntime:
         return spec_of.just_created(uuid=uuid, runtime_id=container.id, spec=spec)
 
     async def _wait_for_name(self, uuid: str, name: str) -> None:
-        """Raise `Temporary` while the Engine keeps the name for a container that it does not show yet.
+        """Raise `Temporary` while the Engine reserves the name for a container that it does not show yet.
 
-        An earlier try, cut off, may have asked for it a moment ago.
+        An earlier attempt that was interrupted may have requested it a moment ago.
         """
         try:
             await self._ops.containers.container(spec_of.container_name(uuid)).show()
@@ -243,7 +243,7 @@ class DockerRuntime:
 
     @property
     def _live(self) -> aiodocker.Docker:
-        """Connections of their own for live questions, facts and events: they never wait behind operations."""
+        """A client of its own for live requests, facts and events: they never wait behind operations."""
         return self._client("live")
 
     def _client(self, purpose: str) -> aiodocker.Docker:
@@ -253,7 +253,7 @@ class DockerRuntime:
 
     @contextmanager
     def _speaking_of(self, action: str, uuid: str) -> Iterator[None]:
-        """`speaking` about one container. Raises `ContainerGone` for one that the Engine does not have."""
+        """Run requests about one container. Raises `ContainerGone` for one that the Engine does not have."""
         with speaking(f"{action} container {uuid}"):
             try:
                 yield
@@ -264,7 +264,7 @@ class DockerRuntime:
                 raise ContainerGone(f"container {uuid} is not on this host") from error
 
     async def _container(self, uuid: str, *, live: bool = False) -> DockerContainer:
-        """A handle of a container that is known to be ours. Raises `ContainerGone` for any other."""
+        """Return a handle of one of our containers. Raises `ContainerGone` for any other."""
         engine = self._live if live else self._ops
         runtime_id = self._ids.get(uuid)
         if runtime_id is None:
@@ -294,7 +294,7 @@ class DockerRuntime:
 
 
 async def _start_where_it_is(container: DockerContainer) -> bool:
-    """False where the network that the container was on is gone."""
+    """Start the container; return False when its network is gone."""
     try:
         await container.start()
     except aiodocker.DockerError as error:
@@ -305,7 +305,7 @@ async def _start_where_it_is(container: DockerContainer) -> bool:
 
 
 def _disk_bytes(folder: str) -> int:
-    """The size of the disk that holds the Engine's folder; 0 where that is not this machine's."""
+    """Return the size of the disk with the Engine's folder; 0 when the folder is not on this machine."""
     try:
         return shutil.disk_usage(folder).total if folder else 0
     except OSError:
