@@ -112,7 +112,7 @@ class CoeObserved:
 
 
 def describe_unready(plan: CoePlan, states: Sequence[MemberState]) -> list[str]:
-    """Each member that is not ready, with the reason."""
+    """Return a text for each member that is not ready, with the reason."""
     names = {member.uuid: member.name for member in plan.members}
     return [f"{names[state.uuid]}: {state.reason or 'not ready'}" for state in states if not state.ready]
 

@@ -49,7 +49,7 @@ class ModuleRecipe:
     names: tuple[str, ...] = ()
     """Further names of the program, which acts on the name that it is called by."""
     staging: bool = False
-    """Whether the module's own `replace` lines name folders that are published as modules (Kubernetes)."""
+    """Whether `replace` lines of the module name folders that are also published as modules (Kubernetes)."""
     replace: Mapping[str, str] = field(default_factory=dict)
     """Modules that are replaced by folders of ours."""
     tags: str = ""

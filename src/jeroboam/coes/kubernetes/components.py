@@ -166,7 +166,7 @@ def proxy(plan: CoePlan) -> dict[str, Any]:
         "mode": PROXY_MODE,
         "clientConnection": {"kubeconfig": PROXY_ACCESS},
         "clusterCIDR": str(networks(plan.labels).pods),
-        # A node that is a container may not set these.
+        # A node in a container may not set these sysctls.
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
         **flags.proxy(plan.labels),
     }

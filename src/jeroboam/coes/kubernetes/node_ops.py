@@ -25,7 +25,7 @@ from jeroboam.kit.clock import Clock
 DRAINED = "jeroboam.io/drained"
 """A node with this annotation was drained by us and accepts no work for a while."""
 TRUST = "jeroboam.io/trust"
-"""Pods with this annotation were started after the cluster's authority was replaced by the one that it names."""
+"""An annotation of pods with a digest of the authority that the cluster had when they were started."""
 FOLLOWED = "jeroboam.io/followed"
 """A label that is set on a service; a working controller manager copies it to the endpoints."""
 POLL_SECONDS = 0.1

@@ -96,7 +96,7 @@ class SwarmCoe(SwarmContainers):
                 NodeFile(path=f"{_FOLDER}/cert.pem", content=certificate.pem.encode()),
                 NodeFile(path=f"{_FOLDER}/key.pem", content=certificate.key, mode=0o600),
                 NodeFile(path=f"{_FOLDER}/daemon.json", content=_daemon(plan.template, member)),
-                # The Engines of a cluster speak to each other, too.
+                # The Engines of a cluster talk to each other without a proxy too.
                 *proxies.environment(f"{_FOLDER}/environment", plan.template, (peer.address for peer in plan.members)),
             ),
             commands=(sizes.command(member.uuid), ("dockerd",)),

@@ -29,7 +29,7 @@ DATA_FOLDER = "/var/lib/docker"
 """The data folder of an image's engine when no label of the image sets it."""
 
 # Names that users of the published clients know (m1.medium is the command line's default). Cores and memory are
-# limits, not reservations; the disk is the machine's, undivided.
+# limits, not reservations; all nodes share the machine's disk.
 FLAVORS = tuple(
     Flavor(id=name, name=name, vcpus=vcpus, ram=ram, disk=disk)
     for name, vcpus, ram, disk in (
@@ -154,7 +154,7 @@ class LocalCatalog:
             try:
                 image = await self._docker().images.inspect(name)
             except aiodocker.DockerError as error:
-                # 400 is a text that cannot be a reference.
+                # 400: the text is no valid reference.
                 if error.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}:
                     return None
                 raise
