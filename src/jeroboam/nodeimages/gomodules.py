@@ -95,8 +95,8 @@ class GoModules:
 
     async def recipe(self, program: Program) -> str:
         recipe = self._recipes[program.name]
-        ours = _texts(self._sources / recipe.folder) if recipe.folder else {}
-        return f"modules {await self._go_version()} {recipe!r} {sorted(ours.items())!r}"
+        our_files = _texts(self._sources / recipe.folder) if recipe.folder else {}
+        return f"modules {await self._go_version()} {recipe!r} {sorted(our_files.items())!r}"
 
     async def make(self, program: Program, into: Path) -> None:
         recipe = self._recipes[program.name]
@@ -109,13 +109,13 @@ class GoModules:
             packages = [f"{recipe.module}/{place}".rstrip("/.") for place in recipe.install]
             await self._go(program, into, env, "install", *flags, *(f"{name}@{program.version}" for name in packages))
             return
-        work = into / "src"
-        with as_file(self._sources / recipe.folder) as ours:
-            await asyncio.to_thread(shutil.copytree, ours, work)
-        (work / "go.mod").write_text(await self._go_mod(program, recipe, into, env))
-        await self._go(program, work, env, "mod", "tidy")
-        await self._go(program, work, env, "build", *flags, "-o", str(into / recipe.output), recipe.build)
-        await asyncio.to_thread(shutil.rmtree, work)
+        work_folder = into / "src"
+        with as_file(self._sources / recipe.folder) as source_folder:
+            await asyncio.to_thread(shutil.copytree, source_folder, work_folder)
+        (work_folder / "go.mod").write_text(await self._go_mod(program, recipe, into, env))
+        await self._go(program, work_folder, env, "mod", "tidy")
+        await self._go(program, work_folder, env, "build", *flags, "-o", str(into / recipe.output), recipe.build)
+        await asyncio.to_thread(shutil.rmtree, work_folder)
         for name in recipe.names:
             (into / name).hardlink_to(into / recipe.output)
 
@@ -168,8 +168,8 @@ def _trouble(action: str, output: str) -> DriverError:
     lines = [line[:_LONGEST_LINE] for line in output.splitlines() if line and not line.startswith("go: downloading ")]
     if _NO_ROOM in output:
         # Go writes to folders of its own too: the line shows which disk is full.
-        full = next(line for line in output.splitlines() if _NO_ROOM in line)[-_LONGEST_LINE:]
-        return Permanent(f"{action}: {full}; free some GiB and start again, what was finished is kept")
+        disk_line = next(line for line in output.splitlines() if _NO_ROOM in line)[-_LONGEST_LINE:]
+        return Permanent(f"{action}: {disk_line}; free some GiB and start again, what was finished is kept")
     text = "\n".join(lines[-_LAST_LINES:]) or "it was ended by something else"
     if _AWAY.search(output):
         return Temporary(f"{action}: the Go proxy does not answer; a next try goes on from here\n{text}")

@@ -118,15 +118,15 @@ class ProgramCache:
     async def _make_whole(self, source: ProgramSource, program: Program, folder: Path) -> None:
         for stale_part in self._folder.glob(f"{folder.name}.*.part"):
             await asyncio.to_thread(shutil.rmtree, stale_part, ignore_errors=True)
-        part = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".part", dir=self._folder))
+        part_folder = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".part", dir=self._folder))
         try:
-            await source.make(program, part)
-            missing = [name for name in program.outputs if not (part / name).is_file()]
+            await source.make(program, part_folder)
+            missing = [name for name in program.outputs if not (part_folder / name).is_file()]
             if missing:
                 raise Permanent(f"making {program.name} {program.version} left no {', '.join(missing)}")
-            await asyncio.to_thread(_settle, part, program.outputs, folder)
+            await asyncio.to_thread(_settle, part_folder, program.outputs, folder)
         finally:
-            shutil.rmtree(part, ignore_errors=True)
+            shutil.rmtree(part_folder, ignore_errors=True)
 
     @asynccontextmanager
     async def alone(self, name: str) -> AsyncIterator[None]:
@@ -146,11 +146,11 @@ def _there(folder: Path) -> bool:
     return folder.is_dir()
 
 
-def _settle(part: Path, names: Sequence[str], folder: Path) -> None:
+def _settle(part_folder: Path, names: Sequence[str], folder: Path) -> None:
     """Flush the files to disk, then give the folder its final name."""
     for name in names:
-        (part / name).chmod(0o755)
-        with (part / name).open("rb") as file:
+        (part_folder / name).chmod(0o755)
+        with (part_folder / name).open("rb") as file:
             os.fsync(file.fileno())
-    part.chmod(0o755)
-    part.rename(folder)
+    part_folder.chmod(0o755)
+    part_folder.rename(folder)

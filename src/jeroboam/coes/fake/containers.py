@@ -69,9 +69,9 @@ class FakeContainers:
 
     def _after(self, current: BayContainerState, act: ContainerAction, number: int) -> BayContainerState:
         is_running = current.state is RuntimeState.RUNNING
-        wrong = {ContainerAction.PAUSE: RuntimeState.RUNNING, ContainerAction.UNPAUSE: RuntimeState.PAUSED}
+        required_states = {ContainerAction.PAUSE: RuntimeState.RUNNING, ContainerAction.UNPAUSE: RuntimeState.PAUSED}
         outcomes = {ContainerAction.PAUSE: RuntimeState.PAUSED, ContainerAction.UNPAUSE: RuntimeState.RUNNING}
-        if act in wrong and current.state not in {wrong[act], outcomes[act]}:
+        if act in required_states and current.state not in {required_states[act], outcomes[act]}:
             raise Permanent(f"the container is {current.state}")
         if act is ContainerAction.REBOOT or (act is ContainerAction.START and not is_running):
             # Two starts never have the same time, even when the clock stands still.

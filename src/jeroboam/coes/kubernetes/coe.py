@@ -113,10 +113,10 @@ class KubernetesCoe:
             version, (nodes, silent) = await asyncio.gather(self._ready(ops, plan), node_wait)
             members = {member.name: member for member in plan.members}
             pairs = [(node, members[node.name]) for node in nodes if node.name in members]
-            up = [(node, member) for node, member in pairs if stands(node, member)]
+            current_pairs = [(node, member) for node, member in pairs if stands(node, member)]
             # CoreDNS's pods are spread over the nodes that exist when they are created.
             dns_setup = ops.names(options.networks(plan.labels).dns)
-            await asyncio.gather(dns_setup, *(ops.describe(node, member) for node, member in up))
+            await asyncio.gather(dns_setup, *(ops.describe(node, member) for node, member in current_pairs))
             gone_objects = await leftovers.find(ops.api, _names(plan, nodes))
             return observed(plan, nodes, silent, gone_objects, version=version, now=self._clock.now())
 
@@ -189,14 +189,14 @@ class KubernetesCoe:
             return demand(plan, groups, await ops.load())
 
     async def _empty(self, ops: NodeOps, targets: Sequence[KubernetesNode], progress: Progress) -> None:
-        together = SharedProgress(progress, len(targets))
+        shared_progress = SharedProgress(progress, len(targets))
 
         async def drain(node: KubernetesNode, part: Progress) -> None:
             await ops.cordon(node)
             if node.ready:
                 await drains.empty(ops, node, seconds=_DRAIN_SECONDS, clock=self._clock, progress=part)
 
-        await asyncio.gather(*(drain(node, part) for node, part in zip(targets, together.parts, strict=True)))
+        await asyncio.gather(*(drain(node, part) for node, part in zip(targets, shared_progress.parts, strict=True)))
 
     async def _opened(self, ops: NodeOps, plan: CoePlan) -> None:
         """Wait until the API answers, and grant access to the cluster's own programs."""
@@ -218,14 +218,14 @@ class KubernetesCoe:
         self, ops: NodeOps, plan: CoePlan, progress: Progress
     ) -> tuple[list[KubernetesNode], dict[str, str]]:
         """Wait until every planned node is ready or time is up; return the nodes and the silent masters."""
-        until = self._clock.monotonic() + _SETTLE_SECONDS
+        deadline = self._clock.monotonic() + _SETTLE_SECONDS
         nets = options.networks(plan.labels)
         while True:
             nodes, silent = await asyncio.gather(ops.all(), self._silent(plan))
             await ops.number(network.ranges(nets, nodes))
             member_states = states(plan, nodes, silent)
             progress.wait_for(describe_unready(plan, member_states))
-            if all(state.ready for state in member_states) or self._clock.monotonic() >= until:
+            if all(state.ready for state in member_states) or self._clock.monotonic() >= deadline:
                 return nodes, silent
             await self._pause(nodes)
 

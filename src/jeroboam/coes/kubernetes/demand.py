@@ -43,25 +43,25 @@ class _PlannedNode:
 
 def demand(plan: CoePlan, groups: Sequence[GroupShape], load: ClusterLoad) -> NodeDemand:
     """Compute the demand from the nodes, pods and volumes of the API."""
-    on_disks = [
+    disk_claims = [
         (disks.claim_of(volume), names) for volume in load.volumes if (names := disks.nodes_of(volume)) is not None
     ]
-    local_claims = {claim for claim, _ in on_disks}
-    holders: set[str] = set().union(*(names for _, names in on_disks))
+    local_claims = {claim for claim, _ in disk_claims}
+    busy_by_disk: set[str] = set().union(*(names for _, names in disk_claims))
     pending_pods = [pod for pod in load.pods if _waits(pod)]
     # Volumes on a node's own disk would be lost with the node: such a node is not idle.
-    busy = holders | {pod["spec"].get("nodeName") for pod in load.pods if not stays(pod)}
+    busy = busy_by_disk | {pod["spec"].get("nodeName") for pod in load.pods if not stays(pod)}
     idle = [member for member in plan.members if member.role != MASTER and member.name not in busy]
     node_shapes = [node_shape for shape in groups if (node_shape := _kind(shape, load.nodes, load.pods)) is not None]
-    new: list[_PlannedNode] = []
+    new_nodes: list[_PlannedNode] = []
     # The largest pods first: small ones fit beside them.
     for pod in sorted(pending_pods, key=_size, reverse=True):
         if not disks.claims_of(pod) & local_claims:
-            _place(pod, node_shapes, new)
+            _place(pod, node_shapes, new_nodes)
     # A group that has an idle node already needs no other one.
     ready = {node["metadata"]["name"] for node in load.nodes if _takes_work(node)}
     idle_groups = {member.group for member in idle if member.name in ready}
-    extra_nodes = {shape.name: sum(node.shape.group.name == shape.name for node in new) for shape in groups}
+    extra_nodes = {shape.name: sum(node.shape.group.name == shape.name for node in new_nodes) for shape in groups}
     return NodeDemand(
         waiting=tuple(sorted(f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in pending_pods)),
         more={name: count for name, count in extra_nodes.items() if count and name not in idle_groups},
@@ -110,17 +110,17 @@ def _kind(shape: GroupShape, nodes: Sequence[dict[str, Any]], pods: Iterable[dic
     return _NodeShape(group=shape, labels=labels, taints=taints, room=room)
 
 
-def _place(pod: Mapping[str, Any], node_shapes: Sequence[_NodeShape], new: list[_PlannedNode]) -> None:
+def _place(pod: Mapping[str, Any], node_shapes: Sequence[_NodeShape], new_nodes: list[_PlannedNode]) -> None:
     """Place the pod on a new node that is planned already, or plan one more if the group may grow."""
     requests = _requests(pod)
-    for node in new:
+    for node in new_nodes:
         if _may_run(pod, node.shape) and within(requests, node.remaining):
             node.remaining = less(node.remaining, requests)
             return
     for node_shape in node_shapes:
-        new_count = sum(node.shape is node_shape for node in new)
+        new_count = sum(node.shape is node_shape for node in new_nodes)
         if new_count < node_shape.group.room and _may_run(pod, node_shape) and within(requests, node_shape.room):
-            new.append(_PlannedNode(node_shape, less(node_shape.room, requests)))
+            new_nodes.append(_PlannedNode(node_shape, less(node_shape.room, requests)))
             return
 
 
@@ -137,8 +137,8 @@ def _may_run(pod: Mapping[str, Any], node_shape: _NodeShape) -> bool:
     ):
         return False
     tolerations: Sequence[Mapping[str, Any]] = spec.get("tolerations") or ()
-    keep_away = [taint for taint in node_shape.taints if taint.get("effect") in _KEEPS_AWAY]
-    return all(any(_tolerates(toleration, taint) for toleration in tolerations) for taint in keep_away)
+    blocking_taints = [taint for taint in node_shape.taints if taint.get("effect") in _KEEPS_AWAY]
+    return all(any(_tolerates(toleration, taint) for toleration in tolerations) for taint in blocking_taints)
 
 
 def _meets(term: Mapping[str, Any], labels: Mapping[str, str]) -> bool:

@@ -63,10 +63,10 @@ class KubernetesManifests:
 
     async def remove(self, plan: CoePlan, uuid: str) -> None:
         async with speaking_to(plan, self._clock) as api:
-            until = self._clock.monotonic() + _GOING_SECONDS
+            deadline = self._clock.monotonic() + _GOING_SECONDS
             while resources := await _labelled(api, f"{LABEL}%3D{uuid}"):
                 await asyncio.gather(*(_delete(api, kind, item) for kind, item in resources if not _is_going(item)))
-                if self._clock.monotonic() >= until:
+                if self._clock.monotonic() >= deadline:
                     names = ", ".join(f"{CALLED[kind]} {item['metadata']['name']}" for kind, item in resources)
                     raise Temporary(f"the cluster is still ending {names}")
                 await self._clock.sleep(_POLL_SECONDS)
@@ -145,11 +145,11 @@ async def _own(api: KubernetesApi, path: str, resource: Mapping[str, Any], actio
     """
     for number, entry in enumerate(resource["metadata"].get("managedFields") or ()):
         if (entry.get("manager"), entry.get("operation"), entry.get("subresource")) == (MANAGER, "Update", None):
-            at = f"/metadata/managedFields/{number}"
+            pointer = f"/metadata/managedFields/{number}"
             steps = [
                 {"op": "test", "path": "/metadata/uid", "value": resource["metadata"]["uid"]},
-                {"op": "test", "path": f"{at}/manager", "value": MANAGER},
-                {"op": "replace", "path": f"{at}/operation", "value": "Apply"},
+                {"op": "test", "path": f"{pointer}/manager", "value": MANAGER},
+                {"op": "replace", "path": f"{pointer}/operation", "value": "Apply"},
             ]
             try:
                 await api.steps(path, steps, action)
@@ -216,8 +216,8 @@ def _line(reason: str, message: str | None) -> str:
 
 
 def _service(resource: Mapping[str, Any]) -> tuple[BayManifestStatus, str | None]:
-    outer = ((resource.get("status") or {}).get("loadBalancer") or {}).get("ingress")
-    if resource["spec"].get("type") == "LoadBalancer" and not outer:
+    ingress = ((resource.get("status") or {}).get("loadBalancer") or {}).get("ingress")
+    if resource["spec"].get("type") == "LoadBalancer" and not ingress:
         return _S.PENDING, "Its load balancer has no address yet."
     return _S.RUNNING, None
 

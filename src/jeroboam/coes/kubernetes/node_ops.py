@@ -123,12 +123,12 @@ class NodeOps:
         await self._patiently(lambda: self._api.get(first, "waiting for the controller manager"), patience)
 
     async def _patiently(self, ask: Callable[[], Awaitable[object]], patience: float) -> None:
-        until = self._clock.monotonic() + patience
+        deadline = self._clock.monotonic() + patience
         while True:
             try:
                 await ask()
             except DriverError as error:
-                if self._clock.monotonic() >= until:
+                if self._clock.monotonic() >= deadline:
                     raise Temporary(error.reason) from error
                 await self._clock.sleep(POLL_SECONDS)
             else:
@@ -206,8 +206,8 @@ class NodeOps:
 
     async def serve(self, *, patience: float) -> None:
         """Wait until every ready node forwards traffic to services, but at most `patience` seconds."""
-        until = self._clock.monotonic() + patience
-        while self._clock.monotonic() < until:
+        deadline = self._clock.monotonic() + patience
+        while self._clock.monotonic() < deadline:
             ready = [node.name for node in await self.all() if node.ready]
             if all(await asyncio.gather(*(self._proxies(name) for name in ready))):
                 return
@@ -227,9 +227,9 @@ class NodeOps:
             await self._api.patch(f"/api/v1/namespaces/kube-system/services/{_NAMES}", change, action)
         except ObjectNotFound:
             return
-        until = self._clock.monotonic() + patience
+        deadline = self._clock.monotonic() + patience
         while not (await self._api.get(slices, action))["items"]:
-            if self._clock.monotonic() >= until:
+            if self._clock.monotonic() >= deadline:
                 raise Temporary("no controller manager of the cluster does its work")
             await self._clock.sleep(POLL_SECONDS)
 
@@ -261,8 +261,8 @@ class NodeOps:
         """
         action = "sealing the cluster's secrets"
         secret_names = await self._api.outlines("/api/v1/secrets", action)
-        for at in range(0, len(secret_names), _SEALED_AT_ONCE):
-            batch = secret_names[at : at + _SEALED_AT_ONCE]
+        for start in range(0, len(secret_names), _SEALED_AT_ONCE):
+            batch = secret_names[start : start + _SEALED_AT_ONCE]
             await asyncio.gather(*(self._rewrite(secret["namespace"], secret["name"]) for secret in batch))
 
     async def _rewrite(self, namespace: str, name: str) -> None:
@@ -363,7 +363,7 @@ def is_going(pod: Mapping[str, Any]) -> bool:
 
 def _node(resource: Mapping[str, Any]) -> KubernetesNode:
     conditions: Sequence[Mapping[str, str]] = resource["status"].get("conditions") or ()
-    ready, cut_off = (
+    ready, network = (
         next((condition for condition in conditions if condition["type"] == kind), {})
         for kind in ("Ready", "NetworkUnavailable")
     )
@@ -374,7 +374,7 @@ def _node(resource: Mapping[str, Any]) -> KubernetesNode:
         since=health.changed_at(resource),
         shortages=health.shortages(resource),
         pods=resource["spec"].get("podCIDR", ""),
-        networked=cut_off.get("status") == "False",
+        networked=network.get("status") == "False",
         unschedulable=bool(resource["spec"].get("unschedulable")),
         labels=resource["metadata"].get("labels") or {},
         taints=resource["spec"].get("taints") or (),

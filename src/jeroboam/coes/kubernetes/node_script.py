@@ -73,11 +73,11 @@ def script(plan: CoePlan, member: Member, clock: Clock) -> NodeScript:
         "-c",
         f"rm -f /etc/machine-id; echo {member.uuid} >/etc/machine-id; echo {machine_id} >{_BOOTED}",
     )
-    size = sizes.command(member.uuid)
-    beside = [_beside(plan, member, program) for program in _programs(plan)]
+    size_command = sizes.command(member.uuid)
+    background_commands = [_beside(plan, member, program) for program in _programs(plan)]
     is_master = member.role == MASTER
     program = ("sh", _NODE, "own-kubelet", *_server(plan, member), member.name) if is_master else ("kubelet",)
-    stay = (
+    main_command = (
         *("/usr/lib/jeroboam/keep", *program, f"--config={_KUBELET}", f"--kubeconfig={_KUBELET_ACCESS}"),
         f"--machine-id-file={_BOOTED}",
         f"--node-ip={member.address}",
@@ -85,7 +85,13 @@ def script(plan: CoePlan, member: Member, clock: Clock) -> NodeScript:
         *kubelet_options(plan, member),
     )
     if is_master:
-        return _master(plan, member, _files(plan, member, clock), (write_machine_id, size), (*beside, stay))
+        return _master(
+            plan,
+            member,
+            _files(plan, member, clock),
+            (write_machine_id, size_command),
+            (*background_commands, main_command),
+        )
     ca = NodeFile(path=f"{PKI}/ca.crt", content=plan.authorities["main"].trusted.encode())
     # Programs are restarted by `keep` and then read the new files; pods run on meanwhile.
     # A kubelet of an earlier release reads /etc/machine-id instead of this file.
@@ -93,29 +99,39 @@ def script(plan: CoePlan, member: Member, clock: Clock) -> NodeScript:
         f"[ -e {_BOOTED} ] || {{ rm -f /etc/machine-id; ln -s {_BOOTED} /etc/machine-id; }}; "
         f"echo {machine_id} >{_BOOTED}"
     )
-    anew = (
+    reload_command = (
         "sh",
         "-c",
-        f"{rewrite_machine_id}; {shlex.join(size)}; killall kubelet {' '.join(_programs(plan).values())}",
+        f"{rewrite_machine_id}; {shlex.join(size_command)}; killall kubelet {' '.join(_programs(plan).values())}",
     )
     wait_command = ("sh", _NODE, "kubelet", *_server(plan, member))
     files = (ca, *_files(plan, member, clock))
-    return NodeScript(files=files, commands=(write_machine_id, size, wait_command, *beside, stay), reload=anew)
+    return NodeScript(
+        files=files,
+        commands=(write_machine_id, size_command, wait_command, *background_commands, main_command),
+        reload=reload_command,
+    )
 
 
 def _master(
     plan: CoePlan,
     member: Member,
     node_files: list[NodeFile],
-    first: tuple[tuple[str, ...], ...],
-    last: tuple[tuple[str, ...], ...],
+    first_commands: tuple[tuple[str, ...], ...],
+    last_commands: tuple[tuple[str, ...], ...],
 ) -> NodeScript:
     """Return a master's script, given the files of every node and the first and last commands."""
     config = b"---\n".join(_json(document) + b"\n" for document in kubeadm(plan, member))
-    init = f'sed -i "s/@VERSION@/$(kubeadm version -o short)/" {_KUBEADM}'
+    fill_version = f'sed -i "s/@VERSION@/$(kubeadm version -o short)/" {_KUBEADM}'
     etcd_commands = _etcd(plan, member)
-    local = ("kubeadm", "init", f"--config={_KUBEADM}", f"--skip-phases={_LATER}", "--ignore-preflight-errors=all")
-    after = ("sh", _NODE, "control-plane", *_server(plan, member), "together" if etcd_commands else "alone")
+    init_command = (
+        "kubeadm",
+        "init",
+        f"--config={_KUBEADM}",
+        f"--skip-phases={_LATER}",
+        "--ignore-preflight-errors=all",
+    )
+    after_command = ("sh", _NODE, "control-plane", *_server(plan, member), "together" if etcd_commands else "alone")
     script_files = (
         *_authorities(plan),
         *security.files(plan),
@@ -123,7 +139,15 @@ def _master(
         NodeFile(path=_KUBEADM, content=config, mode=0o600),
     )
     script_files += (_shipped(_ETCD_MEMBER),) if etcd_commands else ()
-    commands = (*first, ("sh", "-c", _LEAVES), ("sh", "-c", init), *etcd_commands, local, after, *last)
+    commands = (
+        *first_commands,
+        ("sh", "-c", _LEAVES),
+        ("sh", "-c", fill_version),
+        *etcd_commands,
+        init_command,
+        after_command,
+        *last_commands,
+    )
     return NodeScript(files=script_files, commands=commands, diagnosis=("sh", _NODE, "why"))
 
 

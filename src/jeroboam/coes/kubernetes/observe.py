@@ -30,15 +30,15 @@ def observed(
     planned_names = {member.name for member in plan.members}
     reasons = {"api": "ok"}
     reasons |= {f"{member.name}.Ready": str(state.ready) for member, state in zip(plan.members, members, strict=True)}
-    short = {
+    shortages = {
         f"{node.name}.{shortage}": message
         for node in nodes
         if node.name in planned_names
         for shortage, message in node.shortages.items()
     }
     if gone_objects.waiting:
-        short["LostVolumes"] = gone_objects.reason()
-    healthy = all(state.ready for state in members) and not short
+        shortages["LostVolumes"] = gone_objects.reason()
+    healthy = all(state.ready for state in members) and not shortages
     members_by_name = {member.name: member for member in plan.members}
     due = (
         members_by_name[node.name].uuid
@@ -55,7 +55,7 @@ def observed(
         coe_version=version,
         container_version=next((node.runtime.rpartition("/")[2] for node in nodes if node.name in planned_names), None),
         health=Health.HEALTHY if healthy else Health.UNHEALTHY,
-        health_reasons=reasons | short,
+        health_reasons=reasons | shortages,
         conditions=(
             options.honoured(plan.labels),
             # kube-proxy works with nftables and needs no IPVS.

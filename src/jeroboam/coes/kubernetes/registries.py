@@ -62,8 +62,8 @@ def _mirrored(prefix: str, insecure: list[str]) -> Mapping[str, tuple[str, list[
     """Return the hosts of public registries, with the mirror first."""
     host, slash, folder = prefix.partition("/")
     place = f"{host}/v2/{folder}" if slash else host
-    ways = [("https", host in insecure)] + ([("http", True)] if host in insecure else [])
-    host_blocks = [_asked(f"{scheme}://{place}", insecure=loose, has_path=bool(slash)) for scheme, loose in ways]
+    schemes = [("https", host in insecure)] + ([("http", True)] if host in insecure else [])
+    host_blocks = [_asked(f"{scheme}://{place}", insecure=loose, has_path=bool(slash)) for scheme, loose in schemes]
     return {name: (f"https://{home}", host_blocks) for name, home in _PUBLIC.items()}
 
 

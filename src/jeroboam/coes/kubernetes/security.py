@@ -163,10 +163,10 @@ def _encryption(plan: CoePlan) -> dict[str, Any]:
 def _key(cluster_id: str, authority: Authority) -> dict[str, str]:
     """Return a key derived from the authority's key, under a name that reveals nothing of it."""
     private = load_pem_private_key(authority.key, password=None)
-    plain = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    key_bytes = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     derived_key = HKDF(
         algorithm=hashes.SHA256(), length=_KEY_OCTETS, salt=cluster_id.encode(), info=b"jeroboam secrets in etcd"
-    ).derive(plain)
+    ).derive(key_bytes)
     name = hashlib.sha256(authority.pem.encode()).hexdigest()[:_NAME_LETTERS]
     return {"name": f"key-{name}", "secret": base64.b64encode(derived_key).decode()}
 
@@ -198,15 +198,15 @@ def _authentication(labels: Mapping[str, str]) -> dict[str, Any]:
     if (issuer := labels.get(OIDC_ISSUER)) is not None:
         claim = labels.get("oidc_username_claim", "sub")
         # As with the API server's own options: the issuer prefixes user names, except for e-mail addresses.
-        usual = "" if claim == "email" else f"{issuer}#"
-        prefix = labels.get("oidc_username_prefix", usual)
+        default_prefix = "" if claim == "email" else f"{issuer}#"
+        prefix = labels.get("oidc_username_prefix", default_prefix)
         mappings = {"username": {"claim": claim, "prefix": "" if prefix == "-" else prefix}}
         if (groups := labels.get("oidc_groups_claim")) is not None:
             mappings["groups"] = {"claim": groups, "prefix": labels.get("oidc_groups_prefix", "")}
-        whom = {"url": issuer, "audiences": [labels[OIDC_CLIENT]]}
+        issuer_config = {"url": issuer, "audiences": [labels[OIDC_CLIENT]]}
         if (authorities := labels.get(OIDC_CA)) is not None:
-            whom["certificateAuthority"] = _certificates(authorities)
-        config["jwt"] = [{"issuer": whom, "claimMappings": mappings}]
+            issuer_config["certificateAuthority"] = _certificates(authorities)
+        config["jwt"] = [{"issuer": issuer_config, "claimMappings": mappings}]
     return config
 
 

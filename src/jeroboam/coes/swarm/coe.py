@@ -159,15 +159,15 @@ class SwarmCoe(SwarmContainers):
             for member in plan.members:
                 await engines.standing(member.address, patience=_BOOT_SECONDS)
         main = authorities["main"]
-        alone = replace(main, also=())
-        old: set[str] = set()
+        single_authority = replace(main, also=())
+        stale_uuids: set[str] = set()
         for signer in (main, *main.also):
             async with SwarmEngines(
-                authority=alone, signer=signer, port=_port(plan.template), clock=self._clock
+                authority=single_authority, signer=signer, port=_port(plan.template), clock=self._clock
             ) as engines:
                 answers = await asyncio.gather(*(engines.answers(member.address) for member in plan.members))
-            old |= {member.uuid for member, good in zip(plan.members, answers, strict=True) if not good}
-        return [member.uuid for member in plan.members if member.uuid in old]
+            stale_uuids |= {member.uuid for member, good in zip(plan.members, answers, strict=True) if not good}
+        return [member.uuid for member in plan.members if member.uuid in stale_uuids]
 
     def _fleet(self, plan: CoePlan) -> SwarmEngines:
         return SwarmEngines(authority=plan.authorities["main"], port=_port(plan.template), clock=self._clock)
@@ -238,11 +238,11 @@ class SwarmCoe(SwarmContainers):
     ) -> list[SwarmNode]:
         """Wait until every member that could join is ready or time is up; return the nodes of the swarm."""
         expected_uuids = {member.uuid for member in plan.members} - troubles.keys()
-        until = self._clock.monotonic() + _SETTLE_SECONDS
+        deadline = self._clock.monotonic() + _SETTLE_SECONDS
         while True:
             nodes = await engines.nodes(manager)
             progress.wait_for(describe_unready(plan, _states(plan, nodes, troubles)))
-            if expected_uuids <= {node.uuid for node in nodes if node.ready} or self._clock.monotonic() >= until:
+            if expected_uuids <= {node.uuid for node in nodes if node.ready} or self._clock.monotonic() >= deadline:
                 return nodes
             await self._clock.sleep(POLL_SECONDS)
 
@@ -276,12 +276,16 @@ class SwarmCoe(SwarmContainers):
         self, engines: SwarmEngines, manager: str, nodes: Sequence[SwarmNode]
     ) -> list[SwarmNode]:
         """Remove former entries of nodes that have joined again: the same node of ours, another id in the swarm."""
-        lives: dict[str, list[SwarmNode]] = defaultdict(list)
+        entries: dict[str, list[SwarmNode]] = defaultdict(list)
         for node in nodes:
             if node.uuid is not None:
-                lives[node.uuid].append(node)
+                entries[node.uuid].append(node)
         former = [
-            node for same in lives.values() if any(life.ready for life in same) for node in same if not node.ready
+            node
+            for group in entries.values()
+            if any(entry.ready for entry in group)
+            for node in group
+            if not node.ready
         ]
         for node in former:
             await swarm_drains.demote(engines, manager, node, self._clock)

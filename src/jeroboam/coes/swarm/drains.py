@@ -29,26 +29,26 @@ async def drain(engines: SwarmEngines, manager: str, node: SwarmNode, clock: Clo
     if before != "drain":
         labels = {**(node.spec.get("Labels") or {}), DRAINED_LABEL: before}
         await engines.update(manager, node, {"Availability": "drain", "Labels": labels})
-    until = clock.monotonic() + _DRAIN_SECONDS
+    deadline = clock.monotonic() + _DRAIN_SECONDS
     while True:
-        here = await engines.running(manager, node) if node.ready else []
-        elsewhere = await engines.starting(manager)
-        if not here and not elsewhere:
+        running_tasks = await engines.running(manager, node) if node.ready else []
+        starting_tasks = await engines.starting(manager)
+        if not running_tasks and not starting_tasks:
             progress.wait_for(())
             return
-        waits = _describe(node, here, elsewhere)
-        if clock.monotonic() >= until:
-            if here:
+        reasons = _describe(node, running_tasks, starting_tasks)
+        if clock.monotonic() >= deadline:
+            if running_tasks:
                 text = f"Node {node.name} is taken down after {_DRAIN_SECONDS:g} seconds with tasks on it"
-                progress.note(f"{text}: {list_some(here, between=', ')}.")
+                progress.note(f"{text}: {list_some(running_tasks, between=', ')}.")
             return
-        progress.wait_for(waits)
+        progress.wait_for(reasons)
         await clock.sleep(POLL_SECONDS)
 
 
-def _describe(node: SwarmNode, here: Sequence[str], elsewhere: Sequence[str]) -> list[str]:
-    reasons = [f"task {task} has not ended on node {node.name}" for task in here]
-    return reasons + [f"task {task} has not started yet" for task in elsewhere]
+def _describe(node: SwarmNode, running_tasks: Sequence[str], starting_tasks: Sequence[str]) -> list[str]:
+    reasons = [f"task {task} has not ended on node {node.name}" for task in running_tasks]
+    return reasons + [f"task {task} has not started yet" for task in starting_tasks]
 
 
 async def demote(engines: SwarmEngines, manager: str, node: SwarmNode, clock: Clock) -> None:
@@ -56,8 +56,8 @@ async def demote(engines: SwarmEngines, manager: str, node: SwarmNode, clock: Cl
     if not node.manager:
         return
     await engines.update(manager, node, {"Availability": "drain", "Role": "worker"})
-    until = clock.monotonic() + _DEMOTE_SECONDS
-    while clock.monotonic() < until:
+    deadline = clock.monotonic() + _DEMOTE_SECONDS
+    while clock.monotonic() < deadline:
         if not any(other.id == node.id and other.manager for other in await engines.nodes(manager)):
             return
         await clock.sleep(POLL_SECONDS)

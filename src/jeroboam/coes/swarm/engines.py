@@ -99,13 +99,13 @@ class SwarmEngines:
 
     async def standing(self, address: str, *, patience: float) -> SwarmMembership:
         """Return the membership of that Engine; retry until it answers or `patience` seconds have passed."""
-        until = self._clock.monotonic() + patience
+        deadline = self._clock.monotonic() + patience
         while True:
             try:
                 async with _call(f"asking the Docker Engine of node {address}"):
                     info = await self.at(address).system.info()
             except Temporary as error:
-                if self._clock.monotonic() >= until:
+                if self._clock.monotonic() >= deadline:
                     raise Temporary(f"the Docker Engine of node {address} does not answer yet") from error
                 await self._clock.sleep(POLL_SECONDS)
             else:
@@ -187,8 +187,8 @@ class SwarmEngines:
         """Return the tasks that still run on that node, each with its id, image and state."""
         async with _call(f"asking what runs on node {node.name}"):
             tasks = await self.at(manager).tasks.list(filters={"node": node.id})
-        over = {"complete", "shutdown", "failed", "rejected", "remove", "orphaned"}
-        return [_task(task) for task in tasks if task["Status"]["State"] not in over]
+        ended_states = {"complete", "shutdown", "failed", "rejected", "remove", "orphaned"}
+        return [_task(task) for task in tasks if task["Status"]["State"] not in ended_states]
 
     async def starting(self, manager: str) -> list[str]:
         """Return the tasks that start on some node; tasks that no node can run do not count."""

@@ -117,27 +117,29 @@ async def build(
     await asyncio.to_thread(find, recipe(""))
     programs = await cache.get(source, release.programs)
     image_names = await asked_for(programs["kubeadm"], release)
-    shape = recipe(image_names["pause"])
-    name = f"{shape.repository}:{release.name}"
-    resolved_recipe = await asyncio.to_thread(find, shape, _placed(programs))
-    inner = await asyncio.to_thread(brought_along, release, programs, image_names)
-    content_hash = hashlib.sha256(f"{_LAYOUT} {resolved_recipe.digest(shape)}".encode())
-    for layer in inner:
+    image_recipe = recipe(image_names["pause"])
+    name = f"{image_recipe.repository}:{release.name}"
+    resolved_recipe = await asyncio.to_thread(find, image_recipe, _placed(programs))
+    layers = await asyncio.to_thread(brought_along, release, programs, image_names)
+    content_hash = hashlib.sha256(f"{_LAYOUT} {resolved_recipe.digest(image_recipe)}".encode())
+    for layer in layers:
         content_hash.update(f"{layer.names} {layer.config} {layer.tree.digest()}".encode())
     content = content_hash.hexdigest()[:_CONTENT_LETTERS]
     with speaking(f"making the node image {name}"):
         async with cache.alone(f"image-{release.name}"):
             former_image = await existing(docker, name)
-            fresh = former_image is None or labels(former_image).get(CONTENT_LABEL) != content
-            if fresh:
+            is_new = former_image is None or labels(former_image).get(CONTENT_LABEL) != content
+            if is_new:
                 with cache.timed(f"image {release.name}"):
-                    tree = await asyncio.to_thread(resolved_recipe.tree, shape) | await asyncio.to_thread(packed, inner)
-                    await assemble(docker, shape, tree, release.name, content, machine)
-            await name_newest(docker, shape.name)
-            if fresh and former_image is not None:
+                    tree = await asyncio.to_thread(resolved_recipe.tree, image_recipe) | await asyncio.to_thread(
+                        packed, layers
+                    )
+                    await assemble(docker, image_recipe, tree, release.name, content, machine)
+            await name_newest(docker, image_recipe.name)
+            if is_new and former_image is not None:
                 await forget(docker, former_image["Id"])
         image_id: str = (await docker.images.inspect(name))["Id"]
-    return BuiltImage(id=image_id, name=name, fresh=fresh)
+    return BuiltImage(id=image_id, name=name, fresh=is_new)
 
 
 def _placed(programs: Mapping[str, Path]) -> dict[str, Path]:
@@ -147,20 +149,20 @@ def _placed(programs: Mapping[str, Path]) -> dict[str, Path]:
 
 
 async def assemble(
-    docker: aiodocker.Docker, shape: ImageRecipe, tree: RootTree, version: str, content: str, machine: Machine
+    docker: aiodocker.Docker, image_recipe: ImageRecipe, tree: RootTree, version: str, content: str, machine: Machine
 ) -> str:
     """Import the tree as an image and run its first node; return the id of the final image."""
-    bare = f"bare-{content}"
+    bare_tag = f"bare-{content}"
     # Without labels no provider takes the unfinished image for a node image.
-    await bring(docker, shape, tree, bare, [])
+    await bring(docker, image_recipe, tree, bare_tag, [])
     try:
         return await bake(
             docker,
-            ImageWithoutStore(name=f"{shape.repository}:{bare}", data=shape.data),
+            ImageWithoutStore(name=f"{image_recipe.repository}:{bare_tag}", data=image_recipe.data),
             machine,
-            repository=shape.repository,
+            repository=image_recipe.repository,
             tag=version,
-            changes=marks(shape, {IMAGE_VERSION_LABEL: version, CONTENT_LABEL: content}),
+            changes=marks(image_recipe, {IMAGE_VERSION_LABEL: version, CONTENT_LABEL: content}),
         )
     finally:
-        await forget(docker, f"{shape.repository}:{bare}")
+        await forget(docker, f"{image_recipe.repository}:{bare_tag}")

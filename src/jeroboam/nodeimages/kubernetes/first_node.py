@@ -36,7 +36,7 @@ class ImageWithoutStore:
 
 async def bake(
     docker: aiodocker.Docker,
-    bare: ImageWithoutStore,
+    source_image: ImageWithoutStore,
     machine: Machine,
     *,
     repository: str,
@@ -47,10 +47,10 @@ async def bake(
 
     `changes` are Dockerfile instructions. Raises `Permanent` with the node's last output when it fails.
     """
-    host_config = await machine(bare.name)
-    mounts = [*host_config.get("Mounts", ()), {"Type": "volume", "Target": bare.data}]
+    host_config = await machine(source_image.name)
+    mounts = [*host_config.get("Mounts", ()), {"Type": "volume", "Target": source_image.data}]
     config: dict[str, Any] = {
-        "Image": bare.name,
+        "Image": source_image.name,
         "HostConfig": {**host_config, "NetworkMode": "none", "Mounts": mounts},
     }
     name = f"jeroboam-bake-{tag}"

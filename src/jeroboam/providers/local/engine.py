@@ -133,16 +133,16 @@ class LocalEngine:
         refusals = []
         with speaking("asking what the Docker Engine may give to a node"):
             info = await self._docker().system.info()
-            for way in _ways_here():
+            for host_config in _ways_here():
                 try:
-                    facts = await self._probe(image, way)
+                    facts = await self._probe(image, host_config)
                 except aiodocker.DockerError as error:
                     if error.status in _NOT_A_REFUSAL:
                         raise
                     refusals.append(error.message)
                     continue
                 return EngineCapabilities(
-                    host_config=way, cpus=int(info["NCPU"]), data_root=info["DockerRootDir"], facts=facts
+                    host_config=host_config, cpus=int(info["NCPU"]), data_root=info["DockerRootDir"], facts=facts
                 )
         raise Permanent(f"the Docker Engine refuses a container that can be a node: {'; '.join(refusals)}")
 
@@ -154,13 +154,13 @@ class LocalEngine:
                     if _is_probe(old):
                         await old.delete(force=True, v=True)
 
-    async def _probe(self, image: str, way: Mapping[str, Any]) -> dict[str, str]:
+    async def _probe(self, image: str, host_config: Mapping[str, Any]) -> dict[str, str]:
         config: dict[str, JSONValue] = {
             "Image": image,
             "Entrypoint": ["/bin/sh", "-c", _QUESTIONS],
             "Labels": {**self._labels, KIND: ObjectKind.PROBE.value},
             "Volumes": {"/probe": {}},
-            "HostConfig": {**way, "NetworkMode": "none", "RestartPolicy": {"Name": "no"}},
+            "HostConfig": {**host_config, "NetworkMode": "none", "RestartPolicy": {"Name": "no"}},
         }
         self._tries += 1
         name = f"{_PROBE_NAME}{os.getpid()}.{self._tries}"
@@ -201,8 +201,8 @@ def ways(caps: int | None, *, modules: bool) -> list[dict[str, Any]]:
     node can load those that its engine needs, such as IPVS.
     """
     missing = [name for number, name in enumerate(_NAMES) if caps is not None and not caps >> number & 1]
-    privileged: dict[str, Any] = {"Privileged": True, "CgroupnsMode": "private"}
-    by_hand: dict[str, Any] = {
+    privileged_config: dict[str, Any] = {"Privileged": True, "CgroupnsMode": "private"}
+    explicit_config: dict[str, Any] = {
         "CapAdd": ["ALL"],
         "CapDrop": missing or ["SYS_RESOURCE"],
         "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
@@ -211,9 +211,9 @@ def ways(caps: int | None, *, modules: bool) -> list[dict[str, Any]]:
         "DeviceCgroupRules": ["a *:* rwm"],
         "CgroupnsMode": "private",
     }
-    order = [by_hand, privileged] if missing else [privileged, by_hand]
+    configs = [explicit_config, privileged_config] if missing else [privileged_config, explicit_config]
     mount = {"Type": "bind", "Source": str(_MODULES), "Target": str(_MODULES), "ReadOnly": True}
-    return [{**way, "Mounts": [mount]} for way in order if modules] + order
+    return [{**way, "Mounts": [mount]} for way in configs if modules] + configs
 
 
 def memory_left(info: Mapping[str, Any], table: Path = Path("/proc/meminfo")) -> int | None:

@@ -97,15 +97,15 @@ class OwnedResources:
             used_subnets = [subnet for network in networks for subnet in _subnets(network)] + [
                 route.network for route in list_routes()
             ]
-            choice = subnets.candidates(cluster_id, nodes, used_subnets)
-            if addresses and (former := subnet_around(addresses)) is not None:
+            candidates = subnets.candidates(cluster_id, nodes, used_subnets)
+            if addresses and (former_subnet := subnet_around(addresses)) is not None:
                 holders = sorted(
-                    network["Name"] for network in networks if any(map(former.overlaps, _subnets(network)))
+                    network["Name"] for network in networks if any(map(former_subnet.overlaps, _subnets(network)))
                 )
                 if holders:
-                    raise Temporary(f"{NETWORK_GONE}, and {former} is taken by {', '.join(holders)}")
-                choice = iter([former])
-            for subnet, _ in zip(choice, range(_SUBNET_TRIES), strict=False):
+                    raise Temporary(f"{NETWORK_GONE}, and {former_subnet} is taken by {', '.join(holders)}")
+                candidates = iter([former_subnet])
+            for subnet, _ in zip(candidates, range(_SUBNET_TRIES), strict=False):
                 try:
                     await self._docker().networks.create(self._network_config(cluster_id, subnet))
                 except aiodocker.DockerError as error:
@@ -212,13 +212,13 @@ class OwnedResources:
         )
         return tuple(sorted(nodes, key=lambda node: node.name))
 
-    async def attach(self, container: DockerContainer, place: NodePlacement) -> None:
+    async def attach(self, container: DockerContainer, placement: NodePlacement) -> None:
         """Attach the container to the cluster's network with its address; a former attachment is removed."""
-        network = await self._docker().networks.get(place.network)
+        network = await self._docker().networks.get(placement.network)
         with contextlib.suppress(aiodocker.DockerError):
             # The former network may not exist any more.
             await network.disconnect({"Container": container.id, "Force": True})
-        endpoint = {"IPAMConfig": {"IPv4Address": place.address}}
+        endpoint = {"IPAMConfig": {"IPv4Address": placement.address}}
         await network.connect({"Container": container.id, "EndpointConfig": endpoint})
 
     async def last_words(self, node: NodeObserved) -> NodeObserved:
@@ -280,7 +280,7 @@ class OwnedResources:
                     raise
             await _delete(container)
 
-    async def remove_nodes(self, cluster_id: str, only: Collection[str] | None, slots: asyncio.Semaphore) -> None:
+    async def remove_nodes(self, cluster_id: str, node_uuids: Collection[str] | None, slots: asyncio.Semaphore) -> None:
         """Remove the containers, then the volumes, of these nodes (None: all) of the cluster."""
 
         async def remove(resource: aiodocker.containers.DockerContainer | aiodocker.volumes.DockerVolume) -> None:
@@ -289,8 +289,10 @@ class OwnedResources:
 
         with speaking("removing nodes"):
             containers = await self.containers(cluster_id)
-            await asyncio.gather(*(remove(container) for container in containers if _chosen(container["Labels"], only)))
-            volumes = [volume for volume in await self._volumes(cluster_id) if _chosen(volume["Labels"], only)]
+            await asyncio.gather(
+                *(remove(container) for container in containers if _chosen(container["Labels"], node_uuids))
+            )
+            volumes = [volume for volume in await self._volumes(cluster_id) if _chosen(volume["Labels"], node_uuids)]
             await asyncio.gather(
                 *(remove(aiodocker.volumes.DockerVolume(self._docker(), volume["Name"])) for volume in volumes)
             )
@@ -329,8 +331,8 @@ def _claims_node(tags: Mapping[str, str]) -> bool:
     return has_kind(tags, ObjectKind.NODE) and (CLUSTER in tags or NODE in tags)
 
 
-def _chosen(tags: Mapping[str, str], only: Collection[str] | None) -> bool:
-    return only is None or tags.get(NODE) in only
+def _chosen(tags: Mapping[str, str], node_uuids: Collection[str] | None) -> bool:
+    return node_uuids is None or tags.get(NODE) in node_uuids
 
 
 def _subnets(network: Mapping[str, Any]) -> list[ipaddress.IPv4Network]:

@@ -37,8 +37,8 @@ def has_lost(networks: Mapping[str, Any] | None, name: str, network_id: str, add
     endpoint = (networks or {}).get(name)
     if endpoint is None:
         return True
-    attached_id, at = endpoint.get("NetworkID"), endpoint.get("IPAddress")
-    return (bool(attached_id) and attached_id != network_id) or (bool(at) and at != address)
+    attached_id, attached_address = endpoint.get("NetworkID"), endpoint.get("IPAddress")
+    return (bool(attached_id) and attached_id != network_id) or (bool(attached_address) and attached_address != address)
 
 
 def subnet_around(addresses: Collection[str]) -> ipaddress.IPv4Network | None:

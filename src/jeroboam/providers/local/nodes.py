@@ -77,34 +77,34 @@ def network_name(cluster_id: str) -> str:
 
 
 def container_config(
-    want: DesiredNode, place: NodePlacement, image: DockerImage, flavor: Flavor, capabilities: EngineCapabilities
+    want: DesiredNode, placement: NodePlacement, image: DockerImage, flavor: Flavor, capabilities: EngineCapabilities
 ) -> dict[str, JSONValue]:
     """Return the request body that creates the node's container."""
     memory = flavor.ram << 20
-    rights = capabilities.host_config if image.machine else {}
+    privileges = capabilities.host_config if image.machine else {}
     host_config: dict[str, JSONValue] = {
-        **rights,
+        **privileges,
         "NanoCpus": int(min(flavor.vcpus, capabilities.cpus) * 1e9),
         "Memory": memory,
         "MemorySwap": memory,
         # On an overloaded machine masters come first, because the rest of the cluster waits for them.
         **({"CpuShares": _MASTER_SHARES} if want.role == MASTER else {}),
-        "NetworkMode": place.network,
+        "NetworkMode": placement.network,
         "Mounts": [
-            *rights.get("Mounts", ()),
-            {"Type": "volume", "Source": place.volume, "Target": image.data_folder},
+            *privileges.get("Mounts", ()),
+            {"Type": "volume", "Source": placement.volume, "Target": image.data_folder},
         ],
         # A node restarts with the machine, and when its service exits.
         "RestartPolicy": {"Name": "unless-stopped"},
         "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}},
     }
-    endpoint = {"IPAMConfig": {"IPv4Address": place.address}}
+    endpoint = {"IPAMConfig": {"IPv4Address": placement.address}}
     return {
         "Image": image.id,
         "Hostname": want.name[:_HOSTNAME_LETTERS].rstrip(".-_"),
-        "Labels": dict(place.labels),
+        "Labels": dict(placement.labels),
         "HostConfig": host_config,
-        "NetworkingConfig": {"EndpointsConfig": {place.network: endpoint}},
+        "NetworkingConfig": {"EndpointsConfig": {placement.network: endpoint}},
     }
 
 
@@ -176,12 +176,15 @@ def is_cluster_network(tags: Mapping[str, str], name: str) -> bool:
 def last_words(output: str) -> str:
     """Return which program of a node exited by itself lately, with its last error line; empty when none did."""
     lines = output.splitlines()
-    for at in reversed(range(len(lines))):
-        match = _ENDED.search(lines[at])
+    for index in reversed(range(len(lines))):
+        match = _ENDED.search(lines[index])
         if match is None or int(match[2]) in _BY_SIGNAL:
             continue
-        before = lines[max(0, at - _WORDS_BEFORE) : at]
-        words = next((line for line in reversed(before) if _COMPLAINT.search(line)), before[-1] if before else "")
+        lines_before = lines[max(0, index - _WORDS_BEFORE) : index]
+        words = next(
+            (line for line in reversed(lines_before) if _COMPLAINT.search(line)),
+            lines_before[-1] if lines_before else "",
+        )
         program = _SERVICE if match[1] == "sh" else match[1]
         return f"{program} ended with status {match[2]} and printed last: {_PREFIX.sub('', words.strip())}"
     return ""

@@ -229,7 +229,11 @@ class LocalProvider:
         )
 
     async def _make(
-        self, want: DesiredNode, place: NodePlacement, nodes: dict[str, NodeObserved], scripts: dict[str, NodeScript]
+        self,
+        want: DesiredNode,
+        placement: NodePlacement,
+        nodes: dict[str, NodeObserved],
+        scripts: dict[str, NodeScript],
     ) -> NodeObserved:
         """Start one node, from any state that it may be in."""
         async with self._slots:
@@ -240,32 +244,34 @@ class LocalProvider:
                     script = scripts.get(want.uuid)
                     if script is None:
                         raise Permanent(f"node {want.name} has to be made, and there is no script for it")
-                    server_id = server_id or await self._create(want, place)
+                    server_id = server_id or await self._create(want, placement)
                     await self._docker().containers.container(server_id).put_archive("/", archive(script))
-                await self._start(self._docker().containers.container(server_id), place)
+                await self._start(self._docker().containers.container(server_id), placement)
         return NodeObserved(
-            uuid=want.uuid, name=want.name, state=NodeState.RUNNING, address=place.address, server_id=server_id
+            uuid=want.uuid, name=want.name, state=NodeState.RUNNING, address=placement.address, server_id=server_id
         )
 
-    async def _start(self, container: DockerContainer, place: NodePlacement) -> None:
+    async def _start(self, container: DockerContainer, placement: NodePlacement) -> None:
         """Start the container, attached to its network."""
         details = await container.show()
         if details["State"]["Paused"]:
             await container.unpause()
-        if not has_lost(details["NetworkSettings"]["Networks"], place.network, place.network_id, place.address):
+        if not has_lost(
+            details["NetworkSettings"]["Networks"], placement.network, placement.network_id, placement.address
+        ):
             await container.start()
             return
-        await self._inventory.attach(container, place)
+        await self._inventory.attach(container, placement)
         # Programs in the container have read its address when they started: so they have to restart.
         await (container.restart(t=_STOP_SECONDS) if details["State"]["Running"] else container.start())
 
-    async def _create(self, want: DesiredNode, place: NodePlacement) -> str:
+    async def _create(self, want: DesiredNode, placement: NodePlacement) -> str:
         image = await self._catalog.docker_image(want.image)
         flavor = await self._catalog.flavor(want.flavor)
         if flavor is None:
             raise Permanent(f"node {want.name} cannot be made: there is no flavor {want.flavor}")
         capabilities = await self._engine.gift(image.id)
-        config = container_config(want, place, image, flavor, capabilities)
+        config = container_config(want, placement, image, flavor, capabilities)
         return await self._inventory.make_container(container_name(want.name, want.uuid), config, want.uuid)
 
     async def _complete(self, want: DesiredInfra) -> ObservedInfra:
@@ -283,9 +289,11 @@ class LocalProvider:
 
 def _waves(want: DesiredInfra, nodes: Mapping[str, NodeObserved]) -> Iterator[Sequence[DesiredNode]]:
     """Yield the nodes that do not run: first masters and load balancer, which others wait for, then the others."""
-    missing = [node for node in want.nodes if node.uuid not in nodes or nodes[node.uuid].state is not NodeState.RUNNING]
-    yield [node for node in missing if node.role in _FIRST]
-    yield [node for node in missing if node.role not in _FIRST]
+    stopped_nodes = [
+        node for node in want.nodes if node.uuid not in nodes or nodes[node.uuid].state is not NodeState.RUNNING
+    ]
+    yield [node for node in stopped_nodes if node.role in _FIRST]
+    yield [node for node in stopped_nodes if node.role not in _FIRST]
 
 
 def _raise_worst(failures: Sequence[BaseException]) -> None:

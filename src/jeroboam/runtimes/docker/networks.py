@@ -205,9 +205,11 @@ class ProjectNetworks:
     async def _make_way(self, network: dict[str, Any]) -> bool:
         """Remove the network if nothing runs on it; stopped containers join the next one when they are started."""
         name = network["Name"]
-        mine = [container for container in await self._containers() if container["HostConfig"]["NetworkMode"] == name]
-        idle = all(container["State"] in _AT_REST and PROJECT in container["Labels"] for container in mine)
-        return idle and not self._in_use[name] and await self._remove(network["Id"])
+        containers = [
+            container for container in await self._containers() if container["HostConfig"]["NetworkMode"] == name
+        ]
+        is_idle = all(container["State"] in _AT_REST and PROJECT in container["Labels"] for container in containers)
+        return is_idle and not self._in_use[name] and await self._remove(network["Id"])
 
     async def _make(self, name: str, project: str, networks: Sequence[dict[str, Any]], *, is_shielded: bool) -> None:
         used_subnets = list_taken(networks, list_routes())
