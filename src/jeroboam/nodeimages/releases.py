@@ -2,8 +2,8 @@
 
 A mirror has each file under the name and path of its home, as `wget --force-directories` creates them. A file is
 accepted only with the pinned SHA-256, or, without a pin, with the one that is published beside it. If an operator
-passes checksums, only these count. Neighbours: `programs`, whose contract this implements; `releases.toml` and the pins
-in `SHA256SUMS`, which are part of the node image.
+passes checksums, only these count. Neighbours: `programs`, whose contract this implements; releases.toml and the pins
+in SHA256SUMS, which are part of the node image.
 """
 
 import asyncio
@@ -58,8 +58,8 @@ class Releases:
     ) -> None:
         """`mirror` is the URL of a mirror with a folder for each home; empty: use the homes themselves.
 
-        `pins` and `checksums` are SHA-256 by home and path, such as `github.com/…/runc.amd64`. For a file with a pin
-        the published checksum is not fetched. `checksums` are the operator's own: they replace pins and published ones.
+        The pins and the operator's checksums are SHA-256 by home and path, such as `github.com/…/runc.amd64`. For a
+        file with a pin the published checksum is not fetched. The operator's checksums replace pins and published ones.
         """
         self._releases = releases
         self._mirror = mirror.rstrip("/")
@@ -179,7 +179,7 @@ class Releases:
 
 
 def releases(data: Mapping[str, Any]) -> dict[str, Release]:
-    """Return the releases of a `releases.toml`."""
+    """Return the releases of a file releases.toml."""
     return {name: Release(**table) for name, table in data.items()}
 
 

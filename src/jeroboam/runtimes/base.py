@@ -118,7 +118,7 @@ class Runtime(Protocol):
         """Yield uuids of our containers when something happens to them.
 
         Raises `Temporary` when the connection to the runtime is lost. Events until the next call are lost, so the
-        caller has to call `owned` after each start of the stream.
+        caller has to list the containers after each start of the stream.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""The versions of Kubernetes with a node image, and the programs of each: the content of `versions.toml`.
+"""The versions of Kubernetes with a node image, and the programs of each: the content of versions.toml.
 
 Neighbours: the package's `build`, which builds the images.
 """
