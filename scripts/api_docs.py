@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping
 
 from jeroboam.api.call import NEWEST, Family, Route
+from jeroboam.api.container import fields as container_fields
 from jeroboam.api.container.family import ContainerFamily
 from jeroboam.api.container_infra.family import ContainerInfraFamily
 from jeroboam.api.openapi import document
@@ -45,7 +46,7 @@ FIELD_TABLES = {
     "Cluster templates": field_effects.TEMPLATES,
     "Clusters": field_effects.CLUSTERS,
     "Node groups": field_effects.NODE_GROUPS,
-    "Containers": field_effects.CONTAINERS,
+    "Containers": container_fields.CONTAINERS,
     "Baymodels": field_effects.BAYMODELS,
     "Bays": field_effects.BAYS,
 }

@@ -57,7 +57,7 @@ def authority() -> Authority:
 
 async def takes(swarm, trusted: Authority, shown: Authority) -> list[bool]:
     """Whether each node takes a client that trusts the one authority and has a certificate of the other."""
-    async with SwarmEngines(authority=trusted, shown=shown, port=2376, clock=CLOCK) as fleet:
+    async with SwarmEngines(authority=trusted, signer=shown, port=2376, clock=CLOCK) as fleet:
         return [await fleet.answers(member.address) for member in swarm.members]
 
 

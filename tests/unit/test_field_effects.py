@@ -2,14 +2,13 @@
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 
 from jeroboam.api.bays import baymodels, bays
 from jeroboam.api.call import NEWEST
-from jeroboam.api.container import containers as container_routes
-from jeroboam.api.container import schema
+from jeroboam.api.container import fields as container_fields
 from jeroboam.api.container.family import ContainerFamily
 from jeroboam.api.container_infra import templates
 from jeroboam.api.container_infra.clusters import changes, clusters
@@ -21,6 +20,7 @@ from jeroboam.coes.swarm.coe import SwarmCoe
 from jeroboam.domain import action_fields
 from jeroboam.domain import field_effects as effects
 from jeroboam.domain.clusters import Cluster, ClusterSpec, TemplateSpec
+from jeroboam.domain.containers import ContainerSpec
 from jeroboam.domain.errors import Invalid
 from jeroboam.domain.field_effects import FieldEffect, check_fields, fields_honoured
 from jeroboam.kit.clock import SystemClock
@@ -35,8 +35,11 @@ ACCEPTED = {
     "baymodels": ({*baymodels.FIELDS, "uuid"}, effects.BAYMODELS),
     "bays": (set(bays.FIELDS), effects.BAYS),
     "containers": (
-        {*container_fields.create_table(container_fields.UNBOUNDED, NEWEST), *container_fields.update_table(container_fields.UNBOUNDED)},
-        effects.CONTAINERS,
+        {
+            *container_fields.create_table(container_fields.UNBOUNDED, NEWEST),
+            *container_fields.update_table(container_fields.UNBOUNDED),
+        },
+        container_fields.CONTAINERS,
     ),
 }
 DRIVERS = ({effects.SERVICE}, {effects.LOCAL}, {effects.DOCKER}, set(effects.COES))
@@ -58,7 +61,7 @@ OBJECTS = {
 }
 FAMILIES = {
     "container-infra": (ContainerInfraFamily(), OBJECTS, action_fields.CONTAINER_INFRA),
-    "container": (ContainerFamily(), {"/containers": effects.CONTAINERS}, action_fields.CONTAINER),
+    "container": (ContainerFamily(), {"/containers": container_fields.CONTAINERS}, action_fields.CONTAINER),
 }
 
 
@@ -202,3 +205,17 @@ def test_a_swarms_engines_get_the_storage_driver_that_they_know(asked, written):
     files = SwarmCoe(clock=SystemClock()).script(plan, member).files
     [config] = [file for file in files if file.path.endswith("daemon.json")]
     assert json.loads(config.content).get("storage-driver") == written
+
+
+def test_every_accepted_field_of_a_container_reaches_the_spec():
+    """But for its name, which is the container's own."""
+    attributes = {field.name for field in fields(ContainerSpec)}
+    accepted = {field.attribute or field.name for field in container_fields.ACCEPTED.values()} - {"name"}
+    assert accepted == attributes
+
+
+def test_every_attribute_of_the_spec_is_shown_or_named_as_hidden():
+    shown = {field.name for field in container_fields.FIELDS if field.type is not None}
+    attributes = {field.name for field in fields(ContainerSpec)}
+    assert attributes - shown == container_fields.HIDDEN
+    assert all(field.effect for field in container_fields.ACCEPTED.values())

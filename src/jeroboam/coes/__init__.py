@@ -1,1 +1,1 @@
-"""What makes nodes one cluster: `base` is the contract, one module a driver."""
+"""Container orchestration engines: `base` defines the contract, each folder beside it is a driver."""

@@ -1,8 +1,8 @@
 """The contract of COEs: what runs on a cluster's nodes and makes them one cluster.
 
-A COE never makes servers: it says in a `NodeScript` how one becomes a node, and from then on talks to the
-cluster's own API. Every method may be called again from any half-made state. `Temporary` means *not yet*: the
-loop asks again soon, until the cluster's deadline.
+A COE creates no servers. It returns a `NodeScript` that makes a server a node, and then uses the cluster's own API.
+Every method may be called again after it was interrupted. `Temporary` means *not yet*: the loop calls again soon,
+until the cluster's deadline. Neighbours: `kubernetes`, `swarm` and `fake` implement it, the conductor calls it.
 """
 
 import datetime as dt
@@ -30,16 +30,16 @@ class Authority:
     key: bytes = field(repr=False)
     """PKCS#8 PEM."""
     also: tuple["Authority", ...] = ()
-    """Others whose certificates count as much as its own, while one takes the place of another."""
+    """During a rotation: other authorities whose certificates are trusted too."""
 
     @property
     def trusted(self) -> str:
-        """The certificates of all of them, in PEM."""
-        return "".join(each.pem for each in (self, *self.also))
+        """The certificates of this authority and of the others, in PEM."""
+        return "".join(authority.pem for authority in (self, *self.also))
 
     @property
     def newest(self) -> "Authority":
-        """The one that takes the place of the other, while one does; else this one."""
+        """During a rotation: the authority that replaces the old one. Otherwise this one."""
         return (*self.also, self)[0]
 
 
@@ -56,14 +56,14 @@ class Member:
     labels: dict[str, str] = field(default_factory=dict)
     taints: tuple[dict[str, str], ...] = ()
     options: dict[str, str] = field(default_factory=dict)
-    """What the published API calls the labels of the node's group: settings, not marks."""
+    """The labels of the node's group in the published API: settings of the COE, not labels of the node."""
     build: int = 0
-    """The build of its group that it is of; in a plan to boot from, the one that it is to be of."""
+    """The build of the node group that the node has; in a plan to boot from, the build that it will have."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CoePlan:
-    """All that a COE may know of one cluster."""
+    """Everything that a COE knows about one cluster."""
 
     cluster_id: str
     cluster_name: str
@@ -74,34 +74,34 @@ class CoePlan:
     authorities: dict[str, Authority]
     """By kind, `main` always."""
     balancer: str | None = None
-    """The address of the load balancer before the masters; None where there is none."""
+    """The address of the load balancer in front of the masters; None without one."""
 
     @property
     def masters(self) -> tuple[Member, ...]:
-        """Those of the members that are."""
+        """The members with the role `master`."""
         return tuple(member for member in self.members if member.role == MASTER)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MemberState:
-    """What the cluster's own API says of one node."""
+    """The state of one node, as the cluster's own API shows it."""
 
     uuid: str
     ready: bool
     reason: str = ""
     since: dt.datetime | None = None
-    """Since when it is not ready, where the cluster knows."""
+    """Since when the node is not ready; None when the cluster does not know."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CoeObserved:
-    """What the cluster's own API said."""
+    """The state of the cluster, as its own API shows it."""
 
     api_address: str
     members: tuple[MemberState, ...]
-    """One for each planned member; one that the cluster does not know is not ready and says so."""
+    """One for each planned member. A member that the cluster does not know is not ready, with that reason."""
     strangers: tuple[str, ...] = ()
-    """Names of members that the cluster has and the plan has not."""
+    """Names of nodes that are in the cluster and not in the plan."""
     coe_version: str | None = None
     container_version: str | None = None
     health: Health = Health.UNKNOWN
@@ -109,11 +109,11 @@ class CoeObserved:
     """As the published API shows it: `{"api": "ok", "<node>.Ready": "True"}`."""
     conditions: tuple[Condition, ...] = ()
     due: tuple[str, ...] = ()
-    """Uuids of members whose own certificates end within months: they need their script again, and to take it up."""
+    """Uuids of members whose own certificates expire within months: they need a new script and have to load it."""
 
 
 def describe_unready(plan: CoePlan, states: Sequence[MemberState]) -> list[str]:
-    """Each member that is not ready, with the reason."""
+    """Return a text for each member that is not ready, with the reason."""
     names = {member.uuid: member.name for member in plan.members}
     return [f"{names[state.uuid]}: {state.reason or 'not ready'}" for state in states if not state.ready]
 
@@ -126,7 +126,7 @@ class CoeSettings:
 
 
 class Coe(Protocol):
-    """Makes nodes one cluster. Where a method takes a `Progress`, it tells there what it waits for meanwhile."""
+    """Makes nodes one cluster. A method that takes a `Progress` reports there what it waits for."""
 
     @classmethod
     def from_settings(cls, settings: CoeSettings) -> Self:
@@ -139,132 +139,133 @@ class Coe(Protocol):
         ...
 
     def check(self, template: TemplateSpec) -> None:
-        """Raise `Invalid` for labels and fields that this COE cannot honour; the text names the field."""
+        """Raise `Invalid` for labels and fields that this COE does not support; the text names the field."""
         ...
 
     def script(self, plan: CoePlan, member: Member) -> NodeScript:
-        """How that node boots. Pure: the same plan gives a script that is as good as the last one."""
+        """Return the script that the node boots with. Pure: the same plan gives an equivalent script."""
         ...
 
     async def join(self, plan: CoePlan, progress: Progress = UNWATCHED) -> CoeObserved:
-        """Bring every planned member into the cluster that is not in it and can be; say what is there now."""
+        """Join every planned member that is not in the cluster yet and can be; return the new state."""
         ...
 
     async def observe(self, plan: CoePlan) -> CoeObserved:
-        """What the cluster says, changing nothing. Raises `Temporary` when its API does not answer."""
+        """Return the state of the cluster without changing it. Raises `Temporary` when its API does not answer."""
         ...
 
     async def leave(self, plan: CoePlan, names: Sequence[str], progress: Progress = UNWATCHED) -> None:
-        """Take these nodes out: drain, wait until their work runs elsewhere or time is up, forget them.
+        """Remove these nodes: drain them, wait until their work runs elsewhere or time is up, delete them.
 
-        Names that the cluster does not know, and nodes that do not answer, are no error.
+        Unknown names and nodes that do not answer are no error.
         """
         ...
 
 
 @runtime_checkable
 class SupportsImageVersions(Protocol):
-    """What a COE can do besides whose labels say which version of a node image its nodes boot from."""
+    """Optional: a label of the cluster selects the version of the node image."""
 
     @property
     def version_label(self) -> str:
-        """The label that says the version."""
+        """The label that has the version."""
         ...
 
     def image(self, ref: str, labels: dict[str, str]) -> str:
-        """The image to boot from, by what the template names and by the labels of the cluster or the group."""
+        """Return the image to boot from, given the template's image and the labels of the cluster or node group."""
         ...
 
 
 @runtime_checkable
 class HasRequirements(Protocol):
-    """What a COE can say besides whose nodes take more than a flavour may give, and have networks inside."""
+    """Optional: the COE's nodes need memory and disk of their own, and its clusters have networks inside."""
 
     @property
     def disk(self) -> float:
-        """What a node writes before it runs anything, in GiB."""
+        """The disk space that a node uses before it runs any work, in GiB."""
         ...
 
     def memory(self, role: str) -> int:
-        """What a node of that role takes before it runs anything, in MiB."""
+        """The memory that a node of that role uses before it runs any work, in MiB."""
         ...
 
     def networks(self, labels: Mapping[str, str]) -> Mapping[str, IPv4Network]:
-        """The networks inside a cluster with these labels, by the label that names each."""
+        """The networks inside a cluster with these labels, by the label that sets each."""
         ...
 
 
 @runtime_checkable
 class SupportsRollout(Protocol):
-    """What a COE can do besides whose nodes may be made anew under the work that runs on them."""
+    """Optional: nodes of the COE can be rebuilt while the cluster runs."""
 
     @property
     def node_options(self) -> frozenset[str]:
-        """The options that nodes are made from: a change of another one makes no node anew."""
+        """The options that are part of a node: only a change of these rebuilds nodes."""
         ...
 
     @property
     def master_options(self) -> frozenset[str]:
-        """Those of them that only masters are made from."""
+        """The node options that are part of masters only."""
         ...
 
     def check_change(self, old: TemplateSpec, new: TemplateSpec) -> None:
-        """Raise `Invalid` for a change that nodes cannot go through on their disks; the text names the field."""
+        """Raise `Invalid` for a change that nodes cannot make with the disks they have; the text names the field."""
         ...
 
     async def drain(self, plan: CoePlan, uuids: Sequence[str], progress: Progress = UNWATCHED) -> None:
-        """Have the work of these members move away, until none is left or time is up, and no new work come.
+        """Move the work of these members away, until none is left or time is up, and accept no new work.
 
-        It lasts until `join` finds the member ready. Members that do not answer, or are alone, are no error.
+        The drain ends when `join` finds the member ready. A member that does not answer, or is the only one, is no
+        error.
         """
         ...
 
 
 @runtime_checkable
 class SupportsLoadBalancer(Protocol):
-    """What a COE can do besides whose masters may stand behind a load balancer, which is a server of its own."""
+    """Optional: the COE supports several masters behind a load balancer, which is a server of its own."""
 
     @property
     def balancer_image(self) -> str:
-        """What it boots from."""
+        """The image that the load balancer boots from."""
         ...
 
     def balancer(self, plan: CoePlan) -> NodeScript:
-        """How it boots. Pure; it holds for as long as the masters are the same."""
+        """Return the script of the load balancer. Pure; it is valid as long as the masters are the same."""
         ...
 
 
 @runtime_checkable
 class SupportsEarlyJoin(Protocol):
-    """What a COE can do besides for nodes that are up while others are still being made."""
+    """Optional: nodes that are up can join while other nodes are still being created."""
 
     async def welcome(self, plan: CoePlan) -> None:
-        """Give members what they wait for as they come, until it is cancelled.
+        """Give new members what they wait for, until the task is cancelled.
 
-        Raises `DriverError` when the cluster cannot be spoken to; `join` comes afterwards and says what is wrong.
+        Raises `DriverError` when the cluster cannot be reached; `join` runs afterwards and reports what is wrong.
         """
         ...
 
 
 @runtime_checkable
 class SupportsRotation(Protocol):
-    """What a COE can do besides whose clusters may get another authority."""
+    """Optional: the certificate authorities of a cluster can be replaced."""
 
     @property
     def rotating(self) -> Sequence[str]:
-        """The kinds of authorities that are replaced; `main` is one."""
+        """The kinds of authorities that can be replaced; `main` is one of them."""
         ...
 
-    async def stale(self, plan: CoePlan, given: Mapping[str, Authority]) -> Sequence[str]:
-        """Uuids of members that do not show certificates of these authorities, or refuse those of one beside them.
+    async def stale(self, plan: CoePlan, authorities: Mapping[str, Authority]) -> Sequence[str]:
+        """Return uuids of members that do not use these authorities yet, in the order in which they need a new script.
 
-        They need a script with those authorities, and to take it up, in this order. Asked of the nodes themselves,
-        which the plan's own authorities can speak to. Raises `Temporary` while one of them does not answer.
+        Such a member shows a certificate of another authority, or refuses those of a trusted one. The nodes themselves
+        are asked, over the plan's own authorities. Raises `Temporary` while one of them does not answer.
         """
         ...
 
     async def announce(self, plan: CoePlan) -> None:
-        """Have what runs in the cluster learn of the plan's authorities, which every member has taken up."""
+        """Make the work in the cluster use the plan's authorities, which every member has already."""
         ...
 
 
@@ -273,13 +274,13 @@ class DesiredContainer:
     """A container that should exist inside a cluster."""
 
     uuid: str
-    """Ours; what is made carries it, and only what carries it is ever changed or removed."""
+    """Set by us as a label. Only containers with the label are ever changed or removed."""
     name: str
     image: str
     command: tuple[str, ...] = ()
-    """Empty: the image's own."""
+    """Empty: the image's own command."""
     memory: int | None = None
-    """A limit, in octets."""
+    """The limit, in bytes."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -288,87 +289,87 @@ class BayContainerState:
 
     state: RuntimeState
     started_at: dt.datetime | None = None
-    """When it was last started; each start has another."""
+    """The time of the last start; two starts never have the same time."""
 
 
 @runtime_checkable
 class SupportsContainers(Protocol):
-    """What a COE can do besides that holds single containers, which can be paused, entered and read.
+    """Optional: the COE runs single containers, which can be paused, have commands run in them and keep logs.
 
-    The cluster answers from where such a container may be; while a part of that is silent and the container is not
-    in the rest, nobody knows whether it exists, and every method raises `Temporary`.
+    A container may be on one of several nodes. Every method raises `Temporary` while one of these nodes does not answer
+    and the others do not have the container: nobody knows then whether it exists.
     """
 
     async def make(self, plan: CoePlan, want: DesiredContainer) -> BayContainerState:
-        """Have the container, with its image brought in if it is not there; one that exists is left as it is."""
+        """Create the container, and pull its image if it is missing. An existing container is not changed."""
         ...
 
     async def look(self, plan: CoePlan, uuid: str) -> BayContainerState | None:
-        """What it is now; None when the cluster has no such container."""
+        """Return the container's state; None when the cluster has no such container."""
         ...
 
     async def act(self, plan: CoePlan, uuid: str, act: ContainerAction) -> BayContainerState:
-        """Start, stop, reboot, pause or unpause it. One that is so already is no error; one that is gone is one."""
+        """Start, stop, reboot, pause or unpause it. No error when it has that state already; one when it is gone."""
         ...
 
     async def remove(self, plan: CoePlan, uuid: str) -> None:
-        """Have no such container, whatever it does. One that is gone is no error."""
+        """Remove the container in any state. A container that is gone is no error."""
         ...
 
     async def owned(self, plan: CoePlan) -> Sequence[str]:
-        """Uuids of all the containers that were made here."""
+        """Return the uuids of all containers that we have created there."""
         ...
 
     async def logs(self, plan: CoePlan, uuid: str) -> str | None:
-        """What it printed, both streams as they came in; None when there is no such container."""
+        """Return its output, both streams in the order in which they came; None when there is no such container."""
         ...
 
     async def execute(self, plan: CoePlan, uuid: str, command: Sequence[str], *, limit: float) -> ExecResult | None:
-        """Run a command in it to its end; None when there is no such container.
+        """Run a command in it and wait for its end; None when there is no such container.
 
-        Raises `Permanent` for one that takes more than so many seconds; it may go on there.
+        Raises `Permanent` for a command that takes more than `limit` seconds; it may still run there.
         """
         ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DesiredManifest:
-    """An object of Kubernetes that should exist inside a cluster as its manifest says."""
+    """A Kubernetes object that should exist inside a cluster as its manifest says."""
 
     uuid: str
-    """Ours; what is made carries it, and only what carries it is ever changed or removed."""
+    """Set by us as a label. Only objects with the label are ever changed or removed."""
     kind: BayManifestKind
     name: str
     manifest: Mapping[str, Any]
 
 
 class ManifestClient(Protocol):
-    """The objects inside clusters that manifests make."""
+    """The objects inside clusters that are created from manifests."""
 
     async def check(self, plan: CoePlan, want: DesiredManifest) -> None:
-        """Raise `Permanent`, in the cluster's words, for what `have` would be refused; nothing is changed."""
+        """Raise `Permanent` with the cluster's message when it would refuse the manifest; nothing is changed."""
         ...
 
     async def have(self, plan: CoePlan, want: DesiredManifest) -> ManifestState:
-        """Have the object, as the manifest says now. Fields that others set and it does not name stay as they are."""
+        """Create or update the object from its manifest. Fields that others set and the manifest omits are kept."""
         ...
 
     async def look(self, plan: CoePlan) -> Mapping[str, ManifestState]:
-        """All the objects that were made here, by uuid."""
+        """Return the state of all objects that we have created, by uuid."""
         ...
 
     async def owned(self, plan: CoePlan) -> Sequence[str]:
-        """Their uuids."""
+        """Return the uuids of all objects that we have created."""
         ...
 
     async def remove(self, plan: CoePlan, uuid: str) -> None:
-        """Have no such object and nothing that it made; one that is gone is no error. Raises `Temporary` until so."""
+        """Remove the object and all that it owns; one that is gone is no error. Raises `Temporary` until it is gone."""
         ...
 
 
 @runtime_checkable
 class SupportsManifests(Protocol):
-    """What a COE can do besides that speaks Kubernetes."""
+    """Optional: the COE accepts Kubernetes manifests."""
 
     @property
     def manifests(self) -> ManifestClient: ...
@@ -376,33 +377,33 @@ class SupportsManifests(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GroupShape:
-    """A group of workers that may grow: what the cluster would take one more node of it for."""
+    """A group of workers that may grow: how the cluster would see one more node of it."""
 
     name: str
     labels: dict[str, str] = field(default_factory=dict)
     taints: tuple[dict[str, str], ...] = ()
     room: int = 0
-    """How many nodes more it may have."""
+    """How many more nodes it may have."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NodeDemand:
-    """What work a cluster has no room for, and which nodes have none."""
+    """The work that a cluster has no room for, and the nodes without work."""
 
     waiting: tuple[str, ...] = ()
-    """What finds no room, by name."""
+    """Names of the work that finds no room."""
     more: dict[str, int] = field(default_factory=dict)
-    """How many nodes more of which group would give it some, within the room of the groups."""
+    """By group, how many more nodes would give it room, as far as the group may grow."""
     held: frozenset[str] = frozenset()
-    """Names of the groups that it could run in: none of their nodes should go now."""
+    """Names of the groups that could run it: none of their nodes should be removed now."""
     idle: frozenset[str] = frozenset()
-    """Uuids of the workers with no work but their own."""
+    """Uuids of the workers that run nothing but system pods."""
 
 
 @runtime_checkable
 class SupportsScaling(Protocol):
-    """What a COE can do besides that knows how much work its cluster has."""
+    """Optional: the COE knows how much work waits in its cluster."""
 
     async def demand(self, plan: CoePlan, groups: Sequence[GroupShape]) -> NodeDemand:
-        """What the cluster says now. Raises `Temporary` when its API does not answer."""
+        """Return the cluster's present demand. Raises `Temporary` when its API does not answer."""
         ...

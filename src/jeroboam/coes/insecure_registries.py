@@ -1,4 +1,4 @@
-"""The field `insecure_registry` of a template: which registries a cluster's nodes pull from without TLS."""
+"""The field `insecure_registry` of a template: the registries from which a cluster's nodes pull without TLS."""
 
 import re
 from ipaddress import ip_network
@@ -7,21 +7,21 @@ from jeroboam.domain.clusters import TemplateSpec
 from jeroboam.domain.errors import Invalid
 
 HOST = r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(:[1-9][0-9]{0,4})?"
-"""A pattern for the name or address of a registry, with or without a port."""
+"""Matches the name or address of a registry, with or without a port."""
 _REGISTRY = re.compile(HOST, re.ASCII)
 
 
 def insecure_registries(template: TemplateSpec) -> list[str]:
-    """The registries, which the field holds with commas between them."""
+    """Return the registries of the field, which is a list with commas."""
     return [name.strip() for name in (template.insecure_registry or "").split(",") if name.strip()]
 
 
 def check_insecure_registries(template: TemplateSpec, *, networks: bool) -> None:
-    """Raise `Invalid` for registries whose names cannot be; an Engine takes whole `networks` too."""
+    """Raise `Invalid` for malformed registry names. With `networks`, networks are valid too, as in Docker Engine."""
     for name in insecure_registries(template):
         if _REGISTRY.fullmatch(name) is None and not (networks and _is_network(name)):
-            more = ", or a network such as 192.0.2.0/24" if networks else ""
-            text = f"insecure_registry {name[:80]!r} is no name or address of a registry, with or without a port{more}."
+            hint = ", or a network such as 192.0.2.0/24" if networks else ""
+            text = f"insecure_registry {name[:80]!r} is no name or address of a registry, with or without a port{hint}."
             raise Invalid(text, field="insecure_registry")
 
 

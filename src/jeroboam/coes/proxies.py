@@ -1,6 +1,7 @@
-"""The proxies that a template names: which can be, and how a node's program is told of them.
+"""The proxies of a template: their validation, and the environment file that sets them for a program on a node.
 
-Only what fetches images gets them, in a file: an argument would show a password to everybody on the node.
+Only the program that pulls images gets them. They are in a file, because an argument would show a password to
+everybody on the node. Neighbours: `kubernetes.proxies` and the Swarm COE, which use this.
 """
 
 import re
@@ -11,7 +12,7 @@ from jeroboam.domain.errors import Invalid
 from jeroboam.domain.nodes import NodeFile
 
 _LARGEST_PORT = 65535
-# What Go's programs can read; without a user in it, it has no secret.
+# What Go programs can parse. A URL without a user has no secret.
 _USER = r"([A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})+@"
 _HOST = r"([A-Za-z0-9]([A-Za-z0-9._-]{0,251}[A-Za-z0-9])?|\[[0-9A-Fa-f:.]{2,45}\])"
 _URL = re.compile(rf"[Hh][Tt][Tt][Pp][Ss]?://({_USER})?{_HOST}(:(?P<port>[1-9][0-9]{{0,4}}))?/?", re.ASCII)
@@ -21,7 +22,7 @@ _OWN = ("localhost", "127.0.0.1")
 
 
 def check(template: TemplateSpec) -> None:
-    """Raise `Invalid` for proxies that cannot be. What was said is not repeated: there may be a password in it."""
+    """Raise `Invalid` for malformed proxies. The text does not repeat the value, which may contain a password."""
     for name, url in (("http_proxy", template.http_proxy), ("https_proxy", template.https_proxy)):
         if url is not None and not _is_url(url):
             text = (
@@ -36,20 +37,20 @@ def check(template: TemplateSpec) -> None:
 
 
 def environment(path: str, template: TemplateSpec, inside: Iterable[str]) -> list[NodeFile]:
-    """The file for a program's environment; none where there is no proxy.
+    """Return the environment file of a program; empty without a proxy.
 
-    `inside` is what belongs to the cluster: it is asked directly, and so is what users say.
+    `inside` are the names and networks of the cluster: they bypass the proxy, as do those of the user's `no_proxy`.
     """
-    said = {"HTTP_PROXY": template.http_proxy, "HTTPS_PROXY": template.https_proxy}
-    named = {name: url for name, url in said.items() if url}
-    if not named:
+    variables = {"HTTP_PROXY": template.http_proxy, "HTTPS_PROXY": template.https_proxy}
+    settings = {name: url for name, url in variables.items() if url}
+    if not settings:
         return []
     words = [word for word in (template.no_proxy or "").split(",") if word]
-    named["NO_PROXY"] = ",".join(dict.fromkeys([*words, *_OWN, *inside]))
-    text = "".join(f"{name}={value}\n" for name, value in named.items())
+    settings["NO_PROXY"] = ",".join(dict.fromkeys([*words, *_OWN, *inside]))
+    text = "".join(f"{name}={value}\n" for name, value in settings.items())
     return [NodeFile(path=path, content=text.encode(), mode=0o600)]
 
 
 def _is_url(text: str) -> bool:
-    found = _URL.fullmatch(text)
-    return found is not None and int(found["port"] or "1") <= _LARGEST_PORT
+    match = _URL.fullmatch(text)
+    return match is not None and int(match["port"] or "1") <= _LARGEST_PORT

@@ -1,12 +1,12 @@
 #!/bin/sh
-# size UUID: have everything in this node read what its container may take where it would read what the machine has, and
-# that uuid where it would read the machine's. The kernel knows nothing of containers: work would be given to a node
-# that the node's own limits end. Where it may not, the node is as large as the machine, and its log says so.
+# size UUID: make all programs in this node read the limits of its container in place of the machine's size, and that
+# uuid in place of the machine's. The kernel shows the machine's size in containers too: the node would get work that
+# exceeds its limits. Where a mount is not permitted, the node is as large as the machine, and its log says so.
 set -u
 uuid=$1
 groups=/sys/fs/cgroup
 
-# cover FILE: whoever reads that file of the kernel in this node reads standard input from now on.
+# cover FILE: replace the content of that kernel file in this node by standard input.
 cover() {
     file=$(readlink -f "$1")
     mkdir -p /run/jeroboam
@@ -15,7 +15,7 @@ cover() {
         echo "node: cannot: have $file say what this node may take" >&2
 }
 
-# The first of these files that there is.
+# Print the first of these files that exists.
 first_of() {
     for file in "$@"; do
         if [ -r "$file" ]; then
@@ -50,6 +50,6 @@ cover_cores() {
 
 cover_memory
 cover_cores
-# Where there is no such file, what /etc/machine-id says counts.
+# Without such a file, /etc/machine-id counts.
 [ ! -e /sys/class/dmi/id/product_uuid ] || echo "$uuid" | cover /sys/class/dmi/id/product_uuid
 exit 0

@@ -1,6 +1,6 @@
-"""How large a node takes itself to be: as large as its container may be, whatever the machine has.
+"""The size that a node sees: the limits of its container, not the size of the machine.
 
-Neighbours: the COEs, whose nodes boot with it.
+Neighbours: the COEs, whose node scripts run `size.sh`.
 """
 
 from importlib.resources import files
@@ -11,10 +11,10 @@ _PATH = "/etc/jeroboam/node/size.sh"
 
 
 def script_file() -> NodeFile:
-    """What the command needs in the node."""
+    """Return the script that the command runs in the node."""
     return NodeFile(path=_PATH, content=(files(__package__) / "size.sh").read_bytes())
 
 
 def command(uuid: str) -> tuple[str, ...]:
-    """Comes before whatever asks for the size of the machine; may be run again."""
+    """Return the command. It has to run before any program that reads the size of the machine; it may run again."""
     return ("sh", _PATH, uuid)

@@ -1,6 +1,6 @@
-"""Speaking to a cluster over mutual TLS as somebody whom its authority vouches for, with no key on any disk.
+"""The client side of mutual TLS with a cluster, with a fresh certificate of its authority and no key on disk.
 
-Neighbours: the COEs whose clusters are reached that way.
+Neighbours: the COEs, which reach their clusters this way.
 """
 
 import ssl
@@ -13,9 +13,9 @@ from jeroboam.kit.x509 import CLIENT, KeyPair, issue
 
 
 def client_tls(
-    authority: Authority, shown: Authority, clock: Clock, *, organizations: Sequence[str] = ()
+    authority: Authority, signer: Authority, clock: Clock, *, organizations: Sequence[str] = ()
 ) -> ssl.SSLContext:
-    """Trust that authority and those beside it, and show a certificate that was issued just now."""
-    ca = KeyPair(pem=shown.pem, key=shown.key)
-    own = issue(ca=ca, common_name="jeroboam", organizations=organizations, usages=[CLIENT], now=clock.now())
-    return showing(own, authority.trusted)
+    """Return a context that trusts `authority` and its peers and shows a new certificate issued by `signer`."""
+    ca = KeyPair(pem=signer.pem, key=signer.key)
+    certificate = issue(ca=ca, common_name="jeroboam", organizations=organizations, usages=[CLIENT], now=clock.now())
+    return showing(certificate, authority.trusted)

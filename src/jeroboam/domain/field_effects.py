@@ -57,15 +57,15 @@ class FieldRule:
         return [value for value in (*(self.carries or ()), *(self.ignores or ())) if isinstance(value, str)]
 
 
-def _carried_out(note: str = "", *, values: Values = None, ignores: Values = ()) -> FieldRule:
+def carry_out(note: str = "", *, values: Values = None, ignores: Values = ()) -> FieldRule:
     return FieldRule(carries=values, ignores=ignores, note=note)
 
 
-def _without_effect(note: str, *, values: Values = None, carries: Values = ()) -> FieldRule:
+def ignore(note: str, *, values: Values = None, carries: Values = ()) -> FieldRule:
     return FieldRule(carries=carries, ignores=values, note=note)
 
 
-def _refused(note: str, *, carries: Values = ()) -> FieldRule:
+def refuse(note: str, *, carries: Values = ()) -> FieldRule:
     return FieldRule(carries=carries, note=note)
 
 
@@ -74,61 +74,61 @@ Rules = Mapping[str, FieldRule]
 FieldTable = Mapping[str, Rules]
 
 
-def _service(note: str = "") -> Rules:
-    return {SERVICE: _carried_out(note)}
+def service(note: str = "") -> Rules:
+    return {SERVICE: carry_out(note)}
 
 
 def _coes(swarm: FieldRule, kubernetes: FieldRule) -> Rules:
     return {SWARM: swarm, KUBERNETES: kubernetes}
 
 
-_KEYPAIR: Rules = {LOCAL: _without_effect("nodes are containers, and nobody logs in to them")}
-_FIXED_NETWORK: Rules = {LOCAL: _refused("every cluster gets a network of its own")}
-_FIXED_SUBNET: Rules = {LOCAL: _refused("every cluster gets a network of its own, with a subnet that is free")}
-_FLOATING_IP: Rules = {LOCAL: _without_effect("there are none: clusters answer at the addresses of their masters")}
-_VOLUME_SIZE: Rules = {LOCAL: _without_effect("the disks of nodes share the disk of the Engine")}
-_FLAVOR: Rules = {LOCAL: _carried_out("cores and memory are limits of the node; its disk is not limited")}
+_KEYPAIR: Rules = {LOCAL: ignore("nodes are containers, and nobody logs in to them")}
+_FIXED_NETWORK: Rules = {LOCAL: refuse("every cluster gets a network of its own")}
+_FIXED_SUBNET: Rules = {LOCAL: refuse("every cluster gets a network of its own, with a subnet that is free")}
+_FLOATING_IP: Rules = {LOCAL: ignore("there are none: clusters answer at the addresses of their masters")}
+_VOLUME_SIZE: Rules = {LOCAL: ignore("the disks of nodes share the disk of the Engine")}
+_FLAVOR: Rules = {LOCAL: carry_out("cores and memory are limits of the node; its disk is not limited")}
 _MASTER_LB = _coes(
-    _without_effect("clients name one manager, and each of them answers", carries=(False,)),
-    _carried_out("a load balancer in front of the masters"),
+    ignore("clients name one manager, and each of them answers", carries=(False,)),
+    carry_out("a load balancer in front of the masters"),
 )
 _DISCOVERY_URL = _coes(
-    _without_effect("masters find each other without a discovery service"),
-    _without_effect("masters find each other without a discovery service"),
+    ignore("masters find each other without a discovery service"),
+    ignore("masters find each other without a discovery service"),
 )
 _LABELS = _coes(
-    _carried_out("those that a Swarm knows; the condition LabelsHonoured names the others"),
-    _carried_out("those that docs/kubernetes.md lists; the condition LabelsHonoured names the others"),
+    carry_out("those that a Swarm knows; the condition LabelsHonoured names the others"),
+    carry_out("those that docs/kubernetes.md lists; the condition LabelsHonoured names the others"),
 )
 _PROXY = _coes(
-    _carried_out("the Engine of each node uses it to pull images"),
-    _carried_out("containerd of each node uses it to pull images"),
+    carry_out("the Engine of each node uses it to pull images"),
+    carry_out("containerd of each node uses it to pull images"),
 )
 
-_UNUSED_UUID: Rules = {SERVICE: _without_effect("checked, and replaced by an id of the service's own")}
+_UNUSED_UUID: Rules = {SERVICE: ignore("checked, and replaced by an id of the service's own")}
 
 TEMPLATES: FieldTable = {
-    "uuid": _service("the id of the new template"),
-    "name": _service(),
-    "coe": _service("one of the COEs that the operator has switched on"),
-    "driver": _service("the provider; the operator's default without it"),
-    "public": _service(),
-    "hidden": _service(),
-    "tags": _service("stored for its users"),
+    "uuid": service("the id of the new template"),
+    "name": service(),
+    "coe": service("one of the COEs that the operator has switched on"),
+    "driver": service("the provider; the operator's default without it"),
+    "public": service(),
+    "hidden": service(),
+    "tags": service("stored for its users"),
     "labels": _LABELS,
-    "image_id": {LOCAL: _carried_out("a node image that the Engine has or that can be built")},
-    "cluster_distro": _service("read from the image, whatever the request says"),
+    "image_id": {LOCAL: carry_out("a node image that the Engine has or that can be built")},
+    "cluster_distro": service("read from the image, whatever the request says"),
     "flavor_id": _FLAVOR,
     "master_flavor_id": _FLAVOR,
     "keypair_id": _KEYPAIR,
-    "external_network_id": {LOCAL: _carried_out("`public`: the way out of this machine")},
+    "external_network_id": {LOCAL: carry_out("`public`: the way out of this machine")},
     "fixed_network": _FIXED_NETWORK,
     "fixed_subnet": _FIXED_SUBNET,
     "floating_ip_enabled": _FLOATING_IP,
-    "server_type": {LOCAL: _refused("nodes are containers of this machine", carries=("vm",))},
+    "server_type": {LOCAL: refuse("nodes are containers of this machine", carries=("vm",))},
     "docker_volume_size": _VOLUME_SIZE,
     "docker_storage_driver": _coes(
-        _carried_out(
+        carry_out(
             "Engines have no `devicemapper` any more and choose for themselves; `overlay` is read as `overlay2`",
             values=("overlay2", "overlay", "fuse-overlayfs", "btrfs", "zfs", "vfs"),
             ignores=("devicemapper",),
@@ -140,40 +140,40 @@ TEMPLATES: FieldTable = {
         ),
     ),
     "network_driver": _coes(
-        _carried_out("users make overlay networks in either", values=("docker", "overlay")),
-        _carried_out("`none` leaves the network to its users", values=("flannel", "none")),
+        carry_out("users make overlay networks in either", values=("docker", "overlay")),
+        carry_out("`none` leaves the network to its users", values=("flannel", "none")),
     ),
     "volume_driver": _coes(
-        _without_effect("there is no volume service to take volumes from", values=("rexray",)),
-        _without_effect("there is no Cinder; volumes of class local-path lie on the nodes", values=("cinder",)),
+        ignore("there is no volume service to take volumes from", values=("rexray",)),
+        ignore("there is no Cinder; volumes of class local-path lie on the nodes", values=("cinder",)),
     ),
     "dns_nameserver": _coes(
-        _carried_out("the Engine of each node asks it for its containers"),
-        _without_effect("pods ask CoreDNS, which asks the resolver of the node"),
+        carry_out("the Engine of each node asks it for its containers"),
+        ignore("pods ask CoreDNS, which asks the resolver of the node"),
     ),
-    "apiserver_port": _coes(_carried_out(), _carried_out()),
+    "apiserver_port": _coes(carry_out(), carry_out()),
     "http_proxy": _PROXY,
     "https_proxy": _PROXY,
     "no_proxy": _PROXY,
-    "insecure_registry": _coes(_carried_out(), _carried_out()),
+    "insecure_registry": _coes(carry_out(), carry_out()),
     "registry_enabled": _coes(
-        _refused("it has no registry of its own", carries=(False,)), _carried_out("a registry inside the cluster")
+        refuse("it has no registry of its own", carries=(False,)), carry_out("a registry inside the cluster")
     ),
     "tls_disabled": _coes(
-        _refused("its API would give root on every node to anyone", carries=(False,)),
-        _refused("its API would give everything on every node to anyone", carries=(False,)),
+        refuse("its API would give root on every node to anyone", carries=(False,)),
+        refuse("its API would give everything on every node to anyone", carries=(False,)),
     ),
     "master_lb_enabled": _MASTER_LB,
 }
-_SENT_BACK = _service("not read: clients send back what they have read")
+_SENT_BACK = service("not read: clients send back what they have read")
 CLUSTERS: FieldTable = {
     "uuid": _UNUSED_UUID,
-    "name": _service("a part of the names of its nodes"),
-    "cluster_template_id": _service(),
-    "node_count": _service(),
-    "master_count": _service(),
-    "create_timeout": _service("minutes"),
-    "merge_labels": _service(),
+    "name": service("a part of the names of its nodes"),
+    "cluster_template_id": service(),
+    "node_count": service(),
+    "master_count": service(),
+    "create_timeout": service("minutes"),
+    "merge_labels": service(),
     "labels": _LABELS,
     "flavor_id": _FLAVOR,
     "master_flavor_id": _FLAVOR,
@@ -187,24 +187,24 @@ CLUSTERS: FieldTable = {
     **dict.fromkeys(("status", "status_reason"), _SENT_BACK),
     **dict.fromkeys(
         ("health_status", "health_status_reason"),
-        _service("set by a PATCH; a POST does not read it"),
+        service("set by a PATCH; a POST does not read it"),
     ),
 }
 NODE_GROUPS: FieldTable = {
     "uuid": _UNUSED_UUID,
-    "name": _service("a part of the names of its nodes"),
-    "role": _service("any word but `master`"),
-    "node_count": _service(),
-    "min_node_count": _service("a bound of resizing and of autoscaling"),
-    "max_node_count": _service("a bound of resizing and of autoscaling"),
-    "merge_labels": _service(),
+    "name": service("a part of the names of its nodes"),
+    "role": service("any word but `master`"),
+    "node_count": service(),
+    "min_node_count": service("a bound of resizing and of autoscaling"),
+    "max_node_count": service("a bound of resizing and of autoscaling"),
+    "merge_labels": service(),
     "labels": _LABELS,
     "image_id": TEMPLATES["image_id"],
     "flavor_id": _FLAVOR,
     "docker_volume_size": _VOLUME_SIZE,
-    "node_labels": _coes(_carried_out("labels of Swarm nodes"), _carried_out()),
+    "node_labels": _coes(carry_out("labels of Swarm nodes"), carry_out()),
     "node_taints": _coes(
-        _without_effect("Swarm has no taints; the condition TaintsHonoured says so"), _carried_out("taints of nodes")
+        ignore("Swarm has no taints; the condition TaintsHonoured says so"), carry_out("taints of nodes")
     ),
 }
 _NOT_BAYMODEL = frozenset(
@@ -213,60 +213,26 @@ _NOT_BAYMODEL = frozenset(
 BAYMODELS: FieldTable = {
     **{name: rules for name, rules in TEMPLATES.items() if name not in _NOT_BAYMODEL},
     "uuid": TEMPLATES["uuid"],
-    "ssh_authorized_key": {SERVICE: _without_effect("nobody logs in to nodes; it is shown as null")},
+    "ssh_authorized_key": {SERVICE: ignore("nobody logs in to nodes; it is shown as null")},
 }
 BAYS: FieldTable = {
     "uuid": _UNUSED_UUID,
     "name": CLUSTERS["name"],
-    "baymodel_id": _service(),
-    "node_count": _service(),
-    "master_count": _service("with a load balancer in front of several, where the COE has one"),
+    "baymodel_id": service(),
+    "node_count": service(),
+    "master_count": service("with a load balancer in front of several, where the COE has one"),
     "bay_create_timeout": CLUSTERS["create_timeout"],
     "discovery_url": _DISCOVERY_URL,
 }
 
 
-def _docker(note: str = "", *, values: Values = None) -> Rules:
-    return {DOCKER: _carried_out(note, values=values)}
-
-
-CONTAINERS: FieldTable = {
-    "name": _service(),
-    "image": _docker(),
-    "command": _docker(),
-    "entrypoint": _docker(),
-    "environment": _docker(),
-    "workdir": _docker(),
-    "labels": _docker("labels of the Engine's container"),
-    "hostname": _docker(),
-    "interactive": _docker(),
-    "tty": _docker(),
-    "cpu": _docker("a limit, in cores"),
-    "memory": _docker("a limit, in MiB"),
-    "disk": _docker("a limit where the storage driver of a host can hold one; refused where no host's can"),
-    "cpu_policy": {DOCKER: _refused("cores are shared: no host pins them", carries=("shared",))},
-    "image_pull_policy": _docker("`always`, `never`, `ifnotpresent`; administrators only, by policy"),
-    "image_driver": _docker(values=("docker",)),
-    "registry": {SERVICE: _refused("there are no registries with credentials yet")},
-    "restart_policy": _docker(),
-    "auto_remove": _docker("not together with the restart policy `always` or `unless-stopped`"),
-    "auto_heal": {DOCKER: _refused("lost containers are not made anew yet", carries=(False,))},
-    "healthcheck": _docker(),
-    "runtime": _docker("a low-level runtime that a host has; administrators only, by policy"),
-    "host": _docker("the host to be placed on; administrators only, by policy"),
-    "availability_zone": _docker("the zone of the host to be placed on"),
-    "hints": _docker("`label:KEY`: a label that the Engine of the host has; others are refused"),
-    "privileged": _docker("where the policy allows it, which by default is nowhere"),
-    "exposed_ports": _docker("ports that the image or the user names; nothing filters others"),
-    "security_groups": {DOCKER: _refused("nothing filters the traffic of containers yet")},
-    "nets": {DOCKER: _refused("a container cannot be attached to a network that one names yet")},
-    "mounts": {DOCKER: _refused("volumes cannot be mounted yet")},
-}
+def docker(note: str = "", *, values: Values = None) -> Rules:
+    return {DOCKER: carry_out(note, values=values)}
 
 
 def check_fields(table: FieldTable, values: Mapping[str, Any], *drivers: str) -> None:
     """Raise `Invalid` for the first value that one of these drivers refuses; the text has the reason."""
-    for name, value, driver, rule in _ruled(table, values, drivers):
+    for name, value, driver, rule in _list_rules(table, values, drivers):
         if rule.effect_of(value) is FieldEffect.REFUSED:
             takes = f"takes {', '.join(rule.words)} only" if rule.words else "cannot do it"
             # If some words have no effect, the note is about them.
@@ -276,7 +242,7 @@ def check_fields(table: FieldTable, values: Mapping[str, Any], *drivers: str) ->
 
 def is_ignored(table: FieldTable, name: str, value: object, *drivers: str) -> bool:
     """Whether one of these drivers accepts that value without effect."""
-    rules = _ruled(table, {name: value}, drivers)
+    rules = _list_rules(table, {name: value}, drivers)
     return any(rule.effect_of(value) is FieldEffect.WITHOUT_EFFECT for _name, _value, _driver, rule in rules)
 
 
@@ -286,7 +252,7 @@ def fields_honoured(cluster: Cluster) -> Condition:
     drivers = (spec.template.coe, spec.template.driver or "")
     template_fields = {name: value for name, value in _changed(spec.template).items() if name not in _OVERRIDDEN}
     cluster_fields = _changed(spec)
-    rules = [*_ruled(TEMPLATES, template_fields, drivers), *_ruled(CLUSTERS, cluster_fields, drivers)]
+    rules = [*_list_rules(TEMPLATES, template_fields, drivers), *_list_rules(CLUSTERS, cluster_fields, drivers)]
     notes = {
         name: f"{name} ({rule.note})"
         for name, value, _driver, rule in rules
@@ -312,7 +278,7 @@ def _changed(spec: TemplateSpec | ClusterSpec) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value != getattr(defaults, name)}
 
 
-def _ruled(
+def _list_rules(
     table: FieldTable, values: Mapping[str, Any], drivers: tuple[str, ...]
 ) -> Iterator[tuple[str, Any, str, FieldRule]]:
     for name, value in values.items():

@@ -1,1 +1,1 @@
-"""How node images are made: one folder an image, recipe files as package data."""
+"""Builders of node images: one folder for each image, with recipe files as package data."""

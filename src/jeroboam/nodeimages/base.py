@@ -1,8 +1,9 @@
-"""The contract of node images: what a builder takes and gives.
+"""The contract of node images: the builder and its result.
 
-A node image is a Docker image whose container behaves like a machine: it carries an engine, and an entry that runs
-the commands a provider lays into it (`domain.nodes.COMMANDS_PATH`). Each folder beside this file is one image;
-`host` is the source *this machine's own programs*, `programs` says what other sources are, `engine` is where images go.
+A node image is a Docker image whose container behaves like a machine: it contains an engine, and an entry script that
+runs the commands that a provider writes into the container (`domain.nodes.COMMANDS_PATH`). Each folder beside this file
+is one image. Neighbours: `host`, the source *programs of this machine*; `programs`, the contract of other sources;
+`engine`, which imports images.
 """
 
 from dataclasses import dataclass
@@ -17,12 +18,12 @@ class BuiltImage:
 
     id: str
     name: str
-    """The name that stays: `<repository>:latest`, or its version behind the colon."""
+    """The stable name: `<repository>:latest`, or with the version as its tag."""
     fresh: bool
-    """False when the Engine had this very content already."""
+    """False when the Engine had an image with this content already."""
 
 
 class Builder(Protocol):
-    """Makes a node image on an Engine, unless it is there. Raises `Permanent` for what the source lacks."""
+    """Builds a node image on an Engine unless it exists. Raises `Permanent` when the source lacks something."""
 
     async def __call__(self, docker: aiodocker.Docker) -> BuiltImage: ...

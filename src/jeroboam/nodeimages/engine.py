@@ -1,6 +1,6 @@
-"""Node images on a Docker Engine: brought in as trees, found again, listed and removed.
+"""Node images on a Docker Engine: import of trees, lookup, list and removal.
 
-Neighbours: the folders beside this file make the trees; the label names are those that providers read.
+Neighbours: the folders beside this file, which build the trees; providers, which read the labels.
 """
 
 import asyncio
@@ -38,30 +38,30 @@ class EngineNodeImage:
 
     id: str
     name: str
-    """Of the catalogue."""
+    """Its name in the catalogue."""
     names: tuple[str, ...]
-    """The Engine's names for it, `latest` last."""
+    """Its names on the Engine, `latest` last."""
     version: str
-    """Of what the nodes run; empty where the image does not say."""
+    """The version of the software on its nodes; empty: unknown."""
     coes: tuple[str, ...]
     size: int
-    """Octets."""
+    """In bytes."""
     made: dt.datetime
 
 
 async def existing(docker: aiodocker.Docker, name: str) -> dict[str, Any] | None:
-    """What the Engine knows of that image, or None."""
+    """Return the Engine's inspection of that image; None when it does not exist."""
     try:
-        found: dict[str, Any] = await docker.images.inspect(name)
+        image: dict[str, Any] = await docker.images.inspect(name)
     except aiodocker.DockerError as error:
         if error.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}:  # 400: a text that cannot be a reference
             return None
         raise
-    return found
+    return image
 
 
 async def forget(docker: aiodocker.Docker, image: str) -> None:
-    """Remove an image that another has replaced, unless it is there no more, or something still needs it."""
+    """Remove an image that was replaced. No error when it is gone already or still in use."""
     try:
         await docker.images.delete(image)
     except aiodocker.DockerError as error:
@@ -69,26 +69,31 @@ async def forget(docker: aiodocker.Docker, image: str) -> None:
             raise
 
 
-def labels(found: Mapping[str, Any]) -> dict[str, str]:
-    """An inspected image's labels."""
-    return (found.get("Config") or {}).get("Labels") or {}
+def labels(image: Mapping[str, Any]) -> dict[str, str]:
+    """Return the labels of an inspected image."""
+    return (image.get("Config") or {}).get("Labels") or {}
 
 
 def marks(recipe: ImageRecipe, also: Mapping[str, str]) -> list[str]:
-    """What makes an image one that providers know: the recipe's labels and others, as Dockerfile instructions."""
-    said = {
+    """Return the labels by which providers recognize an image, as Dockerfile instructions; `also` has further ones."""
+    image_labels = {
         IMAGE_LABEL: recipe.name,
         IMAGE_DISTRO_LABEL: recipe.distro,
         IMAGE_COES_LABEL: ",".join(recipe.coes),
         IMAGE_DATA_LABEL: recipe.data,
         **also,
     }
-    return [f'LABEL {name}="{value}"' for name, value in said.items()]
+    return [f'LABEL {name}="{value}"' for name, value in image_labels.items()]
 
 
-async def bring(docker: aiodocker.Docker, recipe: ImageRecipe, tree: RootTree, tag: str, marked: Sequence[str]) -> str:
-    """Make an image with that root folder, which boots by the recipe's entry; its id. It is `marked` or nobody's."""
-    changes = [f"ENV PATH={_PATH}", f'ENTRYPOINT ["/usr/sbin/docker-init", "--", "/{ENTRY}"]', *marked]
+async def bring(
+    docker: aiodocker.Docker, recipe: ImageRecipe, tree: RootTree, tag: str, instructions: Sequence[str]
+) -> str:
+    """Make an image with that root folder; its id. It boots by the recipe's entry.
+
+    `instructions` are Dockerfile instructions: without the labels of `marks` no provider takes it for a node image.
+    """
+    changes = [f"ENV PATH={_PATH}", f'ENTRYPOINT ["/usr/sbin/docker-init", "--", "/{ENTRY}"]', *instructions]
     with tempfile.TemporaryFile() as tar:
         await asyncio.to_thread(write_tar, tree, tar)
         return await import_image(docker, _stream(tar), repository=recipe.repository, tag=tag, changes=changes)
@@ -101,38 +106,38 @@ async def _stream(tar: IO[bytes]) -> AsyncIterator[bytes]:
 
 
 async def listed(docker: aiodocker.Docker) -> Sequence[EngineNodeImage]:
-    """The node images that have a name there, by name and version. Raises `Temporary` when no Engine answers."""
+    """Return the node images with a name, sorted by name and version. Raises `Temporary` when no Engine answers."""
     with speaking("listing node images"):
-        found = await docker.images.list(filters={"label": [IMAGE_LABEL]})
-    images = [_described(image) for image in found if _names(image)]
+        summaries = await docker.images.list(filters={"label": [IMAGE_LABEL]})
+    images = [_described(image) for image in summaries if _names(image)]
     return sorted(images, key=lambda image: (image.name, version_key(image.version), image.made), reverse=True)
 
 
-def _names(found: Mapping[str, Any]) -> tuple[str, ...]:
-    names = [name for name in found.get("RepoTags") or () if name != "<none>:<none>"]
+def _names(image: Mapping[str, Any]) -> tuple[str, ...]:
+    names = [name for name in image.get("RepoTags") or () if name != "<none>:<none>"]
     return tuple(sorted(names, key=lambda name: (name.endswith(":latest"), name)))
 
 
-def _described(found: Mapping[str, Any]) -> EngineNodeImage:
-    said = found.get("Labels") or {}
+def _described(image: Mapping[str, Any]) -> EngineNodeImage:
+    image_labels = image.get("Labels") or {}
     return EngineNodeImage(
-        id=found["Id"],
-        name=said[IMAGE_LABEL],
-        names=_names(found),
-        version=said.get(IMAGE_VERSION_LABEL, ""),
-        coes=tuple(coe for coe in said.get(IMAGE_COES_LABEL, "").split(",") if coe),
-        size=found["Size"],
-        made=dt.datetime.fromtimestamp(found["Created"], dt.UTC),
+        id=image["Id"],
+        name=image_labels[IMAGE_LABEL],
+        names=_names(image),
+        version=image_labels.get(IMAGE_VERSION_LABEL, ""),
+        coes=tuple(coe for coe in image_labels.get(IMAGE_COES_LABEL, "").split(",") if coe),
+        size=image["Size"],
+        made=dt.datetime.fromtimestamp(image["Created"], dt.UTC),
     )
 
 
 def version_key(version: str) -> tuple[int, ...]:
-    """Orders `v1.36.3` after `v1.35.4` and `v1.9.0`."""
+    """Return a sort key that orders `v1.36.3` after `v1.35.4` and `v1.9.0`."""
     return tuple(int(part) if part.isdigit() else -1 for part in version.lstrip("v").split("."))
 
 
 async def name_newest(docker: aiodocker.Docker, name: str) -> None:
-    """Let `latest` be the image with the newest version."""
+    """Tag the image with the newest version as `latest`."""
     versions = [image for image in await listed(docker) if image.name == name and image.version]
     if versions:
         with speaking(f"naming the newest {name}"):
@@ -140,22 +145,22 @@ async def name_newest(docker: aiodocker.Docker, name: str) -> None:
 
 
 async def remove(docker: aiodocker.Docker, ref: str) -> Sequence[str]:
-    """Remove a node image by its catalogue or its Engine's name, with all its names, which are returned.
+    """Remove a node image, given its catalogue name or Engine name, with all its names; return them.
 
-    Raises `Permanent` when there is none such or when nodes run from it.
+    Raises `Permanent` when it does not exist or when nodes run from it.
     """
     with speaking(f"removing the node image {ref}"):
         names = [name for name in (image_name(ref), ref) if is_reference(name)]
-        found = None
+        image = None
         for name in names:
-            found = found or await existing(docker, name)
-        if found is None or IMAGE_LABEL not in labels(found):
+            image = image or await existing(docker, name)
+        if image is None or IMAGE_LABEL not in labels(image):
             raise Permanent(f"there is no node image {ref}: `jeroboam node-image list` shows those that there are")
-        users = await docker.containers.list(all=True, filters=json.dumps({"ancestor": [found["Id"]]}))
+        users = await docker.containers.list(all=True, filters=json.dumps({"ancestor": [image["Id"]]}))
         if users:
             raise Permanent(f"{len(users)} nodes run from {ref}: remove them first")
-        for name in found["RepoTags"]:
+        for name in image["RepoTags"]:
             await docker.images.delete(name)
-    if labels(found).get(IMAGE_VERSION_LABEL):
-        await name_newest(docker, labels(found)[IMAGE_LABEL])
-    return tuple(found["RepoTags"])
+    if labels(image).get(IMAGE_VERSION_LABEL):
+        await name_newest(docker, labels(image)[IMAGE_LABEL])
+    return tuple(image["RepoTags"])

@@ -1,7 +1,6 @@
-"""Both sources together: programs that their makers publish are fetched, those that they do not are compiled.
+"""Both sources together: published programs are fetched, the others are compiled.
 
-Neighbours: `releases` and `gomodules`, the two. It is what is taken where nobody says which and the makers' homes can
-be reached.
+It is the default when upstream's sites can be reached. Neighbours: `releases` and `gomodules`, the two sources.
 """
 
 from collections.abc import Sequence
@@ -12,7 +11,7 @@ from jeroboam.nodeimages.releases import Releases
 
 
 class FetchOrCompile:
-    """A `ProgramSource` of published programs, and of compiled ones for the rest."""
+    """A `ProgramSource` that fetches published programs and compiles the others."""
 
     def __init__(self, releases: Releases, modules: ProgramSource) -> None:
         self._releases = releases
@@ -28,10 +27,10 @@ class FetchOrCompile:
         await self._of(program).make(program, into)
 
     def checked(self, programs: Sequence[Program]) -> str:
-        """Which of these count against which checksums, and which were compiled, in a line."""
-        fetched = [program for program in programs if self._releases.has(program)]
-        compiled = ", ".join(program.name for program in programs if program not in fetched)
-        return f"{self._releases.checked(fetched)}; compiled from modules: {compiled}"
+        """Return a line of text with the checksums that programs were checked against, and the compiled programs."""
+        published_programs = [program for program in programs if self._releases.has(program)]
+        compiled_names = ", ".join(program.name for program in programs if program not in published_programs)
+        return f"{self._releases.checked(published_programs)}; compiled from modules: {compiled_names}"
 
     def _of(self, program: Program) -> ProgramSource:
         return self._releases if self._releases.has(program) else self._modules

@@ -1,4 +1,4 @@
-"""Images whose every program is this host's: made in a second, and named by their content.
+"""Images with programs of this host only: they are built in a second, and their tag is a digest of their content.
 
 Neighbours: `host`, which finds the programs; the recipes of `swarm` and `loadbalancer`.
 """
@@ -13,18 +13,18 @@ from jeroboam.nodeimages.engine import bring, existing, marks
 from jeroboam.nodeimages.host import ImageRecipe, find
 
 
-async def build(docker: aiodocker.Docker, wanted: ImageRecipe) -> BuiltImage:
-    """The image on that Engine, made if its very content is not there yet.
+async def build(docker: aiodocker.Docker, recipe: ImageRecipe) -> BuiltImage:
+    """Build the image on that Engine unless one with the same content exists.
 
     Raises `Permanent` when this host lacks a program, `Temporary` when the Engine does not answer.
     """
-    parts = await asyncio.to_thread(find, wanted)
-    tag = await asyncio.to_thread(parts.digest, wanted)
-    with speaking(f"making the node image {wanted.name}"):
-        found = await existing(docker, f"{wanted.repository}:{tag}")
-        if found is None:
-            image = await bring(docker, wanted, await asyncio.to_thread(parts.tree, wanted), tag, marks(wanted, {}))
+    parts = await asyncio.to_thread(find, recipe)
+    tag = await asyncio.to_thread(parts.digest, recipe)
+    with speaking(f"making the node image {recipe.name}"):
+        existing_image = await existing(docker, f"{recipe.repository}:{tag}")
+        if existing_image is None:
+            image = await bring(docker, recipe, await asyncio.to_thread(parts.tree, recipe), tag, marks(recipe, {}))
         else:
-            image = found["Id"]
-        await docker.images.tag(image, wanted.repository, tag="latest")
-    return BuiltImage(id=image, name=f"{wanted.repository}:latest", fresh=found is None)
+            image = existing_image["Id"]
+        await docker.images.tag(image, recipe.repository, tag="latest")
+    return BuiltImage(id=image, name=f"{recipe.repository}:latest", fresh=existing_image is None)

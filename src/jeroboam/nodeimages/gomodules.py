@@ -1,8 +1,8 @@
-"""The source *modules*: programs compiled from pinned Go modules, which needs a Go proxy and nothing else.
+"""The source *modules*: programs compiled from pinned Go modules, which needs only a Go proxy.
 
-Neighbours: `programs`, whose contract this is; the recipes (`modules.toml` and a folder of Go files) come with the
-node image that wants them. A recipe either installs a module's own commands as published, or builds a small main
-package of ours that has the module as its library. Checksums are those of Go's checksum database.
+A recipe either installs a module's own commands, or builds a small main package of ours that uses the module as a
+library. Checksums are those of Go's checksum database. Neighbours: `programs`, whose contract this implements; the
+recipes (`modules.toml` and a folder of Go files), which are part of the node image.
 """
 
 import asyncio
@@ -38,30 +38,30 @@ class ModuleRecipe:
 
     module: str
     install: tuple[str, ...] = ()
-    """Commands of the module, as folders in it; each leaves a file of its name."""
+    """Commands of the module, as folders in it; each produces a file with its name."""
     folder: str = ""
-    """Or the folder with our own package; with `build` another package than that."""
+    """Or the folder with our own package; `build` names another package in it."""
     build: str = "."
     beside: tuple[str, ...] = ()
-    """Further modules that our package is made of, of the same version."""
+    """Further modules that our package needs, with the same version."""
     output: str = ""
-    """What the one program is called."""
+    """The name of the program."""
     names: tuple[str, ...] = ()
-    """Further names of it: it looks at the name that it is called by."""
+    """Further names of the program, which acts on the name that it is called by."""
     staging: bool = False
-    """Whether the module's own `replace` lines name folders that are published as modules (Kubernetes)."""
+    """Whether `replace` lines of the module name folders that are also published as modules (Kubernetes)."""
     replace: Mapping[str, str] = field(default_factory=dict)
-    """Modules to take from our folder."""
+    """Modules that are replaced by folders of ours."""
     tags: str = ""
     defines: Mapping[str, str] = field(default_factory=dict)
-    """Variables to set; `{version}`, `{bare}`, `{major}` and `{minor}` are filled in."""
+    """Variables to set with the linker; `{version}`, `{bare}`, `{major}` and `{minor}` are replaced."""
     static: bool = False
-    """Linked with C libraries, statically."""
+    """Whether it is linked statically with C libraries."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Toolchain:
-    """What compiling takes: the release of Go, and for C the programs and the libraries with their packages."""
+    """The requirements of compiling: the release of Go, and the programs and libraries for C with their packages."""
 
     go: str
     programs: Mapping[str, str]
@@ -69,21 +69,21 @@ class Toolchain:
 
 
 class GoModules:
-    """The `Source` *modules*."""
+    """The `ProgramSource` *modules*."""
 
     def __init__(self, recipes: Mapping[str, ModuleRecipe], sources: Traversable, toolchain: Toolchain) -> None:
-        """`sources` holds the folders that recipes name."""
+        """`sources` contains the folders that recipes name."""
         self._recipes = recipes
         self._sources = sources
         self._toolchain = toolchain
         self._version: str | None = None
 
     async def ready(self) -> None:
-        needed = self._toolchain.go
+        required_release = self._toolchain.go
         version = await self._go_version()
-        if _release(version) < _release(f"go{needed}"):
+        if _release(version) < _release(f"go{required_release}"):
             raise Permanent(
-                f"compiling needs Go {needed} or later, and this machine has {version or 'none'}: {_BRINGS}"
+                f"compiling needs Go {required_release} or later, and this machine has {version or 'none'}: {_BRINGS}"
             )
         missing = [package for name, package in self._toolchain.programs.items() if shutil.which(name) is None]
         if not missing:
@@ -95,27 +95,27 @@ class GoModules:
 
     async def recipe(self, program: Program) -> str:
         recipe = self._recipes[program.name]
-        ours = _texts(self._sources / recipe.folder) if recipe.folder else {}
-        return f"modules {await self._go_version()} {recipe!r} {sorted(ours.items())!r}"
+        our_files = _texts(self._sources / recipe.folder) if recipe.folder else {}
+        return f"modules {await self._go_version()} {recipe!r} {sorted(our_files.items())!r}"
 
     async def make(self, program: Program, into: Path) -> None:
         recipe = self._recipes[program.name]
-        # What a debugger wants to know is left out when linking: it need not be compiled, which saves a tenth.
+        # Debug information is stripped when linking, so it is not compiled either, which saves a tenth of the time.
         flags = ["-trimpath", "-buildvcs=false", "-gcflags=all=-dwarf=false"]
         flags += ["-ldflags", _ldflags(recipe, program.version)]
         flags += ["-tags", recipe.tags] if recipe.tags else []
         env = {"CGO_ENABLED": "1" if recipe.static else "0", "GOBIN": str(into), "GOWORK": "off"}
         if recipe.install:
-            wanted = [f"{recipe.module}/{place}".rstrip("/.") for place in recipe.install]
-            await self._go(program, into, env, "install", *flags, *(f"{name}@{program.version}" for name in wanted))
+            packages = [f"{recipe.module}/{place}".rstrip("/.") for place in recipe.install]
+            await self._go(program, into, env, "install", *flags, *(f"{name}@{program.version}" for name in packages))
             return
-        work = into / "src"
-        with as_file(self._sources / recipe.folder) as ours:
-            await asyncio.to_thread(shutil.copytree, ours, work)
-        (work / "go.mod").write_text(await self._go_mod(program, recipe, into, env))
-        await self._go(program, work, env, "mod", "tidy")
-        await self._go(program, work, env, "build", *flags, "-o", str(into / recipe.output), recipe.build)
-        await asyncio.to_thread(shutil.rmtree, work)
+        work_folder = into / "src"
+        with as_file(self._sources / recipe.folder) as source_folder:
+            await asyncio.to_thread(shutil.copytree, source_folder, work_folder)
+        (work_folder / "go.mod").write_text(await self._go_mod(program, recipe, into, env))
+        await self._go(program, work_folder, env, "mod", "tidy")
+        await self._go(program, work_folder, env, "build", *flags, "-o", str(into / recipe.output), recipe.build)
+        await asyncio.to_thread(shutil.rmtree, work_folder)
         for name in recipe.names:
             (into / name).hardlink_to(into / recipe.output)
 
@@ -127,55 +127,57 @@ class GoModules:
             *(f"replace {module} => ./{folder}" for module, folder in recipe.replace.items()),
         ]
         if recipe.staging:
-            # The repository replaces its staging modules by folders, which a library's user does not get; each is
-            # published under a version that follows the repository's.
-            said = await self._go(program, cwd, env, "mod", "download", "-json", f"{recipe.module}@{program.version}")
-            theirs = await asyncio.to_thread(Path(json.loads(said)["GoMod"]).read_text)
-            published = f"v0.{program.version.removeprefix('v1.')}"
-            lines += [f"replace {module} => {module} {published}" for module in _STAGING.findall(theirs)]
+            # The repository replaces its staging modules by folders, which are not available to other modules. Each is
+            # published under a version that corresponds to the repository's.
+            answer = await self._go(program, cwd, env, "mod", "download", "-json", f"{recipe.module}@{program.version}")
+            module_file = await asyncio.to_thread(Path(json.loads(answer)["GoMod"]).read_text)
+            staging_version = f"v0.{program.version.removeprefix('v1.')}"
+            lines += [f"replace {module} => {module} {staging_version}" for module in _STAGING.findall(module_file)]
         return "\n".join([*lines, ""])
 
     async def _go_version(self) -> str:
-        """The release of Go that would compile, `go1.26.3`; empty where there is none."""
+        """Return the release of Go that would compile, such as `go1.26.3`; empty without one."""
         if self._version is None:
             self._version = "" if shutil.which("go") is None else await self._asked_version()
         return self._version
 
     async def _asked_version(self) -> str:
-        # A Go from 1.21 on takes the release that is asked for from its proxy, unless it is told not to.
-        code, said, _ = await _run("go", "env", "GOVERSION", cwd=Path("/"), env={"GOWORK": "off"})
-        version = said.split()[-1] if code == 0 and said.split() else ""
+        # Go 1.21 and later can download the required release from the proxy, unless that is disabled.
+        code, output, _ = await _run("go", "env", "GOVERSION", cwd=Path("/"), env={"GOWORK": "off"})
+        version = output.split()[-1] if code == 0 and output.split() else ""
         if _release(version) >= _release(f"go{self._toolchain.go}"):
             return version
-        wanted = f"go{self._toolchain.go}"
-        code, _, _ = await _run("go", "env", "GOVERSION", cwd=Path("/"), env={"GOTOOLCHAIN": wanted, "GOWORK": "off"})
-        return wanted if code == 0 and _release(version) >= (1, 21) else version
+        required_version = f"go{self._toolchain.go}"
+        code, _, _ = await _run(
+            "go", "env", "GOVERSION", cwd=Path("/"), env={"GOTOOLCHAIN": required_version, "GOWORK": "off"}
+        )
+        return required_version if code == 0 and _release(version) >= (1, 21) else version
 
     async def _go(self, program: Program, cwd: Path, env: Mapping[str, str], *args: str) -> str:
-        code, out, said = await _run("go", *args, cwd=cwd, env=env)
+        code, out, errors = await _run("go", *args, cwd=cwd, env=env)
         if code != 0:
-            raise _trouble(f"compiling {program.name} {program.version}", said or out)
+            raise _trouble(f"compiling {program.name} {program.version}", errors or out)
         return out
 
 
 _BRINGS = "take it from Debian's golang-go where that is new enough, else from Go's own downloads"
 
 
-def _trouble(doing: str, said: str) -> DriverError:
-    """What a compiler's words mean; of many lines the last, where it says what stopped it."""
-    lines = [line[:_LONGEST_LINE] for line in said.splitlines() if line and not line.startswith("go: downloading ")]
-    if _NO_ROOM in said:
-        # Go writes to folders of its own too: it says which disk that is.
-        full = next(line for line in said.splitlines() if _NO_ROOM in line)[-_LONGEST_LINE:]
-        return Permanent(f"{doing}: {full}; free some GiB and start again, what was finished is kept")
+def _trouble(action: str, output: str) -> DriverError:
+    """Return the error for a compiler's output, with its last lines, which have the cause."""
+    lines = [line[:_LONGEST_LINE] for line in output.splitlines() if line and not line.startswith("go: downloading ")]
+    if _NO_ROOM in output:
+        # Go writes to folders of its own too: the line shows which disk is full.
+        disk_line = next(line for line in output.splitlines() if _NO_ROOM in line)[-_LONGEST_LINE:]
+        return Permanent(f"{action}: {disk_line}; free some GiB and start again, what was finished is kept")
     text = "\n".join(lines[-_LAST_LINES:]) or "it was ended by something else"
-    if _AWAY.search(said):
-        return Temporary(f"{doing}: the Go proxy does not answer; a next try goes on from here\n{text}")
-    return Permanent(f"{doing} failed:\n{text}")
+    if _AWAY.search(output):
+        return Temporary(f"{action}: the Go proxy does not answer; a next try goes on from here\n{text}")
+    return Permanent(f"{action} failed:\n{text}")
 
 
 async def _run(*args: str, cwd: Path, env: Mapping[str, str]) -> tuple[int, str, str]:
-    """Exit status, output and complaints of a command. Cancelled, it ends with all that it started."""
+    """Run a command; return its exit status, output and error output. When cancelled, its process group is killed."""
     process = await asyncio.create_subprocess_exec(
         *args,
         cwd=cwd,
@@ -195,7 +197,7 @@ async def _run(*args: str, cwd: Path, env: Mapping[str, str]) -> tuple[int, str,
 
 
 def recipes(data: Mapping[str, Any]) -> dict[str, ModuleRecipe]:
-    """The recipes of a `modules.toml`."""
+    """Return the recipes of a `modules.toml`."""
     return {name: ModuleRecipe(**tuples(table)) for name, table in data.items()}
 
 
@@ -208,15 +210,15 @@ def _ldflags(recipe: ModuleRecipe, version: str) -> str:
 
 
 def _texts(folder: Traversable) -> dict[str, str]:
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for entry in folder.iterdir():
         if entry.is_dir():
-            found |= {f"{entry.name}/{name}": text for name, text in _texts(entry).items()}
+            texts |= {f"{entry.name}/{name}": text for name, text in _texts(entry).items()}
         else:
-            found[entry.name] = entry.read_text()
-    return found
+            texts[entry.name] = entry.read_text()
+    return texts
 
 
 def _release(version: str) -> tuple[int, int]:
-    found = _RELEASE.match(version)
-    return (int(found[1]), int(found[2])) if found else (0, 0)
+    match = _RELEASE.match(version)
+    return (int(match[1]), int(match[2])) if match else (0, 0)

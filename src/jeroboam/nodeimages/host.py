@@ -1,7 +1,7 @@
-"""The source *this host*: programs that are installed here, with the libraries they load.
+"""The source *this host*: programs that are installed here, with the libraries that they load.
 
-Neighbours: the recipes in the folders beside this file; `tree`, which what is found becomes. Where no registry can be
-reached, the engine that runs here is the one engine that is sure to work here.
+It needs no registry, and the engine that runs on this host is sure to work on it. Neighbours: the recipes in the
+folders beside this file; `tree`, which holds the result.
 """
 
 import hashlib
@@ -22,8 +22,8 @@ from jeroboam.nodeimages.tree import RootTree, stamp
 SEARCH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/usr/libexec/docker:/usr/lib/docker/cli-plugins"
 ENTRY = "usr/lib/jeroboam/entry"
 MACHINE = "usr/lib/jeroboam/machine"
-"""The part of every entry that makes a container into a machine."""
-# Any change of the host's libraries passes through the linker's cache, so that it need not be asked for each.
+"""The part of every entry script that makes a container a machine."""
+# The linker's cache changes with every change of the host's libraries, so its stamp covers all of them.
 _LINKER_CACHE = Path("/etc/ld.so.cache")
 _LIBRARY = re.compile(r"(/\S+) \(0x")
 _LDD_SECONDS = 30
@@ -31,26 +31,26 @@ _LDD_SECONDS = 30
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RootRecipe:
-    """What goes into a root folder. Programs keep their names and come into /usr/sbin; files keep their paths."""
+    """The content of a root folder. Programs keep their names and go to /usr/sbin; files keep their paths."""
 
     name: str
     programs: tuple[str, ...]
     packages: str
-    """What to install where a program is missing."""
+    """The packages to install when a program is missing."""
     optional_programs: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
-    """Folders of plug-ins; patterns, of which at least none has to match."""
+    """Patterns of folders with plug-ins; a pattern need not match."""
     files: tuple[str, ...] = ()
-    """Copied where this host has them."""
+    """Files that are copied if this host has them."""
     directories: tuple[str, ...] = ()
     links: Mapping[str, str] = field(default_factory=dict)
     contents: Mapping[str, tuple[str, int]] = field(default_factory=dict)
-    """Text and mode by path, of files that come with the recipe."""
+    """Text and mode, by path, of files that are part of the recipe."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageRecipe(RootRecipe):
-    """What goes into a node image, and what the image says of itself."""
+    """The content of a node image, and its labels."""
 
     repository: str
     distro: str
@@ -59,7 +59,7 @@ class ImageRecipe(RootRecipe):
 
 
 def shipped(package: str, scripts: Mapping[str, str]) -> ImageRecipe:
-    """The recipe that package came with: `recipe.toml`, its scripts by their file's name, and the machine's part."""
+    """Load the recipe of a package: `recipe.toml`, its scripts (paths by file name) and the script `machine.sh`."""
     folder = files(package)
     data = tomllib.loads((folder / "recipe.toml").read_text())
     machine = (files(__package__) / "machine.sh").read_text()
@@ -71,87 +71,87 @@ def shipped(package: str, scripts: Mapping[str, str]) -> ImageRecipe:
 
 
 def root(data: Mapping[str, Any]) -> RootRecipe:
-    """A root folder from its table in a recipe file."""
+    """Return the recipe of a root folder, given its table in a recipe file."""
     return RootRecipe(**tuples(data))
 
 
 def tuples(data: Mapping[str, Any]) -> dict[str, Any]:
-    """A table of a recipe file as arguments: nothing in a recipe can be changed."""
+    """Return a table of a recipe file as arguments, with tuples in place of lists: recipes are immutable."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResolvedRecipe:
-    """What a recipe found: paths here by paths in the image."""
+    """The files of a recipe: paths on this host by paths in the image."""
 
     files: Mapping[str, Path]
 
     def digest(self, recipe: RootRecipe) -> str:
-        """Names this content: changes whenever a program, a library or the recipe does."""
-        seen = hashlib.sha256(repr(recipe).encode())
-        seen.update(RootTree(files=self.files).digest().encode())
-        seen.update(stamp(_LINKER_CACHE).encode())
-        return seen.hexdigest()[:16]
+        """Return a digest that changes whenever a program, a library or the recipe changes."""
+        content_hash = hashlib.sha256(repr(recipe).encode())
+        content_hash.update(RootTree(files=self.files).digest().encode())
+        content_hash.update(stamp(_LINKER_CACHE).encode())
+        return content_hash.hexdigest()[:16]
 
     def tree(self, recipe: RootRecipe) -> RootTree:
-        """The root folder, libraries included."""
-        found = dict(self.files)
+        """Return the root folder, with libraries."""
+        tree_files = dict(self.files)
         for library in _libraries(sorted(self.files.values())):
-            found.setdefault(library.lstrip("/"), Path(library))
+            tree_files.setdefault(library.lstrip("/"), Path(library))
         links = {inside.lstrip("/"): target for inside, target in recipe.links.items()}
         return RootTree(
-            files=found,
+            files=tree_files,
             contents={inside.lstrip("/"): (text.encode(), mode) for inside, (text, mode) in recipe.contents.items()},
             links={**_applets(self), **links},
             folders=tuple(folder.lstrip("/") for folder in recipe.directories),
         )
 
 
-def find(recipe: RootRecipe, own: Mapping[str, Path] | None = None) -> ResolvedRecipe:
-    """Look for the recipe's programs and files here; `own` are further ones, by their path inside.
+def find(recipe: RootRecipe, extra_files: Mapping[str, Path] | None = None) -> ResolvedRecipe:
+    """Find the recipe's programs and files on this host; `extra_files` are further ones by their path inside.
 
-    Raises `Permanent` naming what is missing.
+    Raises `Permanent` with what is missing.
     """
-    wanted = {name: _program(name) for name in recipe.programs}
-    missing = sorted(name for name, path in wanted.items() if path is None)
+    program_paths = {name: _program(name) for name in recipe.programs}
+    missing = sorted(name for name, path in program_paths.items() if path is None)
     if missing:
         raise Permanent(
             f"the node image {recipe.name} needs programs that this machine has not: {', '.join(missing)}; "
             f"on Debian: apt-get install {recipe.packages}"
         )
-    wanted |= {name: _program(name) for name in recipe.optional_programs}
-    found = {f"usr/sbin/{name}": path for name, path in wanted.items() if path is not None}
+    program_paths |= {name: _program(name) for name in recipe.optional_programs}
+    paths = {f"usr/sbin/{name}": path for name, path in program_paths.items() if path is not None}
     for pattern in recipe.folders:
         for folder in Path("/").glob(pattern.lstrip("/")):
-            found |= {str(path).lstrip("/"): path for path in folder.iterdir() if path.is_file()}
-    found |= {name.lstrip("/"): Path(name) for name in recipe.files if Path(name).is_file()}
-    return ResolvedRecipe(files={**found, **(own or {})})
+            paths |= {str(path).lstrip("/"): path for path in folder.iterdir() if path.is_file()}
+    paths |= {name.lstrip("/"): Path(name) for name in recipe.files if Path(name).is_file()}
+    return ResolvedRecipe(files={**paths, **(extra_files or {})})
 
 
 def _program(name: str) -> Path | None:
-    found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:{SEARCH}")
-    return Path(found).resolve() if found else None
+    path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:{SEARCH}")
+    return Path(path).resolve() if path else None
 
 
 def _libraries(paths: Sequence[Path]) -> set[str]:
-    """What `ldd` names for these; static programs and plain files have none."""
+    """Return the libraries that `ldd` lists for these; static programs and plain files have none."""
     with_code = [str(path) for path in paths if os.access(path, os.X_OK) or path.suffix == ".so"]
     ldd = _program("ldd")
     if ldd is None:
         raise Permanent("`ldd` is missing, so that the libraries of the node image cannot be found")
-    done = subprocess.run(  # noqa: S603 - paths that `find` chose, no shell
+    result = subprocess.run(  # noqa: S603 - paths that `find` chose, no shell
         [str(ldd), *with_code], capture_output=True, text=True, check=False, timeout=_LDD_SECONDS
     )
-    return set(_LIBRARY.findall(done.stdout))
+    return set(_LIBRARY.findall(result.stdout))
 
 
 def _applets(parts: ResolvedRecipe) -> dict[str, str]:
-    """Links in /bin for every busybox applet that is not a program of its own."""
+    """Return links in /bin for every busybox applet, unless the image has a program of that name."""
     busybox = parts.files.get("usr/sbin/busybox")
     if busybox is None:
         return {}
-    listed = subprocess.run(  # noqa: S603 - as above
+    applet_names = subprocess.run(  # noqa: S603 - as above
         [str(busybox), "--list"], capture_output=True, text=True, check=True, timeout=_LDD_SECONDS
     ).stdout.split()
-    own = {Path(inside).name for inside in parts.files}
-    return {f"bin/{name}": "/usr/sbin/busybox" for name in listed if name not in own}
+    program_names = {Path(inside).name for inside in parts.files}
+    return {f"bin/{name}": "/usr/sbin/busybox" for name in applet_names if name not in program_names}

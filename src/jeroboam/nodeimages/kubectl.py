@@ -1,6 +1,6 @@
-"""The kubectl of a version of Kubernetes, for users who have none: what the node image was made of, or the image's own.
+"""The kubectl of a version of Kubernetes, for users without one: from the cache of programs, or from the node image.
 
-Neighbours: `programs`, whose cache has it where the image was made here; bootstrap, which runs it.
+Neighbours: `programs`, whose cache has it if the image was built here; `bootstrap.own_clusters`, which runs it.
 """
 
 import asyncio
@@ -21,29 +21,29 @@ _INSIDE = "usr/local/bin/kubectl"
 
 
 def cached(cache: Path, version: str) -> Path | None:
-    """The newest of that version among the programs that were made."""
-    found = [path for path in cache.glob(f"kube*-{version}-*/kubectl") if not path.parent.name.endswith(".part")]
-    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+    """Return the newest kubectl of that version in the cache; None without one."""
+    paths = [path for path in cache.glob(f"kube*-{version}-*/kubectl") if not path.parent.name.endswith(".part")]
+    return max(paths, key=lambda path: path.stat().st_mtime, default=None)
 
 
 async def taken_out(docker: aiodocker.Docker, cache: Path, version: str) -> Path:
-    """The one in the node image of that version, laid into the cache. Raises `Permanent` where there is no image."""
+    """Copy kubectl from the node image of that version into the cache. Raises `Permanent` without an image."""
     name = image_name(f"kubernetes-node:{version}")
     with speaking(f"looking for kubectl in {name}"):
-        there = await existing(docker, name)
-        if there is None:
+        image = await existing(docker, name)
+        if image is None:
             text = f"there is no kubectl {version} here: `jeroboam node-image build kubernetes --version {version}`"
             raise Permanent(f"{text} brings it")
-        folder = cache / f"kubectl-{version}-{there['Id'].removeprefix('sha256:')[:16]}"
+        folder = cache / f"kubectl-{version}-{image['Id'].removeprefix('sha256:')[:16]}"
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
         with tempfile.TemporaryFile() as tar:
-            await file_of(docker, there["Id"], _INSIDE, tar)
+            await file_of(docker, image["Id"], _INSIDE, tar)
             tar.seek(0)
             return await asyncio.to_thread(_lay, tarfile.open(fileobj=tar), folder)
 
 
 def _lay(tar: tarfile.TarFile, folder: Path) -> Path:
-    """Unpack the one file that is in it; it is there whole or not at all."""
+    """Unpack the only file of the archive. The file appears complete or not at all."""
     handle, part = tempfile.mkstemp(dir=folder)
     with tar, os.fdopen(handle, "wb") as out:
         source = tar.extractfile(tar.getmembers()[0])

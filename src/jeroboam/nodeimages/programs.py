@@ -1,8 +1,8 @@
-"""Programs that a node image is made of and that this machine has not: where they come from, and where they are kept.
+"""Programs of a node image that this machine does not have: the contract of their sources, and their cache.
 
-Neighbours: `gomodules` and `releases` are the sources; the folders beside this file say which programs they want. A
-program is made once for each key (its recipe, its version, its tools), in a folder that appears whole or not at all:
-who is killed, or runs out of disk, finds what was finished when he comes again.
+A program is built once for each key (its recipe, its version, its tools), in a folder that appears complete or not at
+all. So a build that was killed, or ran out of disk, continues with the finished programs. Neighbours: `gomodules` and
+`releases`, the sources; the folders beside this file, which list the programs that they need.
 """
 
 import asyncio
@@ -27,42 +27,42 @@ _KEY_LETTERS = 16
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Program:
-    """A program, or several that are made together."""
+    """A program, or several that are built together."""
 
     name: str
     version: str
     outputs: tuple[str, ...]
-    """The files that making it leaves."""
+    """The files that the build produces."""
 
 
 class ProgramSource(Protocol):
     """Where programs come from."""
 
     async def ready(self) -> None:
-        """Raise `Permanent` naming what this machine lacks, with what brings it."""
+        """Raise `Permanent` with what this machine lacks and how to install it."""
         ...
 
     async def recipe(self, program: Program) -> str:
-        """A text that changes whenever what comes out would."""
+        """Return a text that changes whenever the result would change."""
         ...
 
     async def make(self, program: Program, into: Path) -> None:
-        """Leave the program's outputs in that folder. Raises `Temporary` where another try may help."""
+        """Write the program's outputs into that folder. Raises `Temporary` when another attempt may help."""
         ...
 
 
 class BuildProgress(Protocol):
-    """Who is told how far it is."""
+    """Receives the progress of a build."""
 
-    def begin(self, what: str) -> None: ...
+    def begin(self, title: str) -> None: ...
 
-    def end(self, what: str, seconds: float | None) -> None:
-        """It is there; None: it was there already."""
+    def end(self, title: str, seconds: float | None) -> None:
+        """The program exists; `seconds` None: it existed before."""
         ...
 
 
 class ProgramCache:
-    """A folder of programs by key."""
+    """A folder with programs by key."""
 
     def __init__(self, folder: Path, clock: Clock, report: BuildProgress) -> None:
         self._folder = folder
@@ -70,26 +70,26 @@ class ProgramCache:
         self._report = report
 
     async def get(self, source: ProgramSource, programs: Sequence[Program]) -> Mapping[str, Path]:
-        """Every output of these by its name, made where it is not there yet, one after the other.
+        """Return the outputs of these programs by name; missing programs are built one after the other.
 
-        What is made of is asked for only when something has to be made. Raises what the source raises, and
+        The source has to be ready only when something has to be built. Raises the errors of the source, and
         `Permanent` when the disk is full.
         """
-        found: dict[str, Path] = {}
+        outputs: dict[str, Path] = {}
         ready = False
         for program in programs:
             folder = await self._place(source, program)
-            what = f"{program.name} {program.version}"
+            title = f"{program.name} {program.version}"
             if _there(folder):
-                self._report.end(what, None)
+                self._report.end(title, None)
             else:
                 if not ready:
                     await source.ready()
                     ready = True
-                with self.timed(what):
+                with self.timed(title):
                     await self._make(source, program, folder)
-            found |= {name: folder / name for name in program.outputs}
-        return found
+            outputs |= {name: folder / name for name in program.outputs}
+        return outputs
 
     async def _place(self, source: ProgramSource, program: Program) -> Path:
         recipe = f"{program!r} {os.uname().machine} {await source.recipe(program)}"
@@ -97,12 +97,12 @@ class ProgramCache:
         return self._folder / f"{program.name}-{program.version}-{key}"
 
     @contextmanager
-    def timed(self, what: str) -> Iterator[None]:
-        """Report that something is made, and how long it took."""
-        begun = self._clock.monotonic()
-        self._report.begin(what)
+    def timed(self, title: str) -> Iterator[None]:
+        """Report that something is being built, and how long it took."""
+        start = self._clock.monotonic()
+        self._report.begin(title)
         yield
-        self._report.end(what, self._clock.monotonic() - begun)
+        self._report.end(title, self._clock.monotonic() - start)
 
     async def _make(self, source: ProgramSource, program: Program, folder: Path) -> None:
         try:
@@ -116,21 +116,21 @@ class ProgramCache:
             raise
 
     async def _make_whole(self, source: ProgramSource, program: Program, folder: Path) -> None:
-        for left in self._folder.glob(f"{folder.name}.*.part"):
-            await asyncio.to_thread(shutil.rmtree, left, ignore_errors=True)
-        part = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".part", dir=self._folder))
+        for stale_part in self._folder.glob(f"{folder.name}.*.part"):
+            await asyncio.to_thread(shutil.rmtree, stale_part, ignore_errors=True)
+        part_folder = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", suffix=".part", dir=self._folder))
         try:
-            await source.make(program, part)
-            lacking = [name for name in program.outputs if not (part / name).is_file()]
-            if lacking:
-                raise Permanent(f"making {program.name} {program.version} left no {', '.join(lacking)}")
-            await asyncio.to_thread(_settle, part, program.outputs, folder)
+            await source.make(program, part_folder)
+            missing = [name for name in program.outputs if not (part_folder / name).is_file()]
+            if missing:
+                raise Permanent(f"making {program.name} {program.version} left no {', '.join(missing)}")
+            await asyncio.to_thread(_settle, part_folder, program.outputs, folder)
         finally:
-            shutil.rmtree(part, ignore_errors=True)
+            shutil.rmtree(part_folder, ignore_errors=True)
 
     @asynccontextmanager
     async def alone(self, name: str) -> AsyncIterator[None]:
-        """One process at a time makes what has that name; the others wait. The lock ends with the process."""
+        """Hold the lock of that name, so that one process at a time builds it. The lock ends with the process."""
         await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)
         with (self._folder / f"{name}.lock").open("w") as lock:
             while True:
@@ -146,11 +146,11 @@ def _there(folder: Path) -> bool:
     return folder.is_dir()
 
 
-def _settle(part: Path, names: Sequence[str], folder: Path) -> None:
-    """Give a folder its name, once its files are on the disk."""
+def _settle(part_folder: Path, names: Sequence[str], folder: Path) -> None:
+    """Flush the files to disk, then give the folder its final name."""
     for name in names:
-        (part / name).chmod(0o755)
-        with (part / name).open("rb") as file:
+        (part_folder / name).chmod(0o755)
+        with (part_folder / name).open("rb") as file:
             os.fsync(file.fileno())
-    part.chmod(0o755)
-    part.rename(folder)
+    part_folder.chmod(0o755)
+    part_folder.rename(folder)

@@ -1,9 +1,9 @@
-"""The source *releases*: the programs that their makers publish, from their homes or from a mirror of them.
+"""The source *releases*: programs that upstream projects publish, from their home sites or from a mirror.
 
-Neighbours: `programs`, whose contract this is; `releases.toml` and the pins in `SHA256SUMS` come with the node image
-that wants them. A mirror has each file under its home's name and path, which is what `wget --force-directories` leaves.
-A file counts only when its SHA-256 is the pinned one, or, where none is pinned, the one that is published beside it;
-where an operator brings checksums of their own, only with those.
+A mirror has each file under the name and path of its home, as `wget --force-directories` creates them. A file is
+accepted only with the pinned SHA-256, or, without a pin, with the one that is published beside it. If an operator
+passes checksums, only these count. Neighbours: `programs`, whose contract this implements; releases.toml and the pins
+in SHA256SUMS, which are part of the node image.
 """
 
 import asyncio
@@ -33,20 +33,20 @@ _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Release:
-    """How a program is published. `{version}`, `{bare}`, `{arch}` and `{program}` are filled in."""
+    """Where a program is published. `{version}`, `{bare}`, `{arch}` and `{program}` are replaced."""
 
     url: str
-    """With `{program}` a file for each output, else an archive with all of them."""
+    """With `{program}`: one file for each output. Without: an archive with all of them."""
     checksum: str
-    """The address of what is published beside it: a bare digest, or lines of digest and file name."""
+    """The URL of the published checksum: a bare digest, or lines of digest and file name."""
     output: str = ""
-    """What to call the one file that is no archive."""
+    """The name of the program if the file is not an archive."""
     at_home: bool = True
-    """Whether its makers publish it with a checksum; else only a mirror has it, or who brings checksums."""
+    """Whether upstream publishes it with a checksum. If not, it needs a mirror or the operator's checksums."""
 
 
 class Releases:
-    """The `Source` *releases*."""
+    """The `ProgramSource` *releases*."""
 
     def __init__(
         self,
@@ -56,11 +56,10 @@ class Releases:
         pins: Mapping[str, str] | None = None,
         checksums: Mapping[str, str] | None = None,
     ) -> None:
-        """`mirror` is the URL under which the homes' names lie; empty for the homes themselves.
+        """`mirror` is the URL of a mirror with a folder for each home; empty: use the homes themselves.
 
-        `pins` and `checksums` are SHA-256 by home and path, as `github.com/…/runc.amd64`. A file with a pin has to have
-        that, and what is published beside it is not asked for. `checksums` are an operator's own: with them no others
-        count, pins neither.
+        The pins and the operator's checksums are SHA-256 by home and path, such as `github.com/…/runc.amd64`. For a
+        file with a pin the published checksum is not fetched. The operator's checksums replace pins and published ones.
         """
         self._releases = releases
         self._mirror = mirror.rstrip("/")
@@ -68,15 +67,15 @@ class Releases:
         self._checksums = checksums
 
     async def ready(self) -> None:
-        """Nothing of this machine is needed."""
+        """Do nothing: no tools of this machine are needed."""
 
     def has(self, program: Program) -> bool:
-        """Whether it can be had here and checked."""
-        known = self._checksums is not None or all(path in self._pins for path in self.paths(program))
-        return bool(self._mirror) or known or self._releases[program.name].at_home
+        """Whether the program can be fetched and checked."""
+        is_checkable = self._checksums is not None or all(path in self._pins for path in self.paths(program))
+        return bool(self._mirror) or is_checkable or self._releases[program.name].at_home
 
     async def answers(self, program: Program) -> bool:
-        """A quick look whether that program could be fetched."""
+        """Whether the site of that program answers, with a short timeout."""
         release = self._releases[program.name]
         url = _filled(release.checksum, program, program.outputs[0])
         try:
@@ -86,30 +85,30 @@ class Releases:
             return False
 
     async def recipe(self, program: Program) -> str:
-        # A mirror's files are the homes' own: where they come from makes no difference. Against what they were checked
-        # does: what was fetched before there was a pin of it is fetched again.
-        whose, known = ("pinned", self._pins) if self._checksums is None else ("brought", self._checksums)
-        sums = [known.get(path) for path in self.paths(program)]
-        return f"releases {self._releases[program.name]!r} {whose} {sums}"
+        # A mirror has the same files as the homes, so the site is not part of the recipe. The checksums are: a file
+        # that was fetched before it had a pin is fetched again.
+        origin, sums_by_path = ("pinned", self._pins) if self._checksums is None else ("brought", self._checksums)
+        digests = [sums_by_path.get(path) for path in self.paths(program)]
+        return f"releases {self._releases[program.name]!r} {origin} {digests}"
 
     def paths(self, program: Program, architecture: str | None = None) -> tuple[str, ...]:
-        """Home and path of each file that is fetched for it.
+        """Return home and path of each file of the program.
 
-        `architecture` is `amd64`, `arm64` or another as the makers name it; None is this machine's.
+        `architecture` is `amd64`, `arm64` or another upstream name; None: that of this machine.
         """
         release = self._releases[program.name]
         names = program.outputs if "{program}" in release.url else (release.output,)
         return tuple(_filled(release.url, program, name, architecture).removeprefix("https://") for name in names)
 
     def checked(self, programs: Sequence[Program]) -> str:
-        """Which of these count against which checksums, in a line."""
+        """Return a line of text with the kind of checksums that each program was checked against."""
         if self._checksums is not None:
             return "all programs were checked against the checksums that were brought"
-        pinned = [program.name for program in programs if all(path in self._pins for path in self.paths(program))]
-        others = [program.name for program in programs if program.name not in pinned]
-        parts = {"pinned checksums": pinned, "those published beside them": others}
-        said = [f"{whose}: {', '.join(names)}" for whose, names in parts.items() if names]
-        return f"programs were checked against {'; against '.join(said)}"
+        pinned_names = [program.name for program in programs if all(path in self._pins for path in self.paths(program))]
+        other_names = [program.name for program in programs if program.name not in pinned_names]
+        parts = {"pinned checksums": pinned_names, "those published beside them": other_names}
+        parts_text = [f"{kind}: {', '.join(names)}" for kind, names in parts.items() if names]
+        return f"programs were checked against {'; against '.join(parts_text)}"
 
     async def make(self, program: Program, into: Path) -> None:
         release = self._releases[program.name]
@@ -118,34 +117,36 @@ class Releases:
                 for name in program.outputs:
                     await self._fetch(session, release, program, name, into / name)
                 return
-            fetched = into / (release.output or "archive")
-            await self._fetch(session, release, program, release.output, fetched)
+            download = into / (release.output or "archive")
+            await self._fetch(session, release, program, release.output, download)
         if not release.output:
-            await asyncio.to_thread(_unpack, fetched, program, into)
-            fetched.unlink()
+            await asyncio.to_thread(_unpack, download, program, into)
+            download.unlink()
 
     async def _fetch(
         self, session: aiohttp.ClientSession, release: Release, program: Program, name: str, path: Path
     ) -> None:
         url = _filled(release.url, program, name)
-        expected, whose = await self._expected(session, release, program, name)
-        seen = hashlib.sha256()
+        expected_digest, origin = await self._expected(session, release, program, name)
+        content_hash = hashlib.sha256()
         with path.open("wb") as out:
             try:
                 async with session.get(self._at(url)) as answer:
                     _known(answer)
                     async for block in answer.content.iter_chunked(_BLOCK):
-                        seen.update(block)
+                        content_hash.update(block)
                         await asyncio.to_thread(out.write, block)
             except (TimeoutError, aiohttp.ClientError) as error:
                 raise Temporary(f"{self._at(url)} does not answer: {str(error) or type(error).__name__}") from error
-        if seen.hexdigest() != expected:
-            raise Permanent(f"{self._at(url)} has the SHA-256 {seen.hexdigest()}, and {expected} {whose}")
+        if content_hash.hexdigest() != expected_digest:
+            raise Permanent(
+                f"{self._at(url)} has the SHA-256 {content_hash.hexdigest()}, and {expected_digest} {origin}"
+            )
 
     async def _expected(
         self, session: aiohttp.ClientSession, release: Release, program: Program, name: str
     ) -> tuple[str, str]:
-        """The SHA-256 that counts, and whose it is. Raises `Permanent` where the operator's have none."""
+        """Return the expected SHA-256 and its origin. Raises `Permanent` if the operator's checksums lack the file."""
         path = _filled(release.url, program, name).removeprefix("https://")
         if self._checksums is not None:
             if path not in self._checksums:
@@ -167,32 +168,32 @@ class Releases:
         except (TimeoutError, aiohttp.ClientError) as error:
             raise Temporary(f"{url} does not answer: {str(error) or type(error).__name__}") from error
         lines = text.splitlines()
-        chosen = [line for line in lines if line.split()[-1:] == [file]] or lines[:1]
-        found = _SHA256.search(chosen[0]) if chosen else None
-        if found is None:
+        candidates = [line for line in lines if line.split()[-1:] == [file]] or lines[:1]
+        match = _SHA256.search(candidates[0]) if candidates else None
+        if match is None:
             raise Permanent(f"{url} has no SHA-256 of {file}")
-        return found[0]
+        return match[0]
 
     def _at(self, url: str) -> str:
         return f"{self._mirror}/{url.removeprefix('https://')}" if self._mirror else url
 
 
 def releases(data: Mapping[str, Any]) -> dict[str, Release]:
-    """The releases of a `releases.toml`."""
+    """Return the releases of a file releases.toml."""
     return {name: Release(**table) for name, table in data.items()}
 
 
 def checksums(text: str) -> dict[str, str]:
-    """SHA-256 by path, of lines as `sha256sum` prints them. Raises `ValueError` with the line that is none."""
-    found = {}
+    """Return SHA-256 by path, given the output of `sha256sum`. Raises `ValueError` with the number of a bad line."""
+    digests = {}
     for number, line in enumerate(text.splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
             continue
-        said = _LINE.fullmatch(line.strip())
-        if said is None:
+        match = _LINE.fullmatch(line.strip())
+        if match is None:
             raise ValueError(f"line {number} is no SHA-256 with a path after it")
-        found[said[2].removeprefix("./")] = said[1]
-    return found
+        digests[match[2].removeprefix("./")] = match[1]
+    return digests
 
 
 def _session() -> aiohttp.ClientSession:
@@ -218,7 +219,7 @@ def _filled(text: str, program: Program, name: str, architecture: str | None = N
 
 
 def _unpack(archive: Path, program: Program, into: Path) -> None:
-    """Take the program's outputs out of the archive, wherever in it they lie."""
+    """Extract the program's outputs from the archive, from any folder in it."""
     try:
         with tarfile.open(archive) as tar:
             for info in tar:

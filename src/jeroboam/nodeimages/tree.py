@@ -1,7 +1,7 @@
-"""A root folder that is still to be written: what lies where, and its tar.
+"""The content of a root folder before it is written, and its tar.
 
-Neighbours: `host` fills trees with programs of this machine, `engine` makes images of them. The same tree gives the
-same octets, so that content can be named by its digest.
+The same tree gives the same bytes, so its digest identifies the content. Neighbours: `host`, which fills trees with
+programs of this machine; `engine`, which imports them as images.
 """
 
 import hashlib
@@ -19,17 +19,17 @@ _STICKY = frozenset({"tmp", "var/tmp"})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RootTree:
-    """What lies where. Paths inside have no leading slash."""
+    """The content of a root folder. Paths inside have no leading slash."""
 
     files: Mapping[str, Path] = field(default_factory=dict)
     """Files of this machine, by their path inside."""
     contents: Mapping[str, tuple[bytes, int]] = field(default_factory=dict)
-    """Octets and mode of files that exist nowhere else."""
+    """Content and mode of files that do not exist on this machine."""
     links: Mapping[str, str] = field(default_factory=dict)
     folders: tuple[str, ...] = ()
 
     def under(self, folder: str) -> "RootTree":
-        """The same, one folder down."""
+        """Return the same tree inside that folder."""
         return RootTree(
             files={f"{folder}/{inside}": path for inside, path in self.files.items()},
             contents={f"{folder}/{inside}": content for inside, content in self.contents.items()},
@@ -38,7 +38,7 @@ class RootTree:
         )
 
     def __or__(self, other: "RootTree") -> "RootTree":
-        """Both; where they disagree, the other."""
+        """Return both trees merged; `other` overrides."""
         return RootTree(
             files={**self.files, **other.files},
             contents={**self.contents, **other.contents},
@@ -47,26 +47,26 @@ class RootTree:
         )
 
     def digest(self) -> str:
-        """Names this tree by its paths and by when its files were last changed: no file is read for it."""
-        seen = hashlib.sha256(repr((sorted(self.contents.items()), sorted(self.links.items()))).encode())
-        seen.update(repr(sorted(self.folders)).encode())
+        """Return a digest of the tree's paths and of the modification times of its files, which are not read."""
+        content_hash = hashlib.sha256(repr((sorted(self.contents.items()), sorted(self.links.items()))).encode())
+        content_hash.update(repr(sorted(self.folders)).encode())
         for inside, path in sorted(self.files.items()):
-            seen.update(f"{inside}={stamp(path)}\n".encode())
-        return seen.hexdigest()
+            content_hash.update(f"{inside}={stamp(path)}\n".encode())
+        return content_hash.hexdigest()
 
 
 def stamp(path: Path) -> str:
-    """Changes whenever the file does."""
+    """Return a text that changes whenever the file changes."""
     try:
-        seen = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         return "none"
-    return f"{path}:{seen.st_size}:{seen.st_mtime_ns}"
+    return f"{path}:{status.st_size}:{status.st_mtime_ns}"
 
 
 def write_tar(tree: RootTree, into: IO[bytes]) -> None:
-    """Write the root folder. A file that lies at several places is written once, with links to it."""
-    written: dict[tuple[int, int], str] = {}
+    """Write the root folder as a tar. A file with several paths is written once, with hard links to it."""
+    first_paths: dict[tuple[int, int], str] = {}
     with tarfile.open(fileobj=into, mode="w", format=tarfile.PAX_FORMAT) as tar:
         inside_all = [*tree.folders, *tree.files, *tree.contents, *tree.links]
         for folder in _folders(inside_all, tree.folders):
@@ -74,13 +74,13 @@ def write_tar(tree: RootTree, into: IO[bytes]) -> None:
         for inside, path in sorted(tree.files.items()):
             info = _entry(inside, tarfile.REGTYPE, 0o755 if os.access(path, os.X_OK) else 0o644)
             with path.open("rb") as source:
-                seen = os.fstat(source.fileno())
-                first = written.setdefault((seen.st_dev, seen.st_ino), inside)
+                status = os.fstat(source.fileno())
+                first = first_paths.setdefault((status.st_dev, status.st_ino), inside)
                 if first != inside:
                     info.type, info.linkname = tarfile.LNKTYPE, first
                     tar.addfile(info)
                 else:
-                    info.size = seen.st_size
+                    info.size = status.st_size
                     tar.addfile(info, source)
         for inside, (content, mode) in sorted(tree.contents.items()):
             info = _entry(inside, tarfile.REGTYPE, mode)
@@ -106,7 +106,7 @@ def _entry(name: str, kind: bytes, mode: int) -> tarfile.TarInfo:
 
 
 def blocks(source: IO[bytes], size: int = 1 << 20) -> Iterator[bytes]:
-    """The file from its start, in blocks."""
+    """Yield the file from its start in blocks."""
     source.seek(0)
     while block := source.read(size):
         yield block

@@ -1,1 +1,1 @@
-"""Where the nodes of clusters come from: `base` is the contract, one module a driver."""
+"""Providers, where the nodes of clusters come from: `base` defines the contract, the others are drivers."""

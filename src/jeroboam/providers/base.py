@@ -1,9 +1,9 @@
 """The contract of providers: where the nodes of clusters come from.
 
-A provider makes servers and a network for a cluster, and knows nothing of what runs on them: the COE hands it one
-`NodeScript` a node. Every method may be called again from any half-made state and does what is still to do.
-Everything a provider makes carries the cluster's uuid as a tag, and only what carries a tag is ever removed.
-All methods raise `Temporary` or `Permanent` (jeroboam.domain.errors) with a reason fit for a user's eyes.
+A provider creates servers and a network for a cluster, and does not know what runs on them: the COE gives it one
+`NodeScript` for each node. Every method may be called again after it was interrupted, and does the rest of the work.
+Everything that a provider creates has the cluster's uuid as a tag, and only resources with a tag are ever removed.
+All methods raise `Temporary` or `Permanent` (jeroboam.domain.errors) with a reason that users may read.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -26,16 +26,16 @@ class Image:
     os_distro: str
     """The image's `os_distro` property; empty when it is not set."""
     coes: tuple[str, ...] = ()
-    """The COEs that can boot from it; empty means that nobody said."""
+    """The COEs that can boot from it; empty: unknown."""
     version: str = ""
-    """Of what its nodes run, where the image says so: `v1.36.3` of Kubernetes."""
+    """The version of the software on its nodes, such as `v1.36.3` of Kubernetes; empty: unknown."""
     lacking: str = ""
-    """Why no node can boot from it yet, and the command that helps; empty when one can."""
+    """Why no node can boot from it yet, and the command that helps; empty when nodes can."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Flavor:
-    """A size of nodes: cores, memory in MiB, root disk in GiB (0: no limit of its own)."""
+    """A size of nodes: cores, memory in MiB, root disk in GiB (0: no limit)."""
 
     id: str
     name: str
@@ -67,17 +67,17 @@ class Catalog(Protocol):
     async def image(self, ref: str) -> Image | None: ...
 
     async def versions(self, ref: str) -> Sequence[str]:
-        """The versions of the image of that name that nodes can boot from now; none for one without versions."""
+        """Return the versions of the image that nodes can boot from now; empty for an image without versions."""
         ...
 
     async def flavor(self, ref: str) -> Flavor | None: ...
 
     async def networks(self, ref: str) -> Sequence[Network]:
-        """All networks of that id or name: more than one means that the name is ambiguous."""
+        """Return all networks with that id or name; more than one means that the name is ambiguous."""
         ...
 
     async def subnets(self, ref: str) -> Sequence[Subnet]:
-        """All subnets of that id or name."""
+        """Return all subnets with that id or name."""
         ...
 
     async def has_keypair(self, ref: str, user_id: str) -> bool: ...
@@ -85,7 +85,7 @@ class Catalog(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DesiredNode:
-    """One node to make."""
+    """One node that should exist."""
 
     uuid: str
     name: str
@@ -94,31 +94,31 @@ class DesiredNode:
     image: str
     flavor: str
     docker_volume_size: int | None = None
-    """GiB for the engine's data; None is no limit of its own."""
+    """GiB for the engine's data; None: no limit."""
     build: int = 0
-    """The build of the group that it is to be of; kept with what is made, and shown by `observe`."""
+    """The build of the node group; stored with the node and returned by `observe`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DesiredInfra:
-    """All the infrastructure of one cluster, as it should be."""
+    """The desired infrastructure of one cluster."""
 
     cluster_id: str
     cluster_name: str
     nodes: tuple[DesiredNode, ...] = ()
     network: str | None = None
-    """A network that the user asked for (`fixed_network`); None makes a private one."""
+    """The network that the user named (`fixed_network`); None: a new private network."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ObservedInfra:
-    """What a provider saw of a cluster."""
+    """The observed infrastructure of one cluster."""
 
     network_id: str | None = None
     nodes: tuple[NodeObserved, ...] = ()
     conditions: tuple[Condition, ...] = field(default=())
     troubles: tuple[str, ...] = ()
-    """What somebody has taken away from it outside this service, in clauses; `ensure` mends that."""
+    """What somebody has removed outside this service, as clauses of a sentence; `ensure` repairs it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -133,7 +133,7 @@ class ProviderSettings:
 
 
 class Provider(Protocol):
-    """Makes, shows and removes the infrastructure of clusters."""
+    """Creates, observes and removes the infrastructure of clusters."""
 
     @classmethod
     def from_settings(cls, settings: ProviderSettings) -> Self:
@@ -142,34 +142,34 @@ class Provider(Protocol):
 
     @property
     def catalog(self) -> Catalog:
-        """What may be named in templates and clusters."""
+        """The images, flavours and networks that templates and clusters may name."""
         ...
 
     async def reserve(self, want: DesiredInfra) -> dict[str, str]:
-        """Make the network and give each wanted node its address: `{node uuid: address}`.
+        """Create the network and reserve an address for each desired node; return addresses by node uuid.
 
-        The same node has the same address in every call, for as long as the cluster lives.
+        A node keeps its address in every call, as long as the cluster exists.
         """
         ...
 
     def ensure(self, want: DesiredInfra, scripts: dict[str, NodeScript]) -> AsyncGenerator[ObservedInfra, None]:
-        """Make what is wanted and is not there, in parallel; yield what exists each time that more of it does.
+        """Create missing resources in parallel; yield the observed state after each step.
 
-        `scripts` is by node uuid and needs to hold only nodes that may have to be made. A node that exists but
-        stands still is started. Nodes that are not wanted are left alone. The last thing yielded has every wanted
-        node, with its address, running.
+        `scripts` is by node uuid and needs to contain only nodes that may have to be created. A stopped node is
+        started. Nodes that are not desired are not touched. The last state that is yielded has every desired node
+        running, with its address.
         """
         ...
 
     async def observe(self, cluster_id: str) -> ObservedInfra:
-        """What really exists of the cluster, asked of the real thing by tag.
+        """Return what really exists of the cluster, found by tag.
 
-        A node of which only something is left, such as its disk, may be shown as gone: `remove` clears it away.
+        A node with only some resources left, such as its disk, may be shown as gone: `remove` removes them.
         """
         ...
 
     async def remove(self, cluster_id: str, node_uuids: Sequence[str]) -> None:
-        """Remove these nodes and all that was made for them. Nodes that are gone already are no error."""
+        """Remove these nodes and all their resources. Nodes that are gone already are no error."""
         ...
 
     async def destroy(self, cluster_id: str) -> None:
@@ -177,60 +177,60 @@ class Provider(Protocol):
         ...
 
     async def owned(self) -> Sequence[str]:
-        """Uuids of all clusters of which anything exists, by tag. For the reaper."""
+        """Return the uuids of all clusters with any resource, found by tag. For the reaper."""
         ...
 
     async def limits(self) -> Sequence[Condition]:
-        """What this machine or cloud cannot give to clusters, as conditions; asked once in a while."""
+        """Return the limitations of this machine or cloud as conditions. Called from time to time."""
         ...
 
     async def close(self) -> None:
-        """Give back connections. Nothing that was made is touched."""
+        """Close connections. The resources of clusters are not touched."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HostCapacity:
-    """Where nodes are made: what is left there, and which addresses somebody has."""
+    """The machine that nodes run on: its free memory and disk, and the networks that are in use."""
 
     networks: tuple[tuple[IPv4Network, str], ...] = ()
-    """Each with what it is, fit for any user's eyes."""
+    """Each with a description that any user may read."""
     memory: int | None = None
-    """MiB left; None where nobody knows."""
+    """Free memory in MiB; None: unknown."""
     disk: float | None = None
-    """GiB left."""
+    """Free disk in GiB; None: unknown."""
 
 
 @runtime_checkable
 class HasHostCapacity(Protocol):
-    """What a provider can say besides whose nodes share one machine."""
+    """Optional: the provider's nodes share one machine, whose capacity is known."""
 
     async def surroundings(self) -> HostCapacity:
-        """As it is now."""
+        """Return the present capacity of the machine."""
         ...
 
 
 @runtime_checkable
 class SupportsRebuild(Protocol):
-    """What a provider can do besides that makes a node anew in its place."""
+    """Optional: the provider can rebuild a node in place."""
 
     async def rebuild(self, want: DesiredInfra, node_uuid: str, script: NodeScript) -> None:
-        """End what stands for that node of the want, and start a server of the wanted image, flavour and build.
+        """Replace the node's server by one of the desired image, flavour and build.
 
-        Its disk and its address stay. A node that is gone is made. Broken off at any point it can be called again:
-        in between `observe` shows the node as it was, as gone, or as it is to be.
+        Its disk and its address are kept. A node that is gone is created. After an interruption it can be called again;
+        meanwhile `observe` shows the old node, a node that is gone, or the new one.
         """
         ...
 
 
 @runtime_checkable
 class SupportsDiagnosis(Protocol):
-    """What a provider can do besides that reaches into a node, whatever the cluster on it does."""
+    """Optional: the provider can look into a node, whatever the state of its cluster."""
 
     async def diagnose(self, cluster_id: str, node_uuid: str, script: NodeScript) -> str:
-        """Which program of that node keeps ending and what it printed last, fit for a user's eyes; often nothing.
+        """Return which program of the node keeps exiting and what it printed last; often empty. Users may read it.
 
-        `script` says how the node boots. It takes some seconds at most. Raises `DriverError` for a node that cannot be
+        `script` is the node's script. It takes some seconds at most. Raises `DriverError` for a node that cannot be
         reached.
         """
         ...
@@ -238,13 +238,12 @@ class SupportsDiagnosis(Protocol):
 
 @runtime_checkable
 class SupportsScriptRenewal(Protocol):
-    """What a provider can do besides that gives a node another script while it lives."""
+    """Optional: the provider can give a running node another script."""
 
     async def renew(self, cluster_id: str, node_uuid: str, script: NodeScript) -> None:
-        """Lay the script's files into the node and have it take them up: by `reload`, or else by a restart.
+        """Write the script's files into the node and make it load them: with `reload`, or else with a restart.
 
-        Its disk and its address stay.
-
-        A node that is gone is no error. Broken off at any point it can be called again.
+        Its disk and its address are kept. A node that is gone is no error. After an interruption it can be called
+        again.
         """
         ...

@@ -1,8 +1,8 @@
-"""A provider in memory that can be told to misbehave.
+"""A provider in memory with fault injection.
 
-Neighbours: tests of the conductor, and `jeroboam up` where nothing real is wanted. A `FakeCloud` is what really
-exists; it outlives any `FakeProvider` that works on it, as an Engine outlives our process. Stages that can be made
-to fail are the names of the contract's methods, and `boot` for each single node.
+Neighbours: tests of the conductor, and `jeroboam up` for trials without real nodes. A `FakeCloud` holds what exists; it
+outlives any `FakeProvider` that uses it, as an Engine outlives our process. Faults can be injected at stages: the names
+of the contract's methods, and `boot` for each single node.
 """
 
 from collections.abc import AsyncGenerator, Sequence
@@ -44,30 +44,30 @@ class FakeCluster:
 
 @dataclass(slots=True)
 class FakeCloud:
-    """What exists, for every provider that works on it; and the hands that reach in behind their backs."""
+    """What exists, for every provider that uses it; its methods simulate changes from outside the service."""
 
     clusters: dict[str, FakeCluster] = field(default_factory=dict)
     boots: list[str] = field(default_factory=list)
-    """Names of nodes in the order they were started, so that a doubled one shows."""
+    """Names of nodes in the order in which they were started; a node that was started twice is listed twice."""
     renewals: list[str] = field(default_factory=list)
-    """Names of nodes in the order they were given another script."""
+    """Names of nodes in the order in which they got another script."""
     rebuilds: list[str] = field(default_factory=list)
-    """Names of nodes in the order they were made anew."""
+    """Names of nodes in the order in which they were rebuilt."""
 
     words: dict[str, str] = field(default_factory=dict)
-    """What nodes have to say of programs that keep ending, by name."""
+    """The diagnosis of nodes whose programs keep exiting, by name."""
 
     def kill(self, cluster_id: str, node_uuid: str) -> None:
-        """The node's power goes off."""
+        """Simulate that the node loses power."""
         nodes = self.clusters[cluster_id].nodes
         nodes[node_uuid] = replace(nodes[node_uuid], state=NodeState.STOPPED, reason="killed")
 
     def lose(self, cluster_id: str, node_uuid: str) -> None:
-        """Somebody removes the node."""
+        """Simulate that somebody removes the node."""
         del self.clusters[cluster_id].nodes[node_uuid]
 
     def lose_network(self, cluster_id: str) -> None:
-        """Somebody removes the cluster's network: nobody reaches a node any more."""
+        """Simulate that somebody removes the cluster's network: no node can be reached any more."""
         cluster = self.clusters[cluster_id]
         cluster.network_id = None
         for uuid in cluster.nodes:
@@ -75,7 +75,7 @@ class FakeCloud:
 
 
 class FakeCatalog:
-    """One of each, and an image that is lacking."""
+    """A small catalogue; one of its images is not available."""
 
     def __init__(self) -> None:
         self.images = {
@@ -97,7 +97,7 @@ class FakeCatalog:
         return self.known(ref)
 
     def known(self, ref: str) -> Image | None:
-        """Any version of an image is as the image itself."""
+        """Return the image; any version of an image equals the image itself."""
         return self.images.get(ref) or self.images.get(ref.partition(":")[0])
 
     async def versions(self, ref: str) -> Sequence[str]:
@@ -152,15 +152,15 @@ class FakeProvider(Provider, SupportsRebuild, SupportsDiagnosis, SupportsScriptR
         cluster = self._cluster(want.cluster_id)
         yield self._infra(want.cluster_id)
         for node in want.nodes:
-            known = cluster.nodes.get(node.uuid)
-            if known is not None and known.state is NodeState.RUNNING:
+            known_node = cluster.nodes.get(node.uuid)
+            if known_node is not None and known_node.state is NodeState.RUNNING:
                 continue
-            if known is None:
+            if known_node is None:
                 await self._make(cluster, node, addresses[node.uuid], scripts)
                 yield self._infra(want.cluster_id)
             await self.faults.meet("boot")
-            running = replace(cluster.nodes[node.uuid], state=NodeState.RUNNING, reason="")
-            cluster.nodes[node.uuid] = running
+            started_node = replace(cluster.nodes[node.uuid], state=NodeState.RUNNING, reason="")
+            cluster.nodes[node.uuid] = started_node
             self.cloud.boots.append(node.name)
             yield self._infra(want.cluster_id)
         yield self._infra(want.cluster_id)
@@ -197,7 +197,7 @@ class FakeProvider(Provider, SupportsRebuild, SupportsDiagnosis, SupportsScriptR
         cluster = self._cluster(want.cluster_id)
         cluster.nodes.pop(node_uuid, None)
         await self.faults.meet("rebuild between")
-        node = next(each for each in want.nodes if each.uuid == node_uuid)
+        node = next(node for node in want.nodes if node.uuid == node_uuid)
         await self._make(cluster, node, addresses[node_uuid], {node_uuid: script})
         await self.faults.meet("boot")
         cluster.nodes[node_uuid] = replace(cluster.nodes[node_uuid], state=NodeState.RUNNING)
@@ -258,6 +258,6 @@ class FakeProvider(Provider, SupportsRebuild, SupportsDiagnosis, SupportsScriptR
         return ObservedInfra(network_id=cluster.network_id, nodes=tuple(cluster.nodes.values()), troubles=troubles)
 
 
-def _free_address(used: set[str]) -> str:
+def _free_address(used_addresses: set[str]) -> str:
     candidates = (f"198.18.{number >> 8}.{number & 255}" for number in range(2, 1 << 16))
-    return next(address for address in candidates if address not in used)
+    return next(address for address in candidates if address not in used_addresses)

@@ -1,1 +1,1 @@
-"""What starts containers on a host: `base` is the contract, one module a driver."""
+"""Runtimes, which start containers on a host: `base` defines the contract, the others are drivers."""

@@ -1,8 +1,9 @@
 """The contract of runtimes: what starts containers on a host.
 
-Everything a runtime makes carries the container's uuid as a tag, and only what carries our tag is ever touched.
-All methods raise `Temporary` or `Permanent` (jeroboam.domain.errors) with a reason fit for a user's eyes; a
-container that is not there raises `ContainerGone`. What only some runtimes can do is a Protocol of its own below.
+Everything that a runtime creates has the container's uuid as a tag, and only objects with our tag are ever touched.
+All methods raise `Temporary` or `Permanent` (jeroboam.domain.errors) with a reason that users may read, and
+`ContainerGone` for a container that does not exist. Optional capabilities are the `Supports…` protocols below.
+Neighbours: `docker` and `fake` implement it, the agent calls it.
 """
 
 import datetime as dt
@@ -22,29 +23,29 @@ class ContainerGone(Permanent):
 
 
 class CommandTimedOut(Temporary):
-    """A command in a container did not end within its limit. It may go on there."""
+    """A command in a container did not end within its limit. It may still run there."""
 
 
 class InvalidRequest(Permanent):
-    """What was asked makes no sense to the runtime; the container is as it was."""
+    """The runtime does not accept the request; the container is unchanged."""
 
 
 class ImageRegistryUnreachable(Temporary):
-    """No registry answers for an image that is not on this host."""
+    """The registry of an image that is not on this host does not answer."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RuntimeOptions:
-    """What an operator sets for all containers of a host."""
+    """Settings of the operator for all containers of a host."""
 
     max_processes: int = 2048
-    """In each container, threads included."""
+    """The maximum of processes in each container, threads included."""
     log_mib: int = 10
-    """Of what a container prints, as much as is kept in one file …"""
+    """The size of one log file of a container, in MiB."""
     log_files: int = 2
-    """… and so many files of that."""
+    """The number of log files of a container."""
     registry_networks: tuple[IPv4Network | IPv6Network, ...] = ()
-    """Networks from which images may be pulled although only this machine may speak to them."""
+    """Networks outside of the Internet from which images may be pulled; by default such registries are refused."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +77,7 @@ class RuntimeSettings:
 
 
 class Runtime(Protocol):
-    """Starts and stops containers on this host. Containers are named by their uuid."""
+    """Starts and stops containers on this host. Containers are identified by their uuid."""
 
     @classmethod
     def from_settings(cls, settings: RuntimeSettings) -> Self:
@@ -84,63 +85,63 @@ class Runtime(Protocol):
         ...
 
     async def facts(self) -> HostFacts:
-        """What the host offers. Raises `Temporary` while the runtime cannot be reached."""
+        """Return the facts of the host. Raises `Temporary` while the runtime cannot be reached."""
         ...
 
     async def pull(self, image: str, policy: str | None) -> None:
-        """See to it that the image is here, by the pull policy (never, always, ifnotpresent; None: ifnotpresent).
+        """Pull the image according to the pull policy (never, always, ifnotpresent; None: ifnotpresent).
 
-        `always` falls back to an image that is here only when its registry cannot be reached. Raises `Permanent`
-        when there is no such image or it may not be pulled, `ImageRegistryUnreachable` when no registry answers.
+        `always` uses an image on this host only when its registry cannot be reached. Raises `Permanent` when there is
+        no such image or it may not be pulled, `ImageRegistryUnreachable` when the registry does not answer.
         """
         ...
 
     async def create(self, uuid: str, name: str, spec: ContainerSpec, *, project: str) -> ContainerState:
-        """Make the container, not started, where only those of its project reach it.
+        """Create the container without starting it, on the network of its project.
 
-        One that is there already is the answer, unchanged.
+        An existing container is returned unchanged.
         """
         ...
 
     async def start(self, uuid: str) -> ContainerState:
-        """Start it. One that runs already is the answer."""
+        """Start it. No error when it runs already."""
         ...
 
     async def stop(self, uuid: str, timeout: int | None) -> ContainerState:
-        """Ask it to end, and kill it after `timeout` seconds (None: 10). One that stands is the answer.
+        """Stop it, and kill it after `timeout` seconds (None: 10). No error when it does not run.
 
-        One that is paused, or is just being started again by its restart policy, ends too, and stays so.
+        A container that is paused, or is being restarted by its restart policy, is stopped too, and stays stopped.
         """
         ...
 
     async def kill(self, uuid: str, signal: str) -> ContainerState:
-        """Send the signal, by its name with SIG."""
+        """Send the signal, which is a name with SIG."""
         ...
 
     async def remove(self, uuid: str, *, force: bool) -> None:
-        """Remove it with all that was made for it; with `force` also while it runs. One that is gone is no error."""
+        """Remove it and its resources; with `force` also while it runs. A container that is gone is no error."""
         ...
 
     async def inspect(self, uuid: str) -> ContainerState:
-        """What it is now."""
+        """Return its present state."""
         ...
 
     async def owned(self) -> Sequence[ContainerState]:
-        """Every container with our tag."""
+        """Return all containers with our tag."""
         ...
 
     def events(self) -> AsyncIterator[str]:
-        """Uuids of our containers as something happens to them.
+        """Yield uuids of our containers when something happens to them.
 
-        Ends by raising `Temporary` when the runtime goes away; what happened meanwhile is not told, so the caller
-        asks `owned` after each new start of the stream.
+        Raises `Temporary` when the connection to the runtime is lost. Events until the next call are lost, so the
+        caller has to list the containers after each start of the stream.
         """
         ...
 
 
 @runtime_checkable
 class SupportsPause(Protocol):
-    """Can freeze containers."""
+    """Optional: the runtime can pause containers."""
 
     async def pause(self, uuid: str) -> ContainerState: ...
 
@@ -149,14 +150,14 @@ class SupportsPause(Protocol):
 
 @runtime_checkable
 class SupportsResize(Protocol):
-    """Can change limits of a container that exists."""
+    """Optional: the runtime can change the limits of an existing container."""
 
     async def resize(self, uuid: str, *, cpu: float, memory: int) -> ContainerState: ...
 
 
 @runtime_checkable
 class SupportsLogs(Protocol):
-    """Keeps what containers print."""
+    """Optional: the runtime keeps the output of containers."""
 
     async def logs(
         self, uuid: str, *, stdout: bool, stderr: bool, timestamps: bool, tail: int | None, since: float | None
@@ -165,38 +166,38 @@ class SupportsLogs(Protocol):
 
 @runtime_checkable
 class SupportsExec(Protocol):
-    """Can run commands in containers."""
+    """Optional: the runtime can run commands in containers."""
 
     async def execute(self, uuid: str, command: Sequence[str], *, limit: float) -> ExecResult:
-        """Run it to its end; raises `CommandTimedOut` when that takes more than `limit` seconds."""
+        """Run it and wait for its end; raise `CommandTimedOut` when that takes more than `limit` seconds."""
         ...
 
 
 @runtime_checkable
 class SupportsTop(Protocol):
-    """Can list processes. The answer has `Titles` and `Processes`."""
+    """Optional: the runtime can list processes. The answer has `Titles` and `Processes`."""
 
     async def top(self, uuid: str, ps_args: str | None) -> Mapping[str, object]: ...
 
 
 @runtime_checkable
 class SupportsStats(Protocol):
-    """Can sample use: the keys of `HostGateway.stats`."""
+    """Optional: the runtime can measure resource usage. The answer has the keys of `HostGateway.stats`."""
 
     async def stats(self, uuid: str) -> Mapping[str, str | float]: ...
 
 
 @runtime_checkable
 class SupportsCleanup(Protocol):
-    """Keeps more than containers on its host: networks, rules of the packet filter."""
+    """Optional: the runtime has further resources on its host: networks, rules of the packet filter."""
 
     async def tidy(self) -> None:
-        """Set up again what was lost, and remove what is there for containers that are gone. It may be called often."""
+        """Restore resources that were lost, and remove those of containers that are gone. It may be called often."""
         ...
 
 
 @runtime_checkable
 class SupportsClose(Protocol):
-    """Holds connections that want closing. What it runs is not touched."""
+    """Optional: the runtime has connections to close. Containers are not touched."""
 
     async def close(self) -> None: ...

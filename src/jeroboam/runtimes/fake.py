@@ -1,7 +1,7 @@
-"""A runtime in memory, for tests and for trying things without an Engine.
+"""A runtime in memory with fault injection, for tests and for trials without an Engine.
 
-It keeps the contract, and can be told to misbehave: to hold a call until an event, to fail it, to die and come back,
-or to lose a container behind our back.
+It keeps the contract. It can hold a call until an event, fail a call, die and come back, or lose a container.
+Neighbours: tests of the agent.
 """
 # ruff: noqa: ARG002 (a fake has no use for much of what the contract hands over)
 
@@ -38,18 +38,21 @@ _KILLED = 137
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InjectedFault:
-    """What is wrong with one method. `times` None: until it is lifted."""
+    """A fault of one method. `times` None: until it is removed."""
 
     error: Exception | None = None
     gate: asyncio.Event | None = None
     after: bool = False
-    """Strikes once the effect is there and only the answer is missing."""
+    """Whether the fault comes after the effect, in place of the answer."""
     times: int | None = None
 
 
 @final
 class FakeRuntime(Runtime, SupportsPause, SupportsResize, SupportsLogs, SupportsExec, SupportsCleanup, SupportsClose):
-    """Implements Runtime, Pauses, Resizes, Logs, Executes and Tidies. `calls` tells what was asked, in order."""
+    """Implements `Runtime` and its optional protocols except `SupportsTop` and `SupportsStats`.
+
+    `calls` records the calls in order.
+    """
 
     def __init__(
         self,
@@ -63,7 +66,7 @@ class FakeRuntime(Runtime, SupportsPause, SupportsResize, SupportsLogs, Supports
         self.url = url
         self.calls: list[tuple[str, str]] = []
         self.images: set[str] | None = None
-        """What can be pulled; None: everything."""
+        """Images that can be pulled; None: any."""
         self.here: dict[str, ContainerState] = {}
         self.specs: dict[str, ContainerSpec] = {}
         self.printed: dict[str, list[str]] = defaultdict(list)
@@ -78,15 +81,15 @@ class FakeRuntime(Runtime, SupportsPause, SupportsResize, SupportsLogs, Supports
         return cls(installation=settings.installation, url=settings.url, options=settings.options)
 
     def misbehave(self, method: str, fault: InjectedFault) -> None:
-        """From now on calls of that method meet this fault."""
+        """Inject this fault into all further calls of that method."""
         self._faults[method] = fault
 
     def behave(self, method: str) -> None:
-        """Lift the fault."""
+        """Remove the fault."""
         self._faults.pop(method, None)
 
     def die(self, reason: str = "the fake runtime is away") -> None:
-        """Every call raises `Temporary`, and event streams end."""
+        """Make every call raise `Temporary`, and end the event streams."""
         self._dead = Temporary(reason)
         for listener in self._listeners:
             listener.put_nowait(None)
@@ -95,11 +98,11 @@ class FakeRuntime(Runtime, SupportsPause, SupportsResize, SupportsLogs, Supports
         self._dead = None
 
     def end(self, uuid: str, exit_code: int = 0) -> None:
-        """The container's process ends by itself."""
+        """Simulate that the container's process exits by itself."""
         self._put(uuid, state=RuntimeState.EXITED, exit_code=exit_code, finished_at=self._clock.now(), addresses=())
 
     def lose(self, uuid: str) -> None:
-        """Somebody removes the container behind our back."""
+        """Simulate that somebody removes the container."""
         self.here.pop(uuid)
         self._tell(uuid)
 
@@ -165,9 +168,9 @@ class FakeRuntime(Runtime, SupportsPause, SupportsResize, SupportsLogs, Supports
 
     async def remove(self, uuid: str, *, force: bool) -> None:
         await self._enter("remove", uuid)
-        found = self.here.get(uuid)
-        if found is not None:
-            if found.state in _ALIVE and not force:
+        container = self.here.get(uuid)
+        if container is not None:
+            if container.state in _ALIVE and not force:
                 raise Permanent(f"container {uuid} is running")
             self.lose(uuid)
         await self._leave("remove")

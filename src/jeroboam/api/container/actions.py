@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from jeroboam.api.call import Answer, Call, Handler, reply
-from jeroboam.api.container.lookup import ask, container_to_change
-from jeroboam.api.container.refusals import ContainerNotPlaced
 from jeroboam.api.container.field_checks import split_command
 from jeroboam.api.container.fields import refuse_unknown
+from jeroboam.api.container.lookup import ask, container_to_change
+from jeroboam.api.container.refusals import ContainerNotPlaced
 from jeroboam.api.container.shapes import Executed, Sample
 from jeroboam.api.fields import FieldCheck, InvalidField, flag, read, text, whole
 from jeroboam.domain.containers import Container, OpKind

@@ -9,14 +9,24 @@ from typing import Any
 
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container.actions import arguments
+from jeroboam.api.container.field_checks import NAME
+from jeroboam.api.container.fields import (
+    CONTAINERS,
+    FILTERS,
+    ContainerList,
+    build_spec,
+    hidden_from,
+    read_create,
+    refuse_unknown,
+    single,
+    update_table,
+    view,
+)
 from jeroboam.api.container.fitting import asks_for_something, check_hosts, check_limits
 from jeroboam.api.container.lookup import ask, container_of, container_to_change, flag_of
 from jeroboam.api.container.quotas import check_quota
 from jeroboam.api.container.refusals import NeedsNewerVersion, RegistryNotFound, RequestedHostNotFound
-from jeroboam.api.container.field_checks import NAME
-from jeroboam.api.container.fields import (CONTAINERS, FILTERS, ContainerList, build_spec, hidden_from, read_create, refuse_unknown, single, update_table, view)
-from jeroboam.api.fields import FieldCheck, InvalidField, flag, read, text
-from jeroboam.api.options import ContainerBounds
+from jeroboam.api.fields import InvalidField, read
 from jeroboam.api.wire import next_page, page_of
 from jeroboam.domain.containers import Container, ContainerSpec, OpKind
 from jeroboam.domain.errors import Conflict

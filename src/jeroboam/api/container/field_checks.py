@@ -2,12 +2,9 @@
 
 import re
 import shlex
-from collections.abc import Mapping
 from typing import Any
 
-from jeroboam.api.call import NEWEST, Call
 from jeroboam.api.container.fitting import LABEL_HINT
-from jeroboam.api.container.refusals import NeedsNewerVersion, SchemaError
 from jeroboam.api.fields import (
     LARGEST,
     FieldCheck,
@@ -15,19 +12,15 @@ from jeroboam.api.fields import (
     Schema,
     body_of,
     choice,
-    flag,
     mapping,
     optional,
-    read,
-    strict_flag,
     strings,
     text,
     unreserved,
     whole,
 )
 from jeroboam.api.options import ContainerBounds
-from jeroboam.domain.containers import ContainerSpec, HealthCheck, RestartPolicy
-from jeroboam.domain.errors import Invalid
+from jeroboam.domain.containers import HealthCheck, RestartPolicy
 from jeroboam.domain.images import is_reference
 
 _CPU = re.compile(r"[0-9]{0,9}(\.[0-9]{1,9})?", re.ASCII)

@@ -1,13 +1,13 @@
 """The fields of a container, in one table: what a create takes, from which version on, what is shown and to whom.
 
-Checks, the OpenAPI schemas, the view, the filters of lists and the table in the docs follow from it. A new field takes an
-attribute of `ContainerSpec` and a row here. Neighbours: `field_checks`, `views`, `containers`; the contract is section 2.
+Checks, the OpenAPI schemas, the view, the filters of lists and the table in the docs follow from it. A new field takes
+an attribute of `ContainerSpec` and a row here. Neighbours: `field_checks`, `views`, `containers` (contract: section 2).
 """
 
 import datetime as dt
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from jeroboam.api.call import NEWEST, Call
 from jeroboam.api.container import field_checks as checks
@@ -33,8 +33,9 @@ from jeroboam.api.shapes import Link, NextPage, Uuid
 from jeroboam.api.wire import links
 from jeroboam.domain.containers import Container, ContainerSpec, Status
 from jeroboam.domain.errors import Invalid
-from jeroboam.domain.field_effects import DOCKER, FieldTable, Rules, docker, refused, service
+from jeroboam.domain.field_effects import DOCKER, FieldTable, Rules, docker, refuse, service
 
+COMMAND_LIST = 20
 TTY_OF_ITS_OWN = 36
 UNBOUNDED = ContainerBounds(
     default_cpu=0,
@@ -87,12 +88,12 @@ _TEXT = text(low=0)
 
 
 def _attribute(name: str) -> Show:
-    return lambda container, now: getattr(container, name)
+    return lambda container, _: getattr(container, name)
 
 
 def _command(bounds: ContainerBounds, version: int) -> FieldCheck:
     del bounds
-    return checks.WORDS if version >= checks.COMMAND_LIST else checks.COMMAND
+    return checks.WORDS if version >= COMMAND_LIST else checks.COMMAND
 
 
 FIELDS = (
@@ -119,7 +120,7 @@ FIELDS = (
     ContainerField(
         name="cpu_policy",
         check=choice("dedicated", "shared"),
-        effect={DOCKER: refused("cores are shared: no host pins them", carries=("shared",))},
+        effect={DOCKER: refuse("cores are shared: no host pins them", carries=("shared",))},
         type=str,
     ),
     ContainerField(
@@ -205,7 +206,7 @@ FIELDS = (
     ContainerField(
         name="security_groups",
         check=strings(),
-        effect={DOCKER: refused("nothing filters the traffic of containers yet")},
+        effect={DOCKER: refuse("nothing filters the traffic of containers yet")},
         type=tuple[str, ...],
     ),
     ContainerField(
@@ -226,7 +227,7 @@ FIELDS = (
     ContainerField(
         name="auto_heal",
         check=flag,
-        effect={DOCKER: refused("lost containers are not made anew yet", carries=(False,))},
+        effect={DOCKER: refuse("lost containers are not made anew yet", carries=(False,))},
         updatable=True,
         type=bool,
     ),
@@ -249,18 +250,18 @@ FIELDS = (
     ContainerField(
         name="registry",
         check=text(low=2),
-        effect={"service": refused("there are no registries with credentials yet")},
+        effect={"service": refuse("there are no registries with credentials yet")},
         usable_since=31,
         attribute="registry_id",
     ),
     ContainerField(name="registry_id", type=str | None),
     ContainerField(name="entrypoint", check=checks.WORDS, effect=docker(), since=40, type=tuple[str, ...] | None),
     ContainerField(
-        name="hints", check=checks.HINTS, effect=docker("`label:KEY`: a label that the Engine of the host has; others are refused")
+        name="hints",
+        check=checks.HINTS,
+        effect=docker("`label:KEY`: a label that the Engine of the host has; others are refused"),
     ),
-    ContainerField(
-        name="availability_zone", check=text(), effect=docker("the zone of the host to be placed on")
-    ),
+    ContainerField(name="availability_zone", check=text(), effect=docker("the zone of the host to be placed on")),
     ContainerField(
         name="exposed_ports",
         check=checks.EXPOSED_PORTS,
@@ -270,12 +271,12 @@ FIELDS = (
     ContainerField(
         name="nets",
         check=checks.NETS,
-        effect={DOCKER: refused("a container cannot be attached to a network that one names yet")},
+        effect={DOCKER: refuse("a container cannot be attached to a network that one names yet")},
     ),
     ContainerField(
         name="mounts",
         check=checks.MOUNTS,
-        effect={DOCKER: refused("volumes cannot be mounted yet")},
+        effect={DOCKER: refuse("volumes cannot be mounted yet")},
         usable_since=11,
     ),
     ContainerField(name="created_at", type=str | None, show=lambda container, _: stamp(container.created_at)),
@@ -292,22 +293,20 @@ GUARDED = tuple(field.name for field in FIELDS if field.guarded)
 
 
 def _attribute_of_spec(name: str) -> Show:
-    return lambda container, now: getattr(container.spec, name)
+    return lambda container, _: getattr(container.spec, name)
 
 
 _SHOWN = {field.name: field.show or _attribute_of_spec(field.name) for field in FIELDS if field.type is not None}
-ContainerShape = TypedDict(  # type: ignore[misc]
-    "ContainerShape",
-    {
-        **{
-            field.name: NotRequired[field.type] if field.guarded else field.type
-            for field in FIELDS
-            if field.type is not None
-        },
-        "links": NotRequired[list[Link]],
-    },
-)
-ContainerShape.__doc__ = "A container. Lists show it without links."
+if TYPE_CHECKING:
+    ContainerShape = dict[str, Any]
+else:
+    _members = {
+        field.name: NotRequired[field.type] if field.guarded else field.type
+        for field in FIELDS
+        if field.type is not None
+    }
+    ContainerShape = TypedDict("ContainerShape", {**_members, "links": NotRequired[list[Link]]})
+    ContainerShape.__doc__ = "A container. Lists show it without links."
 
 
 class ContainerList(TypedDict):
@@ -337,7 +336,9 @@ def create_table(bounds: ContainerBounds, version: int) -> dict[str, FieldCheck]
     """The fields of a create at that version. Fields of later schemas are left out."""
     table = {field.name: field.check_at(bounds, version) for field in ACCEPTED.values()}
     return {
-        name: check if ACCEPTED[name].required else optional(check) for name, check in table.items() if check is not None
+        name: check if ACCEPTED[name].required else optional(check)
+        for name, check in table.items()
+        if check is not None
     }
 
 

@@ -8,8 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from jeroboam.api.call import Answer, Call, reply
-from jeroboam.api.container.lookup import flag_of
 from jeroboam.api.container.fields import refuse_unknown
+from jeroboam.api.container.lookup import flag_of
 from jeroboam.api.fields import FieldCheck, read, whole
 from jeroboam.domain.errors import OverQuota
 from jeroboam.domain.quotas import DEFAULT_CLASS, UNLIMITED, ContainerUse, Quota, class_owner, exceeded

@@ -7,7 +7,7 @@ same data.
 from collections.abc import Mapping
 
 from jeroboam.api.call import NEWEST, Handler, Route
-from jeroboam.api.container import absent, actions, containers, hosts, quotas, schema, shapes
+from jeroboam.api.container import absent, actions, containers, fields, hosts, quotas, shapes
 from jeroboam.api.fields import FieldCheck, Schema, body_of, flag, text
 from jeroboam.api.wire import paging
 from jeroboam.domain.containers import Container, OpKind

@@ -7,7 +7,6 @@ see is `NotRequired`. All others are always present, null where unset. Times are
 from typing import NotRequired, TypedDict
 
 from jeroboam.api.shapes import Link, NextPage, Uuid
-from jeroboam.domain.containers import Status
 
 
 class RestartPolicyShape(TypedDict):

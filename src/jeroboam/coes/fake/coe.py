@@ -1,7 +1,7 @@
-"""A COE in memory that can be told to misbehave.
+"""A COE in memory with fault injection.
 
-Neighbours: tests of the conductor. What the cluster's own API would know is a `FakeCluster` by cluster id, which
-outlives any `FakeCoe` that is given it. Stages that can be made to fail are the names of the contract's methods.
+Neighbours: tests of the conductor. What a cluster's own API would know is a `FakeMembers` by cluster id, which outlives
+any `FakeCoe` that uses it. Faults can be injected at stages, which have the names of the contract's methods.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -35,53 +35,53 @@ from jeroboam.kit.clock import Clock
 from jeroboam.kit.faults import Faults
 
 VERSION = "1.0-fake"
-# Where a node keeps whose certificate it shows, and whose it accepts.
+# The files with the authority whose certificate a node shows, and with the ones that it trusts.
 SHOWN = "/etc/fake/shown.pem"
 TRUSTED = "/etc/fake/trusted.pem"
 OPTION = "fake_setting"
-"""The label that nodes are made from."""
+"""The label that is a node option."""
 MASTER_OPTION = "fake_master_setting"
-"""The label that masters alone are made from."""
+"""The label that is a master option."""
 
 Scripts = Callable[[str], Mapping[str, NodeScript]]
 
 
 @dataclass(slots=True)
 class FakeMembers:
-    """What one cluster's API knows."""
+    """What the API of one cluster knows."""
 
     names: dict[str, str] = field(default_factory=dict)
     """Names of members, by uuid."""
     unready: set[str] = field(default_factory=set)
     """Uuids of members that are down."""
     dead: bool = False
-    """Whether the API answers nothing."""
+    """Whether the API does not answer."""
     left: list[str] = field(default_factory=list)
-    """Names in the order they were taken out."""
+    """Names of removed members, in order."""
     due: dict[str, NodeScript] = field(default_factory=dict)
-    """Members whose certificates end soon, by uuid, with the script that laid them."""
+    """Members whose certificates expire soon, by uuid, with the script that brought them."""
     announced: list[str] = field(default_factory=list)
-    """Whom the cluster's own work was told to trust, in order."""
+    """The trust bundles that were announced to the work in the cluster, in order."""
     drained: set[str] = field(default_factory=set)
-    """Uuids of members that take no work."""
+    """Uuids of members that accept no work."""
     drains: list[tuple[str, ...]] = field(default_factory=list)
-    """Names that were drained at once, in order."""
+    """Names that were drained together, in order."""
     holding: list[str] = field(default_factory=list)
-    """What keeps work on nodes that are drained."""
+    """What keeps work on nodes that are being drained."""
     silence: float = 0.0
-    """In how many seconds somebody who asks a dead one for its containers finds out."""
+    """The seconds until a request for containers to a dead API fails."""
     unanswered: int = 0
-    """How often a dead one was asked for its containers."""
+    """The number of requests for containers to a dead API."""
     containers: dict[str, FakeContainer] = field(default_factory=dict)
     """Single containers, by uuid."""
     waiting: int = 0
-    """How many nodes more there is work for."""
+    """The number of pods that find no room, each of which needs a node."""
     held: set[str] = field(default_factory=set)
-    """Names of groups whose nodes should stay."""
+    """Names of groups whose nodes should not be removed."""
     idle: set[str] = field(default_factory=set)
-    """Uuids of members with no work."""
+    """Uuids of members without work."""
     objects: Objects = field(default_factory=dict)
-    """What manifests made."""
+    """Objects that were created from manifests."""
 
 
 class FakeCoe(
@@ -92,13 +92,13 @@ class FakeCoe(
     def __init__(
         self, *, clock: Clock, clusters: dict[str, FakeMembers] | None = None, scripts: Scripts | None = None
     ) -> None:
-        """`scripts` shows what the nodes of a cluster were booted with, where somebody knows."""
+        """`scripts` returns the scripts that a cluster's nodes were booted with; None when nobody knows them."""
         self.faults = Faults(clock)
-        super().__init__(clock=clock, faults=self.faults, of=self._containers)
-        self._manifests = FakeManifests(faults=self.faults, of=self._objects)
+        super().__init__(clock=clock, faults=self.faults, containers_of=self._containers)
+        self._manifests = FakeManifests(faults=self.faults, objects_of=self._objects)
         self._scripts = scripts
         self.progress: Progress = UNWATCHED
-        """Where the last drain tells how it goes on."""
+        """The progress that the last drain reports to."""
         self.clusters = {} if clusters is None else clusters
 
     @classmethod
@@ -153,8 +153,8 @@ class FakeCoe(
         self.progress = progress
         progress.wait_for(members.holding)
         await self.faults.meet("drain")
-        for thing in members.holding:
-            progress.note(f"Taken down with {thing}.")
+        for blocker in members.holding:
+            progress.note(f"Taken down with {blocker}.")
         members.drained |= set(uuids)
         members.drains.append(tuple(member.name for member in plan.members if member.uuid in uuids))
 
@@ -166,12 +166,12 @@ class FakeCoe(
         await self.faults.meet("announce")
         self.clusters[plan.cluster_id].announced.append(plan.authorities["main"].trusted)
 
-    async def stale(self, plan: CoePlan, given: Mapping[str, Authority]) -> Sequence[str]:
+    async def stale(self, plan: CoePlan, authorities: Mapping[str, Authority]) -> Sequence[str]:
         await self.faults.meet("stale")
-        plan = replace(plan, authorities=dict(given))
-        there = {} if self._scripts is None else self._scripts(plan.cluster_id)
-        wanted = {member.uuid: self.script(plan, member).files for member in plan.members}
-        return [uuid for uuid, files in wanted.items() if uuid in there and there[uuid].files != files]
+        plan = replace(plan, authorities=dict(authorities))
+        scripts = {} if self._scripts is None else self._scripts(plan.cluster_id)
+        desired_files = {member.uuid: self.script(plan, member).files for member in plan.members}
+        return [uuid for uuid, files in desired_files.items() if uuid in scripts and scripts[uuid].files != files]
 
     async def join(self, plan: CoePlan, progress: Progress = UNWATCHED) -> CoeObserved:
         members = self._members(plan)
@@ -183,8 +183,8 @@ class FakeCoe(
         return self._observed(plan, members)
 
     def _observed(self, plan: CoePlan, members: FakeMembers) -> CoeObserved:
-        there = {} if self._scripts is None else self._scripts(plan.cluster_id)
-        due = tuple(uuid for uuid, script in members.due.items() if there.get(uuid) is script)
+        scripts = {} if self._scripts is None else self._scripts(plan.cluster_id)
+        due = tuple(uuid for uuid, script in members.due.items() if scripts.get(uuid) is script)
         return replace(_observed(plan, members), due=due)
 
     async def observe(self, plan: CoePlan) -> CoeObserved:
@@ -200,8 +200,8 @@ class FakeCoe(
         self.progress = progress
         progress.wait_for(members.holding)
         await self.faults.meet("leave")
-        for thing in members.holding:
-            progress.note(f"Taken down with {thing}.")
+        for blocker in members.holding:
+            progress.note(f"Taken down with {blocker}.")
         self._answer(members)
         for uuid, name in list(members.names.items()):
             if name in names:
@@ -211,16 +211,16 @@ class FakeCoe(
 
     async def demand(self, plan: CoePlan, groups: Sequence[GroupShape]) -> NodeDemand:
         await self.faults.meet("demand")
-        members, more = self._members(plan), {}
+        members, extra_nodes = self._members(plan), {}
         self._answer(members)
-        left = members.waiting
+        remaining = members.waiting
         for group in groups:
-            more[group.name] = min(left, group.room)
-            left -= more[group.name]
+            extra_nodes[group.name] = min(remaining, group.room)
+            remaining -= extra_nodes[group.name]
         workers = {member.uuid for member in plan.members if member.role != MASTER}
         return NodeDemand(
             waiting=tuple(f"default/w{number}" for number in range(members.waiting)),
-            more={name: count for name, count in more.items() if count},
+            more={name: count for name, count in extra_nodes.items() if count},
             held=frozenset(members.held),
             idle=frozenset(members.idle & workers),
         )
@@ -248,16 +248,16 @@ class FakeCoe(
             raise Temporary("the cluster's API does not answer")
 
 
-def _observed(plan: CoePlan, known: FakeMembers) -> CoeObserved:
-    members = tuple(_state(member, known) for member in plan.members)
-    reasons = {f"{each.name}.Ready": str(state.ready) for each, state in zip(plan.members, members, strict=True)}
-    planned = {member.uuid for member in plan.members}
+def _observed(plan: CoePlan, cluster: FakeMembers) -> CoeObserved:
+    members = tuple(_state(member, cluster) for member in plan.members)
+    reasons = {f"{member.name}.Ready": str(state.ready) for member, state in zip(plan.members, members, strict=True)}
+    planned_uuids = {member.uuid for member in plan.members}
     healthy = all(state.ready for state in members)
     first = next(member.address for member in plan.members if member.role == MASTER)
     return CoeObserved(
         api_address=f"fake://{first}",
         members=members,
-        strangers=tuple(sorted(name for uuid, name in known.names.items() if uuid not in planned)),
+        strangers=tuple(sorted(name for uuid, name in cluster.names.items() if uuid not in planned_uuids)),
         coe_version=VERSION,
         container_version=VERSION,
         health=Health.HEALTHY if healthy else Health.UNHEALTHY,
@@ -265,9 +265,9 @@ def _observed(plan: CoePlan, known: FakeMembers) -> CoeObserved:
     )
 
 
-def _state(member: Member, known: FakeMembers) -> MemberState:
-    if member.uuid not in known.names:
+def _state(member: Member, cluster: FakeMembers) -> MemberState:
+    if member.uuid not in cluster.names:
         return MemberState(uuid=member.uuid, ready=False, reason="the cluster does not know this node")
-    if member.uuid in known.unready:
+    if member.uuid in cluster.unready:
         return MemberState(uuid=member.uuid, ready=False, reason="down")
     return MemberState(uuid=member.uuid, ready=True)

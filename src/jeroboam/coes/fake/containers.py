@@ -1,8 +1,8 @@
 """Single containers inside a fake cluster.
 
-Neighbours: `fake`, which is this too, and holds what the clusters' own APIs would know. Stages that can be made to
-fail are the contract's methods with `container.` before them (`container.make`, `container.stop`), and the moments
-when the thing is done and nobody has been told (`container.made`, `container.stop.done`, `container.removed`).
+Neighbours: `coe`, whose `FakeCoe` inherits from this and holds what the clusters' own APIs would know. Faults can be
+injected at stages: the contract's methods (`container.make`, `container.stop`), and the moments between the effect and
+the answer (`container.made`, `container.stop.done`, `container.removed`).
 """
 
 import datetime as dt
@@ -22,7 +22,7 @@ UNKNOWN_IMAGE = "no-such-image"
 
 @dataclass(slots=True)
 class FakeContainer:
-    """A container, and what was done to it."""
+    """A container and the actions that changed it."""
 
     want: DesiredContainer
     seen: BayContainerState = field(default_factory=lambda: BayContainerState(state=RuntimeState.CREATED))
@@ -30,77 +30,77 @@ class FakeContainer:
 
 
 class FakeContainers(SupportsContainers):
-    """The contract `RunsContainers` without an Engine."""
+    """The contract `SupportsContainers` without an Engine."""
 
     def __init__(
-        self, *, clock: Clock, faults: Faults, of: Callable[[CoePlan], Awaitable[dict[str, FakeContainer]]]
+        self, *, clock: Clock, faults: Faults, containers_of: Callable[[CoePlan], Awaitable[dict[str, FakeContainer]]]
     ) -> None:
-        """`of` gives the containers of a cluster, and raises `Temporary` for one whose API does not answer."""
+        """`containers_of` returns a cluster's containers; it raises `Temporary` when the API does not answer."""
         self._clock = clock
-        self._met = faults
-        self._of = of
+        self._faults = faults
+        self._containers_of = containers_of
 
     async def make(self, plan: CoePlan, want: DesiredContainer) -> BayContainerState:
-        await self._met.meet("container.make")
-        there = await self._of(plan)
-        if want.uuid not in there:
+        await self._faults.meet("container.make")
+        containers = await self._containers_of(plan)
+        if want.uuid not in containers:
             if want.image == UNKNOWN_IMAGE:
                 raise Permanent(f"pulling image {want.image}: manifest unknown")
-            there[want.uuid] = FakeContainer(want)
-        await self._met.meet("container.made")
-        return there[want.uuid].seen
+            containers[want.uuid] = FakeContainer(want)
+        await self._faults.meet("container.made")
+        return containers[want.uuid].seen
 
     async def look(self, plan: CoePlan, uuid: str) -> BayContainerState | None:
-        await self._met.meet("container.look")
-        found = (await self._of(plan)).get(uuid)
-        return None if found is None else found.seen
+        await self._faults.meet("container.look")
+        container = (await self._containers_of(plan)).get(uuid)
+        return None if container is None else container.seen
 
     async def act(self, plan: CoePlan, uuid: str, act: ContainerAction) -> BayContainerState:
-        await self._met.meet(f"container.{act}")
-        found = (await self._of(plan)).get(uuid)
-        if found is None:
+        await self._faults.meet(f"container.{act}")
+        container = (await self._containers_of(plan)).get(uuid)
+        if container is None:
             raise Permanent(f"cannot {act} container {uuid}: it is gone")
-        before = found.seen
-        found.seen = self._after(before, act, len(found.acts))
-        if found.seen != before:
-            found.acts.append(act)
-        await self._met.meet(f"container.{act}.done")
-        return found.seen
+        before = container.seen
+        container.seen = self._after(before, act, len(container.acts))
+        if container.seen != before:
+            container.acts.append(act)
+        await self._faults.meet(f"container.{act}.done")
+        return container.seen
 
-    def _after(self, seen: BayContainerState, act: ContainerAction, number: int) -> BayContainerState:
-        running = seen.state is RuntimeState.RUNNING
-        wrong = {ContainerAction.PAUSE: RuntimeState.RUNNING, ContainerAction.UNPAUSE: RuntimeState.PAUSED}
-        done = {ContainerAction.PAUSE: RuntimeState.PAUSED, ContainerAction.UNPAUSE: RuntimeState.RUNNING}
-        if act in wrong and seen.state not in {wrong[act], done[act]}:
-            raise Permanent(f"the container is {seen.state}")
-        if act is ContainerAction.REBOOT or (act is ContainerAction.START and not running):
-            # No two starts are at the same time, even where time stands still.
+    def _after(self, current: BayContainerState, act: ContainerAction, number: int) -> BayContainerState:
+        is_running = current.state is RuntimeState.RUNNING
+        required_states = {ContainerAction.PAUSE: RuntimeState.RUNNING, ContainerAction.UNPAUSE: RuntimeState.PAUSED}
+        outcomes = {ContainerAction.PAUSE: RuntimeState.PAUSED, ContainerAction.UNPAUSE: RuntimeState.RUNNING}
+        if act in required_states and current.state not in {required_states[act], outcomes[act]}:
+            raise Permanent(f"the container is {current.state}")
+        if act is ContainerAction.REBOOT or (act is ContainerAction.START and not is_running):
+            # Two starts never have the same time, even when the clock stands still.
             at = self._clock.now() + dt.timedelta(microseconds=number)
             return BayContainerState(state=RuntimeState.RUNNING, started_at=at)
-        if act is ContainerAction.STOP and (running or seen.state is RuntimeState.PAUSED):
-            return BayContainerState(state=RuntimeState.EXITED, started_at=seen.started_at)
-        return BayContainerState(state=done.get(act, seen.state), started_at=seen.started_at)
+        if act is ContainerAction.STOP and (is_running or current.state is RuntimeState.PAUSED):
+            return BayContainerState(state=RuntimeState.EXITED, started_at=current.started_at)
+        return BayContainerState(state=outcomes.get(act, current.state), started_at=current.started_at)
 
     async def remove(self, plan: CoePlan, uuid: str) -> None:
-        await self._met.meet("container.remove")
-        (await self._of(plan)).pop(uuid, None)
-        await self._met.meet("container.removed")
+        await self._faults.meet("container.remove")
+        (await self._containers_of(plan)).pop(uuid, None)
+        await self._faults.meet("container.removed")
 
     async def owned(self, plan: CoePlan) -> Sequence[str]:
-        await self._met.meet("container.owned")
-        return list(await self._of(plan))
+        await self._faults.meet("container.owned")
+        return list(await self._containers_of(plan))
 
     async def logs(self, plan: CoePlan, uuid: str) -> str | None:
-        await self._met.meet("container.logs")
-        found = (await self._of(plan)).get(uuid)
-        return None if found is None else f"{found.want.name} speaks\n"
+        await self._faults.meet("container.logs")
+        container = (await self._containers_of(plan)).get(uuid)
+        return None if container is None else f"{container.want.name} speaks\n"
 
     async def execute(self, plan: CoePlan, uuid: str, command: Sequence[str], *, limit: float) -> ExecResult | None:
         del limit
-        await self._met.meet("container.execute")
-        found = (await self._of(plan)).get(uuid)
-        if found is None:
+        await self._faults.meet("container.execute")
+        container = (await self._containers_of(plan)).get(uuid)
+        if container is None:
             return None
-        if found.seen.state is not RuntimeState.RUNNING:
+        if container.seen.state is not RuntimeState.RUNNING:
             raise Permanent("the container is not running")
         return ExecResult(output=" ".join(command), exit_code=0)

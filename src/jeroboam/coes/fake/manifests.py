@@ -1,8 +1,8 @@
-"""What manifests make inside a fake cluster.
+"""Objects from manifests inside a fake cluster.
 
-Neighbours: `fake`, which has one and holds what the clusters' own APIs would know. Stages that can be made to fail are
-the contract's methods with `manifest.` before them, and the moments when the thing is done and nobody has been told
-(`manifest.had`, `manifest.removed`).
+Neighbours: `coe`, whose `FakeCoe` has one and holds what the clusters' own APIs would know. Faults can be injected at
+stages: the contract's methods (`manifest.have`), and the moments between the effect and the answer (`manifest.had`,
+`manifest.removed`).
 """
 
 import copy
@@ -16,23 +16,23 @@ from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.kit.faults import Faults
 
 REFUSED = "refused"
-"""A name that no object can have here."""
+"""An object with this name is always refused."""
 
 
 @dataclass(slots=True)
 class FakeObject:
-    """An object, and how often it was applied."""
+    """An object and the number of times that it was applied."""
 
     want: DesiredManifest
     status: BayManifestStatus = BayManifestStatus.RUNNING
     reason: str | None = None
     applied: int = 1
     lingers: int = 0
-    """How many deletes it outlives."""
+    """The number of deletes that it survives."""
 
     @property
     def seen(self) -> ManifestState:
-        """As the cluster shows it."""
+        """The state that the cluster shows."""
         return ManifestState(status=self.status, reason=self.reason, facts=facts_of(self.want.kind, self.want.manifest))
 
 
@@ -42,58 +42,62 @@ Objects = dict[str, FakeObject]
 
 @final
 class FakeManifests(ManifestClient):
-    """The contract `Manifests` without a Kubernetes."""
+    """The contract `ManifestClient` without a Kubernetes."""
 
-    def __init__(self, *, faults: Faults, of: Callable[[CoePlan], Awaitable[Objects]]) -> None:
-        """`of` gives the objects of a cluster, and raises `Temporary` for one whose API does not answer."""
-        self._met = faults
-        self._of = of
+    def __init__(self, *, faults: Faults, objects_of: Callable[[CoePlan], Awaitable[Objects]]) -> None:
+        """`objects_of` returns a cluster's objects. It raises `Temporary` when the cluster's API does not answer."""
+        self._faults = faults
+        self._objects_of = objects_of
 
     async def check(self, plan: CoePlan, want: DesiredManifest) -> None:
-        await self._met.meet("manifest.check")
-        _admit(await self._of(plan), want)
+        await self._faults.meet("manifest.check")
+        _admit(await self._objects_of(plan), want)
 
     async def have(self, plan: CoePlan, want: DesiredManifest) -> ManifestState:
-        await self._met.meet("manifest.have")
-        there = await self._of(plan)
-        _admit(there, want)
+        await self._faults.meet("manifest.have")
+        objects = await self._objects_of(plan)
+        _admit(objects, want)
         want = copy.deepcopy(want)
-        if (found := there.get(want.uuid)) is None:
-            there[want.uuid] = FakeObject(want)
-        elif found.want != want:
-            found.want, found.applied = want, found.applied + 1
-        await self._met.meet("manifest.had")
-        return there[want.uuid].seen
+        if (known_object := objects.get(want.uuid)) is None:
+            objects[want.uuid] = FakeObject(want)
+        elif known_object.want != want:
+            known_object.want, known_object.applied = want, known_object.applied + 1
+        await self._faults.meet("manifest.had")
+        return objects[want.uuid].seen
 
     async def look(self, plan: CoePlan) -> Mapping[str, ManifestState]:
-        await self._met.meet("manifest.look")
-        return {uuid: found.seen for uuid, found in (await self._of(plan)).items()}
+        await self._faults.meet("manifest.look")
+        return {uuid: item.seen for uuid, item in (await self._objects_of(plan)).items()}
 
     async def owned(self, plan: CoePlan) -> Sequence[str]:
-        await self._met.meet("manifest.owned")
-        return list(await self._of(plan))
+        await self._faults.meet("manifest.owned")
+        return list(await self._objects_of(plan))
 
     async def remove(self, plan: CoePlan, uuid: str) -> None:
-        await self._met.meet("manifest.remove")
-        there = await self._of(plan)
-        if (found := there.get(uuid)) is not None and found.lingers > 0:
-            found.lingers -= 1
+        await self._faults.meet("manifest.remove")
+        objects = await self._objects_of(plan)
+        if (known_object := objects.get(uuid)) is not None and known_object.lingers > 0:
+            known_object.lingers -= 1
             raise Temporary("it is going away")
-        there.pop(uuid, None)
-        await self._met.meet("manifest.removed")
+        objects.pop(uuid, None)
+        await self._faults.meet("manifest.removed")
 
 
-def _admit(there: Objects, want: DesiredManifest) -> None:
-    called = CALLED[want.kind]
+def _admit(objects: Objects, want: DesiredManifest) -> None:
+    title = CALLED[want.kind]
     if want.name == REFUSED:
-        raise Permanent(f'{called} "{want.name}" is invalid: spec: it cannot be so')
-    others = [each for each in there.values() if (each.want.kind, each.want.name) == (want.kind, want.name)]
-    if any(each.want.uuid != want.uuid for each in others):
-        raise Permanent(f"there is another {called} called {want.name} in the cluster")
-    old = there.get(want.uuid)
+        raise Permanent(f'{title} "{want.name}" is invalid: spec: it cannot be so')
+    namesakes = [
+        candidate
+        for candidate in objects.values()
+        if (candidate.want.kind, candidate.want.name) == (want.kind, want.name)
+    ]
+    if any(namesake.want.uuid != want.uuid for namesake in namesakes):
+        raise Permanent(f"there is another {title} called {want.name} in the cluster")
+    old = objects.get(want.uuid)
     if old is not None and want.kind is BayManifestKind.POD and _command(old.want) != _command(want):
         raise Permanent(f'Pod "{want.name}" is invalid: spec: Forbidden: pod updates may not change its command')
 
 
 def _command(want: DesiredManifest) -> list[object]:
-    return [each.get("command") for each in want.manifest["spec"].get("containers", ())]
+    return [container.get("command") for container in want.manifest["spec"].get("containers", ())]

@@ -1,8 +1,8 @@
-"""What clusters have besides, as their labels say: metrics of nodes and pods, volumes, a registry.
+"""Add-ons that labels of a cluster enable: metrics of nodes and pods, local volumes, a registry.
 
-Nobody waits for any of it: it is applied when nodes have joined, and its pods start in their own time. Their images
-come with the node image. Neighbours: the COE, which calls; `fleet`, which speaks to the cluster's API; the YAML
-files beside this, which say what each of them is.
+They are applied when nodes have joined, and nobody waits until their pods run. The node image brings their images.
+Neighbours: the COE, which calls; `node_ops`, which uses the cluster's API; the YAML files beside this, which define
+the objects of each add-on.
 """
 
 import asyncio
@@ -30,16 +30,16 @@ _SERVING = "/api/v1/namespaces/kube-system/secrets/metrics-server"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _AddOn:
-    """One of them: the file that says what it is, and an object that is there only with it."""
+    """One add-on: the file with its objects, and the path of an object that exists only with the add-on."""
 
     file: str
-    mark: str
-    wanted: bool
-    words: Mapping[str, object] = field(default_factory=dict)
+    marker_path: str
+    enabled: bool
+    substitutions: Mapping[str, object] = field(default_factory=dict)
 
 
 def check(template: TemplateSpec) -> None:
-    """Raise `Invalid` for labels and fields that cannot be."""
+    """Raise `Invalid` for bad values of labels and fields."""
     for name in LABELS:
         flag(name, template.labels.get(name))
     if template.registry_enabled and not _enabled(STORAGE, template.labels):
@@ -48,59 +48,59 @@ def check(template: TemplateSpec) -> None:
 
 
 def check_change(old: TemplateSpec, new: TemplateSpec) -> None:
-    """Raise `Invalid` for a change that would take away what is in use."""
+    """Raise `Invalid` for a change that would remove an add-on in use."""
     if _enabled(STORAGE, old.labels) and not _enabled(STORAGE, new.labels):
         raise bad_label(STORAGE, "false", "it cannot be taken away: volumes that were made could not be given back.")
 
 
 def registry_address(labels: Mapping[str, str]) -> str:
-    """Where the cluster's own registry answers inside: beside CoreDNS."""
+    """Return the address of the cluster's own registry inside the cluster: the one after CoreDNS's."""
     return str(networks(labels).services[11])
 
 
-async def have(nodes: NodeOps, plan: CoePlan, clock: Clock) -> None:
-    """Have those add-ons that the cluster is to have, and none of the others."""
+async def have(ops: NodeOps, plan: CoePlan, clock: Clock) -> None:
+    """Apply the enabled add-ons and remove the others."""
     main = plan.authorities["main"]
     authority = hashlib.sha256(main.trusted.encode()).hexdigest()[:16]
     ca = _b64(main.trusted.encode())
     metrics = _enabled(METRICS, plan.labels)
-    found = (
+    addons = (
         _AddOn(
             file="metrics_server.yaml",
-            mark="/apis/apps/v1/namespaces/kube-system/deployments/metrics-server",
-            wanted=metrics,
-            words={"@AUTHORITY@": authority, "@CA@": ca},
+            marker_path="/apis/apps/v1/namespaces/kube-system/deployments/metrics-server",
+            enabled=metrics,
+            substitutions={"@AUTHORITY@": authority, "@CA@": ca},
         ),
         _AddOn(
             file="local_storage.yaml",
-            mark="/apis/storage.k8s.io/v1/storageclasses/local-path",
-            wanted=_enabled(STORAGE, plan.labels),
+            marker_path="/apis/storage.k8s.io/v1/storageclasses/local-path",
+            enabled=_enabled(STORAGE, plan.labels),
         ),
         _AddOn(
             file="registry.yaml",
-            mark="/apis/apps/v1/namespaces/kube-system/deployments/registry",
-            wanted=plan.template.registry_enabled,
-            words={"@ADDRESS@": registry_address(plan.labels)},
+            marker_path="/apis/apps/v1/namespaces/kube-system/deployments/registry",
+            enabled=plan.template.registry_enabled,
+            substitutions={"@ADDRESS@": registry_address(plan.labels)},
         ),
     )
     if metrics:
-        await _serving(nodes, main, authority, clock)
-    await asyncio.gather(*(_have(nodes, each) for each in found))
+        await _serving(ops, main, authority, clock)
+    await asyncio.gather(*(_have(ops, addon) for addon in addons))
 
 
-async def _have(nodes: NodeOps, addon: _AddOn) -> None:
-    if addon.wanted:
-        await nodes.have(addon.file, addon.words)
-    elif await nodes.annotations(addon.mark) is not None:
-        await nodes.lack(addon.file, addon.words)
+async def _have(ops: NodeOps, addon: _AddOn) -> None:
+    if addon.enabled:
+        await ops.have(addon.file, addon.substitutions)
+    elif await ops.annotations(addon.marker_path) is not None:
+        await ops.lack(addon.file, addon.substitutions)
 
 
-async def _serving(nodes: NodeOps, main: Authority, authority: str, clock: Clock) -> None:
-    """Have a certificate of the cluster's authority for metrics-server, and another when that is another."""
-    there = await nodes.annotations(_SERVING)
-    if there is not None and there.get(_AUTHORITY) == authority:
+async def _serving(ops: NodeOps, main: Authority, authority: str, clock: Clock) -> None:
+    """Create the certificate of metrics-server, and replace it when the cluster's authority has changed."""
+    annotations = await ops.annotations(_SERVING)
+    if annotations is not None and annotations.get(_AUTHORITY) == authority:
         return
-    own = issue(
+    certificate = issue(
         ca=KeyPair(pem=main.pem, key=main.key),
         common_name="metrics-server",
         dns=["metrics-server.kube-system.svc"],
@@ -112,9 +112,9 @@ async def _serving(nodes: NodeOps, main: Authority, authority: str, clock: Clock
         "kind": "Secret",
         "metadata": {"name": "metrics-server", "namespace": "kube-system", "annotations": {_AUTHORITY: authority}},
         "type": "kubernetes.io/tls",
-        "data": {"tls.crt": _b64(own.pem.encode()), "tls.key": _b64(own.key)},
+        "data": {"tls.crt": _b64(certificate.pem.encode()), "tls.key": _b64(certificate.key)},
     }
-    await nodes.apply(_SERVING, secret)
+    await ops.apply(_SERVING, secret)
 
 
 def _enabled(name: str, labels: Mapping[str, str]) -> bool:

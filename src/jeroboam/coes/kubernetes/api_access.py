@@ -1,6 +1,6 @@
-"""Speaking to a Kubernetes cluster's API as somebody who may do everything there.
+"""Access to a Kubernetes cluster's API as an administrator.
 
-Neighbours: the COE, which makes nodes one cluster, and `manifests`, which makes what users ask for in it.
+Neighbours: the COE, which makes nodes one cluster, and `manifests`, which creates the objects of users in it.
 """
 
 import ssl
@@ -17,12 +17,12 @@ from jeroboam.kit.clock import Clock
 
 @asynccontextmanager
 async def speaking_to(plan: CoePlan, clock: Clock) -> AsyncIterator[KubernetesApi]:
-    """The cluster's API; nothing is sent by this alone."""
+    """Yield a client of the cluster's API. Opening it sends nothing."""
     async with KubernetesApi(api(plan), admin_tls(plan, clock)) as connection:
         yield connection
 
 
 def admin_tls(plan: CoePlan, clock: Clock) -> ssl.SSLContext:
-    """What is shown to the API, and to that of each master."""
+    """Return the TLS context for the cluster's API and for the API server of each master."""
     main = plan.authorities["main"]
     return client_tls(main, replace(main, also=()), clock, organizations=["system:masters"])

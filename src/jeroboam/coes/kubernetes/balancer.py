@@ -1,6 +1,6 @@
-"""What stands before several masters: HAProxy, which passes connections on to API servers that say they are ready.
+"""The load balancer in front of several masters: HAProxy, which forwards connections to API servers that are ready.
 
-Neighbours: the COE, which asks for it; the image that it boots from (`jeroboam.nodeimages.loadbalancer`).
+Neighbours: the COE, which returns its script; the image that it boots from (`jeroboam.nodeimages.loadbalancer`).
 """
 
 from jeroboam.coes.base import CoePlan
@@ -10,7 +10,7 @@ from jeroboam.domain.nodes import NodeFile, NodeScript
 IMAGE = "load-balancer"
 
 _CONFIG = "/etc/haproxy/haproxy.cfg"
-# Watches and `kubectl exec` last long and may say nothing for long.
+# Watches and `kubectl exec` last long and may be silent for a long time.
 _TEMPLATE = """\
 global
     user nobody
@@ -39,7 +39,7 @@ backend masters
 
 
 def script(plan: CoePlan) -> NodeScript:
-    """How the load balancer boots."""
+    """Return the script of the load balancer."""
     servers = "\n".join(f"    server {member.name} {member.address}:{port(plan)}" for member in plan.masters)
     config = _TEMPLATE.format(port=port(plan), servers=servers)
     return NodeScript(

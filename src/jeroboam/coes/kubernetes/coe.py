@@ -1,8 +1,8 @@
-"""Kubernetes: nodes made one cluster by kubeadm, reached at its API with the cluster's certificates.
+"""The COE for Kubernetes: kubeadm makes nodes one cluster, which is reached at its API with its certificates.
 
-Neighbours: `boot` (what a node boots with), `fleet` (what the API is asked), `seen` (what its answers mean),
-`manifests` (what users have in it), `balancer`, `options` (labels), `addons`, `network`, `registries`, `proxies` (what
-clusters have as their users wish). Nothing is kept between calls: what there is, the cluster says.
+Neighbours: `node_script` (what a node boots with), `node_ops` (requests to the API), `observe` (the meaning of the
+answers), `manifests` (objects of users), `balancer`, `options` (labels), `addons`, `network`, `registries`, `proxies`
+(settings of users). No state is kept between calls: the cluster is asked each time.
 """
 
 import asyncio
@@ -50,11 +50,11 @@ from jeroboam.domain.nodes import NodeScript
 from jeroboam.domain.progress import UNWATCHED, Progress, SharedProgress
 from jeroboam.kit.clock import Clock
 
-# How long one call waits: for an API that boots, for nodes that join, for work that moves away.
+# The longest wait of one call: for an API that boots, for nodes that join, for pods that are evicted.
 _BOOT_SECONDS = 20.0
 _SETTLE_SECONDS = 15.0
 _DRAIN_SECONDS = 60.0
-# Until another controller manager leads, and knows what there is.
+# Until another controller manager leads and has read the state of the cluster.
 _LEAD_SECONDS = 30.0
 _POLL_SECONDS_A_NODE = 0.01
 
@@ -145,125 +145,133 @@ class KubernetesCoe(
         return balancer.script(plan)
 
     async def join(self, plan: CoePlan, progress: Progress = UNWATCHED) -> CoeObserved:
-        async with self._nodes(plan) as nodes:
-            await self._opened(nodes, plan)
-            settled = self._settled(nodes, plan, progress)
-            version, (found, silent) = await asyncio.gather(self._ready(nodes, plan), settled)
+        async with self._nodes(plan) as ops:
+            await self._opened(ops, plan)
+            node_wait = self._settled(ops, plan, progress)
+            version, (nodes, silent) = await asyncio.gather(self._ready(ops, plan), node_wait)
             members = {member.name: member for member in plan.members}
-            known = [(node, members[node.name]) for node in found if node.name in members]
-            up = [(node, member) for node, member in known if stands(node, member)]
-            # Its pods spread over the nodes that there are when they are made.
-            names = nodes.names(options.networks(plan.labels).dns)
-            await asyncio.gather(names, *(nodes.describe(node, member) for node, member in up))
-            left = await leftovers.find(nodes.api, _names(plan, found))
-            return observed(plan, found, silent, left, version=version, now=self._clock.now())
+            pairs = [(node, members[node.name]) for node in nodes if node.name in members]
+            current_pairs = [(node, member) for node, member in pairs if stands(node, member)]
+            # CoreDNS's pods are spread over the nodes that exist when they are created.
+            dns_setup = ops.names(options.networks(plan.labels).dns)
+            await asyncio.gather(dns_setup, *(ops.describe(node, member) for node, member in current_pairs))
+            gone_objects = await leftovers.find(ops.api, _names(plan, nodes))
+            return observed(plan, nodes, silent, gone_objects, version=version, now=self._clock.now())
 
     async def welcome(self, plan: CoePlan) -> None:
         nets = options.networks(plan.labels)
-        async with self._nodes(plan) as nodes:
-            await self._opened(nodes, plan)
+        async with self._nodes(plan) as ops:
+            await self._opened(ops, plan)
             while True:
-                found = await nodes.all()
-                await nodes.number(network.ranges(nets, found))
-                await self._pause(found)
+                nodes = await ops.all()
+                await ops.number(network.ranges(nets, nodes))
+                await self._pause(nodes)
 
     async def observe(self, plan: CoePlan) -> CoeObserved:
-        async with self._nodes(plan) as nodes:
-            await nodes.answers(patience=0)
-            found, silent = await asyncio.gather(nodes.all(), self._silent(plan))
-            left = await leftovers.find(nodes.api, _names(plan, found))
-            return observed(plan, found, silent, left, version=await nodes.version(), now=self._clock.now())
+        async with self._nodes(plan) as ops:
+            await ops.answers(patience=0)
+            nodes, silent = await asyncio.gather(ops.all(), self._silent(plan))
+            gone_objects = await leftovers.find(ops.api, _names(plan, nodes))
+            return observed(plan, nodes, silent, gone_objects, version=await ops.version(), now=self._clock.now())
 
     async def leave(self, plan: CoePlan, names: Sequence[str], progress: Progress = UNWATCHED) -> None:
-        async with self._nodes(plan) as nodes:
-            going = [node for node in await nodes.all() if node.name in names]
-            await self._empty(nodes, going, progress)
-            await asyncio.gather(*(nodes.forget(node.name) for node in going))
-            await leftovers.clear(nodes.api, names, _names(plan, await nodes.all()))
+        async with self._nodes(plan) as ops:
+            targets = [node for node in await ops.all() if node.name in names]
+            await self._empty(ops, targets, progress)
+            await asyncio.gather(*(ops.forget(node.name) for node in targets))
+            await leftovers.clear(ops.api, names, _names(plan, await ops.all()))
 
     async def drain(self, plan: CoePlan, uuids: Sequence[str], progress: Progress = UNWATCHED) -> None:
         names = {member.name for member in plan.members if member.uuid in uuids}
-        async with self._nodes(plan) as nodes:
-            # A node that has just come up is ready before services are reached through it.
-            await nodes.serve(patience=_SETTLE_SECONDS)
-            going = [node for node in await nodes.all() if node.name in names]
-            if any(await asyncio.gather(*(nodes.movable(node) for node in going))):
-                await nodes.follow(patience=_LEAD_SECONDS)
-            await self._empty(nodes, going, progress)
+        async with self._nodes(plan) as ops:
+            # A node that has just started is ready before services can be reached through it.
+            await ops.serve(patience=_SETTLE_SECONDS)
+            targets = [node for node in await ops.all() if node.name in names]
+            if any(await asyncio.gather(*(ops.movable(node) for node in targets))):
+                await ops.follow(patience=_LEAD_SECONDS)
+            await self._empty(ops, targets, progress)
 
     @property
     def rotating(self) -> Sequence[str]:
         return boot.AUTHORITIES
 
-    async def stale(self, plan: CoePlan, given: Mapping[str, Authority]) -> Sequence[str]:
-        async with self._nodes(plan) as nodes:
-            await nodes.answers(patience=_BOOT_SECONDS)
-            said = {node.name: MachineId.said(node.machine) for node in await nodes.all()}
-        booted = replace(plan, authorities=dict(given))
+    async def stale(self, plan: CoePlan, authorities: Mapping[str, Authority]) -> Sequence[str]:
+        async with self._nodes(plan) as ops:
+            await ops.answers(patience=_BOOT_SECONDS)
+            machine_ids = {node.name: MachineId.said(node.machine) for node in await ops.all()}
+        expected_plan = replace(plan, authorities=dict(authorities))
 
         def is_fresh(member: Member) -> bool:
-            wanted, now = MachineId.of(booted, member, self._clock.now()), said.get(member.name)
-            return now is not None and now.trust == wanted.trust and not now.is_due(wanted)
+            expected_id, current_id = (
+                MachineId.of(expected_plan, member, self._clock.now()),
+                machine_ids.get(member.name),
+            )
+            return (
+                current_id is not None and current_id.trust == expected_id.trust and not current_id.is_due(expected_id)
+            )
 
         return [member.uuid for member in plan.members if not is_fresh(member)]
 
     async def announce(self, plan: CoePlan) -> None:
-        """Start our own pods anew: a client in a pod reads whom it trusts once. Pods of users are theirs to restart.
+        """Restart our own pods, since a client in a pod reads its trust bundle once. Users restart their own pods.
 
-        Secrets are sealed with the new key: who has only that can read them all.
+        Before that, all secrets are encrypted with the new key, so that the new key alone can read them.
         """
         newest = plan.authorities["main"].newest
-        async with self._nodes(plan) as nodes:
-            await nodes.seal()
-            await nodes.restart_own(hashlib.sha256(newest.pem.encode()).hexdigest()[:16])
+        async with self._nodes(plan) as ops:
+            await ops.seal()
+            await ops.restart_own(hashlib.sha256(newest.pem.encode()).hexdigest()[:16])
 
     async def demand(self, plan: CoePlan, groups: Sequence[GroupShape]) -> NodeDemand:
-        async with self._nodes(plan) as nodes:
-            return demand(plan, groups, await nodes.load())
+        async with self._nodes(plan) as ops:
+            return demand(plan, groups, await ops.load())
 
-    async def _empty(self, nodes: NodeOps, going: Sequence[KubernetesNode], progress: Progress) -> None:
-        together = SharedProgress(progress, len(going))
+    async def _empty(self, ops: NodeOps, targets: Sequence[KubernetesNode], progress: Progress) -> None:
+        shared_progress = SharedProgress(progress, len(targets))
 
-        async def drain(node: KubernetesNode, own: Progress) -> None:
-            await nodes.cordon(node)
+        async def drain(node: KubernetesNode, part: Progress) -> None:
+            await ops.cordon(node)
             if node.ready:
-                await drains.empty(nodes, node, seconds=_DRAIN_SECONDS, clock=self._clock, progress=own)
+                await drains.empty(ops, node, seconds=_DRAIN_SECONDS, clock=self._clock, progress=part)
 
-        await asyncio.gather(*(drain(node, own) for node, own in zip(going, together.parts, strict=True)))
+        await asyncio.gather(*(drain(node, part) for node, part in zip(targets, shared_progress.parts, strict=True)))
 
-    async def _opened(self, nodes: NodeOps, plan: CoePlan) -> None:
-        """Wait until the API answers, and let the cluster's own programs in."""
-        await nodes.serves(patience=_BOOT_SECONDS)
-        await nodes.access(flannel=network.driver(plan.template) == network.FLANNEL)
+    async def _opened(self, ops: NodeOps, plan: CoePlan) -> None:
+        """Wait until the API answers, and grant access to the cluster's own programs."""
+        await ops.serves(patience=_BOOT_SECONDS)
+        await ops.access(flannel=network.driver(plan.template) == network.FLANNEL)
 
-    async def _pause(self, found: Sequence[KubernetesNode]) -> None:
-        # A long list is work for an API that has enough of it just now.
-        await self._clock.sleep(POLL_SECONDS + len(found) * _POLL_SECONDS_A_NODE)
+    async def _pause(self, nodes: Sequence[KubernetesNode]) -> None:
+        # Listing many nodes is expensive for an API that is busy at this moment.
+        await self._clock.sleep(POLL_SECONDS + len(nodes) * _POLL_SECONDS_A_NODE)
 
-    async def _ready(self, nodes: NodeOps, plan: CoePlan) -> str:
-        """Have what the cluster needs when its API is ready; its version."""
-        await nodes.answers(patience=_BOOT_SECONDS)
-        await addons.have(nodes, plan, self._clock)
-        await nodes.works(patience=_SETTLE_SECONDS)
-        return await nodes.version()
+    async def _ready(self, ops: NodeOps, plan: CoePlan) -> str:
+        """Wait until the API is ready, apply the add-ons and wait for the controllers; return the version."""
+        await ops.answers(patience=_BOOT_SECONDS)
+        await addons.have(ops, plan, self._clock)
+        await ops.works(patience=_SETTLE_SECONDS)
+        return await ops.version()
 
     async def _settled(
-        self, nodes: NodeOps, plan: CoePlan, progress: Progress
+        self, ops: NodeOps, plan: CoePlan, progress: Progress
     ) -> tuple[list[KubernetesNode], dict[str, str]]:
-        """The nodes and the silent masters, once every planned node is ready or when waiting takes too long."""
-        until = self._clock.monotonic() + _SETTLE_SECONDS
+        """Wait until every planned node is ready or time is up; return the nodes and the silent masters."""
+        deadline = self._clock.monotonic() + _SETTLE_SECONDS
         nets = options.networks(plan.labels)
         while True:
-            found, silent = await asyncio.gather(nodes.all(), self._silent(plan))
-            await nodes.number(network.ranges(nets, found))
-            known = states(plan, found, silent)
-            progress.wait_for(describe_unready(plan, known))
-            if all(state.ready for state in known) or self._clock.monotonic() >= until:
-                return found, silent
-            await self._pause(found)
+            nodes, silent = await asyncio.gather(ops.all(), self._silent(plan))
+            await ops.number(network.ranges(nets, nodes))
+            member_states = states(plan, nodes, silent)
+            progress.wait_for(describe_unready(plan, member_states))
+            if all(state.ready for state in member_states) or self._clock.monotonic() >= deadline:
+                return nodes, silent
+            await self._pause(nodes)
 
     async def _silent(self, plan: CoePlan) -> dict[str, str]:
-        """Which of several masters do not answer themselves, by uuid, and why: together they have another face."""
+        """Return the masters whose own API server does not answer, with the reason by uuid; empty for a single master.
+
+        Behind the load balancer a silent master does not show.
+        """
         if len(plan.masters) == 1:
             return {}
         tls = admin_tls(plan, self._clock)
@@ -277,7 +285,7 @@ class KubernetesCoe(
                 return ""
 
         answers = await asyncio.gather(*(ask(member) for member in plan.masters))
-        return {member.uuid: why for member, why in zip(plan.masters, answers, strict=True) if why}
+        return {member.uuid: reason for member, reason in zip(plan.masters, answers, strict=True) if reason}
 
     @asynccontextmanager
     async def _nodes(self, plan: CoePlan) -> AsyncIterator[NodeOps]:
@@ -285,13 +293,13 @@ class KubernetesCoe(
             yield NodeOps(api, self._clock)
 
 
-def _names(plan: CoePlan, found: Sequence[KubernetesNode]) -> set[str]:
-    """Of nodes that the cluster has or is to have."""
-    return {node.name for node in found} | {member.name for member in plan.members}
+def _names(plan: CoePlan, nodes: Sequence[KubernetesNode]) -> set[str]:
+    """Return the names of nodes that are in the cluster or in the plan."""
+    return {node.name for node in nodes} | {member.name for member in plan.members}
 
 
 def _check_versions(old: str | None, new: str | None) -> None:
-    """Raise `Invalid` for a way that Kubernetes does not go: down, or past a minor version."""
+    """Raise `Invalid` for an upgrade that Kubernetes does not support: to a lower version, or past a minor version."""
     if old is None or new is None or old == new:
         return
     before, after = options.numbers(old), options.numbers(new)

@@ -1,7 +1,7 @@
-"""What the programs of a node are set to: the kubelet, and the control plane by way of kubeadm.
+"""The configuration of a node's programs: the kubelet, kube-proxy, and the control plane through kubeadm.
 
-Neighbours: `boot`, which writes it into nodes; `options` and `flags`, which read the labels; `security`, whose part of
-the API server's settings this is with.
+Neighbours: `node_script`, which writes it into nodes; `options` and `flags`, which read the labels; `security`, which
+adds its part to the API server's settings.
 """
 
 from collections.abc import Iterable, Sequence
@@ -20,13 +20,13 @@ KUBELET_CERTIFICATE = f"{PKI}/kubelet.crt"
 KUBELET_KEY = f"{PKI}/kubelet.key"
 PROXY_ACCESS = "/etc/kubernetes/kube-proxy.conf"
 PROXY_MODE = "@PROXY@"
-"""Filled in where a proxy starts, with what that node's kernel can."""
+"""`node.sh` replaces it when kube-proxy starts, with the mode that the node's kernel supports."""
 
 
-# Memory that a node's programs take beside its pods, as it was measured, with a little more.
+# Memory that a node's programs use besides its pods: measured, plus a small reserve.
 _OWN_PROGRAMS = {MASTER: "192Mi", WORKER: "128Mi"}
-# When a node is short of something. Its memory is its own; the disk and the processes are the machine's, of which a
-# part of a large machine is plenty, and on which nodes must not each take the filling for their own.
+# The thresholds of eviction. Memory is the node's own. Disk and processes are the machine's: a percentage of a large
+# machine would be far too much, and all nodes would evict pods at once when the machine fills.
 _EVICTION = {
     "memory.available": "5%",
     "nodefs.available": "1Gi",
@@ -38,22 +38,22 @@ _EVICTION = {
 
 
 def port(plan: CoePlan) -> int:
-    """Where the API answers, on masters and on what stands before them."""
+    """Return the port of the API, on masters and on the load balancer."""
     return plan.template.apiserver_port or API_PORT
 
 
 def api(plan: CoePlan) -> str:
-    """Where the cluster's API answers: its load balancer, or its one master."""
+    """Return the URL of the cluster's API: that of the load balancer, or of the only master."""
     return f"https://{plan.balancer or plan.masters[0].address}:{port(plan)}"
 
 
 def api_of(plan: CoePlan, master: Member) -> str:
-    """Where that master's own API server answers."""
+    """Return the URL of that master's own API server."""
     return f"https://{master.address}:{port(plan)}"
 
 
 def kubelet(plan: CoePlan, member: Member) -> dict[str, Any]:
-    """The configuration of that node's kubelet."""
+    """Return the configuration of that node's kubelet."""
     taints = [dict(taint) for taint in member.taints]
     config: dict[str, Any] = {
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -76,14 +76,15 @@ def kubelet(plan: CoePlan, member: Member) -> dict[str, Any]:
         "imageGCHighThresholdPercent": 100,
         "failCgroupV1": False,
         "failSwapOn": False,
-        # It looks often and tells what has changed; who said no more than that would tell all of it each time, and
-        # every node hears what every other tells.
+        # The kubelet checks often and reports only changes. With the first setting alone it would report its whole
+        # status each time, and every node hears the reports of all others.
         "nodeStatusUpdateFrequency": "2s",
         "nodeStatusReportFrequency": "5m",
     }
     if member.role == MASTER:
         config["staticPodPath"] = "/etc/kubernetes/manifests"
-        # Its programs end when the API is not there in time; ten seconds, twenty, forty are long for those who wait.
+        # The control plane's programs exit when the API is not ready in time; the default back-off (10 s, 20 s, 40 s)
+        # would be a long wait.
         config["crashLoopBackOff"] = {"maxContainerRestartPeriod": "1s"}
         taints.append({"key": "node-role.kubernetes.io/control-plane", "effect": "NoSchedule"})
     if taints:
@@ -92,17 +93,17 @@ def kubelet(plan: CoePlan, member: Member) -> dict[str, Any]:
 
 
 def kubelet_options(plan: CoePlan, member: Member) -> list[str]:
-    """What users set on that node's kubelet: its group's word counts more than the cluster's."""
+    """Return the user's arguments of that node's kubelet; the node group overrides the cluster."""
     return flags.words(flags.of(flags.KUBELET, {**plan.labels, **member.options}))
 
 
 def kubeadm(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
-    """What kubeadm makes of that master; the version is filled in where kubeadm is."""
+    """Return kubeadm's configuration for that master; the node fills in the version."""
     nets = networks(plan.labels)
-    waiting = [] if len(plan.masters) > 1 else [("leader-elect", "false")]
+    leader_election = [] if len(plan.masters) > 1 else [("leader-elect", "false")]
     endpoint = {} if plan.balancer is None else {"controlPlaneEndpoint": f"{plan.balancer}:{port(plan)}"}
     names = [member.name, member.address, *([plan.balancer] if plan.balancer else []), *sans(plan.labels)]
-    # Who is alone need not wait for others' votes.
+    # A single member need not wait for the votes of others.
     etcd = [("heartbeat-interval", "50"), ("election-timeout", "250")]
     if len(plan.masters) > 1:
         etcd = [("initial-cluster", "@ETCD_MEMBERS@"), ("initial-cluster-state", "@ETCD_STATE@")]
@@ -137,42 +138,42 @@ def kubeadm(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
             "extraVolumes": security.volumes(),
         },
         "etcd": {"local": {"dataDir": "/var/lib/etcd", "extraArgs": _args(etcd, [])}},
-        # By default it spends seconds on making a token for each of its parts, and nothing is made before.
+        # By default it spends seconds on creating a token for each of its controllers before any of them works.
         "controllerManager": {
             "extraArgs": _args(
                 [
-                    *waiting,
-                    # It signs with one authority, also while another is trusted beside it.
+                    *leader_election,
+                    # It signs with one authority, also while another one is trusted.
                     ("cluster-signing-cert-file", SIGNING),
                     ("kube-api-qps", "500"),
                     ("kube-api-burst", "1000"),
-                    # Nodes get the addresses of their pods from us, before it has come up.
+                    # We assign the pod ranges of nodes, before the controller manager is up.
                     ("allocate-node-cidrs", "false"),
                 ],
                 flags.of(flags.CONTROLLER_MANAGER, plan.labels),
             )
         },
-        "scheduler": {"extraArgs": _args(waiting, flags.of(flags.SCHEDULER, plan.labels))},
+        "scheduler": {"extraArgs": _args(leader_election, flags.of(flags.SCHEDULER, plan.labels))},
     }
     return [init, cluster]
 
 
 def proxy(plan: CoePlan) -> dict[str, Any]:
-    """The configuration of kube-proxy, on every node the same but for what its kernel can."""
+    """Return the configuration of kube-proxy. Nodes differ only in the mode that their kernel supports."""
     return {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
         "mode": PROXY_MODE,
         "clientConnection": {"kubeconfig": PROXY_ACCESS},
         "clusterCIDR": str(networks(plan.labels).pods),
-        # A node that is a container may not set these.
+        # A node in a container may not set these sysctls.
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
         **flags.proxy(plan.labels),
     }
 
 
-def _args(own: Iterable[tuple[str, str]], users: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
-    """Options as kubeadm has them; what users set takes the place of ours."""
-    said = {name for name, _ in users}
-    found = [*((name, value) for name, value in own if name not in said), *users]
-    return [{"name": name, "value": value} for name, value in found]
+def _args(defaults: Iterable[tuple[str, str]], overrides: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+    """Return options in kubeadm's form; the user's replace our defaults."""
+    overridden_names = {name for name, _ in overrides}
+    merged_args = [*((name, value) for name, value in defaults if name not in overridden_names), *overrides]
+    return [{"name": name, "value": value} for name, value in merged_args]

@@ -1,9 +1,10 @@
-"""How many nodes more a Kubernetes cluster has work for, and which have none: what its pods say. Pure.
+"""The demand of a Kubernetes cluster: how many more nodes its pods need, and which nodes have no work. Pure.
 
-It does what the scheduler would do with nodes that are not there yet, as far as that can be told beforehand: requests,
-node selectors, required node affinity and taints count, and volumes that lie on a node; spreading, affinity between
-pods and ports of the host do not. A node that is not there is taken to be as one of its group, or else as any other.
-Neighbours: the COE, which asks the API; `quantities`, which reads its numbers; `disks`, which reads its volumes.
+It does what the scheduler would do with nodes that do not exist yet, as far as that can be predicted. It considers
+requests, node selectors, required node affinity, taints and volumes that are bound to a node. It ignores topology
+spreading, affinity between pods and host ports. A new node is assumed to be like the others of its group, or else like
+any other node. Neighbours: the COE, which asks the API; `clients.kubernetes_quantities`, which parses quantities;
+`disks`, which reads volumes.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,16 +18,16 @@ from jeroboam.coes.kubernetes.node_annotations import GROUP_LABEL
 from jeroboam.coes.kubernetes.node_ops import ClusterLoad, stays
 from jeroboam.domain.clusters import MASTER
 
-# What the cluster itself puts onto nodes that are not well.
+# The prefix of taints that the cluster itself sets on nodes that are not healthy.
 _PASSING = "node.kubernetes.io/"
 _KEEPS_AWAY = frozenset({"NoSchedule", "NoExecute"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _NodeShape:
-    """A node as the next one of a group would be."""
+    """The next node of a group, as it would be."""
 
-    shape: GroupShape
+    group: GroupShape
     labels: Mapping[str, str]
     taints: Sequence[Mapping[str, str]]
     room: Mapping[str, float]
@@ -34,118 +35,122 @@ class _NodeShape:
 
 @dataclass(slots=True)
 class _PlannedNode:
-    """A node that would be made, and what is left of it."""
+    """A node that would be created, and its remaining capacity."""
 
-    kind: _NodeShape
-    left: Mapping[str, float] = field(default_factory=dict)
+    shape: _NodeShape
+    remaining: Mapping[str, float] = field(default_factory=dict)
 
 
 def demand(plan: CoePlan, groups: Sequence[GroupShape], load: ClusterLoad) -> NodeDemand:
-    """What nodes, pods and volumes of the API come to."""
-    on_disks = [
+    """Compute the demand from the nodes, pods and volumes of the API."""
+    disk_claims = [
         (disks.claim_of(volume), names) for volume in load.volumes if (names := disks.nodes_of(volume)) is not None
     ]
-    tied = {claim for claim, _ in on_disks}
-    holders: set[str] = set().union(*(names for _, names in on_disks))
-    waiting = [pod for pod in load.pods if _waits(pod)]
-    # What a node's own disk holds goes with the node: it is no node without work.
-    busy = holders | {pod["spec"].get("nodeName") for pod in load.pods if not stays(pod)}
+    local_claims = {claim for claim, _ in disk_claims}
+    busy_by_disk: set[str] = set().union(*(names for _, names in disk_claims))
+    pending_pods = [pod for pod in load.pods if _waits(pod)]
+    # Volumes on a node's own disk would be lost with the node: such a node is not idle.
+    busy = busy_by_disk | {pod["spec"].get("nodeName") for pod in load.pods if not stays(pod)}
     idle = [member for member in plan.members if member.role != MASTER and member.name not in busy]
-    kinds = [kind for shape in groups if (kind := _kind(shape, load.nodes, load.pods)) is not None]
-    new: list[_PlannedNode] = []
-    # The largest first: what is small fits beside it.
-    for pod in sorted(waiting, key=_size, reverse=True):
-        if not disks.claims_of(pod) & tied:
-            _place(pod, kinds, new)
-    # Where a node of the group has nothing to do already another one would help nobody.
+    node_shapes = [node_shape for shape in groups if (node_shape := _kind(shape, load.nodes, load.pods)) is not None]
+    new_nodes: list[_PlannedNode] = []
+    # The largest pods first: small ones fit beside them.
+    for pod in sorted(pending_pods, key=_size, reverse=True):
+        if not disks.claims_of(pod) & local_claims:
+            _place(pod, node_shapes, new_nodes)
+    # A group that has an idle node already needs no other one.
     ready = {node["metadata"]["name"] for node in load.nodes if _takes_work(node)}
-    sated = {member.group for member in idle if member.name in ready}
-    more = {shape.name: sum(each.kind.shape.name == shape.name for each in new) for shape in groups}
+    idle_groups = {member.group for member in idle if member.name in ready}
+    extra_nodes = {shape.name: sum(node.shape.group.name == shape.name for node in new_nodes) for shape in groups}
     return NodeDemand(
-        waiting=tuple(sorted(f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in waiting)),
-        more={name: count for name, count in more.items() if count and name not in sated},
-        held=frozenset(name for name, count in more.items() if count),
+        waiting=tuple(sorted(f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in pending_pods)),
+        more={name: count for name, count in extra_nodes.items() if count and name not in idle_groups},
+        held=frozenset(name for name, count in extra_nodes.items() if count),
         idle=frozenset(member.uuid for member in idle),
     )
 
 
 def _takes_work(node: Mapping[str, Any]) -> bool:
     conditions = node["status"].get("conditions") or ()
-    ready = any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
+    ready = any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
     return ready and not node["spec"].get("unschedulable")
 
 
 def _waits(pod: Mapping[str, Any]) -> bool:
-    """Whether the scheduler has found no node for it. What belongs to a node that is there waits for that one."""
+    """Whether the scheduler has found no node for the pod. A pod that belongs to an existing node does not count."""
     if pod["spec"].get("nodeName") or pod["metadata"].get("deletionTimestamp") or stays(pod):
         return False
-    said: Mapping[str, Any] = next(
-        (each for each in pod["status"].get("conditions") or () if each["type"] == "PodScheduled"), {}
+    condition: Mapping[str, Any] = next(
+        (condition for condition in pod["status"].get("conditions") or () if condition["type"] == "PodScheduled"), {}
     )
-    return said.get("status") == "False" and said.get("reason") == "Unschedulable"
+    return condition.get("status") == "False" and condition.get("reason") == "Unschedulable"
 
 
 def _size(pod: Mapping[str, Any]) -> tuple[float, float]:
-    wanted = _requests(pod)
-    return wanted.get("cpu", 0.0), wanted.get("memory", 0.0)
+    requests = _requests(pod)
+    return requests.get("cpu", 0.0), requests.get("memory", 0.0)
 
 
 def _kind(shape: GroupShape, nodes: Sequence[dict[str, Any]], pods: Iterable[dict[str, Any]]) -> _NodeShape | None:
-    """What the next node of that group would be; None where no node can tell."""
+    """Return the shape of the group's next node; None when there is no node to compare with."""
     workers = [node for node in nodes if "node-role.kubernetes.io/control-plane" not in _labels(node)]
-    own = [node for node in workers if _labels(node).get(GROUP_LABEL) == shape.name]
-    example = next(iter(own or workers or nodes), None)
+    group_nodes = [node for node in workers if _labels(node).get(GROUP_LABEL) == shape.name]
+    example = next(iter(group_nodes or workers or nodes), None)
     if example is None:
         return None
-    taken = [pod for pod in pods if pod["spec"].get("nodeName") == example["metadata"]["name"] and stays(pod)]
+    fixed_pods = [pod for pod in pods if pod["spec"].get("nodeName") == example["metadata"]["name"] and stays(pod)]
     room = amounts(example["status"]["allocatable"])
-    for pod in taken:
+    for pod in fixed_pods:
         room = less(room, _requests(pod))
-    if own:
+    if group_nodes:
         labels = {key: value for key, value in _labels(example).items() if key != disks.HOST}
-        taints = [each for each in example["spec"].get("taints") or () if not each["key"].startswith(_PASSING)]
+        taints = [taint for taint in example["spec"].get("taints") or () if not taint["key"].startswith(_PASSING)]
     else:
         labels, taints = {**shape.labels, GROUP_LABEL: shape.name}, list(shape.taints)
-    return _NodeShape(shape=shape, labels=labels, taints=taints, room=room)
+    return _NodeShape(group=shape, labels=labels, taints=taints, room=room)
 
 
-def _place(pod: Mapping[str, Any], kinds: Sequence[_NodeShape], new: list[_PlannedNode]) -> None:
-    """Find room for the pod on a node that is to be made anyway, or have one more made, if one can be."""
-    wanted = _requests(pod)
-    for each in new:
-        if _may_run(pod, each.kind) and within(wanted, each.left):
-            each.left = less(each.left, wanted)
+def _place(pod: Mapping[str, Any], node_shapes: Sequence[_NodeShape], new_nodes: list[_PlannedNode]) -> None:
+    """Place the pod on a new node that is planned already, or plan one more if the group may grow."""
+    requests = _requests(pod)
+    for node in new_nodes:
+        if _may_run(pod, node.shape) and within(requests, node.remaining):
+            node.remaining = less(node.remaining, requests)
             return
-    for kind in kinds:
-        made = sum(each.kind is kind for each in new)
-        if made < kind.shape.room and _may_run(pod, kind) and within(wanted, kind.room):
-            new.append(_PlannedNode(kind, less(kind.room, wanted)))
+    for node_shape in node_shapes:
+        new_count = sum(node.shape is node_shape for node in new_nodes)
+        if new_count < node_shape.group.room and _may_run(pod, node_shape) and within(requests, node_shape.room):
+            new_nodes.append(_PlannedNode(node_shape, less(node_shape.room, requests)))
             return
 
 
-def _may_run(pod: Mapping[str, Any], kind: _NodeShape) -> bool:
+def _may_run(pod: Mapping[str, Any], node_shape: _NodeShape) -> bool:
     spec = pod["spec"]
     selector: Mapping[str, str] = spec.get("nodeSelector") or {}
-    if any(kind.labels.get(key) != value for key, value in selector.items()):
+    if any(node_shape.labels.get(key) != value for key, value in selector.items()):
         return False
-    required = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(
+    node_selector = ((spec.get("affinity") or {}).get("nodeAffinity") or {}).get(
         "requiredDuringSchedulingIgnoredDuringExecution"
     )
-    if required is not None and not any(_meets(term, kind.labels) for term in required["nodeSelectorTerms"]):
+    if node_selector is not None and not any(
+        _meets(term, node_shape.labels) for term in node_selector["nodeSelectorTerms"]
+    ):
         return False
     tolerations: Sequence[Mapping[str, Any]] = spec.get("tolerations") or ()
-    keep_away = [taint for taint in kind.taints if taint.get("effect") in _KEEPS_AWAY]
-    return all(any(_tolerates(each, taint) for each in tolerations) for taint in keep_away)
+    blocking_taints = [taint for taint in node_shape.taints if taint.get("effect") in _KEEPS_AWAY]
+    return all(any(_tolerates(toleration, taint) for toleration in tolerations) for taint in blocking_taints)
 
 
 def _meets(term: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    """One that asks for fields of a node asks for one that is there already."""
-    return not term.get("matchFields") and all(_holds(each, labels) for each in term.get("matchExpressions") or ())
+    """Whether the labels match the term. A term with `matchFields` means an existing node and never matches."""
+    return not term.get("matchFields") and all(
+        _holds(expression, labels) for expression in term.get("matchExpressions") or ()
+    )
 
 
-def _holds(wanted: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
-    has, values = labels.get(wanted["key"]), wanted.get("values") or []
-    match wanted["operator"]:
+def _holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+    has, values = labels.get(expression["key"]), expression.get("values") or []
+    match expression["operator"]:
         case "In":
             return has in values
         case "NotIn":
@@ -166,16 +171,16 @@ def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, str]) -> bool:
 
 
 def _requests(pod: Mapping[str, Any]) -> dict[str, float]:
-    """What the pod asks of a node: its containers together, or the largest of those that run before them."""
+    """Return the pod's requests: the sum of its containers, or the largest of its init containers."""
 
-    def asked(container: Mapping[str, Any]) -> dict[str, float]:
+    def requests_of(container: Mapping[str, Any]) -> dict[str, float]:
         return amounts((container.get("resources") or {}).get("requests") or {})
 
     total: dict[str, float] = {"pods": 1.0}
     for container in pod["spec"].get("containers") or ():
-        total = plus(total, asked(container))
+        total = plus(total, requests_of(container))
     for container in pod["spec"].get("initContainers") or ():
-        total |= {key: max(value, total.get(key, 0.0)) for key, value in asked(container).items()}
+        total |= {key: max(value, total.get(key, 0.0)) for key, value in requests_of(container).items()}
     return plus(total, amounts(pod["spec"].get("overhead") or {}))
 
 

@@ -1,13 +1,13 @@
-"""Volumes that lie on the disk of one node: which claims are tied to it, and what is left when it is gone. Pure.
+"""Volumes on the disk of one node: the claims that are bound to the node, and what stays when it is gone. Pure.
 
-Neighbours: `demand`, which places pods, and `leftovers`, which clears away what removed nodes leave.
+Neighbours: `demand`, which places pods, and `leftovers`, which removes the volumes of removed nodes.
 """
 
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 HOST = "kubernetes.io/hostname"
-# By what a volume says on which node it lies.
+# The keys by which a volume names its node.
 _NAMES = frozenset({HOST, "metadata.name"})
 
 Claim = tuple[str, str]
@@ -15,30 +15,37 @@ Claim = tuple[str, str]
 
 
 def nodes_of(volume: Mapping[str, Any]) -> set[str] | None:
-    """The names of the nodes that the volume lies on; None for one that is tied to none."""
-    required = (volume["spec"].get("nodeAffinity") or {}).get("required")
-    if required is None:
+    """Return the names of the nodes that the volume is on; None for a volume that is not bound to a node."""
+    node_selector = (volume["spec"].get("nodeAffinity") or {}).get("required")
+    if node_selector is None:
         return None
     names: set[str] = set()
-    for term in required["nodeSelectorTerms"]:
-        named = [*(term.get("matchExpressions") or ()), *(term.get("matchFields") or ())]
-        names |= {name for each in named if each["key"] in _NAMES for name in each.get("values") or ()}
+    for term in node_selector["nodeSelectorTerms"]:
+        requirements = [*(term.get("matchExpressions") or ()), *(term.get("matchFields") or ())]
+        names |= {
+            name
+            for requirement in requirements
+            if requirement["key"] in _NAMES
+            for name in requirement.get("values") or ()
+        }
     return names
 
 
 def claim_of(volume: Mapping[str, Any]) -> Claim:
-    """The claim that has the volume."""
+    """Return the claim that is bound to the volume."""
     claim = volume["spec"].get("claimRef") or {}
     return claim.get("namespace", ""), claim.get("name", "")
 
 
 def claims_of(pod: Mapping[str, Any]) -> set[Claim]:
-    """The claims that the pod mounts."""
+    """Return the claims that the pod mounts."""
     volumes = pod["spec"].get("volumes") or ()
-    named = (each["persistentVolumeClaim"]["claimName"] for each in volumes if each.get("persistentVolumeClaim"))
-    return {(pod["metadata"]["namespace"], name) for name in named}
+    claim_names = (
+        volume["persistentVolumeClaim"]["claimName"] for volume in volumes if volume.get("persistentVolumeClaim")
+    )
+    return {(pod["metadata"]["namespace"], name) for name in claim_names}
 
 
 def lost(volumes: Iterable[Mapping[str, Any]], present: Collection[str]) -> list[Mapping[str, Any]]:
-    """The volumes that lay on nodes of which none is there any more."""
+    """Return the volumes that were only on nodes that do not exist any more."""
     return [volume for volume in volumes if (names := nodes_of(volume)) and not names & set(present)]

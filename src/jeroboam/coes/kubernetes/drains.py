@@ -1,6 +1,6 @@
-"""Moving the pods of a node away, and telling which ones stay and why.
+"""Draining a node: its pods are evicted, and those that stay are reported with the reason.
 
-Neighbours: the COE, which decides when; `fleet`, which asks the API.
+Neighbours: the COE, which decides when; `node_ops`, which uses the API.
 """
 
 import asyncio
@@ -11,54 +11,54 @@ from jeroboam.coes.kubernetes.node_ops import POLL_SECONDS, KubernetesNode, Node
 from jeroboam.domain.progress import Progress, list_some
 from jeroboam.kit.clock import Clock, DeadlineExceeded, within
 
-# Several nodes are drained at once, and the API has others to serve.
+# Several nodes are drained at once, and the API serves others too.
 _AT_ONCE = 8
 _GOING = "has not ended yet"
 
 
-async def empty(nodes: NodeOps, node: KubernetesNode, *, seconds: float, clock: Clock, progress: Progress) -> None:
-    """Move the node's pods away, as far as disruption budgets let them go and time reaches.
+async def empty(ops: NodeOps, node: KubernetesNode, *, seconds: float, clock: Clock, progress: Progress) -> None:
+    """Evict the node's pods, as far as disruption budgets and time allow.
 
-    Pods that are left when time is up go down with the node; that is noted, with what kept them. An API that is slow
-    to answer makes it no longer.
+    Pods that remain when time is up go down with the node; that is noted, with the reason. A slow API does not extend
+    the time.
     """
-    left: dict[str, str] = {}
+    remaining: dict[str, str] = {}
     try:
-        await within(clock, seconds, _move_away(nodes, node, left, clock, progress))
+        await within(clock, seconds, _move_away(ops, node, remaining, clock, progress))
     except DeadlineExceeded:
-        kept = " without an answer to what runs on it"
-        if left:
-            kept = f" with pods on it: {list_some(list(left.values()))}"
-        progress.note(f"Node {node.name} is taken down after {seconds:g} seconds{kept}.")
+        suffix = " without an answer to what runs on it"
+        if remaining:
+            suffix = f" with pods on it: {list_some(list(remaining.values()))}"
+        progress.note(f"Node {node.name} is taken down after {seconds:g} seconds{suffix}.")
 
 
 async def _move_away(
-    nodes: NodeOps, node: KubernetesNode, left: dict[str, str], clock: Clock, progress: Progress
+    ops: NodeOps, node: KubernetesNode, remaining: dict[str, str], clock: Clock, progress: Progress
 ) -> None:
-    """Ask its pods to go until none is there; `left` has what is waited for, by pod."""
+    """Evict its pods until none remains; `remaining` holds what the drain waits for, by pod."""
     slots = asyncio.Semaphore(_AT_ONCE)
 
     async def ask(pod: Mapping[str, Any]) -> None:
         async with slots:
-            left[_name(pod)] = f"{_name(pod)} {await _ask_to_go(nodes, pod)}"
-            progress.wait_for(list(left.values()))
+            remaining[_name(pod)] = f"{_name(pod)} {await _ask_to_go(ops, pod)}"
+            progress.wait_for(list(remaining.values()))
 
-    while pods := await nodes.movable(node):
+    while pods := await ops.movable(node):
         names = [_name(pod) for pod in pods]
-        known = {name: left.get(name, f"{name} {_GOING}") for name in names}
-        left.clear()
-        left.update(known)
+        still_there = {name: remaining.get(name, f"{name} {_GOING}") for name in names}
+        remaining.clear()
+        remaining.update(still_there)
         await asyncio.gather(*map(ask, pods))
         await clock.sleep(POLL_SECONDS)
-    left.clear()
+    remaining.clear()
     progress.wait_for(())
 
 
-async def _ask_to_go(nodes: NodeOps, pod: Mapping[str, Any]) -> str:
-    """Have the pod evicted unless it is on its way; what is waited for."""
+async def _ask_to_go(ops: NodeOps, pod: Mapping[str, Any]) -> str:
+    """Evict the pod unless it is terminating; return what the drain waits for."""
     if is_going(pod):
         return _GOING
-    return await nodes.evict(pod) or _GOING
+    return await ops.evict(pod) or _GOING
 
 
 def _name(pod: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
-"""Values of options that a program of Kubernetes starts with: of the right kind, and in the bounds that it has.
+"""Validation of option values of Kubernetes' programs: their type and their bounds.
 
-A program that is given another one ends at once, and a cluster would wait for it until its deadline. The bounds are
+A program exits at once when a value is wrong, and the cluster would wait for it until its deadline. The bounds are
 those of the programs' own validation. Neighbours: `flags`, which knows the options.
 """
 
@@ -63,7 +63,7 @@ _NETWORK = r"\d{1,3}(\.\d{1,3}){3}/\d{1,2}"
 
 
 def _list(item: str) -> str:
-    """One or more of them, with commas."""
+    """Return a pattern for one or more items with commas between them."""
     return f"{item}(,{item})*"
 
 
@@ -100,20 +100,20 @@ _FORMS = {
 }
 _VERSIONS = frozenset({"emulated-version", "min-compatibility-version"})
 _VERSION = re.compile(r"(?:kube=)?1\.([0-9]{1,3})", re.ASCII)
-# A program plays those before it, as far back as this.
+# How many minor versions back a program can emulate.
 _EMULATED_MINORS = 3
 OLDEST, NEWEST = 35, 36
-"""The minor versions that there are node images for."""
+"""The oldest and the newest minor version with a node image."""
 _TAG = re.compile(r"v1\.([0-9]{1,3})\.[0-9]+", re.ASCII)
 
 
 def reason(name: str, value: str, kind: str, tag: str | None) -> str:
-    """Why a program of the version with that tag (None: any that there is) does not start so; empty when it does."""
+    """Return why a program of version `tag` (None: any version) rejects the value; empty when it accepts it."""
     if name in _CHOICES and value not in _CHOICES[name]:
         return f"this option has to be one of: {', '.join(_CHOICES[name])}."
-    expected, words = _FORMS.get(name) or _VALUES.get(kind, (r".+", "something"))
-    if not re.fullmatch(expected, value, re.ASCII):
-        return f"the value of this option has to be {words}."
+    pattern, description = _FORMS.get(name) or _VALUES.get(kind, (r".+", "something"))
+    if not re.fullmatch(pattern, value, re.ASCII):
+        return f"the value of this option has to be {description}."
     if kind in _NUMBERS:
         low, high = _BOUNDS.get(name, (1 if name.startswith("concurrent-") else 0, _MOST))
         if not low <= float(value) <= high:
@@ -124,7 +124,7 @@ def reason(name: str, value: str, kind: str, tag: str | None) -> str:
 
 
 def together_reason(options: dict[str, str]) -> str:
-    """Why a kubelet does not start with all of these; empty when it does."""
+    """Return why a kubelet rejects these options together; empty when it accepts them."""
     high, low = (float(options.get(f"image-gc-{which}-threshold", at)) for which, at in (("high", 100), ("low", 80)))
     if low >= high:
         return f"image-gc-low-threshold ({low:g}) has to be less than image-gc-high-threshold ({high:g})."
@@ -136,10 +136,10 @@ def together_reason(options: dict[str, str]) -> str:
 
 
 def _version_reason(value: str, tag: str | None) -> str:
-    found = [_VERSION.fullmatch(word) for word in value.split(",")]
-    named = _TAG.fullmatch(tag or "")
-    oldest, newest = (int(named[1]), int(named[1])) if named else (OLDEST, NEWEST)
+    matches = [_VERSION.fullmatch(word) for word in value.split(",")]
+    tag_match = _TAG.fullmatch(tag or "")
+    oldest, newest = (int(tag_match[1]), int(tag_match[1])) if tag_match else (OLDEST, NEWEST)
     first = oldest - _EMULATED_MINORS
-    if any(match is None or not first <= int(match[1]) <= newest for match in found):
+    if any(match is None or not first <= int(match[1]) <= newest for match in matches):
         return f"the value of this option has to be a version from 1.{first} to 1.{newest}."
     return ""

@@ -1,9 +1,9 @@
-"""Options that users set on Kubernetes' own programs, as `--a=b --c=d` in a label: which there are, and which are ours.
+"""Options that users set on Kubernetes' own programs, as `--a=b --c=d` in a label: their parsing and validation.
 
-A program that is given an option that it does not know ends at once, and a cluster would wait for it until its
-deadline. So names are checked against `flags.toml`, which was asked of the programs, and values by `flag_values`.
-What would cut the cluster off from itself or undo its safety is refused, with the reason. Neighbours: `components` and
-`boot`, which hand them on; `options`, whose `check` asks.
+A program exits at once when it does not know an option, and the cluster would wait for it until its deadline. So names
+are checked against `flags.toml`, which was generated from the programs, and values by `flag_values`. Options that would
+break the cluster or its security are refused, with the reason. Neighbours: `components`, which writes the options into
+configuration; `options`, whose `check` calls this.
 """
 
 import functools
@@ -22,7 +22,7 @@ SCHEDULER = "kubescheduler_options"
 CONTROLLER_MANAGER = "kubecontroller_options"
 PROXY = "kubeproxy_options"
 ADMISSION = "admission_control_list"
-"""Admission plugins of the API server, with commas, beside those that it has anyway."""
+"""Admission plugins of the API server, with commas, besides its default ones."""
 
 _PROGRAMS = {
     KUBELET: "kubelet",
@@ -32,10 +32,10 @@ _PROGRAMS = {
 }
 _FLAG = re.compile(r"--([A-Za-z0-9][A-Za-z0-9-]*)(?:=(.*))?", re.DOTALL)
 
-# What is not for users to set, and why; the first that fits counts.
+# Options that users may not set, with the reason; the first match counts.
 _OWNED = tuple(
-    (re.compile(names), why)
-    for names, why in (
+    (re.compile(names), reason)
+    for names, reason in (
         (r"help|version|runonce|exit-on-lock-contention|write-config-to", "it ends the program"),
         (r"oidc-.*", "the labels oidc_issuer_url, oidc_client_id and their kin say that"),
         (r"audit-log-max.*", "the labels audit_log_maxage, audit_log_maxbackup and audit_log_maxsize say that"),
@@ -77,14 +77,14 @@ _REASONS = {
 }
 _GATES = "feature-gates"
 _VERSION = "kube_tag"
-# Each would keep the cluster from coming up.
+# With any of these the cluster would not come up.
 _PLUGINS = {
     "AlwaysDeny": "it lets nothing be made",
     "AlwaysPullImages": "images that nodes bring along come from no registry",
     "EventRateLimit": "it wants a file that nodes do not have",
     "ImagePolicyWebhook": "it wants a file that nodes do not have",
 }
-# kube-proxy reads a file, which wins over its options: what each of them is called there.
+# kube-proxy's configuration file overrides its options: the field of the file for each option.
 _PROXY = {
     "config-sync-period": ("duration", ("configSyncPeriod",)),
     "feature-gates": ("mapStringBool", ("featureGates",)),
@@ -101,7 +101,7 @@ _PROXY = {
 
 
 def check(labels: Mapping[str, str]) -> None:
-    """Raise `Invalid` for options that a program does not know, that are not for users to set, or cannot be."""
+    """Raise `Invalid` for options that a program does not know, that users may not set, or with bad values."""
     for label in _PROGRAMS:
         of(label, labels)
     proxy(labels)
@@ -109,32 +109,32 @@ def check(labels: Mapping[str, str]) -> None:
 
 
 def of(label: str, labels: Mapping[str, str]) -> list[tuple[str, str]]:
-    """The options that this label sets, without dashes, each with its value. Raises `Invalid` as `check` does."""
+    """Return the label's options as pairs of name (without dashes) and value. Raises `Invalid` as `check` does."""
     kinds = _known()[_PROGRAMS[label]]
-    found = _split(label, labels.get(label, ""))
-    for name, value in found:
+    options = _split(label, labels.get(label, ""))
+    for name, value in options:
         if name not in kinds:
             raise bad_label(label, f"--{name}", f"{_PROGRAMS[label]} has no such option.")
-        for names, why in _OWNED:
+        for names, reason in _OWNED:
             if names.fullmatch(name):
-                if why:
-                    raise bad_label(label, f"--{name}", f"this option cannot be set: {_REASONS.get(why, why)}.")
+                if reason:
+                    raise bad_label(label, f"--{name}", f"this option cannot be set: {_REASONS.get(reason, reason)}.")
                 break
         _check_value(label, name, value, kinds[name], labels.get(_VERSION))
         if name == _GATES:
             _check_gates(label, value)
-    if label == KUBELET and (why := flag_values.together_reason(dict(found))):
-        raise bad_label(label, labels.get(label, ""), why)
-    return found
+    if label == KUBELET and (reason := flag_values.together_reason(dict(options))):
+        raise bad_label(label, labels.get(label, ""), reason)
+    return options
 
 
 def proxy(labels: Mapping[str, str]) -> dict[str, object]:
-    """What the options of kube-proxy mean in its configuration file. Raises `Invalid` as `check` does."""
+    """Return kube-proxy's options as fields of its configuration file. Raises `Invalid` as `check` does."""
     config: dict[str, object] = {}
     for name, value in _split(PROXY, labels.get(PROXY, "")):
         if name not in _PROXY:
-            can = ", ".join(f"--{each}" for each in _PROXY)
-            raise bad_label(PROXY, f"--{name}", f"of the options of kube-proxy these alone can be set: {can}.")
+            names = ", ".join(f"--{option}" for option in _PROXY)
+            raise bad_label(PROXY, f"--{name}", f"of the options of kube-proxy these alone can be set: {names}.")
         kind, (*above, last) = _PROXY[name]
         _check_value(PROXY, name, value, kind, None)
         if name == _GATES:
@@ -150,19 +150,19 @@ def proxy(labels: Mapping[str, str]) -> dict[str, object]:
 
 
 def admission(labels: Mapping[str, str]) -> list[str]:
-    """The admission plugins that the API server runs beside its own. Raises `Invalid` for one that it has not."""
-    wanted = [word.strip() for word in labels.get(ADMISSION, "").split(",") if word.strip()]
-    for name in wanted:
+    """Return the admission plugins besides the default ones. Raises `Invalid` for an unknown plugin."""
+    plugins = [word.strip() for word in labels.get(ADMISSION, "").split(",") if word.strip()]
+    for name in plugins:
         if name not in _known()["admission"]:
             raise bad_label(ADMISSION, name, "the API server has no such admission plugin.")
         if name in _PLUGINS:
             raise bad_label(ADMISSION, name, f"no cluster comes up with this plugin: {_PLUGINS[name]}.")
-    return list(dict.fromkeys(["NodeRestriction", *wanted]))
+    return list(dict.fromkeys(["NodeRestriction", *plugins]))
 
 
-def words(found: Sequence[tuple[str, str]]) -> list[str]:
-    """Options as words of a command line."""
-    return [f"--{name}={value}" for name, value in found]
+def words(options: Sequence[tuple[str, str]]) -> list[str]:
+    """Return options as arguments of a command line."""
+    return [f"--{name}={value}" for name, value in options]
 
 
 def _split(label: str, text: str) -> list[tuple[str, str]]:
@@ -170,19 +170,19 @@ def _split(label: str, text: str) -> list[tuple[str, str]]:
         parts = shlex.split(text)
     except ValueError as error:
         raise bad_label(label, text, "a quote in it is not closed.") from error
-    found = {}
+    options = {}
     for part in parts:
         match = _FLAG.fullmatch(part)
         if match is None or not part.isprintable():
             raise bad_label(label, part, "it has to be options such as --name=value, with spaces between them.")
-        found[match[1]] = "true" if match[2] is None else match[2]
-    return list(found.items())
+        options[match[1]] = "true" if match[2] is None else match[2]
+    return list(options.items())
 
 
 def _check_value(label: str, name: str, value: str, kind: str, tag: str | None) -> None:
-    why = flag_values.reason(name, value, "mapStringBool" if name == _GATES else kind, tag)
-    if why:
-        raise bad_label(label, f"--{name}={value}", why)
+    reason = flag_values.reason(name, value, "mapStringBool" if name == _GATES else kind, tag)
+    if reason:
+        raise bad_label(label, f"--{name}={value}", reason)
 
 
 def _check_gates(label: str, value: str) -> None:
@@ -192,7 +192,7 @@ def _check_gates(label: str, value: str) -> None:
 
 
 def _plain(kind: str, value: str) -> object:
-    """A value as a configuration file has it."""
+    """Return the value as a configuration file has it."""
     if kind == "int":
         return int(value)
     if kind == "bool":
@@ -200,13 +200,13 @@ def _plain(kind: str, value: str) -> object:
     if kind == "strings":
         return value.split(",")
     if kind == "mapStringBool":
-        return {key: said == "true" for key, _, said in (word.partition("=") for word in value.split(","))}
+        return {key: setting == "true" for key, _, setting in (word.partition("=") for word in value.split(","))}
     return value
 
 
 @functools.cache
 def _known() -> Mapping[str, Mapping[str, str]]:
-    """By program, what each of its options takes; feature gates and admission plugins are there by name, too."""
+    """Return the type of each option by program and name; feature gates and admission plugins are listed too."""
     table = tomllib.loads((files(__package__) / "flags.toml").read_text())
     return {
         program: {name: kind for kind, names in kinds.items() for name in names.split()}

@@ -1,32 +1,32 @@
-"""What a Kubernetes node says of its own health beside that it is ready: since when it is not, what it runs short of.
+"""The health of a Kubernetes node: the time of its last transition, and its resource pressure.
 
-Neighbours: `fleet`, which asks for nodes, and `seen`, which shows this as the cluster's health.
+Neighbours: `node_ops`, which reads nodes, and `observe`, which shows this as the cluster's health.
 """
 
 import datetime as dt
 from collections.abc import Mapping
 from typing import Any
 
-# What a node can run short of: a condition of these that is true is bad news.
+# Conditions that mean a shortage when they are true.
 _SHORTAGES = ("DiskPressure", "MemoryPressure", "PIDPressure")
 
 
-def changed_at(shown: Mapping[str, Any]) -> dt.datetime | None:
-    """When the node last became ready, or not ready; None for one that has not said anything yet."""
-    ready = next((each for each in _conditions(shown) if each["type"] == "Ready"), {})
-    said = ready.get("lastTransitionTime")
-    return dt.datetime.fromisoformat(said) if said else None
+def changed_at(node: Mapping[str, Any]) -> dt.datetime | None:
+    """Return when the node last became ready or not ready; None for a node that has not reported yet."""
+    ready = next((condition for condition in _conditions(node) if condition["type"] == "Ready"), {})
+    timestamp = ready.get("lastTransitionTime")
+    return dt.datetime.fromisoformat(timestamp) if timestamp else None
 
 
-def shortages(shown: Mapping[str, Any]) -> dict[str, str]:
-    """What the node runs short of, with its word on that."""
+def shortages(node: Mapping[str, Any]) -> dict[str, str]:
+    """Return the node's shortages by condition type, with the node's message."""
     return {
-        each["type"]: each.get("message") or each.get("reason") or "True"
-        for each in _conditions(shown)
-        if each["type"] in _SHORTAGES and each["status"] == "True"
+        condition["type"]: condition.get("message") or condition.get("reason") or "True"
+        for condition in _conditions(node)
+        if condition["type"] in _SHORTAGES and condition["status"] == "True"
     }
 
 
-def _conditions(shown: Mapping[str, Any]) -> list[Mapping[str, str]]:
-    found: list[Mapping[str, str]] = shown["status"].get("conditions") or []
-    return found
+def _conditions(node: Mapping[str, Any]) -> list[Mapping[str, str]]:
+    conditions: list[Mapping[str, str]] = node["status"].get("conditions") or []
+    return conditions

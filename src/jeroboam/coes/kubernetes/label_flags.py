@@ -1,14 +1,14 @@
-"""Labels that say yes or no. Neighbours: every module here that reads labels."""
+"""Boolean labels. Neighbours: every module here that reads labels."""
 
 from jeroboam.domain.booleans import read_flag
 from jeroboam.domain.errors import bad_label
 
 
 def flag(name: str, value: str | None) -> bool:
-    """A label that says yes or no; without it, no. Raises `Invalid` for another word."""
+    """Return the value of a boolean label; False without it. Raises `Invalid` for another value."""
     if value is None:
         return False
-    found = read_flag(value)
-    if found is None:
+    is_set = read_flag(value)
+    if is_set is None:
         raise bad_label(name, value, "it has to be true or false.")
-    return found
+    return is_set

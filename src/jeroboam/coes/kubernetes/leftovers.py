@@ -1,8 +1,8 @@
-"""What a cluster has of nodes that are gone: volumes that lay on their disks, and pods that wait for such a volume.
+"""What removed nodes leave in a cluster: volumes that were on their disks, and pods that wait for such a volume.
 
-A volume that nobody claims any more goes; its provisioner would look for the node for ever. One that is claimed stays
-until its user gives it up, and the cluster's health says who waits for it. Neighbours: the COE, which asks; `disks`,
-which reads volumes.
+A volume without a claim is removed, because its provisioner would look for the node for ever. A volume with a claim
+stays until its user deletes the claim, and the cluster's health shows the pods that wait for it. Neighbours: the COE,
+which calls; `disks`, which reads volumes.
 """
 
 import asyncio
@@ -23,79 +23,80 @@ _PROVISIONER = "rancher.io/local-path"
 _PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 _UNCLAIMED = frozenset({"Released", "Failed"})
 _OVER = frozenset({"Succeeded", "Failed"})
-# A health that named every one of thousands would help nobody.
+# The health shows this many names; there may be thousands.
 _NAMED = 5
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GoneNodeObjects:
-    """What was found."""
+    """What removed nodes have left."""
 
     nodes: frozenset[str] = frozenset()
-    """Names of nodes that are gone and of which something is left that can go too."""
+    """Names of removed nodes with objects that can be removed too."""
     waiting: Mapping[str, str] = field(default_factory=dict)
-    """Pods by namespace and name, each with what it waits for."""
+    """What pods wait for, by their namespace and name."""
 
     def reason(self) -> str:
-        """What users of the cluster have to know; empty when nobody waits."""
-        told = [f"pod {name} waits for {what}" for name, what in sorted(self.waiting.items())]
-        return list_some(told, most=_NAMED)
+        """Return the text for users of the cluster; empty when no pod waits."""
+        pod_reasons = [f"pod {name} waits for {reason}" for name, reason in sorted(self.waiting.items())]
+        return list_some(pod_reasons, most=_NAMED)
 
 
 async def find(api: KubernetesApi, present: Collection[str]) -> GoneNodeObjects:
-    """What is left of nodes that are not among these."""
+    """Find what nodes have left that are not in `present`."""
     volumes = (await api.get(_VOLUMES, "asking the cluster for its volumes"))["items"]
-    lost = disks.lost(volumes, present)
-    if not lost:
+    lost_volumes = disks.lost(volumes, present)
+    if not lost_volumes:
         return GoneNodeObjects()
     pods = (await api.get(_PODS, "asking the cluster for its pods"))["items"]
     return GoneNodeObjects(
-        nodes=frozenset(name for volume in lost if _may_go(volume) for name in disks.nodes_of(volume) or ()),
-        waiting=_waiting(lost, pods),
+        nodes=frozenset(name for volume in lost_volumes if _may_go(volume) for name in disks.nodes_of(volume) or ()),
+        waiting=_waiting(lost_volumes, pods),
     )
 
 
 async def clear(api: KubernetesApi, names: Collection[str], present: Collection[str]) -> None:
-    """Remove what is left of nodes with these names, as far as they are not present and nobody claims it."""
+    """Remove what the named nodes have left, if they are not present and no claim uses it."""
     volumes = (await api.get(_VOLUMES, "asking the cluster for its volumes"))["items"]
-    going = [volume for volume in disks.lost(volumes, present) if _may_go(volume)]
-    going = [volume for volume in going if (disks.nodes_of(volume) or set()) & set(names)]
-    await asyncio.gather(*(_remove(api, volume["metadata"]["name"]) for volume in going))
-    if going:
+    removable = [volume for volume in disks.lost(volumes, present) if _may_go(volume)]
+    removable = [volume for volume in removable if (disks.nodes_of(volume) or set()) & set(names)]
+    await asyncio.gather(*(_remove(api, volume["metadata"]["name"]) for volume in removable))
+    if removable:
         helpers = (await api.get(_HELPERS, f"asking for the pods of {_OWN}"))["items"]
-        tied = [pod["metadata"]["name"] for pod in helpers if pod["spec"].get("nodeName") in names]
+        helper_names = [pod["metadata"]["name"] for pod in helpers if pod["spec"].get("nodeName") in names]
         await asyncio.gather(
-            *(api.delete(f"{_HELPERS}/{each}?gracePeriodSeconds=0", f"removing {each}") for each in tied)
+            *(api.delete(f"{_HELPERS}/{name}?gracePeriodSeconds=0", f"removing {name}") for name in helper_names)
         )
 
 
 async def _remove(api: KubernetesApi, name: str) -> None:
-    doing = f"removing volume {name}, whose node is gone"
-    # Its provisioner would hold it until it has cleared the folder, which went with the node.
+    action = f"removing volume {name}, whose node is gone"
+    # The provisioner's finalizer would keep the volume until its folder is cleared, which is gone with the node.
     with suppress(ObjectNotFound):
-        await api.patch(f"{_VOLUMES}/{name}", {"metadata": {"finalizers": None}}, doing)
-    await api.delete(f"{_VOLUMES}/{name}", doing)
+        await api.patch(f"{_VOLUMES}/{name}", {"metadata": {"finalizers": None}}, action)
+    await api.delete(f"{_VOLUMES}/{name}", action)
 
 
 def _may_go(volume: Mapping[str, Any]) -> bool:
-    """Whether it is one of ours that nobody claims and that nobody wants kept."""
+    """Whether the volume is of our provisioner, has no claim and is not to be retained."""
     notes = volume["metadata"].get("annotations") or {}
     ours = notes.get(_PROVISIONED_BY) == _PROVISIONER
-    unclaimed = (volume.get("status") or {}).get("phase") in _UNCLAIMED
-    return ours and unclaimed and volume["spec"].get("persistentVolumeReclaimPolicy") == "Delete"
+    is_unclaimed = (volume.get("status") or {}).get("phase") in _UNCLAIMED
+    return ours and is_unclaimed and volume["spec"].get("persistentVolumeReclaimPolicy") == "Delete"
 
 
-def _waiting(lost: Collection[Mapping[str, Any]], pods: Collection[Mapping[str, Any]]) -> dict[str, str]:
-    tied = {disks.claim_of(volume): volume for volume in lost}
-    found = {}
+def _waiting(lost_volumes: Collection[Mapping[str, Any]], pods: Collection[Mapping[str, Any]]) -> dict[str, str]:
+    volumes_by_claim = {disks.claim_of(volume): volume for volume in lost_volumes}
+    reasons = {}
     for pod in pods:
         meta, is_placed = pod["metadata"], bool(pod["spec"].get("nodeName"))
         if is_placed or meta.get("deletionTimestamp") or pod["status"].get("phase") in _OVER:
             continue
-        for claim in sorted(disks.claims_of(pod) & tied.keys()):
-            nodes = ", ".join(sorted(disks.nodes_of(tied[claim]) or ()))
-            found[f"{meta['namespace']}/{meta['name']}"] = (
-                f"volume {tied[claim]['metadata']['name']} of claim {'/'.join(claim)}, which lay on node {nodes} "
+        for claim in sorted(disks.claims_of(pod) & volumes_by_claim.keys()):
+            volume = volumes_by_claim[claim]
+            nodes = ", ".join(sorted(disks.nodes_of(volume) or ()))
+            reasons[f"{meta['namespace']}/{meta['name']}"] = (
+                f"volume {volume['metadata']['name']} of claim {'/'.join(claim)}, which lay on node {nodes} "
                 "that is gone: delete the claim and the pod to have another one made"
             )
-    return found
+    return reasons

@@ -1,10 +1,9 @@
-"""Pods, services and replication controllers of users inside a Kubernetes cluster: what the API of 2015 makes there.
+"""Pods, services and replication controllers that the 2015 API creates inside a Kubernetes cluster.
 
-They lie in the namespace `default`, as they did in 2015, under the names in their manifests. Which object is whose is
-told by a label with our uuid that we have set ourselves, never by names: what somebody else made under the same name,
-or with such a label, is left alone. An object is
-made by a create, which cannot take another's for its own, and changed by a server-side apply, which leaves the fields
-of others alone. Neighbours: the COE, which has one.
+They are in the namespace `default`, as in 2015, under the names in their manifests. An object is ours when it has a
+label with our uuid that we have set ourselves; its name does not count. Objects of others with the same name or label
+are not touched. An object is created with a create request, which cannot overwrite another one, and changed with a
+server-side apply, which keeps the fields of others. Neighbours: the COE, which has one.
 """
 
 import asyncio
@@ -27,13 +26,13 @@ _PLURALS = {
     BayManifestKind.SERVICE: "services",
     BayManifestKind.RC: "replicationcontrollers",
 }
-# A word that Kubernetes does not know is an error of whoever wrote it, and not left out in silence.
+# An unknown field is an error and is not dropped silently.
 _STRICT = "&fieldValidation=Strict"
 _TRIAL = "&dryRun=All"
-# For so long one call waits for an object that goes away.
+# How long one call waits for an object that is being deleted.
 _GOING_SECONDS = 3.0
 _POLL_SECONDS = 0.2
-# What a container waits for on its usual way.
+# Reasons for waiting that are normal while a container starts.
 _USUAL = frozenset({"ContainerCreating", "PodInitializing"})
 _LONGEST_WORDS = 500
 
@@ -42,7 +41,7 @@ _S = BayManifestStatus
 
 @final
 class KubernetesManifests(ManifestClient):
-    """The contract `Manifests` for Kubernetes."""
+    """The contract `ManifestClient` for Kubernetes."""
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
@@ -57,19 +56,19 @@ class KubernetesManifests(ManifestClient):
 
     async def look(self, plan: CoePlan) -> Mapping[str, ManifestState]:
         async with speaking_to(plan, self._clock) as api:
-            found = await _labelled(api, LABEL)
-        return {each["metadata"]["labels"][LABEL]: _seen(kind, each) for kind, each in found}
+            resources = await _labelled(api, LABEL)
+        return {item["metadata"]["labels"][LABEL]: _seen(kind, item) for kind, item in resources}
 
     async def owned(self, plan: CoePlan) -> Sequence[str]:
         return list(await self.look(plan))
 
     async def remove(self, plan: CoePlan, uuid: str) -> None:
         async with speaking_to(plan, self._clock) as api:
-            until = self._clock.monotonic() + _GOING_SECONDS
-            while found := await _labelled(api, f"{LABEL}%3D{uuid}"):
-                await asyncio.gather(*(_delete(api, kind, each) for kind, each in found if not _is_going(each)))
-                if self._clock.monotonic() >= until:
-                    names = ", ".join(f"{CALLED[kind]} {each['metadata']['name']}" for kind, each in found)
+            deadline = self._clock.monotonic() + _GOING_SECONDS
+            while resources := await _labelled(api, f"{LABEL}%3D{uuid}"):
+                await asyncio.gather(*(_delete(api, kind, item) for kind, item in resources if not _is_going(item)))
+                if self._clock.monotonic() >= deadline:
+                    names = ", ".join(f"{CALLED[kind]} {item['metadata']['name']}" for kind, item in resources)
                     raise Temporary(f"the cluster is still ending {names}")
                 await self._clock.sleep(_POLL_SECONDS)
 
@@ -80,23 +79,23 @@ def _path(kind: BayManifestKind, name: str = "") -> str:
 
 
 async def _labelled(api: KubernetesApi, selector: str) -> list[tuple[BayManifestKind, dict[str, Any]]]:
-    """The objects of all three kinds with that label."""
+    """Return our objects of all three kinds that match the label selector."""
 
-    async def one(kind: BayManifestKind) -> list[tuple[BayManifestKind, dict[str, Any]]]:
+    async def list_kind(kind: BayManifestKind) -> list[tuple[BayManifestKind, dict[str, Any]]]:
         path = f"{_path(kind)}?labelSelector={selector}"
-        listed = await api.get(path, f"asking the cluster for its {_PLURALS[kind]}")
-        return [(kind, found) for found in listed["items"] if _is_marked(found)]
+        answer = await api.get(path, f"asking the cluster for its {_PLURALS[kind]}")
+        return [(kind, item) for item in answer["items"] if _is_marked(item)]
 
-    return [each for found in await asyncio.gather(*map(one, _PLURALS)) for each in found]
+    return [entry for entries in await asyncio.gather(*map(list_kind, _PLURALS)) for entry in entries]
 
 
-def _is_marked(found: Mapping[str, Any]) -> bool:
-    """Whether it was we who gave the object its label: the API keeps account of who set which field.
+def _is_marked(resource: Mapping[str, Any]) -> bool:
+    """Whether we have set the object's label: the API records which manager set which field.
 
-    That keeps what was copied with its labels apart. It is no proof against an administrator of the cluster, who can
-    name himself as he likes, and has every right over these objects anyway.
+    So objects that somebody copied with their labels are not taken for ours. It does not protect against an
+    administrator of the cluster, who can use any manager name, and who may change these objects anyway.
     """
-    for entry in found["metadata"].get("managedFields") or ():
+    for entry in resource["metadata"].get("managedFields") or ():
         fields = (entry.get("fieldsV1") or {}).get("f:metadata") or {}
         if entry.get("manager") == MANAGER and f"f:{LABEL}" in (fields.get("f:labels") or {}):
             return True
@@ -104,25 +103,25 @@ def _is_marked(found: Mapping[str, Any]) -> bool:
 
 
 async def _had(api: KubernetesApi, want: DesiredManifest, trial: str = "") -> dict[str, Any]:
-    """Make it, or change the one that is there; the object. With the word for a trial nothing is kept of it."""
-    called = f"{CALLED[want.kind]} {want.name}"
+    """Create or update the object and return it. With `trial` (dry run) nothing is stored."""
+    title = f"{CALLED[want.kind]} {want.name}"
     path = _path(want.kind, want.name)
     try:
-        found = await api.get(path, f"looking for {called}")
+        resource = await api.get(path, f"looking for {title}")
     except ObjectNotFound:
-        found = None
+        resource = None
     try:
-        if found is None:
+        if resource is None:
             query = f"{_path(want.kind)}?fieldManager={MANAGER}{_STRICT}{trial}"
-            return await api.post(query, _body(want), f"making {called}")
-        if (found["metadata"].get("labels") or {}).get(LABEL) != want.uuid or not _is_marked(found):
-            raise Permanent(f"there is another {called} in the cluster, which was not made here")
-        if _is_going(found):
-            raise Temporary(f"the former {called} is still on its way out of the cluster")
-        # The one that was found and no other: somebody may put another in its place at any moment.
-        body = _body(want, uid=found["metadata"]["uid"])
-        await _own(api, path, found, f"changing {called}")
-        return await api.apply(path, body, f"changing {called}", also=_STRICT + trial)
+            return await api.post(query, _body(want), f"making {title}")
+        if (resource["metadata"].get("labels") or {}).get(LABEL) != want.uuid or not _is_marked(resource):
+            raise Permanent(f"there is another {title} in the cluster, which was not made here")
+        if _is_going(resource):
+            raise Temporary(f"the former {title} is still on its way out of the cluster")
+        # The uid makes sure that this object is changed, even if somebody replaces it at this moment.
+        body = _body(want, uid=resource["metadata"]["uid"])
+        await _own(api, path, resource, f"changing {title}")
+        return await api.apply(path, body, f"changing {title}", also=_STRICT + trial)
     except Permanent as error:
         raise Permanent(_words(error.reason)) from error
 
@@ -136,100 +135,104 @@ def _body(want: DesiredManifest, *, uid: str | None = None) -> dict[str, Any]:
 
 
 def _words(reason: str) -> str:
-    """Without what follows the first line: it may show the whole object, with all that somebody put into it."""
+    """Return the first line. The others may show the whole object with the user's data."""
     return reason.partition("\n")[0][:_LONGEST_WORDS]
 
 
-async def _own(api: KubernetesApi, path: str, found: Mapping[str, Any], doing: str) -> None:
-    """Have the fields that our create set count as applied, so that an apply which leaves one out removes it.
+async def _own(api: KubernetesApi, path: str, resource: Mapping[str, Any], action: str) -> None:
+    """Mark the fields that our create request set as applied, so that an apply without one of them removes it.
 
-    It changes nothing of the object but who is said to have set what, so a trial may do it: it would not be told the
-    truth without.
+    It changes only the recorded managers of fields. So a trial does it too, since its result would be wrong otherwise.
     """
-    for number, each in enumerate(found["metadata"].get("managedFields") or ()):
-        if (each.get("manager"), each.get("operation"), each.get("subresource")) == (MANAGER, "Update", None):
-            at = f"/metadata/managedFields/{number}"
+    for number, entry in enumerate(resource["metadata"].get("managedFields") or ()):
+        if (entry.get("manager"), entry.get("operation"), entry.get("subresource")) == (MANAGER, "Update", None):
+            pointer = f"/metadata/managedFields/{number}"
             steps = [
-                {"op": "test", "path": "/metadata/uid", "value": found["metadata"]["uid"]},
-                {"op": "test", "path": f"{at}/manager", "value": MANAGER},
-                {"op": "replace", "path": f"{at}/operation", "value": "Apply"},
+                {"op": "test", "path": "/metadata/uid", "value": resource["metadata"]["uid"]},
+                {"op": "test", "path": f"{pointer}/manager", "value": MANAGER},
+                {"op": "replace", "path": f"{pointer}/operation", "value": "Apply"},
             ]
             try:
-                await api.steps(path, steps, doing)
+                await api.steps(path, steps, action)
             except Permanent as error:
-                raise Temporary(f"{doing}: it has changed meanwhile") from error
+                raise Temporary(f"{action}: it has changed meanwhile") from error
             return
 
 
-async def _delete(api: KubernetesApi, kind: BayManifestKind, found: Mapping[str, Any]) -> None:
-    meta = found["metadata"]
-    # A controller takes its pods along, and is there until they are gone.
-    how = {"propagationPolicy": "Foreground", "preconditions": {"uid": meta["uid"]}}
-    await api.delete(_path(kind, meta["name"]), f"removing {CALLED[kind]} {meta['name']}", options=how)
+async def _delete(api: KubernetesApi, kind: BayManifestKind, resource: Mapping[str, Any]) -> None:
+    meta = resource["metadata"]
+    # The pods of a controller are deleted first; the controller exists until they are gone.
+    options = {"propagationPolicy": "Foreground", "preconditions": {"uid": meta["uid"]}}
+    await api.delete(_path(kind, meta["name"]), f"removing {CALLED[kind]} {meta['name']}", options=options)
 
 
-def _is_going(found: Mapping[str, Any]) -> bool:
-    return bool(found["metadata"].get("deletionTimestamp"))
+def _is_going(resource: Mapping[str, Any]) -> bool:
+    return bool(resource["metadata"].get("deletionTimestamp"))
 
 
-# ------------------------------------------------------------------------------------------------- what is to be seen
+# ------------------------------------------------------------------------------------------------- states of objects
 
 
-def _seen(kind: BayManifestKind, found: Mapping[str, Any]) -> ManifestState:
-    status, reason = _STATES[kind](found)
-    if _is_going(found):
+def _seen(kind: BayManifestKind, resource: Mapping[str, Any]) -> ManifestState:
+    status, reason = _STATES[kind](resource)
+    if _is_going(resource):
         reason = "Somebody has removed it: it is on its way out."
-    told = {**found, "metadata": {**found["metadata"], "labels": _theirs(found["metadata"].get("labels") or {})}}
-    return ManifestState(status=status, reason=reason, facts=facts_of(kind, told))
+    visible_resource = {
+        **resource,
+        "metadata": {**resource["metadata"], "labels": _theirs(resource["metadata"].get("labels") or {})},
+    }
+    return ManifestState(status=status, reason=reason, facts=facts_of(kind, visible_resource))
 
 
 def _theirs(labels: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in labels.items() if not is_reserved(key)}
 
 
-def _pod(found: Mapping[str, Any]) -> tuple[BayManifestStatus, str | None]:
-    status = found.get("status") or {}
+def _pod(resource: Mapping[str, Any]) -> tuple[BayManifestStatus, str | None]:
+    status = resource.get("status") or {}
     phase = status.get("phase", "Pending")
-    known = _S(phase) if phase in set(_S) else _S.UNKNOWN
-    return known, next((why for why in _pod_reasons(status) if why), None)
+    pod_status = _S(phase) if phase in set(_S) else _S.UNKNOWN
+    return pod_status, next((reason for reason in _pod_reasons(status) if reason), None)
 
 
 def _pod_reasons(status: Mapping[str, Any]) -> Iterator[str]:
-    """Why it is not as it might be, the most telling first."""
-    for each in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
-        waiting = each.get("state", {}).get("waiting", {})
-        if waiting and waiting.get("reason") not in _USUAL:
-            yield _line(f"{each['name']}: {waiting.get('reason')}", waiting.get("message"))
+    """Yield the reasons why the pod does not run, the most specific one first."""
+    for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
+        waiting_state = container.get("state", {}).get("waiting", {})
+        if waiting_state and waiting_state.get("reason") not in _USUAL:
+            yield _line(f"{container['name']}: {waiting_state.get('reason')}", waiting_state.get("message"))
     if status.get("phase") == "Failed":
-        for each in status.get("containerStatuses") or ():
-            ended = each.get("state", {}).get("terminated", {})
-            if ended.get("exitCode"):
-                yield _line(f"{each['name']}: exit code {ended['exitCode']}", ended.get("reason"))
+        for container in status.get("containerStatuses") or ():
+            termination = container.get("state", {}).get("terminated", {})
+            if termination.get("exitCode"):
+                yield _line(f"{container['name']}: exit code {termination['exitCode']}", termination.get("reason"))
     yield _line(status.get("reason") or "", status.get("message"))
-    for each in status.get("conditions") or ():
-        if each.get("type") == "PodScheduled" and each.get("status") == "False":
-            yield _line(each.get("reason") or "", each.get("message"))
+    for condition in status.get("conditions") or ():
+        if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
+            yield _line(condition.get("reason") or "", condition.get("message"))
 
 
-def _line(what: str, message: str | None) -> str:
-    return _words(f"{what}: {message}" if what and message else what or message or "")
+def _line(reason: str, message: str | None) -> str:
+    return _words(f"{reason}: {message}" if reason and message else reason or message or "")
 
 
-def _service(found: Mapping[str, Any]) -> tuple[BayManifestStatus, str | None]:
-    outer = ((found.get("status") or {}).get("loadBalancer") or {}).get("ingress")
-    if found["spec"].get("type") == "LoadBalancer" and not outer:
+def _service(resource: Mapping[str, Any]) -> tuple[BayManifestStatus, str | None]:
+    ingress = ((resource.get("status") or {}).get("loadBalancer") or {}).get("ingress")
+    if resource["spec"].get("type") == "LoadBalancer" and not ingress:
         return _S.PENDING, "Its load balancer has no address yet."
     return _S.RUNNING, None
 
 
-def _rc(found: Mapping[str, Any]) -> tuple[BayManifestStatus, str | None]:
-    status = found.get("status") or {}
-    wanted, ready = found["spec"].get("replicas", 1), status.get("readyReplicas", 0)
-    failed = next((each for each in status.get("conditions") or () if each.get("status") == "True"), None)
-    if failed is not None:
-        return _S.PENDING, _line(failed.get("reason") or "", failed.get("message"))
-    if ready < wanted:
-        return _S.PENDING, f"{ready} of {wanted} pods are ready."
+def _rc(resource: Mapping[str, Any]) -> tuple[BayManifestStatus, str | None]:
+    status = resource.get("status") or {}
+    replicas, ready = resource["spec"].get("replicas", 1), status.get("readyReplicas", 0)
+    failure = next(
+        (condition for condition in status.get("conditions") or () if condition.get("status") == "True"), None
+    )
+    if failure is not None:
+        return _S.PENDING, _line(failure.get("reason") or "", failure.get("message"))
+    if ready < replicas:
+        return _S.PENDING, f"{ready} of {replicas} pods are ready."
     return _S.RUNNING, None
 
 

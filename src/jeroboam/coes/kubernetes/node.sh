@@ -1,19 +1,19 @@
 #!/bin/sh
-# node WHAT ADDRESS PORT [NAME]: what a node does beside its kubelet, each part when the API server at that address can
-# be asked. A program that asks too early is refused, asks again after ever longer waits, and is late for good.
+# node WHAT ADDRESS PORT [NAME]: start a part of the node when the API server at that address answers. A program that
+# starts too early fails, retries after ever longer waits, and is late for good.
 #
-#   why            say which of a master's programs keeps ending, and what it printed when it did
-#   kubelet        wait until the API server answers: what a node does before its kubelet starts
-#   own-kubelet    be a master's kubelet, with the options after NAME
-#   control-plane  start this master's controller manager and scheduler, then leave the words that kubeadm looks for;
-#                  NAME is `alone` where it is the only master
-#   kube-proxy     be the program by which services' addresses lead to pods
-#   flannel        be the program that joins the networks of nodes; it wants to know which addresses are this node's
+#   why            print which of a master's programs keeps exiting, and its last error
+#   kubelet        wait until the API server answers; runs before the kubelet
+#   own-kubelet    run a master's kubelet, with the options after NAME
+#   control-plane  start this master's controller manager and scheduler, then upload kubeadm's configuration;
+#                  NAME is `alone` for the only master
+#   kube-proxy     run kube-proxy
+#   flannel        run flannel, as soon as the node has its pod range
 set -eu
 what=$1 address=${2:-} port=${3:-} name=${4:-}
 here=/etc/kubernetes
 
-# Try so many times, five in a second.
+# patiently TRIES COMMAND…: retry five times a second, at most TRIES times.
 patiently() {
     tries=$1
     shift
@@ -24,25 +24,25 @@ patiently() {
     done
 }
 
-# Whoever speaks no TLS is told so, in a few octets.
+# Whether the API server answers: it rejects a plain HTTP request with a few bytes.
 answers() { echo GET / HTTP/1.0 | nc -w 1 "$address" "$port" 2>/dev/null | grep -q HTTPS; }
 
-# When what it brings along is written: roles above all. It tells that to anybody.
+# Whether the API server is ready: its default objects, above all roles, exist. Anonymous requests may ask that.
 ready() {
     printf 'GET /readyz HTTP/1.0\r\n\r\n' |
         socat -t 5 - "OPENSSL:$address:$port,cafile=$here/pki/ca.crt,commonname=kube-apiserver" 2>/dev/null |
         grep -q '^HTTP/1.. 200'
 }
 
-# Wait until the kubelet has told containerd which addresses are for pods. A node that boots again knows them still.
+# Wait until the kubelet has passed the pod range to containerd. A node that boots again has it already.
 addressed() {
     until set -- /etc/cni/net.d/* && [ -e "$1" ]; do
         sleep 0.2
     done
 }
 
-# Whether this kernel's nftables can do what kube-proxy asks of them: some have no maps of verdicts. Both programs have
-# to do with the same tables.
+# Whether this kernel's nftables have what kube-proxy needs: some lack verdict maps. kube-proxy and flannel have to use
+# the same kind of tables.
 tables() {
     /usr/sbin/nft '
         add table ip jeroboam-probe
@@ -51,7 +51,7 @@ tables() {
     ' 2>/dev/null
 }
 
-# The newest log of that program, whose name is how often it was started again.
+# Print the newest log of that program; its file name is the number of restarts.
 log_of() { ls -t /var/log/pods/kube-system_"$1"-*/"$1"/*.log 2>/dev/null | head -n 1; }
 
 case $what in
@@ -62,7 +62,7 @@ why)
     for program in $programs; do
         log=$(log_of "$program")
         times=$(basename "$log" .log)
-        # One that has run since we looked first has come up by now.
+        # A program that has run since the first look is up by now.
         echo "$before" | grep -qxF "$log" && pidof "$program" >/dev/null && continue
         [ "${times:-0}" -gt 1 ] || continue
         words=$(sed -n 's/^[^ ]* std[a-z]* F //p' "$log" | grep -E '^[EF][0-9]{4} |^panic: |^fatal |^[Ee]rror: |"level":"fatal"' |
@@ -74,8 +74,8 @@ kubelet)
     patiently 300 answers
     ;;
 own-kubelet)
-    # An API server without its etcd answers nobody and refuses nobody: a kubelet that starts beside it waits two
-    # minutes for its word before it starts the etcd. Where there is none it does what it does at boot.
+    # An API server without its etcd neither answers nor refuses requests: a kubelet would wait two minutes for it
+    # before it starts etcd. Without an API server the kubelet starts etcd at once, as at boot.
     pidof etcd >/dev/null || killall -9 kube-apiserver 2>/dev/null || :
     shift 4
     exec kubelet "$@"
@@ -89,8 +89,8 @@ control-plane)
         until answers; do
             sleep 0.1
         done
-        # One that need not become the leader first asks for nothing but whether the API server is ready, once a second:
-        # mostly that is so when it asks for the second time.
+        # A controller manager without leader election only polls once a second until the API server is ready: mostly
+        # the second poll succeeds.
         sleep 0.3
         [ "$name" != alone ] || mv $here/held/kube-controller-manager.yaml $here/manifests
         until ready; do
@@ -103,8 +103,8 @@ control-plane)
     } >/var/log/control-plane.log 2>&1 &
     ;;
 kube-proxy)
-    # Whoever hears that it is well counts on pods of other nodes too: flannel comes first, which has left its file by
-    # then, new at every boot. Where users bring the network, that can be long.
+    # A healthy kube-proxy means that pods of other nodes can be reached: so it starts after flannel, which writes its
+    # file anew at every boot. A network that users install may come much later: then it only waits for the API.
     if [ -e $here/flannel.json ]; then
         until [ -e /run/flannel/subnet.env ]; do
             sleep 0.2

@@ -1,7 +1,7 @@
-"""Labels and taints of a node, as its group has them: what was given goes again when the group has it no more.
+"""Labels and taints that a node gets from its node group, and their removal when the group does not have them any more.
 
-What we gave is written beside it, in an annotation; whatever users put on a node themselves stays. Pure. Neighbours:
-`fleet`, which sends what comes out.
+An annotation records which ones we have set; labels and taints that users set on a node are kept. Pure. Neighbours:
+`node_ops`, which sends the patch.
 """
 
 import json
@@ -23,39 +23,43 @@ Taint = Mapping[str, str]
 def change(
     labels: Mapping[str, str], taints: Sequence[Taint], annotations: Mapping[str, str], member: Member
 ) -> dict[str, Any]:
-    """What to merge into a node with these to make it the member's; empty when it is.
+    """Return the merge patch that gives the node the member's labels and taints; empty when it has them.
 
-    Taints are a list, which is replaced as a whole: who sends it has to see to it that nobody else writes meanwhile.
+    Taints are a list, which is replaced as a whole: the sender has to exclude concurrent writes.
     """
     role = "control-plane" if member.role == MASTER else "worker"
-    own = {NODE_LABEL: member.uuid, GROUP_LABEL: member.group, f"{_ROLE}{role}": ""}
-    given = _given(annotations)
-    wanted = {**member.labels, **own}
-    changed: dict[str, str | None] = {key: value for key, value in wanted.items() if labels.get(key) != value}
-    changed |= {key: None for key in given.get("labels", ()) if key not in wanted and key in labels}
-    meta: dict[str, Any] = {"labels": changed} if changed else {}
-    now = {"labels": sorted(member.labels), "taints": sorted(_name(each) for each in member.taints)}
-    if now != given and (any(now.values()) or given):
-        meta["annotations"] = {GIVEN: json.dumps(now)}
-    ours = {_name(each) for each in member.taints} | set(given.get("taints", ()))
-    there = [_plain(each) for each in taints if _name(each) in ours]
-    found: dict[str, Any] = {"metadata": meta} if meta else {}
-    if sorted(there, key=_name) != sorted((_plain(each) for each in member.taints), key=_name):
-        found["spec"] = {"taints": [*(each for each in taints if _name(each) not in ours), *map(dict, member.taints)]}
-    return found
+    own_labels = {NODE_LABEL: member.uuid, GROUP_LABEL: member.group, f"{_ROLE}{role}": ""}
+    former = _given(annotations)
+    desired_labels = {**member.labels, **own_labels}
+    label_changes: dict[str, str | None] = {
+        key: value for key, value in desired_labels.items() if labels.get(key) != value
+    }
+    label_changes |= {key: None for key in former.get("labels", ()) if key not in desired_labels and key in labels}
+    meta: dict[str, Any] = {"labels": label_changes} if label_changes else {}
+    record = {"labels": sorted(member.labels), "taints": sorted(_name(taint) for taint in member.taints)}
+    if record != former and (any(record.values()) or former):
+        meta["annotations"] = {GIVEN: json.dumps(record)}
+    ours = {_name(taint) for taint in member.taints} | set(former.get("taints", ()))
+    current_taints = [_plain(taint) for taint in taints if _name(taint) in ours]
+    patch: dict[str, Any] = {"metadata": meta} if meta else {}
+    if sorted(current_taints, key=_name) != sorted((_plain(taint) for taint in member.taints), key=_name):
+        patch["spec"] = {
+            "taints": [*(taint for taint in taints if _name(taint) not in ours), *map(dict, member.taints)]
+        }
+    return patch
 
 
 def _given(annotations: Mapping[str, str]) -> dict[str, list[str]]:
-    """What the node was given; a text of somebody else's tells nothing."""
+    """Return the names of labels and taints that we have set; empty for an annotation that is not ours."""
     try:
-        said = json.loads(annotations.get(GIVEN, "{}"))
-        return {kind: [str(name) for name in said.get(kind, ())] for kind in ("labels", "taints")} if said else {}
+        record = json.loads(annotations.get(GIVEN, "{}"))
+        return {kind: [str(name) for name in record.get(kind, ())] for kind in ("labels", "taints")} if record else {}
     except (ValueError, TypeError, AttributeError):
         return {}
 
 
 def _name(taint: Taint) -> str:
-    """What tells a taint from others on the same node."""
+    """Return what identifies the taint on a node."""
     return f"{taint['key']}:{taint['effect']}"
 
 

@@ -1,6 +1,6 @@
-"""What a Kubernetes cluster's own API says of its nodes, and what is done to them there.
+"""Requests to a Kubernetes cluster's own API: its nodes, their state, and changes of them.
 
-Neighbours: the COE, which decides what should happen. Nodes are known by name: names of nodes are never used twice.
+Neighbours: the COE, which decides what should happen. Nodes are identified by name: a name is never used twice.
 """
 
 import asyncio
@@ -23,18 +23,18 @@ from jeroboam.domain.errors import DriverError, Temporary
 from jeroboam.kit.clock import Clock
 
 DRAINED = "jeroboam.io/drained"
-"""A node with this annotation takes no work for a while, by our doing."""
+"""A node with this annotation was drained by us and accepts no work for a while."""
 TRUST = "jeroboam.io/trust"
-"""Pods with this annotation were started after the cluster's authority was replaced by the one that it names."""
+"""An annotation of pods with a digest of the authority that the cluster had when they were started."""
 FOLLOWED = "jeroboam.io/followed"
-"""What this label of a service says, its endpoints say after it as soon as somebody keeps them."""
+"""A label that is set on a service; a working controller manager copies it to the endpoints."""
 POLL_SECONDS = 0.1
 _DESCRIBE_TRIES = 5
 _SEALED_AT_ONCE = 20
 
 _OWN_NAMESPACES = ("kube-system", "local-path-storage")
 _PROXY_HEALTH = 10256
-# The service that every cluster of ours has.
+# A service that exists in every cluster of ours.
 _NAMES = "kube-dns"
 _PLURALS = {
     "Namespace": "api/v1/namespaces/{name}",
@@ -61,30 +61,30 @@ class KubernetesNode:
     ready: bool
     reason: str
     since: dt.datetime | None
-    """Since when it is ready, or is not."""
+    """The time of the last transition between ready and not ready."""
     shortages: Mapping[str, str]
-    """What it runs short of, with its word on that."""
+    """Its shortages by condition type, with the node's message."""
     pods: str
-    """The addresses of its pods, as `10.100.3.0/24`; empty until it is given some."""
+    """Its pod range, as `10.100.3.0/24`; empty until one is assigned."""
     networked: bool
-    """Whether its pods reach those of other nodes: flannel says so, once."""
+    """Whether its pods reach those of other nodes. Flannel reports that once."""
     unschedulable: bool
     labels: Mapping[str, str]
     taints: Sequence[Mapping[str, str]]
     annotations: Mapping[str, str]
     written: str
-    """Which of its states this is."""
+    """The resource version of the object."""
     machine: str
-    """What its kubelet says its machine is."""
+    """The machine id that its kubelet reports."""
     provider_id: str
-    """Which server it is, as `openstack:///UUID`; empty until somebody says."""
+    """The provider id, as `openstack:///UUID`; empty until it is set."""
     runtime: str
-    """What runs its containers, as `containerd://2.2.1`."""
+    """The container runtime, as `containerd://2.2.1`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClusterLoad:
-    """What a cluster has to do, and where: objects as the API shows them."""
+    """Nodes, pods and volumes of a cluster, as the API shows them."""
 
     nodes: Sequence[dict[str, Any]] = ()
     pods: Sequence[dict[str, Any]] = ()
@@ -100,141 +100,141 @@ class NodeOps:
 
     @property
     def api(self) -> KubernetesApi:
-        """The cluster's API, for what is not about nodes that are there."""
+        """The client of the cluster's API, for requests that are not about nodes."""
         return self._api
 
     async def serves(self, *, patience: float) -> None:
-        """Wait until the API answers at all; raises `Temporary` after so many seconds.
+        """Wait until the API answers at all; raise `Temporary` after `patience` seconds.
 
-        Whoever may do everything can be served then; what is for others to do waits until it is ready.
+        An administrator can use the API then. Others have to wait until it is ready.
         """
         await self._patiently(self.version, patience)
 
     async def answers(self, *, patience: float) -> None:
-        """Wait until the API says that it is ready; raises `Temporary` after so many seconds."""
+        """Wait until the API reports that it is ready; raise `Temporary` after `patience` seconds."""
         await self._patiently(self._api.ready, patience)
 
     async def works(self, *, patience: float) -> None:
-        """Wait until what is wanted is made to be: pods are refused until the controller manager has done its first.
+        """Wait until the controller manager works: before it has created the first service account, pods are refused.
 
-        Raises `Temporary` after so many seconds.
+        Raises `Temporary` after `patience` seconds.
         """
         first = "/api/v1/namespaces/default/serviceaccounts/default"
         await self._patiently(lambda: self._api.get(first, "waiting for the controller manager"), patience)
 
     async def _patiently(self, ask: Callable[[], Awaitable[object]], patience: float) -> None:
-        until = self._clock.monotonic() + patience
+        deadline = self._clock.monotonic() + patience
         while True:
             try:
                 await ask()
             except DriverError as error:
-                if self._clock.monotonic() >= until:
+                if self._clock.monotonic() >= deadline:
                     raise Temporary(error.reason) from error
                 await self._clock.sleep(POLL_SECONDS)
             else:
                 return
 
     async def all(self) -> list[KubernetesNode]:
-        """Every node that the cluster has."""
-        found = await self._api.get("/api/v1/nodes", "asking the cluster for its nodes")
-        return [_node(each) for each in found["items"]]
+        """Return all nodes of the cluster."""
+        answer = await self._api.get("/api/v1/nodes", "asking the cluster for its nodes")
+        return [_node(item) for item in answer["items"]]
 
     async def version(self) -> str:
-        """The API server's version, as `v1.36.3`."""
+        """Return the API server's version, as `v1.36.3`."""
         return str((await self._api.get("/version", "asking for the version"))["gitVersion"])
 
     async def access(self, *, flannel: bool) -> None:
-        """Let the cluster's own certificates do what they are for."""
+        """Apply the roles that the cluster's own certificates need."""
         await self.have("access.yaml", {})
         if flannel:
             await self.have("flannel.yaml", {})
 
     async def names(self, dns: str) -> None:
-        """Have names of services and pods, answered by CoreDNS at that address."""
+        """Apply CoreDNS, which resolves names of services and pods at that address."""
         await self.have("coredns.yaml", {"@DNS@": dns})
 
     async def have(self, name: str, words: Mapping[str, object]) -> None:
-        """Apply the objects of one of our files, with these words filled in."""
-        for each in _objects(name, words):
-            await self.apply(_path(each), each)
+        """Apply the objects of one of our YAML files, with these placeholders replaced."""
+        for resource in _objects(name, words):
+            await self.apply(_path(resource), resource)
 
     async def lack(self, name: str, words: Mapping[str, object]) -> None:
-        """Remove the objects of one of our files, the last first."""
-        for each in reversed(_objects(name, words)):
-            await self._api.delete(_path(each), f"removing {each['kind']} {each['metadata']['name']}")
+        """Remove the objects of one of our YAML files, in reverse order."""
+        for resource in reversed(_objects(name, words)):
+            await self._api.delete(_path(resource), f"removing {resource['kind']} {resource['metadata']['name']}")
 
-    async def apply(self, path: str, wanted: Mapping[str, Any]) -> None:
-        """Have that object so."""
-        await self._api.apply(path, wanted, f"applying {wanted['kind']} {wanted['metadata']['name']}")
+    async def apply(self, path: str, resource: Mapping[str, Any]) -> None:
+        """Apply that object."""
+        await self._api.apply(path, resource, f"applying {resource['kind']} {resource['metadata']['name']}")
 
     async def annotations(self, path: str) -> Mapping[str, str] | None:
-        """Those of the object at that path; None where there is no such object."""
+        """Return the annotations of the object at that path; None when there is no such object."""
         try:
-            found = await self._api.get(path, f"looking at {path}")
+            resource = await self._api.get(path, f"looking at {path}")
         except ObjectNotFound:
             return None
-        said: Mapping[str, str] = found["metadata"].get("annotations") or {}
-        return said
+        annotations: Mapping[str, str] = resource["metadata"].get("annotations") or {}
+        return annotations
 
     async def number(self, ranges: Mapping[str, str]) -> None:
-        """Give the addresses of pods to nodes that have none, by name: for good, a node cannot get others."""
+        """Assign pod ranges to nodes by name. A node keeps its range for ever."""
         for name, addresses in ranges.items():
             change = {"spec": {"podCIDR": addresses, "podCIDRs": [addresses]}}
-            # One that somebody has just removed needs none.
+            # A node that somebody has just removed needs none.
             with suppress(ObjectNotFound):
                 await self._api.patch(f"/api/v1/nodes/{name}", change, f"giving node {name} addresses for its pods")
 
     async def describe(self, node: KubernetesNode, member: Member) -> None:
-        """Give the node its labels and taints, and work if it was drained by us and is well again.
+        """Set the node's labels and taints, and make it schedulable if we have drained it and it is ready again.
 
-        What users added stays.
+        Labels and taints of users are kept.
         """
-        path, doing = f"/api/v1/nodes/{node.name}", f"describing node {node.name}"
-        for left in reversed(range(_DESCRIBE_TRIES)):
+        path, action = f"/api/v1/nodes/{node.name}", f"describing node {node.name}"
+        for tries_left in reversed(range(_DESCRIBE_TRIES)):
             change = description(node, member)
             if not change:
                 return
             try:
-                await self._api.patch(path, change, doing)
+                await self._api.patch(path, change, action)
             except Temporary:
-                # Its kubelet may have written in between, as it does every few seconds.
-                if not left:
+                # Its kubelet, which writes every few seconds, may have written in between.
+                if not tries_left:
                     raise
-                node = _node(await self._api.get(path, doing))
+                node = _node(await self._api.get(path, action))
             else:
                 return
 
     async def serve(self, *, patience: float) -> None:
-        """Wait until services are reached through every node that is ready, or so many seconds."""
-        until = self._clock.monotonic() + patience
-        while self._clock.monotonic() < until:
+        """Wait until every ready node forwards traffic to services, but at most `patience` seconds."""
+        deadline = self._clock.monotonic() + patience
+        while self._clock.monotonic() < deadline:
             ready = [node.name for node in await self.all() if node.ready]
             if all(await asyncio.gather(*(self._proxies(name) for name in ready))):
                 return
             await self._clock.sleep(POLL_SECONDS)
 
     async def follow(self, *, patience: float) -> None:
-        """Wait until services follow their pods: nobody sees to that before a controller manager leads.
+        """Wait until a controller manager leads, since only then the endpoints of services follow their pods.
 
-        When a master goes with the one that led, another takes its place 15 seconds later. Raises `Temporary` after so
-        many seconds.
+        When the master with the leader is removed, another one leads 15 seconds later. Raises `Temporary` after
+        `patience` seconds.
         """
-        mark, doing = secrets.token_hex(8), "asking whether services follow their pods"
-        asked = f"kubernetes.io%2Fservice-name%3D{_NAMES},{FOLLOWED.replace('/', '%2F')}%3D{mark}"
-        slices = f"/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices?labelSelector={asked}"
+        mark, action = secrets.token_hex(8), "asking whether services follow their pods"
+        selector = f"kubernetes.io%2Fservice-name%3D{_NAMES},{FOLLOWED.replace('/', '%2F')}%3D{mark}"
+        slices = f"/apis/discovery.k8s.io/v1/namespaces/kube-system/endpointslices?labelSelector={selector}"
         try:
             change = {"metadata": {"labels": {FOLLOWED: mark}}}
-            await self._api.patch(f"/api/v1/namespaces/kube-system/services/{_NAMES}", change, doing)
+            await self._api.patch(f"/api/v1/namespaces/kube-system/services/{_NAMES}", change, action)
         except ObjectNotFound:
             return
-        until = self._clock.monotonic() + patience
-        while not (await self._api.get(slices, doing))["items"]:
-            if self._clock.monotonic() >= until:
+        deadline = self._clock.monotonic() + patience
+        while not (await self._api.get(slices, action))["items"]:
+            if self._clock.monotonic() >= deadline:
                 raise Temporary("no controller manager of the cluster does its work")
             await self._clock.sleep(POLL_SECONDS)
 
     async def _proxies(self, name: str) -> bool:
-        """Whether that node's kube-proxy says that its rules are there."""
+        """Whether the node's kube-proxy reports that its rules are set."""
         try:
             await self._api.text(
                 f"/api/v1/nodes/{name}:{_PROXY_HEALTH}/proxy/healthz", f"asking {name} for its services"
@@ -244,61 +244,61 @@ class NodeOps:
         return True
 
     async def restart_own(self, mark: str) -> None:
-        """Have pods of ours made anew, a few at a time, unless they bear that mark already."""
+        """Restart our own pods, a few at a time, unless they have that mark already."""
         for namespace in _OWN_NAMESPACES:
             for kind in ("daemonsets", "deployments"):
                 path = f"/apis/apps/v1/namespaces/{namespace}/{kind}"
-                for each in (await self._api.get(path, f"asking for the {kind} of {namespace}"))["items"]:
-                    name, template = each["metadata"]["name"], each["spec"]["template"]
+                for workload in (await self._api.get(path, f"asking for the {kind} of {namespace}"))["items"]:
+                    name, template = workload["metadata"]["name"], workload["spec"]["template"]
                     if (template["metadata"].get("annotations") or {}).get(TRUST) != mark:
                         change = {"spec": {"template": {"metadata": {"annotations": {TRUST: mark}}}}}
                         await self._api.patch(f"{path}/{name}", change, f"restarting {name}")
 
     async def seal(self) -> None:
-        """Have every secret written once more as it is: the API seals it with the first of its keys.
+        """Rewrite every secret unchanged: the API encrypts it with the first of its keys.
 
-        One that is sealed with that already costs no write.
+        A secret that has that key already costs no write.
         """
-        doing = "sealing the cluster's secrets"
-        known = await self._api.outlines("/api/v1/secrets", doing)
-        for at in range(0, len(known), _SEALED_AT_ONCE):
-            some = known[at : at + _SEALED_AT_ONCE]
-            await asyncio.gather(*(self._rewrite(each["namespace"], each["name"]) for each in some))
+        action = "sealing the cluster's secrets"
+        secret_names = await self._api.outlines("/api/v1/secrets", action)
+        for start in range(0, len(secret_names), _SEALED_AT_ONCE):
+            batch = secret_names[start : start + _SEALED_AT_ONCE]
+            await asyncio.gather(*(self._rewrite(secret["namespace"], secret["name"]) for secret in batch))
 
     async def _rewrite(self, namespace: str, name: str) -> None:
-        # One that somebody has just removed needs it no more.
+        # A secret that somebody has just removed is no error.
         with suppress(ObjectNotFound):
             path = f"/api/v1/namespaces/{namespace}/secrets/{name}"
             await self._api.patch(path, {}, f"sealing secret {namespace}/{name}")
 
     async def cordon(self, node: KubernetesNode) -> None:
-        """Let no new work come to it; a node that its user has cordoned stays that way afterwards."""
+        """Make the node unschedulable. A node that a user has cordoned stays so afterwards."""
         if not node.unschedulable:
             change = {"metadata": {"annotations": {DRAINED: "true"}}, "spec": {"unschedulable": True}}
             await self._api.patch(f"/api/v1/nodes/{node.name}", change, f"cordoning node {node.name}")
 
     async def forget(self, name: str) -> None:
-        """Take the node off the cluster's list."""
+        """Delete the node from the cluster."""
         await self._api.delete(f"/api/v1/nodes/{name}", f"removing node {name} from the cluster")
 
     async def load(self) -> ClusterLoad:
-        """All nodes, pods and volumes, as the API shows them."""
+        """Return all nodes, pods and volumes, as the API shows them."""
         kinds = ("nodes", "pods", "persistentvolumes")
-        asked = (self._api.get(f"/api/v1/{kind}", f"asking the cluster for its {kind}") for kind in kinds)
-        nodes, pods, volumes = await asyncio.gather(*asked)
+        requests = (self._api.get(f"/api/v1/{kind}", f"asking the cluster for its {kind}") for kind in kinds)
+        nodes, pods, volumes = await asyncio.gather(*requests)
         return ClusterLoad(nodes=nodes["items"], pods=pods["items"], volumes=volumes["items"])
 
     async def movable(self, node: KubernetesNode) -> list[dict[str, Any]]:
-        """Its pods that a drain moves away, as the API shows them; also those that have ended while they go.
+        """Return the node's pods that a drain evicts, as the API shows them, and those that terminate.
 
-        Only its kubelet takes them off the list, and may be long about it after it was started anew.
+        Only the kubelet removes a terminated pod, which may take long after the kubelet has restarted.
         """
         query = f"/api/v1/pods?fieldSelector=spec.nodeName%3D{node.name}"
-        found = await self._api.get(query, f"asking what runs on node {node.name}")
-        return [pod for pod in found["items"] if not stays(pod) or (is_going(pod) and not _is_own(pod))]
+        answer = await self._api.get(query, f"asking what runs on node {node.name}")
+        return [pod for pod in answer["items"] if not stays(pod) or (is_going(pod) and not _is_own(pod))]
 
     async def evict(self, pod: Mapping[str, Any]) -> str:
-        """Have the pod end, for its controller to start it elsewhere; why it stays for now, if it does."""
+        """Evict the pod, so that its controller starts it elsewhere; return why it stays for now, or an empty text."""
         name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
         body = {
             "apiVersion": "policy/v1",
@@ -318,13 +318,13 @@ class NodeOps:
 
 
 def description(node: KubernetesNode, member: Member) -> dict[str, Any]:
-    """What to merge into the node so that it is as it should be."""
+    """Return the merge patch that brings the node to its desired state; empty when it has it."""
     change = marks.change(node.labels, node.taints, node.annotations, member)
     if "spec" in change:
-        # Taints are replaced as a whole, and the cluster's own controllers set some: not unless nothing changed.
+        # Taints are replaced as a whole, and the cluster's controllers set some too: the version excludes lost updates.
         change["metadata"] = {**change.get("metadata", {}), "resourceVersion": node.written}
     if not node.provider_id:
-        # It was a node before its kubelet said this; once said it cannot be changed.
+        # Kubelets of earlier releases did not set it. Once set it cannot be changed.
         change["spec"] = {**change.get("spec", {}), "providerID": provider_id(member)}
     if node.ready and DRAINED in node.annotations:
         meta = change.setdefault("metadata", {})
@@ -337,49 +337,50 @@ def _objects(name: str, words: Mapping[str, object]) -> list[dict[str, Any]]:
     text = (files(__package__) / name).read_text()
     for word, value in words.items():
         text = text.replace(word, str(value))
-    found: list[dict[str, Any]] = yaml.safe_load(text)
-    return found
+    resources: list[dict[str, Any]] = yaml.safe_load(text)
+    return resources
 
 
-def _path(wanted: Mapping[str, Any]) -> str:
-    return "/" + _PLURALS[wanted["kind"]].format_map({"namespace": "", **wanted["metadata"]})
+def _path(resource: Mapping[str, Any]) -> str:
+    return "/" + _PLURALS[resource["kind"]].format_map({"namespace": "", **resource["metadata"]})
 
 
 def stays(pod: Mapping[str, Any]) -> bool:
-    """Whether a drain leaves it: it is the node's own, or it has ended."""
+    """Whether a drain leaves the pod alone: it belongs to the node, or it has ended."""
     return _is_own(pod) or pod["status"].get("phase") in {"Succeeded", "Failed"}
 
 
 def _is_own(pod: Mapping[str, Any]) -> bool:
     meta = pod["metadata"]
     owners: Iterable[Mapping[str, Any]] = meta.get("ownerReferences") or ()
-    own = any(owner["kind"] in {"DaemonSet", "Node"} for owner in owners)
-    return own or "kubernetes.io/config.mirror" in (meta.get("annotations") or {})
+    has_node_owner = any(owner["kind"] in {"DaemonSet", "Node"} for owner in owners)
+    return has_node_owner or "kubernetes.io/config.mirror" in (meta.get("annotations") or {})
 
 
 def is_going(pod: Mapping[str, Any]) -> bool:
     return "deletionTimestamp" in pod["metadata"]
 
 
-def _node(shown: Mapping[str, Any]) -> KubernetesNode:
-    conditions: Sequence[Mapping[str, str]] = shown["status"].get("conditions") or ()
-    ready, cut_off = (
-        next((each for each in conditions if each["type"] == kind), {}) for kind in ("Ready", "NetworkUnavailable")
+def _node(resource: Mapping[str, Any]) -> KubernetesNode:
+    conditions: Sequence[Mapping[str, str]] = resource["status"].get("conditions") or ()
+    ready, network = (
+        next((condition for condition in conditions if condition["type"] == kind), {})
+        for kind in ("Ready", "NetworkUnavailable")
     )
     return KubernetesNode(
-        name=shown["metadata"]["name"],
+        name=resource["metadata"]["name"],
         ready=ready.get("status") == "True",
         reason=ready.get("message", "it has not said anything yet"),
-        since=health.changed_at(shown),
-        shortages=health.shortages(shown),
-        pods=shown["spec"].get("podCIDR", ""),
-        networked=cut_off.get("status") == "False",
-        unschedulable=bool(shown["spec"].get("unschedulable")),
-        labels=shown["metadata"].get("labels") or {},
-        taints=shown["spec"].get("taints") or (),
-        annotations=shown["metadata"].get("annotations") or {},
-        written=shown["metadata"]["resourceVersion"],
-        machine=shown["status"]["nodeInfo"]["machineID"],
-        provider_id=shown["spec"].get("providerID", ""),
-        runtime=shown["status"]["nodeInfo"]["containerRuntimeVersion"],
+        since=health.changed_at(resource),
+        shortages=health.shortages(resource),
+        pods=resource["spec"].get("podCIDR", ""),
+        networked=network.get("status") == "False",
+        unschedulable=bool(resource["spec"].get("unschedulable")),
+        labels=resource["metadata"].get("labels") or {},
+        taints=resource["spec"].get("taints") or (),
+        annotations=resource["metadata"].get("annotations") or {},
+        written=resource["metadata"]["resourceVersion"],
+        machine=resource["status"]["nodeInfo"]["machineID"],
+        provider_id=resource["spec"].get("providerID", ""),
+        runtime=resource["status"]["nodeInfo"]["containerRuntimeVersion"],
     )

@@ -1,10 +1,10 @@
-"""How a server becomes a node of a Kubernetes cluster: files and commands, for a master and for a worker.
+"""The script that makes a server a node of a Kubernetes cluster: files and commands, for masters and for workers.
 
-All nodes may boot at the same moment: every kubelet has a client certificate of the cluster's authority from the
-start, and waits for the API by itself. A master makes its own control plane with kubeadm, from authorities that are
-laid into it; what lies in /etc is made again at every boot, what has to last is in the node's volume. What the node
-image promises is said in `jeroboam.nodeimages.kubernetes`. Neighbours: `components` (what the programs are set to);
-the COE, which asks.
+All nodes may boot at the same moment: every kubelet has a client certificate of the cluster's authority from the start,
+and waits for the API by itself. A master creates its own control plane with kubeadm, from authorities in its files.
+Files in /etc are written again at every boot; persistent data is in the node's volume. The module
+`jeroboam.nodeimages.kubernetes` documents what the node image provides. Neighbours: `components` (the configuration of
+the programs); the COE, which calls.
 """
 
 import base64
@@ -44,7 +44,7 @@ _KUBELET_ACCESS = "/etc/kubernetes/kubelet.conf"
 _ETCD_MEMBER = "/etc/kubernetes/etcd_member.sh"
 _NODE = "/etc/kubernetes/node.sh"
 _BOOTED = "/etc/kubernetes/booted-with"
-# What kubeadm makes by itself; what is there from an earlier boot may be of an authority that is over.
+# The files that kubeadm creates. Those of an earlier boot may be of an authority that was replaced.
 _LEAVES = "rm -f " + " ".join(
     [
         f"{PKI}/{name}.{end}"
@@ -57,7 +57,7 @@ _LEAVES = "rm -f " + " ".join(
     + [f"/etc/kubernetes/{name}.conf" for name in ("admin", "super-admin", "controller-manager", "scheduler")]
 )
 _FOLDERS = {"main": "ca", "etcd": "etcd/ca", "front-proxy": "front-proxy-ca"}
-# Of `kubeadm init` a node does what needs no API; what needs one comes afterwards, when there is one.
+# Phases of `kubeadm init` that need an API. They run afterwards, when the API is there.
 _LATER = (
     "preflight,kubelet-start,wait-control-plane,upload-config,upload-certs,mark-control-plane,bootstrap-token,"
     "kubelet-finalize,addon,show-join-command"
@@ -65,75 +65,113 @@ _LATER = (
 
 
 def script(plan: CoePlan, member: Member, clock: Clock) -> NodeScript:
-    """How that node boots."""
-    booted = MachineId.of(plan, member, clock.now())
-    # Where the kernel knows no uuid of the system, the kubelet takes the machine's id for it.
-    named = ("sh", "-c", f"rm -f /etc/machine-id; echo {member.uuid} >/etc/machine-id; echo {booted} >{_BOOTED}")
-    size = sizes.command(member.uuid)
-    beside = [_beside(plan, member, program) for program in _programs(plan)]
-    own = member.role == MASTER
-    program = ("sh", _NODE, "own-kubelet", *_server(plan, member), member.name) if own else ("kubelet",)
-    stay = (
+    """Return the script that the node boots with."""
+    machine_id = MachineId.of(plan, member, clock.now())
+    # Without a system uuid in the kernel, the kubelet uses the machine id instead.
+    write_machine_id = (
+        "sh",
+        "-c",
+        f"rm -f /etc/machine-id; echo {member.uuid} >/etc/machine-id; echo {machine_id} >{_BOOTED}",
+    )
+    size_command = sizes.command(member.uuid)
+    background_commands = [_beside(plan, member, program) for program in _programs(plan)]
+    is_master = member.role == MASTER
+    program = ("sh", _NODE, "own-kubelet", *_server(plan, member), member.name) if is_master else ("kubelet",)
+    main_command = (
         *("/usr/lib/jeroboam/keep", *program, f"--config={_KUBELET}", f"--kubeconfig={_KUBELET_ACCESS}"),
         f"--machine-id-file={_BOOTED}",
         f"--node-ip={member.address}",
         f"--hostname-override={member.name}",
         *kubelet_options(plan, member),
     )
-    if own:
-        return _master(plan, member, _files(plan, member, clock), (named, size), (*beside, stay))
+    if is_master:
+        return _master(
+            plan,
+            member,
+            _files(plan, member, clock),
+            (write_machine_id, size_command),
+            (*background_commands, main_command),
+        )
     ca = NodeFile(path=f"{PKI}/ca.crt", content=plan.authorities["main"].trusted.encode())
-    # What runs is kept: new ones read what is there by then, and pods run on meanwhile.
-    # A kubelet that was started before this file was thought of reads the usual one.
-    naming = (
-        f"[ -e {_BOOTED} ] || {{ rm -f /etc/machine-id; ln -s {_BOOTED} /etc/machine-id; }}; echo {booted} >{_BOOTED}"
+    # Programs are restarted by `keep` and then read the new files; pods run on meanwhile.
+    # A kubelet of an earlier release reads /etc/machine-id instead of this file.
+    rewrite_machine_id = (
+        f"[ -e {_BOOTED} ] || {{ rm -f /etc/machine-id; ln -s {_BOOTED} /etc/machine-id; }}; "
+        f"echo {machine_id} >{_BOOTED}"
     )
-    anew = ("sh", "-c", f"{naming}; {shlex.join(size)}; killall kubelet {' '.join(_programs(plan).values())}")
-    waiting = ("sh", _NODE, "kubelet", *_server(plan, member))
+    reload_command = (
+        "sh",
+        "-c",
+        f"{rewrite_machine_id}; {shlex.join(size_command)}; killall kubelet {' '.join(_programs(plan).values())}",
+    )
+    wait_command = ("sh", _NODE, "kubelet", *_server(plan, member))
     files = (ca, *_files(plan, member, clock))
-    return NodeScript(files=files, commands=(named, size, waiting, *beside, stay), reload=anew)
+    return NodeScript(
+        files=files,
+        commands=(write_machine_id, size_command, wait_command, *background_commands, main_command),
+        reload=reload_command,
+    )
 
 
 def _master(
     plan: CoePlan,
     member: Member,
-    own: list[NodeFile],
-    first: tuple[tuple[str, ...], ...],
-    last: tuple[tuple[str, ...], ...],
+    node_files: list[NodeFile],
+    first_commands: tuple[tuple[str, ...], ...],
+    last_commands: tuple[tuple[str, ...], ...],
 ) -> NodeScript:
-    """A master, from what every node has, and does first and last."""
-    config = b"---\n".join(_json(each) + b"\n" for each in kubeadm(plan, member))
-    init = f'sed -i "s/@VERSION@/$(kubeadm version -o short)/" {_KUBEADM}'
-    joining = _etcd(plan, member)
-    local = ("kubeadm", "init", f"--config={_KUBEADM}", f"--skip-phases={_LATER}", "--ignore-preflight-errors=all")
-    after = ("sh", _NODE, "control-plane", *_server(plan, member), "together" if joining else "alone")
-    laid = (*_authorities(plan), *security.files(plan), *own, NodeFile(path=_KUBEADM, content=config, mode=0o600))
-    laid += (_shipped(_ETCD_MEMBER),) if joining else ()
-    commands = (*first, ("sh", "-c", _LEAVES), ("sh", "-c", init), *joining, local, after, *last)
-    return NodeScript(files=laid, commands=commands, diagnosis=("sh", _NODE, "why"))
+    """Return a master's script, given the files of every node and the first and last commands."""
+    config = b"---\n".join(_json(document) + b"\n" for document in kubeadm(plan, member))
+    fill_version = f'sed -i "s/@VERSION@/$(kubeadm version -o short)/" {_KUBEADM}'
+    etcd_commands = _etcd(plan, member)
+    init_command = (
+        "kubeadm",
+        "init",
+        f"--config={_KUBEADM}",
+        f"--skip-phases={_LATER}",
+        "--ignore-preflight-errors=all",
+    )
+    after_command = ("sh", _NODE, "control-plane", *_server(plan, member), "together" if etcd_commands else "alone")
+    script_files = (
+        *_authorities(plan),
+        *security.files(plan),
+        *node_files,
+        NodeFile(path=_KUBEADM, content=config, mode=0o600),
+    )
+    script_files += (_shipped(_ETCD_MEMBER),) if etcd_commands else ()
+    commands = (
+        *first_commands,
+        ("sh", "-c", _LEAVES),
+        ("sh", "-c", fill_version),
+        *etcd_commands,
+        init_command,
+        after_command,
+        *last_commands,
+    )
+    return NodeScript(files=script_files, commands=commands, diagnosis=("sh", _NODE, "why"))
 
 
 def _programs(plan: CoePlan) -> dict[str, str]:
-    """What runs beside a node's kubelet, with the name of its process."""
-    own = network.driver(plan.template) == network.OWN
-    return {"kube-proxy": "kube-proxy"} if own else {"kube-proxy": "kube-proxy", "flannel": "flanneld"}
+    """Return the programs that run beside the kubelet, with the names of their processes."""
+    has_custom_network = network.driver(plan.template) == network.OWN
+    return {"kube-proxy": "kube-proxy"} if has_custom_network else {"kube-proxy": "kube-proxy", "flannel": "flanneld"}
 
 
 def _beside(plan: CoePlan, member: Member, program: str) -> tuple[str, ...]:
-    """The command that starts it."""
+    """Return the command that starts the program in the background."""
     words = " ".join(["/usr/lib/jeroboam/keep", "sh", _NODE, program, *_server(plan, member), member.name])
     return ("sh", "-c", f"{words} &")
 
 
 def _files(plan: CoePlan, member: Member, clock: Clock) -> list[NodeFile]:
-    """What every node has."""
+    """Return the files of every node."""
 
     def access(path: str, name: str, organizations: Sequence[str] = ()) -> NodeFile:
         content = _access(plan, member, clock, common_name=name, organizations=organizations)
         return NodeFile(path=path, content=_json(content), mode=0o600)
 
     registry = addons.registry_address(plan.labels)
-    found = [
+    node_files = [
         _shipped(_NODE),
         sizes.script_file(),
         NodeFile(path=_KUBELET, content=_json(kubelet(plan, member))),
@@ -146,34 +184,34 @@ def _files(plan: CoePlan, member: Member, clock: Clock) -> list[NodeFile]:
         *proxies.files(plan, registry),
     ]
     if "flannel" in _programs(plan):
-        found.append(access("/etc/kubernetes/flannel.conf", "jeroboam:flannel"))
-    return found
+        node_files.append(access("/etc/kubernetes/flannel.conf", "jeroboam:flannel"))
+    return node_files
 
 
 def _shipped(path: str) -> NodeFile:
-    """The file of that name that lies beside this module."""
+    """Return the file of that name from this package."""
     return NodeFile(path=path, content=(files(__package__) / path.rpartition("/")[2]).read_bytes())
 
 
 def _etcd(plan: CoePlan, member: Member) -> tuple[tuple[str, ...], ...]:
-    """The commands that find out how this master's etcd comes together with the others'."""
+    """Return the commands that find out how this master's etcd joins the other members; empty for a single master."""
     if len(plan.masters) == 1:
         return ()
-    listed = ",".join(f"{each.name}=https://{each.address}:2380" for each in plan.masters)
-    others = " ".join(each.address for each in plan.masters if each.uuid != member.uuid)
+    initial_cluster = ",".join(f"{master.name}=https://{master.address}:2380" for master in plan.masters)
+    peers = " ".join(master.address for master in plan.masters if master.uuid != member.uuid)
     certs = tuple(
-        ("kubeadm", "init", "phase", "certs", each, f"--config={_KUBEADM}")
-        for each in ("etcd-ca", "etcd-healthcheck-client")
+        ("kubeadm", "init", "phase", "certs", name, f"--config={_KUBEADM}")
+        for name in ("etcd-ca", "etcd-healthcheck-client")
     )
-    told = (
-        f"set -- $(sh {_ETCD_MEMBER} {member.name} {member.address} {listed} {others}); "
+    configure = (
+        f"set -- $(sh {_ETCD_MEMBER} {member.name} {member.address} {initial_cluster} {peers}); "
         f'sed -i "s#@ETCD_STATE@#$1#; s#@ETCD_MEMBERS@#$2#" {_KUBEADM}'
     )
-    return (*certs, ("sh", "-c", told))
+    return (*certs, ("sh", "-c", configure))
 
 
 def _authorities(plan: CoePlan) -> list[NodeFile]:
-    """What a master signs with."""
+    """Return the certificates and keys of the authorities, which a master signs with."""
     files = []
     for kind, name in _FOLDERS.items():
         authority = plan.authorities[kind]
@@ -182,16 +220,16 @@ def _authorities(plan: CoePlan) -> list[NodeFile]:
     files.append(NodeFile(path=SIGNING, content=plan.authorities["main"].pem.encode()))
     tokens = plan.authorities[SERVICE_ACCOUNT]
     files.append(NodeFile(path=f"{PKI}/sa.key", content=tokens.key, mode=0o600))
-    publics = "".join(public_key(each.pem) for each in (tokens, *tokens.also))
+    publics = "".join(public_key(authority.pem) for authority in (tokens, *tokens.also))
     files.append(NodeFile(path=f"{PKI}/sa.pub", content=publics.encode()))
     return files
 
 
 def _serving(plan: CoePlan, member: Member, clock: Clock) -> list[NodeFile]:
-    """What the kubelet shows to those who ask it, which they can look at."""
-    # Masters are told first: they accept the newest, whatever they show themselves.
+    """Return the serving certificate of the kubelet and its key."""
+    # Masters load new authorities first: they trust the newest one before they use it themselves.
     main = plan.authorities["main"].newest
-    own = issue(
+    certificate = issue(
         ca=KeyPair(pem=main.pem, key=main.key),
         common_name=f"system:node:{member.name}",
         organizations=["system:nodes"],
@@ -201,18 +239,18 @@ def _serving(plan: CoePlan, member: Member, clock: Clock) -> list[NodeFile]:
         now=clock.now(),
     )
     return [
-        NodeFile(path=KUBELET_CERTIFICATE, content=own.pem.encode()),
-        NodeFile(path=KUBELET_KEY, content=own.key, mode=0o600),
+        NodeFile(path=KUBELET_CERTIFICATE, content=certificate.pem.encode()),
+        NodeFile(path=KUBELET_KEY, content=certificate.key, mode=0o600),
     ]
 
 
 def _access(
     plan: CoePlan, member: Member, clock: Clock, *, common_name: str, organizations: Sequence[str]
 ) -> dict[str, Any]:
-    """A program's way from that node to the API, with a certificate that says who it is."""
+    """Return a program's kubeconfig on that node, with a client certificate."""
     main = plan.authorities["main"]
     newest = main.newest
-    own = issue(
+    certificate = issue(
         ca=KeyPair(pem=newest.pem, key=newest.key),
         common_name=common_name,
         organizations=organizations,
@@ -227,7 +265,10 @@ def _access(
         "users": [
             {
                 "name": "own",
-                "user": {"client-certificate-data": _b64(own.pem.encode()), "client-key-data": _b64(own.key)},
+                "user": {
+                    "client-certificate-data": _b64(certificate.pem.encode()),
+                    "client-key-data": _b64(certificate.key),
+                },
             }
         ],
         "contexts": [{"name": "own", "context": {"cluster": "own", "user": "own"}}],
@@ -236,7 +277,7 @@ def _access(
 
 
 def _server(plan: CoePlan, member: Member) -> tuple[str, str]:
-    """Address and port of the API server that this node asks: a master its own."""
+    """Return address and port of the API server that this node uses; a master uses its own."""
     if member.role == MASTER:
         return member.address, str(port(plan))
     return plan.balancer or plan.masters[0].address, str(port(plan))
@@ -251,5 +292,5 @@ def _b64(content: bytes) -> str:
 
 
 def _json(content: dict[str, Any]) -> bytes:
-    """JSON is YAML too, and every program here reads it."""
+    """Return the content as JSON, which is valid YAML for every program here."""
     return json.dumps(content, indent=1).encode()

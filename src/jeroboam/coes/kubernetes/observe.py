@@ -1,6 +1,6 @@
-"""What the cluster's API said of its nodes, in the words of the contract. Pure.
+"""The observed state of a cluster, computed from the API's answers. Pure.
 
-Neighbours: `fleet`, which asks; the COE, which hands it on.
+Neighbours: `node_ops`, which asks the API; the COE, which returns the state.
 """
 
 import datetime as dt
@@ -18,57 +18,63 @@ from jeroboam.domain.conditions import Condition
 
 def observed(
     plan: CoePlan,
-    found: Sequence[KubernetesNode],
+    nodes: Sequence[KubernetesNode],
     silent: Mapping[str, str],
-    left: GoneNodeObjects,
+    gone_objects: GoneNodeObjects,
     *,
     version: str,
     now: dt.datetime,
 ) -> CoeObserved:
-    """What the cluster said in all."""
-    members = states(plan, found, silent)
-    planned = {member.name for member in plan.members}
+    """Return the observed state of the cluster."""
+    members = states(plan, nodes, silent)
+    planned_names = {member.name for member in plan.members}
     reasons = {"api": "ok"}
     reasons |= {f"{member.name}.Ready": str(state.ready) for member, state in zip(plan.members, members, strict=True)}
-    short = {
-        f"{node.name}.{what}": said for node in found if node.name in planned for what, said in node.shortages.items()
+    shortages = {
+        f"{node.name}.{shortage}": message
+        for node in nodes
+        if node.name in planned_names
+        for shortage, message in node.shortages.items()
     }
-    if left.waiting:
-        short["LostVolumes"] = left.reason()
-    healthy = all(state.ready for state in members) and not short
-    known = {member.name: member for member in plan.members}
+    if gone_objects.waiting:
+        shortages["LostVolumes"] = gone_objects.reason()
+    healthy = all(state.ready for state in members) and not shortages
+    members_by_name = {member.name: member for member in plan.members}
     due = (
-        known[node.name].uuid
-        for node in found
-        if node.name in known and MachineId.said(node.machine).is_due(MachineId.of(plan, known[node.name], now))
+        members_by_name[node.name].uuid
+        for node in nodes
+        if node.name in members_by_name
+        and MachineId.said(node.machine).is_due(MachineId.of(plan, members_by_name[node.name], now))
     )
     return CoeObserved(
         due=tuple(due),
         api_address=api(plan),
         members=members,
-        # Also those of which only what lay on them is left: they are taken out the same way.
-        strangers=tuple(sorted({node.name for node in found if node.name not in planned} | left.nodes)),
+        # Removed nodes with volumes left are listed too: they are removed in the same way.
+        strangers=tuple(sorted({node.name for node in nodes if node.name not in planned_names} | gone_objects.nodes)),
         coe_version=version,
-        container_version=next((node.runtime.rpartition("/")[2] for node in found if node.name in planned), None),
+        container_version=next((node.runtime.rpartition("/")[2] for node in nodes if node.name in planned_names), None),
         health=Health.HEALTHY if healthy else Health.UNHEALTHY,
-        health_reasons=reasons | short,
+        health_reasons=reasons | shortages,
         conditions=(
             options.honoured(plan.labels),
-            # Its proxy works with nftables, and needs no IPVS.
+            # kube-proxy works with nftables and needs no IPVS.
             Condition(type="VirtualIPs", status=True),
-            *network.conditions(plan, found),
+            *network.conditions(plan, nodes),
         ),
     )
 
 
-def states(plan: CoePlan, found: Sequence[KubernetesNode], silent: Mapping[str, str]) -> tuple[MemberState, ...]:
-    """One for each member. `silent` are masters that do not answer themselves, by uuid, and why."""
-    known = {node.name: node for node in found}
-    return tuple(_state(plan, member, known.get(member.name), silent.get(member.uuid)) for member in plan.members)
+def states(plan: CoePlan, nodes: Sequence[KubernetesNode], silent: Mapping[str, str]) -> tuple[MemberState, ...]:
+    """Return one state for each member. `silent` has the masters that do not answer: the reason by uuid."""
+    nodes_by_name = {node.name: node for node in nodes}
+    return tuple(
+        _state(plan, member, nodes_by_name.get(member.name), silent.get(member.uuid)) for member in plan.members
+    )
 
 
 def stands(node: KubernetesNode, member: Member) -> bool:
-    """Whether the node's kubelet is one of the member's build."""
+    """Whether the node's kubelet has the member's build."""
     return MachineId.said(node.machine).build == build_id(member)
 
 

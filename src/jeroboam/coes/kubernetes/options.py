@@ -1,7 +1,7 @@
-"""The labels that mean something to a Kubernetes cluster, by the names that users of Magnum know, and their defaults.
+"""The labels that a Kubernetes cluster supports, under Magnum's names, and their defaults.
 
-Neighbours: `boot` and `components`, which write them into nodes; the COE, which checks them when they are asked for;
-`flags` and `security`, which know the labels of their own.
+Neighbours: `node_script` and `components`, which write them into nodes; the COE, which checks them on requests;
+`flags` and `security`, which have labels of their own.
 """
 
 import ipaddress
@@ -16,7 +16,7 @@ from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import bad_label
 
 VERSION = "kube_tag"
-"""Which Kubernetes: the version of the node image."""
+"""The version of Kubernetes, which is the version of the node image."""
 PODS = "flannel_network_cidr"
 SUBNET_BITS = "flannel_network_subnetlen"
 BACKEND = "flannel_backend"
@@ -24,7 +24,7 @@ SERVICES = "service_cluster_ip_range"
 SANS = "api_server_cert_sans"
 """Further names and addresses of the API, with commas between them."""
 
-# What nodes are made from: another value makes them anew. Networks are not among them, since they cannot change.
+# Options that are part of a node: a change rebuilds nodes. Networks are not among them, since they cannot change.
 MASTER_OPTIONS = frozenset(
     {
         SANS,
@@ -35,9 +35,9 @@ MASTER_OPTIONS = frozenset(
         *security.LABELS,
     }
 )
-"""Those of them that only masters are made from."""
+"""The node options that are part of masters only."""
 NODE_OPTIONS = frozenset({VERSION, flags.KUBELET, flags.PROXY, registries.MIRROR, *MASTER_OPTIONS})
-# What nodes take before they run anything, as it was measured, with a little more: MiB of memory, GiB of disk.
+# What a node uses before it runs any work (measured, plus a small reserve): MiB of memory, GiB of disk.
 NODE_MEMORY = {MASTER: 640, WORKER: 192}
 NODE_DISK = 0.25
 FIXED = (PODS, SUBNET_BITS, BACKEND, SERVICES)
@@ -55,32 +55,32 @@ class ClusterNetworks:
     pods: ipaddress.IPv4Network
     services: ipaddress.IPv4Network
     node_bits: int
-    """How long the prefix of one node's pods is."""
+    """The prefix length of one node's pod range."""
     backend: str
 
     @property
     def dns(self) -> str:
-        """Where CoreDNS answers: the tenth address of services, as kubeadm has it."""
+        """The address of CoreDNS: the tenth address of services, as in kubeadm."""
         return str(self.services[10])
 
 
 def networks(labels: Mapping[str, str]) -> ClusterNetworks:
-    """The networks that these labels ask for. Raises `Invalid` for what cannot be."""
+    """Return the networks that the labels set, with defaults. Raises `Invalid` for bad values."""
     pods = _network(labels, PODS, "10.100.0.0/16")
     services = _network(labels, SERVICES, "10.254.0.0/16")
     if pods.overlaps(services):
         raise bad_label(SERVICES, str(services), f"it overlaps {PODS} {pods}.")
-    said = labels.get(SUBNET_BITS, "24")
-    if not (said.isascii() and said.isdigit()) or not pods.prefixlen < int(said[:3]) <= 28:  # noqa: PLR2004  (room for some pods)
-        raise bad_label(SUBNET_BITS, said, f"it has to be a number from {pods.prefixlen + 1} to 28.")
+    bits = labels.get(SUBNET_BITS, "24")
+    if not (bits.isascii() and bits.isdigit()) or not pods.prefixlen < int(bits[:3]) <= 28:  # noqa: PLR2004  (room for some pods)
+        raise bad_label(SUBNET_BITS, bits, f"it has to be a number from {pods.prefixlen + 1} to 28.")
     backend = labels.get(BACKEND, "vxlan")
     if backend not in _BACKENDS:
         raise bad_label(BACKEND, backend, f"it has to be one of: {', '.join(_BACKENDS)}.")
-    return ClusterNetworks(pods=pods, services=services, node_bits=int(said), backend=backend)
+    return ClusterNetworks(pods=pods, services=services, node_bits=int(bits), backend=backend)
 
 
 def check(labels: Mapping[str, str]) -> None:
-    """Raise `Invalid` for a label whose value cannot be."""
+    """Raise `Invalid` for a label with a bad value."""
     networks(labels)
     automation.check(labels)
     if (tag := labels.get(VERSION)) is not None and _TAG.fullmatch(tag) is None:
@@ -93,30 +93,30 @@ def check(labels: Mapping[str, str]) -> None:
 
 
 def sans(labels: Mapping[str, str]) -> list[str]:
-    """Further names of the API."""
+    """Return the further names and addresses of the API."""
     return [word.strip() for word in labels.get(SANS, "").split(",") if word.strip()]
 
 
 def numbers(version: str) -> tuple[int, ...]:
-    """A version to compare with others, from `v1.36.3`."""
+    """Return a version such as `v1.36.3` as numbers that can be compared."""
     return tuple(int(part) for part in version.removeprefix("v").split("."))
 
 
 def honoured(labels: Mapping[str, str]) -> Condition:
-    """Whether every label of the cluster means something here."""
-    ignored = sorted(labels.keys() - _KNOWN - _ELSEWHERE)
-    if not ignored:
+    """Return the condition that says whether every label of the cluster is supported."""
+    ignored_labels = sorted(labels.keys() - _KNOWN - _ELSEWHERE)
+    if not ignored_labels:
         return Condition(type="LabelsHonoured", status=True)
-    text = f"These labels mean nothing here yet: {', '.join(ignored)}."
+    text = f"These labels mean nothing here yet: {', '.join(ignored_labels)}."
     return Condition(type="LabelsHonoured", status=False, reason="NoMeaning", message=text)
 
 
 def _network(labels: Mapping[str, str], name: str, default: str) -> ipaddress.IPv4Network:
-    said = labels.get(name, default)
+    value = labels.get(name, default)
     try:
-        network = ipaddress.IPv4Network(said)
+        network = ipaddress.IPv4Network(value)
     except ValueError as error:
-        raise bad_label(name, said, "it has to be an IPv4 network such as 10.100.0.0/16.") from error
+        raise bad_label(name, value, "it has to be an IPv4 network such as 10.100.0.0/16.") from error
     if not 8 <= network.prefixlen <= 24:  # noqa: PLR2004  (room for nodes, and for services)
-        raise bad_label(name, said, "its prefix has to have 8 to 24 bits.")
+        raise bad_label(name, value, "its prefix has to have 8 to 24 bits.")
     return network

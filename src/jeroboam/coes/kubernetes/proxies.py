@@ -1,7 +1,7 @@
-"""The proxies that a template names, on the way of images to nodes: what containerd has in its environment.
+"""The proxies of a template, through which nodes pull images: the environment of containerd.
 
-Only containerd gets it, which fetches the images. Kubelets, etcd and kubeadm speak to the cluster itself, and that way
-leads through no proxy. Neighbours: `boot`, which lays the file; the node image, whose entry reads it. (kube-proxy is
+Only containerd gets it, because it pulls the images. Kubelets, etcd and kubeadm talk to the cluster itself, which needs
+no proxy. Neighbours: `node_script`, which writes the file; the node image, whose entry reads it. (kube-proxy is
 something else.)
 """
 
@@ -16,7 +16,7 @@ _OWN = (".svc", ".cluster.local")
 
 
 def files(plan: CoePlan, registry: str) -> list[NodeFile]:
-    """What containerd is told; nothing where there is no proxy. `registry` is the address of the cluster's own."""
+    """Return containerd's environment file; empty without a proxy. `registry` is the cluster's own registry."""
     nets = networks(plan.labels)
     nodes = [member.address for member in plan.members] + ([plan.balancer] if plan.balancer else [])
     return environment(_PATH, plan.template, [*_OWN, *nodes, str(nets.pods), str(nets.services), registry])

@@ -1,7 +1,8 @@
-"""Where a node's images come from besides what it brings along: containerd's word on each registry.
+"""The registries from which a node pulls images: containerd's `hosts.toml` for each registry.
 
-Neighbours: `boot`, which lays these files into every node; `options` and the COE, whose checks ask. containerd looks at
-them at each pull. One that is insecure is asked over TLS without looking at its certificate, then in plain.
+containerd reads these files at each pull. An insecure registry is asked over TLS without checking its certificate, then
+over plain HTTP. Neighbours: `node_script`, which writes the files into every node; `options` and the COE, whose checks
+use this.
 """
 
 import re
@@ -14,12 +15,12 @@ from jeroboam.domain.errors import bad_label
 from jeroboam.domain.nodes import NodeFile
 
 MIRROR = "container_infra_prefix"
-"""What stands before the names of images: a registry, and a folder in it, where those of public registries lie too."""
+"""The label with a mirror of public registries: a registry, and a folder in it."""
 OWN = "localhost:5000"
-"""What a registry of the cluster's own is called in names of images, inside and outside."""
+"""The cluster's own registry in names of images, inside and outside of the cluster."""
 OWN_PORT = 5000
 
-# By the name that images have: where that registry answers.
+# The address of each public registry, by its name in names of images.
 _PUBLIC = {
     "docker.io": "registry-1.docker.io",
     "registry.k8s.io": "registry.k8s.io",
@@ -32,7 +33,7 @@ _FOLDER = "/etc/containerd/certs.d"
 
 
 def check(template: TemplateSpec) -> None:
-    """Raise `Invalid` for registries whose names cannot be."""
+    """Raise `Invalid` for malformed registry names."""
     check_insecure_registries(template, networks=False)
     if (prefix := template.labels.get(MIRROR)) is not None and _PREFIX.fullmatch(prefix) is None:
         raise bad_label(
@@ -40,33 +41,35 @@ def check(template: TemplateSpec) -> None:
         )
 
 
-def files(plan: CoePlan, own: str) -> list[NodeFile]:
-    """What a node is told of registries; `own` is the address of the cluster's, where it has one."""
+def files(plan: CoePlan, registry: str) -> list[NodeFile]:
+    """Return the registry files of a node; `registry` is the address of the cluster's own registry, if it has one."""
     insecure = insecure_registries(plan.template)
     hosts = {name: (f"http://{name}", [_asked(f"https://{name}", insecure=True)]) for name in insecure}
     if (prefix := plan.labels.get(MIRROR)) is not None:
         hosts |= _mirrored(prefix.rstrip("/"), insecure)
     if plan.template.registry_enabled:
-        url = f"http://{own}:{OWN_PORT}"
+        url = f"http://{registry}:{OWN_PORT}"
         hosts[OWN] = (url, [_asked(url, insecure=True)])
     return [
-        NodeFile(path=f"{_FOLDER}/{name}/hosts.toml", content="\n".join([f'server = "{server}"', *asked]).encode())
-        for name, (server, asked) in hosts.items()
+        NodeFile(
+            path=f"{_FOLDER}/{name}/hosts.toml", content="\n".join([f'server = "{server}"', *host_blocks]).encode()
+        )
+        for name, (server, host_blocks) in hosts.items()
     ]
 
 
 def _mirrored(prefix: str, insecure: list[str]) -> Mapping[str, tuple[str, list[str]]]:
-    """Images of public registries are looked for there first."""
+    """Return the hosts of public registries, with the mirror first."""
     host, slash, folder = prefix.partition("/")
     place = f"{host}/v2/{folder}" if slash else host
-    ways = [("https", host in insecure)] + ([("http", True)] if host in insecure else [])
-    asked = [_asked(f"{scheme}://{place}", insecure=loose, whole=bool(slash)) for scheme, loose in ways]
-    return {name: (f"https://{home}", asked) for name, home in _PUBLIC.items()}
+    schemes = [("https", host in insecure)] + ([("http", True)] if host in insecure else [])
+    host_blocks = [_asked(f"{scheme}://{place}", insecure=loose, has_path=bool(slash)) for scheme, loose in schemes]
+    return {name: (f"https://{home}", host_blocks) for name, home in _PUBLIC.items()}
 
 
-def _asked(url: str, *, insecure: bool, whole: bool = False) -> str:
-    """A host to ask; `whole`: the address has the folder in it, and the version of the protocol."""
+def _asked(url: str, *, insecure: bool, has_path: bool = False) -> str:
+    """Return the block of one host; `has_path`: its address contains the API version and the folder."""
     lines = [f'[host."{url}"]', 'capabilities = ["pull", "resolve"]']
     lines += ["skip_verify = true"] if insecure else []
-    lines += ["override_path = true"] if whole else []
+    lines += ["override_path = true"] if has_path else []
     return "\n".join([*lines, ""])

@@ -1,9 +1,9 @@
-"""What makes a cluster safe as it comes, and who may come in and be watched doing so.
+"""The security settings of a cluster's API server: encryption, admission of pods, authentication and audit.
 
-Secrets are sealed in etcd, pods may not reach for their nodes, nobody without a name learns anything; a log of who did
-what and tokens of an issuer are there where they are asked for. All of it is files of the masters and options of the
-API server. Neighbours: `components`, which hands them to kubeadm; `boot`, which lays the files; `options`, whose
-`check` asks for the labels.
+By default secrets are encrypted in etcd, pods may not access their nodes, and anonymous users see nothing but health.
+Labels enable an audit log and the tokens of an OIDC issuer. All of it is files on the masters and options of the API
+server. Neighbours: `components`, which passes the options to kubeadm; `node_script`, which writes the files; `options`,
+whose `check` checks the labels.
 """
 
 import base64
@@ -24,12 +24,12 @@ from jeroboam.domain.errors import bad_label
 from jeroboam.domain.nodes import NodeFile
 
 ENCRYPTION = "encryption"
-"""The authority whose key the cluster's secrets are sealed with: it signs nothing. Before one goes, every secret has to
-be sealed with the next one's."""
+"""The authority whose key encrypts the cluster's secrets; it signs nothing. Before it is removed, every secret has to
+be encrypted with the key of its successor."""
 
 AUDIT = "audit_log_enabled"
 AUDIT_NUMBERS = {"audit_log_maxage": 30, "audit_log_maxbackup": 10, "audit_log_maxsize": 100}
-"""Days and files that are kept, and MB of one file."""
+"""Defaults: days and number of files to keep, and MB of one file."""
 OIDC_ISSUER = "oidc_issuer_url"
 OIDC_CLIENT = "oidc_client_id"
 OIDC_CA = "oidc_ca"
@@ -50,21 +50,21 @@ _KEY_OCTETS = 32
 _NAME_LETTERS = 12
 _NUMBER = re.compile(r"[1-9][0-9]{0,4}", re.ASCII)
 _URL = re.compile(r"https://[A-Za-z0-9][A-Za-z0-9.-]*(:[0-9]{1,5})?(/[A-Za-z0-9._~%/-]*)?", re.ASCII)
-# So much of a text that may be a key by mistake is said again.
+# Error texts repeat only so many characters of a value that may be a key by mistake.
 _FEW = 10
 _WORD = re.compile(r"[!-~]{1,200}", re.ASCII)
-# Whoever asks for these needs no name: they say nothing but that the server is well, and the kubelet asks.
+# Anonymous requests may read these: they show only that the server is healthy, and the kubelet's probes use them.
 _HEALTH = ("/livez", "/readyz", "/healthz")
-# Who is shown a token of a service account asks for these, and has no name here. They hold public keys.
+# Verifiers of service account tokens read these anonymously. They contain public keys.
 _DISCOVERY = ("/.well-known/openid-configuration", "/openid/v1/jwks")
 
 
 def check(labels: Mapping[str, str]) -> None:
-    """Raise `Invalid` for a label whose value cannot be."""
+    """Raise `Invalid` for a label with a bad value."""
     flag(AUDIT, labels.get(AUDIT))
     for name in AUDIT_NUMBERS:
-        if (said := labels.get(name)) is not None and _NUMBER.fullmatch(said) is None:
-            raise bad_label(name, said, "it has to be a number from 1 to 99999.")
+        if (value := labels.get(name)) is not None and _NUMBER.fullmatch(value) is None:
+            raise bad_label(name, value, "it has to be a number from 1 to 99999.")
     _check_issuer(labels)
 
 
@@ -73,26 +73,26 @@ def _check_issuer(labels: Mapping[str, str]) -> None:
     if issuer is not None and _URL.fullmatch(issuer) is None:
         raise bad_label(OIDC_ISSUER, issuer, "it has to be a URL with https and no query.")
     for name in (*_OIDC_WORDS, OIDC_CA):
-        if (said := labels.get(name)) is None:
+        if (value := labels.get(name)) is None:
             continue
         if issuer is None:
-            raise bad_label(name, said[:_FEW], f"it has no meaning without {OIDC_ISSUER}.")
-        if name != OIDC_CA and _WORD.fullmatch(said) is None:
-            raise bad_label(name, said, "it has to be letters, digits and signs without spaces.")
+            raise bad_label(name, value[:_FEW], f"it has no meaning without {OIDC_ISSUER}.")
+        if name != OIDC_CA and _WORD.fullmatch(value) is None:
+            raise bad_label(name, value, "it has to be letters, digits and signs without spaces.")
     if issuer is not None and OIDC_CLIENT not in labels:
         raise bad_label(OIDC_ISSUER, issuer, f"it has no meaning without {OIDC_CLIENT}.")
-    if (said := labels.get(OIDC_CA)) is not None:
+    if (value := labels.get(OIDC_CA)) is not None:
         try:
-            _certificates(said)
+            _certificates(value)
         except ValueError as error:
-            why = "it has to be certificates in PEM and nothing else, as they are or in base64."
-            raise bad_label(OIDC_CA, said[:_FEW], why) from error
+            reason = "it has to be certificates in PEM and nothing else, as they are or in base64."
+            raise bad_label(OIDC_CA, value[:_FEW], reason) from error
 
 
 def _certificates(text: str) -> str:
-    """PEM that may have been put into base64, since a command line takes one line more readily.
+    """Return the certificates in PEM. The text may be base64 of PEM, which is easier to pass on a command line.
 
-    Raises `ValueError` where it is anything else; labels are shown to others, so a key beside it is.
+    Raises `ValueError` for anything else, and for a key beside them, because labels are shown to others.
     """
     pem = text if "-----BEGIN" in text else base64.b64decode("".join(text.split()), validate=True).decode()
     load_pem_x509_certificates(pem.encode())
@@ -102,40 +102,41 @@ def _certificates(text: str) -> str:
 
 
 def files(plan: CoePlan) -> list[NodeFile]:
-    """What a master has besides."""
-    laid = {
+    """Return the security files of a master."""
+    configs = {
         "encryption": _encryption(plan),
         "admission": _admission(),
         "authentication": _authentication(plan.labels),
         "audit": _audit(),
     }
-    return [NodeFile(path=f"{_FOLDER}/{name}.yaml", content=_json(each), mode=0o600) for name, each in laid.items()]
+    return [
+        NodeFile(path=f"{_FOLDER}/{name}.yaml", content=_json(config), mode=0o600) for name, config in configs.items()
+    ]
 
 
 def arguments(plan: CoePlan, issuer: str) -> list[tuple[str, str]]:
-    """Options of the API server; the issuer of service accounts' tokens is the address where it answers."""
-    found = [
+    """Return options of the API server; `issuer`, its own URL, is the issuer of service account tokens."""
+    options = [
         ("encryption-provider-config", f"{_FOLDER}/encryption.yaml"),
         ("admission-control-config-file", f"{_FOLDER}/admission.yaml"),
         ("authentication-config", f"{_FOLDER}/authentication.yaml"),
-        # The first is what new tokens say. The others are names that it had, and whose tokens are good as long as they
-        # last.
+        # New tokens have the first issuer. The others are former issuers, whose tokens stay valid until they expire.
         ("service-account-issuer", issuer),
         ("service-account-issuer", f"{_FORMER_ISSUER}/clusters/{plan.cluster_id}"),
         ("service-account-issuer", _FORMER_ISSUER),
         ("service-account-jwks-uri", f"{issuer}{_DISCOVERY[1]}"),
     ]
     if flag(AUDIT, plan.labels.get(AUDIT)):
-        found += [
+        options += [
             ("audit-policy-file", f"{_FOLDER}/audit.yaml"),
             ("audit-log-path", f"{_AUDIT_FOLDER}/audit.log"),
             *((name.replace("_", "-"), plan.labels.get(name, str(default))) for name, default in AUDIT_NUMBERS.items()),
         ]
-    return found
+    return options
 
 
 def volumes() -> list[dict[str, object]]:
-    """What of the node the API server sees for that."""
+    """Return the volumes that the API server needs for these options."""
     return [
         {"name": "security", "hostPath": _FOLDER, "mountPath": _FOLDER, "readOnly": True, "pathType": "Directory"},
         {
@@ -149,9 +150,9 @@ def volumes() -> list[dict[str, object]]:
 
 
 def _encryption(plan: CoePlan) -> dict[str, Any]:
-    """Secrets are sealed with the first key; those that were stored before, or with another, can be read."""
-    held = plan.authorities[ENCRYPTION]
-    keys = [_key(plan.cluster_id, each) for each in (held, *held.also)]
+    """Return the encryption configuration: the first key encrypts; older keys and plain secrets can still be read."""
+    authority = plan.authorities[ENCRYPTION]
+    keys = [_key(plan.cluster_id, member) for member in (authority, *authority.also)]
     return {
         "apiVersion": "apiserver.config.k8s.io/v1",
         "kind": "EncryptionConfiguration",
@@ -160,18 +161,18 @@ def _encryption(plan: CoePlan) -> dict[str, Any]:
 
 
 def _key(cluster_id: str, authority: Authority) -> dict[str, str]:
-    """A key that follows from the authority's, under a name that tells nothing of it."""
+    """Return a key derived from the authority's key, under a name that reveals nothing of it."""
     private = load_pem_private_key(authority.key, password=None)
-    plain = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-    derived = HKDF(
+    key_bytes = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    derived_key = HKDF(
         algorithm=hashes.SHA256(), length=_KEY_OCTETS, salt=cluster_id.encode(), info=b"jeroboam secrets in etcd"
-    ).derive(plain)
+    ).derive(key_bytes)
     name = hashlib.sha256(authority.pem.encode()).hexdigest()[:_NAME_LETTERS]
-    return {"name": f"key-{name}", "secret": base64.b64encode(derived).decode()}
+    return {"name": f"key-{name}", "secret": base64.b64encode(derived_key).decode()}
 
 
 def _admission() -> dict[str, Any]:
-    """Pods that reach for the node are refused, unless their namespace says that it is for such pods."""
+    """Return the admission configuration: privileged pods are refused, unless their namespace allows them."""
     level = dict.fromkeys(("enforce", "warn"), "baseline")
     versions = {f"{mode}-version": "latest" for mode in level}
     security = {
@@ -188,7 +189,7 @@ def _admission() -> dict[str, Any]:
 
 
 def _authentication(labels: Mapping[str, str]) -> dict[str, Any]:
-    """Nobody without a name learns more than the server's health and its public keys; tokens of an issuer may count."""
+    """Return the authentication configuration: anonymous users read health and public keys only; OIDC is optional."""
     config: dict[str, Any] = {
         "apiVersion": "apiserver.config.k8s.io/v1",
         "kind": "AuthenticationConfiguration",
@@ -196,22 +197,22 @@ def _authentication(labels: Mapping[str, str]) -> dict[str, Any]:
     }
     if (issuer := labels.get(OIDC_ISSUER)) is not None:
         claim = labels.get("oidc_username_claim", "sub")
-        # As the API server's own options have it: a name is the issuer's, but for an address of mail.
-        usual = "" if claim == "email" else f"{issuer}#"
-        prefix = labels.get("oidc_username_prefix", usual)
+        # As with the API server's own options: the issuer prefixes user names, except for e-mail addresses.
+        default_prefix = "" if claim == "email" else f"{issuer}#"
+        prefix = labels.get("oidc_username_prefix", default_prefix)
         mappings = {"username": {"claim": claim, "prefix": "" if prefix == "-" else prefix}}
         if (groups := labels.get("oidc_groups_claim")) is not None:
             mappings["groups"] = {"claim": groups, "prefix": labels.get("oidc_groups_prefix", "")}
-        whom = {"url": issuer, "audiences": [labels[OIDC_CLIENT]]}
+        issuer_config = {"url": issuer, "audiences": [labels[OIDC_CLIENT]]}
         if (authorities := labels.get(OIDC_CA)) is not None:
-            whom["certificateAuthority"] = _certificates(authorities)
-        config["jwt"] = [{"issuer": whom, "claimMappings": mappings}]
+            issuer_config["certificateAuthority"] = _certificates(authorities)
+        config["jwt"] = [{"issuer": issuer_config, "claimMappings": mappings}]
     return config
 
 
 def _audit() -> dict[str, Any]:
-    """Who did what to which object, without its content; not what the cluster's own parts do all the time."""
-    own = ["system:kube-controller-manager", "system:kube-scheduler", "system:apiserver", "system:kube-proxy"]
+    """Return the audit policy: who did what to which object, without its content and without routine reads."""
+    own_users = ["system:kube-controller-manager", "system:kube-scheduler", "system:apiserver", "system:kube-proxy"]
     return {
         "apiVersion": "audit.k8s.io/v1",
         "kind": "Policy",
@@ -219,7 +220,7 @@ def _audit() -> dict[str, Any]:
         "rules": [
             {"level": "None", "nonResourceURLs": [f"{path}*" for path in _HEALTH]},
             {"level": "None", "resources": [{"group": "coordination.k8s.io", "resources": ["leases"]}]},
-            {"level": "None", "users": own, "verbs": ["get", "list", "watch"]},
+            {"level": "None", "users": own_users, "verbs": ["get", "list", "watch"]},
             {"level": "None", "userGroups": ["system:nodes"], "verbs": ["get", "list", "watch"]},
             {"level": "Metadata"},
         ],

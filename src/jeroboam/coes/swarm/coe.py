@@ -1,7 +1,7 @@
-"""Docker Swarm: nodes whose Engines form one swarm, reached at the Engine API with the cluster's certificates.
+"""The COE for Docker Swarm: the Engines of the nodes form one swarm, reached at the Engine API with its certificates.
 
-Neighbours: `swarm_api` (the calls), the provider that boots nodes with our script, the conductor that asks. Which
-Engine is which node is told by labels that the script gives each Engine, never by names or addresses.
+Neighbours: `engines` (the requests), `containers`, `drains`, `options`; the conductor, which calls. Engines are
+identified by labels that the script sets on each Engine, never by names or addresses.
 """
 
 import asyncio
@@ -48,18 +48,18 @@ from jeroboam.kit.clock import Clock
 from jeroboam.kit.tasks import Tasks
 from jeroboam.kit.x509 import SERVER, KeyPair, issue
 
-# How long one call waits: for Engines that boot, for nodes that joined.
+# The longest wait of one call: for Engines that boot, for nodes that have joined.
 _BOOT_SECONDS = 10.0
 _SETTLE_SECONDS = 10.0
 
-# What Magnum's own templates call a driver that Engines know by another name; None leaves the choice to the Engine.
+# Magnum's names of storage drivers that have another name in the Engine; None: the Engine chooses.
 _STORAGE_DRIVERS = {"overlay": "overlay2", "devicemapper": None}
 _FOLDER = "/etc/docker"
 
 
 @final
 class SwarmCoe(SwarmContainers, Coe, SupportsRollout, SupportsRotation):
-    """The contract `Coe` for Docker Swarm, with what `SwarmContainers` adds."""
+    """The contract `Coe` for Docker Swarm, and `SupportsContainers` through `SwarmContainers`."""
 
     def __init__(self, *, clock: Clock) -> None:
         super().__init__(clock=clock)
@@ -98,7 +98,7 @@ class SwarmCoe(SwarmContainers, Coe, SupportsRollout, SupportsRotation):
 
     def script(self, plan: CoePlan, member: Member) -> NodeScript:
         main = plan.authorities["main"]
-        own = issue(
+        certificate = issue(
             ca=KeyPair(pem=main.pem, key=main.key),
             common_name=member.name,
             dns=[member.name, "localhost"],
@@ -110,57 +110,57 @@ class SwarmCoe(SwarmContainers, Coe, SupportsRollout, SupportsRotation):
             files=(
                 sizes.script_file(),
                 NodeFile(path=f"{_FOLDER}/ca.pem", content=main.trusted.encode()),
-                NodeFile(path=f"{_FOLDER}/cert.pem", content=own.pem.encode()),
-                NodeFile(path=f"{_FOLDER}/key.pem", content=own.key, mode=0o600),
+                NodeFile(path=f"{_FOLDER}/cert.pem", content=certificate.pem.encode()),
+                NodeFile(path=f"{_FOLDER}/key.pem", content=certificate.key, mode=0o600),
                 NodeFile(path=f"{_FOLDER}/daemon.json", content=_daemon(plan.template, member)),
-                # The Engines of a cluster speak to each other, too.
-                *proxies.environment(f"{_FOLDER}/environment", plan.template, (each.address for each in plan.members)),
+                # The Engines of a cluster talk to each other without a proxy too.
+                *proxies.environment(f"{_FOLDER}/environment", plan.template, (peer.address for peer in plan.members)),
             ),
             commands=(sizes.command(member.uuid), ("dockerd",)),
         )
 
     async def join(self, plan: CoePlan, progress: Progress = UNWATCHED) -> CoeObserved:
-        async with self._fleet(plan) as fleet:
-            manager = await self._manager(fleet, plan, patience=_BOOT_SECONDS)
+        async with self._fleet(plan) as engines:
+            manager = await self._manager(engines, plan, patience=_BOOT_SECONDS)
             if manager is None:
-                manager = await self._found(fleet, plan)
-            troubles = await self._bring_in(fleet, manager, plan, progress)
-            nodes = await self._settled(fleet, manager, plan, troubles, progress)
-            await self._label(fleet, manager, plan, nodes)
-            nodes = await self._drop_former_lives(fleet, manager, nodes)
-            return _observed(plan, nodes, await fleet.version(manager), troubles)
+                manager = await self._found(engines, plan)
+            troubles = await self._bring_in(engines, manager, plan, progress)
+            nodes = await self._settled(engines, manager, plan, troubles, progress)
+            await self._label(engines, manager, plan, nodes)
+            nodes = await self._drop_former_lives(engines, manager, nodes)
+            return _observed(plan, nodes, await engines.version(manager), troubles)
 
     async def observe(self, plan: CoePlan) -> CoeObserved:
-        async with self._fleet(plan) as fleet:
-            manager = await self._manager(fleet, plan, patience=0)
+        async with self._fleet(plan) as engines:
+            manager = await self._manager(engines, plan, patience=0)
             if manager is None:
                 raise Temporary("no master of the cluster is in a swarm")
-            nodes, version = await asyncio.gather(fleet.nodes(manager), fleet.version(manager))
+            nodes, version = await asyncio.gather(engines.nodes(manager), engines.version(manager))
             return _observed(plan, nodes, version, {})
 
     async def leave(self, plan: CoePlan, names: Sequence[str], progress: Progress = UNWATCHED) -> None:
-        async with self._fleet(plan) as fleet:
-            manager = await self._manager(fleet, plan, patience=0)
+        async with self._fleet(plan) as engines:
+            manager = await self._manager(engines, plan, patience=0)
             if manager is None:
                 return
-            going = [node for node in await fleet.nodes(manager) if node.name in names]
-            parts = SharedProgress(progress, len(going)).parts
+            targets = [node for node in await engines.nodes(manager) if node.name in names]
+            parts = SharedProgress(progress, len(targets)).parts
             work = (
-                swarm_drains.take_out(fleet, manager, node, self._clock, own)
-                for node, own in zip(going, parts, strict=True)
+                swarm_drains.take_out(engines, manager, node, self._clock, part)
+                for node, part in zip(targets, parts, strict=True)
             )
             await asyncio.gather(*work)
 
     async def drain(self, plan: CoePlan, uuids: Sequence[str], progress: Progress = UNWATCHED) -> None:
-        async with self._fleet(plan) as fleet:
-            manager = await self._manager(fleet, plan, patience=0)
+        async with self._fleet(plan) as engines:
+            manager = await self._manager(engines, plan, patience=0)
             if manager is None:
                 return
-            going = [node for node in await fleet.nodes(manager) if node.uuid in uuids]
-            parts = SharedProgress(progress, len(going)).parts
+            targets = [node for node in await engines.nodes(manager) if node.uuid in uuids]
+            parts = SharedProgress(progress, len(targets)).parts
             work = (
-                swarm_drains.drain(fleet, manager, node, self._clock, own)
-                for node, own in zip(going, parts, strict=True)
+                swarm_drains.drain(engines, manager, node, self._clock, part)
+                for node, part in zip(targets, parts, strict=True)
             )
             await asyncio.gather(*work)
 
@@ -169,41 +169,41 @@ class SwarmCoe(SwarmContainers, Coe, SupportsRollout, SupportsRotation):
         return self.authorities
 
     async def announce(self, plan: CoePlan) -> None:
-        """Nothing in a Swarm knows its authority but its Engines."""
+        """Do nothing: only the Engines of a swarm use its authority."""
 
-    async def stale(self, plan: CoePlan, given: Mapping[str, Authority]) -> Sequence[str]:
-        async with self._fleet(plan) as fleet:
+    async def stale(self, plan: CoePlan, authorities: Mapping[str, Authority]) -> Sequence[str]:
+        async with self._fleet(plan) as engines:
             for member in plan.members:
-                await fleet.standing(member.address, patience=_BOOT_SECONDS)
-        main = given["main"]
-        alone = replace(main, also=())
-        old: set[str] = set()
-        for shown in (main, *main.also):
+                await engines.standing(member.address, patience=_BOOT_SECONDS)
+        main = authorities["main"]
+        single_authority = replace(main, also=())
+        stale_uuids: set[str] = set()
+        for signer in (main, *main.also):
             async with SwarmEngines(
-                authority=alone, shown=shown, port=_port(plan.template), clock=self._clock
-            ) as fleet:
-                answers = await asyncio.gather(*(fleet.answers(member.address) for member in plan.members))
-            old |= {member.uuid for member, good in zip(plan.members, answers, strict=True) if not good}
-        return [member.uuid for member in plan.members if member.uuid in old]
+                authority=single_authority, signer=signer, port=_port(plan.template), clock=self._clock
+            ) as engines:
+                answers = await asyncio.gather(*(engines.answers(member.address) for member in plan.members))
+            stale_uuids |= {member.uuid for member, good in zip(plan.members, answers, strict=True) if not good}
+        return [member.uuid for member in plan.members if member.uuid in stale_uuids]
 
     def _fleet(self, plan: CoePlan) -> SwarmEngines:
         return SwarmEngines(authority=plan.authorities["main"], port=_port(plan.template), clock=self._clock)
 
-    async def _manager(self, fleet: SwarmEngines, plan: CoePlan, *, patience: float) -> str | None:
-        """The address of a master that manages a swarm; None when all answered and none is in one.
+    async def _manager(self, engines: SwarmEngines, plan: CoePlan, *, patience: float) -> str | None:
+        """Return the address of a master that manages a swarm; None when all masters answered and none is in a swarm.
 
-        Raises `Temporary` while some do not answer and the others are in none: a second swarm beside a first whose
-        managers are only away would lose all that runs in it.
+        Raises `Temporary` while some do not answer and the others are in no swarm. A second swarm would lose all work
+        of the first one, whose managers may only be unreachable.
         """
         masters = [member.address for member in plan.members if member.role == MASTER]
         silent: list[str] = []
-        # A master's failure is read from its task.
+        # The failure of a master is read from its task.
         tasks = Tasks(lambda _name, _error: None)
         try:
-            waiting = {tasks.start(each, fleet.standing(each, patience=patience)) for each in masters}
-            while waiting:
-                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                for task in done:
+            pending = {tasks.start(master, engines.standing(master, patience=patience)) for master in masters}
+            while pending:
+                ended_tasks, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                for task in ended_tasks:
                     if (error := task.exception()) is not None:
                         silent.append(_reason(error))
                     elif task.result().manages:
@@ -214,33 +214,33 @@ class SwarmCoe(SwarmContainers, Coe, SupportsRollout, SupportsRotation):
             raise Temporary(f"no manager of the swarm answers: {'; '.join(sorted(silent))}")
         return None
 
-    async def _found(self, fleet: SwarmEngines, plan: CoePlan) -> str:
+    async def _found(self, engines: SwarmEngines, plan: CoePlan) -> str:
         first = next(member.address for member in plan.members if member.role == MASTER)
-        if (await fleet.standing(first, patience=0)).state != "inactive":
-            await fleet.abandon(first)
-        await fleet.init(first)
+        if (await engines.standing(first, patience=0)).state != "inactive":
+            await engines.abandon(first)
+        await engines.init(first)
         return first
 
-    async def _bring_in(self, fleet: SwarmEngines, manager: str, plan: CoePlan, progress: Progress) -> dict[str, str]:
-        """Join every planned member that is not a ready node yet; why it could not be done, by node uuid."""
-        nodes, tokens = await asyncio.gather(fleet.nodes(manager), fleet.tokens(manager))
+    async def _bring_in(self, engines: SwarmEngines, manager: str, plan: CoePlan, progress: Progress) -> dict[str, str]:
+        """Join every planned member that is not a ready node yet; return the failures by node uuid."""
+        nodes, tokens = await asyncio.gather(engines.nodes(manager), engines.tokens(manager))
         ids = {node.id for node in nodes}
-        there = {node.uuid for node in nodes if node.ready}
+        ready_uuids = {node.uuid for node in nodes if node.ready}
 
-        async def bring(member: Member, own: Progress) -> None:
-            own.wait_for([f"the Docker Engine of node {member.name} has not answered yet"])
-            standing = await fleet.standing(member.address, patience=_BOOT_SECONDS)
-            own.wait_for([f"node {member.name} has not joined the swarm yet"])
-            if _on_its_way(standing, ids):
+        async def join_node(member: Member, part: Progress) -> None:
+            part.wait_for([f"the Docker Engine of node {member.name} has not answered yet"])
+            membership = await engines.standing(member.address, patience=_BOOT_SECONDS)
+            part.wait_for([f"node {member.name} has not joined the swarm yet"])
+            if _on_its_way(membership, ids):
                 return
-            if standing.state != "inactive":
-                await fleet.abandon(member.address)
+            if membership.state != "inactive":
+                await engines.abandon(member.address)
             token = tokens[0] if member.role == MASTER else tokens[1]
-            await fleet.join(member.address, managers=[manager], token=token)
+            await engines.join(member.address, managers=[manager], token=token)
 
-        missing = [member for member in plan.members if member.uuid not in there and member.address != manager]
+        missing = [member for member in plan.members if member.uuid not in ready_uuids and member.address != manager]
         parts = SharedProgress(progress, len(missing)).parts
-        work = (bring(member, own) for member, own in zip(missing, parts, strict=True))
+        work = (join_node(member, part) for member, part in zip(missing, parts, strict=True))
         results = await asyncio.gather(*work, return_exceptions=True)
         troubles = {}
         for member, result in zip(missing, results, strict=True):
@@ -251,31 +251,31 @@ class SwarmCoe(SwarmContainers, Coe, SupportsRollout, SupportsRotation):
         return troubles
 
     async def _settled(
-        self, fleet: SwarmEngines, manager: str, plan: CoePlan, troubles: dict[str, str], progress: Progress
+        self, engines: SwarmEngines, manager: str, plan: CoePlan, troubles: dict[str, str], progress: Progress
     ) -> list[SwarmNode]:
-        """The swarm's nodes once every member that could join is ready, or when waiting takes too long."""
-        wanted = {member.uuid for member in plan.members} - troubles.keys()
-        until = self._clock.monotonic() + _SETTLE_SECONDS
+        """Wait until every member that could join is ready or time is up; return the nodes of the swarm."""
+        expected_uuids = {member.uuid for member in plan.members} - troubles.keys()
+        deadline = self._clock.monotonic() + _SETTLE_SECONDS
         while True:
-            nodes = await fleet.nodes(manager)
+            nodes = await engines.nodes(manager)
             progress.wait_for(describe_unready(plan, _states(plan, nodes, troubles)))
-            if wanted <= {node.uuid for node in nodes if node.ready} or self._clock.monotonic() >= until:
+            if expected_uuids <= {node.uuid for node in nodes if node.ready} or self._clock.monotonic() >= deadline:
                 return nodes
             await self._clock.sleep(POLL_SECONDS)
 
-    async def _label(self, fleet: SwarmEngines, manager: str, plan: CoePlan, nodes: Sequence[SwarmNode]) -> None:
-        """Give nodes the labels of their groups, for placement constraints, and work to those that are well again.
+    async def _label(self, engines: SwarmEngines, manager: str, plan: CoePlan, nodes: Sequence[SwarmNode]) -> None:
+        """Set the labels of node groups on nodes, for placement constraints, and activate drained nodes that are ready.
 
-        What users added or decided stays.
+        Labels and availability that users have set are kept.
         """
         members = {member.uuid: member for member in plan.members}
-        former = {node.uuid: node.spec for node in sorted(nodes, key=lambda each: each.version) if not node.ready}
+        former = {node.uuid: node.spec for node in sorted(nodes, key=lambda node: node.version) if not node.ready}
         changes = []
         for node in nodes:
             member = members.get(node.uuid or "")
             if member is not None:
                 has = node.spec.get("Labels") or {}
-                # A membership that was made anew knows nothing yet: what its user gave the former one holds for it.
+                # A new membership of a node has no settings yet: it gets those of the former one.
                 is_new = node.ready and swarm_options.GROUP_LABEL not in has
                 before = former.get(node.uuid) if is_new else None
                 spec = node.spec if before is None else before
@@ -286,29 +286,33 @@ class SwarmCoe(SwarmContainers, Coe, SupportsRollout, SupportsRotation):
                 if node.ready and DRAINED_LABEL in labels:
                     change["Availability"] = labels.pop(DRAINED_LABEL)
                 if labels != has:
-                    changes.append(fleet.update(manager, node, change))
+                    changes.append(engines.update(manager, node, change))
         await asyncio.gather(*changes)
 
     async def _drop_former_lives(
-        self, fleet: SwarmEngines, manager: str, nodes: Sequence[SwarmNode]
+        self, engines: SwarmEngines, manager: str, nodes: Sequence[SwarmNode]
     ) -> list[SwarmNode]:
-        """Forget entries of nodes that came back as new ones: same node of ours, other identity in the swarm."""
-        lives: dict[str, list[SwarmNode]] = defaultdict(list)
+        """Remove former entries of nodes that have joined again: the same node of ours, another id in the swarm."""
+        entries: dict[str, list[SwarmNode]] = defaultdict(list)
         for node in nodes:
             if node.uuid is not None:
-                lives[node.uuid].append(node)
+                entries[node.uuid].append(node)
         former = [
-            node for same in lives.values() if any(each.ready for each in same) for node in same if not node.ready
+            node
+            for group in entries.values()
+            if any(entry.ready for entry in group)
+            for node in group
+            if not node.ready
         ]
         for node in former:
-            await swarm_drains.demote(fleet, manager, node, self._clock)
-            await fleet.forget(manager, node)
+            await swarm_drains.demote(engines, manager, node, self._clock)
+            await engines.forget(manager, node)
         return [node for node in nodes if node not in former]
 
 
-def _on_its_way(standing: SwarmMembership, ids: set[str]) -> bool:
-    """Whether that Engine is in this very swarm and needs time, not help."""
-    return standing.state in {"active", "pending"} and standing.node_id in ids
+def _on_its_way(membership: SwarmMembership, ids: set[str]) -> bool:
+    """Whether the Engine is a member of this swarm already and only needs time."""
+    return membership.state in {"active", "pending"} and membership.node_id in ids
 
 
 def _reason(error: BaseException) -> str:
@@ -320,8 +324,8 @@ def _port(template: TemplateSpec) -> int:
 
 
 def _storage_driver(template: TemplateSpec) -> str | None:
-    asked = template.docker_storage_driver
-    return None if asked is None else _STORAGE_DRIVERS.get(asked, asked)
+    driver = template.docker_storage_driver
+    return None if driver is None else _STORAGE_DRIVERS.get(driver, driver)
 
 
 def _words(text: str | None) -> list[str]:
@@ -348,9 +352,9 @@ def _daemon(template: TemplateSpec, member: Member) -> bytes:
 
 
 def _observed(plan: CoePlan, nodes: Sequence[SwarmNode], version: str, troubles: dict[str, str]) -> CoeObserved:
-    """What the manager's list means for the plan; of a node's several lives the ready one counts."""
+    """Return the observed state from the manager's node list. Of several entries of a node the ready one counts."""
     members = _states(plan, nodes, troubles)
-    planned = {member.uuid for member in plan.members}
+    planned_uuids = {member.uuid for member in plan.members}
     reasons = {"api": "ok"}
     reasons |= {f"{member.name}.Ready": str(state.ready) for member, state in zip(plan.members, members, strict=True)}
     healthy = all(state.ready for state in members)
@@ -358,7 +362,7 @@ def _observed(plan: CoePlan, nodes: Sequence[SwarmNode], version: str, troubles:
     return CoeObserved(
         api_address=f"tcp://{first}:{_port(plan.template)}",
         members=members,
-        strangers=tuple(sorted(node.name or node.id for node in nodes if node.uuid not in planned)),
+        strangers=tuple(sorted(node.name or node.id for node in nodes if node.uuid not in planned_uuids)),
         coe_version=version,
         container_version=version,
         health=Health.HEALTHY if healthy else Health.UNHEALTHY,
@@ -368,14 +372,14 @@ def _observed(plan: CoePlan, nodes: Sequence[SwarmNode], version: str, troubles:
 
 
 def _states(plan: CoePlan, nodes: Sequence[SwarmNode], troubles: Mapping[str, str]) -> tuple[MemberState, ...]:
-    known: dict[str | None, SwarmNode] = {}
-    for node in sorted(nodes, key=lambda each: each.ready):
-        known[node.uuid] = node
-    return tuple(_member_state(member, known.get(member.uuid), troubles) for member in plan.members)
+    nodes_by_uuid: dict[str | None, SwarmNode] = {}
+    for node in sorted(nodes, key=lambda node: node.ready):
+        nodes_by_uuid[node.uuid] = node
+    return tuple(_member_state(member, nodes_by_uuid.get(member.uuid), troubles) for member in plan.members)
 
 
 def _unhonoured(plan: CoePlan) -> tuple[Condition, ...]:
-    """What of the plan Swarm has no word for."""
+    """Return the conditions for labels and taints that Swarm does not support."""
     conditions = [swarm_options.honoured(plan.labels)]
     if any(member.taints for member in plan.members):
         text = "Swarm has no taints: use placement constraints on node labels."

@@ -1,8 +1,8 @@
-"""Single containers inside a Swarm cluster, on the Engines of its masters: what the API of 2015 makes there.
+"""Single containers that the 2015 API creates inside a Swarm cluster, on the Engines of its masters.
 
-They are plain containers and no services, since a service cannot be paused, entered or read like one container; and
-they lie on the first master, whose address is the cluster's own (docs/decisions/0009). Which container is which is
-told by a label, never by names. Neighbours: `swarm_api` (the Engines), `swarm`, which is this too.
+They are plain containers and not services, because a service cannot be paused and has no commands or logs of a single
+container. They run on the first master, whose address is the cluster's own (docs/decisions/0009). Containers are
+identified by a label, never by names. Neighbours: `engines`; `coe`, whose `SwarmCoe` inherits from this.
 """
 
 import asyncio
@@ -30,81 +30,81 @@ from jeroboam.kit.clock import Clock
 WORKLOAD_LABEL = "jeroboam.workload"
 WORKLOAD_NAME_LABEL = "jeroboam.workload-name"
 
-# How long the Engine waits for a container that is asked to end.
+# How long the Engine waits for a container to stop.
 _STOP_SECONDS = 10
-# The Engine calls some of what a state forbids a fault of its own.
+# The states that actions need: the Engine reports some wrong states as an internal error.
 _NEEDS = {ContainerAction.PAUSE: RuntimeState.RUNNING, ContainerAction.UNPAUSE: RuntimeState.PAUSED}
 _DONE = {ContainerAction.PAUSE: RuntimeState.PAUSED, ContainerAction.UNPAUSE: RuntimeState.RUNNING}
 
 
 class SwarmContainers(SupportsContainers):
-    """The contract `RunsContainers` for Docker Swarm."""
+    """The contract `SupportsContainers` for Docker Swarm."""
 
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
 
     async def make(self, plan: CoePlan, want: DesiredContainer) -> BayContainerState:
         check_image(want.image)
-        async with self._engines(plan) as fleet:
-            found = await _find(fleet, plan, want.uuid)
-            if found is not None:
-                return await shown(found)
-            engine = fleet.at(_masters(plan)[0])
+        async with self._engines(plan) as engines:
+            container = await _find(engines, plan, want.uuid)
+            if container is not None:
+                return await shown(container)
+            engine = engines.at(_masters(plan)[0])
             if not await has_image(engine, want.image):
                 await pull_image(engine, want.image)
             with speaking(f"creating container {want.name}"):
-                made = await _created(engine, want)
-            return await shown(made)
+                new_container = await _created(engine, want)
+            return await shown(new_container)
 
     async def look(self, plan: CoePlan, uuid: str) -> BayContainerState | None:
-        async with self._engines(plan) as fleet:
-            found = await _find(fleet, plan, uuid)
-            return None if found is None else await shown(found)
+        async with self._engines(plan) as engines:
+            container = await _find(engines, plan, uuid)
+            return None if container is None else await shown(container)
 
     async def act(self, plan: CoePlan, uuid: str, act: ContainerAction) -> BayContainerState:
-        async with self._engines(plan) as fleet:
-            found = await _find(fleet, plan, uuid)
-            if found is None:
+        async with self._engines(plan) as engines:
+            container = await _find(engines, plan, uuid)
+            if container is None:
                 raise Permanent(f"cannot {act} container {uuid}: it is gone")
-            seen = await shown(found)
-            if seen.state is _DONE.get(act):
-                return seen
-            if seen.state is not _NEEDS.get(act, seen.state):
-                raise Permanent(f"cannot {act} container {uuid}: it is {seen.state}")
+            state = await shown(container)
+            if state.state is _DONE.get(act):
+                return state
+            if state.state is not _NEEDS.get(act, state.state):
+                raise Permanent(f"cannot {act} container {uuid}: it is {state.state}")
             with speaking(f"asking for a {act} of container {uuid}"):
-                await _do(found, act)
-            return await shown(found)
+                await _do(container, act)
+            return await shown(container)
 
     async def remove(self, plan: CoePlan, uuid: str) -> None:
-        async with self._engines(plan) as fleet:
-            while (found := await _find(fleet, plan, uuid)) is not None:
+        async with self._engines(plan) as engines:
+            while (container := await _find(engines, plan, uuid)) is not None:
                 with speaking(f"removing container {uuid}"):
-                    await _removed(found)
+                    await _removed(container)
 
     async def owned(self, plan: CoePlan) -> Sequence[str]:
-        async with self._engines(plan) as fleet:
-            lists = await asyncio.gather(*(_listed(fleet.at(each), WORKLOAD_LABEL) for each in _masters(plan)))
-        return [container["Labels"][WORKLOAD_LABEL] for found in lists for container in found]
+        async with self._engines(plan) as engines:
+            lists = await asyncio.gather(*(_listed(engines.at(master), WORKLOAD_LABEL) for master in _masters(plan)))
+        return [container["Labels"][WORKLOAD_LABEL] for containers in lists for container in containers]
 
     async def logs(self, plan: CoePlan, uuid: str) -> str | None:
-        async with self._engines(plan) as fleet:
-            found = await _find(fleet, plan, uuid)
-            if found is None:
+        async with self._engines(plan) as engines:
+            container = await _find(engines, plan, uuid)
+            if container is None:
                 return None
             with speaking(f"reading the logs of container {uuid}"):
                 query = {"stdout": "1", "stderr": "1"}
-                text = await printed(found.docker, found.id, query, tty=False, limit=MOST_BYTES)
+                text = await printed(container.docker, container.id, query, tty=False, limit=MOST_BYTES)
         return text.decode(errors="replace")
 
     async def execute(self, plan: CoePlan, uuid: str, command: Sequence[str], *, limit: float) -> ExecResult | None:
-        async with self._engines(plan) as fleet:
-            found = await _find(fleet, plan, uuid)
-            if found is None:
+        async with self._engines(plan) as engines:
+            container = await _find(engines, plan, uuid)
+            if container is None:
                 return None
             with speaking(f"running a command in container {uuid}"):
                 try:
                     async with asyncio.timeout(limit):
-                        return await executed(found, command)
+                        return await executed(container, command)
                 except TimeoutError as error:
                     raise Permanent(f"the command did not end within {limit:g} seconds") from error
 
@@ -118,13 +118,13 @@ def _masters(plan: CoePlan) -> list[str]:
 
 
 async def _listed(engine: aiodocker.Docker, label: str) -> list[DockerContainer]:
-    """The containers of that Engine with the label that were made here, in any state.
+    """Return our containers of that Engine with the label, in any state.
 
-    Images have labels too, and whoever has the cluster's certificates sets what he likes: the name has to fit.
+    Images have labels too, and users of the cluster can set any label: so the name has to match as well.
     """
     with speaking("asking a master of the cluster for its containers"):
-        listed = await engine.containers.list(all=1, filters=json.dumps({"label": [label]}))
-    return [container for container in listed if _is_ours(container["Labels"], container["Names"] or ())]
+        containers = await engine.containers.list(all=1, filters=json.dumps({"label": [label]}))
+    return [container for container in containers if _is_ours(container["Labels"], container["Names"] or ())]
 
 
 def _is_ours(labels: Mapping[str, str], names: Sequence[str]) -> bool:
@@ -136,11 +136,14 @@ def _engine_name(uuid: str) -> str:
     return f"jeroboam-{uuid}"
 
 
-async def _find(fleet: SwarmEngines, plan: CoePlan, uuid: str) -> DockerContainer | None:
-    """The container, on whichever master it is. While one is silent the others cannot say that there is none."""
-    asked = (_listed(fleet.at(each), f"{WORKLOAD_LABEL}={uuid}") for each in _masters(plan))
+async def _find(engines: SwarmEngines, plan: CoePlan, uuid: str) -> DockerContainer | None:
+    """Return the container from any master; None when all masters answered and none has it.
+
+    Raises the error of a silent master when the others do not have the container.
+    """
+    requests = (_listed(engines.at(master), f"{WORKLOAD_LABEL}={uuid}") for master in _masters(plan))
     silent: DriverError | None = None
-    for answer in await asyncio.gather(*asked, return_exceptions=True):
+    for answer in await asyncio.gather(*requests, return_exceptions=True):
         if isinstance(answer, DriverError):
             silent = silent or answer
         elif isinstance(answer, BaseException):
@@ -153,11 +156,11 @@ async def _find(fleet: SwarmEngines, plan: CoePlan, uuid: str) -> DockerContaine
 
 
 async def _created(engine: aiodocker.Docker, want: DesiredContainer) -> DockerContainer:
-    """Make it, not started. Its name on the Engine is its own, so that two of it cannot be."""
+    """Create the container without starting it. Its name on the Engine is unique, so there can never be two of it."""
     name = _engine_name(want.uuid)
     host: dict[str, Any] = {}
     if want.memory is not None:
-        # Memory and swap together: a limit is a limit.
+        # Memory and swap together: no swap beyond the limit.
         host = {"Memory": want.memory, "MemorySwap": want.memory}
     body: dict[str, Any] = {
         "Image": want.image,
@@ -176,22 +179,22 @@ async def _created(engine: aiodocker.Docker, want: DesiredContainer) -> DockerCo
 
 
 async def _taken(engine: aiodocker.Docker, want: DesiredContainer, name: str) -> DockerContainer:
-    """The container that has the name: ours, which an earlier try had asked for and nobody had seen yet."""
+    """Return the container that has the name: ours, which an earlier attempt has created."""
     try:
-        there = await engine.containers.get(name)
+        container = await engine.containers.get(name)
     except aiodocker.DockerError as error:
         if error.status != HTTPStatus.NOT_FOUND:
             raise
-        # The Engine keeps a name for a moment before it shows what has it.
+        # The Engine reserves a name a moment before it shows the container.
         raise Temporary(f"container {want.name} is still being made") from error
-    labels = there["Config"]["Labels"] or {}
-    if labels.get(WORKLOAD_LABEL) != want.uuid or not _is_ours(labels, [there["Name"]]):
+    labels = container["Config"]["Labels"] or {}
+    if labels.get(WORKLOAD_LABEL) != want.uuid or not _is_ours(labels, [container["Name"]]):
         raise Permanent(f"creating container {want.name}: its name on the Engine is taken by another's")
-    return there
+    return container
 
 
 async def shown(container: DockerContainer) -> BayContainerState:
-    """How it is. Raises `Temporary` for one that is listed and cannot be looked at: it is just coming, or going."""
+    """Return the container's state. Raises `Temporary` when it is listed but not shown: it is just coming or going."""
     with speaking("asking a master of the cluster for a container"):
         try:
             state = (await container.show())["State"]
@@ -219,7 +222,7 @@ async def _do(container: DockerContainer, act: ContainerAction) -> None:
 
 
 async def _removed(container: DockerContainer) -> None:
-    """Remove it, or wait until whoever began with that has done so."""
+    """Remove the container, or wait until a removal that is in progress has finished."""
     try:
         await container.delete(force=True, v=True)
     except aiodocker.DockerError as error:

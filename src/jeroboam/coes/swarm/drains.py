@@ -1,6 +1,6 @@
-"""Taking a node out of a Swarm: its tasks end there and start elsewhere, then the managers forget it.
+"""Draining and removing a node of a swarm: its tasks stop there and start elsewhere, then the managers delete it.
 
-Neighbours: the COE, which decides when; `swarm_api`, which asks a manager.
+Neighbours: the COE, which decides when; `engines`, which asks a manager.
 """
 
 from collections.abc import Sequence
@@ -13,51 +13,51 @@ _DRAIN_SECONDS = 30.0
 _DEMOTE_SECONDS = 10.0
 
 
-async def take_out(fleet: SwarmEngines, manager: str, node: SwarmNode, clock: Clock, progress: Progress) -> None:
-    """Drain the node and have the managers forget it."""
-    await drain(fleet, manager, node, clock, progress)
-    await demote(fleet, manager, node, clock)
-    await fleet.forget(manager, node)
+async def take_out(engines: SwarmEngines, manager: str, node: SwarmNode, clock: Clock, progress: Progress) -> None:
+    """Drain the node and remove it from the swarm."""
+    await drain(engines, manager, node, clock, progress)
+    await demote(engines, manager, node, clock)
+    await engines.forget(manager, node)
 
 
-async def drain(fleet: SwarmEngines, manager: str, node: SwarmNode, clock: Clock, progress: Progress) -> None:
-    """Move its work away; a node that its user has drained already stays that way afterwards.
+async def drain(engines: SwarmEngines, manager: str, node: SwarmNode, clock: Clock, progress: Progress) -> None:
+    """Move the node's tasks away. A node that a user has drained stays drained afterwards.
 
     Tasks that still run when time is up go down with the node; that is noted.
     """
     before = node.spec.get("Availability", "active")
     if before != "drain":
         labels = {**(node.spec.get("Labels") or {}), DRAINED_LABEL: before}
-        await fleet.update(manager, node, {"Availability": "drain", "Labels": labels})
-    until = clock.monotonic() + _DRAIN_SECONDS
+        await engines.update(manager, node, {"Availability": "drain", "Labels": labels})
+    deadline = clock.monotonic() + _DRAIN_SECONDS
     while True:
-        here = await fleet.running(manager, node) if node.ready else []
-        elsewhere = await fleet.starting(manager)
-        if not here and not elsewhere:
+        running_tasks = await engines.running(manager, node) if node.ready else []
+        starting_tasks = await engines.starting(manager)
+        if not running_tasks and not starting_tasks:
             progress.wait_for(())
             return
-        waits = _describe(node, here, elsewhere)
-        if clock.monotonic() >= until:
-            if here:
+        reasons = _describe(node, running_tasks, starting_tasks)
+        if clock.monotonic() >= deadline:
+            if running_tasks:
                 text = f"Node {node.name} is taken down after {_DRAIN_SECONDS:g} seconds with tasks on it"
-                progress.note(f"{text}: {list_some(here, between=', ')}.")
+                progress.note(f"{text}: {list_some(running_tasks, between=', ')}.")
             return
-        progress.wait_for(waits)
+        progress.wait_for(reasons)
         await clock.sleep(POLL_SECONDS)
 
 
-def _describe(node: SwarmNode, here: Sequence[str], elsewhere: Sequence[str]) -> list[str]:
-    leaving = [f"task {task} has not ended on node {node.name}" for task in here]
-    return leaving + [f"task {task} has not started yet" for task in elsewhere]
+def _describe(node: SwarmNode, running_tasks: Sequence[str], starting_tasks: Sequence[str]) -> list[str]:
+    reasons = [f"task {task} has not ended on node {node.name}" for task in running_tasks]
+    return reasons + [f"task {task} has not started yet" for task in starting_tasks]
 
 
-async def demote(fleet: SwarmEngines, manager: str, node: SwarmNode, clock: Clock) -> None:
-    """Make a worker of a manager, and wait until the managers count without it."""
+async def demote(engines: SwarmEngines, manager: str, node: SwarmNode, clock: Clock) -> None:
+    """Demote a manager to a worker, and wait until it is no manager any more."""
     if not node.manager:
         return
-    await fleet.update(manager, node, {"Availability": "drain", "Role": "worker"})
-    until = clock.monotonic() + _DEMOTE_SECONDS
-    while clock.monotonic() < until:
-        if not any(each.id == node.id and each.manager for each in await fleet.nodes(manager)):
+    await engines.update(manager, node, {"Availability": "drain", "Role": "worker"})
+    deadline = clock.monotonic() + _DEMOTE_SECONDS
+    while clock.monotonic() < deadline:
+        if not any(other.id == node.id and other.manager for other in await engines.nodes(manager)):
             return
         await clock.sleep(POLL_SECONDS)

@@ -1,6 +1,6 @@
-"""The Engines of a Swarm cluster, reached over mutual TLS, and what a manager says of the cluster's nodes.
+"""Requests to the Engines of a Swarm cluster over mutual TLS, and the node list of a manager.
 
-Neighbours: `swarm`, which decides what should happen. Nothing is kept between calls, and no key touches a disk.
+Neighbours: the COE, which decides what should happen. No state is kept between calls, and no key is written to disk.
 """
 
 import asyncio
@@ -20,12 +20,12 @@ from jeroboam.kit.clock import Clock
 NODE_LABEL = "jeroboam.node"
 NAME_LABEL = "jeroboam.node-name"
 DRAINED_LABEL = "jeroboam.drained"
-"""A node that has it takes no work for a while, by our doing; its value is the availability to go back to."""
+"""A node with this label was drained by us and accepts no work for a while. Its value is the former availability."""
 
 API_PORT = 2376
 RAFT_PORT = 2377
 POLL_SECONDS = 0.05
-# For one answer of an Engine that is known to be up; a join waits 20 s inside the Engine.
+# The limit of one request to an Engine that is up; a join waits 20 s inside the Engine.
 _CALL_SECONDS = 30.0
 _UPDATE_TRIES = 5
 
@@ -43,16 +43,16 @@ class SwarmNode:
     message: str
     manager: bool
     reachable: bool
-    """Whether the other managers count it among them; true for a worker."""
+    """Whether the other managers reach it; true for a worker."""
 
     @property
     def uuid(self) -> str | None:
-        """Ours; None until the node has told the manager about itself."""
+        """Our uuid of the node; None until the node has sent its labels to the manager."""
         return self.engine_labels.get(NODE_LABEL)
 
     @property
     def name(self) -> str:
-        """Ours: host names may have been cut."""
+        """Our name of the node: host names may be truncated."""
         return self.engine_labels.get(NAME_LABEL, self.hostname)
 
     @property
@@ -61,13 +61,13 @@ class SwarmNode:
 
     @property
     def drained(self) -> bool:
-        """Whether it was drained by us, and not by its user."""
+        """Whether we have drained the node, and not a user."""
         return DRAINED_LABEL in (self.spec.get("Labels") or {})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SwarmMembership:
-    """What one Engine says of its own part in a swarm."""
+    """The swarm membership of one Engine, as the Engine itself reports it."""
 
     state: str
     """inactive, pending, active, error or locked."""
@@ -78,9 +78,9 @@ class SwarmMembership:
 class SwarmEngines:
     """Clients of a cluster's Engines; an asynchronous context that closes them."""
 
-    def __init__(self, *, authority: Authority, port: int, clock: Clock, shown: Authority | None = None) -> None:
-        """`authority` says whom to trust and, unless `shown` does, who issues the certificate that is shown."""
-        self._tls = client_tls(authority, shown or authority, clock)
+    def __init__(self, *, authority: Authority, port: int, clock: Clock, signer: Authority | None = None) -> None:
+        """`authority` is trusted, and issues the client certificate unless `signer` is given."""
+        self._tls = client_tls(authority, signer or authority, clock)
         self._port = port
         self._clock = clock
         self._clients: dict[str, aiodocker.Docker] = {}
@@ -92,20 +92,20 @@ class SwarmEngines:
         await asyncio.gather(*(client.close() for client in self._clients.values()))
 
     def at(self, address: str) -> aiodocker.Docker:
-        """The client of the Engine at that address."""
+        """Return the client of the Engine at that address."""
         if address not in self._clients:
             self._clients[address] = connect(f"https://{address}:{self._port}", tls=self._tls)
         return self._clients[address]
 
     async def standing(self, address: str, *, patience: float) -> SwarmMembership:
-        """What that Engine says of itself, asked again until it answers or so many seconds have passed."""
-        until = self._clock.monotonic() + patience
+        """Return the membership of that Engine; retry until it answers or `patience` seconds have passed."""
+        deadline = self._clock.monotonic() + patience
         while True:
             try:
                 async with _call(f"asking the Docker Engine of node {address}"):
                     info = await self.at(address).system.info()
             except Temporary as error:
-                if self._clock.monotonic() >= until:
+                if self._clock.monotonic() >= deadline:
                     raise Temporary(f"the Docker Engine of node {address} does not answer yet") from error
                 await self._clock.sleep(POLL_SECONDS)
             else:
@@ -117,7 +117,7 @@ class SwarmEngines:
                 )
 
     async def answers(self, address: str) -> bool:
-        """Whether that Engine and we take each other's certificates, and it answers."""
+        """Whether the Engine answers, and both sides accept each other's certificates."""
         try:
             async with _call(f"asking the Docker Engine of node {address}"):
                 await self.at(address).version()
@@ -126,12 +126,12 @@ class SwarmEngines:
         return True
 
     async def init(self, address: str) -> None:
-        """Found a swarm there."""
+        """Initialize a swarm on that Engine."""
         async with _call("founding the swarm"):
             await self.at(address).swarm.init(advertise_addr=address, listen_addr=f"0.0.0.0:{RAFT_PORT}")
 
     async def join(self, address: str, *, managers: Sequence[str], token: str) -> None:
-        """Let the Engine at that address join the swarm of these managers."""
+        """Make the Engine at that address join the swarm of these managers."""
         remotes = [f"{manager}:{RAFT_PORT}" for manager in managers]
         async with _call(f"joining node {address} to the swarm"):
             await self.at(address).swarm.join(
@@ -142,98 +142,100 @@ class SwarmEngines:
             )
 
     async def abandon(self, address: str) -> None:
-        """Make that Engine forget whatever swarm it is in."""
+        """Make that Engine leave its swarm, whatever swarm it is."""
         async with _call(f"taking node {address} out of another swarm"):
             await self.at(address).swarm.leave(force=True)
 
     async def tokens(self, manager: str) -> tuple[str, str]:
-        """The join tokens for managers and for workers."""
+        """Return the join tokens for managers and for workers."""
         async with _call("asking the swarm for its join tokens"):
             tokens = (await self.at(manager).swarm.inspect())["JoinTokens"]
         return tokens["Manager"], tokens["Worker"]
 
     async def nodes(self, manager: str) -> list[SwarmNode]:
-        """Every node that the swarm has."""
+        """Return all nodes of the swarm."""
         async with _call("asking the swarm for its nodes"):
-            return [_node(each) for each in await self.at(manager).nodes.list()]
+            return [_node(item) for item in await self.at(manager).nodes.list()]
 
     async def version(self, manager: str) -> str:
-        """The Engine's version, which is also Swarm's."""
+        """Return the Engine's version, which is also Swarm's."""
         async with _call("asking the swarm for its version"):
             return str((await self.at(manager).version())["Version"])
 
     async def update(self, manager: str, node: SwarmNode, change: Mapping[str, Any]) -> None:
-        """Put these fields into the node's spec. A node that is gone is no error.
+        """Update these fields of the node's spec. A node that is gone is no error.
 
-        The swarm refuses an update made from an old version, and nodes change by themselves as they come up.
+        The swarm refuses an update of an old version, and nodes change by themselves while they start: so it retries.
         """
-        for left in reversed(range(_UPDATE_TRIES)):
+        for tries_left in reversed(range(_UPDATE_TRIES)):
             try:
                 async with _call(f"changing node {node.name} of the swarm"):
                     await self.at(manager).nodes.update(
                         node_id=node.id, version=node.version, spec={**node.spec, **change}
                     )
             except DriverError:
-                found = {each.id: each for each in await self.nodes(manager)}
-                if node.id not in found:
+                nodes = {node.id: node for node in await self.nodes(manager)}
+                if node.id not in nodes:
                     return
-                if not left or found[node.id].version == node.version:
+                if not tries_left or nodes[node.id].version == node.version:
                     raise
-                node = found[node.id]
+                node = nodes[node.id]
             else:
                 return
 
     async def running(self, manager: str, node: SwarmNode) -> list[str]:
-        """What still runs on that node: each task's service or id, and its state."""
+        """Return the tasks that still run on that node, each with its id, image and state."""
         async with _call(f"asking what runs on node {node.name}"):
             tasks = await self.at(manager).tasks.list(filters={"node": node.id})
-        over = {"complete", "shutdown", "failed", "rejected", "remove", "orphaned"}
-        return [_task(task) for task in tasks if task["Status"]["State"] not in over]
+        ended_states = {"complete", "shutdown", "failed", "rejected", "remove", "orphaned"}
+        return [_task(task) for task in tasks if task["Status"]["State"] not in ended_states]
 
     async def starting(self, manager: str) -> list[str]:
-        """Work of services that is on its way to a node; work that no node can take does not count."""
+        """Return the tasks that start on some node; tasks that no node can run do not count."""
         async with _call("asking what work is on its way"):
             tasks = await self.at(manager).tasks.list(filters={"desired-state": "running"})
-        waiting = [task for task in tasks if task["Status"]["State"] != "running"]
+        pending_tasks = [task for task in tasks if task["Status"]["State"] != "running"]
         return [
-            _task(task) for task in waiting if task["Status"]["State"] != "pending" or not task["Status"].get("Err")
+            _task(task)
+            for task in pending_tasks
+            if task["Status"]["State"] != "pending" or not task["Status"].get("Err")
         ]
 
     async def forget(self, manager: str, node: SwarmNode) -> None:
-        """Take the node off the swarm's list. One that is not on it is no error."""
+        """Remove the node from the swarm. An unknown node is no error."""
         try:
             async with _call(f"removing node {node.name} from the swarm"):
                 await self.at(manager).nodes.remove(node_id=node.id, force=True)
         except DriverError:
-            if any(each.id == node.id for each in await self.nodes(manager)):
+            if any(other.id == node.id for other in await self.nodes(manager)):
                 raise
 
 
 @asynccontextmanager
-async def _call(doing: str) -> AsyncIterator[None]:
-    """One question to an Engine, with a limit to how long it may take."""
-    with speaking(doing):
+async def _call(action: str) -> AsyncIterator[None]:
+    """Run one request to an Engine with a time limit."""
+    with speaking(action):
         async with asyncio.timeout(_CALL_SECONDS):
             yield
 
 
-def _node(shown: Mapping[str, Any]) -> SwarmNode:
-    description = shown.get("Description") or {}
+def _node(answer: Mapping[str, Any]) -> SwarmNode:
+    description = answer.get("Description") or {}
     engine = description.get("Engine") or {}
     return SwarmNode(
-        id=shown["ID"],
-        version=shown["Version"]["Index"],
-        spec=shown["Spec"],
+        id=answer["ID"],
+        version=answer["Version"]["Index"],
+        spec=answer["Spec"],
         hostname=description.get("Hostname", ""),
         engine_labels=engine.get("Labels") or {},
-        state=shown["Status"]["State"],
-        message=shown["Status"].get("Message", ""),
-        manager="ManagerStatus" in shown,
-        reachable=(shown.get("ManagerStatus") or {}).get("Reachability", "reachable") == "reachable",
+        state=answer["Status"]["State"],
+        message=answer["Status"].get("Message", ""),
+        manager="ManagerStatus" in answer,
+        reachable=(answer.get("ManagerStatus") or {}).get("Reachability", "reachable") == "reachable",
     )
 
 
-def _task(shown: Mapping[str, Any]) -> str:
-    """A task as users find it: the start of its id, and its image."""
-    image = ((shown.get("Spec") or {}).get("ContainerSpec") or {}).get("Image", "")
-    return f"{shown['ID'][:12]} ({image.partition('@')[0] or 'no container'}, {shown['Status']['State']})"
+def _task(task: Mapping[str, Any]) -> str:
+    """Return a task's text for users: the start of its id, its image and its state."""
+    image = ((task.get("Spec") or {}).get("ContainerSpec") or {}).get("Image", "")
+    return f"{task['ID'][:12]} ({image.partition('@')[0] or 'no container'}, {task['Status']['State']})"

@@ -1,7 +1,7 @@
-"""The labels that mean something to a Swarm: settings of the Engine on each node.
+"""The labels that a Swarm cluster supports: settings of the Engine on each node.
 
-Neighbours: `swarm`, which checks them and writes them into the Engine's configuration. A label that is none of these
-changes nothing, and the cluster says so.
+Neighbours: the COE, which checks them and writes them into the Engine's configuration. Other labels have no effect, and
+a condition of the cluster says so.
 """
 
 import re
@@ -13,16 +13,16 @@ from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import bad_label
 
 LOG_SIZE = "docker_log_max_size"
-"""Size at which a container's log is turned over, as `10m`; without it a log grows without end."""
+"""Size at which a container's log is rotated, as `10m`; without it a log grows without limit."""
 LOG_FILES = "docker_log_max_file"
-"""How many turned-over logs are kept, as `3`."""
+"""How many rotated logs are kept, as `3`."""
 MIRROR = "docker_registry_mirror"
 """URL of a mirror of Docker Hub."""
 GROUP_LABEL = "jeroboam.group"
 GIVEN_LABEL = "jeroboam.given"
-"""Names of the labels that a node has from its group, with commas between: they go when the group has them no more."""
+"""Names of the labels that a node has from its group, with commas. They are removed when the group loses them."""
 KNOWN = frozenset({LOG_SIZE, LOG_FILES, MIRROR})
-# These are the service's own business, whatever a cluster runs.
+# Labels that the service itself uses, for every COE.
 _ELSEWHERE = automation.LABELS
 
 _SIZE = re.compile(r"[1-9][0-9]{0,8}[kmg]?", re.ASCII)
@@ -30,7 +30,7 @@ _COUNT = re.compile(r"[1-9][0-9]{0,2}", re.ASCII)
 
 
 def check(labels: Mapping[str, str]) -> None:
-    """Raise `Invalid` for a label with a value that an Engine would not start with."""
+    """Raise `Invalid` for a label with a value that the Engine rejects."""
     automation.check(labels)
     if (size := labels.get(LOG_SIZE)) is not None and _SIZE.fullmatch(size) is None:
         raise bad_label(LOG_SIZE, size, "it has to be a number with k, m or g behind it, as 10m.")
@@ -55,28 +55,28 @@ def _is_url(text: str) -> bool:
 
 
 def engine(options: Mapping[str, str]) -> dict[str, object]:
-    """What of them goes into the Engine's configuration file."""
+    """Return the fields of the Engine's configuration file that these options set."""
     config: dict[str, object] = {}
     if LOG_SIZE in options:
-        turned = {"max-size": options[LOG_SIZE], "max-file": options.get(LOG_FILES, "1")}
-        config |= {"log-driver": "json-file", "log-opts": turned}
+        log_options = {"max-size": options[LOG_SIZE], "max-file": options.get(LOG_FILES, "1")}
+        config |= {"log-driver": "json-file", "log-opts": log_options}
     if MIRROR in options:
         config["registry-mirrors"] = [options[MIRROR]]
     return config
 
 
 def honoured(labels: Mapping[str, str]) -> Condition:
-    """Whether every label of the cluster means something here."""
-    ignored = sorted(labels.keys() - KNOWN - _ELSEWHERE)
-    if not ignored:
+    """Return the condition that says whether every label of the cluster is supported."""
+    ignored_labels = sorted(labels.keys() - KNOWN - _ELSEWHERE)
+    if not ignored_labels:
         return Condition(type="LabelsHonoured", status=True)
-    text = f"These labels mean nothing to a Swarm: {', '.join(ignored)}."
+    text = f"These labels mean nothing to a Swarm: {', '.join(ignored_labels)}."
     return Condition(type="LabelsHonoured", status=False, reason="NoMeaning", message=text)
 
 
-def labelled(has: Mapping[str, str], wanted: Mapping[str, str], group: str) -> dict[str, str]:
-    """The labels of a node in the swarm, as its group has them. What users added stays."""
-    given = {name for name in has.get(GIVEN_LABEL, "").split(",") if name}
-    kept = {name: value for name, value in has.items() if name not in given and name != GIVEN_LABEL}
-    own = {GIVEN_LABEL: ",".join(sorted(wanted))} if wanted else {}
-    return {**kept, **wanted, **own, GROUP_LABEL: group}
+def labelled(has: Mapping[str, str], group_labels: Mapping[str, str], group: str) -> dict[str, str]:
+    """Return the labels of a node in the swarm, with those of its group. Labels of users are kept."""
+    given_names = {name for name in has.get(GIVEN_LABEL, "").split(",") if name}
+    user_labels = {name: value for name, value in has.items() if name not in given_names and name != GIVEN_LABEL}
+    given_label = {GIVEN_LABEL: ",".join(sorted(group_labels))} if group_labels else {}
+    return {**user_labels, **group_labels, **given_label, GROUP_LABEL: group}

@@ -1,36 +1,36 @@
-"""The Kubernetes node image: a machine with containerd, kubelet and kubeadm, and every image that kubeadm asks for.
+"""The Kubernetes node image: a machine with containerd, kubelet and kubeadm, and every image that kubeadm needs.
 
 Its programs are compiled or fetched (`nodeimages.programs`), its tools are this host's (`nodeimages.host`), its
-container images are made of both (`layers`) and are unpacked already (`first_node`): no registry is asked for anything.
+container images are built from both (`layers`) and already unpacked (`first_node`): no registry is needed.
 
-What it promises to a COE:
+What it guarantees to a COE:
 
 - The script's commands run when containerd answers on `/run/containerd/containerd.sock` (CRI v1, namespace `k8s.io`).
-  containerd is kept: whoever kills it, it comes back, and containers live on meanwhile.
-- `/usr/lib/jeroboam/keep COMMAND…` runs a command and runs it again whenever it ends; made for the last command, which
-  stays in the foreground: the kubelet. Orphans are reaped by the init. Output goes to the container's log.
+  containerd is restarted whenever it ends; containers run on meanwhile.
+- `/usr/lib/jeroboam/keep COMMAND…` runs a command and restarts it whenever it ends. It is meant for the last command,
+  which stays in the foreground: the kubelet. The init reaps orphans. Output goes to the container's log.
 - `/usr/local/bin` has kubeadm, kubelet, kubectl, kube-proxy, flanneld, containerd, ctr, runc; `/opt/cni/bin` bridge,
   ptp, host-local, loopback, portmap; `/usr/sbin` the host's tools (iptables in the family that the kernel knows, nft,
-  conntrack, ip, …). `/bin/sh` is busybox, which takes its own applets before programs on the path: name a tool by its
-  path there.
+  conntrack, ip, …). `/bin/sh` is busybox, which prefers its own applets to programs on the path: call a tool by its
+  path.
 - The cgroup driver is `cgroupfs`; where the host has cgroups of version 1 the kubelet needs `failCgroupV1: false`.
 - The images that `kubeadm config images list` names are in the store under those names, pinned, and with them
   `docker.io/library/busybox:latest`, and those of the add-ons:
   `registry.k8s.io/metrics-server/metrics-server:VERSION`, `docker.io/rancher/local-path-provisioner:VERSION` and
   `docker.io/library/registry:VERSION`. The sandbox image is the first of them that is called `pause`.
-- `jeroboam.io/NAME:node` (coredns, metrics-server, local-path-provisioner, registry) are this node image's own, of
-  whatever version: what runs on nodes of several versions names them so, and no node ever lacks its image.
-- Pods get their network from `/etc/cni/net.d` as soon as there is something in it; before, containerd fills in
+- `jeroboam.io/NAME:node` (coredns, metrics-server, local-path-provisioner, registry) are this node image's own images,
+  of any version. Pods that run on nodes of several versions use these names, so that every node has their image.
+- Pods get their network from `/etc/cni/net.d` as soon as it has a file; before that, containerd uses
   `/etc/cni/pods.conflist.template` (ptp, host-local, portmap) with the pod CIDRs of the node.
-- `/etc/containerd/certs.d/HOST/hosts.toml` says how a registry is reached, `/etc/containerd/conf.d/*.toml` changes
-  the configuration of containerd. `/etc/containerd/environment`, where it is laid, is what containerd has in its
-  environment besides: lines NAME=value, taken literally to the end of the line. Nothing else of the node gets it.
-- `/etc/resolv.conf` names a resolver that pods reach too. `/run` and `/tmp` are new at every boot.
-- `/var/lib` is the volume: it keeps the data of containerd, kubelet and etcd, and the machine's id. A node made anew
-  from another version on the same volume finds its own images, and what users pulled or loaded; those of the earlier
-  version that the image does not have any more are forgotten, unless the node has run `/usr/lib/jeroboam/images own`
-  while it was of that version, which copies them into the volume.
-- `/etc` is not in the volume: what a COE lays there it lays at every boot.
+- `/etc/containerd/certs.d/HOST/hosts.toml` configures the access to a registry, `/etc/containerd/conf.d/*.toml` changes
+  the configuration of containerd. `/etc/containerd/environment`, if it exists, is added to the environment of
+  containerd and of nothing else: lines NAME=value, taken literally to the end of the line.
+- `/etc/resolv.conf` names a resolver that pods reach too. `/run` and `/tmp` are empty at every boot.
+- `/var/lib` is the volume: it keeps the data of containerd, kubelet and etcd, and the machine id. A node that is
+  rebuilt with another version on the same volume has its own images, and those that users pulled or loaded. Images of
+  the earlier version that the new one lacks are removed, unless the node has run `/usr/lib/jeroboam/images own` with
+  the earlier version, which copies them into the volume.
+- `/etc` is not in the volume: a COE writes its files there at every boot.
 """
 
 import asyncio
@@ -61,10 +61,10 @@ from jeroboam.nodeimages.tree import RootTree
 __all__ = ["Version", "assemble", "build", "modules", "pins", "recipe", "releases", "version", "versions"]
 
 CONTENT_LABEL = "jeroboam.content"
-"""Names what an image was made of, so that the same is not made twice."""
+"""A label with a digest of the image's content, so that the same image is not built twice."""
 _CONTENT_LETTERS = 16
 _LAYOUT = 1
-"""Counted up when the same parts are laid out in another way."""
+"""Incremented when the layout of the same parts changes."""
 _SCRIPTS = {"entry.sh": ENTRY, "keep.sh": "usr/lib/jeroboam/keep", "images.sh": "usr/lib/jeroboam/images"}
 _CNI = frozenset(OUTPUTS["cni"])
 _BESIDE = frozenset({"etcd", "coredns", "registry", "local-path-provisioner", "metrics-server"})
@@ -72,95 +72,97 @@ _IN_PODS = frozenset({"kube-apiserver", "kube-controller-manager", "kube-schedul
 
 
 def recipe(pause: str) -> ImageRecipe:
-    """The recipe as it was shipped, for a sandbox image of that name."""
-    wanted = shipped(__package__, _SCRIPTS)
+    """Return the recipe of this package, for a sandbox image of that name."""
+    base_recipe = shipped(__package__, _SCRIPTS)
     folder = files(__package__)
     texts = {
         "etc/containerd/config.toml": ((folder / "containerd.toml").read_text().replace("@PAUSE@", pause), 0o644),
         "etc/cni/pods.conflist.template": ((folder / "pods.conflist").read_text(), 0o644),
     }
-    return replace(wanted, contents={**wanted.contents, **texts})
+    return replace(base_recipe, contents={**base_recipe.contents, **texts})
 
 
 def modules() -> GoModules:
-    """The source that compiles the programs."""
+    """Return the source that compiles the programs."""
     folder = files(__package__)
     data = tomllib.loads((folder / "modules.toml").read_text())
     return GoModules(recipes(data["modules"]), folder / "go", Toolchain(**data["toolchain"]))
 
 
 def releases(mirror: str, checksums: Mapping[str, str] | None = None) -> Releases:
-    """The source that fetches what their makers publish, from that mirror where one is named.
+    """Return the source that fetches published programs, from the mirror if one is named.
 
-    Files count against the pins of the `SHA256SUMS` beside this. Where checksums are brought, as SHA-256 by home and
-    path, no others count.
+    Files are checked against the pins of the `SHA256SUMS` of this package. `checksums`, as SHA-256 by home and path,
+    replace all pins.
     """
-    found = published(tomllib.loads((files(__package__) / "releases.toml").read_text()))
-    return Releases(found, mirror, pins=pins(), checksums=checksums)
+    release_table = published(tomllib.loads((files(__package__) / "releases.toml").read_text()))
+    return Releases(release_table, mirror, pins=pins(), checksums=checksums)
 
 
 def pins() -> Mapping[str, str]:
-    """The SHA-256 that are pinned, by home and path."""
+    """Return the pinned SHA-256 checksums by home and path."""
     return sums((files(__package__) / "SHA256SUMS").read_text())
 
 
 async def build(
-    docker: aiodocker.Docker, wanted: Version, source: ProgramSource, cache: ProgramCache, machine: Machine
+    docker: aiodocker.Docker, release: Version, source: ProgramSource, cache: ProgramCache, machine: Machine
 ) -> BuiltImage:
-    """The image of that version on that Engine, made if its very content is not there yet.
+    """Build the image of that version on that Engine unless one with the same content exists.
 
     Raises `Permanent` for what this machine lacks, `Temporary` when a source or the Engine does not answer.
     """
-    # What takes no time is looked at before what takes minutes.
+    # Quick checks come before steps that take minutes.
     with speaking("looking for the Docker Engine"):
         await docker.version()
     await asyncio.to_thread(find, recipe(""))
-    programs = await cache.get(source, wanted.programs)
-    asked = await asked_for(programs["kubeadm"], wanted)
-    shape = recipe(asked["pause"])
-    name = f"{shape.repository}:{wanted.name}"
-    own = await asyncio.to_thread(find, shape, _placed(programs))
-    inner = await asyncio.to_thread(brought_along, wanted, programs, asked)
-    seen = hashlib.sha256(f"{_LAYOUT} {own.digest(shape)}".encode())
-    for layer in inner:
-        seen.update(f"{layer.names} {layer.config} {layer.tree.digest()}".encode())
-    content = seen.hexdigest()[:_CONTENT_LETTERS]
+    programs = await cache.get(source, release.programs)
+    image_names = await asked_for(programs["kubeadm"], release)
+    image_recipe = recipe(image_names["pause"])
+    name = f"{image_recipe.repository}:{release.name}"
+    resolved_recipe = await asyncio.to_thread(find, image_recipe, _placed(programs))
+    layers = await asyncio.to_thread(brought_along, release, programs, image_names)
+    content_hash = hashlib.sha256(f"{_LAYOUT} {resolved_recipe.digest(image_recipe)}".encode())
+    for layer in layers:
+        content_hash.update(f"{layer.names} {layer.config} {layer.tree.digest()}".encode())
+    content = content_hash.hexdigest()[:_CONTENT_LETTERS]
     with speaking(f"making the node image {name}"):
-        async with cache.alone(f"image-{wanted.name}"):
-            there = await existing(docker, name)
-            fresh = there is None or labels(there).get(CONTENT_LABEL) != content
-            if fresh:
-                with cache.timed(f"image {wanted.name}"):
-                    tree = await asyncio.to_thread(own.tree, shape) | await asyncio.to_thread(packed, inner)
-                    await assemble(docker, shape, tree, wanted.name, content, machine)
-            await name_newest(docker, shape.name)
-            if fresh and there is not None:
-                await forget(docker, there["Id"])
-        made: str = (await docker.images.inspect(name))["Id"]
-    return BuiltImage(id=made, name=name, fresh=fresh)
+        async with cache.alone(f"image-{release.name}"):
+            former_image = await existing(docker, name)
+            is_new = former_image is None or labels(former_image).get(CONTENT_LABEL) != content
+            if is_new:
+                with cache.timed(f"image {release.name}"):
+                    tree = await asyncio.to_thread(resolved_recipe.tree, image_recipe) | await asyncio.to_thread(
+                        packed, layers
+                    )
+                    await assemble(docker, image_recipe, tree, release.name, content, machine)
+            await name_newest(docker, image_recipe.name)
+            if is_new and former_image is not None:
+                await forget(docker, former_image["Id"])
+        image_id: str = (await docker.images.inspect(name))["Id"]
+    return BuiltImage(id=image_id, name=name, fresh=is_new)
 
 
 def _placed(programs: Mapping[str, Path]) -> dict[str, Path]:
-    """Where the node's own programs lie."""
+    """Return the node's own programs by their path in the image."""
     inside = {name: f"opt/cni/bin/{name}" if name in _CNI else f"usr/local/bin/{name}" for name in programs}
     return {inside[name]: path for name, path in programs.items() if name not in _BESIDE | _IN_PODS}
 
 
 async def assemble(
-    docker: aiodocker.Docker, shape: ImageRecipe, tree: RootTree, version: str, content: str, machine: Machine
+    docker: aiodocker.Docker, image_recipe: ImageRecipe, tree: RootTree, version: str, content: str, machine: Machine
 ) -> str:
-    """An image of that tree, whose first node has run; its id."""
-    bare = f"bare-{content}"
-    # Without its marks no provider takes it for a node image while it is half of one.
-    await bring(docker, shape, tree, bare, [])
+    """Import the tree as an image and run its first node; return the id of the final image."""
+    bare_tag = f"bare-{content}"
+    # Without labels no provider takes the unfinished image for a node image.
+    await bring(docker, image_recipe, tree, bare_tag, [])
     try:
         return await bake(
             docker,
-            ImageWithoutStore(name=f"{shape.repository}:{bare}", data=shape.data),
+            ImageWithoutStore(name=f"{image_recipe.repository}:{bare_tag}", data=image_recipe.data),
             machine,
-            repository=shape.repository,
+            repository=image_recipe.repository,
             tag=version,
-            changes=marks(shape, {IMAGE_VERSION_LABEL: version, CONTENT_LABEL: content}),
+            changes=marks(image_recipe, {IMAGE_VERSION_LABEL: version, CONTENT_LABEL: content}),
         )
     finally:
-        await forget(docker, f"{shape.repository}:{bare}")
+        await forget(docker, f"{image_recipe.repository}:{bare_tag}")

@@ -1,7 +1,7 @@
-"""The first node of an image: it fills containerd's store once, so that no later node has to.
+"""The first node of an image: it fills containerd's store once, so that later nodes need not.
 
-Neighbours: `images.sh`, which does that in the node; the package beside it, which calls this. What the Engine gives to
-a container that plays a machine is the provider's knowledge, and comes as a function.
+The capabilities of the Engine are known to the provider, and are passed as a function. Neighbours: `images.sh`, which
+fills the store in the node; the package's `build`, which calls this.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from jeroboam.domain.errors import Permanent
 from jeroboam.domain.nodes import COMMANDS_PATH
 
 Machine = Callable[[str], Awaitable[Mapping[str, Any]]]
-"""The part of HostConfig that makes a container of that image into a machine."""
+"""Returns the part of HostConfig that a container of that image needs as a node."""
 
 _BAKE = b"#!/bin/sh\nexec /usr/lib/jeroboam/images bake\n"
 _SECONDS = 120
@@ -27,29 +27,32 @@ _LAST_LINES = 8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageWithoutStore:
-    """An image that has no store yet."""
+    """An image without a store."""
 
     name: str
     data: str
-    """The folder that wants a volume."""
+    """The folder that needs a volume."""
 
 
 async def bake(
     docker: aiodocker.Docker,
-    bare: ImageWithoutStore,
+    source_image: ImageWithoutStore,
     machine: Machine,
     *,
     repository: str,
     tag: str,
     changes: Sequence[str],
 ) -> str:
-    """Boot the bare image once and keep what that made, as an image of its own; its id.
+    """Boot the bare image once and commit the result as another image; return its id.
 
-    `changes` are Dockerfile instructions. Raises `Permanent` with the node's last words when it does not get there.
+    `changes` are Dockerfile instructions. Raises `Permanent` with the node's last output when it fails.
     """
-    given = await machine(bare.name)
-    mounts = [*given.get("Mounts", ()), {"Type": "volume", "Target": bare.data}]
-    config: dict[str, Any] = {"Image": bare.name, "HostConfig": {**given, "NetworkMode": "none", "Mounts": mounts}}
+    host_config = await machine(source_image.name)
+    mounts = [*host_config.get("Mounts", ()), {"Type": "volume", "Target": source_image.data}]
+    config: dict[str, Any] = {
+        "Image": source_image.name,
+        "HostConfig": {**host_config, "NetworkMode": "none", "Mounts": mounts},
+    }
     name = f"jeroboam-bake-{tag}"
     await _clear(docker, name)
     container = await docker.containers.create(config, name=name)
@@ -57,19 +60,19 @@ async def bake(
         await container.put_archive("/", _commands())
         await container.start()
         async with asyncio.timeout(_SECONDS):
-            ended = await container.wait(timeout=None)
-        if ended["StatusCode"] != 0:
-            said = "".join(await container.log(stdout=True, stderr=True)).splitlines()
-            raise Permanent("the first node of the image failed:\n" + "\n".join(said[-_LAST_LINES:]))
+            result = await container.wait(timeout=None)
+        if result["StatusCode"] != 0:
+            lines = "".join(await container.log(stdout=True, stderr=True)).splitlines()
+            raise Permanent("the first node of the image failed:\n" + "\n".join(lines[-_LAST_LINES:]))
         await container.commit(repository=repository, tag=tag, changes=changes)
     finally:
         await container.delete(force=True, v=True)
-    made: str = (await docker.images.inspect(f"{repository}:{tag}"))["Id"]
-    return made
+    image_id: str = (await docker.images.inspect(f"{repository}:{tag}"))["Id"]
+    return image_id
 
 
 async def _clear(docker: aiodocker.Docker, name: str) -> None:
-    """Remove what a build that was killed has left."""
+    """Remove the container of a build that was killed."""
     try:
         await (await docker.containers.get(name)).delete(force=True, v=True)
     except aiodocker.DockerError as error:

@@ -1,8 +1,8 @@
-"""The container images that a node brings along, as folders that containerd's store can link to.
+"""The container images that are part of a node image, as folders that containerd's store can link to.
 
-Neighbours: `images.sh` in the node, which does the linking and reads what is written here. A layer lies unpacked in
-the node image, named by the digest of the tar that it would be; its images are a few lines of JSON beside it. No
-registry and no image tool is asked for that.
+A layer is unpacked in the node image; its name is the digest of its tar. Its images are a few lines of JSON beside it.
+That needs no registry and no image tool. Neighbours: `images.sh` in the node, which links the folders and reads the
+files that are written here.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ _KUBEADM_SECONDS = 30
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layer:
-    """A root folder with the names of the images that are nothing else."""
+    """A root folder with the names of the images that have only this layer."""
 
     names: tuple[str, ...]
     config: Mapping[str, Any]
@@ -42,9 +42,9 @@ class Layer:
 
 
 async def asked_for(kubeadm: Path, version: Version) -> Mapping[str, str]:
-    """The images that kubeadm will ask for: full names by the last part without a tag, as `pause`.
+    """Return the images that kubeadm needs: full names by their last part without a tag, such as `pause`.
 
-    Raises `Permanent` when that program does not run here.
+    Raises `Permanent` when kubeadm does not run on this machine.
     """
     process = await asyncio.create_subprocess_exec(
         *(kubeadm, "config", "images", "list", "--kubernetes-version", version.name),
@@ -57,12 +57,12 @@ async def asked_for(kubeadm: Path, version: Version) -> Mapping[str, str]:
     return {name.rpartition("/")[2].partition(":")[0]: name for name in out.decode().split()}
 
 
-def brought_along(version: Version, programs: Mapping[str, Path], asked: Mapping[str, str]) -> Sequence[Layer]:
-    """The layers of `layers.toml`, of these programs. Raises `Permanent` naming what this host lacks."""
-    found = []
+def brought_along(version: Version, programs: Mapping[str, Path], image_names: Mapping[str, str]) -> Sequence[Layer]:
+    """Build the layers of `layers.toml` from these programs. Raises `Permanent` with what this host lacks."""
+    layers = []
     for name, table in tomllib.loads((files(__package__) / "layers.toml").read_text()).items():
-        own = {inside: programs[program] for inside, program in table.pop("own", {}).items()}
-        names = [asked[image] for image in table.pop("kubeadm", [])]
+        own_files = {inside: programs[program] for inside, program in table.pop("own", {}).items()}
+        names = [image_names[image] for image in table.pop("kubeadm", [])]
         names += [text.format(**version.components) for text in table.pop("names", [])]
         config = {
             "Env": [f"PATH={_PATH}"],
@@ -70,20 +70,20 @@ def brought_along(version: Version, programs: Mapping[str, Path], asked: Mapping
             "Cmd": table.pop("command", None),
         }
         recipe = root({"name": name, "programs": [], "packages": "", **table})
-        tree = find(recipe, own).tree(recipe)
-        found.append(
+        tree = find(recipe, own_files).tree(recipe)
+        layers.append(
             Layer(names=tuple(names), config={key: value for key, value in config.items() if value}, tree=tree)
         )
-    return found
+    return layers
 
 
-def packed(found: Sequence[Layer]) -> RootTree:
-    """The layers unpacked, an archive with the images' words, and the list of which layer is whose."""
+def packed(layers: Sequence[Layer]) -> RootTree:
+    """Return a tree with the unpacked layers, an archive of the images' metadata, and the list of layers by image."""
     tree = RootTree()
     blobs: dict[str, bytes] = {}
     entries: list[dict[str, Any]] = []
     lines = []
-    for layer in found:
+    for layer in layers:
         digest, size = _measured(layer.tree)
         tree |= layer.tree.under(f"{LAYERS}/{digest}/fs") | RootTree(folders=(f"{LAYERS}/{digest}/work",))
         manifest = _manifest(layer.config, digest, size, blobs)
@@ -100,19 +100,19 @@ def packed(found: Sequence[Layer]) -> RootTree:
 
 
 def _measured(tree: RootTree) -> tuple[str, int]:
-    """Digest and length of the tree's tar."""
+    """Return the digest and the length of the tree's tar."""
     with tempfile.TemporaryFile() as tar:
         write_tar(tree, tar)
-        seen = hashlib.sha256()
+        content_hash = hashlib.sha256()
         for block in blocks(tar):
-            seen.update(block)
-        return seen.hexdigest(), tar.tell()
+            content_hash.update(block)
+        return content_hash.hexdigest(), tar.tell()
 
 
 def _manifest(config: Mapping[str, Any], layer: str, size: int, blobs: dict[str, bytes]) -> dict[str, Any]:
-    """Add an image's blobs; how to point to it."""
+    """Add an image's blobs; return the descriptor of its manifest."""
     machine = platform.machine()
-    described = _blob(
+    config_descriptor = _blob(
         f"{_OCI}.config.v1+json",
         {
             "architecture": _ARCHITECTURES.get(machine, machine),
@@ -124,7 +124,7 @@ def _manifest(config: Mapping[str, Any], layer: str, size: int, blobs: dict[str,
     )
     content = {"mediaType": f"{_OCI}.layer.v1.tar", "digest": f"sha256:{layer}", "size": size}
     kind = f"{_OCI}.manifest.v1+json"
-    return _blob(kind, {"schemaVersion": 2, "mediaType": kind, "config": described, "layers": [content]}, blobs)
+    return _blob(kind, {"schemaVersion": 2, "mediaType": kind, "config": config_descriptor, "layers": [content]}, blobs)
 
 
 def _blob(kind: str, value: Mapping[str, Any], blobs: dict[str, bytes]) -> dict[str, Any]:
@@ -135,7 +135,7 @@ def _blob(kind: str, value: Mapping[str, Any], blobs: dict[str, bytes]) -> dict[
 
 
 def _archive(blobs: Mapping[str, bytes], entries: Sequence[Mapping[str, Any]]) -> bytes:
-    """An OCI archive without the layers, which the store will have already."""
+    """Return an OCI archive without the layers, which are in the store already."""
     index = {"schemaVersion": 2, "mediaType": f"{_OCI}.index.v1+json", "manifests": list(entries)}
     contents = {f"blobs/sha256/{digest}": content for digest, content in blobs.items()}
     contents["oci-layout"] = b'{"imageLayoutVersion": "1.0.0"}'

@@ -1,6 +1,6 @@
-"""Which Kubernetes there are node images for, and which programs that takes: `versions.toml`, read.
+"""The versions of Kubernetes with a node image, and the programs of each: the content of versions.toml.
 
-Neighbours: the package beside it, which builds them.
+Neighbours: the package's `build`, which builds the images.
 """
 
 import tomllib
@@ -10,7 +10,7 @@ from importlib.resources import files
 
 from jeroboam.nodeimages.programs import Program
 
-# What each of the node's programs leaves; small ones first, so that what is wrong with a machine shows early.
+# The files of each of the node's programs; small programs first, so that problems of a machine show early.
 OUTPUTS = {
     "runc": ("runc",),
     "cni": ("bridge", "loopback", "ptp", "host-local", "portmap"),
@@ -35,33 +35,33 @@ OUTPUTS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Version:
-    """A Kubernetes with all that goes with it."""
+    """A version of Kubernetes with all its components."""
 
     name: str
-    """As users write it: `v1.36.3`."""
+    """As users write it, such as `v1.36.3`."""
     components: Mapping[str, str]
     """The version of each program in `OUTPUTS`."""
 
     @property
     def programs(self) -> tuple[Program, ...]:
-        """In the order in which they are made."""
+        """The programs in the order in which they are built."""
         return tuple(
             Program(name=name, version=self.components[name], outputs=outputs) for name, outputs in OUTPUTS.items()
         )
 
 
 def versions() -> Mapping[str, Version]:
-    """Those that there are, the newest first."""
+    """Return all versions, the newest first."""
     data = tomllib.loads((files(__package__) / "versions.toml").read_text())
     return {name: Version(name=name, components=components) for name, components in data.items()}
 
 
 def version(name: str | None) -> Version:
-    """That version (None: the newest). Raises `ValueError` with those that there are."""
-    there = versions()
+    """Return that version (None: the newest). Raises `ValueError` with the existing ones for an unknown version."""
+    known_versions = versions()
     if name is None:
-        return next(iter(there.values()))
-    found = there.get(name if name.startswith("v") else f"v{name}")
-    if found is None:
-        raise ValueError(f"there is no node image for Kubernetes {name}; there is: {', '.join(there)}")
-    return found
+        return next(iter(known_versions.values()))
+    match = known_versions.get(name if name.startswith("v") else f"v{name}")
+    if match is None:
+        raise ValueError(f"there is no node image for Kubernetes {name}; there is: {', '.join(known_versions)}")
+    return match

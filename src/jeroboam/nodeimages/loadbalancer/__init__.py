@@ -1,12 +1,12 @@
-"""The image that load balancers boot from: HAProxy in a container that is no machine.
+"""The image that load balancers boot from: HAProxy in a plain container.
 
-What it promises to a COE: the script's commands run under an init that reaps, as root without further rights;
-`/usr/sbin/haproxy` is Debian's, and `nobody` a user that it can become.
+What it guarantees to a COE: the script's commands run under an init that reaps orphans, as root without further
+privileges; `/usr/sbin/haproxy` is Debian's, and it can switch to the user `nobody`.
 """
 
 from jeroboam.nodeimages.host import ENTRY, ImageRecipe, shipped
 
 
 def recipe() -> ImageRecipe:
-    """The recipe as it was shipped."""
+    """Return the recipe of this package."""
     return shipped(__package__, {"entry.sh": ENTRY})

@@ -1,12 +1,11 @@
-"""The Swarm node image: a Docker Engine that thinks it has a machine of its own.
+"""The Swarm node image: a Docker Engine in a container that behaves like a machine.
 
-Assembled from the engine of this host, so that it needs no registry. The recipe and the entry script beside this file
-are data.
+It is built from the engine of this host, so it needs no registry. The recipe and the entry script are package data.
 """
 
 from jeroboam.nodeimages.host import ENTRY, ImageRecipe, shipped
 
 
 def recipe() -> ImageRecipe:
-    """The recipe as it was shipped."""
+    """Return the recipe of this package."""
     return shipped(__package__, {"entry.sh": ENTRY})

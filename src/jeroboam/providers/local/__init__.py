@@ -1,1 +1,1 @@
-"""Nodes as containers on a Docker Engine."""
+"""The provider `local`: nodes are containers on a Docker Engine."""

@@ -1,6 +1,6 @@
-"""What templates may name on the `local` provider: its flavours, one external network, and the Engine's node images.
+"""The catalogue of the `local` provider: its flavours, one external network, and the Engine's node images.
 
-Neighbours: `local`. Node containers take no key pair, so that there is none to be found.
+Neighbours: `provider`. Node containers take no key pair, so the catalogue has none.
 """
 
 import re
@@ -26,10 +26,10 @@ from jeroboam.domain.nodes import (
 from jeroboam.providers.base import Flavor, Image, Network, Subnet
 
 DATA_FOLDER = "/var/lib/docker"
-"""Where an image's engine keeps its data when the image does not say."""
+"""The data folder of an image's engine when no label of the image sets it."""
 
 # Names that users of the published clients know (m1.medium is the command line's default). Cores and memory are
-# limits, not reservations; the disk is the machine's, undivided.
+# limits, not reservations; all nodes share the machine's disk.
 FLAVORS = tuple(
     Flavor(id=name, name=name, vcpus=vcpus, ram=ram, disk=disk)
     for name, vcpus, ram, disk in (
@@ -50,7 +50,7 @@ _VERSIONED = frozenset({"kubernetes-node"})
 _VERSION = re.compile(r"v\d+\.\d+\.\d+")
 _KNOWN_NAME = re.compile(r"[a-z]+(-[a-z]+)*")
 
-# Images that we know how to make, for when they are not there yet.
+# Images that can be built, for when they do not exist yet.
 _KNOWN = {
     "swarm-node": Image(
         id="swarm-node",
@@ -83,7 +83,7 @@ class DockerImage:
     id: str
     data_folder: str
     machine: bool
-    """Whether its containers play machines: they get as many rights as the Engine gives."""
+    """Whether its containers are nodes: they get as many privileges as the Engine allows."""
 
 
 class LocalCatalog:
@@ -93,12 +93,12 @@ class LocalCatalog:
         self._docker = docker
 
     async def image(self, ref: str) -> Image | None:
-        """A node image by its catalogue name, its Docker name or its id; other images of the Engine are none."""
-        found = await self._inspect(ref)
-        if found is None:
-            known = _known(ref)
-            return known and replace(known, lacking=f"{known.lacking}; {await self._there(known)}")
-        return _described(found)
+        """Return a node image by its catalogue name, its Docker name or its id; never another image of the Engine."""
+        image = await self._inspect(ref)
+        if image is None:
+            buildable = _known(ref)
+            return buildable and replace(buildable, lacking=f"{buildable.lacking}; {await self._there(buildable)}")
+        return _described(image)
 
     async def flavor(self, ref: str) -> Flavor | None:
         return next((flavor for flavor in FLAVORS if ref in {flavor.id, flavor.name}), None)
@@ -115,23 +115,23 @@ class LocalCatalog:
         return False
 
     async def docker_image(self, ref: str) -> DockerImage:
-        """The Engine's own name of that node image. Raises `Permanent` for one that is not there."""
-        found = await self._inspect(ref)
-        if found is None:
-            known = _known(ref)
+        """Return the node image as the Engine has it. Raises `Permanent` when it does not exist."""
+        image = await self._inspect(ref)
+        if image is None:
+            buildable = _known(ref)
             raise Permanent(
-                f"no node can boot from image {ref}: {known.lacking if known else 'there is no such image'}"
+                f"no node can boot from image {ref}: {buildable.lacking if buildable else 'there is no such image'}"
             )
-        labels = _labels(found)
+        labels = _labels(image)
         folder = labels.get(IMAGE_DATA_LABEL, DATA_FOLDER)
-        return DockerImage(id=found["Id"], data_folder=folder, machine=bool(labels.get(IMAGE_DISTRO_LABEL)))
+        return DockerImage(id=image["Id"], data_folder=folder, machine=bool(labels.get(IMAGE_DISTRO_LABEL)))
 
     async def any_image(self) -> str | None:
-        """The id of some node image on the Engine, to try things with."""
+        """Return the id of any node image on the Engine, for a probe; None without one."""
         with speaking("looking for node images"):
-            found = await self._docker().images.list(filters={"label": [IMAGE_LABEL]})
+            images = await self._docker().images.list(filters={"label": [IMAGE_LABEL]})
         return next(
-            (each["Id"] for each in found if is_node_image(each) and _labels(each).get(IMAGE_DISTRO_LABEL)), None
+            (image["Id"] for image in images if is_node_image(image) and _labels(image).get(IMAGE_DISTRO_LABEL)), None
         )
 
     async def versions(self, ref: str) -> Sequence[str]:
@@ -139,11 +139,11 @@ class LocalCatalog:
             return ()
         with speaking("looking for node images"):
             images = await self._docker().images.list(filters={"label": [f"{IMAGE_LABEL}={name}"]})
-        return sorted({_labels(each).get(IMAGE_VERSION_LABEL, "") for each in images if is_node_image(each)} - {""})
+        return sorted({_labels(image).get(IMAGE_VERSION_LABEL, "") for image in images if is_node_image(image)} - {""})
 
-    async def _there(self, known: Image) -> str:
-        """Which versions of an image there are, in words."""
-        versions = await self.versions(known.name)
+    async def _there(self, image: Image) -> str:
+        """Return a text with the existing versions of an image."""
+        versions = await self.versions(image.name)
         return f"there is: {', '.join(versions)}" if versions else "there is none"
 
     async def _inspect(self, ref: str) -> dict[str, Any] | None:
@@ -152,51 +152,51 @@ class LocalCatalog:
             return None
         with speaking(f"looking for the node image {ref}"):
             try:
-                found = await self._docker().images.inspect(name)
+                image = await self._docker().images.inspect(name)
             except aiodocker.DockerError as error:
-                # 400 is a text that cannot be a reference.
+                # 400: the text is no valid reference.
                 if error.status in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}:
                     return None
                 raise
-        return found if is_node_image(found) else None
+        return image if is_node_image(image) else None
 
 
 def is_node_image(image: Mapping[str, Any]) -> bool:
-    """Whether nodes may be made from that image, as the Engine lists or shows it: they get the rights of a machine.
+    """Whether nodes, which get many privileges, may be created from the image. It is as the Engine lists or shows it.
 
-    Anybody can put our labels on an image and have a host pull it. So it also has a name that no pull gives
-    (`images.check_pull`), or none at all, as a former build of ours has.
+    Anybody can put our labels on an image and make a host pull it. So the image must also have a name that no pull can
+    give (`docker_images.check_pull`), or no name at all, as a former build of ours has.
     """
     if IMAGE_LABEL not in _labels(image):
         return False
     tags = [tag for tag in image.get("RepoTags") or () if tag != _NO_TAG]
-    pulled = any(not digest.startswith(_NO_NAME) for digest in image.get("RepoDigests") or ())
-    return any(tag.startswith(IMAGE_REPOSITORY) for tag in tags) or not (tags or pulled)
+    is_pulled = any(not digest.startswith(_NO_NAME) for digest in image.get("RepoDigests") or ())
+    return any(tag.startswith(IMAGE_REPOSITORY) for tag in tags) or not (tags or is_pulled)
 
 
 def _known(ref: str) -> Image | None:
-    """An image that could be made. `kubernetes-node:v1.36.3` is that version of it, without one the newest made."""
+    """Return an image that can be built. `kubernetes-node:v1.36.3` is one version; the default is the newest."""
     name, _, version = ref.partition(":")
-    known = _KNOWN.get(name)
-    if known is None or not version:
-        return known
+    buildable = _KNOWN.get(name)
+    if buildable is None or not version:
+        return buildable
     if name not in _VERSIONED or not _VERSION.fullmatch(version):
         return None
     command = f"`jeroboam node-image build kubernetes --version {version}`"
-    lacking = f"that version is not on this Engine yet, and {command} makes it if it was published"
-    return replace(known, id=ref, name=ref, version=version, lacking=lacking)
+    reason = f"that version is not on this Engine yet, and {command} makes it if it was published"
+    return replace(buildable, id=ref, name=ref, version=version, lacking=reason)
 
 
 def _labels(image: Mapping[str, Any]) -> dict[str, str]:
-    """Of an image that is shown, or of one in a list."""
+    """Return the labels of an image, from the Engine's inspection or list."""
     return (image.get("Config") or image).get("Labels") or {}
 
 
-def _described(found: dict[str, Any]) -> Image:
-    labels = _labels(found)
+def _described(image: dict[str, Any]) -> Image:
+    labels = _labels(image)
     coes = tuple(coe for coe in labels.get(IMAGE_COES_LABEL, "").split(",") if coe)
     return Image(
-        id=found["Id"],
+        id=image["Id"],
         name=labels[IMAGE_LABEL],
         os_distro=labels.get(IMAGE_DISTRO_LABEL, ""),
         coes=coes,

@@ -1,8 +1,8 @@
-"""What an Engine may give to a container that plays a machine, found out by trying.
+"""The capabilities of an Engine for containers that are nodes, found with a probe container.
 
-Neighbours: `local`. Many machines refuse `--privileged` (nested virtual machines, hardened hosts) and many of
-those that accept it still lack something. One small container, once a process, tells which of two ways works and
-what will be missing; the answer becomes a part of every node's configuration, and conditions for users.
+Many machines refuse `--privileged` (nested virtual machines, hardened hosts), and many of those that accept it still
+lack something. One small container, run once per process, shows which of two configurations works and what is missing.
+The result becomes a part of every node's configuration, and conditions for users. Neighbours: `provider`.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ from jeroboam.domain.errors import Permanent
 from jeroboam.domain.owner_labels import KIND, ObjectKind, has_kind
 
 PROBE = "jeroboam.probe"
-# No container of a user's has a dot in its name on the Engine.
+# Containers of users never have a dot in their names on the Engine.
 _PROBE_NAME = "jeroboam-probe."
 
 # The numbers are the kernel's (linux/capability.h).
@@ -52,22 +52,22 @@ df -k /probe | tail -1 | { read _ _ _ free _; echo free_kib $free; }
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EngineCapabilities:
-    """What the Engine gives, and what the machine has."""
+    """The capabilities of the Engine and of its machine."""
 
     host_config: Mapping[str, Any]
-    """The part of HostConfig that makes a container into a machine."""
+    """The part of HostConfig that a container needs as a node."""
     cpus: int
     data_root: str
-    """The Engine's own folder, on its machine."""
+    """The Engine's data folder, on its machine."""
     facts: Mapping[str, str]
 
     def conditions(self) -> tuple[Condition, ...]:
-        """What clusters here will do without, for users' eyes."""
+        """Return conditions that tell users what clusters lack here."""
         caps = int(self.facts.get("caps", "0"), 16)
         free = self._free_gib()
         ipvs = self.facts.get("ipvs") == "1"
-        raised = bool(caps >> _SYS_RESOURCE & 1)
-        enough = free >= _LOW_DISK_GIB
+        can_raise_limits = bool(caps >> _SYS_RESOURCE & 1)
+        has_space = free >= _LOW_DISK_GIB
         return (
             Condition(
                 type="VirtualIPs",
@@ -80,15 +80,15 @@ class EngineCapabilities:
             ),
             Condition(
                 type="ResourceLimits",
-                status=raised,
-                reason="" if raised else "NoSysResource",
-                message="" if raised else "CAP_SYS_RESOURCE is missing: nodes cannot raise process limits.",
+                status=can_raise_limits,
+                reason="" if can_raise_limits else "NoSysResource",
+                message="" if can_raise_limits else "CAP_SYS_RESOURCE is missing: nodes cannot raise process limits.",
             ),
             Condition(
                 type="DiskSpace",
-                status=enough,
-                reason="" if enough else "LowDisk",
-                message="" if enough else f"The Engine's disk has {free:.1f} GiB left.",
+                status=has_space,
+                reason="" if has_space else "LowDisk",
+                message="" if has_space else f"The Engine's disk has {free:.1f} GiB left.",
             ),
             Condition(
                 type="VolumeSizes",
@@ -99,7 +99,7 @@ class EngineCapabilities:
         )
 
     def _free_gib(self) -> float:
-        """Now, where the Engine's folder is on this machine; else as it was when we asked."""
+        """Return the free disk space: the present one if the Engine is on this machine, else that of the probe."""
         try:
             return shutil.disk_usage(self.data_root).free / (1 << 30)
         except OSError:
@@ -107,60 +107,60 @@ class EngineCapabilities:
 
 
 class LocalEngine:
-    """Asks the Engine once, and remembers."""
+    """Probes the Engine once and caches the result."""
 
     def __init__(self, docker: Callable[[], aiodocker.Docker], labels: Mapping[str, str]) -> None:
-        """`labels` are put on the container that tries."""
+        """`labels` are set on the probe container."""
         self._docker = docker
         self._labels = {**labels, PROBE: "1"}
         self._tries = 0
-        self._gift: EngineCapabilities | None = None
+        self._capabilities: EngineCapabilities | None = None
         self._asking = asyncio.Lock()
 
     async def gift(self, image: str) -> EngineCapabilities:
-        """What a node of that image gets. Raises `Permanent` with the Engine's words when no way works."""
+        """Return the capabilities for nodes of that image. Raises `Permanent` with the Engine's errors."""
         async with self._asking:
-            if self._gift is None:
-                self._gift = await self._ask(image)
-            return self._gift
+            if self._capabilities is None:
+                self._capabilities = await self._ask(image)
+            return self._capabilities
 
     @property
     def known(self) -> EngineCapabilities | None:
-        """What was found out already."""
-        return self._gift
+        """The cached capabilities; None before the first probe."""
+        return self._capabilities
 
     async def _ask(self, image: str) -> EngineCapabilities:
         refusals = []
         with speaking("asking what the Docker Engine may give to a node"):
             info = await self._docker().system.info()
-            for way in _ways_here():
+            for host_config in _ways_here():
                 try:
-                    facts = await self._probe(image, way)
+                    facts = await self._probe(image, host_config)
                 except aiodocker.DockerError as error:
                     if error.status in _NOT_A_REFUSAL:
                         raise
                     refusals.append(error.message)
                     continue
                 return EngineCapabilities(
-                    host_config=way, cpus=int(info["NCPU"]), data_root=info["DockerRootDir"], facts=facts
+                    host_config=host_config, cpus=int(info["NCPU"]), data_root=info["DockerRootDir"], facts=facts
                 )
         raise Permanent(f"the Docker Engine refuses a container that can be a node: {'; '.join(refusals)}")
 
     async def tidy(self) -> None:
-        """Remove what a process that was killed while it tried has left."""
+        """Remove probe containers of a process that was killed."""
         async with self._asking:
             with speaking("clearing away an earlier try"):
                 for old in await self._docker().containers.list(all=True, filters=as_filter(self._labels)):
                     if _is_probe(old):
                         await old.delete(force=True, v=True)
 
-    async def _probe(self, image: str, way: Mapping[str, Any]) -> dict[str, str]:
+    async def _probe(self, image: str, host_config: Mapping[str, Any]) -> dict[str, str]:
         config: dict[str, JSONValue] = {
             "Image": image,
             "Entrypoint": ["/bin/sh", "-c", _QUESTIONS],
             "Labels": {**self._labels, KIND: ObjectKind.PROBE.value},
             "Volumes": {"/probe": {}},
-            "HostConfig": {**way, "NetworkMode": "none", "RestartPolicy": {"Name": "no"}},
+            "HostConfig": {**host_config, "NetworkMode": "none", "RestartPolicy": {"Name": "no"}},
         }
         self._tries += 1
         name = f"{_PROBE_NAME}{os.getpid()}.{self._tries}"
@@ -176,13 +176,13 @@ class LocalEngine:
         return {pair[0]: pair[1] for pair in pairs if len(pair) > 1}
 
 
-def _is_probe(listed: DockerContainer) -> bool:
-    names = [name.lstrip("/") for name in listed["Names"] or ()]
-    return has_kind(listed["Labels"], ObjectKind.PROBE) and any(name.startswith(_PROBE_NAME) for name in names)
+def _is_probe(container: DockerContainer) -> bool:
+    names = [name.lstrip("/") for name in container["Names"] or ()]
+    return has_kind(container["Labels"], ObjectKind.PROBE) and any(name.startswith(_PROBE_NAME) for name in names)
 
 
 def _own_caps() -> int | None:
-    """Capabilities that a process here can have at all; the Engine is nearly always on the same machine."""
+    """Return the capabilities that a process here can have at all; the Engine is usually on the same machine."""
     try:
         lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
     except OSError:
@@ -195,14 +195,14 @@ def _ways_here() -> list[dict[str, Any]]:
 
 
 def ways(caps: int | None, *, modules: bool) -> list[dict[str, Any]]:
-    """HostConfig parts, the likeliest and richest to work first.
+    """Return parts of HostConfig to try, the best one that is likely to work first.
 
-    `caps` are those that anything here can have at all (None: not known). With the kernel's modules in sight a node
-    can load what its engine needs, such as IPVS.
+    `caps` are the capabilities that a process here can have at all (None: unknown). With the kernel's modules mounted a
+    node can load those that its engine needs, such as IPVS.
     """
     missing = [name for number, name in enumerate(_NAMES) if caps is not None and not caps >> number & 1]
-    privileged: dict[str, Any] = {"Privileged": True, "CgroupnsMode": "private"}
-    by_hand: dict[str, Any] = {
+    privileged_config: dict[str, Any] = {"Privileged": True, "CgroupnsMode": "private"}
+    explicit_config: dict[str, Any] = {
         "CapAdd": ["ALL"],
         "CapDrop": missing or ["SYS_RESOURCE"],
         "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
@@ -211,13 +211,13 @@ def ways(caps: int | None, *, modules: bool) -> list[dict[str, Any]]:
         "DeviceCgroupRules": ["a *:* rwm"],
         "CgroupnsMode": "private",
     }
-    order = [by_hand, privileged] if missing else [privileged, by_hand]
+    configs = [explicit_config, privileged_config] if missing else [privileged_config, explicit_config]
     mount = {"Type": "bind", "Source": str(_MODULES), "Target": str(_MODULES), "ReadOnly": True}
-    return [{**way, "Mounts": [mount]} for way in order if modules] + order
+    return [{**way, "Mounts": [mount]} for way in configs if modules] + configs
 
 
 def memory_left(info: Mapping[str, Any], table: Path = Path("/proc/meminfo")) -> int | None:
-    """MiB that the machine of that Engine can still give; None where the Engine is on another one."""
+    """Return the free memory of the Engine's machine in MiB; None when the Engine is on another machine."""
     if _folder_here(info) is None:
         return None
     try:
@@ -228,17 +228,17 @@ def memory_left(info: Mapping[str, Any], table: Path = Path("/proc/meminfo")) ->
 
 
 def disk_left(info: Mapping[str, Any]) -> float | None:
-    """GiB that are left where the Engine keeps its data; None where the Engine is on another machine."""
+    """Return the free space on the Engine's disk in GiB; None when the Engine is on another machine."""
     folder = _folder_here(info)
     return None if folder is None else shutil.disk_usage(folder).free / (1 << 30)
 
 
 def _folder_here(info: Mapping[str, Any]) -> Path | None:
-    """The Engine's own folder, where it is on this machine: its name alone may be on any."""
+    """Return the Engine's data folder if it is on this machine: a folder of that name may exist on any machine."""
     folder = Path(info["DockerRootDir"])
     return folder if info.get("Name") == os.uname().nodename and folder.is_dir() else None
 
 
 def as_filter(labels: Mapping[str, str]) -> str:
-    """The Engine's filter for things that carry all these labels."""
+    """Return the Engine's filter for resources with all these labels."""
     return json.dumps({"label": [f"{name}={value}" for name, value in labels.items()]})

@@ -1,7 +1,7 @@
-"""Images of the machine's own Engine, brought onto the nodes of a cluster.
+"""Copying images from the machine's own Engine onto the nodes of a cluster.
 
-Neighbours: the command line, by way of bootstrap; `local_nodes`, whose labels say what a node is. What the node does
-with the file is for its COE's node image to say.
+Neighbours: `bootstrap.load`, which the command line calls; `nodes`, whose labels identify nodes. The COE's node image
+defines the command that loads the file.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from jeroboam.domain.errors import Permanent
 from jeroboam.providers.local.engine import as_filter
 from jeroboam.providers.local.nodes import CLUSTER, INSTALLATION, NODE_NAME, ROLE, is_node
 
-# Each copy is bound by the disk that all nodes share.
+# The disk that all nodes share limits the copies.
 _AT_ONCE = 2
 _FOLDER = "/var/lib/jeroboam"
 _FILE = "images.tar"
@@ -36,34 +36,36 @@ async def bring(
     images: Sequence[str],
     command: Callable[[str], Sequence[str]],
 ) -> Sequence[str]:
-    """Have these images on every node of the cluster that runs; the nodes' names.
+    """Copy these images onto every running node of the cluster; return the names of the nodes.
 
-    They travel together, and a layer that several of them have travels once. `command` takes them in from the file
-    that it is given, as `docker save` writes it. Raises `Permanent` for an image that the Engine has not, a cluster
-    without nodes, and what a node has against it.
+    The images are copied together, and a shared layer is copied once. `command` returns the command that loads a file
+    in the format of `docker save`. Raises `Permanent` for an image that the Engine does not have, for a cluster without
+    running nodes, and when a node refuses the images.
     """
     for image in images:
         check_image(image)
     with speaking(f"bringing {', '.join(images)} onto nodes"), tempfile.TemporaryDirectory() as folder:
         tags = {INSTALLATION: installation, CLUSTER: cluster_id}
-        found = await docker.containers.list(filters=as_filter(tags))
-        nodes = {each["Labels"][NODE_NAME]: each["Id"] for each in found if _takes_images(each)}
+        containers = await docker.containers.list(filters=as_filter(tags))
+        nodes = {
+            container["Labels"][NODE_NAME]: container["Id"] for container in containers if _takes_images(container)
+        }
         if not nodes:
             raise Permanent("no node of the cluster runs on this Engine")
-        packed = await _packed(docker, images, Path(folder))
+        archive = await _packed(docker, images, Path(folder))
         slots = asyncio.Semaphore(_AT_ONCE)
-        await asyncio.gather(*(_take(docker, slots, name, node, packed, command) for name, node in nodes.items()))
+        await asyncio.gather(*(_take(docker, slots, name, node, archive, command) for name, node in nodes.items()))
     return sorted(nodes)
 
 
 def _takes_images(container: DockerContainer) -> bool:
-    """Whether it is a node that runs images; what an image or a user says of a container makes none."""
+    """Whether the container is a node that runs images; labels of images and users do not count."""
     names = [name.lstrip("/") for name in container["Names"] or ()]
     return is_node(container["Labels"], names) and container["Labels"].get(ROLE) != LOAD_BALANCER
 
 
 async def _packed(docker: aiodocker.Docker, images: Sequence[str], folder: Path) -> Path:
-    """The images' own tar, in a tar as the Engine takes files for a container."""
+    """Return the images' tar inside another tar, which is the format of the Engine for files of a container."""
     inner, outer = folder / _FILE, folder / "outer.tar"
     with inner.open("wb") as out:
         async for block in _saved(docker, images):
@@ -87,16 +89,16 @@ async def _take(
     slots: asyncio.Semaphore,
     name: str,
     node: str,
-    packed: Path,
+    archive: Path,
     command: Callable[[str], Sequence[str]],
 ) -> None:
     container = docker.containers.container(node)
     path = f"{_FOLDER}/{_FILE}"
     async with slots, asyncio.timeout(_SECONDS):
-        with packed.open("rb") as file:
+        with archive.open("rb") as file:
             await container.put_archive(_FOLDER, file)
-        done = await executed(container, command(path))
+        result = await executed(container, command(path))
         await executed(container, ("rm", "-f", path))
-    if done.exit_code != 0:
-        said = done.output.strip().rpartition("\n")[2]
-        raise Permanent(f"node {name} does not take the images: {said}")
+    if result.exit_code != 0:
+        message = result.output.strip().rpartition("\n")[2]
+        raise Permanent(f"node {name} does not take the images: {message}")

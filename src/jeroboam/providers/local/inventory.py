@@ -1,8 +1,9 @@
-"""What is ours on a Docker Engine, by label: networks, volumes and containers of clusters.
+"""Our resources on a Docker Engine, found by label: networks, volumes and containers of clusters.
 
-Neighbours: `local`, which decides what should be there. A cluster is one network, and a volume and a container a
-node. The volume carries the node's address as a label, so that an address outlives our process and the container.
-What carries our tag without having been made here (its kind, its marks and its name do not fit) is left alone and told.
+A cluster has one network, and a volume and a container for each node. A label of the volume has the node's address, so
+the address outlives our process and the container. Objects with our tag that we have not created (their kind, labels or
+name do not match) are not touched; they are logged and shown in a condition. Neighbours: `provider`, which decides what
+should exist.
 """
 
 import asyncio
@@ -49,7 +50,7 @@ _CUT_OFF = frozenset({NETWORK_GONE, NOT_ATTACHED})
 _STRAYS_TOLD = 5
 
 log = structlog.get_logger("jeroboam.providers.local.provider")
-# How much of a node's last line is shown.
+# The maximum length of a node's last line in a reason.
 _WORDS = 300
 _LINES = 200
 
@@ -64,7 +65,7 @@ class ClusterNetwork:
 
 
 class OwnedResources:
-    """Our things on one Engine, as they are."""
+    """Our resources on one Engine, as they are."""
 
     def __init__(self, docker: Callable[[], aiodocker.Docker], installation: str) -> None:
         self._docker = docker
@@ -72,72 +73,76 @@ class OwnedResources:
         self._strays: dict[tuple[ObjectKind, str | None], tuple[str, ...]] = {}
 
     async def network(self, cluster_id: str) -> ClusterNetwork | None:
-        """The cluster's network."""
-        owned = await self._networks(cluster_id)
-        return _net(owned[0]) if owned else None
+        """Return the cluster's network; None without one."""
+        networks = await self._networks(cluster_id)
+        return _net(networks[0]) if networks else None
 
     async def _networks(self, cluster_id: str | None) -> list[dict[str, Any]]:
-        """The networks that were made for that cluster (None: for any), as the Engine lists them."""
+        """Return our networks of that cluster (None: of all), as the Engine lists them."""
         with speaking("looking for the cluster's network"):
-            listed = await self._docker().networks.list(filters=self._having(cluster_id))
-        owned = [network for network in listed if is_cluster_network(network["Labels"], network["Name"])]
-        claims = (net["Name"] for net in listed if net not in owned and CLUSTER in net["Labels"])
+            networks = await self._docker().networks.list(filters=self._having(cluster_id))
+        owned_networks = [network for network in networks if is_cluster_network(network["Labels"], network["Name"])]
+        claims = (net["Name"] for net in networks if net not in owned_networks and CLUSTER in net["Labels"])
         self._note_strays(ObjectKind.CLUSTER_NETWORK, cluster_id, claims)
-        return owned
+        return owned_networks
 
     async def make_network(self, cluster_id: str, nodes: int) -> ClusterNetwork:
-        """A new private network with room for that many nodes and as many more.
+        """Create a private network with room for twice that many nodes, and return it.
 
-        Where nodes have addresses already it is the one that they had them in.
+        If nodes have addresses already, it gets the subnet of these addresses.
         """
-        known = (await self.addresses(cluster_id)).values()
+        addresses = (await self.addresses(cluster_id)).values()
         with speaking("making the cluster's network"):
-            existing = await self._docker().networks.list()
-            used = [subnet for each in existing for subnet in _subnets(each)] + [
+            networks = await self._docker().networks.list()
+            used_subnets = [subnet for network in networks for subnet in _subnets(network)] + [
                 route.network for route in list_routes()
             ]
-            choice = subnets.candidates(cluster_id, nodes, used)
-            if known and (former := subnet_around(known)) is not None:
-                taken = sorted(each["Name"] for each in existing if any(map(former.overlaps, _subnets(each))))
-                if taken:
-                    raise Temporary(f"{NETWORK_GONE}, and {former} is taken by {', '.join(taken)}")
-                choice = iter([former])
-            for subnet, _ in zip(choice, range(_SUBNET_TRIES), strict=False):
+            candidates = subnets.candidates(cluster_id, nodes, used_subnets)
+            if addresses and (former_subnet := subnet_around(addresses)) is not None:
+                holders = sorted(
+                    network["Name"] for network in networks if any(map(former_subnet.overlaps, _subnets(network)))
+                )
+                if holders:
+                    raise Temporary(f"{NETWORK_GONE}, and {former_subnet} is taken by {', '.join(holders)}")
+                candidates = iter([former_subnet])
+            for subnet, _ in zip(candidates, range(_SUBNET_TRIES), strict=False):
                 try:
                     await self._docker().networks.create(self._network_config(cluster_id, subnet))
                 except aiodocker.DockerError as error:
-                    # Somebody was quicker: with this subnet, or with this very network.
+                    # Somebody else has just taken the subnet, or created this network.
                     if "overlap" in error.message.lower():
                         continue
                     if error.status != HTTPStatus.CONFLICT:
                         raise
-                found = await self.network(cluster_id)
-                if found is not None:
-                    return found
+                network = await self.network(cluster_id)
+                if network is not None:
+                    return network
         raise Temporary(f"no free subnet for the cluster's network was found in {subnets.POOL}")
 
     async def taken(self) -> tuple[tuple[ipaddress.IPv4Network, str], ...]:
-        """Networks that nodes here reach outside their cluster; not whose."""
-        existing = await self._docker().networks.list()
+        """Return the networks that nodes reach outside their cluster, without their owners."""
+        networks = await self._docker().networks.list()
         pools = (subnets.POOL, PROJECTS)
-        bridges = {subnet for each in existing for subnet in _subnets(each) if not any(map(subnet.overlaps, pools))}
-        found = [
+        bridges = {
+            subnet for network in networks for subnet in _subnets(network) if not any(map(subnet.overlaps, pools))
+        }
+        pool_networks = [
             (subnets.POOL, "where nodes have their addresses"),
             (PROJECTS, "where containers of projects have their addresses"),
         ]
-        found += [(subnet, "a network of the Docker Engine") for subnet in sorted(bridges)]
-        known = {*bridges, *pools}
+        pool_networks += [(subnet, "a network of the Docker Engine") for subnet in sorted(bridges)]
+        known_networks = {*bridges, *pools}
         targets = [route.network for route in list_routes()]
-        routes = [each for each in targets if not any(each.subnet_of(network) for network in known)]
-        return (*found, *((route, "a route of this machine") for route in routes))
+        routes = [target for target in targets if not any(target.subnet_of(network) for network in known_networks)]
+        return (*pool_networks, *((route, "a route of this machine") for route in routes))
 
     async def addresses(self, cluster_id: str) -> dict[str, str]:
-        """Addresses that are given out in that cluster, by node uuid."""
+        """Return the assigned addresses of that cluster by node uuid."""
         volumes = await self._volumes(cluster_id)
         return {volume["Labels"][NODE]: volume["Labels"][ADDRESS] for volume in volumes}
 
     async def disks(self, cluster_id: str) -> list[NodeObserved]:
-        """Every node that has a volume, as it is without its container: not made yet, lost, or not wholly removed."""
+        """Return every node with a volume, as gone: without a container it is not created yet, lost or half removed."""
         reason = "the node's container is gone"
         return [
             NodeObserved(uuid=tags[NODE], name=tags[NODE_NAME], state=NodeState.GONE, reason=reason)
@@ -145,26 +150,34 @@ class OwnedResources:
         ]
 
     async def _volumes(self, cluster_id: str | None) -> list[dict[str, Any]]:
-        """The volumes that were made for nodes of that cluster (None: of any), as the Engine lists them."""
+        """Return our volumes of that cluster's nodes (None: of all), as the Engine lists them."""
         with speaking("listing the cluster's volumes"):
             answer = await self._docker().volumes.list(filters=self._having(cluster_id))
-        listed = answer["Volumes"] or ()
-        owned = [volume for volume in listed if is_node_volume(volume["Labels"], volume["Name"])]
-        self._note_strays(ObjectKind.NODE_VOLUME, cluster_id, (each["Name"] for each in listed if each not in owned))
-        return owned
+        volumes = answer["Volumes"] or ()
+        owned_volumes = [volume for volume in volumes if is_node_volume(volume["Labels"], volume["Name"])]
+        self._note_strays(
+            ObjectKind.NODE_VOLUME, cluster_id, (volume["Name"] for volume in volumes if volume not in owned_volumes)
+        )
+        return owned_volumes
 
     async def containers(self, cluster_id: str | None) -> list[DockerContainer]:
-        """The containers that were made as nodes of that cluster (None: of any), as the Engine lists them."""
+        """Return the containers that are nodes of that cluster (None: of all), as the Engine lists them."""
         with speaking("listing the cluster's nodes"):
-            listed = await self._docker().containers.list(all=True, filters=as_filter(self._tags(cluster_id)))
-        names = {container.id: [name.lstrip("/") for name in container["Names"] or ()] for container in listed}
-        owned = [container for container in listed if is_node(container["Labels"], names[container.id])]
-        claims = (each for each in listed if each not in owned and _claims_node(each["Labels"]))
-        self._note_strays(ObjectKind.NODE, cluster_id, (", ".join(names[each.id]) or each.id[:12] for each in claims))
-        return owned
+            containers = await self._docker().containers.list(all=True, filters=as_filter(self._tags(cluster_id)))
+        names = {container.id: [name.lstrip("/") for name in container["Names"] or ()] for container in containers}
+        owned_containers = [container for container in containers if is_node(container["Labels"], names[container.id])]
+        claims = (
+            container
+            for container in containers
+            if container not in owned_containers and _claims_node(container["Labels"])
+        )
+        self._note_strays(
+            ObjectKind.NODE, cluster_id, (", ".join(names[claim.id]) or claim.id[:12] for claim in claims)
+        )
+        return owned_containers
 
     def _note_strays(self, kind: ObjectKind, cluster_id: str | None, names: Iterable[str]) -> None:
-        """Log what carries our marks and was not made here, once, and keep it for `conditions`."""
+        """Log objects with our labels that we have not created, once, and remember them for `conditions`."""
         now = tuple(sorted(names))
         new = set(now).difference(self._strays.get((kind, cluster_id), ()))
         self._strays[kind, cluster_id] = now
@@ -172,16 +185,16 @@ class OwnedResources:
             log.warning("marks that were not set here", kind=kind, cluster=cluster_id, names=sorted(new))
 
     def conditions(self, cluster_id: str) -> tuple[Condition, ...]:
-        """Whether all that carries the cluster's marks was made for it, as it was when it was last listed."""
+        """Return the condition that says whether all objects with the cluster's labels are ours, as last listed."""
         strays = [name for (_, owner), names in self._strays.items() if owner == cluster_id for name in names]
         if not strays:
             return (Condition(type="Inventory", status=True),)
-        shown = ", ".join(strays[:_STRAYS_TOLD]) + (", …" if len(strays) > _STRAYS_TOLD else "")
-        text = f"The Docker Engine has objects with this cluster's marks that were not made for it: {shown}."
+        listed_strays = ", ".join(strays[:_STRAYS_TOLD]) + (", …" if len(strays) > _STRAYS_TOLD else "")
+        text = f"The Docker Engine has objects with this cluster's marks that were not made for it: {listed_strays}."
         return (Condition(type="Inventory", status=False, reason="ForeignObjects", message=text),)
 
     async def make_volume(self, tags: Mapping[str, str]) -> str:
-        """The node's volume, made now or before; the address that it carries."""
+        """Create the node's volume unless it exists; return the address on its label."""
         with speaking("making the node's volume"):
             name = volume_name(tags[NODE])
             volume = await self._docker().volumes.create({"Name": name, "Labels": dict(tags)})
@@ -191,23 +204,25 @@ class OwnedResources:
         return labels[ADDRESS]
 
     async def nodes(self, cluster_id: str) -> tuple[NodeObserved, ...]:
-        """The cluster's node containers, in order of their names; one that is not on its network has stopped."""
-        net, owned = await asyncio.gather(self.network(cluster_id), self.containers(cluster_id))
-        known = net.id if net is not None else None
-        found = (judge(observed(each), each["NetworkSettings"]["Networks"], known) for each in owned)
-        return tuple(sorted(found, key=lambda node: node.name))
+        """Return the cluster's nodes, sorted by name. A node that is not on its network counts as stopped."""
+        net, containers = await asyncio.gather(self.network(cluster_id), self.containers(cluster_id))
+        network_id = net.id if net is not None else None
+        nodes = (
+            judge(observed(container), container["NetworkSettings"]["Networks"], network_id) for container in containers
+        )
+        return tuple(sorted(nodes, key=lambda node: node.name))
 
-    async def attach(self, container: DockerContainer, place: NodePlacement) -> None:
-        """Have the container on the cluster's network, with its address there, and forget what it had before."""
-        network = await self._docker().networks.get(place.network)
+    async def attach(self, container: DockerContainer, placement: NodePlacement) -> None:
+        """Attach the container to the cluster's network with its address; a former attachment is removed."""
+        network = await self._docker().networks.get(placement.network)
         with contextlib.suppress(aiodocker.DockerError):
-            # What it was on may be gone altogether.
+            # The former network may not exist any more.
             await network.disconnect({"Container": container.id, "Force": True})
-        endpoint = {"IPAMConfig": {"IPv4Address": place.address}}
+        endpoint = {"IPAMConfig": {"IPv4Address": placement.address}}
         await network.connect({"Container": container.id, "EndpointConfig": endpoint})
 
     async def last_words(self, node: NodeObserved) -> NodeObserved:
-        """The node with what it printed last, if it does not run."""
+        """Return the node; if it has stopped, its reason includes what it printed last."""
         if node.state is not NodeState.STOPPED or node.server_id is None or node.reason in _CUT_OFF:
             return node
         try:
@@ -215,34 +230,34 @@ class OwnedResources:
                 container = self._docker().containers.container(node.server_id)
                 lines = await container.log(stdout=True, stderr=True, tail=1)
         except DriverError:
-            # The state alone has to do.
+            # The state without the last line is enough.
             return node
-        said = "".join(lines).strip()[-_WORDS:]
-        return replace(node, reason=f"{node.reason}; it printed last: {said}") if said else node
+        last_line = "".join(lines).strip()[-_WORDS:]
+        return replace(node, reason=f"{node.reason}; it printed last: {last_line}") if last_line else node
 
     async def ended_lately(self, node: NodeObserved, since: int) -> str:
-        """Which of the running node's programs has ended by itself since then (Unix time), and its own last words."""
+        """Return which program of the running node exited by itself since then (Unix time), and its last error line."""
         with speaking(f"reading what node {node.name} printed"):
             container = self._docker().containers.container(node.server_id or "")
             lines = await container.log(stdout=True, stderr=True, since=since, tail=_LINES)
         return last_words("".join(lines))[:_WORDS]
 
     async def make_container(self, name: str, config: dict[str, JSONValue], node_uuid: str) -> str:
-        """The node's container, made now or before, not started; its id."""
+        """Create the node's container unless it exists, without starting it; return its id."""
         try:
             return (await self._docker().containers.create(config, name=name)).id
         except aiodocker.DockerError as error:
             if error.status != HTTPStatus.CONFLICT:
                 raise
-        found = await self._docker().containers.get(name)
-        labels = found["Config"]["Labels"] or {}
-        owned = labels.get(INSTALLATION) == self._installation and is_node(labels, [name])
-        if not owned or labels[NODE] != node_uuid:
+        container = await self._docker().containers.get(name)
+        labels = container["Config"]["Labels"] or {}
+        is_ours = labels.get(INSTALLATION) == self._installation and is_node(labels, [name])
+        if not is_ours or labels[NODE] != node_uuid:
             raise Permanent(f"there is a container {name} on the Docker Engine that is not ours")
-        return found.id
+        return container.id
 
     async def clusters(self) -> list[str]:
-        """Uuids of all clusters of which anything is there."""
+        """Return the uuids of all clusters with any resource."""
         with speaking("listing what is ours on the Docker Engine"):
             containers, volumes, networks = await asyncio.gather(
                 self.containers(None), self._volumes(None), self._networks(None)
@@ -252,7 +267,7 @@ class OwnedResources:
         return sorted({labels[CLUSTER] for labels in tags})
 
     async def end_node(self, node: NodeObserved, seconds: int) -> None:
-        """Stop the node's container, which gets so long to end by itself, and remove it; its volume stays."""
+        """Stop the node's container, kill it after `seconds`, and remove it; its volume is kept."""
         if node.server_id is None:
             return
         container = self._docker().containers.container(node.server_id)
@@ -260,31 +275,33 @@ class OwnedResources:
             try:
                 await container.stop(t=seconds)
             except aiodocker.DockerError as error:
-                # It is gone already, or it does not run.
+                # The container is gone already, or it does not run.
                 if error.status not in {HTTPStatus.NOT_FOUND, HTTPStatus.NOT_MODIFIED}:
                     raise
             await _delete(container)
 
-    async def remove_nodes(self, cluster_id: str, only: Collection[str] | None, slots: asyncio.Semaphore) -> None:
-        """Containers, then volumes, of these nodes (None: all) of the cluster."""
+    async def remove_nodes(self, cluster_id: str, node_uuids: Collection[str] | None, slots: asyncio.Semaphore) -> None:
+        """Remove the containers, then the volumes, of these nodes (None: all) of the cluster."""
 
-        async def remove(what: aiodocker.containers.DockerContainer | aiodocker.volumes.DockerVolume) -> None:
+        async def remove(resource: aiodocker.containers.DockerContainer | aiodocker.volumes.DockerVolume) -> None:
             async with slots:
-                await _delete(what)
+                await _delete(resource)
 
         with speaking("removing nodes"):
             containers = await self.containers(cluster_id)
-            await asyncio.gather(*(remove(each) for each in containers if _chosen(each["Labels"], only)))
-            volumes = [each for each in await self._volumes(cluster_id) if _chosen(each["Labels"], only)]
             await asyncio.gather(
-                *(remove(aiodocker.volumes.DockerVolume(self._docker(), each["Name"])) for each in volumes)
+                *(remove(container) for container in containers if _chosen(container["Labels"], node_uuids))
+            )
+            volumes = [volume for volume in await self._volumes(cluster_id) if _chosen(volume["Labels"], node_uuids)]
+            await asyncio.gather(
+                *(remove(aiodocker.volumes.DockerVolume(self._docker(), volume["Name"])) for volume in volumes)
             )
 
     async def remove_network(self, cluster_id: str) -> None:
-        """The cluster's network, even where somebody else's container was attached to it."""
+        """Remove the cluster's network, even when a container of somebody else is attached to it."""
         with speaking("removing the cluster's network"):
-            for found in await self._networks(cluster_id):
-                network = await self._docker().networks.get(found["Id"])
+            for summary in await self._networks(cluster_id):
+                network = await self._docker().networks.get(summary["Id"])
                 for container in (await network.show())["Containers"] or {}:
                     await network.disconnect({"Container": container, "Force": True})
                 await _delete(network)
@@ -307,39 +324,39 @@ class OwnedResources:
 
 
 def _claims_node(tags: Mapping[str, str]) -> bool:
-    """Whether the labels say that it is a node: containers of users carry our installation's tag too.
+    """Whether the labels claim to be those of a node: containers of users have our installation's tag too.
 
-    Those are of another kind, and what their images say of clusters is nobody's business.
+    Those are of another kind, and labels about clusters that their images set do not matter.
     """
     return has_kind(tags, ObjectKind.NODE) and (CLUSTER in tags or NODE in tags)
 
 
-def _chosen(tags: Mapping[str, str], only: Collection[str] | None) -> bool:
-    return only is None or tags.get(NODE) in only
+def _chosen(tags: Mapping[str, str], node_uuids: Collection[str] | None) -> bool:
+    return node_uuids is None or tags.get(NODE) in node_uuids
 
 
 def _subnets(network: Mapping[str, Any]) -> list[ipaddress.IPv4Network]:
     configs = network["IPAM"]["Config"] or ()
-    found = [ipaddress.ip_network(each["Subnet"], strict=False) for each in configs if each.get("Subnet")]
-    return [subnet for subnet in found if isinstance(subnet, ipaddress.IPv4Network)]
+    networks = [ipaddress.ip_network(config["Subnet"], strict=False) for config in configs if config.get("Subnet")]
+    return [subnet for subnet in networks if isinstance(subnet, ipaddress.IPv4Network)]
 
 
-def _net(found: Mapping[str, Any]) -> ClusterNetwork:
-    return ClusterNetwork(id=found["Id"], name=found["Name"], subnet=_subnets(found)[0])
+def _net(network: Mapping[str, Any]) -> ClusterNetwork:
+    return ClusterNetwork(id=network["Id"], name=network["Name"], subnet=_subnets(network)[0])
 
 
 async def _delete(
-    what: aiodocker.containers.DockerContainer | aiodocker.volumes.DockerVolume | aiodocker.networks.DockerNetwork,
+    resource: aiodocker.containers.DockerContainer | aiodocker.volumes.DockerVolume | aiodocker.networks.DockerNetwork,
 ) -> None:
     try:
-        if isinstance(what, aiodocker.networks.DockerNetwork):
-            await what.delete()
+        if isinstance(resource, aiodocker.networks.DockerNetwork):
+            await resource.delete()
         else:
-            await what.delete(force=True)
+            await resource.delete(force=True)
     except aiodocker.DockerError as error:
         if error.status == HTTPStatus.NOT_FOUND:
             return
         if error.status == HTTPStatus.CONFLICT:
-            # It is in use by something that is on its way out, or its removal is under way.
+            # It is used by something that is being removed, or its removal is in progress.
             raise Temporary(f"removing what belongs to the cluster: {error.message}") from error
         raise

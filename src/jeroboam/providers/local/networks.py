@@ -1,8 +1,8 @@
-"""Nodes and the network of their cluster when somebody has taken one from the other behind our back. Pure.
+"""Repair of nodes that were detached from their cluster's network outside the service. Pure.
 
-A node that is not on the network cannot be reached, though its container runs: it counts as stopped, and is attached
-again with its own address before it is started. A network that is gone is made again where its nodes' addresses are.
-Neighbours: `local` and `local_estate`, which ask and change the Engine.
+A node that is not on the network cannot be reached, though its container runs. It counts as stopped, and is attached
+again with its own address before it is started. A missing network is created again around its nodes' addresses.
+Neighbours: `provider` and `inventory`, which use the Engine.
 """
 
 import ipaddress
@@ -18,7 +18,7 @@ NOT_ATTACHED = "the node's container was taken off the cluster's network"
 
 
 def judge(node: NodeObserved, networks: Mapping[str, Any] | None, network_id: str | None) -> NodeObserved:
-    """The node as it counts. `networks` are those that its container is on, as the Engine lists them."""
+    """Return the node, as stopped when it is not on the network. `networks` are those of its container."""
     if node.state is not NodeState.RUNNING:
         return node
     if network_id is None:
@@ -30,24 +30,24 @@ def judge(node: NodeObserved, networks: Mapping[str, Any] | None, network_id: st
 
 
 def has_lost(networks: Mapping[str, Any] | None, name: str, network_id: str, address: str) -> bool:
-    """Whether a container that was made on the network of that name has to be attached to it again.
+    """Whether a container that was created on the network of that name has to be attached to it again.
 
-    One that was never started is on no network yet, and will be on the right one.
+    A container that was never started is on no network yet, and will be on the right one.
     """
     endpoint = (networks or {}).get(name)
     if endpoint is None:
         return True
-    known, at = endpoint.get("NetworkID"), endpoint.get("IPAddress")
-    return (bool(known) and known != network_id) or (bool(at) and at != address)
+    attached_id, attached_address = endpoint.get("NetworkID"), endpoint.get("IPAddress")
+    return (bool(attached_id) and attached_id != network_id) or (bool(attached_address) and attached_address != address)
 
 
 def subnet_around(addresses: Collection[str]) -> ipaddress.IPv4Network | None:
-    """The smallest subnet that a network of ours could have with nodes at these addresses."""
-    wanted = [ipaddress.IPv4Address(address) for address in addresses]
+    """Return the smallest subnet of a cluster network with nodes at these addresses; None when there is none."""
+    node_addresses = [ipaddress.IPv4Address(address) for address in addresses]
     for prefix in range(subnets.WIDEST, subnets.NARROWEST - 1, -1):
-        subnet = ipaddress.ip_network(f"{wanted[0]}/{prefix}", strict=False)
+        subnet = ipaddress.ip_network(f"{node_addresses[0]}/{prefix}", strict=False)
         assert isinstance(subnet, ipaddress.IPv4Network)
-        reserved = {subnet.network_address, subnet.network_address + 1, subnet.broadcast_address}
-        if all(address in subnet for address in wanted) and reserved.isdisjoint(wanted):
+        reserved_addresses = {subnet.network_address, subnet.network_address + 1, subnet.broadcast_address}
+        if all(address in subnet for address in node_addresses) and reserved_addresses.isdisjoint(node_addresses):
             return subnet
     return None

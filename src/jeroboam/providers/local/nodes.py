@@ -1,6 +1,6 @@
-"""How a node looks as a container: its configuration, its files, and what the Engine's answer means.
+"""A node as a container: its configuration, its files, and its state from the Engine's answer.
 
-Neighbours: `local`, which does the asking. Pure.
+Neighbours: `provider` and `inventory`, which send the requests. Pure.
 """
 
 import io
@@ -32,16 +32,16 @@ BUILD = "jeroboam.build"
 
 _NODE_TAGS = frozenset({CLUSTER, NODE, NODE_NAME, ADDRESS})
 _HOSTNAME_LETTERS = 63
-# What the keeper of a node's programs says, with the program and its status; TERM and KILL are others' doing.
+# The message of the node's `keep` script, with the program and its exit status. TERM and KILL come from others.
 _ENDED = re.compile(r"node: (\S+) ended with status (\d{1,3}); it is started again")
-# Under a shell one program is as good as another.
+# The name of a program that runs under a shell.
 _SERVICE = "its service"
 _BY_SIGNAL = frozenset({0, 137, 143})
 _WORDS_BEFORE = 20
 _COMPLAINT = re.compile(r"^[EF]\d{4} |^panic: |^fatal |^[Ee]rror: |\blevel=(error|fatal)\b")
-# Severity, time, process and place, as programs of Kubernetes begin their lines.
+# Severity, time, process and place: the prefix of log lines of Kubernetes' programs.
 _PREFIX = re.compile(r"^[A-Z]\d{4} \S+ +\d+ \S+\] ")
-# Of the machine's time where there is not enough: the Engine's own measure, of which others get 1024.
+# The weight of CPU time when it is short, in the Engine's unit; other nodes have 1024.
 _MASTER_SHARES = 65536
 _STATES = {
     "created": NodeState.CREATING,
@@ -52,7 +52,7 @@ _STATES = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NodePlacement:
-    """Where a node goes: decided before its container exists."""
+    """Network, address, volume and labels of a node, chosen before its container exists."""
 
     network: str
     network_id: str
@@ -62,54 +62,54 @@ class NodePlacement:
 
 
 def container_name(name: str, uuid: str) -> str:
-    """Node names are unique in their cluster, container names on the whole Engine."""
+    """Return the container's name. Node names are unique in their cluster, container names on the whole Engine."""
     return f"{name}.{uuid[:8]}"
 
 
 def volume_name(node_uuid: str) -> str:
-    """The Engine's name for a node's volume."""
+    """Return the name of a node's volume on the Engine."""
     return f"jeroboam-{node_uuid}"
 
 
 def network_name(cluster_id: str) -> str:
-    """The Engine's name for a cluster's network."""
+    """Return the name of a cluster's network on the Engine."""
     return f"jeroboam-{cluster_id}"
 
 
 def container_config(
-    want: DesiredNode, place: NodePlacement, image: DockerImage, flavor: Flavor, gift: EngineCapabilities
+    want: DesiredNode, placement: NodePlacement, image: DockerImage, flavor: Flavor, capabilities: EngineCapabilities
 ) -> dict[str, JSONValue]:
-    """The Engine's words for that node."""
+    """Return the request body that creates the node's container."""
     memory = flavor.ram << 20
-    rights = gift.host_config if image.machine else {}
+    privileges = capabilities.host_config if image.machine else {}
     host_config: dict[str, JSONValue] = {
-        **rights,
-        "NanoCpus": int(min(flavor.vcpus, gift.cpus) * 1e9),
+        **privileges,
+        "NanoCpus": int(min(flavor.vcpus, capabilities.cpus) * 1e9),
         "Memory": memory,
         "MemorySwap": memory,
-        # Where nodes crowd a machine, a cluster waits for its masters and not the other way round.
+        # On an overloaded machine masters come first, because the rest of the cluster waits for them.
         **({"CpuShares": _MASTER_SHARES} if want.role == MASTER else {}),
-        "NetworkMode": place.network,
+        "NetworkMode": placement.network,
         "Mounts": [
-            *rights.get("Mounts", ()),
-            {"Type": "volume", "Source": place.volume, "Target": image.data_folder},
+            *privileges.get("Mounts", ()),
+            {"Type": "volume", "Source": placement.volume, "Target": image.data_folder},
         ],
-        # A node comes back with its machine, and when its service dies.
+        # A node restarts with the machine, and when its service exits.
         "RestartPolicy": {"Name": "unless-stopped"},
         "LogConfig": {"Type": "json-file", "Config": {"max-size": "10m", "max-file": "2"}},
     }
-    endpoint = {"IPAMConfig": {"IPv4Address": place.address}}
+    endpoint = {"IPAMConfig": {"IPv4Address": placement.address}}
     return {
         "Image": image.id,
         "Hostname": want.name[:_HOSTNAME_LETTERS].rstrip(".-_"),
-        "Labels": dict(place.labels),
+        "Labels": dict(placement.labels),
         "HostConfig": host_config,
-        "NetworkingConfig": {"EndpointsConfig": {place.network: endpoint}},
+        "NetworkingConfig": {"EndpointsConfig": {placement.network: endpoint}},
     }
 
 
 def labels(installation: str, cluster_id: str, want: DesiredNode, address: str, kind: ObjectKind) -> dict[str, str]:
-    """The tags of what is made for a node."""
+    """Return the labels of a resource of the node."""
     return {
         KIND: kind,
         INSTALLATION: installation,
@@ -124,7 +124,7 @@ def labels(installation: str, cluster_id: str, want: DesiredNode, address: str, 
 
 
 def archive(script: NodeScript) -> bytes:
-    """The script's files and commands, as a tar to lay over the node's root folder."""
+    """Return the script's files and commands as a tar archive for the node's root folder."""
     *before, last = (shlex.join(command) for command in script.commands)
     commands = "\n".join(["#!/bin/sh", "set -e", *before, f"exec {last}", ""])
     files = [(file.path, file.content, file.mode) for file in script.files]
@@ -151,7 +151,7 @@ def _parents(path: str) -> list[str]:
 
 
 def is_node(tags: Mapping[str, str], names: Collection[str]) -> bool:
-    """Whether a container with these labels and names was made as a node: its marks are whole and fit its name."""
+    """Whether we have created the container as a node: its labels are complete and match its name."""
     build = tags.get(BUILD, "0")
     if (
         not has_kind(tags, ObjectKind.NODE)
@@ -163,41 +163,46 @@ def is_node(tags: Mapping[str, str], names: Collection[str]) -> bool:
 
 
 def is_node_volume(tags: Mapping[str, str], name: str) -> bool:
-    """Whether a volume with these labels and this name was made for a node."""
-    whole = has_kind(tags, ObjectKind.NODE_VOLUME) and tags.keys() >= _NODE_TAGS
-    return whole and volume_name(tags[NODE]) == name and subnets.is_address(tags[ADDRESS])
+    """Whether we have created the volume with these labels and this name for a node."""
+    has_node_tags = has_kind(tags, ObjectKind.NODE_VOLUME) and tags.keys() >= _NODE_TAGS
+    return has_node_tags and volume_name(tags[NODE]) == name and subnets.is_address(tags[ADDRESS])
 
 
 def is_cluster_network(tags: Mapping[str, str], name: str) -> bool:
-    """Whether a network with these labels and this name was made for a cluster."""
+    """Whether we have created the network with these labels and this name for a cluster."""
     return has_kind(tags, ObjectKind.CLUSTER_NETWORK) and network_name(tags.get(CLUSTER, "")) == name
 
 
-def last_words(printed: str) -> str:
-    """Of what a node printed lately: which program ended by itself and is started again, and its own last words."""
-    lines = printed.splitlines()
-    for at in reversed(range(len(lines))):
-        ended = _ENDED.search(lines[at])
-        if ended is None or int(ended[2]) in _BY_SIGNAL:
+def last_words(output: str) -> str:
+    """Return which program of a node exited by itself lately, with its last error line; empty when none did."""
+    lines = output.splitlines()
+    for index in reversed(range(len(lines))):
+        match = _ENDED.search(lines[index])
+        if match is None or int(match[2]) in _BY_SIGNAL:
             continue
-        before = lines[max(0, at - _WORDS_BEFORE) : at]
-        words = next((line for line in reversed(before) if _COMPLAINT.search(line)), before[-1] if before else "")
-        program = _SERVICE if ended[1] == "sh" else ended[1]
-        return f"{program} ended with status {ended[2]} and printed last: {_PREFIX.sub('', words.strip())}"
+        lines_before = lines[max(0, index - _WORDS_BEFORE) : index]
+        words = next(
+            (line for line in reversed(lines_before) if _COMPLAINT.search(line)),
+            lines_before[-1] if lines_before else "",
+        )
+        program = _SERVICE if match[1] == "sh" else match[1]
+        return f"{program} ended with status {match[2]} and printed last: {_PREFIX.sub('', words.strip())}"
     return ""
 
 
-def observed(listed: DockerContainer) -> NodeObserved:
-    """A node from the Engine's list of containers; the caller has seen that it is one."""
-    tags = listed["Labels"]
-    state = _STATES.get(listed["State"], NodeState.STOPPED)
-    reason = "" if state is NodeState.RUNNING else f"the node's container is {listed['State']}: {listed['Status']}"
+def observed(container: DockerContainer) -> NodeObserved:
+    """Return the node from an entry of the Engine's container list; the caller has checked that it is one."""
+    tags = container["Labels"]
+    state = _STATES.get(container["State"], NodeState.STOPPED)
+    reason = (
+        "" if state is NodeState.RUNNING else f"the node's container is {container['State']}: {container['Status']}"
+    )
     return NodeObserved(
         uuid=tags[NODE],
         name=tags[NODE_NAME],
         state=state,
         address=tags[ADDRESS],
-        server_id=listed["Id"],
+        server_id=container["Id"],
         build=int(tags.get(BUILD, "0")),
         reason=reason,
     )

@@ -1,7 +1,7 @@
-"""Nodes as containers on a Docker Engine: the provider for one machine.
+"""The provider for one machine: nodes are containers on its Docker Engine.
 
-Neighbours: `local_estate` (what is there, by label), `local_catalog` (what may be named), `local_engine` (what the
-Engine may give), `local_subnets` and `local_nodes` (pure choices). Nothing is remembered here between calls.
+Neighbours: `inventory` (existing resources, by label), `catalog` (images and flavours), `engine` (capabilities of the
+Engine), `subnets`, `networks` and `nodes` (pure functions). No state is kept between calls.
 """
 
 import asyncio
@@ -48,14 +48,14 @@ from jeroboam.providers.local.nodes import (
     volume_name,
 )
 
-# More starts at once than this only wait in the Engine.
+# More parallel starts would only wait inside the Engine.
 _AT_ONCE = 8
-# An Engine answers a question in milliseconds, and somebody waits for the answer.
+# The time limit of queries that API requests wait for; an Engine answers in milliseconds.
 _QUESTION_SECONDS = 10.0
 _FIRST = frozenset({MASTER, LOAD_BALANCER})
-# What a node's service gets to end by itself before it is killed.
+# How long a node's service may take to stop before it is killed.
 _STOP_SECONDS = 20
-# A program that ended longer ago is not why its node does not come up.
+# A program that exited longer ago is not the reason why its node does not come up.
 _LATELY_SECONDS = 60
 _DIAGNOSIS_SECONDS = 10
 _LETTERS = 400
@@ -66,15 +66,15 @@ class LocalProvider(Provider, HasHostCapacity, SupportsRebuild, SupportsDiagnosi
     """The contract `Provider` on a Docker Engine."""
 
     def __init__(self, *, installation: str, clock: Clock, url: str | None = None) -> None:
-        """`installation` is the tag that tells our things from those of others; `url` names the Engine."""
+        """`installation` is the tag of our resources on the Engine; `url` is the address of the Engine."""
         self._clock = clock
         self._installation = installation
         self._url = url
         self._client: aiodocker.Docker | None = None
-        self._asked: aiodocker.Docker | None = None
+        self._question_client: aiodocker.Docker | None = None
         self._catalog = LocalCatalog(self._questions)
         self._engine = LocalEngine(self._docker, {INSTALLATION: installation})
-        self._estate = OwnedResources(self._docker, installation)
+        self._inventory = OwnedResources(self._docker, installation)
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
     @classmethod
@@ -92,23 +92,25 @@ class LocalProvider(Provider, HasHostCapacity, SupportsRebuild, SupportsDiagnosi
     async def ensure(self, want: DesiredInfra, scripts: dict[str, NodeScript]) -> AsyncGenerator[ObservedInfra, None]:
         net = await self._network(want)
         addresses = await self._addresses(want, net)
-        seen = {node.uuid: node for node in await self._estate.nodes(want.cluster_id)}
+        nodes = {node.uuid: node for node in await self._inventory.nodes(want.cluster_id)}
         infra = ObservedInfra(
-            network_id=net.id, nodes=tuple(seen.values()), conditions=self._conditions(want.cluster_id)
+            network_id=net.id, nodes=tuple(nodes.values()), conditions=self._conditions(want.cluster_id)
         )
         yield infra
         failures: list[BaseException] = []
         tasks = Tasks(lambda _, error: failures.append(error))
         try:
-            for wave in _waves(want, seen):
-                waiting = {
-                    tasks.start(node.name, self._make(node, self._place(want, net, node, addresses), seen, scripts))
+            for wave in _waves(want, nodes):
+                pending = {
+                    tasks.start(node.name, self._make(node, self._place(want, net, node, addresses), nodes, scripts))
                     for node in wave
                 }
-                while waiting:
-                    done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-                    seen |= {node.uuid: node for node in (task.result() for task in done if not task.exception())}
-                    yield replace(infra, nodes=tuple(seen.values()))
+                while pending:
+                    ended_tasks, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                    nodes |= {
+                        node.uuid: node for node in (task.result() for task in ended_tasks if not task.exception())
+                    }
+                    yield replace(infra, nodes=tuple(nodes.values()))
         finally:
             await tasks.close()
         _raise_worst(failures)
@@ -116,22 +118,25 @@ class LocalProvider(Provider, HasHostCapacity, SupportsRebuild, SupportsDiagnosi
 
     async def observe(self, cluster_id: str) -> ObservedInfra:
         net, nodes, disks = await asyncio.gather(
-            self._estate.network(cluster_id), self._estate.nodes(cluster_id), self._estate.disks(cluster_id)
+            self._inventory.network(cluster_id), self._inventory.nodes(cluster_id), self._inventory.disks(cluster_id)
         )
-        told = await asyncio.gather(*(self._estate.last_words(node) for node in nodes))
-        there = {node.uuid for node in nodes}
-        left = [disk for disk in disks if disk.uuid not in there]
+        described_nodes = await asyncio.gather(*(self._inventory.last_words(node) for node in nodes))
+        uuids = {node.uuid for node in nodes}
+        orphan_disks = [disk for disk in disks if disk.uuid not in uuids]
         conditions = self._conditions(cluster_id)
         troubles = (NETWORK_GONE,) if net is None and nodes else ()
         return ObservedInfra(
-            network_id=net.id if net else None, nodes=(*told, *left), conditions=conditions, troubles=troubles
+            network_id=net.id if net else None,
+            nodes=(*described_nodes, *orphan_disks),
+            conditions=conditions,
+            troubles=troubles,
         )
 
     async def remove(self, cluster_id: str, node_uuids: Sequence[str]) -> None:
-        await self._estate.remove_nodes(cluster_id, set(node_uuids), self._slots)
+        await self._inventory.remove_nodes(cluster_id, set(node_uuids), self._slots)
 
     async def renew(self, cluster_id: str, node_uuid: str, script: NodeScript) -> None:
-        for node in await self._estate.nodes(cluster_id):
+        for node in await self._inventory.nodes(cluster_id):
             if node.uuid == node_uuid and node.server_id is not None:
                 with speaking(f"restarting node {node.name}"):
                     container = self._docker().containers.container(node.server_id)
@@ -140,43 +145,43 @@ class LocalProvider(Provider, HasHostCapacity, SupportsRebuild, SupportsDiagnosi
                         await container.restart(t=_STOP_SECONDS)
 
     async def diagnose(self, cluster_id: str, node_uuid: str, script: NodeScript) -> str:
-        for node in await self._estate.nodes(cluster_id):
+        for node in await self._inventory.nodes(cluster_id):
             if node.uuid != node_uuid or node.state is not NodeState.RUNNING or node.server_id is None:
                 continue
             since = int(self._clock.now().timestamp()) - _LATELY_SECONDS
-            if (words := await self._estate.ended_lately(node, since)) or not script.diagnosis:
+            if (words := await self._inventory.ended_lately(node, since)) or not script.diagnosis:
                 return words
             container = self._docker().containers.container(node.server_id)
             with speaking(f"asking node {node.name} for what ails it"):
                 async with asyncio.timeout(_DIAGNOSIS_SECONDS):
-                    done = await executed(container, script.diagnosis)
-            return " ".join(done.output.split())[:_LETTERS] if done.exit_code == 0 else ""
+                    result = await executed(container, script.diagnosis)
+            return " ".join(result.output.split())[:_LETTERS] if result.exit_code == 0 else ""
         return ""
 
     async def rebuild(self, want: DesiredInfra, node_uuid: str, script: NodeScript) -> None:
         net = await self._network(want)
         addresses = await self._addresses(want, net)
-        node = next(each for each in want.nodes if each.uuid == node_uuid)
-        for former in await self._estate.nodes(want.cluster_id):
+        node = next(node for node in want.nodes if node.uuid == node_uuid)
+        for former in await self._inventory.nodes(want.cluster_id):
             if former.uuid == node_uuid and (former.build != node.build or former.state is not NodeState.CREATING):
-                await self._estate.end_node(former, _STOP_SECONDS)
+                await self._inventory.end_node(former, _STOP_SECONDS)
         await self._make(node, self._place(want, net, node, addresses), {}, {node_uuid: script})
 
     async def destroy(self, cluster_id: str) -> None:
-        await self._estate.remove_nodes(cluster_id, None, self._slots)
-        await self._estate.remove_network(cluster_id)
+        await self._inventory.remove_nodes(cluster_id, None, self._slots)
+        await self._inventory.remove_network(cluster_id)
 
     async def owned(self) -> Sequence[str]:
         await self._engine.tidy()
-        return await self._estate.clusters()
+        return await self._inventory.clusters()
 
     async def limits(self) -> Sequence[Condition]:
         image = await self._catalog.any_image()
         if image is None:
             text = "There is no node image on this Engine: `jeroboam node-image build swarm` makes one."
             return (Condition(type="NodeImages", status=False, reason="NoNodeImage", message=text),)
-        gift = await self._engine.gift(image)
-        return (Condition(type="NodeImages", status=True), *gift.conditions())
+        capabilities = await self._engine.gift(image)
+        return (Condition(type="NodeImages", status=True), *capabilities.conditions())
 
     async def surroundings(self) -> HostCapacity:
         with speaking("asking the Docker Engine about its machine"):
@@ -185,8 +190,8 @@ class LocalProvider(Provider, HasHostCapacity, SupportsRebuild, SupportsDiagnosi
         return HostCapacity(networks=networks, memory=memory_left(info), disk=disk_left(info))
 
     async def close(self) -> None:
-        clients = [client for client in (self._client, self._asked) if client is not None]
-        self._client = self._asked = None
+        clients = [client for client in (self._client, self._question_client) if client is not None]
+        self._client = self._question_client = None
         for client in clients:
             await client.close()
 
@@ -196,40 +201,40 @@ class LocalProvider(Provider, HasHostCapacity, SupportsRebuild, SupportsDiagnosi
         return self._client
 
     def _questions(self) -> aiodocker.Docker:
-        """Connections of their own for what requests ask: while those wait, work on clusters goes on."""
-        if self._asked is None:
-            self._asked = connect(self._url, answer_seconds=_QUESTION_SECONDS)
-        return self._asked
+        """A client of its own for queries of API requests, so that they never wait behind work on clusters."""
+        if self._question_client is None:
+            self._question_client = connect(self._url, answer_seconds=_QUESTION_SECONDS)
+        return self._question_client
 
     def _conditions(self, cluster_id: str) -> tuple[Condition, ...]:
         limits = self._engine.known.conditions() if self._engine.known else ()
-        return (*limits, *self._estate.conditions(cluster_id))
+        return (*limits, *self._inventory.conditions(cluster_id))
 
     async def _network(self, want: DesiredInfra) -> ClusterNetwork:
         if want.network is not None:
             raise Permanent(f"local clusters have a network of their own: {want.network} cannot be used")
-        net = await self._estate.network(want.cluster_id)
-        return net or await self._estate.make_network(want.cluster_id, len(want.nodes))
+        net = await self._inventory.network(want.cluster_id)
+        return net or await self._inventory.make_network(want.cluster_id, len(want.nodes))
 
     async def _addresses(self, want: DesiredInfra, net: ClusterNetwork) -> dict[str, str]:
-        """Every wanted node's address: the one that its volume carries, or a new one on a new volume."""
-        given = await self._estate.addresses(want.cluster_id)
-        new = [node for node in want.nodes if node.uuid not in given]
-        chosen = dict(given)
+        """Return the address of every desired node: the one on its volume's label, or a new one on a new volume."""
+        known_addresses = await self._inventory.addresses(want.cluster_id)
+        new = [node for node in want.nodes if node.uuid not in known_addresses]
+        addresses = dict(known_addresses)
         for node in new:
-            found = subnets.address(node.uuid, net.subnet, set(chosen.values()))
-            if found is None:
+            free_address = subnets.address(node.uuid, net.subnet, set(addresses.values()))
+            if free_address is None:
                 raise Permanent(f"the cluster's network {net.subnet} has no address left for another node")
-            chosen[node.uuid] = found
+            addresses[node.uuid] = free_address
 
         async def keep(node: DesiredNode) -> str:
             async with self._slots:
-                tags = labels(self._installation, want.cluster_id, node, chosen[node.uuid], ObjectKind.NODE_VOLUME)
-                return await self._estate.make_volume(tags)
+                tags = labels(self._installation, want.cluster_id, node, addresses[node.uuid], ObjectKind.NODE_VOLUME)
+                return await self._inventory.make_volume(tags)
 
-        kept = await asyncio.gather(*(keep(node) for node in new))
-        chosen |= {node.uuid: address for node, address in zip(new, kept, strict=True)}
-        return {node.uuid: chosen[node.uuid] for node in want.nodes}
+        kept_addresses = await asyncio.gather(*(keep(node) for node in new))
+        addresses |= {node.uuid: address for node, address in zip(new, kept_addresses, strict=True)}
+        return {node.uuid: addresses[node.uuid] for node in want.nodes}
 
     def _place(
         self, want: DesiredInfra, net: ClusterNetwork, node: DesiredNode, addresses: dict[str, str]
@@ -241,66 +246,74 @@ class LocalProvider(Provider, HasHostCapacity, SupportsRebuild, SupportsDiagnosi
         )
 
     async def _make(
-        self, want: DesiredNode, place: NodePlacement, seen: dict[str, NodeObserved], scripts: dict[str, NodeScript]
+        self,
+        want: DesiredNode,
+        placement: NodePlacement,
+        nodes: dict[str, NodeObserved],
+        scripts: dict[str, NodeScript],
     ) -> NodeObserved:
-        """Bring one node from whatever state it is in to running."""
+        """Start one node, from any state that it may be in."""
         async with self._slots:
             with speaking(f"starting node {want.name}"):
-                known = seen.get(want.uuid)
-                server_id = known.server_id if known else None
-                if server_id is None or known is None or known.state is NodeState.CREATING:
+                node = nodes.get(want.uuid)
+                server_id = node.server_id if node else None
+                if server_id is None or node is None or node.state is NodeState.CREATING:
                     script = scripts.get(want.uuid)
                     if script is None:
                         raise Permanent(f"node {want.name} has to be made, and there is no script for it")
-                    server_id = server_id or await self._create(want, place)
+                    server_id = server_id or await self._create(want, placement)
                     await self._docker().containers.container(server_id).put_archive("/", archive(script))
-                await self._start(self._docker().containers.container(server_id), place)
+                await self._start(self._docker().containers.container(server_id), placement)
         return NodeObserved(
-            uuid=want.uuid, name=want.name, state=NodeState.RUNNING, address=place.address, server_id=server_id
+            uuid=want.uuid, name=want.name, state=NodeState.RUNNING, address=placement.address, server_id=server_id
         )
 
-    async def _start(self, container: DockerContainer, place: NodePlacement) -> None:
-        """Have the container run, on its network."""
-        shown = await container.show()
-        if shown["State"]["Paused"]:
+    async def _start(self, container: DockerContainer, placement: NodePlacement) -> None:
+        """Start the container, attached to its network."""
+        details = await container.show()
+        if details["State"]["Paused"]:
             await container.unpause()
-        if not has_lost(shown["NetworkSettings"]["Networks"], place.network, place.network_id, place.address):
+        if not has_lost(
+            details["NetworkSettings"]["Networks"], placement.network, placement.network_id, placement.address
+        ):
             await container.start()
             return
-        await self._estate.attach(container, place)
-        # What runs in it has looked for its address when it was started.
-        await (container.restart(t=_STOP_SECONDS) if shown["State"]["Running"] else container.start())
+        await self._inventory.attach(container, placement)
+        # Programs in the container have read its address when they started: so they have to restart.
+        await (container.restart(t=_STOP_SECONDS) if details["State"]["Running"] else container.start())
 
-    async def _create(self, want: DesiredNode, place: NodePlacement) -> str:
+    async def _create(self, want: DesiredNode, placement: NodePlacement) -> str:
         image = await self._catalog.docker_image(want.image)
         flavor = await self._catalog.flavor(want.flavor)
         if flavor is None:
             raise Permanent(f"node {want.name} cannot be made: there is no flavor {want.flavor}")
-        gift = await self._engine.gift(image.id)
-        config = container_config(want, place, image, flavor, gift)
-        return await self._estate.make_container(container_name(want.name, want.uuid), config, want.uuid)
+        capabilities = await self._engine.gift(image.id)
+        config = container_config(want, placement, image, flavor, capabilities)
+        return await self._inventory.make_container(container_name(want.name, want.uuid), config, want.uuid)
 
     async def _complete(self, want: DesiredInfra) -> ObservedInfra:
-        """What is there now. Raises `Temporary` when a wanted node does not run, with what it printed last."""
+        """Return the observed state. Raises `Temporary` when a desired node does not run, with what it printed last."""
         infra = await self.observe(want.cluster_id)
         nodes = {node.uuid: node for node in infra.nodes}
-        for each in want.nodes:
-            node = nodes.get(each.uuid)
+        for desired_node in want.nodes:
+            node = nodes.get(desired_node.uuid)
             if node is None or node.state is NodeState.GONE:
-                raise Temporary(f"node {each.name} was removed as it was started")
+                raise Temporary(f"node {desired_node.name} was removed as it was started")
             if node.state is not NodeState.RUNNING:
-                raise Temporary(f"node {each.name} does not stay up: {node.reason}")
+                raise Temporary(f"node {desired_node.name} does not stay up: {node.reason}")
         return infra
 
 
-def _waves(want: DesiredInfra, seen: Mapping[str, NodeObserved]) -> Iterator[Sequence[DesiredNode]]:
-    """The nodes that do not run, those first that others wait for."""
-    missing = [node for node in want.nodes if node.uuid not in seen or seen[node.uuid].state is not NodeState.RUNNING]
-    yield [node for node in missing if node.role in _FIRST]
-    yield [node for node in missing if node.role not in _FIRST]
+def _waves(want: DesiredInfra, nodes: Mapping[str, NodeObserved]) -> Iterator[Sequence[DesiredNode]]:
+    """Yield the nodes that do not run: first masters and load balancer, which others wait for, then the others."""
+    stopped_nodes = [
+        node for node in want.nodes if node.uuid not in nodes or nodes[node.uuid].state is not NodeState.RUNNING
+    ]
+    yield [node for node in stopped_nodes if node.role in _FIRST]
+    yield [node for node in stopped_nodes if node.role not in _FIRST]
 
 
 def _raise_worst(failures: Sequence[BaseException]) -> None:
-    """Raise what no retry can mend, else the first; nothing when there is none."""
-    for failure in sorted(failures, key=lambda each: isinstance(each, Temporary)):
+    """Raise an error that no retry can mend if there is one, else the first error, if any."""
+    for failure in sorted(failures, key=lambda error: isinstance(error, Temporary)):
         raise failure

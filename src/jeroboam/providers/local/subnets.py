@@ -1,6 +1,6 @@
-"""Which subnet a cluster gets, and which address a node: pure functions over what exists.
+"""The choice of a cluster's subnet and of a node's address, given those in use. Pure.
 
-Neighbours: `local`, which asks the Engine and writes the choice into labels.
+Neighbours: `inventory` and `provider`, which ask the Engine and store the choice in labels.
 """
 
 import ipaddress
@@ -18,26 +18,26 @@ _NOT_NODES = 3
 
 
 def candidates(
-    key: str, nodes: int, used: Iterable[ipaddress.IPv4Network], pool: ipaddress.IPv4Network = POOL
+    key: str, nodes: int, used_subnets: Iterable[ipaddress.IPv4Network], pool: ipaddress.IPv4Network = POOL
 ) -> Iterator[ipaddress.IPv4Network]:
-    """Subnets of the pool with room for twice that many nodes that overlap nothing used, the key's own first."""
+    """Yield free subnets of the pool with room for twice that many nodes; the key decides which one comes first."""
     prefix = max(NARROWEST, min(WIDEST, 32 - (2 * nodes + _NOT_NODES - 1).bit_length()))
-    return subnets.list_candidates(key, prefix, used, pool)
+    return subnets.list_candidates(key, prefix, used_subnets, pool)
 
 
-def address(key: str, subnet: ipaddress.IPv4Network, used: Collection[str]) -> str | None:
-    """An address for that node which nobody uses; None when the subnet is full. The same key tends to the same."""
+def address(key: str, subnet: ipaddress.IPv4Network, used_addresses: Collection[str]) -> str | None:
+    """Return a free address for that node; None when the subnet is full. The same key usually gets the same address."""
     room = subnet.num_addresses - _NOT_NODES
     start = subnets.spread(key)
     for step in range(room):
-        found = str(subnet.network_address + 2 + (start + step) % room)
-        if found not in used:
-            return found
+        candidate = str(subnet.network_address + 2 + (start + step) % room)
+        if candidate not in used_addresses:
+            return candidate
     return None
 
 
 def is_address(text: str) -> bool:
-    """Whether that is an address of version 4."""
+    """Whether the text is an IPv4 address."""
     try:
         ipaddress.IPv4Address(text)
     except ValueError:
@@ -46,5 +46,5 @@ def is_address(text: str) -> bool:
 
 
 def gateway(subnet: ipaddress.IPv4Network) -> str:
-    """The bridge's own address."""
+    """Return the address of the bridge."""
     return str(subnet.network_address + 1)

@@ -1,1 +1,1 @@
-"""Containers on a Docker Engine."""
+"""The runtime `docker`: containers on a Docker Engine."""

@@ -1,10 +1,10 @@
 """The network of each project on one Docker Engine: a bridge of its own.
 
-Containers of one project reach each other and the outside. Docker lets nothing pass from one bridge to another, so
-that neither other projects nor the nodes of clusters are reached; the packet filter keeps the machine itself apart
-(`clients.firewall`). Where that filter cannot be set, the network is a closed one: its containers reach each other
-only. An open network from a time when the filter was set gets no container more; as soon as nothing runs on it, it is
-made anew as a closed one, and the other way round. Neighbours: `docker`, which makes the containers.
+Containers of one project reach each other and the outside. Docker drops packets between bridges, so containers reach
+neither other projects nor the nodes of clusters; the packet filter protects the machine itself (`clients.firewall`).
+If that filter cannot be set, the network is closed: its containers reach each other only. An open network from the time
+when the filter was set gets no new containers; as soon as nothing runs on it, it is replaced by a closed one, and vice
+versa. Neighbours: `runtime`, which creates the containers.
 """
 
 import asyncio
@@ -35,7 +35,7 @@ _BRIDGE_LETTERS = 10
 _PREFIX = 23
 _TRIES = 32
 
-# For so long it is not looked again whether the rules of the packet filter stand.
+# How long a check of the packet filter's rules is valid.
 _SHIELD_SECONDS = 10.0
 _AT_REST = frozenset({"created", "exited", "dead"})
 _EXPOSED = (
@@ -47,7 +47,7 @@ log = structlog.get_logger("jeroboam.runtimes.docker.runtime")
 
 
 class ProjectNetworks:
-    """Makes networks when they are needed, and removes those that no container uses."""
+    """Creates networks when they are needed, and removes those that no container uses."""
 
     def __init__(self, engine: Callable[[], aiodocker.Docker], installation: str) -> None:
         self._engine = engine
@@ -57,14 +57,14 @@ class ProjectNetworks:
         self._looking = asyncio.Lock()
         self._look_again_at = 0.0
         self._missing: Sequence[str] | None = None
-        """What kept the machine from being shielded at the last look; None before the first."""
+        """Why the packet filter could not be set at the last check; None before the first check."""
         self._exposing: frozenset[str] = frozenset()
 
     @asynccontextmanager
     async def of(self, project: str) -> AsyncIterator[str]:
-        """The name of the project's network, which stays for as long as the context.
+        """Create the project's network and yield its name; it is not removed while the context is open.
 
-        Raises `Temporary` while the network is an open one in use and the machine is not shielded from it.
+        Raises `Temporary` while an open network is in use and the packet filter does not protect the machine.
         """
         name = _network_name(self._installation, project)
         async with self._making:
@@ -77,30 +77,30 @@ class ProjectNetworks:
 
     @asynccontextmanager
     async def rejoined(self, container: DockerContainer) -> AsyncIterator[None]:
-        """See to it that a container that does not run is on its project's network as that is now.
+        """Attach a container that does not run to its project's present network.
 
-        The network may have been removed, or made anew, since the container was made.
+        The network may have been removed or replaced since the container was created.
         """
-        shown = await container.show()
-        if shown["State"]["Running"]:
+        details = await container.show()
+        if details["State"]["Running"]:
             yield
             return
-        project = (shown["Config"]["Labels"] or {}).get(PROJECT, "")
-        # The label of an image, where the container has none of ours, names nobody's network.
-        if shown["HostConfig"]["NetworkMode"] != _network_name(self._installation, project):
+        project = (details["Config"]["Labels"] or {}).get(PROJECT, "")
+        # A project label may come from an image: then the name of the network does not match.
+        if details["HostConfig"]["NetworkMode"] != _network_name(self._installation, project):
             raise Permanent("its network is gone, and it does not say whose it was: delete it and create it again")
         async with self.of(project) as name:
             network = await self._engine().networks.get(name)
-            joined = (shown["NetworkSettings"]["Networks"] or {}).get(name) or {}
-            if joined.get("NetworkID") != (await network.show())["Id"]:
+            endpoint = (details["NetworkSettings"]["Networks"] or {}).get(name) or {}
+            if endpoint.get("NetworkID") != (await network.show())["Id"]:
                 await network.disconnect({"Container": container.id, "Force": True})
                 await network.connect({"Container": container.id})
             yield
 
     async def is_shielded(self, *, fresh: bool = False) -> bool:
-        """Whether containers can be kept from the Engine's machine; what was found lately counts unless `fresh`.
+        """Whether the packet filter protects the Engine's machine; a recent check is reused unless `fresh`.
 
-        The rules are set here again: a restart of the machine takes them away, and no network.
+        It sets the rules again: a restart of the machine removes them, but not the networks.
         """
         loop = asyncio.get_running_loop()
         async with self._looking:
@@ -118,18 +118,18 @@ class ProjectNetworks:
             return not self._missing
 
     async def tidy(self) -> None:
-        """Set the packet filter again where there are networks, and remove those of projects with no container here.
+        """Set the packet filter again if there are networks, and remove those of projects without containers here.
 
-        One that cannot be removed keeps none of the others; the first failure is raised in the end.
+        A network that cannot be removed does not stop the others; the first failure is raised in the end.
         """
         networks = await self._list()
         if not networks:
             return
-        self._note_exposing(networks, shielded=await self.is_shielded(fresh=True))
-        used = {container["HostConfig"]["NetworkMode"] for container in await self._containers()}
+        self._note_exposing(networks, is_shielded=await self.is_shielded(fresh=True))
+        used_names = {container["HostConfig"]["NetworkMode"] for container in await self._containers()}
         failures = []
         for network in networks:
-            if network["Name"] not in used:
+            if network["Name"] not in used_names:
                 try:
                     await self._remove_unused(network)
                 except DriverError as error:
@@ -137,34 +137,34 @@ class ProjectNetworks:
         if failures:
             raise failures[0]
 
-    def _note_exposing(self, networks: Sequence[dict[str, Any]], *, shielded: bool) -> None:
-        exposing = frozenset(network["Name"] for network in networks if not (shielded or network["Internal"]))
-        if exposing - self._exposing:
-            log.error("containers on open networks may reach the Engine's machine", networks=sorted(exposing))
-        self._exposing = exposing
+    def _note_exposing(self, networks: Sequence[dict[str, Any]], *, is_shielded: bool) -> None:
+        exposing_names = frozenset(network["Name"] for network in networks if not (is_shielded or network["Internal"]))
+        if exposing_names - self._exposing:
+            log.error("containers on open networks may reach the Engine's machine", networks=sorted(exposing_names))
+        self._exposing = exposing_names
 
     async def _remove_unused(self, network: dict[str, Any]) -> None:
-        """Remove the network unless a container has come to it meanwhile.
+        """Remove the network unless a container uses it meanwhile.
 
-        The Engine itself lets a network go that only containers use that do not run, and those cannot be started then.
+        The Engine itself would remove a network that only stopped containers use, which could not be started then.
         """
         name = network["Name"]
         async with self._making:
             if self._in_use[name] or any(
-                each["HostConfig"]["NetworkMode"] == name for each in await self._containers()
+                container["HostConfig"]["NetworkMode"] == name for container in await self._containers()
             ):
                 return
             await self._remove(network["Id"])
             del self._in_use[name]
 
     async def _containers(self) -> Sequence[DockerContainer]:
-        """All that this installation has made, whatever they do."""
-        wanted = {"label": [f"{OWNER}={self._installation}"]}
+        """Return all containers of this installation, in any state."""
+        filters = {"label": [f"{OWNER}={self._installation}"]}
         with speaking("listing containers on the networks of projects"):
-            return await self._engine().containers.list(all=True, filters=wanted)
+            return await self._engine().containers.list(all=True, filters=filters)
 
     async def _remove(self, ident: str) -> bool:
-        """Whether it is gone. Something of somebody else's may be attached to it."""
+        """Remove the network; return whether it is gone. A container of somebody else may be attached to it."""
         with speaking("removing the network of a project"):
             try:
                 await (await self._engine().networks.get(ident)).delete()
@@ -175,44 +175,48 @@ class ProjectNetworks:
         return True
 
     async def _list(self) -> list[dict[str, Any]]:
-        wanted = {"label": [f"{OWNER}={self._installation}", f"{KIND}={ObjectKind.PROJECT_NETWORK}"]}
+        filters = {"label": [f"{OWNER}={self._installation}", f"{KIND}={ObjectKind.PROJECT_NETWORK}"]}
         with speaking("listing the networks of projects"):
-            listed = await self._engine().networks.list(filters=wanted)
-        return [network for network in listed if self._is_ours(network)]
+            networks = await self._engine().networks.list(filters=filters)
+        return [network for network in networks if self._is_ours(network)]
 
     def _is_ours(self, network: dict[str, Any]) -> bool:
         labels = network["Labels"] or {}
-        named = network["Name"] == _network_name(self._installation, labels.get(PROJECT, ""))
-        return named and has_kind(labels, ObjectKind.PROJECT_NETWORK)
+        has_our_name = network["Name"] == _network_name(self._installation, labels.get(PROJECT, ""))
+        return has_our_name and has_kind(labels, ObjectKind.PROJECT_NETWORK)
 
     async def _ensure(self, name: str, project: str) -> None:
-        """Have the project's network there: an open one where the machine is shielded, else a closed one."""
+        """Create the project's network unless it exists: an open one if the machine is protected, else a closed one."""
         with speaking("making the project's network"):
-            shielded = await self.is_shielded()
+            is_shielded = await self.is_shielded()
             networks = await self._engine().networks.list()
-            found = next((each for each in networks if each["Name"] == name and self._is_ours(each)), None)
-            # The Engine's own word for a closed network is `Internal`.
-            if found is not None and found["Internal"] == shielded and await self._make_way(found):
-                networks.remove(found)
-                found = None
-            if found is None:
-                await self._make(name, project, networks, shielded=shielded)
-            elif not (found["Internal"] or shielded):
+            network = next(
+                (network for network in networks if network["Name"] == name and self._is_ours(network)), None
+            )
+            # The Engine calls a closed network `Internal`.
+            if network is not None and network["Internal"] == is_shielded and await self._make_way(network):
+                networks.remove(network)
+                network = None
+            if network is None:
+                await self._make(name, project, networks, is_shielded=is_shielded)
+            elif not (network["Internal"] or is_shielded):
                 raise Temporary(_EXPOSED)
 
     async def _make_way(self, network: dict[str, Any]) -> bool:
-        """Remove the network if nothing runs on it; what stands still joins the next one as it is started."""
+        """Remove the network if nothing runs on it; stopped containers join the next one when they are started."""
         name = network["Name"]
-        mine = [each for each in await self._containers() if each["HostConfig"]["NetworkMode"] == name]
-        idle = all(each["State"] in _AT_REST and PROJECT in each["Labels"] for each in mine)
-        return idle and not self._in_use[name] and await self._remove(network["Id"])
+        containers = [
+            container for container in await self._containers() if container["HostConfig"]["NetworkMode"] == name
+        ]
+        is_idle = all(container["State"] in _AT_REST and PROJECT in container["Labels"] for container in containers)
+        return is_idle and not self._in_use[name] and await self._remove(network["Id"])
 
-    async def _make(self, name: str, project: str, networks: Sequence[dict[str, Any]], *, shielded: bool) -> None:
-        used = list_taken(networks, list_routes())
-        candidates = subnets.list_candidates(name, _PREFIX, used, subnets.PROJECTS)
+    async def _make(self, name: str, project: str, networks: Sequence[dict[str, Any]], *, is_shielded: bool) -> None:
+        used_subnets = list_taken(networks, list_routes())
+        candidates = subnets.list_candidates(name, _PREFIX, used_subnets, subnets.PROJECTS)
         for subnet, _ in zip(candidates, range(_TRIES), strict=False):
             try:
-                await self._engine().networks.create(self._config(name, project, subnet, shielded=shielded))
+                await self._engine().networks.create(self._config(name, project, subnet, is_shielded=is_shielded))
             except aiodocker.DockerError as error:
                 if "overlap" in error.message.lower():
                     continue
@@ -221,25 +225,25 @@ class ProjectNetworks:
         raise Temporary(f"no free subnet for the project's network was found in {subnets.PROJECTS}")
 
     async def _shield(self) -> tuple[str, ...]:
-        """Set the rules; what keeps them from standing."""
+        """Set the rules; return why they could not be set, empty when they are."""
         with speaking("asking the Engine for its machine"):
             info = await self._engine().system.info()
-        # A filter on this machine is of no use to containers on another.
+        # A filter on this machine does not protect another machine.
         if info.get("Name") != os.uname().nodename:
             return ("the Docker Engine is on another machine",)
         return await shield_host(_BRIDGE)
 
-    def _config(self, name: str, project: str, subnet: IPv4Network, *, shielded: bool) -> dict[str, Any]:
+    def _config(self, name: str, project: str, subnet: IPv4Network, *, is_shielded: bool) -> dict[str, Any]:
         digest = hashlib.sha256(name.encode()).hexdigest()[:_BRIDGE_LETTERS]
         options = {"com.docker.network.bridge.name": f"{_BRIDGE}{digest}"}
-        if not shielded:
-            # A bridge without an address of its own leads nowhere.
+        if not is_shielded:
+            # A bridge without an address routes nothing.
             options["com.docker.network.bridge.inhibit_ipv4"] = "true"
         return {
             "Name": name,
             "CheckDuplicate": True,
             "Driver": "bridge",
-            "Internal": not shielded,
+            "Internal": not is_shielded,
             "IPAM": {"Config": [{"Subnet": str(subnet), "Gateway": str(subnet.network_address + 1)}]},
             "Options": options,
             "Labels": {KIND: ObjectKind.PROJECT_NETWORK.value, OWNER: self._installation, PROJECT: project},
@@ -247,23 +251,23 @@ class ProjectNetworks:
 
 
 def list_taken(networks: Iterable[dict[str, Any]], routes: Iterable[HostRoute]) -> list[IPv4Network]:
-    """What no new network may overlap: the Engine's networks, and whatever this machine has a route to.
+    """Return the subnets that a new network may not overlap: the Engine's networks and the routes of this machine.
 
-    A route through a gateway to the whole pool and more, as `10.0.0.0/8` to a company's network, counts as little as
-    a default route does: there would be no room anywhere.
+    A route through a gateway to the whole pool, such as `10.0.0.0/8` to a company's network, is ignored like a default
+    route: otherwise no subnet would be free.
     """
-    taken = [subnet for network in networks for subnet in _subnets(network)]
-    return taken + [
+    used_subnets = [subnet for network in networks for subnet in _subnets(network)]
+    return used_subnets + [
         route.network for route in routes if not (route.has_gateway and subnets.PROJECTS.subnet_of(route.network))
     ]
 
 
 def _network_name(installation: str, project: str) -> str:
-    """The Engine's name for the project's network: of letters that it takes, whatever the project is called."""
+    """Return the name of the project's network on the Engine, valid for any name of a project."""
     return f"jeroboam-project-{hashlib.sha256(f'{installation} {project}'.encode()).hexdigest()[:16]}"
 
 
 def _subnets(network: dict[str, Any]) -> list[IPv4Network]:
     configs = (network["IPAM"] or {}).get("Config") or ()
-    known = [ip_network(config["Subnet"], strict=False) for config in configs if config.get("Subnet")]
-    return [subnet for subnet in known if isinstance(subnet, IPv4Network)]
+    subnets_of_network = [ip_network(config["Subnet"], strict=False) for config in configs if config.get("Subnet")]
+    return [subnet for subnet in subnets_of_network if isinstance(subnet, IPv4Network)]

@@ -1,8 +1,8 @@
 """The `docker` runtime: containers on one Docker Engine.
 
-Speed matters here, since the Engine's own time is all a user should wait for: what a call has told already is not
-asked again. A container that is not known yet as ours is inspected once, and its label decides; after that its
-Engine id is remembered. The mapping of JSON is in `docker_spec`, the client in `jeroboam.clients.docker`.
+Users should wait for nothing but the Engine, so nothing is asked twice. A container is inspected once to check by its
+labels that it is ours; after that its Engine id is cached. Neighbours: `spec`, which maps the Engine's JSON;
+`networks`, the networks of projects; `jeroboam.clients.docker`, the client.
 """
 
 import asyncio
@@ -47,16 +47,16 @@ from jeroboam.runtimes.base import (
 from jeroboam.runtimes.docker import spec as spec_of
 from jeroboam.runtimes.docker.networks import ProjectNetworks
 
-# How the Engine says that ps does not know its options, or does not show what the Engine chooses by.
+# The Engine's errors when ps does not know its options, or its output lacks the column that the Engine needs.
 _PS_REFUSES = ("ps:", "Couldn't find PID field")
 _NO_NETWORK = re.compile(r"\bnetwork \S+ not found")
 _NOT_FOUND = 404
 _CONFLICT = 409
 
-# What changes what `inspect` shows. Output, exec and attach do not.
+# Events that change the result of `inspect`. Output, exec and attach do not.
 _TELLING = "create start restart die stop kill oom pause unpause update destroy health_status".split()
 
-# Events are asked for from a little before the call on, so that none falls between it and the stream's first byte.
+# The event stream starts a little before the call, so that no event between the call and its first byte is lost.
 _OVERLAP_SECONDS = 1.0
 _INSPECTIONS_AT_ONCE = 8
 
@@ -73,10 +73,10 @@ class DockerRuntime(
     SupportsCleanup,
     SupportsClose,
 ):
-    """Implements Runtime, Pauses, Resizes, Logs, Executes, Tops, Measures, Tidies and Closes.
+    """Implements `Runtime` and all the `Supports…` protocols of the contract.
 
-    `installation` tells our containers from those of another service on the same Engine; `url` is the Engine's
-    (None: the environment's, else the local socket).
+    `installation` separates our containers from those of another service on the same Engine; `url` is the address of
+    the Engine (None: from the environment, else the local socket).
     """
 
     def __init__(self, *, installation: str, url: str | None = None, options: RuntimeOptions | None = None) -> None:
@@ -120,7 +120,7 @@ class DockerRuntime(
                 try:
                     async with self._networks.of(project) as network:
                         body["HostConfig"]["NetworkMode"] = network
-                        made = await self._ops.containers.create(body, name=spec_of.container_name(uuid))
+                        container = await self._ops.containers.create(body, name=spec_of.container_name(uuid))
                 except aiodocker.DockerError as error:
                     if error.status != _CONFLICT:
                         raise
@@ -128,13 +128,13 @@ class DockerRuntime(
                     return await self.inspect(uuid)
         except ContainerGone as error:
             raise Permanent(f"creating container {name}: its name on the Engine is taken by another's") from error
-        self._ids[uuid] = made.id
-        return spec_of.just_created(uuid=uuid, runtime_id=made.id, spec=spec)
+        self._ids[uuid] = container.id
+        return spec_of.just_created(uuid=uuid, runtime_id=container.id, spec=spec)
 
     async def _wait_for_name(self, uuid: str, name: str) -> None:
-        """Raise `Temporary` while the Engine keeps the name for a container that it does not show yet.
+        """Raise `Temporary` while the Engine reserves the name for a container that it does not show yet.
 
-        An earlier try, cut off, may have asked for it a moment ago.
+        An earlier attempt that was interrupted may have requested it a moment ago.
         """
         try:
             await self._ops.containers.container(spec_of.container_name(uuid)).show()
@@ -180,10 +180,10 @@ class DockerRuntime(
             return await self._look(uuid, self._ops)
 
     async def owned(self) -> Sequence[ContainerState]:
-        wanted = {"label": [f"{spec_of.OWNER}={self.installation}"]}
+        filters = {"label": [f"{spec_of.OWNER}={self.installation}"]}
         with speaking("listing containers"):
-            found = await self._ops.containers.list(all=True, filters=wanted)
-        uuids = [uuid for container in found if (uuid := spec_of.uuid_of(container["Labels"], container["Names"]))]
+            containers = await self._ops.containers.list(all=True, filters=filters)
+        uuids = [uuid for container in containers if (uuid := spec_of.uuid_of(container["Labels"], container["Names"]))]
         gate = asyncio.Semaphore(_INSPECTIONS_AT_ONCE)
 
         async def look(uuid: str) -> ContainerState | None:
@@ -193,7 +193,7 @@ class DockerRuntime(
                 except ContainerGone:
                     return None
 
-        return [seen for seen in await asyncio.gather(*map(look, uuids)) if seen is not None]
+        return [state for state in await asyncio.gather(*map(look, uuids)) if state is not None]
 
     async def tidy(self) -> None:
         await self._networks.tidy()
@@ -222,14 +222,14 @@ class DockerRuntime(
     ) -> str:
         if not (stdout or stderr):
             return ""
-        wanted = {"stdout": str(int(stdout)), "stderr": str(int(stderr)), "timestamps": str(int(timestamps))}
-        wanted["tail"] = "all" if tail is None else str(tail)
+        query = {"stdout": str(int(stdout)), "stderr": str(int(stderr)), "timestamps": str(int(timestamps))}
+        query["tail"] = "all" if tail is None else str(tail)
         if since is not None:
-            wanted["since"] = f"{since:.9f}"
+            query["since"] = f"{since:.9f}"
         with self._speaking_of("reading the logs of", uuid):
             container = await self._container(uuid, live=True)
             tty = (await container.show())["Config"]["Tty"]
-            text = await client.printed(self._live, container.id, wanted, tty=tty, limit=MOST_BYTES)
+            text = await client.printed(self._live, container.id, query, tty=tty, limit=MOST_BYTES)
         return text.decode(errors="replace")
 
     async def execute(self, uuid: str, command: Sequence[str], *, limit: float) -> ExecResult:
@@ -245,13 +245,13 @@ class DockerRuntime(
         with self._speaking_of("listing the processes of", uuid):
             container = await self._container(uuid, live=True)
             try:
-                listed = await container.top(ps_args=ps_args)
+                processes = await container.top(ps_args=ps_args)
             except aiodocker.DockerError as error:
                 if ps_args is None or not error.message.startswith(_PS_REFUSES):
                     raise
                 text = describe_bad_value("ps_args", ps_args, f"{error.message}.")
                 raise InvalidRequest(text) from error
-        return {"Titles": listed["Titles"], "Processes": listed["Processes"] or []}
+        return {"Titles": processes["Titles"], "Processes": processes["Processes"] or []}
 
     async def stats(self, uuid: str) -> Mapping[str, str | float]:
         with self._speaking_of("measuring", uuid):
@@ -269,7 +269,7 @@ class DockerRuntime(
 
     @property
     def _live(self) -> aiodocker.Docker:
-        """Connections of their own for live questions, facts and events: they never wait behind operations."""
+        """A client of its own for live requests, facts and events: they never wait behind operations."""
         return self._client("live")
 
     def _client(self, purpose: str) -> aiodocker.Docker:
@@ -278,9 +278,9 @@ class DockerRuntime(
         return self._clients[purpose]
 
     @contextmanager
-    def _speaking_of(self, doing: str, uuid: str) -> Iterator[None]:
-        """`speaking` about one container. Raises `ContainerGone` for one that the Engine does not have."""
-        with speaking(f"{doing} container {uuid}"):
+    def _speaking_of(self, action: str, uuid: str) -> Iterator[None]:
+        """Run requests about one container. Raises `ContainerGone` for one that the Engine does not have."""
+        with speaking(f"{action} container {uuid}"):
             try:
                 yield
             except aiodocker.DockerError as error:
@@ -290,29 +290,29 @@ class DockerRuntime(
                 raise ContainerGone(f"container {uuid} is not on this host") from error
 
     async def _container(self, uuid: str, *, live: bool = False) -> DockerContainer:
-        """A handle of a container that is known to be ours. Raises `ContainerGone` for any other."""
+        """Return a handle of one of our containers. Raises `ContainerGone` for any other."""
         engine = self._live if live else self._ops
-        known = self._ids.get(uuid)
-        if known is None:
-            known = (await self._look(uuid, engine)).runtime_id
-        return engine.containers.container(known)
+        runtime_id = self._ids.get(uuid)
+        if runtime_id is None:
+            runtime_id = (await self._look(uuid, engine)).runtime_id
+        return engine.containers.container(runtime_id)
 
     async def _look(self, uuid: str, engine: aiodocker.Docker) -> ContainerState:
-        found = await engine.containers.container(self._ids.get(uuid, spec_of.container_name(uuid))).show()
-        labels = found["Config"]["Labels"] or {}
-        if labels.get(spec_of.OWNER) != self.installation or spec_of.uuid_of(labels, [found["Name"]]) != uuid:
+        details = await engine.containers.container(self._ids.get(uuid, spec_of.container_name(uuid))).show()
+        labels = details["Config"]["Labels"] or {}
+        if labels.get(spec_of.OWNER) != self.installation or spec_of.uuid_of(labels, [details["Name"]]) != uuid:
             raise ContainerGone(f"container {uuid} is not on this host")
-        self._ids[uuid] = found["Id"]
-        return spec_of.seen(found)
+        self._ids[uuid] = details["Id"]
+        return spec_of.seen(details)
 
     async def _events(self, since: float) -> AsyncIterator[str]:
-        wanted = {
+        filters = {
             "type": ["container"],
             "event": _TELLING,
             "label": [f"{spec_of.OWNER}={self.installation}"],
         }
         with speaking("following events"):
-            async for event in client.events(self._live, wanted, since):
+            async for event in client.events(self._live, filters, since):
                 uuid = event["Actor"]["Attributes"].get(spec_of.CONTAINER)
                 if uuid is not None:
                     yield uuid
@@ -320,7 +320,7 @@ class DockerRuntime(
 
 
 async def _start_where_it_is(container: DockerContainer) -> bool:
-    """False where the network that the container was on is gone."""
+    """Start the container; return False when its network is gone."""
     try:
         await container.start()
     except aiodocker.DockerError as error:
@@ -331,7 +331,7 @@ async def _start_where_it_is(container: DockerContainer) -> bool:
 
 
 def _disk_bytes(folder: str) -> int:
-    """The size of the disk that holds the Engine's folder; 0 where that is not this machine's."""
+    """Return the size of the disk with the Engine's folder; 0 when the folder is not on this machine."""
     try:
         return shutil.disk_usage(folder).total if folder else 0
     except OSError:

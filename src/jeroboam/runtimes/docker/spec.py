@@ -1,6 +1,6 @@
-"""What the Engine's JSON says in our words, and ours in the Engine's: pure functions of the `docker` runtime.
+"""The mapping between the Engine's JSON and our data classes. Pure.
 
-The Engine's fields are those of its published API (1.41 and later).
+The Engine's fields are those of its published API (1.41 and later). Neighbours: `runtime`, which sends the requests.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,21 +24,21 @@ _NANO = 1_000_000_000
 
 
 def container_name(uuid: str) -> str:
-    """The container's name on the Engine."""
+    """Return the container's name on the Engine."""
     return f"jeroboam-{uuid}"
 
 
 def uuid_of(labels: Mapping[str, str], names: Sequence[str]) -> str | None:
-    """The uuid of the container with these labels and names on the Engine; None for one that we have not made."""
+    """Return the uuid of the container with these labels and names; None when we have not created it."""
     uuid = labels.get(CONTAINER)
-    owned = uuid and has_kind(labels, ObjectKind.CONTAINER) and f"/{container_name(uuid)}" in names
-    return uuid if owned else None
+    is_ours = uuid and has_kind(labels, ObjectKind.CONTAINER) and f"/{container_name(uuid)}" in names
+    return uuid if is_ours else None
 
 
 def creation(
     *, installation: str, uuid: str, project: str, spec: ContainerSpec, options: RuntimeOptions
 ) -> dict[str, Any]:
-    """The body that makes the container. Raises `Permanent` for what this runtime cannot give."""
+    """Return the request body that creates the container. Raises `Permanent` for what this runtime does not support."""
     if spec.mounts:
         raise Permanent("the docker runtime does not mount volumes")
     if spec.nets:
@@ -47,7 +47,7 @@ def creation(
     body: dict[str, Any] = {
         "Image": spec.image,
         "Env": [f"{key}={value}" for key, value in spec.environment.items()],
-        # Ours come last, over those of the image too; none of a user's may look like one.
+        # Our labels override those of the image. Labels of users with our prefix are dropped.
         "Labels": {**_free(spec.labels), **_marks(installation, uuid, project)},
         "Tty": spec.tty,
         "OpenStdin": spec.interactive,
@@ -68,13 +68,13 @@ def creation(
 
 
 def limits(*, cpu: float, memory: int) -> dict[str, int]:
-    """Real limits: a share of CPU time, and memory with no swap beyond it. 0 sets none."""
-    found: dict[str, int] = {}
+    """Return the limits of CPU time and of memory, without swap beyond it. 0 sets no limit."""
+    limits_body: dict[str, int] = {}
     if cpu:
-        found["NanoCpus"] = round(cpu * _NANO)
+        limits_body["NanoCpus"] = round(cpu * _NANO)
     if memory:
-        found["Memory"] = found["MemorySwap"] = memory * _MIB
-    return found
+        limits_body["Memory"] = limits_body["MemorySwap"] = memory * _MIB
+    return limits_body
 
 
 def _marks(installation: str, uuid: str, project: str) -> dict[str, str]:
@@ -89,7 +89,7 @@ def _host_config(spec: ContainerSpec, options: RuntimeOptions) -> dict[str, Any]
     config: dict[str, Any] = {
         "Privileged": spec.privileged,
         **limits(cpu=spec.cpu, memory=spec.memory),
-        # Frames that a container makes up itself could speak for its neighbours.
+        # With raw sockets a container could forge packets of its neighbours.
         "CapDrop": ["NET_RAW"],
         "PidsLimit": options.max_processes,
         "LogConfig": {
@@ -121,7 +121,7 @@ def _healthcheck(check: HealthCheck) -> dict[str, Any]:
 
 
 def just_created(*, uuid: str, runtime_id: str, spec: ContainerSpec) -> ContainerState:
-    """What an inspection would show of a container that the Engine has made this moment."""
+    """Return the state that an inspection would show of a container that was just created."""
     return ContainerState(
         uuid=uuid,
         runtime_id=runtime_id,
@@ -131,36 +131,36 @@ def just_created(*, uuid: str, runtime_id: str, spec: ContainerSpec) -> Containe
     )
 
 
-def seen(inspected: Mapping[str, Any]) -> ContainerState:
-    """What the Engine's inspection says."""
-    state, config = inspected["State"], inspected["Config"]
+def seen(details: Mapping[str, Any]) -> ContainerState:
+    """Return the state from the Engine's inspection."""
+    state, config = details["State"], details["Config"]
     status = state_of(state["Status"])
-    ended = status in {RuntimeState.EXITED, RuntimeState.DEAD}
+    has_ended = status in {RuntimeState.EXITED, RuntimeState.DEAD}
     return ContainerState(
         uuid=config["Labels"][CONTAINER],
-        runtime_id=inspected["Id"],
+        runtime_id=details["Id"],
         state=status,
-        exit_code=state.get("ExitCode") if ended else None,
+        exit_code=state.get("ExitCode") if has_ended else None,
         error=state.get("Error") or "",
         started_at=moment(state.get("StartedAt")),
         finished_at=moment(state.get("FinishedAt")),
-        addresses=_addresses(inspected.get("NetworkSettings") or {}),
+        addresses=_addresses(details.get("NetworkSettings") or {}),
         ports=_ports(config.get("ExposedPorts") or {}),
         hostname=config.get("Hostname") or None,
         health=(state.get("Health") or {}).get("Status"),
     )
 
 
-def _ports(exposed: Mapping[str, object]) -> tuple[int, ...]:
-    return tuple(sorted({int(port.partition("/")[0]) for port in exposed}))
+def _ports(port_specs: Mapping[str, object]) -> tuple[int, ...]:
+    return tuple(sorted({int(port.partition("/")[0]) for port in port_specs}))
 
 
 def _addresses(settings: Mapping[str, Any]) -> tuple[Address, ...]:
-    found = []
+    addresses = []
     for network in (settings.get("Networks") or {}).values():
         for key, version in (("IPAddress", 4), ("GlobalIPv6Address", 6)):
             if network.get(key):
-                found.append(
+                addresses.append(
                     Address(
                         network=network["NetworkID"],
                         addr=network[key],
@@ -168,11 +168,11 @@ def _addresses(settings: Mapping[str, Any]) -> tuple[Address, ...]:
                         port=network.get("EndpointID", ""),
                     )
                 )
-    return tuple(found)
+    return tuple(addresses)
 
 
 def facts(info: Mapping[str, Any], disk_bytes: int) -> HostFacts:
-    """What the Engine says of its host."""
+    """Return the facts of the Engine's host."""
     return HostFacts(
         hostname=info["Name"],
         cpus=info["NCPU"],
@@ -191,19 +191,19 @@ def facts(info: Mapping[str, Any], disk_bytes: int) -> HostFacts:
 
 
 def use(sample: Mapping[str, Any]) -> dict[str, str | float]:
-    """One sample in the words of `HostGateway.stats`. CPU counts one core as 100."""
+    """Return one sample with the keys of `HostGateway.stats`. CPU counts one core as 100."""
     memory = sample.get("memory_stats") or {}
-    kept = memory.get("stats") or {}
-    # What the kernel can drop at once is no use of the container's: the v1 and the v2 names for it.
-    droppable = kept.get("total_inactive_file", kept.get("inactive_file", 0))
+    counters = memory.get("stats") or {}
+    # Memory that the kernel can reclaim at once does not count as used: its names in cgroups v1 and v2.
+    droppable = counters.get("total_inactive_file", counters.get("inactive_file", 0))
     networks = (sample.get("networks") or {}).values()
-    moved = (sample.get("blkio_stats") or {}).get("io_service_bytes_recursive") or ()
+    block_io = (sample.get("blkio_stats") or {}).get("io_service_bytes_recursive") or ()
     return {
         "cpu_percent": _cpu_percent(sample),
         "memory_mib": max(memory.get("usage", 0) - droppable, 0) / _MIB,
         "memory_limit_mib": memory.get("limit", 0) / _MIB,
-        "block_read": sum(entry["value"] for entry in moved if entry["op"].lower() == "read"),
-        "block_write": sum(entry["value"] for entry in moved if entry["op"].lower() == "write"),
+        "block_read": sum(entry["value"] for entry in block_io if entry["op"].lower() == "read"),
+        "block_write": sum(entry["value"] for entry in block_io if entry["op"].lower() == "write"),
         "net_rx": sum(network["rx_bytes"] for network in networks),
         "net_tx": sum(network["tx_bytes"] for network in networks),
     }
@@ -212,8 +212,10 @@ def use(sample: Mapping[str, Any]) -> dict[str, str | float]:
 def _cpu_percent(sample: Mapping[str, Any]) -> float:
     now, before = sample.get("cpu_stats") or {}, sample.get("precpu_stats") or {}
     system = now.get("system_cpu_usage", 0) - before.get("system_cpu_usage", 0)
-    used = (now.get("cpu_usage") or {}).get("total_usage", 0) - (before.get("cpu_usage") or {}).get("total_usage", 0)
-    if system <= 0 or used <= 0:
+    cpu_time = (now.get("cpu_usage") or {}).get("total_usage", 0) - (before.get("cpu_usage") or {}).get(
+        "total_usage", 0
+    )
+    if system <= 0 or cpu_time <= 0:
         return 0.0
     cores = now.get("online_cpus") or len((now.get("cpu_usage") or {}).get("percpu_usage") or ()) or 1
-    return float(round(used / system * cores * 100, 2))
+    return float(round(cpu_time / system * cores * 100, 2))
