@@ -12,7 +12,7 @@ from jeroboam.api.call import NEWEST, Family, Route
 from jeroboam.api.container import fields as container_fields
 from jeroboam.api.container.family import ContainerFamily
 from jeroboam.api.container_infra.family import ContainerInfraFamily
-from jeroboam.api.openapi import document
+from jeroboam.api.openapi import build_document
 from jeroboam.domain import action_fields, field_effects
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
@@ -128,7 +128,7 @@ def files() -> dict[pathlib.Path, str]:
     fields += [f"\n## Actions of {family}\n\n{actions_table(tables)}\n" for family, tables in ACTION_TABLES.items()]
     written = {DOCS / "routes.md": HEAD + "".join(tables), DOCS / "fields.md": FIELDS_HEAD + "".join(fields)}
     for family in FAMILIES:
-        text = json.dumps(document(family), indent=1, ensure_ascii=False)
+        text = json.dumps(build_document(family), indent=1, ensure_ascii=False)
         written[DOCS / "openapi" / f"{family.prefix}.json"] = text + "\n"
     return written
 

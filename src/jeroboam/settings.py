@@ -266,8 +266,8 @@ def _read(options: cfg.ConfigOpts) -> Settings:
     for group, members in GROUPS.items():
         for member in members:
             getattr(options if group == "DEFAULT" else options[group], member.name)
-    networks(options.clusters.manifest_networks, "[clusters] manifest_networks")
-    networks(options.containers.registry_networks, "[containers] registry_networks")
+    parse_networks(options.clusters.manifest_networks, "[clusters] manifest_networks")
+    parse_networks(options.containers.registry_networks, "[containers] registry_networks")
     state = Path(options.state).expanduser().absolute() if options.state else default_state()
     return Settings(
         state=state,
@@ -286,7 +286,7 @@ def _read(options: cfg.ConfigOpts) -> Settings:
     )
 
 
-def address(text: str, option: str) -> tuple[str, int]:
+def parse_address(text: str, option: str) -> tuple[str, int]:
     """`ADDRESS:PORT` as a pair. Raises `ValueError` naming the option."""
     host, colon, port = text.rpartition(":")
     if not colon or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004  (the last port)
@@ -294,7 +294,7 @@ def address(text: str, option: str) -> tuple[str, int]:
     return host.strip("[]") or "127.0.0.1", int(port)
 
 
-def networks(words: Iterable[str], option: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+def parse_networks(words: Iterable[str], option: str) -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
     """These networks. Raises `ValueError` naming the option for an invalid one."""
     try:
         return [ipaddress.ip_network(word) for word in words]

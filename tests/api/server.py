@@ -13,7 +13,7 @@ async def serving(app, limits: http.HttpLimits | None = None):
     failures = []
     tasks = Tasks(lambda name, error: failures.append((name, error)))
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        async with http.serving(app, listener, tasks=tasks, drain_seconds=5, limits=limits):
+        async with http.serve(app, listener, tasks=tasks, drain_seconds=5, limits=limits):
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         await tasks.close()
     assert not failures

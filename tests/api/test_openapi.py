@@ -12,7 +12,7 @@ from schemathesis import GenerationMode
 
 from jeroboam.api.container.family import ContainerFamily
 from jeroboam.api.container_infra.family import ContainerInfraFamily
-from jeroboam.api.openapi import document
+from jeroboam.api.openapi import build_document
 from tests.api.client import Client
 from tests.api.fuzz import KNOWN, SETTINGS, TOKENS, Range, versions_of
 
@@ -28,7 +28,7 @@ async def test_anyone_gets_the_document(app, family):
     answer = await anyone.get("/openapi.json")
     assert answer.status == 200
     assert answer.headers["content-type"] == "application/json"
-    assert answer.json() == json.loads(json.dumps(document(family)))
+    assert answer.json() == json.loads(json.dumps(build_document(family)))
     assert (await anyone.get("/v1/openapi.json")).json() == answer.json()
     refused = await anyone.post("/openapi.json")
     assert (refused.status, refused.headers["allow"]) == (405, "GET")
@@ -36,7 +36,7 @@ async def test_anyone_gets_the_document(app, family):
 
 @BOTH
 def test_every_operation_has_a_name_and_says_what_it_is_for(family):
-    operations = [operation for methods in document(family)["paths"].values() for operation in methods.values()]
+    operations = [operation for methods in build_document(family)["paths"].values() for operation in methods.values()]
     assert len(operations) == len(family.routes)
     names = collections.Counter(operation["operationId"] for operation in operations)
     assert names.most_common(1)[0][1] == 1
@@ -44,15 +44,15 @@ def test_every_operation_has_a_name_and_says_what_it_is_for(family):
 
 
 def test_versions_are_told():
-    paths = document(ContainerInfraFamily())["paths"]
+    paths = build_document(ContainerInfraFamily())["paths"]
     assert paths["/clusters/{cluster}/nodegroups"]["get"]["x-openstack-min-version"] == "1.9"
     assert "x-openstack-min-version" not in paths["/clusters"]["get"]
-    rename = document(ContainerFamily())["paths"]["/containers/{container}/rename"]["post"]
+    rename = build_document(ContainerFamily())["paths"]["/containers/{container}/rename"]["post"]
     assert rename["x-openstack-max-version"] == "1.13"
 
 
 def test_a_body_is_the_schema_of_its_checks():
-    operation = document(ContainerInfraFamily())["paths"]["/clusters"]["post"]
+    operation = build_document(ContainerInfraFamily())["paths"]["/clusters"]["post"]
     schema = operation["requestBody"]["content"]["application/json"]["schema"]
     assert schema["required"] == ["cluster_template_id"]
     assert schema["additionalProperties"] is False

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from jeroboam.api.container_infra.clusters.updates import altered
+from jeroboam.api.container_infra.clusters.updates import build_update
 from jeroboam.conductor.clusters.healing import due
 from jeroboam.domain.clusters import ClusterSpec, Health, NodeObserved, NodeState, Operation, TemplateSpec
 from jeroboam.domain.errors import Permanent, Temporary
@@ -255,7 +255,7 @@ async def report(rig, uuid, status: str, reason: dict[str, str]) -> None:
             "health_status": status,
             "health_status_reason": reason,
         }
-        await tx.clusters.update(altered(cluster, [], wish).cluster)
+        await tx.clusters.update(build_update(cluster, [], wish).cluster)
 
 
 async def test_a_reported_health_stays_until_our_look_has_something_newer_to_say(rig):

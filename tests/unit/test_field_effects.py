@@ -30,8 +30,8 @@ from tests import builders
 SPEC = TemplateSpec(coe="swarm", image_id="swarm-node", driver="local")
 ACCEPTED = {
     "templates": ({*templates.FIELDS, "uuid"}, effects.TEMPLATES),
-    "clusters": ({*clusters.FIELDS, *changes.PATCHED}, effects.CLUSTERS),
-    "node groups": ({*group_schema.FIELDS, *group_schema.PATCHED}, effects.NODE_GROUPS),
+    "clusters": ({*clusters.FIELDS, *changes.PATCH_FIELDS}, effects.CLUSTERS),
+    "node groups": ({*group_schema.FIELDS, *group_schema.PATCH_FIELDS}, effects.NODE_GROUPS),
     "baymodels": ({*baymodels.FIELDS, "uuid"}, effects.BAYMODELS),
     "bays": (set(bays.FIELDS), effects.BAYS),
     "containers": (

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jeroboam.api.bays.manifest_reader import MOST_OCTETS, manifest_of, name_of
+from jeroboam.api.bays.manifest_reader import MOST_OCTETS, name_of, read_manifest
 from jeroboam.domain.bay_manifests import BayManifestKind, facts_of
 from jeroboam.domain.errors import Invalid
 
@@ -15,7 +15,7 @@ POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {containers: []}\n"
 
 def refusal(text: str, kind: BayManifestKind = BayManifestKind.POD) -> str:
     with pytest.raises(Invalid) as caught:
-        manifest_of(kind, text)
+        read_manifest(kind, text)
     assert caught.value.field == "manifest"
     return caught.value.detail
 
@@ -33,13 +33,13 @@ def refusal(text: str, kind: BayManifestKind = BayManifestKind.POD) -> str:
     ],
 )
 def test_ways_to_write_it(text):
-    found = manifest_of(BayManifestKind.POD, text)
+    found = read_manifest(BayManifestKind.POD, text)
     assert found == {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": {"containers": []}}
     assert name_of(found) == "x"
 
 
 def test_a_date_stays_the_text_that_it_is():
-    found = manifest_of(BayManifestKind.POD, POD.replace("{name: x}", "{name: x, labels: {day: 2015-04-30}}"))
+    found = read_manifest(BayManifestKind.POD, POD.replace("{name: x}", "{name: x, labels: {day: 2015-04-30}}"))
     assert found["metadata"]["labels"] == {"day": "2015-04-30"}
 
 

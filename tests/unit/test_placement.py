@@ -9,7 +9,13 @@ from hypothesis import strategies as st
 from jeroboam.domain.containers import ContainerSpec
 from jeroboam.domain.hosts import Host
 from jeroboam.domain.quotas import ContainerUse
-from jeroboam.scheduler.placement import CandidateHost, PlacementRefusal, PlacementRequest, PlacementRules, place
+from jeroboam.scheduler.placement import (
+    CandidateHost,
+    PlacementRefusal,
+    PlacementRequest,
+    PlacementRules,
+    place_containers,
+)
 from tests import builders
 
 RULES = PlacementRules(now=builders.NOW)
@@ -19,18 +25,18 @@ def want(**spec) -> PlacementRequest:
     return PlacementRequest(uuid=builders.new_uuid(), spec=ContainerSpec(image="busybox", **spec))
 
 
-def candidate(name: str, *, memory: int = 8192, used: int = 0, **changes) -> CandidateHost:
+def candidate(name: str, *, memory: int = 8192, use: int = 0, **changes) -> CandidateHost:
     host = builders.host(hostname=name)
     facts = replace(host.facts, hostname=name, mem_total=memory, labels=changes.pop("labels", {}))
-    return CandidateHost(host=replace(host, facts=facts, **changes), used=ContainerUse(containers=1, memory=used))
+    return CandidateHost(host=replace(host, facts=facts, **changes), use=ContainerUse(containers=1, memory=use))
 
 
 def one(want: PlacementRequest, *candidates: CandidateHost) -> Host | PlacementRefusal:
-    return place([want], candidates, RULES)[want.uuid]
+    return place_containers([want], candidates, RULES)[want.uuid]
 
 
 def test_the_least_used_host_takes_it():
-    assert one(want(), candidate("busy", used=4096), candidate("idle")).hostname == "idle"
+    assert one(want(), candidate("busy", use=4096), candidate("idle")).hostname == "idle"
 
 
 def test_a_host_with_fewer_cores_than_asked_for_takes_it_not():
@@ -45,7 +51,7 @@ def test_a_host_with_fewer_cores_than_asked_for_takes_it_not():
 
 def test_a_batch_spreads_because_each_counts_for_the_next():
     wants = [want(memory=1024) for _ in range(4)]
-    placed = place(wants, [candidate("a"), candidate("b")], RULES)
+    placed = place_containers(wants, [candidate("a"), candidate("b")], RULES)
     assert sorted(host.hostname for host in placed.values()) == ["a", "a", "b", "b"]
 
 
@@ -82,7 +88,7 @@ def test_zone_host_runtime_label_and_disk_are_kept():
 def test_no_host_is_ever_fuller_than_its_ratio(memories, hosts):
     wants = [want(memory=memory, cpu=0.1) for memory in memories]
     candidates = [candidate(f"h{index}", memory=memory) for index, memory in enumerate(hosts)]
-    placed = place(wants, candidates, RULES)
+    placed = place_containers(wants, candidates, RULES)
     assert set(placed) == {each.uuid for each in wants}
     for each in candidates:
         taken = sum(w.spec.memory for w in wants if placed[w.uuid] == each.host)

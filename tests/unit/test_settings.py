@@ -7,7 +7,7 @@ import pathlib
 import pytest
 
 import jeroboam
-from jeroboam.settings import GROUPS, load, networks
+from jeroboam.settings import GROUPS, load, parse_networks
 
 SOURCE = pathlib.Path(jeroboam.__file__).parent
 
@@ -34,7 +34,10 @@ def test_the_environment_sets_options_and_the_command_line_wins(monkeypatch: pyt
 def test_networks_are_read_before_anything_starts(tmp_path: pathlib.Path) -> None:
     config = tmp_path / "jeroboam.conf"
     config.write_text("[clusters]\nmanifest_networks = 10.0.0.0/8,fd00::/8\n")
-    assert [str(each) for each in networks(load(config).clusters.manifest_networks, "x")] == ["10.0.0.0/8", "fd00::/8"]
+    assert [str(each) for each in parse_networks(load(config).clusters.manifest_networks, "x")] == [
+        "10.0.0.0/8",
+        "fd00::/8",
+    ]
     config.write_text("[clusters]\nmanifest_networks = everywhere\n")
     with pytest.raises(ValueError, match="manifest_networks: 'everywhere'"):
         load(config)

@@ -32,7 +32,7 @@ from jeroboam.api.edge import (
 )
 from jeroboam.api.fields import ListCheck
 from jeroboam.api.heat_views.family import HeatViews
-from jeroboam.api.metrics import exposition
+from jeroboam.api.metrics import render_metrics
 from jeroboam.api.options import ApiOptions
 from jeroboam.api.parts import ApiParts
 from jeroboam.api.policy import Policy
@@ -80,7 +80,7 @@ def create_app(parts: ApiParts) -> ASGIApp:
         if mount is not None:
             answer = await mount.answer(head, receive, trace)
         else:
-            answer = await _plain(head, parts, registry)
+            answer = await _answer_plain(head, parts, registry)
         seconds = parts.clock.monotonic() - start_time
         meter.count(trace.family, trace.route, head.method, answer.status, seconds)
         log.info(
@@ -112,7 +112,7 @@ async def _lifespan(receive: Receive, send: Send) -> None:
             return
 
 
-async def _plain(head: RequestHead, parts: ApiParts, registry: CollectorRegistry) -> Answer:
+async def _answer_plain(head: RequestHead, parts: ApiParts, registry: CollectorRegistry) -> Answer:
     """The answer to a path that belongs to no family."""
     name = "/".join(head.segments)
     if name not in {"", "healthcheck", "metrics"}:
@@ -120,26 +120,28 @@ async def _plain(head: RequestHead, parts: ApiParts, registry: CollectorRegistry
     if head.method not in {"GET", "HEAD"}:
         return Answer(status=405, headers=(("Allow", "GET, HEAD"),))
     if name == "metrics":
-        return Answer(body=await exposition((registry, *parts.counters), parts.store), media_type=CONTENT_TYPE_LATEST)
+        return Answer(
+            body=await render_metrics((registry, *parts.counters), parts.store), media_type=CONTENT_TYPE_LATEST
+        )
     if name == "healthcheck":
-        return await _health(parts, with_details=any(key == "detailed" for key, _ in head.pairs))
+        return await _check_health(parts, with_details=any(key == "detailed" for key, _ in head.pairs))
     return Answer(body=INDEX, media_type="text/html; charset=utf-8")
 
 
-async def _health(parts: ApiParts, *, with_details: bool = False) -> Answer:
+async def _check_health(parts: ApiParts, *, with_details: bool = False) -> Answer:
     """The state of this process; 503 while it cannot serve requests.
 
     A host whose runtime does not answer is listed among the reasons, but is no reason for a 503.
     """
     broken = [text for check in (parts.store.check, *parts.health) if (text := await check()) is not None]
-    away = [] if broken else await _silent_hosts(parts)
+    away = [] if broken else await _describe_silent_hosts(parts)
     body: dict[str, object] = {"detailed": with_details or bool(broken), "reasons": [*broken, *away]}
     if with_details:
         body["checks"] = {"database": not broken, "hosts": not away}
     return reply(body, 503 if broken else 200)
 
 
-async def _silent_hosts(parts: ApiParts) -> list[str]:
+async def _describe_silent_hosts(parts: ApiParts) -> list[str]:
     """How many hosts have a runtime that does not answer. Administrators see which ones in the list of hosts."""
     async with parts.store.read() as tx:
         hosts = await tx.hosts.select()
@@ -164,14 +166,14 @@ class _Mount:
     @cached_property
     def _document(self) -> Answer:
         """The family's OpenAPI document. The first request builds it: that takes longer than the rest of the start."""
-        return reply(openapi.document(self._family))
+        return reply(openapi.build_document(self._family))
 
     async def answer(self, head: RequestHead, receive: Receive, trace: RequestTrace) -> Answer:
         """The family's answer. Any exception becomes one of its error bodies."""
         trace.family = self._family.prefix
         base = f"{head.origin}/{self._family.prefix}"
-        segments, has_version = self._inner(head.segments)
-        public = await self._public(head, segments, has_version=has_version, base=base)
+        segments, has_version = self._split_version(head.segments)
+        public = await self._answer_public(head, segments, has_version=has_version, base=base)
         if public is not None:
             return public
         open_to_all = not segments
@@ -180,28 +182,28 @@ class _Mount:
                 return refusal
             version = negotiate(head.headers.get("openstack-api-version"), self._family)
         except MalformedVersion as error:
-            return self._failed(Failure(status=406, detail=str(error)))
+            return self._reply_failure(Failure(status=406, detail=str(error)))
         except UnsupportedVersion as error:
-            return reply(self._family.unsupported(str(error), base), 406, *version_headers(self._family, None))
+            return reply(self._family.version_error(str(error), base), 406, *version_headers(self._family, None))
         except Refused as error:
-            return self._failed(_refusal(error))
+            return self._reply_failure(_refusal(error))
         except Exception as error:  # noqa: BLE001  (unexpected errors end here, and in the log)
-            return self._bug(error, head, trace)
+            return self._reply_bug(error, head, trace)
         headers = version_headers(self._family, version)
         if open_to_all:
-            answer = self._discovery(head, self._family.about(base))
+            answer = self._discovery(head, self._family.describe_version(base))
         else:
             assert head.caller is not None
             try:
                 async with self._turns.hold(head.caller.project_id):
-                    answer = await self._routed(head, receive, trace, segments, base, version)
+                    answer = await self._route_request(head, receive, trace, segments, base, version)
             except TooManyRequests as error:
-                answer = self._failed(_refusal(error), ("Retry-After", "1"))
+                answer = self._reply_failure(_refusal(error), ("Retry-After", "1"))
         return Answer(
             status=answer.status, body=answer.body, media_type=answer.media_type, headers=answer.headers + headers
         )
 
-    def _inner(self, segments: list[str]) -> tuple[list[str], bool]:
+    def _split_version(self, segments: list[str]) -> tuple[list[str], bool]:
         """The path below the version, and whether a version was named.
 
         Clients that follow a `next` link append its whole path to their own endpoint, so the prefix may come twice.
@@ -212,25 +214,27 @@ class _Mount:
             remaining = remaining[1:]
         return remaining, has_version
 
-    async def _public(self, head: RequestHead, segments: list[str], *, has_version: bool, base: str) -> Answer | None:
+    async def _answer_public(
+        self, head: RequestHead, segments: list[str], *, has_version: bool, base: str
+    ) -> Answer | None:
         """The answer where no token and no version is needed; None for any other request."""
         if not segments and not has_version:
-            return self._discovery(head, self._family.root(base))
+            return self._discovery(head, self._family.list_versions(base))
         if segments == ["healthcheck"]:
-            return await self._health(head)
+            return await self._answer_health(head)
         if segments == [openapi.NAME]:
-            return self._document if head.method == "GET" else self._failed(_status(405), ("Allow", "GET"))
+            return self._document if head.method == "GET" else self._reply_failure(_status(405), ("Allow", "GET"))
         if head.method == "OPTIONS":
             return Answer(status=200, headers=(("Allow", "GET, POST, PATCH, PUT, DELETE, OPTIONS"),))
         return None
 
     def _discovery(self, head: RequestHead, content: object) -> Answer:
         if head.method not in {"GET", "OPTIONS"}:
-            return self._failed(_status(405), ("Allow", "GET"))
+            return self._reply_failure(_status(405), ("Allow", "GET"))
         return reply(content)
 
-    async def _health(self, head: RequestHead) -> Answer:
-        answer = await _health(self._parts, with_details=any(key == "detailed" for key, _ in head.pairs))
+    async def _answer_health(self, head: RequestHead) -> Answer:
+        answer = await _check_health(self._parts, with_details=any(key == "detailed" for key, _ in head.pairs))
         if self._family.prefix == "container":
             return Answer(status=answer.status, body=b"OK" if answer.status == 200 else b"", media_type="text/plain")  # noqa: PLR2004
         return answer
@@ -254,19 +258,19 @@ class _Mount:
             return True
         plain = "/".join(["", "v1", *segments])
         paths = (plain, f"/{self._family.prefix}{plain}")
-        return any(rule.permits(self._family.words, method, paths) for rule in caller.access_rules)
+        return any(rule.permits(self._family.service_types, method, paths) for rule in caller.access_rules)
 
-    async def _routed(
+    async def _route_request(
         self, head: RequestHead, receive: Receive, trace: RequestTrace, segments: list[str], base: str, version: int
     ) -> Answer:
         match = self._routes.match(segments)
         if match is None or "\0" in head.path:
-            return self._failed(_status(404))
+            return self._reply_failure(_status(404))
         route = match.methods.get(head.method)
         if route is None:
-            return self._failed(_status(405), ("Allow", ", ".join(sorted(match.methods))))
+            return self._reply_failure(_status(405), ("Allow", ", ".join(sorted(match.methods))))
         trace.route, trace.rule, trace.path = route.path, route.rule, match.path
-        fail = partial(self._failed, route=route.path)
+        fail = partial(self._reply_failure, route=route.path)
         if (refusal := route.refuse_version(version)) is not None:
             return fail(refusal)
         assert head.caller is not None
@@ -299,7 +303,7 @@ class _Mount:
         except ClientDisconnected:
             return fail(Failure(status=400, detail="The request's body was cut off.", from_handler=True))
         except Exception as error:  # noqa: BLE001  (unexpected errors end here, and in the log)
-            return self._bug(error, head, trace)
+            return self._reply_bug(error, head, trace)
 
     def _arguments(self, pairs: Iterable[tuple[str, str]], route: Route) -> Mapping[str, Any]:
         arguments: dict[str, Any] = {}
@@ -314,14 +318,14 @@ class _Mount:
             arguments[name] = arguments[name] + value if isinstance(check, ListCheck) and name in arguments else value
         return arguments
 
-    def _bug(self, error: Exception, head: RequestHead, trace: RequestTrace) -> Answer:
+    def _reply_bug(self, error: Exception, head: RequestHead, trace: RequestTrace) -> Answer:
         """A 500 that names the request id; the log has the details."""
         log.error("bug", exc_info=error, request_id=head.request_id, method=head.method, route=trace.route)
         detail = f"An unexpected error happened. It is logged under {head.request_id}."
-        return self._failed(Failure(status=500, detail=detail), route=trace.route)
+        return self._reply_failure(Failure(status=500, detail=detail), route=trace.route)
 
-    def _failed(self, failure: Failure, *headers: tuple[str, str], route: str = "") -> Answer:
-        return reply(self._family.failure(replace(failure, route=route)), failure.status, *headers)
+    def _reply_failure(self, failure: Failure, *headers: tuple[str, str], route: str = "") -> Answer:
+        return reply(self._family.error_body(replace(failure, route=route)), failure.status, *headers)
 
 
 def _status(status: int) -> Failure:

@@ -49,7 +49,7 @@ class AuditSubject:
     uuid: str | None = None
     name: str | None = None
 
-    def is_(self, uuid: str, name: str | None = None) -> None:
+    def set_object(self, uuid: str, name: str | None = None) -> None:
         """Set the object's uuid and name."""
         self.uuid, self.name = uuid, name
 
@@ -66,7 +66,7 @@ class RequestTrace:
     subject: AuditSubject = field(default_factory=AuditSubject)
 
 
-class _Made(msgspec.Struct):
+class _ObjectInAnswer(msgspec.Struct):
     """The id and name in an answer's body."""
 
     uuid: str | None = None
@@ -74,7 +74,7 @@ class _Made(msgspec.Struct):
     name: str | None = None
 
 
-_read = msgspec.json.Decoder(_Made).decode
+_read = msgspec.json.Decoder(_ObjectInAnswer).decode
 
 
 def to_log(record: AuditRecord) -> None:
@@ -89,7 +89,7 @@ def record_of(trace: RequestTrace, *, method: str, request_id: str, status: int,
         return None
     path_values = list(trace.path.values())
     good = status < _CLIENT_ERRORS
-    uuid, name = _object(trace.subject, answer if good else b"", path_values[-1] if path_values else None)
+    uuid, name = _object_of(trace.subject, answer if good else b"", path_values[-1] if path_values else None)
     return AuditRecord(
         request_id=request_id,
         user_id=caller.user_id,
@@ -106,7 +106,7 @@ def record_of(trace: RequestTrace, *, method: str, request_id: str, status: int,
     )
 
 
-def _object(subject: AuditSubject, answer: bytes, path_value: str | None) -> tuple[str | None, str | None]:
+def _object_of(subject: AuditSubject, answer: bytes, path_value: str | None) -> tuple[str | None, str | None]:
     """Id and name of the object: from the handler, else from the answer, else from the path."""
     if subject.uuid is not None:
         return subject.uuid, subject.name
@@ -114,7 +114,7 @@ def _object(subject: AuditSubject, answer: bytes, path_value: str | None) -> tup
         try:
             body = _read(answer)
         except msgspec.DecodeError:
-            body = _Made()  # the answer is not an object, or not JSON
+            body = _ObjectInAnswer()  # the answer is not an object, or not JSON
         if (uuid := body.uuid or body.cluster_uuid) is not None:
             return uuid, body.name
     return (path_value, None) if path_value is not None and is_uuid(path_value) else (None, path_value)

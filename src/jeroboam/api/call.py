@@ -210,12 +210,12 @@ class Family(Protocol):
         ...
 
     @property
-    def word(self) -> str:
+    def service_type(self) -> str:
         """The service type in the version headers of its answers."""
         ...
 
     @property
-    def words(self) -> frozenset[str]:
+    def service_types(self) -> frozenset[str]:
         """The service types that it accepts in version headers."""
         ...
 
@@ -242,19 +242,19 @@ class Family(Protocol):
         """Policy defaults by name."""
         ...
 
-    def root(self, base: str) -> Any:
+    def list_versions(self, base: str) -> Any:
         """The list of versions, shown at the family's root."""
         ...
 
-    def about(self, base: str) -> Any:
+    def describe_version(self, base: str) -> Any:
         """The description of version 1."""
         ...
 
-    def failure(self, failure: Failure) -> Any:
+    def error_body(self, failure: Failure) -> Any:
         """An error body."""
         ...
 
-    def unsupported(self, version: str, base: str) -> Any:
+    def version_error(self, version: str, base: str) -> Any:
         """The error body for a well-formed version that is out of range."""
         ...
 

@@ -70,17 +70,17 @@ def read_head(scope: Scope, request_id: str) -> RequestHead:
         segments=[segment for segment in path.split("/") if segment],
         headers=headers,
         pairs=pairs,
-        origin=_origin(scope, headers),
+        origin=_origin_of(scope, headers),
         request_id=request_id,
     )
 
 
-def _origin(scope: Scope, headers: dict[str, str]) -> str:
+def _origin_of(scope: Scope, headers: dict[str, str]) -> str:
     """The address that the client used, as far as proxies forward it. Malformed values are ignored.
 
     With several proxies the first one counts. `Forwarded` (RFC 7239) has precedence over the `X-Forwarded-` headers.
     """
-    standard = _forwarded(headers.get("forwarded", ""))
+    standard = _parse_forwarded(headers.get("forwarded", ""))
     scheme = standard.get("proto") or headers.get("x-forwarded-proto") or str(scope.get("scheme", "http"))
     scheme = scheme.split(",")[0].strip().lower()
     if scheme not in _PORTS:
@@ -96,7 +96,7 @@ def _origin(scope: Scope, headers: dict[str, str]) -> str:
     return f"{scheme}://{_with_port(host, scheme, headers.get('x-forwarded-port', ''))}{prefix}"
 
 
-def _forwarded(text: str) -> dict[str, str]:
+def _parse_forwarded(text: str) -> dict[str, str]:
     """The parameters of the first element of a `Forwarded` header."""
     pairs = (pair.partition("=") for pair in text.split(",", maxsplit=1)[0].split(";"))
     return {name.strip().lower(): value.strip().strip('"') for name, _, value in pairs}

@@ -90,7 +90,7 @@ def text(
     return FieldCheck(run, schema)
 
 
-def whole(*, low: int | None = None, high: int = LARGEST, strings: bool = True) -> FieldCheck:
+def integer(*, low: int | None = None, high: int = LARGEST, strings: bool = True) -> FieldCheck:
     """An integer in that range. A numeric string is accepted too unless `strings` is false."""
 
     def run(name: str, value: Any) -> int:
@@ -181,33 +181,33 @@ def mapping(*, scalars: bool = False) -> FieldCheck:
     return FieldCheck(run, {"type": "object", "propertyNames": {"minLength": 1}, "additionalProperties": member})
 
 
-def check_unreserved(name: str, keys: Iterable[str]) -> None:
+def check_not_reserved(name: str, keys: Iterable[str]) -> None:
     """Raise `InvalidField` for a key that is reserved for the service's own tags."""
     for key in keys:
         if is_reserved(key):
             raise InvalidField(f"{name}/{key}", key, "names that begin with 'jeroboam.' are the service's own.")
 
 
-def unreserved(check: FieldCheck) -> FieldCheck:
+def without_reserved(check: FieldCheck) -> FieldCheck:
     """The same check for an object, and reserved keys are refused."""
 
     def run(name: str, value: Any) -> Any:
         members = check(name, value)
-        check_unreserved(name, members)
+        check_not_reserved(name, members)
         return members
 
     return FieldCheck(run, check.schema)
 
 
-def _ignored(name: str, value: Any) -> None:
+def _ignore(name: str, value: Any) -> None:
     del name, value
 
 
-no_effect = FieldCheck(_ignored, {})
+no_effect = FieldCheck(_ignore, {})
 """Any value; it has no effect."""
 
 
-def read(body: Mapping[str, Any], table: Mapping[str, FieldCheck]) -> dict[str, Any]:
+def read_fields(body: Mapping[str, Any], table: Mapping[str, FieldCheck]) -> dict[str, Any]:
     """The checked values of the fields in the body. The caller has refused fields that are not in the table."""
     return {name: table[name](name, value) for name, value in body.items()}
 

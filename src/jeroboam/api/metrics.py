@@ -17,7 +17,7 @@ from jeroboam.store import Census, Store, StoreUnavailable
 log = structlog.get_logger("jeroboam.api")
 
 
-async def exposition(counters: Iterable[CollectorRegistry], store: Store) -> bytes:
+async def render_metrics(counters: Iterable[CollectorRegistry], store: Store) -> bytes:
     """All metrics in Prometheus' text format. A store that cannot be read is a metric too."""
     try:
         async with store.read() as tx:
@@ -34,11 +34,11 @@ async def exposition(counters: Iterable[CollectorRegistry], store: Store) -> byt
 
 def _registry(census: Census | None, broken: Mapping[str, int]) -> CollectorRegistry:
     registry = CollectorRegistry()
-    registry.register(_Counted(census, broken))
+    registry.register(_StoreCollector(census, broken))
     return registry
 
 
-class _Counted(Collector):
+class _StoreCollector(Collector):
     def __init__(self, census: Census | None, broken: Mapping[str, int]) -> None:
         self._census = census
         self._broken = broken

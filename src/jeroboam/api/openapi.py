@@ -45,14 +45,14 @@ _UNAUTHORIZED: Schema = {
 }
 
 
-def document(family: Family) -> dict[str, Any]:
+def build_document(family: Family) -> dict[str, Any]:
     """The whole document. Its paths are relative to `v1`, where it is served."""
     schemas = _Schemas()
     paths: dict[str, dict[str, Any]] = {}
     for route in family.routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, family, schemas)
+        paths.setdefault(route.path, {})[route.method.lower()] = _build_operation(route, family, schemas)
     statuses = sorted({status for route in family.routes for status in _refusals(route)})
-    responses = {_REFUSALS[status][0]: _refused(status, family, schemas) for status in statuses}
+    responses = {_REFUSALS[status][0]: _refusal_response(status, family, schemas) for status in statuses}
     return {
         "openapi": "3.1.0",
         "info": {
@@ -80,42 +80,42 @@ class _Schemas:
     def __init__(self) -> None:
         self._definitions: dict[str, Any] = {}
 
-    def of(self, *types: Any) -> Schema:
+    def schema_of(self, *types: Any) -> Schema:
         """The schema of a value that has one of these types."""
         schemas, definitions = msgspec.json.schema_components(types, ref_template=f"{_SCHEMAS}{{name}}")
         for name, schema in definitions.items():
             if self._definitions.setdefault(name, schema) != schema:
                 raise ValueError(f"two shapes of answers are called {name}")
-        alternatives = [_closed(schema) for schema in schemas]
+        alternatives = [_close_schema(schema) for schema in schemas]
         return alternatives[0] if len(alternatives) == 1 else {"anyOf": alternatives}
 
     def components(self) -> dict[str, Any]:
         """All schemas, sorted by name."""
-        by_name = {_published(name): _closed(schema) for name, schema in self._definitions.items()}
+        by_name = {_public_name(name): _close_schema(schema) for name, schema in self._definitions.items()}
         return dict(sorted(by_name.items()))
 
 
-def _published(name: str) -> str:
+def _public_name(name: str) -> str:
     return name.removesuffix("Shape")
 
 
-def _closed(schema: Any) -> Any:
+def _close_schema(schema: Any) -> Any:
     """The schema with published names. Objects have no members besides those of their type."""
     if isinstance(schema, list):
-        return [_closed(member) for member in schema]
+        return [_close_schema(member) for member in schema]
     if not isinstance(schema, dict):
         return schema
-    result = {key: _closed(member) for key, member in schema.items()}
+    result = {key: _close_schema(member) for key, member in schema.items()}
     if isinstance(schema.get("$ref"), str):
-        result["$ref"] = _SCHEMAS + _published(schema["$ref"].removeprefix(_SCHEMAS))
+        result["$ref"] = _SCHEMAS + _public_name(schema["$ref"].removeprefix(_SCHEMAS))
     if isinstance(schema.get("title"), str):
-        result["title"] = _published(schema["title"])
+        result["title"] = _public_name(schema["title"])
     if schema.get("type") == "object" and "properties" in schema:
         result.setdefault("additionalProperties", False)
     return result
 
 
-def _operation(route: Route, family: Family, schemas: _Schemas) -> dict[str, Any]:
+def _build_operation(route: Route, family: Family, schemas: _Schemas) -> dict[str, Any]:
     words = [word for word in re.split(r"\W+", route.path) if word]
     operation: dict[str, Any] = {"operationId": "_".join([route.method.lower(), *words]), "tags": words[:1]}
     if route.summary:
@@ -139,19 +139,19 @@ def _operation(route: Route, family: Family, schemas: _Schemas) -> dict[str, Any
     responses: dict[str, Any] = {
         str(status): {"$ref": f"#/components/responses/{_REFUSALS[status][0]}"} for status in _refusals(route)
     }
-    responses[str(route.status)] = _answer(route, family, schemas)
+    responses[str(route.status)] = _success_response(route, family, schemas)
     operation["responses"] = dict(sorted(responses.items()))
     return operation
 
 
-def _answer(route: Route, family: Family, schemas: _Schemas) -> dict[str, Any]:
+def _success_response(route: Route, family: Family, schemas: _Schemas) -> dict[str, Any]:
     response: dict[str, Any] = {
         "description": HTTPStatus(route.status).phrase,
         "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in _headers(family)},
     }
     if route.status != HTTPStatus.NO_CONTENT:
         types = route.answer if isinstance(route.answer, tuple) else (route.answer,)
-        response["content"] = _content(schemas.of(*types))
+        response["content"] = _content(schemas.schema_of(*types))
     return response
 
 
@@ -173,16 +173,16 @@ def _refusals(route: Route) -> Iterable[int]:
     return sorted(statuses)
 
 
-def _refused(status: int, family: Family, schemas: _Schemas) -> dict[str, Any]:
+def _refusal_response(status: int, family: Family, schemas: _Schemas) -> dict[str, Any]:
     usual, out_of_range = family.errors
     schema: Schema
     match status:
         case HTTPStatus.UNAUTHORIZED:
             schema = _UNAUTHORIZED
         case HTTPStatus.NOT_ACCEPTABLE:
-            schema = {"anyOf": [schemas.of(usual), schemas.of(out_of_range)]}
+            schema = {"anyOf": [schemas.schema_of(usual), schemas.schema_of(out_of_range)]}
         case _:
-            schema = schemas.of(usual)
+            schema = schemas.schema_of(usual)
     response = {"description": _REFUSALS[status][1], "content": _content(schema)}
     if status == HTTPStatus.UNAUTHORIZED:
         challenge = {"required": True, "schema": {"type": "string"}}
@@ -213,9 +213,9 @@ def _headers(family: Family) -> Mapping[str, Any]:
     versions = {
         name: {
             "required": True,
-            "schema": {"type": "string", "pattern": f"^{family.word} 1\\.[0-9]+$"}
+            "schema": {"type": "string", "pattern": f"^{family.service_type} 1\\.[0-9]+$"}
             if version is None
-            else {"const": f"{family.word} {version}"},
+            else {"const": f"{family.service_type} {version}"},
         }
         for name, version in bounds.items()
     }

@@ -22,7 +22,7 @@ def negotiate(header: str | None, family: Family) -> int:
     # One header may name several services; ours counts.
     for part in header.split(","):
         words = part.split()
-        if len(words) == 2 and words[0].lower() in family.words:  # noqa: PLR2004
+        if len(words) == 2 and words[0].lower() in family.service_types:  # noqa: PLR2004
             return _minor(words[1], family)
     raise MalformedVersion("Invalid service type for OpenStack-API-Version header")
 
@@ -42,8 +42,8 @@ def _minor(text: str, family: Family) -> int:
 def version_headers(family: Family, version: int | None) -> tuple[tuple[str, str], ...]:
     """The headers of every answer below `/v1`; without the used version where none was negotiated."""
     bounds = (
-        ("OpenStack-API-Minimum-Version", f"{family.word} 1.1"),
-        ("OpenStack-API-Maximum-Version", f"{family.word} 1.{family.newest}"),
+        ("OpenStack-API-Minimum-Version", f"{family.service_type} 1.1"),
+        ("OpenStack-API-Maximum-Version", f"{family.service_type} 1.{family.newest}"),
         ("vary", "OpenStack-API-Version"),
     )
-    return bounds if version is None else (*bounds, ("OpenStack-API-Version", f"{family.word} 1.{version}"))
+    return bounds if version is None else (*bounds, ("OpenStack-API-Version", f"{family.service_type} 1.{version}"))

@@ -38,7 +38,7 @@ def links(base: str, collection: str, ident: str) -> list[Link]:
     ]
 
 
-def iso(moment: dt.datetime | None) -> str | None:
+def format_time(moment: dt.datetime | None) -> str | None:
     """`2026-11-21T21:32:11+00:00`."""
     return None if moment is None else moment.isoformat(timespec="seconds")
 
@@ -55,7 +55,7 @@ def _marker(name: str, value: str) -> str:
     return str(UUID(value))
 
 
-def _descending(name: str, value: str) -> bool:
+def _read_direction(name: str, value: str) -> bool:
     if value not in _DIRECTIONS:
         raise Invalid(f"Invalid sort direction: {value}, acceptable values are 'asc' or 'desc'", field=name)
     return value == "desc"
@@ -66,12 +66,12 @@ PAGING: dict[str, FieldCheck] = {
     "limit": FieldCheck(_limit, {"type": "integer", "minimum": 1}),
     "marker": FieldCheck(_marker, {"type": "string", "format": "uuid"}),
     "sort_key": text(),
-    "sort_dir": FieldCheck(_descending, {"enum": list(_DIRECTIONS)}),
+    "sort_dir": FieldCheck(_read_direction, {"enum": list(_DIRECTIONS)}),
 }
 """The query arguments of a list."""
 
 
-def paging(keys: Sequence[str]) -> dict[str, FieldCheck]:
+def list_arguments(keys: Sequence[str]) -> dict[str, FieldCheck]:
     """The same for a list that can be sorted by these fields."""
 
     def run(name: str, value: str) -> str:
@@ -89,7 +89,7 @@ def limit_of(call: Call) -> int:
     return min(limit, max_limit)
 
 
-def descending(call: Call) -> bool:
+def is_descending(call: Call) -> bool:
     """Whether the list is sorted in descending order."""
     return bool(call.query.get("sort_dir", False))
 
@@ -98,7 +98,7 @@ def page_of(call: Call, *, sort_key: str = "id") -> Page:
     """The page that the query asks for. The store refuses keys that it cannot sort by."""
     return Page(
         marker=call.query.get("marker"),
-        descending=descending(call),
+        descending=is_descending(call),
         limit=limit_of(call),
         sort_key=call.query.get("sort_key", sort_key),
     )
@@ -117,7 +117,7 @@ def next_page(call: Call, page: Page, path: str, items: Sequence[HasUuid]) -> st
     return f"{call.base}/v1/{path}?{urlencode(query)}"
 
 
-def with_total(call: Call) -> bool:
+def wants_total(call: Call) -> bool:
     """Whether the list shows the number of objects on all its pages, in `total_count`.
 
     This is an extension, only on request, since it costs a statement. The total is in the body beside `next`, since
@@ -191,7 +191,7 @@ def _change(step: Any) -> PatchOperation:
     return PatchOperation(op=op, root=root, member=member, value=value)
 
 
-def apply(
+def apply_patch(
     document: dict[str, Any], changes: Sequence[PatchOperation], *, mandatory: Collection[str] = ()
 ) -> dict[str, Any]:
     """A copy of the document with the operations applied in order. A removed field is absent from it."""

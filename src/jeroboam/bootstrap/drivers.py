@@ -10,7 +10,7 @@ from jeroboam.coes.base import Coe, CoeSettings
 from jeroboam.kit.clock import Clock
 from jeroboam.providers.base import Provider, ProviderSettings
 from jeroboam.runtimes.base import Runtime, RuntimeOptions, RuntimeSettings
-from jeroboam.settings import Settings, networks
+from jeroboam.settings import Settings, parse_networks
 
 
 def load_provider(name: str) -> type[Provider]:
@@ -60,7 +60,7 @@ def make_runtime(settings: Settings, installation: str) -> Runtime:
                 max_processes=options.max_processes,
                 log_mib=options.log_mib,
                 log_files=options.log_files,
-                registry_networks=tuple(networks(options.registry_networks, "[containers] registry_networks")),
+                registry_networks=tuple(parse_networks(options.registry_networks, "[containers] registry_networks")),
             ),
         )
     )

@@ -44,7 +44,7 @@ class Explanation:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Object:
+class _Subject:
     """The object of the action."""
 
     title: str
@@ -62,7 +62,7 @@ async def explain(settings: Settings, user: str, action: str, target: str | None
         raise ValueError(f"there is no action {action}; there are: {actions}")
     limits = read_limits(settings.api.limits_file)
     policy = Policy(rules, settings.api.policy_file or None)
-    async with _keystone(settings) as keystone:
+    async with _connect_keystone(settings) as keystone:
         user_id, name = await keystone.find_user(user)
         caller, owner = _as_caller(user_id, name, await keystone.assignments(user_id), project)
         subject = None if target is None else await _look_up(settings, target, caller.project_id)
@@ -72,15 +72,15 @@ async def explain(settings: Settings, user: str, action: str, target: str | None
     lines.append(f"roles: {', '.join(sorted(caller.roles)) or 'none'}")
     if subject is not None:
         lines.append(f"object: {subject.title}")
-    passes = _ask(policy, rules, action, caller, subject, lines)
+    passes = _check_rules(policy, rules, action, caller, subject, lines)
     within = True
     if subject is not None and action in _BOUNDED:
-        within = _judge(concerning(limits, owner), subject.size, owner, lines)
+        within = _check_limits(concerning(limits, owner), subject.size, owner, lines)
     lines.append("allowed" if passes and within else "not allowed")
     return Explanation(lines=tuple(lines), is_allowed=passes and within)
 
 
-def _keystone(settings: Settings) -> KeystoneAdmin:
+def _connect_keystone(settings: Settings) -> KeystoneAdmin:
     folder = StateFolder(settings.state)
     if not folder.exists:
         raise ValueError(f"there is no installation in {settings.state}")
@@ -112,8 +112,8 @@ def _as_caller(
     return caller, owner
 
 
-def _ask(
-    policy: Policy, rules: Mapping[str, str], action: str, caller: Caller, subject: _Object | None, lines: list[str]
+def _check_rules(
+    policy: Policy, rules: Mapping[str, str], action: str, caller: Caller, subject: _Subject | None, lines: list[str]
 ) -> bool:
     """Check the rule, and for another project's object the rule that allows those."""
     is_foreign = subject is not None and subject.owner is not None and subject.owner != caller.project_id
@@ -134,7 +134,7 @@ def _ask(
     return good
 
 
-def _judge(limits: tuple[Limit, ...], size: RequestedSize, owner: LimitOwner, lines: list[str]) -> bool:
+def _check_limits(limits: tuple[Limit, ...], size: RequestedSize, owner: LimitOwner, lines: list[str]) -> bool:
     if not limits:
         lines.append(f"limits: none concerns project {owner.project_name or owner.project_id}")
         return True
@@ -152,34 +152,34 @@ def _judge(limits: tuple[Limit, ...], size: RequestedSize, owner: LimitOwner, li
 # ------------------------------------------------------------------------------------------------------- objects
 
 
-async def _look_up(settings: Settings, target: str, project_id: str) -> _Object:
+async def _look_up(settings: Settings, target: str, project_id: str) -> _Subject:
     store = Store(settings.database_url, clock=SystemClock(), bus=MemoryBus())
     try:
         if "=" in target:
-            return await _wish(store, target, project_id)
+            return await _read_wish(store, target, project_id)
         async with store.read() as tx:
             clusters = await tx.clusters.find(target)
             clusters = [cluster for cluster in clusters if cluster.project_id == project_id] or clusters
             if len(clusters) == 1:
                 groups = (await tx.nodegroups.of(clusters[0].uuid))[clusters[0].uuid]
-                return _of_cluster(clusters[0], groups, await tx.templates.get(clusters[0].template_id))
+                return _describe_cluster(clusters[0], groups, await tx.templates.get(clusters[0].template_id))
             templates = await tx.templates.find(target)
         if len(clusters) > 1 or len(templates) > 1:
             raise ValueError(f"there are several {target}; name one by its uuid")
         if not templates:
             raise ValueError(f"there is no cluster and no template {target}")
-        return _of_template(templates[0])
+        return _describe_template(templates[0])
     finally:
         await store.close()
 
 
-def _of_cluster(cluster: Cluster, groups: list[NodeGroup], template: Template | None) -> _Object:
+def _describe_cluster(cluster: Cluster, groups: list[NodeGroup], template: Template | None) -> _Subject:
     title = f"cluster {cluster.name} ({cluster.uuid}), {cluster.status}"
     size = asked_by(cluster, groups, template)
-    return _Object(title=title, size=size, owner=cluster.project_id, creator=cluster.user_id)
+    return _Subject(title=title, size=size, owner=cluster.project_id, creator=cluster.user_id)
 
 
-def _of_template(template: Template) -> _Object:
+def _describe_template(template: Template) -> _Subject:
     spec = template.spec
     size = RequestedSize(
         template=(template.uuid, template.name),
@@ -189,23 +189,23 @@ def _of_template(template: Template) -> _Object:
         labels=spec.labels,
     )
     owner = None if template.public else template.project_id
-    return _Object(title=f"template {template.name} ({template.uuid})", size=size, owner=owner)
+    return _Subject(title=f"template {template.name} ({template.uuid})", size=size, owner=owner)
 
 
-async def _wish(store: Store, target: str, project_id: str) -> _Object:
+async def _read_wish(store: Store, target: str, project_id: str) -> _Subject:
     """The object of `template=swarm,node_count=5,label.team=a`: a cluster that does not exist yet."""
     fields = dict(part.strip().partition("=")[::2] for part in target.split(",") if part.strip())
     for key in fields:
         if key not in _WISHES and not key.startswith(_LABEL):
             raise ValueError(f"{key} is nothing that a wish says; it may say {', '.join(_WISHES)}, {_LABEL}KEY")
     labels = {key.removeprefix(_LABEL): value for key, value in fields.items() if key.startswith(_LABEL)}
-    masters, workers = (_whole(fields, key) for key in ("master_count", "node_count"))
+    masters, workers = (_read_integer(fields, key) for key in ("master_count", "node_count"))
     async with store.read() as tx:
         _, before = await tx.clusters.totals(project_id)
         templates = await tx.templates.find(fields["template"]) if "template" in fields else []
     if "template" in fields and len(templates) != 1:
         raise ValueError(f"there is no template {fields['template']}, or there are several")
-    base = _of_template(templates[0]).size if templates else RequestedSize()
+    base = _describe_template(templates[0]).size if templates else RequestedSize()
     nodes = masters + workers
     size = replace(
         base,
@@ -218,7 +218,7 @@ async def _wish(store: Store, target: str, project_id: str) -> _Object:
         cluster_nodes=nodes,
         project_nodes=before + nodes,
     )
-    return _Object(title=f"a cluster with {masters} masters and {workers} workers", size=size)
+    return _Subject(title=f"a cluster with {masters} masters and {workers} workers", size=size)
 
 
 def _flavors(fields: Mapping[str, str], template_spec: TemplateSpec) -> tuple[str, str]:
@@ -227,7 +227,7 @@ def _flavors(fields: Mapping[str, str], template_spec: TemplateSpec) -> tuple[st
     return fields.get("master_flavor") or template_spec.master_flavor_id or workers, workers
 
 
-def _whole(fields: dict[str, str], key: str) -> int:
+def _read_integer(fields: dict[str, str], key: str) -> int:
     value = fields.get(key, "1")
     if not (value.isascii() and value.isdigit()):
         raise ValueError(f"{key} has to be a whole number, not {value}")

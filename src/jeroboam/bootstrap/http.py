@@ -206,7 +206,7 @@ def allow_origins(app: ASGIApp, origins: Sequence[str]) -> ASGIApp:
 
 
 @contextlib.asynccontextmanager
-async def serving(
+async def serve(
     app: ASGIApp, listener: socket.socket, *, tasks: Tasks, drain_seconds: int, limits: HttpLimits | None = None
 ) -> AsyncIterator[None]:
     """Serve on the socket. At the end, requests in progress may take that many seconds to be answered."""

@@ -64,7 +64,7 @@ async def build(
     return f"{notes}{image.name}: {'made' if image.fresh else 'there already'} ({image.id[:19]})"
 
 
-async def listed(settings: Settings) -> Sequence[EngineNodeImage]:
+async def list_node_images(settings: Settings) -> Sequence[EngineNodeImage]:
     """The node images on the Engine."""
     async with _engine(settings) as docker:
         return await engine.listed(docker)

@@ -26,7 +26,7 @@ async def load_images(settings: Settings, cluster: str, images: Sequence[str]) -
     folder = StateFolder(settings.state)
     if not folder.exists:
         raise ValueError(f"there is no installation in {settings.state}")
-    uuid = await _cluster(settings, cluster)
+    uuid = await _find_cluster(settings, cluster)
     docker = connect(settings.docker_url)
     try:
         return await bring(
@@ -40,7 +40,7 @@ async def load_images(settings: Settings, cluster: str, images: Sequence[str]) -
         await docker.close()
 
 
-async def _cluster(settings: Settings, ident: str) -> str:
+async def _find_cluster(settings: Settings, ident: str) -> str:
     store = Store(settings.database_url, clock=SystemClock(), bus=MemoryBus())
     try:
         async with store.read() as tx:

@@ -35,7 +35,7 @@ async def check(
     reached.
     """
     checks = chosen(only)
-    _, access = await _reached(settings, ident)
+    _, access = await _open_cluster(settings, ident)
 
     def bearer(token: str) -> KubernetesApi:
         return KubernetesApi(access.url, trusting(access.ca_certificates), token=token)
@@ -55,7 +55,7 @@ async def kubectl_for(
 
     Its configuration is in memory, in a descriptor that the program inherits, so no key is written to a disk.
     """
-    cluster, access = await _reached(settings, ident)
+    cluster, access = await _open_cluster(settings, ident)
     program = cached(settings.image_cache, cluster.coe_version)
     if program is None:
         async with connect(settings.docker_url) as docker:
@@ -83,15 +83,15 @@ def _b64(content: bytes) -> str:
     return b64encode(content).decode()
 
 
-async def _reached(settings: Settings, ident: str) -> tuple[ClusterView, ClusterCredentials]:
-    infra = await _as_user(settings)
+async def _open_cluster(settings: Settings, ident: str) -> tuple[ClusterView, ClusterCredentials]:
+    infra = await _open_client(settings)
     cluster = await infra.cluster(ident)
     if cluster.coe != "kubernetes":
         raise ValueError(f"cluster {cluster.name} is one of {cluster.coe}: this is for Kubernetes")
     return cluster, await infra.access(cluster)
 
 
-async def _as_user(settings: Settings) -> ContainerInfraClient:
+async def _open_client(settings: Settings) -> ContainerInfraClient:
     if any(os.environ.get(name) for name in _WHO):
         return await logged_in(clouds=None)
     clouds = settings.state / "clouds.yaml"

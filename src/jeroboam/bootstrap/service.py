@@ -25,7 +25,7 @@ from jeroboam.api.parts import ApiParts
 from jeroboam.bootstrap import drivers, seeds
 from jeroboam.bootstrap.api_options import build_api_options
 from jeroboam.bootstrap.audit import audit_into
-from jeroboam.bootstrap.http import HttpLimits, allow_origins, serving
+from jeroboam.bootstrap.http import HttpLimits, allow_origins, serve
 from jeroboam.bootstrap.limits import read_limits
 from jeroboam.bootstrap.state import StateFolder
 from jeroboam.clients.addresses import AddressRules
@@ -59,7 +59,7 @@ from jeroboam.protocol import AgentConnection
 from jeroboam.protocol.memory import session_pair
 from jeroboam.runtimes.base import SupportsClose
 from jeroboam.secrets.keyfile import KeyFileSealer
-from jeroboam.settings import Settings, address, networks
+from jeroboam.settings import Settings, parse_address, parse_networks
 from jeroboam.store import Store, fault_of
 from jeroboam.store.migrations import upgrade
 
@@ -114,10 +114,10 @@ class SingleProcess:
         self._tasks = Tasks(report)
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[ListenAddresses]:
+    async def run(self) -> AsyncIterator[ListenAddresses]:
         """Run the service while the context lasts. Then requests are drained; clusters and containers keep running."""
         settings = self._settings
-        api_socket = _listen(*address(settings.api.listen, "[api] listen"))
+        api_socket = _listen(*parse_address(settings.api.listen, "[api] listen"))
         host, port = api_socket.getsockname()[:2]
         api_url = f"http://{host}:{port}"
         keystone = self._keystone
@@ -145,7 +145,7 @@ class SingleProcess:
             self._start_workloads()
             app = allow_origins(create_app(self._api_parts(addresses, tokens, gateway)), settings.api.cors_origins)
             limits = HttpLimits(idle_seconds=settings.api.idle_seconds, connections=settings.api.max_connections)
-            server = serving(app, api_socket, tasks=self._tasks, drain_seconds=DRAIN_SECONDS, limits=limits)
+            server = serve(app, api_socket, tasks=self._tasks, drain_seconds=DRAIN_SECONDS, limits=limits)
             await stack.enter_async_context(server)
             self._folder.write_addresses(api_url=api_url, auth_url=keystone.url)
             self._folder.write_clients(auth_url=keystone.url, passwords=self._passwords)
@@ -194,7 +194,7 @@ class SingleProcess:
             ),
             manifests=UrlManifests(
                 AddressRules(
-                    allowed_networks=networks(settings.clusters.manifest_networks, "[clusters] manifest_networks")
+                    allowed_networks=parse_networks(settings.clusters.manifest_networks, "[clusters] manifest_networks")
                 )
             ),
             sealer=self._sealer,
@@ -238,7 +238,7 @@ class SingleProcess:
             overlap_seconds=self._settings.clusters.ca_overlap_seconds,
             heal_after_seconds=self._settings.clusters.heal_after_seconds,
             operation_minutes=self._settings.clusters.operation_minutes,
-            scaling=self._scaling(tokens),
+            scaling=self._build_scaler(tokens),
         )
         containers = ContainerReconciler(store=store, host_down_seconds=conductor.service_down_seconds)
         leased = LeaseRunner(clusters, store=store, clock=clock, owner=self._ids.uuid())
@@ -248,14 +248,14 @@ class SingleProcess:
         ]
         runners = [
             *((loop.name, loop.run()) for loop in loops),
-            ("outbox", self._relay().run()),
+            ("outbox", self._build_relay().run()),
             (
                 "reaper",
                 Reaper(
                     store=store, providers=self._providers, clock=clock, every_seconds=conductor.reaper_seconds
                 ).run(),
             ),
-            ("ageing", self._ageing(tokens).run()),
+            ("ageing", self._build_ageing(tokens).run()),
             (
                 "heartbeat",
                 Heartbeat(
@@ -280,7 +280,7 @@ class SingleProcess:
             meter=self._meter,
         )
 
-    def _scaling(self, tokens: KeystoneTokens) -> AutoScaler:
+    def _build_scaler(self, tokens: KeystoneTokens) -> AutoScaler:
         return AutoScaler(
             store=self._store,
             projects=KeystoneProjects(tokens),
@@ -291,7 +291,7 @@ class SingleProcess:
             operation_minutes=self._settings.clusters.operation_minutes,
         )
 
-    def _relay(self) -> OutboxRelay:
+    def _build_relay(self) -> OutboxRelay:
         publisher = f"container-infra.{self._settings.host}"
         return OutboxRelay(
             store=self._store,
@@ -302,7 +302,7 @@ class SingleProcess:
             meter=self._meter,
         )
 
-    def _ageing(self, tokens: KeystoneTokens) -> ClusterAgeing:
+    def _build_ageing(self, tokens: KeystoneTokens) -> ClusterAgeing:
         return ClusterAgeing(
             store=self._store,
             projects=KeystoneProjects(tokens),
@@ -358,19 +358,19 @@ def _open_journal(path: Path) -> Journal:
         raise ValueError(f"{path}: the agent's journal cannot be used: {error}") from error
 
 
-async def stopped() -> None:
+async def wait_for_stop() -> None:
     """Wait until the process is asked to end (SIGTERM, Ctrl-C). From then on it has a few seconds."""
     stop_requested = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop_requested.set)
     await stop_requested.wait()
-    last = threading.Timer(LAST_SECONDS, _leave)
+    last = threading.Timer(LAST_SECONDS, _exit_now)
     last.daemon = True
     last.start()
 
 
-def _leave() -> None:
+def _exit_now() -> None:
     """End at once: an Engine that does not answer must not block the end. The next start completes unfinished work."""
     log.warning("not everything has ended in time")
     os._exit(0)

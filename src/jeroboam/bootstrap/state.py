@@ -10,7 +10,7 @@ from typing import Self
 
 from jeroboam.identity.embedded import EmbeddedKeystone, KeystonePasswords, passwords, write_private
 from jeroboam.kit.ids import is_uuid
-from jeroboam.settings import Settings, address
+from jeroboam.settings import Settings, parse_address
 
 KEY_FILE = "secrets.key"
 
@@ -86,13 +86,13 @@ class StateFolder:
 
     def keystone(self, settings: Settings) -> EmbeddedKeystone:
         """The embedded Keystone on its listening address, not started."""
-        host, port = address(settings.keystone.listen, "[keystone] listen")
+        host, port = parse_address(settings.keystone.listen, "[keystone] listen")
         return EmbeddedKeystone(self.path / "keystone", host=host, port=port, passwords=self.passwords())
 
     def write_clients(self, *, auth_url: str, passwords: KeystonePasswords) -> None:
-        """Write `clouds.yaml` and `openrc` for the published clients. Only the owner can read them."""
-        write_private(self.path / "clouds.yaml", clouds(auth_url, passwords))
-        write_private(self.path / "openrc", openrc(auth_url, passwords))
+        """Write `build_clouds.yaml` and `build_openrc` for the published clients. Only the owner can read them."""
+        write_private(self.path / "clouds.yaml", build_clouds(auth_url, passwords))
+        write_private(self.path / "openrc", build_openrc(auth_url, passwords))
 
     def write_addresses(self, *, api_url: str, auth_url: str) -> None:
         """Write where the service listens."""
@@ -104,7 +104,7 @@ class StateFolder:
         return dict(json.loads(path.read_text())) if path.exists() else {}
 
 
-def clouds(auth_url: str, passwords: KeystonePasswords) -> str:
+def build_clouds(auth_url: str, passwords: KeystonePasswords) -> str:
     """A clouds.yaml with the clouds `jeroboam` (project demo) and `jeroboam-admin`."""
     entries = [("jeroboam", "demo", "demo", passwords.demo), ("jeroboam-admin", "admin", "admin", passwords.admin)]
     lines = ["clouds:"]
@@ -124,7 +124,7 @@ def clouds(auth_url: str, passwords: KeystonePasswords) -> str:
     return "\n".join(lines) + "\n"
 
 
-def openrc(auth_url: str, passwords: KeystonePasswords) -> str:
+def build_openrc(auth_url: str, passwords: KeystonePasswords) -> str:
     """Shell variables for the member `demo`."""
     return f"""\
 export OS_AUTH_URL={auth_url}

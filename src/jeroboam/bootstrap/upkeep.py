@@ -43,7 +43,7 @@ class InstallationSummary:
     services: tuple[ServiceRecord, ...]
 
 
-async def overview(settings: Settings) -> InstallationSummary:
+async def read_summary(settings: Settings) -> InstallationSummary:
     """The summary, read from the store. The service need not run."""
     store = Store(settings.database_url, clock=SystemClock(), bus=MemoryBus())
     try:
@@ -93,11 +93,11 @@ async def examine(settings: Settings) -> list[Condition]:
             )
         finally:
             await provider.close()
-    conditions += [await _registry(settings), await asyncio.to_thread(_disk, settings.state)]
+    conditions += [await _check_registry(settings), await asyncio.to_thread(_check_disk, settings.state)]
     return conditions
 
 
-async def _registry(settings: Settings) -> Condition:
+async def _check_registry(settings: Settings) -> Condition:
     """Whether the Engine can pull images from its default registry."""
     try:
         docker = connect(settings.docker_url)
@@ -116,7 +116,7 @@ async def _registry(settings: Settings) -> Condition:
     return Condition(type="Registry", status=False, reason="Unreachable", message=message)
 
 
-def _disk(path: Path) -> Condition:
+def _check_disk(path: Path) -> Condition:
     free = _free_gib(path)
     has_room = free >= MIN_FREE_GIB
     message = f"{free} GiB are free in {path}" + ("" if has_room else "; free some, nodes and images need it")

@@ -15,7 +15,7 @@ import uvloop
 
 from jeroboam import settings as options
 from jeroboam.cli import own_clusters
-from jeroboam.cli.terminal import Config, State, complaints, console, table
+from jeroboam.cli.terminal import Config, State, console, report_errors, table
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
 images = typer.Typer(no_args_is_help=True, help="Images that nodes of clusters boot from.")
@@ -26,7 +26,7 @@ app.add_typer(own_clusters.clusters, name="cluster")
 app.command(context_settings=own_clusters.PASS_THROUGH)(own_clusters.kubectl)
 
 
-def _log(level: str) -> None:
+def _configure_log(level: str) -> None:
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -49,9 +49,9 @@ def up(
     config: Config = None,
 ) -> None:
     """Run everything in the foreground: API, conductor, agent and a Keystone. Ctrl-C ends it; what it made stays."""
-    with complaints():
+    with report_errors():
         settings = options.load(config, state=state, api__listen=listen, keystone__listen=keystone_listen)
-        _log(settings.log_level)
+        _configure_log(settings.log_level)
         uvloop.run(_up(settings))
 
 
@@ -63,17 +63,17 @@ async def _up(settings: options.Settings) -> None:
             keystone = folder.keystone(settings)
             await keystone.start()
             # Loading the service takes as long as starting a Keystone, so both are done at once.
-            from jeroboam.bootstrap.service import SingleProcess, stopped  # noqa: PLC0415
+            from jeroboam.bootstrap.service import SingleProcess, wait_for_stop  # noqa: PLC0415
 
-            async with SingleProcess(settings, folder, keystone).running() as addresses:
-                console.print(_greeting(settings.state, addresses.api, addresses.keystone), highlight=False)
-                await stopped()
+            async with SingleProcess(settings, folder, keystone).run() as addresses:
+                console.print(_format_greeting(settings.state, addresses.api, addresses.keystone), highlight=False)
+                await wait_for_stop()
                 console.print("draining; clusters and containers stay")
     except StateInUse as error:
         raise ValueError(str(error)) from error
 
 
-def _greeting(state: Path, api: str, keystone: str) -> str:
+def _format_greeting(state: Path, api: str, keystone: str) -> str:
     return (
         f"jeroboam is up: {api}  (Keystone: {keystone})\n"
         f"  export OS_CLIENT_CONFIG_FILE={state}/clouds.yaml OS_CLOUD=jeroboam\n"
@@ -91,7 +91,7 @@ def down(
     config: Config = None,
 ) -> None:
     """Remove every cluster, container and network that this installation made, and its state."""
-    with complaints():
+    with report_errors():
         settings = options.load(config, state=state)
         if not yes:
             typer.confirm(f"Remove everything of the installation in {settings.state}?", abort=True)
@@ -116,14 +116,14 @@ async def _down(settings: options.Settings) -> tuple[int, int]:
 @app.command()
 def status(state: State = None, config: Config = None) -> None:
     """Show clusters, containers, hosts and the service's own processes."""
-    with complaints():
+    with report_errors():
         settings = options.load(config, state=state)
         from jeroboam.bootstrap.state import StateFolder  # noqa: PLC0415
-        from jeroboam.bootstrap.upkeep import overview  # noqa: PLC0415
+        from jeroboam.bootstrap.upkeep import read_summary  # noqa: PLC0415
 
         if not StateFolder(settings.state).exists:
             raise ValueError(f"there is no installation in {settings.state}")
-        summary = asyncio.run(overview(settings))
+        summary = asyncio.run(read_summary(settings))
         for title, lines in (("clusters", summary.clusters), ("containers", summary.containers)):
             rows = [(line.name, line.uuid, line.status, line.size, line.reason) for line in lines]
             table(title, ("name", "uuid", "status", "size", "reason"), rows)
@@ -142,7 +142,7 @@ def status(state: State = None, config: Config = None) -> None:
 @app.command()
 def doctor(state: State = None, config: Config = None) -> None:
     """Say what of this machine will limit the service, and what to do about it. Exit status 1 if anything does."""
-    with complaints():
+    with report_errors():
         settings = options.load(config, state=state)
         from jeroboam.bootstrap.upkeep import examine  # noqa: PLC0415
 
@@ -169,7 +169,7 @@ def build_image(
     config: Config = None,
 ) -> None:
     """Make the image that nodes boot from. What was made before is not made again."""
-    with complaints():
+    with report_errors():
         from jeroboam.bootstrap.images import build  # noqa: PLC0415
 
         settings = options.load(config)
@@ -182,10 +182,10 @@ def build_image(
 @images.command("list")
 def list_images(config: Config = None) -> None:
     """Show the node images on the Engine."""
-    with complaints():
-        from jeroboam.bootstrap.images import listed  # noqa: PLC0415
+    with report_errors():
+        from jeroboam.bootstrap.images import list_node_images  # noqa: PLC0415
 
-        node_images = asyncio.run(listed(options.load(config)))
+        node_images = asyncio.run(list_node_images(options.load(config)))
         rows = [
             (
                 "\n".join(image.names),
@@ -205,7 +205,7 @@ def remove_image(
     config: Config = None,
 ) -> None:
     """Remove a node image from the Engine. What its programs were made of stays in the cache."""
-    with complaints():
+    with report_errors():
         from jeroboam.bootstrap.images import remove  # noqa: PLC0415
 
         console.print(f"removed {', '.join(asyncio.run(remove(options.load(config), name)))}", highlight=False)
@@ -245,7 +245,7 @@ def load_images(
 
     Several travel in one archive, in which a layer that they share lies once.
     """
-    with complaints():
+    with report_errors():
         from jeroboam.bootstrap.load import load_images as load  # noqa: PLC0415
 
         nodes = asyncio.run(load(options.load(config, state=state), cluster, images))
@@ -264,7 +264,7 @@ def explain_policy(
     config: Config = None,
 ) -> None:
     """Say whether a user may do that, and which rule and limits say so. Exit status 1 if not."""
-    with complaints():
+    with report_errors():
         from jeroboam.bootstrap.explain import explain  # noqa: PLC0415
 
         settings = options.load(config, state=state)
@@ -277,7 +277,7 @@ def explain_policy(
 @policies.command("check")
 def check_limits(file: Annotated[Path, typer.Argument(help="A file of limits.", metavar="FILE")]) -> None:
     """Say whether a file of limits is well formed, before the service is started with it."""
-    with complaints():
+    with report_errors():
         from jeroboam.bootstrap.limits import read_limits  # noqa: PLC0415
 
         names = [limit.name for limit in read_limits(str(file))]

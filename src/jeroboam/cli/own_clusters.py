@@ -14,7 +14,7 @@ from rich.text import Text
 
 from jeroboam import settings as options
 from jeroboam.checks.base import CheckOutcome, CheckResult, ClusterCheck
-from jeroboam.cli.terminal import Config, State, complaints, console
+from jeroboam.cli.terminal import Config, State, console, report_errors
 
 CHECK_IMAGE = "docker.io/library/busybox:latest"
 PASS_THROUGH = {"ignore_unknown_options": True, "allow_interspersed_args": False}
@@ -38,18 +38,18 @@ def check_cluster(
 
     All is done in a namespace of its own, which is removed at the end; what users run is left alone.
     """
-    with complaints():
+    with report_errors():
         from jeroboam.bootstrap.own_clusters import check  # noqa: PLC0415
 
         settings = options.load(config, state=state)
-        with _Checked() as report:
+        with _CheckReport() as report:
             work = check(settings, cluster, report, only=only or (), image=image, seconds=seconds)
             asyncio.run(work)
         console.print(report.summary(), highlight=False)
-        sys.exit(1 if report.failed else 0)
+        sys.exit(1 if report.failure_count else 0)
 
 
-class _Checked:
+class _CheckReport:
     """Prints a line for each check that has ended; on a terminal also the checks in progress."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class _Checked:
         self._outcomes: Counter[CheckOutcome] = Counter()
 
     @property
-    def failed(self) -> int:
+    def failure_count(self) -> int:
         return self._outcomes[CheckOutcome.FAILED]
 
     def __enter__(self) -> Self:
@@ -97,7 +97,7 @@ def kubectl(
 
     The certificate that it shows is made for this one call and lies on no disk.
     """
-    with complaints():
+    with report_errors():
         from jeroboam.bootstrap.own_clusters import kubectl_for  # noqa: PLC0415
 
         settings = options.load(config, state=state)

@@ -23,7 +23,7 @@ Config = Annotated[Path | None, typer.Option(help="A jeroboam.conf.", exists=Tru
 
 
 @contextlib.contextmanager
-def complaints() -> Iterator[None]:
+def report_errors() -> Iterator[None]:
     """Show an error that the user can correct in one line, and exit with status 1."""
     try:
         yield

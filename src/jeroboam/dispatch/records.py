@@ -58,7 +58,7 @@ class DispatchRecords:
                 )
                 await tx.hosts.insert(host)
             await tx.beat(hello.hostname, AGENT_BINARY)
-            await self._wake_waiting(tx)
+            await self._hint_unplaced(tx)
         return host.uuid
 
     async def heartbeat(self, host_id: str, report: HostReport) -> None:
@@ -72,9 +72,9 @@ class DispatchRecords:
             await tx.hosts.update(replace(host, facts=facts, runtime_error=report.error, last_seen=tx.now))
             await tx.beat(host.hostname, AGENT_BINARY)
             if is_back:
-                await self._wake_waiting(tx)
+                await self._hint_unplaced(tx)
 
-    async def _wake_waiting(self, tx: Transaction) -> None:
+    async def _hint_unplaced(self, tx: Transaction) -> None:
         """A host became available: send hints for the containers that wait for one."""
         for container in await tx.containers.select(host_id=None, status=Status.CREATING):
             tx.hint("container", container.uuid)
@@ -88,15 +88,15 @@ class DispatchRecords:
             observed = replace(report.observed, reported_at=tx.now)
             if _is_gone(container, report):
                 await tx.containers.remove(uuid=container.uuid)
-                await self._tell(tx, container, "container.delete")
+                await self._notify(tx, container, "container.delete")
                 return False
             updated_container = states.project_container(replace(container, observed=observed))
             await tx.containers.update(replace(updated_container, updated_at=tx.now))
             if not states.pending(updated_container) and container.ops:
-                await self._tell(tx, updated_container, f"container.{container.ops[-1].kind}")
+                await self._notify(tx, updated_container, f"container.{container.ops[-1].kind}")
         return True
 
-    async def _tell(self, tx: Transaction, container: Container, event: str) -> None:
+    async def _notify(self, tx: Transaction, container: Container, event: str) -> None:
         payload = {"container": container.uuid, "project_id": container.project_id, "status": container.status}
         await tx.notify(event, container.uuid, payload)
 

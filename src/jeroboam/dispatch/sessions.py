@@ -174,7 +174,7 @@ class Dispatcher:
                 return
             await session.open()
             tasks.start(f"hints {session.host_id}", _or_close(session, session.follow_hints()))
-            tasks.start(f"resync {session.host_id}", _or_close(session, self._keep_in_step(session)))
+            tasks.start(f"resync {session.host_id}", _or_close(session, self._resync_forever(session)))
             async for message in end:
                 await session.receive(message)
         except OSError as error:
@@ -209,7 +209,7 @@ class Dispatcher:
         log.info("dispatch.session", host=host_id, hostname=first.hostname)
         return session
 
-    async def _keep_in_step(self, session: AgentSession) -> None:
+    async def _resync_forever(self, session: AgentSession) -> None:
         while True:
             await self._clock.sleep(self._resync)
             with contextlib.suppress(Unavailable):

@@ -27,7 +27,7 @@ class CandidateHost:
     """A host and its present use."""
 
     host: Host
-    used: ContainerUse = field(default_factory=ContainerUse)
+    use: ContainerUse = field(default_factory=ContainerUse)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,7 +53,7 @@ Filter = Callable[[PlacementRequest, CandidateHost, PlacementRules], str | None]
 """None if the host may take the container, else the reason for the explanation."""
 
 
-def up(_request: PlacementRequest, candidate: CandidateHost, rules: PlacementRules) -> str | None:
+def check_up(_request: PlacementRequest, candidate: CandidateHost, rules: PlacementRules) -> str | None:
     """The agent has reported lately and can use its runtime."""
     host = candidate.host
     silent = host.last_seen is None or rules.now - host.last_seen > dt.timedelta(seconds=rules.down_seconds)
@@ -62,29 +62,29 @@ def up(_request: PlacementRequest, candidate: CandidateHost, rules: PlacementRul
     return None if host.runtime_error is None else f"its runtime cannot be used ({host.runtime_error})"
 
 
-def enabled(_request: PlacementRequest, candidate: CandidateHost, _rules: PlacementRules) -> str | None:
+def check_enabled(_request: PlacementRequest, candidate: CandidateHost, _rules: PlacementRules) -> str | None:
     """The host is not disabled."""
     return "disabled" if candidate.host.disabled else None
 
 
-def zone(request: PlacementRequest, candidate: CandidateHost, _rules: PlacementRules) -> str | None:
+def check_zone(request: PlacementRequest, candidate: CandidateHost, _rules: PlacementRules) -> str | None:
     """The host is in the requested availability zone."""
     zone_name = request.spec.availability_zone
     return None if not zone_name or zone_name == candidate.host.availability_zone else "in another availability zone"
 
 
-def asked_for(request: PlacementRequest, candidate: CandidateHost, _rules: PlacementRules) -> str | None:
+def check_requested_host(request: PlacementRequest, candidate: CandidateHost, _rules: PlacementRules) -> str | None:
     """The host is the requested one."""
     return None if request.spec.host in {None, candidate.host.hostname} else "not the requested host"
 
 
-def runtime(request: PlacementRequest, candidate: CandidateHost, _rules: PlacementRules) -> str | None:
+def check_runtime(request: PlacementRequest, candidate: CandidateHost, _rules: PlacementRules) -> str | None:
     """The host has the requested low-level runtime."""
     name = request.spec.runtime
     return None if name is None or name in candidate.host.facts.runtimes else f"no runtime {name}"
 
 
-def label(request: PlacementRequest, candidate: CandidateHost, _rules: PlacementRules) -> str | None:
+def check_labels(request: PlacementRequest, candidate: CandidateHost, _rules: PlacementRules) -> str | None:
     """The host's Engine has the labels that the hints name (`label:<key>`)."""
     for key, value in request.spec.hints.items():
         name = key.removeprefix("label:")
@@ -93,9 +93,9 @@ def label(request: PlacementRequest, candidate: CandidateHost, _rules: Placement
     return None
 
 
-def room(request: PlacementRequest, candidate: CandidateHost, rules: PlacementRules) -> str | None:
+def check_room(request: PlacementRequest, candidate: CandidateHost, rules: PlacementRules) -> str | None:
     """The host has enough memory, cores and disk left."""
-    facts, use, spec = candidate.host.facts, candidate.used, request.spec
+    facts, use, spec = candidate.host.facts, candidate.use, request.spec
     if use.memory + spec.memory > facts.mem_total * rules.memory_ratio:
         return "not enough memory"
     if spec.cpu > facts.cpus:
@@ -109,10 +109,18 @@ def room(request: PlacementRequest, candidate: CandidateHost, rules: PlacementRu
     return None
 
 
-FILTERS: tuple[Filter, ...] = (enabled, asked_for, zone, runtime, label, room, up)
+FILTERS: tuple[Filter, ...] = (
+    check_enabled,
+    check_requested_host,
+    check_zone,
+    check_runtime,
+    check_labels,
+    check_room,
+    check_up,
+)
 
 
-def place(
+def place_containers(
     requests: Iterable[PlacementRequest], candidates: Sequence[CandidateHost], rules: PlacementRules
 ) -> dict[str, Host | PlacementRefusal]:
     """The host of each container, or the refusal. The least used host that may take a container takes it."""
@@ -125,7 +133,7 @@ def place(
             placements[request.uuid] = _explain([reason for reason in reasons if reason is not None])
             continue
         best = min(fits, key=lambda index: _load(state[index]))
-        state[best] = replace(state[best], used=_with(state[best].used, request.spec))
+        state[best] = replace(state[best], use=_add_use(state[best].use, request.spec))
         placements[request.uuid] = state[best].host
     return placements
 
@@ -134,7 +142,7 @@ def _refusal(request: PlacementRequest, candidate: CandidateHost, rules: Placeme
     for check in FILTERS:
         reason = check(request, candidate, rules)
         if reason is not None:
-            return reason, check is up
+            return reason, check is check_up
     return None
 
 
@@ -148,11 +156,11 @@ def _explain(reasons: Sequence[tuple[str, bool]]) -> PlacementRefusal:
 
 
 def _load(candidate: CandidateHost) -> tuple[float, str]:
-    facts, use = candidate.host.facts, candidate.used
+    facts, use = candidate.host.facts, candidate.use
     return max(use.memory / max(facts.mem_total, 1), use.cpu / max(facts.cpus, 1)), candidate.host.hostname
 
 
-def _with(use: ContainerUse, spec: ContainerSpec) -> ContainerUse:
+def _add_use(use: ContainerUse, spec: ContainerSpec) -> ContainerUse:
     return ContainerUse(
         containers=use.containers + 1,
         memory=use.memory + spec.memory,

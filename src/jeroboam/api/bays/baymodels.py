@@ -7,10 +7,10 @@ from jeroboam.api.bays.shapes import BayModelDetailList, BayModelInList, BayMode
 from jeroboam.api.call import Answer, Call, reply
 from jeroboam.api.container_infra import templates
 from jeroboam.api.container_infra.lookup import project_scope
-from jeroboam.api.container_infra.pages import paged
+from jeroboam.api.container_infra.pages import reply_page
 from jeroboam.api.container_infra.schema import refuse_unknown
 from jeroboam.api.fields import FieldCheck, optional, text
-from jeroboam.api.wire import changes_of, iso, links, page_of
+from jeroboam.api.wire import changes_of, format_time, links, page_of
 from jeroboam.domain.clusters import Template
 from jeroboam.domain.errors import Invalid
 from jeroboam.store import Page
@@ -31,7 +31,7 @@ CHANGEABLE = tuple(name for name in FIELDS if name != _KEY)
 _READ_ONLY = frozenset({"project_id", "user_id", "links", "created_at", "updated_at"})
 
 
-def short(baymodel: Template, call: Call) -> BayModelInList:
+def summary_view(baymodel: Template, call: Call) -> BayModelInList:
     """The object as lists show it."""
     spec = baymodel.spec
     return {
@@ -44,11 +44,11 @@ def short(baymodel: Template, call: Call) -> BayModelInList:
     }
 
 
-def full(baymodel: Template, call: Call) -> BayModelShape:
+def detail_view(baymodel: Template, call: Call) -> BayModelShape:
     """The whole object."""
     spec = baymodel.spec
     return {
-        **short(baymodel, call),
+        **summary_view(baymodel, call),
         "flavor_id": spec.flavor_id,
         "master_flavor_id": spec.master_flavor_id,
         "dns_nameserver": spec.dns_nameserver,
@@ -59,8 +59,8 @@ def full(baymodel: Template, call: Call) -> BayModelShape:
         "cluster_distro": spec.cluster_distro,
         "network_driver": spec.network_driver,
         "volume_driver": spec.volume_driver,
-        "http_proxy": templates.shown_proxy(call, baymodel, spec.http_proxy),
-        "https_proxy": templates.shown_proxy(call, baymodel, spec.https_proxy),
+        "http_proxy": templates.mask_proxy(call, baymodel, spec.http_proxy),
+        "https_proxy": templates.mask_proxy(call, baymodel, spec.https_proxy),
         "no_proxy": spec.no_proxy,
         "insecure_registry": spec.insecure_registry,
         "registry_enabled": spec.registry_enabled,
@@ -69,26 +69,26 @@ def full(baymodel: Template, call: Call) -> BayModelShape:
         "server_type": spec.server_type,
         "ssh_authorized_key": None,
         "public": baymodel.public,
-        "created_at": iso(baymodel.created_at),
-        "updated_at": iso(baymodel.updated_at),
+        "created_at": format_time(baymodel.created_at),
+        "updated_at": format_time(baymodel.updated_at),
     }
 
 
 async def index(call: Call) -> Answer:
     """GET /baymodels: the baymodels, in short"""
-    page, baymodels = await _found(call)
-    body: BayModelList = {"baymodels": [short(baymodel, call) for baymodel in baymodels]}
-    return paged(call, page, "baymodels", baymodels, body)
+    page, baymodels = await _list_page(call)
+    body: BayModelList = {"baymodels": [summary_view(baymodel, call) for baymodel in baymodels]}
+    return reply_page(call, page, "baymodels", baymodels, body)
 
 
 async def detail(call: Call) -> Answer:
     """GET /baymodels/detail: the baymodels, whole"""
-    page, baymodels = await _found(call)
-    body: BayModelDetailList = {"baymodels": [full(baymodel, call) for baymodel in baymodels]}
-    return paged(call, page, "baymodels/detail", baymodels, body)
+    page, baymodels = await _list_page(call)
+    body: BayModelDetailList = {"baymodels": [detail_view(baymodel, call) for baymodel in baymodels]}
+    return reply_page(call, page, "baymodels/detail", baymodels, body)
 
 
-async def _found(call: Call) -> tuple[Page, list[Template]]:
+async def _list_page(call: Call) -> tuple[Page, list[Template]]:
     page = page_of(call)
     scope = project_scope(call, "clustertemplate:get_all_all_projects")
     async with call.parts.store.read() as tx:
@@ -99,7 +99,7 @@ async def show(call: Call) -> Answer:
     """GET /baymodels/{id or name}: a baymodel"""
     async with call.parts.store.read() as tx:
         baymodel = await baymodel_of(tx, call, call.path["baymodel"])
-    return reply(full(baymodel, call))
+    return reply(detail_view(baymodel, call))
 
 
 async def create(call: Call) -> Answer:
@@ -107,7 +107,7 @@ async def create(call: Call) -> Answer:
     body = call.fields()
     refuse_unknown(body, {*FIELDS, "uuid"}, "baymodel", read_only=_READ_ONLY)
     FIELDS[_KEY](_KEY, body.pop(_KEY, None))
-    view = full(await templates.made(call, body), call)
+    view = detail_view(await templates.create_template(call, body), call)
     return reply(view, 201, ("Location", view["links"][0]["href"]))
 
 
@@ -117,15 +117,15 @@ async def update(call: Call) -> Answer:
     for step in steps:
         if step.root not in {*CHANGEABLE, *_READ_ONLY, "id", "uuid"}:
             raise Invalid(f"cannot change baymodel property(ies) {step.root}.", field=step.root)
-    return reply(full(await templates.changed(await _meant(call), steps), call))
+    return reply(detail_view(await templates.update_template(await _as_template_call(call), steps), call))
 
 
 async def delete(call: Call) -> Answer:
     """DELETE /baymodels/{id or name}: the end of a baymodel"""
-    return await templates.delete(await _meant(call))
+    return await templates.delete(await _as_template_call(call))
 
 
-async def _meant(call: Call) -> Call:
+async def _as_template_call(call: Call) -> Call:
     """The call, with the path of the template that the baymodel is."""
     async with call.parts.store.read() as tx:
         baymodel = await baymodel_of(tx, call, call.path["baymodel"])

@@ -13,15 +13,15 @@ from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra.bounds import bounds_for
 from jeroboam.api.container_infra.clusters import changes, clusters
 from jeroboam.api.container_infra.lookup import group_of, groups_of, project_scope
-from jeroboam.api.container_infra.pages import paged
+from jeroboam.api.container_infra.pages import reply_page
 from jeroboam.api.container_infra.schema import MOST_NODES, UNUSED_UUID, refuse_unknown
-from jeroboam.api.fields import FieldCheck, optional, read, whole
-from jeroboam.api.wire import PatchOperation, apply, changes_of, iso, links, page_of
+from jeroboam.api.fields import FieldCheck, integer, optional, read_fields
+from jeroboam.api.wire import PatchOperation, apply_patch, changes_of, format_time, links, page_of
 from jeroboam.domain.clusters import MASTER, Cluster, NodeGroup
 from jeroboam.domain.errors import Invalid
 from jeroboam.store import ClusterBrief, GroupBrief
 
-_COUNT = whole(low=1, high=MOST_NODES)
+_COUNT = integer(low=1, high=MOST_NODES)
 FIELDS: dict[str, FieldCheck] = {
     "uuid": UNUSED_UUID,
     "name": clusters.FIELDS["name"],
@@ -39,7 +39,7 @@ _READ_ONLY = frozenset(
 )
 
 
-def short(bay: Cluster | ClusterBrief, masters: int, workers: int, call: Call) -> BayInList:
+def summary_view(bay: Cluster | ClusterBrief, masters: int, workers: int, call: Call) -> BayInList:
     """The object as lists show it."""
     return {
         "uuid": bay.uuid,
@@ -54,19 +54,19 @@ def short(bay: Cluster | ClusterBrief, masters: int, workers: int, call: Call) -
     }
 
 
-def full(bay: Cluster, groups: Sequence[NodeGroup | GroupBrief], call: Call) -> BayShape:
+def detail_view(bay: Cluster, groups: Sequence[NodeGroup | GroupBrief], call: Call) -> BayShape:
     """The whole object."""
     masters = [group for group in groups if group.spec.role == MASTER]
     workers = [group for group in groups if group.spec.role != MASTER]
     return {
-        **short(bay, _size(masters), _size(workers), call),
+        **summary_view(bay, _size(masters), _size(workers), call),
         "status_reason": bay.status_reason,
         "discovery_url": bay.spec.discovery_url,
         "api_address": bay.observed.api_address,
-        "node_addresses": [address for group in workers for address in clusters.addresses(group)],
-        "master_addresses": [address for group in masters for address in clusters.addresses(group)],
-        "created_at": iso(bay.created_at),
-        "updated_at": iso(bay.updated_at),
+        "node_addresses": [address for group in workers for address in clusters.list_addresses(group)],
+        "master_addresses": [address for group in masters for address in clusters.list_addresses(group)],
+        "created_at": format_time(bay.created_at),
+        "updated_at": format_time(bay.updated_at),
     }
 
 
@@ -94,11 +94,11 @@ async def _list(call: Call, path: str, *, with_details: bool) -> Answer:
         if with_details:
             bays = await tx.clusters.listed(by_key, scope)
             groups = await tx.nodegroups.brief_of(*(bay.uuid for bay in bays))
-            body = {"bays": [full(bay, groups[bay.uuid], call) for bay in bays]}
+            body = {"bays": [detail_view(bay, groups[bay.uuid], call) for bay in bays]}
         else:
             bays = await tx.clusters.brief(by_key, scope)
-            body = {"bays": [short(bay, bay.masters, bay.others, call) for bay in bays]}
-    return paged(call, page, path, bays, body)
+            body = {"bays": [summary_view(bay, bay.masters, bay.others, call) for bay in bays]}
+    return reply_page(call, page, path, bays, body)
 
 
 async def show(call: Call) -> Answer:
@@ -106,7 +106,7 @@ async def show(call: Call) -> Answer:
     async with call.parts.store.read() as tx:
         bay = await bay_of(tx, call, call.path["bay"])
         groups = await groups_of(tx, bay)
-    return reply(full(bay, groups, call))
+    return reply(detail_view(bay, groups, call))
 
 
 async def create(call: Call) -> Answer:
@@ -115,15 +115,15 @@ async def create(call: Call) -> Answer:
     refuse_unknown(body, FIELDS, "bay", read_only=_READ_ONLY)
     if body.get(REQUIRED) is None:
         raise Invalid(f"Mandatory field missing: {REQUIRED}.", field=REQUIRED)
-    values = {name: value for name, value in read(body, FIELDS).items() if value is not None}
+    values = {name: value for name, value in read_fields(body, FIELDS).items() if value is not None}
     async with call.parts.store.read() as tx:
         values["baymodel_id"] = (await baymodel_of(tx, call, values["baymodel_id"])).uuid
     wish = {RENAMED_FIELDS.get(name, name): value for name, value in values.items()}
     if values.get("master_count", 1) > 1:
         # In 2015 the masters of a bay were always reachable together; there was no field to ask for a load balancer.
         wish["master_lb_enabled"] = True
-    bay, groups = await clusters.made(call, wish)
-    view = full(bay, groups, call)
+    bay, groups = await clusters.create_cluster(call, wish)
+    view = detail_view(bay, groups, call)
     return reply(view, 201, ("Location", view["links"][0]["href"]))
 
 
@@ -139,25 +139,25 @@ async def update(call: Call) -> Answer:
         bay = await bay_of(tx, call, call.path["bay"], "cluster:update_all_projects")
         workers = await group_of(tx, bay, changes.DEFAULT_WORKERS)
     bounds = await bounds_for(call, bay.project_id)
-    await changes.check_growth(call, bay, workers, _patched(workers, steps))
+    await changes.check_growth(call, bay, workers, _read_node_count(workers, steps))
     async with call.parts.store.write() as tx:
         bay = await bay_of(tx, call, bay.uuid, "cluster:update_all_projects")
         if steps:
             workers = await group_of(tx, bay, changes.DEFAULT_WORKERS)
-            await changes.resized(tx, call, bounds, bay, workers, _patched(workers, steps))
+            await changes.resize_group(tx, call, bounds, bay, workers, _read_node_count(workers, steps))
             bay = await bay_of(tx, call, bay.uuid)
         groups = await groups_of(tx, bay)
-    return reply(full(bay, groups, call))
+    return reply(detail_view(bay, groups, call))
 
 
-def _patched(workers: NodeGroup, steps: list[PatchOperation]) -> int:
+def _read_node_count(workers: NodeGroup, steps: list[PatchOperation]) -> int:
     """The node count after the patch."""
-    document = apply({"node_count": workers.spec.node_count}, steps)
+    document = apply_patch({"node_count": workers.spec.node_count}, steps)
     return int(_COUNT("node_count", document.get("node_count", 1)))
 
 
 async def delete(call: Call) -> Answer:
     """DELETE /bays/{id or name}: the end of a bay"""
     async with call.parts.store.write() as tx:
-        await changes.ended(tx, call, await bay_of(tx, call, call.path["bay"], "cluster:delete_all_projects"))
+        await changes.delete_cluster(tx, call, await bay_of(tx, call, call.path["bay"], "cluster:delete_all_projects"))
     return NO_CONTENT

@@ -6,7 +6,7 @@ were stored. The others are questions: the bay itself answers, and nothing is st
 
 import datetime as dt
 
-from jeroboam.api.bays.containers import full
+from jeroboam.api.bays.containers import detail_view
 from jeroboam.api.bays.lookup import container_of
 from jeroboam.api.bays.shapes import Output
 from jeroboam.api.call import Answer, Call, Handler, reply
@@ -17,7 +17,7 @@ ACTS = tuple(act for act in ContainerAction if act is not ContainerAction.CREATE
 _ALL_PROJECTS_RULE = "container:update_all_projects"
 
 
-def asking(act: ContainerAction) -> Handler:
+def build_handler(act: ContainerAction) -> Handler:
     """The handler of that action, for both forms of its path."""
 
     async def ask(call: Call) -> Answer:
@@ -28,7 +28,7 @@ def asking(act: ContainerAction) -> Handler:
             container = ask_workload(container, act, now=tx.now, deadline=deadline)
             await tx.workloads.update(container)
             tx.hint("workload", container.uuid)
-        return reply(full(container, call))
+        return reply(detail_view(container, call))
 
     ask.__doc__ = f"PUT /containers/{{id or name}}/{act}: {act} a container in a bay"
     return ask
@@ -36,7 +36,7 @@ def asking(act: ContainerAction) -> Handler:
 
 async def logs(call: Call) -> Answer:
     """GET /containers/{id or name}/logs: what a container in a bay printed"""
-    container = await _asked(call, "logs")
+    container = await _find_container(call, "logs")
     view: Output = {"output": await call.parts.workloads.logs(container.cluster_id, container.uuid)}
     return reply(view)
 
@@ -46,13 +46,13 @@ async def execute(call: Call) -> Answer:
     command = words(call.query.get("command", ""))
     if not command:
         raise Invalid("Mandatory argument missing: command. It has to hold a word.", field="command")
-    container = await _asked(call, "execute")
+    container = await _find_container(call, "execute")
     answer = await call.parts.workloads.execute(container.cluster_id, container.uuid, command)
     view: Output = {"output": answer.output}
     return reply(view)
 
 
-async def _asked(call: Call, question: str) -> BayContainer:
+async def _find_container(call: Call, question: str) -> BayContainer:
     """The container. The transaction ends before the bay is asked."""
     async with call.parts.store.read() as tx:
         container = await container_of(tx, call, _ALL_PROJECTS_RULE)

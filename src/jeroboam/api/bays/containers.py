@@ -8,7 +8,7 @@ import datetime as dt
 from dataclasses import replace
 from typing import Any
 
-from jeroboam.api.bays.lookup import bay_named, bay_of, check_coe, check_open, container_of
+from jeroboam.api.bays.lookup import bay_of, bay_of_field, check_coe, check_open, container_of
 from jeroboam.api.bays.shapes import (
     BayContainerDetailList,
     BayContainerInList,
@@ -17,10 +17,10 @@ from jeroboam.api.bays.shapes import (
 )
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra.lookup import project_scope
-from jeroboam.api.container_infra.pages import paged
+from jeroboam.api.container_infra.pages import reply_page
 from jeroboam.api.container_infra.schema import refuse_unknown
-from jeroboam.api.fields import FieldCheck, InvalidField, Schema, body_of, no_effect, optional, read, text
-from jeroboam.api.wire import apply, changes_of, iso, links, page_of
+from jeroboam.api.fields import FieldCheck, InvalidField, Schema, body_of, no_effect, optional, read_fields, text
+from jeroboam.api.wire import apply_patch, changes_of, format_time, links, page_of
 from jeroboam.domain.bay_containers import (
     MOST_MEMORY,
     BayContainer,
@@ -38,7 +38,7 @@ from jeroboam.domain.errors import Invalid
 from jeroboam.domain.states import in_progress
 from jeroboam.store import Page
 
-WORDS = frozenset({*ContainerAction, "detail", "logs", "execute"} - {ContainerAction.CREATE})
+RESERVED_NAMES = frozenset({*ContainerAction, "detail", "logs", "execute"} - {ContainerAction.CREATE})
 """Words of the API's paths in the place of a container's name: no container can have one as its name."""
 _LINE = text(low=0, high=4096)
 _MEMORY: Schema = {
@@ -52,7 +52,7 @@ _IMAGE = r"\A[a-z0-9][A-Za-z0-9._:@-]*(/[A-Za-z0-9][A-Za-z0-9._:@-]*)*\Z"
 
 def _name(name: str, value: Any) -> str:
     container_name: str = text()(name, value)
-    if container_name in WORDS:
+    if container_name in RESERVED_NAMES:
         raise InvalidField(name, value, "A container cannot be called by a word of the API's paths.")
     return container_name
 
@@ -100,7 +100,7 @@ BODY: Schema = {"anyOf": [body_of(FIELDS, *REQUIRED), body_of(_OLD, "bay_uuid", 
 _READ_ONLY = frozenset("uuid links status_reason project_id user_id created_at updated_at".split())
 
 
-def short(container: BayContainer, call: Call) -> BayContainerInList:
+def summary_view(container: BayContainer, call: Call) -> BayContainerInList:
     """The object as lists show it."""
     return {
         "uuid": container.uuid,
@@ -111,36 +111,36 @@ def short(container: BayContainer, call: Call) -> BayContainerInList:
     }
 
 
-def full(container: BayContainer, call: Call) -> BayContainerShape:
+def detail_view(container: BayContainer, call: Call) -> BayContainerShape:
     """The whole object. `image_id` is the name of the image field in Kilo."""
     spec = container.spec
     return {
-        **short(container, call),
+        **summary_view(container, call),
         "image": spec.image,
         "image_id": spec.image,
         "command": spec.command,
         "memory": spec.memory,
         "status_reason": container.status_reason,
-        "created_at": iso(container.created_at),
-        "updated_at": iso(container.updated_at),
+        "created_at": format_time(container.created_at),
+        "updated_at": format_time(container.updated_at),
     }
 
 
 async def index(call: Call) -> Answer:
     """GET /containers: containers in bays, in short"""
-    page, containers = await _found(call)
-    body: BayContainerList = {"containers": [short(container, call) for container in containers]}
-    return paged(call, page, "containers", containers, body)
+    page, containers = await _list_page(call)
+    body: BayContainerList = {"containers": [summary_view(container, call) for container in containers]}
+    return reply_page(call, page, "containers", containers, body)
 
 
 async def detail(call: Call) -> Answer:
     """GET /containers/detail: containers in bays, whole"""
-    page, containers = await _found(call)
-    body: BayContainerDetailList = {"containers": [full(container, call) for container in containers]}
-    return paged(call, page, "containers/detail", containers, body)
+    page, containers = await _list_page(call)
+    body: BayContainerDetailList = {"containers": [detail_view(container, call) for container in containers]}
+    return reply_page(call, page, "containers/detail", containers, body)
 
 
-async def _found(call: Call) -> tuple[Page, list[BayContainer]]:
+async def _list_page(call: Call) -> tuple[Page, list[BayContainer]]:
     """The page that the query asks for, and its containers."""
     page = page_of(call)
     scope = project_scope(call, "container:get_all_all_projects")
@@ -156,7 +156,7 @@ async def show(call: Call) -> Answer:
     """GET /containers/{id or name}: a container in a bay"""
     async with call.parts.store.read() as tx:
         container = await container_of(tx, call, "container:get_one_all_projects")
-    return reply(full(container, call))
+    return reply(detail_view(container, call))
 
 
 async def create(call: Call) -> Answer:
@@ -169,19 +169,19 @@ async def create(call: Call) -> Answer:
     for name in REQUIRED:
         if body.get(name) is None:
             raise Invalid(f"Mandatory field missing: {name}.", field=name)
-    wish = read(body, FIELDS)
+    wish = read_fields(body, FIELDS)
     async with call.parts.store.write() as tx:
-        bay = await bay_named(tx, call, "bay_uuid", wish["bay_uuid"])
+        bay = await bay_of_field(tx, call, "bay_uuid", wish["bay_uuid"])
         check_coe(bay, "swarm")
         check_open(bay, "container")
-        container = _container(call, wish, bay, tx.now)
+        container = _build_container(call, wish, bay, tx.now)
         await tx.workloads.insert(container)
         tx.hint("workload", container.uuid)
-    view = full(container, call)
+    view = detail_view(container, call)
     return reply(view, 201, ("Location", view["links"][0]["href"]))
 
 
-def _container(call: Call, wish: dict[str, Any], bay: Cluster, now: dt.datetime) -> BayContainer:
+def _build_container(call: Call, wish: dict[str, Any], bay: Cluster, now: dt.datetime) -> BayContainer:
     # A container waits until its bay is created.
     begin = bay.deadline_at if in_progress(bay) and bay.deadline_at is not None else now
     spec = BayContainerSpec(image=wish["image"], command=wish.get("command") or None, memory=wish.get("memory"))
@@ -209,10 +209,10 @@ async def update(call: Call) -> Answer:
             raise Invalid(f"cannot change container property(ies) {step.root}.", field=step.root)
     async with call.parts.store.write() as tx:
         container = await container_of(tx, call, "container:update_all_projects")
-        document = apply({"name": container.name}, steps, mandatory=("name",))
+        document = apply_patch({"name": container.name}, steps, mandatory=("name",))
         container = replace(container, name=_name("name", document["name"]), updated_at=tx.now)
         await tx.workloads.update(container)
-    return reply(full(container, call))
+    return reply(detail_view(container, call))
 
 
 async def delete(call: Call) -> Answer:

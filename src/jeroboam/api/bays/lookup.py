@@ -1,7 +1,7 @@
 """Lookups of bays, baymodels and containers by uuid or name, with the terms of 2015."""
 
 from jeroboam.api.call import Call
-from jeroboam.api.container_infra.lookup import only, project_scope
+from jeroboam.api.container_infra.lookup import expect_one, project_scope
 from jeroboam.domain.bay_containers import BayContainer, BayObjectKind
 from jeroboam.domain.clusters import Cluster, Operation, Template
 from jeroboam.domain.errors import Conflict, Invalid, NotFound
@@ -12,7 +12,7 @@ async def bay_of(tx: Transaction, call: Call, ident: str, rule: str = "cluster:g
     """The bay with that uuid or name. Callers that the rule allows see the bays of all projects."""
     scope = project_scope(call, rule)
     owner = {} if scope is None else {"project_id": scope}
-    return only(await tx.clusters.find(ident, **owner), ident, "Bay", "bays")
+    return expect_one(await tx.clusters.find(ident, **owner), ident, "Bay", "bays")
 
 
 async def baymodel_of(tx: Transaction, call: Call, ident: str) -> Template:
@@ -20,7 +20,7 @@ async def baymodel_of(tx: Transaction, call: Call, ident: str) -> Template:
     sees_all = call.allows("clustertemplate:get_one_all_projects")
     scope = None if sees_all else call.caller.project_id
     matches = await tx.templates.find_visible(ident, scope, hidden=sees_all)
-    return only(matches, ident, "BayModel", "baymodels")
+    return expect_one(matches, ident, "BayModel", "baymodels")
 
 
 async def container_of(tx: Transaction, call: Call, rule: str) -> BayContainer:
@@ -28,8 +28,8 @@ async def container_of(tx: Transaction, call: Call, rule: str) -> BayContainer:
     ident, scope = call.path["container"], project_scope(call, rule)
     owner = {} if scope is None else {"project_id": scope}
     matches = await tx.workloads.find(ident, kind=BayObjectKind.CONTAINER, **owner)
-    container = only(matches, ident, "Container", "containers")
-    call.subject.is_(container.uuid, container.name)
+    container = expect_one(matches, ident, "Container", "containers")
+    call.subject.set_object(container.uuid, container.name)
     return container
 
 
@@ -48,7 +48,7 @@ def check_open(bay: Cluster, one: str) -> None:
         raise Conflict(text, field="bay_uuid")
 
 
-async def bay_named(tx: Transaction, call: Call, field: str, ident: str) -> Cluster:
+async def bay_of_field(tx: Transaction, call: Call, field: str, ident: str) -> Cluster:
     """The bay that a field of the body names. A refusal names the field."""
     try:
         return await bay_of(tx, call, ident)

@@ -43,18 +43,18 @@ class _Loader(_BASE):  # type: ignore[misc]
     }
 
 
-def manifest_of(kind: BayManifestKind, text: str, field: str = "manifest") -> dict[str, Any]:
+def read_manifest(kind: BayManifestKind, text: str, field: str = "manifest") -> dict[str, Any]:
     """The manifest as a JSON object. Raises `Invalid` that names the field of the body."""
-    document = _plain(text, field)
+    document = _parse_manifest(text, field)
     if not isinstance(document, dict):
-        raise _bad(field, "it has to be an object with apiVersion, kind, metadata and spec")
+        raise _invalid(field, "it has to be an object with apiVersion, kind, metadata and spec")
     kind_name = CALLED[kind]
     if document.get("kind") != kind_name:
-        raise _bad(field, f"its kind is {_said(document.get('kind'))}, and has to be {kind_name}")
+        raise _invalid(field, f"its kind is {_quote(document.get('kind'))}, and has to be {kind_name}")
     if document.get("apiVersion") != _API_VERSION:
-        raise _bad(field, f"its apiVersion is {_said(document.get('apiVersion'))}, and has to be {_API_VERSION}")
+        raise _invalid(field, f"its apiVersion is {_quote(document.get('apiVersion'))}, and has to be {_API_VERSION}")
     if not isinstance(document.get("spec"), dict):
-        raise _bad(field, "its spec has to be an object")
+        raise _invalid(field, "its spec has to be an object")
     _check_metadata(kind, document.get("metadata"), field)
     template = document["spec"].get("template")
     inner = template.get("metadata") if isinstance(template, dict) else None
@@ -75,19 +75,19 @@ def name_of(manifest: dict[str, Any]) -> str:
 
 def _check_metadata(kind: BayManifestKind, meta: Any, field: str) -> None:
     if meta is not None and not isinstance(meta, dict):
-        raise _bad(field, "its metadata has to be an object")
+        raise _invalid(field, "its metadata has to be an object")
     if meta is None or meta.get("name") in (None, ""):
         raise Invalid("Field metadata['name'] can't be empty in manifest.", field=field)
     name, longest = meta["name"], _LONGEST_NAME[kind]
     if not isinstance(name, str) or len(name) > longest or _NAME.fullmatch(name) is None:
         rule = f"small letters, digits, '-' and '.', at most {longest} of them, a letter or digit at both ends"
-        raise _bad(field, f"metadata.name {_said(name)} is no name: it takes {rule}")
+        raise _invalid(field, f"metadata.name {_quote(name)} is no name: it takes {rule}")
     if name in _RESERVED_NAMES:
-        raise _bad(field, f"metadata.name {_said(name)} is a word of the API's paths: nobody could call it")
+        raise _invalid(field, f"metadata.name {_quote(name)} is a word of the API's paths: nobody could call it")
     if meta.get("namespace") not in (None, _NAMESPACE):
-        raise _bad(field, f"metadata.namespace has to be {_NAMESPACE}, or absent")
+        raise _invalid(field, f"metadata.namespace has to be {_NAMESPACE}, or absent")
     if reserved_keys := sorted(_SERVER_FIELDS & meta.keys()):
-        raise _bad(field, f"metadata.{reserved_keys[0]} is not a user's to set")
+        raise _invalid(field, f"metadata.{reserved_keys[0]} is not a user's to set")
     _check_labels(meta.get("labels"), "metadata.labels", field)
 
 
@@ -95,7 +95,7 @@ def _check_labels(labels: Any, where: str, field: str) -> None:
     if labels is None:
         return
     if not isinstance(labels, dict) or not all(isinstance(value, str) for value in labels.values()):
-        raise _bad(field, f"{where} has to be an object of texts")
+        raise _invalid(field, f"{where} has to be an object of texts")
 
 
 def _check_names(part: Any, where: str, field: str) -> None:
@@ -106,35 +106,37 @@ def _check_names(part: Any, where: str, field: str) -> None:
         if key in _LABEL_KEYS and isinstance(value, dict):
             reserved_name = next((name for name in value if is_reserved(str(name))), None)
             if reserved_name is not None:
-                raise _bad(field, f"{place} must not have {_said(reserved_name)}: names like it are the service's own")
+                raise _invalid(
+                    field, f"{place} must not have {_quote(reserved_name)}: names like it are the service's own"
+                )
         _check_names(value, place, field)
 
 
 # -------------------------------------------------------------------------------------------------------- syntax
 
 
-def _plain(text: str, field: str) -> Any:
+def _parse_manifest(text: str, field: str) -> Any:
     """The text as plain JSON."""
     if len(text.encode(errors="replace")) > MOST_OCTETS:
-        raise _bad(field, f"it has more than {MOST_OCTETS} octets")
+        raise _invalid(field, f"it has more than {MOST_OCTETS} octets")
     try:
-        document = _parsed(text)
-    except _Refused as error:
-        raise _bad(field, str(error)) from error
+        document = _load_text(text)
+    except _UnsupportedYaml as error:
+        raise _invalid(field, str(error)) from error
     except yaml.YAMLError as error:
-        raise _bad(field, f"it is not YAML: {_where(error)}") from error
+        raise _invalid(field, f"it is not YAML: {_describe_yaml_error(error)}") from error
     except (ValueError, TypeError, RecursionError) as error:
-        raise _bad(field, "it is neither JSON nor plain YAML") from error
-    if (reason := next(_oddities(document), None)) is not None:
-        raise _bad(field, reason)
+        raise _invalid(field, "it is neither JSON nor plain YAML") from error
+    if (reason := next(_list_non_json(document), None)) is not None:
+        raise _invalid(field, reason)
     return document
 
 
-class _Refused(Exception):
+class _UnsupportedYaml(Exception):
     """Valid YAML that is not supported."""
 
 
-def _parsed(text: str) -> Any:
+def _load_text(text: str) -> Any:
     if text.lstrip().startswith("{"):
         try:
             return json.loads(text)
@@ -150,31 +152,31 @@ def _check_events(text: str) -> None:
     depth = documents = 0
     for event in yaml.parse(text, Loader=_BASE):
         if isinstance(event, yaml.AliasEvent):
-            raise _Refused("it refers to a part of itself (an alias), which is not taken")
+            raise _UnsupportedYaml("it refers to a part of itself (an alias), which is not taken")
         documents += isinstance(event, yaml.DocumentStartEvent)
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if documents > 1:
-            raise _Refused("it holds more than one document: one is taken")
+            raise _UnsupportedYaml("it holds more than one document: one is taken")
         if depth > _MOST_DEPTH:
-            raise _Refused("it is too deep")
+            raise _UnsupportedYaml("it is too deep")
 
 
-def _oddities(value: Any, depth: int = 0) -> Iterator[str]:
+def _list_non_json(value: Any, depth: int = 0) -> Iterator[str]:
     """Describe each part of the value that JSON does not have."""
     if depth > _MOST_DEPTH:
         yield "it is too deep"
     elif isinstance(value, dict):
-        yield from (f"a key has to be a text, and {_said(key)} is none" for key in value if not isinstance(key, str))
+        yield from (f"a key has to be a text, and {_quote(key)} is none" for key in value if not isinstance(key, str))
         for member in (*value, *value.values()):
-            yield from _oddities(member, depth + 1)
+            yield from _list_non_json(member, depth + 1)
     elif isinstance(value, list):
         for member in value:
-            yield from _oddities(member, depth + 1)
-    elif (reason := _oddity(value)) is not None:
+            yield from _list_non_json(member, depth + 1)
+    elif (reason := _describe_non_json(value)) is not None:
         yield reason
 
 
-def _oddity(value: Any) -> str | None:
+def _describe_non_json(value: Any) -> str | None:
     """Describe a scalar that JSON does not have; None for any other."""
     match value:
         case None | bool():
@@ -186,18 +188,18 @@ def _oddity(value: Any) -> str | None:
             return "it holds a number that is too large" if abs(value) >= _LARGEST else None
         case float():
             return None if math.isfinite(value) else "it holds a number that is none"
-    return f"it holds something that JSON does not know: {_said(value)}"
+    return f"it holds something that JSON does not know: {_quote(value)}"
 
 
-def _where(error: yaml.YAMLError) -> str:
+def _describe_yaml_error(error: yaml.YAMLError) -> str:
     mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
     message = str(problem or getattr(error, "reason", None) or "it cannot be read")
     return message if mark is None else f"{message} in line {mark.line + 1}"
 
 
-def _said(value: Any) -> str:
+def _quote(value: Any) -> str:
     return "missing" if value is None else f"'{str(value)[:80]}'"
 
 
-def _bad(field: str, reason: str) -> Invalid:
+def _invalid(field: str, reason: str) -> Invalid:
     return Invalid(f"Invalid input for field '{field}': {reason}.", field=field)

@@ -10,15 +10,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
-from jeroboam.api.bays.lookup import bay_named, bay_of, check_coe, check_open
-from jeroboam.api.bays.manifest_reader import MOST_OCTETS, manifest_of, name_of
+from jeroboam.api.bays.lookup import bay_of, bay_of_field, check_coe, check_open
+from jeroboam.api.bays.manifest_reader import MOST_OCTETS, name_of, read_manifest
 from jeroboam.api.bays.shapes import BayServiceShape, InBay, PodShape, RcShape
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
-from jeroboam.api.container_infra.lookup import only, project_scope
-from jeroboam.api.container_infra.pages import paged
+from jeroboam.api.container_infra.lookup import expect_one, project_scope
+from jeroboam.api.container_infra.pages import reply_page
 from jeroboam.api.container_infra.schema import refuse_unknown
-from jeroboam.api.fields import FieldCheck, optional, read, text
-from jeroboam.api.wire import apply, changes_of, iso, links, page_of
+from jeroboam.api.fields import FieldCheck, optional, read_fields, text
+from jeroboam.api.wire import apply_patch, changes_of, format_time, links, page_of
 from jeroboam.domain.bay_manifests import (
     CALLED,
     BayManifest,
@@ -59,36 +59,36 @@ class ManifestResource:
 
     kind: BayManifestKind
     collection: str
-    full: Callable[[BayManifest, Call], PodShape | BayServiceShape | RcShape]
+    detail_view: Callable[[BayManifest, Call], PodShape | BayServiceShape | RcShape]
     """Builds the full view of an object."""
 
     async def index(self, call: Call) -> Answer:
         """The objects, in short."""
-        page, manifests = await self._found(call)
-        body = {self.collection: [short(manifest, self.collection, call) for manifest in manifests]}
-        return paged(call, page, self.collection, manifests, body)
+        page, manifests = await self._list_page(call)
+        body = {self.collection: [summary_view(manifest, self.collection, call) for manifest in manifests]}
+        return reply_page(call, page, self.collection, manifests, body)
 
     async def detail(self, call: Call) -> Answer:
         """The objects in full, but without their manifests, which may hold private data."""
-        page, manifests = await self._found(call)
-        body = {self.collection: [self.full(manifest, call) | {"manifest": None} for manifest in manifests]}
-        return paged(call, page, f"{self.collection}/detail", manifests, body)
+        page, manifests = await self._list_page(call)
+        body = {self.collection: [self.detail_view(manifest, call) | {"manifest": None} for manifest in manifests]}
+        return reply_page(call, page, f"{self.collection}/detail", manifests, body)
 
-    async def _found(self, call: Call) -> tuple[Page, list[BayManifest]]:
+    async def _list_page(self, call: Call) -> tuple[Page, list[BayManifest]]:
         """The page that the query asks for, and its objects."""
         page = page_of(call)
         scope = project_scope(call, f"{self.kind}:get_all_all_projects")
         equals: dict[str, Any] = {"kind": self.kind} | ({} if scope is None else {"project_id": scope})
         async with call.parts.store.read() as tx:
-            equals |= await _inside(tx, call)
+            equals |= await _bay_condition(tx, call)
             manifests = await tx.orchestrated.select(page, **equals)
         return page, manifests
 
     async def show(self, call: Call) -> Answer:
         """One object."""
         async with call.parts.store.read() as tx:
-            manifest = await self._one(tx, call, "get_one_all_projects")
-        return reply(self.full(manifest, call))
+            manifest = await self._find(tx, call, "get_one_all_projects")
+        return reply(self.detail_view(manifest, call))
 
     async def create(self, call: Call) -> Answer:
         """Create an object from a manifest."""
@@ -96,17 +96,17 @@ class ManifestResource:
         refuse_unknown(body, FIELDS, CALLED[self.kind].lower())
         if body.get(REQUIRED) is None:
             raise Invalid(f"Mandatory field missing: {REQUIRED}.", field=REQUIRED)
-        wish = read(body, FIELDS)
+        wish = read_fields(body, FIELDS)
         async with call.parts.store.read() as tx:
-            bay = await self._bay(tx, call, wish["bay_uuid"])
-        spec = await self._spec(call, {name: wish.get(name) for name in _WISHES})
-        manifest = self._made(call, spec, bay, call.parts.clock.now())
+            bay = await self._find_bay(tx, call, wish["bay_uuid"])
+        spec = await self._read_spec(call, {name: wish.get(name) for name in _WISHES})
+        manifest = self._build_manifest(call, spec, bay, call.parts.clock.now())
         await call.parts.workloads.check(manifest)
         async with call.parts.store.write() as tx:
-            await self._check_name(tx, manifest, await self._bay(tx, call, bay.uuid))
+            await self._check_name(tx, manifest, await self._find_bay(tx, call, bay.uuid))
             await tx.orchestrated.insert(manifest)
             tx.hint("orchestrated", manifest.uuid)
-        answer = self.full(manifest, call)
+        answer = self.detail_view(manifest, call)
         return reply(answer, 201, ("Location", answer["links"][0]["href"]))
 
     async def update(self, call: Call) -> Answer:
@@ -117,27 +117,27 @@ class ManifestResource:
                 text = f"cannot change {CALLED[self.kind].lower()} property(ies) {step.root}."
                 raise Invalid(text, field=step.root)
         async with call.parts.store.read() as tx:
-            manifest = await self._one(tx, call, "update_all_projects")
+            manifest = await self._find(tx, call, "update_all_projects")
         if not steps:
-            return reply(self.full(manifest, call))
+            return reply(self.detail_view(manifest, call))
         # A field that is not set may be added as well as replaced, as clients do.
-        document = apply(dict.fromkeys(_WISHES), steps)
-        spec = await self._spec(call, {name: document.get(name) for name in _WISHES})
+        document = apply_patch(dict.fromkeys(_WISHES), steps)
+        spec = await self._read_spec(call, {name: document.get(name) for name in _WISHES})
         if name_of(spec.manifest) != manifest.name:
             reason = f"its metadata.name is {name_of(spec.manifest)}, and has to stay {manifest.name}"
             raise Invalid(f"Invalid input for field 'manifest': {reason}.", field="manifest")
-        await call.parts.workloads.check(self._changed(call, manifest, spec, call.parts.clock.now()))
+        await call.parts.workloads.check(self._apply_change(call, manifest, spec, call.parts.clock.now()))
         async with call.parts.store.write() as tx:
-            manifest = await self._one(tx, call, "update_all_projects")
-            manifest = self._changed(call, manifest, spec, tx.now)
+            manifest = await self._find(tx, call, "update_all_projects")
+            manifest = self._apply_change(call, manifest, spec, tx.now)
             await tx.orchestrated.update(manifest)
             tx.hint("orchestrated", manifest.uuid)
-        return reply(self.full(manifest, call))
+        return reply(self.detail_view(manifest, call))
 
     async def delete(self, call: Call) -> Answer:
         """Delete an object."""
         async with call.parts.store.write() as tx:
-            manifest = await self._one(tx, call, "delete_all_projects")
+            manifest = await self._find(tx, call, "delete_all_projects")
             deadline = tx.now + dt.timedelta(seconds=call.parts.options.op_seconds)
             updated_manifest = ask_end(manifest, now=tx.now, deadline=deadline)
             if updated_manifest is not manifest:
@@ -147,23 +147,23 @@ class ManifestResource:
 
     # ------------------------------------------------------------------------------------------------- its parts
 
-    async def _one(self, tx: Transaction, call: Call, verb: str) -> BayManifest:
+    async def _find(self, tx: Transaction, call: Call, verb: str) -> BayManifest:
         """The object that the path names, inside the bay that the query names."""
         ident, scope = call.path[self.kind], project_scope(call, f"{self.kind}:{verb}")
         owner: dict[str, Any] = {} if scope is None else {"project_id": scope}
-        owner |= await _inside(tx, call)
+        owner |= await _bay_condition(tx, call)
         matches = await tx.orchestrated.find(ident, kind=self.kind, **owner)
-        manifest = only(matches, ident, CALLED[self.kind], self.collection)
-        call.subject.is_(manifest.uuid, manifest.name)
+        manifest = expect_one(matches, ident, CALLED[self.kind], self.collection)
+        call.subject.set_object(manifest.uuid, manifest.name)
         return manifest
 
-    async def _bay(self, tx: Transaction, call: Call, ident: str) -> Cluster:
-        bay = await bay_named(tx, call, REQUIRED, ident)
+    async def _find_bay(self, tx: Transaction, call: Call, ident: str) -> Cluster:
+        bay = await bay_of_field(tx, call, REQUIRED, ident)
         check_coe(bay, "kubernetes")
         check_open(bay, CALLED[self.kind])
         return bay
 
-    async def _spec(self, call: Call, wish: dict[str, Any]) -> BayManifestSpec:
+    async def _read_spec(self, call: Call, wish: dict[str, Any]) -> BayManifestSpec:
         """The spec of the wish. The manifest is fetched if the wish has a URL."""
         sources = [name for name, value in wish.items() if value is not None]
         if not sources:
@@ -179,16 +179,16 @@ class ManifestResource:
             except UnicodeDecodeError as error:
                 raise Invalid(f"Invalid input for field '{field}': what is there is no text.", field=field) from error
             return BayManifestSpec(
-                manifest=manifest_of(self.kind, manifest_text, field), text=manifest_text, url=source
+                manifest=read_manifest(self.kind, manifest_text, field), text=manifest_text, url=source
             )
-        return BayManifestSpec(manifest=manifest_of(self.kind, source, field), text=source)
+        return BayManifestSpec(manifest=read_manifest(self.kind, source, field), text=source)
 
     async def _check_name(self, tx: Transaction, manifest: BayManifest, bay: Cluster) -> None:
         for other in await tx.orchestrated.select(kind=self.kind, cluster_id=bay.uuid, name=manifest.name):
             suffix = ", and is being deleted" if other.deleting else ""
             raise Conflict(f"A {CALLED[self.kind]} called {manifest.name} exists in bay {bay.uuid} already{suffix}.")
 
-    def _made(self, call: Call, spec: BayManifestSpec, bay: Cluster, now: dt.datetime) -> BayManifest:
+    def _build_manifest(self, call: Call, spec: BayManifestSpec, bay: Cluster, now: dt.datetime) -> BayManifest:
         # The object waits until its bay is created.
         begin = bay.deadline_at if in_progress(bay) and bay.deadline_at is not None else now
         manifest = BayManifest(
@@ -204,17 +204,17 @@ class ManifestResource:
         )
         return project_orchestrated(manifest)
 
-    def _changed(self, call: Call, manifest: BayManifest, spec: BayManifestSpec, now: dt.datetime) -> BayManifest:
+    def _apply_change(self, call: Call, manifest: BayManifest, spec: BayManifestSpec, now: dt.datetime) -> BayManifest:
         return ask_change(manifest, spec, now=now, deadline=now + dt.timedelta(seconds=call.parts.options.op_seconds))
 
 
-async def _inside(tx: Transaction, call: Call) -> dict[str, Any]:
+async def _bay_condition(tx: Transaction, call: Call) -> dict[str, Any]:
     """The condition for the bay that the query names; empty if it names none."""
     ident = call.query.get("bay_ident")
     return {} if ident is None else {"cluster_id": (await bay_of(tx, call, ident)).uuid}
 
 
-def short(manifest: BayManifest, collection: str, call: Call) -> InBay:
+def summary_view(manifest: BayManifest, collection: str, call: Call) -> InBay:
     """The object as lists show it."""
     return {
         "uuid": manifest.uuid,
@@ -225,34 +225,34 @@ def short(manifest: BayManifest, collection: str, call: Call) -> InBay:
     }
 
 
-def _common(manifest: BayManifest) -> _Common:
+def _common_view(manifest: BayManifest) -> _Common:
     return {
         "status_reason": manifest.status_reason,
         "labels": shown(manifest).labels,
         "manifest": manifest.spec.text,
         "manifest_url": manifest.spec.url,
-        "created_at": iso(manifest.created_at),
-        "updated_at": iso(manifest.updated_at),
+        "created_at": format_time(manifest.created_at),
+        "updated_at": format_time(manifest.updated_at),
     }
 
 
-def _pod(manifest: BayManifest, call: Call) -> PodShape:
+def _pod_view(manifest: BayManifest, call: Call) -> PodShape:
     facts = shown(manifest)
     return {
-        **short(manifest, "pods", call),
-        **_common(manifest),
+        **summary_view(manifest, "pods", call),
+        **_common_view(manifest),
         "images": list(facts.images),
         "host": facts.host,
         "desc": None,
     }
 
 
-def _service(manifest: BayManifest, call: Call) -> BayServiceShape:
+def _service_view(manifest: BayManifest, call: Call) -> BayServiceShape:
     facts = shown(manifest)
     numbers = [port["port"] for port in facts.ports if isinstance(port.get("port"), int)]
     return {
-        **short(manifest, "services", call),
-        **_common(manifest),
+        **summary_view(manifest, "services", call),
+        **_common_view(manifest),
         "selector": facts.selector,
         "ip": facts.ip,
         "ports": list(facts.ports),
@@ -260,17 +260,17 @@ def _service(manifest: BayManifest, call: Call) -> BayServiceShape:
     }
 
 
-def _rc(manifest: BayManifest, call: Call) -> RcShape:
+def _rc_view(manifest: BayManifest, call: Call) -> RcShape:
     facts = shown(manifest)
     return {
-        **short(manifest, "rcs", call),
-        **_common(manifest),
+        **summary_view(manifest, "rcs", call),
+        **_common_view(manifest),
         "images": list(facts.images),
         "selector": facts.selector,
         "replicas": facts.replicas,
     }
 
 
-PODS = ManifestResource(kind=BayManifestKind.POD, collection="pods", full=_pod)
-SERVICES = ManifestResource(kind=BayManifestKind.SERVICE, collection="services", full=_service)
-RCS = ManifestResource(kind=BayManifestKind.RC, collection="rcs", full=_rc)
+PODS = ManifestResource(kind=BayManifestKind.POD, collection="pods", detail_view=_pod_view)
+SERVICES = ManifestResource(kind=BayManifestKind.SERVICE, collection="services", detail_view=_service_view)
+RCS = ManifestResource(kind=BayManifestKind.RC, collection="rcs", detail_view=_rc_view)

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from jeroboam.api.bays.shapes import NodeRecordList, NodeRecordShape
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
-from jeroboam.api.container_infra.pages import paged
+from jeroboam.api.container_infra.pages import reply_page
 from jeroboam.api.container_infra.schema import refuse_unknown
 from jeroboam.api.container_infra.templates import IDENT
-from jeroboam.api.fields import FieldCheck, optional, read, text
-from jeroboam.api.wire import apply, changes_of, iso, links, page_of
+from jeroboam.api.fields import FieldCheck, optional, read_fields, text
+from jeroboam.api.wire import apply_patch, changes_of, format_time, links, page_of
 from jeroboam.domain.errors import Invalid, NotFound
 from jeroboam.domain.noderecords import NodeRecord
 from jeroboam.kit.ids import is_uuid
@@ -25,8 +25,8 @@ def _view(node: NodeRecord, call: Call) -> NodeRecordShape:
         "image_id": node.image_id,
         "ironic_node_id": node.ironic_node_id,
         "links": links(call.base, "nodes", node.uuid),
-        "created_at": iso(node.created_at),
-        "updated_at": iso(node.updated_at),
+        "created_at": format_time(node.created_at),
+        "updated_at": format_time(node.updated_at),
     }
 
 
@@ -45,13 +45,13 @@ async def _list(call: Call, path: str) -> Answer:
     async with call.parts.store.read() as tx:
         nodes = await tx.node_records.select(page, project_id=call.caller.project_id)
     body: NodeRecordList = {"nodes": [_view(node, call) for node in nodes]}
-    return paged(call, page, path, nodes, body)
+    return reply_page(call, page, path, nodes, body)
 
 
 async def show(call: Call) -> Answer:
     """GET /nodes/{uuid}: a machine"""
     async with call.parts.store.read() as tx:
-        node = await _one(tx, call)
+        node = await _find_node(tx, call)
     return reply(_view(node, call))
 
 
@@ -59,7 +59,7 @@ async def create(call: Call) -> Answer:
     """POST /nodes: a machine that is written down"""
     body = call.fields()
     refuse_unknown(body, FIELDS, "node", read_only=_READ_ONLY)
-    wish = read(body, FIELDS)
+    wish = read_fields(body, FIELDS)
     async with call.parts.store.write() as tx:
         node = NodeRecord(
             uuid=call.parts.ids.uuid(),
@@ -80,9 +80,9 @@ async def update(call: Call) -> Answer:
         if step.root in _READ_ONLY:
             raise Invalid(f"'/{step.root}' is an internal attribute and can not be updated", field=step.root)
     async with call.parts.store.write() as tx:
-        node = await _one(tx, call)
-        document = apply({name: getattr(node, name) for name in FIELDS}, steps)
-        node = replace(node, **read({name: document.get(name) for name in FIELDS}, FIELDS), updated_at=tx.now)
+        node = await _find_node(tx, call)
+        document = apply_patch({name: getattr(node, name) for name in FIELDS}, steps)
+        node = replace(node, **read_fields({name: document.get(name) for name in FIELDS}, FIELDS), updated_at=tx.now)
         await tx.node_records.update(node)
     return reply(_view(node, call))
 
@@ -90,12 +90,12 @@ async def update(call: Call) -> Answer:
 async def delete(call: Call) -> Answer:
     """DELETE /nodes/{uuid}: a machine that is forgotten"""
     async with call.parts.store.write() as tx:
-        node = await _one(tx, call)
+        node = await _find_node(tx, call)
         await tx.node_records.remove(uuid=node.uuid)
     return NO_CONTENT
 
 
-async def _one(tx: Transaction, call: Call) -> NodeRecord:
+async def _find_node(tx: Transaction, call: Call) -> NodeRecord:
     """The node with that uuid; a node has no name."""
     ident = call.path["node"]
     node = None

@@ -8,7 +8,7 @@ from typing import Any
 from jeroboam.api.bays import baymodels, bays, container_actions, containers, manifests, nodes, shapes
 from jeroboam.api.call import Answer, Call, Failure, Handler, Route
 from jeroboam.api.fields import FieldCheck, body_of, text
-from jeroboam.api.wire import paging, patch_of
+from jeroboam.api.wire import list_arguments, patch_of
 from jeroboam.domain.bay_containers import BayContainer
 from jeroboam.domain.bay_manifests import CALLED, BayManifest
 from jeroboam.domain.clusters import Cluster, Template
@@ -22,7 +22,7 @@ _KNOWN_RESOURCES = frozenset({*LINKED, "nodes", "certificates", "mservices"})
 _BAY_FILTER: dict[str, FieldCheck] = {"bay_ident": text()}
 _STORED = "answered once the wish is stored, not once it is done"
 
-_BAY, _BAYS = "/bays/{bay}", paging([*sort_keys(Cluster), *bays.RENAMED_FIELDS])
+_BAY, _BAYS = "/bays/{bay}", list_arguments([*sort_keys(Cluster), *bays.RENAMED_FIELDS])
 _BAY_ROUTES = (
     Route(method="GET", path="/bays", handler=bays.index, rule="bay:get_all", query=_BAYS, answer=shapes.BayList),
     Route(
@@ -57,7 +57,7 @@ _BAY_ROUTES = (
     Route(method="DELETE", path=_BAY, handler=bays.delete, rule="bay:delete", status=204, differs=_STORED),
 )
 
-_MODEL, _MODELS = "/baymodels/{baymodel}", paging(sort_keys(Template))
+_MODEL, _MODELS = "/baymodels/{baymodel}", list_arguments(sort_keys(Template))
 _BAYMODEL_ROUTES = (
     Route(
         method="GET",
@@ -97,7 +97,7 @@ _BAYMODEL_ROUTES = (
     Route(method="DELETE", path=_MODEL, handler=baymodels.delete, rule="baymodel:delete", status=204),
 )
 
-_NODE, _NODES = "/nodes/{node}", paging(sort_keys(NodeRecord))
+_NODE, _NODES = "/nodes/{node}", list_arguments(sort_keys(NodeRecord))
 _NODE_ROUTES = (
     Route(
         method="GET",
@@ -136,7 +136,7 @@ _NODE_ROUTES = (
     Route(method="DELETE", path=_NODE, handler=nodes.delete, rule="node:delete", status=204),
 )
 
-_CONTAINER, _CONTAINERS = "/containers/{container}", paging(sort_keys(BayContainer)) | _BAY_FILTER
+_CONTAINER, _CONTAINERS = "/containers/{container}", list_arguments(sort_keys(BayContainer)) | _BAY_FILTER
 _CONTAINER_ROUTES = (
     Route(
         method="GET",
@@ -191,13 +191,13 @@ _CONTAINER_ROUTES = (
 )
 
 
-def _asked() -> list[Route]:
+def _build_action_routes() -> list[Route]:
     """The routes of actions on a container. Kilo puts the action before the name, Liberty and later behind it."""
     wishes = [
         Route(
             method="PUT",
             path=act.value,
-            handler=container_actions.asking(act),
+            handler=container_actions.build_handler(act),
             rule=f"container:{act}",
             answer=shapes.BayContainerShape,
             differs=f"{_STORED}; what the state forbids is a 409",
@@ -222,17 +222,21 @@ def _asked() -> list[Route]:
     ]
 
 
-def _orchestrated(resource: manifests.ManifestResource, answers: tuple[object, object, object]) -> tuple[Route, ...]:
+def _build_manifest_routes(
+    resource: manifests.ManifestResource, answers: tuple[object, object, object]
+) -> tuple[Route, ...]:
     """The routes of pods, services or replication controllers. `answers`: the types in short, in a list, and alone."""
     collection, kind, kind_name = resource.collection, resource.kind, CALLED[resource.kind]
     lists, single = f"/{collection}", f"/{collection}/{{{kind}}}"
-    page = paging(sort_keys(BayManifest)) | _BAY_FILTER
+    page = list_arguments(sort_keys(BayManifest)) | _BAY_FILTER
     in_short, in_full, alone = answers
     body_schema = body_of(manifests.FIELDS, manifests.REQUIRED)
     refusal_note = f"{_STORED}; what the bay would refuse is a 400"
 
     def route(method: str, path: str, verb: str, handler: Handler, summary: str, **options: Any) -> Route:
-        return Route(method=method, path=path, rule=f"{kind}:{verb}", handler=_told(handler, summary), **options)
+        return Route(
+            method=method, path=path, rule=f"{kind}:{verb}", handler=_with_summary(handler, summary), **options
+        )
 
     return (
         route("GET", lists, "get_all", resource.index, f"{kind_name}s, in short", query=page, answer=in_short),
@@ -266,7 +270,7 @@ def _orchestrated(resource: manifests.ManifestResource, answers: tuple[object, o
     )
 
 
-def _told(handler: Handler, summary: str) -> Handler:
+def _with_summary(handler: Handler, summary: str) -> Handler:
     """The same handler, with a summary for the documentation."""
 
     async def ask(call: Call) -> Answer:
@@ -276,7 +280,7 @@ def _told(handler: Handler, summary: str) -> Handler:
     return ask
 
 
-def _both(routes: tuple[Route, ...], today: str) -> list[Route]:
+def _with_cluster_rules(routes: tuple[Route, ...], today: str) -> list[Route]:
     """The routes of a view of today's objects, which also check the rule of those objects."""
 
     def enforce_first(rule: str, handler: Handler) -> Handler:
@@ -292,18 +296,20 @@ def _both(routes: tuple[Route, ...], today: str) -> list[Route]:
 
 
 ROUTES = (
-    *_both(_BAY_ROUTES, "cluster"),
-    *_both(_BAYMODEL_ROUTES, "clustertemplate"),
+    *_with_cluster_rules(_BAY_ROUTES, "cluster"),
+    *_with_cluster_rules(_BAYMODEL_ROUTES, "clustertemplate"),
     *_NODE_ROUTES,
     *_CONTAINER_ROUTES,
-    *_asked(),
-    *_orchestrated(manifests.PODS, (shapes.PodList, shapes.PodDetailList, shapes.PodShape)),
-    *_orchestrated(manifests.SERVICES, (shapes.BayServiceList, shapes.BayServiceDetailList, shapes.BayServiceShape)),
-    *_orchestrated(manifests.RCS, (shapes.RcList, shapes.RcDetailList, shapes.RcShape)),
+    *_build_action_routes(),
+    *_build_manifest_routes(manifests.PODS, (shapes.PodList, shapes.PodDetailList, shapes.PodShape)),
+    *_build_manifest_routes(
+        manifests.SERVICES, (shapes.BayServiceList, shapes.BayServiceDetailList, shapes.BayServiceShape)
+    ),
+    *_build_manifest_routes(manifests.RCS, (shapes.RcList, shapes.RcDetailList, shapes.RcShape)),
 )
 
 
-def told(failure: Failure) -> dict[str, str]:
+def bay_error_fields(failure: Failure) -> dict[str, str]:
     """The additional members of an error body for clients of 2015; empty if they do not know the route.
 
     Their clients look for JSON within JSON, and print its `faultstring`.

@@ -26,7 +26,7 @@ def _handler(summary: str, sentence: str) -> Handler:
     return handler
 
 
-def _absent(
+def _absent_route(
     method: str, path: str, summary: str, sentence: str, *, arguments: str = "", since: int = 1, until: int = NEWEST
 ) -> Route:
     query: Mapping[str, FieldCheck] = dict.fromkeys(arguments.split(), no_effect)
@@ -61,26 +61,26 @@ _REGISTRY = "Registries with credentials are not available yet: hosts pull from 
 _DRIVER = "Networks of Neutron are not available yet: there is no Neutron."
 
 ROUTES = (
-    _absent(
+    _absent_route(
         "POST",
         f"{_ONE}/rebuild",
         "the container made anew",
         "Containers cannot be rebuilt yet: delete the container and create it anew.",
         arguments="image image_driver all_projects",
     ),
-    _absent("GET", f"{_ONE}/attach", "the container's terminal", _TERMINALS, arguments="all_projects"),
-    _absent("POST", f"{_ONE}/resize", "another size of the terminal", _TERMINALS, arguments="h w all_projects"),
-    _absent(
+    _absent_route("GET", f"{_ONE}/attach", "the container's terminal", _TERMINALS, arguments="all_projects"),
+    _absent_route("POST", f"{_ONE}/resize", "another size of the terminal", _TERMINALS, arguments="h w all_projects"),
+    _absent_route(
         "POST",
         f"{_ONE}/execute_resize",
         "another size of a command's terminal",
         _TERMINALS,
         arguments="exec_id h w all_projects",
     ),
-    _absent("GET", f"{_ONE}/get_archive", "files of the container", _ARCHIVES, arguments="path all_projects"),
-    _absent("POST", f"{_ONE}/put_archive", "files for the container", _ARCHIVES, arguments="path all_projects"),
-    _absent("POST", f"{_ONE}/commit", "an image of it", _IMAGES_MADE, arguments="repository tag all_projects"),
-    _absent(
+    _absent_route("GET", f"{_ONE}/get_archive", "files of the container", _ARCHIVES, arguments="path all_projects"),
+    _absent_route("POST", f"{_ONE}/put_archive", "files for the container", _ARCHIVES, arguments="path all_projects"),
+    _absent_route("POST", f"{_ONE}/commit", "an image of it", _IMAGES_MADE, arguments="repository tag all_projects"),
+    _absent_route(
         "POST",
         f"{_ONE}/resize_container",
         "other limits of the container",
@@ -88,10 +88,10 @@ ROUTES = (
         arguments="cpu memory all_projects",
         since=19,
     ),
-    _absent(
+    _absent_route(
         "POST", f"{_ONE}/add_security_group", "a security group more", _GROUPS, arguments="name all_projects", until=14
     ),
-    _absent(
+    _absent_route(
         "POST",
         f"{_ONE}/remove_security_group",
         "a security group less",
@@ -99,7 +99,7 @@ ROUTES = (
         arguments="name all_projects",
         until=14,
     ),
-    _absent(
+    _absent_route(
         "POST",
         f"{_ONE}/network_attach",
         "a network more",
@@ -107,35 +107,37 @@ ROUTES = (
         arguments="network port fixed_ip all_projects",
         since=8,
     ),
-    _absent(
+    _absent_route(
         "POST", f"{_ONE}/network_detach", "a network less", _NETWORKS, arguments="network port all_projects", since=6
     ),
-    _absent("GET", f"{_ONE}/network_list", "its networks", _NETWORKS, arguments="all_projects", since=13),
-    _absent("GET", f"{_ONE}/container_actions", "what was done to it", _ACTIONS, arguments="all_projects"),
-    _absent("GET", f"{_ONE}/container_actions/{{request}}", "one of these", _ACTIONS, arguments="all_projects"),
-    _absent("GET", "/capsules", "the capsules", _CAPSULES, arguments=_PAGING),
-    _absent("POST", "/capsules", "a new capsule", _CAPSULES),
-    _absent("GET", "/capsules/{capsule}", "a capsule", _CAPSULES, arguments="all_projects"),
-    _absent("DELETE", "/capsules/{capsule}", "the capsule's end", _CAPSULES, arguments="all_projects"),
-    _absent("GET", "/images", "the images of hosts", _IMAGES, arguments=_PAGING),
-    _absent("POST", "/images", "a pull on a host", _IMAGES, arguments="repo host image_id tag size image_pull_policy"),
-    _absent("GET", "/images/{image}", "an image", _IMAGES),
-    _absent("DELETE", "/images/{image}", "the image's end", _IMAGES),
-    _absent(
+    _absent_route("GET", f"{_ONE}/network_list", "its networks", _NETWORKS, arguments="all_projects", since=13),
+    _absent_route("GET", f"{_ONE}/container_actions", "what was done to it", _ACTIONS, arguments="all_projects"),
+    _absent_route("GET", f"{_ONE}/container_actions/{{request}}", "one of these", _ACTIONS, arguments="all_projects"),
+    _absent_route("GET", "/capsules", "the capsules", _CAPSULES, arguments=_PAGING),
+    _absent_route("POST", "/capsules", "a new capsule", _CAPSULES),
+    _absent_route("GET", "/capsules/{capsule}", "a capsule", _CAPSULES, arguments="all_projects"),
+    _absent_route("DELETE", "/capsules/{capsule}", "the capsule's end", _CAPSULES, arguments="all_projects"),
+    _absent_route("GET", "/images", "the images of hosts", _IMAGES, arguments=_PAGING),
+    _absent_route(
+        "POST", "/images", "a pull on a host", _IMAGES, arguments="repo host image_id tag size image_pull_policy"
+    ),
+    _absent_route("GET", "/images/{image}", "an image", _IMAGES),
+    _absent_route("DELETE", "/images/{image}", "the image's end", _IMAGES),
+    _absent_route(
         "GET",
         "/images/{image}/search",
         "images of that name",
         "Searching for images is not available yet.",
         arguments="image_driver exact_match",
     ),
-    _absent("POST", "/networks", "a network for containers", _DRIVER, arguments="name neutron_net_id"),
-    _absent("DELETE", "/networks/{network}", "the network's end", _DRIVER, since=27),
-    _absent("GET", "/registries", "the registries", _REGISTRY, arguments=_REGISTRIES),
-    _absent("POST", "/registries", "a new registry", _REGISTRY),
-    _absent("GET", "/registries/{registry}", "a registry", _REGISTRY, arguments="all_projects"),
-    _absent("PATCH", "/registries/{registry}", "a changed registry", _REGISTRY, arguments="all_projects"),
-    _absent("DELETE", "/registries/{registry}", "the registry's end", _REGISTRY, arguments="all_projects"),
-    _absent(
+    _absent_route("POST", "/networks", "a network for containers", _DRIVER, arguments="name neutron_net_id"),
+    _absent_route("DELETE", "/networks/{network}", "the network's end", _DRIVER, since=27),
+    _absent_route("GET", "/registries", "the registries", _REGISTRY, arguments=_REGISTRIES),
+    _absent_route("POST", "/registries", "a new registry", _REGISTRY),
+    _absent_route("GET", "/registries/{registry}", "a registry", _REGISTRY, arguments="all_projects"),
+    _absent_route("PATCH", "/registries/{registry}", "a changed registry", _REGISTRY, arguments="all_projects"),
+    _absent_route("DELETE", "/registries/{registry}", "the registry's end", _REGISTRY, arguments="all_projects"),
+    _absent_route(
         "DELETE",
         "/services",
         "a service forgotten",

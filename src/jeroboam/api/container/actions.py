@@ -13,10 +13,10 @@ from typing import Any
 from jeroboam.api.call import Answer, Call, Handler, reply
 from jeroboam.api.container.field_checks import split_command
 from jeroboam.api.container.fields import refuse_unknown
-from jeroboam.api.container.lookup import ask, container_to_change
+from jeroboam.api.container.lookup import container_to_change, record_op
 from jeroboam.api.container.refusals import ContainerNotPlaced
 from jeroboam.api.container.shapes import Executed, Sample
-from jeroboam.api.fields import FieldCheck, InvalidField, flag, read, text, whole
+from jeroboam.api.fields import FieldCheck, InvalidField, flag, integer, read_fields, text
 from jeroboam.domain.containers import Container, OpKind
 from jeroboam.domain.errors import Invalid, NotFound, NotImplementedHere
 
@@ -27,7 +27,7 @@ _BY_NUMBER = {number: name for name, number in reversed(_SIGNALS.items())}
 _SINCE = re.compile(r"(\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(?:[,.](\d{1,6}))?", re.ASCII)
 
 
-def arguments(call: Call, table: Mapping[str, FieldCheck]) -> dict[str, Any]:
+def read_arguments(call: Call, table: Mapping[str, FieldCheck]) -> dict[str, Any]:
     """The action's checked arguments, from the query and the body together."""
     body: dict[str, Any] = {}
     if call.body.strip():
@@ -37,10 +37,10 @@ def arguments(call: Call, table: Mapping[str, FieldCheck]) -> dict[str, Any]:
         body = content or {}
     body = {**{name: value for name, value in call.query.items() if name != "all_projects"}, **body}
     refuse_unknown(body, table)
-    return read(body, table)
+    return read_fields(body, table)
 
 
-def _said_none(check: FieldCheck) -> FieldCheck:
+def _or_word_none(check: FieldCheck) -> FieldCheck:
     """The same check; null, an empty string and the word None, which clients in Python send, are no value."""
 
     def run(name: str, value: Any) -> Any:
@@ -50,14 +50,14 @@ def _said_none(check: FieldCheck) -> FieldCheck:
     return FieldCheck(run, {"anyOf": [check.schema, {"enum": [None, "None", ""]}]})
 
 
-ENDING = {"timeout": _said_none(whole(low=0, high=LONGEST_STOP))}
+STOP = {"timeout": _or_word_none(integer(low=0, high=LONGEST_STOP))}
 
 
-def wish(kind: OpKind) -> Handler:
+def build_handler(kind: OpKind) -> Handler:
     """The handler of an action without arguments."""
 
     async def handler(call: Call) -> Answer:
-        arguments(call, {})
+        read_arguments(call, {})
         return await _record(call, kind)
 
     handler.__doc__ = _summary(kind)
@@ -71,15 +71,15 @@ def _summary(kind: OpKind) -> str:
 async def _record(call: Call, kind: OpKind, **params: Any) -> Answer:
     async with call.parts.store.write() as tx:
         container = await container_to_change(tx, call, kind.value)
-        await ask(tx, call, container, kind, **params)
+        await record_op(tx, call, container, kind, **params)
     return reply(None, 202)
 
 
-def ending(kind: OpKind) -> Handler:
+def build_stop_handler(kind: OpKind) -> Handler:
     """The handler of stop and reboot, which give the process time to end."""
 
     async def handler(call: Call) -> Answer:
-        values = arguments(call, ENDING)
+        values = read_arguments(call, STOP)
         timeout = values.get("timeout")
         return await _record(call, kind, timeout=STOP_SECONDS if timeout is None else timeout)
 
@@ -87,7 +87,7 @@ def ending(kind: OpKind) -> Handler:
     return handler
 
 
-def _signal(name: str, value: Any) -> str:
+def _read_signal(name: str, value: Any) -> str:
     """The signal's name with SIG, from its name in any spelling or from its number."""
     word = str(value).strip().upper() if isinstance(value, str | int) and not isinstance(value, bool) else ""
     if word.isascii() and word.isdigit() and len(word) <= len("64"):
@@ -100,16 +100,16 @@ def _signal(name: str, value: Any) -> str:
     return full
 
 
-KILL = {"signal": _said_none(FieldCheck(_signal, {"type": ["string", "integer"]}))}
+KILL = {"signal": _or_word_none(FieldCheck(_read_signal, {"type": ["string", "integer"]}))}
 
 
 async def kill(call: Call) -> Answer:
     """POST /containers/{}/kill: a signal to the container's process"""
-    values = arguments(call, KILL)
+    values = read_arguments(call, KILL)
     return await _record(call, OpKind.KILL, signal=values.get("signal") or "SIGKILL")
 
 
-async def _placed(call: Call, action: str) -> tuple[Container, str]:
+async def _find_placed(call: Call, action: str) -> tuple[Container, str]:
     """The container and its host. Raises `Conflict` if its state forbids the action or it has no host."""
     async with call.parts.store.read() as tx:
         container = await container_to_change(tx, call, action)
@@ -118,18 +118,18 @@ async def _placed(call: Call, action: str) -> tuple[Container, str]:
     return container, container.host_id
 
 
-def _or(value: bool | None, *, default: bool) -> bool:
+def _value_or(value: bool | None, *, default: bool) -> bool:
     return default if value is None else value
 
 
-_LINES = whole(low=0)
+_LINES = integer(low=0)
 
 
-def _tail(name: str, value: Any) -> int | None:
+def _read_tail(name: str, value: Any) -> int | None:
     return None if value == "all" else int(_LINES(name, value))
 
 
-def _since(name: str, value: Any) -> float:
+def _read_since(name: str, value: Any) -> float:
     """A Unix time, or a date and a time in UTC."""
     raw = str(value)
     if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", raw, re.ASCII):
@@ -145,17 +145,17 @@ def _since(name: str, value: Any) -> float:
 
 
 LOGS = {
-    "stdout": _said_none(flag),
-    "stderr": _said_none(flag),
-    "timestamps": _said_none(flag),
-    "tail": _said_none(FieldCheck(_tail, {"anyOf": [*_LINES.schema["anyOf"], {"enum": ["all"]}]})),
-    "since": _said_none(FieldCheck(_since, {"type": ["string", "number"]})),
+    "stdout": _or_word_none(flag),
+    "stderr": _or_word_none(flag),
+    "timestamps": _or_word_none(flag),
+    "tail": _or_word_none(FieldCheck(_read_tail, {"anyOf": [*_LINES.schema["anyOf"], {"enum": ["all"]}]})),
+    "since": _or_word_none(FieldCheck(_read_since, {"type": ["string", "number"]})),
 }
 
 
 async def logs(call: Call) -> Answer:
     """GET /containers/{}/logs: what the container has written"""
-    values = arguments(call, LOGS)
+    values = read_arguments(call, LOGS)
     async with call.parts.store.read() as tx:
         container = await container_to_change(tx, call, "logs")
     if container.host_id is None:
@@ -165,9 +165,9 @@ async def logs(call: Call) -> Answer:
         answer = await call.parts.gateway.logs(
             container.host_id,
             container.uuid,
-            stdout=_or(values.get("stdout"), default=True),
-            stderr=_or(values.get("stderr"), default=True),
-            timestamps=_or(values.get("timestamps"), default=False),
+            stdout=_value_or(values.get("stdout"), default=True),
+            stderr=_value_or(values.get("stderr"), default=True),
+            timestamps=_value_or(values.get("timestamps"), default=False),
             tail=values.get("tail"),
             since=values.get("since"),
         )
@@ -185,7 +185,7 @@ EXECUTE = {"command": text(high=65536), "run": flag, "interactive": flag}
 
 async def execute(call: Call) -> Answer:
     """POST /containers/{}/execute: a command in the container, to its end"""
-    values = arguments(call, EXECUTE)
+    values = read_arguments(call, EXECUTE)
     if "command" not in values:
         raise InvalidField("command", None, "it is required.")
     if not values.get("run", True) or values.get("interactive", False):
@@ -193,7 +193,7 @@ async def execute(call: Call) -> Answer:
     words = split_command("command", values["command"])
     if not words:
         raise InvalidField("command", values["command"], "it holds no word.")
-    container, host_id = await _placed(call, "execute")
+    container, host_id = await _find_placed(call, "execute")
     result = await call.parts.gateway.execute(host_id, container.uuid, words)
     body: Executed = {
         "output": result.output,
@@ -206,19 +206,19 @@ async def execute(call: Call) -> Answer:
 
 # The characters of ps options: ps runs on the host.
 _PS_ARGS = text(high=1024, pattern=r"\A[A-Za-z0-9 ,=:+%_.-]+\Z", rule="it has to be options of ps.")
-TOP = {"ps_args": _said_none(_PS_ARGS)}
+TOP = {"ps_args": _or_word_none(_PS_ARGS)}
 
 
 async def top(call: Call) -> Answer:
     """GET /containers/{}/top: the container's processes"""
-    values = arguments(call, TOP)
-    container, host_id = await _placed(call, "top")
+    values = read_arguments(call, TOP)
+    container, host_id = await _find_placed(call, "top")
     return reply(await call.parts.gateway.top(host_id, container.uuid, values.get("ps_args")))
 
 
 async def stats(call: Call) -> Answer:
     """GET /containers/{}/stats: what the container uses"""
-    container, host_id = await _placed(call, "stats")
+    container, host_id = await _find_placed(call, "stats")
     sample = await call.parts.gateway.stats(host_id, container.uuid)
     use, limit = float(sample["memory_mib"]), float(sample["memory_limit_mib"])
     body: Sample = {

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
-from jeroboam.api.container.actions import arguments
+from jeroboam.api.container.actions import read_arguments
 from jeroboam.api.container.field_checks import NAME
 from jeroboam.api.container.fields import (
     CONTAINERS,
@@ -22,11 +22,11 @@ from jeroboam.api.container.fields import (
     update_table,
     view,
 )
-from jeroboam.api.container.fitting import asks_for_something, check_hosts, check_limits
-from jeroboam.api.container.lookup import ask, container_of, container_to_change, flag_of
+from jeroboam.api.container.fitting import check_hosts, check_limits, has_requirements
+from jeroboam.api.container.lookup import container_of, container_to_change, flag_of, record_op
 from jeroboam.api.container.quotas import check_quota
 from jeroboam.api.container.refusals import NeedsNewerVersion, RegistryNotFound, RequestedHostNotFound
-from jeroboam.api.fields import InvalidField, read
+from jeroboam.api.fields import InvalidField, read_fields
 from jeroboam.api.wire import next_page, page_of
 from jeroboam.domain.containers import Container, ContainerSpec, OpKind
 from jeroboam.domain.errors import Conflict
@@ -43,7 +43,7 @@ async def index(call: Call) -> Answer:
     sees_all = flag_of(call, "all_projects")
     if sees_all:
         call.enforce("container:get_all_all_projects")
-    equals = _filters(call)
+    equals = _read_filters(call)
     if not sees_all:
         if equals.get("project_id", call.caller.project_id) != call.caller.project_id:
             return reply({"containers": [], "next": None})
@@ -58,7 +58,7 @@ async def index(call: Call) -> Answer:
     return reply(body)
 
 
-def _filters(call: Call) -> dict[str, Any]:
+def _read_filters(call: Call) -> dict[str, Any]:
     equals: dict[str, Any] = {name: call.query[name] for name in FILTERS if name in call.query}
     if "host" in equals:
         call.enforce("container:get_one:host")
@@ -81,7 +81,7 @@ async def create(call: Call) -> Answer:
     spec = build_spec(wish, call.parts.options.container_bounds, call.version)
     await _check_hosts(call, spec)
     async with call.parts.store.write() as tx:
-        await check_quota(tx, call, call.caller.project_id, _use(spec, containers=1))
+        await check_quota(tx, call, call.caller.project_id, _use_of(spec, containers=1))
         container = ask_container(
             Container(
                 uuid=call.parts.ids.uuid(),
@@ -107,11 +107,11 @@ async def create(call: Call) -> Answer:
 
 async def _check_hosts(call: Call, spec: ContainerSpec) -> None:
     """Raise if no host can run the container. The transaction only reads: a write would block the hosts' heartbeats."""
-    if not asks_for_something(spec) and spec.host is None:
+    if not has_requirements(spec) and spec.host is None:
         return
     async with call.parts.store.read() as tx:
         hosts = await tx.hosts.select()
-    if asks_for_something(spec):
+    if has_requirements(spec):
         check_hosts(hosts, spec)
     if spec.host is not None and spec.host not in {host.hostname for host in hosts}:
         raise RequestedHostNotFound(f"The requested host {spec.host} could not be found.", field="host")
@@ -133,7 +133,7 @@ def _check_rights(call: Call, wish: dict[str, Any]) -> None:
         raise RegistryNotFound(text, field="registry")
 
 
-def _use(spec: ContainerSpec, *, containers: int) -> ContainerUse:
+def _use_of(spec: ContainerSpec, *, containers: int) -> ContainerUse:
     return ContainerUse(containers=containers, memory=spec.memory, cpu=spec.cpu, disk=spec.disk or 0)
 
 
@@ -143,7 +143,7 @@ async def update(call: Call) -> Answer:
     table = update_table(options.container_bounds)
     body = {**call.query, **call.fields()}
     refuse_unknown(body, table)
-    wish = read(body, table)
+    wish = read_fields(body, table)
     check_fields(CONTAINERS, wish, options.runtime)
     async with call.parts.store.write() as tx:
         container = await container_to_change(tx, call, "update")
@@ -157,7 +157,7 @@ async def update(call: Call) -> Answer:
                 memory=max(0, spec.memory - container.spec.memory), cpu=max(0.0, spec.cpu - container.spec.cpu)
             )
             await check_quota(tx, call, container.project_id, growth)
-            await ask(tx, call, updated_container, OpKind.UPDATE, **limits)
+            await record_op(tx, call, updated_container, OpKind.UPDATE, **limits)
         else:
             await tx.containers.update(replace(updated_container, generation=updated_container.generation + 1))
         row = await tx.containers.get(container.uuid)
@@ -170,7 +170,7 @@ RENAME = {"name": NAME}
 
 async def rename(call: Call) -> Answer:
     """POST /containers/{id or name}/rename: another name"""
-    values = arguments(call, RENAME)
+    values = read_arguments(call, RENAME)
     if "name" not in values:
         raise InvalidField("name", None, "it is required.")
     name: str = values["name"]
@@ -195,5 +195,5 @@ async def delete(call: Call) -> Answer:
         container = await container_of(tx, call, "container:delete_all_projects")
         check_action(container, "delete_after_stop" if stop else "delete_force" if force else "delete")
         by_force = not stop and (force or container.status not in STANDS)
-        await ask(tx, call, container, OpKind.DELETE, force=by_force, stop=stop, timeout=10)
+        await record_op(tx, call, container, OpKind.DELETE, force=by_force, stop=stop, timeout=10)
     return NO_CONTENT

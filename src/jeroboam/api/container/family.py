@@ -20,15 +20,15 @@ class ContainerFamily:
     """The container family, as `app` needs it. Implements `Family`."""
 
     prefix = "container"
-    word = "container"
-    words = frozenset({"container"})
+    service_type = "container"
+    service_types = frozenset({"container"})
     newest = 40
     peer = "Zun"
     errors = (Errors, Unsupported)
     routes = ROUTES
     rules = RULES
 
-    def root(self, base: str) -> Any:
+    def list_versions(self, base: str) -> Any:
         version = {
             "id": "v1",
             "links": [{"href": f"{base}/v1/", "rel": "self"}],
@@ -43,7 +43,7 @@ class ContainerFamily:
             "default_version": version,
         }
 
-    def about(self, base: str) -> Any:
+    def describe_version(self, base: str) -> Any:
         media = {"base": "application/json", "type": "application/vnd.openstack.zun.v1+json"}
         body: dict[str, Any] = {
             "id": "v1",
@@ -64,7 +64,7 @@ class ContainerFamily:
             ]
         return body
 
-    def failure(self, failure: Failure) -> Any:
+    def error_body(self, failure: Failure) -> Any:
         item = {
             "request_id": "",
             "code": f"container.{failure.code}",
@@ -75,7 +75,7 @@ class ContainerFamily:
         }
         return {"errors": [item]}
 
-    def unsupported(self, version: str, base: str) -> Any:
+    def version_error(self, version: str, base: str) -> Any:
         text = f"Version {version} is not supported by the API. Minimum is 1.1 and maximum is 1.{self.newest}."
         item = {
             "request_id": "",

@@ -12,12 +12,12 @@ from jeroboam.api.fields import (
     Schema,
     body_of,
     choice,
+    integer,
     mapping,
     optional,
     strings,
     text,
-    unreserved,
-    whole,
+    without_reserved,
 )
 from jeroboam.api.options import ContainerBounds
 from jeroboam.domain.containers import HealthCheck, RestartPolicy
@@ -57,7 +57,7 @@ def cpu(bounds: ContainerBounds) -> FieldCheck:
 
 def digits(low: int, high: int) -> FieldCheck:
     """An integer, or a string of its digits."""
-    return whole(low=low, high=high)
+    return integer(low=low, high=high)
 
 
 def split_command(name: str, line: str) -> tuple[str, ...]:
@@ -103,7 +103,7 @@ RESTART_POLICY = FieldCheck(
 
 
 _TEST = text(high=4096)
-_TIME = optional(whole(low=0))
+_TIME = optional(integer(low=0))
 
 
 def _healthcheck(name: str, value: Any) -> HealthCheck:
@@ -171,7 +171,7 @@ def _mounts(name: str, value: Any) -> tuple[dict[str, str], ...]:
         if not member.get("destination") or not (member.get("source") or member.get("size")):
             raise InvalidField(name, member, "each needs a destination, and a source or a size.")
         if "size" in member:
-            whole(low=1)(f"{name}/size", member["size"])
+            integer(low=1)(f"{name}/size", member["size"])
     return mounts
 
 
@@ -179,7 +179,7 @@ MOUNTS = FieldCheck(_mounts, _list_of(_MOUNT_KEYS))
 
 
 def _hints(name: str, value: Any) -> dict[str, str]:
-    hints: dict[str, str] = unreserved(mapping())(name, value)
+    hints: dict[str, str] = without_reserved(mapping())(name, value)
     for key, label_value in hints.items():
         if not key.startswith(LABEL_HINT) or key == LABEL_HINT:
             raise InvalidField(f"{name}/{key}", label_value, f"a hint is {LABEL_HINT}KEY, a label of a host's Engine.")
@@ -197,7 +197,7 @@ HINTS = FieldCheck(
 
 
 def _labels(name: str, value: Any) -> dict[str, str]:
-    labels: dict[str, str] = unreserved(mapping())(name, value)
+    labels: dict[str, str] = without_reserved(mapping())(name, value)
     for key, word in labels.items():
         if not word.isprintable():
             reason = "it has to hold no line break or other control character: labels are shown on terminals."

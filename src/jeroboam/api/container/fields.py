@@ -23,7 +23,7 @@ from jeroboam.api.fields import (
     choice,
     flag,
     optional,
-    read,
+    read_fields,
     strict_flag,
     strings,
     text,
@@ -364,7 +364,7 @@ def read_create(call: Call, body: Mapping[str, Any]) -> dict[str, Any]:
             raise SchemaError(f"'{name}' is a required property.", field=name)
         if name in body and call.version < field.usable_since:
             raise NeedsNewerVersion(name, call.version, field.usable_since)
-    return {name: value for name, value in read(body, table).items() if value is not None}
+    return {name: value for name, value in read_fields(body, table).items() if value is not None}
 
 
 def refuse_unknown(body: Mapping[str, Any], table: Mapping[str, FieldCheck]) -> None:

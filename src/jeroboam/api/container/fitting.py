@@ -14,7 +14,7 @@ from jeroboam.domain.hosts import Host
 LABEL_HINT = "label:"
 
 
-def asks_for_something(spec: ContainerSpec) -> bool:
+def has_requirements(spec: ContainerSpec) -> bool:
     """Whether the container needs something that not every host has."""
     return spec.cpu > 1 or any((spec.disk, spec.runtime, spec.availability_zone, spec.hints))
 
@@ -25,9 +25,9 @@ def check_hosts(hosts: Sequence[Host], spec: ContainerSpec) -> None:
         return
     max_cpus = max(host.facts.cpus for host in hosts)
     if spec.cpu > max_cpus:
-        raise _refused("cpu", spec.cpu, f"no host has more than {max_cpus} cores.")
+        raise _refusal("cpu", spec.cpu, f"no host has more than {max_cpus} cores.")
     if spec.disk is not None and not any(host.facts.disk_quota_supported for host in hosts):
-        raise _refused("disk", spec.disk, "no host can limit the disk of a container.")
+        raise _refusal("disk", spec.disk, "no host can limit the disk of a container.")
     if spec.runtime is not None:
         _check_word("runtime", spec.runtime, (name for host in hosts for name in host.facts.runtimes), "runtimes")
     if spec.availability_zone:
@@ -35,20 +35,20 @@ def check_hosts(hosts: Sequence[Host], spec: ContainerSpec) -> None:
     for key, value in spec.hints.items():
         name = key.removeprefix(LABEL_HINT)
         if not any(host.facts.labels.get(name) == value for host in hosts):
-            raise _refused(f"hints/{key}", value, f"no host's Engine has the label {name} with that value.")
+            raise _refusal(f"hints/{key}", value, f"no host's Engine has the label {name} with that value.")
 
 
 def check_limits(host: Host | None, cpu: float) -> None:
     """Raise `SchemaError` if the container's own host has fewer cores."""
     if host is not None and cpu > host.facts.cpus:
-        raise _refused("cpu", cpu, f"the container's host has {host.facts.cpus} cores.")
+        raise _refusal("cpu", cpu, f"the container's host has {host.facts.cpus} cores.")
 
 
 def _check_word(field: str, value: str, names: Iterable[str], plural: str) -> None:
     words = sorted(set(names))
     if value not in words:
-        raise _refused(field, value, f"the {plural} of all hosts are: {', '.join(words) or 'none'}.")
+        raise _refusal(field, value, f"the {plural} of all hosts are: {', '.join(words) or 'none'}.")
 
 
-def _refused(field: str, value: object, reason: str) -> SchemaError:
+def _refusal(field: str, value: object, reason: str) -> SchemaError:
     return SchemaError(describe_bad_value(field, value, reason), field=field)

@@ -11,7 +11,7 @@ from jeroboam.api.call import Answer, Call, Handler, reply
 from jeroboam.api.container.refusals import HostNotFound, ServiceNotFound
 from jeroboam.api.container.shapes import HostList, HostShape, ServiceAnswer, ServiceList, ServiceShape, ZoneList
 from jeroboam.api.fields import InvalidField, flag, text
-from jeroboam.api.wire import descending, limit_of, links, next_page, page_of
+from jeroboam.api.wire import is_descending, limit_of, links, next_page, page_of
 from jeroboam.domain.errors import NotFound
 from jeroboam.domain.hosts import Host
 from jeroboam.domain.quotas import ContainerUse
@@ -106,12 +106,12 @@ def _stamp(moment: dt.datetime | None) -> str | None:
     return None if moment is None else moment.replace(tzinfo=None).isoformat()
 
 
-def switch(*, disabled: bool) -> Handler:
+def build_switch_handler(*, disabled: bool) -> Handler:
     """The handler of enable and disable: whether the host accepts new containers."""
 
     async def handler(call: Call) -> Answer:
         reason = call.query.get("disabled_reason") if disabled else None
-        host = await _change(call, disabled=disabled, disabled_reason=reason)
+        host = await _update_host(call, disabled=disabled, disabled_reason=reason)
         body: ServiceAnswer = {
             "service": {"host": host.hostname, "binary": BINARY, "disabled": disabled, "disabled_reason": reason}
         }
@@ -126,12 +126,12 @@ async def force_down(call: Call) -> Answer:
     if "forced_down" not in call.query:
         raise InvalidField("forced_down", None, "it is required.")
     is_down: bool = call.query["forced_down"]
-    host = await _change(call, forced_down=is_down)
+    host = await _update_host(call, forced_down=is_down)
     body: ServiceAnswer = {"service": {"host": host.hostname, "binary": BINARY, "forced_down": is_down}}
     return reply(body)
 
 
-async def _change(call: Call, **values: Any) -> Host:
+async def _update_host(call: Call, **values: Any) -> Host:
     for name in ("host", "binary"):
         if not call.query.get(name):
             raise InvalidField(name, call.query.get(name), "it is required.")
@@ -149,7 +149,7 @@ async def zones(call: Call) -> Answer:
     """GET /availability_zones: the zones that hosts are in"""
     limit = limit_of(call)
     async with call.parts.store.read() as tx:
-        names = sorted({host.availability_zone for host in await tx.hosts.select()}, reverse=descending(call))
+        names = sorted({host.availability_zone for host in await tx.hosts.select()}, reverse=is_descending(call))
     marker = call.query.get("marker")
     if marker is not None:
         if marker not in names:

@@ -31,7 +31,7 @@ async def container_of(tx: Transaction, call: Call, all_projects: str) -> Contai
         raise ContainerNotFound(f"Container {ident} could not be found.")
     if len(matches) > 1:
         raise Conflict("Multiple containers exist with same name, please use the container uuid instead.")
-    call.subject.is_(matches[0].uuid, matches[0].name)
+    call.subject.set_object(matches[0].uuid, matches[0].name)
     return matches[0]
 
 
@@ -42,7 +42,7 @@ async def container_to_change(tx: Transaction, call: Call, action: str) -> Conta
     return container
 
 
-async def ask(tx: Transaction, call: Call, container: Container, kind: OpKind, **params: Any) -> Container:
+async def record_op(tx: Transaction, call: Call, container: Container, kind: OpKind, **params: Any) -> Container:
     """Store one more op of the container, and send the hints."""
     seconds = call.parts.options.seconds_for(kind) + float(params.get("timeout") or 0)
     updated_container = ask_container(

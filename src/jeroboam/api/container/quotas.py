@@ -10,12 +10,12 @@ from typing import Any
 from jeroboam.api.call import Answer, Call, reply
 from jeroboam.api.container.fields import refuse_unknown
 from jeroboam.api.container.lookup import flag_of
-from jeroboam.api.fields import FieldCheck, read, whole
+from jeroboam.api.fields import FieldCheck, integer, read_fields
 from jeroboam.domain.errors import OverQuota
 from jeroboam.domain.quotas import DEFAULT_CLASS, UNLIMITED, ContainerUse, Quota, class_owner, exceeded
 from jeroboam.store import Transaction
 
-FIELDS: dict[str, FieldCheck] = dict.fromkeys(("containers", "memory", "cpu", "disk"), whole(low=UNLIMITED))
+FIELDS: dict[str, FieldCheck] = dict.fromkeys(("containers", "memory", "cpu", "disk"), integer(low=UNLIMITED))
 
 
 async def limits_of(tx: Transaction, call: Call, project_id: str) -> dict[str, int]:
@@ -63,9 +63,9 @@ async def defaults(call: Call) -> Answer:
 
 async def update(call: Call) -> Answer:
     """PUT /quotas/{project}: a project's own limits; those that are not named stay"""
-    wish, project_id = _wish(call), call.path["project"]
+    wish, project_id = _read_wish(call), call.path["project"]
     async with call.parts.store.write() as tx:
-        await _set(tx, project_id, wish)
+        await _store_limits(tx, project_id, wish)
         return reply(await limits_of(tx, call, project_id))
 
 
@@ -84,19 +84,19 @@ async def show_class(call: Call) -> Answer:
 
 async def update_class(call: Call) -> Answer:
     """PUT /quota_classes/{class}: limits of a class; the class `default` is under every project's own limits"""
-    wish, owner = _wish(call), class_owner(call.path["class"])
+    wish, owner = _read_wish(call), class_owner(call.path["class"])
     async with call.parts.store.write() as tx:
-        await _set(tx, owner, wish)
+        await _store_limits(tx, owner, wish)
         return reply(await _limits(tx, call, owner))
 
 
-def _wish(call: Call) -> dict[str, Any]:
+def _read_wish(call: Call) -> dict[str, Any]:
     body = {**call.query, **(call.fields() if call.body else {})}
     refuse_unknown(body, FIELDS)
-    return read(body, FIELDS)
+    return read_fields(body, FIELDS)
 
 
-async def _set(tx: Transaction, owner: str, limits: dict[str, int]) -> None:
+async def _store_limits(tx: Transaction, owner: str, limits: dict[str, int]) -> None:
     await tx.serialise(owner, "quotas")
     current = {quota.resource: quota for quota in await tx.quotas.select(project_id=owner, resource=list(limits))}
     for resource, limit in limits.items():

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from jeroboam.api.call import NEWEST, Handler, Route
 from jeroboam.api.container import absent, actions, containers, fields, hosts, quotas, shapes
 from jeroboam.api.fields import FieldCheck, Schema, body_of, flag, text
-from jeroboam.api.wire import paging
+from jeroboam.api.wire import list_arguments
 from jeroboam.domain.containers import Container, OpKind
 from jeroboam.domain.hosts import Host
 from jeroboam.store import sort_keys
@@ -28,7 +28,7 @@ def _or_null(table: Mapping[str, FieldCheck]) -> Schema:
     return {**body_of(table), "type": ["object", "null"]}
 
 
-def _wish(
+def _wish_route(
     name: str,
     handler: Handler,
     table: Mapping[str, FieldCheck] | None = None,
@@ -52,7 +52,7 @@ def _wish(
     )
 
 
-def _switch(name: str, handler: Handler, table: Mapping[str, FieldCheck]) -> Route:
+def _switch_route(name: str, handler: Handler, table: Mapping[str, FieldCheck]) -> Route:
     return Route(
         method="PUT",
         path=f"/services/{name}",
@@ -70,7 +70,7 @@ _CONTAINERS = (
         path="/containers",
         handler=containers.index,
         rule="container:get_all",
-        query={**paging(sort_keys(Container)), **fields.FILTERS, **_ALL},
+        query={**list_arguments(sort_keys(Container)), **fields.FILTERS, **_ALL},
         answer=fields.ContainerList,
     ),
     Route(
@@ -115,12 +115,12 @@ _CONTAINERS = (
     ),
 )
 _ACTIONS = (
-    _wish("start", actions.wish(OpKind.START)),
-    _wish("stop", actions.ending(OpKind.STOP), actions.ENDING),
-    _wish("reboot", actions.ending(OpKind.REBOOT), actions.ENDING),
-    _wish("pause", actions.wish(OpKind.PAUSE)),
-    _wish("unpause", actions.wish(OpKind.UNPAUSE)),
-    _wish("kill", actions.kill, actions.KILL, differs=f"{_ORDER}; a signal that does not exist is a 400"),
+    _wish_route("start", actions.build_handler(OpKind.START)),
+    _wish_route("stop", actions.build_stop_handler(OpKind.STOP), actions.STOP),
+    _wish_route("reboot", actions.build_stop_handler(OpKind.REBOOT), actions.STOP),
+    _wish_route("pause", actions.build_handler(OpKind.PAUSE)),
+    _wish_route("unpause", actions.build_handler(OpKind.UNPAUSE)),
+    _wish_route("kill", actions.kill, actions.KILL, differs=f"{_ORDER}; a signal that does not exist is a 400"),
     Route(
         method="POST",
         path=f"{_ONE}/execute",
@@ -175,7 +175,7 @@ _HOSTS = (
         path="/hosts",
         handler=hosts.index,
         rule="host:get_all",
-        query=paging(sort_keys(Host)),
+        query=list_arguments(sort_keys(Host)),
         answer=shapes.HostList,
         since=hosts.HOSTS_SINCE,
     ),
@@ -195,15 +195,15 @@ _HOSTS = (
         answer=shapes.ServiceList,
         differs="the agents are ours; their name is Zun's, since clients look for it",
     ),
-    _switch("enable", hosts.switch(disabled=False), hosts.SERVICE_ARGUMENTS),
-    _switch("disable", hosts.switch(disabled=True), hosts.SWITCH_ARGUMENTS),
-    _switch("force_down", hosts.force_down, hosts.FORCE_DOWN_ARGUMENTS),
+    _switch_route("enable", hosts.build_switch_handler(disabled=False), hosts.SERVICE_ARGUMENTS),
+    _switch_route("disable", hosts.build_switch_handler(disabled=True), hosts.SWITCH_ARGUMENTS),
+    _switch_route("force_down", hosts.force_down, hosts.FORCE_DOWN_ARGUMENTS),
     Route(
         method="GET",
         path="/availability_zones",
         handler=hosts.zones,
         rule="availability_zones:get_all",
-        query={**paging(["availability_zone"]), "marker": text()},
+        query={**list_arguments(["availability_zone"]), "marker": text()},
         answer=shapes.ZoneList,
     ),
 )

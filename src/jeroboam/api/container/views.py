@@ -49,20 +49,20 @@ def status_detail(container: Container, now: dt.datetime) -> str | None:
     observed = container.observed
     match container.status:
         case Status.RUNNING:
-            return f"Up {_ago(observed.started_at, now)}"
+            return f"Up {_format_age(observed.started_at, now)}"
         case Status.PAUSED:
-            return f"Up {_ago(observed.started_at, now)} (paused)"
+            return f"Up {_format_age(observed.started_at, now)} (paused)"
         case Status.STOPPED:
-            return f"Exited({observed.exit_code or 0}) {_ago(observed.finished_at, now)} ago "
+            return f"Exited({observed.exit_code or 0}) {_format_age(observed.finished_at, now)} ago "
         case Status.CREATED | Status.RESTARTING | Status.DEAD:
             return container.status.value
         case Status.ERROR if observed.finished_at is not None:
-            return f"Exited({observed.exit_code or 0}) {_ago(observed.finished_at, now)} ago (error)"
+            return f"Exited({observed.exit_code or 0}) {_format_age(observed.finished_at, now)} ago (error)"
         case _:
             return None
 
 
-def _ago(since: dt.datetime | None, now: dt.datetime) -> str:
+def _format_age(since: dt.datetime | None, now: dt.datetime) -> str:
     if since is None:
         return "a moment"
     seconds = max(0, int((now - since).total_seconds()))

@@ -64,7 +64,7 @@ class ProjectLimits:
         self, tx: Transaction, project_id: str, growth: int, *, cluster_id: str | None = None
     ) -> None:
         """Raise `Forbidden` if the project may not have that many more nodes, in that cluster or in a new one."""
-        if growth <= 0 or not any(_counts(limit) for limit in self.limits):
+        if growth <= 0 or not any(_counts_nodes(limit) for limit in self.limits):
             return
         await tx.serialise(project_id, "clusters")
         _, nodes = await tx.clusters.totals(project_id)
@@ -75,7 +75,7 @@ class ProjectLimits:
         self.check(RequestedSize(cluster_nodes=cluster_nodes, project_nodes=nodes + growth))
 
 
-def _counts(limit: Limit) -> bool:
+def _counts_nodes(limit: Limit) -> bool:
     return limit.max_nodes_per_cluster is not None or limit.max_nodes_per_project is not None
 
 

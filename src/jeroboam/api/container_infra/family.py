@@ -36,15 +36,15 @@ class ContainerInfraFamily:
     """The container-infra family, as `app` needs it. Implements `Family`."""
 
     prefix = "container-infra"
-    word = "container-infrastructure-management"
-    words = frozenset({"container-infra", "container-infrastructure", "container-infrastructure-management"})
+    service_type = "container-infrastructure-management"
+    service_types = frozenset({"container-infra", "container-infrastructure", "container-infrastructure-management"})
     newest = 14
     peer = "Magnum"
     errors = (Errors, Unsupported)
     routes = ROUTES
     rules = RULES | BAY_RULES
 
-    def root(self, base: str) -> Any:
+    def list_versions(self, base: str) -> Any:
         version = {
             "id": "v1",
             "status": "CURRENT",
@@ -55,7 +55,7 @@ class ContainerInfraFamily:
         about = "An OpenStack project which aims to provide container cluster management."
         return {"name": "OpenStack Magnum API", "description": about, "versions": [version]}
 
-    def about(self, base: str) -> Any:
+    def describe_version(self, base: str) -> Any:
         media = {"base": "application/json", "type": "application/vnd.openstack.magnum.v1+json"}
         body: dict[str, Any] = {
             "id": "v1",
@@ -76,7 +76,7 @@ class ContainerInfraFamily:
             ]
         return body
 
-    def failure(self, failure: Failure) -> Any:
+    def error_body(self, failure: Failure) -> Any:
         code = "client" if failure.from_handler else ""
         if failure.status >= 500:  # noqa: PLR2004
             code = "server"
@@ -88,9 +88,9 @@ class ContainerInfraFamily:
             "detail": failure.detail,
             "links": [],
         }
-        return {"errors": [item], **bay_routes.told(failure)}
+        return {"errors": [item], **bay_routes.bay_error_fields(failure)}
 
-    def unsupported(self, version: str, base: str) -> Any:
+    def version_error(self, version: str, base: str) -> Any:
         text = f"Version {version} is not supported by the API. Minimum is 1.1 and maximum is 1.{self.newest}."
         item = {
             "code": "magnum.microversion-unsupported",

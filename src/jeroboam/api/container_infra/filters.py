@@ -21,7 +21,7 @@ _MOST_WORDS = 200
 _LABEL = re.compile(rf"({_KEY})(?:=([^,]*))?", re.DOTALL)
 
 
-def words(choices: Sequence[str] | None = None) -> ListCheck:
+def word_list(choices: Sequence[str] | None = None) -> ListCheck:
     """Words separated by commas; with `choices`, only these words."""
 
     def run(name: str, value: str) -> tuple[str, ...]:
@@ -51,17 +51,17 @@ LABELS = ListCheck(_labels, {"type": "string", "pattern": f"^{_KEY}(=[^,]*)?(,{_
 TOTAL: dict[str, FieldCheck] = {"with_count": flag}
 CLUSTERS: dict[str, FieldCheck] = {
     "name": text(),
-    "status": words(_STATUSES),
-    "coe": words(),
+    "status": word_list(_STATUSES),
+    "coe": word_list(),
     "label": LABELS,
-    "health_status": words(tuple(Health)),
+    "health_status": word_list(tuple(Health)),
     "cluster_template_id": text(),
     **TOTAL,
 }
 TEMPLATES: dict[str, FieldCheck] = {
     "name": text(),
-    "coe": words(),
-    "driver": words(),
+    "coe": word_list(),
+    "driver": word_list(),
     "public": flag,
     "hidden": flag,
     "label": LABELS,
@@ -69,7 +69,7 @@ TEMPLATES: dict[str, FieldCheck] = {
 }
 
 
-def _words_of(call: Call, name: str) -> tuple[Any, ...]:
+def _values_of(call: Call, name: str) -> tuple[Any, ...]:
     """The argument's values without duplicates. Raises `InvalidField` for more than a database takes in one query."""
     values: tuple[Any, ...] = tuple(dict.fromkeys(call.query.get(name, ())))
     if len(values) > _MOST_WORDS:
@@ -77,25 +77,25 @@ def _words_of(call: Call, name: str) -> tuple[Any, ...]:
     return values
 
 
-def of_clusters(call: Call) -> ClusterFilter:
+def read_cluster_filter(call: Call) -> ClusterFilter:
     """The filter of a list of clusters."""
     return ClusterFilter(
         name=call.query.get("name"),
-        statuses=_words_of(call, "status"),
-        coes=_words_of(call, "coe"),
-        healths=_words_of(call, "health_status"),
+        statuses=_values_of(call, "status"),
+        coes=_values_of(call, "coe"),
+        healths=_values_of(call, "health_status"),
         template=call.query.get("cluster_template_id"),
-        labels=_words_of(call, "label"),
+        labels=_values_of(call, "label"),
     )
 
 
-def of_templates(call: Call) -> TemplateFilter:
+def read_template_filter(call: Call) -> TemplateFilter:
     """The filter of a list of templates."""
     return TemplateFilter(
         name=call.query.get("name"),
-        coes=_words_of(call, "coe"),
-        drivers=_words_of(call, "driver"),
+        coes=_values_of(call, "coe"),
+        drivers=_values_of(call, "driver"),
         public=call.query.get("public"),
         hidden=call.query.get("hidden"),
-        labels=_words_of(call, "label"),
+        labels=_values_of(call, "label"),
     )

@@ -11,7 +11,7 @@ from jeroboam.store import Transaction
 T = TypeVar("T")
 
 
-def only(matches: Sequence[T], ident: str, singular: str, plural: str) -> T:
+def expect_one(matches: Sequence[T], ident: str, singular: str, plural: str) -> T:
     """The only match. Raises `NotFound` for none and `Conflict` for several."""
     if not matches:
         raise NotFound(f"{singular} {ident} could not be found.")
@@ -28,28 +28,28 @@ def project_scope(call: Call, all_projects: str) -> str | None:
 async def cluster_of(tx: Transaction, ident: str, project_id: str | None) -> Cluster:
     """The cluster with that uuid or name."""
     owner = {} if project_id is None else {"project_id": project_id}
-    return only(await tx.clusters.find(ident, **owner), ident, "Cluster", "clusters")
+    return expect_one(await tx.clusters.find(ident, **owner), ident, "Cluster", "clusters")
 
 
 async def template_of(tx: Transaction, call: Call, ident: str, *, sees_all: bool) -> Template:
     """The template with that uuid or name, among the project's own and the public ones."""
     scope = None if sees_all else call.caller.project_id
     matches = await tx.templates.find_visible(ident, scope, hidden=sees_all)
-    return only(matches, ident, "ClusterTemplate", "ClusterTemplates")
+    return expect_one(matches, ident, "ClusterTemplate", "ClusterTemplates")
 
 
-def template_sight(call: Call) -> dict[str, Any]:
+def template_scope(call: Call) -> dict[str, Any]:
     """The templates that the caller may use, as arguments of `find_visible`."""
     admin = call.allows("clustertemplate:get_one_all_projects")
     return {"project_id": None if admin else call.caller.project_id, "hidden": admin}
 
 
-def usable(call: Call, matches: Sequence[Template], ident: str) -> Template | None:
+def select_usable(call: Call, matches: Sequence[Template], ident: str) -> Template | None:
     """The only match, or None. Raises `Forbidden` if it is hidden."""
     if not matches:
         return None
-    template = only(matches, ident, "ClusterTemplate", "ClusterTemplates")
-    if template.hidden and not template_sight(call)["hidden"]:
+    template = expect_one(matches, ident, "ClusterTemplate", "ClusterTemplates")
+    if template.hidden and not template_scope(call)["hidden"]:
         raise Forbidden(f"ClusterTemplate {ident} is hidden and can not be used to create a cluster.")
     return template
 
@@ -61,4 +61,4 @@ async def groups_of(tx: Transaction, cluster: Cluster) -> list[NodeGroup]:
 
 async def group_of(tx: Transaction, cluster: Cluster, ident: str) -> NodeGroup:
     """The cluster's node group with that uuid or name."""
-    return only(await tx.nodegroups.find(ident, cluster_id=cluster.uuid), ident, "Nodegroup", "nodegroups")
+    return expect_one(await tx.nodegroups.find(ident, cluster_id=cluster.uuid), ident, "Nodegroup", "nodegroups")

@@ -18,7 +18,7 @@ class PageBody(TypedDict):
     next: NotRequired[NextPage]
 
 
-def paged(call: Call, page: Page, path: str, items: Sequence[HasUuid], body: PageBody | dict[str, Any]) -> Answer:
+def reply_page(call: Call, page: Page, path: str, items: Sequence[HasUuid], body: PageBody | dict[str, Any]) -> Answer:
     """The answer with that body. `path` is the list's path below `/v1`; `items` is what it shows, in order."""
     next_link = next_page(call, page, path, items)
     if next_link is not None:

@@ -7,14 +7,14 @@ from typing import Any
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra.schema import refuse_unknown
 from jeroboam.api.container_infra.shapes import QuotaList, QuotaShape
-from jeroboam.api.fields import FieldCheck, InvalidField, choice, read, text, whole
-from jeroboam.api.wire import descending, iso, limit_of, query_flag
+from jeroboam.api.fields import FieldCheck, InvalidField, choice, integer, read_fields, text
+from jeroboam.api.wire import format_time, is_descending, limit_of, query_flag
 from jeroboam.domain.errors import Conflict, Invalid, NotFound
 from jeroboam.domain.quotas import Quota
 from jeroboam.store import Transaction
 
 RESOURCES = frozenset({"Cluster"})
-FIELDS: dict[str, FieldCheck] = {"project_id": text(), "resource": choice(*RESOURCES), "hard_limit": whole(low=0)}
+FIELDS: dict[str, FieldCheck] = {"project_id": text(), "resource": choice(*RESOURCES), "hard_limit": integer(low=0)}
 REQUIRED = ("project_id",)
 _DEFAULT_RESOURCE = "Cluster"
 _READ_ONLY = frozenset({"id", "created_at", "updated_at"})
@@ -30,8 +30,8 @@ def _view(quota: Quota) -> QuotaShape:
         "project_id": quota.project_id,
         "resource": quota.resource,
         "hard_limit": quota.hard_limit,
-        "created_at": iso(quota.created_at),
-        "updated_at": iso(quota.updated_at),
+        "created_at": format_time(quota.created_at),
+        "updated_at": format_time(quota.updated_at),
     }
 
 
@@ -41,14 +41,14 @@ async def index(call: Call) -> Answer:
     They are few, and their marker is a number.
     """
     limit = limit_of(call)
-    key, backwards = call.query.get("sort_key", "id"), descending(call)
+    key, backwards = call.query.get("sort_key", "id"), is_descending(call)
     owner = {} if query_flag(call.query, "all_tenants") else {"project_id": call.caller.project_id}
     async with call.parts.store.read() as tx:
         quotas = [quota for quota in await tx.quotas.select(None, **owner) if quota.resource in RESOURCES]
     quotas.sort(key=lambda quota: (getattr(quota, key) is not None, getattr(quota, key), quota.id))
     if backwards:
         quotas.reverse()
-    items = _after(quotas, call.query.get("marker"))[:limit]
+    items = _skip_to_marker(quotas, call.query.get("marker"))[:limit]
     body: QuotaList = {"quotas": [_view(quota) for quota in items]}
     if items and len(items) == limit:
         query = f"sort_key={key}&sort_dir={'desc' if backwards else 'asc'}&limit={limit}&marker={items[-1].id}"
@@ -65,7 +65,7 @@ def _number(name: str, value: str) -> str:
 MARKER = FieldCheck(_number, {"type": "integer", "minimum": 0})
 
 
-def _after(quotas: list[Quota], marker: str | None) -> list[Quota]:
+def _skip_to_marker(quotas: list[Quota], marker: str | None) -> list[Quota]:
     if marker is None:
         return quotas
     for position, quota in enumerate(quotas):
@@ -91,7 +91,7 @@ async def show(call: Call) -> Answer:
 
 async def create(call: Call) -> Answer:
     """POST /quotas: the first limit of a project"""
-    wish = _wish(call)
+    wish = _read_wish(call)
     for name in REQUIRED:
         if name not in wish:
             raise Invalid(f"Mandatory field missing: {name}.", field=name)
@@ -105,7 +105,7 @@ async def create(call: Call) -> Answer:
             await tx.quotas.insert(quota)
         except Conflict as error:
             raise Conflict(f"Quota for project {project_id} already exists with resource {resource}.") from error
-        row = await _one(tx, project_id, resource)
+        row = await _find_quota(tx, project_id, resource)
     return reply(_view(row), 201)
 
 
@@ -114,14 +114,14 @@ async def update(call: Call) -> Answer:
 
     The body is a plain object.
     """
-    wish = _wish(call)
+    wish = _read_wish(call)
     for name, path_value in (("project_id", call.path["project"]), ("resource", call.path["resource"])):
         if wish.get(name, path_value) != path_value:
             raise InvalidField(name, wish[name], f"the path says {path_value}.")
     if "hard_limit" not in wish:
         raise Invalid("Mandatory field missing: hard_limit.", field="hard_limit")
     async with call.parts.store.write() as tx:
-        old = await _one(tx, call.path["project"], call.path["resource"])
+        old = await _find_quota(tx, call.path["project"], call.path["resource"])
         new = replace(old, hard_limit=wish["hard_limit"], updated_at=tx.now)
         await tx.quotas.change(new)
     return reply(_view(new), 202)
@@ -130,18 +130,18 @@ async def update(call: Call) -> Answer:
 async def delete(call: Call) -> Answer:
     """DELETE /quotas/{project}/{resource}: the project has the default again"""
     async with call.parts.store.write() as tx:
-        quota = await _one(tx, call.path["project"], call.path["resource"])
+        quota = await _find_quota(tx, call.path["project"], call.path["resource"])
         await tx.quotas.remove(project_id=quota.project_id, resource=quota.resource)
     return NO_CONTENT
 
 
-def _wish(call: Call) -> dict[str, Any]:
+def _read_wish(call: Call) -> dict[str, Any]:
     body = call.fields()
     refuse_unknown(body, FIELDS, "quota", read_only=_READ_ONLY)
-    return read(body, FIELDS)
+    return read_fields(body, FIELDS)
 
 
-async def _one(tx: Transaction, project_id: str, resource: str) -> Quota:
+async def _find_quota(tx: Transaction, project_id: str, resource: str) -> Quota:
     quotas = await tx.quotas.select(project_id=project_id, resource=resource) if resource in RESOURCES else []
     if not quotas:
         raise NotFound(f"Quota for project {project_id} and resource {resource} could not be found.")

@@ -16,7 +16,7 @@ from jeroboam.api.container_infra import (
 )
 from jeroboam.api.container_infra.clusters.routes import CLUSTERS
 from jeroboam.api.fields import body_of, flag
-from jeroboam.api.wire import PAGING, paging, patch_of
+from jeroboam.api.wire import PAGING, list_arguments, patch_of
 from jeroboam.domain.clusters import Template
 from jeroboam.store import sort_keys
 
@@ -24,7 +24,7 @@ _TEMPLATE = "/clustertemplates/{template}"
 _FEDERATION = "/federations/{federation}"
 _QUOTA = "/quotas/{project}/{resource}"
 
-_TEMPLATE_PAGES = paging(sort_keys(Template)) | filters.TEMPLATES
+_TEMPLATE_PAGES = list_arguments(sort_keys(Template)) | filters.TEMPLATES
 _FILTERED = "can be narrowed and counted"
 _NOT_OFFERED = "501, where Magnum answers 202 and does nothing"
 
@@ -82,7 +82,7 @@ _OTHER_ROUTES = (
         path="/quotas",
         handler=quotas.index,
         rule="quota:get_all",
-        query=paging(quotas.SORTABLE) | {"marker": quotas.MARKER, "all_tenants": flag},
+        query=list_arguments(quotas.SORTABLE) | {"marker": quotas.MARKER, "all_tenants": flag},
         answer=shapes.QuotaList,
     ),
     Route(

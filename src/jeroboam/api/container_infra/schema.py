@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from jeroboam.api.fields import FieldCheck, InvalidField, check_unreserved, mapping, optional, whole
+from jeroboam.api.fields import FieldCheck, InvalidField, check_not_reserved, integer, mapping, optional
 from jeroboam.api.wire import PatchOperation
 from jeroboam.domain.errors import Invalid
 from jeroboam.kit.ids import is_uuid
@@ -18,7 +18,7 @@ _scalars = mapping(scalars=True)
 _MOST_DIGITS = 9
 # More than any provider can create, and few enough to plan in memory.
 MOST_NODES = 10_000
-NODES = whole(low=0, high=MOST_NODES)
+NODES = integer(low=0, high=MOST_NODES)
 """The requested size of a node group."""
 
 
@@ -35,7 +35,7 @@ def refuse_unknown(
 
 def _labels(name: str, value: Any) -> dict[str, str]:
     result: dict[str, str] = _scalars(name, value)
-    check_unreserved(name, result)
+    check_not_reserved(name, result)
     for key, member in result.items():
         if key != key.strip():
             raise InvalidField(f"{name}/{key}", member, "a key has no space at its start or end.")
@@ -74,7 +74,7 @@ ipv4_list = FieldCheck(_ipv4_list, {"type": "string", "minLength": 1})
 """IPv4 addresses separated by commas."""
 
 
-def literal(text: str) -> Any:
+def parse_literal(text: str) -> Any:
     """The value of a text in JSON or in Python's notation. Raises `ValueError`."""
     try:
         return msgspec.json.decode(text)
@@ -85,7 +85,7 @@ def literal(text: str) -> Any:
             raise ValueError(text) from error
 
 
-def label_of(change: PatchOperation) -> PatchOperation:
+def decode_labels(change: PatchOperation) -> PatchOperation:
     """The change with its labels decoded. A patch has them as text: JSON, or Python's notation of a dictionary."""
     if change.root != "labels":
         return change
@@ -94,6 +94,6 @@ def label_of(change: PatchOperation) -> PatchOperation:
     if change.op == "remove":
         return change
     try:
-        return replace(change, value=literal(str(change.value)))
+        return replace(change, value=parse_literal(str(change.value)))
     except ValueError as error:
         raise InvalidField("labels", change.value, "it has to be an object of strings, in JSON.") from error

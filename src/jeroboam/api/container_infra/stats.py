@@ -5,7 +5,7 @@ import datetime as dt
 from jeroboam.api.call import Answer, Call, reply
 from jeroboam.api.container_infra.shapes import ServiceList, ServiceShape, Totals
 from jeroboam.api.fields import FieldCheck, InvalidField, text
-from jeroboam.api.wire import iso
+from jeroboam.api.wire import format_time
 from jeroboam.domain.errors import Forbidden
 from jeroboam.domain.hosts import ServiceRecord
 
@@ -55,6 +55,6 @@ def _view(service: ServiceRecord, alive_since: dt.datetime) -> ServiceShape:
         "report_count": service.report_count,
         "disabled": service.disabled,
         "disabled_reason": service.disabled_reason,
-        "created_at": iso(service.created_at),
-        "updated_at": iso(service.updated_at),
+        "created_at": format_time(service.created_at),
+        "updated_at": format_time(service.updated_at),
     }

@@ -14,11 +14,11 @@ from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra import filters
 from jeroboam.api.container_infra.bounds import bounds_for
 from jeroboam.api.container_infra.lookup import project_scope, template_of
-from jeroboam.api.container_infra.pages import paged
-from jeroboam.api.container_infra.schema import ipv4_list, label_of, labels, refuse_unknown
+from jeroboam.api.container_infra.pages import reply_page
+from jeroboam.api.container_infra.schema import decode_labels, ipv4_list, labels, refuse_unknown
 from jeroboam.api.container_infra.shapes import TemplateList, TemplateShape
-from jeroboam.api.fields import FieldCheck, choice, flag, optional, read, text, whole
-from jeroboam.api.wire import PatchOperation, apply, changes_of, iso, links, page_of, with_total
+from jeroboam.api.fields import FieldCheck, choice, flag, integer, optional, read_fields, text
+from jeroboam.api.wire import PatchOperation, apply_patch, changes_of, format_time, links, page_of, wants_total
 from jeroboam.domain.clusters import Template, TemplateSpec
 from jeroboam.domain.errors import Conflict, Forbidden, Invalid
 from jeroboam.kit.ids import is_uuid
@@ -39,8 +39,8 @@ FIELDS: dict[str, FieldCheck] = {
     "network_driver": _TEXT,
     "volume_driver": _TEXT,
     "dns_nameserver": optional(ipv4_list),
-    "apiserver_port": optional(whole(low=1024, high=65535)),
-    "docker_volume_size": optional(whole(low=1)),
+    "apiserver_port": optional(integer(low=1024, high=65535)),
+    "docker_volume_size": optional(integer(low=1)),
     "docker_storage_driver": _TEXT,
     "cluster_distro": _TEXT,
     "http_proxy": _SECRET,
@@ -76,7 +76,7 @@ _DEVICEMAPPER_LEAST = 3
 _USER = re.compile(r"//[^/@]*@")
 
 
-def shown_proxy(call: Call, template: Template, url: str | None) -> str | None:
+def mask_proxy(call: Call, template: Template, url: str | None) -> str | None:
     """The URL of a template's proxy. Only the project that owns the template sees its password."""
     may_see = template.project_id == call.caller.project_id or call.caller.is_admin
     return url if url is None or may_see else _USER.sub("//***@", url)
@@ -103,8 +103,8 @@ def view(call: Call, template: Template) -> TemplateShape:
         "docker_volume_size": spec.docker_volume_size,
         "docker_storage_driver": spec.docker_storage_driver,
         "cluster_distro": spec.cluster_distro,
-        "http_proxy": shown_proxy(call, template, spec.http_proxy),
-        "https_proxy": shown_proxy(call, template, spec.https_proxy),
+        "http_proxy": mask_proxy(call, template, spec.http_proxy),
+        "https_proxy": mask_proxy(call, template, spec.https_proxy),
         "no_proxy": spec.no_proxy,
         "insecure_registry": spec.insecure_registry,
         "labels": spec.labels,
@@ -120,8 +120,8 @@ def view(call: Call, template: Template) -> TemplateShape:
         "project_id": template.project_id,
         "user_id": template.user_id,
         "links": links(base, "clustertemplates", template.uuid),
-        "created_at": iso(template.created_at),
-        "updated_at": iso(template.updated_at),
+        "created_at": format_time(template.created_at),
+        "updated_at": format_time(template.updated_at),
     }
 
 
@@ -138,16 +138,16 @@ async def detail(call: Call) -> Answer:
 async def _list(call: Call, path: str) -> Answer:
     page = page_of(call)
     scope = project_scope(call, "clustertemplate:get_all_all_projects")
-    template_filter = filters.of_templates(call)
+    template_filter = filters.read_template_filter(call)
     async with call.parts.store.read() as tx:
         templates = await tx.templates.visible(page, scope, hidden=scope is None, wanted=template_filter)
         total = (
-            await tx.templates.total(scope, hidden=scope is None, wanted=template_filter) if with_total(call) else None
+            await tx.templates.total(scope, hidden=scope is None, wanted=template_filter) if wants_total(call) else None
         )
     body: TemplateList = {"clustertemplates": [view(call, template) for template in templates]}
     if total is not None:
         body["total_count"] = total
-    return paged(call, page, path, templates, body)
+    return reply_page(call, page, path, templates, body)
 
 
 async def show(call: Call) -> Answer:
@@ -170,18 +170,18 @@ IDENT = optional(FieldCheck(_uuid, {"type": "string", "format": "uuid"}))
 
 async def create(call: Call) -> Answer:
     """POST /clustertemplates: a new template"""
-    body = view(call, await made(call, call.fields()))
+    body = view(call, await create_template(call, call.fields()))
     return reply(body, 201, ("Location", body["links"][0]["href"]))
 
 
-async def made(call: Call, body: dict[str, Any]) -> Template:
+async def create_template(call: Call, body: dict[str, Any]) -> Template:
     """Create and store a template from that body."""
     uuid: str | None = IDENT("uuid", body.pop("uuid", None))
     refuse_unknown(body, FIELDS, _ARGUMENT, read_only=_READ_ONLY)
-    values = _checked(body)
+    values = _read_body(body)
     if values.get("public") or values.get("hidden"):
-        _may_publish(call)
-    spec = await call.parts.admission.template(_spec(values), call.caller)
+        _check_publish(call)
+    spec = await call.parts.admission.template(_build_spec(values), call.caller)
     (await bounds_for(call, call.caller.project_id)).check_template(spec)
     async with call.parts.store.write() as tx:
         template = Template(
@@ -200,30 +200,30 @@ async def made(call: Call, body: dict[str, Any]) -> Template:
 
 async def update(call: Call) -> Answer:
     """PATCH /clustertemplates/{id or name}: a changed template"""
-    return reply(view(call, await changed(call, changes_of(call.json()))))
+    return reply(view(call, await update_template(call, changes_of(call.json()))))
 
 
-async def changed(call: Call, changes: Sequence[PatchOperation]) -> Template:
+async def update_template(call: Call, changes: Sequence[PatchOperation]) -> Template:
     """Apply the changes to the template of the path, and store it."""
     for change in changes:
         if change.root in _INTERNAL:
             raise Invalid(f"'/{change.root}' is an internal attribute and can not be updated", field=change.root)
     async with call.parts.store.read() as tx:
-        old = await _mine(tx, call, "clustertemplate:update")
+        old = await _find_writable(tx, call, "clustertemplate:update")
     if not changes:
         return old
     document = {"name": old.name, "public": old.public, "hidden": old.hidden} | asdict(old.spec)
-    result = apply(document, [label_of(change) for change in changes], mandatory=_MANDATORY)
-    values = _checked({name: value for name, value in result.items() if value is not None})
+    result = apply_patch(document, [decode_labels(change) for change in changes], mandatory=_MANDATORY)
+    values = _read_body({name: value for name, value in result.items() if value is not None})
     new = replace(
         old,
         name=values.get("name") or call.parts.ids.name("template"),
         public=values.get("public", False),
         hidden=values.get("hidden", False),
-        spec=_spec(values),
+        spec=_build_spec(values),
     )
     if (new.public, new.hidden) != (old.public, old.hidden):
-        _may_publish(call)
+        _check_publish(call)
     new = replace(new, spec=await call.parts.admission.template(new.spec, call.caller))
     (await bounds_for(call, new.project_id)).check_template(new.spec)
     async with call.parts.store.write() as tx:
@@ -239,18 +239,18 @@ async def changed(call: Call, changes: Sequence[PatchOperation]) -> Template:
 async def delete(call: Call) -> Answer:
     """DELETE /clustertemplates/{id or name}: the template's end"""
     async with call.parts.store.write() as tx:
-        template = await _mine(tx, call, "clustertemplate:delete")
+        template = await _find_writable(tx, call, "clustertemplate:delete")
         if await tx.clusters.count(template_id=template.uuid):
-            raise Invalid(_in_use(template))
+            raise Invalid(_in_use_message(template))
         await tx.templates.remove(uuid=template.uuid)
     return NO_CONTENT
 
 
-async def _mine(tx: Transaction, call: Call, rule: str) -> Template:
+async def _find_writable(tx: Transaction, call: Call, rule: str) -> Template:
     """The template to write to. A caller may see a public template without being allowed to change it."""
     sees_all = call.allows(f"{rule}_all_projects")
     template = await template_of(tx, call, call.path["template"], sees_all=sees_all)
-    call.subject.is_(template.uuid, template.name)
+    call.subject.set_object(template.uuid, template.name)
     call.enforce(rule, project_id=template.project_id)
     return template
 
@@ -263,24 +263,24 @@ async def _check_use(tx: Transaction, old: Template, new: Template) -> None:
     ):
         return
     if await tx.clusters.count(template_id=old.uuid):
-        raise Invalid(_in_use(old))
+        raise Invalid(_in_use_message(old))
 
 
-def _in_use(template: Template) -> str:
+def _in_use_message(template: Template) -> str:
     return f"ClusterTemplate {template.uuid} is referenced by one or multiple clusters."
 
 
-def _may_publish(call: Call) -> None:
+def _check_publish(call: Call) -> None:
     if not call.allows("clustertemplate:publish"):
         raise Forbidden("Not authorized to set public or hidden flag for cluster template.")
 
 
-def _checked(body: dict[str, Any]) -> dict[str, Any]:
+def _read_body(body: dict[str, Any]) -> dict[str, Any]:
     if body.get("coe") is None:
         raise Invalid("Requested COE type Unset is not supported.", field="coe")
     if body.get("image_id") is None:
         raise Invalid("Mandatory field missing: image_id. A cluster template needs an image.", field="image_id")
-    values = read(body, FIELDS)
+    values = read_fields(body, FIELDS)
     size, driver = values.get("docker_volume_size"), values.get("docker_storage_driver")
     if driver == "devicemapper" and size is not None and size < _DEVICEMAPPER_LEAST:
         least = _DEVICEMAPPER_LEAST
@@ -288,7 +288,7 @@ def _checked(body: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _spec(values: dict[str, Any]) -> TemplateSpec:
+def _build_spec(values: dict[str, Any]) -> TemplateSpec:
     """The spec with the checked fields. A null counts as absent."""
     spec_fields = {name: values[name] for name in _SPEC if values.get(name) is not None}
     return TemplateSpec(**(_DEFAULTS | spec_fields))

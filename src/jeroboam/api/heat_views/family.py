@@ -24,22 +24,22 @@ class HeatViews:
     """Implements `Family`. Heat has no microversions: a request without a version is served."""
 
     prefix = PREFIX
-    word = PREFIX
-    words = frozenset({PREFIX})
+    service_type = PREFIX
+    service_types = frozenset({PREFIX})
     newest = 1
     peer = "Heat"
     errors = (HeatError, HeatError)
     routes = ROUTES
     rules = RULES
 
-    def root(self, base: str) -> Any:
+    def list_versions(self, base: str) -> Any:
         links = [{"href": f"{base}/v1/", "rel": "self"}]
         return {"versions": [{"id": "v1.0", "status": "CURRENT", "links": links}]}
 
-    def about(self, base: str) -> Any:
-        return self.root(base)
+    def describe_version(self, base: str) -> Any:
+        return self.list_versions(base)
 
-    def failure(self, failure: Failure) -> Any:
+    def error_body(self, failure: Failure) -> Any:
         phrase = HTTPStatus(failure.status).phrase
         kind = "EntityNotFound" if failure.status == HTTPStatus.NOT_FOUND else phrase.replace(" ", "")
         return HeatError(
@@ -49,9 +49,9 @@ class HeatViews:
             error={"message": failure.detail, "type": kind, "traceback": None},
         )
 
-    def unsupported(self, version: str, base: str) -> Any:
+    def version_error(self, version: str, base: str) -> Any:
         del base
-        return self.failure(Failure(status=406, detail=f"Version {version} is not supported: there is 1.1."))
+        return self.error_body(Failure(status=406, detail=f"Version {version} is not supported: there is 1.1."))
 
     def check_headers(self, method: str, headers: Mapping[str, str], *, has_body: bool) -> Failure | None:
         del method, headers, has_body

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from jeroboam.api.call import Answer, Call, Handler, Route, reply
-from jeroboam.api.container_infra.clusters.changes import replaced
-from jeroboam.api.container_infra.lookup import cluster_of, groups_of, only, project_scope
-from jeroboam.api.fields import FieldCheck, body_of, flag, optional, read, text, whole
+from jeroboam.api.container_infra.clusters.changes import replace_node
+from jeroboam.api.container_infra.lookup import cluster_of, expect_one, groups_of, project_scope
+from jeroboam.api.fields import FieldCheck, body_of, flag, integer, optional, read_fields, text
 from jeroboam.api.heat_views import stacks
 from jeroboam.api.heat_views.stacks import Stack
 from jeroboam.domain.clusters import MASTER, Cluster
@@ -22,7 +22,7 @@ from jeroboam.store import Transaction
 MARK: dict[str, FieldCheck] = {"mark_unhealthy": flag, "resource_status_reason": optional(text(low=0, high=4096))}
 _STACK = "/{tenant}/stacks/{stack}"
 _STACK_WITH_ID = f"{_STACK}/{{stack_id}}"
-_DEPTH: dict[str, FieldCheck] = {"nested_depth": whole(low=0, high=100)}
+_DEPTH: dict[str, FieldCheck] = {"nested_depth": integer(low=0, high=100)}
 
 
 async def show(call: Call) -> Answer:
@@ -54,7 +54,7 @@ async def mark(call: Call) -> Answer:
         raise Invalid(f"Unknown field {unknown[0]}. It has to be one of: {', '.join(MARK)}.", field=unknown[0])
     if "mark_unhealthy" not in body:
         raise Invalid("Mandatory field missing: mark_unhealthy.", field="mark_unhealthy")
-    wish = read(body, MARK)
+    wish = read_fields(body, MARK)
     async with call.parts.store.read() as tx:
         stack = await _find(tx, call, "cluster:resize_all_projects")
         groups = await groups_of(tx, stack.cluster)
@@ -66,7 +66,7 @@ async def mark(call: Call) -> Answer:
         if group.spec.role == MASTER:
             message = f"{node.name} is a master: the service replaces it itself where auto_healing_enabled is set."
             raise Conflict(message, field="mark_unhealthy")
-        await replaced(call, stack.cluster, group, node)
+        await replace_node(call, stack.cluster, group, node)
     return reply(None)
 
 
@@ -99,7 +99,7 @@ async def _find_by_id(tx: Transaction, tenant: str, ident: str) -> Stack | None:
     if clusters := await tx.clusters.find(ident, project_id=tenant):
         return await _stack_of(tx, clusters[0])
     if groups := await tx.nodegroups.find(ident, project_id=tenant):
-        group = only(groups, ident, "Stack", "stacks")
+        group = expect_one(groups, ident, "Stack", "stacks")
         return Stack(cluster=await cluster_of(tx, group.cluster_id, tenant), group=group)
     for group in await tx.nodegroups.select(project_id=tenant):
         node = next((node for node in group.desired if node.uuid == ident.lower()), None)
@@ -114,16 +114,16 @@ async def _stack_of(tx: Transaction, cluster: Cluster) -> Stack:
     return Stack(cluster=cluster, groups=groups)
 
 
-def _view(path: str, handler: Handler, query: Mapping[str, FieldCheck] | None = None) -> Route:
+def _read_route(path: str, handler: Handler, query: Mapping[str, FieldCheck] | None = None) -> Route:
     return Route(method="GET", path=path, handler=handler, rule="cluster:get", query=query or {}, answer=dict[str, Any])
 
 
 ROUTES = (
-    _view(_STACK, show),
-    _view(_STACK_WITH_ID, show),
-    _view(f"{_STACK}/resources", resources, _DEPTH),
-    _view(f"{_STACK_WITH_ID}/resources", resources, _DEPTH),
-    _view(f"{_STACK_WITH_ID}/resources/{{resource}}", resource),
+    _read_route(_STACK, show),
+    _read_route(_STACK_WITH_ID, show),
+    _read_route(f"{_STACK}/resources", resources, _DEPTH),
+    _read_route(f"{_STACK_WITH_ID}/resources", resources, _DEPTH),
+    _read_route(f"{_STACK_WITH_ID}/resources/{{resource}}", resource),
     Route(
         method="PATCH",
         path=f"{_STACK_WITH_ID}/resources/{{resource}}",

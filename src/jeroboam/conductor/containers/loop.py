@@ -12,7 +12,13 @@ from jeroboam.domain import states
 from jeroboam.domain.containers import Container, OpKind
 from jeroboam.domain.hosts import Host
 from jeroboam.domain.quotas import ContainerUse
-from jeroboam.scheduler.placement import CandidateHost, PlacementRefusal, PlacementRequest, PlacementRules, place
+from jeroboam.scheduler.placement import (
+    CandidateHost,
+    PlacementRefusal,
+    PlacementRequest,
+    PlacementRules,
+    place_containers,
+)
 from jeroboam.store import Store, Transaction
 
 # An agent reports what it gave up. If it is silent for so long after a deadline, this loop does that.
@@ -77,9 +83,11 @@ class ContainerReconciler:
         await tx.serialise("", "placement")
         use_by_host = await tx.containers.use_by_host()
         hosts = await tx.seen_hosts.select()
-        candidates = [CandidateHost(host=host, used=use_by_host.get(host.uuid, ContainerUse())) for host in hosts]
+        candidates = [CandidateHost(host=host, use=use_by_host.get(host.uuid, ContainerUse())) for host in hosts]
         rules = PlacementRules(now=tx.now, down_seconds=self._host_down_seconds)
-        answer = place([PlacementRequest(uuid=container.uuid, spec=container.spec)], candidates, rules)[container.uuid]
+        answer = place_containers([PlacementRequest(uuid=container.uuid, spec=container.spec)], candidates, rules)[
+            container.uuid
+        ]
         if isinstance(answer, Host):
             placed_container = replace(container, host_id=answer.uuid, host=answer.hostname, failure=None)
             await tx.containers.update(states.project_container(placed_container))

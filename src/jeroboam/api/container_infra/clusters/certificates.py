@@ -8,12 +8,12 @@ from dataclasses import replace
 
 from jeroboam.api.call import Answer, Call, reply
 from jeroboam.api.container_infra.clusters.changes import minutes_for
-from jeroboam.api.container_infra.clusters.events import record
+from jeroboam.api.container_infra.clusters.events import record_event
 from jeroboam.api.container_infra.lookup import cluster_of, project_scope
 from jeroboam.api.container_infra.schema import refuse_unknown
 from jeroboam.api.container_infra.shapes import CertificateShape
-from jeroboam.api.fields import FieldCheck, Schema, body_of, optional, read, text
-from jeroboam.api.wire import iso, links
+from jeroboam.api.fields import FieldCheck, Schema, body_of, optional, read_fields, text
+from jeroboam.api.wire import format_time, links
 from jeroboam.domain.clusters import FORMER, MAIN, NEXT, READY, Certificate, Cluster, Operation, kind_at
 from jeroboam.domain.errors import Conflict, Invalid, NotFound
 from jeroboam.domain.events import CLUSTER_ROTATE_CA
@@ -46,7 +46,7 @@ def _view(
         "pem": pem,
         "ca_cert_type": kind,
         "links": links(call.base, "certificates", cluster.uuid),
-        "created_at": iso(since),
+        "created_at": format_time(since),
         "updated_at": None,
     }
     if call.version < _WITHOUT_BAYS:
@@ -76,7 +76,7 @@ async def rotate(call: Call) -> Answer:
                 else replace(updated_cluster.spec, ca_generation=cluster.observed.ca_generation + 1)
             )
             await tx.clusters.update(replace(updated_cluster, spec=spec))
-            await record(tx, call, updated_cluster, CLUSTER_ROTATE_CA, "Another certificate authority asked for.")
+            await record_event(tx, call, updated_cluster, CLUSTER_ROTATE_CA, "Another certificate authority asked for.")
             tx.hint("cluster", cluster.uuid)
     return reply({"uuid": cluster.uuid}, 202)
 
@@ -87,7 +87,7 @@ async def show(call: Call) -> Answer:
     scope = project_scope(call, "certificate:get_all_projects")
     async with call.parts.store.read() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], scope)
-        _may(call, "certificate:get", cluster)
+        _enforce_own(call, "certificate:get", cluster)
         authorities = await _authorities(tx, cluster, kind)
     # During a rotation nodes present certificates of either authority.
     pem = "".join(authority.pem for authority in authorities)
@@ -104,7 +104,7 @@ async def sign(call: Call) -> Answer:
     for name in REQUIRED:
         if body.get(name) is None:
             raise Invalid(f"Mandatory field missing: {name}.", field=name)
-    wish = read(body, FIELDS)
+    wish = read_fields(body, FIELDS)
     kind = wish.get("ca_cert_type")
     scope = project_scope(call, "certificate:create_all_projects")
     async with call.parts.store.read() as tx:
@@ -112,7 +112,7 @@ async def sign(call: Call) -> Answer:
             cluster = await cluster_of(tx, wish["cluster_uuid"], scope)
         except NotFound as error:
             raise Invalid(error.detail, field="cluster_uuid") from error
-        _may(call, "certificate:create", cluster)
+        _enforce_own(call, "certificate:create", cluster)
         authority, *_ = await _authorities(tx, cluster, kind)
     key = call.parts.sealer.open(authority.sealed_key, context=f"certificate/{cluster.uuid}/{authority.kind}")
     now = call.parts.clock.now()
@@ -125,7 +125,7 @@ async def sign(call: Call) -> Answer:
     return reply(_view(cluster, pem, call, kind, since=now, csr=wish["csr"]), 201)
 
 
-def _may(call: Call, rule: str, cluster: Cluster) -> None:
+def _enforce_own(call: Call, rule: str, cluster: Cluster) -> None:
     """Enforce the rule if the cluster is of the caller's project. The lookup has checked other projects' clusters."""
     if cluster.project_id == call.caller.project_id:
         call.enforce(rule, project_id=cluster.project_id, user_id=cluster.user_id)

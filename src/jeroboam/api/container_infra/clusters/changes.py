@@ -10,13 +10,13 @@ from typing import Any
 
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra.bounds import ProjectLimits, bounds_for
-from jeroboam.api.container_infra.clusters.clusters import FIELDS, ZERO_NODES, zero_refused
-from jeroboam.api.container_infra.clusters.events import record
-from jeroboam.api.container_infra.clusters.updates import ClusterUpdate, altered, batch_of
+from jeroboam.api.container_infra.clusters.clusters import FIELDS, ZERO_NODES, zero_nodes_error
+from jeroboam.api.container_infra.clusters.events import record_event
+from jeroboam.api.container_infra.clusters.updates import ClusterUpdate, batch_of, build_update
 from jeroboam.api.container_infra.lookup import cluster_of, group_of, groups_of, project_scope
-from jeroboam.api.container_infra.schema import MOST_NODES, NODES, label_of, labels, literal, refuse_unknown
-from jeroboam.api.fields import FieldCheck, InvalidField, choice, mapping, optional, read, strings, text, whole
-from jeroboam.api.wire import PatchOperation, apply, changes_of, query_flag
+from jeroboam.api.container_infra.schema import MOST_NODES, NODES, decode_labels, labels, parse_literal, refuse_unknown
+from jeroboam.api.fields import FieldCheck, InvalidField, choice, integer, mapping, optional, read_fields, strings, text
+from jeroboam.api.wire import PatchOperation, apply_patch, changes_of, query_flag
 from jeroboam.domain.clusters import MASTER, Cluster, Health, Node, NodeGroup, Operation
 from jeroboam.domain.errors import Invalid
 from jeroboam.domain.events import CLUSTER_DELETE, CLUSTER_HEALTH, CLUSTER_RESIZE, CLUSTER_UPDATE, nodes
@@ -30,8 +30,8 @@ _INTERNAL = frozenset(
     "created_at id links updated_at uuid project_id user_id api_address node_addresses master_addresses stack_id "
     "cluster_id ca_cert_ref magnum_cert_ref etcd_ca_cert_ref front_proxy_ca_cert_ref".split()
 )
-PATCHED: dict[str, FieldCheck] = {
-    "node_count": whole(low=0, high=MOST_NODES, strings=False),
+PATCH_FIELDS: dict[str, FieldCheck] = {
+    "node_count": integer(low=0, high=MOST_NODES, strings=False),
     "health_status": optional(choice(*Health)),
     "health_status_reason": mapping(scalars=True),
     "name": FIELDS["name"],
@@ -59,8 +59,8 @@ async def update(call: Call) -> Answer:
         workers = await group_of(tx, before, DEFAULT_WORKERS) if "node_count" in field_names else None
     # A cluster whose name is removed gets a generated one, like a cluster that was created without a name.
     spare = {"name": call.parts.ids.name("cluster")}
-    wish = spare | _patched(before, groups, changes)
-    cluster_update = altered(before, groups, wish)
+    wish = spare | _apply_patch(before, groups, changes)
+    cluster_update = build_update(before, groups, wish)
     roles: frozenset[str] = frozenset()
     bounds = await bounds_for(call, before.project_id)
     bounds.check_change(before, cluster_update.cluster, cluster_update.groups)
@@ -71,11 +71,11 @@ async def update(call: Call) -> Answer:
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, before.uuid, scope)
         groups = await groups_of(tx, cluster)
-        wish = spare | _patched(cluster, groups, changes)
-        cluster_update = altered(cluster, groups, wish, roles=roles)
+        wish = spare | _apply_patch(cluster, groups, changes)
+        cluster_update = build_update(cluster, groups, wish, roles=roles)
         if "node_count" in field_names:
             workers = await group_of(tx, cluster, DEFAULT_WORKERS)
-            cluster_update = _with_size(call, cluster_update, workers, wish.get("node_count", 1))
+            cluster_update = _set_size(call, cluster_update, workers, wish.get("node_count", 1))
         rollback = query_flag(call.query, "rollback")
         await _write(tx, call, bounds, cluster, cluster_update, batch=batch, rollback=rollback)
     return reply({"uuid": cluster.uuid}, 202)
@@ -89,14 +89,14 @@ def _changes(call: Call) -> list[PatchOperation]:
     for change in changes:
         if change.root in _INTERNAL:
             raise Invalid(f"'/{change.root}' is an internal attribute and can not be updated", field=change.root)
-        if change.root not in PATCHED or (change.member is not None and change.root != "labels"):
+        if change.root not in PATCH_FIELDS or (change.member is not None and change.root != "labels"):
             raise Invalid(f"cannot change cluster property(ies) {change.root}.", field=change.root)
     if any(change.root.startswith("health_status") for change in changes):
         call.enforce("cluster:update_health_status")
-    return [label_of(change) for change in changes]
+    return [decode_labels(change) for change in changes]
 
 
-def _patched(cluster: Cluster, groups: list[NodeGroup], changes: list[PatchOperation]) -> dict[str, Any]:
+def _apply_patch(cluster: Cluster, groups: list[NodeGroup], changes: list[PatchOperation]) -> dict[str, Any]:
     """The fields that may be patched, with their new values. Removed fields are absent."""
     sizes = {group.name: group.spec.node_count for group in groups}
     observed, spec = cluster.observed, cluster.spec
@@ -109,17 +109,17 @@ def _patched(cluster: Cluster, groups: list[NodeGroup], changes: list[PatchOpera
         "flavor_id": spec.flavor_id,
         "master_flavor_id": spec.master_flavor_id,
     }
-    result = apply(document, [_replacing(change) for change in changes])
+    result = apply_patch(document, [_add_as_replace(change) for change in changes])
     reason = result.get("health_status_reason")
     if isinstance(reason, str):
         try:
-            result["health_status_reason"] = literal(reason)
+            result["health_status_reason"] = parse_literal(reason)
         except ValueError as error:
             raise InvalidField("health_status_reason", reason, "it has to be an object of strings, in JSON.") from error
-    return read({name: value for name, value in result.items() if value is not None}, PATCHED)
+    return read_fields({name: value for name, value in result.items() if value is not None}, PATCH_FIELDS)
 
 
-def _replacing(change: PatchOperation) -> PatchOperation:
+def _add_as_replace(change: PatchOperation) -> PatchOperation:
     """The change of a flavour with `replace`: a cluster without a flavour of its own has its template's."""
     return replace(change, op="replace") if change.op == "add" and change.root.endswith("flavor_id") else change
 
@@ -130,7 +130,7 @@ async def resize(call: Call) -> Answer:
     refuse_unknown(body, RESIZE, "cluster_resize_req")
     if "node_count" not in body:
         raise Invalid("Mandatory field missing: node_count.", field="node_count")
-    wish = read(body, RESIZE)
+    wish = read_fields(body, RESIZE)
     scope = project_scope(call, "cluster:resize_all_projects")
     async with call.parts.store.read() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], scope)
@@ -141,18 +141,18 @@ async def resize(call: Call) -> Answer:
         cluster = await cluster_of(tx, cluster.uuid, scope)
         group = await group_of(tx, cluster, group.uuid)
         nodes_to_remove = wish.get("nodes_to_remove") or ()
-        cluster_update = _with_size(call, ClusterUpdate(cluster=cluster), group, wish["node_count"], nodes_to_remove)
+        cluster_update = _set_size(call, ClusterUpdate(cluster=cluster), group, wish["node_count"], nodes_to_remove)
         await _write(tx, call, bounds, cluster, cluster_update)
     return reply({"uuid": cluster.uuid}, 202)
 
 
-async def replaced(call: Call, cluster: Cluster, group: NodeGroup, node: Node) -> None:
+async def replace_node(call: Call, cluster: Cluster, group: NodeGroup, node: Node) -> None:
     """Store the wish to replace this node, as a resize to the same size does."""
     bounds = await bounds_for(call, cluster.project_id)
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, cluster.uuid, cluster.project_id)
         group = await group_of(tx, cluster, group.uuid)
-        cluster_update = _with_size(call, ClusterUpdate(cluster=cluster), group, group.spec.node_count, (node.uuid,))
+        cluster_update = _set_size(call, ClusterUpdate(cluster=cluster), group, group.spec.node_count, (node.uuid,))
         await _write(tx, call, bounds, cluster, cluster_update)
 
 
@@ -162,22 +162,20 @@ async def check_growth(call: Call, cluster: Cluster, group: NodeGroup, count: in
         await call.parts.admission.growth(cluster, group, growth)
 
 
-async def resized(
+async def resize_group(
     tx: Transaction, call: Call, bounds: ProjectLimits, cluster: Cluster, group: NodeGroup, count: int
 ) -> None:
     """Store the wish for another size of the group. Raises if the size or the cluster's state forbids it."""
-    await _write(tx, call, bounds, cluster, _with_size(call, ClusterUpdate(cluster=cluster), group, count))
+    await _write(tx, call, bounds, cluster, _set_size(call, ClusterUpdate(cluster=cluster), group, count))
 
 
-def _with_size(
+def _set_size(
     call: Call, cluster_update: ClusterUpdate, group: NodeGroup, count: int, nodes_to_remove: tuple[str, ...] = ()
 ) -> ClusterUpdate:
     """The update with another size of that group."""
     _check_size(call, group, count)
     # Nodes of an earlier wish that have not left yet are still removed: both wishes were accepted.
-    uuids_to_remove = dict.fromkeys(
-        node.uuid for node in (*leaving_nodes(group), *_find_leavers(group, nodes_to_remove))
-    )
+    uuids_to_remove = dict.fromkeys(node.uuid for node in (*leaving_nodes(group), *_find_nodes(group, nodes_to_remove)))
     groups_by_uuid = {changed.uuid: changed for changed in cluster_update.groups}
     group = groups_by_uuid.get(group.uuid, group)
     new_group = replace(group, spec=replace(group.spec, node_count=count, nodes_to_remove=tuple(uuids_to_remove)))
@@ -200,13 +198,13 @@ async def _write(
     growth = sum(group.spec.node_count - sizes[group.uuid] for group in cluster_update.groups)
     await bounds.check_growth(tx, before.project_id, growth, cluster_id=before.uuid)
     if after.observed.health_status != before.observed.health_status:
-        await record(tx, call, after, CLUSTER_HEALTH, "Set by request.")
-    event_type, message, nodegroup = _told(before, cluster_update, sizes)
+        await record_event(tx, call, after, CLUSTER_HEALTH, "Set by request.")
+    event_type, message, nodegroup = _describe_change(before, cluster_update, sizes)
     if not cluster_update.groups and after.spec == before.spec:
         if after != before:
             await tx.clusters.update(replace(after, updated_at=tx.now))
         if message:
-            await record(tx, call, after, event_type, message)
+            await record_event(tx, call, after, event_type, message)
         return
     updated_cluster = ask_cluster(after, Operation.UPDATE, now=tx.now, minutes=minutes_for(call, before))
     spec = replace(updated_cluster.spec, max_batch_size=batch or updated_cluster.spec.max_batch_size)
@@ -217,18 +215,20 @@ async def _write(
     for group in cluster_update.groups:
         await tx.nodegroups.update(ask_group(group, Operation.UPDATE, now=tx.now))
     groups = tuple((groups_by_uuid | {group.uuid: group for group in cluster_update.groups}).values())
-    await record(tx, call, updated_cluster, event_type, message, nodegroup=nodegroup, groups=groups)
+    await record_event(tx, call, updated_cluster, event_type, message, nodegroup=nodegroup, groups=groups)
     tx.hint("cluster", before.uuid)
 
 
-def _told(before: Cluster, cluster_update: ClusterUpdate, sizes: dict[str, int]) -> tuple[str, str, str | None]:
+def _describe_change(
+    before: Cluster, cluster_update: ClusterUpdate, sizes: dict[str, int]
+) -> tuple[str, str, str | None]:
     """The event of that change: its type, a sentence, and the node group if it is about one only."""
     after = cluster_update.cluster
     resized_groups = [group for group in cluster_update.groups if group.spec.node_count != sizes[group.uuid]]
     parts = [
         f"{group.name} resized from {sizes[group.uuid]} to {nodes(group.spec.node_count)}" for group in resized_groups
     ]
-    parts += [text for group in cluster_update.groups if (text := _describe_leavers(group, sizes[group.uuid]))]
+    parts += [text for group in cluster_update.groups if (text := _describe_leaving(group, sizes[group.uuid]))]
     if after.name != before.name:
         parts.append(f"renamed from {before.name} to {after.name}")
     fields = ("labels", "flavor_id", "master_flavor_id")
@@ -242,7 +242,7 @@ def _told(before: Cluster, cluster_update: ClusterUpdate, sizes: dict[str, int])
     return (CLUSTER_RESIZE if resize else CLUSTER_UPDATE), message, only_group.name if only_group and resize else None
 
 
-def _describe_leavers(group: NodeGroup, size: int) -> str:
+def _describe_leaving(group: NodeGroup, size: int) -> str:
     """A sentence about the nodes that the wish removes or replaces."""
     leaving = leaving_nodes(group)
     if not leaving:
@@ -254,7 +254,7 @@ def _describe_leavers(group: NodeGroup, size: int) -> str:
 def _check_size(call: Call, group: NodeGroup, count: int) -> None:
     min_count, max_count = group.spec.min_node_count, group.spec.max_node_count
     if count == 0 and call.version < ZERO_NODES:
-        raise zero_refused()
+        raise zero_nodes_error()
     if group.spec.role == MASTER:
         raise Invalid(f"Resizing the master nodegroup {group.name} is not supported.", field="nodegroup")
     if count < min_count or (max_count is not None and count > max_count):
@@ -265,7 +265,7 @@ def _check_size(call: Call, group: NodeGroup, count: int) -> None:
         )
 
 
-def _find_leavers(group: NodeGroup, idents: tuple[str, ...]) -> list[Node]:
+def _find_nodes(group: NodeGroup, idents: tuple[str, ...]) -> list[Node]:
     """The nodes that the request names. Raises `Invalid` for a name that no node of the group has."""
     nodes = []
     for ident in idents:
@@ -280,11 +280,11 @@ async def delete(call: Call) -> Answer:
     """DELETE /clusters/{id or name}: the cluster's end"""
     scope = project_scope(call, "cluster:delete_all_projects")
     async with call.parts.store.write() as tx:
-        await ended(tx, call, await cluster_of(tx, call.path["cluster"], scope))
+        await delete_cluster(tx, call, await cluster_of(tx, call.path["cluster"], scope))
     return NO_CONTENT
 
 
-async def ended(tx: Transaction, call: Call, cluster: Cluster) -> None:
+async def delete_cluster(tx: Transaction, call: Call, cluster: Cluster) -> None:
     """Store the wish to delete the cluster, whatever else is in progress."""
     updated_cluster = ask_cluster(cluster, Operation.DELETE, now=tx.now, minutes=minutes_for(call, cluster))
     if updated_cluster is not cluster:
@@ -294,7 +294,7 @@ async def ended(tx: Transaction, call: Call, cluster: Cluster) -> None:
         groups = await tx.nodegroups.select(cluster_id=cluster.uuid)
         for group in groups:
             await tx.nodegroups.update(replace(group, status=status, status_reason=None, updated_at=tx.now))
-        await record(tx, call, updated_cluster, CLUSTER_DELETE, "The cluster is to be deleted.", groups=groups)
+        await record_event(tx, call, updated_cluster, CLUSTER_DELETE, "The cluster is to be deleted.", groups=groups)
     tx.hint("cluster", cluster.uuid)
 
 

@@ -10,13 +10,13 @@ from typing import Any
 from jeroboam.api.call import Answer, Call, reply
 from jeroboam.api.container_infra import filters
 from jeroboam.api.container_infra.bounds import bounds_for
-from jeroboam.api.container_infra.clusters.events import record
-from jeroboam.api.container_infra.lookup import cluster_of, project_scope, template_sight, usable
-from jeroboam.api.container_infra.pages import paged
+from jeroboam.api.container_infra.clusters.events import record_event
+from jeroboam.api.container_infra.lookup import cluster_of, project_scope, select_usable, template_scope
+from jeroboam.api.container_infra.pages import reply_page
 from jeroboam.api.container_infra.schema import MOST_NODES, NODES, UNUSED_UUID, labels, refuse_unknown
 from jeroboam.api.container_infra.shapes import ClusterDetailList, ClusterInList, ClusterList, ClusterShape
-from jeroboam.api.fields import FieldCheck, flag, no_effect, optional, read, text, whole
-from jeroboam.api.wire import iso, links, page_of, with_total
+from jeroboam.api.fields import FieldCheck, flag, integer, no_effect, optional, read_fields, text
+from jeroboam.api.wire import format_time, links, page_of, wants_total
 from jeroboam.domain.clusters import MASTER, WORKER, Cluster, ClusterSpec, NodeGroup, NodeGroupSpec, Template
 from jeroboam.domain.errors import Invalid, NotFound, OverQuota
 from jeroboam.domain.events import CLUSTER_CREATE
@@ -32,13 +32,13 @@ FIELDS: dict[str, FieldCheck] = {
     "cluster_template_id": text(),
     "keypair": _TEXT,
     "node_count": optional(NODES),
-    "master_count": optional(whole(low=1, high=MOST_NODES)),
-    "docker_volume_size": optional(whole(low=1)),
+    "master_count": optional(integer(low=1, high=MOST_NODES)),
+    "docker_volume_size": optional(integer(low=1)),
     "labels": optional(labels),
     "merge_labels": optional(flag),
     "master_flavor_id": _TEXT,
     "flavor_id": _TEXT,
-    "create_timeout": optional(whole(low=0, high=60 * 24 * 365)),
+    "create_timeout": optional(integer(low=0, high=60 * 24 * 365)),
     "discovery_url": _TEXT,
     "fixed_network": _TEXT,
     "fixed_subnet": _TEXT,
@@ -60,7 +60,7 @@ ZERO_NODES = 10
 CLUSTER_ID = 13
 
 
-def short(cluster: Cluster | ClusterBrief, masters: int, workers: int, call: Call) -> ClusterInList:
+def summary_view(cluster: Cluster | ClusterBrief, masters: int, workers: int, call: Call) -> ClusterInList:
     """The object as lists show it. Its size is the sum over its groups."""
     spec = cluster.spec
     body: ClusterInList = {
@@ -88,13 +88,13 @@ def short(cluster: Cluster | ClusterBrief, masters: int, workers: int, call: Cal
     return body
 
 
-def full(cluster: Cluster, groups: Sequence[NodeGroup] | Sequence[GroupBrief], call: Call) -> ClusterShape:
+def detail_view(cluster: Cluster, groups: Sequence[NodeGroup] | Sequence[GroupBrief], call: Call) -> ClusterShape:
     """The whole object, with `faults` if it failed."""
     spec, observed = cluster.spec, cluster.observed
     labels_added, labels_overridden, labels_skipped = label_difference(spec.labels, spec.template.labels)
     masters = sum(group.spec.node_count for group in groups if group.spec.role == MASTER)
     body: ClusterShape = {
-        **short(cluster, masters, sum(group.spec.node_count for group in groups) - masters, call),
+        **summary_view(cluster, masters, sum(group.spec.node_count for group in groups) - masters, call),
         "status_reason": cluster.status_reason,
         "health_status_reason": observed.health_status_reason,
         "discovery_url": spec.discovery_url,
@@ -103,8 +103,12 @@ def full(cluster: Cluster, groups: Sequence[NodeGroup] | Sequence[GroupBrief], c
         "container_version": observed.container_version,
         "project_id": cluster.project_id,
         "user_id": cluster.user_id,
-        "node_addresses": [address for group in groups if group.spec.role != MASTER for address in addresses(group)],
-        "master_addresses": [address for group in groups if group.spec.role == MASTER for address in addresses(group)],
+        "node_addresses": [
+            address for group in groups if group.spec.role != MASTER for address in list_addresses(group)
+        ],
+        "master_addresses": [
+            address for group in groups if group.spec.role == MASTER for address in list_addresses(group)
+        ],
         "fixed_network": spec.fixed_network,
         "fixed_subnet": spec.fixed_subnet,
         "floating_ip_enabled": spec.floating_ip_enabled,
@@ -112,8 +116,8 @@ def full(cluster: Cluster, groups: Sequence[NodeGroup] | Sequence[GroupBrief], c
         "labels_overridden": labels_overridden,
         "labels_added": labels_added,
         "labels_skipped": labels_skipped,
-        "created_at": iso(cluster.created_at),
-        "updated_at": iso(cluster.updated_at),
+        "created_at": format_time(cluster.created_at),
+        "updated_at": format_time(cluster.updated_at),
         "faults": {
             group.name: group.status_reason or cluster.status_reason
             for group in groups
@@ -125,7 +129,7 @@ def full(cluster: Cluster, groups: Sequence[NodeGroup] | Sequence[GroupBrief], c
     return body
 
 
-def addresses(group: NodeGroup | GroupBrief) -> list[str]:
+def list_addresses(group: NodeGroup | GroupBrief) -> list[str]:
     """The known addresses of the group's nodes."""
     return [node.address for node in group.observed if node.address]
 
@@ -160,20 +164,20 @@ async def detail(call: Call) -> Answer:
 async def _list(call: Call, path: str, *, with_details: bool) -> Answer:
     page = page_of(call)
     scope = project_scope(call, "cluster:get_all_all_projects")
-    cluster_filter = filters.of_clusters(call)
+    cluster_filter = filters.read_cluster_filter(call)
     clusters: Sequence[Cluster] | Sequence[ClusterBrief]
     body: ClusterList | ClusterDetailList
     async with call.parts.store.read() as tx:
         if with_details:
             clusters = await tx.clusters.listed(page, scope, cluster_filter)
             groups = await tx.nodegroups.brief_of(*(cluster.uuid for cluster in clusters))
-            body = {"clusters": [full(cluster, groups[cluster.uuid], call) for cluster in clusters]}
+            body = {"clusters": [detail_view(cluster, groups[cluster.uuid], call) for cluster in clusters]}
         else:
             clusters = await tx.clusters.brief(page, scope, cluster_filter)
-            body = {"clusters": [short(cluster, cluster.masters, cluster.others, call) for cluster in clusters]}
-        if with_total(call):
+            body = {"clusters": [summary_view(cluster, cluster.masters, cluster.others, call) for cluster in clusters]}
+        if wants_total(call):
             body["total_count"] = await tx.clusters.total(scope, cluster_filter)
-    return paged(call, page, path, clusters, body)
+    return reply_page(call, page, path, clusters, body)
 
 
 async def show(call: Call) -> Answer:
@@ -182,7 +186,7 @@ async def show(call: Call) -> Answer:
     async with call.parts.store.read() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], scope)
         groups = await tx.nodegroups.brief_of(cluster.uuid)
-    return reply(full(cluster, groups[cluster.uuid], call))
+    return reply(detail_view(cluster, groups[cluster.uuid], call))
 
 
 async def create(call: Call) -> Answer:
@@ -192,21 +196,21 @@ async def create(call: Call) -> Answer:
     if body.get(REQUIRED) is None:
         raise Invalid(f"Mandatory field missing: {REQUIRED}.", field=REQUIRED)
     # A null counts as absent: clients send it for options that were not set.
-    wish = {name: value for name, value in read(body, FIELDS).items() if value is not None}
-    cluster, _ = await made(call, wish)
+    wish = {name: value for name, value in read_fields(body, FIELDS).items() if value is not None}
+    cluster, _ = await create_cluster(call, wish)
     return reply({"uuid": cluster.uuid}, 202)
 
 
-async def made(call: Call, wish: dict[str, Any]) -> tuple[Cluster, tuple[NodeGroup, NodeGroup]]:
+async def create_cluster(call: Call, wish: dict[str, Any]) -> tuple[Cluster, tuple[NodeGroup, NodeGroup]]:
     """Create and store a cluster and its node groups from a checked wish. The template fills in absent fields."""
     async with call.parts.store.read() as tx:
-        matches = await tx.templates.find_visible(wish["cluster_template_id"], **template_sight(call))
-    template = usable(call, matches, wish["cluster_template_id"])
+        matches = await tx.templates.find_visible(wish["cluster_template_id"], **template_scope(call))
+    template = select_usable(call, matches, wish["cluster_template_id"])
     if template is None:
         raise _unknown_template(call, wish["cluster_template_id"])
     now = call.parts.clock.now()
-    cluster = _cluster(call, wish, template, now)
-    groups = _groups(call, cluster, wish, now)
+    cluster = _build_cluster(call, wish, template, now)
+    groups = _build_groups(call, cluster, wish, now)
     bounds = await bounds_for(call, cluster.project_id)
     bounds.check_cluster(cluster, groups, template)
     await call.parts.admission.cluster(cluster, groups, call.caller)
@@ -226,7 +230,7 @@ async def made(call: Call, wish: dict[str, Any]) -> tuple[Cluster, tuple[NodeGro
             await tx.nodegroups.insert(group)
         sizes = ", ".join(f"{group.name} of {group.spec.node_count}" for group in groups)
         message = f"Cluster asked for from template {template.name}: {sizes}."
-        await record(tx, call, cluster, CLUSTER_CREATE, message, groups=groups)
+        await record_event(tx, call, cluster, CLUSTER_CREATE, message, groups=groups)
         tx.hint("cluster", cluster.uuid)
     return cluster, groups
 
@@ -236,7 +240,7 @@ def _unknown_template(call: Call, ident: str) -> Invalid | NotFound:
     return kind(f"ClusterTemplate {ident} could not be found.", field="cluster_template_id")
 
 
-def _cluster(call: Call, wish: dict[str, Any], template: Template, now: dt.datetime) -> Cluster:
+def _build_cluster(call: Call, wish: dict[str, Any], template: Template, now: dt.datetime) -> Cluster:
     template_spec = template.spec
     own_labels: dict[str, str] | None = wish.get("labels")
     merged_labels = (
@@ -273,7 +277,7 @@ def _cluster(call: Call, wish: dict[str, Any], template: Template, now: dt.datet
     )
 
 
-def _groups(call: Call, cluster: Cluster, wish: dict[str, Any], now: dt.datetime) -> tuple[NodeGroup, NodeGroup]:
+def _build_groups(call: Call, cluster: Cluster, wish: dict[str, Any], now: dt.datetime) -> tuple[NodeGroup, NodeGroup]:
     masters: int = wish.get("master_count", 1)
     workers: int = wish.get("node_count", 1)
     if masters % 2 == 0:
@@ -282,15 +286,15 @@ def _groups(call: Call, cluster: Cluster, wish: dict[str, Any], now: dt.datetime
         reason = f"master_count must be 1 when master_lb_enabled is False, and it is {masters}."
         raise Invalid(reason, field="master_count")
     if workers == 0 and call.version < ZERO_NODES:
-        raise zero_refused()
+        raise zero_nodes_error()
     least = int(cluster.spec.labels.get("min_node_count", 0))
     if workers < least:
         raise Invalid(f"node_count {workers} is below the label min_node_count {least}.", field="node_count")
-    master = _group(call, cluster, MASTER, masters, 1, now)
-    return master, _group(call, cluster, WORKER, workers, least, now)
+    master = _build_group(call, cluster, MASTER, masters, 1, now)
+    return master, _build_group(call, cluster, WORKER, workers, least, now)
 
 
-def _group(call: Call, cluster: Cluster, role: str, count: int, least: int, now: dt.datetime) -> NodeGroup:
+def _build_group(call: Call, cluster: Cluster, role: str, count: int, least: int, now: dt.datetime) -> NodeGroup:
     spec = cluster.spec
     return NodeGroup(
         uuid=call.parts.ids.uuid(),
@@ -311,6 +315,6 @@ def _group(call: Call, cluster: Cluster, role: str, count: int, least: int, now:
     )
 
 
-def zero_refused() -> Invalid:
+def zero_nodes_error() -> Invalid:
     """The refusal of a group without nodes, which needs a later version of the API."""
     return Invalid("Resizing a nodegroup to zero is not supported in the provided microversion.", field="node_count")

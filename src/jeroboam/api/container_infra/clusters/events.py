@@ -2,26 +2,26 @@
 
 An extension: no published API has it.
 
-Neighbours: each handler that stores a wish calls `record`. The conductor has `conductor/clusters/history.py`.
+Neighbours: each handler that stores a wish calls `record_event`. The conductor has `conductor/clusters/history.py`.
 """
 
 import datetime as dt
 from collections.abc import Sequence
 
 from jeroboam.api.call import Answer, Call
-from jeroboam.api.container_infra.filters import TOTAL, words
+from jeroboam.api.container_infra.filters import TOTAL, word_list
 from jeroboam.api.container_infra.lookup import cluster_of, project_scope
-from jeroboam.api.container_infra.pages import paged
+from jeroboam.api.container_infra.pages import reply_page
 from jeroboam.api.container_infra.shapes import EventList, EventShape
 from jeroboam.api.fields import FieldCheck, InvalidField, text
-from jeroboam.api.wire import iso, page_of, with_total
+from jeroboam.api.wire import format_time, page_of, wants_total
 from jeroboam.domain.clusters import Cluster, NodeGroup
 from jeroboam.domain.events import CLUSTER_HEALTH, TYPES, WISHES, Event
 from jeroboam.domain.notifications import ActionResult, Initiator, cadf, event_of, result_of
 from jeroboam.store import EventFilter, Transaction
 
 
-async def record(
+async def record_event(
     tx: Transaction,
     call: Call,
     cluster: Cluster,
@@ -38,7 +38,7 @@ async def record(
     progress, a notification for other services is stored too; `groups` avoids another read of the cluster's groups for
     it.
     """
-    call.subject.is_(cluster.uuid, cluster.name)
+    call.subject.set_object(cluster.uuid, cluster.name)
     caller = call.caller
     event = Event(
         uuid=call.parts.ids.uuid(),
@@ -76,11 +76,11 @@ def _view(event: Event) -> EventShape:
         "message": event.message,
         "user_id": event.user_id,
         "request_id": event.request_id,
-        "created_at": iso(event.created_at),
+        "created_at": format_time(event.created_at),
     }
 
 
-async def of_cluster(call: Call) -> Answer:
+async def index_of_cluster(call: Call) -> Answer:
     """GET /clusters/{id or name}/events: what happened to the cluster, the oldest first"""
     scope = project_scope(call, "event:get_all_all_projects")
     async with call.parts.store.read() as tx:
@@ -105,9 +105,9 @@ async def _list(call: Call, path: str, cluster: str | None) -> Answer:
     async with call.parts.store.read() as tx:
         events = await tx.events.listed(page, scope, event_filter)
         body: EventList = {"events": [_view(event) for event in events]}
-        if with_total(call):
+        if wants_total(call):
             body["total_count"] = await tx.events.total(scope, event_filter)
-    return paged(call, page, path, events, body)
+    return reply_page(call, page, path, events, body)
 
 
 def _since(name: str, value: str) -> dt.datetime:
@@ -121,7 +121,7 @@ def _since(name: str, value: str) -> dt.datetime:
 
 
 ARGUMENTS: dict[str, FieldCheck] = {
-    "event_type": words(sorted(TYPES)),
+    "event_type": word_list(sorted(TYPES)),
     "nodegroup": text(),
     "since": FieldCheck(_since, {"type": "string", "format": "date-time"}),
     **TOTAL,

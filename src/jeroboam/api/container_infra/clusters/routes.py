@@ -8,7 +8,7 @@ from jeroboam.api.container_infra.nodegroups import nodegroups
 from jeroboam.api.container_infra.nodegroups import schema as group_schema
 from jeroboam.api.fields import body_of, flag, text
 from jeroboam.api.shapes import Accepted
-from jeroboam.api.wire import paging, patch_of
+from jeroboam.api.wire import list_arguments, patch_of
 from jeroboam.domain.clusters import Cluster, NodeGroup
 from jeroboam.domain.events import Event
 from jeroboam.store import sort_keys
@@ -18,8 +18,8 @@ _CLUSTER = "/clusters/{cluster}"
 _GROUPS = f"{_CLUSTER}/nodegroups"
 _GROUP = f"{_GROUPS}/{{group}}"
 _CERTIFICATE = "/certificates/{cluster}"
-_CLUSTER_PAGES = paging(sort_keys(Cluster)) | filters.CLUSTERS
-_EVENT_PAGES = paging(sort_keys(Event)) | events.ARGUMENTS
+_CLUSTER_PAGES = list_arguments(sort_keys(Cluster)) | filters.CLUSTERS
+_EVENT_PAGES = list_arguments(sort_keys(Event)) | events.ARGUMENTS
 _FILTERED = "can be narrowed and counted"
 _AT_ONCE = "what the state forbids is a 409 at once, where Magnum answers 202 and writes a line into a log"
 _REACH = "admins reach every project's clusters, where Magnum answers them 404"
@@ -70,7 +70,7 @@ _CLUSTERS = (
         handler=changes.update,
         rule="cluster:update",
         query={"rollback": flag, **updates.BATCH},
-        body=patch_of(*changes.PATCHED, members="labels"),
+        body=patch_of(*changes.PATCH_FIELDS, members="labels"),
         status=202,
         answer=Accepted,
         differs=f"{_AT_ONCE}; a failed cluster accepts every change; `name`, `labels`, `flavor_id` and "
@@ -114,7 +114,7 @@ _NODEGROUPS = (
         path=_GROUPS,
         handler=nodegroups.index,
         rule="nodegroup:get_all",
-        query=paging(sort_keys(NodeGroup)) | {"role": text(), **filters.TOTAL},
+        query=list_arguments(sort_keys(NodeGroup)) | {"role": text(), **filters.TOTAL},
         answer=shapes.NodeGroupList,
         since=GROUPS_SINCE,
         differs="a group's `status` is how far its own last wish came, not its cluster's",
@@ -145,7 +145,7 @@ _NODEGROUPS = (
         handler=group_changes.update,
         rule="nodegroup:update",
         query=updates.BATCH,
-        body=patch_of(*group_schema.PATCHED, members="(node_)?labels"),
+        body=patch_of(*group_schema.PATCH_FIELDS, members="(node_)?labels"),
         status=202,
         answer=shapes.NodeGroupShape,
         since=GROUPS_SINCE,
@@ -208,7 +208,7 @@ _EVENTS = (
     Route(
         method="GET",
         path=f"{_CLUSTER}/events",
-        handler=events.of_cluster,
+        handler=events.index_of_cluster,
         rule="event:get_all",
         query=_EVENT_PAGES,
         answer=shapes.EventList,

@@ -11,11 +11,11 @@ from typing import Any
 
 from jeroboam.api.call import Call
 from jeroboam.api.container_infra.schema import MOST_NODES
-from jeroboam.api.fields import whole
+from jeroboam.api.fields import integer
 from jeroboam.domain.clusters import MASTER, Cluster, Health, NodeGroup, role_of
 from jeroboam.domain.upgrades import rebased, rebuilt
 
-BATCH = {"max_batch_size": whole(low=1, high=MOST_NODES)}
+BATCH = {"max_batch_size": integer(low=1, high=MOST_NODES)}
 """The query argument of a change that rebuilds nodes."""
 
 
@@ -33,7 +33,7 @@ def batch_of(call: Call) -> int | None:
     return size
 
 
-def altered(
+def build_update(
     cluster: Cluster, groups: Iterable[NodeGroup], wish: Mapping[str, Any], *, roles: Collection[str] = ()
 ) -> ClusterUpdate:
     """The cluster with the wish's name, health, labels and flavours. `roles`: the roles whose nodes change."""
@@ -59,11 +59,11 @@ def altered(
     )
     if after.spec == spec:
         return ClusterUpdate(cluster=after)
-    new_groups = [_follow(group, cluster, after, roles=roles) for group in groups]
+    new_groups = [_update_group(group, cluster, after, roles=roles) for group in groups]
     return ClusterUpdate(cluster=after, groups=tuple(group for group in new_groups if group is not None))
 
 
-def _follow(group: NodeGroup, before: Cluster, after: Cluster, *, roles: Collection[str]) -> NodeGroup | None:
+def _update_group(group: NodeGroup, before: Cluster, after: Cluster, *, roles: Collection[str]) -> NodeGroup | None:
     """The group after the cluster's change; None if it does not change."""
     old = group.spec
     labels = rebased(old.labels, before.spec.labels, after.spec.labels, keep_own=True)

@@ -12,15 +12,21 @@ from typing import Any
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra.bounds import bounds_for
 from jeroboam.api.container_infra.clusters.changes import minutes_for
-from jeroboam.api.container_infra.clusters.clusters import ZERO_NODES, zero_refused
-from jeroboam.api.container_infra.clusters.events import record
+from jeroboam.api.container_infra.clusters.clusters import ZERO_NODES, zero_nodes_error
+from jeroboam.api.container_infra.clusters.events import record_event
 from jeroboam.api.container_infra.clusters.updates import batch_of
 from jeroboam.api.container_infra.lookup import cluster_of, group_of, project_scope
-from jeroboam.api.container_infra.nodegroups.nodegroups import full
-from jeroboam.api.container_infra.nodegroups.schema import FIELDS, NODE_FIELDS, NODE_FIELDS_SINCE, PATCHED, READ_ONLY
-from jeroboam.api.container_infra.schema import label_of, literal, refuse_unknown
-from jeroboam.api.fields import InvalidField, read
-from jeroboam.api.wire import PatchOperation, apply, changes_of
+from jeroboam.api.container_infra.nodegroups.nodegroups import detail_view
+from jeroboam.api.container_infra.nodegroups.schema import (
+    FIELDS,
+    NODE_FIELDS,
+    NODE_FIELDS_SINCE,
+    PATCH_FIELDS,
+    READ_ONLY,
+)
+from jeroboam.api.container_infra.schema import decode_labels, parse_literal, refuse_unknown
+from jeroboam.api.fields import InvalidField, read_fields
+from jeroboam.api.wire import PatchOperation, apply_patch, changes_of
 from jeroboam.domain.clusters import (
     LOAD_BALANCER,
     MASTER,
@@ -48,12 +54,12 @@ async def create(call: Call) -> Answer:
     refuse_unknown(body, FIELDS, _ARGUMENT, read_only=READ_ONLY)
     if body.get("name") is None:
         raise Invalid("Mandatory field missing: name.", field="name")
-    wish = {name: value for name, value in read(body, FIELDS).items() if value is not None}
+    wish = {name: value for name, value in read_fields(body, FIELDS).items() if value is not None}
     _check_version(call, wish)
     scope = project_scope(call, "nodegroup:create_all_projects")
     async with call.parts.store.read() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], scope)
-    group = _group(call, cluster, wish)
+    group = _build_group(call, cluster, wish)
     _check_sizes(group.name, group.spec)
     bounds = await bounds_for(call, cluster.project_id)
     bounds.check_group(cluster, group)
@@ -65,13 +71,13 @@ async def create(call: Call) -> Answer:
         if await tx.nodegroups.count(cluster_id=cluster.uuid, name=group.name):
             raise Conflict(f"A node group with name {group.name} already exists in the cluster.", field="name")
         await bounds.check_growth(tx, cluster.project_id, group.spec.node_count, cluster_id=cluster.uuid)
-        updated_cluster = await _ask(tx, call, cluster)
+        updated_cluster = await _write_cluster(tx, call, cluster)
         await tx.nodegroups.insert(group)
         message = f"Node group {group.name} asked for, with {nodes(group.spec.node_count)}."
-        await record(tx, call, updated_cluster, NODEGROUP_CREATE, message, nodegroup=group.name)
-        call.subject.is_(group.uuid, group.name)
+        await record_event(tx, call, updated_cluster, NODEGROUP_CREATE, message, nodegroup=group.name)
+        call.subject.set_object(group.uuid, group.name)
         [row] = await tx.nodegroups.select(uuid=group.uuid)
-    return reply(full(row, cluster, call.base), 202)
+    return reply(detail_view(row, cluster, call.base), 202)
 
 
 def _check_version(call: Call, names: Mapping[str, Any]) -> None:
@@ -80,14 +86,14 @@ def _check_version(call: Call, names: Mapping[str, Any]) -> None:
             raise Invalid(f"{name} is only supported from version 1.{NODE_FIELDS_SINCE} of the API.", field=name)
 
 
-def _group(call: Call, cluster: Cluster, wish: dict[str, Any]) -> NodeGroup:
+def _build_group(call: Call, cluster: Cluster, wish: dict[str, Any]) -> NodeGroup:
     """The group with the checked fields. Unset fields come from the cluster or its template."""
     role: str = wish.get("role", WORKER)
     if role in _RESERVED_ROLES:
         raise Invalid(f"Cannot create a nodegroup with role {role}: a cluster has its own.", field="role")
     count: int = wish.get("node_count", 1)
     if count == 0 and call.version < ZERO_NODES:
-        raise zero_refused()
+        raise zero_nodes_error()
     cluster_spec, own_labels = cluster.spec, wish.get("labels")
     merge: bool = wish.get("merge_labels", False)
     return NodeGroup(
@@ -139,71 +145,71 @@ async def update(call: Call) -> Answer:
         cluster = await cluster_of(tx, call.path["cluster"], scope)
         group = await group_of(tx, cluster, call.path["group"])
     if not changes:
-        return reply(full(group, cluster, call.base), 202)
-    new_spec = _patched(group, changes)
+        return reply(detail_view(group, cluster, call.base), 202)
+    new_spec = _apply_patch(group, changes)
     bounds = await bounds_for(call, cluster.project_id)
     if (new_spec.max_node_count or 0) > (group.spec.max_node_count or 0):
         bounds.check(RequestedSize(cluster_nodes=new_spec.max_node_count))
     roles: frozenset[str] = frozenset()
     if (new_spec.flavor_id, new_spec.labels) != (group.spec.flavor_id, group.spec.labels):
-        before, after = _labelled(cluster, group.spec), _labelled(cluster, new_spec)
+        before, after = _with_group_labels(cluster, group.spec), _with_group_labels(cluster, new_spec)
         candidate = replace(group, spec=new_spec)
         bounds.check_group(cluster, candidate, group)
         roles = await call.parts.admission.change(before, after, (candidate,))
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, cluster.uuid, scope)
         group = await group_of(tx, cluster, group.uuid)
-        new_spec = _patched(group, changes)
+        new_spec = _apply_patch(group, changes)
         updated_group = ask_group(
             rebuilt(group, new_spec, reached=role_of(new_spec) in roles), Operation.UPDATE, now=tx.now
         )
-        updated_cluster = await _ask(tx, call, cluster, batch=batch)
+        updated_cluster = await _write_cluster(tx, call, cluster, batch=batch)
         await tx.nodegroups.update(updated_group)
         message = f"{group.name}: another {', '.join(dict.fromkeys(change.root for change in changes))} asked for."
-        await record(tx, call, updated_cluster, NODEGROUP_UPDATE, message, nodegroup=group.name)
-        call.subject.is_(group.uuid, group.name)
-    return reply(full(updated_group, cluster, call.base), 202)
+        await record_event(tx, call, updated_cluster, NODEGROUP_UPDATE, message, nodegroup=group.name)
+        call.subject.set_object(group.uuid, group.name)
+    return reply(detail_view(updated_group, cluster, call.base), 202)
 
 
 def _changes(call: Call) -> list[PatchOperation]:
     """The operations of the patch. Raises if the caller may not use one of them at that version."""
     changes = changes_of(call.json())
     for change in changes:
-        if change.root not in PATCHED:
+        if change.root not in PATCH_FIELDS:
             raise Invalid(f"'/{change.root}' is an internal attribute and can not be updated", field=change.root)
         if change.member is not None and change.root not in {"node_labels", "labels"}:
             raise Invalid(f"Couldn't apply patch, reason: there is nothing at '/{change.root}/{change.member}'")
     _check_version(call, {change.root: change for change in changes})
-    return [_with_value(change) for change in changes]
+    return [_decode_value(change) for change in changes]
 
 
-def _patched(group: NodeGroup, changes: Sequence[PatchOperation]) -> NodeGroupSpec:
+def _apply_patch(group: NodeGroup, changes: Sequence[PatchOperation]) -> NodeGroupSpec:
     """The group's spec after the patch."""
     old = group.spec
-    result = apply({name: getattr(old, name) for name in PATCHED}, changes, mandatory={"flavor_id"})
+    result = apply_patch({name: getattr(old, name) for name in PATCH_FIELDS}, changes, mandatory={"flavor_id"})
     values = {name: value for name, value in result.items() if value is not None}
     # A removed field has its default again.
     blank: dict[str, Any] = {"min_node_count": 0, "max_node_count": None, "node_labels": {}, "node_taints": ()}
-    spec = replace(old, **(blank | {"labels": {}} | read(values, PATCHED)))
+    spec = replace(old, **(blank | {"labels": {}} | read_fields(values, PATCH_FIELDS)))
     _check_sizes(group.name, spec)
     if spec.role == MASTER and (spec.node_labels or spec.node_taints):
         raise Conflict(f"Labels and taints of the nodes of {group.name} cannot be set: they are masters.")
     return spec
 
 
-def _labelled(cluster: Cluster, group_spec: NodeGroupSpec) -> Cluster:
+def _with_group_labels(cluster: Cluster, group_spec: NodeGroupSpec) -> Cluster:
     """The cluster with the labels of that group, as drivers see it."""
     return replace(cluster, spec=replace(cluster.spec, labels=group_spec.labels))
 
 
-def _with_value(change: PatchOperation) -> PatchOperation:
+def _decode_value(change: PatchOperation) -> PatchOperation:
     """The change with its labels or taints decoded. A patch has them as text: JSON, or Python's notation."""
     if change.root == "labels":
-        return label_of(change)
+        return decode_labels(change)
     if change.root not in NODE_FIELDS or change.op == "remove" or change.member is not None:
         return replace(change, op="replace") if change.root == "flavor_id" and change.op == "add" else change
     try:
-        return replace(change, op="replace", value=literal(str(change.value)))
+        return replace(change, op="replace", value=parse_literal(str(change.value)))
     except ValueError as error:
         raise InvalidField(change.root, change.value, "it has to be JSON.") from error
 
@@ -221,15 +227,15 @@ async def delete(call: Call) -> Answer:
             raise Invalid(f"Deleting the default nodegroup {group.name} is not supported.", field="nodegroup")
         updated_group = ask_group(group, Operation.DELETE, now=tx.now)
         if not (group.deleting and group.status == updated_group.status):
-            updated_cluster = await _ask(tx, call, cluster)
+            updated_cluster = await _write_cluster(tx, call, cluster)
             await tx.nodegroups.update(updated_group)
             message = f"Node group {group.name} is to be deleted."
-            await record(tx, call, updated_cluster, NODEGROUP_DELETE, message, nodegroup=group.name)
-            call.subject.is_(group.uuid, group.name)
+            await record_event(tx, call, updated_cluster, NODEGROUP_DELETE, message, nodegroup=group.name)
+            call.subject.set_object(group.uuid, group.name)
     return NO_CONTENT
 
 
-async def _ask(tx: Transaction, call: Call, cluster: Cluster, *, batch: int | None = None) -> Cluster:
+async def _write_cluster(tx: Transaction, call: Call, cluster: Cluster, *, batch: int | None = None) -> Cluster:
     updated_cluster = ask_cluster(cluster, Operation.UPDATE, now=tx.now, minutes=minutes_for(call, cluster))
     spec = replace(updated_cluster.spec, max_batch_size=batch or updated_cluster.spec.max_batch_size)
     updated_cluster = replace(updated_cluster, spec=spec)

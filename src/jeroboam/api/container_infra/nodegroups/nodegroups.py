@@ -1,15 +1,15 @@
 """The published views of a cluster's node groups (contract: container-infra, section 7)."""
 
 from jeroboam.api.call import Answer, Call, reply
-from jeroboam.api.container_infra.clusters.clusters import addresses, label_difference
+from jeroboam.api.container_infra.clusters.clusters import label_difference, list_addresses
 from jeroboam.api.container_infra.lookup import cluster_of, group_of, project_scope
-from jeroboam.api.container_infra.pages import paged
+from jeroboam.api.container_infra.pages import reply_page
 from jeroboam.api.container_infra.shapes import NodeGroupInList, NodeGroupList, NodeGroupShape, NodeShape
-from jeroboam.api.wire import iso, links, page_of, with_total
+from jeroboam.api.wire import format_time, links, page_of, wants_total
 from jeroboam.domain.clusters import Cluster, NodeGroup, NodeObserved
 
 
-def short(group: NodeGroup) -> NodeGroupInList:
+def summary_view(group: NodeGroup) -> NodeGroupInList:
     """The object as lists show it."""
     spec = group.spec
     return {
@@ -29,12 +29,12 @@ def short(group: NodeGroup) -> NodeGroupInList:
     }
 
 
-def full(group: NodeGroup, cluster: Cluster, base: str) -> NodeGroupShape:
+def detail_view(group: NodeGroup, cluster: Cluster, base: str) -> NodeGroupShape:
     """The whole object."""
     spec = group.spec
     labels_added, labels_overridden, labels_skipped = label_difference(spec.labels, cluster.spec.labels)
     return {
-        **short(group),
+        **summary_view(group),
         "id": group.id,
         "cluster_id": group.cluster_id,
         "project_id": group.project_id,
@@ -44,14 +44,14 @@ def full(group: NodeGroup, cluster: Cluster, base: str) -> NodeGroupShape:
         "labels_added": labels_added,
         "labels_skipped": labels_skipped,
         "links": links(base, f"clusters/{cluster.uuid}/nodegroups", group.uuid),
-        "node_addresses": addresses(group),
+        "node_addresses": list_addresses(group),
         "nodes": [_node(node, group) for node in group.observed],
         "status_reason": group.status_reason,
         "version": None,
         "node_labels": spec.node_labels,
         "node_taints": spec.node_taints,
-        "created_at": iso(group.created_at),
-        "updated_at": iso(group.updated_at),
+        "created_at": format_time(group.created_at),
+        "updated_at": format_time(group.updated_at),
     }
 
 
@@ -76,11 +76,11 @@ async def index(call: Call) -> Answer:
     async with call.parts.store.read() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], scope)
         groups = await tx.nodegroups.select(page, cluster_id=cluster.uuid, **role)
-        total = await tx.nodegroups.count(cluster_id=cluster.uuid, **role) if with_total(call) else None
-    body: NodeGroupList = {"nodegroups": [short(group) for group in groups]}
+        total = await tx.nodegroups.count(cluster_id=cluster.uuid, **role) if wants_total(call) else None
+    body: NodeGroupList = {"nodegroups": [summary_view(group) for group in groups]}
     if total is not None:
         body["total_count"] = total
-    return paged(call, page, f"clusters/{cluster.uuid}/nodegroups", groups, body)
+    return reply_page(call, page, f"clusters/{cluster.uuid}/nodegroups", groups, body)
 
 
 async def show(call: Call) -> Answer:
@@ -89,4 +89,4 @@ async def show(call: Call) -> Answer:
     async with call.parts.store.read() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], scope)
         group = await group_of(tx, cluster, call.path["group"])
-    return reply(full(group, cluster, call.base))
+    return reply(detail_view(group, cluster, call.base))

@@ -8,7 +8,7 @@ import re
 from typing import Any
 
 from jeroboam.api.container_infra.schema import MOST_NODES, NODES, UNUSED_UUID, labels
-from jeroboam.api.fields import FieldCheck, InvalidField, check_unreserved, flag, mapping, optional, text, whole
+from jeroboam.api.fields import FieldCheck, InvalidField, check_not_reserved, flag, integer, mapping, optional, text
 from jeroboam.domain.errors import Conflict
 
 NODE_FIELDS = ("node_labels", "node_taints")
@@ -31,7 +31,7 @@ _FREE_KEYS = frozenset(
 
 
 def _check_key(kind: str, key: str) -> None:
-    check_unreserved(kind, [key])
+    check_not_reserved(kind, [key])
     domain, slash, word = key.rpartition("/")
     if slash and (len(domain) > _DOMAIN_MOST or _DOMAIN.fullmatch(domain) is None):
         raise Conflict(f"{kind} key '{key}' is invalid: what is before the slash has to be a domain name.", field=kind)
@@ -110,13 +110,13 @@ _NAME = text(
     rule="it has to be letters, digits and _.- with a letter or a digit first and last, since its nodes are named "
     "after it.",
 )
-_MOST_NODES = whole(low=1, high=MOST_NODES)
+_MOST_NODES = integer(low=1, high=MOST_NODES)
 FIELDS: dict[str, FieldCheck] = {
     "uuid": UNUSED_UUID,
     "name": _NAME,
     "flavor_id": _TEXT,
     "image_id": _TEXT,
-    "docker_volume_size": optional(whole(low=1)),
+    "docker_volume_size": optional(integer(low=1)),
     "labels": optional(labels),
     "merge_labels": optional(flag),
     "node_count": optional(NODES),
@@ -126,7 +126,7 @@ FIELDS: dict[str, FieldCheck] = {
     "node_labels": optional(node_labels),
     "node_taints": optional(node_taints),
 }
-PATCHED: dict[str, FieldCheck] = {
+PATCH_FIELDS: dict[str, FieldCheck] = {
     "min_node_count": NODES,
     "max_node_count": _MOST_NODES,
     "node_labels": node_labels,
