@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from conformance_programs import make_programs
 from stage import BIN, Failed, OpenStack, console, leftovers, run, service, step, until
 
-from jeroboam.nodeimages.kubectl import cached
+from jeroboam.nodeimages.kubectl import find_cached
 from jeroboam.settings import default_cache
 
 VERSION = "v1.36.3"
@@ -71,7 +71,7 @@ def main() -> int:
         subprocess.run(["bash", pathlib.Path(__file__).with_name("conformance_images.sh"), cache, source], check=True)
     with step(f"node image of {VERSION}"):
         subprocess.run([BIN / "jeroboam", "node-image", "build", "kubernetes", "--version", VERSION], check=True)
-    kubectl = cached(default_cache(), VERSION)
+    kubectl = find_cached(default_cache(), VERSION)
     if kubectl is None:
         raise Failed(f"there is no kubectl {VERSION}: the node image was not made of programs of this machine")
     parts = [Part(name="focus", focus=rf"{given.focus}.*\[Conformance\]", skip="", at_once=4)] if given.focus else PARTS

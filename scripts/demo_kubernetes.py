@@ -12,7 +12,7 @@ import threading
 
 from stage import BIN, COMPLETE_SECONDS, Failed, OpenStack, console, expect, run, step, until
 
-from jeroboam.nodeimages.kubectl import cached
+from jeroboam.nodeimages.kubectl import find_cached
 from jeroboam.settings import default_cache
 
 # Go compiles half an hour long on a slow machine.
@@ -64,7 +64,7 @@ class Kubectl:
 
     def __init__(self, config: pathlib.Path, version: str) -> None:
         # The one that the node image was made with is of the cluster's version.
-        self._program = cached(default_cache(), version) or "kubectl"
+        self._program = find_cached(default_cache(), version) or "kubectl"
         self._config = config
 
     def __call__(self, *words: str) -> str:

@@ -77,17 +77,17 @@ class BayRig(Rig):
         async with self.store.read() as tx:
             return await tx.workloads.get(uuid)
 
-    async def seen(self, uuid: str, condition) -> BayContainer | None:
+    async def state(self, uuid: str, condition) -> BayContainer | None:
         """The workload once the condition holds for it; virtual time passes meanwhile."""
         return await until(self.clock, lambda: self.workload(uuid), condition)
 
     async def is_(self, uuid: str, status: str) -> BayContainer:
         """The workload once nothing is under way and its status is that."""
-        return await self.seen(uuid, lambda w: w.deadline_at is None and w.status == status)
+        return await self.state(uuid, lambda w: w.deadline_at is None and w.status == status)
 
     async def reached(self, stage: str, uuid: str | None = None) -> None:
         """Once the fake COE stands at that stage."""
-        await self.seen(uuid, lambda _: self.coe.faults.reached(stage).is_set())
+        await self.state(uuid, lambda _: self.coe.faults.reached(stage).is_set())
 
     def containers(self, cluster) -> dict:
         """What really exists there."""

@@ -80,7 +80,9 @@ async def test_a_load_balancer_whose_image_was_never_made_is_refused_by_its_fiel
     cluster = replace(cluster, spec=replace(cluster.spec, master_lb_enabled=True))
     await admission.cluster(cluster, builders.groups(cluster), CALLER)
     images = provider.catalog.images
-    images["load-balancer"] = replace(images["load-balancer"], lacking="`jeroboam node-image build load-balancer`")
+    images["load-balancer"] = replace(
+        images["load-balancer"], unavailable_reason="`jeroboam node-image build load-balancer`"
+    )
     with pytest.raises(Invalid, match="node-image build load-balancer") as refused:
         await admission.cluster(cluster, builders.groups(cluster), CALLER)
     assert refused.value.field == "master_lb_enabled"
@@ -226,7 +228,7 @@ class Placed(FakeProvider):
     )
     away = False
 
-    async def surroundings(self):
+    async def observe_capacity(self):
         if self.away:
             raise Temporary("the Docker Engine does not answer")
         return self.around

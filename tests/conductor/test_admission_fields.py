@@ -93,7 +93,7 @@ async def test_a_version_that_cannot_be_is_told_by_its_label_with_those_that_the
 
 async def test_a_version_that_is_not_there_is_told_by_its_label(local, provider):
     images = provider.catalog.images
-    images["kubernetes-node"] = replace(images["kubernetes-node"], lacking="it was never made")
+    images["kubernetes-node"] = replace(images["kubernetes-node"], unavailable_reason="it was never made")
     cluster = builders.cluster(on("kubernetes"))
     with pytest.raises(Invalid) as refused:
         await local.cluster(cluster, builders.groups(cluster), CALLER)

@@ -40,7 +40,7 @@ async def test_nodes_of_a_group_that_cannot_be_read_stay(rig):
     await rig.restart()
     await rig.clock.advance(90)
     assert rig.names(uuid) == names
-    assert rig.members[uuid].left == []
+    assert rig.members[uuid].removed_names == []
     # Once it is repaired the work goes on.
     async with rig.store.write() as tx:
         await tx.nodegroups.update(workers)

@@ -54,7 +54,7 @@ async def test_resize_up_keeps_names_and_down_takes_the_named_node(rig):
     await rig.ask(made.uuid, Operation.UPDATE, workers=3, remove=(victim,))
     assert (await rig.settled(made.uuid)).status == "UPDATE_COMPLETE"
     assert set(rig.names(made.uuid)) == grown - {victim}
-    assert victim in rig.members[made.uuid].left
+    assert victim in rig.members[made.uuid].removed_names
     await rig.ask(made.uuid, Operation.UPDATE, workers=4)
     await rig.settled(made.uuid)
     assert victim not in rig.names(made.uuid), "a name comes once"
@@ -95,15 +95,15 @@ async def test_a_node_that_is_replaced_works_until_the_new_one_does(rig):
     await rig.ask(made.uuid, Operation.UPDATE, workers=2, remove=(victim.uuid,))
     await rig.until(made.uuid, lambda c: c.status_reason == "not yet")
     assert len(rig.names(made.uuid)) == 4
-    assert rig.members[made.uuid].left == []
+    assert rig.members[made.uuid].removed_names == []
     (new,) = [node for node in (await rig.groups(made.uuid))[1].desired if node.name.endswith("worker-2")]
     rig.members[made.uuid].unready.add(new.uuid)
     rig.coe.faults.mend("join")
     await rig.until(made.uuid, lambda c: c.status_reason == f"{new.name}: down")
-    assert rig.members[made.uuid].left == []
+    assert rig.members[made.uuid].removed_names == []
     rig.members[made.uuid].unready.discard(new.uuid)
     assert (await rig.settled(made.uuid)).status == "UPDATE_COMPLETE"
-    assert rig.members[made.uuid].left == [victim.name]
+    assert rig.members[made.uuid].removed_names == [victim.name]
 
 
 async def test_a_replacement_survives_a_restart(rig):
@@ -367,7 +367,7 @@ async def test_what_a_program_of_a_node_printed_when_it_ended_is_quoted_with_the
     await rig.until(made.uuid, lambda c: rig.names(made.uuid))
     master = next(name for name in rig.names(made.uuid) if "master" in name)
     words = "kube-apiserver has ended 7 times and printed last: emulation version 1.20 is not there"
-    rig.cloud.words[master] = words
+    rig.cloud.complaints[master] = words
     seen = await rig.until(made.uuid, lambda c: words in (c.status_reason or ""))
     assert seen.status_reason == f"the API does not answer; on node {master} {words}"
     ended = await rig.settled(made.uuid)

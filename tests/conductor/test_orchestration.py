@@ -69,7 +69,7 @@ class ManifestRig(BayRig):
             return await tx.orchestrated.get(uuid)
 
     async def gone(self, uuid: str) -> None:
-        assert await self.seen(uuid, lambda it: it is None) is None
+        assert await self.state(uuid, lambda it: it is None) is None
 
     def objects(self, cluster) -> dict[str, FakeObject]:
         """What really exists there."""
@@ -108,8 +108,8 @@ async def test_another_manifest_is_applied_once(rig, bay):
     uuid = await rig.wish(bay)
     await rig.is_(uuid, "Running")
     await rig.change(uuid, image="other")
-    made = await rig.seen(uuid, lambda it: not is_due(it))
-    assert (rig.objects(bay)[uuid].applied, shown(made).images) == (2, ("other",))
+    made = await rig.state(uuid, lambda it: not is_due(it))
+    assert (rig.objects(bay)[uuid].apply_count, shown(made).images) == (2, ("other",))
 
 
 async def test_a_newer_manifest_overtakes_the_one_that_is_being_applied(rig, bay):
@@ -129,7 +129,7 @@ async def test_a_kill_at_any_moment_doubles_and_loses_nothing(rig, bay, stage):
     await rig.reached(stage, uuid)
     await rig.restart()
     await rig.is_(uuid, "Running")
-    assert rig.objects(bay)[uuid].applied == 1
+    assert rig.objects(bay)[uuid].apply_count == 1
     assert list(rig.objects(bay)) == [uuid]
 
 
@@ -150,7 +150,7 @@ async def test_one_that_takes_its_time_to_go_is_there_until_then(rig, bay):
     await rig.is_(uuid, "Running")
     rig.objects(bay)[uuid].lingers = 3
     await rig.end(uuid)
-    going = await rig.seen(uuid, lambda it: "going away" in it.status_reason)
+    going = await rig.state(uuid, lambda it: "going away" in it.status_reason)
     assert (going.status, going.status_reason) == ("Running", "It is being deleted: it is going away")
     await rig.gone(uuid)
     assert rig.objects(bay) == {}
@@ -180,7 +180,7 @@ async def test_a_change_that_is_refused_says_so_and_what_is_there_stands(rig, ba
     await rig.is_(uuid, "Running")
     rig.coe.faults.fail("manifest.have", Permanent("it may not change so"), times=1)
     await rig.change(uuid, image="other")
-    failed = await rig.seen(uuid, lambda it: it.deadline_at is None and it.observed.failure)
+    failed = await rig.state(uuid, lambda it: it.deadline_at is None and it.observed.failure)
     assert (failed.status, failed.status_reason) == ("Running", "it may not change so")
     assert shown(failed).images == ("busybox",)
     await rig.change(uuid, image="third")
@@ -238,13 +238,13 @@ async def test_a_bay_that_is_away_is_not_asked_about_each_of_its_objects(rig, ba
     rig.members[bay.uuid].dead, rig.members[bay.uuid].silence = True, 5.0
     for uuid in uuids:
         assert "does not answer" in (await rig.is_(uuid, "Unknown")).status_reason
-    assert rig.members[bay.uuid].unanswered < len(uuids)
+    assert rig.members[bay.uuid].unanswered_count < len(uuids)
 
 
 async def test_an_api_that_is_away_is_waited_for_and_in_the_end_given_up(rig, bay):
     rig.members[bay.uuid].dead = True
     uuid = await rig.wish(bay)
-    waiting = await rig.seen(uuid, lambda it: "does not answer" in (it.status_reason or ""))
+    waiting = await rig.state(uuid, lambda it: "does not answer" in (it.status_reason or ""))
     assert waiting.status == "Pending"
     failed = await rig.is_(uuid, "Error")
     assert failed.status_reason == "Timed out: the cluster's API does not answer"
@@ -254,7 +254,7 @@ async def test_an_api_that_is_away_is_waited_for_and_in_the_end_given_up(rig, ba
 async def test_a_call_that_never_ends_is_given_up_too(rig, bay, stage):
     rig.coe.faults.hold(stage)
     uuid = await rig.wish(bay)
-    failed = await rig.seen(uuid, lambda it: it.deadline_at is None)
+    failed = await rig.state(uuid, lambda it: it.deadline_at is None)
     assert failed.status_reason == "Timed out: its bay did not answer in time"
 
 
@@ -262,7 +262,7 @@ async def test_a_bay_that_is_not_up_yet_is_waited_for(rig):
     rig.provider.faults.hold("ensure")
     cluster = await rig.create()
     uuid = await rig.wish(cluster)
-    waiting = await rig.seen(uuid, lambda it: "is not up" in (it.status_reason or ""))
+    waiting = await rig.state(uuid, lambda it: "is not up" in (it.status_reason or ""))
     assert cluster.name in waiting.status_reason
     rig.provider.faults.mend("ensure")
     await rig.is_(uuid, "Running")
@@ -293,7 +293,7 @@ async def test_one_that_was_never_begun_needs_no_bay_to_go(rig):
     rig.provider.faults.hold("ensure")
     cluster = await rig.create()
     uuid = await rig.wish(cluster)
-    await rig.seen(uuid, lambda it: "is not up" in (it.status_reason or ""))
+    await rig.state(uuid, lambda it: "is not up" in (it.status_reason or ""))
     await rig.end(uuid)
     await rig.gone(uuid)
 
@@ -348,6 +348,6 @@ async def test_a_bay_is_asked_what_it_thinks_of_a_manifest(rig, bay):
     await ask.check(builders.orchestrated(bay, name=REFUSED))
     rig.coe.faults.slow("manifest.check", CHECK_SECONDS + 1)
     asked = asyncio.ensure_future(ask.check(builders.orchestrated(bay, name=REFUSED)))
-    await rig.seen("nothing", lambda _: asked.done())
+    await rig.state("nothing", lambda _: asked.done())
     assert asked.exception() is None
     assert rig.objects(bay) == {}

@@ -37,7 +37,7 @@ async def made(rig, workers: int = 2):
 
 async def test_a_drain_of_a_roll_out_names_the_node_and_the_budget_and_tells_the_override(rig):
     uuid = await made(rig, 1)
-    rig.members[uuid].holding.append(KEPT)
+    rig.members[uuid].drain_blockers.append(KEPT)
     rig.coe.faults.hold("drain")
     await upgrade(rig, uuid, insecure_registry="r:5000")
     master = next(name for name in rig.names(uuid) if "master" in name)
@@ -51,7 +51,7 @@ async def test_a_drain_of_a_roll_out_names_the_node_and_the_budget_and_tells_the
 async def test_shrinking_says_which_node_is_drained_and_what_stays_on_it(rig):
     uuid = await made(rig)
     going = (await rig.groups(uuid))[1].desired[1]
-    rig.members[uuid].holding.append(KEPT)
+    rig.members[uuid].drain_blockers.append(KEPT)
     rig.coe.faults.hold("leave")
     await rig.ask(uuid, Operation.UPDATE, workers=1)
     reason = f"draining node {going.name} before the end: {KEPT}"
@@ -66,7 +66,7 @@ async def test_shrinking_says_which_node_is_drained_and_what_stays_on_it(rig):
 
 async def test_what_changes_while_one_step_waits_is_one_event(rig):
     uuid = await made(rig)
-    rig.members[uuid].holding.append("pod a/x has not ended yet")
+    rig.members[uuid].drain_blockers.append("pod a/x has not ended yet")
     rig.coe.faults.hold("leave")
     await rig.ask(uuid, Operation.UPDATE, workers=1)
     await rig.until(uuid, lambda c: "pod a/x" in (c.status_reason or ""))
@@ -91,7 +91,7 @@ async def test_a_dead_worker_is_named_with_what_is_known_of_it(rig):
 async def test_the_deadline_names_what_was_waited_for(rig):
     uuid = await made(rig)
     going = (await rig.groups(uuid))[1].desired[1]
-    rig.members[uuid].holding.append(KEPT)
+    rig.members[uuid].drain_blockers.append(KEPT)
     rig.coe.faults.hold("leave")
     await rig.ask(uuid, Operation.UPDATE, workers=1, minutes=1)
     failed = await rig.settled(uuid)
@@ -138,7 +138,7 @@ async def test_a_network_that_cannot_be_made_again_yet_is_told_once_it_is(rig):
 
 async def test_an_override_that_cannot_be_stored_is_told_once_it_can(rig):
     uuid = await made(rig)
-    rig.members[uuid].holding.append(KEPT)
+    rig.members[uuid].drain_blockers.append(KEPT)
     await run_sql(rig, REFUSAL)
     rig.provider.faults.fail("remove", Permanent("the node is stuck"))
     await rig.ask(uuid, Operation.UPDATE, workers=1)
@@ -150,7 +150,7 @@ async def test_an_override_that_cannot_be_stored_is_told_once_it_can(rig):
     assert failed == [f"events of cluster {uuid}"]
     assert await events(rig, uuid, "node.drain") == []
     await run_sql(rig, "DROP TRIGGER refusal")
-    rig.members[uuid].holding.clear()
+    rig.members[uuid].drain_blockers.clear()
     await rig.clock.advance(31)
     await rig.until(uuid, lambda _: not rig.loop.queue.working_on(uuid))
     assert await events(rig, uuid, "node.drain") == [f"Taken down with {KEPT}."]
@@ -161,7 +161,7 @@ async def test_nothing_is_remembered_of_a_cluster_that_is_deleted_while_it_is_bu
     cluster = await rig.create(workers=1)
     await rig.until(cluster.uuid, lambda _: bool(rig.names(cluster.uuid)))
     node = rig.names(cluster.uuid)[0]
-    rig.cloud.words[node] = "it printed this"
+    rig.cloud.complaints[node] = "it printed this"
     seen = await rig.until(cluster.uuid, lambda c: "it printed this" in (c.status_reason or ""))
     assert seen.status == "CREATE_IN_PROGRESS"
     assert rig.conductor._diagnoses.known(cluster.uuid)

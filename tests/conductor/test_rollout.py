@@ -59,7 +59,7 @@ async def all_new(rig, uuid, *, status="UPDATE_COMPLETE", build=1) -> None:
     assert (cluster.status, cluster.status_reason) == (status, None)
     assert set(builds(rig, uuid).values()) == {build}
     assert len(rig.names(uuid)) == 7
-    assert not rig.members[uuid].drained
+    assert not rig.members[uuid].drained_uuids
     for group in await rig.groups(uuid):
         assert group.status == status
         assert {node.build for node in group.observed} == {build}
@@ -267,7 +267,17 @@ async def test_drivers_that_cannot_say_so(rig, made):
         """A provider with the contract's methods and no more."""
 
         def __init__(self, whole) -> None:
-            for name in ("catalog", "reserve", "ensure", "observe", "remove", "destroy", "owned", "limits", "close"):
+            for name in (
+                "catalog",
+                "reserve",
+                "ensure",
+                "observe",
+                "remove",
+                "destroy",
+                "list_owned",
+                "limits",
+                "close",
+            ):
                 setattr(self, name, getattr(whole, name))
 
     rig.loop._reconciler._subject._drivers.providers["fake"] = Plain(rig.provider)

@@ -101,7 +101,7 @@ async def test_old_and_new_overlap_and_then_the_new_one_is_alone(rig, witness):
     assert rig.clock.monotonic() - before >= 5
     assert sorted(rig.cloud.renewals) == sorted(rig.names(witness.uuid) * 2), "each node twice, and no more"
     assert len(rig.cloud.boots) == 3
-    assert {len(trusted.split("BEGIN")) - 1 for trusted in rig.coe.clusters[witness.uuid].announced} == {2}
+    assert {len(trusted.split("BEGIN")) - 1 for trusted in rig.coe.clusters[witness.uuid].announced_bundles} == {2}
     async with rig.store.read() as tx:
         [left] = await tx.certificates.select(cluster_id=witness.uuid)
     assert rig.sealer.open(left.sealed_key, context=f"certificate/{witness.uuid}/main").startswith(b"-----BEGIN")
@@ -193,7 +193,7 @@ def named(*kinds: str) -> dict[str, Authority]:
 
 
 def together(authorities: dict[str, Authority]) -> dict[str, str]:
-    return {kind: each.trusted for kind, each in authorities.items()}
+    return {kind: each.trust_bundle for kind, each in authorities.items()}
 
 
 @pytest.mark.parametrize(

@@ -54,9 +54,9 @@ async def resizes(rig, uuid) -> list:
 
 async def test_a_group_grows_for_work_that_finds_no_room(rig):
     uuid = await made(rig)
-    rig.members[uuid].waiting = 1
+    rig.members[uuid].unschedulable = 1
     await passes(rig, 60, lambda: len(rig.names(uuid)) == 4)
-    rig.members[uuid].waiting = 0
+    rig.members[uuid].unschedulable = 0
     cluster = await settles(rig, uuid, 3)
     assert (cluster.status, cluster.observed.health_status) == ("UPDATE_COMPLETE", "HEALTHY")
     assert len(rig.names(uuid)) == 4
@@ -67,13 +67,13 @@ async def test_a_group_grows_for_work_that_finds_no_room(rig):
 
 async def test_it_never_grows_beyond_its_most_and_says_so(rig):
     uuid = await made(rig)
-    rig.members[uuid].waiting = 9
+    rig.members[uuid].unschedulable = 9
     await settles(rig, uuid, 4)
     await passes(rig, 100)
     cluster = await rig.get(uuid)
     assert await size(rig, uuid) == 4
     assert "9 pods found no room, and no group can grow" in cluster.observed.health_status_reason["Scaling"]
-    rig.members[uuid].waiting = 0
+    rig.members[uuid].unschedulable = 0
     await passes(rig, 60)
     assert "Scaling" not in (await rig.get(uuid)).observed.health_status_reason
 
@@ -83,7 +83,7 @@ async def test_it_does_not_grow_where_the_machine_has_no_room_and_says_so(rig):
     await rig.restart()
     rig.provider.around = HostCapacity(memory=99)
     uuid = await made(rig)
-    rig.members[uuid].waiting = 1
+    rig.members[uuid].unschedulable = 1
     await passes(rig, 100)
     cluster = await rig.get(uuid)
     assert (cluster.status, await size(rig, uuid)) == ("CREATE_COMPLETE", 2)
@@ -110,10 +110,10 @@ async def test_a_node_without_work_for_long_goes_and_no_other(rig):
 async def test_no_node_goes_while_what_waits_could_run_in_its_group(rig):
     uuid = await made(rig)
     rig.members[uuid].idle |= set(named(rig, uuid, "worker-0"))
-    rig.members[uuid].held.add("default-worker")
+    rig.members[uuid].protected_groups.add("default-worker")
     await passes(rig, 700)
     assert await size(rig, uuid) == 2
-    rig.members[uuid].held.clear()
+    rig.members[uuid].protected_groups.clear()
     await settles(rig, uuid, 1)
 
 
@@ -150,7 +150,7 @@ async def test_since_when_a_node_is_idle_outlives_the_process(rig):
 @pytest.mark.parametrize("labels", [{"auto_scaling_enabled": "false"}, {"max_node_count": "many"}])
 async def test_nobody_scales_unasked_or_without_a_most(rig, labels):
     uuid = await made(rig, **labels)
-    rig.members[uuid].waiting = 5
+    rig.members[uuid].unschedulable = 5
     rig.members[uuid].idle |= set(named(rig, uuid, "worker-0"))
     await passes(rig, 800)
     assert await size(rig, uuid) == 2
@@ -168,7 +168,7 @@ async def test_a_group_of_a_users_has_bounds_of_its_own(rig):
         await tx.clusters.update(states.ask_cluster(cluster, Operation.UPDATE, now=rig.clock.now(), minutes=60))
         tx.hint("cluster", uuid)
     await rig.settled(uuid)
-    rig.members[uuid].waiting = 4
+    rig.members[uuid].unschedulable = 4
 
     async def sizes() -> tuple[int, int]:
         return await size(rig, uuid), await size(rig, uuid, "big")
@@ -182,10 +182,10 @@ async def test_another_who_resizes_is_right(rig):
     uuid = await made(rig)
     rig.coe.faults.hold("demand")
     rig.coe.faults.met.clear()
-    rig.members[uuid].waiting = 1
+    rig.members[uuid].unschedulable = 1
     await passes(rig, 100, rig.coe.faults.reached("demand").is_set)
     await rig.ask(uuid, Operation.UPDATE, workers=1)
-    rig.members[uuid].waiting = 0
+    rig.members[uuid].unschedulable = 0
     rig.coe.faults.mend("demand")
     await rig.settled(uuid)
     await passes(rig, 60)
@@ -197,7 +197,7 @@ async def test_a_limit_holds_for_the_service_too(rig):
     rig.limits = (Limit(name="small", max_nodes_per_cluster=3),)
     await rig.restart()
     uuid = await made(rig)
-    rig.members[uuid].waiting = 1
+    rig.members[uuid].unschedulable = 1
     await passes(rig, 100)
     assert await size(rig, uuid) == 2
     assert "Limit small:" in (await rig.get(uuid)).observed.health_status_reason["Scaling"]
@@ -205,7 +205,7 @@ async def test_a_limit_holds_for_the_service_too(rig):
 
 async def test_a_cluster_that_does_not_say_is_left_alone(rig):
     uuid = await made(rig)
-    rig.members[uuid].waiting = 1
+    rig.members[uuid].unschedulable = 1
     rig.coe.faults.fail("demand", Temporary("busy"))
     await passes(rig, 100)
     assert await size(rig, uuid) == 2
@@ -217,17 +217,17 @@ async def test_a_cluster_that_does_not_say_is_left_alone(rig):
 @pytest.mark.parametrize("stage", ["demand", "boot"])
 async def test_a_kill_on_the_way(rig, stage):
     uuid = await made(rig)
-    rig.members[uuid].waiting = 1
+    rig.members[uuid].unschedulable = 1
     for faults in (rig.coe.faults, rig.provider.faults):
         faults.met.clear()
         faults.hold(stage)
     reached = [faults.reached(stage) for faults in (rig.coe.faults, rig.provider.faults)]
     await passes(rig, 100, lambda: any(each.is_set() for each in reached))
     if stage == "boot":
-        rig.members[uuid].waiting = 0
+        rig.members[uuid].unschedulable = 0
     await rig.restart()
     await passes(rig, 60, lambda: len(rig.names(uuid)) == 4)
-    rig.members[uuid].waiting = 0
+    rig.members[uuid].unschedulable = 0
     await settles(rig, uuid, 3)
     assert len(rig.names(uuid)) == 4
 

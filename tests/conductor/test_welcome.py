@@ -16,7 +16,7 @@ class Hospitable(FakeCoe):
         self.told: list[str] = []
         self.fault: Exception | None = None
 
-    async def welcome(self, plan) -> None:
+    async def admit_joining_nodes(self, plan) -> None:
         self.told.append("welcome")
         if self.fault is not None:
             raise self.fault

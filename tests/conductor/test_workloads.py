@@ -125,7 +125,7 @@ async def test_a_kill_amid_a_delete(rig, bay, stage):
     await rig.drop(uuid)
     await rig.reached(stage, uuid)
     await rig.restart()
-    assert await rig.seen(uuid, lambda w: w is None) is None
+    assert await rig.state(uuid, lambda w: w is None) is None
     assert rig.containers(bay) == {}
 
 
@@ -135,7 +135,7 @@ async def test_a_delete_overtakes_what_waits(rig, bay):
     await rig.act(uuid, ContainerAction.START)
     await rig.reached("container.make", uuid)
     await rig.drop(uuid)
-    await rig.seen(uuid, lambda w: w is None)
+    await rig.state(uuid, lambda w: w is None)
     assert rig.containers(bay) == {}
 
 
@@ -157,7 +157,7 @@ async def test_an_unknown_image_is_an_error_in_the_engines_words_and_another_wis
     await rig.act(uuid, ContainerAction.START)
     assert (await rig.is_(uuid, "Error")).observed.seq == 3
     await rig.drop(uuid)
-    await rig.seen(uuid, lambda w: w is None)
+    await rig.state(uuid, lambda w: w is None)
 
 
 async def test_an_act_that_fails_says_so_and_the_state_stands(rig, bay):
@@ -175,7 +175,7 @@ async def test_an_act_that_fails_says_so_and_the_state_stands(rig, bay):
 async def test_an_engine_that_is_away_is_waited_for(rig, bay):
     rig.members[bay.uuid].dead = True
     uuid = await rig.make(bay)
-    waiting = await rig.seen(uuid, lambda w: "does not answer" in (w.status_reason or ""))
+    waiting = await rig.state(uuid, lambda w: "does not answer" in (w.status_reason or ""))
     assert waiting.status == "Unknown"
     rig.members[bay.uuid].dead = False
     await rig.is_(uuid, "Stopped")
@@ -201,7 +201,7 @@ async def test_a_bay_that_is_not_up_yet_is_waited_for(rig):
     rig.provider.faults.hold("ensure")
     cluster = await rig.create()
     uuid = await rig.make(cluster)
-    waiting = await rig.seen(uuid, lambda w: "is not up" in (w.status_reason or ""))
+    waiting = await rig.state(uuid, lambda w: "is not up" in (w.status_reason or ""))
     assert cluster.name in waiting.status_reason
     rig.provider.faults.mend("ensure")
     await rig.is_(uuid, "Stopped")
@@ -227,7 +227,7 @@ async def test_a_bay_that_is_away_is_not_asked_about_each_of_its_containers(rig,
     rig.members[bay.uuid].dead, rig.members[bay.uuid].silence = True, 5.0
     for uuid in uuids:
         assert "does not answer" in (await rig.is_(uuid, "Unknown")).status_reason
-    assert rig.members[bay.uuid].unanswered < len(uuids)
+    assert rig.members[bay.uuid].unanswered_count < len(uuids)
     rig.members[bay.uuid].dead = False
     for uuid in uuids:
         await rig.is_(uuid, "Stopped")
@@ -237,7 +237,7 @@ async def test_what_happens_behind_our_back_shows(rig, bay):
     uuid = await rig.make(bay)
     await rig.act(uuid, ContainerAction.START)
     await rig.is_(uuid, "Running")
-    rig.containers(bay)[uuid].seen = BayContainerState(state=RuntimeState.EXITED)
+    rig.containers(bay)[uuid].state = BayContainerState(state=RuntimeState.EXITED)
     await rig.is_(uuid, "Stopped")
     del rig.containers(bay)[uuid]
     assert (await rig.is_(uuid, "Error")).status_reason == VANISHED
@@ -251,7 +251,7 @@ async def test_a_reboot_of_one_that_has_started_anew_by_itself_is_done_all_the_s
     await rig.act(uuid, ContainerAction.START)
     await rig.is_(uuid, "Running")
     await rig.clock.advance(1)
-    rig.containers(bay)[uuid].seen = BayContainerState(state=RuntimeState.RUNNING, started_at=rig.clock.now())
+    rig.containers(bay)[uuid].state = BayContainerState(state=RuntimeState.RUNNING, started_at=rig.clock.now())
     await rig.act(uuid, ContainerAction.REBOOT)
     await rig.is_(uuid, "Running")
     assert rig.containers(bay)[uuid].acts == [ContainerAction.START, ContainerAction.REBOOT]
@@ -275,14 +275,14 @@ async def test_a_bay_that_goes_meanwhile_waits_for_no_container(rig, bay, stage)
     await rig.ask(bay.uuid, Operation.DELETE)
     assert await rig.settled(bay.uuid) is None
     rig.coe.faults.mend(stage)
-    assert await rig.seen(uuid, lambda w: w is None) is None
+    assert await rig.state(uuid, lambda w: w is None) is None
 
 
 async def test_while_its_bay_is_being_deleted_a_container_says_so(rig, bay):
     rig.provider.faults.hold("destroy")
     await rig.ask(bay.uuid, Operation.DELETE)
     uuid = await rig.make(bay)
-    assert "being deleted" in (await rig.seen(uuid, lambda w: "bay" in (w.status_reason or ""))).status_reason
+    assert "being deleted" in (await rig.state(uuid, lambda w: "bay" in (w.status_reason or ""))).status_reason
     rig.provider.faults.mend("destroy")
     assert await rig.settled(bay.uuid) is None
 
@@ -291,9 +291,9 @@ async def test_one_that_was_never_begun_needs_no_bay_to_go(rig):
     rig.provider.faults.hold("ensure")
     cluster = await rig.create()
     uuid = await rig.make(cluster)
-    await rig.seen(uuid, lambda w: "is not up" in (w.status_reason or ""))
+    await rig.state(uuid, lambda w: "is not up" in (w.status_reason or ""))
     await rig.drop(uuid)
-    assert await rig.seen(uuid, lambda w: w is None) is None
+    assert await rig.state(uuid, lambda w: w is None) is None
 
 
 async def test_a_delete_that_takes_too_long_says_so_and_goes_on(rig, bay):
@@ -304,7 +304,7 @@ async def test_a_delete_that_takes_too_long_says_so_and_goes_on(rig, bay):
     failed = await rig.is_(uuid, "Error")
     assert failed.status_reason == "Timed out: the cluster's API does not answer"
     rig.members[bay.uuid].dead = False
-    assert await rig.seen(uuid, lambda w: w is None) is None
+    assert await rig.state(uuid, lambda w: w is None) is None
     assert rig.containers(bay) == {}
 
 

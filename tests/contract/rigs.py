@@ -54,7 +54,7 @@ class ProviderRig:
 
     async def close(self) -> None:
         for provider in self.providers:
-            for cluster_id in await provider.owned():
+            for cluster_id in await provider.list_owned():
                 await provider.destroy(cluster_id)
             await provider.close()
 
@@ -77,7 +77,7 @@ def fake_rig() -> ProviderRig:
 
 async def local_rig() -> ProviderRig:
     async with connect() as docker:
-        await fromhost.build(docker, swarm.recipe())
+        await fromhost.build(docker, swarm.build_recipe())
 
     async def the(docker: aiodocker.Docker, node_uuid: str) -> aiodocker.containers.DockerContainer:
         found = await docker.containers.list(all=True, filters={"label": [f"jeroboam.node={node_uuid}"]})
@@ -105,7 +105,7 @@ async def docker_runtime(
     try:
         yield made
     finally:
-        for seen in await made.owned():
+        for seen in await made.list_owned():
             await made.remove(seen.uuid, force=True)
         # Networks go once nobody is on them.
         await made.tidy()
@@ -180,10 +180,10 @@ class CoeRig:
 
     def scripts(self) -> dict[str, NodeScript]:
         plan = self.plan()
-        scripts = {member.uuid: self.coe.script(plan, member) for member in self.members}
+        scripts = {member.uuid: self.coe.build_script(plan, member) for member in self.members}
         if self.front is not None:
             assert isinstance(self.coe, SupportsLoadBalancer)
-            scripts[self.front.uuid] = self.coe.balancer(plan)
+            scripts[self.front.uuid] = self.coe.build_balancer_script(plan)
         return scripts
 
     def plan(self, **changes: Any) -> CoePlan:

@@ -18,7 +18,7 @@ from jeroboam.clients.kubernetes import KubernetesApi
 from jeroboam.domain.errors import Permanent
 from jeroboam.kit.tls import showing, trusting
 from jeroboam.kit.x509 import CLIENT, KeyPair, issue
-from jeroboam.nodeimages.kubectl import cached, taken_out
+from jeroboam.nodeimages.kubectl import extract_kubectl, find_cached
 from tests.contract.rigs import CLOCK, eventually, kubernetes_rig, on_node, ready
 from tests.unit.test_checks import Told
 
@@ -124,12 +124,12 @@ async def test_all_pass_on_the_version_before(rig):
 
 async def test_kubectl_comes_out_of_the_cache_or_of_the_node_image(rig, tmp_path):
     access = await up(rig, workers=0)
-    assert cached(tmp_path, NEWEST) is None
+    assert find_cached(tmp_path, NEWEST) is None
     async with connect() as docker:
-        program = await taken_out(docker, tmp_path, NEWEST)
+        program = await extract_kubectl(docker, tmp_path, NEWEST)
         with pytest.raises(Permanent, match=r"no kubectl v0\.0\.1 here: `jeroboam node-image build kubernetes"):
-            await taken_out(docker, tmp_path, "v0.0.1")
-    assert cached(tmp_path, NEWEST) == program
+            await extract_kubectl(docker, tmp_path, "v0.0.1")
+    assert find_cached(tmp_path, NEWEST) == program
     cluster = ClusterView(
         uuid="u", name="demo", coe="kubernetes", status="", api_address=access.url, coe_version=NEWEST
     )

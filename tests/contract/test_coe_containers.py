@@ -9,7 +9,7 @@ import pytest
 
 from jeroboam.clients.docker import connect, speaking
 from jeroboam.coes.base import BayContainerState, DesiredContainer, SupportsContainers
-from jeroboam.coes.swarm.containers import WORKLOAD_LABEL, shown
+from jeroboam.coes.swarm.containers import WORKLOAD_LABEL, read_state
 from jeroboam.coes.swarm.engines import SwarmEngines
 from jeroboam.domain.bay_containers import ContainerAction
 from jeroboam.domain.containers import RuntimeState
@@ -40,7 +40,7 @@ async def load(rig, image: str) -> None:
     """Bring the image to the first master: there is no registry."""
     saved = subprocess.run(["docker", "image", "save", image], capture_output=True, check=True).stdout
     async with fleet(rig) as engines:
-        await engines.at(rig.members[0].address).images.import_image(saved)
+        await engines.client_of(rig.members[0].address).images.import_image(saved)
 
 
 def want(**changes) -> DesiredContainer:
@@ -51,15 +51,15 @@ def want(**changes) -> DesiredContainer:
 async def test_life(rig):
     coe, plan, box = rig.coe, rig.plan(), want()
     assert isinstance(coe, SupportsContainers)
-    assert await coe.look(plan, box.uuid) is None
-    made = await coe.make(plan, box)
+    assert await coe.inspect(plan, box.uuid) is None
+    made = await coe.create(plan, box)
     assert (made.state, made.started_at) == (RuntimeState.CREATED, None)
-    assert await coe.make(plan, box) == made, "one that exists is left as it is"
-    assert await coe.owned(plan) == [box.uuid]
+    assert await coe.create(plan, box) == made, "one that exists is left as it is"
+    assert await coe.list_owned(plan) == [box.uuid]
     started = await coe.act(plan, box.uuid, ContainerAction.START)
     assert started.state is RuntimeState.RUNNING
     assert await coe.act(plan, box.uuid, ContainerAction.START) == started, "what is so already is no error"
-    assert await coe.look(plan, box.uuid) == started
+    assert await coe.inspect(plan, box.uuid) == started
     for _ in range(2):
         assert (await coe.act(plan, box.uuid, ContainerAction.PAUSE)).state is RuntimeState.PAUSED
     for _ in range(2):
@@ -73,8 +73,8 @@ async def test_life(rig):
         assert (await coe.act(plan, box.uuid, ContainerAction.STOP)).state is RuntimeState.EXITED
     for _ in range(2):
         await coe.remove(plan, box.uuid)
-        assert await coe.look(plan, box.uuid) is None
-    assert await coe.owned(plan) == []
+        assert await coe.inspect(plan, box.uuid) is None
+    assert await coe.list_owned(plan) == []
 
 
 async def test_what_is_gone(rig):
@@ -87,7 +87,7 @@ async def test_what_is_gone(rig):
 
 async def test_what_the_state_forbids(rig):
     coe, plan, box = rig.coe, rig.plan(), want()
-    await coe.make(plan, box)
+    await coe.create(plan, box)
     for act in (ContainerAction.PAUSE, ContainerAction.UNPAUSE):
         with pytest.raises(Permanent):
             await coe.act(plan, box.uuid, act)
@@ -97,20 +97,20 @@ async def test_what_the_state_forbids(rig):
 
 async def test_a_running_one_is_removed_too(rig):
     coe, plan, box = rig.coe, rig.plan(), want()
-    await coe.make(plan, box)
+    await coe.create(plan, box)
     await coe.act(plan, box.uuid, ContainerAction.START)
     await coe.act(plan, box.uuid, ContainerAction.PAUSE)
     await coe.remove(plan, box.uuid)
-    assert await coe.look(plan, box.uuid) is None
+    assert await coe.inspect(plan, box.uuid) is None
 
 
 async def test_two_at_once_are_one(rig):
     coe, plan, box = rig.coe, rig.plan(), want()
-    for answer in await asyncio.gather(*(coe.make(plan, box) for _ in range(4)), return_exceptions=True):
+    for answer in await asyncio.gather(*(coe.create(plan, box) for _ in range(4)), return_exceptions=True):
         # One may come amid another's work, and has to ask again.
         assert isinstance(answer, BayContainerState | Temporary), answer
-    await coe.make(plan, box)
-    assert await coe.owned(plan) == [box.uuid]
+    await coe.create(plan, box)
+    assert await coe.list_owned(plan) == [box.uuid]
 
 
 # --------------------------------------------------------------------------------------------- on a real Swarm only
@@ -121,7 +121,7 @@ async def test_one_that_is_listed_and_not_there_is_asked_for_again():
     """The Engine lists a container before it shows it, and after: nothing is wrong with the wish for it."""
     async with connect() as docker:
         with pytest.raises(Temporary, match="the Engine lists container 000000000000 and does not show it"):
-            await shown(docker.containers.container("0" * 64))
+            await read_state(docker.containers.container("0" * 64))
 
 
 @pytest.fixture
@@ -138,7 +138,7 @@ async def swarm(busybox):
 async def test_what_it_prints_and_answers_is_real(swarm):
     coe, plan = swarm.coe, swarm.plan()
     box = want(command=("sh", "-c", "echo out; echo err >&2; sleep 600"), memory=64 << 20)
-    await coe.make(plan, box)
+    await coe.create(plan, box)
     await coe.act(plan, box.uuid, ContainerAction.START)
     async with asyncio.timeout(10):
         # Two pipes: the Engine may hear of either first.
@@ -149,7 +149,7 @@ async def test_what_it_prints_and_answers_is_real(swarm):
     with pytest.raises(Permanent, match="did not end within"):
         await coe.execute(plan, box.uuid, ["sleep", "60"], limit=0.5)
     async with fleet(swarm) as engines:
-        shown = await engines.at(swarm.members[0].address).containers.get(f"jeroboam-{box.uuid}")
+        shown = await engines.client_of(swarm.members[0].address).containers.get(f"jeroboam-{box.uuid}")
     assert shown["HostConfig"]["Memory"] == shown["HostConfig"]["MemorySwap"] == 64 << 20
 
 
@@ -157,14 +157,14 @@ async def test_what_it_prints_and_answers_is_real(swarm):
 async def test_only_what_carries_our_label_is_touched(swarm):
     coe, plan, box = swarm.coe, swarm.plan(), want()
     async with fleet(swarm) as engines:
-        engine = engines.at(swarm.members[0].address)
+        engine = engines.client_of(swarm.members[0].address)
         with speaking("making somebody's container"):
             await engine.containers.create({"Image": "busybox:latest"}, name="somebodys")
             await engine.containers.create({"Image": "busybox:latest"}, name=f"jeroboam-{box.uuid}")
         with pytest.raises(Permanent, match="taken by another's"):
-            await coe.make(plan, box)
+            await coe.create(plan, box)
         await coe.remove(plan, box.uuid)
-        assert await coe.owned(plan) == []
+        assert await coe.list_owned(plan) == []
         assert len(await engine.containers.list(all=1)) == 2
         assert not [each for each in await engine.containers.list(all=1) if WORKLOAD_LABEL in each["Labels"]]
 
@@ -173,13 +173,13 @@ async def test_only_what_carries_our_label_is_touched(swarm):
 async def test_the_engines_words_come_through(swarm):
     coe, plan = swarm.coe, swarm.plan()
     with pytest.raises(Permanent, match="not the name of an image"):
-        await coe.make(plan, want(image="../x"))
+        await coe.create(plan, want(image="../x"))
     with pytest.raises((Permanent, Temporary), match="pulling image nobody/has-this"):
-        await coe.make(plan, want(image="nobody/has-this"))
+        await coe.create(plan, want(image="nobody/has-this"))
     with pytest.raises(Permanent, match=r"[Mm]emory limit"):
-        await coe.make(plan, want(memory=1024))
+        await coe.create(plan, want(memory=1024))
     box = want(command=("no-such-program",))
-    await coe.make(plan, box)
+    await coe.create(plan, box)
     with pytest.raises(Permanent, match="no-such-program"):
         await coe.act(plan, box.uuid, ContainerAction.START)
 
@@ -187,16 +187,21 @@ async def test_the_engines_words_come_through(swarm):
 @pytest.mark.docker
 async def test_a_master_that_does_not_answer_is_no_word_on_what_exists(swarm):
     coe, plan, box = swarm.coe, swarm.plan(), want()
-    await coe.make(plan, box)
+    await coe.create(plan, box)
     await swarm.infra.kill(swarm.cluster_id, swarm.members[0].uuid)
-    for question in (coe.look(plan, box.uuid), coe.make(plan, box), coe.remove(plan, box.uuid), coe.owned(plan)):
+    for question in (
+        coe.inspect(plan, box.uuid),
+        coe.create(plan, box),
+        coe.remove(plan, box.uuid),
+        coe.list_owned(plan),
+    ):
         with pytest.raises(Temporary):
             await question
     await swarm.start_all()
     async with asyncio.timeout(30):
         while True:
             try:
-                assert (await coe.look(plan, box.uuid)).state is RuntimeState.CREATED
+                assert (await coe.inspect(plan, box.uuid)).state is RuntimeState.CREATED
             except Temporary:
                 continue
             break
@@ -205,11 +210,11 @@ async def test_a_master_that_does_not_answer_is_no_word_on_what_exists(swarm):
 @pytest.mark.docker
 async def test_a_master_that_is_made_anew_keeps_its_containers(swarm):
     coe, plan, box = swarm.coe, swarm.plan(), want()
-    await coe.make(plan, box)
+    await coe.create(plan, box)
     await coe.act(plan, box.uuid, ContainerAction.START)
     [node] = swarm.wanted
     other = swarm.want([replace(node, build=1)])
     await swarm.provider.rebuild(other, node.uuid, swarm.scripts()[node.uuid])
     await coe.join(plan)
-    assert (await coe.look(plan, box.uuid)).state is RuntimeState.EXITED
+    assert (await coe.inspect(plan, box.uuid)).state is RuntimeState.EXITED
     assert (await coe.act(plan, box.uuid, ContainerAction.START)).state is RuntimeState.RUNNING

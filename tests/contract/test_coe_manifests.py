@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from jeroboam.coes.base import DesiredManifest, SupportsManifests
-from jeroboam.coes.kubernetes.api_access import speaking_to
+from jeroboam.coes.kubernetes.api_access import connect_api
 from jeroboam.domain.bay_manifests import BayManifestKind, BayManifestStatus
 from jeroboam.domain.errors import Permanent, Temporary
 from tests.contract.rigs import CLOCK, eventually, fake_coe_rig, kubernetes_rig, ready
@@ -87,7 +87,7 @@ async def seen(rig, uuid: str, status: BayManifestStatus):
     """The object once it has that status."""
 
     async def look():
-        return (await rig.coe.manifests.look(rig.plan())).get(uuid)
+        return (await rig.coe.manifests.inspect(rig.plan())).get(uuid)
 
     return await eventually(look, lambda found: found is not None and found.status is status, seconds=60)
 
@@ -109,11 +109,11 @@ def test_life(rig, run, kind):
         assert isinstance(rig.coe, SupportsManifests)
         of, plan, it = rig.coe.manifests, rig.plan(), want(kind, f"life-{kind}", labels={"a": "b"})
         await of.check(plan, it)
-        assert it.uuid not in await of.look(plan), "a question makes nothing"
-        made = await of.have(plan, it)
+        assert it.uuid not in await of.inspect(plan), "a question makes nothing"
+        made = await of.apply(plan, it)
         assert made.facts.labels == {"a": "b"}, "ours are not shown"
         found = await seen(rig, it.uuid, BayManifestStatus.RUNNING)
-        assert await of.owned(plan) == [it.uuid]
+        assert await of.list_owned(plan) == [it.uuid]
         if kind is SERVICE:
             assert found.facts.selector == {"app": "x"}
             assert found.facts.ports[0]["port"] == 80
@@ -121,16 +121,16 @@ def test_life(rig, run, kind):
             assert found.facts.images == (IMAGE,)
         if kind is RC:
             assert (found.facts.replicas, found.facts.selector) == (2, {"app": "x"})
-        await of.have(plan, it)
-        assert await of.owned(plan) == [it.uuid], "one that exists is the same one"
+        await of.apply(plan, it)
+        assert await of.list_owned(plan) == [it.uuid], "one that exists is the same one"
         # What the manifest leaves out from now on is gone, and what it has now is there.
-        other = await of.have(plan, changed(it, labels={"c": "d"}))
+        other = await of.apply(plan, changed(it, labels={"c": "d"}))
         assert other.facts.labels == {"c": "d"}
-        again = await of.have(plan, changed(it))
+        again = await of.apply(plan, changed(it))
         assert again.facts.labels == {}
         for _ in range(2):
             await gone(rig, it.uuid)
-        assert await of.look(plan) == {}
+        assert await of.inspect(plan) == {}
 
     run(life())
 
@@ -138,12 +138,12 @@ def test_life(rig, run, kind):
 def test_what_changes_in_place(rig, run):
     async def change() -> None:
         of, plan, rc, service = rig.coe.manifests, rig.plan(), want(RC, "grows"), want(SERVICE, "moves")
-        await of.have(plan, rc)
-        await of.have(plan, service)
-        assert (await of.have(plan, changed(rc, spec=SPECS[RC] | {"replicas": 1}))).facts.replicas == 1
+        await of.apply(plan, rc)
+        await of.apply(plan, service)
+        assert (await of.apply(plan, changed(rc, spec=SPECS[RC] | {"replicas": 1}))).facts.replicas == 1
         moving = changed(service, spec=SPECS[SERVICE] | {"ports": [{"port": 81}]})
         await of.check(plan, moving)
-        moved = await of.have(plan, moving)
+        moved = await of.apply(plan, moving)
         assert [port["port"] for port in moved.facts.ports] == [81]
         await gone(rig, rc.uuid, service.uuid)
 
@@ -153,9 +153,9 @@ def test_what_changes_in_place(rig, run):
 def test_what_cannot_change_is_refused_and_stays(rig, run):
     async def refused() -> None:
         of, plan, it = rig.coe.manifests, rig.plan(), want(POD, "stays")
-        await of.have(plan, it)
+        await of.apply(plan, it)
         other = changed(it, spec=pod_spec(command=["sleep", "5"]))
-        for question in (of.check(plan, other), of.have(plan, other)):
+        for question in (of.check(plan, other), of.apply(plan, other)):
             with pytest.raises(Permanent, match="pod updates may not change"):
                 await question
         await seen(rig, it.uuid, BayManifestStatus.RUNNING)
@@ -167,14 +167,14 @@ def test_what_cannot_change_is_refused_and_stays(rig, run):
 def test_two_of_one_name(rig, run):
     async def two() -> None:
         of, plan, first, second = rig.coe.manifests, rig.plan(), want(POD, "name"), want(POD, "name")
-        await of.have(plan, first)
-        for question in (of.check(plan, second), of.have(plan, second)):
+        await of.apply(plan, first)
+        for question in (of.check(plan, second), of.apply(plan, second)):
             with pytest.raises(Permanent, match="another Pod"):
                 await question
-        assert await of.owned(plan) == [first.uuid]
+        assert await of.list_owned(plan) == [first.uuid]
         # A service may be called the same.
         service = want(SERVICE, "name")
-        await of.have(plan, service)
+        await of.apply(plan, service)
         await gone(rig, first.uuid, service.uuid)
 
     run(two())
@@ -183,11 +183,11 @@ def test_two_of_one_name(rig, run):
 def test_two_at_once_are_one(rig, run):
     async def at_once() -> None:
         of, plan, it = rig.coe.manifests, rig.plan(), want(POD, "once")
-        for answer in await asyncio.gather(*(of.have(plan, it) for _ in range(4)), return_exceptions=True):
+        for answer in await asyncio.gather(*(of.apply(plan, it) for _ in range(4)), return_exceptions=True):
             # One may come amid another's work, and has to ask again.
             assert not isinstance(answer, Permanent), answer
-        await of.have(plan, it)
-        assert await of.owned(plan) == [it.uuid]
+        await of.apply(plan, it)
+        assert await of.list_owned(plan) == [it.uuid]
         await gone(rig, it.uuid)
 
     run(at_once())
@@ -200,7 +200,7 @@ real = pytest.mark.parametrize("rig", [KUBERNETES], indirect=True)
 
 
 async def asked(rig, method: str, path: str, *words):
-    async with speaking_to(rig.plan(), CLOCK) as api:
+    async with connect_api(rig.plan(), CLOCK) as api:
         return await getattr(api, method)(path, *words)
 
 
@@ -221,13 +221,13 @@ def test_what_it_comes_to_is_seen(rig, run):
         lost = want(POD, "lost", spec=pod_spec(image="nowhere.invalid/x"))
         large = want(POD, "large", spec=pod_spec(resources={"requests": {"cpu": "1000"}}))
         for each in (good, bad, lost, large):
-            await of.have(plan, each)
+            await of.apply(plan, each)
         ended = await seen(rig, good.uuid, BayManifestStatus.SUCCEEDED)
         assert (ended.reason, ended.facts.host) == (None, rig.members[1].name)
         assert (await seen(rig, bad.uuid, BayManifestStatus.FAILED)).reason == "it: exit code 3: Error"
 
         async def told(uuid: str) -> str:
-            return (await of.look(plan))[uuid].reason or ""
+            return (await of.inspect(plan))[uuid].reason or ""
 
         assert await eventually(lambda: told(lost.uuid), lambda why: "nowhere.invalid" in why, seconds=60)
         assert await eventually(lambda: told(large.uuid), lambda why: "Insufficient cpu" in why, seconds=60)
@@ -243,19 +243,19 @@ def test_what_others_do_is_seen_and_left_alone(rig, run):
         manifest = want(POD, "theirs").manifest
         await asked(rig, "post", PODS, manifest, "making somebody's pod")
         theirs = DesiredManifest(uuid=str(uuids.uuid4()), kind=POD, name="theirs", manifest=manifest)
-        for question in (of.check(plan, theirs), of.have(plan, theirs)):
+        for question in (of.check(plan, theirs), of.apply(plan, theirs)):
             with pytest.raises(Permanent, match="which was not made here"):
                 await question
         await of.remove(plan, theirs.uuid)
         assert (await asked(rig, "get", f"{PODS}/theirs", "looking"))["metadata"].get("labels") is None
 
-        await of.have(plan, it)
+        await of.apply(plan, it)
         await asked(rig, "patch", f"{PODS}/mine", {"metadata": {"labels": {"user": "added"}}}, "adding a label")
-        assert (await of.look(plan))[it.uuid].facts.labels == {"a": "b", "user": "added"}
-        assert (await of.have(plan, changed(it, labels={"c": "d"}))).facts.labels == {"c": "d", "user": "added"}
+        assert (await of.inspect(plan))[it.uuid].facts.labels == {"a": "b", "user": "added"}
+        assert (await of.apply(plan, changed(it, labels={"c": "d"}))).facts.labels == {"c": "d", "user": "added"}
         await asked(rig, "delete", f"{PODS}/mine", "removing it")
-        await eventually(lambda: of.look(plan), lambda found: it.uuid not in found)
-        await of.have(plan, it)
+        await eventually(lambda: of.inspect(plan), lambda found: it.uuid not in found)
+        await of.apply(plan, it)
         await gone(rig, it.uuid)
         await asked(rig, "delete", f"{PODS}/theirs", "removing theirs")
 
@@ -266,7 +266,7 @@ def test_what_others_do_is_seen_and_left_alone(rig, run):
 def test_a_controller_takes_its_pods_along(rig, run):
     async def along() -> None:
         of, plan, it = rig.coe.manifests, rig.plan(), want(RC, "along")
-        await of.have(plan, it)
+        await of.apply(plan, it)
         await seen(rig, it.uuid, BayManifestStatus.RUNNING)
         await gone(rig, it.uuid)
         left = await asked(rig, "get", f"{PODS}?labelSelector=app%3Dx", "looking for its pods")
@@ -289,9 +289,9 @@ def test_the_clusters_words_come_through_without_what_was_put_in(rig, run):
             with pytest.raises(Permanent, match=said):
                 await of.check(plan, want(POD, "wrong", spec=spec))
         it = want(POD, "secret", spec=pod_spec(env=secret))
-        await of.have(plan, it)
+        await of.apply(plan, it)
         with pytest.raises(Permanent) as caught:
-            await of.have(plan, changed(it, spec=pod_spec()))
+            await of.apply(plan, changed(it, spec=pod_spec()))
         assert "hidden" not in caught.value.reason
         assert len(json.dumps(caught.value.reason)) < 700
         await gone(rig, it.uuid)
@@ -305,7 +305,7 @@ def test_a_cluster_that_does_not_answer_is_no_word_on_what_exists(rig, run):
         of, plan, it = rig.coe.manifests, rig.plan(), want(POD, "silent")
         nobody = plan.members[0].address.rpartition(".")[0] + ".250"
         away = replace(plan, members=(replace(plan.members[0], address=nobody),))
-        for question in (of.look(away), of.have(away, it), of.remove(away, it.uuid), of.check(away, it)):
+        for question in (of.inspect(away), of.apply(away, it), of.remove(away, it.uuid), of.check(away, it)):
             with pytest.raises(Temporary):
                 await question
 

@@ -111,13 +111,13 @@ async def test_a_network_goes_with_the_last_container_and_stays_before(runtime, 
     networks = ProjectNetworks(lambda: docker, runtime.installation)
     mine = await a_container(runtime, "one")
     await networks.tidy()
-    assert len(await networks._list()) == 1
+    assert len(await networks._list_networks()) == 1
     await runtime.remove(mine.uuid, force=True)
-    async with networks.of("one"):
+    async with networks.hold_network("one"):
         await networks.tidy()
-        assert len(await networks._list()) == 1
+        assert len(await networks._list_networks()) == 1
     await networks.tidy()
-    assert await networks._list() == []
+    assert await networks._list_networks() == []
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ async def test_a_closed_network_is_opened_when_the_machine_is_shielded_and_nothi
         first = await a_container(runtime, "one")
     assert await is_closed(docker, first)
     assert await is_closed(docker, await a_container(restarted, "one"))
-    for seen in await restarted.owned():
+    for seen in await restarted.list_owned():
         await restarted.stop(seen.uuid, 0)
     assert not await is_closed(docker, await a_container(restarted, "one"))
     assert not await is_closed(docker, await restarted.start(first.uuid))
@@ -204,27 +204,27 @@ async def test_a_network_stays_for_containers_that_do_not_run(runtime, docker):
     await runtime.stop(mine.uuid, 0)
     networks = ProjectNetworks(lambda: docker, runtime.installation)
     await networks.tidy()
-    [network] = await networks._list()
+    [network] = await networks._list_networks()
     await runtime.remove(mine.uuid, force=True)
     coming = runtime.create(late, "a", ContainerSpec(image="busybox", cpu=0.2, memory=64), project="one")
     engine: Any = Meanwhile(docker, coming)
     await ProjectNetworks(lambda: engine, runtime.installation).tidy()
-    assert [each["Id"] for each in await networks._list()] == [network["Id"]]
+    assert [each["Id"] for each in await networks._list_networks()] == [network["Id"]]
 
 
 async def test_one_network_that_cannot_be_removed_keeps_no_other_and_no_listing(runtime, docker, tmp_path):
     for project in ("one", "two"):
         await runtime.remove((await a_container(runtime, project)).uuid, force=True)
     networks = ProjectNetworks(lambda: docker, runtime.installation)
-    stuck, _ = await networks._list()
+    stuck, _ = await networks._list_networks()
     async with proxied(tmp_path / "engine.sock") as (proxy, url):
         through = DockerRuntime(installation=runtime.installation, url=url)
         proxy.refuse(rf"DELETE \S+/networks/{stuck['Id']}", 500, "error while removing network")
         try:
             with pytest.raises(Temporary, match="error while removing network"):
                 await through.tidy()
-            assert [each["Name"] for each in await networks._list()] == [stuck["Name"]]
-            assert await through.owned() == []
+            assert [each["Name"] for each in await networks._list_networks()] == [stuck["Name"]]
+            assert await through.list_owned() == []
         finally:
             await through.close()
 

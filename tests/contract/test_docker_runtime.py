@@ -265,7 +265,7 @@ async def test_what_this_runtime_cannot_give_is_refused(runtime, uuid):
     ):
         with pytest.raises(Permanent):
             await runtime.create(uuid, "a", spec, project="p")
-    assert await runtime.owned() == []
+    assert await runtime.list_owned() == []
 
 
 async def test_another_installations_container_is_not_touched(runtime, run, uuid):
@@ -278,7 +278,7 @@ async def test_another_installations_container_is_not_touched(runtime, run, uuid
         await other.remove(uuid, force=True)
         with pytest.raises(Permanent, match="taken"):
             await other.create(uuid, "a", ContainerSpec(image="busybox"), project="p")
-        assert await other.owned() == []
+        assert await other.list_owned() == []
     finally:
         await other.close()
     assert (await runtime.inspect(uuid)).state is RuntimeState.RUNNING
@@ -309,7 +309,7 @@ async def test_an_engine_that_dies_is_noticed_and_found_again(tmp_path, run, uui
 async def test_an_absent_engine_is_told_quickly(tmp_path):
     runtime = DockerRuntime(installation="x", url=f"unix://{tmp_path}/none.sock")
     try:
-        for asked in (runtime.facts(), runtime.owned(), runtime.pull("busybox", None), anext(runtime.events())):
+        for asked in (runtime.facts(), runtime.list_owned(), runtime.pull("busybox", None), anext(runtime.events())):
             async with asyncio.timeout(SECONDS):
                 with pytest.raises(Temporary, match="Engine"):
                     await asked
@@ -331,7 +331,7 @@ async def test_what_does_not_run_as_it_should_can_be_ended(runtime, run, uuid, w
                 await anext(stream)
     if end == "remove":
         await runtime.remove(uuid, force=True)
-        assert await runtime.owned() == []
+        assert await runtime.list_owned() == []
         return
     await (runtime.stop(uuid, 1) if end == "stop" else runtime.kill(uuid, "SIGKILL"))
     assert (await ended(runtime, uuid)).state is RuntimeState.EXITED

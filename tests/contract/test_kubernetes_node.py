@@ -17,11 +17,11 @@ from jeroboam.clients.docker import connect
 from jeroboam.domain.nodes import NodeFile, NodeScript
 from jeroboam.kit.clock import SystemClock
 from jeroboam.nodeimages import kubernetes
-from jeroboam.nodeimages.host import RootRecipe, find
-from jeroboam.nodeimages.kubernetes.layers import Layer, packed
+from jeroboam.nodeimages.host import RootRecipe, resolve_recipe
+from jeroboam.nodeimages.kubernetes.layers import Layer, pack_layers
 from jeroboam.nodeimages.programs import ProgramCache
 from jeroboam.providers.local.catalog import LocalCatalog
-from jeroboam.providers.local.nodes import archive
+from jeroboam.providers.local.nodes import build_archive
 from jeroboam.settings import load
 from tests.unit.test_programs import Told
 
@@ -57,7 +57,7 @@ class Node:
         self._container = await self._docker.containers.create({"Image": self._image, "HostConfig": host})
         self._exists = True
         last = ("sh", "-c", "touch /run/up; exec /usr/lib/jeroboam/keep sleep 600")
-        await self._container.put_archive("/", archive(NodeScript(files=laid, commands=(*commands, last))))
+        await self._container.put_archive("/", build_archive(NodeScript(files=laid, commands=(*commands, last))))
         await self._container.start()
         async with asyncio.timeout(SECONDS):
             while await self.status("test", "-f", "/run/up") != 0:
@@ -124,9 +124,9 @@ async def node(docker):
 
 @pytest.fixture
 async def image(docker) -> str:
-    found = await LocalCatalog(lambda: docker).image(f"kubernetes-node:{kubernetes.version(None).name}")
+    found = await LocalCatalog(lambda: docker).image(f"kubernetes-node:{kubernetes.find_version(None).name}")
     assert found is not None
-    assert not found.lacking, found.lacking
+    assert not found.unavailable_reason, found.unavailable_reason
     return found.id
 
 
@@ -198,23 +198,23 @@ async def test_the_resolver_is_one_that_pods_reach(network, node, image):
 async def variants(docker):
     """Two images of nothing but containerd, with one layer in common and one of their own."""
     cache = ProgramCache(load(None).image_cache, SystemClock(), Told())
-    wanted = kubernetes.version(None)
+    wanted = kubernetes.find_version(None)
     programs = [program for program in wanted.programs if program.name in {"runc", "containerd", "cni"}]
-    made = await cache.get(kubernetes.modules(), programs)
+    made = await cache.get(kubernetes.build_modules(), programs)
     small = RootRecipe(name="small", programs=("busybox",), packages="busybox-static", directories=("tmp",))
-    shape = replace(kubernetes.recipe("test.invalid/common:1"), repository=REPOSITORY, name="test-node")
-    tree = find(shape, {f"usr/local/bin/{name}": path for name, path in made.items()}).tree(shape)
+    shape = replace(kubernetes.build_recipe("test.invalid/common:1"), repository=REPOSITORY, name="test-node")
+    tree = resolve_recipe(shape, {f"usr/local/bin/{name}": path for name, path in made.items()}).tree(shape)
     images = []
     for name in ("first", "second"):
         brought = [
             Layer(
                 names=(f"test.invalid/{each}:1",),
                 config={"Env": ["PATH=/usr/sbin"]},
-                tree=find(root := replace(small, contents={"which": (each, 0o644)})).tree(root),
+                tree=resolve_recipe(root := replace(small, contents={"which": (each, 0o644)})).tree(root),
             )
             for each in ("common", name)
         ]
-        of = tree | packed(brought)
+        of = tree | pack_layers(brought)
         images.append(await kubernetes.assemble(docker, shape, of, name, name, machine_of(docker)))
     yield images
     for name in ("first", "second"):
@@ -258,7 +258,7 @@ done
 """
 
 
-@pytest.mark.parametrize("version", sorted(kubernetes.versions()))
+@pytest.mark.parametrize("version", sorted(kubernetes.list_versions()))
 async def test_programs_know_the_options_that_users_may_be_let_set(docker, version):
     config = {"Image": f"jeroboam/kubernetes-node:{version}", "Entrypoint": ["/bin/sh", "-c", HELP]}
     container = await docker.containers.create(config)

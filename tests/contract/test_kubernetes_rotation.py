@@ -9,7 +9,7 @@ import yaml
 
 from jeroboam.clients.kubernetes import KubernetesApi
 from jeroboam.coes.base import Authority
-from jeroboam.coes.tls import client_tls
+from jeroboam.coes.tls import build_client_tls
 from jeroboam.conductor.clusters.rotation import given, spoken
 from jeroboam.domain.clusters import kind_at
 from jeroboam.domain.errors import DriverError
@@ -42,27 +42,28 @@ class Rotation:
         order = [member.uuid for member in self.rig.members]
         for left in range(len(members)):
             stale = await eventually(
-                lambda: self.rig.coe.stale(plan, wanted), lambda found, left=left: len(found) == len(order) - left
+                lambda: self.rig.coe.list_stale_members(plan, wanted),
+                lambda found, left=left: len(found) == len(order) - left,
             )
             assert list(stale) == order[left:]
-            script = self.rig.coe.script(self.rig.plan(authorities=wanted), members[stale[0]])
+            script = self.rig.coe.build_script(self.rig.plan(authorities=wanted), members[stale[0]])
             await self.rig.provider.renew(self.rig.cluster_id, stale[0], script)
             await eventually(lambda: self.rig.coe.join(plan), lambda found: all(ready(found).values()), seconds=90)
-        await eventually(lambda: self.rig.coe.stale(plan, wanted), lambda found: not found)
+        await eventually(lambda: self.rig.coe.list_stale_members(plan, wanted), lambda found: not found)
 
     def move(self, before: str, after: str) -> None:
-        for kind in self.rig.coe.rotating:
+        for kind in self.rig.coe.rotatable_authorities:
             self.stored[kind_at(kind, after)] = self.stored.pop(kind_at(kind, before))
 
     def turn(self) -> None:
-        for kind in self.rig.coe.rotating:
+        for kind in self.rig.coe.rotatable_authorities:
             self.stored[kind_at(kind, "former")] = self.stored[kind]
             self.stored[kind] = self.stored.pop(kind_at(kind, "ready"))
 
 
 async def takes(rig, trusted: Authority, shown: Authority) -> bool:
     """Whether the API takes an owner who trusts the one authority and has a certificate of the other."""
-    tls = client_tls(trusted, shown, CLOCK, organizations=["system:masters"])
+    tls = build_client_tls(trusted, shown, CLOCK, organizations=["system:masters"])
     async with KubernetesApi(f"https://{rig.members[0].address}:6443", tls) as api:
         try:
             await api.get("/api/v1/nodes", "asking")
@@ -89,7 +90,7 @@ async def test_authorities_are_replaced_under_what_runs(rig):
     await asked(user, "web")
     before = await pods(user)
     rotation = Rotation(rig)
-    new = {kind: an_authority() for kind in rig.coe.rotating}
+    new = {kind: an_authority() for kind in rig.coe.rotatable_authorities}
 
     rotation.stored |= {kind_at(kind, "next"): each for kind, each in new.items()}
     await rotation.step()
@@ -98,7 +99,7 @@ async def test_authorities_are_replaced_under_what_runs(rig):
 
     rotation.move("next", "ready")
     await rotation.step()
-    await rig.coe.announce(rig.plan(authorities=spoken(rotation.stored)))
+    await rig.coe.announce_authorities(rig.plan(authorities=spoken(rotation.stored)))
     assert await takes(rig, old, old)
     assert await takes(rig, old, new["main"])
     assert await asked(user, "web"), "with the kubeconfig of before"

@@ -11,7 +11,7 @@ import pytest
 from jeroboam.clients.docker import connect
 from jeroboam.domain.clusters import Health
 from jeroboam.domain.errors import Permanent, Temporary
-from jeroboam.providers.local.images import bring
+from jeroboam.providers.local.images import copy_images
 from tests.contract.rigs import eventually, kubernetes_rig, on_node
 from tests.contract.test_kubernetes import up
 
@@ -180,7 +180,7 @@ def runs(pod) -> bool:
 async def load(rig, *images: str):
     async with connect() as docker:
         of = {"installation": rig.infra.installation, "cluster_id": rig.cluster_id}
-        return await bring(docker, **of, images=images, command=taken_in)
+        return await copy_images(docker, **of, images=images, command=taken_in)
 
 
 async def test_add_ons_and_registries(rig, app):

@@ -63,7 +63,7 @@ async def test_a_node_is_as_large_as_its_flavour_and_says_when_it_runs_short(rig
     shape = GroupShape(name=worker.group, room=3)
 
     async def wanted():
-        return (await rig.coe.demand(rig.plan(), [shape])).more
+        return (await rig.coe.observe_demand(rig.plan(), [shape])).extra_nodes
 
     assert await eventually(wanted, bool) == {worker.group: 1}
     await user("delete", "deployment/two", "pod/large", "--wait=true")

@@ -13,7 +13,7 @@ from jeroboam.domain.subnets import PROJECTS
 from jeroboam.kit.clock import SystemClock
 from jeroboam.nodeimages import fromhost, swarm
 from jeroboam.providers.local import subnets
-from jeroboam.providers.local.engine import disk_left, memory_left
+from jeroboam.providers.local.engine import read_free_disk, read_free_memory
 from jeroboam.providers.local.inventory import OwnedResources
 from jeroboam.providers.local.networks import NETWORK_GONE, NOT_ATTACHED
 from jeroboam.providers.local.nodes import container_name, volume_name
@@ -31,14 +31,14 @@ async def rig():
 
 
 async def test_a_second_build_takes_no_time(docker):
-    first = await fromhost.build(docker, swarm.recipe())
-    second = await fromhost.build(docker, swarm.recipe())
+    first = await fromhost.build(docker, swarm.build_recipe())
+    second = await fromhost.build(docker, swarm.build_recipe())
     assert second.id == first.id
     assert not second.fresh
 
 
 async def test_the_image_says_what_it_is(docker):
-    image = await docker.images.inspect((await fromhost.build(docker, swarm.recipe())).name)
+    image = await docker.images.inspect((await fromhost.build(docker, swarm.build_recipe())).name)
     labels = image["Config"]["Labels"]
     assert labels["jeroboam.node-image"] == "swarm-node"
     assert labels["jeroboam.os-distro"] == "jeroboam"
@@ -105,7 +105,7 @@ async def test_a_removal_that_was_broken_off_is_seen_and_can_be_finished(rig, do
 async def test_a_container_of_the_same_name_is_not_taken_for_ours(rig, docker):
     provider, want = rig.provider(), a_want(1)
     foreign = await docker.containers.create(
-        {"Image": (await fromhost.build(docker, swarm.recipe())).name},
+        {"Image": (await fromhost.build(docker, swarm.build_recipe())).name},
         name=container_name(want.nodes[0].name, want.nodes[0].uuid),
     )
     try:
@@ -131,7 +131,7 @@ async def test_a_volume_of_the_same_name_is_not_taken_for_ours(rig, docker):
 
 async def test_a_subnet_that_somebody_has_is_passed_over(rig, docker):
     provider, want = rig.provider(), a_want(1)
-    first = next(subnets.candidates(want.cluster_id, 1, []))
+    first = next(subnets.list_candidates(want.cluster_id, 1, []))
     foreign = await docker.networks.create(
         {"Name": f"foreign-{uuid.uuid4()}", "IPAM": {"Config": [{"Subnet": str(first)}]}}
     )
@@ -153,23 +153,26 @@ async def test_one_network_comes_of_many_starts_at_once(rig):
 async def test_a_network_with_a_strangers_container_is_destroyed(rig, docker):
     provider, want = rig.provider(), a_want(1)
     infra = await last(provider.ensure(want, idle(want)))
-    config = {"Image": (await fromhost.build(docker, swarm.recipe())).name, "Entrypoint": ["tail", "-f", "/dev/null"]}
+    config = {
+        "Image": (await fromhost.build(docker, swarm.build_recipe())).name,
+        "Entrypoint": ["tail", "-f", "/dev/null"],
+    }
     foreign = await docker.containers.run(
         {**config, "HostConfig": {"NetworkMode": infra.network_id}}, name=f"foreign-{uuid.uuid4()}"
     )
     try:
         await provider.destroy(want.cluster_id)
-        assert await provider.owned() == []
+        assert await provider.list_owned() == []
         assert (await foreign.show())["State"]["Running"]
     finally:
         await foreign.delete(force=True)
 
 
 async def test_what_a_killed_probe_left_is_tidied_up(rig, docker):
-    image = (await fromhost.build(docker, swarm.recipe())).id
+    image = (await fromhost.build(docker, swarm.build_recipe())).id
     labels = {"jeroboam.installation": rig.installation, "jeroboam.probe": "1"}
     left = await docker.containers.create({"Image": image, "Labels": labels}, name=f"jeroboam-probe.{uuid.uuid4()}")
-    assert await rig.provider().owned() == []
+    assert await rig.provider().list_owned() == []
     found = await docker.containers.list(all=True, filters={"label": [f"jeroboam.installation={rig.installation}"]})
     assert found == [], f"{left.id} was left"
 
@@ -183,7 +186,7 @@ async def test_an_engine_that_is_away_is_temporary(tmp_path):
         provider.observe("c"),
         provider.remove("c", ["n"]),
         provider.destroy("c"),
-        provider.owned(),
+        provider.list_owned(),
         provider.limits(),
         provider.catalog.image("swarm-node"),
     ):
@@ -196,7 +199,7 @@ async def test_nothing_is_found_of_a_cluster_that_never_was(docker):
     estate = OwnedResources(lambda: docker, f"test-{uuid.uuid4()}")
     assert await estate.network("none") is None
     assert await estate.addresses("none") == {}
-    assert await estate.clusters() == []
+    assert await estate.list_clusters() == []
 
 
 async def test_what_is_around_is_known(rig, docker):
@@ -206,7 +209,7 @@ async def test_what_is_around_is_known(rig, docker):
         {"Name": f"{rig.installation}-around", "IPAM": {"Config": [{"Subnet": subnet}]}, "Driver": "bridge"}
     )
     try:
-        there = await provider.surroundings()
+        there = await provider.observe_capacity()
     finally:
         await network.delete()
     said = {str(each): what for each, what in there.networks}
@@ -221,7 +224,7 @@ async def test_what_is_around_is_known(rig, docker):
 
 def test_the_machine_of_another_engine_is_not_this_one():
     elsewhere = {"Name": "elsewhere", "DockerRootDir": "/"}
-    assert (memory_left(elsewhere), disk_left(elsewhere)) == (None, None)
+    assert (read_free_memory(elsewhere), read_free_disk(elsewhere)) == (None, None)
 
 
 async def test_a_network_that_was_removed_is_told_and_made_again_around_its_nodes(rig, docker):

@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from jeroboam.domain.containers import ContainerSpec, RuntimeState
 from jeroboam.domain.nodes import NodeScript
 from jeroboam.nodeimages import fromhost, swarm
-from jeroboam.providers.local.images import bring
+from jeroboam.providers.local.images import copy_images
 from jeroboam.providers.local.nodes import volume_name
 from tests.contract.rigs import IDLE, a_want, docker_runtime, idle, last, local_rig
 
@@ -79,7 +79,7 @@ async def test_a_container_of_a_user_is_no_node(rig, docker, runtime, by):
         seen = await provider.observe(want.cluster_id)
         assert [node.name for node in seen.nodes] == [want.nodes[0].name]
         assert [each.status for each in seen.conditions if each.type == "Inventory"] == [True]
-        names = await bring(
+        names = await copy_images(
             docker,
             installation=rig.installation,
             cluster_id=want.cluster_id,
@@ -94,7 +94,7 @@ async def test_a_container_of_a_user_is_no_node(rig, docker, runtime, by):
             await docker.containers.container(f"jeroboam-{mine}").get_archive("/etc/jeroboam")
         await provider.destroy(want.cluster_id)
         assert (await runtime.inspect(mine)).state is RuntimeState.RUNNING
-        assert await provider.owned() == []
+        assert await provider.list_owned() == []
     finally:
         await runtime.remove(mine, force=True)
         if by == "image":
@@ -103,7 +103,7 @@ async def test_a_container_of_a_user_is_no_node(rig, docker, runtime, by):
 
 async def test_a_cluster_of_which_only_a_users_label_is_there_is_none(rig, runtime):
     mine = await a_container(runtime, **{"jeroboam.cluster": str(uuids.uuid4())})
-    assert await rig.provider().owned() == []
+    assert await rig.provider().list_owned() == []
     assert (await runtime.inspect(mine)).state is RuntimeState.RUNNING
 
 
@@ -144,7 +144,7 @@ async def test_volumes_and_networks_with_our_marks_are_not_ours(rig, docker):
     marks = labels | {"jeroboam.kind": "cluster-network"}
     network = await docker.networks.create({"Name": f"foreign-{uuids.uuid4().hex}", "Labels": marks})
     try:
-        assert await provider.owned() == []
+        assert await provider.list_owned() == []
         infra = await provider.observe(want.cluster_id)
         assert (infra.network_id, infra.nodes) == (None, ())
         await provider.destroy(want.cluster_id)
@@ -160,7 +160,7 @@ async def test_volumes_and_networks_with_our_marks_are_not_ours(rig, docker):
 async def test_the_network_of_a_project_is_no_stray(rig, runtime):
     await a_container(runtime)
     with capture_logs() as logs:
-        assert await rig.provider().owned() == []
+        assert await rig.provider().list_owned() == []
     assert not [line for line in logs if "marks" in line["event"]]
 
 
@@ -170,7 +170,7 @@ async def test_a_container_that_calls_itself_a_probe_stays(rig, docker, runtime,
     image = await an_image(docker, labels) if by == "image" else "busybox"
     mine = await a_container(runtime, image, **(labels if by == "label" else {}))
     try:
-        await rig.provider().owned()
+        await rig.provider().list_owned()
         assert (await runtime.inspect(mine)).state is RuntimeState.RUNNING
     finally:
         await runtime.remove(mine, force=True)
@@ -184,9 +184,9 @@ async def test_a_label_makes_no_container_of_the_services(rig, docker, runtime):
     labels = {"jeroboam.kind": "container", "jeroboam.installation": rig.installation, "jeroboam.container": mine}
     foreign = await docker.containers.create({"Image": "busybox", "Labels": labels}, name=f"foreign-{mine}")
     try:
-        assert [seen.uuid for seen in await runtime.owned()] == [mine]
+        assert [seen.uuid for seen in await runtime.list_owned()] == [mine]
         await runtime.remove(mine, force=True)
-        assert await runtime.owned() == []
+        assert await runtime.list_owned() == []
         assert (await foreign.show())["State"]["Status"] == "created"
     finally:
         await foreign.delete(force=True)
@@ -194,13 +194,13 @@ async def test_a_label_makes_no_container_of_the_services(rig, docker, runtime):
 
 async def test_an_image_with_the_labels_of_a_node_image_is_none(rig, docker):
     """Nodes get the rights of a machine: whoever can have an image pulled must not choose what they are made from."""
-    real = await docker.images.inspect((await fromhost.build(docker, swarm.recipe())).name)
+    real = await docker.images.inspect((await fromhost.build(docker, swarm.build_recipe())).name)
     image = await an_image(docker, real["Config"]["Labels"])
     try:
         catalog = rig.provider().catalog
         assert await catalog.image(image) is None
         assert await catalog.image((await docker.images.inspect(image))["Id"]) is None
-        assert await catalog.any_image() != (await docker.images.inspect(image))["Id"]
+        assert await catalog.find_any_image() != (await docker.images.inspect(image))["Id"]
         assert await catalog.image(real["Id"]) is not None
     finally:
         await docker.images.delete(image, force=True)

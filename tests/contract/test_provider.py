@@ -128,9 +128,9 @@ async def test_two_clusters_at_once_do_not_touch_each_other(rig):
     assert states(first) == all_running(one)
     assert states(second) == all_running(two)
     assert first.network_id != second.network_id
-    assert set(await provider.owned()) == {one.cluster_id, two.cluster_id}
+    assert set(await provider.list_owned()) == {one.cluster_id, two.cluster_id}
     await provider.destroy(one.cluster_id)
-    assert await provider.owned() == [two.cluster_id]
+    assert await provider.list_owned() == [two.cluster_id]
     assert states(await provider.observe(two.cluster_id)) == all_running(two)
 
 
@@ -145,20 +145,20 @@ async def test_destroy_ends_from_every_half_made_state(rig):
     await rig.kill(killed.cluster_id, killed.nodes[0].uuid)
     await last(provider.ensure(lost, idle(lost)))
     await rig.lose(lost.cluster_id, lost.nodes[0].uuid)
-    assert len(await provider.owned()) == 4
+    assert len(await provider.list_owned()) == 4
     for want in (reserved, started, killed, lost):
         await provider.destroy(want.cluster_id)
         infra = await provider.observe(want.cluster_id)
         assert (infra.network_id, infra.nodes) == (None, ())
         await provider.destroy(want.cluster_id)
-    assert await provider.owned() == []
+    assert await provider.list_owned() == []
 
 
 async def test_another_installations_things_are_not_touched(rig):
     want = a_want(1)
     mine, theirs = rig.provider(), rig.provider(f"test-{uuid.uuid4()}")
     await last(theirs.ensure(want, idle(want)))
-    assert await mine.owned() == []
+    assert await mine.list_owned() == []
     assert (await mine.observe(want.cluster_id)).nodes == ()
     await mine.destroy(want.cluster_id)
     await mine.remove(want.cluster_id, [want.nodes[0].uuid])
@@ -191,8 +191,8 @@ async def test_the_catalogue_knows_what_clients_ask_for(rig):
     assert (await catalog.flavor("m1.medium")).ram == 4096
     assert await catalog.flavor("m9.none") is None
     image = await catalog.image("swarm-node")
-    assert (image.name, image.os_distro, image.lacking) == ("swarm-node", "jeroboam", "")
-    assert (await catalog.image("kubernetes-node:v0.0.1")).lacking
+    assert (image.name, image.os_distro, image.unavailable_reason) == ("swarm-node", "jeroboam", "")
+    assert (await catalog.image("kubernetes-node:v0.0.1")).unavailable_reason
     assert await catalog.image("no such: image!") is None
     assert [network.external for network in await catalog.networks("public")] == [True]
     assert list(await catalog.networks("nowhere")) == []

@@ -175,7 +175,7 @@ async def test_a_service_lives_through_its_nodes_being_made_anew(swarm, tmp_path
         assert sum(left.values()) == 2, "the others have its work before it goes"
         assert member.name not in left
         wanted = next_build(swarm.want([node for node in swarm.wanted if node.uuid == member.uuid]))
-        script = swarm.coe.script(swarm.plan(), member)
+        script = swarm.coe.build_script(swarm.plan(), member)
         await swarm.provider.rebuild(wanted, member.uuid, script)
         await eventually(lambda: swarm.coe.join(swarm.plan()), lambda found: all(ready(found).values()))
     shown = await user.docker("node", "ls", "--format", "{{.Availability}}")

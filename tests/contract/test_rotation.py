@@ -58,7 +58,7 @@ def authority() -> Authority:
 async def takes(swarm, trusted: Authority, shown: Authority) -> list[bool]:
     """Whether each node takes a client that trusts the one authority and has a certificate of the other."""
     async with SwarmEngines(authority=trusted, signer=shown, port=2376, clock=CLOCK) as fleet:
-        return [await fleet.answers(member.address) for member in swarm.members]
+        return [await fleet.can_authenticate(member.address) for member in swarm.members]
 
 
 @pytest.mark.docker
@@ -67,21 +67,21 @@ async def test_engines_change_their_authority_and_the_swarm_lives_on(swarm):
     await swarm.boot(swarm.nodes(1, 1))
     await swarm.coe.join(swarm.plan())
     old, new = swarm.authority, authority()
-    both, turned = dataclasses.replace(old, also=(new,)), dataclasses.replace(new, also=(old,))
+    both, turned = dataclasses.replace(old, peers=(new,)), dataclasses.replace(new, peers=(old,))
 
     async def renew(spoken: Authority, given: Authority) -> None:
         """Both nodes, one after the other, as the loop does it."""
         plan = swarm.plan(authorities={"main": spoken})
         for left in range(len(swarm.members), 0, -1):
-            stale = await swarm.coe.stale(plan, {"main": given})
+            stale = await swarm.coe.list_stale_members(plan, {"main": given})
             assert len(stale) == left
             member = next(each for each in swarm.members if each.uuid == stale[0])
-            script = swarm.coe.script(swarm.plan(authorities={"main": given}), member)
+            script = swarm.coe.build_script(swarm.plan(authorities={"main": given}), member)
             await swarm.provider.renew(swarm.cluster_id, member.uuid, script)
             assert all(ready(await swarm.coe.join(plan)).values())
-        assert await swarm.coe.stale(plan, {"main": given}) == []
+        assert await swarm.coe.list_stale_members(plan, {"main": given}) == []
 
-    assert await swarm.coe.stale(swarm.plan(), {"main": old}) == []
+    assert await swarm.coe.list_stale_members(swarm.plan(), {"main": old}) == []
     assert await takes(swarm, old, new) == [False, False]
     await renew(both, both)
     for client in (old, new):

@@ -19,7 +19,7 @@ SECONDS = 20.0
 async def runtime(request, busybox):
     made = (FakeRuntime if request.param == "fake" else DockerRuntime)(installation=f"test-{uuids.uuid4()}")
     yield made
-    for seen in await made.owned():
+    for seen in await made.list_owned():
         await made.remove(seen.uuid, force=True)
     await made.tidy()
     if isinstance(made, SupportsClose):
@@ -57,7 +57,7 @@ async def test_a_create_amid_another_of_the_same_is_never_refused_for_good(runti
     ):
         assert isinstance(answer, ContainerState | Temporary), answer
     assert (await runtime.create(uuid, "a", sleeper, project="p")).state is RuntimeState.CREATED
-    assert [seen.uuid for seen in await runtime.owned()] == [uuid]
+    assert [seen.uuid for seen in await runtime.list_owned()] == [uuid]
 
 
 async def test_life(runtime, sleeper, uuid):
@@ -152,7 +152,7 @@ async def test_owned_lists_all_that_is_ours(runtime, sleeper):
     mine = {str(uuids.uuid4()) for _ in range(3)}
     for uuid in mine:
         await runtime.create(uuid, "a", sleeper, project="p")
-    found = {seen.uuid: seen for seen in await runtime.owned()}
+    found = {seen.uuid: seen for seen in await runtime.list_owned()}
     assert found.keys() == mine
     assert {seen.state for seen in found.values()} == {RuntimeState.CREATED}
 

@@ -369,8 +369,8 @@ async def test_template_fields_reach_the_engines(rig):
     await rig.boot(rig.nodes(1, 1))
     joined = await eventually(lambda: rig.coe.join(rig.plan()), lambda found: all(ready(found).values()))
     assert joined.api_address == f"tcp://{rig.members[0].address}:3376"
-    async with rig.coe._fleet(rig.plan()) as fleet:
-        info = await fleet.at(rig.members[0].address).system.info()
+    async with rig.coe._connect(rig.plan()) as fleet:
+        info = await fleet.client_of(rig.members[0].address).system.info()
     assert info["Driver"] == "overlay2"
     assert "registry.example:5000" in info["RegistryConfig"]["IndexConfigs"]
     assert info["HttpProxy"] == "http://proxy.example:3128"
@@ -385,13 +385,13 @@ async def test_template_fields_reach_the_engines(rig):
 
 async def lives(rig, member):
     """What the swarm has under the name of that node: each time that it joined anew is another one."""
-    async with rig.coe._fleet(rig.plan()) as fleet:
+    async with rig.coe._connect(rig.plan()) as fleet:
         return [node for node in await fleet.nodes(rig.members[0].address) if node.name == member.name]
 
 
 async def swarm_id(rig, address: str) -> str:
-    async with rig.coe._fleet(rig.plan()) as fleet:
-        return (await fleet.at(address).system.info())["Swarm"]["Cluster"]["ID"]
+    async with rig.coe._connect(rig.plan()) as fleet:
+        return (await fleet.client_of(address).system.info())["Swarm"]["Cluster"]["ID"]
 
 
 async def lose_with_disk(rig, node_uuid: str) -> None:

@@ -58,7 +58,7 @@ class House:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         runtime = DockerRuntime(installation=self.installation)
-        for seen in await runtime.owned():
+        for seen in await runtime.list_owned():
             await runtime.remove(seen.uuid, force=True)
         await runtime.tidy()
         await runtime.close()

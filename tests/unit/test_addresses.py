@@ -9,7 +9,7 @@ import pytest
 
 from jeroboam.clients.addresses import HostRoute, list_routes, look_up
 from jeroboam.domain import subnets
-from jeroboam.runtimes.docker.networks import list_taken
+from jeroboam.runtimes.docker.networks import list_used_subnets
 
 TABLE = """Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT
 eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0
@@ -29,7 +29,7 @@ def test_routes_of_the_host_are_read(tmp_path):
 
 def test_no_project_gets_a_subnet_that_is_reached_through_a_tunnel():
     engine = [{"IPAM": {"Config": [{"Subnet": "172.17.0.0/16"}, {"Subnet": "fd00::/64"}]}}, {"IPAM": None}]
-    taken = list_taken(engine, [CONNECTED, TUNNEL])
+    taken = list_used_subnets(engine, [CONNECTED, TUNNEL])
     assert taken == [IPv4Network("172.17.0.0/16"), CONNECTED.network, TUNNEL.network]
     found = list(subnets.list_candidates("k", 16, taken, subnets.PROJECTS))
     assert len(found) == 6
@@ -39,9 +39,9 @@ def test_no_project_gets_a_subnet_that_is_reached_through_a_tunnel():
 @pytest.mark.parametrize("wide", ["10.0.0.0/8", "0.0.0.0/1", "10.208.0.0/13"])
 def test_a_route_to_the_whole_pool_leaves_room_if_it_leads_through_a_gateway(wide):
     route = HostRoute(network=IPv4Network(wide), has_gateway=True)
-    assert list_taken([], [route]) == []
+    assert list_used_subnets([], [route]) == []
     own = HostRoute(network=IPv4Network(wide), has_gateway=False)
-    assert list_taken([], [own]) == [own.network]
+    assert list_used_subnets([], [own]) == [own.network]
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 
 from jeroboam.coes.kubernetes import options
-from jeroboam.coes.kubernetes.health import changed_at, shortages
+from jeroboam.coes.kubernetes.health import list_shortages, ready_transition_time
 from jeroboam.coes.swarm.options import check as check_swarm
 from jeroboam.domain import automation
 from jeroboam.domain.errors import Invalid
@@ -54,13 +54,13 @@ def test_who_wants_it(said, wanted):
 
 
 def test_they_mean_something_everywhere():
-    assert options.honoured(dict.fromkeys(automation.LABELS, "1")).status is True
+    assert options.build_labels_condition(dict.fromkeys(automation.LABELS, "1")).status is True
 
 
 def test_what_a_node_runs_short_of():
-    assert shortages(NODE) == {
+    assert list_shortages(NODE) == {
         "DiskPressure": "kubelet has disk pressure",
         "MemoryPressure": "KubeletHasInsufficientMemory",
     }
-    assert changed_at(NODE) == dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
-    assert (shortages({"status": {}}), changed_at({"status": {}})) == ({}, None)
+    assert ready_transition_time(NODE) == dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
+    assert (list_shortages({"status": {}}), ready_transition_time({"status": {}})) == ({}, None)

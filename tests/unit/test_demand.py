@@ -4,7 +4,7 @@ import pytest
 
 from jeroboam.clients.kubernetes_quantities import amount, within
 from jeroboam.coes.base import CoePlan, GroupShape, Member
-from jeroboam.coes.kubernetes.demand import demand
+from jeroboam.coes.kubernetes.demand import compute_demand
 from jeroboam.coes.kubernetes.node_ops import ClusterLoad
 from jeroboam.domain.clusters import TemplateSpec
 
@@ -43,7 +43,9 @@ def pod(name="p", *, cpu="100m", memory="64Mi", on=None, owner=None, why="Unsche
 
 
 def more(pods, *shapes, nodes=None) -> dict[str, int]:
-    return demand(PLAN, shapes or (SHAPE,), ClusterLoad(nodes=nodes if nodes is not None else [node()], pods=pods)).more
+    return compute_demand(
+        PLAN, shapes or (SHAPE,), ClusterLoad(nodes=nodes if nodes is not None else [node()], pods=pods)
+    ).extra_nodes
 
 
 @pytest.mark.parametrize(
@@ -138,9 +140,9 @@ def test_what_one_group_has_no_room_for_goes_to_the_next():
 
 def test_who_has_no_work():
     pods = [pod(on="w0"), pod(on="m0"), pod(on="w1", owner="DaemonSet"), pod(on="w1", phase="Succeeded")]
-    found = demand(PLAN, (), ClusterLoad(nodes=[node()], pods=pods))
+    found = compute_demand(PLAN, (), ClusterLoad(nodes=[node()], pods=pods))
     assert found.idle == {"u-w1"}
-    assert demand(PLAN, (), ClusterLoad(nodes=[node()])).idle == {"u-w0", "u-w1"}, "a master never is"
+    assert compute_demand(PLAN, (), ClusterLoad(nodes=[node()])).idle == {"u-w0", "u-w1"}, "a master never is"
 
 
 def volume(on: str, claim: str, key="kubernetes.io/hostname") -> dict:
@@ -156,9 +158,14 @@ def test_what_a_nodes_disk_holds_keeps_the_node_and_its_pods():
         pod(name, volumes=[{"persistentVolumeClaim": {"claimName": name}}, {"emptyDir": {}}])
         for name in ("data", "far")
     )
-    found = demand(PLAN, (SHAPE,), ClusterLoad(nodes=[node()], pods=[tied], volumes=volumes))
-    assert (found.more, found.held, found.idle, found.waiting) == ({}, frozenset(), {"u-w0"}, ("default/data",))
-    assert demand(PLAN, (SHAPE,), ClusterLoad(nodes=[node()], pods=[free], volumes=volumes)).more == {
+    found = compute_demand(PLAN, (SHAPE,), ClusterLoad(nodes=[node()], pods=[tied], volumes=volumes))
+    assert (found.extra_nodes, found.protected_groups, found.idle, found.unschedulable) == (
+        {},
+        frozenset(),
+        {"u-w0"},
+        ("default/data",),
+    )
+    assert compute_demand(PLAN, (SHAPE,), ClusterLoad(nodes=[node()], pods=[free], volumes=volumes)).extra_nodes == {
         "default-worker": 1
     }
 
@@ -171,13 +178,13 @@ def test_a_node_without_work_that_helps_nobody_is_followed_by_no_other(ready, co
     idle = node("w1")
     idle["status"]["conditions"] = [{"type": "Ready", "status": ready}]
     idle["spec"]["unschedulable"] = cordoned
-    found = demand(PLAN, (SHAPE,), ClusterLoad(nodes=[node(), idle], pods=[pod(on="w0"), pod()]))
-    assert found.more == expected
-    assert found.held == {"default-worker"}, "nor does it go, since the next pass would want it back"
+    found = compute_demand(PLAN, (SHAPE,), ClusterLoad(nodes=[node(), idle], pods=[pod(on="w0"), pod()]))
+    assert found.extra_nodes == expected
+    assert found.protected_groups == {"default-worker"}, "nor does it go, since the next pass would want it back"
 
 
 def test_what_waits_is_named():
-    assert demand(PLAN, (), ClusterLoad(nodes=[node()], pods=[pod("b"), pod("a")])).waiting == (
+    assert compute_demand(PLAN, (), ClusterLoad(nodes=[node()], pods=[pod("b"), pod("a")])).unschedulable == (
         "default/a",
         "default/b",
     )

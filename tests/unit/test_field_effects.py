@@ -202,7 +202,7 @@ def test_a_swarms_engines_get_the_storage_driver_that_they_know(asked, written):
         members=(member,),
         authorities={"main": Authority(pem=authority.pem, key=authority.key)},
     )
-    files = SwarmCoe(clock=SystemClock()).script(plan, member).files
+    files = SwarmCoe(clock=SystemClock()).build_script(plan, member).files
     [config] = [file for file in files if file.path.endswith("daemon.json")]
     assert json.loads(config.content).get("storage-driver") == written
 

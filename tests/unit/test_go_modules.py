@@ -169,8 +169,8 @@ async def test_what_is_ours_and_the_compiler_are_part_of_the_key(go, sources, ca
 
 async def test_every_program_of_every_version_has_a_recipe(go):
     go()
-    source = kubernetes.modules()
-    for version in kubernetes.versions().values():
+    source = kubernetes.build_modules()
+    for version in kubernetes.list_versions().values():
         for program in version.programs:
             assert program.version in version.components.values()
             assert await source.recipe(program)

@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from jeroboam.clients.kubernetes import KubernetesApi
-from jeroboam.coes.kubernetes.drains import empty
+from jeroboam.coes.kubernetes.drains import drain_node
 from jeroboam.coes.kubernetes.node_ops import KubernetesNode, NodeOps
 from tests.clock import ManualClock, until
 
@@ -20,12 +20,12 @@ NODE = KubernetesNode(
     since=None,
     shortages={},
     pods="",
-    networked=True,
+    has_pod_network=True,
     unschedulable=True,
     labels={},
     taints=(),
     annotations={},
-    written="1",
+    resource_version="1",
     machine="",
     provider_id="openstack:///u",
     runtime="",
@@ -111,7 +111,7 @@ async def shown():
         async def emptied(*looks: dict, seconds: float = 60.0) -> float:
             """How long it took."""
             server.next, begun = list(looks), clock.monotonic()
-            work = empty(NodeOps(api, clock), NODE, seconds=seconds, clock=clock, progress=server.progress)
+            work = drain_node(NodeOps(api, clock), NODE, seconds=seconds, clock=clock, progress=server.progress)
             task = asyncio.create_task(work)
 
             async def look() -> bool:
@@ -166,7 +166,7 @@ async def test_a_drain_that_ends_notes_nothing_and_waits_for_nothing(shown):
 async def test_an_api_that_does_not_answer_evictions_makes_a_drain_no_longer(shown):
     shown.silent = asyncio.Event()
     shown.next = [[pod("Running", name=f"p{number}") for number in range(20)]]
-    drain = asyncio.create_task(empty(shown.nodes, NODE, seconds=5, clock=shown.clock, progress=shown.progress))
+    drain = asyncio.create_task(drain_node(shown.nodes, NODE, seconds=5, clock=shown.clock, progress=shown.progress))
     async with asyncio.timeout(10), shown.asked:
         # Several are asked at once, and not all.
         await shown.asked.wait_for(lambda: len(shown.evicted) == 8)

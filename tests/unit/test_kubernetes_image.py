@@ -14,7 +14,7 @@ from jeroboam.cli import app
 from jeroboam.domain.nodes import image_name
 from jeroboam.nodeimages import kubernetes
 from jeroboam.nodeimages.engine import version_key
-from jeroboam.nodeimages.kubernetes.layers import LAYERS, STORE, Layer, brought_along, packed
+from jeroboam.nodeimages.kubernetes.layers import LAYERS, STORE, Layer, build_layers, pack_layers
 from jeroboam.nodeimages.kubernetes.versions import OUTPUTS
 from jeroboam.nodeimages.tree import RootTree, write_tar
 from jeroboam.settings import load
@@ -38,16 +38,16 @@ def archive(tree: RootTree) -> dict[str, bytes]:
 
 
 def test_the_newest_version_is_the_default():
-    there = kubernetes.versions()
-    assert kubernetes.version(None).name == max(there, key=version_key) == "v1.36.3"
-    assert kubernetes.version("1.35.4") == kubernetes.version("v1.35.4") == there["v1.35.4"]
+    there = kubernetes.list_versions()
+    assert kubernetes.find_version(None).name == max(there, key=version_key) == "v1.36.3"
+    assert kubernetes.find_version("1.35.4") == kubernetes.find_version("v1.35.4") == there["v1.35.4"]
     assert all(set(version.components) == set(OUTPUTS) for version in there.values())
 
 
 @pytest.mark.parametrize("unknown", ["v1.12.0", "latest", ""])
 def test_an_unknown_version_is_refused_with_those_that_there_are(unknown):
     with pytest.raises(ValueError, match=r"there is: v1\.36\.3, v1\.35\.4"):
-        kubernetes.version(unknown)
+        kubernetes.find_version(unknown)
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_names_of_the_catalogue_are_names_of_the_engine():
 
 
 def test_every_image_that_kubeadm_asks_for_is_there_under_its_name(programs):
-    found = packed(brought_along(kubernetes.version(None), programs, ASKED))
+    found = pack_layers(build_layers(kubernetes.find_version(None), programs, ASKED))
     named = json.loads(archive(found)["index.json"])["manifests"]
     names = {entry["annotations"]["io.containerd.image.name"] for entry in named}
     assert set(ASKED.values()) <= names
@@ -97,7 +97,7 @@ def test_every_image_that_kubeadm_asks_for_is_there_under_its_name(programs):
 
 def test_a_layer_is_named_by_the_tar_that_it_would_be(programs):
     tree = RootTree(files={"etcd": programs["etcd"]}, folders=("tmp",))
-    found = packed([Layer(names=("a:1", "b:1"), config={"Cmd": ["/etcd"]}, tree=tree)])
+    found = pack_layers([Layer(names=("a:1", "b:1"), config={"Cmd": ["/etcd"]}, tree=tree)])
     out = io.BytesIO()
     write_tar(tree, out)
     layer = hashlib.sha256(out.getvalue()).hexdigest()
@@ -119,7 +119,7 @@ def test_a_layer_is_named_by_the_tar_that_it_would_be(programs):
 
 
 def test_the_shipped_recipe_is_whole():
-    shipped = kubernetes.recipe("registry.invalid/pause:9")
+    shipped = kubernetes.build_recipe("registry.invalid/pause:9")
     assert shipped.data == "/var/lib"
     assert 'sandbox = "registry.invalid/pause:9"' in shipped.contents["etc/containerd/config.toml"][0]
     for script in ("entry", "machine", "keep", "images"):

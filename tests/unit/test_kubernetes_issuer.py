@@ -46,7 +46,7 @@ def test_tokens_of_an_issuer(coe, labels, username, groups):
 )
 def test_the_issuer_of_service_accounts_is_where_the_api_answers(coe, balancer, address):
     made = replace(plan(coe), balancer=balancer)
-    laid = {file.path: file.content.decode() for file in coe.script(made, made.members[0]).files}
+    laid = {file.path: file.content.decode() for file in coe.build_script(made, made.members[0]).files}
     given = arguments(laid, "apiServer")
     # The first is what new tokens say; those of earlier releases are accepted.
     former = "https://kubernetes.default.svc.cluster.local"

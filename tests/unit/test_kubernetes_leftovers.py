@@ -7,7 +7,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from jeroboam.clients.kubernetes import KubernetesApi
-from jeroboam.coes.kubernetes.leftovers import GoneNodeObjects, clear, find
+from jeroboam.coes.kubernetes.leftovers import GoneNodeObjects, find_gone_objects, remove_gone_objects
 
 PRESENT = {"m0", "w0"}
 
@@ -64,7 +64,7 @@ async def cluster():
 
 async def test_where_every_node_is_there_pods_are_not_even_asked_for(cluster):
     cluster.volumes = [volume("a", "w0", "Released"), volume("b", "w0", "Bound")]
-    assert await find(cluster.api, PRESENT) == GoneNodeObjects()
+    assert await find_gone_objects(cluster.api, PRESENT) == GoneNodeObjects()
     assert cluster.asked == ["/api/v1/persistentvolumes"]
 
 
@@ -77,8 +77,8 @@ async def test_who_waits_for_what_lay_on_a_node_that_is_gone_is_named(cluster):
         pod("runs", "claim-a", node="w0", phase="Running"),
         pod("ended", "claim-a", phase="Succeeded"),
     ]
-    seen = await find(cluster.api, PRESENT)
-    assert set(seen.waiting) == {"default/waits", "default/others"}
+    seen = await find_gone_objects(cluster.api, PRESENT)
+    assert set(seen.waiting_pods) == {"default/waits", "default/others"}
     assert seen.nodes == frozenset(), "what is claimed is its user's to give up"
     told = "pod default/waits waits for volume a of claim default/claim-a, which lay on node w7 that is gone"
     assert told in seen.reason()
@@ -87,7 +87,7 @@ async def test_who_waits_for_what_lay_on_a_node_that_is_gone_is_named(cluster):
 async def test_a_health_names_a_few_and_counts_the_others(cluster):
     cluster.volumes = [volume("a", "w7", "Bound")]
     cluster.pods = [pod(f"p{number}", "claim-a") for number in range(9)]
-    assert (await find(cluster.api, PRESENT)).reason().endswith("; and 4 more")
+    assert (await find_gone_objects(cluster.api, PRESENT)).reason().endswith("; and 4 more")
 
 
 async def test_what_nobody_claims_goes_with_its_node(cluster):
@@ -104,8 +104,8 @@ async def test_what_nobody_claims_goes_with_its_node(cluster):
         pod("helper", "none", node="w7", namespace="local-path-storage"),
         pod("provisioner", "none", node="m0", namespace="local-path-storage"),
     ]
-    assert (await find(cluster.api, PRESENT)).nodes == {"w7", "w8"}
-    await clear(cluster.api, ["w7"], PRESENT)
+    assert (await find_gone_objects(cluster.api, PRESENT)).nodes == {"w7", "w8"}
+    await remove_gone_objects(cluster.api, ["w7"], PRESENT)
     assert {name for method, name in cluster.changed if method == "DELETE"} == {"gone", "failed", "helper"}
     # Its provisioner holds a volume until it has cleared the folder, which it never will.
     assert {name for method, name in cluster.changed if method == "PATCH"} == {"gone", "failed"}
@@ -113,5 +113,5 @@ async def test_what_nobody_claims_goes_with_its_node(cluster):
 
 async def test_a_node_that_is_there_loses_nothing(cluster):
     cluster.volumes = [volume("a", "w0", "Released")]
-    await clear(cluster.api, ["w0"], PRESENT)
+    await remove_gone_objects(cluster.api, ["w0"], PRESENT)
     assert cluster.changed == []

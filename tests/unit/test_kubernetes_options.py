@@ -13,9 +13,9 @@ import pytest
 from jeroboam.coes.base import Authority, CoePlan, Member
 from jeroboam.coes.kubernetes import components, flag_values
 from jeroboam.coes.kubernetes.coe import KubernetesCoe
-from jeroboam.coes.kubernetes.network import ranges
+from jeroboam.coes.kubernetes.network import choose_pod_ranges
 from jeroboam.coes.kubernetes.node_ops import KubernetesNode
-from jeroboam.coes.kubernetes.options import networks
+from jeroboam.coes.kubernetes.options import read_networks
 from jeroboam.domain.clusters import TemplateSpec
 from jeroboam.domain.errors import Invalid
 from jeroboam.kit.clock import SystemClock
@@ -149,7 +149,7 @@ def test_a_version_is_emulated_as_far_back_as_that_of_the_cluster_can(coe):
     labels = {"kubeapi_options": "--emulated-version=1.32", "kube_tag": "v1.36.3"}
     with pytest.raises(Invalid, match=r"--emulated-version=1\.32.*a version from 1\.33 to 1\.36"):
         coe.check(replace(SPEC, labels=labels))
-    minors = {int(name.split(".")[1]) for name in kubernetes.versions()}
+    minors = {int(name.split(".")[1]) for name in kubernetes.list_versions()}
     assert (min(minors), max(minors)) == (flag_values.OLDEST, flag_values.NEWEST)
 
 
@@ -216,7 +216,7 @@ def test_what_is_applied_names_images_that_every_node_image_brings():
 
 def test_a_worker_has_no_authority_and_no_way_but_its_own(coe):
     made = plan(coe)
-    laid = {file.path: file.content for file in coe.script(made, made.members[1]).files}
+    laid = {file.path: file.content for file in coe.build_script(made, made.members[1]).files}
     assert [path for path in laid if path.endswith(".key")] == ["/etc/kubernetes/pki/kubelet.key"]
     assert json.loads(laid["/etc/kubernetes/kubelet.yaml"])["authentication"]["anonymous"]["enabled"] is False
     access = json.loads(laid["/etc/kubernetes/kubelet.conf"])
@@ -225,7 +225,7 @@ def test_a_worker_has_no_authority_and_no_way_but_its_own(coe):
 
 def test_keys_lie_where_only_root_reads_them_and_are_not_shown(coe):
     made = plan(coe)
-    script = coe.script(made, made.members[0])
+    script = coe.build_script(made, made.members[0])
     secret = [file for file in script.files if b"PRIVATE KEY" in file.content or file.path.endswith(".conf")]
     assert len(secret) == 8, [file.path for file in secret]
     assert {file.mode for file in secret} == {0o600}
@@ -234,7 +234,7 @@ def test_keys_lie_where_only_root_reads_them_and_are_not_shown(coe):
 
 def test_labels_reach_the_control_plane(coe):
     made = plan(coe, flannel_network_cidr="10.50.0.0/16", service_cluster_ip_range="10.60.0.0/16")
-    laid = {file.path: file.content.decode() for file in coe.script(made, made.members[0]).files}
+    laid = {file.path: file.content.decode() for file in coe.build_script(made, made.members[0]).files}
     config = laid["/etc/kubernetes/kubeadm.yaml"]
     assert '"podSubnet": "10.50.0.0/16"' in config
     assert '"serviceSubnet": "10.60.0.0/16"' in config
@@ -244,7 +244,7 @@ def test_labels_reach_the_control_plane(coe):
 def laid_for(coe, number=0, **labels) -> dict[str, str]:
     """What a node boots with, by path."""
     made = plan(coe, **labels)
-    return {file.path: file.content.decode() for file in coe.script(made, made.members[number]).files}
+    return {file.path: file.content.decode() for file in coe.build_script(made, made.members[number]).files}
 
 
 def arguments(laid: dict[str, str], part: str) -> list[tuple[str, str]]:
@@ -263,14 +263,14 @@ def test_options_reach_their_programs_and_take_the_place_of_ours(coe):
     }
     made = plan(coe, **labels)
     for member in made.members:
-        assert "--max-pods=42" in coe.script(made, member).commands[-1]
+        assert "--max-pods=42" in coe.build_script(made, member).commands[-1]
     own = replace(made.members[1], options={"kubelet_options": "--max-pods=43"})
-    assert "--max-pods=43" in coe.script(made, own).commands[-1]
+    assert "--max-pods=43" in coe.build_script(made, own).commands[-1]
     laid = laid_for(coe, **labels)
     assert ("event-ttl", "2h") in arguments(laid, "apiServer")
     assert [value for name, value in arguments(laid, "controllerManager") if name == "kube-api-qps"] == ["7"]
     assert ("v", "4") in arguments(laid, "scheduler")
-    proxy = components.proxy(made)
+    proxy = components.build_proxy_config(made)
     assert (proxy["mode"], proxy["logging"], proxy["linux"]) == ("iptables", {"verbosity": 3}, {"masqueradeAll": True})
     assert json.loads(laid["/etc/kubernetes/kube-proxy.yaml"]) == proxy
 
@@ -279,7 +279,7 @@ def test_secrets_are_sealed_with_a_key_of_the_clusters_own(coe):
     made = plan(coe)
 
     def keys(of):
-        laid = {file.path: file for file in coe.script(of, of.members[0]).files}
+        laid = {file.path: file for file in coe.build_script(of, of.members[0]).files}
         file = laid["/etc/kubernetes/security/encryption.yaml"]
         assert file.mode == 0o600
         [config] = json.loads(file.content)["resources"]
@@ -292,11 +292,11 @@ def test_secrets_are_sealed_with_a_key_of_the_clusters_own(coe):
     [other] = keys(replace(made, cluster_id="another"))
     assert other["secret"] != key["secret"]
     # What was sealed with a key that another stands beside can still be read.
-    second = replace(made.authorities["etcd"], also=(made.authorities["encryption"],))
+    second = replace(made.authorities["etcd"], peers=(made.authorities["encryption"],))
     assert keys(replace(made, authorities=made.authorities | {"encryption": second}))[1] == key
     # What other authorities become changes nothing.
     assert keys(replace(made, authorities=made.authorities | {"main": made.authorities["etcd"]})) == [key]
-    worker = [file.path for file in coe.script(made, made.members[1]).files]
+    worker = [file.path for file in coe.build_script(made, made.members[1]).files]
     assert not [path for path in worker if "security" in path]
 
 
@@ -327,7 +327,7 @@ def hosts(coe, labels=None, **fields) -> dict[str, dict]:
     """What a worker's containerd is told of registries, by their names."""
     made = plan(coe, **(labels or {}))
     made = replace(made, template=replace(SPEC, **fields))
-    laid = {file.path: file.content.decode() for file in coe.script(made, made.members[1]).files}
+    laid = {file.path: file.content.decode() for file in coe.build_script(made, made.members[1]).files}
     folder = "/etc/containerd/certs.d/"
     found = {path.removeprefix(folder): text for path, text in laid.items() if path.startswith(folder)}
     return {path.removesuffix("/hosts.toml"): tomllib.loads(text) for path, text in found.items()}
@@ -372,9 +372,9 @@ def test_the_registry_needs_a_volume(coe):
 def test_a_network_of_ones_own(coe):
     made = plan(coe)
     own = replace(made, template=replace(SPEC, network_driver="none"))
-    laid = {file.path: file.content.decode() for file in coe.script(own, own.members[1]).files}
+    laid = {file.path: file.content.decode() for file in coe.build_script(own, own.members[1]).files}
     assert 'conf_template = ""' in laid["/etc/containerd/conf.d/network.toml"]
-    assert not [file for file in coe.script(made, made.members[1]).files if "conf.d" in file.path]
+    assert not [file for file in coe.build_script(made, made.members[1]).files if "conf.d" in file.path]
     coe.check_change(SPEC, replace(SPEC, network_driver="flannel"))
     with pytest.raises(Invalid, match="network_driver cannot be changed"):
         coe.check_change(SPEC, replace(SPEC, network_driver="none"))
@@ -387,8 +387,8 @@ def node(name: str, pods: str = "") -> KubernetesNode:
 
 
 def test_nodes_get_addresses_that_no_other_has_as_far_as_they_reach():
-    nets = networks({"flannel_network_cidr": "10.50.0.0/22", "flannel_network_subnetlen": "24"})
+    nets = read_networks({"flannel_network_cidr": "10.50.0.0/22", "flannel_network_subnetlen": "24"})
     found = [node("a", "10.50.1.0/24"), node("b"), node("c"), node("d"), node("e")]
     given = {"b": "10.50.0.0/24", "c": "10.50.2.0/24", "d": "10.50.3.0/24"}
-    assert ranges(nets, found) == given
-    assert ranges(nets, [node(name, addresses) for name, addresses in given.items()]) == {}
+    assert choose_pod_ranges(nets, found) == given
+    assert choose_pod_ranges(nets, [node(name, addresses) for name, addresses in given.items()]) == {}

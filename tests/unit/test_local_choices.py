@@ -14,8 +14,15 @@ from jeroboam.domain.owner_labels import ObjectKind
 from jeroboam.providers.base import DesiredNode, Flavor
 from jeroboam.providers.local import subnets
 from jeroboam.providers.local.catalog import DockerImage
-from jeroboam.providers.local.engine import EngineCapabilities, ways
-from jeroboam.providers.local.nodes import NodePlacement, archive, container_config, container_name, labels, last_words
+from jeroboam.providers.local.engine import EngineCapabilities, list_host_configs
+from jeroboam.providers.local.nodes import (
+    NodePlacement,
+    build_archive,
+    build_container_config,
+    build_labels,
+    container_name,
+    describe_failure,
+)
 
 SMALL = ipaddress.IPv4Network("10.200.0.0/22")
 
@@ -25,22 +32,22 @@ def test_subnets_have_room_and_overlap_nothing(key, nodes, taken):
     pool = ipaddress.IPv4Network("10.200.0.0/19")
     used = list(pool.subnets(new_prefix=22))
     used = [used[number] for number in taken] + [ipaddress.IPv4Network("172.17.0.0/16")]
-    found = list(subnets.candidates(key, nodes, used, pool))
+    found = list(subnets.list_candidates(key, nodes, used, pool))
     assert len(found) == len(set(found)) > 0
     for subnet in found:
         assert subnet.subnet_of(pool)
         assert subnet.prefixlen in {22, 23, 24}
         assert not any(subnet.overlaps(other) for other in used)
         assert subnet.prefixlen == 22 or subnet.num_addresses - 3 >= 2 * nodes
-    assert found == list(subnets.candidates(key, nodes, used, pool))
+    assert found == list(subnets.list_candidates(key, nodes, used, pool))
 
 
 def test_a_full_pool_has_no_candidates():
-    assert list(subnets.candidates("k", 3, [ipaddress.IPv4Network("10.0.0.0/8")])) == []
+    assert list(subnets.list_candidates("k", 3, [ipaddress.IPv4Network("10.0.0.0/8")])) == []
 
 
 def test_clusters_tend_to_different_subnets():
-    firsts = {next(subnets.candidates(str(number), 3, [])) for number in range(50)}
+    firsts = {next(subnets.list_candidates(str(number), 3, [])) for number in range(50)}
     assert len(firsts) > 40
 
 
@@ -49,9 +56,9 @@ def test_addresses_are_distinct_and_usable(keys):
     subnet = ipaddress.IPv4Network("10.200.3.0/26")
     used: set[str] = set()
     for key in keys:
-        found = subnets.address(key, subnet, used)
+        found = subnets.choose_address(key, subnet, used)
         assert found is not None
-        assert found not in {subnets.gateway(subnet), str(subnet.network_address), str(subnet.broadcast_address)}
+        assert found not in {subnets.gateway_of(subnet), str(subnet.network_address), str(subnet.broadcast_address)}
         assert ipaddress.ip_address(found) in subnet
         used.add(found)
     assert len(used) == len(keys)
@@ -60,8 +67,8 @@ def test_addresses_are_distinct_and_usable(keys):
 def test_a_full_subnet_has_no_address():
     subnet = ipaddress.IPv4Network("10.200.3.0/29")
     used = {str(host) for host in subnet.hosts()}
-    assert subnets.address("k", subnet, used) is None
-    assert subnets.address("k", subnet, used - {"10.200.3.4"}) == "10.200.3.4"
+    assert subnets.choose_address("k", subnet, used) is None
+    assert subnets.choose_address("k", subnet, used - {"10.200.3.4"}) == "10.200.3.4"
 
 
 WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
@@ -70,7 +77,7 @@ WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 @given(arguments=st.lists(WORDS, min_size=1, max_size=4))
 def test_commands_reach_the_shell_as_they_are(arguments):
     script = NodeScript(commands=(("printf", "%s\\0", "before"), ("printf", "%s\\0", *arguments)))
-    with tarfile.open(fileobj=io.BytesIO(archive(script))) as tar:
+    with tarfile.open(fileobj=io.BytesIO(build_archive(script))) as tar:
         text = tar.extractfile(COMMANDS_PATH.lstrip("/")).read()
     done = subprocess.run(["/bin/sh"], input=text, capture_output=True, check=True)
     assert done.stdout.split(b"\0")[:-1] == [b"before", *(word.encode() for word in arguments)]
@@ -78,7 +85,7 @@ def test_commands_reach_the_shell_as_they_are(arguments):
 
 def test_files_come_with_their_folders_and_modes():
     script = NodeScript(files=(NodeFile(path="/a/b/c", content=b"x", mode=0o600),), commands=(("true",),))
-    with tarfile.open(fileobj=io.BytesIO(archive(script))) as tar:
+    with tarfile.open(fileobj=io.BytesIO(build_archive(script))) as tar:
         found = {info.name: (info.isdir(), info.mode) for info in tar}
     assert found["a"] == found["a/b"] == (True, 0o755)
     assert found["a/b/c"] == (False, 0o600)
@@ -94,7 +101,7 @@ PLACE = NodePlacement(network="net", network_id="n1", address="10.0.0.2", volume
 @pytest.mark.parametrize(("vcpus", "cores"), [(1, 1), (2, 2), (8, 2), (0.5, 0.5)])
 def test_limits_follow_the_flavour_and_the_host(vcpus, cores):
     flavor = Flavor(id="f", name="f", vcpus=vcpus, ram=512, disk=1)
-    config = container_config(WANT, PLACE, IMAGE, flavor, GIFT)
+    config = build_container_config(WANT, PLACE, IMAGE, flavor, GIFT)
     host = config["HostConfig"]
     assert host["NanoCpus"] == cores * 1e9
     assert host["Memory"] == host["MemorySwap"] == 512 << 20
@@ -105,7 +112,7 @@ def test_limits_follow_the_flavour_and_the_host(vcpus, cores):
 
 
 def test_tags_say_whose_a_thing_is():
-    tags = labels("here", "cluster", WANT, "10.0.0.2", ObjectKind.NODE)
+    tags = build_labels("here", "cluster", WANT, "10.0.0.2", ObjectKind.NODE)
     assert tags["jeroboam.installation"] == "here"
     assert tags["jeroboam.cluster"] == "cluster"
     assert tags["jeroboam.node"] == WANT.uuid
@@ -135,20 +142,20 @@ ALL_CAPS = (1 << 41) - 1
 
 
 def test_the_way_follows_what_this_machine_may_give():
-    assert [way.get("Privileged", False) for way in ways(ALL_CAPS, modules=False)] == [True, False]
-    assert [way.get("Privileged", False) for way in ways(None, modules=False)] == [True, False]
-    hobbled = ways(ALL_CAPS & ~(1 << 24 | 1 << 16), modules=False)
+    assert [way.get("Privileged", False) for way in list_host_configs(ALL_CAPS, modules=False)] == [True, False]
+    assert [way.get("Privileged", False) for way in list_host_configs(None, modules=False)] == [True, False]
+    hobbled = list_host_configs(ALL_CAPS & ~(1 << 24 | 1 << 16), modules=False)
     assert hobbled[0]["CapDrop"] == ["SYS_MODULE", "SYS_RESOURCE"]
     assert hobbled[1]["Privileged"]
 
 
 def test_modules_are_shown_where_there_are_any_and_done_without_where_refused():
-    found = ways(ALL_CAPS, modules=True)
+    found = list_host_configs(ALL_CAPS, modules=True)
     assert [bool(way.get("Mounts")) for way in found] == [True, True, False, False]
     assert found[0]["Mounts"][0]["ReadOnly"]
     gift = EngineCapabilities(host_config=found[0], cpus=1, data_root="/", facts={})
     flavor = Flavor(id="f", name="f", vcpus=1, ram=512, disk=1)
-    config = container_config(WANT, PLACE, IMAGE, flavor, gift)
+    config = build_container_config(WANT, PLACE, IMAGE, flavor, gift)
     assert [mount["Target"] for mount in config["HostConfig"]["Mounts"]] == ["/lib/modules", "/data"]
 
 
@@ -175,4 +182,4 @@ def test_modules_are_shown_where_there_are_any_and_done_without_where_refused():
     ],
 )
 def test_last_words_of_a_program_that_ended(printed, words):
-    assert last_words(printed) == words
+    assert describe_failure(printed) == words

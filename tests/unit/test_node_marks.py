@@ -6,7 +6,7 @@ import pytest
 
 from jeroboam.coes.base import Member
 from jeroboam.coes.kubernetes import node_annotations as marks
-from jeroboam.coes.swarm.options import labelled
+from jeroboam.coes.swarm.options import merge_labels
 
 OWN = {marks.NODE_LABEL: "u", marks.GROUP_LABEL: "g", "node-role.kubernetes.io/worker": ""}
 THEIRS = {"key": "theirs", "effect": "NoExecute", "timeAdded": "2026-01-01T00:00:00Z"}
@@ -25,17 +25,17 @@ def given(labels=(), taints=()):
 
 def merged(labels, taints, annotations, of):
     """What a node is after the change, and that another one changes nothing."""
-    found = marks.change(labels, taints, annotations, of)
+    found = marks.build_patch(labels, taints, annotations, of)
     meta = found.get("metadata", {})
     after = {key: value for key, value in {**labels, **meta.get("labels", {})}.items() if value is not None}
     left = found.get("spec", {}).get("taints", taints)
     notes = {**annotations, **meta.get("annotations", {})}
-    assert marks.change(after, left, notes, of) == {}
+    assert marks.build_patch(after, left, notes, of) == {}
     return after, list(left), notes
 
 
 def test_a_node_as_it_should_be_is_left_alone():
-    assert marks.change(OWN, [THEIRS], {}, member()) == {}
+    assert marks.build_patch(OWN, [THEIRS], {}, member()) == {}
 
 
 def test_what_a_group_gets_its_nodes_get():
@@ -60,7 +60,7 @@ def test_another_value_takes_the_place_of_the_first():
 
 def test_only_what_was_written_down_is_ours_to_take():
     before = {**OWN, "disk": "user's own"}
-    assert marks.change(before, [OURS], {}, member()) == {}
+    assert marks.build_patch(before, [OURS], {}, member()) == {}
 
 
 @pytest.mark.parametrize("text", ["", "[", "7", "null", '"x"', '{"labels": 7}'])
@@ -70,10 +70,10 @@ def test_a_note_that_somebody_spoilt_tells_nothing(text):
 
 
 def test_labels_of_a_swarms_nodes_follow_too():
-    first = labelled({"x": "user"}, {"disk": "ssd", "tier": "a"}, "g")
+    first = merge_labels({"x": "user"}, {"disk": "ssd", "tier": "a"}, "g")
     assert {name: first[name] for name in ("x", "disk", "tier")} == {"x": "user", "disk": "ssd", "tier": "a"}
-    assert labelled(first, {"disk": "ssd", "tier": "a"}, "g") == first
-    then = labelled(first, {"tier": "b"}, "g")
+    assert merge_labels(first, {"disk": "ssd", "tier": "a"}, "g") == first
+    then = merge_labels(first, {"tier": "b"}, "g")
     assert "disk" not in then
     assert (then["x"], then["tier"]) == ("user", "b")
-    assert labelled(then, {}, "g") == {"x": "user", "jeroboam.group": "g"}
+    assert merge_labels(then, {}, "g") == {"x": "user", "jeroboam.group": "g"}

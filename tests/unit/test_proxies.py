@@ -86,7 +86,9 @@ def test_other_lists_are_refused_with_the_word(coe, value):
 
 def laid(coe, made) -> list:
     """What containerd's environment is on each node of that plan: at most one file."""
-    return [[file for file in coe.script(made, member).files if file.path == ENVIRONMENT] for member in made.members]
+    return [
+        [file for file in coe.build_script(made, member).files if file.path == ENVIRONMENT] for member in made.members
+    ]
 
 
 def test_without_a_proxy_there_is_nothing_to_tell(coe):
@@ -112,12 +114,12 @@ def test_an_engine_of_a_swarm_is_told_and_asks_the_others_without(coe):
     made = plan(coe)
     fields = {"http_proxy": URL, "no_proxy": "a.example"}
     for member in made.members:
-        told = coe.script(replace(made, template=replace(SPEC, **fields)), member)
+        told = coe.build_script(replace(made, template=replace(SPEC, **fields)), member)
         [file] = [file for file in told.files if file.path == ENGINE]
         text = f"HTTP_PROXY={URL}\nNO_PROXY=a.example,localhost,127.0.0.1,10.9.0.2,10.9.0.3\n"
         assert (file.content.decode(), file.mode) == (text, 0o600)
         assert "p%40ss" not in repr(told)
-        assert ENGINE not in {file.path for file in coe.script(made, member).files}
+        assert ENGINE not in {file.path for file in coe.build_script(made, member).files}
 
 
 def test_one_of_the_two_is_enough(coe):
@@ -130,6 +132,6 @@ def test_a_password_lies_where_only_root_reads_it_and_is_not_shown(coe):
     made = replace(plan(coe), template=replace(SPEC, http_proxy=URL, https_proxy=URL))
     for [file] in laid(coe, made):
         assert file.mode == 0o600
-    shown = repr([made, *(coe.script(made, member) for member in made.members)])
+    shown = repr([made, *(coe.build_script(made, member) for member in made.members)])
     assert ENVIRONMENT in shown
     assert "p%40ss" not in shown

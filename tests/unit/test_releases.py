@@ -19,7 +19,7 @@ from jeroboam.kit.clock import SystemClock
 from jeroboam.nodeimages import kubernetes
 from jeroboam.nodeimages.fetch_or_compile import FetchOrCompile
 from jeroboam.nodeimages.programs import Program, ProgramCache
-from jeroboam.nodeimages.releases import Release, Releases, checksums
+from jeroboam.nodeimages.releases import Release, Releases, read_checksums
 from tests.unit.test_programs import Told
 
 HOME = "https://home.invalid/{version}"
@@ -149,7 +149,7 @@ async def test_what_was_fetched_before_there_was_a_pin_is_fetched_again(mirror, 
 
 
 async def test_checksums_that_are_brought_count_alone(mirror, cache):
-    own = checksums(
+    own = read_checksums(
         f"# ours\n{digest(b'one')}  ./home.invalid/v1.2.3/one.bin\n\n{'0' * 64} *home.invalid/v1.2.3/server\n"
     )
     source = Releases(RELEASES, mirror._mirror, checksums=own)
@@ -159,7 +159,7 @@ async def test_checksums_that_are_brought_count_alone(mirror, cache):
     with pytest.raises(Permanent, match=r"brought have none of home\.invalid/v1\.2\.3/tool-1\.2\.3\.tar\.gz"):
         await cache.get(source, [ARCHIVE])
     with pytest.raises(ValueError, match="line 2 is no SHA-256"):
-        checksums("\nnonsense\n")
+        read_checksums("\nnonsense\n")
 
 
 async def test_checksums_that_are_brought_win_over_pins(mirror, cache):
@@ -174,11 +174,13 @@ async def test_checksums_that_are_brought_win_over_pins(mirror, cache):
 
 
 def test_what_programs_were_checked_against_is_said_in_a_line(mirror):
-    assert pinning(mirror, one="0" * 64, server="0" * 64).checked([FILES, ONE, ARCHIVE]) == (
+    assert pinning(mirror, one="0" * 64, server="0" * 64).describe_checksums([FILES, ONE, ARCHIVE]) == (
         "programs were checked against pinned checksums: one; against those published beside them: files, archive"
     )
-    assert pinning(mirror, one="0" * 64).checked([ONE]) == "programs were checked against pinned checksums: one"
-    assert "brought" in Releases(RELEASES, checksums={}).checked([ONE])
+    assert (
+        pinning(mirror, one="0" * 64).describe_checksums([ONE]) == "programs were checked against pinned checksums: one"
+    )
+    assert "brought" in Releases(RELEASES, checksums={}).describe_checksums([ONE])
 
 
 async def test_what_is_not_published_is_named(mirror, cache, files):
@@ -206,10 +208,10 @@ async def test_a_mirror_in_trouble_is_worth_another_try(mirror, cache, files):
 
 
 async def test_a_quick_look_tells_whether_it_answers(mirror, files):
-    assert await mirror.answers(ONE)
-    assert not await Releases(RELEASES, "http://127.0.0.1:1").answers(ONE)
+    assert await mirror.is_reachable(ONE)
+    assert not await Releases(RELEASES, "http://127.0.0.1:1").is_reachable(ONE)
     del files["home.invalid/v1.2.3/SHA256SUMS"]
-    assert not await mirror.answers(ONE)
+    assert not await mirror.is_reachable(ONE)
 
 
 UNPINNED = {("coredns", "v1.14.7"), ("flannel", "v0.28.10"), ("local_path", "v0.0.30"), ("metrics_server", "v0.9.0")}
@@ -218,29 +220,29 @@ UNPINNED = {("coredns", "v1.14.7"), ("flannel", "v0.28.10"), ("local_path", "v0.
 @pytest.mark.parametrize("architecture", ["amd64", "arm64"])
 def test_every_file_is_pinned_but_those_of_programs_that_are_named_here(architecture):
     """A new version wants pins in SHA256SUMS, or a place in `UNPINNED` and in docs/node-images.md."""
-    source, pins = kubernetes.releases(""), kubernetes.pins()
-    programs = {program for version in kubernetes.versions().values() for program in version.programs}
+    source, pins = kubernetes.build_releases(""), kubernetes.read_pins()
+    programs = {program for version in kubernetes.list_versions().values() for program in version.programs}
     lacking = {program for program in programs if any(path not in pins for path in source.paths(program, architecture))}
     assert {(program.name, program.version) for program in lacking} == UNPINNED
     assert not {path for program in lacking for path in source.paths(program, architecture)} & set(pins)
 
 
 def test_no_pin_is_of_a_version_that_is_not_built_any_more():
-    source = kubernetes.releases("")
-    programs = {program for version in kubernetes.versions().values() for program in version.programs}
+    source = kubernetes.build_releases("")
+    programs = {program for version in kubernetes.list_versions().values() for program in version.programs}
     fetched = {path for program in programs for arch in ("amd64", "arm64") for path in source.paths(program, arch)}
-    assert set(kubernetes.pins()) - fetched == set()
+    assert set(kubernetes.read_pins()) - fetched == set()
 
 
 async def test_the_shipped_pins_are_those_that_count(mirror, cache, files):
-    (program,) = (found for found in kubernetes.version(None).programs if found.name == "runc")
-    source = kubernetes.releases(mirror._mirror)
+    (program,) = (found for found in kubernetes.find_version(None).programs if found.name == "runc")
+    source = kubernetes.build_releases(mirror._mirror)
     (path,) = source.paths(program)
     files[path] = b"compiled here"
     files[f"{path.rpartition('/')[0]}/runc.sha256sum"] = digest(b"compiled here").encode()
-    with pytest.raises(Permanent, match=f"{digest(b'compiled here')}, and {kubernetes.pins()[path]} is pinned"):
+    with pytest.raises(Permanent, match=f"{digest(b'compiled here')}, and {kubernetes.read_pins()[path]} is pinned"):
         await cache.get(source, [program])
-    own = kubernetes.releases(mirror._mirror, {path: digest(b"compiled here")})
+    own = kubernetes.build_releases(mirror._mirror, {path: digest(b"compiled here")})
     assert (await cache.get(own, [program]))["runc"].read_bytes() == b"compiled here"
 
 
@@ -271,17 +273,19 @@ async def test_what_makers_do_not_publish_is_compiled(cache, at):
         "one": "compiled",
         "tool": "tool",
     }
-    said = both.checked([FILES, ONE, ARCHIVE])
+    said = both.describe_checksums([FILES, ONE, ARCHIVE])
     assert said == "programs were checked against pinned checksums: files, archive; compiled from modules: one"
 
 
 def test_every_program_of_a_node_can_be_fetched_and_checked_or_compiled():
     """Without a word on it and with the homes in reach nothing is refused for want of a checksum."""
-    releases = kubernetes.releases("")
+    releases = kubernetes.build_releases("")
     modules = tomllib.loads((files_of("jeroboam.nodeimages.kubernetes") / "modules.toml").read_text())["modules"]
-    for version in kubernetes.versions().values():
+    for version in kubernetes.list_versions().values():
         for program in version.programs:
-            assert releases.has(program) or program.name in modules, program
-        assert not releases.has(next(each for each in version.programs if each.name == "flannel"))
-    mirrored = kubernetes.releases("http://mirror.invalid")
-    assert all(mirrored.has(program) for version in kubernetes.versions().values() for program in version.programs)
+            assert releases.can_fetch(program) or program.name in modules, program
+        assert not releases.can_fetch(next(each for each in version.programs if each.name == "flannel"))
+    mirrored = kubernetes.build_releases("http://mirror.invalid")
+    assert all(
+        mirrored.can_fetch(program) for version in kubernetes.list_versions().values() for program in version.programs
+    )

@@ -215,7 +215,7 @@ class Agent:
 
     async def _compare(self) -> None:
         """Have a worker look at each container that has changed or is not assigned."""
-        states = {state.uuid: state for state in await self._runtime.owned()}
+        states = {state.uuid: state for state in await self._runtime.list_owned()}
         if self._cleanup is None or self._cleanup.done():
             self._cleanup = self._tasks.start("tidying", self._tidy())
         for uuid, state in states.items():

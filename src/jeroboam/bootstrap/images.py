@@ -13,14 +13,13 @@ from jeroboam.nodeimages import engine, fromhost, kubernetes, loadbalancer, swar
 from jeroboam.nodeimages.engine import EngineNodeImage
 from jeroboam.nodeimages.fetch_or_compile import FetchOrCompile
 from jeroboam.nodeimages.programs import BuildProgress, ProgramCache, ProgramSource
-from jeroboam.nodeimages.releases import Releases
-from jeroboam.nodeimages.releases import checksums as read_checksums
+from jeroboam.nodeimages.releases import Releases, read_checksums
 from jeroboam.providers.local.engine import LocalEngine
 from jeroboam.settings import Settings
 
 KUBERNETES = "kubernetes"
 # Node images with the programs of this machine.
-FROM_HOST = {"swarm": swarm.recipe, "load-balancer": loadbalancer.recipe}
+FROM_HOST = {"swarm": swarm.build_recipe, "load-balancer": loadbalancer.build_recipe}
 IMAGES = ("swarm", KUBERNETES, "load-balancer")
 SOURCES = ("releases", "modules")
 
@@ -49,7 +48,7 @@ async def build(
         raise ValueError("checksums are those of releases: Go modules have their own")
     if name in FROM_HOST and (version or source or mirror or checksums):
         raise ValueError(f"the node image {name} is made of this machine's own programs: it has no version, no source")
-    kubernetes_version = kubernetes.version(version)
+    kubernetes_version = kubernetes.find_version(version)
     notes = ""
     async with _engine(settings) as docker:
         if name in FROM_HOST:
@@ -60,20 +59,20 @@ async def build(
             program_source = await _source(kubernetes_version, source, mirror or settings.image_mirror, own_checksums)
             image = await kubernetes.build(docker, kubernetes_version, program_source, cache, machine_of(docker))
             if isinstance(program_source, Releases | FetchOrCompile):
-                notes = f"{program_source.checked(kubernetes_version.programs)}\n"
+                notes = f"{program_source.describe_checksums(kubernetes_version.programs)}\n"
     return f"{notes}{image.name}: {'made' if image.fresh else 'there already'} ({image.id[:19]})"
 
 
 async def list_node_images(settings: Settings) -> Sequence[EngineNodeImage]:
     """The node images on the Engine."""
     async with _engine(settings) as docker:
-        return await engine.listed(docker)
+        return await engine.list_images(docker)
 
 
 async def remove(settings: Settings, name: str) -> Sequence[str]:
     """Remove a node image. Returns the names that it had."""
     async with _engine(settings) as docker:
-        return await engine.remove(docker, name)
+        return await engine.remove_image(docker, name)
 
 
 @asynccontextmanager
@@ -89,7 +88,7 @@ def machine_of(docker: aiodocker.Docker) -> Callable[[str], Awaitable[Mapping[st
     """A function that returns what the Engine gives to a container of an image that plays a machine."""
 
     async def machine(image: str) -> Mapping[str, Any]:
-        return (await LocalEngine(lambda: docker, {}).gift(image)).host_config
+        return (await LocalEngine(lambda: docker, {}).get_capabilities(image)).host_config
 
     return machine
 
@@ -105,10 +104,10 @@ async def _source(
     version: kubernetes.Version, name: str | None, mirror: str, checksums: Mapping[str, str] | None
 ) -> ProgramSource:
     """The source of that name. Without a name: published programs if they can be reached, otherwise compiled ones."""
-    releases = kubernetes.releases(mirror, checksums)
+    releases = kubernetes.build_releases(mirror, checksums)
     if name == "releases" or (name is None and (mirror or checksums)):
         return releases
-    modules = kubernetes.modules()
-    if name is None and await releases.answers(version.programs[-1]):
+    modules = kubernetes.build_modules()
+    if name is None and await releases.is_reachable(version.programs[-1]):
         return FetchOrCompile(releases, modules)
     return modules

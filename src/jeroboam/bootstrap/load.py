@@ -10,7 +10,7 @@ from jeroboam.bootstrap.state import StateFolder
 from jeroboam.clients.docker import connect
 from jeroboam.kit.bus import MemoryBus
 from jeroboam.kit.clock import SystemClock
-from jeroboam.providers.local.images import bring
+from jeroboam.providers.local.images import copy_images
 from jeroboam.settings import Settings
 from jeroboam.store import Store
 
@@ -21,7 +21,7 @@ _PROVIDER = "local"
 async def load_images(settings: Settings, cluster: str, images: Sequence[str]) -> Sequence[str]:
     """Load these images of the Engine onto every node of the cluster. Returns the names of the nodes.
 
-    Raises `ValueError` for an unknown cluster or one that cannot take images, and `Permanent` as `bring` does.
+    Raises `ValueError` for an unknown cluster or one that cannot take images, and `Permanent` as `copy_images` does.
     """
     folder = StateFolder(settings.state)
     if not folder.exists:
@@ -29,7 +29,7 @@ async def load_images(settings: Settings, cluster: str, images: Sequence[str]) -
     uuid = await _find_cluster(settings, cluster)
     docker = connect(settings.docker_url)
     try:
-        return await bring(
+        return await copy_images(
             docker,
             installation=folder.installation(),
             cluster_id=uuid,

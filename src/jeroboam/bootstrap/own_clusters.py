@@ -20,7 +20,7 @@ from jeroboam.clients.docker import connect
 from jeroboam.clients.kubernetes import KubernetesApi
 from jeroboam.kit.clock import SystemClock
 from jeroboam.kit.tls import showing, trusting
-from jeroboam.nodeimages.kubectl import cached, taken_out
+from jeroboam.nodeimages.kubectl import extract_kubectl, find_cached
 from jeroboam.settings import Settings
 
 _WHO = ("OS_CLOUD", "OS_AUTH_URL")
@@ -56,10 +56,10 @@ async def kubectl_for(
     Its configuration is in memory, in a descriptor that the program inherits, so no key is written to a disk.
     """
     cluster, access = await _open_cluster(settings, ident)
-    program = cached(settings.image_cache, cluster.coe_version)
+    program = find_cached(settings.image_cache, cluster.coe_version)
     if program is None:
         async with connect(settings.docker_url) as docker:
-            program = await taken_out(docker, settings.image_cache, cluster.coe_version)
+            program = await extract_kubectl(docker, settings.image_cache, cluster.coe_version)
     handle = os.memfd_create("kubeconfig", 0)
     os.write(handle, json.dumps(kubeconfig(cluster, access)).encode())
     return program, ["kubectl", *words], {**os.environ, "KUBECONFIG": f"/proc/self/fd/{handle}"}

@@ -138,14 +138,14 @@ async def remove(settings: Settings, folder: StateFolder) -> tuple[int, int]:
     clusters = containers = 0
     for provider in drivers.make_providers(settings, folder.installation(), SystemClock()).values():
         try:
-            for uuid in await provider.owned():
+            for uuid in await provider.list_owned():
                 await provider.destroy(uuid)
                 clusters += 1
         finally:
             await provider.close()
     runtime = drivers.make_runtime(settings, folder.installation())
     try:
-        for container in await runtime.owned():
+        for container in await runtime.list_owned():
             await runtime.remove(container.uuid, force=True)
             containers += 1
         if isinstance(runtime, SupportsCleanup):

@@ -192,7 +192,7 @@ def list_images(config: Config = None) -> None:
                 image.version,
                 ", ".join(image.coes),
                 f"{image.size / 1e6:.0f} MB",
-                f"{image.made:%F %T}",
+                f"{image.created_at:%F %T}",
             )
             for image in node_images
         ]

@@ -29,18 +29,18 @@ class Authority:
     pem: str
     key: bytes = field(repr=False)
     """PKCS#8 PEM."""
-    also: tuple["Authority", ...] = ()
+    peers: tuple["Authority", ...] = ()
     """During a rotation: other authorities whose certificates are trusted too."""
 
     @property
-    def trusted(self) -> str:
+    def trust_bundle(self) -> str:
         """The certificates of this authority and of the others, in PEM."""
-        return "".join(authority.pem for authority in (self, *self.also))
+        return "".join(authority.pem for authority in (self, *self.peers))
 
     @property
     def newest(self) -> "Authority":
         """During a rotation: the authority that replaces the old one. Otherwise this one."""
-        return (*self.also, self)[0]
+        return (*self.peers, self)[0]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -142,7 +142,7 @@ class Coe(Protocol):
         """Raise `Invalid` for labels and fields that this COE does not support; the text names the field."""
         ...
 
-    def script(self, plan: CoePlan, member: Member) -> NodeScript:
+    def build_script(self, plan: CoePlan, member: Member) -> NodeScript:
         """Return the script that the node boots with. Pure: the same plan gives an equivalent script."""
         ...
 
@@ -230,7 +230,7 @@ class SupportsLoadBalancer(Protocol):
         """The image that the load balancer boots from."""
         ...
 
-    def balancer(self, plan: CoePlan) -> NodeScript:
+    def build_balancer_script(self, plan: CoePlan) -> NodeScript:
         """Return the script of the load balancer. Pure; it is valid as long as the masters are the same."""
         ...
 
@@ -239,7 +239,7 @@ class SupportsLoadBalancer(Protocol):
 class SupportsEarlyJoin(Protocol):
     """Optional: nodes that are up can join while other nodes are still being created."""
 
-    async def welcome(self, plan: CoePlan) -> None:
+    async def admit_joining_nodes(self, plan: CoePlan) -> None:
         """Give new members what they wait for, until the task is cancelled.
 
         Raises `DriverError` when the cluster cannot be reached; `join` runs afterwards and reports what is wrong.
@@ -252,11 +252,11 @@ class SupportsRotation(Protocol):
     """Optional: the certificate authorities of a cluster can be replaced."""
 
     @property
-    def rotating(self) -> Sequence[str]:
+    def rotatable_authorities(self) -> Sequence[str]:
         """The kinds of authorities that can be replaced; `main` is one of them."""
         ...
 
-    async def stale(self, plan: CoePlan, authorities: Mapping[str, Authority]) -> Sequence[str]:
+    async def list_stale_members(self, plan: CoePlan, authorities: Mapping[str, Authority]) -> Sequence[str]:
         """Return uuids of members that do not use these authorities yet, in the order in which they need a new script.
 
         Such a member shows a certificate of another authority, or refuses those of a trusted one. The nodes themselves
@@ -264,7 +264,7 @@ class SupportsRotation(Protocol):
         """
         ...
 
-    async def announce(self, plan: CoePlan) -> None:
+    async def announce_authorities(self, plan: CoePlan) -> None:
         """Make the work in the cluster use the plan's authorities, which every member has already."""
         ...
 
@@ -300,11 +300,11 @@ class SupportsContainers(Protocol):
     and the others do not have the container: nobody knows then whether it exists.
     """
 
-    async def make(self, plan: CoePlan, want: DesiredContainer) -> BayContainerState:
+    async def create(self, plan: CoePlan, want: DesiredContainer) -> BayContainerState:
         """Create the container, and pull its image if it is missing. An existing container is not changed."""
         ...
 
-    async def look(self, plan: CoePlan, uuid: str) -> BayContainerState | None:
+    async def inspect(self, plan: CoePlan, uuid: str) -> BayContainerState | None:
         """Return the container's state; None when the cluster has no such container."""
         ...
 
@@ -316,7 +316,7 @@ class SupportsContainers(Protocol):
         """Remove the container in any state. A container that is gone is no error."""
         ...
 
-    async def owned(self, plan: CoePlan) -> Sequence[str]:
+    async def list_owned(self, plan: CoePlan) -> Sequence[str]:
         """Return the uuids of all containers that we have created there."""
         ...
 
@@ -350,15 +350,15 @@ class ManifestClient(Protocol):
         """Raise `Permanent` with the cluster's message when it would refuse the manifest; nothing is changed."""
         ...
 
-    async def have(self, plan: CoePlan, want: DesiredManifest) -> ManifestState:
+    async def apply(self, plan: CoePlan, want: DesiredManifest) -> ManifestState:
         """Create or update the object from its manifest. Fields that others set and the manifest omits are kept."""
         ...
 
-    async def look(self, plan: CoePlan) -> Mapping[str, ManifestState]:
+    async def inspect(self, plan: CoePlan) -> Mapping[str, ManifestState]:
         """Return the state of all objects that we have created, by uuid."""
         ...
 
-    async def owned(self, plan: CoePlan) -> Sequence[str]:
+    async def list_owned(self, plan: CoePlan) -> Sequence[str]:
         """Return the uuids of all objects that we have created."""
         ...
 
@@ -390,11 +390,11 @@ class GroupShape:
 class NodeDemand:
     """The work that a cluster has no room for, and the nodes without work."""
 
-    waiting: tuple[str, ...] = ()
+    unschedulable: tuple[str, ...] = ()
     """Names of the work that finds no room."""
-    more: dict[str, int] = field(default_factory=dict)
+    extra_nodes: dict[str, int] = field(default_factory=dict)
     """By group, how many more nodes would give it room, as far as the group may grow."""
-    held: frozenset[str] = frozenset()
+    protected_groups: frozenset[str] = frozenset()
     """Names of the groups that could run it: none of their nodes should be removed now."""
     idle: frozenset[str] = frozenset()
     """Uuids of the workers that run nothing but system pods."""
@@ -404,6 +404,6 @@ class NodeDemand:
 class SupportsScaling(Protocol):
     """Optional: the COE knows how much work waits in its cluster."""
 
-    async def demand(self, plan: CoePlan, groups: Sequence[GroupShape]) -> NodeDemand:
+    async def observe_demand(self, plan: CoePlan, groups: Sequence[GroupShape]) -> NodeDemand:
         """Return the cluster's present demand. Raises `Temporary` when its API does not answer."""
         ...

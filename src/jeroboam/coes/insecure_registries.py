@@ -11,14 +11,14 @@ HOST = r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?(:[1-9][0-9]{0,4})?"
 _REGISTRY = re.compile(HOST, re.ASCII)
 
 
-def insecure_registries(template: TemplateSpec) -> list[str]:
+def list_insecure_registries(template: TemplateSpec) -> list[str]:
     """Return the registries of the field, which is a list with commas."""
     return [name.strip() for name in (template.insecure_registry or "").split(",") if name.strip()]
 
 
 def check_insecure_registries(template: TemplateSpec, *, networks: bool) -> None:
     """Raise `Invalid` for malformed registry names. With `networks`, networks are valid too, as in Docker Engine."""
-    for name in insecure_registries(template):
+    for name in list_insecure_registries(template):
         if _REGISTRY.fullmatch(name) is None and not (networks and _is_network(name)):
             hint = ", or a network such as 192.0.2.0/24" if networks else ""
             text = f"insecure_registry {name[:80]!r} is no name or address of a registry, with or without a port{hint}."

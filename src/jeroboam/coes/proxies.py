@@ -36,7 +36,7 @@ def check(template: TemplateSpec) -> None:
             raise Invalid(text, field="no_proxy")
 
 
-def environment(path: str, template: TemplateSpec, inside: Iterable[str]) -> list[NodeFile]:
+def build_environment_files(path: str, template: TemplateSpec, inside: Iterable[str]) -> list[NodeFile]:
     """Return the environment file of a program; empty without a proxy.
 
     `inside` are the names and networks of the cluster: they bypass the proxy, as do those of the user's `no_proxy`.

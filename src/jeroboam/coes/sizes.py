@@ -10,11 +10,11 @@ from jeroboam.domain.nodes import NodeFile
 _PATH = "/etc/jeroboam/node/size.sh"
 
 
-def script_file() -> NodeFile:
+def build_script_file() -> NodeFile:
     """Return the script that the command runs in the node."""
     return NodeFile(path=_PATH, content=(files(__package__) / "size.sh").read_bytes())
 
 
-def command(uuid: str) -> tuple[str, ...]:
+def build_command(uuid: str) -> tuple[str, ...]:
     """Return the command. It has to run before any program that reads the size of the machine; it may run again."""
     return ("sh", _PATH, uuid)

@@ -12,10 +12,10 @@ from jeroboam.kit.tls import showing
 from jeroboam.kit.x509 import CLIENT, KeyPair, issue
 
 
-def client_tls(
+def build_client_tls(
     authority: Authority, signer: Authority, clock: Clock, *, organizations: Sequence[str] = ()
 ) -> ssl.SSLContext:
     """Return a context that trusts `authority` and its peers and shows a new certificate issued by `signer`."""
     ca = KeyPair(pem=signer.pem, key=signer.key)
     certificate = issue(ca=ca, common_name="jeroboam", organizations=organizations, usages=[CLIENT], now=clock.now())
-    return showing(certificate, authority.trusted)
+    return showing(certificate, authority.trust_bundle)

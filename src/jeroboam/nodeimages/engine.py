@@ -46,10 +46,10 @@ class EngineNodeImage:
     coes: tuple[str, ...]
     size: int
     """In bytes."""
-    made: dt.datetime
+    created_at: dt.datetime
 
 
-async def existing(docker: aiodocker.Docker, name: str) -> dict[str, Any] | None:
+async def find_image(docker: aiodocker.Docker, name: str) -> dict[str, Any] | None:
     """Return the Engine's inspection of that image; None when it does not exist."""
     try:
         image: dict[str, Any] = await docker.images.inspect(name)
@@ -60,7 +60,7 @@ async def existing(docker: aiodocker.Docker, name: str) -> dict[str, Any] | None
     return image
 
 
-async def forget(docker: aiodocker.Docker, image: str) -> None:
+async def remove_replaced(docker: aiodocker.Docker, image: str) -> None:
     """Remove an image that was replaced. No error when it is gone already or still in use."""
     try:
         await docker.images.delete(image)
@@ -69,12 +69,12 @@ async def forget(docker: aiodocker.Docker, image: str) -> None:
             raise
 
 
-def labels(image: Mapping[str, Any]) -> dict[str, str]:
+def labels_of(image: Mapping[str, Any]) -> dict[str, str]:
     """Return the labels of an inspected image."""
     return (image.get("Config") or {}).get("Labels") or {}
 
 
-def marks(recipe: ImageRecipe, also: Mapping[str, str]) -> list[str]:
+def label_instructions(recipe: ImageRecipe, also: Mapping[str, str]) -> list[str]:
     """Return the labels by which providers recognize an image, as Dockerfile instructions; `also` has further ones."""
     image_labels = {
         IMAGE_LABEL: recipe.name,
@@ -86,12 +86,12 @@ def marks(recipe: ImageRecipe, also: Mapping[str, str]) -> list[str]:
     return [f'LABEL {name}="{value}"' for name, value in image_labels.items()]
 
 
-async def bring(
+async def import_tree(
     docker: aiodocker.Docker, recipe: ImageRecipe, tree: RootTree, tag: str, instructions: Sequence[str]
 ) -> str:
     """Make an image with that root folder; its id. It boots by the recipe's entry.
 
-    `instructions` are Dockerfile instructions: without the labels of `marks` no provider takes it for a node image.
+    `instructions` are Dockerfile instructions: without the labels of `label_instructions` no provider takes it for a node image.
     """
     changes = [f"ENV PATH={_PATH}", f'ENTRYPOINT ["/usr/sbin/docker-init", "--", "/{ENTRY}"]', *instructions]
     with tempfile.TemporaryFile() as tar:
@@ -105,29 +105,29 @@ async def _stream(tar: IO[bytes]) -> AsyncIterator[bytes]:
         yield block
 
 
-async def listed(docker: aiodocker.Docker) -> Sequence[EngineNodeImage]:
+async def list_images(docker: aiodocker.Docker) -> Sequence[EngineNodeImage]:
     """Return the node images with a name, sorted by name and version. Raises `Temporary` when no Engine answers."""
     with speaking("listing node images"):
         summaries = await docker.images.list(filters={"label": [IMAGE_LABEL]})
-    images = [_described(image) for image in summaries if _names(image)]
-    return sorted(images, key=lambda image: (image.name, version_key(image.version), image.made), reverse=True)
+    images = [_read_image(image) for image in summaries if _names_of(image)]
+    return sorted(images, key=lambda image: (image.name, version_key(image.version), image.created_at), reverse=True)
 
 
-def _names(image: Mapping[str, Any]) -> tuple[str, ...]:
+def _names_of(image: Mapping[str, Any]) -> tuple[str, ...]:
     names = [name for name in image.get("RepoTags") or () if name != "<none>:<none>"]
     return tuple(sorted(names, key=lambda name: (name.endswith(":latest"), name)))
 
 
-def _described(image: Mapping[str, Any]) -> EngineNodeImage:
+def _read_image(image: Mapping[str, Any]) -> EngineNodeImage:
     image_labels = image.get("Labels") or {}
     return EngineNodeImage(
         id=image["Id"],
         name=image_labels[IMAGE_LABEL],
-        names=_names(image),
+        names=_names_of(image),
         version=image_labels.get(IMAGE_VERSION_LABEL, ""),
         coes=tuple(coe for coe in image_labels.get(IMAGE_COES_LABEL, "").split(",") if coe),
         size=image["Size"],
-        made=dt.datetime.fromtimestamp(image["Created"], dt.UTC),
+        created_at=dt.datetime.fromtimestamp(image["Created"], dt.UTC),
     )
 
 
@@ -136,15 +136,15 @@ def version_key(version: str) -> tuple[int, ...]:
     return tuple(int(part) if part.isdigit() else -1 for part in version.lstrip("v").split("."))
 
 
-async def name_newest(docker: aiodocker.Docker, name: str) -> None:
+async def tag_newest(docker: aiodocker.Docker, name: str) -> None:
     """Tag the image with the newest version as `latest`."""
-    versions = [image for image in await listed(docker) if image.name == name and image.version]
+    versions = [image for image in await list_images(docker) if image.name == name and image.version]
     if versions:
         with speaking(f"naming the newest {name}"):
             await docker.images.tag(versions[0].id, image_name(name).rpartition(":")[0], tag="latest")
 
 
-async def remove(docker: aiodocker.Docker, ref: str) -> Sequence[str]:
+async def remove_image(docker: aiodocker.Docker, ref: str) -> Sequence[str]:
     """Remove a node image, given its catalogue name or Engine name, with all its names; return them.
 
     Raises `Permanent` when it does not exist or when nodes run from it.
@@ -153,14 +153,14 @@ async def remove(docker: aiodocker.Docker, ref: str) -> Sequence[str]:
         names = [name for name in (image_name(ref), ref) if is_reference(name)]
         image = None
         for name in names:
-            image = image or await existing(docker, name)
-        if image is None or IMAGE_LABEL not in labels(image):
+            image = image or await find_image(docker, name)
+        if image is None or IMAGE_LABEL not in labels_of(image):
             raise Permanent(f"there is no node image {ref}: `jeroboam node-image list` shows those that there are")
         users = await docker.containers.list(all=True, filters=json.dumps({"ancestor": [image["Id"]]}))
         if users:
             raise Permanent(f"{len(users)} nodes run from {ref}: remove them first")
         for name in image["RepoTags"]:
             await docker.images.delete(name)
-    if labels(image).get(IMAGE_VERSION_LABEL):
-        await name_newest(docker, labels(image)[IMAGE_LABEL])
+    if labels_of(image).get(IMAGE_VERSION_LABEL):
+        await tag_newest(docker, labels_of(image)[IMAGE_LABEL])
     return tuple(image["RepoTags"])

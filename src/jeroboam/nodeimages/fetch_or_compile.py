@@ -21,16 +21,16 @@ class FetchOrCompile:
         await self._modules.ready()
 
     async def recipe(self, program: Program) -> str:
-        return await self._of(program).recipe(program)
+        return await self._source_of(program).recipe(program)
 
     async def make(self, program: Program, into: Path) -> None:
-        await self._of(program).make(program, into)
+        await self._source_of(program).make(program, into)
 
-    def checked(self, programs: Sequence[Program]) -> str:
+    def describe_checksums(self, programs: Sequence[Program]) -> str:
         """Return a line of text with the checksums that programs were checked against, and the compiled programs."""
-        published_programs = [program for program in programs if self._releases.has(program)]
+        published_programs = [program for program in programs if self._releases.can_fetch(program)]
         compiled_names = ", ".join(program.name for program in programs if program not in published_programs)
-        return f"{self._releases.checked(published_programs)}; compiled from modules: {compiled_names}"
+        return f"{self._releases.describe_checksums(published_programs)}; compiled from modules: {compiled_names}"
 
-    def _of(self, program: Program) -> ProgramSource:
-        return self._releases if self._releases.has(program) else self._modules
+    def _source_of(self, program: Program) -> ProgramSource:
+        return self._releases if self._releases.can_fetch(program) else self._modules

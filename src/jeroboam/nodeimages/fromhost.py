@@ -9,8 +9,8 @@ import aiodocker
 
 from jeroboam.clients.docker import speaking
 from jeroboam.nodeimages.base import BuiltImage
-from jeroboam.nodeimages.engine import bring, existing, marks
-from jeroboam.nodeimages.host import ImageRecipe, find
+from jeroboam.nodeimages.engine import find_image, import_tree, label_instructions
+from jeroboam.nodeimages.host import ImageRecipe, resolve_recipe
 
 
 async def build(docker: aiodocker.Docker, recipe: ImageRecipe) -> BuiltImage:
@@ -18,12 +18,14 @@ async def build(docker: aiodocker.Docker, recipe: ImageRecipe) -> BuiltImage:
 
     Raises `Permanent` when this host lacks a program, `Temporary` when the Engine does not answer.
     """
-    parts = await asyncio.to_thread(find, recipe)
+    parts = await asyncio.to_thread(resolve_recipe, recipe)
     tag = await asyncio.to_thread(parts.digest, recipe)
     with speaking(f"making the node image {recipe.name}"):
-        existing_image = await existing(docker, f"{recipe.repository}:{tag}")
+        existing_image = await find_image(docker, f"{recipe.repository}:{tag}")
         if existing_image is None:
-            image = await bring(docker, recipe, await asyncio.to_thread(parts.tree, recipe), tag, marks(recipe, {}))
+            image = await import_tree(
+                docker, recipe, await asyncio.to_thread(parts.tree, recipe), tag, label_instructions(recipe, {})
+            )
         else:
             image = existing_image["Id"]
         await docker.images.tag(image, recipe.repository, tag="latest")

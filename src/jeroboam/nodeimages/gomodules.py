@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
-from jeroboam.nodeimages.host import tuples
+from jeroboam.nodeimages.host import freeze_lists
 from jeroboam.nodeimages.programs import Program
 
 _LAST_LINES = 12
@@ -81,7 +81,7 @@ class GoModules:
     async def ready(self) -> None:
         required_release = self._toolchain.go
         version = await self._go_version()
-        if _release(version) < _release(f"go{required_release}"):
+        if _parse_release(version) < _parse_release(f"go{required_release}"):
             raise Permanent(
                 f"compiling needs Go {required_release} or later, and this machine has {version or 'none'}: {_BRINGS}"
             )
@@ -95,7 +95,7 @@ class GoModules:
 
     async def recipe(self, program: Program) -> str:
         recipe = self._recipes[program.name]
-        our_files = _texts(self._sources / recipe.folder) if recipe.folder else {}
+        our_files = _read_texts(self._sources / recipe.folder) if recipe.folder else {}
         return f"modules {await self._go_version()} {recipe!r} {sorted(our_files.items())!r}"
 
     async def make(self, program: Program, into: Path) -> None:
@@ -138,32 +138,32 @@ class GoModules:
     async def _go_version(self) -> str:
         """Return the release of Go that would compile, such as `go1.26.3`; empty without one."""
         if self._version is None:
-            self._version = "" if shutil.which("go") is None else await self._asked_version()
+            self._version = "" if shutil.which("go") is None else await self._find_go_version()
         return self._version
 
-    async def _asked_version(self) -> str:
+    async def _find_go_version(self) -> str:
         # Go 1.21 and later can download the required release from the proxy, unless that is disabled.
         code, output, _ = await _run("go", "env", "GOVERSION", cwd=Path("/"), env={"GOWORK": "off"})
         version = output.split()[-1] if code == 0 and output.split() else ""
-        if _release(version) >= _release(f"go{self._toolchain.go}"):
+        if _parse_release(version) >= _parse_release(f"go{self._toolchain.go}"):
             return version
         required_version = f"go{self._toolchain.go}"
         code, _, _ = await _run(
             "go", "env", "GOVERSION", cwd=Path("/"), env={"GOTOOLCHAIN": required_version, "GOWORK": "off"}
         )
-        return required_version if code == 0 and _release(version) >= (1, 21) else version
+        return required_version if code == 0 and _parse_release(version) >= (1, 21) else version
 
     async def _go(self, program: Program, cwd: Path, env: Mapping[str, str], *args: str) -> str:
         code, out, errors = await _run("go", *args, cwd=cwd, env=env)
         if code != 0:
-            raise _trouble(f"compiling {program.name} {program.version}", errors or out)
+            raise _build_error(f"compiling {program.name} {program.version}", errors or out)
         return out
 
 
 _BRINGS = "take it from Debian's golang-go where that is new enough, else from Go's own downloads"
 
 
-def _trouble(action: str, output: str) -> DriverError:
+def _build_error(action: str, output: str) -> DriverError:
     """Return the error for a compiler's output, with its last lines, which have the cause."""
     lines = [line[:_LONGEST_LINE] for line in output.splitlines() if line and not line.startswith("go: downloading ")]
     if _NO_ROOM in output:
@@ -196,9 +196,9 @@ async def _run(*args: str, cwd: Path, env: Mapping[str, str]) -> tuple[int, str,
     return process.returncode or 0, out.decode(errors="replace"), err.decode(errors="replace")
 
 
-def recipes(data: Mapping[str, Any]) -> dict[str, ModuleRecipe]:
+def read_recipes(data: Mapping[str, Any]) -> dict[str, ModuleRecipe]:
     """Return the recipes of a `modules.toml`."""
-    return {name: ModuleRecipe(**tuples(table)) for name, table in data.items()}
+    return {name: ModuleRecipe(**freeze_lists(table)) for name, table in data.items()}
 
 
 def _ldflags(recipe: ModuleRecipe, version: str) -> str:
@@ -209,16 +209,16 @@ def _ldflags(recipe: ModuleRecipe, version: str) -> str:
     return " ".join([*flags, *(["-linkmode external", "-extldflags -static"] if recipe.static else [])])
 
 
-def _texts(folder: Traversable) -> dict[str, str]:
+def _read_texts(folder: Traversable) -> dict[str, str]:
     texts: dict[str, str] = {}
     for entry in folder.iterdir():
         if entry.is_dir():
-            texts |= {f"{entry.name}/{name}": text for name, text in _texts(entry).items()}
+            texts |= {f"{entry.name}/{name}": text for name, text in _read_texts(entry).items()}
         else:
             texts[entry.name] = entry.read_text()
     return texts
 
 
-def _release(version: str) -> tuple[int, int]:
+def _parse_release(version: str) -> tuple[int, int]:
     match = _RELEASE.match(version)
     return (int(match[1]), int(match[2])) if match else (0, 0)

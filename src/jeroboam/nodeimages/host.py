@@ -58,7 +58,7 @@ class ImageRecipe(RootRecipe):
     data: str
 
 
-def shipped(package: str, scripts: Mapping[str, str]) -> ImageRecipe:
+def load_recipe(package: str, scripts: Mapping[str, str]) -> ImageRecipe:
     """Load the recipe of a package: `recipe.toml`, its scripts (paths by file name) and the script `machine.sh`."""
     folder = files(package)
     data = tomllib.loads((folder / "recipe.toml").read_text())
@@ -66,16 +66,16 @@ def shipped(package: str, scripts: Mapping[str, str]) -> ImageRecipe:
     executables = {MACHINE: machine, **{path: (folder / name).read_text() for name, path in scripts.items()}}
     texts = {path: (text, 0o644) for path, text in data.pop("texts").items()}
     return ImageRecipe(
-        **tuples(data), contents={**texts, **{path: (text, 0o755) for path, text in executables.items()}}
+        **freeze_lists(data), contents={**texts, **{path: (text, 0o755) for path, text in executables.items()}}
     )
 
 
-def root(data: Mapping[str, Any]) -> RootRecipe:
+def read_root_recipe(data: Mapping[str, Any]) -> RootRecipe:
     """Return the recipe of a root folder, given its table in a recipe file."""
-    return RootRecipe(**tuples(data))
+    return RootRecipe(**freeze_lists(data))
 
 
-def tuples(data: Mapping[str, Any]) -> dict[str, Any]:
+def freeze_lists(data: Mapping[str, Any]) -> dict[str, Any]:
     """Return a table of a recipe file as arguments, with tuples in place of lists: recipes are immutable."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
 
@@ -96,30 +96,30 @@ class ResolvedRecipe:
     def tree(self, recipe: RootRecipe) -> RootTree:
         """Return the root folder, with libraries."""
         tree_files = dict(self.files)
-        for library in _libraries(sorted(self.files.values())):
+        for library in _list_libraries(sorted(self.files.values())):
             tree_files.setdefault(library.lstrip("/"), Path(library))
         links = {inside.lstrip("/"): target for inside, target in recipe.links.items()}
         return RootTree(
             files=tree_files,
             contents={inside.lstrip("/"): (text.encode(), mode) for inside, (text, mode) in recipe.contents.items()},
-            links={**_applets(self), **links},
+            links={**_applet_links(self), **links},
             folders=tuple(folder.lstrip("/") for folder in recipe.directories),
         )
 
 
-def find(recipe: RootRecipe, extra_files: Mapping[str, Path] | None = None) -> ResolvedRecipe:
+def resolve_recipe(recipe: RootRecipe, extra_files: Mapping[str, Path] | None = None) -> ResolvedRecipe:
     """Find the recipe's programs and files on this host; `extra_files` are further ones by their path inside.
 
     Raises `Permanent` with what is missing.
     """
-    program_paths = {name: _program(name) for name in recipe.programs}
+    program_paths = {name: _find_program(name) for name in recipe.programs}
     missing = sorted(name for name, path in program_paths.items() if path is None)
     if missing:
         raise Permanent(
             f"the node image {recipe.name} needs programs that this machine has not: {', '.join(missing)}; "
             f"on Debian: apt-get install {recipe.packages}"
         )
-    program_paths |= {name: _program(name) for name in recipe.optional_programs}
+    program_paths |= {name: _find_program(name) for name in recipe.optional_programs}
     paths = {f"usr/sbin/{name}": path for name, path in program_paths.items() if path is not None}
     for pattern in recipe.folders:
         for folder in Path("/").glob(pattern.lstrip("/")):
@@ -128,24 +128,24 @@ def find(recipe: RootRecipe, extra_files: Mapping[str, Path] | None = None) -> R
     return ResolvedRecipe(files={**paths, **(extra_files or {})})
 
 
-def _program(name: str) -> Path | None:
+def _find_program(name: str) -> Path | None:
     path = shutil.which(name, path=f"{os.environ.get('PATH', '')}:{SEARCH}")
     return Path(path).resolve() if path else None
 
 
-def _libraries(paths: Sequence[Path]) -> set[str]:
+def _list_libraries(paths: Sequence[Path]) -> set[str]:
     """Return the libraries that `ldd` lists for these; static programs and plain files have none."""
     with_code = [str(path) for path in paths if os.access(path, os.X_OK) or path.suffix == ".so"]
-    ldd = _program("ldd")
+    ldd = _find_program("ldd")
     if ldd is None:
         raise Permanent("`ldd` is missing, so that the libraries of the node image cannot be found")
-    result = subprocess.run(  # noqa: S603 - paths that `find` chose, no shell
+    result = subprocess.run(  # noqa: S603 - paths that `resolve_recipe` chose, no shell
         [str(ldd), *with_code], capture_output=True, text=True, check=False, timeout=_LDD_SECONDS
     )
     return set(_LIBRARY.findall(result.stdout))
 
 
-def _applets(parts: ResolvedRecipe) -> dict[str, str]:
+def _applet_links(parts: ResolvedRecipe) -> dict[str, str]:
     """Return links in /bin for every busybox applet, unless the image has a program of that name."""
     busybox = parts.files.get("usr/sbin/busybox")
     if busybox is None:

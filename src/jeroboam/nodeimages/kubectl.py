@@ -15,22 +15,22 @@ from jeroboam.clients.docker import speaking
 from jeroboam.clients.docker_images import file_of
 from jeroboam.domain.errors import Permanent
 from jeroboam.domain.nodes import image_name
-from jeroboam.nodeimages.engine import existing
+from jeroboam.nodeimages.engine import find_image
 
 _INSIDE = "usr/local/bin/kubectl"
 
 
-def cached(cache: Path, version: str) -> Path | None:
+def find_cached(cache: Path, version: str) -> Path | None:
     """Return the newest kubectl of that version in the cache; None without one."""
     paths = [path for path in cache.glob(f"kube*-{version}-*/kubectl") if not path.parent.name.endswith(".part")]
     return max(paths, key=lambda path: path.stat().st_mtime, default=None)
 
 
-async def taken_out(docker: aiodocker.Docker, cache: Path, version: str) -> Path:
+async def extract_kubectl(docker: aiodocker.Docker, cache: Path, version: str) -> Path:
     """Copy kubectl from the node image of that version into the cache. Raises `Permanent` without an image."""
     name = image_name(f"kubernetes-node:{version}")
     with speaking(f"looking for kubectl in {name}"):
-        image = await existing(docker, name)
+        image = await find_image(docker, name)
         if image is None:
             text = f"there is no kubectl {version} here: `jeroboam node-image build kubernetes --version {version}`"
             raise Permanent(f"{text} brings it")
@@ -39,10 +39,10 @@ async def taken_out(docker: aiodocker.Docker, cache: Path, version: str) -> Path
         with tempfile.TemporaryFile() as tar:
             await file_of(docker, image["Id"], _INSIDE, tar)
             tar.seek(0)
-            return await asyncio.to_thread(_lay, tarfile.open(fileobj=tar), folder)
+            return await asyncio.to_thread(_unpack, tarfile.open(fileobj=tar), folder)
 
 
-def _lay(tar: tarfile.TarFile, folder: Path) -> Path:
+def _unpack(tar: tarfile.TarFile, folder: Path) -> Path:
     """Unpack the only file of the archive. The file appears complete or not at all."""
     handle, part = tempfile.mkstemp(dir=folder)
     with tar, os.fdopen(handle, "wb") as out:

@@ -80,13 +80,13 @@ class ProgramCache:
         for program in programs:
             folder = await self._place(source, program)
             title = f"{program.name} {program.version}"
-            if _there(folder):
+            if _is_complete(folder):
                 self._report.end(title, None)
             else:
                 if not ready:
                     await source.ready()
                     ready = True
-                with self.timed(title):
+                with self.report_time(title):
                     await self._make(source, program, folder)
             outputs |= {name: folder / name for name in program.outputs}
         return outputs
@@ -97,7 +97,7 @@ class ProgramCache:
         return self._folder / f"{program.name}-{program.version}-{key}"
 
     @contextmanager
-    def timed(self, title: str) -> Iterator[None]:
+    def report_time(self, title: str) -> Iterator[None]:
         """Report that something is being built, and how long it took."""
         start = self._clock.monotonic()
         self._report.begin(title)
@@ -106,8 +106,8 @@ class ProgramCache:
 
     async def _make(self, source: ProgramSource, program: Program, folder: Path) -> None:
         try:
-            async with self.alone(folder.name):
-                if not _there(folder):
+            async with self.lock(folder.name):
+                if not _is_complete(folder):
                     await self._make_whole(source, program, folder)
         except OSError as error:
             if error.errno == errno.ENOSPC:
@@ -124,12 +124,12 @@ class ProgramCache:
             missing = [name for name in program.outputs if not (part_folder / name).is_file()]
             if missing:
                 raise Permanent(f"making {program.name} {program.version} left no {', '.join(missing)}")
-            await asyncio.to_thread(_settle, part_folder, program.outputs, folder)
+            await asyncio.to_thread(_publish_folder, part_folder, program.outputs, folder)
         finally:
             shutil.rmtree(part_folder, ignore_errors=True)
 
     @asynccontextmanager
-    async def alone(self, name: str) -> AsyncIterator[None]:
+    async def lock(self, name: str) -> AsyncIterator[None]:
         """Hold the lock of that name, so that one process at a time builds it. The lock ends with the process."""
         await asyncio.to_thread(self._folder.mkdir, parents=True, exist_ok=True)
         with (self._folder / f"{name}.lock").open("w") as lock:
@@ -142,11 +142,11 @@ class ProgramCache:
             yield
 
 
-def _there(folder: Path) -> bool:
+def _is_complete(folder: Path) -> bool:
     return folder.is_dir()
 
 
-def _settle(part_folder: Path, names: Sequence[str], folder: Path) -> None:
+def _publish_folder(part_folder: Path, names: Sequence[str], folder: Path) -> None:
     """Flush the files to disk, then give the folder its final name."""
     for name in names:
         (part_folder / name).chmod(0o755)

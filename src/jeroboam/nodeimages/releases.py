@@ -69,15 +69,15 @@ class Releases:
     async def ready(self) -> None:
         """Do nothing: no tools of this machine are needed."""
 
-    def has(self, program: Program) -> bool:
+    def can_fetch(self, program: Program) -> bool:
         """Whether the program can be fetched and checked."""
         is_checkable = self._checksums is not None or all(path in self._pins for path in self.paths(program))
         return bool(self._mirror) or is_checkable or self._releases[program.name].at_home
 
-    async def answers(self, program: Program) -> bool:
+    async def is_reachable(self, program: Program) -> bool:
         """Whether the site of that program answers, with a short timeout."""
         release = self._releases[program.name]
-        url = _filled(release.checksum, program, program.outputs[0])
+        url = _fill_template(release.checksum, program, program.outputs[0])
         try:
             async with asyncio.timeout(_LOOK_SECONDS), _session() as session, session.get(self._at(url)) as answer:
                 return answer.ok
@@ -98,9 +98,11 @@ class Releases:
         """
         release = self._releases[program.name]
         names = program.outputs if "{program}" in release.url else (release.output,)
-        return tuple(_filled(release.url, program, name, architecture).removeprefix("https://") for name in names)
+        return tuple(
+            _fill_template(release.url, program, name, architecture).removeprefix("https://") for name in names
+        )
 
-    def checked(self, programs: Sequence[Program]) -> str:
+    def describe_checksums(self, programs: Sequence[Program]) -> str:
         """Return a line of text with the kind of checksums that each program was checked against."""
         if self._checksums is not None:
             return "all programs were checked against the checksums that were brought"
@@ -126,13 +128,13 @@ class Releases:
     async def _fetch(
         self, session: aiohttp.ClientSession, release: Release, program: Program, name: str, path: Path
     ) -> None:
-        url = _filled(release.url, program, name)
-        expected_digest, origin = await self._expected(session, release, program, name)
+        url = _fill_template(release.url, program, name)
+        expected_digest, origin = await self._find_checksum(session, release, program, name)
         content_hash = hashlib.sha256()
         with path.open("wb") as out:
             try:
                 async with session.get(self._at(url)) as answer:
-                    _known(answer)
+                    _check_answer(answer)
                     async for block in answer.content.iter_chunked(_BLOCK):
                         content_hash.update(block)
                         await asyncio.to_thread(out.write, block)
@@ -143,11 +145,11 @@ class Releases:
                 f"{self._at(url)} has the SHA-256 {content_hash.hexdigest()}, and {expected_digest} {origin}"
             )
 
-    async def _expected(
+    async def _find_checksum(
         self, session: aiohttp.ClientSession, release: Release, program: Program, name: str
     ) -> tuple[str, str]:
         """Return the expected SHA-256 and its origin. Raises `Permanent` if the operator's checksums lack the file."""
-        path = _filled(release.url, program, name).removeprefix("https://")
+        path = _fill_template(release.url, program, name).removeprefix("https://")
         if self._checksums is not None:
             if path not in self._checksums:
                 raise Permanent(f"the checksums that were brought have none of {path}")
@@ -155,15 +157,15 @@ class Releases:
         if path in self._pins:
             return self._pins[path], "is pinned (files that a site has made itself need --checksums)"
         file = path.rpartition("/")[2]
-        return await self._published(session, release, program, name, file), "is published beside it"
+        return await self._fetch_checksum(session, release, program, name, file), "is published beside it"
 
-    async def _published(
+    async def _fetch_checksum(
         self, session: aiohttp.ClientSession, release: Release, program: Program, name: str, file: str
     ) -> str:
-        url = self._at(_filled(release.checksum, program, name))
+        url = self._at(_fill_template(release.checksum, program, name))
         try:
             async with session.get(url) as answer:
-                _known(answer)
+                _check_answer(answer)
                 text = await answer.text()
         except (TimeoutError, aiohttp.ClientError) as error:
             raise Temporary(f"{url} does not answer: {str(error) or type(error).__name__}") from error
@@ -178,12 +180,12 @@ class Releases:
         return f"{self._mirror}/{url.removeprefix('https://')}" if self._mirror else url
 
 
-def releases(data: Mapping[str, Any]) -> dict[str, Release]:
+def read_releases(data: Mapping[str, Any]) -> dict[str, Release]:
     """Return the releases of a file releases.toml."""
     return {name: Release(**table) for name, table in data.items()}
 
 
-def checksums(text: str) -> dict[str, str]:
+def read_checksums(text: str) -> dict[str, str]:
     """Return SHA-256 by path, given the output of `sha256sum`. Raises `ValueError` with the number of a bad line."""
     digests = {}
     for number, line in enumerate(text.splitlines(), start=1):
@@ -201,14 +203,14 @@ def _session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(timeout=timeout, trust_env=True)
 
 
-def _known(answer: aiohttp.ClientResponse) -> None:
+def _check_answer(answer: aiohttp.ClientResponse) -> None:
     if answer.status >= 500:  # noqa: PLR2004  (the server's own troubles)
         raise Temporary(f"{answer.url} answers {answer.status} {answer.reason}")
     if not answer.ok:
         raise Permanent(f"{answer.url} answers {answer.status} {answer.reason}")
 
 
-def _filled(text: str, program: Program, name: str, architecture: str | None = None) -> str:
+def _fill_template(text: str, program: Program, name: str, architecture: str | None = None) -> str:
     machine = platform.machine()
     return text.format(
         version=program.version,

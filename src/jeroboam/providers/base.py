@@ -29,7 +29,7 @@ class Image:
     """The COEs that can boot from it; empty: unknown."""
     version: str = ""
     """The version of the software on its nodes, such as `v1.36.3` of Kubernetes; empty: unknown."""
-    lacking: str = ""
+    unavailable_reason: str = ""
     """Why no node can boot from it yet, and the command that helps; empty when nodes can."""
 
 
@@ -176,7 +176,7 @@ class Provider(Protocol):
         """Remove everything with the cluster's tag: nodes, volumes, the network, in that order."""
         ...
 
-    async def owned(self) -> Sequence[str]:
+    async def list_owned(self) -> Sequence[str]:
         """Return the uuids of all clusters with any resource, found by tag. For the reaper."""
         ...
 
@@ -205,7 +205,7 @@ class HostCapacity:
 class HasHostCapacity(Protocol):
     """Optional: the provider's nodes share one machine, whose capacity is known."""
 
-    async def surroundings(self) -> HostCapacity:
+    async def observe_capacity(self) -> HostCapacity:
         """Return the present capacity of the machine."""
         ...
 

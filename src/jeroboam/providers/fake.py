@@ -54,7 +54,7 @@ class FakeCloud:
     rebuilds: list[str] = field(default_factory=list)
     """Names of nodes in the order in which they were rebuilt."""
 
-    words: dict[str, str] = field(default_factory=dict)
+    complaints: dict[str, str] = field(default_factory=dict)
     """The diagnosis of nodes whose programs keep exiting, by name."""
 
     def kill(self, cluster_id: str, node_uuid: str) -> None:
@@ -81,7 +81,10 @@ class FakeCatalog:
         self.images = {
             "swarm-node": Image(id="swarm-node", name="swarm-node", os_distro="jeroboam"),
             "kubernetes-node": Image(
-                id="kubernetes-node", name="kubernetes-node", os_distro="jeroboam", lacking="it was never made"
+                id="kubernetes-node",
+                name="kubernetes-node",
+                os_distro="jeroboam",
+                unavailable_reason="it was never made",
             ),
             "load-balancer": Image(id="load-balancer", name="load-balancer", os_distro=""),
         }
@@ -94,15 +97,15 @@ class FakeCatalog:
         self.keypairs: set[str] = set()
 
     async def image(self, ref: str) -> Image | None:
-        return self.known(ref)
+        return self.find_image(ref)
 
-    def known(self, ref: str) -> Image | None:
+    def find_image(self, ref: str) -> Image | None:
         """Return the image; any version of an image equals the image itself."""
         return self.images.get(ref) or self.images.get(ref.partition(":")[0])
 
     async def versions(self, ref: str) -> Sequence[str]:
-        image = self.known(ref)
-        return [image.version] if image is not None and image.version and not image.lacking else []
+        image = self.find_image(ref)
+        return [image.version] if image is not None and image.version and not image.unavailable_reason else []
 
     async def flavor(self, ref: str) -> Flavor | None:
         return self.flavors.get(ref)
@@ -150,28 +153,28 @@ class FakeProvider(Provider, SupportsRebuild, SupportsDiagnosis, SupportsScriptR
         addresses = await self.reserve(want)
         await self.faults.meet("ensure")
         cluster = self._cluster(want.cluster_id)
-        yield self._infra(want.cluster_id)
+        yield self._build_observed(want.cluster_id)
         for node in want.nodes:
             known_node = cluster.nodes.get(node.uuid)
             if known_node is not None and known_node.state is NodeState.RUNNING:
                 continue
             if known_node is None:
-                await self._make(cluster, node, addresses[node.uuid], scripts)
-                yield self._infra(want.cluster_id)
+                await self._make_node(cluster, node, addresses[node.uuid], scripts)
+                yield self._build_observed(want.cluster_id)
             await self.faults.meet("boot")
             started_node = replace(cluster.nodes[node.uuid], state=NodeState.RUNNING, reason="")
             cluster.nodes[node.uuid] = started_node
             self.cloud.boots.append(node.name)
-            yield self._infra(want.cluster_id)
-        yield self._infra(want.cluster_id)
+            yield self._build_observed(want.cluster_id)
+        yield self._build_observed(want.cluster_id)
 
     async def observe(self, cluster_id: str) -> ObservedInfra:
         await self.faults.meet("observe")
-        return self._infra(cluster_id)
+        return self._build_observed(cluster_id)
 
     async def remove(self, cluster_id: str, node_uuids: Sequence[str]) -> None:
         await self.faults.meet("remove")
-        if (cluster := self._own(cluster_id)) is not None:
+        if (cluster := self._own_cluster(cluster_id)) is not None:
             for uuid in node_uuids:
                 cluster.nodes.pop(uuid, None)
                 cluster.addresses.pop(uuid, None)
@@ -179,7 +182,7 @@ class FakeProvider(Provider, SupportsRebuild, SupportsDiagnosis, SupportsScriptR
 
     async def renew(self, cluster_id: str, node_uuid: str, script: NodeScript) -> None:
         await self.faults.meet("renew")
-        cluster = self._own(cluster_id)
+        cluster = self._own_cluster(cluster_id)
         if cluster is not None and node_uuid in cluster.nodes:
             cluster.scripts[node_uuid] = script
             self.cloud.renewals.append(cluster.nodes[node_uuid].name)
@@ -188,8 +191,8 @@ class FakeProvider(Provider, SupportsRebuild, SupportsDiagnosis, SupportsScriptR
     async def diagnose(self, cluster_id: str, node_uuid: str, script: NodeScript) -> str:
         del script
         await self.faults.meet("diagnose")
-        cluster = self._own(cluster_id)
-        return "" if cluster is None else self.cloud.words.get(cluster.nodes[node_uuid].name, "")
+        cluster = self._own_cluster(cluster_id)
+        return "" if cluster is None else self.cloud.complaints.get(cluster.nodes[node_uuid].name, "")
 
     async def rebuild(self, want: DesiredInfra, node_uuid: str, script: NodeScript) -> None:
         await self.faults.meet("rebuild")
@@ -198,7 +201,7 @@ class FakeProvider(Provider, SupportsRebuild, SupportsDiagnosis, SupportsScriptR
         cluster.nodes.pop(node_uuid, None)
         await self.faults.meet("rebuild between")
         node = next(node for node in want.nodes if node.uuid == node_uuid)
-        await self._make(cluster, node, addresses[node_uuid], {node_uuid: script})
+        await self._make_node(cluster, node, addresses[node_uuid], {node_uuid: script})
         await self.faults.meet("boot")
         cluster.nodes[node_uuid] = replace(cluster.nodes[node_uuid], state=NodeState.RUNNING)
         self.cloud.rebuilds.append(node.name)
@@ -206,12 +209,12 @@ class FakeProvider(Provider, SupportsRebuild, SupportsDiagnosis, SupportsScriptR
 
     async def destroy(self, cluster_id: str) -> None:
         await self.faults.meet("destroy")
-        if self._own(cluster_id) is not None:
+        if self._own_cluster(cluster_id) is not None:
             del self.cloud.clusters[cluster_id]
 
-    async def owned(self) -> Sequence[str]:
+    async def list_owned(self) -> Sequence[str]:
         await self.faults.meet("owned")
-        return sorted(uuid for uuid in self.cloud.clusters if self._own(uuid) is not None)
+        return sorted(uuid for uuid in self.cloud.clusters if self._own_cluster(uuid) is not None)
 
     async def limits(self) -> Sequence[Condition]:
         await self.faults.meet("limits")
@@ -220,13 +223,13 @@ class FakeProvider(Provider, SupportsRebuild, SupportsDiagnosis, SupportsScriptR
     async def close(self) -> None:
         await self.faults.meet("close")
 
-    async def _make(
+    async def _make_node(
         self, cluster: FakeCluster, node: DesiredNode, address: str, scripts: dict[str, NodeScript]
     ) -> None:
         if node.flavor not in self._catalog.flavors:
             raise Permanent(f"node {node.name} cannot be made: there is no flavor {node.flavor}")
-        image = self._catalog.known(node.image)
-        if image is None or image.lacking:
+        image = self._catalog.find_image(node.image)
+        if image is None or image.unavailable_reason:
             raise Permanent(f"no node can boot from image {node.image}")
         if node.uuid not in scripts:
             raise Permanent(f"node {node.name} has to be made, and there is no script for it")
@@ -240,7 +243,7 @@ class FakeProvider(Provider, SupportsRebuild, SupportsDiagnosis, SupportsScriptR
             build=node.build,
         )
 
-    def _own(self, cluster_id: str) -> FakeCluster | None:
+    def _own_cluster(self, cluster_id: str) -> FakeCluster | None:
         cluster = self.cloud.clusters.get(cluster_id)
         return cluster if cluster is not None and cluster.installation == self._installation else None
 
@@ -250,8 +253,8 @@ class FakeProvider(Provider, SupportsRebuild, SupportsDiagnosis, SupportsScriptR
             raise Permanent(f"cluster {cluster_id} belongs to another installation")
         return cluster
 
-    def _infra(self, cluster_id: str) -> ObservedInfra:
-        cluster = self._own(cluster_id)
+    def _build_observed(self, cluster_id: str) -> ObservedInfra:
+        cluster = self._own_cluster(cluster_id)
         if cluster is None:
             return ObservedInfra()
         troubles = ("the network was removed",) if cluster.network_id is None and cluster.nodes else ()

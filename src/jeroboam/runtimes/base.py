@@ -126,7 +126,7 @@ class Runtime(Protocol):
         """Return its present state."""
         ...
 
-    async def owned(self) -> Sequence[ContainerState]:
+    async def list_owned(self) -> Sequence[ContainerState]:
         """Return all containers with our tag."""
         ...
 

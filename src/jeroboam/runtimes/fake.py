@@ -67,7 +67,7 @@ class FakeRuntime(Runtime, SupportsPause, SupportsResize, SupportsLogs, Supports
         self.calls: list[tuple[str, str]] = []
         self.images: set[str] | None = None
         """Images that can be pulled; None: any."""
-        self.here: dict[str, ContainerState] = {}
+        self.containers: dict[str, ContainerState] = {}
         self.specs: dict[str, ContainerSpec] = {}
         self.printed: dict[str, list[str]] = defaultdict(list)
         self._clock = clock or SystemClock()
@@ -103,7 +103,7 @@ class FakeRuntime(Runtime, SupportsPause, SupportsResize, SupportsLogs, Supports
 
     def lose(self, uuid: str) -> None:
         """Simulate that somebody removes the container."""
-        self.here.pop(uuid)
+        self.containers.pop(uuid)
         self._tell(uuid)
 
     async def facts(self) -> HostFacts:
@@ -121,10 +121,10 @@ class FakeRuntime(Runtime, SupportsPause, SupportsResize, SupportsLogs, Supports
 
     async def create(self, uuid: str, name: str, spec: ContainerSpec, *, project: str) -> ContainerState:
         await self._enter("create", uuid)
-        if uuid not in self.here:
+        if uuid not in self.containers:
             self._made += 1
             self.specs[uuid] = spec
-            self.here[uuid] = ContainerState(
+            self.containers[uuid] = ContainerState(
                 uuid=uuid,
                 runtime_id=f"fake-{self._made}",
                 state=RuntimeState.CREATED,
@@ -168,7 +168,7 @@ class FakeRuntime(Runtime, SupportsPause, SupportsResize, SupportsLogs, Supports
 
     async def remove(self, uuid: str, *, force: bool) -> None:
         await self._enter("remove", uuid)
-        container = self.here.get(uuid)
+        container = self.containers.get(uuid)
         if container is not None:
             if container.state in _ALIVE and not force:
                 raise Permanent(f"container {uuid} is running")
@@ -179,9 +179,9 @@ class FakeRuntime(Runtime, SupportsPause, SupportsResize, SupportsLogs, Supports
         await self._enter("inspect", uuid)
         return self._get(uuid)
 
-    async def owned(self) -> Sequence[ContainerState]:
+    async def list_owned(self) -> Sequence[ContainerState]:
         await self._enter("owned", "")
-        return list(self.here.values())
+        return list(self.containers.values())
 
     def events(self) -> AsyncIterator[str]:
         listener: asyncio.Queue[str | None] = asyncio.Queue()
@@ -264,12 +264,12 @@ class FakeRuntime(Runtime, SupportsPause, SupportsResize, SupportsLogs, Supports
             raise fault.error
 
     def _get(self, uuid: str) -> ContainerState:
-        if uuid not in self.here:
+        if uuid not in self.containers:
             raise ContainerGone(f"container {uuid} is not on this host")
-        return self.here[uuid]
+        return self.containers[uuid]
 
     def _put(self, uuid: str, **changes: object) -> None:
-        self.here[uuid] = replace(self._get(uuid), **changes)  # type: ignore[arg-type]
+        self.containers[uuid] = replace(self._get(uuid), **changes)  # type: ignore[arg-type]
         self._tell(uuid)
 
     def _tell(self, uuid: str) -> None:

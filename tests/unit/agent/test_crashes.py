@@ -24,7 +24,7 @@ async def test_create(rig: Rig, stage, after):
     await rig.assign(assignment(CREATE))
     await crash(rig, stage, after=after)
     assert (rig.last().seq, rig.last().state, rig.last().error) == (1, RuntimeState.RUNNING, None)
-    assert len(rig.runtime.here) == 1
+    assert len(rig.runtime.containers) == 1
 
 
 async def test_create_of_what_has_ended_meanwhile_does_not_run_it_twice(rig: Rig):
@@ -158,8 +158,8 @@ async def test_a_container_of_which_the_server_can_tell_nothing_is_no_stray(rig:
     del rig.assigned[UUID]
     await rig.restart()
     await rig.clock.advance(60)
-    assert UUID in rig.runtime.here
+    assert UUID in rig.runtime.containers
     rig.kept.clear()
     await rig.restart()
     await rig.clock.advance(60)
-    assert UUID not in rig.runtime.here
+    assert UUID not in rig.runtime.containers

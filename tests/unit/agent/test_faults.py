@@ -23,7 +23,7 @@ async def test_a_create_that_cannot_work_leaves_nothing(rig: Rig, stage):
     assert (seen.seq, seen.state, seen.failed_op) == (1, RuntimeState.ABSENT, OpKind.CREATE)
     assert seen.error == f"no {stage} today"
     assert seen.step is None
-    assert not rig.runtime.here
+    assert not rig.runtime.containers
 
 
 async def test_a_container_that_could_not_be_started_stays_with_its_reason(rig: Rig):
@@ -35,7 +35,7 @@ async def test_a_container_that_could_not_be_started_stays_with_its_reason(rig: 
     assert (seen.state, seen.failed_op, seen.error) == (RuntimeState.CREATED, OpKind.CREATE, "no such program")
     await rig.restart()
     await rig.clock.advance(600)
-    assert (rig.last().error, list(rig.runtime.here)) == ("no such program", [UUID])
+    assert (rig.last().error, list(rig.runtime.containers)) == ("no such program", [UUID])
     assert (await rig.ask("logs", stdout=True, stderr=True, timestamps=False, tail=None, since=None)).error is None
     rig.runtime.behave("start")
     await rig.assign(assignment(op(2, OpKind.START), done=1))
@@ -107,7 +107,7 @@ async def test_a_delete_is_tried_until_it_is_done(rig: Rig):
     await rig.release()
     rig.runtime.behave("remove")
     await rig.clock.advance(600)
-    assert not rig.runtime.here
+    assert not rig.runtime.containers
 
 
 @pytest.mark.parametrize("stage", ["pull", "create", "start"])
@@ -121,7 +121,7 @@ async def test_what_is_temporary_is_tried_again_and_told_at_once(rig: Rig, stage
     assert rig.last().failed_op is None
     await rig.clock.advance(2.0)
     assert (rig.last().state, rig.last().error, rig.last().step) == (RuntimeState.RUNNING, None, None)
-    assert len(rig.runtime.here) == 1
+    assert len(rig.runtime.containers) == 1
 
 
 async def test_what_takes_long_is_told_before_it_ends(rig: Rig):
@@ -173,7 +173,7 @@ async def test_the_deadline_ends_what_hangs(rig: Rig, stage):
     await rig.assign(assignment(CREATE, deadline=rig.clock.now() + dt.timedelta(seconds=60)))
     await rig.clock.advance(61)
     assert rig.last().failed_op is OpKind.CREATE
-    assert list(rig.runtime.here) == ([UUID] if stage == "start" else [])
+    assert list(rig.runtime.containers) == ([UUID] if stage == "start" else [])
 
 
 async def test_a_delete_breaks_off_a_pull(rig: Rig):
@@ -250,7 +250,7 @@ async def test_what_happened_while_the_runtime_was_away_is_seen(rig: Rig):
     rig.runtime.die()
     await settle()
     rig.runtime.end(UUID, 3)
-    rig.runtime.here.pop(other)
+    rig.runtime.containers.pop(other)
     rig.runtime.revive()
     await rig.clock.advance(11)
     assert (rig.last().state, rig.last().exit_code) == (RuntimeState.EXITED, 3)
@@ -301,7 +301,7 @@ async def test_work_goes_on_without_a_session(rig: Rig):
     await settle()
     gate.set()
     await settle()
-    assert rig.runtime.here[UUID].state is RuntimeState.RUNNING
+    assert rig.runtime.containers[UUID].state is RuntimeState.RUNNING
     rig.refuse = False
     await rig.clock.advance(11)
     assert (rig.last().seq, rig.last().state) == (1, RuntimeState.RUNNING)
@@ -313,18 +313,18 @@ async def test_strays_are_removed_once_everything_is_known(rig: Rig):
     rig.refuse = True
     await rig.start()
     await rig.clock.advance(120)
-    assert "stray" in rig.runtime.here
+    assert "stray" in rig.runtime.containers
     rig.refuse = False
     rig.assigned[UUID] = assignment(CREATE)
     await rig.clock.advance(11)
-    assert set(rig.runtime.here) == {UUID}
+    assert set(rig.runtime.containers) == {UUID}
 
 
 async def test_what_is_released_is_forgotten_and_removed(rig: Rig):
     await rig.start()
     await rig.assign(assignment(CREATE))
     await rig.release()
-    assert not rig.runtime.here
+    assert not rig.runtime.containers
     await rig.assign(assignment(CREATE))
     assert rig.last().state is RuntimeState.RUNNING
 
@@ -358,7 +358,7 @@ async def test_ending_the_agent_touches_no_container(rig: Rig):
     await rig.assign(assignment(CREATE))
     calls = len(rig.runtime.calls)
     await rig.kill()
-    assert rig.runtime.here[UUID].state is RuntimeState.RUNNING
+    assert rig.runtime.containers[UUID].state is RuntimeState.RUNNING
     assert len(rig.runtime.calls) == calls
     assert len(asyncio.all_tasks()) == 1
 

@@ -95,7 +95,7 @@ async def test_a_delete_makes_what_was_asked_before_it_moot(running: Rig):
 
 
 async def test_an_op_on_what_is_gone_fails_and_says_so(running: Rig):
-    running.runtime.here.clear()
+    running.runtime.containers.clear()
     await running.assign(assignment(op(2, OpKind.STOP), done=1))
     seen = running.last()
     assert (seen.seq, seen.state, seen.failed_op) == (2, RuntimeState.ABSENT, OpKind.STOP)
@@ -129,7 +129,7 @@ async def test_auto_remove_keeps_the_exit_code(rig: Rig):
     rig.runtime.end(UUID, 5)
     await settle()
     assert (rig.last().state, rig.last().exit_code) == (RuntimeState.ABSENT, 5)
-    assert not rig.runtime.here
+    assert not rig.runtime.containers
 
 
 async def test_many_containers_do_not_wait_for_one(rig: Rig):
@@ -152,7 +152,18 @@ async def test_a_runtime_that_cannot_says_so(rig: Rig):
         """The contract alone."""
 
         def __init__(self, whole) -> None:
-            for name in ("facts", "pull", "create", "start", "stop", "kill", "remove", "inspect", "owned", "events"):
+            for name in (
+                "facts",
+                "pull",
+                "create",
+                "start",
+                "stop",
+                "kill",
+                "remove",
+                "inspect",
+                "list_owned",
+                "events",
+            ):
                 setattr(self, name, getattr(whole, name))
 
     await rig.start(Narrow(rig.runtime))

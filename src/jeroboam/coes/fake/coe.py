@@ -56,27 +56,27 @@ class FakeMembers:
     """Uuids of members that are down."""
     dead: bool = False
     """Whether the API does not answer."""
-    left: list[str] = field(default_factory=list)
+    removed_names: list[str] = field(default_factory=list)
     """Names of removed members, in order."""
     due: dict[str, NodeScript] = field(default_factory=dict)
     """Members whose certificates expire soon, by uuid, with the script that brought them."""
-    announced: list[str] = field(default_factory=list)
+    announced_bundles: list[str] = field(default_factory=list)
     """The trust bundles that were announced to the work in the cluster, in order."""
-    drained: set[str] = field(default_factory=set)
+    drained_uuids: set[str] = field(default_factory=set)
     """Uuids of members that accept no work."""
     drains: list[tuple[str, ...]] = field(default_factory=list)
     """Names that were drained together, in order."""
-    holding: list[str] = field(default_factory=list)
+    drain_blockers: list[str] = field(default_factory=list)
     """What keeps work on nodes that are being drained."""
     silence: float = 0.0
     """The seconds until a request for containers to a dead API fails."""
-    unanswered: int = 0
+    unanswered_count: int = 0
     """The number of requests for containers to a dead API."""
     containers: dict[str, FakeContainer] = field(default_factory=dict)
     """Single containers, by uuid."""
-    waiting: int = 0
+    unschedulable: int = 0
     """The number of pods that find no room, each of which needs a node."""
-    held: set[str] = field(default_factory=set)
+    protected_groups: set[str] = field(default_factory=set)
     """Names of groups whose nodes should not be removed."""
     idle: set[str] = field(default_factory=set)
     """Uuids of members without work."""
@@ -121,16 +121,16 @@ class FakeCoe(
     def balancer_image(self) -> str:
         return "load-balancer"
 
-    def balancer(self, plan: CoePlan) -> NodeScript:
+    def build_balancer_script(self, plan: CoePlan) -> NodeScript:
         names = " ".join(member.address for member in plan.masters)
         return NodeScript(files=(NodeFile(path="/etc/fake/masters", content=names.encode()),))
 
-    def script(self, plan: CoePlan, member: Member) -> NodeScript:
+    def build_script(self, plan: CoePlan, member: Member) -> NodeScript:
         main = plan.authorities["main"]
         files: tuple[NodeFile, ...] = (
             NodeFile(path="/etc/fake/cluster", content=plan.cluster_id.encode()),
             NodeFile(path=SHOWN, content=main.pem.encode()),
-            NodeFile(path=TRUSTED, content=main.trusted.encode()),
+            NodeFile(path=TRUSTED, content=main.trust_bundle.encode()),
         )
         if (setting := member.options.get(OPTION)) is not None:
             files = (*files, NodeFile(path="/etc/fake/setting", content=setting.encode()))
@@ -151,77 +151,77 @@ class FakeCoe(
     async def drain(self, plan: CoePlan, uuids: Sequence[str], progress: Progress = UNWATCHED) -> None:
         members = self._members(plan)
         self.progress = progress
-        progress.wait_for(members.holding)
+        progress.wait_for(members.drain_blockers)
         await self.faults.meet("drain")
-        for blocker in members.holding:
+        for blocker in members.drain_blockers:
             progress.note(f"Taken down with {blocker}.")
-        members.drained |= set(uuids)
+        members.drained_uuids |= set(uuids)
         members.drains.append(tuple(member.name for member in plan.members if member.uuid in uuids))
 
     @property
-    def rotating(self) -> Sequence[str]:
+    def rotatable_authorities(self) -> Sequence[str]:
         return self.authorities
 
-    async def announce(self, plan: CoePlan) -> None:
+    async def announce_authorities(self, plan: CoePlan) -> None:
         await self.faults.meet("announce")
-        self.clusters[plan.cluster_id].announced.append(plan.authorities["main"].trusted)
+        self.clusters[plan.cluster_id].announced_bundles.append(plan.authorities["main"].trust_bundle)
 
-    async def stale(self, plan: CoePlan, authorities: Mapping[str, Authority]) -> Sequence[str]:
+    async def list_stale_members(self, plan: CoePlan, authorities: Mapping[str, Authority]) -> Sequence[str]:
         await self.faults.meet("stale")
         plan = replace(plan, authorities=dict(authorities))
         scripts = {} if self._scripts is None else self._scripts(plan.cluster_id)
-        desired_files = {member.uuid: self.script(plan, member).files for member in plan.members}
+        desired_files = {member.uuid: self.build_script(plan, member).files for member in plan.members}
         return [uuid for uuid, files in desired_files.items() if uuid in scripts and scripts[uuid].files != files]
 
     async def join(self, plan: CoePlan, progress: Progress = UNWATCHED) -> CoeObserved:
         members = self._members(plan)
-        progress.wait_for(describe_unready(plan, [_state(member, members) for member in plan.members]))
+        progress.wait_for(describe_unready(plan, [_state_of(member, members) for member in plan.members]))
         await self.faults.meet("join")
-        self._answer(members)
+        self._check_alive(members)
         members.names |= {member.uuid: member.name for member in plan.members}
-        members.drained &= members.unready
-        return self._observed(plan, members)
+        members.drained_uuids &= members.unready
+        return self._build_observed(plan, members)
 
-    def _observed(self, plan: CoePlan, members: FakeMembers) -> CoeObserved:
+    def _build_observed(self, plan: CoePlan, members: FakeMembers) -> CoeObserved:
         scripts = {} if self._scripts is None else self._scripts(plan.cluster_id)
         due = tuple(uuid for uuid, script in members.due.items() if scripts.get(uuid) is script)
-        return replace(_observed(plan, members), due=due)
+        return replace(_summarize(plan, members), due=due)
 
     async def observe(self, plan: CoePlan) -> CoeObserved:
         await self.faults.meet("observe")
         members = self._members(plan)
-        self._answer(members)
+        self._check_alive(members)
         if not members.names:
             raise Temporary("the cluster's API does not answer: nobody has joined")
-        return self._observed(plan, members)
+        return self._build_observed(plan, members)
 
     async def leave(self, plan: CoePlan, names: Sequence[str], progress: Progress = UNWATCHED) -> None:
         members = self._members(plan)
         self.progress = progress
-        progress.wait_for(members.holding)
+        progress.wait_for(members.drain_blockers)
         await self.faults.meet("leave")
-        for blocker in members.holding:
+        for blocker in members.drain_blockers:
             progress.note(f"Taken down with {blocker}.")
-        self._answer(members)
+        self._check_alive(members)
         for uuid, name in list(members.names.items()):
             if name in names:
                 del members.names[uuid]
                 members.unready.discard(uuid)
-                members.left.append(name)
+                members.removed_names.append(name)
 
-    async def demand(self, plan: CoePlan, groups: Sequence[GroupShape]) -> NodeDemand:
+    async def observe_demand(self, plan: CoePlan, groups: Sequence[GroupShape]) -> NodeDemand:
         await self.faults.meet("demand")
         members, extra_nodes = self._members(plan), {}
-        self._answer(members)
-        remaining = members.waiting
+        self._check_alive(members)
+        remaining = members.unschedulable
         for group in groups:
             extra_nodes[group.name] = min(remaining, group.room)
             remaining -= extra_nodes[group.name]
         workers = {member.uuid for member in plan.members if member.role != MASTER}
         return NodeDemand(
-            waiting=tuple(f"default/w{number}" for number in range(members.waiting)),
-            more={name: count for name, count in extra_nodes.items() if count},
-            held=frozenset(members.held),
+            unschedulable=tuple(f"default/w{number}" for number in range(members.unschedulable)),
+            extra_nodes={name: count for name, count in extra_nodes.items() if count},
+            protected_groups=frozenset(members.protected_groups),
             idle=frozenset(members.idle & workers),
         )
 
@@ -229,27 +229,27 @@ class FakeCoe(
         return self.clusters.setdefault(plan.cluster_id, FakeMembers())
 
     async def _containers(self, plan: CoePlan) -> dict[str, FakeContainer]:
-        return (await self._asked(plan)).containers
+        return (await self._reach_members(plan)).containers
 
     async def _objects(self, plan: CoePlan) -> Objects:
-        return (await self._asked(plan)).objects
+        return (await self._reach_members(plan)).objects
 
-    async def _asked(self, plan: CoePlan) -> FakeMembers:
+    async def _reach_members(self, plan: CoePlan) -> FakeMembers:
         members = self._members(plan)
         if members.dead:
-            members.unanswered += 1
+            members.unanswered_count += 1
             await self._clock.sleep(members.silence)
-        self._answer(members)
+        self._check_alive(members)
         return members
 
     @staticmethod
-    def _answer(members: FakeMembers) -> None:
+    def _check_alive(members: FakeMembers) -> None:
         if members.dead:
             raise Temporary("the cluster's API does not answer")
 
 
-def _observed(plan: CoePlan, cluster: FakeMembers) -> CoeObserved:
-    members = tuple(_state(member, cluster) for member in plan.members)
+def _summarize(plan: CoePlan, cluster: FakeMembers) -> CoeObserved:
+    members = tuple(_state_of(member, cluster) for member in plan.members)
     reasons = {f"{member.name}.Ready": str(state.ready) for member, state in zip(plan.members, members, strict=True)}
     planned_uuids = {member.uuid for member in plan.members}
     healthy = all(state.ready for state in members)
@@ -265,7 +265,7 @@ def _observed(plan: CoePlan, cluster: FakeMembers) -> CoeObserved:
     )
 
 
-def _state(member: Member, cluster: FakeMembers) -> MemberState:
+def _state_of(member: Member, cluster: FakeMembers) -> MemberState:
     if member.uuid not in cluster.names:
         return MemberState(uuid=member.uuid, ready=False, reason="the cluster does not know this node")
     if member.uuid in cluster.unready:

@@ -25,7 +25,7 @@ class FakeContainer:
     """A container and the actions that changed it."""
 
     want: DesiredContainer
-    seen: BayContainerState = field(default_factory=lambda: BayContainerState(state=RuntimeState.CREATED))
+    state: BayContainerState = field(default_factory=lambda: BayContainerState(state=RuntimeState.CREATED))
     acts: list[ContainerAction] = field(default_factory=list)
 
 
@@ -40,7 +40,7 @@ class FakeContainers(SupportsContainers):
         self._faults = faults
         self._containers_of = containers_of
 
-    async def make(self, plan: CoePlan, want: DesiredContainer) -> BayContainerState:
+    async def create(self, plan: CoePlan, want: DesiredContainer) -> BayContainerState:
         await self._faults.meet("container.make")
         containers = await self._containers_of(plan)
         if want.uuid not in containers:
@@ -48,26 +48,26 @@ class FakeContainers(SupportsContainers):
                 raise Permanent(f"pulling image {want.image}: manifest unknown")
             containers[want.uuid] = FakeContainer(want)
         await self._faults.meet("container.made")
-        return containers[want.uuid].seen
+        return containers[want.uuid].state
 
-    async def look(self, plan: CoePlan, uuid: str) -> BayContainerState | None:
+    async def inspect(self, plan: CoePlan, uuid: str) -> BayContainerState | None:
         await self._faults.meet("container.look")
         container = (await self._containers_of(plan)).get(uuid)
-        return None if container is None else container.seen
+        return None if container is None else container.state
 
     async def act(self, plan: CoePlan, uuid: str, act: ContainerAction) -> BayContainerState:
         await self._faults.meet(f"container.{act}")
         container = (await self._containers_of(plan)).get(uuid)
         if container is None:
             raise Permanent(f"cannot {act} container {uuid}: it is gone")
-        before = container.seen
-        container.seen = self._after(before, act, len(container.acts))
-        if container.seen != before:
+        before = container.state
+        container.state = self._next_state(before, act, len(container.acts))
+        if container.state != before:
             container.acts.append(act)
         await self._faults.meet(f"container.{act}.done")
-        return container.seen
+        return container.state
 
-    def _after(self, current: BayContainerState, act: ContainerAction, number: int) -> BayContainerState:
+    def _next_state(self, current: BayContainerState, act: ContainerAction, number: int) -> BayContainerState:
         is_running = current.state is RuntimeState.RUNNING
         required_states = {ContainerAction.PAUSE: RuntimeState.RUNNING, ContainerAction.UNPAUSE: RuntimeState.PAUSED}
         outcomes = {ContainerAction.PAUSE: RuntimeState.PAUSED, ContainerAction.UNPAUSE: RuntimeState.RUNNING}
@@ -86,7 +86,7 @@ class FakeContainers(SupportsContainers):
         (await self._containers_of(plan)).pop(uuid, None)
         await self._faults.meet("container.removed")
 
-    async def owned(self, plan: CoePlan) -> Sequence[str]:
+    async def list_owned(self, plan: CoePlan) -> Sequence[str]:
         await self._faults.meet("container.owned")
         return list(await self._containers_of(plan))
 
@@ -101,6 +101,6 @@ class FakeContainers(SupportsContainers):
         container = (await self._containers_of(plan)).get(uuid)
         if container is None:
             return None
-        if container.seen.state is not RuntimeState.RUNNING:
+        if container.state.state is not RuntimeState.RUNNING:
             raise Permanent("the container is not running")
         return ExecResult(output=" ".join(command), exit_code=0)

@@ -26,12 +26,12 @@ class FakeObject:
     want: DesiredManifest
     status: BayManifestStatus = BayManifestStatus.RUNNING
     reason: str | None = None
-    applied: int = 1
+    apply_count: int = 1
     lingers: int = 0
     """The number of deletes that it survives."""
 
     @property
-    def seen(self) -> ManifestState:
+    def state(self) -> ManifestState:
         """The state that the cluster shows."""
         return ManifestState(status=self.status, reason=self.reason, facts=facts_of(self.want.kind, self.want.manifest))
 
@@ -51,25 +51,25 @@ class FakeManifests(ManifestClient):
 
     async def check(self, plan: CoePlan, want: DesiredManifest) -> None:
         await self._faults.meet("manifest.check")
-        _admit(await self._objects_of(plan), want)
+        _check_admission(await self._objects_of(plan), want)
 
-    async def have(self, plan: CoePlan, want: DesiredManifest) -> ManifestState:
+    async def apply(self, plan: CoePlan, want: DesiredManifest) -> ManifestState:
         await self._faults.meet("manifest.have")
         objects = await self._objects_of(plan)
-        _admit(objects, want)
+        _check_admission(objects, want)
         want = copy.deepcopy(want)
         if (known_object := objects.get(want.uuid)) is None:
             objects[want.uuid] = FakeObject(want)
         elif known_object.want != want:
-            known_object.want, known_object.applied = want, known_object.applied + 1
+            known_object.want, known_object.apply_count = want, known_object.apply_count + 1
         await self._faults.meet("manifest.had")
-        return objects[want.uuid].seen
+        return objects[want.uuid].state
 
-    async def look(self, plan: CoePlan) -> Mapping[str, ManifestState]:
+    async def inspect(self, plan: CoePlan) -> Mapping[str, ManifestState]:
         await self._faults.meet("manifest.look")
-        return {uuid: item.seen for uuid, item in (await self._objects_of(plan)).items()}
+        return {uuid: item.state for uuid, item in (await self._objects_of(plan)).items()}
 
-    async def owned(self, plan: CoePlan) -> Sequence[str]:
+    async def list_owned(self, plan: CoePlan) -> Sequence[str]:
         await self._faults.meet("manifest.owned")
         return list(await self._objects_of(plan))
 
@@ -83,7 +83,7 @@ class FakeManifests(ManifestClient):
         await self._faults.meet("manifest.removed")
 
 
-def _admit(objects: Objects, want: DesiredManifest) -> None:
+def _check_admission(objects: Objects, want: DesiredManifest) -> None:
     title = CALLED[want.kind]
     if want.name == REFUSED:
         raise Permanent(f'{title} "{want.name}" is invalid: spec: it cannot be so')
@@ -95,9 +95,9 @@ def _admit(objects: Objects, want: DesiredManifest) -> None:
     if any(namesake.want.uuid != want.uuid for namesake in namesakes):
         raise Permanent(f"there is another {title} called {want.name} in the cluster")
     old = objects.get(want.uuid)
-    if old is not None and want.kind is BayManifestKind.POD and _command(old.want) != _command(want):
+    if old is not None and want.kind is BayManifestKind.POD and _commands_of(old.want) != _commands_of(want):
         raise Permanent(f'Pod "{want.name}" is invalid: spec: Forbidden: pod updates may not change its command')
 
 
-def _command(want: DesiredManifest) -> list[object]:
+def _commands_of(want: DesiredManifest) -> list[object]:
     return [container.get("command") for container in want.manifest["spec"].get("containers", ())]

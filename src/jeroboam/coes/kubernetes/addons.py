@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from jeroboam.coes.base import Authority, CoePlan
-from jeroboam.coes.kubernetes.label_flags import flag
+from jeroboam.coes.kubernetes.label_flags import read_label_flag
 from jeroboam.coes.kubernetes.node_ops import NodeOps
-from jeroboam.coes.kubernetes.options import networks
+from jeroboam.coes.kubernetes.options import read_networks
 from jeroboam.domain.clusters import TemplateSpec
 from jeroboam.domain.errors import Invalid, bad_label
 from jeroboam.kit.clock import Clock
@@ -41,29 +41,29 @@ class _AddOn:
 def check(template: TemplateSpec) -> None:
     """Raise `Invalid` for bad values of labels and fields."""
     for name in LABELS:
-        flag(name, template.labels.get(name))
-    if template.registry_enabled and not _enabled(STORAGE, template.labels):
+        read_label_flag(name, template.labels.get(name))
+    if template.registry_enabled and not _is_enabled(STORAGE, template.labels):
         text = f"registry_enabled cannot be true where {STORAGE} is false: the registry keeps images on such a volume."
         raise Invalid(text, field="registry_enabled")
 
 
 def check_change(old: TemplateSpec, new: TemplateSpec) -> None:
     """Raise `Invalid` for a change that would remove an add-on in use."""
-    if _enabled(STORAGE, old.labels) and not _enabled(STORAGE, new.labels):
+    if _is_enabled(STORAGE, old.labels) and not _is_enabled(STORAGE, new.labels):
         raise bad_label(STORAGE, "false", "it cannot be taken away: volumes that were made could not be given back.")
 
 
 def registry_address(labels: Mapping[str, str]) -> str:
     """Return the address of the cluster's own registry inside the cluster: the one after CoreDNS's."""
-    return str(networks(labels).services[11])
+    return str(read_networks(labels).services[11])
 
 
-async def have(ops: NodeOps, plan: CoePlan, clock: Clock) -> None:
+async def apply_addons(ops: NodeOps, plan: CoePlan, clock: Clock) -> None:
     """Apply the enabled add-ons and remove the others."""
     main = plan.authorities["main"]
-    authority = hashlib.sha256(main.trusted.encode()).hexdigest()[:16]
-    ca = _b64(main.trusted.encode())
-    metrics = _enabled(METRICS, plan.labels)
+    authority = hashlib.sha256(main.trust_bundle.encode()).hexdigest()[:16]
+    ca = _b64(main.trust_bundle.encode())
+    metrics = _is_enabled(METRICS, plan.labels)
     addons = (
         _AddOn(
             file="metrics_server.yaml",
@@ -74,7 +74,7 @@ async def have(ops: NodeOps, plan: CoePlan, clock: Clock) -> None:
         _AddOn(
             file="local_storage.yaml",
             marker_path="/apis/storage.k8s.io/v1/storageclasses/local-path",
-            enabled=_enabled(STORAGE, plan.labels),
+            enabled=_is_enabled(STORAGE, plan.labels),
         ),
         _AddOn(
             file="registry.yaml",
@@ -84,20 +84,20 @@ async def have(ops: NodeOps, plan: CoePlan, clock: Clock) -> None:
         ),
     )
     if metrics:
-        await _serving(ops, main, authority, clock)
-    await asyncio.gather(*(_have(ops, addon) for addon in addons))
+        await _issue_metrics_certificate(ops, main, authority, clock)
+    await asyncio.gather(*(_apply_addon(ops, addon) for addon in addons))
 
 
-async def _have(ops: NodeOps, addon: _AddOn) -> None:
+async def _apply_addon(ops: NodeOps, addon: _AddOn) -> None:
     if addon.enabled:
-        await ops.have(addon.file, addon.substitutions)
-    elif await ops.annotations(addon.marker_path) is not None:
-        await ops.lack(addon.file, addon.substitutions)
+        await ops.apply_file(addon.file, addon.substitutions)
+    elif await ops.get_annotations(addon.marker_path) is not None:
+        await ops.remove_file_objects(addon.file, addon.substitutions)
 
 
-async def _serving(ops: NodeOps, main: Authority, authority: str, clock: Clock) -> None:
+async def _issue_metrics_certificate(ops: NodeOps, main: Authority, authority: str, clock: Clock) -> None:
     """Create the certificate of metrics-server, and replace it when the cluster's authority has changed."""
-    annotations = await ops.annotations(_SERVING)
+    annotations = await ops.get_annotations(_SERVING)
     if annotations is not None and annotations.get(_AUTHORITY) == authority:
         return
     certificate = issue(
@@ -117,8 +117,8 @@ async def _serving(ops: NodeOps, main: Authority, authority: str, clock: Clock) 
     await ops.apply(_SERVING, secret)
 
 
-def _enabled(name: str, labels: Mapping[str, str]) -> bool:
-    return flag(name, labels.get(name, "true"))
+def _is_enabled(name: str, labels: Mapping[str, str]) -> bool:
+    return read_label_flag(name, labels.get(name, "true"))
 
 
 def _b64(content: bytes) -> str:

@@ -10,19 +10,19 @@ from dataclasses import replace
 
 from jeroboam.clients.kubernetes import KubernetesApi
 from jeroboam.coes.base import CoePlan
-from jeroboam.coes.kubernetes.components import api
-from jeroboam.coes.tls import client_tls
+from jeroboam.coes.kubernetes.components import api_url
+from jeroboam.coes.tls import build_client_tls
 from jeroboam.kit.clock import Clock
 
 
 @asynccontextmanager
-async def speaking_to(plan: CoePlan, clock: Clock) -> AsyncIterator[KubernetesApi]:
+async def connect_api(plan: CoePlan, clock: Clock) -> AsyncIterator[KubernetesApi]:
     """Yield a client of the cluster's API. Opening it sends nothing."""
-    async with KubernetesApi(api(plan), admin_tls(plan, clock)) as connection:
+    async with KubernetesApi(api_url(plan), build_admin_tls(plan, clock)) as connection:
         yield connection
 
 
-def admin_tls(plan: CoePlan, clock: Clock) -> ssl.SSLContext:
+def build_admin_tls(plan: CoePlan, clock: Clock) -> ssl.SSLContext:
     """Return the TLS context for the cluster's API and for the API server of each master."""
     main = plan.authorities["main"]
-    return client_tls(main, replace(main, also=()), clock, organizations=["system:masters"])
+    return build_client_tls(main, replace(main, peers=()), clock, organizations=["system:masters"])

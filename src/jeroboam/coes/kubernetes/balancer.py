@@ -4,7 +4,7 @@ Neighbours: the COE, which returns its script; the image that it boots from (`je
 """
 
 from jeroboam.coes.base import CoePlan
-from jeroboam.coes.kubernetes.components import port
+from jeroboam.coes.kubernetes.components import api_port
 from jeroboam.domain.nodes import NodeFile, NodeScript
 
 IMAGE = "load-balancer"
@@ -38,10 +38,10 @@ backend masters
 """
 
 
-def script(plan: CoePlan) -> NodeScript:
+def build_script(plan: CoePlan) -> NodeScript:
     """Return the script of the load balancer."""
-    servers = "\n".join(f"    server {member.name} {member.address}:{port(plan)}" for member in plan.masters)
-    config = _TEMPLATE.format(port=port(plan), servers=servers)
+    servers = "\n".join(f"    server {member.name} {member.address}:{api_port(plan)}" for member in plan.masters)
+    config = _TEMPLATE.format(port=api_port(plan), servers=servers)
     return NodeScript(
         files=(NodeFile(path=_CONFIG, content=config.encode()),),
         commands=(("/usr/sbin/haproxy", "-db", "-f", _CONFIG),),

@@ -10,7 +10,7 @@ from typing import Any
 from jeroboam.coes.base import CoePlan, Member
 from jeroboam.coes.kubernetes import flags, security
 from jeroboam.coes.kubernetes.machine_id import provider_id
-from jeroboam.coes.kubernetes.options import networks, sans
+from jeroboam.coes.kubernetes.options import list_sans, read_networks
 from jeroboam.domain.clusters import MASTER, WORKER
 
 API_PORT = 6443
@@ -37,22 +37,22 @@ _EVICTION = {
 }
 
 
-def port(plan: CoePlan) -> int:
+def api_port(plan: CoePlan) -> int:
     """Return the port of the API, on masters and on the load balancer."""
     return plan.template.apiserver_port or API_PORT
 
 
-def api(plan: CoePlan) -> str:
+def api_url(plan: CoePlan) -> str:
     """Return the URL of the cluster's API: that of the load balancer, or of the only master."""
-    return f"https://{plan.balancer or plan.masters[0].address}:{port(plan)}"
+    return f"https://{plan.balancer or plan.masters[0].address}:{api_port(plan)}"
 
 
-def api_of(plan: CoePlan, master: Member) -> str:
+def master_api_url(plan: CoePlan, master: Member) -> str:
     """Return the URL of that master's own API server."""
-    return f"https://{master.address}:{port(plan)}"
+    return f"https://{master.address}:{api_port(plan)}"
 
 
-def kubelet(plan: CoePlan, member: Member) -> dict[str, Any]:
+def build_kubelet_config(plan: CoePlan, member: Member) -> dict[str, Any]:
     """Return the configuration of that node's kubelet."""
     taints = [dict(taint) for taint in member.taints]
     config: dict[str, Any] = {
@@ -67,7 +67,7 @@ def kubelet(plan: CoePlan, member: Member) -> dict[str, Any]:
         "tlsCertFile": KUBELET_CERTIFICATE,
         "tlsPrivateKeyFile": KUBELET_KEY,
         "cgroupDriver": "cgroupfs",
-        "clusterDNS": [networks(plan.labels).dns],
+        "clusterDNS": [read_networks(plan.labels).dns],
         "clusterDomain": "cluster.local",
         "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
         "providerID": provider_id(member),
@@ -92,17 +92,17 @@ def kubelet(plan: CoePlan, member: Member) -> dict[str, Any]:
     return config
 
 
-def kubelet_options(plan: CoePlan, member: Member) -> list[str]:
+def list_kubelet_arguments(plan: CoePlan, member: Member) -> list[str]:
     """Return the user's arguments of that node's kubelet; the node group overrides the cluster."""
-    return flags.words(flags.of(flags.KUBELET, {**plan.labels, **member.options}))
+    return flags.format_arguments(flags.parse_options(flags.KUBELET, {**plan.labels, **member.options}))
 
 
-def kubeadm(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
+def build_kubeadm_config(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
     """Return kubeadm's configuration for that master; the node fills in the version."""
-    nets = networks(plan.labels)
+    nets = read_networks(plan.labels)
     leader_election = [] if len(plan.masters) > 1 else [("leader-elect", "false")]
-    endpoint = {} if plan.balancer is None else {"controlPlaneEndpoint": f"{plan.balancer}:{port(plan)}"}
-    names = [member.name, member.address, *([plan.balancer] if plan.balancer else []), *sans(plan.labels)]
+    endpoint = {} if plan.balancer is None else {"controlPlaneEndpoint": f"{plan.balancer}:{api_port(plan)}"}
+    names = [member.name, member.address, *([plan.balancer] if plan.balancer else []), *list_sans(plan.labels)]
     # A single member need not wait for the votes of others.
     etcd = [("heartbeat-interval", "50"), ("election-timeout", "250")]
     if len(plan.masters) > 1:
@@ -110,7 +110,7 @@ def kubeadm(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
     init = {
         "apiVersion": "kubeadm.k8s.io/v1beta4",
         "kind": "InitConfiguration",
-        "localAPIEndpoint": {"advertiseAddress": member.address, "bindPort": port(plan)},
+        "localAPIEndpoint": {"advertiseAddress": member.address, "bindPort": api_port(plan)},
         "nodeRegistration": {
             "name": member.name,
             "criSocket": "unix:///run/containerd/containerd.sock",
@@ -127,20 +127,20 @@ def kubeadm(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
         "networking": {"podSubnet": str(nets.pods), "serviceSubnet": str(nets.services)},
         "apiServer": {
             "certSANs": names,
-            "extraArgs": _args(
+            "extraArgs": _merge_args(
                 [
-                    *security.arguments(plan, api(plan)),
-                    ("enable-admission-plugins", ",".join(flags.admission(plan.labels))),
+                    *security.list_api_server_options(plan, api_url(plan)),
+                    ("enable-admission-plugins", ",".join(flags.list_admission_plugins(plan.labels))),
                     ("kubelet-certificate-authority", f"{PKI}/ca.crt"),
                 ],
-                flags.of(flags.API_SERVER, plan.labels),
+                flags.parse_options(flags.API_SERVER, plan.labels),
             ),
-            "extraVolumes": security.volumes(),
+            "extraVolumes": security.list_volumes(),
         },
-        "etcd": {"local": {"dataDir": "/var/lib/etcd", "extraArgs": _args(etcd, [])}},
+        "etcd": {"local": {"dataDir": "/var/lib/etcd", "extraArgs": _merge_args(etcd, [])}},
         # By default it spends seconds on creating a token for each of its controllers before any of them works.
         "controllerManager": {
-            "extraArgs": _args(
+            "extraArgs": _merge_args(
                 [
                     *leader_election,
                     # It signs with one authority, also while another one is trusted.
@@ -150,29 +150,29 @@ def kubeadm(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
                     # We assign the pod ranges of nodes, before the controller manager is up.
                     ("allocate-node-cidrs", "false"),
                 ],
-                flags.of(flags.CONTROLLER_MANAGER, plan.labels),
+                flags.parse_options(flags.CONTROLLER_MANAGER, plan.labels),
             )
         },
-        "scheduler": {"extraArgs": _args(leader_election, flags.of(flags.SCHEDULER, plan.labels))},
+        "scheduler": {"extraArgs": _merge_args(leader_election, flags.parse_options(flags.SCHEDULER, plan.labels))},
     }
     return [init, cluster]
 
 
-def proxy(plan: CoePlan) -> dict[str, Any]:
+def build_proxy_config(plan: CoePlan) -> dict[str, Any]:
     """Return the configuration of kube-proxy. Nodes differ only in the mode that their kernel supports."""
     return {
         "apiVersion": "kubeproxy.config.k8s.io/v1alpha1",
         "kind": "KubeProxyConfiguration",
         "mode": PROXY_MODE,
         "clientConnection": {"kubeconfig": PROXY_ACCESS},
-        "clusterCIDR": str(networks(plan.labels).pods),
+        "clusterCIDR": str(read_networks(plan.labels).pods),
         # A node in a container may not set these sysctls.
         "conntrack": {"maxPerCore": 0, "min": 0, "tcpEstablishedTimeout": "0s", "tcpCloseWaitTimeout": "0s"},
-        **flags.proxy(plan.labels),
+        **flags.build_proxy_options(plan.labels),
     }
 
 
-def _args(defaults: Iterable[tuple[str, str]], overrides: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
+def _merge_args(defaults: Iterable[tuple[str, str]], overrides: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
     """Return options in kubeadm's form; the user's replace our defaults."""
     overridden_names = {name for name, _ in overrides}
     merged_args = [*((name, value) for name, value in defaults if name not in overridden_names), *overrides]

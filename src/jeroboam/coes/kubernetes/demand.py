@@ -15,7 +15,7 @@ from jeroboam.clients.kubernetes_quantities import amounts, less, plus, within
 from jeroboam.coes.base import CoePlan, GroupShape, NodeDemand
 from jeroboam.coes.kubernetes import disks
 from jeroboam.coes.kubernetes.node_annotations import GROUP_LABEL
-from jeroboam.coes.kubernetes.node_ops import ClusterLoad, stays
+from jeroboam.coes.kubernetes.node_ops import ClusterLoad, stays_on_drain
 from jeroboam.domain.clusters import MASTER
 
 # The prefix of taints that the cluster itself sets on nodes that are not healthy.
@@ -41,44 +41,48 @@ class _PlannedNode:
     remaining: Mapping[str, float] = field(default_factory=dict)
 
 
-def demand(plan: CoePlan, groups: Sequence[GroupShape], load: ClusterLoad) -> NodeDemand:
+def compute_demand(plan: CoePlan, groups: Sequence[GroupShape], load: ClusterLoad) -> NodeDemand:
     """Compute the demand from the nodes, pods and volumes of the API."""
     disk_claims = [
         (disks.claim_of(volume), names) for volume in load.volumes if (names := disks.nodes_of(volume)) is not None
     ]
     local_claims = {claim for claim, _ in disk_claims}
     busy_by_disk: set[str] = set().union(*(names for _, names in disk_claims))
-    pending_pods = [pod for pod in load.pods if _waits(pod)]
+    pending_pods = [pod for pod in load.pods if _is_unschedulable(pod)]
     # Volumes on a node's own disk would be lost with the node: such a node is not idle.
-    busy = busy_by_disk | {pod["spec"].get("nodeName") for pod in load.pods if not stays(pod)}
+    busy = busy_by_disk | {pod["spec"].get("nodeName") for pod in load.pods if not stays_on_drain(pod)}
     idle = [member for member in plan.members if member.role != MASTER and member.name not in busy]
-    node_shapes = [node_shape for shape in groups if (node_shape := _kind(shape, load.nodes, load.pods)) is not None]
+    node_shapes = [
+        node_shape for shape in groups if (node_shape := _shape_of(shape, load.nodes, load.pods)) is not None
+    ]
     new_nodes: list[_PlannedNode] = []
     # The largest pods first: small ones fit beside them.
-    for pod in sorted(pending_pods, key=_size, reverse=True):
+    for pod in sorted(pending_pods, key=_pod_size, reverse=True):
         if not disks.claims_of(pod) & local_claims:
-            _place(pod, node_shapes, new_nodes)
+            _place_pod(pod, node_shapes, new_nodes)
     # A group that has an idle node already needs no other one.
-    ready = {node["metadata"]["name"] for node in load.nodes if _takes_work(node)}
+    ready = {node["metadata"]["name"] for node in load.nodes if _is_schedulable(node)}
     idle_groups = {member.group for member in idle if member.name in ready}
     extra_nodes = {shape.name: sum(node.shape.group.name == shape.name for node in new_nodes) for shape in groups}
     return NodeDemand(
-        waiting=tuple(sorted(f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in pending_pods)),
-        more={name: count for name, count in extra_nodes.items() if count and name not in idle_groups},
-        held=frozenset(name for name, count in extra_nodes.items() if count),
+        unschedulable=tuple(
+            sorted(f"{pod['metadata']['namespace']}/{pod['metadata']['name']}" for pod in pending_pods)
+        ),
+        extra_nodes={name: count for name, count in extra_nodes.items() if count and name not in idle_groups},
+        protected_groups=frozenset(name for name, count in extra_nodes.items() if count),
         idle=frozenset(member.uuid for member in idle),
     )
 
 
-def _takes_work(node: Mapping[str, Any]) -> bool:
+def _is_schedulable(node: Mapping[str, Any]) -> bool:
     conditions = node["status"].get("conditions") or ()
     ready = any(condition["type"] == "Ready" and condition["status"] == "True" for condition in conditions)
     return ready and not node["spec"].get("unschedulable")
 
 
-def _waits(pod: Mapping[str, Any]) -> bool:
+def _is_unschedulable(pod: Mapping[str, Any]) -> bool:
     """Whether the scheduler has found no node for the pod. A pod that belongs to an existing node does not count."""
-    if pod["spec"].get("nodeName") or pod["metadata"].get("deletionTimestamp") or stays(pod):
+    if pod["spec"].get("nodeName") or pod["metadata"].get("deletionTimestamp") or stays_on_drain(pod):
         return False
     condition: Mapping[str, Any] = next(
         (condition for condition in pod["status"].get("conditions") or () if condition["type"] == "PodScheduled"), {}
@@ -86,33 +90,35 @@ def _waits(pod: Mapping[str, Any]) -> bool:
     return condition.get("status") == "False" and condition.get("reason") == "Unschedulable"
 
 
-def _size(pod: Mapping[str, Any]) -> tuple[float, float]:
-    requests = _requests(pod)
+def _pod_size(pod: Mapping[str, Any]) -> tuple[float, float]:
+    requests = _requests_of(pod)
     return requests.get("cpu", 0.0), requests.get("memory", 0.0)
 
 
-def _kind(shape: GroupShape, nodes: Sequence[dict[str, Any]], pods: Iterable[dict[str, Any]]) -> _NodeShape | None:
+def _shape_of(shape: GroupShape, nodes: Sequence[dict[str, Any]], pods: Iterable[dict[str, Any]]) -> _NodeShape | None:
     """Return the shape of the group's next node; None when there is no node to compare with."""
-    workers = [node for node in nodes if "node-role.kubernetes.io/control-plane" not in _labels(node)]
-    group_nodes = [node for node in workers if _labels(node).get(GROUP_LABEL) == shape.name]
+    workers = [node for node in nodes if "node-role.kubernetes.io/control-plane" not in _labels_of(node)]
+    group_nodes = [node for node in workers if _labels_of(node).get(GROUP_LABEL) == shape.name]
     example = next(iter(group_nodes or workers or nodes), None)
     if example is None:
         return None
-    fixed_pods = [pod for pod in pods if pod["spec"].get("nodeName") == example["metadata"]["name"] and stays(pod)]
+    fixed_pods = [
+        pod for pod in pods if pod["spec"].get("nodeName") == example["metadata"]["name"] and stays_on_drain(pod)
+    ]
     room = amounts(example["status"]["allocatable"])
     for pod in fixed_pods:
-        room = less(room, _requests(pod))
+        room = less(room, _requests_of(pod))
     if group_nodes:
-        labels = {key: value for key, value in _labels(example).items() if key != disks.HOST}
+        labels = {key: value for key, value in _labels_of(example).items() if key != disks.HOST}
         taints = [taint for taint in example["spec"].get("taints") or () if not taint["key"].startswith(_PASSING)]
     else:
         labels, taints = {**shape.labels, GROUP_LABEL: shape.name}, list(shape.taints)
     return _NodeShape(group=shape, labels=labels, taints=taints, room=room)
 
 
-def _place(pod: Mapping[str, Any], node_shapes: Sequence[_NodeShape], new_nodes: list[_PlannedNode]) -> None:
+def _place_pod(pod: Mapping[str, Any], node_shapes: Sequence[_NodeShape], new_nodes: list[_PlannedNode]) -> None:
     """Place the pod on a new node that is planned already, or plan one more if the group may grow."""
-    requests = _requests(pod)
+    requests = _requests_of(pod)
     for node in new_nodes:
         if _may_run(pod, node.shape) and within(requests, node.remaining):
             node.remaining = less(node.remaining, requests)
@@ -133,7 +139,7 @@ def _may_run(pod: Mapping[str, Any], node_shape: _NodeShape) -> bool:
         "requiredDuringSchedulingIgnoredDuringExecution"
     )
     if node_selector is not None and not any(
-        _meets(term, node_shape.labels) for term in node_selector["nodeSelectorTerms"]
+        _matches_term(term, node_shape.labels) for term in node_selector["nodeSelectorTerms"]
     ):
         return False
     tolerations: Sequence[Mapping[str, Any]] = spec.get("tolerations") or ()
@@ -141,14 +147,14 @@ def _may_run(pod: Mapping[str, Any], node_shape: _NodeShape) -> bool:
     return all(any(_tolerates(toleration, taint) for toleration in tolerations) for taint in blocking_taints)
 
 
-def _meets(term: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+def _matches_term(term: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     """Whether the labels match the term. A term with `matchFields` means an existing node and never matches."""
     return not term.get("matchFields") and all(
-        _holds(expression, labels) for expression in term.get("matchExpressions") or ()
+        _matches_expression(expression, labels) for expression in term.get("matchExpressions") or ()
     )
 
 
-def _holds(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
+def _matches_expression(expression: Mapping[str, Any], labels: Mapping[str, str]) -> bool:
     has, values = labels.get(expression["key"]), expression.get("values") or []
     match expression["operator"]:
         case "In":
@@ -170,7 +176,7 @@ def _tolerates(toleration: Mapping[str, Any], taint: Mapping[str, str]) -> bool:
     return toleration.get("operator") == "Exists" or toleration.get("value", "") == taint.get("value", "")
 
 
-def _requests(pod: Mapping[str, Any]) -> dict[str, float]:
+def _requests_of(pod: Mapping[str, Any]) -> dict[str, float]:
     """Return the pod's requests: the sum of its containers, or the largest of its init containers."""
 
     def requests_of(container: Mapping[str, Any]) -> dict[str, float]:
@@ -184,5 +190,5 @@ def _requests(pod: Mapping[str, Any]) -> dict[str, float]:
     return plus(total, amounts(pod["spec"].get("overhead") or {}))
 
 
-def _labels(node: Mapping[str, Any]) -> Mapping[str, str]:
+def _labels_of(node: Mapping[str, Any]) -> Mapping[str, str]:
     return node["metadata"].get("labels") or {}

@@ -46,6 +46,6 @@ def claims_of(pod: Mapping[str, Any]) -> set[Claim]:
     return {(pod["metadata"]["namespace"], name) for name in claim_names}
 
 
-def lost(volumes: Iterable[Mapping[str, Any]], present: Collection[str]) -> list[Mapping[str, Any]]:
+def list_lost_volumes(volumes: Iterable[Mapping[str, Any]], present: Collection[str]) -> list[Mapping[str, Any]]:
     """Return the volumes that were only on nodes that do not exist any more."""
     return [volume for volume in volumes if (names := nodes_of(volume)) and not names & set(present)]

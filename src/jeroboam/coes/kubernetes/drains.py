@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from jeroboam.coes.kubernetes.node_ops import POLL_SECONDS, KubernetesNode, NodeOps, is_going
+from jeroboam.coes.kubernetes.node_ops import POLL_SECONDS, KubernetesNode, NodeOps, is_terminating
 from jeroboam.domain.progress import Progress, list_some
 from jeroboam.kit.clock import Clock, DeadlineExceeded, within
 
@@ -16,7 +16,7 @@ _AT_ONCE = 8
 _GOING = "has not ended yet"
 
 
-async def empty(ops: NodeOps, node: KubernetesNode, *, seconds: float, clock: Clock, progress: Progress) -> None:
+async def drain_node(ops: NodeOps, node: KubernetesNode, *, seconds: float, clock: Clock, progress: Progress) -> None:
     """Evict the node's pods, as far as disruption budgets and time allow.
 
     Pods that remain when time is up go down with the node; that is noted, with the reason. A slow API does not extend
@@ -40,11 +40,11 @@ async def _move_away(
 
     async def ask(pod: Mapping[str, Any]) -> None:
         async with slots:
-            remaining[_name(pod)] = f"{_name(pod)} {await _ask_to_go(ops, pod)}"
+            remaining[_pod_name(pod)] = f"{_pod_name(pod)} {await _evict(ops, pod)}"
             progress.wait_for(list(remaining.values()))
 
-    while pods := await ops.movable(node):
-        names = [_name(pod) for pod in pods]
+    while pods := await ops.list_movable_pods(node):
+        names = [_pod_name(pod) for pod in pods]
         still_there = {name: remaining.get(name, f"{name} {_GOING}") for name in names}
         remaining.clear()
         remaining.update(still_there)
@@ -54,12 +54,12 @@ async def _move_away(
     progress.wait_for(())
 
 
-async def _ask_to_go(ops: NodeOps, pod: Mapping[str, Any]) -> str:
+async def _evict(ops: NodeOps, pod: Mapping[str, Any]) -> str:
     """Evict the pod unless it is terminating; return what the drain waits for."""
-    if is_going(pod):
+    if is_terminating(pod):
         return _GOING
     return await ops.evict(pod) or _GOING
 
 
-def _name(pod: Mapping[str, Any]) -> str:
+def _pod_name(pod: Mapping[str, Any]) -> str:
     return f"pod {pod['metadata']['namespace']}/{pod['metadata']['name']}"

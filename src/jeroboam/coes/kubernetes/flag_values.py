@@ -107,7 +107,7 @@ OLDEST, NEWEST = 35, 36
 _TAG = re.compile(r"v1\.([0-9]{1,3})\.[0-9]+", re.ASCII)
 
 
-def reason(name: str, value: str, kind: str, tag: str | None) -> str:
+def explain_bad_value(name: str, value: str, kind: str, tag: str | None) -> str:
     """Return why a program of version `tag` (None: any version) rejects the value; empty when it accepts it."""
     if name in _CHOICES and value not in _CHOICES[name]:
         return f"this option has to be one of: {', '.join(_CHOICES[name])}."
@@ -119,11 +119,11 @@ def reason(name: str, value: str, kind: str, tag: str | None) -> str:
         if not low <= float(value) <= high:
             return f"the value of this option has to be a number from {low:g} to {high:.15g}."
     if name in _VERSIONS:
-        return _version_reason(value, tag)
+        return _explain_bad_version(value, tag)
     return ""
 
 
-def together_reason(options: dict[str, str]) -> str:
+def explain_bad_combination(options: dict[str, str]) -> str:
     """Return why a kubelet rejects these options together; empty when it accepts them."""
     high, low = (float(options.get(f"image-gc-{which}-threshold", at)) for which, at in (("high", 100), ("low", 80)))
     if low >= high:
@@ -135,7 +135,7 @@ def together_reason(options: dict[str, str]) -> str:
     return ""
 
 
-def _version_reason(value: str, tag: str | None) -> str:
+def _explain_bad_version(value: str, tag: str | None) -> str:
     matches = [_VERSION.fullmatch(word) for word in value.split(",")]
     tag_match = _TAG.fullmatch(tag or "")
     oldest, newest = (int(tag_match[1]), int(tag_match[1])) if tag_match else (OLDEST, NEWEST)

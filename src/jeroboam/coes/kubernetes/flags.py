@@ -103,15 +103,15 @@ _PROXY = {
 def check(labels: Mapping[str, str]) -> None:
     """Raise `Invalid` for options that a program does not know, that users may not set, or with bad values."""
     for label in _PROGRAMS:
-        of(label, labels)
-    proxy(labels)
-    admission(labels)
+        parse_options(label, labels)
+    build_proxy_options(labels)
+    list_admission_plugins(labels)
 
 
-def of(label: str, labels: Mapping[str, str]) -> list[tuple[str, str]]:
+def parse_options(label: str, labels: Mapping[str, str]) -> list[tuple[str, str]]:
     """Return the label's options as pairs of name (without dashes) and value. Raises `Invalid` as `check` does."""
-    kinds = _known()[_PROGRAMS[label]]
-    options = _split(label, labels.get(label, ""))
+    kinds = _load_known_flags()[_PROGRAMS[label]]
+    options = _split_options(label, labels.get(label, ""))
     for name, value in options:
         if name not in kinds:
             raise bad_label(label, f"--{name}", f"{_PROGRAMS[label]} has no such option.")
@@ -123,15 +123,15 @@ def of(label: str, labels: Mapping[str, str]) -> list[tuple[str, str]]:
         _check_value(label, name, value, kinds[name], labels.get(_VERSION))
         if name == _GATES:
             _check_gates(label, value)
-    if label == KUBELET and (reason := flag_values.together_reason(dict(options))):
+    if label == KUBELET and (reason := flag_values.explain_bad_combination(dict(options))):
         raise bad_label(label, labels.get(label, ""), reason)
     return options
 
 
-def proxy(labels: Mapping[str, str]) -> dict[str, object]:
+def build_proxy_options(labels: Mapping[str, str]) -> dict[str, object]:
     """Return kube-proxy's options as fields of its configuration file. Raises `Invalid` as `check` does."""
     config: dict[str, object] = {}
-    for name, value in _split(PROXY, labels.get(PROXY, "")):
+    for name, value in _split_options(PROXY, labels.get(PROXY, "")):
         if name not in _PROXY:
             names = ", ".join(f"--{option}" for option in _PROXY)
             raise bad_label(PROXY, f"--{name}", f"of the options of kube-proxy these alone can be set: {names}.")
@@ -145,27 +145,27 @@ def proxy(labels: Mapping[str, str]) -> dict[str, object]:
             if not isinstance(inner, dict):
                 raise TypeError(key)
             place = inner
-        place[last] = _plain(kind, value)
+        place[last] = _to_config_value(kind, value)
     return config
 
 
-def admission(labels: Mapping[str, str]) -> list[str]:
+def list_admission_plugins(labels: Mapping[str, str]) -> list[str]:
     """Return the admission plugins besides the default ones. Raises `Invalid` for an unknown plugin."""
     plugins = [word.strip() for word in labels.get(ADMISSION, "").split(",") if word.strip()]
     for name in plugins:
-        if name not in _known()["admission"]:
+        if name not in _load_known_flags()["admission"]:
             raise bad_label(ADMISSION, name, "the API server has no such admission plugin.")
         if name in _PLUGINS:
             raise bad_label(ADMISSION, name, f"no cluster comes up with this plugin: {_PLUGINS[name]}.")
     return list(dict.fromkeys(["NodeRestriction", *plugins]))
 
 
-def words(options: Sequence[tuple[str, str]]) -> list[str]:
+def format_arguments(options: Sequence[tuple[str, str]]) -> list[str]:
     """Return options as arguments of a command line."""
     return [f"--{name}={value}" for name, value in options]
 
 
-def _split(label: str, text: str) -> list[tuple[str, str]]:
+def _split_options(label: str, text: str) -> list[tuple[str, str]]:
     try:
         parts = shlex.split(text)
     except ValueError as error:
@@ -180,18 +180,18 @@ def _split(label: str, text: str) -> list[tuple[str, str]]:
 
 
 def _check_value(label: str, name: str, value: str, kind: str, tag: str | None) -> None:
-    reason = flag_values.reason(name, value, "mapStringBool" if name == _GATES else kind, tag)
+    reason = flag_values.explain_bad_value(name, value, "mapStringBool" if name == _GATES else kind, tag)
     if reason:
         raise bad_label(label, f"--{name}={value}", reason)
 
 
 def _check_gates(label: str, value: str) -> None:
     for word in value.split(","):
-        if word.partition("=")[0] not in _known()["gates"]:
+        if word.partition("=")[0] not in _load_known_flags()["gates"]:
             raise bad_label(label, f"--{_GATES}={word}", "there is no such feature gate.")
 
 
-def _plain(kind: str, value: str) -> object:
+def _to_config_value(kind: str, value: str) -> object:
     """Return the value as a configuration file has it."""
     if kind == "int":
         return int(value)
@@ -205,7 +205,7 @@ def _plain(kind: str, value: str) -> object:
 
 
 @functools.cache
-def _known() -> Mapping[str, Mapping[str, str]]:
+def _load_known_flags() -> Mapping[str, Mapping[str, str]]:
     """Return the type of each option by program and name; feature gates and admission plugins are listed too."""
     table = tomllib.loads((files(__package__) / "flags.toml").read_text())
     return {

@@ -11,22 +11,22 @@ from typing import Any
 _SHORTAGES = ("DiskPressure", "MemoryPressure", "PIDPressure")
 
 
-def changed_at(node: Mapping[str, Any]) -> dt.datetime | None:
+def ready_transition_time(node: Mapping[str, Any]) -> dt.datetime | None:
     """Return when the node last became ready or not ready; None for a node that has not reported yet."""
-    ready = next((condition for condition in _conditions(node) if condition["type"] == "Ready"), {})
+    ready = next((condition for condition in _conditions_of(node) if condition["type"] == "Ready"), {})
     timestamp = ready.get("lastTransitionTime")
     return dt.datetime.fromisoformat(timestamp) if timestamp else None
 
 
-def shortages(node: Mapping[str, Any]) -> dict[str, str]:
+def list_shortages(node: Mapping[str, Any]) -> dict[str, str]:
     """Return the node's shortages by condition type, with the node's message."""
     return {
         condition["type"]: condition.get("message") or condition.get("reason") or "True"
-        for condition in _conditions(node)
+        for condition in _conditions_of(node)
         if condition["type"] in _SHORTAGES and condition["status"] == "True"
     }
 
 
-def _conditions(node: Mapping[str, Any]) -> list[Mapping[str, str]]:
+def _conditions_of(node: Mapping[str, Any]) -> list[Mapping[str, str]]:
     conditions: list[Mapping[str, str]] = node["status"].get("conditions") or []
     return conditions

@@ -4,7 +4,7 @@ from jeroboam.domain.booleans import read_flag
 from jeroboam.domain.errors import bad_label
 
 
-def flag(name: str, value: str | None) -> bool:
+def read_label_flag(name: str, value: str | None) -> bool:
     """Return the value of a boolean label; False without it. Raises `Invalid` for another value."""
     if value is None:
         return False

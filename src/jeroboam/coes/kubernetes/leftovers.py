@@ -33,34 +33,36 @@ class GoneNodeObjects:
 
     nodes: frozenset[str] = frozenset()
     """Names of removed nodes with objects that can be removed too."""
-    waiting: Mapping[str, str] = field(default_factory=dict)
+    waiting_pods: Mapping[str, str] = field(default_factory=dict)
     """What pods wait for, by their namespace and name."""
 
     def reason(self) -> str:
         """Return the text for users of the cluster; empty when no pod waits."""
-        pod_reasons = [f"pod {name} waits for {reason}" for name, reason in sorted(self.waiting.items())]
+        pod_reasons = [f"pod {name} waits for {reason}" for name, reason in sorted(self.waiting_pods.items())]
         return list_some(pod_reasons, most=_NAMED)
 
 
-async def find(api: KubernetesApi, present: Collection[str]) -> GoneNodeObjects:
+async def find_gone_objects(api: KubernetesApi, present: Collection[str]) -> GoneNodeObjects:
     """Find what nodes have left that are not in `present`."""
     volumes = (await api.get(_VOLUMES, "asking the cluster for its volumes"))["items"]
-    lost_volumes = disks.lost(volumes, present)
+    lost_volumes = disks.list_lost_volumes(volumes, present)
     if not lost_volumes:
         return GoneNodeObjects()
     pods = (await api.get(_PODS, "asking the cluster for its pods"))["items"]
     return GoneNodeObjects(
-        nodes=frozenset(name for volume in lost_volumes if _may_go(volume) for name in disks.nodes_of(volume) or ()),
-        waiting=_waiting(lost_volumes, pods),
+        nodes=frozenset(
+            name for volume in lost_volumes if _is_removable(volume) for name in disks.nodes_of(volume) or ()
+        ),
+        waiting_pods=_list_waiting_pods(lost_volumes, pods),
     )
 
 
-async def clear(api: KubernetesApi, names: Collection[str], present: Collection[str]) -> None:
+async def remove_gone_objects(api: KubernetesApi, names: Collection[str], present: Collection[str]) -> None:
     """Remove what the named nodes have left, if they are not present and no claim uses it."""
     volumes = (await api.get(_VOLUMES, "asking the cluster for its volumes"))["items"]
-    removable = [volume for volume in disks.lost(volumes, present) if _may_go(volume)]
+    removable = [volume for volume in disks.list_lost_volumes(volumes, present) if _is_removable(volume)]
     removable = [volume for volume in removable if (disks.nodes_of(volume) or set()) & set(names)]
-    await asyncio.gather(*(_remove(api, volume["metadata"]["name"]) for volume in removable))
+    await asyncio.gather(*(_remove_volume(api, volume["metadata"]["name"]) for volume in removable))
     if removable:
         helpers = (await api.get(_HELPERS, f"asking for the pods of {_OWN}"))["items"]
         helper_names = [pod["metadata"]["name"] for pod in helpers if pod["spec"].get("nodeName") in names]
@@ -69,7 +71,7 @@ async def clear(api: KubernetesApi, names: Collection[str], present: Collection[
         )
 
 
-async def _remove(api: KubernetesApi, name: str) -> None:
+async def _remove_volume(api: KubernetesApi, name: str) -> None:
     action = f"removing volume {name}, whose node is gone"
     # The provisioner's finalizer would keep the volume until its folder is cleared, which is gone with the node.
     with suppress(ObjectNotFound):
@@ -77,7 +79,7 @@ async def _remove(api: KubernetesApi, name: str) -> None:
     await api.delete(f"{_VOLUMES}/{name}", action)
 
 
-def _may_go(volume: Mapping[str, Any]) -> bool:
+def _is_removable(volume: Mapping[str, Any]) -> bool:
     """Whether the volume is of our provisioner, has no claim and is not to be retained."""
     notes = volume["metadata"].get("annotations") or {}
     ours = notes.get(_PROVISIONED_BY) == _PROVISIONER
@@ -85,7 +87,9 @@ def _may_go(volume: Mapping[str, Any]) -> bool:
     return ours and is_unclaimed and volume["spec"].get("persistentVolumeReclaimPolicy") == "Delete"
 
 
-def _waiting(lost_volumes: Collection[Mapping[str, Any]], pods: Collection[Mapping[str, Any]]) -> dict[str, str]:
+def _list_waiting_pods(
+    lost_volumes: Collection[Mapping[str, Any]], pods: Collection[Mapping[str, Any]]
+) -> dict[str, str]:
     volumes_by_claim = {disks.claim_of(volume): volume for volume in lost_volumes}
     reasons = {}
     for pod in pods:

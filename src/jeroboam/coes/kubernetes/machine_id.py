@@ -33,7 +33,7 @@ class MachineId:
     @classmethod
     def of(cls, plan: CoePlan, member: Member, now: dt.datetime) -> "MachineId":
         """Return the machine id that the member should report."""
-        words = (f"{kind} {authority.trusted}" for kind, authority in sorted(plan.authorities.items()))
+        words = (f"{kind} {authority.trust_bundle}" for kind, authority in sorted(plan.authorities.items()))
         return cls(
             build=build_id(member),
             trust=hashlib.sha256("".join(words).encode()).hexdigest()[:12],
@@ -41,7 +41,7 @@ class MachineId:
         )
 
     @classmethod
-    def said(cls, text: str) -> "MachineId":
+    def parse(cls, text: str) -> "MachineId":
         """Parse a reported machine id. The id of a machine that is not ours equals none of ours."""
         period = text[28:32]
         return cls(build=text[:16], trust=text[16:28], period=int(period, 16) if _HEX.fullmatch(period) else 0)

@@ -12,7 +12,7 @@ from typing import Any, final
 
 from jeroboam.clients.kubernetes import MANAGER, KubernetesApi, ObjectNotFound
 from jeroboam.coes.base import CoePlan, DesiredManifest, ManifestClient
-from jeroboam.coes.kubernetes.api_access import speaking_to
+from jeroboam.coes.kubernetes.api_access import connect_api
 from jeroboam.domain.bay_manifests import CALLED, BayManifestKind, BayManifestStatus, ManifestState, facts_of
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.domain.owner_labels import is_reserved
@@ -47,26 +47,28 @@ class KubernetesManifests(ManifestClient):
         self._clock = clock
 
     async def check(self, plan: CoePlan, want: DesiredManifest) -> None:
-        async with speaking_to(plan, self._clock) as api:
-            await _had(api, want, _TRIAL)
+        async with connect_api(plan, self._clock) as api:
+            await _apply_manifest(api, want, _TRIAL)
 
-    async def have(self, plan: CoePlan, want: DesiredManifest) -> ManifestState:
-        async with speaking_to(plan, self._clock) as api:
-            return _seen(want.kind, await _had(api, want))
+    async def apply(self, plan: CoePlan, want: DesiredManifest) -> ManifestState:
+        async with connect_api(plan, self._clock) as api:
+            return _state_of(want.kind, await _apply_manifest(api, want))
 
-    async def look(self, plan: CoePlan) -> Mapping[str, ManifestState]:
-        async with speaking_to(plan, self._clock) as api:
-            resources = await _labelled(api, LABEL)
-        return {item["metadata"]["labels"][LABEL]: _seen(kind, item) for kind, item in resources}
+    async def inspect(self, plan: CoePlan) -> Mapping[str, ManifestState]:
+        async with connect_api(plan, self._clock) as api:
+            resources = await _list_labelled(api, LABEL)
+        return {item["metadata"]["labels"][LABEL]: _state_of(kind, item) for kind, item in resources}
 
-    async def owned(self, plan: CoePlan) -> Sequence[str]:
-        return list(await self.look(plan))
+    async def list_owned(self, plan: CoePlan) -> Sequence[str]:
+        return list(await self.inspect(plan))
 
     async def remove(self, plan: CoePlan, uuid: str) -> None:
-        async with speaking_to(plan, self._clock) as api:
+        async with connect_api(plan, self._clock) as api:
             deadline = self._clock.monotonic() + _GOING_SECONDS
-            while resources := await _labelled(api, f"{LABEL}%3D{uuid}"):
-                await asyncio.gather(*(_delete(api, kind, item) for kind, item in resources if not _is_going(item)))
+            while resources := await _list_labelled(api, f"{LABEL}%3D{uuid}"):
+                await asyncio.gather(
+                    *(_delete(api, kind, item) for kind, item in resources if not _is_terminating(item))
+                )
                 if self._clock.monotonic() >= deadline:
                     names = ", ".join(f"{CALLED[kind]} {item['metadata']['name']}" for kind, item in resources)
                     raise Temporary(f"the cluster is still ending {names}")
@@ -78,18 +80,18 @@ def _path(kind: BayManifestKind, name: str = "") -> str:
     return f"{path}/{name}" if name else path
 
 
-async def _labelled(api: KubernetesApi, selector: str) -> list[tuple[BayManifestKind, dict[str, Any]]]:
+async def _list_labelled(api: KubernetesApi, selector: str) -> list[tuple[BayManifestKind, dict[str, Any]]]:
     """Return our objects of all three kinds that match the label selector."""
 
     async def list_kind(kind: BayManifestKind) -> list[tuple[BayManifestKind, dict[str, Any]]]:
         path = f"{_path(kind)}?labelSelector={selector}"
         answer = await api.get(path, f"asking the cluster for its {_PLURALS[kind]}")
-        return [(kind, item) for item in answer["items"] if _is_marked(item)]
+        return [(kind, item) for item in answer["items"] if _has_our_label(item)]
 
     return [entry for entries in await asyncio.gather(*map(list_kind, _PLURALS)) for entry in entries]
 
 
-def _is_marked(resource: Mapping[str, Any]) -> bool:
+def _has_our_label(resource: Mapping[str, Any]) -> bool:
     """Whether we have set the object's label: the API records which manager set which field.
 
     So objects that somebody copied with their labels are not taken for ours. It does not protect against an
@@ -102,7 +104,7 @@ def _is_marked(resource: Mapping[str, Any]) -> bool:
     return False
 
 
-async def _had(api: KubernetesApi, want: DesiredManifest, trial: str = "") -> dict[str, Any]:
+async def _apply_manifest(api: KubernetesApi, want: DesiredManifest, trial: str = "") -> dict[str, Any]:
     """Create or update the object and return it. With `trial` (dry run) nothing is stored."""
     title = f"{CALLED[want.kind]} {want.name}"
     path = _path(want.kind, want.name)
@@ -113,20 +115,20 @@ async def _had(api: KubernetesApi, want: DesiredManifest, trial: str = "") -> di
     try:
         if resource is None:
             query = f"{_path(want.kind)}?fieldManager={MANAGER}{_STRICT}{trial}"
-            return await api.post(query, _body(want), f"making {title}")
-        if (resource["metadata"].get("labels") or {}).get(LABEL) != want.uuid or not _is_marked(resource):
+            return await api.post(query, _build_body(want), f"making {title}")
+        if (resource["metadata"].get("labels") or {}).get(LABEL) != want.uuid or not _has_our_label(resource):
             raise Permanent(f"there is another {title} in the cluster, which was not made here")
-        if _is_going(resource):
+        if _is_terminating(resource):
             raise Temporary(f"the former {title} is still on its way out of the cluster")
         # The uid makes sure that this object is changed, even if somebody replaces it at this moment.
-        body = _body(want, uid=resource["metadata"]["uid"])
-        await _own(api, path, resource, f"changing {title}")
+        body = _build_body(want, uid=resource["metadata"]["uid"])
+        await _adopt_fields(api, path, resource, f"changing {title}")
         return await api.apply(path, body, f"changing {title}", also=_STRICT + trial)
     except Permanent as error:
-        raise Permanent(_words(error.reason)) from error
+        raise Permanent(_first_line(error.reason)) from error
 
 
-def _body(want: DesiredManifest, *, uid: str | None = None) -> dict[str, Any]:
+def _build_body(want: DesiredManifest, *, uid: str | None = None) -> dict[str, Any]:
     meta: dict[str, Any] = {**want.manifest["metadata"], "namespace": NAMESPACE}
     meta["labels"] = {**(meta.get("labels") or {}), LABEL: want.uuid}
     if uid is not None:
@@ -134,12 +136,12 @@ def _body(want: DesiredManifest, *, uid: str | None = None) -> dict[str, Any]:
     return {**want.manifest, "metadata": meta}
 
 
-def _words(reason: str) -> str:
+def _first_line(reason: str) -> str:
     """Return the first line. The others may show the whole object with the user's data."""
     return reason.partition("\n")[0][:_LONGEST_WORDS]
 
 
-async def _own(api: KubernetesApi, path: str, resource: Mapping[str, Any], action: str) -> None:
+async def _adopt_fields(api: KubernetesApi, path: str, resource: Mapping[str, Any], action: str) -> None:
     """Mark the fields that our create request set as applied, so that an apply without one of them removes it.
 
     It changes only the recorded managers of fields. So a trial does it too, since its result would be wrong otherwise.
@@ -166,29 +168,29 @@ async def _delete(api: KubernetesApi, kind: BayManifestKind, resource: Mapping[s
     await api.delete(_path(kind, meta["name"]), f"removing {CALLED[kind]} {meta['name']}", options=options)
 
 
-def _is_going(resource: Mapping[str, Any]) -> bool:
+def _is_terminating(resource: Mapping[str, Any]) -> bool:
     return bool(resource["metadata"].get("deletionTimestamp"))
 
 
 # ------------------------------------------------------------------------------------------------- states of objects
 
 
-def _seen(kind: BayManifestKind, resource: Mapping[str, Any]) -> ManifestState:
+def _state_of(kind: BayManifestKind, resource: Mapping[str, Any]) -> ManifestState:
     status, reason = _STATES[kind](resource)
-    if _is_going(resource):
+    if _is_terminating(resource):
         reason = "Somebody has removed it: it is on its way out."
     visible_resource = {
         **resource,
-        "metadata": {**resource["metadata"], "labels": _theirs(resource["metadata"].get("labels") or {})},
+        "metadata": {**resource["metadata"], "labels": _user_labels(resource["metadata"].get("labels") or {})},
     }
     return ManifestState(status=status, reason=reason, facts=facts_of(kind, visible_resource))
 
 
-def _theirs(labels: Mapping[str, str]) -> dict[str, str]:
+def _user_labels(labels: Mapping[str, str]) -> dict[str, str]:
     return {key: value for key, value in labels.items() if not is_reserved(key)}
 
 
-def _pod(resource: Mapping[str, Any]) -> tuple[BayManifestStatus, str | None]:
+def _pod_status(resource: Mapping[str, Any]) -> tuple[BayManifestStatus, str | None]:
     status = resource.get("status") or {}
     phase = status.get("phase", "Pending")
     pod_status = _S(phase) if phase in set(_S) else _S.UNKNOWN
@@ -200,40 +202,46 @@ def _pod_reasons(status: Mapping[str, Any]) -> Iterator[str]:
     for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
         waiting_state = container.get("state", {}).get("waiting", {})
         if waiting_state and waiting_state.get("reason") not in _USUAL:
-            yield _line(f"{container['name']}: {waiting_state.get('reason')}", waiting_state.get("message"))
+            yield _format_reason(f"{container['name']}: {waiting_state.get('reason')}", waiting_state.get("message"))
     if status.get("phase") == "Failed":
         for container in status.get("containerStatuses") or ():
             termination = container.get("state", {}).get("terminated", {})
             if termination.get("exitCode"):
-                yield _line(f"{container['name']}: exit code {termination['exitCode']}", termination.get("reason"))
-    yield _line(status.get("reason") or "", status.get("message"))
+                yield _format_reason(
+                    f"{container['name']}: exit code {termination['exitCode']}", termination.get("reason")
+                )
+    yield _format_reason(status.get("reason") or "", status.get("message"))
     for condition in status.get("conditions") or ():
         if condition.get("type") == "PodScheduled" and condition.get("status") == "False":
-            yield _line(condition.get("reason") or "", condition.get("message"))
+            yield _format_reason(condition.get("reason") or "", condition.get("message"))
 
 
-def _line(reason: str, message: str | None) -> str:
-    return _words(f"{reason}: {message}" if reason and message else reason or message or "")
+def _format_reason(reason: str, message: str | None) -> str:
+    return _first_line(f"{reason}: {message}" if reason and message else reason or message or "")
 
 
-def _service(resource: Mapping[str, Any]) -> tuple[BayManifestStatus, str | None]:
+def _service_status(resource: Mapping[str, Any]) -> tuple[BayManifestStatus, str | None]:
     ingress = ((resource.get("status") or {}).get("loadBalancer") or {}).get("ingress")
     if resource["spec"].get("type") == "LoadBalancer" and not ingress:
         return _S.PENDING, "Its load balancer has no address yet."
     return _S.RUNNING, None
 
 
-def _rc(resource: Mapping[str, Any]) -> tuple[BayManifestStatus, str | None]:
+def _controller_status(resource: Mapping[str, Any]) -> tuple[BayManifestStatus, str | None]:
     status = resource.get("status") or {}
     replicas, ready = resource["spec"].get("replicas", 1), status.get("readyReplicas", 0)
     failure = next(
         (condition for condition in status.get("conditions") or () if condition.get("status") == "True"), None
     )
     if failure is not None:
-        return _S.PENDING, _line(failure.get("reason") or "", failure.get("message"))
+        return _S.PENDING, _format_reason(failure.get("reason") or "", failure.get("message"))
     if ready < replicas:
         return _S.PENDING, f"{ready} of {replicas} pods are ready."
     return _S.RUNNING, None
 
 
-_STATES = {BayManifestKind.POD: _pod, BayManifestKind.SERVICE: _service, BayManifestKind.RC: _rc}
+_STATES = {
+    BayManifestKind.POD: _pod_status,
+    BayManifestKind.SERVICE: _service_status,
+    BayManifestKind.RC: _controller_status,
+}

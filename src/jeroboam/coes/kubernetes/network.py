@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from jeroboam.coes.base import CoePlan
 from jeroboam.coes.kubernetes.node_ops import KubernetesNode
-from jeroboam.coes.kubernetes.options import ClusterNetworks, networks
+from jeroboam.coes.kubernetes.options import ClusterNetworks, read_networks
 from jeroboam.domain.clusters import TemplateSpec
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import Invalid
@@ -30,22 +30,22 @@ conf_template = ""
 _MISSING = "container runtime network not ready"
 
 
-def driver(template: TemplateSpec) -> str:
+def network_driver(template: TemplateSpec) -> str:
     """Return the network driver of the cluster."""
     return template.network_driver or FLANNEL
 
 
 def check_change(old: TemplateSpec, new: TemplateSpec) -> None:
     """Raise `Invalid` for a change of the driver."""
-    if driver(old) != driver(new):
+    if network_driver(old) != network_driver(new):
         raise Invalid("network_driver cannot be changed: pods have their addresses already.", field="network_driver")
 
 
-def files(plan: CoePlan) -> list[NodeFile]:
+def build_files(plan: CoePlan) -> list[NodeFile]:
     """Return the files that configure the network on a node."""
-    if driver(plan.template) == OWN:
+    if network_driver(plan.template) == OWN:
         return [NodeFile(path="/etc/containerd/conf.d/network.toml", content=_CONTAINERD)]
-    nets = networks(plan.labels)
+    nets = read_networks(plan.labels)
     # `node.sh` replaces @NFTABLES@ when flannel starts.
     text = (
         f'{{"Network": "{nets.pods}", "SubnetLen": {nets.node_bits}, "EnableNFTables": @NFTABLES@, '
@@ -54,25 +54,25 @@ def files(plan: CoePlan) -> list[NodeFile]:
     return [NodeFile(path="/etc/kubernetes/flannel.json", content=text.encode())]
 
 
-def ranges(nets: ClusterNetworks, nodes: Sequence[KubernetesNode]) -> dict[str, str]:
+def choose_pod_ranges(nets: ClusterNetworks, nodes: Sequence[KubernetesNode]) -> dict[str, str]:
     """Return pod ranges for nodes without one, by name, as long as there are free ones. Only one caller at a time."""
     used_ranges = {node.pods for node in nodes}
     free = (str(subnet) for subnet in nets.pods.subnets(new_prefix=nets.node_bits) if str(subnet) not in used_ranges)
     return dict(zip((node.name for node in nodes if not node.pods), free, strict=False))
 
 
-def lacks(plan: CoePlan, node: KubernetesNode) -> str:
+def find_node_problem(plan: CoePlan, node: KubernetesNode) -> str:
     """Return why a node is not ready; empty when it is."""
-    if driver(plan.template) == OWN:
+    if network_driver(plan.template) == OWN:
         return "" if node.ready or node.reason.startswith(_MISSING) else node.reason
     if not node.ready:
         return node.reason
-    return "" if node.networked else "the network of its pods is not up yet"
+    return "" if node.has_pod_network else "the network of its pods is not up yet"
 
 
-def conditions(plan: CoePlan, nodes: Sequence[KubernetesNode]) -> tuple[Condition, ...]:
+def build_conditions(plan: CoePlan, nodes: Sequence[KubernetesNode]) -> tuple[Condition, ...]:
     """Return the conditions of the cluster's network, for its users."""
-    if driver(plan.template) != OWN:
+    if network_driver(plan.template) != OWN:
         text = "flannel enforces no NetworkPolicy: policies are stored and have no effect."
         return (Condition(type="NetworkPolicies", status=False, reason="NotEnforced", message=text),)
     unready = [node.name for node in nodes if not node.ready and node.reason.startswith(_MISSING)]

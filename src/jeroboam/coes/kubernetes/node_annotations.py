@@ -20,7 +20,7 @@ _ROLE = "node-role.kubernetes.io/"
 Taint = Mapping[str, str]
 
 
-def change(
+def build_patch(
     labels: Mapping[str, str], taints: Sequence[Taint], annotations: Mapping[str, str], member: Member
 ) -> dict[str, Any]:
     """Return the merge patch that gives the node the member's labels and taints; empty when it has them.
@@ -29,27 +29,29 @@ def change(
     """
     role = "control-plane" if member.role == MASTER else "worker"
     own_labels = {NODE_LABEL: member.uuid, GROUP_LABEL: member.group, f"{_ROLE}{role}": ""}
-    former = _given(annotations)
+    former = _read_record(annotations)
     desired_labels = {**member.labels, **own_labels}
     label_changes: dict[str, str | None] = {
         key: value for key, value in desired_labels.items() if labels.get(key) != value
     }
     label_changes |= {key: None for key in former.get("labels", ()) if key not in desired_labels and key in labels}
     meta: dict[str, Any] = {"labels": label_changes} if label_changes else {}
-    record = {"labels": sorted(member.labels), "taints": sorted(_name(taint) for taint in member.taints)}
+    record = {"labels": sorted(member.labels), "taints": sorted(_taint_key(taint) for taint in member.taints)}
     if record != former and (any(record.values()) or former):
         meta["annotations"] = {GIVEN: json.dumps(record)}
-    ours = {_name(taint) for taint in member.taints} | set(former.get("taints", ()))
-    current_taints = [_plain(taint) for taint in taints if _name(taint) in ours]
+    ours = {_taint_key(taint) for taint in member.taints} | set(former.get("taints", ()))
+    current_taints = [_normalize_taint(taint) for taint in taints if _taint_key(taint) in ours]
     patch: dict[str, Any] = {"metadata": meta} if meta else {}
-    if sorted(current_taints, key=_name) != sorted((_plain(taint) for taint in member.taints), key=_name):
+    if sorted(current_taints, key=_taint_key) != sorted(
+        (_normalize_taint(taint) for taint in member.taints), key=_taint_key
+    ):
         patch["spec"] = {
-            "taints": [*(taint for taint in taints if _name(taint) not in ours), *map(dict, member.taints)]
+            "taints": [*(taint for taint in taints if _taint_key(taint) not in ours), *map(dict, member.taints)]
         }
     return patch
 
 
-def _given(annotations: Mapping[str, str]) -> dict[str, list[str]]:
+def _read_record(annotations: Mapping[str, str]) -> dict[str, list[str]]:
     """Return the names of labels and taints that we have set; empty for an annotation that is not ours."""
     try:
         record = json.loads(annotations.get(GIVEN, "{}"))
@@ -58,10 +60,10 @@ def _given(annotations: Mapping[str, str]) -> dict[str, list[str]]:
         return {}
 
 
-def _name(taint: Taint) -> str:
+def _taint_key(taint: Taint) -> str:
     """Return what identifies the taint on a node."""
     return f"{taint['key']}:{taint['effect']}"
 
 
-def _plain(taint: Taint) -> dict[str, str]:
+def _normalize_taint(taint: Taint) -> dict[str, str]:
     return {"key": taint["key"], "effect": taint["effect"], "value": taint.get("value") or ""}

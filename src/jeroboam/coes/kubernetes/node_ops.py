@@ -66,13 +66,13 @@ class KubernetesNode:
     """Its shortages by condition type, with the node's message."""
     pods: str
     """Its pod range, as `10.100.3.0/24`; empty until one is assigned."""
-    networked: bool
+    has_pod_network: bool
     """Whether its pods reach those of other nodes. Flannel reports that once."""
     unschedulable: bool
     labels: Mapping[str, str]
     taints: Sequence[Mapping[str, str]]
     annotations: Mapping[str, str]
-    written: str
+    resource_version: str
     """The resource version of the object."""
     machine: str
     """The machine id that its kubelet reports."""
@@ -103,26 +103,26 @@ class NodeOps:
         """The client of the cluster's API, for requests that are not about nodes."""
         return self._api
 
-    async def serves(self, *, patience: float) -> None:
+    async def wait_until_reachable(self, *, patience: float) -> None:
         """Wait until the API answers at all; raise `Temporary` after `patience` seconds.
 
         An administrator can use the API then. Others have to wait until it is ready.
         """
-        await self._patiently(self.version, patience)
+        await self._retry(self.get_version, patience)
 
-    async def answers(self, *, patience: float) -> None:
+    async def wait_until_ready(self, *, patience: float) -> None:
         """Wait until the API reports that it is ready; raise `Temporary` after `patience` seconds."""
-        await self._patiently(self._api.ready, patience)
+        await self._retry(self._api.ready, patience)
 
-    async def works(self, *, patience: float) -> None:
+    async def wait_for_controllers(self, *, patience: float) -> None:
         """Wait until the controller manager works: before it has created the first service account, pods are refused.
 
         Raises `Temporary` after `patience` seconds.
         """
         first = "/api/v1/namespaces/default/serviceaccounts/default"
-        await self._patiently(lambda: self._api.get(first, "waiting for the controller manager"), patience)
+        await self._retry(lambda: self._api.get(first, "waiting for the controller manager"), patience)
 
-    async def _patiently(self, ask: Callable[[], Awaitable[object]], patience: float) -> None:
+    async def _retry(self, ask: Callable[[], Awaitable[object]], patience: float) -> None:
         deadline = self._clock.monotonic() + patience
         while True:
             try:
@@ -134,40 +134,42 @@ class NodeOps:
             else:
                 return
 
-    async def all(self) -> list[KubernetesNode]:
+    async def list_nodes(self) -> list[KubernetesNode]:
         """Return all nodes of the cluster."""
         answer = await self._api.get("/api/v1/nodes", "asking the cluster for its nodes")
-        return [_node(item) for item in answer["items"]]
+        return [_read_node(item) for item in answer["items"]]
 
-    async def version(self) -> str:
+    async def get_version(self) -> str:
         """Return the API server's version, as `v1.36.3`."""
         return str((await self._api.get("/version", "asking for the version"))["gitVersion"])
 
-    async def access(self, *, flannel: bool) -> None:
+    async def apply_access(self, *, flannel: bool) -> None:
         """Apply the roles that the cluster's own certificates need."""
-        await self.have("access.yaml", {})
+        await self.apply_file("access.yaml", {})
         if flannel:
-            await self.have("flannel.yaml", {})
+            await self.apply_file("flannel.yaml", {})
 
-    async def names(self, dns: str) -> None:
+    async def apply_dns(self, dns: str) -> None:
         """Apply CoreDNS, which resolves names of services and pods at that address."""
-        await self.have("coredns.yaml", {"@DNS@": dns})
+        await self.apply_file("coredns.yaml", {"@DNS@": dns})
 
-    async def have(self, name: str, words: Mapping[str, object]) -> None:
+    async def apply_file(self, name: str, words: Mapping[str, object]) -> None:
         """Apply the objects of one of our YAML files, with these placeholders replaced."""
-        for resource in _objects(name, words):
-            await self.apply(_path(resource), resource)
+        for resource in _load_objects(name, words):
+            await self.apply(_object_path(resource), resource)
 
-    async def lack(self, name: str, words: Mapping[str, object]) -> None:
+    async def remove_file_objects(self, name: str, words: Mapping[str, object]) -> None:
         """Remove the objects of one of our YAML files, in reverse order."""
-        for resource in reversed(_objects(name, words)):
-            await self._api.delete(_path(resource), f"removing {resource['kind']} {resource['metadata']['name']}")
+        for resource in reversed(_load_objects(name, words)):
+            await self._api.delete(
+                _object_path(resource), f"removing {resource['kind']} {resource['metadata']['name']}"
+            )
 
     async def apply(self, path: str, resource: Mapping[str, Any]) -> None:
         """Apply that object."""
         await self._api.apply(path, resource, f"applying {resource['kind']} {resource['metadata']['name']}")
 
-    async def annotations(self, path: str) -> Mapping[str, str] | None:
+    async def get_annotations(self, path: str) -> Mapping[str, str] | None:
         """Return the annotations of the object at that path; None when there is no such object."""
         try:
             resource = await self._api.get(path, f"looking at {path}")
@@ -176,7 +178,7 @@ class NodeOps:
         annotations: Mapping[str, str] = resource["metadata"].get("annotations") or {}
         return annotations
 
-    async def number(self, ranges: Mapping[str, str]) -> None:
+    async def assign_pod_ranges(self, ranges: Mapping[str, str]) -> None:
         """Assign pod ranges to nodes by name. A node keeps its range for ever."""
         for name, addresses in ranges.items():
             change = {"spec": {"podCIDR": addresses, "podCIDRs": [addresses]}}
@@ -184,14 +186,14 @@ class NodeOps:
             with suppress(ObjectNotFound):
                 await self._api.patch(f"/api/v1/nodes/{name}", change, f"giving node {name} addresses for its pods")
 
-    async def describe(self, node: KubernetesNode, member: Member) -> None:
+    async def configure_node(self, node: KubernetesNode, member: Member) -> None:
         """Set the node's labels and taints, and make it schedulable if we have drained it and it is ready again.
 
         Labels and taints of users are kept.
         """
         path, action = f"/api/v1/nodes/{node.name}", f"describing node {node.name}"
         for tries_left in reversed(range(_DESCRIBE_TRIES)):
-            change = description(node, member)
+            change = build_patch(node, member)
             if not change:
                 return
             try:
@@ -200,20 +202,20 @@ class NodeOps:
                 # Its kubelet, which writes every few seconds, may have written in between.
                 if not tries_left:
                     raise
-                node = _node(await self._api.get(path, action))
+                node = _read_node(await self._api.get(path, action))
             else:
                 return
 
-    async def serve(self, *, patience: float) -> None:
+    async def wait_for_services(self, *, patience: float) -> None:
         """Wait until every ready node forwards traffic to services, but at most `patience` seconds."""
         deadline = self._clock.monotonic() + patience
         while self._clock.monotonic() < deadline:
-            ready = [node.name for node in await self.all() if node.ready]
-            if all(await asyncio.gather(*(self._proxies(name) for name in ready))):
+            ready = [node.name for node in await self.list_nodes() if node.ready]
+            if all(await asyncio.gather(*(self._has_healthy_proxy(name) for name in ready))):
                 return
             await self._clock.sleep(POLL_SECONDS)
 
-    async def follow(self, *, patience: float) -> None:
+    async def wait_for_endpoints(self, *, patience: float) -> None:
         """Wait until a controller manager leads, since only then the endpoints of services follow their pods.
 
         When the master with the leader is removed, another one leads 15 seconds later. Raises `Temporary` after
@@ -233,7 +235,7 @@ class NodeOps:
                 raise Temporary("no controller manager of the cluster does its work")
             await self._clock.sleep(POLL_SECONDS)
 
-    async def _proxies(self, name: str) -> bool:
+    async def _has_healthy_proxy(self, name: str) -> bool:
         """Whether the node's kube-proxy reports that its rules are set."""
         try:
             await self._api.text(
@@ -243,7 +245,7 @@ class NodeOps:
             return False
         return True
 
-    async def restart_own(self, mark: str) -> None:
+    async def restart_own_pods(self, mark: str) -> None:
         """Restart our own pods, a few at a time, unless they have that mark already."""
         for namespace in _OWN_NAMESPACES:
             for kind in ("daemonsets", "deployments"):
@@ -254,7 +256,7 @@ class NodeOps:
                         change = {"spec": {"template": {"metadata": {"annotations": {TRUST: mark}}}}}
                         await self._api.patch(f"{path}/{name}", change, f"restarting {name}")
 
-    async def seal(self) -> None:
+    async def reseal_secrets(self) -> None:
         """Rewrite every secret unchanged: the API encrypts it with the first of its keys.
 
         A secret that has that key already costs no write.
@@ -263,9 +265,9 @@ class NodeOps:
         secret_names = await self._api.outlines("/api/v1/secrets", action)
         for start in range(0, len(secret_names), _SEALED_AT_ONCE):
             batch = secret_names[start : start + _SEALED_AT_ONCE]
-            await asyncio.gather(*(self._rewrite(secret["namespace"], secret["name"]) for secret in batch))
+            await asyncio.gather(*(self._rewrite_secret(secret["namespace"], secret["name"]) for secret in batch))
 
-    async def _rewrite(self, namespace: str, name: str) -> None:
+    async def _rewrite_secret(self, namespace: str, name: str) -> None:
         # A secret that somebody has just removed is no error.
         with suppress(ObjectNotFound):
             path = f"/api/v1/namespaces/{namespace}/secrets/{name}"
@@ -277,25 +279,29 @@ class NodeOps:
             change = {"metadata": {"annotations": {DRAINED: "true"}}, "spec": {"unschedulable": True}}
             await self._api.patch(f"/api/v1/nodes/{node.name}", change, f"cordoning node {node.name}")
 
-    async def forget(self, name: str) -> None:
+    async def remove_node(self, name: str) -> None:
         """Delete the node from the cluster."""
         await self._api.delete(f"/api/v1/nodes/{name}", f"removing node {name} from the cluster")
 
-    async def load(self) -> ClusterLoad:
+    async def read_load(self) -> ClusterLoad:
         """Return all nodes, pods and volumes, as the API shows them."""
         kinds = ("nodes", "pods", "persistentvolumes")
         requests = (self._api.get(f"/api/v1/{kind}", f"asking the cluster for its {kind}") for kind in kinds)
         nodes, pods, volumes = await asyncio.gather(*requests)
         return ClusterLoad(nodes=nodes["items"], pods=pods["items"], volumes=volumes["items"])
 
-    async def movable(self, node: KubernetesNode) -> list[dict[str, Any]]:
+    async def list_movable_pods(self, node: KubernetesNode) -> list[dict[str, Any]]:
         """Return the node's pods that a drain evicts, as the API shows them, and those that terminate.
 
         Only the kubelet removes a terminated pod, which may take long after the kubelet has restarted.
         """
         query = f"/api/v1/pods?fieldSelector=spec.nodeName%3D{node.name}"
         answer = await self._api.get(query, f"asking what runs on node {node.name}")
-        return [pod for pod in answer["items"] if not stays(pod) or (is_going(pod) and not _is_own(pod))]
+        return [
+            pod
+            for pod in answer["items"]
+            if not stays_on_drain(pod) or (is_terminating(pod) and not _belongs_to_node(pod))
+        ]
 
     async def evict(self, pod: Mapping[str, Any]) -> str:
         """Evict the pod, so that its controller starts it elsewhere; return why it stays for now, or an empty text."""
@@ -317,12 +323,12 @@ class NodeOps:
         return ""
 
 
-def description(node: KubernetesNode, member: Member) -> dict[str, Any]:
+def build_patch(node: KubernetesNode, member: Member) -> dict[str, Any]:
     """Return the merge patch that brings the node to its desired state; empty when it has it."""
-    change = marks.change(node.labels, node.taints, node.annotations, member)
+    change = marks.build_patch(node.labels, node.taints, node.annotations, member)
     if "spec" in change:
         # Taints are replaced as a whole, and the cluster's controllers set some too: the version excludes lost updates.
-        change["metadata"] = {**change.get("metadata", {}), "resourceVersion": node.written}
+        change["metadata"] = {**change.get("metadata", {}), "resourceVersion": node.resource_version}
     if not node.provider_id:
         # Kubelets of earlier releases did not set it. Once set it cannot be changed.
         change["spec"] = {**change.get("spec", {}), "providerID": provider_id(member)}
@@ -333,7 +339,7 @@ def description(node: KubernetesNode, member: Member) -> dict[str, Any]:
     return change
 
 
-def _objects(name: str, words: Mapping[str, object]) -> list[dict[str, Any]]:
+def _load_objects(name: str, words: Mapping[str, object]) -> list[dict[str, Any]]:
     text = (files(__package__) / name).read_text()
     for word, value in words.items():
         text = text.replace(word, str(value))
@@ -341,27 +347,27 @@ def _objects(name: str, words: Mapping[str, object]) -> list[dict[str, Any]]:
     return resources
 
 
-def _path(resource: Mapping[str, Any]) -> str:
+def _object_path(resource: Mapping[str, Any]) -> str:
     return "/" + _PLURALS[resource["kind"]].format_map({"namespace": "", **resource["metadata"]})
 
 
-def stays(pod: Mapping[str, Any]) -> bool:
+def stays_on_drain(pod: Mapping[str, Any]) -> bool:
     """Whether a drain leaves the pod alone: it belongs to the node, or it has ended."""
-    return _is_own(pod) or pod["status"].get("phase") in {"Succeeded", "Failed"}
+    return _belongs_to_node(pod) or pod["status"].get("phase") in {"Succeeded", "Failed"}
 
 
-def _is_own(pod: Mapping[str, Any]) -> bool:
+def _belongs_to_node(pod: Mapping[str, Any]) -> bool:
     meta = pod["metadata"]
     owners: Iterable[Mapping[str, Any]] = meta.get("ownerReferences") or ()
     has_node_owner = any(owner["kind"] in {"DaemonSet", "Node"} for owner in owners)
     return has_node_owner or "kubernetes.io/config.mirror" in (meta.get("annotations") or {})
 
 
-def is_going(pod: Mapping[str, Any]) -> bool:
+def is_terminating(pod: Mapping[str, Any]) -> bool:
     return "deletionTimestamp" in pod["metadata"]
 
 
-def _node(resource: Mapping[str, Any]) -> KubernetesNode:
+def _read_node(resource: Mapping[str, Any]) -> KubernetesNode:
     conditions: Sequence[Mapping[str, str]] = resource["status"].get("conditions") or ()
     ready, network = (
         next((condition for condition in conditions if condition["type"] == kind), {})
@@ -371,15 +377,15 @@ def _node(resource: Mapping[str, Any]) -> KubernetesNode:
         name=resource["metadata"]["name"],
         ready=ready.get("status") == "True",
         reason=ready.get("message", "it has not said anything yet"),
-        since=health.changed_at(resource),
-        shortages=health.shortages(resource),
+        since=health.ready_transition_time(resource),
+        shortages=health.list_shortages(resource),
         pods=resource["spec"].get("podCIDR", ""),
-        networked=network.get("status") == "False",
+        has_pod_network=network.get("status") == "False",
         unschedulable=bool(resource["spec"].get("unschedulable")),
         labels=resource["metadata"].get("labels") or {},
         taints=resource["spec"].get("taints") or (),
         annotations=resource["metadata"].get("annotations") or {},
-        written=resource["metadata"]["resourceVersion"],
+        resource_version=resource["metadata"]["resourceVersion"],
         machine=resource["status"]["nodeInfo"]["machineID"],
         provider_id=resource["spec"].get("providerID", ""),
         runtime=resource["status"]["nodeInfo"]["containerRuntimeVersion"],

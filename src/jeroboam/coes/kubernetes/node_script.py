@@ -23,11 +23,11 @@ from jeroboam.coes.kubernetes.components import (
     PKI,
     PROXY_ACCESS,
     SIGNING,
-    kubeadm,
-    kubelet,
-    kubelet_options,
-    port,
-    proxy,
+    api_port,
+    build_kubeadm_config,
+    build_kubelet_config,
+    build_proxy_config,
+    list_kubelet_arguments,
 )
 from jeroboam.coes.kubernetes.machine_id import MachineId
 from jeroboam.domain.clusters import MASTER
@@ -64,7 +64,7 @@ _LATER = (
 )
 
 
-def script(plan: CoePlan, member: Member, clock: Clock) -> NodeScript:
+def build_script(plan: CoePlan, member: Member, clock: Clock) -> NodeScript:
     """Return the script that the node boots with."""
     machine_id = MachineId.of(plan, member, clock.now())
     # Without a system uuid in the kernel, the kubelet uses the machine id instead.
@@ -73,26 +73,26 @@ def script(plan: CoePlan, member: Member, clock: Clock) -> NodeScript:
         "-c",
         f"rm -f /etc/machine-id; echo {member.uuid} >/etc/machine-id; echo {machine_id} >{_BOOTED}",
     )
-    size_command = sizes.command(member.uuid)
-    background_commands = [_beside(plan, member, program) for program in _programs(plan)]
+    size_command = sizes.build_command(member.uuid)
+    background_commands = [_background_command(plan, member, program) for program in _programs(plan)]
     is_master = member.role == MASTER
-    program = ("sh", _NODE, "own-kubelet", *_server(plan, member), member.name) if is_master else ("kubelet",)
+    program = ("sh", _NODE, "own-kubelet", *_api_endpoint(plan, member), member.name) if is_master else ("kubelet",)
     main_command = (
         *("/usr/lib/jeroboam/keep", *program, f"--config={_KUBELET}", f"--kubeconfig={_KUBELET_ACCESS}"),
         f"--machine-id-file={_BOOTED}",
         f"--node-ip={member.address}",
         f"--hostname-override={member.name}",
-        *kubelet_options(plan, member),
+        *list_kubelet_arguments(plan, member),
     )
     if is_master:
-        return _master(
+        return _build_master_script(
             plan,
             member,
-            _files(plan, member, clock),
+            _build_node_files(plan, member, clock),
             (write_machine_id, size_command),
             (*background_commands, main_command),
         )
-    ca = NodeFile(path=f"{PKI}/ca.crt", content=plan.authorities["main"].trusted.encode())
+    ca = NodeFile(path=f"{PKI}/ca.crt", content=plan.authorities["main"].trust_bundle.encode())
     # Programs are restarted by `keep` and then read the new files; pods run on meanwhile.
     # A kubelet of an earlier release reads /etc/machine-id instead of this file.
     rewrite_machine_id = (
@@ -104,8 +104,8 @@ def script(plan: CoePlan, member: Member, clock: Clock) -> NodeScript:
         "-c",
         f"{rewrite_machine_id}; {shlex.join(size_command)}; killall kubelet {' '.join(_programs(plan).values())}",
     )
-    wait_command = ("sh", _NODE, "kubelet", *_server(plan, member))
-    files = (ca, *_files(plan, member, clock))
+    wait_command = ("sh", _NODE, "kubelet", *_api_endpoint(plan, member))
+    files = (ca, *_build_node_files(plan, member, clock))
     return NodeScript(
         files=files,
         commands=(write_machine_id, size_command, wait_command, *background_commands, main_command),
@@ -113,7 +113,7 @@ def script(plan: CoePlan, member: Member, clock: Clock) -> NodeScript:
     )
 
 
-def _master(
+def _build_master_script(
     plan: CoePlan,
     member: Member,
     node_files: list[NodeFile],
@@ -121,9 +121,9 @@ def _master(
     last_commands: tuple[tuple[str, ...], ...],
 ) -> NodeScript:
     """Return a master's script, given the files of every node and the first and last commands."""
-    config = b"---\n".join(_json(document) + b"\n" for document in kubeadm(plan, member))
+    config = b"---\n".join(_json(document) + b"\n" for document in build_kubeadm_config(plan, member))
     fill_version = f'sed -i "s/@VERSION@/$(kubeadm version -o short)/" {_KUBEADM}'
-    etcd_commands = _etcd(plan, member)
+    etcd_commands = _etcd_commands(plan, member)
     init_command = (
         "kubeadm",
         "init",
@@ -131,14 +131,20 @@ def _master(
         f"--skip-phases={_LATER}",
         "--ignore-preflight-errors=all",
     )
-    after_command = ("sh", _NODE, "control-plane", *_server(plan, member), "together" if etcd_commands else "alone")
+    after_command = (
+        "sh",
+        _NODE,
+        "control-plane",
+        *_api_endpoint(plan, member),
+        "together" if etcd_commands else "alone",
+    )
     script_files = (
-        *_authorities(plan),
-        *security.files(plan),
+        *_authority_files(plan),
+        *security.build_files(plan),
         *node_files,
         NodeFile(path=_KUBEADM, content=config, mode=0o600),
     )
-    script_files += (_shipped(_ETCD_MEMBER),) if etcd_commands else ()
+    script_files += (_package_file(_ETCD_MEMBER),) if etcd_commands else ()
     commands = (
         *first_commands,
         ("sh", "-c", _LEAVES),
@@ -153,47 +159,47 @@ def _master(
 
 def _programs(plan: CoePlan) -> dict[str, str]:
     """Return the programs that run beside the kubelet, with the names of their processes."""
-    has_custom_network = network.driver(plan.template) == network.OWN
+    has_custom_network = network.network_driver(plan.template) == network.OWN
     return {"kube-proxy": "kube-proxy"} if has_custom_network else {"kube-proxy": "kube-proxy", "flannel": "flanneld"}
 
 
-def _beside(plan: CoePlan, member: Member, program: str) -> tuple[str, ...]:
+def _background_command(plan: CoePlan, member: Member, program: str) -> tuple[str, ...]:
     """Return the command that starts the program in the background."""
-    words = " ".join(["/usr/lib/jeroboam/keep", "sh", _NODE, program, *_server(plan, member), member.name])
+    words = " ".join(["/usr/lib/jeroboam/keep", "sh", _NODE, program, *_api_endpoint(plan, member), member.name])
     return ("sh", "-c", f"{words} &")
 
 
-def _files(plan: CoePlan, member: Member, clock: Clock) -> list[NodeFile]:
+def _build_node_files(plan: CoePlan, member: Member, clock: Clock) -> list[NodeFile]:
     """Return the files of every node."""
 
     def access(path: str, name: str, organizations: Sequence[str] = ()) -> NodeFile:
-        content = _access(plan, member, clock, common_name=name, organizations=organizations)
+        content = _build_kubeconfig(plan, member, clock, common_name=name, organizations=organizations)
         return NodeFile(path=path, content=_json(content), mode=0o600)
 
     registry = addons.registry_address(plan.labels)
     node_files = [
-        _shipped(_NODE),
-        sizes.script_file(),
-        NodeFile(path=_KUBELET, content=_json(kubelet(plan, member))),
+        _package_file(_NODE),
+        sizes.build_script_file(),
+        NodeFile(path=_KUBELET, content=_json(build_kubelet_config(plan, member))),
         access(_KUBELET_ACCESS, f"system:node:{member.name}", ["system:nodes"]),
-        NodeFile(path="/etc/kubernetes/kube-proxy.yaml", content=_json(proxy(plan))),
+        NodeFile(path="/etc/kubernetes/kube-proxy.yaml", content=_json(build_proxy_config(plan))),
         access(PROXY_ACCESS, "system:kube-proxy"),
-        *_serving(plan, member, clock),
-        *network.files(plan),
-        *registries.files(plan, registry),
-        *proxies.files(plan, registry),
+        *_issue_kubelet_files(plan, member, clock),
+        *network.build_files(plan),
+        *registries.build_files(plan, registry),
+        *proxies.build_files(plan, registry),
     ]
     if "flannel" in _programs(plan):
         node_files.append(access("/etc/kubernetes/flannel.conf", "jeroboam:flannel"))
     return node_files
 
 
-def _shipped(path: str) -> NodeFile:
+def _package_file(path: str) -> NodeFile:
     """Return the file of that name from this package."""
     return NodeFile(path=path, content=(files(__package__) / path.rpartition("/")[2]).read_bytes())
 
 
-def _etcd(plan: CoePlan, member: Member) -> tuple[tuple[str, ...], ...]:
+def _etcd_commands(plan: CoePlan, member: Member) -> tuple[tuple[str, ...], ...]:
     """Return the commands that find out how this master's etcd joins the other members; empty for a single master."""
     if len(plan.masters) == 1:
         return ()
@@ -210,22 +216,22 @@ def _etcd(plan: CoePlan, member: Member) -> tuple[tuple[str, ...], ...]:
     return (*certs, ("sh", "-c", configure))
 
 
-def _authorities(plan: CoePlan) -> list[NodeFile]:
+def _authority_files(plan: CoePlan) -> list[NodeFile]:
     """Return the certificates and keys of the authorities, which a master signs with."""
     files = []
     for kind, name in _FOLDERS.items():
         authority = plan.authorities[kind]
-        files.append(NodeFile(path=f"{PKI}/{name}.crt", content=authority.trusted.encode()))
+        files.append(NodeFile(path=f"{PKI}/{name}.crt", content=authority.trust_bundle.encode()))
         files.append(NodeFile(path=f"{PKI}/{name}.key", content=authority.key, mode=0o600))
     files.append(NodeFile(path=SIGNING, content=plan.authorities["main"].pem.encode()))
     tokens = plan.authorities[SERVICE_ACCOUNT]
     files.append(NodeFile(path=f"{PKI}/sa.key", content=tokens.key, mode=0o600))
-    publics = "".join(public_key(authority.pem) for authority in (tokens, *tokens.also))
+    publics = "".join(public_key(authority.pem) for authority in (tokens, *tokens.peers))
     files.append(NodeFile(path=f"{PKI}/sa.pub", content=publics.encode()))
     return files
 
 
-def _serving(plan: CoePlan, member: Member, clock: Clock) -> list[NodeFile]:
+def _issue_kubelet_files(plan: CoePlan, member: Member, clock: Clock) -> list[NodeFile]:
     """Return the serving certificate of the kubelet and its key."""
     # Masters load new authorities first: they trust the newest one before they use it themselves.
     main = plan.authorities["main"].newest
@@ -244,7 +250,7 @@ def _serving(plan: CoePlan, member: Member, clock: Clock) -> list[NodeFile]:
     ]
 
 
-def _access(
+def _build_kubeconfig(
     plan: CoePlan, member: Member, clock: Clock, *, common_name: str, organizations: Sequence[str]
 ) -> dict[str, Any]:
     """Return a program's kubeconfig on that node, with a client certificate."""
@@ -257,11 +263,11 @@ def _access(
         usages=[CLIENT],
         now=clock.now(),
     )
-    server = "https://{}:{}".format(*_server(plan, member))
+    server = "https://{}:{}".format(*_api_endpoint(plan, member))
     return {
         "apiVersion": "v1",
         "kind": "Config",
-        "clusters": [{"name": "own", "cluster": {"server": server, "certificate-authority-data": _trust(main)}}],
+        "clusters": [{"name": "own", "cluster": {"server": server, "certificate-authority-data": _ca_data(main)}}],
         "users": [
             {
                 "name": "own",
@@ -276,15 +282,15 @@ def _access(
     }
 
 
-def _server(plan: CoePlan, member: Member) -> tuple[str, str]:
+def _api_endpoint(plan: CoePlan, member: Member) -> tuple[str, str]:
     """Return address and port of the API server that this node uses; a master uses its own."""
     if member.role == MASTER:
-        return member.address, str(port(plan))
-    return plan.balancer or plan.masters[0].address, str(port(plan))
+        return member.address, str(api_port(plan))
+    return plan.balancer or plan.masters[0].address, str(api_port(plan))
 
 
-def _trust(authority: Authority) -> str:
-    return _b64(authority.trusted.encode())
+def _ca_data(authority: Authority) -> str:
+    return _b64(authority.trust_bundle.encode())
 
 
 def _b64(content: bytes) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from jeroboam.coes.base import CoeObserved, CoePlan, Member, MemberState
 from jeroboam.coes.kubernetes import network, options
-from jeroboam.coes.kubernetes.components import api
+from jeroboam.coes.kubernetes.components import api_url
 from jeroboam.coes.kubernetes.leftovers import GoneNodeObjects
 from jeroboam.coes.kubernetes.machine_id import MachineId, build_id
 from jeroboam.coes.kubernetes.node_ops import KubernetesNode
@@ -16,7 +16,7 @@ from jeroboam.domain.clusters import Health
 from jeroboam.domain.conditions import Condition
 
 
-def observed(
+def build_observed(
     plan: CoePlan,
     nodes: Sequence[KubernetesNode],
     silent: Mapping[str, str],
@@ -26,7 +26,7 @@ def observed(
     now: dt.datetime,
 ) -> CoeObserved:
     """Return the observed state of the cluster."""
-    members = states(plan, nodes, silent)
+    members = list_member_states(plan, nodes, silent)
     planned_names = {member.name for member in plan.members}
     reasons = {"api": "ok"}
     reasons |= {f"{member.name}.Ready": str(state.ready) for member, state in zip(plan.members, members, strict=True)}
@@ -36,7 +36,7 @@ def observed(
         if node.name in planned_names
         for shortage, message in node.shortages.items()
     }
-    if gone_objects.waiting:
+    if gone_objects.waiting_pods:
         shortages["LostVolumes"] = gone_objects.reason()
     healthy = all(state.ready for state in members) and not shortages
     members_by_name = {member.name: member for member in plan.members}
@@ -44,11 +44,11 @@ def observed(
         members_by_name[node.name].uuid
         for node in nodes
         if node.name in members_by_name
-        and MachineId.said(node.machine).is_due(MachineId.of(plan, members_by_name[node.name], now))
+        and MachineId.parse(node.machine).is_due(MachineId.of(plan, members_by_name[node.name], now))
     )
     return CoeObserved(
         due=tuple(due),
-        api_address=api(plan),
+        api_address=api_url(plan),
         members=members,
         # Removed nodes with volumes left are listed too: they are removed in the same way.
         strangers=tuple(sorted({node.name for node in nodes if node.name not in planned_names} | gone_objects.nodes)),
@@ -57,15 +57,17 @@ def observed(
         health=Health.HEALTHY if healthy else Health.UNHEALTHY,
         health_reasons=reasons | shortages,
         conditions=(
-            options.honoured(plan.labels),
+            options.build_labels_condition(plan.labels),
             # kube-proxy works with nftables and needs no IPVS.
             Condition(type="VirtualIPs", status=True),
-            *network.conditions(plan, nodes),
+            *network.build_conditions(plan, nodes),
         ),
     )
 
 
-def states(plan: CoePlan, nodes: Sequence[KubernetesNode], silent: Mapping[str, str]) -> tuple[MemberState, ...]:
+def list_member_states(
+    plan: CoePlan, nodes: Sequence[KubernetesNode], silent: Mapping[str, str]
+) -> tuple[MemberState, ...]:
     """Return one state for each member. `silent` has the masters that do not answer: the reason by uuid."""
     nodes_by_name = {node.name: node for node in nodes}
     return tuple(
@@ -73,18 +75,18 @@ def states(plan: CoePlan, nodes: Sequence[KubernetesNode], silent: Mapping[str, 
     )
 
 
-def stands(node: KubernetesNode, member: Member) -> bool:
+def has_current_build(node: KubernetesNode, member: Member) -> bool:
     """Whether the node's kubelet has the member's build."""
-    return MachineId.said(node.machine).build == build_id(member)
+    return MachineId.parse(node.machine).build == build_id(member)
 
 
 def _state(plan: CoePlan, member: Member, node: KubernetesNode | None, silent: str | None) -> MemberState:
     if node is None:
         return MemberState(uuid=member.uuid, ready=False, reason="the cluster does not know this node")
-    if not stands(node, member):
+    if not has_current_build(node, member):
         return MemberState(uuid=member.uuid, ready=False, reason="its kubelet has not come up yet on the new machine")
     if silent is not None:
         return MemberState(uuid=member.uuid, ready=False, reason=f"its API server is not ready: {silent}")
-    reason = network.lacks(plan, node)
+    reason = network.find_node_problem(plan, node)
     since = node.since if reason and not node.ready else None
     return MemberState(uuid=member.uuid, ready=not reason, reason=reason, since=since)

@@ -64,10 +64,10 @@ class ClusterNetworks:
         return str(self.services[10])
 
 
-def networks(labels: Mapping[str, str]) -> ClusterNetworks:
+def read_networks(labels: Mapping[str, str]) -> ClusterNetworks:
     """Return the networks that the labels set, with defaults. Raises `Invalid` for bad values."""
-    pods = _network(labels, PODS, "10.100.0.0/16")
-    services = _network(labels, SERVICES, "10.254.0.0/16")
+    pods = _read_network(labels, PODS, "10.100.0.0/16")
+    services = _read_network(labels, SERVICES, "10.254.0.0/16")
     if pods.overlaps(services):
         raise bad_label(SERVICES, str(services), f"it overlaps {PODS} {pods}.")
     bits = labels.get(SUBNET_BITS, "24")
@@ -81,28 +81,28 @@ def networks(labels: Mapping[str, str]) -> ClusterNetworks:
 
 def check(labels: Mapping[str, str]) -> None:
     """Raise `Invalid` for a label with a bad value."""
-    networks(labels)
+    read_networks(labels)
     automation.check(labels)
     if (tag := labels.get(VERSION)) is not None and _TAG.fullmatch(tag) is None:
         raise bad_label(VERSION, tag, "it has to be a version such as v1.36.3.")
-    for name in sans(labels):
+    for name in list_sans(labels):
         if _SAN.fullmatch(name) is None:
             raise bad_label(SANS, name, "it has to be a name or an address.")
     flags.check(labels)
     security.check(labels)
 
 
-def sans(labels: Mapping[str, str]) -> list[str]:
+def list_sans(labels: Mapping[str, str]) -> list[str]:
     """Return the further names and addresses of the API."""
     return [word.strip() for word in labels.get(SANS, "").split(",") if word.strip()]
 
 
-def numbers(version: str) -> tuple[int, ...]:
+def parse_version(version: str) -> tuple[int, ...]:
     """Return a version such as `v1.36.3` as numbers that can be compared."""
     return tuple(int(part) for part in version.removeprefix("v").split("."))
 
 
-def honoured(labels: Mapping[str, str]) -> Condition:
+def build_labels_condition(labels: Mapping[str, str]) -> Condition:
     """Return the condition that says whether every label of the cluster is supported."""
     ignored_labels = sorted(labels.keys() - _KNOWN - _ELSEWHERE)
     if not ignored_labels:
@@ -111,7 +111,7 @@ def honoured(labels: Mapping[str, str]) -> Condition:
     return Condition(type="LabelsHonoured", status=False, reason="NoMeaning", message=text)
 
 
-def _network(labels: Mapping[str, str], name: str, default: str) -> ipaddress.IPv4Network:
+def _read_network(labels: Mapping[str, str], name: str, default: str) -> ipaddress.IPv4Network:
     value = labels.get(name, default)
     try:
         network = ipaddress.IPv4Network(value)

@@ -6,8 +6,8 @@ something else.)
 """
 
 from jeroboam.coes.base import CoePlan
-from jeroboam.coes.kubernetes.options import networks
-from jeroboam.coes.proxies import environment
+from jeroboam.coes.kubernetes.options import read_networks
+from jeroboam.coes.proxies import build_environment_files
 from jeroboam.domain.nodes import NodeFile
 
 _PATH = "/etc/containerd/environment"
@@ -15,8 +15,8 @@ _PATH = "/etc/containerd/environment"
 _OWN = (".svc", ".cluster.local")
 
 
-def files(plan: CoePlan, registry: str) -> list[NodeFile]:
+def build_files(plan: CoePlan, registry: str) -> list[NodeFile]:
     """Return containerd's environment file; empty without a proxy. `registry` is the cluster's own registry."""
-    nets = networks(plan.labels)
+    nets = read_networks(plan.labels)
     nodes = [member.address for member in plan.members] + ([plan.balancer] if plan.balancer else [])
-    return environment(_PATH, plan.template, [*_OWN, *nodes, str(nets.pods), str(nets.services), registry])
+    return build_environment_files(_PATH, plan.template, [*_OWN, *nodes, str(nets.pods), str(nets.services), registry])

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 
 from jeroboam.coes.base import CoePlan
-from jeroboam.coes.insecure_registries import HOST, check_insecure_registries, insecure_registries
+from jeroboam.coes.insecure_registries import HOST, check_insecure_registries, list_insecure_registries
 from jeroboam.domain.clusters import TemplateSpec
 from jeroboam.domain.errors import bad_label
 from jeroboam.domain.nodes import NodeFile
@@ -41,15 +41,15 @@ def check(template: TemplateSpec) -> None:
         )
 
 
-def files(plan: CoePlan, registry: str) -> list[NodeFile]:
+def build_files(plan: CoePlan, registry: str) -> list[NodeFile]:
     """Return the registry files of a node; `registry` is the address of the cluster's own registry, if it has one."""
-    insecure = insecure_registries(plan.template)
-    hosts = {name: (f"http://{name}", [_asked(f"https://{name}", insecure=True)]) for name in insecure}
+    insecure = list_insecure_registries(plan.template)
+    hosts = {name: (f"http://{name}", [_host_block(f"https://{name}", insecure=True)]) for name in insecure}
     if (prefix := plan.labels.get(MIRROR)) is not None:
-        hosts |= _mirrored(prefix.rstrip("/"), insecure)
+        hosts |= _mirror_hosts(prefix.rstrip("/"), insecure)
     if plan.template.registry_enabled:
         url = f"http://{registry}:{OWN_PORT}"
-        hosts[OWN] = (url, [_asked(url, insecure=True)])
+        hosts[OWN] = (url, [_host_block(url, insecure=True)])
     return [
         NodeFile(
             path=f"{_FOLDER}/{name}/hosts.toml", content="\n".join([f'server = "{server}"', *host_blocks]).encode()
@@ -58,16 +58,18 @@ def files(plan: CoePlan, registry: str) -> list[NodeFile]:
     ]
 
 
-def _mirrored(prefix: str, insecure: list[str]) -> Mapping[str, tuple[str, list[str]]]:
+def _mirror_hosts(prefix: str, insecure: list[str]) -> Mapping[str, tuple[str, list[str]]]:
     """Return the hosts of public registries, with the mirror first."""
     host, slash, folder = prefix.partition("/")
     place = f"{host}/v2/{folder}" if slash else host
     schemes = [("https", host in insecure)] + ([("http", True)] if host in insecure else [])
-    host_blocks = [_asked(f"{scheme}://{place}", insecure=loose, has_path=bool(slash)) for scheme, loose in schemes]
+    host_blocks = [
+        _host_block(f"{scheme}://{place}", insecure=loose, has_path=bool(slash)) for scheme, loose in schemes
+    ]
     return {name: (f"https://{home}", host_blocks) for name, home in _PUBLIC.items()}
 
 
-def _asked(url: str, *, insecure: bool, has_path: bool = False) -> str:
+def _host_block(url: str, *, insecure: bool, has_path: bool = False) -> str:
     """Return the block of one host; `has_path`: its address contains the API version and the folder."""
     lines = [f'[host."{url}"]', 'capabilities = ["pull", "resolve"]']
     lines += ["skip_verify = true"] if insecure else []

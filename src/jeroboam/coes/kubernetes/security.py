@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509 import load_pem_x509_certificates
 
 from jeroboam.coes.base import Authority, CoePlan
-from jeroboam.coes.kubernetes.label_flags import flag
+from jeroboam.coes.kubernetes.label_flags import read_label_flag
 from jeroboam.domain.errors import bad_label
 from jeroboam.domain.nodes import NodeFile
 
@@ -61,7 +61,7 @@ _DISCOVERY = ("/.well-known/openid-configuration", "/openid/v1/jwks")
 
 def check(labels: Mapping[str, str]) -> None:
     """Raise `Invalid` for a label with a bad value."""
-    flag(AUDIT, labels.get(AUDIT))
+    read_label_flag(AUDIT, labels.get(AUDIT))
     for name in AUDIT_NUMBERS:
         if (value := labels.get(name)) is not None and _NUMBER.fullmatch(value) is None:
             raise bad_label(name, value, "it has to be a number from 1 to 99999.")
@@ -83,13 +83,13 @@ def _check_issuer(labels: Mapping[str, str]) -> None:
         raise bad_label(OIDC_ISSUER, issuer, f"it has no meaning without {OIDC_CLIENT}.")
     if (value := labels.get(OIDC_CA)) is not None:
         try:
-            _certificates(value)
+            _read_certificates(value)
         except ValueError as error:
             reason = "it has to be certificates in PEM and nothing else, as they are or in base64."
             raise bad_label(OIDC_CA, value[:_FEW], reason) from error
 
 
-def _certificates(text: str) -> str:
+def _read_certificates(text: str) -> str:
     """Return the certificates in PEM. The text may be base64 of PEM, which is easier to pass on a command line.
 
     Raises `ValueError` for anything else, and for a key beside them, because labels are shown to others.
@@ -101,20 +101,20 @@ def _certificates(text: str) -> str:
     return pem
 
 
-def files(plan: CoePlan) -> list[NodeFile]:
+def build_files(plan: CoePlan) -> list[NodeFile]:
     """Return the security files of a master."""
     configs = {
-        "encryption": _encryption(plan),
-        "admission": _admission(),
-        "authentication": _authentication(plan.labels),
-        "audit": _audit(),
+        "encryption": _encryption_config(plan),
+        "admission": _admission_config(),
+        "authentication": _authentication_config(plan.labels),
+        "audit": _audit_policy(),
     }
     return [
         NodeFile(path=f"{_FOLDER}/{name}.yaml", content=_json(config), mode=0o600) for name, config in configs.items()
     ]
 
 
-def arguments(plan: CoePlan, issuer: str) -> list[tuple[str, str]]:
+def list_api_server_options(plan: CoePlan, issuer: str) -> list[tuple[str, str]]:
     """Return options of the API server; `issuer`, its own URL, is the issuer of service account tokens."""
     options = [
         ("encryption-provider-config", f"{_FOLDER}/encryption.yaml"),
@@ -126,7 +126,7 @@ def arguments(plan: CoePlan, issuer: str) -> list[tuple[str, str]]:
         ("service-account-issuer", _FORMER_ISSUER),
         ("service-account-jwks-uri", f"{issuer}{_DISCOVERY[1]}"),
     ]
-    if flag(AUDIT, plan.labels.get(AUDIT)):
+    if read_label_flag(AUDIT, plan.labels.get(AUDIT)):
         options += [
             ("audit-policy-file", f"{_FOLDER}/audit.yaml"),
             ("audit-log-path", f"{_AUDIT_FOLDER}/audit.log"),
@@ -135,7 +135,7 @@ def arguments(plan: CoePlan, issuer: str) -> list[tuple[str, str]]:
     return options
 
 
-def volumes() -> list[dict[str, object]]:
+def list_volumes() -> list[dict[str, object]]:
     """Return the volumes that the API server needs for these options."""
     return [
         {"name": "security", "hostPath": _FOLDER, "mountPath": _FOLDER, "readOnly": True, "pathType": "Directory"},
@@ -149,10 +149,10 @@ def volumes() -> list[dict[str, object]]:
     ]
 
 
-def _encryption(plan: CoePlan) -> dict[str, Any]:
+def _encryption_config(plan: CoePlan) -> dict[str, Any]:
     """Return the encryption configuration: the first key encrypts; older keys and plain secrets can still be read."""
     authority = plan.authorities[ENCRYPTION]
-    keys = [_key(plan.cluster_id, member) for member in (authority, *authority.also)]
+    keys = [_derive_key(plan.cluster_id, member) for member in (authority, *authority.peers)]
     return {
         "apiVersion": "apiserver.config.k8s.io/v1",
         "kind": "EncryptionConfiguration",
@@ -160,7 +160,7 @@ def _encryption(plan: CoePlan) -> dict[str, Any]:
     }
 
 
-def _key(cluster_id: str, authority: Authority) -> dict[str, str]:
+def _derive_key(cluster_id: str, authority: Authority) -> dict[str, str]:
     """Return a key derived from the authority's key, under a name that reveals nothing of it."""
     private = load_pem_private_key(authority.key, password=None)
     key_bytes = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
@@ -171,7 +171,7 @@ def _key(cluster_id: str, authority: Authority) -> dict[str, str]:
     return {"name": f"key-{name}", "secret": base64.b64encode(derived_key).decode()}
 
 
-def _admission() -> dict[str, Any]:
+def _admission_config() -> dict[str, Any]:
     """Return the admission configuration: privileged pods are refused, unless their namespace allows them."""
     level = dict.fromkeys(("enforce", "warn"), "baseline")
     versions = {f"{mode}-version": "latest" for mode in level}
@@ -188,7 +188,7 @@ def _admission() -> dict[str, Any]:
     }
 
 
-def _authentication(labels: Mapping[str, str]) -> dict[str, Any]:
+def _authentication_config(labels: Mapping[str, str]) -> dict[str, Any]:
     """Return the authentication configuration: anonymous users read health and public keys only; OIDC is optional."""
     config: dict[str, Any] = {
         "apiVersion": "apiserver.config.k8s.io/v1",
@@ -205,12 +205,12 @@ def _authentication(labels: Mapping[str, str]) -> dict[str, Any]:
             mappings["groups"] = {"claim": groups, "prefix": labels.get("oidc_groups_prefix", "")}
         issuer_config = {"url": issuer, "audiences": [labels[OIDC_CLIENT]]}
         if (authorities := labels.get(OIDC_CA)) is not None:
-            issuer_config["certificateAuthority"] = _certificates(authorities)
+            issuer_config["certificateAuthority"] = _read_certificates(authorities)
         config["jwt"] = [{"issuer": issuer_config, "claimMappings": mappings}]
     return config
 
 
-def _audit() -> dict[str, Any]:
+def _audit_policy() -> dict[str, Any]:
     """Return the audit policy: who did what to which object, without its content and without routine reads."""
     own_users = ["system:kube-controller-manager", "system:kube-scheduler", "system:apiserver", "system:kube-proxy"]
     return {

@@ -24,7 +24,7 @@ from jeroboam.coes.base import (
     SupportsRotation,
     describe_unready,
 )
-from jeroboam.coes.insecure_registries import check_insecure_registries, insecure_registries
+from jeroboam.coes.insecure_registries import check_insecure_registries, list_insecure_registries
 from jeroboam.coes.swarm import drains as swarm_drains
 from jeroboam.coes.swarm import options as swarm_options
 from jeroboam.coes.swarm.containers import SwarmContainers
@@ -96,7 +96,7 @@ class SwarmCoe(SwarmContainers, Coe, SupportsRollout, SupportsRotation):
             )
             raise Invalid(text, field="apiserver_port")
 
-    def script(self, plan: CoePlan, member: Member) -> NodeScript:
+    def build_script(self, plan: CoePlan, member: Member) -> NodeScript:
         main = plan.authorities["main"]
         certificate = issue(
             ca=KeyPair(pem=main.pem, key=main.key),
@@ -108,88 +108,90 @@ class SwarmCoe(SwarmContainers, Coe, SupportsRollout, SupportsRotation):
         )
         return NodeScript(
             files=(
-                sizes.script_file(),
-                NodeFile(path=f"{_FOLDER}/ca.pem", content=main.trusted.encode()),
+                sizes.build_script_file(),
+                NodeFile(path=f"{_FOLDER}/ca.pem", content=main.trust_bundle.encode()),
                 NodeFile(path=f"{_FOLDER}/cert.pem", content=certificate.pem.encode()),
                 NodeFile(path=f"{_FOLDER}/key.pem", content=certificate.key, mode=0o600),
-                NodeFile(path=f"{_FOLDER}/daemon.json", content=_daemon(plan.template, member)),
+                NodeFile(path=f"{_FOLDER}/daemon.json", content=_build_daemon_config(plan.template, member)),
                 # The Engines of a cluster talk to each other without a proxy too.
-                *proxies.environment(f"{_FOLDER}/environment", plan.template, (peer.address for peer in plan.members)),
+                *proxies.build_environment_files(
+                    f"{_FOLDER}/environment", plan.template, (peer.address for peer in plan.members)
+                ),
             ),
-            commands=(sizes.command(member.uuid), ("dockerd",)),
+            commands=(sizes.build_command(member.uuid), ("dockerd",)),
         )
 
     async def join(self, plan: CoePlan, progress: Progress = UNWATCHED) -> CoeObserved:
-        async with self._fleet(plan) as engines:
-            manager = await self._manager(engines, plan, patience=_BOOT_SECONDS)
+        async with self._connect(plan) as engines:
+            manager = await self._find_manager(engines, plan, patience=_BOOT_SECONDS)
             if manager is None:
-                manager = await self._found(engines, plan)
-            troubles = await self._bring_in(engines, manager, plan, progress)
-            nodes = await self._settled(engines, manager, plan, troubles, progress)
-            await self._label(engines, manager, plan, nodes)
-            nodes = await self._drop_former_lives(engines, manager, nodes)
-            return _observed(plan, nodes, await engines.version(manager), troubles)
+                manager = await self._create_swarm(engines, plan)
+            troubles = await self._join_members(engines, manager, plan, progress)
+            nodes = await self._wait_for_members(engines, manager, plan, troubles, progress)
+            await self._label_nodes(engines, manager, plan, nodes)
+            nodes = await self._remove_former_nodes(engines, manager, nodes)
+            return _build_observed(plan, nodes, await engines.version(manager), troubles)
 
     async def observe(self, plan: CoePlan) -> CoeObserved:
-        async with self._fleet(plan) as engines:
-            manager = await self._manager(engines, plan, patience=0)
+        async with self._connect(plan) as engines:
+            manager = await self._find_manager(engines, plan, patience=0)
             if manager is None:
                 raise Temporary("no master of the cluster is in a swarm")
             nodes, version = await asyncio.gather(engines.nodes(manager), engines.version(manager))
-            return _observed(plan, nodes, version, {})
+            return _build_observed(plan, nodes, version, {})
 
     async def leave(self, plan: CoePlan, names: Sequence[str], progress: Progress = UNWATCHED) -> None:
-        async with self._fleet(plan) as engines:
-            manager = await self._manager(engines, plan, patience=0)
+        async with self._connect(plan) as engines:
+            manager = await self._find_manager(engines, plan, patience=0)
             if manager is None:
                 return
             targets = [node for node in await engines.nodes(manager) if node.name in names]
             parts = SharedProgress(progress, len(targets)).parts
             work = (
-                swarm_drains.take_out(engines, manager, node, self._clock, part)
+                swarm_drains.remove_node(engines, manager, node, self._clock, part)
                 for node, part in zip(targets, parts, strict=True)
             )
             await asyncio.gather(*work)
 
     async def drain(self, plan: CoePlan, uuids: Sequence[str], progress: Progress = UNWATCHED) -> None:
-        async with self._fleet(plan) as engines:
-            manager = await self._manager(engines, plan, patience=0)
+        async with self._connect(plan) as engines:
+            manager = await self._find_manager(engines, plan, patience=0)
             if manager is None:
                 return
             targets = [node for node in await engines.nodes(manager) if node.uuid in uuids]
             parts = SharedProgress(progress, len(targets)).parts
             work = (
-                swarm_drains.drain(engines, manager, node, self._clock, part)
+                swarm_drains.drain_node(engines, manager, node, self._clock, part)
                 for node, part in zip(targets, parts, strict=True)
             )
             await asyncio.gather(*work)
 
     @property
-    def rotating(self) -> Sequence[str]:
+    def rotatable_authorities(self) -> Sequence[str]:
         return self.authorities
 
-    async def announce(self, plan: CoePlan) -> None:
+    async def announce_authorities(self, plan: CoePlan) -> None:
         """Do nothing: only the Engines of a swarm use its authority."""
 
-    async def stale(self, plan: CoePlan, authorities: Mapping[str, Authority]) -> Sequence[str]:
-        async with self._fleet(plan) as engines:
+    async def list_stale_members(self, plan: CoePlan, authorities: Mapping[str, Authority]) -> Sequence[str]:
+        async with self._connect(plan) as engines:
             for member in plan.members:
-                await engines.standing(member.address, patience=_BOOT_SECONDS)
+                await engines.get_membership(member.address, patience=_BOOT_SECONDS)
         main = authorities["main"]
-        single_authority = replace(main, also=())
+        single_authority = replace(main, peers=())
         stale_uuids: set[str] = set()
-        for signer in (main, *main.also):
+        for signer in (main, *main.peers):
             async with SwarmEngines(
                 authority=single_authority, signer=signer, port=_port(plan.template), clock=self._clock
             ) as engines:
-                answers = await asyncio.gather(*(engines.answers(member.address) for member in plan.members))
+                answers = await asyncio.gather(*(engines.can_authenticate(member.address) for member in plan.members))
             stale_uuids |= {member.uuid for member, good in zip(plan.members, answers, strict=True) if not good}
         return [member.uuid for member in plan.members if member.uuid in stale_uuids]
 
-    def _fleet(self, plan: CoePlan) -> SwarmEngines:
+    def _connect(self, plan: CoePlan) -> SwarmEngines:
         return SwarmEngines(authority=plan.authorities["main"], port=_port(plan.template), clock=self._clock)
 
-    async def _manager(self, engines: SwarmEngines, plan: CoePlan, *, patience: float) -> str | None:
+    async def _find_manager(self, engines: SwarmEngines, plan: CoePlan, *, patience: float) -> str | None:
         """Return the address of a master that manages a swarm; None when all masters answered and none is in a swarm.
 
         Raises `Temporary` while some do not answer and the others are in no swarm. A second swarm would lose all work
@@ -200,12 +202,12 @@ class SwarmCoe(SwarmContainers, Coe, SupportsRollout, SupportsRotation):
         # The failure of a master is read from its task.
         tasks = Tasks(lambda _name, _error: None)
         try:
-            pending = {tasks.start(master, engines.standing(master, patience=patience)) for master in masters}
+            pending = {tasks.start(master, engines.get_membership(master, patience=patience)) for master in masters}
             while pending:
                 ended_tasks, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
                 for task in ended_tasks:
                     if (error := task.exception()) is not None:
-                        silent.append(_reason(error))
+                        silent.append(_reason_of(error))
                     elif task.result().manages:
                         return task.get_name()
         finally:
@@ -214,27 +216,29 @@ class SwarmCoe(SwarmContainers, Coe, SupportsRollout, SupportsRotation):
             raise Temporary(f"no manager of the swarm answers: {'; '.join(sorted(silent))}")
         return None
 
-    async def _found(self, engines: SwarmEngines, plan: CoePlan) -> str:
+    async def _create_swarm(self, engines: SwarmEngines, plan: CoePlan) -> str:
         first = next(member.address for member in plan.members if member.role == MASTER)
-        if (await engines.standing(first, patience=0)).state != "inactive":
-            await engines.abandon(first)
+        if (await engines.get_membership(first, patience=0)).state != "inactive":
+            await engines.leave_swarm(first)
         await engines.init(first)
         return first
 
-    async def _bring_in(self, engines: SwarmEngines, manager: str, plan: CoePlan, progress: Progress) -> dict[str, str]:
+    async def _join_members(
+        self, engines: SwarmEngines, manager: str, plan: CoePlan, progress: Progress
+    ) -> dict[str, str]:
         """Join every planned member that is not a ready node yet; return the failures by node uuid."""
-        nodes, tokens = await asyncio.gather(engines.nodes(manager), engines.tokens(manager))
+        nodes, tokens = await asyncio.gather(engines.nodes(manager), engines.get_join_tokens(manager))
         ids = {node.id for node in nodes}
         ready_uuids = {node.uuid for node in nodes if node.ready}
 
         async def join_node(member: Member, part: Progress) -> None:
             part.wait_for([f"the Docker Engine of node {member.name} has not answered yet"])
-            membership = await engines.standing(member.address, patience=_BOOT_SECONDS)
+            membership = await engines.get_membership(member.address, patience=_BOOT_SECONDS)
             part.wait_for([f"node {member.name} has not joined the swarm yet"])
-            if _on_its_way(membership, ids):
+            if _is_joining(membership, ids):
                 return
             if membership.state != "inactive":
-                await engines.abandon(member.address)
+                await engines.leave_swarm(member.address)
             token = tokens[0] if member.role == MASTER else tokens[1]
             await engines.join(member.address, managers=[manager], token=token)
 
@@ -245,12 +249,12 @@ class SwarmCoe(SwarmContainers, Coe, SupportsRollout, SupportsRotation):
         troubles = {}
         for member, result in zip(missing, results, strict=True):
             if isinstance(result, DriverError):
-                troubles[member.uuid] = _reason(result)
+                troubles[member.uuid] = _reason_of(result)
             elif result is not None:
                 raise result
         return troubles
 
-    async def _settled(
+    async def _wait_for_members(
         self, engines: SwarmEngines, manager: str, plan: CoePlan, troubles: dict[str, str], progress: Progress
     ) -> list[SwarmNode]:
         """Wait until every member that could join is ready or time is up; return the nodes of the swarm."""
@@ -258,12 +262,14 @@ class SwarmCoe(SwarmContainers, Coe, SupportsRollout, SupportsRotation):
         deadline = self._clock.monotonic() + _SETTLE_SECONDS
         while True:
             nodes = await engines.nodes(manager)
-            progress.wait_for(describe_unready(plan, _states(plan, nodes, troubles)))
+            progress.wait_for(describe_unready(plan, _list_member_states(plan, nodes, troubles)))
             if expected_uuids <= {node.uuid for node in nodes if node.ready} or self._clock.monotonic() >= deadline:
                 return nodes
             await self._clock.sleep(POLL_SECONDS)
 
-    async def _label(self, engines: SwarmEngines, manager: str, plan: CoePlan, nodes: Sequence[SwarmNode]) -> None:
+    async def _label_nodes(
+        self, engines: SwarmEngines, manager: str, plan: CoePlan, nodes: Sequence[SwarmNode]
+    ) -> None:
         """Set the labels of node groups on nodes, for placement constraints, and activate drained nodes that are ready.
 
         Labels and availability that users have set are kept.
@@ -279,7 +285,7 @@ class SwarmCoe(SwarmContainers, Coe, SupportsRollout, SupportsRotation):
                 is_new = node.ready and swarm_options.GROUP_LABEL not in has
                 before = former.get(node.uuid) if is_new else None
                 spec = node.spec if before is None else before
-                labels = swarm_options.labelled(spec.get("Labels") or {}, member.labels, member.group)
+                labels = swarm_options.merge_labels(spec.get("Labels") or {}, member.labels, member.group)
                 change: dict[str, object] = {"Labels": labels}
                 if before is not None:
                     change["Availability"] = before.get("Availability", "active")
@@ -289,7 +295,7 @@ class SwarmCoe(SwarmContainers, Coe, SupportsRollout, SupportsRotation):
                     changes.append(engines.update(manager, node, change))
         await asyncio.gather(*changes)
 
-    async def _drop_former_lives(
+    async def _remove_former_nodes(
         self, engines: SwarmEngines, manager: str, nodes: Sequence[SwarmNode]
     ) -> list[SwarmNode]:
         """Remove former entries of nodes that have joined again: the same node of ours, another id in the swarm."""
@@ -305,17 +311,17 @@ class SwarmCoe(SwarmContainers, Coe, SupportsRollout, SupportsRotation):
             if not node.ready
         ]
         for node in former:
-            await swarm_drains.demote(engines, manager, node, self._clock)
-            await engines.forget(manager, node)
+            await swarm_drains.demote_manager(engines, manager, node, self._clock)
+            await engines.remove_node(manager, node)
         return [node for node in nodes if node not in former]
 
 
-def _on_its_way(membership: SwarmMembership, ids: set[str]) -> bool:
+def _is_joining(membership: SwarmMembership, ids: set[str]) -> bool:
     """Whether the Engine is a member of this swarm already and only needs time."""
     return membership.state in {"active", "pending"} and membership.node_id in ids
 
 
-def _reason(error: BaseException) -> str:
+def _reason_of(error: BaseException) -> str:
     return error.reason if isinstance(error, DriverError) else str(error) or type(error).__name__
 
 
@@ -328,11 +334,11 @@ def _storage_driver(template: TemplateSpec) -> str | None:
     return None if driver is None else _STORAGE_DRIVERS.get(driver, driver)
 
 
-def _words(text: str | None) -> list[str]:
+def _split_list(text: str | None) -> list[str]:
     return [word.strip() for word in (text or "").split(",") if word.strip()]
 
 
-def _daemon(template: TemplateSpec, member: Member) -> bytes:
+def _build_daemon_config(template: TemplateSpec, member: Member) -> bytes:
     config: dict[str, object] = {
         "hosts": ["unix:///run/docker.sock", f"tcp://0.0.0.0:{_port(template)}"],
         "tlsverify": True,
@@ -343,17 +349,17 @@ def _daemon(template: TemplateSpec, member: Member) -> bytes:
     }
     if (driver := _storage_driver(template)) is not None:
         config["storage-driver"] = driver
-    config |= swarm_options.engine(member.options)
-    if servers := _words(template.dns_nameserver):
+    config |= swarm_options.build_engine_config(member.options)
+    if servers := _split_list(template.dns_nameserver):
         config["dns"] = servers
-    if registries := insecure_registries(template):
+    if registries := list_insecure_registries(template):
         config["insecure-registries"] = registries
     return json.dumps(config, indent=1).encode()
 
 
-def _observed(plan: CoePlan, nodes: Sequence[SwarmNode], version: str, troubles: dict[str, str]) -> CoeObserved:
+def _build_observed(plan: CoePlan, nodes: Sequence[SwarmNode], version: str, troubles: dict[str, str]) -> CoeObserved:
     """Return the observed state from the manager's node list. Of several entries of a node the ready one counts."""
-    members = _states(plan, nodes, troubles)
+    members = _list_member_states(plan, nodes, troubles)
     planned_uuids = {member.uuid for member in plan.members}
     reasons = {"api": "ok"}
     reasons |= {f"{member.name}.Ready": str(state.ready) for member, state in zip(plan.members, members, strict=True)}
@@ -367,20 +373,22 @@ def _observed(plan: CoePlan, nodes: Sequence[SwarmNode], version: str, troubles:
         container_version=version,
         health=Health.HEALTHY if healthy else Health.UNHEALTHY,
         health_reasons=reasons,
-        conditions=_unhonoured(plan),
+        conditions=_build_conditions(plan),
     )
 
 
-def _states(plan: CoePlan, nodes: Sequence[SwarmNode], troubles: Mapping[str, str]) -> tuple[MemberState, ...]:
+def _list_member_states(
+    plan: CoePlan, nodes: Sequence[SwarmNode], troubles: Mapping[str, str]
+) -> tuple[MemberState, ...]:
     nodes_by_uuid: dict[str | None, SwarmNode] = {}
     for node in sorted(nodes, key=lambda node: node.ready):
         nodes_by_uuid[node.uuid] = node
     return tuple(_member_state(member, nodes_by_uuid.get(member.uuid), troubles) for member in plan.members)
 
 
-def _unhonoured(plan: CoePlan) -> tuple[Condition, ...]:
+def _build_conditions(plan: CoePlan) -> tuple[Condition, ...]:
     """Return the conditions for labels and taints that Swarm does not support."""
-    conditions = [swarm_options.honoured(plan.labels)]
+    conditions = [swarm_options.build_labels_condition(plan.labels)]
     if any(member.taints for member in plan.members):
         text = "Swarm has no taints: use placement constraints on node labels."
         conditions.append(Condition(type="TaintsHonoured", status=False, reason="NoTaintsInSwarm", message=text))

@@ -43,52 +43,54 @@ class SwarmContainers(SupportsContainers):
     def __init__(self, *, clock: Clock) -> None:
         self._clock = clock
 
-    async def make(self, plan: CoePlan, want: DesiredContainer) -> BayContainerState:
+    async def create(self, plan: CoePlan, want: DesiredContainer) -> BayContainerState:
         check_image(want.image)
         async with self._engines(plan) as engines:
-            container = await _find(engines, plan, want.uuid)
+            container = await _find_container(engines, plan, want.uuid)
             if container is not None:
-                return await shown(container)
-            engine = engines.at(_masters(plan)[0])
+                return await read_state(container)
+            engine = engines.client_of(_masters(plan)[0])
             if not await has_image(engine, want.image):
                 await pull_image(engine, want.image)
             with speaking(f"creating container {want.name}"):
-                new_container = await _created(engine, want)
-            return await shown(new_container)
+                new_container = await _create_container(engine, want)
+            return await read_state(new_container)
 
-    async def look(self, plan: CoePlan, uuid: str) -> BayContainerState | None:
+    async def inspect(self, plan: CoePlan, uuid: str) -> BayContainerState | None:
         async with self._engines(plan) as engines:
-            container = await _find(engines, plan, uuid)
-            return None if container is None else await shown(container)
+            container = await _find_container(engines, plan, uuid)
+            return None if container is None else await read_state(container)
 
     async def act(self, plan: CoePlan, uuid: str, act: ContainerAction) -> BayContainerState:
         async with self._engines(plan) as engines:
-            container = await _find(engines, plan, uuid)
+            container = await _find_container(engines, plan, uuid)
             if container is None:
                 raise Permanent(f"cannot {act} container {uuid}: it is gone")
-            state = await shown(container)
+            state = await read_state(container)
             if state.state is _DONE.get(act):
                 return state
             if state.state is not _NEEDS.get(act, state.state):
                 raise Permanent(f"cannot {act} container {uuid}: it is {state.state}")
             with speaking(f"asking for a {act} of container {uuid}"):
-                await _do(container, act)
-            return await shown(container)
+                await _perform_action(container, act)
+            return await read_state(container)
 
     async def remove(self, plan: CoePlan, uuid: str) -> None:
         async with self._engines(plan) as engines:
-            while (container := await _find(engines, plan, uuid)) is not None:
+            while (container := await _find_container(engines, plan, uuid)) is not None:
                 with speaking(f"removing container {uuid}"):
-                    await _removed(container)
+                    await _remove_container(container)
 
-    async def owned(self, plan: CoePlan) -> Sequence[str]:
+    async def list_owned(self, plan: CoePlan) -> Sequence[str]:
         async with self._engines(plan) as engines:
-            lists = await asyncio.gather(*(_listed(engines.at(master), WORKLOAD_LABEL) for master in _masters(plan)))
+            lists = await asyncio.gather(
+                *(_list_containers(engines.client_of(master), WORKLOAD_LABEL) for master in _masters(plan))
+            )
         return [container["Labels"][WORKLOAD_LABEL] for containers in lists for container in containers]
 
     async def logs(self, plan: CoePlan, uuid: str) -> str | None:
         async with self._engines(plan) as engines:
-            container = await _find(engines, plan, uuid)
+            container = await _find_container(engines, plan, uuid)
             if container is None:
                 return None
             with speaking(f"reading the logs of container {uuid}"):
@@ -98,7 +100,7 @@ class SwarmContainers(SupportsContainers):
 
     async def execute(self, plan: CoePlan, uuid: str, command: Sequence[str], *, limit: float) -> ExecResult | None:
         async with self._engines(plan) as engines:
-            container = await _find(engines, plan, uuid)
+            container = await _find_container(engines, plan, uuid)
             if container is None:
                 return None
             with speaking(f"running a command in container {uuid}"):
@@ -117,7 +119,7 @@ def _masters(plan: CoePlan) -> list[str]:
     return [member.address for member in plan.members if member.role == MASTER]
 
 
-async def _listed(engine: aiodocker.Docker, label: str) -> list[DockerContainer]:
+async def _list_containers(engine: aiodocker.Docker, label: str) -> list[DockerContainer]:
     """Return our containers of that Engine with the label, in any state.
 
     Images have labels too, and users of the cluster can set any label: so the name has to match as well.
@@ -136,12 +138,12 @@ def _engine_name(uuid: str) -> str:
     return f"jeroboam-{uuid}"
 
 
-async def _find(engines: SwarmEngines, plan: CoePlan, uuid: str) -> DockerContainer | None:
+async def _find_container(engines: SwarmEngines, plan: CoePlan, uuid: str) -> DockerContainer | None:
     """Return the container from any master; None when all masters answered and none has it.
 
     Raises the error of a silent master when the others do not have the container.
     """
-    requests = (_listed(engines.at(master), f"{WORKLOAD_LABEL}={uuid}") for master in _masters(plan))
+    requests = (_list_containers(engines.client_of(master), f"{WORKLOAD_LABEL}={uuid}") for master in _masters(plan))
     silent: DriverError | None = None
     for answer in await asyncio.gather(*requests, return_exceptions=True):
         if isinstance(answer, DriverError):
@@ -155,7 +157,7 @@ async def _find(engines: SwarmEngines, plan: CoePlan, uuid: str) -> DockerContai
     return None
 
 
-async def _created(engine: aiodocker.Docker, want: DesiredContainer) -> DockerContainer:
+async def _create_container(engine: aiodocker.Docker, want: DesiredContainer) -> DockerContainer:
     """Create the container without starting it. Its name on the Engine is unique, so there can never be two of it."""
     name = _engine_name(want.uuid)
     host: dict[str, Any] = {}
@@ -175,10 +177,10 @@ async def _created(engine: aiodocker.Docker, want: DesiredContainer) -> DockerCo
     except aiodocker.DockerError as error:
         if error.status != HTTPStatus.CONFLICT:
             raise
-        return await _taken(engine, want, name)
+        return await _get_by_name(engine, want, name)
 
 
-async def _taken(engine: aiodocker.Docker, want: DesiredContainer, name: str) -> DockerContainer:
+async def _get_by_name(engine: aiodocker.Docker, want: DesiredContainer, name: str) -> DockerContainer:
     """Return the container that has the name: ours, which an earlier attempt has created."""
     try:
         container = await engine.containers.get(name)
@@ -193,7 +195,7 @@ async def _taken(engine: aiodocker.Docker, want: DesiredContainer, name: str) ->
     return container
 
 
-async def shown(container: DockerContainer) -> BayContainerState:
+async def read_state(container: DockerContainer) -> BayContainerState:
     """Return the container's state. Raises `Temporary` when it is listed but not shown: it is just coming or going."""
     with speaking("asking a master of the cluster for a container"):
         try:
@@ -205,7 +207,7 @@ async def shown(container: DockerContainer) -> BayContainerState:
     return BayContainerState(state=state_of(state["Status"]), started_at=moment(state.get("StartedAt")))
 
 
-async def _do(container: DockerContainer, act: ContainerAction) -> None:
+async def _perform_action(container: DockerContainer, act: ContainerAction) -> None:
     match act:
         case ContainerAction.START:
             await container.start()
@@ -221,7 +223,7 @@ async def _do(container: DockerContainer, act: ContainerAction) -> None:
             raise AssertionError("a container is made by `make`")
 
 
-async def _removed(container: DockerContainer) -> None:
+async def _remove_container(container: DockerContainer) -> None:
     """Remove the container, or wait until a removal that is in progress has finished."""
     try:
         await container.delete(force=True, v=True)

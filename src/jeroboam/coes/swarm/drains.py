@@ -13,14 +13,14 @@ _DRAIN_SECONDS = 30.0
 _DEMOTE_SECONDS = 10.0
 
 
-async def take_out(engines: SwarmEngines, manager: str, node: SwarmNode, clock: Clock, progress: Progress) -> None:
+async def remove_node(engines: SwarmEngines, manager: str, node: SwarmNode, clock: Clock, progress: Progress) -> None:
     """Drain the node and remove it from the swarm."""
-    await drain(engines, manager, node, clock, progress)
-    await demote(engines, manager, node, clock)
-    await engines.forget(manager, node)
+    await drain_node(engines, manager, node, clock, progress)
+    await demote_manager(engines, manager, node, clock)
+    await engines.remove_node(manager, node)
 
 
-async def drain(engines: SwarmEngines, manager: str, node: SwarmNode, clock: Clock, progress: Progress) -> None:
+async def drain_node(engines: SwarmEngines, manager: str, node: SwarmNode, clock: Clock, progress: Progress) -> None:
     """Move the node's tasks away. A node that a user has drained stays drained afterwards.
 
     Tasks that still run when time is up go down with the node; that is noted.
@@ -31,12 +31,12 @@ async def drain(engines: SwarmEngines, manager: str, node: SwarmNode, clock: Clo
         await engines.update(manager, node, {"Availability": "drain", "Labels": labels})
     deadline = clock.monotonic() + _DRAIN_SECONDS
     while True:
-        running_tasks = await engines.running(manager, node) if node.ready else []
-        starting_tasks = await engines.starting(manager)
+        running_tasks = await engines.list_running_tasks(manager, node) if node.ready else []
+        starting_tasks = await engines.list_starting_tasks(manager)
         if not running_tasks and not starting_tasks:
             progress.wait_for(())
             return
-        reasons = _describe(node, running_tasks, starting_tasks)
+        reasons = _describe_tasks(node, running_tasks, starting_tasks)
         if clock.monotonic() >= deadline:
             if running_tasks:
                 text = f"Node {node.name} is taken down after {_DRAIN_SECONDS:g} seconds with tasks on it"
@@ -46,12 +46,12 @@ async def drain(engines: SwarmEngines, manager: str, node: SwarmNode, clock: Clo
         await clock.sleep(POLL_SECONDS)
 
 
-def _describe(node: SwarmNode, running_tasks: Sequence[str], starting_tasks: Sequence[str]) -> list[str]:
+def _describe_tasks(node: SwarmNode, running_tasks: Sequence[str], starting_tasks: Sequence[str]) -> list[str]:
     reasons = [f"task {task} has not ended on node {node.name}" for task in running_tasks]
     return reasons + [f"task {task} has not started yet" for task in starting_tasks]
 
 
-async def demote(engines: SwarmEngines, manager: str, node: SwarmNode, clock: Clock) -> None:
+async def demote_manager(engines: SwarmEngines, manager: str, node: SwarmNode, clock: Clock) -> None:
     """Demote a manager to a worker, and wait until it is no manager any more."""
     if not node.manager:
         return

@@ -13,7 +13,7 @@ import aiodocker
 
 from jeroboam.clients.docker import connect, speaking
 from jeroboam.coes.base import Authority
-from jeroboam.coes.tls import client_tls
+from jeroboam.coes.tls import build_client_tls
 from jeroboam.domain.errors import DriverError, Temporary
 from jeroboam.kit.clock import Clock
 
@@ -60,7 +60,7 @@ class SwarmNode:
         return self.state == "ready" and self.reachable
 
     @property
-    def drained(self) -> bool:
+    def is_drained(self) -> bool:
         """Whether we have drained the node, and not a user."""
         return DRAINED_LABEL in (self.spec.get("Labels") or {})
 
@@ -80,7 +80,7 @@ class SwarmEngines:
 
     def __init__(self, *, authority: Authority, port: int, clock: Clock, signer: Authority | None = None) -> None:
         """`authority` is trusted, and issues the client certificate unless `signer` is given."""
-        self._tls = client_tls(authority, signer or authority, clock)
+        self._tls = build_client_tls(authority, signer or authority, clock)
         self._port = port
         self._clock = clock
         self._clients: dict[str, aiodocker.Docker] = {}
@@ -91,19 +91,19 @@ class SwarmEngines:
     async def __aexit__(self, *_: object) -> None:
         await asyncio.gather(*(client.close() for client in self._clients.values()))
 
-    def at(self, address: str) -> aiodocker.Docker:
+    def client_of(self, address: str) -> aiodocker.Docker:
         """Return the client of the Engine at that address."""
         if address not in self._clients:
             self._clients[address] = connect(f"https://{address}:{self._port}", tls=self._tls)
         return self._clients[address]
 
-    async def standing(self, address: str, *, patience: float) -> SwarmMembership:
+    async def get_membership(self, address: str, *, patience: float) -> SwarmMembership:
         """Return the membership of that Engine; retry until it answers or `patience` seconds have passed."""
         deadline = self._clock.monotonic() + patience
         while True:
             try:
                 async with _call(f"asking the Docker Engine of node {address}"):
-                    info = await self.at(address).system.info()
+                    info = await self.client_of(address).system.info()
             except Temporary as error:
                 if self._clock.monotonic() >= deadline:
                     raise Temporary(f"the Docker Engine of node {address} does not answer yet") from error
@@ -116,11 +116,11 @@ class SwarmEngines:
                     manages=bool(swarm.get("ControlAvailable")),
                 )
 
-    async def answers(self, address: str) -> bool:
+    async def can_authenticate(self, address: str) -> bool:
         """Whether the Engine answers, and both sides accept each other's certificates."""
         try:
             async with _call(f"asking the Docker Engine of node {address}"):
-                await self.at(address).version()
+                await self.client_of(address).version()
         except DriverError:
             return False
         return True
@@ -128,39 +128,39 @@ class SwarmEngines:
     async def init(self, address: str) -> None:
         """Initialize a swarm on that Engine."""
         async with _call("founding the swarm"):
-            await self.at(address).swarm.init(advertise_addr=address, listen_addr=f"0.0.0.0:{RAFT_PORT}")
+            await self.client_of(address).swarm.init(advertise_addr=address, listen_addr=f"0.0.0.0:{RAFT_PORT}")
 
     async def join(self, address: str, *, managers: Sequence[str], token: str) -> None:
         """Make the Engine at that address join the swarm of these managers."""
         remotes = [f"{manager}:{RAFT_PORT}" for manager in managers]
         async with _call(f"joining node {address} to the swarm"):
-            await self.at(address).swarm.join(
+            await self.client_of(address).swarm.join(
                 join_token=token,
                 remote_addrs=remotes,
                 advertise_addr=address,
                 listen_addr=f"0.0.0.0:{RAFT_PORT}",
             )
 
-    async def abandon(self, address: str) -> None:
+    async def leave_swarm(self, address: str) -> None:
         """Make that Engine leave its swarm, whatever swarm it is."""
         async with _call(f"taking node {address} out of another swarm"):
-            await self.at(address).swarm.leave(force=True)
+            await self.client_of(address).swarm.leave(force=True)
 
-    async def tokens(self, manager: str) -> tuple[str, str]:
+    async def get_join_tokens(self, manager: str) -> tuple[str, str]:
         """Return the join tokens for managers and for workers."""
         async with _call("asking the swarm for its join tokens"):
-            tokens = (await self.at(manager).swarm.inspect())["JoinTokens"]
+            tokens = (await self.client_of(manager).swarm.inspect())["JoinTokens"]
         return tokens["Manager"], tokens["Worker"]
 
     async def nodes(self, manager: str) -> list[SwarmNode]:
         """Return all nodes of the swarm."""
         async with _call("asking the swarm for its nodes"):
-            return [_node(item) for item in await self.at(manager).nodes.list()]
+            return [_read_node(item) for item in await self.client_of(manager).nodes.list()]
 
     async def version(self, manager: str) -> str:
         """Return the Engine's version, which is also Swarm's."""
         async with _call("asking the swarm for its version"):
-            return str((await self.at(manager).version())["Version"])
+            return str((await self.client_of(manager).version())["Version"])
 
     async def update(self, manager: str, node: SwarmNode, change: Mapping[str, Any]) -> None:
         """Update these fields of the node's spec. A node that is gone is no error.
@@ -170,7 +170,7 @@ class SwarmEngines:
         for tries_left in reversed(range(_UPDATE_TRIES)):
             try:
                 async with _call(f"changing node {node.name} of the swarm"):
-                    await self.at(manager).nodes.update(
+                    await self.client_of(manager).nodes.update(
                         node_id=node.id, version=node.version, spec={**node.spec, **change}
                     )
             except DriverError:
@@ -183,29 +183,29 @@ class SwarmEngines:
             else:
                 return
 
-    async def running(self, manager: str, node: SwarmNode) -> list[str]:
+    async def list_running_tasks(self, manager: str, node: SwarmNode) -> list[str]:
         """Return the tasks that still run on that node, each with its id, image and state."""
         async with _call(f"asking what runs on node {node.name}"):
-            tasks = await self.at(manager).tasks.list(filters={"node": node.id})
+            tasks = await self.client_of(manager).tasks.list(filters={"node": node.id})
         ended_states = {"complete", "shutdown", "failed", "rejected", "remove", "orphaned"}
-        return [_task(task) for task in tasks if task["Status"]["State"] not in ended_states]
+        return [_describe_task(task) for task in tasks if task["Status"]["State"] not in ended_states]
 
-    async def starting(self, manager: str) -> list[str]:
+    async def list_starting_tasks(self, manager: str) -> list[str]:
         """Return the tasks that start on some node; tasks that no node can run do not count."""
         async with _call("asking what work is on its way"):
-            tasks = await self.at(manager).tasks.list(filters={"desired-state": "running"})
+            tasks = await self.client_of(manager).tasks.list(filters={"desired-state": "running"})
         pending_tasks = [task for task in tasks if task["Status"]["State"] != "running"]
         return [
-            _task(task)
+            _describe_task(task)
             for task in pending_tasks
             if task["Status"]["State"] != "pending" or not task["Status"].get("Err")
         ]
 
-    async def forget(self, manager: str, node: SwarmNode) -> None:
+    async def remove_node(self, manager: str, node: SwarmNode) -> None:
         """Remove the node from the swarm. An unknown node is no error."""
         try:
             async with _call(f"removing node {node.name} from the swarm"):
-                await self.at(manager).nodes.remove(node_id=node.id, force=True)
+                await self.client_of(manager).nodes.remove(node_id=node.id, force=True)
         except DriverError:
             if any(other.id == node.id for other in await self.nodes(manager)):
                 raise
@@ -219,7 +219,7 @@ async def _call(action: str) -> AsyncIterator[None]:
             yield
 
 
-def _node(answer: Mapping[str, Any]) -> SwarmNode:
+def _read_node(answer: Mapping[str, Any]) -> SwarmNode:
     description = answer.get("Description") or {}
     engine = description.get("Engine") or {}
     return SwarmNode(
@@ -235,7 +235,7 @@ def _node(answer: Mapping[str, Any]) -> SwarmNode:
     )
 
 
-def _task(task: Mapping[str, Any]) -> str:
+def _describe_task(task: Mapping[str, Any]) -> str:
     """Return a task's text for users: the start of its id, its image and its state."""
     image = ((task.get("Spec") or {}).get("ContainerSpec") or {}).get("Image", "")
     return f"{task['ID'][:12]} ({image.partition('@')[0] or 'no container'}, {task['Status']['State']})"

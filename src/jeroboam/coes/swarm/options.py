@@ -54,7 +54,7 @@ def _is_url(text: str) -> bool:
     )
 
 
-def engine(options: Mapping[str, str]) -> dict[str, object]:
+def build_engine_config(options: Mapping[str, str]) -> dict[str, object]:
     """Return the fields of the Engine's configuration file that these options set."""
     config: dict[str, object] = {}
     if LOG_SIZE in options:
@@ -65,7 +65,7 @@ def engine(options: Mapping[str, str]) -> dict[str, object]:
     return config
 
 
-def honoured(labels: Mapping[str, str]) -> Condition:
+def build_labels_condition(labels: Mapping[str, str]) -> Condition:
     """Return the condition that says whether every label of the cluster is supported."""
     ignored_labels = sorted(labels.keys() - KNOWN - _ELSEWHERE)
     if not ignored_labels:
@@ -74,7 +74,7 @@ def honoured(labels: Mapping[str, str]) -> Condition:
     return Condition(type="LabelsHonoured", status=False, reason="NoMeaning", message=text)
 
 
-def labelled(has: Mapping[str, str], group_labels: Mapping[str, str], group: str) -> dict[str, str]:
+def merge_labels(has: Mapping[str, str], group_labels: Mapping[str, str], group: str) -> dict[str, str]:
     """Return the labels of a node in the swarm, with those of its group. Labels of users are kept."""
     given_names = {name for name in has.get(GIVEN_LABEL, "").split(",") if name}
     user_labels = {name: value for name, value in has.items() if name not in given_names and name != GIVEN_LABEL}

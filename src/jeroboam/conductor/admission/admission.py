@@ -164,19 +164,21 @@ class DriverAdmission:
             image = await self._image(catalog, image_of(coe, ref, labels), name)
         except Temporary:
             return
-        if image.lacking and isinstance(coe, SupportsImageVersions) and image_of(coe, ref, labels) != ref:
+        if image.unavailable_reason and isinstance(coe, SupportsImageVersions) and image_of(coe, ref, labels) != ref:
             field = f"labels/{coe.version_label}"
-            raise BadValue(field, labels[coe.version_label], image.lacking)
-        if image.lacking:
-            raise Invalid(f"Image {image.name.partition(':')[0]} cannot be used yet: {image.lacking}", field="image_id")
+            raise BadValue(field, labels[coe.version_label], image.unavailable_reason)
+        if image.unavailable_reason:
+            raise Invalid(
+                f"Image {image.name.partition(':')[0]} cannot be used yet: {image.unavailable_reason}", field="image_id"
+            )
 
     async def _balancer(self, catalog: Catalog, ref: str) -> None:
         try:
             image = await catalog.image(ref)
         except Temporary:
             return
-        if image is None or image.lacking:
-            reason = "there is no image for it" if image is None else image.lacking
+        if image is None or image.unavailable_reason:
+            reason = "there is no image for it" if image is None else image.unavailable_reason
             raise Invalid(f"master_lb_enabled cannot be true: {reason}", field="master_lb_enabled")
 
     def _coe(self, spec: TemplateSpec) -> Coe:

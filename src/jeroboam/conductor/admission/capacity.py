@@ -62,6 +62,6 @@ async def _around(provider: Provider) -> HostCapacity | None:
     if not isinstance(provider, HasHostCapacity):
         return None
     try:
-        return await provider.surroundings()
+        return await provider.observe_capacity()
     except Temporary:
         return None

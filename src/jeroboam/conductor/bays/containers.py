@@ -75,7 +75,7 @@ class BayContainerReconciler(BayObjectReconciler[BayContainer, SupportsContainer
         if self._clock.monotonic() < until:
             raise Temporary(reason)
         try:
-            container_state = await connection.coe.look(connection.plan, container.uuid)
+            container_state = await connection.coe.inspect(connection.plan, container.uuid)
         except Temporary as error:
             self._silent[container.cluster_id] = (self._clock.monotonic() + SILENT_SECONDS, error.reason)
             raise
@@ -96,7 +96,7 @@ class BayContainerReconciler(BayObjectReconciler[BayContainer, SupportsContainer
         coe, plan, uuid = connection.coe, connection.plan, container.uuid
         container_state: BayContainerState | None
         if op.act in {ContainerAction.CREATE, ContainerAction.START, ContainerAction.REBOOT}:
-            container_state = await coe.make(plan, _want(container))
+            container_state = await coe.create(plan, _want(container))
             if op.act is ContainerAction.REBOOT:
                 container, container_state = await self._reboot(lease, container, connection, op, container_state)
             elif op.act is ContainerAction.START:

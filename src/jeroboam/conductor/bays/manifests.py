@@ -53,7 +53,7 @@ class ClusterListings:
                 raise Temporary(listing.reason)
             listing.objects, listing.started_at = None, self._clock.monotonic()
             try:
-                listing.objects = await connection.coe.look(connection.plan)
+                listing.objects = await connection.coe.inspect(connection.plan)
             except Temporary as error:
                 listing.silent_until, listing.reason = self._clock.monotonic() + SILENT_SECONDS, error.reason
                 raise
@@ -101,7 +101,7 @@ class BayManifestReconciler(BayObjectReconciler[BayManifest, ManifestClient]):
         desired_manifest = DesiredManifest(
             uuid=manifest.uuid, kind=manifest.kind, name=manifest.name, manifest=manifest.spec.manifest
         )
-        state = await connection.coe.have(connection.plan, desired_manifest)
+        state = await connection.coe.apply(connection.plan, desired_manifest)
         observed = replace(manifest.observed, generation=manifest.generation, seen=state, silent=None)
         return await self._records.save(lease, observed)
 

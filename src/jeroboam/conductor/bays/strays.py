@@ -24,7 +24,7 @@ log = structlog.get_logger("jeroboam.conductor.bays.containers")
 class ListsOwned(Protocol):
     """What is needed of the part of a COE that holds the objects of users."""
 
-    async def owned(self, plan: CoePlan) -> Sequence[str]: ...
+    async def list_owned(self, plan: CoePlan) -> Sequence[str]: ...
 
     async def remove(self, plan: CoePlan, uuid: str) -> None: ...
 
@@ -66,7 +66,7 @@ class StrayCollector:
         connection = await self._way(cluster_id)
         if connection is None:
             return []
-        uuids = await connection.coe.owned(connection.plan)
+        uuids = await connection.coe.list_owned(connection.plan)
         strays = frozenset(uuids) - await self._records.known(cluster_id)
         removable = sorted(strays & self._suspects.get(cluster_id, frozenset()))
         for uuid in removable:

@@ -46,7 +46,7 @@ async def _diagnose(scope: ClusterScope, uuids: Collection[str]) -> str:
 
     async def ask(uuid: str) -> str:
         try:
-            return await provider.diagnose(scope.plan.cluster_id, uuid, scope.script(uuid))
+            return await provider.diagnose(scope.plan.cluster_id, uuid, scope.build_script(uuid))
         except DriverError:
             # The caller's error still has its own reason.
             return ""

@@ -321,7 +321,7 @@ class ClusterReconciler:
         if await rollout.replace_dead(scope):
             scope = scope.seeing(await scope.provider.observe(cluster.uuid))
         infra = scope.infra
-        scripts = {node.uuid: scope.script(node.uuid) for node in desired_infra.nodes}
+        scripts = {node.uuid: scope.build_script(node.uuid) for node in desired_infra.nodes}
         masters = {member.uuid for member in scope.plan.masters}
         # A failure of the early join shows when all nodes are up and join.
         early_joins = Tasks(lambda *_: None)
@@ -336,7 +336,7 @@ class ClusterReconciler:
                         await self._records.save(scope.lease, cluster.observed, nodes=infra.nodes, waiting_for=progress)
                         if not has_started_join and masters <= up and isinstance(scope.coe, SupportsEarlyJoin):
                             has_started_join = True
-                            early_joins.start("welcome", scope.coe.welcome(scope.plan))
+                            early_joins.start("welcome", scope.coe.admit_joining_nodes(scope.plan))
         finally:
             await early_joins.close()
         return infra

@@ -73,7 +73,7 @@ async def rebuild(scope: ClusterScope, nodes: Sequence[DesiredNode]) -> None:
     scope.progress.begin(f"making {list_names(node.name for node in nodes)} anew")
     if not isinstance(provider, SupportsRebuild):
         raise Permanent("the provider of this cluster cannot make nodes anew in their places")
-    work = (provider.rebuild(scope.desired_infra, node.uuid, scope.script(node.uuid)) for node in nodes)
+    work = (provider.rebuild(scope.desired_infra, node.uuid, scope.build_script(node.uuid)) for node in nodes)
     failures = [error for error in await asyncio.gather(*work, return_exceptions=True) if error is not None]
     for failure in sorted(failures, key=lambda error: isinstance(error, Temporary)):
         if isinstance(failure, DriverError):

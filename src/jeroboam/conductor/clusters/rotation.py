@@ -54,7 +54,7 @@ def given(authorities: Mapping[str, Authority]) -> dict[str, Authority]:
     for kind, old in nodes.items():
         ready = authorities.get(kind_at(kind, READY))
         if ready is not None and kind != MAIN:
-            nodes[kind] = replace(ready, also=(replace(old, also=()),))
+            nodes[kind] = replace(ready, peers=(replace(old, peers=()),))
     return nodes
 
 
@@ -63,7 +63,7 @@ def _together(authorities: Mapping[str, Authority], steps: Sequence[str]) -> dic
     step_kinds = {kind_at(kind, step) for kind in authorities for step in STEPS}
     return {
         kind: replace(
-            authority, also=tuple(authorities[at] for step in steps if (at := kind_at(kind, step)) in authorities)
+            authority, peers=tuple(authorities[at] for step in steps if (at := kind_at(kind, step)) in authorities)
         )
         for kind, authority in authorities.items()
         if kind not in step_kinds
@@ -116,7 +116,7 @@ class CertificateRotation:
             return None
         if READY in certificates:
             await self._renew(scope)
-            await _drivers(scope)[0].announce(scope.plan)
+            await _drivers(scope)[0].announce_authorities(scope.plan)
             return await self._part(scope, certificates)
         if NEXT in certificates:
             await self._renew(scope)
@@ -125,7 +125,9 @@ class CertificateRotation:
         if cluster.spec.ca_generation <= cluster.observed.ca_generation:
             return None
         coe, _ = _drivers(scope)
-        await self._records.add_certificates(scope.lease, [self._made(cluster, kind) for kind in coe.rotating])
+        await self._records.add_certificates(
+            scope.lease, [self._made(cluster, kind) for kind in coe.rotatable_authorities]
+        )
         return Requeue(reason="nodes are told of a new certificate authority", seconds=0.0)
 
     async def refresh(self, scope: ClusterScope, uuids: Sequence[str]) -> None:
@@ -166,7 +168,7 @@ class CertificateRotation:
         coe, _ = _drivers(scope)
         members = {member.uuid: member for member in scope.plan.members}
         renewed_uuids: set[str] = set()
-        while stale := await coe.stale(scope.plan, scope.boot.authorities):
+        while stale := await coe.list_stale_members(scope.plan, scope.boot.authorities):
             member = members[stale[0]]
             if member.uuid in renewed_uuids:
                 raise Temporary(f"node {member.name} did not take the certificates that it was given")
@@ -177,11 +179,14 @@ class CertificateRotation:
         """Have that node load its new certificates, and wait until it works again."""
         coe, provider = _drivers(scope)
         scope.progress.begin(f"giving node {member.name} certificates of another authority")
-        await provider.renew(scope.plan.cluster_id, member.uuid, scope.script(member.uuid))
+        await provider.renew(scope.plan.cluster_id, member.uuid, scope.build_script(member.uuid))
         await scope.settle(scope.plan)
         scope.progress.begin(f"waiting until node {member.name} shows its certificates")
         until = self._clock.monotonic() + TAKING_SECONDS
-        while member.uuid in await coe.stale(scope.plan, scope.boot.authorities) and self._clock.monotonic() < until:
+        while (
+            member.uuid in await coe.list_stale_members(scope.plan, scope.boot.authorities)
+            and self._clock.monotonic() < until
+        ):
             await self._clock.sleep(GLANCE_SECONDS)
 
     def _made(self, cluster: Cluster, kind: str) -> Certificate:

@@ -85,7 +85,7 @@ class AutoScaler:
         if not automation.wants(cluster.spec.labels, automation.SCALING) or not isinstance(scope.coe, SupportsScaling):
             return observed, list(nodes)
         shapes = [_shape(group, bounds[group.uuid][1]) for group in scope.state.groups if group.uuid in bounds]
-        demand = await scope.coe.demand(scope.plan, shapes)
+        demand = await scope.coe.observe_demand(scope.plan, shapes)
         new_nodes = _with_idle(scope.state.groups, nodes, demand, self._clock.now())
         step = self._step(scope, bounds, new_nodes, demand)
         refusal = None if step is None else await self._wish(scope, step)
@@ -103,11 +103,11 @@ class AutoScaler:
                 continue
             min_count, max_count = bounds[group.uuid]
             count = group.spec.node_count
-            growth = min(demand.more.get(group.name, 0), max_count - count)
+            growth = min(demand.extra_nodes.get(group.name, 0), max_count - count)
             if growth > 0:
-                pods = ", ".join(demand.waiting[:3]) + (" and others" if len(demand.waiting) > 3 else "")  # noqa: PLR2004
+                pods = ", ".join(demand.unschedulable[:3]) + (" and others" if len(demand.unschedulable) > 3 else "")  # noqa: PLR2004
                 return ScaleStep(group=group, count=count + growth, nodes_to_remove=(), reason=f"{pods} found no room")
-            if demand.more or group.name in demand.held:
+            if demand.extra_nodes or group.name in demand.protected_groups:
                 continue
             idle_uuids = [node.uuid for node in group.desired if node.uuid in idle][: max(count - min_count, 0)]
             if idle_uuids:
@@ -203,9 +203,9 @@ def _condition(demand: NodeDemand, refusal: str | None) -> Condition:
     """Return the condition: whether all work has room, or will have."""
     if refusal is not None:
         return Condition(type="Scaling", status=False, reason="Refused", message=refusal)
-    if demand.waiting and not demand.more:
-        subject = "1 pod" if len(demand.waiting) == 1 else f"{len(demand.waiting)} pods"
-        text = f"{subject} found no room, and no group can grow for that: {', '.join(demand.waiting[:3])}"
+    if demand.unschedulable and not demand.extra_nodes:
+        subject = "1 pod" if len(demand.unschedulable) == 1 else f"{len(demand.unschedulable)} pods"
+        text = f"{subject} found no room, and no group can grow for that: {', '.join(demand.unschedulable[:3])}"
         return Condition(type="Scaling", status=False, reason="NoRoom", message=text)
     return Condition(type="Scaling", status=True)
 

@@ -47,8 +47,10 @@ class ClusterScope:
         """Return the same scope with a newer observation."""
         return replace(self, infra=infra, plan=as_built(self.plan, infra))
 
-    def script(self, node_uuid: str) -> NodeScript:
+    def build_script(self, node_uuid: str) -> NodeScript:
         """Return the boot script of that node, or of the load balancer."""
         if node_uuid == balancer_of(self.plan.cluster_id) and isinstance(self.coe, SupportsLoadBalancer):
-            return self.coe.balancer(self.boot)
-        return next(self.coe.script(self.boot, member) for member in self.boot.members if member.uuid == node_uuid)
+            return self.coe.build_balancer_script(self.boot)
+        return next(
+            self.coe.build_script(self.boot, member) for member in self.boot.members if member.uuid == node_uuid
+        )

@@ -43,7 +43,7 @@ class Reaper:
     async def look(self, name: str) -> list[str]:
         """Look once at one provider. Return the clusters whose leftovers were removed."""
         provider = self._providers[name]
-        owned_uuids = await provider.owned()
+        owned_uuids = await provider.list_owned()
         async with self._store.read() as tx:
             # A cluster whose row cannot be read exists: its infrastructure stays.
             known_uuids = set(await tx.clusters.uuids(uuid=list(owned_uuids)))

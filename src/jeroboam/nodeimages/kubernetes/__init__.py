@@ -46,19 +46,36 @@ import aiodocker
 from jeroboam.clients.docker import speaking
 from jeroboam.domain.nodes import IMAGE_VERSION_LABEL
 from jeroboam.nodeimages.base import BuiltImage
-from jeroboam.nodeimages.engine import bring, existing, forget, labels, marks, name_newest
-from jeroboam.nodeimages.gomodules import GoModules, Toolchain, recipes
-from jeroboam.nodeimages.host import ENTRY, ImageRecipe, find, shipped
+from jeroboam.nodeimages.engine import (
+    find_image,
+    import_tree,
+    label_instructions,
+    labels_of,
+    remove_replaced,
+    tag_newest,
+)
+from jeroboam.nodeimages.gomodules import GoModules, Toolchain, read_recipes
+from jeroboam.nodeimages.host import ENTRY, ImageRecipe, load_recipe, resolve_recipe
 from jeroboam.nodeimages.kubernetes.first_node import ImageWithoutStore, Machine, bake
-from jeroboam.nodeimages.kubernetes.layers import asked_for, brought_along, packed
-from jeroboam.nodeimages.kubernetes.versions import OUTPUTS, Version, version, versions
+from jeroboam.nodeimages.kubernetes.layers import build_layers, list_kubeadm_images, pack_layers
+from jeroboam.nodeimages.kubernetes.versions import OUTPUTS, Version, find_version, list_versions
 from jeroboam.nodeimages.programs import ProgramCache, ProgramSource
 from jeroboam.nodeimages.releases import Releases
-from jeroboam.nodeimages.releases import checksums as sums
-from jeroboam.nodeimages.releases import releases as published
+from jeroboam.nodeimages.releases import read_checksums as sums
+from jeroboam.nodeimages.releases import read_releases as published
 from jeroboam.nodeimages.tree import RootTree
 
-__all__ = ["Version", "assemble", "build", "modules", "pins", "recipe", "releases", "version", "versions"]
+__all__ = [
+    "Version",
+    "assemble",
+    "build",
+    "build_modules",
+    "build_recipe",
+    "build_releases",
+    "find_version",
+    "list_versions",
+    "read_pins",
+]
 
 CONTENT_LABEL = "jeroboam.content"
 """A label with a digest of the image's content, so that the same image is not built twice."""
@@ -71,9 +88,9 @@ _BESIDE = frozenset({"etcd", "coredns", "registry", "local-path-provisioner", "m
 _IN_PODS = frozenset({"kube-apiserver", "kube-controller-manager", "kube-scheduler"})
 
 
-def recipe(pause: str) -> ImageRecipe:
+def build_recipe(pause: str) -> ImageRecipe:
     """Return the recipe of this package, for a sandbox image of that name."""
-    base_recipe = shipped(__package__, _SCRIPTS)
+    base_recipe = load_recipe(__package__, _SCRIPTS)
     folder = files(__package__)
     texts = {
         "etc/containerd/config.toml": ((folder / "containerd.toml").read_text().replace("@PAUSE@", pause), 0o644),
@@ -82,24 +99,24 @@ def recipe(pause: str) -> ImageRecipe:
     return replace(base_recipe, contents={**base_recipe.contents, **texts})
 
 
-def modules() -> GoModules:
+def build_modules() -> GoModules:
     """Return the source that compiles the programs."""
     folder = files(__package__)
     data = tomllib.loads((folder / "modules.toml").read_text())
-    return GoModules(recipes(data["modules"]), folder / "go", Toolchain(**data["toolchain"]))
+    return GoModules(read_recipes(data["modules"]), folder / "go", Toolchain(**data["toolchain"]))
 
 
-def releases(mirror: str, checksums: Mapping[str, str] | None = None) -> Releases:
+def build_releases(mirror: str, checksums: Mapping[str, str] | None = None) -> Releases:
     """Return the source that fetches published programs, from the mirror if one is named.
 
     Files are checked against the pins of the `SHA256SUMS` of this package. `checksums`, as SHA-256 by home and path,
     replace all pins.
     """
     release_table = published(tomllib.loads((files(__package__) / "releases.toml").read_text()))
-    return Releases(release_table, mirror, pins=pins(), checksums=checksums)
+    return Releases(release_table, mirror, pins=read_pins(), checksums=checksums)
 
 
-def pins() -> Mapping[str, str]:
+def read_pins() -> Mapping[str, str]:
     """Return the pinned SHA-256 checksums by home and path."""
     return sums((files(__package__) / "SHA256SUMS").read_text())
 
@@ -114,35 +131,35 @@ async def build(
     # Quick checks come before steps that take minutes.
     with speaking("looking for the Docker Engine"):
         await docker.version()
-    await asyncio.to_thread(find, recipe(""))
+    await asyncio.to_thread(resolve_recipe, build_recipe(""))
     programs = await cache.get(source, release.programs)
-    image_names = await asked_for(programs["kubeadm"], release)
-    image_recipe = recipe(image_names["pause"])
+    image_names = await list_kubeadm_images(programs["kubeadm"], release)
+    image_recipe = build_recipe(image_names["pause"])
     name = f"{image_recipe.repository}:{release.name}"
-    resolved_recipe = await asyncio.to_thread(find, image_recipe, _placed(programs))
-    layers = await asyncio.to_thread(brought_along, release, programs, image_names)
+    resolved_recipe = await asyncio.to_thread(resolve_recipe, image_recipe, _node_paths(programs))
+    layers = await asyncio.to_thread(build_layers, release, programs, image_names)
     content_hash = hashlib.sha256(f"{_LAYOUT} {resolved_recipe.digest(image_recipe)}".encode())
     for layer in layers:
         content_hash.update(f"{layer.names} {layer.config} {layer.tree.digest()}".encode())
     content = content_hash.hexdigest()[:_CONTENT_LETTERS]
     with speaking(f"making the node image {name}"):
-        async with cache.alone(f"image-{release.name}"):
-            former_image = await existing(docker, name)
-            is_new = former_image is None or labels(former_image).get(CONTENT_LABEL) != content
+        async with cache.lock(f"image-{release.name}"):
+            former_image = await find_image(docker, name)
+            is_new = former_image is None or labels_of(former_image).get(CONTENT_LABEL) != content
             if is_new:
-                with cache.timed(f"image {release.name}"):
+                with cache.report_time(f"image {release.name}"):
                     tree = await asyncio.to_thread(resolved_recipe.tree, image_recipe) | await asyncio.to_thread(
-                        packed, layers
+                        pack_layers, layers
                     )
                     await assemble(docker, image_recipe, tree, release.name, content, machine)
-            await name_newest(docker, image_recipe.name)
+            await tag_newest(docker, image_recipe.name)
             if is_new and former_image is not None:
-                await forget(docker, former_image["Id"])
+                await remove_replaced(docker, former_image["Id"])
         image_id: str = (await docker.images.inspect(name))["Id"]
     return BuiltImage(id=image_id, name=name, fresh=is_new)
 
 
-def _placed(programs: Mapping[str, Path]) -> dict[str, Path]:
+def _node_paths(programs: Mapping[str, Path]) -> dict[str, Path]:
     """Return the node's own programs by their path in the image."""
     inside = {name: f"opt/cni/bin/{name}" if name in _CNI else f"usr/local/bin/{name}" for name in programs}
     return {inside[name]: path for name, path in programs.items() if name not in _BESIDE | _IN_PODS}
@@ -154,7 +171,7 @@ async def assemble(
     """Import the tree as an image and run its first node; return the id of the final image."""
     bare_tag = f"bare-{content}"
     # Without labels no provider takes the unfinished image for a node image.
-    await bring(docker, image_recipe, tree, bare_tag, [])
+    await import_tree(docker, image_recipe, tree, bare_tag, [])
     try:
         return await bake(
             docker,
@@ -162,7 +179,7 @@ async def assemble(
             machine,
             repository=image_recipe.repository,
             tag=version,
-            changes=marks(image_recipe, {IMAGE_VERSION_LABEL: version, CONTENT_LABEL: content}),
+            changes=label_instructions(image_recipe, {IMAGE_VERSION_LABEL: version, CONTENT_LABEL: content}),
         )
     finally:
-        await forget(docker, f"{image_recipe.repository}:{bare_tag}")
+        await remove_replaced(docker, f"{image_recipe.repository}:{bare_tag}")

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from jeroboam.domain.errors import Permanent
-from jeroboam.nodeimages.host import find, root
+from jeroboam.nodeimages.host import read_root_recipe, resolve_recipe
 from jeroboam.nodeimages.kubernetes.versions import Version
 from jeroboam.nodeimages.tree import RootTree, blocks, write_tar
 
@@ -41,7 +41,7 @@ class Layer:
     tree: RootTree
 
 
-async def asked_for(kubeadm: Path, version: Version) -> Mapping[str, str]:
+async def list_kubeadm_images(kubeadm: Path, version: Version) -> Mapping[str, str]:
     """Return the images that kubeadm needs: full names by their last part without a tag, such as `pause`.
 
     Raises `Permanent` when kubeadm does not run on this machine.
@@ -57,7 +57,7 @@ async def asked_for(kubeadm: Path, version: Version) -> Mapping[str, str]:
     return {name.rpartition("/")[2].partition(":")[0]: name for name in out.decode().split()}
 
 
-def brought_along(version: Version, programs: Mapping[str, Path], image_names: Mapping[str, str]) -> Sequence[Layer]:
+def build_layers(version: Version, programs: Mapping[str, Path], image_names: Mapping[str, str]) -> Sequence[Layer]:
     """Build the layers of `layers.toml` from these programs. Raises `Permanent` with what this host lacks."""
     layers = []
     for name, table in tomllib.loads((files(__package__) / "layers.toml").read_text()).items():
@@ -69,22 +69,22 @@ def brought_along(version: Version, programs: Mapping[str, Path], image_names: M
             "Entrypoint": table.pop("entrypoint", None),
             "Cmd": table.pop("command", None),
         }
-        recipe = root({"name": name, "programs": [], "packages": "", **table})
-        tree = find(recipe, own_files).tree(recipe)
+        recipe = read_root_recipe({"name": name, "programs": [], "packages": "", **table})
+        tree = resolve_recipe(recipe, own_files).tree(recipe)
         layers.append(
             Layer(names=tuple(names), config={key: value for key, value in config.items() if value}, tree=tree)
         )
     return layers
 
 
-def packed(layers: Sequence[Layer]) -> RootTree:
+def pack_layers(layers: Sequence[Layer]) -> RootTree:
     """Return a tree with the unpacked layers, an archive of the images' metadata, and the list of layers by image."""
     tree = RootTree()
     blobs: dict[str, bytes] = {}
     entries: list[dict[str, Any]] = []
     lines = []
     for layer in layers:
-        digest, size = _measured(layer.tree)
+        digest, size = _measure_tar(layer.tree)
         tree |= layer.tree.under(f"{LAYERS}/{digest}/fs") | RootTree(folders=(f"{LAYERS}/{digest}/work",))
         manifest = _manifest(layer.config, digest, size, blobs)
         entries += [{**manifest, "annotations": {"io.containerd.image.name": name}} for name in layer.names]
@@ -99,7 +99,7 @@ def packed(layers: Sequence[Layer]) -> RootTree:
     )
 
 
-def _measured(tree: RootTree) -> tuple[str, int]:
+def _measure_tar(tree: RootTree) -> tuple[str, int]:
     """Return the digest and the length of the tree's tar."""
     with tempfile.TemporaryFile() as tar:
         write_tar(tree, tar)

@@ -50,15 +50,15 @@ class Version:
         )
 
 
-def versions() -> Mapping[str, Version]:
+def list_versions() -> Mapping[str, Version]:
     """Return all versions, the newest first."""
     data = tomllib.loads((files(__package__) / "versions.toml").read_text())
     return {name: Version(name=name, components=components) for name, components in data.items()}
 
 
-def version(name: str | None) -> Version:
+def find_version(name: str | None) -> Version:
     """Return that version (None: the newest). Raises `ValueError` with the existing ones for an unknown version."""
-    known_versions = versions()
+    known_versions = list_versions()
     if name is None:
         return next(iter(known_versions.values()))
     match = known_versions.get(name if name.startswith("v") else f"v{name}")

@@ -4,9 +4,9 @@ What it guarantees to a COE: the script's commands run under an init that reaps 
 privileges; `/usr/sbin/haproxy` is Debian's, and it can switch to the user `nobody`.
 """
 
-from jeroboam.nodeimages.host import ENTRY, ImageRecipe, shipped
+from jeroboam.nodeimages.host import ENTRY, ImageRecipe, load_recipe
 
 
-def recipe() -> ImageRecipe:
+def build_recipe() -> ImageRecipe:
     """Return the recipe of this package."""
-    return shipped(__package__, {"entry.sh": ENTRY})
+    return load_recipe(__package__, {"entry.sh": ENTRY})

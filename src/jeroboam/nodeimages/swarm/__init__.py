@@ -3,9 +3,9 @@
 It is built from the engine of this host, so it needs no registry. The recipe and the entry script are package data.
 """
 
-from jeroboam.nodeimages.host import ENTRY, ImageRecipe, shipped
+from jeroboam.nodeimages.host import ENTRY, ImageRecipe, load_recipe
 
 
-def recipe() -> ImageRecipe:
+def build_recipe() -> ImageRecipe:
     """Return the recipe of this package."""
-    return shipped(__package__, {"entry.sh": ENTRY})
+    return load_recipe(__package__, {"entry.sh": ENTRY})

@@ -57,21 +57,21 @@ _KNOWN = {
         name="swarm-node",
         os_distro="jeroboam",
         coes=("swarm",),
-        lacking="the node image is not on this Engine yet: `jeroboam node-image build swarm` makes it",
+        unavailable_reason="the node image is not on this Engine yet: `jeroboam node-image build swarm` makes it",
     ),
     "kubernetes-node": Image(
         id="kubernetes-node",
         name="kubernetes-node",
         os_distro="jeroboam",
         coes=("kubernetes",),
-        lacking="the node image is not on this Engine yet: `jeroboam node-image build kubernetes` makes it",
+        unavailable_reason="the node image is not on this Engine yet: `jeroboam node-image build kubernetes` makes it",
     ),
     # No nodes are made from it: it has no distribution.
     "load-balancer": Image(
         id="load-balancer",
         name="load-balancer",
         os_distro="",
-        lacking="the image is not on this Engine yet: `jeroboam node-image build load-balancer` makes it",
+        unavailable_reason="the image is not on this Engine yet: `jeroboam node-image build load-balancer` makes it",
     ),
 }
 
@@ -96,9 +96,12 @@ class LocalCatalog:
         """Return a node image by its catalogue name, its Docker name or its id; never another image of the Engine."""
         image = await self._inspect(ref)
         if image is None:
-            buildable = _known(ref)
-            return buildable and replace(buildable, lacking=f"{buildable.lacking}; {await self._there(buildable)}")
-        return _described(image)
+            buildable = _find_buildable(ref)
+            return buildable and replace(
+                buildable,
+                unavailable_reason=f"{buildable.unavailable_reason}; {await self._describe_versions(buildable)}",
+            )
+        return _read_image(image)
 
     async def flavor(self, ref: str) -> Flavor | None:
         return next((flavor for flavor in FLAVORS if ref in {flavor.id, flavor.name}), None)
@@ -118,20 +121,21 @@ class LocalCatalog:
         """Return the node image as the Engine has it. Raises `Permanent` when it does not exist."""
         image = await self._inspect(ref)
         if image is None:
-            buildable = _known(ref)
+            buildable = _find_buildable(ref)
             raise Permanent(
-                f"no node can boot from image {ref}: {buildable.lacking if buildable else 'there is no such image'}"
+                f"no node can boot from image {ref}: {buildable.unavailable_reason if buildable else 'there is no such image'}"
             )
-        labels = _labels(image)
+        labels = _labels_of(image)
         folder = labels.get(IMAGE_DATA_LABEL, DATA_FOLDER)
         return DockerImage(id=image["Id"], data_folder=folder, machine=bool(labels.get(IMAGE_DISTRO_LABEL)))
 
-    async def any_image(self) -> str | None:
+    async def find_any_image(self) -> str | None:
         """Return the id of any node image on the Engine, for a probe; None without one."""
         with speaking("looking for node images"):
             images = await self._docker().images.list(filters={"label": [IMAGE_LABEL]})
         return next(
-            (image["Id"] for image in images if is_node_image(image) and _labels(image).get(IMAGE_DISTRO_LABEL)), None
+            (image["Id"] for image in images if is_node_image(image) and _labels_of(image).get(IMAGE_DISTRO_LABEL)),
+            None,
         )
 
     async def versions(self, ref: str) -> Sequence[str]:
@@ -139,9 +143,11 @@ class LocalCatalog:
             return ()
         with speaking("looking for node images"):
             images = await self._docker().images.list(filters={"label": [f"{IMAGE_LABEL}={name}"]})
-        return sorted({_labels(image).get(IMAGE_VERSION_LABEL, "") for image in images if is_node_image(image)} - {""})
+        return sorted(
+            {_labels_of(image).get(IMAGE_VERSION_LABEL, "") for image in images if is_node_image(image)} - {""}
+        )
 
-    async def _there(self, image: Image) -> str:
+    async def _describe_versions(self, image: Image) -> str:
         """Return a text with the existing versions of an image."""
         versions = await self.versions(image.name)
         return f"there is: {', '.join(versions)}" if versions else "there is none"
@@ -167,14 +173,14 @@ def is_node_image(image: Mapping[str, Any]) -> bool:
     Anybody can put our labels on an image and make a host pull it. So the image must also have a name that no pull can
     give (`docker_images.check_pull`), or no name at all, as a former build of ours has.
     """
-    if IMAGE_LABEL not in _labels(image):
+    if IMAGE_LABEL not in _labels_of(image):
         return False
     tags = [tag for tag in image.get("RepoTags") or () if tag != _NO_TAG]
     is_pulled = any(not digest.startswith(_NO_NAME) for digest in image.get("RepoDigests") or ())
     return any(tag.startswith(IMAGE_REPOSITORY) for tag in tags) or not (tags or is_pulled)
 
 
-def _known(ref: str) -> Image | None:
+def _find_buildable(ref: str) -> Image | None:
     """Return an image that can be built. `kubernetes-node:v1.36.3` is one version; the default is the newest."""
     name, _, version = ref.partition(":")
     buildable = _KNOWN.get(name)
@@ -184,16 +190,16 @@ def _known(ref: str) -> Image | None:
         return None
     command = f"`jeroboam node-image build kubernetes --version {version}`"
     reason = f"that version is not on this Engine yet, and {command} makes it if it was published"
-    return replace(buildable, id=ref, name=ref, version=version, lacking=reason)
+    return replace(buildable, id=ref, name=ref, version=version, unavailable_reason=reason)
 
 
-def _labels(image: Mapping[str, Any]) -> dict[str, str]:
+def _labels_of(image: Mapping[str, Any]) -> dict[str, str]:
     """Return the labels of an image, from the Engine's inspection or list."""
     return (image.get("Config") or image).get("Labels") or {}
 
 
-def _described(image: dict[str, Any]) -> Image:
-    labels = _labels(image)
+def _read_image(image: dict[str, Any]) -> Image:
+    labels = _labels_of(image)
     coes = tuple(coe for coe in labels.get(IMAGE_COES_LABEL, "").split(",") if coe)
     return Image(
         id=image["Id"],

@@ -117,23 +117,23 @@ class LocalEngine:
         self._capabilities: EngineCapabilities | None = None
         self._asking = asyncio.Lock()
 
-    async def gift(self, image: str) -> EngineCapabilities:
+    async def get_capabilities(self, image: str) -> EngineCapabilities:
         """Return the capabilities for nodes of that image. Raises `Permanent` with the Engine's errors."""
         async with self._asking:
             if self._capabilities is None:
-                self._capabilities = await self._ask(image)
+                self._capabilities = await self._find_capabilities(image)
             return self._capabilities
 
     @property
-    def known(self) -> EngineCapabilities | None:
+    def capabilities(self) -> EngineCapabilities | None:
         """The cached capabilities; None before the first probe."""
         return self._capabilities
 
-    async def _ask(self, image: str) -> EngineCapabilities:
+    async def _find_capabilities(self, image: str) -> EngineCapabilities:
         refusals = []
         with speaking("asking what the Docker Engine may give to a node"):
             info = await self._docker().system.info()
-            for host_config in _ways_here():
+            for host_config in _list_host_configs_here():
                 try:
                     facts = await self._probe(image, host_config)
                 except aiodocker.DockerError as error:
@@ -146,11 +146,11 @@ class LocalEngine:
                 )
         raise Permanent(f"the Docker Engine refuses a container that can be a node: {'; '.join(refusals)}")
 
-    async def tidy(self) -> None:
+    async def remove_probes(self) -> None:
         """Remove probe containers of a process that was killed."""
         async with self._asking:
             with speaking("clearing away an earlier try"):
-                for old in await self._docker().containers.list(all=True, filters=as_filter(self._labels)):
+                for old in await self._docker().containers.list(all=True, filters=label_filter(self._labels)):
                     if _is_probe(old):
                         await old.delete(force=True, v=True)
 
@@ -190,11 +190,11 @@ def _own_caps() -> int | None:
     return next((int(line.split()[1], 16) for line in lines if line.startswith("CapBnd")), None)
 
 
-def _ways_here() -> list[dict[str, Any]]:
-    return ways(_own_caps(), modules=_MODULES.is_dir())
+def _list_host_configs_here() -> list[dict[str, Any]]:
+    return list_host_configs(_own_caps(), modules=_MODULES.is_dir())
 
 
-def ways(caps: int | None, *, modules: bool) -> list[dict[str, Any]]:
+def list_host_configs(caps: int | None, *, modules: bool) -> list[dict[str, Any]]:
     """Return parts of HostConfig to try, the best one that is likely to work first.
 
     `caps` are the capabilities that a process here can have at all (None: unknown). With the kernel's modules mounted a
@@ -216,9 +216,9 @@ def ways(caps: int | None, *, modules: bool) -> list[dict[str, Any]]:
     return [{**way, "Mounts": [mount]} for way in configs if modules] + configs
 
 
-def memory_left(info: Mapping[str, Any], table: Path = Path("/proc/meminfo")) -> int | None:
+def read_free_memory(info: Mapping[str, Any], table: Path = Path("/proc/meminfo")) -> int | None:
     """Return the free memory of the Engine's machine in MiB; None when the Engine is on another machine."""
-    if _folder_here(info) is None:
+    if _local_data_root(info) is None:
         return None
     try:
         lines = table.read_text(encoding="ascii").splitlines()
@@ -227,18 +227,18 @@ def memory_left(info: Mapping[str, Any], table: Path = Path("/proc/meminfo")) ->
     return next((int(line.split()[1]) >> 10 for line in lines if line.startswith("MemAvailable:")), None)
 
 
-def disk_left(info: Mapping[str, Any]) -> float | None:
+def read_free_disk(info: Mapping[str, Any]) -> float | None:
     """Return the free space on the Engine's disk in GiB; None when the Engine is on another machine."""
-    folder = _folder_here(info)
+    folder = _local_data_root(info)
     return None if folder is None else shutil.disk_usage(folder).free / (1 << 30)
 
 
-def _folder_here(info: Mapping[str, Any]) -> Path | None:
+def _local_data_root(info: Mapping[str, Any]) -> Path | None:
     """Return the Engine's data folder if it is on this machine: a folder of that name may exist on any machine."""
     folder = Path(info["DockerRootDir"])
     return folder if info.get("Name") == os.uname().nodename and folder.is_dir() else None
 
 
-def as_filter(labels: Mapping[str, str]) -> str:
+def label_filter(labels: Mapping[str, str]) -> str:
     """Return the Engine's filter for resources with all these labels."""
     return json.dumps({"label": [f"{name}={value}" for name, value in labels.items()]})

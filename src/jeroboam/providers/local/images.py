@@ -18,7 +18,7 @@ from jeroboam.clients.docker_containers import executed
 from jeroboam.clients.docker_images import check_image, exported_images, has_image
 from jeroboam.domain.clusters import LOAD_BALANCER
 from jeroboam.domain.errors import Permanent
-from jeroboam.providers.local.engine import as_filter
+from jeroboam.providers.local.engine import label_filter
 from jeroboam.providers.local.nodes import CLUSTER, INSTALLATION, NODE_NAME, ROLE, is_node
 
 # The disk that all nodes share limits the copies.
@@ -28,7 +28,7 @@ _FILE = "images.tar"
 _SECONDS = 600
 
 
-async def bring(
+async def copy_images(
     docker: aiodocker.Docker,
     *,
     installation: str,
@@ -46,15 +46,17 @@ async def bring(
         check_image(image)
     with speaking(f"bringing {', '.join(images)} onto nodes"), tempfile.TemporaryDirectory() as folder:
         tags = {INSTALLATION: installation, CLUSTER: cluster_id}
-        containers = await docker.containers.list(filters=as_filter(tags))
+        containers = await docker.containers.list(filters=label_filter(tags))
         nodes = {
             container["Labels"][NODE_NAME]: container["Id"] for container in containers if _takes_images(container)
         }
         if not nodes:
             raise Permanent("no node of the cluster runs on this Engine")
-        archive = await _packed(docker, images, Path(folder))
+        archive = await _pack_images(docker, images, Path(folder))
         slots = asyncio.Semaphore(_AT_ONCE)
-        await asyncio.gather(*(_take(docker, slots, name, node, archive, command) for name, node in nodes.items()))
+        await asyncio.gather(
+            *(_load_on_node(docker, slots, name, node, archive, command) for name, node in nodes.items())
+        )
     return sorted(nodes)
 
 
@@ -64,11 +66,11 @@ def _takes_images(container: DockerContainer) -> bool:
     return is_node(container["Labels"], names) and container["Labels"].get(ROLE) != LOAD_BALANCER
 
 
-async def _packed(docker: aiodocker.Docker, images: Sequence[str], folder: Path) -> Path:
+async def _pack_images(docker: aiodocker.Docker, images: Sequence[str], folder: Path) -> Path:
     """Return the images' tar inside another tar, which is the format of the Engine for files of a container."""
     inner, outer = folder / _FILE, folder / "outer.tar"
     with inner.open("wb") as out:
-        async for block in _saved(docker, images):
+        async for block in _export_images(docker, images):
             await asyncio.to_thread(out.write, block)
     with tarfile.open(outer, "w") as tar:
         await asyncio.to_thread(tar.add, inner, arcname=_FILE)
@@ -76,7 +78,7 @@ async def _packed(docker: aiodocker.Docker, images: Sequence[str], folder: Path)
     return outer
 
 
-async def _saved(docker: aiodocker.Docker, images: Sequence[str]) -> AsyncIterator[bytes]:
+async def _export_images(docker: aiodocker.Docker, images: Sequence[str]) -> AsyncIterator[bytes]:
     for image in images:
         if not await has_image(docker, image):
             raise Permanent(f"there is no image {image} on the Docker Engine of this machine")
@@ -84,7 +86,7 @@ async def _saved(docker: aiodocker.Docker, images: Sequence[str]) -> AsyncIterat
         yield block
 
 
-async def _take(
+async def _load_on_node(
     docker: aiodocker.Docker,
     slots: asyncio.Semaphore,
     name: str,

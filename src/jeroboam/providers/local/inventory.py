@@ -27,8 +27,8 @@ from jeroboam.domain.errors import DriverError, Permanent, Temporary
 from jeroboam.domain.owner_labels import KIND, ObjectKind, has_kind
 from jeroboam.domain.subnets import PROJECTS
 from jeroboam.providers.local import subnets
-from jeroboam.providers.local.engine import as_filter
-from jeroboam.providers.local.networks import NETWORK_GONE, NOT_ATTACHED, judge, subnet_around
+from jeroboam.providers.local.engine import label_filter
+from jeroboam.providers.local.networks import NETWORK_GONE, NOT_ATTACHED, judge_state, subnet_around
 from jeroboam.providers.local.nodes import (
     ADDRESS,
     CLUSTER,
@@ -36,12 +36,12 @@ from jeroboam.providers.local.nodes import (
     NODE,
     NODE_NAME,
     NodePlacement,
+    describe_failure,
     is_cluster_network,
     is_node,
     is_node_volume,
-    last_words,
     network_name,
-    observed,
+    read_node,
     volume_name,
 )
 
@@ -75,12 +75,12 @@ class OwnedResources:
     async def network(self, cluster_id: str) -> ClusterNetwork | None:
         """Return the cluster's network; None without one."""
         networks = await self._networks(cluster_id)
-        return _net(networks[0]) if networks else None
+        return _read_network(networks[0]) if networks else None
 
     async def _networks(self, cluster_id: str | None) -> list[dict[str, Any]]:
         """Return our networks of that cluster (None: of all), as the Engine lists them."""
         with speaking("looking for the cluster's network"):
-            networks = await self._docker().networks.list(filters=self._having(cluster_id))
+            networks = await self._docker().networks.list(filters=self._label_filters(cluster_id))
         owned_networks = [network for network in networks if is_cluster_network(network["Labels"], network["Name"])]
         claims = (net["Name"] for net in networks if net not in owned_networks and CLUSTER in net["Labels"])
         self._note_strays(ObjectKind.CLUSTER_NETWORK, cluster_id, claims)
@@ -94,13 +94,13 @@ class OwnedResources:
         addresses = (await self.addresses(cluster_id)).values()
         with speaking("making the cluster's network"):
             networks = await self._docker().networks.list()
-            used_subnets = [subnet for network in networks for subnet in _subnets(network)] + [
+            used_subnets = [subnet for network in networks for subnet in _subnets_of(network)] + [
                 route.network for route in list_routes()
             ]
-            candidates = subnets.candidates(cluster_id, nodes, used_subnets)
+            candidates = subnets.list_candidates(cluster_id, nodes, used_subnets)
             if addresses and (former_subnet := subnet_around(addresses)) is not None:
                 holders = sorted(
-                    network["Name"] for network in networks if any(map(former_subnet.overlaps, _subnets(network)))
+                    network["Name"] for network in networks if any(map(former_subnet.overlaps, _subnets_of(network)))
                 )
                 if holders:
                     raise Temporary(f"{NETWORK_GONE}, and {former_subnet} is taken by {', '.join(holders)}")
@@ -119,12 +119,12 @@ class OwnedResources:
                     return network
         raise Temporary(f"no free subnet for the cluster's network was found in {subnets.POOL}")
 
-    async def taken(self) -> tuple[tuple[ipaddress.IPv4Network, str], ...]:
+    async def list_taken_networks(self) -> tuple[tuple[ipaddress.IPv4Network, str], ...]:
         """Return the networks that nodes reach outside their cluster, without their owners."""
         networks = await self._docker().networks.list()
         pools = (subnets.POOL, PROJECTS)
         bridges = {
-            subnet for network in networks for subnet in _subnets(network) if not any(map(subnet.overlaps, pools))
+            subnet for network in networks for subnet in _subnets_of(network) if not any(map(subnet.overlaps, pools))
         }
         pool_networks = [
             (subnets.POOL, "where nodes have their addresses"),
@@ -141,7 +141,7 @@ class OwnedResources:
         volumes = await self._volumes(cluster_id)
         return {volume["Labels"][NODE]: volume["Labels"][ADDRESS] for volume in volumes}
 
-    async def disks(self, cluster_id: str) -> list[NodeObserved]:
+    async def list_disks(self, cluster_id: str) -> list[NodeObserved]:
         """Return every node with a volume, as gone: without a container it is not created yet, lost or half removed."""
         reason = "the node's container is gone"
         return [
@@ -152,7 +152,7 @@ class OwnedResources:
     async def _volumes(self, cluster_id: str | None) -> list[dict[str, Any]]:
         """Return our volumes of that cluster's nodes (None: of all), as the Engine lists them."""
         with speaking("listing the cluster's volumes"):
-            answer = await self._docker().volumes.list(filters=self._having(cluster_id))
+            answer = await self._docker().volumes.list(filters=self._label_filters(cluster_id))
         volumes = answer["Volumes"] or ()
         owned_volumes = [volume for volume in volumes if is_node_volume(volume["Labels"], volume["Name"])]
         self._note_strays(
@@ -163,7 +163,7 @@ class OwnedResources:
     async def containers(self, cluster_id: str | None) -> list[DockerContainer]:
         """Return the containers that are nodes of that cluster (None: of all), as the Engine lists them."""
         with speaking("listing the cluster's nodes"):
-            containers = await self._docker().containers.list(all=True, filters=as_filter(self._tags(cluster_id)))
+            containers = await self._docker().containers.list(all=True, filters=label_filter(self._tags(cluster_id)))
         names = {container.id: [name.lstrip("/") for name in container["Names"] or ()] for container in containers}
         owned_containers = [container for container in containers if is_node(container["Labels"], names[container.id])]
         claims = (
@@ -208,7 +208,8 @@ class OwnedResources:
         net, containers = await asyncio.gather(self.network(cluster_id), self.containers(cluster_id))
         network_id = net.id if net is not None else None
         nodes = (
-            judge(observed(container), container["NetworkSettings"]["Networks"], network_id) for container in containers
+            judge_state(read_node(container), container["NetworkSettings"]["Networks"], network_id)
+            for container in containers
         )
         return tuple(sorted(nodes, key=lambda node: node.name))
 
@@ -221,7 +222,7 @@ class OwnedResources:
         endpoint = {"IPAMConfig": {"IPv4Address": placement.address}}
         await network.connect({"Container": container.id, "EndpointConfig": endpoint})
 
-    async def last_words(self, node: NodeObserved) -> NodeObserved:
+    async def add_last_line(self, node: NodeObserved) -> NodeObserved:
         """Return the node; if it has stopped, its reason includes what it printed last."""
         if node.state is not NodeState.STOPPED or node.server_id is None or node.reason in _CUT_OFF:
             return node
@@ -235,12 +236,12 @@ class OwnedResources:
         last_line = "".join(lines).strip()[-_WORDS:]
         return replace(node, reason=f"{node.reason}; it printed last: {last_line}") if last_line else node
 
-    async def ended_lately(self, node: NodeObserved, since: int) -> str:
+    async def find_ended_program(self, node: NodeObserved, since: int) -> str:
         """Return which program of the running node exited by itself since then (Unix time), and its last error line."""
         with speaking(f"reading what node {node.name} printed"):
             container = self._docker().containers.container(node.server_id or "")
             lines = await container.log(stdout=True, stderr=True, since=since, tail=_LINES)
-        return last_words("".join(lines))[:_WORDS]
+        return describe_failure("".join(lines))[:_WORDS]
 
     async def make_container(self, name: str, config: dict[str, JSONValue], node_uuid: str) -> str:
         """Create the node's container unless it exists, without starting it; return its id."""
@@ -256,7 +257,7 @@ class OwnedResources:
             raise Permanent(f"there is a container {name} on the Docker Engine that is not ours")
         return container.id
 
-    async def clusters(self) -> list[str]:
+    async def list_clusters(self) -> list[str]:
         """Return the uuids of all clusters with any resource."""
         with speaking("listing what is ours on the Docker Engine"):
             containers, volumes, networks = await asyncio.gather(
@@ -290,9 +291,11 @@ class OwnedResources:
         with speaking("removing nodes"):
             containers = await self.containers(cluster_id)
             await asyncio.gather(
-                *(remove(container) for container in containers if _chosen(container["Labels"], node_uuids))
+                *(remove(container) for container in containers if _is_selected(container["Labels"], node_uuids))
             )
-            volumes = [volume for volume in await self._volumes(cluster_id) if _chosen(volume["Labels"], node_uuids)]
+            volumes = [
+                volume for volume in await self._volumes(cluster_id) if _is_selected(volume["Labels"], node_uuids)
+            ]
             await asyncio.gather(
                 *(remove(aiodocker.volumes.DockerVolume(self._docker(), volume["Name"])) for volume in volumes)
             )
@@ -310,7 +313,7 @@ class OwnedResources:
         tags = {INSTALLATION: self._installation}
         return tags if cluster_id is None else {**tags, CLUSTER: cluster_id}
 
-    def _having(self, cluster_id: str | None = None) -> dict[str, list[str]]:
+    def _label_filters(self, cluster_id: str | None = None) -> dict[str, list[str]]:
         return {"label": [f"{name}={value}" for name, value in self._tags(cluster_id).items()]}
 
     def _network_config(self, cluster_id: str, subnet: ipaddress.IPv4Network) -> dict[str, Any]:
@@ -318,7 +321,7 @@ class OwnedResources:
             "Name": network_name(cluster_id),
             "CheckDuplicate": True,
             "Driver": "bridge",
-            "IPAM": {"Config": [{"Subnet": str(subnet), "Gateway": subnets.gateway(subnet)}]},
+            "IPAM": {"Config": [{"Subnet": str(subnet), "Gateway": subnets.gateway_of(subnet)}]},
             "Labels": {KIND: ObjectKind.CLUSTER_NETWORK.value, **self._tags(cluster_id)},
         }
 
@@ -331,18 +334,18 @@ def _claims_node(tags: Mapping[str, str]) -> bool:
     return has_kind(tags, ObjectKind.NODE) and (CLUSTER in tags or NODE in tags)
 
 
-def _chosen(tags: Mapping[str, str], node_uuids: Collection[str] | None) -> bool:
+def _is_selected(tags: Mapping[str, str], node_uuids: Collection[str] | None) -> bool:
     return node_uuids is None or tags.get(NODE) in node_uuids
 
 
-def _subnets(network: Mapping[str, Any]) -> list[ipaddress.IPv4Network]:
+def _subnets_of(network: Mapping[str, Any]) -> list[ipaddress.IPv4Network]:
     configs = network["IPAM"]["Config"] or ()
     networks = [ipaddress.ip_network(config["Subnet"], strict=False) for config in configs if config.get("Subnet")]
     return [subnet for subnet in networks if isinstance(subnet, ipaddress.IPv4Network)]
 
 
-def _net(network: Mapping[str, Any]) -> ClusterNetwork:
-    return ClusterNetwork(id=network["Id"], name=network["Name"], subnet=_subnets(network)[0])
+def _read_network(network: Mapping[str, Any]) -> ClusterNetwork:
+    return ClusterNetwork(id=network["Id"], name=network["Name"], subnet=_subnets_of(network)[0])
 
 
 async def _delete(

@@ -17,7 +17,7 @@ NETWORK_GONE = "the cluster's network on the Docker Engine was removed outside t
 NOT_ATTACHED = "the node's container was taken off the cluster's network"
 
 
-def judge(node: NodeObserved, networks: Mapping[str, Any] | None, network_id: str | None) -> NodeObserved:
+def judge_state(node: NodeObserved, networks: Mapping[str, Any] | None, network_id: str | None) -> NodeObserved:
     """Return the node, as stopped when it is not on the network. `networks` are those of its container."""
     if node.state is not NodeState.RUNNING:
         return node
@@ -29,7 +29,7 @@ def judge(node: NodeObserved, networks: Mapping[str, Any] | None, network_id: st
     return replace(node, state=NodeState.STOPPED, reason=NOT_ATTACHED)
 
 
-def has_lost(networks: Mapping[str, Any] | None, name: str, network_id: str, address: str) -> bool:
+def is_detached(networks: Mapping[str, Any] | None, name: str, network_id: str, address: str) -> bool:
     """Whether a container that was created on the network of that name has to be attached to it again.
 
     A container that was never started is on no network yet, and will be on the right one.

@@ -76,7 +76,7 @@ def network_name(cluster_id: str) -> str:
     return f"jeroboam-{cluster_id}"
 
 
-def container_config(
+def build_container_config(
     want: DesiredNode, placement: NodePlacement, image: DockerImage, flavor: Flavor, capabilities: EngineCapabilities
 ) -> dict[str, JSONValue]:
     """Return the request body that creates the node's container."""
@@ -108,7 +108,9 @@ def container_config(
     }
 
 
-def labels(installation: str, cluster_id: str, want: DesiredNode, address: str, kind: ObjectKind) -> dict[str, str]:
+def build_labels(
+    installation: str, cluster_id: str, want: DesiredNode, address: str, kind: ObjectKind
+) -> dict[str, str]:
     """Return the labels of a resource of the node."""
     return {
         KIND: kind,
@@ -123,7 +125,7 @@ def labels(installation: str, cluster_id: str, want: DesiredNode, address: str, 
     }
 
 
-def archive(script: NodeScript) -> bytes:
+def build_archive(script: NodeScript) -> bytes:
     """Return the script's files and commands as a tar archive for the node's root folder."""
     *before, last = (shlex.join(command) for command in script.commands)
     commands = "\n".join(["#!/bin/sh", "set -e", *before, f"exec {last}", ""])
@@ -173,7 +175,7 @@ def is_cluster_network(tags: Mapping[str, str], name: str) -> bool:
     return has_kind(tags, ObjectKind.CLUSTER_NETWORK) and network_name(tags.get(CLUSTER, "")) == name
 
 
-def last_words(output: str) -> str:
+def describe_failure(output: str) -> str:
     """Return which program of a node exited by itself lately, with its last error line; empty when none did."""
     lines = output.splitlines()
     for index in reversed(range(len(lines))):
@@ -190,7 +192,7 @@ def last_words(output: str) -> str:
     return ""
 
 
-def observed(container: DockerContainer) -> NodeObserved:
+def read_node(container: DockerContainer) -> NodeObserved:
     """Return the node from an entry of the Engine's container list; the caller has checked that it is one."""
     tags = container["Labels"]
     state = _STATES.get(container["State"], NodeState.STOPPED)

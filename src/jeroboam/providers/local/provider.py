@@ -35,16 +35,16 @@ from jeroboam.providers.base import (
 )
 from jeroboam.providers.local import subnets
 from jeroboam.providers.local.catalog import LocalCatalog
-from jeroboam.providers.local.engine import LocalEngine, disk_left, memory_left
+from jeroboam.providers.local.engine import LocalEngine, read_free_disk, read_free_memory
 from jeroboam.providers.local.inventory import ClusterNetwork, OwnedResources
-from jeroboam.providers.local.networks import NETWORK_GONE, has_lost
+from jeroboam.providers.local.networks import NETWORK_GONE, is_detached
 from jeroboam.providers.local.nodes import (
     INSTALLATION,
     NodePlacement,
-    archive,
-    container_config,
+    build_archive,
+    build_container_config,
+    build_labels,
     container_name,
-    labels,
     volume_name,
 )
 
@@ -72,7 +72,7 @@ class LocalProvider(Provider, HasHostCapacity, SupportsRebuild, SupportsDiagnosi
         self._url = url
         self._client: aiodocker.Docker | None = None
         self._question_client: aiodocker.Docker | None = None
-        self._catalog = LocalCatalog(self._questions)
+        self._catalog = LocalCatalog(self._questions_docker)
         self._engine = LocalEngine(self._docker, {INSTALLATION: installation})
         self._inventory = OwnedResources(self._docker, installation)
         self._slots = asyncio.Semaphore(_AT_ONCE)
@@ -100,9 +100,11 @@ class LocalProvider(Provider, HasHostCapacity, SupportsRebuild, SupportsDiagnosi
         failures: list[BaseException] = []
         tasks = Tasks(lambda _, error: failures.append(error))
         try:
-            for wave in _waves(want, nodes):
+            for wave in _start_waves(want, nodes):
                 pending = {
-                    tasks.start(node.name, self._make(node, self._place(want, net, node, addresses), nodes, scripts))
+                    tasks.start(
+                        node.name, self._make_node(node, self._place_node(want, net, node, addresses), nodes, scripts)
+                    )
                     for node in wave
                 }
                 while pending:
@@ -114,13 +116,15 @@ class LocalProvider(Provider, HasHostCapacity, SupportsRebuild, SupportsDiagnosi
         finally:
             await tasks.close()
         _raise_worst(failures)
-        yield await self._complete(want)
+        yield await self._check_complete(want)
 
     async def observe(self, cluster_id: str) -> ObservedInfra:
         net, nodes, disks = await asyncio.gather(
-            self._inventory.network(cluster_id), self._inventory.nodes(cluster_id), self._inventory.disks(cluster_id)
+            self._inventory.network(cluster_id),
+            self._inventory.nodes(cluster_id),
+            self._inventory.list_disks(cluster_id),
         )
-        described_nodes = await asyncio.gather(*(self._inventory.last_words(node) for node in nodes))
+        described_nodes = await asyncio.gather(*(self._inventory.add_last_line(node) for node in nodes))
         uuids = {node.uuid for node in nodes}
         orphan_disks = [disk for disk in disks if disk.uuid not in uuids]
         conditions = self._conditions(cluster_id)
@@ -140,7 +144,7 @@ class LocalProvider(Provider, HasHostCapacity, SupportsRebuild, SupportsDiagnosi
             if node.uuid == node_uuid and node.server_id is not None:
                 with speaking(f"restarting node {node.name}"):
                     container = self._docker().containers.container(node.server_id)
-                    await container.put_archive("/", archive(script))
+                    await container.put_archive("/", build_archive(script))
                     if not script.reload or (await executed(container, script.reload)).exit_code != 0:
                         await container.restart(t=_STOP_SECONDS)
 
@@ -149,7 +153,7 @@ class LocalProvider(Provider, HasHostCapacity, SupportsRebuild, SupportsDiagnosi
             if node.uuid != node_uuid or node.state is not NodeState.RUNNING or node.server_id is None:
                 continue
             since = int(self._clock.now().timestamp()) - _LATELY_SECONDS
-            if (words := await self._inventory.ended_lately(node, since)) or not script.diagnosis:
+            if (words := await self._inventory.find_ended_program(node, since)) or not script.diagnosis:
                 return words
             container = self._docker().containers.container(node.server_id)
             with speaking(f"asking node {node.name} for what ails it"):
@@ -165,29 +169,29 @@ class LocalProvider(Provider, HasHostCapacity, SupportsRebuild, SupportsDiagnosi
         for former in await self._inventory.nodes(want.cluster_id):
             if former.uuid == node_uuid and (former.build != node.build or former.state is not NodeState.CREATING):
                 await self._inventory.end_node(former, _STOP_SECONDS)
-        await self._make(node, self._place(want, net, node, addresses), {}, {node_uuid: script})
+        await self._make_node(node, self._place_node(want, net, node, addresses), {}, {node_uuid: script})
 
     async def destroy(self, cluster_id: str) -> None:
         await self._inventory.remove_nodes(cluster_id, None, self._slots)
         await self._inventory.remove_network(cluster_id)
 
-    async def owned(self) -> Sequence[str]:
-        await self._engine.tidy()
-        return await self._inventory.clusters()
+    async def list_owned(self) -> Sequence[str]:
+        await self._engine.remove_probes()
+        return await self._inventory.list_clusters()
 
     async def limits(self) -> Sequence[Condition]:
-        image = await self._catalog.any_image()
+        image = await self._catalog.find_any_image()
         if image is None:
             text = "There is no node image on this Engine: `jeroboam node-image build swarm` makes one."
             return (Condition(type="NodeImages", status=False, reason="NoNodeImage", message=text),)
-        capabilities = await self._engine.gift(image)
+        capabilities = await self._engine.get_capabilities(image)
         return (Condition(type="NodeImages", status=True), *capabilities.conditions())
 
-    async def surroundings(self) -> HostCapacity:
+    async def observe_capacity(self) -> HostCapacity:
         with speaking("asking the Docker Engine about its machine"):
-            info = await self._questions().system.info()
-            networks = await OwnedResources(self._questions, self._installation).taken()
-        return HostCapacity(networks=networks, memory=memory_left(info), disk=disk_left(info))
+            info = await self._questions_docker().system.info()
+            networks = await OwnedResources(self._questions_docker, self._installation).list_taken_networks()
+        return HostCapacity(networks=networks, memory=read_free_memory(info), disk=read_free_disk(info))
 
     async def close(self) -> None:
         clients = [client for client in (self._client, self._question_client) if client is not None]
@@ -200,14 +204,14 @@ class LocalProvider(Provider, HasHostCapacity, SupportsRebuild, SupportsDiagnosi
             self._client = connect(self._url)
         return self._client
 
-    def _questions(self) -> aiodocker.Docker:
+    def _questions_docker(self) -> aiodocker.Docker:
         """A client of its own for queries of API requests, so that they never wait behind work on clusters."""
         if self._question_client is None:
             self._question_client = connect(self._url, answer_seconds=_QUESTION_SECONDS)
         return self._question_client
 
     def _conditions(self, cluster_id: str) -> tuple[Condition, ...]:
-        limits = self._engine.known.conditions() if self._engine.known else ()
+        limits = self._engine.capabilities.conditions() if self._engine.capabilities else ()
         return (*limits, *self._inventory.conditions(cluster_id))
 
     async def _network(self, want: DesiredInfra) -> ClusterNetwork:
@@ -222,30 +226,32 @@ class LocalProvider(Provider, HasHostCapacity, SupportsRebuild, SupportsDiagnosi
         new = [node for node in want.nodes if node.uuid not in known_addresses]
         addresses = dict(known_addresses)
         for node in new:
-            free_address = subnets.address(node.uuid, net.subnet, set(addresses.values()))
+            free_address = subnets.choose_address(node.uuid, net.subnet, set(addresses.values()))
             if free_address is None:
                 raise Permanent(f"the cluster's network {net.subnet} has no address left for another node")
             addresses[node.uuid] = free_address
 
         async def keep(node: DesiredNode) -> str:
             async with self._slots:
-                tags = labels(self._installation, want.cluster_id, node, addresses[node.uuid], ObjectKind.NODE_VOLUME)
+                tags = build_labels(
+                    self._installation, want.cluster_id, node, addresses[node.uuid], ObjectKind.NODE_VOLUME
+                )
                 return await self._inventory.make_volume(tags)
 
         kept_addresses = await asyncio.gather(*(keep(node) for node in new))
         addresses |= {node.uuid: address for node, address in zip(new, kept_addresses, strict=True)}
         return {node.uuid: addresses[node.uuid] for node in want.nodes}
 
-    def _place(
+    def _place_node(
         self, want: DesiredInfra, net: ClusterNetwork, node: DesiredNode, addresses: dict[str, str]
     ) -> NodePlacement:
         address = addresses[node.uuid]
-        tags = labels(self._installation, want.cluster_id, node, address, ObjectKind.NODE)
+        tags = build_labels(self._installation, want.cluster_id, node, address, ObjectKind.NODE)
         return NodePlacement(
             network=net.name, network_id=net.id, address=address, volume=volume_name(node.uuid), labels=tags
         )
 
-    async def _make(
+    async def _make_node(
         self,
         want: DesiredNode,
         placement: NodePlacement,
@@ -262,18 +268,18 @@ class LocalProvider(Provider, HasHostCapacity, SupportsRebuild, SupportsDiagnosi
                     if script is None:
                         raise Permanent(f"node {want.name} has to be made, and there is no script for it")
                     server_id = server_id or await self._create(want, placement)
-                    await self._docker().containers.container(server_id).put_archive("/", archive(script))
-                await self._start(self._docker().containers.container(server_id), placement)
+                    await self._docker().containers.container(server_id).put_archive("/", build_archive(script))
+                await self._start_container(self._docker().containers.container(server_id), placement)
         return NodeObserved(
             uuid=want.uuid, name=want.name, state=NodeState.RUNNING, address=placement.address, server_id=server_id
         )
 
-    async def _start(self, container: DockerContainer, placement: NodePlacement) -> None:
+    async def _start_container(self, container: DockerContainer, placement: NodePlacement) -> None:
         """Start the container, attached to its network."""
         details = await container.show()
         if details["State"]["Paused"]:
             await container.unpause()
-        if not has_lost(
+        if not is_detached(
             details["NetworkSettings"]["Networks"], placement.network, placement.network_id, placement.address
         ):
             await container.start()
@@ -287,11 +293,11 @@ class LocalProvider(Provider, HasHostCapacity, SupportsRebuild, SupportsDiagnosi
         flavor = await self._catalog.flavor(want.flavor)
         if flavor is None:
             raise Permanent(f"node {want.name} cannot be made: there is no flavor {want.flavor}")
-        capabilities = await self._engine.gift(image.id)
-        config = container_config(want, placement, image, flavor, capabilities)
+        capabilities = await self._engine.get_capabilities(image.id)
+        config = build_container_config(want, placement, image, flavor, capabilities)
         return await self._inventory.make_container(container_name(want.name, want.uuid), config, want.uuid)
 
-    async def _complete(self, want: DesiredInfra) -> ObservedInfra:
+    async def _check_complete(self, want: DesiredInfra) -> ObservedInfra:
         """Return the observed state. Raises `Temporary` when a desired node does not run, with what it printed last."""
         infra = await self.observe(want.cluster_id)
         nodes = {node.uuid: node for node in infra.nodes}
@@ -304,7 +310,7 @@ class LocalProvider(Provider, HasHostCapacity, SupportsRebuild, SupportsDiagnosi
         return infra
 
 
-def _waves(want: DesiredInfra, nodes: Mapping[str, NodeObserved]) -> Iterator[Sequence[DesiredNode]]:
+def _start_waves(want: DesiredInfra, nodes: Mapping[str, NodeObserved]) -> Iterator[Sequence[DesiredNode]]:
     """Yield the nodes that do not run: first masters and load balancer, which others wait for, then the others."""
     stopped_nodes = [
         node for node in want.nodes if node.uuid not in nodes or nodes[node.uuid].state is not NodeState.RUNNING

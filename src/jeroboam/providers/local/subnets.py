@@ -17,7 +17,7 @@ NARROWEST = 22
 _NOT_NODES = 3
 
 
-def candidates(
+def list_candidates(
     key: str, nodes: int, used_subnets: Iterable[ipaddress.IPv4Network], pool: ipaddress.IPv4Network = POOL
 ) -> Iterator[ipaddress.IPv4Network]:
     """Yield free subnets of the pool with room for twice that many nodes; the key decides which one comes first."""
@@ -25,7 +25,7 @@ def candidates(
     return subnets.list_candidates(key, prefix, used_subnets, pool)
 
 
-def address(key: str, subnet: ipaddress.IPv4Network, used_addresses: Collection[str]) -> str | None:
+def choose_address(key: str, subnet: ipaddress.IPv4Network, used_addresses: Collection[str]) -> str | None:
     """Return a free address for that node; None when the subnet is full. The same key usually gets the same address."""
     room = subnet.num_addresses - _NOT_NODES
     start = subnets.spread(key)
@@ -45,6 +45,6 @@ def is_address(text: str) -> bool:
     return True
 
 
-def gateway(subnet: ipaddress.IPv4Network) -> str:
+def gateway_of(subnet: ipaddress.IPv4Network) -> str:
     """Return the address of the bridge."""
     return str(subnet.network_address + 1)

@@ -61,14 +61,14 @@ class ProjectNetworks:
         self._exposing: frozenset[str] = frozenset()
 
     @asynccontextmanager
-    async def of(self, project: str) -> AsyncIterator[str]:
+    async def hold_network(self, project: str) -> AsyncIterator[str]:
         """Create the project's network and yield its name; it is not removed while the context is open.
 
         Raises `Temporary` while an open network is in use and the packet filter does not protect the machine.
         """
         name = _network_name(self._installation, project)
         async with self._making:
-            await self._ensure(name, project)
+            await self._ensure_network(name, project)
             self._in_use[name] += 1
         try:
             yield name
@@ -76,7 +76,7 @@ class ProjectNetworks:
             self._in_use[name] -= 1
 
     @asynccontextmanager
-    async def rejoined(self, container: DockerContainer) -> AsyncIterator[None]:
+    async def hold_rejoined(self, container: DockerContainer) -> AsyncIterator[None]:
         """Attach a container that does not run to its project's present network.
 
         The network may have been removed or replaced since the container was created.
@@ -89,7 +89,7 @@ class ProjectNetworks:
         # A project label may come from an image: then the name of the network does not match.
         if details["HostConfig"]["NetworkMode"] != _network_name(self._installation, project):
             raise Permanent("its network is gone, and it does not say whose it was: delete it and create it again")
-        async with self.of(project) as name:
+        async with self.hold_network(project) as name:
             network = await self._engine().networks.get(name)
             endpoint = (details["NetworkSettings"]["Networks"] or {}).get(name) or {}
             if endpoint.get("NetworkID") != (await network.show())["Id"]:
@@ -105,7 +105,7 @@ class ProjectNetworks:
         loop = asyncio.get_running_loop()
         async with self._looking:
             if fresh or self._missing is None or loop.time() >= self._look_again_at:
-                missing = await self._shield()
+                missing = await self._set_packet_filter()
                 self._look_again_at = loop.time() + _SHIELD_SECONDS
                 if missing and missing != self._missing:
                     log.warning(
@@ -122,11 +122,11 @@ class ProjectNetworks:
 
         A network that cannot be removed does not stop the others; the first failure is raised in the end.
         """
-        networks = await self._list()
+        networks = await self._list_networks()
         if not networks:
             return
-        self._note_exposing(networks, is_shielded=await self.is_shielded(fresh=True))
-        used_names = {container["HostConfig"]["NetworkMode"] for container in await self._containers()}
+        self._log_exposed_networks(networks, is_shielded=await self.is_shielded(fresh=True))
+        used_names = {container["HostConfig"]["NetworkMode"] for container in await self._list_containers()}
         failures = []
         for network in networks:
             if network["Name"] not in used_names:
@@ -137,7 +137,7 @@ class ProjectNetworks:
         if failures:
             raise failures[0]
 
-    def _note_exposing(self, networks: Sequence[dict[str, Any]], *, is_shielded: bool) -> None:
+    def _log_exposed_networks(self, networks: Sequence[dict[str, Any]], *, is_shielded: bool) -> None:
         exposing_names = frozenset(network["Name"] for network in networks if not (is_shielded or network["Internal"]))
         if exposing_names - self._exposing:
             log.error("containers on open networks may reach the Engine's machine", networks=sorted(exposing_names))
@@ -151,19 +151,19 @@ class ProjectNetworks:
         name = network["Name"]
         async with self._making:
             if self._in_use[name] or any(
-                container["HostConfig"]["NetworkMode"] == name for container in await self._containers()
+                container["HostConfig"]["NetworkMode"] == name for container in await self._list_containers()
             ):
                 return
-            await self._remove(network["Id"])
+            await self._remove_network(network["Id"])
             del self._in_use[name]
 
-    async def _containers(self) -> Sequence[DockerContainer]:
+    async def _list_containers(self) -> Sequence[DockerContainer]:
         """Return all containers of this installation, in any state."""
         filters = {"label": [f"{OWNER}={self._installation}"]}
         with speaking("listing containers on the networks of projects"):
             return await self._engine().containers.list(all=True, filters=filters)
 
-    async def _remove(self, ident: str) -> bool:
+    async def _remove_network(self, ident: str) -> bool:
         """Remove the network; return whether it is gone. A container of somebody else may be attached to it."""
         with speaking("removing the network of a project"):
             try:
@@ -174,7 +174,7 @@ class ProjectNetworks:
                 return error.status == HTTPStatus.NOT_FOUND
         return True
 
-    async def _list(self) -> list[dict[str, Any]]:
+    async def _list_networks(self) -> list[dict[str, Any]]:
         filters = {"label": [f"{OWNER}={self._installation}", f"{KIND}={ObjectKind.PROJECT_NETWORK}"]}
         with speaking("listing the networks of projects"):
             networks = await self._engine().networks.list(filters=filters)
@@ -185,7 +185,7 @@ class ProjectNetworks:
         has_our_name = network["Name"] == _network_name(self._installation, labels.get(PROJECT, ""))
         return has_our_name and has_kind(labels, ObjectKind.PROJECT_NETWORK)
 
-    async def _ensure(self, name: str, project: str) -> None:
+    async def _ensure_network(self, name: str, project: str) -> None:
         """Create the project's network unless it exists: an open one if the machine is protected, else a closed one."""
         with speaking("making the project's network"):
             is_shielded = await self.is_shielded()
@@ -194,29 +194,31 @@ class ProjectNetworks:
                 (network for network in networks if network["Name"] == name and self._is_ours(network)), None
             )
             # The Engine calls a closed network `Internal`.
-            if network is not None and network["Internal"] == is_shielded and await self._make_way(network):
+            if network is not None and network["Internal"] == is_shielded and await self._remove_if_idle(network):
                 networks.remove(network)
                 network = None
             if network is None:
-                await self._make(name, project, networks, is_shielded=is_shielded)
+                await self._make_network(name, project, networks, is_shielded=is_shielded)
             elif not (network["Internal"] or is_shielded):
                 raise Temporary(_EXPOSED)
 
-    async def _make_way(self, network: dict[str, Any]) -> bool:
+    async def _remove_if_idle(self, network: dict[str, Any]) -> bool:
         """Remove the network if nothing runs on it; stopped containers join the next one when they are started."""
         name = network["Name"]
         containers = [
-            container for container in await self._containers() if container["HostConfig"]["NetworkMode"] == name
+            container for container in await self._list_containers() if container["HostConfig"]["NetworkMode"] == name
         ]
         is_idle = all(container["State"] in _AT_REST and PROJECT in container["Labels"] for container in containers)
-        return is_idle and not self._in_use[name] and await self._remove(network["Id"])
+        return is_idle and not self._in_use[name] and await self._remove_network(network["Id"])
 
-    async def _make(self, name: str, project: str, networks: Sequence[dict[str, Any]], *, is_shielded: bool) -> None:
-        used_subnets = list_taken(networks, list_routes())
+    async def _make_network(
+        self, name: str, project: str, networks: Sequence[dict[str, Any]], *, is_shielded: bool
+    ) -> None:
+        used_subnets = list_used_subnets(networks, list_routes())
         candidates = subnets.list_candidates(name, _PREFIX, used_subnets, subnets.PROJECTS)
         for subnet, _ in zip(candidates, range(_TRIES), strict=False):
             try:
-                await self._engine().networks.create(self._config(name, project, subnet, is_shielded=is_shielded))
+                await self._engine().networks.create(self._build_config(name, project, subnet, is_shielded=is_shielded))
             except aiodocker.DockerError as error:
                 if "overlap" in error.message.lower():
                     continue
@@ -224,7 +226,7 @@ class ProjectNetworks:
             return
         raise Temporary(f"no free subnet for the project's network was found in {subnets.PROJECTS}")
 
-    async def _shield(self) -> tuple[str, ...]:
+    async def _set_packet_filter(self) -> tuple[str, ...]:
         """Set the rules; return why they could not be set, empty when they are."""
         with speaking("asking the Engine for its machine"):
             info = await self._engine().system.info()
@@ -233,7 +235,7 @@ class ProjectNetworks:
             return ("the Docker Engine is on another machine",)
         return await shield_host(_BRIDGE)
 
-    def _config(self, name: str, project: str, subnet: IPv4Network, *, is_shielded: bool) -> dict[str, Any]:
+    def _build_config(self, name: str, project: str, subnet: IPv4Network, *, is_shielded: bool) -> dict[str, Any]:
         digest = hashlib.sha256(name.encode()).hexdigest()[:_BRIDGE_LETTERS]
         options = {"com.docker.network.bridge.name": f"{_BRIDGE}{digest}"}
         if not is_shielded:
@@ -250,13 +252,13 @@ class ProjectNetworks:
         }
 
 
-def list_taken(networks: Iterable[dict[str, Any]], routes: Iterable[HostRoute]) -> list[IPv4Network]:
+def list_used_subnets(networks: Iterable[dict[str, Any]], routes: Iterable[HostRoute]) -> list[IPv4Network]:
     """Return the subnets that a new network may not overlap: the Engine's networks and the routes of this machine.
 
     A route through a gateway to the whole pool, such as `10.0.0.0/8` to a company's network, is ignored like a default
     route: otherwise no subnet would be free.
     """
-    used_subnets = [subnet for network in networks for subnet in _subnets(network)]
+    used_subnets = [subnet for network in networks for subnet in _subnets_of(network)]
     return used_subnets + [
         route.network for route in routes if not (route.has_gateway and subnets.PROJECTS.subnet_of(route.network))
     ]
@@ -267,7 +269,7 @@ def _network_name(installation: str, project: str) -> str:
     return f"jeroboam-project-{hashlib.sha256(f'{installation} {project}'.encode()).hexdigest()[:16]}"
 
 
-def _subnets(network: dict[str, Any]) -> list[IPv4Network]:
+def _subnets_of(network: dict[str, Any]) -> list[IPv4Network]:
     configs = (network["IPAM"] or {}).get("Config") or ()
     subnets_of_network = [ip_network(config["Subnet"], strict=False) for config in configs if config.get("Subnet")]
     return [subnet for subnet in subnets_of_network if isinstance(subnet, IPv4Network)]

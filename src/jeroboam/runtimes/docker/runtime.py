@@ -95,7 +95,7 @@ class DockerRuntime(
     async def facts(self) -> HostFacts:
         with speaking("asking the Engine for its facts"):
             info = await self._live.system.info()
-        return spec_of.facts(info, await asyncio.to_thread(_disk_bytes, info.get("DockerRootDir", "")))
+        return spec_of.read_facts(info, await asyncio.to_thread(_read_disk_size, info.get("DockerRootDir", "")))
 
     async def pull(self, image: str, policy: str | None) -> None:
         check_image(image)
@@ -112,13 +112,13 @@ class DockerRuntime(
             raise (ImageRegistryUnreachable(error.reason) if isinstance(error, Away) else error) from error
 
     async def create(self, uuid: str, name: str, spec: ContainerSpec, *, project: str) -> ContainerState:
-        body = spec_of.creation(
+        body = spec_of.build_creation_body(
             installation=self.installation, uuid=uuid, project=project, spec=spec, options=self._options
         )
         try:
             with speaking(f"creating container {name}"):
                 try:
-                    async with self._networks.of(project) as network:
+                    async with self._networks.hold_network(project) as network:
                         body["HostConfig"]["NetworkMode"] = network
                         container = await self._ops.containers.create(body, name=spec_of.container_name(uuid))
                 except aiodocker.DockerError as error:
@@ -129,7 +129,7 @@ class DockerRuntime(
         except ContainerGone as error:
             raise Permanent(f"creating container {name}: its name on the Engine is taken by another's") from error
         self._ids[uuid] = container.id
-        return spec_of.just_created(uuid=uuid, runtime_id=container.id, spec=spec)
+        return spec_of.build_created_state(uuid=uuid, runtime_id=container.id, spec=spec)
 
     async def _wait_for_name(self, uuid: str, name: str) -> None:
         """Raise `Temporary` while the Engine reserves the name for a container that it does not show yet.
@@ -144,26 +144,26 @@ class DockerRuntime(
             raise Temporary(f"creating container {name}: it is still being made") from error
 
     async def start(self, uuid: str) -> ContainerState:
-        with self._speaking_of("starting", uuid):
+        with self._about_container("starting", uuid):
             container = await self._container(uuid)
-            if not (await self._networks.is_shielded() and await _start_where_it_is(container)):
-                async with self._networks.rejoined(container):
+            if not (await self._networks.is_shielded() and await _start_unless_detached(container)):
+                async with self._networks.hold_rejoined(container):
                     await container.start()
         return await self.inspect(uuid)
 
     async def stop(self, uuid: str, timeout: int | None) -> ContainerState:
-        with self._speaking_of("stopping", uuid):
+        with self._about_container("stopping", uuid):
             await (await self._container(uuid)).stop(t=10 if timeout is None else timeout)
         return await self.inspect(uuid)
 
     async def kill(self, uuid: str, signal: str) -> ContainerState:
-        with self._speaking_of("killing", uuid):
+        with self._about_container("killing", uuid):
             await (await self._container(uuid)).kill(signal=signal)
         return await self.inspect(uuid)
 
     async def remove(self, uuid: str, *, force: bool) -> None:
         try:
-            with self._speaking_of("removing", uuid):
+            with self._about_container("removing", uuid):
                 container = await self._container(uuid)
                 try:
                     await container.delete(force=force, v=True)
@@ -176,10 +176,10 @@ class DockerRuntime(
         self._ids.pop(uuid, None)
 
     async def inspect(self, uuid: str) -> ContainerState:
-        with self._speaking_of("inspecting", uuid):
-            return await self._look(uuid, self._ops)
+        with self._about_container("inspecting", uuid):
+            return await self._inspect(uuid, self._ops)
 
-    async def owned(self) -> Sequence[ContainerState]:
+    async def list_owned(self) -> Sequence[ContainerState]:
         filters = {"label": [f"{spec_of.OWNER}={self.installation}"]}
         with speaking("listing containers"):
             containers = await self._ops.containers.list(all=True, filters=filters)
@@ -202,19 +202,21 @@ class DockerRuntime(
         return self._events(time.time() - _OVERLAP_SECONDS)
 
     async def pause(self, uuid: str) -> ContainerState:
-        with self._speaking_of("pausing", uuid):
+        with self._about_container("pausing", uuid):
             await (await self._container(uuid)).pause()
         return await self.inspect(uuid)
 
     async def unpause(self, uuid: str) -> ContainerState:
-        with self._speaking_of("unpausing", uuid):
+        with self._about_container("unpausing", uuid):
             await (await self._container(uuid)).unpause()
         return await self.inspect(uuid)
 
     async def resize(self, uuid: str, *, cpu: float, memory: int) -> ContainerState:
-        with self._speaking_of("resizing", uuid):
+        with self._about_container("resizing", uuid):
             container = await self._container(uuid)
-            await client.post(self._ops, f"containers/{container.id}/update", spec_of.limits(cpu=cpu, memory=memory))
+            await client.post(
+                self._ops, f"containers/{container.id}/update", spec_of.build_limits(cpu=cpu, memory=memory)
+            )
         return await self.inspect(uuid)
 
     async def logs(
@@ -226,14 +228,14 @@ class DockerRuntime(
         query["tail"] = "all" if tail is None else str(tail)
         if since is not None:
             query["since"] = f"{since:.9f}"
-        with self._speaking_of("reading the logs of", uuid):
+        with self._about_container("reading the logs of", uuid):
             container = await self._container(uuid, live=True)
             tty = (await container.show())["Config"]["Tty"]
             text = await client.printed(self._live, container.id, query, tty=tty, limit=MOST_BYTES)
         return text.decode(errors="replace")
 
     async def execute(self, uuid: str, command: Sequence[str], *, limit: float) -> ExecResult:
-        with self._speaking_of("running a command in", uuid):
+        with self._about_container("running a command in", uuid):
             container = await self._container(uuid, live=True)
             try:
                 async with asyncio.timeout(limit):
@@ -242,7 +244,7 @@ class DockerRuntime(
                 raise CommandTimedOut(f"the command did not end within {limit:g} seconds") from error
 
     async def top(self, uuid: str, ps_args: str | None) -> Mapping[str, object]:
-        with self._speaking_of("listing the processes of", uuid):
+        with self._about_container("listing the processes of", uuid):
             container = await self._container(uuid, live=True)
             try:
                 processes = await container.top(ps_args=ps_args)
@@ -254,9 +256,9 @@ class DockerRuntime(
         return {"Titles": processes["Titles"], "Processes": processes["Processes"] or []}
 
     async def stats(self, uuid: str) -> Mapping[str, str | float]:
-        with self._speaking_of("measuring", uuid):
+        with self._about_container("measuring", uuid):
             (sample,) = await (await self._container(uuid, live=True)).stats(stream=False)
-        return spec_of.use(sample)
+        return spec_of.read_stats(sample)
 
     async def close(self) -> None:
         for engine in self._clients.values():
@@ -278,7 +280,7 @@ class DockerRuntime(
         return self._clients[purpose]
 
     @contextmanager
-    def _speaking_of(self, action: str, uuid: str) -> Iterator[None]:
+    def _about_container(self, action: str, uuid: str) -> Iterator[None]:
         """Run requests about one container. Raises `ContainerGone` for one that the Engine does not have."""
         with speaking(f"{action} container {uuid}"):
             try:
@@ -294,16 +296,16 @@ class DockerRuntime(
         engine = self._live if live else self._ops
         runtime_id = self._ids.get(uuid)
         if runtime_id is None:
-            runtime_id = (await self._look(uuid, engine)).runtime_id
+            runtime_id = (await self._inspect(uuid, engine)).runtime_id
         return engine.containers.container(runtime_id)
 
-    async def _look(self, uuid: str, engine: aiodocker.Docker) -> ContainerState:
+    async def _inspect(self, uuid: str, engine: aiodocker.Docker) -> ContainerState:
         details = await engine.containers.container(self._ids.get(uuid, spec_of.container_name(uuid))).show()
         labels = details["Config"]["Labels"] or {}
         if labels.get(spec_of.OWNER) != self.installation or spec_of.uuid_of(labels, [details["Name"]]) != uuid:
             raise ContainerGone(f"container {uuid} is not on this host")
         self._ids[uuid] = details["Id"]
-        return spec_of.seen(details)
+        return spec_of.read_state(details)
 
     async def _events(self, since: float) -> AsyncIterator[str]:
         filters = {
@@ -319,7 +321,7 @@ class DockerRuntime(
         raise Temporary("following events: the Docker Engine has closed the stream")
 
 
-async def _start_where_it_is(container: DockerContainer) -> bool:
+async def _start_unless_detached(container: DockerContainer) -> bool:
     """Start the container; return False when its network is gone."""
     try:
         await container.start()
@@ -330,7 +332,7 @@ async def _start_where_it_is(container: DockerContainer) -> bool:
     return True
 
 
-def _disk_bytes(folder: str) -> int:
+def _read_disk_size(folder: str) -> int:
     """Return the size of the disk with the Engine's folder; 0 when the folder is not on this machine."""
     try:
         return shutil.disk_usage(folder).total if folder else 0

@@ -35,7 +35,7 @@ def uuid_of(labels: Mapping[str, str], names: Sequence[str]) -> str | None:
     return uuid if is_ours else None
 
 
-def creation(
+def build_creation_body(
     *, installation: str, uuid: str, project: str, spec: ContainerSpec, options: RuntimeOptions
 ) -> dict[str, Any]:
     """Return the request body that creates the container. Raises `Permanent` for what this runtime does not support."""
@@ -48,11 +48,11 @@ def creation(
         "Image": spec.image,
         "Env": [f"{key}={value}" for key, value in spec.environment.items()],
         # Our labels override those of the image. Labels of users with our prefix are dropped.
-        "Labels": {**_free(spec.labels), **_marks(installation, uuid, project)},
+        "Labels": {**_user_labels(spec.labels), **_owner_labels(installation, uuid, project)},
         "Tty": spec.tty,
         "OpenStdin": spec.interactive,
         "ExposedPorts": {port: {} for port in spec.exposed_ports},
-        "HostConfig": _host_config(spec, options),
+        "HostConfig": _build_host_config(spec, options),
     }
     if spec.command is not None:
         body["Cmd"] = list(spec.command)
@@ -63,11 +63,11 @@ def creation(
     if spec.hostname:
         body["Hostname"] = spec.hostname
     if spec.healthcheck is not None:
-        body["Healthcheck"] = _healthcheck(spec.healthcheck)
+        body["Healthcheck"] = _build_healthcheck(spec.healthcheck)
     return body
 
 
-def limits(*, cpu: float, memory: int) -> dict[str, int]:
+def build_limits(*, cpu: float, memory: int) -> dict[str, int]:
     """Return the limits of CPU time and of memory, without swap beyond it. 0 sets no limit."""
     limits_body: dict[str, int] = {}
     if cpu:
@@ -77,18 +77,18 @@ def limits(*, cpu: float, memory: int) -> dict[str, int]:
     return limits_body
 
 
-def _marks(installation: str, uuid: str, project: str) -> dict[str, str]:
+def _owner_labels(installation: str, uuid: str, project: str) -> dict[str, str]:
     return {KIND: ObjectKind.CONTAINER.value, OWNER: installation, CONTAINER: uuid, PROJECT: project}
 
 
-def _free(labels: Mapping[str, str]) -> dict[str, str]:
+def _user_labels(labels: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in labels.items() if not is_reserved(name)}
 
 
-def _host_config(spec: ContainerSpec, options: RuntimeOptions) -> dict[str, Any]:
+def _build_host_config(spec: ContainerSpec, options: RuntimeOptions) -> dict[str, Any]:
     config: dict[str, Any] = {
         "Privileged": spec.privileged,
-        **limits(cpu=spec.cpu, memory=spec.memory),
+        **build_limits(cpu=spec.cpu, memory=spec.memory),
         # With raw sockets a container could forge packets of its neighbours.
         "CapDrop": ["NET_RAW"],
         "PidsLimit": options.max_processes,
@@ -109,7 +109,7 @@ def _host_config(spec: ContainerSpec, options: RuntimeOptions) -> dict[str, Any]
     return config
 
 
-def _healthcheck(check: HealthCheck) -> dict[str, Any]:
+def _build_healthcheck(check: HealthCheck) -> dict[str, Any]:
     body: dict[str, Any] = {"Test": ["CMD-SHELL", check.test]}
     if check.interval is not None:
         body["Interval"] = check.interval * _NANO
@@ -120,18 +120,18 @@ def _healthcheck(check: HealthCheck) -> dict[str, Any]:
     return body
 
 
-def just_created(*, uuid: str, runtime_id: str, spec: ContainerSpec) -> ContainerState:
+def build_created_state(*, uuid: str, runtime_id: str, spec: ContainerSpec) -> ContainerState:
     """Return the state that an inspection would show of a container that was just created."""
     return ContainerState(
         uuid=uuid,
         runtime_id=runtime_id,
         state=RuntimeState.CREATED,
-        ports=_ports(spec.exposed_ports),
+        ports=_read_ports(spec.exposed_ports),
         hostname=spec.hostname or runtime_id[:12],
     )
 
 
-def seen(details: Mapping[str, Any]) -> ContainerState:
+def read_state(details: Mapping[str, Any]) -> ContainerState:
     """Return the state from the Engine's inspection."""
     state, config = details["State"], details["Config"]
     status = state_of(state["Status"])
@@ -144,18 +144,18 @@ def seen(details: Mapping[str, Any]) -> ContainerState:
         error=state.get("Error") or "",
         started_at=moment(state.get("StartedAt")),
         finished_at=moment(state.get("FinishedAt")),
-        addresses=_addresses(details.get("NetworkSettings") or {}),
-        ports=_ports(config.get("ExposedPorts") or {}),
+        addresses=_read_addresses(details.get("NetworkSettings") or {}),
+        ports=_read_ports(config.get("ExposedPorts") or {}),
         hostname=config.get("Hostname") or None,
         health=(state.get("Health") or {}).get("Status"),
     )
 
 
-def _ports(port_specs: Mapping[str, object]) -> tuple[int, ...]:
+def _read_ports(port_specs: Mapping[str, object]) -> tuple[int, ...]:
     return tuple(sorted({int(port.partition("/")[0]) for port in port_specs}))
 
 
-def _addresses(settings: Mapping[str, Any]) -> tuple[Address, ...]:
+def _read_addresses(settings: Mapping[str, Any]) -> tuple[Address, ...]:
     addresses = []
     for network in (settings.get("Networks") or {}).values():
         for key, version in (("IPAddress", 4), ("GlobalIPv6Address", 6)):
@@ -171,7 +171,7 @@ def _addresses(settings: Mapping[str, Any]) -> tuple[Address, ...]:
     return tuple(addresses)
 
 
-def facts(info: Mapping[str, Any], disk_bytes: int) -> HostFacts:
+def read_facts(info: Mapping[str, Any], disk_bytes: int) -> HostFacts:
     """Return the facts of the Engine's host."""
     return HostFacts(
         hostname=info["Name"],
@@ -190,7 +190,7 @@ def facts(info: Mapping[str, Any], disk_bytes: int) -> HostFacts:
     )
 
 
-def use(sample: Mapping[str, Any]) -> dict[str, str | float]:
+def read_stats(sample: Mapping[str, Any]) -> dict[str, str | float]:
     """Return one sample with the keys of `HostGateway.stats`. CPU counts one core as 100."""
     memory = sample.get("memory_stats") or {}
     counters = memory.get("stats") or {}
@@ -199,7 +199,7 @@ def use(sample: Mapping[str, Any]) -> dict[str, str | float]:
     networks = (sample.get("networks") or {}).values()
     block_io = (sample.get("blkio_stats") or {}).get("io_service_bytes_recursive") or ()
     return {
-        "cpu_percent": _cpu_percent(sample),
+        "cpu_percent": _compute_cpu_percent(sample),
         "memory_mib": max(memory.get("usage", 0) - droppable, 0) / _MIB,
         "memory_limit_mib": memory.get("limit", 0) / _MIB,
         "block_read": sum(entry["value"] for entry in block_io if entry["op"].lower() == "read"),
@@ -209,7 +209,7 @@ def use(sample: Mapping[str, Any]) -> dict[str, str | float]:
     }
 
 
-def _cpu_percent(sample: Mapping[str, Any]) -> float:
+def _compute_cpu_percent(sample: Mapping[str, Any]) -> float:
     now, before = sample.get("cpu_stats") or {}, sample.get("precpu_stats") or {}
     system = now.get("system_cpu_usage", 0) - before.get("system_cpu_usage", 0)
     cpu_time = (now.get("cpu_usage") or {}).get("total_usage", 0) - (before.get("cpu_usage") or {}).get(
