@@ -217,7 +217,7 @@ async def _put_clusters(service: Service, count: int) -> None:
     async with _store(service) as store:
         async with store.read() as tx:
             [like] = await tx.clusters.select(name="c0")
-            groups = (await tx.nodegroups.of(like.uuid))[like.uuid]
+            groups = (await tx.nodegroups.groups_of(like.uuid))[like.uuid]
         async with store.write() as tx:
             for number in range(count):
                 cluster: Cluster = replace(like, uuid=str(uuid.uuid4()), name=f"like{number}")

@@ -6,7 +6,7 @@ import uuid
 from dataclasses import replace
 
 from jeroboam.domain.bay_containers import BayContainer, BayContainerOp, BayContainerSpec, ContainerAction
-from jeroboam.domain.bay_manifests import CALLED, BayManifest, BayManifestKind, BayManifestSpec
+from jeroboam.domain.bay_manifests import KIND_NAMES, BayManifest, BayManifestKind, BayManifestSpec
 from jeroboam.domain.clusters import Cluster, ClusterSpec, NodeGroup, NodeGroupSpec, Template, TemplateSpec
 from jeroboam.domain.containers import Container, ContainerSpec, Op, OpKind
 from jeroboam.domain.events import Event
@@ -115,7 +115,12 @@ def manifest(kind: BayManifestKind = BayManifestKind.POD, name: str = "it", *, i
             "template": {"spec": {"containers": containers}},
         },
     }[kind]
-    return {"apiVersion": "v1", "kind": CALLED[kind], "metadata": {"name": name, "labels": {"a": "b"}}, "spec": spec}
+    return {
+        "apiVersion": "v1",
+        "kind": KIND_NAMES[kind],
+        "metadata": {"name": name, "labels": {"a": "b"}},
+        "spec": spec,
+    }
 
 
 def orchestrated(inside: Cluster, **changes) -> BayManifest:

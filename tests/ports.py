@@ -49,26 +49,26 @@ class EasyAdmission:
         self.keypairs = True
         """Whether the provider has any."""
 
-    async def template(self, spec, caller):
+    async def admit_template(self, spec, caller):
         if spec.image_id == self.refused:
             raise Invalid(f"Unable to find image {spec.image_id}.", field="image_id")
         return replace(spec, driver=spec.driver or "fake", cluster_distro="busybox")
 
-    async def cluster(self, cluster, groups, caller) -> None:
+    async def admit_cluster(self, cluster, groups, caller) -> None:
         if cluster.spec.keypair is not None and not self.keypairs:
             raise NotFound(f"Unable to find keypair {cluster.spec.keypair}.", field="keypair")
         if cluster.spec.flavor_id == self.refused and self.refused is not None:
             raise Invalid(f"Unable to find flavor {cluster.spec.flavor_id}.", field="flavor_id")
 
-    async def nodegroup(self, cluster, group, caller) -> None:
+    async def admit_nodegroup(self, cluster, group, caller) -> None:
         if self.refused is not None and self.refused in {group.spec.flavor_id, group.spec.image_id}:
             raise Invalid(f"Unable to find {self.refused}.", field="flavor_id")
 
-    async def growth(self, cluster, group, more) -> None:
+    async def admit_growth(self, cluster, group, more) -> None:
         if self.refused == "growth":
             raise Conflict(f"{more} nodes have no room.", field="node_count")
 
-    async def change(self, before, after, groups) -> frozenset[str]:
+    async def admit_change(self, before, after, groups) -> frozenset[str]:
         for group in groups:
             await self.nodegroup(after, group, None)
         changed = {key for key, value in before.spec.labels.items() if after.spec.labels.get(key) != value}
@@ -77,7 +77,7 @@ class EasyAdmission:
             return ROLES
         return frozenset({MASTER}) if "fake_master_setting" in changed else frozenset()
 
-    async def rotation(self, cluster) -> None:
+    async def admit_rotation(self, cluster) -> None:
         if self.refused == "rotation":
             raise Invalid("Rotating the CA certificate is not supported.")
 

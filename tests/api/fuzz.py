@@ -212,10 +212,12 @@ class Range:
         async with self._store.write() as tx:
             await tx.quotas.remove()
             inside = [
-                each for each in await tx.workloads.select() if each.deleting or each.name not in KNOWN["container"]
+                each
+                for each in await tx.bay_containers.select()
+                if each.deleting or each.name not in KNOWN["container"]
             ]
             for each in inside:
-                await tx.workloads.remove(uuid=each.uuid)
+                await tx.bay_containers.remove(uuid=each.uuid)
             for rows, known in ((tx.containers, KNOWN["container"]), (tx.templates, KNOWN["template"])):
                 piled = [each for each in await rows.select() if each.name not in known][:-PILE]
                 for each in piled:
@@ -241,9 +243,9 @@ class Range:
         made = await self._make(self._infra, "clusters", "k0", cluster_template_id="t2", master_count=1)
         await settle(self._store, made["uuid"])
         async with self._store.write() as tx:
-            for each in await tx.orchestrated.select():
+            for each in await tx.bay_manifests.select():
                 if each.deleting or each.name not in KNOWN["pod"]:
-                    await tx.orchestrated.remove(uuid=each.uuid)
+                    await tx.bay_manifests.remove(uuid=each.uuid)
         for kind in BayManifestKind:
             for name in KNOWN["pod"][:1]:
                 wish = {"bay_uuid": "k0", "manifest": json.dumps(manifest(kind, name))}

@@ -6,7 +6,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from jeroboam.domain.bay_containers import project_workload
+from jeroboam.domain.bay_containers import project_bay_container
 from jeroboam.domain.clusters import Certificate, Node, NodeObserved, NodeState
 from jeroboam.domain.containers import Container, ContainerObserved, RuntimeState, Status
 from jeroboam.kit.x509 import make_ca
@@ -21,7 +21,7 @@ async def settle(store: Store, uuid: str) -> None:
         cluster = await tx.clusters.get(uuid)
         seen = replace(cluster.observed, generation=cluster.generation, api_address="https://10.0.0.2:2376")
         await tx.clusters.update(replace(cluster, observed=seen, status="CREATE_COMPLETE", deadline_at=None))
-        for group in (await tx.nodegroups.of(uuid))[uuid]:
+        for group in (await tx.nodegroups.groups_of(uuid))[uuid]:
             await tx.nodegroups.update(replace(group, status="CREATE_COMPLETE"))
         if await tx.certificates.select(cluster_id=uuid):
             return
@@ -36,7 +36,7 @@ async def place_nodes(store: Store, uuid: str) -> list[Node]:
     """What the cluster loop writes once it has made two workers."""
     nodes = tuple(Node(uuid=new_uuid(), name=f"c-{uuid[:8]}-worker-{number}") for number in (3, 4))
     async with store.write() as tx:
-        group = next(each for each in (await tx.nodegroups.of(uuid))[uuid] if each.spec.role == "worker")
+        group = next(each for each in (await tx.nodegroups.groups_of(uuid))[uuid] if each.spec.role == "worker")
         observed = tuple(
             NodeObserved(
                 uuid=node.uuid,
@@ -57,7 +57,7 @@ async def bury(store: Store, uuid: str) -> None:
     async with store.write() as tx:
         await tx.certificates.remove(cluster_id=uuid)
         await tx.nodegroups.remove(cluster_id=uuid)
-        await tx.workloads.remove(cluster_id=uuid)
+        await tx.bay_containers.remove(cluster_id=uuid)
         await tx.clusters.remove(uuid=uuid)
 
 
@@ -86,10 +86,10 @@ async def run_on_host(store: Store, uuid: str) -> Container:
 async def run_in_bay(store: Store, uuid: str, state: RuntimeState = RuntimeState.RUNNING) -> None:
     """What the workload loop writes once all that was asked of a container in a bay is done."""
     async with store.write() as tx:
-        found = await tx.workloads.get(uuid)
+        found = await tx.bay_containers.get(uuid)
         seq = found.ops[-1].seq if found.ops else found.observed.seq
         seen = replace(found.observed, seq=seq, state=state, touched=True)
-        await tx.workloads.update(project_workload(replace(found, observed=seen)))
+        await tx.bay_containers.update(project_bay_container(replace(found, observed=seen)))
 
 
 def csr(curve: ec.EllipticCurve | None = None) -> str:

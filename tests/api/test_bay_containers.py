@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from jeroboam.domain.bay_containers import ContainerAction, octets
+from jeroboam.domain.bay_containers import ContainerAction, parse_memory
 from jeroboam.domain.clusters import Operation
 from jeroboam.domain.containers import RuntimeState
 from jeroboam.domain.errors import Unavailable
@@ -64,7 +64,7 @@ async def test_a_container_is_stored_with_its_wish(old, bay, box, store, loop):
     assert (made["command"], made["memory"], made["status"]) == ("sh -c 'top -b'", "64m", "Unknown")
     assert made["status_reason"] == "What was asked is under way: create."
     async with store.read() as tx:
-        stored = await tx.workloads.get(made["uuid"])
+        stored = await tx.bay_containers.get(made["uuid"])
     assert (stored.project_id, stored.user_id, stored.cluster_id) == ("p1", "u1", bay)
     await loop(made["uuid"], RuntimeState.CREATED)
     shown = (await old.get("/v1/containers/box")).json()
@@ -139,7 +139,7 @@ async def test_bad_containers(old, bay, make, body, status, word):
 
 @pytest.mark.parametrize(("text", "size"), [("1", 1), ("5B", 5), ("2k", 2048), ("64m", 64 << 20), ("1G", 1 << 30)])
 def test_sizes(text, size):
-    assert octets(text) == size
+    assert parse_memory(text) == size
 
 
 async def test_a_bay_that_goes_or_never_came_takes_none(old, bay, store):
@@ -160,7 +160,7 @@ async def test_one_for_a_bay_that_is_being_made_has_until_then_and_its_own_time(
     uuid = await make.cluster(name="b", create_timeout=30)
     made = (await old.post("/v1/containers", {"image": "busybox", "bay_uuid": "b"})).json()
     async with store.read() as tx:
-        cluster, container = await tx.clusters.get(uuid), await tx.workloads.get(made["uuid"])
+        cluster, container = await tx.clusters.get(uuid), await tx.bay_containers.get(made["uuid"])
     assert container.deadline_at - cluster.deadline_at == dt.timedelta(seconds=parts.options.create_seconds)
 
 
@@ -173,7 +173,7 @@ async def test_acts_are_wishes_in_their_order(old, box, store, form):
         assert answer.status == 200, answer.body
         assert answer.json()["uuid"] == uuid
     async with store.read() as tx:
-        stored = await tx.workloads.get(uuid)
+        stored = await tx.bay_containers.get(uuid)
     assert [op.act for op in stored.ops] == list(
         map(ContainerAction, ("create", "start", "pause", "unpause", "reboot", "stop"))
     )
@@ -195,10 +195,10 @@ async def test_what_a_state_forbids_is_a_409_at_once(old, box, loop, store, stat
     uuid = (await box())["uuid"]
     await loop(uuid, state)
     async with store.read() as tx:
-        before = await tx.workloads.get(uuid)
+        before = await tx.bay_containers.get(uuid)
     answer = await old.put(f"/v1/containers/{uuid}/{act}")
     async with store.read() as tx:
-        after = await tx.workloads.get(uuid)
+        after = await tx.bay_containers.get(uuid)
     if act in FORBIDDEN[state]:
         assert answer.status == 409
         assert f"Cannot {act} container {uuid} in {before.status} status" == said(answer)
@@ -236,7 +236,7 @@ async def test_a_delete_and_what_follows_it(old, box, store):
     shown = (await old.get("/v1/containers/box")).json()
     assert shown["status_reason"] == "It is being deleted."
     async with store.read() as tx:
-        stored = await tx.workloads.get(uuid)
+        stored = await tx.bay_containers.get(uuid)
     assert (stored.deleting, stored.ops) == (True, ())
     for act in ACTS:
         assert (await old.put(f"/v1/containers/box/{act}")).status == 409

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from jeroboam.api.app import create_app
-from jeroboam.domain.limits import parse
+from jeroboam.domain.limits import parse_limits
 from tests.api.client import Client
 from tests.api.loops import settle
 
@@ -24,7 +24,7 @@ def app(parts, limits):
 
     async def app(scope, receive, send):
         if not made:
-            made.append(create_app(replace(parts, limits=parse({"limits": limits}))))
+            made.append(create_app(replace(parts, limits=parse_limits({"limits": limits}))))
         await made[0](scope, receive, send)
 
     return app

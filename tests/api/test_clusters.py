@@ -182,7 +182,7 @@ async def test_resize(infra, make, store):
     assert (await infra.post("/v1/clusters/c/actions/resize", {"node_count": 5})).status == 202
     async with store.read() as tx:
         cluster = await tx.clusters.get(uuid)
-        _, workers = (await tx.nodegroups.of(uuid))[uuid]
+        _, workers = (await tx.nodegroups.groups_of(uuid))[uuid]
     assert cluster.generation == 3
     assert cluster.deadline_at is not None
     assert (workers.spec.node_count, workers.status) == (5, "UPDATE_IN_PROGRESS")
@@ -242,7 +242,7 @@ async def test_faults_show_once_it_failed(infra, make, store):
     async with store.write() as tx:
         cluster = await tx.clusters.get(uuid)
         await tx.clusters.update(replace(cluster, status="CREATE_FAILED", status_reason="no room"))
-        [master, _] = (await tx.nodegroups.of(uuid))[uuid]
+        [master, _] = (await tx.nodegroups.groups_of(uuid))[uuid]
         await tx.nodegroups.update(replace(master, status="CREATE_FAILED", status_reason="disk full"))
     shown = (await infra.get("/v1/clusters/c")).json()
     assert shown["status_reason"] == "no room"

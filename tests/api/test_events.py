@@ -16,7 +16,7 @@ async def told(client, path="/v1/clusters/c/events") -> list[tuple]:
 
 async def notes(store):
     async with store.read() as tx:
-        return [(note.event, json.loads(note.payload)) for note in await tx.outgoing(100)]
+        return [(note.event, json.loads(note.payload)) for note in await tx.list_outgoing(100)]
 
 
 async def test_every_wish_is_told_with_who_asked(infra, make, store):
@@ -52,7 +52,7 @@ async def test_every_wish_is_told_with_who_asked(infra, make, store):
     assert (events[0]["status"], events[1]["status"]) == ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS")
     assert all(event["request_id"].startswith("req-") and event["created_at"] for event in events)
     async with store.read() as tx:
-        kinds = [note.event for note in await tx.outgoing(100)]
+        kinds = [note.event for note in await tx.list_outgoing(100)]
     assert [kinds[0], kinds[-1]] == ["magnum.cluster.create", "magnum.cluster.delete"]
     assert set(kinds[1:-1]) == {"magnum.cluster.update"}
 

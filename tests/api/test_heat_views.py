@@ -100,7 +100,7 @@ async def test_the_cluster_autoscaler(infra, heat, cluster, store):
 async def plan_one_more(store, uuid: str):
     """What the cluster loop writes before it makes a node."""
     async with store.write() as tx:
-        group = next(each for each in (await tx.nodegroups.of(uuid))[uuid] if each.spec.role == "worker")
+        group = next(each for each in (await tx.nodegroups.groups_of(uuid))[uuid] if each.spec.role == "worker")
         node = replace(group.desired[0], uuid="00000000-0000-4000-8000-000000000005", name=f"c-{uuid[:8]}-worker-5")
         seen = replace(group.observed[0], uuid=node.uuid, name=node.name, state=NodeState.CREATING, server_id=None)
         desired, observed = (*group.desired, node), (*group.observed, replace(seen, ready=False))
@@ -114,7 +114,7 @@ async def test_a_node_that_cannot_be_made_tells_the_autoscaler_why(infra, heat, 
     async with store.write() as tx:
         row = await tx.clusters.get(uuid)
         await tx.clusters.update(replace(row, status="UPDATE_FAILED", status_reason="the quota is used up"))
-        for group in (await tx.nodegroups.of(uuid))[uuid]:
+        for group in (await tx.nodegroups.groups_of(uuid))[uuid]:
             await tx.nodegroups.update(replace(group, status="UPDATE_FAILED"))
     [group] = await discovered(infra)
     name, ident = await minions_of(heat, group)

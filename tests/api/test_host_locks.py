@@ -33,4 +33,4 @@ async def test_placement_looks_at_hosts_without_a_lock(store):
     async with store.write() as beat, asyncio.timeout(10):
         [host] = await beat.hosts.select()
         async with store.write() as tx:
-            assert await tx.seen_hosts.select() == [host]
+            assert await tx.hosts_without_lock.select() == [host]

@@ -9,7 +9,7 @@ from tests.api.loops import place_nodes, settle
 
 async def wish_of_workers(store, cluster_id: str):
     async with store.read() as tx:
-        groups = (await tx.nodegroups.of(cluster_id))[cluster_id]
+        groups = (await tx.nodegroups.groups_of(cluster_id))[cluster_id]
     return next(group.spec for group in groups if group.spec.role == "worker")
 
 

@@ -10,7 +10,7 @@ from jeroboam.domain.bay_manifests import (
     BayManifestStatus,
     ManifestFacts,
     ManifestState,
-    project_orchestrated,
+    project_bay_manifest,
 )
 from jeroboam.domain.clusters import Operation
 from jeroboam.domain.errors import Invalid
@@ -53,10 +53,10 @@ def loop(store):
 
     async def run(uuid: str, status: BayManifestStatus | None, reason: str | None = None, **facts) -> None:
         async with store.write() as tx:
-            it = await tx.orchestrated.get(uuid)
+            it = await tx.bay_manifests.get(uuid)
             seen = None if status is None else ManifestState(status=status, reason=reason, facts=ManifestFacts(**facts))
             observed = replace(it.observed, generation=it.generation, touched=True, seen=seen)
-            await tx.orchestrated.update(project_orchestrated(replace(it, observed=observed)))
+            await tx.bay_manifests.update(project_bay_manifest(replace(it, observed=observed)))
 
     return run
 
@@ -78,7 +78,7 @@ async def test_it_is_stored_with_its_wish(old, bay, made, store, parts, kind):
     assert json.loads(shown["manifest"]) == manifest(kind)
     assert shown["manifest_url"] is None
     async with store.read() as tx:
-        stored = await tx.orchestrated.get(shown["uuid"])
+        stored = await tx.bay_manifests.get(shown["uuid"])
     assert (stored.project_id, stored.user_id, stored.cluster_id, stored.kind) == ("p1", "u1", bay, kind)
     assert stored.spec.manifest == manifest(kind)
     assert parts.workloads.asked == [("check", bay, shown["uuid"], manifest(kind))]
@@ -226,7 +226,7 @@ async def test_another_manifest(old, made, loop, store):
     assert (shown["status"], shown["status_reason"]) == ("Running", "Its manifest is being applied.")
     assert shown["images"] == ["busybox"], "what is seen is what is there"
     async with store.read() as tx:
-        stored = await tx.orchestrated.get(uuid)
+        stored = await tx.bay_manifests.get(uuid)
     assert (stored.generation, stored.spec.manifest["spec"]["containers"][0]["image"]) == (2, "other")
     assert (await old.patch("/v1/pods/it", patch(json.dumps(manifest(image="third")), op="add"))).status == 200
     assert (await old.patch("/v1/pods/it", [])).status == 200
@@ -261,8 +261,8 @@ async def test_a_delete_and_what_follows_it(old, made, store, kind):
     answer = await old.patch(path, patch(json.dumps(manifest(kind))))
     assert (answer.status, "is being deleted" in said(answer)) == (409, True)
     async with store.write() as tx:
-        assert (await tx.orchestrated.get(uuid)).deleting is True
-        await tx.orchestrated.remove(uuid=uuid)
+        assert (await tx.bay_manifests.get(uuid)).deleting is True
+        await tx.bay_manifests.remove(uuid=uuid)
     assert (await old.get(path)).status == 404
 
 
@@ -286,9 +286,9 @@ async def test_kinds_do_not_see_each_other(old, made, make, store, infra):
     for path in (f"/v1/pods/{inside['uuid']}", f"/v1/rcs/{pod['uuid']}", "/v1/services/it"):
         assert (await old.get(path)).status == 404
     async with store.read() as tx:
-        assert (await tx.workloads.uuids(), await tx.orchestrated.uuids()) == ([inside["uuid"]], [pod["uuid"]])
-        assert await tx.workloads.get(pod["uuid"]) is None
-        assert await tx.workloads.inside(pod["bay_uuid"]) == {pod["uuid"]}
+        assert (await tx.bay_containers.uuids(), await tx.bay_manifests.uuids()) == ([inside["uuid"]], [pod["uuid"]])
+        assert await tx.bay_containers.get(pod["uuid"]) is None
+        assert await tx.bay_containers.uuids_in_cluster(pod["bay_uuid"]) == {pod["uuid"]}
 
 
 @ALL

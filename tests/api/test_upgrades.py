@@ -12,7 +12,7 @@ UP = "/v1/clusters/c/actions/upgrade"
 
 async def whole(store, uuid):
     async with store.read() as tx:
-        return await tx.clusters.get(uuid), (await tx.nodegroups.of(uuid))[uuid]
+        return await tx.clusters.get(uuid), (await tx.nodegroups.groups_of(uuid))[uuid]
 
 
 async def done(store, uuid, status="UPDATE_COMPLETE", *, build=None) -> None:
@@ -21,7 +21,7 @@ async def done(store, uuid, status="UPDATE_COMPLETE", *, build=None) -> None:
         cluster = await tx.clusters.get(uuid)
         seen = replace(cluster.observed, generation=cluster.generation)
         await tx.clusters.update(replace(cluster, observed=seen, status=status, deadline_at=None))
-        for group in (await tx.nodegroups.of(uuid))[uuid]:
+        for group in (await tx.nodegroups.groups_of(uuid))[uuid]:
             of = group.spec.build if build is None else build
             node = NodeObserved(uuid=group.uuid, name="n", state=NodeState.RUNNING, build=of)
             await tx.nodegroups.update(replace(group, status=status, observed=(node,)))

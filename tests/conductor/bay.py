@@ -7,7 +7,7 @@ from jeroboam.conductor.bays.connector import ClusterConnector
 from jeroboam.conductor.bays.containers import BayContainerReconciler
 from jeroboam.conductor.bays.strays import StrayCollector
 from jeroboam.conductor.loop import LeaseRunner, Loop
-from jeroboam.domain.bay_containers import BayContainer, ContainerAction, ask_delete, ask_workload, check_act
+from jeroboam.domain.bay_containers import BayContainer, ContainerAction, ask_bay_container, ask_delete, check_act
 from tests import builders
 from tests.clock import until
 from tests.conductor.conftest import Rig
@@ -24,15 +24,15 @@ class BayRig(Rig):
 
     def start(self, owner: str = "a") -> None:
         super().start(owner)
-        self.reach = ClusterConnector(store=self.store, coes={"fake": self.coe}, sealer=self.sealer)
-        subject = self.subject(store=self.store, reach=self.reach, clock=self.clock, check_seconds=30)
+        self.connector = ClusterConnector(store=self.store, coes={"fake": self.coe}, sealer=self.sealer)
+        subject = self.subject(store=self.store, connector=self.connector, clock=self.clock, check_seconds=30)
         leased = LeaseRunner(subject, store=self.store, clock=self.clock, owner=owner)
         self.workloads = Loop(leased, bus=self.bus, clock=self.clock, parallel=8, resync_seconds=60)
         self._beside = asyncio.ensure_future(self.workloads.run())
         self.strays = StrayCollector(store=self.store, way=self.way(), clock=self.clock, every_seconds=60)
 
     def way(self):
-        return self.reach.containers
+        return self.connector.connect_containers
 
     async def stop(self) -> None:
         self._beside.cancel()
@@ -51,7 +51,7 @@ class BayRig(Rig):
         deadline = self.clock.now() + dt.timedelta(seconds=SECONDS)
         made = builders.workload(cluster, deadline_at=deadline, created_at=self.clock.now(), **changes)
         async with self.store.write() as tx:
-            await tx.workloads.insert(made)
+            await tx.bay_containers.insert(made)
             tx.hint("workload", made.uuid)
         return made.uuid
 
@@ -59,23 +59,25 @@ class BayRig(Rig):
         """Ask for these, one after the other, as the API does."""
         for act in acts:
             async with self.store.write() as tx:
-                workload = await tx.workloads.get(uuid)
+                workload = await tx.bay_containers.get(uuid)
                 check_act(workload, act)
                 deadline = self.clock.now() + dt.timedelta(seconds=SECONDS)
-                await tx.workloads.update(ask_workload(workload, act, now=self.clock.now(), deadline=deadline))
+                await tx.bay_containers.update(
+                    ask_bay_container(workload, act, now=self.clock.now(), deadline=deadline)
+                )
                 tx.hint("workload", uuid)
 
     async def drop(self, uuid: str) -> None:
         """Ask for its end."""
         async with self.store.write() as tx:
-            workload = await tx.workloads.get(uuid)
+            workload = await tx.bay_containers.get(uuid)
             deadline = self.clock.now() + dt.timedelta(seconds=SECONDS)
-            await tx.workloads.update(ask_delete(workload, now=self.clock.now(), deadline=deadline))
+            await tx.bay_containers.update(ask_delete(workload, now=self.clock.now(), deadline=deadline))
             tx.hint("workload", uuid)
 
     async def workload(self, uuid: str) -> BayContainer | None:
         async with self.store.read() as tx:
-            return await tx.workloads.get(uuid)
+            return await tx.bay_containers.get(uuid)
 
     async def state(self, uuid: str, condition) -> BayContainer | None:
         """The workload once the condition holds for it; virtual time passes meanwhile."""

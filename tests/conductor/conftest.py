@@ -59,7 +59,7 @@ class Rig:
             overlap_seconds=5,
             heal_after_seconds=300,
             operation_minutes=60,
-            scaling=AutoScaler(
+            scaler=AutoScaler(
                 store=self.store,
                 projects=AllProjects(),
                 limits=self.limits,
@@ -99,7 +99,7 @@ class Rig:
     ) -> None:
         async with self.store.write() as tx:
             if workers is not None:
-                group = next(g for g in (await tx.nodegroups.of(uuid))[uuid] if g.spec.role == "worker")
+                group = next(g for g in (await tx.nodegroups.groups_of(uuid))[uuid] if g.spec.role == "worker")
                 spec = replace(group.spec, node_count=workers, nodes_to_remove=remove)
                 await tx.nodegroups.update(replace(group, spec=spec))
             cluster = await tx.clusters.get(uuid)
@@ -112,7 +112,7 @@ class Rig:
 
     async def groups(self, uuid: str) -> list[NodeGroup]:
         async with self.store.read() as tx:
-            return (await tx.nodegroups.of(uuid))[uuid]
+            return (await tx.nodegroups.groups_of(uuid))[uuid]
 
     async def until(self, uuid: str, condition) -> Cluster | None:
         """The cluster once the condition holds for it; virtual time passes meanwhile, as far as it has to."""
@@ -123,7 +123,7 @@ class Rig:
         return await until(self.clock, lambda: self.get(uuid), condition, looks=looks)
 
     async def settled(self, uuid: str) -> Cluster | None:
-        return await self.until(uuid, lambda c: c is None or not states.in_progress(c))
+        return await self.until(uuid, lambda c: c is None or not states.is_in_progress(c))
 
     def scripts(self, uuid: str) -> dict:
         """What the nodes that exist were booted with."""

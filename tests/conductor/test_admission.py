@@ -9,7 +9,7 @@ from jeroboam.coes.fake.coe import FakeCoe
 from jeroboam.conductor.admission.admission import DriverAdmission
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.errors import Conflict, Invalid, NotFound, Refused, Temporary, Unavailable
-from jeroboam.domain.upgrades import onto_template
+from jeroboam.domain.upgrades import set_template
 from jeroboam.providers.base import HostCapacity, Network
 from jeroboam.providers.fake import FakeProvider
 from tests import builders
@@ -31,7 +31,7 @@ def admission(provider):
 
 async def test_what_the_provider_decides_is_filled_in(admission):
     spec = replace(builders.template().spec, driver=None, cluster_distro=None)
-    filled = await admission.template(spec, CALLER)
+    filled = await admission.admit_template(spec, CALLER)
     assert (filled.driver, filled.cluster_distro) == ("fake", "jeroboam")
 
 
@@ -60,7 +60,7 @@ async def test_a_template_that_cannot_work_is_refused_by_field(admission, provid
 
     provider.catalog.networks = networks
     with pytest.raises(Refused) as refused:
-        await admission.template(replace(builders.template().spec, **changes), CALLER)
+        await admission.admit_template(replace(builders.template().spec, **changes), CALLER)
     assert type(refused.value) is kind
     assert text in refused.value.detail
     assert refused.value.field == field
@@ -69,22 +69,22 @@ async def test_a_template_that_cannot_work_is_refused_by_field(admission, provid
 async def test_an_image_that_was_never_made_is_refused_when_a_cluster_wants_it(admission):
     template = builders.template()
     template = replace(template, spec=replace(template.spec, image_id="kubernetes-node"))
-    assert await admission.template(template.spec, CALLER)
+    assert await admission.admit_template(template.spec, CALLER)
     cluster = builders.cluster(template)
     with pytest.raises(Invalid, match="cannot be used yet: it was never made"):
-        await admission.cluster(cluster, builders.groups(cluster), CALLER)
+        await admission.admit_cluster(cluster, builders.groups(cluster), CALLER)
 
 
 async def test_a_load_balancer_whose_image_was_never_made_is_refused_by_its_field(admission, provider):
     cluster = builders.cluster(builders.template())
     cluster = replace(cluster, spec=replace(cluster.spec, master_lb_enabled=True))
-    await admission.cluster(cluster, builders.groups(cluster), CALLER)
+    await admission.admit_cluster(cluster, builders.groups(cluster), CALLER)
     images = provider.catalog.images
     images["load-balancer"] = replace(
         images["load-balancer"], unavailable_reason="`jeroboam node-image build load-balancer`"
     )
     with pytest.raises(Invalid, match="node-image build load-balancer") as refused:
-        await admission.cluster(cluster, builders.groups(cluster), CALLER)
+        await admission.admit_cluster(cluster, builders.groups(cluster), CALLER)
     assert refused.value.field == "master_lb_enabled"
 
 
@@ -92,24 +92,24 @@ async def test_a_keypair_that_nobody_has_is_not_found(admission, provider):
     cluster = builders.cluster(builders.template())
     cluster = replace(cluster, spec=replace(cluster.spec, keypair="mine"))
     with pytest.raises(NotFound, match="keypair mine"):
-        await admission.cluster(cluster, builders.groups(cluster), CALLER)
+        await admission.admit_cluster(cluster, builders.groups(cluster), CALLER)
     provider.catalog.keypairs.add("mine")
-    await admission.cluster(cluster, builders.groups(cluster), CALLER)
+    await admission.admit_cluster(cluster, builders.groups(cluster), CALLER)
 
 
 async def test_a_fixed_network_is_one_inside(admission, provider):
     provider.catalog.nets["inner"] = Network(id="inner", name="inner", external=False)
     provider.catalog.subnet_names.add("s")
     spec = replace(builders.template().spec, fixed_network="inner", fixed_subnet="s")
-    assert await admission.template(spec, CALLER)
+    assert await admission.admit_template(spec, CALLER)
     with pytest.raises(Invalid, match="public: it is an external network") as refused:
-        await admission.template(replace(spec, fixed_network="public"), CALLER)
+        await admission.admit_template(replace(spec, fixed_network="public"), CALLER)
     assert refused.value.field == "fixed_network"
     cluster = builders.cluster(builders.template())
     for changes in ({"fixed_network": "public"}, {"fixed_subnet": "nope"}):
         wish = replace(cluster, spec=replace(cluster.spec, **changes))
         with pytest.raises(Invalid) as refused:
-            await admission.cluster(wish, builders.groups(wish), CALLER)
+            await admission.admit_cluster(wish, builders.groups(wish), CALLER)
         assert {refused.value.field} == set(changes)
 
 
@@ -119,7 +119,7 @@ async def test_a_catalogue_that_does_not_answer_is_nobodys_fault(admission, prov
 
     provider.catalog.image = away
     with pytest.raises(Unavailable, match="does not answer"):
-        await admission.template(builders.template().spec, CALLER)
+        await admission.admit_template(builders.template().spec, CALLER)
 
 
 async def test_a_cluster_is_taken_while_images_cannot_be_looked_up(admission, provider):
@@ -128,10 +128,10 @@ async def test_a_cluster_is_taken_while_images_cannot_be_looked_up(admission, pr
 
     provider.catalog.image = away
     cluster = builders.cluster(builders.template())
-    await admission.cluster(cluster, builders.groups(cluster), CALLER)
+    await admission.admit_cluster(cluster, builders.groups(cluster), CALLER)
     cluster = replace(cluster, spec=replace(cluster.spec, flavor_id="nope"))
     with pytest.raises(Invalid, match="flavor nope"):
-        await admission.cluster(cluster, builders.groups(cluster), CALLER)
+        await admission.admit_cluster(cluster, builders.groups(cluster), CALLER)
 
 
 @pytest.mark.parametrize(
@@ -146,14 +146,14 @@ async def test_a_group_needs_a_flavor_and_an_image_that_are_there(admission, cha
     cluster = builders.cluster(builders.template())
     cluster = replace(cluster, spec=replace(cluster.spec, keypair="a colleague's"))
     [_, group] = builders.groups(cluster)
-    await admission.nodegroup(cluster, group, CALLER)
+    await admission.admit_nodegroup(cluster, group, CALLER)
     with pytest.raises(Invalid, match=text):
-        await admission.nodegroup(cluster, replace(group, spec=replace(group.spec, **changes)), CALLER)
+        await admission.admit_nodegroup(cluster, replace(group, spec=replace(group.spec, **changes)), CALLER)
 
 
 async def test_an_authority_is_replaced_where_both_drivers_can(admission, provider):
     cluster = builders.cluster(builders.template())
-    await admission.rotation(cluster)
+    await admission.admit_rotation(cluster)
 
     both = {"providers": {"fake": provider}, "coes": {"fake": FakeCoe(clock=ManualClock())}}
     for lacking in ({"providers": {"fake": object()}}, {"coes": {"fake": object()}}):
@@ -163,7 +163,7 @@ async def test_an_authority_is_replaced_where_both_drivers_can(admission, provid
 
 def to(cluster, **changes):
     """The cluster with that template."""
-    return onto_template(cluster, replace(builders.template(), spec=replace(cluster.spec.template, **changes)))
+    return set_template(cluster, replace(builders.template(), spec=replace(cluster.spec.template, **changes)))
 
 
 async def test_a_change_says_whether_nodes_have_to_be_made_anew(admission):
@@ -174,12 +174,15 @@ async def test_a_change_says_whether_nodes_have_to_be_made_anew(admission):
     def labelled(**labels):
         return replace(cluster, spec=replace(cluster.spec, labels=labels))
 
-    assert not await admission.change(cluster, cluster, groups)
-    assert not await admission.change(cluster, labelled(other="1"), groups)
-    assert await admission.change(cluster, labelled(fake_setting="1"), groups) == {"master", "worker"}
-    assert await admission.change(cluster, labelled(fake_master_setting="1"), groups) == {"master"}
-    assert not await admission.change(labelled(fake_setting="1"), labelled(fake_setting="1", other="2"), groups)
-    assert await admission.change(cluster, to(cluster, insecure_registry="r:5000"), groups) == {"master", "worker"}
+    assert not await admission.admit_change(cluster, cluster, groups)
+    assert not await admission.admit_change(cluster, labelled(other="1"), groups)
+    assert await admission.admit_change(cluster, labelled(fake_setting="1"), groups) == {"master", "worker"}
+    assert await admission.admit_change(cluster, labelled(fake_master_setting="1"), groups) == {"master"}
+    assert not await admission.admit_change(labelled(fake_setting="1"), labelled(fake_setting="1", other="2"), groups)
+    assert await admission.admit_change(cluster, to(cluster, insecure_registry="r:5000"), groups) == {
+        "master",
+        "worker",
+    }
 
 
 @pytest.mark.parametrize(
@@ -197,7 +200,7 @@ async def test_a_change_says_whether_nodes_have_to_be_made_anew(admission):
 async def test_a_template_that_a_cluster_cannot_go_to(admission, changes, kind, field):
     cluster = builders.cluster(builders.template())
     with pytest.raises(kind) as refused:
-        await admission.change(cluster, to(cluster, **changes), builders.groups(cluster))
+        await admission.admit_change(cluster, to(cluster, **changes), builders.groups(cluster))
     assert refused.value.field == field
 
 
@@ -205,7 +208,7 @@ async def test_a_flavour_that_a_group_cannot_go_to(admission):
     cluster = builders.cluster(builders.template())
     [_, workers] = builders.groups(cluster)
     with pytest.raises(Invalid, match="flavor nope"):
-        await admission.change(cluster, cluster, [replace(workers, spec=replace(workers.spec, flavor_id="nope"))])
+        await admission.admit_change(cluster, cluster, [replace(workers, spec=replace(workers.spec, flavor_id="nope"))])
 
 
 class Particular(FakeCoe):
@@ -253,18 +256,18 @@ def sized(workers, **labels):
 
 
 async def test_a_cluster_that_fits_is_taken(particular):
-    await particular.cluster(*sized(1, inner="10.3.0.0/16"), CALLER)
+    await particular.admit_cluster(*sized(1, inner="10.3.0.0/16"), CALLER)
 
 
 async def test_a_network_that_would_hide_another_is_refused_by_its_label(particular, placed):
     with pytest.raises(Invalid, match=r"labels/inner 10\.2\.0\.0/16 overlaps 10\.2\.0\.0/24, a route") as refused:
-        await particular.cluster(*sized(1, inner="10.2.0.0/16"), CALLER)
+        await particular.admit_cluster(*sized(1, inner="10.2.0.0/16"), CALLER)
     assert refused.value.field == "labels/inner"
     placed.around = replace(placed.around, networks=((ipaddress.IPv4Network("10.0.0.0/8"), "a route"),))
     with pytest.raises(Invalid, match="This is the default: name another network"):
-        await particular.cluster(*sized(1), CALLER)
+        await particular.admit_cluster(*sized(1), CALLER)
     placed.away = True
-    await particular.cluster(*sized(1), CALLER)
+    await particular.admit_cluster(*sized(1), CALLER)
 
 
 @pytest.mark.parametrize(
@@ -277,27 +280,27 @@ async def test_a_network_that_would_hide_another_is_refused_by_its_label(particu
 async def test_what_the_machine_has_not_is_named(particular, placed, memory, disk, text):
     placed.around = replace(placed.around, memory=memory, disk=disk)
     with pytest.raises(Conflict, match=text):
-        await particular.cluster(*sized(1), CALLER)
+        await particular.admit_cluster(*sized(1), CALLER)
     placed.around = HostCapacity()
-    await particular.cluster(*sized(1), CALLER)
+    await particular.admit_cluster(*sized(1), CALLER)
 
 
 async def test_more_nodes_have_to_fit_too(particular, placed):
     cluster, [_, workers] = sized(2)
-    await particular.nodegroup(cluster, workers, CALLER)
+    await particular.admit_nodegroup(cluster, workers, CALLER)
     placed.around = replace(placed.around, memory=199)
     with pytest.raises(Conflict, match="2 nodes of fake would use 200 MiB"):
-        await particular.nodegroup(cluster, workers, CALLER)
+        await particular.admit_nodegroup(cluster, workers, CALLER)
 
 
 async def test_a_group_that_grows_has_to_fit_with_what_is_new(particular, placed):
     cluster, [_, workers] = sized(5)
     placed.around = replace(placed.around, memory=299)
-    await particular.growth(cluster, workers, 2)
+    await particular.admit_growth(cluster, workers, 2)
     with pytest.raises(
         Conflict, match="3 nodes of fake would use 300 MiB of memory before running anything"
     ) as refused:
-        await particular.growth(cluster, workers, 3)
+        await particular.admit_growth(cluster, workers, 3)
     assert refused.value.field == "node_count"
 
 
@@ -306,7 +309,7 @@ async def test_a_flavour_that_is_too_small_for_a_node_is_refused(particular):
     tiny = replace(master, spec=replace(master.spec, flavor_id="m1.tiny"))
     text = "Flavor m1.tiny has 512 MiB of memory; a master of fake takes 1000 MiB"
     with pytest.raises(Invalid, match=text):
-        await particular.cluster(cluster, [tiny, workers], CALLER)
+        await particular.admit_cluster(cluster, [tiny, workers], CALLER)
     with pytest.raises(Invalid, match=text):
-        await particular.change(cluster, cluster, [tiny])
-    await particular.change(cluster, cluster, [replace(workers, spec=replace(workers.spec, flavor_id="m1.tiny"))])
+        await particular.admit_change(cluster, cluster, [tiny])
+    await particular.admit_change(cluster, cluster, [replace(workers, spec=replace(workers.spec, flavor_id="m1.tiny"))])

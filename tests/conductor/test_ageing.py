@@ -7,7 +7,7 @@ import pytest
 from jeroboam.conductor.periodic.ageing import ClusterAgeing
 from jeroboam.domain.clusters import ClusterSpec
 from jeroboam.domain.errors import Unavailable
-from jeroboam.domain.limits import LimitOwner, parse
+from jeroboam.domain.limits import LimitOwner, parse_limits
 from jeroboam.kit.ids import RandomIds
 from jeroboam.store import EventFilter, Page
 from tests import builders
@@ -39,7 +39,7 @@ def ageing(rig, projects):
         return ClusterAgeing(
             store=rig.store,
             projects=projects,
-            limits=parse({"limits": [{"name": f"l{number}"} | limit for number, limit in enumerate(limits)]}),
+            limits=parse_limits({"limits": [{"name": f"l{number}"} | limit for number, limit in enumerate(limits)]}),
             clock=rig.clock,
             ids=RandomIds(),
             event_days=30,
@@ -52,7 +52,7 @@ def ageing(rig, projects):
 
 async def told(rig, kind) -> list[str]:
     async with rig.store.read() as tx:
-        return [event.message for event in await tx.events.listed(Page(), None, EventFilter(event_types=(kind,)))]
+        return [event.message for event in await tx.events.list_page(Page(), None, EventFilter(event_types=(kind,)))]
 
 
 async def pass_days(rig, days: float) -> None:
@@ -91,7 +91,7 @@ async def test_one_that_has_to_go_goes(rig, ageing, old):
     assert {group.status for group in await rig.groups(old.uuid)} == {"DELETE_IN_PROGRESS"}
     assert await told(rig, "cluster.delete") == ["Limit l1: the cluster is older than 2 days. It is deleted."]
     async with rig.store.read() as tx:
-        events = [note.event for note in await tx.outgoing(10)]
+        events = [note.event for note in await tx.list_outgoing(10)]
     assert events == ["magnum.cluster.create", "magnum.cluster.delete"]
     rig.start()
     assert await rig.settled(old.uuid) is None

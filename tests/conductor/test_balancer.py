@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from jeroboam.conductor.clusters.plans import balancer_of
+from jeroboam.conductor.clusters.plans import balancer_uuid_of
 from jeroboam.domain.clusters import Operation
 
 
@@ -23,18 +23,18 @@ async def made(rig):
 async def test_it_is_made_with_the_cluster_and_is_in_no_group(rig, made):
     assert (await rig.get(made)).status == "UPDATE_COMPLETE"
     servers = rig.cloud.clusters[made].nodes
-    assert servers[balancer_of(made)].name.endswith("-lb")
+    assert servers[balancer_uuid_of(made)].name.endswith("-lb")
     seen = {node.uuid for group in await rig.groups(made) for node in group.observed}
-    assert seen == servers.keys() - {balancer_of(made)}
+    assert seen == servers.keys() - {balancer_uuid_of(made)}
 
 
 async def test_one_that_is_killed_or_lost_comes_back(rig, made):
-    first = rig.cloud.clusters[made].nodes[balancer_of(made)]
+    first = rig.cloud.clusters[made].nodes[balancer_uuid_of(made)]
     for fate in (rig.cloud.kill, rig.cloud.lose):
-        fate(made, balancer_of(made))
+        fate(made, balancer_uuid_of(made))
         await rig.ask(made, Operation.UPDATE)
         await rig.settled(made)
-        now = rig.cloud.clusters[made].nodes[balancer_of(made)]
+        now = rig.cloud.clusters[made].nodes[balancer_uuid_of(made)]
         assert (now.state, now.address) == ("running", first.address)
 
 

@@ -101,7 +101,7 @@ async def test_waiting_ends_at_the_deadline_and_a_start_tries_again(rig):
     await rig.loop.work(uuid)
     retried = await rig.get(uuid)
     assert (retried.host, retried.failure) == ("h1", None)
-    assert [op.kind for op in states.pending(retried)] == [OpKind.START]
+    assert [op.kind for op in states.pending_ops_of(retried)] == [OpKind.START]
 
 
 async def test_a_host_that_stays_silent_is_named_when_time_is_over(rig):
@@ -142,8 +142,8 @@ async def test_a_delete_ends_also_where_the_host_is_silent(rig):
 async def test_a_resync_finds_what_is_unsettled_and_only_that(rig):
     waiting = await rig.put()
     settled = await rig.put(ops=(), host_id="h", host="h1", deadline_at=None)
-    assert waiting in await rig.loop.everything()
-    assert settled not in await rig.loop.everything()
+    assert waiting in await rig.loop.list_uuids()
+    assert settled not in await rig.loop.list_uuids()
 
 
 async def test_placements_at_once_do_not_overfill_a_host(rig):

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from jeroboam.api.container_infra.clusters.updates import build_update
-from jeroboam.conductor.clusters.healing import due
+from jeroboam.conductor.clusters.healing import find_due_node
 from jeroboam.domain.clusters import ClusterSpec, Health, NodeObserved, NodeState, Operation, TemplateSpec
 from jeroboam.domain.errors import Permanent, Temporary
 from tests import builders
@@ -223,7 +223,7 @@ def group(role: str, *ages: int | None, healed: int | None = None):
     ],
 )
 def test_who_is_due(groups, chosen):
-    found = due(groups, NOW, AFTER)
+    found = find_due_node(groups, NOW, AFTER)
     assert (found.name if found else None) == chosen
 
 

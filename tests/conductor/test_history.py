@@ -17,13 +17,13 @@ from tests.conductor.test_rollback import resize
 
 async def told(rig, uuid) -> list[tuple]:
     async with rig.store.read() as tx:
-        events = await tx.events.listed(Page(), None, EventFilter(cluster=uuid))
+        events = await tx.events.list_page(Page(), None, EventFilter(cluster=uuid))
     return [(event.event_type, event.status, event.message) for event in events]
 
 
 async def sent(rig) -> list[tuple]:
     async with rig.store.read() as tx:
-        return [(note.event, json.loads(note.payload)["outcome"]) for note in await tx.outgoing(100)]
+        return [(note.event, json.loads(note.payload)["outcome"]) for note in await tx.list_outgoing(100)]
 
 
 async def test_a_life(rig):
@@ -113,7 +113,7 @@ async def test_the_end_names_who_asked(rig):
         await tx.events.insert(wish)
     await rig.settled(made.uuid)
     async with rig.store.read() as tx:
-        [note] = await tx.outgoing(10)
+        [note] = await tx.list_outgoing(10)
     initiator = json.loads(note.payload)["initiator"]
     assert (initiator["user_id"], initiator["project_id"], initiator["request_id"]) == ("u7", "p7", "req-7")
 
@@ -167,7 +167,7 @@ async def test_what_could_not_leave_is_sent_again_under_the_same_id(rig, relayed
     await relay.empty()
     assert [message.payload["number"] for message in got] == [0, 1]
     async with rig.store.read() as tx:
-        assert await tx.outgoing(10) == []
+        assert await tx.list_outgoing(10) == []
 
 
 async def test_passes_are_counted_by_how_they_end(rig):
@@ -180,7 +180,7 @@ async def test_passes_are_counted_by_how_they_end(rig):
         await rig.clock.sleep(0)
         return None if uuid == "done" else 3.0
 
-    timed = meter.timed("cluster", work, rig.clock)
+    timed = meter.count_passes("cluster", work, rig.clock)
     for uuid in ("done", "later", "later"):
         await timed(uuid)
     with pytest.raises(RuntimeError):

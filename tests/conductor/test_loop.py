@@ -17,10 +17,10 @@ class Stumbling:
         self.worked: list[str] = []
         self.stumbles = 1
 
-    async def everything(self):
+    async def list_uuids(self):
         return []
 
-    async def hinted(self, uuid: str) -> None:
+    async def on_hint(self, uuid: str) -> None:
         if self.stumbles:
             self.stumbles -= 1
             raise RuntimeError("the database went away")

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from jeroboam.conductor.clusters.nodegroups import plan
+from jeroboam.conductor.clusters.nodegroups import plan_nodes
 from jeroboam.domain import states
 from jeroboam.domain.clusters import NodeGroup, NodeGroupSpec, Operation
 from jeroboam.domain.errors import Conflict, Permanent
@@ -156,7 +156,7 @@ def test_no_two_groups_have_a_node_of_one_name():
     cluster = builders.cluster(builders.template())
     names = ["worker", "master", "w", "W", "w_1", "w.1", "w-1", "ä", "ö", "x" * 40, "x" * 41, "a b", "-"]
     groups = [group(cluster, name, 12) for name in names] + builders.groups(cluster, masters=3, workers=12)
-    nodes = [node.name for each in groups for node in plan(cluster, each, builders.new_uuid).desired]
+    nodes = [node.name for each in groups for node in plan_nodes(cluster, each, builders.new_uuid).desired]
     assert len(set(nodes)) == len(nodes)
     for name in nodes:
         assert len(name) <= 63

@@ -14,10 +14,10 @@ from jeroboam.domain.bay_manifests import (
     BayManifest,
     BayManifestKind,
     BayManifestStatus,
-    ask_change,
-    ask_end,
+    ask_manifest_change,
+    ask_manifest_delete,
+    current_facts_of,
     is_due,
-    shown,
 )
 from jeroboam.domain.clusters import Operation
 from jeroboam.domain.errors import Invalid, Permanent, Temporary
@@ -36,7 +36,7 @@ class ManifestRig(BayRig):
     subject = BayManifestReconciler
 
     def way(self):
-        return self.reach.manifests
+        return self.connector.connect_manifests
 
     def soon(self) -> dt.datetime:
         return self.clock.now() + dt.timedelta(seconds=SECONDS)
@@ -45,28 +45,28 @@ class ManifestRig(BayRig):
         """Ask for an object; its uuid."""
         made = builders.orchestrated(cluster, deadline_at=self.soon(), created_at=self.clock.now(), **changes)
         async with self.store.write() as tx:
-            await tx.orchestrated.insert(made)
+            await tx.bay_manifests.insert(made)
             tx.hint("orchestrated", made.uuid)
         return made.uuid
 
     async def change(self, uuid: str, **changes) -> None:
         """Ask for another manifest."""
         async with self.store.write() as tx:
-            it = await tx.orchestrated.get(uuid)
+            it = await tx.bay_manifests.get(uuid)
             spec = replace(it.spec, manifest=builders.manifest(it.kind, it.name, **changes))
-            await tx.orchestrated.update(ask_change(it, spec, now=self.clock.now(), deadline=self.soon()))
+            await tx.bay_manifests.update(ask_manifest_change(it, spec, now=self.clock.now(), deadline=self.soon()))
             tx.hint("orchestrated", uuid)
 
     async def end(self, uuid: str) -> None:
         """Ask for its end."""
         async with self.store.write() as tx:
-            it = await tx.orchestrated.get(uuid)
-            await tx.orchestrated.update(ask_end(it, now=self.clock.now(), deadline=self.soon()))
+            it = await tx.bay_manifests.get(uuid)
+            await tx.bay_manifests.update(ask_manifest_delete(it, now=self.clock.now(), deadline=self.soon()))
             tx.hint("orchestrated", uuid)
 
     async def workload(self, uuid: str) -> BayManifest | None:
         async with self.store.read() as tx:
-            return await tx.orchestrated.get(uuid)
+            return await tx.bay_manifests.get(uuid)
 
     async def gone(self, uuid: str) -> None:
         assert await self.state(uuid, lambda it: it is None) is None
@@ -100,7 +100,7 @@ async def test_it_is_made_as_its_manifest_says(rig, bay, kind):
     made = await rig.is_(uuid, "Running")
     [there] = rig.objects(bay).values()
     assert there.want == DesiredManifest(uuid=uuid, kind=kind, name=made.name, manifest=made.spec.manifest)
-    assert shown(made).labels == {"a": "b"}
+    assert current_facts_of(made).labels == {"a": "b"}
     assert made.status_reason is None
 
 
@@ -109,7 +109,7 @@ async def test_another_manifest_is_applied_once(rig, bay):
     await rig.is_(uuid, "Running")
     await rig.change(uuid, image="other")
     made = await rig.state(uuid, lambda it: not is_due(it))
-    assert (rig.objects(bay)[uuid].apply_count, shown(made).images) == (2, ("other",))
+    assert (rig.objects(bay)[uuid].apply_count, current_facts_of(made).images) == (2, ("other",))
 
 
 async def test_a_newer_manifest_overtakes_the_one_that_is_being_applied(rig, bay):
@@ -182,7 +182,7 @@ async def test_a_change_that_is_refused_says_so_and_what_is_there_stands(rig, ba
     await rig.change(uuid, image="other")
     failed = await rig.state(uuid, lambda it: it.deadline_at is None and it.observed.failure)
     assert (failed.status, failed.status_reason) == ("Running", "it may not change so")
-    assert shown(failed).images == ("busybox",)
+    assert current_facts_of(failed).images == ("busybox",)
     await rig.change(uuid, image="third")
     assert (await rig.is_(uuid, "Running")).status_reason is None
 
@@ -338,7 +338,7 @@ async def test_a_lease_that_was_lost_writes_nothing(rig, bay):
 
 
 async def test_a_bay_is_asked_what_it_thinks_of_a_manifest(rig, bay):
-    ask = BayQueries(reach=rig.reach, clock=rig.clock, execute_seconds=5)
+    ask = BayQueries(connector=rig.connector, clock=rig.clock, execute_seconds=5)
     await ask.check(builders.orchestrated(bay))
     with pytest.raises(Invalid, match=r"The bay refuses the manifest: .* it cannot be so") as caught:
         await ask.check(builders.orchestrated(bay, name=REFUSED))

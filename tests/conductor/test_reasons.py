@@ -25,7 +25,7 @@ async def run_sql(rig, statement: str) -> None:
 
 async def events(rig, uuid: str, kind: str) -> list[str]:
     async with rig.store.read() as tx:
-        found = await tx.events.listed(Page(), None, EventFilter(cluster=uuid, event_types=(kind,)))
+        found = await tx.events.list_page(Page(), None, EventFilter(cluster=uuid, event_types=(kind,)))
     return [event.message for event in found]
 
 
@@ -164,10 +164,10 @@ async def test_nothing_is_remembered_of_a_cluster_that_is_deleted_while_it_is_bu
     rig.cloud.complaints[node] = "it printed this"
     seen = await rig.until(cluster.uuid, lambda c: "it printed this" in (c.status_reason or ""))
     assert seen.status == "CREATE_IN_PROGRESS"
-    assert rig.conductor._diagnoses.known(cluster.uuid)
+    assert rig.conductor._diagnoses.describe(cluster.uuid)
     await rig.ask(cluster.uuid, Operation.DELETE)
     assert await rig.settled(cluster.uuid) is None
     await rig.until(cluster.uuid, lambda _: not rig.loop.queue.working_on(cluster.uuid))
-    assert not rig.conductor._diagnoses.known(cluster.uuid)
+    assert not rig.conductor._diagnoses.describe(cluster.uuid)
     assert not rig.conductor._notes
     assert not rig.conductor._attempts

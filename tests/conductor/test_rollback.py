@@ -6,15 +6,15 @@ from dataclasses import replace
 from jeroboam.domain import states
 from jeroboam.domain.clusters import Operation
 from jeroboam.domain.errors import Permanent
-from jeroboam.domain.upgrades import former_of
+from jeroboam.domain.upgrades import build_previous_spec
 
 
 async def resize(rig, made, count) -> None:
     async with rig.store.write() as tx:
         cluster = await tx.clusters.get(made.uuid)
-        [_, workers] = (await tx.nodegroups.of(made.uuid))[made.uuid]
+        [_, workers] = (await tx.nodegroups.groups_of(made.uuid))[made.uuid]
         cluster = states.ask_cluster(cluster, Operation.UPDATE, now=rig.clock.now(), minutes=60)
-        former = former_of(cluster, [workers])
+        former = build_previous_spec(cluster, [workers])
         await tx.clusters.update(replace(cluster, spec=replace(cluster.spec, former=former)))
         workers = states.ask_group(workers, Operation.UPDATE, now=rig.clock.now())
         await tx.nodegroups.update(replace(workers, spec=replace(workers.spec, node_count=count)))

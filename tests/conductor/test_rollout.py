@@ -8,7 +8,7 @@ from jeroboam.coes.fake.coe import OPTION
 from jeroboam.domain import states
 from jeroboam.domain.clusters import Operation
 from jeroboam.domain.errors import Permanent, Temporary
-from jeroboam.domain.upgrades import former_of, onto_template, rebuilt
+from jeroboam.domain.upgrades import build_previous_spec, set_group_spec, set_template
 from tests import builders
 
 
@@ -18,14 +18,14 @@ async def upgrade(rig, uuid, *, batch=1, rollback=False, minutes=60, **changes) 
         cluster = await tx.clusters.get(uuid)
         template = builders.template(spec=replace(cluster.spec.template, **changes))
         await tx.templates.insert(template)
-        groups = (await tx.nodegroups.of(uuid))[uuid]
-        after = onto_template(cluster, template)
+        groups = (await tx.nodegroups.groups_of(uuid))[uuid]
+        after = set_template(cluster, template)
         asked = states.ask_cluster(after, Operation.UPDATE, now=rig.clock.now(), minutes=minutes)
-        former = former_of(cluster, groups) if rollback else None
+        former = build_previous_spec(cluster, groups) if rollback else None
         await tx.clusters.update(replace(asked, spec=replace(asked.spec, max_batch_size=batch, former=former)))
         for group in groups:
             spec = replace(group.spec, image_id=template.spec.image_id, labels=after.spec.labels)
-            changed = rebuilt(group, spec, reached=True)
+            changed = set_group_spec(group, spec, force_rebuild=True)
             await tx.nodegroups.update(states.ask_group(changed, Operation.UPDATE, now=rig.clock.now()))
         tx.hint("cluster", uuid)
     return template.uuid
@@ -97,7 +97,7 @@ async def test_a_kill_at_any_moment_changes_nothing(rig, made, stage, after):
     faulty = rig.coe if stage in {"drain", "join"} else rig.provider
     faulty.faults.hold(stage)
     faulty.faults.reached(stage).clear()
-    await rig.until(made, lambda c: faulty.faults.reached(stage).is_set() or not states.in_progress(c))
+    await rig.until(made, lambda c: faulty.faults.reached(stage).is_set() or not states.is_in_progress(c))
     await rig.restart()
     await all_new(rig, made)
     assert addresses(rig, made) == before

@@ -6,7 +6,7 @@ import pytest
 
 from jeroboam.coes.base import Authority
 from jeroboam.coes.fake.coe import SHOWN, TRUSTED
-from jeroboam.conductor.clusters.rotation import given, spoken
+from jeroboam.conductor.clusters.rotation import list_given_authorities, list_trusted_authorities
 from jeroboam.domain import states
 from jeroboam.domain.clusters import FORMER, MAIN, NEXT, READY, Operation
 from jeroboam.domain.errors import Permanent, Temporary
@@ -55,7 +55,7 @@ class Witness:
         assert all(each.reaches(node) for each in self.handed for node in nodes)
         if FORMER not in known and not self.handed:
             assert all(self.first.reaches(node) for node in nodes)
-        return not states.in_progress(cluster)
+        return not states.is_in_progress(cluster)
 
     async def until(self, condition=lambda: False) -> None:
         await until(self.rig.clock, self.look, lambda ended: ended or condition(), looks=lambda: 10)
@@ -217,5 +217,5 @@ def together(authorities: dict[str, Authority]) -> dict[str, str]:
 )
 def test_what_nodes_are_given_of_several_authorities(kinds, speaking, nodes):
     stored = named(*kinds)
-    assert together(spoken(stored)) == {"main": speaking[0], "etcd": speaking[1]}
-    assert together(given(stored)) == {"main": nodes[0], "etcd": nodes[1]}
+    assert together(list_trusted_authorities(stored)) == {"main": speaking[0], "etcd": speaking[1]}
+    assert together(list_given_authorities(stored)) == {"main": nodes[0], "etcd": nodes[1]}

@@ -264,7 +264,7 @@ async def test_a_bay_takes_its_containers_along(rig, bay):
     await rig.ask(bay.uuid, Operation.DELETE)
     assert await rig.settled(bay.uuid) is None
     async with rig.store.read() as tx:
-        assert await tx.workloads.count() == 0
+        assert await tx.bay_containers.count() == 0
 
 
 @pytest.mark.parametrize("stage", ["container.make", "container.made"])
@@ -327,7 +327,7 @@ async def test_strays_go_after_two_looks_and_nothing_else_does(rig, bay):
 
 
 async def test_live_questions(rig, bay):
-    ask = BayQueries(reach=rig.reach, clock=rig.clock, execute_seconds=5)
+    ask = BayQueries(connector=rig.connector, clock=rig.clock, execute_seconds=5)
     uuid = await rig.make(bay, name="box")
     await rig.act(uuid, ContainerAction.START)
     await rig.is_(uuid, "Running")

@@ -10,7 +10,7 @@ import yaml
 from jeroboam.clients.kubernetes import KubernetesApi
 from jeroboam.coes.base import Authority
 from jeroboam.coes.tls import build_client_tls
-from jeroboam.conductor.clusters.rotation import given, spoken
+from jeroboam.conductor.clusters.rotation import list_given_authorities, list_trusted_authorities
 from jeroboam.domain.clusters import kind_at
 from jeroboam.domain.errors import DriverError
 from tests.contract.rigs import CLOCK, an_authority, eventually, kubernetes_rig, ready
@@ -37,7 +37,10 @@ class Rotation:
 
     async def step(self) -> None:
         """Every node takes up what is stored now, masters first, and works again."""
-        plan, wanted = self.rig.plan(authorities=spoken(self.stored)), given(self.stored)
+        plan, wanted = (
+            self.rig.plan(authorities=list_trusted_authorities(self.stored)),
+            list_given_authorities(self.stored),
+        )
         members = {member.uuid: member for member in self.rig.members}
         order = [member.uuid for member in self.rig.members]
         for left in range(len(members)):
@@ -99,7 +102,7 @@ async def test_authorities_are_replaced_under_what_runs(rig):
 
     rotation.move("next", "ready")
     await rotation.step()
-    await rig.coe.announce_authorities(rig.plan(authorities=spoken(rotation.stored)))
+    await rig.coe.announce_authorities(rig.plan(authorities=list_trusted_authorities(rotation.stored)))
     assert await takes(rig, old, old)
     assert await takes(rig, old, new["main"])
     assert await asked(user, "web"), "with the kubeconfig of before"

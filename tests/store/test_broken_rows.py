@@ -89,7 +89,7 @@ async def is_left_out(store, kind, table, column) -> None:
                 assert await getattr(tx, kind).select(Page(limit=10)) == [sound]
     told = [line for line in logs if line["event"] == "row cannot be read"]
     assert [line["table"] for line in told] == [table.name]
-    assert dict(store.broken.counts()) == {table.name: 1}
+    assert dict(store.broken.count_by_table()) == {table.name: 1}
 
 
 async def test_one_that_is_asked_for_alone_says_so_and_one_that_is_repaired_counts_no_more(store):
@@ -106,7 +106,7 @@ async def test_one_that_is_asked_for_alone_says_so_and_one_that_is_repaired_coun
         await tx.clusters.update(broken)
     async with store.read() as tx:
         assert await tx.clusters.select() == [broken, sound]
-    assert not store.broken.counts()
+    assert not store.broken.count_by_table()
 
 
 async def test_what_a_brief_does_not_read_is_not_told_as_repaired_by_it(store):
@@ -117,9 +117,9 @@ async def test_what_a_brief_does_not_read_is_not_told_as_repaired_by_it(store):
         for _ in range(3):
             async with store.read() as tx:
                 assert len(await tx.clusters.select()) == 1
-                assert len(await tx.clusters.brief(Page())) == 2
+                assert len(await tx.clusters.list_briefs(Page())) == 2
     assert [line["event"] for line in logs] == ["row cannot be read"]
-    assert dict(store.broken.counts()) == {"cluster": 1}
+    assert dict(store.broken.count_by_table()) == {"cluster": 1}
 
 
 async def test_a_brief_and_its_whole_name_the_same_row(store):
@@ -127,8 +127,8 @@ async def test_a_brief_and_its_whole_name_the_same_row(store):
     await damage(store, tables.nodegroup, "observed", identity(tables.nodegroup, broken))
     with capture_logs() as logs:
         async with store.read() as tx:
-            await tx.nodegroups.brief_of(broken.cluster_id)
-            await tx.nodegroups.of(broken.cluster_id)
+            await tx.nodegroups.briefs_of(broken.cluster_id)
+            await tx.nodegroups.groups_of(broken.cluster_id)
     assert [(line["table"], line["key"]) for line in logs] == [("nodegroup", broken.uuid)]
 
 
@@ -143,14 +143,14 @@ async def test_each_certificate_of_a_cluster_is_a_row_of_its_own(store):
             async with store.read() as tx:
                 assert len(await tx.certificates.select(cluster_id=broken.cluster_id)) == 1
     assert [line["event"] for line in logs] == ["row cannot be read"]
-    assert dict(store.broken.counts()) == {"certificate": 1}
+    assert dict(store.broken.count_by_table()) == {"certificate": 1}
 
 
 async def count_now(store) -> dict[str, int]:
     """As `/metrics` does."""
     async with store.read() as tx:
         await tx.look_at_broken_rows()
-    return dict(store.broken.counts())
+    return dict(store.broken.count_by_table())
 
 
 async def test_known_ones_are_looked_at_again_when_they_are_counted(store):
@@ -165,7 +165,7 @@ async def test_known_ones_are_looked_at_again_when_they_are_counted(store):
         # The operator mends some, and removes others.
         async with store.write() as tx:
             await tx.templates.update(made["templates"][0])
-            await tx.orchestrated.update(made["orchestrated"][0])
+            await tx.bay_manifests.update(made["orchestrated"][0])
         async with store.engine.begin() as connection:
             await connection.execute(tables.host.delete().where(tables.host.c.uuid == made["hosts"][0].uuid))
             await connection.execute(tables.container.delete().where(identity(tables.container, made["containers"][0])))
@@ -182,20 +182,20 @@ async def test_more_than_one_look_at_them_takes_are_taken_in_turn(store):
     broken = BrokenRows()
     for number in range(5):
         broken.add("cluster", f"c{number}", ValueError())
-    assert broken.keys_of("cluster", most=3) == ["c0", "c1", "c2"]
-    assert broken.keys_of("cluster", most=3) == ["c3", "c4", "c0"]
-    assert broken.keys_of("host", most=3) == []
+    assert broken.keys_of("cluster", limit=3) == ["c0", "c1", "c2"]
+    assert broken.keys_of("cluster", limit=3) == ["c3", "c4", "c0"]
+    assert broken.keys_of("host", limit=3) == []
 
 
 async def test_a_strict_transaction_leaves_nothing_out(store):
     broken, sound = (await fill(store))["nodegroups"]
     await damage(store, tables.nodegroup, "observed", tables.nodegroup.c.uuid == broken.uuid)
     async with store.read() as tx:
-        assert (await tx.nodegroups.of(broken.cluster_id))[broken.cluster_id] == []
+        assert (await tx.nodegroups.groups_of(broken.cluster_id))[broken.cluster_id] == []
     async with store.read(strict=True) as tx:
-        assert (await tx.nodegroups.of(sound.cluster_id))[sound.cluster_id] == [sound]
+        assert (await tx.nodegroups.groups_of(sound.cluster_id))[sound.cluster_id] == [sound]
         with pytest.raises(BrokenRow):
-            await tx.nodegroups.of(broken.cluster_id)
+            await tx.nodegroups.groups_of(broken.cluster_id)
 
 
 async def test_a_page_with_one_in_it_is_as_full_as_others(store):
@@ -221,12 +221,19 @@ async def test_text_that_is_no_json_takes_no_count_and_no_filter_along(store):
             await connection.execute(table.update().where(where).values(spec=sa.text("'{\"half'")))
     async with store.read() as tx:
         wanted = ClusterFilter(coes=("fake",), labels=(("a", None),))
-        assert await tx.clusters.listed(Page(), None, wanted) == []
-        assert len(await tx.clusters.brief(Page(sort_key="flavor_id"), None, ClusterFilter(coes=("fake",)))) == 1
-        assert len(await tx.templates.visible(Page(), None, hidden=True, wanted=TemplateFilter(coes=("fake",)))) == 1
-        assert (await tx.containers.used("p1")).containers == 2
+        assert await tx.clusters.list_page(Page(), None, wanted) == []
+        assert len(await tx.clusters.list_briefs(Page(sort_key="flavor_id"), None, ClusterFilter(coes=("fake",)))) == 1
+        assert (
+            len(
+                await tx.templates.list_visible(
+                    Page(), None, with_hidden=True, template_filter=TemplateFilter(coes=("fake",))
+                )
+            )
+            == 1
+        )
+        assert (await tx.containers.use_of_project("p1")).containers == 2
         assert sum((await tx.census()).clusters.values()) == 2
-        assert len(await tx.events.listed(Page(), None, EventFilter())) == 2
+        assert len(await tx.events.list_page(Page(), None, EventFilter())) == 2
 
 
 @SQLITE
@@ -237,5 +244,5 @@ async def test_an_event_that_is_broken_is_left_out_of_the_story(store):
         await tx.events.insert(replace(builders.event(cluster), message="the last"))
     await damage(store, tables.event, "created_at", tables.event.c.event_type == "cluster.resize")
     async with store.read() as tx:
-        assert [event.message for event in await tx.events.since_wish(cluster.uuid)] == ["the last", None]
+        assert [event.message for event in await tx.events.list_since_wish(cluster.uuid)] == ["the last", None]
         assert await tx.events.last_wish(cluster.uuid) is None

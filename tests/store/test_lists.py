@@ -69,7 +69,7 @@ async def test_clusters_are_narrowed_and_counted(store, five, wanted, found):
     _, _, made = five
     wanted = ClusterFilter(**wanted)
     async with store.read() as tx:
-        listed = await tx.clusters.listed(Page(), "p1", wanted)
+        listed = await tx.clusters.list_page(Page(), "p1", wanted)
         assert [cluster.uuid for cluster in listed] == [made[number].uuid for number in found]
         assert await tx.clusters.total("p1", wanted) == len(found)
 
@@ -77,7 +77,7 @@ async def test_clusters_are_narrowed_and_counted(store, five, wanted, found):
 async def test_a_template_may_be_meant_by_its_uuid_and_all_projects_by_none(store, five):
     swarm, _, made = five
     async with store.read() as tx:
-        everybody = await tx.clusters.listed(Page(), None, ClusterFilter(template=swarm.uuid))
+        everybody = await tx.clusters.list_page(Page(), None, ClusterFilter(template=swarm.uuid))
     assert [cluster.uuid for cluster in everybody] == [made[number].uuid for number in (0, 1, 4)]
 
 
@@ -85,13 +85,13 @@ async def test_a_page_goes_on_after_its_marker_has_left_the_list(store, five):
     _, _, made = five
     wanted = ClusterFilter(statuses=("CREATE_COMPLETE",))
     async with store.write() as tx:
-        [first] = await tx.clusters.listed(Page(limit=1), "p1", wanted)
+        [first] = await tx.clusters.list_page(Page(limit=1), "p1", wanted)
         await tx.clusters.update(replace(first, status="DELETE_IN_PROGRESS"))
     async with store.read() as tx:
-        rest = await tx.clusters.listed(Page(marker=first.uuid), "p1", wanted)
+        rest = await tx.clusters.list_page(Page(marker=first.uuid), "p1", wanted)
         assert [cluster.uuid for cluster in rest] == [made[3].uuid]
         with pytest.raises(NotFound):
-            await tx.clusters.listed(Page(marker=made[4].uuid), "p1", wanted)
+            await tx.clusters.list_page(Page(marker=made[4].uuid), "p1", wanted)
 
 
 TEMPLATES = [
@@ -117,9 +117,9 @@ async def test_templates_are_narrowed_and_counted(store, wanted, found):
             await tx.templates.insert(template)
     wanted = TemplateFilter(**wanted)
     async with store.read() as tx:
-        listed = await tx.templates.visible(Page(), "p1", hidden=False, wanted=wanted)
+        listed = await tx.templates.list_visible(Page(), "p1", with_hidden=False, template_filter=wanted)
         assert [template.name for template in listed] == found
-        assert await tx.templates.total("p1", hidden=False, wanted=wanted) == len(found)
+        assert await tx.templates.total("p1", with_hidden=False, template_filter=wanted) == len(found)
 
 
 def event(number: int, **changes) -> Event:
@@ -166,15 +166,15 @@ async def events(store):
 async def test_events_are_narrowed_and_counted(store, events, wanted, found):
     wanted = EventFilter(**wanted)
     async with store.read() as tx:
-        assert await tx.events.listed(Page(), "p1", wanted) == [events[number] for number in found]
+        assert await tx.events.list_page(Page(), "p1", wanted) == [events[number] for number in found]
         assert await tx.events.total("p1", wanted) == len(found)
 
 
 async def test_the_last_wish_and_what_came_after_it(store, events):
     async with store.read() as tx:
-        assert await tx.events.since_wish("c1") == [events[3], events[2]]
+        assert await tx.events.list_since_wish("c1") == [events[3], events[2]]
         assert await tx.events.last_wish("c1") == events[2]
-        assert await tx.events.since_wish("c2") == [events[4]]
+        assert await tx.events.list_since_wish("c2") == [events[4]]
         assert await tx.events.last_wish("c2") is None
 
 
@@ -182,7 +182,7 @@ async def test_old_events_are_forgotten(store, events):
     async with store.write() as tx:
         assert await tx.events.forget(builders.NOW + dt.timedelta(days=2)) == 2
     async with store.read() as tx:
-        assert await tx.events.listed(Page(), None, EventFilter()) == events[2:]
+        assert await tx.events.list_page(Page(), None, EventFilter()) == events[2:]
 
 
 async def test_the_census_counts_everything(store, five, events):
@@ -212,6 +212,6 @@ async def test_clusters_older_than_a_moment(store, five):
     async with store.write() as tx:
         await tx.clusters.update(replace(made[0], operation="DELETE"))
     async with store.read() as tx:
-        assert await tx.clusters.made_before(builders.NOW) == []
-        old = await tx.clusters.made_before(builders.NOW + dt.timedelta(seconds=1))
+        assert await tx.clusters.list_older(builders.NOW) == []
+        old = await tx.clusters.list_older(builders.NOW + dt.timedelta(seconds=1))
     assert [cluster.uuid for cluster in old] == [cluster.uuid for cluster in made[1:]]

@@ -78,10 +78,10 @@ async def test_what_no_key_opens_is_one_broken_row_among_others(store, store_url
         with capture_logs() as logs:
             async with reader.read() as tx:
                 assert await tx.templates.select() == [plain]
-                assert await tx.templates.visible(Page(limit=10), None, hidden=True) == [plain]
+                assert await tx.templates.list_visible(Page(limit=10), None, with_hidden=True) == [plain]
                 with pytest.raises(BrokenRow, match=sealed.uuid):
                     await tx.templates.get(sealed.uuid)
-        assert dict(reader.broken.counts()) == {"cluster_template": 1}
+        assert dict(reader.broken.count_by_table()) == {"cluster_template": 1}
         assert ["key that is not in the key file" in line["error"] for line in logs] == [True]
     finally:
         await writer.close()

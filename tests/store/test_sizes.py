@@ -20,7 +20,7 @@ async def test_sizes_are_sums_over_groups(store):
             for group in builders.groups(cluster, 3, workers):
                 await tx.nodegroups.insert(group)
     async with store.read() as tx:
-        brief = {cluster.uuid: (cluster.masters, cluster.others) for cluster in await tx.clusters.brief(Page())}
+        brief = {cluster.uuid: (cluster.masters, cluster.workers) for cluster in await tx.clusters.list_briefs(Page())}
     assert brief == {small.uuid: (3, 0), large.uuid: (3, 7), other.uuid: (3, 2)}
 
 
@@ -29,18 +29,18 @@ async def test_a_cluster_without_groups_has_no_nodes(store):
     async with store.write() as tx:
         await tx.nodegroups.remove(cluster_id=cluster.uuid)
     async with store.read() as tx:
-        [brief] = await tx.clusters.brief(Page())
-    assert (brief.masters, brief.others) == (0, 0)
+        [brief] = await tx.clusters.list_briefs(Page())
+    assert (brief.masters, brief.workers) == (0, 0)
 
 
 async def test_sizes_follow_every_change_of_a_group(store):
     cluster = await _one_with_workers(store)
     async with store.write() as tx:
-        _, workers = (await tx.nodegroups.of(cluster.uuid))[cluster.uuid]
+        _, workers = (await tx.nodegroups.groups_of(cluster.uuid))[cluster.uuid]
         await tx.nodegroups.update(replace(workers, spec=replace(workers.spec, node_count=9)))
     async with store.read() as tx:
-        [brief] = await tx.clusters.brief(Page())
-        assert (brief.masters, brief.others) == (1, 9)
+        [brief] = await tx.clusters.list_briefs(Page())
+        assert (brief.masters, brief.workers) == (1, 9)
         assert await tx.clusters.totals(None) == (1, 10)
 
 
@@ -75,6 +75,6 @@ async def test_an_older_database_gets_its_sizes(store_url, bus):
             await connection.execute(sa.insert(table).values(row))
     await upgrade(store.engine)
     async with store.read() as tx:
-        [brief] = await tx.clusters.brief(Page())
-        assert (brief.masters, brief.others) == (0, 7)
+        [brief] = await tx.clusters.list_briefs(Page())
+        assert (brief.masters, brief.workers) == (0, 7)
     await store.close()

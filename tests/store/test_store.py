@@ -10,7 +10,7 @@ from jeroboam.domain.bay_containers import (
     BayContainerStatus,
     BayObjectKind,
     ContainerAction,
-    project_workload,
+    project_bay_container,
 )
 from jeroboam.domain.clusters import Cluster, Health, NodeGroup, Template
 from jeroboam.domain.containers import Container, ContainerSpec, RuntimeState, Status
@@ -40,7 +40,7 @@ async def test_what_is_written_is_read_back_whole(store):
     async with store.read() as tx:
         assert await tx.templates.get(template.uuid) == template
         assert await tx.clusters.get(cluster.uuid) == cluster
-        assert (await tx.nodegroups.of(cluster.uuid))[cluster.uuid] == groups
+        assert (await tx.nodegroups.groups_of(cluster.uuid))[cluster.uuid] == groups
         assert await tx.containers.get(container.uuid) == container
         assert isinstance((await tx.containers.get(container.uuid)).status, Status)
 
@@ -50,17 +50,17 @@ async def test_workloads_and_node_records_are_read_back_whole(store):
     cluster = builders.cluster(template)
     workload = builders.workload(cluster, spec=BayContainerSpec(image="busybox", command="top -b", memory="64m"))
     seen = replace(workload.observed, state=RuntimeState.RUNNING, started_at=builders.NOW, failed=ContainerAction.PAUSE)
-    workload = project_workload(replace(workload, observed=seen))
+    workload = project_bay_container(replace(workload, observed=seen))
     node = NodeRecord(uuid=builders.new_uuid(), project_id="p1", user_id="u1", type="virt", created_at=builders.NOW)
     await put(store, "templates", template)
     await put(store, "clusters", cluster)
     await put(store, "workloads", workload)
     await put(store, "node_records", node)
     async with store.read() as tx:
-        assert await tx.workloads.get(workload.uuid) == workload
-        assert isinstance((await tx.workloads.get(workload.uuid)).status, BayContainerStatus)
-        assert await tx.workloads.uuids() == [workload.uuid]
-        assert await tx.workloads.select(Page(sort_key="bay_uuid"), image="busybox", kind=BayObjectKind.CONTAINER)
+        assert await tx.bay_containers.get(workload.uuid) == workload
+        assert isinstance((await tx.bay_containers.get(workload.uuid)).status, BayContainerStatus)
+        assert await tx.bay_containers.uuids() == [workload.uuid]
+        assert await tx.bay_containers.select(Page(sort_key="bay_uuid"), image="busybox", kind=BayObjectKind.CONTAINER)
         assert await tx.node_records.get(node.uuid) == node
     with pytest.raises(Exception, match=r"(?i)foreign key"):
         async with store.write() as tx:
@@ -166,7 +166,7 @@ async def test_a_marker_outside_the_callers_sight_is_unknown(store):
     await put(store, "templates", other)
     async with store.read() as tx:
         with pytest.raises(NotFound):
-            await tx.templates.visible(Page(marker=other.uuid), "p1", hidden=False)
+            await tx.templates.list_visible(Page(marker=other.uuid), "p1", with_hidden=False)
 
 
 async def test_who_sees_which_template(store):
@@ -175,11 +175,15 @@ async def test_who_sees_which_template(store):
     private = builders.template(name="private", project_id="p2")
     await put(store, "templates", own, public, hidden, private)
     async with store.read() as tx:
-        assert [t.name for t in await tx.templates.visible(Page(), "p1", hidden=False)] == ["own", "public"]
-        assert [t.name for t in await tx.templates.visible(Page(), "p1", hidden=True)] == ["own", "public", "hidden"]
-        assert len(await tx.templates.visible(Page(), None, hidden=True)) == 4
-        assert await tx.templates.find_visible("private", "p1", hidden=False) == []
-        assert await tx.templates.find_visible(public.uuid, "p1", hidden=False) == [public]
+        assert [t.name for t in await tx.templates.list_visible(Page(), "p1", with_hidden=False)] == ["own", "public"]
+        assert [t.name for t in await tx.templates.list_visible(Page(), "p1", with_hidden=True)] == [
+            "own",
+            "public",
+            "hidden",
+        ]
+        assert len(await tx.templates.list_visible(Page(), None, with_hidden=True)) == 4
+        assert await tx.templates.find_visible("private", "p1", with_hidden=False) == []
+        assert await tx.templates.find_visible(public.uuid, "p1", with_hidden=False) == [public]
 
 
 async def test_found_by_uuid_in_any_spelling_and_by_name(store):
@@ -195,7 +199,7 @@ async def test_fifty_writers_at_a_limit_of_ten_leave_ten(store):
     async def create() -> bool:
         async with store.write() as tx:
             await tx.serialise("p1", "containers")
-            if (await tx.containers.used("p1")).containers >= 10:
+            if (await tx.containers.use_of_project("p1")).containers >= 10:
                 return False
             await tx.containers.insert(builders.container())
             return True
@@ -203,7 +207,7 @@ async def test_fifty_writers_at_a_limit_of_ten_leave_ten(store):
     created = await asyncio.gather(*[create() for _ in range(50)])
     assert sum(created) == 10
     async with store.read() as tx:
-        assert (await tx.containers.used("p1")).containers == 10
+        assert (await tx.containers.use_of_project("p1")).containers == 10
 
 
 async def test_use_is_summed_by_project_and_by_host(store):
@@ -217,7 +221,7 @@ async def test_use_is_summed_by_project_and_by_host(store):
         builders.container(spec=spec, status=Status.DELETED),
     )
     async with store.read() as tx:
-        used = await tx.containers.used("p1")
+        used = await tx.containers.use_of_project("p1")
         assert (used.containers, used.memory, used.cpu, used.disk) == (2, 200, 1.0, 6)
         assert {host: use.memory for host, use in (await tx.containers.use_by_host()).items()} == {"h1": 200}
 
@@ -231,14 +235,14 @@ async def test_a_lease_fences_off_whoever_held_it_before(store):
         first = await tx.leases("cluster").claim(cluster.uuid, "a", 30)
     async with store.write() as tx:
         assert await tx.leases("cluster").claim(cluster.uuid, "b", 30) is None
-        assert await tx.leases("cluster").held(first)
+        assert await tx.leases("cluster").is_held(first)
     async with store.write() as tx:
         assert await tx.leases("cluster").release(first)
         second = await tx.leases("cluster").claim(cluster.uuid, "b", 30)
     assert second.token > first.token
     async with store.write() as tx:
         assert not await tx.leases("cluster").renew(first, 30)
-        assert not await tx.leases("cluster").held(first)
+        assert not await tx.leases("cluster").is_held(first)
         assert await tx.leases("cluster").claim(builders.new_uuid(), "b", 30) is None
 
 
@@ -258,12 +262,12 @@ async def test_notifications_stay_until_they_left(store):
         for number in range(3):
             await tx.notify("cluster.create", f"c{number}", {"status": "CREATE_COMPLETE"})
     async with store.read() as tx:
-        batch = await tx.outgoing(2)
+        batch = await tx.list_outgoing(2)
     assert [note.key for note in batch] == ["c0", "c1"]
     async with store.write() as tx:
-        await tx.sent(batch)
+        await tx.mark_sent(batch)
     async with store.read() as tx:
-        assert [note.key for note in await tx.outgoing(10)] == ["c2"]
+        assert [note.key for note in await tx.list_outgoing(10)] == ["c2"]
 
 
 async def test_heartbeats_are_counted(store):

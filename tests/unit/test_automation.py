@@ -22,7 +22,7 @@ NODE = {
 }
 
 
-@pytest.mark.parametrize("check", [options.check, check_swarm, automation.check])
+@pytest.mark.parametrize("check", [options.check, check_swarm, automation.check_labels])
 @pytest.mark.parametrize(
     ("labels", "name"),
     [
@@ -50,7 +50,7 @@ def test_labels_that_can(check):
 )
 def test_who_wants_it(said, wanted):
     labels = {} if said is None else {"auto_healing_enabled": said}
-    assert automation.wants(labels, automation.HEALING) is wanted
+    assert automation.is_enabled(labels, automation.HEALING) is wanted
 
 
 def test_they_mean_something_everywhere():

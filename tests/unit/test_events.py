@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from jeroboam.domain.clusters import Health, NodeObserved, NodeState, Operation
-from jeroboam.domain.events import CLUSTER_STATUS, Event, EventDraft, counts, is_repeated, worth_telling
-from jeroboam.domain.notifications import Initiator, cadf, enveloped, event_of, result_of
+from jeroboam.domain.events import CLUSTER_STATUS, Event, EventDraft, draft_events, is_count_only, is_repeated
+from jeroboam.domain.notifications import Initiator, build_cadf_event, build_message, event_type_of, result_of
 from jeroboam.domain.progress import list_some
 from tests import builders
 
@@ -39,30 +39,30 @@ def event(status, message, kind=CLUSTER_STATUS) -> Event:
 
 
 def test_nothing_changed_is_nothing_told(cluster):
-    assert worth_telling(cluster, cluster) == []
+    assert draft_events(cluster, cluster) == []
     same = replace(cluster, status_reason="no room")
-    assert worth_telling(same, same) == []
+    assert draft_events(same, same) == []
 
 
 def test_status_reason_and_health_are_told(cluster):
     done = replace(cluster, status="CREATE_FAILED", status_reason="no room")
-    assert worth_telling(cluster, done) == [
+    assert draft_events(cluster, done) == [
         EventDraft(event_type="cluster.status", status="CREATE_FAILED", message="no room")
     ]
     waits = replace(cluster, status_reason="no room")
-    assert [told.message for told in worth_telling(cluster, waits)] == ["no room"]
-    assert worth_telling(waits, cluster) == [], "that a reason is over is no event"
+    assert [told.message for told in draft_events(cluster, waits)] == ["no room"]
+    assert draft_events(waits, cluster) == [], "that a reason is over is no event"
     sick = seen(cluster, health_status=Health.UNHEALTHY, health_status_reason={"api": "refused"})
-    assert worth_telling(cluster, sick) == [
+    assert draft_events(cluster, sick) == [
         EventDraft(event_type="cluster.health", status="UNHEALTHY", message="api: refused")
     ]
-    assert worth_telling(sick, seen(sick, health_status_reason={"api": "away"})) == []
+    assert draft_events(sick, seen(sick, health_status_reason={"api": "away"})) == []
 
 
 def test_progress_that_only_counts_up_is_not_told(cluster):
-    assert worth_telling(cluster, replace(cluster, status_reason="2 of 3 nodes are up")) == []
-    assert counts("12 of 40 nodes are up")
-    assert not counts("node 2 of 3 is lost")
+    assert draft_events(cluster, replace(cluster, status_reason="2 of 3 nodes are up")) == []
+    assert is_count_only("12 of 40 nodes are up")
+    assert not is_count_only("node 2 of 3 is lost")
 
 
 def test_what_fails_again_and_again_is_told_once():
@@ -88,7 +88,7 @@ def test_what_fails_again_and_again_is_told_once():
 )
 def test_what_is_told_of_an_operation(cluster, operation, status, kind, result):
     cluster = replace(cluster, operation=operation, status=status)
-    assert (event_of(cluster), result_of(cluster)) == (f"magnum.cluster.{kind}", result)
+    assert (event_type_of(cluster), result_of(cluster)) == (f"magnum.cluster.{kind}", result)
 
 
 def test_the_payload_is_cadf_with_the_whole_cluster_and_no_secret(cluster):
@@ -97,7 +97,7 @@ def test_the_payload_is_cadf_with_the_whole_cluster_and_no_secret(cluster):
     groups = builders.groups(cluster, 1, 2)
     node = NodeObserved(uuid="n", name="n", state=NodeState.RUNNING, address="10.0.0.2")
     groups[1] = replace(groups[1], observed=(node,))
-    payload = cadf(cluster, groups, ASKER, ident="id-1", now=NOW)
+    payload = build_cadf_event(cluster, groups, ASKER, ident="id-1", now=NOW)
     json.dumps(payload)
     assert payload["typeURI"] == "http://schemas.dmtf.org/cloud/audit/1.0/event"
     assert (payload["eventType"], payload["action"], payload["outcome"], payload["id"]) == (
@@ -125,16 +125,16 @@ def test_the_payload_is_cadf_with_the_whole_cluster_and_no_secret(cluster):
 
 def test_a_failure_says_why_and_has_another_priority(cluster):
     cluster = replace(cluster, status="CREATE_FAILED", status_reason="no room")
-    payload = cadf(cluster, (), Initiator(user_id=None, project_id="p1"), ident="i", now=NOW)
+    payload = build_cadf_event(cluster, (), Initiator(user_id=None, project_id="p1"), ident="i", now=NOW)
     assert payload["reason"]["reasonCode"] == "no room"
     assert "user_id" not in payload["initiator"]
-    message = enveloped(KIND, json.dumps(payload), number=7, at=NOW, publisher_id="container-infra.h")
+    message = build_message(KIND, json.dumps(payload), number=7, at=NOW, publisher_id="container-infra.h")
     assert (message.priority, message.publisher_id) == ("ERROR", HERE)
-    again = enveloped(KIND, json.dumps(payload), number=7, at=NOW, publisher_id=HERE)
+    again = build_message(KIND, json.dumps(payload), number=7, at=NOW, publisher_id=HERE)
     assert message == again, "sent twice it is the same message"
-    other = enveloped(KIND, json.dumps(payload), number=8, at=NOW, publisher_id=HERE)
+    other = build_message(KIND, json.dumps(payload), number=8, at=NOW, publisher_id=HERE)
     assert other.message_id != message.message_id
-    plain = enveloped("container.stop", '{"status": "Stopped"}', number=9, at=NOW, publisher_id="x")
+    plain = build_message("container.stop", '{"status": "Stopped"}', number=9, at=NOW, publisher_id="x")
     assert (plain.priority, plain.timestamp) == ("INFO", "2026-01-02 03:04:05.000000")
 
 

@@ -22,7 +22,7 @@ from jeroboam.domain import field_effects as effects
 from jeroboam.domain.clusters import Cluster, ClusterSpec, TemplateSpec
 from jeroboam.domain.containers import ContainerSpec
 from jeroboam.domain.errors import Invalid
-from jeroboam.domain.field_effects import FieldEffect, check_fields, fields_honoured
+from jeroboam.domain.field_effects import FieldEffect, check_effects, check_fields
 from jeroboam.kit.clock import SystemClock
 from jeroboam.kit.x509 import make_ca
 from tests import builders
@@ -106,7 +106,7 @@ def test_every_field_has_a_word_of_every_driver_that_could_carry_it_out(kind):
     for name, rules in ACCEPTED[kind][1].items():
         assert set(rules) in DRIVERS, name
         for rule in rules.values():
-            assert rule.note or rule.effect_of("something") is FieldEffect.CARRIED_OUT or rule.words, name
+            assert rule.note or rule.effect_of("something") is FieldEffect.CARRIED_OUT or rule.value_names, name
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def cluster(template=SPEC, **spec) -> Cluster:
 
 def test_fields_without_effect_are_named_in_a_condition():
     template = replace(SPEC, keypair_id="mine", dns_nameserver="8.8.8.8", docker_storage_driver="devicemapper")
-    told = fields_honoured(
+    told = check_effects(
         cluster(template, keypair="mine", master_lb_enabled=True, discovery_url="http://x", docker_volume_size=5)
     )
     assert (told.type, told.status, told.reason) == ("FieldsHonoured", False, "NoEffect")
@@ -149,14 +149,14 @@ def test_fields_without_effect_are_named_in_a_condition():
     # The Engine asks that server; and what a cluster says itself hides its template's word.
     assert "dns_nameserver" not in told.message
     assert "keypair_id" not in told.message
-    on_kubernetes = fields_honoured(cluster(replace(template, coe="kubernetes"), master_lb_enabled=True))
+    on_kubernetes = check_effects(cluster(replace(template, coe="kubernetes"), master_lb_enabled=True))
     assert "dns_nameserver (" in on_kubernetes.message
     assert "master_lb_enabled" not in on_kubernetes.message
 
 
 @pytest.mark.parametrize("template", [SPEC, replace(SPEC, coe="fake", driver="fake", keypair_id="mine")])
 def test_nothing_is_named_where_nothing_is_without_effect(template):
-    told = fields_honoured(cluster(template))
+    told = check_effects(cluster(template))
     assert (told.status, told.message) == (True, "")
 
 

@@ -4,7 +4,15 @@ import pytest
 import yaml
 
 from jeroboam.domain.errors import Forbidden
-from jeroboam.domain.limits import Limit, LimitOwner, RequestedSize, check, concerning, judge, parse
+from jeroboam.domain.limits import (
+    Limit,
+    LimitOwner,
+    RequestedSize,
+    check_limits,
+    judge_request,
+    parse_limits,
+    select_limits,
+)
 
 DEMO = LimitOwner(project_id="p1", project_name="demo", domain_id="d1")
 OTHER = LimitOwner(project_id="p2", project_name="other", domain_id="d2")
@@ -28,11 +36,11 @@ def limit(**bounds) -> Limit:
 )
 def test_whom_a_limit_concerns(selectors, holds):
     limits = (limit(max_nodes_per_cluster=1, **selectors),)
-    assert (bool(concerning(limits, DEMO)), bool(concerning(limits, OTHER))) == holds
+    assert (bool(select_limits(limits, DEMO)), bool(select_limits(limits, OTHER))) == holds
 
 
 def test_a_project_without_a_name_is_not_meant_by_an_empty_one():
-    assert not concerning((limit(max_nodes_per_cluster=1, projects=("x",)),), LimitOwner(project_id="p"))
+    assert not select_limits((limit(max_nodes_per_cluster=1, projects=("x",)),), LimitOwner(project_id="p"))
 
 
 GOOD_AND_BAD = [
@@ -59,23 +67,23 @@ GOOD_AND_BAD = [
 @pytest.mark.parametrize(("bounds", "good", "bad", "said"), GOOD_AND_BAD)
 def test_each_bound_lets_pass_and_refuses_by_name(bounds, good, bad, said):
     limits = (limit(**bounds),)
-    check(limits, RequestedSize(**good))
+    check_limits(limits, RequestedSize(**good))
     with pytest.raises(Forbidden, match=r"^Limit l: ") as refused:
-        check(limits, RequestedSize(**bad))
+        check_limits(limits, RequestedSize(**bad))
     assert said in refused.value.detail
     assert refused.value.field
 
 
 def test_what_a_wish_does_not_say_is_not_judged():
     everything = {key: value for bounds, *_ in GOOD_AND_BAD for key, value in bounds.items()}
-    assert list(judge((limit(**everything),), RequestedSize())) == []
+    assert list(judge_request((limit(**everything),), RequestedSize())) == []
 
 
 def test_all_limits_hold_together():
     limits = (limit(max_nodes_per_cluster=9), Limit(name="tight", max_nodes_per_cluster=2))
     with pytest.raises(Forbidden, match="Limit tight"):
-        check(limits, RequestedSize(cluster_nodes=5))
-    assert [verdict.allowed for verdict in judge(limits, RequestedSize(cluster_nodes=5))] == [True, False]
+        check_limits(limits, RequestedSize(cluster_nodes=5))
+    assert [verdict.is_allowed for verdict in judge_request(limits, RequestedSize(cluster_nodes=5))] == [True, False]
 
 
 def test_a_whole_file():
@@ -95,7 +103,7 @@ def test_a_whole_file():
         max_age_days: 0.5
         at_max_age: delete
     """
-    [read] = parse(yaml.safe_load(text))
+    [read] = parse_limits(yaml.safe_load(text))
     assert (read.name, read.max_age_days, read.required_labels) == ("students", 0.5, {"cost": "[0-9]{4}"})
 
 
@@ -121,10 +129,10 @@ def test_a_whole_file():
 )
 def test_a_file_that_is_wrong_says_where(text, said):
     with pytest.raises(ValueError, match=r".") as wrong:
-        parse(yaml.safe_load(text))
+        parse_limits(yaml.safe_load(text))
     assert said in str(wrong.value)
 
 
 def test_an_empty_list_allows_nothing_and_is_a_bound():
-    [none] = parse({"limits": [{"name": "a", "allowed_flavors": []}]})
+    [none] = parse_limits({"limits": [{"name": "a", "allowed_flavors": []}]})
     assert none.allowed_flavors == ()

@@ -58,13 +58,13 @@ def anywhere(seconds: float = 5.0) -> UrlManifests:
 
 async def refusal(of: UrlManifests, url: str) -> str:
     with pytest.raises(Invalid) as caught:
-        await of.fetch(url, most=4096)
+        await of.fetch(url, max_octets=4096)
     assert caught.value.field == "manifest_url"
     return caught.value.detail
 
 
 async def test_what_is_there(pages):
-    assert await anywhere().fetch(f"{pages}/good", most=5) == b"hello"
+    assert await anywhere().fetch(f"{pages}/good", max_octets=5) == b"hello"
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ async def test_bad_urls(url, word):
 @given(st.text(max_size=40))
 def test_no_text_is_a_bug(text):
     try:
-        asyncio.run(UrlManifests(seconds=0.001).fetch(text, most=10))
+        asyncio.run(UrlManifests(seconds=0.001).fetch(text, max_octets=10))
     except Invalid:
         return
     raise AssertionError(text)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jeroboam.api.bays.manifest_reader import MOST_OCTETS, name_of, read_manifest
-from jeroboam.domain.bay_manifests import BayManifestKind, facts_of
+from jeroboam.domain.bay_manifests import BayManifestKind, build_facts
 from jeroboam.domain.errors import Invalid
 
 POD = "apiVersion: v1\nkind: Pod\nmetadata: {name: x}\nspec: {containers: []}\n"
@@ -164,5 +164,5 @@ ODD = st.dictionaries(
 
 @given(kind=st.sampled_from(BayManifestKind), spec=ODD, labels=JSON)
 def test_no_form_is_too_odd_to_be_shown(kind, spec, labels):
-    facts_of(kind, {"metadata": {"labels": labels}, "spec": spec})
-    facts_of(kind, spec)
+    build_facts(kind, {"metadata": {"labels": labels}, "spec": spec})
+    build_facts(kind, spec)

@@ -11,14 +11,14 @@ from hypothesis import strategies as st
 from jeroboam.domain.bay_containers import (
     VANISHED,
     ContainerAction,
+    ask_bay_container,
     ask_delete,
-    ask_workload,
     check_act,
-    expected,
-    octets,
-    pending,
-    project_workload,
-    words,
+    final_status_of,
+    parse_memory,
+    pending_ops_of,
+    project_bay_container,
+    split_command,
 )
 from jeroboam.domain.containers import RuntimeState
 from jeroboam.domain.errors import Conflict
@@ -33,7 +33,7 @@ def made(**changes):
     """A container of which nothing is asked any more."""
     fresh = builders.workload(builders.cluster(builders.template()))
     seen = replace(fresh.observed, **{"seq": 1, "touched": True, "state": RuntimeState.CREATED, **changes})
-    return project_workload(replace(fresh, observed=seen))
+    return project_bay_container(replace(fresh, observed=seen))
 
 
 @pytest.mark.parametrize(
@@ -67,15 +67,15 @@ def test_what_failed_shows_with_what_was_seen(failed, state, status):
 def test_nobody_knows_while_the_bay_is_silent():
     shown = made(state=RuntimeState.RUNNING, silent="the bay does not answer")
     assert (shown.status, shown.status_reason) == ("Unknown", "the bay does not answer")
-    assert expected(shown) == "Running", "what may be asked does not depend on it"
+    assert final_status_of(shown) == "Running", "what may be asked does not depend on it"
 
 
 def test_what_waits_keeps_the_later_deadline():
-    asked = ask_workload(made(), ContainerAction.START, now=NOW, deadline=LATER)
-    more = ask_workload(asked, ContainerAction.PAUSE, now=NOW, deadline=NOW + dt.timedelta(seconds=5))
+    asked = ask_bay_container(made(), ContainerAction.START, now=NOW, deadline=LATER)
+    more = ask_bay_container(asked, ContainerAction.PAUSE, now=NOW, deadline=NOW + dt.timedelta(seconds=5))
     assert more.deadline_at == LATER
-    done = project_workload(replace(more, observed=replace(more.observed, seq=3, state=RuntimeState.PAUSED)))
-    again = ask_workload(done, ContainerAction.UNPAUSE, now=NOW, deadline=NOW + dt.timedelta(seconds=5))
+    done = project_bay_container(replace(more, observed=replace(more.observed, seq=3, state=RuntimeState.PAUSED)))
+    again = ask_bay_container(done, ContainerAction.UNPAUSE, now=NOW, deadline=NOW + dt.timedelta(seconds=5))
     assert again.deadline_at == NOW + dt.timedelta(seconds=5)
 
 
@@ -95,17 +95,17 @@ def test_whatever_is_accepted_makes_sense_in_its_order(acts):
             assert not makes_sense
             continue
         assert makes_sense
-        workload = ask_workload(workload, act, now=NOW, deadline=LATER)
+        workload = ask_bay_container(workload, act, now=NOW, deadline=LATER)
         state = {ContainerAction.STOP: "Stopped", ContainerAction.PAUSE: "Paused"}.get(act, "Running")
-        assert expected(workload) == state
-        assert [op.seq for op in pending(workload)] == list(range(2, 2 + len(pending(workload))))
+        assert final_status_of(workload) == state
+        assert [op.seq for op in pending_ops_of(workload)] == list(range(2, 2 + len(pending_ops_of(workload))))
 
 
 @given(acts=st.lists(ACTS, max_size=3))
 def test_a_delete_makes_all_that_waits_moot(acts):
     workload = made(state=RuntimeState.RUNNING)
     for act in acts:
-        workload = ask_workload(workload, act, now=NOW, deadline=LATER)
+        workload = ask_bay_container(workload, act, now=NOW, deadline=LATER)
     leaving = ask_delete(workload, now=NOW, deadline=LATER)
     assert (leaving.ops, leaving.status, leaving.deadline_at) == ((), "Running", LATER)
     assert ask_delete(leaving, now=LATER, deadline=LATER) is leaving
@@ -118,10 +118,10 @@ def test_a_delete_makes_all_that_waits_moot(acts):
 @pytest.mark.parametrize("memory", ["", "0", "m", "-1", "1.5g", "1t", "1 m", "999999999999999g", "٣"])
 def test_what_is_no_size(memory):
     with pytest.raises(ValueError, match=f"^{re.escape(memory)}$"):
-        octets(memory)
+        parse_memory(memory)
 
 
 def test_words():
-    assert words("sh -c 'echo \"a b\"' c\\ d") == ("sh", "-c", 'echo "a b"', "c d")
+    assert split_command("sh -c 'echo \"a b\"' c\\ d") == ("sh", "-c", 'echo "a b"', "c d")
     with pytest.raises(ValueError, match="quotation"):
-        words("sh -c 'x")
+        split_command("sh -c 'x")

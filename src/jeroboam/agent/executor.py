@@ -44,7 +44,7 @@ class DueOp:
     skips_earlier: bool = False
 
 
-def due(assignment: Assignment, entry: JournalEntry) -> DueOp | None:
+def find_due_op(assignment: Assignment, entry: JournalEntry) -> DueOp | None:
     """Return the next op, or None. It is the oldest op that has not ended, or a delete, which replaces the others."""
     last_seq = max(assignment.done, entry.observed.seq)
     pending_ops = [op for op in assignment.ops if op.seq > last_seq]
@@ -54,7 +54,7 @@ def due(assignment: Assignment, entry: JournalEntry) -> DueOp | None:
     return DueOp(op=pending_ops[0]) if pending_ops else None
 
 
-def shown(state: ContainerState | None, last: ContainerObserved) -> ContainerObserved:
+def merge_state(state: ContainerState | None, last: ContainerObserved) -> ContainerObserved:
     """Return the last report with the present state merged in. A container that is gone keeps exit code and times."""
     if state is None:
         return replace(last, state=RuntimeState.ABSENT, addresses=(), health=None)
@@ -85,39 +85,39 @@ class OpExecutor:
         self._reasons: dict[str, tuple[int, str]] = {}
         self._pulling: dict[str, tuple[int, float]] = {}
 
-    def due(self, assignment: Assignment) -> DueOp | None:
-        return due(assignment, self._journal.entry(assignment.uuid))
+    def find_due_op(self, assignment: Assignment) -> DueOp | None:
+        return find_due_op(assignment, self._journal.entry(assignment.uuid))
 
     def may_interrupt(self, uuid: str, assignment: Assignment | None) -> bool:
         """Whether the op in progress is no longer the next one and can be interrupted."""
         seq, step = self._under_way.get(uuid), self._steps.get(uuid)
         if seq is None or step not in _INTERRUPTIBLE:
             return False
-        due_op = self.due(assignment) if assignment is not None else None
+        due_op = self.find_due_op(assignment) if assignment is not None else None
         return due_op is None or due_op.op.seq != seq
 
-    def differs(self, state: ContainerState) -> bool:
+    def has_changed(self, state: ContainerState) -> bool:
         """Whether the container has changed since it was last observed."""
         last = self._journal.entry(state.uuid).observed
-        return shown(state, last) != last
+        return merge_state(state, last) != last
 
     async def perform(self, assignment: Assignment, due_op: DueOp) -> None:
         """Carry the op out and report the result. Raises `Temporary` if it has to be tried again."""
         op, uuid = due_op.op, assignment.uuid
         entry = self._journal.entry(uuid)
-        is_retry = entry.begun == op.seq
+        is_retry = entry.begun_seq == op.seq
         self._under_way[uuid] = op.seq
         self._steps.pop(uuid, None)
         try:
             state = await _OPERATIONS[op.kind](self, assignment, due_op, entry if is_retry else None)
         except Permanent as error:
-            await self._failed(assignment, op, error.reason)
+            await self._end_failed(assignment, op, error.reason)
         else:
-            await self._ended(uuid, op, shown(state, entry.observed))
+            await self._end_done(uuid, op, merge_state(state, entry.observed))
         finally:
             self._under_way.pop(uuid, None)
 
-    async def waits(self, assignment: Assignment, op: Op, reason: str) -> None:
+    async def report_wait(self, assignment: Assignment, op: Op, reason: str) -> None:
         """Report why the op has to be tried again."""
         self._reasons[assignment.uuid] = (op.seq, reason)
         last = self._journal.entry(assignment.uuid).observed
@@ -139,18 +139,18 @@ class OpExecutor:
         uuid = assignment.uuid
         last = self._journal.entry(uuid).observed
         state = await self._find(uuid)
-        now = replace(shown(state, last), seq=max(last.seq, assignment.done), step=None)
+        now = replace(merge_state(state, last), seq=max(last.seq, assignment.done), step=None)
         if state is None and now.seq == 0:
             return
         if now.state is RuntimeState.RUNNING and last.failed_op in _STARTING:
             # The op was given up, but succeeded later.
             now = replace(now, error=None, failed_op=None)
         if now != last:
-            self._journal.saw(uuid, now)
+            self._journal.record_observed(uuid, now)
         if state is not None and assignment.spec.auto_remove and state.state in _ENDED:
             await self._runtime.remove(uuid, force=False)
-            now = shown(None, now)
-            self._journal.saw(uuid, now)
+            now = merge_state(None, now)
+            self._journal.record_observed(uuid, now)
         await self._report(uuid, now)
 
     def forget(self, uuid: str) -> None:
@@ -244,14 +244,14 @@ class OpExecutor:
     async def pause(self, assignment: Assignment, due_op: DueOp, before: JournalEntry | None) -> ContainerState:
         if not isinstance(self._runtime, SupportsPause):
             raise Permanent(_NO_PAUSES)
-        state = await self._turned(assignment, due_op, before, RuntimeState.PAUSED)
+        state = await self._find_in_state(assignment, due_op, before, RuntimeState.PAUSED)
         await self._step(assignment, "container_pausing")
         return state or await self._runtime.pause(assignment.uuid)
 
     async def unpause(self, assignment: Assignment, due_op: DueOp, before: JournalEntry | None) -> ContainerState:
         if not isinstance(self._runtime, SupportsPause):
             raise Permanent(_NO_PAUSES)
-        state = await self._turned(assignment, due_op, before, RuntimeState.RUNNING)
+        state = await self._find_in_state(assignment, due_op, before, RuntimeState.RUNNING)
         await self._step(assignment, "container_unpausing")
         return state or await self._runtime.unpause(assignment.uuid)
 
@@ -277,7 +277,7 @@ class OpExecutor:
         force = bool(params.get("force") or params.get("stop") or due_op.skips_earlier)
         await self._runtime.remove(assignment.uuid, force=force)
 
-    async def _turned(
+    async def _find_in_state(
         self, assignment: Assignment, due_op: DueOp, before: JournalEntry | None, to: RuntimeState
     ) -> ContainerState | None:
         """Return the container if an earlier attempt has brought it to that state."""
@@ -309,13 +309,13 @@ class OpExecutor:
         reason_seq, reason = self._reasons.get(uuid, (0, ""))
         return reason if reason_seq == seq else None
 
-    async def _failed(self, assignment: Assignment, op: Op, reason: str) -> None:
+    async def _end_failed(self, assignment: Assignment, op: Op, reason: str) -> None:
         # A container that could not be started stays: its owner can read, change, start or delete it.
         state = await self._find(assignment.uuid)
         last = self._journal.entry(assignment.uuid).observed
-        await self._close(assignment.uuid, op, replace(shown(state, last), error=reason, failed_op=op.kind))
+        await self._close(assignment.uuid, op, replace(merge_state(state, last), error=reason, failed_op=op.kind))
 
-    async def _ended(self, uuid: str, op: Op, observed: ContainerObserved) -> None:
+    async def _end_done(self, uuid: str, op: Op, observed: ContainerObserved) -> None:
         await self._close(uuid, op, replace(observed, error=None, failed_op=None))
 
     async def _close(self, uuid: str, op: Op, observed: ContainerObserved) -> None:

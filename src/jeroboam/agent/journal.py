@@ -32,7 +32,7 @@ class JournalEntry:
 
     observed: ContainerObserved = NOTHING
     """`observed.seq` is the last op that ended."""
-    begun: int | None = None
+    begun_seq: int | None = None
     """An op that was begun and has not ended."""
     mark: dt.datetime | None = None
     """When the container had last been started before that op began."""
@@ -53,22 +53,22 @@ class Journal:
         """Return the entry; an empty one for a new container."""
         return self._entries.get(uuid, JournalEntry())
 
-    def known(self) -> frozenset[str]:
+    def list_uuids(self) -> frozenset[str]:
         """Return the uuids of all entries."""
         return frozenset(self._entries)
 
     def begin(self, uuid: str, seq: int, mark: dt.datetime | None) -> None:
         """Note before an op that it begins, on a container that was last started at `mark`."""
-        self._write(uuid, JournalEntry(observed=self.entry(uuid).observed, begun=seq, mark=mark))
+        self._write(uuid, JournalEntry(observed=self.entry(uuid).observed, begun_seq=seq, mark=mark))
 
     def end(self, uuid: str, observed: ContainerObserved) -> None:
         """Note that the op `observed.seq` has ended, done or failed."""
         self._write(uuid, JournalEntry(observed=observed))
 
-    def saw(self, uuid: str, observed: ContainerObserved) -> None:
+    def record_observed(self, uuid: str, observed: ContainerObserved) -> None:
         """Note that the container has changed; an op that was begun stays begun."""
         before = self.entry(uuid)
-        self._write(uuid, JournalEntry(observed=observed, begun=before.begun, mark=before.mark))
+        self._write(uuid, JournalEntry(observed=observed, begun_seq=before.begun_seq, mark=before.mark))
 
     def forget(self, uuid: str) -> None:
         """Remove the entry: the server has forgotten the container too."""
@@ -82,7 +82,7 @@ class Journal:
         mark = entry.mark.isoformat() if entry.mark is not None else None
         self._db.execute(
             "INSERT OR REPLACE INTO container (uuid, begun, mark, observed) VALUES (?, ?, ?, ?)",
-            (uuid, entry.begun, mark, msgspec.json.encode(entry.observed)),
+            (uuid, entry.begun_seq, mark, msgspec.json.encode(entry.observed)),
         )
         self._entries[uuid] = entry
 
@@ -93,7 +93,7 @@ class Journal:
                 uuid,
                 JournalEntry(
                     observed=msgspec.json.decode(observed, type=ContainerObserved),
-                    begun=begun,
+                    begun_seq=begun,
                     mark=dt.datetime.fromisoformat(mark) if mark is not None else None,
                 ),
             )

@@ -21,7 +21,7 @@ from jeroboam.runtimes.base import (
 log = structlog.get_logger(__name__)
 
 
-async def answer(runtime: Runtime, request: LiveRequest, *, limit: float) -> LiveResponse:
+async def answer_request(runtime: Runtime, request: LiveRequest, *, limit: float) -> LiveResponse:
     """Return the answer, or why there is none. A command may take `limit` seconds."""
     try:
         result = await _ask(runtime, request.method, request.container, request.params, limit)

@@ -14,7 +14,7 @@ import structlog
 from jeroboam.agent import queries
 from jeroboam.agent.executor import OpExecutor
 from jeroboam.agent.journal import Journal
-from jeroboam.agent.worker import LONGEST_PAUSE, WorkerPool, pause
+from jeroboam.agent.worker import LONGEST_PAUSE, WorkerPool, pause_after
 from jeroboam.domain.containers import ContainerObserved, RuntimeState
 from jeroboam.domain.errors import DriverError, Temporary
 from jeroboam.domain.hosts import HostFacts
@@ -88,14 +88,14 @@ class Agent:
         """Work until cancelled."""
         try:
             await self._probe()
-            self._tasks.start("events", self._forever(self._follow_events))
-            self._tasks.start("heartbeat", self._forever(self._beat))
-            await self._forever(self._keep_session)
+            self._tasks.start("events", self._run_forever(self._follow_events))
+            self._tasks.start("heartbeat", self._run_forever(self._beat))
+            await self._run_forever(self._keep_session)
         finally:
             await self._tasks.close()
             await self._workers.close()
 
-    async def _forever(self, work: Callable[[], Awaitable[None]]) -> None:
+    async def _run_forever(self, work: Callable[[], Awaitable[None]]) -> None:
         """Run the work again after each end. A bug in it is logged, and ends no task."""
         while True:
             try:
@@ -114,7 +114,7 @@ class Agent:
             else:
                 failures = 0 if await self._serve(connection) else failures
             failures += 1
-            await self._clock.sleep(pause(failures))
+            await self._clock.sleep(pause_after(failures))
 
     async def _serve(self, connection: AgentConnection) -> bool:
         """Run one session to its end. Return whether the server sent anything."""
@@ -153,7 +153,7 @@ class Agent:
     def _take_all(self, message: Assignments) -> None:
         assignments = {assignment.uuid: assignment for assignment in message.containers}
         self._kept = set(message.kept)
-        for uuid in (self._assignments.keys() | self._journal.known()) - assignments.keys() - self._kept:
+        for uuid in (self._assignments.keys() | self._journal.list_uuids()) - assignments.keys() - self._kept:
             self._release(uuid)
         self._assignments.update(assignments)
         self._is_complete = True
@@ -170,7 +170,7 @@ class Agent:
         self._workers.call(uuid)
 
     async def _answer(self, request: LiveRequest) -> None:
-        await self._send(await queries.answer(self._runtime, request, limit=self._execute_limit))
+        await self._send(await queries.answer_request(self._runtime, request, limit=self._execute_limit))
 
     async def _follow_events(self) -> None:
         failures = 0
@@ -189,7 +189,7 @@ class Agent:
                 self._facts, self._trouble = None, error.reason
                 await self._send(HostReport(facts=None, error=error.reason))
             failures += 1
-            await self._clock.sleep(pause(failures))
+            await self._clock.sleep(pause_after(failures))
 
     async def _beat(self) -> None:
         beats = 0
@@ -219,7 +219,7 @@ class Agent:
         if self._cleanup is None or self._cleanup.done():
             self._cleanup = self._tasks.start("tidying", self._tidy())
         for uuid, state in states.items():
-            if uuid not in self._assignments or self._executor.differs(state):
+            if uuid not in self._assignments or self._executor.has_changed(state):
                 self._workers.look(uuid)
         for uuid in self._assignments.keys() - states.keys():
             if self._journal.entry(uuid).observed.state is not RuntimeState.ABSENT:

@@ -31,7 +31,7 @@ SLOW_SECONDS = 5.0
 GRACE_SECONDS = 30.0
 
 
-def pause(failures: int) -> float:
+def pause_after(failures: int) -> float:
     """Return how long to wait after so many failures in a row."""
     return min(FIRST_PAUSE * 2.0 ** min(failures - 1, 30), LONGEST_PAUSE)
 
@@ -102,7 +102,7 @@ class WorkerPool:
                 outcome = await self._attempt(uuid, slot)
                 failures = failures + 1 if outcome is _Outcome.AGAIN else 0
                 if outcome is _Outcome.AGAIN:
-                    await self._wait(slot, pause(failures))
+                    await self._wait(slot, pause_after(failures))
                 if outcome is not _Outcome.IDLE:
                     slot.dirty = True
         finally:
@@ -118,7 +118,7 @@ class WorkerPool:
 
     async def _attempt(self, uuid: str, slot: _Slot) -> _Outcome:
         assignment = self._find_assignment(uuid)
-        due_op = self._executor.due(assignment) if assignment is not None else None
+        due_op = self._executor.find_due_op(assignment) if assignment is not None else None
         slot.attempt = self._tasks.start(f"attempt {uuid}", self._settle(uuid, assignment, due_op))
         tasks: set[asyncio.Task[object]] = {slot.attempt}
         if (
@@ -127,7 +127,7 @@ class WorkerPool:
             and _is_given_up(due_op)
             and assignment.deadline_at is not None
         ):
-            seconds = max(self._left(assignment.deadline_at), GRACE_SECONDS)
+            seconds = max(self._seconds_until(assignment.deadline_at), GRACE_SECONDS)
             tasks.add(self._tasks.start(f"deadline {uuid}", self._clock.sleep(seconds)))
         slow_report = self._tasks.start(f"slow {uuid}", self._tell_if_slow(assignment, due_op))
         try:
@@ -150,7 +150,9 @@ class WorkerPool:
             return
         patience = SLOW_SECONDS + (due_op.op.params.get("timeout") or 0)
         await self._clock.sleep(patience)
-        await self._executor.waits(assignment, due_op.op, f"{due_op.op.kind} takes more than {patience:g} seconds")
+        await self._executor.report_wait(
+            assignment, due_op.op, f"{due_op.op.kind} takes more than {patience:g} seconds"
+        )
 
     async def _settle(self, uuid: str, assignment: Assignment | None, due_op: DueOp | None) -> _Outcome:
         """Take one step; errors are logged or reported here."""
@@ -165,22 +167,28 @@ class WorkerPool:
                 return _Outcome.IDLE
             await self._executor.perform(assignment, due_op)
         except DriverError as error:
-            return await self._failed(assignment, due_op, error.reason)
+            return await self._handle_failure(assignment, due_op, error.reason)
         except Exception:
             log.exception("agent.bug", container=uuid)
-            return await self._failed(assignment, due_op, "the agent met an error of its own; its log has the details")
+            return await self._handle_failure(
+                assignment, due_op, "the agent met an error of its own; its log has the details"
+            )
         return _Outcome.MORE
 
-    async def _failed(self, assignment: Assignment | None, due_op: DueOp | None, reason: str) -> _Outcome:
+    async def _handle_failure(self, assignment: Assignment | None, due_op: DueOp | None, reason: str) -> _Outcome:
         if assignment is None or due_op is None:
             return _Outcome.AGAIN
-        await self._executor.waits(assignment, due_op.op, reason)
-        if _is_given_up(due_op) and assignment.deadline_at is not None and self._left(assignment.deadline_at) <= 0:
+        await self._executor.report_wait(assignment, due_op.op, reason)
+        if (
+            _is_given_up(due_op)
+            and assignment.deadline_at is not None
+            and self._seconds_until(assignment.deadline_at) <= 0
+        ):
             await self._executor.give_up(assignment, due_op.op)
             return _Outcome.MORE
         return _Outcome.AGAIN
 
-    def _left(self, deadline: dt.datetime) -> float:
+    def _seconds_until(self, deadline: dt.datetime) -> float:
         return (deadline - self._clock.now()).total_seconds()
 
 

@@ -29,7 +29,9 @@ async def render_metrics(counters: Iterable[CollectorRegistry], store: Store) ->
     except Exception as error:  # noqa: BLE001  (monitoring must see the other metrics all the same)
         log.warning("the store cannot be counted", error=str(error))
         census = None
-    return b"".join(generate_latest(registry) for registry in (*counters, _registry(census, store.broken.counts())))
+    return b"".join(
+        generate_latest(registry) for registry in (*counters, _registry(census, store.broken.count_by_table()))
+    )
 
 
 def _registry(census: Census | None, broken: Mapping[str, int]) -> CollectorRegistry:

@@ -15,7 +15,15 @@ from jeroboam.bootstrap.state import StateFolder
 from jeroboam.clients.keystone import KeystoneAdmin, RoleAssignment
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.clusters import DEFAULT_FLAVOR, Cluster, NodeGroup, Template, TemplateSpec
-from jeroboam.domain.limits import Limit, LimitOwner, LimitVerdict, RequestedSize, asked_by, concerning, judge
+from jeroboam.domain.limits import (
+    Limit,
+    LimitOwner,
+    LimitVerdict,
+    RequestedSize,
+    build_requested_size,
+    judge_request,
+    select_limits,
+)
 from jeroboam.kit.bus import MemoryBus
 from jeroboam.kit.clock import SystemClock
 from jeroboam.settings import Settings
@@ -75,7 +83,7 @@ async def explain(settings: Settings, user: str, action: str, target: str | None
     passes = _check_rules(policy, rules, action, caller, subject, lines)
     within = True
     if subject is not None and action in _BOUNDED:
-        within = _check_limits(concerning(limits, owner), subject.size, owner, lines)
+        within = _check_limits(select_limits(limits, owner), subject.size, owner, lines)
     lines.append("allowed" if passes and within else "not allowed")
     return Explanation(lines=tuple(lines), is_allowed=passes and within)
 
@@ -140,12 +148,12 @@ def _check_limits(limits: tuple[Limit, ...], size: RequestedSize, owner: LimitOw
         return True
     good = True
     for limit in limits:
-        verdicts: list[LimitVerdict] = list(judge((limit,), size))
+        verdicts: list[LimitVerdict] = list(judge_request((limit,), size))
         if not verdicts:
             lines.append(f"limit {limit.name}: says nothing of this")
         for verdict in verdicts:
-            lines.append(f"limit {limit.name}: {'within' if verdict.allowed else 'BEYOND'}: {verdict.text}")
-            good = good and verdict.allowed
+            lines.append(f"limit {limit.name}: {'within' if verdict.is_allowed else 'BEYOND'}: {verdict.text}")
+            good = good and verdict.is_allowed
     return good
 
 
@@ -161,7 +169,7 @@ async def _look_up(settings: Settings, target: str, project_id: str) -> _Subject
             clusters = await tx.clusters.find(target)
             clusters = [cluster for cluster in clusters if cluster.project_id == project_id] or clusters
             if len(clusters) == 1:
-                groups = (await tx.nodegroups.of(clusters[0].uuid))[clusters[0].uuid]
+                groups = (await tx.nodegroups.groups_of(clusters[0].uuid))[clusters[0].uuid]
                 return _describe_cluster(clusters[0], groups, await tx.templates.get(clusters[0].template_id))
             templates = await tx.templates.find(target)
         if len(clusters) > 1 or len(templates) > 1:
@@ -175,7 +183,7 @@ async def _look_up(settings: Settings, target: str, project_id: str) -> _Subject
 
 def _describe_cluster(cluster: Cluster, groups: list[NodeGroup], template: Template | None) -> _Subject:
     title = f"cluster {cluster.name} ({cluster.uuid}), {cluster.status}"
-    size = asked_by(cluster, groups, template)
+    size = build_requested_size(cluster, groups, template)
     return _Subject(title=title, size=size, owner=cluster.project_id, creator=cluster.user_id)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import yaml
 
-from jeroboam.domain.limits import Limit, parse
+from jeroboam.domain.limits import Limit, parse_limits
 
 
 def read_limits(file: str) -> tuple[Limit, ...]:
@@ -15,7 +15,7 @@ def read_limits(file: str) -> tuple[Limit, ...]:
     if not file:
         return ()
     try:
-        return parse(yaml.safe_load(Path(file).read_text(encoding="utf-8")))
+        return parse_limits(yaml.safe_load(Path(file).read_text(encoding="utf-8")))
     except OSError as error:
         raise ValueError(f"limits file {file}: {error.strerror or error}") from error
     except yaml.YAMLError as error:

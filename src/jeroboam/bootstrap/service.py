@@ -43,7 +43,7 @@ from jeroboam.conductor.loop import LeaseRunner, Loop, Reconciler, report
 from jeroboam.conductor.metrics import LoopMetrics
 from jeroboam.conductor.periodic.ageing import ClusterAgeing
 from jeroboam.conductor.periodic.heartbeat import Heartbeat
-from jeroboam.conductor.periodic.outbox import OutboxRelay, to_log
+from jeroboam.conductor.periodic.outbox import OutboxRelay, log_notification
 from jeroboam.conductor.periodic.reaper import Reaper
 from jeroboam.dispatch.gateway import ANSWER_SECONDS, SessionGateway
 from jeroboam.dispatch.records import DispatchRecords
@@ -190,7 +190,7 @@ class SingleProcess:
             ),
             gateway=gateway,
             workloads=BayQueries(
-                reach=self._reach, clock=self._clock, execute_seconds=settings.containers.execute_seconds
+                connector=self._reach, clock=self._clock, execute_seconds=settings.containers.execute_seconds
             ),
             manifests=UrlManifests(
                 AddressRules(
@@ -238,7 +238,7 @@ class SingleProcess:
             overlap_seconds=self._settings.clusters.ca_overlap_seconds,
             heal_after_seconds=self._settings.clusters.heal_after_seconds,
             operation_minutes=self._settings.clusters.operation_minutes,
-            scaling=self._build_scaler(tokens),
+            scaler=self._build_scaler(tokens),
         )
         containers = ContainerReconciler(store=store, host_down_seconds=conductor.service_down_seconds)
         leased = LeaseRunner(clusters, store=store, clock=clock, owner=self._ids.uuid())
@@ -297,7 +297,7 @@ class SingleProcess:
             store=self._store,
             bus=self._bus,
             clock=self._clock,
-            publish=to_log,
+            publish=log_notification,
             publisher_id=publisher,
             meter=self._meter,
         )
@@ -319,13 +319,13 @@ class SingleProcess:
         conductor, clock, store, reach = self._settings.conductor, self._clock, self._store, self._reach
         seconds = conductor.check_seconds
         for subject in (
-            BayContainerReconciler(store=store, reach=reach, clock=clock, check_seconds=seconds),
-            BayManifestReconciler(store=store, reach=reach, clock=clock, check_seconds=seconds),
+            BayContainerReconciler(store=store, connector=reach, clock=clock, check_seconds=seconds),
+            BayManifestReconciler(store=store, connector=reach, clock=clock, check_seconds=seconds),
         ):
             leased = LeaseRunner(subject, store=store, clock=clock, owner=self._ids.uuid())
             loop = self._build_loop(leased, conductor.parallel_containers)
             self._tasks.start(loop.name, loop.run())
-        for kind, way in (("containers", reach.containers), ("manifests", reach.manifests)):
+        for kind, way in (("containers", reach.connect_containers), ("manifests", reach.connect_manifests)):
             strays = StrayCollector(store=store, way=way, clock=clock, every_seconds=conductor.reaper_seconds)
             self._tasks.start(f"strays among {kind}", strays.run())
 

@@ -49,7 +49,7 @@ async def read_summary(settings: Settings) -> InstallationSummary:
     try:
         async with store.read() as tx:
             clusters = await tx.clusters.select()
-            groups = await tx.nodegroups.of(*[cluster.uuid for cluster in clusters])
+            groups = await tx.nodegroups.groups_of(*[cluster.uuid for cluster in clusters])
             sizes = {uuid: sum(group.spec.node_count for group in members) for uuid, members in groups.items()}
             containers = await tx.containers.select()
             hosts, services = await tx.hosts.select(), await tx.services.select()

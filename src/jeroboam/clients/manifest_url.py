@@ -30,12 +30,12 @@ class UrlManifests:
         self._rules = rules or AddressRules()
         self._seconds = seconds
 
-    async def fetch(self, url: str, *, most: int) -> bytes:
+    async def fetch(self, url: str, *, max_octets: int) -> bytes:
         """What is there. Raises `Invalid`, naming `manifest_url`."""
         target = _target(url)
         try:
             async with asyncio.timeout(self._seconds):
-                return await self._fetched(target, most)
+                return await self._fetched(target, max_octets)
         except TimeoutError as error:
             raise _bad(target, f"it did not answer within {self._seconds:g} seconds") from error
         except (aiohttp.ClientError, OSError) as error:

@@ -32,7 +32,7 @@ class Reconciler(Protocol):
     topic: str
     """The topic of its hints."""
 
-    async def everything(self) -> Iterable[str]:
+    async def list_uuids(self) -> Iterable[str]:
         """Return the uuids of all objects that may need work, read from the store."""
         ...
 
@@ -40,7 +40,7 @@ class Reconciler(Protocol):
         """Bring one object closer to its wish. Return in how many seconds to look again, or None."""
         ...
 
-    async def hinted(self, uuid: str) -> None:
+    async def on_hint(self, uuid: str) -> None:
         """React to a hint; the object is queued already."""
         ...
 
@@ -64,7 +64,7 @@ class Loop:
         self._resync_seconds = resync_seconds
         self.name = reconciler.topic
         meter = meter or LoopMetrics()
-        work = meter.timed(self.name, reconciler.work, clock)
+        work = meter.count_passes(self.name, reconciler.work, clock)
         self.queue = KeyedQueue(self.name, work, clock=clock, parallel=parallel, on_error=report)
         meter.watch(self.name, self.queue.__len__)
 
@@ -81,18 +81,18 @@ class Loop:
 
     async def _resync(self) -> None:
         while True:
-            await retrying(self._read_all, clock=self._clock, subject=f"{self.name} resync")
+            await retry(self._read_all, clock=self._clock, subject=f"{self.name} resync")
             await self._clock.sleep(self._resync_seconds)
 
     async def _read_all(self) -> None:
-        for uuid in await self._reconciler.everything():
+        for uuid in await self._reconciler.list_uuids():
             self.queue.add(uuid)
 
     async def _follow(self, hints: AsyncIterator[str]) -> None:
         async for uuid in hints:
             self.queue.add(uuid)
             try:
-                await self._reconciler.hinted(uuid)
+                await self._reconciler.on_hint(uuid)
             except Exception as error:  # noqa: BLE001  (the next hint must be followed; this one is queued)
                 report(f"{self.name} hint", error)
 
@@ -103,7 +103,7 @@ class LeasedReconciler(Protocol):
     topic: str
     """The topic of its hints, and the kind of object that is leased."""
 
-    async def everything(self) -> Iterable[str]: ...
+    async def list_uuids(self) -> Iterable[str]: ...
 
     async def generation(self, uuid: str) -> int | None:
         """Return the number of the object's last wish; None if the object is gone."""
@@ -124,9 +124,9 @@ class LeaseRunner:
         self._owner = owner
         self._running: dict[str, tuple[asyncio.Future[float | None], int | None]] = {}
         self.topic = subject.topic
-        self.everything = subject.everything
+        self.list_uuids = subject.list_uuids
 
-    async def hinted(self, uuid: str) -> None:
+    async def on_hint(self, uuid: str) -> None:
         """Cancel work on a wish that has been replaced; the queue starts it again."""
         if uuid not in self._running:
             return
@@ -144,7 +144,7 @@ class LeaseRunner:
         if lease is None:
             return HELD_SECONDS
         try:
-            return await self._under(lease, generation)
+            return await self._run_under(lease, generation)
         finally:
             await self._release(lease)
 
@@ -156,7 +156,7 @@ class LeaseRunner:
         except Exception as error:  # noqa: BLE001  (reported)
             report(f"the lease of {self.topic} {lease.uuid}", error)
 
-    async def _under(self, lease: Lease, generation: int) -> float | None:
+    async def _run_under(self, lease: Lease, generation: int) -> float | None:
         work = asyncio.ensure_future(self._subject.reconcile(lease))
         renewal = asyncio.ensure_future(self._renew(lease, work))
         self._running[lease.uuid] = (work, generation)
@@ -180,7 +180,7 @@ class LeaseRunner:
                 return
 
 
-async def retrying(work: Callable[[], Awaitable[None]], *, clock: Clock, subject: str) -> None:
+async def retry(work: Callable[[], Awaitable[None]], *, clock: Clock, subject: str) -> None:
     """Retry until it succeeds. Each failure is reported and followed by a pause."""
     wait = 1.0
     while True:

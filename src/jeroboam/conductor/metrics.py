@@ -38,7 +38,7 @@ class LoopMetrics:
         """Show how much waits in that loop."""
         self._depth.labels(loop).set_function(depth)
 
-    def timed(
+    def count_passes(
         self, loop: str, work: Callable[[str], Awaitable[float | None]], clock: Clock
     ) -> Callable[[str], Awaitable[float | None]]:
         """Return the same work, with its passes counted."""
@@ -58,7 +58,7 @@ class LoopMetrics:
 
         return run
 
-    def sent(self, message: Message) -> None:
+    def mark_sent(self, message: Message) -> None:
         """Count a notification that was sent."""
         payload = message.payload
         outcome = payload.get("outcome", "") if isinstance(payload, dict) else ""

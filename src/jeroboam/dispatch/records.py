@@ -43,7 +43,7 @@ class DispatchRecords:
         """
         async with self._store.write() as tx:
             facts = hello.facts or replace(_UNKNOWN, hostname=hello.hostname)
-            matches = await tx.hosts.where(*tx.hosts.matching(hostname=hello.hostname), strict=True)
+            matches = await tx.hosts.where(*tx.hosts.build_conditions(hostname=hello.hostname), strict=True)
             if matches:
                 host = replace(matches[0], facts=hello.facts or matches[0].facts, runtime_error=hello.error)
                 await tx.hosts.update(replace(host, last_seen=tx.now, updated_at=tx.now))
@@ -92,7 +92,7 @@ class DispatchRecords:
                 return False
             updated_container = states.project_container(replace(container, observed=observed))
             await tx.containers.update(replace(updated_container, updated_at=tx.now))
-            if not states.pending(updated_container) and container.ops:
+            if not states.pending_ops_of(updated_container) and container.ops:
                 await self._notify(tx, updated_container, f"container.{container.ops[-1].kind}")
         return True
 
@@ -108,7 +108,7 @@ def _assignment(container: Container) -> Assignment:
         project_id=container.project_id,
         generation=container.generation,
         spec=container.spec,
-        ops=states.pending(container),
+        ops=states.pending_ops_of(container),
         done=max(container.observed.seq, container.given_up),
         deadline_at=container.deadline_at,
     )
@@ -120,4 +120,4 @@ def _is_gone(container: Container, report: ContainerReport) -> bool:
         return False
     was_deleted = any(op.kind is OpKind.DELETE and op.seq <= report.observed.seq for op in container.ops)
     has_run = container.observed.state is not RuntimeState.ABSENT
-    return was_deleted or (container.spec.auto_remove and has_run and not states.pending(container))
+    return was_deleted or (container.spec.auto_remove and has_run and not states.pending_ops_of(container))

@@ -8,73 +8,73 @@ from collections.abc import Mapping
 from jeroboam.domain.field_effects import KUBERNETES, SERVICE, SWARM, FieldRule, FieldTable, Rules
 
 
-def _carried_out(note: str = "") -> Rules:
+def _carry(note: str = "") -> Rules:
     return {SERVICE: FieldRule(carries=None, note=note)}
 
 
-def _without_effect(note: str) -> Rules:
+def _ignore(note: str) -> Rules:
     return {SERVICE: FieldRule(ignores=None, note=note)}
 
 
-def _all(names: str) -> FieldTable:
-    return {name: _carried_out() for name in names.split()}
+def _carry_all(names: str) -> FieldTable:
+    return {name: _carry() for name in names.split()}
 
 
 _KINDS = ("pod", "service", "rc")
-_BATCH: FieldTable = {"max_batch_size": _carried_out("how many workers of a group may be away at once")}
-_BAY: FieldTable = {"bay_ident": _carried_out("the bay to look in")}
+_BATCH: FieldTable = {"max_batch_size": _carry("how many workers of a group may be away at once")}
+_BAY: FieldTable = {"bay_ident": _carry("the bay to look in")}
 _MANIFEST: FieldTable = {
-    "manifest": _carried_out("the cluster's own words refuse what it cannot have"),
-    "manifest_url": _carried_out("fetched by the service, from where the operator allows"),
+    "manifest": _carry("the cluster's own words refuse what it cannot have"),
+    "manifest_url": _carry("fetched by the service, from where the operator allows"),
 }
 _RECORD: FieldTable = {
-    name: _without_effect("a record for its users: no bay is made from it, as in 2015")
+    name: _ignore("a record for its users: no bay is made from it, as in 2015")
     for name in ("type", "image_id", "ironic_node_id")
 }
-_HOST_LIMITS = _all("containers cpu disk memory")
+_HOST_LIMITS = _carry_all("containers cpu disk memory")
 
 CONTAINER_INFRA: Mapping[str, FieldTable] = {
-    "PATCH /clusters/{cluster}": {"rollback": _carried_out("a change that fails for good is taken back"), **_BATCH},
+    "PATCH /clusters/{cluster}": {"rollback": _carry("a change that fails for good is taken back"), **_BATCH},
     "PATCH /clusters/{cluster}/nodegroups/{group}": _BATCH,
-    "POST /clusters/{cluster}/actions/resize": _all("node_count nodegroup nodes_to_remove"),
-    "POST /clusters/{cluster}/actions/upgrade": {**_all("cluster_template nodegroup"), **_BATCH},
+    "POST /clusters/{cluster}/actions/resize": _carry_all("node_count nodegroup nodes_to_remove"),
+    "POST /clusters/{cluster}/actions/upgrade": {**_carry_all("cluster_template nodegroup"), **_BATCH},
     "POST /certificates": {
-        **_all("cluster_uuid bay_uuid csr"),
+        **_carry_all("cluster_uuid bay_uuid csr"),
         "ca_cert_type": {
             SWARM: FieldRule(carries=None, note="there is one authority; asking for another is a 404"),
             KUBERNETES: FieldRule(carries=None, note="`etcd`, `front-proxy`; any other word is the main one"),
         },
     },
-    "POST /quotas": _all("project_id resource hard_limit"),
-    "PATCH /quotas/{project}/{resource}": _all("project_id resource hard_limit"),
+    "POST /quotas": _carry_all("project_id resource hard_limit"),
+    "PATCH /quotas/{project}/{resource}": _carry_all("project_id resource hard_limit"),
     "POST /nodes": _RECORD,
     "PATCH /nodes/{node}": _RECORD,
     "POST /containers": {
-        **_all("bay_uuid name image image_id command memory"),
-        "status": _without_effect("not read: clients send back what they have read"),
+        **_carry_all("bay_uuid name image image_id command memory"),
+        "status": _ignore("not read: clients send back what they have read"),
     },
-    "PATCH /containers/{container}": _all("name"),
-    "PUT /containers/execute/{container}": _all("command"),
-    "PUT /containers/{container}/execute": _all("command"),
-    **{f"POST /{kind}s": {**_all("bay_uuid"), **_MANIFEST} for kind in _KINDS},
+    "PATCH /containers/{container}": _carry_all("name"),
+    "PUT /containers/execute/{container}": _carry_all("command"),
+    "PUT /containers/{container}/execute": _carry_all("command"),
+    **{f"POST /{kind}s": {**_carry_all("bay_uuid"), **_MANIFEST} for kind in _KINDS},
     **{f"PATCH /{kind}s/{{{kind}}}": {**_MANIFEST, **_BAY} for kind in _KINDS},
     **{f"DELETE /{kind}s/{{{kind}}}": _BAY for kind in _KINDS},
 }
 CONTAINER: Mapping[str, FieldTable] = {
-    "POST /containers": {"run": _carried_out("starts the container once it is created")},
-    "DELETE /containers/{container}": _all("force stop"),
-    "POST /containers/{container}/stop": _all("timeout"),
-    "POST /containers/{container}/reboot": _all("timeout"),
-    "POST /containers/{container}/kill": _all("signal"),
-    "POST /containers/{container}/rename": _all("name"),
+    "POST /containers": {"run": _carry("starts the container once it is created")},
+    "DELETE /containers/{container}": _carry_all("force stop"),
+    "POST /containers/{container}/stop": _carry_all("timeout"),
+    "POST /containers/{container}/reboot": _carry_all("timeout"),
+    "POST /containers/{container}/kill": _carry_all("signal"),
+    "POST /containers/{container}/rename": _carry_all("name"),
     "POST /containers/{container}/execute": {
-        "command": _carried_out(),
+        "command": _carry(),
         "run": {SERVICE: FieldRule(carries=(True,), note="there are no terminals yet")},
         "interactive": {SERVICE: FieldRule(carries=(False,), note="there are no terminals yet")},
     },
-    "PUT /services/enable": _all("host binary"),
-    "PUT /services/disable": _all("host binary disabled_reason"),
-    "PUT /services/force_down": _all("host binary forced_down"),
+    "PUT /services/enable": _carry_all("host binary"),
+    "PUT /services/disable": _carry_all("host binary disabled_reason"),
+    "PUT /services/force_down": _carry_all("host binary forced_down"),
     "PUT /quotas/{project}": _HOST_LIMITS,
     "PUT /quota_classes/{class}": _HOST_LIMITS,
 }

@@ -59,7 +59,7 @@ class BayContainerSpec:
 
     image: str
     command: str | None = None
-    """As its user wrote it; `words` splits it."""
+    """As its user wrote it; `split_command` splits it."""
     memory: str | None = None
     """A limit, as its user wrote it: a number and b, k, m or g."""
 
@@ -117,7 +117,7 @@ _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 MOST_MEMORY = 1 << 50
 
 
-def octets(memory: str) -> int:
+def parse_memory(memory: str) -> int:
     """Return `512m` as a number of octets. Raises `ValueError` for no size, for 0 and for more than a PiB."""
     match = _MEMORY.fullmatch(memory)
     size = int(match[1]) * _UNITS[match[2].lower()] if match else 0
@@ -126,7 +126,7 @@ def octets(memory: str) -> int:
     return size
 
 
-def words(command: str) -> tuple[str, ...]:
+def split_command(command: str) -> tuple[str, ...]:
     """Split a command line into words, as a shell does. Raises `ValueError` if quotes do not match."""
     return tuple(shlex.split(command))
 
@@ -135,7 +135,7 @@ def words(command: str) -> tuple[str, ...]:
 
 _S = BayContainerStatus
 
-_SEEN: Mapping[RuntimeState, BayContainerStatus] = MappingProxyType(
+_STATUS_OF_STATE: Mapping[RuntimeState, BayContainerStatus] = MappingProxyType(
     {
         RuntimeState.CREATED: _S.STOPPED,
         RuntimeState.RUNNING: _S.RUNNING,
@@ -146,7 +146,7 @@ _SEEN: Mapping[RuntimeState, BayContainerStatus] = MappingProxyType(
         RuntimeState.ABSENT: _S.ERROR,
     }
 )
-_AFTER: Mapping[ContainerAction, BayContainerStatus] = MappingProxyType(
+_STATUS_AFTER: Mapping[ContainerAction, BayContainerStatus] = MappingProxyType(
     {
         ContainerAction.CREATE: _S.STOPPED,
         ContainerAction.START: _S.RUNNING,
@@ -175,31 +175,31 @@ _WORKS = frozenset({_S.RUNNING, _S.PAUSED})
 VANISHED = "The container is gone from its bay."
 
 
-def pending(container: BayContainer) -> tuple[BayContainerOp, ...]:
+def pending_ops_of(container: BayContainer) -> tuple[BayContainerOp, ...]:
     """Return the ops that have not ended, oldest first."""
     return tuple(op for op in container.ops if op.seq > container.observed.seq)
 
 
-def expected(container: BayContainer) -> BayContainerStatus:
+def final_status_of(container: BayContainer) -> BayContainerStatus:
     """Return the status after all pending ops. Clients of 2015 ask for one op after another and wait for none."""
-    pending_ops = pending(container)
-    return _AFTER[pending_ops[-1].act] if pending_ops else _settled(container.observed)[0]
+    pending_ops = pending_ops_of(container)
+    return _STATUS_AFTER[pending_ops[-1].act] if pending_ops else _status_at_rest(container.observed)[0]
 
 
 def check_act(container: BayContainer, act: str) -> None:
     """Raise `Conflict` if the state in which the op would find the container forbids it."""
     if container.deleting:
         raise Conflict(f"Cannot {act} container {container.uuid}: it is being deleted.", field="status")
-    status = expected(container)
+    status = final_status_of(container)
     if status not in ALLOWED[act]:
         raise Conflict(f"Cannot {act} container {container.uuid} in {status} status", field="status")
 
 
-def ask_workload(
+def ask_bay_container(
     container: BayContainer, act: ContainerAction, *, now: dt.datetime, deadline: dt.datetime
 ) -> BayContainer:
     """Return the container with one more op, which shortens no deadline. The caller checks the state."""
-    pending_ops = pending(container)
+    pending_ops = pending_ops_of(container)
     last = pending_ops[-1].seq if pending_ops else container.observed.seq
     until = max(deadline, container.deadline_at) if pending_ops and container.deadline_at else deadline
     new_container = replace(
@@ -210,7 +210,7 @@ def ask_workload(
         deadline_at=until,
         updated_at=now,
     )
-    return project_workload(new_container)
+    return project_bay_container(new_container)
 
 
 def ask_delete(container: BayContainer, *, now: dt.datetime, deadline: dt.datetime) -> BayContainer:
@@ -226,38 +226,38 @@ def ask_delete(container: BayContainer, *, now: dt.datetime, deadline: dt.dateti
         deadline_at=deadline,
         updated_at=now,
     )
-    return project_workload(new_container)
+    return project_bay_container(new_container)
 
 
-def project_workload(container: BayContainer, *, waiting_for: str | None = None) -> BayContainer:
+def project_bay_container(container: BayContainer, *, waiting_for: str | None = None) -> BayContainer:
     """Return the container with its public status; with a deadline only while something is due.
 
     `waiting_for` says what the work waits for, once that is known.
     """
-    observed, pending_ops = container.observed, pending(container)
+    observed, pending_ops = container.observed, pending_ops_of(container)
     reason: str | None
     if container.deleting:
         if observed.failure is not None:
             return replace(container, status=_S.ERROR, status_reason=observed.failure, deadline_at=None)
         reason = f"It is being deleted: {waiting_for}" if waiting_for else "It is being deleted."
-        return replace(container, status=_meanwhile(observed), status_reason=reason)
+        return replace(container, status=_status_while_pending(observed), status_reason=reason)
     if pending_ops:
         reason = waiting_for or f"What was asked is under way: {', '.join(op.act for op in pending_ops)}."
-        return replace(container, status=_meanwhile(observed), status_reason=reason)
-    status, reason = _settled(observed)
+        return replace(container, status=_status_while_pending(observed), status_reason=reason)
+    status, reason = _status_at_rest(observed)
     if observed.silent is not None and observed.failure is None:
         status, reason = _S.UNKNOWN, observed.silent
     return replace(container, ops=(), status=status, status_reason=reason, deadline_at=None)
 
 
-def _meanwhile(observed: BayContainerObserved) -> BayContainerStatus:
+def _status_while_pending(observed: BayContainerObserved) -> BayContainerStatus:
     """Return the status while an op is pending: that of the last observed state, if there is one."""
-    return _S.UNKNOWN if observed.state is RuntimeState.ABSENT else _SEEN[observed.state]
+    return _S.UNKNOWN if observed.state is RuntimeState.ABSENT else _STATUS_OF_STATE[observed.state]
 
 
-def _settled(observed: BayContainerObserved) -> tuple[BayContainerStatus, str | None]:
+def _status_at_rest(observed: BayContainerObserved) -> tuple[BayContainerStatus, str | None]:
     """Return the status and the reason while no op is pending."""
-    status = _SEEN[observed.state]
+    status = _STATUS_OF_STATE[observed.state]
     if observed.failure is not None:
         return (_S.ERROR if observed.failed in _FATAL and status not in _WORKS else status), observed.failure
     return status, VANISHED if observed.state is RuntimeState.ABSENT else None

@@ -33,7 +33,7 @@ class BayManifestStatus(StrEnum):
     ERROR = "Error"
 
 
-CALLED = {
+KIND_NAMES = {
     BayManifestKind.POD: "Pod",
     BayManifestKind.SERVICE: "Service",
     BayManifestKind.RC: "ReplicationController",
@@ -120,7 +120,7 @@ class BayManifest:
 # ---------------------------------------------------------------------------------------------------------- facts
 
 
-def facts_of(kind: BayManifestKind, source: Mapping[str, Any]) -> ManifestFacts:
+def build_facts(kind: BayManifestKind, source: Mapping[str, Any]) -> ManifestFacts:
     """Return the facts in a manifest or in an answer of Kubernetes. Parts of a wrong form are left out."""
     meta, spec = _object(source.get("metadata")), _object(source.get("spec"))
     labels = _texts(meta.get("labels"))
@@ -145,10 +145,10 @@ def facts_of(kind: BayManifestKind, source: Mapping[str, Any]) -> ManifestFacts:
     return ManifestFacts(labels=labels, images=tuple(_images(spec)), host=node if isinstance(node, str) else None)
 
 
-def shown(manifest: BayManifest) -> ManifestFacts:
+def current_facts_of(manifest: BayManifest) -> ManifestFacts:
     """Return the facts that the API shows: the last observed ones, before that those of the manifest."""
     return (
-        facts_of(manifest.kind, manifest.spec.manifest)
+        build_facts(manifest.kind, manifest.spec.manifest)
         if manifest.observed.seen is None
         else manifest.observed.seen.facts
     )
@@ -180,9 +180,9 @@ def _port(port: Mapping[str, Any]) -> dict[str, int | str]:
 _S = BayManifestStatus
 
 
-def vanished(kind: BayManifestKind) -> str:
+def describe_vanished(kind: BayManifestKind) -> str:
     """Return the reason for one that was removed from outside."""
-    return f"The {CALLED[kind]} is gone from its bay."
+    return f"The {KIND_NAMES[kind]} is gone from its bay."
 
 
 def is_due(manifest: BayManifest) -> bool:
@@ -190,29 +190,35 @@ def is_due(manifest: BayManifest) -> bool:
     return not manifest.deleting and manifest.observed.generation < manifest.generation
 
 
-def ask_change(manifest: BayManifest, spec: BayManifestSpec, *, now: dt.datetime, deadline: dt.datetime) -> BayManifest:
+def ask_manifest_change(
+    manifest: BayManifest, spec: BayManifestSpec, *, now: dt.datetime, deadline: dt.datetime
+) -> BayManifest:
     """Return it with another manifest. Raises `Conflict` for one that is being deleted."""
     if manifest.deleting:
-        raise Conflict(f"Cannot update {CALLED[manifest.kind]} {manifest.uuid}: it is being deleted.", field="status")
+        raise Conflict(
+            f"Cannot update {KIND_NAMES[manifest.kind]} {manifest.uuid}: it is being deleted.", field="status"
+        )
     until = max(deadline, manifest.deadline_at) if is_due(manifest) and manifest.deadline_at else deadline
-    return project_orchestrated(replace(_asked(manifest, now, until), spec=spec))
+    return project_bay_manifest(replace(_add_wish(manifest, now, until), spec=spec))
 
 
-def ask_end(manifest: BayManifest, *, now: dt.datetime, deadline: dt.datetime) -> BayManifest:
+def ask_manifest_delete(manifest: BayManifest, *, now: dt.datetime, deadline: dt.datetime) -> BayManifest:
     """Return it in deletion. Asking twice is the same as asking once."""
     return (
-        manifest if manifest.deleting else project_orchestrated(replace(_asked(manifest, now, deadline), deleting=True))
+        manifest
+        if manifest.deleting
+        else project_bay_manifest(replace(_add_wish(manifest, now, deadline), deleting=True))
     )
 
 
-def _asked(manifest: BayManifest, now: dt.datetime, deadline: dt.datetime) -> BayManifest:
+def _add_wish(manifest: BayManifest, now: dt.datetime, deadline: dt.datetime) -> BayManifest:
     observed = replace(manifest.observed, failure=None)
     return replace(
         manifest, generation=manifest.generation + 1, observed=observed, deadline_at=deadline, updated_at=now
     )
 
 
-def project_orchestrated(manifest: BayManifest, *, waiting_for: str | None = None) -> BayManifest:
+def project_bay_manifest(manifest: BayManifest, *, waiting_for: str | None = None) -> BayManifest:
     """Return it with its public status; with a deadline only while something is due.
 
     `waiting_for` says what the work waits for, once that is known.
@@ -227,11 +233,11 @@ def project_orchestrated(manifest: BayManifest, *, waiting_for: str | None = Non
     if is_due(manifest):
         reason = waiting_for or "Its manifest is being applied."
         return replace(manifest, status=_S.PENDING if state is None else state.status, status_reason=reason)
-    status, status_reason = _settled(manifest)
+    status, status_reason = _status_at_rest(manifest)
     return replace(manifest, status=status, status_reason=status_reason, deadline_at=None)
 
 
-def _settled(manifest: BayManifest) -> tuple[BayManifestStatus, str | None]:
+def _status_at_rest(manifest: BayManifest) -> tuple[BayManifestStatus, str | None]:
     observed = manifest.observed
     state = observed.seen
     if observed.failure is not None:
@@ -239,5 +245,5 @@ def _settled(manifest: BayManifest) -> tuple[BayManifestStatus, str | None]:
     if observed.silent is not None:
         return _S.UNKNOWN, observed.silent
     if state is None:
-        return _S.ERROR, vanished(manifest.kind)
+        return _S.ERROR, describe_vanished(manifest.kind)
     return state.status, state.reason

@@ -16,7 +16,7 @@ class Condition:
     since: dt.datetime | None = None
 
 
-def merge(old: Iterable[Condition], new: Iterable[Condition], now: dt.datetime) -> tuple[Condition, ...]:
+def merge_conditions(old: Iterable[Condition], new: Iterable[Condition], now: dt.datetime) -> tuple[Condition, ...]:
     """Return the new facts merged into the old ones; `since` moves only if the status changed."""
     by_type = {condition.type: condition for condition in old}
     for condition in new:

@@ -83,19 +83,19 @@ class EventDraft:
     message: str | None
 
 
-def worth_telling(before: Cluster, after: Cluster) -> list[EventDraft]:
+def draft_events(before: Cluster, after: Cluster) -> list[EventDraft]:
     """Return the events for that change: a new status, a new reason for it, a new health."""
     drafts = []
     reason = after.status_reason
-    if after.status != before.status or (reason and reason != before.status_reason and not counts(reason)):
+    if after.status != before.status or (reason and reason != before.status_reason and not is_count_only(reason)):
         drafts.append(EventDraft(event_type=CLUSTER_STATUS, status=after.status, message=reason))
     health = after.observed.health_status
     if health is not None and health != before.observed.health_status:
-        drafts.append(EventDraft(event_type=CLUSTER_HEALTH, status=health, message=_ailing(after)))
+        drafts.append(EventDraft(event_type=CLUSTER_HEALTH, status=health, message=_describe_unhealthy(after)))
     return drafts
 
 
-def _ailing(cluster: Cluster) -> str | None:
+def _describe_unhealthy(cluster: Cluster) -> str | None:
     """Return the parts of the cluster that are not well; None if all are."""
     observed = cluster.observed
     if observed.health_status is Health.HEALTHY:
@@ -104,12 +104,12 @@ def _ailing(cluster: Cluster) -> str | None:
     return "; ".join(f"{part}: {text}" for part, text in unhealthy_parts.items()) or None
 
 
-def nodes(count: int) -> str:
+def count_nodes_in_words(count: int) -> str:
     """Return the number of nodes in words."""
     return f"{count} node" if count == 1 else f"{count} nodes"
 
 
-def counts(reason: str) -> bool:
+def is_count_only(reason: str) -> bool:
     """Whether the text only says how far something has come: `2 of 3 nodes are up`."""
     return _COUNTS.match(reason) is not None
 
@@ -118,12 +118,12 @@ def is_repeated(draft: EventDraft, since_wish: Collection[Event]) -> bool:
     """Whether the same was told since the last wish, apart from numbers: a retry fails again in the same way."""
     if draft.event_type != CLUSTER_STATUS:
         return False
-    gist = _gist(draft.message)
+    gist = _hide_numbers(draft.message)
     return any(
-        event.event_type == CLUSTER_STATUS and event.status == draft.status and _gist(event.message) == gist
+        event.event_type == CLUSTER_STATUS and event.status == draft.status and _hide_numbers(event.message) == gist
         for event in since_wish
     )
 
 
-def _gist(message: str | None) -> str:
+def _hide_numbers(message: str | None) -> str:
     return _NUMBERS.sub("0", message or "")

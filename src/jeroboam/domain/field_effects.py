@@ -2,7 +2,7 @@
 
 A field is carried out, or it is refused before anything is stored, or it is accepted and named as without effect. No
 field is shown as set and silently ignored. Neighbours: admission and the COEs, which call `check_fields`; the container
-API, which does the same; the cluster loop, which stores `fields_honoured`; `scripts/api_docs.py`, which writes the
+API, which does the same; the cluster loop, which stores `check_effects`; `scripts/api_docs.py`, which writes the
 page. A test checks that every field of a request is in this table.
 """
 
@@ -52,7 +52,7 @@ class FieldRule:
         return FieldEffect.REFUSED
 
     @property
-    def words(self) -> list[str]:
+    def value_names(self) -> list[str]:
         """The accepted values, if they are words."""
         return [value for value in (*(self.carries or ()), *(self.ignores or ())) if isinstance(value, str)]
 
@@ -234,7 +234,7 @@ def check_fields(table: FieldTable, values: Mapping[str, Any], *drivers: str) ->
     """Raise `Invalid` for the first value that one of these drivers refuses; the text has the reason."""
     for name, value, driver, rule in _list_rules(table, values, drivers):
         if rule.effect_of(value) is FieldEffect.REFUSED:
-            takes = f"takes {', '.join(rule.words)} only" if rule.words else "cannot do it"
+            takes = f"takes {', '.join(rule.value_names)} only" if rule.value_names else "cannot do it"
             # If some words have no effect, the note is about them.
             reason = f"{driver} {takes}." if rule.ignores or not rule.note else f"{driver} {takes}: {rule.note}."
             raise BadValue(name, value, reason)
@@ -246,12 +246,12 @@ def is_ignored(table: FieldTable, name: str, value: object, *drivers: str) -> bo
     return any(rule.effect_of(value) is FieldEffect.WITHOUT_EFFECT for _name, _value, _driver, rule in rules)
 
 
-def fields_honoured(cluster: Cluster) -> Condition:
+def check_effects(cluster: Cluster) -> Condition:
     """Return the condition whether every field that users set has an effect; the message names the others."""
     spec = cluster.spec
     drivers = (spec.template.coe, spec.template.driver or "")
-    template_fields = {name: value for name, value in _changed(spec.template).items() if name not in _OVERRIDDEN}
-    cluster_fields = _changed(spec)
+    template_fields = {name: value for name, value in _list_changed(spec.template).items() if name not in _OVERRIDDEN}
+    cluster_fields = _list_changed(spec)
     rules = [*_list_rules(TEMPLATES, template_fields, drivers), *_list_rules(CLUSTERS, cluster_fields, drivers)]
     notes = {
         name: f"{name} ({rule.note})"
@@ -268,7 +268,7 @@ def fields_honoured(cluster: Cluster) -> Condition:
 _OVERRIDDEN = frozenset({"keypair_id", *CLUSTERS})
 
 
-def _changed(spec: TemplateSpec | ClusterSpec) -> dict[str, Any]:
+def _list_changed(spec: TemplateSpec | ClusterSpec) -> dict[str, Any]:
     """Return the fields whose values are not the defaults."""
     template_defaults = TemplateSpec(coe="", image_id="")
     defaults: TemplateSpec | ClusterSpec = (

@@ -77,7 +77,7 @@ class RequestedSize:
     project_nodes: int | None = None
 
 
-def asked_by(cluster: Cluster, groups: Sequence[NodeGroup], template: Template | None) -> RequestedSize:
+def build_requested_size(cluster: Cluster, groups: Sequence[NodeGroup], template: Template | None) -> RequestedSize:
     """Return the cluster as a wish for all that it is; `template` is None if it does not exist any more."""
     template_spec = cluster.spec.template
     return RequestedSize(
@@ -98,12 +98,12 @@ class LimitVerdict:
 
     limit: str
     field: str
-    allowed: bool
+    is_allowed: bool
     text: str
     """What is allowed, and what was asked for."""
 
 
-def parse(document: Any) -> tuple[Limit, ...]:
+def parse_limits(document: Any) -> tuple[Limit, ...]:
     """Return the limits of a file: `{"limits": [...]}`. Raises `ValueError` with what is wrong, and where."""
 
     class File(msgspec.Struct, forbid_unknown_fields=True):
@@ -118,11 +118,11 @@ def parse(document: Any) -> tuple[Limit, ...]:
         if limit.name in names:
             raise ValueError(f"limit {limit.name}: there are two of that name")
         names.add(limit.name)
-        _check(limit)
+        _check_limit(limit)
     return limits
 
 
-def _check(limit: Limit) -> None:
+def _check_limit(limit: Limit) -> None:
     patterns = {"cluster_name": limit.cluster_name} | {
         f"required_labels/{key}": pattern for key, pattern in limit.required_labels.items()
     }
@@ -140,12 +140,12 @@ def _check(limit: Limit) -> None:
         raise ValueError(f"limit {limit.name}: it bounds nothing; it may have {', '.join(bounds)}")
 
 
-def concerning(limits: Iterable[Limit], owner: LimitOwner) -> tuple[Limit, ...]:
+def select_limits(limits: Iterable[Limit], owner: LimitOwner) -> tuple[Limit, ...]:
     """Return the limits that apply to that project."""
-    return tuple(limit for limit in limits if _concerns(limit, owner))
+    return tuple(limit for limit in limits if _applies_to(limit, owner))
 
 
-def _concerns(limit: Limit, owner: LimitOwner) -> bool:
+def _applies_to(limit: Limit, owner: LimitOwner) -> bool:
     names = {owner.project_id, owner.project_name} - {""}
     if names & set(limit.except_projects):
         return False
@@ -154,7 +154,7 @@ def _concerns(limit: Limit, owner: LimitOwner) -> bool:
     return bool(names & set(limit.projects)) or owner.domain_id in limit.domains
 
 
-def judge(limits: Iterable[Limit], request: RequestedSize) -> Iterator[LimitVerdict]:
+def judge_request(limits: Iterable[Limit], request: RequestedSize) -> Iterator[LimitVerdict]:
     """Yield the verdict of each bound of each limit that concerns the wish."""
     for limit in limits:
         yield from _judge_kind(limit, request)
@@ -162,10 +162,10 @@ def judge(limits: Iterable[Limit], request: RequestedSize) -> Iterator[LimitVerd
         yield from _judge_size(limit, request)
 
 
-def check(limits: Iterable[Limit], request: RequestedSize) -> None:
+def check_limits(limits: Iterable[Limit], request: RequestedSize) -> None:
     """Raise `Forbidden` with the first bound that the wish exceeds."""
-    for verdict in judge(limits, request):
-        if not verdict.allowed:
+    for verdict in judge_request(limits, request):
+        if not verdict.is_allowed:
             raise Forbidden(f"Limit {verdict.limit}: {verdict.text}", field=verdict.field)
 
 
@@ -177,8 +177,8 @@ def _judge_kind(limit: Limit, request: RequestedSize) -> Iterator[LimitVerdict]:
         known_names = [name for name in names if name]
         is_allowed = any(fnmatchcase(name, pattern) for name in known_names for pattern in patterns)
         request_text = f"asked for is {known_names[-1]}" if known_names else "none is named"
-        text = f"{subject} may be {_listed(patterns)}; {request_text}."
-        yield LimitVerdict(limit=limit.name, field=field, allowed=is_allowed, text=text)
+        text = f"{subject} may be {_join_patterns(patterns)}; {request_text}."
+        yield LimitVerdict(limit=limit.name, field=field, is_allowed=is_allowed, text=text)
 
     if request.template is not None:
         yield from one_of("cluster_template_id", "the cluster template", limit.allowed_templates, *request.template)
@@ -191,7 +191,7 @@ def _judge_kind(limit: Limit, request: RequestedSize) -> Iterator[LimitVerdict]:
     if request.cluster_name is not None and limit.cluster_name is not None:
         text = f"a cluster's name has to match {limit.cluster_name}; asked for is {request.cluster_name}."
         is_allowed = re.fullmatch(limit.cluster_name, request.cluster_name) is not None
-        yield LimitVerdict(limit=limit.name, field="name", allowed=is_allowed, text=text)
+        yield LimitVerdict(limit=limit.name, field="name", is_allowed=is_allowed, text=text)
 
 
 def _judge_labels(limit: Limit, request: RequestedSize) -> Iterator[LimitVerdict]:
@@ -200,13 +200,13 @@ def _judge_labels(limit: Limit, request: RequestedSize) -> Iterator[LimitVerdict
     for pattern in limit.forbidden_labels:
         matches = sorted(key for key in request.labels if fnmatchcase(key, pattern))
         text = f"there may be no label {pattern}; asked for is {', '.join(matches) or 'none'}."
-        yield LimitVerdict(limit=limit.name, field="labels", allowed=not matches, text=text)
+        yield LimitVerdict(limit=limit.name, field="labels", is_allowed=not matches, text=text)
     for key, pattern in limit.required_labels.items() if request.labels_complete else ():
         value = request.labels.get(key)
         is_allowed = value is not None and re.fullmatch(pattern, value) is not None
         request_text = "there is none" if value is None else f"asked for is {value}"
         text = f"a cluster has to have a label {key} that matches {pattern}; {request_text}."
-        yield LimitVerdict(limit=limit.name, field="labels", allowed=is_allowed, text=text)
+        yield LimitVerdict(limit=limit.name, field="labels", is_allowed=is_allowed, text=text)
 
 
 def _judge_size(limit: Limit, request: RequestedSize) -> Iterator[LimitVerdict]:
@@ -217,8 +217,8 @@ def _judge_size(limit: Limit, request: RequestedSize) -> Iterator[LimitVerdict]:
     for owner_kind, max_nodes, nodes in sizes:
         if max_nodes is not None and nodes is not None:
             text = f"a {owner_kind} may have {max_nodes} nodes, masters included; it would have {nodes}."
-            yield LimitVerdict(limit=limit.name, field="node_count", allowed=nodes <= max_nodes, text=text)
+            yield LimitVerdict(limit=limit.name, field="node_count", is_allowed=nodes <= max_nodes, text=text)
 
 
-def _listed(patterns: Sequence[str]) -> str:
+def _join_patterns(patterns: Sequence[str]) -> str:
     return ", ".join(patterns) or "none at all"

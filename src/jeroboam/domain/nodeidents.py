@@ -23,15 +23,15 @@ def node_index(node: Node) -> str:
 
 
 def node_idents(node: Node, observed: NodeObserved | None) -> frozenset[str]:
-    """Return all idents of this node within its group, in the form of `plain_ident`."""
+    """Return all idents of this node within its group, in the form of `normalise_ident`."""
     idents = {node.uuid, node.name, node_index(node)}
     if observed is not None:
         server = observed.server_id or ""
         idents |= {ident for ident in (observed.address, server, server[:_SHORT_ID]) if ident}
-    return frozenset(plain_ident(ident) for ident in idents)
+    return frozenset(normalise_ident(ident) for ident in idents)
 
 
-def plain_ident(ident: str) -> str:
+def normalise_ident(ident: str) -> str:
     """Return the ident in lower case; a UUID without dashes."""
     small = ident.strip().lower()
     compact = small.replace("-", "")
@@ -41,7 +41,7 @@ def plain_ident(ident: str) -> str:
 def find_node(group: NodeGroup, ident: str) -> Node | None:
     """Return the node of the group with that ident, or None."""
     observed = {node.uuid: node for node in group.observed}
-    plain = plain_ident(ident)
+    plain = normalise_ident(ident)
     for node in group.desired:
         node_observed = observed.get(node.uuid)
         if plain in node_idents(node, node_observed) or (
@@ -61,12 +61,12 @@ def _is_machine_id(plain: str, observed: NodeObserved) -> bool:
     return _HEX_UUID.fullmatch(plain) is not None and plain.startswith(machine_build(observed.uuid, observed.build))
 
 
-def leaving_nodes(group: NodeGroup) -> list[Node]:
+def list_leaving_nodes(group: NodeGroup) -> list[Node]:
     """Return the nodes that the group's wish removes and that are still planned."""
     uuids = set(group.spec.nodes_to_remove)
     return [node for node in group.desired if node.uuid in uuids]
 
 
-def node_names(nodes: Iterable[Node]) -> str:
+def format_node_names(nodes: Iterable[Node]) -> str:
     """Return the names of the nodes, for a sentence."""
     return ", ".join(node.name for node in nodes)

@@ -52,7 +52,7 @@ class Message:
     timestamp: str
 
 
-def event_of(cluster: Cluster) -> str:
+def event_type_of(cluster: Cluster) -> str:
     """Return the published event type of the cluster's operation; a rollback belongs to its update."""
     operation = Operation.UPDATE if cluster.operation is Operation.ROLLBACK else cluster.operation
     return f"magnum.cluster.{operation.lower()}"
@@ -66,7 +66,7 @@ def result_of(cluster: Cluster) -> ActionResult:
     return ActionResult.SUCCESS if is_success else ActionResult.FAILURE
 
 
-def cadf(
+def build_cadf_event(
     cluster: Cluster, groups: Sequence[NodeGroup], initiator: Initiator, *, ident: str, now: dt.datetime
 ) -> dict[str, Any]:
     """Return the CADF event of the cluster's current state."""
@@ -79,13 +79,17 @@ def cadf(
         asker["user_id"] = initiator.user_id
     if initiator.request_id:
         asker["request_id"] = initiator.request_id
-    attachment = {"name": "cluster_data", "typeURI": "mime:application/json", "content": _shown(cluster, groups)}
+    attachment = {
+        "name": "cluster_data",
+        "typeURI": "mime:application/json",
+        "content": _build_cluster_data(cluster, groups),
+    }
     payload: dict[str, Any] = {
         "typeURI": CADF,
         "eventType": "activity",
         "id": ident,
         "eventTime": now.isoformat(),
-        "action": event_of(cluster).rpartition(".")[2],
+        "action": event_type_of(cluster).rpartition(".")[2],
         "outcome": result_of(cluster),
         "initiator": asker,
         "target": {"typeURI": "service/magnum/cluster", "id": cluster.uuid, "attachments": [attachment]},
@@ -96,7 +100,7 @@ def cadf(
     return payload
 
 
-def _shown(cluster: Cluster, groups: Sequence[NodeGroup]) -> dict[str, Any]:
+def _build_cluster_data(cluster: Cluster, groups: Sequence[NodeGroup]) -> dict[str, Any]:
     """Return the cluster as the API shows it, without links and without what may be a secret."""
     spec, observed = cluster.spec, cluster.observed
 
@@ -138,7 +142,7 @@ def _shown(cluster: Cluster, groups: Sequence[NodeGroup]) -> dict[str, Any]:
     }
 
 
-def enveloped(event_type: str, payload: str, *, number: int, at: dt.datetime, publisher_id: str) -> Message:
+def build_message(event_type: str, payload: str, *, number: int, at: dt.datetime, publisher_id: str) -> Message:
     """Return the message for an outbox entry with that number and time; `payload` is JSON text."""
     content = json.loads(payload)
     is_failure = isinstance(content, dict) and content.get("outcome") == ActionResult.FAILURE

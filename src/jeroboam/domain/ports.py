@@ -42,33 +42,33 @@ class Projects(Protocol):
 class Admission(Protocol):
     """Checks before a wish is stored whether a provider and a COE can carry it out."""
 
-    async def template(self, spec: TemplateSpec, caller: Caller) -> TemplateSpec:
+    async def admit_template(self, spec: TemplateSpec, caller: Caller) -> TemplateSpec:
         """Return the spec with what the provider decides filled in (driver, cluster_distro, network_driver).
 
         Raises `Invalid`, `Conflict` or `NotFound` with the contract's texts for what cannot work.
         """
         ...
 
-    async def cluster(self, cluster: Cluster, groups: Sequence[NodeGroup], caller: Caller) -> None:
+    async def admit_cluster(self, cluster: Cluster, groups: Sequence[NodeGroup], caller: Caller) -> None:
         """Raise `Invalid`, `Conflict` or `NotFound` if the cluster with these groups cannot be made."""
         ...
 
-    async def nodegroup(self, cluster: Cluster, group: NodeGroup, caller: Caller) -> None:
+    async def admit_nodegroup(self, cluster: Cluster, group: NodeGroup, caller: Caller) -> None:
         """Raise `Invalid`, `Conflict` or `NotFound` if that group cannot be added to the cluster."""
         ...
 
-    async def growth(self, cluster: Cluster, group: NodeGroup, added_nodes: int) -> None:
+    async def admit_growth(self, cluster: Cluster, group: NodeGroup, added_nodes: int) -> None:
         """Raise `Conflict` if there is no room for so many more nodes of that group."""
         ...
 
-    async def change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> frozenset[str]:
+    async def admit_change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> frozenset[str]:
         """Return the roles of the nodes that the change of labels or template makes anew.
 
         `groups` are those that change. Raises `Invalid`, `Conflict` or `NotFound` for what cannot be carried out.
         """
         ...
 
-    async def rotation(self, cluster: Cluster) -> None:
+    async def admit_rotation(self, cluster: Cluster) -> None:
         """Raise `Invalid` if the cluster's authority cannot be replaced."""
         ...
 
@@ -165,7 +165,7 @@ class BayGateway(Protocol):
 class ManifestSource(Protocol):
     """Fetches manifests that users give by URL."""
 
-    async def fetch(self, url: str, *, most: int) -> bytes:
+    async def fetch(self, url: str, *, max_octets: int) -> bytes:
         """Return the content, at most so many octets.
 
         Raises `Invalid` for `manifest_url` with the reason: the address is forbidden, there is no answer, or the answer

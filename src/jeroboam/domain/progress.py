@@ -10,10 +10,10 @@ SHOWN = 3
 """So many items a sentence names."""
 
 
-def list_some(clauses: Sequence[str], *, most: int = SHOWN, between: str = "; ") -> str:
+def list_some(clauses: Sequence[str], *, limit: int = SHOWN, between: str = "; ") -> str:
     """Return the first items, and how many more there are."""
-    suffix = [f"and {len(clauses) - most} more"] if len(clauses) > most else []
-    return between.join([*clauses[:most], *suffix])
+    suffix = [f"and {len(clauses) - limit} more"] if len(clauses) > limit else []
+    return between.join([*clauses[:limit], *suffix])
 
 
 class Progress(Protocol):

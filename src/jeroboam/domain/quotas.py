@@ -35,7 +35,7 @@ class ContainerUse:
     disk: int = 0
 
 
-def exceeded(limits: dict[str, int], current: ContainerUse, extra: ContainerUse) -> list[str]:
+def list_exceeded(limits: dict[str, int], current: ContainerUse, extra: ContainerUse) -> list[str]:
     """Return the resources whose limit the sum of both exceeds, in the order of the published API."""
     resources = []
     for resource in ("containers", "memory", "cpu", "disk"):

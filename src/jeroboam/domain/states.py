@@ -43,7 +43,7 @@ def ask_cluster(cluster: Cluster, operation: Operation, *, now: dt.datetime, min
 
     Raises `Conflict` if the state forbids it. A delete is never forbidden, and asking twice is the same as asking once.
     """
-    if operation is Operation.DELETE and cluster.operation is Operation.DELETE and in_progress(cluster):
+    if operation is Operation.DELETE and cluster.operation is Operation.DELETE and is_in_progress(cluster):
         return cluster
     if operation is Operation.UPDATE and cluster.status not in CHANGEABLE:
         raise Conflict(f'Changing a cluster when status is "{cluster.status}" is not supported.', field="status")
@@ -61,7 +61,7 @@ def ask_cluster(cluster: Cluster, operation: Operation, *, now: dt.datetime, min
     )
 
 
-def in_progress(cluster: Cluster) -> bool:
+def is_in_progress(cluster: Cluster) -> bool:
     """Whether the last wish is still being carried out."""
     return cluster.status.endswith(OperationOutcome.IN_PROGRESS)
 
@@ -89,7 +89,7 @@ def project_cluster(cluster: Cluster, *, waiting_for: str | None = None) -> Clus
     )
 
 
-def look_at_health(observed: ClusterObserved, generation: int) -> ClusterObserved:
+def record_health_look(observed: ClusterObserved, generation: int) -> ClusterObserved:
     """Return the observation with the result of this look at the health."""
     parts = tuple(sorted(part for part, text in observed.health_status_reason.items() if text not in WELL))
     look = HealthCheckResult(status=observed.health_status, parts=parts, generation=generation)
@@ -189,7 +189,7 @@ _PENDING: Mapping[OpKind, Status] = MappingProxyType(
     {OpKind.DELETE: _S.DELETING, OpKind.CREATE: _S.CREATING, OpKind.REBOOT: _S.RESTARTING}
 )
 
-_SEEN: Mapping[RuntimeState, Status] = MappingProxyType(
+_STATUS_OF_STATE: Mapping[RuntimeState, Status] = MappingProxyType(
     {
         RuntimeState.CREATED: _S.CREATED,
         RuntimeState.RUNNING: _S.RUNNING,
@@ -221,7 +221,7 @@ class StateForbids(Conflict):
     code = "invalid-state-exception"
 
 
-def pending(container: Container) -> tuple[Op, ...]:
+def pending_ops_of(container: Container) -> tuple[Op, ...]:
     """Return the ops that are neither done nor given up, oldest first."""
     ended_seq = max(container.observed.seq, container.given_up)
     return tuple(op for op in container.ops if op.seq > ended_seq)
@@ -235,7 +235,7 @@ def ask_container(
     op = Op(seq=last + 1, kind=kind, params=params, request_id=request_id, at=now)
     new_container = replace(
         container,
-        ops=(*pending(container), op),
+        ops=(*pending_ops_of(container), op),
         generation=container.generation + 1,
         observed=replace(container.observed, error=None, failed_op=None),
         failure=None,
@@ -247,14 +247,14 @@ def ask_container(
 
 def project_container(container: Container) -> Container:
     """Return the container with status, status_reason and task_state; with a deadline only while something is due."""
-    pending_ops, observed = pending(container), container.observed
+    pending_ops, observed = pending_ops_of(container), container.observed
     if pending_ops:
         kinds = [op.kind for op in pending_ops]
         visible_kind = next((kind for kind in _PENDING if kind in kinds), kinds[0])
-        status = _PENDING.get(visible_kind, _SEEN[observed.state])
+        status = _PENDING.get(visible_kind, _STATUS_OF_STATE[observed.state])
         task = _TASK[OpKind.DELETE] if visible_kind is OpKind.DELETE else observed.step or _TASK.get(kinds[0])
         return replace(container, status=status, status_reason=observed.error or container.failure, task_state=task)
-    status, reason = _SEEN[observed.state], observed.error
+    status, reason = _STATUS_OF_STATE[observed.state], observed.error
     if container.failure is not None:
         status, reason = _S.ERROR, container.failure
     elif observed.error is not None and observed.failed_op in _FATAL:

@@ -20,7 +20,7 @@ def list_candidates(
     overlaps = [network for network in used_networks if network.overlaps(pool)]
     count = 1 << (prefix - pool.prefixlen)
     size = 1 << (32 - prefix)
-    start = spread(key)
+    start = stable_number_of(key)
     for step in range(count):
         first = int(pool.network_address) + (start + step) % count * size
         subnet = IPv4Network((first, prefix))
@@ -28,6 +28,6 @@ def list_candidates(
             yield subnet
 
 
-def spread(key: str) -> int:
+def stable_number_of(key: str) -> int:
     """Return a number that is always the same for the key, and differs for nearly every other key."""
     return int.from_bytes(hashlib.sha256(key.encode()).digest()[:8])

@@ -11,7 +11,7 @@ from dataclasses import replace
 from jeroboam.domain.clusters import Cluster, NodeGroup, NodeGroupSpec, PreviousSpec, Template
 
 
-def rebased(
+def rebase_labels(
     own_labels: Mapping[str, str], old: Mapping[str, str], new: Mapping[str, str], *, keep_own: bool
 ) -> dict[str, str]:
     """Return the labels of an object after the labels above it (template, cluster) change from `old` to `new`.
@@ -29,32 +29,32 @@ def rebased(
     return labels
 
 
-def onto_template(cluster: Cluster, template: Template) -> Cluster:
+def set_template(cluster: Cluster, template: Template) -> Cluster:
     """Return the cluster with that template in the place of its own; sizes, flavours and networks stay."""
-    labels = rebased(cluster.spec.labels, cluster.spec.template.labels, template.spec.labels, keep_own=False)
+    labels = rebase_labels(cluster.spec.labels, cluster.spec.template.labels, template.spec.labels, keep_own=False)
     return replace(
         cluster, template_id=template.uuid, spec=replace(cluster.spec, template=template.spec, labels=labels)
     )
 
 
-def rebuilt(group: NodeGroup, spec: NodeGroupSpec, *, reached: bool) -> NodeGroup:
+def set_group_spec(group: NodeGroup, spec: NodeGroupSpec, *, force_rebuild: bool) -> NodeGroup:
     """Return the group with that wish, and with another build if its image or its flavour differs.
 
-    `reached`: something else that its nodes are made from differs, or they are to be made anew in any case.
+    `force_rebuild`: something else that its nodes are made from differs, or they are to be made anew in any case.
     """
     old = group.spec
-    if not reached and (spec.image_id, spec.flavor_id) == (old.image_id, old.flavor_id):
+    if not force_rebuild and (spec.image_id, spec.flavor_id) == (old.image_id, old.flavor_id):
         return replace(group, spec=spec)
     number = old.builds + 1
     return replace(group, spec=replace(spec, build=number, builds=number))
 
 
-def rolled_out(groups: Iterable[NodeGroup]) -> bool:
+def is_rolled_out(groups: Iterable[NodeGroup]) -> bool:
     """Whether every node of these groups was last observed to be of the build that is wished for."""
     return all(node.build == group.spec.build for group in groups for node in group.observed)
 
 
-def former_of(cluster: Cluster, groups: Iterable[NodeGroup]) -> PreviousSpec:
+def build_previous_spec(cluster: Cluster, groups: Iterable[NodeGroup]) -> PreviousSpec:
     """Return what to go back to if a change of these groups fails."""
     spec = cluster.spec
     return PreviousSpec(
@@ -67,7 +67,7 @@ def former_of(cluster: Cluster, groups: Iterable[NodeGroup]) -> PreviousSpec:
     )
 
 
-def taken_back(cluster: Cluster, former: PreviousSpec) -> Cluster:
+def restore_cluster(cluster: Cluster, former: PreviousSpec) -> Cluster:
     """Return the cluster with its former wish."""
     spec = replace(
         cluster.spec,
@@ -79,6 +79,6 @@ def taken_back(cluster: Cluster, former: PreviousSpec) -> Cluster:
     return replace(cluster, template_id=former.template_id, spec=spec)
 
 
-def group_taken_back(group: NodeGroup, former: NodeGroupSpec) -> NodeGroup:
+def restore_group(group: NodeGroup, former: NodeGroupSpec) -> NodeGroup:
     """Return the group with its former wish; build numbers go on."""
     return replace(group, spec=replace(former, builds=group.spec.builds))

@@ -37,7 +37,7 @@ class KeyFileSealer:
     def seal(self, plain: bytes, *, context: str) -> bytes:
         nonce = secrets.token_bytes(_NONCE_OCTETS)
         head = _FORMAT + self._newest + nonce
-        return head + self._ciphers[self._newest].encrypt(nonce, plain, _bound(head, context))
+        return head + self._ciphers[self._newest].encrypt(nonce, plain, _build_associated_data(head, context))
 
     def has_key_of(self, sealed_text: bytes) -> bool:
         """Whether the key of the sealed text is in the file."""
@@ -51,12 +51,12 @@ class KeyFileSealer:
         if cipher is None:
             raise ValueError("sealed with a key that is not in the key file")
         try:
-            return cipher.decrypt(head[-_NONCE_OCTETS:], text, _bound(head, context))
+            return cipher.decrypt(head[-_NONCE_OCTETS:], text, _build_associated_data(head, context))
         except InvalidTag as error:
             raise ValueError("the sealed text was changed, or belongs to something else") from error
 
 
-def _bound(head: bytes, context: str) -> bytes:
+def _build_associated_data(head: bytes, context: str) -> bytes:
     """Return the data that is authenticated with the secret: its head and its context."""
     return head + context.encode()
 

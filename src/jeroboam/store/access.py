@@ -71,7 +71,7 @@ class DatabaseFault:
         self.reason: str | None = None
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
+    def translate_faults(self) -> Iterator[None]:
         """Wrap a whole transaction: faults of the database become `StoreUnavailable`."""
         try:
             yield
@@ -85,7 +85,7 @@ class DatabaseFault:
             self._note(reason, error)
             raise StoreUnavailable(reason) from error
 
-    def is_over(self) -> None:
+    def clear(self) -> None:
         """Clear the fault: a transaction that writes has succeeded."""
         if self.reason is not None:
             log.info("the database works again")
@@ -110,14 +110,14 @@ def fault_of(error: BaseException) -> str | None:
         state = str(getattr(orig, "sqlstate", None) or getattr(orig, "pgcode", None) or "")
         if state:
             return _POSTGRES.get(state) or _POSTGRES.get(state[:2])
-        return "it does not answer" if error.connection_invalidated else _without_state(orig)
+        return "it does not answer" if error.connection_invalidated else _reason_without_state(orig)
     state = str(getattr(error, "sqlstate", None) or "")
     if state:
         return _POSTGRES.get(state) or _POSTGRES.get(state[:2])
     return "it does not answer" if isinstance(error, OSError) else None
 
 
-def _without_state(orig: BaseException | None) -> str | None:
+def _reason_without_state(orig: BaseException | None) -> str | None:
     """Return the fault of an error without SQLSTATE, such as a lost connection."""
     cause = getattr(orig, "__cause__", None)
     if isinstance(cause, OSError | TimeoutError) or "connection" in str(orig).lower():

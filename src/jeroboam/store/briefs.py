@@ -61,4 +61,4 @@ class ClusterBrief(msgspec.Struct, frozen=True, gc=False):
     observed: ObservedBrief
     status: str
     masters: int
-    others: int
+    workers: int

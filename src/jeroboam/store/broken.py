@@ -36,21 +36,21 @@ class BrokenRows:
             self._known[table, key] = None
             log.error("row cannot be read", table=table, key=key, error=f"{type(error).__name__}: {error}"[:300])
 
-    def repaired(self, table: str, key: str | int) -> None:
+    def mark_repaired(self, table: str, key: str | int) -> None:
         """Forget the row: it has been read in full."""
         if (table, key) in self._known:
             del self._known[table, key]
             log.info("row can be read again", table=table, key=key)
 
-    def removed(self, table: str, key: str | int) -> None:
+    def mark_removed(self, table: str, key: str | int) -> None:
         """Forget the row: it does not exist any more."""
         if (table, key) in self._known:
             del self._known[table, key]
             log.info("row that could not be read is gone", table=table, key=key)
 
-    def keys_of(self, table: str, *, most: int) -> list[str | int]:
+    def keys_of(self, table: str, *, limit: int) -> list[str | int]:
         """Return up to so many keys of that table to look at again; the next call continues behind them."""
-        keys = [key for name, key in self._known if name == table][:most]
+        keys = [key for name, key in self._known if name == table][:limit]
         for key in keys:
             del self._known[table, key]
             self._known[table, key] = None
@@ -59,6 +59,6 @@ class BrokenRows:
     def __bool__(self) -> bool:
         return bool(self._known)
 
-    def counts(self) -> Mapping[str, int]:
+    def count_by_table(self) -> Mapping[str, int]:
         """Return the number of broken rows by table."""
         return Counter(table for table, _ in self._known)

@@ -24,7 +24,7 @@ class Census:
     """Notifications that have not left yet."""
 
 
-async def take(connection: QueryExecutor) -> Census:
+async def take_census(connection: QueryExecutor) -> Census:
     """Count now; four statements, however many objects there are."""
     cluster, group, container = tables.cluster, tables.nodegroup, tables.container
     coe = readable(cluster.c.spec)["template"]["coe"].as_string().label("coe")

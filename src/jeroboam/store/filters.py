@@ -40,10 +40,10 @@ class TemplateFilter:
     labels: tuple[tuple[str, str | None], ...] = ()
 
 
-def of_clusters(cluster_filter: ClusterFilter) -> list[sa.ColumnElement[bool]]:
+def build_cluster_conditions(cluster_filter: ClusterFilter) -> list[sa.ColumnElement[bool]]:
     """Return the conditions of the filter."""
     table, template = tables.cluster, tables.template
-    conditions = _labelled(table.c.spec, cluster_filter.labels)
+    conditions = _build_label_conditions(table.c.spec, cluster_filter.labels)
     if cluster_filter.name is not None:
         conditions.append(table.c.name == cluster_filter.name)
     if cluster_filter.statuses:
@@ -60,10 +60,10 @@ def of_clusters(cluster_filter: ClusterFilter) -> list[sa.ColumnElement[bool]]:
     return conditions
 
 
-def of_templates(template_filter: TemplateFilter) -> list[sa.ColumnElement[bool]]:
+def build_template_conditions(template_filter: TemplateFilter) -> list[sa.ColumnElement[bool]]:
     """Return the conditions of the filter."""
     table = tables.template
-    conditions = _labelled(table.c.spec, template_filter.labels)
+    conditions = _build_label_conditions(table.c.spec, template_filter.labels)
     if template_filter.name is not None:
         conditions.append(table.c.name == template_filter.name)
     if template_filter.coes:
@@ -77,7 +77,9 @@ def of_templates(template_filter: TemplateFilter) -> list[sa.ColumnElement[bool]
     return conditions
 
 
-def _labelled(spec: sa.Column[Any], labels: tuple[tuple[str, str | None], ...]) -> list[sa.ColumnElement[bool]]:
+def _build_label_conditions(
+    spec: sa.Column[Any], labels: tuple[tuple[str, str | None], ...]
+) -> list[sa.ColumnElement[bool]]:
     conditions: list[sa.ColumnElement[bool]] = []
     for key, value in labels:
         label = readable(spec)["labels"][key].as_string()

@@ -28,18 +28,20 @@ class EventFilter:
 class EventRows(Rows[Event]):
     """Events. They are added and removed, never changed."""
 
-    async def listed(self, page: Page, project_id: str | None, event_filter: EventFilter) -> list[Event]:
+    async def list_page(self, page: Page, project_id: str | None, event_filter: EventFilter) -> list[Event]:
         """Return a page of the project's events (None: all projects)."""
-        return await self.page(page, *self._owned(project_id), extra_conditions=_narrowing(event_filter))
+        return await self.page(
+            page, *self._project_conditions(project_id), extra_conditions=_build_event_conditions(event_filter)
+        )
 
     async def total(self, project_id: str | None, event_filter: EventFilter) -> int:
         """Return the number of events on all pages together."""
-        return await self.number(*self._owned(project_id), *_narrowing(event_filter))
+        return await self.count_where(*self._project_conditions(project_id), *_build_event_conditions(event_filter))
 
-    def _owned(self, project_id: str | None) -> list[sa.ColumnElement[bool]]:
-        return [] if project_id is None else self.matching(project_id=project_id)
+    def _project_conditions(self, project_id: str | None) -> list[sa.ColumnElement[bool]]:
+        return [] if project_id is None else self.build_conditions(project_id=project_id)
 
-    async def since_wish(self, cluster_id: str) -> list[Event]:
+    async def list_since_wish(self, cluster_id: str) -> list[Event]:
         """Return the last wish to that cluster and the events after it, newest first, within the last 50."""
         table = tables.event
         query = EVENT.select.where(table.c.cluster_id == cluster_id).order_by(table.c.id.desc()).limit(_LOOK_BACK)
@@ -63,7 +65,7 @@ class EventRows(Rows[Event]):
         return int(result.rowcount)
 
 
-def _narrowing(event_filter: EventFilter) -> list[sa.ColumnElement[bool]]:
+def _build_event_conditions(event_filter: EventFilter) -> list[sa.ColumnElement[bool]]:
     table = tables.event
     conditions: list[sa.ColumnElement[bool]] = []
     if event_filter.cluster is not None:

@@ -45,7 +45,7 @@ def _size(condition: sa.ColumnElement[bool]) -> sa.ColumnElement[int]:
 
 
 _MASTERS = _size(tables.nodegroup.c.role == MASTER)
-_OTHERS = _size(tables.nodegroup.c.role != MASTER)
+_WORKERS = _size(tables.nodegroup.c.role != MASTER)
 
 TEMPLATE = RowKind(
     tables.template,
@@ -71,7 +71,7 @@ CLUSTER = RowKind(
         # There is no stack: the cluster's uuid shows as its id.
         "stack_id": tables.cluster.c.uuid,
         "cluster_id": tables.cluster.c.uuid,
-        "node_count": _OTHERS,
+        "node_count": _WORKERS,
         "master_count": _MASTERS,
     },
 )
@@ -80,7 +80,7 @@ CLUSTER = RowKind(
 CLUSTER_BRIEF = RowKind(
     tables.cluster,
     ClusterBrief,
-    computed_columns={"masters": _MASTERS, "others": _OTHERS},
+    computed_columns={"masters": _MASTERS, "workers": _WORKERS},
     sortable=CLUSTER.sortable,
     is_whole=False,
 )
@@ -112,13 +112,13 @@ SERVICE = RowKind(tables.service, ServiceRecord, key="id")
 QUOTA = RowKind(tables.quota, Quota, key="id")
 _OF_CONTAINERS = tables.workload.c.kind == BayObjectKind.CONTAINER
 _OF_MANIFESTS = tables.workload.c.kind.in_([str(kind) for kind in BayManifestKind])
-WORKLOAD = RowKind(
+BAY_CONTAINER = RowKind(
     tables.workload,
     BayContainer,
     only=_OF_CONTAINERS,
     sortable=_in(tables.workload, "spec", "image", "command", "memory") | {"bay_uuid": tables.workload.c.cluster_id},
 )
-ORCHESTRATED = RowKind(
+BAY_MANIFEST = RowKind(
     tables.workload,
     BayManifest,
     only=_OF_MANIFESTS,
@@ -127,42 +127,49 @@ ORCHESTRATED = RowKind(
     sortable={"bay_uuid": tables.workload.c.cluster_id},
 )
 NODE_RECORD = RowKind(tables.node_record, NodeRecord)
-WHOLE: tuple[RowKind[Any], ...] = (
+ALL_KINDS: tuple[RowKind[Any], ...] = (
     *(TEMPLATE, CLUSTER, NODEGROUP, CERTIFICATE, CONTAINER, HOST, SERVICE, QUOTA),
-    *(WORKLOAD, ORCHESTRATED, NODE_RECORD, EVENT),
+    *(BAY_CONTAINER, BAY_MANIFEST, NODE_RECORD, EVENT),
 )
 """All kinds but the briefs."""
 
 
 def sort_keys(object_type: type) -> list[str]:
     """Return the fields by which pages of such objects can be sorted."""
-    return next(sorted(kind.sortable) for kind in WHOLE if kind.object_type is object_type)
+    return next(sorted(kind.sortable) for kind in ALL_KINDS if kind.object_type is object_type)
 
 
 class TemplateRows(Rows[Template]):
     """Templates, and who may see them."""
 
-    def _visible(self, project_id: str | None, *, hidden: bool) -> list[sa.ColumnElement[bool]]:
+    def _build_visible_conditions(self, project_id: str | None, *, with_hidden: bool) -> list[sa.ColumnElement[bool]]:
         if project_id is None:
             return []
         is_own, table = tables.template.c.project_id == project_id, tables.template
-        is_shared = table.c.public.is_(True) if hidden else sa.and_(table.c.public.is_(True), table.c.hidden.is_(False))
+        is_shared = (
+            table.c.public.is_(True) if with_hidden else sa.and_(table.c.public.is_(True), table.c.hidden.is_(False))
+        )
         return [sa.or_(is_own, is_shared)]
 
-    async def visible(
-        self, page: Page, project_id: str | None, *, hidden: bool, wanted: TemplateFilter | None = None
+    async def list_visible(
+        self, page: Page, project_id: str | None, *, with_hidden: bool, template_filter: TemplateFilter | None = None
     ) -> list[Template]:
-        """Return a page of the templates that a project may see (None: all); `hidden`: hidden ones too."""
-        conditions = filters.of_templates(wanted or TemplateFilter())
-        return await self.page(page, *self._visible(project_id, hidden=hidden), extra_conditions=conditions)
+        """Return a page of the templates that a project may see (None: all); `with_hidden`: hidden ones too."""
+        conditions = filters.build_template_conditions(template_filter or TemplateFilter())
+        return await self.page(
+            page, *self._build_visible_conditions(project_id, with_hidden=with_hidden), extra_conditions=conditions
+        )
 
-    async def total(self, project_id: str | None, *, hidden: bool, wanted: TemplateFilter) -> int:
+    async def total(self, project_id: str | None, *, with_hidden: bool, template_filter: TemplateFilter) -> int:
         """Return the number of these on all pages together."""
-        return await self.number(*self._visible(project_id, hidden=hidden), *filters.of_templates(wanted))
+        return await self.count_where(
+            *self._build_visible_conditions(project_id, with_hidden=with_hidden),
+            *filters.build_template_conditions(template_filter),
+        )
 
-    async def find_visible(self, ident: str, project_id: str | None, *, hidden: bool) -> list[Template]:
+    async def find_visible(self, ident: str, project_id: str | None, *, with_hidden: bool) -> list[Template]:
         """Return the visible templates with that id or name."""
-        conditions = self._visible(project_id, hidden=hidden)
+        conditions = self._build_visible_conditions(project_id, with_hidden=with_hidden)
         templates = await self.find(ident)
         if not templates or not conditions:
             return templates
@@ -182,32 +189,34 @@ class QuotaRows(Rows[Quota]):
 class ClusterRows(Rows[Cluster]):
     """Clusters."""
 
-    async def listed(
+    async def list_page(
         self, page: Page, project_id: str | None, cluster_filter: ClusterFilter | None = None
     ) -> list[Cluster]:
         """Return a page of the project's clusters (None: all projects)."""
-        conditions = filters.of_clusters(cluster_filter or ClusterFilter())
-        return await self.page(page, *self._owned(project_id), extra_conditions=conditions)
+        conditions = filters.build_cluster_conditions(cluster_filter or ClusterFilter())
+        return await self.page(page, *self._project_conditions(project_id), extra_conditions=conditions)
 
     async def total(self, project_id: str | None, wanted: ClusterFilter) -> int:
         """Return the number of these on all pages together."""
-        return await self.number(*self._owned(project_id), *filters.of_clusters(wanted))
+        return await self.count_where(*self._project_conditions(project_id), *filters.build_cluster_conditions(wanted))
 
-    def _owned(self, project_id: str | None) -> list[sa.ColumnElement[bool]]:
-        return [] if project_id is None else self.matching(project_id=project_id)
+    def _project_conditions(self, project_id: str | None) -> list[sa.ColumnElement[bool]]:
+        return [] if project_id is None else self.build_conditions(project_id=project_id)
 
-    async def made_before(self, moment: dt.datetime) -> list[Cluster]:
+    async def list_older(self, moment: dt.datetime) -> list[Cluster]:
         """Return older clusters, without those that are being deleted."""
         table = tables.cluster
         return await self.where(table.c.created_at < moment, table.c.operation != Operation.DELETE)
 
-    async def brief(
+    async def list_briefs(
         self, page: Page, project_id: str | None = None, cluster_filter: ClusterFilter | None = None
     ) -> list[ClusterBrief]:
         """Return the same as lists show them, in one statement."""
         rows = Rows(self._connection, CLUSTER_BRIEF, for_update=False)
         return await rows.page(
-            page, *self._owned(project_id), extra_conditions=filters.of_clusters(cluster_filter or ClusterFilter())
+            page,
+            *self._project_conditions(project_id),
+            extra_conditions=filters.build_cluster_conditions(cluster_filter or ClusterFilter()),
         )
 
     async def totals(self, project_id: str | None) -> tuple[int, int]:
@@ -238,16 +247,16 @@ def _by_cluster(cluster_ids: Iterable[str], all_groups: Iterable[_Group]) -> dic
 class NodeGroupRows(Rows[NodeGroup]):
     """Node groups."""
 
-    async def of(self, *cluster_ids: str) -> dict[str, list[NodeGroup]]:
+    async def groups_of(self, *cluster_ids: str) -> dict[str, list[NodeGroup]]:
         """Return the groups of each cluster, masters first, in one statement.
 
         In a transaction that writes it raises `BrokenRow` for a group that cannot be read: without it the wish is
         incomplete.
         """
-        groups = await self.where(*self.matching(cluster_id=list(cluster_ids)), strict=self._for_update)
+        groups = await self.where(*self.build_conditions(cluster_id=list(cluster_ids)), strict=self._for_update)
         return _by_cluster(cluster_ids, groups)
 
-    async def brief_of(self, *cluster_ids: str) -> dict[str, list[GroupBrief]]:
+    async def briefs_of(self, *cluster_ids: str) -> dict[str, list[GroupBrief]]:
         """Return the same, with the fields that clusters show."""
         rows = Rows(self._connection, NODEGROUP_BRIEF, for_update=False)
         return _by_cluster(cluster_ids, await rows.select(cluster_id=list(cluster_ids)))
@@ -256,7 +265,7 @@ class NodeGroupRows(Rows[NodeGroup]):
 class ContainerRows(Rows[Container]):
     """Containers."""
 
-    async def used(self, project_id: str) -> ContainerUse:
+    async def use_of_project(self, project_id: str) -> ContainerUse:
         """Return what the project's containers use, in any state but Deleted."""
         table = tables.container
         query = sa.select(
@@ -287,7 +296,7 @@ class ContainerRows(Rows[Container]):
             for row in await self._connection.execute(query)
         }
 
-    async def unsettled(self) -> list[str]:
+    async def list_unsettled(self) -> list[str]:
         """Return the uuids of containers with work to do, for a resync."""
         table = tables.container
         query = sa.select(table.c.uuid).where(sa.or_(table.c.deadline_at.is_not(None), table.c.host_id.is_(None)))
@@ -297,7 +306,7 @@ class ContainerRows(Rows[Container]):
 class BayContainerRows(Rows[BayContainer]):
     """Containers inside clusters."""
 
-    async def inside(self, cluster_id: str) -> frozenset[str]:
+    async def uuids_in_cluster(self, cluster_id: str) -> frozenset[str]:
         """Return the uuids of everything that was made inside that cluster, containers or not."""
         query = sa.select(tables.workload.c.uuid).where(tables.workload.c.cluster_id == cluster_id)
         return frozenset(row[0] for row in await self._connection.execute(query))

@@ -47,7 +47,7 @@ class Leases:
         """Return whether the lease was still held; it then runs for that long from now on."""
         return await self._change(lease, lease_until=self._now + dt.timedelta(seconds=seconds))
 
-    async def held(self, lease: Lease) -> bool:
+    async def is_held(self, lease: Lease) -> bool:
         """Whether the lease is still held; its row stays locked until the end of the transaction."""
         table = self._table
         query = sa.select(table.c.lease_token).where(table.c.uuid == lease.uuid).with_for_update()

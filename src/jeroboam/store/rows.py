@@ -59,12 +59,12 @@ class readable(FunctionElement[Any]):  # noqa: N801  (SQLAlchemy's functions are
 
 
 @compiles(readable)
-def _plain(element: readable, compiler: SQLCompiler, **options: Any) -> str:
+def _compile_readable(element: readable, compiler: SQLCompiler, **options: Any) -> str:
     return compiler.process(element.clauses, **options)
 
 
 @compiles(readable, "sqlite")
-def _checked(element: readable, compiler: SQLCompiler, **options: Any) -> str:
+def _compile_readable_sqlite(element: readable, compiler: SQLCompiler, **options: Any) -> str:
     column = compiler.process(element.clauses, **options)
     return f"CASE WHEN json_valid({column}) THEN {column} END"
 
@@ -98,7 +98,7 @@ class Rows(Generic[T]):
 
     async def uuids(self, **equals: Any) -> list[str]:
         """Return the uuids of rows whose fields have these values, also of those that cannot be read."""
-        query = sa.select(self._kind.table.c.uuid).where(self._kind.only, *self.matching(**equals))
+        query = sa.select(self._kind.table.c.uuid).where(self._kind.only, *self.build_conditions(**equals))
         return [row[0] for row in (await self._connection.execute(query)).all()]
 
     async def where(
@@ -129,7 +129,7 @@ class Rows(Generic[T]):
                     raise BrokenRow(kind.table.name, key) from error
             else:
                 if broken and kind.is_whole:
-                    broken.repaired(kind.table.name, kind.key(row))
+                    broken.mark_repaired(kind.table.name, kind.key(row))
         return objects
 
     async def page(
@@ -144,7 +144,7 @@ class Rows(Generic[T]):
         key = kind.sort_column(page.sort_key)
         query = kind.select.where(*conditions, *extra_conditions)
         if page.marker is not None:
-            query = query.where(await self._after(page, key, conditions))
+            query = query.where(await self._build_marker_condition(page, key, conditions))
         order = sa.desc if page.descending else sa.asc
         if key is not kind.table.c.id:
             query = query.order_by(order(key.is_(None)), order(key))
@@ -162,7 +162,7 @@ class Rows(Generic[T]):
             if limit is None or len(objects) >= limit or len(rows) < (row_limit or 0):
                 return objects[:limit]
 
-    async def _after(
+    async def _build_marker_condition(
         self, page: Page, key: sa.ColumnElement[Any], conditions: Sequence[sa.ColumnElement[bool]]
     ) -> sa.ColumnElement[bool]:
         """Return the condition for the rows after the marker."""
@@ -183,16 +183,16 @@ class Rows(Generic[T]):
 
     async def count(self, **equals: Any) -> int:
         """Return the number of rows with these values."""
-        return await self.number(*self.matching(**equals))
+        return await self.count_where(*self.build_conditions(**equals))
 
-    async def number(self, *conditions: sa.ColumnElement[bool]) -> int:
+    async def count_where(self, *conditions: sa.ColumnElement[bool]) -> int:
         """Return the number of rows that meet all conditions."""
         query = sa.select(sa.func.count()).select_from(self._kind.table).where(*conditions)
         return int((await self._connection.execute(query)).scalar_one())
 
     async def select(self, page: Page | None = None, **equals: Any) -> list[T]:
         """Return the objects with these values (a list of values: any of them), as a page or all of them."""
-        conditions = self.matching(**equals)
+        conditions = self.build_conditions(**equals)
         return await self.where(*conditions) if page is None else await self.page(page, *conditions)
 
     async def find(self, ident: str, **equals: Any) -> list[T]:
@@ -201,13 +201,13 @@ class Rows(Generic[T]):
         Raises `BrokenRow` if there are some and none of them can be read.
         """
         field = "uuid" if is_uuid(ident) else "name"
-        conditions = self.matching(**{**equals, field: str(UUID(ident)) if field == "uuid" else ident})
+        conditions = self.build_conditions(**{**equals, field: str(UUID(ident)) if field == "uuid" else ident})
         objects = await self.where(*conditions)
         if not objects and self._connection.broken:
             return await self.where(*conditions, strict=True)
         return objects
 
-    def matching(self, **equals: Any) -> list[sa.ColumnElement[bool]]:
+    def build_conditions(self, **equals: Any) -> list[sa.ColumnElement[bool]]:
         """Return the conditions for these values."""
         conditions: list[sa.ColumnElement[bool]] = []
         for name, value in equals.items():
@@ -229,7 +229,7 @@ class Rows(Generic[T]):
 
     async def remove(self, **equals: Any) -> int:
         """Delete the rows with these values. Return how many there were."""
-        result = await self._connection.execute(self._kind.table.delete().where(*self.matching(**equals)))
+        result = await self._connection.execute(self._kind.table.delete().where(*self.build_conditions(**equals)))
         return int(result.rowcount)
 
 

@@ -23,7 +23,7 @@ from jeroboam.store.sealing import SealedJson
 from jeroboam.store.transaction import Transaction
 
 
-class _Reading:
+class _SqliteReader:
     """A SQLite reader that answers at once.
 
     A read from a local file in WAL mode waits for nothing, and a thread would cost more than the read itself. So the
@@ -81,9 +81,9 @@ class Store:
             reader = sa.create_engine(
                 url.replace("sqlite+aiosqlite", "sqlite"), poolclass=sa.pool.StaticPool, **options
             )
-            self._reader: _Reading | None = _Reading(reader)
-            sa.event.listen(self._writer.sync_engine, "connect", partial(_sqlite_writer, seconds=lock_seconds))
-            sa.event.listen(reader, "connect", _sqlite_reader)
+            self._reader: _SqliteReader | None = _SqliteReader(reader)
+            sa.event.listen(self._writer.sync_engine, "connect", partial(_configure_writer, seconds=lock_seconds))
+            sa.event.listen(reader, "connect", _configure_reader)
             sa.event.listen(self._writer.sync_engine, "begin", _begin_immediate)
         else:
             limits = {"timeout": lock_seconds, "command_timeout": answer_seconds}
@@ -104,7 +104,7 @@ class Store:
 
         Without it such a row is left out. Raises `StoreUnavailable` if the database does not work.
         """
-        with self._trouble.watching():
+        with self._trouble.translate_faults():
             if self._file is not None:
                 self._file.check()
             if self._reader is not None:
@@ -119,13 +119,13 @@ class Store:
 
         Its hints are published after the commit. Raises `StoreUnavailable` if the database does not work.
         """
-        with self._trouble.watching():
+        with self._trouble.translate_faults():
             async with self._its_turn(), self._writer.begin() as connection:
                 if self._file is not None:
                     self._file.check()
                 transaction = self._transaction(connection, writable=True)
                 yield transaction
-        self._trouble.is_over()
+        self._trouble.clear()
         for topic, key in transaction.messages:
             self._bus.publish(topic, key)
 
@@ -191,7 +191,7 @@ class DatabaseFile:
         self._identity = identity
 
 
-def _sqlite_writer(connection: Any, _record: Any, *, seconds: float) -> None:
+def _configure_writer(connection: Any, _record: Any, *, seconds: float) -> None:
     """Configure the writer: WAL, so that readers never wait; a commit survives a crash of the process."""
     connection.isolation_level = None
     cursor = connection.cursor()
@@ -202,7 +202,7 @@ def _sqlite_writer(connection: Any, _record: Any, *, seconds: float) -> None:
     cursor.close()
 
 
-def _sqlite_reader(connection: Any, _record: Any) -> None:
+def _configure_reader(connection: Any, _record: Any) -> None:
     """Configure a reader: it can change nothing, and opens no transaction beyond its statement."""
     connection.isolation_level = None
     cursor = connection.cursor()

@@ -62,25 +62,25 @@ metadata = sa.MetaData(
 )
 
 
-def _id() -> sa.Column[Any]:
+def _id_column() -> sa.Column[Any]:
     return sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True, autoincrement=True)
 
 
-def _owned() -> list[sa.Column[Any]]:
+def _base_columns() -> list[sa.Column[Any]]:
     """Return the columns that every object of a project has."""
     return [
-        _id(),
+        _id_column(),
         sa.Column("uuid", sa.String(36), nullable=False, unique=True),
         sa.Column("name", sa.String(255), nullable=False, index=True),
         sa.Column("project_id", sa.String(255), nullable=False, index=True),
     ]
 
 
-def _times() -> list[sa.Column[Any]]:
+def _time_columns() -> list[sa.Column[Any]]:
     return [sa.Column("created_at", UtcDateTime, nullable=False), sa.Column("updated_at", UtcDateTime)]
 
 
-def _lease() -> list[sa.Column[Any]]:
+def _lease_columns() -> list[sa.Column[Any]]:
     """Return the columns of the lease. The token grows with each claim and shuts out the earlier holder."""
     return [
         sa.Column("lease_owner", sa.String(64)),
@@ -89,54 +89,54 @@ def _lease() -> list[sa.Column[Any]]:
     ]
 
 
-def _json(name: str) -> sa.Column[Any]:
+def _json_column(name: str) -> sa.Column[Any]:
     return sa.Column(name, sa.JSON, nullable=False)
 
 
 template = sa.Table(
     "cluster_template",
     metadata,
-    *_owned(),
+    *_base_columns(),
     sa.Column("user_id", sa.String(255), nullable=False),
-    _json("spec"),
+    _json_column("spec"),
     sa.Column("public", sa.Boolean, nullable=False),
     sa.Column("hidden", sa.Boolean, nullable=False),
-    *_times(),
+    *_time_columns(),
 )
 
 cluster = sa.Table(
     "cluster",
     metadata,
-    *_owned(),
+    *_base_columns(),
     sa.Column("user_id", sa.String(255), nullable=False),
     sa.Column("template_id", sa.String(36), sa.ForeignKey("cluster_template.uuid"), nullable=False, index=True),
-    _json("spec"),
-    _json("observed"),
+    _json_column("spec"),
+    _json_column("observed"),
     sa.Column("operation", sa.String(16), nullable=False),
     sa.Column("generation", sa.Integer, nullable=False),
     sa.Column("status", sa.String(32), nullable=False, index=True),
     sa.Column("status_reason", sa.Text),
     sa.Column("deadline_at", UtcDateTime),
-    *_times(),
-    *_lease(),
+    *_time_columns(),
+    *_lease_columns(),
 )
 
 nodegroup = sa.Table(
     "nodegroup",
     metadata,
-    *_owned(),
+    *_base_columns(),
     sa.Column("cluster_id", sa.String(36), sa.ForeignKey("cluster.uuid"), nullable=False),
-    _json("spec"),
+    _json_column("spec"),
     # These two repeat fields of the wish: lists of clusters add them up from the index alone.
     sa.Column("role", sa.String(255), nullable=False, server_default=""),
     sa.Column("node_count", sa.Integer, nullable=False, server_default="0"),
-    _json("desired"),
-    _json("observed"),
+    _json_column("desired"),
+    _json_column("observed"),
     sa.Column("status", sa.String(32), nullable=False),
     sa.Column("status_reason", sa.Text),
     sa.Column("deleting", sa.Boolean, nullable=False),
     sa.Column("next_index", sa.Integer, nullable=False),
-    *_times(),
+    *_time_columns(),
     sa.UniqueConstraint("cluster_id", "name"),
     sa.Index("ix_nodegroup_sizes", "cluster_id", "role", "node_count"),
 )
@@ -144,7 +144,7 @@ nodegroup = sa.Table(
 certificate = sa.Table(
     "certificate",
     metadata,
-    _id(),
+    _id_column(),
     sa.Column("cluster_id", sa.String(36), sa.ForeignKey("cluster.uuid"), nullable=False),
     sa.Column("kind", sa.String(32), nullable=False),
     sa.Column("pem", sa.Text, nullable=False),
@@ -156,11 +156,11 @@ certificate = sa.Table(
 container = sa.Table(
     "container",
     metadata,
-    *_owned(),
+    *_base_columns(),
     sa.Column("user_id", sa.String(255), nullable=False),
-    _json("spec"),
-    _json("ops"),
-    _json("observed"),
+    _json_column("spec"),
+    _json_column("ops"),
+    _json_column("observed"),
     sa.Column("generation", sa.Integer, nullable=False),
     sa.Column("host_id", sa.String(36), index=True),
     sa.Column("host", sa.String(255)),
@@ -170,30 +170,30 @@ container = sa.Table(
     sa.Column("status_reason", sa.Text),
     sa.Column("task_state", sa.String(32)),
     sa.Column("deadline_at", UtcDateTime),
-    *_times(),
-    *_lease(),
+    *_time_columns(),
+    *_lease_columns(),
 )
 
 host = sa.Table(
     "host",
     metadata,
-    _id(),
+    _id_column(),
     sa.Column("uuid", sa.String(36), nullable=False, unique=True),
     sa.Column("hostname", sa.String(255), nullable=False, unique=True),
     sa.Column("availability_zone", sa.String(255), nullable=False),
-    _json("facts"),
+    _json_column("facts"),
     sa.Column("disabled", sa.Boolean, nullable=False),
     sa.Column("disabled_reason", sa.Text),
     sa.Column("forced_down", sa.Boolean, nullable=False),
     sa.Column("last_seen", UtcDateTime),
     sa.Column("runtime_error", sa.Text),
-    *_times(),
+    *_time_columns(),
 )
 
 service = sa.Table(
     "service",
     metadata,
-    _id(),
+    _id_column(),
     sa.Column("host", sa.String(255), nullable=False),
     sa.Column("binary", sa.String(64), nullable=False),
     sa.Column("report_count", sa.Integer, nullable=False),
@@ -202,18 +202,18 @@ service = sa.Table(
     sa.Column("forced_down", sa.Boolean, nullable=False),
     sa.Column("last_seen", UtcDateTime),
     sa.Column("availability_zone", sa.String(255), nullable=False),
-    *_times(),
+    *_time_columns(),
     sa.UniqueConstraint("host", "binary"),
 )
 
 quota = sa.Table(
     "quota",
     metadata,
-    _id(),
+    _id_column(),
     sa.Column("project_id", sa.String(255), nullable=False),
     sa.Column("resource", sa.String(64), nullable=False),
     sa.Column("hard_limit", sa.BigInteger, nullable=False),
-    *_times(),
+    *_time_columns(),
     sa.UniqueConstraint("project_id", "resource"),
 )
 
@@ -228,7 +228,7 @@ quota_guard = sa.Table(
 outbox = sa.Table(
     "outbox",
     metadata,
-    _id(),
+    _id_column(),
     sa.Column("topic", sa.String(64), nullable=False),
     sa.Column("key", sa.String(255), nullable=False),
     sa.Column("payload", sa.JSON),
@@ -239,41 +239,41 @@ outbox = sa.Table(
 workload = sa.Table(
     "workload",
     metadata,
-    *_owned(),
+    *_base_columns(),
     sa.Column("user_id", sa.String(255), nullable=False),
     sa.Column("kind", sa.String(16), nullable=False, index=True),
     sa.Column("cluster_id", sa.String(36), sa.ForeignKey("cluster.uuid"), nullable=False, index=True),
-    _json("spec"),
-    _json("ops"),
-    _json("observed"),
+    _json_column("spec"),
+    _json_column("ops"),
+    _json_column("observed"),
     sa.Column("generation", sa.Integer, nullable=False),
     sa.Column("status", sa.String(32), nullable=False),
     sa.Column("status_reason", sa.Text),
     sa.Column("deleting", sa.Boolean, nullable=False),
     sa.Column("deadline_at", UtcDateTime),
-    *_times(),
-    *_lease(),
+    *_time_columns(),
+    *_lease_columns(),
 )
 
 # Records of machines in the API of 2015; nothing is made of them.
 node_record = sa.Table(
     "node_record",
     metadata,
-    _id(),
+    _id_column(),
     sa.Column("uuid", sa.String(36), nullable=False, unique=True),
     sa.Column("project_id", sa.String(255), nullable=False, index=True),
     sa.Column("user_id", sa.String(255), nullable=False),
     sa.Column("type", sa.String(255)),
     sa.Column("image_id", sa.String(255)),
     sa.Column("ironic_node_id", sa.String(36)),
-    *_times(),
+    *_time_columns(),
 )
 
 # Events of clusters. No foreign key: an event outlives its cluster.
 event = sa.Table(
     "event",
     metadata,
-    _id(),
+    _id_column(),
     sa.Column("uuid", sa.String(36), nullable=False, unique=True),
     sa.Column("cluster_id", sa.String(36), nullable=False, index=True),
     sa.Column("cluster_name", sa.String(255), nullable=False, index=True),

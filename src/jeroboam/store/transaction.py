@@ -65,7 +65,7 @@ class Transaction:
         return Rows(self._connection, kinds.HOST, for_update=self._writable)
 
     @cached_property
-    def seen_hosts(self) -> Rows[Host]:
+    def hosts_without_lock(self) -> Rows[Host]:
         """Hosts to choose from. No row is locked, so that no heartbeat waits for the end of the transaction."""
         return Rows(self._connection, kinds.HOST, for_update=False)
 
@@ -82,12 +82,12 @@ class Transaction:
         return kinds.QuotaRows(self._connection, kinds.QUOTA, for_update=self._writable)
 
     @cached_property
-    def workloads(self) -> kinds.BayContainerRows:
-        return kinds.BayContainerRows(self._connection, kinds.WORKLOAD, for_update=self._writable)
+    def bay_containers(self) -> kinds.BayContainerRows:
+        return kinds.BayContainerRows(self._connection, kinds.BAY_CONTAINER, for_update=self._writable)
 
     @cached_property
-    def orchestrated(self) -> Rows[BayManifest]:
-        return Rows(self._connection, kinds.ORCHESTRATED, for_update=self._writable)
+    def bay_manifests(self) -> Rows[BayManifest]:
+        return Rows(self._connection, kinds.BAY_MANIFEST, for_update=self._writable)
 
     @cached_property
     def node_records(self) -> Rows[NodeRecord]:
@@ -124,16 +124,16 @@ class Transaction:
 
     async def census(self) -> census.Census:
         """Count all objects."""
-        return await census.take(self._connection)
+        return await census.take_census(self._connection)
 
-    async def outgoing(self, limit: int) -> list[Notification]:
+    async def list_outgoing(self, limit: int) -> list[Notification]:
         """Return the oldest notifications that have not left yet."""
         table = tables.outbox
         query = sa.select(table.c.id, table.c.topic, table.c.key, table.c.payload, table.c.created_at)
         rows = await self._connection.execute(query.order_by(table.c.id).limit(limit))
         return [Notification(id=row[0], event=row[1], key=row[2], payload=row[3], at=row[4]) for row in rows.all()]
 
-    async def sent(self, notifications: list[Notification]) -> None:
+    async def mark_sent(self, notifications: list[Notification]) -> None:
         """Remove notifications that have left."""
         table = tables.outbox
         await self._connection.execute(table.delete().where(table.c.id.in_([note.id for note in notifications])))

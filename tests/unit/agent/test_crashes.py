@@ -138,14 +138,14 @@ def test_the_journal_survives_its_process(tmp_path):
     first.begin("a", 3, None)
     first.end("b", ContainerObserved(seq=2, state=RuntimeState.EXITED, exit_code=1))
     first.begin("b", 3, None)
-    first.saw("b", ContainerObserved(seq=2, state=RuntimeState.RUNNING))
+    first.record_observed("b", ContainerObserved(seq=2, state=RuntimeState.RUNNING))
     first.end("c", ContainerObserved(seq=9))
     first.forget("c")
     # Not closed: a killed process does not close it either.
     second = Journal(tmp_path / "j")
-    assert second.known() == {"a", "b"}
-    assert second.entry("a").begun == 3
-    assert second.entry("b").begun == 3
+    assert second.list_uuids() == {"a", "b"}
+    assert second.entry("a").begun_seq == 3
+    assert second.entry("b").begun_seq == 3
     assert second.entry("b").observed.state is RuntimeState.RUNNING
     first.close()
     second.close()

@@ -92,7 +92,7 @@ async def _list_page(call: Call) -> tuple[Page, list[Template]]:
     page = page_of(call)
     scope = project_scope(call, "clustertemplate:get_all_all_projects")
     async with call.parts.store.read() as tx:
-        return page, await tx.templates.visible(page, scope, hidden=scope is None)
+        return page, await tx.templates.list_visible(page, scope, with_hidden=scope is None)
 
 
 async def show(call: Call) -> Answer:

@@ -92,12 +92,12 @@ async def _list(call: Call, path: str, *, with_details: bool) -> Answer:
     body: BayList | BayDetailList
     async with call.parts.store.read() as tx:
         if with_details:
-            bays = await tx.clusters.listed(by_key, scope)
-            groups = await tx.nodegroups.brief_of(*(bay.uuid for bay in bays))
+            bays = await tx.clusters.list_page(by_key, scope)
+            groups = await tx.nodegroups.briefs_of(*(bay.uuid for bay in bays))
             body = {"bays": [detail_view(bay, groups[bay.uuid], call) for bay in bays]}
         else:
-            bays = await tx.clusters.brief(by_key, scope)
-            body = {"bays": [summary_view(bay, bay.masters, bay.others, call) for bay in bays]}
+            bays = await tx.clusters.list_briefs(by_key, scope)
+            body = {"bays": [summary_view(bay, bay.masters, bay.workers, call) for bay in bays]}
     return reply_page(call, page, path, bays, body)
 
 

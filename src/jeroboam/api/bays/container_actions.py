@@ -10,7 +10,7 @@ from jeroboam.api.bays.containers import detail_view
 from jeroboam.api.bays.lookup import container_of
 from jeroboam.api.bays.shapes import Output
 from jeroboam.api.call import Answer, Call, Handler, reply
-from jeroboam.domain.bay_containers import BayContainer, ContainerAction, ask_workload, check_act, words
+from jeroboam.domain.bay_containers import BayContainer, ContainerAction, ask_bay_container, check_act, split_command
 from jeroboam.domain.errors import Invalid
 
 ACTS = tuple(act for act in ContainerAction if act is not ContainerAction.CREATE)
@@ -25,8 +25,8 @@ def build_handler(act: ContainerAction) -> Handler:
             container = await container_of(tx, call, _ALL_PROJECTS_RULE)
             check_act(container, act)
             deadline = tx.now + dt.timedelta(seconds=call.parts.options.op_seconds)
-            container = ask_workload(container, act, now=tx.now, deadline=deadline)
-            await tx.workloads.update(container)
+            container = ask_bay_container(container, act, now=tx.now, deadline=deadline)
+            await tx.bay_containers.update(container)
             tx.hint("workload", container.uuid)
         return reply(detail_view(container, call))
 
@@ -43,7 +43,7 @@ async def logs(call: Call) -> Answer:
 
 async def execute(call: Call) -> Answer:
     """PUT /containers/{id or name}/execute: what a command in a container in a bay prints"""
-    command = words(call.query.get("command", ""))
+    command = split_command(call.query.get("command", ""))
     if not command:
         raise Invalid("Mandatory argument missing: command. It has to hold a word.", field="command")
     container = await _find_container(call, "execute")

@@ -29,13 +29,13 @@ from jeroboam.domain.bay_containers import (
     BayObjectKind,
     ContainerAction,
     ask_delete,
-    octets,
-    project_workload,
-    words,
+    parse_memory,
+    project_bay_container,
+    split_command,
 )
 from jeroboam.domain.clusters import Cluster
 from jeroboam.domain.errors import Invalid
-from jeroboam.domain.states import in_progress
+from jeroboam.domain.states import is_in_progress
 from jeroboam.store import Page
 
 RESERVED_NAMES = frozenset({*ContainerAction, "detail", "logs", "execute"} - {ContainerAction.CREATE})
@@ -60,7 +60,7 @@ def _name(name: str, value: Any) -> str:
 def _command(name: str, value: Any) -> str:
     line: str = _LINE(name, value)
     try:
-        words(line)
+        split_command(line)
     except ValueError as error:
         raise InvalidField(name, value, f"it cannot be taken apart into words: {error}.") from error
     return line
@@ -74,7 +74,7 @@ def _memory(name: str, value: Any) -> str:
     raw = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     amount: str = text()(name, raw)
     try:
-        octets(amount)
+        parse_memory(amount)
     except ValueError as error:
         raise InvalidField(
             name, value, "it has to be a number above 0 with b, k, m or g behind it, or none."
@@ -148,7 +148,7 @@ async def _list_page(call: Call) -> tuple[Page, list[BayContainer]]:
     async with call.parts.store.read() as tx:
         if "bay_ident" in call.query:
             equals["cluster_id"] = (await bay_of(tx, call, call.query["bay_ident"])).uuid
-        containers = await tx.workloads.select(page, **equals)
+        containers = await tx.bay_containers.select(page, **equals)
     return page, containers
 
 
@@ -175,7 +175,7 @@ async def create(call: Call) -> Answer:
         check_coe(bay, "swarm")
         check_open(bay, "container")
         container = _build_container(call, wish, bay, tx.now)
-        await tx.workloads.insert(container)
+        await tx.bay_containers.insert(container)
         tx.hint("workload", container.uuid)
     view = detail_view(container, call)
     return reply(view, 201, ("Location", view["links"][0]["href"]))
@@ -183,7 +183,7 @@ async def create(call: Call) -> Answer:
 
 def _build_container(call: Call, wish: dict[str, Any], bay: Cluster, now: dt.datetime) -> BayContainer:
     # A container waits until its bay is created.
-    begin = bay.deadline_at if in_progress(bay) and bay.deadline_at is not None else now
+    begin = bay.deadline_at if is_in_progress(bay) and bay.deadline_at is not None else now
     spec = BayContainerSpec(image=wish["image"], command=wish.get("command") or None, memory=wish.get("memory"))
     container = BayContainer(
         uuid=call.parts.ids.uuid(),
@@ -196,7 +196,7 @@ def _build_container(call: Call, wish: dict[str, Any], bay: Cluster, now: dt.dat
         deadline_at=begin + dt.timedelta(seconds=call.parts.options.create_seconds),
         created_at=now,
     )
-    return project_workload(container)
+    return project_bay_container(container)
 
 
 async def update(call: Call) -> Answer:
@@ -211,7 +211,7 @@ async def update(call: Call) -> Answer:
         container = await container_of(tx, call, "container:update_all_projects")
         document = apply_patch({"name": container.name}, steps, mandatory=("name",))
         container = replace(container, name=_name("name", document["name"]), updated_at=tx.now)
-        await tx.workloads.update(container)
+        await tx.bay_containers.update(container)
     return reply(detail_view(container, call))
 
 
@@ -222,6 +222,6 @@ async def delete(call: Call) -> Answer:
         deadline = tx.now + dt.timedelta(seconds=call.parts.options.op_seconds)
         updated_container = ask_delete(container, now=tx.now, deadline=deadline)
         if updated_container is not container:
-            await tx.workloads.update(updated_container)
+            await tx.bay_containers.update(updated_container)
         tx.hint("workload", container.uuid)
     return NO_CONTENT

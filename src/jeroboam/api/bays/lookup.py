@@ -19,7 +19,7 @@ async def baymodel_of(tx: Transaction, call: Call, ident: str) -> Template:
     """The baymodel with that uuid or name, among the project's own and the public ones."""
     sees_all = call.allows("clustertemplate:get_one_all_projects")
     scope = None if sees_all else call.caller.project_id
-    matches = await tx.templates.find_visible(ident, scope, hidden=sees_all)
+    matches = await tx.templates.find_visible(ident, scope, with_hidden=sees_all)
     return expect_one(matches, ident, "BayModel", "baymodels")
 
 
@@ -27,7 +27,7 @@ async def container_of(tx: Transaction, call: Call, rule: str) -> BayContainer:
     """The container that the path names. Callers that the rule allows see the containers of all projects."""
     ident, scope = call.path["container"], project_scope(call, rule)
     owner = {} if scope is None else {"project_id": scope}
-    matches = await tx.workloads.find(ident, kind=BayObjectKind.CONTAINER, **owner)
+    matches = await tx.bay_containers.find(ident, kind=BayObjectKind.CONTAINER, **owner)
     container = expect_one(matches, ident, "Container", "containers")
     call.subject.set_object(container.uuid, container.name)
     return container

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from jeroboam.domain.bay_manifests import CALLED, BayManifestKind
+from jeroboam.domain.bay_manifests import KIND_NAMES, BayManifestKind
 from jeroboam.domain.errors import Invalid
 from jeroboam.domain.owner_labels import is_reserved
 
@@ -48,7 +48,7 @@ def read_manifest(kind: BayManifestKind, text: str, field: str = "manifest") -> 
     document = _parse_manifest(text, field)
     if not isinstance(document, dict):
         raise _invalid(field, "it has to be an object with apiVersion, kind, metadata and spec")
-    kind_name = CALLED[kind]
+    kind_name = KIND_NAMES[kind]
     if document.get("kind") != kind_name:
         raise _invalid(field, f"its kind is {_quote(document.get('kind'))}, and has to be {kind_name}")
     if document.get("apiVersion") != _API_VERSION:

@@ -20,18 +20,18 @@ from jeroboam.api.container_infra.schema import refuse_unknown
 from jeroboam.api.fields import FieldCheck, optional, read_fields, text
 from jeroboam.api.wire import apply_patch, changes_of, format_time, links, page_of
 from jeroboam.domain.bay_manifests import (
-    CALLED,
+    KIND_NAMES,
     BayManifest,
     BayManifestKind,
     BayManifestSpec,
-    ask_change,
-    ask_end,
-    project_orchestrated,
-    shown,
+    ask_manifest_change,
+    ask_manifest_delete,
+    current_facts_of,
+    project_bay_manifest,
 )
 from jeroboam.domain.clusters import Cluster
 from jeroboam.domain.errors import Conflict, Invalid
-from jeroboam.domain.states import in_progress
+from jeroboam.domain.states import is_in_progress
 from jeroboam.store import Page, Transaction
 
 _WISHES = ("manifest", "manifest_url")
@@ -81,7 +81,7 @@ class ManifestResource:
         equals: dict[str, Any] = {"kind": self.kind} | ({} if scope is None else {"project_id": scope})
         async with call.parts.store.read() as tx:
             equals |= await _bay_condition(tx, call)
-            manifests = await tx.orchestrated.select(page, **equals)
+            manifests = await tx.bay_manifests.select(page, **equals)
         return page, manifests
 
     async def show(self, call: Call) -> Answer:
@@ -93,7 +93,7 @@ class ManifestResource:
     async def create(self, call: Call) -> Answer:
         """Create an object from a manifest."""
         body = call.fields()
-        refuse_unknown(body, FIELDS, CALLED[self.kind].lower())
+        refuse_unknown(body, FIELDS, KIND_NAMES[self.kind].lower())
         if body.get(REQUIRED) is None:
             raise Invalid(f"Mandatory field missing: {REQUIRED}.", field=REQUIRED)
         wish = read_fields(body, FIELDS)
@@ -104,7 +104,7 @@ class ManifestResource:
         await call.parts.workloads.check(manifest)
         async with call.parts.store.write() as tx:
             await self._check_name(tx, manifest, await self._find_bay(tx, call, bay.uuid))
-            await tx.orchestrated.insert(manifest)
+            await tx.bay_manifests.insert(manifest)
             tx.hint("orchestrated", manifest.uuid)
         answer = self.detail_view(manifest, call)
         return reply(answer, 201, ("Location", answer["links"][0]["href"]))
@@ -114,7 +114,7 @@ class ManifestResource:
         steps = changes_of(call.json())
         for step in steps:
             if step.root not in CHANGEABLE or step.member is not None:
-                text = f"cannot change {CALLED[self.kind].lower()} property(ies) {step.root}."
+                text = f"cannot change {KIND_NAMES[self.kind].lower()} property(ies) {step.root}."
                 raise Invalid(text, field=step.root)
         async with call.parts.store.read() as tx:
             manifest = await self._find(tx, call, "update_all_projects")
@@ -130,7 +130,7 @@ class ManifestResource:
         async with call.parts.store.write() as tx:
             manifest = await self._find(tx, call, "update_all_projects")
             manifest = self._apply_change(call, manifest, spec, tx.now)
-            await tx.orchestrated.update(manifest)
+            await tx.bay_manifests.update(manifest)
             tx.hint("orchestrated", manifest.uuid)
         return reply(self.detail_view(manifest, call))
 
@@ -139,9 +139,9 @@ class ManifestResource:
         async with call.parts.store.write() as tx:
             manifest = await self._find(tx, call, "delete_all_projects")
             deadline = tx.now + dt.timedelta(seconds=call.parts.options.op_seconds)
-            updated_manifest = ask_end(manifest, now=tx.now, deadline=deadline)
+            updated_manifest = ask_manifest_delete(manifest, now=tx.now, deadline=deadline)
             if updated_manifest is not manifest:
-                await tx.orchestrated.update(updated_manifest)
+                await tx.bay_manifests.update(updated_manifest)
             tx.hint("orchestrated", manifest.uuid)
         return NO_CONTENT
 
@@ -152,15 +152,15 @@ class ManifestResource:
         ident, scope = call.path[self.kind], project_scope(call, f"{self.kind}:{verb}")
         owner: dict[str, Any] = {} if scope is None else {"project_id": scope}
         owner |= await _bay_condition(tx, call)
-        matches = await tx.orchestrated.find(ident, kind=self.kind, **owner)
-        manifest = expect_one(matches, ident, CALLED[self.kind], self.collection)
+        matches = await tx.bay_manifests.find(ident, kind=self.kind, **owner)
+        manifest = expect_one(matches, ident, KIND_NAMES[self.kind], self.collection)
         call.subject.set_object(manifest.uuid, manifest.name)
         return manifest
 
     async def _find_bay(self, tx: Transaction, call: Call, ident: str) -> Cluster:
         bay = await bay_of_field(tx, call, REQUIRED, ident)
         check_coe(bay, "kubernetes")
-        check_open(bay, CALLED[self.kind])
+        check_open(bay, KIND_NAMES[self.kind])
         return bay
 
     async def _read_spec(self, call: Call, wish: dict[str, Any]) -> BayManifestSpec:
@@ -173,7 +173,7 @@ class ManifestResource:
         [field] = sources
         source: str = FIELDS[field](field, wish[field])
         if field == "manifest_url":
-            content = await call.parts.manifests.fetch(source, most=MOST_OCTETS)
+            content = await call.parts.manifests.fetch(source, max_octets=MOST_OCTETS)
             try:
                 manifest_text = content.decode()
             except UnicodeDecodeError as error:
@@ -184,13 +184,15 @@ class ManifestResource:
         return BayManifestSpec(manifest=read_manifest(self.kind, source, field), text=source)
 
     async def _check_name(self, tx: Transaction, manifest: BayManifest, bay: Cluster) -> None:
-        for other in await tx.orchestrated.select(kind=self.kind, cluster_id=bay.uuid, name=manifest.name):
+        for other in await tx.bay_manifests.select(kind=self.kind, cluster_id=bay.uuid, name=manifest.name):
             suffix = ", and is being deleted" if other.deleting else ""
-            raise Conflict(f"A {CALLED[self.kind]} called {manifest.name} exists in bay {bay.uuid} already{suffix}.")
+            raise Conflict(
+                f"A {KIND_NAMES[self.kind]} called {manifest.name} exists in bay {bay.uuid} already{suffix}."
+            )
 
     def _build_manifest(self, call: Call, spec: BayManifestSpec, bay: Cluster, now: dt.datetime) -> BayManifest:
         # The object waits until its bay is created.
-        begin = bay.deadline_at if in_progress(bay) and bay.deadline_at is not None else now
+        begin = bay.deadline_at if is_in_progress(bay) and bay.deadline_at is not None else now
         manifest = BayManifest(
             uuid=call.parts.ids.uuid(),
             name=name_of(spec.manifest),
@@ -202,10 +204,12 @@ class ManifestResource:
             deadline_at=begin + dt.timedelta(seconds=call.parts.options.create_seconds),
             created_at=now,
         )
-        return project_orchestrated(manifest)
+        return project_bay_manifest(manifest)
 
     def _apply_change(self, call: Call, manifest: BayManifest, spec: BayManifestSpec, now: dt.datetime) -> BayManifest:
-        return ask_change(manifest, spec, now=now, deadline=now + dt.timedelta(seconds=call.parts.options.op_seconds))
+        return ask_manifest_change(
+            manifest, spec, now=now, deadline=now + dt.timedelta(seconds=call.parts.options.op_seconds)
+        )
 
 
 async def _bay_condition(tx: Transaction, call: Call) -> dict[str, Any]:
@@ -228,7 +232,7 @@ def summary_view(manifest: BayManifest, collection: str, call: Call) -> InBay:
 def _common_view(manifest: BayManifest) -> _Common:
     return {
         "status_reason": manifest.status_reason,
-        "labels": shown(manifest).labels,
+        "labels": current_facts_of(manifest).labels,
         "manifest": manifest.spec.text,
         "manifest_url": manifest.spec.url,
         "created_at": format_time(manifest.created_at),
@@ -237,7 +241,7 @@ def _common_view(manifest: BayManifest) -> _Common:
 
 
 def _pod_view(manifest: BayManifest, call: Call) -> PodShape:
-    facts = shown(manifest)
+    facts = current_facts_of(manifest)
     return {
         **summary_view(manifest, "pods", call),
         **_common_view(manifest),
@@ -248,7 +252,7 @@ def _pod_view(manifest: BayManifest, call: Call) -> PodShape:
 
 
 def _service_view(manifest: BayManifest, call: Call) -> BayServiceShape:
-    facts = shown(manifest)
+    facts = current_facts_of(manifest)
     numbers = [port["port"] for port in facts.ports if isinstance(port.get("port"), int)]
     return {
         **summary_view(manifest, "services", call),
@@ -261,7 +265,7 @@ def _service_view(manifest: BayManifest, call: Call) -> BayServiceShape:
 
 
 def _rc_view(manifest: BayManifest, call: Call) -> RcShape:
-    facts = shown(manifest)
+    facts = current_facts_of(manifest)
     return {
         **summary_view(manifest, "rcs", call),
         **_common_view(manifest),

@@ -10,7 +10,7 @@ from jeroboam.api.call import Answer, Call, Failure, Handler, Route
 from jeroboam.api.fields import FieldCheck, body_of, text
 from jeroboam.api.wire import list_arguments, patch_of
 from jeroboam.domain.bay_containers import BayContainer
-from jeroboam.domain.bay_manifests import CALLED, BayManifest
+from jeroboam.domain.bay_manifests import KIND_NAMES, BayManifest
 from jeroboam.domain.clusters import Cluster, Template
 from jeroboam.domain.noderecords import NodeRecord
 from jeroboam.store import sort_keys
@@ -226,7 +226,7 @@ def _build_manifest_routes(
     resource: manifests.ManifestResource, answers: tuple[object, object, object]
 ) -> tuple[Route, ...]:
     """The routes of pods, services or replication controllers. `answers`: the types in short, in a list, and alone."""
-    collection, kind, kind_name = resource.collection, resource.kind, CALLED[resource.kind]
+    collection, kind, kind_name = resource.collection, resource.kind, KIND_NAMES[resource.kind]
     lists, single = f"/{collection}", f"/{collection}/{{{kind}}}"
     page = list_arguments(sort_keys(BayManifest)) | _BAY_FILTER
     in_short, in_full, alone = answers

@@ -12,7 +12,7 @@ from jeroboam.api.container.fields import refuse_unknown
 from jeroboam.api.container.lookup import flag_of
 from jeroboam.api.fields import FieldCheck, integer, read_fields
 from jeroboam.domain.errors import OverQuota
-from jeroboam.domain.quotas import DEFAULT_CLASS, UNLIMITED, ContainerUse, Quota, class_owner, exceeded
+from jeroboam.domain.quotas import DEFAULT_CLASS, UNLIMITED, ContainerUse, Quota, class_owner, list_exceeded
 from jeroboam.store import Transaction
 
 FIELDS: dict[str, FieldCheck] = dict.fromkeys(("containers", "memory", "cpu", "disk"), integer(low=UNLIMITED))
@@ -26,9 +26,9 @@ async def limits_of(tx: Transaction, call: Call, project_id: str) -> dict[str, i
 async def check_quota(tx: Transaction, call: Call, project_id: str, growth: ContainerUse) -> None:
     """Raise `OverQuota` if the project may not have that much more. It holds the project's lock until the commit."""
     await tx.serialise(project_id, "containers")
-    use = await tx.containers.used(project_id)
+    use = await tx.containers.use_of_project(project_id)
     limits = await limits_of(tx, call, project_id)
-    over = exceeded(limits, use, growth)
+    over = list_exceeded(limits, use, growth)
     if over:
         raise OverQuota(f"Quota exceeded for resources: {over}")
 
@@ -50,7 +50,7 @@ async def show(call: Call) -> Answer:
         limits = await limits_of(tx, call, project_id)
         if not usages:
             return reply(limits)
-        use = await tx.containers.used(project_id)
+        use = await tx.containers.use_of_project(project_id)
     return reply({name: {"limit": limit, "in_use": getattr(use, name)} for name, limit in limits.items()})
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from jeroboam.api.call import Call
 from jeroboam.domain.clusters import Cluster, NodeGroup, Template, TemplateSpec, flavor_of
-from jeroboam.domain.limits import Limit, LimitOwner, RequestedSize, asked_by, check, concerning
+from jeroboam.domain.limits import Limit, LimitOwner, RequestedSize, build_requested_size, check_limits, select_limits
 from jeroboam.store import Transaction
 
 
@@ -22,11 +22,11 @@ class ProjectLimits:
 
     def check(self, size: RequestedSize) -> None:
         """Raise `Forbidden` that names the limit, for a request beyond one."""
-        check(self.limits, size)
+        check_limits(self.limits, size)
 
     def check_cluster(self, cluster: Cluster, groups: Sequence[NodeGroup], template: Template) -> None:
         """Raise `Forbidden` if the cluster may not be created."""
-        self.check(asked_by(cluster, groups, template))
+        self.check(build_requested_size(cluster, groups, template))
 
     def check_change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> None:
         """Raise `Forbidden` if the cluster may not be changed so. Only what changes is checked."""
@@ -93,4 +93,4 @@ async def bounds_for(call: Call, project_id: str) -> ProjectLimits:
     )
     if project_id != caller.project_id:
         owner = await call.parts.projects.describe(project_id)
-    return ProjectLimits(limits=concerning(limits, owner or LimitOwner(project_id=project_id)))
+    return ProjectLimits(limits=select_limits(limits, owner or LimitOwner(project_id=project_id)))

@@ -34,7 +34,7 @@ async def cluster_of(tx: Transaction, ident: str, project_id: str | None) -> Clu
 async def template_of(tx: Transaction, call: Call, ident: str, *, sees_all: bool) -> Template:
     """The template with that uuid or name, among the project's own and the public ones."""
     scope = None if sees_all else call.caller.project_id
-    matches = await tx.templates.find_visible(ident, scope, hidden=sees_all)
+    matches = await tx.templates.find_visible(ident, scope, with_hidden=sees_all)
     return expect_one(matches, ident, "ClusterTemplate", "ClusterTemplates")
 
 
@@ -56,7 +56,7 @@ def select_usable(call: Call, matches: Sequence[Template], ident: str) -> Templa
 
 async def groups_of(tx: Transaction, cluster: Cluster) -> list[NodeGroup]:
     """The cluster's node groups, masters first."""
-    return (await tx.nodegroups.of(cluster.uuid))[cluster.uuid]
+    return (await tx.nodegroups.groups_of(cluster.uuid))[cluster.uuid]
 
 
 async def group_of(tx: Transaction, cluster: Cluster, ident: str) -> NodeGroup:

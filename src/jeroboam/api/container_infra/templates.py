@@ -140,9 +140,13 @@ async def _list(call: Call, path: str) -> Answer:
     scope = project_scope(call, "clustertemplate:get_all_all_projects")
     template_filter = filters.read_template_filter(call)
     async with call.parts.store.read() as tx:
-        templates = await tx.templates.visible(page, scope, hidden=scope is None, wanted=template_filter)
+        templates = await tx.templates.list_visible(
+            page, scope, with_hidden=scope is None, template_filter=template_filter
+        )
         total = (
-            await tx.templates.total(scope, hidden=scope is None, wanted=template_filter) if wants_total(call) else None
+            await tx.templates.total(scope, with_hidden=scope is None, template_filter=template_filter)
+            if wants_total(call)
+            else None
         )
     body: TemplateList = {"clustertemplates": [view(call, template) for template in templates]}
     if total is not None:
@@ -181,7 +185,7 @@ async def create_template(call: Call, body: dict[str, Any]) -> Template:
     values = _read_body(body)
     if values.get("public") or values.get("hidden"):
         _check_publish(call)
-    spec = await call.parts.admission.template(_build_spec(values), call.caller)
+    spec = await call.parts.admission.admit_template(_build_spec(values), call.caller)
     (await bounds_for(call, call.caller.project_id)).check_template(spec)
     async with call.parts.store.write() as tx:
         template = Template(
@@ -224,7 +228,7 @@ async def update_template(call: Call, changes: Sequence[PatchOperation]) -> Temp
     )
     if (new.public, new.hidden) != (old.public, old.hidden):
         _check_publish(call)
-    new = replace(new, spec=await call.parts.admission.template(new.spec, call.caller))
+    new = replace(new, spec=await call.parts.admission.admit_template(new.spec, call.caller))
     (await bounds_for(call, new.project_id)).check_template(new.spec)
     async with call.parts.store.write() as tx:
         current = await tx.templates.get(old.uuid)

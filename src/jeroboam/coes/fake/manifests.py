@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import final
 
 from jeroboam.coes.base import CoePlan, DesiredManifest, ManifestClient
-from jeroboam.domain.bay_manifests import CALLED, BayManifestKind, BayManifestStatus, ManifestState, facts_of
+from jeroboam.domain.bay_manifests import KIND_NAMES, BayManifestKind, BayManifestStatus, ManifestState, build_facts
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.kit.faults import Faults
 
@@ -33,7 +33,9 @@ class FakeObject:
     @property
     def state(self) -> ManifestState:
         """The state that the cluster shows."""
-        return ManifestState(status=self.status, reason=self.reason, facts=facts_of(self.want.kind, self.want.manifest))
+        return ManifestState(
+            status=self.status, reason=self.reason, facts=build_facts(self.want.kind, self.want.manifest)
+        )
 
 
 Objects = dict[str, FakeObject]
@@ -84,7 +86,7 @@ class FakeManifests(ManifestClient):
 
 
 def _check_admission(objects: Objects, want: DesiredManifest) -> None:
-    title = CALLED[want.kind]
+    title = KIND_NAMES[want.kind]
     if want.name == REFUSED:
         raise Permanent(f'{title} "{want.name}" is invalid: spec: it cannot be so')
     namesakes = [

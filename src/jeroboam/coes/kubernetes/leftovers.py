@@ -39,7 +39,7 @@ class GoneNodeObjects:
     def reason(self) -> str:
         """Return the text for users of the cluster; empty when no pod waits."""
         pod_reasons = [f"pod {name} waits for {reason}" for name, reason in sorted(self.waiting_pods.items())]
-        return list_some(pod_reasons, most=_NAMED)
+        return list_some(pod_reasons, limit=_NAMED)
 
 
 async def find_gone_objects(api: KubernetesApi, present: Collection[str]) -> GoneNodeObjects:

@@ -13,7 +13,7 @@ from typing import Any, final
 from jeroboam.clients.kubernetes import MANAGER, KubernetesApi, ObjectNotFound
 from jeroboam.coes.base import CoePlan, DesiredManifest, ManifestClient
 from jeroboam.coes.kubernetes.api_access import connect_api
-from jeroboam.domain.bay_manifests import CALLED, BayManifestKind, BayManifestStatus, ManifestState, facts_of
+from jeroboam.domain.bay_manifests import KIND_NAMES, BayManifestKind, BayManifestStatus, ManifestState, build_facts
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.domain.owner_labels import is_reserved
 from jeroboam.kit.clock import Clock
@@ -70,7 +70,7 @@ class KubernetesManifests(ManifestClient):
                     *(_delete(api, kind, item) for kind, item in resources if not _is_terminating(item))
                 )
                 if self._clock.monotonic() >= deadline:
-                    names = ", ".join(f"{CALLED[kind]} {item['metadata']['name']}" for kind, item in resources)
+                    names = ", ".join(f"{KIND_NAMES[kind]} {item['metadata']['name']}" for kind, item in resources)
                     raise Temporary(f"the cluster is still ending {names}")
                 await self._clock.sleep(_POLL_SECONDS)
 
@@ -106,7 +106,7 @@ def _has_our_label(resource: Mapping[str, Any]) -> bool:
 
 async def _apply_manifest(api: KubernetesApi, want: DesiredManifest, trial: str = "") -> dict[str, Any]:
     """Create or update the object and return it. With `trial` (dry run) nothing is stored."""
-    title = f"{CALLED[want.kind]} {want.name}"
+    title = f"{KIND_NAMES[want.kind]} {want.name}"
     path = _path(want.kind, want.name)
     try:
         resource = await api.get(path, f"looking for {title}")
@@ -165,7 +165,7 @@ async def _delete(api: KubernetesApi, kind: BayManifestKind, resource: Mapping[s
     meta = resource["metadata"]
     # The pods of a controller are deleted first; the controller exists until they are gone.
     options = {"propagationPolicy": "Foreground", "preconditions": {"uid": meta["uid"]}}
-    await api.delete(_path(kind, meta["name"]), f"removing {CALLED[kind]} {meta['name']}", options=options)
+    await api.delete(_path(kind, meta["name"]), f"removing {KIND_NAMES[kind]} {meta['name']}", options=options)
 
 
 def _is_terminating(resource: Mapping[str, Any]) -> bool:
@@ -183,7 +183,7 @@ def _state_of(kind: BayManifestKind, resource: Mapping[str, Any]) -> ManifestSta
         **resource,
         "metadata": {**resource["metadata"], "labels": _user_labels(resource["metadata"].get("labels") or {})},
     }
-    return ManifestState(status=status, reason=reason, facts=facts_of(kind, visible_resource))
+    return ManifestState(status=status, reason=reason, facts=build_facts(kind, visible_resource))
 
 
 def _user_labels(labels: Mapping[str, str]) -> dict[str, str]:

@@ -82,7 +82,7 @@ def read_networks(labels: Mapping[str, str]) -> ClusterNetworks:
 def check(labels: Mapping[str, str]) -> None:
     """Raise `Invalid` for a label with a bad value."""
     read_networks(labels)
-    automation.check(labels)
+    automation.check_labels(labels)
     if (tag := labels.get(VERSION)) is not None and _TAG.fullmatch(tag) is None:
         raise bad_label(VERSION, tag, "it has to be a version such as v1.36.3.")
     for name in list_sans(labels):

@@ -31,7 +31,7 @@ _COUNT = re.compile(r"[1-9][0-9]{0,2}", re.ASCII)
 
 def check(labels: Mapping[str, str]) -> None:
     """Raise `Invalid` for a label with a value that the Engine rejects."""
-    automation.check(labels)
+    automation.check_labels(labels)
     if (size := labels.get(LOG_SIZE)) is not None and _SIZE.fullmatch(size) is None:
         raise bad_label(LOG_SIZE, size, "it has to be a number with k, m or g behind it, as 10m.")
     if (count := labels.get(LOG_FILES)) is not None and _COUNT.fullmatch(count) is None:

@@ -19,7 +19,7 @@ from jeroboam.providers.base import Catalog, Image, Provider, SupportsScriptRene
 
 
 @contextmanager
-def _answering() -> Iterator[None]:
+def _translate_driver_errors() -> Iterator[None]:
     """Turn a driver error into `Unavailable`: a catalogue that does not answer is not the caller's fault."""
     try:
         yield
@@ -35,43 +35,43 @@ class DriverAdmission:
         self._coes = coes
         self._default = default_provider
 
-    async def template(self, spec: TemplateSpec, caller: Caller) -> TemplateSpec:
+    async def admit_template(self, spec: TemplateSpec, caller: Caller) -> TemplateSpec:
         """Return the spec with its driver and with the distribution of its image."""
         del caller
-        with _answering():
-            return await self._template(spec)
+        with _translate_driver_errors():
+            return await self._admit_template(spec)
 
-    async def _template(self, spec: TemplateSpec) -> TemplateSpec:
-        coe = self._coe(spec)
+    async def _admit_template(self, spec: TemplateSpec) -> TemplateSpec:
+        coe = self._find_coe(spec)
         driver = spec.driver or self._default
-        catalog = self._provider(driver).catalog
+        catalog = self._find_provider(driver).catalog
         check_fields(TEMPLATES, asdict(spec), driver)
-        await self._check(coe, catalog, spec)
-        image = await self._image(catalog, image_of(coe, spec.image_id, spec.labels), spec.coe)
+        await self._check_coe_rules(coe, catalog, spec)
+        image = await self._find_image(catalog, image_of(coe, spec.image_id, spec.labels), spec.coe)
         for field, flavor in (("flavor_id", spec.flavor_id), ("master_flavor_id", spec.master_flavor_id)):
-            await self._flavor(catalog, flavor, field)
-        await self._networks(catalog, spec)
+            await self._check_flavor(catalog, flavor, field)
+        await self._check_networks(catalog, spec)
         return replace(spec, driver=driver, cluster_distro=image.os_distro)
 
-    async def cluster(self, cluster: Cluster, groups: Sequence[NodeGroup], caller: Caller) -> None:
+    async def admit_cluster(self, cluster: Cluster, groups: Sequence[NodeGroup], caller: Caller) -> None:
         """Raise if the provider lacks something that the cluster names, or if a node cannot boot yet."""
-        with _answering():
-            await self._cluster(cluster, groups, caller)
+        with _translate_driver_errors():
+            await self._admit_cluster(cluster, groups, caller)
 
-    async def _cluster(self, cluster: Cluster, groups: Sequence[NodeGroup], caller: Caller) -> None:
+    async def _admit_cluster(self, cluster: Cluster, groups: Sequence[NodeGroup], caller: Caller) -> None:
         template = replace(cluster.spec.template, labels=cluster.spec.labels)
-        coe = self._coe(template)
+        coe = self._find_coe(template)
         driver = template.driver or self._default
-        provider = self._provider(driver)
+        provider = self._find_provider(driver)
         catalog = provider.catalog
-        await self._check(coe, catalog, template)
+        await self._check_coe_rules(coe, catalog, template)
         check_fields(TEMPLATES, asdict(template), driver)
         check_fields(CLUSTERS, asdict(cluster.spec), driver, template.coe)
-        await self._bootable(catalog, coe, template.coe, template.image_id, template.labels)
+        await self._check_boot_image(catalog, coe, template.coe, template.image_id, template.labels)
         if cluster.spec.master_lb_enabled and isinstance(coe, SupportsLoadBalancer):
-            await self._balancer(catalog, coe.balancer_image)
+            await self._check_balancer_image(catalog, coe.balancer_image)
         for group in groups:
-            await self._flavor(catalog, flavor_of(cluster, group), "flavor_id")
+            await self._check_flavor(catalog, flavor_of(cluster, group), "flavor_id")
         await capacity.check_flavors(coe, provider, cluster, groups)
         await capacity.check_networks(coe, provider, template)
         await capacity.check_room(coe, provider, cluster, groups)
@@ -79,51 +79,51 @@ class DriverAdmission:
         needs_keypair = keypair is not None and not is_ignored(CLUSTERS, "keypair", keypair, driver)
         if needs_keypair and not await catalog.has_keypair(str(keypair), caller.user_id):
             raise NotFound(f"Unable to find keypair {keypair}.", field="keypair")
-        await self._fixed_network(catalog, cluster.spec.fixed_network)
-        await self._fixed_subnet(catalog, cluster.spec.fixed_subnet)
+        await self._check_fixed_network(catalog, cluster.spec.fixed_network)
+        await self._check_fixed_subnet(catalog, cluster.spec.fixed_subnet)
 
-    async def nodegroup(self, cluster: Cluster, group: NodeGroup, caller: Caller) -> None:
+    async def admit_nodegroup(self, cluster: Cluster, group: NodeGroup, caller: Caller) -> None:
         """Raise if the provider lacks something that the group names, or if the COE cannot honour a label."""
         del caller
-        with _answering():
+        with _translate_driver_errors():
             template = replace(cluster.spec.template, labels=group.spec.labels)
-            coe = self._coe(template)
+            coe = self._find_coe(template)
             driver = template.driver or self._default
-            provider = self._provider(driver)
-            await self._check(coe, provider.catalog, template)
+            provider = self._find_provider(driver)
+            await self._check_coe_rules(coe, provider.catalog, template)
             check_fields(NODE_GROUPS, asdict(group.spec), driver, template.coe)
             image, labels = group.spec.image_id or template.image_id, cluster.spec.labels | group.spec.labels
-            await self._bootable(provider.catalog, coe, template.coe, image, labels)
-            await self._flavor(provider.catalog, flavor_of(cluster, group), "flavor_id")
+            await self._check_boot_image(provider.catalog, coe, template.coe, image, labels)
+            await self._check_flavor(provider.catalog, flavor_of(cluster, group), "flavor_id")
             await capacity.check_flavors(coe, provider, cluster, [group])
             await capacity.check_room(coe, provider, cluster, [group])
 
-    async def growth(self, cluster: Cluster, group: NodeGroup, added_nodes: int) -> None:
-        with _answering():
+    async def admit_growth(self, cluster: Cluster, group: NodeGroup, added_nodes: int) -> None:
+        with _translate_driver_errors():
             template = cluster.spec.template
-            coe, provider = self._coe(template), self._provider(template.driver or self._default)
+            coe, provider = self._find_coe(template), self._find_provider(template.driver or self._default)
             larger_group = replace(group, spec=replace(group.spec, node_count=added_nodes))
             await capacity.check_room(coe, provider, cluster, [larger_group])
 
-    async def change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> frozenset[str]:
+    async def admit_change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> frozenset[str]:
         """Return the roles of nodes that the change makes anew. Raise if the drivers cannot carry it out."""
-        with _answering():
-            return await self._change(before, after, groups)
+        with _translate_driver_errors():
+            return await self._admit_change(before, after, groups)
 
-    async def _change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> frozenset[str]:
+    async def _admit_change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> frozenset[str]:
         old, new = before.spec.template, after.spec.template
         for field in ("coe", "driver", "server_type"):
             if getattr(old, field) != getattr(new, field):
                 text = f"A cluster with {field} {getattr(old, field)} cannot become one with {getattr(new, field)}."
                 raise Conflict(text, field="cluster_template")
         # The key pair and the network stay as they are, unchecked: a colleague has no key pair of the creator's.
-        coe = self._coe(new)
-        provider = self._provider(new.driver or self._default)
-        await self._check(coe, provider.catalog, replace(new, labels=after.spec.labels))
+        coe = self._find_coe(new)
+        provider = self._find_provider(new.driver or self._default)
+        await self._check_coe_rules(coe, provider.catalog, replace(new, labels=after.spec.labels))
         for group in groups:
-            await self._flavor(provider.catalog, flavor_of(after, group), "flavor_id")
+            await self._check_flavor(provider.catalog, flavor_of(after, group), "flavor_id")
             image, labels = group.spec.image_id or new.image_id, after.spec.labels | group.spec.labels
-            await self._bootable(provider.catalog, coe, new.coe, image, labels)
+            await self._check_boot_image(provider.catalog, coe, new.coe, image, labels)
         await capacity.check_flavors(coe, provider, after, groups)
         if old == new and before.spec.labels == after.spec.labels:
             return frozenset()
@@ -135,14 +135,14 @@ class DriverAdmission:
             return ROLES
         return frozenset({MASTER}) if changed_options else frozenset()
 
-    async def rotation(self, cluster: Cluster) -> None:
+    async def admit_rotation(self, cluster: Cluster) -> None:
         """Raise `Invalid` unless both drivers of the cluster support the rotation."""
         template = cluster.spec.template
-        coe, provider = self._coe(template), self._provider(template.driver or self._default)
+        coe, provider = self._find_coe(template), self._find_provider(template.driver or self._default)
         if not isinstance(coe, SupportsRotation) or not isinstance(provider, SupportsScriptRenewal):
             raise Invalid(f"Rotating the CA certificate is not supported for {template.coe} on {template.driver}.")
 
-    async def _check(self, coe: Coe, catalog: Catalog, spec: TemplateSpec) -> None:
+    async def _check_coe_rules(self, coe: Coe, catalog: Catalog, spec: TemplateSpec) -> None:
         """Raise what the COE says of the spec. For a version that does not exist, name the versions that do."""
         try:
             coe.check(spec)
@@ -155,13 +155,13 @@ class DriverAdmission:
                     raise Invalid(text, field=error.field) from error
             raise
 
-    async def _bootable(self, catalog: Catalog, coe: Coe, name: str, ref: str, labels: dict[str, str]) -> None:
+    async def _check_boot_image(self, catalog: Catalog, coe: Coe, name: str, ref: str, labels: dict[str, str]) -> None:
         """Raise for an image that nodes cannot boot from. Name the version label if the label chose it.
 
         If images cannot be looked up now, the wish is accepted. The status of the cluster then says what it waits for.
         """
         try:
-            image = await self._image(catalog, image_of(coe, ref, labels), name)
+            image = await self._find_image(catalog, image_of(coe, ref, labels), name)
         except Temporary:
             return
         if image.unavailable_reason and isinstance(coe, SupportsImageVersions) and image_of(coe, ref, labels) != ref:
@@ -172,7 +172,7 @@ class DriverAdmission:
                 f"Image {image.name.partition(':')[0]} cannot be used yet: {image.unavailable_reason}", field="image_id"
             )
 
-    async def _balancer(self, catalog: Catalog, ref: str) -> None:
+    async def _check_balancer_image(self, catalog: Catalog, ref: str) -> None:
         try:
             image = await catalog.image(ref)
         except Temporary:
@@ -181,7 +181,7 @@ class DriverAdmission:
             reason = "there is no image for it" if image is None else image.unavailable_reason
             raise Invalid(f"master_lb_enabled cannot be true: {reason}", field="master_lb_enabled")
 
-    def _coe(self, spec: TemplateSpec) -> Coe:
+    def _find_coe(self, spec: TemplateSpec) -> Coe:
         coe = self._coes.get(spec.coe)
         if coe is None:
             supported_names = ", ".join(sorted(self._coes))
@@ -190,7 +190,7 @@ class DriverAdmission:
             )
         return coe
 
-    def _provider(self, driver: str) -> Provider:
+    def _find_provider(self, driver: str) -> Provider:
         provider = self._providers.get(driver)
         if provider is None:
             supported_names = ", ".join(sorted(self._providers))
@@ -199,7 +199,7 @@ class DriverAdmission:
             )
         return provider
 
-    async def _image(self, catalog: Catalog, ref: str, coe: str) -> Image:
+    async def _find_image(self, catalog: Catalog, ref: str, coe: str) -> Image:
         image = await catalog.image(ref)
         if image is None:
             raise Invalid(f"Unable to find image {ref}.", field="image_id")
@@ -209,11 +209,11 @@ class DriverAdmission:
             raise Invalid(f"Image {ref} is not made for {coe}, but for {', '.join(image.coes)}.", field="image_id")
         return image
 
-    async def _flavor(self, catalog: Catalog, ref: str | None, field: str) -> None:
+    async def _check_flavor(self, catalog: Catalog, ref: str | None, field: str) -> None:
         if ref is not None and await catalog.flavor(ref) is None:
             raise Invalid(f"Unable to find flavor {ref}.", field=field)
 
-    async def _networks(self, catalog: Catalog, spec: TemplateSpec) -> None:
+    async def _check_networks(self, catalog: Catalog, spec: TemplateSpec) -> None:
         if spec.external_network_id is not None:
             matches = [network for network in await catalog.networks(spec.external_network_id) if network.external]
             if not matches:
@@ -222,10 +222,10 @@ class DriverAdmission:
             if len(matches) > 1:
                 text = f"Multiple external networks exist with same name '{spec.external_network_id}'"
                 raise Conflict(f"{text}, please use the external network ID instead.", field="external_network_id")
-        await self._fixed_network(catalog, spec.fixed_network)
-        await self._fixed_subnet(catalog, spec.fixed_subnet)
+        await self._check_fixed_network(catalog, spec.fixed_network)
+        await self._check_fixed_subnet(catalog, spec.fixed_subnet)
 
-    async def _fixed_network(self, catalog: Catalog, ref: str | None) -> None:
+    async def _check_fixed_network(self, catalog: Catalog, ref: str | None) -> None:
         if ref is None:
             return
         networks = await catalog.networks(ref)
@@ -239,7 +239,7 @@ class DriverAdmission:
             text = f"Multiple networks exist with same name '{ref}', please use the network ID instead."
             raise Conflict(text, field="fixed_network")
 
-    async def _fixed_subnet(self, catalog: Catalog, ref: str | None) -> None:
+    async def _check_fixed_subnet(self, catalog: Catalog, ref: str | None) -> None:
         if ref is None:
             return
         subnets = await catalog.subnets(ref)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from jeroboam.coes.base import Coe, HasRequirements
 from jeroboam.domain.clusters import Cluster, NodeGroup, TemplateSpec, flavor_of, role_of
 from jeroboam.domain.errors import Conflict, Invalid, Temporary
-from jeroboam.domain.events import nodes as count_nodes_in_words
+from jeroboam.domain.events import count_nodes_in_words
 from jeroboam.providers.base import HasHostCapacity, HostCapacity, Provider
 
 
@@ -31,7 +31,7 @@ async def check_flavors(coe: Coe, provider: Provider, cluster: Cluster, groups: 
 
 async def check_room(coe: Coe, provider: Provider, cluster: Cluster, groups: Sequence[NodeGroup]) -> None:
     """Raise `Conflict` if there is not enough memory or disk for that many more nodes."""
-    if not isinstance(coe, HasRequirements) or (capacity := await _around(provider)) is None:
+    if not isinstance(coe, HasRequirements) or (capacity := await _read_host_capacity(provider)) is None:
         return
     nodes = sum(group.spec.node_count for group in groups)
     nodes_text = f"{count_nodes_in_words(nodes)} of {cluster.spec.template.coe}"
@@ -47,7 +47,7 @@ async def check_room(coe: Coe, provider: Provider, cluster: Cluster, groups: Seq
 
 async def check_networks(coe: Coe, provider: Provider, template: TemplateSpec) -> None:
     """Raise `Invalid` for a network inside the cluster that hides a network outside it."""
-    if not isinstance(coe, HasRequirements) or (capacity := await _around(provider)) is None:
+    if not isinstance(coe, HasRequirements) or (capacity := await _read_host_capacity(provider)) is None:
         return
     for label, network in coe.networks(template.labels).items():
         for host_network, use in capacity.networks:
@@ -57,7 +57,7 @@ async def check_networks(coe: Coe, provider: Provider, template: TemplateSpec) -
                 raise Invalid(f"{text}{default}", field=f"labels/{label}")
 
 
-async def _around(provider: Provider) -> HostCapacity | None:
+async def _read_host_capacity(provider: Provider) -> HostCapacity | None:
     """Return the capacity of the host; None if the provider does not know it or cannot be asked now."""
     if not isinstance(provider, HasHostCapacity):
         return None

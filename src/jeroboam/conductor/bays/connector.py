@@ -10,9 +10,9 @@ from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
 from jeroboam.coes.base import Authority, Coe, CoePlan, ManifestClient, SupportsContainers, SupportsManifests
-from jeroboam.conductor.clusters.plans import balancer_of, plan_of
-from jeroboam.conductor.clusters.records import ClusterState, whole_of
-from jeroboam.conductor.clusters.rotation import certificate_context, spoken
+from jeroboam.conductor.clusters.plans import balancer_uuid_of, build_plan
+from jeroboam.conductor.clusters.records import ClusterState, load_state
+from jeroboam.conductor.clusters.rotation import certificate_context, list_trusted_authorities
 from jeroboam.domain.clusters import MAIN, MASTER, NodeGroup, Operation
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.domain.ports import Sealer
@@ -38,21 +38,21 @@ class ClusterConnector:
         self._coes = coes
         self._sealer = sealer
 
-    async def containers(self, cluster_id: str) -> ClusterConnection[SupportsContainers] | None:
+    async def connect_containers(self, cluster_id: str) -> ClusterConnection[SupportsContainers] | None:
         """Return the connection to its containers; None if the cluster is gone or is being deleted.
 
         Raises `Temporary` until the cluster is up, and `Permanent` if it cannot hold single containers.
         """
-        return await self._to(cluster_id, _containers, "single containers")
+        return await self._connect(cluster_id, _containers_part, "single containers")
 
-    async def manifests(self, cluster_id: str) -> ClusterConnection[ManifestClient] | None:
+    async def connect_manifests(self, cluster_id: str) -> ClusterConnection[ManifestClient] | None:
         """Return the connection to what manifests made there. The same, for clusters that run Kubernetes."""
-        return await self._to(cluster_id, _manifests, "objects of Kubernetes")
+        return await self._connect(cluster_id, _manifests_part, "objects of Kubernetes")
 
-    async def _to(
+    async def _connect(
         self, cluster_id: str, part: Callable[[Coe], T_co | None], content: str
     ) -> ClusterConnection[T_co] | None:
-        state = await whole_of(self._store, cluster_id)
+        state = await load_state(self._store, cluster_id)
         if state is None or state.cluster.operation is Operation.DELETE:
             return None
         cluster = state.cluster
@@ -61,13 +61,13 @@ class ClusterConnector:
         if coe_part is None:
             raise Permanent(f"a cluster of {cluster.spec.template.coe} holds no {content}")
         kinds = {certificate.kind for certificate in state.certificates}
-        addresses = _addresses(state)
-        groups = [_known(group, addresses) for group in state.groups]
+        addresses = _addresses_of(state)
+        groups = [_keep_known_nodes(group, addresses) for group in state.groups]
         has_master = any(group.desired for group in groups if group.spec.role == MASTER)
         if cluster.observed.api_address is None or MAIN not in kinds or not has_master:
             reason = f": {cluster.status_reason}" if cluster.status_reason else ""
             raise Temporary(f"bay {cluster.name} is not up: it is {cluster.status}{reason}")
-        plan = plan_of(cluster, groups, addresses, spoken(self._authorities(state)))
+        plan = build_plan(cluster, groups, addresses, list_trusted_authorities(self._authorities(state)))
         return ClusterConnection(coe=coe_part, plan=plan)
 
     def _authorities(self, state: ClusterState) -> dict[str, Authority]:
@@ -81,24 +81,24 @@ class ClusterConnector:
         }
 
 
-def _containers(coe: Coe) -> SupportsContainers | None:
+def _containers_part(coe: Coe) -> SupportsContainers | None:
     return coe if isinstance(coe, SupportsContainers) else None
 
 
-def _manifests(coe: Coe) -> ManifestClient | None:
+def _manifests_part(coe: Coe) -> ManifestClient | None:
     return coe.manifests if isinstance(coe, SupportsManifests) else None
 
 
-def _addresses(state: ClusterState) -> dict[str, str]:
+def _addresses_of(state: ClusterState) -> dict[str, str]:
     """Return the last known addresses of the nodes, by uuid, and that of the load balancer if there is one."""
     cluster = state.cluster
     addresses = {node.uuid: node.address for group in state.groups for node in group.observed if node.address}
     host = urlsplit(cluster.observed.api_address or "").hostname
     if host is not None and host not in addresses.values():
-        addresses[balancer_of(cluster.uuid)] = host
+        addresses[balancer_uuid_of(cluster.uuid)] = host
     return addresses
 
 
-def _known(group: NodeGroup, addresses: Mapping[str, str]) -> NodeGroup:
+def _keep_known_nodes(group: NodeGroup, addresses: Mapping[str, str]) -> NodeGroup:
     """Return the group with those of its nodes that have an address."""
     return replace(group, desired=tuple(node for node in group.desired if node.uuid in addresses))

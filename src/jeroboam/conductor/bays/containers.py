@@ -17,9 +17,9 @@ from jeroboam.domain.bay_containers import (
     BayContainerObserved,
     BayContainerOp,
     ContainerAction,
-    octets,
-    pending,
-    words,
+    parse_memory,
+    pending_ops_of,
+    split_command,
 )
 from jeroboam.domain.containers import RuntimeState
 from jeroboam.domain.errors import Temporary
@@ -33,9 +33,9 @@ class BayContainerReconciler(BayObjectReconciler[BayContainer, SupportsContainer
     topic = "workload"
     _records: BayContainerRecords
 
-    def __init__(self, *, store: Store, reach: ClusterConnector, clock: Clock, check_seconds: float) -> None:
+    def __init__(self, *, store: Store, connector: ClusterConnector, clock: Clock, check_seconds: float) -> None:
         super().__init__(records=BayContainerRecords(store), clock=clock, check_seconds=check_seconds)
-        self._connector = reach
+        self._connector = connector
         self._silent: dict[str, tuple[float, str]] = {}
         """Until when a bay counts as one that does not answer, and why."""
 
@@ -44,10 +44,10 @@ class BayContainerReconciler(BayObjectReconciler[BayContainer, SupportsContainer
         container = await self._records.get(uuid)
         return None if container is None else int(container.deleting)
 
-    async def _way(self, cluster_id: str) -> ClusterConnection[SupportsContainers] | None:
-        return await self._connector.containers(cluster_id)
+    async def _connect(self, cluster_id: str) -> ClusterConnection[SupportsContainers] | None:
+        return await self._connector.connect_containers(cluster_id)
 
-    def _bay_gone(self, cluster_id: str) -> None:
+    def _forget_bay(self, cluster_id: str) -> None:
         self._silent.pop(cluster_id, None)
 
     async def _give_up(self, lease: Lease, snapshot: BayContainer, reason: str) -> None:  # noqa: ARG002  (all that waits)
@@ -56,15 +56,15 @@ class BayContainerReconciler(BayObjectReconciler[BayContainer, SupportsContainer
     async def _work(
         self, lease: Lease, container: BayContainer, connection: ClusterConnection[SupportsContainers]
     ) -> BayContainer:
-        pending_ops = pending(container)
+        pending_ops = pending_ops_of(container)
         for op in pending_ops:
-            container = await self._do(lease, container, connection, op)
+            container = await self._perform_op(lease, container, connection, op)
         if not pending_ops:
-            container_state = await self._look(connection, container)
-            container = await self._records.save(lease, _seen(container.observed, container_state))
+            container_state = await self._read_state(connection, container)
+            container = await self._records.save(lease, _merge_state(container.observed, container_state))
         return container
 
-    async def _look(
+    async def _read_state(
         self, connection: ClusterConnection[SupportsContainers], container: BayContainer
     ) -> BayContainerState | None:
         """Return the state of the container. Raises `Temporary` for a bay that did not answer a moment ago.
@@ -84,7 +84,7 @@ class BayContainerReconciler(BayObjectReconciler[BayContainer, SupportsContainer
 
     # ------------------------------------------------------------------------------------------------------- ops
 
-    async def _do(
+    async def _perform_op(
         self,
         lease: Lease,
         container: BayContainer,
@@ -96,14 +96,14 @@ class BayContainerReconciler(BayObjectReconciler[BayContainer, SupportsContainer
         coe, plan, uuid = connection.coe, connection.plan, container.uuid
         container_state: BayContainerState | None
         if op.act in {ContainerAction.CREATE, ContainerAction.START, ContainerAction.REBOOT}:
-            container_state = await coe.create(plan, _want(container))
+            container_state = await coe.create(plan, _build_desired(container))
             if op.act is ContainerAction.REBOOT:
                 container, container_state = await self._reboot(lease, container, connection, op, container_state)
             elif op.act is ContainerAction.START:
                 container_state = await coe.act(plan, uuid, op.act)
         else:
             container_state = await coe.act(plan, uuid, op.act)
-        return await self._records.save(lease, _seen(container.observed, container_state, seq=op.seq))
+        return await self._records.save(lease, _merge_state(container.observed, container_state, seq=op.seq))
 
     async def _touch(self, lease: Lease, container: BayContainer) -> BayContainer:
         """Note that something may exist from now on, so that a delete looks for it."""
@@ -133,18 +133,18 @@ class BayContainerReconciler(BayObjectReconciler[BayContainer, SupportsContainer
         return container, await connection.coe.act(connection.plan, container.uuid, op.act)
 
 
-def _want(container: BayContainer) -> DesiredContainer:
+def _build_desired(container: BayContainer) -> DesiredContainer:
     spec = container.spec
     return DesiredContainer(
         uuid=container.uuid,
         name=container.name,
         image=spec.image,
-        command=words(spec.command) if spec.command else (),
-        memory=octets(spec.memory) if spec.memory else None,
+        command=split_command(spec.command) if spec.command else (),
+        memory=parse_memory(spec.memory) if spec.memory else None,
     )
 
 
-def _seen(
+def _merge_state(
     observed: BayContainerObserved, container_state: BayContainerState | None, *, seq: int | None = None
 ) -> BayContainerObserved:
     """Return the observation with this look merged in; `seq` is the op that ended before it."""

@@ -38,7 +38,7 @@ class ClusterListings:
         self._last: defaultdict[str, _ClusterListing] = defaultdict(_ClusterListing)
         self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def at(self, connection: ClusterConnection[ManifestClient]) -> Mapping[str, ManifestState]:
+    async def list_states(self, connection: ClusterConnection[ManifestClient]) -> Mapping[str, ManifestState]:
         """Return the states of the objects, by a look that began after this call.
 
         A bay that did not answer a moment ago raises `Temporary` at once. Otherwise each of its objects would wait for
@@ -71,9 +71,9 @@ class BayManifestReconciler(BayObjectReconciler[BayManifest, ManifestClient]):
     topic = "orchestrated"
     _records: BayManifestRecords
 
-    def __init__(self, *, store: Store, reach: ClusterConnector, clock: Clock, check_seconds: float) -> None:
+    def __init__(self, *, store: Store, connector: ClusterConnector, clock: Clock, check_seconds: float) -> None:
         super().__init__(records=BayManifestRecords(store), clock=clock, check_seconds=check_seconds)
-        self._connector = reach
+        self._connector = connector
         self._listings = ClusterListings(clock)
 
     async def generation(self, uuid: str) -> int | None:
@@ -81,17 +81,17 @@ class BayManifestReconciler(BayObjectReconciler[BayManifest, ManifestClient]):
         manifest = await self._records.get(uuid)
         return None if manifest is None else manifest.generation
 
-    async def _way(self, cluster_id: str) -> ClusterConnection[ManifestClient] | None:
-        return await self._connector.manifests(cluster_id)
+    async def _connect(self, cluster_id: str) -> ClusterConnection[ManifestClient] | None:
+        return await self._connector.connect_manifests(cluster_id)
 
-    def _bay_gone(self, cluster_id: str) -> None:
+    def _forget_bay(self, cluster_id: str) -> None:
         self._listings.forget(cluster_id)
 
     async def _work(
         self, lease: Lease, manifest: BayManifest, connection: ClusterConnection[ManifestClient]
     ) -> BayManifest:
         if not is_due(manifest):
-            states = await self._listings.at(connection)
+            states = await self._listings.list_states(connection)
             return await self._records.save(
                 lease, replace(manifest.observed, seen=states.get(manifest.uuid), silent=None)
             )

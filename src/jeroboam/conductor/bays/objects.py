@@ -53,14 +53,14 @@ class BayObjectReconciler(ABC, Generic[T, C]):
         self._check_seconds = check_seconds
         self._waits: dict[str, tuple[int, str]] = {}
         """How often the work of an object had to wait since it last went on, and the last reason."""
-        self.everything = records.everything
+        self.list_uuids = records.list_uuids
 
     @abstractmethod
-    async def _way(self, cluster_id: str) -> ClusterConnection[C] | None:
+    async def _connect(self, cluster_id: str) -> ClusterConnection[C] | None:
         """Return the connection to its bay; None for a bay that is gone or is being deleted."""
 
     @abstractmethod
-    def _bay_gone(self, cluster_id: str) -> None:
+    def _forget_bay(self, cluster_id: str) -> None:
         """Forget what is known of that bay."""
 
     @abstractmethod
@@ -84,9 +84,9 @@ class BayObjectReconciler(ABC, Generic[T, C]):
             except DeadlineExceeded:
                 # A pass that had no time knows nothing new: the reason of the pass before it stands.
                 _, reason = self._waits.get(bay_object.uuid, (0, "its bay did not answer in time"))
-                return await self._failed(lease, bay_object, Temporary(reason), timed_out=True)
+                return await self._handle_failure(lease, bay_object, Temporary(reason), timed_out=True)
             except DriverError as error:
-                return await self._failed(lease, bay_object, error, timed_out=remaining == 0)
+                return await self._handle_failure(lease, bay_object, error, timed_out=remaining == 0)
         except LeaseLost:
             return None
 
@@ -99,9 +99,9 @@ class BayObjectReconciler(ABC, Generic[T, C]):
         if bay_object.deleting and not bay_object.observed.touched:
             await self._records.forget(lease)
             return None
-        connection = await self._way(bay_object.cluster_id)
+        connection = await self._connect(bay_object.cluster_id)
         if connection is None:
-            self._bay_gone(bay_object.cluster_id)
+            self._forget_bay(bay_object.cluster_id)
             # The row is removed with that of its cluster.
             await self._records.wait(lease, "its bay is being deleted")
             return self._check_seconds
@@ -111,21 +111,21 @@ class BayObjectReconciler(ABC, Generic[T, C]):
             return None
         bay_object = await self._work(lease, bay_object, connection)
         self._waits.pop(bay_object.uuid, None)
-        return self._next_look(bay_object)
+        return self._seconds_to_next_look(bay_object)
 
-    def _next_look(self, bay_object: T) -> float:
+    def _seconds_to_next_look(self, bay_object: T) -> float:
         """Return the seconds until the next look: sooner for what changed lately."""
         since = self._clock.now() - (bay_object.updated_at or bay_object.created_at)
         return min(max(since / dt.timedelta(seconds=1), FIRST_LOOK), self._check_seconds)
 
-    async def _failed(self, lease: Lease, snapshot: T, error: DriverError, *, timed_out: bool) -> float | None:
+    async def _handle_failure(self, lease: Lease, snapshot: T, error: DriverError, *, timed_out: bool) -> float | None:
         """Write the reason. Return when to try again."""
         bay_object = await self._records.get(lease.uuid)
         if bay_object is None:
             return None
         # Work in progress has a deadline; there is none here.
         if bay_object.deadline_at is None and not bay_object.deleting:
-            await self._records.unheard(lease, error.reason)
+            await self._records.save_silence(lease, error.reason)
             # A bay that is away for a moment is back soon; one that stays away is asked less often.
             return LONGEST_RETRY if bay_object.observed.silent is None else self._check_seconds
         if timed_out or isinstance(error, Permanent):

@@ -22,8 +22,8 @@ CHECK_SECONDS = 5.0
 class BayQueries:
     """Asks a cluster's own API."""
 
-    def __init__(self, *, reach: ClusterConnector, clock: Clock, execute_seconds: float) -> None:
-        self._connector = reach
+    def __init__(self, *, connector: ClusterConnector, clock: Clock, execute_seconds: float) -> None:
+        self._connector = connector
         self._clock = clock
         self._execute_seconds = execute_seconds
 
@@ -52,7 +52,7 @@ class BayQueries:
             raise Invalid(f"The bay refuses the manifest: {error.reason}", field="manifest") from error
 
     async def _check(self, manifest: BayManifest) -> None:
-        connection = await self._connector.manifests(manifest.cluster_id)
+        connection = await self._connector.connect_manifests(manifest.cluster_id)
         if connection is not None:
             desired_manifest = DesiredManifest(
                 uuid=manifest.uuid, kind=manifest.kind, name=manifest.name, manifest=manifest.spec.manifest
@@ -66,7 +66,7 @@ class BayQueries:
         question: Callable[[ClusterConnection[SupportsContainers]], Awaitable[T | None]],
     ) -> T:
         try:
-            connection = await self._connector.containers(cluster_id)
+            connection = await self._connector.connect_containers(cluster_id)
             answer = None if connection is None else await question(connection)
         except Temporary as error:
             raise Unavailable(f"The bay cannot be asked now: {error.reason}") from error

@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import ClassVar, Generic, TypeVar
 
 from jeroboam.conductor.clusters.records import LeaseLost
-from jeroboam.domain.bay_containers import BayContainer, BayContainerObserved, pending, project_workload
-from jeroboam.domain.bay_manifests import BayManifest, BayManifestObserved, project_orchestrated
+from jeroboam.domain.bay_containers import BayContainer, BayContainerObserved, pending_ops_of, project_bay_container
+from jeroboam.domain.bay_manifests import BayManifest, BayManifestObserved, project_bay_manifest
 from jeroboam.store import Lease, Rows, Store, Transaction
 
 T = TypeVar("T", BayContainer, BayManifest)
@@ -31,10 +31,10 @@ class BayObjectRecords(ABC, Generic[T]):
         """Return the rows of this kind."""
 
     @abstractmethod
-    def _projected(self, bay_object: T, *, waiting_for: str | None = None) -> T:
+    def _project(self, bay_object: T, *, waiting_for: str | None = None) -> T:
         """Return the object with its public status, computed from wish and observation."""
 
-    async def everything(self) -> Iterable[str]:
+    async def list_uuids(self) -> Iterable[str]:
         async with self._store.read() as tx:
             return await self._rows(tx).uuids()
 
@@ -44,26 +44,26 @@ class BayObjectRecords(ABC, Generic[T]):
 
     async def wait(self, lease: Lease, reason: str) -> None:
         """Write what the work waits for, and nothing else."""
-        await self._write(lease, lambda before: self._projected(before, waiting_for=reason))
+        await self._write(lease, lambda before: self._project(before, waiting_for=reason))
 
-    async def unheard(self, lease: Lease, reason: str) -> None:
+    async def save_silence(self, lease: Lease, reason: str) -> None:
         """Write why its cluster could not be asked."""
 
         def set_silence(before: T) -> T:
-            return self._projected(replace(before, observed=replace(before.observed, silent=reason)))
+            return self._project(replace(before, observed=replace(before.observed, silent=reason)))
 
         await self._write(lease, set_silence)
 
     async def forget(self, lease: Lease) -> None:
         """Remove the object."""
         async with self._store.write() as tx:
-            await self._held(tx, lease)
+            await self._get_leased(tx, lease)
             await self._rows(tx).remove(uuid=lease.uuid)
 
     async def _write(self, lease: Lease, change: Callable[[T], T]) -> T:
         """Write the changed object; nothing if the change leaves it as it is."""
         async with self._store.write() as tx:
-            before = await self._held(tx, lease)
+            before = await self._get_leased(tx, lease)
             after = change(before)
             if after == before:
                 return before
@@ -71,9 +71,9 @@ class BayObjectRecords(ABC, Generic[T]):
             await self._rows(tx).update(after)
             return after
 
-    async def _held(self, tx: Transaction, lease: Lease) -> T:
+    async def _get_leased(self, tx: Transaction, lease: Lease) -> T:
         bay_object = await self._rows(tx).get(lease.uuid)
-        if bay_object is None or not await tx.leases(self.topic).held(lease):
+        if bay_object is None or not await tx.leases(self.topic).is_held(lease):
             raise LeaseLost(lease.uuid)
         return bay_object
 
@@ -84,15 +84,15 @@ class BayContainerRecords(BayObjectRecords[BayContainer]):
     topic = "workload"
 
     def _rows(self, tx: Transaction) -> Rows[BayContainer]:
-        return tx.workloads
+        return tx.bay_containers
 
-    def _projected(self, container: BayContainer, *, waiting_for: str | None = None) -> BayContainer:
-        return project_workload(container, waiting_for=waiting_for)
+    def _project(self, container: BayContainer, *, waiting_for: str | None = None) -> BayContainer:
+        return project_bay_container(container, waiting_for=waiting_for)
 
-    async def known(self, cluster_id: str) -> frozenset[str]:
+    async def list_bay_uuids(self, cluster_id: str) -> frozenset[str]:
         """Return the uuids of all that was made in a cluster."""
         async with self._store.read() as tx:
-            return await tx.workloads.inside(cluster_id)
+            return await tx.bay_containers.uuids_in_cluster(cluster_id)
 
     async def clusters(self) -> Iterable[str]:
         """Return the uuids of all clusters."""
@@ -108,7 +108,7 @@ class BayContainerRecords(BayObjectRecords[BayContainer]):
 
         def set_observed(before: BayContainer) -> BayContainer:
             new_observed = replace(observed, failure=before.observed.failure, failed=before.observed.failed)
-            return project_workload(replace(before, observed=new_observed))
+            return project_bay_container(replace(before, observed=new_observed))
 
         return await self._write(lease, set_observed)
 
@@ -116,10 +116,10 @@ class BayContainerRecords(BayObjectRecords[BayContainer]):
         """Write that the pending ops will not be carried out, and the reason."""
 
         def set_failure(before: BayContainer) -> BayContainer:
-            pending_ops, observed = pending(before), replace(before.observed, failure=reason)
+            pending_ops, observed = pending_ops_of(before), replace(before.observed, failure=reason)
             if pending_ops:
                 observed = replace(observed, seq=pending_ops[-1].seq, failed=pending_ops[0].act)
-            return project_workload(replace(before, observed=observed))
+            return project_bay_container(replace(before, observed=observed))
 
         return await self._write(lease, set_failure)
 
@@ -130,10 +130,10 @@ class BayManifestRecords(BayObjectRecords[BayManifest]):
     topic = "orchestrated"
 
     def _rows(self, tx: Transaction) -> Rows[BayManifest]:
-        return tx.orchestrated
+        return tx.bay_manifests
 
-    def _projected(self, manifest: BayManifest, *, waiting_for: str | None = None) -> BayManifest:
-        return project_orchestrated(manifest, waiting_for=waiting_for)
+    def _project(self, manifest: BayManifest, *, waiting_for: str | None = None) -> BayManifest:
+        return project_bay_manifest(manifest, waiting_for=waiting_for)
 
     async def save(self, lease: Lease, observed: BayManifestObserved) -> BayManifest:
         """Write the observation and the public status; nothing if both are unchanged.
@@ -144,7 +144,7 @@ class BayManifestRecords(BayObjectRecords[BayManifest]):
 
         def set_observed(before: BayManifest) -> BayManifest:
             new_observed = replace(observed, failure=before.observed.failure)
-            return project_orchestrated(replace(before, observed=new_observed))
+            return project_bay_manifest(replace(before, observed=new_observed))
 
         return await self._write(lease, set_observed)
 
@@ -155,6 +155,6 @@ class BayManifestRecords(BayObjectRecords[BayManifest]):
             if before.generation != generation:
                 return before
             observed = replace(before.observed, generation=generation, failure=reason)
-            return project_orchestrated(replace(before, observed=observed))
+            return project_bay_manifest(replace(before, observed=observed))
 
         await self._write(lease, set_failure)

@@ -13,7 +13,7 @@ import structlog
 from jeroboam.coes.base import CoePlan
 from jeroboam.conductor.bays.connector import ClusterConnection
 from jeroboam.conductor.bays.records import BayContainerRecords
-from jeroboam.conductor.loop import retrying
+from jeroboam.conductor.loop import retry
 from jeroboam.domain.errors import DriverError
 from jeroboam.kit.clock import Clock
 from jeroboam.store import Store
@@ -49,7 +49,7 @@ class StrayCollector:
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
-            await retrying(self._look_everywhere, clock=self._clock, subject="strays")
+            await retry(self._look_everywhere, clock=self._clock, subject="strays")
             await self._clock.sleep(self._every_seconds)
 
     async def _look_everywhere(self) -> None:
@@ -67,7 +67,7 @@ class StrayCollector:
         if connection is None:
             return []
         uuids = await connection.coe.list_owned(connection.plan)
-        strays = frozenset(uuids) - await self._records.known(cluster_id)
+        strays = frozenset(uuids) - await self._records.list_bay_uuids(cluster_id)
         removable = sorted(strays & self._suspects.get(cluster_id, frozenset()))
         for uuid in removable:
             log.warning("removing a stray", cluster=cluster_id, workload=uuid)

@@ -12,7 +12,7 @@ from jeroboam.domain.errors import DriverError, Temporary
 from jeroboam.providers import base
 
 # The cause is mostly the same on all nodes, so a few nodes are enough.
-_ASKED = 8
+_MAX_NODES = 8
 
 
 class NodeDiagnoses:
@@ -21,7 +21,7 @@ class NodeDiagnoses:
     def __init__(self) -> None:
         self._outputs: dict[str, str] = {}
 
-    def known(self, cluster_id: str) -> str:
+    def describe(self, cluster_id: str) -> str:
         """Return the last diagnosis in brackets, to append to a step; empty if there is none."""
         output = self._outputs.get(cluster_id)
         return f" ({output})" if output else ""
@@ -42,7 +42,7 @@ async def _diagnose(scope: ClusterScope, uuids: Collection[str]) -> str:
     provider = scope.provider
     if not isinstance(provider, base.SupportsDiagnosis):
         return ""
-    members = [member for member in scope.plan.members if member.uuid in uuids][:_ASKED]
+    members = [member for member in scope.plan.members if member.uuid in uuids][:_MAX_NODES]
 
     async def ask(uuid: str) -> str:
         try:

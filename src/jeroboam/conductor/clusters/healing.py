@@ -36,23 +36,23 @@ class AutoHealer:
 
     async def advance(self, scope: ClusterScope) -> bool:
         """Replace the node that is due. Return whether one was. The rows hold the last observation."""
-        if not automation.wants(scope.state.cluster.spec.labels, automation.HEALING):
+        if not automation.is_enabled(scope.state.cluster.spec.labels, automation.HEALING):
             return False
         state = await self._records.load(scope.lease.uuid)
         if state is None or not isinstance(scope.provider, SupportsRebuild):
             return False
-        unready_node = due(state.groups, self._clock.now(), self._after)
+        unready_node = find_due_node(state.groups, self._clock.now(), self._after)
         if unready_node is None or unready_node.unready_since is None:
             return False
         seconds = int((self._clock.now() - unready_node.unready_since).total_seconds())
         message = f"{unready_node.name} has not worked for {seconds} seconds ({unready_node.reason}): it is replaced."
         log.warning("node is replaced", cluster=scope.lease.uuid, node=unready_node.name, reason=unready_node.reason)
-        await self._records.healing(scope.lease, unready_node, message)
+        await self._records.start_healing(scope.lease, unready_node, message)
         await rebuild(scope, [node for node in scope.desired_infra.nodes if node.uuid == unready_node.uuid])
         return True
 
 
-def due(groups: Iterable[NodeGroup], now: dt.datetime, after: dt.timedelta) -> NodeObserved | None:
+def find_due_node(groups: Iterable[NodeGroup], now: dt.datetime, after: dt.timedelta) -> NodeObserved | None:
     """Return the node to replace now, or None."""
     nodes = [(group.spec.role == MASTER, node) for group in groups for node in group.observed]
     unready_nodes = [(master, node) for master, node in nodes if not node.ready]

@@ -8,7 +8,7 @@ what is written and in which form.
 from jeroboam.domain import events
 from jeroboam.domain.clusters import Cluster, NodeGroup, Operation
 from jeroboam.domain.events import Event, EventDraft
-from jeroboam.domain.notifications import ActionResult, Initiator, cadf, event_of, result_of
+from jeroboam.domain.notifications import ActionResult, Initiator, build_cadf_event, event_type_of, result_of
 from jeroboam.kit.ids import Ids
 from jeroboam.store import Transaction
 
@@ -19,52 +19,54 @@ class EventRecorder:
     def __init__(self, ids: Ids) -> None:
         self._ids = ids
 
-    async def changed(self, tx: Transaction, before: Cluster, after: Cluster) -> None:
+    async def record_change(self, tx: Transaction, before: Cluster, after: Cluster) -> None:
         """Record that the loop has changed the cluster from `before` to `after`."""
-        for draft in events.worth_telling(before, after):
-            if not events.is_repeated(draft, await tx.events.since_wish(after.uuid)):
-                await self._tell(tx, after, draft)
+        for draft in events.draft_events(before, after):
+            if not events.is_repeated(draft, await tx.events.list_since_wish(after.uuid)):
+                await self._write_event(tx, after, draft)
         if after.status != before.status and result_of(after) is not ActionResult.PENDING:
             await self._notify(tx, after)
 
-    async def went_back(self, tx: Transaction, before: Cluster, after: Cluster) -> None:
+    async def record_rollback(self, tx: Transaction, before: Cluster, after: Cluster) -> None:
         """Record that a change has failed for good and that the rollback has begun."""
         reason = f" ({before.status_reason})" if before.status_reason else ""
         message = f"The change failed{reason}; the cluster goes back to what it was before."
-        await self._tell(
+        await self._write_event(
             tx, after, EventDraft(event_type=events.CLUSTER_ROLLBACK, status=after.status, message=message)
         )
 
-    async def gone(self, tx: Transaction, cluster: Cluster) -> None:
+    async def record_removal(self, tx: Transaction, cluster: Cluster) -> None:
         """Record that the cluster is removed."""
         draft = EventDraft(event_type=events.CLUSTER_STATUS, status=cluster.status, message="The cluster is gone.")
-        await self._tell(tx, cluster, draft)
+        await self._write_event(tx, cluster, draft)
         await self._notify(tx, cluster)
 
-    async def aged(self, tx: Transaction, cluster: Cluster, message: str) -> None:
+    async def record_age(self, tx: Transaction, cluster: Cluster, message: str) -> None:
         """Record that the cluster is older than a limit allows; with a delete as its operation, that it is removed."""
         is_delete = cluster.operation is Operation.DELETE
         kind = events.CLUSTER_DELETE if is_delete else events.CLUSTER_AGE
-        await self._tell(tx, cluster, EventDraft(event_type=kind, status=cluster.status, message=message))
+        await self._write_event(tx, cluster, EventDraft(event_type=kind, status=cluster.status, message=message))
         if is_delete:
             await self._notify(tx, cluster)
 
-    async def healed(self, tx: Transaction, cluster: Cluster, group: NodeGroup, message: str) -> None:
+    async def record_healing(self, tx: Transaction, cluster: Cluster, group: NodeGroup, message: str) -> None:
         """Record that a node of that group is replaced because it has not worked for long."""
         draft = EventDraft(event_type=events.NODE_HEAL, status=cluster.status, message=message)
-        await self._tell(tx, cluster, draft, group)
+        await self._write_event(tx, cluster, draft, group)
 
-    async def noted(self, tx: Transaction, cluster: Cluster, event_type: str, message: str) -> None:
+    async def record_note(self, tx: Transaction, cluster: Cluster, event_type: str, message: str) -> None:
         """Record something that was done beside the wish, with an event type of its own."""
-        await self._tell(tx, cluster, EventDraft(event_type=event_type, status=cluster.status, message=message))
+        await self._write_event(tx, cluster, EventDraft(event_type=event_type, status=cluster.status, message=message))
 
-    async def scaled(self, tx: Transaction, cluster: Cluster, group: NodeGroup, message: str) -> None:
+    async def record_scaling(self, tx: Transaction, cluster: Cluster, group: NodeGroup, message: str) -> None:
         """Record that the service has wished for another size of that group by itself."""
         draft = EventDraft(event_type=events.CLUSTER_RESIZE, status=cluster.status, message=message)
-        await self._tell(tx, cluster, draft, group)
+        await self._write_event(tx, cluster, draft, group)
         await self._notify(tx, cluster)
 
-    async def _tell(self, tx: Transaction, cluster: Cluster, draft: EventDraft, group: NodeGroup | None = None) -> None:
+    async def _write_event(
+        self, tx: Transaction, cluster: Cluster, draft: EventDraft, group: NodeGroup | None = None
+    ) -> None:
         event = Event(
             uuid=self._ids.uuid(),
             cluster_id=cluster.uuid,
@@ -87,5 +89,5 @@ class EventRecorder:
             request_id=wish.request_id if wish else None,
         )
         groups = await tx.nodegroups.select(cluster_id=cluster.uuid)
-        payload = cadf(cluster, groups, initiator, ident=self._ids.uuid(), now=tx.now)
-        await tx.notify(event_of(cluster), cluster.uuid, payload)
+        payload = build_cadf_event(cluster, groups, initiator, ident=self._ids.uuid(), now=tx.now)
+        await tx.notify(event_type_of(cluster), cluster.uuid, payload)

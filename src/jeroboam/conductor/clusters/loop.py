@@ -20,7 +20,12 @@ from jeroboam.conductor.clusters.healing import AutoHealer
 from jeroboam.conductor.clusters.pass_events import PassEvents
 from jeroboam.conductor.clusters.progress import PassProgress, list_names
 from jeroboam.conductor.clusters.records import ClusterRecords, ClusterState, LeaseLost
-from jeroboam.conductor.clusters.rotation import CertificateRotation, given, over, spoken
+from jeroboam.conductor.clusters.rotation import (
+    CertificateRotation,
+    list_ended_kinds,
+    list_given_authorities,
+    list_trusted_authorities,
+)
 from jeroboam.conductor.clusters.scaling import AutoScaler
 from jeroboam.conductor.clusters.scope import ClusterScope
 from jeroboam.conductor.loop import report
@@ -86,10 +91,10 @@ class ClusterReconciler:
         overlap_seconds: float,
         heal_after_seconds: float,
         operation_minutes: int,
-        scaling: AutoScaler | None = None,
+        scaler: AutoScaler | None = None,
     ) -> None:
         self._records = ClusterRecords(store, ids, operation_minutes=operation_minutes)
-        self._scaling = scaling
+        self._scaler = scaler
         self._healing = AutoHealer(records=self._records, clock=clock, after_seconds=heal_after_seconds)
         self._rotation = CertificateRotation(
             records=self._records, sealer=sealer, clock=clock, overlap_seconds=overlap_seconds
@@ -101,7 +106,7 @@ class ClusterReconciler:
         self._attempts: dict[str, tuple[int, int]] = {}
         self._diagnoses = NodeDiagnoses()
         self._notes: dict[str, PassEvents] = {}
-        self.everything = self._records.everything
+        self.list_uuids = self._records.list_uuids
         self.generation = self._records.generation
 
     async def reconcile(self, lease: Lease) -> float | None:
@@ -112,8 +117,8 @@ class ClusterReconciler:
             return None
         cluster, progress = state.cluster, PassProgress(self._clock, self._notes.setdefault(lease.uuid, PassEvents()))
         background = Tasks(report)
-        if states.in_progress(cluster):
-            background.start(f"slow {cluster.uuid}", self._tell_what_is_slow(lease, progress))
+        if states.is_in_progress(cluster):
+            background.start(f"slow {cluster.uuid}", self._report_slow_steps(lease, progress))
         try:
             return await within(self._clock, self._time_left(cluster), self._carry_out(lease, state, progress))
         except LeaseLost:
@@ -121,12 +126,14 @@ class ClusterReconciler:
         except DeadlineExceeded:
             # A pass that had no time knows nothing new: the reason of the pass before it stands.
             before = None if progress.is_slow() else cluster.status_reason
-            return await self._failed(lease, cluster, Temporary(before or progress.describe_end()), timed_out=True)
+            return await self._handle_failure(
+                lease, cluster, Temporary(before or progress.describe_end()), timed_out=True
+            )
         except DriverError as error:
-            return await self._failed(lease, cluster, error, timed_out=self._time_left(cluster) == 0)
+            return await self._handle_failure(lease, cluster, error, timed_out=self._time_left(cluster) == 0)
         finally:
             await background.close()
-            await self._tell_last(lease, progress)
+            await self._write_last_events(lease, progress)
 
     async def _carry_out(self, lease: Lease, state: ClusterState, progress: PassProgress) -> float | None:
         if state.cluster.operation is Operation.DELETE:
@@ -134,19 +141,19 @@ class ClusterReconciler:
             await self._destroy(lease, state.cluster)
             return None
         if states.outcome_of(state.cluster) is OperationOutcome.FAILED:
-            return await self._watch(lease, state)
+            return await self._observe_failed(lease, state)
         return await self._build(lease, state, progress)
 
-    async def _tell(self, lease: Lease, progress: PassProgress) -> None:
-        await progress.notes.write(partial(self._records.tell, lease))
+    async def _write_events(self, lease: Lease, progress: PassProgress) -> None:
+        await progress.notes.write(partial(self._records.write_events, lease))
 
-    async def _tell_last(self, lease: Lease, progress: PassProgress) -> None:
+    async def _write_last_events(self, lease: Lease, progress: PassProgress) -> None:
         """Write the events that remain at the end of a pass; those that cannot be stored now stay for the next one."""
         try:
-            await self._tell(lease, progress)
+            await self._write_events(lease, progress)
         except Exception as error:  # noqa: BLE001  (it must not replace the result of the pass)
             report(f"events of cluster {lease.uuid}", error)
-        if progress.notes.are_over():
+        if progress.notes.is_empty():
             self._notes.pop(lease.uuid, None)
 
     def _forget(self, uuid: str) -> None:
@@ -155,16 +162,16 @@ class ClusterReconciler:
         self._diagnoses.forget(uuid)
         self._notes.pop(uuid, None)
 
-    async def _tell_what_is_slow(self, lease: Lease, progress: PassProgress) -> None:
+    async def _report_slow_steps(self, lease: Lease, progress: PassProgress) -> None:
         """While a step takes long, write what it waits for, so that the user reads it."""
         last_wait, step = "", ""
         while True:
             await self._clock.sleep(GLANCE_SECONDS)
             try:
-                await self._tell(lease, progress)
+                await self._write_events(lease, progress)
                 if progress.is_slow() and (wait := progress.describe_wait()) != last_wait:
                     # What a step waits for changes every second: one event for each step is enough.
-                    await self._records.say(lease, wait, with_event=progress.step != step)
+                    await self._records.write_wait(lease, wait, with_event=progress.step != step)
                     last_wait, step = wait, progress.step
             except StoreUnavailable as error:
                 report(f"what cluster {lease.uuid} waits for", error)
@@ -176,10 +183,12 @@ class ClusterReconciler:
 
     # ------------------------------------------------------------------------------------------------- failures
 
-    async def _failed(self, lease: Lease, cluster: Cluster, error: DriverError, *, timed_out: bool) -> float | None:
+    async def _handle_failure(
+        self, lease: Lease, cluster: Cluster, error: DriverError, *, timed_out: bool
+    ) -> float | None:
         """Write the reason. Return when to try again."""
-        if not states.in_progress(cluster) and cluster.status != "DELETE_FAILED":
-            await self._unhealthy(lease, cluster, error)
+        if not states.is_in_progress(cluster) and cluster.status != "DELETE_FAILED":
+            await self._save_unhealthy(lease, cluster, error)
             return self._check_seconds
         final = isinstance(error, Permanent) or timed_out
         if final:
@@ -203,25 +212,25 @@ class ClusterReconciler:
         self._attempts[cluster.uuid] = (cluster.generation, attempt + 1)
         return min(FIRST_RETRY * 2.0**attempt, LONGEST_RETRY)
 
-    async def _unhealthy(self, lease: Lease, cluster: Cluster, error: DriverError) -> None:
+    async def _save_unhealthy(self, lease: Lease, cluster: Cluster, error: DriverError) -> None:
         """Keep the status of a cluster that stopped answering, and show its health."""
-        await self._records.save(lease, plans.silent_of(cluster, error.reason))
+        await self._records.save(lease, plans.build_silent(cluster, error.reason))
 
     # --------------------------------------------------------------------------------------------------- phases
 
     async def _build(self, lease: Lease, state: ClusterState, progress: PassProgress) -> float | None:
         cluster = state.cluster
-        provider, coe = self._parts(cluster)
-        authorities = await self._rotation.have_authorities(lease, state, coe.authorities)
+        provider, coe = self._find_drivers(cluster)
+        authorities = await self._rotation.ensure_authorities(lease, state, coe.authorities)
         groups = await self._plan(lease, state)
-        desired_infra = plans.want_of(cluster, groups, coe)
+        desired_infra = plans.build_desired_infra(cluster, groups, coe)
         progress.begin("looking for the cluster's nodes")
         infra = await provider.observe(cluster.uuid)
         progress.notes.compare_troubles(infra.troubles)
-        complete = not _missing(desired_infra, infra)
+        complete = not _list_missing(desired_infra, infra)
         progress.begin("making the cluster's network")
         addresses = plans.addresses_of(infra) if complete else await provider.reserve(desired_infra)
-        plan = plans.plan_of(cluster, groups, addresses, spoken(authorities))
+        plan = plans.build_plan(cluster, groups, addresses, list_trusted_authorities(authorities))
         scope = ClusterScope(
             lease=lease,
             state=state,
@@ -229,28 +238,28 @@ class ClusterReconciler:
             coe=coe,
             desired_infra=desired_infra,
             infra=infra,
-            plan=plans.as_built(plan, infra),
-            boot=replace(plan, authorities=given(authorities)),
+            plan=plans.build_current_plan(plan, infra),
+            boot=replace(plan, authorities=list_given_authorities(authorities)),
             settle=partial(self._join, coe, progress, steady=False),
             progress=progress,
         )
         if not complete:
-            progress.begin(f"making {list_names(_missing(desired_infra, infra))}")
-            scope = scope.seeing(await self._ensure(scope))
-        return await self._bring_together(scope, progress, steady=complete and not states.in_progress(cluster))
+            progress.begin(f"making {list_names(_list_missing(desired_infra, infra))}")
+            scope = scope.with_infra(await self._create_nodes(scope))
+        return await self._converge(scope, progress, steady=complete and not states.is_in_progress(cluster))
 
-    async def _bring_together(self, scope: ClusterScope, progress: PassProgress, *, steady: bool) -> float | None:
+    async def _converge(self, scope: ClusterScope, progress: PassProgress, *, steady: bool) -> float | None:
         """Join the nodes to the cluster, and take one step of what else is due: roll-out, rotation, scaling."""
         cluster, infra = scope.state.cluster, scope.infra
-        progress.begin(f"bringing the nodes into the cluster{self._diagnoses.known(cluster.uuid)}")
+        progress.begin(f"bringing the nodes into the cluster{self._diagnoses.describe(cluster.uuid)}")
         try:
             coe_observed = await self._join(scope.coe, progress, scope.plan, steady=steady)
         except Temporary as error:
-            pause = await rollout.replace_lame(scope, self._lame(scope, error))
+            pause = await rollout.rebuild_unusable(scope, self._list_unusable(scope, error))
             if pause is None and steady and isinstance(error, _MembersNotReady):
-                return await self._ailing(scope, error.coe_observed)
+                return await self._handle_unready_nodes(scope, error.coe_observed)
             if pause is None:
-                raise await self._diagnoses.explain(scope, error, self._late(scope, error)) from error
+                raise await self._diagnoses.explain(scope, error, self._list_unready(scope, error)) from error
             await self._records.save(scope.lease, cluster.observed, nodes=infra.nodes, waiting_for=pause.reason)
             return pause.seconds
         desired_uuids = {node.uuid for node in scope.desired_infra.nodes}
@@ -260,7 +269,7 @@ class ClusterReconciler:
             await scope.provider.remove(cluster.uuid, extra)
         progress.begin("making nodes anew")
         pause = await rollout.advance(scope)
-        await self._tell(scope.lease, progress)
+        await self._write_events(scope.lease, progress)
         if pause is None:
             progress.begin("telling nodes of another certificate authority")
             pause = await self._rotation.advance(scope)
@@ -269,25 +278,27 @@ class ClusterReconciler:
             await self._rotation.refresh(scope, coe_observed.due)
         self._attempts.pop(cluster.uuid, None)
         self._diagnoses.forget(cluster.uuid)
-        nodes = plans.nodes_of(infra, coe_observed)
+        nodes = plans.merge_nodes(infra, coe_observed)
         if pause is not None:
             await self._records.save(scope.lease, cluster.observed, nodes=nodes, waiting_for=pause.reason)
             return pause.seconds
-        observed = plans.observed_of(cluster, infra, coe_observed)
-        if steady and self._scaling is not None:
+        observed = plans.build_observed(cluster, infra, coe_observed)
+        if steady and self._scaler is not None:
             progress.begin("asking the cluster for its work")
-            observed, nodes = await self._scaling.advance(scope, observed, nodes)
-        await self._records.save(scope.lease, observed, nodes=nodes, ended_kinds=over(scope.state.certificates))
+            observed, nodes = await self._scaler.advance(scope, observed, nodes)
+        await self._records.save(
+            scope.lease, observed, nodes=nodes, ended_kinds=list_ended_kinds(scope.state.certificates)
+        )
         return self._check_seconds
 
-    async def _ailing(self, scope: ClusterScope, coe_observed: CoeObserved) -> float:
+    async def _handle_unready_nodes(self, scope: ClusterScope, coe_observed: CoeObserved) -> float:
         """Show that nodes of a healthy cluster stopped working. Heal one if its users asked for that."""
-        cluster, nodes = scope.state.cluster, plans.nodes_of(scope.infra, coe_observed)
-        await self._records.save(scope.lease, plans.ailing_of(cluster, scope.infra, coe_observed), nodes=nodes)
+        cluster, nodes = scope.state.cluster, plans.merge_nodes(scope.infra, coe_observed)
+        await self._records.save(scope.lease, plans.build_unhealthy(cluster, scope.infra, coe_observed), nodes=nodes)
         is_healing = await self._healing.advance(scope)
         return FIRST_RETRY if is_healing else self._check_seconds
 
-    def _lame(self, scope: ClusterScope, error: Temporary) -> Collection[str]:
+    def _list_unusable(self, scope: ClusterScope, error: Temporary) -> Collection[str]:
         """Return the uuids of members that have not been usable for long.
 
         If nobody in the cluster answers, that is one of its masters.
@@ -295,13 +306,13 @@ class ClusterReconciler:
         generation, attempt = self._attempts.get(scope.state.cluster.uuid, (0, 0))
         if generation != scope.state.cluster.generation or attempt < PATIENT_ATTEMPTS:
             return ()
-        return self._late(scope, error)[: None if isinstance(error, _MembersNotReady) else 1]
+        return self._list_unready(scope, error)[: None if isinstance(error, _MembersNotReady) else 1]
 
-    def _late(self, scope: ClusterScope, error: Temporary) -> list[str]:
+    def _list_unready(self, scope: ClusterScope, error: Temporary) -> list[str]:
         """Return the uuids of members that are waited for; if nobody in the cluster answers, of its masters."""
         return error.uuids if isinstance(error, _MembersNotReady) else [member.uuid for member in scope.plan.masters]
 
-    def _parts(self, cluster: Cluster) -> tuple[Provider, Coe]:
+    def _find_drivers(self, cluster: Cluster) -> tuple[Provider, Coe]:
         template = cluster.spec.template
         try:
             return self._drivers.providers[template.driver or ""], self._drivers.coes[template.coe]
@@ -309,17 +320,17 @@ class ClusterReconciler:
             raise Permanent(f"this service has no driver {error} any more") from error
 
     async def _plan(self, lease: Lease, state: ClusterState) -> tuple[NodeGroup, ...]:
-        groups = tuple(nodegroups.plan(state.cluster, group, self._ids.uuid) for group in state.groups)
+        groups = tuple(nodegroups.plan_nodes(state.cluster, group, self._ids.uuid) for group in state.groups)
         changed_groups = [group for group, before in zip(groups, state.groups, strict=True) if group != before]
         if changed_groups:
             await self._records.save_plan(lease, changed_groups)
         return groups
 
-    async def _ensure(self, scope: ClusterScope) -> ObservedInfra:
+    async def _create_nodes(self, scope: ClusterScope) -> ObservedInfra:
         """Make the missing nodes. Each new node is saved at once, so that users see it and a crash forgets nothing."""
         cluster, desired_infra = scope.state.cluster, scope.desired_infra
-        if await rollout.replace_dead(scope):
-            scope = scope.seeing(await scope.provider.observe(cluster.uuid))
+        if await rollout.rebuild_stopped(scope):
+            scope = scope.with_infra(await scope.provider.observe(cluster.uuid))
         infra = scope.infra
         scripts = {node.uuid: scope.build_script(node.uuid) for node in desired_infra.nodes}
         masters = {member.uuid for member in scope.plan.masters}
@@ -357,21 +368,26 @@ class ClusterReconciler:
             await coe.leave(plan, coe_observed.strangers, progress)
         return coe_observed
 
-    async def _watch(self, lease: Lease, state: ClusterState) -> float | None:
+    async def _observe_failed(self, lease: Lease, state: ClusterState) -> float | None:
         """Observe a cluster whose last wish failed, and change nothing."""
         cluster = state.cluster
-        provider, coe = self._parts(cluster)
+        provider, coe = self._find_drivers(cluster)
         infra = await provider.observe(cluster.uuid)
         observed, nodes = cluster.observed, infra.nodes
-        plan = plans.plan_of(cluster, plans.standing(state.groups, infra), plans.addresses_of(infra), {})
+        plan = plans.build_plan(cluster, plans.list_standing_nodes(state.groups, infra), plans.addresses_of(infra), {})
         if plan.masters:
-            authorities = await self._rotation.have_authorities(lease, state, coe.authorities)
+            authorities = await self._rotation.ensure_authorities(lease, state, coe.authorities)
             try:
-                coe_observed = await coe.observe(plans.as_built(replace(plan, authorities=spoken(authorities)), infra))
+                coe_observed = await coe.observe(
+                    plans.build_current_plan(replace(plan, authorities=list_trusted_authorities(authorities)), infra)
+                )
             except DriverError as error:
-                observed = plans.silent_of(cluster, error.reason)
+                observed = plans.build_silent(cluster, error.reason)
             else:
-                observed, nodes = plans.failed_of(cluster, infra, coe_observed), plans.all_of(infra, coe_observed)
+                observed, nodes = (
+                    plans.build_failed(cluster, infra, coe_observed),
+                    plans.merge_all_nodes(infra, coe_observed),
+                )
         await self._records.save(lease, observed, nodes=nodes)
         return self._check_seconds
 
@@ -387,7 +403,7 @@ class ClusterReconciler:
         self._forget(cluster.uuid)
 
 
-def _missing(desired_infra: DesiredInfra, infra: ObservedInfra) -> list[str]:
+def _list_missing(desired_infra: DesiredInfra, infra: ObservedInfra) -> list[str]:
     """Return the names of desired nodes that do not run."""
     running_uuids = {node.uuid for node in infra.nodes if node.state is NodeState.RUNNING}
     return [node.name for node in desired_infra.nodes if node.uuid not in running_uuids]

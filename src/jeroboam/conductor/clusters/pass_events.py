@@ -32,7 +32,7 @@ class PassEvents:
                 self.add(CLUSTER_REPAIR, f"{trouble[:1].upper()}{trouble[1:]}; it was made again.")
         self._troubles = tuple(troubles)
 
-    def are_over(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether there is nothing to keep."""
         return not self._pending and not self._troubles
 

@@ -22,8 +22,8 @@ from jeroboam.domain.clusters import (
     flavor_of,
     role_of,
 )
-from jeroboam.domain.field_effects import fields_honoured
-from jeroboam.domain.states import look_at_health
+from jeroboam.domain.field_effects import check_effects
+from jeroboam.domain.states import record_health_look
 from jeroboam.providers.base import DesiredInfra, DesiredNode, ObservedInfra
 
 
@@ -32,7 +32,7 @@ def image_of(coe: Coe, ref: str, labels: dict[str, str]) -> str:
     return coe.image(ref, labels) if isinstance(coe, SupportsImageVersions) else ref
 
 
-def want_of(cluster: Cluster, groups: Iterable[NodeGroup], coe: Coe) -> DesiredInfra:
+def build_desired_infra(cluster: Cluster, groups: Iterable[NodeGroup], coe: Coe) -> DesiredInfra:
     """Return the infrastructure that the cluster should have."""
 
     def build_node(group: NodeGroup, node: Node) -> DesiredNode:
@@ -50,21 +50,21 @@ def want_of(cluster: Cluster, groups: Iterable[NodeGroup], coe: Coe) -> DesiredI
 
     nodes = tuple(build_node(group, node) for group in groups for node in group.desired)
     if cluster.spec.master_lb_enabled and isinstance(coe, SupportsLoadBalancer):
-        nodes = (*nodes, _balancer(cluster, coe))
+        nodes = (*nodes, _build_balancer(cluster, coe))
     return DesiredInfra(
         cluster_id=cluster.uuid, cluster_name=cluster.name, nodes=nodes, network=cluster.spec.fixed_network
     )
 
 
-def balancer_of(cluster_id: str) -> str:
+def balancer_uuid_of(cluster_id: str) -> str:
     """Return the uuid of the cluster's load balancer, as a server of the provider."""
     return str(uuid5(UUID(cluster_id), LOAD_BALANCER))
 
 
-def _balancer(cluster: Cluster, coe: SupportsLoadBalancer) -> DesiredNode:
+def _build_balancer(cluster: Cluster, coe: SupportsLoadBalancer) -> DesiredNode:
     tail = f"-{cluster.uuid[:8]}-lb"
     return DesiredNode(
-        uuid=balancer_of(cluster.uuid),
+        uuid=balancer_uuid_of(cluster.uuid),
         name=cluster.name.lower().replace("_", "-").replace(".", "-")[: 63 - len(tail)].rstrip("-") + tail,
         group=LOAD_BALANCER,
         role=LOAD_BALANCER,
@@ -78,7 +78,7 @@ def addresses_of(infra: ObservedInfra) -> dict[str, str]:
     return {node.uuid: node.address for node in infra.nodes if node.address is not None}
 
 
-def standing(groups: Iterable[NodeGroup], infra: ObservedInfra) -> list[NodeGroup]:
+def list_standing_nodes(groups: Iterable[NodeGroup], infra: ObservedInfra) -> list[NodeGroup]:
     """Return the groups, each with those of its nodes that exist."""
     made_uuids = {
         node.uuid for node in infra.nodes if node.address is not None and node.state is not NodeState.CREATING
@@ -88,7 +88,7 @@ def standing(groups: Iterable[NodeGroup], infra: ObservedInfra) -> list[NodeGrou
     ]
 
 
-def plan_of(
+def build_plan(
     cluster: Cluster,
     groups: Iterable[NodeGroup],
     addresses: Mapping[str, str],
@@ -118,21 +118,21 @@ def plan_of(
         labels=cluster.spec.labels,
         members=tuple(members),
         authorities=authorities,
-        balancer=addresses.get(balancer_of(cluster.uuid)),
+        balancer=addresses.get(balancer_uuid_of(cluster.uuid)),
     )
 
 
-def as_built(plan: CoePlan, infra: ObservedInfra) -> CoePlan:
+def build_current_plan(plan: CoePlan, infra: ObservedInfra) -> CoePlan:
     """Return the plan with the build that each member has now; a member that does not exist gets the desired one."""
     builds = {node.uuid: node.build for node in infra.nodes if node.state is not NodeState.GONE}
     members = tuple(replace(member, build=builds.get(member.uuid, member.build)) for member in plan.members)
     return replace(plan, members=members)
 
 
-def observed_of(cluster: Cluster, infra: ObservedInfra, coe_observed: CoeObserved) -> ClusterObserved:
+def build_observed(cluster: Cluster, infra: ObservedInfra, coe_observed: CoeObserved) -> ClusterObserved:
     """Return what was observed. The published object has no conditions: the limiting ones show as health reasons."""
     # A condition of the COE replaces the provider's condition of the same type.
-    all_conditions = (*infra.conditions, *coe_observed.conditions, fields_honoured(cluster))
+    all_conditions = (*infra.conditions, *coe_observed.conditions, check_effects(cluster))
     by_type = {condition.type: condition for condition in all_conditions}
     conditions = tuple(by_type.values())
     limits = {condition.type: condition.message for condition in conditions if condition.status is False}
@@ -148,31 +148,31 @@ def observed_of(cluster: Cluster, infra: ObservedInfra, coe_observed: CoeObserve
         conditions=conditions,
         failure=None,
     )
-    return look_at_health(observed, cluster.generation)
+    return record_health_look(observed, cluster.generation)
 
 
-def ailing_of(cluster: Cluster, infra: ObservedInfra, coe_observed: CoeObserved) -> ClusterObserved:
+def build_unhealthy(cluster: Cluster, infra: ObservedInfra, coe_observed: CoeObserved) -> ClusterObserved:
     """Return what was observed of a healthy cluster with nodes that do not work. Its wish stays carried out."""
-    reasons = {f"{node.name}.NotReady": node.reason for node in nodes_of(infra, coe_observed) if not node.ready}
+    reasons = {f"{node.name}.NotReady": node.reason for node in merge_nodes(infra, coe_observed) if not node.ready}
     health = replace(coe_observed, health=Health.UNHEALTHY, health_reasons=coe_observed.health_reasons | reasons)
-    return observed_of(cluster, infra, health)
+    return build_observed(cluster, infra, health)
 
 
-def failed_of(cluster: Cluster, infra: ObservedInfra, coe_observed: CoeObserved) -> ClusterObserved:
+def build_failed(cluster: Cluster, infra: ObservedInfra, coe_observed: CoeObserved) -> ClusterObserved:
     """Return what was observed of a cluster whose last wish failed; the failure stays."""
-    now, before = ailing_of(cluster, infra, coe_observed), cluster.observed
+    now, before = build_unhealthy(cluster, infra, coe_observed), cluster.observed
     if all(member.ready for member in coe_observed.members):
-        now = observed_of(cluster, infra, coe_observed)
+        now = build_observed(cluster, infra, coe_observed)
     return replace(now, generation=before.generation, ca_generation=before.ca_generation, failure=before.failure)
 
 
-def silent_of(cluster: Cluster, reason: str) -> ClusterObserved:
+def build_silent(cluster: Cluster, reason: str) -> ClusterObserved:
     """Return what is known of a cluster that does not answer."""
     observed = replace(cluster.observed, health_status=Health.UNHEALTHY, health_status_reason={"api": reason})
-    return look_at_health(observed, cluster.generation)
+    return record_health_look(observed, cluster.generation)
 
 
-def nodes_of(infra: ObservedInfra, coe_observed: CoeObserved) -> list[NodeObserved]:
+def merge_nodes(infra: ObservedInfra, coe_observed: CoeObserved) -> list[NodeObserved]:
     """Return the provider's view of each node, with the COE's view merged in."""
     members = {member.uuid: member for member in coe_observed.members}
 
@@ -184,7 +184,7 @@ def nodes_of(infra: ObservedInfra, coe_observed: CoeObserved) -> list[NodeObserv
     return [merge_node(node) for node in infra.nodes if node.uuid in members]
 
 
-def all_of(infra: ObservedInfra, coe_observed: CoeObserved) -> tuple[NodeObserved, ...]:
+def merge_all_nodes(infra: ObservedInfra, coe_observed: CoeObserved) -> tuple[NodeObserved, ...]:
     """Return the same, with the nodes that the COE was not asked about."""
-    nodes = {node.uuid: node for node in nodes_of(infra, coe_observed)}
+    nodes = {node.uuid: node for node in merge_nodes(infra, coe_observed)}
     return tuple(nodes.get(node.uuid, node) for node in infra.nodes)

@@ -20,8 +20,8 @@ from jeroboam.domain.clusters import (
     Operation,
     OperationOutcome,
 )
-from jeroboam.domain.conditions import merge
-from jeroboam.domain.upgrades import group_taken_back, taken_back
+from jeroboam.domain.conditions import merge_conditions
+from jeroboam.domain.upgrades import restore_cluster, restore_group
 from jeroboam.kit.ids import Ids
 from jeroboam.store import Lease, Store, Transaction
 
@@ -39,7 +39,7 @@ class ClusterState:
     certificates: tuple[Certificate, ...]
 
 
-async def whole_of(store: Store, uuid: str) -> ClusterState | None:
+async def load_state(store: Store, uuid: str) -> ClusterState | None:
     """Return the cluster with all that belongs to it, or None if it is gone.
 
     Raises `BrokenRow` if a part cannot be read: without a group its nodes would be removed. A cluster that is being
@@ -50,7 +50,7 @@ async def whole_of(store: Store, uuid: str) -> ClusterState | None:
     if cluster is None:
         return None
     async with store.read(strict=cluster.operation is not Operation.DELETE) as tx:
-        groups = (await tx.nodegroups.of(uuid))[uuid]
+        groups = (await tx.nodegroups.groups_of(uuid))[uuid]
         certificates = await tx.certificates.select(cluster_id=uuid)
     return ClusterState(cluster=cluster, groups=tuple(groups), certificates=tuple(certificates))
 
@@ -64,7 +64,7 @@ class ClusterRecords:
         self._operation_minutes = operation_minutes
         self._history = EventRecorder(ids)
 
-    async def everything(self) -> Iterable[str]:
+    async def list_uuids(self) -> Iterable[str]:
         async with self._store.read() as tx:
             return await tx.clusters.uuids()
 
@@ -75,19 +75,19 @@ class ClusterRecords:
 
     async def load(self, uuid: str) -> ClusterState | None:
         """Return the cluster, or None if it is gone."""
-        return await whole_of(self._store, uuid)
+        return await load_state(self._store, uuid)
 
     async def add_certificates(self, lease: Lease, certificates: Iterable[Certificate]) -> None:
         """Store new authorities."""
         async with self._store.write() as tx:
-            await self._hold(tx, lease)
+            await self._check_lease(tx, lease)
             for certificate in certificates:
                 await tx.certificates.insert(certificate)
 
     async def replace_certificates(self, lease: Lease, certificates: Sequence[Certificate], *old: str) -> None:
         """Store these in the place of those of the old kinds, in one transaction."""
         async with self._store.write() as tx:
-            await self._hold(tx, lease)
+            await self._check_lease(tx, lease)
             await tx.certificates.remove(cluster_id=lease.uuid, kind=old)
             for certificate in certificates:
                 await tx.certificates.insert(certificate)
@@ -95,7 +95,7 @@ class ClusterRecords:
     async def save_plan(self, lease: Lease, groups: Iterable[NodeGroup]) -> None:
         """Write the desired nodes before any of them is made."""
         async with self._store.write() as tx:
-            await self._hold(tx, lease)
+            await self._check_lease(tx, lease)
             for plan in groups:
                 group = await tx.nodegroups.get(plan.uuid)
                 if group is not None:
@@ -117,11 +117,11 @@ class ClusterRecords:
         """
         by_uuid = None if nodes is None else {node.uuid: node for node in nodes}
         async with self._store.write() as tx:
-            await self._hold(tx, lease)
+            await self._check_lease(tx, lease)
             before = await tx.clusters.get(lease.uuid)
             if before is None:
                 return
-            conditions = merge(before.observed.conditions, observed.conditions, tx.now)
+            conditions = merge_conditions(before.observed.conditions, observed.conditions, tx.now)
             new_observed = states.keep_reported_health(before.observed, replace(observed, conditions=conditions))
             cluster = replace(before, observed=new_observed)
             cluster = states.project_cluster(cluster, waiting_for=waiting_for)
@@ -130,48 +130,48 @@ class ClusterRecords:
             if cluster != before:
                 await tx.clusters.update(replace(cluster, updated_at=tx.now))
             await self._save_groups(tx, cluster, by_uuid)
-            await self._history.changed(tx, before, cluster)
+            await self._history.record_change(tx, before, cluster)
 
-    async def healing(self, lease: Lease, node: NodeObserved, message: str) -> None:
+    async def start_healing(self, lease: Lease, node: NodeObserved, message: str) -> None:
         """Write that the node is replaced from now on, before the replacement begins."""
         async with self._store.write() as tx:
-            await self._hold(tx, lease)
+            await self._check_lease(tx, lease)
             cluster = await tx.clusters.get(lease.uuid)
             if cluster is None:
                 return
-            for group in (await tx.nodegroups.of(lease.uuid))[lease.uuid]:
+            for group in (await tx.nodegroups.groups_of(lease.uuid))[lease.uuid]:
                 if any(group_node.uuid == node.uuid for group_node in group.observed):
                     new_nodes = (
                         replace(group_node, healed_at=tx.now) if group_node.uuid == node.uuid else group_node
                         for group_node in group.observed
                     )
                     await tx.nodegroups.update(replace(group, observed=tuple(new_nodes)))
-                    await self._history.healed(tx, cluster, group, message)
+                    await self._history.record_healing(tx, cluster, group, message)
 
-    async def tell(self, lease: Lease, notes: Sequence[tuple[str, str]]) -> None:
+    async def write_events(self, lease: Lease, notes: Sequence[tuple[str, str]]) -> None:
         """Write these events; nothing if another process works on the cluster now."""
         if not notes:
             return
         async with self._store.write() as tx:
             cluster = await tx.clusters.get(lease.uuid)
-            if cluster is not None and await tx.leases("cluster").held(lease):
+            if cluster is not None and await tx.leases("cluster").is_held(lease):
                 for event_type, sentence in notes:
-                    await self._history.noted(tx, cluster, event_type, sentence)
+                    await self._history.record_note(tx, cluster, event_type, sentence)
 
-    async def say(self, lease: Lease, waiting_for: str, *, with_event: bool = True) -> None:
+    async def write_wait(self, lease: Lease, waiting_for: str, *, with_event: bool = True) -> None:
         """Write what the work waits for; nothing if it has ended or another process does it.
 
         `with_event` also writes an event.
         """
         async with self._store.write() as tx:
             before = await tx.clusters.get(lease.uuid)
-            if before is None or not await tx.leases("cluster").held(lease):
+            if before is None or not await tx.leases("cluster").is_held(lease):
                 return
             cluster = states.project_cluster(before, waiting_for=waiting_for)
-            if states.in_progress(cluster):
+            if states.is_in_progress(cluster):
                 await tx.clusters.update(replace(cluster, updated_at=tx.now))
                 if with_event:
-                    await self._history.changed(tx, before, cluster)
+                    await self._history.record_change(tx, before, cluster)
 
     async def _save_groups(self, tx: Transaction, cluster: Cluster, nodes: dict[str, NodeObserved] | None) -> None:
         outcome = states.outcome_of(cluster)
@@ -179,63 +179,63 @@ class ClusterRecords:
             if before.deleting and not before.desired and outcome is OperationOutcome.COMPLETE:
                 await tx.nodegroups.remove(uuid=before.uuid)
                 continue
-            group = states.project_group(_seen(before, nodes, tx.now), cluster)
+            group = states.project_group(_merge_observed(before, nodes, tx.now), cluster)
             if group != before:
                 await tx.nodegroups.update(replace(group, updated_at=tx.now))
 
     async def roll_back(self, lease: Lease, generation: int) -> bool:
         """Wish back what was before the failed wish of that generation; False if there is a newer wish."""
         async with self._store.write() as tx:
-            await self._hold(tx, lease)
+            await self._check_lease(tx, lease)
             cluster = await tx.clusters.get(lease.uuid)
             former = None if cluster is None else cluster.spec.former
             if cluster is None or former is None or cluster.generation != generation:
                 return False
-            for group in (await tx.nodegroups.of(cluster.uuid))[cluster.uuid]:
+            for group in (await tx.nodegroups.groups_of(cluster.uuid))[cluster.uuid]:
                 if group.uuid in former.groups:
-                    restored_group = group_taken_back(group, former.groups[group.uuid])
+                    restored_group = restore_group(group, former.groups[group.uuid])
                     await tx.nodegroups.update(states.ask_group(restored_group, Operation.ROLLBACK, now=tx.now))
             if await tx.templates.get(former.template_id) is None:
                 # The template was removed meanwhile. The cluster has a copy of it.
                 former = replace(former, template_id=cluster.template_id)
             minutes = cluster.spec.create_timeout or self._operation_minutes
-            restored_cluster = taken_back(cluster, former)
+            restored_cluster = restore_cluster(cluster, former)
             failed_cluster, cluster = (
                 cluster,
                 states.ask_cluster(restored_cluster, Operation.ROLLBACK, now=tx.now, minutes=minutes),
             )
             await tx.clusters.update(cluster)
-            await self._history.went_back(tx, failed_cluster, cluster)
+            await self._history.record_rollback(tx, failed_cluster, cluster)
         return True
 
     async def forget(self, lease: Lease) -> None:
         """Remove the cluster with its groups, its keys and what was made inside it."""
         async with self._store.write() as tx:
-            await self._hold(tx, lease)
+            await self._check_lease(tx, lease)
             cluster = await tx.clusters.get(lease.uuid)
             if cluster is not None:
-                await self._history.gone(tx, replace(cluster, status="DELETE_COMPLETE", status_reason=None))
-            await tx.workloads.remove(cluster_id=lease.uuid)
+                await self._history.record_removal(tx, replace(cluster, status="DELETE_COMPLETE", status_reason=None))
+            await tx.bay_containers.remove(cluster_id=lease.uuid)
             await tx.certificates.remove(cluster_id=lease.uuid)
             await tx.nodegroups.remove(cluster_id=lease.uuid)
             await tx.clusters.remove(uuid=lease.uuid)
 
-    async def _hold(self, tx: Transaction, lease: Lease) -> None:
-        if not await tx.leases("cluster").held(lease):
+    async def _check_lease(self, tx: Transaction, lease: Lease) -> None:
+        if not await tx.leases("cluster").is_held(lease):
             raise LeaseLost(lease.uuid)
 
 
-def _seen(group: NodeGroup, nodes: dict[str, NodeObserved] | None, now: dt.datetime) -> NodeGroup:
+def _merge_observed(group: NodeGroup, nodes: dict[str, NodeObserved] | None, now: dt.datetime) -> NodeGroup:
     """Return the group with the observation of its desired nodes; None means that nobody looked."""
     if nodes is None:
         return group
     absent = {node.uuid: NodeObserved(uuid=node.uuid, name=node.name, state=NodeState.GONE) for node in group.desired}
     before = {node.uuid: node for node in group.observed}
     observed_nodes = (nodes.get(node.uuid, absent[node.uuid]) for node in group.desired)
-    return replace(group, observed=tuple(_remembering(node, before.get(node.uuid), now) for node in observed_nodes))
+    return replace(group, observed=tuple(_merge_times(node, before.get(node.uuid), now) for node in observed_nodes))
 
 
-def _remembering(node: NodeObserved, before: NodeObserved | None, now: dt.datetime) -> NodeObserved:
+def _merge_times(node: NodeObserved, before: NodeObserved | None, now: dt.datetime) -> NodeObserved:
     """Return the node with its times from before: since when it has not worked, and when it was replaced for that."""
     if node.ready:
         return node

@@ -19,47 +19,47 @@ from jeroboam.providers.base import DesiredNode, SupportsRebuild
 _DOWN = frozenset({NodeState.CREATING, NodeState.STOPPED})
 
 
-async def replace_dead(scope: ClusterScope) -> bool:
+async def rebuild_stopped(scope: ClusterScope) -> bool:
     """Rebuild stale nodes that do not run: starting them first has no use. Return whether there were any."""
     observed_nodes = {node.uuid: node for node in scope.infra.nodes}
-    stopped_nodes = [node for node in _stale(scope) if observed_nodes[node.uuid].state in _DOWN]
+    stopped_nodes = [node for node in _list_stale(scope) if observed_nodes[node.uuid].state in _DOWN]
     await rebuild(scope, stopped_nodes)
     return bool(stopped_nodes)
 
 
-async def replace_lame(scope: ClusterScope, unready: Collection[str]) -> Requeue | None:
+async def rebuild_unusable(scope: ClusterScope, unready: Collection[str]) -> Requeue | None:
     """Rebuild a batch of stale nodes that the cluster cannot use, without a drain. None if there are none."""
-    unusable = [node for node in _stale(scope) if node.uuid in unready]
+    unusable = [node for node in _list_stale(scope) if node.uuid in unready]
     if not unusable:
         return None
-    batch = _batch(scope, unusable)
+    batch = _choose_batch(scope, unusable)
     await rebuild(scope, batch)
-    return Requeue(reason=f"made anew, since they did not work: {_names(batch)}", seconds=0.0)
+    return Requeue(reason=f"made anew, since they did not work: {_join_names(batch)}", seconds=0.0)
 
 
 async def advance(scope: ClusterScope) -> Requeue | None:
     """Drain and rebuild one batch; None if no node is stale. Every node works at the time of the call."""
-    stale = _stale(scope)
+    stale = _list_stale(scope)
     if not stale:
         return None
     if not isinstance(scope.coe, SupportsRollout):
         raise Permanent("the nodes of this cluster cannot be made anew under their work")
-    batch = _batch(scope, stale)
+    batch = _choose_batch(scope, stale)
     scope.progress.begin(f"draining {list_names(node.name for node in batch)}")
     await scope.coe.drain(scope.plan, [node.uuid for node in batch], scope.progress)
     await rebuild(scope, batch)
     remaining = len(stale) - len(batch)
-    return Requeue(reason=f"made anew: {_names(batch)}; {remaining} more to go", seconds=0.0)
+    return Requeue(reason=f"made anew: {_join_names(batch)}; {remaining} more to go", seconds=0.0)
 
 
-def _stale(scope: ClusterScope) -> list[DesiredNode]:
+def _list_stale(scope: ClusterScope) -> list[DesiredNode]:
     """Return the existing nodes of another build than desired, masters first."""
     builds = {node.uuid: node.build for node in scope.infra.nodes if node.state is not NodeState.GONE}
     stale = [node for node in scope.desired_infra.nodes if builds.get(node.uuid, node.build) != node.build]
     return sorted(stale, key=lambda node: node.role != MASTER)
 
 
-def _batch(scope: ClusterScope, stale: Sequence[DesiredNode]) -> list[DesiredNode]:
+def _choose_batch(scope: ClusterScope, stale: Sequence[DesiredNode]) -> list[DesiredNode]:
     first = stale[0]
     limit = 1 if first.role == MASTER else scope.state.cluster.spec.max_batch_size
     return [node for node in stale if node.group == first.group][:limit]
@@ -77,9 +77,9 @@ async def rebuild(scope: ClusterScope, nodes: Sequence[DesiredNode]) -> None:
     failures = [error for error in await asyncio.gather(*work, return_exceptions=True) if error is not None]
     for failure in sorted(failures, key=lambda error: isinstance(error, Temporary)):
         if isinstance(failure, DriverError):
-            raise type(failure)(f"making {_names(nodes)} anew: {failure.reason}") from failure
+            raise type(failure)(f"making {_join_names(nodes)} anew: {failure.reason}") from failure
         raise failure
 
 
-def _names(nodes: Sequence[DesiredNode]) -> str:
+def _join_names(nodes: Sequence[DesiredNode]) -> str:
     return ", ".join(node.name for node in nodes)

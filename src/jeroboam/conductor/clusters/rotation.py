@@ -40,17 +40,17 @@ def certificate_context(cluster_id: str, kind: str) -> str:
     return f"certificate/{cluster_id}/{kind}"
 
 
-def spoken(authorities: Mapping[str, Authority]) -> dict[str, Authority]:
+def list_trusted_authorities(authorities: Mapping[str, Authority]) -> dict[str, Authority]:
     """Return the authorities to connect to the nodes with: those of each step are trusted."""
-    return _together(authorities, STEPS)
+    return _merge_steps(authorities, STEPS)
 
 
-def given(authorities: Mapping[str, Authority]) -> dict[str, Authority]:
+def list_given_authorities(authorities: Mapping[str, Authority]) -> dict[str, Authority]:
     """Return the authorities to give to nodes. Nodes stop accepting one that is over.
 
     Only nodes use those beside `main`: a new one takes its place as soon as every node accepts it.
     """
-    nodes = _together(authorities, (NEXT, READY))
+    nodes = _merge_steps(authorities, (NEXT, READY))
     for kind, old in nodes.items():
         ready = authorities.get(kind_at(kind, READY))
         if ready is not None and kind != MAIN:
@@ -58,7 +58,7 @@ def given(authorities: Mapping[str, Authority]) -> dict[str, Authority]:
     return nodes
 
 
-def _together(authorities: Mapping[str, Authority], steps: Sequence[str]) -> dict[str, Authority]:
+def _merge_steps(authorities: Mapping[str, Authority], steps: Sequence[str]) -> dict[str, Authority]:
     """Return each authority with those of these steps beside it."""
     step_kinds = {kind_at(kind, step) for kind in authorities for step in STEPS}
     return {
@@ -70,7 +70,7 @@ def _together(authorities: Mapping[str, Authority], steps: Sequence[str]) -> dic
     }
 
 
-def over(certificates: Iterable[Certificate]) -> list[str]:
+def list_ended_kinds(certificates: Iterable[Certificate]) -> list[str]:
     """Return the kinds that are removed when the rotation ends."""
     kinds = {certificate.kind for certificate in certificates}
     return sorted(kinds & {kind_at(kind, FORMER) for kind in kinds})
@@ -85,7 +85,7 @@ class CertificateRotation:
         self._clock = clock
         self._overlap = dt.timedelta(seconds=overlap_seconds)
 
-    async def have_authorities(self, lease: Lease, state: ClusterState, kinds: Iterable[str]) -> dict[str, Authority]:
+    async def ensure_authorities(self, lease: Lease, state: ClusterState, kinds: Iterable[str]) -> dict[str, Authority]:
         """Return the cluster's authorities. Missing ones are made and stored, sealed."""
         uuid = state.cluster.uuid
         certificates = {certificate.kind: certificate for certificate in state.certificates}
@@ -112,21 +112,21 @@ class CertificateRotation:
         cluster = scope.state.cluster
         certificates = {certificate.kind: certificate for certificate in scope.state.certificates}
         if FORMER in certificates:
-            await self._renew(scope)
+            await self._renew_stale_nodes(scope)
             return None
         if READY in certificates:
-            await self._renew(scope)
-            await _drivers(scope)[0].announce_authorities(scope.plan)
-            return await self._part(scope, certificates)
+            await self._renew_stale_nodes(scope)
+            await _require_drivers(scope)[0].announce_authorities(scope.plan)
+            return await self._end_overlap(scope, certificates)
         if NEXT in certificates:
-            await self._renew(scope)
-            await self._move(scope, certificates, NEXT, READY)
+            await self._renew_stale_nodes(scope)
+            await self._move_step(scope, certificates, NEXT, READY)
             return Requeue(reason="every node accepts the new certificate authority", seconds=0.0)
         if cluster.spec.ca_generation <= cluster.observed.ca_generation:
             return None
-        coe, _ = _drivers(scope)
+        coe, _ = _require_drivers(scope)
         await self._records.add_certificates(
-            scope.lease, [self._made(cluster, kind) for kind in coe.rotatable_authorities]
+            scope.lease, [self._make_certificate(cluster, kind) for kind in coe.rotatable_authorities]
         )
         return Requeue(reason="nodes are told of a new certificate authority", seconds=0.0)
 
@@ -135,9 +135,9 @@ class CertificateRotation:
         if isinstance(scope.coe, SupportsRotation) and isinstance(scope.provider, SupportsScriptRenewal):
             for member in scope.plan.members:
                 if member.uuid in uuids:
-                    await self._give(scope, member)
+                    await self._renew_node(scope, member)
 
-    async def _part(self, scope: ClusterScope, certificates: dict[str, Certificate]) -> Requeue:
+    async def _end_overlap(self, scope: ClusterScope, certificates: dict[str, Certificate]) -> Requeue:
         """Wait until the overlap is over; then make the old authority `former`."""
         until = certificates[READY].created_at + self._overlap
         remaining = (until - self._clock.now()).total_seconds()
@@ -148,24 +148,24 @@ class CertificateRotation:
         new_certificates, old_kinds = [], []
         for kind, old in certificates.items():
             if (new := certificates.get(kind_at(kind, READY))) is not None:
-                new_certificates += [self._as(new, kind), self._as(old, kind_at(kind, FORMER))]
+                new_certificates += [self._seal_as(new, kind), self._seal_as(old, kind_at(kind, FORMER))]
                 old_kinds += [new.kind, kind]
         await self._records.replace_certificates(scope.lease, new_certificates, *old_kinds)
         return Requeue(reason="nodes part with the old certificate authority", seconds=0.0)
 
-    async def _move(
+    async def _move_step(
         self, scope: ClusterScope, certificates: Mapping[str, Certificate], before: str, after: str
     ) -> None:
         """Move all authorities of one step to another step."""
         kinds = [kind for kind in certificates if kind_at(kind, before) in certificates]
-        new_certificates = [self._as(certificates[kind_at(kind, before)], kind_at(kind, after)) for kind in kinds]
+        new_certificates = [self._seal_as(certificates[kind_at(kind, before)], kind_at(kind, after)) for kind in kinds]
         await self._records.replace_certificates(
             scope.lease, new_certificates, *(kind_at(kind, before) for kind in kinds)
         )
 
-    async def _renew(self, scope: ClusterScope) -> None:
+    async def _renew_stale_nodes(self, scope: ClusterScope) -> None:
         """Give the plan's authorities to every node that lacks them, one node after the other."""
-        coe, _ = _drivers(scope)
+        coe, _ = _require_drivers(scope)
         members = {member.uuid: member for member in scope.plan.members}
         renewed_uuids: set[str] = set()
         while stale := await coe.list_stale_members(scope.plan, scope.boot.authorities):
@@ -173,11 +173,11 @@ class CertificateRotation:
             if member.uuid in renewed_uuids:
                 raise Temporary(f"node {member.name} did not take the certificates that it was given")
             renewed_uuids.add(member.uuid)
-            await self._give(scope, member)
+            await self._renew_node(scope, member)
 
-    async def _give(self, scope: ClusterScope, member: Member) -> None:
+    async def _renew_node(self, scope: ClusterScope, member: Member) -> None:
         """Have that node load its new certificates, and wait until it works again."""
-        coe, provider = _drivers(scope)
+        coe, provider = _require_drivers(scope)
         scope.progress.begin(f"giving node {member.name} certificates of another authority")
         await provider.renew(scope.plan.cluster_id, member.uuid, scope.build_script(member.uuid))
         await scope.settle(scope.plan)
@@ -189,14 +189,14 @@ class CertificateRotation:
         ):
             await self._clock.sleep(GLANCE_SECONDS)
 
-    def _made(self, cluster: Cluster, kind: str) -> Certificate:
+    def _make_certificate(self, cluster: Cluster, kind: str) -> Certificate:
         now = self._clock.now()
         ca = make_ca(common_name=cluster.name, now=now)
         next_kind = kind_at(kind, NEXT)
         sealed_key = self._sealer.seal(ca.key, context=certificate_context(cluster.uuid, next_kind))
         return Certificate(cluster_id=cluster.uuid, kind=next_kind, pem=ca.pem, sealed_key=sealed_key, created_at=now)
 
-    def _as(self, certificate: Certificate, kind: str) -> Certificate:
+    def _seal_as(self, certificate: Certificate, kind: str) -> Certificate:
         """Return the same authority as another kind, from now on. Its key is sealed for that kind."""
         uuid = certificate.cluster_id
         key = self._sealer.open(certificate.sealed_key, context=certificate_context(uuid, certificate.kind))
@@ -204,7 +204,7 @@ class CertificateRotation:
         return replace(certificate, kind=kind, sealed_key=sealed_key, created_at=self._clock.now())
 
 
-def _drivers(scope: ClusterScope) -> tuple[SupportsRotation, SupportsScriptRenewal]:
+def _require_drivers(scope: ClusterScope) -> tuple[SupportsRotation, SupportsScriptRenewal]:
     """Return the drivers of the cluster, which have to support the rotation."""
     if not isinstance(scope.coe, SupportsRotation) or not isinstance(scope.provider, SupportsScriptRenewal):
         raise Permanent("the drivers of this cluster cannot replace its certificate authority")

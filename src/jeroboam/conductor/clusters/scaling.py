@@ -20,12 +20,12 @@ from jeroboam.conductor.clusters.history import EventRecorder
 from jeroboam.conductor.clusters.scope import ClusterScope
 from jeroboam.domain import automation
 from jeroboam.domain.clusters import MASTER, Cluster, ClusterObserved, NodeGroup, NodeObserved, Operation
-from jeroboam.domain.conditions import Condition, merge
+from jeroboam.domain.conditions import Condition, merge_conditions
 from jeroboam.domain.errors import Conflict, Forbidden, Unavailable
-from jeroboam.domain.events import nodes as count_nodes_in_words
-from jeroboam.domain.limits import Limit, LimitOwner, RequestedSize, check, concerning
+from jeroboam.domain.events import count_nodes_in_words
+from jeroboam.domain.limits import Limit, LimitOwner, RequestedSize, check_limits, select_limits
 from jeroboam.domain.ports import Projects
-from jeroboam.domain.states import ask_cluster, ask_group, in_progress
+from jeroboam.domain.states import ask_cluster, ask_group, is_in_progress
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.ids import Ids
 from jeroboam.store import Store, Transaction
@@ -82,16 +82,18 @@ class AutoScaler:
         bounds = {
             group.uuid: group_bounds for group in scope.state.groups if (group_bounds := bounds_of(cluster, group))
         }
-        if not automation.wants(cluster.spec.labels, automation.SCALING) or not isinstance(scope.coe, SupportsScaling):
+        if not automation.is_enabled(cluster.spec.labels, automation.SCALING) or not isinstance(
+            scope.coe, SupportsScaling
+        ):
             return observed, list(nodes)
-        shapes = [_shape(group, bounds[group.uuid][1]) for group in scope.state.groups if group.uuid in bounds]
+        shapes = [_build_shape(group, bounds[group.uuid][1]) for group in scope.state.groups if group.uuid in bounds]
         demand = await scope.coe.observe_demand(scope.plan, shapes)
         new_nodes = _with_idle(scope.state.groups, nodes, demand, self._clock.now())
-        step = self._step(scope, bounds, new_nodes, demand)
-        refusal = None if step is None else await self._wish(scope, step)
-        return _telling(observed, _condition(demand, refusal), self._clock.now()), new_nodes
+        step = self._choose_step(scope, bounds, new_nodes, demand)
+        refusal = None if step is None else await self._write_wish(scope, step)
+        return _add_condition(observed, _build_condition(demand, refusal), self._clock.now()), new_nodes
 
-    def _step(
+    def _choose_step(
         self, scope: ClusterScope, bounds: dict[str, tuple[int, int]], nodes: Sequence[NodeObserved], demand: NodeDemand
     ) -> ScaleStep | None:
         cluster, now = scope.state.cluster, self._clock.now()
@@ -118,11 +120,11 @@ class AutoScaler:
                 )
         return None
 
-    async def _wish(self, scope: ClusterScope, step: ScaleStep) -> str | None:
+    async def _write_wish(self, scope: ClusterScope, step: ScaleStep) -> str | None:
         """Write the wish. Return the reason if that was refused."""
         cluster, growth = scope.state.cluster, step.count - step.group.spec.node_count
         try:
-            owner = await self._owner(cluster) if self._limits else None
+            owner = await self._find_owner(cluster) if self._limits else None
             if growth > 0:
                 larger_group = replace(step.group, spec=replace(step.group.spec, node_count=growth))
                 await check_room(scope.coe, scope.provider, cluster, [larger_group])
@@ -132,16 +134,16 @@ class AutoScaler:
             return error.detail
         return None
 
-    async def _owner(self, cluster: Cluster) -> LimitOwner:
+    async def _find_owner(self, cluster: Cluster) -> LimitOwner:
         owner = await self._projects.describe(cluster.project_id)
         return owner or LimitOwner(project_id=cluster.project_id)
 
     async def _resize(self, tx: Transaction, scope: ClusterScope, step: ScaleStep, owner: LimitOwner | None) -> None:
         before = scope.state.cluster
         cluster, group = await tx.clusters.get(before.uuid), await tx.nodegroups.get(step.group.uuid)
-        if cluster is None or group is None or not await tx.leases("cluster").held(scope.lease):
+        if cluster is None or group is None or not await tx.leases("cluster").is_held(scope.lease):
             return
-        if cluster.generation != before.generation or in_progress(cluster) or group.spec != step.group.spec:
+        if cluster.generation != before.generation or is_in_progress(cluster) or group.spec != step.group.spec:
             # Somebody has wished something else meanwhile.
             return
         if owner is not None and step.count > group.spec.node_count:
@@ -155,7 +157,7 @@ class AutoScaler:
             f"{group.name} resized from {group.spec.node_count} to {count_nodes_in_words(step.count)}: {step.reason}."
         )
         log.info("cluster is scaled", cluster=cluster.uuid, message=message)
-        await self._history.scaled(tx, new_cluster, group, message)
+        await self._history.record_scaling(tx, new_cluster, group, message)
         tx.hint("cluster", cluster.uuid)
 
     async def _check_growth(self, tx: Transaction, cluster: Cluster, growth: int, owner: LimitOwner) -> None:
@@ -164,7 +166,7 @@ class AutoScaler:
         _, project_nodes = await tx.clusters.totals(cluster.project_id)
         cluster_nodes = sum(group.spec.node_count for group in await tx.nodegroups.select(cluster_id=cluster.uuid))
         request = RequestedSize(cluster_nodes=cluster_nodes + growth, project_nodes=project_nodes + growth)
-        check(concerning(self._limits, owner), request)
+        check_limits(select_limits(self._limits, owner), request)
 
 
 def bounds_of(cluster: Cluster, group: NodeGroup) -> tuple[int, int] | None:
@@ -174,13 +176,13 @@ def bounds_of(cluster: Cluster, group: NodeGroup) -> tuple[int, int] | None:
     min_count, max_count = group.spec.min_node_count, group.spec.max_node_count
     if group.name == _DEFAULT_WORKERS:
         labels = cluster.spec.labels
-        label_value = automation.count(labels, automation.LEAST)
+        label_value = automation.read_count(labels, automation.MIN_NODE_COUNT)
         min_count = max(min_count, 1) if label_value is None else label_value
-        max_count = automation.count(labels, automation.MOST) if max_count is None else max_count
+        max_count = automation.read_count(labels, automation.MAX_NODE_COUNT) if max_count is None else max_count
     return None if max_count is None else (min_count, max_count)
 
 
-def _shape(group: NodeGroup, max_count: int) -> GroupShape:
+def _build_shape(group: NodeGroup, max_count: int) -> GroupShape:
     return GroupShape(
         name=group.name,
         labels=group.spec.node_labels,
@@ -199,7 +201,7 @@ def _with_idle(
     ]
 
 
-def _condition(demand: NodeDemand, refusal: str | None) -> Condition:
+def _build_condition(demand: NodeDemand, refusal: str | None) -> Condition:
     """Return the condition: whether all work has room, or will have."""
     if refusal is not None:
         return Condition(type="Scaling", status=False, reason="Refused", message=refusal)
@@ -210,11 +212,11 @@ def _condition(demand: NodeDemand, refusal: str | None) -> Condition:
     return Condition(type="Scaling", status=True)
 
 
-def _telling(observed: ClusterObserved, condition: Condition, now: dt.datetime) -> ClusterObserved:
+def _add_condition(observed: ClusterObserved, condition: Condition, now: dt.datetime) -> ClusterObserved:
     """Return the observation with that condition; one that limits also shows as a health reason."""
     limits = {condition.type: condition.message} if condition.status is False else {}
     return replace(
         observed,
-        conditions=merge(observed.conditions, (condition,), now),
+        conditions=merge_conditions(observed.conditions, (condition,), now),
         health_status_reason=limits | observed.health_status_reason,
     )

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 
 from jeroboam.coes.base import Coe, CoePlan, SupportsLoadBalancer
-from jeroboam.conductor.clusters.plans import as_built, balancer_of
+from jeroboam.conductor.clusters.plans import balancer_uuid_of, build_current_plan
 from jeroboam.conductor.clusters.progress import PassProgress
 from jeroboam.conductor.clusters.records import ClusterState
 from jeroboam.domain.nodes import NodeScript
@@ -43,13 +43,13 @@ class ClusterScope:
     """Waits until every node works in the cluster; raises `Temporary` if that takes too long."""
     progress: PassProgress
 
-    def seeing(self, infra: ObservedInfra) -> "ClusterScope":
+    def with_infra(self, infra: ObservedInfra) -> "ClusterScope":
         """Return the same scope with a newer observation."""
-        return replace(self, infra=infra, plan=as_built(self.plan, infra))
+        return replace(self, infra=infra, plan=build_current_plan(self.plan, infra))
 
     def build_script(self, node_uuid: str) -> NodeScript:
         """Return the boot script of that node, or of the load balancer."""
-        if node_uuid == balancer_of(self.plan.cluster_id) and isinstance(self.coe, SupportsLoadBalancer):
+        if node_uuid == balancer_uuid_of(self.plan.cluster_id) and isinstance(self.coe, SupportsLoadBalancer):
             return self.coe.build_balancer_script(self.boot)
         return next(
             self.coe.build_script(self.boot, member) for member in self.boot.members if member.uuid == node_uuid

@@ -36,11 +36,11 @@ class ContainerReconciler:
         self._store = store
         self._host_down_seconds = host_down_seconds
 
-    async def everything(self) -> Iterable[str]:
+    async def list_uuids(self) -> Iterable[str]:
         async with self._store.read() as tx:
-            return await tx.containers.unsettled()
+            return await tx.containers.list_unsettled()
 
-    async def hinted(self, uuid: str) -> None:
+    async def on_hint(self, uuid: str) -> None:
         """Nothing to interrupt: a pass is one transaction."""
 
     async def work(self, uuid: str) -> float | None:
@@ -49,30 +49,30 @@ class ContainerReconciler:
             container = await tx.containers.get(uuid)
             if container is None:
                 return None
-            pending_ops = states.pending(container)
+            pending_ops = states.pending_ops_of(container)
             if not pending_ops:
                 return None
             if container.host_id is None and pending_ops[-1].kind is OpKind.DELETE:
                 await tx.containers.remove(uuid=uuid)
                 return None
-            overdue = self._overdue(container, tx.now)
+            overdue = self._seconds_left(container, tx.now)
             if overdue <= 0 and any(op.kind is OpKind.DELETE for op in pending_ops):
-                await self._let_go(tx, container)
+                await self._delete_record(tx, container)
                 return None
             if overdue <= 0:
-                await self._give_up(tx, container, self._why(container))
+                await self._give_up(tx, container, self._describe_timeout(container))
                 return None
             if container.host_id is None:
                 return await self._place(tx, container)
             return overdue
 
-    def _overdue(self, container: Container, now: dt.datetime) -> float:
+    def _seconds_left(self, container: Container, now: dt.datetime) -> float:
         """Return the seconds until the loop gives up; an hour if there is no deadline."""
         if container.deadline_at is None:
             return 3600.0
         return (container.deadline_at - now).total_seconds() + GRACE_SECONDS
 
-    def _why(self, container: Container) -> str:
+    def _describe_timeout(self, container: Container) -> str:
         reason = container.status_reason
         if container.host is None:
             return f"Timed out. {reason}" if reason else "Timed out: no host took the container."
@@ -82,7 +82,7 @@ class ContainerReconciler:
         """Write the host and hint its agent, or write why there is no host."""
         await tx.serialise("", "placement")
         use_by_host = await tx.containers.use_by_host()
-        hosts = await tx.seen_hosts.select()
+        hosts = await tx.hosts_without_lock.select()
         candidates = [CandidateHost(host=host, use=use_by_host.get(host.uuid, ContainerUse())) for host in hosts]
         rules = PlacementRules(now=tx.now, down_seconds=self._host_down_seconds)
         answer = place_containers([PlacementRequest(uuid=container.uuid, spec=container.spec)], candidates, rules)[
@@ -92,7 +92,7 @@ class ContainerReconciler:
             placed_container = replace(container, host_id=answer.uuid, host=answer.hostname, failure=None)
             await tx.containers.update(states.project_container(placed_container))
             tx.hint("dispatch", f"{answer.uuid}/{container.uuid}")
-            return self._overdue(placed_container, tx.now)
+            return self._seconds_left(placed_container, tx.now)
         return await self._refuse(tx, container, answer)
 
     async def _refuse(self, tx: Transaction, container: Container, refusal: PlacementRefusal) -> float | None:
@@ -103,7 +103,7 @@ class ContainerReconciler:
             await tx.containers.update(states.project_container(replace(container, failure=refusal.text)))
         return WAIT_SECONDS
 
-    async def _let_go(self, tx: Transaction, container: Container) -> None:
+    async def _delete_record(self, tx: Transaction, container: Container) -> None:
         """Remove the record of a deleted container. An agent removes containers that are in no record."""
         await tx.containers.remove(uuid=container.uuid)
         payload = {"container": container.uuid, "project_id": container.project_id, "status": container.status}

@@ -12,11 +12,11 @@ from dataclasses import replace
 import structlog
 
 from jeroboam.conductor.clusters.history import EventRecorder
-from jeroboam.conductor.loop import retrying
+from jeroboam.conductor.loop import retry
 from jeroboam.domain.clusters import Cluster, Operation
 from jeroboam.domain.errors import Unavailable
 from jeroboam.domain.events import CLUSTER_AGE
-from jeroboam.domain.limits import Limit, LimitOwner, concerning
+from jeroboam.domain.limits import Limit, LimitOwner, select_limits
 from jeroboam.domain.ports import Projects
 from jeroboam.domain.states import ask_cluster
 from jeroboam.kit.clock import Clock
@@ -54,7 +54,7 @@ class ClusterAgeing:
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
-            await retrying(self.look, clock=self._clock, subject="ageing")
+            await retry(self.look, clock=self._clock, subject="ageing")
             await self._clock.sleep(self._every_seconds)
 
     async def look(self) -> None:
@@ -67,7 +67,7 @@ class ClusterAgeing:
     async def _look_at_clusters(self) -> None:
         youngest = min(limit.max_age_days or 0 for limit in self._limits)
         async with self._store.read() as tx:
-            old = await tx.clusters.made_before(tx.now - dt.timedelta(days=youngest))
+            old = await tx.clusters.list_older(tx.now - dt.timedelta(days=youngest))
         owners: dict[str, LimitOwner] = {}
         for cluster in old:
             project_id = cluster.project_id
@@ -77,7 +77,7 @@ class ClusterAgeing:
             except Unavailable as error:
                 log.warning("limits of age wait", project=project_id, reason=error.detail)
                 continue
-            await self._judge(cluster.uuid, concerning(self._limits, owners[project_id]))
+            await self._judge(cluster.uuid, select_limits(self._limits, owners[project_id]))
 
     async def _judge(self, uuid: str, limits: Iterable[Limit]) -> None:
         async with self._store.write() as tx:
@@ -94,8 +94,8 @@ class ClusterAgeing:
                 return
             messages = {event.message for event in await tx.events.select(cluster_id=uuid, event_type=CLUSTER_AGE)}
             for limit in exceeded_limits:
-                if _said(limit) not in messages:
-                    await self._history.aged(tx, cluster, _said(limit))
+                if _describe_age(limit) not in messages:
+                    await self._history.record_age(tx, cluster, _describe_age(limit))
 
     async def _remove(self, tx: Transaction, cluster: Cluster, limit: Limit) -> None:
         minutes = cluster.spec.create_timeout or self._operation_minutes
@@ -104,7 +104,7 @@ class ClusterAgeing:
         for group in await tx.nodegroups.select(cluster_id=cluster.uuid):
             await tx.nodegroups.update(replace(group, status=new_cluster.status, status_reason=None, updated_at=tx.now))
         log.warning("cluster is too old", cluster=cluster.uuid, limit=limit.name)
-        await self._history.aged(tx, new_cluster, f"{_said(limit)} It is deleted.")
+        await self._history.record_age(tx, new_cluster, f"{_describe_age(limit)} It is deleted.")
         tx.hint("cluster", cluster.uuid)
 
 
@@ -112,5 +112,5 @@ def _is_past(cluster: Cluster, limit: Limit, now: dt.datetime) -> bool:
     return now - cluster.created_at > dt.timedelta(days=limit.max_age_days or 0)
 
 
-def _said(limit: Limit) -> str:
+def _describe_age(limit: Limit) -> str:
     return f"Limit {limit.name}: the cluster is older than {limit.max_age_days:g} days."

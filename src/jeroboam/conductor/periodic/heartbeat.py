@@ -1,6 +1,6 @@
 """Writes the heartbeat of this process to the store (the published `mservices` and `services`)."""
 
-from jeroboam.conductor.loop import retrying
+from jeroboam.conductor.loop import retry
 from jeroboam.kit.clock import Clock
 from jeroboam.store import Store
 
@@ -18,7 +18,7 @@ class Heartbeat:
     async def run(self) -> None:
         """Beat until cancelled."""
         while True:
-            await retrying(self._beat, clock=self._clock, subject="heartbeat")
+            await retry(self._beat, clock=self._clock, subject="heartbeat")
             await self._clock.sleep(self._every_seconds)
 
     async def _beat(self) -> None:

@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from jeroboam.conductor.loop import retrying
+from jeroboam.conductor.loop import retry
 from jeroboam.conductor.metrics import LoopMetrics
-from jeroboam.domain.notifications import Message, enveloped
+from jeroboam.domain.notifications import Message, build_message
 from jeroboam.domain.ports import Bus
 from jeroboam.kit.clock import Clock
 from jeroboam.store import Store
@@ -45,28 +45,28 @@ class OutboxRelay:
     async def run(self) -> None:
         """Relay until cancelled."""
         hints = self._bus.subscribe("outbox")
-        await retrying(self.empty, clock=self._clock, subject="outbox")
+        await retry(self.empty, clock=self._clock, subject="outbox")
         async for _ in hints:
-            await retrying(self.empty, clock=self._clock, subject="outbox")
+            await retry(self.empty, clock=self._clock, subject="outbox")
 
     async def empty(self) -> None:
         """Publish all notifications of the outbox."""
         while True:
             async with self._store.read() as tx:
-                batch = await tx.outgoing(BATCH)
+                batch = await tx.list_outgoing(BATCH)
             if not batch:
                 return
             for note in batch:
-                message = enveloped(
+                message = build_message(
                     note.event, note.payload, number=note.id, at=note.at, publisher_id=self._publisher_id
                 )
                 await self._publish(message)
-                self._meter.sent(message)
+                self._meter.mark_sent(message)
             async with self._store.write() as tx:
-                await tx.sent(batch)
+                await tx.mark_sent(batch)
 
 
-async def to_log(message: Message) -> None:
+async def log_notification(message: Message) -> None:
     """Log the notification; used while no broker is configured."""
     fields = dataclasses.asdict(message)
     log.info(fields.pop("event_type"), **fields)

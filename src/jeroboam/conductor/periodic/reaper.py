@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import structlog
 
-from jeroboam.conductor.loop import retrying
+from jeroboam.conductor.loop import retry
 from jeroboam.domain.errors import DriverError
 from jeroboam.kit.clock import Clock
 from jeroboam.providers.base import Provider
@@ -30,7 +30,7 @@ class Reaper:
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
-            await retrying(self._look_everywhere, clock=self._clock, subject="reaper")
+            await retry(self._look_everywhere, clock=self._clock, subject="reaper")
             await self._clock.sleep(self._every_seconds)
 
     async def _look_everywhere(self) -> None:

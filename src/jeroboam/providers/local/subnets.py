@@ -28,7 +28,7 @@ def list_candidates(
 def choose_address(key: str, subnet: ipaddress.IPv4Network, used_addresses: Collection[str]) -> str | None:
     """Return a free address for that node; None when the subnet is full. The same key usually gets the same address."""
     room = subnet.num_addresses - _NOT_NODES
-    start = subnets.spread(key)
+    start = subnets.stable_number_of(key)
     for step in range(room):
         candidate = str(subnet.network_address + 2 + (start + step) % room)
         if candidate not in used_addresses:

@@ -17,7 +17,7 @@ from jeroboam.api.wire import format_time, links
 from jeroboam.domain.clusters import FORMER, MAIN, NEXT, READY, Certificate, Cluster, Operation, kind_at
 from jeroboam.domain.errors import Conflict, Invalid, NotFound
 from jeroboam.domain.events import CLUSTER_ROTATE_CA
-from jeroboam.domain.states import ask_cluster, in_progress
+from jeroboam.domain.states import ask_cluster, is_in_progress
 from jeroboam.kit.x509 import KeyPair, sign_csr
 from jeroboam.store import Transaction
 
@@ -64,11 +64,11 @@ async def rotate(call: Call) -> Answer:
         cluster = await cluster_of(tx, call.path["cluster"], scope)
     if cluster.spec.template.tls_disabled:
         raise Invalid("Rotating the CA certificate on a non-TLS cluster is not supported")
-    await call.parts.admission.rotation(cluster)
+    await call.parts.admission.admit_rotation(cluster)
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, cluster.uuid, scope)
         due = cluster.spec.ca_generation > cluster.observed.ca_generation
-        if not (due and in_progress(cluster)):
+        if not (due and is_in_progress(cluster)):
             updated_cluster = ask_cluster(cluster, Operation.UPDATE, now=tx.now, minutes=minutes_for(call, cluster))
             spec = (
                 updated_cluster.spec

@@ -19,10 +19,10 @@ from jeroboam.api.fields import FieldCheck, InvalidField, choice, integer, mappi
 from jeroboam.api.wire import PatchOperation, apply_patch, changes_of, query_flag
 from jeroboam.domain.clusters import MASTER, Cluster, Health, Node, NodeGroup, Operation
 from jeroboam.domain.errors import Invalid
-from jeroboam.domain.events import CLUSTER_DELETE, CLUSTER_HEALTH, CLUSTER_RESIZE, CLUSTER_UPDATE, nodes
-from jeroboam.domain.nodeidents import find_node, leaving_nodes, node_names
+from jeroboam.domain.events import CLUSTER_DELETE, CLUSTER_HEALTH, CLUSTER_RESIZE, CLUSTER_UPDATE, count_nodes_in_words
+from jeroboam.domain.nodeidents import find_node, format_node_names, list_leaving_nodes
 from jeroboam.domain.states import ask_cluster, ask_group
-from jeroboam.domain.upgrades import former_of
+from jeroboam.domain.upgrades import build_previous_spec
 from jeroboam.store import Transaction
 
 DEFAULT_WORKERS = "default-worker"
@@ -67,7 +67,7 @@ async def update(call: Call) -> Answer:
     if workers is not None:
         await check_growth(call, before, workers, wish.get("node_count", 1))
     if cluster_update.cluster.spec != before.spec or cluster_update.groups:
-        roles = await call.parts.admission.change(before, cluster_update.cluster, cluster_update.groups)
+        roles = await call.parts.admission.admit_change(before, cluster_update.cluster, cluster_update.groups)
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, before.uuid, scope)
         groups = await groups_of(tx, cluster)
@@ -159,7 +159,7 @@ async def replace_node(call: Call, cluster: Cluster, group: NodeGroup, node: Nod
 async def check_growth(call: Call, cluster: Cluster, group: NodeGroup, count: int) -> None:
     """Raise `Conflict` if the provider has no room for the additional nodes. To be called before the wish is stored."""
     if (growth := count - group.spec.node_count) > 0:
-        await call.parts.admission.growth(cluster, group, growth)
+        await call.parts.admission.admit_growth(cluster, group, growth)
 
 
 async def resize_group(
@@ -175,7 +175,9 @@ def _set_size(
     """The update with another size of that group."""
     _check_size(call, group, count)
     # Nodes of an earlier wish that have not left yet are still removed: both wishes were accepted.
-    uuids_to_remove = dict.fromkeys(node.uuid for node in (*leaving_nodes(group), *_find_nodes(group, nodes_to_remove)))
+    uuids_to_remove = dict.fromkeys(
+        node.uuid for node in (*list_leaving_nodes(group), *_find_nodes(group, nodes_to_remove))
+    )
     groups_by_uuid = {changed.uuid: changed for changed in cluster_update.groups}
     group = groups_by_uuid.get(group.uuid, group)
     new_group = replace(group, spec=replace(group.spec, node_count=count, nodes_to_remove=tuple(uuids_to_remove)))
@@ -209,7 +211,9 @@ async def _write(
     updated_cluster = ask_cluster(after, Operation.UPDATE, now=tx.now, minutes=minutes_for(call, before))
     spec = replace(updated_cluster.spec, max_batch_size=batch or updated_cluster.spec.max_batch_size)
     if rollback:
-        spec = replace(spec, former=former_of(before, [groups_by_uuid[group.uuid] for group in cluster_update.groups]))
+        spec = replace(
+            spec, former=build_previous_spec(before, [groups_by_uuid[group.uuid] for group in cluster_update.groups])
+        )
     updated_cluster = replace(updated_cluster, spec=spec)
     await tx.clusters.update(updated_cluster)
     for group in cluster_update.groups:
@@ -226,7 +230,8 @@ def _describe_change(
     after = cluster_update.cluster
     resized_groups = [group for group in cluster_update.groups if group.spec.node_count != sizes[group.uuid]]
     parts = [
-        f"{group.name} resized from {sizes[group.uuid]} to {nodes(group.spec.node_count)}" for group in resized_groups
+        f"{group.name} resized from {sizes[group.uuid]} to {count_nodes_in_words(group.spec.node_count)}"
+        for group in resized_groups
     ]
     parts += [text for group in cluster_update.groups if (text := _describe_leaving(group, sizes[group.uuid]))]
     if after.name != before.name:
@@ -236,7 +241,7 @@ def _describe_change(
         parts.append(f"another {', '.join(changed_fields)} asked for")
     only_group = cluster_update.groups[0] if len(cluster_update.groups) == 1 else None
     if only_group is not None and not parts:
-        parts.append(f"{only_group.name} asked for again, with {nodes(only_group.spec.node_count)}")
+        parts.append(f"{only_group.name} asked for again, with {count_nodes_in_words(only_group.spec.node_count)}")
     resize = only_group is not None and after.name == before.name and not changed_fields
     message = f"{'; '.join(parts)}." if parts else ""
     return (CLUSTER_RESIZE if resize else CLUSTER_UPDATE), message, only_group.name if only_group and resize else None
@@ -244,11 +249,11 @@ def _describe_change(
 
 def _describe_leaving(group: NodeGroup, size: int) -> str:
     """A sentence about the nodes that the wish removes or replaces."""
-    leaving = leaving_nodes(group)
+    leaving = list_leaving_nodes(group)
     if not leaving:
         return ""
     verb = "removed from" if group.spec.node_count < size else "replaced in"
-    return f"{node_names(leaving)} to be {verb} {group.name}"
+    return f"{format_node_names(leaving)} to be {verb} {group.name}"
 
 
 def _check_size(call: Call, group: NodeGroup, count: int) -> None:

@@ -169,12 +169,12 @@ async def _list(call: Call, path: str, *, with_details: bool) -> Answer:
     body: ClusterList | ClusterDetailList
     async with call.parts.store.read() as tx:
         if with_details:
-            clusters = await tx.clusters.listed(page, scope, cluster_filter)
-            groups = await tx.nodegroups.brief_of(*(cluster.uuid for cluster in clusters))
+            clusters = await tx.clusters.list_page(page, scope, cluster_filter)
+            groups = await tx.nodegroups.briefs_of(*(cluster.uuid for cluster in clusters))
             body = {"clusters": [detail_view(cluster, groups[cluster.uuid], call) for cluster in clusters]}
         else:
-            clusters = await tx.clusters.brief(page, scope, cluster_filter)
-            body = {"clusters": [summary_view(cluster, cluster.masters, cluster.others, call) for cluster in clusters]}
+            clusters = await tx.clusters.list_briefs(page, scope, cluster_filter)
+            body = {"clusters": [summary_view(cluster, cluster.masters, cluster.workers, call) for cluster in clusters]}
         if wants_total(call):
             body["total_count"] = await tx.clusters.total(scope, cluster_filter)
     return reply_page(call, page, path, clusters, body)
@@ -185,7 +185,7 @@ async def show(call: Call) -> Answer:
     scope = project_scope(call, "cluster:get_one_all_projects")
     async with call.parts.store.read() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], scope)
-        groups = await tx.nodegroups.brief_of(cluster.uuid)
+        groups = await tx.nodegroups.briefs_of(cluster.uuid)
     return reply(detail_view(cluster, groups[cluster.uuid], call))
 
 
@@ -213,7 +213,7 @@ async def create_cluster(call: Call, wish: dict[str, Any]) -> tuple[Cluster, tup
     groups = _build_groups(call, cluster, wish, now)
     bounds = await bounds_for(call, cluster.project_id)
     bounds.check_cluster(cluster, groups, template)
-    await call.parts.admission.cluster(cluster, groups, call.caller)
+    await call.parts.admission.admit_cluster(cluster, groups, call.caller)
     async with call.parts.store.write() as tx:
         await tx.serialise(cluster.project_id, "clusters")
         limit = await tx.limit(cluster.project_id, "Cluster", call.parts.options.max_clusters_per_project)

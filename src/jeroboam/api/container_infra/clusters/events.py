@@ -17,7 +17,7 @@ from jeroboam.api.fields import FieldCheck, InvalidField, text
 from jeroboam.api.wire import format_time, page_of, wants_total
 from jeroboam.domain.clusters import Cluster, NodeGroup
 from jeroboam.domain.events import CLUSTER_HEALTH, TYPES, WISHES, Event
-from jeroboam.domain.notifications import ActionResult, Initiator, cadf, event_of, result_of
+from jeroboam.domain.notifications import ActionResult, Initiator, build_cadf_event, event_type_of, result_of
 from jeroboam.store import EventFilter, Transaction
 
 
@@ -60,8 +60,8 @@ async def record_event(
     initiator = Initiator(user_id=caller.user_id, project_id=caller.project_id, request_id=call.request_id)
     if groups is None:
         groups = await tx.nodegroups.select(cluster_id=cluster.uuid)
-    payload = cadf(cluster, groups, initiator, ident=call.parts.ids.uuid(), now=tx.now)
-    await tx.notify(event_of(cluster), cluster.uuid, payload)
+    payload = build_cadf_event(cluster, groups, initiator, ident=call.parts.ids.uuid(), now=tx.now)
+    await tx.notify(event_type_of(cluster), cluster.uuid, payload)
 
 
 def _view(event: Event) -> EventShape:
@@ -103,7 +103,7 @@ async def _list(call: Call, path: str, cluster: str | None) -> Answer:
     )
     scope = project_scope(call, "event:get_all_all_projects")
     async with call.parts.store.read() as tx:
-        events = await tx.events.listed(page, scope, event_filter)
+        events = await tx.events.list_page(page, scope, event_filter)
         body: EventList = {"events": [_view(event) for event in events]}
         if wants_total(call):
             body["total_count"] = await tx.events.total(scope, event_filter)

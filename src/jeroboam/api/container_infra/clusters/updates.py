@@ -13,7 +13,7 @@ from jeroboam.api.call import Call
 from jeroboam.api.container_infra.schema import MOST_NODES
 from jeroboam.api.fields import integer
 from jeroboam.domain.clusters import MASTER, Cluster, Health, NodeGroup, role_of
-from jeroboam.domain.upgrades import rebased, rebuilt
+from jeroboam.domain.upgrades import rebase_labels, set_group_spec
 
 BATCH = {"max_batch_size": integer(low=1, high=MOST_NODES)}
 """The query argument of a change that rebuilds nodes."""
@@ -66,7 +66,7 @@ def build_update(
 def _update_group(group: NodeGroup, before: Cluster, after: Cluster, *, roles: Collection[str]) -> NodeGroup | None:
     """The group after the cluster's change; None if it does not change."""
     old = group.spec
-    labels = rebased(old.labels, before.spec.labels, after.spec.labels, keep_own=True)
+    labels = rebase_labels(old.labels, before.spec.labels, after.spec.labels, keep_own=True)
     spec = replace(old, labels=labels)
     if old.is_default:
         kind = "master_flavor_id" if old.role == MASTER else "flavor_id"
@@ -74,4 +74,4 @@ def _update_group(group: NodeGroup, before: Cluster, after: Cluster, *, roles: C
             spec = replace(spec, flavor_id=getattr(after.spec, kind))
     if spec == old:
         return None
-    return rebuilt(group, spec, reached=role_of(spec) in roles and labels != old.labels)
+    return set_group_spec(group, spec, force_rebuild=role_of(spec) in roles and labels != old.labels)

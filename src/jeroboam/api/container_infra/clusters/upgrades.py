@@ -26,7 +26,7 @@ from jeroboam.domain.clusters import Cluster, NodeGroup, Operation, Template
 from jeroboam.domain.errors import Conflict, Invalid, NotFound
 from jeroboam.domain.events import CLUSTER_UPGRADE
 from jeroboam.domain.states import ask_cluster, ask_group
-from jeroboam.domain.upgrades import onto_template, rebuilt, rolled_out
+from jeroboam.domain.upgrades import is_rolled_out, set_group_spec, set_template
 from jeroboam.kit.ids import is_uuid
 
 FIELDS: dict[str, FieldCheck] = {
@@ -57,7 +57,7 @@ async def upgrade(call: Call) -> Answer:
         groups = _select_groups(before, await groups_of(tx, before), template, wish)
     after, new_groups = _apply_template(before, groups, template)
     (await bounds_for(call, before.project_id)).check_upgrade(before, after, template)
-    await call.parts.admission.change(before, after, new_groups)
+    await call.parts.admission.admit_change(before, after, new_groups)
     async with call.parts.store.write() as tx:
         if await tx.templates.get(template.uuid) is None:
             raise NotFound(f"ClusterTemplate {template.uuid} could not be found.", field="cluster_template")
@@ -97,14 +97,14 @@ def _select_groups(
 
 
 def _apply_template(cluster: Cluster, groups: list[NodeGroup], template: Template) -> tuple[Cluster, list[NodeGroup]]:
-    after = onto_template(cluster, template)
+    after = set_template(cluster, template)
     has_moved = (after.template_id, after.spec) != (cluster.template_id, cluster.spec)
     # Another request during a roll-out continues it: that is how a user retries.
-    must_rebuild = has_moved or rolled_out(groups)
+    must_rebuild = has_moved or is_rolled_out(groups)
     from_above = {key: after.spec.labels[key] for key in template.spec.labels.keys() & after.spec.labels.keys()}
     new_groups = []
     for group in groups:
         labels = after.spec.labels if group.spec.is_default else group.spec.labels | from_above
         spec = replace(group.spec, image_id=template.spec.image_id, labels=labels)
-        new_groups.append(rebuilt(group, spec, reached=must_rebuild or labels != group.spec.labels))
+        new_groups.append(set_group_spec(group, spec, force_rebuild=must_rebuild or labels != group.spec.labels))
     return after, new_groups

@@ -38,10 +38,10 @@ from jeroboam.domain.clusters import (
     role_of,
 )
 from jeroboam.domain.errors import Conflict, Invalid
-from jeroboam.domain.events import NODEGROUP_CREATE, NODEGROUP_DELETE, NODEGROUP_UPDATE, nodes
+from jeroboam.domain.events import NODEGROUP_CREATE, NODEGROUP_DELETE, NODEGROUP_UPDATE, count_nodes_in_words
 from jeroboam.domain.limits import RequestedSize
 from jeroboam.domain.states import ask_cluster, ask_group
-from jeroboam.domain.upgrades import rebuilt
+from jeroboam.domain.upgrades import set_group_spec
 from jeroboam.store import Transaction
 
 _ARGUMENT = "nodegroup"
@@ -63,7 +63,7 @@ async def create(call: Call) -> Answer:
     _check_sizes(group.name, group.spec)
     bounds = await bounds_for(call, cluster.project_id)
     bounds.check_group(cluster, group)
-    await call.parts.admission.nodegroup(cluster, group, call.caller)
+    await call.parts.admission.admit_nodegroup(cluster, group, call.caller)
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, cluster.uuid, scope)
         if cluster.observed.api_address is None:
@@ -73,7 +73,7 @@ async def create(call: Call) -> Answer:
         await bounds.check_growth(tx, cluster.project_id, group.spec.node_count, cluster_id=cluster.uuid)
         updated_cluster = await _write_cluster(tx, call, cluster)
         await tx.nodegroups.insert(group)
-        message = f"Node group {group.name} asked for, with {nodes(group.spec.node_count)}."
+        message = f"Node group {group.name} asked for, with {count_nodes_in_words(group.spec.node_count)}."
         await record_event(tx, call, updated_cluster, NODEGROUP_CREATE, message, nodegroup=group.name)
         call.subject.set_object(group.uuid, group.name)
         [row] = await tx.nodegroups.select(uuid=group.uuid)
@@ -155,13 +155,13 @@ async def update(call: Call) -> Answer:
         before, after = _with_group_labels(cluster, group.spec), _with_group_labels(cluster, new_spec)
         candidate = replace(group, spec=new_spec)
         bounds.check_group(cluster, candidate, group)
-        roles = await call.parts.admission.change(before, after, (candidate,))
+        roles = await call.parts.admission.admit_change(before, after, (candidate,))
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, cluster.uuid, scope)
         group = await group_of(tx, cluster, group.uuid)
         new_spec = _apply_patch(group, changes)
         updated_group = ask_group(
-            rebuilt(group, new_spec, reached=role_of(new_spec) in roles), Operation.UPDATE, now=tx.now
+            set_group_spec(group, new_spec, force_rebuild=role_of(new_spec) in roles), Operation.UPDATE, now=tx.now
         )
         updated_cluster = await _write_cluster(tx, call, cluster, batch=batch)
         await tx.nodegroups.update(updated_group)
