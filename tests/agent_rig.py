@@ -135,7 +135,7 @@ class Rig:
     def last(self, uuid: str = UUID) -> ContainerObserved:
         return [report.observed for report in self.reports if report.uuid == uuid][-1]
 
-    def steps(self) -> list[str | None]:
+    def patch_json(self) -> list[str | None]:
         return [report.observed.step for report in self.reports]
 
     def count(self, method: str) -> int:

@@ -87,9 +87,9 @@ class BayRig(Rig):
         """The workload once nothing is under way and its status is that."""
         return await self.state(uuid, lambda w: w.deadline_at is None and w.status == status)
 
-    async def reached(self, stage: str, uuid: str | None = None) -> None:
+    async def event_for(self, stage: str, uuid: str | None = None) -> None:
         """Once the fake COE stands at that stage."""
-        await self.state(uuid, lambda _: self.coe.faults.reached(stage).is_set())
+        await self.state(uuid, lambda _: self.coe.faults.event_for(stage).is_set())
 
     def containers(self, cluster) -> dict:
         """What really exists there."""

@@ -118,7 +118,7 @@ class Rig:
         """The cluster once the condition holds for it; virtual time passes meanwhile, as far as it has to."""
 
         def looks() -> int:
-            return LOOKS if self.loop.queue.working_on(uuid) else LOOKS // 4
+            return LOOKS if self.loop.queue.is_working_on(uuid) else LOOKS // 4
 
         return await until(self.clock, lambda: self.get(uuid), condition, looks=looks)
 

@@ -158,7 +158,7 @@ async def test_an_authority_is_replaced_where_both_drivers_can(admission, provid
     both = {"providers": {"fake": provider}, "coes": {"fake": FakeCoe(clock=ManualClock())}}
     for lacking in ({"providers": {"fake": object()}}, {"coes": {"fake": object()}}):
         with pytest.raises(Invalid, match="Rotating the CA certificate is not supported for fake on fake"):
-            await DriverAdmission(**(both | lacking), default_provider="fake").rotation(cluster)
+            await DriverAdmission(**(both | lacking), default_provider="fake").admit_rotation(cluster)
 
 
 def to(cluster, **changes):

@@ -38,10 +38,10 @@ def on(coe, **fields):
 @pytest.mark.parametrize("coe", ["swarm", "kubernetes"])
 async def test_a_key_pair_can_be_named_where_nobody_logs_in(local, coe):
     template = on(coe, keypair_id="mine")
-    assert (await local.template(template.spec, CALLER)).keypair_id == "mine"
+    assert (await local.admit_template(template.spec, CALLER)).keypair_id == "mine"
     cluster = builders.cluster(template)
     cluster = replace(cluster, spec=replace(cluster.spec, keypair="another"))
-    await local.cluster(cluster, builders.groups(cluster), CALLER)
+    await local.admit_cluster(cluster, builders.groups(cluster), CALLER)
 
 
 @pytest.mark.parametrize(
@@ -59,12 +59,12 @@ async def test_a_field_that_a_driver_refuses_makes_no_template_and_no_cluster(lo
     [field] = fields
     template = on(coe, **fields)
     with pytest.raises(Invalid) as refused:
-        await local.template(template.spec, CALLER)
+        await local.admit_template(template.spec, CALLER)
     assert refused.value.field == field
     # A template may be older than the rule.
     cluster = builders.cluster(template)
     with pytest.raises(Invalid) as refused:
-        await local.cluster(cluster, builders.groups(cluster), CALLER)
+        await local.admit_cluster(cluster, builders.groups(cluster), CALLER)
     assert refused.value.field == field
 
 
@@ -78,9 +78,9 @@ async def test_a_version_that_cannot_be_is_told_by_its_label_with_those_that_the
     [_, group] = builders.groups(cluster)
     group = replace(group, spec=replace(group.spec, labels=template.spec.labels))
     for asked in (
-        local.template(template.spec, CALLER),
-        local.cluster(cluster, [group], CALLER),
-        local.nodegroup(cluster, group, CALLER),
+        local.admit_template(template.spec, CALLER),
+        local.admit_cluster(cluster, [group], CALLER),
+        local.admit_nodegroup(cluster, group, CALLER),
     ):
         with pytest.raises(Invalid) as refused:
             await asked
@@ -96,11 +96,11 @@ async def test_a_version_that_is_not_there_is_told_by_its_label(local, provider)
     images["kubernetes-node"] = replace(images["kubernetes-node"], unavailable_reason="it was never made")
     cluster = builders.cluster(on("kubernetes"))
     with pytest.raises(Invalid) as refused:
-        await local.cluster(cluster, builders.groups(cluster), CALLER)
+        await local.admit_cluster(cluster, builders.groups(cluster), CALLER)
     assert refused.value.field == "image_id"
     cluster = replace(cluster, spec=replace(cluster.spec, labels={"kube_tag": "v1.2.3"}))
     with pytest.raises(Invalid, match=r"field 'labels/kube_tag', value 'v1\.2\.3': it was never made") as refused:
-        await local.cluster(cluster, builders.groups(cluster), CALLER)
+        await local.admit_cluster(cluster, builders.groups(cluster), CALLER)
     assert refused.value.field == "labels/kube_tag"
 
 
@@ -109,5 +109,5 @@ async def test_a_clusters_own_networks_are_checked_as_its_templates(local, field
     cluster = builders.cluster(on("swarm"))
     cluster = replace(cluster, spec=replace(cluster.spec, **{field: "nope"}))
     with pytest.raises(Invalid) as refused:
-        await local.cluster(cluster, builders.groups(cluster), CALLER)
+        await local.admit_cluster(cluster, builders.groups(cluster), CALLER)
     assert refused.value.field == field

@@ -112,7 +112,7 @@ async def test_a_replacement_survives_a_restart(rig):
     victim = (await rig.groups(made.uuid))[1].desired[0]
     rig.provider.faults.hold("boot")
     await rig.ask(made.uuid, Operation.UPDATE, workers=2, remove=(victim.uuid,))
-    await asyncio.wait_for(rig.provider.faults.reached("boot").wait(), 5)
+    await asyncio.wait_for(rig.provider.faults.event_for("boot").wait(), 5)
     await rig.restart()
     assert (await rig.settled(made.uuid)).status == "UPDATE_COMPLETE"
     names = rig.names(made.uuid)
@@ -201,7 +201,7 @@ async def test_nothing_is_in_progress_for_ever(rig, fault):
 async def test_a_delete_overtakes_a_creation_that_hangs(rig):
     rig.provider.faults.hold("boot")
     made = await rig.create()
-    await asyncio.wait_for(rig.provider.faults.reached("boot").wait(), 5)
+    await asyncio.wait_for(rig.provider.faults.event_for("boot").wait(), 5)
     await rig.ask(made.uuid, Operation.DELETE)
     assert await rig.settled(made.uuid) is None
     assert made.uuid not in rig.cloud.clusters
@@ -238,7 +238,9 @@ async def test_a_restart_at_any_stage_ends_as_asked_and_doubles_nothing(rig, sta
     rig.provider.faults.hold(stage)
     rig.coe.faults.hold(stage)
     made = await rig.create(workers=3)
-    reached = [asyncio.ensure_future(faults.reached(stage).wait()) for faults in (rig.provider.faults, rig.coe.faults)]
+    reached = [
+        asyncio.ensure_future(faults.event_for(stage).wait()) for faults in (rig.provider.faults, rig.coe.faults)
+    ]
     await asyncio.wait_for(asyncio.wait(reached, return_when=asyncio.FIRST_COMPLETED), 5)
     await rig.restart()
     assert (await rig.settled(made.uuid)).status == "CREATE_COMPLETE"
@@ -264,7 +266,7 @@ async def test_a_node_that_goes_leaves_the_cluster_before_it_is_removed(rig):
     await rig.settled(made.uuid)
     rig.coe.faults.hold("leave")
     await rig.ask(made.uuid, Operation.UPDATE, workers=1)
-    await asyncio.wait_for(rig.coe.faults.reached("leave").wait(), 5)
+    await asyncio.wait_for(rig.coe.faults.event_for("leave").wait(), 5)
     assert len(rig.names(made.uuid)) == 3
     rig.coe.faults.mend("leave")
     assert (await rig.settled(made.uuid)).status == "UPDATE_COMPLETE"
@@ -274,7 +276,7 @@ async def test_a_node_that_goes_leaves_the_cluster_before_it_is_removed(rig):
 async def test_two_conductors_do_not_work_on_one_cluster(rig):
     rig.provider.faults.hold("boot")
     made = await rig.create()
-    await asyncio.wait_for(rig.provider.faults.reached("boot").wait(), 5)
+    await asyncio.wait_for(rig.provider.faults.event_for("boot").wait(), 5)
     async with rig.store.write() as tx:
         assert await tx.leases("cluster").claim(made.uuid, "another", 30) is None
     await rig.clock.advance(25)
@@ -285,7 +287,7 @@ async def test_two_conductors_do_not_work_on_one_cluster(rig):
 async def test_work_under_a_lost_lease_is_discarded(rig):
     rig.provider.faults.hold("boot")
     made = await rig.create()
-    await asyncio.wait_for(rig.provider.faults.reached("boot").wait(), 5)
+    await asyncio.wait_for(rig.provider.faults.event_for("boot").wait(), 5)
     async with rig.store.write() as tx:
         await tx.leases("cluster").release_all()
         assert await tx.leases("cluster").claim(made.uuid, "another", 3600) is not None

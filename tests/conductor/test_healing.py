@@ -40,7 +40,7 @@ async def passes(rig, seconds: float, until=lambda: False) -> None:
         await rig.clock.advance(5)
         for _ in range(200):
             await asyncio.sleep(0.001)
-            if not rig.loop.queue.working_on(uuid):
+            if not rig.loop.queue.is_working_on(uuid):
                 break
 
 
@@ -153,7 +153,7 @@ async def test_a_kill_amid_a_replacement(rig, stage):
     await rig.until(uuid, lambda c: c.observed.health_status == "UNHEALTHY")
     rig.provider.faults.met.clear()
     rig.provider.faults.hold(stage)
-    await passes(rig, 700, rig.provider.faults.reached(stage).is_set)
+    await passes(rig, 700, rig.provider.faults.event_for(stage).is_set)
     await rig.restart()
     await passes(rig, 100)
     assert (await shown(rig, uuid))[ill].state is NodeState.RUNNING

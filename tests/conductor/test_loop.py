@@ -49,7 +49,7 @@ async def test_a_bug_in_one_look_does_not_end_the_reaper(rig):
     await rig.clock.advance(1)
     assert not running.done()
     rig.provider.faults.met.pop("owned")
-    again = rig.provider.faults.reached("owned")
+    again = rig.provider.faults.event_for("owned")
     async with asyncio.timeout(5):
         while not again.is_set():
             await rig.clock.advance(10)

@@ -74,7 +74,7 @@ async def test_a_group_goes_with_its_nodes_and_not_before(rig):
     await rig.settled(made.uuid)
     rig.provider.faults.hold("remove")
     await alter(rig, made, "fast", Operation.DELETE)
-    await asyncio.wait_for(rig.provider.faults.reached("remove").wait(), 5)
+    await asyncio.wait_for(rig.provider.faults.event_for("remove").wait(), 5)
     assert (await shown(rig, made))["fast"][0] == "DELETE_IN_PROGRESS"
     rig.provider.faults.mend("remove")
     assert (await rig.settled(made.uuid)).status == "UPDATE_COMPLETE"
@@ -99,7 +99,7 @@ async def test_a_restart_in_the_middle_doubles_nothing(rig, stage):
     await rig.settled(made.uuid)
     faulty = rig.coe if stage == "join" else rig.provider
     faulty.faults.hold(stage)
-    reached = faulty.faults.reached(stage)
+    reached = faulty.faults.event_for(stage)
     reached.clear()
     await add(rig, made, group(made, "fast", 3))
     await asyncio.wait_for(reached.wait(), 5)
@@ -116,7 +116,7 @@ async def test_a_restart_while_a_group_goes_leaves_nothing(rig, stage):
     faulty = rig.coe if stage == "leave" else rig.provider
     faulty.faults.hold(stage)
     await alter(rig, made, "fast", Operation.DELETE)
-    await asyncio.wait_for(faulty.faults.reached(stage).wait(), 5)
+    await asyncio.wait_for(faulty.faults.event_for(stage).wait(), 5)
     await rig.restart()
     assert (await rig.settled(made.uuid)).status == "UPDATE_COMPLETE"
     assert "fast" not in await shown(rig, made)

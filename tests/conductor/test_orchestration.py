@@ -115,7 +115,7 @@ async def test_another_manifest_is_applied_once(rig, bay):
 async def test_a_newer_manifest_overtakes_the_one_that_is_being_applied(rig, bay):
     rig.coe.faults.hold("manifest.have")
     uuid = await rig.wish(bay)
-    await rig.reached("manifest.have", uuid)
+    await rig.event_for("manifest.have", uuid)
     await rig.change(uuid, image="newer")
     rig.coe.faults.mend("manifest.have")
     await rig.is_(uuid, "Running")
@@ -126,7 +126,7 @@ async def test_a_newer_manifest_overtakes_the_one_that_is_being_applied(rig, bay
 async def test_a_kill_at_any_moment_doubles_and_loses_nothing(rig, bay, stage):
     rig.coe.faults.hold(stage)
     uuid = await rig.wish(bay)
-    await rig.reached(stage, uuid)
+    await rig.event_for(stage, uuid)
     await rig.restart()
     await rig.is_(uuid, "Running")
     assert rig.objects(bay)[uuid].apply_count == 1
@@ -139,7 +139,7 @@ async def test_a_kill_amid_a_delete(rig, bay, stage):
     await rig.is_(uuid, "Running")
     rig.coe.faults.hold(stage)
     await rig.end(uuid)
-    await rig.reached(stage, uuid)
+    await rig.event_for(stage, uuid)
     await rig.restart()
     await rig.gone(uuid)
     assert rig.objects(bay) == {}
@@ -159,7 +159,7 @@ async def test_one_that_takes_its_time_to_go_is_there_until_then(rig, bay):
 async def test_a_delete_overtakes_what_waits(rig, bay):
     rig.coe.faults.hold("manifest.have")
     uuid = await rig.wish(bay)
-    await rig.reached("manifest.have", uuid)
+    await rig.event_for("manifest.have", uuid)
     await rig.end(uuid)
     await rig.gone(uuid)
     assert rig.objects(bay) == {}
@@ -214,14 +214,14 @@ async def test_one_look_serves_all_objects_of_a_bay(rig, bay):
     for uuid in uuids:
         await rig.is_(uuid, "Running")
     rig.coe.faults.slow("manifest.look", 1.0)
-    looks, look = 0, rig.coe.manifests.look
+    looks, look = 0, rig.coe.manifests.inspect
 
     async def counted(plan):
         nonlocal looks
         looks += 1
         return await look(plan)
 
-    rig.coe.manifests.look = counted
+    rig.coe.manifests.inspect = counted
     for each in rig.objects(bay).values():
         each.status = BayManifestStatus.PENDING
     for uuid in uuids:
@@ -282,7 +282,7 @@ async def test_a_bay_takes_all_of_them_along(rig, bay):
 async def test_a_bay_that_goes_meanwhile_waits_for_none(rig, bay, stage):
     rig.coe.faults.hold(stage)
     uuid = await rig.wish(bay)
-    await rig.reached(stage, uuid)
+    await rig.event_for(stage, uuid)
     await rig.ask(bay.uuid, Operation.DELETE)
     assert await rig.settled(bay.uuid) is None
     rig.coe.faults.mend(stage)
@@ -325,7 +325,7 @@ async def test_strays_go_after_two_looks_and_nothing_else_does(rig, bay):
 async def test_a_lease_that_was_lost_writes_nothing(rig, bay):
     rig.coe.faults.hold("manifest.had")
     uuid = await rig.wish(bay)
-    await rig.reached("manifest.had", uuid)
+    await rig.event_for("manifest.had", uuid)
     async with rig.store.write() as tx:
         await tx.leases("orchestrated").release_all()
         assert await tx.leases("orchestrated").claim(uuid, "b", 30) is not None

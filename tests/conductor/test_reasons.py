@@ -114,7 +114,7 @@ async def test_a_network_that_was_removed_is_told_and_made_again(rig):
     rig.cloud.lose_network(uuid)
     await rig.clock.advance(31)
     await rig.until(uuid, lambda _: rig.cloud.clusters[uuid].network_id is not None)
-    await rig.until(uuid, lambda c: c.observed.health_status == "HEALTHY" and not rig.loop.queue.working_on(uuid))
+    await rig.until(uuid, lambda c: c.observed.health_status == "HEALTHY" and not rig.loop.queue.is_working_on(uuid))
     assert await events(rig, uuid, "cluster.repair") == [REPAIRED]
     assert rig.cloud.clusters[uuid].addresses == before
     assert (await rig.get(uuid)).status == "CREATE_COMPLETE"
@@ -128,11 +128,11 @@ async def test_a_network_that_cannot_be_made_again_yet_is_told_once_it_is(rig):
     await rig.until(uuid, lambda c: c.observed.health_status == "UNHEALTHY")
     for _ in range(3):
         await rig.clock.advance(31)
-        await rig.until(uuid, lambda _: not rig.loop.queue.working_on(uuid))
+        await rig.until(uuid, lambda _: not rig.loop.queue.is_working_on(uuid))
     assert await events(rig, uuid, "cluster.repair") == []
     rig.provider.faults.mend("reserve")
     await rig.clock.advance(31)
-    await rig.until(uuid, lambda c: c.observed.health_status == "HEALTHY" and not rig.loop.queue.working_on(uuid))
+    await rig.until(uuid, lambda c: c.observed.health_status == "HEALTHY" and not rig.loop.queue.is_working_on(uuid))
     assert await events(rig, uuid, "cluster.repair") == [REPAIRED]
 
 
@@ -145,14 +145,14 @@ async def test_an_override_that_cannot_be_stored_is_told_once_it_can(rig):
     with capture_logs() as logs:
         # What the pass came to is stored, and is its outcome.
         assert (await rig.settled(uuid)).status_reason == "the node is stuck"
-        await rig.until(uuid, lambda _: not rig.loop.queue.working_on(uuid))
+        await rig.until(uuid, lambda _: not rig.loop.queue.is_working_on(uuid))
     failed = [line["what"] for line in logs if line["event"] == "failed"]
     assert failed == [f"events of cluster {uuid}"]
     assert await events(rig, uuid, "node.drain") == []
     await run_sql(rig, "DROP TRIGGER refusal")
     rig.members[uuid].drain_blockers.clear()
     await rig.clock.advance(31)
-    await rig.until(uuid, lambda _: not rig.loop.queue.working_on(uuid))
+    await rig.until(uuid, lambda _: not rig.loop.queue.is_working_on(uuid))
     assert await events(rig, uuid, "node.drain") == [f"Taken down with {KEPT}."]
 
 
@@ -167,7 +167,7 @@ async def test_nothing_is_remembered_of_a_cluster_that_is_deleted_while_it_is_bu
     assert rig.conductor._diagnoses.describe(cluster.uuid)
     await rig.ask(cluster.uuid, Operation.DELETE)
     assert await rig.settled(cluster.uuid) is None
-    await rig.until(cluster.uuid, lambda _: not rig.loop.queue.working_on(cluster.uuid))
+    await rig.until(cluster.uuid, lambda _: not rig.loop.queue.is_working_on(cluster.uuid))
     assert not rig.conductor._diagnoses.describe(cluster.uuid)
     assert not rig.conductor._notes
     assert not rig.conductor._attempts

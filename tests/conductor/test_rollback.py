@@ -57,7 +57,7 @@ async def test_a_restart_on_the_way_back_goes_on(rig):
     rig.provider.faults.fail("boot", Permanent("no room"), times=1)
     rig.provider.faults.hold("remove")
     await resize(rig, made, 2)
-    await asyncio.wait_for(rig.provider.faults.reached("remove").wait(), 5)
+    await asyncio.wait_for(rig.provider.faults.event_for("remove").wait(), 5)
     assert (await rig.get(made.uuid)).status == "ROLLBACK_IN_PROGRESS"
     await rig.restart()
     assert (await rig.settled(made.uuid)).status == "ROLLBACK_COMPLETE"

@@ -96,8 +96,8 @@ async def test_a_kill_at_any_moment_changes_nothing(rig, made, stage, after):
     await rig.until(made, lambda _: len(rig.cloud.rebuilds) >= after)
     faulty = rig.coe if stage in {"drain", "join"} else rig.provider
     faulty.faults.hold(stage)
-    faulty.faults.reached(stage).clear()
-    await rig.until(made, lambda c: faulty.faults.reached(stage).is_set() or not states.is_in_progress(c))
+    faulty.faults.event_for(stage).clear()
+    await rig.until(made, lambda c: faulty.faults.event_for(stage).is_set() or not states.is_in_progress(c))
     await rig.restart()
     await all_new(rig, made)
     assert addresses(rig, made) == before

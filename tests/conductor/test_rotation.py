@@ -121,8 +121,8 @@ async def test_a_kill_at_any_moment_changes_nothing(rig, witness, kinds, stage):
     await witness.at(*kinds)
     faulty = rig.coe if stage in {"stale", "join"} else rig.provider
     faulty.faults.hold(stage)
-    faulty.faults.reached(stage).clear()
-    await witness.until(lambda: faulty.faults.reached(stage).is_set())
+    faulty.faults.event_for(stage).clear()
+    await witness.until(lambda: faulty.faults.event_for(stage).is_set())
     await rig.restart()
     await witness.done()
 

@@ -183,7 +183,7 @@ async def test_another_who_resizes_is_right(rig):
     rig.coe.faults.hold("demand")
     rig.coe.faults.met.clear()
     rig.members[uuid].unschedulable = 1
-    await passes(rig, 100, rig.coe.faults.reached("demand").is_set)
+    await passes(rig, 100, rig.coe.faults.event_for("demand").is_set)
     await rig.ask(uuid, Operation.UPDATE, workers=1)
     rig.members[uuid].unschedulable = 0
     rig.coe.faults.mend("demand")
@@ -221,7 +221,7 @@ async def test_a_kill_on_the_way(rig, stage):
     for faults in (rig.coe.faults, rig.provider.faults):
         faults.met.clear()
         faults.hold(stage)
-    reached = [faults.reached(stage) for faults in (rig.coe.faults, rig.provider.faults)]
+    reached = [faults.event_for(stage) for faults in (rig.coe.faults, rig.provider.faults)]
     await passes(rig, 100, lambda: any(each.is_set() for each in reached))
     if stage == "boot":
         rig.members[uuid].unschedulable = 0

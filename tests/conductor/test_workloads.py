@@ -110,7 +110,7 @@ async def test_a_kill_at_any_moment_doubles_and_loses_nothing(rig, bay, acts, st
     rig.coe.faults.hold(stage)
     uuid = await rig.make(bay)
     await rig.act(uuid, *acts)
-    await rig.reached(stage, uuid)
+    await rig.event_for(stage, uuid)
     await rig.restart()
     await rig.is_(uuid, AFTER.get(acts[-1] if acts else (), "Running"))
     assert list(rig.containers(bay)) == [uuid]
@@ -123,7 +123,7 @@ async def test_a_kill_amid_a_delete(rig, bay, stage):
     await rig.is_(uuid, "Stopped")
     rig.coe.faults.hold(stage)
     await rig.drop(uuid)
-    await rig.reached(stage, uuid)
+    await rig.event_for(stage, uuid)
     await rig.restart()
     assert await rig.state(uuid, lambda w: w is None) is None
     assert rig.containers(bay) == {}
@@ -133,7 +133,7 @@ async def test_a_delete_overtakes_what_waits(rig, bay):
     rig.coe.faults.hold("container.make")
     uuid = await rig.make(bay)
     await rig.act(uuid, ContainerAction.START)
-    await rig.reached("container.make", uuid)
+    await rig.event_for("container.make", uuid)
     await rig.drop(uuid)
     await rig.state(uuid, lambda w: w is None)
     assert rig.containers(bay) == {}
@@ -142,7 +142,7 @@ async def test_a_delete_overtakes_what_waits(rig, bay):
 async def test_another_wish_breaks_nothing_off(rig, bay):
     rig.coe.faults.hold("container.made")
     uuid = await rig.make(bay)
-    await rig.reached("container.made", uuid)
+    await rig.event_for("container.made", uuid)
     await rig.act(uuid, ContainerAction.START)
     rig.coe.faults.mend("container.made")
     await rig.is_(uuid, "Running")
@@ -271,7 +271,7 @@ async def test_a_bay_takes_its_containers_along(rig, bay):
 async def test_a_bay_that_goes_meanwhile_waits_for_no_container(rig, bay, stage):
     rig.coe.faults.hold(stage)
     uuid = await rig.make(bay)
-    await rig.reached(stage, uuid)
+    await rig.event_for(stage, uuid)
     await rig.ask(bay.uuid, Operation.DELETE)
     assert await rig.settled(bay.uuid) is None
     rig.coe.faults.mend(stage)
@@ -351,7 +351,7 @@ async def test_live_questions(rig, bay):
 async def test_a_lease_that_was_lost_writes_nothing(rig, bay):
     rig.coe.faults.hold("container.made")
     uuid = await rig.make(bay)
-    await rig.reached("container.made", uuid)
+    await rig.event_for("container.made", uuid)
     async with rig.store.write() as tx:
         await tx.leases("workload").release_all()
         assert await tx.leases("workload").claim(uuid, "b", 30) is not None

@@ -10,7 +10,7 @@ from typing import Any
 import aiodocker
 
 from jeroboam.clients.docker import connect
-from jeroboam.clients.docker_containers import executed
+from jeroboam.clients.docker_containers import run_command
 from jeroboam.coes.base import Authority, Coe, CoePlan, Member, SupportsLoadBalancer
 from jeroboam.coes.fake.coe import FakeCoe
 from jeroboam.coes.kubernetes.coe import KubernetesCoe
@@ -274,7 +274,7 @@ async def on_node(rig: "CoeRig", number: int, *command: str) -> str:
     """What a command on that node printed. Raises `Temporary` where it failed."""
     async with connect() as docker:
         found = await docker.containers.list(filters={"label": [f"jeroboam.node={rig.members[number].uuid}"]})
-        done = await executed(found[0], command)
+        done = await run_command(found[0], command)
     if done.exit_code != 0:
         raise Temporary(done.output)
     return done.output

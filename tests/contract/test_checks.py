@@ -9,14 +9,14 @@ import subprocess
 import pytest
 
 from jeroboam.bootstrap.own_clusters import kubeconfig
-from jeroboam.checks import ALL, chosen
+from jeroboam.checks import ALL, select_checks
 from jeroboam.checks.runner import carry_out
 from jeroboam.checks.site import enter
 from jeroboam.clients.container_infra import ClusterCredentials, ClusterView
 from jeroboam.clients.docker import connect
 from jeroboam.clients.kubernetes import KubernetesApi
 from jeroboam.domain.errors import Permanent
-from jeroboam.kit.tls import showing, trusting
+from jeroboam.kit.tls import build_client_context, build_trusting_context
 from jeroboam.kit.x509 import CLIENT, KeyPair, issue
 from jeroboam.nodeimages.kubectl import extract_kubectl, find_cached
 from tests.contract.rigs import CLOCK, eventually, kubernetes_rig, on_node, ready
@@ -44,18 +44,18 @@ async def up(rig, *, workers: int) -> ClusterCredentials:
 
 
 def api_of(access: ClusterCredentials) -> KubernetesApi:
-    return KubernetesApi(access.url, showing(access.own, access.ca_certificates))
+    return KubernetesApi(access.url, build_client_context(access.own, access.ca_certificates))
 
 
 async def seen(access: ClusterCredentials, *names: str, seconds: float = 60) -> dict[str, str]:
     """How the checks end, and what they say, by name."""
 
     def bearer(token: str) -> KubernetesApi:
-        return KubernetesApi(access.url, trusting(access.ca_certificates), token=token)
+        return KubernetesApi(access.url, build_trusting_context(access.ca_certificates), token=token)
 
     async with api_of(access) as api:
         site = await enter(api, bearer, CLOCK, image=IMAGE, seconds=seconds)
-        results = await carry_out(site, chosen(names), Told())
+        results = await carry_out(site, select_checks(names), Told())
     return {result.check.name: f"{result.outcome} {result.text}".rstrip() for result in results}
 
 

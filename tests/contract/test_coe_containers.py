@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from jeroboam.clients.docker import connect, speaking
+from jeroboam.clients.docker import connect, translate_errors
 from jeroboam.coes.base import BayContainerState, DesiredContainer, SupportsContainers
 from jeroboam.coes.swarm.containers import WORKLOAD_LABEL, read_state
 from jeroboam.coes.swarm.engines import SwarmEngines
@@ -158,7 +158,7 @@ async def test_only_what_carries_our_label_is_touched(swarm):
     coe, plan, box = swarm.coe, swarm.plan(), want()
     async with fleet(swarm) as engines:
         engine = engines.client_of(swarm.members[0].address)
-        with speaking("making somebody's container"):
+        with translate_errors("making somebody's container"):
             await engine.containers.create({"Image": "busybox:latest"}, name="somebodys")
             await engine.containers.create({"Image": "busybox:latest"}, name=f"jeroboam-{box.uuid}")
         with pytest.raises(Permanent, match="taken by another's"):

@@ -8,7 +8,7 @@ import uuid
 import pytest
 
 from jeroboam.clients.docker import connect
-from jeroboam.clients.docker_images import exported_images, import_image
+from jeroboam.clients.docker_images import export_images, import_image
 
 pytestmark = [pytest.mark.docker]
 
@@ -38,7 +38,7 @@ async def test_images_that_share_a_layer_are_one_archive_with_that_layer_once():
                 await import_image(
                     docker, streamed(layer()), repository=repository, tag=tag, changes=[f"LABEL is={tag}"]
                 )
-            archive = b"".join([block async for block in exported_images(docker, names)])
+            archive = b"".join([block async for block in export_images(docker, names)])
         finally:
             for name in names:
                 await docker.images.delete(name, force=True)

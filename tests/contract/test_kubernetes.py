@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from jeroboam.clients.docker import connect
-from jeroboam.clients.docker_containers import executed
+from jeroboam.clients.docker_containers import run_command
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.kit.x509 import CLIENT, KeyPair, issue
 from tests.contract.rigs import CLOCK, eventually, kubernetes_rig, ready
@@ -65,7 +65,7 @@ class User:
             found = await docker.containers.list(filters={"label": [f"jeroboam.node={self.rig.members[-1].uuid}"]})
             await found[0].put_archive("/root", archive(files))
             line = f"KUBECONFIG=/root/config kubectl {' '.join(words)} </root/stdin"
-            done = await executed(found[0], ("sh", "-c", line))
+            done = await run_command(found[0], ("sh", "-c", line))
         if done.exit_code != 0:
             raise Temporary(done.output)
         return done.output
@@ -196,7 +196,7 @@ async def test_further_names_of_the_api(rig):
     await up(rig, workers=0)
     async with connect() as docker:
         found = await docker.containers.list(filters={"label": [f"jeroboam.node={rig.members[0].uuid}"]})
-        shown = await executed(found[0], ("cat", "/etc/kubernetes/pki/apiserver.crt"))
+        shown = await run_command(found[0], ("cat", "/etc/kubernetes/pki/apiserver.crt"))
     assert "BEGIN CERTIFICATE" in shown.output
     from cryptography import x509
 

@@ -20,8 +20,8 @@ KINDS = {
     "nodegroups": (tables.nodegroup, "desired"),
     "containers": (tables.container, "ops"),
     "hosts": (tables.host, "facts"),
-    "workloads": (tables.workload, "spec"),
-    "orchestrated": (tables.workload, "observed"),
+    "bay_containers": (tables.workload, "spec"),
+    "bay_manifests": (tables.workload, "observed"),
 }
 
 
@@ -40,8 +40,8 @@ async def fill(store) -> dict[str, list]:
                 "certificates": certificate,
                 "containers": builders.container(),
                 "hosts": builders.host(hostname=f"h{number}-{template.name}"),
-                "workloads": builders.workload(cluster),
-                "orchestrated": builders.orchestrated(cluster, kind=BayManifestKind.POD),
+                "bay_containers": builders.workload(cluster),
+                "bay_manifests": builders.orchestrated(cluster, kind=BayManifestKind.POD),
             }
             for kind, item in rows.items():
                 await getattr(tx, kind).insert(item)
@@ -165,7 +165,7 @@ async def test_known_ones_are_looked_at_again_when_they_are_counted(store):
         # The operator mends some, and removes others.
         async with store.write() as tx:
             await tx.templates.update(made["templates"][0])
-            await tx.bay_manifests.update(made["orchestrated"][0])
+            await tx.bay_manifests.update(made["bay_manifests"][0])
         async with store.engine.begin() as connection:
             await connection.execute(tables.host.delete().where(tables.host.c.uuid == made["hosts"][0].uuid))
             await connection.execute(tables.container.delete().where(identity(tables.container, made["containers"][0])))

@@ -54,7 +54,7 @@ async def test_workloads_and_node_records_are_read_back_whole(store):
     node = NodeRecord(uuid=builders.new_uuid(), project_id="p1", user_id="u1", type="virt", created_at=builders.NOW)
     await put(store, "templates", template)
     await put(store, "clusters", cluster)
-    await put(store, "workloads", workload)
+    await put(store, "bay_containers", workload)
     await put(store, "node_records", node)
     async with store.read() as tx:
         assert await tx.bay_containers.get(workload.uuid) == workload
@@ -73,7 +73,7 @@ async def test_leases_on_workloads(store):
     workload = builders.workload(cluster)
     await put(store, "templates", template)
     await put(store, "clusters", cluster)
-    await put(store, "workloads", workload)
+    await put(store, "bay_containers", workload)
     async with store.write() as tx:
         lease = await tx.leases("workload").claim(workload.uuid, "a", 30)
         assert await tx.leases("workload").claim(workload.uuid, "b", 30) is None

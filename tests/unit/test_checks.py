@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from jeroboam.checks import ALL, chosen
+from jeroboam.checks import ALL, select_checks
 from jeroboam.checks.base import CheckOutcome, ClusterCheck
 from jeroboam.checks.runner import carry_out
 from jeroboam.checks.site import CheckFailed, CheckSkipped, enter
@@ -197,10 +197,10 @@ async def test_a_cluster_without_room_is_told_before_anything_is_made(kept, node
 
 
 def test_checks_are_chosen_by_name():
-    assert chosen(()) == ALL
-    assert [check.name for check in chosen(("rbac", "dns"))] == ["dns", "rbac"]
+    assert select_checks(()) == ALL
+    assert [check.name for check in select_checks(("rbac", "dns"))] == ["dns", "rbac"]
     with pytest.raises(ValueError, match=r"there is no check nonsense; there are: pod-network, .*drain.*rbac"):
-        chosen(("nonsense",))
+        select_checks(("nonsense",))
     assert len({check.name for check in ALL}) == len(ALL)
 
 
@@ -250,7 +250,7 @@ async def issuing():
 async def ended(kept: Kept, name: str) -> str:
     clock, told = ManualClock(), Told()
     site = await enter(kept.api, lambda _: KubernetesApi(kept.url, PLAIN), clock, image=IMAGE, seconds=10)
-    task = asyncio.create_task(carry_out(site, chosen([name]), told))
+    task = asyncio.create_task(carry_out(site, select_checks([name]), told))
 
     async def look() -> bool:
         return task.done()

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from jeroboam.bootstrap.own_clusters import check, kubeconfig
-from jeroboam.clients.container_infra import ContainerInfraClient, logged_in
+from jeroboam.clients.container_infra import ContainerInfraClient, log_in
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.kit.clock import SystemClock
 from jeroboam.kit.x509 import make_ca, sign_csr
@@ -95,4 +95,4 @@ async def test_who_one_is_has_to_be_said(tmp_path, monkeypatch):
 async def test_a_cloud_that_there_is_not_is_told(tmp_path):
     (tmp_path / "clouds.yaml").write_text("clouds: {}")
     with pytest.raises(Temporary, match="logging in: Cloud jeroboam was not found"):
-        await logged_in(clouds=tmp_path / "clouds.yaml")
+        await log_in(clouds=tmp_path / "clouds.yaml")

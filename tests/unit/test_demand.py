@@ -2,7 +2,7 @@
 
 import pytest
 
-from jeroboam.clients.kubernetes_quantities import amount, within
+from jeroboam.clients.kubernetes_quantities import amount, fits
 from jeroboam.coes.base import CoePlan, GroupShape, Member
 from jeroboam.coes.kubernetes.demand import compute_demand
 from jeroboam.coes.kubernetes.node_ops import ClusterLoad
@@ -203,5 +203,5 @@ def test_amounts(text, number):
 
 
 def test_what_is_not_wanted_needs_no_room():
-    assert within({"cpu": 0.0, "gpu": 0.0}, {"cpu": 0.0})
-    assert not within({"gpu": 1.0}, {"cpu": 1.0})
+    assert fits({"cpu": 0.0, "gpu": 0.0}, {"cpu": 0.0})
+    assert not fits({"gpu": 1.0}, {"cpu": 1.0})

@@ -36,7 +36,7 @@ async def test_a_held_stage_waits_for_leave(faults):
     faults.hold("boot")
     waiting = asyncio.ensure_future(faults.meet("boot"))
     async with asyncio.timeout(5):
-        await faults.reached("boot").wait()
+        await faults.event_for("boot").wait()
         assert not waiting.done()
         faults.mend("boot")
         await waiting

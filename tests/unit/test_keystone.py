@@ -41,7 +41,7 @@ class Stub:
         self.project: dict | None = {"id": "p1", "name": "demo", "domain": {"id": "default"}}
         self.hold = asyncio.Event()
         self.hold.set()
-        self.reached = asyncio.Event()
+        self.event_for = asyncio.Event()
 
     def body(self) -> dict:
         expires = dt.datetime(2026, 1, 2, tzinfo=dt.UTC) + dt.timedelta(seconds=self.lifetime)
@@ -61,7 +61,7 @@ class Stub:
     async def validate(self, request: web.Request) -> web.Response:
         self.asked.append(request.headers["X-Subject-Token"])
         self.headers.append(request.headers)
-        self.reached.set()
+        self.event_for.set()
         await self.hold.wait()
         if request.headers["X-Auth-Token"] != self.own:
             return web.json_response({}, status=401)
@@ -212,7 +212,7 @@ async def test_requests_that_come_together_share_a_question(tokens, stub):
     stub.hold.clear()
     asking = [asyncio.ensure_future(tokens.caller("good")) for _ in range(20)]
     async with asyncio.timeout(5):
-        await stub.reached.wait()
+        await stub.event_for.wait()
         stub.hold.set()
         callers = await asyncio.gather(*asking)
     assert {caller.user_id for caller in callers} == {"u1"}
@@ -223,7 +223,7 @@ async def test_a_client_that_goes_away_takes_no_answer_from_others(tokens, stub)
     stub.hold.clear()
     first = asyncio.ensure_future(tokens.caller("good"))
     async with asyncio.timeout(5):
-        await stub.reached.wait()
+        await stub.event_for.wait()
         second = asyncio.ensure_future(tokens.caller("good"))
         first.cancel()
         stub.hold.set()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jeroboam.clients.addresses import AddressRules, connected_networks
+from jeroboam.clients.addresses import AddressRules, list_connected_networks
 from jeroboam.clients.manifest_url import UrlManifests
 from jeroboam.domain.errors import Invalid
 
@@ -158,5 +158,5 @@ def test_no_text_is_a_bug(text):
 
 def test_the_networks_that_this_machine_stands_in():
     own = ipaddress.ip_address(own_address())
-    assert any(own in network for network in connected_networks() if network.version == 4)
-    assert all(network.prefixlen > 0 for network in connected_networks())
+    assert any(own in network for network in list_connected_networks() if network.version == 4)
+    assert all(network.prefixlen > 0 for network in list_connected_networks())

@@ -65,7 +65,7 @@ async def test_a_key_added_while_it_is_worked_on_is_worked_on_once_more_afterwar
     queue.add("a")
     await settle()
     assert worker.started == ["a"]
-    assert queue.working_on("a")
+    assert queue.is_working_on("a")
     worker.gates["a"].set()
     await settle()
     assert worker.started == ["a", "a"]
@@ -126,4 +126,4 @@ async def test_the_end_of_the_queue_ends_its_work(clock, worker):
     await settle()
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
-    assert not queue.working_on("a")
+    assert not queue.is_working_on("a")

@@ -220,7 +220,7 @@ def test_a_damaged_request_is_signed_by_nobody(data):
 
 
 def test_a_request_of_our_own_is_signed_as_it_asks():
-    asked = kit.request(common_name="admin", organizations=["system:masters"])
+    asked = kit.build_signing_request(common_name="admin", organizations=["system:masters"])
     signed = load(sign_csr(ca=CA, csr=asked.csr, now=NOW))
     assert signed.subject.rfc4514_string() == "CN=admin,O=system:masters"
     assert list(signed.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value) == [CLIENT]

@@ -11,15 +11,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from jeroboam.checks import chosen
+from jeroboam.checks import select_checks
 from jeroboam.checks.base import CheckProgress, CheckResult
 from jeroboam.checks.runner import carry_out
 from jeroboam.checks.site import CheckFailed, enter
-from jeroboam.clients.container_infra import ClusterCredentials, ClusterView, ContainerInfraClient, logged_in
+from jeroboam.clients.container_infra import ClusterCredentials, ClusterView, ContainerInfraClient, log_in
 from jeroboam.clients.docker import connect
 from jeroboam.clients.kubernetes import KubernetesApi
 from jeroboam.kit.clock import SystemClock
-from jeroboam.kit.tls import showing, trusting
+from jeroboam.kit.tls import build_client_context, build_trusting_context
 from jeroboam.nodeimages.kubectl import extract_kubectl, find_cached
 from jeroboam.settings import Settings
 
@@ -34,13 +34,13 @@ async def check(
     Raises `ValueError` for an unknown check and if the checks cannot start, `DriverError` for a cluster that cannot be
     reached.
     """
-    checks = chosen(only)
+    checks = select_checks(only)
     _, access = await _open_cluster(settings, ident)
 
     def bearer(token: str) -> KubernetesApi:
-        return KubernetesApi(access.url, trusting(access.ca_certificates), token=token)
+        return KubernetesApi(access.url, build_trusting_context(access.ca_certificates), token=token)
 
-    async with KubernetesApi(access.url, showing(access.own, access.ca_certificates)) as api:
+    async with KubernetesApi(access.url, build_client_context(access.own, access.ca_certificates)) as api:
         try:
             site = await enter(api, bearer, SystemClock(), image=image, seconds=seconds)
         except CheckFailed as error:
@@ -93,8 +93,8 @@ async def _open_cluster(settings: Settings, ident: str) -> tuple[ClusterView, Cl
 
 async def _open_client(settings: Settings) -> ContainerInfraClient:
     if any(os.environ.get(name) for name in _WHO):
-        return await logged_in(clouds=None)
+        return await log_in(clouds=None)
     clouds = settings.state / "clouds.yaml"
     if not clouds.exists():
         raise ValueError(f"set OS_CLOUD, or OS_AUTH_URL and so on: there is no installation in {settings.state}")
-    return await logged_in(clouds=clouds)
+    return await log_in(clouds=clouds)

@@ -139,7 +139,7 @@ class SingleProcess:
             await self._seed(tokens)
             stack.push_async_callback(self._close_drivers)
             stack.push_async_callback(self._tasks.close)
-            self._tasks.start("keystone", keystone.keep(self._clock))
+            self._tasks.start("keystone", keystone.restart_when_ended(self._clock))
             gateway = self._start_hosts()
             self._start_conductor(tokens)
             self._start_workloads()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from jeroboam.bootstrap import drivers
 from jeroboam.bootstrap.state import StateFolder
-from jeroboam.clients.docker import asks_registry, connect, speaking
+from jeroboam.clients.docker import asks_registry, connect, translate_errors
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import DriverError
 from jeroboam.domain.hosts import Host, ServiceRecord
@@ -102,7 +102,7 @@ async def _check_registry(settings: Settings) -> Condition:
     try:
         docker = connect(settings.docker_url)
         try:
-            with speaking("asking the Engine for a registry"):
+            with translate_errors("asking the Engine for a registry"):
                 trouble = await asyncio.wait_for(asks_registry(docker, PROBE_IMAGE), REGISTRY_SECONDS)
         finally:
             await docker.close()

@@ -19,7 +19,7 @@ __all__ = ["ALL", "chosen"]
 ALL: tuple[ClusterCheck, ...] = (*NETWORKS, *PODS, *WORKLOADS, *ACCESS)
 
 
-def chosen(names: Sequence[str]) -> tuple[ClusterCheck, ...]:
+def select_checks(names: Sequence[str]) -> tuple[ClusterCheck, ...]:
     """The checks with these names; all of them for none. Raises `ValueError` with those that there are."""
     names_of_checks = {check.name for check in ALL}
     for name in names:

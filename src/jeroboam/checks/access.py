@@ -21,8 +21,8 @@ _GROUP = "rbac.authorization.k8s.io"
 
 
 async def _rbac(site: CheckContext) -> str:
-    await site.have({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": _NAME}})
-    await site.have(data("ConfigMap", "read", {"by": _NAME}))
+    await site.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": _NAME}})
+    await site.apply(data("ConfigMap", "read", {"by": _NAME}))
     token_request = {
         "apiVersion": "authentication.k8s.io/v1",
         "kind": "TokenRequest",
@@ -31,30 +31,30 @@ async def _rbac(site: CheckContext) -> str:
     token = await site.api.post(f"{site.path('ServiceAccount', _NAME)}/token", token_request, "asking for a token")
     own_path, system_path = site.path("ConfigMap", "read"), "/api/v1/namespaces/kube-system/configmaps"
     async with site.bearer(token["status"]["token"]) as reader:
-        await _refused(reader, own_path, HTTPStatus.FORBIDDEN)
+        await _check_refused(reader, own_path, HTTPStatus.FORBIDDEN)
         role = {"apiVersion": f"{_GROUP}/v1", "kind": "Role", "metadata": {"name": _NAME}, "rules": [_RULE]}
-        await site.have(role)
-        await site.have(_binding(site))
+        await site.apply(role)
+        await site.apply(_build_role_binding(site))
 
         async def reads() -> bool:
-            return await _status(reader, own_path) == HTTPStatus.OK
+            return await _read_status(reader, own_path) == HTTPStatus.OK
 
         await site.until("a role that was given", reads, bool)
-        await _refused(reader, site.path("Secret"), HTTPStatus.FORBIDDEN)
-        await _refused(reader, system_path, HTTPStatus.FORBIDDEN)
-        await _refused(reader, "/api/v1/nodes", HTTPStatus.FORBIDDEN)
+        await _check_refused(reader, site.path("Secret"), HTTPStatus.FORBIDDEN)
+        await _check_refused(reader, system_path, HTTPStatus.FORBIDDEN)
+        await _check_refused(reader, "/api/v1/nodes", HTTPStatus.FORBIDDEN)
         await site.api.delete(site.path("RoleBinding", _NAME), "taking a role away")
 
         async def refused() -> bool:
-            return await _status(reader, own_path) == HTTPStatus.FORBIDDEN
+            return await _read_status(reader, own_path) == HTTPStatus.FORBIDDEN
 
         await site.until("a role that was taken away", refused, bool)
     async with site.bearer("no-token-of-anybody") as stranger:
-        await _refused(stranger, own_path, HTTPStatus.UNAUTHORIZED)
+        await _check_refused(stranger, own_path, HTTPStatus.UNAUTHORIZED)
     return ""
 
 
-def _binding(site: CheckContext) -> dict[str, object]:
+def _build_role_binding(site: CheckContext) -> dict[str, object]:
     subject = {"kind": "ServiceAccount", "name": _NAME, "namespace": site.namespace}
     return {
         "apiVersion": f"{_GROUP}/v1",
@@ -67,14 +67,14 @@ def _binding(site: CheckContext) -> dict[str, object]:
 
 async def _issuer(site: CheckContext) -> str:
     name = "shown"
-    await site.have({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}})
+    await site.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name}})
     token_request = {
         "apiVersion": "authentication.k8s.io/v1",
         "kind": "TokenRequest",
         "spec": {"expirationSeconds": 600},
     }
     token = await site.api.post(f"{site.path('ServiceAccount', name)}/token", token_request, "asking for a token")
-    head, claims = (_decoded(part) for part in token["status"]["token"].split(".")[:2])
+    head, claims = (_decode_part(part) for part in token["status"]["token"].split(".")[:2])
     document = await site.api.get(_DISCOVERY, "asking for the issuer's document")
     if document["issuer"] != claims["iss"]:
         raise CheckFailed(f"tokens are of {claims['iss']}, and the document is of {document['issuer']}")
@@ -84,17 +84,17 @@ async def _issuer(site: CheckContext) -> str:
             f"the token is signed with {head['kid']}, which is not among the keys of {document['jwks_uri']}"
         )
     async with site.bearer("") as stranger:
-        is_public = await _status(stranger, _DISCOVERY) == HTTPStatus.OK
+        is_public = await _read_status(stranger, _DISCOVERY) == HTTPStatus.OK
     return f"{claims['iss']}; {'anybody' if is_public else 'nobody without a name'} may ask"
 
 
-def _decoded(part: str) -> dict[str, Any]:
+def _decode_part(part: str) -> dict[str, Any]:
     """A part of a token; its signature is not looked at."""
     content: dict[str, Any] = json.loads(urlsafe_b64decode(part + "=" * (-len(part) % 4)))
     return content
 
 
-async def _status(user: KubernetesApi, path: str) -> int:
+async def _read_status(user: KubernetesApi, path: str) -> int:
     """How the API answers whether that user may read what is there."""
     try:
         await user.get(path, "reading as another user")
@@ -103,8 +103,8 @@ async def _status(user: KubernetesApi, path: str) -> int:
     return HTTPStatus.OK
 
 
-async def _refused(user: KubernetesApi, path: str, expected_status: HTTPStatus) -> None:
-    status = await _status(user, path)
+async def _check_refused(user: KubernetesApi, path: str, expected_status: HTTPStatus) -> None:
+    status = await _read_status(user, path)
     if status != expected_status:
         raise CheckFailed(f"{path} should be refused with {expected_status:d}, and the answer is {status:d}")
 

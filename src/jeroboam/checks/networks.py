@@ -19,7 +19,7 @@ _TRIES = 30
 
 
 async def _pod_network(site: CheckContext) -> str:
-    pods = await site.web()
+    pods = await site.list_web_pods()
     if len(pods) < 2:  # noqa: PLR2004
         raise CheckSkipped("one node only has pods")
     around = [*pairwise(pods), (pods[-1], pods[0])]
@@ -29,7 +29,7 @@ async def _pod_network(site: CheckContext) -> str:
 
 
 async def _service(site: CheckContext) -> str:
-    pods = await site.web()
+    pods = await site.list_web_pods()
     address = await _cluster_address(site, "vip", WEB)
     for client in pods[:_SOME]:
         description = f"service address {address} from {client.node}"
@@ -45,11 +45,11 @@ async def _service(site: CheckContext) -> str:
 
 
 async def _node_port(site: CheckContext) -> str:
-    pods = await site.web()
-    await site.have(service("port", WEB, type="NodePort"))
+    pods = await site.list_web_pods()
+    await site.apply(service("port", WEB, type="NodePort"))
     port_service = await site.get("Service", "port")
     port = port_service["spec"]["ports"][0]["nodePort"]
-    nodes = [node for node in site.nodes if node.ready][:_SOME]
+    nodes = [node for node in site.nodes if node.is_ready][:_SOME]
     for node in nodes:
         client = next((pod for pod in pods if pod.node != node.name), pods[0])
         await _answers(site, client, node.address, _names(pods), f"port {port} of node {node.name}", port=port)
@@ -57,7 +57,7 @@ async def _node_port(site: CheckContext) -> str:
 
 
 async def _dns(site: CheckContext) -> str:
-    pods = await site.web()
+    pods = await site.list_web_pods()
     address = await _cluster_address(site, "named", WEB)
     await _finds(site, pods[0], f"named.{site.namespace}.{_DOMAIN}", {address})
     for client in pods[:_SOME]:
@@ -72,8 +72,8 @@ async def _dns(site: CheckContext) -> str:
 
 
 async def _headless(site: CheckContext) -> str:
-    pods = await site.web()
-    await site.have(service("each", WEB, clusterIP="None"))
+    pods = await site.list_web_pods()
+    await site.apply(service("each", WEB, clusterIP="None"))
     await _finds(site, pods[0], f"each.{site.namespace}.{_DOMAIN}", {pod.address for pod in pods})
     return f"{len(pods)} addresses"
 
@@ -83,7 +83,7 @@ def _names(pods: Sequence[RunningPod]) -> list[str]:
 
 
 async def _cluster_address(site: CheckContext, name: str, app: str) -> str:
-    await site.have(service(name, app))
+    await site.apply(service(name, app))
     return str((await site.get("Service", name))["spec"]["clusterIP"])
 
 

@@ -5,7 +5,7 @@ Neighbours: `site`, whose servers are used where one will do.
 
 from jeroboam.checks.base import ClusterCheck
 from jeroboam.checks.manifests import MARK, PORT, Json, container, data, pod_spec
-from jeroboam.checks.site import CheckContext, CheckFailed, ready
+from jeroboam.checks.site import CheckContext, CheckFailed, is_ready
 from jeroboam.clients.kubernetes_quantities import amount
 from jeroboam.clients.kubernetes_streams import CommandResult, ask_port
 
@@ -15,7 +15,7 @@ _MORE = 1 << 20
 
 
 async def _exec(site: CheckContext) -> str:
-    [where, *_] = await site.web()
+    [where, *_] = await site.list_web_pods()
     result = await site.run(where, "sh", "-c", f"cat; echo wrong >&2; exit {_EXIT}", stdin="handed in\n")
     if result != CommandResult(code=_EXIT, stdout="handed in\n", stderr="wrong\n"):
         raise CheckFailed(f"a command that repeats its input, complains and ends with {_EXIT}: {result}")
@@ -23,7 +23,7 @@ async def _exec(site: CheckContext) -> str:
 
 
 async def _logs(site: CheckContext) -> str:
-    [where, *_] = await site.web()
+    [where, *_] = await site.list_web_pods()
     path = f"{site.path('Pod', where.name)}/log"
     line = f"{where.name} serves\n"
     await site.until("what the pod printed", lambda: site.api.text(path, "reading a log"), lambda text: text == line)
@@ -34,7 +34,7 @@ async def _logs(site: CheckContext) -> str:
 
 
 async def _port_forward(site: CheckContext) -> str:
-    [where, *_] = await site.web()
+    [where, *_] = await site.list_web_pods()
     request = b"GET / HTTP/1.0\r\n\r\n"
     answer = await ask_port(site.api, where.name, PORT, request, namespace=site.namespace, seconds=_ASK_SECONDS)
     if not answer.decode(errors="replace").rstrip().endswith(where.name):
@@ -43,8 +43,8 @@ async def _port_forward(site: CheckContext) -> str:
 
 
 async def _configuration(site: CheckContext) -> str:
-    await site.have(data("ConfigMap", "settings", {"colour": "green", "shape": "round"}))
-    await site.have(data("Secret", "password", {"word": "sesame"}))
+    await site.apply(data("ConfigMap", "settings", {"colour": "green", "shape": "round"}))
+    await site.apply(data("Secret", "password", {"word": "sesame"}))
     one = {"name": "COLOUR", "valueFrom": {"configMapKeyRef": {"name": "settings", "key": "colour"}}}
     other = {"name": "WORD", "valueFrom": {"secretKeyRef": {"name": "password", "key": "word"}}}
     volumes = [
@@ -59,8 +59,8 @@ async def _configuration(site: CheckContext) -> str:
         "metadata": {"name": "configured", "labels": {"app": "configured", MARK: site.namespace}},
         "spec": pod_spec(main, volumes=volumes),
     }
-    await site.have(pod)
-    await site.until("a pod with a ConfigMap and a Secret", lambda: site.get("Pod", "configured"), ready)
+    await site.apply(pod)
+    await site.until("a pod with a ConfigMap and a Secret", lambda: site.get("Pod", "configured"), is_ready)
     command = "cat /settings/colour /settings/shape /password/word; echo $COLOUR$WORD; touch /settings/x 2>&1 | wc -l"
     result = await site.run("configured", "sh", "-c", f"{command}; stat -L -c %a /password/word")
     if result.stdout.split() != ["greenroundsesamegreensesame", "1", "400"]:
@@ -78,7 +78,7 @@ async def _too_large(site: CheckContext) -> str:
         "metadata": {"name": "large", "labels": {"app": "large", MARK: site.namespace}},
         "spec": pod_spec(container(site.image, "exec sleep 3600", resources=resources)),
     }
-    await site.have(pod)
+    await site.apply(pod)
 
     async def look() -> tuple[str, str]:
         current = await site.get("Pod", "large")

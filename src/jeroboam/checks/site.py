@@ -46,7 +46,7 @@ class CheckedNode:
 
     name: str
     address: str
-    ready: bool
+    is_ready: bool
     serves: bool
     """Whether pods of a DaemonSet that tolerates nothing run on it: those come to a cordoned node too."""
     takes_work: bool
@@ -94,31 +94,31 @@ class CheckContext:
         collection = PLURALS[kind].format(namespace=self.namespace)
         return f"/{collection}/{name}" if name else f"/{collection}"
 
-    async def have(self, manifest: Json) -> Json:
+    async def apply(self, manifest: Json) -> Json:
         """Apply an object; it is returned."""
         kind, name = manifest["kind"], manifest["metadata"]["name"]
         manifest["metadata"].setdefault("labels", {})[MARK] = self.namespace
         path = self.path(kind, name)
         if "{namespace}" not in PLURALS[kind]:
             self._elsewhere.append(path)
-        await self.again(lambda: self.api.apply(path, manifest, f"making {kind} {name}"))
+        await self.call_with_retries(lambda: self.api.apply(path, manifest, f"making {kind} {name}"))
         return manifest
 
     async def get(self, kind: str, name: str) -> Json:
         """Raises `ObjectNotFound` where there is none."""
-        return await self.again(lambda: self.api.get(self.path(kind, name), f"asking for {kind} {name}"))
+        return await self.call_with_retries(lambda: self.api.get(self.path(kind, name), f"asking for {kind} {name}"))
 
     async def pods(self, app: str) -> list[RunningPod]:
         """The pods with that label `app` that are ready."""
-        return [pod(each) for each in await self.every("Pod", app) if ready(each)]
+        return [parse_pod(each) for each in await self.list_objects("Pod", app) if is_ready(each)]
 
-    async def every(self, kind: str, app: str) -> list[Json]:
+    async def list_objects(self, kind: str, app: str) -> list[Json]:
         """The objects of a kind with that label `app`."""
         query = f"{self.path(kind)}?labelSelector=app%3D{app}"
-        listing = await self.again(lambda: self.api.get(query, f"asking for the {kind}s of {app}"))
+        listing = await self.call_with_retries(lambda: self.api.get(query, f"asking for the {kind}s of {app}"))
         return list(listing["items"])
 
-    async def again(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def call_with_retries(self, ask: Callable[[], Awaitable[T]]) -> T:
         """What it returns, asked a few times where the API does not answer: that alone is no check's business."""
         for _ in range(_TRIES - 1):
             try:
@@ -143,7 +143,7 @@ class CheckContext:
                 )
             await self.clock.sleep(_POLL_SECONDS)
 
-    async def web(self) -> list[RunningPod]:
+    async def list_web_pods(self) -> list[RunningPod]:
         """The server's pods, one on each node that may have one, once all of them are ready."""
         await self.until("a pod on every node", lambda: self.pods(WEB), lambda pods: len(pods) == len(self.servers))
         return sorted(await self.pods(WEB), key=lambda pod: pod.node)
@@ -165,7 +165,7 @@ class CheckContext:
 
     async def open(self) -> None:
         """Put a server on every node that may have one."""
-        await self.have(daemon_set(WEB, server(self.image)))
+        await self.apply(daemon_set(WEB, server(self.image)))
 
     async def close(self) -> None:
         """Remove everything. What runs has ended when this returns; the cluster drops the empty namespace on its own.
@@ -176,14 +176,14 @@ class CheckContext:
         try:
             for kind in SLOW:
                 await self._remove(f"{self.path(kind)}?propagationPolicy=Background")
-            await self.until("what the checks made gone", self._left, lambda names: not names)
+            await self.until("what the checks made gone", self._list_remaining, lambda names: not names)
         finally:
             for path in (f"/api/v1/namespaces/{self.namespace}", *self._elsewhere):
                 await self._remove(path)
         for path in self._elsewhere:
-            await self.until(f"{path} gone", partial(self._gone, path), bool)
+            await self.until(f"{path} gone", partial(self._is_gone, path), bool)
 
-    async def _gone(self, path: str) -> bool:
+    async def _is_gone(self, path: str) -> bool:
         try:
             await self.api.get(path, f"looking for {path}")
         except ObjectNotFound:
@@ -191,9 +191,9 @@ class CheckContext:
         return False
 
     async def _remove(self, path: str) -> None:
-        await self.again(lambda: self.api.delete(path, f"removing {path.partition('?')[0]}"))
+        await self.call_with_retries(lambda: self.api.delete(path, f"removing {path.partition('?')[0]}"))
 
-    async def _left(self) -> list[str]:
+    async def _list_remaining(self) -> list[str]:
         listings = [await self.api.get(self.path(kind), "asking for what is left") for kind in SLOW]
         return [each["metadata"]["name"] for some in listings for each in some["items"]]
 
@@ -203,7 +203,7 @@ async def enter(
 ) -> CheckContext:
     """A new namespace in that cluster. Raises `CheckFailed` where no node takes work."""
     listing = await api.get("/api/v1/nodes", "asking the cluster for its nodes")
-    nodes = tuple(_node(each) for each in listing["items"])
+    nodes = tuple(_parse_node(each) for each in listing["items"])
     if not any(node.takes_work for node in nodes):
         raise CheckFailed("no node of the cluster takes work: each is not ready, cordoned or tainted")
     created = await api.post("/api/v1/namespaces", namespace(), "making a namespace")
@@ -211,7 +211,7 @@ async def enter(
     return CheckContext(api=api, bearer=bearer, clock=clock, namespace=name, nodes=nodes, image=image, seconds=seconds)
 
 
-def _node(node: Mapping[str, Any]) -> CheckedNode:
+def _parse_node(node: Mapping[str, Any]) -> CheckedNode:
     conditions = {each["type"]: each["status"] for each in node["status"].get("conditions") or ()}
     taints = node["spec"].get("taints") or ()
     is_tainted = any(taint["effect"] in _NO_WORK and taint["key"] not in _PASSING for taint in taints)
@@ -220,19 +220,19 @@ def _node(node: Mapping[str, Any]) -> CheckedNode:
     return CheckedNode(
         name=node["metadata"]["name"],
         address=addresses.get("InternalIP", ""),
-        ready=is_ready,
+        is_ready=is_ready,
         serves=is_ready and not is_tainted,
         takes_work=is_ready and not is_tainted and not node["spec"].get("unschedulable"),
         version=node["status"]["nodeInfo"]["kubeletVersion"],
     )
 
 
-def pod(body: Mapping[str, Any]) -> RunningPod:
+def parse_pod(body: Mapping[str, Any]) -> RunningPod:
     """A pod from what the API says of it."""
     return RunningPod(name=body["metadata"]["name"], node=body["spec"]["nodeName"], address=body["status"]["podIP"])
 
 
-def ready(body: Mapping[str, Any]) -> bool:
+def is_ready(body: Mapping[str, Any]) -> bool:
     """Whether a pod is ready and stays."""
     conditions = {each["type"]: each["status"] for each in body["status"].get("conditions") or ()}
     return conditions.get("Ready") == "True" and "deletionTimestamp" not in body["metadata"]

@@ -19,7 +19,7 @@ async def claims(site: CheckContext, name: str, count: int) -> tuple[Json, str]:
     if default is not None:
         return {"metadata": {"name": "data"}, "spec": spec}, f"storage class {default['metadata']['name']}"
     for number in range(count):
-        volume = await site.have(_volume(site, f"{name}-{number}", number))
+        volume = await site.apply(_volume(site, f"{name}-{number}", number))
         await _available(site, volume["metadata"]["name"])
     spec["storageClassName"] = ""
     return {"metadata": {"name": "data"}, "spec": spec}, "there is no default storage class: folders on nodes"

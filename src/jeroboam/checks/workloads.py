@@ -8,7 +8,7 @@ from typing import Any
 
 from jeroboam.checks.base import ClusterCheck
 from jeroboam.checks.manifests import Json, apart, container, deployment, pod_spec, server, service, template
-from jeroboam.checks.site import WEB, CheckContext, CheckFailed, CheckSkipped, RunningPod, pod, ready
+from jeroboam.checks.site import WEB, CheckContext, CheckFailed, CheckSkipped, RunningPod, is_ready, parse_pod
 from jeroboam.checks.volumes import claims
 from jeroboam.clients.kubernetes import MANAGER, ObjectNotFound
 from jeroboam.domain.errors import Temporary
@@ -23,7 +23,7 @@ _UNCORDON = {"spec": {"unschedulable": False}, "metadata": {"annotations": {"jer
 
 
 async def _daemon_set(site: CheckContext) -> str:
-    pods = await site.web()
+    pods = await site.list_web_pods()
     nodes = sorted(each.node for each in pods)
     expected_nodes = sorted(node.name for node in site.servers)
     if nodes != expected_nodes:
@@ -34,11 +34,11 @@ async def _daemon_set(site: CheckContext) -> str:
     return f"{len(expected_nodes)} nodes"
 
 
-async def _rolling_update(site: CheckContext) -> str:
-    [client, *_] = await site.web()
+async def _check_rolling_update(site: CheckContext) -> str:
+    [client, *_] = await site.list_web_pods()
     app = "rolled"
-    await site.have(service(app, app))
-    await site.have(_rolled(site, app, "old"))
+    await site.apply(service(app, app))
+    await site.apply(_build_deployment(site, app, "old"))
     address = (await site.get("Service", app))["spec"]["clusterIP"]
 
     async def look() -> list[str]:
@@ -47,7 +47,7 @@ async def _rolling_update(site: CheckContext) -> str:
     await site.until("two replicas", lambda: site.pods(app), lambda pods: len(pods) == _REPLICAS)
     await site.until("their answer", look, lambda answers: answers == ["old"])
     before = {each.name for each in await site.pods(app)}
-    await site.have(_rolled(site, app, "new"))
+    await site.apply(_build_deployment(site, app, "new"))
     requests = await _until_rolled(site, app, look)
     after = {each.name for each in await site.pods(app)}
     if before & after:
@@ -55,7 +55,7 @@ async def _rolling_update(site: CheckContext) -> str:
     return f"answered {requests} times meanwhile"
 
 
-def _rolled(site: CheckContext, app: str, says: str) -> Json:
+def _build_deployment(site: CheckContext, app: str, says: str) -> Json:
     strategy = {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
     pods = template(app, server(site.image, says, lifecycle=_LINGER), grace=_LINGER_GRACE)
     return deployment(app, _REPLICAS, pods, strategy=strategy)
@@ -90,15 +90,15 @@ async def _stateful_set(site: CheckContext) -> str:
         "template": template(name, server(site.image, volumeMounts=mounts)),
         "volumeClaimTemplates": [volume],
     }
-    await site.have(service(name, name, clusterIP="None"))
-    await site.have({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": name}, "spec": spec})
+    await site.apply(service(name, name, clusterIP="None"))
+    await site.apply({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": name}, "spec": spec})
     pods = await site.until("two pods", lambda: site.pods(name), lambda members: len(members) == _REPLICAS)
     if {member.name for member in pods} != {f"{name}-{number}" for number in range(_REPLICAS)}:
         raise CheckFailed(f"they are called {', '.join(member.name for member in pods)}")
     first = f"{name}-0"
     for member in pods:
         await site.run(member, "sh", "-c", f"echo {member.name} >/data/mine")
-    [client, *_] = await site.web()
+    [client, *_] = await site.list_web_pods()
 
     async def by_name() -> list[str]:
         return await site.ask(client, f"{first}.{name}")
@@ -109,7 +109,7 @@ async def _stateful_set(site: CheckContext) -> str:
 
     async def again() -> Json | None:
         members = await site.get("Pod", first)
-        return members if members["metadata"]["uid"] != uid and ready(members) else None
+        return members if members["metadata"]["uid"] != uid and is_ready(members) else None
 
     await site.until(f"{first} made anew", again, bool)
     content = await site.run(first, "cat", "/data/mine")
@@ -121,8 +121,8 @@ async def _stateful_set(site: CheckContext) -> str:
 
 
 async def _job(site: CheckContext) -> str:
-    await site.have(_work(site, "done", "echo worked", completions=3, parallelism=2))
-    await site.have(_work(site, "undone", "exit 3", backoffLimit=0))
+    await site.apply(_build_job(site, "done", "echo worked", completions=3, parallelism=2))
+    await site.apply(_build_job(site, "undone", "exit 3", backoffLimit=0))
 
     async def look(name: str, condition: str) -> bool:
         status = (await site.get("Job", name))["status"]
@@ -136,7 +136,7 @@ async def _job(site: CheckContext) -> str:
     return ""
 
 
-def _work(site: CheckContext, name: str, script: str, **fields: int) -> Json:
+def _build_job(site: CheckContext, name: str, script: str, **fields: int) -> Json:
     pods = {
         "metadata": {"labels": {"app": name}},
         "spec": pod_spec(container(site.image, script), restartPolicy="Never"),
@@ -150,9 +150,9 @@ async def _drain(site: CheckContext) -> str:
     if len(site.workers) < 2:  # noqa: PLR2004
         raise CheckSkipped("one node only takes work")
     pods = template(app, server(site.image), topologySpreadConstraints=apart(app))
-    await site.have(deployment(app, _REPLICAS, pods))
+    await site.apply(deployment(app, _REPLICAS, pods))
     budget = {"minAvailable": _REPLICAS, "selector": {"matchLabels": {"app": app}}}
-    await site.have(
+    await site.apply(
         {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": app}, "spec": budget}
     )
     replicas = await site.until(
@@ -166,10 +166,10 @@ async def _drain(site: CheckContext) -> str:
         if await _evict(site, replicas[0]):
             raise CheckFailed("a pod was evicted although its disruption budget lets none go")
         budget["minAvailable"] = 1
-        await site.have(
+        await site.apply(
             {"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": app}, "spec": budget}
         )
-        await site.until(f"node {node} empty", lambda: _emptied(site, app, node), bool)
+        await site.until(f"node {node} empty", lambda: _has_drained(site, app, node), bool)
         await site.until(
             "two replicas elsewhere", lambda: site.pods(app), lambda replicas_now: len(replicas_now) == _REPLICAS
         )
@@ -190,10 +190,10 @@ async def _budget_says(site: CheckContext, name: str, *, disruptions: int) -> No
     await site.until("the disruption budget", look, good)
 
 
-async def _emptied(site: CheckContext, app: str, node: str) -> bool:
+async def _has_drained(site: CheckContext, app: str, node: str) -> bool:
     """Whether none of the app's pods is on that node; those that are there are asked to go."""
-    present = [each for each in await site.every("Pod", app) if each["spec"].get("nodeName") == node]
-    remaining = [pod(each) for each in present if "deletionTimestamp" not in each["metadata"] and ready(each)]
+    present = [each for each in await site.list_objects("Pod", app) if each["spec"].get("nodeName") == node]
+    remaining = [parse_pod(each) for each in present if "deletionTimestamp" not in each["metadata"] and is_ready(each)]
     await asyncio.gather(*(_evict(site, each) for each in remaining))
     return not present
 
@@ -216,7 +216,7 @@ CHECKS = (
     ClusterCheck(
         name="rolling-update",
         about="a Deployment is rolled out while its service goes on answering",
-        run=_rolling_update,
+        run=_check_rolling_update,
     ),
     ClusterCheck(name="stateful-set", about="a StatefulSet's pods keep their names and volumes", run=_stateful_set),
     ClusterCheck(name="job", about="Jobs run to their ends, good and bad", run=_job),

@@ -50,7 +50,7 @@ def list_routes(table: Path = _ROUTES) -> list[HostRoute]:
     return routes
 
 
-def connected_networks() -> list[Network]:
+def list_connected_networks() -> list[Network]:
     """The networks that this machine stands in, as Linux tells them; none where nobody tells."""
     networks: list[Network] = [route.network for route in list_routes() if not route.has_gateway]
     for line in _lines(_ADDRESSES):
@@ -67,11 +67,11 @@ class AddressRules:
     allowed_networks: Sequence[Network] = ()
     may_allow_own: bool = False
     """Whether `allowed` counts for loopback and link-local addresses too."""
-    list_connected: Callable[[], Iterable[Network]] = connected_networks
+    list_connected: Callable[[], Iterable[Network]] = list_connected_networks
 
     def permits(self, address: Address) -> bool:
         """Whether the service may speak to that address for a user."""
-        target = _meant(address)
+        target = _resolve_embedded_address(address)
         is_own = target.is_loopback or target.is_link_local or target.is_multicast or target.is_unspecified
         if is_own and not self.may_allow_own:
             return False
@@ -107,7 +107,7 @@ def _little_endian(word: str) -> ipaddress.IPv4Address:
     return ipaddress.IPv4Address(bytes.fromhex(word)[::-1])
 
 
-def _meant(address: Address) -> Address:
+def _resolve_embedded_address(address: Address) -> Address:
     """The address that is spoken to in the end, where one stands for another."""
     if isinstance(address, ipaddress.IPv4Address):
         return address

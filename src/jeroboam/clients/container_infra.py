@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
 from jeroboam.domain.errors import Permanent, Temporary
-from jeroboam.kit.x509 import KeyPair, request
+from jeroboam.kit.x509 import KeyPair, build_signing_request
 
 T = TypeVar("T")
 
@@ -76,7 +76,7 @@ class ContainerInfraClient:
         if not cluster.api_address:
             raise Permanent(f"cluster {cluster.name} has no API yet: its status is {cluster.status}")
         action = f"asking for access to cluster {cluster.name}"
-        signing_request = request(common_name=_COMMON_NAME, organizations=_ORGANIZATIONS)
+        signing_request = build_signing_request(common_name=_COMMON_NAME, organizations=_ORGANIZATIONS)
         certificate = await self._post(
             "/certificates", {"cluster_uuid": cluster.uuid, "csr": signing_request.csr}, action
         )
@@ -85,12 +85,12 @@ class ContainerInfraClient:
         return ClusterCredentials(url=cluster.api_address, ca_certificates=authority["pem"], own=key_pair)
 
     async def _get(self, path: str, action: str) -> dict[str, Any]:
-        return await self._asked(lambda: self._session.get(path, raise_exc=False), action)
+        return await self._ask(lambda: self._session.get(path, raise_exc=False), action)
 
     async def _post(self, path: str, body: Mapping[str, Any], action: str) -> dict[str, Any]:
-        return await self._asked(lambda: self._session.post(path, json=body, raise_exc=False), action)
+        return await self._ask(lambda: self._session.post(path, json=body, raise_exc=False), action)
 
-    async def _asked(self, ask: Callable[[], Any], action: str) -> dict[str, Any]:
+    async def _ask(self, ask: Callable[[], Any], action: str) -> dict[str, Any]:
         answer = await _in_a_thread(ask, action)
         if answer.status_code < HTTPStatus.BAD_REQUEST:
             return dict(answer.json())
@@ -98,7 +98,7 @@ class ContainerInfraClient:
         raise trouble(f"{action}: {_detail(answer)}")
 
 
-async def logged_in(*, clouds: Path | None) -> ContainerInfraClient:
+async def log_in(*, clouds: Path | None) -> ContainerInfraClient:
     """As the environment says who one is, or without that as the first cloud `jeroboam` of that clouds.yaml."""
     return ContainerInfraClient(await _in_a_thread(lambda: _session(clouds), "logging in"))
 

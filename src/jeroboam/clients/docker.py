@@ -77,7 +77,7 @@ def connect(
 
 
 @contextmanager
-def speaking(action: str) -> Iterator[None]:
+def translate_errors(action: str) -> Iterator[None]:
     """Turn what the Engine client raises into `Temporary` or `Permanent`, with what was being done."""
     try:
         yield
@@ -102,14 +102,14 @@ def _url(engine: aiodocker.Docker, path: str) -> str:
 async def asks_registry(engine: aiodocker.Docker, image: str) -> str | None:
     """Have the Engine look an image up where it would pull it from: None if it can, else what stands in the way."""
     async with engine.session.get(_url(engine, f"distribution/{image}/json")) as response:
-        return None if response.ok else await _said(response)
+        return None if response.ok else await _read_error(response)
 
 
 async def post(engine: aiodocker.Docker, path: str, body: Mapping[str, Any]) -> None:
     """Send what the client library has no word for. Raises `aiodocker.DockerError` as it does itself."""
     async with engine.session.post(_url(engine, path), json=body) as response:
         if not response.ok:
-            raise aiodocker.DockerError(response.status, await _said(response))
+            raise aiodocker.DockerError(response.status, await _read_error(response))
 
 
 async def events(
@@ -122,12 +122,12 @@ async def events(
     # An event is one line and carries all labels of its container.
     async with engine.session.get(url, params=query, timeout=patient, read_bufsize=_LONGEST_LINE) as response:
         if not response.ok:
-            raise aiodocker.DockerError(response.status, await _said(response))
+            raise aiodocker.DockerError(response.status, await _read_error(response))
         async for line in response.content:
             yield json.loads(line)
 
 
-async def printed(
+async def read_log(
     engine: aiodocker.Docker, container: str, query: Mapping[str, str], *, tty: bool, limit: int
 ) -> bytes:
     """What the container printed, both streams in order; of more than `limit` bytes, only the newest.
@@ -138,7 +138,7 @@ async def printed(
     size = left_out = 0
     async with engine.session.get(_url(engine, f"containers/{container}/logs"), params=query) as response:
         if not response.ok:
-            raise aiodocker.DockerError(response.status, await _said(response))
+            raise aiodocker.DockerError(response.status, await _read_error(response))
         async for piece in response.content.iter_any() if tty else _frames(response.content):
             pieces.append(piece)
             size += len(piece)
@@ -173,7 +173,7 @@ async def _frames(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
         yield bytes(output)
 
 
-async def _said(response: aiohttp.ClientResponse) -> str:
+async def _read_error(response: aiohttp.ClientResponse) -> str:
     """The Engine's own words for an error."""
     text = await response.text()
     try:

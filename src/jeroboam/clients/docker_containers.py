@@ -40,7 +40,7 @@ def moment(text: str | None) -> dt.datetime | None:
     return dt.datetime.fromisoformat(text).astimezone(dt.UTC)
 
 
-async def executed(container: DockerContainer, command: Sequence[str]) -> ExecResult:
+async def run_command(container: DockerContainer, command: Sequence[str]) -> ExecResult:
     """Run the command to its end. Raises `Permanent` for one that prints without end; the caller limits its time."""
     execution = await container.exec(list(command))
     output = bytearray()

@@ -14,7 +14,7 @@ import aiohttp
 import structlog
 
 from jeroboam.clients.addresses import AddressRules, look_up
-from jeroboam.clients.docker import CONNECTION_LOST, speaking
+from jeroboam.clients.docker import CONNECTION_LOST, translate_errors
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
 from jeroboam.domain.images import DOCKER_HUB, is_reference, parse_reference
 from jeroboam.domain.nodes import IMAGE_REPOSITORY
@@ -74,7 +74,7 @@ async def import_image(
     return image_id
 
 
-async def file_of(docker: aiodocker.Docker, image: str, path: str, into: IO[bytes]) -> None:
+async def copy_file(docker: aiodocker.Docker, image: str, path: str, into: IO[bytes]) -> None:
     """Write a file of that image into a file, as a tar stream. Raises `aiodocker.DockerError` as the Engine does."""
     container = await docker.containers.create({"Image": image, "Cmd": ["none"]})
     try:
@@ -88,7 +88,7 @@ async def file_of(docker: aiodocker.Docker, image: str, path: str, into: IO[byte
         await container.delete(force=True)
 
 
-async def exported_images(docker: aiodocker.Docker, images: Sequence[str]) -> AsyncIterator[bytes]:
+async def export_images(docker: aiodocker.Docker, images: Sequence[str]) -> AsyncIterator[bytes]:
     """These images in one archive, as `docker save` writes it: a layer that several of them have is in it once."""
     for image in images:
         check_image(image)
@@ -144,7 +144,7 @@ async def check_pull(image: str, rules: AddressRules) -> None:
 
 async def has_image(docker: aiodocker.Docker, image: str) -> bool:
     """Whether the Engine has the image."""
-    with speaking(f"looking for image {image}"):
+    with translate_errors(f"looking for image {image}"):
         try:
             await docker.images.inspect(image)
         except aiodocker.DockerError as error:
@@ -161,7 +161,7 @@ async def pull_image(docker: aiodocker.Docker, image: str) -> None:
     request.
     """
     action = f"pulling image {image}"
-    with speaking(action):
+    with translate_errors(action):
         try:
             progress = docker.images.pull(image, stream=True)
             async with asyncio.timeout(CONTACT_SECONDS):

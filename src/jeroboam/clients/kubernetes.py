@@ -79,53 +79,53 @@ class KubernetesApi:
 
     async def ready(self) -> None:
         """Raise `Temporary` with what the API server says is not ready, or that it does not answer."""
-        async with self._asked("GET", "/readyz", "asking whether the API is ready") as answer:
+        async with self._send("GET", "/readyz", "asking whether the API is ready") as answer:
             await answer.read()
 
     async def get(self, path: str, action: str) -> dict[str, Any]:
         """An object or a list of them. Raises `ObjectNotFound` where there is none."""
-        async with self._asked("GET", path, action) as answer:
+        async with self._send("GET", path, action) as answer:
             body: dict[str, Any] = await answer.json()
         return body
 
-    async def outlines(self, path: str, action: str) -> list[dict[str, Any]]:
+    async def list_metadata(self, path: str, action: str) -> list[dict[str, Any]]:
         """The metadata of every object of a list, and nothing of what is in them."""
-        async with self._asked("GET", path, action, accept=_OUTLINES) as answer:
+        async with self._send("GET", path, action, accept=_OUTLINES) as answer:
             listing = await answer.json()
         return [each["metadata"] for each in listing["items"]]
 
     async def text(self, path: str, action: str) -> str:
         """What is no object, such as a log."""
-        async with self._asked("GET", path, action, accept="*/*") as answer:
+        async with self._send("GET", path, action, accept="*/*") as answer:
             return await answer.text()
 
     async def patch(self, path: str, change: Mapping[str, Any], action: str) -> None:
         """Merge a change into an object. Raises `ObjectNotFound` where there is none."""
-        async with self._asked("PATCH", path, action, body=change, media=_MERGE):
+        async with self._send("PATCH", path, action, body=change, media=_MERGE):
             pass
 
-    async def steps(self, path: str, steps: Sequence[Mapping[str, Any]], action: str) -> None:
+    async def patch_json(self, path: str, steps: Sequence[Mapping[str, Any]], action: str) -> None:
         """Change an object by the steps of a JSON patch, all of them or none."""
-        async with self._asked("PATCH", path, action, body=steps, media=_STEPS):
+        async with self._send("PATCH", path, action, body=steps, media=_STEPS):
             pass
 
     async def apply(self, path: str, manifest: Mapping[str, Any], action: str, *, also: str = "") -> dict[str, Any]:
         """Have the object so, whatever of it there is already; the object. `also` are further words of the query."""
         query = f"{path}?fieldManager={MANAGER}&force=true{also}"
-        async with self._asked("PATCH", query, action, body=manifest, media=_APPLY) as answer:
+        async with self._send("PATCH", query, action, body=manifest, media=_APPLY) as answer:
             applied_object: dict[str, Any] = await answer.json()
         return applied_object
 
     async def post(self, path: str, body: Mapping[str, Any], action: str) -> dict[str, Any]:
         """Make something; the object. Raises `ObjectNotFound` where the path leads nowhere."""
-        async with self._asked("POST", path, action, body=body) as answer:
+        async with self._send("POST", path, action, body=body) as answer:
             created: dict[str, Any] = await answer.json()
         return created
 
     async def delete(self, path: str, action: str, *, options: Mapping[str, Any] | None = None) -> None:
         """Have no such object; one that is gone is no error. `options` are Kubernetes' own options."""
         try:
-            async with self._asked("DELETE", path, action, body=options):
+            async with self._send("DELETE", path, action, body=options):
                 pass
         except ObjectNotFound:
             return
@@ -140,10 +140,10 @@ class KubernetesApi:
         except aiohttp.WSServerHandshakeError as error:
             raise _refusal(action, error.status, error.message) from error
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise Temporary(_unanswered(action, error)) from error
+            raise Temporary(_describe_silence(action, error)) from error
 
     @asynccontextmanager
-    async def _asked(
+    async def _send(
         self,
         method: str,
         path: str,
@@ -164,7 +164,7 @@ class KubernetesApi:
                     raise _refusal(action, answer.status, await answer.text())
                 yield answer
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            raise Temporary(_unanswered(action, error)) from error
+            raise Temporary(_describe_silence(action, error)) from error
 
 
 def check_path(path: str) -> None:
@@ -174,7 +174,7 @@ def check_path(path: str) -> None:
         raise Permanent(f"{path[:_SHOWN]!r} cannot be asked of the Kubernetes API: a name in it is none")
 
 
-def _unanswered(action: str, error: Exception) -> str:
+def _describe_silence(action: str, error: Exception) -> str:
     return f"{action}: the Kubernetes API does not answer ({str(error) or type(error).__name__})"
 
 

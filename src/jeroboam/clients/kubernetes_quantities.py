@@ -34,11 +34,11 @@ def plus(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, floa
     return {name: one.get(name, 0.0) + other.get(name, 0.0) for name in {*one, *other}}
 
 
-def less(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+def subtract(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
     """What is left of one when the other is taken from it."""
     return {name: one.get(name, 0.0) - other.get(name, 0.0) for name in {*one, *other}}
 
 
-def within(demand: Mapping[str, float], room: Mapping[str, float]) -> bool:
+def fits(demand: Mapping[str, float], room: Mapping[str, float]) -> bool:
     """Whether there is room for all that is wanted."""
     return all(value <= room.get(name, 0.0) * (1 + _SLACK) for name, value in demand.items() if value > 0)

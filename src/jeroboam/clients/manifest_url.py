@@ -35,31 +35,31 @@ class UrlManifests:
         target = _target(url)
         try:
             async with asyncio.timeout(self._seconds):
-                return await self._fetched(target, max_octets)
+                return await self._fetch(target, max_octets)
         except TimeoutError as error:
-            raise _bad(target, f"it did not answer within {self._seconds:g} seconds") from error
+            raise _refuse(target, f"it did not answer within {self._seconds:g} seconds") from error
         except (aiohttp.ClientError, OSError) as error:
-            raise _bad(target, f"it cannot be fetched ({_why(error)})") from error
+            raise _refuse(target, f"it cannot be fetched ({_describe_error(error)})") from error
 
-    async def _fetched(self, target: URL, max_bytes: int) -> bytes:
-        addresses = await _looked_up(target)
+    async def _fetch(self, target: URL, max_bytes: int) -> bytes:
+        addresses = await _look_up(target)
         for address in addresses:
             if not self._rules.permits(address):
-                raise _bad(target, "it leads into a network that manifests are not fetched from")
+                raise _refuse(target, "it leads into a network that manifests are not fetched from")
         connector = aiohttp.TCPConnector(resolver=_Pinned(addresses), use_dns_cache=False)
         # An answer that grows when it is unpacked is not unpacked.
         session = aiohttp.ClientSession(connector=connector, auto_decompress=False, trust_env=False)
         headers = {"Accept-Encoding": "identity", "Accept": "*/*"}
         async with session, session.get(target, headers=headers, allow_redirects=False) as answer:
             if answer.status != _FOUND:
-                raise _bad(target, f"it answers {answer.status}, and only 200 is taken: nothing is followed")
+                raise _refuse(target, f"it answers {answer.status}, and only 200 is taken: nothing is followed")
             if answer.headers.get("Content-Encoding", "identity").lower() != "identity":
-                raise _bad(target, "it answers something packed, unasked")
+                raise _refuse(target, "it answers something packed, unasked")
             content = bytearray()
             async for piece in answer.content.iter_chunked(_PIECE):
                 content += piece
                 if len(content) > max_bytes:
-                    raise _bad(target, f"it answers more than {max_bytes} octets")
+                    raise _refuse(target, f"it answers more than {max_bytes} octets")
         return bytes(content)
 
 
@@ -76,18 +76,18 @@ def _target(url: str) -> URL:
     return target
 
 
-async def _looked_up(target: URL) -> list[Address]:
+async def _look_up(target: URL) -> list[Address]:
     try:
         return await look_up(target.raw_host or "", target.port or 0)
     except (OSError, UnicodeError) as error:
-        raise _bad(target, "nobody knows where that is") from error
+        raise _refuse(target, "nobody knows where that is") from error
 
 
-def _bad(target: URL, reason: str) -> Invalid:
+def _refuse(target: URL, reason: str) -> Invalid:
     return Invalid(f"manifest_url at {target.host} cannot be used: {reason}.", field="manifest_url")
 
 
-def _why(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     return str(getattr(error, "strerror", None) or type(error).__name__)
 
 

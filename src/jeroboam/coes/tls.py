@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from jeroboam.coes.base import Authority
 from jeroboam.kit.clock import Clock
-from jeroboam.kit.tls import showing
+from jeroboam.kit.tls import build_client_context
 from jeroboam.kit.x509 import CLIENT, KeyPair, issue
 
 
@@ -18,4 +18,4 @@ def build_client_tls(
     """Return a context that trusts `authority` and its peers and shows a new certificate issued by `signer`."""
     ca = KeyPair(pem=signer.pem, key=signer.key)
     certificate = issue(ca=ca, common_name="jeroboam", organizations=organizations, usages=[CLIENT], now=clock.now())
-    return showing(certificate, authority.trust_bundle)
+    return build_client_context(certificate, authority.trust_bundle)

@@ -147,10 +147,10 @@ class EmbeddedKeystone:
 
     async def ready(self) -> None:
         """Until it answers. Raises `Temporary` when it ends or does not answer in time."""
-        await self._answering()
+        await self._wait_for_answer()
         self._prepared.touch()
 
-    async def _answering(self) -> None:
+    async def _wait_for_answer(self) -> None:
         """The socket listens from the start, so one request waits for the answer."""
         assert self._process is not None
         end = asyncio.ensure_future(self._process.wait())
@@ -195,7 +195,7 @@ class EmbeddedKeystone:
                 await keystone.remove_service("jeroboam-stacks")
         marker.write_text(registration)
 
-    async def keep(self, clock: Clock) -> None:
+    async def restart_when_ended(self, clock: Clock) -> None:
         """Start it again whenever it ends, until cancelled. The socket stays ours: who asks meanwhile waits."""
         while True:
             assert self._process is not None

@@ -78,13 +78,13 @@ class KeystoneTokens:
 
         Raises `Forbidden` for a good token that is scoped to no project.
         """
-        cached = await self._say(token)
+        cached = await self._look_up_token(token)
         if cached is not None and cached.wrong_scope is not None:
             text = f"This token is scoped to {cached.wrong_scope}, and a token that is scoped to a project is needed."
             raise Forbidden(text, field="X-Auth-Token")
         return None if cached is None else cached.caller
 
-    async def _say(self, token: str) -> _CachedToken | None:
+    async def _look_up_token(self, token: str) -> _CachedToken | None:
         if not token or len(token) > _TOKEN_LONGEST or not token.isascii() or not token.isprintable():
             return None
         key = hashlib.sha256(token.encode()).digest()

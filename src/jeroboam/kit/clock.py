@@ -42,7 +42,7 @@ class DeadlineExceeded(Exception):
     """The time for the work was over before the work was."""
 
 
-async def within(clock: Clock, seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
+async def run_within(clock: Clock, seconds: float | None, work: Coroutine[Any, Any, T]) -> T:
     """The result of the work. After `seconds` (None: no limit) it is cancelled and `DeadlineExceeded` is raised."""
     if seconds is None:
         return await work

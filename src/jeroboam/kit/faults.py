@@ -45,13 +45,13 @@ class Faults:
         if (gate := self._gates.pop(stage, None)) is not None:
             gate.set()
 
-    def reached(self, stage: str) -> asyncio.Event:
+    def event_for(self, stage: str) -> asyncio.Event:
         """An event that is set once the stage was met."""
         return self.met.setdefault(stage, asyncio.Event())
 
     async def meet(self, stage: str) -> None:
         """Go through what was ordered for the stage."""
-        self.reached(stage).set()
+        self.event_for(stage).set()
         if (gate := self._gates.get(stage)) is not None:
             await gate.wait()
         if seconds := self._delays.get(stage, 0.0):

@@ -48,7 +48,7 @@ class KeyedQueue:
             heapq.heappush(self._heap, (due, key))
             self._changed.set()
 
-    def working_on(self, key: str) -> bool:
+    def is_working_on(self, key: str) -> bool:
         """Whether the key is being worked on at this moment."""
         return key in self._working
 

@@ -9,12 +9,12 @@ import ssl
 from jeroboam.kit.x509 import KeyPair
 
 
-def showing(key_pair: KeyPair, ca_certificates: str) -> ssl.SSLContext:
+def build_client_context(key_pair: KeyPair, ca_certificates: str) -> ssl.SSLContext:
     """Trust those authorities (PEM), and show that certificate.
 
     The ssl module reads keys from files only: this one lies in memory and is gone with its descriptor.
     """
-    context = trusting(ca_certificates)
+    context = build_trusting_context(ca_certificates)
     handle = os.memfd_create("jeroboam-client")
     try:
         os.write(handle, key_pair.pem.encode() + key_pair.key)
@@ -24,7 +24,7 @@ def showing(key_pair: KeyPair, ca_certificates: str) -> ssl.SSLContext:
     return context
 
 
-def trusting(ca_certificates: str) -> ssl.SSLContext:
+def build_trusting_context(ca_certificates: str) -> ssl.SSLContext:
     """Trust those authorities (PEM), and show no certificate."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(cadata=ca_certificates)

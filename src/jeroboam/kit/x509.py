@@ -111,7 +111,7 @@ class SigningRequest:
     """PKCS#8 PEM, not encrypted."""
 
 
-def request(*, common_name: str, organizations: Sequence[str] = ()) -> SigningRequest:
+def build_signing_request(*, common_name: str, organizations: Sequence[str] = ()) -> SigningRequest:
     """A new key, and what an authority is asked with for a client's certificate of that name."""
     key = ec.generate_private_key(ec.SECP256R1())
     builder = x509.CertificateSigningRequestBuilder().subject_name(_name(common_name, organizations))
@@ -136,7 +136,7 @@ def sign_csr(*, ca: KeyPair, csr: str, now: dt.datetime, days: int = CLIENT_DAYS
     signing_request = _request(csr)
     public_key = signing_request.public_key()
     builder = _leaf(ca_cert, signing_request.subject, now, days=days).public_key(public_key)
-    for extension in _granted(_extensions(signing_request)):
+    for extension in _grant_extensions(_extensions(signing_request)):
         builder = builder.add_extension(extension.value, critical=extension.critical)
     builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
     return _pem(builder.sign(ca_key, _digest(ca_key)))
@@ -209,14 +209,14 @@ def _extensions(request: x509.CertificateSigningRequest) -> x509.Extensions:
     try:
         return request.extensions
     except (ValueError, TypeError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as error:
-        raise ValueError(f"the request's extensions cannot be read: {_said(error)}") from error
+        raise ValueError(f"the request's extensions cannot be read: {_describe_error(error)}") from error
 
 
-def _said(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     return str(error).partition("\n")[0] or type(error).__name__
 
 
-def _granted(extensions: x509.Extensions) -> list[x509.Extension[x509.ExtensionType]]:
+def _grant_extensions(extensions: x509.Extensions) -> list[x509.Extension[x509.ExtensionType]]:
     """What of the asked extensions goes into the certificate; the subject key identifier is computed anew."""
     extensions_granted: list[x509.Extension[x509.ExtensionType]] = []
     for extension in extensions:

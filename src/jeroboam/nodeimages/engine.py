@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import aiodocker
 
-from jeroboam.clients.docker import speaking
+from jeroboam.clients.docker import translate_errors
 from jeroboam.clients.docker_images import import_image
 from jeroboam.domain.errors import Permanent
 from jeroboam.domain.images import is_reference
@@ -91,7 +91,8 @@ async def import_tree(
 ) -> str:
     """Make an image with that root folder; its id. It boots by the recipe's entry.
 
-    `instructions` are Dockerfile instructions: without the labels of `label_instructions` no provider takes it for a node image.
+    `instructions` are Dockerfile instructions. Without the labels of `label_instructions` no provider takes it for a
+    node image.
     """
     changes = [f"ENV PATH={_PATH}", f'ENTRYPOINT ["/usr/sbin/docker-init", "--", "/{ENTRY}"]', *instructions]
     with tempfile.TemporaryFile() as tar:
@@ -107,7 +108,7 @@ async def _stream(tar: IO[bytes]) -> AsyncIterator[bytes]:
 
 async def list_images(docker: aiodocker.Docker) -> Sequence[EngineNodeImage]:
     """Return the node images with a name, sorted by name and version. Raises `Temporary` when no Engine answers."""
-    with speaking("listing node images"):
+    with translate_errors("listing node images"):
         summaries = await docker.images.list(filters={"label": [IMAGE_LABEL]})
     images = [_read_image(image) for image in summaries if _names_of(image)]
     return sorted(images, key=lambda image: (image.name, version_key(image.version), image.created_at), reverse=True)
@@ -140,7 +141,7 @@ async def tag_newest(docker: aiodocker.Docker, name: str) -> None:
     """Tag the image with the newest version as `latest`."""
     versions = [image for image in await list_images(docker) if image.name == name and image.version]
     if versions:
-        with speaking(f"naming the newest {name}"):
+        with translate_errors(f"naming the newest {name}"):
             await docker.images.tag(versions[0].id, image_name(name).rpartition(":")[0], tag="latest")
 
 
@@ -149,7 +150,7 @@ async def remove_image(docker: aiodocker.Docker, ref: str) -> Sequence[str]:
 
     Raises `Permanent` when it does not exist or when nodes run from it.
     """
-    with speaking(f"removing the node image {ref}"):
+    with translate_errors(f"removing the node image {ref}"):
         names = [name for name in (image_name(ref), ref) if is_reference(name)]
         image = None
         for name in names:

@@ -7,7 +7,7 @@ import asyncio
 
 import aiodocker
 
-from jeroboam.clients.docker import speaking
+from jeroboam.clients.docker import translate_errors
 from jeroboam.nodeimages.base import BuiltImage
 from jeroboam.nodeimages.engine import find_image, import_tree, label_instructions
 from jeroboam.nodeimages.host import ImageRecipe, resolve_recipe
@@ -20,7 +20,7 @@ async def build(docker: aiodocker.Docker, recipe: ImageRecipe) -> BuiltImage:
     """
     parts = await asyncio.to_thread(resolve_recipe, recipe)
     tag = await asyncio.to_thread(parts.digest, recipe)
-    with speaking(f"making the node image {recipe.name}"):
+    with translate_errors(f"making the node image {recipe.name}"):
         existing_image = await find_image(docker, f"{recipe.repository}:{tag}")
         if existing_image is None:
             image = await import_tree(

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import aiodocker
 
-from jeroboam.clients.docker import speaking
-from jeroboam.clients.docker_images import file_of
+from jeroboam.clients.docker import translate_errors
+from jeroboam.clients.docker_images import copy_file
 from jeroboam.domain.errors import Permanent
 from jeroboam.domain.nodes import image_name
 from jeroboam.nodeimages.engine import find_image
@@ -29,7 +29,7 @@ def find_cached(cache: Path, version: str) -> Path | None:
 async def extract_kubectl(docker: aiodocker.Docker, cache: Path, version: str) -> Path:
     """Copy kubectl from the node image of that version into the cache. Raises `Permanent` without an image."""
     name = image_name(f"kubernetes-node:{version}")
-    with speaking(f"looking for kubectl in {name}"):
+    with translate_errors(f"looking for kubectl in {name}"):
         image = await find_image(docker, name)
         if image is None:
             text = f"there is no kubectl {version} here: `jeroboam node-image build kubernetes --version {version}`"
@@ -37,7 +37,7 @@ async def extract_kubectl(docker: aiodocker.Docker, cache: Path, version: str) -
         folder = cache / f"kubectl-{version}-{image['Id'].removeprefix('sha256:')[:16]}"
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
         with tempfile.TemporaryFile() as tar:
-            await file_of(docker, image["Id"], _INSIDE, tar)
+            await copy_file(docker, image["Id"], _INSIDE, tar)
             tar.seek(0)
             return await asyncio.to_thread(_unpack, tarfile.open(fileobj=tar), folder)
 

@@ -18,7 +18,7 @@ async def running(rig: Rig) -> Rig:
 async def test_create_and_run(rig: Rig):
     await rig.start()
     await rig.assign(assignment(CREATE))
-    assert rig.steps() == ["image_pulling", "container_creating", "container_starting", None]
+    assert rig.patch_json() == ["image_pulling", "container_creating", "container_starting", None]
     seen = rig.last()
     assert seen.seq == 1
     assert seen.state is RuntimeState.RUNNING
@@ -50,7 +50,7 @@ async def test_create_alone_starts_nothing(rig: Rig):
 async def test_one_op(running: Rig, kind, params, state, step):
     running.reports.clear()
     await running.assign(assignment(op(2, kind, **params), done=1))
-    assert step in running.steps()
+    assert step in running.patch_json()
     seen = running.last()
     assert seen.step is None
     assert (seen.seq, seen.state, seen.error) == (2, state, None)

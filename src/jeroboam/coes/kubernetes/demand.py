@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from jeroboam.clients.kubernetes_quantities import amounts, less, plus, within
+from jeroboam.clients.kubernetes_quantities import amounts, fits, plus, subtract
 from jeroboam.coes.base import CoePlan, GroupShape, NodeDemand
 from jeroboam.coes.kubernetes import disks
 from jeroboam.coes.kubernetes.node_annotations import GROUP_LABEL
@@ -107,7 +107,7 @@ def _shape_of(shape: GroupShape, nodes: Sequence[dict[str, Any]], pods: Iterable
     ]
     room = amounts(example["status"]["allocatable"])
     for pod in fixed_pods:
-        room = less(room, _requests_of(pod))
+        room = subtract(room, _requests_of(pod))
     if group_nodes:
         labels = {key: value for key, value in _labels_of(example).items() if key != disks.HOST}
         taints = [taint for taint in example["spec"].get("taints") or () if not taint["key"].startswith(_PASSING)]
@@ -120,13 +120,13 @@ def _place_pod(pod: Mapping[str, Any], node_shapes: Sequence[_NodeShape], new_no
     """Place the pod on a new node that is planned already, or plan one more if the group may grow."""
     requests = _requests_of(pod)
     for node in new_nodes:
-        if _may_run(pod, node.shape) and within(requests, node.remaining):
-            node.remaining = less(node.remaining, requests)
+        if _may_run(pod, node.shape) and fits(requests, node.remaining):
+            node.remaining = subtract(node.remaining, requests)
             return
     for node_shape in node_shapes:
         new_count = sum(node.shape is node_shape for node in new_nodes)
-        if new_count < node_shape.group.room and _may_run(pod, node_shape) and within(requests, node_shape.room):
-            new_nodes.append(_PlannedNode(node_shape, less(node_shape.room, requests)))
+        if new_count < node_shape.group.room and _may_run(pod, node_shape) and fits(requests, node_shape.room):
+            new_nodes.append(_PlannedNode(node_shape, subtract(node_shape.room, requests)))
             return
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from jeroboam.coes.kubernetes.node_ops import POLL_SECONDS, KubernetesNode, NodeOps, is_terminating
 from jeroboam.domain.progress import Progress, list_some
-from jeroboam.kit.clock import Clock, DeadlineExceeded, within
+from jeroboam.kit.clock import Clock, DeadlineExceeded, run_within
 
 # Several nodes are drained at once, and the API serves others too.
 _AT_ONCE = 8
@@ -24,7 +24,7 @@ async def drain_node(ops: NodeOps, node: KubernetesNode, *, seconds: float, cloc
     """
     remaining: dict[str, str] = {}
     try:
-        await within(clock, seconds, _move_away(ops, node, remaining, clock, progress))
+        await run_within(clock, seconds, _move_away(ops, node, remaining, clock, progress))
     except DeadlineExceeded:
         suffix = " without an answer to what runs on it"
         if remaining:

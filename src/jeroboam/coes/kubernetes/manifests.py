@@ -155,7 +155,7 @@ async def _adopt_fields(api: KubernetesApi, path: str, resource: Mapping[str, An
                 {"op": "replace", "path": f"{pointer}/operation", "value": "Apply"},
             ]
             try:
-                await api.steps(path, steps, action)
+                await api.patch_json(path, steps, action)
             except Permanent as error:
                 raise Temporary(f"{action}: it has changed meanwhile") from error
             return

@@ -262,7 +262,7 @@ class NodeOps:
         A secret that has that key already costs no write.
         """
         action = "sealing the cluster's secrets"
-        secret_names = await self._api.outlines("/api/v1/secrets", action)
+        secret_names = await self._api.list_metadata("/api/v1/secrets", action)
         for start in range(0, len(secret_names), _SEALED_AT_ONCE):
             batch = secret_names[start : start + _SEALED_AT_ONCE]
             await asyncio.gather(*(self._rewrite_secret(secret["namespace"], secret["name"]) for secret in batch))

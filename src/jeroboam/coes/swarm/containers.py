@@ -14,8 +14,8 @@ from typing import Any
 import aiodocker
 from aiodocker.containers import DockerContainer
 
-from jeroboam.clients.docker import printed, speaking
-from jeroboam.clients.docker_containers import MOST_BYTES, executed, moment, state_of
+from jeroboam.clients.docker import read_log, translate_errors
+from jeroboam.clients.docker_containers import MOST_BYTES, moment, run_command, state_of
 from jeroboam.clients.docker_images import check_image, has_image, pull_image
 from jeroboam.coes.base import BayContainerState, CoePlan, DesiredContainer, SupportsContainers
 from jeroboam.coes.swarm.engines import API_PORT, SwarmEngines
@@ -52,7 +52,7 @@ class SwarmContainers(SupportsContainers):
             engine = engines.client_of(_masters(plan)[0])
             if not await has_image(engine, want.image):
                 await pull_image(engine, want.image)
-            with speaking(f"creating container {want.name}"):
+            with translate_errors(f"creating container {want.name}"):
                 new_container = await _create_container(engine, want)
             return await read_state(new_container)
 
@@ -71,14 +71,14 @@ class SwarmContainers(SupportsContainers):
                 return state
             if state.state is not _NEEDS.get(act, state.state):
                 raise Permanent(f"cannot {act} container {uuid}: it is {state.state}")
-            with speaking(f"asking for a {act} of container {uuid}"):
+            with translate_errors(f"asking for a {act} of container {uuid}"):
                 await _perform_action(container, act)
             return await read_state(container)
 
     async def remove(self, plan: CoePlan, uuid: str) -> None:
         async with self._engines(plan) as engines:
             while (container := await _find_container(engines, plan, uuid)) is not None:
-                with speaking(f"removing container {uuid}"):
+                with translate_errors(f"removing container {uuid}"):
                     await _remove_container(container)
 
     async def list_owned(self, plan: CoePlan) -> Sequence[str]:
@@ -93,9 +93,9 @@ class SwarmContainers(SupportsContainers):
             container = await _find_container(engines, plan, uuid)
             if container is None:
                 return None
-            with speaking(f"reading the logs of container {uuid}"):
+            with translate_errors(f"reading the logs of container {uuid}"):
                 query = {"stdout": "1", "stderr": "1"}
-                text = await printed(container.docker, container.id, query, tty=False, limit=MOST_BYTES)
+                text = await read_log(container.docker, container.id, query, tty=False, limit=MOST_BYTES)
         return text.decode(errors="replace")
 
     async def execute(self, plan: CoePlan, uuid: str, command: Sequence[str], *, limit: float) -> ExecResult | None:
@@ -103,10 +103,10 @@ class SwarmContainers(SupportsContainers):
             container = await _find_container(engines, plan, uuid)
             if container is None:
                 return None
-            with speaking(f"running a command in container {uuid}"):
+            with translate_errors(f"running a command in container {uuid}"):
                 try:
                     async with asyncio.timeout(limit):
-                        return await executed(container, command)
+                        return await run_command(container, command)
                 except TimeoutError as error:
                     raise Permanent(f"the command did not end within {limit:g} seconds") from error
 
@@ -124,7 +124,7 @@ async def _list_containers(engine: aiodocker.Docker, label: str) -> list[DockerC
 
     Images have labels too, and users of the cluster can set any label: so the name has to match as well.
     """
-    with speaking("asking a master of the cluster for its containers"):
+    with translate_errors("asking a master of the cluster for its containers"):
         containers = await engine.containers.list(all=1, filters=json.dumps({"label": [label]}))
     return [container for container in containers if _is_ours(container["Labels"], container["Names"] or ())]
 
@@ -197,7 +197,7 @@ async def _get_by_name(engine: aiodocker.Docker, want: DesiredContainer, name: s
 
 async def read_state(container: DockerContainer) -> BayContainerState:
     """Return the container's state. Raises `Temporary` when it is listed but not shown: it is just coming or going."""
-    with speaking("asking a master of the cluster for a container"):
+    with translate_errors("asking a master of the cluster for a container"):
         try:
             state = (await container.show())["State"]
         except aiodocker.DockerError as error:

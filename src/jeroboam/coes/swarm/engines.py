@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import aiodocker
 
-from jeroboam.clients.docker import connect, speaking
+from jeroboam.clients.docker import connect, translate_errors
 from jeroboam.coes.base import Authority
 from jeroboam.coes.tls import build_client_tls
 from jeroboam.domain.errors import DriverError, Temporary
@@ -214,7 +214,7 @@ class SwarmEngines:
 @asynccontextmanager
 async def _call(action: str) -> AsyncIterator[None]:
     """Run one request to an Engine with a time limit."""
-    with speaking(action):
+    with translate_errors(action):
         async with asyncio.timeout(_CALL_SECONDS):
             yield
 

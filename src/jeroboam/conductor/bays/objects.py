@@ -17,7 +17,7 @@ from jeroboam.conductor.clusters.records import LeaseLost
 from jeroboam.domain.bay_containers import BayContainer
 from jeroboam.domain.bay_manifests import BayManifest
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
-from jeroboam.kit.clock import Clock, DeadlineExceeded, within
+from jeroboam.kit.clock import Clock, DeadlineExceeded, run_within
 from jeroboam.store import Lease
 
 FIRST_RETRY = 0.5
@@ -80,7 +80,7 @@ class BayObjectReconciler(ABC, Generic[T, C]):
         remaining = self._time_left(bay_object)
         try:
             try:
-                return await within(self._clock, remaining, self._carry_out(lease, bay_object))
+                return await run_within(self._clock, remaining, self._carry_out(lease, bay_object))
             except DeadlineExceeded:
                 # A pass that had no time knows nothing new: the reason of the pass before it stands.
                 _, reason = self._waits.get(bay_object.uuid, (0, "its bay did not answer in time"))

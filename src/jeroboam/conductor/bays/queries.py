@@ -11,7 +11,7 @@ from jeroboam.conductor.bays.connector import ClusterConnection, ClusterConnecto
 from jeroboam.domain.bay_manifests import BayManifest
 from jeroboam.domain.errors import Conflict, Invalid, NotFound, Permanent, Temporary, Unavailable
 from jeroboam.domain.ports import ExecResult
-from jeroboam.kit.clock import Clock, DeadlineExceeded, within
+from jeroboam.kit.clock import Clock, DeadlineExceeded, run_within
 
 T = TypeVar("T")
 
@@ -45,7 +45,7 @@ class BayQueries:
         manifest.
         """
         try:
-            await within(self._clock, CHECK_SECONDS, self._check(manifest))
+            await run_within(self._clock, CHECK_SECONDS, self._check(manifest))
         except (Temporary, DeadlineExceeded):
             return
         except Permanent as error:

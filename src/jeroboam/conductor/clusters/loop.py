@@ -39,7 +39,7 @@ from jeroboam.domain.clusters import (
 )
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
 from jeroboam.domain.ports import Sealer
-from jeroboam.kit.clock import Clock, DeadlineExceeded, within
+from jeroboam.kit.clock import Clock, DeadlineExceeded, run_within
 from jeroboam.kit.ids import Ids
 from jeroboam.kit.tasks import Tasks
 from jeroboam.providers.base import DesiredInfra, ObservedInfra, Provider
@@ -120,7 +120,7 @@ class ClusterReconciler:
         if states.is_in_progress(cluster):
             background.start(f"slow {cluster.uuid}", self._report_slow_steps(lease, progress))
         try:
-            return await within(self._clock, self._time_left(cluster), self._carry_out(lease, state, progress))
+            return await run_within(self._clock, self._time_left(cluster), self._carry_out(lease, state, progress))
         except LeaseLost:
             return None
         except DeadlineExceeded:

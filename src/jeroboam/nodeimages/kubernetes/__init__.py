@@ -43,7 +43,7 @@ from pathlib import Path
 
 import aiodocker
 
-from jeroboam.clients.docker import speaking
+from jeroboam.clients.docker import translate_errors
 from jeroboam.domain.nodes import IMAGE_VERSION_LABEL
 from jeroboam.nodeimages.base import BuiltImage
 from jeroboam.nodeimages.engine import (
@@ -129,7 +129,7 @@ async def build(
     Raises `Permanent` for what this machine lacks, `Temporary` when a source or the Engine does not answer.
     """
     # Quick checks come before steps that take minutes.
-    with speaking("looking for the Docker Engine"):
+    with translate_errors("looking for the Docker Engine"):
         await docker.version()
     await asyncio.to_thread(resolve_recipe, build_recipe(""))
     programs = await cache.get(source, release.programs)
@@ -142,7 +142,7 @@ async def build(
     for layer in layers:
         content_hash.update(f"{layer.names} {layer.config} {layer.tree.digest()}".encode())
     content = content_hash.hexdigest()[:_CONTENT_LETTERS]
-    with speaking(f"making the node image {name}"):
+    with translate_errors(f"making the node image {name}"):
         async with cache.lock(f"image-{release.name}"):
             former_image = await find_image(docker, name)
             is_new = former_image is None or labels_of(former_image).get(CONTENT_LABEL) != content

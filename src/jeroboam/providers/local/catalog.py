@@ -11,7 +11,7 @@ from typing import Any
 
 import aiodocker
 
-from jeroboam.clients.docker import speaking
+from jeroboam.clients.docker import translate_errors
 from jeroboam.domain.errors import Permanent
 from jeroboam.domain.images import is_reference
 from jeroboam.domain.nodes import (
@@ -122,16 +122,15 @@ class LocalCatalog:
         image = await self._inspect(ref)
         if image is None:
             buildable = _find_buildable(ref)
-            raise Permanent(
-                f"no node can boot from image {ref}: {buildable.unavailable_reason if buildable else 'there is no such image'}"
-            )
+            reason = buildable.unavailable_reason if buildable else "there is no such image"
+            raise Permanent(f"no node can boot from image {ref}: {reason}")
         labels = _labels_of(image)
         folder = labels.get(IMAGE_DATA_LABEL, DATA_FOLDER)
         return DockerImage(id=image["Id"], data_folder=folder, machine=bool(labels.get(IMAGE_DISTRO_LABEL)))
 
     async def find_any_image(self) -> str | None:
         """Return the id of any node image on the Engine, for a probe; None without one."""
-        with speaking("looking for node images"):
+        with translate_errors("looking for node images"):
             images = await self._docker().images.list(filters={"label": [IMAGE_LABEL]})
         return next(
             (image["Id"] for image in images if is_node_image(image) and _labels_of(image).get(IMAGE_DISTRO_LABEL)),
@@ -141,7 +140,7 @@ class LocalCatalog:
     async def versions(self, ref: str) -> Sequence[str]:
         if not _KNOWN_NAME.fullmatch(name := ref.partition(":")[0]):
             return ()
-        with speaking("looking for node images"):
+        with translate_errors("looking for node images"):
             images = await self._docker().images.list(filters={"label": [f"{IMAGE_LABEL}={name}"]})
         return sorted(
             {_labels_of(image).get(IMAGE_VERSION_LABEL, "") for image in images if is_node_image(image)} - {""}
@@ -156,7 +155,7 @@ class LocalCatalog:
         name = image_name(ref) if ref.partition(":")[0] in _KNOWN else ref
         if not is_reference(name):
             return None
-        with speaking(f"looking for the node image {ref}"):
+        with translate_errors(f"looking for the node image {ref}"):
             try:
                 image = await self._docker().images.inspect(name)
             except aiodocker.DockerError as error:

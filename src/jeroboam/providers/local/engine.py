@@ -19,7 +19,7 @@ import aiodocker
 from aiodocker.containers import DockerContainer
 from aiodocker.types import JSONValue
 
-from jeroboam.clients.docker import CONNECTION_LOST, speaking
+from jeroboam.clients.docker import CONNECTION_LOST, translate_errors
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import Permanent
 from jeroboam.domain.owner_labels import KIND, ObjectKind, has_kind
@@ -131,7 +131,7 @@ class LocalEngine:
 
     async def _find_capabilities(self, image: str) -> EngineCapabilities:
         refusals = []
-        with speaking("asking what the Docker Engine may give to a node"):
+        with translate_errors("asking what the Docker Engine may give to a node"):
             info = await self._docker().system.info()
             for host_config in _list_host_configs_here():
                 try:
@@ -149,7 +149,7 @@ class LocalEngine:
     async def remove_probes(self) -> None:
         """Remove probe containers of a process that was killed."""
         async with self._asking:
-            with speaking("clearing away an earlier try"):
+            with translate_errors("clearing away an earlier try"):
                 for old in await self._docker().containers.list(all=True, filters=label_filter(self._labels)):
                     if _is_probe(old):
                         await old.delete(force=True, v=True)

@@ -13,9 +13,9 @@ from pathlib import Path
 import aiodocker
 from aiodocker.containers import DockerContainer
 
-from jeroboam.clients.docker import speaking
-from jeroboam.clients.docker_containers import executed
-from jeroboam.clients.docker_images import check_image, exported_images, has_image
+from jeroboam.clients.docker import translate_errors
+from jeroboam.clients.docker_containers import run_command
+from jeroboam.clients.docker_images import check_image, export_images, has_image
 from jeroboam.domain.clusters import LOAD_BALANCER
 from jeroboam.domain.errors import Permanent
 from jeroboam.providers.local.engine import label_filter
@@ -44,7 +44,7 @@ async def copy_images(
     """
     for image in images:
         check_image(image)
-    with speaking(f"bringing {', '.join(images)} onto nodes"), tempfile.TemporaryDirectory() as folder:
+    with translate_errors(f"bringing {', '.join(images)} onto nodes"), tempfile.TemporaryDirectory() as folder:
         tags = {INSTALLATION: installation, CLUSTER: cluster_id}
         containers = await docker.containers.list(filters=label_filter(tags))
         nodes = {
@@ -82,7 +82,7 @@ async def _export_images(docker: aiodocker.Docker, images: Sequence[str]) -> Asy
     for image in images:
         if not await has_image(docker, image):
             raise Permanent(f"there is no image {image} on the Docker Engine of this machine")
-    async for block in exported_images(docker, images):
+    async for block in export_images(docker, images):
         yield block
 
 
@@ -99,8 +99,8 @@ async def _load_on_node(
     async with slots, asyncio.timeout(_SECONDS):
         with archive.open("rb") as file:
             await container.put_archive(_FOLDER, file)
-        result = await executed(container, command(path))
-        await executed(container, ("rm", "-f", path))
+        result = await run_command(container, command(path))
+        await run_command(container, ("rm", "-f", path))
     if result.exit_code != 0:
         message = result.output.strip().rpartition("\n")[2]
         raise Permanent(f"node {name} does not take the images: {message}")

@@ -20,7 +20,7 @@ from aiodocker.containers import DockerContainer
 from aiodocker.types import JSONValue
 
 from jeroboam.clients.addresses import list_routes
-from jeroboam.clients.docker import speaking
+from jeroboam.clients.docker import translate_errors
 from jeroboam.domain.clusters import NodeObserved, NodeState
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
@@ -79,7 +79,7 @@ class OwnedResources:
 
     async def _networks(self, cluster_id: str | None) -> list[dict[str, Any]]:
         """Return our networks of that cluster (None: of all), as the Engine lists them."""
-        with speaking("looking for the cluster's network"):
+        with translate_errors("looking for the cluster's network"):
             networks = await self._docker().networks.list(filters=self._label_filters(cluster_id))
         owned_networks = [network for network in networks if is_cluster_network(network["Labels"], network["Name"])]
         claims = (net["Name"] for net in networks if net not in owned_networks and CLUSTER in net["Labels"])
@@ -92,7 +92,7 @@ class OwnedResources:
         If nodes have addresses already, it gets the subnet of these addresses.
         """
         addresses = (await self.addresses(cluster_id)).values()
-        with speaking("making the cluster's network"):
+        with translate_errors("making the cluster's network"):
             networks = await self._docker().networks.list()
             used_subnets = [subnet for network in networks for subnet in _subnets_of(network)] + [
                 route.network for route in list_routes()
@@ -151,7 +151,7 @@ class OwnedResources:
 
     async def _volumes(self, cluster_id: str | None) -> list[dict[str, Any]]:
         """Return our volumes of that cluster's nodes (None: of all), as the Engine lists them."""
-        with speaking("listing the cluster's volumes"):
+        with translate_errors("listing the cluster's volumes"):
             answer = await self._docker().volumes.list(filters=self._label_filters(cluster_id))
         volumes = answer["Volumes"] or ()
         owned_volumes = [volume for volume in volumes if is_node_volume(volume["Labels"], volume["Name"])]
@@ -162,7 +162,7 @@ class OwnedResources:
 
     async def containers(self, cluster_id: str | None) -> list[DockerContainer]:
         """Return the containers that are nodes of that cluster (None: of all), as the Engine lists them."""
-        with speaking("listing the cluster's nodes"):
+        with translate_errors("listing the cluster's nodes"):
             containers = await self._docker().containers.list(all=True, filters=label_filter(self._tags(cluster_id)))
         names = {container.id: [name.lstrip("/") for name in container["Names"] or ()] for container in containers}
         owned_containers = [container for container in containers if is_node(container["Labels"], names[container.id])]
@@ -195,7 +195,7 @@ class OwnedResources:
 
     async def make_volume(self, tags: Mapping[str, str]) -> str:
         """Create the node's volume unless it exists; return the address on its label."""
-        with speaking("making the node's volume"):
+        with translate_errors("making the node's volume"):
             name = volume_name(tags[NODE])
             volume = await self._docker().volumes.create({"Name": name, "Labels": dict(tags)})
             labels: dict[str, str] = (await volume.show()).get("Labels") or {}
@@ -227,7 +227,7 @@ class OwnedResources:
         if node.state is not NodeState.STOPPED or node.server_id is None or node.reason in _CUT_OFF:
             return node
         try:
-            with speaking(f"reading what node {node.name} printed"):
+            with translate_errors(f"reading what node {node.name} printed"):
                 container = self._docker().containers.container(node.server_id)
                 lines = await container.log(stdout=True, stderr=True, tail=1)
         except DriverError:
@@ -238,7 +238,7 @@ class OwnedResources:
 
     async def find_ended_program(self, node: NodeObserved, since: int) -> str:
         """Return which program of the running node exited by itself since then (Unix time), and its last error line."""
-        with speaking(f"reading what node {node.name} printed"):
+        with translate_errors(f"reading what node {node.name} printed"):
             container = self._docker().containers.container(node.server_id or "")
             lines = await container.log(stdout=True, stderr=True, since=since, tail=_LINES)
         return describe_failure("".join(lines))[:_WORDS]
@@ -259,7 +259,7 @@ class OwnedResources:
 
     async def list_clusters(self) -> list[str]:
         """Return the uuids of all clusters with any resource."""
-        with speaking("listing what is ours on the Docker Engine"):
+        with translate_errors("listing what is ours on the Docker Engine"):
             containers, volumes, networks = await asyncio.gather(
                 self.containers(None), self._volumes(None), self._networks(None)
             )
@@ -272,7 +272,7 @@ class OwnedResources:
         if node.server_id is None:
             return
         container = self._docker().containers.container(node.server_id)
-        with speaking(f"stopping node {node.name}"):
+        with translate_errors(f"stopping node {node.name}"):
             try:
                 await container.stop(t=seconds)
             except aiodocker.DockerError as error:
@@ -288,7 +288,7 @@ class OwnedResources:
             async with slots:
                 await _delete(resource)
 
-        with speaking("removing nodes"):
+        with translate_errors("removing nodes"):
             containers = await self.containers(cluster_id)
             await asyncio.gather(
                 *(remove(container) for container in containers if _is_selected(container["Labels"], node_uuids))
@@ -302,7 +302,7 @@ class OwnedResources:
 
     async def remove_network(self, cluster_id: str) -> None:
         """Remove the cluster's network, even when a container of somebody else is attached to it."""
-        with speaking("removing the cluster's network"):
+        with translate_errors("removing the cluster's network"):
             for summary in await self._networks(cluster_id):
                 network = await self._docker().networks.get(summary["Id"])
                 for container in (await network.show())["Containers"] or {}:

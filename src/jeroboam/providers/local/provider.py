@@ -12,8 +12,8 @@ from typing import Self, final
 import aiodocker
 from aiodocker.containers import DockerContainer
 
-from jeroboam.clients.docker import connect, speaking
-from jeroboam.clients.docker_containers import executed
+from jeroboam.clients.docker import connect, translate_errors
+from jeroboam.clients.docker_containers import run_command
 from jeroboam.domain.clusters import LOAD_BALANCER, MASTER, NodeObserved, NodeState
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import Permanent, Temporary
@@ -142,10 +142,10 @@ class LocalProvider(Provider, HasHostCapacity, SupportsRebuild, SupportsDiagnosi
     async def renew(self, cluster_id: str, node_uuid: str, script: NodeScript) -> None:
         for node in await self._inventory.nodes(cluster_id):
             if node.uuid == node_uuid and node.server_id is not None:
-                with speaking(f"restarting node {node.name}"):
+                with translate_errors(f"restarting node {node.name}"):
                     container = self._docker().containers.container(node.server_id)
                     await container.put_archive("/", build_archive(script))
-                    if not script.reload or (await executed(container, script.reload)).exit_code != 0:
+                    if not script.reload or (await run_command(container, script.reload)).exit_code != 0:
                         await container.restart(t=_STOP_SECONDS)
 
     async def diagnose(self, cluster_id: str, node_uuid: str, script: NodeScript) -> str:
@@ -156,9 +156,9 @@ class LocalProvider(Provider, HasHostCapacity, SupportsRebuild, SupportsDiagnosi
             if (words := await self._inventory.find_ended_program(node, since)) or not script.diagnosis:
                 return words
             container = self._docker().containers.container(node.server_id)
-            with speaking(f"asking node {node.name} for what ails it"):
+            with translate_errors(f"asking node {node.name} for what ails it"):
                 async with asyncio.timeout(_DIAGNOSIS_SECONDS):
-                    result = await executed(container, script.diagnosis)
+                    result = await run_command(container, script.diagnosis)
             return " ".join(result.output.split())[:_LETTERS] if result.exit_code == 0 else ""
         return ""
 
@@ -188,7 +188,7 @@ class LocalProvider(Provider, HasHostCapacity, SupportsRebuild, SupportsDiagnosi
         return (Condition(type="NodeImages", status=True), *capabilities.conditions())
 
     async def observe_capacity(self) -> HostCapacity:
-        with speaking("asking the Docker Engine about its machine"):
+        with translate_errors("asking the Docker Engine about its machine"):
             info = await self._questions_docker().system.info()
             networks = await OwnedResources(self._questions_docker, self._installation).list_taken_networks()
         return HostCapacity(networks=networks, memory=read_free_memory(info), disk=read_free_disk(info))
@@ -260,7 +260,7 @@ class LocalProvider(Provider, HasHostCapacity, SupportsRebuild, SupportsDiagnosi
     ) -> NodeObserved:
         """Start one node, from any state that it may be in."""
         async with self._slots:
-            with speaking(f"starting node {want.name}"):
+            with translate_errors(f"starting node {want.name}"):
                 node = nodes.get(want.uuid)
                 server_id = node.server_id if node else None
                 if server_id is None or node is None or node.state is NodeState.CREATING:

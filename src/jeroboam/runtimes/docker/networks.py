@@ -22,7 +22,7 @@ import structlog
 from aiodocker.containers import DockerContainer
 
 from jeroboam.clients.addresses import HostRoute, list_routes
-from jeroboam.clients.docker import speaking
+from jeroboam.clients.docker import translate_errors
 from jeroboam.clients.firewall import shield_host
 from jeroboam.domain import subnets
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
@@ -160,12 +160,12 @@ class ProjectNetworks:
     async def _list_containers(self) -> Sequence[DockerContainer]:
         """Return all containers of this installation, in any state."""
         filters = {"label": [f"{OWNER}={self._installation}"]}
-        with speaking("listing containers on the networks of projects"):
+        with translate_errors("listing containers on the networks of projects"):
             return await self._engine().containers.list(all=True, filters=filters)
 
     async def _remove_network(self, ident: str) -> bool:
         """Remove the network; return whether it is gone. A container of somebody else may be attached to it."""
-        with speaking("removing the network of a project"):
+        with translate_errors("removing the network of a project"):
             try:
                 await (await self._engine().networks.get(ident)).delete()
             except aiodocker.DockerError as error:
@@ -176,7 +176,7 @@ class ProjectNetworks:
 
     async def _list_networks(self) -> list[dict[str, Any]]:
         filters = {"label": [f"{OWNER}={self._installation}", f"{KIND}={ObjectKind.PROJECT_NETWORK}"]}
-        with speaking("listing the networks of projects"):
+        with translate_errors("listing the networks of projects"):
             networks = await self._engine().networks.list(filters=filters)
         return [network for network in networks if self._is_ours(network)]
 
@@ -187,7 +187,7 @@ class ProjectNetworks:
 
     async def _ensure_network(self, name: str, project: str) -> None:
         """Create the project's network unless it exists: an open one if the machine is protected, else a closed one."""
-        with speaking("making the project's network"):
+        with translate_errors("making the project's network"):
             is_shielded = await self.is_shielded()
             networks = await self._engine().networks.list()
             network = next(
@@ -228,7 +228,7 @@ class ProjectNetworks:
 
     async def _set_packet_filter(self) -> tuple[str, ...]:
         """Set the rules; return why they could not be set, empty when they are."""
-        with speaking("asking the Engine for its machine"):
+        with translate_errors("asking the Engine for its machine"):
             info = await self._engine().system.info()
         # A filter on this machine does not protect another machine.
         if info.get("Name") != os.uname().nodename:

@@ -18,8 +18,8 @@ from aiodocker.containers import DockerContainer
 
 from jeroboam.clients import docker as client
 from jeroboam.clients.addresses import AddressRules
-from jeroboam.clients.docker import speaking
-from jeroboam.clients.docker_containers import MOST_BYTES, executed
+from jeroboam.clients.docker import translate_errors
+from jeroboam.clients.docker_containers import MOST_BYTES, run_command
 from jeroboam.clients.docker_images import RegistryUnreachable as Away
 from jeroboam.clients.docker_images import check_image, check_pull, has_image, pull_image
 from jeroboam.domain.containers import ContainerSpec
@@ -93,7 +93,7 @@ class DockerRuntime(
         return cls(installation=settings.installation, url=settings.url, options=settings.options)
 
     async def facts(self) -> HostFacts:
-        with speaking("asking the Engine for its facts"):
+        with translate_errors("asking the Engine for its facts"):
             info = await self._live.system.info()
         return spec_of.read_facts(info, await asyncio.to_thread(_read_disk_size, info.get("DockerRootDir", "")))
 
@@ -116,7 +116,7 @@ class DockerRuntime(
             installation=self.installation, uuid=uuid, project=project, spec=spec, options=self._options
         )
         try:
-            with speaking(f"creating container {name}"):
+            with translate_errors(f"creating container {name}"):
                 try:
                     async with self._networks.hold_network(project) as network:
                         body["HostConfig"]["NetworkMode"] = network
@@ -181,7 +181,7 @@ class DockerRuntime(
 
     async def list_owned(self) -> Sequence[ContainerState]:
         filters = {"label": [f"{spec_of.OWNER}={self.installation}"]}
-        with speaking("listing containers"):
+        with translate_errors("listing containers"):
             containers = await self._ops.containers.list(all=True, filters=filters)
         uuids = [uuid for container in containers if (uuid := spec_of.uuid_of(container["Labels"], container["Names"]))]
         gate = asyncio.Semaphore(_INSPECTIONS_AT_ONCE)
@@ -231,7 +231,7 @@ class DockerRuntime(
         with self._about_container("reading the logs of", uuid):
             container = await self._container(uuid, live=True)
             tty = (await container.show())["Config"]["Tty"]
-            text = await client.printed(self._live, container.id, query, tty=tty, limit=MOST_BYTES)
+            text = await client.read_log(self._live, container.id, query, tty=tty, limit=MOST_BYTES)
         return text.decode(errors="replace")
 
     async def execute(self, uuid: str, command: Sequence[str], *, limit: float) -> ExecResult:
@@ -239,7 +239,7 @@ class DockerRuntime(
             container = await self._container(uuid, live=True)
             try:
                 async with asyncio.timeout(limit):
-                    return await executed(container, command)
+                    return await run_command(container, command)
             except TimeoutError as error:
                 raise CommandTimedOut(f"the command did not end within {limit:g} seconds") from error
 
@@ -282,7 +282,7 @@ class DockerRuntime(
     @contextmanager
     def _about_container(self, action: str, uuid: str) -> Iterator[None]:
         """Run requests about one container. Raises `ContainerGone` for one that the Engine does not have."""
-        with speaking(f"{action} container {uuid}"):
+        with translate_errors(f"{action} container {uuid}"):
             try:
                 yield
             except aiodocker.DockerError as error:
@@ -313,7 +313,7 @@ class DockerRuntime(
             "event": _TELLING,
             "label": [f"{spec_of.OWNER}={self.installation}"],
         }
-        with speaking("following events"):
+        with translate_errors("following events"):
             async for event in client.events(self._live, filters, since):
                 uuid = event["Actor"]["Attributes"].get(spec_of.CONTAINER)
                 if uuid is not None:
