@@ -70,7 +70,7 @@ class EasyAdmission:
 
     async def admit_change(self, before, after, groups) -> frozenset[str]:
         for group in groups:
-            await self.nodegroup(after, group, None)
+            await self.admit_nodegroup(after, group, None)
         changed = {key for key, value in before.spec.labels.items() if after.spec.labels.get(key) != value}
         changed |= {key for key, value in after.spec.labels.items() if before.spec.labels.get(key) != value}
         if before.spec.template != after.spec.template or "fake_setting" in changed:
@@ -148,7 +148,7 @@ class FakeManifestSource:
     def __init__(self) -> None:
         self.known: dict[str, bytes] = {}
 
-    async def fetch(self, url, *, most) -> bytes:
+    async def fetch(self, url, *, max_octets) -> bytes:
         if url not in self.known:
             raise Invalid("manifest_url at x cannot be used: nobody knows where that is.", field="manifest_url")
         return self.known[url][: most + 1]

@@ -41,7 +41,7 @@ async def template_of(tx: Transaction, call: Call, ident: str, *, sees_all: bool
 def template_scope(call: Call) -> dict[str, Any]:
     """The templates that the caller may use, as arguments of `find_visible`."""
     admin = call.allows("clustertemplate:get_one_all_projects")
-    return {"project_id": None if admin else call.caller.project_id, "hidden": admin}
+    return {"project_id": None if admin else call.caller.project_id, "with_hidden": admin}
 
 
 def select_usable(call: Call, matches: Sequence[Template], ident: str) -> Template | None:
@@ -49,7 +49,7 @@ def select_usable(call: Call, matches: Sequence[Template], ident: str) -> Templa
     if not matches:
         return None
     template = expect_one(matches, ident, "ClusterTemplate", "ClusterTemplates")
-    if template.hidden and not template_scope(call)["hidden"]:
+    if template.hidden and not template_scope(call)["with_hidden"]:
         raise Forbidden(f"ClusterTemplate {ident} is hidden and can not be used to create a cluster.")
     return template
 
