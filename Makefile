@@ -119,9 +119,12 @@ fuzz: $(STAMP) ## 20,000 requests made up from the OpenAPI document, and whether
 bench: install ## the table of speed and memory
 	$(BIN)/python scripts/bench.py
 
-# With neither Engine nor database server. The floor of coverage is that of the folders which these tests are about.
+# With neither Engine nor database server. The floor of coverage is that of the folders which these tests are about. Hashes
+# are fixed, since the processes have to find the same tests in the same order.
 unit: $(STAMP) ## the tests that need nothing but the virtual environment, with coverage: a minute
-	$(BIN)/coverage run -m pytest -m 'not docker and not kubernetes and not postgres' tests/unit tests/store tests/conductor
+	@mkdir -p build && rm -f build/coverage*
+	PYTHONHASHSEED=0 $(BIN)/coverage run -m pytest -n 4 -m 'not docker and not kubernetes and not postgres' tests/unit tests/store tests/conductor
+	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 sabotage: $(STAMP) ## breaks each seam in a copy of the tree, and sees that a check refuses it

@@ -151,7 +151,7 @@ class FakeManifestSource:
     async def fetch(self, url, *, max_octets) -> bytes:
         if url not in self.known:
             raise Invalid("manifest_url at x cannot be used: nobody knows where that is.", field="manifest_url")
-        return self.known[url][: most + 1]
+        return self.known[url][: max_octets + 1]
 
 
 class PlainSealer:
