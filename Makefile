@@ -119,15 +119,19 @@ fuzz: $(STAMP) ## 20,000 requests made up from the OpenAPI document, and whether
 bench: install ## the table of speed and memory
 	$(BIN)/python scripts/bench.py
 
-# With neither Engine nor database server. The floor of coverage is that of the folders which these tests are about. Hashes
-# are fixed, since the processes have to find the same tests in the same order.
-unit: $(STAMP) ## the tests that need nothing but the virtual environment, with coverage: a minute
+# With neither Engine nor database server. Hashes are fixed, since the processes have to find the same tests in the same
+# order.
+UNIT = PYTHONHASHSEED=0 $(1) -m pytest -n 4 -m 'not docker and not kubernetes and not postgres' tests/unit tests/store tests/conductor
+unit: $(STAMP) ## the tests that need nothing but the virtual environment: a minute
+	$(call UNIT,$(BIN)/python)
+
+coverage: $(STAMP) ## the same, and how much of the code they reach: two minutes
 	@mkdir -p build && rm -f build/coverage*
-	PYTHONHASHSEED=0 $(BIN)/coverage run -m pytest -n 4 -m 'not docker and not kubernetes and not postgres' tests/unit tests/store tests/conductor
+	$(call UNIT,$(BIN)/coverage run)
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report
 
 sabotage: $(STAMP) ## breaks each seam in a copy of the tree, and sees that a check refuses it
 	$(BIN)/python scripts/sabotage.py
 
-.PHONY: unit sabotage client-2015 test test-kubernetes kubernetes-images fault conformance-kubernetes security fuzz bench
+.PHONY: unit coverage sabotage client-2015 test test-kubernetes kubernetes-images fault conformance-kubernetes security fuzz bench

@@ -1,9 +1,15 @@
-"""What tests on a real Engine share: an image that is there without a registry."""
+"""What tests share: an image that is there without a registry, and an empty database."""
 
+import asyncio
 import pathlib
 import subprocess
 
 import pytest
+
+from jeroboam.kit.bus import MemoryBus
+from jeroboam.kit.clock import SystemClock
+from jeroboam.store import Store
+from jeroboam.store.migrations import upgrade
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "scripts" / "busybox_image.sh"
 
@@ -12,3 +18,17 @@ SCRIPT = pathlib.Path(__file__).parents[1] / "scripts" / "busybox_image.sh"
 def busybox():
     subprocess.run([SCRIPT], check=True)
     return "busybox:latest"
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory):
+    """A file of SQLite of the newest version, to be copied: making one takes longer than most tests."""
+    path = tmp_path_factory.mktemp("empty") / "store.db"
+
+    async def make() -> None:
+        store = Store(f"sqlite+aiosqlite:///{path}", clock=SystemClock(), bus=MemoryBus())
+        await upgrade(store.engine)
+        await store.close()
+
+    asyncio.run(make())
+    return path

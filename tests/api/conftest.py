@@ -31,20 +31,6 @@ def open_store(path) -> Store:
 
 
 @pytest.fixture(scope="session")
-def empty_database(tmp_path_factory):
-    """A database of the newest version, to be copied: making one takes longer than most tests."""
-    path = tmp_path_factory.mktemp("empty") / "store.db"
-
-    async def make() -> None:
-        store = open_store(path)
-        await upgrade(store.engine)
-        await store.close()
-
-    asyncio.run(make())
-    return path
-
-
-@pytest.fixture(scope="session")
 def postgres():
     with running_server() as server:
         yield server.url

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import shutil
 from dataclasses import dataclass, field, replace
 
 import pytest
@@ -17,7 +18,6 @@ from jeroboam.kit.ids import RandomIds
 from jeroboam.providers.fake import FakeCloud, FakeProvider
 from jeroboam.secrets.keyfile import KeyFileSealer
 from jeroboam.store import Store
-from jeroboam.store.migrations import upgrade
 from tests import builders
 from tests.clock import ManualClock, until
 from tests.ports import AllProjects
@@ -137,10 +137,10 @@ class Rig:
 
 
 @pytest.fixture
-async def rig(tmp_path):
+async def rig(tmp_path, empty_database):
     clock, bus = ManualClock(), MemoryBus()
-    store = Store(f"sqlite+aiosqlite:///{tmp_path}/store.db", clock=clock, bus=bus)
-    await upgrade(store.engine)
+    path = shutil.copy(empty_database, tmp_path / "store.db")
+    store = Store(f"sqlite+aiosqlite:///{path}", clock=clock, bus=bus)
     rig = Rig(store, bus, clock, KeyFileSealer(tmp_path / "key"))
     rig.start()
     yield rig

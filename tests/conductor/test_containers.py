@@ -1,6 +1,7 @@
 """The container loop: every container gets a host or a reason, and nothing waits for ever."""
 
 import datetime as dt
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -10,7 +11,6 @@ from jeroboam.domain import states
 from jeroboam.domain.containers import ContainerSpec, OpKind, Status
 from jeroboam.kit.bus import MemoryBus
 from jeroboam.store import Store
-from jeroboam.store.migrations import upgrade
 from tests import builders
 from tests.clock import ManualClock
 
@@ -47,10 +47,10 @@ class Rig:
 
 
 @pytest.fixture
-async def rig(tmp_path):
+async def rig(tmp_path, empty_database):
     clock, bus = ManualClock(), MemoryBus()
-    store = Store(f"sqlite+aiosqlite:///{tmp_path}/store.db", clock=clock, bus=bus)
-    await upgrade(store.engine)
+    path = shutil.copy(empty_database, tmp_path / "store.db")
+    store = Store(f"sqlite+aiosqlite:///{path}", clock=clock, bus=bus)
     yield Rig(store, bus, clock)
     await store.close()
 

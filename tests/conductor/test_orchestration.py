@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -24,7 +25,6 @@ from jeroboam.domain.errors import Invalid, Permanent, Temporary
 from jeroboam.kit.bus import MemoryBus
 from jeroboam.secrets.keyfile import KeyFileSealer
 from jeroboam.store import Store
-from jeroboam.store.migrations import upgrade
 from tests import builders
 from tests.clock import ManualClock
 from tests.conductor.bay import SECONDS, BayRig
@@ -77,10 +77,10 @@ class ManifestRig(BayRig):
 
 
 @pytest.fixture
-async def rig(tmp_path):
+async def rig(tmp_path, empty_database):
     clock, bus = ManualClock(), MemoryBus()
-    store = Store(f"sqlite+aiosqlite:///{tmp_path}/store.db", clock=clock, bus=bus)
-    await upgrade(store.engine)
+    path = shutil.copy(empty_database, tmp_path / "store.db")
+    store = Store(f"sqlite+aiosqlite:///{path}", clock=clock, bus=bus)
     rig = ManifestRig(store, bus, clock, KeyFileSealer(tmp_path / "key"))
     rig.start()
     yield rig

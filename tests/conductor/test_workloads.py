@@ -1,6 +1,7 @@
 """Containers inside clusters, whatever dies, stays away or is meddled with: none is lost, none is there twice."""
 
 import asyncio
+import shutil
 
 import pytest
 
@@ -14,16 +15,15 @@ from jeroboam.domain.errors import Conflict, NotFound, Permanent, Temporary, Una
 from jeroboam.kit.bus import MemoryBus
 from jeroboam.secrets.keyfile import KeyFileSealer
 from jeroboam.store import Store
-from jeroboam.store.migrations import upgrade
 from tests.clock import ManualClock
 from tests.conductor.bay import BayRig
 
 
 @pytest.fixture
-async def rig(tmp_path):
+async def rig(tmp_path, empty_database):
     clock, bus = ManualClock(), MemoryBus()
-    store = Store(f"sqlite+aiosqlite:///{tmp_path}/store.db", clock=clock, bus=bus)
-    await upgrade(store.engine)
+    path = shutil.copy(empty_database, tmp_path / "store.db")
+    store = Store(f"sqlite+aiosqlite:///{path}", clock=clock, bus=bus)
     rig = BayRig(store, bus, clock, KeyFileSealer(tmp_path / "key"))
     rig.start()
     yield rig
