@@ -9,7 +9,7 @@ import pytest
 
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.kit.clock import SystemClock
-from jeroboam.nodeimages import kubernetes
+from jeroboam.nodeimages import gomodules, kubernetes
 from jeroboam.nodeimages.gomodules import GoModules, ModuleRecipe, Toolchain
 from jeroboam.nodeimages.programs import Program, ProgramCache
 from tests.unit.test_programs import Told
@@ -154,6 +154,26 @@ async def test_a_slow_compiler_ends_with_us(go, sources, cache, tmp_path):
         await work
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), signal.SIG_DFL)
+
+
+async def test_one_that_is_given_up_as_it_starts_ends_too(tmp_path, monkeypatch):
+    """It may have a child by then, which holds its pipes: ending the program alone would wait for that child."""
+    loop, begun = asyncio.get_running_loop(), tmp_path / "begun"
+    connect = loop.connect_read_pipe
+
+    async def connect_late(*args):
+        while not begun.exists():
+            await asyncio.sleep(0.01)
+        if not work.cancelling():
+            work.cancel()
+        await asyncio.sleep(0.1)
+        return await connect(*args)
+
+    monkeypatch.setattr(loop, "connect_read_pipe", connect_late)
+    script = f'sleep 60 & touch "{begun}"; wait'
+    work = asyncio.ensure_future(gomodules.run_program("sh", "-c", script, cwd=tmp_path, env={}))
+    async with asyncio.timeout(20):
+        assert isinstance(*await asyncio.gather(work, return_exceptions=True), asyncio.CancelledError)
 
 
 async def test_what_is_ours_and_the_compiler_are_part_of_the_key(go, sources, cache, monkeypatch):

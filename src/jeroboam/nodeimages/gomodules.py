@@ -88,7 +88,7 @@ class GoModules:
         missing = [package for name, package in self._toolchain.programs.items() if shutil.which(name) is None]
         if not missing:
             for name, package in self._toolchain.libraries.items():
-                code, _, _ = await _run("pkg-config", "--exists", name, cwd=Path("/"), env={})
+                code, _, _ = await run_program("pkg-config", "--exists", name, cwd=Path("/"), env={})
                 missing += [package] if code else []
         if missing:
             raise Permanent(f"compiling needs what this machine has not: apt-get install {' '.join(sorted(missing))}")
@@ -143,18 +143,18 @@ class GoModules:
 
     async def _find_go_version(self) -> str:
         # Go 1.21 and later can download the required release from the proxy, unless that is disabled.
-        code, output, _ = await _run("go", "env", "GOVERSION", cwd=Path("/"), env={"GOWORK": "off"})
+        code, output, _ = await run_program("go", "env", "GOVERSION", cwd=Path("/"), env={"GOWORK": "off"})
         version = output.split()[-1] if code == 0 and output.split() else ""
         if _parse_release(version) >= _parse_release(f"go{self._toolchain.go}"):
             return version
         required_version = f"go{self._toolchain.go}"
-        code, _, _ = await _run(
+        code, _, _ = await run_program(
             "go", "env", "GOVERSION", cwd=Path("/"), env={"GOTOOLCHAIN": required_version, "GOWORK": "off"}
         )
         return required_version if code == 0 and _parse_release(version) >= (1, 21) else version
 
     async def _go(self, program: Program, cwd: Path, env: Mapping[str, str], *args: str) -> str:
-        code, out, errors = await _run("go", *args, cwd=cwd, env=env)
+        code, out, errors = await run_program("go", *args, cwd=cwd, env=env)
         if code != 0:
             raise _build_error(f"compiling {program.name} {program.version}", errors or out)
         return out
@@ -176,20 +176,25 @@ def _build_error(action: str, output: str) -> DriverError:
     return Permanent(f"{action} failed:\n{text}")
 
 
-async def _run(*args: str, cwd: Path, env: Mapping[str, str]) -> tuple[int, str, str]:
+async def run_program(*args: str, cwd: Path, env: Mapping[str, str]) -> tuple[int, str, str]:
     """Run a command; return its exit status, output and error output. When cancelled, its process group is killed."""
-    process = await asyncio.create_subprocess_exec(
-        *args,
-        cwd=cwd,
-        env={**os.environ, **env},
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        start_new_session=True,
+    start = asyncio.ensure_future(
+        asyncio.create_subprocess_exec(
+            *args,
+            cwd=cwd,
+            env={**os.environ, **env},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            start_new_session=True,
+        )
     )
     try:
+        # A start that is cancelled ends the program alone, and not what the program has started by then.
+        process = await asyncio.shield(start)
         out, err = await process.communicate()
     finally:
+        process = await start
         if process.returncode is None:
             os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
