@@ -92,7 +92,7 @@ class Change(ABC):
 
     async def _come(self, phase: Phase, since: float) -> None:
         if phase.said:
-            await until(lambda: self._says(phase.said), SETTLED_SECONDS, description=lambda: phase.said)
+            await until(lambda: self._says(phase.said), SETTLED_SECONDS, what=lambda: phase.said)
         if phase.action:
             try:
                 async with asyncio.timeout(SETTLED_SECONDS):
@@ -121,7 +121,7 @@ class Change(ABC):
             assert not shown["status"].endswith("FAILED"), shown
             return shown if shown["status"] == status else None
 
-        last = await until(reached, SETTLED_SECONDS, description=lambda: status)
+        last = await until(reached, SETTLED_SECONDS, what=lambda: status)
         print(f"{self.name}: {self.kills} kills, {last['status']}")  # noqa: T201
         return last
 
@@ -159,7 +159,7 @@ class Change(ABC):
         async def away() -> bool:
             return (await self.installation.ask("GET", self.path)).status == 404
 
-        await until(away, SETTLED_SECONDS, description=lambda: "gone")
+        await until(away, SETTLED_SECONDS, what=lambda: "gone")
         assert await things(self.engine, self.installation.id) == NOTHING
         assert set(self.installation.rows().values()) == {0}
         self.installation.clean = True

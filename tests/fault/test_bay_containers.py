@@ -41,7 +41,7 @@ async def is_(up, uuid: str, status: str) -> None:
         shown = await up.good("GET", f"{CONTAINERS}/{uuid}")
         return shown["status"] == status and shown["status_reason"] is None
 
-    await until(so, description=lambda: f"{status} of {uuid}")
+    await until(so, what=lambda: f"{status} of {uuid}")
 
 
 async def test_a_kill_after_every_wish(bay):

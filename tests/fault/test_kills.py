@@ -156,7 +156,7 @@ class Life:
             if status != "gone":
                 await self.installation.good("DELETE", f"/container/v1/containers/{uuid}?stop=true")
         await self.killed(self.round.delete, since)
-        await until(self.all_gone, SETTLED_SECONDS, description=lambda: f"gone: {self.installation.rows()}")
+        await until(self.all_gone, SETTLED_SECONDS, what=lambda: f"gone: {self.installation.rows()}")
         assert await things(self.engine, self.installation.id) == NOTHING
         assert set(self.installation.rows().values()) == {0}
 
@@ -179,7 +179,7 @@ class Life:
             idle = not any(each and each["task_state"] for each in containers)
             return shown["status"] == status and reached and idle
 
-        await until(settled, SETTLED_SECONDS, description=lambda: f"{status} {self.status}: {last}")
+        await until(settled, SETTLED_SECONDS, what=lambda: f"{status} {self.status}: {last}")
         await self.compare(workers)
 
     async def shown(self, uuid: str) -> dict | None:

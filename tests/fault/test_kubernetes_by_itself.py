@@ -102,7 +102,7 @@ async def heals(story: Story) -> None:
     kubelet = inside(worker, "sh", "-c", "command -v kubelet").strip()
     kill = "tr '\\0' ' ' <$p/cmdline | grep -q '^kubelet ' && kill ${p#/proc/}"
     inside(worker, "sh", "-c", f"rm {kubelet}; for p in /proc/[0-9]*; do {kill}; done; true")
-    await until(story.is_healed, 150, description=lambda: f"healed: {nodes(story.uuid)}")
+    await until(story.is_healed, 150, what=lambda: f"healed: {nodes(story.uuid)}")
     await until(story.is_well, 90)
     [message] = await story.told("node.heal")
     assert "worker-0 has not worked for" in message
@@ -118,7 +118,7 @@ async def grows(story: Story) -> None:
     requests = {"requests": {"cpu": f"{int(cpu * 600)}m"}}
     work = deployment("work", "sleep", "3600", grace_seconds=0, resources=requests)
     kubectl(story.uuid, "apply", "-f", "-", stdin=json.dumps(work))
-    await until(story.runs, 90, description=lambda: kubectl(story.uuid, "get", "pods", "-o", "wide"))
+    await until(story.runs, 90, what=lambda: kubectl(story.uuid, "get", "pods", "-o", "wide"))
     await until(story.is_well, 60)
     assert (await story.shown())["node_count"] == 2
     [message] = await story.told("cluster.resize")

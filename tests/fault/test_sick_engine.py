@@ -59,7 +59,7 @@ async def cluster_until(service, uuid: str, wanted, seconds: float = 60.0) -> di
         last.update(await service.good("GET", f"/container-infra/v1/clusters/{uuid}"))
         return wanted(last)
 
-    await until(look, seconds, description=lambda: (last["status"], last["status_reason"]))
+    await until(look, seconds, what=lambda: (last["status"], last["status_reason"]))
     return last
 
 
@@ -70,7 +70,7 @@ async def container_until(service, uuid: str, wanted, seconds: float = 60.0) -> 
         last.update(await service.good("GET", f"/container/v1/containers/{uuid}"))
         return wanted(last)
 
-    await until(look, seconds, description=lambda: (last["status"], last["status_reason"], last["task_state"]))
+    await until(look, seconds, what=lambda: (last["status"], last["status_reason"], last["task_state"]))
     return last
 
 

@@ -112,7 +112,7 @@ async def test_one_that_is_killed_as_it_starts_leaves_nothing_in_the_way(own):
         async def alone():
             return not children(own.state)
 
-        await until(alone, 20, description=lambda: children(own.state))
+        await until(alone, 20, what=lambda: children(own.state))
     await own.up()
     templates = (await own.good("GET", "/container-infra/v1/clustertemplates"))["clustertemplates"]
     assert sorted(template["name"] for template in templates) == ["kubernetes", "swarm"]
