@@ -31,7 +31,9 @@ _NOUNS = frozenset(
 )
 # Verbs whose participle is spelt like them.
 _VERBS = frozenset("bring embed feed need open ping proceed read seed".split())
-_RETIRED_TABLE = pathlib.Path("docs/decisions/0014-names-are-those-of-the-field.md")
+_RENAMES = pathlib.Path("docs/decisions/0014-renames.md")
+_ROW = re.compile(r"^\| `([\w.]+)` \| `(\w+)` \| `\w+` \|$", re.MULTILINE)
+_MODULE_ROW = re.compile(r"^\| `([\w.]+)` \| `[\w.]+` \|$", re.MULTILINE)
 
 
 def is_participle(word: str) -> bool:
@@ -71,6 +73,28 @@ def list_functions(tree: ast.AST) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.name
 
 
+def list_retired(trees: dict[str, ast.Module]) -> Iterator[str]:
+    """Modules, classes, functions and constants that go by a name which the table of renames retired."""
+    modules = {path.removeprefix("src/jeroboam/").removesuffix(".py").replace("/", "."): path for path in trees}
+    text = _RENAMES.read_text()
+    for old in _MODULE_ROW.findall(text.partition("## Classes")[0]):
+        if old in modules and not old.endswith(".__init__"):
+            yield f"{modules[old]}: the module {old} has another name now"
+    for module, old in _ROW.findall(text):
+        path = modules.get(module, modules.get(f"{module}.__init__"))
+        if path is not None and old in list_definitions(trees[path]):
+            yield f"{path}: {old} has another name now"
+
+
+def list_definitions(tree: ast.Module) -> set[str]:
+    """What a module defines at its top."""
+    definitions = {
+        node.name for node in tree.body if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+    }
+    assignments = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
+    return definitions | {target.id for target in assignments if isinstance(target, ast.Name)}
+
+
 def main() -> int:
     """Print the shares, or with `--list` the places; the exit status is 1 above a limit."""
     prefixes = tuple(sys.argv[2:]) or ("src",)
@@ -88,7 +112,9 @@ def main() -> int:
     shares = (len(stand_ins) / len(names), len(bare) / len(functions))
     print(f"variables that are stand-ins: {shares[0]:.1%} of {len(names)} (limit {MOST_STAND_INS:.0%})")
     print(f"functions called by a participle: {shares[1]:.1%} of {len(functions)} (limit {MOST_PARTICIPLES:.0%})")
-    return 1 if shares[0] > MOST_STAND_INS or shares[1] > MOST_PARTICIPLES else 0
+    retired = list(list_retired(trees))
+    print(*retired, sep="\n", end="\n" if retired else "")
+    return 1 if retired or shares[0] > MOST_STAND_INS or shares[1] > MOST_PARTICIPLES else 0
 
 
 if __name__ == "__main__":
