@@ -25,13 +25,13 @@ from jeroboam.protocol import (
 )
 from jeroboam.protocol.memory import session_pair
 from tests.agent_rig import CREATE, UUID, assignment, op
+from tests.assignment_store import MemoryAssignmentStore
 from tests.clock import ManualClock, settle
-from tests.placed import MemoryPlaced
 
 
 class Rig:
     def __init__(self) -> None:
-        self.placed = MemoryPlaced()
+        self.placed = MemoryAssignmentStore()
         self.bus = MemoryBus()
         self.clock = ManualClock()
         self.dispatcher = Dispatcher(self.placed, bus=self.bus, clock=self.clock)

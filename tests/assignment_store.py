@@ -7,8 +7,8 @@ from jeroboam.domain.errors import UnreadableRow
 from jeroboam.protocol import Assignment, ContainerReport, Hello, HostReport
 
 
-class MemoryPlaced:
-    """Implements `Placed` for hosts that are called by their names."""
+class MemoryAssignmentStore:
+    """Implements `AssignmentStore` for hosts that are called by their names."""
 
     def __init__(self) -> None:
         self.containers: dict[str, dict[str, Assignment]] = {}
