@@ -30,7 +30,7 @@ from bench_kubernetes import (
     kubernetes_twenty,
     kubernetes_upgrade,
 )
-from measure import BIN, Row, Service, console, rss, up
+from measure import BIN, Row, RunningService, Units, console, measure_cpu, rss, up
 from rich.table import Table
 
 from jeroboam.domain.clusters import Cluster, NodeGroup
@@ -62,7 +62,7 @@ resync_seconds = 3600
 """
 
 
-def clusters(service: Service) -> None:
+def clusters(service: RunningService) -> None:
     """POST to CREATE_COMPLETE on real nodes."""
     path = "/container-infra/v1/clusters"
     took = []
@@ -81,7 +81,7 @@ def clusters(service: Service) -> None:
     service.rows.append(Row("POST cluster to COMPLETE, 1+2 Swarm nodes", statistics.median(took), "s", 4, peer))
 
 
-def containers(service: Service) -> None:
+def containers(service: RunningService) -> None:
     """POST to Running, beside the Engine's own create and start; the two in turn, so that both meet the same noise."""
     ours, engine = [], []
     for _ in range(10):
@@ -113,7 +113,7 @@ async def _engine_start() -> float:
     return took
 
 
-def _until_settled(service: Service, wanted: int) -> None:
+def _until_settled(service: RunningService, wanted: int) -> None:
     path = "/container-infra/v1/clusters"
     while True:
         seen = [cluster["status"] for cluster in service.call("GET", path)["clusters"]]
@@ -122,7 +122,7 @@ def _until_settled(service: Service, wanted: int) -> None:
         time.sleep(0.1)
 
 
-def lists(service: Service) -> None:
+def lists(service: RunningService) -> None:
     """The server's CPU for what clients poll."""
     template = {"name": "fake", "coe": "fake", "driver": "fake", "image_id": "swarm-node", "flavor_id": "m1.small"}
     service.call("POST", "/container-infra/v1/clustertemplates", template)
@@ -178,7 +178,7 @@ def lists(service: Service) -> None:
     rows.append(Row("POST template, CPU", post, "ms", None, "Magnum: 36 ms"))
 
 
-def writes(service: Service) -> None:
+def writes(service: RunningService) -> None:
     """The server's CPU for wishes. Leases keep the cluster loop away, but from what a create sets off."""
     path = "/container-infra/v1/clusters"
     made = [cluster["uuid"] for cluster in service.call("GET", f"{path}?limit={MANY}")["clusters"]]
@@ -197,7 +197,7 @@ def writes(service: Service) -> None:
         service.rows.append(Row(f"{what}, CPU", spent, "ms", None if "loop" in what else 10))
 
 
-async def _hold(service: Service, uuids: Sequence[str]) -> None:
+async def _hold(service: RunningService, uuids: Sequence[str]) -> None:
     """Take the clusters' leases for longer than anything here takes."""
     async with _store(service) as store, store.write() as tx:
         for each in uuids:
@@ -205,14 +205,14 @@ async def _hold(service: Service, uuids: Sequence[str]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _store(service: Service) -> AsyncIterator[Store]:
+async def _store(service: RunningService) -> AsyncIterator[Store]:
     """The service's store, from beside it."""
     store = Store(f"sqlite+aiosqlite:///{service.state}/jeroboam.db", clock=SystemClock(), bus=MemoryBus())
     yield store
     await store.close()
 
 
-async def _put_clusters(service: Service, count: int) -> None:
+async def _put_clusters(service: RunningService, count: int) -> None:
     """More clusters like those that are there, put into the store beside the running service."""
     async with _store(service) as store:
         async with store.read() as tx:
@@ -227,7 +227,7 @@ async def _put_clusters(service: Service, count: int) -> None:
                     await tx.nodegroups.insert(of)
 
 
-async def _put_containers(service: Service, count: int) -> None:
+async def _put_containers(service: RunningService, count: int) -> None:
     """Rows of containers that ended, put into the store beside the running service."""
     project = service.call("GET", "/container-infra/v1/clusters/detail?limit=1")["clusters"][0]["project_id"]
     async with _store(service) as store, store.write() as tx:
@@ -259,6 +259,8 @@ def main(*names: str) -> int:
         state, config = folder / "state", folder / "jeroboam.conf"
         config.write_text(CONF)
         rows: list[Row] = []
+        starts = [asyncio.run(_engine_start()) for _ in range(5)]
+        units = Units(cpu_ms=measure_cpu(), engine_seconds=statistics.median(starts))
         try:
             with up(state, config) as service:
                 rows.append(Row("first `up` of all to the first authenticated answer", service.started, "s", None))
@@ -277,10 +279,15 @@ def main(*names: str) -> int:
             raise
         finally:
             subprocess.run([BIN / "jeroboam", "down", "--state", state, "--yes"], check=False)
-    table = Table("what", "here", "bound", "", "peers (two cores)", title="speed and memory", title_justify="left")
+    table = Table(
+        "what", "here", "in units", "bound", "", "peers (two cores)", title="speed and memory", title_justify="left"
+    )
     for row in rows:
-        table.add_row(*row.cells())
+        table.add_row(*row.cells(units))
     console.print(table)
+    console.print(
+        f"units: cpu is {units.cpu_ms:.1f} ms of hashing and JSON, a start {units.engine_seconds:.3f} s of the Engine"
+    )
     console.print(f"load average at the end: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     return 0
 

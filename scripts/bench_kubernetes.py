@@ -14,7 +14,7 @@ import time
 import urllib.error
 from dataclasses import dataclass, field
 
-from measure import BIN, Row, Service, console
+from measure import BIN, Row, RunningService, console
 
 PATH = "/container-infra/v1/clusters"
 TEMPLATES = "/container-infra/v1/clustertemplates"
@@ -29,7 +29,9 @@ class BenchSkipped(Exception):
     """The service does not do that here; its text says why."""
 
 
-def create(service: Service, name: str, masters: int, workers: int, template: str = "kubernetes") -> tuple[str, float]:
+def create(
+    service: RunningService, name: str, masters: int, workers: int, template: str = "kubernetes"
+) -> tuple[str, float]:
     """A cluster's uuid, and the seconds from the request to the first answer that shows it complete."""
     body = {"name": name, "cluster_template_id": template, "master_count": masters, "node_count": workers}
     body |= {"master_lb_enabled": masters > 1}
@@ -46,14 +48,14 @@ def create(service: Service, name: str, masters: int, workers: int, template: st
     return made, took
 
 
-def settled(service: Service, uuid: str) -> dict[str, object]:
+def settled(service: RunningService, uuid: str) -> dict[str, object]:
     """The cluster, once nothing is in progress."""
     while (seen := service.call("GET", f"{PATH}/{uuid}"))["status"].endswith("IN_PROGRESS"):
         time.sleep(POLL_SECONDS)
     return seen
 
 
-def delete(service: Service, uuid: str) -> float:
+def delete(service: RunningService, uuid: str) -> float:
     """Seconds until the cluster is gone."""
     started = time.monotonic()
     service.call("DELETE", f"{PATH}/{uuid}")
@@ -67,7 +69,7 @@ def delete(service: Service, uuid: str) -> float:
         time.sleep(POLL_SECONDS)
 
 
-def resize(service: Service, uuid: str, workers: int) -> float:
+def resize(service: RunningService, uuid: str, workers: int) -> float:
     """Seconds until the default group has so many nodes."""
     started = time.monotonic()
     service.call("POST", f"{PATH}/{uuid}/actions/resize", {"node_count": workers}, LATEST)
@@ -94,7 +96,7 @@ def memory(container: str) -> float:
     return (int(used.read_text()) - int(counted[cached])) / 2**20
 
 
-def kubernetes(service: Service) -> None:
+def kubernetes(service: RunningService) -> None:
     """One node, three nodes, what they weigh, one more, and none."""
     try:
         alone = [create(service, f"one{number}", 1, 0) for number in range(3)]
@@ -120,22 +122,22 @@ def kubernetes(service: Service) -> None:
     service.rows.append(Row("memory of 1 + 2, ten seconds later", weight, "MiB", 700))
 
 
-def kubernetes_masters(service: Service) -> None:
+def kubernetes_masters(service: RunningService) -> None:
     """Three masters behind a load balancer."""
     sized(service, 3, 2, 20)
 
 
-def kubernetes_twenty(service: Service) -> None:
+def kubernetes_twenty(service: RunningService) -> None:
     """Many workers at once."""
     sized(service, 1, 20, 20, "CERN, Magnum: 16 nodes 4 min")
 
 
-def kubernetes_hundred(service: Service) -> None:
+def kubernetes_hundred(service: RunningService) -> None:
     """Very many: minutes, and 7 GiB."""
     sized(service, 1, 100, 120, "CERN, Magnum: 128 nodes 5.5 min")
 
 
-def sized(service: Service, masters: int, workers: int, bound: float, peer: str = "") -> None:
+def sized(service: RunningService, masters: int, workers: int, bound: float, peer: str = "") -> None:
     """One cluster of that size, once."""
     what = f"POST cluster to COMPLETE, {masters} + {workers} Kubernetes nodes"
     try:
@@ -147,13 +149,13 @@ def sized(service: Service, masters: int, workers: int, bound: float, peer: str 
     console.print(f"its deletion took {delete(service, uuid):.1f} s")
 
 
-def add(service: Service, what: str, seconds: float, bound: float, peer: str = "") -> None:
+def add(service: RunningService, what: str, seconds: float, bound: float, peer: str = "") -> None:
     """A line of the table, shown at once too: the rest takes a while."""
     console.print(f"{what}: {seconds:.2f} s")
     service.rows.append(Row(what, seconds, "s", bound, peer))
 
 
-def skip(service: Service, what: str, bound: float, why: Exception) -> None:
+def skip(service: RunningService, what: str, bound: float, why: Exception) -> None:
     """A line that could not be measured."""
     service.rows.append(Row(what, None, "s", bound, str(why)))
 
@@ -191,7 +193,7 @@ def served(address: str) -> bool:
         return False
 
 
-def kubernetes_upgrade(service: Service) -> None:
+def kubernetes_upgrade(service: RunningService) -> None:
     """From one minor version to the next, under a Deployment of two replicas that is asked throughout."""
     what = f"upgrade of 1 + 2 from {OLD} to {NEW}"
     template = {"coe": "kubernetes", "image_id": "kubernetes-node", "flavor_id": "m1.small"}
@@ -221,7 +223,7 @@ def kubernetes_upgrade(service: Service) -> None:
     delete(service, uuid)
 
 
-def kubectl(service: Service, *words: str, given: str = "") -> None:
+def kubectl(service: RunningService, *words: str, given: str = "") -> None:
     """What a user would do there."""
     command = [BIN / "jeroboam", "kubectl", "--state", service.state, "upgraded", *words]
     subprocess.run(command, input=given, text=True, check=True, capture_output=True)

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from conformance_programs import make_programs
-from stage import BIN, Failed, OpenStack, console, leftovers, run, service, step, until
+from stage import BIN, OpenStack, StepFailed, console, leftovers, run, service, step, until
 
 from jeroboam.nodeimages.kubectl import find_cached
 from jeroboam.settings import default_cache
@@ -73,7 +73,7 @@ def main() -> int:
         subprocess.run([BIN / "jeroboam", "node-image", "build", "kubernetes", "--version", VERSION], check=True)
     kubectl = find_cached(default_cache(), VERSION)
     if kubectl is None:
-        raise Failed(f"there is no kubectl {VERSION}: the node image was not made of programs of this machine")
+        raise StepFailed(f"there is no kubectl {VERSION}: the node image was not made of programs of this machine")
     parts = [Part(name="focus", focus=rf"{given.focus}.*\[Conformance\]", skip="", at_once=4)] if given.focus else PARTS
     totals: Counter[str] = Counter()
     with cluster() as config:
@@ -111,7 +111,7 @@ def cluster() -> Iterator[pathlib.Path]:
             installation = (state / "installation").read_text().strip()
             run(BIN / "jeroboam", "down", "--state", state, "--yes")
         if left := leftovers(installation):
-            raise Failed(f"the Engine still has {left}")
+            raise StepFailed(f"the Engine still has {left}")
 
 
 def made(openstack: OpenStack, folder: pathlib.Path, state: pathlib.Path) -> pathlib.Path:
@@ -184,6 +184,6 @@ def told(counts: Counter[str]) -> str:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except (Failed, subprocess.CalledProcessError) as error:
+    except (StepFailed, subprocess.CalledProcessError) as error:
         console.print(f"[red]failed[/red] {error}")
         sys.exit(1)

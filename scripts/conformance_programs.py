@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 
-from stage import Failed, step
+from stage import StepFailed, step
 
 # Commands by what they are called here; the tests themselves are compiled another way.
 PROGRAMS = {
@@ -77,5 +77,5 @@ def _go(folder: pathlib.Path, *words: str) -> str:
     environment = {**os.environ, "GOFLAGS": "-mod=mod", "CGO_ENABLED": "0", "GOWORK": "off"}
     done = subprocess.run(["go", *words], cwd=folder, env=environment, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise Failed(f"go {' '.join(words)}: {done.stderr[-2000:]}")
+        raise StepFailed(f"go {' '.join(words)}: {done.stderr[-2000:]}")
     return done.stdout

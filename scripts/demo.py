@@ -15,9 +15,22 @@ import sys
 import tempfile
 import time
 
-from demo_kubernetes import NodeImage, kubernetes
+from demo_kubernetes import ImageBuild, kubernetes
 from rich.table import Table
-from stage import BIN, COMPLETE_SECONDS, Failed, OpenStack, console, expect, leftovers, run, service, step, times, until
+from stage import (
+    BIN,
+    COMPLETE_SECONDS,
+    OpenStack,
+    StepFailed,
+    console,
+    expect,
+    leftovers,
+    run,
+    service,
+    step,
+    times,
+    until,
+)
 
 REPLICAS = 4
 
@@ -27,7 +40,7 @@ def swarm(openstack: OpenStack, folder: pathlib.Path) -> None:
     with step("a Swarm of 1 + 2 nodes, from the request to CREATE_COMPLETE"):
         said = openstack("coe cluster create --cluster-template swarm --master-count 1 --node-count 2 demo")
         if "accepted" not in said:
-            raise Failed(said)
+            raise StepFailed(said)
         show = "coe cluster show demo -c status -f value"
         until("cluster status", lambda: openstack.quietly(show).strip(), "CREATE_COMPLETE", COMPLETE_SECONDS)
     with step("its configuration: docker --tlsverify node ls"):
@@ -58,7 +71,7 @@ def swarm(openstack: OpenStack, folder: pathlib.Path) -> None:
             "groups",
         )
         if "BEGIN CERTIFICATE" not in openstack("coe ca show demo"):
-            raise Failed("coe ca show printed no certificate")
+            raise StepFailed("coe ca show printed no certificate")
         project = openstack("token issue -f value -c project_id").strip()
         console.print(openstack(f"coe stats list {project}").rstrip())
 
@@ -100,7 +113,7 @@ def _service(docker: list[str]) -> None:
             answers.append(f"{address}:{port} {_asked(address, port)}")
     console.print("\n".join(answers))
     if len(answers) != REPLICAS or not all("served by" in answer for answer in answers):
-        raise Failed(f"four replicas should answer: {answers}")
+        raise StepFailed(f"four replicas should answer: {answers}")
 
 
 def _asked(address: str, port: int) -> str:
@@ -140,11 +153,11 @@ def containers(openstack: OpenStack, environment: dict[str, str]) -> None:
         until("the log holds what was printed", lambda: "Mem:" in openstack.quietly(log), wanted=True, seconds=10)
         console.print(executed := openstack("appcontainer exec hello echo seen inside").rstrip())
         if "seen inside" not in executed:
-            raise Failed(f"exec: {executed}")
+            raise StepFailed(f"exec: {executed}")
         processes = top(environment)
         console.print(f"            {processes}")
         if not any("top -b" in " ".join(process) for process in processes["Processes"]):
-            raise Failed(f"top: {processes}")
+            raise StepFailed(f"top: {processes}")
         console.print(openstack("appcontainer stats hello").rstrip())
     with step("stop, start, restart, pause, unpause, kill"):
         to("Stopped", "appcontainer stop hello --timeout 0")
@@ -161,7 +174,7 @@ def main(*options: str) -> int:
         console.print(f"{' '.join(options)}: the one option is --quick")
         return 2
     started = time.monotonic()
-    image = None if options else NodeImage()
+    image = None if options else ImageBuild()
     with tempfile.TemporaryDirectory(prefix="jeroboam-demo-") as temporary:
         folder = pathlib.Path(temporary)
         state = folder / "state"
@@ -170,7 +183,7 @@ def main(*options: str) -> int:
         environment.setdefault("SHELL", "/bin/sh")
         try:
             _story(state, folder, environment, image)
-        except Failed as error:
+        except StepFailed as error:
             console.print(f"[red]failed[/red] {error}")
             return 1
         finally:
@@ -185,7 +198,7 @@ def main(*options: str) -> int:
     return 0
 
 
-def _story(state: pathlib.Path, folder: pathlib.Path, environment: dict[str, str], image: NodeImage | None) -> None:
+def _story(state: pathlib.Path, folder: pathlib.Path, environment: dict[str, str], image: ImageBuild | None) -> None:
     certs, kube = folder / "certs", folder / "kube"
     certs.mkdir()
     kube.mkdir()

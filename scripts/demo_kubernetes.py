@@ -10,7 +10,7 @@ import shlex
 import subprocess
 import threading
 
-from stage import BIN, COMPLETE_SECONDS, Failed, OpenStack, console, expect, run, step, until
+from stage import BIN, COMPLETE_SECONDS, OpenStack, StepFailed, console, expect, run, step, until
 
 from jeroboam.nodeimages.kubectl import find_cached
 from jeroboam.settings import default_cache
@@ -50,7 +50,7 @@ class ImageBuild:
         """Until it is there."""
         if self._process.wait(timeout=IMAGE_SECONDS) != 0:
             self._reader.join(timeout=5)
-            raise Failed(f"jeroboam node-image build kubernetes: {''.join(self._lines)}")
+            raise StepFailed(f"jeroboam node-image build kubernetes: {''.join(self._lines)}")
 
     def stop(self) -> None:
         """What was finished is kept; the next run goes on from there."""
@@ -93,7 +93,7 @@ def kubernetes(openstack: OpenStack, folder: pathlib.Path) -> None:
     with step("a Kubernetes of 1 + 2 nodes, from the request to CREATE_COMPLETE"):
         said = openstack("coe cluster create --cluster-template kubernetes --master-count 1 --node-count 2 kube")
         if "accepted" not in said:
-            raise Failed(said)
+            raise StepFailed(said)
         until_status("CREATE_COMPLETE")
     with step("its configuration: kubectl get nodes"):
         exports = openstack(f"coe cluster config kube --dir {folder} --force")
@@ -131,7 +131,7 @@ def _served(kubectl: Kubectl, folder: pathlib.Path) -> None:
     console.print(answer := kubectl("exec", "user", "--", "sh", "-c", ASK).rstrip())
     console.print(f"            asked on {other}, answered on {home}")
     if not answer.startswith("served by web-"):
-        raise Failed(f"the service answers {answer!r}")
+        raise StepFailed(f"the service answers {answer!r}")
 
 
 def _workers(kubectl: Kubectl) -> list[str]:
