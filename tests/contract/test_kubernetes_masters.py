@@ -6,6 +6,8 @@ from jeroboam.clients.docker import connect
 from jeroboam.domain.errors import Temporary
 from tests.contract.rigs import eventually, kubernetes_rig, on_node, ready
 from tests.contract.test_kubernetes import User, rebuild
+from tests.contract.test_kubernetes_drains import ONLY
+from tests.kubernetes_objects import listed
 
 pytestmark = [pytest.mark.docker, pytest.mark.kubernetes, pytest.mark.slow]
 
@@ -65,7 +67,9 @@ async def test_a_master_that_loses_its_programs_has_them_back_and_nothing_moves_
     await eventually(lambda: on_node(rig, 1, "pidof", "etcd"), lambda now: now != before, seconds=30)
     await all_ready(rig)
 
-    # Pods that leave must be replaced, and services must follow them: somebody has to lead.
+    # Pods that leave must be replaced, and services must follow them: somebody has to lead. Here is one that leaves.
+    await eventually(lambda: user("apply", "-f", "-", stdin=listed(ONLY)), bool, seconds=60)
+    await eventually(lambda: user("wait", "--for=condition=PodScheduled", "pod/only", "--timeout=1s"), bool, seconds=60)
     leader = await leading(user)
     [lost] = (member for member in rig.members if leader.startswith(f"{member.name}_"))
     await rig.infra.kill(rig.cluster_id, lost.uuid)
