@@ -269,7 +269,7 @@ async def test_programs_know_the_options_that_users_may_be_let_set(docker, versi
         said = "".join(await container.log(stdout=True, stderr=True)).split("@ ")[1:]
     finally:
         await container.delete(force=True)
-    table = tomllib.loads((files("jeroboam.coes.kubernetes.coe") / "flags.toml").read_text())
+    table = tomllib.loads((files("jeroboam.coes.kubernetes") / "flags.toml").read_text())
     helps = {text.partition("\n")[0]: text for text in said}
     for program, text in helps.items():
         names = [name for names in table[program].values() for name in names.split()]

@@ -205,7 +205,7 @@ async def _evict(site: CheckContext, victim: RunningPod) -> bool:
         "metadata": {"name": victim.name, "namespace": site.namespace},
     }
     try:
-        await site.api.post(f"{site.path('RunningPod', victim.name)}/eviction", body, f"evicting pod {victim.name}")
+        await site.api.post(f"{site.path('Pod', victim.name)}/eviction", body, f"evicting pod {victim.name}")
     except (Temporary, ObjectNotFound):
         return False
     return True
