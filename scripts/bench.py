@@ -273,7 +273,10 @@ def main(*names: str) -> int:
                 rows.append(Row("RSS of everything, idle", memory, "MiB", 320, peer))
                 service.rows = rows
                 for measure in chosen:
+                    known = len(rows)
                     measure(service)
+                    for row in rows[known:]:
+                        console.print("  ".join(filter(None, row.cells(units))))
         except urllib.error.HTTPError as error:
             console.print(error.read().decode())
             raise
