@@ -7,6 +7,7 @@ an attribute of `ContainerSpec` and a row here. Neighbours: `field_checks`, `vie
 import datetime as dt
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from jeroboam.api.call import NEWEST, Call
@@ -70,8 +71,8 @@ class ContainerField:
     """The attribute of the spec that holds it, if that has another name."""
     type: Any = None
     """Its type in answers; None: it is not shown."""
-    show: Show | None = None
-    """Its value in answers; None: the attribute of the spec."""
+    show: Show | str | None = None
+    """Its value in answers: a function, an attribute of the container, or (None) the attribute of the spec."""
     guarded: bool = False
     """Whether only callers see it that the policy allows (`container:get_one:NAME`)."""
     filter: FieldCheck | None = None
@@ -87,28 +88,24 @@ class ContainerField:
 _TEXT = text(low=0)
 
 
-def _attribute(name: str) -> Show:
-    return lambda container, _: getattr(container, name)
-
-
 def _command(bounds: ContainerBounds, version: int) -> FieldCheck:
     del bounds
     return checks.WORDS if version >= COMMAND_LIST else checks.COMMAND
 
 
 FIELDS = (
-    ContainerField(name="uuid", type=Uuid, show=_attribute("uuid")),
+    ContainerField(name="uuid", type=Uuid, show="uuid"),
     ContainerField(
         name="name",
         check=checks.NAME,
         effect=service(),
         updatable=True,
         type=str,
-        show=_attribute("name"),
+        show="name",
         filter=_TEXT,
     ),
-    ContainerField(name="project_id", type=str, show=_attribute("project_id"), filter=_TEXT),
-    ContainerField(name="user_id", type=str, show=_attribute("user_id"), filter=_TEXT),
+    ContainerField(name="project_id", type=str, show="project_id", filter=_TEXT),
+    ContainerField(name="user_id", type=str, show="user_id", filter=_TEXT),
     ContainerField(name="image", check=checks.IMAGE, effect=docker(), required=True, type=str, filter=_TEXT),
     ContainerField(
         name="cpu",
@@ -139,9 +136,9 @@ FIELDS = (
         type=tuple[str, ...],
         show=lambda container, _: container.spec.command or (),
     ),
-    ContainerField(name="status", type=Status, show=_attribute("status"), filter=_TEXT),
-    ContainerField(name="status_reason", type=str | None, show=_attribute("status_reason")),
-    ContainerField(name="task_state", type=str | None, show=_attribute("task_state"), filter=_TEXT),
+    ContainerField(name="status", type=Status, show="status", filter=_TEXT),
+    ContainerField(name="status_reason", type=str | None, show="status_reason"),
+    ContainerField(name="task_state", type=str | None, show="task_state", filter=_TEXT),
     ContainerField(name="environment", check=checks.ENVIRONMENT, effect=docker(), type=dict[str, str]),
     ContainerField(
         name="workdir",
@@ -188,7 +185,7 @@ FIELDS = (
         effect=docker("the host to be placed on; administrators only, by policy"),
         since=39,
         type=str | None,
-        show=_attribute("host"),
+        show="host",
         guarded=True,
         filter=_TEXT,
     ),
@@ -292,11 +289,12 @@ HIDDEN = frozenset({"hints", "exposed_ports", "nets", "mounts", "availability_zo
 GUARDED = tuple(field.name for field in FIELDS if field.guarded)
 
 
-def _attribute_of_spec(name: str) -> Show:
-    return lambda container, _: getattr(container.spec, name)
-
-
-_SHOWN = {field.name: field.show or _attribute_of_spec(field.name) for field in FIELDS if field.type is not None}
+_SHOWN = {field.name: field.show for field in FIELDS if field.type is not None}
+# Lists show many containers: attributes are read by one call for all of them.
+_OF_SPEC = tuple(name for name, show in _SHOWN.items() if show is None)
+_OF_CONTAINER = {name: show for name, show in _SHOWN.items() if isinstance(show, str)}
+_COMPUTED = tuple((name, show) for name, show in _SHOWN.items() if show is not None and not isinstance(show, str))
+_read_spec, _read_container = attrgetter(*_OF_SPEC), attrgetter(*_OF_CONTAINER.values())
 if TYPE_CHECKING:
     ContainerShape = dict[str, Any]
 else:
@@ -323,7 +321,13 @@ def hidden_from(call: Call) -> frozenset[str]:
 
 def view(container: Container, hidden_keys: Collection[str], now: dt.datetime) -> dict[str, Any]:
     """A container as lists show it, without the keys that the caller may not see."""
-    return {name: show(container, now) for name, show in _SHOWN.items() if name not in hidden_keys}
+    body: dict[str, Any] = dict(zip(_OF_SPEC, _read_spec(container.spec), strict=True))
+    body.update(zip(_OF_CONTAINER, _read_container(container), strict=True))
+    for name, show in _COMPUTED:
+        body[name] = show(container, now)
+    for key in hidden_keys:
+        del body[key]
+    return body
 
 
 def single(container: Container, call: Call) -> dict[str, Any]:
