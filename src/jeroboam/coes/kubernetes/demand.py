@@ -91,8 +91,8 @@ def _is_unschedulable(pod: Mapping[str, Any]) -> bool:
 
 
 def _pod_size(pod: Mapping[str, Any]) -> tuple[float, float]:
-    requests = _requests_of(pod)
-    return requests.get("cpu", 0.0), requests.get("memory", 0.0)
+    size = _requests_of(pod)
+    return size.get("cpu", 0.0), size.get("memory", 0.0)
 
 
 def _shape_of(shape: GroupShape, nodes: Sequence[dict[str, Any]], pods: Iterable[dict[str, Any]]) -> _NodeShape | None:
