@@ -29,7 +29,6 @@ from jeroboam.coes.swarm import drains as swarm_drains
 from jeroboam.coes.swarm import options as swarm_options
 from jeroboam.coes.swarm.containers import SwarmContainers
 from jeroboam.coes.swarm.engines import (
-    API_PORT,
     DRAINED_LABEL,
     NAME_LABEL,
     NODE_LABEL,
@@ -37,6 +36,7 @@ from jeroboam.coes.swarm.engines import (
     SwarmEngines,
     SwarmMembership,
     SwarmNode,
+    api_port,
 )
 from jeroboam.domain.clusters import MASTER, Health, TemplateSpec
 from jeroboam.domain.conditions import Condition
@@ -44,7 +44,6 @@ from jeroboam.domain.errors import DriverError, Invalid, Temporary
 from jeroboam.domain.field_effects import SWARM, TEMPLATES, check_fields
 from jeroboam.domain.nodes import NodeFile, NodeScript
 from jeroboam.domain.progress import UNWATCHED, Progress, SharedProgress
-from jeroboam.kit.clock import Clock
 from jeroboam.kit.tasks import Tasks
 from jeroboam.kit.x509 import SERVER, KeyPair, issue
 
@@ -60,9 +59,6 @@ _FOLDER = "/etc/docker"
 @final
 class SwarmCoe(SwarmContainers, Coe, SupportsRollout, SupportsRotation):
     """The contract `Coe` for Docker Swarm, and `SupportsContainers` through `SwarmContainers`."""
-
-    def __init__(self, *, clock: Clock) -> None:
-        super().__init__(clock=clock)
 
     @classmethod
     def from_settings(cls, settings: CoeSettings) -> Self:
@@ -90,10 +86,9 @@ class SwarmCoe(SwarmContainers, Coe, SupportsRollout, SupportsRotation):
         if _storage_driver(old) != _storage_driver(new):
             text = "docker_storage_driver cannot be changed: what is on the nodes' disks would be lost."
             raise Invalid(text, field="docker_storage_driver")
-        if _port(old) != _port(new):
-            text = (
-                f"apiserver_port cannot be changed from {_port(old)} to {_port(new)}: clients would lose the cluster."
-            )
+        if api_port(old) != api_port(new):
+            change = f"from {api_port(old)} to {api_port(new)}"
+            text = f"apiserver_port cannot be changed {change}: clients would lose the cluster."
             raise Invalid(text, field="apiserver_port")
 
     def build_script(self, plan: CoePlan, member: Member) -> NodeScript:
@@ -182,14 +177,11 @@ class SwarmCoe(SwarmContainers, Coe, SupportsRollout, SupportsRotation):
         stale_uuids: set[str] = set()
         for signer in (main, *main.peers):
             async with SwarmEngines(
-                authority=single_authority, signer=signer, port=_port(plan.template), clock=self._clock
+                authority=single_authority, signer=signer, port=api_port(plan.template), clock=self._clock
             ) as engines:
                 answers = await asyncio.gather(*(engines.can_authenticate(member.address) for member in plan.members))
             stale_uuids |= {member.uuid for member, good in zip(plan.members, answers, strict=True) if not good}
         return [member.uuid for member in plan.members if member.uuid in stale_uuids]
-
-    def _connect(self, plan: CoePlan) -> SwarmEngines:
-        return SwarmEngines(authority=plan.authorities["main"], port=_port(plan.template), clock=self._clock)
 
     async def _find_manager(self, engines: SwarmEngines, plan: CoePlan, *, patience: float) -> str | None:
         """Return the address of a master that manages a swarm; None when all masters answered and none is in a swarm.
@@ -325,10 +317,6 @@ def _reason_of(error: BaseException) -> str:
     return error.reason if isinstance(error, DriverError) else str(error) or type(error).__name__
 
 
-def _port(template: TemplateSpec) -> int:
-    return template.apiserver_port or API_PORT
-
-
 def _storage_driver(template: TemplateSpec) -> str | None:
     driver = template.docker_storage_driver
     return None if driver is None else _STORAGE_DRIVERS.get(driver, driver)
@@ -340,7 +328,7 @@ def _split_list(text: str | None) -> list[str]:
 
 def _build_daemon_config(template: TemplateSpec, member: Member) -> bytes:
     config: dict[str, object] = {
-        "hosts": ["unix:///run/docker.sock", f"tcp://0.0.0.0:{_port(template)}"],
+        "hosts": ["unix:///run/docker.sock", f"tcp://0.0.0.0:{api_port(template)}"],
         "tlsverify": True,
         "tlscacert": f"{_FOLDER}/ca.pem",
         "tlscert": f"{_FOLDER}/cert.pem",
@@ -366,7 +354,7 @@ def _build_observed(plan: CoePlan, nodes: Sequence[SwarmNode], version: str, tro
     healthy = all(state.ready for state in members)
     first = next(member.address for member in plan.members if member.role == MASTER)
     return CoeObserved(
-        api_address=f"tcp://{first}:{_port(plan.template)}",
+        api_address=f"tcp://{first}:{api_port(plan.template)}",
         members=members,
         strangers=tuple(sorted(node.name or node.id for node in nodes if node.uuid not in planned_uuids)),
         coe_version=version,

@@ -18,7 +18,7 @@ from jeroboam.clients.docker import read_log, translate_errors
 from jeroboam.clients.docker_containers import MOST_BYTES, moment, run_command, state_of
 from jeroboam.clients.docker_images import check_image, has_image, pull_image
 from jeroboam.coes.base import BayContainerState, CoePlan, DesiredContainer, SupportsContainers
-from jeroboam.coes.swarm.engines import API_PORT, SwarmEngines
+from jeroboam.coes.swarm.engines import SwarmEngines, api_port
 from jeroboam.domain.bay_containers import ContainerAction
 from jeroboam.domain.clusters import MASTER
 from jeroboam.domain.containers import RuntimeState
@@ -45,7 +45,7 @@ class SwarmContainers(SupportsContainers):
 
     async def create(self, plan: CoePlan, want: DesiredContainer) -> BayContainerState:
         check_image(want.image)
-        async with self._engines(plan) as engines:
+        async with self._connect(plan) as engines:
             container = await _find_container(engines, plan, want.uuid)
             if container is not None:
                 return await read_state(container)
@@ -57,12 +57,12 @@ class SwarmContainers(SupportsContainers):
             return await read_state(new_container)
 
     async def inspect(self, plan: CoePlan, uuid: str) -> BayContainerState | None:
-        async with self._engines(plan) as engines:
+        async with self._connect(plan) as engines:
             container = await _find_container(engines, plan, uuid)
             return None if container is None else await read_state(container)
 
     async def act(self, plan: CoePlan, uuid: str, act: ContainerAction) -> BayContainerState:
-        async with self._engines(plan) as engines:
+        async with self._connect(plan) as engines:
             container = await _find_container(engines, plan, uuid)
             if container is None:
                 raise Permanent(f"cannot {act} container {uuid}: it is gone")
@@ -76,20 +76,20 @@ class SwarmContainers(SupportsContainers):
             return await read_state(container)
 
     async def remove(self, plan: CoePlan, uuid: str) -> None:
-        async with self._engines(plan) as engines:
+        async with self._connect(plan) as engines:
             while (container := await _find_container(engines, plan, uuid)) is not None:
                 with translate_errors(f"removing container {uuid}"):
                     await _remove_container(container)
 
     async def list_owned(self, plan: CoePlan) -> Sequence[str]:
-        async with self._engines(plan) as engines:
+        async with self._connect(plan) as engines:
             lists = await asyncio.gather(
                 *(_list_containers(engines.client_of(master), WORKLOAD_LABEL) for master in _masters(plan))
             )
         return [container["Labels"][WORKLOAD_LABEL] for containers in lists for container in containers]
 
     async def logs(self, plan: CoePlan, uuid: str) -> str | None:
-        async with self._engines(plan) as engines:
+        async with self._connect(plan) as engines:
             container = await _find_container(engines, plan, uuid)
             if container is None:
                 return None
@@ -99,7 +99,7 @@ class SwarmContainers(SupportsContainers):
         return text.decode(errors="replace")
 
     async def execute(self, plan: CoePlan, uuid: str, command: Sequence[str], *, limit: float) -> ExecResult | None:
-        async with self._engines(plan) as engines:
+        async with self._connect(plan) as engines:
             container = await _find_container(engines, plan, uuid)
             if container is None:
                 return None
@@ -110,9 +110,8 @@ class SwarmContainers(SupportsContainers):
                 except TimeoutError as error:
                     raise Permanent(f"the command did not end within {limit:g} seconds") from error
 
-    def _engines(self, plan: CoePlan) -> SwarmEngines:
-        port = plan.template.apiserver_port or API_PORT
-        return SwarmEngines(authority=plan.authorities["main"], port=port, clock=self._clock)
+    def _connect(self, plan: CoePlan) -> SwarmEngines:
+        return SwarmEngines(authority=plan.authorities["main"], port=api_port(plan.template), clock=self._clock)
 
 
 def _masters(plan: CoePlan) -> list[str]:

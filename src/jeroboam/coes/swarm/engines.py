@@ -14,6 +14,7 @@ import aiodocker
 from jeroboam.clients.docker import connect, translate_errors
 from jeroboam.coes.base import Authority
 from jeroboam.coes.tls import build_client_tls
+from jeroboam.domain.clusters import TemplateSpec
 from jeroboam.domain.errors import DriverError, Temporary
 from jeroboam.kit.clock import Clock
 
@@ -28,6 +29,11 @@ POLL_SECONDS = 0.05
 # The limit of one request to an Engine that is up; a join waits 20 s inside the Engine.
 _CALL_SECONDS = 30.0
 _UPDATE_TRIES = 5
+
+
+def api_port(template: TemplateSpec) -> int:
+    """The port of the Engine API on each node."""
+    return template.apiserver_port or API_PORT
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,11 +64,6 @@ class SwarmNode:
     @property
     def ready(self) -> bool:
         return self.state == "ready" and self.reachable
-
-    @property
-    def is_drained(self) -> bool:
-        """Whether we have drained the node, and not a user."""
-        return DRAINED_LABEL in (self.spec.get("Labels") or {})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
