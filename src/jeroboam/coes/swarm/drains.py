@@ -3,8 +3,6 @@
 Neighbours: the COE, which decides when; `engines`, which asks a manager.
 """
 
-from collections.abc import Sequence
-
 from jeroboam.coes.swarm.engines import DRAINED_LABEL, POLL_SECONDS, SwarmEngines, SwarmNode
 from jeroboam.domain.progress import Progress, list_some
 from jeroboam.kit.clock import Clock
@@ -25,30 +23,31 @@ async def drain_node(engines: SwarmEngines, manager: str, node: SwarmNode, clock
 
     Tasks that still run when time is up go down with the node; that is noted.
     """
+    tasks = await engines.list_running_tasks(manager, node)
     before = node.spec.get("Availability", "active")
     if before != "drain":
         labels = {**(node.spec.get("Labels") or {}), DRAINED_LABEL: before}
         await engines.update(manager, node, {"Availability": "drain", "Labels": labels})
     deadline = clock.monotonic() + _DRAIN_SECONDS
+    drained_slots = {task.slot for task in tasks}
     while True:
         running_tasks = await engines.list_running_tasks(manager, node) if node.ready else []
-        starting_tasks = await engines.list_starting_tasks(manager)
+        drained_slots |= {task.slot for task in running_tasks}
+        # A task of another slot that waits belongs to a service that crashes; its delay may be hours.
+        starting_tasks = [
+            task for task in await engines.list_starting_tasks(manager) if not task.waits or task.slot in drained_slots
+        ]
         if not running_tasks and not starting_tasks:
             progress.wait_for(())
             return
-        reasons = _describe_tasks(node, running_tasks, starting_tasks)
         if clock.monotonic() >= deadline:
             if running_tasks:
                 text = f"Node {node.name} is taken down after {_DRAIN_SECONDS:g} seconds with tasks on it"
-                progress.note(f"{text}: {list_some(running_tasks, between=', ')}.")
+                progress.note(f"{text}: {list_some([str(task) for task in running_tasks], between=', ')}.")
             return
-        progress.wait_for(reasons)
+        reasons = [f"task {task} has not ended on node {node.name}" for task in running_tasks]
+        progress.wait_for(reasons + [f"task {task} has not started yet" for task in starting_tasks])
         await clock.sleep(POLL_SECONDS)
-
-
-def _describe_tasks(node: SwarmNode, running_tasks: Sequence[str], starting_tasks: Sequence[str]) -> list[str]:
-    reasons = [f"task {task} has not ended on node {node.name}" for task in running_tasks]
-    return reasons + [f"task {task} has not started yet" for task in starting_tasks]
 
 
 async def demote_manager(engines: SwarmEngines, manager: str, node: SwarmNode, clock: Clock) -> None:

@@ -67,6 +67,23 @@ class SwarmNode:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class SwarmTask:
+    """A task as a manager shows it. `str` is its text for users: the start of its id, its image and its state."""
+
+    id: str
+    image: str
+    state: str
+    slot: str
+    """The service, and which of its replicas. A task and the one that replaces it have the same slot."""
+    waits: bool
+    """It starts once the task that it replaces has ended, or after the service's restart delay."""
+    unplaceable: bool
+
+    def __str__(self) -> str:
+        return f"{self.id[:12]} ({self.image or 'no container'}, {self.state})"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class SwarmMembership:
     """The swarm membership of one Engine, as the Engine itself reports it."""
 
@@ -184,23 +201,18 @@ class SwarmEngines:
             else:
                 return
 
-    async def list_running_tasks(self, manager: str, node: SwarmNode) -> list[str]:
-        """Return the tasks that still run on that node, each with its id, image and state."""
+    async def list_running_tasks(self, manager: str, node: SwarmNode) -> list[SwarmTask]:
+        """Return the tasks that still run on that node."""
         async with _call(f"asking what runs on node {node.name}"):
-            tasks = await self.client_of(manager).tasks.list(filters={"node": node.id})
+            answer = await self.client_of(manager).tasks.list(filters={"node": node.id})
         ended_states = {"complete", "shutdown", "failed", "rejected", "remove", "orphaned"}
-        return [_describe_task(task) for task in tasks if task["Status"]["State"] not in ended_states]
+        return [task for task in map(_read_task, answer) if task.state not in ended_states]
 
-    async def list_starting_tasks(self, manager: str) -> list[str]:
-        """Return the tasks that start on some node; tasks that no node can run do not count."""
+    async def list_starting_tasks(self, manager: str) -> list[SwarmTask]:
+        """Return the tasks that start on some node or wait for their turn; tasks that no node can run do not count."""
         async with _call("asking what work is on its way"):
-            tasks = await self.client_of(manager).tasks.list(filters={"desired-state": "running"})
-        pending_tasks = [task for task in tasks if task["Status"]["State"] != "running"]
-        return [
-            _describe_task(task)
-            for task in pending_tasks
-            if task["Status"]["State"] != "pending" or not task["Status"].get("Err")
-        ]
+            answer = await self.client_of(manager).tasks.list(filters={"desired-state": ["ready", "running"]})
+        return [task for task in map(_read_task, answer) if task.state != "running" and not task.unplaceable]
 
     async def remove_node(self, manager: str, node: SwarmNode) -> None:
         """Remove the node from the swarm. An unknown node is no error."""
@@ -236,7 +248,14 @@ def _read_node(answer: Mapping[str, Any]) -> SwarmNode:
     )
 
 
-def _describe_task(task: Mapping[str, Any]) -> str:
-    """Return a task's text for users: the start of its id, its image and its state."""
-    image = ((task.get("Spec") or {}).get("ContainerSpec") or {}).get("Image", "")
-    return f"{task['ID'][:12]} ({image.partition('@')[0] or 'no container'}, {task['Status']['State']})"
+def _read_task(answer: Mapping[str, Any]) -> SwarmTask:
+    status = answer["Status"]
+    slot = answer.get("Slot") or answer.get("NodeID") or answer["ID"]
+    return SwarmTask(
+        id=answer["ID"],
+        image=((answer.get("Spec") or {}).get("ContainerSpec") or {}).get("Image", "").partition("@")[0],
+        state=status["State"],
+        slot=f"{answer.get('ServiceID', '')}/{slot}",
+        waits=answer.get("DesiredState") == "ready",
+        unplaceable=status["State"] == "pending" and bool(status.get("Err")),
+    )
