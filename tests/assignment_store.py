@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from jeroboam.dispatch.ports import HostSession
 from jeroboam.domain.containers import ContainerObserved
 from jeroboam.domain.errors import UnreadableRow
 from jeroboam.protocol import Assignment, ContainerReport, Hello, HostReport
@@ -13,6 +14,8 @@ class MemoryAssignmentStore:
     def __init__(self) -> None:
         self.containers: dict[str, dict[str, Assignment]] = {}
         self.hosts: dict[str, Hello | HostReport] = {}
+        self.sessions: dict[str, int] = {}
+        self.ended_sessions: list[HostSession] = []
         self.observed: dict[str, ContainerObserved] = {}
         self.broken: Exception | None = None
         self.unread: set[str] = set()
@@ -21,12 +24,23 @@ class MemoryAssignmentStore:
     def place(self, host_id: str, assignment: Assignment) -> None:
         self.containers.setdefault(host_id, {})[assignment.uuid] = assignment
 
-    async def hello(self, hello: Hello) -> str:
+    async def hello(self, hello: Hello) -> HostSession:
         self.hosts[hello.hostname] = hello
-        return hello.hostname
+        self.sessions[hello.hostname] = self.sessions.get(hello.hostname, 0) + 1
+        return HostSession(host_id=hello.hostname, number=self.sessions[hello.hostname])
 
-    async def heartbeat(self, host_id: str, report: HostReport) -> None:
-        self.hosts[host_id] = report
+    async def heartbeat(self, session: HostSession, report: HostReport) -> bool:
+        if not await self.is_current(session):
+            return False
+        self.hosts[session.host_id] = report
+        return True
+
+    async def is_current(self, session: HostSession) -> bool:
+        return self.sessions[session.host_id] == session.number
+
+    async def end_session(self, session: HostSession) -> None:
+        if await self.is_current(session):
+            self.ended_sessions.append(session)
 
     async def assignments(self, host_id: str) -> tuple[tuple[Assignment, ...], tuple[str, ...]]:
         if self.broken is not None:

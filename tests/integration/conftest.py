@@ -142,18 +142,19 @@ class _Telling(DispatchRecords):
     """The store's records, telling the test of every word of the agent's."""
 
     def __init__(self, house: House) -> None:
-        super().__init__(house.store, ids=RandomIds())
+        super().__init__(house.store, ids=RandomIds(), dispatcher="d1")
         self._house = house
 
     async def hello(self, hello):
-        host_id = await super().hello(hello)
-        self._house.host_id = host_id
-        self._house.bus.publish("changed", host_id)
-        return host_id
+        session = await super().hello(hello)
+        self._house.host_id = session.host_id
+        self._house.bus.publish("changed", session.host_id)
+        return session
 
-    async def heartbeat(self, host_id, report):
-        await super().heartbeat(host_id, report)
-        self._house.bus.publish("changed", host_id)
+    async def heartbeat(self, session, report):
+        is_current = await super().heartbeat(session, report)
+        self._house.bus.publish("changed", session.host_id)
+        return is_current
 
     async def report(self, host_id, report):
         known = await super().report(host_id, report)

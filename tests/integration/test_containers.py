@@ -1,8 +1,6 @@
 """Containers from the wish in the store to a real Engine and back."""
 
 import asyncio
-import statistics
-import time
 
 import aiodocker
 import pytest
@@ -168,23 +166,3 @@ async def test_twenty_at_once_and_none_is_left(house):
         await house.ask(uuid, OpKind.DELETE, force=True)
     for uuid in uuids:
         await house.until(uuid, lambda container: container is None, seconds=60)
-
-
-async def test_our_share_of_the_time_is_small(house, engine):
-    """The Engine's own create and start against the way from the store through dispatch and agent."""
-    engines, ours = [], []
-    body = {"Image": "busybox", "Cmd": ["sleep", "600"], "HostConfig": {"NanoCpus": 5 * 10**8, "Memory": 2**26}}
-    for number in range(10):
-        begun = time.perf_counter()
-        container = await engine.containers.create(body, name=f"{house.installation}-{number}")
-        await container.start()
-        engines.append(time.perf_counter() - begun)
-        await container.delete(force=True)
-        begun = time.perf_counter()
-        uuid, _ = await running(house)
-        ours.append(time.perf_counter() - begun)
-        await house.ask(uuid, OpKind.DELETE, force=True)
-        await house.until(uuid, lambda container: container is None)
-    the_engine, we = statistics.median(engines), statistics.median(ours)
-    # The promise is 1.25 on a quiet machine; this bound only catches a superfluous wait.
-    assert we < the_engine * 2, f"the Engine {the_engine:.3f} s, through the agent {we:.3f} s"

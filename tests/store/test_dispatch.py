@@ -27,7 +27,9 @@ class Rig:
     def __init__(self, store, bus) -> None:
         self.store = store
         self.clock = ManualClock()
-        self.dispatcher = Dispatcher(DispatchRecords(store, ids=RandomIds()), bus=bus, clock=self.clock)
+        self.dispatcher = Dispatcher(
+            DispatchRecords(store, ids=RandomIds(), dispatcher="d1"), bus=bus, clock=self.clock
+        )
         self.hosts = [builders.host(hostname=name) for name in ("h1", "h2")]
         self.containers = [builders.container(host_id=host.uuid, host=host.hostname) for host in self.hosts]
         self.tasks = [asyncio.ensure_future(self.dispatcher.run())]

@@ -1,5 +1,7 @@
 """The frame of every loop: a queue by key, hints that wake it, and a resync for hints that were lost.
 
+Each conductor works on its own share of the objects; the resync and the hints of the others cost it nothing.
+
 A `Reconciler` looks at one object, does what is due and writes the result. `LeaseRunner` makes a reconciler of work
 outside transactions: it holds a lease meanwhile, and cancels the work if the lease is lost or the user has wished
 something else.
@@ -12,6 +14,7 @@ from typing import Protocol
 import structlog
 
 from jeroboam.conductor.metrics import LoopMetrics
+from jeroboam.conductor.share import Share, WholeShare
 from jeroboam.domain.ports import Bus
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.queue import KeyedQueue
@@ -41,7 +44,7 @@ class Reconciler(Protocol):
         ...
 
     async def on_hint(self, uuid: str) -> None:
-        """React to a hint; the object is queued already."""
+        """React to a hint; an object of the share is queued already."""
         ...
 
 
@@ -56,16 +59,18 @@ class Loop:
         clock: Clock,
         parallel: int,
         resync_seconds: float,
+        share: Share | None = None,
         meter: LoopMetrics | None = None,
     ) -> None:
         self._reconciler = reconciler
         self._bus = bus
         self._clock = clock
         self._resync_seconds = resync_seconds
+        self._share = share or WholeShare()
         self.name = reconciler.topic
         meter = meter or LoopMetrics()
-        work = meter.count_passes(self.name, reconciler.work, clock)
-        self.queue = KeyedQueue(self.name, work, clock=clock, parallel=parallel, on_error=report)
+        self._pass = meter.count_passes(self.name, reconciler.work, clock)
+        self.queue = KeyedQueue(self.name, self._work, clock=clock, parallel=parallel, on_error=report)
         meter.watch(self.name, self.queue.__len__)
 
     async def run(self) -> None:
@@ -73,25 +78,39 @@ class Loop:
         hints = self._bus.subscribe(self.name)
         tasks = Tasks(report)
         tasks.start(f"{self.name}-resync", self._resync())
+        tasks.start(f"{self.name}-share", self._follow_share())
         tasks.start(f"{self.name}-hints", self._follow(hints))
         try:
             await self.queue.run()
         finally:
             await tasks.close()
 
+    async def _work(self, uuid: str) -> float | None:
+        """Work on the object if it still belongs to the share."""
+        return await self._pass(uuid) if self._share.has(uuid) else None
+
     async def _resync(self) -> None:
-        while True:
-            await retry(self._read_all, clock=self._clock, subject=f"{self.name} resync")
-            await self._clock.sleep(self._resync_seconds)
+        await repeat(
+            self._read_all, clock=self._clock, every_seconds=self._resync_seconds, subject=f"{self.name} resync"
+        )
 
     async def _read_all(self) -> None:
         for uuid in await self._reconciler.list_uuids():
-            self.queue.add(uuid)
+            if self._share.has(uuid):
+                self.queue.add(uuid)
+
+    async def _follow_share(self) -> None:
+        """Take over the objects that came to the share, without waiting for the next resync."""
+        while True:
+            await self._share.wait_for_change()
+            await retry(self._read_all, clock=self._clock, subject=f"{self.name} resync")
 
     async def _follow(self, hints: AsyncIterator[str]) -> None:
         async for uuid in hints:
-            self.queue.add(uuid)
+            if self._share.has(uuid):
+                self.queue.add(uuid)
             try:
+                # Work that began while the object belonged to the share may have to be cancelled.
                 await self._reconciler.on_hint(uuid)
             except Exception as error:  # noqa: BLE001  (the next hint must be followed; this one is queued)
                 report(f"{self.name} hint", error)
@@ -192,6 +211,13 @@ async def retry(work: Callable[[], Awaitable[None]], *, clock: Clock, subject: s
             wait = min(wait * 2, 30.0)
         else:
             return
+
+
+async def repeat(work: Callable[[], Awaitable[None]], *, clock: Clock, every_seconds: float, subject: str) -> None:
+    """Do the work at intervals until cancelled."""
+    while True:
+        await retry(work, clock=clock, subject=subject)
+        await clock.sleep(every_seconds)
 
 
 def report(subject: str, error: BaseException) -> None:

@@ -1,19 +1,36 @@
 """What dispatch needs of the store. Bootstrap provides the store's implementation."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from jeroboam.protocol import Assignment, ContainerReport, Hello, HostReport
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HostSession:
+    """A session of a host's agent. A later one, here or in another process, has a higher number and replaces it."""
+
+    host_id: str
+    number: int
+
+
 class AssignmentStore(Protocol):
     """Hosts, and the containers that were placed on them."""
 
-    async def hello(self, hello: Hello) -> str:
-        """Record that the host's agent has connected. Returns the host's id; a new host is created."""
+    async def hello(self, hello: Hello) -> HostSession:
+        """Record that the host's agent has connected to this dispatcher. A new host is created."""
         ...
 
-    async def heartbeat(self, host_id: str, report: HostReport) -> None:
-        """Record that the host's agent is alive, with its facts or its error."""
+    async def heartbeat(self, session: HostSession, report: HostReport) -> bool:
+        """Record that the host's agent is alive, with its facts or its error. False if the session was replaced."""
+        ...
+
+    async def is_current(self, session: HostSession) -> bool:
+        """Whether no other session has replaced this one."""
+        ...
+
+    async def end_session(self, session: HostSession) -> None:
+        """Record that the host has no session, unless another one has replaced this one."""
         ...
 
     async def assignments(self, host_id: str) -> tuple[tuple[Assignment, ...], tuple[str, ...]]:

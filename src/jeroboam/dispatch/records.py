@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from jeroboam.dispatch.ports import HostSession
 from jeroboam.domain import states
 from jeroboam.domain.containers import Container, OpKind, RuntimeState, Status
 from jeroboam.domain.hosts import Host, HostFacts
@@ -17,9 +18,11 @@ _UNKNOWN = HostFacts(hostname="", cpus=0, mem_total=0, disk_total=0)
 class DispatchRecords:
     """Implements `AssignmentStore` with the store."""
 
-    def __init__(self, store: Store, *, ids: Ids) -> None:
+    def __init__(self, store: Store, *, ids: Ids, dispatcher: str) -> None:
+        """`dispatcher` is the name of this dispatcher, unique among all."""
         self._store = store
         self._ids = ids
+        self._dispatcher = dispatcher
 
     async def assignments(self, host_id: str) -> tuple[tuple[Assignment, ...], tuple[str, ...]]:
         """All containers that belong on the host, and the uuids of those that cannot be read."""
@@ -36,8 +39,8 @@ class DispatchRecords:
             row = await tx.containers.get(container)
         return _assignment(row) if row is not None and row.host_id == host_id else None
 
-    async def hello(self, hello: Hello) -> str:
-        """The host's uuid. A new host is created.
+    async def hello(self, hello: Hello) -> HostSession:
+        """Return the new session of the host. A new host is created.
 
         Raises `BrokenRow` for a known host that cannot be read: it is not new.
         """
@@ -45,34 +48,60 @@ class DispatchRecords:
             facts = hello.facts or replace(_UNKNOWN, hostname=hello.hostname)
             matches = await tx.hosts.where(*tx.hosts.build_conditions(hostname=hello.hostname), strict=True)
             if matches:
-                host = replace(matches[0], facts=hello.facts or matches[0].facts, runtime_error=hello.error)
-                await tx.hosts.update(replace(host, last_seen=tx.now, updated_at=tx.now))
+                host = replace(
+                    matches[0],
+                    facts=hello.facts or matches[0].facts,
+                    runtime_error=hello.error,
+                    dispatcher=self._dispatcher,
+                    session=matches[0].session + 1,
+                    last_seen=tx.now,
+                    updated_at=tx.now,
+                )
+                await tx.hosts.update(host)
+                if matches[0].dispatcher not in {None, self._dispatcher}:
+                    tx.hint("dispatch", f"{host.uuid}/")
             else:
                 host = Host(
                     uuid=self._ids.uuid(),
                     hostname=hello.hostname,
                     facts=facts,
                     runtime_error=hello.error,
+                    dispatcher=self._dispatcher,
+                    session=1,
                     last_seen=tx.now,
                     created_at=tx.now,
                 )
                 await tx.hosts.insert(host)
             await tx.beat(hello.hostname, AGENT_BINARY)
             await self._hint_unplaced(tx)
-        return host.uuid
+        return HostSession(host_id=host.uuid, number=host.session)
 
-    async def heartbeat(self, host_id: str, report: HostReport) -> None:
-        """Record that the host is alive, and its facts."""
+    async def heartbeat(self, session: HostSession, report: HostReport) -> bool:
+        """Record that the host is alive, and its facts. False if the session was replaced."""
         async with self._store.write() as tx:
-            host = await tx.hosts.get(host_id)
-            if host is None:
-                return
+            host = await tx.hosts.get(session.host_id)
+            if host is None or host.session != session.number:
+                return False
             is_back = host.runtime_error is not None and report.error is None
             facts = report.facts or host.facts
             await tx.hosts.update(replace(host, facts=facts, runtime_error=report.error, last_seen=tx.now))
             await tx.beat(host.hostname, AGENT_BINARY)
             if is_back:
                 await self._hint_unplaced(tx)
+        return True
+
+    async def is_current(self, session: HostSession) -> bool:
+        """Whether no other session has replaced this one."""
+        async with self._store.read() as tx:
+            host = await tx.hosts.get(session.host_id)
+        return host is not None and host.session == session.number
+
+    async def end_session(self, session: HostSession) -> None:
+        """Record that the host has no session, unless another one has replaced this one."""
+        async with self._store.write() as tx:
+            host = await tx.hosts.get(session.host_id)
+            if host is not None and host.session == session.number:
+                await tx.hosts.update(replace(host, dispatcher=None))
 
     async def _hint_unplaced(self, tx: Transaction) -> None:
         """A host became available: send hints for the containers that wait for one."""

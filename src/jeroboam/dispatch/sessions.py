@@ -1,8 +1,9 @@
 """Sessions with agents, from the server's end.
 
 An agent that says hello receives all assignments of its host. Changes follow: at once by hints (topic `dispatch`, key
-`<host id>/<container uuid>`), and in any case by a slow resync. Its reports go to the store. Neighbours: `ports` (the
-store's side), `gateway` (live questions), `jeroboam.agent` (the other end).
+`<host id>/<container uuid>`), and in any case by a slow resync. Its reports go to the store. A host has one session at
+a time, and the store says which: a hint without a uuid says that the agent has a new one, maybe with another
+dispatcher. Neighbours: `ports` (the store's side), `gateway` (live questions), `jeroboam.agent` (the other end).
 """
 
 import asyncio
@@ -12,7 +13,7 @@ from typing import Any
 
 import structlog
 
-from jeroboam.dispatch.ports import AssignmentStore
+from jeroboam.dispatch.ports import AssignmentStore, HostSession
 from jeroboam.domain.errors import Unavailable, UnreadableRow
 from jeroboam.domain.ports import Bus
 from jeroboam.kit.clock import Clock
@@ -40,8 +41,9 @@ RESYNC_SECONDS = 30.0
 class AgentSession:
     """One agent's session. All messages are sent under one lock, so that no older state follows a newer one."""
 
-    def __init__(self, *, host_id: str, end: ServerConnection, store: AssignmentStore) -> None:
-        self.host_id = host_id
+    def __init__(self, *, record: HostSession, end: ServerConnection, store: AssignmentStore) -> None:
+        self.record = record
+        self.host_id = record.host_id
         self._end = end
         self._store = store
         self._sending = asyncio.Lock()
@@ -101,7 +103,8 @@ class AgentSession:
                         self._sent.pop(message.uuid, None)
                         await self._end.send(ContainerForgotten(uuid=message.uuid))
             case HostReport():
-                await self._store.heartbeat(self.host_id, message)
+                if not await self._store.heartbeat(self.record, message):
+                    raise ConnectionError("the agent has another session")
             case LiveResponse():
                 future = self._pending_answers.pop(message.id, None)
                 if future is not None and not future.done():
@@ -161,8 +164,20 @@ class Dispatcher:
         async for key in self._hints:
             host_id, _, uuid = key.partition("/")
             session = self._sessions.get(host_id)
-            if session is not None:
+            if session is None:
+                continue
+            if uuid:
                 session.hint(uuid)
+            else:
+                await self._close_if_replaced(session)
+
+    async def _close_if_replaced(self, session: AgentSession) -> None:
+        """End the session if the agent has another one with another dispatcher."""
+        # If the store cannot answer now, the agent's next heartbeat ends the session.
+        with contextlib.suppress(Unavailable):
+            if not await self._store.is_current(session.record):
+                log.info("dispatch.session-replaced", host=session.host_id)
+                await session.close()
 
     async def serve(self, end: ServerConnection) -> None:
         """One session from hello to its end."""
@@ -189,6 +204,8 @@ class Dispatcher:
                 await session.close()
                 if self._sessions.get(session.host_id) is session:
                     del self._sessions[session.host_id]
+                with contextlib.suppress(Unavailable):
+                    await self._store.end_session(session.record)
                 log.info("dispatch.session-over", host=session.host_id)
 
     async def _greet(self, end: ServerConnection) -> AgentSession | None:
@@ -199,8 +216,9 @@ class Dispatcher:
         if first.version != VERSION:
             log.warning("dispatch.version-refused", hostname=first.hostname, theirs=first.version, ours=VERSION)
             return None
-        host_id = await self._store.hello(first)
-        session = AgentSession(host_id=host_id, end=end, store=self._store)
+        record = await self._store.hello(first)
+        host_id = record.host_id
+        session = AgentSession(record=record, end=end, store=self._store)
         before = self._sessions.get(host_id)
         self._sessions[host_id] = session
         if before is not None:

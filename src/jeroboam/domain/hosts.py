@@ -34,6 +34,10 @@ class Host:
     hostname: str
     availability_zone: str = "nova"
     facts: HostFacts
+    dispatcher: str | None = None
+    """The dispatcher that holds the session with the host's agent; None while there is no session."""
+    session: int = 0
+    """The number of the agent's last session."""
     disabled: bool = False
     disabled_reason: str | None = None
     forced_down: bool = False

@@ -57,3 +57,14 @@ async def run_within(clock: Clock, seconds: float | None, work: Coroutine[Any, A
         timer.cancel()
         task.cancel()
         await asyncio.gather(task, timer, return_exceptions=True)
+
+
+async def wait_for_event(clock: Clock, event: asyncio.Event, seconds: float) -> None:
+    """Return once the event is set, or after that many seconds."""
+    timer = asyncio.ensure_future(clock.sleep(seconds))
+    change = asyncio.ensure_future(event.wait())
+    try:
+        await asyncio.wait({timer, change}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        timer.cancel()
+        change.cancel()

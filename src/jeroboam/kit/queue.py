@@ -8,7 +8,7 @@ import asyncio
 import heapq
 from collections.abc import Awaitable, Callable
 
-from jeroboam.kit.clock import Clock
+from jeroboam.kit.clock import Clock, wait_for_event
 from jeroboam.kit.tasks import Tasks
 
 FIRST_BACKOFF = 1.0
@@ -64,7 +64,7 @@ class KeyedQueue:
                 if wait is None:
                     await self._changed.wait()
                 else:
-                    await self._wait(wait)
+                    await wait_for_event(self._clock, self._changed, wait)
         finally:
             await self._tasks.close()
 
@@ -93,16 +93,6 @@ class KeyedQueue:
         for entry in postponed:
             heapq.heappush(self._heap, entry)
         return wait
-
-    async def _wait(self, seconds: float) -> None:
-        """Until the time is over or something changed."""
-        timer = asyncio.ensure_future(self._clock.sleep(seconds))
-        change = asyncio.ensure_future(self._changed.wait())
-        try:
-            await asyncio.wait({timer, change}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            timer.cancel()
-            change.cancel()
 
     async def _work(self, key: str) -> None:
         again: float | None = None

@@ -98,10 +98,14 @@ CERTIFICATE = RowKind(tables.certificate, Certificate, key="id")
 CONTAINER = RowKind(
     tables.container,
     Container,
+    derived_columns={
+        "cpu": lambda container: container.spec.cpu,
+        "memory": lambda container: container.spec.memory,
+        "disk": lambda container: container.spec.disk or 0,
+    },
     sortable=_in(tables.container, "spec", "image", "cpu_policy", "workdir", "image_pull_policy", "image_driver")
     | {
-        "memory": readable(tables.container.c.spec)["memory"].as_integer(),
-        "cpu": readable(tables.container.c.spec)["cpu"].as_float(),
+        # A container without a limit comes last; its column says 0.
         "disk": readable(tables.container.c.spec)["disk"].as_integer(),
         "auto_remove": readable(tables.container.c.spec)["auto_remove"].as_boolean(),
         "hostname": readable(tables.container.c.observed)["hostname"].as_string(),
@@ -262,39 +266,30 @@ class NodeGroupRows(Rows[NodeGroup]):
         return _by_cluster(cluster_ids, await rows.select(cluster_id=list(cluster_ids)))
 
 
+_SUMS = (
+    sa.func.count(),
+    *(sa.func.coalesce(sa.func.sum(tables.container.c[name]), 0) for name in ("memory", "cpu", "disk")),
+)
+
+
+def _read_use(row: sa.Row[Any]) -> ContainerUse:
+    return ContainerUse(containers=int(row[0]), memory=int(row[1]), cpu=float(row[2]), disk=int(row[3]))
+
+
 class ContainerRows(Rows[Container]):
     """Containers."""
 
     async def use_of_project(self, project_id: str) -> ContainerUse:
         """Return what the project's containers use, in any state but Deleted."""
         table = tables.container
-        query = sa.select(
-            sa.func.count(),
-            sa.func.coalesce(sa.func.sum(readable(table.c.spec)["memory"].as_integer()), 0),
-            sa.func.coalesce(sa.func.sum(readable(table.c.spec)["cpu"].as_float()), 0.0),
-            sa.func.coalesce(sa.func.sum(readable(table.c.spec)["disk"].as_integer()), 0),
-        ).where(table.c.project_id == project_id, table.c.status != Status.DELETED)
-        row = (await self._connection.execute(query)).one()
-        return ContainerUse(containers=int(row[0]), memory=int(row[1]), cpu=float(row[2]), disk=int(row[3]))
+        query = sa.select(*_SUMS).where(table.c.project_id == project_id, table.c.status != Status.DELETED)
+        return _read_use((await self._connection.execute(query)).one())
 
     async def use_by_host(self) -> dict[str, ContainerUse]:
         """Return what the containers of each host use, by host uuid."""
-        table = tables.container
-        query = (
-            sa.select(
-                table.c.host_id,
-                sa.func.count(),
-                sa.func.sum(readable(table.c.spec)["memory"].as_integer()),
-                sa.func.sum(readable(table.c.spec)["cpu"].as_float()),
-                sa.func.coalesce(sa.func.sum(readable(table.c.spec)["disk"].as_integer()), 0),
-            )
-            .where(table.c.host_id.is_not(None))
-            .group_by(table.c.host_id)
-        )
-        return {
-            row[0]: ContainerUse(containers=int(row[1]), memory=int(row[2]), cpu=float(row[3]), disk=int(row[4]))
-            for row in await self._connection.execute(query)
-        }
+        host_id = tables.container.c.host_id
+        query = sa.select(*_SUMS, host_id).where(host_id.is_not(None)).group_by(host_id)
+        return {row[-1]: _read_use(row) for row in (await self._connection.execute(query)).all()}
 
     async def list_unsettled(self) -> list[str]:
         """Return the uuids of containers with work to do, for a resync."""

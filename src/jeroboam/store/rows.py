@@ -10,6 +10,7 @@ from uuid import UUID
 
 import msgspec
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
@@ -43,6 +44,11 @@ class QueryConnection(QueryExecutor, Protocol):
     def strict(self) -> bool:
         """Whether a row that cannot be read is an error, instead of being left out."""
         ...
+
+
+def insert_of(connection: QueryExecutor) -> Callable[[sa.Table], postgresql.Insert | sqlite.Insert]:
+    """Return an INSERT with ON CONFLICT, which both engines have and standard SQL has not."""
+    return postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
 
 
 def encode_json(value: Any) -> str:

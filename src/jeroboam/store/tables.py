@@ -162,8 +162,12 @@ container = sa.Table(
     _json_column("ops"),
     _json_column("observed"),
     sa.Column("generation", sa.Integer, nullable=False),
-    sa.Column("host_id", sa.String(36), index=True),
+    sa.Column("host_id", sa.String(36)),
     sa.Column("host", sa.String(255)),
+    # These three repeat fields of the wish: what is left of a host and of a quota is added up from an index alone.
+    sa.Column("cpu", sa.Float, nullable=False, server_default="0"),
+    sa.Column("memory", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("disk", sa.BigInteger, nullable=False, server_default="0"),
     sa.Column("given_up", sa.Integer, nullable=False),
     sa.Column("failure", sa.Text),
     sa.Column("status", sa.String(32), nullable=False, index=True),
@@ -171,7 +175,8 @@ container = sa.Table(
     sa.Column("task_state", sa.String(32)),
     sa.Column("deadline_at", UtcDateTime),
     *_time_columns(),
-    *_lease_columns(),
+    sa.Index("ix_container_use_of_host", "host_id", "memory", "cpu", "disk"),
+    sa.Index("ix_container_use_of_project", "project_id", "status", "memory", "cpu", "disk"),
 )
 
 host = sa.Table(
@@ -182,6 +187,8 @@ host = sa.Table(
     sa.Column("hostname", sa.String(255), nullable=False, unique=True),
     sa.Column("availability_zone", sa.String(255), nullable=False),
     _json_column("facts"),
+    sa.Column("dispatcher", sa.String(64)),
+    sa.Column("session", sa.Integer, nullable=False, server_default="0"),
     sa.Column("disabled", sa.Boolean, nullable=False),
     sa.Column("disabled_reason", sa.Text),
     sa.Column("forced_down", sa.Boolean, nullable=False),
@@ -223,6 +230,14 @@ quota_guard = sa.Table(
     sa.Column("project_id", sa.String(255), primary_key=True),
     sa.Column("family", sa.String(32), primary_key=True),
     sa.Column("uses", sa.BigInteger, nullable=False),
+)
+
+named_lease = sa.Table(
+    "named_lease",
+    metadata,
+    sa.Column("name", sa.String(255), primary_key=True),
+    sa.Column("holder", sa.String(64), nullable=False),
+    sa.Column("until", UtcDateTime, nullable=False),
 )
 
 outbox = sa.Table(

@@ -1,13 +1,11 @@
 """The transaction: all that one unit of work may read and write, and the messages that leave after its commit."""
 
 import datetime as dt
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from jeroboam.domain.bay_manifests import BayManifest
 from jeroboam.domain.clusters import Certificate
@@ -15,7 +13,8 @@ from jeroboam.domain.hosts import Host, ServiceRecord
 from jeroboam.domain.noderecords import NodeRecord
 from jeroboam.store import census, history, kinds, recheck, tables
 from jeroboam.store.leases import Leases
-from jeroboam.store.rows import QueryConnection, Rows
+from jeroboam.store.named_leases import NamedLeases
+from jeroboam.store.rows import QueryConnection, Rows, insert_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -94,14 +93,18 @@ class Transaction:
         return Rows(self._connection, kinds.NODE_RECORD, for_update=self._writable)
 
     def leases(self, topic: str) -> Leases:
-        """Return the leases on `cluster`, `container`, `workload` or `orchestrated` objects."""
+        """Return the leases on `cluster`, `workload` or `orchestrated` objects."""
         tables_by_kind = {
             "cluster": tables.cluster,
-            "container": tables.container,
             "workload": tables.workload,
             "orchestrated": tables.workload,
         }
         return Leases(self._connection, tables_by_kind[topic], self.now)
+
+    @property
+    def named_leases(self) -> NamedLeases:
+        """Which process leads a piece of work, and which processes are alive."""
+        return NamedLeases(self._connection, self.now)
 
     def hint(self, topic: str, key: str) -> None:
         """Send the hint *look at this object now* after the commit."""
@@ -138,20 +141,14 @@ class Transaction:
         table = tables.outbox
         await self._connection.execute(table.delete().where(table.c.id.in_([note.id for note in notifications])))
 
-    @property
-    def _insert(self) -> Callable[[sa.Table], postgresql.Insert | sqlite.Insert]:
-        """An INSERT with ON CONFLICT, which both engines have and standard SQL has not."""
-        return postgresql.insert if self._connection.dialect.name == "postgresql" else sqlite.insert
-
     async def serialise(self, project_id: str, family: str) -> None:
         """Wait until no other transaction counts this project's objects of that family, and block others.
 
         Between this call and the commit a count and an insert are one step, on every engine.
         """
-        insert = self._insert
         row = {"project_id": project_id, "family": family, "uses": 1}
         guard = tables.quota_guard
-        statement = insert(guard).values(row)
+        statement = insert_of(self._connection)(guard).values(row)
         statement = statement.on_conflict_do_update(
             index_elements=[guard.c.project_id, guard.c.family], set_={"uses": guard.c.uses + 1}
         )
@@ -167,7 +164,6 @@ class Transaction:
 
     async def beat(self, host: str, binary: str) -> None:
         """Write the heartbeat of a process."""
-        insert = self._insert
         table = tables.service
         row = {
             "host": host,
@@ -179,7 +175,7 @@ class Transaction:
             "availability_zone": "nova",
             "created_at": self.now,
         }
-        statement = insert(table).values(row)
+        statement = insert_of(self._connection)(table).values(row)
         statement = statement.on_conflict_do_update(
             index_elements=[table.c.host, table.c.binary],
             set_={"report_count": table.c.report_count + 1, "last_seen": self.now, "updated_at": self.now},

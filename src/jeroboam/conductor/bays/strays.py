@@ -13,7 +13,7 @@ import structlog
 from jeroboam.coes.base import CoePlan
 from jeroboam.conductor.bays.connector import ClusterConnection
 from jeroboam.conductor.bays.records import BayContainerRecords
-from jeroboam.conductor.loop import retry
+from jeroboam.conductor.loop import repeat
 from jeroboam.domain.errors import DriverError
 from jeroboam.kit.clock import Clock
 from jeroboam.store import Store
@@ -48,9 +48,7 @@ class StrayCollector:
 
     async def run(self) -> None:
         """Look until cancelled."""
-        while True:
-            await retry(self._look_everywhere, clock=self._clock, subject="strays")
-            await self._clock.sleep(self._every_seconds)
+        await repeat(self._look_everywhere, clock=self._clock, every_seconds=self._every_seconds, subject="strays")
 
     async def _look_everywhere(self) -> None:
         clusters = list(await self._records.clusters())

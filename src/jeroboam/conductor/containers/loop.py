@@ -1,16 +1,16 @@
 """The container loop: gives each container a host, and gives up what is not carried out in time.
 
-It uses only the store: the agent works on the host. Each pass is one transaction, so it needs no lease. Neighbour:
-`scheduler.placement`, which chooses the host.
+It uses only the store: the agent works on the host. A pass over a batch of containers is one transaction, so it needs
+no lease and reads the hosts once. Neighbours: `scheduler.placement`, which chooses hosts; `batches`.
 """
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from jeroboam.conductor.batches import Batches
 from jeroboam.domain import states
 from jeroboam.domain.containers import Container, OpKind
-from jeroboam.domain.hosts import Host
 from jeroboam.domain.quotas import ContainerUse
 from jeroboam.scheduler.placement import (
     CandidateHost,
@@ -35,6 +35,7 @@ class ContainerReconciler:
     def __init__(self, *, store: Store, host_down_seconds: float) -> None:
         self._store = store
         self._host_down_seconds = host_down_seconds
+        self._batches = Batches(self._pass)
 
     async def list_uuids(self) -> Iterable[str]:
         async with self._store.read() as tx:
@@ -44,27 +45,46 @@ class ContainerReconciler:
         """Nothing to interrupt: a pass is one transaction."""
 
     async def work(self, uuid: str) -> float | None:
-        """One pass over one container."""
+        """One pass over one container, in one transaction with the others that wait for theirs."""
+        return await self._batches.run(uuid)
+
+    async def _pass(self, uuids: Sequence[str]) -> Mapping[str, float | None]:
+        """Return in how many seconds to look at each container again. Raises `BrokenRow` for an unreadable one."""
+        waits: dict[str, float | None] = dict.fromkeys(uuids)
         async with self._store.write() as tx:
-            container = await tx.containers.get(uuid)
-            if container is None:
-                return None
-            pending_ops = states.pending_ops_of(container)
-            if not pending_ops:
-                return None
-            if container.host_id is None and pending_ops[-1].kind is OpKind.DELETE:
-                await tx.containers.remove(uuid=uuid)
-                return None
-            overdue = self._seconds_left(container, tx.now)
-            if overdue <= 0 and any(op.kind is OpKind.DELETE for op in pending_ops):
-                await self._delete_record(tx, container)
-                return None
-            if overdue <= 0:
-                await self._give_up(tx, container, self._describe_timeout(container))
-                return None
-            if container.host_id is None:
-                return await self._place(tx, container)
-            return overdue
+            containers = await tx.containers.where(*tx.containers.build_conditions(uuid=list(uuids)), strict=True)
+            unplaced_containers = []
+            for container in containers:
+                if self._is_due_for_placement(container, tx.now):
+                    unplaced_containers.append(container)
+                else:
+                    waits[container.uuid] = await self._check(tx, container)
+            if unplaced_containers:
+                waits |= await self._place(tx, unplaced_containers)
+        return waits
+
+    def _is_due_for_placement(self, container: Container, now: dt.datetime) -> bool:
+        pending_ops = states.pending_ops_of(container)
+        if container.host_id is not None or not pending_ops or pending_ops[-1].kind is OpKind.DELETE:
+            return False
+        return self._seconds_left(container, now) > 0
+
+    async def _check(self, tx: Transaction, container: Container) -> float | None:
+        """Give up what is overdue, and forget a container that was deleted before it had a host."""
+        pending_ops = states.pending_ops_of(container)
+        if not pending_ops:
+            return None
+        if container.host_id is None and pending_ops[-1].kind is OpKind.DELETE:
+            await tx.containers.remove(uuid=container.uuid)
+            return None
+        seconds_left = self._seconds_left(container, tx.now)
+        if seconds_left > 0:
+            return seconds_left
+        if any(op.kind is OpKind.DELETE for op in pending_ops):
+            await self._delete_record(tx, container)
+        else:
+            await self._give_up(tx, container, self._describe_timeout(container))
+        return None
 
     def _seconds_left(self, container: Container, now: dt.datetime) -> float:
         """Return the seconds until the loop gives up; an hour if there is no deadline."""
@@ -78,22 +98,26 @@ class ContainerReconciler:
             return f"Timed out. {reason}" if reason else "Timed out: no host took the container."
         return f"Timed out: {reason or f'host {container.host} did not answer'}"
 
-    async def _place(self, tx: Transaction, container: Container) -> float | None:
-        """Write the host and hint its agent, or write why there is no host."""
+    async def _place(self, tx: Transaction, containers: Sequence[Container]) -> dict[str, float | None]:
+        """Write each container's host and hint its agent, or write why there is no host."""
         await tx.serialise("", "placement")
         use_by_host = await tx.containers.use_by_host()
         hosts = await tx.hosts_without_lock.select()
         candidates = [CandidateHost(host=host, use=use_by_host.get(host.uuid, ContainerUse())) for host in hosts]
         rules = PlacementRules(now=tx.now, down_seconds=self._host_down_seconds)
-        answer = place_containers([PlacementRequest(uuid=container.uuid, spec=container.spec)], candidates, rules)[
-            container.uuid
-        ]
-        if isinstance(answer, Host):
+        requests = [PlacementRequest(uuid=container.uuid, spec=container.spec) for container in containers]
+        answers = place_containers(requests, candidates, rules)
+        waits: dict[str, float | None] = {}
+        for container in containers:
+            answer = answers[container.uuid]
+            if isinstance(answer, PlacementRefusal):
+                waits[container.uuid] = await self._refuse(tx, container, answer)
+                continue
             placed_container = replace(container, host_id=answer.uuid, host=answer.hostname, failure=None)
             await tx.containers.update(states.project_container(placed_container))
             tx.hint("dispatch", f"{answer.uuid}/{container.uuid}")
-            return self._seconds_left(placed_container, tx.now)
-        return await self._refuse(tx, container, answer)
+            waits[container.uuid] = self._seconds_left(placed_container, tx.now)
+        return waits
 
     async def _refuse(self, tx: Transaction, container: Container, refusal: PlacementRefusal) -> float | None:
         if not refusal.temporary:

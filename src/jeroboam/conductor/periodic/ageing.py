@@ -12,7 +12,7 @@ from dataclasses import replace
 import structlog
 
 from jeroboam.conductor.clusters.history import EventRecorder
-from jeroboam.conductor.loop import retry
+from jeroboam.conductor.loop import repeat
 from jeroboam.domain.clusters import Cluster, Operation
 from jeroboam.domain.errors import Unavailable
 from jeroboam.domain.events import CLUSTER_AGE
@@ -53,9 +53,7 @@ class ClusterAgeing:
 
     async def run(self) -> None:
         """Look until cancelled."""
-        while True:
-            await retry(self.look, clock=self._clock, subject="ageing")
-            await self._clock.sleep(self._every_seconds)
+        await repeat(self.look, clock=self._clock, every_seconds=self._every_seconds, subject="ageing")
 
     async def look(self) -> None:
         """Look once at all clusters and events."""

@@ -1,6 +1,6 @@
 """Writes the heartbeat of this process to the store (the published `mservices` and `services`)."""
 
-from jeroboam.conductor.loop import retry
+from jeroboam.conductor.loop import repeat
 from jeroboam.kit.clock import Clock
 from jeroboam.store import Store
 
@@ -17,9 +17,7 @@ class Heartbeat:
 
     async def run(self) -> None:
         """Beat until cancelled."""
-        while True:
-            await retry(self._beat, clock=self._clock, subject="heartbeat")
-            await self._clock.sleep(self._every_seconds)
+        await repeat(self._beat, clock=self._clock, every_seconds=self._every_seconds, subject="heartbeat")
 
     async def _beat(self) -> None:
         async with self._store.write() as tx:

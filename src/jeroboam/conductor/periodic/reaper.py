@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 import structlog
 
-from jeroboam.conductor.loop import retry
+from jeroboam.conductor.loop import repeat
 from jeroboam.domain.errors import DriverError
 from jeroboam.kit.clock import Clock
 from jeroboam.providers.base import Provider
@@ -29,9 +29,7 @@ class Reaper:
 
     async def run(self) -> None:
         """Look until cancelled."""
-        while True:
-            await retry(self._look_everywhere, clock=self._clock, subject="reaper")
-            await self._clock.sleep(self._every_seconds)
+        await repeat(self._look_everywhere, clock=self._clock, every_seconds=self._every_seconds, subject="reaper")
 
     async def _look_everywhere(self) -> None:
         for name in self._providers:

@@ -1,0 +1,36 @@
+"""What every part of a process is built from: settings, store, bus, clock and the like.
+
+Neighbours: `api`, `conductor`, `dispatch`, `agent`, which build one part each; `service`, which runs all in one.
+"""
+
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+
+from jeroboam.conductor.metrics import LoopMetrics
+from jeroboam.domain.limits import Limit
+from jeroboam.domain.ports import Bus, Sealer
+from jeroboam.kit.clock import Clock
+from jeroboam.kit.ids import Ids
+from jeroboam.kit.tasks import Tasks
+from jeroboam.settings import Settings
+from jeroboam.store import Store
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProcessContext:
+    """The context of one process."""
+
+    settings: Settings
+    store: Store
+    bus: Bus
+    clock: Clock
+    ids: Ids
+    sealer: Sealer
+    tasks: Tasks
+    """Everything that a part starts; bootstrap closes it before the store."""
+    limits: tuple[Limit, ...]
+    counters: CollectorRegistry
+    meter: LoopMetrics
+    name: str
+    """The name of this process, unique among all of the installation: a process that starts again has a new one."""

@@ -1,0 +1,13 @@
+"""Starts a dispatcher: the server's end of the agents' sessions."""
+
+from jeroboam.bootstrap.context import ProcessContext
+from jeroboam.dispatch.records import DispatchRecords
+from jeroboam.dispatch.sessions import Dispatcher
+
+
+def start_dispatch(context: ProcessContext) -> Dispatcher:
+    """Start a dispatcher that serves no session yet."""
+    records = DispatchRecords(context.store, ids=context.ids, dispatcher=context.name)
+    dispatcher = Dispatcher(records, bus=context.bus, clock=context.clock)
+    context.tasks.start("dispatch", dispatcher.run())
+    return dispatcher
