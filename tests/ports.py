@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 
+from jeroboam.conductor.clusters.certificates import CertificateSigner
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.clusters import MASTER, ROLES
 from jeroboam.domain.errors import Conflict, Invalid, NotFound, Unavailable
@@ -119,39 +120,36 @@ class FakeGateway:
         }
 
 
-@dataclass
-class FakeBays:
-    """Answers live questions to containers in bays and remembers them."""
+class FakeConductor(EasyAdmission):
+    """Admits, answers live questions to bays and remembers them, and signs with the authorities in the store."""
 
-    asked: list[tuple] = field(default_factory=list)
-    fault: Exception | None = None
+    def __init__(self, signer: CertificateSigner) -> None:
+        super().__init__()
+        self.asked: list[tuple] = []
+        self.fault: Exception | None = None
+        self.manifests: dict[str, bytes] = {}
+        """By where they lie."""
+        self.sign_csr = signer.sign
 
-    async def logs(self, cluster_id, workload) -> str:
+    async def read_bay_logs(self, cluster_id, workload) -> str:
         return self._answer("one\ntwo\n", "logs", cluster_id, workload)
 
-    async def check(self, it) -> None:
-        self._answer(None, "check", it.cluster_id, it.uuid, it.spec.manifest)
+    async def check_manifest(self, manifest) -> None:
+        self._answer(None, "check", manifest.cluster_id, manifest.uuid, manifest.spec.manifest)
 
-    async def execute(self, cluster_id, workload, command) -> ExecResult:
+    async def execute_in_bay(self, cluster_id, workload, command) -> ExecResult:
         return self._answer(ExecResult(output="hello\n", exit_code=3), "execute", cluster_id, workload, tuple(command))
+
+    async def fetch_manifest(self, url, *, max_octets) -> bytes:
+        if url not in self.manifests:
+            raise Invalid("manifest_url at x cannot be used: nobody knows where that is.", field="manifest_url")
+        return self.manifests[url][: max_octets + 1]
 
     def _answer(self, answer, *question):
         self.asked.append(question)
         if self.fault is not None:
             raise self.fault
         return answer
-
-
-class FakeManifestSource:
-    """Manifests by where they lie."""
-
-    def __init__(self) -> None:
-        self.known: dict[str, bytes] = {}
-
-    async def fetch(self, url, *, max_octets) -> bytes:
-        if url not in self.known:
-            raise Invalid("manifest_url at x cannot be used: nobody knows where that is.", field="manifest_url")
-        return self.known[url][: max_octets + 1]
 
 
 class PlainSealer:

@@ -63,6 +63,7 @@ CONDUCTOR = [
     cfg.FloatOpt("check_seconds", default=30.0, min=1, help="How often a cluster that is well is looked at."),
     cfg.FloatOpt("reaper_seconds", default=60.0, min=1, help="How often leftovers are looked for."),
     cfg.FloatOpt("heartbeat_seconds", default=10.0, min=1, help="How often a process says that it is alive."),
+    cfg.FloatOpt("answer_seconds", default=30.0, min=1, help="How long a request waits for drivers and clusters."),
     cfg.FloatOpt("service_down_seconds", default=180.0, min=1, help="After which silence a service counts as down."),
 ]
 CLUSTERS = [
@@ -167,6 +168,7 @@ class ConductorSettings:
     check_seconds: float
     reaper_seconds: float
     heartbeat_seconds: float
+    answer_seconds: float
     service_down_seconds: float
 
 

@@ -11,6 +11,7 @@ import pytest
 from jeroboam.api.app import create_app
 from jeroboam.api.parts import ApiParts
 from jeroboam.bootstrap.api_options import build_api_options
+from jeroboam.conductor.clusters.certificates import CertificateSigner
 from jeroboam.kit.bus import MemoryBus
 from jeroboam.kit.clock import SystemClock
 from jeroboam.kit.ids import RandomIds
@@ -20,7 +21,7 @@ from jeroboam.store.migrations import upgrade
 from tests.api.client import Client
 from tests.api.loops import run_on_host, settle
 from tests.builders import manifest
-from tests.ports import AllProjects, EasyAdmission, FakeBays, FakeGateway, FakeManifestSource, KnownTokens, PlainSealer
+from tests.ports import AllProjects, FakeConductor, FakeGateway, KnownTokens, PlainSealer
 from tests.postgres import database, running_server
 
 UNLIMITED = {"containers": -1, "memory": -1, "cpu": -1, "disk": -1}
@@ -51,6 +52,10 @@ async def store(request, tmp_path, empty_database):
         await store.close()
 
 
+def signer_of(store: Store, *, days: int = 365) -> CertificateSigner:
+    return CertificateSigner(store=store, sealer=PlainSealer(), clock=SystemClock(), days=days)
+
+
 def parts_of(store: Store) -> ApiParts:
     """The application's parts, with no limits in the way."""
     options = build_api_options(load(None), auth_uri="http://127.0.0.1:5000/v3")
@@ -58,11 +63,8 @@ def parts_of(store: Store) -> ApiParts:
         store=store,
         tokens=KnownTokens(),
         projects=AllProjects(),
-        admission=EasyAdmission(),
+        conductor=FakeConductor(signer_of(store)),
         gateway=FakeGateway(),
-        workloads=FakeBays(),
-        manifests=FakeManifestSource(),
-        sealer=PlainSealer(),
         clock=SystemClock(),
         ids=RandomIds(),
         options=replace(options, max_clusters_per_project=1000, container_quota=UNLIMITED),

@@ -9,8 +9,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from jeroboam.api.app import create_app
 from tests.api.client import Client
+from tests.api.conftest import signer_of
 from tests.api.loops import csr, settle
 from tests.builders import new_uuid
+from tests.ports import FakeConductor
 
 
 async def test_certificates_are_for_keys_that_protect_and_for_as_long_as_the_operator_says(parts, infra, make, store):
@@ -18,7 +20,8 @@ async def test_certificates_are_for_keys_that_protect_and_for_as_long_as_the_ope
     refused = await infra.post("/v1/certificates", {"cluster_uuid": "c", "csr": csr(ec.SECP192R1())})
     assert refused.status == 400
     assert "secp192r1, and a key has to be RSA of 2048 to 8192 bits" in refused.error["title"]
-    client = Client(create_app(replace(parts, options=replace(parts.options, certificate_days=2))), "/container-infra")
+    conductor = FakeConductor(signer_of(store, days=2))
+    client = Client(create_app(replace(parts, conductor=conductor)), "/container-infra")
     pem = (await client.post("/v1/certificates", {"cluster_uuid": "c", "csr": csr()})).json()["pem"]
     lasts = x509.load_pem_x509_certificate(pem.encode())
     assert lasts.not_valid_after_utc - lasts.not_valid_before_utc == dt.timedelta(days=3)

@@ -218,8 +218,8 @@ async def test_logs_and_commands(old, box, loop, parts):
         answer = await old.put(f"{path}?command=echo+%27a+b%27")
         assert answer.json() == {"output": "hello\n"}
     told = ("echo", "a b")
-    assert parts.workloads.asked == [("logs", *asked)] * 2 + [("execute", *asked, told)] * 2
-    parts.workloads.fault = Unavailable("The bay cannot be asked now: silent")
+    assert parts.conductor.asked == [("logs", *asked)] * 2 + [("execute", *asked, told)] * 2
+    parts.conductor.fault = Unavailable("The bay cannot be asked now: silent")
     assert (await old.get("/v1/containers/box/logs")).status == 503
     for query in ("", "?command=", "?command=%27", "?command=x&bogus=1"):
         assert (await old.put(f"/v1/containers/box/execute{query}")).status == 400

@@ -81,7 +81,7 @@ async def test_it_is_stored_with_its_wish(old, bay, made, store, parts, kind):
         stored = await tx.bay_manifests.get(shown["uuid"])
     assert (stored.project_id, stored.user_id, stored.cluster_id, stored.kind) == ("p1", "u1", bay, kind)
     assert stored.spec.manifest == manifest(kind)
-    assert parts.workloads.asked == [("check", bay, shown["uuid"], manifest(kind))]
+    assert parts.conductor.asked == [("check", bay, shown["uuid"], manifest(kind))]
     for ident in ("it", shown["uuid"]):
         assert (await old.get(f"/v1/{MANY[kind]}/{ident}?bay_ident=k")).json() == shown
         # As the client of the time writes it.
@@ -127,16 +127,16 @@ async def test_a_manifest_of_yaml(old, made):
 
 async def test_a_manifest_from_elsewhere(old, bay, parts):
     url = "http://files.example/pod.json"
-    parts.manifests.known[url] = json.dumps(manifest()).encode()
+    parts.conductor.manifests[url] = json.dumps(manifest()).encode()
     answer = await old.post("/v1/pods", {"bay_uuid": "k", "manifest_url": url, "manifest": None})
     assert answer.status == 201, answer.body
     shown = answer.json()
     assert (shown["manifest_url"], json.loads(shown["manifest"])) == (url, manifest())
-    parts.manifests.known[url] = json.dumps(manifest(image="other")).encode()
+    parts.conductor.manifests[url] = json.dumps(manifest(image="other")).encode()
     changed = await old.patch("/v1/pods/it", patch(url, "/manifest_url"))
     assert (changed.status, changed.json()["images"]) == (200, ["other"])
     for odd in (b"\xff\xfe", b"nothing", b"x" * 70_000):
-        parts.manifests.known[url] = odd
+        parts.conductor.manifests[url] = odd
         answer = await old.post("/v1/pods", {"bay_uuid": "k", "manifest_url": url})
         assert (answer.status, "manifest_url" in said(answer)) == (400, True)
     answer = await old.post("/v1/pods", {"bay_uuid": "k", "manifest_url": "http://nobody/"})
@@ -176,7 +176,7 @@ async def test_bad_wishes(old, bay, make, body, status, word):
 
 async def test_what_the_bay_refuses_is_not_stored(old, bay, made, parts):
     await made(name="first")
-    parts.workloads.fault = Invalid("The bay refuses the manifest: it has its reasons", field="manifest")
+    parts.conductor.fault = Invalid("The bay refuses the manifest: it has its reasons", field="manifest")
     answer = await old.post("/v1/pods", {"bay_uuid": "k", "manifest": json.dumps(manifest())})
     assert (answer.status, said(answer)) == (400, "The bay refuses the manifest: it has its reasons")
     answer = await old.patch("/v1/pods/first", patch(json.dumps(manifest(name="first", image="other"))))

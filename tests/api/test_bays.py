@@ -141,7 +141,7 @@ async def test_a_bay_counts_as_a_cluster(parts, store):
 async def test_a_bay_has_its_baymodels_key_pair_or_none_is_made(old, bay, parts, infra):
     await bay()
     assert (await infra.get("/v1/clusters/b")).json()["keypair"] == "mine"
-    parts.admission.keypairs = False
+    parts.conductor.keypairs = False
     assert (await old.post("/v1/bays", {"baymodel_id": "m", "name": "other"})).status == 404
     assert (await infra.post("/v1/clusters", {"cluster_template_id": "m"})).status == 404
 

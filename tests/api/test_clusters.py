@@ -154,7 +154,7 @@ async def test_no_nodes_came_with_a_later_version(infra, make, store):
 
 async def test_the_title_that_clients_show_is_the_first_sentence_and_names_the_field(infra, make, parts):
     await make.template()
-    parts.admission.refused = "m1.tiny"
+    parts.conductor.refused = "m1.tiny"
     answer = await infra.post("/v1/clusters", {"cluster_template_id": "t", "flavor_id": "m1.tiny"})
     assert (answer.error["title"], answer.error["detail"]) == (
         "Unable to find flavor m1.tiny (flavor_id)",
@@ -164,7 +164,7 @@ async def test_the_title_that_clients_show_is_the_first_sentence_and_names_the_f
 
 async def test_admission_is_asked_before_anything_is_stored(infra, make, parts):
     template = await make.template()
-    parts.admission.refused = "nope"
+    parts.conductor.refused = "nope"
     body = {"cluster_template_id": template["uuid"], "flavor_id": "nope"}
     answer = await infra.post("/v1/clusters", body)
     assert (answer.status, answer.error["detail"]) == (400, "Unable to find flavor nope.")
@@ -191,7 +191,7 @@ async def test_resize(infra, make, store):
 async def test_more_nodes_than_there_is_room_for_are_refused_and_fewer_are_not(infra, make, parts, store):
     uuid = await make.cluster(node_count=2)
     await settle(store, uuid)
-    parts.admission.refused = "growth"
+    parts.conductor.refused = "growth"
     for answer in (
         await infra.post("/v1/clusters/c/actions/resize", {"node_count": 5}),
         await infra.patch("/v1/clusters/c", [{"op": "replace", "path": "/node_count", "value": 5}]),

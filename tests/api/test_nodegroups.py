@@ -137,7 +137,7 @@ async def test_labels_that_a_node_may_have(infra, ready, key):
 
 @pytest.mark.parametrize("field", ["flavor_id", "image_id"])
 async def test_admission_is_asked_of_flavor_and_image(infra, parts, ready, field):
-    parts.admission.refused = "nope"
+    parts.conductor.refused = "nope"
     assert (await infra.post(GROUPS, {"name": "g", field: "nope"})).status == 400
     assert (await infra.get("/v1/clusters/c")).json()["status"] == "CREATE_COMPLETE"
 

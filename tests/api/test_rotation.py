@@ -73,9 +73,9 @@ async def test_what_is_refused(infra, parts, make, store, ready):
     assert (await infra.as_("reader").patch(CA)).status == 403
     assert (await infra.as_("stranger").patch(CA)).status == 404
     assert (await infra.patch(f"{CA}?bogus=1")).status == 400
-    parts.admission.refused = "rotation"
+    parts.conductor.refused = "rotation"
     assert (await infra.patch(CA)).status == 400
-    parts.admission.refused = None
+    parts.conductor.refused = None
     await make.cluster(name="young")
     assert (await infra.patch("/v1/certificates/young")).status == 409
     async with store.read() as tx:

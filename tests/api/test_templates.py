@@ -239,7 +239,7 @@ async def test_public_and_hidden_ones(infra, make):
 
 
 async def test_admission_fills_in_and_refuses(infra, parts, make):
-    parts.admission.refused = "nope"
+    parts.conductor.refused = "nope"
     answer = await infra.post("/v1/clustertemplates", {"coe": "swarm", "image_id": "nope"})
     assert (answer.status, answer.error["detail"]) == (400, "Unable to find image nope.")
     await make.template()

@@ -157,7 +157,7 @@ async def test_strangers_readers_and_hidden_templates(infra, make, store, ready)
 
 async def test_what_the_drivers_cannot_do_is_refused_before_it_is_stored(infra, parts, make, store, ready):
     await make.template(name="new", image_id="node2")
-    parts.admission.refused = "node2"
+    parts.conductor.refused = "node2"
     answer = await infra.post(UP, {"cluster_template": "new"})
     assert (answer.status, answer.error["detail"]) == (400, "Unable to find node2.")
     assert (await whole(store, ready))[0].generation == 1
@@ -289,7 +289,7 @@ async def test_a_batch_is_a_number(infra, ready, batch, path):
 
 
 async def test_a_flavour_that_is_not_there(infra, parts, store, ready):
-    parts.admission.refused = "nope"
+    parts.conductor.refused = "nope"
     for path in ("/v1/clusters/c", "/v1/clusters/c/nodegroups/default-worker"):
         answer = await patched(infra, ("replace", "/flavor_id", "nope"), path=path)
         assert (answer.status, "nope" in answer.error["detail"]) == (400, True)

@@ -199,7 +199,6 @@ class Installation:
             bus=self.bus,
             clock=self.clock,
             ids=RandomIds(),
-            sealer=self.sealer,
             tasks=Tasks(report),
             limits=(),
             counters=counters,
@@ -212,6 +211,7 @@ class Installation:
             connector=ClusterConnector(store=store, coes=coes, sealer=self.sealer),
             projects=AllProjects(),
             publish=self.publish,
+            sealer=self.sealer,
         )
         process = Process(store, provider, context, start_dispatch(context), start_conductor(context, parts))
         self.processes.append(process)

@@ -44,8 +44,6 @@ class ApiOptions:
     max_clusters_per_project: int
     create_timeout: int
     """Minutes for a cluster operation whose own limit is 0."""
-    certificate_days: int
-    """Days that a certificate is valid which a user requests."""
 
     container_bounds: ContainerBounds
     container_quota: Mapping[str, int]

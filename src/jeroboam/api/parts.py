@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from jeroboam.api.audit import AuditRecord, to_log
 from jeroboam.api.options import ApiOptions
 from jeroboam.domain.limits import Limit
-from jeroboam.domain.ports import Admission, BayGateway, HostGateway, ManifestSource, Projects, Sealer, TokenValidator
+from jeroboam.domain.ports import Conductor, HostGateway, Projects, TokenValidator
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.ids import Ids
 from jeroboam.store import Store
@@ -27,11 +27,8 @@ class ApiParts:
     store: Store
     tokens: TokenValidator
     projects: Projects
-    admission: Admission
+    conductor: Conductor
     gateway: HostGateway
-    workloads: BayGateway
-    manifests: ManifestSource
-    sealer: Sealer
     clock: Clock
     ids: Ids
     options: ApiOptions

@@ -17,7 +17,6 @@ def build_api_options(settings: Settings, *, auth_uri: str) -> ApiOptions:
         service_down_time=settings.conductor.service_down_seconds,
         max_clusters_per_project=settings.clusters.max_per_project,
         create_timeout=settings.clusters.operation_minutes,
-        certificate_days=settings.x509.term_of_validity,
         container_bounds=ContainerBounds(
             default_cpu=containers.default_cpu,
             default_memory=containers.default_memory,

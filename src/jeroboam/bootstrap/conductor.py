@@ -8,22 +8,29 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from jeroboam.bootstrap.context import ProcessContext
+from jeroboam.clients.addresses import AddressRules
+from jeroboam.clients.manifest_url import UrlManifests
 from jeroboam.coes.base import Coe
+from jeroboam.conductor.admission.admission import DriverAdmission
 from jeroboam.conductor.bays.connector import ClusterConnector
 from jeroboam.conductor.bays.containers import BayContainerReconciler
 from jeroboam.conductor.bays.manifests import BayManifestReconciler
+from jeroboam.conductor.bays.queries import BayQueries
 from jeroboam.conductor.bays.strays import StrayCollector
+from jeroboam.conductor.clusters.certificates import CertificateSigner
 from jeroboam.conductor.clusters.loop import ClusterReconciler, Drivers
 from jeroboam.conductor.clusters.scaling import AutoScaler
 from jeroboam.conductor.containers.loop import ContainerReconciler
+from jeroboam.conductor.gateway import ConductorGateway
 from jeroboam.conductor.loop import LeasedReconciler, LeaseRunner, Loop, Reconciler
 from jeroboam.conductor.membership import Membership
 from jeroboam.conductor.periodic.ageing import ClusterAgeing
 from jeroboam.conductor.periodic.heartbeat import Heartbeat
 from jeroboam.conductor.periodic.outbox import OutboxRelay, Publish
 from jeroboam.conductor.periodic.reaper import Reaper
-from jeroboam.domain.ports import Projects
+from jeroboam.domain.ports import Projects, Sealer
 from jeroboam.providers.base import Provider
+from jeroboam.settings import parse_networks
 
 CONDUCTOR_BINARY = "jeroboam-conductor"
 
@@ -37,6 +44,8 @@ class ConductorParts:
     connector: ClusterConnector
     projects: Projects
     publish: Publish
+    sealer: Sealer
+    """Opens the keys of clusters' authorities."""
 
 
 def start_conductor(context: ProcessContext, parts: ConductorParts) -> Membership:
@@ -67,6 +76,26 @@ def start_conductor(context: ProcessContext, parts: ConductorParts) -> Membershi
     context.tasks.start("heartbeat", heartbeat.run())
     context.tasks.start("membership", membership.run())
     return membership
+
+
+def build_conductor_gateway(context: ProcessContext, parts: ConductorParts) -> ConductorGateway:
+    """Return what answers the API's questions. Raises `ValueError` for settings that cannot be used."""
+    settings, clock = context.settings, context.clock
+    networks = parse_networks(settings.clusters.manifest_networks, "[clusters] manifest_networks")
+    execute_seconds = settings.containers.execute_seconds
+    return ConductorGateway(
+        admission=DriverAdmission(
+            providers=parts.providers, coes=parts.coes, default_provider=settings.clusters.default_provider
+        ),
+        bays=BayQueries(connector=parts.connector, clock=clock, execute_seconds=execute_seconds),
+        manifests=UrlManifests(AddressRules(allowed_networks=networks)),
+        signer=CertificateSigner(
+            store=context.store, sealer=parts.sealer, clock=clock, days=settings.x509.term_of_validity
+        ),
+        clock=clock,
+        answer_seconds=settings.conductor.answer_seconds,
+        execute_seconds=execute_seconds,
+    )
 
 
 def _build_duties(context: ProcessContext, parts: ConductorParts) -> dict[str, Callable[[], Awaitable[None]]]:
@@ -114,7 +143,7 @@ def _build_clusters(context: ProcessContext, parts: ConductorParts) -> ClusterRe
     return ClusterReconciler(
         store=context.store,
         drivers=Drivers(providers=parts.providers, coes=parts.coes),
-        sealer=context.sealer,
+        sealer=parts.sealer,
         clock=context.clock,
         ids=context.ids,
         check_seconds=settings.conductor.check_seconds,

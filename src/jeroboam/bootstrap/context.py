@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from jeroboam.conductor.metrics import LoopMetrics
 from jeroboam.domain.limits import Limit
-from jeroboam.domain.ports import Bus, Sealer
+from jeroboam.domain.ports import Bus
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.ids import Ids
 from jeroboam.kit.tasks import Tasks
@@ -26,7 +26,6 @@ class ProcessContext:
     bus: Bus
     clock: Clock
     ids: Ids
-    sealer: Sealer
     tasks: Tasks
     """Everything that a part starts; bootstrap closes it before the store."""
     limits: tuple[Limit, ...]

@@ -20,13 +20,14 @@ from jeroboam.api.app import create_app
 from jeroboam.bootstrap import drivers, seeds
 from jeroboam.bootstrap.agent import start_agent
 from jeroboam.bootstrap.api import build_api_parts
-from jeroboam.bootstrap.conductor import ConductorParts, start_conductor
+from jeroboam.bootstrap.conductor import ConductorParts, build_conductor_gateway, start_conductor
 from jeroboam.bootstrap.context import ProcessContext
 from jeroboam.bootstrap.dispatch import start_dispatch
 from jeroboam.bootstrap.http import HttpLimits, allow_origins, serve
 from jeroboam.bootstrap.limits import read_limits
 from jeroboam.bootstrap.state import StateFolder
 from jeroboam.conductor.bays.connector import ClusterConnector
+from jeroboam.conductor.gateway import ConductorGateway
 from jeroboam.conductor.loop import report
 from jeroboam.conductor.metrics import LoopMetrics
 from jeroboam.conductor.periodic.outbox import log_notification
@@ -96,7 +97,6 @@ class SingleProcess:
             bus=bus,
             clock=clock,
             ids=ids,
-            sealer=sealer,
             tasks=self._tasks,
             limits=tuple(read_limits(settings.api.limits_file)),
             counters=counters,
@@ -136,11 +136,8 @@ class SingleProcess:
                 tokens=tokens,
                 auth_uri=addresses.keystone,
                 gateway=self._start_hosts(),
-                providers=self._providers,
-                coes=self._coes,
-                connector=self._connector,
+                conductor=self._start_conductor(tokens),
             )
-            self._start_conductor(tokens)
             app = allow_origins(create_app(parts), settings.api.cors_origins)
             limits = HttpLimits(idle_seconds=settings.api.idle_seconds, connections=settings.api.max_connections)
             server = serve(app, api_socket, tasks=self._tasks, drain_seconds=DRAIN_SECONDS, limits=limits)
@@ -191,16 +188,19 @@ class SingleProcess:
         patience = ANSWER_SECONDS + self._settings.containers.execute_seconds
         return SessionGateway(dispatcher, answer_seconds=patience)
 
-    def _start_conductor(self, tokens: KeystoneTokens) -> None:
+    def _start_conductor(self, tokens: KeystoneTokens) -> ConductorGateway:
         parts = ConductorParts(
             providers=self._providers,
             coes=self._coes,
             connector=self._connector,
             projects=KeystoneProjects(tokens),
             publish=log_notification,
+            sealer=self._sealer,
         )
+        gateway = build_conductor_gateway(self._context, parts)
         start_conductor(self._context, parts)
         self._tasks.start("limits", self._learn_limits())
+        return gateway
 
     async def _learn_limits(self) -> None:
         """Let each provider find out what its environment supports, so that the first cluster does not wait for it."""

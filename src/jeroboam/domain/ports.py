@@ -139,29 +139,6 @@ class HostGateway(Protocol):
         ...
 
 
-class BayGateway(Protocol):
-    """Live questions to what is inside a cluster: api → conductor → the cluster's own API.
-
-    Questions to a container raise `Unavailable` if the cluster does not answer, `NotFound` if the container is gone
-    there, and `Conflict` if its state forbids it or the time limit is over.
-    """
-
-    async def logs(self, cluster_id: str, workload: str) -> str:
-        """Return what it printed, both streams in order."""
-        ...
-
-    async def execute(self, cluster_id: str, workload: str, command: Sequence[str]) -> ExecResult:
-        """Run a command to its end. Return its output, both streams in order."""
-        ...
-
-    async def check(self, manifest: BayManifest) -> None:
-        """Raise `Invalid` with the answer of its cluster for a manifest that the cluster would refuse.
-
-        A cluster that is not up, or does not answer within some seconds, refuses nothing.
-        """
-        ...
-
-
 class ManifestSource(Protocol):
     """Fetches manifests that users give by URL."""
 
@@ -170,5 +147,45 @@ class ManifestSource(Protocol):
 
         Raises `Invalid` for `manifest_url` with the reason: the address is forbidden, there is no answer, or the answer
         is too slow or too long.
+        """
+        ...
+
+
+class Conductor(Admission, Protocol):
+    """Everything live that a request of the API needs: api → conductor → drivers, clusters, other people's servers.
+
+    The API itself reaches no Engine, no cloud, no cluster and no key of one. Every method raises `Unavailable`, which
+    names what did not answer, if there is no answer in time.
+    """
+
+    async def read_bay_logs(self, cluster_id: str, workload: str) -> str:
+        """Return what a container in a bay printed, both streams in order.
+
+        Raises `NotFound` if the container is gone there, and `Conflict` if its state forbids it.
+        """
+        ...
+
+    async def execute_in_bay(self, cluster_id: str, workload: str, command: Sequence[str]) -> ExecResult:
+        """Run a command in a container in a bay, to its end. Return its output, both streams in order.
+
+        Raises the same, and `Conflict` if the time limit is over.
+        """
+        ...
+
+    async def check_manifest(self, manifest: BayManifest) -> None:
+        """Raise `Invalid` with the answer of its cluster for a manifest that the cluster would refuse.
+
+        A cluster that is not up, or does not answer within some seconds, refuses nothing.
+        """
+        ...
+
+    async def fetch_manifest(self, url: str, *, max_octets: int) -> bytes:
+        """Return the content at a URL that a user gave. Raises `Invalid` as `ManifestSource` does."""
+        ...
+
+    async def sign_csr(self, cluster_id: str, kind: str, csr: str) -> str:
+        """Return a certificate (PEM) of the cluster's authority of that kind.
+
+        Raises `Invalid` for a request that cannot be signed, and `NotFound` if there is no such authority.
         """
         ...

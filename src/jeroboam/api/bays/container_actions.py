@@ -37,7 +37,7 @@ def build_handler(act: ContainerAction) -> Handler:
 async def logs(call: Call) -> Answer:
     """GET /containers/{id or name}/logs: what a container in a bay printed"""
     container = await _find_container(call, "logs")
-    view: Output = {"output": await call.parts.workloads.logs(container.cluster_id, container.uuid)}
+    view: Output = {"output": await call.parts.conductor.read_bay_logs(container.cluster_id, container.uuid)}
     return reply(view)
 
 
@@ -47,7 +47,7 @@ async def execute(call: Call) -> Answer:
     if not command:
         raise Invalid("Mandatory argument missing: command. It has to hold a word.", field="command")
     container = await _find_container(call, "execute")
-    answer = await call.parts.workloads.execute(container.cluster_id, container.uuid, command)
+    answer = await call.parts.conductor.execute_in_bay(container.cluster_id, container.uuid, command)
     view: Output = {"output": answer.output}
     return reply(view)
 

@@ -101,7 +101,7 @@ class ManifestResource:
             bay = await self._find_bay(tx, call, wish["bay_uuid"])
         spec = await self._read_spec(call, {name: wish.get(name) for name in _WISHES})
         manifest = self._build_manifest(call, spec, bay, call.parts.clock.now())
-        await call.parts.workloads.check(manifest)
+        await call.parts.conductor.check_manifest(manifest)
         async with call.parts.store.write() as tx:
             await self._check_name(tx, manifest, await self._find_bay(tx, call, bay.uuid))
             await tx.bay_manifests.insert(manifest)
@@ -126,7 +126,7 @@ class ManifestResource:
         if name_of(spec.manifest) != manifest.name:
             reason = f"its metadata.name is {name_of(spec.manifest)}, and has to stay {manifest.name}"
             raise Invalid(f"Invalid input for field 'manifest': {reason}.", field="manifest")
-        await call.parts.workloads.check(self._apply_change(call, manifest, spec, call.parts.clock.now()))
+        await call.parts.conductor.check_manifest(self._apply_change(call, manifest, spec, call.parts.clock.now()))
         async with call.parts.store.write() as tx:
             manifest = await self._find(tx, call, "update_all_projects")
             manifest = self._apply_change(call, manifest, spec, tx.now)
@@ -173,7 +173,7 @@ class ManifestResource:
         [field] = sources
         source: str = FIELDS[field](field, wish[field])
         if field == "manifest_url":
-            content = await call.parts.manifests.fetch(source, max_octets=MOST_OCTETS)
+            content = await call.parts.conductor.fetch_manifest(source, max_octets=MOST_OCTETS)
             try:
                 manifest_text = content.decode()
             except UnicodeDecodeError as error:

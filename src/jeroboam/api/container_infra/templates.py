@@ -185,7 +185,7 @@ async def create_template(call: Call, body: dict[str, Any]) -> Template:
     values = _read_body(body)
     if values.get("public") or values.get("hidden"):
         _check_publish(call)
-    spec = await call.parts.admission.admit_template(_build_spec(values), call.caller)
+    spec = await call.parts.conductor.admit_template(_build_spec(values), call.caller)
     (await bounds_for(call, call.caller.project_id)).check_template(spec)
     async with call.parts.store.write() as tx:
         template = Template(
@@ -228,7 +228,7 @@ async def update_template(call: Call, changes: Sequence[PatchOperation]) -> Temp
     )
     if (new.public, new.hidden) != (old.public, old.hidden):
         _check_publish(call)
-    new = replace(new, spec=await call.parts.admission.admit_template(new.spec, call.caller))
+    new = replace(new, spec=await call.parts.conductor.admit_template(new.spec, call.caller))
     (await bounds_for(call, new.project_id)).check_template(new.spec)
     async with call.parts.store.write() as tx:
         current = await tx.templates.get(old.uuid)

@@ -1,6 +1,7 @@
 """Live questions to clusters: the log of a container, the output of a command in one, a check of a manifest.
 
-Implements the port `BayGateway`. Questions run beside the loops and wait for no lease. Neighbour: `connector`.
+Questions run beside the loops and wait for no lease. Neighbours: `connector`; `conductor.gateway`, which asks for the
+API.
 """
 
 from collections.abc import Awaitable, Callable, Sequence

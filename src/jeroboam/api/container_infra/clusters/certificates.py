@@ -1,6 +1,6 @@
 """A cluster's certificate authority: show it, sign requests with it, ask for a new one (contract: section 8).
 
-The authority's key is decrypted for one signature only, and never leaves this module.
+The conductor signs: the key of an authority is none of the API's business.
 """
 
 import datetime as dt
@@ -18,7 +18,6 @@ from jeroboam.domain.clusters import FORMER, MAIN, NEXT, READY, Certificate, Clu
 from jeroboam.domain.errors import Conflict, Invalid, NotFound
 from jeroboam.domain.events import CLUSTER_ROTATE_CA
 from jeroboam.domain.states import ask_cluster, is_in_progress
-from jeroboam.kit.x509 import KeyPair, sign_csr
 from jeroboam.store import Transaction
 
 _KINDS = {"etcd": "etcd", "front-proxy": "front-proxy", "front_proxy": "front-proxy"}
@@ -64,7 +63,7 @@ async def rotate(call: Call) -> Answer:
         cluster = await cluster_of(tx, call.path["cluster"], scope)
     if cluster.spec.template.tls_disabled:
         raise Invalid("Rotating the CA certificate on a non-TLS cluster is not supported")
-    await call.parts.admission.admit_rotation(cluster)
+    await call.parts.conductor.admit_rotation(cluster)
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, cluster.uuid, scope)
         due = cluster.spec.ca_generation > cluster.observed.ca_generation
@@ -114,15 +113,8 @@ async def sign(call: Call) -> Answer:
             raise Invalid(error.detail, field="cluster_uuid") from error
         _enforce_own(call, "certificate:create", cluster)
         authority, *_ = await _authorities(tx, cluster, kind)
-    key = call.parts.sealer.open(authority.sealed_key, context=f"certificate/{cluster.uuid}/{authority.kind}")
-    now = call.parts.clock.now()
-    try:
-        pem = sign_csr(
-            ca=KeyPair(pem=authority.pem, key=key), csr=wish["csr"], now=now, days=call.parts.options.certificate_days
-        )
-    except ValueError as error:
-        raise Invalid(f"Received invalid csr: {error}.", field="csr") from error
-    return reply(_view(cluster, pem, call, kind, since=now, csr=wish["csr"]), 201)
+    pem = await call.parts.conductor.sign_csr(cluster.uuid, authority.kind, wish["csr"])
+    return reply(_view(cluster, pem, call, kind, since=call.parts.clock.now(), csr=wish["csr"]), 201)
 
 
 def _enforce_own(call: Call, rule: str, cluster: Cluster) -> None:

@@ -67,7 +67,7 @@ async def update(call: Call) -> Answer:
     if workers is not None:
         await check_growth(call, before, workers, wish.get("node_count", 1))
     if cluster_update.cluster.spec != before.spec or cluster_update.groups:
-        roles = await call.parts.admission.admit_change(before, cluster_update.cluster, cluster_update.groups)
+        roles = await call.parts.conductor.admit_change(before, cluster_update.cluster, cluster_update.groups)
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, before.uuid, scope)
         groups = await groups_of(tx, cluster)
@@ -159,7 +159,7 @@ async def replace_node(call: Call, cluster: Cluster, group: NodeGroup, node: Nod
 async def check_growth(call: Call, cluster: Cluster, group: NodeGroup, count: int) -> None:
     """Raise `Conflict` if the provider has no room for the additional nodes. To be called before the wish is stored."""
     if (growth := count - group.spec.node_count) > 0:
-        await call.parts.admission.admit_growth(cluster, group, growth)
+        await call.parts.conductor.admit_growth(cluster, group, growth)
 
 
 async def resize_group(

@@ -213,7 +213,7 @@ async def create_cluster(call: Call, wish: dict[str, Any]) -> tuple[Cluster, tup
     groups = _build_groups(call, cluster, wish, now)
     bounds = await bounds_for(call, cluster.project_id)
     bounds.check_cluster(cluster, groups, template)
-    await call.parts.admission.admit_cluster(cluster, groups, call.caller)
+    await call.parts.conductor.admit_cluster(cluster, groups, call.caller)
     async with call.parts.store.write() as tx:
         await tx.serialise(cluster.project_id, "clusters")
         limit = await tx.limit(cluster.project_id, "Cluster", call.parts.options.max_clusters_per_project)

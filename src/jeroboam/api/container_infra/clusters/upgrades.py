@@ -57,7 +57,7 @@ async def upgrade(call: Call) -> Answer:
         groups = _select_groups(before, await groups_of(tx, before), template, wish)
     after, new_groups = _apply_template(before, groups, template)
     (await bounds_for(call, before.project_id)).check_upgrade(before, after, template)
-    await call.parts.admission.admit_change(before, after, new_groups)
+    await call.parts.conductor.admit_change(before, after, new_groups)
     async with call.parts.store.write() as tx:
         if await tx.templates.get(template.uuid) is None:
             raise NotFound(f"ClusterTemplate {template.uuid} could not be found.", field="cluster_template")

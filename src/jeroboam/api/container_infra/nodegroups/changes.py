@@ -63,7 +63,7 @@ async def create(call: Call) -> Answer:
     _check_sizes(group.name, group.spec)
     bounds = await bounds_for(call, cluster.project_id)
     bounds.check_group(cluster, group)
-    await call.parts.admission.admit_nodegroup(cluster, group, call.caller)
+    await call.parts.conductor.admit_nodegroup(cluster, group, call.caller)
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, cluster.uuid, scope)
         if cluster.observed.api_address is None:
@@ -155,7 +155,7 @@ async def update(call: Call) -> Answer:
         before, after = _with_group_labels(cluster, group.spec), _with_group_labels(cluster, new_spec)
         candidate = replace(group, spec=new_spec)
         bounds.check_group(cluster, candidate, group)
-        roles = await call.parts.admission.admit_change(before, after, (candidate,))
+        roles = await call.parts.conductor.admit_change(before, after, (candidate,))
     async with call.parts.store.write() as tx:
         cluster = await cluster_of(tx, cluster.uuid, scope)
         group = await group_of(tx, cluster, group.uuid)
