@@ -9,8 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
-import aiohttp
-
+from jeroboam.clients.http import HttpAnswer, HttpClient, NoAnswer
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.domain.limits import LimitOwner
 
@@ -34,8 +33,7 @@ class KeystoneAdmin:
         """The URL ends in `/v3`."""
         self._url = url
         self._password = password
-        timeout = aiohttp.ClientTimeout(total=30)
-        self._session = aiohttp.ClientSession(timeout=timeout, trust_env=False)
+        self._http = HttpClient(total_seconds=30)
         self._token = ""
 
     async def __aenter__(self) -> Self:
@@ -45,28 +43,28 @@ class KeystoneAdmin:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._session.close()
+        await self._http.close()
 
     async def _login(self) -> str:
         user = {"name": "admin", "domain": {"id": DOMAIN}, "password": self._password}
         scope = {"project": {"name": "admin", "domain": {"id": DOMAIN}}}
         body = {"auth": {"identity": {"methods": ["password"], "password": {"user": user}}, "scope": scope}}
-        try:
-            async with self._session.post(f"{self._url}/auth/tokens", json=body) as answer:
-                if answer.status >= _CLIENT_ERRORS:
-                    raise Permanent(f"Keystone refuses the admin ({answer.status})")
-                return answer.headers["X-Subject-Token"]
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise Temporary(f"Keystone does not answer: {error}") from error
+        answer = await self._send("POST", "/auth/tokens", body, {})
+        if answer.status >= _CLIENT_ERRORS:
+            raise Permanent(f"Keystone refuses the admin ({answer.status})")
+        return answer.headers["X-Subject-Token"]
 
     async def _call(self, method: str, path: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
-        headers = {"X-Auth-Token": self._token}
+        answer = await self._send(method, path, body, {"X-Auth-Token": self._token})
+        if answer.status >= _CLIENT_ERRORS:
+            text = answer.content.decode(errors="replace")
+            raise Permanent(f"Keystone answers {answer.status} to {method} {path}: {text}")
+        return dict(answer.json() or {})
+
+    async def _send(self, method: str, path: str, body: dict[str, Any] | None, headers: dict[str, str]) -> HttpAnswer:
         try:
-            async with self._session.request(method, self._url + path, json=body, headers=headers) as answer:
-                if answer.status >= _CLIENT_ERRORS:
-                    raise Permanent(f"Keystone answers {answer.status} to {method} {path}: {await answer.text()}")
-                return dict(await answer.json()) if answer.content_length else {}
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return await self._http.request(method, self._url + path, headers=headers, body=body)
+        except NoAnswer as error:
             raise Temporary(f"Keystone does not answer: {error}") from error
 
     async def _ensure(self, collection: str, query: str, fields: dict[str, Any]) -> str:

@@ -14,9 +14,9 @@ import sys
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-import aiohttp
 import structlog
 
+from jeroboam.clients.http import HttpClient, NoAnswer
 from jeroboam.clients.keystone import INTERFACES, KeystoneAdmin
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.kit.clock import Clock
@@ -24,6 +24,7 @@ from jeroboam.kit.clock import Clock
 START_SECONDS = 60.0
 STOP_SECONDS = 3.0
 RESTART_SECONDS = 1.0
+_ERRORS = 400
 
 log = structlog.get_logger("jeroboam.identity")
 
@@ -161,16 +162,17 @@ class EmbeddedKeystone:
                 log = self._folder / "keystone.log"
                 raise Temporary(f"the embedded Keystone ended ({end.result()}); see {log}")
             answer.result()
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        except NoAnswer as error:
             raise Temporary(f"the embedded Keystone does not answer: {error}") from error
         finally:
             end.cancel()
             answer.cancel()
 
     async def _ask(self) -> None:
-        timeout = aiohttp.ClientTimeout(total=START_SECONDS)
-        async with aiohttp.ClientSession(timeout=timeout, trust_env=False) as session, session.get(self.url) as answer:
-            answer.raise_for_status()
+        async with HttpClient(total_seconds=START_SECONDS) as http:
+            answer = await http.request("GET", self.url)
+        if answer.status >= _ERRORS:
+            raise NoAnswer(f"{answer.status} {answer.reason}")
 
     async def register(self, api_url: str, *, heat_views: bool = False) -> None:
         """Projects, users, roles and the catalogue, for an API at that URL. Done once for each pair of URLs."""

@@ -7,14 +7,13 @@ itself, for no longer than the token lives. Neighbours: the ports `TokenCheck` a
 import asyncio
 import datetime as dt
 import hashlib
-import json
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-import aiohttp
-
+from jeroboam.clients.http import HttpClient, NoAnswer
 from jeroboam.domain.caller import AccessRule, Caller
 from jeroboam.domain.errors import Forbidden, Unavailable
 from jeroboam.domain.limits import LimitOwner
@@ -67,7 +66,7 @@ class KeystoneTokens:
             }
         }
         self._clock = clock
-        self._session: aiohttp.ClientSession | None = None
+        self._http = HttpClient(total_seconds=ANSWER_SECONDS)
         self._own: tuple[str, Caller] | None = None
         self._own_turn = asyncio.Lock()
         self._cache: OrderedDict[bytes, _CachedToken] = OrderedDict()
@@ -169,28 +168,21 @@ class KeystoneTokens:
 
     async def _send(
         self, method: str, path: str, headers: dict[str, str], body: Any = None
-    ) -> tuple[int, Any, dict[str, str]]:
-        if self._session is None:
-            timeout = aiohttp.ClientTimeout(total=ANSWER_SECONDS)
-            self._session = aiohttp.ClientSession(timeout=timeout, trust_env=False)
+    ) -> tuple[int, Any, Mapping[str, str]]:
         try:
-            async with self._session.request(method, self._url + path, headers=headers, json=body) as response:
-                text = await response.read()
-                status, answer_headers = response.status, dict(response.headers)
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            answer = await self._http.request(method, self._url + path, headers=headers, body=body)
+        except NoAnswer as error:
             raise Unavailable("The identity service does not answer.") from error
-        if status >= _SERVER_ERROR:
-            raise Unavailable(f"The identity service answered {status}.")
+        if answer.status >= _SERVER_ERROR:
+            raise Unavailable(f"The identity service answered {answer.status}.")
         try:
-            return status, json.loads(text) if text else None, answer_headers
+            return answer.status, answer.json(), answer.headers
         except ValueError as error:
             raise Unavailable("The identity service answered with something that is no JSON.") from error
 
     async def close(self) -> None:
         """Give back connections."""
-        if self._session is not None:
-            await self._session.close()
-            self._session = None
+        await self._http.close()
 
 
 class KeystoneProjects:

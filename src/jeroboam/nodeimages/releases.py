@@ -17,8 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-
+from jeroboam.clients.http import HttpAnswer, HttpClient, HttpDownload, NoAnswer
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.nodeimages.programs import Program
 
@@ -26,6 +25,7 @@ _LOOK_SECONDS = 3.0
 _CONNECT_SECONDS = 10.0
 _READ_SECONDS = 60.0
 _BLOCK = 1 << 20
+_ERRORS = 400
 _SHA256 = re.compile(r"\b[0-9a-f]{64}\b")
 _LINE = re.compile(r"([0-9a-f]{64}) [ *](\S+)")
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -79,9 +79,9 @@ class Releases:
         release = self._releases[program.name]
         url = _fill_template(release.checksum, program, program.outputs[0])
         try:
-            async with asyncio.timeout(_LOOK_SECONDS), _session() as session, session.get(self._at(url)) as answer:
-                return answer.ok
-        except (TimeoutError, aiohttp.ClientError):
+            async with HttpClient(total_seconds=_LOOK_SECONDS, with_proxies=True) as http:
+                return (await http.request("GET", self._at(url))).status < _ERRORS
+        except NoAnswer:
             return False
 
     async def recipe(self, program: Program) -> str:
@@ -114,40 +114,36 @@ class Releases:
 
     async def make(self, program: Program, into: Path) -> None:
         release = self._releases[program.name]
-        async with _session() as session:
+        async with _client() as http:
             if "{program}" in release.url:
                 for name in program.outputs:
-                    await self._fetch(session, release, program, name, into / name)
+                    await self._fetch(http, release, program, name, into / name)
                 return
             download = into / (release.output or "archive")
-            await self._fetch(session, release, program, release.output, download)
+            await self._fetch(http, release, program, release.output, download)
         if not release.output:
             await asyncio.to_thread(_unpack, download, program, into)
             download.unlink()
 
-    async def _fetch(
-        self, session: aiohttp.ClientSession, release: Release, program: Program, name: str, path: Path
-    ) -> None:
+    async def _fetch(self, http: HttpClient, release: Release, program: Program, name: str, path: Path) -> None:
         url = _fill_template(release.url, program, name)
-        expected_digest, origin = await self._find_checksum(session, release, program, name)
+        expected_digest, origin = await self._find_checksum(http, release, program, name)
         content_hash = hashlib.sha256()
         with path.open("wb") as out:
             try:
-                async with session.get(self._at(url)) as answer:
-                    _check_answer(answer)
-                    async for block in answer.content.iter_chunked(_BLOCK):
+                async with http.download(self._at(url), block=_BLOCK) as answer:
+                    _check_answer(self._at(url), answer)
+                    async for block in answer.content:
                         content_hash.update(block)
                         await asyncio.to_thread(out.write, block)
-            except (TimeoutError, aiohttp.ClientError) as error:
-                raise Temporary(f"{self._at(url)} does not answer: {str(error) or type(error).__name__}") from error
+            except NoAnswer as error:
+                raise Temporary(f"{self._at(url)} does not answer: {error}") from error
         if content_hash.hexdigest() != expected_digest:
             raise Permanent(
                 f"{self._at(url)} has the SHA-256 {content_hash.hexdigest()}, and {expected_digest} {origin}"
             )
 
-    async def _find_checksum(
-        self, session: aiohttp.ClientSession, release: Release, program: Program, name: str
-    ) -> tuple[str, str]:
+    async def _find_checksum(self, http: HttpClient, release: Release, program: Program, name: str) -> tuple[str, str]:
         """Return the expected SHA-256 and its origin. Raises `Permanent` if the operator's checksums lack the file."""
         path = _fill_template(release.url, program, name).removeprefix("https://")
         if self._checksums is not None:
@@ -157,19 +153,16 @@ class Releases:
         if path in self._pins:
             return self._pins[path], "is pinned (files that a site has made itself need --checksums)"
         file = path.rpartition("/")[2]
-        return await self._fetch_checksum(session, release, program, name, file), "is published beside it"
+        return await self._fetch_checksum(http, release, program, name, file), "is published beside it"
 
-    async def _fetch_checksum(
-        self, session: aiohttp.ClientSession, release: Release, program: Program, name: str, file: str
-    ) -> str:
+    async def _fetch_checksum(self, http: HttpClient, release: Release, program: Program, name: str, file: str) -> str:
         url = self._at(_fill_template(release.checksum, program, name))
         try:
-            async with session.get(url) as answer:
-                _check_answer(answer)
-                text = await answer.text()
-        except (TimeoutError, aiohttp.ClientError) as error:
-            raise Temporary(f"{url} does not answer: {str(error) or type(error).__name__}") from error
-        lines = text.splitlines()
+            answer = await http.request("GET", url)
+        except NoAnswer as error:
+            raise Temporary(f"{url} does not answer: {error}") from error
+        _check_answer(url, answer)
+        lines = answer.content.decode(errors="replace").splitlines()
         candidates = [line for line in lines if line.split()[-1:] == [file]] or lines[:1]
         match = _SHA256.search(candidates[0]) if candidates else None
         if match is None:
@@ -198,16 +191,17 @@ def read_checksums(text: str) -> dict[str, str]:
     return digests
 
 
-def _session() -> aiohttp.ClientSession:
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS, sock_read=_READ_SECONDS)
-    return aiohttp.ClientSession(timeout=timeout, trust_env=True)
+def _client() -> HttpClient:
+    return HttpClient(
+        total_seconds=None, connect_seconds=_CONNECT_SECONDS, read_seconds=_READ_SECONDS, with_proxies=True
+    )
 
 
-def _check_answer(answer: aiohttp.ClientResponse) -> None:
+def _check_answer(url: str, answer: HttpAnswer | HttpDownload) -> None:
     if answer.status >= 500:  # noqa: PLR2004  (the server's own troubles)
-        raise Temporary(f"{answer.url} answers {answer.status} {answer.reason}")
-    if not answer.ok:
-        raise Permanent(f"{answer.url} answers {answer.status} {answer.reason}")
+        raise Temporary(f"{url} answers {answer.status} {answer.reason}")
+    if answer.status >= _ERRORS:
+        raise Permanent(f"{url} answers {answer.status} {answer.reason}")
 
 
 def _fill_template(text: str, program: Program, name: str, architecture: str | None = None) -> str:
