@@ -2,8 +2,10 @@
 
 from dataclasses import replace
 
+import msgspec
 import sqlalchemy as sa
 
+from jeroboam.domain.clusters import ClusterObserved
 from jeroboam.domain.containers import ContainerSpec, Status
 from jeroboam.domain.quotas import ContainerUse
 from jeroboam.kit.bus import MemoryBus
@@ -87,4 +89,33 @@ async def test_containers_of_an_older_database_count(store_url):
     await upgrade(store.engine)
     async with store.read() as tx:
         assert await tx.containers.use_by_host() == {"x": ContainerUse(containers=2, memory=96, cpu=2.5, disk=7)}
+    await store.close()
+
+
+async def test_a_failure_in_an_older_database_stands_until_the_next_wish(store_url):
+    store = Store(store_url, clock=ManualClock(), bus=MemoryBus())
+    await upgrade(store.engine, to="0004")
+    template = OLD_ROW | {"uuid": "t", "spec": {}, "public": False, "hidden": False}
+    cluster = OLD_ROW | {"spec": {}, "template_id": "t", "operation": "UPDATE", "generation": 4}
+    async with store.engine.begin() as connection:
+        for table, rows in (
+            (tables.template, [template]),
+            (
+                tables.cluster,
+                [
+                    cluster | {"uuid": "c1", "observed": {"generation": 3, "failure": "no room"}},
+                    cluster | {"uuid": "c2", "observed": {"generation": 4, "failure": None}},
+                ],
+            ),
+        ):
+            for row in rows:
+                values = {name: value for name, value in row.items() if name in table.c}
+                await connection.execute(sa.insert(table).values(values))
+    await upgrade(store.engine)
+    async with store.engine.connect() as connection:
+        query = sa.select(sa.type_coerce(tables.cluster.c.observed, sa.Text)).order_by(tables.cluster.c.uuid)
+        observed = [
+            msgspec.json.decode(text, type=ClusterObserved) for text in (await connection.execute(query)).scalars()
+        ]
+    assert [(each.failure, each.failed_generation) for each in observed] == [("no room", 4), (None, 0)]
     await store.close()

@@ -60,7 +60,7 @@ def test_what_was_seen_last(state, status):
     ],
 )  # fmt: skip
 def test_what_failed_shows_with_what_was_seen(failed, state, status):
-    shown = made(state=RuntimeState(state), failure="no", failed=failed, silent="away")
+    shown = made(state=RuntimeState(state), failure="no", failed_generation=1, failed=failed, silent="away")
     assert (shown.status, shown.status_reason) == (status, "no")
 
 

@@ -122,7 +122,7 @@ class OpExecutor:
         self._reasons[assignment.uuid] = (op.seq, reason)
         last = self._journal.entry(assignment.uuid).observed
         step = self._steps.get(assignment.uuid)
-        await self._report(assignment.uuid, replace(last, step=step, error=reason, failed_op=None))
+        await self._report(assignment.uuid, replace(last, step=step, error=reason, error_seq=op.seq, failed_op=None))
 
     async def give_up(self, assignment: Assignment, op: Op) -> None:
         """End the op as failed: its deadline has passed. The runtime may hang, so it is not asked."""
@@ -130,6 +130,7 @@ class OpExecutor:
         observed = replace(
             self._journal.entry(assignment.uuid).observed,
             error=f"{op.kind} was not done by its deadline: {reason}",
+            error_seq=op.seq,
             failed_op=op.kind,
         )
         await self._close(assignment.uuid, op, observed)
@@ -144,7 +145,7 @@ class OpExecutor:
             return
         if now.state is RuntimeState.RUNNING and last.failed_op in _STARTING:
             # The op was given up, but succeeded later.
-            now = replace(now, error=None, failed_op=None)
+            now = replace(now, error=None, error_seq=None, failed_op=None)
         if now != last:
             self._journal.record_observed(uuid, now)
         if state is not None and assignment.spec.auto_remove and state.state in _ENDED:
@@ -299,10 +300,8 @@ class OpExecutor:
     async def _step(self, assignment: Assignment, step: str) -> None:
         uuid = assignment.uuid
         self._steps[uuid] = step
-        last = self._journal.entry(uuid).observed
-        await self._report(
-            uuid, replace(last, step=step, error=self._reason(uuid, self._under_way[uuid]), failed_op=None)
-        )
+        last, seq = self._journal.entry(uuid).observed, self._under_way[uuid]
+        await self._report(uuid, replace(last, step=step, error=self._reason(uuid, seq), error_seq=seq, failed_op=None))
 
     def _reason(self, uuid: str, seq: int) -> str | None:
         """Return why that op had to be tried again, if it had."""
@@ -313,10 +312,11 @@ class OpExecutor:
         # A container that could not be started stays: its owner can read, change, start or delete it.
         state = await self._find(assignment.uuid)
         last = self._journal.entry(assignment.uuid).observed
-        await self._close(assignment.uuid, op, replace(merge_state(state, last), error=reason, failed_op=op.kind))
+        observed = replace(merge_state(state, last), error=reason, error_seq=op.seq, failed_op=op.kind)
+        await self._close(assignment.uuid, op, observed)
 
     async def _end_done(self, uuid: str, op: Op, observed: ContainerObserved) -> None:
-        await self._close(uuid, op, replace(observed, error=None, failed_op=None))
+        await self._close(uuid, op, replace(observed, error=None, error_seq=None, failed_op=None))
 
     async def _close(self, uuid: str, op: Op, observed: ContainerObserved) -> None:
         self._reasons.pop(uuid, None)

@@ -79,7 +79,9 @@ class BayContainerObserved:
     """
     before: dt.datetime | None = None
     failure: str | None = None
-    """Why the last op failed; None if it was done."""
+    """Why an op failed."""
+    failed_generation: int = 0
+    """The generation of the wish that failed. The failure of an earlier wish than the current one does not count."""
     failed: ContainerAction | None = None
     silent: str | None = None
     """Why the cluster could not be asked the last time."""
@@ -180,10 +182,15 @@ def pending_ops_of(container: BayContainer) -> tuple[BayContainerOp, ...]:
     return tuple(op for op in container.ops if op.seq > container.observed.seq)
 
 
+def failure_of(container: BayContainer) -> str | None:
+    """Return why the last wish failed; None if it did not."""
+    return container.observed.failure if container.observed.failed_generation == container.generation else None
+
+
 def final_status_of(container: BayContainer) -> BayContainerStatus:
     """Return the status after all pending ops. Clients of 2015 ask for one op after another and wait for none."""
     pending_ops = pending_ops_of(container)
-    return _STATUS_AFTER[pending_ops[-1].act] if pending_ops else _status_at_rest(container.observed)[0]
+    return _STATUS_AFTER[pending_ops[-1].act] if pending_ops else _status_at_rest(container)[0]
 
 
 def check_act(container: BayContainer, act: str) -> None:
@@ -206,7 +213,6 @@ def ask_bay_container(
         container,
         ops=(*pending_ops, BayContainerOp(seq=last + 1, act=act)),
         generation=container.generation + 1,
-        observed=replace(container.observed, failure=None, failed=None),
         deadline_at=until,
         updated_at=now,
     )
@@ -222,7 +228,6 @@ def ask_delete(container: BayContainer, *, now: dt.datetime, deadline: dt.dateti
         ops=(),
         deleting=True,
         generation=container.generation + 1,
-        observed=replace(container.observed, failure=None, failed=None),
         deadline_at=deadline,
         updated_at=now,
     )
@@ -237,15 +242,15 @@ def project_bay_container(container: BayContainer, *, waiting_for: str | None = 
     observed, pending_ops = container.observed, pending_ops_of(container)
     reason: str | None
     if container.deleting:
-        if observed.failure is not None:
-            return replace(container, status=_S.ERROR, status_reason=observed.failure, deadline_at=None)
+        if failure_of(container) is not None:
+            return replace(container, status=_S.ERROR, status_reason=failure_of(container), deadline_at=None)
         reason = f"It is being deleted: {waiting_for}" if waiting_for else "It is being deleted."
         return replace(container, status=_status_while_pending(observed), status_reason=reason)
     if pending_ops:
         reason = waiting_for or f"What was asked is under way: {', '.join(op.act for op in pending_ops)}."
         return replace(container, status=_status_while_pending(observed), status_reason=reason)
-    status, reason = _status_at_rest(observed)
-    if observed.silent is not None and observed.failure is None:
+    status, reason = _status_at_rest(container)
+    if observed.silent is not None and failure_of(container) is None:
         status, reason = _S.UNKNOWN, observed.silent
     return replace(container, ops=(), status=status, status_reason=reason, deadline_at=None)
 
@@ -255,9 +260,10 @@ def _status_while_pending(observed: BayContainerObserved) -> BayContainerStatus:
     return _S.UNKNOWN if observed.state is RuntimeState.ABSENT else _STATUS_OF_STATE[observed.state]
 
 
-def _status_at_rest(observed: BayContainerObserved) -> tuple[BayContainerStatus, str | None]:
+def _status_at_rest(container: BayContainer) -> tuple[BayContainerStatus, str | None]:
     """Return the status and the reason while no op is pending."""
+    observed, failure = container.observed, failure_of(container)
     status = _STATUS_OF_STATE[observed.state]
-    if observed.failure is not None:
-        return (_S.ERROR if observed.failed in _FATAL and status not in _WORKS else status), observed.failure
+    if failure is not None:
+        return (_S.ERROR if observed.failed in _FATAL and status not in _WORKS else status), failure
     return status, VANISHED if observed.state is RuntimeState.ABSENT else None

@@ -88,7 +88,7 @@ class BayManifestObserved:
     seen: ManifestState | None = None
     """None: it does not exist."""
     failure: str | None = None
-    """Why the last wish was given up; None if it was not."""
+    """Why the wish of that generation was given up; None if it was not."""
     silent: str | None = None
     """Why the cluster could not be asked the last time."""
 
@@ -185,6 +185,11 @@ def describe_vanished(kind: BayManifestKind) -> str:
     return f"The {KIND_NAMES[kind]} is gone from its bay."
 
 
+def failure_of(manifest: BayManifest) -> str | None:
+    """Return why the last wish failed; None if it did not."""
+    return manifest.observed.failure if manifest.observed.generation == manifest.generation else None
+
+
 def is_due(manifest: BayManifest) -> bool:
     """Whether its newest wish has neither been carried out nor given up."""
     return not manifest.deleting and manifest.observed.generation < manifest.generation
@@ -212,10 +217,7 @@ def ask_manifest_delete(manifest: BayManifest, *, now: dt.datetime, deadline: dt
 
 
 def _add_wish(manifest: BayManifest, now: dt.datetime, deadline: dt.datetime) -> BayManifest:
-    observed = replace(manifest.observed, failure=None)
-    return replace(
-        manifest, generation=manifest.generation + 1, observed=observed, deadline_at=deadline, updated_at=now
-    )
+    return replace(manifest, generation=manifest.generation + 1, deadline_at=deadline, updated_at=now)
 
 
 def project_bay_manifest(manifest: BayManifest, *, waiting_for: str | None = None) -> BayManifest:
@@ -223,11 +225,10 @@ def project_bay_manifest(manifest: BayManifest, *, waiting_for: str | None = Non
 
     `waiting_for` says what the work waits for, once that is known.
     """
-    observed = manifest.observed
-    state = observed.seen
+    state = manifest.observed.seen
     if manifest.deleting:
-        if observed.failure is not None:
-            return replace(manifest, status=_S.ERROR, status_reason=observed.failure, deadline_at=None)
+        if failure_of(manifest) is not None:
+            return replace(manifest, status=_S.ERROR, status_reason=failure_of(manifest), deadline_at=None)
         reason = f"It is being deleted: {waiting_for}" if waiting_for else "It is being deleted."
         return replace(manifest, status=_S.UNKNOWN if state is None else state.status, status_reason=reason)
     if is_due(manifest):
@@ -240,8 +241,8 @@ def project_bay_manifest(manifest: BayManifest, *, waiting_for: str | None = Non
 def _status_at_rest(manifest: BayManifest) -> tuple[BayManifestStatus, str | None]:
     observed = manifest.observed
     state = observed.seen
-    if observed.failure is not None:
-        return _S.ERROR if state is None else state.status, observed.failure
+    if failure_of(manifest) is not None:
+        return _S.ERROR if state is None else state.status, failure_of(manifest)
     if observed.silent is not None:
         return _S.UNKNOWN, observed.silent
     if state is None:

@@ -195,7 +195,9 @@ class ClusterObserved:
     health_look: HealthCheckResult | None = None
     conditions: tuple[Condition, ...] = ()
     failure: str | None = None
-    """Why the current wish failed; set only when the loop gave up."""
+    """Why a wish failed; set only when the loop gave up."""
+    failed_generation: int = 0
+    """The generation of that wish. The failure of an earlier wish than the current one does not count."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

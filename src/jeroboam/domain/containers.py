@@ -145,7 +145,9 @@ class ContainerObserved:
     step: str | None = None
     """The public `task_state` while an op is in progress: image_pulling, container_creating, …"""
     error: str | None = None
-    """Why the last op failed; None if it was done."""
+    """Why an op failed, or has to be tried again; None if it was done."""
+    error_seq: int | None = None
+    """The op that the error is about. None: the last one that ended."""
     failed_op: OpKind | None = None
     exit_code: int | None = None
     started_at: dt.datetime | None = None

@@ -19,7 +19,7 @@ from jeroboam.domain.clusters import (
     Operation,
     OperationOutcome,
 )
-from jeroboam.domain.containers import Container, Op, OpKind, RuntimeState, Status
+from jeroboam.domain.containers import Container, ContainerObserved, Op, OpKind, RuntimeState, Status
 from jeroboam.domain.errors import Conflict
 
 # ---------------------------------------------------------------------------------------------------- clusters
@@ -55,7 +55,6 @@ def ask_cluster(cluster: Cluster, operation: Operation, *, now: dt.datetime, min
         status_reason=None,
         # What an earlier wish would have gone back to does not matter to this one.
         spec=replace(cluster.spec, former=None),
-        observed=replace(cluster.observed, failure=None),
         deadline_at=now + dt.timedelta(minutes=minutes),
         updated_at=now,
     )
@@ -63,12 +62,17 @@ def ask_cluster(cluster: Cluster, operation: Operation, *, now: dt.datetime, min
 
 def is_in_progress(cluster: Cluster) -> bool:
     """Whether the last wish is still being carried out."""
-    return cluster.status.endswith(OperationOutcome.IN_PROGRESS)
+    return outcome_of(cluster) is OperationOutcome.IN_PROGRESS
+
+
+def failure_of(cluster: Cluster) -> str | None:
+    """Return why the last wish failed; None if it did not."""
+    return cluster.observed.failure if cluster.observed.failed_generation == cluster.generation else None
 
 
 def outcome_of(cluster: Cluster) -> OperationOutcome:
     """Return the outcome of the last wish, by what was observed."""
-    if cluster.observed.failure is not None:
+    if failure_of(cluster) is not None:
         return OperationOutcome.FAILED
     return (
         OperationOutcome.COMPLETE if cluster.observed.generation >= cluster.generation else OperationOutcome.IN_PROGRESS
@@ -78,9 +82,7 @@ def outcome_of(cluster: Cluster) -> OperationOutcome:
 def project_cluster(cluster: Cluster, *, waiting_for: str | None = None) -> Cluster:
     """Return the cluster with its public status. `waiting_for` says why it is still in progress, once that is known."""
     outcome = outcome_of(cluster)
-    reason = cluster.observed.failure if outcome is OperationOutcome.FAILED else None
-    if outcome is OperationOutcome.IN_PROGRESS:
-        reason = waiting_for
+    reason = waiting_for if outcome is OperationOutcome.IN_PROGRESS else failure_of(cluster)
     return replace(
         cluster,
         status=cluster_status(cluster.operation, outcome),
@@ -237,12 +239,17 @@ def ask_container(
         container,
         ops=(*pending_ops_of(container), op),
         generation=container.generation + 1,
-        observed=replace(container.observed, error=None, failed_op=None),
         failure=None,
         deadline_at=now + dt.timedelta(seconds=seconds),
         updated_at=now,
     )
     return project_container(new_container)
+
+
+def _error_about(observed: ContainerObserved, seq: int) -> str | None:
+    """Return the agent's error if it is about that op or a later one; None for one that a new op has made obsolete."""
+    subject = observed.seq if observed.error_seq is None else observed.error_seq
+    return observed.error if subject >= seq else None
 
 
 def project_container(container: Container) -> Container:
@@ -253,11 +260,13 @@ def project_container(container: Container) -> Container:
         visible_kind = next((kind for kind in _PENDING if kind in kinds), kinds[0])
         status = _PENDING.get(visible_kind, _STATUS_OF_STATE[observed.state])
         task = _TASK[OpKind.DELETE] if visible_kind is OpKind.DELETE else observed.step or _TASK.get(kinds[0])
-        return replace(container, status=status, status_reason=observed.error or container.failure, task_state=task)
-    status, reason = _STATUS_OF_STATE[observed.state], observed.error
+        reason = _error_about(observed, pending_ops[0].seq) or container.failure
+        return replace(container, status=status, status_reason=reason, task_state=task)
+    error = _error_about(observed, max(observed.seq, container.given_up))
+    status, reason = _STATUS_OF_STATE[observed.state], error
     if container.failure is not None:
         status, reason = _S.ERROR, container.failure
-    elif observed.error is not None and observed.failed_op in _FATAL:
+    elif error is not None and observed.failed_op in _FATAL:
         status = _S.ERROR
     elif observed.state is RuntimeState.ABSENT:
         status = _S.DELETED if container.spec.auto_remove else _S.ERROR

@@ -137,4 +137,4 @@ class BayObjectReconciler(ABC, Generic[T, C]):
         await self._records.wait(lease, error.reason)
         tries, _ = self._waits.get(bay_object.uuid, (0, ""))
         self._waits[bay_object.uuid] = (tries + 1, error.reason)
-        return DELETE_RETRY if bay_object.observed.failure else min(FIRST_RETRY * 2.0**tries, LONGEST_RETRY)
+        return DELETE_RETRY if self._records.failure_of(bay_object) else min(FIRST_RETRY * 2.0**tries, LONGEST_RETRY)

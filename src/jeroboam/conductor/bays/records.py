@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import ClassVar, Generic, TypeVar
 
 from jeroboam.conductor.clusters.records import LeaseLost
+from jeroboam.domain import bay_containers, bay_manifests
 from jeroboam.domain.bay_containers import BayContainer, BayContainerObserved, pending_ops_of, project_bay_container
 from jeroboam.domain.bay_manifests import BayManifest, BayManifestObserved, project_bay_manifest
 from jeroboam.store import Lease, Rows, Store, Transaction
@@ -33,6 +34,10 @@ class BayObjectRecords(ABC, Generic[T]):
     @abstractmethod
     def _project(self, bay_object: T, *, waiting_for: str | None = None) -> T:
         """Return the object with its public status, computed from wish and observation."""
+
+    @abstractmethod
+    def failure_of(self, bay_object: T) -> str | None:
+        """Return why the last wish failed; None if it did not."""
 
     async def list_uuids(self) -> Iterable[str]:
         async with self._store.read() as tx:
@@ -99,6 +104,9 @@ class BayContainerRecords(BayObjectRecords[BayContainer]):
         async with self._store.read() as tx:
             return await tx.clusters.uuids()
 
+    def failure_of(self, container: BayContainer) -> str | None:
+        return bay_containers.failure_of(container)
+
     async def save(self, lease: Lease, observed: BayContainerObserved) -> BayContainer:
         """Write the observation and the public status; nothing if both are unchanged.
 
@@ -107,7 +115,10 @@ class BayContainerRecords(BayObjectRecords[BayContainer]):
         """
 
         def set_observed(before: BayContainer) -> BayContainer:
-            new_observed = replace(observed, failure=before.observed.failure, failed=before.observed.failed)
+            last = before.observed
+            new_observed = replace(
+                observed, failure=last.failure, failed_generation=last.failed_generation, failed=last.failed
+            )
             return project_bay_container(replace(before, observed=new_observed))
 
         return await self._write(lease, set_observed)
@@ -116,7 +127,8 @@ class BayContainerRecords(BayObjectRecords[BayContainer]):
         """Write that the pending ops will not be carried out, and the reason."""
 
         def set_failure(before: BayContainer) -> BayContainer:
-            pending_ops, observed = pending_ops_of(before), replace(before.observed, failure=reason)
+            pending_ops = pending_ops_of(before)
+            observed = replace(before.observed, failure=reason, failed_generation=before.generation)
             if pending_ops:
                 observed = replace(observed, seq=pending_ops[-1].seq, failed=pending_ops[0].act)
             return project_bay_container(replace(before, observed=observed))
@@ -135,6 +147,9 @@ class BayManifestRecords(BayObjectRecords[BayManifest]):
     def _project(self, manifest: BayManifest, *, waiting_for: str | None = None) -> BayManifest:
         return project_bay_manifest(manifest, waiting_for=waiting_for)
 
+    def failure_of(self, manifest: BayManifest) -> str | None:
+        return bay_manifests.failure_of(manifest)
+
     async def save(self, lease: Lease, observed: BayManifestObserved) -> BayManifest:
         """Write the observation and the public status; nothing if both are unchanged.
 
@@ -143,7 +158,8 @@ class BayManifestRecords(BayObjectRecords[BayManifest]):
         """
 
         def set_observed(before: BayManifest) -> BayManifest:
-            new_observed = replace(observed, failure=before.observed.failure)
+            failure = before.observed.failure if before.observed.generation == observed.generation else None
+            new_observed = replace(observed, failure=failure)
             return project_bay_manifest(replace(before, observed=new_observed))
 
         return await self._write(lease, set_observed)

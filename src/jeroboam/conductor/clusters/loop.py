@@ -200,7 +200,7 @@ class ClusterReconciler:
         observed = cluster.observed
         if final:
             reason = error.reason if not timed_out else f"Timed out: {error.reason}"
-            observed = replace(observed, failure=reason)
+            observed = replace(observed, failure=reason, failed_generation=cluster.generation)
         log.warning("cluster waits" if not final else "cluster failed", cluster=cluster.uuid, reason=error.reason)
         await self._records.save(lease, observed, waiting_for=error.reason)
         if cluster.operation is Operation.DELETE and final:

@@ -147,6 +147,7 @@ def build_observed(cluster: Cluster, infra: ObservedInfra, coe_observed: CoeObse
         health_status_reason=limits | coe_observed.health_reasons,
         conditions=conditions,
         failure=None,
+        failed_generation=0,
     )
     return record_health_look(observed, cluster.generation)
 
@@ -163,7 +164,13 @@ def build_failed(cluster: Cluster, infra: ObservedInfra, coe_observed: CoeObserv
     now, before = build_unhealthy(cluster, infra, coe_observed), cluster.observed
     if all(member.ready for member in coe_observed.members):
         now = build_observed(cluster, infra, coe_observed)
-    return replace(now, generation=before.generation, ca_generation=before.ca_generation, failure=before.failure)
+    return replace(
+        now,
+        generation=before.generation,
+        ca_generation=before.ca_generation,
+        failure=before.failure,
+        failed_generation=before.failed_generation,
+    )
 
 
 def build_silent(cluster: Cluster, reason: str) -> ClusterObserved:

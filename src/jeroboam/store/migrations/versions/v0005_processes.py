@@ -1,7 +1,10 @@
 """What several processes on one store need: leases by name, who dispatches to a host, the use of a host in an index."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 revision = "0005"
 down_revision = "0004"
@@ -36,6 +39,23 @@ def upgrade() -> None:
     op.create_index(
         "ix_container_use_of_project", "container", ["project_id", "status", "memory", "cpu", "disk"], unique=False
     )
+    _date_failures("cluster")
+    _date_failures("workload")
     # A pass over a container is one transaction: it never needed a lease.
     for name in ("lease_owner", "lease_token", "lease_until"):
         op.drop_column("container", name)
+
+
+def _date_failures(name: str) -> None:
+    """A failure counts for the wish that it belongs to. Until now the next wish removed it."""
+    observed, generation = sa.column("observed", sa.JSON()), sa.column("generation", sa.Integer())
+    table = sa.table(name, observed, generation)
+    if op.get_bind().dialect.name == "postgresql":
+        objects = sa.cast(observed, postgresql.JSONB)
+        path = sa.cast(sa.literal("{failed_generation}"), postgresql.ARRAY(sa.Text))
+        dated: sa.ColumnElement[Any] = sa.cast(sa.func.jsonb_set(objects, path, sa.func.to_jsonb(generation)), sa.JSON)
+        has_failure = objects["failure"].astext.is_not(None)
+    else:
+        dated = sa.func.json_set(observed, "$.failed_generation", generation)
+        has_failure = sa.and_(sa.func.json_valid(observed), sa.func.json_extract(observed, "$.failure").is_not(None))
+    op.execute(table.update().where(has_failure).values(observed=dated))
