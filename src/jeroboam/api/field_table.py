@@ -27,8 +27,8 @@ class Field:
     type: Any = None
     """Its type in answers; None: it is not shown."""
     show: Callable[[Any, Any], Any] | str | None = None
-    """Its value in answers: a function of the object and of what the view was given beside it, an attribute of the
-    object (`observed.api_address`), or (None) the attribute of the spec."""
+    """Its value in answers: an attribute of the object (`observed.api_address`) or of the context that the view is
+    given (`context.base`), a function of both, or (None) the attribute of the spec."""
 
     @property
     def spec_attribute(self) -> str:
@@ -42,7 +42,7 @@ class Field:
 
 
 def compile_view(fields: Iterable[Field]) -> Callable[[Any, Any], dict[str, Any]]:
-    """The function that shows an object as these rows say, in their order. Its second argument goes to `show`.
+    """The function that shows an object, in a context, as these rows say and in their order.
 
     A list shows a thousand objects, and a dictionary display takes less than half the time of a loop over the rows.
     So the display is written from the rows once and compiled, as `dataclasses` does for `__init__`.
@@ -56,7 +56,7 @@ def compile_view(fields: Iterable[Field]) -> Callable[[Any, Any], dict[str, Any]
             path = f"spec.{field.spec_attribute}" if field.show is None else field.show
             if not all(word.isidentifier() for word in path.split(".")):
                 raise ValueError(f"{field.name}: {path} is no attribute")
-            members.append(f"{field.name!r}: shown.{path}")
+            members.append(f"{field.name!r}: {path if path.startswith('context.') else f'shown.{path}'}")
     view: Callable[[Any, Any], dict[str, Any]] = eval(  # noqa: S307 - made of the rows above
         f"lambda shown, context: {{{', '.join(members)}}}", functions
     )

@@ -4,10 +4,11 @@ Neighbours: the tables of fields of clusters and node groups, which show it.
 """
 
 from collections.abc import Mapping
-from typing import NamedTuple
+
+import msgspec
 
 
-class LabelDifference(NamedTuple):
+class LabelDifference(msgspec.Struct, frozen=True, gc=False):
     """The labels that are added, overridden (with the parent's value) and skipped."""
 
     added: dict[str, str]
@@ -18,7 +19,7 @@ class LabelDifference(NamedTuple):
 def compare_labels(own_labels: Mapping[str, str], parent_labels: Mapping[str, str]) -> LabelDifference:
     """The difference from the parent's labels."""
     if own_labels == parent_labels:
-        return LabelDifference({}, {}, {})
+        return LabelDifference(added={}, overridden={}, skipped={})
     return LabelDifference(
         added={key: value for key, value in own_labels.items() if key not in parent_labels},
         overridden={

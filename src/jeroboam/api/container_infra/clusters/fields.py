@@ -6,7 +6,9 @@ also their rules in `domain.field_effects`. Neighbours: `clusters` and `changes`
 """
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+
+import msgspec
 
 from jeroboam.api.call import Call
 from jeroboam.api.container_infra.fields import (
@@ -40,38 +42,25 @@ _SENT_BACK = service("not read: clients send back what they have read")
 _SET_BY_PATCH = service("set by a PATCH; a POST does not read it")
 
 
-class ClusterContext(NamedTuple):
-    """What a cluster shows besides its own row."""
+class ClusterContext(msgspec.Struct, frozen=True, gc=False):
+    """What a cluster shows besides its own row: the sums over its groups, and the difference from its template.
+
+    It is a struct, as briefs are, since a page makes one for each cluster.
+    """
 
     base: str
     masters: int
     workers: int
-    groups: Sequence[NodeGroup] | Sequence[GroupBrief]
+    master_addresses: list[str]
+    node_addresses: list[str]
+    faults: dict[str, str | None]
+    """Why each of the groups that failed did so."""
     labels: LabelDifference
 
 
 def list_addresses(group: NodeGroup | GroupBrief) -> list[str]:
     """The known addresses of the group's nodes."""
     return [node.address for node in group.observed if node.address]
-
-
-def _list_worker_addresses(cluster: Cluster, context: ClusterContext) -> list[str]:
-    del cluster
-    return [address for group in context.groups if group.spec.role != MASTER for address in list_addresses(group)]
-
-
-def _list_master_addresses(cluster: Cluster, context: ClusterContext) -> list[str]:
-    del cluster
-    return [address for group in context.groups if group.spec.role == MASTER for address in list_addresses(group)]
-
-
-def _describe_faults(cluster: Cluster, context: ClusterContext) -> dict[str, str | None]:
-    """Why each of the failed groups failed."""
-    return {
-        group.name: group.status_reason or cluster.status_reason
-        for group in context.groups
-        if group.status.endswith("_FAILED")
-    }
 
 
 FIELDS = (
@@ -109,7 +98,7 @@ FIELDS = (
         updatable=True,
         patch_check=integer(low=0, high=MOST_NODES, strings=False),
         type=int,
-        show=lambda _, context: context.workers,
+        show="context.workers",
         in_list=True,
         brief="workers",
     ),
@@ -118,7 +107,7 @@ FIELDS = (
         check=optional(integer(low=1, high=MOST_NODES)),
         effect=service(),
         type=int,
-        show=lambda _, context: context.masters,
+        show="context.masters",
         in_list=True,
         brief="masters",
     ),
@@ -193,18 +182,18 @@ FIELDS = (
     InfraField(name="container_version", type=str | None, show="observed.container_version"),
     InfraField(name="project_id", type=str, show="project_id"),
     InfraField(name="user_id", type=str, show="user_id"),
-    InfraField(name="node_addresses", type=list[str], show=_list_worker_addresses),
-    InfraField(name="master_addresses", type=list[str], show=_list_master_addresses),
+    InfraField(name="node_addresses", type=list[str], show="context.node_addresses"),
+    InfraField(name="master_addresses", type=list[str], show="context.master_addresses"),
     InfraField(name="fixed_network", check=_TEXT, inherits="fixed_network", type=str | None),
     InfraField(name="fixed_subnet", check=_TEXT, inherits="fixed_subnet", type=str | None),
     InfraField(name="floating_ip_enabled", check=optional(flag), inherits="floating_ip_enabled", type=bool),
     InfraField(name="master_lb_enabled", check=optional(flag), inherits="master_lb_enabled", type=bool),
-    InfraField(name="labels_overridden", type=Labels, show=lambda _, context: context.labels.overridden),
-    InfraField(name="labels_added", type=Labels, show=lambda _, context: context.labels.added),
-    InfraField(name="labels_skipped", type=Labels, show=lambda _, context: context.labels.skipped),
+    InfraField(name="labels_overridden", type=Labels, show="context.labels.overridden"),
+    InfraField(name="labels_added", type=Labels, show="context.labels.added"),
+    InfraField(name="labels_skipped", type=Labels, show="context.labels.skipped"),
     InfraField(name="created_at", type=Moment | None, show=show_created_at),
     InfraField(name="updated_at", type=Moment | None, show=show_updated_at),
-    InfraField(name="faults", type=dict[str, str | None], show=_describe_faults, conditional=True),
+    InfraField(name="faults", type=dict[str, str | None], show="context.faults", conditional=True),
 )
 
 CREATE_CHECKS = create_checks(FIELDS)
@@ -255,14 +244,27 @@ def list_view(clusters: Iterable[ClusterBrief], call: Call) -> list[ClusterInLis
 
 def build_context(cluster: Cluster, groups: Sequence[NodeGroup] | Sequence[GroupBrief], call: Call) -> ClusterContext:
     """What the cluster shows besides its own row. Its size is the sum over its groups."""
-    spec = cluster.spec
-    masters = sum(group.spec.node_count for group in groups if group.spec.role == MASTER)
+    masters, workers = 0, 0
+    master_addresses: list[str] = []
+    node_addresses: list[str] = []
+    faults = {}
+    for group in groups:
+        if group.spec.role == MASTER:
+            masters += group.spec.node_count
+            master_addresses += list_addresses(group)
+        else:
+            workers += group.spec.node_count
+            node_addresses += list_addresses(group)
+        if group.status.endswith("_FAILED"):
+            faults[group.name] = group.status_reason or cluster.status_reason
     return ClusterContext(
         base=call.base,
         masters=masters,
-        workers=sum(group.spec.node_count for group in groups) - masters,
-        groups=groups,
-        labels=compare_labels(spec.labels, spec.template.labels),
+        workers=workers,
+        master_addresses=master_addresses,
+        node_addresses=node_addresses,
+        faults=faults,
+        labels=compare_labels(cluster.spec.labels, cluster.spec.template.labels),
     )
 
 

@@ -5,7 +5,9 @@ row here, in the order of answers; where drivers carry it out, also their rules 
 `field_checks`; `nodegroups` and `changes`, the handlers.
 """
 
-from typing import TYPE_CHECKING, Any, NamedTuple, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+
+import msgspec
 
 from jeroboam.api.container_infra.clusters.fields import list_addresses
 from jeroboam.api.container_infra.fields import (
@@ -33,7 +35,7 @@ _TEXT = optional(text())
 _BOUND = service("a bound of resizing and of autoscaling")
 
 
-class GroupContext(NamedTuple):
+class GroupContext(msgspec.Struct, frozen=True, gc=False):
     """What a node group shows besides its own row."""
 
     base: str
@@ -118,9 +120,9 @@ FIELDS = (
         name="docker_volume_size", check=optional(integer(low=1)), inherits="docker_volume_size", type=int | None
     ),
     InfraField(name="labels", check=optional(labels), updatable=True, inherits="labels", type=Labels),
-    InfraField(name="labels_overridden", type=Labels, show=lambda _, context: context.labels.overridden),
-    InfraField(name="labels_added", type=Labels, show=lambda _, context: context.labels.added),
-    InfraField(name="labels_skipped", type=Labels, show=lambda _, context: context.labels.skipped),
+    InfraField(name="labels_overridden", type=Labels, show="context.labels.overridden"),
+    InfraField(name="labels_added", type=Labels, show="context.labels.added"),
+    InfraField(name="labels_skipped", type=Labels, show="context.labels.skipped"),
     InfraField(name="links", type=list[Link], show=_show_links),
     InfraField(name="node_addresses", type=list[str], show=lambda group, _: list_addresses(group)),
     InfraField(name="nodes", type=list[NodeShape], show=_show_nodes),
