@@ -22,6 +22,8 @@ class Field:
     required: bool = False
     usable_since: int = 1
     """The first version in which a request may use it, with an error that names the version."""
+    updatable: bool = False
+    """Whether a PATCH may change it."""
     attribute: str | None = None
     """The attribute of the spec that holds it, if that has another name."""
     type: Any = None
@@ -57,7 +59,7 @@ def compile_view(fields: Iterable[Field]) -> Callable[[Any, Any], dict[str, Any]
             if not all(word.isidentifier() for word in path.split(".")):
                 raise ValueError(f"{field.name}: {path} is no attribute")
             members.append(f"{field.name!r}: {path if path.startswith('context.') else f'shown.{path}'}")
-    view: Callable[[Any, Any], dict[str, Any]] = eval(  # noqa: S307 - made of the rows above
+    view: Callable[[Any, Any], dict[str, Any]] = eval(  # noqa: S307  # nosec B307  (made of the rows above)
         f"lambda shown, context: {{{', '.join(members)}}}", functions
     )
     return view

@@ -58,7 +58,6 @@ class ContainerField(Field):
     """The check of its value in a create; None: a create does not take it. A function gets the API version."""
     since: int = 1
     """The first version whose schema has it."""
-    updatable: bool = False
     guarded: bool = False
     """Whether only callers see it that the policy allows (`container:get_one:NAME`)."""
     filter: FieldCheck | None = None

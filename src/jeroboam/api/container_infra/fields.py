@@ -26,7 +26,6 @@ class InfraField(Field):
 
     check: FieldCheck | None = None
     """The check of its value in a create; None: a create does not take it."""
-    updatable: bool = False
     patch_check: FieldCheck | None = None
     """The check of its value in a PATCH, if that is another one."""
     removable: bool = True
@@ -40,6 +39,7 @@ class InfraField(Field):
     shown_since: int = 1
     """The first version that shows it."""
     conditional: bool = False
+    """Whether only objects in some states show it."""
 
     @property
     def is_conditional(self) -> bool:
@@ -88,7 +88,7 @@ def spec_values(table: Iterable[InfraField], spec_type: type, wish: Mapping[str,
     }
 
 
-def inherited_values(table: Iterable[InfraField], parent_spec: Any) -> dict[str, Any]:
+def inherit_values(table: Iterable[InfraField], parent_spec: Any) -> dict[str, Any]:
     """The values that an object has from the spec above it, by attribute."""
     return {
         field.spec_attribute: attrgetter(field.inherits)(parent_spec) for field in table if field.inherits is not None
@@ -102,7 +102,7 @@ def merge_into_parent(
 
     Labels are the request's alone, or with `merge_labels` the parent's too.
     """
-    values = inherited_values(table, parent_spec) | spec_values(table, spec_type, wish)
+    values = inherit_values(table, parent_spec) | spec_values(table, spec_type, wish)
     if wish.get("merge_labels"):
         values["labels"] = parent_spec.labels | values["labels"]
     return values

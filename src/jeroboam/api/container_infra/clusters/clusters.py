@@ -21,7 +21,7 @@ from jeroboam.api.container_infra.clusters.fields import (
     detail_view,
     list_view,
 )
-from jeroboam.api.container_infra.fields import inherited_values, merge_into_parent
+from jeroboam.api.container_infra.fields import inherit_values, merge_into_parent
 from jeroboam.api.container_infra.lookup import cluster_of, project_scope, select_usable, template_scope
 from jeroboam.api.container_infra.nodegroups import fields as group_fields
 from jeroboam.api.container_infra.pages import reply_page
@@ -160,7 +160,7 @@ def _build_groups(call: Call, cluster: Cluster, wish: dict[str, Any], now: dt.da
 
 
 def _build_group(call: Call, cluster: Cluster, role: str, count: int, least: int, now: dt.datetime) -> NodeGroup:
-    values = inherited_values(group_fields.FIELDS, cluster.spec)
+    values = inherit_values(group_fields.FIELDS, cluster.spec)
     if role == MASTER:
         values["flavor_id"] = cluster.spec.master_flavor_id
     return NodeGroup(
