@@ -8,10 +8,14 @@ import pathlib
 import sys
 from collections.abc import Mapping
 
+from jeroboam.api.bays import baymodels, bays
 from jeroboam.api.call import NEWEST, Family, Route
 from jeroboam.api.container import fields as container_fields
 from jeroboam.api.container.family import ContainerFamily
+from jeroboam.api.container_infra.clusters import fields as cluster_fields
 from jeroboam.api.container_infra.family import ContainerInfraFamily
+from jeroboam.api.container_infra.nodegroups import fields as group_fields
+from jeroboam.api.container_infra.templates import fields as template_fields
 from jeroboam.api.openapi import build_document
 from jeroboam.domain import action_fields, field_effects
 
@@ -43,12 +47,12 @@ without effect: they are carried out or refused. Null, an empty text and an empt
 the runtime.
 """
 FIELD_TABLES = {
-    "Cluster templates": field_effects.TEMPLATES,
-    "Clusters": field_effects.CLUSTERS,
-    "Node groups": field_effects.NODE_GROUPS,
+    "Cluster templates": template_fields.EFFECTS,
+    "Clusters": cluster_fields.EFFECTS,
+    "Node groups": group_fields.EFFECTS,
     "Containers": container_fields.CONTAINERS,
-    "Baymodels": field_effects.BAYMODELS,
-    "Bays": field_effects.BAYS,
+    "Baymodels": baymodels.EFFECTS,
+    "Bays": bays.EFFECTS,
 }
 ACTION_TABLES = {"container-infra": action_fields.CONTAINER_INFRA, "container": action_fields.CONTAINER}
 

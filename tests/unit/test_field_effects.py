@@ -10,16 +10,16 @@ from jeroboam.api.bays import baymodels, bays
 from jeroboam.api.call import NEWEST
 from jeroboam.api.container import fields as container_fields
 from jeroboam.api.container.family import ContainerFamily
-from jeroboam.api.container_infra import templates
-from jeroboam.api.container_infra.clusters import changes, clusters
+from jeroboam.api.container_infra.clusters import fields as cluster_fields
 from jeroboam.api.container_infra.family import ContainerInfraFamily
-from jeroboam.api.container_infra.nodegroups import schema as group_schema
+from jeroboam.api.container_infra.nodegroups import fields as group_fields
+from jeroboam.api.container_infra.templates import fields as template_fields
 from jeroboam.coes.base import Authority, CoePlan, Member
 from jeroboam.coes.kubernetes.coe import KubernetesCoe
 from jeroboam.coes.swarm.coe import SwarmCoe
 from jeroboam.domain import action_fields
 from jeroboam.domain import field_effects as effects
-from jeroboam.domain.clusters import Cluster, ClusterSpec, TemplateSpec
+from jeroboam.domain.clusters import Cluster, ClusterSpec, NodeGroupSpec, TemplateSpec
 from jeroboam.domain.containers import ContainerSpec
 from jeroboam.domain.errors import Invalid
 from jeroboam.domain.field_effects import FieldEffect, check_effects, check_fields
@@ -29,11 +29,11 @@ from tests import builders
 
 SPEC = TemplateSpec(coe="swarm", image_id="swarm-node", driver="local")
 ACCEPTED = {
-    "templates": ({*templates.FIELDS, "uuid"}, effects.TEMPLATES),
-    "clusters": ({*clusters.FIELDS, *changes.PATCH_FIELDS}, effects.CLUSTERS),
-    "node groups": ({*group_schema.FIELDS, *group_schema.PATCH_FIELDS}, effects.NODE_GROUPS),
-    "baymodels": ({*baymodels.FIELDS, "uuid"}, effects.BAYMODELS),
-    "bays": (set(bays.FIELDS), effects.BAYS),
+    "templates": ({*template_fields.CREATE_CHECKS, *template_fields.PATCH_CHECKS}, template_fields.EFFECTS),
+    "clusters": ({*cluster_fields.CREATE_CHECKS, *cluster_fields.PATCH_CHECKS}, cluster_fields.EFFECTS),
+    "node groups": ({*group_fields.CREATE_CHECKS, *group_fields.PATCH_CHECKS}, group_fields.EFFECTS),
+    "baymodels": ({*baymodels.CREATE_CHECKS, *baymodels.CHANGEABLE}, baymodels.EFFECTS),
+    "bays": (set(bays.CREATE_CHECKS), bays.EFFECTS),
     "containers": (
         {
             *container_fields.create_table(container_fields.UNBOUNDED, NEWEST),
@@ -53,11 +53,11 @@ def test_every_field_that_a_request_may_have_is_in_the_table(kind):
 
 # By family: whose fields a request to a path changes, and those of its actions.
 OBJECTS = {
-    "/clustertemplates": effects.TEMPLATES,
-    "/clusters/{cluster}/nodegroups": effects.NODE_GROUPS,
-    "/clusters": effects.CLUSTERS,
-    "/baymodels": effects.BAYMODELS,
-    "/bays": effects.BAYS,
+    "/clustertemplates": template_fields.EFFECTS,
+    "/clusters/{cluster}/nodegroups": group_fields.EFFECTS,
+    "/clusters": cluster_fields.EFFECTS,
+    "/baymodels": baymodels.EFFECTS,
+    "/bays": bays.EFFECTS,
 }
 FAMILIES = {
     "container-infra": (ContainerInfraFamily(), OBJECTS, action_fields.CONTAINER_INFRA),
@@ -205,6 +205,19 @@ def test_a_swarms_engines_get_the_storage_driver_that_they_know(asked, written):
     files = SwarmCoe(clock=SystemClock()).build_script(plan, member).files
     [config] = [file for file in files if file.path.endswith("daemon.json")]
     assert json.loads(config.content).get("storage-driver") == written
+
+
+@pytest.mark.parametrize(
+    ("driver_rules", "spec", "accepted"),
+    [
+        (effects.TEMPLATES, TemplateSpec, template_fields.EFFECTS),
+        (effects.CLUSTERS, ClusterSpec, cluster_fields.EFFECTS),
+        (effects.NODE_GROUPS, NodeGroupSpec, group_fields.EFFECTS),
+    ],
+)
+def test_the_rules_of_drivers_are_about_attributes_of_the_spec_that_requests_set(driver_rules, spec, accepted):
+    assert set(driver_rules) <= {field.name for field in fields(spec)}
+    assert {name for name, rules in accepted.items() if effects.SERVICE not in rules} == set(driver_rules)
 
 
 def test_every_accepted_field_of_a_container_reaches_the_spec():

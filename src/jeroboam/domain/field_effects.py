@@ -1,9 +1,10 @@
-"""The effect of each field of a request: one table, the source of checks, conditions and a page of the docs.
+"""The effect of each field of a request, by driver: the source of checks, conditions and a page of the docs.
 
 A field is carried out, or it is refused before anything is stored, or it is accepted and named as without effect. No
-field is shown as set and silently ignored. Neighbours: admission and the COEs, which call `check_fields`; the container
-API, which does the same; the cluster loop, which stores `check_effects`; `scripts/api_docs.py`, which writes the
-page. A test checks that every field of a request is in this table.
+field is shown as set and silently ignored. Here are the rules of providers and COEs; what the service itself carries
+out, the row of the field in the API says. Neighbours: admission and the COEs, which call `check_fields`; the container
+API, which does the same; the cluster loop, which stores `check_effects`; the tables of fields in the API. A test checks
+that every field of a request has an effect.
 """
 
 from collections.abc import Iterator, Mapping
@@ -105,19 +106,9 @@ _PROXY = _coes(
     carry_out("containerd of each node uses it to pull images"),
 )
 
-_UNUSED_UUID: Rules = {SERVICE: ignore("checked, and replaced by an id of the service's own")}
-
 TEMPLATES: FieldTable = {
-    "uuid": service("the id of the new template"),
-    "name": service(),
-    "coe": service("one of the COEs that the operator has switched on"),
-    "driver": service("the provider; the operator's default without it"),
-    "public": service(),
-    "hidden": service(),
-    "tags": service("stored for its users"),
     "labels": _LABELS,
     "image_id": {LOCAL: carry_out("a node image that the Engine has or that can be built")},
-    "cluster_distro": service("read from the image, whatever the request says"),
     "flavor_id": _FLAVOR,
     "master_flavor_id": _FLAVOR,
     "keypair_id": _KEYPAIR,
@@ -165,15 +156,7 @@ TEMPLATES: FieldTable = {
     ),
     "master_lb_enabled": _MASTER_LB,
 }
-_SENT_BACK = service("not read: clients send back what they have read")
 CLUSTERS: FieldTable = {
-    "uuid": _UNUSED_UUID,
-    "name": service("a part of the names of its nodes"),
-    "cluster_template_id": service(),
-    "node_count": service(),
-    "master_count": service(),
-    "create_timeout": service("minutes"),
-    "merge_labels": service(),
     "labels": _LABELS,
     "flavor_id": _FLAVOR,
     "master_flavor_id": _FLAVOR,
@@ -184,20 +167,8 @@ CLUSTERS: FieldTable = {
     "fixed_subnet": _FIXED_SUBNET,
     "floating_ip_enabled": _FLOATING_IP,
     "master_lb_enabled": _MASTER_LB,
-    **dict.fromkeys(("status", "status_reason"), _SENT_BACK),
-    **dict.fromkeys(
-        ("health_status", "health_status_reason"),
-        service("set by a PATCH; a POST does not read it"),
-    ),
 }
 NODE_GROUPS: FieldTable = {
-    "uuid": _UNUSED_UUID,
-    "name": service("a part of the names of its nodes"),
-    "role": service("any word but `master`"),
-    "node_count": service(),
-    "min_node_count": service("a bound of resizing and of autoscaling"),
-    "max_node_count": service("a bound of resizing and of autoscaling"),
-    "merge_labels": service(),
     "labels": _LABELS,
     "image_id": TEMPLATES["image_id"],
     "flavor_id": _FLAVOR,
@@ -206,23 +177,6 @@ NODE_GROUPS: FieldTable = {
     "node_taints": _coes(
         ignore("Swarm has no taints; the condition TaintsHonoured says so"), carry_out("taints of nodes")
     ),
-}
-_NOT_BAYMODEL = frozenset(
-    "uuid hidden tags driver fixed_subnet floating_ip_enabled docker_storage_driver master_lb_enabled".split()
-)
-BAYMODELS: FieldTable = {
-    **{name: rules for name, rules in TEMPLATES.items() if name not in _NOT_BAYMODEL},
-    "uuid": TEMPLATES["uuid"],
-    "ssh_authorized_key": {SERVICE: ignore("nobody logs in to nodes; it is shown as null")},
-}
-BAYS: FieldTable = {
-    "uuid": _UNUSED_UUID,
-    "name": CLUSTERS["name"],
-    "baymodel_id": service(),
-    "node_count": service(),
-    "master_count": service("with a load balancer in front of several, where the COE has one"),
-    "bay_create_timeout": CLUSTERS["create_timeout"],
-    "discovery_url": _DISCOVERY_URL,
 }
 
 

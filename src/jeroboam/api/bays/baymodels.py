@@ -1,77 +1,82 @@
 """Baymodels: cluster templates with the fields of 2015."""
 
 from dataclasses import replace
+from types import NoneType
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from jeroboam.api.bays.lookup import baymodel_of
-from jeroboam.api.bays.shapes import BayModelDetailList, BayModelInList, BayModelList, BayModelShape
 from jeroboam.api.call import Answer, Call, reply
-from jeroboam.api.container_infra import templates
+from jeroboam.api.container_infra.fields import InfraField, create_checks, effects_of, links_to, patch_checks
 from jeroboam.api.container_infra.lookup import project_scope
 from jeroboam.api.container_infra.pages import reply_page
 from jeroboam.api.container_infra.schema import refuse_unknown
-from jeroboam.api.fields import FieldCheck, optional, text
-from jeroboam.api.wire import changes_of, format_time, links, page_of
+from jeroboam.api.container_infra.templates import templates
+from jeroboam.api.container_infra.templates.fields import FIELDS as TEMPLATE_FIELDS
+from jeroboam.api.container_infra.templates.fields import READ_ONLY
+from jeroboam.api.field_table import build_shape, compile_view
+from jeroboam.api.fields import optional, text
+from jeroboam.api.shapes import Link, NextPage
+from jeroboam.api.wire import changes_of, page_of
+from jeroboam.domain import field_effects
 from jeroboam.domain.clusters import Template
 from jeroboam.domain.errors import Invalid
+from jeroboam.domain.field_effects import SERVICE, ignore
 from jeroboam.store import Page
 
-_TEMPLATE_FIELDS = (
-    "name public coe image_id flavor_id master_flavor_id dns_nameserver keypair_id external_network_id fixed_network "
-    "apiserver_port docker_volume_size cluster_distro network_driver volume_driver http_proxy https_proxy no_proxy "
-    "insecure_registry registry_enabled labels tls_disabled server_type"
-).split()
 _KEY = "ssh_authorized_key"
-FIELDS: dict[str, FieldCheck] = {
-    **{name: templates.FIELDS[name] for name in _TEMPLATE_FIELDS},
+_OF_TEMPLATE = {field.name: field for field in TEMPLATE_FIELDS}
+_IN_LIST = (
+    *(_OF_TEMPLATE[name] for name in ("uuid", "name", "image_id", "apiserver_port", "coe")),
+    InfraField(name="links", type=list[Link], show=links_to("baymodels")),
+)
+FIELDS = (
+    *_IN_LIST,
+    *(
+        _OF_TEMPLATE[name]
+        for name in (
+            "flavor_id master_flavor_id dns_nameserver keypair_id external_network_id fixed_network docker_volume_size "
+            "cluster_distro network_driver volume_driver http_proxy https_proxy no_proxy insecure_registry "
+            "registry_enabled labels tls_disabled server_type"
+        ).split()
+    ),
     # Nodes do not take one: it is checked, and has no effect.
-    _KEY: optional(text(high=65536)),
-}
-IDENT, REQUIRED = templates.IDENT, templates.REQUIRED
-CHANGEABLE = tuple(name for name in FIELDS if name != _KEY)
-_READ_ONLY = frozenset({"project_id", "user_id", "links", "created_at", "updated_at"})
+    InfraField(
+        name=_KEY,
+        check=optional(text(high=65536)),
+        effect={SERVICE: ignore("nobody logs in to nodes; it is shown as null")},
+        type=NoneType,
+        show=lambda _, __: None,
+    ),
+    *(_OF_TEMPLATE[name] for name in ("public", "created_at", "updated_at")),
+)
+CREATE_CHECKS = create_checks(FIELDS)
+REQUIRED = tuple(field.name for field in FIELDS if field.required)
+CHANGEABLE = tuple(patch_checks(FIELDS))
+EFFECTS = effects_of(FIELDS, field_effects.TEMPLATES)
+summary_view = compile_view(_IN_LIST)
+"""The object as lists show it, for a call."""
+detail_view = compile_view(FIELDS)
+"""The whole object, for a call."""
+if TYPE_CHECKING:
+    BayModelInList = dict[str, Any]
+    BayModelShape = dict[str, Any]
+else:
+    BayModelInList = build_shape("BayModelInList", "A baymodel as lists show it.", _IN_LIST)
+    BayModelShape = build_shape("BayModelShape", "A baymodel.", FIELDS)
 
 
-def summary_view(baymodel: Template, call: Call) -> BayModelInList:
-    """The object as lists show it."""
-    spec = baymodel.spec
-    return {
-        "uuid": baymodel.uuid,
-        "name": baymodel.name,
-        "image_id": spec.image_id,
-        "apiserver_port": spec.apiserver_port,
-        "coe": spec.coe,
-        "links": links(call.base, "baymodels", baymodel.uuid),
-    }
+class BayModelList(TypedDict):
+    """A page of baymodels."""
+
+    baymodels: list[BayModelInList]
+    next: NotRequired[NextPage]
 
 
-def detail_view(baymodel: Template, call: Call) -> BayModelShape:
-    """The whole object."""
-    spec = baymodel.spec
-    return {
-        **summary_view(baymodel, call),
-        "flavor_id": spec.flavor_id,
-        "master_flavor_id": spec.master_flavor_id,
-        "dns_nameserver": spec.dns_nameserver,
-        "keypair_id": spec.keypair_id,
-        "external_network_id": spec.external_network_id,
-        "fixed_network": spec.fixed_network,
-        "docker_volume_size": spec.docker_volume_size,
-        "cluster_distro": spec.cluster_distro,
-        "network_driver": spec.network_driver,
-        "volume_driver": spec.volume_driver,
-        "http_proxy": templates.mask_proxy(call, baymodel, spec.http_proxy),
-        "https_proxy": templates.mask_proxy(call, baymodel, spec.https_proxy),
-        "no_proxy": spec.no_proxy,
-        "insecure_registry": spec.insecure_registry,
-        "registry_enabled": spec.registry_enabled,
-        "labels": spec.labels,
-        "tls_disabled": spec.tls_disabled,
-        "server_type": spec.server_type,
-        "ssh_authorized_key": None,
-        "public": baymodel.public,
-        "created_at": format_time(baymodel.created_at),
-        "updated_at": format_time(baymodel.updated_at),
-    }
+class BayModelDetailList(TypedDict):
+    """A page of baymodels, whole."""
+
+    baymodels: list[BayModelShape]
+    next: NotRequired[NextPage]
 
 
 async def index(call: Call) -> Answer:
@@ -105,8 +110,8 @@ async def show(call: Call) -> Answer:
 async def create(call: Call) -> Answer:
     """POST /baymodels: a new baymodel"""
     body = call.fields()
-    refuse_unknown(body, {*FIELDS, "uuid"}, "baymodel", read_only=_READ_ONLY)
-    FIELDS[_KEY](_KEY, body.pop(_KEY, None))
+    refuse_unknown(body, CREATE_CHECKS, "baymodel", read_only=READ_ONLY)
+    CREATE_CHECKS[_KEY](_KEY, body.pop(_KEY, None))
     view = detail_view(await templates.create_template(call, body), call)
     return reply(view, 201, ("Location", view["links"][0]["href"]))
 
@@ -115,7 +120,7 @@ async def update(call: Call) -> Answer:
     """PATCH /baymodels/{id or name}: a changed baymodel"""
     steps = changes_of(call.json())
     for step in steps:
-        if step.root not in {*CHANGEABLE, *_READ_ONLY, "id", "uuid"}:
+        if step.root not in {*CHANGEABLE, *READ_ONLY, "id", "uuid"}:
             raise Invalid(f"cannot change baymodel property(ies) {step.root}.", field=step.root)
     return reply(detail_view(await templates.update_template(await _as_template_call(call), steps), call))
 

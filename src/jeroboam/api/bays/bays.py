@@ -6,72 +6,93 @@ is stored, and its status shows the progress. Its sizes are the sums over the cl
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from jeroboam.api.bays.lookup import bay_of, baymodel_of
-from jeroboam.api.bays.shapes import BayDetailList, BayInList, BayList, BayShape
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra.bounds import bounds_for
 from jeroboam.api.container_infra.clusters import changes, clusters
+from jeroboam.api.container_infra.clusters.fields import FIELDS as CLUSTER_FIELDS
+from jeroboam.api.container_infra.clusters.fields import build_context
+from jeroboam.api.container_infra.fields import (
+    InfraField,
+    create_checks,
+    effects_of,
+    links_to,
+    read_only_names,
+    select_brief_values,
+)
 from jeroboam.api.container_infra.lookup import group_of, groups_of, project_scope
 from jeroboam.api.container_infra.pages import reply_page
-from jeroboam.api.container_infra.schema import MOST_NODES, UNUSED_UUID, refuse_unknown
-from jeroboam.api.fields import FieldCheck, integer, optional, read_fields
-from jeroboam.api.wire import PatchOperation, apply_patch, changes_of, format_time, links, page_of
-from jeroboam.domain.clusters import MASTER, Cluster, NodeGroup
+from jeroboam.api.container_infra.schema import MOST_NODES, refuse_unknown
+from jeroboam.api.field_table import build_shape, compile_view
+from jeroboam.api.fields import integer, optional, read_fields
+from jeroboam.api.shapes import Link, NextPage
+from jeroboam.api.wire import PatchOperation, apply_patch, changes_of, page_of
+from jeroboam.domain import field_effects
+from jeroboam.domain.clusters import Cluster, NodeGroup
 from jeroboam.domain.errors import Invalid
+from jeroboam.domain.field_effects import service
 from jeroboam.store import ClusterBrief, GroupBrief
 
 _COUNT = integer(low=1, high=MOST_NODES)
-FIELDS: dict[str, FieldCheck] = {
-    "uuid": UNUSED_UUID,
-    "name": clusters.FIELDS["name"],
-    "baymodel_id": clusters.FIELDS["cluster_template_id"],
-    "node_count": optional(_COUNT),
-    "master_count": optional(_COUNT),
-    "bay_create_timeout": clusters.FIELDS["create_timeout"],
-    "discovery_url": clusters.FIELDS["discovery_url"],
-}
 RENAMED_FIELDS = {"baymodel_id": "cluster_template_id", "bay_create_timeout": "create_timeout"}
-REQUIRED = "baymodel_id"
-_READ_ONLY = frozenset(
-    "links stack_id status status_reason api_address node_addresses master_addresses ca_cert_ref project_id "
-    "user_id created_at updated_at".split()
+_OF_CLUSTER = {field.name: field for field in CLUSTER_FIELDS}
+_IN_LIST = (
+    _OF_CLUSTER["uuid"],
+    _OF_CLUSTER["name"],
+    replace(_OF_CLUSTER["cluster_template_id"], name="baymodel_id"),
+    replace(_OF_CLUSTER["node_count"], check=optional(_COUNT)),
+    replace(
+        _OF_CLUSTER["master_count"],
+        check=optional(_COUNT),
+        effect=service("with a load balancer in front of several, where the COE has one"),
+    ),
+    replace(_OF_CLUSTER["create_timeout"], name="bay_create_timeout", attribute="create_timeout"),
+    _OF_CLUSTER["stack_id"],
+    # Clients of 2015 do not send it back.
+    replace(_OF_CLUSTER["status"], check=None),
+    InfraField(name="links", type=list[Link], show=links_to("bays")),
 )
+FIELDS = (
+    *_IN_LIST,
+    replace(_OF_CLUSTER["status_reason"], check=None),
+    *(
+        _OF_CLUSTER[name]
+        for name in "discovery_url api_address node_addresses master_addresses created_at updated_at".split()
+    ),
+)
+CREATE_CHECKS = create_checks(FIELDS)
+EFFECTS = effects_of(FIELDS, field_effects.CLUSTERS)
+REQUIRED = "baymodel_id"
+_READ_ONLY = read_only_names(FIELDS) | {"ca_cert_ref", "project_id", "user_id"}
+_view_brief = compile_view(select_brief_values(_IN_LIST))
+_view_whole = compile_view(FIELDS)
+if TYPE_CHECKING:
+    BayInList = dict[str, Any]
+    BayShape = dict[str, Any]
+else:
+    BayInList = build_shape("BayInList", "A bay as lists show it.", _IN_LIST)
+    BayShape = build_shape("BayShape", "A bay.", FIELDS)
 
 
-def summary_view(bay: Cluster | ClusterBrief, masters: int, workers: int, call: Call) -> BayInList:
-    """The object as lists show it."""
-    return {
-        "uuid": bay.uuid,
-        "name": bay.name,
-        "baymodel_id": bay.template_id,
-        "node_count": workers,
-        "master_count": masters,
-        "bay_create_timeout": bay.spec.create_timeout,
-        "stack_id": bay.uuid,
-        "status": bay.status,
-        "links": links(call.base, "bays", bay.uuid),
-    }
+class BayList(TypedDict):
+    """A page of bays."""
+
+    bays: list[BayInList]
+    next: NotRequired[NextPage]
 
 
-def detail_view(bay: Cluster, groups: Sequence[NodeGroup | GroupBrief], call: Call) -> BayShape:
+class BayDetailList(TypedDict):
+    """A page of bays, whole."""
+
+    bays: list[BayShape]
+    next: NotRequired[NextPage]
+
+
+def detail_view(bay: Cluster, groups: Sequence[NodeGroup] | Sequence[GroupBrief], call: Call) -> BayShape:
     """The whole object."""
-    masters = [group for group in groups if group.spec.role == MASTER]
-    workers = [group for group in groups if group.spec.role != MASTER]
-    return {
-        **summary_view(bay, _size(masters), _size(workers), call),
-        "status_reason": bay.status_reason,
-        "discovery_url": bay.spec.discovery_url,
-        "api_address": bay.observed.api_address,
-        "node_addresses": [address for group in workers for address in clusters.list_addresses(group)],
-        "master_addresses": [address for group in masters for address in clusters.list_addresses(group)],
-        "created_at": format_time(bay.created_at),
-        "updated_at": format_time(bay.updated_at),
-    }
-
-
-def _size(groups: Sequence[NodeGroup | GroupBrief]) -> int:
-    return sum(group.spec.node_count for group in groups)
+    return _view_whole(bay, build_context(bay, groups, call))
 
 
 async def index(call: Call) -> Answer:
@@ -97,7 +118,7 @@ async def _list(call: Call, path: str, *, with_details: bool) -> Answer:
             body = {"bays": [detail_view(bay, groups[bay.uuid], call) for bay in bays]}
         else:
             bays = await tx.clusters.list_briefs(by_key, scope)
-            body = {"bays": [summary_view(bay, bay.masters, bay.workers, call) for bay in bays]}
+            body = {"bays": [_view_brief(bay, call) for bay in bays]}
     return reply_page(call, page, path, bays, body)
 
 
@@ -112,10 +133,10 @@ async def show(call: Call) -> Answer:
 async def create(call: Call) -> Answer:
     """POST /bays: a new bay"""
     body = call.fields()
-    refuse_unknown(body, FIELDS, "bay", read_only=_READ_ONLY)
+    refuse_unknown(body, CREATE_CHECKS, "bay", read_only=_READ_ONLY)
     if body.get(REQUIRED) is None:
         raise Invalid(f"Mandatory field missing: {REQUIRED}.", field=REQUIRED)
-    values = {name: value for name, value in read_fields(body, FIELDS).items() if value is not None}
+    values = {name: value for name, value in read_fields(body, CREATE_CHECKS).items() if value is not None}
     async with call.parts.store.read() as tx:
         values["baymodel_id"] = (await baymodel_of(tx, call, values["baymodel_id"])).uuid
     wish = {RENAMED_FIELDS.get(name, name): value for name, value in values.items()}

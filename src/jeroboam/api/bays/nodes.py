@@ -6,7 +6,7 @@ from jeroboam.api.bays.shapes import NodeRecordList, NodeRecordShape
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra.pages import reply_page
 from jeroboam.api.container_infra.schema import refuse_unknown
-from jeroboam.api.container_infra.templates import IDENT
+from jeroboam.api.container_infra.templates.fields import IDENT
 from jeroboam.api.fields import FieldCheck, optional, read_fields, text
 from jeroboam.api.wire import apply_patch, changes_of, format_time, links, page_of
 from jeroboam.domain.errors import Invalid, NotFound

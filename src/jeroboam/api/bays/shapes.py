@@ -1,4 +1,7 @@
-"""The published objects of 2015, as types (contract: container-infra, section 15)."""
+"""The published objects of 2015, as types (contract: container-infra, section 15).
+
+Those of bays and baymodels follow from the tables in `bays` and `baymodels`.
+"""
 
 from typing import NotRequired, TypedDict
 
@@ -6,98 +9,6 @@ from jeroboam.api.container_infra.shapes import Labels
 from jeroboam.api.shapes import Link, Moment, NextPage, Uuid
 from jeroboam.domain.bay_containers import BayContainerStatus
 from jeroboam.domain.bay_manifests import BayManifestStatus
-
-
-class BayInList(TypedDict):
-    """A bay as lists show it."""
-
-    uuid: Uuid
-    name: str
-    baymodel_id: Uuid
-    node_count: int
-    master_count: int
-    bay_create_timeout: int
-    stack_id: Uuid
-    status: str
-    links: list[Link]
-
-
-class BayShape(BayInList):
-    """A bay."""
-
-    status_reason: str | None
-    discovery_url: str | None
-    api_address: str | None
-    node_addresses: list[str]
-    master_addresses: list[str]
-    created_at: Moment | None
-    updated_at: Moment | None
-
-
-class BayList(TypedDict):
-    """A page of bays."""
-
-    bays: list[BayInList]
-    next: NotRequired[NextPage]
-
-
-class BayDetailList(TypedDict):
-    """A page of bays, whole."""
-
-    bays: list[BayShape]
-    next: NotRequired[NextPage]
-
-
-class BayModelInList(TypedDict):
-    """A baymodel as lists show it."""
-
-    uuid: Uuid
-    name: str
-    image_id: str
-    apiserver_port: int | None
-    coe: str
-    links: list[Link]
-
-
-class BayModelShape(BayModelInList):
-    """A baymodel."""
-
-    flavor_id: str | None
-    master_flavor_id: str | None
-    dns_nameserver: str | None
-    keypair_id: str | None
-    external_network_id: str | None
-    fixed_network: str | None
-    docker_volume_size: int | None
-    cluster_distro: str | None
-    network_driver: str | None
-    volume_driver: str | None
-    http_proxy: str | None
-    https_proxy: str | None
-    no_proxy: str | None
-    insecure_registry: str | None
-    registry_enabled: bool
-    labels: Labels
-    tls_disabled: bool
-    server_type: str
-    ssh_authorized_key: None
-    public: bool
-    created_at: Moment | None
-    updated_at: Moment | None
-
-
-class BayModelList(TypedDict):
-    """A page of baymodels."""
-
-    baymodels: list[BayModelInList]
-    next: NotRequired[NextPage]
-
-
-class BayModelDetailList(TypedDict):
-    """A page of baymodels, whole."""
-
-    baymodels: list[BayModelShape]
-    next: NotRequired[NextPage]
 
 
 class BayContainerInList(TypedDict):

@@ -7,7 +7,6 @@ an attribute of `ContainerSpec` and a row here. Neighbours: `field_checks`, `vie
 import datetime as dt
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from jeroboam.api.call import NEWEST, Call
@@ -15,6 +14,7 @@ from jeroboam.api.container import field_checks as checks
 from jeroboam.api.container.refusals import NeedsNewerVersion, SchemaError
 from jeroboam.api.container.shapes import AddressShape, HealthCheckShape, RestartPolicyShape
 from jeroboam.api.container.views import show_addresses, show_healthcheck, show_restart_policy, stamp, status_detail
+from jeroboam.api.field_table import Field, build_shape, compile_view
 from jeroboam.api.fields import (
     LARGEST,
     FieldCheck,
@@ -34,7 +34,7 @@ from jeroboam.api.shapes import Link, NextPage, Uuid
 from jeroboam.api.wire import links
 from jeroboam.domain.containers import Container, ContainerSpec, Status
 from jeroboam.domain.errors import Invalid
-from jeroboam.domain.field_effects import DOCKER, FieldTable, Rules, docker, refuse, service
+from jeroboam.domain.field_effects import DOCKER, FieldTable, docker, refuse, service
 
 COMMAND_LIST = 20
 TTY_OF_ITS_OWN = 36
@@ -49,34 +49,24 @@ UNBOUNDED = ContainerBounds(
 )
 """For schemas: without the bounds that an operator may set."""
 
-Show = Callable[[Container, dt.datetime], Any]
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ContainerField:
-    """One field. What it is not said to be (accepted, shown, a filter) it is not."""
+class ContainerField(Field):
+    """One field of a container. What is shown with it is the time."""
 
-    name: str
     check: FieldCheck | Callable[[ContainerBounds, int], FieldCheck] | None = None
     """The check of its value in a create; None: a create does not take it. A function gets the API version."""
-    effect: Rules | None = None
-    """What the runtimes do with it; every accepted field says so."""
-    required: bool = False
     since: int = 1
     """The first version whose schema has it."""
-    usable_since: int = 1
-    """The first version in which it may be used, with an error that names the version."""
-    updatable: bool = False
-    attribute: str | None = None
-    """The attribute of the spec that holds it, if that has another name."""
-    type: Any = None
-    """Its type in answers; None: it is not shown."""
-    show: Show | str | None = None
-    """Its value in answers: a function, an attribute of the container, or (None) the attribute of the spec."""
     guarded: bool = False
     """Whether only callers see it that the policy allows (`container:get_one:NAME`)."""
     filter: FieldCheck | None = None
     """The check of its value as an argument of a list."""
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether some answers lack it."""
+        return self.guarded
 
     def check_at(self, bounds: ContainerBounds, version: int) -> FieldCheck | None:
         """The check at that version; None where that version has no such field."""
@@ -288,23 +278,13 @@ HIDDEN = frozenset({"hints", "exposed_ports", "nets", "mounts", "availability_zo
 """Attributes of the spec that the published API does not show. `host` is shown as it was chosen."""
 GUARDED = tuple(field.name for field in FIELDS if field.guarded)
 
-
-_SHOWN = {field.name: field.show for field in FIELDS if field.type is not None}
-# Lists show many containers: attributes are read by one call for all of them.
-_OF_SPEC = tuple(name for name, show in _SHOWN.items() if show is None)
-_OF_CONTAINER = {name: show for name, show in _SHOWN.items() if isinstance(show, str)}
-_COMPUTED = tuple((name, show) for name, show in _SHOWN.items() if show is not None and not isinstance(show, str))
-_read_spec, _read_container = attrgetter(*_OF_SPEC), attrgetter(*_OF_CONTAINER.values())
+_view = compile_view(FIELDS)
 if TYPE_CHECKING:
     ContainerShape = dict[str, Any]
 else:
-    _members = {
-        field.name: NotRequired[field.type] if field.guarded else field.type
-        for field in FIELDS
-        if field.type is not None
-    }
-    ContainerShape = TypedDict("ContainerShape", {**_members, "links": NotRequired[list[Link]]})
-    ContainerShape.__doc__ = "A container. Lists show it without links."
+    ContainerShape = build_shape(
+        "ContainerShape", "A container. Lists show it without links.", FIELDS, links=NotRequired[list[Link]]
+    )
 
 
 class ContainerList(TypedDict):
@@ -321,10 +301,7 @@ def hidden_from(call: Call) -> frozenset[str]:
 
 def view(container: Container, hidden_keys: Collection[str], now: dt.datetime) -> dict[str, Any]:
     """A container as lists show it, without the keys that the caller may not see."""
-    body: dict[str, Any] = dict(zip(_OF_SPEC, _read_spec(container.spec), strict=True))
-    body.update(zip(_OF_CONTAINER, _read_container(container), strict=True))
-    for name, show in _COMPUTED:
-        body[name] = show(container, now)
+    body = _view(container, now)
     for key in hidden_keys:
         del body[key]
     return body
@@ -387,7 +364,7 @@ def build_spec(wish: Mapping[str, Any], bounds: ContainerBounds, version: int) -
     if wish.get("auto_remove") and policy_name in checks.RESTARTING:
         reason = f"restart_policy {policy_name} starts the container again, so that its end never comes."
         raise InvalidField("auto_remove", wish["auto_remove"], reason)
-    values = {ACCEPTED[name].attribute or name: value for name, value in wish.items() if name != "name"}
+    values = {ACCEPTED[name].spec_attribute: value for name, value in wish.items() if name != "name"}
     if "image_pull_policy" in wish:
         values["image_pull_policy"] = wish["image_pull_policy"].lower()
     if "security_groups" in wish:

@@ -1,81 +1,23 @@
 """The routes of the container-infra family, with their arguments and answers, and how they differ from Magnum.
 
 Contract: container-infra, section 4. `app` finds handlers here. `openapi` and the table in the docs are built from the
-same data. The routes of clusters are in `clusters.routes`, those of 2015 in `bays.routes`.
+same data. The routes of templates are in `templates.routes`, those of clusters in `clusters.routes`, those of 2015 in
+`bays.routes`.
 """
 
 from jeroboam.api.bays.routes import ROUTES as BAY_ROUTES
 from jeroboam.api.call import Route
-from jeroboam.api.container_infra import (
-    federations,
-    filters,
-    quotas,
-    shapes,
-    stats,
-    templates,
-)
+from jeroboam.api.container_infra import federations, quotas, shapes, stats
 from jeroboam.api.container_infra.clusters.routes import CLUSTERS
+from jeroboam.api.container_infra.templates.routes import TEMPLATES
 from jeroboam.api.fields import body_of, flag
-from jeroboam.api.wire import PAGING, list_arguments, patch_of
-from jeroboam.domain.clusters import Template
-from jeroboam.store import sort_keys
+from jeroboam.api.wire import PAGING, list_arguments
 
-_TEMPLATE = "/clustertemplates/{template}"
 _FEDERATION = "/federations/{federation}"
 _QUOTA = "/quotas/{project}/{resource}"
 
-_TEMPLATE_PAGES = list_arguments(sort_keys(Template)) | filters.TEMPLATES
-_FILTERED = "can be narrowed and counted"
 _NOT_OFFERED = "501, where Magnum answers 202 and does nothing"
 
-_TEMPLATES = (
-    Route(
-        method="GET",
-        path="/clustertemplates",
-        handler=templates.index,
-        rule="clustertemplate:get_all",
-        query=_TEMPLATE_PAGES,
-        answer=shapes.TemplateList,
-        differs=_FILTERED,
-    ),
-    Route(
-        method="GET",
-        path="/clustertemplates/detail",
-        handler=templates.detail,
-        rule="clustertemplate:detail",
-        query=_TEMPLATE_PAGES,
-        answer=shapes.TemplateList,
-        differs=_FILTERED,
-    ),
-    Route(
-        method="POST",
-        path="/clustertemplates",
-        handler=templates.create,
-        rule="clustertemplate:create",
-        body=body_of(templates.FIELDS | {"uuid": templates.IDENT}, *templates.REQUIRED),
-        status=201,
-        answer=shapes.TemplateShape,
-        differs="images, flavours and networks are those of the provider's catalogue: there need be no Glance or Nova",
-    ),
-    Route(
-        method="GET",
-        path=_TEMPLATE,
-        handler=templates.show,
-        rule="clustertemplate:get",
-        answer=shapes.TemplateShape,
-    ),
-    Route(
-        method="PATCH",
-        path=_TEMPLATE,
-        handler=templates.update,
-        rule="clustertemplate:update",
-        body=patch_of(*templates.FIELDS, members="labels"),
-        answer=shapes.TemplateShape,
-        differs="of two changes at the same moment one is a 409; admins reach every project's templates, where "
-        "Magnum answers them 404",
-    ),
-    Route(method="DELETE", path=_TEMPLATE, handler=templates.delete, rule="clustertemplate:delete", status=204),
-)
 _OTHER_ROUTES = (
     Route(
         method="GET",
@@ -177,4 +119,4 @@ _OTHER_ROUTES = (
     ),
 )
 
-ROUTES = (*_TEMPLATES, *CLUSTERS, *_OTHER_ROUTES, *BAY_ROUTES)
+ROUTES = (*TEMPLATES, *CLUSTERS, *_OTHER_ROUTES, *BAY_ROUTES)

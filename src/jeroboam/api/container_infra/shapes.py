@@ -1,144 +1,16 @@
 """The published objects of this family, as types (contract: container-infra, sections 4 to 9).
 
 Functions beside the handlers fill them; the OpenAPI document shows them. A member that only some versions or states
-have is `NotRequired`. All others are always present, null where unset.
+have is `NotRequired`. All others are always present, null where unset. Those of templates, clusters and node groups
+follow from the tables in the `fields` of their folders.
 """
 
 from typing import NotRequired, TypedDict
 
 from jeroboam.api.shapes import Link, Moment, NextPage, Uuid
-from jeroboam.domain.clusters import Health, NodeState
+from jeroboam.domain.clusters import NodeState
 
 Labels = dict[str, str]
-
-
-class TemplateShape(TypedDict):
-    """A cluster template."""
-
-    uuid: Uuid
-    name: str
-    coe: str
-    image_id: str
-    flavor_id: str | None
-    master_flavor_id: str | None
-    keypair_id: str | None
-    external_network_id: str | None
-    fixed_network: str | None
-    fixed_subnet: str | None
-    network_driver: str | None
-    volume_driver: str | None
-    dns_nameserver: str | None
-    apiserver_port: int | None
-    docker_volume_size: int | None
-    docker_storage_driver: str | None
-    cluster_distro: str | None
-    http_proxy: str | None
-    https_proxy: str | None
-    no_proxy: str | None
-    insecure_registry: str | None
-    labels: Labels
-    registry_enabled: bool
-    tls_disabled: bool
-    master_lb_enabled: bool
-    floating_ip_enabled: bool
-    server_type: str
-    tags: str | None
-    driver: str | None
-    public: bool
-    hidden: bool
-    project_id: str
-    user_id: str
-    links: list[Link]
-    created_at: Moment | None
-    updated_at: Moment | None
-
-
-class TemplateList(TypedDict):
-    """A page of cluster templates, whole: this list has no shorter form."""
-
-    clustertemplates: list[TemplateShape]
-    next: NotRequired[NextPage]
-    total_count: NotRequired[int]
-
-
-class ClusterInList(TypedDict):
-    """A cluster as lists show it."""
-
-    uuid: Uuid
-    name: str
-    cluster_template_id: Uuid
-    keypair: str | None
-    node_count: int
-    master_count: int
-    docker_volume_size: int | None
-    labels: Labels
-    master_flavor_id: str | None
-    flavor_id: str | None
-    create_timeout: int
-    links: list[Link]
-    cluster_id: NotRequired[Uuid]
-    stack_id: Uuid
-    status: str
-    health_status: Health | None
-    merge_labels: bool
-
-
-class ClusterShape(ClusterInList):
-    """A cluster."""
-
-    status_reason: str | None
-    health_status_reason: dict[str, str]
-    discovery_url: str | None
-    api_address: str | None
-    coe_version: str | None
-    container_version: str | None
-    project_id: str
-    user_id: str
-    node_addresses: list[str]
-    master_addresses: list[str]
-    fixed_network: str | None
-    fixed_subnet: str | None
-    floating_ip_enabled: bool
-    master_lb_enabled: bool
-    labels_overridden: Labels
-    labels_added: Labels
-    labels_skipped: Labels
-    created_at: Moment | None
-    updated_at: Moment | None
-    faults: NotRequired[dict[str, str | None]]
-
-
-class ClusterList(TypedDict):
-    """A page of clusters."""
-
-    clusters: list[ClusterInList]
-    next: NotRequired[NextPage]
-    total_count: NotRequired[int]
-
-
-class ClusterDetailList(TypedDict):
-    """A page of clusters, whole."""
-
-    clusters: list[ClusterShape]
-    next: NotRequired[NextPage]
-    total_count: NotRequired[int]
-
-
-class NodeGroupInList(TypedDict):
-    """A node group as lists show it."""
-
-    uuid: Uuid
-    name: str
-    flavor_id: str | None
-    image_id: str | None
-    node_count: int
-    role: str
-    min_node_count: int
-    max_node_count: int | None
-    is_default: bool
-    stack_id: Uuid
-    status: str
-    merge_labels: bool
 
 
 class NodeShape(TypedDict):
@@ -155,36 +27,6 @@ class NodeShape(TypedDict):
     reason: str
     up_to_date: bool
     """Whether the node has the group's current build; otherwise the roll-out rebuilds it."""
-
-
-class NodeGroupShape(NodeGroupInList):
-    """A node group."""
-
-    id: int | None
-    cluster_id: Uuid
-    project_id: str
-    docker_volume_size: int | None
-    labels: Labels
-    labels_overridden: Labels
-    labels_added: Labels
-    labels_skipped: Labels
-    links: list[Link]
-    node_addresses: list[str]
-    nodes: list[NodeShape]
-    status_reason: str | None
-    version: str | None
-    node_labels: Labels
-    node_taints: tuple[Labels, ...]
-    created_at: Moment | None
-    updated_at: Moment | None
-
-
-class NodeGroupList(TypedDict):
-    """A page of a cluster's node groups."""
-
-    nodegroups: list[NodeGroupInList]
-    next: NotRequired[NextPage]
-    total_count: NotRequired[int]
 
 
 class EventShape(TypedDict):

@@ -10,14 +10,15 @@ from typing import Any
 
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra.bounds import ProjectLimits, bounds_for
-from jeroboam.api.container_infra.clusters.clusters import FIELDS, ZERO_NODES, zero_nodes_error
+from jeroboam.api.container_infra.clusters.clusters import ZERO_NODES, zero_nodes_error
 from jeroboam.api.container_infra.clusters.events import record_event
+from jeroboam.api.container_infra.clusters.fields import PATCH_CHECKS
 from jeroboam.api.container_infra.clusters.updates import ClusterUpdate, batch_of, build_update
 from jeroboam.api.container_infra.lookup import cluster_of, group_of, groups_of, project_scope
-from jeroboam.api.container_infra.schema import MOST_NODES, NODES, decode_labels, labels, parse_literal, refuse_unknown
-from jeroboam.api.fields import FieldCheck, InvalidField, choice, integer, mapping, optional, read_fields, strings, text
+from jeroboam.api.container_infra.schema import NODES, decode_labels, parse_literal, refuse_unknown
+from jeroboam.api.fields import FieldCheck, InvalidField, optional, read_fields, strings, text
 from jeroboam.api.wire import PatchOperation, apply_patch, changes_of, query_flag
-from jeroboam.domain.clusters import MASTER, Cluster, Health, Node, NodeGroup, Operation
+from jeroboam.domain.clusters import MASTER, Cluster, Node, NodeGroup, Operation
 from jeroboam.domain.errors import Invalid
 from jeroboam.domain.events import CLUSTER_DELETE, CLUSTER_HEALTH, CLUSTER_RESIZE, CLUSTER_UPDATE, count_nodes_in_words
 from jeroboam.domain.nodeidents import find_node, format_node_names, list_leaving_nodes
@@ -30,15 +31,6 @@ _INTERNAL = frozenset(
     "created_at id links updated_at uuid project_id user_id api_address node_addresses master_addresses stack_id "
     "cluster_id ca_cert_ref magnum_cert_ref etcd_ca_cert_ref front_proxy_ca_cert_ref".split()
 )
-PATCH_FIELDS: dict[str, FieldCheck] = {
-    "node_count": integer(low=0, high=MOST_NODES, strings=False),
-    "health_status": optional(choice(*Health)),
-    "health_status_reason": mapping(scalars=True),
-    "name": FIELDS["name"],
-    "labels": labels,
-    "flavor_id": text(),
-    "master_flavor_id": text(),
-}
 RESIZE: dict[str, FieldCheck] = {
     "node_count": NODES,
     "nodes_to_remove": optional(strings()),
@@ -89,7 +81,7 @@ def _changes(call: Call) -> list[PatchOperation]:
     for change in changes:
         if change.root in _INTERNAL:
             raise Invalid(f"'/{change.root}' is an internal attribute and can not be updated", field=change.root)
-        if change.root not in PATCH_FIELDS or (change.member is not None and change.root != "labels"):
+        if change.root not in PATCH_CHECKS or (change.member is not None and change.root != "labels"):
             raise Invalid(f"cannot change cluster property(ies) {change.root}.", field=change.root)
     if any(change.root.startswith("health_status") for change in changes):
         call.enforce("cluster:update_health_status")
@@ -116,7 +108,7 @@ def _apply_patch(cluster: Cluster, groups: list[NodeGroup], changes: list[PatchO
             result["health_status_reason"] = parse_literal(reason)
         except ValueError as error:
             raise InvalidField("health_status_reason", reason, "it has to be an object of strings, in JSON.") from error
-    return read_fields({name: value for name, value in result.items() if value is not None}, PATCH_FIELDS)
+    return read_fields({name: value for name, value in result.items() if value is not None}, PATCH_CHECKS)
 
 
 def _add_as_replace(change: PatchOperation) -> PatchOperation:

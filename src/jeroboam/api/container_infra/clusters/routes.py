@@ -2,10 +2,10 @@
 
 from jeroboam.api.call import Route
 from jeroboam.api.container_infra import credentials, filters, shapes
-from jeroboam.api.container_infra.clusters import certificates, changes, clusters, events, updates, upgrades
+from jeroboam.api.container_infra.clusters import certificates, changes, clusters, events, fields, updates, upgrades
 from jeroboam.api.container_infra.nodegroups import changes as group_changes
+from jeroboam.api.container_infra.nodegroups import fields as group_fields
 from jeroboam.api.container_infra.nodegroups import nodegroups
-from jeroboam.api.container_infra.nodegroups import schema as group_schema
 from jeroboam.api.fields import body_of, flag, text
 from jeroboam.api.shapes import Accepted
 from jeroboam.api.wire import list_arguments, patch_of
@@ -31,7 +31,7 @@ _CLUSTERS = (
         handler=clusters.index,
         rule="cluster:get_all",
         query=_CLUSTER_PAGES,
-        answer=shapes.ClusterList,
+        answer=fields.ClusterList,
         differs=_FILTERED,
     ),
     Route(
@@ -40,7 +40,7 @@ _CLUSTERS = (
         handler=clusters.detail,
         rule="cluster:detail",
         query=_CLUSTER_PAGES,
-        answer=shapes.ClusterDetailList,
+        answer=fields.ClusterDetailList,
         differs=_FILTERED,
     ),
     Route(
@@ -48,7 +48,7 @@ _CLUSTERS = (
         path="/clusters",
         handler=clusters.create,
         rule="cluster:create",
-        body=body_of(clusters.FIELDS, clusters.REQUIRED),
+        body=body_of(fields.CREATE_CHECKS, fields.REQUIRED),
         status=202,
         answer=Accepted,
         refusals=(404,),
@@ -60,7 +60,7 @@ _CLUSTERS = (
         path=_CLUSTER,
         handler=clusters.show,
         rule="cluster:get",
-        answer=shapes.ClusterShape,
+        answer=fields.ClusterShape,
         differs="`status_reason` says what is waited for, and what failed; `stack_id` and `cluster_id` are the "
         "cluster's own uuid, since there is no stack",
     ),
@@ -70,7 +70,7 @@ _CLUSTERS = (
         handler=changes.update,
         rule="cluster:update",
         query={"rollback": flag, **updates.BATCH},
-        body=patch_of(*changes.PATCH_FIELDS, members="labels"),
+        body=patch_of(*fields.PATCH_CHECKS, members="labels"),
         status=202,
         answer=Accepted,
         differs=f"{_AT_ONCE}; a failed cluster accepts every change; `name`, `labels`, `flavor_id` and "
@@ -115,7 +115,7 @@ _NODEGROUPS = (
         handler=nodegroups.index,
         rule="nodegroup:get_all",
         query=list_arguments(sort_keys(NodeGroup)) | {"role": text(), **filters.TOTAL},
-        answer=shapes.NodeGroupList,
+        answer=group_fields.NodeGroupList,
         since=GROUPS_SINCE,
         differs="a group's `status` is how far its own last wish came, not its cluster's",
     ),
@@ -124,9 +124,9 @@ _NODEGROUPS = (
         path=_GROUPS,
         handler=group_changes.create,
         rule="nodegroup:create",
-        body=body_of(group_schema.FIELDS, "name"),
+        body=body_of(group_fields.CREATE_CHECKS, group_fields.REQUIRED),
         status=202,
-        answer=shapes.NodeGroupShape,
+        answer=group_fields.NodeGroupShape,
         since=GROUPS_SINCE,
         differs="of two groups with one name the second is a 409, however fast it comes; at most 10,000 nodes; "
         f"`node_labels` and `node_taints` below 1.14 are a 400; {_REACH}",
@@ -136,7 +136,7 @@ _NODEGROUPS = (
         path=_GROUP,
         handler=nodegroups.show,
         rule="nodegroup:get",
-        answer=shapes.NodeGroupShape,
+        answer=group_fields.NodeGroupShape,
         since=GROUPS_SINCE,
     ),
     Route(
@@ -145,9 +145,9 @@ _NODEGROUPS = (
         handler=group_changes.update,
         rule="nodegroup:update",
         query=updates.BATCH,
-        body=patch_of(*group_schema.PATCH_FIELDS, members="(node_)?labels"),
+        body=patch_of(*group_fields.PATCH_CHECKS, members="(node_)?labels"),
         status=202,
-        answer=shapes.NodeGroupShape,
+        answer=group_fields.NodeGroupShape,
         since=GROUPS_SINCE,
         differs=f"{_AT_ONCE}; `labels` and `flavor_id` can be changed too; {_REACH}",
     ),

@@ -1,11 +1,10 @@
 """Node groups: create, change and delete (contract: container-infra, section 7).
 
 Each is a wish of the cluster, in one transaction with the group's row. If the state forbids it, the answer is a 409 at
-once. Neighbours: `nodegroups.nodegroups` shows groups, `clusters.changes` resizes them, `nodegroups.schema` checks
-single fields.
+once. Neighbours: `nodegroups.fields` has the fields and shows groups, `clusters.changes` resizes them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,14 +14,15 @@ from jeroboam.api.container_infra.clusters.changes import minutes_for
 from jeroboam.api.container_infra.clusters.clusters import ZERO_NODES, zero_nodes_error
 from jeroboam.api.container_infra.clusters.events import record_event
 from jeroboam.api.container_infra.clusters.updates import batch_of
+from jeroboam.api.container_infra.fields import default_values, merge_into_parent, refuse_early_use, spec_values
 from jeroboam.api.container_infra.lookup import cluster_of, group_of, project_scope
-from jeroboam.api.container_infra.nodegroups.nodegroups import detail_view
-from jeroboam.api.container_infra.nodegroups.schema import (
+from jeroboam.api.container_infra.nodegroups.fields import (
+    CREATE_CHECKS,
     FIELDS,
-    NODE_FIELDS,
-    NODE_FIELDS_SINCE,
-    PATCH_FIELDS,
+    PATCH_CHECKS,
     READ_ONLY,
+    UNREMOVABLE,
+    detail_view,
 )
 from jeroboam.api.container_infra.schema import decode_labels, parse_literal, refuse_unknown
 from jeroboam.api.fields import InvalidField, read_fields
@@ -45,17 +45,20 @@ from jeroboam.domain.upgrades import set_group_spec
 from jeroboam.store import Transaction
 
 _ARGUMENT = "nodegroup"
+_UPDATABLE = [field for field in FIELDS if field.updatable]
+# A patch has these as text that holds JSON.
+_IN_JSON = ("node_labels", "node_taints")
 _RESERVED_ROLES = frozenset({MASTER, LOAD_BALANCER})
 
 
 async def create(call: Call) -> Answer:
     """POST /clusters/{id or name}/nodegroups: a new node group"""
     body = call.fields()
-    refuse_unknown(body, FIELDS, _ARGUMENT, read_only=READ_ONLY)
+    refuse_unknown(body, CREATE_CHECKS, _ARGUMENT, read_only=READ_ONLY)
     if body.get("name") is None:
         raise Invalid("Mandatory field missing: name.", field="name")
-    wish = {name: value for name, value in read_fields(body, FIELDS).items() if value is not None}
-    _check_version(call, wish)
+    wish = {name: value for name, value in read_fields(body, CREATE_CHECKS).items() if value is not None}
+    refuse_early_use(FIELDS, wish, call.version)
     scope = project_scope(call, "nodegroup:create_all_projects")
     async with call.parts.store.read() as tx:
         cluster = await cluster_of(tx, call.path["cluster"], scope)
@@ -80,12 +83,6 @@ async def create(call: Call) -> Answer:
     return reply(detail_view(row, cluster, call.base), 202)
 
 
-def _check_version(call: Call, names: Mapping[str, Any]) -> None:
-    for name in NODE_FIELDS:
-        if name in names and call.version < NODE_FIELDS_SINCE:
-            raise Invalid(f"{name} is only supported from version 1.{NODE_FIELDS_SINCE} of the API.", field=name)
-
-
 def _build_group(call: Call, cluster: Cluster, wish: dict[str, Any]) -> NodeGroup:
     """The group with the checked fields. Unset fields come from the cluster or its template."""
     role: str = wish.get("role", WORKER)
@@ -94,30 +91,13 @@ def _build_group(call: Call, cluster: Cluster, wish: dict[str, Any]) -> NodeGrou
     count: int = wish.get("node_count", 1)
     if count == 0 and call.version < ZERO_NODES:
         raise zero_nodes_error()
-    cluster_spec, own_labels = cluster.spec, wish.get("labels")
-    merge: bool = wish.get("merge_labels", False)
+    values = merge_into_parent(FIELDS, NodeGroupSpec, wish, cluster.spec)
     return NodeGroup(
         uuid=call.parts.ids.uuid(),
         name=wish["name"],
         cluster_id=cluster.uuid,
         project_id=cluster.project_id,
-        spec=NodeGroupSpec(
-            role=role,
-            node_count=count,
-            flavor_id=wish.get("flavor_id", cluster_spec.flavor_id),
-            image_id=wish.get("image_id", cluster_spec.template.image_id),
-            docker_volume_size=wish.get("docker_volume_size", cluster_spec.docker_volume_size),
-            labels=cluster_spec.labels
-            if own_labels is None
-            else cluster_spec.labels | own_labels
-            if merge
-            else own_labels,
-            min_node_count=wish.get("min_node_count", 0),
-            max_node_count=wish.get("max_node_count"),
-            merge_labels=merge,
-            node_labels=wish.get("node_labels", {}),
-            node_taints=wish.get("node_taints", ()),
-        ),
+        spec=NodeGroupSpec(**(values | {"role": role, "node_count": count})),
         created_at=call.parts.clock.now(),
     )
 
@@ -175,22 +155,24 @@ def _changes(call: Call) -> list[PatchOperation]:
     """The operations of the patch. Raises if the caller may not use one of them at that version."""
     changes = changes_of(call.json())
     for change in changes:
-        if change.root not in PATCH_FIELDS:
+        if change.root not in PATCH_CHECKS:
             raise Invalid(f"'/{change.root}' is an internal attribute and can not be updated", field=change.root)
         if change.member is not None and change.root not in {"node_labels", "labels"}:
             raise Invalid(f"Couldn't apply patch, reason: there is nothing at '/{change.root}/{change.member}'")
-    _check_version(call, {change.root: change for change in changes})
+    refuse_early_use(FIELDS, {change.root for change in changes}, call.version)
     return [_decode_value(change) for change in changes]
 
 
 def _apply_patch(group: NodeGroup, changes: Sequence[PatchOperation]) -> NodeGroupSpec:
     """The group's spec after the patch."""
     old = group.spec
-    result = apply_patch({name: getattr(old, name) for name in PATCH_FIELDS}, changes, mandatory={"flavor_id"})
-    values = {name: value for name, value in result.items() if value is not None}
+    document = {field.name: getattr(old, field.spec_attribute) for field in _UPDATABLE}
+    result = apply_patch(document, changes, mandatory=UNREMOVABLE)
+    wish = read_fields({name: value for name, value in result.items() if value is not None}, PATCH_CHECKS)
     # A removed field has its default again.
-    blank: dict[str, Any] = {"min_node_count": 0, "max_node_count": None, "node_labels": {}, "node_taints": ()}
-    spec = replace(old, **(blank | {"labels": {}} | read_fields(values, PATCH_FIELDS)))
+    defaults = default_values(NodeGroupSpec)
+    blank = {field.spec_attribute: defaults[field.spec_attribute] for field in _UPDATABLE}
+    spec = replace(old, **(blank | spec_values(FIELDS, NodeGroupSpec, wish)))
     _check_sizes(group.name, spec)
     if spec.role == MASTER and (spec.node_labels or spec.node_taints):
         raise Conflict(f"Labels and taints of the nodes of {group.name} cannot be set: they are masters.")
@@ -206,7 +188,7 @@ def _decode_value(change: PatchOperation) -> PatchOperation:
     """The change with its labels or taints decoded. A patch has them as text: JSON, or Python's notation."""
     if change.root == "labels":
         return decode_labels(change)
-    if change.root not in NODE_FIELDS or change.op == "remove" or change.member is not None:
+    if change.root not in _IN_JSON or change.op == "remove" or change.member is not None:
         return replace(change, op="replace") if change.root == "flavor_id" and change.op == "add" else change
     try:
         return replace(change, op="replace", value=parse_literal(str(change.value)))

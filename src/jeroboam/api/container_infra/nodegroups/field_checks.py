@@ -1,18 +1,15 @@
-"""The fields of a node group, as tables, and the rules for labels and taints of its nodes.
+"""The checks of single fields of a node group: its name, and the labels and taints of its nodes.
 
 The rules for keys and values are those that Kubernetes publishes. The statuses are those of the container-infra
-contract, section 7: a wrong type is a 400, a label or taint that no node may have is a 409.
+contract, section 7: a wrong type is a 400, a label or taint that no node may have is a 409. Neighbour: `fields`, the
+table that uses them.
 """
 
 import re
 from typing import Any
 
-from jeroboam.api.container_infra.schema import MOST_NODES, NODES, UNUSED_UUID, labels
-from jeroboam.api.fields import FieldCheck, InvalidField, check_not_reserved, flag, integer, mapping, optional, text
+from jeroboam.api.fields import FieldCheck, InvalidField, check_not_reserved, mapping, text
 from jeroboam.domain.errors import Conflict
-
-NODE_FIELDS = ("node_labels", "node_taints")
-NODE_FIELDS_SINCE = 14
 
 _scalars = mapping(scalars=True)
 _EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
@@ -87,9 +84,9 @@ def _taint(name: str, value: Any) -> dict[str, str]:
     return dict(value)
 
 
-node_labels = FieldCheck(_node_labels, _scalars.schema)
+NODE_LABELS = FieldCheck(_node_labels, _scalars.schema)
 """Labels of nodes."""
-node_taints = FieldCheck(
+NODE_TAINTS = FieldCheck(
     _node_taints,
     {
         "type": "array",
@@ -102,39 +99,10 @@ node_taints = FieldCheck(
     },
 )
 """Taints of nodes."""
-_TEXT = optional(text())
 # It becomes a label of each node, and a part of the node's name.
-_NAME = text(
+GROUP_NAME = text(
     high=63,
     pattern=r"\A[A-Za-z0-9]([A-Za-z0-9_.-]*[A-Za-z0-9])?\Z",
     rule="it has to be letters, digits and _.- with a letter or a digit first and last, since its nodes are named "
     "after it.",
-)
-_MOST_NODES = integer(low=1, high=MOST_NODES)
-FIELDS: dict[str, FieldCheck] = {
-    "uuid": UNUSED_UUID,
-    "name": _NAME,
-    "flavor_id": _TEXT,
-    "image_id": _TEXT,
-    "docker_volume_size": optional(integer(low=1)),
-    "labels": optional(labels),
-    "merge_labels": optional(flag),
-    "node_count": optional(NODES),
-    "min_node_count": optional(NODES),
-    "max_node_count": optional(_MOST_NODES),
-    "role": _TEXT,
-    "node_labels": optional(node_labels),
-    "node_taints": optional(node_taints),
-}
-PATCH_FIELDS: dict[str, FieldCheck] = {
-    "min_node_count": NODES,
-    "max_node_count": _MOST_NODES,
-    "node_labels": node_labels,
-    "node_taints": node_taints,
-    "labels": labels,
-    "flavor_id": text(),
-}
-READ_ONLY = frozenset(
-    "id cluster_id project_id is_default stack_id status status_reason version node_addresses links "
-    "labels_overridden labels_added labels_skipped created_at updated_at".split()
 )

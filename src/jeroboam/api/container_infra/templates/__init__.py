@@ -1,0 +1,1 @@
+"""Cluster templates: their fields, their routes, and the handlers."""
