@@ -130,11 +130,13 @@ async def test_one_that_is_listed_and_not_there_is_asked_for_again():
 @pytest.fixture
 async def swarm(busybox):
     made = await swarm_rig()
-    await made.boot(made.nodes(1, 0))
-    await made.coe.join(made.plan())
-    await load(made, busybox)
-    yield made
-    await made.infra.close()
+    try:
+        await made.boot(made.nodes(1, 0))
+        await made.coe.join(made.plan())
+        await load(made, busybox)
+        yield made
+    finally:
+        await made.infra.close()
 
 
 @pytest.mark.docker
