@@ -27,7 +27,7 @@ from tests.conductor.conftest import Rig
 from tests.conductor.kills import KillableFaults, KillableStore, KillSwitch
 
 EXAMPLES = int(os.environ.get("JEROBOAM_EXAMPLES", "0"))
-SETTINGS = settings(max_examples=EXAMPLES or 12, deadline=None, derandomize=not EXAMPLES)
+SETTINGS = settings(max_examples=EXAMPLES or 10, deadline=None, derandomize=not EXAMPLES)
 
 
 @dataclass(frozen=True)

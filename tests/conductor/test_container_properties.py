@@ -34,7 +34,7 @@ from tests.clock import ManualClock, settle, until
 from tests.conductor.kills import KillableStore, KillSwitch
 
 EXAMPLES = int(os.environ.get("JEROBOAM_EXAMPLES", "0"))
-SETTINGS = settings(max_examples=EXAMPLES or 15, deadline=None, derandomize=not EXAMPLES)
+SETTINGS = settings(max_examples=EXAMPLES or 12, deadline=None, derandomize=not EXAMPLES)
 
 ACTIONS = [OpKind.START, OpKind.STOP, OpKind.REBOOT, OpKind.KILL, OpKind.PAUSE, OpKind.UNPAUSE]
 ALIVE = {RuntimeState.RUNNING, RuntimeState.PAUSED}
