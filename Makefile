@@ -7,15 +7,16 @@ OLD   := .venv-2015
 AUDIT := .venv-audit
 
 # The newest last: it is the one without a version.
-BUILD_ALL := $(BIN)/jeroboam node-image build kubernetes --version v1.35.4 && $(BIN)/jeroboam node-image build kubernetes
+BUILD_ALL := nice $(BIN)/jeroboam node-image build kubernetes --version v1.35.4 && nice $(BIN)/jeroboam node-image build kubernetes
 
-# One by one, tests wait more than they work: two halves go side by side. Marker and folders of the one; the other is the rest.
-HALVES = mkdir -p build; \
-	$(BIN)/python -m pytest -m '$(1)' $(2) >build/half.log 2>&1 & half=$$!; \
-	$(BIN)/python -m pytest -m '$(1)' $(2:%=--ignore=%); others=$$?; \
-	wait $$half; half=$$?; cat build/half.log; [ $$half = 0 ] && [ $$others = 0 ]
-TEST_KUBERNETES = $(call HALVES,kubernetes,tests/contract tests/docs)
-TEST_OTHERS = $(call HALVES,not kubernetes,tests/fault tests/clients tests/docs)
+# One by one, tests wait more than they work, so parts of them go side by side. Those on the Engine have deadlines: two
+# processes run them, in folders that leave each other alone, and what runs beside them is nice. Those without an Engine are
+# spread over workers; hashes are fixed, since all workers have to find the same tests in the same order.
+PYTEST = $(BIN)/python -m pytest
+TEST_NO_ENGINE = PYTHONHASHSEED=0 nice $(PYTEST) -n 2 -m "not docker and not kubernetes"
+TEST_ENGINE = $(PYTEST) -m "docker and not kubernetes"
+TEST_KUBERNETES = scripts/side_by_side.sh '$(PYTEST) -m kubernetes tests/contract tests/docs' \
+	'$(PYTEST) -m kubernetes --ignore=tests/contract --ignore=tests/docs'
 
 .DEFAULT_GOAL := help
 
@@ -85,10 +86,8 @@ client-2015: $(OLD)/.installed ## python-magnumclient 2.0.0, in a virtual enviro
 
 # What needs no Kubernetes is tested while its images are made.
 test: install client-2015 ## the whole test suite, on real engines and databases
-	@mkdir -p build
-	@nice $(SHELL) -c '$(BUILD_ALL)' >build/images.log 2>&1 & images=$$!; \
-	($(TEST_OTHERS)); others=$$?; \
-	wait $$images; images=$$?; cat build/images.log; [ $$images = 0 ] && [ $$others = 0 ]
+	@scripts/side_by_side.sh '$(BUILD_ALL)' '$(TEST_NO_ENGINE)' '$(TEST_ENGINE) tests/fault tests/docs' \
+		'$(TEST_ENGINE) --ignore=tests/fault --ignore=tests/docs'
 	@$(TEST_KUBERNETES)
 
 test-kubernetes: kubernetes-images client-2015 ## the tests that need the Kubernetes node images
@@ -119,8 +118,7 @@ fuzz: $(STAMP) ## 20,000 requests made up from the OpenAPI document, and whether
 bench: install ## the table of speed and memory
 	$(BIN)/python scripts/bench.py
 
-# With neither Engine nor database server. Hashes are fixed, since the processes have to find the same tests in the same
-# order.
+# With neither Engine nor database server.
 UNIT = PYTHONHASHSEED=0 $(1) -m pytest -n 4 -m 'not docker and not kubernetes and not postgres' tests/unit tests/store tests/conductor
 unit: $(STAMP) ## the tests that need nothing but the virtual environment: a minute
 	$(call UNIT,$(BIN)/python)

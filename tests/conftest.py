@@ -4,12 +4,17 @@ import asyncio
 import pathlib
 import subprocess
 
+import hypothesis
 import pytest
 
 from jeroboam.kit.bus import MemoryBus
 from jeroboam.kit.clock import SystemClock
 from jeroboam.store import Store
 from jeroboam.store.migrations import upgrade
+
+# An example may take any time on a machine that does something else as well. A test that hangs meets pytest's limit.
+hypothesis.settings.register_profile("suite", deadline=None)
+hypothesis.settings.load_profile("suite")
 
 SCRIPT = pathlib.Path(__file__).parents[1] / "scripts" / "busybox_image.sh"
 

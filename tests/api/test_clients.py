@@ -81,7 +81,7 @@ async def test_openstacksdk(url, store):
     def make() -> str:
         sdk = cloud.container_infrastructure_management
         template = sdk.create_cluster_template(name="t", coe="swarm", image_id="node", labels={"a": "b"})
-        assert sdk.find_cluster_template("t").coe == "swarm"
+        assert sdk.find_cluster_template("t", ignore_missing=False).coe == "swarm"
         cluster = sdk.create_cluster(name="c", cluster_template_id=template.id)
         assert [c.name for c in sdk.clusters()] == ["c"]
         return cluster.id
@@ -92,7 +92,7 @@ async def test_openstacksdk(url, store):
     def use() -> None:
         sdk = cloud.container_infrastructure_management
         assert sdk.get_cluster(uuid).api_address == "https://10.0.0.2:2376"
-        assert sdk.find_cluster("c").status == "CREATE_COMPLETE"
+        assert sdk.find_cluster("c", ignore_missing=False).status == "CREATE_COMPLETE"
         assert sdk.get_cluster_certificate(uuid).pem.startswith("-----BEGIN CERTIFICATE")
         assert sdk.create_cluster_certificate(cluster_uuid=uuid, csr=csr()).pem.startswith("-----BEGIN CERTIFICATE")
         sdk.delete_cluster(uuid)

@@ -31,8 +31,7 @@ class Shell:
         )
 
     def close(self) -> None:
-        self._process.stdin.close()
-        self._process.wait(10)
+        self._process.communicate(timeout=10)
 
     def run(self, command: str) -> dict:
         """One command line; status, output and complaint."""

@@ -9,6 +9,7 @@ import asyncio
 import json
 import re
 import subprocess
+from functools import partial
 from importlib.metadata import entry_points
 from types import SimpleNamespace
 
@@ -248,14 +249,15 @@ def test_every_call_of_openstacksdk(installation, member):
     wish = {"coe": "swarm", "image_id": "swarm-node", "external_network_id": "public", "labels": {"a": "b"}}
     template = sdk.create_cluster_template(name="mine", **wish)
     assert {each.name for each in sdk.cluster_templates()} >= {"mine", "swarm"}
-    assert sdk.find_cluster_template("mine").uuid == sdk.get_cluster_template(template.id).uuid == template.uuid
+    mine = sdk.find_cluster_template("mine", ignore_missing=False)
+    assert mine.uuid == sdk.get_cluster_template(template.id).uuid == template.uuid
     assert sdk.update_cluster_template(template, name="ours").name == "ours"
     assert {each.name for each in sdk.clusters()} == {"uno", "two"}
-    cluster = sdk.find_cluster("two")
+    cluster = sdk.find_cluster("two", ignore_missing=False)
     assert sdk.get_cluster(cluster).status == "UPDATE_COMPLETE"
-    assert sdk.find_cluster("nothing", ignore_missing=True) is None
-    with pytest.raises(NotFoundException):
-        sdk.get_cluster("nothing")
+    for method in (sdk.get_cluster, partial(sdk.find_cluster, ignore_missing=False)):
+        with pytest.raises(NotFoundException):
+            method("nothing")
     made = sdk.create_cluster(name="brief", cluster_template_id="ours", node_count=1)
     with pytest.raises(BadRequestException):
         sdk.delete_cluster_template(template)

@@ -1,6 +1,7 @@
 """What every COE that holds single containers must do: one suite, passed by the fake and by a real Swarm."""
 
 import asyncio
+import io
 import subprocess
 import uuid as uuids
 from dataclasses import replace
@@ -24,12 +25,14 @@ SWARM = pytest.param("swarm", marks=pytest.mark.docker)
 @pytest.fixture(params=["fake", SWARM])
 async def rig(request, busybox):
     made = await fake_coe_rig() if request.param == "fake" else await swarm_rig()
-    await made.boot(made.nodes(1, 1))
-    await made.coe.join(made.plan())
-    if request.param == "swarm":
-        await load(made, busybox)
-    yield made
-    await made.infra.close()
+    try:
+        await made.boot(made.nodes(1, 1))
+        await made.coe.join(made.plan())
+        if request.param == "swarm":
+            await load(made, busybox)
+        yield made
+    finally:
+        await made.infra.close()
 
 
 def fleet(rig) -> SwarmEngines:
@@ -40,7 +43,7 @@ async def load(rig, image: str) -> None:
     """Bring the image to the first master: there is no registry."""
     saved = subprocess.run(["docker", "image", "save", image], capture_output=True, check=True).stdout
     async with fleet(rig) as engines:
-        await engines.client_of(rig.members[0].address).images.import_image(saved)
+        await engines.client_of(rig.members[0].address).images.import_image(io.BytesIO(saved))
 
 
 def want(**changes) -> DesiredContainer:
@@ -127,11 +130,13 @@ async def test_one_that_is_listed_and_not_there_is_asked_for_again():
 @pytest.fixture
 async def swarm(busybox):
     made = await swarm_rig()
-    await made.boot(made.nodes(1, 0))
-    await made.coe.join(made.plan())
-    await load(made, busybox)
-    yield made
-    await made.infra.close()
+    try:
+        await made.boot(made.nodes(1, 0))
+        await made.coe.join(made.plan())
+        await load(made, busybox)
+        yield made
+    finally:
+        await made.infra.close()
 
 
 @pytest.mark.docker

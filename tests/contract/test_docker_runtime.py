@@ -270,8 +270,7 @@ async def test_what_this_runtime_cannot_give_is_refused(runtime, uuid):
 
 async def test_another_installations_container_is_not_touched(runtime, run, uuid):
     await run("sleep", "600")
-    other = DockerRuntime(installation=f"test-{uuids.uuid4()}")
-    try:
+    async with docker_runtime() as other:
         for asked in (other.stop(uuid, 0), other.inspect(uuid), other.kill(uuid, "SIGKILL"), other.pause(uuid)):
             with pytest.raises(ContainerGone):
                 await asked
@@ -279,8 +278,6 @@ async def test_another_installations_container_is_not_touched(runtime, run, uuid
         with pytest.raises(Permanent, match="taken"):
             await other.create(uuid, "a", ContainerSpec(image="busybox"), project="p")
         assert await other.list_owned() == []
-    finally:
-        await other.close()
     assert (await runtime.inspect(uuid)).state is RuntimeState.RUNNING
 
 

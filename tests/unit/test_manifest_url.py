@@ -43,7 +43,7 @@ async def pages():
         page = PAGES[line.split()[1]]
         writer.write(page)
         if not page:
-            await asyncio.sleep(60)
+            await reader.read()  # until the client has gone
         writer.close()
 
     host = own_address()

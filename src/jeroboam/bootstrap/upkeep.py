@@ -1,4 +1,8 @@
-"""Maintenance of an installation from outside its service: show it, examine the machine, remove it."""
+"""Maintenance of an installation from outside its service: show it, examine the machine, remove it.
+
+The removal takes what is on the Engine that `DOCKER_HOST` names now, and the state folder: the state does not remember
+the Engine. Rows in a PostgreSQL of the operator's stay there.
+"""
 
 import asyncio
 import shutil

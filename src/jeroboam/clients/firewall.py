@@ -1,7 +1,8 @@
 """Rules of this machine's packet filter that keep containers of projects away from the machine itself.
 
-Docker separates its bridges from each other, and every one of them leads to the machine. Neighbours: the `docker`
-runtime, whose bridges are matched by the beginning of their names, so that the rules stand before any bridge does.
+Docker separates its bridges from each other, and every one of them leads to the machine. The rules match bridges by the
+beginning of their names, `jrb-`, so they stand before any bridge does. They are set again when the agent compares
+(`SupportsCleanup`). Neighbours: the `docker` runtime, which names its bridges so.
 """
 
 import asyncio

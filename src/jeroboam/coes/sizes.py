@@ -1,6 +1,8 @@
 """The size that a node sees: the limits of its container, not the size of the machine.
 
-Neighbours: the COEs, whose node scripts run `size.sh`.
+A kubelet reads the size from files of the kernel: `/proc/meminfo`, the list of cores that are online, the product's
+uuid. `size.sh` covers them, so it runs before every program that reads them. Neighbours: the COEs, whose node scripts
+run it.
 """
 
 from importlib.resources import files

@@ -1,7 +1,8 @@
 """Containers as cloud resources.
 
 The wish has two halves: `spec` (what the container is) and `ops` (numbered operations, in order). The agent carries out
-every op whose number is above `observed.seq`, once. Field names of the spec are those of the published container API.
+every op whose number is above `observed.seq`, once: its journal remembers the op that was begun. Field names of the
+spec are those of the published container API.
 """
 
 import datetime as dt

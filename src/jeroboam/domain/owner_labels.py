@@ -1,7 +1,9 @@
 """The labels by which the service finds what it made outside, and the label names that are reserved for them.
 
 Neighbours: the API, which refuses these names from users; providers, COEs and runtimes, which write the labels. A label
-alone proves nothing, since an image has labels too: an inventory also compares the kind and the name.
+alone proves nothing, since an image has labels too: an inventory compares the label of the kind, the other labels and
+the name (`providers.local.nodes`, `runtimes.docker.spec`), and a new kind of object needs all three. A commit of a
+container to an image, once there is one, has to leave these labels out.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,7 @@
-"""The kinds of rows: which dataclass lies in which table, and the queries that only one kind has."""
+"""The kinds of rows: which dataclass lies in which table, and the queries that only one kind has.
+
+Containers and manifests inside bays share the table `workload`: a kind with `only` sees its own rows.
+"""
 
 import datetime as dt
 from collections.abc import Iterable

@@ -85,6 +85,7 @@ class Store:
             sa.event.listen(self._writer.sync_engine, "connect", partial(_configure_writer, seconds=lock_seconds))
             sa.event.listen(reader, "connect", _configure_reader)
             sa.event.listen(self._writer.sync_engine, "begin", _begin_immediate)
+            sa.event.listen(self._writer.sync_engine, "invalidate", _roll_back_cancelled)
         else:
             limits = {"timeout": lock_seconds, "command_timeout": answer_seconds}
             self._writer = create_async_engine(
@@ -215,3 +216,13 @@ def _configure_reader(connection: Any, _record: Any) -> None:
 def _begin_immediate(connection: sa.Connection) -> None:
     """Take the write lock at the start: a transaction that reads first may fail to get it later."""
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _roll_back_cancelled(connection: Any, _record: Any, _error: BaseException | None) -> None:
+    """Roll back before a connection is closed because its task was cancelled in the middle of a statement.
+
+    The cursor of that statement is still open. SQLite closes a connection with its last cursor, and keeps the write
+    lock until then. A second cancellation is not lost: the first one is on its way up.
+    """
+    with contextlib.suppress(Exception, asyncio.CancelledError):
+        connection.rollback()

@@ -1,9 +1,10 @@
 """Options that users set on Kubernetes' own programs, as `--a=b --c=d` in a label: their parsing and validation.
 
 A program exits at once when it does not know an option, and the cluster would wait for it until its deadline. So names
-are checked against `flags.toml`, which was generated from the programs, and values by `flag_values`. Options that would
-break the cluster or its security are refused, with the reason. Neighbours: `components`, which writes the options into
-configuration; `options`, whose `check` calls this.
+are checked against `flags.toml`, which `scripts/kubernetes_flags.py` writes from the programs themselves: run it when a
+version is added. Values are checked by `flag_values`. Options that are ours, since another value would break the
+cluster or its security, are named here and refused, with the reason. Neighbours: `components`, which writes the options
+into configuration; `options`, whose `check` calls this.
 """
 
 import functools

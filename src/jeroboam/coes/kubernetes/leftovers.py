@@ -1,7 +1,8 @@
 """What removed nodes leave in a cluster: volumes that were on their disks, and pods that wait for such a volume.
 
 A volume without a claim is removed, because its provisioner would look for the node for ever. A volume with a claim
-stays until its user deletes the claim, and the cluster's health shows the pods that wait for it. Neighbours: the COE,
+stays until its user deletes the claim, and the cluster's health shows the pods that wait for it. A removed node that
+has left something counts as a stranger of the cluster once more, so the loop has it removed again. Neighbours: the COE,
 which calls; `disks`, which reads volumes.
 """
 

@@ -1,7 +1,7 @@
 """The machine id that a kubelet reports: it tells what a node was booted with.
 
-The machine id is the only value that a node sets at its boot and that the cluster's API shows. Neighbours:
-`node_script`, which writes it; `observe` and the COE, which read it.
+The machine id is the only value that a node sets at its boot and that the cluster's API shows (decision 0012).
+Neighbours: `node_script`, which writes it; `observe` and the COE, which read it.
 """
 
 import datetime as dt

@@ -1,7 +1,8 @@
 """The network between pods: flannel, or one that users install themselves (`network_driver: none`).
 
 Without a network no node is ready, and users cannot install one before the cluster exists. So for such a cluster a node
-counts as ready when its kubelet reports no other problem. Neighbours: the COE, which calls; `node_script`, which writes
+counts as ready when its kubelet reports no other problem. Ranges of pods' addresses are assigned by us alone, under the
+cluster's lease: no controller of the cluster does that. Neighbours: the COE, which calls; `node_script`, which writes
 the files; `node_ops`, which reads the nodes.
 """
 

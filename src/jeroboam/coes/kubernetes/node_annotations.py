@@ -1,6 +1,7 @@
 """Labels and taints that a node gets from its node group, and their removal when the group does not have them any more.
 
-An annotation records which ones we have set; labels and taints that users set on a node are kept. Pure. Neighbours:
+The annotation `jeroboam.io/given` records which ones we have set, and only those are removed again; labels and taints
+that users set on a node are kept. Pure. Neighbours:
 `node_ops`, which sends the patch.
 """
 

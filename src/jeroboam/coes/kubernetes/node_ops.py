@@ -1,6 +1,9 @@
 """Requests to a Kubernetes cluster's own API: its nodes, their state, and changes of them.
 
-Neighbours: the COE, which decides what should happen. Nodes are identified by name: a name is never used twice.
+Nodes are identified by name: a name is never used twice. Before pods are moved, a controller manager has to lead, since
+the endpoints of services follow their pods only then. Whoever waits for something in a cluster should know when its
+client asked first: a client that is refused asks again after 0.8, 1.6, 3.2 seconds. `docker logs -t NODE` has what the
+kubelet, kube-proxy and flannel of a node say, with times. Neighbours: the COE, which decides what should happen.
 """
 
 import asyncio

@@ -2,7 +2,9 @@
 
 All nodes may boot at the same moment: every kubelet has a client certificate of the cluster's authority from the start,
 and waits for the API by itself. A master creates its own control plane with kubeadm, from authorities in its files.
-Files in /etc are written again at every boot; persistent data is in the node's volume. The module
+Files in /etc are written again at every boot; persistent data is in the node's volume. kube-proxy and flannel are
+programs of the node and no pods (decision 0013): `node.sh` starts them. It also ends a master's API server before the
+kubelet starts (`own-kubelet`): without its etcd that API server keeps the kubelet waiting for two minutes. The module
 `jeroboam.nodeimages.kubernetes` documents what the node image provides. Neighbours: `components` (the configuration of
 the programs); the COE, which calls.
 """

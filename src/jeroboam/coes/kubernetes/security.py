@@ -1,6 +1,8 @@
 """The security settings of a cluster's API server: encryption, admission of pods, authentication and audit.
 
 By default secrets are encrypted in etcd, pods may not access their nodes, and anonymous users see nothing but health.
+The key that encrypts secrets follows from the authority `encryption`, so a rotation replaces it too. The COE's
+`announce_authorities` has every secret written again before the old key goes.
 Labels enable an audit log and the tokens of an OIDC issuer. All of it is files on the masters and options of the API
 server. Neighbours: `components`, which passes the options to kubeadm; `node_script`, which writes the files; `options`,
 whose `check` checks the labels.

@@ -1,7 +1,8 @@
 """Checks before a wish is stored whether the provider's catalogue and the COE can carry it out.
 
-The API calls this through the port `Admission`. Texts and statuses are those of the container-infra contract, sections
-5 and 6. Neighbour: `capacity`, which checks memory, disk and networks.
+The API calls this through the port `Admission` and stores the wish afterwards; drivers never see the store. Texts and
+statuses are those of the container-infra contract, sections 5 and 6. Neighbour: `capacity`, which checks memory, disk
+and networks.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

@@ -1,7 +1,8 @@
 """The pass over an object inside a bay, of either kind: its deadline, its retries and what a failure means.
 
-Every pass asks the cluster's own API, so it can be interrupted and started again anywhere. Neighbours: `containers` and
-`manifests`, which do the work of their kind; `records`, which reads and writes the objects.
+Every pass asks the cluster's own API, so it can be interrupted and started again anywhere. Two loops call this: one for
+containers with their actions, one for manifests. Both kinds are rows of the table `workload`. Neighbours: `containers`
+and `manifests`, which do the work of their kind; `records`, which reads and writes the objects.
 """
 
 import datetime as dt

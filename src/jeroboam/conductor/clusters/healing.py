@@ -1,6 +1,7 @@
 """Replaces nodes that have not worked for long, in clusters with the label `auto_healing_enabled`.
 
-The row of a node holds since when the node does not work, so a restart of the service forgets nothing. One node is
+The row of a node (`NodeObserved`) holds since when the node does not work, so a restart of the service forgets nothing.
+One node is
 replaced at a time, the one that has been away longest. It is made anew in its place, with its disk and its address. The
 replacement is written down before it begins, so a kill in between never leads to a second one. A master is only
 replaced if there are more than two masters and all others are well: a majority of them holds the state of the cluster.

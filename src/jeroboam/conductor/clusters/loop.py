@@ -1,7 +1,8 @@
 """The cluster loop: brings a cluster's nodes and its COE to what its user wished.
 
 Create, resize, repair and the check of a steady cluster are the same phases in the same order. Each phase asks the real
-thing and does only what is missing, so a pass can start again from any point. The provider makes nodes, the COE makes
+thing and does only what is missing, so a pass can start again from any point. What must not be done twice is decided by
+asking the provider and the COE, never by a note. The provider makes nodes, the COE makes
 them a cluster, and this module decides what a failure means. Neighbours: `records` (reads and writes), `plans` (from
 rows to drivers and back), `rollout`, `rotation`, `healing` and `scaling` (the steps on a cluster that stands).
 """

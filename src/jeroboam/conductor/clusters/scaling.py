@@ -2,10 +2,10 @@
 
 A group is scaled if the cluster's label `auto_scaling_enabled` is true and the group has a maximum: its own
 `max_node_count`, or for the default workers the label of that name. It grows by as many nodes as give room to work that
-finds none. It shrinks by the nodes that have had no work for long. It never leaves its bounds. The wish that is written
-is the same as a user's resize, with its checks and its event. One transaction writes it, and only if nobody has wished
-anything else meanwhile. Neighbours: the cluster loop, which calls this while the cluster is well; the COE, which knows
-the work.
+finds none. It shrinks by the nodes that have had no work for long: since when is in the node's row. It never leaves its
+bounds. The wish that is written is the same as a user's resize, with its checks and its event. One transaction writes
+it, and only if nobody has wished anything else meanwhile. Neighbours: the cluster loop, which calls this while the
+cluster is well; the COE, which knows the work.
 """
 
 import datetime as dt

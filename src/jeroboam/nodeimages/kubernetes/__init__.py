@@ -12,14 +12,15 @@ What it guarantees to a COE:
 - `/usr/local/bin` has kubeadm, kubelet, kubectl, kube-proxy, flanneld, containerd, ctr, runc; `/opt/cni/bin` bridge,
   ptp, host-local, loopback, portmap; `/usr/sbin` the host's tools (iptables in the family that the kernel knows, nft,
   conntrack, ip, …). `/bin/sh` is busybox, which prefers its own applets to programs on the path: call a tool by its
-  path.
+  path. Its `wget` does not speak TLS: `nc` finds out whether somebody listens.
 - The cgroup driver is `cgroupfs`; where the host has cgroups of version 1 the kubelet needs `failCgroupV1: false`.
 - The images that `kubeadm config images list` names are in the store under those names, pinned, and with them
   `docker.io/library/busybox:latest`, and those of the add-ons:
   `registry.k8s.io/metrics-server/metrics-server:VERSION`, `docker.io/rancher/local-path-provisioner:VERSION` and
   `docker.io/library/registry:VERSION`. The sandbox image is the first of them that is called `pause`.
 - `jeroboam.io/NAME:node` (coredns, metrics-server, local-path-provisioner, registry) are this node image's own images,
-  of any version. Pods that run on nodes of several versions use these names, so that every node has their image.
+  of any version. Pods that run on nodes of several versions use these names, so that every node has their image: a node
+  that is rebuilt loses the images of its former version.
 - Pods get their network from `/etc/cni/net.d` as soon as it has a file; before that, containerd uses
   `/etc/cni/pods.conflist.template` (ptp, host-local, portmap) with the pod CIDRs of the node.
 - `/etc/containerd/certs.d/HOST/hosts.toml` configures the access to a registry, `/etc/containerd/conf.d/*.toml` changes

@@ -1,10 +1,11 @@
 """The network of each project on one Docker Engine: a bridge of its own.
 
 Containers of one project reach each other and the outside. Docker drops packets between bridges, so containers reach
-neither other projects nor the nodes of clusters; the packet filter protects the machine itself (`clients.firewall`).
-If that filter cannot be set, the network is closed: its containers reach each other only. An open network from the time
+neither other projects nor the nodes of clusters; the packet filter protects the machine itself (`clients.firewall`). If
+that filter cannot be set, the network is closed: its containers reach each other only. An open network from the time
 when the filter was set gets no new containers; as soon as nothing runs on it, it is replaced by a closed one, and vice
-versa. Neighbours: `runtime`, which creates the containers.
+versa. The network's `Internal` on the Engine says whether it is open. Neighbours: `runtime`, which creates the
+containers.
 """
 
 import asyncio

@@ -2,7 +2,8 @@
 
 An extension: no published API has it.
 
-Neighbours: each handler that stores a wish calls `record_event`. The conductor has `conductor/clusters/history.py`.
+Neighbours: each handler that stores a wish to a cluster calls `record_event` beside `tx.hint`, and checks the limits
+(`bounds`) before. The conductor has `conductor/clusters/history.py`.
 """
 
 import datetime as dt
