@@ -6,6 +6,7 @@ import pytest
 from cryptography import x509
 
 from jeroboam.domain.clusters import FORMER, MAIN, NEXT, READY, Certificate
+from jeroboam.domain.states import project_cluster
 from jeroboam.kit.x509 import make_ca
 from tests.api.loops import csr, settle
 from tests.ports import PlainSealer
@@ -43,7 +44,8 @@ async def test_one_that_failed_is_asked_for_again_and_a_done_one_anew(infra, sto
     await infra.patch(CA)
     async with store.write() as tx:
         cluster = await tx.clusters.get(ready)
-        await tx.clusters.update(replace(cluster, status="UPDATE_FAILED"))
+        failed = replace(cluster.observed, failure="no room", failed_generation=cluster.generation)
+        await tx.clusters.update(project_cluster(replace(cluster, observed=failed)))
     assert (await infra.patch(CA)).status == 202
     async with store.write() as tx:
         cluster = await tx.clusters.get(ready)
