@@ -10,7 +10,7 @@ from jeroboam.conductor.admission.admission import DriverAdmission
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.errors import Conflict, Invalid, NotFound, Refused, Temporary, Unavailable
 from jeroboam.domain.upgrades import set_template
-from jeroboam.providers.base import HostCapacity, Network
+from jeroboam.providers.base import HostCapacity, Network, Subnet
 from jeroboam.providers.fake import FakeProvider
 from tests import builders
 from tests.clock import ManualClock
@@ -53,12 +53,7 @@ async def test_what_the_provider_decides_is_filled_in(admission):
 )
 async def test_a_template_that_cannot_work_is_refused_by_field(admission, provider, changes, kind, text, field):
     twice = [Network(id=number, name="twice", external=external) for number in "12" for external in (True, False)]
-    original = provider.catalog.networks
-
-    async def networks(ref):
-        return twice if ref == "twice" else await original(ref)
-
-    provider.catalog.networks = networks
+    provider.cloud.offers.networks += twice
     with pytest.raises(Refused) as refused:
         await admission.admit_template(replace(builders.template().spec, **changes), CALLER)
     assert type(refused.value) is kind
@@ -79,7 +74,7 @@ async def test_a_load_balancer_whose_image_was_never_made_is_refused_by_its_fiel
     cluster = builders.cluster(builders.template())
     cluster = replace(cluster, spec=replace(cluster.spec, master_lb_enabled=True))
     await admission.admit_cluster(cluster, builders.groups(cluster), CALLER)
-    images = provider.catalog.images
+    images = provider.cloud.offers.images
     images["load-balancer"] = replace(
         images["load-balancer"], unavailable_reason="`jeroboam node-image build load-balancer`"
     )
@@ -93,13 +88,16 @@ async def test_a_keypair_that_nobody_has_is_not_found(admission, provider):
     cluster = replace(cluster, spec=replace(cluster.spec, keypair="mine"))
     with pytest.raises(NotFound, match="keypair mine"):
         await admission.admit_cluster(cluster, builders.groups(cluster), CALLER)
-    provider.catalog.keypairs.add("mine")
+    provider.cloud.offers.keypairs.add(("u2", "mine"))
+    with pytest.raises(NotFound, match="keypair mine"):
+        await admission.admit_cluster(cluster, builders.groups(cluster), CALLER)
+    provider.cloud.offers.keypairs.add(("u1", "mine"))
     await admission.admit_cluster(cluster, builders.groups(cluster), CALLER)
 
 
 async def test_a_fixed_network_is_one_inside(admission, provider):
-    provider.catalog.nets["inner"] = Network(id="inner", name="inner", external=False)
-    provider.catalog.subnet_names.add("s")
+    provider.cloud.offers.networks.append(Network(id="inner", name="inner", external=False))
+    provider.cloud.offers.subnets.append(Subnet(id="s", name="s", network_id="inner"))
     spec = replace(builders.template().spec, fixed_network="inner", fixed_subnet="s")
     assert await admission.admit_template(spec, CALLER)
     with pytest.raises(Invalid, match="public: it is an external network") as refused:
@@ -113,20 +111,95 @@ async def test_a_fixed_network_is_one_inside(admission, provider):
         assert {refused.value.field} == set(changes)
 
 
-async def test_a_catalogue_that_does_not_answer_is_nobodys_fault(admission, provider):
-    async def away(ref):
-        raise Temporary("the Docker Engine does not answer")
+async def test_a_fixed_subnet_is_in_the_fixed_network(admission, provider):
+    offers = provider.cloud.offers
+    offers.networks += [Network(id=name, name=name, external=False) for name in ("inner", "other")]
+    offers.subnets += [Subnet(id=number, name="s", network_id=net) for number, net in (("1", "inner"), ("2", "other"))]
+    spec = replace(builders.template().spec, fixed_network="inner", fixed_subnet="s")
+    assert await admission.admit_template(spec, CALLER)
+    with pytest.raises(Invalid, match="2: it is not in fixed network inner") as refused:
+        await admission.admit_template(replace(spec, fixed_subnet="2"), CALLER)
+    assert refused.value.field == "fixed_subnet"
+    # Without a network the name is ambiguous.
+    with pytest.raises(Conflict, match="Multiple subnets exist with same name 's'") as refused:
+        await admission.admit_template(replace(spec, fixed_network=None), CALLER)
+    assert refused.value.field == "fixed_subnet"
 
-    provider.catalog.image = away
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [({"image_id": "i9"}, "image_id"), ({"flavor_id": "f9"}, "flavor_id"), ({"fixed_network": "n9"}, "fixed_network")],
+)
+async def test_what_another_project_has_cannot_be_named(admission, provider, changes, field):
+    offers = provider.cloud.offers
+    offers.images["i9"] = replace(offers.images["swarm-node"], id="i9")
+    offers.flavors["f9"] = replace(offers.flavors["m1.small"], id="f9")
+    offers.networks.append(Network(id="n9", name="n9", external=False))
+    template = builders.template()
+    spec = replace(template.spec, **changes)
+    assert await admission.admit_template(spec, CALLER)
+    offers.private_to |= dict.fromkeys(("i9", "f9", "n9"), "p9")
+    with pytest.raises(Invalid, match="Unable to find") as refused:
+        await admission.admit_template(spec, CALLER)
+    assert refused.value.field == field
+    assert await admission.admit_template(spec, replace(CALLER, project_id="p9"))
+
+
+async def test_a_node_group_and_a_change_name_what_the_clusters_project_sees(admission, provider):
+    """An administrator of another project may ask for either."""
+    offers = provider.cloud.offers
+    offers.flavors["f1"] = replace(offers.flavors["m1.small"], id="f1")
+    offers.private_to["f1"] = "p1"
+    cluster = builders.cluster(builders.template())
+    [_, group] = builders.groups(cluster)
+    group = replace(group, spec=replace(group.spec, flavor_id="f1"))
+    administrator = Caller(user_id="u9", project_id="p9", roles=frozenset({"admin"}))
+    await admission.admit_nodegroup(cluster, group, administrator)
+    await admission.admit_change(cluster, cluster, [group])
+    offers.private_to["f1"] = "p9"
+    for question in (
+        admission.admit_nodegroup(cluster, group, administrator),
+        admission.admit_change(cluster, cluster, [group]),
+    ):
+        with pytest.raises(Invalid, match="Unable to find flavor f1"):
+            await question
+
+
+@pytest.mark.parametrize(
+    ("label", "value", "text"),
+    [
+        ("availability_zone", "az9", "there is: nova."),
+        ("boot_volume_type", "slow", "there is: __DEFAULT__."),
+        ("docker_volume_type", "slow", "there is: __DEFAULT__."),
+        ("etcd_volume_type", "slow", "there is: __DEFAULT__."),
+        ("etcd_volume_size", "big", "it has to be a whole number of GiB."),
+        ("fixed_subnet_cidr", "here", "it has to be an IPv4 network such as 10.0.0.0/24."),
+    ],
+)
+async def test_a_label_that_the_provider_reads_is_checked_by_name(admission, label, value, text):
+    cluster = builders.cluster(builders.template())
+    [_, group] = builders.groups(cluster)
+    labelled = replace(cluster, spec=replace(cluster.spec, labels={label: value}))
+    own = replace(group, spec=replace(group.spec, labels={label: value}))
+    for question in (
+        admission.admit_cluster(labelled, builders.groups(cluster), CALLER),
+        admission.admit_nodegroup(cluster, own, CALLER),
+        admission.admit_change(cluster, labelled, []),
+    ):
+        with pytest.raises(Invalid) as refused:
+            await question
+        assert refused.value.field == f"labels/{label}"
+        assert refused.value.detail == f"Invalid input for field 'labels/{label}', value '{value}': {text}"
+
+
+async def test_a_catalogue_that_does_not_answer_is_nobodys_fault(admission, provider):
+    provider.faults.fail("image", Temporary("the Docker Engine does not answer"))
     with pytest.raises(Unavailable, match="does not answer"):
         await admission.admit_template(builders.template().spec, CALLER)
 
 
 async def test_a_cluster_is_taken_while_images_cannot_be_looked_up(admission, provider):
-    async def away(ref):
-        raise Temporary("the Docker Engine does not answer")
-
-    provider.catalog.image = away
+    provider.faults.fail("image", Temporary("the Docker Engine does not answer"))
     cluster = builders.cluster(builders.template())
     await admission.admit_cluster(cluster, builders.groups(cluster), CALLER)
     cluster = replace(cluster, spec=replace(cluster.spec, flavor_id="nope"))

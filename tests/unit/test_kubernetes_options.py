@@ -193,7 +193,14 @@ def plan(coe, **labels) -> CoePlan:
 
     uuids = ("3b5b9bf7-0000-4000-8000-000000000001", "3b5b9bf7-0000-4000-8000-000000000002")
     members = tuple(
-        Member(uuid=uuid, name=f"n-{role}", role=role, group=f"default-{role}", address=f"10.9.0.{number}")
+        Member(
+            uuid=uuid,
+            name=f"n-{role}",
+            role=role,
+            group=f"default-{role}",
+            address=f"10.9.0.{number}",
+            provider_id=f"openstack:///{uuid}",
+        )
         for number, (uuid, role) in enumerate(zip(uuids, ("master", "worker"), strict=True), start=2)
     )
     return CoePlan(

@@ -54,6 +54,8 @@ class FakeMembers:
 
     names: dict[str, str] = field(default_factory=dict)
     """Names of members, by uuid."""
+    plan: CoePlan | None = None
+    """The plan with which members joined last."""
     unready: set[str] = field(default_factory=set)
     """Uuids of members that are down."""
     dead: bool = False
@@ -191,6 +193,7 @@ class FakeCoe(
         await self.faults.meet("join")
         self._check_alive(members)
         members.names |= {member.uuid: member.name for member in plan.members}
+        members.plan = plan
         members.drained_uuids &= members.unready
         return self._build_observed(plan, members)
 
