@@ -207,16 +207,17 @@ async def test_the_catalogue_knows_what_clients_ask_for(rig):
 async def test_a_node_has_one_id_for_programs_of_its_cluster_and_keeps_it(rig):
     """The cluster autoscaler finds servers by it. It may be unknown until the node exists."""
     provider, want = rig.provider(), a_want(2)
-    assert isinstance(provider, HasProviderIds)
+    identity = provider
+    assert isinstance(identity, HasProviderIds)
     infra = await last(provider.ensure(want, idle(want)))
-    ids = {node.uuid: provider.build_provider_id(node.uuid, node.server_id) for node in infra.nodes}
+    ids = {node.uuid: identity.build_provider_id(node.uuid, node.server_id) for node in infra.nodes}
     assert all(str(provider_id).startswith("openstack:///") for provider_id in ids.values())
     assert len(set(ids.values())) == 2
     for node in infra.nodes:
-        assert provider.build_provider_id(node.uuid, None) in {None, ids[node.uuid]}
+        assert identity.build_provider_id(node.uuid, None) in {None, ids[node.uuid]}
     await rig.kill(want.cluster_id, want.nodes[0].uuid)
     again = await last(provider.ensure(want, {}))
-    assert {node.uuid: provider.build_provider_id(node.uuid, node.server_id) for node in again.nodes} == ids
+    assert {node.uuid: identity.build_provider_id(node.uuid, node.server_id) for node in again.nodes} == ids
 
 
 async def test_limits_are_conditions_with_words(rig):

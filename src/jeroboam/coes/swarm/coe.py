@@ -92,9 +92,8 @@ class SwarmCoe(SwarmContainers, Coe, HasOpenPorts, SupportsRollout, SupportsRota
             text = "docker_storage_driver cannot be changed: what is on the nodes' disks would be lost."
             raise Invalid(text, field="docker_storage_driver")
         if api_port(old) != api_port(new):
-            change = f"from {api_port(old)} to {api_port(new)}"
-            text = f"apiserver_port cannot be changed {change}: clients would lose the cluster."
-            raise Invalid(text, field="apiserver_port")
+            text = f"from {api_port(old)} to {api_port(new)}: clients would lose the cluster."
+            raise Invalid(f"apiserver_port cannot be changed {text}", field="apiserver_port")
 
     def build_script(self, plan: CoePlan, member: Member) -> NodeScript:
         main = plan.authorities["main"]

@@ -68,7 +68,8 @@ class DriverAdmission:
         image = await self._find_image(catalog, image_of(coe, spec.image_id, spec.labels), spec.coe)
         for field, flavor in (("flavor_id", spec.flavor_id), ("master_flavor_id", spec.master_flavor_id)):
             await self._check_flavor(catalog, flavor, field)
-        await self._check_networks(catalog, spec)
+        await self._check_external_network(catalog, spec.external_network_id)
+        await self._check_fixed_network(catalog, spec.fixed_network, spec.fixed_subnet)
         return replace(spec, driver=driver, cluster_distro=image.os_distro)
 
     async def admit_cluster(self, cluster: Cluster, groups: Sequence[NodeGroup], caller: Caller) -> None:
@@ -97,6 +98,8 @@ class DriverAdmission:
         needs_keypair = keypair is not None and not is_ignored(CLUSTERS, "keypair", keypair, driver)
         if needs_keypair and not await catalog.has_keypair(str(keypair)):
             raise NotFound(f"Unable to find keypair {keypair}.", field="keypair")
+        # A public template may name an external network that this project does not see.
+        await self._check_external_network(catalog, template.external_network_id)
         await self._check_fixed_network(catalog, cluster.spec.fixed_network, cluster.spec.fixed_subnet)
         await self._check_infra_labels(catalog, driver, template.labels)
 
@@ -142,8 +145,10 @@ class DriverAdmission:
         # Whoever asks for the change, the cluster's own project has to see what it names.
         catalog = provider.catalog(owner_of(after))
         await self._check_coe_rules(coe, catalog, replace(new, labels=after.spec.labels))
-        if before.spec.labels != after.spec.labels:
-            await self._check_infra_labels(catalog, driver, after.spec.labels)
+        changed_labels = dict(after.spec.labels.items() - before.spec.labels.items())
+        await self._check_infra_labels(catalog, driver, changed_labels)
+        if old.external_network_id != new.external_network_id:
+            await self._check_external_network(catalog, new.external_network_id)
         for group in groups:
             await self._check_flavor(catalog, flavor_of(after, group), "flavor_id")
             image, labels = group.spec.image_id or new.image_id, after.spec.labels | group.spec.labels
@@ -237,16 +242,15 @@ class DriverAdmission:
         if ref is not None and await catalog.flavor(ref) is None:
             raise Invalid(f"Unable to find flavor {ref}.", field=field)
 
-    async def _check_networks(self, catalog: Catalog, spec: TemplateSpec) -> None:
-        if spec.external_network_id is not None:
-            matches = [network for network in await catalog.networks(spec.external_network_id) if network.external]
-            if not matches:
-                text = f"Unable to find external network {spec.external_network_id}."
-                raise Invalid(text, field="external_network_id")
-            if len(matches) > 1:
-                text = f"Multiple external networks exist with same name '{spec.external_network_id}'"
-                raise Conflict(f"{text}, please use the external network ID instead.", field="external_network_id")
-        await self._check_fixed_network(catalog, spec.fixed_network, spec.fixed_subnet)
+    async def _check_external_network(self, catalog: Catalog, ref: str | None) -> None:
+        if ref is None:
+            return
+        matches = [network for network in await catalog.networks(ref) if network.external]
+        if not matches:
+            raise Invalid(f"Unable to find external network {ref}.", field="external_network_id")
+        if len(matches) > 1:
+            text = f"Multiple external networks exist with same name '{ref}'"
+            raise Conflict(f"{text}, please use the external network ID instead.", field="external_network_id")
 
     async def _check_fixed_network(self, catalog: Catalog, ref: str | None, subnet_ref: str | None) -> None:
         network = None if ref is None else await self._find_fixed_network(catalog, ref)
