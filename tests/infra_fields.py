@@ -76,7 +76,7 @@ IDENTITY = {
     "node.group",
     "node.role",
     "node.build",
-    "load_balancer.node_uuid",
+    "load_balancer.uuid",
 }
 """What is no choice of a user."""
 MASTER_LB = "master_lb_enabled"

@@ -142,7 +142,8 @@ class DesiredLoadBalancer:
     own load balancers; a provider without these ignores them.
     """
 
-    node_uuid: str
+    uuid: str
+    """Its address has this uuid in what `reserve` and `observe` return. A single server has the same."""
     allowed_cidrs: tuple[str, ...] = ()
     """Who may connect; empty: everybody."""
     octavia_provider: str | None = None
@@ -290,9 +291,10 @@ class HasProviderIds(Protocol):
     """Optional: programs of a cluster find the server of a node by an id, as the cluster autoscaler does."""
 
     def build_provider_id(self, node_uuid: str, server_id: str | None) -> str | None:
-        """Return the node's id (`spec.providerID` of Kubernetes), which never changes; None if it is not known yet.
+        """Return the node's id (`spec.providerID` of Kubernetes); None if it is not known yet.
 
-        `server_id` is the provider's own id of the node; None before the node exists.
+        It stays the same as long as the server does. `server_id` is the provider's own id of the node; None before the
+        node exists.
         """
         ...
 

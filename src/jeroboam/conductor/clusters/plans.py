@@ -66,7 +66,7 @@ def build_desired_infra(cluster: Cluster, groups: Iterable[NodeGroup], coe: Coe)
         balancer_node = _build_balancer(cluster, coe)
         nodes = (*nodes, balancer_node)
         load_balancer = DesiredLoadBalancer(
-            node_uuid=balancer_node.uuid,
+            uuid=balancer_node.uuid,
             allowed_cidrs=infra_labels.read_cidrs(spec.labels, infra_labels.MASTER_LB_ALLOWED_CIDRS),
             octavia_provider=infra_labels.read_text(spec.labels, infra_labels.OCTAVIA_PROVIDER),
             octavia_lb_algorithm=infra_labels.read_text(spec.labels, infra_labels.OCTAVIA_LB_ALGORITHM),
