@@ -30,9 +30,13 @@ from jeroboam.protocol import (
     FromAgent,
     Hello,
     HostReport,
+    LiveFailure,
+    LiveFailureKind,
     LiveRequest,
+    LiveResponse,
     ToAgent,
 )
+from jeroboam.protocol.codec import UnencodableMessage
 from jeroboam.runtimes.base import Runtime, SupportsCleanup
 
 log = structlog.get_logger(__name__)
@@ -170,7 +174,12 @@ class Agent:
         self._workers.call(uuid)
 
     async def _answer(self, request: LiveRequest) -> None:
-        await self._send(await queries.answer_request(self._runtime, request, limit=self._execute_limit))
+        response = await queries.answer_request(self._runtime, request, limit=self._execute_limit)
+        try:
+            await self._send(response)
+        except UnencodableMessage as error:
+            failure = LiveFailure(kind=LiveFailureKind.UNAVAILABLE, detail=f"the answer cannot be sent: {error}")
+            await self._send(LiveResponse(id=request.id, answer=failure))
 
     async def _follow_events(self) -> None:
         failures = 0

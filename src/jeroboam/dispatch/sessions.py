@@ -7,7 +7,7 @@ store's side), `gateway` (live questions), `jeroboam.agent` (the other end).
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from typing import Any
 
 import structlog
@@ -26,6 +26,8 @@ from jeroboam.protocol import (
     FromAgent,
     Hello,
     HostReport,
+    LiveAnswer,
+    LiveQuestion,
     LiveRequest,
     LiveResponse,
     ServerConnection,
@@ -46,7 +48,7 @@ class AgentSession:
         self._store = store
         self._sending = asyncio.Lock()
         self._sent: dict[str, Assignment] = {}
-        self._pending_answers: dict[int, asyncio.Future[LiveResponse]] = {}
+        self._pending_answers: dict[int, asyncio.Future[LiveAnswer]] = {}
         self._last_id = 0
         self._hinted_uuids: dict[str, None] = {}
         self._has_hints = asyncio.Event()
@@ -105,18 +107,18 @@ class AgentSession:
             case LiveResponse():
                 future = self._pending_answers.pop(message.id, None)
                 if future is not None and not future.done():
-                    future.set_result(message)
+                    future.set_result(message.answer)
             case Hello():
                 log.warning("dispatch.second-hello", host=self.host_id)
 
-    async def ask(self, method: str, container: str, params: Mapping[str, Any], seconds: float) -> LiveResponse:
+    async def ask(self, container: str, question: LiveQuestion, seconds: float) -> LiveAnswer:
         """The answer to a live question. Raises `Unavailable` if it does not come in time or the session ends."""
         self._last_id += 1
         number = self._last_id
-        future: asyncio.Future[LiveResponse] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[LiveAnswer] = asyncio.get_running_loop().create_future()
         self._pending_answers[number] = future
         try:
-            await self._end.send(LiveRequest(id=number, method=method, container=container, params=dict(params)))
+            await self._end.send(LiveRequest(id=number, container=container, question=question))
             async with asyncio.timeout(seconds):
                 return await future
         except TimeoutError as error:
