@@ -116,6 +116,7 @@ class Rig:
                     self.responses.append(message)
 
     async def send(self, message: ToAgent) -> None:
+        assert self.end is not None
         await self.end.send(message)
         await settle()
 

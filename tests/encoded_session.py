@@ -4,12 +4,12 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Generic, TypeVar
 
-from jeroboam.protocol import AgentConnection, FromAgent, ServerConnection, ToAgent
+from jeroboam.protocol import AgentConnection, FromAgent, Message, ServerConnection, ToAgent
 from jeroboam.protocol.codec import decode_from_agent, decode_to_agent, encode
 from jeroboam.protocol.memory import session_pair
 
-Sent = TypeVar("Sent", ToAgent, FromAgent)
-Received = TypeVar("Received", ToAgent, FromAgent)
+Sent = TypeVar("Sent", bound=Message)
+Received = TypeVar("Received", bound=Message)
 
 PIPE_BYTES = 1 << 20
 _LENGTH_BYTES = 4
@@ -87,8 +87,8 @@ class _End(Generic[Sent, Received]):
 def encoded_session_pair() -> tuple[AgentConnection, ServerConnection]:
     """The two ends of a new session over byte pipes."""
     up, down = BytePipe(), BytePipe()
-    agent_end: AgentConnection = _End(up, down, decode_to_agent)
-    server_end: ServerConnection = _End(down, up, decode_from_agent)
+    agent_end: _End[FromAgent, ToAgent] = _End(up, down, decode_to_agent)
+    server_end: _End[ToAgent, FromAgent] = _End(down, up, decode_from_agent)
     return agent_end, server_end
 
 

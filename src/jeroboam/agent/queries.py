@@ -16,6 +16,7 @@ from jeroboam.protocol import (
     LiveResponse,
     LogsAnswer,
     LogsRequest,
+    Message,
     StatsAnswer,
     StatsRequest,
     TopAnswer,
@@ -40,11 +41,12 @@ async def answer_request(runtime: Runtime, request: LiveRequest, *, limit: float
     try:
         answer = await _ask(runtime, request.container, request.question, limit)
     except Exception as error:  # noqa: BLE001  (the user gets an answer in any case)
-        answer = _describe_failure(error, request)
+        answer = describe_failure(error, container=request.container, question=request.question)
     return LiveResponse(id=request.id, answer=answer)
 
 
-def _describe_failure(error: Exception, request: LiveRequest) -> LiveFailure:
+def describe_failure(error: Exception, *, container: str, question: Message) -> LiveFailure:
+    """Return what the user is told of an error. One that no contract has is a bug: it goes to the log."""
     match error:
         case ContainerGone():
             return LiveFailure(kind=LiveFailureKind.GONE, detail=error.reason)
@@ -54,7 +56,7 @@ def _describe_failure(error: Exception, request: LiveRequest) -> LiveFailure:
             return LiveFailure(kind=LiveFailureKind.CONFLICT, detail=error.reason)
         case Temporary():
             return LiveFailure(kind=LiveFailureKind.UNAVAILABLE, detail=error.reason)
-    log.error("agent.bug", exc_info=error, container=request.container, question=type(request.question).__name__)
+    log.error("agent.bug", exc_info=error, container=container, question=question.__struct_config__.tag)
     return LiveFailure(kind=LiveFailureKind.UNAVAILABLE, detail="the agent met an error of its own")
 
 

@@ -2,7 +2,8 @@
 
 Three tasks run independently: the session (reopened for ever), the runtime's events (followed again for ever) and the
 heartbeat. After a possible gap, the containers of the runtime are compared with the assignments. Stopping the agent
-touches no container. Neighbours: `worker` and `executor`, which do the work; `queries`, which answers live questions.
+touches no container. Neighbours: `worker` and `executor`, which do the work; `queries` and `streams`, which
+serve live requests.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ import structlog
 from jeroboam.agent import queries
 from jeroboam.agent.executor import OpExecutor
 from jeroboam.agent.journal import Journal
+from jeroboam.agent.streams import serve_stream
 from jeroboam.agent.worker import LONGEST_PAUSE, WorkerPool, pause_after
 from jeroboam.domain.containers import ContainerObserved, RuntimeState
 from jeroboam.domain.errors import DriverError, Temporary
@@ -34,9 +36,17 @@ from jeroboam.protocol import (
     LiveFailureKind,
     LiveRequest,
     LiveResponse,
+    StreamClose,
+    StreamData,
+    StreamEnd,
+    StreamOpen,
+    StreamResize,
+    StreamWindow,
     ToAgent,
 )
+from jeroboam.protocol.agent_streams import AgentStreams
 from jeroboam.protocol.codec import UnencodableMessage
+from jeroboam.protocol.streams import STALL_SECONDS
 from jeroboam.runtimes.base import Runtime, SupportsCleanup
 
 log = structlog.get_logger(__name__)
@@ -62,6 +72,7 @@ class Agent:
         open_session: Callable[[], Awaitable[AgentConnection]],
         execute_limit: float = EXECUTE_SECONDS,
         heartbeat: float = HEARTBEAT_SECONDS,
+        stall_seconds: float = STALL_SECONDS,
     ) -> None:
         self._runtime = runtime
         self._journal = journal
@@ -70,6 +81,7 @@ class Agent:
         self._open_session = open_session
         self._execute_limit = execute_limit
         self._heartbeat = heartbeat
+        self._stall_seconds = stall_seconds
         self._connection: AgentConnection | None = None
         self._facts: HostFacts | None = None
         self._trouble: str | None = None
@@ -123,6 +135,7 @@ class Agent:
     async def _serve(self, connection: AgentConnection) -> bool:
         """Run one session to its end. Return whether the server sent anything."""
         has_received = False
+        streams = AgentStreams(connection.send, clock=self._clock, stall_seconds=self._stall_seconds)
         try:
             await connection.send(
                 Hello(version=VERSION, hostname=self._hostname, facts=self._facts, error=self._trouble),
@@ -131,16 +144,26 @@ class Agent:
             self._connection = connection
             async for message in connection:
                 has_received = True
-                self._receive(message)
+                self._receive(message, streams)
         except OSError as error:
             log.info("agent.session-lost", error=str(error))
         finally:
             self._connection = None
+            await streams.close()
             await connection.close()
         return has_received
 
-    def _receive(self, message: ToAgent) -> None:
+    def _receive(self, message: ToAgent, streams: AgentStreams) -> None:
         match message:
+            case StreamData() | StreamWindow() | StreamEnd() | StreamClose():
+                streams.receive(message)
+            case StreamResize():
+                streams.resize(message)
+            case StreamOpen():
+                stream = streams.accept(message)
+                if stream is not None:
+                    name = f"stream {stream.number}"
+                    self._tasks.start(name, serve_stream(self._runtime, streams, stream, message))
             case Assignments():
                 self._take_all(message)
             case Assignment():

@@ -1,14 +1,17 @@
-"""Live questions to containers, through the sessions of their hosts' agents. Implements the port `HostGateway`."""
+"""Live requests to containers through the sessions of their hosts' agents. Implements the port `HostGateway`."""
 
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
-from jeroboam.dispatch.sessions import Dispatcher
+from jeroboam.dispatch.sessions import AgentSession, Dispatcher
 from jeroboam.domain.errors import Conflict, Invalid, NotFound, Unavailable
 from jeroboam.domain.ports import ExecResult
+from jeroboam.domain.streams import ByteStream, CloseReason, StreamClosed, TerminalSize
 from jeroboam.protocol import (
     ExecuteAnswer,
     ExecuteRequest,
+    FollowLogs,
+    InteractiveExec,
     LiveAnswer,
     LiveFailure,
     LiveFailureKind,
@@ -17,6 +20,7 @@ from jeroboam.protocol import (
     LogsRequest,
     StatsAnswer,
     StatsRequest,
+    StreamRequest,
     TopAnswer,
     TopRequest,
 )
@@ -59,18 +63,52 @@ class SessionGateway:
     async def stats(self, host_id: str, container: str) -> Mapping[str, str | float]:
         return (await self._ask(host_id, container, StatsRequest(), StatsAnswer)).sample
 
+    async def follow_logs(
+        self,
+        host_id: str,
+        container: str,
+        *,
+        stdout: bool,
+        stderr: bool,
+        timestamps: bool,
+        tail: int | None,
+        since: float | None,
+    ) -> ByteStream:
+        request = FollowLogs(stdout=stdout, stderr=stderr, timestamps=timestamps, tail=tail, since=since)
+        return await self._open(host_id, container, request)
+
+    async def open_exec(
+        self, host_id: str, container: str, command: Sequence[str], *, tty: bool, size: TerminalSize | None
+    ) -> ByteStream:
+        return await self._open(host_id, container, InteractiveExec(command=tuple(command), tty=tty, size=size))
+
+    async def _open(self, host_id: str, container: str, request: StreamRequest) -> ByteStream:
+        try:
+            return await self._session(host_id).streams.open(container, request, seconds=self._answer_seconds)
+        except StreamClosed as error:
+            kind = _STREAM_ERRORS.get(error.ending.reason, Unavailable)
+            raise kind(error.ending.detail or "the agent did not open the stream") from error
+
     async def _ask(self, host_id: str, container: str, question: LiveQuestion, kind: type[_Answer]) -> _Answer:
-        session = self._dispatcher.session(host_id)
-        if session is None:
-            raise Unavailable("the agent of the container's host is away")
-        answer = await session.ask(container, question, self._answer_seconds)
+        answer = await self._session(host_id).ask(container, question, self._answer_seconds)
         if isinstance(answer, kind):
             return answer
         if isinstance(answer, LiveFailure):
             raise _ERRORS[answer.kind](answer.detail)
         raise Unavailable("the agent gave the answer to another question")
 
+    def _session(self, host_id: str) -> AgentSession:
+        session = self._dispatcher.session(host_id)
+        if session is None:
+            raise Unavailable("the agent of the container's host is away")
+        return session
 
+
+_STREAM_ERRORS = {
+    CloseReason.GONE: NotFound,
+    CloseReason.INVALID: Invalid,
+    CloseReason.CONFLICT: Conflict,
+}
 _ERRORS = {
     LiveFailureKind.GONE: NotFound,
     LiveFailureKind.INVALID: Invalid,

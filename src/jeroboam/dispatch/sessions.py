@@ -31,7 +31,13 @@ from jeroboam.protocol import (
     LiveRequest,
     LiveResponse,
     ServerConnection,
+    StreamClose,
+    StreamData,
+    StreamEnd,
+    StreamOpened,
+    StreamWindow,
 )
+from jeroboam.protocol.server_streams import ServerStreams
 
 log = structlog.get_logger(__name__)
 
@@ -42,8 +48,9 @@ RESYNC_SECONDS = 30.0
 class AgentSession:
     """One agent's session. All messages are sent under one lock, so that no older state follows a newer one."""
 
-    def __init__(self, *, host_id: str, end: ServerConnection, store: AssignmentStore) -> None:
+    def __init__(self, *, host_id: str, end: ServerConnection, store: AssignmentStore, clock: Clock) -> None:
         self.host_id = host_id
+        self.streams = ServerStreams(end.send, clock=clock)
         self._end = end
         self._store = store
         self._sending = asyncio.Lock()
@@ -89,6 +96,10 @@ class AgentSession:
     async def receive(self, message: FromAgent) -> None:
         """Handle a message of the agent."""
         match message:
+            case StreamData() | StreamWindow() | StreamEnd() | StreamClose():
+                self.streams.receive(message)
+            case StreamOpened():
+                self.streams.confirm(message)
             case ContainerReport():
                 try:
                     is_known = await self._store.report(self.host_id, message)
@@ -129,7 +140,8 @@ class AgentSession:
             self._pending_answers.pop(number, None)
 
     async def close(self) -> None:
-        """End the session. Questions without an answer fail."""
+        """End the session. Questions without an answer fail, and streams end."""
+        await self.streams.close()
         for future in self._pending_answers.values():
             if not future.done():
                 future.set_exception(ConnectionError("the session is over"))
@@ -202,7 +214,7 @@ class Dispatcher:
             log.warning("dispatch.version-refused", hostname=first.hostname, theirs=first.version, ours=VERSION)
             return None
         host_id = await self._store.hello(first)
-        session = AgentSession(host_id=host_id, end=end, store=self._store)
+        session = AgentSession(host_id=host_id, end=end, store=self._store, clock=self._clock)
         before = self._sessions.get(host_id)
         self._sessions[host_id] = session
         if before is not None:

@@ -58,7 +58,7 @@ _TO_AGENT_TAGS = _list_tags(ToAgent)
 _FROM_AGENT_TAGS = _list_tags(FromAgent)
 
 
-def encode(message: ToAgent | FromAgent) -> bytes:
+def encode(message: Message) -> bytes:
     """Return the frame of a message. Raises `UnencodableMessage`."""
     try:
         frame = _encoder.encode(message)
