@@ -256,6 +256,22 @@ async def test_an_upload_may_take_as_long_as_it_comes_fast_enough(upload_parts):
         assert answer.status == 200
 
 
+async def test_an_upload_is_not_late_while_nobody_takes_it(upload_parts):
+    go_on = asyncio.Event()
+
+    async def handler(call):
+        await go_on.wait()
+        return await hash_upload(call)
+
+    limits = HttpLimits(body_seconds=0.1, body_octets_per_second=1 << 30)
+    async with serving_route(upload_parts, route(handler, method="POST", upload=True), limits=limits) as client:
+        posting = asyncio.ensure_future(client.post(client.path, data=b"x" * (4 << 20)))
+        await asyncio.wait({posting}, timeout=0.5)
+        assert not posting.done()
+        go_on.set()
+        assert (await posting).status == 200
+
+
 async def test_an_upload_that_trickles_is_given_up(upload_parts):
     limits = HttpLimits(body_seconds=0.2)
     async with (

@@ -144,6 +144,15 @@ async def test_a_command_that_reads_nothing_for_too_long_loses_its_stream(rig: S
     assert rig.runtime.programs.running[UUID] == []
 
 
+async def test_a_command_that_takes_no_more_input_does_not_stop_its_user(rig: StreamRig) -> None:
+    stream = await rig.exec("first")
+    async with asyncio.timeout(SECONDS):
+        await stream.send(b"x" * LARGE)
+    await stream.resize(TerminalSize(rows=1, columns=1))
+    assert await read_all(stream) == b""
+    assert (await stream.wait_closed()).exit_code == 0
+
+
 async def test_an_idle_stream_stays(rig: StreamRig) -> None:
     stream = await rig.exec("cat")
     await rig.clock.advance(100 * STALL_SECONDS)

@@ -46,7 +46,6 @@ from jeroboam.protocol import (
 )
 from jeroboam.protocol.agent_streams import AgentStreams
 from jeroboam.protocol.codec import UnencodableMessage
-from jeroboam.protocol.streams import STALL_SECONDS
 from jeroboam.runtimes.base import Runtime, SupportsCleanup
 
 log = structlog.get_logger(__name__)
@@ -72,7 +71,6 @@ class Agent:
         open_session: Callable[[], Awaitable[AgentConnection]],
         execute_limit: float = EXECUTE_SECONDS,
         heartbeat: float = HEARTBEAT_SECONDS,
-        stall_seconds: float = STALL_SECONDS,
     ) -> None:
         self._runtime = runtime
         self._journal = journal
@@ -81,7 +79,6 @@ class Agent:
         self._open_session = open_session
         self._execute_limit = execute_limit
         self._heartbeat = heartbeat
-        self._stall_seconds = stall_seconds
         self._connection: AgentConnection | None = None
         self._facts: HostFacts | None = None
         self._trouble: str | None = None
@@ -135,7 +132,7 @@ class Agent:
     async def _serve(self, connection: AgentConnection) -> bool:
         """Run one session to its end. Return whether the server sent anything."""
         has_received = False
-        streams = AgentStreams(connection.send, clock=self._clock, stall_seconds=self._stall_seconds)
+        streams = AgentStreams(connection.send, clock=self._clock)
         try:
             await connection.send(
                 Hello(version=VERSION, hostname=self._hostname, facts=self._facts, error=self._trouble),

@@ -138,11 +138,6 @@ class _LimitedProtocol(HttpToolsProtocol):
         self._in_head = True
         super().on_message_complete()
 
-    def handle_websocket_upgrade(self) -> None:
-        """Leave the connection to the protocol of WebSockets; the limits of requests do not apply to it."""
-        self._disarm()
-        super().handle_websocket_upgrade()
-
     def pause_writing(self) -> None:
         super().pause_writing()
         self._untaken = self.loop.call_later(self.limits.answer_seconds, self.transport.abort)

@@ -160,6 +160,14 @@ async def _show_size(process: FakeProcess, _arguments: Sequence[str]) -> int:
         await process.print(b"%d %d\n" % (size.rows, size.columns))
 
 
+async def _first(process: FakeProcess, _arguments: Sequence[str]) -> int:
+    """Take one piece of input and no more, and end with the next size of the terminal."""
+    await process.input.read()
+    await process.input.end()
+    await process.receive_size()
+    return 0
+
+
 async def _hang(_process: FakeProcess, _arguments: Sequence[str]) -> int:
     """Read nothing and print nothing, for ever."""
     forever: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -176,6 +184,7 @@ PROGRAMS: dict[str, Program] = {
     "cat": _cat,
     "count": _count,
     "fail": _fail,
+    "first": _first,
     "flood": _flood,
     "hang": _hang,
     "show-size": _show_size,

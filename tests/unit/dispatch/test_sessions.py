@@ -26,6 +26,10 @@ from jeroboam.protocol import (
     LiveResponse,
     LogsAnswer,
     LogsRequest,
+    StatsAnswer,
+    StatsRequest,
+    TopAnswer,
+    TopRequest,
 )
 from jeroboam.protocol.memory import session_pair
 from tests.agent_rig import CREATE, UUID, assignment, op
@@ -196,6 +200,21 @@ async def test_questions_wait_for_their_own_answer(rig):
     await end.send(LiveResponse(id=one.id, answer=ExecuteAnswer(output="x", exit_code=2)))
     assert await second == "text"
     assert await first == ExecResult(output="x", exit_code=2)
+
+
+async def test_tables_and_samples_are_as_the_port_promises(rig):
+    end, heard = await rig.connect()
+    table = asyncio.ensure_future(rig.gateway.top("h1", UUID, "aux"))
+    sample = asyncio.ensure_future(rig.gateway.stats("h1", UUID))
+    await settle()
+    one, two = heard[1:]
+    assert (one.question, two.question) == (TopRequest(ps_args="aux"), StatsRequest())
+    await end.send(LiveResponse(id=one.id, answer=TopAnswer(titles=("PID",), processes=(("1",), ("2",)))))
+    await end.send(LiveResponse(id=two.id, answer=StatsAnswer(sample={"memory_limit_mib": 64, "cpu_percent": 1.5})))
+    assert await table == {"Titles": ["PID"], "Processes": [["1"], ["2"]]}
+    shown = await sample
+    assert shown == {"memory_limit_mib": 64, "cpu_percent": 1.5}
+    assert isinstance(shown["memory_limit_mib"], int)
 
 
 @pytest.mark.parametrize(
