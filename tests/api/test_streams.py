@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import io
 from dataclasses import replace
 
 import aiohttp
@@ -13,8 +14,10 @@ from jeroboam.api.streams import OutputBody
 from jeroboam.bootstrap.http import HttpLimits
 from jeroboam.domain.streams import Channel, CloseReason, StreamEnding
 from jeroboam.runtimes.fake_streams import FakeProcess
+from tests.agent_rig import UUID
 from tests.api.own_routes import Family, raw_request, route, serving_route, within
 from tests.clock import settle
+from tests.stream_rig import stream_rig
 
 PIECE = b"x" * (16 << 10)
 LARGE = 64 << 20
@@ -170,6 +173,28 @@ async def test_a_client_that_goes_away_ends_the_stream(parts):
         assert (await within(process.wait_closed())).reason is CloseReason.CANCELLED
 
 
+async def test_a_client_that_does_not_read_stops_the_command_in_the_container(parts, tmp_path):
+    """The whole way: client, API, dispatch, session, agent, runtime."""
+    async with stream_rig(tmp_path, "encoded") as rig:
+
+        async def handler(call):
+            return Answer(pieces=OutputBody(await rig.exec("flood", str(1 << 30))))
+
+        async with serving_route(parts, route(handler)) as client:
+            async with raw_request(client, "GET") as (reader, writer):
+                writer.write(b"\r\n")
+                await within(reader.readuntil(b"\r\n\r\n"))
+                process, before = rig.process, -1
+                while process.output.written != before:
+                    before = process.output.written
+                    for _ in range(4):
+                        await settle()
+                assert 0 < before < MOST_ON_THE_WAY
+            assert (await within(process.wait_closed())).reason is CloseReason.CANCELLED
+            await settle()
+            assert rig.runtime.programs.running[UUID] == []
+
+
 async def hash_upload(call):
     """POST /things: one more"""
     digest, size = hashlib.sha256(), 0
@@ -205,7 +230,7 @@ async def test_an_upload_larger_than_memory_comes_whole(upload_parts):
 
 @pytest.mark.parametrize("announced", [True, False])
 async def test_an_upload_beyond_the_limit_is_refused(upload_parts, announced):
-    data = b"x" * (LARGE + 1) if announced else pieces_of(LARGE + 1)
+    data = io.BytesIO(b"x" * (LARGE + 1)) if announced else pieces_of(LARGE + 1)
     async with (
         serving_route(upload_parts, route(hash_upload, method="POST", upload=True)) as client,
         client.post(client.path, data=data, expect100=announced) as answer,
@@ -265,7 +290,7 @@ async def test_an_upload_is_not_late_while_nobody_takes_it(upload_parts):
 
     limits = HttpLimits(body_seconds=0.1, body_octets_per_second=1 << 30)
     async with serving_route(upload_parts, route(handler, method="POST", upload=True), limits=limits) as client:
-        posting = asyncio.ensure_future(client.post(client.path, data=b"x" * (4 << 20)))
+        posting = asyncio.ensure_future(client.post(client.path, data=io.BytesIO(b"x" * (4 << 20))))
         await asyncio.wait({posting}, timeout=0.5)
         assert not posting.done()
         go_on.set()

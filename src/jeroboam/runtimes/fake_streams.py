@@ -203,7 +203,7 @@ class FakePrograms:
         """Run the program."""
         process = FakeProcess(size)
         self.running.setdefault(uuid, []).append(process)
-        self._tasks.start(f"program in {uuid}", self._run(uuid, process, program(process, arguments)))
+        self._tasks.start(f"program in {uuid}", self._run(uuid, process, program, arguments))
         return process
 
     def end_all(self, ending: StreamEnding, uuid: str | None = None) -> None:
@@ -216,9 +216,9 @@ class FakePrograms:
         """End everything."""
         await self._tasks.close()
 
-    async def _run(self, uuid: str, process: FakeProcess, work: Coroutine[Any, Any, int]) -> None:
+    async def _run(self, uuid: str, process: FakeProcess, program: Program, arguments: Sequence[str]) -> None:
         """Let the program run until it ends, its user closes it, or somebody ends it."""
-        running = self._tasks.start(f"work of a program in {uuid}", work)
+        running = self._tasks.start(f"work of a program in {uuid}", program(process, arguments))
         closed = self._tasks.start(f"user of a program in {uuid}", process.wait_closed())
         try:
             await asyncio.wait({running, closed}, return_when=asyncio.FIRST_COMPLETED)
