@@ -66,7 +66,10 @@ class _End(Generic[Sent, Received]):
         self._decode = decode
 
     async def send(self, message: Sent) -> None:
-        frame = encode(message)
+        await self.send_frame(encode(message))
+
+    async def send_frame(self, frame: bytes) -> None:
+        """Send bytes that may be no message."""
         await self._outward.write(len(frame).to_bytes(_LENGTH_BYTES) + frame)
 
     def __aiter__(self) -> AsyncIterator[Received]:

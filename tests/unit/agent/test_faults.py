@@ -366,3 +366,13 @@ async def test_what_is_asked_again_is_answered_again(rig: Rig):
     await rig.assign(assignment(CREATE))
     assert rig.reports[count:] == [rig.reports[count]]
     assert rig.last().state is RuntimeState.RUNNING
+
+
+@pytest.mark.parametrize("rig", ["encoded"], indirect=True)
+async def test_a_frame_that_is_no_message_ends_the_session_and_the_agent_connects_again(rig: Rig):
+    await rig.start()
+    await rig.end.send_frame(b"noise")
+    await rig.clock.advance(1)
+    assert [type(message) for message in rig.hosts] == [Hello, Hello]
+    await rig.assign(assignment(CREATE))
+    assert rig.last().state is RuntimeState.RUNNING

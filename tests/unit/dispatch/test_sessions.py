@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 
+import msgspec
 import pytest
 
 from jeroboam.dispatch.gateway import SessionGateway
@@ -237,6 +238,17 @@ async def test_the_answer_to_another_question_is_none(rig):
     await end.send(LiveResponse(id=heard[-1].id, answer=LogsAnswer(text="text")))
     with pytest.raises(Unavailable, match="another question"):
         await asked
+
+
+@pytest.mark.parametrize("rig", ["encoded"], indirect=True)
+@pytest.mark.parametrize("frame", [b"noise", msgspec.msgpack.encode({"type": "of-tomorrow"})])
+async def test_a_frame_that_is_no_message_ends_the_session_and_the_next_one_works(rig, frame):
+    end, heard = await rig.connect()
+    await end.send_frame(frame)
+    await settle()
+    assert heard[-1] is None
+    _, heard = await rig.connect()
+    assert heard == [Assignments(containers=())]
 
 
 async def test_no_agent_no_answer(rig):
