@@ -16,7 +16,6 @@ from jeroboam.kit.tasks import Tasks
 from jeroboam.settings import Settings
 from jeroboam.store import Store
 
-
 # Columns of the store hold names of so many characters.
 _NAME_LENGTH = 64
 
