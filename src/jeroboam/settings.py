@@ -34,6 +34,12 @@ API = [
     cfg.StrOpt("listen", default="127.0.0.1:9511", help="ADDRESS:PORT of the one HTTP port; port 0 takes a free one."),
     cfg.IntOpt("max_limit", default=1000, min=1, help="Most objects on a page, and how many without a limit."),
     cfg.IntOpt("max_body", default=1 << 20, min=4096, help="Largest body of a request, in octets."),
+    cfg.IntOpt(
+        "max_upload",
+        default=10 << 30,
+        min=4096,
+        help="Largest archive that a client may send, in octets. It is passed on in pieces and never held in memory.",
+    ),
     cfg.IntOpt("parallel_requests", default=64, min=1, help="Requests of a project that are answered at once."),
     cfg.IntOpt("max_connections", default=1000, min=16, help="Connections that are open at once."),
     cfg.IntOpt("idle_seconds", default=75, min=1, help="How long a connection stays open between two requests."),
@@ -141,6 +147,7 @@ class ApiSettings:
     listen: str
     max_limit: int
     max_body: int
+    max_upload: int
     parallel_requests: int
     max_connections: int
     idle_seconds: int

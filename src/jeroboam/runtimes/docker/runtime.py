@@ -17,6 +17,7 @@ import aiodocker
 from aiodocker.containers import DockerContainer
 
 from jeroboam.clients import docker as client
+from jeroboam.clients import docker_streams
 from jeroboam.clients.addresses import AddressRules
 from jeroboam.clients.docker import translate_errors
 from jeroboam.clients.docker_containers import MOST_BYTES, run_command
@@ -26,6 +27,7 @@ from jeroboam.domain.containers import ContainerSpec
 from jeroboam.domain.errors import Permanent, Temporary, describe_bad_value
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.domain.ports import ExecResult
+from jeroboam.domain.streams import ByteStream, TerminalSize
 from jeroboam.runtimes.base import (
     CommandTimedOut,
     ContainerGone,
@@ -38,6 +40,8 @@ from jeroboam.runtimes.base import (
     SupportsCleanup,
     SupportsClose,
     SupportsExec,
+    SupportsFollowLogs,
+    SupportsInteractiveExec,
     SupportsLogs,
     SupportsPause,
     SupportsResize,
@@ -67,7 +71,9 @@ class DockerRuntime(
     SupportsPause,
     SupportsResize,
     SupportsLogs,
+    SupportsFollowLogs,
     SupportsExec,
+    SupportsInteractiveExec,
     SupportsTop,
     SupportsStats,
     SupportsCleanup,
@@ -224,15 +230,28 @@ class DockerRuntime(
     ) -> str:
         if not (stdout or stderr):
             return ""
-        query = {"stdout": str(int(stdout)), "stderr": str(int(stderr)), "timestamps": str(int(timestamps))}
-        query["tail"] = "all" if tail is None else str(tail)
-        if since is not None:
-            query["since"] = f"{since:.9f}"
+        query = spec_of.build_log_query(stdout=stdout, stderr=stderr, timestamps=timestamps, tail=tail, since=since)
         with self._about_container("reading the logs of", uuid):
             container = await self._container(uuid, live=True)
             tty = (await container.show())["Config"]["Tty"]
             text = await client.read_log(self._live, container.id, query, tty=tty, limit=MOST_BYTES)
         return text.decode(errors="replace")
+
+    async def follow_logs(
+        self, uuid: str, *, stdout: bool, stderr: bool, timestamps: bool, tail: int | None, since: float | None
+    ) -> ByteStream:
+        if not (stdout or stderr):
+            raise InvalidRequest("stdout or stderr has to be wanted")
+        query = spec_of.build_log_query(stdout=stdout, stderr=stderr, timestamps=timestamps, tail=tail, since=since)
+        with self._about_container("following the logs of", uuid):
+            container = await self._container(uuid, live=True)
+            tty = (await container.show())["Config"]["Tty"]
+            return await docker_streams.open_log(self._live, container.id, query, tty=tty)
+
+    async def open_exec(self, uuid: str, command: Sequence[str], *, tty: bool, size: TerminalSize | None) -> ByteStream:
+        with self._about_container("running a command in", uuid):
+            container = await self._container(uuid, live=True)
+            return await docker_streams.open_exec(container, command, tty=tty, size=size)
 
     async def execute(self, uuid: str, command: Sequence[str], *, limit: float) -> ExecResult:
         with self._about_container("running a command in", uuid):

@@ -219,3 +219,14 @@ def _compute_cpu_percent(sample: Mapping[str, Any]) -> float:
         return 0.0
     cores = now.get("online_cpus") or len((now.get("cpu_usage") or {}).get("percpu_usage") or ()) or 1
     return float(round(cpu_time / system * cores * 100, 2))
+
+
+def build_log_query(
+    *, stdout: bool, stderr: bool, timestamps: bool, tail: int | None, since: float | None
+) -> dict[str, str]:
+    """Return the Engine's arguments for a log; `tail` counts lines, `since` is a Unix time."""
+    query = {"stdout": str(int(stdout)), "stderr": str(int(stderr)), "timestamps": str(int(timestamps))}
+    query["tail"] = "all" if tail is None else str(tail)
+    if since is not None:
+        query["since"] = f"{since:.9f}"
+    return query
