@@ -31,13 +31,7 @@ from jeroboam.conductor.clusters.scaling import AutoScaler
 from jeroboam.conductor.clusters.scope import ClusterScope
 from jeroboam.conductor.loop import report
 from jeroboam.domain import states
-from jeroboam.domain.clusters import (
-    Cluster,
-    NodeGroup,
-    NodeState,
-    Operation,
-    OperationOutcome,
-)
+from jeroboam.domain.clusters import Cluster, ClusterStatus, NodeGroup, NodeState, Operation, OperationOutcome
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
 from jeroboam.domain.ports import Sealer
 from jeroboam.kit.clock import Clock, DeadlineExceeded, run_within
@@ -178,7 +172,7 @@ class ClusterReconciler:
                 report(f"what cluster {lease.uuid} waits for", error)
 
     def _time_left(self, cluster: Cluster) -> float | None:
-        if cluster.deadline_at is None or cluster.status == "DELETE_FAILED":
+        if cluster.deadline_at is None or cluster.status is ClusterStatus.DELETE_FAILED:
             return None
         return max((cluster.deadline_at - self._clock.now()).total_seconds(), 0)
 
@@ -188,7 +182,7 @@ class ClusterReconciler:
         self, lease: Lease, cluster: Cluster, error: DriverError, *, timed_out: bool
     ) -> float | None:
         """Write the reason. Return when to try again."""
-        if not states.is_in_progress(cluster) and cluster.status != "DELETE_FAILED":
+        if not states.is_in_progress(cluster) and cluster.status is not ClusterStatus.DELETE_FAILED:
             await self._save_unhealthy(lease, cluster, error)
             return self._check_seconds
         final = isinstance(error, Permanent) or timed_out
