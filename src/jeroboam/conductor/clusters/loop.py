@@ -32,13 +32,7 @@ from jeroboam.conductor.clusters.scope import ClusterScope
 from jeroboam.conductor.loop import report
 from jeroboam.conductor.passes import PassFailure, run_pass
 from jeroboam.domain import states
-from jeroboam.domain.clusters import (
-    Cluster,
-    NodeGroup,
-    NodeState,
-    Operation,
-    OperationOutcome,
-)
+from jeroboam.domain.clusters import Cluster, ClusterStatus, NodeGroup, NodeState, Operation, OperationOutcome
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
 from jeroboam.domain.ports import Sealer
 from jeroboam.kit.attempts import Attempts, RetryPolicy
@@ -122,7 +116,7 @@ class ClusterReconciler:
         if states.is_in_progress(cluster):
             background.start(f"slow {cluster.uuid}", self._report_slow_steps(lease, progress))
         # A delete that passed its deadline has no other.
-        deadline = None if cluster.status == "DELETE_FAILED" else cluster.deadline_at
+        deadline = None if cluster.status is ClusterStatus.DELETE_FAILED else cluster.deadline_at
 
         def describe_end() -> str:
             # A pass that had no time knows nothing new: the reason of the pass before it stands.
@@ -184,7 +178,7 @@ class ClusterReconciler:
 
     async def _handle_failure(self, lease: Lease, cluster: Cluster, failure: PassFailure) -> float | None:
         """Write the reason. Return when to try again."""
-        if not states.is_in_progress(cluster) and cluster.status != "DELETE_FAILED":
+        if not states.is_in_progress(cluster) and cluster.status is not ClusterStatus.DELETE_FAILED:
             # A cluster that stopped answering keeps its status, and shows its health.
             await self._records.save(lease, plans.build_silent(cluster, failure.reason))
             return self._check_seconds
