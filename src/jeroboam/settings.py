@@ -277,6 +277,8 @@ def _read(options: cfg.ConfigOpts) -> Settings:
             getattr(options if group == "DEFAULT" else options[group], member.name)
     parse_networks(options.clusters.manifest_networks, "[clusters] manifest_networks")
     parse_networks(options.containers.registry_networks, "[containers] registry_networks")
+    _check_bounds(options.containers, "cpu")
+    _check_bounds(options.containers, "memory")
     state = Path(options.state).expanduser().absolute() if options.state else default_state()
     return Settings(
         state=state,
@@ -293,6 +295,16 @@ def _read(options: cfg.ConfigOpts) -> Settings:
         image_cache=Path(cache).expanduser().absolute() if (cache := options.node_images.cache) else default_cache(),
         image_mirror=options.node_images.mirror,
     )
+
+
+def _check_bounds(containers: cfg.ConfigOpts.GroupAttr, resource: str) -> None:
+    """Raise `ValueError` unless the default that containers get of the resource is within its bounds."""
+    low, high, default = (containers[f"{name}_{resource}"] for name in ("minimum", "maximum", "default"))
+    if low > high:
+        raise ValueError(f"[containers] minimum_{resource}: {low} is more than maximum_{resource}, which is {high}")
+    if not low <= default <= high:
+        bounds = f"minimum_{resource} to maximum_{resource}, {low} to {high}"
+        raise ValueError(f"[containers] default_{resource}: {default} is not from {bounds}")
 
 
 def parse_address(text: str, option: str) -> tuple[str, int]:

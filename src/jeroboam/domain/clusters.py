@@ -16,6 +16,9 @@ MASTER = "master"
 WORKER = "worker"
 ROLES = frozenset({MASTER, WORKER})
 """The roles of nodes for their COE, whatever role the group names."""
+DEFAULT_MASTERS = "default-master"
+DEFAULT_WORKERS = "default-worker"
+"""The names of the two node groups that every cluster has."""
 LOAD_BALANCER = "load-balancer"
 """The server in front of the masters; it belongs to no node group."""
 

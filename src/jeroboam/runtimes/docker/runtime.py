@@ -20,7 +20,13 @@ from jeroboam.clients import docker as client
 from jeroboam.clients import docker_streams
 from jeroboam.clients.addresses import AddressRules
 from jeroboam.clients.docker import translate_errors
-from jeroboam.clients.docker_containers import MOST_BYTES, run_command
+from jeroboam.clients.docker_containers import (
+    MOST_BYTES,
+    container_name,
+    get_by_name,
+    remove_container,
+    run_command,
+)
 from jeroboam.clients.docker_images import RegistryUnreachable as Away
 from jeroboam.clients.docker_images import check_image, check_pull, has_image, pull_image
 from jeroboam.domain.containers import ContainerSpec
@@ -126,28 +132,16 @@ class DockerRuntime(
                 try:
                     async with self._networks.hold_network(project) as network:
                         body["HostConfig"]["NetworkMode"] = network
-                        container = await self._ops.containers.create(body, name=spec_of.container_name(uuid))
+                        container = await self._ops.containers.create(body, name=container_name(uuid))
                 except aiodocker.DockerError as error:
                     if error.status != _CONFLICT:
                         raise
-                    await self._wait_for_name(uuid, name)
+                    await get_by_name(self._ops, uuid, name)
                     return await self.inspect(uuid)
         except ContainerGone as error:
             raise Permanent(f"creating container {name}: its name on the Engine is taken by another's") from error
         self._ids[uuid] = container.id
         return spec_of.build_created_state(uuid=uuid, runtime_id=container.id, spec=spec)
-
-    async def _wait_for_name(self, uuid: str, name: str) -> None:
-        """Raise `Temporary` while the Engine reserves the name for a container that it does not show yet.
-
-        An earlier attempt that was interrupted may have requested it a moment ago.
-        """
-        try:
-            await self._ops.containers.container(spec_of.container_name(uuid)).show()
-        except aiodocker.DockerError as error:
-            if error.status != _NOT_FOUND:
-                raise
-            raise Temporary(f"creating container {name}: it is still being made") from error
 
     async def start(self, uuid: str) -> ContainerState:
         with self._about_container("starting", uuid):
@@ -170,13 +164,7 @@ class DockerRuntime(
     async def remove(self, uuid: str, *, force: bool) -> None:
         try:
             with self._about_container("removing", uuid):
-                container = await self._container(uuid)
-                try:
-                    await container.delete(force=force, v=True)
-                except aiodocker.DockerError as error:
-                    if error.status != _CONFLICT or "already in progress" not in error.message:
-                        raise
-                    await container.wait(condition="removed")
+                await remove_container(await self._container(uuid), force=force)
         except ContainerGone:
             pass
         self._ids.pop(uuid, None)
@@ -319,7 +307,7 @@ class DockerRuntime(
         return engine.containers.container(runtime_id)
 
     async def _inspect(self, uuid: str, engine: aiodocker.Docker) -> ContainerState:
-        details = await engine.containers.container(self._ids.get(uuid, spec_of.container_name(uuid))).show()
+        details = await engine.containers.container(self._ids.get(uuid, container_name(uuid))).show()
         labels = details["Config"]["Labels"] or {}
         if labels.get(spec_of.OWNER) != self.installation or spec_of.uuid_of(labels, [details["Name"]]) != uuid:
             raise ContainerGone(f"container {uuid} is not on this host")
