@@ -12,7 +12,6 @@ FUNCTION_LINES = 60
 LONGER = {
     "src/jeroboam/store/migrations/versions/": "a version is a flat list of statements",
     "src/jeroboam/coes/base.py": "a contract, most of which is what its docstrings promise",
-    "src/jeroboam/conductor/clusters/loop.py": "the phases of a cluster in their order",
 }
 
 

@@ -14,8 +14,11 @@ from jeroboam.protocol import (
     ContainerReport,
     Hello,
     HostReport,
+    LiveAnswer,
+    LiveQuestion,
     LiveRequest,
     LiveResponse,
+    LogsRequest,
     ServerConnection,
     ToAgent,
 )
@@ -44,12 +47,14 @@ def op(seq: int, kind: OpKind, **params) -> Op:
 
 
 CREATE = op(1, OpKind.CREATE, run=True)
+ALL_LOGS = LogsRequest(stdout=True, stderr=True, timestamps=False, tail=None, since=None)
 
 
 class Rig:
     """`start` and `kill` the agent at will: the runtime, the journal's file and the assignments survive it."""
 
-    def __init__(self, folder) -> None:
+    def __init__(self, folder, open_pair=session_pair) -> None:
+        self._open_pair = open_pair
         self.clock = ManualClock()
         self.runtime = FakeRuntime(clock=self.clock)
         self.assigned: dict[str, Assignment] = {}
@@ -93,7 +98,7 @@ class Rig:
     async def _open(self):
         if self.refuse:
             raise ConnectionRefusedError("no server")
-        agent_end, self.end = session_pair()
+        agent_end, self.end = self._open_pair()
         self._tasks.append(asyncio.ensure_future(self._serve(self.end)))
         return agent_end
 
@@ -111,6 +116,7 @@ class Rig:
                     self.responses.append(message)
 
     async def send(self, message: ToAgent) -> None:
+        assert self.end is not None
         await self.end.send(message)
         await settle()
 
@@ -122,9 +128,9 @@ class Rig:
         self.assigned.pop(uuid, None)
         await self.send(ContainerForgotten(uuid=uuid))
 
-    async def ask(self, method: str, uuid: str = UUID, **params) -> LiveResponse:
-        await self.send(LiveRequest(id=len(self.responses) + 1, method=method, container=uuid, params=params))
-        return self.responses[-1]
+    async def ask(self, question: LiveQuestion, uuid: str = UUID) -> LiveAnswer:
+        await self.send(LiveRequest(id=len(self.responses) + 1, container=uuid, question=question))
+        return self.responses[-1].answer
 
     def hold(self, method: str, *, after: bool = False) -> asyncio.Event:
         """Calls of that method wait for the event, before or after their effect."""

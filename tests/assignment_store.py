@@ -1,6 +1,6 @@
 """What dispatch needs of the store, in memory."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from jeroboam.dispatch.ports import HostSession
 from jeroboam.domain.containers import ContainerObserved

@@ -34,6 +34,12 @@ API = [
     cfg.StrOpt("listen", default="127.0.0.1:9511", help="ADDRESS:PORT of the one HTTP port; port 0 takes a free one."),
     cfg.IntOpt("max_limit", default=1000, min=1, help="Most objects on a page, and how many without a limit."),
     cfg.IntOpt("max_body", default=1 << 20, min=4096, help="Largest body of a request, in octets."),
+    cfg.IntOpt(
+        "max_upload",
+        default=10 << 30,
+        min=4096,
+        help="Largest archive that a client may send, in octets. It is passed on in pieces and never held in memory.",
+    ),
     cfg.IntOpt("parallel_requests", default=64, min=1, help="Requests of a project that are answered at once."),
     cfg.IntOpt("max_connections", default=1000, min=16, help="Connections that are open at once."),
     cfg.IntOpt("idle_seconds", default=75, min=1, help="How long a connection stays open between two requests."),
@@ -141,6 +147,7 @@ class ApiSettings:
     listen: str
     max_limit: int
     max_body: int
+    max_upload: int
     parallel_requests: int
     max_connections: int
     idle_seconds: int
@@ -270,6 +277,8 @@ def _read(options: cfg.ConfigOpts) -> Settings:
             getattr(options if group == "DEFAULT" else options[group], member.name)
     parse_networks(options.clusters.manifest_networks, "[clusters] manifest_networks")
     parse_networks(options.containers.registry_networks, "[containers] registry_networks")
+    _check_bounds(options.containers, "cpu")
+    _check_bounds(options.containers, "memory")
     state = Path(options.state).expanduser().absolute() if options.state else default_state()
     return Settings(
         state=state,
@@ -286,6 +295,16 @@ def _read(options: cfg.ConfigOpts) -> Settings:
         image_cache=Path(cache).expanduser().absolute() if (cache := options.node_images.cache) else default_cache(),
         image_mirror=options.node_images.mirror,
     )
+
+
+def _check_bounds(containers: cfg.ConfigOpts.GroupAttr, resource: str) -> None:
+    """Raise `ValueError` unless the default that containers get of the resource is within its bounds."""
+    low, high, default = (containers[f"{name}_{resource}"] for name in ("minimum", "maximum", "default"))
+    if low > high:
+        raise ValueError(f"[containers] minimum_{resource}: {low} is more than maximum_{resource}, which is {high}")
+    if not low <= default <= high:
+        bounds = f"minimum_{resource} to maximum_{resource}, {low} to {high}"
+        raise ValueError(f"[containers] default_{resource}: {default} is not from {bounds}")
 
 
 def parse_address(text: str, option: str) -> tuple[str, int]:

@@ -6,10 +6,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from jeroboam.conductor.clusters.sealed_keys import make_certificate
 from jeroboam.domain.bay_containers import project_bay_container
-from jeroboam.domain.clusters import Certificate, Node, NodeObserved, NodeState
+from jeroboam.domain.clusters import MAIN, Node, NodeObserved, NodeState
 from jeroboam.domain.containers import Container, ContainerObserved, RuntimeState, Status
-from jeroboam.kit.x509 import make_ca
 from jeroboam.store import Store
 from tests.builders import NOW, host, new_uuid
 from tests.ports import PlainSealer
@@ -25,10 +25,8 @@ async def settle(store: Store, uuid: str) -> None:
             await tx.nodegroups.update(replace(group, status="CREATE_COMPLETE"))
         if await tx.certificates.select(cluster_id=uuid):
             return
-        authority = make_ca(common_name=cluster.name, now=tx.now)
-        sealed = PlainSealer().seal(authority.key, context=f"certificate/{uuid}/main")
         await tx.certificates.insert(
-            Certificate(cluster_id=uuid, kind="main", pem=authority.pem, sealed_key=sealed, created_at=tx.now)
+            make_certificate(PlainSealer(), cluster_id=uuid, kind=MAIN, common_name=cluster.name, now=tx.now)
         )
 
 

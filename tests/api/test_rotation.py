@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 from cryptography import x509
 
-from jeroboam.domain.clusters import FORMER, MAIN, NEXT, READY, Certificate
+from jeroboam.conductor.clusters.sealed_keys import make_certificate
+from jeroboam.domain.clusters import FORMER, MAIN, NEXT, READY
 from jeroboam.domain.states import project_cluster
-from jeroboam.kit.x509 import make_ca
 from tests.api.loops import csr, settle
 from tests.ports import PlainSealer
 
@@ -24,10 +24,8 @@ async def ready(make, store):
 async def beside(store, uuid, kind) -> str:
     """A second authority, as the loop would store it."""
     async with store.write() as tx:
-        made = make_ca(common_name="another", now=tx.now)
-        sealed = PlainSealer().seal(made.key, context=f"certificate/{uuid}/{kind}")
-        row = Certificate(cluster_id=uuid, kind=kind, pem=made.pem, sealed_key=sealed, created_at=tx.now)
-        await tx.certificates.insert(row)
+        made = make_certificate(PlainSealer(), cluster_id=uuid, kind=kind, common_name="another", now=tx.now)
+        await tx.certificates.insert(made)
     return made.pem
 
 

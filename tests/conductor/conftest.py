@@ -137,12 +137,25 @@ class Rig:
 
 
 @pytest.fixture
-async def rig(tmp_path, empty_database):
+def rig_class() -> type[Rig]:
+    """The kind of rig that the tests of a module have."""
+    return Rig
+
+
+@pytest.fixture
+async def rig(rig_class, tmp_path, empty_database):
     clock, bus = ManualClock(), MemoryBus()
     path = shutil.copy(empty_database, tmp_path / "store.db")
     store = Store(f"sqlite+aiosqlite:///{path}", clock=clock, bus=bus)
-    rig = Rig(store, bus, clock, KeyFileSealer(tmp_path / "key"))
+    rig = rig_class(store, bus, clock, KeyFileSealer(tmp_path / "key"))
     rig.start()
     yield rig
     await rig.stop()
     await store.close()
+
+
+@pytest.fixture
+async def bay(rig) -> Cluster:
+    """A cluster that is up."""
+    cluster = await rig.create()
+    return await rig.settled(cluster.uuid)

@@ -136,7 +136,7 @@ class Service:
             parallel=8,
             resync_seconds=RESYNC_SECONDS,
         )
-        records = DispatchRecords(self._store, ids=RandomIds())
+        records = DispatchRecords(self._store, ids=RandomIds(), dispatcher="d1")
         self._dispatcher = Dispatcher(records, bus=self._bus, clock=self._clock, resync=RESYNC_SECONDS)
         self._journal = Journal(self._folder / "agent.db")
         agent = Agent(

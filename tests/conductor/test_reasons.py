@@ -170,4 +170,4 @@ async def test_nothing_is_remembered_of_a_cluster_that_is_deleted_while_it_is_bu
     await rig.until(cluster.uuid, lambda _: not rig.loop.queue.is_working_on(cluster.uuid))
     assert not rig.conductor._diagnoses.describe(cluster.uuid)
     assert not rig.conductor._notes
-    assert not rig.conductor._attempts
+    assert rig.conductor._attempts.last_reason(cluster.uuid) is None

@@ -8,6 +8,7 @@ import pytest
 from jeroboam.domain.containers import OpKind, RuntimeState, Status
 from jeroboam.domain.errors import Conflict, NotFound
 from tests.engine_proxy import proxied
+from tests.stream_rig import read_all
 
 pytestmark = pytest.mark.docker
 
@@ -37,6 +38,12 @@ async def test_a_whole_life(house, engine):
     assert logs == "up\n"
     assert (await house.gateway.top(house.host_id, uuid, None))["Processes"]
     assert (await house.gateway.stats(house.host_id, uuid))["memory_limit_mib"] == 64
+
+    stream = await house.gateway.open_exec(house.host_id, uuid, ["cat"], tty=False, size=None)
+    await stream.send(b"in and out")
+    await stream.end()
+    assert await read_all(stream) == b"in and out"
+    assert (await stream.wait_closed()).exit_code == 0
 
     for kind, params, status in (
         (OpKind.PAUSE, {}, Status.PAUSED),

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from jeroboam.domain.clusters import Health
-from jeroboam.domain.errors import NotFound
+from jeroboam.domain.errors import Invalid, NotFound
 from jeroboam.domain.events import Event
 from jeroboam.store import ClusterFilter, EventFilter, Page, TemplateFilter
 from tests import builders
@@ -215,3 +215,11 @@ async def test_clusters_older_than_a_moment(store, five):
         assert await tx.clusters.list_older(builders.NOW) == []
         old = await tx.clusters.list_older(builders.NOW + dt.timedelta(seconds=1))
     assert [cluster.uuid for cluster in old] == [cluster.uuid for cluster in made[1:]]
+
+
+async def test_a_field_that_objects_do_not_have_is_a_bug_and_no_bad_request(store):
+    async with store.read() as tx:
+        with pytest.raises(KeyError, match="colour"):
+            await tx.clusters.select(colour="red")
+        with pytest.raises(Invalid):
+            await tx.clusters.select(Page(sort_key="colour"))

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from jeroboam.domain.clusters import Health, NodeObserved, NodeState, Operation
+from jeroboam.domain.clusters import ClusterStatus, Health, NodeObserved, NodeState, Operation
 from jeroboam.domain.events import CLUSTER_STATUS, Event, EventDraft, draft_events, is_count_only, is_repeated
 from jeroboam.domain.notifications import Initiator, build_cadf_event, build_message, event_type_of, result_of
 from jeroboam.domain.progress import list_some
@@ -45,7 +45,7 @@ def test_nothing_changed_is_nothing_told(cluster):
 
 
 def test_status_reason_and_health_are_told(cluster):
-    done = replace(cluster, status="CREATE_FAILED", status_reason="no room")
+    done = replace(cluster, status=ClusterStatus.CREATE_FAILED, status_reason="no room")
     assert draft_events(cluster, done) == [
         EventDraft(event_type="cluster.status", status="CREATE_FAILED", message="no room")
     ]
@@ -87,7 +87,7 @@ def test_what_fails_again_and_again_is_told_once():
     ],
 )
 def test_what_is_told_of_an_operation(cluster, operation, status, kind, result):
-    cluster = replace(cluster, operation=operation, status=status)
+    cluster = replace(cluster, operation=operation, status=ClusterStatus[status])
     assert (event_type_of(cluster), result_of(cluster)) == (f"magnum.cluster.{kind}", result)
 
 
@@ -124,7 +124,7 @@ def test_the_payload_is_cadf_with_the_whole_cluster_and_no_secret(cluster):
 
 
 def test_a_failure_says_why_and_has_another_priority(cluster):
-    cluster = replace(cluster, status="CREATE_FAILED", status_reason="no room")
+    cluster = replace(cluster, status=ClusterStatus.CREATE_FAILED, status_reason="no room")
     payload = build_cadf_event(cluster, (), Initiator(user_id=None, project_id="p1"), ident="i", now=NOW)
     assert payload["reason"]["reasonCode"] == "no room"
     assert "user_id" not in payload["initiator"]

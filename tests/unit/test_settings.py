@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import pathlib
+import re
 
 import pytest
 
@@ -48,6 +49,42 @@ def test_a_value_that_cannot_be_names_its_option(tmp_path: pathlib.Path) -> None
     config.write_text("[api]\nmax_limit = zero\n")
     with pytest.raises(ValueError, match="max_limit"):
         load(config)
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (
+            "minimum_cpu = 4\nmaximum_cpu = 2",
+            "[containers] minimum_cpu: 4.0 is more than maximum_cpu, which is 2.0",
+        ),
+        (
+            "minimum_memory = 1024\nmaximum_memory = 64",
+            "[containers] minimum_memory: 1024 is more than maximum_memory, which is 64",
+        ),
+        ("maximum_cpu = 0.5", "[containers] default_cpu: 1.0 is not from minimum_cpu to maximum_cpu, 0.1 to 0.5"),
+        ("default_cpu = 0.05", "[containers] default_cpu: 0.05 is not from minimum_cpu to maximum_cpu, 0.1 to 16.0"),
+        (
+            "maximum_memory = 256",
+            "[containers] default_memory: 512 is not from minimum_memory to maximum_memory, 4 to 256",
+        ),
+        (
+            "minimum_memory = 600",
+            "[containers] default_memory: 512 is not from minimum_memory to maximum_memory, 600 to 8192",
+        ),
+    ],
+)
+def test_bounds_of_containers_fit_each_other(tmp_path: pathlib.Path, lines: str, message: str) -> None:
+    config = tmp_path / "jeroboam.conf"
+    config.write_text(f"[containers]\n{lines}\n")
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        load(config)
+
+
+def test_a_default_may_be_a_bound(tmp_path: pathlib.Path) -> None:
+    config = tmp_path / "jeroboam.conf"
+    config.write_text("[containers]\nminimum_cpu = 2\ndefault_cpu = 2\nmaximum_cpu = 2\nmaximum_memory = 512\n")
+    assert load(config).containers.default_cpu == 2
 
 
 @pytest.mark.parametrize("group", ["api", "keystone", "conductor", "clusters", "x509", "containers"])

@@ -1,12 +1,27 @@
 """Answers live questions about containers. They wait neither for an op nor for each other."""
 
-from collections.abc import Mapping
-from typing import Any
+from typing import cast
 
 import structlog
 
 from jeroboam.domain.errors import Permanent, Temporary
-from jeroboam.protocol import LiveRequest, LiveResponse
+from jeroboam.protocol import (
+    ExecuteAnswer,
+    ExecuteRequest,
+    LiveAnswer,
+    LiveFailure,
+    LiveFailureKind,
+    LiveQuestion,
+    LiveRequest,
+    LiveResponse,
+    LogsAnswer,
+    LogsRequest,
+    Message,
+    StatsAnswer,
+    StatsRequest,
+    TopAnswer,
+    TopRequest,
+)
 from jeroboam.runtimes.base import (
     CommandTimedOut,
     ContainerGone,
@@ -24,30 +39,46 @@ log = structlog.get_logger(__name__)
 async def answer_request(runtime: Runtime, request: LiveRequest, *, limit: float) -> LiveResponse:
     """Return the answer, or why there is none. A command may take `limit` seconds."""
     try:
-        result = await _ask(runtime, request.method, request.container, request.params, limit)
-    except ContainerGone as error:
-        return LiveResponse(id=request.id, error="gone", detail=error.reason)
-    except InvalidRequest as error:
-        return LiveResponse(id=request.id, error="invalid", detail=error.reason)
-    except (Permanent, CommandTimedOut) as error:
-        return LiveResponse(id=request.id, error="conflict", detail=error.reason)
-    except Temporary as error:
-        return LiveResponse(id=request.id, error="unavailable", detail=error.reason)
-    except Exception:
-        log.exception("agent.bug", method=request.method, container=request.container)
-        return LiveResponse(id=request.id, error="unavailable", detail="the agent met an error of its own")
-    return LiveResponse(id=request.id, result=result)
+        answer = await _ask(runtime, request.container, request.question, limit)
+    except Exception as error:  # noqa: BLE001  (the user gets an answer in any case)
+        answer = describe_failure(error, container=request.container, question=request.question)
+    return LiveResponse(id=request.id, answer=answer)
 
 
-async def _ask(runtime: Runtime, method: str, uuid: str, params: Mapping[str, Any], limit: float) -> object:
-    match method:
-        case "logs" if isinstance(runtime, SupportsLogs):
-            return await runtime.logs(uuid, **params)
-        case "execute" if isinstance(runtime, SupportsExec):
-            result = await runtime.execute(uuid, params["command"], limit=limit)
-            return {"output": result.output, "exit_code": result.exit_code}
-        case "top" if isinstance(runtime, SupportsTop):
-            return dict(await runtime.top(uuid, params.get("ps_args")))
-        case "stats" if isinstance(runtime, SupportsStats):
-            return dict(await runtime.stats(uuid))
-    raise Permanent(f"this host's runtime has no {method}")
+def describe_failure(error: Exception, *, container: str, question: Message) -> LiveFailure:
+    """Return what the user is told of an error. One that no contract has is a bug: it goes to the log."""
+    match error:
+        case ContainerGone():
+            return LiveFailure(kind=LiveFailureKind.GONE, detail=error.reason)
+        case InvalidRequest():
+            return LiveFailure(kind=LiveFailureKind.INVALID, detail=error.reason)
+        case Permanent() | CommandTimedOut():
+            return LiveFailure(kind=LiveFailureKind.CONFLICT, detail=error.reason)
+        case Temporary():
+            return LiveFailure(kind=LiveFailureKind.UNAVAILABLE, detail=error.reason)
+    log.error("agent.bug", exc_info=error, container=container, question=question.__struct_config__.tag)
+    return LiveFailure(kind=LiveFailureKind.UNAVAILABLE, detail="the agent met an error of its own")
+
+
+async def _ask(runtime: Runtime, uuid: str, question: LiveQuestion, limit: float) -> LiveAnswer:
+    match question:
+        case LogsRequest() if isinstance(runtime, SupportsLogs):
+            text = await runtime.logs(
+                uuid,
+                stdout=question.stdout,
+                stderr=question.stderr,
+                timestamps=question.timestamps,
+                tail=question.tail,
+                since=question.since,
+            )
+            return LogsAnswer(text=text)
+        case ExecuteRequest() if isinstance(runtime, SupportsExec):
+            result = await runtime.execute(uuid, question.command, limit=limit)
+            return ExecuteAnswer(output=result.output, exit_code=result.exit_code)
+        case TopRequest() if isinstance(runtime, SupportsTop):
+            table = await runtime.top(uuid, question.ps_args)
+            titles, rows = cast("list[str]", table["Titles"]), cast("list[list[str]]", table["Processes"])
+            return TopAnswer(titles=tuple(titles), processes=tuple(map(tuple, rows)))
+        case StatsRequest() if isinstance(runtime, SupportsStats):
+            return StatsAnswer(sample=dict(await runtime.stats(uuid)))
+    raise Permanent(f"this host's runtime has no {question.__struct_config__.tag}")

@@ -2,7 +2,8 @@
 
 Three tasks run independently: the session (reopened for ever), the runtime's events (followed again for ever) and the
 heartbeat. After a possible gap, the containers of the runtime are compared with the assignments. Stopping the agent
-touches no container. Neighbours: `worker` and `executor`, which do the work; `queries`, which answers live questions.
+touches no container. Neighbours: `worker` and `executor`, which do the work; `queries` and `streams`, which
+serve live requests.
 """
 
 import asyncio
@@ -14,6 +15,7 @@ import structlog
 from jeroboam.agent import queries
 from jeroboam.agent.executor import OpExecutor
 from jeroboam.agent.journal import Journal
+from jeroboam.agent.streams import serve_stream
 from jeroboam.agent.worker import LONGEST_PAUSE, WorkerPool, pause_after
 from jeroboam.domain.containers import ContainerObserved, RuntimeState
 from jeroboam.domain.errors import DriverError, Temporary
@@ -30,9 +32,20 @@ from jeroboam.protocol import (
     FromAgent,
     Hello,
     HostReport,
+    LiveFailure,
+    LiveFailureKind,
     LiveRequest,
+    LiveResponse,
+    StreamClose,
+    StreamData,
+    StreamEnd,
+    StreamOpen,
+    StreamResize,
+    StreamWindow,
     ToAgent,
 )
+from jeroboam.protocol.agent_streams import AgentStreams
+from jeroboam.protocol.codec import UnencodableMessage
 from jeroboam.runtimes.base import Runtime, SupportsCleanup
 
 log = structlog.get_logger(__name__)
@@ -119,6 +132,7 @@ class Agent:
     async def _serve(self, connection: AgentConnection) -> bool:
         """Run one session to its end. Return whether the server sent anything."""
         has_received = False
+        streams = AgentStreams(connection.send, clock=self._clock)
         try:
             await connection.send(
                 Hello(version=VERSION, hostname=self._hostname, facts=self._facts, error=self._trouble),
@@ -127,16 +141,26 @@ class Agent:
             self._connection = connection
             async for message in connection:
                 has_received = True
-                self._receive(message)
+                self._receive(message, streams)
         except OSError as error:
             log.info("agent.session-lost", error=str(error))
         finally:
             self._connection = None
+            await streams.close()
             await connection.close()
         return has_received
 
-    def _receive(self, message: ToAgent) -> None:
+    def _receive(self, message: ToAgent, streams: AgentStreams) -> None:
         match message:
+            case StreamData() | StreamWindow() | StreamEnd() | StreamClose():
+                streams.receive(message)
+            case StreamResize():
+                streams.resize(message)
+            case StreamOpen():
+                stream = streams.accept(message)
+                if stream is not None:
+                    name = f"stream {stream.number}"
+                    self._tasks.start(name, serve_stream(self._runtime, streams, stream, message))
             case Assignments():
                 self._take_all(message)
             case Assignment():
@@ -170,7 +194,12 @@ class Agent:
         self._workers.call(uuid)
 
     async def _answer(self, request: LiveRequest) -> None:
-        await self._send(await queries.answer_request(self._runtime, request, limit=self._execute_limit))
+        response = await queries.answer_request(self._runtime, request, limit=self._execute_limit)
+        try:
+            await self._send(response)
+        except UnencodableMessage as error:
+            failure = LiveFailure(kind=LiveFailureKind.UNAVAILABLE, detail=f"the answer cannot be sent: {error}")
+            await self._send(LiveResponse(id=request.id, answer=failure))
 
     async def _follow_events(self) -> None:
         failures = 0

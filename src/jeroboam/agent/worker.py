@@ -6,7 +6,6 @@ that a delete has made useless.
 """
 
 import asyncio
-import datetime as dt
 from collections.abc import Callable
 from enum import Enum, auto
 
@@ -15,25 +14,22 @@ import structlog
 from jeroboam.agent.executor import DueOp, OpExecutor
 from jeroboam.domain.containers import OpKind
 from jeroboam.domain.errors import DriverError
+from jeroboam.kit.attempts import RetryPolicy, seconds_left
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.tasks import Tasks
 from jeroboam.protocol import Assignment
 
 log = structlog.get_logger(__name__)
 
-FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 10.0
+pause_after = RetryPolicy(first_seconds=0.2, longest_seconds=LONGEST_PAUSE).pause_after
+"""How long to wait after so many failures in a row."""
 
 # After so many seconds a slow op is reported; an op with a timeout of its own gets that in addition.
 SLOW_SECONDS = 5.0
 
 # An op that arrives after its deadline still gets this long: a delete has to be tried.
 GRACE_SECONDS = 30.0
-
-
-def pause_after(failures: int) -> float:
-    """Return how long to wait after so many failures in a row."""
-    return min(FIRST_PAUSE * 2.0 ** min(failures - 1, 30), LONGEST_PAUSE)
 
 
 class _Outcome(Enum):
@@ -127,7 +123,7 @@ class WorkerPool:
             and _is_given_up(due_op)
             and assignment.deadline_at is not None
         ):
-            seconds = max(self._seconds_until(assignment.deadline_at), GRACE_SECONDS)
+            seconds = max(seconds_left(assignment.deadline_at, self._clock.now()), GRACE_SECONDS)
             tasks.add(self._tasks.start(f"deadline {uuid}", self._clock.sleep(seconds)))
         slow_report = self._tasks.start(f"slow {uuid}", self._tell_if_slow(assignment, due_op))
         try:
@@ -182,14 +178,11 @@ class WorkerPool:
         if (
             _is_given_up(due_op)
             and assignment.deadline_at is not None
-            and self._seconds_until(assignment.deadline_at) <= 0
+            and seconds_left(assignment.deadline_at, self._clock.now()) == 0
         ):
             await self._executor.give_up(assignment, due_op.op)
             return _Outcome.MORE
         return _Outcome.AGAIN
-
-    def _seconds_until(self, deadline: dt.datetime) -> float:
-        return (deadline - self._clock.now()).total_seconds()
 
 
 def _is_given_up(due_op: DueOp) -> bool:

@@ -5,7 +5,7 @@ handler runs. An error becomes an error body in the family's shape. Handlers kno
 reads and writes messages, `call` is what a handler sees, each family's `family` module holds its routes and shapes.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
 from http import HTTPStatus
@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from jeroboam.api import openapi
 from jeroboam.api.audit import RequestTrace, record_of
-from jeroboam.api.call import Answer, Call, Failure, Family, Route, RouteTable, reply
+from jeroboam.api.call import SOCKET, Answer, Call, Failure, Family, Route, RouteTable, reply
 from jeroboam.api.container.family import ContainerFamily
 from jeroboam.api.container_infra.family import ContainerInfraFamily
 from jeroboam.api.edge import (
@@ -36,6 +36,8 @@ from jeroboam.api.metrics import render_metrics
 from jeroboam.api.options import ApiOptions
 from jeroboam.api.parts import ApiParts
 from jeroboam.api.policy import Policy
+from jeroboam.api.sockets import refuse_socket, serve_socket
+from jeroboam.api.streams import Upload, respond_in_pieces
 from jeroboam.api.turns import RequestSlots, TooManyRequests
 from jeroboam.api.versions import MalformedVersion, UnsupportedVersion, negotiate, version_headers
 from jeroboam.domain.caller import Caller
@@ -54,27 +56,38 @@ _UNAUTHORIZED = {
 }
 
 
-def create_app(parts: ApiParts) -> ASGIApp:
-    """The application: the families, `/healthcheck`, `/metrics` and a page with links at `/`."""
+def create_app(parts: ApiParts, families: Sequence[Family] | None = None) -> ASGIApp:
+    """The application: the families, `/healthcheck`, `/metrics` and a page with links at `/`.
+
+    Without `families` it has all that the options ask for.
+    """
     registry = CollectorRegistry()
     meter = RequestMetrics(registry)
-    families: tuple[Family, ...] = (ContainerInfraFamily(), ContainerFamily())
-    if parts.options.heat_views:
-        families = (*families, HeatViews())
+    if families is None:
+        views = (HeatViews(),) if parts.options.heat_views else ()
+        families = (ContainerInfraFamily(), ContainerFamily(), *views)
     turns = RequestSlots(parts.options.parallel_requests)
     mounts = {family.prefix: _Mount(family, parts, turns) for family in families}
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
             await _lifespan(receive, send)
-        elif scope["type"] == "http":
-            await _http(scope, receive, send)
-        else:
-            await send({"type": "websocket.close", "code": 1000})
-
-    async def _http(scope: Scope, receive: Receive, send: Send) -> None:
-        start_time = parts.clock.monotonic()
+            return
         head = read_head(scope, f"req-{parts.ids.uuid()}")
+        answer = await answer_head(head, receive)
+        if scope["type"] == "websocket":
+            await receive()  # the handshake
+            if answer.socket is not None:
+                await serve_socket(answer, head, receive, send)
+            else:
+                await refuse_socket(answer, scope, head, send)
+        elif answer.pieces is not None:
+            await respond_in_pieces(answer, answer.pieces, head, receive, send, clock=parts.clock)
+        else:
+            await respond(answer, head, send)
+
+    async def answer_head(head: RequestHead, receive: Receive) -> Answer:
+        start_time = parts.clock.monotonic()
         mount = mounts.get(head.segments[0]) if head.segments else None
         trace = RequestTrace()
         if mount is not None:
@@ -98,7 +111,7 @@ def create_app(parts: ApiParts) -> ASGIApp:
         )
         if record is not None:
             parts.audit(record)
-        await respond(answer, head, send)
+        return answer
 
     return app
 
@@ -199,9 +212,7 @@ class _Mount:
                     answer = await self._route_request(head, receive, trace, segments, base, version)
             except TooManyRequests as error:
                 answer = self._reply_failure(_refusal(error), ("Retry-After", "1"))
-        return Answer(
-            status=answer.status, body=answer.body, media_type=answer.media_type, headers=answer.headers + headers
-        )
+        return replace(answer, headers=answer.headers + headers)
 
     def _split_version(self, segments: list[str]) -> tuple[list[str], bool]:
         """The path below the version, and whether a version was named.
@@ -243,7 +254,8 @@ class _Mount:
         """Set the caller. Return the refusal where there is no valid token, or where it does not permit the request."""
         token = head.headers.get("x-auth-token")
         caller = await self._parts.tokens.caller(token) if token else None
-        if caller is None or not self._permits(caller, head.method, segments):
+        method = "GET" if head.method == SOCKET else head.method
+        if caller is None or not self._permits(caller, method, segments):
             return reply(_UNAUTHORIZED, 401, *self._challenge)
         head.caller = trace.caller = caller
         return None
@@ -268,7 +280,7 @@ class _Mount:
             return self._reply_failure(_status(404))
         route = match.methods.get(head.method)
         if route is None:
-            return self._reply_failure(_status(405), ("Allow", ", ".join(sorted(match.methods))))
+            return self._reply_failure(_status(405), ("Allow", ", ".join(sorted(match.methods.keys() - {SOCKET}))))
         trace.route, trace.rule, trace.path = route.path, route.rule, match.path
         fail = partial(self._reply_failure, route=route.path)
         if (refusal := route.refuse_version(version)) is not None:
@@ -278,7 +290,9 @@ class _Mount:
             query = self._arguments(head.pairs, route)
             if route.rule is not None:
                 self._policy.enforce(route.rule, head.caller)
-            body = await read_body(head, receive, self._parts.options.max_body)
+            options = self._parts.options
+            upload = Upload(head, receive, options.max_upload) if route.upload else None
+            body = b"" if upload is not None else await read_body(head, receive, options.max_body)
             wrong = self._family.check_headers(head.method, head.headers, has_body=bool(body))
             if wrong is not None:
                 return fail(wrong)
@@ -294,6 +308,8 @@ class _Mount:
                 body=body,
                 request_id=head.request_id,
                 subject=trace.subject,
+                upload=upload,
+                subprotocols=head.subprotocols,
             )
             return await route.handler(call)
         except Refused as error:

@@ -5,7 +5,7 @@ refuses to start if a rule is not defined. A route also holds what `openapi` and
 it.
 """
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Protocol
@@ -41,6 +41,10 @@ class Call:
     pairs: tuple[tuple[str, str], ...] = ()
     """The query as it was sent, for links to the same list."""
     subject: AuditSubject = field(default_factory=AuditSubject)
+    upload: AsyncIterable[bytes] | None = None
+    """The body in pieces, where the route takes an upload; `body` is empty then."""
+    subprotocols: tuple[str, ...] = ()
+    """What the client of a WebSocket can speak, best first."""
 
     def json(self) -> Any:
         """The decoded body. Raises `Invalid` if it is not JSON or holds a NUL character."""
@@ -73,12 +77,55 @@ def decode(body: bytes) -> Any:
         raise Invalid(f"The body is not valid JSON: {reason}.", field="body") from error
 
 
+class BodySource(Protocol):
+    """A body in pieces. Each is taken when the client has room for it."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def close(self) -> None:
+        """Release what stands behind it. Called once the answer is over, however it ended."""
+        ...
+
+
+class Socket(Protocol):
+    """A WebSocket with a client. Messages are text or binary."""
+
+    async def receive(self) -> bytes | str | None:
+        """Return the next message; None once the client has closed or gone away.
+
+        The client is read no faster than this is called.
+        """
+        ...
+
+    async def send(self, message: bytes | str) -> None:
+        """Send the message; waits while the client has no room. Raises `SocketClosed` if it has gone away."""
+        ...
+
+    async def close(self, code: int = 1000, reason: str = "") -> None:
+        """Close with that code. Nothing happens if it is closed."""
+        ...
+
+
+class SocketClosed(Exception):
+    """The client of a WebSocket has closed it or gone away."""
+
+
+SOCKET = "(websocket)"
+"""The method of a route that is a WebSocket. No request can have it, since it is no token of HTTP."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
     """Status, body and extra headers."""
 
     status: int = 200
     body: bytes = b""
+    pieces: BodySource | None = None
+    """The body in pieces, for one that is larger than memory or has no end yet; `body` is empty then."""
+    socket: "Callable[[Socket], Awaitable[None]] | None" = None
+    """Serves the WebSocket, where the route is one. An answer without it refuses the WebSocket."""
+    subprotocol: str | None = None
+    """One of `Call.subprotocols`, for a WebSocket."""
     headers: tuple[tuple[str, str], ...] = ()
     media_type: str = "application/json"
 
@@ -98,7 +145,7 @@ Handler = Callable[[Call], Awaitable[Answer]]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Route:
-    """One method of one path. Path segments in braces are parameters."""
+    """One method of one path, or a WebSocket. Path segments in braces are parameters."""
 
     method: str
     path: str
@@ -111,6 +158,8 @@ class Route:
     """The schema of the body; None where the method reads none."""
     body_needed: bool = True
     """Whether the body is required."""
+    upload: bool = False
+    """Whether the body is handed to the handler in pieces, as it comes, and is no JSON (`Call.upload`)."""
     status: int = 200
     """The status of an answer that is not a refusal."""
     answer: Any = None

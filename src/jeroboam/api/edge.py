@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 from prometheus_client import CollectorRegistry, Counter, Histogram
 from starlette.types import Message, Receive, Scope, Send
 
-from jeroboam.api.call import Answer
+from jeroboam.api.call import SOCKET, Answer
 from jeroboam.domain.caller import Caller
 
 INDEX = b"""<!doctype html>
@@ -27,6 +27,8 @@ _PREFIX = re.compile(r"(/[A-Za-z0-9._\-]+)*", re.ASCII)
 
 _PORTS = {"http": "80", "https": "443"}
 _LAST_PORT = 65535
+
+_METHODS = frozenset({"GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS", SOCKET})
 
 # A number with more digits is beyond every limit.
 _LENGTH_DIGITS = 18
@@ -53,6 +55,7 @@ class RequestHead:
     origin: str
     """Scheme, host and the prefix that a proxy adds: the start of all links."""
     request_id: str
+    subprotocols: tuple[str, ...] = ()
     caller: Caller | None = None
 
 
@@ -65,13 +68,14 @@ def read_head(scope: Scope, request_id: str) -> RequestHead:
     pairs = tuple(parse_qsl(raw, keep_blank_values=True)) if raw else ()
     path = scope["path"]
     return RequestHead(
-        method=scope["method"],
+        method=scope.get("method", SOCKET),
         path=path,
         segments=[segment for segment in path.split("/") if segment],
         headers=headers,
         pairs=pairs,
         origin=_origin_of(scope, headers),
         request_id=request_id,
+        subprotocols=tuple(scope.get("subprotocols", ())),
     )
 
 
@@ -83,6 +87,7 @@ def _origin_of(scope: Scope, headers: dict[str, str]) -> str:
     standard = _parse_forwarded(headers.get("forwarded", ""))
     scheme = standard.get("proto") or headers.get("x-forwarded-proto") or str(scope.get("scheme", "http"))
     scheme = scheme.split(",")[0].strip().lower()
+    scheme = {"ws": "http", "wss": "https"}.get(scheme, scheme)
     if scheme not in _PORTS:
         scheme = "http"
     host = standard.get("host") or headers.get("x-forwarded-host") or headers.get("host", "")
@@ -115,12 +120,17 @@ def _with_port(host: str, scheme: str, port: str) -> str:
     return f"{host}:{port}"
 
 
+def read_length(head: RequestHead) -> int:
+    """The length of the body that the client announces; 0 if it announces none."""
+    length = head.headers.get("content-length", "")
+    return int(length[:_LENGTH_DIGITS]) if length.isascii() and length.isdigit() else 0
+
+
 async def read_body(head: RequestHead, receive: Receive, max_bytes: int) -> bytes:
     """The whole body. Raises `BodyTooLarge`, or `ClientDisconnected` when the client goes away before its end."""
-    if head.method in {"GET", "HEAD", "DELETE"}:
+    if head.method in {"GET", "HEAD", "DELETE", SOCKET}:
         return b""
-    length = head.headers.get("content-length", "0")
-    if length.isascii() and length.isdigit() and int(length[:_LENGTH_DIGITS]) > max_bytes:
+    if read_length(head) > max_bytes:
         raise BodyTooLarge
     parts: list[bytes] = []
     size = 0
@@ -139,15 +149,19 @@ async def read_body(head: RequestHead, receive: Receive, max_bytes: int) -> byte
 
 async def respond(answer: Answer, head: RequestHead, send: Send) -> None:
     """Send the answer with the request id. A HEAD gets no body."""
-    headers = [
-        (b"content-length", str(len(answer.body)).encode()),
-        (b"x-openstack-request-id", head.request_id.encode()),
-    ]
-    if answer.body:
+    await send({"type": "http.response.start", "status": answer.status, "headers": build_headers(answer, head)})
+    await send({"type": "http.response.body", "body": b"" if head.method == "HEAD" else answer.body})
+
+
+def build_headers(answer: Answer, head: RequestHead) -> list[tuple[bytes, bytes]]:
+    """The headers of the answer. A body in pieces has no length."""
+    headers = [(b"x-openstack-request-id", head.request_id.encode())]
+    if answer.pieces is None:
+        headers.append((b"content-length", str(len(answer.body)).encode()))
+    if answer.body or answer.pieces is not None:
         headers.append((b"content-type", answer.media_type.encode()))
     headers += [(name.lower().encode(), value.encode("latin-1", "replace")) for name, value in answer.headers]
-    await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": b"" if head.method == "HEAD" else answer.body})
+    return headers
 
 
 class RequestMetrics:
@@ -162,6 +176,8 @@ class RequestMetrics:
 
     def count(self, family: str, route: str, method: str, status: int, seconds: float) -> None:
         """Count one answer. The route is its template, so callers cannot create labels without limit."""
-        method_label = method if method in {"GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS"} else "other"
+        method_label = (
+            method if method in {"GET", "POST", "PATCH", "PUT", "DELETE", "HEAD", "OPTIONS", SOCKET} else "other"
+        )
         self._requests.labels(family, route, method_label, str(status)).inc()
         self._seconds.labels(family, route, method_label).observe(seconds)

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from jeroboam.api.call import NEWEST, Family, Route
+from jeroboam.api.call import NEWEST, SOCKET, Family, Route
 from jeroboam.api.fields import Schema
 
 NAME = "openapi.json"
@@ -50,6 +50,8 @@ def build_document(family: Family) -> dict[str, Any]:
     schemas = _Schemas()
     paths: dict[str, dict[str, Any]] = {}
     for route in family.routes:
+        if route.method == SOCKET:
+            continue  # OpenAPI has no word for a WebSocket
         paths.setdefault(route.path, {})[route.method.lower()] = _build_operation(route, family, schemas)
     statuses = sorted({status for route in family.routes for status in _refusals(route)})
     responses = {_REFUSALS[status][0]: _refusal_response(status, family, schemas) for status in statuses}
@@ -134,7 +136,10 @@ def _build_operation(route: Route, family: Family, schemas: _Schemas) -> dict[st
         ),
         *({"name": name, "in": "query", "schema": check.schema} for name, check in sorted(route.query.items())),
     ]
-    if route.body is not None:
+    if route.upload:
+        content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+        operation["requestBody"] = {"required": route.body_needed, "content": content}
+    elif route.body is not None:
         operation["requestBody"] = {"required": route.body_needed, "content": _content(route.body)}
     responses: dict[str, Any] = {
         str(status): {"$ref": f"#/components/responses/{_REFUSALS[status][0]}"} for status in _refusals(route)

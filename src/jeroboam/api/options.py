@@ -34,6 +34,8 @@ class ApiOptions:
     """The largest page of a list, and the default size."""
     max_body: int
     """The largest body of a request, in octets."""
+    max_upload: int
+    """The largest body of a request that is handed on in pieces, in octets."""
     parallel_requests: int
     """Requests of one project that are answered in parallel; further ones wait."""
     heat_views: bool

@@ -16,6 +16,9 @@ from jeroboam.kit.tasks import Tasks
 from jeroboam.settings import Settings
 from jeroboam.store import Store
 
+# Columns of the store hold names of so many characters.
+_NAME_LENGTH = 64
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProcessContext:
@@ -33,3 +36,9 @@ class ProcessContext:
     meter: LoopMetrics
     name: str
     """The name of this process, unique among all of the installation: a process that starts again has a new one."""
+
+
+def name_process(host: str, ids: Ids) -> str:
+    """Return a new name for a process on that host: `HOST/UUID`, the host cut off where it is too long."""
+    ident = ids.uuid()
+    return f"{host[: _NAME_LENGTH - len(ident) - 1]}/{ident}"

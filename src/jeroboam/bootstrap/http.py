@@ -40,10 +40,14 @@ class HttpLimits:
     head_octets: int = 64 << 10
     head_seconds: float = 10.0
     body_seconds: float = 60.0
+    body_octets_per_second: int = 16 << 10
+    """The time for a body grows with what has arrived: a large one may take as long as it comes at this rate."""
     untaken_octets: int = 4 << 20
     """How much of a body may arrive after its request was answered: clients send the whole body before they read."""
     answer_seconds: float = 60.0
     """How long a client may take until it reads an answer."""
+    message_octets: int = 1 << 20
+    """The largest message of a WebSocket."""
     idle_seconds: int = 75
     """The time between two requests. Clients that poll do so every few seconds, and must not meet the close."""
     connections: int = 1000
@@ -66,7 +70,8 @@ class _LimitedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._in_head = True
-        self._head_octets = self._header_octets = self._untaken_octets = 0
+        self._head_octets = self._header_octets = self._untaken_octets = self._body_octets = 0
+        self._body_start = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._untaken: asyncio.TimerHandle | None = None
         self._make_room()
@@ -119,8 +124,13 @@ class _LimitedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._in_head = False
         self._head_octets = self._header_octets = self._untaken_octets = 0
+        self._start_body()
         self._arm(self.limits.body_seconds)
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self._body_octets += len(body)
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         self._disarm()
@@ -155,6 +165,10 @@ class _LimitedProtocol(HttpToolsProtocol):
     def _is_late(self) -> None:
         if self.transport.is_closing():
             return
+        is_body_awaited = not self._in_head and self.cycle is not None and not self.cycle.response_started
+        if is_body_awaited and (seconds := self._seconds_for_body()) > 0:
+            self._arm(seconds)
+            return
         if self._in_head and self._head_octets:
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, "The request's head took too long.")
         elif self._in_head or self.cycle is None or self.cycle.response_started:
@@ -162,6 +176,16 @@ class _LimitedProtocol(HttpToolsProtocol):
             self.transport.close()
         else:
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, "The request's body took too long.")
+
+    def _start_body(self) -> None:
+        self._body_start, self._body_octets = self.loop.time(), 0
+
+    def _seconds_for_body(self) -> float:
+        """How much longer the body may take. While the application takes nothing of it, the client cannot be late."""
+        if self.flow.read_paused:
+            self._start_body()
+        seconds = self.limits.body_seconds + self._body_octets / self.limits.body_octets_per_second
+        return self._body_start + seconds - self.loop.time()
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
         error = {"request_id": "", "code": "", "status": int(status), "title": status.phrase, "detail": detail}
@@ -215,7 +239,11 @@ async def serve(
     config = uvicorn.Config(
         app,
         http=protocol,
-        ws="none",
+        ws="auto",
+        ws_max_size=limits.message_octets,
+        # While the application does not read, an answer to a ping is not read either: it must not end the connection.
+        ws_ping_timeout=None,
+        ws_per_message_deflate=False,
         log_config=None,
         access_log=False,
         lifespan="off",

@@ -21,7 +21,7 @@ from jeroboam.bootstrap import drivers, seeds
 from jeroboam.bootstrap.agent import start_agent
 from jeroboam.bootstrap.api import build_api_parts
 from jeroboam.bootstrap.conductor import ConductorParts, build_conductor_gateway, start_conductor
-from jeroboam.bootstrap.context import ProcessContext
+from jeroboam.bootstrap.context import ProcessContext, name_process
 from jeroboam.bootstrap.dispatch import start_dispatch
 from jeroboam.bootstrap.http import HttpLimits, allow_origins, serve
 from jeroboam.bootstrap.limits import read_limits
@@ -101,7 +101,7 @@ class SingleProcess:
             limits=tuple(read_limits(settings.api.limits_file)),
             counters=counters,
             meter=LoopMetrics(counters),
-            name=ids.uuid(),
+            name=name_process(settings.host, ids),
         )
 
     @contextlib.asynccontextmanager

@@ -94,22 +94,23 @@ def translate_errors(action: str) -> Iterator[None]:
         raise Temporary(f"{action}: the Docker Engine does not answer ({message})") from error
 
 
-def _url(engine: aiodocker.Docker, path: str) -> str:
+def build_url(engine: aiodocker.Docker, path: str) -> str:
+    """The URL of a path of the Engine's API. Raises `Permanent` if a name in it is none."""
     check_path(path)
     return f"{engine.docker_host}/{path}"
 
 
 async def asks_registry(engine: aiodocker.Docker, image: str) -> str | None:
     """Have the Engine look an image up where it would pull it from: None if it can, else what stands in the way."""
-    async with engine.session.get(_url(engine, f"distribution/{image}/json")) as response:
-        return None if response.ok else await _read_error(response)
+    async with engine.session.get(build_url(engine, f"distribution/{image}/json")) as response:
+        return None if response.ok else await read_error(response)
 
 
 async def post(engine: aiodocker.Docker, path: str, body: Mapping[str, Any]) -> None:
     """Send what the client library has no word for. Raises `aiodocker.DockerError` as it does itself."""
-    async with engine.session.post(_url(engine, path), json=body) as response:
+    async with engine.session.post(build_url(engine, path), json=body) as response:
         if not response.ok:
-            raise aiodocker.DockerError(response.status, await _read_error(response))
+            raise aiodocker.DockerError(response.status, await read_error(response))
 
 
 async def events(
@@ -118,11 +119,11 @@ async def events(
     """The Engine's events from that Unix time on; ends when the Engine closes the stream."""
     patient = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=None)
     query = {"filters": json.dumps(filters), "since": f"{since:.6f}"}
-    url = _url(engine, "events")
+    url = build_url(engine, "events")
     # An event is one line and carries all labels of its container.
     async with engine.session.get(url, params=query, timeout=patient, read_bufsize=_LONGEST_LINE) as response:
         if not response.ok:
-            raise aiodocker.DockerError(response.status, await _read_error(response))
+            raise aiodocker.DockerError(response.status, await read_error(response))
         async for line in response.content:
             yield json.loads(line)
 
@@ -136,9 +137,9 @@ async def read_log(
     """
     pieces: deque[bytes] = deque()
     size = left_out = 0
-    async with engine.session.get(_url(engine, f"containers/{container}/logs"), params=query) as response:
+    async with engine.session.get(build_url(engine, f"containers/{container}/logs"), params=query) as response:
         if not response.ok:
-            raise aiodocker.DockerError(response.status, await _read_error(response))
+            raise aiodocker.DockerError(response.status, await read_error(response))
         async for piece in response.content.iter_any() if tty else _frames(response.content):
             pieces.append(piece)
             size += len(piece)
@@ -173,7 +174,7 @@ async def _frames(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
         yield bytes(output)
 
 
-async def _read_error(response: aiohttp.ClientResponse) -> str:
+async def read_error(response: aiohttp.ClientResponse) -> str:
     """The Engine's own words for an error."""
     text = await response.text()
     try:

@@ -1,16 +1,19 @@
-"""What an Engine says of containers, in our words, and a command run in one.
+"""Containers on an Engine: their names, how ours are known, their states, removal, and commands run in them.
 
 Neighbours: the `docker` runtime and the `swarm` COE, which both hold containers on an Engine and do not know each
 other.
 """
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 
+import aiodocker
 from aiodocker.containers import DockerContainer
 
 from jeroboam.domain.containers import RuntimeState
-from jeroboam.domain.errors import Permanent
+from jeroboam.domain.errors import Permanent, Temporary
+from jeroboam.domain.owner_labels import ObjectKind, has_kind
 from jeroboam.domain.ports import ExecResult
 
 MOST_BYTES = 16 * 1024 * 1024
@@ -26,6 +29,51 @@ _STATES = {
     "exited": RuntimeState.EXITED,
     "dead": RuntimeState.DEAD,
 }
+
+
+def container_name(uuid: str) -> str:
+    """Return the container's name on the Engine. It is unique there, so there can never be two of a container."""
+    return f"jeroboam-{uuid}"
+
+
+def find_owned_uuid(labels: Mapping[str, str], names: Sequence[str], *, label: str, kind: ObjectKind) -> str | None:
+    """Return the uuid that the label holds; None for a container that we have not created as one of that kind.
+
+    Images have labels too, and whoever reaches the Engine can set any label: so the name has to match as well.
+    """
+    uuid = labels.get(label)
+    is_ours = uuid and has_kind(labels, kind) and f"/{container_name(uuid)}" in names
+    return uuid if is_ours else None
+
+
+def build_memory_limits(octets: int) -> dict[str, int]:
+    """Return the limits of memory and swap together: no swap beyond the limit."""
+    return {"Memory": octets, "MemorySwap": octets}
+
+
+async def get_by_name(engine: aiodocker.Docker, uuid: str, name: str) -> DockerContainer:
+    """Return the container that has the Engine's name for that uuid. An earlier attempt may have created it.
+
+    Raises `Temporary`, which names the container `name`, while the Engine reserves the name and does not show it yet.
+    """
+    try:
+        return await engine.containers.get(container_name(uuid))
+    except aiodocker.DockerError as error:
+        if error.status != HTTPStatus.NOT_FOUND:
+            raise
+        raise Temporary(f"creating container {name}: it is still being made") from error
+
+
+async def remove_container(container: DockerContainer, *, force: bool) -> None:
+    """Remove the container with its volumes, or wait for a removal in progress. One that is gone is no error."""
+    try:
+        await container.delete(force=force, v=True)
+    except aiodocker.DockerError as error:
+        if error.status == HTTPStatus.NOT_FOUND:
+            return
+        if error.status != HTTPStatus.CONFLICT or "already in progress" not in error.message:
+            raise
+        await container.wait(condition="removed")
 
 
 def state_of(word: str) -> RuntimeState:

@@ -16,6 +16,7 @@ import structlog
 from jeroboam.conductor.metrics import LoopMetrics
 from jeroboam.conductor.share import Share, WholeShare
 from jeroboam.domain.ports import Bus
+from jeroboam.kit.attempts import RetryPolicy
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.queue import KeyedQueue
 from jeroboam.kit.tasks import Tasks
@@ -25,6 +26,8 @@ LEASE_SECONDS = 30.0
 RENEW_SECONDS = 10.0
 # How soon to look again while another process holds the lease.
 HELD_SECONDS = 5.0
+# What a loop itself needs, such as a resync, is tried again for ever.
+RETRY = RetryPolicy(first_seconds=1.0, longest_seconds=30.0)
 
 log = structlog.get_logger("jeroboam.conductor")
 
@@ -201,14 +204,14 @@ class LeaseRunner:
 
 async def retry(work: Callable[[], Awaitable[None]], *, clock: Clock, subject: str) -> None:
     """Retry until it succeeds. Each failure is reported and followed by a pause."""
-    wait = 1.0
+    failures = 0
     while True:
         try:
             await work()
         except Exception as error:  # noqa: BLE001  (a loop outlives what it does; the failure is reported)
             report(subject, error)
-            await clock.sleep(wait)
-            wait = min(wait * 2, 30.0)
+            failures += 1
+            await clock.sleep(RETRY.pause_after(failures))
         else:
             return
 

@@ -1,14 +1,34 @@
-"""Live questions to containers, through the sessions of their hosts' agents. Implements the port `HostGateway`."""
+"""Live requests to containers through the sessions of their hosts' agents. Implements the port `HostGateway`."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TypeVar
 
-from jeroboam.dispatch.sessions import Dispatcher
+from jeroboam.dispatch.sessions import AgentSession, Dispatcher
 from jeroboam.domain.errors import Conflict, Invalid, NotFound, Unavailable
 from jeroboam.domain.ports import ExecResult
+from jeroboam.domain.streams import ByteStream, CloseReason, StreamClosed, TerminalSize
+from jeroboam.protocol import (
+    ExecuteAnswer,
+    ExecuteRequest,
+    FollowLogs,
+    InteractiveExec,
+    LiveAnswer,
+    LiveFailure,
+    LiveFailureKind,
+    LiveQuestion,
+    LogsAnswer,
+    LogsRequest,
+    StatsAnswer,
+    StatsRequest,
+    StreamRequest,
+    TopAnswer,
+    TopRequest,
+)
 
 # The agent has its own limits; this one is for an agent that hangs.
 ANSWER_SECONDS = 20.0
+
+_Answer = TypeVar("_Answer", bound=LiveAnswer)
 
 
 class SessionGateway:
@@ -29,36 +49,69 @@ class SessionGateway:
         tail: int | None,
         since: float | None,
     ) -> str:
-        text = await self._ask(
-            host_id, container, "logs", stdout=stdout, stderr=stderr, timestamps=timestamps, tail=tail, since=since
-        )
-        return str(text)
+        question = LogsRequest(stdout=stdout, stderr=stderr, timestamps=timestamps, tail=tail, since=since)
+        return (await self._ask(host_id, container, question, LogsAnswer)).text
 
     async def execute(self, host_id: str, container: str, command: Sequence[str]) -> ExecResult:
-        result = await self._ask(host_id, container, "execute", command=list(command))
-        return ExecResult(output=result["output"], exit_code=result["exit_code"])
+        answer = await self._ask(host_id, container, ExecuteRequest(command=tuple(command)), ExecuteAnswer)
+        return ExecResult(output=answer.output, exit_code=answer.exit_code)
 
     async def top(self, host_id: str, container: str, ps_args: str | None) -> Mapping[str, object]:
-        processes: Mapping[str, object] = await self._ask(host_id, container, "top", ps_args=ps_args)
-        return processes
+        answer = await self._ask(host_id, container, TopRequest(ps_args=ps_args), TopAnswer)
+        return {"Titles": list(answer.titles), "Processes": [list(row) for row in answer.processes]}
 
     async def stats(self, host_id: str, container: str) -> Mapping[str, str | float]:
-        sample: Mapping[str, str | float] = await self._ask(host_id, container, "stats")
-        return sample
+        return (await self._ask(host_id, container, StatsRequest(), StatsAnswer)).sample
 
-    async def _ask(self, host_id: str, container: str, method: str, **params: Any) -> Any:
+    async def follow_logs(
+        self,
+        host_id: str,
+        container: str,
+        *,
+        stdout: bool,
+        stderr: bool,
+        timestamps: bool,
+        tail: int | None,
+        since: float | None,
+    ) -> ByteStream:
+        request = FollowLogs(stdout=stdout, stderr=stderr, timestamps=timestamps, tail=tail, since=since)
+        return await self._open(host_id, container, request)
+
+    async def open_exec(
+        self, host_id: str, container: str, command: Sequence[str], *, tty: bool, size: TerminalSize | None
+    ) -> ByteStream:
+        return await self._open(host_id, container, InteractiveExec(command=tuple(command), tty=tty, size=size))
+
+    async def _open(self, host_id: str, container: str, request: StreamRequest) -> ByteStream:
+        try:
+            return await self._session(host_id).streams.open(container, request, seconds=self._answer_seconds)
+        except StreamClosed as error:
+            kind = _STREAM_ERRORS.get(error.ending.reason, Unavailable)
+            raise kind(error.ending.detail or "the agent did not open the stream") from error
+
+    async def _ask(self, host_id: str, container: str, question: LiveQuestion, kind: type[_Answer]) -> _Answer:
+        answer = await self._session(host_id).ask(container, question, self._answer_seconds)
+        if isinstance(answer, kind):
+            return answer
+        if isinstance(answer, LiveFailure):
+            raise _ERRORS[answer.kind](answer.detail)
+        raise Unavailable("the agent gave the answer to another question")
+
+    def _session(self, host_id: str) -> AgentSession:
         session = self._dispatcher.session(host_id)
         if session is None:
             raise Unavailable("the agent of the container's host is away")
-        answer = await session.ask(method, container, params, self._answer_seconds)
-        match answer.error:
-            case None:
-                return answer.result
-            case "gone":
-                raise NotFound(answer.detail)
-            case "invalid":
-                raise Invalid(answer.detail)
-            case "conflict":
-                raise Conflict(answer.detail)
-            case _:
-                raise Unavailable(answer.detail)
+        return session
+
+
+_STREAM_ERRORS = {
+    CloseReason.GONE: NotFound,
+    CloseReason.INVALID: Invalid,
+    CloseReason.CONFLICT: Conflict,
+}
+_ERRORS = {
+    LiveFailureKind.GONE: NotFound,
+    LiveFailureKind.INVALID: Invalid,
+    LiveFailureKind.CONFLICT: Conflict,
+    LiveFailureKind.UNAVAILABLE: Unavailable,
+}

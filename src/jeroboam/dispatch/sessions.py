@@ -8,7 +8,7 @@ dispatcher. Neighbours: `ports` (the store's side), `gateway` (live questions), 
 
 import asyncio
 import contextlib
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine
 from typing import Any
 
 import structlog
@@ -27,10 +27,18 @@ from jeroboam.protocol import (
     FromAgent,
     Hello,
     HostReport,
+    LiveAnswer,
+    LiveQuestion,
     LiveRequest,
     LiveResponse,
     ServerConnection,
+    StreamClose,
+    StreamData,
+    StreamEnd,
+    StreamOpened,
+    StreamWindow,
 )
+from jeroboam.protocol.server_streams import ServerStreams
 
 log = structlog.get_logger(__name__)
 
@@ -41,14 +49,15 @@ RESYNC_SECONDS = 30.0
 class AgentSession:
     """One agent's session. All messages are sent under one lock, so that no older state follows a newer one."""
 
-    def __init__(self, *, record: HostSession, end: ServerConnection, store: AssignmentStore) -> None:
+    def __init__(self, *, record: HostSession, end: ServerConnection, store: AssignmentStore, clock: Clock) -> None:
         self.record = record
         self.host_id = record.host_id
+        self.streams = ServerStreams(end.send, clock=clock)
         self._end = end
         self._store = store
         self._sending = asyncio.Lock()
         self._sent: dict[str, Assignment] = {}
-        self._pending_answers: dict[int, asyncio.Future[LiveResponse]] = {}
+        self._pending_answers: dict[int, asyncio.Future[LiveAnswer]] = {}
         self._last_id = 0
         self._hinted_uuids: dict[str, None] = {}
         self._has_hints = asyncio.Event()
@@ -89,37 +98,43 @@ class AgentSession:
     async def receive(self, message: FromAgent) -> None:
         """Handle a message of the agent."""
         match message:
+            case StreamData() | StreamWindow() | StreamEnd() | StreamClose():
+                self.streams.receive(message)
+            case StreamOpened():
+                self.streams.confirm(message)
             case ContainerReport():
-                try:
-                    is_known = await self._store.report(self.host_id, message)
-                except UnreadableRow as error:
-                    # A broken row does not end the session. Once it can be read it is sent again, and the agent
-                    # answers.
-                    self._sent.pop(message.uuid, None)
-                    log.warning("dispatch.report-lost", container=message.uuid, reason=error.detail)
-                    return
-                if not is_known:
-                    async with self._sending:
-                        self._sent.pop(message.uuid, None)
-                        await self._end.send(ContainerForgotten(uuid=message.uuid))
+                await self._store_report(message)
             case HostReport():
                 if not await self._store.heartbeat(self.record, message):
                     raise ConnectionError("the agent has another session")
             case LiveResponse():
                 future = self._pending_answers.pop(message.id, None)
                 if future is not None and not future.done():
-                    future.set_result(message)
+                    future.set_result(message.answer)
             case Hello():
                 log.warning("dispatch.second-hello", host=self.host_id)
 
-    async def ask(self, method: str, container: str, params: Mapping[str, Any], seconds: float) -> LiveResponse:
+    async def _store_report(self, report: ContainerReport) -> None:
+        try:
+            is_known = await self._store.report(self.host_id, report)
+        except UnreadableRow as error:
+            # A broken row does not end the session. Once it can be read it is sent again, and the agent answers.
+            self._sent.pop(report.uuid, None)
+            log.warning("dispatch.report-lost", container=report.uuid, reason=error.detail)
+            return
+        if not is_known:
+            async with self._sending:
+                self._sent.pop(report.uuid, None)
+                await self._end.send(ContainerForgotten(uuid=report.uuid))
+
+    async def ask(self, container: str, question: LiveQuestion, seconds: float) -> LiveAnswer:
         """The answer to a live question. Raises `Unavailable` if it does not come in time or the session ends."""
         self._last_id += 1
         number = self._last_id
-        future: asyncio.Future[LiveResponse] = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[LiveAnswer] = asyncio.get_running_loop().create_future()
         self._pending_answers[number] = future
         try:
-            await self._end.send(LiveRequest(id=number, method=method, container=container, params=dict(params)))
+            await self._end.send(LiveRequest(id=number, container=container, question=question))
             async with asyncio.timeout(seconds):
                 return await future
         except TimeoutError as error:
@@ -130,7 +145,8 @@ class AgentSession:
             self._pending_answers.pop(number, None)
 
     async def close(self) -> None:
-        """End the session. Questions without an answer fail."""
+        """End the session. Questions without an answer fail, and streams end."""
+        await self.streams.close()
         for future in self._pending_answers.values():
             if not future.done():
                 future.set_exception(ConnectionError("the session is over"))
@@ -218,7 +234,7 @@ class Dispatcher:
             return None
         record = await self._store.hello(first)
         host_id = record.host_id
-        session = AgentSession(record=record, end=end, store=self._store)
+        session = AgentSession(record=record, end=end, store=self._store, clock=self._clock)
         before = self._sessions.get(host_id)
         self._sessions[host_id] = session
         if before is not None:

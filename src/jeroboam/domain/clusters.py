@@ -8,6 +8,7 @@ container-infra API.
 import datetime as dt
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Self
 
 from jeroboam.domain.conditions import Condition
 
@@ -15,6 +16,9 @@ MASTER = "master"
 WORKER = "worker"
 ROLES = frozenset({MASTER, WORKER})
 """The roles of nodes for their COE, whatever role the group names."""
+DEFAULT_MASTERS = "default-master"
+DEFAULT_WORKERS = "default-worker"
+"""The names of the two node groups that every cluster has."""
 LOAD_BALANCER = "load-balancer"
 """The server in front of the masters; it belongs to no node group."""
 
@@ -34,6 +38,35 @@ class OperationOutcome(StrEnum):
     IN_PROGRESS = "IN_PROGRESS"
     COMPLETE = "COMPLETE"
     FAILED = "FAILED"
+
+
+class ClusterStatus(StrEnum):
+    """The public status of a cluster or a node group, with the two facts that it is made of."""
+
+    operation: Operation
+    outcome: OperationOutcome
+
+    def __new__(cls, operation: Operation, outcome: OperationOutcome) -> Self:
+        """Return the status of that operation with that outcome."""
+        value = f"{operation}_{outcome}"
+        status = str.__new__(cls, value)
+        status._value_ = value
+        status.operation = operation
+        status.outcome = outcome
+        return status
+
+    CREATE_IN_PROGRESS = Operation.CREATE, OperationOutcome.IN_PROGRESS
+    CREATE_COMPLETE = Operation.CREATE, OperationOutcome.COMPLETE
+    CREATE_FAILED = Operation.CREATE, OperationOutcome.FAILED
+    UPDATE_IN_PROGRESS = Operation.UPDATE, OperationOutcome.IN_PROGRESS
+    UPDATE_COMPLETE = Operation.UPDATE, OperationOutcome.COMPLETE
+    UPDATE_FAILED = Operation.UPDATE, OperationOutcome.FAILED
+    DELETE_IN_PROGRESS = Operation.DELETE, OperationOutcome.IN_PROGRESS
+    DELETE_COMPLETE = Operation.DELETE, OperationOutcome.COMPLETE
+    DELETE_FAILED = Operation.DELETE, OperationOutcome.FAILED
+    ROLLBACK_IN_PROGRESS = Operation.ROLLBACK, OperationOutcome.IN_PROGRESS
+    ROLLBACK_COMPLETE = Operation.ROLLBACK, OperationOutcome.COMPLETE
+    ROLLBACK_FAILED = Operation.ROLLBACK, OperationOutcome.FAILED
 
 
 class Health(StrEnum):
@@ -214,7 +247,7 @@ class Cluster:
     operation: Operation = Operation.CREATE
     generation: int = 1
     """Counts wishes: each accepted write adds one."""
-    status: str = "CREATE_IN_PROGRESS"
+    status: ClusterStatus = ClusterStatus.CREATE_IN_PROGRESS
     status_reason: str | None = None
     deadline_at: dt.datetime | None = None
     """When the current operation is given up."""
@@ -275,7 +308,7 @@ class NodeGroup:
     spec: NodeGroupSpec
     desired: tuple[Node, ...] = ()
     observed: tuple[NodeObserved, ...] = ()
-    status: str = "CREATE_IN_PROGRESS"
+    status: ClusterStatus = ClusterStatus.CREATE_IN_PROGRESS
     status_reason: str | None = None
     deleting: bool = False
     next_index: int = 0

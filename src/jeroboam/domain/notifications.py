@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from jeroboam.domain.clusters import MASTER, Cluster, NodeGroup, Operation
+from jeroboam.domain.clusters import MASTER, Cluster, NodeGroup, Operation, OperationOutcome
 
 CADF = "http://schemas.dmtf.org/cloud/audit/1.0/event"
 _NAMESPACE = uuid.UUID("0e6b1bd7-6e0c-4c52-a1f5-7f2d0b1f3a55")
@@ -60,9 +60,10 @@ def event_type_of(cluster: Cluster) -> str:
 
 def result_of(cluster: Cluster) -> ActionResult:
     """Return the result of the last wish. A rolled-back update has failed, even if the rollback succeeded."""
-    if cluster.status.endswith("_IN_PROGRESS"):
+    if cluster.status.outcome is OperationOutcome.IN_PROGRESS:
         return ActionResult.PENDING
-    is_success = cluster.status.endswith("_COMPLETE") and cluster.operation is not Operation.ROLLBACK
+    has_completed = cluster.status.outcome is OperationOutcome.COMPLETE
+    is_success = has_completed and cluster.operation is not Operation.ROLLBACK
     return ActionResult.SUCCESS if is_success else ActionResult.FAILURE
 
 

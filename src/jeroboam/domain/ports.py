@@ -11,6 +11,7 @@ from jeroboam.domain.bay_manifests import BayManifest
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.clusters import Cluster, NodeGroup, TemplateSpec
 from jeroboam.domain.limits import LimitOwner
+from jeroboam.domain.streams import ByteStream, TerminalSize
 
 
 class TokenValidator(Protocol):
@@ -106,7 +107,7 @@ class ExecResult:
 
 
 class HostGateway(Protocol):
-    """Live questions to the agent that holds a container: api → dispatch → agent.
+    """Live questions and streams to the agent that holds a container: api → dispatch → agent.
 
     All raise `Unavailable` if the host's agent is away, `NotFound` if the container is gone there, and `Conflict` if
     its state forbids it or the time limit is over.
@@ -136,6 +137,29 @@ class HostGateway(Protocol):
 
     async def stats(self, host_id: str, container: str) -> Mapping[str, str | float]:
         """One sample: cpu_percent, memory_mib, memory_limit_mib, block_read, block_write, net_rx, net_tx (bytes)."""
+        ...
+
+    async def follow_logs(
+        self,
+        host_id: str,
+        container: str,
+        *,
+        stdout: bool,
+        stderr: bool,
+        timestamps: bool,
+        tail: int | None,
+        since: float | None,
+    ) -> ByteStream:
+        """Return a stream of what the container printed and prints, as it prints it. It ends with the container."""
+        ...
+
+    async def open_exec(
+        self, host_id: str, container: str, command: Sequence[str], *, tty: bool, size: TerminalSize | None
+    ) -> ByteStream:
+        """Return a stream to a new command in the container; it ends with its exit code.
+
+        With `tty` the command runs in a terminal, and what it writes as errors comes as output.
+        """
         ...
 
 

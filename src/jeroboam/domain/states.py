@@ -14,6 +14,7 @@ from jeroboam.domain.clusters import (
     WELL,
     Cluster,
     ClusterObserved,
+    ClusterStatus,
     HealthCheckResult,
     NodeGroup,
     Operation,
@@ -24,18 +25,12 @@ from jeroboam.domain.errors import Conflict
 
 # ---------------------------------------------------------------------------------------------------- clusters
 
+STATUSES = MappingProxyType({(status.operation, status.outcome): status for status in ClusterStatus})
+"""The public status by operation and outcome."""
+
 # A cluster that failed accepts every new wish: asking again is how a user retries.
-_SETTLED = frozenset(
-    f"{operation}_{outcome}"
-    for operation in Operation
-    for outcome in (OperationOutcome.COMPLETE, OperationOutcome.FAILED)
-) - {"DELETE_COMPLETE"}
-CHANGEABLE = _SETTLED | {"UPDATE_IN_PROGRESS"}
-
-
-def cluster_status(operation: Operation, outcome: OperationOutcome) -> str:
-    """Return the published status for operation and outcome."""
-    return f"{operation}_{outcome}"
+_SETTLED = frozenset(status for status in ClusterStatus if status.outcome is not OperationOutcome.IN_PROGRESS)
+CHANGEABLE = _SETTLED - {ClusterStatus.DELETE_COMPLETE} | {ClusterStatus.UPDATE_IN_PROGRESS}
 
 
 def ask_cluster(cluster: Cluster, operation: Operation, *, now: dt.datetime, minutes: int) -> Cluster:
@@ -51,7 +46,7 @@ def ask_cluster(cluster: Cluster, operation: Operation, *, now: dt.datetime, min
         cluster,
         operation=operation,
         generation=cluster.generation + 1,
-        status=cluster_status(operation, OperationOutcome.IN_PROGRESS),
+        status=STATUSES[operation, OperationOutcome.IN_PROGRESS],
         status_reason=None,
         # What an earlier wish would have gone back to does not matter to this one.
         spec=replace(cluster.spec, former=None),
@@ -85,7 +80,7 @@ def project_cluster(cluster: Cluster, *, waiting_for: str | None = None) -> Clus
     reason = waiting_for if outcome is OperationOutcome.IN_PROGRESS else failure_of(cluster)
     return replace(
         cluster,
-        status=cluster_status(cluster.operation, outcome),
+        status=STATUSES[cluster.operation, outcome],
         status_reason=reason,
         deadline_at=cluster.deadline_at if outcome is OperationOutcome.IN_PROGRESS else None,
     )
@@ -118,13 +113,13 @@ def ask_group(group: NodeGroup, operation: Operation, *, now: dt.datetime) -> No
 
     Raises `Conflict` if the state forbids it. A group that failed accepts a new wish, and a delete is never forbidden.
     """
-    if operation is Operation.UPDATE and (group.deleting or group.status == "CREATE_IN_PROGRESS"):
+    if operation is Operation.UPDATE and (group.deleting or group.status is ClusterStatus.CREATE_IN_PROGRESS):
         text = f'Changing nodegroup {group.name} when its status is "{group.status}" is not supported.'
         raise Conflict(text, field="status")
     return replace(
         group,
         deleting=group.deleting or operation is Operation.DELETE,
-        status=cluster_status(operation, OperationOutcome.IN_PROGRESS),
+        status=STATUSES[operation, OperationOutcome.IN_PROGRESS],
         status_reason=None,
         updated_at=now,
     )
@@ -135,10 +130,9 @@ def project_group(group: NodeGroup, cluster: Cluster) -> NodeGroup:
 
     A group whose wish is done keeps its status while the cluster works on something else.
     """
-    operation, _, before = group.status.partition("_")
-    if before == OperationOutcome.COMPLETE:
+    if group.status.outcome is OperationOutcome.COMPLETE:
         return group
-    status = cluster_status(Operation(operation), outcome_of(cluster))
+    status = STATUSES[group.status.operation, outcome_of(cluster)]
     return replace(group, status=status, status_reason=cluster.status_reason)
 
 

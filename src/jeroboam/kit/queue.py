@@ -8,11 +8,11 @@ import asyncio
 import heapq
 from collections.abc import Awaitable, Callable
 
+from jeroboam.kit.attempts import RetryPolicy
 from jeroboam.kit.clock import Clock, wait_for_event
 from jeroboam.kit.tasks import Tasks
 
-FIRST_BACKOFF = 1.0
-LONGEST_BACKOFF = 60.0
+BACKOFF = RetryPolicy(first_seconds=1.0, longest_seconds=60.0)
 
 
 class KeyedQueue:
@@ -100,9 +100,8 @@ class KeyedQueue:
             again = await self._handle(key)
             self._failures.pop(key, None)
         except Exception as error:  # noqa: BLE001  (one object's bug must not stop the others; it is reported)
-            failures = self._failures.get(key, 0)
-            self._failures[key] = failures + 1
-            again = min(FIRST_BACKOFF * 2**failures, LONGEST_BACKOFF)
+            self._failures[key] = failures = self._failures.get(key, 0) + 1
+            again = BACKOFF.pause_after(failures)
             self._on_error(f"{self._name}:{key}", error)
         finally:
             self._working.discard(key)

@@ -2,23 +2,32 @@
 
 An agent opens one session and sends `Hello`. The server answers with `Assignments`, the whole set for that host, and
 sends an `Assignment` whenever one changes. The agent sends a `ContainerReport` whenever a container changes, and a
-`HostReport` at intervals. It answers each `LiveRequest` with a `LiveResponse`. Messages are frozen dataclasses that
-msgspec can encode; within one process they are passed on as they are.
+`HostReport` at intervals. It answers each `LiveRequest` with a `LiveResponse`. The server opens streams, and their
+messages go both ways (`streams`).
+
+Each message has a tag, so that either direction decodes as one union (`codec`); within one process messages are passed
+on as they are (`memory`).
 """
 
 import datetime as dt
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from enum import StrEnum
+from typing import Protocol
+
+from msgspec import Struct
 
 from jeroboam.domain.containers import ContainerObserved, ContainerSpec, Op
 from jeroboam.domain.hosts import HostFacts
+from jeroboam.domain.streams import Channel, CloseReason, TerminalSize
 
 VERSION = 1
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Hello:
+class Message(Struct, frozen=True, kw_only=True, tag_field="type"):
+    """What all messages and their parts have in common: they are frozen, and those of a union have a tag."""
+
+
+class Hello(Message, frozen=True, kw_only=True, tag="hello"):
     """The first message of an agent."""
 
     version: int
@@ -28,16 +37,14 @@ class Hello:
     error: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HostReport:
+class HostReport(Message, frozen=True, kw_only=True, tag="host-report"):
     """A heartbeat with new facts, or with the reason why the runtime cannot be used."""
 
     facts: HostFacts | None
     error: str | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Assignment:
+class Assignment(Message, frozen=True, kw_only=True, tag="assignment"):
     """One container that belongs on this host, with its ops."""
 
     uuid: str
@@ -52,8 +59,7 @@ class Assignment:
     deadline_at: dt.datetime | None = None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Assignments:
+class Assignments(Message, frozen=True, kw_only=True, tag="assignments"):
     """All containers that belong on this host. Any other container with our tag is a stray and is removed."""
 
     containers: tuple[Assignment, ...]
@@ -61,43 +67,212 @@ class Assignments:
     """Uuids of containers that belong there too but cannot be read now: they must not be touched."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ContainerForgotten:
+class ContainerForgotten(Message, frozen=True, kw_only=True, tag="container-forgotten"):
     """The container does not belong on this host any more: the agent may forget it."""
 
     uuid: str
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ContainerReport:
+class ContainerReport(Message, frozen=True, kw_only=True, tag="container-report"):
     """The agent's observation of one container. `observed.state` ABSENT after a DELETE op means that it is removed."""
 
     uuid: str
     observed: ContainerObserved
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LiveRequest:
-    """A live question: `logs`, `execute`, `top`, `stats`. `params` are the keyword arguments of `HostGateway`."""
+class LogsRequest(Message, frozen=True, kw_only=True, tag="logs"):
+    """What the container printed. `tail` counts lines, `since` is a Unix time in seconds."""
+
+    stdout: bool
+    stderr: bool
+    timestamps: bool
+    tail: int | None
+    since: float | None
+
+
+class ExecuteRequest(Message, frozen=True, kw_only=True, tag="execute"):
+    """A command in the container, run to its end."""
+
+    command: tuple[str, ...]
+
+
+class TopRequest(Message, frozen=True, kw_only=True, tag="top"):
+    """The processes of the container."""
+
+    ps_args: str | None
+
+
+class StatsRequest(Message, frozen=True, kw_only=True, tag="stats"):
+    """What the container uses."""
+
+
+LiveQuestion = LogsRequest | ExecuteRequest | TopRequest | StatsRequest
+
+
+class LiveRequest(Message, frozen=True, kw_only=True, tag="live-request"):
+    """A live question about a container, with one answer. `id` is chosen by the server."""
 
     id: int
-    method: str
     container: str
-    params: dict[str, Any] = field(default_factory=dict)
+    question: LiveQuestion
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LiveResponse:
-    """The answer. `error` is None or `gone`, `invalid`, `conflict`, `unavailable`, with `detail` for the user."""
+class LogsAnswer(Message, frozen=True, kw_only=True, tag="logs"):
+    """The answer to `LogsRequest`."""
 
-    id: int
-    result: Any = None
-    error: str | None = None
+    text: str
+
+
+class ExecuteAnswer(Message, frozen=True, kw_only=True, tag="execute"):
+    """The answer to `ExecuteRequest`."""
+
+    output: str
+    exit_code: int
+
+
+class TopAnswer(Message, frozen=True, kw_only=True, tag="top"):
+    """The answer to `TopRequest`: the columns, and a row for each process."""
+
+    titles: tuple[str, ...]
+    processes: tuple[tuple[str, ...], ...]
+
+
+class StatsAnswer(Message, frozen=True, kw_only=True, tag="stats"):
+    """The answer to `StatsRequest`, with the keys of `HostGateway.stats`."""
+
+    sample: dict[str, str | int | float]
+
+
+class LiveFailureKind(StrEnum):
+    """Why there is no answer."""
+
+    GONE = "gone"
+    INVALID = "invalid"
+    CONFLICT = "conflict"
+    UNAVAILABLE = "unavailable"
+
+
+class LiveFailure(Message, frozen=True, kw_only=True, tag="failure"):
+    """There is no answer; `detail` is for the user."""
+
+    kind: LiveFailureKind
     detail: str = ""
 
 
-ToAgent = Assignments | Assignment | ContainerForgotten | LiveRequest
-FromAgent = Hello | HostReport | ContainerReport | LiveResponse
+LiveAnswer = LogsAnswer | ExecuteAnswer | TopAnswer | StatsAnswer | LiveFailure
+
+
+class LiveResponse(Message, frozen=True, kw_only=True, tag="live-response"):
+    """The answer to the `LiveRequest` with that id."""
+
+    id: int
+    answer: LiveAnswer
+
+
+class FollowLogs(Message, frozen=True, kw_only=True, tag="follow-logs"):
+    """Opens a stream of what the container prints, until it ends. Arguments as those of `LogsRequest`."""
+
+    stdout: bool
+    stderr: bool
+    timestamps: bool
+    tail: int | None
+    since: float | None
+
+
+class InteractiveExec(Message, frozen=True, kw_only=True, tag="interactive-exec"):
+    """Opens a stream to a command in the container: its input, its output, its exit code.
+
+    With `tty` it runs in a terminal, of that size; its errors come as output then.
+    """
+
+    command: tuple[str, ...]
+    tty: bool
+    size: TerminalSize | None = None
+
+
+StreamRequest = FollowLogs | InteractiveExec
+
+
+class StreamOpen(Message, frozen=True, kw_only=True, tag="stream-open"):
+    """The server opens a stream. It chooses the id, which is unique in its session.
+
+    The agent answers with `StreamOpened`, or with a `StreamClose` that says why not. Both sides then have the credit of
+    one whole window (`streams.WINDOW_BYTES`).
+    """
+
+    id: int
+    container: str
+    request: StreamRequest
+
+
+class StreamOpened(Message, frozen=True, kw_only=True, tag="stream-opened"):
+    """The stream is open at the agent's end."""
+
+    id: int
+
+
+class StreamData(Message, frozen=True, kw_only=True, tag="stream-data"):
+    """A piece of one direction. It uses up the receiver's credit (`streams.cost_of`)."""
+
+    id: int
+    channel: Channel
+    data: bytes
+
+
+class StreamWindow(Message, frozen=True, kw_only=True, tag="stream-window"):
+    """The receiver has read so much: the sender gets that credit back."""
+
+    id: int
+    credit: int
+
+
+class StreamEnd(Message, frozen=True, kw_only=True, tag="stream-end"):
+    """The sender sends no more data on this stream. It goes on receiving."""
+
+    id: int
+
+
+class StreamResize(Message, frozen=True, kw_only=True, tag="stream-resize"):
+    """The user's terminal has a new size."""
+
+    id: int
+    size: TerminalSize
+
+
+class StreamClose(Message, frozen=True, kw_only=True, tag="stream-close"):
+    """The stream is over in both directions. Nothing is sent on it after this."""
+
+    id: int
+    reason: CloseReason
+    detail: str = ""
+    exit_code: int | None = None
+
+
+StreamMessage = StreamData | StreamWindow | StreamEnd | StreamClose
+
+ToAgent = (
+    Assignments
+    | Assignment
+    | ContainerForgotten
+    | LiveRequest
+    | StreamOpen
+    | StreamData
+    | StreamWindow
+    | StreamEnd
+    | StreamResize
+    | StreamClose
+)
+FromAgent = (
+    Hello
+    | HostReport
+    | ContainerReport
+    | LiveResponse
+    | StreamOpened
+    | StreamData
+    | StreamWindow
+    | StreamEnd
+    | StreamClose
+)
 
 
 class AgentConnection(Protocol):

@@ -16,6 +16,7 @@ from jeroboam.domain.containers import Address, ContainerSpec, RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.domain.ports import ExecResult
+from jeroboam.domain.streams import ByteStream, TerminalSize
 
 
 class ContainerGone(Permanent):
@@ -170,6 +171,32 @@ class SupportsExec(Protocol):
 
     async def execute(self, uuid: str, command: Sequence[str], *, limit: float) -> ExecResult:
         """Run it and wait for its end; raise `CommandTimedOut` when that takes more than `limit` seconds."""
+        ...
+
+
+@runtime_checkable
+class SupportsFollowLogs(Protocol):
+    """Optional: the runtime can stream the output of containers."""
+
+    async def follow_logs(
+        self, uuid: str, *, stdout: bool, stderr: bool, timestamps: bool, tail: int | None, since: float | None
+    ) -> ByteStream:
+        """Return a stream of what was printed and is printed. It ends when the container does.
+
+        The runtime reads no faster than the stream is read. Input is not taken.
+        """
+        ...
+
+
+@runtime_checkable
+class SupportsInteractiveExec(Protocol):
+    """Optional: the runtime can run commands in containers with input, and in a terminal."""
+
+    async def open_exec(self, uuid: str, command: Sequence[str], *, tty: bool, size: TerminalSize | None) -> ByteStream:
+        """Start the command and return a stream to it. The stream ends with the command's exit code.
+
+        `close` leaves the command without input and output; whether that ends it is the command's own matter.
+        """
         ...
 
 

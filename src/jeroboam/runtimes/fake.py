@@ -15,6 +15,7 @@ from jeroboam.domain.containers import Address, ContainerSpec, RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.domain.ports import ExecResult
+from jeroboam.domain.streams import ByteStream, CloseReason, StreamEnding, TerminalSize
 from jeroboam.kit.clock import Clock, SystemClock
 from jeroboam.runtimes.base import (
     CommandTimedOut,
@@ -26,14 +27,18 @@ from jeroboam.runtimes.base import (
     SupportsCleanup,
     SupportsClose,
     SupportsExec,
+    SupportsFollowLogs,
+    SupportsInteractiveExec,
     SupportsLogs,
     SupportsPause,
     SupportsResize,
 )
+from jeroboam.runtimes.fake_streams import PROGRAMS, FakeProcess, FakePrograms, echo
 
 _ALIVE = frozenset({RuntimeState.RUNNING, RuntimeState.PAUSED, RuntimeState.RESTARTING})
 _FATAL_SIGNALS = frozenset({"SIGKILL", "SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP"})
 _KILLED = 137
+_ENDED_WITH_CONTAINER = StreamEnding(reason=CloseReason.ENDED, exit_code=_KILLED)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,7 +53,17 @@ class InjectedFault:
 
 
 @final
-class FakeRuntime(Runtime, SupportsPause, SupportsResize, SupportsLogs, SupportsExec, SupportsCleanup, SupportsClose):
+class FakeRuntime(
+    Runtime,
+    SupportsPause,
+    SupportsResize,
+    SupportsLogs,
+    SupportsFollowLogs,
+    SupportsExec,
+    SupportsInteractiveExec,
+    SupportsCleanup,
+    SupportsClose,
+):
     """Implements `Runtime` and its optional protocols except `SupportsTop` and `SupportsStats`.
 
     `calls` records the calls in order.
@@ -74,6 +89,10 @@ class FakeRuntime(Runtime, SupportsPause, SupportsResize, SupportsLogs, Supports
         self._faults: dict[str, InjectedFault] = {}
         self._dead: Temporary | None = None
         self._listeners: set[asyncio.Queue[str | None]] = set()
+        self.programs = FakePrograms()
+        """Commands of `open_exec`; `fake_streams` has those that do something."""
+        self._log_readers = FakePrograms()
+        self._followers: set[asyncio.Event] = set()
         self._made = 0
 
     @classmethod
@@ -93,6 +112,8 @@ class FakeRuntime(Runtime, SupportsPause, SupportsResize, SupportsLogs, Supports
         self._dead = Temporary(reason)
         for listener in self._listeners:
             listener.put_nowait(None)
+        for running in (self.programs, self._log_readers):
+            running.end_all(StreamEnding(reason=CloseReason.UNAVAILABLE, detail=reason))
 
     def revive(self) -> None:
         self._dead = None
@@ -105,6 +126,7 @@ class FakeRuntime(Runtime, SupportsPause, SupportsResize, SupportsLogs, Supports
         """Simulate that somebody removes the container."""
         self.containers.pop(uuid)
         self._tell(uuid)
+        self.programs.end_all(_ENDED_WITH_CONTAINER, uuid)
 
     async def facts(self) -> HostFacts:
         await self._enter("facts", "")
@@ -218,11 +240,51 @@ class FakeRuntime(Runtime, SupportsPause, SupportsResize, SupportsLogs, Supports
             raise Permanent(f"container {uuid} is not running")
         return ExecResult(output=" ".join(command), exit_code=0)
 
+    async def follow_logs(
+        self, uuid: str, *, stdout: bool, stderr: bool, timestamps: bool, tail: int | None, since: float | None
+    ) -> ByteStream:
+        await self._enter("follow_logs", uuid)
+        self._get(uuid)
+        start = 0 if tail is None else max(len(self.printed[uuid]) - tail, 0)
+
+        async def follow(process: FakeProcess, _arguments: Sequence[str]) -> int:
+            position, printed = start, asyncio.Event()
+            self._followers.add(printed)
+            try:
+                while True:
+                    printed.clear()
+                    for line in self.printed[uuid][position:]:
+                        await process.print(line.encode())
+                        position += 1
+                    if len(self.printed[uuid]) > position:
+                        continue
+                    container = self.containers.get(uuid)
+                    if container is None or container.state not in _ALIVE:
+                        return 0
+                    await printed.wait()
+            finally:
+                self._followers.discard(printed)
+
+        return self._log_readers.start(uuid, follow, (), None)
+
+    async def open_exec(self, uuid: str, command: Sequence[str], *, tty: bool, size: TerminalSize | None) -> ByteStream:
+        await self._enter("open_exec", uuid)
+        if self._get(uuid).state is not RuntimeState.RUNNING:
+            raise Permanent(f"container {uuid} is not running")
+        program, arguments = (PROGRAMS[command[0]], command[1:]) if command[0] in PROGRAMS else (echo, command)
+        return self.programs.start(uuid, program, arguments, size)
+
+    def print_output(self, uuid: str, text: str) -> None:
+        """Simulate that the container prints the text."""
+        self.printed[uuid].append(text)
+        self._wake_followers()
+
     async def tidy(self) -> None:
         await self._enter("tidy", "")
 
     async def close(self) -> None:
-        """Nothing to close."""
+        await self.programs.close()
+        await self._log_readers.close()
 
     async def _turn(self, method: str, uuid: str, before: RuntimeState, then: RuntimeState) -> ContainerState:
         await self._enter(method, uuid)
@@ -271,7 +333,14 @@ class FakeRuntime(Runtime, SupportsPause, SupportsResize, SupportsLogs, Supports
     def _put(self, uuid: str, **changes: object) -> None:
         self.containers[uuid] = replace(self._get(uuid), **changes)  # type: ignore[arg-type]
         self._tell(uuid)
+        if self.containers[uuid].state not in _ALIVE:
+            self.programs.end_all(_ENDED_WITH_CONTAINER, uuid)
+
+    def _wake_followers(self) -> None:
+        for printed in self._followers:
+            printed.set()
 
     def _tell(self, uuid: str) -> None:
         for listener in self._listeners:
             listener.put_nowait(uuid)
+        self._wake_followers()

@@ -5,6 +5,7 @@ from jeroboam.store.briefs import ClusterBrief, GroupBrief
 from jeroboam.store.broken import BrokenRow
 from jeroboam.store.census import Census
 from jeroboam.store.filters import ClusterFilter, TemplateFilter
+from jeroboam.store.growth import check_growth
 from jeroboam.store.history import EventFilter
 from jeroboam.store.kinds import sort_keys
 from jeroboam.store.leases import Lease
@@ -27,6 +28,7 @@ __all__ = [
     "StoreUnavailable",
     "TemplateFilter",
     "Transaction",
+    "check_growth",
     "fault_of",
     "sort_keys",
 ]

@@ -7,7 +7,7 @@ since a struct is made faster than a dataclass and can stay out of garbage colle
 
 import msgspec
 
-from jeroboam.domain.clusters import Health
+from jeroboam.domain.clusters import ClusterStatus, Health
 
 
 class SpecBrief(msgspec.Struct, frozen=True, gc=False):
@@ -47,7 +47,7 @@ class GroupBrief(msgspec.Struct, frozen=True, gc=False):
     name: str
     spec: GroupSpecBrief
     observed: tuple[NodeBrief, ...]
-    status: str
+    status: ClusterStatus
     status_reason: str | None
 
 

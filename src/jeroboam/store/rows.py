@@ -214,10 +214,10 @@ class Rows(Generic[T]):
         return objects
 
     def build_conditions(self, **equals: Any) -> list[sa.ColumnElement[bool]]:
-        """Return the conditions for these values."""
+        """Return the conditions for these values. Raises `KeyError` for a field that the objects do not have."""
         conditions: list[sa.ColumnElement[bool]] = []
         for name, value in equals.items():
-            column = self._kind.sort_column(name)
+            column = self._kind.sortable[name]
             conditions.append(column.in_(value) if isinstance(value, list | tuple) else column == value)
         return conditions
 
@@ -326,7 +326,7 @@ class RowKind(Generic[T]):
         return row
 
     def sort_column(self, key: str) -> sa.ColumnElement[Any]:
-        """Return the column of a public field. Raises `Invalid` if there is none."""
+        """Return the column that a user's page is sorted by. Raises `Invalid` if there is none."""
         column = self.sortable.get(key)
         if column is None:
             raise Invalid(f'The sort_key value "{key}" is an invalid field for sorting', field="sort_key")

@@ -7,10 +7,10 @@ import pytest
 
 from jeroboam.domain.containers import OpKind, RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary
-from jeroboam.protocol import VERSION, Hello
+from jeroboam.protocol import VERSION, Hello, LogsAnswer
 from jeroboam.runtimes.base import ImageRegistryUnreachable
 from jeroboam.runtimes.fake import InjectedFault
-from tests.agent_rig import CREATE, UUID, Rig, assignment, op
+from tests.agent_rig import ALL_LOGS, CREATE, UUID, Rig, assignment, op
 from tests.clock import settle
 
 
@@ -36,7 +36,7 @@ async def test_a_container_that_could_not_be_started_stays_with_its_reason(rig: 
     await rig.restart()
     await rig.clock.advance(600)
     assert (rig.last().error, list(rig.runtime.containers)) == ("no such program", [UUID])
-    assert (await rig.ask("logs", stdout=True, stderr=True, timestamps=False, tail=None, since=None)).error is None
+    assert await rig.ask(ALL_LOGS) == LogsAnswer(text="")
     rig.runtime.behave("start")
     await rig.assign(assignment(op(2, OpKind.START), done=1))
     assert (rig.last().state, rig.last().error) == (RuntimeState.RUNNING, None)
@@ -329,30 +329,6 @@ async def test_what_is_released_is_forgotten_and_removed(rig: Rig):
     assert rig.last().state is RuntimeState.RUNNING
 
 
-async def test_live_questions_do_not_wait_for_an_op(rig: Rig):
-    await rig.start()
-    await rig.assign(assignment(CREATE))
-    rig.runtime.printed[UUID] += ["one\n", "two\n"]
-    rig.hold("stop")
-    await rig.assign(assignment(op(2, OpKind.STOP), done=1))
-    answer = await rig.ask("logs", stdout=True, stderr=True, timestamps=False, tail=1, since=None)
-    assert answer.result == "two\n"
-    answer = await rig.ask("execute", command=["echo", "hi"])
-    assert answer.result == {"output": "echo hi", "exit_code": 0}
-
-
-async def test_live_questions_say_why_not(rig: Rig):
-    await rig.start()
-    await rig.assign(assignment(op(1, OpKind.CREATE)))
-    assert (await rig.ask("execute", command=["x"])).error == "conflict"
-    assert (await rig.ask("execute", "nobody", command=["x"])).error == "gone"
-    assert (await rig.ask("nonsense")).error == "conflict"
-    assert (await rig.ask("logs", nonsense=1)).error == "unavailable"
-    rig.runtime.die("away")
-    answer = await rig.ask("execute", command=["x"])
-    assert (answer.error, answer.detail) == ("unavailable", "away")
-
-
 async def test_ending_the_agent_touches_no_container(rig: Rig):
     await rig.start()
     await rig.assign(assignment(CREATE))
@@ -389,4 +365,14 @@ async def test_what_is_asked_again_is_answered_again(rig: Rig):
     count = len(rig.reports)
     await rig.assign(assignment(CREATE))
     assert rig.reports[count:] == [rig.reports[count]]
+    assert rig.last().state is RuntimeState.RUNNING
+
+
+@pytest.mark.parametrize("rig", ["encoded"], indirect=True)
+async def test_a_frame_that_is_no_message_ends_the_session_and_the_agent_connects_again(rig: Rig):
+    await rig.start()
+    await rig.end.send_frame(b"noise")
+    await rig.clock.advance(1)
+    assert [type(message) for message in rig.hosts] == [Hello, Hello]
+    await rig.assign(assignment(CREATE))
     assert rig.last().state is RuntimeState.RUNNING

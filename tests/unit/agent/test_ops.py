@@ -3,7 +3,8 @@
 import pytest
 
 from jeroboam.domain.containers import OpKind, RuntimeState
-from tests.agent_rig import CREATE, UUID, Rig, assignment, op
+from jeroboam.protocol import LiveFailureKind
+from tests.agent_rig import ALL_LOGS, CREATE, UUID, Rig, assignment, op
 from tests.clock import settle
 
 
@@ -172,5 +173,4 @@ async def test_a_runtime_that_cannot_says_so(rig: Rig):
     errors = [report.observed.error for report in rig.reports if report.observed.error]
     assert any("cannot pause" in error for error in errors)
     assert "limits" in errors[-1]
-    answer = await rig.ask("logs", stdout=True, stderr=True, timestamps=False, tail=None, since=None)
-    assert (answer.error, answer.result) == ("conflict", None)
+    assert (await rig.ask(ALL_LOGS)).kind is LiveFailureKind.CONFLICT

@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-import dataclasses
 
+import msgspec
 import pytest
 
 from jeroboam.dispatch.gateway import SessionGateway
@@ -14,23 +14,34 @@ from jeroboam.domain.ports import ExecResult
 from jeroboam.kit.bus import MemoryBus
 from jeroboam.protocol import (
     VERSION,
-    Assignment,
     Assignments,
     ContainerForgotten,
     ContainerReport,
+    ExecuteAnswer,
+    ExecuteRequest,
     Hello,
     HostReport,
+    LiveFailure,
+    LiveFailureKind,
     LiveRequest,
     LiveResponse,
+    LogsAnswer,
+    LogsRequest,
+    StatsAnswer,
+    StatsRequest,
+    TopAnswer,
+    TopRequest,
 )
 from jeroboam.protocol.memory import session_pair
 from tests.agent_rig import CREATE, UUID, assignment, op
 from tests.assignment_store import MemoryAssignmentStore
 from tests.clock import ManualClock, settle
+from tests.encoded_session import SESSIONS
 
 
 class Rig:
-    def __init__(self) -> None:
+    def __init__(self, open_pair) -> None:
+        self._open_pair = open_pair
         self.placed = MemoryAssignmentStore()
         self.bus = MemoryBus()
         self.clock = ManualClock()
@@ -39,7 +50,7 @@ class Rig:
         self.tasks = [asyncio.ensure_future(self.dispatcher.run())]
 
     async def connect(self, hostname="h1", version=VERSION):
-        end, server = session_pair()
+        end, server = self._open_pair()
         self.tasks.append(asyncio.ensure_future(self.dispatcher.serve(server)))
         heard = []
 
@@ -59,9 +70,9 @@ class Rig:
                 await task
 
 
-@pytest.fixture
-async def rig():
-    made = Rig()
+@pytest.fixture(params=SESSIONS)
+async def rig(request):
+    made = Rig(SESSIONS[request.param])
     yield made
     await made.close()
 
@@ -184,12 +195,27 @@ async def test_questions_wait_for_their_own_answer(rig):
     )
     await settle()
     one, two = heard[1:]
-    assert one == LiveRequest(id=one.id, method="execute", container=UUID, params={"command": ["a"]})
-    assert two.params == {"stdout": True, "stderr": False, "timestamps": True, "tail": 3, "since": None}
-    await end.send(LiveResponse(id=two.id, result="text"))
-    await end.send(LiveResponse(id=one.id, result={"output": "x", "exit_code": 2}))
+    assert one == LiveRequest(id=one.id, container=UUID, question=ExecuteRequest(command=("a",)))
+    assert two.question == LogsRequest(stdout=True, stderr=False, timestamps=True, tail=3, since=None)
+    await end.send(LiveResponse(id=two.id, answer=LogsAnswer(text="text")))
+    await end.send(LiveResponse(id=one.id, answer=ExecuteAnswer(output="x", exit_code=2)))
     assert await second == "text"
     assert await first == ExecResult(output="x", exit_code=2)
+
+
+async def test_tables_and_samples_are_as_the_port_promises(rig):
+    end, heard = await rig.connect()
+    table = asyncio.ensure_future(rig.gateway.top("h1", UUID, "aux"))
+    sample = asyncio.ensure_future(rig.gateway.stats("h1", UUID))
+    await settle()
+    one, two = heard[1:]
+    assert (one.question, two.question) == (TopRequest(ps_args="aux"), StatsRequest())
+    await end.send(LiveResponse(id=one.id, answer=TopAnswer(titles=("PID",), processes=(("1",), ("2",)))))
+    await end.send(LiveResponse(id=two.id, answer=StatsAnswer(sample={"memory_limit_mib": 64, "cpu_percent": 1.5})))
+    assert await table == {"Titles": ["PID"], "Processes": [["1"], ["2"]]}
+    shown = await sample
+    assert shown == {"memory_limit_mib": 64, "cpu_percent": 1.5}
+    assert isinstance(shown["memory_limit_mib"], int)
 
 
 @pytest.mark.parametrize(
@@ -200,9 +226,29 @@ async def test_what_the_agent_refuses(rig, error, raised):
     end, heard = await rig.connect()
     asked = asyncio.ensure_future(rig.gateway.stats("h1", UUID))
     await settle()
-    await end.send(LiveResponse(id=heard[-1].id, error=error, detail="because"))
+    await end.send(LiveResponse(id=heard[-1].id, answer=LiveFailure(kind=LiveFailureKind(error), detail="because")))
     with pytest.raises(raised, match="because"):
         await asked
+
+
+async def test_the_answer_to_another_question_is_none(rig):
+    end, heard = await rig.connect()
+    asked = asyncio.ensure_future(rig.gateway.stats("h1", UUID))
+    await settle()
+    await end.send(LiveResponse(id=heard[-1].id, answer=LogsAnswer(text="text")))
+    with pytest.raises(Unavailable, match="another question"):
+        await asked
+
+
+@pytest.mark.parametrize("rig", ["encoded"], indirect=True)
+@pytest.mark.parametrize("frame", [b"noise", msgspec.msgpack.encode({"type": "of-tomorrow"})])
+async def test_a_frame_that_is_no_message_ends_the_session_and_the_next_one_works(rig, frame):
+    end, heard = await rig.connect()
+    await end.send_frame(frame)
+    await settle()
+    assert heard[-1] is None
+    _, heard = await rig.connect()
+    assert heard == [Assignments(containers=())]
 
 
 async def test_no_agent_no_answer(rig):
@@ -220,16 +266,6 @@ async def test_an_agent_that_hangs_is_not_waited_for(rig):
     await rig.connect()
     with pytest.raises(Unavailable, match=r"0\.05"):
         await rig.gateway.top("h1", UUID, None)
-
-
-async def test_messages_are_such_that_msgspec_can_carry_them(rig):
-    import msgspec
-
-    sent = assignment(CREATE, op(2, OpKind.STOP, timeout=3), deadline=rig.clock.now(), labels={"a": "b"})
-    assert msgspec.json.decode(msgspec.json.encode(sent), type=Assignment) == sent
-    report = ContainerReport(uuid=UUID, observed=ContainerObserved(seq=1, state=RuntimeState.RUNNING))
-    assert msgspec.json.decode(msgspec.json.encode(report), type=ContainerReport) == report
-    assert dataclasses.is_dataclass(report)
 
 
 async def test_a_session_in_memory_is_bounded_and_ends_on_both_sides():

@@ -30,7 +30,7 @@ from jeroboam.api.fields import integer, optional, read_fields
 from jeroboam.api.shapes import Link, NextPage
 from jeroboam.api.wire import PatchOperation, apply_patch, changes_of, page_of
 from jeroboam.domain import field_effects
-from jeroboam.domain.clusters import Cluster, NodeGroup
+from jeroboam.domain.clusters import DEFAULT_WORKERS, Cluster, NodeGroup
 from jeroboam.domain.errors import Invalid
 from jeroboam.domain.field_effects import service
 from jeroboam.store import ClusterBrief, GroupBrief
@@ -158,13 +158,13 @@ async def update(call: Call) -> Answer:
             raise Invalid(f"cannot change bay property(ies) {step.root}.", field=step.root)
     async with call.parts.store.read() as tx:
         bay = await bay_of(tx, call, call.path["bay"], "cluster:update_all_projects")
-        workers = await group_of(tx, bay, changes.DEFAULT_WORKERS)
+        workers = await group_of(tx, bay, DEFAULT_WORKERS)
     bounds = await bounds_for(call, bay.project_id)
     await changes.check_growth(call, bay, workers, _read_node_count(workers, steps))
     async with call.parts.store.write() as tx:
         bay = await bay_of(tx, call, bay.uuid, "cluster:update_all_projects")
         if steps:
-            workers = await group_of(tx, bay, changes.DEFAULT_WORKERS)
+            workers = await group_of(tx, bay, DEFAULT_WORKERS)
             await changes.resize_group(tx, call, bounds, bay, workers, _read_node_count(workers, steps))
             bay = await bay_of(tx, call, bay.uuid)
         groups = await groups_of(tx, bay)

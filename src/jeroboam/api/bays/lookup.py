@@ -3,7 +3,7 @@
 from jeroboam.api.call import Call
 from jeroboam.api.container_infra.lookup import expect_one, project_scope
 from jeroboam.domain.bay_containers import BayContainer, BayObjectKind
-from jeroboam.domain.clusters import Cluster, Operation, Template
+from jeroboam.domain.clusters import Cluster, ClusterStatus, Operation, Template
 from jeroboam.domain.errors import Conflict, Invalid, NotFound
 from jeroboam.store import Transaction
 
@@ -43,7 +43,7 @@ def check_coe(bay: Cluster, coe: str) -> None:
 
 def check_open(bay: Cluster, one: str) -> None:
     """Raise `Conflict` for a bay that is being deleted or failed to be created: it accepts no new objects."""
-    if bay.operation is Operation.DELETE or bay.status == "CREATE_FAILED":
+    if bay.operation is Operation.DELETE or bay.status is ClusterStatus.CREATE_FAILED:
         text = f"Creating a {one} in bay {bay.uuid} when its status is {bay.status} is not supported."
         raise Conflict(text, field="bay_uuid")
 

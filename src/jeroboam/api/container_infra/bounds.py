@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from jeroboam.api.call import Call
 from jeroboam.domain.clusters import Cluster, NodeGroup, Template, TemplateSpec, flavor_of
 from jeroboam.domain.limits import Limit, LimitOwner, RequestedSize, build_requested_size, check_limits, select_limits
-from jeroboam.store import Transaction
+from jeroboam.store import Transaction, check_growth
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,19 +64,7 @@ class ProjectLimits:
         self, tx: Transaction, project_id: str, growth: int, *, cluster_id: str | None = None
     ) -> None:
         """Raise `Forbidden` if the project may not have that many more nodes, in that cluster or in a new one."""
-        if growth <= 0 or not any(_counts_nodes(limit) for limit in self.limits):
-            return
-        await tx.serialise(project_id, "clusters")
-        _, nodes = await tx.clusters.totals(project_id)
-        cluster_nodes = None
-        if cluster_id is not None:
-            groups = await tx.nodegroups.select(cluster_id=cluster_id)
-            cluster_nodes = sum(group.spec.node_count for group in groups) + growth
-        self.check(RequestedSize(cluster_nodes=cluster_nodes, project_nodes=nodes + growth))
-
-
-def _counts_nodes(limit: Limit) -> bool:
-    return limit.max_nodes_per_cluster is not None or limit.max_nodes_per_project is not None
+        await check_growth(tx, self.limits, growth, project_id=project_id, cluster_id=cluster_id)
 
 
 async def bounds_for(call: Call, project_id: str) -> ProjectLimits:

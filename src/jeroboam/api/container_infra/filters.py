@@ -10,11 +10,10 @@ from typing import Any
 
 from jeroboam.api.call import Call
 from jeroboam.api.fields import FieldCheck, InvalidField, ListCheck, flag, text
-from jeroboam.domain.clusters import Health, Operation, OperationOutcome
-from jeroboam.domain.states import cluster_status
+from jeroboam.domain.clusters import ClusterStatus, Health
 from jeroboam.store import ClusterFilter, TemplateFilter
 
-_STATUSES = tuple(cluster_status(operation, outcome) for operation in Operation for outcome in OperationOutcome)
+_STATUSES = tuple(ClusterStatus)
 # Characters that SQLite cannot express in the path to a label are excluded.
 _KEY = r'[^=,"\\\x00-\x1f]+'
 _MOST_WORDS = 200

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jeroboam.domain.clusters import MASTER, Cluster, Node, NodeGroup, NodeState
+from jeroboam.domain.clusters import MASTER, Cluster, Node, NodeGroup, NodeState, OperationOutcome
 from jeroboam.domain.nodeidents import node_index
 
 MINIONS = "kube_minions"
@@ -133,9 +133,9 @@ def _status_of(cluster: Cluster, group: NodeGroup, node: Node) -> tuple[str, str
         return "DELETE_IN_PROGRESS", ""
     observed = next((member for member in group.observed if member.uuid == node.uuid), None)
     exists = observed is not None and observed.state in {NodeState.RUNNING, NodeState.STOPPED}
-    if exists and observed is not None and (observed.ready or not group.status.endswith("IN_PROGRESS")):
+    if exists and observed is not None and (observed.ready or group.status.outcome is not OperationOutcome.IN_PROGRESS):
         return "CREATE_COMPLETE", ""
-    if group.status.endswith("FAILED"):
+    if group.status.outcome is OperationOutcome.FAILED:
         return "CREATE_FAILED", cluster.status_reason or (observed.reason if observed else "")
     return "CREATE_IN_PROGRESS", observed.reason if observed is not None else ""
 

@@ -15,7 +15,17 @@ import aiodocker
 from aiodocker.containers import DockerContainer
 
 from jeroboam.clients.docker import read_log, translate_errors
-from jeroboam.clients.docker_containers import MOST_BYTES, moment, run_command, state_of
+from jeroboam.clients.docker_containers import (
+    MOST_BYTES,
+    build_memory_limits,
+    container_name,
+    find_owned_uuid,
+    get_by_name,
+    moment,
+    remove_container,
+    run_command,
+    state_of,
+)
 from jeroboam.clients.docker_images import check_image, has_image, pull_image
 from jeroboam.coes.base import BayContainerState, CoePlan, DesiredContainer, SupportsContainers
 from jeroboam.coes.swarm.engines import SwarmEngines, api_port
@@ -23,7 +33,7 @@ from jeroboam.domain.bay_containers import ContainerAction
 from jeroboam.domain.clusters import MASTER
 from jeroboam.domain.containers import RuntimeState
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
-from jeroboam.domain.owner_labels import KIND, ObjectKind, has_kind
+from jeroboam.domain.owner_labels import KIND, ObjectKind
 from jeroboam.domain.ports import ExecResult
 from jeroboam.kit.clock import Clock
 
@@ -79,7 +89,7 @@ class SwarmContainers(SupportsContainers):
         async with self._connect(plan) as engines:
             while (container := await _find_container(engines, plan, uuid)) is not None:
                 with translate_errors(f"removing container {uuid}"):
-                    await _remove_container(container)
+                    await remove_container(container, force=True)
 
     async def list_owned(self, plan: CoePlan) -> Sequence[str]:
         async with self._connect(plan) as engines:
@@ -119,22 +129,14 @@ def _masters(plan: CoePlan) -> list[str]:
 
 
 async def _list_containers(engine: aiodocker.Docker, label: str) -> list[DockerContainer]:
-    """Return our containers of that Engine with the label, in any state.
-
-    Images have labels too, and users of the cluster can set any label: so the name has to match as well.
-    """
+    """Return our containers of that Engine with the label, in any state."""
     with translate_errors("asking a master of the cluster for its containers"):
         containers = await engine.containers.list(all=1, filters=json.dumps({"label": [label]}))
-    return [container for container in containers if _is_ours(container["Labels"], container["Names"] or ())]
+    return [container for container in containers if _uuid_of(container["Labels"], container["Names"] or ())]
 
 
-def _is_ours(labels: Mapping[str, str], names: Sequence[str]) -> bool:
-    uuid = labels.get(WORKLOAD_LABEL, "")
-    return has_kind(labels, ObjectKind.WORKLOAD) and f"/{_engine_name(uuid)}" in names
-
-
-def _engine_name(uuid: str) -> str:
-    return f"jeroboam-{uuid}"
+def _uuid_of(labels: Mapping[str, str], names: Sequence[str]) -> str | None:
+    return find_owned_uuid(labels, names, label=WORKLOAD_LABEL, kind=ObjectKind.WORKLOAD)
 
 
 async def _find_container(engines: SwarmEngines, plan: CoePlan, uuid: str) -> DockerContainer | None:
@@ -157,39 +159,22 @@ async def _find_container(engines: SwarmEngines, plan: CoePlan, uuid: str) -> Do
 
 
 async def _create_container(engine: aiodocker.Docker, want: DesiredContainer) -> DockerContainer:
-    """Create the container without starting it. Its name on the Engine is unique, so there can never be two of it."""
-    name = _engine_name(want.uuid)
-    host: dict[str, Any] = {}
-    if want.memory is not None:
-        # Memory and swap together: no swap beyond the limit.
-        host = {"Memory": want.memory, "MemorySwap": want.memory}
+    """Create the container without starting it."""
     body: dict[str, Any] = {
         "Image": want.image,
         "Hostname": want.uuid,
         "Labels": {KIND: ObjectKind.WORKLOAD.value, WORKLOAD_LABEL: want.uuid, WORKLOAD_NAME_LABEL: want.name},
-        "HostConfig": host,
+        "HostConfig": {} if want.memory is None else build_memory_limits(want.memory),
     }
     if want.command:
         body["Cmd"] = list(want.command)
     try:
-        return await engine.containers.create(body, name=name)
+        return await engine.containers.create(body, name=container_name(want.uuid))
     except aiodocker.DockerError as error:
         if error.status != HTTPStatus.CONFLICT:
             raise
-        return await _get_by_name(engine, want, name)
-
-
-async def _get_by_name(engine: aiodocker.Docker, want: DesiredContainer, name: str) -> DockerContainer:
-    """Return the container that has the name: ours, which an earlier attempt has created."""
-    try:
-        container = await engine.containers.get(name)
-    except aiodocker.DockerError as error:
-        if error.status != HTTPStatus.NOT_FOUND:
-            raise
-        # The Engine reserves a name a moment before it shows the container.
-        raise Temporary(f"container {want.name} is still being made") from error
-    labels = container["Config"]["Labels"] or {}
-    if labels.get(WORKLOAD_LABEL) != want.uuid or not _is_ours(labels, [container["Name"]]):
+    container = await get_by_name(engine, want.uuid, want.name)
+    if _uuid_of(container["Config"]["Labels"] or {}, [container["Name"]]) != want.uuid:
         raise Permanent(f"creating container {want.name}: its name on the Engine is taken by another's")
     return container
 
@@ -220,15 +205,3 @@ async def _perform_action(container: DockerContainer, act: ContainerAction) -> N
             await container.unpause()
         case ContainerAction.CREATE:
             raise AssertionError("a container is made by `make`")
-
-
-async def _remove_container(container: DockerContainer) -> None:
-    """Remove the container, or wait until a removal that is in progress has finished."""
-    try:
-        await container.delete(force=True, v=True)
-    except aiodocker.DockerError as error:
-        if error.status == HTTPStatus.NOT_FOUND:
-            return
-        if error.status != HTTPStatus.CONFLICT or "already in progress" not in error.message:
-            raise
-        await container.wait(condition="removed")

@@ -124,8 +124,7 @@ class DriverAdmission:
         with _translate_driver_errors():
             template = cluster.spec.template
             coe, provider = self._find_coe(template), self._find_provider(template.driver or self._default)
-            larger_group = replace(group, spec=replace(group.spec, node_count=added_nodes))
-            await capacity.check_room(coe, provider, cluster, [larger_group])
+            await capacity.check_room_to_grow(coe, provider, cluster, group, added_nodes)
 
     async def admit_change(self, before: Cluster, after: Cluster, groups: Sequence[NodeGroup]) -> frozenset[str]:
         """Return the roles of nodes that the change makes anew. Raise if the drivers cannot carry it out."""

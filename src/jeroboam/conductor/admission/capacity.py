@@ -6,6 +6,7 @@ The check runs before the wish is stored. If the drivers do not know the capacit
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 from jeroboam.coes.base import Coe, HasRequirements
 from jeroboam.conductor.clusters.plans import owner_of
@@ -32,7 +33,7 @@ async def check_flavors(coe: Coe, provider: Provider, cluster: Cluster, groups: 
 
 
 async def check_room(coe: Coe, provider: Provider, cluster: Cluster, groups: Sequence[NodeGroup]) -> None:
-    """Raise `Conflict` if there is not enough memory or disk for that many more nodes."""
+    """Raise `Conflict` if there is not enough memory or disk for all nodes of these groups."""
     if not isinstance(coe, HasRequirements) or (capacity := await _read_host_capacity(provider)) is None:
         return
     nodes = sum(group.spec.node_count for group in groups)
@@ -45,6 +46,14 @@ async def check_room(coe: Coe, provider: Provider, cluster: Cluster, groups: Seq
     if capacity.disk is not None and disk > capacity.disk:
         text = f"{nodes_text} would use {disk} GiB of disk before running anything"
         raise Conflict(f"{text}; the Engine's disk has {capacity.disk:.1f} GiB left.", field="node_count")
+
+
+async def check_room_to_grow(
+    coe: Coe, provider: Provider, cluster: Cluster, group: NodeGroup, added_nodes: int
+) -> None:
+    """Raise `Conflict` if there is not enough memory or disk for that many more nodes of the group."""
+    added_group = replace(group, spec=replace(group.spec, node_count=added_nodes))
+    await check_room(coe, provider, cluster, [added_group])
 
 
 async def check_networks(coe: Coe, provider: Provider, template: TemplateSpec) -> None:

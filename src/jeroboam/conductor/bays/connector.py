@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 from urllib.parse import urlsplit
 
-from jeroboam.coes.base import Authority, Coe, CoePlan, ManifestClient, SupportsContainers, SupportsManifests
+from jeroboam.coes.base import Coe, CoePlan, ManifestClient, SupportsContainers, SupportsManifests
 from jeroboam.conductor.clusters.plans import balancer_uuid_of, build_plan
 from jeroboam.conductor.clusters.records import ClusterState, load_state
-from jeroboam.conductor.clusters.rotation import certificate_context, list_trusted_authorities
+from jeroboam.conductor.clusters.rotation import list_trusted_authorities
+from jeroboam.conductor.clusters.sealed_keys import open_authorities
 from jeroboam.domain.clusters import MAIN, MASTER, NodeGroup, Operation
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.domain.ports import Sealer
@@ -68,18 +69,9 @@ class ClusterConnector:
         if cluster.observed.api_address is None or MAIN not in kinds or not has_master:
             reason = f": {cluster.status_reason}" if cluster.status_reason else ""
             raise Temporary(f"bay {cluster.name} is not up: it is {cluster.status}{reason}")
-        plan = build_plan(cluster, groups, addresses, list_trusted_authorities(self._authorities(state)))
+        authorities = open_authorities(self._sealer, state.certificates)
+        plan = build_plan(cluster, groups, addresses, list_trusted_authorities(authorities))
         return ClusterConnection(coe=coe_part, plan=plan)
-
-    def _authorities(self, state: ClusterState) -> dict[str, Authority]:
-        uuid = state.cluster.uuid
-        return {
-            certificate.kind: Authority(
-                pem=certificate.pem,
-                key=self._sealer.open(certificate.sealed_key, context=certificate_context(uuid, certificate.kind)),
-            )
-            for certificate in state.certificates
-        }
 
 
 def _containers_part(coe: Coe) -> SupportsContainers | None:

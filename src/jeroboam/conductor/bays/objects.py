@@ -15,14 +15,14 @@ from jeroboam.coes.base import CoePlan
 from jeroboam.conductor.bays.connector import ClusterConnection
 from jeroboam.conductor.bays.records import BayObjectRecords
 from jeroboam.conductor.clusters.records import LeaseLost
+from jeroboam.conductor.passes import PassFailure, run_pass
 from jeroboam.domain.bay_containers import BayContainer
 from jeroboam.domain.bay_manifests import BayManifest
-from jeroboam.domain.errors import DriverError, Permanent, Temporary
-from jeroboam.kit.clock import Clock, DeadlineExceeded, run_within
+from jeroboam.kit.attempts import Attempts, RetryPolicy
+from jeroboam.kit.clock import Clock
 from jeroboam.store import Lease
 
-FIRST_RETRY = 0.5
-LONGEST_RETRY = 5.0
+RETRY = RetryPolicy(first_seconds=0.5, longest_seconds=5.0)
 # The shortest time until the next look after a change: what was just made changes again soon.
 FIRST_LOOK = 1.0
 # For so long a bay that did not answer counts as silent.
@@ -52,8 +52,7 @@ class BayObjectReconciler(ABC, Generic[T, C]):
         self._records: BayObjectRecords[T] = records
         self._clock = clock
         self._check_seconds = check_seconds
-        self._waits: dict[str, tuple[int, str]] = {}
-        """How often the work of an object had to wait since it last went on, and the last reason."""
+        self._attempts = Attempts(RETRY)
         self.list_uuids = records.list_uuids
 
     @abstractmethod
@@ -76,25 +75,19 @@ class BayObjectReconciler(ABC, Generic[T, C]):
         """Carry out what has not ended, or look."""
         bay_object = await self._records.get(lease.uuid)
         if bay_object is None:
-            self._waits.pop(lease.uuid, None)
-            return None
-        remaining = self._time_left(bay_object)
-        try:
-            try:
-                return await run_within(self._clock, remaining, self._carry_out(lease, bay_object))
-            except DeadlineExceeded:
-                # A pass that had no time knows nothing new: the reason of the pass before it stands.
-                _, reason = self._waits.get(bay_object.uuid, (0, "its bay did not answer in time"))
-                return await self._handle_failure(lease, bay_object, Temporary(reason), timed_out=True)
-            except DriverError as error:
-                return await self._handle_failure(lease, bay_object, error, timed_out=remaining == 0)
-        except LeaseLost:
+            self._attempts.forget(lease.uuid)
             return None
 
-    def _time_left(self, bay_object: T) -> float | None:
-        if bay_object.deadline_at is None:
+        def describe_end() -> str:
+            # A pass that had no time knows nothing new: the reason of the pass before it stands.
+            return self._attempts.last_reason(lease.uuid) or "its bay did not answer in time"
+
+        work = self._carry_out(lease, bay_object)
+        try:
+            result = await run_pass(self._clock, bay_object.deadline_at, work, describe_end=describe_end)
+            return await self._handle_failure(lease, bay_object, result) if isinstance(result, PassFailure) else result
+        except LeaseLost:
             return None
-        return max((bay_object.deadline_at - self._clock.now()).total_seconds(), 0)
 
     async def _carry_out(self, lease: Lease, bay_object: T) -> float | None:
         if bay_object.deleting and not bay_object.observed.touched:
@@ -111,7 +104,7 @@ class BayObjectReconciler(ABC, Generic[T, C]):
             await self._records.forget(lease)
             return None
         bay_object = await self._work(lease, bay_object, connection)
-        self._waits.pop(bay_object.uuid, None)
+        self._attempts.forget(bay_object.uuid)
         return self._seconds_to_next_look(bay_object)
 
     def _seconds_to_next_look(self, bay_object: T) -> float:
@@ -119,23 +112,22 @@ class BayObjectReconciler(ABC, Generic[T, C]):
         since = self._clock.now() - (bay_object.updated_at or bay_object.created_at)
         return min(max(since / dt.timedelta(seconds=1), FIRST_LOOK), self._check_seconds)
 
-    async def _handle_failure(self, lease: Lease, snapshot: T, error: DriverError, *, timed_out: bool) -> float | None:
+    async def _handle_failure(self, lease: Lease, snapshot: T, failure: PassFailure) -> float | None:
         """Write the reason. Return when to try again."""
         bay_object = await self._records.get(lease.uuid)
         if bay_object is None:
             return None
         # Work in progress has a deadline; there is none here.
         if bay_object.deadline_at is None and not bay_object.deleting:
-            await self._records.save_silence(lease, error.reason)
+            await self._records.save_silence(lease, failure.reason)
             # A bay that is away for a moment is back soon; one that stays away is asked less often.
-            return LONGEST_RETRY if bay_object.observed.silent is None else self._check_seconds
-        if timed_out or isinstance(error, Permanent):
-            log.warning("workload failed", kind=bay_object.kind, workload=bay_object.uuid, reason=error.reason)
-            self._waits.pop(bay_object.uuid, None)
-            await self._give_up(lease, snapshot, f"Timed out: {error.reason}" if timed_out else error.reason)
+            return RETRY.longest_seconds if bay_object.observed.silent is None else self._check_seconds
+        if failure.is_final:
+            log.warning("workload failed", kind=bay_object.kind, workload=bay_object.uuid, reason=failure.reason)
+            self._attempts.forget(bay_object.uuid)
+            await self._give_up(lease, snapshot, failure.final_reason)
             # Look at once what became of it nevertheless.
             return DELETE_RETRY if bay_object.deleting else 0.0
-        await self._records.wait(lease, error.reason)
-        tries, _ = self._waits.get(bay_object.uuid, (0, ""))
-        self._waits[bay_object.uuid] = (tries + 1, error.reason)
-        return DELETE_RETRY if self._records.failure_of(bay_object) else min(FIRST_RETRY * 2.0**tries, LONGEST_RETRY)
+        await self._records.wait(lease, failure.reason)
+        seconds = self._attempts.add_failure(bay_object.uuid, failure.reason)
+        return DELETE_RETRY if self._records.failure_of(bay_object) else seconds

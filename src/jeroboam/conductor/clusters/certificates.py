@@ -1,10 +1,10 @@
 """Signs requests with a cluster's authority (container-infra contract, section 8).
 
-The authority's key is decrypted for one signature only, and never leaves this module. Neighbours: `rotation`, which
-makes authorities; the API, which decides which one signs.
+The authority's key is decrypted for one signature only, and never leaves this module. Neighbours: `sealed_keys`, which
+opens the key; the API, which decides which one signs.
 """
 
-from jeroboam.conductor.clusters.rotation import certificate_context
+from jeroboam.conductor.clusters.sealed_keys import open_key
 from jeroboam.domain.errors import Invalid, NotFound
 from jeroboam.domain.ports import Sealer
 from jeroboam.kit.clock import Clock
@@ -32,7 +32,7 @@ class CertificateSigner:
         if not authorities:
             raise NotFound(f"Cluster {cluster_id} has no {kind} certificate authority.", field="ca_cert_type")
         [authority] = authorities
-        key = self._sealer.open(authority.sealed_key, context=certificate_context(cluster_id, kind))
+        key = open_key(self._sealer, authority)
         try:
             return sign_csr(ca=KeyPair(pem=authority.pem, key=key), csr=csr, now=self._clock.now(), days=self._days)
         except ValueError as error:

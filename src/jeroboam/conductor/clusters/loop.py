@@ -30,24 +30,19 @@ from jeroboam.conductor.clusters.rotation import (
 from jeroboam.conductor.clusters.scaling import AutoScaler
 from jeroboam.conductor.clusters.scope import ClusterScope
 from jeroboam.conductor.loop import report
+from jeroboam.conductor.passes import PassFailure, run_pass
 from jeroboam.domain import states
-from jeroboam.domain.clusters import (
-    Cluster,
-    NodeGroup,
-    NodeState,
-    Operation,
-    OperationOutcome,
-)
+from jeroboam.domain.clusters import Cluster, ClusterStatus, NodeGroup, NodeState, Operation, OperationOutcome
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
 from jeroboam.domain.ports import Sealer
-from jeroboam.kit.clock import Clock, DeadlineExceeded, run_within
+from jeroboam.kit.attempts import Attempts, RetryPolicy
+from jeroboam.kit.clock import Clock
 from jeroboam.kit.ids import Ids
 from jeroboam.kit.tasks import Tasks
 from jeroboam.providers.base import DesiredInfra, ObservedInfra, Provider
 from jeroboam.store import Lease, Store, StoreUnavailable
 
-FIRST_RETRY = 0.5
-LONGEST_RETRY = 10.0
+RETRY = RetryPolicy(first_seconds=0.5, longest_seconds=10.0)
 GLANCE_SECONDS = 0.5
 # A delete that passed its deadline shows as failed, and goes on: a delete always ends.
 DELETE_RETRY = 60.0
@@ -104,7 +99,7 @@ class ClusterReconciler:
         self._clock = clock
         self._ids = ids
         self._check_seconds = check_seconds
-        self._attempts: dict[str, tuple[int, int]] = {}
+        self._attempts = Attempts(RETRY)
         self._diagnoses = NodeDiagnoses()
         self._notes: dict[str, PassEvents] = {}
         self.list_uuids = self._records.list_uuids
@@ -120,18 +115,20 @@ class ClusterReconciler:
         background = Tasks(report)
         if states.is_in_progress(cluster):
             background.start(f"slow {cluster.uuid}", self._report_slow_steps(lease, progress))
-        try:
-            return await run_within(self._clock, self._time_left(cluster), self._carry_out(lease, state, progress))
-        except LeaseLost:
-            return None
-        except DeadlineExceeded:
+        # A delete that passed its deadline has no other.
+        deadline = None if cluster.status is ClusterStatus.DELETE_FAILED else cluster.deadline_at
+
+        def describe_end() -> str:
             # A pass that had no time knows nothing new: the reason of the pass before it stands.
             before = None if progress.is_slow() else cluster.status_reason
-            return await self._handle_failure(
-                lease, cluster, Temporary(before or progress.describe_end()), timed_out=True
-            )
-        except DriverError as error:
-            return await self._handle_failure(lease, cluster, error, timed_out=self._time_left(cluster) == 0)
+            return before or progress.describe_end()
+
+        work = self._carry_out(lease, state, progress)
+        try:
+            result = await run_pass(self._clock, deadline, work, describe_end=describe_end)
+            return await self._handle_failure(lease, cluster, result) if isinstance(result, PassFailure) else result
+        except LeaseLost:
+            return None
         finally:
             await background.close()
             await self._write_last_events(lease, progress)
@@ -159,7 +156,7 @@ class ClusterReconciler:
 
     def _forget(self, uuid: str) -> None:
         """Drop what is kept in memory for that cluster."""
-        self._attempts.pop(uuid, None)
+        self._attempts.forget(uuid)
         self._diagnoses.forget(uuid)
         self._notes.pop(uuid, None)
 
@@ -177,45 +174,27 @@ class ClusterReconciler:
             except StoreUnavailable as error:
                 report(f"what cluster {lease.uuid} waits for", error)
 
-    def _time_left(self, cluster: Cluster) -> float | None:
-        if cluster.deadline_at is None or cluster.status == "DELETE_FAILED":
-            return None
-        return max((cluster.deadline_at - self._clock.now()).total_seconds(), 0)
-
     # ------------------------------------------------------------------------------------------------- failures
 
-    async def _handle_failure(
-        self, lease: Lease, cluster: Cluster, error: DriverError, *, timed_out: bool
-    ) -> float | None:
+    async def _handle_failure(self, lease: Lease, cluster: Cluster, failure: PassFailure) -> float | None:
         """Write the reason. Return when to try again."""
-        if not states.is_in_progress(cluster) and cluster.status != "DELETE_FAILED":
-            await self._save_unhealthy(lease, cluster, error)
+        if not states.is_in_progress(cluster) and cluster.status is not ClusterStatus.DELETE_FAILED:
+            # A cluster that stopped answering keeps its status, and shows its health.
+            await self._records.save(lease, plans.build_silent(cluster, failure.reason))
             return self._check_seconds
-        final = isinstance(error, Permanent) or timed_out
-        if final:
-            self._attempts.pop(cluster.uuid, None)
-            self._diagnoses.forget(cluster.uuid)
-        if final and cluster.spec.former and await self._records.roll_back(lease, cluster.generation):
-            log.warning("cluster goes back", cluster=cluster.uuid, reason=error.reason)
+        if not failure.is_final:
+            log.warning("cluster waits", cluster=cluster.uuid, reason=failure.reason)
+            await self._records.save(lease, cluster.observed, waiting_for=failure.reason)
+            return self._attempts.add_failure(cluster.uuid, failure.reason, generation=cluster.generation)
+        self._attempts.forget(cluster.uuid)
+        self._diagnoses.forget(cluster.uuid)
+        if cluster.spec.former and await self._records.roll_back(lease, cluster.generation):
+            log.warning("cluster goes back", cluster=cluster.uuid, reason=failure.reason)
             return 0.0
-        observed = cluster.observed
-        if final:
-            reason = error.reason if not timed_out else f"Timed out: {error.reason}"
-            observed = replace(observed, failure=reason, failed_generation=cluster.generation)
-        log.warning("cluster waits" if not final else "cluster failed", cluster=cluster.uuid, reason=error.reason)
-        await self._records.save(lease, observed, waiting_for=error.reason)
-        if cluster.operation is Operation.DELETE and final:
-            return DELETE_RETRY
-        if final:
-            return self._check_seconds
-        generation, attempt = self._attempts.get(cluster.uuid, (cluster.generation, 0))
-        attempt = attempt if generation == cluster.generation else 0
-        self._attempts[cluster.uuid] = (cluster.generation, attempt + 1)
-        return min(FIRST_RETRY * 2.0**attempt, LONGEST_RETRY)
-
-    async def _save_unhealthy(self, lease: Lease, cluster: Cluster, error: DriverError) -> None:
-        """Keep the status of a cluster that stopped answering, and show its health."""
-        await self._records.save(lease, plans.build_silent(cluster, error.reason))
+        log.warning("cluster failed", cluster=cluster.uuid, reason=failure.reason)
+        observed = replace(cluster.observed, failure=failure.final_reason, failed_generation=cluster.generation)
+        await self._records.save(lease, observed, waiting_for=failure.reason)
+        return DELETE_RETRY if cluster.operation is Operation.DELETE else self._check_seconds
 
     # --------------------------------------------------------------------------------------------------- phases
 
@@ -277,7 +256,7 @@ class ClusterReconciler:
         if pause is None and coe_observed.due:
             progress.begin("renewing certificates of nodes")
             await self._rotation.refresh(scope, coe_observed.due)
-        self._attempts.pop(cluster.uuid, None)
+        self._attempts.forget(cluster.uuid)
         self._diagnoses.forget(cluster.uuid)
         nodes = plans.merge_nodes(infra, coe_observed)
         if pause is not None:
@@ -297,15 +276,15 @@ class ClusterReconciler:
         cluster, nodes = scope.state.cluster, plans.merge_nodes(scope.infra, coe_observed)
         await self._records.save(scope.lease, plans.build_unhealthy(cluster, scope.infra, coe_observed), nodes=nodes)
         is_healing = await self._healing.advance(scope)
-        return FIRST_RETRY if is_healing else self._check_seconds
+        return RETRY.first_seconds if is_healing else self._check_seconds
 
     def _list_unusable(self, scope: ClusterScope, error: Temporary) -> Collection[str]:
         """Return the uuids of members that have not been usable for long.
 
         If nobody in the cluster answers, that is one of its masters.
         """
-        generation, attempt = self._attempts.get(scope.state.cluster.uuid, (0, 0))
-        if generation != scope.state.cluster.generation or attempt < PATIENT_ATTEMPTS:
+        cluster = scope.state.cluster
+        if self._attempts.count_failures(cluster.uuid, generation=cluster.generation) < PATIENT_ATTEMPTS:
             return ()
         return self._list_unready(scope, error)[: None if isinstance(error, _MembersNotReady) else 1]
 

@@ -7,10 +7,19 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from jeroboam.domain.clusters import MASTER, WORKER, Cluster, Node, NodeGroup, NodeState
+from jeroboam.domain.clusters import (
+    DEFAULT_MASTERS,
+    DEFAULT_WORKERS,
+    MASTER,
+    WORKER,
+    Cluster,
+    Node,
+    NodeGroup,
+    NodeState,
+)
 from jeroboam.domain.nodeidents import list_leaving_nodes, node_idents, normalise_ident
 
-_NAMED_BY_ROLE = frozenset({"default-master", "default-worker"})
+_NAMED_BY_ROLE = frozenset({DEFAULT_MASTERS, DEFAULT_WORKERS})
 _PART = re.compile(r"[a-z0-9]([a-z0-9-]{0,22}[a-z0-9])?")
 
 

@@ -14,6 +14,7 @@ from jeroboam.domain.clusters import (
     Certificate,
     Cluster,
     ClusterObserved,
+    ClusterStatus,
     NodeGroup,
     NodeObserved,
     NodeState,
@@ -214,7 +215,8 @@ class ClusterRecords:
             await self._check_lease(tx, lease)
             cluster = await tx.clusters.get(lease.uuid)
             if cluster is not None:
-                await self._history.record_removal(tx, replace(cluster, status="DELETE_COMPLETE", status_reason=None))
+                removed = replace(cluster, status=ClusterStatus.DELETE_COMPLETE, status_reason=None)
+                await self._history.record_removal(tx, removed)
             await tx.bay_containers.remove(cluster_id=lease.uuid)
             await tx.certificates.remove(cluster_id=lease.uuid)
             await tx.nodegroups.remove(cluster_id=lease.uuid)

@@ -22,22 +22,17 @@ from dataclasses import replace
 from jeroboam.coes.base import Authority, Member, SupportsRotation
 from jeroboam.conductor.clusters.records import ClusterRecords, ClusterState
 from jeroboam.conductor.clusters.scope import ClusterScope, Requeue
+from jeroboam.conductor.clusters.sealed_keys import make_certificate, open_authorities, seal_as
 from jeroboam.domain.clusters import FORMER, MAIN, NEXT, READY, STEPS, Certificate, Cluster, kind_at
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.domain.ports import Sealer
 from jeroboam.kit.clock import Clock
-from jeroboam.kit.x509 import make_ca
 from jeroboam.providers.base import SupportsScriptRenewal
 from jeroboam.store import Lease
 
 # How long a node that works again may take to show its new certificates.
 TAKING_SECONDS = 20.0
 GLANCE_SECONDS = 0.2
-
-
-def certificate_context(cluster_id: str, kind: str) -> str:
-    """Return the context for which the key of an authority is sealed."""
-    return f"certificate/{cluster_id}/{kind}"
 
 
 def list_trusted_authorities(authorities: Mapping[str, Authority]) -> dict[str, Authority]:
@@ -87,25 +82,11 @@ class CertificateRotation:
 
     async def ensure_authorities(self, lease: Lease, state: ClusterState, kinds: Iterable[str]) -> dict[str, Authority]:
         """Return the cluster's authorities. Missing ones are made and stored, sealed."""
-        uuid = state.cluster.uuid
-        certificates = {certificate.kind: certificate for certificate in state.certificates}
-        new_certificates = {}
-        for kind in kinds:
-            if kind not in certificates:
-                ca = make_ca(common_name=state.cluster.name, now=self._clock.now())
-                sealed_key = self._sealer.seal(ca.key, context=certificate_context(uuid, kind))
-                new_certificates[kind] = Certificate(
-                    cluster_id=uuid, kind=kind, pem=ca.pem, sealed_key=sealed_key, created_at=self._clock.now()
-                )
+        known_kinds = {certificate.kind for certificate in state.certificates}
+        new_certificates = [self._make_certificate(state.cluster, kind) for kind in kinds if kind not in known_kinds]
         if new_certificates:
-            await self._records.add_certificates(lease, new_certificates.values())
-        return {
-            kind: Authority(
-                pem=certificate.pem,
-                key=self._sealer.open(certificate.sealed_key, context=certificate_context(uuid, kind)),
-            )
-            for kind, certificate in (certificates | new_certificates).items()
-        }
+            await self._records.add_certificates(lease, new_certificates)
+        return open_authorities(self._sealer, [*state.certificates, *new_certificates])
 
     async def advance(self, scope: ClusterScope) -> Requeue | None:
         """Take one step; None if there is none left."""
@@ -126,7 +107,7 @@ class CertificateRotation:
             return None
         coe, _ = _require_drivers(scope)
         await self._records.add_certificates(
-            scope.lease, [self._make_certificate(cluster, kind) for kind in coe.rotatable_authorities]
+            scope.lease, [self._make_certificate(cluster, kind_at(kind, NEXT)) for kind in coe.rotatable_authorities]
         )
         return Requeue(reason="nodes are told of a new certificate authority", seconds=0.0)
 
@@ -190,18 +171,12 @@ class CertificateRotation:
             await self._clock.sleep(GLANCE_SECONDS)
 
     def _make_certificate(self, cluster: Cluster, kind: str) -> Certificate:
-        now = self._clock.now()
-        ca = make_ca(common_name=cluster.name, now=now)
-        next_kind = kind_at(kind, NEXT)
-        sealed_key = self._sealer.seal(ca.key, context=certificate_context(cluster.uuid, next_kind))
-        return Certificate(cluster_id=cluster.uuid, kind=next_kind, pem=ca.pem, sealed_key=sealed_key, created_at=now)
+        return make_certificate(
+            self._sealer, cluster_id=cluster.uuid, kind=kind, common_name=cluster.name, now=self._clock.now()
+        )
 
     def _seal_as(self, certificate: Certificate, kind: str) -> Certificate:
-        """Return the same authority as another kind, from now on. Its key is sealed for that kind."""
-        uuid = certificate.cluster_id
-        key = self._sealer.open(certificate.sealed_key, context=certificate_context(uuid, certificate.kind))
-        sealed_key = self._sealer.seal(key, context=certificate_context(uuid, kind))
-        return replace(certificate, kind=kind, sealed_key=sealed_key, created_at=self._clock.now())
+        return seal_as(self._sealer, certificate, kind, now=self._clock.now())
 
 
 def _require_drivers(scope: ClusterScope) -> tuple[SupportsRotation, SupportsScriptRenewal]:

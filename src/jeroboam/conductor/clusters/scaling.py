@@ -15,24 +15,31 @@ from dataclasses import dataclass, replace
 import structlog
 
 from jeroboam.coes.base import GroupShape, NodeDemand, SupportsScaling
-from jeroboam.conductor.admission.capacity import check_room
+from jeroboam.conductor.admission.capacity import check_room_to_grow
 from jeroboam.conductor.clusters.history import EventRecorder
 from jeroboam.conductor.clusters.scope import ClusterScope
 from jeroboam.domain import automation
-from jeroboam.domain.clusters import MASTER, Cluster, ClusterObserved, NodeGroup, NodeObserved, Operation
+from jeroboam.domain.clusters import (
+    DEFAULT_WORKERS,
+    MASTER,
+    Cluster,
+    ClusterObserved,
+    NodeGroup,
+    NodeObserved,
+    Operation,
+)
 from jeroboam.domain.conditions import Condition, merge_conditions
 from jeroboam.domain.errors import Conflict, Forbidden, Unavailable
 from jeroboam.domain.events import count_nodes_in_words
-from jeroboam.domain.limits import Limit, LimitOwner, RequestedSize, check_limits, select_limits
+from jeroboam.domain.limits import Limit, LimitOwner, select_limits
 from jeroboam.domain.ports import Projects
 from jeroboam.domain.states import ask_cluster, ask_group, is_in_progress
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.ids import Ids
-from jeroboam.store import Store, Transaction
+from jeroboam.store import Store, Transaction, check_growth
 
 # So long the scheduler may take to find new nodes.
 SETTLE_SECONDS = 10.0
-_DEFAULT_WORKERS = "default-worker"
 
 log = structlog.get_logger("jeroboam.conductor.clusters.scaling")
 
@@ -126,8 +133,7 @@ class AutoScaler:
         try:
             owner = await self._find_owner(cluster) if self._limits else None
             if growth > 0:
-                larger_group = replace(step.group, spec=replace(step.group.spec, node_count=growth))
-                await check_room(scope.coe, scope.provider, cluster, [larger_group])
+                await check_room_to_grow(scope.coe, scope.provider, cluster, step.group, growth)
             async with self._store.write() as tx:
                 await self._resize(tx, scope, step, owner)
         except (Conflict, Forbidden, Unavailable) as error:
@@ -146,8 +152,10 @@ class AutoScaler:
         if cluster.generation != before.generation or is_in_progress(cluster) or group.spec != step.group.spec:
             # Somebody has wished something else meanwhile.
             return
-        if owner is not None and step.count > group.spec.node_count:
-            await self._check_growth(tx, cluster, step.count - group.spec.node_count, owner)
+        if owner is not None:
+            limits = select_limits(self._limits, owner)
+            growth = step.count - group.spec.node_count
+            await check_growth(tx, limits, growth, project_id=cluster.project_id, cluster_id=cluster.uuid)
         minutes = cluster.spec.create_timeout or self._operation_minutes
         new_cluster = ask_cluster(cluster, Operation.UPDATE, now=tx.now, minutes=minutes)
         spec = replace(group.spec, node_count=step.count, nodes_to_remove=step.nodes_to_remove)
@@ -160,21 +168,13 @@ class AutoScaler:
         await self._history.record_scaling(tx, new_cluster, group, message)
         tx.hint("cluster", cluster.uuid)
 
-    async def _check_growth(self, tx: Transaction, cluster: Cluster, growth: int, owner: LimitOwner) -> None:
-        """Raise `Forbidden` for more nodes than a limit allows."""
-        await tx.serialise(cluster.project_id, "clusters")
-        _, project_nodes = await tx.clusters.totals(cluster.project_id)
-        cluster_nodes = sum(group.spec.node_count for group in await tx.nodegroups.select(cluster_id=cluster.uuid))
-        request = RequestedSize(cluster_nodes=cluster_nodes + growth, project_nodes=project_nodes + growth)
-        check_limits(select_limits(self._limits, owner), request)
-
 
 def bounds_of(cluster: Cluster, group: NodeGroup) -> tuple[int, int] | None:
     """Return the minimum and the maximum of the group; None for a group that is not scaled."""
     if group.spec.role == MASTER or group.deleting:
         return None
     min_count, max_count = group.spec.min_node_count, group.spec.max_node_count
-    if group.name == _DEFAULT_WORKERS:
+    if group.name == DEFAULT_WORKERS:
         labels = cluster.spec.labels
         label_value = automation.read_count(labels, automation.MIN_NODE_COUNT)
         min_count = max(min_count, 1) if label_value is None else label_value

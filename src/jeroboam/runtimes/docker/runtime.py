@@ -17,15 +17,23 @@ import aiodocker
 from aiodocker.containers import DockerContainer
 
 from jeroboam.clients import docker as client
+from jeroboam.clients import docker_streams
 from jeroboam.clients.addresses import AddressRules
 from jeroboam.clients.docker import translate_errors
-from jeroboam.clients.docker_containers import MOST_BYTES, run_command
+from jeroboam.clients.docker_containers import (
+    MOST_BYTES,
+    container_name,
+    get_by_name,
+    remove_container,
+    run_command,
+)
 from jeroboam.clients.docker_images import RegistryUnreachable as Away
 from jeroboam.clients.docker_images import check_image, check_pull, has_image, pull_image
 from jeroboam.domain.containers import ContainerSpec
 from jeroboam.domain.errors import Permanent, Temporary, describe_bad_value
 from jeroboam.domain.hosts import HostFacts
 from jeroboam.domain.ports import ExecResult
+from jeroboam.domain.streams import ByteStream, TerminalSize
 from jeroboam.runtimes.base import (
     CommandTimedOut,
     ContainerGone,
@@ -38,6 +46,8 @@ from jeroboam.runtimes.base import (
     SupportsCleanup,
     SupportsClose,
     SupportsExec,
+    SupportsFollowLogs,
+    SupportsInteractiveExec,
     SupportsLogs,
     SupportsPause,
     SupportsResize,
@@ -67,7 +77,9 @@ class DockerRuntime(
     SupportsPause,
     SupportsResize,
     SupportsLogs,
+    SupportsFollowLogs,
     SupportsExec,
+    SupportsInteractiveExec,
     SupportsTop,
     SupportsStats,
     SupportsCleanup,
@@ -120,28 +132,16 @@ class DockerRuntime(
                 try:
                     async with self._networks.hold_network(project) as network:
                         body["HostConfig"]["NetworkMode"] = network
-                        container = await self._ops.containers.create(body, name=spec_of.container_name(uuid))
+                        container = await self._ops.containers.create(body, name=container_name(uuid))
                 except aiodocker.DockerError as error:
                     if error.status != _CONFLICT:
                         raise
-                    await self._wait_for_name(uuid, name)
+                    await get_by_name(self._ops, uuid, name)
                     return await self.inspect(uuid)
         except ContainerGone as error:
             raise Permanent(f"creating container {name}: its name on the Engine is taken by another's") from error
         self._ids[uuid] = container.id
         return spec_of.build_created_state(uuid=uuid, runtime_id=container.id, spec=spec)
-
-    async def _wait_for_name(self, uuid: str, name: str) -> None:
-        """Raise `Temporary` while the Engine reserves the name for a container that it does not show yet.
-
-        An earlier attempt that was interrupted may have requested it a moment ago.
-        """
-        try:
-            await self._ops.containers.container(spec_of.container_name(uuid)).show()
-        except aiodocker.DockerError as error:
-            if error.status != _NOT_FOUND:
-                raise
-            raise Temporary(f"creating container {name}: it is still being made") from error
 
     async def start(self, uuid: str) -> ContainerState:
         with self._about_container("starting", uuid):
@@ -164,13 +164,7 @@ class DockerRuntime(
     async def remove(self, uuid: str, *, force: bool) -> None:
         try:
             with self._about_container("removing", uuid):
-                container = await self._container(uuid)
-                try:
-                    await container.delete(force=force, v=True)
-                except aiodocker.DockerError as error:
-                    if error.status != _CONFLICT or "already in progress" not in error.message:
-                        raise
-                    await container.wait(condition="removed")
+                await remove_container(await self._container(uuid), force=force)
         except ContainerGone:
             pass
         self._ids.pop(uuid, None)
@@ -224,15 +218,28 @@ class DockerRuntime(
     ) -> str:
         if not (stdout or stderr):
             return ""
-        query = {"stdout": str(int(stdout)), "stderr": str(int(stderr)), "timestamps": str(int(timestamps))}
-        query["tail"] = "all" if tail is None else str(tail)
-        if since is not None:
-            query["since"] = f"{since:.9f}"
+        query = spec_of.build_log_query(stdout=stdout, stderr=stderr, timestamps=timestamps, tail=tail, since=since)
         with self._about_container("reading the logs of", uuid):
             container = await self._container(uuid, live=True)
             tty = (await container.show())["Config"]["Tty"]
             text = await client.read_log(self._live, container.id, query, tty=tty, limit=MOST_BYTES)
         return text.decode(errors="replace")
+
+    async def follow_logs(
+        self, uuid: str, *, stdout: bool, stderr: bool, timestamps: bool, tail: int | None, since: float | None
+    ) -> ByteStream:
+        if not (stdout or stderr):
+            raise InvalidRequest("stdout or stderr has to be wanted")
+        query = spec_of.build_log_query(stdout=stdout, stderr=stderr, timestamps=timestamps, tail=tail, since=since)
+        with self._about_container("following the logs of", uuid):
+            container = await self._container(uuid, live=True)
+            tty = (await container.show())["Config"]["Tty"]
+            return await docker_streams.open_log(self._live, container.id, query, tty=tty)
+
+    async def open_exec(self, uuid: str, command: Sequence[str], *, tty: bool, size: TerminalSize | None) -> ByteStream:
+        with self._about_container("running a command in", uuid):
+            container = await self._container(uuid, live=True)
+            return await docker_streams.open_exec(container, command, tty=tty, size=size)
 
     async def execute(self, uuid: str, command: Sequence[str], *, limit: float) -> ExecResult:
         with self._about_container("running a command in", uuid):
@@ -300,7 +307,7 @@ class DockerRuntime(
         return engine.containers.container(runtime_id)
 
     async def _inspect(self, uuid: str, engine: aiodocker.Docker) -> ContainerState:
-        details = await engine.containers.container(self._ids.get(uuid, spec_of.container_name(uuid))).show()
+        details = await engine.containers.container(self._ids.get(uuid, container_name(uuid))).show()
         labels = details["Config"]["Labels"] or {}
         if labels.get(spec_of.OWNER) != self.installation or spec_of.uuid_of(labels, [details["Name"]]) != uuid:
             raise ContainerGone(f"container {uuid} is not on this host")

@@ -6,12 +6,12 @@ The Engine's fields are those of its published API (1.41 and later). Neighbours:
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jeroboam.clients.docker_containers import moment, state_of
+from jeroboam.clients.docker_containers import build_memory_limits, find_owned_uuid, moment, state_of
 from jeroboam.clients.docker_images import check_image
 from jeroboam.domain.containers import Address, ContainerSpec, HealthCheck, RuntimeState
 from jeroboam.domain.errors import Permanent
 from jeroboam.domain.hosts import HostFacts
-from jeroboam.domain.owner_labels import KIND, ObjectKind, has_kind, is_reserved
+from jeroboam.domain.owner_labels import KIND, ObjectKind, is_reserved
 from jeroboam.runtimes.base import ContainerState, RuntimeOptions
 
 OWNER = "jeroboam.installation"
@@ -23,16 +23,9 @@ _GIB = 1024 * _MIB
 _NANO = 1_000_000_000
 
 
-def container_name(uuid: str) -> str:
-    """Return the container's name on the Engine."""
-    return f"jeroboam-{uuid}"
-
-
 def uuid_of(labels: Mapping[str, str], names: Sequence[str]) -> str | None:
     """Return the uuid of the container with these labels and names; None when we have not created it."""
-    uuid = labels.get(CONTAINER)
-    is_ours = uuid and has_kind(labels, ObjectKind.CONTAINER) and f"/{container_name(uuid)}" in names
-    return uuid if is_ours else None
+    return find_owned_uuid(labels, names, label=CONTAINER, kind=ObjectKind.CONTAINER)
 
 
 def build_creation_body(
@@ -73,7 +66,7 @@ def build_limits(*, cpu: float, memory: int) -> dict[str, int]:
     if cpu:
         limits_body["NanoCpus"] = round(cpu * _NANO)
     if memory:
-        limits_body["Memory"] = limits_body["MemorySwap"] = memory * _MIB
+        limits_body |= build_memory_limits(memory * _MIB)
     return limits_body
 
 
@@ -219,3 +212,14 @@ def _compute_cpu_percent(sample: Mapping[str, Any]) -> float:
         return 0.0
     cores = now.get("online_cpus") or len((now.get("cpu_usage") or {}).get("percpu_usage") or ()) or 1
     return float(round(cpu_time / system * cores * 100, 2))
+
+
+def build_log_query(
+    *, stdout: bool, stderr: bool, timestamps: bool, tail: int | None, since: float | None
+) -> dict[str, str]:
+    """Return the Engine's arguments for a log; `tail` counts lines, `since` is a Unix time."""
+    query = {"stdout": str(int(stdout)), "stderr": str(int(stderr)), "timestamps": str(int(timestamps))}
+    query["tail"] = "all" if tail is None else str(tail)
+    if since is not None:
+        query["since"] = f"{since:.9f}"
+    return query

@@ -18,7 +18,7 @@ from jeroboam.api.container_infra.lookup import cluster_of, group_of, groups_of,
 from jeroboam.api.container_infra.schema import NODES, decode_labels, parse_literal, refuse_unknown
 from jeroboam.api.fields import FieldCheck, InvalidField, optional, read_fields, strings, text
 from jeroboam.api.wire import PatchOperation, apply_patch, changes_of, query_flag
-from jeroboam.domain.clusters import MASTER, Cluster, Node, NodeGroup, Operation
+from jeroboam.domain.clusters import DEFAULT_WORKERS, MASTER, Cluster, Node, NodeGroup, Operation
 from jeroboam.domain.errors import Invalid
 from jeroboam.domain.events import CLUSTER_DELETE, CLUSTER_HEALTH, CLUSTER_RESIZE, CLUSTER_UPDATE, count_nodes_in_words
 from jeroboam.domain.nodeidents import find_node, format_node_names, list_leaving_nodes
@@ -26,7 +26,6 @@ from jeroboam.domain.states import ask_cluster, ask_group
 from jeroboam.domain.upgrades import build_previous_spec
 from jeroboam.store import Transaction
 
-DEFAULT_WORKERS = "default-worker"
 _INTERNAL = frozenset(
     "created_at id links updated_at uuid project_id user_id api_address node_addresses master_addresses stack_id "
     "cluster_id ca_cert_ref magnum_cert_ref etcd_ca_cert_ref front_proxy_ca_cert_ref".split()

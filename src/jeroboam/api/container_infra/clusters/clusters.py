@@ -28,7 +28,17 @@ from jeroboam.api.container_infra.pages import reply_page
 from jeroboam.api.container_infra.schema import refuse_unknown
 from jeroboam.api.fields import read_fields
 from jeroboam.api.wire import page_of, wants_total
-from jeroboam.domain.clusters import MASTER, WORKER, Cluster, ClusterSpec, NodeGroup, NodeGroupSpec, Template
+from jeroboam.domain.clusters import (
+    DEFAULT_MASTERS,
+    DEFAULT_WORKERS,
+    MASTER,
+    WORKER,
+    Cluster,
+    ClusterSpec,
+    NodeGroup,
+    NodeGroupSpec,
+    Template,
+)
 from jeroboam.domain.errors import Invalid, NotFound, OverQuota
 from jeroboam.domain.events import CLUSTER_CREATE
 from jeroboam.store import ClusterBrief
@@ -165,7 +175,7 @@ def _build_group(call: Call, cluster: Cluster, role: str, count: int, least: int
         values["flavor_id"] = cluster.spec.master_flavor_id
     return NodeGroup(
         uuid=call.parts.ids.uuid(),
-        name=f"default-{role}",
+        name=DEFAULT_MASTERS if role == MASTER else DEFAULT_WORKERS,
         cluster_id=cluster.uuid,
         project_id=cluster.project_id,
         spec=NodeGroupSpec(role=role, node_count=count, min_node_count=least, is_default=True, **values),

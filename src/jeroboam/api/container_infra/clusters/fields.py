@@ -30,7 +30,7 @@ from jeroboam.api.field_table import build_shape, compile_view
 from jeroboam.api.fields import choice, flag, integer, mapping, no_effect, optional, text
 from jeroboam.api.shapes import Link, Moment, NextPage, Uuid
 from jeroboam.domain import field_effects
-from jeroboam.domain.clusters import MASTER, Cluster, Health, NodeGroup
+from jeroboam.domain.clusters import MASTER, Cluster, Health, NodeGroup, OperationOutcome
 from jeroboam.domain.field_effects import SERVICE, ignore, service
 from jeroboam.store import ClusterBrief, GroupBrief
 
@@ -255,7 +255,7 @@ def build_context(cluster: Cluster, groups: Sequence[NodeGroup] | Sequence[Group
         else:
             workers += group.spec.node_count
             node_addresses += list_addresses(group)
-        if group.status.endswith("_FAILED"):
+        if group.status.outcome is OperationOutcome.FAILED:
             faults[group.name] = group.status_reason or cluster.status_reason
     return ClusterContext(
         base=call.base,
@@ -273,6 +273,6 @@ def detail_view(cluster: Cluster, groups: Sequence[NodeGroup] | Sequence[GroupBr
     body = _view_whole(cluster, build_context(cluster, groups, call))
     for name in hidden_at(_LATE, call.version):
         del body[name]
-    if not cluster.status.endswith("_FAILED"):
+    if cluster.status.outcome is not OperationOutcome.FAILED:
         del body["faults"]
     return body

@@ -1,0 +1,118 @@
+"""Serves streams: joins the session's end of each to the end that the runtime gives.
+
+Output, input and terminal sizes pass independently, each at the pace of its own reader. Whatever ends one side ends the
+other, with the reason and the exit code. Neighbours: `session` starts a task for each stream; `queries` answers what
+needs no stream.
+"""
+
+import asyncio
+
+import structlog
+
+from jeroboam.agent.queries import describe_failure
+from jeroboam.domain.errors import Permanent
+from jeroboam.domain.streams import ByteStream, CloseReason, StreamClosed, StreamEnding
+from jeroboam.kit.tasks import Tasks
+from jeroboam.protocol import FollowLogs, InteractiveExec, LiveFailure, StreamOpen
+from jeroboam.protocol.agent_streams import AgentStream, AgentStreams
+from jeroboam.runtimes.base import Runtime, SupportsFollowLogs, SupportsInteractiveExec
+
+log = structlog.get_logger(__name__)
+
+
+async def serve_stream(runtime: Runtime, streams: AgentStreams, stream: AgentStream, message: StreamOpen) -> None:
+    """Serve one stream until either side ends it."""
+    tasks = Tasks(_report)
+    process: ByteStream | None = None
+    try:
+        closed = tasks.start("end", stream.wait_closed())
+        opening = tasks.start("open", _open(runtime, message))
+        await asyncio.wait({opening, closed}, return_when=asyncio.FIRST_COMPLETED)
+        if not opening.done():
+            return
+        opened = opening.result()
+        if isinstance(opened, LiveFailure):
+            await stream.close(CloseReason(opened.kind), opened.detail)
+            return
+        process = opened
+        await streams.confirm(stream)
+        tasks.start("input", _carry_input(stream, process))
+        tasks.start("sizes", _carry_sizes(stream, process))
+        output = tasks.start("output", _carry_output(process, stream))
+        await asyncio.wait({output, closed}, return_when=asyncio.FIRST_COMPLETED)
+    except StreamClosed as error:
+        log.info("agent.stream-over", stream=stream.number, reason=error.ending.reason)
+    finally:
+        try:
+            await tasks.close()
+        finally:
+            if process is not None:
+                await process.close()
+
+
+async def _open(runtime: Runtime, message: StreamOpen) -> ByteStream | LiveFailure:
+    """The runtime's end of the stream, or why there is none."""
+    request, uuid = message.request, message.container
+    try:
+        match request:
+            case FollowLogs() if isinstance(runtime, SupportsFollowLogs):
+                return await runtime.follow_logs(
+                    uuid,
+                    stdout=request.stdout,
+                    stderr=request.stderr,
+                    timestamps=request.timestamps,
+                    tail=request.tail,
+                    since=request.since,
+                )
+            case InteractiveExec() if isinstance(runtime, SupportsInteractiveExec):
+                return await runtime.open_exec(uuid, request.command, tty=request.tty, size=request.size)
+        raise Permanent(f"this host's runtime has no {request.__struct_config__.tag}")
+    except Exception as error:  # noqa: BLE001  (the user is told in any case)
+        return describe_failure(error, container=uuid, question=request)
+
+
+async def _carry_output(process: ByteStream, stream: AgentStream) -> None:
+    """Send what the process prints, and how it ended."""
+    try:
+        while (chunk := await process.receive()) is not None:
+            await stream.send(chunk.data, chunk.channel)
+        await stream.end()
+        ending = await process.wait_closed()
+    except StreamClosed as error:
+        ending = error.ending
+    except Exception:
+        log.exception("agent.bug", stream=stream.number)
+        ending = StreamEnding(reason=CloseReason.UNAVAILABLE, detail="the agent met an error of its own")
+    await stream.close(ending.reason, ending.detail, ending.exit_code)
+
+
+async def _carry_input(stream: AgentStream, process: ByteStream) -> None:
+    """Hand over the input. A process that takes no more must not stop its user, so the rest is thrown away."""
+    try:
+        takes_input = True
+        while (chunk := await stream.receive()) is not None:
+            if takes_input:
+                takes_input = await _is_taken(process, chunk.data)
+        await process.end()
+    except StreamClosed:
+        return
+
+
+async def _is_taken(process: ByteStream, data: bytes) -> bool:
+    try:
+        await process.send(data)
+    except StreamClosed:
+        return False
+    return True
+
+
+async def _carry_sizes(stream: AgentStream, process: ByteStream) -> None:
+    try:
+        while True:
+            await process.resize(await stream.receive_size())
+    except StreamClosed:
+        return
+
+
+def _report(name: str, error: BaseException) -> None:
+    log.error("agent.task-failed", task=f"stream {name}", error=repr(error))

@@ -1,0 +1,182 @@
+"""Streams of a Docker Engine: logs that are followed, and commands with input.
+
+The Engine is read no faster than the stream is, so what nobody reads stays with the Engine. Neighbours: `docker`, the
+client; the `docker` runtime, which hands these streams to the agent.
+"""
+
+import asyncio
+import struct
+from collections import deque
+from collections.abc import Mapping, Sequence
+
+import aiodocker
+import aiohttp
+from aiodocker.containers import DockerContainer
+from aiodocker.execs import Exec
+from aiodocker.stream import Stream
+
+from jeroboam.clients.docker import CONNECT_SECONDS, build_url, read_error
+from jeroboam.domain.streams import Channel, Chunk, CloseReason, StreamClosed, StreamEnding, TerminalSize
+
+_FRAME = struct.Struct(">BxxxL")
+_AWAY = StreamEnding(reason=CloseReason.UNAVAILABLE, detail="the Docker Engine has closed the stream")
+
+
+class _EngineStream:
+    """What both kinds have in common: a stream ends once, and says how."""
+
+    def __init__(self) -> None:
+        self._ending: StreamEnding | None = None
+        self._closed = asyncio.Event()
+
+    async def wait_closed(self) -> StreamEnding:
+        """Return how the stream ended, once it has been read to its end or closed."""
+        await self._closed.wait()
+        assert self._ending is not None
+        return self._ending
+
+    def _finish(self, ending: StreamEnding) -> StreamEnding:
+        if self._ending is None:
+            self._ending = ending
+            self._closed.set()
+        return self._ending
+
+    def _check_open(self) -> None:
+        if self._ending is not None:
+            raise StreamClosed(self._ending)
+
+
+class LogStream(_EngineStream):
+    """The output of a container. Implements `ByteStream`; input is refused."""
+
+    def __init__(self, response: aiohttp.ClientResponse, *, tty: bool) -> None:
+        super().__init__()
+        self._response = response
+        self._tty = tty
+        self._buffer = bytearray()
+        self._chunks: deque[Chunk] = deque()
+
+    async def send(self, data: bytes) -> None:  # noqa: ARG002  (nothing takes it)
+        raise StreamClosed(self._ending or StreamEnding(reason=CloseReason.CONFLICT, detail="logs take no input"))
+
+    async def end(self) -> None:
+        """There is no input to end."""
+
+    async def resize(self, size: TerminalSize) -> None:
+        """There is no terminal."""
+
+    async def receive(self) -> Chunk | None:
+        while not self._chunks:
+            if self._ending is not None:
+                if self._ending.reason is CloseReason.ENDED:
+                    return None
+                raise StreamClosed(self._ending)
+            try:
+                data = await self._response.content.readany()
+            except (aiohttp.ClientError, OSError) as error:
+                raise StreamClosed(self._finish(_AWAY)) from error
+            if not data:
+                self._finish(StreamEnding(reason=CloseReason.ENDED))
+            elif self._tty:
+                self._chunks.append(Chunk(channel=Channel.OUTPUT, data=data))
+            else:
+                self._buffer += data
+                self._split_frames()
+        return self._chunks.popleft()
+
+    def _split_frames(self) -> None:
+        """Take whole frames out of the buffer. A line is a frame, so neighbours on one channel become one piece."""
+        begin = 0
+        pieces: list[tuple[Channel, bytearray]] = []
+        while len(self._buffer) - begin >= _FRAME.size:
+            number, size = _FRAME.unpack_from(self._buffer, begin)
+            end = begin + _FRAME.size + size
+            if end > len(self._buffer):
+                break
+            channel = Channel.ERROR if number == Channel.ERROR else Channel.OUTPUT
+            if not pieces or pieces[-1][0] is not channel:
+                pieces.append((channel, bytearray()))
+            pieces[-1][1].extend(self._buffer[begin + _FRAME.size : end])
+            begin = end
+        del self._buffer[:begin]
+        self._chunks.extend(Chunk(channel=channel, data=bytes(data)) for channel, data in pieces if data)
+
+    async def close(self, reason: CloseReason = CloseReason.CANCELLED, detail: str = "") -> None:
+        self._finish(StreamEnding(reason=reason, detail=detail))
+        self._response.close()
+
+
+class ExecStream(_EngineStream):
+    """A command in a container. Implements `ByteStream`."""
+
+    def __init__(self, execution: Exec, stream: Stream) -> None:
+        super().__init__()
+        self._execution = execution
+        self._stream = stream
+
+    async def send(self, data: bytes) -> None:
+        self._check_open()
+        try:
+            await self._stream.write_in(data)
+        except (aiohttp.ClientError, OSError, RuntimeError, AssertionError) as error:
+            # The library asserts that the connection is there. What the command printed before its end is still read.
+            raise StreamClosed(self._ending or _AWAY) from error
+
+    async def end(self) -> None:
+        """End the input. Over TLS there is no such thing: there the command keeps waiting for more."""
+        response = self._stream._resp  # noqa: SLF001  (the library has no word for it)
+        transport = response.connection.transport if response is not None and response.connection is not None else None
+        if transport is not None and transport.can_write_eof() and not transport.is_closing():
+            transport.write_eof()
+
+    async def resize(self, size: TerminalSize) -> None:
+        self._check_open()
+        try:
+            await self._execution.resize(h=size.rows, w=size.columns)
+        except aiodocker.DockerError:
+            # It comes too late: the command has ended.
+            return
+        except (aiohttp.ClientError, OSError) as error:
+            raise StreamClosed(_AWAY) from error
+
+    async def receive(self) -> Chunk | None:
+        while self._ending is None:
+            try:
+                message = await self._stream.read_out()
+                if message is None:
+                    details = await self._execution.inspect()
+                    self._finish(StreamEnding(reason=CloseReason.ENDED, exit_code=details["ExitCode"]))
+                elif message.data:
+                    channel = Channel.ERROR if message.stream == Channel.ERROR else Channel.OUTPUT
+                    return Chunk(channel=channel, data=message.data)
+            except (aiodocker.DockerError, aiohttp.ClientError, OSError) as error:
+                raise StreamClosed(self._finish(_AWAY)) from error
+        if self._ending.reason is CloseReason.ENDED:
+            return None
+        raise StreamClosed(self._ending)
+
+    async def close(self, reason: CloseReason = CloseReason.CANCELLED, detail: str = "") -> None:
+        self._finish(StreamEnding(reason=reason, detail=detail))
+        await self._stream.close()
+
+
+async def open_log(engine: aiodocker.Docker, container: str, query: Mapping[str, str], *, tty: bool) -> LogStream:
+    """Follow the container's log from now on. Raises `aiodocker.DockerError`."""
+    patient = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=None)
+    url = build_url(engine, f"containers/{container}/logs")
+    response = await engine.session.get(url, params={**query, "follow": "1"}, timeout=patient)
+    if not response.ok:
+        async with response:
+            raise aiodocker.DockerError(response.status, await read_error(response))
+    return LogStream(response, tty=tty)
+
+
+async def open_exec(
+    container: DockerContainer, command: Sequence[str], *, tty: bool, size: TerminalSize | None
+) -> ExecStream:
+    """Start the command. Raises `aiodocker.DockerError`."""
+    execution = await container.exec(list(command), stdin=True, tty=tty)
+    stream = ExecStream(execution, await execution.start().__aenter__())
+    if size is not None:
+        await stream.resize(size)
+    return stream
