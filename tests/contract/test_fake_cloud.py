@@ -68,6 +68,9 @@ async def test_a_name_of_several_images_is_ambiguous(provider: FakeProvider, clo
     with pytest.raises(Conflict, match="Multiple images exist with same name 'own-image'") as refused:
         await provider.catalog(OWNER).image("own-image")
     assert refused.value.field == "image_id"
+    want = a_want(0, nodes=(a_node("n", image="own-image"),))
+    with pytest.raises(Permanent, match="image_id: Multiple images exist"):
+        await last(provider.ensure(want, idle(want)))
     # Another project sees only one of them.
     assert await provider.catalog(STRANGER).image("own-image") is not None
 

@@ -298,7 +298,10 @@ class FakeProvider(Provider, HasProviderIds, SupportsRebuild, SupportsDiagnosis,
         catalog = self.catalog(want.owner)
         if await catalog.flavor(node.flavor) is None:
             raise Permanent(f"node {node.name} cannot be made: flavor_id: there is no flavor {node.flavor}")
-        image = await catalog.image(node.image)
+        try:
+            image = await catalog.image(node.image)
+        except Conflict as error:
+            raise Permanent(f"image_id: {error.detail}") from error
         if image is None or image.unavailable_reason:
             raise Permanent(f"image_id: no node can boot from image {node.image}")
         if want.keypair is not None and not await catalog.has_keypair(want.keypair):
