@@ -51,6 +51,7 @@ FIELD_TABLES = {
     "Clusters": cluster_fields.EFFECTS,
     "Node groups": group_fields.EFFECTS,
     "Containers": container_fields.CONTAINERS,
+    "Labels that providers read": field_effects.INFRA_LABELS,
     "Baymodels": baymodels.EFFECTS,
     "Bays": bays.EFFECTS,
 }

@@ -10,7 +10,7 @@ from jeroboam.conductor.admission.admission import DriverAdmission
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.errors import Conflict, Invalid, NotFound, Refused, Temporary, Unavailable
 from jeroboam.domain.upgrades import set_template
-from jeroboam.providers.base import HostCapacity, Network
+from jeroboam.providers.base import HostCapacity, Network, Subnet
 from jeroboam.providers.fake import FakeProvider
 from tests import builders
 from tests.clock import ManualClock
@@ -53,12 +53,7 @@ async def test_what_the_provider_decides_is_filled_in(admission):
 )
 async def test_a_template_that_cannot_work_is_refused_by_field(admission, provider, changes, kind, text, field):
     twice = [Network(id=number, name="twice", external=external) for number in "12" for external in (True, False)]
-    original = provider.catalog.networks
-
-    async def networks(ref):
-        return twice if ref == "twice" else await original(ref)
-
-    provider.catalog.networks = networks
+    provider.cloud.offers.networks += twice
     with pytest.raises(Refused) as refused:
         await admission.admit_template(replace(builders.template().spec, **changes), CALLER)
     assert type(refused.value) is kind
@@ -79,7 +74,7 @@ async def test_a_load_balancer_whose_image_was_never_made_is_refused_by_its_fiel
     cluster = builders.cluster(builders.template())
     cluster = replace(cluster, spec=replace(cluster.spec, master_lb_enabled=True))
     await admission.admit_cluster(cluster, builders.groups(cluster), CALLER)
-    images = provider.catalog.images
+    images = provider.cloud.offers.images
     images["load-balancer"] = replace(
         images["load-balancer"], unavailable_reason="`jeroboam node-image build load-balancer`"
     )
@@ -93,13 +88,16 @@ async def test_a_keypair_that_nobody_has_is_not_found(admission, provider):
     cluster = replace(cluster, spec=replace(cluster.spec, keypair="mine"))
     with pytest.raises(NotFound, match="keypair mine"):
         await admission.admit_cluster(cluster, builders.groups(cluster), CALLER)
-    provider.catalog.keypairs.add("mine")
+    provider.cloud.offers.keypairs.add(("u2", "mine"))
+    with pytest.raises(NotFound, match="keypair mine"):
+        await admission.admit_cluster(cluster, builders.groups(cluster), CALLER)
+    provider.cloud.offers.keypairs.add(("u1", "mine"))
     await admission.admit_cluster(cluster, builders.groups(cluster), CALLER)
 
 
 async def test_a_fixed_network_is_one_inside(admission, provider):
-    provider.catalog.nets["inner"] = Network(id="inner", name="inner", external=False)
-    provider.catalog.subnet_names.add("s")
+    provider.cloud.offers.networks.append(Network(id="inner", name="inner", external=False))
+    provider.cloud.offers.subnets.append(Subnet(id="s", name="s", network_id="inner"))
     spec = replace(builders.template().spec, fixed_network="inner", fixed_subnet="s")
     assert await admission.admit_template(spec, CALLER)
     with pytest.raises(Invalid, match="public: it is an external network") as refused:
@@ -114,19 +112,13 @@ async def test_a_fixed_network_is_one_inside(admission, provider):
 
 
 async def test_a_catalogue_that_does_not_answer_is_nobodys_fault(admission, provider):
-    async def away(ref):
-        raise Temporary("the Docker Engine does not answer")
-
-    provider.catalog.image = away
+    provider.faults.fail("image", Temporary("the Docker Engine does not answer"))
     with pytest.raises(Unavailable, match="does not answer"):
         await admission.admit_template(builders.template().spec, CALLER)
 
 
 async def test_a_cluster_is_taken_while_images_cannot_be_looked_up(admission, provider):
-    async def away(ref):
-        raise Temporary("the Docker Engine does not answer")
-
-    provider.catalog.image = away
+    provider.faults.fail("image", Temporary("the Docker Engine does not answer"))
     cluster = builders.cluster(builders.template())
     await admission.admit_cluster(cluster, builders.groups(cluster), CALLER)
     cluster = replace(cluster, spec=replace(cluster.spec, flavor_id="nope"))

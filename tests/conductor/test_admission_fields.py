@@ -9,6 +9,7 @@ from jeroboam.coes.swarm.coe import SwarmCoe
 from jeroboam.conductor.admission.admission import DriverAdmission
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.errors import Invalid
+from jeroboam.domain.field_effects import INFRA_LABELS
 from jeroboam.providers.fake import FakeProvider
 from tests import builders
 from tests.clock import ManualClock
@@ -24,7 +25,8 @@ def provider():
 @pytest.fixture
 def local(provider):
     """The admission of a machine whose provider is called local, with the COEs that there are."""
-    provider.catalog.images["kubernetes-node"] = replace(provider.catalog.images["swarm-node"], id="kubernetes-node")
+    images = provider.cloud.offers.images
+    images["kubernetes-node"] = replace(images["swarm-node"], id="kubernetes-node")
     coes = {"swarm": SwarmCoe(clock=ManualClock()), "kubernetes": KubernetesCoe(clock=ManualClock())}
     return DriverAdmission(providers={"local": provider}, coes=coes, default_provider="local")
 
@@ -70,7 +72,7 @@ async def test_a_field_that_a_driver_refuses_makes_no_template_and_no_cluster(lo
 
 @pytest.mark.parametrize("tag", ["1.36.3", "v1.36", "latest", "v1.36.3 "])
 async def test_a_version_that_cannot_be_is_told_by_its_label_with_those_that_there_are(local, provider, tag):
-    images = provider.catalog.images
+    images = provider.cloud.offers.images
     images["kubernetes-node"] = replace(images["kubernetes-node"], version="v1.36.3")
     template = on("kubernetes", labels={"kube_tag": tag})
     cluster = builders.cluster(template)
@@ -92,7 +94,7 @@ async def test_a_version_that_cannot_be_is_told_by_its_label_with_those_that_the
 
 
 async def test_a_version_that_is_not_there_is_told_by_its_label(local, provider):
-    images = provider.catalog.images
+    images = provider.cloud.offers.images
     images["kubernetes-node"] = replace(images["kubernetes-node"], unavailable_reason="it was never made")
     cluster = builders.cluster(on("kubernetes"))
     with pytest.raises(Invalid) as refused:
@@ -102,6 +104,13 @@ async def test_a_version_that_is_not_there_is_told_by_its_label(local, provider)
     with pytest.raises(Invalid, match=r"field 'labels/kube_tag', value 'v1\.2\.3': it was never made") as refused:
         await local.admit_cluster(cluster, builders.groups(cluster), CALLER)
     assert refused.value.field == "labels/kube_tag"
+
+
+@pytest.mark.parametrize("name", INFRA_LABELS)
+async def test_a_label_that_local_ignores_may_have_any_value(local, name):
+    cluster = builders.cluster(on("swarm"))
+    cluster = replace(cluster, spec=replace(cluster.spec, labels={name: "nonsense"}))
+    await local.admit_cluster(cluster, builders.groups(cluster), CALLER)
 
 
 @pytest.mark.parametrize("field", ["fixed_network", "fixed_subnet"])

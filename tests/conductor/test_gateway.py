@@ -59,8 +59,8 @@ async def test_a_server_that_hangs_costs_a_request_no_more_than_the_deadline(gat
         await outcome(rig, gateway.fetch_manifest("http://x", max_octets=1), 10)
 
 
-async def test_a_driver_that_hangs_is_named(gateway, rig, monkeypatch):
-    monkeypatch.setattr(type(rig.provider.catalog), "image", lambda *_: asyncio.Event().wait())
+async def test_a_driver_that_hangs_is_named(gateway, rig):
+    rig.provider.faults.hold("image")
     template = builders.template()
     with pytest.raises(Unavailable, match="it waits for driver fake"):
         await outcome(rig, gateway.admit_template(template.spec, caller()), 10)

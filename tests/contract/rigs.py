@@ -21,13 +21,14 @@ from jeroboam.domain.nodes import NodeFile, NodeScript
 from jeroboam.kit.clock import SystemClock
 from jeroboam.kit.x509 import make_ca
 from jeroboam.nodeimages import fromhost, swarm
-from jeroboam.providers.base import DesiredInfra, DesiredNode, ObservedInfra, Provider
+from jeroboam.providers.base import CloudUser, DesiredInfra, DesiredNode, NodeAddress, ObservedInfra, Provider
 from jeroboam.providers.fake import FakeCloud, FakeProvider
 from jeroboam.providers.local.provider import LocalProvider
 from jeroboam.runtimes.base import RuntimeOptions
 from jeroboam.runtimes.docker.runtime import DockerRuntime
 
 CLOCK = SystemClock()
+OWNER = CloudUser(project_id="p1", user_id="u1")
 IDLE = NodeScript(
     files=(NodeFile(path="/etc/idle/file", content=b"laid in", mode=0o640),),
     commands=(("echo", "it's up"), ("tail", "-f", "/dev/null")),
@@ -153,7 +154,8 @@ class CoeRig:
                 name=node.name,
                 role=node.role,
                 group=node.group,
-                address=addresses[node.uuid],
+                address=addresses[node.uuid].address,
+                provider_id=f"openstack:///{node.uuid}",
                 labels={"tier": node.role},
                 options=self.options,
             )
@@ -166,7 +168,7 @@ class CoeRig:
         """Have a load balancer before the masters that are booted from now on."""
         assert isinstance(self.coe, SupportsLoadBalancer)
         self.front = a_node("c-lb", role=LOAD_BALANCER, image=self.coe.balancer_image)
-        self.front_address = (await self.provider.reserve(self.want([])))[self.front.uuid]
+        self.front_address = (await self.provider.reserve(self.want([])))[self.front.uuid].address
 
     async def start_all(self) -> None:
         """Start what stands still and make what is gone, of the planned members."""
@@ -176,7 +178,7 @@ class CoeRig:
 
     def want(self, nodes: list[DesiredNode]) -> DesiredInfra:
         front = [] if self.front is None else [self.front]
-        return DesiredInfra(cluster_id=self.cluster_id, cluster_name="contract", nodes=(*nodes, *front))
+        return DesiredInfra(cluster_id=self.cluster_id, cluster_name="contract", owner=OWNER, nodes=(*nodes, *front))
 
     def scripts(self) -> dict[str, NodeScript]:
         plan = self.plan()
@@ -239,9 +241,17 @@ def a_want(count: int, **changes: Any) -> DesiredInfra:
     fields: dict[str, Any] = {
         "cluster_id": str(uuid.uuid4()),
         "cluster_name": "contract",
+        "owner": OWNER,
         "nodes": tuple(a_node(f"n-{number}") for number in range(count)),
     }
     return DesiredInfra(**{**fields, **changes})
+
+
+def addresses_of(infra: ObservedInfra) -> dict[str, NodeAddress]:
+    return {
+        node.uuid: NodeAddress(address=node.address or "", floating_address=node.floating_address)
+        for node in infra.nodes
+    }
 
 
 def idle(want: DesiredInfra) -> dict[str, NodeScript]:

@@ -120,7 +120,7 @@ def waits(word: str):
 
 async def test_images_come_through_the_proxy_and_what_is_near_without(rig):
     nodes = rig.nodes(1, 0)
-    [address] = (await rig.provider.reserve(rig.want(nodes))).values()
+    [reserved] = (await rig.provider.reserve(rig.want(nodes))).values()
     host = await gateway(rig.cluster_id)
     proxy = Proxy("team/app")
     async with proxied(proxy, host) as port:
@@ -134,7 +134,7 @@ async def test_images_come_through_the_proxy_and_what_is_near_without(rig):
         assert all(ready(await rig.coe.join(rig.plan())).values())
         user = User(rig)
 
-        near = f"{address}:5999"
+        near = f"{reserved.address}:5999"
         images = {"far": f"{REGISTRY}/team/app:v1", "own": f"{near}/team/app:v1", "near": "near.invalid/team/app:v1"}
         pods = "---".join(
             POD.replace("@NAME@", name).replace("@NODE@", nodes[0].name).replace("@IMAGE@", image)

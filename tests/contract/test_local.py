@@ -18,7 +18,7 @@ from jeroboam.providers.local.inventory import OwnedResources
 from jeroboam.providers.local.networks import NETWORK_GONE, NOT_ATTACHED
 from jeroboam.providers.local.nodes import container_name, volume_name
 from jeroboam.providers.local.provider import LocalProvider
-from tests.contract.rigs import a_want, eventually, idle, last, local_rig
+from tests.contract.rigs import OWNER, a_want, eventually, idle, last, local_rig
 
 pytestmark = pytest.mark.docker
 
@@ -136,7 +136,7 @@ async def test_a_subnet_that_somebody_has_is_passed_over(rig, docker):
         {"Name": f"foreign-{uuid.uuid4()}", "IPAM": {"Config": [{"Subnet": str(first)}]}}
     )
     try:
-        address = (await provider.reserve(want))[want.nodes[0].uuid]
+        address = (await provider.reserve(want))[want.nodes[0].uuid].address
         assert not address.startswith(str(first.network_address).rpartition(".")[0] + ".")
     finally:
         await foreign.delete()
@@ -188,7 +188,7 @@ async def test_an_engine_that_is_away_is_temporary(tmp_path):
         provider.destroy("c"),
         provider.list_owned(),
         provider.limits(),
-        provider.catalog.image("swarm-node"),
+        provider.catalog(OWNER).image("swarm-node"),
     ):
         with pytest.raises(Temporary):
             await asked

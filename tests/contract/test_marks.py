@@ -11,7 +11,7 @@ from jeroboam.domain.nodes import NodeScript
 from jeroboam.nodeimages import fromhost, swarm
 from jeroboam.providers.local.images import copy_images
 from jeroboam.providers.local.nodes import volume_name
-from tests.contract.rigs import IDLE, a_want, docker_runtime, idle, last, local_rig
+from tests.contract.rigs import IDLE, OWNER, a_want, docker_runtime, idle, last, local_rig
 
 pytestmark = [pytest.mark.docker, pytest.mark.security, pytest.mark.usefixtures("busybox")]
 
@@ -197,7 +197,7 @@ async def test_an_image_with_the_labels_of_a_node_image_is_none(rig, docker):
     real = await docker.images.inspect((await fromhost.build(docker, swarm.build_recipe())).name)
     image = await an_image(docker, real["Config"]["Labels"])
     try:
-        catalog = rig.provider().catalog
+        catalog = rig.provider().catalog(OWNER)
         assert await catalog.image(image) is None
         assert await catalog.image((await docker.images.inspect(image))["Id"]) is None
         assert await catalog.find_any_image() != (await docker.images.inspect(image))["Id"]

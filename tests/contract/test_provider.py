@@ -8,7 +8,8 @@ import pytest
 
 from jeroboam.domain.clusters import NodeState
 from jeroboam.domain.errors import DriverError, Permanent
-from tests.contract.rigs import IDLE, a_node, a_want, eventually, fake_rig, idle, last, local_rig
+from jeroboam.providers.base import HasProviderIds
+from tests.contract.rigs import IDLE, OWNER, a_node, a_want, addresses_of, eventually, fake_rig, idle, last, local_rig
 
 DRIVERS = ["fake", pytest.param("local", marks=pytest.mark.docker)]
 
@@ -33,7 +34,7 @@ async def test_what_is_wanted_comes_to_be(rig):
     reserved = await provider.reserve(want)
     infra = await last(provider.ensure(want, idle(want)))
     assert states(infra) == all_running(want)
-    assert {node.uuid: node.address for node in infra.nodes} == reserved
+    assert addresses_of(infra) == reserved
     assert {node.uuid: node.name for node in infra.nodes} == {node.uuid: node.name for node in want.nodes}
     assert len(set(reserved.values())) == 3
     assert all(node.server_id for node in infra.nodes)
@@ -107,7 +108,7 @@ async def test_a_lost_node_is_made_anew_at_its_address(rig):
     await rig.lose(want.cluster_id, victim)
     assert states(await provider.observe(want.cluster_id)).get(victim) in {None, NodeState.GONE}
     infra = await last(provider.ensure(want, {victim: IDLE}))
-    assert {node.uuid: node.address for node in infra.nodes} == reserved
+    assert addresses_of(infra) == reserved
     assert states(infra) == all_running(want)
 
 
@@ -187,7 +188,7 @@ async def test_a_node_without_a_script_is_not_made(rig):
 
 
 async def test_the_catalogue_knows_what_clients_ask_for(rig):
-    catalog = rig.provider().catalog
+    catalog = rig.provider().catalog(OWNER)
     assert (await catalog.flavor("m1.medium")).ram == 4096
     assert await catalog.flavor("m9.none") is None
     image = await catalog.image("swarm-node")
@@ -196,9 +197,27 @@ async def test_the_catalogue_knows_what_clients_ask_for(rig):
     assert await catalog.image("no such: image!") is None
     assert [network.external for network in await catalog.networks("public")] == [True]
     assert list(await catalog.networks("nowhere")) == []
-    assert not await catalog.has_keypair("nobody", "user")
+    assert not await catalog.has_keypair("nobody")
     assert not await catalog.subnets("nothing")
     assert not await catalog.versions("nothing")
+    assert "nowhere" not in await catalog.availability_zones()
+    assert "nothing" not in await catalog.volume_types()
+
+
+async def test_a_node_has_one_id_for_programs_of_its_cluster_and_keeps_it(rig):
+    """The cluster autoscaler finds servers by it. It may be unknown until the node exists."""
+    provider, want = rig.provider(), a_want(2)
+    identity = provider
+    assert isinstance(identity, HasProviderIds)
+    infra = await last(provider.ensure(want, idle(want)))
+    ids = {node.uuid: identity.build_provider_id(node.uuid, node.server_id) for node in infra.nodes}
+    assert all(str(provider_id).startswith("openstack:///") for provider_id in ids.values())
+    assert len(set(ids.values())) == 2
+    for node in infra.nodes:
+        assert identity.build_provider_id(node.uuid, None) in {None, ids[node.uuid]}
+    await rig.kill(want.cluster_id, want.nodes[0].uuid)
+    again = await last(provider.ensure(want, {}))
+    assert {node.uuid: identity.build_provider_id(node.uuid, node.server_id) for node in again.nodes} == ids
 
 
 async def test_limits_are_conditions_with_words(rig):

@@ -15,7 +15,9 @@ from jeroboam.api.container_infra.family import ContainerInfraFamily
 from jeroboam.api.container_infra.nodegroups import fields as group_fields
 from jeroboam.api.container_infra.templates import fields as template_fields
 from jeroboam.coes.base import Authority, CoePlan, Member
+from jeroboam.coes.kubernetes import options as kubernetes_options
 from jeroboam.coes.kubernetes.coe import KubernetesCoe
+from jeroboam.coes.swarm import options as swarm_options
 from jeroboam.coes.swarm.coe import SwarmCoe
 from jeroboam.domain import action_fields
 from jeroboam.domain import field_effects as effects
@@ -26,6 +28,7 @@ from jeroboam.domain.field_effects import FieldEffect, check_effects, check_fiel
 from jeroboam.kit.clock import SystemClock
 from jeroboam.kit.x509 import make_ca
 from tests import builders
+from tests.infra_fields import MASTER_LB, ROWS
 
 SPEC = TemplateSpec(coe="swarm", image_id="swarm-node", driver="local")
 ACCEPTED = {
@@ -99,6 +102,31 @@ def test_every_field_and_argument_of_a_route_that_changes_something_is_in_a_tabl
     for key, table in actions.items():
         assert key in routes, key
         assert set(table) <= routes[key], key
+
+
+SOURCES = {
+    "template": effects.TEMPLATES,
+    "cluster": effects.CLUSTERS,
+    "group": effects.NODE_GROUPS,
+    "label": effects.INFRA_LABELS,
+    "group label": effects.INFRA_LABELS,
+}
+
+
+@pytest.mark.parametrize(
+    ("source", "field"), sorted({(row.source, row.field) for row in ROWS} | {("cluster", MASTER_LB)})
+)
+def test_local_or_its_coes_have_a_word_about_all_that_a_provider_is_asked_for(source, field):
+    rules = SOURCES[source][field]
+    assert effects.LOCAL in rules or set(rules) == set(effects.COES)
+
+
+@pytest.mark.parametrize("name", effects.INFRA_LABELS)
+@pytest.mark.parametrize("options", [swarm_options, kubernetes_options])
+def test_a_label_of_the_infrastructure_is_named_where_the_provider_ignores_it(options, name):
+    on_local = options.build_labels_condition({name: "1"}, "local")
+    assert (on_local.status, name in on_local.message) == (False, True)
+    assert options.build_labels_condition({name: "1"}, "a cloud").status is True
 
 
 @pytest.mark.parametrize("kind", ACCEPTED)

@@ -54,3 +54,11 @@ def test_a_node_that_was_there_before_is_told_once_which_server_it_is(coe):
     change = build_patch(replace(NODE, provider_id=""), member)
     assert change["spec"] == {"providerID": f"openstack:///{member.uuid}"}
     assert "spec" not in build_patch(NODE, member)
+
+
+def test_a_node_whose_server_has_no_id_yet_boots_without_one(coe):
+    made = plan(coe)
+    member = replace(made.members[1], provider_id=None)
+    files = {file.path: file.content for file in coe.build_script(made, member).files}
+    assert "providerID" not in json.loads(files["/etc/kubernetes/kubelet.yaml"])
+    assert "spec" not in build_patch(replace(NODE, provider_id=""), member)

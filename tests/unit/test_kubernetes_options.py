@@ -187,13 +187,17 @@ def test_the_label_says_which_image_nodes_boot_from(coe):
 
 
 def plan(coe, **labels) -> CoePlan:
-    def authority():
-        made = make_ca(common_name="c", now=CLOCK.now())
-        return Authority(pem=made.pem, key=made.key)
-
+    pairs = [(kind, make_ca(common_name="c", now=CLOCK.now())) for kind in coe.authorities]
     uuids = ("3b5b9bf7-0000-4000-8000-000000000001", "3b5b9bf7-0000-4000-8000-000000000002")
     members = tuple(
-        Member(uuid=uuid, name=f"n-{role}", role=role, group=f"default-{role}", address=f"10.9.0.{number}")
+        Member(
+            uuid=uuid,
+            name=f"n-{role}",
+            role=role,
+            group=f"default-{role}",
+            address=f"10.9.0.{number}",
+            provider_id=f"openstack:///{uuid}",
+        )
         for number, (uuid, role) in enumerate(zip(uuids, ("master", "worker"), strict=True), start=2)
     )
     return CoePlan(
@@ -202,7 +206,7 @@ def plan(coe, **labels) -> CoePlan:
         template=SPEC,
         labels=labels,
         members=members,
-        authorities={kind: authority() for kind in coe.authorities},
+        authorities={kind: Authority(pem=pair.pem, key=pair.key) for kind, pair in pairs},
     )
 
 

@@ -4,14 +4,18 @@ import io
 import ipaddress
 import subprocess
 import tarfile
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jeroboam.conductor.clusters.plans import build_current_plan, build_plan
+from jeroboam.domain.clusters import Node, NodeObserved, NodeState
 from jeroboam.domain.nodes import COMMANDS_PATH, NodeFile, NodeScript
 from jeroboam.domain.owner_labels import ObjectKind
-from jeroboam.providers.base import DesiredNode, Flavor
+from jeroboam.kit.clock import SystemClock
+from jeroboam.providers.base import DesiredNode, Flavor, NodeAddress, ObservedInfra
 from jeroboam.providers.local import subnets
 from jeroboam.providers.local.catalog import DockerImage
 from jeroboam.providers.local.engine import EngineCapabilities, list_host_configs
@@ -23,6 +27,8 @@ from jeroboam.providers.local.nodes import (
     container_name,
     describe_failure,
 )
+from jeroboam.providers.local.provider import LocalProvider
+from tests import builders
 
 SMALL = ipaddress.IPv4Network("10.200.0.0/22")
 
@@ -183,3 +189,17 @@ def test_modules_are_shown_where_there_are_any_and_done_without_where_refused():
 )
 def test_last_words_of_a_program_that_ended(printed, words):
     assert describe_failure(printed) == words
+
+
+def test_the_plan_to_boot_from_has_the_ids_of_local_nodes():
+    """A kubelet is told its provider id at its first boot: on this machine it follows from the node's uuid."""
+    provider = LocalProvider(installation="here", clock=SystemClock())
+    cluster = builders.cluster(builders.template())
+    [master, _] = builders.groups(cluster)
+    node = Node(uuid=builders.new_uuid(), name="n")
+    addresses = {node.uuid: NodeAddress(address="10.0.0.2")}
+    plan = build_plan(cluster, [replace(master, desired=(node,))], addresses, {}, provider)
+    [member] = plan.members
+    assert member.provider_id == f"openstack:///{node.uuid}"
+    observed = NodeObserved(uuid=node.uuid, name="n", state=NodeState.RUNNING, server_id="c0ffee")
+    assert build_current_plan(plan, ObservedInfra(nodes=(observed,)), provider) == plan

@@ -16,7 +16,7 @@ from jeroboam.domain.bay_manifests import BayManifestKind, ManifestState
 from jeroboam.domain.clusters import MASTER, Health, TemplateSpec
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.containers import RuntimeState
-from jeroboam.domain.nodes import NodeScript
+from jeroboam.domain.nodes import NodeScript, OpenPort
 from jeroboam.domain.ports import ExecResult
 from jeroboam.domain.progress import UNWATCHED, Progress
 from jeroboam.kit.clock import Clock
@@ -59,6 +59,15 @@ class Member:
     """The labels of the node's group in the published API: settings of the COE, not labels of the node."""
     build: int = 0
     """The build of the node group that the node has; in a plan to boot from, the build that it will have."""
+    floating_address: str | None = None
+    """The node's address outside the cluster's network; None without one."""
+    provider_id: str | None = None
+    """The id by which programs of the cluster find the node's server; None if it is not known yet."""
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """All addresses at which the node answers, for its certificates."""
+        return (self.address,) if self.floating_address is None else (self.address, self.floating_address)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,6 +84,13 @@ class CoePlan:
     """By kind, `main` always."""
     balancer: str | None = None
     """The address of the load balancer in front of the masters; None without one."""
+    balancer_floating_address: str | None = None
+    """Its address outside the cluster's network; None without one."""
+
+    @property
+    def balancer_addresses(self) -> tuple[str, ...]:
+        """All addresses at which the load balancer answers, for certificates."""
+        return tuple(filter(None, (self.balancer, self.balancer_floating_address)))
 
     @property
     def masters(self) -> tuple[Member, ...]:
@@ -191,6 +207,15 @@ class HasRequirements(Protocol):
 
     def networks(self, labels: Mapping[str, str]) -> Mapping[str, IPv4Network]:
         """The networks inside a cluster with these labels, by the label that sets each."""
+        ...
+
+
+@runtime_checkable
+class HasOpenPorts(Protocol):
+    """Optional: the COE knows which ports of its nodes have to be reached from outside the cluster."""
+
+    def list_open_ports(self, template: TemplateSpec, role: str) -> Sequence[OpenPort]:
+        """Return the ports of a node of that role; `load-balancer` is one of the roles."""
         ...
 
 

@@ -282,6 +282,8 @@ class NodeObserved:
     address: str | None = None
     server_id: str | None = None
     """The provider's own id of it: a container's, a server's."""
+    floating_address: str | None = None
+    """Its address outside the cluster's network; None without one."""
     build: int = 0
     """The build of its group that it was made from."""
     ready: bool = False

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from typing import Any
 
+from jeroboam.domain import infra_labels
 from jeroboam.domain.clusters import Cluster, ClusterSpec, TemplateSpec
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import BadValue
@@ -178,6 +179,24 @@ NODE_GROUPS: FieldTable = {
         ignore("Swarm has no taints; the condition TaintsHonoured says so"), carry_out("taints of nodes")
     ),
 }
+_NO_ZONE = "all nodes are on one machine"
+_NO_VOLUMES = "there is no volume service; the disks of nodes share the disk of the Engine"
+_NO_OCTAVIA = "the load balancer is a container of this machine"
+INFRA_LABELS: FieldTable = {
+    infra_labels.AVAILABILITY_ZONE: {LOCAL: ignore(_NO_ZONE)},
+    infra_labels.BOOT_VOLUME_SIZE: {LOCAL: ignore(_NO_VOLUMES)},
+    infra_labels.BOOT_VOLUME_TYPE: {LOCAL: ignore(_NO_VOLUMES)},
+    infra_labels.DOCKER_VOLUME_TYPE: {LOCAL: ignore(_NO_VOLUMES)},
+    infra_labels.ETCD_VOLUME_SIZE: {LOCAL: ignore(_NO_VOLUMES)},
+    infra_labels.ETCD_VOLUME_TYPE: {LOCAL: ignore(_NO_VOLUMES)},
+    infra_labels.FIXED_SUBNET_CIDR: {LOCAL: ignore("every cluster gets a subnet that is free")},
+    infra_labels.MASTER_LB_FLOATING_IP: {LOCAL: ignore("there are no floating addresses")},
+    infra_labels.MASTER_LB_ALLOWED_CIDRS: {LOCAL: ignore(_NO_OCTAVIA)},
+    infra_labels.OCTAVIA_PROVIDER: {LOCAL: ignore(_NO_OCTAVIA)},
+    infra_labels.OCTAVIA_LB_ALGORITHM: {LOCAL: ignore(_NO_OCTAVIA)},
+    infra_labels.OCTAVIA_LB_HEALTHCHECK: {LOCAL: ignore(_NO_OCTAVIA)},
+}
+"""The labels that providers read. The condition `LabelsHonoured` names those without effect."""
 
 
 def docker(note: str = "", *, values: Values = None) -> Rules:
@@ -198,6 +217,13 @@ def is_ignored(table: FieldTable, name: str, value: object, *drivers: str) -> bo
     """Whether one of these drivers accepts that value without effect."""
     rules = _list_rules(table, {name: value}, drivers)
     return any(rule.effect_of(value) is FieldEffect.WITHOUT_EFFECT for _name, _value, _driver, rule in rules)
+
+
+def list_infra_labels(driver: str | None) -> frozenset[str]:
+    """Return the labels that this provider carries out; a provider without a rule carries a label out."""
+    if driver is None:
+        return frozenset()
+    return frozenset(name for name, rules in INFRA_LABELS.items() if driver not in rules)
 
 
 def check_effects(cluster: Cluster) -> Condition:

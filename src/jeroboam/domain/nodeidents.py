@@ -27,7 +27,8 @@ def node_idents(node: Node, observed: NodeObserved | None) -> frozenset[str]:
     idents = {node.uuid, node.name, node_index(node)}
     if observed is not None:
         server = observed.server_id or ""
-        idents |= {ident for ident in (observed.address, server, server[:_SHORT_ID]) if ident}
+        addresses = (observed.address, observed.floating_address)
+        idents |= {ident for ident in (*addresses, server, server[:_SHORT_ID]) if ident}
     return frozenset(normalise_ident(ident) for ident in idents)
 
 

@@ -1,4 +1,4 @@
-"""The script that makes a server a node of a cluster: a COE gives it to a provider."""
+"""What a COE gives to a provider: the script that makes a server a node of a cluster, and the ports of nodes."""
 
 from dataclasses import dataclass, field
 
@@ -26,6 +26,27 @@ class NodeScript:
     """A command with which a running node reads its files again; empty if that needs a restart."""
     diagnosis: tuple[str, ...] = ()
     """A command that prints which of a node's programs keeps ending, with its last output; empty: none."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpenPort:
+    """Ports of a node that answer to the outside of its cluster, named as in a rule of a security group."""
+
+    protocol: str
+    """`tcp` or `udp`."""
+    port_range_min: int
+    port_range_max: int
+
+
+# The ports of services that a cluster publishes on its nodes: the default of Kubernetes and of Swarm.
+PUBLISHED_PORTS = tuple(
+    OpenPort(protocol=protocol, port_range_min=30000, port_range_max=32767) for protocol in ("tcp", "udp")
+)
+
+
+def open_tcp(port: int) -> OpenPort:
+    """Return one TCP port as open."""
+    return OpenPort(protocol="tcp", port_range_min=port, port_range_max=port)
 
 
 # The labels of a node image: `nodeimages` writes them, providers read them.

@@ -13,8 +13,16 @@ from typing import Protocol, Self, runtime_checkable
 
 from jeroboam.domain.clusters import NodeObserved
 from jeroboam.domain.conditions import Condition
-from jeroboam.domain.nodes import NodeScript
+from jeroboam.domain.nodes import NodeScript, OpenPort
 from jeroboam.kit.clock import Clock
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CloudUser:
+    """A user in a project, as whom a provider looks up and creates what others may not see. It holds no token."""
+
+    project_id: str
+    user_id: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,12 +67,15 @@ class Subnet:
 
     id: str
     name: str
+    network_id: str
 
 
 class Catalog(Protocol):
-    """What templates and clusters may name. A `ref` is an id or a name."""
+    """What templates and clusters may name, as one user sees it. A `ref` is an id or a name."""
 
-    async def image(self, ref: str) -> Image | None: ...
+    async def image(self, ref: str) -> Image | None:
+        """Return the image. Raises `Conflict` (jeroboam.domain.errors) if several images have that name."""
+        ...
 
     async def versions(self, ref: str) -> Sequence[str]:
         """Return the versions of the image that nodes can boot from now; empty for an image without versions."""
@@ -80,12 +91,22 @@ class Catalog(Protocol):
         """Return all subnets with that id or name."""
         ...
 
-    async def has_keypair(self, ref: str, user_id: str) -> bool: ...
+    async def has_keypair(self, ref: str) -> bool:
+        """Whether the user has a key pair of that name. Those of other users in the project do not count."""
+        ...
+
+    async def availability_zones(self) -> Sequence[str]:
+        """Return the names of the zones that servers can be in."""
+        ...
+
+    async def volume_types(self) -> Sequence[str]:
+        """Return the names and ids of the volume types that the project may use."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DesiredNode:
-    """One node that should exist."""
+    """One node that should exist. Volumes have their sizes in GiB; a type of None is the default of the cloud."""
 
     uuid: str
     name: str
@@ -93,21 +114,77 @@ class DesiredNode:
     role: str
     image: str
     flavor: str
+    availability_zone: str | None = None
+    """None: the cloud chooses."""
+    boot_volume_size: int | None = None
+    """The node boots from a volume of that size; None: from the disk of its flavour."""
+    boot_volume_type: str | None = None
     docker_volume_size: int | None = None
-    """GiB for the engine's data; None: no limit."""
+    """The volume for the engine's data; None: no volume of its own, and no limit."""
+    docker_volume_type: str | None = None
+    etcd_volume_size: int | None = None
+    """The volume for etcd's data, of masters only; None: no volume of its own."""
+    etcd_volume_type: str | None = None
+    floating_ip_enabled: bool = False
+    """Whether the node has an address outside the cluster's network, from the external network."""
+    open_ports: tuple[OpenPort, ...] = ()
+    """What its security group admits from outside. Between the nodes of a cluster everything is admitted."""
     build: int = 0
     """The build of the node group; stored with the node and returned by `observe`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class DesiredLoadBalancer:
+    """The load balancer in front of the masters.
+
+    The node with the role `load-balancer` is its server. A provider may create a load balancer of the cloud in its
+    place, which listens on the open ports of that node, and shows it as that node. The settings are for the cloud's
+    own load balancers; a provider without these ignores them.
+    """
+
+    uuid: str
+    """Its address has this uuid in what `reserve` and `observe` return. A single server has the same."""
+    allowed_cidrs: tuple[str, ...] = ()
+    """Who may connect; empty: everybody."""
+    octavia_provider: str | None = None
+    octavia_lb_algorithm: str | None = None
+    octavia_lb_healthcheck: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DesiredInfra:
-    """The desired infrastructure of one cluster."""
+    """The desired infrastructure of one cluster. What it names was visible to its owner when the wish was stored."""
 
     cluster_id: str
     cluster_name: str
+    owner: CloudUser
+    """Who created the cluster. The user may be gone; the project is what its resources belong to."""
     nodes: tuple[DesiredNode, ...] = ()
-    network: str | None = None
-    """The network that the user named (`fixed_network`); None: a new private network."""
+    server_type: str = "vm"
+    """`vm` or `bm`."""
+    keypair: str | None = None
+    """A key pair of the owner. It counts when a node is created; nodes that exist do not need it."""
+    external_network_id: str | None = None
+    """The id or name of the network of floating addresses, and the way out of a new private network."""
+    fixed_network: str | None = None
+    """The network that the user named; None: a new private network, or the network of `fixed_subnet`."""
+    fixed_subnet: str | None = None
+    """The subnet that the user named; None: a new one in a new network, or any of the named network."""
+    fixed_subnet_cidr: str | None = None
+    """The addresses of a new subnet; None: the provider chooses."""
+    dns_nameservers: tuple[str, ...] = ()
+    """The name servers of a new subnet; empty: those of the cloud."""
+    load_balancer: DesiredLoadBalancer | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class NodeAddress:
+    """The addresses of a node that may not be created yet."""
+
+    address: str
+    """In the cluster's network."""
+    floating_address: str | None = None
+    """Outside of it; None without one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -140,15 +217,14 @@ class Provider(Protocol):
         """A provider with these settings. Nothing is sent yet."""
         ...
 
-    @property
-    def catalog(self) -> Catalog:
-        """The images, flavours and networks that templates and clusters may name."""
+    def catalog(self, user: CloudUser) -> Catalog:
+        """Return what templates and clusters may name, as that user sees it in that project. Nothing is sent yet."""
         ...
 
-    async def reserve(self, want: DesiredInfra) -> dict[str, str]:
-        """Create the network and reserve an address for each desired node; return addresses by node uuid.
+    async def reserve(self, want: DesiredInfra) -> dict[str, NodeAddress]:
+        """Create the network and reserve the addresses of each desired node; return them by node uuid.
 
-        A node keeps its address in every call, as long as the cluster exists.
+        A node keeps its addresses in every call, as long as the cluster exists.
         """
         ...
 
@@ -207,6 +283,19 @@ class HasHostCapacity(Protocol):
 
     async def observe_capacity(self) -> HostCapacity:
         """Return the present capacity of the machine."""
+        ...
+
+
+@runtime_checkable
+class HasProviderIds(Protocol):
+    """Optional: programs of a cluster find the server of a node by an id, as the cluster autoscaler does."""
+
+    def build_provider_id(self, node_uuid: str, server_id: str | None) -> str | None:
+        """Return the node's id (`spec.providerID` of Kubernetes); None if it is not known yet.
+
+        It stays the same as long as the server does. `server_id` is the provider's own id of the node; None before the
+        node exists.
+        """
         ...
 
 

@@ -15,6 +15,7 @@ from jeroboam.coes.base import (
     CoePlan,
     CoeSettings,
     GroupShape,
+    HasOpenPorts,
     Member,
     MemberState,
     NodeDemand,
@@ -27,14 +28,15 @@ from jeroboam.coes.base import (
 )
 from jeroboam.coes.fake.containers import FakeContainer, FakeContainers
 from jeroboam.coes.fake.manifests import FakeManifests, Objects
-from jeroboam.domain.clusters import MASTER, Health, TemplateSpec
+from jeroboam.domain.clusters import MASTER, WORKER, Health, TemplateSpec
 from jeroboam.domain.errors import Invalid, Temporary
-from jeroboam.domain.nodes import NodeFile, NodeScript
+from jeroboam.domain.nodes import NodeFile, NodeScript, OpenPort, open_tcp
 from jeroboam.domain.progress import UNWATCHED, Progress
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.faults import Faults
 
 VERSION = "1.0-fake"
+API_PORT = 7000
 # The files with the authority whose certificate a node shows, and with the ones that it trusts.
 SHOWN = "/etc/fake/shown.pem"
 TRUSTED = "/etc/fake/trusted.pem"
@@ -52,6 +54,8 @@ class FakeMembers:
 
     names: dict[str, str] = field(default_factory=dict)
     """Names of members, by uuid."""
+    plan: CoePlan | None = None
+    """The plan with which members joined last."""
     unready: set[str] = field(default_factory=set)
     """Uuids of members that are down."""
     dead: bool = False
@@ -85,7 +89,14 @@ class FakeMembers:
 
 
 class FakeCoe(
-    FakeContainers, Coe, SupportsRollout, SupportsLoadBalancer, SupportsRotation, SupportsManifests, SupportsScaling
+    FakeContainers,
+    Coe,
+    HasOpenPorts,
+    SupportsRollout,
+    SupportsLoadBalancer,
+    SupportsRotation,
+    SupportsManifests,
+    SupportsScaling,
 ):
     """The contract `Coe` without nodes."""
 
@@ -116,6 +127,9 @@ class FakeCoe(
     def check(self, template: TemplateSpec) -> None:
         if template.network_driver == "unsupported":
             raise Invalid("network_driver unsupported is not supported by the fake.", field="network_driver")
+
+    def list_open_ports(self, template: TemplateSpec, role: str) -> Sequence[OpenPort]:
+        return () if role == WORKER else (open_tcp(template.apiserver_port or API_PORT),)
 
     @property
     def balancer_image(self) -> str:
@@ -179,6 +193,7 @@ class FakeCoe(
         await self.faults.meet("join")
         self._check_alive(members)
         members.names |= {member.uuid: member.name for member in plan.members}
+        members.plan = plan
         members.drained_uuids &= members.unready
         return self._build_observed(plan, members)
 

@@ -21,6 +21,7 @@ from jeroboam.coes.base import (
     CoePlan,
     CoeSettings,
     GroupShape,
+    HasOpenPorts,
     HasRequirements,
     Member,
     NodeDemand,
@@ -43,10 +44,10 @@ from jeroboam.coes.kubernetes.manifests import KubernetesManifests
 from jeroboam.coes.kubernetes.node_ops import POLL_SECONDS, KubernetesNode, NodeOps
 from jeroboam.coes.kubernetes.observe import build_observed, has_current_build, list_member_states
 from jeroboam.coes.proxies import check as check_proxies
-from jeroboam.domain.clusters import TemplateSpec
+from jeroboam.domain.clusters import LOAD_BALANCER, WORKER, TemplateSpec
 from jeroboam.domain.errors import DriverError, Invalid
 from jeroboam.domain.field_effects import KUBERNETES, TEMPLATES, check_fields
-from jeroboam.domain.nodes import NodeScript
+from jeroboam.domain.nodes import PUBLISHED_PORTS, NodeScript, OpenPort, open_tcp
 from jeroboam.domain.progress import UNWATCHED, Progress, SharedProgress
 from jeroboam.kit.clock import Clock
 
@@ -63,6 +64,7 @@ _POLL_SECONDS_A_NODE = 0.01
 class KubernetesCoe(
     Coe,
     SupportsImageVersions,
+    HasOpenPorts,
     HasRequirements,
     SupportsRollout,
     SupportsLoadBalancer,
@@ -110,6 +112,10 @@ class KubernetesCoe(
 
     def memory(self, role: str) -> int:
         return options.NODE_MEMORY[role]
+
+    def list_open_ports(self, template: TemplateSpec, role: str) -> Sequence[OpenPort]:
+        api = () if role == WORKER else (open_tcp(template.apiserver_port or API_PORT),)
+        return api if role == LOAD_BALANCER else (*api, *PUBLISHED_PORTS)
 
     def networks(self, labels: Mapping[str, str]) -> Mapping[str, IPv4Network]:
         nets = options.read_networks(labels)

@@ -9,7 +9,6 @@ from typing import Any
 
 from jeroboam.coes.base import CoePlan, Member
 from jeroboam.coes.kubernetes import flags, security
-from jeroboam.coes.kubernetes.machine_id import provider_id
 from jeroboam.coes.kubernetes.options import list_sans, read_networks
 from jeroboam.domain.clusters import MASTER, WORKER
 
@@ -70,7 +69,6 @@ def build_kubelet_config(plan: CoePlan, member: Member) -> dict[str, Any]:
         "clusterDNS": [read_networks(plan.labels).dns],
         "clusterDomain": "cluster.local",
         "containerRuntimeEndpoint": "unix:///run/containerd/containerd.sock",
-        "providerID": provider_id(member),
         "systemReserved": {"cpu": "100m", "memory": _OWN_PROGRAMS[member.role]},
         "evictionHard": _EVICTION,
         "imageGCHighThresholdPercent": 100,
@@ -81,6 +79,8 @@ def build_kubelet_config(plan: CoePlan, member: Member) -> dict[str, Any]:
         "nodeStatusUpdateFrequency": "2s",
         "nodeStatusReportFrequency": "5m",
     }
+    if member.provider_id is not None:
+        config["providerID"] = member.provider_id
     if member.role == MASTER:
         config["staticPodPath"] = "/etc/kubernetes/manifests"
         # The control plane's programs exit when the API is not ready in time; the default back-off (10 s, 20 s, 40 s)
@@ -102,7 +102,7 @@ def build_kubeadm_config(plan: CoePlan, member: Member) -> list[dict[str, Any]]:
     nets = read_networks(plan.labels)
     leader_election = [] if len(plan.masters) > 1 else [("leader-elect", "false")]
     endpoint = {} if plan.balancer is None else {"controlPlaneEndpoint": f"{plan.balancer}:{api_port(plan)}"}
-    names = [member.name, member.address, *([plan.balancer] if plan.balancer else []), *list_sans(plan.labels)]
+    names = [member.name, *member.addresses, *plan.balancer_addresses, *list_sans(plan.labels)]
     # A single member need not wait for the votes of others.
     etcd = [("heartbeat-interval", "50"), ("election-timeout", "250")]
     if len(plan.masters) > 1:

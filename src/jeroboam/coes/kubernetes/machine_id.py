@@ -54,11 +54,6 @@ class MachineId:
         return (now.period - self.period) % _PERIODS >= _DUE_PERIODS
 
 
-def provider_id(member: Member) -> str:
-    """Return the provider id of a node as OpenStack's programs expect it, with the node's system uuid."""
-    return f"openstack:///{member.uuid}"
-
-
 def build_id(member: Member) -> str:
     """Return the part of the machine id that is the node's build."""
     return machine_build(member.uuid, member.build)

@@ -21,7 +21,6 @@ from jeroboam.clients.kubernetes import EvictionRefused, KubernetesApi, ObjectNo
 from jeroboam.coes.base import Member
 from jeroboam.coes.kubernetes import health
 from jeroboam.coes.kubernetes import node_annotations as marks
-from jeroboam.coes.kubernetes.machine_id import provider_id
 from jeroboam.domain.errors import DriverError, Temporary
 from jeroboam.kit.clock import Clock
 
@@ -332,9 +331,10 @@ def build_patch(node: KubernetesNode, member: Member) -> dict[str, Any]:
     if "spec" in change:
         # Taints are replaced as a whole, and the cluster's controllers set some too: the version excludes lost updates.
         change["metadata"] = {**change.get("metadata", {}), "resourceVersion": node.resource_version}
-    if not node.provider_id:
-        # Kubelets of earlier releases did not set it. Once set it cannot be changed.
-        change["spec"] = {**change.get("spec", {}), "providerID": provider_id(member)}
+    if not node.provider_id and member.provider_id is not None:
+        # Kubelets of earlier releases did not set it, nor can one whose server had no id yet when its script was
+        # written. Once set it cannot be changed.
+        change["spec"] = {**change.get("spec", {}), "providerID": member.provider_id}
     if node.ready and DRAINED in node.annotations:
         meta = change.setdefault("metadata", {})
         meta["annotations"] = {**meta.get("annotations", {}), DRAINED: None}

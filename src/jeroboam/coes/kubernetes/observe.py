@@ -57,7 +57,7 @@ def build_observed(
         health=Health.HEALTHY if healthy else Health.UNHEALTHY,
         health_reasons=reasons | shortages,
         conditions=(
-            options.build_labels_condition(plan.labels),
+            options.build_labels_condition(plan.labels, plan.template.driver),
             # kube-proxy works with nftables and needs no IPVS.
             Condition(type="VirtualIPs", status=True),
             *network.build_conditions(plan, nodes),

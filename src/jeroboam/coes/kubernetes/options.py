@@ -14,6 +14,7 @@ from jeroboam.domain import automation
 from jeroboam.domain.clusters import MASTER, WORKER
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import bad_label
+from jeroboam.domain.field_effects import list_infra_labels
 
 VERSION = "kube_tag"
 """The version of Kubernetes, which is the version of the node image."""
@@ -102,9 +103,9 @@ def parse_version(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.removeprefix("v").split("."))
 
 
-def build_labels_condition(labels: Mapping[str, str]) -> Condition:
-    """Return the condition that says whether every label of the cluster is supported."""
-    ignored_labels = sorted(labels.keys() - _KNOWN - _ELSEWHERE)
+def build_labels_condition(labels: Mapping[str, str], driver: str | None = None) -> Condition:
+    """Return the condition that says whether this COE, the service or that provider supports every label."""
+    ignored_labels = sorted(labels.keys() - _KNOWN - _ELSEWHERE - list_infra_labels(driver))
     if not ignored_labels:
         return Condition(type="LabelsHonoured", status=True)
     text = f"These labels mean nothing here yet: {', '.join(ignored_labels)}."

@@ -18,6 +18,7 @@ from jeroboam.coes.base import (
     CoeObserved,
     CoePlan,
     CoeSettings,
+    HasOpenPorts,
     Member,
     MemberState,
     SupportsRollout,
@@ -42,7 +43,7 @@ from jeroboam.domain.clusters import MASTER, Health, TemplateSpec
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import DriverError, Invalid, Temporary
 from jeroboam.domain.field_effects import SWARM, TEMPLATES, check_fields
-from jeroboam.domain.nodes import NodeFile, NodeScript
+from jeroboam.domain.nodes import PUBLISHED_PORTS, NodeFile, NodeScript, OpenPort, open_tcp
 from jeroboam.domain.progress import UNWATCHED, Progress, SharedProgress
 from jeroboam.kit.tasks import Tasks
 from jeroboam.kit.x509 import SERVER, KeyPair, issue
@@ -57,7 +58,7 @@ _FOLDER = "/etc/docker"
 
 
 @final
-class SwarmCoe(SwarmContainers, Coe, SupportsRollout, SupportsRotation):
+class SwarmCoe(SwarmContainers, Coe, HasOpenPorts, SupportsRollout, SupportsRotation):
     """The contract `Coe` for Docker Swarm, and `SupportsContainers` through `SwarmContainers`."""
 
     @classmethod
@@ -74,6 +75,10 @@ class SwarmCoe(SwarmContainers, Coe, SupportsRollout, SupportsRotation):
         check_insecure_registries(template, networks=True)
         swarm_options.check(template.labels)
 
+    def list_open_ports(self, template: TemplateSpec, role: str) -> Sequence[OpenPort]:
+        del role  # The service talks to the Engine of each node.
+        return (open_tcp(api_port(template)), *PUBLISHED_PORTS)
+
     @property
     def node_options(self) -> frozenset[str]:
         return swarm_options.KNOWN
@@ -87,9 +92,8 @@ class SwarmCoe(SwarmContainers, Coe, SupportsRollout, SupportsRotation):
             text = "docker_storage_driver cannot be changed: what is on the nodes' disks would be lost."
             raise Invalid(text, field="docker_storage_driver")
         if api_port(old) != api_port(new):
-            change = f"from {api_port(old)} to {api_port(new)}"
-            text = f"apiserver_port cannot be changed {change}: clients would lose the cluster."
-            raise Invalid(text, field="apiserver_port")
+            text = f"from {api_port(old)} to {api_port(new)}: clients would lose the cluster."
+            raise Invalid(f"apiserver_port cannot be changed {text}", field="apiserver_port")
 
     def build_script(self, plan: CoePlan, member: Member) -> NodeScript:
         main = plan.authorities["main"]
@@ -97,7 +101,7 @@ class SwarmCoe(SwarmContainers, Coe, SupportsRollout, SupportsRotation):
             ca=KeyPair(pem=main.pem, key=main.key),
             common_name=member.name,
             dns=[member.name, "localhost"],
-            ips=[member.address, "127.0.0.1"],
+            ips=[*member.addresses, "127.0.0.1"],
             usages=[SERVER],
             now=self._clock.now(),
         )
@@ -376,7 +380,7 @@ def _list_member_states(
 
 def _build_conditions(plan: CoePlan) -> tuple[Condition, ...]:
     """Return the conditions for labels and taints that Swarm does not support."""
-    conditions = [swarm_options.build_labels_condition(plan.labels)]
+    conditions = [swarm_options.build_labels_condition(plan.labels, plan.template.driver)]
     if any(member.taints for member in plan.members):
         text = "Swarm has no taints: use placement constraints on node labels."
         conditions.append(Condition(type="TaintsHonoured", status=False, reason="NoTaintsInSwarm", message=text))

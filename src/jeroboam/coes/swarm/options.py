@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from jeroboam.domain import automation
 from jeroboam.domain.conditions import Condition
 from jeroboam.domain.errors import bad_label
+from jeroboam.domain.field_effects import list_infra_labels
 
 LOG_SIZE = "docker_log_max_size"
 """Size at which a container's log is rotated, as `10m`; without it a log grows without limit."""
@@ -65,9 +66,9 @@ def build_engine_config(options: Mapping[str, str]) -> dict[str, object]:
     return config
 
 
-def build_labels_condition(labels: Mapping[str, str]) -> Condition:
-    """Return the condition that says whether every label of the cluster is supported."""
-    ignored_labels = sorted(labels.keys() - KNOWN - _ELSEWHERE)
+def build_labels_condition(labels: Mapping[str, str], driver: str | None = None) -> Condition:
+    """Return the condition that says whether this COE, the service or that provider supports every label."""
+    ignored_labels = sorted(labels.keys() - KNOWN - _ELSEWHERE - list_infra_labels(driver))
     if not ignored_labels:
         return Condition(type="LabelsHonoured", status=True)
     text = f"These labels mean nothing to a Swarm: {', '.join(ignored_labels)}."

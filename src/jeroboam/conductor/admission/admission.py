@@ -11,12 +11,29 @@ from dataclasses import asdict, replace
 
 from jeroboam.coes.base import Coe, SupportsImageVersions, SupportsLoadBalancer, SupportsRollout, SupportsRotation
 from jeroboam.conductor.admission import capacity
-from jeroboam.conductor.clusters.plans import image_of
+from jeroboam.conductor.clusters.plans import image_of, owner_of
+from jeroboam.domain import infra_labels
 from jeroboam.domain.caller import Caller
 from jeroboam.domain.clusters import MASTER, ROLES, Cluster, NodeGroup, TemplateSpec, flavor_of
-from jeroboam.domain.errors import BadValue, Conflict, DriverError, Invalid, NotFound, Temporary, Unavailable
-from jeroboam.domain.field_effects import CLUSTERS, NODE_GROUPS, TEMPLATES, check_fields, is_ignored
-from jeroboam.providers.base import Catalog, Image, Provider, SupportsScriptRenewal
+from jeroboam.domain.errors import (
+    BadValue,
+    Conflict,
+    DriverError,
+    Invalid,
+    NotFound,
+    Temporary,
+    Unavailable,
+    bad_label,
+)
+from jeroboam.domain.field_effects import (
+    CLUSTERS,
+    NODE_GROUPS,
+    TEMPLATES,
+    check_fields,
+    is_ignored,
+    list_infra_labels,
+)
+from jeroboam.providers.base import Catalog, CloudUser, Image, Network, Provider, SupportsScriptRenewal
 
 
 @contextmanager
@@ -38,20 +55,21 @@ class DriverAdmission:
 
     async def admit_template(self, spec: TemplateSpec, caller: Caller) -> TemplateSpec:
         """Return the spec with its driver and with the distribution of its image."""
-        del caller
         with _translate_driver_errors():
-            return await self._admit_template(spec)
+            return await self._admit_template(spec, caller)
 
-    async def _admit_template(self, spec: TemplateSpec) -> TemplateSpec:
+    async def _admit_template(self, spec: TemplateSpec, caller: Caller) -> TemplateSpec:
         coe = self._find_coe(spec)
         driver = spec.driver or self._default
-        catalog = self._find_provider(driver).catalog
+        user = CloudUser(project_id=caller.project_id, user_id=caller.user_id)
+        catalog = self._find_provider(driver).catalog(user)
         check_fields(TEMPLATES, asdict(spec), driver)
         await self._check_coe_rules(coe, catalog, spec)
         image = await self._find_image(catalog, image_of(coe, spec.image_id, spec.labels), spec.coe)
         for field, flavor in (("flavor_id", spec.flavor_id), ("master_flavor_id", spec.master_flavor_id)):
             await self._check_flavor(catalog, flavor, field)
-        await self._check_networks(catalog, spec)
+        await self._check_external_network(catalog, spec.external_network_id)
+        await self._check_fixed_network(catalog, spec.fixed_network, spec.fixed_subnet)
         return replace(spec, driver=driver, cluster_distro=image.os_distro)
 
     async def admit_cluster(self, cluster: Cluster, groups: Sequence[NodeGroup], caller: Caller) -> None:
@@ -64,7 +82,7 @@ class DriverAdmission:
         coe = self._find_coe(template)
         driver = template.driver or self._default
         provider = self._find_provider(driver)
-        catalog = provider.catalog
+        catalog = provider.catalog(CloudUser(project_id=cluster.project_id, user_id=caller.user_id))
         await self._check_coe_rules(coe, catalog, template)
         check_fields(TEMPLATES, asdict(template), driver)
         check_fields(CLUSTERS, asdict(cluster.spec), driver, template.coe)
@@ -78,24 +96,27 @@ class DriverAdmission:
         await capacity.check_room(coe, provider, cluster, groups)
         keypair = cluster.spec.keypair
         needs_keypair = keypair is not None and not is_ignored(CLUSTERS, "keypair", keypair, driver)
-        if needs_keypair and not await catalog.has_keypair(str(keypair), caller.user_id):
+        if needs_keypair and not await catalog.has_keypair(str(keypair)):
             raise NotFound(f"Unable to find keypair {keypair}.", field="keypair")
-        await self._check_fixed_network(catalog, cluster.spec.fixed_network)
-        await self._check_fixed_subnet(catalog, cluster.spec.fixed_subnet)
+        # A public template may name an external network that this project does not see.
+        await self._check_external_network(catalog, template.external_network_id)
+        await self._check_fixed_network(catalog, cluster.spec.fixed_network, cluster.spec.fixed_subnet)
+        await self._check_infra_labels(catalog, driver, template.labels)
 
     async def admit_nodegroup(self, cluster: Cluster, group: NodeGroup, caller: Caller) -> None:
         """Raise if the provider lacks something that the group names, or if the COE cannot honour a label."""
-        del caller
         with _translate_driver_errors():
             template = replace(cluster.spec.template, labels=group.spec.labels)
             coe = self._find_coe(template)
             driver = template.driver or self._default
             provider = self._find_provider(driver)
-            await self._check_coe_rules(coe, provider.catalog, template)
+            catalog = provider.catalog(CloudUser(project_id=cluster.project_id, user_id=caller.user_id))
+            await self._check_coe_rules(coe, catalog, template)
             check_fields(NODE_GROUPS, asdict(group.spec), driver, template.coe)
             image, labels = group.spec.image_id or template.image_id, cluster.spec.labels | group.spec.labels
-            await self._check_boot_image(provider.catalog, coe, template.coe, image, labels)
-            await self._check_flavor(provider.catalog, flavor_of(cluster, group), "flavor_id")
+            await self._check_boot_image(catalog, coe, template.coe, image, labels)
+            await self._check_flavor(catalog, flavor_of(cluster, group), "flavor_id")
+            await self._check_infra_labels(catalog, driver, labels)
             await capacity.check_flavors(coe, provider, cluster, [group])
             await capacity.check_room(coe, provider, cluster, [group])
 
@@ -118,12 +139,19 @@ class DriverAdmission:
                 raise Conflict(text, field="cluster_template")
         # The key pair and the network stay as they are, unchecked: a colleague has no key pair of the creator's.
         coe = self._find_coe(new)
-        provider = self._find_provider(new.driver or self._default)
-        await self._check_coe_rules(coe, provider.catalog, replace(new, labels=after.spec.labels))
+        driver = new.driver or self._default
+        provider = self._find_provider(driver)
+        # Whoever asks for the change, the cluster's own project has to see what it names.
+        catalog = provider.catalog(owner_of(after))
+        await self._check_coe_rules(coe, catalog, replace(new, labels=after.spec.labels))
+        changed_labels = dict(after.spec.labels.items() - before.spec.labels.items())
+        await self._check_infra_labels(catalog, driver, changed_labels)
+        if old.external_network_id != new.external_network_id:
+            await self._check_external_network(catalog, new.external_network_id)
         for group in groups:
-            await self._check_flavor(provider.catalog, flavor_of(after, group), "flavor_id")
+            await self._check_flavor(catalog, flavor_of(after, group), "flavor_id")
             image, labels = group.spec.image_id or new.image_id, after.spec.labels | group.spec.labels
-            await self._check_boot_image(provider.catalog, coe, new.coe, image, labels)
+            await self._check_boot_image(catalog, coe, new.coe, image, labels)
         await capacity.check_flavors(coe, provider, after, groups)
         if old == new and before.spec.labels == after.spec.labels:
             return frozenset()
@@ -213,21 +241,33 @@ class DriverAdmission:
         if ref is not None and await catalog.flavor(ref) is None:
             raise Invalid(f"Unable to find flavor {ref}.", field=field)
 
-    async def _check_networks(self, catalog: Catalog, spec: TemplateSpec) -> None:
-        if spec.external_network_id is not None:
-            matches = [network for network in await catalog.networks(spec.external_network_id) if network.external]
-            if not matches:
-                text = f"Unable to find external network {spec.external_network_id}."
-                raise Invalid(text, field="external_network_id")
-            if len(matches) > 1:
-                text = f"Multiple external networks exist with same name '{spec.external_network_id}'"
-                raise Conflict(f"{text}, please use the external network ID instead.", field="external_network_id")
-        await self._check_fixed_network(catalog, spec.fixed_network)
-        await self._check_fixed_subnet(catalog, spec.fixed_subnet)
-
-    async def _check_fixed_network(self, catalog: Catalog, ref: str | None) -> None:
+    async def _check_external_network(self, catalog: Catalog, ref: str | None) -> None:
         if ref is None:
             return
+        matches = [network for network in await catalog.networks(ref) if network.external]
+        if not matches:
+            raise Invalid(f"Unable to find external network {ref}.", field="external_network_id")
+        if len(matches) > 1:
+            text = f"Multiple external networks exist with same name '{ref}'"
+            raise Conflict(f"{text}, please use the external network ID instead.", field="external_network_id")
+
+    async def _check_fixed_network(self, catalog: Catalog, ref: str | None, subnet_ref: str | None) -> None:
+        network = None if ref is None else await self._find_fixed_network(catalog, ref)
+        if subnet_ref is None:
+            return
+        subnets = await catalog.subnets(subnet_ref)
+        if not subnets:
+            raise Invalid(f"Unable to find fixed subnet {subnet_ref}.", field="fixed_subnet")
+        if network is not None:
+            subnets = [subnet for subnet in subnets if subnet.network_id == network.id]
+            if not subnets:
+                text = f"Unable to use fixed subnet {subnet_ref}: it is not in fixed network {ref}."
+                raise Invalid(text, field="fixed_subnet")
+        if len(subnets) > 1:
+            text = f"Multiple subnets exist with same name '{subnet_ref}', please use the subnet ID instead."
+            raise Conflict(text, field="fixed_subnet")
+
+    async def _find_fixed_network(self, catalog: Catalog, ref: str) -> Network:
         networks = await catalog.networks(ref)
         internal_networks = [network for network in networks if not network.external]
         if networks and not internal_networks:
@@ -238,13 +278,18 @@ class DriverAdmission:
         if len(internal_networks) > 1:
             text = f"Multiple networks exist with same name '{ref}', please use the network ID instead."
             raise Conflict(text, field="fixed_network")
+        return internal_networks[0]
 
-    async def _check_fixed_subnet(self, catalog: Catalog, ref: str | None) -> None:
-        if ref is None:
-            return
-        subnets = await catalog.subnets(ref)
-        if not subnets:
-            raise Invalid(f"Unable to find fixed subnet {ref}.", field="fixed_subnet")
-        if len(subnets) > 1:
-            text = f"Multiple subnets exist with same name '{ref}', please use the subnet ID instead."
-            raise Conflict(text, field="fixed_subnet")
+    async def _check_infra_labels(self, catalog: Catalog, driver: str, labels: Mapping[str, str]) -> None:
+        """Raise `Invalid` for a label that this provider reads and cannot carry out."""
+        used_labels = {name: labels[name] for name in sorted(list_infra_labels(driver) & labels.keys())}
+        for name, value in used_labels.items():
+            infra_labels.check_label(name, value)
+        zone = used_labels.get(infra_labels.AVAILABILITY_ZONE)
+        if zone and zone not in (zones := await catalog.availability_zones()):
+            raise bad_label(infra_labels.AVAILABILITY_ZONE, zone, f"there is: {', '.join(zones)}.")
+        types = {name: used_labels[name] for name in infra_labels.VOLUME_TYPES if used_labels.get(name)}
+        known_types = await catalog.volume_types() if types else ()
+        for name, volume_type in types.items():
+            if volume_type not in known_types:
+                raise bad_label(name, volume_type, f"there is: {', '.join(known_types)}.")

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from jeroboam.coes.base import Coe, HasRequirements
+from jeroboam.conductor.clusters.plans import owner_of
 from jeroboam.domain.clusters import Cluster, NodeGroup, TemplateSpec, flavor_of, role_of
 from jeroboam.domain.errors import Conflict, Invalid, Temporary
 from jeroboam.domain.events import count_nodes_in_words
@@ -19,8 +20,9 @@ async def check_flavors(coe: Coe, provider: Provider, cluster: Cluster, groups: 
     """Raise `Invalid` for a flavour that is too small for a node of this COE."""
     if not isinstance(coe, HasRequirements):
         return
+    catalog = provider.catalog(owner_of(cluster))
     for group in groups:
-        flavor = await provider.catalog.flavor(flavor_of(cluster, group))
+        flavor = await catalog.flavor(flavor_of(cluster, group))
         min_memory = coe.memory(role_of(group.spec))
         if flavor is not None and flavor.ram < min_memory:
             text = (

@@ -17,6 +17,7 @@ from jeroboam.conductor.clusters.sealed_keys import open_authorities
 from jeroboam.domain.clusters import MAIN, MASTER, NodeGroup, Operation
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.domain.ports import Sealer
+from jeroboam.providers.base import NodeAddress
 from jeroboam.store import Store
 
 T_co = TypeVar("T_co", covariant=True)
@@ -81,16 +82,22 @@ def _manifests_part(coe: Coe) -> ManifestClient | None:
     return coe.manifests if isinstance(coe, SupportsManifests) else None
 
 
-def _addresses_of(state: ClusterState) -> dict[str, str]:
+def _addresses_of(state: ClusterState) -> dict[str, NodeAddress]:
     """Return the last known addresses of the nodes, by uuid, and that of the load balancer if there is one."""
     cluster = state.cluster
-    addresses = {node.uuid: node.address for group in state.groups for node in group.observed if node.address}
+    addresses = {
+        node.uuid: NodeAddress(address=node.address, floating_address=node.floating_address)
+        for group in state.groups
+        for node in group.observed
+        if node.address
+    }
+    known_hosts = {host for node in addresses.values() for host in (node.address, node.floating_address)}
     host = urlsplit(cluster.observed.api_address or "").hostname
-    if host is not None and host not in addresses.values():
-        addresses[balancer_uuid_of(cluster.uuid)] = host
+    if host is not None and host not in known_hosts:
+        addresses[balancer_uuid_of(cluster.uuid)] = NodeAddress(address=host)
     return addresses
 
 
-def _keep_known_nodes(group: NodeGroup, addresses: Mapping[str, str]) -> NodeGroup:
+def _keep_known_nodes(group: NodeGroup, addresses: Mapping[str, NodeAddress]) -> NodeGroup:
     """Return the group with those of its nodes that have an address."""
     return replace(group, desired=tuple(node for node in group.desired if node.uuid in addresses))

@@ -210,7 +210,7 @@ class ClusterReconciler:
         complete = not _list_missing(desired_infra, infra)
         progress.begin("making the cluster's network")
         addresses = plans.addresses_of(infra) if complete else await provider.reserve(desired_infra)
-        plan = plans.build_plan(cluster, groups, addresses, list_trusted_authorities(authorities))
+        plan = plans.build_plan(cluster, groups, addresses, list_trusted_authorities(authorities), provider)
         scope = ClusterScope(
             lease=lease,
             state=state,
@@ -218,7 +218,7 @@ class ClusterReconciler:
             coe=coe,
             desired_infra=desired_infra,
             infra=infra,
-            plan=plans.build_current_plan(plan, infra),
+            plan=plans.build_current_plan(plan, infra, provider),
             boot=replace(plan, authorities=list_given_authorities(authorities)),
             settle=partial(self._join, coe, progress, steady=False),
             progress=progress,
@@ -358,9 +358,8 @@ class ClusterReconciler:
         if plan.masters:
             authorities = await self._rotation.ensure_authorities(lease, state, coe.authorities)
             try:
-                coe_observed = await coe.observe(
-                    plans.build_current_plan(replace(plan, authorities=list_trusted_authorities(authorities)), infra)
-                )
+                plan = replace(plan, authorities=list_trusted_authorities(authorities))
+                coe_observed = await coe.observe(plans.build_current_plan(plan, infra, provider))
             except DriverError as error:
                 observed = plans.build_silent(cluster, error.reason)
             else:

@@ -7,7 +7,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from uuid import UUID, uuid5
 
-from jeroboam.coes.base import Authority, Coe, CoeObserved, CoePlan, Member, SupportsImageVersions, SupportsLoadBalancer
+from jeroboam.coes.base import (
+    Authority,
+    Coe,
+    CoeObserved,
+    CoePlan,
+    HasOpenPorts,
+    Member,
+    SupportsImageVersions,
+    SupportsLoadBalancer,
+)
+from jeroboam.domain import infra_labels
 from jeroboam.domain.clusters import (
     DEFAULT_FLAVOR,
     LOAD_BALANCER,
@@ -23,8 +33,18 @@ from jeroboam.domain.clusters import (
     role_of,
 )
 from jeroboam.domain.field_effects import check_effects
+from jeroboam.domain.nodes import OpenPort
 from jeroboam.domain.states import record_health_look
-from jeroboam.providers.base import DesiredInfra, DesiredNode, ObservedInfra
+from jeroboam.providers.base import (
+    CloudUser,
+    DesiredInfra,
+    DesiredLoadBalancer,
+    DesiredNode,
+    HasProviderIds,
+    NodeAddress,
+    ObservedInfra,
+    Provider,
+)
 
 
 def image_of(coe: Coe, ref: str, labels: dict[str, str]) -> str:
@@ -32,28 +52,70 @@ def image_of(coe: Coe, ref: str, labels: dict[str, str]) -> str:
     return coe.image(ref, labels) if isinstance(coe, SupportsImageVersions) else ref
 
 
+def owner_of(cluster: Cluster) -> CloudUser:
+    """Return as whom the provider looks up what the cluster names."""
+    return CloudUser(project_id=cluster.project_id, user_id=cluster.user_id)
+
+
 def build_desired_infra(cluster: Cluster, groups: Iterable[NodeGroup], coe: Coe) -> DesiredInfra:
     """Return the infrastructure that the cluster should have."""
-
-    def build_node(group: NodeGroup, node: Node) -> DesiredNode:
-        image_ref = group.spec.image_id or cluster.spec.template.image_id
-        return DesiredNode(
-            uuid=node.uuid,
-            name=node.name,
-            group=group.name,
-            role=group.spec.role,
-            image=image_of(coe, image_ref, cluster.spec.labels | group.spec.labels),
-            flavor=flavor_of(cluster, group),
-            docker_volume_size=group.spec.docker_volume_size,
-            build=group.spec.build,
+    spec, template = cluster.spec, cluster.spec.template
+    nodes = tuple(_build_node(cluster, group, node, coe) for group in groups for node in group.desired)
+    load_balancer = None
+    if spec.master_lb_enabled and isinstance(coe, SupportsLoadBalancer):
+        balancer_node = _build_balancer(cluster, coe)
+        nodes = (*nodes, balancer_node)
+        load_balancer = DesiredLoadBalancer(
+            uuid=balancer_node.uuid,
+            allowed_cidrs=infra_labels.read_cidrs(spec.labels, infra_labels.MASTER_LB_ALLOWED_CIDRS),
+            octavia_provider=infra_labels.read_text(spec.labels, infra_labels.OCTAVIA_PROVIDER),
+            octavia_lb_algorithm=infra_labels.read_text(spec.labels, infra_labels.OCTAVIA_LB_ALGORITHM),
+            octavia_lb_healthcheck=infra_labels.read_choice(
+                spec.labels, infra_labels.OCTAVIA_LB_HEALTHCHECK, default=True
+            ),
         )
-
-    nodes = tuple(build_node(group, node) for group in groups for node in group.desired)
-    if cluster.spec.master_lb_enabled and isinstance(coe, SupportsLoadBalancer):
-        nodes = (*nodes, _build_balancer(cluster, coe))
     return DesiredInfra(
-        cluster_id=cluster.uuid, cluster_name=cluster.name, nodes=nodes, network=cluster.spec.fixed_network
+        cluster_id=cluster.uuid,
+        cluster_name=cluster.name,
+        owner=owner_of(cluster),
+        nodes=nodes,
+        server_type=template.server_type,
+        keypair=spec.keypair,
+        external_network_id=template.external_network_id,
+        fixed_network=spec.fixed_network,
+        fixed_subnet=spec.fixed_subnet,
+        fixed_subnet_cidr=infra_labels.read_text(spec.labels, infra_labels.FIXED_SUBNET_CIDR),
+        dns_nameservers=tuple(word.strip() for word in (template.dns_nameserver or "").split(",") if word.strip()),
+        load_balancer=load_balancer,
     )
+
+
+def _build_node(cluster: Cluster, group: NodeGroup, node: Node, coe: Coe) -> DesiredNode:
+    spec, template = cluster.spec, cluster.spec.template
+    labels = spec.labels | group.spec.labels
+    has_etcd = group.spec.role == MASTER
+    return DesiredNode(
+        uuid=node.uuid,
+        name=node.name,
+        group=group.name,
+        role=group.spec.role,
+        image=image_of(coe, group.spec.image_id or template.image_id, labels),
+        flavor=flavor_of(cluster, group),
+        availability_zone=infra_labels.read_text(labels, infra_labels.AVAILABILITY_ZONE),
+        boot_volume_size=infra_labels.read_size(labels, infra_labels.BOOT_VOLUME_SIZE),
+        boot_volume_type=infra_labels.read_text(labels, infra_labels.BOOT_VOLUME_TYPE),
+        docker_volume_size=group.spec.docker_volume_size or spec.docker_volume_size,
+        docker_volume_type=infra_labels.read_text(labels, infra_labels.DOCKER_VOLUME_TYPE),
+        etcd_volume_size=infra_labels.read_size(labels, infra_labels.ETCD_VOLUME_SIZE) if has_etcd else None,
+        etcd_volume_type=infra_labels.read_text(labels, infra_labels.ETCD_VOLUME_TYPE) if has_etcd else None,
+        floating_ip_enabled=spec.floating_ip_enabled,
+        open_ports=_list_open_ports(cluster, coe, role_of(group.spec)),
+        build=group.spec.build,
+    )
+
+
+def _list_open_ports(cluster: Cluster, coe: object, role: str) -> tuple[OpenPort, ...]:
+    return tuple(coe.list_open_ports(cluster.spec.template, role)) if isinstance(coe, HasOpenPorts) else ()
 
 
 def balancer_uuid_of(cluster_id: str) -> str:
@@ -63,6 +125,7 @@ def balancer_uuid_of(cluster_id: str) -> str:
 
 def _build_balancer(cluster: Cluster, coe: SupportsLoadBalancer) -> DesiredNode:
     tail = f"-{cluster.uuid[:8]}-lb"
+    labels = cluster.spec.labels
     return DesiredNode(
         uuid=balancer_uuid_of(cluster.uuid),
         name=cluster.name.lower().replace("_", "-").replace(".", "-")[: 63 - len(tail)].rstrip("-") + tail,
@@ -70,12 +133,23 @@ def _build_balancer(cluster: Cluster, coe: SupportsLoadBalancer) -> DesiredNode:
         role=LOAD_BALANCER,
         image=coe.balancer_image,
         flavor=cluster.spec.master_flavor_id or cluster.spec.template.master_flavor_id or DEFAULT_FLAVOR,
+        availability_zone=infra_labels.read_text(labels, infra_labels.AVAILABILITY_ZONE),
+        boot_volume_size=infra_labels.read_size(labels, infra_labels.BOOT_VOLUME_SIZE),
+        boot_volume_type=infra_labels.read_text(labels, infra_labels.BOOT_VOLUME_TYPE),
+        floating_ip_enabled=infra_labels.read_choice(
+            labels, infra_labels.MASTER_LB_FLOATING_IP, default=cluster.spec.floating_ip_enabled
+        ),
+        open_ports=_list_open_ports(cluster, coe, LOAD_BALANCER),
     )
 
 
-def addresses_of(infra: ObservedInfra) -> dict[str, str]:
+def addresses_of(infra: ObservedInfra) -> dict[str, NodeAddress]:
     """Return the addresses of the nodes, by uuid."""
-    return {node.uuid: node.address for node in infra.nodes if node.address is not None}
+    return {
+        node.uuid: NodeAddress(address=node.address, floating_address=node.floating_address)
+        for node in infra.nodes
+        if node.address is not None
+    }
 
 
 def list_standing_nodes(groups: Iterable[NodeGroup], infra: ObservedInfra) -> list[NodeGroup]:
@@ -91,17 +165,21 @@ def list_standing_nodes(groups: Iterable[NodeGroup], infra: ObservedInfra) -> li
 def build_plan(
     cluster: Cluster,
     groups: Iterable[NodeGroup],
-    addresses: Mapping[str, str],
+    addresses: Mapping[str, NodeAddress],
     authorities: dict[str, Authority],
+    provider: Provider | None = None,
 ) -> CoePlan:
-    """Return the cluster as its COE has to know it."""
+    """Return the cluster as its COE has to know it. The provider is needed for the scripts of nodes."""
+    balancer = addresses.get(balancer_uuid_of(cluster.uuid))
     members = [
         Member(
             uuid=node.uuid,
             name=node.name,
             role=role_of(group.spec),
             group=group.name,
-            address=addresses[node.uuid],
+            address=addresses[node.uuid].address,
+            floating_address=addresses[node.uuid].floating_address,
+            provider_id=_build_provider_id(provider, node.uuid, None),
             labels=group.spec.node_labels,
             taints=group.spec.node_taints,
             options=group.spec.labels,
@@ -118,15 +196,27 @@ def build_plan(
         labels=cluster.spec.labels,
         members=tuple(members),
         authorities=authorities,
-        balancer=addresses.get(balancer_uuid_of(cluster.uuid)),
+        balancer=None if balancer is None else balancer.address,
+        balancer_floating_address=None if balancer is None else balancer.floating_address,
     )
 
 
-def build_current_plan(plan: CoePlan, infra: ObservedInfra) -> CoePlan:
-    """Return the plan with the build that each member has now; a member that does not exist gets the desired one."""
-    builds = {node.uuid: node.build for node in infra.nodes if node.state is not NodeState.GONE}
-    members = tuple(replace(member, build=builds.get(member.uuid, member.build)) for member in plan.members)
-    return replace(plan, members=members)
+def _build_provider_id(provider: Provider | None, node_uuid: str, server_id: str | None) -> str | None:
+    return provider.build_provider_id(node_uuid, server_id) if isinstance(provider, HasProviderIds) else None
+
+
+def build_current_plan(plan: CoePlan, infra: ObservedInfra, provider: Provider) -> CoePlan:
+    """Return the plan with the build and the server that each member has now.
+
+    A member that does not exist gets the desired build.
+    """
+    nodes = {node.uuid: node for node in infra.nodes if node.state is not NodeState.GONE}
+    members = []
+    for member in plan.members:
+        node = nodes.get(member.uuid)
+        provider_id = _build_provider_id(provider, member.uuid, None if node is None else node.server_id)
+        members.append(replace(member, build=member.build if node is None else node.build, provider_id=provider_id))
+    return replace(plan, members=tuple(members))
 
 
 def build_observed(cluster: Cluster, infra: ObservedInfra, coe_observed: CoeObserved) -> ClusterObserved:

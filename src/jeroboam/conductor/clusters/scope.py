@@ -45,7 +45,7 @@ class ClusterScope:
 
     def with_infra(self, infra: ObservedInfra) -> "ClusterScope":
         """Return the same scope with a newer observation."""
-        return replace(self, infra=infra, plan=build_current_plan(self.plan, infra))
+        return replace(self, infra=infra, plan=build_current_plan(self.plan, infra, self.provider))
 
     def build_script(self, node_uuid: str) -> NodeScript:
         """Return the boot script of that node, or of the load balancer."""

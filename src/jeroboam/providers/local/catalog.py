@@ -1,6 +1,7 @@
 """The catalogue of the `local` provider: its flavours, one external network, and the Engine's node images.
 
-Neighbours: `provider`. Node containers take no key pair, so the catalogue has none.
+Neighbours: `provider`. Every project sees the same. Node containers take no key pair, and there are no zones and no
+volume types, so the catalogue has none.
 """
 
 import re
@@ -113,9 +114,15 @@ class LocalCatalog:
         del ref
         return ()
 
-    async def has_keypair(self, ref: str, user_id: str) -> bool:
-        del ref, user_id
+    async def has_keypair(self, ref: str) -> bool:
+        del ref
         return False
+
+    async def availability_zones(self) -> Sequence[str]:
+        return ()
+
+    async def volume_types(self) -> Sequence[str]:
+        return ()
 
     async def docker_image(self, ref: str) -> DockerImage:
         """Return the node image as the Engine has it. Raises `Permanent` when it does not exist."""

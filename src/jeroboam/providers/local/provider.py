@@ -22,10 +22,13 @@ from jeroboam.domain.owner_labels import ObjectKind
 from jeroboam.kit.clock import Clock
 from jeroboam.kit.tasks import Tasks
 from jeroboam.providers.base import (
+    CloudUser,
     DesiredInfra,
     DesiredNode,
     HasHostCapacity,
+    HasProviderIds,
     HostCapacity,
+    NodeAddress,
     ObservedInfra,
     Provider,
     ProviderSettings,
@@ -62,7 +65,9 @@ _LETTERS = 400
 
 
 @final
-class LocalProvider(Provider, HasHostCapacity, SupportsRebuild, SupportsDiagnosis, SupportsScriptRenewal):
+class LocalProvider(
+    Provider, HasHostCapacity, HasProviderIds, SupportsRebuild, SupportsDiagnosis, SupportsScriptRenewal
+):
     """The contract `Provider` on a Docker Engine."""
 
     def __init__(self, *, installation: str, clock: Clock, url: str | None = None) -> None:
@@ -81,13 +86,19 @@ class LocalProvider(Provider, HasHostCapacity, SupportsRebuild, SupportsDiagnosi
     def from_settings(cls, settings: ProviderSettings) -> Self:
         return cls(installation=settings.installation, clock=settings.clock, url=settings.docker_url)
 
-    @property
-    def catalog(self) -> LocalCatalog:
+    def catalog(self, user: CloudUser) -> LocalCatalog:
+        del user
         return self._catalog
 
-    async def reserve(self, want: DesiredInfra) -> dict[str, str]:
+    def build_provider_id(self, node_uuid: str, server_id: str | None) -> str | None:
+        """Return the id that OpenStack's programs expect. The node's uuid is the system uuid of the node too."""
+        del server_id
+        return f"openstack:///{node_uuid}"
+
+    async def reserve(self, want: DesiredInfra) -> dict[str, NodeAddress]:
         net = await self._network(want)
-        return await self._addresses(want, net)
+        addresses = await self._addresses(want, net)
+        return {uuid: NodeAddress(address=address) for uuid, address in addresses.items()}
 
     async def ensure(self, want: DesiredInfra, scripts: dict[str, NodeScript]) -> AsyncGenerator[ObservedInfra, None]:
         net = await self._network(want)
@@ -215,8 +226,8 @@ class LocalProvider(Provider, HasHostCapacity, SupportsRebuild, SupportsDiagnosi
         return (*limits, *self._inventory.conditions(cluster_id))
 
     async def _network(self, want: DesiredInfra) -> ClusterNetwork:
-        if want.network is not None:
-            raise Permanent(f"local clusters have a network of their own: {want.network} cannot be used")
+        if want.fixed_network is not None:
+            raise Permanent(f"local clusters have a network of their own: {want.fixed_network} cannot be used")
         net = await self._inventory.network(want.cluster_id)
         return net or await self._inventory.make_network(want.cluster_id, len(want.nodes))
 
