@@ -21,6 +21,7 @@ PAGES = {
     "/packed": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 3\r\n\r\nabc",
     "/noise": b"\x00\x01\x02\r\n\r\n",
     "/slow": b"",
+    "/continues": b"HTTP/1.1 100 Continue\r\n\r\n" * 100_000,
 }
 
 
@@ -71,6 +72,7 @@ async def test_what_is_there(pages):
     ("page", "word"),
     [
         ("/endless", "more than 4096 octets"),
+        ("/continues", "cannot be fetched"),
         ("/large", "more than 4096 octets"),
         ("/away", "answers 302"),
         ("/missing", "answers 404"),
@@ -135,6 +137,8 @@ async def test_a_public_network_that_this_machine_stands_in():
         ("http://", "begin with http"),
         ("http://x:99999/", "no URL"),
         ("http://[::1/", "no URL"),
+        ("http://xn--a/", "no URL"),
+        ("http://xn--0000h/", "no URL"),
         ("http://user:word@x/", "no user and no password"),
         ("http://nowhere.invalid/", "nobody knows where"),
         ("http://a\0b/", "nobody knows where"),

@@ -166,3 +166,11 @@ ODD = st.dictionaries(
 def test_no_form_is_too_odd_to_be_shown(kind, spec, labels):
     build_facts(kind, {"metadata": {"labels": labels}, "spec": spec})
     build_facts(kind, spec)
+
+
+@pytest.mark.parametrize(
+    "value", ["!!timestamp x", '!!timestamp ""', "!!bool x", "!!bool 1", '!!int ""', '!!float ""', "!!int .", "!!set x"]
+)
+def test_a_value_that_is_not_of_the_type_of_its_tag(value):
+    with pytest.raises(Invalid, match="manifest"):
+        read_manifest(BayManifestKind.POD, f"apiVersion: v1\nkind: Pod\nspec: {{a: {value}}}\nmetadata: {{name: a}}\n")

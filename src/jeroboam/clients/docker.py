@@ -17,6 +17,7 @@ import aiodocker
 import aiohttp
 from yarl import URL
 
+from jeroboam.clients.bounds import BoundedResponse, LargeResponse
 from jeroboam.domain.errors import DriverError, Permanent, Temporary
 
 # What the Engine may take for one answer before the call counts as failed; streams have no limit as a whole.
@@ -73,6 +74,8 @@ def connect(
         raise Temporary("no Docker Engine was found: neither DOCKER_HOST nor a local socket answers") from error
     # The library takes 100 connections, and has no word for it: as many hanging calls would hold up all others.
     engine.connector._limit = _CONNECTIONS  # noqa: SLF001
+    # An Engine over TLS is a node of a cluster, and its user's.
+    engine.session._response_class = LargeResponse if tls is None else BoundedResponse  # noqa: SLF001
     return engine
 
 

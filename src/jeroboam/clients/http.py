@@ -11,6 +11,8 @@ from typing import Any, Self
 
 import aiohttp
 
+from jeroboam.clients.bounds import BoundedResponse
+
 _ERRORS = (TimeoutError, aiohttp.ClientError, OSError)
 
 
@@ -103,7 +105,9 @@ class HttpClient:
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=self._timeout, trust_env=self._with_proxies)
+            self._session = aiohttp.ClientSession(
+                timeout=self._timeout, trust_env=self._with_proxies, response_class=BoundedResponse
+            )
         return self._session
 
 

@@ -15,10 +15,13 @@ from typing import Any, Self
 
 import aiohttp
 
+from jeroboam.clients.bounds import LargeResponse
 from jeroboam.domain.errors import Permanent, Temporary
 
 CONNECT_SECONDS = 3.0
 ANSWER_SECONDS = 20.0
+# Of a stream. The API server's own messages have 32 KiB.
+_LARGEST_MESSAGE = 4 << 20
 # Who owns what we apply, for the API's own account of fields.
 MANAGER = "jeroboam"
 
@@ -69,7 +72,9 @@ class KubernetesApi:
         connector = aiohttp.TCPConnector(ssl=tls)
         headers = None if token is None else {"Authorization": f"Bearer {token}"}
         self._url = url
-        self._session = aiohttp.ClientSession(timeout=timeout, connector=connector, headers=headers)
+        self._session = aiohttp.ClientSession(
+            timeout=timeout, connector=connector, headers=headers, response_class=LargeResponse
+        )
 
     async def __aenter__(self) -> Self:
         return self
@@ -135,7 +140,9 @@ class KubernetesApi:
         """A websocket to something that runs, which speaks one of these protocols."""
         check_path(path)
         try:
-            async with self._session.ws_connect(f"{self._url}{path}", protocols=protocols, max_msg_size=0) as socket:
+            async with self._session.ws_connect(
+                f"{self._url}{path}", protocols=protocols, max_msg_size=_LARGEST_MESSAGE
+            ) as socket:
                 yield socket
         except aiohttp.WSServerHandshakeError as error:
             raise _refusal(action, error.status, error.message) from error

@@ -15,6 +15,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from jeroboam.clients.addresses import Address, AddressRules, look_up
+from jeroboam.clients.bounds import BoundedResponse
 from jeroboam.domain.errors import Invalid
 
 SECONDS = 10.0
@@ -48,7 +49,9 @@ class UrlManifests:
                 raise _refuse(target, "it leads into a network that manifests are not fetched from")
         connector = aiohttp.TCPConnector(resolver=_Pinned(addresses), use_dns_cache=False)
         # An answer that grows when it is unpacked is not unpacked.
-        session = aiohttp.ClientSession(connector=connector, auto_decompress=False, trust_env=False)
+        session = aiohttp.ClientSession(
+            connector=connector, auto_decompress=False, trust_env=False, response_class=BoundedResponse
+        )
         headers = {"Accept-Encoding": "identity", "Accept": "*/*"}
         async with session, session.get(target, headers=headers, allow_redirects=False) as answer:
             if answer.status != _FOUND:
@@ -66,10 +69,11 @@ class UrlManifests:
 def _target(url: str) -> URL:
     try:
         target = URL(url)
-        port = target.port
+        # Each of them is decoded when it is asked for; a name of letters beyond ASCII may be none.
+        host, port = target.host, target.port
     except ValueError as error:
         raise Invalid(f"manifest_url is no URL: {error}.", field="manifest_url") from error
-    if target.scheme not in {"http", "https"} or not target.host or not port:
+    if target.scheme not in {"http", "https"} or not host or not port:
         raise Invalid("manifest_url has to begin with http:// or https:// and a host.", field="manifest_url")
     if target.user is not None or target.password is not None:
         raise Invalid("manifest_url must hold no user and no password: it is shown.", field="manifest_url")

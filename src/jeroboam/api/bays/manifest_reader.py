@@ -125,7 +125,8 @@ def _parse_manifest(text: str, field: str) -> Any:
         raise _invalid(field, str(error)) from error
     except yaml.YAMLError as error:
         raise _invalid(field, f"it is not YAML: {_describe_yaml_error(error)}") from error
-    except (ValueError, TypeError, RecursionError) as error:
+    except (ValueError, TypeError, LookupError, ArithmeticError, AttributeError, RecursionError) as error:
+        # A value that is not of the type of its tag (`!!bool x`) is one of these, by the type.
         raise _invalid(field, "it is neither JSON nor plain YAML") from error
     if (reason := next(_list_non_json(document), None)) is not None:
         raise _invalid(field, reason)
