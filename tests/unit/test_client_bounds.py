@@ -9,7 +9,8 @@ import aiohttp
 import pytest
 
 from jeroboam.clients.bounds import MOST_INFORMATIONAL, BoundedResponse
-from jeroboam.clients.docker import connect, translate_errors
+from jeroboam.clients.docker import FRAME, connect, read_log, translate_errors
+from jeroboam.clients.docker_containers import run_command
 from jeroboam.clients.http import HttpClient, NoAnswer
 from jeroboam.clients.kubernetes import KubernetesApi
 from jeroboam.domain.errors import Temporary
@@ -27,10 +28,13 @@ class Rogue:
         self.head = b""
         self.piece = b""
         self.sent = 0
+        self.pages: dict[str, bytes] = {}
+        """What is answered properly, by the end of the path."""
 
     async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            await reader.readuntil(b"\r\n\r\n")
+            while (page := await self._read_request(reader)) is not None:
+                writer.write(page)
             writer.write(self.head)
             while self.piece:
                 writer.write(self.piece)
@@ -41,6 +45,16 @@ class Rogue:
             pass
         finally:
             writer.close()
+
+    async def _read_request(self, reader: asyncio.StreamReader) -> bytes | None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        if "content-length: " in head:
+            await reader.readexactly(int(head.split("content-length: ")[1].split()[0]))
+        return next((page for end, page in self.pages.items() if head.split()[1].endswith(end)), None)
+
+
+def page(body: bytes) -> bytes:
+    return OK + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
 @pytest.fixture
@@ -103,3 +117,30 @@ async def test_one_informational_answer_is_read_over(rogue):
     async with asyncio.timeout(SECONDS), session, session.get(rogue.url) as answer:
         assert await answer.json() == {}
         assert await answer.text() == "{}", "it can be read again"
+
+
+async def read_logs(engine: aiodocker.Docker) -> None:
+    await read_log(engine, "c", {"stdout": "1"}, tty=False, limit=LIMIT)
+
+
+async def run_exec(engine: aiodocker.Docker) -> None:
+    await run_command(engine.containers.container("c"), ["true"])
+
+
+@pytest.mark.parametrize(
+    ("work", "head"),
+    [
+        (read_logs, OK + b"\r\n"),
+        (run_exec, b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"),
+    ],
+)
+async def test_a_frame_without_end(rogue, work, head):
+    rogue.pages = {"/version": page(b'{"ApiVersion": "1.41"}'), "/containers/c/exec": page(b'{"Id": "e"}')}
+    rogue.head = head + FRAME.pack(1, 2**32 - 1)
+    rogue.piece = b"x" * (64 << 10)
+    engine = connect(rogue.url, tls=ssl.create_default_context())
+    async with asyncio.timeout(SECONDS):
+        with pytest.raises(Temporary), translate_errors("asking"):
+            await work(engine)
+    await engine.close()
+    assert rogue.sent < 16 << 20

@@ -36,7 +36,8 @@ _CONNECTIONS = 1024
 
 _LONGEST_LINE = 4 * 1024 * 1024
 _SHOWN = 80
-_FRAME = struct.Struct(">BxxxL")
+FRAME = struct.Struct(">BxxxL")
+"""The head of a frame of the Engine's multiplexed streams: the stream's number, three unused bytes, and the size."""
 
 _TEMPORARY_STATUS = frozenset({408, 429, 500, 502, 503, 504})
 
@@ -159,7 +160,7 @@ async def read_log(
 
 
 async def _frames(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
-    """What the Engine's multiplexed stream carries (a frame: the stream's number, three unused, four of length).
+    """What the Engine's multiplexed stream carries.
 
     A line is a frame, and there may be millions: they are taken by the chunk, which leaves others their turn.
     """
@@ -167,14 +168,21 @@ async def _frames(content: aiohttp.StreamReader) -> AsyncIterator[bytes]:
     async for chunk in content.iter_any():
         buffer += chunk
         output, begin = bytearray(), 0
-        while len(buffer) - begin >= _FRAME.size:
-            end = begin + _FRAME.size + _FRAME.unpack_from(buffer, begin)[1]
+        while len(buffer) - begin >= FRAME.size:
+            end = begin + FRAME.size + check_frame(FRAME.unpack_from(buffer, begin)[1])
             if end > len(buffer):
                 break
-            output += buffer[begin + _FRAME.size : end]
+            output += buffer[begin + FRAME.size : end]
             begin = end
         del buffer[:begin]
         yield bytes(output)
+
+
+def check_frame(size: int) -> int:
+    """Return the size of a frame. Raises `aiohttp.ClientPayloadError` for one that would be gathered for too long."""
+    if size > _LONGEST_LINE:
+        raise aiohttp.ClientPayloadError(f"a frame of {size} bytes")
+    return size
 
 
 async def read_error(response: aiohttp.ClientResponse) -> str:

@@ -11,6 +11,7 @@ from http import HTTPStatus
 import aiodocker
 from aiodocker.containers import DockerContainer
 
+from jeroboam.clients.docker_streams import start_exec
 from jeroboam.domain.containers import RuntimeState
 from jeroboam.domain.errors import Permanent, Temporary
 from jeroboam.domain.owner_labels import ObjectKind, has_kind
@@ -92,7 +93,7 @@ async def run_command(container: DockerContainer, command: Sequence[str]) -> Exe
     """Run the command to its end. Raises `Permanent` for one that prints without end; the caller limits its time."""
     execution = await container.exec(list(command))
     output = bytearray()
-    async with execution.start() as stream:
+    async with await start_exec(execution) as stream:
         while (message := await stream.read_out()) is not None:
             output += message.data
             if len(output) > MOST_BYTES:

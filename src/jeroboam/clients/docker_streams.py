@@ -5,9 +5,9 @@ client; the `docker` runtime, which hands these streams to the agent.
 """
 
 import asyncio
-import struct
 from collections import deque
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import aiodocker
 import aiohttp
@@ -15,10 +15,9 @@ from aiodocker.containers import DockerContainer
 from aiodocker.execs import Exec
 from aiodocker.stream import Stream
 
-from jeroboam.clients.docker import CONNECT_SECONDS, build_url, read_error
+from jeroboam.clients.docker import CONNECT_SECONDS, FRAME, build_url, check_frame, read_error
 from jeroboam.domain.streams import Channel, Chunk, CloseReason, StreamClosed, StreamEnding, TerminalSize
 
-_FRAME = struct.Struct(">BxxxL")
 _AWAY = StreamEnding(reason=CloseReason.UNAVAILABLE, detail="the Docker Engine has closed the stream")
 
 
@@ -72,31 +71,33 @@ class LogStream(_EngineStream):
                     return None
                 raise StreamClosed(self._ending)
             try:
-                data = await self._response.content.readany()
+                self._take(await self._response.content.readany())
             except (aiohttp.ClientError, OSError) as error:
                 raise StreamClosed(self._finish(_AWAY)) from error
-            if not data:
-                self._finish(StreamEnding(reason=CloseReason.ENDED))
-            elif self._tty:
-                self._chunks.append(Chunk(channel=Channel.OUTPUT, data=data))
-            else:
-                self._buffer += data
-                self._split_frames()
         return self._chunks.popleft()
+
+    def _take(self, data: bytes) -> None:
+        if not data:
+            self._finish(StreamEnding(reason=CloseReason.ENDED))
+        elif self._tty:
+            self._chunks.append(Chunk(channel=Channel.OUTPUT, data=data))
+        else:
+            self._buffer += data
+            self._split_frames()
 
     def _split_frames(self) -> None:
         """Take whole frames out of the buffer. A line is a frame, so neighbours on one channel become one piece."""
         begin = 0
         pieces: list[tuple[Channel, bytearray]] = []
-        while len(self._buffer) - begin >= _FRAME.size:
-            number, size = _FRAME.unpack_from(self._buffer, begin)
-            end = begin + _FRAME.size + size
+        while len(self._buffer) - begin >= FRAME.size:
+            number, size = FRAME.unpack_from(self._buffer, begin)
+            end = begin + FRAME.size + check_frame(size)
             if end > len(self._buffer):
                 break
             channel = Channel.ERROR if number == Channel.ERROR else Channel.OUTPUT
             if not pieces or pieces[-1][0] is not channel:
                 pieces.append((channel, bytearray()))
-            pieces[-1][1].extend(self._buffer[begin + _FRAME.size : end])
+            pieces[-1][1].extend(self._buffer[begin + FRAME.size : end])
             begin = end
         del self._buffer[:begin]
         self._chunks.extend(Chunk(channel=channel, data=bytes(data)) for channel, data in pieces if data)
@@ -160,6 +161,32 @@ class ExecStream(_EngineStream):
         await self._stream.close()
 
 
+async def start_exec(execution: Exec) -> Stream:
+    """Start the command. Raises `aiodocker.DockerError`; reading raises for a frame that is too large."""
+    stream = await execution.start().__aenter__()
+    response = stream._resp  # noqa: SLF001  (the library gathers a frame however large the Engine says that it is)
+    protocol = None if response is None or response.connection is None else response.connection.protocol
+    parser: Any = getattr(protocol, "_payload_parser", None)
+    if protocol is None or parser is None or parser.tty:
+        return stream
+    feed = parser.feed_data
+
+    def feed_bounded(data: bytes) -> tuple[bool, bytes]:
+        result: tuple[bool, bytes] = feed(data)
+        gathered = parser._buf  # noqa: SLF001
+        if len(gathered) >= FRAME.size:
+            try:
+                check_frame(FRAME.unpack_from(gathered)[1])
+            except aiohttp.ClientPayloadError as error:
+                gathered.clear()
+                parser.set_exception(error)
+                protocol.abort()
+        return result
+
+    parser.feed_data = feed_bounded
+    return stream
+
+
 async def open_log(engine: aiodocker.Docker, container: str, query: Mapping[str, str], *, tty: bool) -> LogStream:
     """Follow the container's log from now on. Raises `aiodocker.DockerError`."""
     patient = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=None)
@@ -176,7 +203,7 @@ async def open_exec(
 ) -> ExecStream:
     """Start the command. Raises `aiodocker.DockerError`."""
     execution = await container.exec(list(command), stdin=True, tty=tty)
-    stream = ExecStream(execution, await execution.start().__aenter__())
+    stream = ExecStream(execution, await start_exec(execution))
     if size is not None:
         await stream.resize(size)
     return stream
