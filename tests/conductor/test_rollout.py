@@ -107,7 +107,7 @@ async def test_a_kill_at_any_moment_changes_nothing(rig, made, stage, after):
 async def test_a_node_that_does_not_come_back_stops_the_roll_out(rig, made):
     rig.provider.faults.slow("rebuild between", 1)
     await upgrade(rig, made, minutes=1)
-    await rig.until(made, lambda _: len(rig.cloud.rebuilds) == 4)
+    await rig.until(made, lambda _: len(rig.cloud.rebuilds) >= 4)
     [_, workers] = await rig.groups(made)
     lame = next(node for node in workers.desired if node.name in rig.cloud.rebuilds)
     rig.members[made].unready.add(lame.uuid)
@@ -145,7 +145,7 @@ async def test_it_goes_back_where_that_was_asked_for_and_only_what_changed(rig, 
     before = await rig.get(made)
     await upgrade(rig, made, rollback=True, labels={OPTION: "new"})
     rig.provider.faults.slow("rebuild", 1)
-    await rig.until(made, lambda _: len(rig.cloud.rebuilds) == 2)
+    await rig.until(made, lambda _: len(rig.cloud.rebuilds) >= 2)
     rig.provider.faults.fail("boot", Permanent("no room"), times=1)
     await all_new(rig, made, status="ROLLBACK_COMPLETE", build=0)
     assert len(set(rig.cloud.rebuilds)) <= 3
@@ -166,8 +166,9 @@ async def test_a_template_that_is_gone_does_not_hinder_the_way_back(rig, made):
 
 
 async def test_a_build_that_does_not_run_is_replaced_by_the_next_wish(rig, made):
+    rig.provider.faults.slow("rebuild", 1)
     await upgrade(rig, made)
-    await rig.until(made, lambda _: len(rig.cloud.rebuilds) == 1)
+    await rig.until(made, lambda _: len(rig.cloud.rebuilds) >= 1)
     rig.provider.faults.hold("rebuild")
     [masters, _] = await rig.groups(made)
     broken = next(node for node in masters.desired if node.name in rig.cloud.rebuilds)
@@ -196,8 +197,9 @@ async def test_a_member_that_is_lame_and_old_is_made_anew_without_waiting_for_it
 
 
 async def test_members_that_are_away_for_a_moment_are_drained_in_batches_all_the_same(rig, made):
+    rig.provider.faults.slow("rebuild", 1)
     await upgrade(rig, made)
-    await rig.until(made, lambda _: len(rig.cloud.rebuilds) == 3)
+    await rig.until(made, lambda _: len(rig.cloud.rebuilds) >= 3)
     [_, workers] = await rig.groups(made)
     rig.members[made].unready |= {node.uuid for node in workers.desired}
     await rig.until(made, lambda c: ": down" in (c.status_reason or ""))
@@ -224,8 +226,9 @@ async def test_a_cluster_that_does_not_answer_is_mended_from_its_first_master(ri
     uuid = cluster.uuid
     await rig.settled(uuid)
     rig.members[uuid].dead = True
+    rig.provider.faults.slow("rebuild", 1)
     await upgrade(rig, uuid)
-    await rig.until(uuid, lambda _: len(rig.cloud.rebuilds) == 1)
+    await rig.until(uuid, lambda _: len(rig.cloud.rebuilds) >= 1)
     assert "master" in rig.cloud.rebuilds[0]
     rig.members[uuid].dead = False
     assert (await rig.settled(uuid)).status == "UPDATE_COMPLETE"
@@ -233,8 +236,9 @@ async def test_a_cluster_that_does_not_answer_is_mended_from_its_first_master(ri
 
 
 async def test_sizes_change_while_it_rolls(rig, made):
+    rig.provider.faults.slow("rebuild", 1)
     await upgrade(rig, made)
-    await rig.until(made, lambda _: len(rig.cloud.rebuilds) == 2)
+    await rig.until(made, lambda _: len(rig.cloud.rebuilds) >= 2)
     await rig.ask(made, Operation.UPDATE, workers=6)
     cluster = await rig.settled(made)
     assert cluster.status == "UPDATE_COMPLETE"
@@ -246,7 +250,7 @@ async def test_sizes_change_while_it_rolls(rig, made):
 async def test_a_lost_node_comes_back_as_the_new_build(rig, made):
     rig.provider.faults.slow("rebuild", 1)
     await upgrade(rig, made)
-    await rig.until(made, lambda _: len(rig.cloud.rebuilds) == 3)
+    await rig.until(made, lambda _: len(rig.cloud.rebuilds) >= 3)
     [_, workers] = await rig.groups(made)
     rig.cloud.lose(made, workers.desired[-1].uuid)
     await all_new(rig, made)
@@ -256,7 +260,7 @@ async def test_a_lost_node_comes_back_as_the_new_build(rig, made):
 async def test_a_delete_overtakes_it(rig, made):
     rig.provider.faults.slow("rebuild", 1)
     await upgrade(rig, made)
-    await rig.until(made, lambda _: len(rig.cloud.rebuilds) == 1)
+    await rig.until(made, lambda _: len(rig.cloud.rebuilds) >= 1)
     await rig.ask(made, Operation.DELETE)
     assert await rig.settled(made) is None
     assert rig.names(made) == []

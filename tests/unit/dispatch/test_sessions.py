@@ -46,7 +46,7 @@ class Rig:
         self.bus = MemoryBus()
         self.clock = ManualClock()
         self.dispatcher = Dispatcher(self.placed, bus=self.bus, clock=self.clock)
-        self.gateway = SessionGateway(self.dispatcher, answer_seconds=0.05)
+        self.gateway = SessionGateway(self.dispatcher, answer_seconds=10.0)
         self.tasks = [asyncio.ensure_future(self.dispatcher.run())]
 
     async def connect(self, hostname="h1", version=VERSION):
@@ -265,7 +265,7 @@ async def test_no_agent_no_answer(rig):
 async def test_an_agent_that_hangs_is_not_waited_for(rig):
     await rig.connect()
     with pytest.raises(Unavailable, match=r"0\.05"):
-        await rig.gateway.top("h1", UUID, None)
+        await SessionGateway(rig.dispatcher, answer_seconds=0.05).top("h1", UUID, None)
 
 
 async def test_a_session_in_memory_is_bounded_and_ends_on_both_sides():
