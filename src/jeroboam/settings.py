@@ -274,7 +274,12 @@ def _read(options: cfg.ConfigOpts) -> Settings:
     # oslo.config parses a value when it is read: read all of them now, and not halfway through a start.
     for group, members in GROUPS.items():
         for member in members:
-            getattr(options if group == "DEFAULT" else options[group], member.name)
+            try:
+                getattr(options if group == "DEFAULT" else options[group], member.name)
+            except cfg.ConfigFileValueError as error:
+                # The library adds where the value came from, as an object of its own.
+                reason = str(error).partition(" is not valid: ")[2] or str(error)
+                raise ValueError(f"[{group}] {member.name}: {reason}") from error
     parse_networks(options.clusters.manifest_networks, "[clusters] manifest_networks")
     parse_networks(options.containers.registry_networks, "[containers] registry_networks")
     _check_bounds(options.containers, "cpu")

@@ -91,3 +91,19 @@ def test_a_default_may_be_a_bound(tmp_path: pathlib.Path) -> None:
 def test_a_group_has_a_field_for_each_option(group: str) -> None:
     values = getattr(load(None), group)
     assert {field.name for field in dataclasses.fields(values)} == {option.name for option in GROUPS[group]}
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("many", "[conductor] parallel_clusters: invalid literal for int() with base 10: 'many'"),
+        ("0", "[conductor] parallel_clusters: Should be greater than or equal to 1"),
+    ],
+)
+def test_an_invalid_value_is_named_with_its_group_and_nothing_of_the_library(
+    tmp_path: pathlib.Path, value: str, message: str
+) -> None:
+    config = tmp_path / "jeroboam.conf"
+    config.write_text(f"[conductor]\nparallel_clusters = {value}\n")
+    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
+        load(config)

@@ -17,7 +17,9 @@ from jeroboam import settings as options
 from jeroboam.cli import own_clusters
 from jeroboam.cli.terminal import Config, State, console, report_errors, table
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Container clusters and containers as cloud resources."
+)
 images = typer.Typer(no_args_is_help=True, help="Images that nodes of clusters boot from.")
 app.add_typer(images, name="node-image")
 policies = typer.Typer(no_args_is_help=True, help="Who may do what, and why.")
@@ -66,7 +68,9 @@ async def _up(settings: options.Settings) -> None:
             from jeroboam.bootstrap.service import SingleProcess, wait_for_stop  # noqa: PLC0415
 
             async with SingleProcess(settings, folder, keystone).run() as addresses:
-                console.print(_format_greeting(settings.state, addresses.api, addresses.keystone), highlight=False)
+                greeting = _format_greeting(settings.state, addresses.api, addresses.keystone)
+                # Lines to be pasted: none is broken where a terminal is narrow.
+                console.print(greeting, highlight=False, soft_wrap=True)
                 await wait_for_stop()
                 console.print("draining; clusters and containers stay")
     except StateInUse as error:

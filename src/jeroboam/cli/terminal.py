@@ -28,10 +28,10 @@ def report_errors() -> Iterator[None]:
     try:
         yield
     except DriverError as error:
-        console.print(f"jeroboam: {error.reason}", style="red", highlight=False, markup=False)
+        console.print(f"jeroboam: {error.reason}", style="red", highlight=False, markup=False, soft_wrap=True)
         sys.exit(1)
     except (ValueError, OSError, KeyFileError) as error:
-        console.print(f"jeroboam: {error}", style="red", highlight=False, markup=False)
+        console.print(f"jeroboam: {error}", style="red", highlight=False, markup=False, soft_wrap=True)
         sys.exit(1)
 
 
