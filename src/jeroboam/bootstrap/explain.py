@@ -6,7 +6,9 @@ store. It changes nothing. Keystone has to answer; of the service only the datab
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 
+from jeroboam.api.bays.policies import RULES as BAYS
 from jeroboam.api.container.policies import RULES as CONTAINER
 from jeroboam.api.container_infra.policies import RULES as CONTAINER_INFRA
 from jeroboam.api.policy import Policy
@@ -64,10 +66,12 @@ class _Subject:
 
 async def explain(settings: Settings, user: str, action: str, target: str | None, project: str | None) -> Explanation:
     """Explain the action. Raises `ValueError` for an unknown user, project, action or object."""
-    rules = next((family for family in (CONTAINER_INFRA, CONTAINER) if action in family), None)
+    # The API of bays has rules `container:…` of its own; those of that name are the container API's here.
+    rules = next((family for family in (CONTAINER_INFRA, CONTAINER, BAYS) if action in family), None)
     if rules is None:
-        actions = ", ".join(sorted(CONTAINER_INFRA | CONTAINER))
-        raise ValueError(f"there is no action {action}; there are: {actions}")
+        matches = get_close_matches(action, sorted(CONTAINER_INFRA | CONTAINER | BAYS), n=5)
+        hint = f"; do you mean {', '.join(matches)}?" if matches else "; docs/routes.md names them all"
+        raise ValueError(f"there is no action {action}{hint}")
     limits = read_limits(settings.api.limits_file)
     policy = Policy(rules, settings.api.policy_file or None)
     async with _connect_keystone(settings) as keystone:
