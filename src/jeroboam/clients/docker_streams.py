@@ -125,10 +125,14 @@ class ExecStream(_EngineStream):
 
     async def end(self) -> None:
         """End the input. Over TLS there is no such thing: there the command keeps waiting for more."""
-        response = self._stream._resp  # noqa: SLF001  (the library has no word for it)
-        transport = response.connection.transport if response is not None and response.connection is not None else None
+        transport = self._transport
         if transport is not None and transport.can_write_eof() and not transport.is_closing():
             transport.write_eof()
+
+    @property
+    def _transport(self) -> asyncio.Transport | None:
+        response = self._stream._resp  # noqa: SLF001  (the library has no word for it)
+        return None if response is None or response.connection is None else response.connection.transport
 
     async def resize(self, size: TerminalSize) -> None:
         self._check_open()
@@ -158,7 +162,11 @@ class ExecStream(_EngineStream):
 
     async def close(self, reason: CloseReason = CloseReason.CANCELLED, detail: str = "") -> None:
         self._finish(StreamEnding(reason=reason, detail=detail))
+        transport = self._transport
         await self._stream.close()
+        if transport is not None:
+            # A command that reads no input would keep what was sent, and the connection, until its end.
+            transport.abort()
 
 
 async def start_exec(execution: Exec) -> Stream:
