@@ -79,15 +79,14 @@ async def test_a_handshake_that_only_the_library_finds_too_large_is_answered(url
     assert error_of(await ask(url, request(HANDSHAKE + headers, path=path)))["status"] == status
 
 
-async def test_handshakes_that_are_not_complete_leave_room_for_others(app):
+async def test_handshakes_that_are_refused_leave_room_for_others(app):
     async with serving(app, replace(SHORT, head_seconds=60, body_seconds=60, connections=20)) as url:
         address = urlsplit(url)
-        held = [await asyncio.open_connection(address.hostname, address.port) for _ in range(40)]
+        held = []
         try:
-            for _, writer in held[:20]:
-                writer.write(b"GET / HTTP/1.1\r\n" + HANDSHAKE.encode())
-            for _, writer in held[20:]:
-                writer.write(request(HANDSHAKE + "Content-Length: 1\r\n"))
+            for _ in range(40):
+                held.append(await asyncio.open_connection(address.hostname, address.port))
+                held[-1][1].write(request(HANDSHAKE + "Content-Length: 1\r\n", "x"))
             assert (await ask(url, request("Host: x\r\nConnection: close\r\n"))).startswith(b"HTTP/1.1 200")
         finally:
             for _, writer in held:

@@ -92,8 +92,12 @@ class _LimitedProtocol(HttpToolsProtocol):
             if not other.transport.is_closing():
                 other.transport.close()
                 return
-        # A connection that is closed already, and whose client does not take the rest, does not end by another close.
-        (idle[0].transport.abort if idle else self.transport.close)()
+        for other in idle:
+            if other.transport.get_write_buffer_size():
+                # It is closed already and waits for its client, for which another close changes nothing.
+                other.transport.abort()
+                return
+        self.transport.close()
 
     def is_idle(self) -> bool:
         """Whether no request is being answered on the connection."""
