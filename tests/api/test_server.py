@@ -1,44 +1,19 @@
 """The HTTP server itself: what clients without a token may hold, and how long; what is malformed; who polls."""
 
 import asyncio
-import json
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from urllib.parse import urlsplit
 
 import pytest
 
 from jeroboam.bootstrap.http import HttpLimits, allow_origins
-from tests.api.server import serving
+from tests.api.server import SECONDS, connection, error_of, rest, serving
 
 pytestmark = pytest.mark.security
 
-SECONDS = 10.0
 SHORT = HttpLimits(
     head_octets=8192, head_seconds=0.3, body_seconds=0.3, answer_seconds=0.3, idle_seconds=1, connections=20
 )
-
-
-@asynccontextmanager
-async def connection(url):
-    reader, writer = await asyncio.open_connection(urlsplit(url).hostname, urlsplit(url).port)
-    try:
-        yield reader, writer
-    finally:
-        writer.close()
-
-
-async def rest(reader) -> bytes:
-    """What comes until the server closes."""
-    async with asyncio.timeout(SECONDS):
-        return await reader.read()
-
-
-def error_of(answer: bytes) -> dict:
-    head, _, body = answer.partition(b"\r\n\r\n")
-    assert b"content-type: application/json" in head.lower()
-    assert b"connection: close" in head.lower()
-    return json.loads(body)["errors"][0]
 
 
 @pytest.fixture

@@ -162,6 +162,12 @@ async def _describe_silent_hosts(parts: ApiParts) -> list[str]:
     return [f"The runtimes of {away} of {len(hosts)} hosts do not answer."] if away else []
 
 
+def _find_absent(methods: Mapping[str, Route], method: str) -> Route | None:
+    """The route that says that a path is not offered, where a WebSocket is asked for at that path."""
+    route = methods.get("GET") if method == SOCKET else None
+    return route if route is not None and route.status == HTTPStatus.NOT_IMPLEMENTED else None
+
+
 class _Mount:
     """One family under its prefix."""
 
@@ -278,7 +284,7 @@ class _Mount:
         match = self._routes.match(segments)
         if match is None or "\0" in head.path:
             return self._reply_failure(_status(404))
-        route = match.methods.get(head.method)
+        route = match.methods.get(head.method) or _find_absent(match.methods, head.method)
         if route is None:
             return self._reply_failure(_status(405), ("Allow", ", ".join(sorted(match.methods.keys() - {SOCKET}))))
         trace.route, trace.rule, trace.path = route.path, route.rule, match.path

@@ -2,12 +2,12 @@
 
 The head of a request has a limit in size and time, its body one in time, and the answer one in the time until the
 client takes it. A malformed request is answered in JSON, in the shape that both families share. Neighbours: `service`
-starts it; the application limits the size of bodies and authenticates callers.
+starts it; `request_head` checks heads; `websocket` has the connections that become WebSockets; the application limits
+the size of bodies and authenticates callers.
 """
 
 import asyncio
 import contextlib
-import json
 import socket
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +19,8 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from jeroboam.bootstrap.request_head import check_head, render_error
+from jeroboam.bootstrap.websocket import WebSocketProtocol
 from jeroboam.kit.tasks import Tasks
 
 # The headers that browsers may send and see, as in the published services.
@@ -81,9 +83,19 @@ class _LimitedProtocol(HttpToolsProtocol):
         """Close an idle connection if there are too many."""
         if len(self.connections) <= self.limits.connections:
             return
-        for other in self.connections:
-            if isinstance(other, _LimitedProtocol) and other is not self and other.is_idle():
+        idle = [
+            other
+            for other in self.connections
+            if isinstance(other, _LimitedProtocol | WebSocketProtocol) and other is not self and other.is_idle()
+        ]
+        for other in idle:
+            if not other.transport.is_closing():
                 other.transport.close()
+                return
+        for other in idle:
+            if other.transport.get_write_buffer_size():
+                # It is closed already and waits for its client, for which another close changes nothing.
+                other.transport.abort()
                 return
         self.transport.close()
 
@@ -122,6 +134,13 @@ class _LimitedProtocol(HttpToolsProtocol):
             raise ValueError("too large")
 
     def on_headers_complete(self) -> None:
+        is_handshake = self.parser.should_upgrade() and self._should_upgrade()
+        refusal = check_head(self.headers, version=self.parser.get_http_version(), is_handshake=is_handshake)
+        if refusal is None and is_handshake and (not self.is_idle() or self.transport.get_write_buffer_size()):
+            refusal = HTTPStatus.BAD_REQUEST, "The handshake of a WebSocket has to wait for the answers before it."
+        if refusal is not None:
+            self._refuse(*refusal)
+            raise ValueError(refusal[1])
         self._in_head = False
         self._head_octets = self._header_octets = self._untaken_octets = 0
         self._start_body()
@@ -188,8 +207,7 @@ class _LimitedProtocol(HttpToolsProtocol):
         return self._body_start + seconds - self.loop.time()
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
-        error = {"request_id": "", "code": "", "status": int(status), "title": status.phrase, "detail": detail}
-        body = json.dumps({"errors": [{**error, "links": []}]}).encode()
+        body = render_error(status, detail)
         lines = [
             f"HTTP/1.1 {int(status)} {status.phrase}",
             "content-type: application/json",
@@ -201,15 +219,30 @@ class _LimitedProtocol(HttpToolsProtocol):
 
 
 class _Server(uvicorn.Server):
-    """A server that installs no signal handlers."""
+    """A server that installs no signal handlers, and ends closed connections whose clients do not take the rest."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, limits: HttpLimits) -> None:
         super().__init__(config)
         self.ready = asyncio.Event()
+        self._limits = limits
+        self._closing: dict[Any, float] = {}
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         self.ready.set()
+
+    async def on_tick(self, counter: int) -> bool:
+        self._abort_untaken()
+        return await super().on_tick(counter)
+
+    def _abort_untaken(self) -> None:
+        """Abort connections that were closed long ago: a close waits for the client without an end."""
+        now = asyncio.get_running_loop().time()
+        closing = [other for other in self.server_state.connections if other.transport.is_closing()]
+        self._closing = {other: self._closing.get(other, now) for other in closing}
+        for other, since in self._closing.items():
+            if now - since > self._limits.answer_seconds:
+                other.transport.abort()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -239,7 +272,7 @@ async def serve(
     config = uvicorn.Config(
         app,
         http=protocol,
-        ws="auto",
+        ws=WebSocketProtocol,
         ws_max_size=limits.message_octets,
         # While the application does not read, an answer to a ping is not read either: it must not end the connection.
         ws_ping_timeout=None,
@@ -251,7 +284,7 @@ async def serve(
         timeout_keep_alive=limits.idle_seconds,
         server_header=False,
     )
-    server = _Server(config)
+    server = _Server(config, limits)
     task = tasks.start("http", server.serve(sockets=[listener]))
     ready_task = tasks.start("http ready", server.ready.wait())
     await asyncio.wait({task, ready_task}, return_when=asyncio.FIRST_COMPLETED)
