@@ -74,6 +74,7 @@ class _LimitedProtocol(HttpToolsProtocol):
         self._in_head = True
         self._head_octets = self._header_octets = self._untaken_octets = self._body_octets = 0
         self._body_start = 0.0
+        self._was_read_paused = False
         self._timer: asyncio.TimerHandle | None = None
         self._untaken: asyncio.TimerHandle | None = None
         self._make_room()
@@ -150,6 +151,7 @@ class _LimitedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self._body_octets += len(body)
         super().on_body(body)
+        self._was_read_paused |= self.flow.read_paused
 
     def on_message_complete(self) -> None:
         self._disarm()
@@ -197,12 +199,15 @@ class _LimitedProtocol(HttpToolsProtocol):
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, "The request's body took too long.")
 
     def _start_body(self) -> None:
+        # A client may also have been stopped since the last look, and be allowed to go on just now: so it has the whole
+        # time once more.
         self._body_start, self._body_octets = self.loop.time(), 0
 
     def _seconds_for_body(self) -> float:
         """How much longer the body may take. While the application takes nothing of it, the client cannot be late."""
-        if self.flow.read_paused:
+        if self._was_read_paused:
             self._start_body()
+        self._was_read_paused = self.flow.read_paused
         seconds = self.limits.body_seconds + self._body_octets / self.limits.body_octets_per_second
         return self._body_start + seconds - self.loop.time()
 
