@@ -199,13 +199,12 @@ class _LimitedProtocol(HttpToolsProtocol):
             self._refuse(HTTPStatus.REQUEST_TIMEOUT, "The request's body took too long.")
 
     def _start_body(self) -> None:
-        # A client may also have been stopped since the last look, and be allowed to go on just now: so it has the whole
-        # time once more.
         self._body_start, self._body_octets = self.loop.time(), 0
 
     def _seconds_for_body(self) -> float:
         """How much longer the body may take. While the application takes nothing of it, the client cannot be late."""
         if self._was_read_paused:
+            # Also when it was stopped since the last look and may go on just now.
             self._start_body()
         self._was_read_paused = self.flow.read_paused
         seconds = self.limits.body_seconds + self._body_octets / self.limits.body_octets_per_second
