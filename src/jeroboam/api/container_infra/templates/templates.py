@@ -102,7 +102,10 @@ async def create_template(call: Call, body: dict[str, Any]) -> Template:
             hidden=values.get("hidden", False),
             created_at=tx.now,
         )
-        await tx.templates.insert(template)
+        try:
+            await tx.templates.insert(template)
+        except Conflict as error:
+            raise Conflict(f"A cluster template with the uuid {template.uuid} exists already.", field="uuid") from error
     return template
 
 
@@ -120,7 +123,7 @@ async def update_template(call: Call, changes: Sequence[PatchOperation]) -> Temp
         old = await _find_writable(tx, call, "clustertemplate:update")
     if not changes:
         return old
-    document = {"name": old.name, "public": old.public, "hidden": old.hidden} | asdict(old.spec)
+    document: dict[str, Any] = {"name": old.name, "public": old.public, "hidden": old.hidden} | asdict(old.spec)
     steps = [
         replace(change, value=keep_password(change.root, change.value, document.get(change.root)))
         for change in map(decode_labels, changes)
