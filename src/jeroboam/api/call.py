@@ -7,7 +7,6 @@ it.
 
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import Any, Protocol
 
 import msgspec
@@ -195,7 +194,7 @@ class Route:
         text = (
             f"Not Acceptable: {self.method} {self.path} is there {span}, and the request asks for version 1.{version}."
         )
-        return Failure(status=HTTPStatus.NOT_ACCEPTABLE, detail=text)
+        return Failure(status=406, detail=text)
 
     @property
     def summary(self) -> str:
