@@ -185,11 +185,16 @@ async def test_what_the_bay_refuses_is_not_stored(old, bay, made, parts):
     assert len((await old.get("/v1/pods")).json()["pods"]) == 1
 
 
-async def test_one_name_is_one_object_of_its_kind_in_its_bay(old, bay, made, make, store):
+async def test_one_name_is_one_object_of_its_kind_in_its_bay(old, bay, made, make, store, parts):
     await made()
     await made(SERVICE)
     answer = await old.post("/v1/pods", {"bay_uuid": "k", "manifest": json.dumps(manifest())})
     assert (answer.status, said(answer)) == (409, f"A Pod called it exists in bay {bay} already.")
+    # The bay knows the first one under another uuid, and would refuse the second as one that was not made here.
+    parts.conductor.fault = Invalid("there is another Pod it in the cluster, which was not made here", field="manifest")
+    answer = await old.post("/v1/pods", {"bay_uuid": "k", "manifest": json.dumps(manifest())})
+    assert (answer.status, said(answer)) == (409, f"A Pod called it exists in bay {bay} already.")
+    parts.conductor.fault = None
     template = (await old.get(f"/v1/bays/{bay}")).json()["baymodel_id"]
     other = await make.cluster(name="k2", cluster_template_id=template)
     await settle(store, other)

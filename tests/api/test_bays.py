@@ -1,6 +1,7 @@
 """Bays and baymodels: the same clusters and templates, in the words of 2015 and with no version asked for."""
 
 import json
+import re
 from dataclasses import replace
 
 import pytest
@@ -323,3 +324,53 @@ async def test_an_error_of_todays_routes_has_todays_shape(old):
     for path in ("bays/x", "bays?bogus=1", "containers/x/logs"):
         answer = await old.get(f"/v1/{path}")
         assert said(answer) == answer.error["detail"]
+
+
+NUL = "a\0b"
+
+
+def field_of(answer) -> str:
+    """The field that an error names at the end of its title, or in quotes."""
+    title = answer.error["title"]
+    match = re.search(r"\((\w+)\)\.?$|field '([^']+)'|missing: (\w+)", title)
+    return title if match is None else next(filter(None, match.groups()))
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("certificates", {"bay_uuid": None, "csr": "x"}, "bay_uuid"),
+        ("certificates", {"bay_uuid": 5, "csr": "x"}, "bay_uuid"),
+        ("certificates", {"bay_uuid": "nothing", "csr": "x"}, "bay_uuid"),
+        ("certificates", {"cluster_uuid": "nothing", "csr": "x"}, "cluster_uuid"),
+        ("certificates", {"cluster_uuid": None, "csr": "x"}, "cluster_uuid"),
+        ("bays", {"name": "x"}, "baymodel_id"),
+        ("bays", {"name": "x", "baymodel_id": "nothing"}, "baymodel_id"),
+        ("bays", {"name": "x", "baymodel_id": 5}, "baymodel_id"),
+        ("containers", {"bay_uuid": "b", "image_id": None}, "image_id"),
+        ("containers", {"bay_uuid": "b", "image_id": 5}, "image_id"),
+        ("bays", {"name": NUL, "baymodel_id": "m"}, "name"),
+        ("baymodels", {"coe": "swarm", "image_id": "i", "labels": {"a": NUL}}, "labels"),
+        ("clustertemplates", {"coe": "swarm", "image_id": "i", "tags": NUL}, "tags"),
+        ("nodes", {"type": NUL}, "type"),
+    ],
+)
+async def test_a_refusal_names_the_field_as_it_was_written(old, path, body, field):
+    answer = await old.post(f"/v1/{path}", body)
+    assert (answer.status, field_of(answer)) == (404 if body.get("baymodel_id") == "nothing" else 400, field)
+
+
+async def test_a_patch_with_a_nul_names_its_field(old, bay):
+    await bay()
+    answer = await old.patch("/v1/baymodels/m", [{"op": "replace", "path": "/name", "value": NUL}])
+    assert (answer.status, field_of(answer)) == (400, "name")
+    answer = await old.request("PATCH", "/v1/baymodels/m", NUL)
+    assert (answer.status, "NUL" in answer.error["detail"]) == (400, True)
+
+
+async def test_a_uuid_that_is_taken_is_named(old):
+    body = {"uuid": "3c2f1a94-2b5c-4d39-a3b0-8d2e0d6d0a11", "coe": "swarm", "image_id": "i"}
+    assert (await old.post("/v1/clustertemplates", body)).status == 201
+    answer = await old.post("/v1/clustertemplates", body)
+    text = f"A cluster template with the uuid {body['uuid']} exists already."
+    assert (answer.status, answer.error["detail"]) == (409, text)

@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from jeroboam.api.app import create_app
 from jeroboam.domain.caller import AccessRule
@@ -316,3 +317,21 @@ async def test_a_token_of_another_scope_is_a_403_that_says_so(app, parts, prefix
     answer = await Client(app, prefix, "system").get("/v1/services")
     assert answer.status == 403
     assert "scoped to the system" in answer.error["detail"]
+
+
+async def test_a_limit_that_is_too_large_is_called_so(infra, zun):
+    for client, path in ((infra, "/v1/clusters"), (zun, "/v1/containers")):
+        for digits in (20, 5000):
+            answer = await client.get(f"{path}?limit={'9' * digits}")
+            assert (answer.status, "too large" in answer.error["detail"]) == (400, True)
+            assert len(answer.error["detail"]) < 200
+        assert (await client.get(f"{path}?limit={'0' * 30}7")).status == 200
+        answer = await client.get(f"{path}?limit=0")
+        assert (answer.status, "is no positive number" in answer.error["detail"]) == (400, True)
+
+
+async def test_the_log_has_statuses_as_plain_numbers(infra):
+    with capture_logs() as logs:
+        assert (await infra.at("1.1").get("/v1/clusters/c/nodegroups")).status == 406
+    [line] = [line for line in logs if line["event"] == "request"]
+    assert repr(line["status"]) == "406"

@@ -92,6 +92,16 @@ async def test_containers_of_an_older_database_count(store_url):
     await store.close()
 
 
+async def test_sums_of_cores_are_those_that_users_wrote(store):
+    async with store.write() as tx:
+        for _ in range(30):
+            spec = ContainerSpec(image="busybox", cpu=0.1, memory=64)
+            await tx.containers.insert(builders.container(spec=spec, host_id="h"))
+    async with store.read() as tx:
+        assert (await tx.containers.use_of_project("p1")).cpu == 3.0
+        assert (await tx.containers.use_by_host())["h"].cpu == 3.0
+
+
 async def test_a_failure_in_an_older_database_stands_until_the_next_wish(store_url):
     store = Store(store_url, clock=ManualClock(), bus=MemoryBus())
     await upgrade(store.engine, to="0004")

@@ -7,7 +7,6 @@ it.
 
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from typing import Any, Protocol
 
 import msgspec
@@ -20,6 +19,7 @@ from jeroboam.domain.caller import Caller
 from jeroboam.domain.errors import Invalid
 
 _decode = msgspec.json.Decoder().decode
+_NUL = b"\\u0000"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,14 +67,28 @@ class Call:
 
 
 def decode(body: bytes) -> Any:
-    """JSON to plain objects. Raises `Invalid`."""
-    if b"\\u0000" in body:
-        raise Invalid("The body holds a NUL character.", field="body")
+    """JSON to plain objects. Raises `Invalid` if it is not JSON or holds a NUL character."""
     try:
-        return _decode(body)
+        content = _decode(body)
+        field = _find_nul(content) if _NUL in body else None
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
         reason = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise Invalid(f"The body is not valid JSON: {reason}.", field="body") from error
+    if field is not None:
+        raise Invalid(f"Invalid input for field '{field}': it holds a NUL character.", field=field)
+    return content
+
+
+def _find_nul(content: Any) -> str:
+    """The name of the field that holds a NUL, also in a step of a patch; `body` where no name can be given."""
+    pairs: list[tuple[str, Any]] = []
+    if isinstance(content, dict):
+        pairs = list(content.items())
+    elif isinstance(content, list):
+        steps = [step for step in content if isinstance(step, dict)]
+        pairs = [(str(step.get("path")).removeprefix("/").partition("/")[0], step.get("value")) for step in steps]
+    names = (name for name, value in pairs if "\0" not in name and _NUL in msgspec.json.encode(value))
+    return next(names, "body")
 
 
 class BodySource(Protocol):
@@ -180,7 +194,7 @@ class Route:
         text = (
             f"Not Acceptable: {self.method} {self.path} is there {span}, and the request asks for version 1.{version}."
         )
-        return Failure(status=HTTPStatus.NOT_ACCEPTABLE, detail=text)
+        return Failure(status=406, detail=text)
 
     @property
     def summary(self) -> str:

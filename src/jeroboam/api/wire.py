@@ -20,6 +20,7 @@ from jeroboam.store import Page
 
 # A member is escaped as in a JSON pointer: `~1` is a slash, `~0` a tilde.
 _PATH = re.compile(r"/([\w-]+)(?:/((?:[^/~]|~[01])+))?", re.DOTALL)
+_MOST_DIGITS = 18
 _OPS = ("add", "replace", "remove")
 
 
@@ -44,9 +45,12 @@ def format_time(moment: dt.datetime | None) -> str | None:
 
 
 def _limit(name: str, value: str) -> int:
-    if re.fullmatch(r"[0-9]{1,18}", value, re.ASCII) is None or int(value) <= 0:
+    digits = value.lstrip("0")
+    if re.fullmatch(r"[0-9]+", digits, re.ASCII) is None:
         raise Invalid(f"Limit must be positive, and '{value[:80]}' is no positive number.", field=name)
-    return int(value)
+    if len(digits) > _MOST_DIGITS:
+        raise Invalid(f"Limit '{value[:80]}' is too large: it has more than {_MOST_DIGITS} digits.", field=name)
+    return int(digits)
 
 
 def _marker(name: str, value: str) -> str:

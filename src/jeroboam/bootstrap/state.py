@@ -13,6 +13,8 @@ from jeroboam.kit.ids import is_uuid
 from jeroboam.settings import Settings, parse_address
 
 KEY_FILE = "secrets.key"
+# One of them is in each folder that a service was started with.
+_OWN_FILES = ("installation", KEY_FILE)
 
 
 class StateInUse(Exception):
@@ -33,6 +35,7 @@ class StateFolder:
 
     def __enter__(self) -> Self:
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._close_folder()
         self._close_files()
         self._mask = os.umask(0o077)
         self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -51,6 +54,20 @@ class StateFolder:
             os.umask(self._mask)
         if self._lock is not None:
             os.close(self._lock)
+
+    def _close_folder(self) -> None:
+        """Make a folder private that was there before. Raises `ValueError` where that may not be ours to do."""
+        status = self.path.stat()
+        if not stat.S_IMODE(status.st_mode) & 0o077:
+            return
+        if status.st_uid != os.geteuid():
+            raise ValueError(f"{self.path} belongs to another user and is open to others: name a folder of your own")
+        if any(self.path.iterdir()) and not any((self.path / name).exists() for name in _OWN_FILES):
+            raise ValueError(
+                f"{self.path} is open to other users and holds files that are no installation's: "
+                f"name another folder, or run chmod 700 {self.path}"
+            )
+        self.path.chmod(0o700)
 
     def _close_files(self) -> None:
         """Make the files private, also where a copy or an earlier version left them readable for others."""

@@ -269,6 +269,7 @@ class NodeGroupRows(Rows[NodeGroup]):
         return _by_cluster(cluster_ids, await rows.select(cluster_id=list(cluster_ids)))
 
 
+_CPU_DIGITS = 9
 _SUMS = (
     sa.func.count(),
     *(sa.func.coalesce(sa.func.sum(tables.container.c[name]), 0) for name in ("memory", "cpu", "disk")),
@@ -276,7 +277,9 @@ _SUMS = (
 
 
 def _read_use(row: sa.Row[Any]) -> ContainerUse:
-    return ContainerUse(containers=int(row[0]), memory=int(row[1]), cpu=float(row[2]), disk=int(row[3]))
+    # A database adds binary fractions: thirty times 0.1 has to be 3 all the same.
+    cpu = round(float(row[2]), _CPU_DIGITS)
+    return ContainerUse(containers=int(row[0]), memory=int(row[1]), cpu=cpu, disk=int(row[3]))
 
 
 class ContainerRows(Rows[Container]):

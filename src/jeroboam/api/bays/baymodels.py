@@ -12,7 +12,7 @@ from jeroboam.api.container_infra.pages import reply_page
 from jeroboam.api.container_infra.schema import refuse_unknown
 from jeroboam.api.container_infra.templates import templates
 from jeroboam.api.container_infra.templates.fields import FIELDS as TEMPLATE_FIELDS
-from jeroboam.api.container_infra.templates.fields import READ_ONLY
+from jeroboam.api.container_infra.templates.fields import READ_ONLY, mask_passwords
 from jeroboam.api.field_table import build_shape, compile_view
 from jeroboam.api.fields import optional, text
 from jeroboam.api.shapes import Link, NextPage
@@ -57,6 +57,8 @@ summary_view = compile_view(_IN_LIST)
 """The object as lists show it, for a call."""
 detail_view = compile_view(FIELDS)
 """The whole object, for a call."""
+list_view = compile_view(mask_passwords(FIELDS))
+"""The object as the list of whole objects shows it, for a call."""
 if TYPE_CHECKING:
     BayModelInList = dict[str, Any]
     BayModelShape = dict[str, Any]
@@ -89,7 +91,7 @@ async def index(call: Call) -> Answer:
 async def detail(call: Call) -> Answer:
     """GET /baymodels/detail: the baymodels, whole"""
     page, baymodels = await _list_page(call)
-    body: BayModelDetailList = {"baymodels": [detail_view(baymodel, call) for baymodel in baymodels]}
+    body: BayModelDetailList = {"baymodels": [list_view(baymodel, call) for baymodel in baymodels]}
     return reply_page(call, page, "baymodels/detail", baymodels, body)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
-from jeroboam.api.bays.lookup import bay_of, baymodel_of
+from jeroboam.api.bays.lookup import bay_of, baymodel_of_field
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra.bounds import bounds_for
 from jeroboam.api.container_infra.clusters import changes, clusters
@@ -138,7 +138,7 @@ async def create(call: Call) -> Answer:
         raise Invalid(f"Mandatory field missing: {REQUIRED}.", field=REQUIRED)
     values = {name: value for name, value in read_fields(body, CREATE_CHECKS).items() if value is not None}
     async with call.parts.store.read() as tx:
-        values["baymodel_id"] = (await baymodel_of(tx, call, values["baymodel_id"])).uuid
+        values[REQUIRED] = (await baymodel_of_field(tx, call, REQUIRED, values[REQUIRED])).uuid
     wish = {RENAMED_FIELDS.get(name, name): value for name, value in values.items()}
     if values.get("master_count", 1) > 1:
         # In 2015 the masters of a bay were always reachable together; there was no field to ask for a load balancer.

@@ -18,8 +18,8 @@ from jeroboam.api.bays.shapes import (
 from jeroboam.api.call import NO_CONTENT, Answer, Call, reply
 from jeroboam.api.container_infra.lookup import project_scope
 from jeroboam.api.container_infra.pages import reply_page
-from jeroboam.api.container_infra.schema import refuse_unknown
-from jeroboam.api.fields import FieldCheck, InvalidField, Schema, body_of, no_effect, optional, read_fields, text
+from jeroboam.api.container_infra.schema import read_renamed
+from jeroboam.api.fields import FieldCheck, InvalidField, Schema, body_of, no_effect, optional, text
 from jeroboam.api.wire import apply_patch, changes_of, format_time, links, page_of
 from jeroboam.domain.bay_containers import (
     MOST_MEMORY,
@@ -93,7 +93,7 @@ FIELDS: dict[str, FieldCheck] = {
 }
 REQUIRED = ("bay_uuid", "image")
 # The name of a field in Kilo.
-RENAMED_FIELDS = {"image_id": "image"}
+_FORMER_NAMES = {"image": "image_id"}
 _OLD = {name: check for name, check in FIELDS.items() if name != "image"} | {"image_id": FIELDS["image"]}
 BODY: Schema = {"anyOf": [body_of(FIELDS, *REQUIRED), body_of(_OLD, "bay_uuid", "image_id")]}
 """The schema of the body of a create."""
@@ -162,14 +162,7 @@ async def show(call: Call) -> Answer:
 async def create(call: Call) -> Answer:
     """POST /containers: a new container in a bay"""
     body = call.fields()
-    for old, new in RENAMED_FIELDS.items():
-        if old in body and new not in body:
-            body[new] = body.pop(old)
-    refuse_unknown(body, FIELDS, "container", read_only=_READ_ONLY)
-    for name in REQUIRED:
-        if body.get(name) is None:
-            raise Invalid(f"Mandatory field missing: {name}.", field=name)
-    wish = read_fields(body, FIELDS)
+    wish = read_renamed(body, FIELDS, "container", required=REQUIRED, former_names=_FORMER_NAMES, read_only=_READ_ONLY)
     async with call.parts.store.write() as tx:
         bay = await bay_of_field(tx, call, "bay_uuid", wish["bay_uuid"])
         check_coe(bay, "swarm")

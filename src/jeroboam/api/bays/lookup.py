@@ -54,3 +54,11 @@ async def bay_of_field(tx: Transaction, call: Call, field: str, ident: str) -> C
         return await bay_of(tx, call, ident)
     except NotFound as error:
         raise NotFound(f"{error.detail} ({field})", field=field) from error
+
+
+async def baymodel_of_field(tx: Transaction, call: Call, field: str, ident: str) -> Template:
+    """The baymodel that a field of the body names. A refusal names the field."""
+    try:
+        return await baymodel_of(tx, call, ident)
+    except NotFound as error:
+        raise NotFound(f"{error.detail} ({field})", field=field) from error

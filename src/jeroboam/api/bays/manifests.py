@@ -101,6 +101,9 @@ class ManifestResource:
             bay = await self._find_bay(tx, call, wish["bay_uuid"])
         spec = await self._read_spec(call, {name: wish.get(name) for name in _WISHES})
         manifest = self._build_manifest(call, spec, bay, call.parts.clock.now())
+        # Before the dry run, in which the bay would refuse a second object of that name as a stranger's.
+        async with call.parts.store.read() as tx:
+            await self._check_name(tx, manifest, bay)
         await call.parts.conductor.check_manifest(manifest)
         async with call.parts.store.write() as tx:
             await self._check_name(tx, manifest, await self._find_bay(tx, call, bay.uuid))

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from jeroboam.api.fields import FieldCheck, InvalidField, check_not_reserved, integer, mapping, optional
+from jeroboam.api.fields import FieldCheck, InvalidField, check_not_reserved, integer, mapping, optional, read_fields
 from jeroboam.api.wire import PatchOperation
 from jeroboam.domain.errors import Invalid
 from jeroboam.kit.ids import is_uuid
@@ -31,6 +31,29 @@ def refuse_unknown(
             raise Invalid(f"Cannot set read only field: {name}.", field=name)
         if name not in names:
             raise Invalid(f"Unknown attribute for argument {argument}: {name}", field=name)
+
+
+def read_renamed(
+    body: Mapping[str, Any],
+    table: Mapping[str, FieldCheck],
+    argument: str,
+    *,
+    required: Collection[str],
+    former_names: Mapping[str, str],
+    read_only: Collection[str],
+) -> dict[str, Any]:
+    """The checked values of a body that may call fields by their former names (name: former name), by name.
+
+    A refusal names a field as the body does.
+    """
+    written = {name: old for name, old in former_names.items() if old in body and name not in body}
+    checks = {written.get(name, name): check for name, check in table.items()}
+    refuse_unknown(body, checks, argument, read_only=read_only)
+    for name in (written.get(name, name) for name in required):
+        if body.get(name) is None:
+            raise Invalid(f"Mandatory field missing: {name}.", field=name)
+    values = read_fields(body, checks)
+    return {name: values[written.get(name, name)] for name in table if written.get(name, name) in values}
 
 
 def _labels(name: str, value: Any) -> dict[str, str]:

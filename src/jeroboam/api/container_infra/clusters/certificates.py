@@ -10,9 +10,9 @@ from jeroboam.api.call import Answer, Call, reply
 from jeroboam.api.container_infra.clusters.changes import minutes_for
 from jeroboam.api.container_infra.clusters.events import record_event
 from jeroboam.api.container_infra.lookup import cluster_of, project_scope
-from jeroboam.api.container_infra.schema import refuse_unknown
+from jeroboam.api.container_infra.schema import read_renamed
 from jeroboam.api.container_infra.shapes import CertificateShape
-from jeroboam.api.fields import FieldCheck, Schema, body_of, optional, read_fields, text
+from jeroboam.api.fields import FieldCheck, Schema, body_of, optional, text
 from jeroboam.api.wire import format_time, links
 from jeroboam.domain.clusters import FORMER, MAIN, NEXT, READY, Certificate, Cluster, Operation, kind_at
 from jeroboam.domain.errors import Conflict, Invalid, NotFound
@@ -28,9 +28,9 @@ FIELDS: dict[str, FieldCheck] = {
 }
 REQUIRED = ("cluster_uuid", "csr")
 # The name of a field in the API of bays. The versions without bays do not show it.
-_RENAMED_FIELDS = {"bay_uuid": "cluster_uuid"}
+_FORMER_NAMES = {"cluster_uuid": "bay_uuid"}
 _WITHOUT_BAYS = 11
-_OLD = {old: FIELDS[new] for old, new in _RENAMED_FIELDS.items()} | {"csr": FIELDS["csr"]}
+_OLD = {old: FIELDS[name] for name, old in _FORMER_NAMES.items()} | {"csr": FIELDS["csr"]}
 BODY: Schema = {"anyOf": [body_of(FIELDS, *REQUIRED), body_of(_OLD, *_OLD)]}
 """The schema of a signing request."""
 _READ_ONLY = frozenset({"pem", "links", "created_at", "updated_at"})
@@ -96,21 +96,17 @@ async def show(call: Call) -> Answer:
 async def sign(call: Call) -> Answer:
     """POST /certificates: a certificate for a request"""
     body = call.fields()
-    for old, new in _RENAMED_FIELDS.items():
-        if old in body and new not in body:
-            body[new] = body.pop(old)
-    refuse_unknown(body, FIELDS, "certificate", read_only=_READ_ONLY)
-    for name in REQUIRED:
-        if body.get(name) is None:
-            raise Invalid(f"Mandatory field missing: {name}.", field=name)
-    wish = read_fields(body, FIELDS)
+    wish = read_renamed(
+        body, FIELDS, "certificate", required=REQUIRED, former_names=_FORMER_NAMES, read_only=_READ_ONLY
+    )
     kind = wish.get("ca_cert_type")
     scope = project_scope(call, "certificate:create_all_projects")
     async with call.parts.store.read() as tx:
         try:
             cluster = await cluster_of(tx, wish["cluster_uuid"], scope)
         except NotFound as error:
-            raise Invalid(error.detail, field="cluster_uuid") from error
+            field = next(name for name in ("cluster_uuid", "bay_uuid") if name in body)
+            raise Invalid(error.detail, field=field) from error
         _enforce_own(call, "certificate:create", cluster)
         authority, *_ = await _authorities(tx, cluster, kind)
     pem = await call.parts.conductor.sign_csr(cluster.uuid, authority.kind, wish["csr"])

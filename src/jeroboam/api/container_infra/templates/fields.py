@@ -6,6 +6,8 @@ row here, in the order of answers; where drivers carry it out, also their rules 
 """
 
 import re
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 from uuid import UUID
 
@@ -33,8 +35,9 @@ from jeroboam.kit.ids import is_uuid
 
 _TEXT = optional(text())
 _SECRET = optional(text(secret=True))
-# User and password in a URL.
-_USER = re.compile(r"//[^/@]*@")
+# User and password in a URL, also where a password that nobody escaped has slashes or at signs.
+_USER = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://)?.*@", re.DOTALL)
+_MASK = "***@"
 
 
 def _uuid(name: str, value: Any) -> str:
@@ -47,10 +50,28 @@ IDENT = optional(FieldCheck(_uuid, {"type": "string", "format": "uuid"}))
 """The id of a new object; the client may choose it."""
 
 
-def _mask_proxy(call: Call, template: Template, url: str | None) -> str | None:
-    """The URL of a template's proxy. Only the project that owns the template sees its password."""
-    may_see = template.project_id == call.caller.project_id or call.caller.is_admin
-    return url if url is None or may_see else _USER.sub("//***@", url)
+def mask_password(url: str | None) -> str | None:
+    """The URL of a proxy without its user and password."""
+    return None if url is None else _USER.sub(rf"\g<1>{_MASK}", url)
+
+
+def _show_proxy(template: Template, call: Call, name: str) -> str | None:
+    """The URL of a template's proxy. Its password is shown to callers of the project that owns the template."""
+    url: str | None = getattr(template.spec, name)
+    return url if template.project_id == call.caller.project_id else mask_password(url)
+
+
+def keep_password(name: str, value: Any, old: str | None = None) -> Any:
+    """The value that a request means for this field: a masked URL is the old one.
+
+    Raises `Invalid` for a mask that stands for no password, so that a mask is never stored.
+    """
+    if name not in _PROXIES or not isinstance(value, str) or _MASK not in value or value != mask_password(value):
+        return value
+    if value == mask_password(old):
+        return old
+    reason = "*** stands for a user and a password that are not shown: write them, or leave the field as it is"
+    raise Invalid(f"Invalid input for field '{name}': {reason}.", field=name)
 
 
 FIELDS = (
@@ -91,14 +112,14 @@ FIELDS = (
         check=_SECRET,
         updatable=True,
         type=str | None,
-        show=lambda template, call: _mask_proxy(call, template, template.spec.http_proxy),
+        show=lambda template, call: _show_proxy(template, call, "http_proxy"),
     ),
     InfraField(
         name="https_proxy",
         check=_SECRET,
         updatable=True,
         type=str | None,
-        show=lambda template, call: _mask_proxy(call, template, template.spec.https_proxy),
+        show=lambda template, call: _show_proxy(template, call, "https_proxy"),
     ),
     InfraField(name="no_proxy", check=_TEXT, updatable=True, type=str | None),
     InfraField(name="insecure_registry", check=_TEXT, updatable=True, type=str | None),
@@ -131,6 +152,17 @@ FIELDS = (
     InfraField(name="updated_at", type=Moment | None, show=show_updated_at),
 )
 
+_PROXIES = {
+    "http_proxy": lambda template, _: mask_password(template.spec.http_proxy),
+    "https_proxy": lambda template, _: mask_password(template.spec.https_proxy),
+}
+
+
+def mask_passwords(table: Iterable[InfraField]) -> tuple[InfraField, ...]:
+    """The same rows as lists show them: no list shows the password of a proxy, whoever asks."""
+    return tuple(replace(field, show=_PROXIES.get(field.name, field.show)) for field in table)
+
+
 CREATE_CHECKS = create_checks(FIELDS)
 PATCH_CHECKS = patch_checks(FIELDS)
 READ_ONLY = read_only_names(FIELDS)
@@ -141,7 +173,9 @@ HIDDEN: frozenset[str] = frozenset()
 """Attributes of the spec that answers do not show."""
 
 view = compile_view(FIELDS)
-"""The full object, for a call; lists have no shorter form."""
+"""The full object, for a call."""
+list_view = compile_view(mask_passwords(FIELDS))
+"""The object as lists show it, for a call: whole, but for the passwords of proxies."""
 if TYPE_CHECKING:
     TemplateShape = dict[str, Any]
 else:

@@ -23,6 +23,8 @@ from jeroboam.api.container_infra.templates.fields import (
     READ_ONLY,
     UNREMOVABLE,
     TemplateList,
+    keep_password,
+    list_view,
     view,
 )
 from jeroboam.api.fields import read_fields
@@ -60,7 +62,7 @@ async def _list(call: Call, path: str) -> Answer:
             if wants_total(call)
             else None
         )
-    body: TemplateList = {"clustertemplates": [view(template, call) for template in templates]}
+    body: TemplateList = {"clustertemplates": [list_view(template, call) for template in templates]}
     if total is not None:
         body["total_count"] = total
     return reply_page(call, page, path, templates, body)
@@ -84,7 +86,7 @@ async def create_template(call: Call, body: dict[str, Any]) -> Template:
     """Create and store a template from that body."""
     uuid: str | None = IDENT("uuid", body.pop("uuid", None))
     refuse_unknown(body, CREATE_CHECKS, _ARGUMENT, read_only=READ_ONLY)
-    values = _read_body(body)
+    values = _read_body({name: keep_password(name, value) for name, value in body.items()})
     if values.get("public") or values.get("hidden"):
         _check_publish(call)
     spec = await call.parts.conductor.admit_template(_build_spec(values), call.caller)
@@ -100,7 +102,10 @@ async def create_template(call: Call, body: dict[str, Any]) -> Template:
             hidden=values.get("hidden", False),
             created_at=tx.now,
         )
-        await tx.templates.insert(template)
+        try:
+            await tx.templates.insert(template)
+        except Conflict as error:
+            raise Conflict(f"A cluster template with the uuid {template.uuid} exists already.", field="uuid") from error
     return template
 
 
@@ -118,8 +123,12 @@ async def update_template(call: Call, changes: Sequence[PatchOperation]) -> Temp
         old = await _find_writable(tx, call, "clustertemplate:update")
     if not changes:
         return old
-    document = {"name": old.name, "public": old.public, "hidden": old.hidden} | asdict(old.spec)
-    result = apply_patch(document, [decode_labels(change) for change in changes], mandatory=UNREMOVABLE)
+    document: dict[str, Any] = {"name": old.name, "public": old.public, "hidden": old.hidden} | asdict(old.spec)
+    steps = [
+        replace(change, value=keep_password(change.root, change.value, document.get(change.root)))
+        for change in map(decode_labels, changes)
+    ]
+    result = apply_patch(document, steps, mandatory=UNREMOVABLE)
     values = _read_body({name: value for name, value in result.items() if value is not None})
     new = replace(
         old,
