@@ -1,4 +1,4 @@
-"""Builds what the API is made of.
+"""Builds the parts of the API.
 
 An API process needs the store, the identity service and the ports to dispatch and to the conductor: no Engine, no
 driver and no key of a cluster.

@@ -19,7 +19,7 @@ _PROVIDER = "local"
 
 
 async def load_images(settings: Settings, cluster: str, images: Sequence[str]) -> Sequence[str]:
-    """Load these images of the Engine onto every node of the cluster. Returns the names of the nodes.
+    """Load these images of the Engine onto every node of the cluster. Return the names of the nodes.
 
     Raises `ValueError` for an unknown cluster or one that cannot take images, and `Permanent` as `copy_images` does.
     """
