@@ -87,7 +87,7 @@ def daemon_set(app: str, *containers: Json) -> Json:
 
 
 def deployment(app: str, replicas: int, pods: Json, **fields: Any) -> Json:
-    """Return a Deployment with so many replicas."""
+    """Return a Deployment with `replicas` pods."""
     spec = {"replicas": replicas, "selector": {"matchLabels": {"app": app}}, "template": pods, **fields}
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": app}, "spec": spec}
 

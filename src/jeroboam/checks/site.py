@@ -154,7 +154,7 @@ class CheckContext:
         return await run(self.api, name, command, namespace=self.namespace, stdin=stdin, seconds=_RUN_SECONDS)
 
     async def ask(self, where: RunningPod, host: str, port: int = PORT, *, times: int = 1) -> list[str]:
-        """Return the server's answers to so many requests from a pod. A request without an answer adds nothing.
+        """Return the server's answers to `times` requests from a pod. A request without an answer adds nothing.
 
         The pod asks with `nc`: the `wget` of a statically linked busybox crashes at some look-ups of names.
         """
