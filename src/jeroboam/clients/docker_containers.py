@@ -39,7 +39,7 @@ def container_name(uuid: str) -> str:
 def find_owned_uuid(labels: Mapping[str, str], names: Sequence[str], *, label: str, kind: ObjectKind) -> str | None:
     """Return the uuid that the label holds; None for a container that we have not created as one of that kind.
 
-    Images have labels too, and whoever reaches the Engine can set any label: so the name has to match as well.
+    Images have labels too, and every client of the Engine can set any label, so the name has to match as well.
     """
     uuid = labels.get(label)
     is_ours = uuid and has_kind(labels, kind) and f"/{container_name(uuid)}" in names

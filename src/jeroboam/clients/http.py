@@ -93,7 +93,7 @@ class HttpClient:
 
     @asynccontextmanager
     async def download(self, url: str, *, block: int) -> AsyncIterator[HttpDownload]:
-        """Open the URL and give its content in pieces of at most so many octets. Raises `NoAnswer`."""
+        """Open the URL and give its content in pieces of at most `block` octets. Raises `NoAnswer`."""
         try:
             response = await self._open().get(url)
         except _ERRORS as error:

@@ -1,7 +1,7 @@
 """The part of Keystone's REST API that the setup of an embedded Keystone needs.
 
 Every `ensure_…` may be called again and then returns what exists. Raises `Temporary` if Keystone does not answer,
-`Permanent` if it refuses.
+`Permanent` if it refuses. Neighbours: `http`; `identity.embedded`; `bootstrap.explain`.
 """
 
 from dataclasses import dataclass

@@ -2,7 +2,7 @@
 
 The name is looked up first, every address of the host is checked, and the connection uses exactly the checked
 addresses. So a name whose addresses change in the meantime leads nowhere. Redirects are not followed. The rules are
-those of `addresses`.
+those of `addresses`. Neighbours: `addresses`; the port `ManifestSource` of the domain.
 """
 
 import asyncio
