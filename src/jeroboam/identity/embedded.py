@@ -1,7 +1,7 @@
 """A real Keystone as a child process (`keystone_child`) on SQLite, for machines without a Keystone.
 
 The bootstrap creates a catalogue, an admin, a member (`demo`) and our own service user. Passwords are generated once
-and kept in the state folder. Only its owner can read them.
+and kept in the state folder. Only its owner can read them. Neighbour: `clients.keystone`.
 """
 
 import asyncio

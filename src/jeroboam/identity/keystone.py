@@ -1,7 +1,7 @@
 """Checks tokens and reads projects at a Keystone.
 
 A valid token is checked at most once a minute. Keystone's answer is kept under the token's digest, never the token
-itself, and no longer than the token lives.  Neighbours: the ports `TokenValidator` and `Projects` of the domain.
+itself, and no longer than the token lives. Neighbours: the ports `TokenValidator` and `Projects` of the domain.
 """
 
 import asyncio
