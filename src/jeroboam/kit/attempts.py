@@ -19,7 +19,7 @@ class RetryPolicy:
     longest_seconds: float
 
     def pause_after(self, failures: int) -> float:
-        """Return the seconds to wait after so many failures in a row, at least one."""
+        """Return the seconds to wait after `failures` failures in a row, at least one."""
         return min(self.first_seconds * 2.0 ** min(failures - 1, _MOST_DOUBLINGS), self.longest_seconds)
 
 

@@ -27,7 +27,7 @@ class Faults:
         """An event for each stage, set when the stage is first reached. Tests wait for the events."""
 
     def fail(self, stage: str, error: Exception, *, times: int | None = None) -> None:
-        """Raise that error at the stage so many times; None means until `mend`."""
+        """Raise that error at the stage `times` times; None means until `mend`."""
         self._failures[stage] = _Failure(error, times)
 
     def slow(self, stage: str, seconds: float) -> None:

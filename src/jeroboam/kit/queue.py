@@ -1,7 +1,7 @@
 """A work queue by key: one piece of work for each key at a time, many keys at once.
 
 A key that is added again while it waits is one piece of work. A key that is added during its work is worked on once
-more afterwards. Work that raises is retried with growing pauses.
+more afterwards. Work that raises is retried with growing pauses. Neighbours: `attempts`; `conductor.loop`.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ class KeyedQueue:
         self._changed = asyncio.Event()
 
     def add(self, key: str, after: float = 0.0) -> None:
-        """Schedule work on the key in that many seconds, unless earlier work is scheduled."""
+        """Schedule work on the key in `after` seconds, unless earlier work is scheduled."""
         due = self._clock.monotonic() + after
         current = self._due.get(key)
         if current is None or due < current:

@@ -1,4 +1,4 @@
-"""Certificates: an authority of one's own, leaves that it issues, and requests that it signs.
+"""Certificates: an own authority, leaves that it issues, and requests that it signs.
 
 Neighbours: the conductor creates a cluster's authorities here, the API signs users' requests, COEs issue the
 certificates of nodes, the command line creates its own requests. This module has no clock and no policy of clusters:
@@ -127,7 +127,7 @@ def public_key(pem: str) -> str:
 
 
 def sign_csr(*, ca: KeyPair, csr: str, now: dt.datetime, days: int = CLIENT_DAYS) -> str:
-    """Return the certificate, in PEM, for a user's request. It lasts so many days, and no longer than the authority.
+    """Return the certificate, in PEM, for a user's request. It lasts `days` days, and no longer than the authority.
 
     Subject and the allowed extensions are the request's (contract: container-infra, section 8). Raises
     `ValueError` with the reason if a request is refused.
