@@ -1,4 +1,4 @@
-"""Converts the operator's settings into the API's options."""
+"""Converts the operator's settings into the API's options. Neighbour: `api`."""
 
 from jeroboam.api.options import ApiOptions, ContainerBounds
 from jeroboam.settings import Settings

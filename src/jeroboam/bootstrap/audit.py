@@ -1,6 +1,6 @@
 """The audit file: each record is one line of JSON, appended.
 
-The file is opened for each line, so it may be moved and compressed at any time.
+The file is opened for each line, so it may be moved and compressed at any time. Neighbour: `api`.
 """
 
 import os

@@ -1,7 +1,7 @@
 """Starts a conductor: its loops, and its membership among the conductors of the store.
 
 Any number of conductors may run on one store. Each works on its own share of the objects, and each duty (the outbox,
-the reaper, ageing, strays) runs in one of them at a time.
+the reaper, ageing, strays) runs in one of them at a time. Neighbours: `service`; `jeroboam.conductor`.
 """
 
 from collections.abc import Awaitable, Callable, Mapping

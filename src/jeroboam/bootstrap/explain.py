@@ -60,7 +60,7 @@ class _Subject:
     title: str
     size: RequestedSize
     owner: str | None = None
-    """The project that owns it; None if the action would create it."""
+    """The project that owns the object; None if the action would create the object."""
     creator: str | None = None
 
 

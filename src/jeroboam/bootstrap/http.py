@@ -43,7 +43,7 @@ class HttpLimits:
     head_seconds: float = 10.0
     body_seconds: float = 60.0
     body_octets_per_second: int = 16 << 10
-    """The time limit of a body grows by a second for each so many octets that have arrived."""
+    """The time limit of a body grows by one second for this many octets that have arrived."""
     untaken_octets: int = 4 << 20
     """The most octets of a body after its request was answered: clients send the whole body before they read."""
     answer_seconds: float = 60.0

@@ -1,4 +1,4 @@
-"""Node images for the command line: list, build and remove them."""
+"""Node images for the command line: list, build and remove them. Neighbours: `cli`; `nodeimages`."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager

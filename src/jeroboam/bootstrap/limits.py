@@ -1,4 +1,4 @@
-"""The operator's file of limits, read once at the start."""
+"""The operator's file of limits, read once at the start. Neighbours: `service`; `explain`; `cli`."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
 """Loads a user's own images onto the nodes of a cluster, where there is no registry. For the command line.
 
 The cluster is looked up in the store, its nodes on the Engine. Loaded images are on the disks of the nodes and survive
-a rebuild. Nodes that are created later do not have them.
+a rebuild. Nodes that are created later do not have them. Neighbours: `cli`; `state`.
 """
 
 from collections.abc import Sequence

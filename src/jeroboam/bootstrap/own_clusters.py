@@ -1,4 +1,4 @@
-"""What the command line does in a cluster as its user: run checks, and give kubectl access.
+"""Commands in a cluster as its user: run checks, and give kubectl access.
 
 The user comes from the usual `OS_*` variables or a clouds.yaml; without them it is the member of this machine's own
 installation. Neighbours: the clients of both APIs; `checks`; `nodeimages.kubectl`, the cache of programs.

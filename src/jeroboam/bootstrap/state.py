@@ -1,4 +1,4 @@
-"""The state folder: the data that lasts between two starts, its lock, and the files for clients."""
+"""The state folder: data that lasts between two starts, its lock, and files for clients. Neighbour: `service`."""
 
 import fcntl
 import json

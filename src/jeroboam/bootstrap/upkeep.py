@@ -1,7 +1,7 @@
 """Maintenance of an installation from outside its service: show it, examine the machine, remove it.
 
 The removal covers the Engine that `DOCKER_HOST` names now, and the state folder: the state does not remember the
-Engine. Rows in a PostgreSQL of the operator's stay there.
+Engine. Rows in a PostgreSQL of the operator's stay there. Neighbours: `cli`; `state`; `drivers`.
 """
 
 import asyncio
@@ -136,7 +136,7 @@ def _free_gib(path: Path) -> int:
 async def remove(settings: Settings, folder: StateFolder) -> tuple[int, int]:
     """Remove all objects of the installation, then its state. Return the numbers of clusters and of containers.
 
-    The caller holds the folder's lock, so nothing is created meanwhile. Raises `DriverError` if the Engine does not
+    The caller holds the folder's lock, so no object is created meanwhile. Raises `DriverError` if the Engine does not
     answer. The state is kept then, so that the command can be repeated.
     """
     clusters = containers = 0
