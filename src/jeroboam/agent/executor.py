@@ -1,9 +1,9 @@
 """Brings one container to its assignment, one op at a time.
 
-A pure function chooses the next op, and `OpExecutor` carries it out against the runtime. It is re-entrant: the agent
+A pure function chooses the next op, and `OpExecutor` carries it out against the runtime. An op is re-entrant: the agent
 may be killed at any moment, and a repeated op ends in the same state. The journal is written before and after each op.
-It notes when the container was last started, which shows later whether a start or a reboot has happened. Neighbour:
-`worker`, which calls this module for each container, one call at a time, and decides on retries.
+The journal notes the last start of the container, which shows later whether a start or a reboot has happened.
+Neighbour: `worker`, which calls this module for each container, one call at a time, and decides on retries.
 """
 
 from collections.abc import Awaitable, Callable, Mapping

@@ -23,9 +23,9 @@ log = structlog.get_logger(__name__)
 
 LONGEST_PAUSE = 10.0
 pause_after = RetryPolicy(first_seconds=0.2, longest_seconds=LONGEST_PAUSE).pause_after
-"""Returns the seconds to wait after so many failures in a row."""
+"""Returns the seconds to wait after a number of failures in a row."""
 
-# After so many seconds a slow op is reported. The timeout of an op is added.
+# The time until a slow op is reported. The timeout of an op is added.
 SLOW_SECONDS = 5.0
 
 # The least time for an op that arrives after its deadline: a delete has to be tried.
