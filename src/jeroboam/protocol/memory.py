@@ -1,4 +1,4 @@
-"""A session within one process: two ends joined by bounded queues, without encoding."""
+"""A session within one process: two ends joined by bounded queues, without encoding. Neighbour: `bootstrap.service`."""
 
 import asyncio
 from collections import deque
