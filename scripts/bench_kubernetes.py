@@ -70,7 +70,7 @@ def delete(service: RunningService, uuid: str) -> float:
 
 
 def resize(service: RunningService, uuid: str, workers: int) -> float:
-    """Return the seconds until the default group has so many nodes."""
+    """Return the seconds until the default group has `workers` nodes."""
     started = time.monotonic()
     service.call("POST", f"{PATH}/{uuid}/actions/resize", {"node_count": workers}, LATEST)
     seen = settled(service, uuid)

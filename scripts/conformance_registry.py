@@ -1,7 +1,7 @@
 """conformance_registry.py FOLDER NAME TAG ARCHIVE: writes the folder that `agnhost fake-registry-server` serves.
 
 The folder holds one image from an archive of `docker save`, in the layout that the Kubernetes repository's own script
-creates with another tool.
+creates with another tool. Neighbour: `conformance_images.sh`.
 """
 
 import gzip

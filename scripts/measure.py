@@ -112,7 +112,7 @@ class RunningService:
         return json.loads(text) if text else None
 
     def cpu(self, work: Callable[[], object], times: int) -> float:
-        """Return the server's CPU time for one of so many calls, in milliseconds."""
+        """Return the server's CPU time for one of `times` calls, in milliseconds."""
         work()
         return self.cpu_of([work] * times)
 
